@@ -1,0 +1,264 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { fencesOf, fenceViolations } from "./support/fences.ts"
+import { lockViolations } from "./support/lockfile.ts"
+import { effectDeclarations, filesBelow, packages, root } from "./support/repository.ts"
+import { find, realServer } from "./support/servers.ts"
+import { parse } from "./support/source.ts"
+import { stabilityViolations } from "./support/stability.ts"
+import {
+  barrelViolations,
+  escapeViolations,
+  floorViolations,
+  mqttViolations,
+  nodeViolations,
+  reachable
+} from "./support/structure.ts"
+
+const core = filesBelow("packages/core/src", ".ts")
+const tree = (files: Readonly<Record<string, string>>) => new Map(Object.entries(files))
+const file = (text: string) => [parse("Some.ts", text)]
+
+describe("floors", () => {
+  it("every file of the core stands on a floor and imports only downwards", () => {
+    assert.isAbove(core.size, 1)
+    assert.deepStrictEqual(floorViolations(core), [])
+  })
+
+  it("an import that points up is found, type-only too", () => {
+    const files = { "Topic.ts": "export {}", "MqttSession.ts": "export {}" }
+    assert.deepStrictEqual(
+      floorViolations(tree({ ...files, "internal/codec/encode.ts": `import type { A } from "../../MqttSession.ts"` })),
+      ["internal/codec/encode.ts:1: floor 1 imports MqttSession.ts of floor 4"]
+    )
+    assert.deepStrictEqual(
+      floorViolations(tree({ ...files, "Packet.ts": `\nexport type A = import("./MqttSession.ts").A` })),
+      ["Packet.ts:2: floor 1 imports MqttSession.ts of floor 4"]
+    )
+    assert.deepStrictEqual(floorViolations(tree({ ...files, "Packet.ts": `import { A } from "./Topic.ts"` })), [])
+  })
+
+  it("a file without a floor is found, and one that imports it", () => {
+    assert.deepStrictEqual(
+      floorViolations(tree({ "Novelty.ts": "export {}", "Packet.ts": `export * from "./Novelty.ts"` })),
+      ["Novelty.ts: stands on no floor", "Packet.ts:1: imports Novelty.ts, which stands on no floor"]
+    )
+  })
+
+  it("the engine and the connection are strangers in both directions", () => {
+    assert.deepStrictEqual(
+      floorViolations(tree({
+        "internal/engine/a.ts": `import "../connection/b.ts"`,
+        "internal/connection/b.ts": "export {}"
+      })),
+      ["internal/engine/a.ts:1: internal/connection/b.ts is a stranger to it"]
+    )
+    assert.isNotEmpty(floorViolations(tree({
+      "internal/connection/b.ts": `import "../engine/a.ts"`,
+      "internal/engine/a.ts": "export {}"
+    })))
+  })
+
+  it("the platform seam is for the transport contract and the floors above the connection, not for the engine", () => {
+    const use = `import { a } from "#transport"`
+    assert.deepStrictEqual(floorViolations(tree({ "Transport.ts": use, "internal/session/driver.ts": use })), [])
+    assert.isNotEmpty(floorViolations(tree({ "Topic.ts": use })))
+    assert.isNotEmpty(floorViolations(tree({ "internal/engine/a.ts": use })))
+    assert.isNotEmpty(floorViolations(tree({ "Transport.ts": `import { a } from "#elsewhere"` })))
+  })
+
+  it("an import of a package above the core is found", () => {
+    assert.isNotEmpty(floorViolations(tree({ "Topic.ts": `import "@effect-mqttx/testing"` })))
+  })
+})
+
+describe("packages", () => {
+  it("MQTT.js is imported by the connection only", () => {
+    assert.deepStrictEqual(mqttViolations(core, "internal/connection/"), [])
+    for (const name of packages().filter((name) => name !== "core" && name !== "benchmarks")) {
+      assert.deepStrictEqual(mqttViolations(filesBelow(`packages/${name}/src`, ".ts")), [])
+    }
+  })
+
+  it("an import of MQTT.js elsewhere is found, of a part of it and dynamic too", () => {
+    const files = tree({
+      "MqttSession.ts": `import type { MqttClient } from "mqtt"\nconst a = import("mqtt/dist/mqtt")`,
+      "internal/connection/client.ts": `import { MqttClient } from "mqtt"`,
+      "internal/codec/encode.ts": `import * as P from "mqtt-packet"`
+    })
+    assert.deepStrictEqual(mqttViolations(files, "internal/connection/"), [
+      "MqttSession.ts:1: imports mqtt",
+      "MqttSession.ts:2: imports mqtt/dist/mqtt",
+      "internal/codec/encode.ts:1: imports mqtt-packet"
+    ])
+  })
+
+  it("packages know each other by name only", () => {
+    for (const name of packages()) {
+      assert.deepStrictEqual(escapeViolations(filesBelow(`packages/${name}/src`, ".ts")), [])
+    }
+    assert.isNotEmpty(escapeViolations(tree({ "internal/a.ts": `import "../../../core/src/Topic.ts"` })))
+  })
+
+  it("every concept of a package is exported by its barrel", () => {
+    assert.deepStrictEqual(barrelViolations(core), [])
+    assert.deepStrictEqual(barrelViolations(filesBelow("packages/testing/src", ".ts")), [])
+  })
+
+  it("a concept that the barrel lacks or misnames is found, and an export of what is no concept", () => {
+    assert.deepStrictEqual(
+      barrelViolations(tree({
+        "index.ts": `export * as Topics from "./Topic.ts"\nexport * as Inner from "./internal/inner.ts"`,
+        "Topic.ts": "",
+        "QoS.ts": "",
+        "internal/inner.ts": ""
+      })),
+      [
+        `index.ts: lacks export * as Topic from "./Topic.ts"`,
+        `index.ts: lacks export * as QoS from "./QoS.ts"`,
+        "index.ts: exports ./internal/inner.ts, which is not a concept of src"
+      ]
+    )
+  })
+})
+
+describe("lockfile", () => {
+  const text = Fs.readFileSync(Path.join(root, "package-lock.json"), "utf8")
+
+  it("names no registry and has the native packages of every platform", () => {
+    assert.deepStrictEqual(lockViolations(text), [])
+  })
+
+  it("a registry and a native package that is missing are found", () => {
+    const packages = {
+      "node_modules/a": { version: "1.0.0", resolved: "https://registry.example/a.tgz" },
+      "node_modules/b": {
+        version: "1.0.0",
+        optionalDependencies: { "@b/linux-x64": "1.0.0", "@b/win32-x64": "1.0.0" }
+      },
+      "node_modules/@b/linux-x64": { version: "1.0.0" }
+    }
+    assert.deepStrictEqual(lockViolations(JSON.stringify({ packages })), [
+      "node_modules/a: is resolved to https://registry.example/a.tgz",
+      "node_modules/b: @b/win32-x64 is not in the lockfile"
+    ])
+  })
+})
+
+describe("core entry", () => {
+  const browser = reachable(core, "index.ts", { "#transport": "internal/browser/transport.ts" })
+  const node = reachable(core, "index.ts", { "#transport": "internal/node/transport.ts" })
+
+  it("everything that it reaches exists", () => {
+    assert.deepStrictEqual(browser.violations, [])
+    assert.deepStrictEqual(node.violations, [])
+  })
+
+  it("reaches no Node module and no Node global in a browser", () => {
+    assert.isNotEmpty(browser.files)
+    assert.deepStrictEqual(nodeViolations(browser.files), [])
+  })
+
+  it("takes only stable parts of Effect", () => {
+    assert.deepStrictEqual(stabilityViolations(browser.files, effectDeclarations), [])
+    assert.deepStrictEqual(stabilityViolations(node.files, effectDeclarations), [])
+  })
+
+  it("what is reached through other files, re-exports and the seam counts", () => {
+    const files = tree({
+      "index.ts": `export * as Transport from "./Transport.ts"`,
+      "Transport.ts": `import { a } from "#transport"\nimport type { B } from "./internal/b.ts"`,
+      "internal/b.ts": `export type { C } from "../C.ts"`,
+      "internal/node/transport.ts": `import * as Net from "node:net"`
+    })
+    const { files: reached, violations } = reachable(files, "index.ts", { "#transport": "internal/node/transport.ts" })
+    assert.sameMembers(reached.map(({ path }) => path), Array.from(files.keys()))
+    assert.deepStrictEqual(violations, ["internal/b.ts:1: imports C.ts, which is not a file of src"])
+    assert.deepStrictEqual(nodeViolations(reached), ["internal/node/transport.ts:1: imports node:net"])
+  })
+
+  it("Node modules and globals are found by any name", () => {
+    assert.deepStrictEqual(nodeViolations(file(`import type { Duplex } from "stream"`)), ["Some.ts:1: imports stream"])
+    assert.deepStrictEqual(nodeViolations(file(`import * as F from "@effect/platform-node/NodeFileSystem"`)).length, 1)
+    assert.deepStrictEqual(nodeViolations(file(`export const a = Buffer.alloc(1)`)), [
+      "Some.ts:1: uses the global Buffer"
+    ])
+    assert.deepStrictEqual(nodeViolations(file(`export type A = NodeJS.Timeout`)), [
+      "Some.ts:1: uses the global NodeJS"
+    ])
+    assert.deepStrictEqual(nodeViolations(file(`export const a = { process: 1 }\nexport const b = a.process`)), [])
+    assert.deepStrictEqual(nodeViolations(file(`export const a = (process: string) => process`)), [])
+  })
+
+  it("a value, a module and a barrel that are not stable are found; a type of a stable module is not", () => {
+    const check = (text: string) => stabilityViolations(file(text), effectDeclarations)
+    assert.deepStrictEqual(
+      check(`import * as Metric from "effect/Metric"\nexport const a = Metric.remove`),
+      ["Some.ts:2: effect/Metric.remove is unstable"]
+    )
+    assert.deepStrictEqual(check(`import { remove } from "effect/Metric"`), [
+      "Some.ts:1: effect/Metric.remove is unstable"
+    ])
+    assert.deepStrictEqual(check(`import type * as F from "effect/FileSystem"`), [
+      "Some.ts:1: effect/FileSystem is unstable"
+    ])
+    assert.deepStrictEqual(
+      check(`import * as Redis from "effect/persistence/Redis"`),
+      ["Some.ts:1: effect/persistence/Redis is unstable"]
+    )
+    assert.isNotEmpty(check(`import { Effect } from "effect"`))
+    assert.isNotEmpty(check(`import * as A from "effect/NoSuchModule"`))
+    assert.isNotEmpty(check(`import * as Queue from "effect/Queue"\nexport const a = Queue["offer"]`))
+    assert.isNotEmpty(check(`import * as Queue from "effect/Queue"\nexport const a = Queue.noSuchExport`))
+    assert.deepStrictEqual(
+      check(`import * as Queue from "effect/Queue"\nexport const a = Queue.offer\nexport type B = Queue.Queue<1>`),
+      []
+    )
+  })
+})
+
+describe("documentation", () => {
+  const markdown = [
+    ["README.md", Fs.readFileSync(Path.join(root, "README.md"), "utf8")] as const,
+    ...Array.from(filesBelow("docs", ".md"), ([path, text]) => [`docs/${path}`, text] as const)
+  ]
+  const fences = markdown.flatMap(([path, text]) => fencesOf(path, text))
+
+  it("every TypeScript fence of the README and the docs compiles", () => {
+    assert.deepStrictEqual(fenceViolations(root, Path.join(root, "build/fences"), fences), [])
+  })
+
+  it("a fence that does not compile or asks to be ignored is found at its line", () => {
+    const bad = fencesOf(
+      "a.md",
+      "# A\n\n```ts\nexport const a = 1\nexport const b: string = a\n```\n\n```ts ignore\nexport {}\n```\n\n```sh\nls\n```\n"
+    )
+    assert.strictEqual(bad.length, 2)
+    assert.deepStrictEqual(fenceViolations(root, Path.join(root, "build/fences-checked"), bad), [
+      "a.md:8: a fence is ```ts and nothing else, not ```ts ignore",
+      "a.md:5: error TS2322: Type 'number' is not assignable to type 'string'."
+    ])
+  })
+
+  it("a fence sees the packages by their names, and only what they export", () => {
+    const good = fencesOf("a.md", "```ts\nimport * as Core from \"@effect-mqttx/core\"\nexport const a = Core\n```")
+    const inner = fencesOf("a.md", "```ts\nexport * from \"@effect-mqttx/core/internal/memoryStore\"\n```")
+    const directory = Path.join(root, "build/fences-checked")
+    assert.deepStrictEqual(fenceViolations(root, directory, good), [])
+    assert.match(fenceViolations(root, directory, inner).join("\n"), /a\.md:2: error TS2307/)
+  })
+})
+
+describe("real servers", () => {
+  for (const server of ["mosquitto", "redis-server", "chromium"] as const) {
+    it.skipIf(realServer(server) === undefined)(`${server} is installed`, () => {
+      assert.isDefined(find(server))
+    })
+  }
+
+  it("a missing server is a skip, and a failure where it is required", () => {
+    assert.isUndefined(realServer("mosquitto", { folders: [], required: false }))
+    assert.throws(() => realServer("mosquitto", { folders: [], required: true }), /mosquitto is not installed/)
+  })
+})

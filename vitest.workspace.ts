@@ -1,0 +1,31 @@
+import "./test/support/node20.ts"
+import { defineConfig } from "vitest/config"
+
+const conditions = ["@effect-mqttx/source", "module", "node", "development|production"]
+
+const project = (name: string, root: string) => ({
+  extends: true as const,
+  root,
+  test: { name, include: ["test/**/*.test.ts"] }
+})
+
+/**
+ * The projects of the repository. Packages resolve to their sources by the condition `@effect-mqttx/source`, so that
+ * no test needs a build.
+ */
+export default defineConfig({
+  resolve: { conditions },
+  ssr: { resolve: { conditions } },
+  test: {
+    projects: [
+      project("core", "packages/core"),
+      project("testing", "packages/testing"),
+      project("examples", "examples"),
+      project("workspace", ".")
+    ],
+    pool: "forks",
+    maxWorkers: 2,
+    testTimeout: 30_000,
+    hookTimeout: 30_000
+  }
+})
