@@ -1,0 +1,136 @@
+/**
+ * An application message as a subscriber sees it.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { InvalidPayload, MqttError } from "./MqttError.ts"
+import type { PublishProperties } from "./Properties.ts"
+import type { QoS } from "./QoS.ts"
+
+/**
+ * Who takes the acknowledgement of a message, see `Message.ack`.
+ */
+export interface Acknowledger {
+  readonly acknowledge: (message: Message) => void
+}
+
+/**
+ * What a message is made of.
+ */
+export interface MessageFields {
+  readonly topic: string
+  readonly payload: Uint8Array
+  readonly qos: QoS
+  readonly retain: boolean
+  readonly dup: boolean
+  readonly properties: PublishProperties
+  readonly session: string
+  readonly receivedAt: number
+}
+
+const textDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+
+/**
+ * A received message: topic, payload and everything that came with it (MQTT 3.3).
+ *
+ * The payload is a read-only view that all streams share; `copy` detaches a message that is kept for long. `text` and `decode`
+ * work on demand, so that a message that is only forwarded is never decoded.
+ */
+export class Message {
+  readonly topic: string
+  readonly payload: Uint8Array
+  /** The quality of service of the delivery: the lower of the publisher's and the granted one. */
+  readonly qos: QoS
+  /** The server sent the message because it was retained when the subscription was made (or as published, if asked for). */
+  readonly retain: boolean
+  /** The server may have sent the message before. */
+  readonly dup: boolean
+  /** The MQTT 5 properties; empty on 3.1.1. */
+  readonly properties: PublishProperties
+  /** The name of the session that received the message. */
+  readonly session: string
+  /** When the message arrived, in milliseconds since the epoch, by Effect's Clock. */
+  readonly receivedAt: number
+
+  readonly #acknowledger: Acknowledger | undefined
+  #text: string | undefined
+
+  constructor(fields: MessageFields, acknowledger?: Acknowledger) {
+    this.topic = fields.topic
+    this.payload = fields.payload
+    this.qos = fields.qos
+    this.retain = fields.retain
+    this.dup = fields.dup
+    this.properties = fields.properties
+    this.session = fields.session
+    this.receivedAt = fields.receivedAt
+    this.#acknowledger = acknowledger
+    this.#text = undefined
+  }
+
+  /**
+   * Acknowledges a message of a subscription with `ack: "manual"`; does nothing in the other modes, for QoS 0, and when it
+   * was acknowledged before. Acknowledgements leave in the order in which the messages arrived (MQTT 4.6).
+   */
+  get ack(): Effect.Effect<void> {
+    return Effect.sync(() => this.#acknowledger?.acknowledge(this))
+  }
+
+  /**
+   * The payload as UTF-8 text, with the replacement character where it is not UTF-8; decoded at the first use.
+   */
+  get text(): string {
+    return this.#text ??= lossyTextDecoder.decode(this.payload)
+  }
+
+  /**
+   * Decodes the payload's text through a schema, for example `Schema.fromJsonString(Reading)`; fails with `InvalidPayload`
+   * when the payload is not UTF-8 or does not fit the schema.
+   *
+   * @example
+   * const reading = message.decode(Schema.fromJsonString(Reading))
+   */
+  decode<A, RD>(schema: Schema.ConstraintDecoder<A, RD>): Effect.Effect<A, MqttError, RD> {
+    return Effect.suspend(() => {
+      let text: string
+      try {
+        text = textDecoder.decode(this.payload)
+      } catch (cause) {
+        return Effect.fail(this.#invalid("the payload is not UTF-8", cause))
+      }
+      return Effect.mapError(
+        Schema.decodeUnknownEffect(schema)(text),
+        (cause) => this.#invalid("the payload does not fit the schema", cause)
+      )
+    })
+  }
+
+  /**
+   * The same message with a payload and correlation data of its own, which keep no network buffer alive.
+   */
+  copy(): Message {
+    const { correlationData } = this.properties
+    return new Message({
+      topic: this.topic,
+      payload: this.payload.slice(),
+      qos: this.qos,
+      retain: this.retain,
+      dup: this.dup,
+      properties: correlationData === undefined
+        ? this.properties
+        : { ...this.properties, correlationData: correlationData.slice() },
+      session: this.session,
+      receivedAt: this.receivedAt
+    }, this.#acknowledger)
+  }
+
+  #invalid(detail: string, cause: unknown): MqttError {
+    return new MqttError({
+      reason: new InvalidPayload({ detail, cause }),
+      session: this.session,
+      topic: this.topic
+    })
+  }
+}
+
+const lossyTextDecoder = new TextDecoder("utf-8", { ignoreBOM: true })

@@ -1,0 +1,118 @@
+/**
+ * What happens to a session over its life, as values.
+ */
+import type { MqttError } from "./MqttError.ts"
+
+/**
+ * Where a session stands: `disconnected` (not started, or stopped after a permanent failure), `connecting` (for the first
+ * time), `connected`, `reconnecting` (after a loss, also while it waits for the next attempt) and `closed`.
+ */
+export type SessionState = "disconnected" | "connecting" | "connected" | "reconnecting" | "closed"
+
+interface Base<Tag extends string> {
+  readonly _tag: Tag
+  /** The name of the session. */
+  readonly session: string
+  /** Milliseconds since the epoch, by Effect's Clock. */
+  readonly at: number
+}
+
+/** An attempt to connect begins. */
+export interface Connecting extends Base<"Connecting"> {
+  /** The server's address without secrets. */
+  readonly server: string
+  /** 1 for the first attempt since the session started or was last connected. */
+  readonly attempt: number
+}
+
+/** The server accepted the connection. */
+export interface Connected extends Base<"Connected"> {
+  readonly server: string
+  readonly clientId: string
+  readonly cleanStart: boolean
+  readonly sessionPresent: boolean
+  readonly persistent: boolean
+  readonly autoReconnect: boolean
+  /** Subscriptions that the session holds. */
+  readonly subscriptions: number
+}
+
+/** The session is connected and every subscription it holds is in force at the server. */
+export interface Ready extends Base<"Ready"> {
+  readonly subscriptions: number
+}
+
+/** The connection is over; `error` is absent after an orderly end on our side. */
+export interface Disconnected extends Base<"Disconnected"> {
+  readonly error: MqttError | undefined
+}
+
+/** The next attempt is due after `delay` milliseconds, the delay that is really waited. */
+export interface Reconnecting extends Base<"Reconnecting"> {
+  readonly attempt: number
+  readonly delay: number
+  readonly error: MqttError
+}
+
+/** The state changed. */
+export interface StateChanged extends Base<"StateChanged"> {
+  readonly from: SessionState
+  readonly to: SessionState
+}
+
+/** The session joined a manager. */
+export interface Added extends Base<"Added"> {}
+
+/** The session left a manager. */
+export interface Removed extends Base<"Removed"> {}
+
+/** The server no longer had the session: what that concerned at our side. */
+export interface SessionLost extends Base<"SessionLost"> {
+  /** Outbound QoS 1 and 2 messages whose handshake was not complete. */
+  readonly unacknowledged: number
+  readonly subscriptions: number
+}
+
+/** Messages were dropped, counted by cause over one turn of the event loop. */
+export interface MessageDropped extends Base<"MessageDropped"> {
+  readonly direction: "inbound" | "outbound"
+  readonly cause: "dropOldest" | "dropNewest" | "latestPerTopic" | "expired" | "streamOverflow" | "unclaimed"
+  /** The topic of the last one. */
+  readonly topic: string
+  readonly count: number
+}
+
+/** A stream holds back the acknowledgements of the messages behind its oldest one. */
+export interface SlowConsumer extends Base<"SlowConsumer"> {
+  /** The topic filters of the stream or streams. */
+  readonly filters: ReadonlyArray<string>
+  readonly topic: string
+  /** Messages whose acknowledgement waits. */
+  readonly waiting: number
+}
+
+/** The store did not take a commit; the session tries again and settles nothing that depends on it meanwhile. */
+export interface StorageDegraded extends Base<"StorageDegraded"> {
+  readonly error: MqttError
+}
+
+/** The store takes commits again. */
+export interface StorageRecovered extends Base<"StorageRecovered"> {}
+
+/**
+ * An event in the life of a session.
+ */
+export type SessionEvent =
+  | Connecting
+  | Connected
+  | Ready
+  | Disconnected
+  | Reconnecting
+  | StateChanged
+  | Added
+  | Removed
+  | SessionLost
+  | MessageDropped
+  | SlowConsumer
+  | StorageDegraded
+  | StorageRecovered

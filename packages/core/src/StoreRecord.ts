@@ -1,0 +1,114 @@
+/**
+ * What a session keeps: the records of a session store, and the changes that the session engine makes to them.
+ */
+import type { PublishProperties } from "./Properties.ts"
+import type { ProtocolVersion, QoS } from "./QoS.ts"
+
+/**
+ * An outbound message that the session has accepted and the server has not yet acknowledged in full.
+ *
+ * `state` is `queued` (no packet identifier yet), `publishing` (PUBLISH sent or about to be sent) or `releasing` (PUBREC
+ * received: only PUBREL is sent from now on, and the payload is dropped).
+ */
+export interface OutboundRecord {
+  readonly _tag: "Outbound"
+  /** Position in the order of acceptance; unique in the session, never reused. */
+  readonly sequence: number
+  readonly state: "queued" | "publishing" | "releasing"
+  /** 0 while queued. */
+  readonly packetIdentifier: number
+  readonly topic: string
+  readonly payload: Uint8Array
+  readonly qos: QoS
+  readonly retain: boolean
+  readonly properties: PublishProperties
+  /** Milliseconds since the epoch. */
+  readonly acceptedAt: number
+  /** Milliseconds since the epoch, when the message stops being worth sending; undefined: never. */
+  readonly expiresAt: number | undefined
+  /** Where a forwarded message came from, see `OriginKey`. */
+  readonly origin: OriginKey | undefined
+}
+
+/**
+ * Identifies the inbound message that an outbound one was made from, so that a redelivery after a crash is recognised.
+ */
+export interface OriginKey {
+  readonly session: string
+  /** Changes whenever the source session starts anew at its server. */
+  readonly incarnation: string
+  readonly packetIdentifier: number
+}
+
+/**
+ * A QoS 2 packet identifier that was received and not yet released by the sender (MQTT 4.3.3). `acknowledged` tells whether
+ * PUBREC may be repeated at once, or the delivery is still with its consumers.
+ */
+export interface InboundRecord {
+  readonly _tag: "Inbound"
+  readonly packetIdentifier: number
+  readonly acknowledged: boolean
+}
+
+/**
+ * A subscription that the server has.
+ */
+export interface SubscriptionRecord {
+  readonly _tag: "Subscription"
+  readonly filter: string
+  readonly qos: QoS
+  readonly noLocal: boolean
+  readonly retainAsPublished: boolean
+  /** 0: none. */
+  readonly subscriptionIdentifier: number
+}
+
+/**
+ * Who the session is.
+ */
+export interface IdentityRecord {
+  readonly _tag: "Identity"
+  /** The format of all records of the session; a store refuses a newer one untouched. */
+  readonly format: 1
+  readonly protocolVersion: ProtocolVersion
+  readonly clientId: string
+  /** New whenever the server began a new session. */
+  readonly incarnation: string
+  /** Seconds; undefined: unknown. */
+  readonly sessionExpiryInterval: number | undefined
+}
+
+/**
+ * Anything that a store holds.
+ */
+export type StoreRecord = OutboundRecord | InboundRecord | SubscriptionRecord | IdentityRecord
+
+/**
+ * A change of one record. The key of a record follows from it: see `keyOf`.
+ */
+export type StoreChange =
+  | { readonly _tag: "Put"; readonly record: StoreRecord }
+  | { readonly _tag: "Delete"; readonly key: string }
+
+/**
+ * The key of a record, unique in its session: outbound records sort by `sequence`.
+ */
+export const keyOf = (record: StoreRecord): string => {
+  switch (record._tag) {
+    case "Outbound":
+      return outboundKey(record.sequence)
+    case "Inbound":
+      return inboundKey(record.packetIdentifier)
+    case "Subscription":
+      return subscriptionKey(record.filter)
+    case "Identity":
+      return "identity"
+  }
+}
+
+/** The key of an outbound record; keys sort as the sequence does. */
+export const outboundKey = (sequence: number): string => `outbound/${sequence.toString().padStart(16, "0")}`
+/** The key of an inbound record. */
+export const inboundKey = (packetIdentifier: number): string => `inbound/${packetIdentifier}`
+/** The key of a subscription record. */
+export const subscriptionKey = (filter: string): string => `subscription/${filter}`

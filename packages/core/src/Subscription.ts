@@ -1,0 +1,75 @@
+/**
+ * How to subscribe, and what a subscription is.
+ */
+import type * as Effect from "effect/Effect"
+import type * as Schedule from "effect/Schedule"
+import type * as Stream from "effect/Stream"
+import type { Message } from "./Message.ts"
+import type { MqttError } from "./MqttError.ts"
+import type { QoS } from "./QoS.ts"
+
+/**
+ * How to subscribe.
+ */
+export interface SubscribeOptions {
+  /** The maximum quality of service of the deliveries. Default 0. */
+  readonly qos?: QoS
+  /** MQTT 5: not what this session published itself (MQTT 3.8.3.1). Default false. */
+  readonly noLocal?: boolean
+  /** MQTT 5: keep the retain flag as published. Default false. */
+  readonly retainAsPublished?: boolean
+  /**
+   * Which streams get retained messages: `each` one that joins (default), only those of the `first` subscription on the
+   * filter, or `none`.
+   */
+  readonly retained?: "each" | "first" | "none"
+  /**
+   * `onReceive` (default): an array of messages that was handed to the consumer is acknowledged when the next one is pulled or
+   * the stream ends normally. `manual`: by `message.ack`.
+   */
+  readonly ack?: "onReceive" | "manual"
+  /** Keep the subscription at the server after the stream ended. Default false; a `durable` session always does. */
+  readonly keep?: boolean
+  /** QoS 0 messages that wait for the consumer. Default: the session's `streamBuffer`. */
+  readonly buffer?: number
+  /** What happens to QoS 0 messages over the bound. Default: the session's `onOverflow`. */
+  readonly onOverflow?: "dropOldest" | "suspend"
+}
+
+/**
+ * A subscription that the server granted.
+ */
+export interface Subscription {
+  readonly filters: ReadonlyArray<string>
+  /** The granted quality of service of each filter, which may be lower than asked for (MQTT 3.9.3). */
+  readonly granted: ReadonlyArray<QoS>
+  /**
+   * The messages, through reconnects, until the subscription's scope ends. Run it once at a time: a second run goes on where the
+   * first one ended. What an interrupted or failed run was handed and had not acknowledged comes again.
+   */
+  readonly messages: Stream.Stream<Message, MqttError>
+  /** Messages that wait for the consumer, and QoS 0 messages that were dropped because it was too slow. */
+  readonly pending: Effect.Effect<{ readonly messages: number; readonly dropped: number; readonly highWater: number }>
+}
+
+/**
+ * What becomes of a message whose handler failed for good.
+ *
+ * `skip`: acknowledged and counted. `fail`: `consume` fails with the handler's error, the message stays unacknowledged.
+ * `deadLetter`: published to the topic with the quality of service of the message, then acknowledged.
+ */
+export type FailurePolicy = "skip" | "fail" | { readonly deadLetter: string }
+
+/**
+ * How `consume` calls the handler.
+ */
+export interface ConsumeOptions<E = never, R = never> extends Omit<SubscribeOptions, "ack"> {
+  /** Handlers that run at the same time. Default 16. */
+  readonly concurrency?: number
+  /** `topic` (default): one handler at a time for each topic, in order. `none`: any order. */
+  readonly order?: "topic" | "none"
+  /** Repeats a failed handler by this schedule. Default: not at all. */
+  readonly retry?: Schedule.Schedule<unknown, E, never, R>
+  /** After the retries. Default `skip`; a handler that dies counts as failed. */
+  readonly onFailure?: FailurePolicy
+}

@@ -1,0 +1,233 @@
+/**
+ * Many topic filters and what belongs to them, made for one question: which of them match this topic name?
+ *
+ * A tree of levels with a small cache of answers in front. The cache is emptied by every change and never holds more than
+ * twice `cacheSize` answers.
+ */
+import * as Topic from "./Topic.ts"
+
+/**
+ * Values under topic filters. A value may stand under several filters, and once under each.
+ */
+export interface TopicTree<in out A> {
+  /** The number of values, counted once for each of their filters. */
+  readonly size: number
+  /**
+   * Adds a value under a valid filter; `false` when it stands there already. A shared subscription is a filter of its own
+   * that matches by what stands behind its share name.
+   */
+  readonly add: (filter: string, value: A) => boolean
+  /** Removes a value from under a filter; `false` when it was not there. */
+  readonly remove: (filter: string, value: A) => boolean
+  /** Removes everything. */
+  readonly clear: () => void
+  /**
+   * The values under all filters that match a topic name (MQTT 4.7, with the rule for names that begin with `$`), each once
+   * per filter, in no particular order. The array is never changed afterwards and may be handed out again.
+   */
+  readonly match: (topic: string) => ReadonlyArray<A>
+  /** Whether any filter matches a topic name. */
+  readonly has: (topic: string) => boolean
+}
+
+/**
+ * How to make a tree.
+ */
+export interface TopicTreeOptions {
+  /** How many recent topic names keep their answer, 0 to switch the cache off; default 1024. */
+  readonly cacheSize?: number | undefined
+}
+
+// The filter stands beside its value because a shared subscription and its inner filter end at the same node.
+interface Entry<A> {
+  readonly filter: string
+  readonly value: A
+}
+
+interface Node<A> {
+  children: Map<string, Node<A>> | undefined
+  plus: Node<A> | undefined
+  hash: Node<A> | undefined
+  entries: Array<Entry<A>> | undefined
+}
+
+const makeNode = <A>(): Node<A> => ({ children: undefined, plus: undefined, hash: undefined, entries: undefined })
+
+const isBare = <A>(node: Node<A>): boolean =>
+  node.entries === undefined && node.children === undefined && node.plus === undefined && node.hash === undefined
+
+const childOf = <A>(node: Node<A>, level: string): Node<A> | undefined =>
+  level === "+" ? node.plus : level === "#" ? node.hash : node.children?.get(level)
+
+// A name of 64 KiB could come with every message; the cache must not keep a thousand of them.
+const longestCached = 256
+
+class TopicTreeImpl<in out A> implements TopicTree<A> {
+  size = 0
+  #root: Node<A> = makeNode()
+  // Two generations: what was asked for since the last turn, and before it. A hit costs one lookup, and nothing is reordered.
+  #young = new Map<string, ReadonlyArray<A>>()
+  #old = new Map<string, ReadonlyArray<A>>()
+  readonly #cacheSize: number
+
+  constructor(cacheSize: number) {
+    this.#cacheSize = cacheSize
+  }
+
+  readonly add = (filter: string, value: A): boolean => {
+    let node = this.#root
+    for (const level of Topic.innerFilter(filter).split("/")) {
+      let child = childOf(node, level)
+      if (child === undefined) {
+        child = makeNode()
+        if (level === "+") {
+          node.plus = child
+        } else if (level === "#") {
+          node.hash = child
+        } else {
+          node.children ??= new Map()
+          node.children.set(level, child)
+        }
+      }
+      node = child
+    }
+    if (node.entries?.some((entry) => entry.value === value && entry.filter === filter) === true) {
+      return false
+    }
+    node.entries ??= []
+    node.entries.push({ filter, value })
+    this.size++
+    this.#forget()
+    return true
+  }
+
+  readonly remove = (filter: string, value: A): boolean => {
+    const levels = Topic.innerFilter(filter).split("/")
+    const path: Array<Node<A>> = [this.#root]
+    let node = this.#root
+    for (const level of levels) {
+      const child = childOf(node, level)
+      if (child === undefined) {
+        return false
+      }
+      path.push(child)
+      node = child
+    }
+    const index = node.entries?.findIndex((entry) => entry.value === value && entry.filter === filter) ?? -1
+    if (node.entries === undefined || index === -1) {
+      return false
+    }
+    node.entries.splice(index, 1)
+    if (node.entries.length === 0) {
+      node.entries = undefined
+    }
+    this.#prune(path, levels)
+    this.size--
+    this.#forget()
+    return true
+  }
+
+  readonly clear = (): void => {
+    this.#root = makeNode()
+    this.size = 0
+    this.#forget()
+  }
+
+  readonly match = (topic: string): ReadonlyArray<A> => {
+    const young = this.#young.get(topic)
+    if (young !== undefined) {
+      return young
+    }
+    const values = this.#old.get(topic) ?? this.#collect(topic)
+    if (topic.length <= longestCached && this.#cacheSize > 0) {
+      if (this.#young.size >= this.#cacheSize) {
+        this.#old = this.#young
+        this.#young = new Map()
+      }
+      this.#young.set(topic, values)
+    }
+    return values
+  }
+
+  readonly has = (topic: string): boolean => this.match(topic).length > 0
+
+  #forget(): void {
+    if (this.#young.size > 0 || this.#old.size > 0) {
+      this.#young = new Map()
+      this.#old = new Map()
+    }
+  }
+
+  #prune(path: ReadonlyArray<Node<A>>, levels: ReadonlyArray<string>): void {
+    for (let depth = levels.length; depth > 0; depth--) {
+      const node = path[depth]
+      const parent = path[depth - 1]
+      const level = levels[depth - 1]
+      if (node === undefined || parent === undefined || level === undefined || !isBare(node)) {
+        return
+      }
+      if (level === "+") {
+        parent.plus = undefined
+      } else if (level === "#") {
+        parent.hash = undefined
+      } else if (parent.children !== undefined) {
+        parent.children.delete(level)
+        if (parent.children.size === 0) {
+          parent.children = undefined
+        }
+      }
+    }
+  }
+
+  // A loop over the nodes alive at each level, not recursion: filters may have tens of thousands of levels.
+  #collect(topic: string): ReadonlyArray<A> {
+    const values: Array<A> = []
+    const levels = topic.split("/")
+    const last = levels.length - 1
+    let alive: Array<Node<A>> = [this.#root]
+    for (let depth = 0; depth <= last && alive.length > 0; depth++) {
+      const level = levels[depth] as string
+      const wildcards = depth > 0 || topic.charCodeAt(0) !== 0x24
+      const next: Array<Node<A>> = []
+      for (const node of alive) {
+        const exact = node.children?.get(level)
+        if (exact !== undefined) {
+          next.push(exact)
+        }
+        if (wildcards) {
+          if (node.plus !== undefined) {
+            next.push(node.plus)
+          }
+          if (node.hash !== undefined) {
+            push(values, node.hash)
+          }
+        }
+      }
+      alive = next
+    }
+    for (const node of alive) {
+      push(values, node)
+      // "a/#" matches its parent "a" as well.
+      if (node.hash !== undefined) {
+        push(values, node.hash)
+      }
+    }
+    return values.length === 0 ? nothing : values
+  }
+}
+
+const nothing: ReadonlyArray<never> = Object.freeze([])
+
+const push = <A>(values: Array<A>, node: Node<A>): void => {
+  const entries = node.entries
+  if (entries !== undefined) {
+    for (let i = 0; i < entries.length; i++) {
+      values.push((entries[i] as Entry<A>).value)
+    }
+  }
+}
+
+/**
+ * An empty tree. Values are told apart by `===`.
+ */
+export const make = <A>(options?: TopicTreeOptions): TopicTree<A> => new TopicTreeImpl(options?.cacheSize ?? 1024)

@@ -1,0 +1,76 @@
+/**
+ * The contract between a connection and the network: an ordered, reliable stream of bytes to a server.
+ *
+ * The default opens TCP, TLS, WebSocket and Unix sockets on Node and WebSockets in a browser. Tests provide an in-memory
+ * network; nothing above this contract knows the difference.
+ */
+import { defaultTransport } from "#transport"
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { MqttError } from "./MqttError.ts"
+import type { ServerAddress } from "./ServerAddress.ts"
+import type { TlsOptions, WebSocketOptions } from "./SessionOptions.ts"
+
+/**
+ * What a byte stream tells its owner. All are called synchronously from the driver's event, never after `onClose`, and never
+ * before `open` succeeded.
+ */
+export interface ByteStreamHandlers {
+  /** Bytes in order. The array is only lent: copy what must outlive the call. */
+  readonly onData: (bytes: Uint8Array) => void
+  /** Called after `write` returned false, when more may be written. */
+  readonly onDrain: () => void
+  /** The stream is over, exactly once, whoever ended it; `cause` is absent after an orderly end by the peer. */
+  readonly onClose: (cause?: unknown) => void
+}
+
+/**
+ * An open stream of bytes.
+ */
+export interface ByteStream {
+  /**
+   * Hands over bytes, which the stream may use until it has sent them: the caller does not write to them again. Returns false
+   * when more than the high-water mark is waiting. Writing to a closed stream is ignored.
+   */
+  readonly write: (bytes: Uint8Array) => boolean
+  /** Bytes handed over and not yet taken by the operating system. */
+  readonly pendingBytes: () => number
+  /** Stops `onData` (the peer is slowed down by the network's own flow control) until `resume`. */
+  readonly pause: () => void
+  readonly resume: () => void
+  /** Ends the stream in an orderly way after what was written is sent; `onClose` follows when the peer has ended too. */
+  readonly end: () => void
+  /** Closes at once, discarding what was not sent; `onClose` follows, unless it came before. */
+  readonly destroy: () => void
+}
+
+/**
+ * What is needed to reach a server.
+ */
+export interface TransportRequest {
+  readonly address: ServerAddress
+  readonly tls: TlsOptions | undefined
+  readonly webSocket: WebSocketOptions | undefined
+}
+
+/**
+ * Opens byte streams.
+ *
+ * `open` succeeds when the network is ready for the first byte of CONNECT (after the TLS handshake and the WebSocket upgrade),
+ * fails with `ConnectionRefused` or `TlsFailure`, is interruptible at any time, and its scope's end destroys the stream. It
+ * has no time limit of its own: the connection has one.
+ */
+export interface Transport {
+  readonly open: (
+    request: TransportRequest,
+    handlers: ByteStreamHandlers
+  ) => Effect.Effect<ByteStream, MqttError, Scope.Scope>
+}
+
+/**
+ * The transport in use; replace it with `Layer.succeed(Transport.Transport, ...)` or `Effect.provideService`.
+ */
+export const Transport: Context.Reference<Transport> = Context.Reference("@effect-mqttx/core/Transport", {
+  defaultValue: (): Transport => defaultTransport
+})

@@ -1,0 +1,152 @@
+/**
+ * From what ended a connection, or kept it from coming about, to a typed reason. Pure functions; `reason.isRetryable` says
+ * whether the session tries again by its schedule (transient) or only after a long pause, if at all (permanent).
+ *
+ * | what happened | reason | |
+ * | --- | --- | --- |
+ * | CONNACK 0x84, 3.1.1 return code 1 | UnsupportedVersion | permanent |
+ * | CONNACK 0x85, 3.1.1 return code 2 | ClientIdentifierRejected | permanent |
+ * | CONNACK 0x86, 0x8C, 3.1.1 return code 4 | BadCredentials | permanent |
+ * | CONNACK 0x87, 0x8A, 3.1.1 return code 5 | NotAuthorized | permanent |
+ * | CONNACK 0x81, 0x82, 0x90, 0x95, 0x99, 0x9A, 0x9B: the same CONNECT fails again | ConnectionRefused | permanent |
+ * | CONNACK 0x80, 0x83, 0x88, 0x89, 0x97, 0x9F, 3.1.1 return code 3, unknown codes | ConnectionRefused | transient |
+ * | CONNACK or DISCONNECT 0x9C Use another server | ServerMoved | transient |
+ * | CONNACK or DISCONNECT 0x9D Server moved | ServerMoved | permanent |
+ * | DISCONNECT 0x8E Session taken over | SessionTakenOver | permanent |
+ * | DISCONNECT 0x87 | NotAuthorized | permanent |
+ * | DISCONNECT 0x8C | BadCredentials | permanent |
+ * | DISCONNECT 0x81, 0x82 | ProtocolViolation | transient |
+ * | every other DISCONNECT | ConnectionLost | transient |
+ * | certificates, names, trust, versions, a peer that does not speak TLS | TlsFailure | permanent |
+ * | a TLS handshake that took too long or met a damaged record | TlsFailure | transient |
+ * | WebSocket upgrade 401 | BadCredentials | permanent |
+ * | WebSocket upgrade 403 | NotAuthorized | permanent |
+ * | WebSocket upgrade 408, 425, 429, 5xx | ConnectionRefused | transient |
+ * | WebSocket upgrade with any other status | ConnectionRefused | permanent |
+ * | EACCES, EPERM, EINVAL, EAFNOSUPPORT, ... while connecting | ConnectionRefused | permanent |
+ * | every other network error while connecting | ConnectionRefused | transient |
+ * | a certificate that the server refuses after the handshake, as TLS 1.3 does | TlsFailure | permanent |
+ * | every other network error later | ConnectionLost | transient |
+ *
+ * On 3.1.1 a server has no DISCONNECT: a takeover looks like any lost connection.
+ */
+import {
+  BadCredentials,
+  ClientIdentifierRejected,
+  ConnectionLost,
+  ConnectionRefused,
+  type MqttErrorReason,
+  NotAuthorized,
+  ProtocolViolation,
+  ServerMoved,
+  SessionTakenOver,
+  TlsFailure,
+  UnsupportedVersion
+} from "../MqttError.ts"
+import type { ProtocolVersion } from "../QoS.ts"
+import * as ReasonCode from "../ReasonCode.ts"
+import { errorCodeOf, isTlsCode, isTlsTransient } from "./networkErrors.ts"
+
+/** What the server said besides the code. */
+export interface ServerWords {
+  readonly reasonString?: string | undefined
+  readonly serverReference?: string | undefined
+}
+
+/** Which CONNECT or connection it was about. */
+export interface Attempt {
+  readonly protocolVersion: ProtocolVersion
+  readonly clientId?: string | undefined
+  /** The server's address, printed without secrets. */
+  readonly server?: string | undefined
+}
+
+/**
+ * The reason behind a CONNACK that refuses: `reasonCode` is a return code on 3.1.1 (MQTT 3.1.1 3.2.2.3) and a reason code on
+ * 5 (MQTT 3.2.2.2).
+ */
+export const fromConnack = (reasonCode: number, attempt: Attempt, words: ServerWords = {}): MqttErrorReason => {
+  const { reasonString } = words
+  switch (attempt.protocolVersion === 4 ? ReasonCode.fromReturnCode(reasonCode) : reasonCode) {
+    case ReasonCode.unsupportedProtocolVersion:
+      return new UnsupportedVersion({ protocolVersion: attempt.protocolVersion, reasonString })
+    case ReasonCode.clientIdentifierNotValid:
+      return new ClientIdentifierRejected({ clientId: attempt.clientId, reasonString })
+    case ReasonCode.badUserNameOrPassword:
+    case ReasonCode.badAuthenticationMethod:
+      return new BadCredentials({ reasonCode, reasonString })
+    case ReasonCode.notAuthorized:
+    case ReasonCode.banned:
+      return new NotAuthorized({ reasonCode, reasonString })
+    case ReasonCode.useAnotherServer:
+    case ReasonCode.serverMoved:
+      return new ServerMoved({ reasonCode, serverReference: words.serverReference, reasonString })
+    default:
+      return new ConnectionRefused({ reasonCode, reasonString, server: attempt.server })
+  }
+}
+
+/**
+ * The reason behind a DISCONNECT from the server, which only MQTT 5 has (MQTT 3.14.2.1).
+ */
+export const fromDisconnect = (
+  reasonCode: number,
+  attempt: Attempt = { protocolVersion: 5 },
+  words: ServerWords = {}
+): MqttErrorReason => {
+  const { reasonString } = words
+  switch (reasonCode) {
+    case ReasonCode.sessionTakenOver:
+      return new SessionTakenOver({ clientId: attempt.clientId, reasonString })
+    case ReasonCode.notAuthorized:
+      return new NotAuthorized({ reasonCode, reasonString })
+    case ReasonCode.badAuthenticationMethod:
+      return new BadCredentials({ reasonCode, reasonString })
+    case ReasonCode.useAnotherServer:
+    case ReasonCode.serverMoved:
+      return new ServerMoved({ reasonCode, serverReference: words.serverReference, reasonString })
+    case ReasonCode.malformedPacket:
+    case ReasonCode.protocolError:
+      return new ProtocolViolation({
+        reasonCode,
+        detail: reasonString ?? "the server found a fault in what it received"
+      })
+    default:
+      return new ConnectionLost({ reasonCode, reasonString })
+  }
+}
+
+/**
+ * The reason behind an error of a socket, of TLS or of a WebSocket. `phase` is `connect` until the transport is open.
+ */
+export const fromNetworkError = (
+  cause: unknown,
+  phase: "connect" | "connected",
+  server?: string | undefined
+): MqttErrorReason => {
+  const code = errorCodeOf(cause)
+  if (code !== undefined && isTlsCode(code) && (phase === "connect" || !isTlsTransient(code))) {
+    return new TlsFailure({ code, server, cause })
+  }
+  return phase === "connect" ? new ConnectionRefused({ code, server, cause }) : new ConnectionLost({ code, cause })
+}
+
+/**
+ * The reason behind a WebSocket upgrade that the server answered with an HTTP status other than 101.
+ */
+export const fromHttpStatus = (httpStatus: number, server?: string | undefined): MqttErrorReason => {
+  switch (httpStatus) {
+    case 401:
+      return new BadCredentials({ httpStatus })
+    case 403:
+      return new NotAuthorized({ httpStatus })
+    default:
+      return new ConnectionRefused({ httpStatus, server })
+  }
+}
+
+/**
+ * Whether the session tries again by its schedule or only after a long pause, if at all.
+ */
+export const permanence = (reason: MqttErrorReason): ReasonCode.Permanence =>
+  reason.isRetryable ? "transient" : "permanent"

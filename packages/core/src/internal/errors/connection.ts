@@ -1,0 +1,259 @@
+/**
+ * The reasons of an `MqttError` that concern a connection or the session as a whole; re-exported by `MqttError.ts`.
+ */
+import * as Schema from "effect/Schema"
+import * as ReasonCode from "../../ReasonCode.ts"
+import { isHttpTransient, isSocketTransient, isTlsTransient } from "../networkErrors.ts"
+import { because, cause, causeText, code, id, text } from "./shared.ts"
+
+/**
+ * No connection came about: the network refused it, the WebSocket upgrade failed (`httpStatus`), or the server answered
+ * CONNECT with a reason code (MQTT 3.2.2.2; on 3.1.1 a return code from 1 to 5) that has no reason of its own here.
+ */
+export class ConnectionRefused extends Schema.TaggedError<ConnectionRefused>(`${id}ConnectionRefused`)(
+  "ConnectionRefused",
+  {
+    reasonCode: code,
+    reasonString: text,
+    server: text,
+    /** The network's error code, for example `ECONNREFUSED`. */
+    code: text,
+    httpStatus: code,
+    cause
+  }
+) {
+  override get message(): string {
+    const server = this.server ?? "the server"
+    if (this.reasonCode !== undefined) {
+      return `${server} refused the connection: ${ReasonCode.describe(this.reasonCode, "Connack")}${
+        because(this.reasonString)
+      }`
+    }
+    if (this.httpStatus !== undefined) {
+      return `${server} refused the WebSocket upgrade with HTTP status ${this.httpStatus}`
+    }
+    return `no connection to ${server}: ${
+      this.reasonString ?? (this.cause === undefined ? this.code : undefined) ?? causeText(this.cause)
+    }`
+  }
+  get isRetryable(): boolean {
+    if (this.reasonCode !== undefined) {
+      return ReasonCode.permanence(this.reasonCode, "Connack") === "transient"
+    }
+    return this.httpStatus === undefined ? isSocketTransient(this.code) : isHttpTransient(this.httpStatus)
+  }
+}
+
+/**
+ * An established connection ended without the session's doing; `reasonCode` is that of the server's DISCONNECT, if it sent
+ * one (MQTT 3.14.2.1).
+ */
+export class ConnectionLost extends Schema.TaggedError<ConnectionLost>(`${id}ConnectionLost`)("ConnectionLost", {
+  reasonCode: code,
+  reasonString: text,
+  /** The network's error code, for example `ECONNRESET`. */
+  code: text,
+  cause
+}) {
+  override get message(): string {
+    if (this.reasonCode !== undefined) {
+      return `the server closed the connection: ${ReasonCode.describe(this.reasonCode, "Disconnect")}${
+        because(this.reasonString)
+      }`
+    }
+    return `the connection was lost${
+      because(this.reasonString ?? (this.cause === undefined ? this.code : causeText(this.cause)))
+    }`
+  }
+  get isRetryable(): boolean {
+    return true
+  }
+}
+
+/**
+ * The server does not accept the user name, the password or the authentication method.
+ */
+export class BadCredentials extends Schema.TaggedError<BadCredentials>(`${id}BadCredentials`)("BadCredentials", {
+  reasonCode: code,
+  reasonString: text,
+  httpStatus: code
+}) {
+  override get message(): string {
+    return `the server does not accept the credentials${
+      this.reasonCode === undefined ? "" : `: ${ReasonCode.describe(this.reasonCode, "Connack")}`
+    }${because(this.reasonString)}`
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
+ * The client is known to the server, but has no right to be connected, or was banned.
+ */
+export class NotAuthorized extends Schema.TaggedError<NotAuthorized>(`${id}NotAuthorized`)("NotAuthorized", {
+  reasonCode: code,
+  reasonString: text,
+  httpStatus: code
+}) {
+  override get message(): string {
+    return `the client is not authorized to connect${
+      this.reasonCode === undefined ? "" : `: ${ReasonCode.describe(this.reasonCode, "Connack")}`
+    }${because(this.reasonString)}`
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
+ * The server does not accept the client identifier (MQTT 3.1.3.1).
+ */
+export class ClientIdentifierRejected
+  extends Schema.TaggedError<ClientIdentifierRejected>(`${id}ClientIdentifierRejected`)(
+    "ClientIdentifierRejected",
+    { clientId: text, reasonString: text }
+  )
+{
+  override get message(): string {
+    return `the server does not accept the client identifier${
+      this.clientId === undefined ? "" : ` ${JSON.stringify(this.clientId)}`
+    }${because(this.reasonString)}`
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
+ * The server does not speak the protocol version of the session.
+ */
+export class UnsupportedVersion extends Schema.TaggedError<UnsupportedVersion>(`${id}UnsupportedVersion`)(
+  "UnsupportedVersion",
+  { protocolVersion: code, reasonString: text }
+) {
+  override get message(): string {
+    const version = this.protocolVersion === undefined
+      ? "this version of MQTT"
+      : this.protocolVersion === 4
+      ? "MQTT 3.1.1"
+      : this.protocolVersion === 5
+      ? "MQTT 5"
+      : `protocol version ${this.protocolVersion}`
+    return `the server does not speak ${version}${because(this.reasonString)}`
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
+ * TLS could not be established: the certificate of one side does not satisfy the other, or the peer does not speak TLS.
+ */
+export class TlsFailure extends Schema.TaggedError<TlsFailure>(`${id}TlsFailure`)("TlsFailure", {
+  /** The code of the TLS library, for example `CERT_HAS_EXPIRED`. */
+  code: text,
+  server: text,
+  cause
+}) {
+  override get message(): string {
+    return `no TLS connection to ${this.server ?? "the server"}: ${
+      this.cause === undefined ? this.code ?? "unknown cause" : causeText(this.cause)
+    }${this.code === undefined || this.cause === undefined ? "" : ` (${this.code})`}`
+  }
+  get isRetryable(): boolean {
+    return isTlsTransient(this.code)
+  }
+}
+
+/**
+ * Another connection with the same client identifier took the session over (reason code 0x8E).
+ */
+export class SessionTakenOver extends Schema.TaggedError<SessionTakenOver>(`${id}SessionTakenOver`)(
+  "SessionTakenOver",
+  { clientId: text, reasonString: text }
+) {
+  override get message(): string {
+    return `another client with the identifier ${
+      this.clientId === undefined ? "of this session" : JSON.stringify(this.clientId)
+    } took the session over${because(this.reasonString)}`
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
+ * The server sends the client elsewhere: for now (reason code 0x9C) or for good (0x9D), to `serverReference` if it says so.
+ */
+export class ServerMoved extends Schema.TaggedError<ServerMoved>(`${id}ServerMoved`)("ServerMoved", {
+  reasonCode: Schema.Int,
+  serverReference: text,
+  reasonString: text
+}) {
+  override get message(): string {
+    return `${ReasonCode.describe(this.reasonCode)}${
+      this.serverReference === undefined ? "" : `, which is ${this.serverReference}`
+    }${because(this.reasonString)}`
+  }
+  get isRetryable(): boolean {
+    return this.reasonCode !== ReasonCode.serverMoved
+  }
+}
+
+/**
+ * The server no longer has the session's state (session present was false, MQTT 3.2.2.1.1). What was in flight may or may
+ * not have arrived.
+ */
+export class SessionLost extends Schema.TaggedError<SessionLost>(`${id}SessionLost`)("SessionLost", {
+  clientId: text
+}) {
+  override get message(): string {
+    return "the server has lost the state of the session"
+  }
+  get isRetryable(): boolean {
+    return true
+  }
+}
+
+/**
+ * The session is closed: its scope ended, it was removed, or it has been drained.
+ */
+export class Closed extends Schema.TaggedError<Closed>(`${id}Closed`)("Closed", {}) {
+  override get message(): string {
+    return "the session is closed"
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
+ * Something did not happen in its time; `operation` names it in a few words, for example "publish".
+ */
+export class Timeout extends Schema.TaggedError<Timeout>(`${id}Timeout`)("Timeout", {
+  operation: Schema.String,
+  millis: Schema.Number
+}) {
+  override get message(): string {
+    return `${this.operation} took longer than ${this.millis} ms`
+  }
+  get isRetryable(): boolean {
+    return true
+  }
+}
+
+/**
+ * The peer broke the protocol, or says that we did (MQTT 4.13); the connection is closed with `reasonCode`.
+ */
+export class ProtocolViolation extends Schema.TaggedError<ProtocolViolation>(`${id}ProtocolViolation`)(
+  "ProtocolViolation",
+  { reasonCode: Schema.Int, detail: Schema.String }
+) {
+  override get message(): string {
+    return `protocol violation: ${this.detail}: ${ReasonCode.describe(this.reasonCode)}`
+  }
+  get isRetryable(): boolean {
+    return true
+  }
+}

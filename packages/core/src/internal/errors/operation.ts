@@ -1,0 +1,325 @@
+/**
+ * The reasons of an `MqttError` that concern one operation, option or name; re-exported by `MqttError.ts`.
+ */
+import * as Schema from "effect/Schema"
+import * as ReasonCode from "../../ReasonCode.ts"
+import { because, cause, causeText, id, text } from "./shared.ts"
+
+/**
+ * The server refused a subscription with a reason code of SUBACK (MQTT 3.9.3).
+ */
+export class SubscriptionRefused extends Schema.TaggedError<SubscriptionRefused>(`${id}SubscriptionRefused`)(
+  "SubscriptionRefused",
+  { filter: Schema.String, reasonCode: Schema.Int, reasonString: text }
+) {
+  override get message(): string {
+    return `the server refused the subscription to ${JSON.stringify(this.filter)}: ${
+      ReasonCode.describe(this.reasonCode, "Suback")
+    }${because(this.reasonString)}`
+  }
+  get isRetryable(): boolean {
+    return ReasonCode.permanence(this.reasonCode) === "transient"
+  }
+}
+
+/**
+ * The server refused to end a subscription with a reason code of UNSUBACK (MQTT 3.11.3).
+ */
+export class UnsubscribeRefused extends Schema.TaggedError<UnsubscribeRefused>(`${id}UnsubscribeRefused`)(
+  "UnsubscribeRefused",
+  { filter: Schema.String, reasonCode: Schema.Int, reasonString: text }
+) {
+  override get message(): string {
+    return `the server refused to end the subscription to ${JSON.stringify(this.filter)}: ${
+      ReasonCode.describe(this.reasonCode, "Unsuback")
+    }${because(this.reasonString)}`
+  }
+  get isRetryable(): boolean {
+    return ReasonCode.permanence(this.reasonCode) === "transient"
+  }
+}
+
+/**
+ * A subscription contradicts another one on the same filter in this session, for example another no-local option.
+ */
+export class SubscriptionConflict extends Schema.TaggedError<SubscriptionConflict>(`${id}SubscriptionConflict`)(
+  "SubscriptionConflict",
+  { filter: Schema.String, detail: Schema.String }
+) {
+  override get message(): string {
+    return `the subscription to ${JSON.stringify(this.filter)} contradicts an existing one: ${this.detail}`
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
+ * The server refused a message with a reason code of PUBACK or PUBREC (MQTT 3.4.2.1, 3.5.2.1).
+ */
+export class PublishRefused extends Schema.TaggedError<PublishRefused>(`${id}PublishRefused`)("PublishRefused", {
+  reasonCode: Schema.Int,
+  reasonString: text
+}) {
+  override get message(): string {
+    return `the server refused the message: ${ReasonCode.describe(this.reasonCode)}${because(this.reasonString)}`
+  }
+  get isRetryable(): boolean {
+    return ReasonCode.permanence(this.reasonCode) === "transient"
+  }
+}
+
+/**
+ * A packet is larger than the receiver's maximum packet size; both in bytes.
+ */
+export class PacketTooLarge extends Schema.TaggedError<PacketTooLarge>(`${id}PacketTooLarge`)("PacketTooLarge", {
+  size: Schema.Int,
+  maximum: Schema.Int
+}) {
+  override get message(): string {
+    return `a packet of ${this.size} bytes is larger than the maximum packet size of ${this.maximum} bytes`
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
+ * The server, or the protocol version, does not have what was asked for.
+ */
+export class NotSupported extends Schema.TaggedError<NotSupported>(`${id}NotSupported`)("NotSupported", {
+  feature: Schema.String,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `${this.feature} is not supported: ${this.detail}`
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
+ * The offline queue is full, and its policy is to fail; with what it holds.
+ */
+export class QueueFull extends Schema.TaggedError<QueueFull>(`${id}QueueFull`)("QueueFull", {
+  messages: Schema.Int,
+  bytes: Schema.Int
+}) {
+  override get message(): string {
+    return `the queue is full with ${this.messages} messages and ${this.bytes} bytes`
+  }
+  get isRetryable(): boolean {
+    return true
+  }
+}
+
+/**
+ * The offline queue dropped the message to keep its bound; `policy` is the queue's.
+ */
+export class Dropped extends Schema.TaggedError<Dropped>(`${id}Dropped`)("Dropped", {
+  policy: Schema.String
+}) {
+  override get message(): string {
+    return `the queue dropped the message by its policy ${this.policy}`
+  }
+  get isRetryable(): boolean {
+    return true
+  }
+}
+
+/**
+ * The lifetime of the message ended before it could be sent (MQTT 3.3.2.3.3).
+ */
+export class Expired extends Schema.TaggedError<Expired>(`${id}Expired`)("Expired", {}) {
+  override get message(): string {
+    return "the message expired before it was sent"
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
+ * The session store could not be opened, read or written.
+ */
+export class StorageFailed extends Schema.TaggedError<StorageFailed>(`${id}StorageFailed`)("StorageFailed", {
+  detail: text,
+  cause
+}) {
+  override get message(): string {
+    return `the session store failed: ${this.detail ?? causeText(this.cause)}`
+  }
+  get isRetryable(): boolean {
+    return true
+  }
+}
+
+/**
+ * A topic name may not be published to; `offset` counts UTF-16 code units to the place that is wrong (MQTT 4.7).
+ */
+export class InvalidTopic extends Schema.TaggedError<InvalidTopic>(`${id}InvalidTopic`)("InvalidTopic", {
+  topic: Schema.String,
+  offset: Schema.Int,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `invalid topic name ${excerpt(this.topic)}: ${this.detail} at offset ${this.offset}`
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
+ * A topic filter may not be subscribed to; `offset` counts UTF-16 code units to the place that is wrong (MQTT 4.7, 4.8.2).
+ */
+export class InvalidFilter extends Schema.TaggedError<InvalidFilter>(`${id}InvalidFilter`)("InvalidFilter", {
+  filter: Schema.String,
+  offset: Schema.Int,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `invalid topic filter ${excerpt(this.filter)}: ${this.detail} at offset ${this.offset}`
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
+ * A payload, or a property of a message, is not what it has to be.
+ */
+export class InvalidPayload extends Schema.TaggedError<InvalidPayload>(`${id}InvalidPayload`)("InvalidPayload", {
+  detail: Schema.String,
+  cause
+}) {
+  override get message(): string {
+    return `invalid payload: ${this.detail}`
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
+ * One thing that is wrong with options: where, as keys joined by dots, and what.
+ */
+export const OptionsIssue: Schema.Struct<{ readonly path: Schema.String; readonly message: Schema.String }> = Schema
+  .Struct({ path: Schema.String, message: Schema.String })
+
+/**
+ * One thing that is wrong with options: where, as keys joined by dots, and what.
+ */
+export interface OptionsIssue {
+  readonly path: string
+  readonly message: string
+}
+
+/**
+ * Options are not acceptable; all issues at once.
+ */
+export class InvalidOptions extends Schema.TaggedError<InvalidOptions>(`${id}InvalidOptions`)("InvalidOptions", {
+  issues: Schema.Array(OptionsIssue)
+}) {
+  override get message(): string {
+    const lines = this.issues.map((issue) => issue.path === "" ? issue.message : `${issue.path}: ${issue.message}`)
+    return `invalid options: ${lines.join("; ")}`
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
+ * A session of this name exists already.
+ */
+export class DuplicateSession extends Schema.TaggedError<DuplicateSession>(`${id}DuplicateSession`)(
+  "DuplicateSession",
+  { session: Schema.String }
+) {
+  override get message(): string {
+    return `there is already a session named ${JSON.stringify(this.session)}`
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
+ * There is no session of this name.
+ */
+export class SessionNotFound extends Schema.TaggedError<SessionNotFound>(`${id}SessionNotFound`)("SessionNotFound", {
+  session: Schema.String
+}) {
+  override get message(): string {
+    return `there is no session named ${JSON.stringify(this.session)}`
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
+ * A forwarder of this name exists already.
+ */
+export class DuplicateForwarder extends Schema.TaggedError<DuplicateForwarder>(`${id}DuplicateForwarder`)(
+  "DuplicateForwarder",
+  { forwarder: Schema.String }
+) {
+  override get message(): string {
+    return `there is already a forwarder named ${JSON.stringify(this.forwarder)}`
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
+ * There is no forwarder of this name.
+ */
+export class ForwarderNotFound extends Schema.TaggedError<ForwarderNotFound>(`${id}ForwarderNotFound`)(
+  "ForwarderNotFound",
+  { forwarder: Schema.String }
+) {
+  override get message(): string {
+    return `there is no forwarder named ${JSON.stringify(this.forwarder)}`
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
+ * A forwarder cannot start or go on, for example because it would feed itself.
+ */
+export class ForwarderFailed extends Schema.TaggedError<ForwarderFailed>(`${id}ForwarderFailed`)("ForwarderFailed", {
+  forwarder: Schema.String,
+  detail: Schema.String,
+  cause
+}) {
+  override get message(): string {
+    return `the forwarder ${JSON.stringify(this.forwarder)} failed: ${this.detail}`
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
+ * Something that should not happen did: a defect of this library or of one below it.
+ */
+export class Unexpected extends Schema.TaggedError<Unexpected>(`${id}Unexpected`)("Unexpected", {
+  detail: Schema.String,
+  cause
+}) {
+  override get message(): string {
+    return `unexpected failure: ${this.detail}`
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+// A topic may have 65,535 bytes; a log line should not.
+const excerpt = (topic: string): string => JSON.stringify(topic.length > 128 ? `${topic.slice(0, 128)}...` : topic)

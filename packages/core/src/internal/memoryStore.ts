@@ -1,0 +1,59 @@
+/**
+ * The memory store: a real store whose records live as long as the store itself.
+ */
+import * as Effect from "effect/Effect"
+import { MqttError, StorageFailed } from "../MqttError.ts"
+import type { SessionStore, SessionStoreHandle } from "../SessionStore.ts"
+import { keyOf, type StoreRecord } from "../StoreRecord.ts"
+
+interface Entry {
+  readonly records: Map<string, StoreRecord>
+  owned: boolean
+}
+
+const load = (records: Map<string, StoreRecord>): ReadonlyArray<StoreRecord> =>
+  Array.from(records.keys()).sort().map((key) => records.get(key)!)
+
+const handle = (records: Map<string, StoreRecord>): SessionStoreHandle => ({
+  load: Effect.sync(() => load(records)),
+  commit: (changes) =>
+    Effect.sync(() => {
+      for (const change of changes) {
+        if (change._tag === "Put") records.set(keyOf(change.record), change.record)
+        else records.delete(change.key)
+      }
+    }),
+  clear: Effect.sync(() => records.clear())
+})
+
+/**
+ * Makes a store whose records outlive the sessions that use it, but not the process.
+ */
+export const makeMemory = (): SessionStore => {
+  const entries = new Map<string, Entry>()
+  return {
+    durability: "session",
+    open: (session) =>
+      Effect.acquireRelease(
+        Effect.suspend(() => {
+          const entry = entries.get(session) ?? { records: new Map<string, StoreRecord>(), owned: false }
+          if (entry.owned) {
+            return Effect.fail(
+              new MqttError({
+                session,
+                method: "SessionStore.open",
+                reason: new StorageFailed({ detail: "another owner has the store of this session open" })
+              })
+            )
+          }
+          entry.owned = true
+          entries.set(session, entry)
+          return Effect.succeed(entry)
+        }),
+        (entry) =>
+          Effect.sync(() => {
+            entry.owned = false
+          })
+      ).pipe(Effect.map((entry) => handle(entry.records)))
+  }
+}

@@ -1,0 +1,139 @@
+/**
+ * Decoding options with every issue at once, from values, JSON and the environment.
+ */
+import * as Duration from "effect/Duration"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+import { InvalidOptions, type OptionsIssue } from "../errors/operation.ts"
+import type { SessionOptions } from "./model.ts"
+import { issuesBetween } from "./rules.ts"
+import { type Fields, FieldsSchema, SessionOptionsSchema } from "./schema.ts"
+
+const base64FromBytes = Schema.encodeSync(Schema.Uint8ArrayFromBase64)
+
+type Plain = { readonly [key: string]: unknown }
+
+const isPlain = (value: unknown): value is Plain => {
+  if (typeof value !== "object" || value === null) {
+    return false
+  }
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null
+}
+
+/**
+ * A value as JSON would hold it: durations, secrets and bytes become what the schema decodes again, and keys that are
+ * undefined disappear.
+ */
+export const toPlain = (value: unknown): unknown => {
+  if (Duration.isDuration(value)) {
+    return Duration.isFinite(value) ? Duration.toMillis(value) : "Infinity"
+  }
+  if (Redacted.isRedacted(value)) {
+    return toPlain(Redacted.value(value))
+  }
+  if (value instanceof Uint8Array) {
+    return { base64: base64FromBytes(value) }
+  }
+  if (typeof value === "bigint") {
+    return Duration.toMillis(Duration.nanos(value))
+  }
+  if (Array.isArray(value)) {
+    return value.map(toPlain)
+  }
+  if (!isPlain(value)) {
+    return value
+  }
+  const plain: Record<string, unknown> = {}
+  for (const [key, inner] of Object.entries(value)) {
+    if (inner !== undefined) {
+      plain[key] = toPlain(inner)
+    }
+  }
+  return plain
+}
+
+const format = SchemaIssue.makeFormatterStandardSchemaV1()
+
+// A union fails once for each of its members: the first of them says enough.
+const issuesOf = (error: Schema.SchemaError): ReadonlyArray<OptionsIssue> => {
+  const issues = new Map<string, OptionsIssue>()
+  for (const { message, path = [] } of format(error.issue).issues) {
+    const keys = path.map((segment) => String(typeof segment === "object" ? segment.key : segment)).join(".")
+    if (!issues.has(keys)) {
+      issues.set(keys, { path: keys, message: message.replace(/ \| undefined$/, "") })
+    }
+  }
+  return Array.from(issues.values())
+}
+
+/** The same record without what stands at a path; items of arrays go with their array. */
+const without = (record: Plain, path: ReadonlyArray<string>): Plain => {
+  const [key, ...rest] = path
+  if (key === undefined || !(key in record)) {
+    return record
+  }
+  const { [key]: inner, ...others } = record
+  return rest.length > 0 && isPlain(inner) ? { ...others, [key]: without(inner, rest) } : others
+}
+
+/**
+ * The issues between the options that are right by themselves, although others are not: those are taken out first, and when
+ * a group is incomplete without them, the whole group.
+ */
+const furtherIssues = (
+  decodeFields: (input: unknown) => Result.Result<Fields, Schema.SchemaError>,
+  input: Plain,
+  found: ReadonlyArray<OptionsIssue>
+): ReadonlyArray<OptionsIssue> => {
+  const broken = found.map((issue) => issue.path)
+  let rest = input
+  let next = broken.map((path) => path.split("."))
+  for (let round = 0; round < 2; round++) {
+    for (const path of next) {
+      rest = without(rest, path)
+    }
+    const fields = decodeFields("name" in rest ? rest : { ...rest, name: "?" })
+    if (Result.isSuccess(fields)) {
+      return issuesBetween(fields.success, broken).map(({ issue, path }) => ({ path: path.join("."), message: issue }))
+    }
+    next = issuesOf(fields.failure).map((issue) => issue.path.split(".").slice(0, 1))
+    broken.push(...next.flat())
+  }
+  return []
+}
+
+const makeDecoder = (
+  fields: Schema.ConstraintDecoder<Fields>,
+  whole: Schema.ConstraintDecoder<SessionOptions>
+): (input: unknown) => Result.Result<SessionOptions, InvalidOptions> => {
+  const options = { errors: "all", onExcessProperty: "error" } as const
+  const decodeFields = Schema.decodeUnknownResult(fields, options)
+  const decodeWhole = Schema.decodeUnknownResult(whole, options)
+  return (input) => {
+    const plain = toPlain(input)
+    const decoded = decodeWhole(plain)
+    if (Result.isSuccess(decoded)) {
+      return Result.succeed(decoded.success)
+    }
+    const issues = [...issuesOf(decoded.failure)]
+    if (isPlain(plain) && Result.isFailure(decodeFields(plain))) {
+      issues.push(...furtherIssues(decodeFields, plain, issues))
+    }
+    return Result.fail(new InvalidOptions({ issues }))
+  }
+}
+
+/** Decodes values and JSON. */
+export const decodeValues: (input: unknown) => Result.Result<SessionOptions, InvalidOptions> = makeDecoder(
+  FieldsSchema,
+  SessionOptionsSchema
+)
+
+/** Decodes records whose leaves are texts, as the environment has them. */
+export const decodeTexts: (input: unknown) => Result.Result<SessionOptions, InvalidOptions> = makeDecoder(
+  Schema.toCodecStringTree(FieldsSchema),
+  Schema.toCodecStringTree(SessionOptionsSchema)
+)

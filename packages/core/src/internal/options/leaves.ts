@@ -1,0 +1,208 @@
+/**
+ * The schemas of single options: texts, numbers, switches, bytes, secrets, durations. Each says in a sentence what it expects.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+import * as SchemaTransformation from "effect/SchemaTransformation"
+import { findFault } from "../utf8String.ts"
+
+const invalid = (message: string): Effect.Effect<never, SchemaIssue.Issue> =>
+  Effect.fail(new SchemaIssue.InvalidValue({ message }))
+
+/** One of a few values. */
+export const oneOf = <const Values extends ReadonlyArray<string | number>>(values: Values): Schema.Literals<Values> =>
+  Schema.Literals(values).annotate({ message: `expected one of ${values.join(", ")}` })
+
+/** A key that may be missing or undefined. */
+export const withDefault = <S extends Schema.Constraint>(
+  schema: S,
+  value: S["Encoded"]
+): Schema.withDecodingDefault<S> => Schema.withDecodingDefault<S>(Effect.succeed(value))(schema)
+
+/** A text that MQTT can carry (MQTT 1.5.4). */
+export const text: Schema.String = Schema.String.annotate({ message: "expected a text" }).check(
+  Schema.makeFilter((value: string) => findFault(value, "allowed")?.detail)
+)
+
+/** The same, not empty. */
+export const nonEmptyText: Schema.String = text.check(
+  Schema.makeFilter((value: string) => value === "" ? "expected a text that is not empty" : undefined)
+)
+
+/** A switch. */
+export const flag: Schema.Boolean = Schema.Boolean.annotate({ message: "expected true or false" })
+
+/** A whole number. */
+export const integer = (minimum: number, maximum: number): Schema.Number => {
+  const message = `expected a whole number from ${minimum} to ${maximum}`
+  return Schema.Number.annotate({ message }).check(
+    Schema.makeFilter((value: number) =>
+      Number.isInteger(value) && value >= minimum && value <= maximum ? undefined : message
+    )
+  )
+}
+
+/** Any number. */
+export const number = (minimum: number, maximum: number): Schema.Number => {
+  const message = `expected a number from ${minimum} to ${maximum}`
+  return Schema.Number.annotate({ message }).check(
+    Schema.makeFilter((value: number) => value >= minimum && value <= maximum ? undefined : message)
+  )
+}
+
+const texts = Schema.Union([Schema.Array(Schema.String), Schema.String]).annotate({
+  message: "expected a text or an array of texts"
+})
+
+/** An array, or one text with commas between its items. */
+export const commaSeparated: Schema.Codec<ReadonlyArray<string>, string | ReadonlyArray<string>> = texts.pipe(
+  Schema.decodeTo(
+    Schema.Array(nonEmptyText),
+    SchemaTransformation.transform({
+      decode: (value) =>
+        typeof value === "string" ? value.split(",").map((item) => item.trim()).filter((item) => item !== "") : value,
+      encode: (value): string | ReadonlyArray<string> => value
+    })
+  )
+)
+
+/** An array, or one text that is taken as a whole: PEM texts may contain anything. */
+export const oneOrMore: Schema.Codec<ReadonlyArray<string>, string | ReadonlyArray<string>> = texts.pipe(
+  Schema.decodeTo(
+    Schema.Array(nonEmptyText),
+    SchemaTransformation.transform({
+      decode: (value) => typeof value === "string" ? [value] : value,
+      encode: (value): string | ReadonlyArray<string> => value
+    })
+  )
+)
+
+/** A text that is never printed and never encoded. */
+export const secret = (label: string): Schema.RedactedFromValue<Schema.String> =>
+  Schema.RedactedFromValue(Schema.String.annotate({ message: "expected a text" }), { label, disallowEncode: true })
+
+/** Pairs in their order, duplicates allowed. */
+export const userProperties: Schema.Codec<ReadonlyArray<readonly [string, string]>> = Schema.Array(
+  Schema.Tuple([text, text])
+).annotate({
+  message: "expected an array of pairs of texts"
+})
+
+const bytesFromBase64 = Schema.decodeUnknownOption(Schema.Uint8ArrayFromBase64)
+const base64FromBytes = Schema.encodeSync(Schema.Uint8ArrayFromBase64)
+const encoder = new TextEncoder()
+
+/** Bytes as `{ "base64": "..." }`, or a text in the given encoding. */
+export const bytes = (encoding: "base64" | "utf-8"): Schema.Codec<Uint8Array, string | { readonly base64: string }> =>
+  Schema.Union([Schema.String, Schema.Struct({ base64: Schema.String })]).annotate({
+    message: encoding === "utf-8" ? "expected a text or bytes" : "expected bytes or base64"
+  }).pipe(
+    Schema.decodeTo(
+      Schema.Uint8Array,
+      SchemaTransformation.transformEffect({
+        decode: (value) => {
+          if (typeof value === "string" && encoding === "utf-8") {
+            return Effect.succeed<Uint8Array>(encoder.encode(value))
+          }
+          const decoded = bytesFromBase64(typeof value === "string" ? value : value.base64)
+          return Option.isSome(decoded) ? Effect.succeed<Uint8Array>(decoded.value) : invalid("expected base64")
+        },
+        encode: (value) => Effect.succeed<string | { readonly base64: string }>({ base64: base64FromBytes(value) })
+      })
+    )
+  )
+
+interface DurationBounds {
+  readonly minimum: Duration.Duration
+  readonly maximum: Duration.Duration
+  readonly wholeSeconds?: boolean
+  readonly message: string
+}
+
+const units = Schema.Struct({
+  weeks: Schema.optional(Schema.Number),
+  days: Schema.optional(Schema.Number),
+  hours: Schema.optional(Schema.Number),
+  minutes: Schema.optional(Schema.Number),
+  seconds: Schema.optional(Schema.Number),
+  milliseconds: Schema.optional(Schema.Number),
+  microseconds: Schema.optional(Schema.Number),
+  nanoseconds: Schema.optional(Schema.Number)
+})
+
+/** How JSON holds a duration. */
+export type EncodedDuration = number | string | readonly [number, number] | typeof units.Type
+
+const isNumeric = /^\d+(?:\.\d+)?$/
+
+// `fromInput` decides at run time what is a duration, its type only helps those who write literals.
+const parseDuration = (value: EncodedDuration): Option.Option<Duration.Duration> => {
+  // `fromInput` takes what is not a number for zero.
+  if (Object.values(typeof value === "object" ? value : [value]).some(Number.isNaN)) {
+    return Option.none()
+  }
+  return typeof value === "string" && isNumeric.test(value)
+    ? Duration.fromInput(Number(value))
+    : Duration.fromInput(value as Duration.Input)
+}
+
+/** Milliseconds, a text such as "30 seconds", a pair of seconds and nanoseconds, or units. */
+const duration = (
+  { maximum, message, minimum, wholeSeconds }: DurationBounds
+): Schema.Codec<Duration.Duration, EncodedDuration> =>
+  Schema.Union([Schema.Number, Schema.String, Schema.Tuple([Schema.Number, Schema.Number]), units]).annotate({
+    message
+  }).pipe(
+    Schema.decodeTo(
+      Schema.Duration,
+      SchemaTransformation.transformEffect({
+        decode: (value) => {
+          const parsed = parseDuration(value)
+          const ok = Option.isSome(parsed) && Duration.isGreaterThanOrEqualTo(parsed.value, minimum) &&
+            Duration.isLessThanOrEqualTo(parsed.value, maximum) &&
+            (wholeSeconds !== true || !Duration.isFinite(parsed.value) ||
+              Duration.toMillis(parsed.value) % 1000 === 0)
+          return ok ? Effect.succeed(parsed.value) : invalid(message)
+        },
+        encode: (value) =>
+          Effect.succeed<EncodedDuration>(Duration.isFinite(value) ? Duration.toMillis(value) : "Infinity")
+      })
+    )
+  )
+
+// What fits into the timers of every platform, about 24.8 days.
+const longest = Duration.millis(2_147_483_647)
+
+/** A time limit. */
+export const timeout: Schema.Codec<Duration.Duration, EncodedDuration> = duration({
+  minimum: Duration.millis(1),
+  maximum: longest,
+  message: "expected a duration from 1 millisecond to 24 days"
+})
+
+/** A time to wait, or none. */
+export const delay: Schema.Codec<Duration.Duration, EncodedDuration> = duration({
+  minimum: Duration.zero,
+  maximum: longest,
+  message: "expected a duration from 0 to 24 days"
+})
+
+/** Whole seconds, as the protocol carries them. */
+export const interval = (maximum: number): Schema.Codec<Duration.Duration, EncodedDuration> =>
+  duration({
+    minimum: Duration.zero,
+    maximum: Duration.seconds(maximum),
+    wholeSeconds: true,
+    message: `expected a duration of whole seconds from 0 to ${maximum} seconds`
+  })
+
+/** Whole seconds, or for ever. */
+export const expiry: Schema.Codec<Duration.Duration, EncodedDuration> = duration({
+  minimum: Duration.zero,
+  maximum: Duration.infinity,
+  wholeSeconds: true,
+  message: "expected a duration of whole seconds"
+})

@@ -1,0 +1,142 @@
+/**
+ * What options have to do with each other: credentials, TLS, protocol versions, expiry.
+ */
+import * as Duration from "effect/Duration"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as ServerAddress from "../../ServerAddress.ts"
+import type { Fields } from "./schema.ts"
+
+/** One thing that is wrong, and where. */
+export interface Issue {
+  readonly path: ReadonlyArray<PropertyKey>
+  readonly issue: string
+}
+
+/** The addresses of the servers, or why they have none. */
+export const parseServers = (options: Fields): ReadonlyArray<ServerAddress.ServerAddress | Issue> =>
+  options.servers.map((server, index) => {
+    const parsed = ServerAddress.parse(server, { secure: options.secure })
+    return Result.isSuccess(parsed)
+      ? parsed.success
+      : { path: ["servers", index], issue: parsed.failure.issues.map((issue) => issue.message).join("; ") }
+  })
+
+const isIssue = (parsed: ServerAddress.ServerAddress | Issue): parsed is Issue => "issue" in parsed
+
+/** Whether a server has an address. */
+export const isAddress = (parsed: ServerAddress.ServerAddress | Issue): parsed is ServerAddress.ServerAddress =>
+  !isIssue(parsed)
+
+const passwordOf = (value: Redacted.Redacted<string> | undefined): string | undefined =>
+  value === undefined ? undefined : Redacted.value(value)
+
+/**
+ * The user name and password, whether they are options or stand in the URLs of the servers; an issue when they differ: all
+ * servers of a session hold the same session, so that one identity must be good for all.
+ */
+export const credentialsOf = (
+  options: Fields,
+  addresses: ReadonlyArray<ServerAddress.ServerAddress>
+): Pick<Fields, "username" | "password"> | Issue => {
+  let { password, username } = options
+  for (const [index, address] of addresses.entries()) {
+    username ??= address.username
+    password ??= address.password
+    if (
+      (address.username !== undefined && address.username !== username) ||
+      (address.password !== undefined && passwordOf(address.password) !== passwordOf(password))
+    ) {
+      return {
+        path: ["servers", index],
+        issue: "the user name or password differs from that of the options or of another server"
+      }
+    }
+  }
+  return { username, password }
+}
+
+const credentialsIssues = (
+  options: Fields,
+  addresses: ReadonlyArray<ServerAddress.ServerAddress>
+): ReadonlyArray<Issue> => {
+  const credentials = credentialsOf(options, addresses)
+  if ("issue" in credentials) {
+    return [credentials]
+  }
+  // [MQTT3-3.1.2-22]
+  return options.protocolVersion === 4 && credentials.password !== undefined && credentials.username === undefined
+    ? [{ path: ["password"], issue: "MQTT 3.1.1 has no password without a user name" }]
+    : []
+}
+
+const mqtt5Issues = (options: Fields): ReadonlyArray<Issue> => {
+  const issues: Array<Issue> = []
+  const needs5 = "only MQTT 5 has this"
+  if (options.connectUserProperties.length > 0) {
+    issues.push({ path: ["connectUserProperties"], issue: needs5 })
+  }
+  if (options.will !== undefined && !Duration.isZero(options.will.delay)) {
+    issues.push({ path: ["will", "delay"], issue: needs5 })
+  }
+  if (options.will !== undefined && Object.keys(options.will.properties).length > 0) {
+    issues.push({ path: ["will", "properties"], issue: needs5 })
+  }
+  return issues
+}
+
+const tlsIssues = ({ tls }: Fields): ReadonlyArray<Issue> => {
+  const issues: Array<Issue> = []
+  if (tls !== undefined && (tls.cert === undefined) !== (tls.key === undefined)) {
+    issues.push({ path: ["tls"], issue: "cert and key belong together" })
+  }
+  if (tls?.pfx !== undefined && tls.cert !== undefined) {
+    issues.push({ path: ["tls", "pfx"], issue: "pfx stands in place of cert and key" })
+  }
+  return issues
+}
+
+/**
+ * What is wrong between options that are each right. `broken` are the paths of those that are not, and whose defaults stand
+ * in their places: nothing is said about them.
+ */
+export const issuesBetween = (options: Fields, broken: ReadonlyArray<string> = []): ReadonlyArray<Issue> => {
+  const issues: Array<Issue> = []
+  const intact = (...paths: ReadonlyArray<string>): boolean =>
+    !broken.some((path) => paths.some((wanted) => path === wanted || path.startsWith(`${wanted}.`)))
+  const parsed = intact("servers") ? parseServers(options) : []
+  const addresses = parsed.filter(isAddress)
+  issues.push(...parsed.filter(isIssue))
+  if (addresses.length > 0 && addresses.length === parsed.length) {
+    if (intact("username", "password")) {
+      issues.push(...credentialsIssues(options, addresses))
+    }
+    if (options.tls !== undefined && intact("secure") && !addresses.some(ServerAddress.isSecure)) {
+      issues.push({ path: ["tls"], issue: "no server uses TLS: write mqtts:// or wss://, or set secure" })
+    }
+  }
+  if (intact("tls")) {
+    issues.push(...tlsIssues(options))
+  }
+  if (options.protocolVersion === 4) {
+    issues.push(...mqtt5Issues(options))
+  }
+  if (
+    intact("persistence", "sessionExpiry") && options.sessionExpiry !== undefined &&
+    Duration.isZero(options.sessionExpiry) !== (options.persistence === "none")
+  ) {
+    issues.push({
+      path: ["sessionExpiry"],
+      issue: options.persistence === "none"
+        ? "without persistence the session ends with its connection: expected 0"
+        : "a session that expires with its connection cannot be resumed: expected more than 0, or persistence none"
+    })
+  }
+  if (
+    intact("reconnect.initialDelay", "reconnect.maxDelay") &&
+    Duration.isGreaterThan(options.reconnect.initialDelay, options.reconnect.maxDelay)
+  ) {
+    issues.push({ path: ["reconnect", "maxDelay"], issue: "expected at least initialDelay" })
+  }
+  return issues
+}

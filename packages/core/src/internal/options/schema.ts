@@ -1,0 +1,208 @@
+/**
+ * The schema of `SessionOptions`: from JSON, or texts, to checked options with every default filled in.
+ */
+import * as Duration from "effect/Duration"
+import * as Schema from "effect/Schema"
+import * as SchemaTransformation from "effect/SchemaTransformation"
+import * as ServerAddress from "../../ServerAddress.ts"
+import { findFault } from "../utf8String.ts"
+import {
+  bytes,
+  commaSeparated,
+  delay,
+  expiry,
+  flag,
+  integer,
+  interval,
+  nonEmptyText,
+  number,
+  oneOf,
+  oneOrMore,
+  secret,
+  text,
+  timeout,
+  userProperties,
+  withDefault
+} from "./leaves.ts"
+import type { SessionOptions } from "./model.ts"
+import { credentialsOf, isAddress, issuesBetween, parseServers } from "./rules.ts"
+
+const messageProperties = Schema.Struct({
+  payloadFormatIndicator: Schema.optionalKey(oneOf([0, 1])),
+  messageExpiryInterval: Schema.optionalKey(integer(0, 4_294_967_295)),
+  contentType: Schema.optionalKey(text),
+  responseTopic: Schema.optionalKey(text.check(Schema.makeFilter((value: string) => nameFault(value)))),
+  correlationData: Schema.optionalKey(bytes("utf-8")),
+  userProperties: Schema.optionalKey(userProperties)
+})
+
+const nameFault = (topic: string): string | undefined =>
+  topic === "" ? "empty topic name" : findFault(topic, "forbidden")?.detail
+
+const will = Schema.Struct({
+  topic: Schema.String.annotate({ message: "expected a topic name" }).check(
+    Schema.makeFilter((value: string) => nameFault(value))
+  ),
+  payload: bytes("utf-8"),
+  qos: withDefault(oneOf([0, 1, 2]), 0),
+  retain: withDefault(flag, false),
+  delay: withDefault(interval(4_294_967_295), 0),
+  properties: withDefault(messageProperties, {})
+})
+
+const tls = Schema.Struct({
+  ca: Schema.optional(oneOrMore),
+  cert: Schema.optional(nonEmptyText),
+  key: Schema.optional(secret("key")),
+  pfx: Schema.optional(Schema.RedactedFromValue(bytes("base64"), { label: "pfx", disallowEncode: true })),
+  passphrase: Schema.optional(secret("passphrase")),
+  servername: Schema.optional(nonEmptyText),
+  alpn: Schema.optional(commaSeparated),
+  rejectUnauthorized: withDefault(flag, true),
+  minVersion: withDefault(oneOf(["TLSv1.2", "TLSv1.3"]), "TLSv1.2")
+})
+
+const webSocket = Schema.Struct({
+  path: Schema.optional(
+    Schema.String.check(
+      Schema.makeFilter((value: string) => /^\/[^\s#]*$/.test(value) || "expected a path that begins with /")
+    )
+  ),
+  headers: withDefault(Schema.Record(Schema.String, secret("header")), {}),
+  subprotocol: withDefault(nonEmptyText, "mqtt")
+})
+
+const reconnect = Schema.Struct({
+  enabled: withDefault(flag, true),
+  initialDelay: withDefault(timeout, 2_000),
+  factor: withDefault(number(1, 100), 1.5),
+  maxDelay: withDefault(timeout, 120_000),
+  jitter: withDefault(oneOf(["equal", "full", "none"]), "equal"),
+  stableAfter: withDefault(delay, 30_000),
+  onPermanentFailure: withDefault(oneOf(["retry", "stop"]), "retry"),
+  permanentDelay: withDefault(timeout, 60_000)
+})
+
+const queue = Schema.Struct({
+  messages: withDefault(integer(1, 10_000_000), 10_000),
+  bytes: withDefault(integer(1, Number.MAX_SAFE_INTEGER), 64 * 1024 * 1024),
+  policy: withDefault(oneOf(["suspend", "fail", "dropOldest", "dropNewest", "latestPerTopic"]), "suspend")
+})
+
+const unclaimed = Schema.Struct({
+  hold: withDefault(delay, 10_000),
+  fraction: withDefault(number(0.001, 1), 0.5)
+})
+
+/** The names of the options that are groups, with the names in them. */
+export const groupNames: Readonly<Record<string, ReadonlyArray<string>>> = {
+  will: Object.keys(will.fields),
+  tls: Object.keys(tls.fields),
+  webSocket: Object.keys(webSocket.fields),
+  reconnect: Object.keys(reconnect.fields),
+  queue: Object.keys(queue.fields),
+  unclaimed: Object.keys(unclaimed.fields)
+}
+
+const fields = {
+  name: nonEmptyText,
+  servers: withDefault(
+    commaSeparated.check(
+      Schema.makeFilter((value: ReadonlyArray<string>) => value.length > 0 || "expected at least one server")
+    ),
+    // Without a scheme, so that it means TLS when that is demanded.
+    ["localhost"]
+  ),
+  secure: withDefault(flag, false),
+  protocolVersion: withDefault(oneOf([4, 5]), 5),
+  clientId: Schema.optional(nonEmptyText),
+  username: Schema.optional(text),
+  password: Schema.optional(secret("password")),
+  keepAlive: withDefault(interval(65_535), 60_000),
+  connectTimeout: withDefault(timeout, 30_000),
+  persistence: withDefault(oneOf(["none", "process", "durable"]), "process"),
+  sessionExpiry: Schema.optional(expiry),
+  receiveMaximum: withDefault(integer(1, 65_535), 1024),
+  maximumPacketSize: withDefault(integer(1, 268_435_460), 1024 * 1024),
+  topicAliasMaximum: withDefault(integer(0, 65_535), 16),
+  maxInflight: withDefault(integer(1, 65_535), 1000),
+  maxInflightQoS2: withDefault(integer(1, 65_535), 20),
+  requestResponseInformation: withDefault(flag, false),
+  requestProblemInformation: withDefault(flag, true),
+  connectUserProperties: withDefault(userProperties, []),
+  will: Schema.optional(will),
+  tls: Schema.optional(tls),
+  webSocket: withDefault(webSocket, {}),
+  reconnect: withDefault(reconnect, {}),
+  onSessionLost: withDefault(oneOf(["resubscribe", "fail"]), "resubscribe"),
+  unacknowledgedOnSessionLost: withDefault(oneOf(["resend", "fail"]), "resend"),
+  queue: withDefault(queue, {}),
+  publishTimeout: Schema.optional(timeout),
+  writeTimeout: withDefault(timeout, 30_000),
+  subscribeTimeout: withDefault(timeout, 30_000),
+  streamBuffer: withDefault(integer(1, 1_000_000), 1000),
+  onOverflow: withDefault(oneOf(["dropOldest", "suspend"]), "dropOldest"),
+  ackDeadline: withDefault(timeout, 30_000),
+  onAckDeadline: withDefault(oneOf(["wait", "acknowledge", "reconnect"]), "wait"),
+  unclaimed: withDefault(unclaimed, {}),
+  subscriptionIdentifiers: withDefault(oneOf(["auto", "off"]), "auto"),
+  drainTimeout: withDefault(timeout, 10_000)
+}
+
+/** All options by their names. */
+export const names: ReadonlyArray<string> = Object.keys(fields)
+
+const FieldsStruct = Schema.Struct(fields)
+
+/** Each option by itself, with its default. */
+export type Fields = typeof FieldsStruct.Type
+
+/** Options as JSON holds them. */
+export type SessionOptionsEncoded = typeof FieldsStruct.Encoded
+
+/** Checks each option by itself. */
+export const FieldsSchema: Schema.Codec<Fields, SessionOptionsEncoded> = FieldsStruct
+
+const defaultExpiry = {
+  none: Duration.zero,
+  process: Duration.hours(1),
+  durable: Duration.days(7)
+}
+
+const serverUrl = (address: ServerAddress.ServerAddress, path: string | undefined): string => {
+  if (address.protocol !== "ws" && address.protocol !== "wss") {
+    return ServerAddress.format(address)
+  }
+  return ServerAddress.webSocketUrl(address.path === "/" && path !== undefined ? { ...address, path } : address)
+}
+
+const resolve = (options: Fields): SessionOptions => {
+  const addresses = parseServers(options).filter(isAddress)
+  const credentials = credentialsOf(options, addresses)
+  const { path, ...webSocket } = options.webSocket
+  return {
+    ...options,
+    ...("issue" in credentials || credentials.username === undefined ? undefined : { username: credentials.username }),
+    ...("issue" in credentials || credentials.password === undefined ? undefined : { password: credentials.password }),
+    // The check has seen that there is one at least, and that each can be parsed.
+    servers: addresses.map((address) => serverUrl(address, path)) as [string, ...Array<string>],
+    sessionExpiry: options.sessionExpiry ?? defaultExpiry[options.persistence],
+    webSocket
+  }
+}
+
+/**
+ * Options from JSON: durations in milliseconds or as texts, bytes as `{ "base64": "..." }`, secrets as they are. Secrets are
+ * never encoded: options that hold one cannot be turned into JSON again.
+ */
+export const SessionOptionsSchema: Schema.Codec<SessionOptions, SessionOptionsEncoded> = FieldsStruct.check(
+  Schema.makeFilter((options: Fields) => issuesBetween(options))
+).pipe(
+  Schema.decodeTo(
+    Schema.declare((value): value is SessionOptions => typeof value === "object" && value !== null),
+    SchemaTransformation.transform({
+      decode: resolve,
+      encode: (options): Fields => options
+    })
+  )
+)
