@@ -1,9 +1,9 @@
 /**
  * The one error of the library: `MqttError` with a `reason`, which is one of the tagged classes below.
  *
- * Handle a reason with `Effect.catchReason("MqttError", "QueueFull", (reason) => ...)`, several with `Effect.catchReasons`, or
- * ask the error for its `category`, `severity` and `isRetryable`. Every error and reason is a Schema class: it encodes to
- * JSON and decodes back to instances.
+ * Handle a reason with `Effect.catchReason("MqttError", "QueueFull", (reason) => ...)`, several with
+ * `Effect.catchReasons`, or ask the error for its `category`, `severity` and `isRetryable`. Every error and reason is a
+ * Schema class: it encodes to JSON and decodes back to instances.
  */
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
@@ -213,12 +213,12 @@ export type MqttErrorCategory =
   | "internal"
 
 /**
- * How bad an error is: `info` is part of an orderly life, `warning` passes by itself or cost one message, `error` needs a look,
- * `critical` stops the session until someone changes something.
+ * How bad an error is: `info` is part of an orderly life, `warning` passes by itself or cost one message, `error` needs
+ * a look, `critical` stops the session until someone changes something.
  */
 export type MqttErrorSeverity = "info" | "warning" | "error" | "critical"
 
-// The severity is that of a failure which may pass by itself, or never can; `severityOf` raises it for one that could, but will not.
+// `severityOf` raises a "warning" to "error" or "critical" where the failure at hand does not pass by itself.
 const kinds: { readonly [Tag in MqttErrorReason["_tag"]]: readonly [MqttErrorCategory, MqttErrorSeverity] } = {
   BadCredentials: ["authentication", "critical"],
   ClientIdentifierRejected: ["authentication", "critical"],
@@ -275,12 +275,13 @@ const severityOf = (reason: MqttErrorReason): MqttErrorSeverity => {
 /**
  * Every failure of the library.
  *
- * `reason` says what happened. `session` is the session's name, `method` the public operation that failed, `topic` the topic
- * name or filter it was about, `context` what else a log should show. `cause` is the reason's cause, when it has one.
+ * `reason` says what happened. `session` is the session's name, `method` the public operation that failed, `topic` the
+ * topic name or filter it was about, `context` what else a log should show. `cause` is the reason's cause, when it has
+ * one.
  *
  * @example
  * session.publish("sensors/a", "1").pipe(
- *   Effect.catchReason("MqttError", "QueueFull", (reason) => Effect.logWarning(`${reason.messages} messages are waiting`))
+ *   Effect.catchReason("MqttError", "QueueFull", (reason) => Effect.logWarning(`${reason.messages} are waiting`))
  * )
  */
 export class MqttError extends Schema.TaggedError<MqttError>(TypeId)("MqttError", {
@@ -328,8 +329,8 @@ export class MqttError extends Schema.TaggedError<MqttError>(TypeId)("MqttError"
   }
 
   /**
-   * Whether the state behind the failure passes by itself, without anyone doing anything: it is retryable and concerns the
-   * connection, the server's limits or the queue, not a message that is gone.
+   * Whether the state behind the failure passes by itself, without anyone doing anything: it is retryable and concerns
+   * the connection, the server's limits or the queue, not a message that is gone.
    */
   get isTemporary(): boolean {
     return this.reason.isRetryable && this.reason._tag !== "Dropped"

@@ -1,13 +1,13 @@
 /**
- * Reason codes of MQTT 5.0 (section 2.4) and return codes of MQTT 3.1.1 (sections 3.2.2.3 and 3.9.3): their names, where
- * they may stand, and whether a failure that carries one may pass by itself.
+ * Reason codes of MQTT 5.0 (section 2.4) and return codes of MQTT 3.1.1 (sections 3.2.2.3 and 3.9.3): their names,
+ * where they may stand, and whether a failure that carries one may pass by itself.
  *
- * A code is transient when the same request may succeed later without any change on the client's side, and permanent when
- * only a change of credentials, rights, options or server can help. Codes that this version of the specification does not
- * know count as transient.
+ * A code is transient when the same request may succeed later without any change on the client's side, and permanent
+ * when only a change of credentials, rights, options or server can help. Codes that this version of the specification
+ * does not know count as transient.
  *
- * The two numberings never collide where both may appear: the return codes 1 to 5 of a 3.1.1 CONNACK are not reason codes of
- * an MQTT 5 CONNACK, and 0x80 in a 3.1.1 SUBACK means what it means in an MQTT 5 one.
+ * The two numberings never collide where both may appear: the return codes 1 to 5 of a 3.1.1 CONNACK are not reason
+ * codes of an MQTT 5 CONNACK, and 0x80 in a 3.1.1 SUBACK means what it means in an MQTT 5 one.
  */
 import type { ProtocolVersion } from "./QoS.ts"
 
@@ -286,8 +286,8 @@ const allowed5 = makeTable((tag) => all.filter((reason) => reason.packets.includ
 const allowed4 = makeTable((tag) => tag === "Connack" ? [0, 1, 2, 3, 4, 5] : tag === "Suback" ? [0, 1, 2, 0x80] : [0])
 
 /**
- * Whether a code may stand in a packet of the given type (MQTT 2.4 and the tables of section 3). On 3.1.1 that is 0 to 5 in
- * CONNACK, 0, 1, 2 and 0x80 in SUBACK, and 0, which stands for "no code", in the others.
+ * Whether a code may stand in a packet of the given type (MQTT 2.4 and the tables of section 3). On 3.1.1 that is 0 to
+ * 5 in CONNACK, 0, 1, 2 and 0x80 in SUBACK, and 0, which stands for "no code", in the others.
  */
 export const isAllowed = (packet: PacketTag, code: number, version: ProtocolVersion = 5): boolean =>
   (version === 5 ? allowed5 : allowed4)[packet][code] === 1
@@ -295,7 +295,8 @@ export const isAllowed = (packet: PacketTag, code: number, version: ProtocolVers
 /**
  * What the specification says about a code, or undefined for an unknown one.
  *
- * With `"Connack"` the codes 1 to 5 are the return codes of MQTT 3.1.1; without a packet type the MQTT 5 meaning is returned.
+ * With `"Connack"` the codes 1 to 5 are the return codes of MQTT 3.1.1; without a packet type the MQTT 5 meaning is
+ * returned.
  */
 export const get = (code: number, packet?: PacketTag): ReasonCode | undefined =>
   packet === "Connack" && code >= 1 && code <= 5 ? allReturnCodes[code] : byCode.get(code)
@@ -326,8 +327,8 @@ export const describe = (code: number, packet?: PacketTag): string =>
 export const isError = (code: number): boolean => code >= 0x80
 
 /**
- * Whether a failure with this code may pass by itself. 1 to 5 are taken as return codes of a 3.1.1 CONNACK when the packet
- * says so; unknown codes are transient.
+ * Whether a failure with this code may pass by itself. 1 to 5 are taken as return codes of a 3.1.1 CONNACK when the
+ * packet says so; unknown codes are transient.
  */
 export const permanence = (code: number, packet?: PacketTag): Permanence => get(code, packet)?.permanence ?? "transient"
 

@@ -147,7 +147,8 @@ export const format = (address: ServerAddress): string => {
 }
 
 /**
- * The URL that a WebSocket is opened with, query included and credentials not. The query may hold a secret: do not print it.
+ * The URL that a WebSocket is opened with, query included and credentials not. The query may hold a secret: do not
+ * print it.
  */
 export const webSocketUrl = (address: ServerAddress): string =>
   `${address.protocol === "wss" ? "wss" : "ws"}://${formatHost(address.host)}:${address.port}${address.path}`

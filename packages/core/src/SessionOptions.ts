@@ -1,8 +1,8 @@
 /**
  * The options of a session: one schema with every default, constructors, combinators, and Config.
  *
- * Options are written as a plain record, `SessionOptionsInput`: by hand, or by `quickConnect` and `secureConnect`, and then
- * changed by record updates or by the combinators `with...`. Nothing is checked until `make`, which is what
+ * Options are written as a plain record, `SessionOptionsInput`: by hand, or by `quickConnect` and `secureConnect`, and
+ * then changed by record updates or by the combinators `with...`. Nothing is checked until `make`, which is what
  * `MqttSession.layer` calls: it reports all issues at once and fills in all defaults. Options from JSON and from the
  * environment get the same checks and the same defaults.
  *
@@ -61,8 +61,8 @@ export type SessionOptions = Model.SessionOptions
 export const SessionOptions: Schema.Codec<SessionOptions, SessionOptionsEncoded> = SessionOptionsSchema
 
 /**
- * Checks options and fills in the defaults, as `make` does. Takes anything: values, JSON, options that were made before.
- * A key that no option has is an issue as well.
+ * Checks options and fills in the defaults, as `make` does. Takes anything: values, JSON, options that were made
+ * before. A key that no option has is an issue as well.
  */
 export const decode = (input: unknown): Result.Result<SessionOptions, MqttError> =>
   Result.mapError(decodeValues(input), (reason) =>
@@ -86,8 +86,8 @@ export const make = (input: Model.SessionOptionsInput): Effect.Effect<SessionOpt
 export const quickConnect = (name: string, server: string): Model.SessionOptionsInput => ({ name, servers: [server] })
 
 /**
- * A session that trusts the given authorities (PEM) and nobody else. A server without a scheme means TLS, and one with a
- * scheme that does not encrypt is refused: nothing is ever sent in the clear.
+ * A session that trusts the given authorities (PEM) and nobody else. A server without a scheme means TLS, and one with
+ * a scheme that does not encrypt is refused: nothing is ever sent in the clear.
  */
 export const secureConnect = (
   name: string,
@@ -191,13 +191,13 @@ const Variables: Schema.Codec<Texts | undefined, unknown> = Schema.UndefinedOr(S
 ))
 
 /**
- * Options from the environment, `MQTT_NAME`, `MQTT_SERVERS`, `MQTT_CLIENT_ID`, `MQTT_RECONNECT_INITIAL_DELAY` and so on: the
- * names of the options in constant case behind the prefix, those of a group behind the group's name. What the environment
- * does not have is taken from `base`, then from the defaults.
+ * Options from the environment, `MQTT_NAME`, `MQTT_SERVERS`, `MQTT_CLIENT_ID`, `MQTT_RECONNECT_INITIAL_DELAY` and so
+ * on: the names of the options in constant case behind the prefix, those of a group behind the group's name. What the
+ * environment does not have is taken from `base`, then from the defaults.
  *
- * Lists are separated by commas (`MQTT_SERVERS=mqtts://a,mqtts://b`), headers and user properties are items `name=value`,
- * durations are milliseconds or texts like `30 seconds`. Nested providers, for example `ConfigProvider.fromUnknown`, are read
- * by `Config.schema(SessionOptions.SessionOptions, "mqtt")` instead.
+ * Lists are separated by commas (`MQTT_SERVERS=mqtts://a,mqtts://b`), headers and user properties are items
+ * `name=value`, durations are milliseconds or texts like `30 seconds`. Nested providers, for example
+ * `ConfigProvider.fromUnknown`, are read by `Config.schema(SessionOptions.SessionOptions, "mqtt")` instead.
  */
 export const config = (
   prefix: string = "MQTT",

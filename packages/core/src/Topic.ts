@@ -1,9 +1,10 @@
 /**
- * Topic names and topic filters (MQTT 4.7) and shared subscriptions (MQTT 4.8.2): validation, matching, captures, overlap.
+ * Topic names and topic filters (MQTT 4.7) and shared subscriptions (MQTT 4.8.2): validation, matching, captures,
+ * overlap.
  *
- * Names and filters are compared code unit by code unit, without any normalisation. Accepted are all characters that MQTT
- * does not forbid, also the control characters and non-characters that it merely advises against (MQTT 1.5.4); the null
- * character and lone surrogates are refused.
+ * Names and filters are compared code unit by code unit, without any normalisation. Accepted are all characters that
+ * MQTT does not forbid, also the control characters and non-characters that it merely advises against (MQTT 1.5.4); the
+ * null character and lone surrogates are refused.
  *
  * Matching takes the filter and the name as valid. Offsets count UTF-16 code units, as `String.charAt` does.
  */
@@ -63,8 +64,8 @@ const findFilterFault = (filter: string): Fault | undefined => {
 }
 
 /**
- * Checks a topic name to publish to: at least one character, at most 65,535 bytes in UTF-8, no wildcard, no null character,
- * no lone surrogate (MQTT 4.7.1, 4.7.3).
+ * Checks a topic name to publish to: at least one character, at most 65,535 bytes in UTF-8, no wildcard, no null
+ * character, no lone surrogate (MQTT 4.7.1, 4.7.3).
  */
 export const validateName = (topic: string): Result.Result<string, InvalidTopic> => {
   const fault = findTextFault(topic, "forbidden")
@@ -77,9 +78,9 @@ export const validateName = (topic: string): Result.Result<string, InvalidTopic>
 export const isValidName = (topic: string): boolean => findTextFault(topic, "forbidden") === undefined
 
 /**
- * Checks a topic filter: as a topic name, but `+` may fill a level and `#` the last one (MQTT 4.7.1). A filter that begins
- * with `$share/` is a shared subscription, `$share/name/filter`, whose name has neither `/` nor wildcards (MQTT 4.8.2); the
- * common 3.1.1 servers read it in the same way.
+ * Checks a topic filter: as a topic name, but `+` may fill a level and `#` the last one (MQTT 4.7.1). A filter that
+ * begins with `$share/` is a shared subscription, `$share/name/filter`, whose name has neither `/` nor wildcards (MQTT
+ * 4.8.2); the common 3.1.1 servers read it in the same way.
  */
 export const validateFilter = (filter: string): Result.Result<string, InvalidFilter> => {
   const fault = findFilterFault(filter)
@@ -97,7 +98,8 @@ export const isValidFilter = (filter: string): boolean => findFilterFault(filter
 export const isShared = (filter: string): boolean => filter.startsWith(sharePrefix)
 
 /**
- * The share name of a shared subscription and the filter behind it; undefined for any other filter and for a malformed one.
+ * The share name of a shared subscription and the filter behind it; undefined for any other filter and for a malformed
+ * one.
  */
 export const parseShared = (filter: string): { readonly group: string; readonly filter: string } | undefined => {
   if (!isShared(filter) || findShareFault(filter) !== undefined) {
@@ -108,7 +110,8 @@ export const parseShared = (filter: string): { readonly group: string; readonly 
 }
 
 /**
- * The filter that decides which messages match: the one behind the share name of a shared subscription, else the filter.
+ * The filter that decides which messages match: the one behind the share name of a shared subscription, else the
+ * filter.
  */
 export const innerFilter = (filter: string): string => {
   const start = innerStart(filter)
@@ -118,8 +121,8 @@ export const innerFilter = (filter: string): string => {
 const innerStart = (filter: string): number => isShared(filter) ? filter.indexOf("/", sharePrefix.length) + 1 : 0
 
 /**
- * Whether a topic name matches a topic filter (MQTT 4.7). A filter that begins with a wildcard does not match a name that
- * begins with `$` (MQTT 4.7.2). A shared subscription matches by the filter behind its share name.
+ * Whether a topic name matches a topic filter (MQTT 4.7). A filter that begins with a wildcard does not match a name
+ * that begins with `$` (MQTT 4.7.2). A shared subscription matches by the filter behind its share name.
  */
 export const matches = (filter: string, topic: string): boolean => {
   // Code units in place of split levels: this runs for each message and subscription when there is no tree.
@@ -167,8 +170,8 @@ export const matches = (filter: string, topic: string): boolean => {
 }
 
 /**
- * What the wildcards of a filter stand for in a topic name: one string for each `+`, and for `#` the rest of the name, which
- * is `""` for the parent level. Undefined when the name does not match.
+ * What the wildcards of a filter stand for in a topic name: one string for each `+`, and for `#` the rest of the name,
+ * which is `""` for the parent level. Undefined when the name does not match.
  *
  * @example
  * captures("sensors/+/#", "sensors/room1/temperature/max") // ["room1", "temperature/max"]

@@ -1,8 +1,8 @@
 /**
  * Many topic filters and what belongs to them, made for one question: which of them match this topic name?
  *
- * A tree of levels with a small cache of answers in front. The cache is emptied by every change and never holds more than
- * twice `cacheSize` answers.
+ * A tree of levels with a small cache of answers in front. The cache is emptied by every change and never holds more
+ * than twice `cacheSize` answers.
  */
 import * as Topic from "./Topic.ts"
 
@@ -13,8 +13,8 @@ export interface TopicTree<in out A> {
   /** The number of values, counted once for each of their filters. */
   readonly size: number
   /**
-   * Adds a value under a valid filter; `false` when it stands there already. A shared subscription is a filter of its own
-   * that matches by what stands behind its share name.
+   * Adds a value under a valid filter; `false` when it stands there already. A shared subscription is a filter of its
+   * own that matches by what stands behind its share name.
    */
   readonly add: (filter: string, value: A) => boolean
   /** Removes a value from under a filter; `false` when it was not there. */
@@ -22,8 +22,8 @@ export interface TopicTree<in out A> {
   /** Removes everything. */
   readonly clear: () => void
   /**
-   * The values under all filters that match a topic name (MQTT 4.7, with the rule for names that begin with `$`), each once
-   * per filter, in no particular order. The array is never changed afterwards and may be handed out again.
+   * The values under all filters that match a topic name (MQTT 4.7, with the rule for names that begin with `$`), each
+   * once per filter, in no particular order. The array is never changed afterwards and may be handed out again.
    */
   readonly match: (topic: string) => ReadonlyArray<A>
   /** Whether any filter matches a topic name. */
@@ -65,7 +65,8 @@ const longestCached = 256
 class TopicTreeImpl<in out A> implements TopicTree<A> {
   size = 0
   #root: Node<A> = makeNode()
-  // Two generations: what was asked for since the last turn, and before it. A hit costs one lookup, and nothing is reordered.
+  // Two generations: what was asked for since the last turn, and before it. A hit costs one lookup, and nothing is
+  // reordered.
   #young = new Map<string, ReadonlyArray<A>>()
   #old = new Map<string, ReadonlyArray<A>>()
   readonly #cacheSize: number

@@ -1,6 +1,6 @@
 /**
- * From what ended a connection, or kept it from coming about, to a typed reason. Pure functions; `reason.isRetryable` says
- * whether the session tries again by its schedule (transient) or only after a long pause, if at all (permanent).
+ * From what ended a connection, or kept it from coming about, to a typed reason. Pure functions; `reason.isRetryable`
+ * says whether the session tries again by its schedule (transient) or only after a long pause, if at all (permanent).
  *
  * | what happened | reason | |
  * | --- | --- | --- |
@@ -62,8 +62,8 @@ export interface Attempt {
 }
 
 /**
- * The reason behind a CONNACK that refuses: `reasonCode` is a return code on 3.1.1 (MQTT 3.1.1 3.2.2.3) and a reason code on
- * 5 (MQTT 3.2.2.2).
+ * The reason behind a CONNACK that refuses: `reasonCode` is a return code on 3.1.1 (MQTT 3.1.1 3.2.2.3) and a reason
+ * code on 5 (MQTT 3.2.2.2).
  */
 export const fromConnack = (reasonCode: number, attempt: Attempt, words: ServerWords = {}): MqttErrorReason => {
   const { reasonString } = words

@@ -1,11 +1,11 @@
 /**
- * What the error codes of sockets, TLS and WebSocket upgrades mean for a session. Pure tables without any import, so that
- * both the error classes and the classification can use them.
+ * What the error codes of sockets, TLS and WebSocket upgrades mean for a session. Pure tables without any import, so
+ * that both the error classes and the classification can use them.
  */
 
 /**
- * TLS verification codes of OpenSSL as Node reports them in `error.code`. All of them need a change of certificates, trust,
- * names or clocks before another attempt can succeed.
+ * TLS verification codes of OpenSSL as Node reports them in `error.code`. All of them need a change of certificates,
+ * trust, names or clocks before another attempt can succeed.
  */
 const verificationCodes: ReadonlySet<string> = new Set([
   "UNABLE_TO_GET_ISSUER_CERT",
@@ -65,7 +65,8 @@ export const isTlsCode = (code: string): boolean =>
 export const isTlsTransient = (code: string | undefined): boolean => code === undefined || passingTlsCodes.has(code)
 
 /**
- * Socket error codes that another attempt alone will not mend: no right to use the address, or an address that cannot exist.
+ * Socket error codes that another attempt alone will not mend: no right to use the address, or an address that cannot
+ * exist.
  */
 const permanentSocketCodes: ReadonlySet<string> = new Set([
   "EACCES",
@@ -79,22 +80,22 @@ const permanentSocketCodes: ReadonlySet<string> = new Set([
 ])
 
 /**
- * Whether a failure to open a socket may pass by itself. Most do: servers restart, name services and routes come back, and a
- * Unix socket (`ENOENT`) appears when its server starts.
+ * Whether a failure to open a socket may pass by itself. Most do: servers restart, name services and routes come back,
+ * and a Unix socket (`ENOENT`) appears when its server starts.
  */
 export const isSocketTransient = (code: string | undefined): boolean =>
   code === undefined || !permanentSocketCodes.has(code)
 
 /**
- * Whether a refused WebSocket upgrade may pass by itself: timeouts, rate limits and server errors do, while redirects and
- * all other answers (wrong path, wrong credentials, no WebSocket there) do not.
+ * Whether a refused WebSocket upgrade may pass by itself: timeouts, rate limits and server errors do, while redirects
+ * and all other answers (wrong path, wrong credentials, no WebSocket there) do not.
  */
 export const isHttpTransient = (status: number): boolean =>
   status === 408 || status === 425 || status === 429 || status >= 500
 
 /**
- * The error code of a thrown value: its own `code`, or that of the errors inside an `AggregateError` (a host with several
- * addresses, none of which answered), or that of its `cause`.
+ * The error code of a thrown value: its own `code`, or that of the errors inside an `AggregateError` (a host with
+ * several addresses, none of which answered), or that of its `cause`.
  */
 export const errorCodeOf = (error: unknown): string | undefined => {
   let current = error

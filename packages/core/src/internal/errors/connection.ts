@@ -45,8 +45,8 @@ export class ConnectionRefused extends Schema.TaggedError<ConnectionRefused>(`${
 }
 
 /**
- * An established connection ended without the session's doing; `reasonCode` is that of the server's DISCONNECT, if it sent
- * one (MQTT 3.14.2.1).
+ * An established connection ended without the session's doing; `reasonCode` is that of the server's DISCONNECT, if it
+ * sent one (MQTT 3.14.2.1).
  */
 export class ConnectionLost extends Schema.TaggedError<ConnectionLost>(`${id}ConnectionLost`)("ConnectionLost", {
   reasonCode: code,
@@ -184,7 +184,8 @@ export class SessionTakenOver extends Schema.TaggedError<SessionTakenOver>(`${id
 }
 
 /**
- * The server sends the client elsewhere: for now (reason code 0x9C) or for good (0x9D), to `serverReference` if it says so.
+ * The server sends the client elsewhere: for now (reason code 0x9C) or for good (0x9D), to `serverReference` if it says
+ * so.
  */
 export class ServerMoved extends Schema.TaggedError<ServerMoved>(`${id}ServerMoved`)("ServerMoved", {
   reasonCode: Schema.Int,
@@ -202,8 +203,8 @@ export class ServerMoved extends Schema.TaggedError<ServerMoved>(`${id}ServerMov
 }
 
 /**
- * The server no longer has the session's state (session present was false, MQTT 3.2.2.1.1). What was in flight may or may
- * not have arrived.
+ * The server no longer has the session's state (session present was false, MQTT 3.2.2.1.1). What was in flight may or
+ * may not have arrived.
  */
 export class SessionLost extends Schema.TaggedError<SessionLost>(`${id}SessionLost`)("SessionLost", {
   clientId: text

@@ -172,7 +172,8 @@ export class InvalidTopic extends Schema.TaggedError<InvalidTopic>(`${id}Invalid
 }
 
 /**
- * A topic filter may not be subscribed to; `offset` counts UTF-16 code units to the place that is wrong (MQTT 4.7, 4.8.2).
+ * A topic filter may not be subscribed to; `offset` counts UTF-16 code units to the place that is wrong (MQTT 4.7,
+ * 4.8.2).
  */
 export class InvalidFilter extends Schema.TaggedError<InvalidFilter>(`${id}InvalidFilter`)("InvalidFilter", {
   filter: Schema.String,

@@ -80,8 +80,8 @@ const without = (record: Plain, path: ReadonlyArray<string>): Plain => {
 }
 
 /**
- * The issues between the options that are right by themselves, although others are not: those are taken out first, and when
- * a group is incomplete without them, the whole group.
+ * The issues between the options that are right by themselves, although others are not: those are taken out first, and
+ * when a group is incomplete without them, the whole group.
  */
 const furtherIssues = (
   decodeFields: (input: unknown) => Result.Result<Fields, Schema.SchemaError>,

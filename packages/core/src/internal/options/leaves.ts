@@ -1,5 +1,6 @@
 /**
- * The schemas of single options: texts, numbers, switches, bytes, secrets, durations. Each says in a sentence what it expects.
+ * The schemas of single options: texts, numbers, switches, bytes, secrets, durations. Each says in a sentence what it
+ * expects.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

@@ -62,7 +62,10 @@ export interface ReconnectOptions {
   readonly jitter: "equal" | "full" | "none"
   /** How long a connection has to last before the delays start from `initialDelay` again; default 30 s. */
   readonly stableAfter: Duration.Duration
-  /** What a failure leads to that does not pass by itself: another attempt after `permanentDelay`, or the end. Default `retry`. */
+  /**
+   * What a failure leads to that does not pass by itself: another attempt after `permanentDelay`, or the end. Default
+   * `retry`.
+   */
   readonly onPermanentFailure: "retry" | "stop"
   /** Default 60 s. */
   readonly permanentDelay: Duration.Duration
@@ -75,8 +78,8 @@ export interface QueueOptions {
   /** Bytes of topics and payloads; default 64 MiB. */
   readonly bytes: number
   /**
-   * `suspend` makes the publisher wait, `fail` fails it with `QueueFull`, the others drop the oldest message, the new one, or
-   * the one that waits for the same topic. Default `suspend`.
+   * `suspend` makes the publisher wait, `fail` fails it with `QueueFull`, the others drop the oldest message, the new
+   * one, or the one that waits for the same topic. Default `suspend`.
    */
   readonly policy: QueuePolicy
 }
@@ -109,7 +112,10 @@ export interface WillOptions {
 export interface SessionOptions {
   /** The name of the session in this program: in logs, metrics, events and the session store. */
   readonly name: string
-  /** URLs in the order of preference, without credentials; default `mqtt://localhost:1883`, or `mqtts://localhost:8883` when `secure`. */
+  /**
+   * URLs in the order of preference, without credentials; default `mqtt://localhost:1883`, or `mqtts://localhost:8883`
+   * when `secure`.
+   */
   readonly servers: readonly [string, ...Array<string>]
   /** Every server has to use TLS, and one without a scheme means `mqtts`; default `false`. */
   readonly secure: boolean
@@ -126,8 +132,8 @@ export interface SessionOptions {
   /** Default `process`. */
   readonly persistence: Persistence
   /**
-   * How long the server keeps the session without a connection, in whole seconds; infinite: for ever. Default 0 for `none`,
-   * 1 h for `process`, and 7 days for `durable`, so that a forgotten client does not fill the server for ever.
+   * How long the server keeps the session without a connection, in whole seconds; infinite: for ever. Default 0 for
+   * `none`, 1 h for `process`, and 7 days for `durable`, so that a forgotten client does not fill the server for ever.
    */
   readonly sessionExpiry: Duration.Duration
   /** How many QoS 1 and 2 messages the server may send ahead of their acknowledgements, 1 to 65535; default 1024. */
@@ -151,7 +157,10 @@ export interface SessionOptions {
   readonly tls?: TlsOptions | undefined
   readonly webSocket: WebSocketOptions
   readonly reconnect: ReconnectOptions
-  /** When the server has lost the session: subscribe again, or fail the streams with `SessionLost`. Default `resubscribe`. */
+  /**
+   * When the server has lost the session: subscribe again, or fail the streams with `SessionLost`. Default
+   * `resubscribe`.
+   */
   readonly onSessionLost: "resubscribe" | "fail"
   /** What becomes of unacknowledged messages then; default `resend`. */
   readonly unacknowledgedOnSessionLost: "resend" | "fail"
@@ -178,8 +187,8 @@ export interface SessionOptions {
 }
 
 /**
- * How to write a duration: `Duration`, milliseconds, a text such as `"30 seconds"` or `"Infinity"`, or anything else that
- * `Duration.fromInput` takes.
+ * How to write a duration: `Duration`, milliseconds, a text such as `"30 seconds"` or `"Infinity"`, or anything else
+ * that `Duration.fromInput` takes.
  */
 export type DurationInput = Duration.Input | (string & {})
 
@@ -260,7 +269,10 @@ export interface WillInput {
  */
 export interface SessionOptionsInput {
   readonly name: string
-  /** One URL, several in one text separated by commas, or an array; credentials in them become `username` and `password`. */
+  /**
+   * One URL, several in one text separated by commas, or an array; credentials in them become `username` and
+   * `password`.
+   */
   readonly servers?: string | ReadonlyArray<string> | undefined
   readonly secure?: boolean | undefined
   readonly protocolVersion?: ProtocolVersion | undefined

@@ -32,8 +32,8 @@ const passwordOf = (value: Redacted.Redacted<string> | undefined): string | unde
   value === undefined ? undefined : Redacted.value(value)
 
 /**
- * The user name and password, whether they are options or stand in the URLs of the servers; an issue when they differ: all
- * servers of a session hold the same session, so that one identity must be good for all.
+ * The user name and password, whether they are options or stand in the URLs of the servers; an issue when they differ:
+ * all servers of a session hold the same session, so that one identity must be good for all.
  */
 export const credentialsOf = (
   options: Fields,
@@ -97,8 +97,8 @@ const tlsIssues = ({ tls }: Fields): ReadonlyArray<Issue> => {
 }
 
 /**
- * What is wrong between options that are each right. `broken` are the paths of those that are not, and whose defaults stand
- * in their places: nothing is said about them.
+ * What is wrong between options that are each right. `broken` are the paths of those that are not, and whose defaults
+ * stand in their places: nothing is said about them.
  */
 export const issuesBetween = (options: Fields, broken: ReadonlyArray<string> = []): ReadonlyArray<Issue> => {
   const issues: Array<Issue> = []

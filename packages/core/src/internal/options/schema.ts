@@ -192,8 +192,8 @@ const resolve = (options: Fields): SessionOptions => {
 }
 
 /**
- * Options from JSON: durations in milliseconds or as texts, bytes as `{ "base64": "..." }`, secrets as they are. Secrets are
- * never encoded: options that hold one cannot be turned into JSON again.
+ * Options from JSON: durations in milliseconds or as texts, bytes as `{ "base64": "..." }`, secrets as they are.
+ * Secrets are never encoded: options that hold one cannot be turned into JSON again.
  */
 export const SessionOptionsSchema: Schema.Codec<SessionOptions, SessionOptionsEncoded> = FieldsStruct.check(
   Schema.makeFilter((options: Fields) => issuesBetween(options))
