@@ -1,0 +1,38 @@
+/**
+ * The wire format of MQTT 3.1.1 and 5.0: packets to bytes and back.
+ *
+ * For programs that stand on the wire themselves, as test brokers, proxies and recorders do. The decoder is strict, takes bytes in any
+ * chunking and never buffers more than one packet; the encoder joins packets into few chunks.
+ *
+ * **Example** (Reading what a server sends)
+ *
+ * ```ts
+ * const decoder = Codec.makeDecoder({ role: "client", protocolVersion: 5, maximumPacketSize: 65_536 })
+ * const packets: Array<Packet.Packet> = []
+ * const violation = decoder.push(bytes, packets)
+ * ```
+ */
+export type { Decoder, DecoderOptions, EncodeFailure, Encoder, Violation } from "./internal/codec/contract.ts"
+export {
+  /**
+   * Makes the decoder of one direction of one connection.
+   */
+  makeDecoder
+} from "./internal/codec/decoder.ts"
+export {
+  /**
+   * Encodes one packet into bytes of its own; throws a `RangeError` for a packet that cannot be encoded.
+   */
+  encode,
+  type EncoderOptions,
+  /**
+   * Makes the batch encoder of one direction of one connection.
+   */
+  makeEncoder
+} from "./internal/codec/encoder.ts"
+export {
+  /**
+   * The exact number of bytes of a packet on the wire, fixed header included.
+   */
+  sizeOf
+} from "./internal/codec/size.ts"

@@ -1,0 +1,42 @@
+/**
+ * Copies of inbound bytes, which payloads are views of.
+ */
+
+/**
+ * Where a copy lies.
+ */
+export interface Copy {
+  readonly bytes: Uint8Array
+  readonly dataView: DataView
+  readonly offset: number
+}
+
+// Small chunks share a buffer, as the small buffers of Node do: an allocation of its own costs more than all the rest of
+// the work on one short message. A message that is kept for long keeps no more than this alive.
+const sharedSize = 8192
+const largestShared = 2048
+
+let shared: Uint8Array = new Uint8Array(0)
+let sharedView: DataView = new DataView(shared.buffer)
+let sharedPosition = 0
+
+/**
+ * Copies a chunk.
+ */
+export const copyOf = (chunk: Uint8Array): Copy => {
+  const length = chunk.length
+  if (length > largestShared) {
+    const bytes = new Uint8Array(length)
+    bytes.set(chunk)
+    return { bytes, dataView: new DataView(bytes.buffer), offset: 0 }
+  }
+  if (length > shared.length - sharedPosition) {
+    shared = new Uint8Array(sharedSize)
+    sharedView = new DataView(shared.buffer)
+    sharedPosition = 0
+  }
+  const offset = sharedPosition
+  shared.set(chunk, offset)
+  sharedPosition = offset + length
+  return { bytes: shared, dataView: sharedView, offset }
+}

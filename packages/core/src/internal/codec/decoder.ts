@@ -1,0 +1,362 @@
+/**
+ * Framing: from bytes in any chunking to packets, with bounded memory.
+ */
+import * as Packet from "../../Packet.ts"
+import type { ProtocolVersion } from "../../QoS.ts"
+import type { Decoder, DecoderOptions } from "./contract.ts"
+import { decodeAuth, decodeConnack, decodeConnect, decodeDisconnect } from "./decodeConnect.ts"
+import { decodeAcknowledgement, decodePublish } from "./decodePublish.ts"
+import { decodeSuback, decodeSubscribe, decodeUnsuback, decodeUnsubscribe } from "./decodeSubscribe.ts"
+import * as PacketType from "./packetType.ts"
+import { copyOf } from "./copy.ts"
+import { Reader } from "./reader.ts"
+import { type CodecViolation, makeViolation, type ViolationKind } from "./violation.ts"
+
+// A packet that is announced but not there yet gets at most this much memory in advance; beyond it the buffer doubles with
+// what has really arrived, so that an announcement alone costs the peer's victim nothing.
+const firstAllocation = 65_536
+// The first byte and four bytes of remaining length.
+const maximumHeaderBytes = 5
+
+// What the peer may send: a set of bits by packet type (MQTT 2.1.2, table 2-1).
+const bits = (...types: ReadonlyArray<number>): number => types.reduce((all, type) => all | (1 << type), 0)
+const bothWays = [PacketType.publish, PacketType.puback, PacketType.pubrec, PacketType.pubrel, PacketType.pubcomp]
+const fromServer4 = bits(
+  ...bothWays,
+  PacketType.connack,
+  PacketType.suback,
+  PacketType.unsuback,
+  PacketType.pingresp
+)
+const fromServer5 = fromServer4 | bits(PacketType.disconnect, PacketType.auth)
+const fromClient4 = bits(
+  ...bothWays,
+  PacketType.connect,
+  PacketType.subscribe,
+  PacketType.unsubscribe,
+  PacketType.pingreq,
+  PacketType.disconnect
+)
+const fromClient5 = fromClient4 | bits(PacketType.auth)
+const onlyConnect = bits(PacketType.connect)
+// Types whose packets may hold bytes that are handed out as views.
+const withBinary = bits(PacketType.connect, PacketType.connack, PacketType.publish, PacketType.auth)
+
+const nothing = new Uint8Array(0)
+
+/**
+ * The decoder of one direction of one connection.
+ */
+export const makeDecoder = (options: DecoderOptions): Decoder => new PacketDecoder(options)
+
+class PacketDecoder implements Decoder {
+  readonly #fromServer: boolean
+  readonly #maximumPacketSize: number
+  readonly #reader = new Reader()
+  #version: ProtocolVersion | undefined
+  #expected: number
+  #violation: CodecViolation | undefined = undefined
+
+  // The packet that is incomplete: its first `#pendingLength` bytes, and its whole size once its header is there, else 0.
+  #pending: Uint8Array = nothing
+  #pendingLength = 0
+  #pendingTotal = 0
+
+  // What the last `#scan` found besides its result.
+  #scannedBinary = false
+  #scannedTotal = 0
+
+  constructor(options: DecoderOptions) {
+    this.#fromServer = options.role === "client"
+    this.#maximumPacketSize = options.maximumPacketSize
+    this.#version = options.protocolVersion
+    this.#expected = this.#expectedTypes()
+  }
+
+  get protocolVersion(): ProtocolVersion | undefined {
+    return this.#version
+  }
+
+  get bufferedBytes(): number {
+    return this.#pendingLength
+  }
+
+  push(chunk: Uint8Array, into: Array<Packet.Packet>): CodecViolation | undefined {
+    if (this.#violation !== undefined) {
+      return this.#violation
+    }
+    let position = 0
+    if (this.#pendingLength > 0) {
+      position = this.#resume(chunk, into)
+    }
+    if (this.#violation === undefined && position < chunk.length) {
+      this.#frames(chunk, position, into)
+    }
+    if (this.#violation !== undefined) {
+      this.#pending = nothing
+      this.#pendingLength = 0
+    }
+    this.#reader.release()
+    return this.#violation
+  }
+
+  #expectedTypes(): number {
+    if (this.#version === undefined) {
+      return onlyConnect
+    }
+    if (this.#version === 5) {
+      return this.#fromServer ? fromServer5 : fromClient5
+    }
+    return this.#fromServer ? fromServer4 : fromClient4
+  }
+
+  /** All packets that are complete in the chunk; the rest of it waits. */
+  #frames(chunk: Uint8Array, position: number, into: Array<Packet.Packet>): void {
+    const end = this.#scan(chunk, position)
+    const tooLarge = this.#violation
+    const total = this.#scannedTotal
+    if (end > position) {
+      // The chunk is only lent. One copy serves all packets, up to the last complete one, so that no view keeps more alive
+      // than it must.
+      let bytes = chunk
+      let offset = position
+      if (this.#scannedBinary) {
+        const copy = copyOf(position === 0 && end === chunk.length ? chunk : chunk.subarray(position, end))
+        bytes = copy.bytes
+        offset = copy.offset
+        this.#reader.attach(bytes, copy.dataView)
+      } else {
+        this.#reader.attach(bytes, undefined)
+      }
+      // The packets before a header that is not acceptable come first.
+      this.#violation = undefined
+      const limit = offset + end - position
+      while (offset < limit) {
+        offset = this.#packet(bytes, offset, into)
+        if (this.#violation !== undefined) {
+          return
+        }
+      }
+      this.#violation = tooLarge
+    }
+    if (this.#violation === undefined && end < chunk.length) {
+      this.#store(chunk, end, total)
+    }
+  }
+
+  /**
+   * Where the last complete packet ends. A remaining length that is no remaining length or exceeds the maximum packet size
+   * ends the scan with a violation.
+   */
+  #scan(bytes: Uint8Array, position: number): number {
+    const length = bytes.length
+    let types = 0
+    this.#scannedTotal = 0
+    while (position + 1 < length) {
+      const total = this.#totalLength(bytes, position, length)
+      if (total <= 0) {
+        break
+      }
+      if (total > length - position) {
+        this.#scannedTotal = total
+        break
+      }
+      types |= 1 << (bytes[position] >> 4)
+      position += total
+    }
+    this.#scannedBinary = (types & withBinary) !== 0
+    return position
+  }
+
+  /** The size of the packet at a position, 0 when its header is incomplete, -1 with a violation. */
+  #totalLength(bytes: Uint8Array, position: number, end: number): number {
+    let value = 0
+    let index = position + 1
+    for (let shift = 0; shift < 28; shift += 7) {
+      if (index >= end) {
+        return 0
+      }
+      const byte = bytes[index++]
+      value |= (byte & 0x7f) << shift
+      if (byte < 0x80) {
+        const total = index - position + value
+        if (total > this.#maximumPacketSize) {
+          this.#fail(
+            "packet-too-large",
+            bytes[position],
+            `${total} bytes, more than the maximum packet size of ${this.#maximumPacketSize}`
+          )
+          return -1
+        }
+        return total
+      }
+    }
+    this.#fail("remaining-length", bytes[position], "the remaining length is longer than four bytes")
+    return -1
+  }
+
+  #fail(kind: ViolationKind, first: number, detail: string): void {
+    this.#violation = makeViolation(kind, `${PacketType.names[first >> 4]}: ${detail}`)
+  }
+
+  /** Keeps the beginning of an incomplete packet. */
+  #store(chunk: Uint8Array, position: number, total: number): void {
+    const length = chunk.length - position
+    // A first byte that cannot begin a packet is refused now and not when its body has arrived.
+    if (!this.#acceptable(chunk[position])) {
+      return
+    }
+    const pending = new Uint8Array(total === 0 ? maximumHeaderBytes : Math.min(total, Math.max(length, firstAllocation)))
+    pending.set(chunk.subarray(position))
+    this.#pending = pending
+    this.#pendingLength = length
+    this.#pendingTotal = total
+  }
+
+  /** Continues the incomplete packet; returns how many bytes of the chunk it took. */
+  #resume(chunk: Uint8Array, into: Array<Packet.Packet>): number {
+    let position = 0
+    while (this.#pendingTotal === 0) {
+      if (position === chunk.length) {
+        return position
+      }
+      this.#pending[this.#pendingLength++] = chunk[position++]
+      const total = this.#totalLength(this.#pending, 0, this.#pendingLength)
+      if (total < 0) {
+        return position
+      }
+      this.#pendingTotal = total
+    }
+    const total = this.#pendingTotal
+    const length = this.#pendingLength
+    const take = Math.min(total - length, chunk.length - position)
+    const needed = length + take
+    if (needed > this.#pending.length || needed === total && this.#pending.length < total) {
+      const larger = new Uint8Array(Math.min(total, Math.max(needed, firstAllocation, this.#pending.length * 2)))
+      larger.set(this.#pending.subarray(0, length))
+      this.#pending = larger
+    }
+    this.#pending.set(chunk.subarray(position, position + take), length)
+    this.#pendingLength = needed
+    position += take
+    if (needed === total) {
+      // The buffer belongs to the packet from now on: its payload is a view of it.
+      const bytes = this.#pending
+      this.#pending = nothing
+      this.#pendingLength = 0
+      this.#pendingTotal = 0
+      this.#reader.attach(bytes, undefined)
+      this.#packet(bytes, 0, into)
+    }
+    return position
+  }
+
+  /** Whether a packet may begin with this byte here and now. */
+  #acceptable(first: number): boolean {
+    const type = first >> 4
+    if (((this.#expected >> type) & 1) === 0) {
+      if (type === 0 || (type === PacketType.auth && this.#version === 4)) {
+        this.#fail("packet-type", first, "the type is reserved")
+      } else {
+        this.#fail(
+          "unexpected-packet",
+          first,
+          this.#version === undefined
+            ? "the first packet is not CONNECT"
+            : `a ${this.#fromServer ? "server" : "client"} must not send it now`
+        )
+      }
+      return false
+    }
+    if (type !== PacketType.publish && (first & 15) !== PacketType.fixedFlags(type)) {
+      this.#fail("fixed-header-flags", first, `fixed header flags 0x${(first & 15).toString(16)}`)
+      return false
+    }
+    return true
+  }
+
+  /** Decodes the complete packet at a position; returns where it ends. */
+  #packet(bytes: Uint8Array, start: number, into: Array<Packet.Packet>): number {
+    const first = bytes[start]
+    if (!this.#acceptable(first)) {
+      return start
+    }
+    let position = start + 1
+    let remaining = 0
+    let byte = 0
+    let shift = 0
+    do {
+      byte = bytes[position++]
+      remaining |= (byte & 0x7f) << shift
+      shift += 7
+    } while (byte >= 0x80)
+    const end = position + remaining
+    const reader = this.#reader
+    reader.begin(start, position, end, PacketType.names[first >> 4])
+    const packet = this.#body(first)
+    // MQTT 5 forbids a longer encoding than needed [MQTT5-1.5.5-1]; 3.1.1 has no such rule, and only CONNECT tells which
+    // version it is.
+    if (byte === 0 && shift > 7 && this.#version !== 4) {
+      reader.violation = undefined
+      reader.fail("remaining-length", "the remaining length is encoded in more bytes than needed")
+    }
+    if (reader.violation !== undefined) {
+      this.#violation = reader.violation
+      return start
+    }
+    into.push(packet)
+    return end
+  }
+
+  #body(first: number): Packet.Packet {
+    const reader = this.#reader
+    const version = this.#version ?? 4
+    switch (first >> 4) {
+      case PacketType.publish:
+        return decodePublish(reader, first, version, this.#fromServer)
+      case PacketType.puback:
+        return decodeAcknowledgement(reader, "Puback", version)
+      case PacketType.pubrec:
+        return decodeAcknowledgement(reader, "Pubrec", version)
+      case PacketType.pubrel:
+        return decodeAcknowledgement(reader, "Pubrel", version)
+      case PacketType.pubcomp:
+        return decodeAcknowledgement(reader, "Pubcomp", version)
+      case PacketType.connect:
+        return this.#connect()
+      case PacketType.connack:
+        return decodeConnack(reader, version)
+      case PacketType.subscribe:
+        return decodeSubscribe(reader, version)
+      case PacketType.suback:
+        return decodeSuback(reader, version)
+      case PacketType.unsubscribe:
+        return decodeUnsubscribe(reader, version)
+      case PacketType.unsuback:
+        return decodeUnsuback(reader, version)
+      case PacketType.pingreq:
+        reader.finish()
+        return Packet.pingreq
+      case PacketType.pingresp:
+        reader.finish()
+        return Packet.pingresp
+      case PacketType.disconnect:
+        return decodeDisconnect(reader, version, this.#fromServer)
+      default:
+        return decodeAuth(reader, this.#fromServer)
+    }
+  }
+
+  #connect(): Packet.Connect {
+    const packet = decodeConnect(this.#reader)
+    if (this.#reader.violation === undefined) {
+      if (this.#version !== undefined && this.#version !== packet.protocolVersion) {
+        this.#reader.fail("protocol-version", `protocol version ${packet.protocolVersion} was not expected`)
+      }
+      this.#version = packet.protocolVersion
+      // A second CONNECT is a protocol error [MQTT5-3.1.0-2].
+      this.#expected = this.#expectedTypes() & ~onlyConnect
+    }
+    return packet
+  }
+}

@@ -1,0 +1,51 @@
+/**
+ * The encoded forms of topic names that repeat, length included, so that a publish neither validates nor encodes its topic
+ * again.
+ */
+import { measureUtf8, writeUtf8 } from "./utf8.ts"
+
+const maximumTopics = 1024
+const maximumLength = 256
+// So many unknown topics after the cache was full make room for a new working set.
+const patience = 4096
+
+// Shared by all encoders of the process: a topic has the same bytes in every session and both versions.
+const known = new Map<string, Uint8Array>()
+let missed = 0
+
+/**
+ * The bytes of a valid topic name, or undefined for one that is not valid, too long to be kept, or finds no place. The bytes
+ * must not be written to.
+ */
+export const topicEncoding = (topic: string): Uint8Array | undefined => {
+  const bytes = known.get(topic)
+  if (bytes !== undefined) {
+    return bytes
+  }
+  if (topic.length > maximumLength || !mayKeep()) {
+    return undefined
+  }
+  const size = topic === "" || topic.includes("#") || topic.includes("+") ? -1 : measureUtf8(topic)
+  if (size < 0) {
+    return undefined
+  }
+  const encoded = new Uint8Array(size + 2)
+  encoded[0] = size >>> 8
+  encoded[1] = size
+  writeUtf8(encoded, 2, topic, size)
+  known.set(topic, encoded)
+  return encoded
+}
+
+const mayKeep = (): boolean => {
+  if (known.size < maximumTopics) {
+    return true
+  }
+  if (++missed < patience) {
+    return false
+  }
+  missed = 0
+  known.clear()
+  return true
+}
+
