@@ -1,0 +1,284 @@
+/**
+ * What goes into the session engine and what comes out of it.
+ *
+ * The engine is a pure state machine: it does no I/O, reads no clock (each input carries the time) and knows no Effect. Inputs
+ * change its state at once; what the outside has to do about them collects in an `Output`, which the session takes once a loop
+ * turn, commits (`changes`), writes (`packets`) and then hands out (`settled`, `deliveries`, `events`).
+ */
+import type { Message } from "../../Message.ts"
+import type { MqttErrorReason } from "../../MqttError.ts"
+import type { Violation } from "../codec/contract.ts"
+import type { Packet } from "../../Packet.ts"
+import type { MessageProperties } from "../../Properties.ts"
+import type { ProtocolVersion, QoS } from "../../QoS.ts"
+import type { OriginKey, StoreChange, StoreRecord } from "../../StoreRecord.ts"
+
+/**
+ * The part of the session's options that the engine acts on. Times are milliseconds.
+ */
+export interface EngineOptions {
+  readonly session: string
+  readonly protocolVersion: ProtocolVersion
+  /** What the client announces in CONNECT and enforces: unacknowledged QoS 1 and 2 publishes of the server. */
+  readonly receiveMaximum: number
+  /** Inbound topic aliases that the client announces. */
+  readonly topicAliasMaximum: number
+  /** Upper bound of unacknowledged outbound QoS 1 and 2 publishes, whatever the server allows. */
+  readonly maxInflight: number
+  /** On 3.1.1 only: upper bound of unacknowledged outbound QoS 2 publishes. */
+  readonly maxInflightQoS2: number
+  readonly queue: {
+    readonly messages: number
+    readonly bytes: number
+    readonly policy: "suspend" | "fail" | "dropOldest" | "dropNewest" | "latestPerTopic"
+  }
+  readonly onSessionLost: "resubscribe" | "fail"
+  readonly unacknowledgedOnSessionLost: "resend" | "fail"
+  readonly subscriptionIdentifiers: "auto" | "off"
+  /** The session's persistence is `durable`: subscriptions outlive their consumers, and changes are recorded. */
+  readonly durable: boolean
+  readonly ackDeadline: number
+  readonly onAckDeadline: "wait" | "acknowledge" | "reconnect"
+  /** How long and how many messages without a consumer are held. */
+  readonly unclaimed: { readonly hold: number; readonly messages: number }
+}
+
+/**
+ * A message to publish. The caller has validated topic and properties.
+ */
+export interface PublishRequest {
+  readonly topic: string
+  readonly payload: Uint8Array
+  readonly qos: QoS
+  readonly retain: boolean
+  readonly properties: MessageProperties
+  /** A topic alias that the caller chose (1 to the server's maximum), 0: none. */
+  readonly topicAlias: number
+  /** Milliseconds after acceptance when the message is no longer worth sending; undefined: by its Message Expiry Interval only. */
+  readonly expiresAfter: number | undefined
+  readonly origin: OriginKey | undefined
+}
+
+/**
+ * How an outbound message ended.
+ *
+ * `Acknowledged`: QoS 0 was written, QoS 1 and 2 completed the handshake; `reasonCode` is the server's (below 0x80).
+ */
+export type PublishOutcome =
+  | { readonly _tag: "Acknowledged"; readonly reasonCode: number; readonly reasonString: string | undefined }
+  | { readonly _tag: "Failed"; readonly reason: MqttErrorReason }
+
+/**
+ * An accepted outbound message: the token by which the session follows it. The engine owns all fields but `owner`.
+ */
+export interface Outbound {
+  readonly request: PublishRequest
+  readonly sequence: number
+  readonly state: "queued" | "publishing" | "releasing" | "settled"
+  readonly packetIdentifier: number
+  readonly outcome: PublishOutcome | undefined
+  /** Free for the session: whom to tell. */
+  owner: OutboundOwner | undefined
+}
+
+/**
+ * Whom the session tells about an outbound message.
+ */
+export interface OutboundOwner {
+  /** The acceptance is committed (at once without a durable store). */
+  readonly onAccepted: ((outbound: Outbound) => void) | undefined
+  /** `outcome` is set; called exactly once. */
+  readonly onSettled: ((outbound: Outbound) => void) | undefined
+}
+
+/**
+ * The answer to `publish`: accepted, to be tried again after `Output.spaceAvailable` (policy `suspend` with a full queue), or
+ * refused for good.
+ */
+export type Admission =
+  | { readonly _tag: "Accepted"; readonly outbound: Outbound }
+  | { readonly _tag: "Full" }
+  | { readonly _tag: "Refused"; readonly reason: MqttErrorReason }
+
+/**
+ * One stream of a subscriber, on one or several filters.
+ */
+export interface ConsumerRequest {
+  readonly filters: ReadonlyArray<string>
+  readonly qos: QoS
+  readonly noLocal: boolean
+  readonly retainAsPublished: boolean
+  readonly retained: "each" | "first" | "none"
+  /** Keep the subscription at the server when the last consumer has left. */
+  readonly keep: boolean
+}
+
+/**
+ * A registered consumer: the token by which the session and the engine speak about it. The engine owns all fields but `owner`.
+ */
+export interface Consumer {
+  readonly request: ConsumerRequest
+  /**
+   * `joining` until every filter has a SUBACK, then `active`; `failed` when a filter was refused or the session was lost with
+   * `onSessionLost: "fail"`; `closed` after `removeConsumer`.
+   */
+  readonly state: "joining" | "active" | "failed" | "closed"
+  /** The granted QoS of each filter, in the order of the request, once active. */
+  readonly granted: ReadonlyArray<QoS>
+  /** Why, when failed. */
+  readonly reason: MqttErrorReason | undefined
+  /** Free for the session. */
+  owner: unknown
+}
+
+/**
+ * An inbound message on its way to its consumers. QoS 1 and 2 deliveries are acknowledged to the server, in the order of
+ * arrival, when every consumer is done with them.
+ */
+export interface Delivery {
+  readonly message: Message
+  readonly packetIdentifier: number
+  /** The server delivers the message anew in the resumed session: a copy that no consumer has seen yet is worthless. */
+  readonly stale: boolean
+  /** Consumers that are not done yet. */
+  readonly remaining: number
+}
+
+/**
+ * A delivery together with one of its consumers, in the order in which they must reach the consumer's stream.
+ */
+export interface DeliveryFor {
+  readonly consumer: Consumer
+  readonly delivery: Delivery
+}
+
+/**
+ * What the session should tell the world, or do.
+ */
+export type EngineEvent =
+  | { readonly _tag: "SessionLost"; readonly unacknowledged: number; readonly subscriptions: number }
+  /** An outbound message was dropped by the queue's policy (its outcome is `Failed` with `Dropped`) or expired. */
+  | { readonly _tag: "OutboundDropped"; readonly topic: string; readonly reason: "dropOldest" | "dropNewest" | "latestPerTopic" | "expired" }
+  /** An inbound message that no consumer claimed was dropped. */
+  | { readonly _tag: "UnclaimedDropped"; readonly message: Message }
+  /** The oldest unacknowledged delivery has blocked the acknowledgements behind it; once per delivery. */
+  | { readonly _tag: "SlowConsumer"; readonly consumers: ReadonlyArray<Consumer>; readonly message: Message; readonly waiting: number }
+  /** `onAckDeadline: "reconnect"` wants the connection closed and made anew. */
+  | { readonly _tag: "ReconnectWanted" }
+  /** An acknowledgement that belongs to nothing we know (ignored, answered as MQTT says). */
+  | { readonly _tag: "UnknownPacketIdentifier"; readonly packet: Packet["_tag"]; readonly packetIdentifier: number }
+
+/**
+ * What collected since the last `take`, to be carried out in this order: commit `changes`; write `packets`; call `written`;
+ * then hand out the rest.
+ */
+export interface Output {
+  readonly changes: Array<StoreChange>
+  readonly packets: Array<Packet>
+  /** Newly accepted messages, whose acceptance is safe once `changes` are committed. */
+  readonly accepted: Array<Outbound>
+  /** Messages whose `outcome` is set. QoS 0 messages of this output appear here too: they count as written. */
+  readonly settled: Array<Outbound>
+  readonly deliveries: Array<DeliveryFor>
+  /** Consumers that became `active` or `failed`. */
+  readonly consumers: Array<Consumer>
+  readonly events: Array<EngineEvent>
+  /** The queue has room again after `Full` was answered. */
+  spaceAvailable: boolean
+}
+
+/**
+ * What CONNACK granted, with MQTT's defaults filled in (MQTT 3.2.2.3). On 3.1.1 the limits are those that the protocol itself has.
+ */
+export interface ServerLimits {
+  readonly receiveMaximum: number
+  readonly maximumQoS: QoS
+  readonly retainAvailable: boolean
+  /** Bytes; 268,435,460 when the server names none. */
+  readonly maximumPacketSize: number
+  readonly topicAliasMaximum: number
+  readonly wildcardSubscriptionAvailable: boolean
+  readonly subscriptionIdentifiersAvailable: boolean
+  readonly sharedSubscriptionAvailable: boolean
+}
+
+/**
+ * Figures for status, metrics and tests.
+ */
+export interface EngineStats {
+  /** Messages accepted and not yet sent. */
+  readonly queuedMessages: number
+  readonly queuedBytes: number
+  /** Outbound QoS 1 and 2 messages that were sent and not yet acknowledged in full. */
+  readonly inflight: number
+  /** Inbound deliveries that are not acknowledged yet. */
+  readonly unacknowledged: number
+  readonly unclaimed: number
+  /** Subscriptions that the server has, as far as known. */
+  readonly subscriptions: number
+  readonly consumers: number
+  /** Filters that wait for a SUBACK or UNSUBACK, or for a connection to ask for one. */
+  readonly pendingSubscriptions: number
+}
+
+/**
+ * The session engine. All times are milliseconds of one monotonic-enough clock, the same for all inputs.
+ */
+export interface SessionEngine {
+  readonly stats: EngineStats
+  /** The limits of the live connection; undefined while there is none. */
+  readonly limits: ServerLimits | undefined
+
+  /**
+   * Takes the collected output and starts a new one; undefined when there is nothing to do. An output holds about a mebibyte of
+   * PUBLISH packets at most: take again after `written` to get the rest (`nextDeadline` answers a time that has come while there is
+   * more).
+   */
+  readonly take: () => Output | undefined
+  /**
+   * The output that was taken last is carried out: its packets are handed to the network. (When the connection ends between
+   * `take` and `written`, the session calls `disconnected` in its stead: the QoS 0 messages of that output are queued again.)
+   */
+  readonly written: () => void
+  /** The network can (not) take more bytes: while it cannot, new publishes wait in the queue. */
+  readonly setWritable: (writable: boolean, now: number) => void
+
+  /** Restores the state from a store's records, before the first connection. */
+  readonly restore: (records: ReadonlyArray<StoreRecord>, now: number) => void
+  /**
+   * A CONNECT with this clean start flag is about to be sent. `receive` answers a violation when the CONNACK says session present
+   * although it was a clean start, or although there has been neither a connection nor a restored record (an `Identity` is enough)
+   * before.
+   */
+  readonly connecting: (cleanStart: boolean) => void
+  /**
+   * Takes packets from the wire, in order, CONNACK included (which begins the connection). A violation ends the input: what
+   * follows is ignored until the next CONNACK.
+   */
+  readonly receive: (packets: ReadonlyArray<Packet>, now: number) => Violation | undefined
+  /** The connection is over, for whatever reason. */
+  readonly disconnected: (now: number) => void
+
+  readonly publish: (request: PublishRequest, now: number) => Admission
+  /** Withdraws a message that was never sent (true: it is settled, with no outcome to hand out). False: too late. */
+  readonly withdraw: (outbound: Outbound, now: number) => boolean
+  /** Settles everything that is not settled yet as failed with this reason: the session ends. */
+  readonly abandon: (reason: MqttErrorReason, now: number) => void
+
+  /** Registers a consumer; a refusal is answered at once and registers nothing. */
+  readonly addConsumer: (request: ConsumerRequest, now: number) => Consumer | { readonly _tag: "Refused"; readonly reason: MqttErrorReason }
+  /**
+   * The stream ended. QoS 1 and 2 deliveries that it has not acknowledged, and that no other consumer took, become unclaimed:
+   * held for the next consumer that matches, within the bounds of `unclaimed`. The last consumer of a filter removes the
+   * subscription at the server, unless it is kept (`keep`, or a durable session).
+   */
+  readonly removeConsumer: (consumer: Consumer, now: number) => void
+  /** Removes the subscription at the server, and fails or ends nothing: consumers on the filter end up without it. */
+  readonly unsubscribe: (filter: string, now: number) => void
+  /** A consumer is done with a delivery; a reason code of 0x80 or more refuses the message (MQTT 5). */
+  readonly acknowledge: (consumer: Consumer, delivery: Delivery, now: number, reasonCode?: number) => void
+
+  /** When `tick` has something to do; undefined: never. */
+  readonly nextDeadline: () => number | undefined
+  readonly tick: (now: number) => void
+}

@@ -1,0 +1,302 @@
+/**
+ * The session engine: one state machine for MQTT 3.1.1 and 5.0, put together from its parts.
+ */
+import type { MqttErrorReason } from "../../MqttError.ts"
+import type { Connack, Packet } from "../../Packet.ts"
+import type { InboundRecord, OutboundRecord, StoreRecord, SubscriptionRecord } from "../../StoreRecord.ts"
+import type { Violation } from "../codec/contract.ts"
+import type {
+  Admission,
+  Consumer,
+  ConsumerRequest,
+  Delivery,
+  EngineOptions,
+  EngineStats,
+  Outbound,
+  Output,
+  PublishRequest,
+  ServerLimits,
+  SessionEngine
+} from "./contract.ts"
+import { EngineCore } from "./core.ts"
+import { EngineConsumer } from "./engineConsumer.ts"
+import { PacketIdentifiers } from "./identifiers.ts"
+import { InboundFlow } from "./inbound.ts"
+import { InboundDelivery } from "./inboundDelivery.ts"
+import { limitsOf } from "./limits.ts"
+import { OutboundFlow } from "./outbound.ts"
+import { Router } from "./router.ts"
+import { SubscriptionFlow } from "./subscriptionFlow.ts"
+import { Subscriptions } from "./subscriptions.ts"
+import * as violations from "./violations.ts"
+
+/**
+ * What tests may choose beside the options.
+ */
+export interface EngineInternals {
+  readonly firstPacketIdentifier?: number
+}
+
+class Engine implements SessionEngine {
+  readonly #core: EngineCore
+  readonly #outbound: OutboundFlow
+  readonly #inbound: InboundFlow
+  readonly #subscriptions: Subscriptions
+  readonly #subscriptionFlow: SubscriptionFlow
+  readonly stats: EngineStats
+  /** There is, or was, a session at the server: session present may be expected. */
+  #hasSession = false
+  #cleanStart = false
+  #condemned = false
+
+  constructor(options: EngineOptions, internals: EngineInternals) {
+    const core = new EngineCore(options)
+    const router = new Router()
+    const identifiers = new PacketIdentifiers<unknown>(internals.firstPacketIdentifier ?? 1)
+    this.#core = core
+    this.#outbound = new OutboundFlow(core, identifiers)
+    this.#inbound = new InboundFlow(core, router)
+    this.#subscriptions = new Subscriptions(
+      core,
+      router,
+      (consumer) => this.#inbound.abandonedBy(consumer, core.now)
+    )
+    this.#subscriptionFlow = new SubscriptionFlow(core, router, identifiers, this.#subscriptions)
+    this.stats = makeStats(this.#outbound, this.#inbound, this.#subscriptions)
+  }
+
+  get limits(): ServerLimits | undefined {
+    return this.#core.limits
+  }
+
+  readonly take = (): Output | undefined => {
+    this.#subscriptionFlow.flush()
+    this.#outbound.pump(this.#core.now)
+    const output = this.#core.take()
+    if (output !== undefined) this.#outbound.takenOutput()
+    return output
+  }
+
+  readonly written = (): void => {
+    this.#core.taken = undefined
+    this.#outbound.written()
+  }
+
+  readonly setWritable = (writable: boolean, now: number): void => {
+    this.#core.now = now
+    this.#core.writable = writable
+    if (writable) this.#outbound.pump(now)
+  }
+
+  readonly restore = (records: ReadonlyArray<StoreRecord>, now: number): void => {
+    this.#core.now = now
+    const outbound: Array<OutboundRecord> = []
+    const inbound: Array<InboundRecord> = []
+    const subscriptions: Array<SubscriptionRecord> = []
+    for (const record of records) {
+      this.#hasSession = true
+      if (record._tag === "Outbound") outbound.push(record)
+      else if (record._tag === "Inbound") inbound.push(record)
+      else if (record._tag === "Subscription") subscriptions.push(record)
+    }
+    this.#outbound.restore(outbound)
+    this.#inbound.restore(inbound)
+    this.#subscriptions.restore(subscriptions)
+  }
+
+  readonly connecting = (cleanStart: boolean): void => {
+    this.#cleanStart = cleanStart
+  }
+
+  readonly receive = (packets: ReadonlyArray<Packet>, now: number): Violation | undefined => {
+    this.#core.now = now
+    let violation: Violation | undefined = undefined
+    for (let i = 0; i < packets.length; i++) {
+      const packet = packets[i]!
+      if (packet._tag === "Connack") violation = this.#onConnack(packet, now)
+      else if (this.#core.limits !== undefined && !this.#condemned) violation = this.#onPacket(packet, now)
+      if (violation !== undefined) {
+        this.#condemned = true
+        this.#core.online = false
+        break
+      }
+    }
+    this.#outbound.pump(now)
+    this.#inbound.watch(now)
+    return violation
+  }
+
+  readonly disconnected = (now: number): void => {
+    const core = this.#core
+    core.now = now
+    core.limits = undefined
+    core.online = false
+    core.output.packets.length = 0
+    this.#outbound.disconnected(now)
+    this.#inbound.disconnected()
+    this.#subscriptionFlow.disconnected()
+  }
+
+  readonly publish = (request: PublishRequest, now: number): Admission => {
+    this.#core.now = now
+    return this.#outbound.publish(request, now)
+  }
+
+  readonly withdraw = (outbound: Outbound, now: number): boolean => {
+    this.#core.now = now
+    return this.#outbound.withdraw(outbound)
+  }
+
+  readonly abandon = (reason: MqttErrorReason, now: number): void => {
+    this.#core.now = now
+    this.#outbound.abandon(reason)
+  }
+
+  readonly addConsumer = (
+    request: ConsumerRequest,
+    now: number
+  ): Consumer | { readonly _tag: "Refused"; readonly reason: MqttErrorReason } => {
+    this.#core.now = now
+    const consumer = this.#subscriptions.add(request)
+    if (!(consumer instanceof EngineConsumer)) return { _tag: "Refused", reason: consumer }
+    this.#inbound.claim(consumer)
+    this.#inbound.watch(now)
+    return consumer
+  }
+
+  readonly removeConsumer = (consumer: Consumer, now: number): void => {
+    this.#core.now = now
+    if (consumer instanceof EngineConsumer) this.#subscriptions.remove(consumer)
+    this.#inbound.watch(now)
+  }
+
+  readonly unsubscribe = (filter: string, now: number): void => {
+    this.#core.now = now
+    this.#subscriptions.unsubscribe(filter)
+  }
+
+  readonly acknowledge = (consumer: Consumer, delivery: Delivery, now: number, reasonCode = 0): void => {
+    this.#core.now = now
+    if (!(consumer instanceof EngineConsumer) || !(delivery instanceof InboundDelivery)) return
+    this.#inbound.acknowledge(consumer, delivery, reasonCode)
+    this.#inbound.watch(now)
+  }
+
+  readonly nextDeadline = (): number | undefined => {
+    // More can be sent than one output holds: at once.
+    if (this.#outbound.hasMore) return this.#core.now
+    const outbound = this.#outbound.nextDeadline()
+    const inbound = this.#inbound.nextDeadline()
+    if (outbound === undefined) return inbound
+    return inbound === undefined ? outbound : Math.min(outbound, inbound)
+  }
+
+  readonly tick = (now: number): void => {
+    this.#core.now = now
+    this.#outbound.tick(now)
+    this.#inbound.tick(now)
+    this.#outbound.pump(now)
+    this.#inbound.watch(now)
+  }
+
+  #onConnack(packet: Connack, now: number): Violation | undefined {
+    const core = this.#core
+    if (core.limits !== undefined) return this.#condemned ? undefined : violations.unexpectedPacket("CONNACK")
+    this.#condemned = false
+    // A refused connection never was one.
+    if (packet.reasonCode !== 0) return undefined
+    const cleanStart = this.#cleanStart
+    if (packet.sessionPresent && (cleanStart || !this.#hasSession)) return violations.unexpectedSession(cleanStart)
+    core.connection++
+    core.limits = limitsOf(packet, core.options.protocolVersion)
+    core.online = true
+    core.writable = true
+    this.#outbound.connected()
+    this.#inbound.connected()
+    if (packet.sessionPresent) {
+      this.#outbound.resume()
+      this.#inbound.resume()
+    } else {
+      this.#sessionLost(now)
+    }
+    this.#subscriptions.connected()
+    this.#hasSession = true
+    this.#cleanStart = false
+    return undefined
+  }
+
+  #sessionLost(now: number): void {
+    const unacknowledged = this.#outbound.inflight
+    const subscriptions = this.#subscriptions.known
+    if (unacknowledged > 0 || subscriptions > 0 || this.#inbound.hasState) {
+      this.#core.emit({ _tag: "SessionLost", unacknowledged, subscriptions })
+    }
+    this.#outbound.sessionLost(now)
+    this.#inbound.sessionLost()
+    this.#subscriptions.sessionLost()
+  }
+
+  #onPacket(packet: Packet, now: number): Violation | undefined {
+    switch (packet._tag) {
+      case "Publish":
+        return this.#inbound.onPublish(packet, now)
+      case "Puback":
+        return this.#outbound.onPuback(packet)
+      case "Pubrec":
+        return this.#outbound.onPubrec(packet)
+      case "Pubrel":
+        this.#inbound.onPubrel(packet)
+        return undefined
+      case "Pubcomp":
+        return this.#outbound.onPubcomp(packet)
+      case "Suback":
+        return this.#subscriptionFlow.onSuback(packet, now)
+      case "Unsuback":
+        return this.#subscriptionFlow.onUnsuback(packet)
+      case "Connack":
+      case "Pingresp":
+      case "Disconnect":
+      case "Auth":
+        return undefined
+      case "Connect":
+      case "Subscribe":
+      case "Unsubscribe":
+      case "Pingreq":
+        return violations.unexpectedPacket(packet._tag.toUpperCase())
+    }
+  }
+}
+
+// One figure is often asked for alone, and some have to be counted.
+const makeStats = (outbound: OutboundFlow, inbound: InboundFlow, subscriptions: Subscriptions): EngineStats => ({
+  get queuedMessages() {
+    return outbound.queuedMessages
+  },
+  get queuedBytes() {
+    return outbound.queuedBytes
+  },
+  get inflight() {
+    return outbound.inflight
+  },
+  get unacknowledged() {
+    return inbound.unacknowledged
+  },
+  get unclaimed() {
+    return inbound.unclaimed
+  },
+  get subscriptions() {
+    return subscriptions.known
+  },
+  get consumers() {
+    return subscriptions.consumers
+  },
+  get pendingSubscriptions() {
+    return subscriptions.pending
+  }
+})
+
+/**
+ * Makes the engine of one session.
+ */
+export const makeEngine = (options: EngineOptions, internals: EngineInternals = {}): SessionEngine =>
+  new Engine(options, internals)

@@ -1,0 +1,97 @@
+/**
+ * Inbound messages on their way to consumers, and the QoS 2 exchanges that they belong to.
+ */
+import type { Message } from "../../Message.ts"
+import type { Delivery } from "./contract.ts"
+import type { EngineConsumer } from "./engineConsumer.ts"
+
+/**
+ * One inbound message and who has not finished with it.
+ */
+export class InboundDelivery implements Delivery {
+  readonly message: Message
+  readonly packetIdentifier: number
+  stale = false
+  remaining = 0
+  /** Consumers are done, or nobody waits for them any more: the acknowledgement may go out. */
+  done = false
+  /** Of the acknowledgement: success as soon as one consumer has taken the message. */
+  reasonCode = 0
+  /** One consumer at least has taken or refused it. */
+  answered = false
+  /** A copy that the server had retained: of no use to anyone but those who wait for it. */
+  readonly isRetainedCopy: boolean
+  /** Position in the order of arrival. */
+  readonly sequence: number
+  /** Of QoS 2. */
+  readonly exchange: Exchange | undefined
+  // Nearly all messages have one consumer: no array for them.
+  #first: EngineConsumer | undefined = undefined
+  #others: Array<EngineConsumer> | undefined = undefined
+
+  constructor(
+    message: Message,
+    packetIdentifier: number,
+    sequence: number,
+    isRetainedCopy: boolean,
+    exchange: Exchange | undefined
+  ) {
+    this.message = message
+    this.packetIdentifier = packetIdentifier
+    this.sequence = sequence
+    this.isRetainedCopy = isRetainedCopy
+    this.exchange = exchange
+  }
+
+  get consumers(): ReadonlyArray<EngineConsumer> {
+    if (this.#first === undefined) return []
+    return this.#others === undefined ? [this.#first] : [this.#first, ...this.#others]
+  }
+
+  add(consumer: EngineConsumer): void {
+    this.remaining++
+    if (this.#first === undefined) this.#first = consumer
+    else (this.#others ??= []).push(consumer)
+  }
+
+  /** Whether the consumer was still to finish. */
+  remove(consumer: EngineConsumer): boolean {
+    const others = this.#others
+    if (this.#first === consumer) {
+      this.#first = others?.pop()
+    } else {
+      const index = others?.indexOf(consumer) ?? -1
+      if (index < 0) return false
+      others!.splice(index, 1)
+    }
+    this.remaining--
+    return true
+  }
+
+  /** A consumer's answer: a refusal counts only while nobody has taken the message. */
+  answer(reasonCode: number): void {
+    if (reasonCode < 0x80) this.reasonCode = 0
+    else if (!this.answered || this.reasonCode >= 0x80) this.reasonCode = reasonCode
+    this.answered = true
+  }
+}
+
+/**
+ * A QoS 2 packet identifier of the server, from its first PUBLISH to its PUBREL (MQTT 4.3.3).
+ */
+export class Exchange {
+  readonly packetIdentifier: number
+  /** PUBREC may be sent, again and again. */
+  done = false
+  reasonCode = 0
+  /** The exchange is over: a PUBREC that still waits for its turn is not sent. */
+  released = false
+  /** The connection of the latest PUBLISH, on which it takes a place in the window. */
+  connection = 0
+  /** The message, until it is acknowledged; undefined also when an earlier process had it and did not finish. */
+  delivery: InboundDelivery | undefined = undefined
+
+  constructor(packetIdentifier: number) {
+    this.packetIdentifier = packetIdentifier
+  }
+}

@@ -1,0 +1,104 @@
+/**
+ * What a server allows (MQTT 3.2.2.3), and what the client must not send because of it.
+ */
+import { InvalidTopic, type MqttErrorReason, NotSupported, PacketTooLarge } from "../../MqttError.ts"
+import type { Connack, Publish } from "../../Packet.ts"
+import { none } from "../../Properties.ts"
+import type { ProtocolVersion } from "../../QoS.ts"
+import { sizeOf } from "../codec/size.ts"
+import type { PublishRequest, ServerLimits } from "./contract.ts"
+
+/** The largest packet that MQTT can express: 5 bytes of fixed header and 268,435,455 behind it. */
+const largestPacket = 268_435_460
+
+/**
+ * The limits that a CONNACK grants. MQTT 3.1.1 has none to grant.
+ */
+export const limitsOf = ({ properties }: Connack, version: ProtocolVersion): ServerLimits => ({
+  receiveMaximum: properties.receiveMaximum ?? 65_535,
+  maximumQoS: properties.maximumQoS ?? 2,
+  retainAvailable: properties.retainAvailable ?? true,
+  maximumPacketSize: Math.min(properties.maximumPacketSize ?? largestPacket, largestPacket),
+  topicAliasMaximum: properties.topicAliasMaximum ?? 0,
+  wildcardSubscriptionAvailable: properties.wildcardSubscriptionAvailable ?? true,
+  subscriptionIdentifiersAvailable: version === 5 && (properties.subscriptionIdentifiersAvailable ?? true),
+  // 3.1.1 knows no shared subscriptions, and many servers give them to its clients all the same.
+  sharedSubscriptionAvailable: properties.sharedSubscriptionAvailable ?? true
+})
+
+/**
+ * Why a message must not be sent on this connection; undefined when it may.
+ */
+export const refusePublish = (
+  request: PublishRequest,
+  limits: ServerLimits,
+  version: ProtocolVersion
+): MqttErrorReason | undefined => {
+  if (request.qos > limits.maximumQoS) {
+    return new NotSupported({ feature: `QoS ${request.qos}`, detail: `the server's maximum QoS is ${limits.maximumQoS}` })
+  }
+  if (request.retain && !limits.retainAvailable) {
+    return new NotSupported({ feature: "retain", detail: "the server keeps no retained messages" })
+  }
+  const { payload, properties, topic } = request
+  // Most messages are so far below the limit that nothing needs to be measured: a UTF-16 unit takes at most 3 bytes.
+  const upperBound = payload.length + topic.length * 3 + 16
+  if (upperBound <= limits.maximumPacketSize && (version === 4 || properties === none || isEmpty(properties))) return undefined
+  const size = sizeOf(asPacket(request, version), version)
+  return size > limits.maximumPacketSize ? new PacketTooLarge({ size, maximum: limits.maximumPacketSize }) : undefined
+}
+
+/**
+ * Why the topic alias of a request cannot be used; undefined when it can.
+ */
+export const refuseTopicAlias = (alias: number, limits: ServerLimits): MqttErrorReason | undefined =>
+  alias > limits.topicAliasMaximum
+    ? new NotSupported({
+      feature: `topic alias ${alias}`,
+      detail: `the server's topic alias maximum is ${limits.topicAliasMaximum}`
+    })
+    : undefined
+
+/**
+ * MQTT 3.3.2.3.5: a response topic is a topic name.
+ */
+export const refuseResponseTopic = (topic: string): MqttErrorReason | undefined => {
+  const offset = topic.search(/[+#]/)
+  return offset < 0
+    ? undefined
+    : new InvalidTopic({ topic, offset, detail: "a response topic cannot hold a wildcard" })
+}
+
+/**
+ * Why a filter cannot be subscribed to on this connection; undefined when it can.
+ */
+export const refuseFilter = (filter: string, isShared: boolean, limits: ServerLimits): MqttErrorReason | undefined => {
+  if (isShared && !limits.sharedSubscriptionAvailable) {
+    return new NotSupported({ feature: "shared subscriptions", detail: `the server does not allow ${filter}` })
+  }
+  if (!limits.wildcardSubscriptionAvailable && /[+#]/.test(filter)) {
+    return new NotSupported({ feature: "wildcard subscriptions", detail: `the server does not allow ${filter}` })
+  }
+  return undefined
+}
+
+const isEmpty = (properties: object): boolean => {
+  for (const _ in properties) return false
+  return true
+}
+
+// The largest form of the packet: with the full topic and the alias. The value of the identifier does not matter.
+const asPacket = (request: PublishRequest, version: ProtocolVersion): Publish => ({
+  _tag: "Publish",
+  topic: request.topic,
+  payload: request.payload,
+  qos: request.qos,
+  retain: request.retain,
+  dup: false,
+  packetIdentifier: request.qos === 0 ? 0 : 1,
+  properties: version === 4
+    ? none
+    : request.topicAlias === 0
+    ? request.properties
+    : { ...request.properties, topicAlias: request.topicAlias }
+})

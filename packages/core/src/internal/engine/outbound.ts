@@ -1,0 +1,485 @@
+/**
+ * Outbound messages: the window, the QoS 1 and QoS 2 handshakes of the sender (MQTT 4.3), and what is sent again in a resumed
+ * session (MQTT 4.4).
+ */
+import { type MqttErrorReason, PublishRefused, SessionLost } from "../../MqttError.ts"
+import type { Puback, Pubcomp, Pubrec } from "../../Packet.ts"
+import { type MessageProperties, none, type PublishProperties } from "../../Properties.ts"
+import type { QoS } from "../../QoS.ts"
+import { type OutboundRecord, outboundKey } from "../../StoreRecord.ts"
+import type { Violation } from "../codec/contract.ts"
+import type { Admission, Outbound, PublishOutcome, PublishRequest } from "./contract.ts"
+import { type EngineCore, retainInPlace } from "./core.ts"
+import type { PacketIdentifiers } from "./identifiers.ts"
+import * as limits from "./limits.ts"
+import { acknowledged, failed, MessageList, OutboundMessage, weigh } from "./outboundMessage.ts"
+import { OutboundQueue } from "./outboundQueue.ts"
+import { OutboundAliases } from "./topicAliases.ts"
+import * as violations from "./violations.ts"
+
+/** What one output holds of PUBLISH packets, in bytes; the rest waits in the queue, where its bounds count. */
+const outputBytes = 1_048_576
+
+/**
+ * The sender.
+ */
+export class OutboundFlow {
+  readonly #core: EngineCore
+  readonly #identifiers: PacketIdentifiers<unknown>
+  readonly #queue: OutboundQueue
+  readonly #aliases = new OutboundAliases()
+  /** Sent and not acknowledged: QoS 1 until PUBACK, QoS 2 until PUBREC. In the order of the first sending. */
+  readonly #publishing = new MessageList()
+  /** QoS 2 between PUBREC and PUBCOMP, in the order of the PUBRECs. */
+  readonly #releasing = new MessageList()
+  /** The next message of `#publishing` that has to be sent again on this connection. */
+  #replay: OutboundMessage | undefined = undefined
+  /** Places that are taken in the window of this connection, and those of them with QoS 2. */
+  #inflight = 0
+  #inflightQoS2 = 0
+  #window = 0
+  #windowQoS2 = 0
+  /** The messages whose PUBLISH is in the output that collects, and their bytes. */
+  #sent: Array<OutboundMessage> = []
+  #sentBytes = 0
+  /** The same of the output that was taken and is not written yet. */
+  #taken: Array<OutboundMessage> = []
+  #sequence = 1
+  /** The session has ended: nothing is queued again. */
+  #ended: { readonly reason: MqttErrorReason } | undefined = undefined
+
+  constructor(core: EngineCore, identifiers: PacketIdentifiers<unknown>) {
+    this.#core = core
+    this.#identifiers = identifiers
+    this.#queue = new OutboundQueue(core)
+  }
+
+  get queuedMessages(): number {
+    return this.#queue.size
+  }
+
+  get queuedBytes(): number {
+    return this.#queue.bytes
+  }
+
+  get inflight(): number {
+    return this.#publishing.size + this.#releasing.size
+  }
+
+  publish(request: PublishRequest, now: number): Admission {
+    const core = this.#core
+    const refusal = this.#ended?.reason ?? this.#refuse(request)
+    if (refusal !== undefined) return { _tag: "Refused", reason: refusal }
+    const bytes = weigh(request)
+    const direct = this.#queue.size === 0 && this.#replay === undefined && this.#admitsNew(request.qos)
+    if (!direct) {
+      const answer = this.#queue.admit(request.topic, bytes)
+      if (answer !== undefined) return answer
+    }
+    const message = new OutboundMessage(request, this.#sequence++, bytes, now, expiryOf(request, now))
+    core.output.accepted.push(message)
+    if (core.limits !== undefined) message.checked = core.connection
+    if (direct) {
+      this.#transmit(message, now)
+    } else {
+      this.#queue.append(message)
+      this.#put(message)
+    }
+    return { _tag: "Accepted", outbound: message }
+  }
+
+  withdraw(outbound: Outbound): boolean {
+    if (!(outbound instanceof OutboundMessage) || !this.#queue.has(outbound)) return false
+    this.#queue.remove(outbound)
+    outbound.state = "settled"
+    this.#delete(outbound)
+    return true
+  }
+
+  /** The records stay: a durable session goes on with them another time. */
+  abandon(reason: MqttErrorReason): void {
+    const outcome = failed(reason)
+    this.#ended = { reason }
+    for (const list of [this.#releasing, this.#publishing]) {
+      while (list.head !== undefined) {
+        const message = list.head
+        list.remove(message)
+        this.#identifiers.release(message.packetIdentifier)
+        this.#finish(message, outcome)
+      }
+    }
+    while (this.#queue.head !== undefined) {
+      const message = this.#queue.head
+      this.#queue.remove(message)
+      this.#finish(message, outcome)
+    }
+    this.#replay = undefined
+    this.#inflight = 0
+    this.#inflightQoS2 = 0
+  }
+
+  restore(records: ReadonlyArray<OutboundRecord>): void {
+    for (const record of [...records].sort((a, b) => a.sequence - b.sequence)) {
+      const { acceptedAt, expiresAt, origin, packetIdentifier, payload, properties, qos, retain, sequence, topic } = record
+      const request = { topic, payload, qos, retain, properties, topicAlias: 0, expiresAfter: undefined, origin }
+      const message = new OutboundMessage(request, sequence, weigh(request), acceptedAt, expiresAt ?? Infinity)
+      if (sequence >= this.#sequence) this.#sequence = sequence + 1
+      message.state = record.state
+      if (record.state === "queued") {
+        this.#queue.append(message)
+      } else {
+        message.packetIdentifier = packetIdentifier
+        this.#identifiers.reserve(packetIdentifier, message)
+        const list = record.state === "publishing" ? this.#publishing : this.#releasing
+        list.append(message)
+      }
+    }
+  }
+
+  /** CONNACK: the window begins anew. */
+  connected(): void {
+    const { isVersion5, limits: server, options } = this.#core
+    this.#window = Math.min(options.maxInflight, server!.receiveMaximum)
+    this.#windowQoS2 = isVersion5 ? Infinity : options.maxInflightQoS2
+    this.#aliases.clear()
+  }
+
+  /** The server has the session: PUBRELs at once and first, then PUBLISHes as the window admits (MQTT 4.4). */
+  resume(): void {
+    for (let message = this.#releasing.head; message !== undefined; message = message.next) {
+      this.#sendPubrel(message.packetIdentifier, 0)
+    }
+    this.#inflight = this.#releasing.size
+    this.#inflightQoS2 = this.#releasing.size
+    this.#replay = this.#publishing.head
+  }
+
+  /** The server has no session: what it has acknowledged is done, the rest begins anew or fails. */
+  sessionLost(now: number): void {
+    while (this.#releasing.head !== undefined) {
+      const message = this.#releasing.head
+      this.#releasing.remove(message)
+      this.#complete(message, success(message.reasonCode, message.reasonString))
+    }
+    const again: Array<OutboundMessage> = []
+    const lost = this.#core.options.unacknowledgedOnSessionLost === "fail" && this.#publishing.size > 0
+      ? failed(new SessionLost({}))
+      : undefined
+    while (this.#publishing.head !== undefined) {
+      const message = this.#publishing.head
+      this.#publishing.remove(message)
+      if (lost === undefined) again.push(this.#unsend(message))
+      else this.#complete(message, lost)
+    }
+    this.#putBack(again, now)
+    this.#replay = undefined
+    this.#inflight = 0
+    this.#inflightQoS2 = 0
+  }
+
+  /** Calls back what the network never got: all of the collecting output, and QoS 0 of the output that was not written. */
+  disconnected(now: number): void {
+    const core = this.#core
+    const back: Array<OutboundMessage> = []
+    for (const message of this.#taken) {
+      if (message.request.qos === 0 && message.state === "settled") back.push(message)
+    }
+    for (const message of this.#sent) {
+      if (message.request.qos === 0) back.push(message)
+      else if (message.state === "publishing") {
+        this.#publishing.remove(message)
+        back.push(this.#unsend(message))
+      }
+    }
+    this.#taken = []
+    this.#sent = []
+    this.#sentBytes = 0
+    this.#replay = undefined
+    if (back.length === 0) return
+    for (const message of back) {
+      message.state = "queued"
+      message.outcome = undefined
+    }
+    const isSettled = (message: Outbound): boolean => message.outcome !== undefined
+    retainInPlace(core.output.settled, isSettled)
+    if (core.taken !== undefined) retainInPlace(core.taken.settled, isSettled)
+    if (this.#ended === undefined) this.#putBack(back, now)
+    else for (const message of back) this.#finish(message, failed(this.#ended.reason))
+  }
+
+  takenOutput(): void {
+    if (this.#sent.length === 0) return
+    this.#taken = this.#sent
+    this.#sent = []
+    this.#sentBytes = 0
+  }
+
+  written(): void {
+    if (this.#taken.length > 0) this.#taken = []
+  }
+
+  /** Sends what may be sent: first again, then for the first time. */
+  pump(now: number): void {
+    const queue = this.#queue
+    while (this.#replay !== undefined) {
+      const message = this.#replay
+      if (!this.#admits(message.request.qos)) break
+      this.#replay = message.next
+      const refusal = this.#check(message)
+      if (refusal === undefined) {
+        this.#occupy(message)
+        this.#sendPublish(message, true, now)
+      } else {
+        this.#publishing.remove(message)
+        this.#complete(message, failed(refusal))
+      }
+    }
+    if (this.#replay === undefined) {
+      for (let message = queue.head; message !== undefined; message = queue.head) {
+        if (!this.#core.sendable) break
+        if (message.isExpired(now)) {
+          queue.expire(message)
+          continue
+        }
+        const refusal = this.#check(message)
+        if (refusal !== undefined) {
+          queue.remove(message)
+          this.#delete(message)
+          this.#finish(message, failed(refusal))
+          continue
+        }
+        if (!this.#admitsNew(message.request.qos)) break
+        queue.remove(message)
+        if (message.request.qos === 0) this.#delete(message)
+        this.#transmit(message, now)
+      }
+    }
+    if (queue.takeSpaceAvailable()) this.#core.output.spaceAvailable = true
+  }
+
+  /** Whether `pump` would send something: it stopped only because the output was large enough. */
+  get hasMore(): boolean {
+    if (this.#replay !== undefined) return this.#admits(this.#replay.request.qos)
+    const { head } = this.#queue
+    return head !== undefined && this.#admitsNew(head.request.qos)
+  }
+
+  nextDeadline(): number | undefined {
+    return this.#queue.nextDeadline()
+  }
+
+  tick(now: number): void {
+    this.#queue.tick(now)
+  }
+
+  onPuback(packet: Puback): Violation | undefined {
+    const owner = this.#identifiers.get(packet.packetIdentifier)
+    if (owner === undefined) return this.#unknown(packet)
+    if (!(owner instanceof OutboundMessage) || owner.request.qos !== 1) return this.#wrong(packet)
+    this.#leavePublishing(owner)
+    this.#vacate(owner)
+    this.#complete(owner, outcomeOf(packet))
+    return undefined
+  }
+
+  onPubrec(packet: Pubrec): Violation | undefined {
+    const owner = this.#identifiers.get(packet.packetIdentifier)
+    if (owner === undefined) {
+      this.#sendPubrel(packet.packetIdentifier, this.#core.isVersion5 ? 0x92 : 0)
+      return this.#unknown(packet)
+    }
+    if (!(owner instanceof OutboundMessage) || owner.request.qos !== 2) return this.#wrong(packet)
+    if (owner.state === "releasing") {
+      this.#sendPubrel(packet.packetIdentifier, 0)
+      return undefined
+    }
+    this.#leavePublishing(owner)
+    if (packet.reasonCode >= 0x80) {
+      this.#vacate(owner)
+      this.#complete(owner, outcomeOf(packet))
+      return undefined
+    }
+    // From an earlier connection it takes its place only now: before, it was not sent on this one.
+    if (owner.connection !== this.#core.connection) this.#occupy(owner)
+    owner.state = "releasing"
+    owner.reasonCode = packet.reasonCode
+    owner.reasonString = packet.properties.reasonString
+    owner.dropPayload()
+    this.#releasing.append(owner)
+    this.#put(owner)
+    this.#sendPubrel(packet.packetIdentifier, 0)
+    return undefined
+  }
+
+  onPubcomp(packet: Pubcomp): Violation | undefined {
+    const owner = this.#identifiers.get(packet.packetIdentifier)
+    if (owner === undefined) return this.#unknown(packet)
+    if (!(owner instanceof OutboundMessage) || owner.state !== "releasing") return this.#wrong(packet)
+    this.#releasing.remove(owner)
+    this.#inflight--
+    this.#inflightQoS2--
+    this.#complete(owner, success(owner.reasonCode, owner.reasonString))
+    return undefined
+  }
+
+  #unknown(packet: Puback | Pubrec | Pubcomp): undefined {
+    this.#core.emit({
+      _tag: "UnknownPacketIdentifier",
+      packet: packet._tag,
+      packetIdentifier: packet.packetIdentifier
+    })
+    return undefined
+  }
+
+  #wrong(packet: Puback | Pubrec | Pubcomp): Violation {
+    return violations.wrongAcknowledgement(packet._tag, packet.packetIdentifier)
+  }
+
+  #refuse(request: PublishRequest): MqttErrorReason | undefined {
+    const { responseTopic } = request.properties
+    if (responseTopic !== undefined) {
+      const reason = limits.refuseResponseTopic(responseTopic)
+      if (reason !== undefined) return reason
+    }
+    const { limits: server, options } = this.#core
+    if (server === undefined) return undefined
+    if (request.topicAlias !== 0) {
+      const reason = limits.refuseTopicAlias(request.topicAlias, server)
+      if (reason !== undefined) return reason
+    }
+    return limits.refusePublish(request, server, options.protocolVersion)
+  }
+
+  // The alias of a message that was accepted before the connection is not checked: it is just not used.
+  #check(message: OutboundMessage): MqttErrorReason | undefined {
+    const { connection, limits: server, options } = this.#core
+    if (message.checked === connection) return undefined
+    message.checked = connection
+    return limits.refusePublish(message.request, server!, options.protocolVersion)
+  }
+
+  #admits(qos: QoS): boolean {
+    if (!this.#core.sendable || this.#sentBytes >= outputBytes) return false
+    if (qos === 0) return true
+    return this.#inflight < this.#window && (qos === 1 || this.#inflightQoS2 < this.#windowQoS2)
+  }
+
+  /** The same for a message that has no packet identifier yet. */
+  #admitsNew(qos: QoS): boolean {
+    return this.#admits(qos) && (qos === 0 || this.#identifiers.available)
+  }
+
+  /** Takes a place in the window of this connection. */
+  #occupy(message: OutboundMessage): void {
+    message.connection = this.#core.connection
+    this.#inflight++
+    if (message.request.qos === 2) this.#inflightQoS2++
+  }
+
+  /** Frees its place, if it has one: what was sent on an earlier connection only has none. */
+  #vacate(message: OutboundMessage): void {
+    if (message.connection !== this.#core.connection) return
+    this.#inflight--
+    if (message.request.qos === 2) this.#inflightQoS2--
+  }
+
+  #transmit(message: OutboundMessage, now: number): void {
+    if (message.request.qos === 0) {
+      this.#sendPublish(message, false, now)
+      this.#finish(message, acknowledged)
+      return
+    }
+    message.packetIdentifier = this.#identifiers.allocate(message)
+    message.state = "publishing"
+    this.#occupy(message)
+    this.#publishing.append(message)
+    this.#put(message)
+    this.#sendPublish(message, false, now)
+  }
+
+  #sendPublish(message: OutboundMessage, dup: boolean, now: number): void {
+    const { payload, qos, retain, topic, topicAlias } = message.request
+    let name = topic
+    let properties: PublishProperties = none
+    if (this.#core.isVersion5) {
+      properties = message.properties
+      if (properties.messageExpiryInterval !== undefined) {
+        properties = withRemainingExpiry(properties, properties.messageExpiryInterval, now - message.acceptedAt)
+      }
+      if (topicAlias !== 0 && !dup && topicAlias <= this.#core.limits!.topicAliasMaximum) {
+        name = this.#aliases.define(topicAlias, topic)
+        properties = { ...properties, topicAlias }
+      }
+    }
+    const { packetIdentifier } = message
+    this.#core.output.packets.push({ _tag: "Publish", topic: name, payload, qos, retain, dup, packetIdentifier, properties })
+    // What is sent again has been on the network before: it stays sent, whatever becomes of this output.
+    if (!dup) this.#sent.push(message)
+    this.#sentBytes += message.bytes + 16
+  }
+
+  #sendPubrel(packetIdentifier: number, reasonCode: number): void {
+    this.#core.send({ _tag: "Pubrel", packetIdentifier, reasonCode, properties: none })
+  }
+
+  #leavePublishing(message: OutboundMessage): void {
+    if (this.#replay === message) this.#replay = message.next
+    this.#publishing.remove(message)
+  }
+
+  /** As if it had never been sent. */
+  #unsend(message: OutboundMessage): OutboundMessage {
+    this.#identifiers.release(message.packetIdentifier)
+    message.packetIdentifier = 0
+    message.state = "queued"
+    return message
+  }
+
+  #putBack(messages: ReadonlyArray<OutboundMessage>, now: number): void {
+    if (messages.length === 0) return
+    this.#queue.putBack(messages)
+    for (const message of messages) {
+      if (message.isExpired(now)) this.#queue.expire(message)
+      else this.#put(message)
+    }
+  }
+
+  /** The end of a message that had a packet identifier. */
+  #complete(message: OutboundMessage, outcome: PublishOutcome): void {
+    this.#identifiers.release(message.packetIdentifier)
+    this.#delete(message)
+    this.#finish(message, outcome)
+  }
+
+  #finish(message: OutboundMessage, outcome: PublishOutcome): void {
+    message.state = "settled"
+    message.outcome = outcome
+    this.#core.output.settled.push(message)
+  }
+
+  #put(message: OutboundMessage): void {
+    if (this.#core.options.durable) this.#core.put(message.toRecord())
+  }
+
+  #delete(message: OutboundMessage): void {
+    if (this.#core.options.durable) this.#core.delete(outboundKey(message.sequence))
+  }
+}
+
+const expiryOf = ({ expiresAfter, properties }: PublishRequest, now: number): number =>
+  now + Math.min(expiresAfter ?? Infinity, (properties.messageExpiryInterval ?? Infinity) * 1000)
+
+// The server must not take the message for a younger one than it is; what is sent at all lives a second at least.
+const withRemainingExpiry = (properties: MessageProperties, interval: number, waited: number): MessageProperties => {
+  const seconds = Math.floor(waited / 1000)
+  return seconds <= 0 ? properties : { ...properties, messageExpiryInterval: Math.max(1, interval - seconds) }
+}
+
+const success = (reasonCode: number, reasonString: string | undefined): PublishOutcome =>
+  reasonCode === 0 && reasonString === undefined ? acknowledged : { _tag: "Acknowledged", reasonCode, reasonString }
+
+const outcomeOf = ({ properties, reasonCode }: Puback | Pubrec): PublishOutcome => {
+  const { reasonString } = properties
+  if (reasonCode < 0x80) return success(reasonCode, reasonString)
+  return failed(new PublishRefused(reasonString === undefined ? { reasonCode } : { reasonCode, reasonString }))
+}

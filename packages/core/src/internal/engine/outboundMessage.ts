@@ -1,0 +1,156 @@
+/**
+ * Outbound messages and the lists that they stand in.
+ */
+import type { MqttErrorReason } from "../../MqttError.ts"
+import { type MessageProperties, none, type PublishProperties } from "../../Properties.ts"
+import type { OutboundRecord } from "../../StoreRecord.ts"
+import type { Outbound, OutboundOwner, PublishOutcome, PublishRequest } from "./contract.ts"
+
+const empty = new Uint8Array(0)
+
+/** The usual success, shared. */
+export const acknowledged: PublishOutcome = Object.freeze({
+  _tag: "Acknowledged",
+  reasonCode: 0,
+  reasonString: undefined
+})
+
+/** A failure as an outcome. */
+export const failed = (reason: MqttErrorReason): PublishOutcome => ({ _tag: "Failed", reason })
+
+/**
+ * One outbound message, which is its own list node: no allocation when it moves on.
+ */
+export class OutboundMessage implements Outbound {
+  request: PublishRequest
+  readonly sequence: number
+  state: "queued" | "publishing" | "releasing" | "settled" = "queued"
+  packetIdentifier = 0
+  outcome: PublishOutcome | undefined = undefined
+  owner: OutboundOwner | undefined = undefined
+
+  properties: MessageProperties
+  readonly acceptedAt: number
+  /** Infinity: never. */
+  readonly expiresAt: number
+  readonly bytes: number
+  /** The connection on which it was sent last, 0: none. */
+  connection = 0
+  /** The connection whose limits it has passed, 0: none. */
+  checked = 0
+  /** What PUBREC said. */
+  reasonCode = 0
+  reasonString: string | undefined = undefined
+
+  list: MessageList | undefined = undefined
+  previous: OutboundMessage | undefined = undefined
+  next: OutboundMessage | undefined = undefined
+
+  constructor(request: PublishRequest, sequence: number, bytes: number, acceptedAt: number, expiresAt: number) {
+    this.request = request
+    this.sequence = sequence
+    this.bytes = bytes
+    this.acceptedAt = acceptedAt
+    this.expiresAt = expiresAt
+    this.properties = messageProperties(request.properties)
+  }
+
+  /** Whether it is not worth sending any more. What expires at once is still worth the moment of its acceptance. */
+  isExpired(now: number): boolean {
+    return now >= this.expiresAt && now > this.acceptedAt
+  }
+
+  /** The server has the message: only the handshake is left. */
+  dropPayload(): void {
+    const { origin, qos, retain, topic } = this.request
+    this.request = {
+      topic,
+      payload: empty,
+      qos,
+      retain,
+      properties: none,
+      topicAlias: 0,
+      expiresAfter: undefined,
+      origin
+    }
+    this.properties = none
+  }
+
+  toRecord(): OutboundRecord {
+    const { origin, payload, qos, retain, topic } = this.request
+    return {
+      _tag: "Outbound",
+      sequence: this.sequence,
+      state: this.state === "settled" ? "queued" : this.state,
+      packetIdentifier: this.packetIdentifier,
+      topic,
+      payload,
+      qos,
+      retain,
+      properties: this.properties,
+      acceptedAt: this.acceptedAt,
+      expiresAt: this.expiresAt === Infinity ? undefined : this.expiresAt,
+      origin
+    }
+  }
+}
+
+// A message that was received from another session may carry what belongs to that session's connection (MQTT 3.3.4).
+const messageProperties = (properties: PublishProperties): MessageProperties => {
+  if (properties.subscriptionIdentifiers === undefined && properties.topicAlias === undefined) return properties
+  const { subscriptionIdentifiers: _identifiers, topicAlias: _alias, ...rest } = properties
+  return rest
+}
+
+/**
+ * What a message weighs in the queue: topic, payload and properties, in bytes or UTF-16 units.
+ */
+export const weigh = ({ payload, properties, topic }: PublishRequest): number => {
+  let bytes = payload.length + topic.length
+  if (properties === none) return bytes
+  bytes += (properties.contentType?.length ?? 0) + (properties.responseTopic?.length ?? 0) +
+    (properties.correlationData?.length ?? 0)
+  const { userProperties } = properties
+  if (userProperties !== undefined) {
+    for (const [name, value] of userProperties) bytes += name.length + value.length
+  }
+  return bytes
+}
+
+/**
+ * A doubly linked list of messages; a message stands in one list at most.
+ */
+export class MessageList {
+  head: OutboundMessage | undefined = undefined
+  tail: OutboundMessage | undefined = undefined
+  size = 0
+
+  append(message: OutboundMessage): void {
+    this.insertBefore(message, undefined)
+  }
+
+  /** Before another message of this list, or at the end. */
+  insertBefore(message: OutboundMessage, next: OutboundMessage | undefined): void {
+    const previous = next === undefined ? this.tail : next.previous
+    message.list = this
+    message.previous = previous
+    message.next = next
+    if (previous === undefined) this.head = message
+    else previous.next = message
+    if (next === undefined) this.tail = message
+    else next.previous = message
+    this.size++
+  }
+
+  remove(message: OutboundMessage): void {
+    const { next, previous } = message
+    if (previous === undefined) this.head = next
+    else previous.next = next
+    if (next === undefined) this.tail = previous
+    else next.previous = previous
+    message.list = undefined
+    message.previous = undefined
+    message.next = undefined
+    this.size--
+  }
+}

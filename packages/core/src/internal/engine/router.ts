@@ -1,0 +1,146 @@
+/**
+ * Which consumers get an inbound message.
+ */
+import * as Topic from "../../Topic.ts"
+import * as TopicTree from "../../TopicTree.ts"
+import type { EngineConsumer, Member } from "./engineConsumer.ts"
+import type { SubscriptionEntry } from "./subscriptionEntry.ts"
+
+/** How long after SUBACK, and after each retained message, a consumer waits for more of them, in milliseconds. */
+export const retainedWait = 10_000
+
+/**
+ * What becomes of a message: `targets` get it; it belongs to subscriptions that have no consumer, or to none (`unclaimed`); or
+ * nobody is meant to get this copy (`covered`).
+ */
+export type Fate = "targets" | "unclaimed" | "covered"
+
+/**
+ * The routing tables: filters that have consumers, and subscription identifiers.
+ */
+export class Router {
+  /** The consumers of the latest `route`; overwritten by the next. */
+  readonly targets: Array<EngineConsumer> = []
+  readonly #tree: TopicTree.TopicTree<SubscriptionEntry> = TopicTree.make()
+  readonly #byIdentifier = new Map<number, SubscriptionEntry>()
+  #routing = 0
+
+  add(entry: SubscriptionEntry): void {
+    this.#tree.add(entry.filter, entry)
+  }
+
+  remove(entry: SubscriptionEntry): void {
+    this.#tree.remove(entry.filter, entry)
+  }
+
+  addIdentifier(entry: SubscriptionEntry): void {
+    this.#byIdentifier.set(entry.identifier, entry)
+  }
+
+  removeIdentifier(entry: SubscriptionEntry): void {
+    this.#byIdentifier.delete(entry.identifier)
+  }
+
+  route(topic: string, identifiers: ReadonlyArray<number> | undefined, retain: boolean, now: number): Fate {
+    this.targets.length = 0
+    this.#routing++
+    const entries = identifiers === undefined ? undefined : this.#identified(identifiers)
+    if (entries === undefined) {
+      const matching = this.#tree.match(topic)
+      for (let i = 0; i < matching.length; i++) this.#offer(matching[i]!, undefined, topic, retain, now)
+      if (this.targets.length > 0) return "targets"
+      return matching.length === 0 && !retain ? "unclaimed" : "covered"
+    }
+    let isClaimed = false
+    for (let i = 0; i < entries.length; i++) {
+      const entry = entries[i]!
+      if (entry.members.length > 0 || (retain && !entry.retainAsPublished)) isClaimed = true
+      this.#offer(entry, entries, topic, retain, now)
+    }
+    if (this.targets.length > 0) return "targets"
+    return isClaimed ? "covered" : "unclaimed"
+  }
+
+  /** Whether a consumer that has joined now would get this message, which nobody has claimed. */
+  claims(consumer: EngineConsumer, topic: string, identifiers: ReadonlyArray<number> | undefined): boolean {
+    const entries = identifiers === undefined ? undefined : this.#identified(identifiers)
+    for (const member of consumer.members) {
+      if (entries === undefined) {
+        if (Topic.matches(member.entry.filter, topic)) return true
+      } else if (entries.includes(member.entry) && isFirstMatch(member, entries, topic)) {
+        return true
+      }
+    }
+    return false
+  }
+
+  /** The subscriptions that the packet names; undefined when it names none that is known. */
+  #identified(identifiers: ReadonlyArray<number>): ReadonlyArray<SubscriptionEntry> | undefined {
+    let entries: Array<SubscriptionEntry> | undefined = undefined
+    for (let i = 0; i < identifiers.length; i++) {
+      const entry = this.#byIdentifier.get(identifiers[i]!)
+      if (entry === undefined) continue
+      if (entries === undefined) entries = [entry]
+      else entries.push(entry)
+    }
+    return entries
+  }
+
+  #offer(
+    entry: SubscriptionEntry,
+    entries: ReadonlyArray<SubscriptionEntry> | undefined,
+    topic: string,
+    retain: boolean,
+    now: number
+  ): void {
+    const isRetainedCopy = retain && !entry.retainAsPublished
+    const { members } = entry
+    for (let i = 0; i < members.length; i++) {
+      const member = members[i]!
+      const { consumer } = member
+      if (consumer.routing === this.#routing) continue
+      if (isRetainedCopy) {
+        if (!takesRetainedCopy(member, topic, now)) continue
+      } else {
+        if (entries !== undefined && consumer.members.length > 1 && !isFirstMatch(member, entries, topic)) continue
+        if (consumer.seen !== undefined) noteLiveMessage(consumer, topic, now)
+      }
+      consumer.routing = this.#routing
+      this.targets.push(consumer)
+    }
+  }
+}
+
+/**
+ * The server may send a copy for each matching subscription of a consumer: it takes the one that names the first of them, among
+ * those that the server certainly has, or that this copy proves it has.
+ */
+const isFirstMatch = (
+  { consumer, entry }: Member,
+  entries: ReadonlyArray<SubscriptionEntry>,
+  topic: string
+): boolean => {
+  const { members } = consumer
+  for (let i = 0; i < members.length; i++) {
+    const other = members[i]!.entry
+    if (other === entry) return true
+    const isServed = (other.known && other.serverIdentifier !== 0) || entries.includes(other)
+    if (isServed && Topic.matches(other.filter, topic)) return false
+  }
+  return true
+}
+
+// Another consumer's SUBSCRIBE makes the server send retained messages again, so each topic counts once.
+const takesRetainedCopy = (member: Member, topic: string, now: number): boolean => {
+  const { seen } = member.consumer
+  if (!(member.waitsUntil > now) || seen === undefined || seen.has(topic)) return false
+  seen.add(topic)
+  if (member.waitsUntil !== Infinity) member.waitsUntil = now + retainedWait
+  return true
+}
+
+// What is published now is newer than what the server has retained.
+const noteLiveMessage = (consumer: EngineConsumer, topic: string, now: number): void => {
+  if (consumer.isWaiting(now)) consumer.seen!.add(topic)
+  else consumer.seen = undefined
+}

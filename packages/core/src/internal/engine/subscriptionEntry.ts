@@ -1,0 +1,119 @@
+/**
+ * One topic filter: what its consumers want, and what the server has.
+ */
+import type { QoS } from "../../QoS.ts"
+import type { SubscriptionRecord } from "../../StoreRecord.ts"
+import { isShared } from "../../Topic.ts"
+import type { Member } from "./engineConsumer.ts"
+
+/**
+ * A subscription of this session.
+ */
+export class SubscriptionEntry {
+  readonly filter: string
+  readonly isShared: boolean
+  members: Array<Member> = []
+  /** It stays at the server without consumers, once the server has granted it. */
+  keep = false
+  wasGranted = false
+
+  // What is wanted. The QoS is that of the members, or of the last ones.
+  qos: QoS = 0
+  noLocal = false
+  retainAsPublished = false
+  /** Assigned for good at the first SUBSCRIBE that may carry one; 0: none. */
+  identifier = 0
+
+  // What the server has, as far as known.
+  known = false
+  /** A SUBSCRIBE or UNSUBSCRIBE was lost with its connection: the server may have done it. */
+  uncertain = false
+  requestedQoS: QoS = 0
+  grantedQoS: QoS = 0
+  serverNoLocal = false
+  serverRetainAsPublished = false
+  serverIdentifier = 0
+
+  /** At most one SUBSCRIBE or UNSUBSCRIBE of a filter is on its way. */
+  request: SubscriptionRequest | undefined = undefined
+
+  constructor(filter: string) {
+    this.filter = filter
+    this.isShared = isShared(filter)
+  }
+
+  get isWanted(): boolean {
+    return this.members.length > 0 || (this.keep && this.wasGranted)
+  }
+
+  /** The server has what is wanted, except for members that need a SUBSCRIBE of their own. */
+  get isSatisfied(): boolean {
+    return this.known && !this.uncertain && this.qos <= this.requestedQoS && this.noLocal === this.serverNoLocal &&
+      this.retainAsPublished === this.serverRetainAsPublished
+  }
+
+  /** Whether a packet has to be sent before all is as it should be. */
+  get isDue(): boolean {
+    if (!this.isWanted) return this.known || this.uncertain
+    return !this.isSatisfied || this.members.some((member) => !member.granted)
+  }
+
+  updateQoS(): void {
+    if (this.members.length === 0) return
+    let qos: QoS = 0
+    for (const { consumer } of this.members) {
+      if (consumer.request.qos > qos) qos = consumer.request.qos
+    }
+    this.qos = qos
+  }
+
+  /** The server has nothing of it. */
+  forget(): void {
+    this.known = false
+    this.uncertain = false
+    this.serverIdentifier = 0
+  }
+
+  toRecord(): SubscriptionRecord {
+    return {
+      _tag: "Subscription",
+      filter: this.filter,
+      qos: this.grantedQoS,
+      noLocal: this.serverNoLocal,
+      retainAsPublished: this.serverRetainAsPublished,
+      subscriptionIdentifier: this.serverIdentifier
+    }
+  }
+}
+
+/**
+ * What a SUBSCRIBE asks for one filter, remembered until SUBACK.
+ */
+export interface RequestedSubscription {
+  readonly entry: SubscriptionEntry
+  readonly qos: QoS
+  readonly noLocal: boolean
+  readonly retainAsPublished: boolean
+  readonly retainHandling: 0 | 1 | 2
+  readonly identifier: number
+}
+
+/**
+ * A SUBSCRIBE or UNSUBSCRIBE that waits for its acknowledgement.
+ */
+export class SubscriptionRequest {
+  readonly kind: "subscribe" | "unsubscribe"
+  readonly subscriptions: ReadonlyArray<RequestedSubscription>
+  readonly entries: ReadonlyArray<SubscriptionEntry>
+  packetIdentifier = 0
+
+  constructor(
+    kind: "subscribe" | "unsubscribe",
+    entries: ReadonlyArray<SubscriptionEntry>,
+    subscriptions: ReadonlyArray<RequestedSubscription>
+  ) {
+    this.kind = kind
+    this.entries = entries
+    this.subscriptions = subscriptions
+  }
+}

@@ -1,0 +1,49 @@
+/**
+ * Topic aliases of one connection, one table for each direction (MQTT 3.3.2.3.4).
+ */
+import type { Violation } from "../codec/contract.ts"
+import * as violations from "./violations.ts"
+
+/**
+ * The aliases that the server defines.
+ */
+export class InboundAliases {
+  readonly #maximum: number
+  readonly #topics = new Map<number, string>()
+
+  constructor(maximum: number) {
+    this.#maximum = maximum
+  }
+
+  clear(): void {
+    if (this.#topics.size > 0) this.#topics.clear()
+  }
+
+  /** The topic that is meant; defines the alias when the packet names the topic. */
+  resolve(alias: number, topic: string): string | Violation {
+    if (alias === 0 || alias > this.#maximum) return violations.topicAliasInvalid(alias, this.#maximum)
+    if (topic !== "") {
+      this.#topics.set(alias, topic)
+      return topic
+    }
+    return this.#topics.get(alias) ?? violations.topicAliasUnknown(alias)
+  }
+}
+
+/**
+ * The aliases that the publishers of this session chose.
+ */
+export class OutboundAliases {
+  readonly #topics = new Map<number, string>()
+
+  clear(): void {
+    if (this.#topics.size > 0) this.#topics.clear()
+  }
+
+  /** What stands in the topic field: nothing when the server knows the pair already. */
+  define(alias: number, topic: string): string {
+    if (this.#topics.get(alias) === topic) return ""
+    this.#topics.set(alias, topic)
+    return topic
+  }
+}

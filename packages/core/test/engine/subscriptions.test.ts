@@ -1,0 +1,679 @@
+import { assert, describe, it } from "@effect/vitest"
+import type { Consumer } from "../../src/internal/engine/contract.ts"
+import type { Subscribe } from "../../src/Packet.ts"
+import { ack, Harness, publish, suback, topics, topicsFor, unsuback, versions, words } from "./harness.ts"
+
+const subscribes = (h: Harness): ReadonlyArray<Subscribe> =>
+  h.flush().packets.filter((packet) => packet._tag === "Subscribe")
+
+const leave = (h: Harness, consumer: Consumer): void => h.engine.removeConsumer(consumer, h.now)
+
+describe.each(versions)("subscriptions, version %s", (protocolVersion) => {
+  const make = (options: ConstructorParameters<typeof Harness>[0] = {}): Harness => {
+    const h = new Harness({ protocolVersion, ...options })
+    h.connect()
+    return h
+  }
+  const unsubacked = (h: Harness, id: number) => h.reply(protocolVersion === 5 ? unsuback(id, 0) : unsuback(id))
+
+  it("settles a subscription only by the SUBACK that carries its packet identifier [MQTT3-2.3.1-7] [MQTT3-3.8.4-2] [MQTT5-2.2.1-6] [MQTT5-3.8.4-2]", () => {
+    const h = make({ subscriptionIdentifiers: "off" })
+    const a = h.add("a")
+    assert.deepStrictEqual(h.sent(), ["SUBSCRIBE 1 a:2"])
+    const b = h.add("b", { qos: 1 })
+    assert.deepStrictEqual(h.sent(), ["SUBSCRIBE 2 b:1"])
+    const output = h.feed(suback(2, 1))
+    assert.deepStrictEqual(output.consumers, [b])
+    assert.deepStrictEqual([a.state, b.state, b.granted], ["joining", "active", [1]])
+    assert.deepStrictEqual(h.feed(suback(3, 2)).events, [{
+      _tag: "UnknownPacketIdentifier",
+      packet: "Suback",
+      packetIdentifier: 3
+    }])
+    h.feed(suback(1, 0))
+    assert.deepStrictEqual([a.state, a.granted], ["active", [0]])
+  })
+
+  it("settles an unsubscription only by the UNSUBACK that carries its packet identifier [MQTT3-2.3.1-7] [MQTT3-3.10.4-4] [MQTT5-2.2.1-6] [MQTT5-3.10.4-5]", () => {
+    const h = make({ durable: true })
+    h.subscribe("a")
+    h.subscribe("b")
+    h.engine.unsubscribe("a", h.now)
+    h.flush()
+    h.engine.unsubscribe("b", h.now)
+    assert.deepStrictEqual(h.sent(), ["UNSUBSCRIBE 4 b"])
+    assert.strictEqual(h.engine.stats.subscriptions, 2)
+    unsubacked(h, 4)
+    assert.deepStrictEqual(Array.from(h.records.keys()), ["subscription/a"])
+    assert.strictEqual(h.engine.stats.subscriptions, 1)
+    unsubacked(h, 3)
+    assert.strictEqual(h.engine.stats.pendingSubscriptions, 0)
+    assert.strictEqual(h.records.size, 0)
+  })
+
+  it("takes an acknowledgement of the wrong kind as a protocol error", () => {
+    const wrong = (kind: "subscribe" | "unsubscribe") => {
+      const h = make()
+      if (kind === "subscribe") h.add("a")
+      else h.engine.unsubscribe("a", h.now)
+      h.flush()
+      return h
+    }
+    assert.strictEqual(wrong("subscribe").receive(unsuback(1, 0))?.reasonCode, 0x82)
+    assert.strictEqual(wrong("subscribe").receive(ack("Puback", 1))?.reasonCode, 0x82)
+    assert.strictEqual(wrong("unsubscribe").receive(suback(1, 0))?.reasonCode, 0x82)
+    const h = make()
+    h.publish("a", 1)
+    h.flush()
+    assert.strictEqual(h.receive(suback(1, 0))?.reasonCode, 0x82)
+  })
+
+  it("takes a SUBACK with the wrong number of reason codes as a protocol error [MQTT3-3.8.4-5] [MQTT5-3.8.4-6]", () => {
+    for (const codes of [[], [0], [0, 0, 0]]) {
+      const h = make({ subscriptionIdentifiers: "off" })
+      h.add(["a", "b"])
+      assert.deepStrictEqual(h.sent(), ["SUBSCRIBE 1 a:2 b:2"])
+      assert.strictEqual(h.receive(suback(1, ...codes))?.reasonCode, 0x82)
+    }
+  })
+
+  it("gives the reason codes of a SUBACK to the filters in the order of the SUBSCRIBE [MQTT3-3.9.3-1] [MQTT5-3.9.3-1] [MQTT5-3.8.4-7]", () => {
+    const h = make({ subscriptionIdentifiers: "off" })
+    const [a, b, c] = [h.add("a"), h.add("b"), h.add("c")]
+    h.flush()
+    const { consumers } = h.feed(suback(1, 1, 0x80, 0))
+    assert.deepStrictEqual(new Set(consumers), new Set([a, b, c]))
+    assert.deepStrictEqual([a.state, b.state, c.state], ["active", "failed", "active"])
+    assert.deepStrictEqual([a.granted, c.granted], [[1], [0]])
+    assert.deepInclude(b.reason, { _tag: "SubscriptionRefused", filter: "b", reasonCode: 0x80 })
+  })
+
+  it("fails a consumer when one of its filters is refused, and gives up the others", () => {
+    const h = make({ subscriptionIdentifiers: "off" })
+    const consumer = h.add(["a", "b"])
+    h.flush()
+    assert.deepStrictEqual(h.reply(suback(1, 2, 0x80)), ["UNSUBSCRIBE 2 a"])
+    assert.strictEqual(consumer.state, "failed")
+    assert.strictEqual(h.engine.stats.consumers, 0)
+    unsubacked(h, 2)
+    assert.strictEqual(h.engine.stats.subscriptions, 0)
+    leave(h, consumer)
+    assert.strictEqual(consumer.state, "closed")
+  })
+
+  it("is active when all filters are granted, in whatever order", () => {
+    const h = make()
+    const consumer = h.add(["a", "b"], { qos: 1 })
+    const requests = subscribes(h)
+    if (protocolVersion === 5) {
+      h.feed(suback(requests[1]!.packetIdentifier, 0))
+      assert.strictEqual(consumer.state, "joining")
+      h.feed(suback(requests[0]!.packetIdentifier, 1))
+    } else {
+      h.feed(suback(requests[0]!.packetIdentifier, 1, 0))
+    }
+    assert.strictEqual(consumer.state, "active")
+    assert.deepStrictEqual(consumer.granted, [1, 0])
+  })
+
+  it("shares one subscription between consumers of one filter, until the last one leaves", () => {
+    const h = make()
+    const first = h.subscribe("a", { retained: "none" })
+    const second = h.add("a", { retained: "none", qos: 1 })
+    assert.strictEqual(second.state, "active", "at once")
+    assert.deepStrictEqual(second.granted, [2])
+    assert.deepStrictEqual(h.flush().consumers, [second])
+    assert.deepStrictEqual(h.feed(publish("a", 0, 0)).deliveries.map(({ consumer }) => consumer), [first, second])
+    leave(h, first)
+    assert.deepStrictEqual(h.sent(), [])
+    leave(h, second)
+    assert.deepStrictEqual(h.sent(), ["UNSUBSCRIBE 2 a"])
+    unsubacked(h, 2)
+    assert.strictEqual(h.engine.stats.subscriptions, 0)
+    assert.strictEqual(h.engine.stats.consumers, 0)
+  })
+
+  it("subscribes again for a higher QoS, for all", () => {
+    const h = make()
+    const low = h.subscribe("a", { qos: 0, retained: "none" })
+    const high = h.add("a", { qos: 2, retained: "none" })
+    const [packet] = subscribes(h)
+    assert.deepInclude(packet!.filters[0], { filter: "a", qos: 2, retainHandling: protocolVersion === 5 ? 2 : 0 })
+    assert.strictEqual(high.state, "joining")
+    h.feed(suback(packet!.packetIdentifier, 2))
+    assert.deepStrictEqual(high.granted, [2])
+    leave(h, high)
+    assert.deepStrictEqual(h.sent(), [], "nothing is gained by a lower one")
+    assert.strictEqual(low.state, "active")
+  })
+
+  it("fails only who wanted more when the server refuses an upgrade", () => {
+    const h = make()
+    const low = h.subscribe("a", { qos: 0, retained: "none" })
+    const high = h.add("a", { qos: 2 })
+    const [packet] = subscribes(h)
+    assert.deepStrictEqual(h.reply(suback(packet!.packetIdentifier, 0x80)), [])
+    assert.deepStrictEqual([low.state, high.state], ["active", "failed"])
+    assert.deepStrictEqual(topics(h.feed(publish("a", 0, 0))), ["a"])
+    assert.strictEqual(h.engine.stats.pendingSubscriptions, 0)
+  })
+
+  it("sends one SUBSCRIBE or UNSUBSCRIBE at a time for each filter", () => {
+    const h = make()
+    const first = h.add("a", { qos: 0, retained: "none" })
+    const [packet] = subscribes(h)
+    const second = h.add("a", { qos: 1, retained: "none" })
+    leave(h, first)
+    assert.deepStrictEqual(h.sent(), [])
+    assert.deepStrictEqual(h.reply(suback(packet!.packetIdentifier, 0)), ["SUBSCRIBE 2 a:1"])
+    leave(h, second)
+    const third = h.add("a", { qos: 1, retained: "none" })
+    assert.deepStrictEqual(h.reply(suback(2, 1)), [])
+    assert.strictEqual(third.state, "active")
+    leave(h, third)
+    assert.deepStrictEqual(h.sent(), ["UNSUBSCRIBE 3 a"])
+    const fourth = h.add("a", { qos: 1, retained: "none" })
+    assert.deepStrictEqual([h.sent(), fourth.state], [[], "joining"])
+    assert.deepStrictEqual(unsubacked(h, 3), ["SUBSCRIBE 4 a:1"])
+    h.feed(suback(4, 1))
+    assert.strictEqual(fourth.state, "active")
+  })
+
+  it("sends nothing for a consumer that comes and goes in one turn", () => {
+    const h = make()
+    leave(h, h.add("a"))
+    assert.deepStrictEqual(h.sent(), [])
+    assert.strictEqual(h.engine.stats.pendingSubscriptions, 0)
+  })
+
+  it("removes a subscription whose consumer left before it was granted, also when it should be kept", () => {
+    const h = make({ durable: true })
+    const consumer = h.add("a", { keep: true })
+    h.flush()
+    leave(h, consumer)
+    assert.deepStrictEqual(h.reply(suback(1, 2)), ["UNSUBSCRIBE 2 a"])
+    unsubacked(h, 2)
+    assert.strictEqual(h.records.size, 0)
+  })
+
+  it("keeps a subscription that says so, until unsubscribe", () => {
+    const h = make()
+    leave(h, h.subscribe("a", { keep: true }))
+    assert.deepStrictEqual(h.sent(), [])
+    const again = h.add("a", { retained: "none" })
+    assert.strictEqual(again.state, "active")
+    leave(h, again)
+    assert.deepStrictEqual(h.sent(), [])
+    h.engine.unsubscribe("a", h.now)
+    assert.deepStrictEqual(h.sent(), ["UNSUBSCRIBE 2 a"])
+  })
+
+  it("unsubscribes under its consumers, which stay without the filter", () => {
+    const h = make()
+    const consumer = h.subscribe(["a", "b"], { retained: "none" })
+    const joining = h.add(["a", "c"], { retained: "none" })
+    const [packet] = subscribes(h)
+    h.engine.unsubscribe("a", h.now)
+    h.grant()
+    h.feed(suback(packet!.packetIdentifier, 2))
+    assert.deepStrictEqual([consumer.state, joining.state], ["active", "active"])
+    assert.strictEqual(h.engine.stats.subscriptions, 2)
+    assert.deepStrictEqual(topics(h.feed(publish("a", 0, 0), publish("b", 0, 0), publish("c", 0, 0))), ["b", "c"])
+  })
+
+  it("asks the server to remove a subscription that only the server may know", () => {
+    const h = make()
+    h.engine.unsubscribe("a", h.now)
+    assert.deepStrictEqual(h.sent(), ["UNSUBSCRIBE 1 a"])
+    unsubacked(h, 1)
+    assert.deepStrictEqual(h.sent(), [])
+  })
+
+  it("restores nothing in a resumed session", () => {
+    const h = make()
+    h.subscribe(["a", "b"])
+    h.disconnect()
+    assert.deepStrictEqual(h.connect(true).packets, [])
+    assert.deepStrictEqual(topics(h.feed(publish("a", 0, 0))), ["a"])
+  })
+
+  it("makes up for what changed while there was no connection", () => {
+    const h = make({ subscriptionIdentifiers: "off" })
+    const a = h.subscribe("a", { retained: "none" })
+    h.subscribe("b", { retained: "none" })
+    h.disconnect()
+    leave(h, a)
+    const c = h.add("c")
+    h.engine.unsubscribe("b", h.now)
+    assert.strictEqual(h.engine.stats.pendingSubscriptions, 3)
+    assert.deepStrictEqual(words(h.connect(true).packets), ["SUBSCRIBE 3 c:2", "UNSUBSCRIBE 4 a b"])
+    assert.strictEqual(c.state, "joining")
+  })
+
+  it("sends again what was under way when the connection ended", () => {
+    const h = make({ subscriptionIdentifiers: "off" })
+    const a = h.subscribe("a", { retained: "none" })
+    leave(h, a)
+    const b = h.add("b")
+    assert.deepStrictEqual(h.sent(), ["SUBSCRIBE 2 b:2", "UNSUBSCRIBE 3 a"])
+    h.disconnect()
+    assert.deepStrictEqual(words(h.connect(true).packets), ["SUBSCRIBE 4 b:2", "UNSUBSCRIBE 5 a"])
+    h.disconnect()
+    const again = h.add("a", { retained: "none" })
+    assert.strictEqual(again.state, "joining", "the server may have removed it")
+    assert.deepStrictEqual(words(h.connect(true).packets), ["SUBSCRIBE 6 a:2 b:2"])
+    h.feed(suback(6, 2, 2))
+    assert.deepStrictEqual([b.state, again.state], ["active", "active"])
+  })
+
+  it("subscribes again to exactly the live filters when the session is lost", () => {
+    const h = make({ subscriptionIdentifiers: "off" })
+    const a = h.subscribe("a", { qos: 2 })
+    const low = h.subscribe("a", { qos: 0, retained: "none" })
+    h.subscribe("b", { qos: 1, retained: "none" })
+    leave(h, h.subscribe("c"))
+    leave(h, h.subscribe("kept", { keep: true }))
+    h.grant()
+    h.disconnect()
+    leave(h, a)
+    const { packets } = h.connect(false)
+    assert.deepStrictEqual(words(packets).map((line) => line.split(" ").slice(2)), [["a:0", "b:1", "kept:2"]])
+    h.feed(suback((packets[0] as Subscribe).packetIdentifier, 0, 1, 2))
+    assert.strictEqual(low.state, "active")
+    assert.strictEqual(h.engine.stats.subscriptions, 3)
+  })
+
+  it("fails the active consumers when the session is lost, if the options say so", () => {
+    const h = make({ onSessionLost: "fail" })
+    const a = h.subscribe("a")
+    leave(h, h.subscribe("kept", { keep: true }))
+    h.disconnect()
+    const b = h.add("b", { retained: "none" })
+    const output = h.connect(false)
+    assert.deepStrictEqual(output.consumers, [a])
+    assert.deepStrictEqual([a.state, a.reason?._tag, b.state], ["failed", "SessionLost", "joining"])
+    assert.deepStrictEqual(words(output.packets).map((line) => line.split(" ")[2]), ["b:2"])
+  })
+
+  it("splits a SUBSCRIBE into packets of a hundred filters", () => {
+    const h = make({ subscriptionIdentifiers: "off" })
+    const consumer = h.add(Array.from({ length: 250 }, (_, i) => `f/${i}`))
+    assert.deepStrictEqual(h.grant().map(({ filters }) => filters.length), [100, 100, 50])
+    assert.strictEqual(consumer.state, "active")
+  })
+
+  it("counts a filter that is named twice once", () => {
+    const h = make()
+    const consumer = h.add(["a", "a"], { retained: "none" })
+    assert.deepStrictEqual(h.grant().length, 1)
+    assert.deepStrictEqual(consumer.granted, [2, 2])
+    assert.deepStrictEqual(topics(h.feed(publish("a", 0, 0))), ["a"])
+    assert.strictEqual(h.refusedConsumer([]), "InvalidOptions")
+  })
+
+  it("keeps the subscriptions of a durable session in the store, from SUBACK to UNSUBACK", () => {
+    const h = make({ durable: true })
+    const consumer = h.add("a", { qos: 1 })
+    h.flush()
+    assert.strictEqual(h.records.size, 0)
+    h.feed(suback(1, 1))
+    assert.deepStrictEqual(Array.from(h.records.values()), [{
+      _tag: "Subscription",
+      filter: "a",
+      qos: 1,
+      noLocal: false,
+      retainAsPublished: false,
+      subscriptionIdentifier: protocolVersion === 5 ? 1 : 0
+    }])
+    leave(h, consumer)
+    assert.deepStrictEqual(h.sent(), [])
+    const next = h.restart()
+    assert.strictEqual(next.engine.stats.subscriptions, 1)
+    assert.deepStrictEqual(next.connect(true).packets, [])
+    next.engine.unsubscribe("a", h.now)
+    assert.deepStrictEqual(next.sent(), ["UNSUBSCRIBE 1 a"])
+    unsubacked(next, 1)
+    assert.strictEqual(next.records.size, 0)
+  })
+})
+
+describe("subscriptions, version 4", () => {
+  it("puts filters that become due together into one SUBSCRIBE", () => {
+    const h = new Harness({ protocolVersion: 4 })
+    h.add("a")
+    h.add(["b", "c"], { qos: 0 })
+    assert.deepStrictEqual(words(h.connect().packets), ["SUBSCRIBE 1 a:2 b:0 c:0"])
+  })
+
+  it("refuses the subscription options of MQTT 5", () => {
+    const h = new Harness({ protocolVersion: 4 })
+    assert.strictEqual(h.refusedConsumer("a", { noLocal: true }), "NotSupported")
+    assert.strictEqual(h.refusedConsumer("a", { retainAsPublished: true }), "NotSupported")
+    assert.strictEqual(h.engine.stats.consumers, 0)
+  })
+
+  it("takes an UNSUBACK with reason codes as a protocol error", () => {
+    const h = new Harness({ protocolVersion: 4 })
+    h.connect()
+    h.engine.unsubscribe("a", h.now)
+    h.flush()
+    assert.strictEqual(h.receive(unsuback(1, 0))?.reasonCode, 0x82)
+  })
+})
+
+describe("subscriptions, version 5", () => {
+  it("gives each filter a SUBSCRIBE with an identifier of its own", () => {
+    const h = new Harness()
+    h.connect()
+    h.add(["a", "b"])
+    h.add("c")
+    const packets = subscribes(h)
+    assert.deepStrictEqual(packets.map(({ filters }) => filters.map(({ filter }) => filter)), [["a"], ["b"], ["c"]])
+    assert.deepStrictEqual(packets.map(({ properties }) => properties.subscriptionIdentifier), [1, 2, 3])
+  })
+
+  it("sends no identifiers to a server that has none", () => {
+    const h = new Harness()
+    h.connect(false, { subscriptionIdentifiersAvailable: false })
+    h.add(["a", "b"])
+    const [packet] = subscribes(h)
+    assert.deepStrictEqual(packet!.filters.length, 2)
+    assert.deepStrictEqual(packet!.properties, {})
+  })
+
+  it("uses an identifier that the store remembers for nothing else", () => {
+    const h = new Harness({ durable: true })
+    h.connect()
+    h.subscribe("a")
+    const next = h.restart()
+    next.connect(true)
+    next.add("b")
+    assert.deepStrictEqual(subscribes(next).map(({ properties }) => properties.subscriptionIdentifier), [2])
+  })
+
+  it("gives the reason codes of an UNSUBACK to the filters in the order of the UNSUBSCRIBE [MQTT5-3.11.3-1]", () => {
+    const h = new Harness()
+    h.connect()
+    const a = h.subscribe("a")
+    const b = h.subscribe("b")
+    leave(h, a)
+    leave(h, b)
+    assert.deepStrictEqual(h.sent(), ["UNSUBSCRIBE 3 a b"])
+    assert.strictEqual(h.receive(unsuback(3, 0))?.reasonCode, 0x82)
+    h.disconnect()
+    assert.deepStrictEqual(words(h.connect(true).packets), ["UNSUBSCRIBE 4 a b"])
+    h.feed(unsuback(4, 0, 0x11))
+    assert.strictEqual(h.engine.stats.subscriptions, 0)
+  })
+
+  it("refuses no local on a shared subscription [MQTT5-3.8.3-4]", () => {
+    const h = new Harness()
+    assert.strictEqual(h.refusedConsumer("$share/g/a", { noLocal: true }), "InvalidOptions")
+    assert.strictEqual(h.refusedConsumer("$share/g/a"), "joining")
+  })
+
+  it("refuses options that contradict those of other consumers of the filter", () => {
+    const h = new Harness()
+    const first = h.add("a", { noLocal: true })
+    assert.strictEqual(h.refusedConsumer("a"), "SubscriptionConflict")
+    assert.strictEqual(h.refusedConsumer(["b", "a"], { noLocal: true, retainAsPublished: true }), "SubscriptionConflict")
+    assert.strictEqual(h.engine.stats.consumers, 1)
+    leave(h, first)
+    assert.strictEqual(h.refusedConsumer("a"), "joining")
+  })
+
+  it("changes the options of a kept subscription for its next consumer", () => {
+    const h = new Harness()
+    h.connect()
+    leave(h, h.subscribe("a", { keep: true }))
+    const next = h.add("a", { noLocal: true, retained: "none" })
+    assert.strictEqual(next.state, "joining")
+    assert.deepInclude(subscribes(h)[0]!.filters[0], { noLocal: true, retainHandling: 2 })
+  })
+
+  it("refuses filters that the server does not support", () => {
+    const h = new Harness()
+    const early = h.add("a/+")
+    const shared = h.add("$share/g/a")
+    const limits = { wildcardSubscriptionAvailable: false, sharedSubscriptionAvailable: false }
+    const output = h.connect(false, limits)
+    assert.deepStrictEqual([output.packets, output.consumers], [[], [early, shared]])
+    assert.deepStrictEqual([early.reason?._tag, shared.reason?._tag], ["NotSupported", "NotSupported"])
+    assert.strictEqual(h.refusedConsumer("#"), "NotSupported")
+    assert.strictEqual(h.refusedConsumer("$share/g/a"), "NotSupported")
+    assert.strictEqual(h.refusedConsumer("a"), "joining")
+    assert.deepStrictEqual(h.sent(), ["SUBSCRIBE 1 a:2"])
+  })
+
+  it("keeps a SUBSCRIBE within the server's Maximum Packet Size", () => {
+    const h = new Harness({ subscriptionIdentifiers: "off" })
+    const fits = h.add(Array.from({ length: 20 }, (_, i) => `filter/${i}`))
+    const tooLong = h.add("x".repeat(100))
+    h.connect(false, { maximumPacketSize: 100 })
+    assert.strictEqual(tooLong.reason?._tag, "PacketTooLarge")
+    h.disconnect()
+    h.receive({ _tag: "Connack", sessionPresent: true, reasonCode: 0, properties: { maximumPacketSize: 100 } })
+    const requests = h.grant()
+    assert.isAbove(requests.length, 2)
+    assert.strictEqual(requests.reduce((sum, { filters }) => sum + filters.length, 0), 20)
+    assert.strictEqual(fits.state, "active")
+  })
+
+  it("keeps an older grant when the packet for a new one is too large", () => {
+    const h = new Harness({ subscriptionIdentifiers: "off" })
+    h.connect()
+    const filter = "x".repeat(100)
+    const low = h.subscribe(filter, { qos: 0 })
+    h.disconnect()
+    h.connect(true, { maximumPacketSize: 100 })
+    const high = h.add(filter, { qos: 1 })
+    h.flush()
+    assert.deepStrictEqual([low.state, high.state, high.reason?._tag], ["active", "failed", "PacketTooLarge"])
+    assert.strictEqual(h.engine.stats.pendingSubscriptions, 0)
+  })
+})
+
+describe.each(versions)("retained messages, version %s", (protocolVersion) => {
+  const make = (): Harness => {
+    const h = new Harness({ protocolVersion })
+    h.connect()
+    return h
+  }
+  const retained = (topic: string, ids?: ReadonlyArray<number>) =>
+    publish(topic, 0, 0, { retain: true, ...(ids !== undefined && protocolVersion === 5 ? { ids } : undefined) })
+  const handling = (h: Harness) => subscribes(h).map(({ filters }) => filters[0]!.retainHandling)
+
+  it("each: every joining consumer gets them, and nobody else", () => {
+    const h = make()
+    const first = h.subscribe("+")
+    assert.deepStrictEqual(topicsFor(first, h.feed(retained("a", [1]))), ["a"])
+    const second = h.add("+")
+    const [packet] = subscribes(h)
+    assert.strictEqual(packet!.filters[0]!.retainHandling, 0)
+    const third = h.add("+")
+    // Before SUBACK is early enough, and each topic comes once.
+    const before = h.feed(retained("a", [1]))
+    assert.deepStrictEqual([topicsFor(first, before), topicsFor(second, before)], [[], ["a"]])
+    h.feed(suback(packet!.packetIdentifier, 2))
+    assert.deepStrictEqual([second.state, third.state], ["active", "joining"])
+    const after = h.feed(retained("a", [1]), retained("b", [1]))
+    assert.deepStrictEqual([topicsFor(first, after), topicsFor(second, after)], [["b"], ["b"]])
+  })
+
+  it("each: subscribes once for all that join while a SUBSCRIBE is under way", () => {
+    const h = make()
+    const first = h.add("+")
+    const [packet] = subscribes(h)
+    const [second, third] = [h.add("+"), h.add("+")]
+    assert.deepStrictEqual(handling(h), [])
+    assert.deepStrictEqual(h.feed(suback(packet!.packetIdentifier, 2)).packets.length, 1)
+    assert.deepStrictEqual([first, second, third].map(({ state }) => state), ["active", "joining", "joining"])
+    h.receive(suback(2, 2))
+    assert.deepStrictEqual([second.state, third.state], ["active", "active"])
+    assert.deepStrictEqual(h.sent(), [])
+  })
+
+  it("first: only the consumers of the first subscription get them", () => {
+    const h = make()
+    const first = h.add("+", { retained: "first" })
+    const also = h.add("+", { retained: "first" })
+    assert.deepStrictEqual(handling(h), [0])
+    h.receive(suback(1, 2))
+    const late = h.add("+", { retained: "first" })
+    assert.strictEqual(late.state, "active")
+    const output = h.feed(retained("a", [1]))
+    assert.deepStrictEqual([first, also, late].map((consumer) => topicsFor(consumer, output)), [["a"], ["a"], []])
+  })
+
+  it("none: nobody gets them, and they are acknowledged and dropped in silence", () => {
+    const h = make()
+    const consumer = h.add("+", { retained: "none" })
+    assert.deepStrictEqual(handling(h), [protocolVersion === 5 ? 2 : 0])
+    h.receive(suback(1, 2))
+    const output = h.feed(publish("a", 1, 5, { retain: true }), retained("b"))
+    assert.deepStrictEqual(topicsFor(consumer, output), [])
+    assert.deepStrictEqual([words(output.packets), output.events], [["PUBACK 5"], []])
+  })
+
+  it("waits for ten seconds after SUBACK, and after each retained message", () => {
+    const h = make()
+    const consumer = h.subscribe("+")
+    h.now += 9_999
+    assert.deepStrictEqual(topicsFor(consumer, h.feed(retained("a", [1]))), ["a"])
+    h.now += 9_999
+    assert.deepStrictEqual(topicsFor(consumer, h.feed(retained("b", [1]))), ["b"])
+    h.now += 10_000
+    assert.deepStrictEqual(topicsFor(consumer, h.feed(retained("c", [1]))), [])
+  })
+
+  it("takes a live message for newer than a retained one", () => {
+    const h = make()
+    const consumer = h.subscribe("+")
+    const output = h.feed(publish("a", 0, 0), retained("a", [1]), publish("a", 0, 0))
+    assert.deepStrictEqual(output.deliveries.map(({ delivery }) => delivery.message.retain), [false, false])
+    assert.deepStrictEqual(topicsFor(consumer, output), ["a", "a"])
+  })
+
+  it("brings them again after a lost session", () => {
+    const h = make()
+    const each = h.subscribe("+")
+    const first = h.subscribe("+", { retained: "first" })
+    const none = h.subscribe("+", { retained: "none" })
+    h.feed(retained("a", [1]))
+    h.now += 60_000
+    h.disconnect()
+    h.receive({ _tag: "Connack", sessionPresent: false, reasonCode: 0, properties: {} })
+    assert.deepStrictEqual(handling(h), [0])
+    const output = h.feed(retained("a", [1]))
+    assert.deepStrictEqual([each, first, none].map((consumer) => topicsFor(consumer, output)), [["a"], ["a"], []])
+  })
+
+  it("asks again for those that a joining consumer has missed with its connection", () => {
+    const h = make()
+    h.subscribe("+")
+    const late = h.add("+")
+    h.flush()
+    h.disconnect()
+    h.receive({ _tag: "Connack", sessionPresent: true, reasonCode: 0, properties: {} })
+    assert.deepStrictEqual(handling(h), [0])
+    assert.deepStrictEqual(topicsFor(late, h.feed(retained("a", [1]))), ["a"])
+  })
+
+  it("does not hold the copy of a consumer that has left", () => {
+    const h = make()
+    const consumer = h.subscribe("+", { keep: true })
+    h.feed(publish("a", 1, 5, { retain: true }))
+    leave(h, consumer)
+    assert.deepStrictEqual(h.sent(), ["PUBACK 5"])
+  })
+})
+
+describe("routing", () => {
+  it("gives each consumer a message once when a packet carries several subscription identifiers", () => {
+    const h = new Harness()
+    h.connect()
+    const options = { retained: "none" } as const
+    const both = h.subscribe(["a/+", "a/#"], options)
+    const one = h.subscribe("a/#", options)
+    const output = h.feed(publish("a/b", 0, 0, { ids: [1, 2] }))
+    assert.deepStrictEqual([topicsFor(both, output), topicsFor(one, output)], [["a/b"], ["a/b"]])
+  })
+
+  it("gives each consumer a message once when the server sends a copy for each subscription", () => {
+    const h = new Harness()
+    h.connect()
+    const options = { retained: "none" } as const
+    const both = h.subscribe(["a/+", "a/#"], options)
+    const reversed = h.subscribe(["a/#", "a/+"], options)
+    const wide = h.subscribe("a/#", options)
+    const copies = [publish("a/b", 1, 1, { ids: [2] }), publish("a/b", 1, 2, { ids: [1] })]
+    const { deliveries } = h.feed(...copies)
+    const takes = (consumer: Consumer) =>
+      deliveries.filter((delivery) => delivery.consumer === consumer).map(({ delivery }) => delivery.packetIdentifier)
+    assert.deepStrictEqual([both, reversed, wide].map(takes), [[2], [1], [1]])
+  })
+
+  it("takes the copy of a later filter while an earlier one is not granted", () => {
+    const h = new Harness()
+    h.connect()
+    h.subscribe("a/#", { retained: "none" })
+    const consumer = h.add(["a/+", "a/#"], { retained: "none" })
+    h.flush()
+    assert.deepStrictEqual(topicsFor(consumer, h.feed(publish("a/b", 0, 0, { ids: [1] }))), ["a/b"])
+    assert.deepStrictEqual(topicsFor(consumer, h.feed(publish("a/b", 0, 0, { ids: [2] }))), ["a/b"])
+  })
+
+  it("acknowledges a copy that nobody is meant to get", () => {
+    const h = new Harness()
+    h.connect()
+    h.subscribe(["a/+", "a/#"], { retained: "none" })
+    const output = h.feed(publish("a/b", 1, 7, { ids: [2] }))
+    assert.deepStrictEqual([words(output.packets), output.deliveries, output.events], [["PUBACK 7"], [], []])
+  })
+
+  it("holds a message whose subscription has no consumer, whoever else matches its topic", () => {
+    const h = new Harness({ durable: true })
+    h.connect()
+    leave(h, h.subscribe("a/#"))
+    const other = h.subscribe("a/+", { retained: "none" })
+    assert.deepStrictEqual(topicsFor(other, h.feed(publish("a/b", 1, 7, { ids: [1] }))), [])
+    assert.strictEqual(h.engine.stats.unclaimed, 1)
+    const late = h.add("a/#", { retained: "none" })
+    assert.deepStrictEqual(topicsFor(late, h.flush()), ["a/b"])
+  })
+
+  it("routes by topic when there is no known identifier", () => {
+    const h = new Harness()
+    h.connect()
+    const both = h.subscribe(["a/+", "a/#"], { retained: "none" })
+    const output = h.feed(publish("a/b", 0, 0), publish("a/c", 0, 0, { ids: [99] }), publish("b", 0, 0, { ids: [99] }))
+    assert.deepStrictEqual(topicsFor(both, output), ["a/b", "a/c"])
+    assert.deepStrictEqual(output.events.length, 1)
+  })
+
+  it("routes by topic on version 4, each consumer once per copy", () => {
+    const h = new Harness({ protocolVersion: 4 })
+    h.connect()
+    const both = h.subscribe(["a/+", "a/#"], { retained: "none" })
+    const other = h.subscribe("b", { retained: "none" })
+    const output = h.feed(publish("a/b", 0, 0))
+    assert.deepStrictEqual([topicsFor(both, output), topicsFor(other, output)], [["a/b"], []])
+  })
+
+  it("delivers to a shared subscription by the filter behind its name", () => {
+    const h = new Harness({ subscriptionIdentifiers: "off" })
+    h.connect()
+    const shared = h.subscribe("$share/g/a/+")
+    assert.deepStrictEqual(topicsFor(shared, h.feed(publish("a/b", 0, 0))), ["a/b"])
+    const second = h.add("$share/g/a/+")
+    assert.strictEqual(second.state, "active", "a shared subscription has no retained messages to wait for")
+  })
+
+  it("delivers retained-as-published messages like any other", () => {
+    const h = new Harness()
+    h.connect()
+    const consumer = h.subscribe("a", { retainAsPublished: true, retained: "none" })
+    const output = h.feed(publish("a", 0, 0, { retain: true, ids: [1] }), publish("a", 0, 0, { retain: true }))
+    assert.deepStrictEqual(topicsFor(consumer, output), ["a", "a"])
+  })
+})
