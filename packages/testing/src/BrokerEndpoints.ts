@@ -1,0 +1,16 @@
+/**
+ * Where a broker listens: the shape that every broker of this package has in common.
+ */
+import type { ServerProtocol } from "@effect-mqttx/core/ServerAddress"
+
+/**
+ * The URLs of a broker, all on the loopback interface.
+ */
+export interface BrokerEndpoints {
+  /** The URL of the plain TCP listener. */
+  readonly url: string
+  /** The URL of each listener. */
+  readonly urls: Partial<Readonly<Record<ServerProtocol, string>>>
+  /** The port of each listener. */
+  readonly ports: Partial<Readonly<Record<ServerProtocol, number>>>
+}

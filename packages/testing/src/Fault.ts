@@ -1,0 +1,183 @@
+/**
+ * Faults that a scripted broker plays: which packets they hit, and what happens to them.
+ *
+ * **Example** (Dropping the connection after the third PUBLISH arrived, so that its acknowledgement is lost)
+ *
+ * ```ts
+ * yield* broker.inject(Fault.dropAfter({ direction: "received", packet: "Publish", nth: 3 }))
+ * ```
+ */
+import type { Packet, Tag } from "@effect-mqttx/core/Packet"
+import * as Duration from "effect/Duration"
+import type { Direction } from "./PacketRecord.ts"
+
+/**
+ * Which packets a fault hits. Absent fields match everything.
+ */
+export interface PacketMatch {
+  /** `received` by the broker, or `sent` by it. */
+  readonly direction?: Direction
+  readonly packet?: Tag | ReadonlyArray<Tag>
+  readonly clientId?: string
+  /** A connection's number, or `next`: the first one that is opened after the fault was injected. */
+  readonly connection?: number | "next"
+  /** Only from the n-th matching packet on, counted from 1 since the fault was injected. */
+  readonly nth?: number
+  readonly where?: (packet: Packet) => boolean
+  /** Between 0 and 1, drawn from the broker's seeded generator. */
+  readonly probability?: number
+}
+
+/**
+ * What happens to a packet.
+ */
+export type FaultAction =
+  | { readonly _tag: "DropBefore"; readonly reset: boolean }
+  | { readonly _tag: "DropAfter"; readonly reset: boolean }
+  | { readonly _tag: "CutInside"; readonly bytes: number | undefined; readonly reset: boolean }
+  | { readonly _tag: "Delay"; readonly duration: Duration.Duration }
+  | { readonly _tag: "Duplicate"; readonly copies: number }
+  | { readonly _tag: "Discard" }
+  | { readonly _tag: "Withhold"; readonly count: number; readonly order: ReleaseOrder }
+  | { readonly _tag: "Replace"; readonly by: (packet: Packet) => ReadonlyArray<Packet> }
+  | { readonly _tag: "SendRaw"; readonly bytes: Uint8Array; readonly instead: boolean }
+  | { readonly _tag: "GoSilent" }
+  | { readonly _tag: "StopReading" }
+
+/**
+ * In which order withheld packets go out.
+ */
+export type ReleaseOrder = "original" | "reverse" | "shuffle"
+
+/**
+ * A fault: to be given to `ScriptedBroker`'s `inject`.
+ */
+export interface Fault {
+  readonly match: PacketMatch
+  readonly action: FaultAction
+  /** How many packets it hits before it is over; Infinity: until it is removed. */
+  readonly times: number
+}
+
+/**
+ * How long a fault stands. `times` is 1 by default.
+ */
+export interface FaultOptions {
+  readonly times?: number
+}
+
+/**
+ * How a connection is dropped: in an orderly way (default), or with a reset that may also destroy bytes on their way.
+ */
+export interface DropOptions extends FaultOptions {
+  readonly reset?: boolean
+}
+
+const make = (match: PacketMatch, action: FaultAction, options: FaultOptions | undefined): Fault => ({
+  match,
+  action,
+  times: options?.times ?? 1
+})
+
+/**
+ * Closes the connection in place of the packet: a received one is never processed, a sent one never leaves.
+ */
+export const dropBefore = (match: PacketMatch, options?: DropOptions): Fault =>
+  make(match, { _tag: "DropBefore", reset: options?.reset ?? false }, options)
+
+/**
+ * Closes the connection after the packet: a received one is processed, but nothing that follows from it reaches this client; a sent one is
+ * handed to the network in full.
+ */
+export const dropAfter = (match: PacketMatch, options?: DropOptions): Fault =>
+  make(match, { _tag: "DropAfter", reset: options?.reset ?? false }, options)
+
+/**
+ * Closes the connection inside the packet: of a sent one the first `bytes` leave (default: a random number, at least one and not all), a
+ * received one counts as incomplete and is never processed.
+ */
+export const cutInside = (match: PacketMatch, options?: DropOptions & { readonly bytes?: number }): Fault =>
+  make(match, { _tag: "CutInside", bytes: options?.bytes, reset: options?.reset ?? false }, options)
+
+/**
+ * Holds the packet back for a while, by Effect's Clock, and all packets behind it in the same direction, as a slow network does.
+ */
+export const delay = (match: PacketMatch, duration: Duration.Input, options?: FaultOptions): Fault =>
+  make(match, { _tag: "Delay", duration: Duration.fromInputUnsafe(duration) }, options)
+
+/**
+ * Lets the packet pass more than once; `copies` is 1 by default.
+ */
+export const duplicate = (match: PacketMatch, options?: FaultOptions & { readonly copies?: number }): Fault =>
+  make(match, { _tag: "Duplicate", copies: options?.copies ?? 1 }, options)
+
+/**
+ * Makes the packet vanish while the connection goes on, which no network does, and a broken peer may.
+ */
+export const discard = (match: PacketMatch, options?: FaultOptions): Fault => make(match, { _tag: "Discard" }, options)
+
+/**
+ * Keeps packets that the broker would send until `release` is called, or the connection ends, while others pass. Withheld PUBACK, PUBREC and
+ * PUBCOMP still take their place in the broker's receive maximum. `times` is unlimited by default.
+ */
+export const withhold = (match: PacketMatch, options?: FaultOptions): Fault =>
+  make(match, { _tag: "Withhold", count: Infinity, order: "original" }, { times: options?.times ?? Infinity })
+
+/**
+ * Withholds packets until `count` of them have gathered, and sends these in another order. `times` is unlimited by default.
+ */
+export const misorder = (
+  match: PacketMatch,
+  options: FaultOptions & { readonly count: number; readonly order?: "reverse" | "shuffle" }
+): Fault =>
+  make(match, { _tag: "Withhold", count: options.count, order: options.order ?? "reverse" }, {
+    times: options.times ?? Infinity
+  })
+
+/**
+ * Puts other packets, or none, in place of the packet. What the broker believes does not change. (To refuse CONNECT there is
+ * `refuseConnect` of the broker.)
+ */
+export const replace = (
+  match: PacketMatch,
+  by: (packet: Packet) => ReadonlyArray<Packet>,
+  options?: FaultOptions
+): Fault => make(match, { _tag: "Replace", by }, options)
+
+/**
+ * Sends bytes as they are after the packet, or `instead` of it.
+ */
+export const sendRaw = (
+  match: PacketMatch,
+  bytes: Uint8Array,
+  options?: FaultOptions & { readonly instead?: boolean }
+): Fault => make(match, { _tag: "SendRaw", bytes, instead: options?.instead ?? false }, options)
+
+/**
+ * From this packet on (and without it) the connection is half open: its bytes are taken, and nothing is answered.
+ */
+export const goSilent = (match: PacketMatch, options?: FaultOptions): Fault => make(match, { _tag: "GoSilent" }, options)
+
+/**
+ * From this packet on (which is still processed) nothing is read any more, so that the client's writes pile up.
+ */
+export const stopReading = (match: PacketMatch, options?: FaultOptions): Fault =>
+  make(match, { _tag: "StopReading" }, options)
+
+/**
+ * Says the contrary of the truth, or a given value, about session present in CONNACK.
+ */
+export const lieAboutSessionPresent = (
+  value?: boolean,
+  options?: FaultOptions & Pick<PacketMatch, "clientId">
+): Fault =>
+  replace(
+    {
+      direction: "sent",
+      packet: "Connack",
+      where: (packet) => packet._tag === "Connack" && packet.reasonCode === 0,
+      ...(options?.clientId !== undefined && { clientId: options.clientId })
+    },
+    (packet) => packet._tag === "Connack" ? [{ ...packet, sessionPresent: value ?? !packet.sessionPresent }] : [packet],
+    options
+  )

@@ -1,0 +1,53 @@
+/**
+ * A journal in a file, so that a broker in another process can be killed and started again. Needs Node.
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { closeSync, existsSync, openSync, readFileSync, renameSync, writeFileSync, writeSync } from "node:fs"
+import type { Journal, JournalEntry } from "./Journal.ts"
+
+/**
+ * Opens the journal in this file, which is made when it does not exist; closed with the scope.
+ *
+ * What was appended survives `kill -9` of the process, since it is with the operating system by then; it is not forced to the disk.
+ * A last line that was written in part is ignored.
+ */
+export const make = (path: string): Effect.Effect<Journal, never, Scope.Scope> =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.sync(() => ({ file: openSync(path, "a") })),
+      (handle) => Effect.sync(() => closeSync(handle.file))
+    ),
+    (handle): Journal => ({
+      append: (entries) => {
+        writeSync(handle.file, toLines(entries))
+      },
+      load: () => existsSync(path) ? fromLines(readFileSync(path, "utf8")) : [],
+      replace: (entries) => {
+        const replacement = `${path}.new`
+        writeFileSync(replacement, toLines(entries))
+        closeSync(handle.file)
+        renameSync(replacement, path)
+        handle.file = openSync(path, "a")
+      }
+    })
+  )
+
+const toLines = (entries: ReadonlyArray<JournalEntry>): string =>
+  entries.map((entry) => `${JSON.stringify(entry, replaceBytes)}\n`).join("")
+
+// A plain function: a Buffer has become something else by the time that the value is handed in, so the holder is asked.
+function replaceBytes(this: Readonly<Record<string, unknown>>, key: string, value: unknown): unknown {
+  const raw = this[key]
+  return raw instanceof Uint8Array ? { $bytes: Buffer.from(raw).toString("base64") } : value
+}
+
+const reviveBytes = (_key: string, value: unknown): unknown =>
+  typeof value === "object" && value !== null && "$bytes" in value && typeof value.$bytes === "string"
+    ? new Uint8Array(Buffer.from(value.$bytes, "base64"))
+    : value
+
+const fromLines = (text: string): ReadonlyArray<JournalEntry> =>
+  text.slice(0, text.lastIndexOf("\n") + 1).split("\n").filter((line) => line !== "").map((line) =>
+    JSON.parse(line, reviveBytes) as JournalEntry
+  )

@@ -1,0 +1,92 @@
+/**
+ * What a broker writes down so that its state survives a crash: an append-only list of changes.
+ */
+import type { Will } from "@effect-mqttx/core/Packet"
+import type { MessageProperties } from "@effect-mqttx/core/Properties"
+import type { ProtocolVersion, QoS } from "@effect-mqttx/core/QoS"
+
+/**
+ * One change of the broker's state. `message` numbers are the sequence numbers of `Message` entries before it.
+ */
+export type JournalEntry =
+  | {
+    readonly _tag: "Session"
+    readonly clientId: string
+    readonly protocolVersion: ProtocolVersion
+    /** Seconds; undefined: never. */
+    readonly sessionExpiryInterval: number | undefined
+    readonly will: Will | undefined
+  }
+  | { readonly _tag: "SessionEnded"; readonly clientId: string }
+  | {
+    readonly _tag: "Subscribed"
+    readonly clientId: string
+    readonly filter: string
+    readonly qos: QoS
+    readonly noLocal: boolean
+    readonly retainAsPublished: boolean
+    readonly subscriptionIdentifier: number
+  }
+  | { readonly _tag: "Unsubscribed"; readonly clientId: string; readonly filter: string }
+  | {
+    readonly _tag: "Message"
+    readonly sequence: number
+    readonly at: number
+    readonly publisher: string | undefined
+    readonly topic: string
+    readonly payload: Uint8Array
+    readonly qos: QoS
+    readonly retain: boolean
+    readonly properties: MessageProperties
+    readonly expiresAt: number | undefined
+  }
+  /** The message with this number is the retained one of its topic; 0: there is none any more. */
+  | { readonly _tag: "Retained"; readonly topic: string; readonly message: number }
+  /** A delivery was queued for a session; `delivery` numbers are unique in the session. */
+  | {
+    readonly _tag: "Queued"
+    readonly clientId: string
+    readonly delivery: number
+    readonly message: number
+    readonly qos: QoS
+    readonly retain: boolean
+    readonly subscriptionIdentifiers: ReadonlyArray<number>
+  }
+  | {
+    readonly _tag: "Sent"
+    readonly clientId: string
+    readonly delivery: number
+    readonly packetIdentifier: number
+  }
+  | { readonly _tag: "Releasing"; readonly clientId: string; readonly delivery: number }
+  | { readonly _tag: "Done"; readonly clientId: string; readonly delivery: number }
+  /** A QoS 2 packet identifier of a client was received, or released. */
+  | { readonly _tag: "Received"; readonly clientId: string; readonly packetIdentifier: number }
+  | { readonly _tag: "Released"; readonly clientId: string; readonly packetIdentifier: number }
+
+/**
+ * Where changes are kept. All calls are synchronous: what `append` has taken survives the crash that the journal is made for.
+ */
+export interface Journal {
+  readonly append: (entries: ReadonlyArray<JournalEntry>) => void
+  /** All entries in order. */
+  readonly load: () => ReadonlyArray<JournalEntry>
+  /** Puts these entries in place of all others. */
+  readonly replace: (entries: ReadonlyArray<JournalEntry>) => void
+}
+
+/**
+ * A journal in memory, which survives a simulated crash of the broker that writes it.
+ */
+export const makeMemory = (): Journal => {
+  let kept: Array<JournalEntry> = []
+  return {
+    append: (entries) => {
+      for (const entry of entries) kept.push(entry)
+    },
+    load: () => kept.slice(),
+    replace: (entries) => {
+      kept = entries.slice()
+    }
+  }
+}

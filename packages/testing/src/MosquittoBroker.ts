@@ -1,0 +1,169 @@
+/**
+ * A real mosquitto for tests: found on the machine, started on free loopback ports with a configuration of its own, and ended with its scope. Needs
+ * Node and mosquitto 2.
+ *
+ * Measured on mosquitto 2.0.11: it acknowledges before it saves (a kill can lose acknowledged messages, an orderly stop does not), sends
+ * one copy for each overlapping subscription on MQTT 5, loses sessions that were opened with Clean Start 1 in a restart, closes the connection at the
+ * 21st unacknowledged QoS 2 publish of a 3.1.1 client, and resets it for a denied QoS 0 publish.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import type { BrokerEndpoints } from "./BrokerEndpoints.ts"
+import * as Certificates from "./Certificates.ts"
+import { freePorts } from "./internal/node/freePorts.ts"
+import { type MosquittoSetup, writeConfig } from "./internal/node/mosquittoConfig.ts"
+import { makeProcess, readVersion } from "./internal/node/serverProcess.ts"
+import * as RealServer from "./RealServer.ts"
+
+/**
+ * Options of mosquitto, all optional.
+ */
+export interface MosquittoBrokerOptions {
+  /** Listen for TLS. Default false. */
+  readonly tls?: boolean
+  /** Listen for WebSockets. Default false. */
+  readonly webSocket?: boolean
+  /** Listen for WebSockets over TLS. Default false. */
+  readonly secureWebSocket?: boolean
+  /** Listen on a Unix socket. Default false. */
+  readonly unixSocket?: boolean
+  /** Demand a certificate of `certificates.ca` from clients of the TLS listeners. Default false. */
+  readonly requireClientCertificate?: boolean
+  /** Default: made anew when a listener needs them. */
+  readonly certificates?: Certificates.Certificates
+  /** What the TLS listeners show; default `certificates.server`. */
+  readonly serverCertificate?: Certificates.CertificateAndKey
+  /** Keep sessions and retained messages over `stop` and `start`. Default false. */
+  readonly persistence?: boolean
+  /** User names and their passwords; others are refused. Default: everybody is welcome. */
+  readonly users?: Readonly<Record<string, string>>
+  /** Lines of configuration, before the first listener: `max_inflight_messages 5` and the like. */
+  readonly config?: ReadonlyArray<string>
+}
+
+/**
+ * A running mosquitto.
+ */
+export interface Service extends BrokerEndpoints {
+  /** For example `2.0.11`. */
+  readonly version: string
+  /** Undefined without a TLS listener. */
+  readonly certificates: Certificates.Certificates | undefined
+  /** What it has logged, the newest lines. */
+  readonly log: () => string
+  /** Ends it in an orderly way (SIGTERM), which saves what is persistent; succeeds when it is gone. */
+  readonly stop: Effect.Effect<void>
+  /** Kills it (SIGKILL); succeeds when it is gone. */
+  readonly kill: Effect.Effect<void>
+  /** Starts it again on the same ports; succeeds when all of them accept connections. */
+  readonly start: Effect.Effect<void, RealServer.BrokerUnavailable>
+  /** `stop`, then `start`. */
+  readonly restart: Effect.Effect<void, RealServer.BrokerUnavailable>
+}
+
+/**
+ * mosquitto as a service.
+ */
+export class MosquittoBroker
+  extends Context.Service<MosquittoBroker, Service>()("@effect-mqttx/testing/MosquittoBroker")
+{}
+
+/**
+ * Whether the program is on this machine.
+ */
+export const available: Effect.Effect<boolean> = Effect.sync(() => RealServer.find("mosquitto") !== undefined)
+
+/**
+ * For `describe.skipIf(!MosquittoBroker.isPresent())`, see `RealServer.isPresent`.
+ */
+export const isPresent = (): boolean => RealServer.isPresent("mosquitto")
+
+const host = "127.0.0.1"
+// A port that was free may be taken before mosquitto has it.
+const attempts = 5
+
+/**
+ * Starts mosquitto; fails with `BrokerUnavailable` when it is not installed or does not start.
+ */
+export const make = (
+  options?: MosquittoBrokerOptions
+): Effect.Effect<Service, RealServer.BrokerUnavailable, Scope.Scope> =>
+  Effect.gen(function*() {
+    const program = RealServer.find("mosquitto")
+    if (program === undefined) {
+      return yield* new RealServer.BrokerUnavailable({ broker: "mosquitto", detail: "its program was not found" })
+    }
+    const version = yield* readVersion(program)
+    const directory = yield* Effect.acquireRelease(
+      Effect.sync(() => mkdtempSync(join(tmpdir(), "mosquitto-"))),
+      (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
+    )
+    const needsCertificates = options?.tls === true || options?.secureWebSocket === true
+    const certificates = options?.certificates ?? (needsCertificates ? yield* Certificates.make : undefined)
+    const unixSocket = options?.unixSocket === true ? join(directory, "mqtt.sock") : undefined
+    const launch = Effect.gen(function*() {
+      const [tcp, tls, ws, wss] = yield* freePorts(4)
+      const setup: MosquittoSetup = {
+        directory,
+        ports: {
+          tcp: tcp!,
+          tls: options?.tls === true ? tls : undefined,
+          ws: options?.webSocket === true ? ws : undefined,
+          wss: options?.secureWebSocket === true ? wss : undefined
+        },
+        unixSocket,
+        certificates,
+        serverCertificate: options?.serverCertificate ?? certificates?.server,
+        requireClientCertificate: options?.requireClientCertificate ?? false,
+        persistence: options?.persistence ?? false,
+        users: options?.users,
+        config: options?.config ?? []
+      }
+      const addresses = [
+        ...Object.values(setup.ports).filter((port) => port !== undefined).map((port) => ({ port, host })),
+        ...(unixSocket === undefined ? [] : [{ path: unixSocket }])
+      ]
+      const running = yield* makeProcess("mosquitto", program, ["-c", writeConfig(setup)], addresses)
+      yield* running.start
+      return { running, ports: setup.ports }
+    })
+    const { ports, running } = yield* Effect.retry(launch, { times: attempts - 1 })
+    const url = `mqtt://${host}:${ports.tcp}`
+    return {
+      url,
+      urls: {
+        tcp: url,
+        ...(ports.tls !== undefined && { tls: `mqtts://${host}:${ports.tls}` }),
+        ...(ports.ws !== undefined && { ws: `ws://${host}:${ports.ws}/mqtt` }),
+        ...(ports.wss !== undefined && { wss: `wss://${host}:${ports.wss}/mqtt` }),
+        ...(unixSocket !== undefined && { unix: `mqtt+unix://${unixSocket}` })
+      },
+      ports: {
+        tcp: ports.tcp,
+        ...(ports.tls !== undefined && { tls: ports.tls }),
+        ...(ports.ws !== undefined && { ws: ports.ws }),
+        ...(ports.wss !== undefined && { wss: ports.wss })
+      },
+      version,
+      certificates,
+      log: running.log,
+      stop: running.end("SIGTERM"),
+      kill: running.end("SIGKILL"),
+      start: running.start,
+      restart: Effect.andThen(running.end("SIGTERM"), running.start)
+    }
+    // Processes and sockets know real time only.
+  }).pipe(Effect.provideService(Clock.Clock, Clock.Clock.defaultValue()))
+
+/**
+ * A real mosquitto on loopback ports, see `make`.
+ */
+export const layer = (
+  options?: MosquittoBrokerOptions
+): Layer.Layer<MosquittoBroker, RealServer.BrokerUnavailable> => Layer.effect(MosquittoBroker, make(options))

@@ -1,0 +1,112 @@
+/**
+ * A server in a process of its own, which is up when its addresses accept connections.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { type ChildProcess, execFile, spawn } from "node:child_process"
+import * as Net from "node:net"
+import { BrokerUnavailable } from "../../RealServer.ts"
+
+const keptLog = 65_536
+const startLimit = 10_000
+const endLimit = 5_000
+const retryDelay = 10
+
+export interface ServerProcess {
+  readonly log: () => string
+  readonly start: Effect.Effect<void, BrokerUnavailable>
+  /** Does nothing when it does not run. One that ignores SIGTERM for five seconds is killed. */
+  readonly end: (signal: "SIGTERM" | "SIGKILL") => Effect.Effect<void>
+}
+
+/** The first version number that a program says about itself. */
+export const readVersion = (program: string): Effect.Effect<string> =>
+  Effect.callback<string>((resume) => {
+    // mosquitto prints its usage and exits with an error code: only the output counts.
+    execFile(program, ["-h"], (_error, stdout, stderr) => {
+      resume(Effect.succeed(/\d+\.\d+(\.\d+)?/.exec(stdout + stderr)?.[0] ?? "unknown"))
+    })
+  })
+
+/**
+ * Prepares a server process; the scope's end kills it.
+ */
+export const makeProcess = (
+  name: string,
+  program: string,
+  args: ReadonlyArray<string>,
+  addresses: ReadonlyArray<Net.NetConnectOpts>
+): Effect.Effect<ServerProcess, never, Scope.Scope> => {
+  let child: ChildProcess | undefined
+  let log = ""
+
+  const isRunning = (): boolean => child !== undefined && child.exitCode === null && child.signalCode === null
+
+  const launch = Effect.sync(() => {
+    const started = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] })
+    const keep = (chunk: Buffer): void => {
+      log = (log + chunk.toString()).slice(-keptLog)
+    }
+    started.stdout.on("data", keep)
+    started.stderr.on("data", keep)
+    started.on("error", (error) => {
+      log += `${error.message}\n`
+    })
+    child = started
+  })
+
+  const awaitAddress = (address: Net.NetConnectOpts): Effect.Effect<void, BrokerUnavailable> =>
+    Effect.suspend(() =>
+      isRunning()
+        ? Effect.catch(
+          connect(address),
+          () => Effect.andThen(Effect.sleep(retryDelay), awaitAddress(address))
+        )
+        : Effect.fail(new BrokerUnavailable({ broker: name, detail: `it ended at once: ${log}` }))
+    )
+
+  const end = (signal: "SIGTERM" | "SIGKILL"): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const running = child
+      if (running === undefined || !isRunning()) return Effect.void
+      const exited = Effect.callback<void>((resume) => {
+        const done = (): void => resume(Effect.void)
+        running.once("exit", done)
+        running.kill(signal)
+        return Effect.sync(() => running.off("exit", done))
+      })
+      return signal === "SIGKILL"
+        ? exited
+        : Effect.timeoutOrElse(exited, { duration: endLimit, orElse: () => end("SIGKILL") })
+    })
+
+  const start = Effect.suspend(() => isRunning() ? Effect.void : launch).pipe(
+    Effect.andThen(Effect.forEach(addresses, awaitAddress, { discard: true })),
+    Effect.timeoutOrElse({
+      duration: startLimit,
+      orElse: () => Effect.fail(new BrokerUnavailable({ broker: name, detail: `it does not listen: ${log}` }))
+    })
+  )
+
+  const onRealTime = Effect.provideService(Clock.Clock, Clock.Clock.defaultValue())
+  return Effect.acquireRelease(
+    Effect.succeed({
+      log: () => log,
+      start: onRealTime(start),
+      end: (signal: "SIGTERM" | "SIGKILL") => onRealTime(end(signal))
+    }),
+    ({ end: finish }) => finish("SIGKILL")
+  )
+}
+
+const connect = (address: Net.NetConnectOpts): Effect.Effect<void, unknown> =>
+  Effect.callback<void, unknown>((resume) => {
+    const socket = Net.connect(address)
+    socket.once("connect", () => {
+      socket.destroy()
+      resume(Effect.void)
+    })
+    socket.once("error", (error) => resume(Effect.fail(error)))
+    return Effect.sync(() => socket.destroy())
+  })

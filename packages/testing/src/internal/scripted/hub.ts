@@ -1,0 +1,532 @@
+/**
+ * The scripted broker without Effect: the pure core between byte streams, with faults and a record in between.
+ *
+ * Every entry point does its work and then `settle`s: outputs of the core are carried out, one write for each connection, and those who
+ * wait for something are told.
+ */
+import * as Codec from "@effect-mqttx/core/Codec"
+import type { Packet } from "@effect-mqttx/core/Packet"
+import type { ByteStream, ByteStreamHandlers } from "@effect-mqttx/core/Transport"
+import * as Duration from "effect/Duration"
+import type { BrokerCore, BrokerCoreOptions, BrokerLimits, ConnectionOutput } from "../../BrokerCore.ts"
+import type { Fault, FaultAction, ReleaseOrder } from "../../Fault.ts"
+import type { ConnectionRecord, Direction } from "../../PacketRecord.ts"
+import { makeBrokerCore } from "../broker/core.ts"
+import { HubConnection } from "./connection.ts"
+import type { Cutter } from "./cutter.ts"
+import { type ActiveFault, type FaultTable, makeFaultTable } from "./faultTable.ts"
+import type { SeededRandom } from "./random.ts"
+import type { Recorder } from "./recorder.ts"
+
+const everything = 268_435_460
+const keptConnections = 1000
+
+export interface HubOptions {
+  readonly core: BrokerCoreOptions
+  readonly now: () => number
+  readonly random: SeededRandom
+  readonly recorder: Recorder
+  /** Bytes that may wait for one client before QoS 0 messages to it are dropped. */
+  readonly maximumPendingBytes: number
+  /** Something is due earlier than before. */
+  readonly onDeadline: () => void
+}
+
+interface Alarm {
+  readonly at: number
+  readonly run: () => void
+}
+
+const isWithhold = (action: FaultAction): boolean => action._tag === "Withhold"
+const isNotWithhold = (action: FaultAction): boolean => action._tag !== "Withhold"
+const isAny = (): boolean => true
+
+export class Hub {
+  readonly options: HubOptions
+  readonly faults: FaultTable
+  cutter: Cutter | undefined = undefined
+  core: BrokerCore | undefined
+  readonly #live = new Map<number, HubConnection>()
+  #connections: Array<HubConnection> = []
+  #lastConnection = 0
+  #unwritten: Array<HubConnection> = []
+  #alarms: Array<Alarm> = []
+  #heldBy = new WeakMap<Packet, ActiveFault>()
+  #full: Array<{ readonly connection: number; readonly by: ActiveFault }> = []
+  #settling = false
+  #armed = Infinity
+  readonly #conditions = new Set<{ readonly check: () => boolean; readonly resume: () => void }>()
+  #limits: Partial<BrokerLimits>
+  #sequence = 0
+  bytesReceived = 0
+  bytesSent = 0
+
+  constructor(options: HubOptions) {
+    this.options = options
+    this.#limits = options.core.limits ?? {}
+    this.faults = makeFaultTable(options.random)
+    this.core = this.#makeCore()
+  }
+
+  #makeCore(): BrokerCore {
+    return makeBrokerCore({
+      ...this.options.core,
+      limits: this.#limits,
+      // The numbers of messages go on after a crash, so that logs of both lives can be told apart.
+      firstSequence: this.#sequence + 1,
+      onPublished: (message) => {
+        this.#sequence = message.sequence
+        this.options.core.onPublished?.(message)
+      },
+      holdAcknowledgement: (client, packet) => {
+        if (this.faults.isEmpty()) return false
+        const by = this.faults.find("sent", client.connection, client.clientId, packet, isWithhold)
+        if (by === undefined) return false
+        this.#heldBy.set(packet, by)
+        this.#countHeld(by, client.connection)
+        return true
+      }
+    }, this.options.now())
+  }
+
+  #countHeld(by: ActiveFault, connection: number): void {
+    by.held++
+    const { action } = by.fault
+    if (action._tag === "Withhold" && by.held >= action.count) {
+      by.held = 0
+      this.#full.push({ connection, by })
+    }
+  }
+
+  get connections(): ReadonlyArray<HubConnection> {
+    return this.#connections
+  }
+
+  /** The open connection of a client, or with this number. */
+  find(target: string | number): HubConnection | undefined {
+    if (typeof target === "number") return this.#live.get(target)
+    const connection = this.core?.session(target)?.connection
+    if (connection !== undefined) return this.#live.get(connection)
+    // Without a session (before CONNACK, or closed by the core alone): the newest one that used the name.
+    let newest: HubConnection | undefined
+    for (const candidate of this.#live.values()) {
+      if (candidate.clientId === target) newest = candidate
+    }
+    return newest
+  }
+
+  /** Waits until a condition holds, looked at whenever something has happened. Answers how to stop waiting; undefined: it holds already. */
+  when(check: () => boolean, resume: () => void): (() => void) | undefined {
+    if (check()) return undefined
+    const condition = { check, resume }
+    this.#conditions.add(condition)
+    return () => this.#conditions.delete(condition)
+  }
+
+  // --- the network ---
+
+  /** Undefined while the broker does not run. */
+  accept(stream: ByteStream, network: ConnectionRecord["network"]): ByteStreamHandlers | undefined {
+    const { core } = this
+    if (core === undefined) return undefined
+    const now = this.options.now()
+    const id = ++this.#lastConnection
+    const size = core.limits.maximumPacketSize ?? everything
+    const connection = new HubConnection(id, stream, network, size, now)
+    this.#live.set(id, connection)
+    this.#connections.push(connection)
+    if (this.#connections.length > keptConnections * 2 && !this.options.recorder.enabled) {
+      this.#connections = this.#connections.slice(-keptConnections)
+    }
+    core.connectionOpened(id, now)
+    return {
+      onData: (bytes) => this.#onData(connection, bytes),
+      onDrain: () => this.#onDrain(connection),
+      onClose: () => this.#onClose(connection)
+    }
+  }
+
+  #onData(connection: HubConnection, bytes: Uint8Array): void {
+    connection.bytesReceived += bytes.length
+    this.bytesReceived += bytes.length
+    if (connection.closed || connection.ending || connection.silent) return
+    const packets: Array<Packet> = []
+    const violation = connection.decoder.push(bytes, packets)
+    // Counted before any of them is answered: the client had sent them all without an acknowledgement of the first.
+    for (const packet of packets) connection.account("received", packet)
+    if (this.#isPlain(connection)) this.core?.receive(connection.id, packets, this.options.now())
+    else {
+      for (const packet of packets) {
+        if (connection.delayedIn) connection.inQueue.push(packet)
+        else this.#receive(connection, packet)
+        this.#carryOut()
+      }
+    }
+    if (violation !== undefined && !connection.closed && !connection.silent) {
+      this.core?.malformed(connection.id, violation, this.options.now())
+    }
+    this.settle()
+  }
+
+  #onDrain(connection: HubConnection): void {
+    if (!connection.congested || connection.closed) return
+    connection.congested = false
+    this.core?.setWritable(connection.id, true, this.options.now())
+    this.settle()
+  }
+
+  #onClose(connection: HubConnection): void {
+    if (connection.closed) return
+    this.#markClosed(connection, "client")
+    this.core?.connectionClosed(connection.id, this.options.now())
+    this.settle()
+  }
+
+  /** Nothing looks at single packets of this connection. */
+  #isPlain(connection: HubConnection): boolean {
+    return this.cutter === undefined && this.faults.isEmpty() && !this.options.recorder.isNeeded() &&
+      !connection.delayedIn && !connection.delayedOut
+  }
+
+  // --- from the client ---
+
+  #receive(connection: HubConnection, packet: Packet): void {
+    if (connection.closed || connection.silent) return
+    const active = this.faults.isEmpty()
+      ? undefined
+      : this.faults.find("received", connection.id, connection.clientId, packet, isNotWithhold)
+    const action = active?.fault.action ?? this.cutter?.onPacket(connection, "received", packet)
+    this.#record("received", connection, packet, action)
+    if (action === undefined) this.#process(connection, [packet])
+    else this.#actOnReceived(connection, packet, action)
+  }
+
+  #process(connection: HubConnection, packets: ReadonlyArray<Packet>): void {
+    this.core?.receive(connection.id, packets, this.options.now())
+  }
+
+  #actOnReceived(connection: HubConnection, packet: Packet, action: FaultAction): void {
+    switch (action._tag) {
+      case "DropBefore":
+      case "CutInside":
+        return this.cut(connection, action.reset)
+      case "DropAfter":
+        // What is answered from here on must not reach the client.
+        this.#carryOut()
+        connection.silent = true
+        this.#process(connection, [packet])
+        this.#carryOut()
+        return this.cut(connection, action.reset)
+      case "Delay":
+        connection.delayedIn = true
+        return this.#alarm(action.duration, () => {
+          connection.delayedIn = false
+          if (connection.closed) return
+          this.#process(connection, [packet])
+          const waiting = connection.inQueue
+          connection.inQueue = []
+          for (const next of waiting) {
+            if (connection.delayedIn) connection.inQueue.push(next)
+            else this.#receive(connection, next)
+          }
+        })
+      case "Duplicate":
+        return this.#process(connection, Array.from({ length: action.copies + 1 }, () => packet))
+      case "Discard":
+        return
+      case "Replace":
+        return this.#process(connection, action.by(packet))
+      case "SendRaw":
+        if (!action.instead) this.#process(connection, [packet])
+        this.#carryOut()
+        return this.writeRaw(connection, action.bytes)
+      case "GoSilent":
+        connection.silent = true
+        return
+      case "StopReading":
+        this.#process(connection, [packet])
+        return connection.stream.pause()
+      case "Withhold":
+        return this.#process(connection, [packet])
+    }
+  }
+
+  // --- to the client ---
+
+  #output(output: ConnectionOutput): void {
+    const connection = this.#live.get(output.connection)
+    if (connection === undefined || connection.closed || connection.silent) return
+    if (this.#isPlain(connection)) {
+      for (const packet of output.packets) this.#write(connection, packet)
+    } else {
+      for (const packet of output.packets) {
+        if (connection.delayedOut) connection.outQueue.push(packet)
+        else this.#send(connection, packet)
+        if (connection.closed) return
+      }
+    }
+    if (output.close) {
+      connection.ending = true
+      this.#endWhenDone(connection)
+    }
+  }
+
+  #endWhenDone(connection: HubConnection): void {
+    if (!connection.ending || connection.delayedOut || connection.closed) return
+    this.#flush(connection)
+    this.#markClosed(connection, "broker")
+    connection.stream.end()
+  }
+
+  #send(connection: HubConnection, packet: Packet): void {
+    if (connection.closed || connection.silent) return
+    const acknowledges = packet._tag === "Puback" || packet._tag === "Pubrec" || packet._tag === "Pubcomp"
+    const active = this.faults.isEmpty()
+      ? undefined
+      : this.faults.find("sent", connection.id, connection.clientId, packet, acknowledges ? isNotWithhold : isAny)
+    const action = active?.fault.action ?? this.cutter?.onPacket(connection, "sent", packet)
+    if (action === undefined) return this.#writeRecorded(connection, packet, undefined)
+    if (action._tag === "Withhold") {
+      connection.held.push({ packet, by: active! })
+      return this.#countHeld(active!, connection.id)
+    }
+    this.#actOnSent(connection, packet, action)
+  }
+
+  #actOnSent(connection: HubConnection, packet: Packet, action: Exclude<FaultAction, { _tag: "Withhold" }>): void {
+    switch (action._tag) {
+      case "DropBefore":
+        return this.cut(connection, action.reset)
+      case "DropAfter":
+        this.#writeRecorded(connection, packet, action)
+        return this.cut(connection, action.reset)
+      case "CutInside": {
+        const bytes = Codec.encode(packet, connection.protocolVersion)
+        const cutAt = action.bytes ?? this.options.random.between(1, bytes.length - 1)
+        this.#record("sent", connection, packet, action)
+        this.writeRaw(connection, bytes.slice(0, cutAt))
+        return this.cut(connection, action.reset)
+      }
+      case "Delay":
+        connection.delayedOut = true
+        return this.#alarm(action.duration, () => {
+          connection.delayedOut = false
+          if (connection.closed) return
+          this.#writeRecorded(connection, packet, action)
+          const waiting = connection.outQueue
+          connection.outQueue = []
+          for (const next of waiting) {
+            if (connection.delayedOut) connection.outQueue.push(next)
+            else this.#send(connection, next)
+          }
+          this.#endWhenDone(connection)
+        })
+      case "Duplicate":
+        for (let i = 0; i <= action.copies; i++) this.#writeRecorded(connection, packet, action)
+        return
+      case "Discard":
+        return
+      case "Replace":
+        for (const other of action.by(packet)) this.#writeRecorded(connection, other, action)
+        return
+      case "SendRaw":
+        if (!action.instead) this.#writeRecorded(connection, packet, action)
+        return this.writeRaw(connection, action.bytes)
+      case "GoSilent":
+        this.#flush(connection)
+        connection.silent = true
+        return
+      case "StopReading":
+        this.#writeRecorded(connection, packet, action)
+        return connection.stream.pause()
+    }
+  }
+
+  #writeRecorded(connection: HubConnection, packet: Packet, action: FaultAction | undefined): void {
+    this.#record("sent", connection, packet, action)
+    this.#write(connection, packet)
+  }
+
+  #write(connection: HubConnection, packet: Packet): void {
+    connection.account("sent", packet)
+    connection.encode(packet)
+    if (connection.unwritten) return
+    connection.unwritten = true
+    this.#unwritten.push(connection)
+  }
+
+  #record(direction: Direction, connection: HubConnection, packet: Packet, action: FaultAction | undefined): void {
+    const { recorder } = this.options
+    if (!recorder.isNeeded()) return
+    const size = Codec.sizeOf(packet, connection.protocolVersion)
+    recorder.add(this.options.now(), direction, connection.id, connection.clientId, packet, size, action?._tag)
+  }
+
+  /** Hands what is encoded to the network. */
+  #flush(connection: HubConnection): void {
+    connection.unwritten = false
+    for (const chunk of connection.takeBytes()) this.#writeBytes(connection, chunk)
+  }
+
+  #writeBytes(connection: HubConnection, bytes: Uint8Array): void {
+    connection.bytesSent += bytes.length
+    this.bytesSent += bytes.length
+    if (connection.stream.write(bytes) || connection.congested) return
+    if (connection.stream.pendingBytes() < this.options.maximumPendingBytes) return
+    connection.congested = true
+    this.core?.setWritable(connection.id, false, this.options.now())
+  }
+
+  // --- commands ---
+
+  /** Sends bytes behind everything that was sent before. */
+  writeRaw(connection: HubConnection, bytes: Uint8Array): void {
+    this.#flush(connection)
+    this.#writeBytes(connection, bytes)
+  }
+
+  /** Sends a packet that the core knows nothing about; faults do not apply. */
+  sendPacket(connection: HubConnection, packet: Packet): void {
+    this.#writeRecorded(connection, packet, undefined)
+    this.settle()
+  }
+
+  /** Ends a connection as a failing network does. */
+  cut(connection: HubConnection, reset: boolean): void {
+    if (connection.closed) return
+    if (!reset) this.#flush(connection)
+    this.#markClosed(connection, "fault")
+    if (reset) connection.stream.destroy()
+    else connection.stream.end()
+    this.core?.connectionClosed(connection.id, this.options.now())
+  }
+
+  /** Releases withheld packets of a connection; answers how many. */
+  release(connection: HubConnection, order: ReleaseOrder, count: number, by: ActiveFault | undefined): number {
+    const ordered = <A>(items: ReadonlyArray<A>): ReadonlyArray<A> => {
+      const chosen = items.slice(0, count)
+      if (order === "shuffle") return this.options.random.shuffle(chosen)
+      return order === "reverse" ? chosen.map((_, index) => chosen[chosen.length - 1 - index]!) : chosen
+    }
+    const acknowledgements = this.core?.releaseAcknowledgements(
+      connection.id,
+      (held) => ordered(by === undefined ? held : held.filter((packet) => this.#heldBy.get(packet) === by))
+    ) ?? 0
+    const others = ordered(connection.held.filter((held) => by === undefined || held.by === by))
+    connection.held = connection.held.filter((held) => !others.includes(held))
+    for (const { packet } of others) {
+      if (!connection.closed && !connection.silent) this.#writeRecorded(connection, packet, undefined)
+    }
+    return acknowledgements + others.length
+  }
+
+  inject(fault: Fault): ActiveFault {
+    return this.faults.inject(fault, this.#lastConnection)
+  }
+
+  /** Kills the broker: connections are reset, and what is not in the journal is lost. */
+  crash(): void {
+    this.core = undefined
+    this.#alarms = []
+    this.#full = []
+    for (const connection of this.#live.values()) {
+      this.#markClosed(connection, "fault")
+      connection.stream.destroy()
+    }
+    this.#unwritten = []
+    this.settle()
+  }
+
+  start(): void {
+    this.core ??= this.#makeCore()
+    this.settle()
+  }
+
+  /** Limits outlive a crash, as a configuration does. */
+  setLimits(limits: Partial<BrokerLimits>): void {
+    this.#limits = { ...this.#limits, ...limits }
+    this.core?.setLimits(limits)
+  }
+
+  #markClosed(connection: HubConnection, by: ConnectionRecord["closedBy"]): void {
+    connection.closed = true
+    connection.closedAt = this.options.now()
+    connection.closedBy = by
+    connection.inQueue = []
+    connection.outQueue = []
+    connection.held = []
+    this.#live.delete(connection.id)
+  }
+
+  // --- time ---
+
+  #alarm(duration: Duration.Duration, run: () => void): void {
+    this.#alarms.push({ at: this.options.now() + Duration.toMillis(duration), run })
+  }
+
+  nextDeadline(): number {
+    let next = this.core?.nextDeadline() ?? Infinity
+    for (const { at } of this.#alarms) if (at < next) next = at
+    this.#armed = next
+    return next
+  }
+
+  tick(): void {
+    const now = this.options.now()
+    const due = this.#alarms.filter((alarm) => alarm.at <= now)
+    if (due.length > 0) {
+      this.#alarms = this.#alarms.filter((alarm) => alarm.at > now)
+      for (const alarm of due) {
+        alarm.run()
+        this.#carryOut()
+      }
+    }
+    this.core?.tick(now)
+    this.settle()
+  }
+
+  // --- after each event ---
+
+  #carryOut(): void {
+    for (;;) {
+      const outputs = this.core?.take()
+      if (outputs === undefined || outputs.length === 0) {
+        if (this.#full.length === 0) return
+        for (const { by, connection } of this.#full.splice(0)) {
+          const { action } = by.fault
+          const live = this.#live.get(connection)
+          if (live !== undefined && action._tag === "Withhold") this.release(live, action.order, Infinity, by)
+        }
+        continue
+      }
+      for (const output of outputs) this.#output(output)
+    }
+  }
+
+  settle(): void {
+    // A condition's resumption may lead back here.
+    if (this.#settling) return
+    this.#settling = true
+    try {
+      this.#carryOut()
+      if (this.#unwritten.length > 0) {
+        const unwritten = this.#unwritten
+        this.#unwritten = []
+        for (const connection of unwritten) {
+          if (connection.unwritten && !connection.closed) this.#flush(connection)
+        }
+      }
+      for (const condition of this.#conditions) {
+        if (!condition.check()) continue
+        this.#conditions.delete(condition)
+        condition.resume()
+      }
+    } finally {
+      this.#settling = false
+    }
+    const deadline = this.core?.nextDeadline() ?? Infinity
+    if (deadline < this.#armed || (this.#alarms.length > 0 && this.#alarms.at(-1)!.at < this.#armed)) {
+      this.options.onDeadline()
+    }
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * The record: packets in order, and those who wait for one.
+ */
+import type { Packet } from "@effect-mqttx/core/Packet"
+import type { Direction, RecordedPacket } from "../../PacketRecord.ts"
+
+interface Waiter {
+  readonly predicate: (record: RecordedPacket) => boolean
+  readonly resume: (record: RecordedPacket) => void
+}
+
+export interface Recorder {
+  readonly enabled: boolean
+  readonly setLimit: (limit: number) => void
+  readonly clear: () => void
+  readonly packets: () => ReadonlyArray<RecordedPacket>
+  /** Whether anybody wants to know about packets. */
+  readonly isNeeded: () => boolean
+  readonly add: (
+    at: number,
+    direction: Direction,
+    connection: number,
+    clientId: string,
+    packet: Packet,
+    size: number,
+    fault: string | undefined
+  ) => void
+  /** Answers how to stop waiting. */
+  readonly wait: (waiter: Waiter) => () => void
+}
+
+/**
+ * Keeps the newest `limit` packets; 0 keeps none.
+ */
+export const makeRecorder = (initialLimit: number): Recorder => {
+  let limit = initialLimit
+  let packets: Array<RecordedPacket> = []
+  let index = 0
+  const waiters = new Set<Waiter>()
+  const trim = (slack: number): void => {
+    if (packets.length > limit + slack) packets = limit === 0 ? [] : packets.slice(-limit)
+  }
+  return {
+    get enabled() {
+      return limit > 0
+    },
+    setLimit: (next) => {
+      limit = next
+      trim(0)
+    },
+    clear: () => {
+      packets = []
+    },
+    packets: () => {
+      trim(0)
+      return packets
+    },
+    isNeeded: () => limit > 0 || waiters.size > 0,
+    add: (at, direction, connection, clientId, packet, size, fault) => {
+      const record: RecordedPacket = { index: index++, at, direction, connection, clientId, packet, size, fault }
+      if (limit > 0) {
+        packets.push(record)
+        // Half the limit of slack: trimming costs a copy, and so it happens seldom.
+        trim(limit === Infinity ? Infinity : Math.ceil(limit / 2) + 16)
+      }
+      for (const waiter of waiters) {
+        if (!waiter.predicate(record)) continue
+        waiters.delete(waiter)
+        waiter.resume(record)
+      }
+    },
+    wait: (waiter) => {
+      waiters.add(waiter)
+      return () => waiters.delete(waiter)
+    }
+  }
+}
