@@ -1,0 +1,250 @@
+/**
+ * The network of a browser: its own WebSocket and nothing else (MQTT 6).
+ *
+ * A browser's WebSocket cannot be slowed down. What arrives while reading is paused is held, up to 16 MiB; more ends the
+ * connection, because memory without a bound would be the alternative. Certificates, trust and headers are the browser's
+ * business: options about them are refused with `NotSupported`.
+ */
+import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
+import type * as Scope from "effect/Scope"
+import { type MqttErrorReason, MqttError, NotSupported } from "../../MqttError.ts"
+import * as ServerAddress from "../../ServerAddress.ts"
+import type { TlsOptions } from "../../SessionOptions.ts"
+import type { ByteStream, ByteStreamHandlers, Transport, TransportRequest } from "../../Transport.ts"
+import { fromNetworkError } from "../classification.ts"
+
+// More than this many waiting bytes count as congestion, which is over at a quarter of it.
+const highWaterMark = 262_144
+const lowWaterMark = 65_536
+const maximumHeld = 16_777_216
+
+// RFC 6455, 7.4.1: the only code of a normal end that scripts may send.
+const normalClosure = 1000
+
+/**
+ * The transport that sessions use in a browser unless another one is provided.
+ */
+export const defaultTransport: Transport = {
+  open: (request, handlers) => {
+    const reason = notSupported(request)
+    return reason === undefined ? openWebSocket(request, handlers) : Effect.fail(new MqttError({ reason }))
+  }
+}
+
+const turns: Array<() => void> = []
+let channel: MessageChannel | undefined
+
+/**
+ * Runs a task in the next turn of the event loop. Timers of a browser are clamped to 4 ms and to a second in the
+ * background; messages are not.
+ */
+export const scheduleTurn = (task: () => void): void => {
+  if (channel === undefined) {
+    channel = new MessageChannel()
+    channel.port1.onmessage = () => turns.shift()?.()
+  }
+  turns.push(task)
+  channel.port2.postMessage(undefined)
+}
+
+const notSupported = (request: TransportRequest): MqttErrorReason | undefined => {
+  const { address, tls, webSocket } = request
+  if (address.protocol !== "ws" && address.protocol !== "wss") {
+    return new NotSupported({
+      feature: `the protocol of ${ServerAddress.format(address)}`,
+      detail: "a browser connects by ws:// and wss:// only"
+    })
+  }
+  if (tls !== undefined && demandsMaterial(tls)) {
+    return new NotSupported({ feature: "the option tls", detail: "the browser decides about certificates and trust" })
+  }
+  if (Object.keys(webSocket?.headers ?? {}).length > 0) {
+    return new NotSupported({ feature: "the option webSocket.headers", detail: "a browser sends its own headers" })
+  }
+  return undefined
+}
+
+// What a browser does by itself may be asked for.
+const demandsMaterial = (tls: TlsOptions): boolean =>
+  !tls.rejectUnauthorized || tls.minVersion !== "TLSv1.2" ||
+  [tls.ca, tls.cert, tls.key, tls.pfx, tls.passphrase, tls.servername, tls.alpn].some((value) => value !== undefined)
+
+const openWebSocket = Effect.fnUntraced(function*(
+  request: TransportRequest,
+  handlers: ByteStreamHandlers
+): Effect.fn.Return<ByteStream, MqttError, Scope.Scope> {
+  const server = ServerAddress.format(request.address)
+  const refused = (cause: unknown) => new MqttError({ reason: fromNetworkError(cause, "connect", server) })
+  const stream = yield* Effect.acquireRelease(
+    Effect.try({
+      try: () => {
+        const subprotocol = request.webSocket?.subprotocol ?? "mqtt"
+        return new BrowserStream(new WebSocket(ServerAddress.webSocketUrl(request.address), subprotocol), handlers)
+      },
+      catch: refused
+    }),
+    (stream) => Effect.sync(() => stream.destroy())
+  )
+  yield* Effect.callback<void, MqttError>((resume) => {
+    stream.connect((cause) => resume(cause === undefined ? Effect.void : Effect.fail(refused(cause))))
+    return Effect.sync(() => stream.destroy())
+  })
+  yield* Effect.forkScoped(stream.watchCongestion)
+  return stream
+})
+
+/**
+ * A WebSocket that was constructed, and from `connect` on calls its handlers.
+ */
+class BrowserStream implements ByteStream {
+  readonly #socket: WebSocket
+  readonly #handlers: ByteStreamHandlers
+  readonly #congestion = Latch.makeUnsafe()
+  #settle: ((cause: Error | undefined) => void) | undefined
+  #over = false
+  #held: Array<Uint8Array> | undefined
+  #heldBytes = 0
+
+  constructor(socket: WebSocket, handlers: ByteStreamHandlers) {
+    this.#socket = socket
+    this.#handlers = handlers
+    socket.binaryType = "arraybuffer"
+    socket.onopen = () => this.#settled(undefined)
+    socket.onmessage = (event: MessageEvent<unknown>) => this.#onMessage(event.data)
+    // The error event of a browser tells no cause; the close event follows, with a little more.
+    socket.onerror = () => {}
+    socket.onclose = (event) => this.#onClose(event)
+  }
+
+  /** Calls back once: when the socket is open, or with the cause why it never will be. */
+  connect(settle: (cause: Error | undefined) => void): void {
+    if (this.#socket.readyState === WebSocket.CONNECTING) {
+      this.#settle = settle
+    } else {
+      settle(this.#socket.readyState === WebSocket.OPEN ? undefined : new Error("the WebSocket closed"))
+    }
+  }
+
+  /** Tells of the end of congestion. A WebSocket has no event for it, so this looks at the amount, while it is too high only. */
+  readonly watchCongestion: Effect.Effect<never> = Effect.gen({ self: this }, function*() {
+    while (true) {
+      yield* this.#congestion.await
+      let pause = 4
+      while (this.#socket.bufferedAmount > lowWaterMark && !this.#over) {
+        yield* Effect.sleep(pause)
+        pause = Math.min(pause * 2, 50)
+      }
+      this.#congestion.closeUnsafe()
+      if (!this.#over) {
+        this.#handlers.onDrain()
+      }
+    }
+  })
+
+  write(bytes: Uint8Array): boolean {
+    if (this.#socket.readyState !== WebSocket.OPEN) {
+      return true
+    }
+    this.#socket.send(bytes as Uint8Array<ArrayBuffer>)
+    if (this.#socket.bufferedAmount <= highWaterMark) {
+      return true
+    }
+    this.#congestion.openUnsafe()
+    return false
+  }
+
+  pendingBytes(): number {
+    return this.#socket.bufferedAmount
+  }
+
+  pause(): void {
+    this.#held ??= []
+  }
+
+  resume(): void {
+    const held = this.#held ?? []
+    this.#held = undefined
+    this.#heldBytes = 0
+    for (let index = 0; index < held.length; index++) {
+      // The handler may have paused again.
+      if (this.#over) {
+        return
+      } else if (this.#held === undefined) {
+        this.#handlers.onData(held[index]!)
+      } else {
+        this.#hold(held[index]!)
+      }
+    }
+  }
+
+  end(): void {
+    this.#socket.close(normalClosure)
+  }
+
+  // There is no way to close a WebSocket at once: the closing handshake goes on behind the scenes, with nobody listening.
+  destroy(): void {
+    if (this.#over) {
+      return
+    }
+    this.#socket.close()
+    if (this.#settle === undefined) {
+      this.#end(undefined)
+    } else {
+      this.#settle = undefined
+      this.#over = true
+    }
+  }
+
+  #settled(cause: Error | undefined): boolean {
+    const settle = this.#settle
+    this.#settle = undefined
+    settle?.(cause)
+    return settle !== undefined
+  }
+
+  #onMessage(data: unknown): void {
+    if (this.#over) {
+      return
+    }
+    if (!(data instanceof ArrayBuffer)) {
+      // Only binary frames carry MQTT [MQTT5-6.0.0-1].
+      this.#socket.close(normalClosure)
+      this.#end(new Error("the server sent a WebSocket text frame"))
+      return
+    }
+    const bytes = new Uint8Array(data)
+    if (this.#held === undefined) {
+      this.#handlers.onData(bytes)
+    } else {
+      this.#hold(bytes)
+    }
+  }
+
+  #hold(bytes: Uint8Array): void {
+    this.#heldBytes += bytes.length
+    if (this.#heldBytes > maximumHeld) {
+      this.#held = []
+      this.#socket.close(normalClosure)
+      this.#end(new Error(`more than ${maximumHeld} bytes arrived while reading was paused`))
+    } else {
+      this.#held?.push(bytes)
+    }
+  }
+
+  #onClose(event: CloseEvent): void {
+    const cause = new Error(
+      event.reason === "" ? `the WebSocket closed with code ${event.code}` : `${event.reason} (code ${event.code})`
+    )
+    if (!this.#settled(cause)) {
+      this.#end(event.wasClean ? undefined : cause)
+    }
+  }
+
+  #end(cause: Error | undefined): void {
+    if (!this.#over) {
+      this.#over = true
+      this.#handlers.onClose(cause)
+    }
+  }
+}

@@ -1,0 +1,117 @@
+/**
+ * Opens a connection: the effects around a `Link`, which are its scope, its time limits and the fiber that watches it.
+ */
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import { Closed, InvalidOptions, MqttError, Timeout } from "../../MqttError.ts"
+import type { Connack } from "../../Packet.ts"
+import { Transport } from "../../Transport.ts"
+import type { Connection, ConnectionHandlers, ConnectionRequest, Open } from "./contract.ts"
+import { Link } from "./link.ts"
+import { Watch } from "./watch.ts"
+
+// What the peer gets to end the stream after our DISCONNECT: the whole end stays within a second.
+const lingerMillis = 900
+
+export const open: Open = Effect.fnUntraced(function*(request, handlers) {
+  // A scope of its own: a failed attempt leaves nothing behind, however long the caller's scope lives.
+  const scope = yield* Scope.fork(yield* Effect.scope)
+  const link = yield* makeLink(request, handlers)
+  return yield* establish(request, link).pipe(
+    Scope.provide(scope),
+    Effect.timeoutOrElse({
+      duration: request.connectTimeout,
+      orElse: () => Effect.fail(new MqttError({ reason: new Timeout({ operation: "connect", millis: request.connectTimeout }) }))
+    }),
+    Effect.flatMap((connack) => {
+      const connection = makeConnection(request, connack, link)
+      const watch = keepWatch(link, connection.keepAlive, request.writeTimeout)
+      return Effect.andThen(Effect.forkIn(watch, scope, { startImmediately: true }), Effect.suspend(() => {
+        const reason = link.announce()
+        return reason === undefined ? Effect.succeed(connection) : Effect.fail(new MqttError({ reason }))
+      }))
+    }),
+    Effect.mapError((error) => error.session === undefined ? error.withSession(request.session) : error),
+    Effect.onExit((exit) => {
+      if (Exit.isSuccess(exit)) {
+        return Effect.void
+      }
+      link.silence()
+      return Scope.close(scope, exit)
+    })
+  )
+})
+
+const makeLink = Effect.fnUntraced(function*(request: ConnectionRequest, handlers: ConnectionHandlers) {
+  // The callbacks of the network begin effects here, and nowhere else.
+  const runFork = Effect.runForkWith(yield* Effect.context<never>())
+  const link: Link = new Link(request, handlers, yield* Clock.Clock, {
+    onClosing: () => {
+      runFork(
+        Deferred.await(link.gone).pipe(
+          Effect.timeoutOrElse({
+            duration: lingerMillis,
+            orElse: () => Effect.sync(() => link.destroy(new Closed()))
+          })
+        )
+      )
+    },
+    onDefect: (cause) => {
+      runFork(Effect.logError("The handler of the closed connection failed", cause))
+    }
+  })
+  return link
+})
+
+const establish = Effect.fnUntraced(function*(request: ConnectionRequest, link: Link) {
+  const problem = link.prepare()
+  if (problem !== undefined) {
+    return yield* new MqttError({ reason: new InvalidOptions({ issues: [{ path: "", message: problem }] }) })
+  }
+  const transport = yield* Transport
+  const stream = yield* transport.open(request, link.streamHandlers)
+  yield* Effect.addFinalizer(() => Effect.sync(() => link.destroy(new Closed())))
+  link.start(stream)
+  return yield* Deferred.await(link.accepted)
+})
+
+const makeConnection = (request: ConnectionRequest, connack: Connack, link: Link): Connection => ({
+  connack,
+  keepAlive: connack.properties.serverKeepAlive ?? request.connect.keepAlive,
+  counters: link.counters,
+  send: (packets) => link.send(packets),
+  pause: () => link.pause(),
+  resume: () => link.resume(),
+  close: (reasonCode, sessionExpiryInterval) =>
+    Effect.suspend(() => {
+      link.disconnect(reasonCode, sessionExpiryInterval)
+      return Deferred.await(link.gone)
+    })
+})
+
+/**
+ * Sends PINGREQ and finds a peer that is gone or takes no bytes, until the link ends.
+ */
+const keepWatch = Effect.fnUntraced(function*(link: Link, keepAlive: number, writeTimeout: number) {
+  const watch = new Watch(keepAlive * 1000, writeTimeout, link.now())
+  while (link.isOpen) {
+    const action = watch.next(link.now(), link)
+    switch (action._tag) {
+      case "Wait":
+        yield* Effect.sleep(action.wait)
+        break
+      case "Ping":
+        link.ping()
+        break
+      case "Silent":
+        link.lose(`nothing arrived for ${keepAlive * 1.5} seconds, one and a half keep alives`)
+        break
+      case "Stuck":
+        link.lose(`the network took no bytes for ${writeTimeout} ms`)
+        break
+    }
+  }
+})

@@ -1,0 +1,512 @@
+/**
+ * One connection without its effects: what happens to bytes and packets, synchronously, from the network's callback.
+ *
+ * Every inbound packet is framed and validated by our codec first. CONNACK, AUTH and DISCONNECT are then shown to MQTT.js
+ * (`driver.ts`), everything but PINGRESP and AUTH goes to the owner in wire order. Outbound packets are encoded here as one
+ * batch; the few that MQTT.js writes are joined and flushed once a loop turn, in order with ours.
+ *
+ * A link is `opening` until CONNACK, `open`, then `closing` (its last bytes are on their way and input is ignored), then
+ * `closed`. The first reason that ends it stays.
+ */
+import type * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Exit from "effect/Exit"
+import { scheduleTurn } from "#transport"
+import {
+  Closed,
+  ConnectionLost,
+  ConnectionRefused,
+  MqttError,
+  type MqttErrorReason,
+  ProtocolViolation,
+  Unexpected
+} from "../../MqttError.ts"
+import { type Auth, type Connack, type Disconnect, type Packet, pingreq, type Pingresp } from "../../Packet.ts"
+import * as Properties from "../../Properties.ts"
+import * as ReasonCode from "../../ReasonCode.ts"
+import * as ServerAddress from "../../ServerAddress.ts"
+import type { ByteStream, ByteStreamHandlers } from "../../Transport.ts"
+import { type Attempt, fromConnack, fromDisconnect, fromNetworkError } from "../classification.ts"
+import type { Decoder, Encoder, Violation } from "../codec/contract.ts"
+import { makeDecoder } from "../codec/decoder.ts"
+import { makeEncoder } from "../codec/encoder.ts"
+import type { ConnectionCounters, ConnectionHandlers, ConnectionRequest } from "./contract.ts"
+import * as Driver from "./driver.ts"
+import type { Observed } from "./watch.ts"
+
+type Phase = "opening" | "open" | "closing" | "closed"
+
+// Small chunks of one turn become one write; beyond this, copying them costs more than another write.
+const joinUpTo = 65_536
+
+/**
+ * What a link asks of the effectful world around it.
+ */
+export interface LinkRuntime {
+  /** The link has begun to close by itself and waits for the peer: see to it that this ends. */
+  readonly onClosing: () => void
+  /** A handler failed where nothing is left to be done about it. */
+  readonly onDefect: (cause: unknown) => void
+}
+
+export class Link implements Observed {
+  /** Succeeds with the accepting CONNACK; fails when the link is closed before that. */
+  readonly accepted: Deferred.Deferred<Connack, MqttError> = Deferred.makeUnsafe()
+  /** The link is closed. */
+  readonly gone: Deferred.Deferred<void> = Deferred.makeUnsafe()
+  readonly counters: { -readonly [K in keyof ConnectionCounters]: number } = {
+    bytesSent: 0,
+    bytesReceived: 0,
+    packetsSent: 0,
+    packetsReceived: 0
+  }
+  lastSent: number
+  lastReceived: number
+  paused = false
+
+  readonly #request: ConnectionRequest
+  readonly #handlers: ConnectionHandlers
+  readonly #clock: Clock.Clock
+  readonly #runtime: LinkRuntime
+  readonly #attempt: Attempt
+  readonly #decoder: Decoder
+  readonly #encoder: Encoder
+  #phase: Phase = "opening"
+  #announced = false
+  #congested = false
+  #reason: MqttErrorReason | undefined
+  #stream: ByteStream | undefined
+  #driver: Driver.Driver | undefined
+  #driverBytes: Array<Uint8Array> = []
+
+  constructor(request: ConnectionRequest, handlers: ConnectionHandlers, clock: Clock.Clock, runtime: LinkRuntime) {
+    const { address, connect } = request
+    this.#request = request
+    this.#handlers = handlers
+    this.#clock = clock
+    this.#runtime = runtime
+    this.#attempt = {
+      protocolVersion: connect.protocolVersion,
+      clientId: connect.clientId,
+      server: ServerAddress.format(address)
+    }
+    this.#decoder = makeDecoder({
+      role: "client",
+      protocolVersion: connect.protocolVersion,
+      maximumPacketSize: request.maximumPacketSize
+    })
+    this.#encoder = makeEncoder(connect.protocolVersion)
+    this.lastSent = this.lastReceived = this.now()
+  }
+
+  /** Milliseconds of the monotonic clock. */
+  now(): number {
+    return Number(this.#clock.monotonicTimeNanosUnsafe()) / 1_000_000
+  }
+
+  get bytesSent(): number {
+    return this.counters.bytesSent
+  }
+
+  get pendingBytes(): number {
+    return this.#stream?.pendingBytes() ?? 0
+  }
+
+  get isOpen(): boolean {
+    return this.#phase === "open"
+  }
+
+  /** What the transport is given. It may call early: before `start`, nothing but the end of the stream counts. */
+  readonly streamHandlers: ByteStreamHandlers = {
+    onData: (bytes) => this.#receive(bytes),
+    onDrain: () => this.#drained(),
+    onClose: (cause) => this.#streamClosed(cause)
+  }
+
+  /** Encodes CONNECT, for `start` to send. Answers what is wrong with it, if anything is. */
+  prepare(): string | undefined {
+    return this.#encoder.write(this.#request.connect)?.detail
+  }
+
+  /** Takes the open stream and sends CONNECT. */
+  start(stream: ByteStream): void {
+    this.#stream = stream
+    if (this.#phase !== "opening") {
+      stream.destroy()
+      return
+    }
+    this.#driver = Driver.make({
+      protocolVersion: this.#request.connect.protocolVersion,
+      authenticationMethod: this.#request.connect.properties.authenticationMethod
+    }, {
+      onBytes: (bytes) => this.#driverWrites(bytes),
+      onPacket: () => {
+        this.counters.packetsSent++
+      },
+      onEnd: () => {
+        this.#flush()
+        this.#stream?.end()
+      },
+      onFailure: (error) => this.#violate(ReasonCode.protocolError, error.message)
+    })
+    this.counters.packetsSent++
+    this.lastReceived = this.now()
+    this.#flush()
+  }
+
+  /**
+   * The owner has the connection from here on and hears of its end. Answers why not, when it ended meanwhile.
+   */
+  announce(): MqttErrorReason | undefined {
+    if (this.#phase === "closed") {
+      return this.#reason
+    }
+    this.#announced = true
+    return undefined
+  }
+
+  /** Nobody is to hear of the end: the owner never got the connection. */
+  silence(): void {
+    this.#announced = false
+  }
+
+  send(packets: ReadonlyArray<Packet>): boolean {
+    if (this.#phase !== "open") {
+      return false
+    }
+    const encoder = this.#encoder
+    // A plain loop: this runs for every packet that leaves.
+    for (let index = 0; index < packets.length; index++) {
+      const failure = encoder.write(packets[index]!)
+      if (failure !== undefined) {
+        this.#crash(`cannot encode ${failure.packet}: ${failure.detail}`, undefined)
+        return false
+      }
+    }
+    this.counters.packetsSent += packets.length
+    this.#flush()
+    return !this.#congested
+  }
+
+  ping(): void {
+    this.send([pingreq])
+  }
+
+  pause(): void {
+    if (this.#phase === "open" && !this.paused) {
+      this.paused = true
+      this.#stream?.pause()
+    }
+  }
+
+  resume(): void {
+    if (this.paused) {
+      this.paused = false
+      this.lastReceived = this.now()
+      this.#stream?.resume()
+    }
+  }
+
+  /** Begins the orderly end: DISCONNECT after what is pending, then the end of the stream. */
+  disconnect(reasonCode: number, sessionExpiryInterval: number | undefined): void {
+    if (this.#phase !== "open") {
+      return
+    }
+    this.#beginClosing(new Closed())
+    // On 3.1.1 DISCONNECT has no reason code and always discards the will (MQTT 3.1.1, 3.14.4): to keep it is to leave without.
+    if (this.#request.connect.protocolVersion === 5 || reasonCode === ReasonCode.success) {
+      this.#driver?.disconnect(reasonCode, sessionExpiryInterval)
+    } else {
+      this.#stream?.end()
+    }
+  }
+
+  /** The peer is gone, as far as one can tell. */
+  lose(reasonString: string): void {
+    this.destroy(new ConnectionLost({ reasonString, code: "ETIMEDOUT" }))
+  }
+
+  /** Closes at once; what was not sent is lost. */
+  destroy(reason: MqttErrorReason): void {
+    this.#reason ??= reason
+    this.#stream?.destroy()
+    this.#close()
+  }
+
+  #receive(bytes: Uint8Array): void {
+    if (this.#phase !== "opening" && this.#phase !== "open") {
+      return
+    }
+    if (this.#driver === undefined) {
+      this.destroy(new ProtocolViolation({ reasonCode: ReasonCode.protocolError, detail: "bytes before CONNECT" }))
+      return
+    }
+    this.lastReceived = this.now()
+    this.counters.bytesReceived += bytes.length
+    const packets: Array<Packet> = []
+    const violation = this.#decoder.push(bytes, packets)
+    this.counters.packetsReceived += packets.length
+    if (packets.length > 0) {
+      this.#dispatch(packets)
+    }
+    // Packets before the malformed one may have ended the link already, which then changes nothing any more.
+    if (violation !== undefined) {
+      this.#violate(violation.reasonCode, violation.detail)
+    }
+  }
+
+  #dispatch(packets: Array<Packet>): void {
+    if (this.#phase === "open") {
+      // One look at each packet: almost always there is nothing to take out, and the array goes on as it is.
+      let index = 0
+      while (index < packets.length && !isSpecial(packets[index]!)) {
+        index++
+      }
+      if (index === packets.length) {
+        this.#deliver(packets)
+        return
+      }
+    }
+    this.#dispatchEach(packets)
+  }
+
+  #dispatchEach(packets: ReadonlyArray<Packet>): void {
+    let accepted: Connack | undefined
+    let batch: Array<Packet> = []
+    for (const packet of packets) {
+      if (this.#phase === "opening" && packet._tag !== "Auth") {
+        if (packet._tag !== "Connack") {
+          this.#violate(ReasonCode.protocolError, `${packet._tag} before CONNACK`)
+        } else if (this.#accept(packet)) {
+          accepted = packet
+          batch.push(packet)
+        }
+      } else if (!isSpecial(packet)) {
+        batch.push(packet)
+      } else if (packet._tag !== "Pingresp") {
+        if (packet._tag === "Disconnect") {
+          batch.push(packet)
+        }
+        this.#deliver(batch)
+        batch = []
+        this.#onSpecial(packet)
+      }
+      if (this.#phase !== "open" && this.#phase !== "opening") {
+        return
+      }
+    }
+    this.#deliver(batch)
+    if (accepted !== undefined && this.#phase === "open") {
+      Deferred.doneUnsafe(this.accepted, Exit.succeed(accepted))
+    }
+  }
+
+  #deliver(packets: ReadonlyArray<Packet>): void {
+    if (packets.length === 0) {
+      return
+    }
+    let violation: Violation | undefined
+    try {
+      violation = this.#handlers.onPackets(packets)
+    } catch (cause) {
+      this.#crash("the handler of inbound packets failed", cause)
+      return
+    }
+    if (violation !== undefined) {
+      this.#violate(violation.reasonCode, violation.detail)
+    }
+  }
+
+  /** Whether the server accepted CONNECT, and MQTT.js agrees. */
+  #accept(connack: Connack): boolean {
+    if (connack.reasonCode !== ReasonCode.success) {
+      const reason = fromConnack(connack.reasonCode, this.#attempt, connack.properties)
+      this.#reason ??= reason
+      this.#feed(connack)
+      this.destroy(reason)
+      return false
+    }
+    this.#feed(connack)
+    if (this.#phase !== "opening") {
+      return false
+    }
+    this.#phase = "open"
+    return true
+  }
+
+  #onSpecial(packet: Connack | Auth | Disconnect): void {
+    // The owner's answer to the packets before it may have ended the link.
+    if (this.#phase !== "open" && this.#phase !== "opening") {
+      return
+    }
+    switch (packet._tag) {
+      case "Connack":
+        return this.#violate(ReasonCode.protocolError, "a second CONNACK")
+      case "Auth":
+        // Enhanced authentication and re-authentication (MQTT 4.12) will answer by way of MQTT.js.
+        return this.#request.connect.properties.authenticationMethod === undefined
+          ? this.#violate(ReasonCode.protocolError, "AUTH without an authentication method in CONNECT")
+          : this.#feed(packet)
+      case "Disconnect":
+        this.#feed(packet)
+        return this.destroy(fromDisconnect(packet.reasonCode, this.#attempt, packet.properties))
+    }
+  }
+
+  /** Shows a validated packet to MQTT.js, in canonical bytes of our own. */
+  #feed(packet: Connack | Auth | Disconnect): void {
+    this.#encoder.write(packet)
+    for (const bytes of this.#encoder.take()) {
+      this.#driver?.feed(bytes)
+    }
+    if (packet._tag === "Connack" && packet.reasonCode === ReasonCode.success && this.#driver?.isConnected() !== true) {
+      this.#crash("MQTT.js did not accept a valid CONNACK", undefined)
+    }
+  }
+
+  #driverWrites(bytes: Uint8Array): void {
+    if (this.#driverBytes.length === 0) {
+      scheduleTurn(() => this.#flush())
+    }
+    this.#driverBytes.push(bytes)
+  }
+
+  #flush(): void {
+    const stream = this.#stream
+    const own = this.#encoder.take()
+    const chunks = this.#driverBytes.length === 0 ? own : [...this.#driverBytes, ...own]
+    this.#driverBytes = []
+    if (stream === undefined || chunks.length === 0 || this.#phase === "closed") {
+      return
+    }
+    try {
+      for (const chunk of joined(chunks)) {
+        this.counters.bytesSent += chunk.length
+        if (!stream.write(chunk)) {
+          this.#congested = true
+        }
+      }
+    } catch (cause) {
+      this.destroy(fromNetworkError(cause, "connected", this.#attempt.server))
+    }
+    this.lastSent = this.now()
+  }
+
+  #drained(): void {
+    const congested = this.#congested
+    this.#congested = false
+    if (congested && this.#phase === "open") {
+      try {
+        this.#handlers.onWritable()
+      } catch (cause) {
+        this.#crash("the handler of the writable connection failed", cause)
+      }
+    }
+  }
+
+  #streamClosed(cause: unknown): void {
+    if (this.#reason === undefined) {
+      const opening = this.#phase === "opening"
+      if (cause !== undefined) {
+        this.#reason = fromNetworkError(cause, opening ? "connect" : "connected", this.#attempt.server)
+      } else if (opening) {
+        this.#reason = new ConnectionRefused({
+          server: this.#attempt.server,
+          reasonString: "it closed the connection before CONNACK"
+        })
+      } else {
+        this.#reason = new ConnectionLost({ reasonString: "the server closed it" })
+      }
+    }
+    this.#close()
+  }
+
+  /** The peer broke the protocol (MQTT 4.13). */
+  #violate(reasonCode: number, detail: string): void {
+    this.#abort(reasonCode, new ProtocolViolation({ reasonCode, detail }))
+  }
+
+  /** We cannot go on. */
+  #crash(detail: string, cause: unknown): void {
+    this.#abort(ReasonCode.implementationSpecificError, new Unexpected({ detail, cause }))
+  }
+
+  /** DISCONNECT with a reason code on MQTT 5, the end of the stream on both versions. */
+  #abort(reasonCode: number, reason: MqttErrorReason): void {
+    if (this.#phase === "closing" || this.#phase === "closed") {
+      return
+    }
+    this.#beginClosing(reason)
+    if (this.#request.connect.protocolVersion === 5) {
+      const disconnect: Disconnect = { _tag: "Disconnect", reasonCode, properties: Properties.none }
+      if (this.#encoder.write(disconnect) !== undefined) {
+        // A code that DISCONNECT does not define.
+        this.#encoder.write({ ...disconnect, reasonCode: ReasonCode.protocolError })
+      }
+      this.counters.packetsSent++
+      this.#flush()
+    }
+    this.#stream?.end()
+  }
+
+  #beginClosing(reason: MqttErrorReason): void {
+    this.#phase = "closing"
+    this.#reason ??= reason
+    // The end of the stream is seen only while reading.
+    this.resume()
+    this.#runtime.onClosing()
+  }
+
+  #close(): void {
+    if (this.#phase === "closed") {
+      return
+    }
+    this.#phase = "closed"
+    this.#driver?.closed()
+    this.#driverBytes = []
+    const error = new MqttError({ reason: this.#reason ?? new Closed(), session: this.#request.session })
+    // The owner first: completing a Deferred runs those who wait for it at once.
+    if (this.#announced) {
+      this.#announced = false
+      try {
+        this.#handlers.onClosed(error)
+      } catch (cause) {
+        this.#runtime.onDefect(cause)
+      }
+    }
+    Deferred.doneUnsafe(this.accepted, Exit.fail(error))
+    Deferred.doneUnsafe(this.gone, Exit.void)
+  }
+}
+
+const isSpecial = (packet: Packet): packet is Connack | Auth | Disconnect | Pingresp => {
+  switch (packet._tag) {
+    case "Connack":
+    case "Auth":
+    case "Disconnect":
+    case "Pingresp":
+      return true
+    default:
+      return false
+  }
+}
+
+const joined = (chunks: ReadonlyArray<Uint8Array>): ReadonlyArray<Uint8Array> => {
+  if (chunks.length === 1) {
+    return chunks
+  }
+  let length = 0
+  for (const chunk of chunks) {
+    length += chunk.length
+  }
+  if (length > joinUpTo) {
+    return chunks
+  }
+  const bytes = new Uint8Array(length)
+  let position = 0
+  for (const chunk of chunks) {
+    bytes.set(chunk, position)
+    position += chunk.length
+  }
+  return [bytes]
+}
