@@ -23,12 +23,20 @@ export const floors: ReadonlyArray<readonly [floor: number, places: ReadonlyArra
     "TopicTemplate.ts",
     "TopicTree.ts",
     "Transport.ts",
-    "internal/errors/"
+    "internal/errors/",
+    "internal/options/"
   ]],
   [1, ["Codec.ts", "Packet.ts", "internal/codec/"]],
   [2, ["internal/connection/", "internal/node/", "internal/browser/"]],
   [3, ["internal/engine/"]],
-  [4, ["MqttSession.ts", "Publication.ts", "SessionEvent.ts", "Subscription.ts", "internal/session/"]],
+  [4, [
+    "MqttSession.ts",
+    "Publication.ts",
+    "SessionEvent.ts",
+    "SessionStatus.ts",
+    "Subscription.ts",
+    "internal/session/"
+  ]],
   [5, ["SessionManager.ts", "internal/manager/"]],
   [6, ["Forwarder.ts", "ForwarderManager.ts", "internal/forwarder/"]],
   [7, ["MetricsServer.ts", "internal/gateway/"]]

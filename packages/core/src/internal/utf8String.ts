@@ -14,8 +14,8 @@ const maximumBytes = 65_535
 /**
  * Finds the first fault of a text. The empty text has none.
  *
- * One pass over the code units: it stands in the path of every publish, so nothing is allocated for a valid text, and topic
- * names have their wildcards found in the same pass.
+ * One pass over the code units: it stands in the path of every publish, so nothing is allocated for a valid text, and
+ * topic names have their wildcards found in the same pass.
  */
 export const findFault = (text: string, wildcards: "allowed" | "forbidden"): Fault | undefined => {
   const length = text.length

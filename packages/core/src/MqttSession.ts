@@ -1,0 +1,205 @@
+/**
+ * An MQTT session: publish, subscribe, and stay connected.
+ *
+ * A session outlives its network connections. Messages that were accepted are sent, streams go on, and subscriptions hold
+ * through reconnects; how long, and what survives the process, is the option `persistence`.
+ */
+import type * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import type * as Sink from "effect/Sink"
+import type * as Stream from "effect/Stream"
+import type { ReconnectSchedule } from "./internal/session/reconnect.ts"
+import { makeSession } from "./internal/session/session.ts"
+import type { Message } from "./Message.ts"
+import type { MqttError } from "./MqttError.ts"
+import type {
+  EnqueueReceipt,
+  OutgoingMessage,
+  Payload,
+  PublishOptions,
+  PublishReceipt,
+  PublishSummary
+} from "./Publication.ts"
+import type { SessionEvent } from "./SessionEvent.ts"
+import * as SessionOptions from "./SessionOptions.ts"
+import type { ConnectionInfo, SessionMetrics, SessionStatus } from "./SessionStatus.ts"
+import type { ConsumeOptions, SubscribeOptions, Subscription } from "./Subscription.ts"
+
+/**
+ * What a session does.
+ */
+export interface Session {
+  readonly name: string
+  readonly options: SessionOptions.SessionOptions
+
+  /**
+   * Publishes a message: QoS 0 succeeds when its bytes are in a socket write, QoS 1 and 2 when the server completed the
+   * handshake (MQTT 4.3).
+   *
+   * Waits in the queue while there is no connection or the server's Receive Maximum is used up. Interrupting withdraws a message
+   * that was not sent yet. Fails with `InvalidTopic`, `PacketTooLarge`, `NotSupported`, `PublishRefused`, `QueueFull`, `Dropped`,
+   * `Expired`, `SessionLost`, `Timeout`, `Closed` or the permanent failure of the session.
+   */
+  readonly publish: (
+    topic: string,
+    payload: Payload,
+    options?: PublishOptions
+  ) => Effect.Effect<PublishReceipt, MqttError>
+
+  /**
+   * Hands a message over: succeeds when it is safely accepted (stored, where the store is durable), with a receipt whose
+   * `acknowledged` can be awaited.
+   */
+  readonly enqueue: (
+    topic: string,
+    payload: Payload,
+    options?: PublishOptions
+  ) => Effect.Effect<EnqueueReceipt, MqttError>
+
+  /**
+   * Publishes a stream of messages at full speed and bounded memory; succeeds when all are acknowledged, fails with the first
+   * failure.
+   */
+  readonly publishAll: <E, R>(
+    messages: Stream.Stream<OutgoingMessage, E, R>
+  ) => Effect.Effect<PublishSummary, MqttError | E, R>
+
+  /** `publishAll` as a sink. */
+  readonly sink: Sink.Sink<PublishSummary, OutgoingMessage, never, MqttError>
+
+  /**
+   * Subscribes, and succeeds when the server granted it; the subscription lasts as long as the scope. Subscriptions on the same
+   * filter share one at the server.
+   */
+  readonly subscription: (
+    filters: string | ReadonlyArray<string>,
+    options?: SubscribeOptions
+  ) => Effect.Effect<Subscription, MqttError, Scope.Scope>
+
+  /** The messages of a subscription that lasts as long as the stream runs. */
+  readonly subscribe: (
+    filters: string | ReadonlyArray<string>,
+    options?: SubscribeOptions
+  ) => Stream.Stream<Message, MqttError>
+
+  /**
+   * Calls a handler for each message, and acknowledges after its success; runs until interrupted. By default up to 16 handlers at a time, but one
+   * at a time for each topic.
+   */
+  readonly consume: <E, R>(
+    filters: string | ReadonlyArray<string>,
+    handler: (message: Message) => Effect.Effect<unknown, E, R>,
+    options?: ConsumeOptions<E, R>
+  ) => Effect.Effect<void, MqttError | E, R>
+
+  /** Removes the subscription on a filter at the server, kept ones included. Streams on it get nothing more. */
+  readonly unsubscribe: (filter: string) => Effect.Effect<void, MqttError>
+
+  /** Messages that were dropped because nobody claimed them in time, from the moment the stream runs. */
+  readonly unclaimed: Stream.Stream<Message>
+
+  readonly status: Effect.Effect<SessionStatus>
+  /** The status now, and whenever it changes. */
+  readonly statusChanges: Stream.Stream<SessionStatus>
+  /** The life of the session; who comes late sees the last 16 events. A slow listener misses the oldest ones and delays nobody. */
+  readonly events: Stream.Stream<SessionEvent>
+  readonly metrics: Effect.Effect<SessionMetrics>
+  /** What the server granted; none while there is no connection. */
+  readonly connectionInfo: Effect.Effect<Option.Option<ConnectionInfo>>
+
+  /** Succeeds when the session is connected and its subscriptions hold; fails with a permanent failure, or `Closed`. */
+  readonly awaitReady: Effect.Effect<void, MqttError>
+
+  /**
+   * Finishes what is in flight, acknowledges what the streams have taken, disconnects and ends the session, within the option
+   * `drainTimeout`. What could not be finished fails with `Closed`; a durable store keeps it. The end of the session's scope does
+   * the same.
+   */
+  readonly drain: Effect.Effect<void>
+}
+
+/**
+ * Parts of a session that are code, not configuration.
+ */
+export interface Extras {
+  /** Replaces the schedule that `options.reconnect` describes; gets the failure, ends when it is over. */
+  readonly reconnect?: ReconnectSchedule
+}
+
+/**
+ * Makes a session that lives as long as the scope, and starts to connect in the background. The network and the store are the
+ * references `Transport` and `SessionStore`.
+ *
+ * Fails with `InvalidOptions`, or `StorageFailed` when the store of a durable session cannot be opened.
+ */
+export const make = (
+  options: SessionOptions.SessionOptionsInput,
+  extras?: Extras
+): Effect.Effect<Session, MqttError, Scope.Scope> =>
+  Effect.flatMap(SessionOptions.make(options), (valid) => makeSession(valid, extras?.reconnect))
+
+/**
+ * The session of a program that has one.
+ *
+ * @example
+ * const program = Effect.gen(function*() {
+ *   const session = yield* MqttSession.MqttSession
+ *   yield* session.publish("sensors/room1/temperature", "23.5", { qos: 1 })
+ * })
+ * program.pipe(Effect.provide(MqttSession.layer({ name: "plant", servers: ["mqtt://localhost:1883"] })))
+ */
+export class MqttSession extends Context.Service<MqttSession, Session>()("@effect-mqttx/core/MqttSession") {}
+
+/**
+ * The layer of `MqttSession`.
+ */
+export const layer = (
+  options: SessionOptions.SessionOptionsInput,
+  extras?: Extras
+): Layer.Layer<MqttSession, MqttError> => Layer.effect(MqttSession, make(options, extras))
+
+/**
+ * The layer of `MqttSession` with options from Config, for example `SessionOptions.config("MQTT")`.
+ */
+export const layerConfig = (
+  config: Config.Config<SessionOptions.SessionOptions>,
+  extras?: Extras
+): Layer.Layer<MqttSession, MqttError | Config.ConfigError> =>
+  Layer.effect(MqttSession, Effect.flatMap(config, (options) => makeSession(options, extras?.reconnect)))
+
+/**
+ * The tag of a named session, with its layers.
+ */
+export interface ServiceClass<Self, Name extends string> extends Context.ServiceClass<Self, Name, Session> {
+  readonly layer: (
+    options?: Omit<SessionOptions.SessionOptionsInput, "name">,
+    extras?: Extras
+  ) => Layer.Layer<Self, MqttError>
+  readonly layerConfig: (
+    config: Config.Config<SessionOptions.SessionOptions>,
+    extras?: Extras
+  ) => Layer.Layer<Self, MqttError | Config.ConfigError>
+}
+
+/**
+ * Makes a tag for one of several sessions that are known at compile time; the session has the tag's name.
+ *
+ * @example
+ * class Plant extends MqttSession.Service<Plant>()("plant") {}
+ * const PlantLayer = Plant.layer({ servers: ["mqtt://localhost:1883"] })
+ */
+export const Service = <Self>() => <const Name extends string>(name: Name): ServiceClass<Self, Name> => {
+  const key = Context.Service<Self, Session>()(name)
+  return Object.assign(key, {
+    layer: (options?: Omit<SessionOptions.SessionOptionsInput, "name">, extras?: Extras) =>
+      Layer.effect(key, make({ ...options, name }, extras)),
+    layerConfig: (config: Config.Config<SessionOptions.SessionOptions>, extras?: Extras) =>
+      Layer.effect(key, Effect.flatMap(config, (options) => makeSession({ ...options, name }, extras?.reconnect)))
+  }) as never
+}
+
+export type { ReconnectSchedule }

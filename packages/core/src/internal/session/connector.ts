@@ -1,0 +1,142 @@
+/**
+ * Opens the connections of one session: what CONNECT says, and the clean connects that MQTT 3.1.1 needs for a session which
+ * lives as long as the process.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import type { MqttError } from "../../MqttError.ts"
+import type { Connack, Connect, Will } from "../../Packet.ts"
+import * as Properties from "../../Properties.ts"
+import type { ServerAddress } from "../../ServerAddress.ts"
+import type { SessionOptions } from "../../SessionOptions.ts"
+import { open as openConnection } from "../connection/connection.ts"
+import type { Connection, ConnectionHandlers } from "../connection/contract.ts"
+import type { Driver } from "./driver.ts"
+
+export interface ConnectorOptions {
+  readonly options: SessionOptions
+  readonly clientId: string
+  readonly driver: Driver
+}
+
+export interface Connector {
+  /** The identifier in use: the server may have assigned it. */
+  readonly clientId: () => string
+  /** CONNECT for the next attempt. */
+  readonly packet: () => Connect
+  readonly open: (
+    address: ServerAddress,
+    connect: Connect,
+    handlers: ConnectionHandlers
+  ) => Effect.Effect<Connection, MqttError, Scope.Scope>
+  readonly connected: (connack: Connack) => void
+  /** Makes a 3.1.1 server forget a session that ends with the process; bounded, and never fails. */
+  readonly forget: Effect.Effect<void>
+}
+
+const encoder = new TextEncoder()
+
+const makeWill = (will: NonNullable<SessionOptions["will"]>): Will => ({
+  topic: will.topic,
+  payload: will.payload,
+  qos: will.qos,
+  retain: will.retain,
+  properties: Duration.isZero(will.delay)
+    ? will.properties
+    : { ...will.properties, willDelayInterval: toSeconds(will.delay) }
+})
+
+export const makeConnector = ({ clientId: initialClientId, driver, options }: ConnectorOptions): Connector => {
+  const version5 = options.protocolVersion === 5
+  const process = options.persistence === "process"
+  // MQTT 3.1.1 ties the end of a session to a clean connect: a session for the life of the process begins and ends with one. A
+  // client identifier that we made up cannot have an old session.
+  let mustForget = !version5 && process && options.clientId !== undefined
+  let clientId = initialClientId
+  let hasSession = false
+  let address: ServerAddress | undefined
+
+  const will = options.will === undefined ? undefined : makeWill(options.will)
+
+  const packet = (): Connect => ({
+    _tag: "Connect",
+    protocolVersion: options.protocolVersion,
+    clientId,
+    cleanStart: options.persistence === "none" || (version5 && process && !hasSession),
+    keepAlive: Math.round(Duration.toSeconds(options.keepAlive)),
+    username: options.username,
+    password: options.password === undefined ? undefined : encoder.encode(Redacted.value(options.password)),
+    will,
+    properties: version5 ? connectProperties(options) : Properties.none
+  })
+
+  const openOne = (
+    target: ServerAddress,
+    connect: Connect,
+    handlers: ConnectionHandlers
+  ): Effect.Effect<Connection, MqttError, Scope.Scope> =>
+    openConnection({
+      session: options.name,
+      address: target,
+      tls: options.tls,
+      webSocket: options.webSocket,
+      connect,
+      connectTimeout: Duration.toMillis(options.connectTimeout),
+      writeTimeout: Duration.toMillis(options.writeTimeout),
+      maximumPacketSize: options.maximumPacketSize
+    }, handlers)
+
+  /** Connects clean and disconnects: the server keeps nothing. */
+  const forgetAt = (target: ServerAddress): Effect.Effect<void, MqttError> =>
+    Effect.scoped(Effect.flatMap(
+      openOne(target, { ...packet(), cleanStart: true, will: undefined }, {
+        onPackets: () => undefined,
+        onWritable: () => {},
+        onClosed: () => {}
+      }),
+      (connection) => connection.close(0)
+    ))
+
+  return {
+    clientId: () => clientId,
+    packet,
+    open: (target, connect, handlers) =>
+      Effect.suspend(() => {
+        address = target
+        if (!mustForget) return openOne(target, connect, handlers)
+        return Effect.andThen(
+          forgetAt(target),
+          Effect.suspend(() => {
+            mustForget = false
+            return openOne(target, connect, handlers)
+          })
+        )
+      }),
+    connected: (connack) => {
+      hasSession = true
+      clientId = connack.properties.assignedClientIdentifier ?? clientId
+    },
+    forget: Effect.suspend(() => {
+      if (version5 || !process || !hasSession || address === undefined || driver.connection === undefined) {
+        return Effect.void
+      }
+      return Effect.ignore(Effect.timeout(forgetAt(address), "1 second"))
+    })
+  }
+}
+
+const connectProperties = (options: SessionOptions): Properties.ConnectProperties => ({
+  ...(Duration.isZero(options.sessionExpiry) ? undefined : { sessionExpiryInterval: toSeconds(options.sessionExpiry) }),
+  receiveMaximum: options.receiveMaximum,
+  maximumPacketSize: options.maximumPacketSize,
+  ...(options.topicAliasMaximum === 0 ? undefined : { topicAliasMaximum: options.topicAliasMaximum }),
+  ...(options.requestResponseInformation ? { requestResponseInformation: true } : undefined),
+  ...(options.requestProblemInformation ? undefined : { requestProblemInformation: false }),
+  ...(options.connectUserProperties.length === 0 ? undefined : { userProperties: options.connectUserProperties })
+})
+
+/** 0xFFFFFFFF means never (MQTT 3.1.2.11.2). */
+const toSeconds = (duration: Duration.Duration): number =>
+  Math.min(0xffffffff, Math.round(Duration.toSeconds(duration)))

@@ -1,0 +1,331 @@
+/**
+ * Joins the session engine with a connection, a store and the clock: once a loop turn it takes what the engine has collected,
+ * commits it, writes it and hands it out.
+ */
+import { scheduleTurn } from "#transport"
+import type * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Schedule from "effect/Schedule"
+import type { MqttError, MqttErrorReason } from "../../MqttError.ts"
+import type { Packet } from "../../Packet.ts"
+import type { SessionStoreHandle } from "../../SessionStore.ts"
+import type { StoreChange } from "../../StoreRecord.ts"
+import type { Violation } from "../codec/contract.ts"
+import type { Connection } from "../connection/contract.ts"
+import type {
+  Admission,
+  Consumer,
+  ConsumerRequest,
+  Delivery,
+  EngineEvent,
+  EngineStats,
+  Outbound,
+  Output,
+  PublishRequest,
+  ServerLimits,
+  SessionEngine
+} from "../engine/contract.ts"
+import type { ConsumerQueue, ConsumerQueueHost } from "./consumerQueue.ts"
+
+/**
+ * Whom the driver tells. All calls are synchronous and come from the end of a turn.
+ */
+export interface DriverHandlers {
+  readonly onEvent: (event: EngineEvent) => void
+  readonly onConsumer: (consumer: Consumer) => void
+  /** The outbound queue has room again. */
+  readonly onSpace: () => void
+  /** All that was due in this turn is handed out. */
+  readonly onTurn: () => void
+  readonly onStorage: (error: MqttError | undefined) => void
+  /** Inbound QoS 0 messages that streams dropped in this turn. */
+  readonly onOverflow: (topic: string, count: number) => void
+}
+
+export interface DriverOptions {
+  readonly engine: SessionEngine
+  /** Present for a durable session. */
+  readonly store: SessionStoreHandle | undefined
+  readonly clock: Clock.Clock
+  /** Runs background work in the session's scope, with its context. */
+  readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+  readonly handlers: DriverHandlers
+}
+
+const storeRetry = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("5 seconds")])
+
+/**
+ * The driver of one session.
+ */
+export class Driver implements ConsumerQueueHost {
+  readonly #engine: SessionEngine
+  readonly #options: DriverOptions
+  readonly #queues = new Set<ConsumerQueue>()
+  readonly #pausers = new Set<ConsumerQueue>()
+  #connection: Connection | undefined
+  /** Counts connections: what was taken for one is never written to another. */
+  #epoch = 0
+  #opening = false
+  #scheduled = false
+  #committing = false
+  #releasing = false
+  #armed: { readonly deadline: number; readonly fiber: Fiber.Fiber<void> } | undefined
+  #overflowTopic = ""
+  #overflowCount = 0
+  messagesSent = 0
+  messagesReceived = 0
+  #bytesSent = 0
+  #bytesReceived = 0
+
+  constructor(options: DriverOptions) {
+    this.#engine = options.engine
+    this.#options = options
+  }
+
+  get stats(): EngineStats {
+    return this.#engine.stats
+  }
+
+  get limits(): ServerLimits | undefined {
+    return this.#engine.limits
+  }
+
+  get connection(): Connection | undefined {
+    return this.#connection
+  }
+
+  get queues(): ReadonlySet<ConsumerQueue> {
+    return this.#queues
+  }
+
+  /** MQTT packet bytes of all connections so far. */
+  get bytes(): { readonly sent: number; readonly received: number } {
+    const counters = this.#connection?.counters
+    return {
+      sent: this.#bytesSent + (counters?.bytesSent ?? 0),
+      received: this.#bytesReceived + (counters?.bytesReceived ?? 0)
+    }
+  }
+
+  now(): number {
+    return this.#options.clock.currentTimeMillisUnsafe()
+  }
+
+  /** From here to `attach` or `detach` what the engine wants to send waits for the connection to be handed over. */
+  opening(cleanStart: boolean): void {
+    this.#opening = true
+    this.#engine.connecting(cleanStart)
+  }
+
+  attach(connection: Connection): void {
+    this.#opening = false
+    this.#connection = connection
+    if (this.#pausers.size > 0) connection.pause()
+    this.schedule()
+  }
+
+  /** The connection is over, or an attempt failed. */
+  detach(): void {
+    const { received, sent } = this.bytes
+    this.#bytesSent = sent
+    this.#bytesReceived = received
+    this.#opening = false
+    this.#connection = undefined
+    this.#epoch++
+    this.#engine.disconnected(this.now())
+    this.schedule()
+  }
+
+  receive(packets: ReadonlyArray<Packet>): Violation | undefined {
+    const violation = this.#engine.receive(packets, this.now())
+    if (packets[0]!._tag === "Connack") {
+      this.#engine.setWritable(true, this.now())
+      for (const queue of this.#queues) queue.purgeStale()
+    }
+    this.schedule()
+    return violation
+  }
+
+  writable(): void {
+    this.#engine.setWritable(true, this.now())
+    this.schedule()
+  }
+
+  publish(request: PublishRequest): Admission {
+    const admission = this.#engine.publish(request, this.now())
+    this.schedule()
+    return admission
+  }
+
+  withdraw(outbound: Outbound): boolean {
+    const withdrawn = this.#engine.withdraw(outbound, this.now())
+    this.schedule()
+    return withdrawn
+  }
+
+  abandon(reason: MqttErrorReason): void {
+    this.#engine.abandon(reason, this.now())
+    this.schedule()
+  }
+
+  addConsumer(request: ConsumerRequest, queue: ConsumerQueue): MqttErrorReason | undefined {
+    const consumer = this.#engine.addConsumer(request, this.now())
+    if ("_tag" in consumer) return consumer.reason
+    consumer.owner = queue
+    queue.consumer = consumer
+    this.#queues.add(queue)
+    this.schedule()
+    return undefined
+  }
+
+  removeConsumer(queue: ConsumerQueue): void {
+    if (!this.#queues.delete(queue)) return
+    this.#engine.removeConsumer(queue.consumer, this.now())
+    this.resume(queue)
+    this.schedule()
+  }
+
+  unsubscribe(filter: string): void {
+    this.#engine.unsubscribe(filter, this.now())
+    this.schedule()
+  }
+
+  acknowledge(consumer: Consumer, delivery: Delivery, reasonCode?: number): void {
+    this.#engine.acknowledge(consumer, delivery, this.now(), reasonCode)
+    this.schedule()
+  }
+
+  pause(queue: ConsumerQueue): void {
+    this.#pausers.add(queue)
+    if (this.#pausers.size === 1) this.#connection?.pause()
+  }
+
+  resume(queue: ConsumerQueue): void {
+    if (this.#pausers.delete(queue) && this.#pausers.size === 0) this.#connection?.resume()
+  }
+
+  dropped(topic: string): void {
+    this.#overflowTopic = topic
+    this.#overflowCount++
+  }
+
+  schedule(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    scheduleTurn(this.#turn)
+  }
+
+  readonly #turn = (): void => {
+    this.#scheduled = false
+    this.flush()
+  }
+
+  /**
+   * Carries out what the engine has collected: at the end of a turn, or at once before a connection is closed.
+   */
+  flush(): void {
+    // The engine already believes in a connection that is still being handed over, or the last output is being committed.
+    if (this.#opening || this.#committing) return
+    // A fiber that the last output has resumed got here: outputs are handed out one after the other.
+    if (this.#releasing) return this.schedule()
+    const output = this.#engine.take()
+    if (output !== undefined) {
+      const { store } = this.#options
+      if (store !== undefined && output.changes.length > 0) return this.#commit(store, output, this.#epoch)
+      this.#release(output, this.#epoch)
+    }
+    this.#arm()
+    this.#options.handlers.onTurn()
+  }
+
+  #commit(store: SessionStoreHandle, output: Output, epoch: number): void {
+    this.#committing = true
+    let failed = false
+    const commit = this.commitChanges(store, output.changes, (error) => {
+      failed = true
+      this.#options.handlers.onStorage(error)
+    })
+    this.#options.fork(Effect.onExit(commit, (exit) =>
+      Effect.sync(() => {
+        this.#committing = false
+        if (Exit.isFailure(exit)) return
+        if (failed) this.#options.handlers.onStorage(undefined)
+        this.#release(output, epoch)
+        this.schedule()
+      })))
+  }
+
+  /** Commits until the store takes it: what depends on it waits, and the bounds of the queues bound what collects meanwhile. */
+  commitChanges(
+    store: SessionStoreHandle,
+    changes: ReadonlyArray<StoreChange>,
+    onFailure: (error: MqttError) => void
+  ): Effect.Effect<void, MqttError> {
+    return store.commit(changes).pipe(
+      Effect.tapError((error) => Effect.sync(() => onFailure(error))),
+      Effect.retry(storeRetry)
+    )
+  }
+
+  #release(output: Output, epoch: number): void {
+    this.#releasing = true
+    this.#handOut(output, epoch)
+    this.#releasing = false
+  }
+
+  #handOut(output: Output, epoch: number): void {
+    const { handlers } = this.#options
+    const connection = this.#connection
+    const { accepted, consumers, deliveries, events, packets, settled } = output
+    if (connection !== undefined && epoch === this.#epoch) {
+      if (packets.length > 0 && !connection.send(packets)) this.#engine.setWritable(false, this.now())
+      this.#engine.written()
+    }
+    for (let i = 0; i < accepted.length; i++) {
+      const outbound = accepted[i]!
+      outbound.owner?.onAccepted?.(outbound)
+    }
+    for (let i = 0; i < settled.length; i++) {
+      const outbound = settled[i]!
+      // A QoS 0 message whose connection ended before the write is queued again and has no outcome.
+      if (outbound.outcome === undefined) continue
+      if (outbound.outcome._tag === "Acknowledged") this.messagesSent++
+      outbound.owner?.onSettled?.(outbound)
+    }
+    this.messagesReceived += deliveries.length
+    for (let i = 0; i < deliveries.length; i++) {
+      const { consumer, delivery } = deliveries[i]!
+      ;(consumer.owner as ConsumerQueue).push(delivery)
+    }
+    for (let i = 0; i < consumers.length; i++) handlers.onConsumer(consumers[i]!)
+    for (let i = 0; i < events.length; i++) handlers.onEvent(events[i]!)
+    if (output.spaceAvailable) handlers.onSpace()
+    if (this.#overflowCount > 0) {
+      const count = this.#overflowCount
+      this.#overflowCount = 0
+      handlers.onOverflow(this.#overflowTopic, count)
+    }
+  }
+
+  /** One sleeping fiber for the engine's next deadline; a later deadline is found when the earlier one is reached. */
+  #arm(): void {
+    const deadline = this.#engine.nextDeadline()
+    if (deadline === undefined) return
+    if (this.#armed !== undefined) {
+      if (this.#armed.deadline <= deadline) return
+      this.#armed.fiber.interruptUnsafe()
+    }
+    const wait = Math.max(0, deadline - this.now())
+    const fiber = this.#options.fork(Effect.andThen(
+      Effect.sleep(wait),
+      Effect.sync(() => {
+        this.#armed = undefined
+        this.#engine.tick(this.now())
+        this.flush()
+      })
+    ))
+    this.#armed = { deadline, fiber }
+  }
+}

@@ -1,0 +1,26 @@
+/**
+ * The part of the session's options that the engine acts on.
+ */
+import * as Duration from "effect/Duration"
+import type { SessionOptions } from "../../SessionOptions.ts"
+import type { EngineOptions } from "../engine/contract.ts"
+
+export const engineOptions = (options: SessionOptions): EngineOptions => ({
+  session: options.name,
+  protocolVersion: options.protocolVersion,
+  receiveMaximum: options.receiveMaximum,
+  topicAliasMaximum: options.protocolVersion === 5 ? options.topicAliasMaximum : 0,
+  maxInflight: options.maxInflight,
+  maxInflightQoS2: options.maxInflightQoS2,
+  queue: { messages: options.queue.messages, bytes: options.queue.bytes, policy: options.queue.policy },
+  onSessionLost: options.onSessionLost,
+  unacknowledgedOnSessionLost: options.unacknowledgedOnSessionLost,
+  subscriptionIdentifiers: options.subscriptionIdentifiers,
+  durable: options.persistence === "durable",
+  ackDeadline: Duration.toMillis(options.ackDeadline),
+  onAckDeadline: options.onAckDeadline,
+  unclaimed: {
+    hold: Duration.toMillis(options.unclaimed.hold),
+    messages: Math.max(1, Math.floor(options.receiveMaximum * options.unclaimed.fraction))
+  }
+})

@@ -1,0 +1,411 @@
+/**
+ * The publishing half of a session: single messages, accepted messages, and bulk.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Sink from "effect/Sink"
+import * as Stream from "effect/Stream"
+import { Closed, MqttError, type MqttErrorReason, Timeout } from "../../MqttError.ts"
+import type {
+  EnqueueReceipt,
+  OutgoingMessage,
+  Payload,
+  PublishOptions,
+  PublishReceipt,
+  PublishSummary
+} from "../../Publication.ts"
+import type { Outbound, OutboundOwner, PublishRequest } from "../engine/contract.ts"
+import type { Driver } from "./driver.ts"
+import { makeRequest } from "./publishRequest.ts"
+
+const success: PublishReceipt = Object.freeze({ reasonCode: 0, reasonString: undefined })
+
+const noOptions: PublishOptions = {}
+
+/** How many messages a bulk may have in the queue before it waits, and how often it looks. */
+const bulkHighWater = 2048
+const bulkInterval = 64
+
+/**
+ * Something that waits for room in the queue. `attempt` answers false when there still is none, and otherwise takes itself out of
+ * the waiting room before it resumes anyone: a resumed fiber runs at once, and may come back for more.
+ */
+interface Parked {
+  readonly attempt: () => boolean
+  readonly fail: (error: MqttError) => void
+}
+
+export interface PublisherOptions {
+  readonly session: string
+  readonly protocolVersion: 4 | 5
+  readonly publishTimeout: Duration.Duration | undefined
+  readonly queueMessages: number
+}
+
+export class Publisher {
+  readonly driver: Driver
+  readonly options: PublisherOptions
+  readonly #parked = new Set<Parked>()
+  readonly #awaited = new Set<Operation>()
+  #closed = false
+  #failure: MqttError | undefined
+
+  constructor(driver: Driver, options: PublisherOptions) {
+    this.driver = driver
+    this.options = options
+  }
+
+  publish(
+    topic: string,
+    payload: Payload,
+    options: PublishOptions = noOptions
+  ): Effect.Effect<PublishReceipt, MqttError> {
+    const effect = Effect.callback<PublishReceipt, MqttError>((resume) => {
+      const operation = new Operation(this, topic, "publish")
+      operation.resume = resume
+      this.#submit(operation, payload, options)
+      return operation.cancel
+    })
+    const timeout = options.timeout ?? this.options.publishTimeout
+    return timeout === undefined ? effect : Effect.timeoutOrElse(effect, {
+      duration: timeout,
+      orElse: () =>
+        Effect.fail(this.error(
+          new Timeout({ operation: "publish", millis: Duration.toMillis(timeout) }),
+          "publish",
+          topic
+        ))
+    })
+  }
+
+  enqueue(
+    topic: string,
+    payload: Payload,
+    options: PublishOptions = noOptions
+  ): Effect.Effect<EnqueueReceipt, MqttError> {
+    return Effect.callback<EnqueueReceipt, MqttError>((resume) => {
+      const operation = new Operation(this, topic, "enqueue")
+      operation.accept = resume
+      this.#submit(operation, typeof payload === "string" ? payload : payload.slice(), options)
+      return operation.cancel
+    })
+  }
+
+  publishAll<E, R>(messages: Stream.Stream<OutgoingMessage, E, R>): Effect.Effect<PublishSummary, MqttError | E, R> {
+    return Effect.suspend(() => {
+      const bulk = new Bulk(this)
+      return Stream.runForEachArray(messages, (batch) => bulk.submit(batch)).pipe(
+        Effect.andThen(bulk.settled),
+        Effect.onExit((exit) => Effect.sync(() => bulk.finish(exit)))
+      )
+    })
+  }
+
+  readonly sink: Sink.Sink<PublishSummary, OutgoingMessage, never, MqttError> = Sink.unwrap(
+    Effect.acquireRelease(
+      Effect.sync(() => new Bulk(this)),
+      (bulk, exit) => Effect.sync(() => bulk.finish(exit))
+    ).pipe(
+      Effect.map((bulk) =>
+        Sink.forEachArray((batch: ReadonlyArray<OutgoingMessage>) => bulk.submit(batch)).pipe(
+          Sink.mapEffect(() => bulk.settled)
+        )
+      )
+    )
+  )
+
+  /** The queue has room again: whoever came first goes first. */
+  onSpace(): void {
+    for (const parked of this.#parked) {
+      if (!parked.attempt()) return
+    }
+  }
+
+  park(parked: Parked): void {
+    this.#parked.add(parked)
+  }
+
+  unpark(parked: Parked): void {
+    this.#parked.delete(parked)
+  }
+
+  get isParking(): boolean {
+    return this.#parked.size > 0
+  }
+
+  /** Why nothing can be published now. */
+  get refusal(): MqttError | undefined {
+    return this.#closed ? this.error(new Closed({}), "publish") : this.#failure
+  }
+
+  /** Whoever awaits an acknowledgement, or room, fails; what is only accepted goes on waiting for better times. */
+  suspendAwaiting(failure: MqttError): void {
+    this.#failure = failure
+    for (const operation of this.#awaited) operation.abort(failure)
+    this.#failParked(failure)
+  }
+
+  recover(): void {
+    this.#failure = undefined
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#failParked(this.error(new Closed({}), "publish"))
+  }
+
+  #failParked(error: MqttError): void {
+    const all = Array.from(this.#parked)
+    this.#parked.clear()
+    for (const parked of all) parked.fail(error)
+  }
+
+  error(reason: MqttErrorReason, method: string, topic?: string): MqttError {
+    return new MqttError({
+      reason,
+      session: this.options.session,
+      method,
+      ...(topic === undefined ? undefined : { topic })
+    })
+  }
+
+  track(operation: Operation): void {
+    this.#awaited.add(operation)
+  }
+
+  untrack(operation: Operation): void {
+    this.#awaited.delete(operation)
+  }
+
+  #submit(operation: Operation, payload: Payload, options: PublishOptions): void {
+    if (this.#closed) return operation.fail(this.error(new Closed({}), operation.method, operation.topic))
+    // An accepted message may wait until the failure is mended; an awaited one must not.
+    if (this.#failure !== undefined && operation.method === "publish") return operation.fail(this.#failure)
+    const request = makeRequest(this.options.protocolVersion, operation.topic, payload, options)
+    if ("_tag" in request) return operation.fail(this.error(request, operation.method, operation.topic))
+    operation.request = request
+    if (this.#parked.size > 0 || !operation.attempt()) this.#parked.add(operation)
+  }
+}
+
+/**
+ * One message and whoever waits for it.
+ */
+class Operation implements OutboundOwner, Parked {
+  readonly topic: string
+  readonly method: "publish" | "enqueue"
+  readonly #publisher: Publisher
+  request: PublishRequest | undefined
+  resume: ((exit: Effect.Effect<PublishReceipt, MqttError>) => void) | undefined
+  accept: ((exit: Effect.Effect<EnqueueReceipt, MqttError>) => void) | undefined
+  #outbound: Outbound | undefined
+  #outcome: Exit.Exit<PublishReceipt, MqttError> | undefined
+  #listeners: Set<(exit: Effect.Effect<PublishReceipt, MqttError>) => void> | undefined
+
+  constructor(publisher: Publisher, topic: string, method: "publish" | "enqueue") {
+    this.#publisher = publisher
+    this.topic = topic
+    this.method = method
+  }
+
+  attempt(): boolean {
+    const admission = this.#publisher.driver.publish(this.request!)
+    if (admission._tag === "Full") return false
+    this.#publisher.unpark(this)
+    switch (admission._tag) {
+      case "Refused":
+        this.fail(this.#publisher.error(admission.reason, this.method, this.topic))
+        return true
+      case "Accepted":
+        this.#outbound = admission.outbound
+        admission.outbound.owner = this
+        if (this.method === "publish") this.#publisher.track(this)
+        return true
+    }
+  }
+
+  onAccepted(): void {
+    const accept = this.accept
+    if (accept === undefined) return
+    this.accept = undefined
+    accept(Effect.succeed({ acknowledged: this.#acknowledged }))
+  }
+
+  onSettled(outbound: Outbound): void {
+    const outcome = outbound.outcome!
+    const exit: Exit.Exit<PublishReceipt, MqttError> = outcome._tag === "Acknowledged"
+      ? Exit.succeed(outcome.reasonCode === 0 && outcome.reasonString === undefined ? success : outcome)
+      : Exit.fail(this.#publisher.error(outcome.reason, this.method, this.topic))
+    if (this.method === "publish") {
+      this.#publisher.untrack(this)
+      this.resume?.(exit)
+      this.resume = undefined
+      return
+    }
+    this.#outcome = exit
+    // A message that is refused before its acceptance is committed was never accepted.
+    if (this.accept !== undefined && Exit.isFailure(exit)) {
+      this.accept(Exit.failCause(exit.cause))
+      this.accept = undefined
+    }
+    if (this.#listeners !== undefined) {
+      for (const listener of this.#listeners) listener(exit)
+      this.#listeners = undefined
+    }
+  }
+
+  get #acknowledged(): Effect.Effect<PublishReceipt, MqttError> {
+    return Effect.callback((resume) => {
+      if (this.#outcome !== undefined) return resume(this.#outcome)
+      const listeners = this.#listeners ??= new Set()
+      listeners.add(resume)
+      return Effect.sync(() => listeners.delete(resume))
+    })
+  }
+
+  fail(error: MqttError): void {
+    this.resume?.(Effect.fail(error))
+    this.resume = undefined
+    this.accept?.(Effect.fail(error))
+    this.accept = undefined
+  }
+
+  /** The session cannot go on for now: withdrawn while unsent, unawaited otherwise. */
+  abort(error: MqttError): void {
+    this.#withdraw()
+    this.fail(error)
+  }
+
+  readonly cancel: Effect.Effect<void> = Effect.sync(() => {
+    this.resume = undefined
+    this.accept = undefined
+    this.#publisher.unpark(this)
+    this.#withdraw()
+  })
+
+  #withdraw(): void {
+    this.#publisher.untrack(this)
+    if (this.#outbound !== undefined) this.#publisher.driver.withdraw(this.#outbound)
+  }
+}
+
+/**
+ * Many messages with one owner: counts instead of callbacks.
+ */
+class Bulk implements OutboundOwner, Parked {
+  readonly #publisher: Publisher
+  readonly #highWater: number
+  readonly onAccepted = undefined
+  #outbounds: Array<Outbound> = []
+  #compactAt = 4096
+  #outstanding = 0
+  #published = 0
+  #failure: MqttError | undefined
+  #batch: ReadonlyArray<OutgoingMessage> = []
+  #index = 0
+  #resume: ((exit: Effect.Effect<void, MqttError>) => void) | undefined
+  #whenSettled: ((exit: Effect.Effect<PublishSummary, MqttError>) => void) | undefined
+
+  constructor(publisher: Publisher) {
+    this.#publisher = publisher
+    this.#highWater = Math.min(bulkHighWater, Math.max(1, publisher.options.queueMessages >> 1))
+  }
+
+  submit(batch: ReadonlyArray<OutgoingMessage>): Effect.Effect<void, MqttError> {
+    return Effect.callback((resume) => {
+      this.#batch = batch
+      this.#index = 0
+      this.#resume = resume
+      if (this.#publisher.isParking || !this.attempt()) this.#publisher.park(this)
+      return Effect.sync(() => {
+        this.#resume = undefined
+        this.#publisher.unpark(this)
+      })
+    })
+  }
+
+  /** A plain loop over the batch, which stops when the queue has enough. */
+  attempt(): boolean {
+    const batch = this.#batch
+    const publisher = this.#publisher
+    const { driver } = publisher
+    const refusal = this.#failure ?? publisher.refusal
+    if (refusal !== undefined) return this.#finishBatch(Effect.fail(refusal))
+    while (this.#index < batch.length) {
+      if (this.#index % bulkInterval === 0 && driver.stats.queuedMessages >= this.#highWater) return false
+      const message = batch[this.#index]!
+      const request = makeRequest(
+        publisher.options.protocolVersion,
+        message.topic,
+        message.payload,
+        message.options ?? noOptions
+      )
+      if ("_tag" in request) {
+        return this.#finishBatch(Effect.fail(publisher.error(request, "publishAll", message.topic)))
+      }
+      const admission = driver.publish(request)
+      if (admission._tag === "Full") return false
+      if (admission._tag === "Refused") {
+        return this.#finishBatch(Effect.fail(publisher.error(admission.reason, "publishAll", message.topic)))
+      }
+      admission.outbound.owner = this
+      this.#track(admission.outbound)
+      this.#index++
+    }
+    return this.#finishBatch(Effect.void)
+  }
+
+  fail(error: MqttError): void {
+    this.#finishBatch(Effect.fail(error))
+  }
+
+  onSettled(outbound: Outbound): void {
+    this.#outstanding--
+    const outcome = outbound.outcome!
+    if (outcome._tag === "Acknowledged") this.#published++
+    else this.#failure ??= this.#publisher.error(outcome.reason, "publishAll", outbound.request.topic)
+    if (this.#outstanding === 0) this.#whenSettled?.(this.#summary)
+  }
+
+  get settled(): Effect.Effect<PublishSummary, MqttError> {
+    return Effect.callback((resume) => {
+      if (this.#outstanding === 0) return resume(this.#summary)
+      this.#whenSettled = resume
+      return Effect.sync(() => {
+        this.#whenSettled = undefined
+      })
+    })
+  }
+
+  /** After a failure or an interruption what was not sent is withdrawn. */
+  finish(exit: Exit.Exit<unknown, unknown>): void {
+    if (Exit.isSuccess(exit)) return
+    for (const outbound of this.#outbounds) {
+      if (outbound.state === "queued") this.#publisher.driver.withdraw(outbound)
+    }
+    this.#outbounds = []
+  }
+
+  get #summary(): Effect.Effect<PublishSummary, MqttError> {
+    return this.#failure === undefined
+      ? Effect.succeed({ published: this.#published })
+      : Effect.fail(this.#failure)
+  }
+
+  #track(outbound: Outbound): void {
+    this.#outstanding++
+    this.#outbounds.push(outbound)
+    if (this.#outbounds.length < this.#compactAt) return
+    this.#outbounds = this.#outbounds.filter((each) => each.state === "queued")
+    this.#compactAt = Math.max(4096, this.#outbounds.length * 2)
+  }
+
+  #finishBatch(exit: Effect.Effect<void, MqttError>): true {
+    const resume = this.#resume
+    this.#resume = undefined
+    this.#publisher.unpark(this)
+    resume?.(exit)
+    return true
+  }
+}

@@ -1,0 +1,336 @@
+/**
+ * Puts a session together: engine, driver, store, supervisor, and the two halves that users see.
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
+import * as Option from "effect/Option"
+import * as PubSub from "effect/PubSub"
+import * as Random from "effect/Random"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { Message } from "../../Message.ts"
+import { Closed, MqttError, type MqttErrorReason } from "../../MqttError.ts"
+import type { Session } from "../../MqttSession.ts"
+import type { MessageProperties } from "../../Properties.ts"
+import * as ServerAddress from "../../ServerAddress.ts"
+import type { SessionOptions } from "../../SessionOptions.ts"
+import type { ConnectionInfo, SessionMetrics, SessionStatus } from "../../SessionStatus.ts"
+import { SessionStore } from "../../SessionStore.ts"
+import type * as StoreRecord from "../../StoreRecord.ts"
+import type { EngineEvent } from "../engine/contract.ts"
+import { makeEngine } from "../engine/engine.ts"
+import { makeConnector } from "./connector.ts"
+import * as Consume from "./consume.ts"
+import { Driver } from "./driver.ts"
+import { engineOptions } from "./engineOptions.ts"
+import * as Hub from "./hub.ts"
+import { Publisher } from "./publisher.ts"
+import * as Reconnect from "./reconnect.ts"
+import { Servers } from "./servers.ts"
+import { Subscriber } from "./subscriber.ts"
+import * as Supervisor from "./supervisor.ts"
+
+/**
+ * Makes a session from valid options, see `MqttSession.make`.
+ */
+export const makeSession = Effect.fnUntraced(function*(
+  options: SessionOptions,
+  schedule: Reconnect.ReconnectSchedule | undefined
+): Effect.fn.Return<Session, MqttError, Scope.Scope> {
+  const { name } = options
+  const clock = yield* Clock.Clock
+  const addresses = yield* parseServers(options)
+  const durable = options.persistence === "durable"
+
+  const store = durable ? yield* (yield* SessionStore).open(name) : undefined
+  const records = store === undefined ? [] : yield* store.load
+  const clientId = yield* chooseClientId(options, records)
+  const engine = makeEngine(engineOptions(options))
+  engine.restore(records, clock.currentTimeMillisUnsafe())
+
+  const hub = yield* Hub.make(name, clock)
+  const unclaimed = yield* PubSub.sliding<Message>(1024)
+  const fork = yield* FiberSet.runtime(yield* FiberSet.make<unknown, unknown>())()
+  const driver = new Driver({
+    engine,
+    store,
+    clock,
+    fork,
+    handlers: {
+      onEvent: (event) => onEngineEvent(event),
+      onConsumer: (consumer) => subscriber.onConsumer(consumer),
+      onSpace: () => publisher.onSpace(),
+      onTurn: () => onTurn(),
+      onStorage: (error) =>
+        hub.emit(error === undefined ? { _tag: "StorageRecovered" } : { _tag: "StorageDegraded", error }),
+      onOverflow: (topic, count) =>
+        hub.emit({ _tag: "MessageDropped", direction: "inbound", cause: "streamOverflow", topic, count })
+    }
+  })
+  const publisher = new Publisher(driver, {
+    session: name,
+    protocolVersion: options.protocolVersion,
+    publishTimeout: options.publishTimeout,
+    queueMessages: options.queue.messages
+  })
+  const subscriber = new Subscriber(driver, {
+    session: name,
+    streamBuffer: options.streamBuffer,
+    onOverflow: options.onOverflow,
+    subscribeTimeout: options.subscribeTimeout
+  })
+  const connector = makeConnector({ options, clientId, driver })
+
+  let stopping = false
+  const turnWaiters = new Set<() => void>()
+
+  const onTurn = (): void => {
+    if (publisher.isParking) publisher.onSpace()
+    const current = hub.current()
+    if (
+      current.state === "connected" && !current.ready && driver.connection !== undefined &&
+      driver.stats.pendingSubscriptions === 0
+    ) {
+      fork(Effect.andThen(
+        hub.set({ ready: true }),
+        Effect.sync(() => hub.emit({ _tag: "Ready", subscriptions: driver.stats.subscriptions }))
+      ))
+    }
+    for (const waiter of turnWaiters) waiter()
+  }
+
+  const onEngineEvent = (event: EngineEvent): void => {
+    switch (event._tag) {
+      case "SessionLost":
+        return hub.emit(event)
+      case "OutboundDropped":
+        return hub.emit({
+          _tag: "MessageDropped",
+          direction: "outbound",
+          cause: event.reason,
+          topic: event.topic,
+          count: 1
+        })
+      case "UnclaimedDropped":
+        PubSub.publishUnsafe(unclaimed, event.message)
+        return hub.emit({
+          _tag: "MessageDropped",
+          direction: "inbound",
+          cause: "unclaimed",
+          topic: event.message.topic,
+          count: 1
+        })
+      case "SlowConsumer":
+        return hub.emit({
+          _tag: "SlowConsumer",
+          filters: Array.from(new Set(event.consumers.flatMap((consumer) => consumer.request.filters))),
+          topic: event.message.topic,
+          waiting: event.waiting
+        })
+      case "ReconnectWanted":
+        if (driver.connection !== undefined) fork(driver.connection.close(0x83))
+        return
+      case "UnknownPacketIdentifier":
+        return
+    }
+  }
+
+  /** Waits for a condition that is looked at after each turn. */
+  const untilTurn = (holds: () => boolean): Effect.Effect<void> =>
+    Effect.callback((resume) => {
+      if (holds()) return resume(Effect.void)
+      const waiter = (): void => {
+        if (!holds()) return
+        turnWaiters.delete(waiter)
+        resume(Effect.void)
+      }
+      turnWaiters.add(waiter)
+      return Effect.sync(() => turnWaiters.delete(waiter))
+    })
+
+  const consumeHost: Consume.ConsumeHost = {
+    driver,
+    deadLetter: (topic, message) =>
+      Effect.asVoid(publisher.publish(topic, message.payload, {
+        qos: message.qos,
+        ...(options.protocolVersion === 5 ? { properties: messageProperties(message) } : undefined)
+      })),
+    onHandlerFailure: (message, cause) =>
+      Effect.logWarning("a message handler failed", Cause.pretty(cause)).pipe(
+        Effect.annotateLogs({ session: name, topic: message.topic })
+      )
+  }
+
+  const error = (reason: MqttErrorReason, method: string): MqttError => new MqttError({ session: name, method, reason })
+
+  const supervisor = yield* Effect.forkScoped(Supervisor.run({
+    session: name,
+    driver,
+    hub,
+    servers: new Servers(addresses),
+    reconnect: yield* Reconnect.make(schedule ?? Reconnect.fromOptions(options.reconnect), options.reconnect),
+    stableAfter: Duration.toMillis(options.reconnect.stableAfter),
+    persistent: options.persistence !== "none",
+    autoReconnect: options.reconnect.enabled,
+    isStopping: () => stopping,
+    connect: connector.packet,
+    open: connector.open,
+    onConnected: (connack) => {
+      connector.connected(connack)
+      publisher.recover()
+      subscriber.recover()
+    },
+    onFailure: (failure, forGood) =>
+      Effect.sync(() => {
+        publisher.suspendAwaiting(failure)
+        subscriber.suspendAwaiting(failure, forGood)
+      })
+  }))
+
+  const finishWork = Effect.gen(function*() {
+    // A session that ends at the server needs no deliveries any more; a durable one gets the rest when it comes back.
+    if (!durable) {
+      const filters = new Set(Array.from(driver.queues).flatMap((queue) => queue.consumer.request.filters))
+      for (const filter of filters) driver.unsubscribe(filter)
+      yield* untilTurn(() => driver.connection === undefined || driver.stats.pendingSubscriptions === 0)
+    }
+    for (const queue of driver.queues) queue.end("orderly", () => driver.schedule())
+    yield* untilTurn(() => {
+      if (driver.connection === undefined) return true
+      for (const queue of driver.queues) if (!queue.isIdle) return false
+      return driver.stats.queuedMessages + driver.stats.inflight === 0
+    })
+  })
+
+  const shutdown = Effect.gen(function*() {
+    publisher.close()
+    subscriber.close()
+    yield* Effect.timeoutOption(finishWork, options.drainTimeout)
+    stopping = true
+    driver.flush()
+    if (driver.connection !== undefined) {
+      yield* driver.connection.close(0, options.persistence === "process" ? 0 : undefined)
+    }
+    yield* connector.forget
+    supervisor.interruptUnsafe()
+    for (const queue of driver.queues) queue.close()
+    driver.abandon(new Closed({}))
+    driver.flush()
+    yield* hub.set({ state: "closed", ready: false, server: undefined })
+    yield* hub.shutdown
+    yield* PubSub.shutdown(unclaimed)
+  })
+  const drain = yield* Effect.cached(shutdown)
+  yield* Effect.addFinalizer(() => drain)
+
+  const status = (state: Hub.HubState): SessionStatus => ({ ...state, clientId: connector.clientId() })
+
+  return {
+    name,
+    options,
+    publish: (topic, payload, publishOptions) => publisher.publish(topic, payload, publishOptions),
+    enqueue: (topic, payload, publishOptions) => publisher.enqueue(topic, payload, publishOptions),
+    publishAll: (messages) => publisher.publishAll(messages),
+    sink: publisher.sink,
+    subscription: Effect.fn("MqttSession.subscription")((filters, subscribeOptions) =>
+      subscriber.subscription(filters, subscribeOptions)
+    ),
+    subscribe: (filters, subscribeOptions) =>
+      Stream.unwrap(
+        Effect.map(subscriber.subscription(filters, subscribeOptions), (subscription) => subscription.messages)
+      ),
+    consume: (filters, handler, consumeOptions = {}) =>
+      Effect.scoped(Effect.flatMap(
+        subscriber.join(filters, consumeOptions),
+        (queue) => Consume.run(consumeHost, queue, handler, consumeOptions)
+      )),
+    unsubscribe: Effect.fn("MqttSession.unsubscribe")(function*(filter) {
+      driver.unsubscribe(filter)
+      yield* untilTurn(() => driver.stats.pendingSubscriptions === 0 || hub.current().state === "closed")
+    }),
+    unclaimed: Stream.fromPubSub(unclaimed),
+    status: Effect.map(hub.state, status),
+    statusChanges: Stream.map(hub.changes, status),
+    events: hub.events,
+    metrics: Effect.sync(() => metricsOf(driver, hub)),
+    connectionInfo: Effect.sync(() => infoOf(driver, hub, connector.clientId())),
+    awaitReady: hub.changes.pipe(
+      Stream.filter((state) => state.ready || state.failure !== undefined || state.state === "closed"),
+      Stream.take(1),
+      Stream.runForEach((state) =>
+        state.ready ? Effect.void : Effect.fail(state.failure ?? error(new Closed({}), "awaitReady"))
+      )
+    ),
+    drain
+  }
+})
+
+const parseServers = (options: SessionOptions): Effect.Effect<ReadonlyArray<ServerAddress.ServerAddress>, MqttError> =>
+  Effect.forEach(options.servers, (server) => {
+    const parsed = ServerAddress.parse(server, { secure: options.secure })
+    return parsed._tag === "Success"
+      ? Effect.succeed(parsed.success)
+      : Effect.fail(new MqttError({ session: options.name, method: "make", reason: parsed.failure }))
+  })
+
+/**
+ * The identifier of a durable session is that of its stored state, and otherwise follows from its name, so that it finds its
+ * session again; other sessions get a random end, so that two programs never take over each other's.
+ */
+const chooseClientId = Effect.fnUntraced(function*(
+  options: SessionOptions,
+  records: ReadonlyArray<StoreRecord.StoreRecord>
+): Effect.fn.Return<string> {
+  if (options.clientId !== undefined) return options.clientId
+  const stem = `mqttx-${options.name.replace(/[^0-9a-zA-Z-]/g, "-")}`
+  if (options.persistence === "durable") {
+    const identity = records.find((record) => record._tag === "Identity")
+    return identity === undefined ? stem : identity.clientId
+  }
+  const random = yield* Random.nextIntBetween(0, 36 ** 8)
+  return `${stem}-${random.toString(36).padStart(8, "0")}`
+})
+
+/** What a message carries besides its payload, without what belonged to its own delivery. */
+const messageProperties = (message: Message): MessageProperties => {
+  const { subscriptionIdentifiers: _identifiers, topicAlias: _alias, ...properties } = message.properties
+  return properties
+}
+
+const infoOf = (driver: Driver, hub: Hub.Hub, clientId: string): Option.Option<ConnectionInfo> => {
+  const { connection, limits } = driver
+  if (connection === undefined || limits === undefined) return Option.none()
+  return Option.some({
+    ...limits,
+    server: hub.current().server ?? "",
+    clientId,
+    sessionPresent: connection.connack.sessionPresent,
+    keepAlive: connection.keepAlive,
+    properties: connection.connack.properties
+  })
+}
+
+const metricsOf = (driver: Driver, { tally }: Hub.Hub): SessionMetrics => {
+  const { inflight, queuedBytes, queuedMessages, subscriptions, unacknowledged, unclaimed } = driver.stats
+  const bytes = driver.bytes
+  return {
+    messagesSent: driver.messagesSent,
+    messagesReceived: driver.messagesReceived,
+    bytesSent: bytes.sent,
+    bytesReceived: bytes.received,
+    connections: tally.connections,
+    reconnects: Math.max(0, tally.connections - 1),
+    errors: tally.errors,
+    lastErrorAt: tally.lastErrorAt,
+    dropped: { ...tally.dropped },
+    queuedMessages,
+    queuedBytes,
+    inflight,
+    unacknowledged,
+    unclaimed,
+    subscriptions
+  }
+}

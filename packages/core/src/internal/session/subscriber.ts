@@ -1,0 +1,189 @@
+/**
+ * The subscribing half of a session: consumers, their queues, and the wait for SUBACK.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Scope from "effect/Scope"
+import { Closed, InvalidOptions, MqttError, type MqttErrorReason, Timeout } from "../../MqttError.ts"
+import { isQoS } from "../../QoS.ts"
+import type { SubscribeOptions, Subscription } from "../../Subscription.ts"
+import * as Topic from "../../Topic.ts"
+import type { Consumer } from "../engine/contract.ts"
+import { ConsumerQueue } from "./consumerQueue.ts"
+import type { Driver } from "./driver.ts"
+
+export interface SubscriberOptions {
+  readonly session: string
+  readonly streamBuffer: number
+  readonly onOverflow: "dropOldest" | "suspend"
+  /** How long a connected server may take for SUBACK. */
+  readonly subscribeTimeout: Duration.Duration
+}
+
+type Joined = (exit: Exit.Exit<void, MqttError>) => void
+
+export class Subscriber {
+  readonly #driver: Driver
+  readonly #options: SubscriberOptions
+  readonly #joining = new Map<ConsumerQueue, Joined>()
+  #closed = false
+  #failure: MqttError | undefined
+
+  constructor(driver: Driver, options: SubscriberOptions) {
+    this.#driver = driver
+    this.#options = options
+  }
+
+  /**
+   * Registers a consumer for the scope's life and waits until the server granted it.
+   */
+  subscription(
+    filters: string | ReadonlyArray<string>,
+    options: SubscribeOptions = {}
+  ): Effect.Effect<Subscription, MqttError, Scope.Scope> {
+    return Effect.map(this.join(filters, options), (queue) => ({
+      filters: queue.consumer.request.filters,
+      granted: queue.consumer.granted,
+      messages: queue.messages,
+      pending: Effect.sync(() => ({ messages: queue.size, dropped: queue.dropped, highWater: queue.highWater }))
+    }))
+  }
+
+  join(
+    filters: string | ReadonlyArray<string>,
+    options: SubscribeOptions
+  ): Effect.Effect<ConsumerQueue, MqttError, Scope.Scope> {
+    return Effect.suspend(() => {
+      const list = typeof filters === "string" ? [filters] : Array.from(new Set(filters))
+      const issue = filtersIssue(list) ?? optionsIssue(options)
+      if (issue !== undefined) return Effect.fail(this.#error(issue, list))
+      return Effect.acquireRelease(
+        Effect.suspend(() => this.#register(list, options)),
+        (queue) =>
+          Effect.sync(() => {
+            this.#joining.delete(queue)
+            queue.close()
+            this.#driver.removeConsumer(queue)
+          })
+      ).pipe(Effect.tap((queue) => this.#awaitGrant(queue)))
+    })
+  }
+
+  #register(filters: ReadonlyArray<string>, options: SubscribeOptions): Effect.Effect<ConsumerQueue, MqttError> {
+    if (this.#closed) return Effect.fail(this.#error(new Closed({}), filters))
+    const queue = new ConsumerQueue(this.#driver, {
+      session: this.#options.session,
+      ack: options.ack ?? "onReceive",
+      buffer: options.buffer ?? this.#options.streamBuffer,
+      onOverflow: options.onOverflow ?? this.#options.onOverflow
+    })
+    const refusal = this.#driver.addConsumer({
+      filters,
+      qos: options.qos ?? 0,
+      noLocal: options.noLocal ?? false,
+      retainAsPublished: options.retainAsPublished ?? false,
+      retained: options.retained ?? "each",
+      keep: options.keep ?? false
+    }, queue)
+    return refusal === undefined ? Effect.succeed(queue) : Effect.fail(this.#error(refusal, filters))
+  }
+
+  #awaitGrant(queue: ConsumerQueue): Effect.Effect<void, MqttError> {
+    const { filters } = queue.consumer.request
+    const granted = Effect.callback<void, MqttError>((resume) => {
+      const state = queue.consumer.state
+      if (state === "active") return resume(Exit.void)
+      if (state !== "joining") return resume(Effect.fail(this.#failureOf(queue.consumer)))
+      if (this.#failure !== undefined) return resume(Effect.fail(this.#failure))
+      this.#joining.set(queue, resume)
+      return Effect.sync(() => this.#joining.delete(queue))
+    })
+    return Effect.raceFirst(granted, this.#timeout(filters))
+  }
+
+  /** Fires when a connected server kept silent for the whole time; while there is no connection the wait goes on. */
+  #timeout(filters: ReadonlyArray<string>): Effect.Effect<never, MqttError> {
+    const { subscribeTimeout } = this.#options
+    return Effect.gen({ self: this }, function*() {
+      while (true) {
+        const before = this.#driver.connection
+        yield* Effect.sleep(subscribeTimeout)
+        if (before !== undefined && before === this.#driver.connection) {
+          return yield* Effect.fail(
+            this.#error(new Timeout({ operation: "subscribe", millis: Duration.toMillis(subscribeTimeout) }), filters)
+          )
+        }
+      }
+    })
+  }
+
+  /** The engine settled a consumer: its subscription is in force, or is over. */
+  onConsumer(consumer: Consumer): void {
+    const queue = consumer.owner as ConsumerQueue
+    const joined = this.#joining.get(queue)
+    if (consumer.state === "active") {
+      this.#joining.delete(queue)
+      joined?.(Exit.void)
+    } else if (consumer.state === "failed") {
+      const failure = this.#failureOf(consumer)
+      this.#joining.delete(queue)
+      joined?.(Exit.fail(failure))
+      queue.end(failure)
+    }
+  }
+
+  /** Whoever waits for a grant fails; subscriptions that were granted wait for better times, unless it is for good. */
+  suspendAwaiting(failure: MqttError, forGood: boolean): void {
+    this.#failure = failure
+    for (const joined of this.#joining.values()) joined(Exit.fail(failure))
+    this.#joining.clear()
+    if (forGood) { for (const queue of this.#driver.queues) queue.end(failure) }
+  }
+
+  recover(): void {
+    this.#failure = undefined
+  }
+
+  /** No new subscriptions; the streams end when their consumers have seen what waits. */
+  close(): void {
+    this.#closed = true
+    for (const joined of this.#joining.values()) joined(Exit.fail(this.#error(new Closed({}), [])))
+    this.#joining.clear()
+  }
+
+  #failureOf(consumer: Consumer): MqttError {
+    return this.#error(consumer.reason ?? new Closed({}), consumer.request.filters)
+  }
+
+  #error(reason: MqttErrorReason, filters: ReadonlyArray<string>): MqttError {
+    return new MqttError({
+      reason,
+      session: this.#options.session,
+      method: "subscribe",
+      ...(filters.length === 1 ? { topic: filters[0]! } : undefined)
+    })
+  }
+}
+
+const filtersIssue = (filters: ReadonlyArray<string>): MqttErrorReason | undefined => {
+  if (filters.length === 0) {
+    return new InvalidOptions({ issues: [{ path: "filters", message: "at least one topic filter is needed" }] })
+  }
+  for (const filter of filters) {
+    const result = Topic.validateFilter(filter)
+    if (result._tag === "Failure") return result.failure
+  }
+  return undefined
+}
+
+const optionsIssue = (options: SubscribeOptions): MqttErrorReason | undefined => {
+  const { buffer, qos } = options
+  if (qos !== undefined && !isQoS(qos)) {
+    return new InvalidOptions({ issues: [{ path: "qos", message: "must be 0, 1 or 2" }] })
+  }
+  if (buffer !== undefined && !(Number.isInteger(buffer) && buffer >= 1)) {
+    return new InvalidOptions({ issues: [{ path: "buffer", message: "must be an integer of at least 1" }] })
+  }
+  return undefined
+}
