@@ -13,12 +13,10 @@ import type { ServerAddress } from "../../ServerAddress.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
 import { open as openConnection } from "../connection/connection.ts"
 import type { Connection, ConnectionHandlers } from "../connection/contract.ts"
-import type { Driver } from "./driver.ts"
 
 export interface ConnectorOptions {
   readonly options: SessionOptions
   readonly clientId: string
-  readonly driver: Driver
 }
 
 export interface Connector {
@@ -48,7 +46,7 @@ const makeWill = (will: NonNullable<SessionOptions["will"]>): Will => ({
     : { ...will.properties, willDelayInterval: toSeconds(will.delay) }
 })
 
-export const makeConnector = ({ clientId: initialClientId, driver, options }: ConnectorOptions): Connector => {
+export const makeConnector = ({ clientId: initialClientId, options }: ConnectorOptions): Connector => {
   const version5 = options.protocolVersion === 5
   const process = options.persistence === "process"
   // MQTT 3.1.1 ties the end of a session to a clean connect: a session for the life of the process begins and ends with one. A
@@ -119,9 +117,7 @@ export const makeConnector = ({ clientId: initialClientId, driver, options }: Co
       clientId = connack.properties.assignedClientIdentifier ?? clientId
     },
     forget: Effect.suspend(() => {
-      if (version5 || !process || !hasSession || address === undefined || driver.connection === undefined) {
-        return Effect.void
-      }
+      if (version5 || !process || !hasSession || address === undefined) return Effect.void
       return Effect.ignore(Effect.timeout(forgetAt(address), "1 second"))
     })
   }

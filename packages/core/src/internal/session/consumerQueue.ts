@@ -54,6 +54,7 @@ export class ConsumerQueue {
   #unsettled = 0
   #running = false
   #paused = false
+  #touched = false
 
   constructor(host: ConsumerQueueHost, options: ConsumerQueueOptions) {
     this.#host = host
@@ -69,12 +70,22 @@ export class ConsumerQueue {
     return this.#items.length === 0 && this.#handed.length === 0 && this.#unsettled === 0
   }
 
-  push(delivery: Delivery): void {
-    if (this.#end !== undefined) return
+  /** Takes a delivery in; true for the first one since `pushed`, which has to follow. */
+  push(delivery: Delivery): boolean {
+    if (this.#end !== undefined) return false
     this.#items.push(delivery)
+    if (delivery.message.qos === 0) this.#unreliable++
+    if (this.#touched) return false
+    this.#touched = true
+    return true
+  }
+
+  /** A waiting consumer takes all that was pushed; the bound is for what nobody takes. */
+  pushed(): void {
+    this.#touched = false
     if (this.#items.length > this.highWater) this.highWater = this.#items.length
-    if (delivery.message.qos === 0 && ++this.#unreliable > this.#options.buffer) this.#overflow()
     this.#wake()
+    if (this.#unreliable > this.#options.buffer) this.#overflow()
   }
 
   /**
@@ -213,11 +224,15 @@ export class ConsumerQueue {
       }
       return
     }
-    const oldest = this.#items.findIndex((delivery) => delivery.message.qos === 0)
-    const [delivery] = this.#items.splice(oldest, 1)
-    this.#unreliable--
-    this.dropped++
-    this.#host.dropped(delivery!.message.topic)
+    let excess = this.#unreliable - this.#options.buffer
+    this.#unreliable -= excess
+    this.dropped += excess
+    this.#items = this.#items.filter((delivery) => {
+      if (excess === 0 || delivery.message.qos !== 0) return true
+      excess--
+      this.#host.dropped(delivery.message.topic)
+      return false
+    })
   }
 
   #unpause(): void {
@@ -230,7 +245,7 @@ export class ConsumerQueue {
     const waiter = this.#waiter
     if (waiter === undefined) return
     this.#waiter = undefined
-    // Evaluated when the fiber runs, which is after this loop turn's deliveries: it takes them all.
+    // The fiber runs at once, and takes all that waits.
     waiter(this.take)
   }
 

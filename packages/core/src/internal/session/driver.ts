@@ -19,6 +19,7 @@ import type {
   Consumer,
   ConsumerRequest,
   Delivery,
+  DeliveryFor,
   EngineEvent,
   EngineStats,
   Outbound,
@@ -53,6 +54,9 @@ export interface DriverOptions {
   readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
   readonly handlers: DriverHandlers
 }
+
+/** So many packets of one read are handed out at once, without waiting for the end of the turn. */
+const promptBatch = 256
 
 const storeRetry = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("5 seconds")])
 
@@ -144,7 +148,10 @@ export class Driver implements ConsumerQueueHost {
       this.#engine.setWritable(true, this.now())
       for (const queue of this.#queues) queue.purgeStale()
     }
-    this.schedule()
+    // A turn of a busy network may bring many chunks: what one of them brought is gone before the next, which keeps memory
+    // short-lived, and streams from being flooded before they had a chance.
+    if (violation === undefined && packets.length >= promptBatch) this.flush()
+    else this.schedule()
     return violation
   }
 
@@ -294,11 +301,7 @@ export class Driver implements ConsumerQueueHost {
       if (outbound.outcome._tag === "Acknowledged") this.messagesSent++
       outbound.owner?.onSettled?.(outbound)
     }
-    this.messagesReceived += deliveries.length
-    for (let i = 0; i < deliveries.length; i++) {
-      const { consumer, delivery } = deliveries[i]!
-      ;(consumer.owner as ConsumerQueue).push(delivery)
-    }
+    if (deliveries.length > 0) this.#deliver(deliveries)
     for (let i = 0; i < consumers.length; i++) handlers.onConsumer(consumers[i]!)
     for (let i = 0; i < events.length; i++) handlers.onEvent(events[i]!)
     if (output.spaceAvailable) handlers.onSpace()
@@ -307,6 +310,18 @@ export class Driver implements ConsumerQueueHost {
       this.#overflowCount = 0
       handlers.onOverflow(this.#overflowTopic, count)
     }
+  }
+
+  /** A consumer that is woken runs at once: each gets all that there is for it before the first one does. */
+  #deliver(deliveries: ReadonlyArray<DeliveryFor>): void {
+    const queues: Array<ConsumerQueue> = []
+    this.messagesReceived += deliveries.length
+    for (let i = 0; i < deliveries.length; i++) {
+      const { consumer, delivery } = deliveries[i]!
+      const queue = consumer.owner as ConsumerQueue
+      if (queue.push(delivery)) queues.push(queue)
+    }
+    for (let i = 0; i < queues.length; i++) queues[i]!.pushed()
   }
 
   /** One sleeping fiber for the engine's next deadline; a later deadline is found when the earlier one is reached. */

@@ -3,11 +3,11 @@
  */
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as PubSub from "effect/PubSub"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import type { MqttError } from "../../MqttError.ts"
 import type { MessageDropped, SessionEvent, SessionState } from "../../SessionEvent.ts"
+import * as Broadcast from "./broadcast.ts"
 
 /**
  * What changes with the state.
@@ -50,12 +50,13 @@ export interface Hub {
   readonly emit: (event: EventBody) => void
   /** Changes the state; emits StateChanged when `state` itself changed. */
   readonly set: (change: Partial<Omit<HubState, "since">>) => Effect.Effect<void>
-  readonly shutdown: Effect.Effect<void>
+  /** Ends the streams of events. */
+  readonly end: Effect.Effect<void>
 }
 
 export const make = (session: string, clock: Clock.Clock): Effect.Effect<Hub> =>
   Effect.gen(function*() {
-    const events = yield* PubSub.sliding<SessionEvent>({ capacity: 256, replay: 16 })
+    const events = yield* Broadcast.make<SessionEvent>({ capacity: 256, replay: 16 })
     const ref = yield* SubscriptionRef.make<HubState>({
       state: "disconnected",
       since: clock.currentTimeMillisUnsafe(),
@@ -74,14 +75,14 @@ export const make = (session: string, clock: Clock.Clock): Effect.Effect<Hub> =>
     const emit = (body: EventBody): void => {
       const event = { ...body, session, at: clock.currentTimeMillisUnsafe() } as SessionEvent
       count(tally, event)
-      PubSub.publishUnsafe(events, event)
+      events.publish(event)
     }
     return {
       tally,
       state: SubscriptionRef.get(ref),
       current: () => SubscriptionRef.getUnsafe(ref),
       changes: SubscriptionRef.changes(ref),
-      events: Stream.fromPubSub(events),
+      events: events.stream,
       emit,
       set: (change) =>
         SubscriptionRef.update(ref, (before): HubState => {
@@ -89,7 +90,7 @@ export const make = (session: string, clock: Clock.Clock): Effect.Effect<Hub> =>
           if (moved) emit({ _tag: "StateChanged", from: before.state, to: change.state! })
           return { ...before, ...change, since: moved ? clock.currentTimeMillisUnsafe() : before.since }
         }),
-      shutdown: PubSub.shutdown(events)
+      end: events.end
     }
   })
 

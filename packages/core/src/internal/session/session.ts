@@ -5,9 +5,9 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import * as Option from "effect/Option"
-import * as PubSub from "effect/PubSub"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -20,8 +20,10 @@ import type { SessionOptions } from "../../SessionOptions.ts"
 import type { ConnectionInfo, SessionMetrics, SessionStatus } from "../../SessionStatus.ts"
 import { SessionStore } from "../../SessionStore.ts"
 import type * as StoreRecord from "../../StoreRecord.ts"
+import * as Topic from "../../Topic.ts"
 import type { EngineEvent } from "../engine/contract.ts"
 import { makeEngine } from "../engine/engine.ts"
+import * as Broadcast from "./broadcast.ts"
 import { makeConnector } from "./connector.ts"
 import * as Consume from "./consume.ts"
 import { Driver } from "./driver.ts"
@@ -52,7 +54,7 @@ export const makeSession = Effect.fnUntraced(function*(
   engine.restore(records, clock.currentTimeMillisUnsafe())
 
   const hub = yield* Hub.make(name, clock)
-  const unclaimed = yield* PubSub.sliding<Message>(1024)
+  const unclaimed = yield* Broadcast.make<Message>({ capacity: 1024, replay: 0 })
   const fork = yield* FiberSet.runtime(yield* FiberSet.make<unknown, unknown>())()
   const driver = new Driver({
     engine,
@@ -82,7 +84,7 @@ export const makeSession = Effect.fnUntraced(function*(
     onOverflow: options.onOverflow,
     subscribeTimeout: options.subscribeTimeout
   })
-  const connector = makeConnector({ options, clientId, driver })
+  const connector = makeConnector({ options, clientId })
 
   let stopping = false
   const turnWaiters = new Set<() => void>()
@@ -115,7 +117,7 @@ export const makeSession = Effect.fnUntraced(function*(
           count: 1
         })
       case "UnclaimedDropped":
-        PubSub.publishUnsafe(unclaimed, event.message)
+        unclaimed.publish(event.message)
         return hub.emit({
           _tag: "MessageDropped",
           direction: "inbound",
@@ -211,19 +213,25 @@ export const makeSession = Effect.fnUntraced(function*(
     yield* Effect.timeoutOption(finishWork, options.drainTimeout)
     stopping = true
     driver.flush()
-    if (driver.connection !== undefined) {
-      yield* driver.connection.close(0, options.persistence === "process" ? 0 : undefined)
+    const { connection } = driver
+    if (connection !== undefined) {
+      yield* connection.close(0, options.persistence === "process" ? 0 : undefined)
+      yield* connector.forget
     }
-    yield* connector.forget
     supervisor.interruptUnsafe()
     for (const queue of driver.queues) queue.close()
     driver.abandon(new Closed({}))
     driver.flush()
     yield* hub.set({ state: "closed", ready: false, server: undefined })
-    yield* hub.shutdown
-    yield* PubSub.shutdown(unclaimed)
+    yield* hub.end
+    yield* unclaimed.end
   })
-  const drain = yield* Effect.cached(shutdown)
+  // In a fiber of its own: whoever waits for it may be interrupted, the shutdown goes on.
+  let shuttingDown: Fiber.Fiber<unknown, unknown> | undefined
+  const drain = Effect.suspend(() => {
+    shuttingDown ??= fork(shutdown)
+    return Effect.asVoid(Fiber.await(shuttingDown))
+  })
   yield* Effect.addFinalizer(() => drain)
 
   const status = (state: Hub.HubState): SessionStatus => ({ ...state, clientId: connector.clientId() })
@@ -248,12 +256,14 @@ export const makeSession = Effect.fnUntraced(function*(
         (queue) => Consume.run(consumeHost, queue, handler, consumeOptions)
       )),
     unsubscribe: Effect.fn("MqttSession.unsubscribe")(function*(filter) {
+      const valid = Topic.validateFilter(filter)
+      if (valid._tag === "Failure") return yield* error(valid.failure, "unsubscribe")
       driver.unsubscribe(filter)
       yield* untilTurn(() => driver.stats.pendingSubscriptions === 0 || hub.current().state === "closed")
     }),
-    unclaimed: Stream.fromPubSub(unclaimed),
+    unclaimed: unclaimed.stream,
     status: Effect.map(hub.state, status),
-    statusChanges: Stream.map(hub.changes, status),
+    statusChanges: hub.changes.pipe(Stream.map(status), Stream.takeUntil(({ state }) => state === "closed")),
     events: hub.events,
     metrics: Effect.sync(() => metricsOf(driver, hub)),
     connectionInfo: Effect.sync(() => infoOf(driver, hub, connector.clientId())),
