@@ -111,7 +111,7 @@ class Broker extends Context.Service<Broker, { readonly url: string }>()("exampl
       onSome: (url) => Layer.succeed(Broker, { url }),
       onNone: () =>
         Layer.effect(Broker, Effect.map(ScriptedBroker.ScriptedBroker, (broker) => ({ url: broker.url }))).pipe(
-          Layer.provide(ScriptedBroker.layer())
+          Layer.provide(ScriptedBroker.layer({ record: false }))
         )
     })
   ))

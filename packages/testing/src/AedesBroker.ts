@@ -65,7 +65,8 @@ export const make = (options?: AedesBrokerOptions): Effect.Effect<Service, never
       Effect.promise(() => Aedes.createBroker(options?.aedes)),
       (running) => Effect.callback<void>((resume) => running.close(() => resume(Effect.void)))
     )
-    aedes.on("clientReady", (client) => {
+    // Not "clientReady", which comes after CONNACK: a client that knows it is connected must be in the list.
+    aedes.on("client", (client) => {
       clients.set(client.id, client)
     })
     aedes.on("clientDisconnect", (client) => {
@@ -113,4 +114,5 @@ export const make = (options?: AedesBrokerOptions): Effect.Effect<Service, never
 /**
  * aedes on loopback ports, see `make`.
  */
-export const layer = (options?: AedesBrokerOptions): Layer.Layer<AedesBroker> => Layer.effect(AedesBroker, make(options))
+export const layer = (options?: AedesBrokerOptions): Layer.Layer<AedesBroker> =>
+  Layer.effect(AedesBroker, make(options))

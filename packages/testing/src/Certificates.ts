@@ -3,9 +3,9 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import forge from "node-forge"
 import { generateKeyPair } from "node:crypto"
 import { promisify } from "node:util"
-import forge from "node-forge"
 
 /**
  * A certificate with its private key, both PEM.
@@ -128,7 +128,11 @@ export const make: Effect.Effect<Certificates> = Effect.gen(function*() {
     client: sign(ca, clientKeys, client),
     expiredServer: sign(ca, serverKeys, { ...server, ...past }),
     expiredClient: sign(ca, clientKeys, { ...client, ...past }),
-    otherHostServer: sign(ca, serverKeys, { ...server, commonName: "other.example", subjectAltNames: ["other.example"] }),
+    otherHostServer: sign(ca, serverKeys, {
+      ...server,
+      commonName: "other.example",
+      subjectAltNames: ["other.example"]
+    }),
     otherCa: otherCa.cert,
     otherCaServer: sign(otherCa, serverKeys, server),
     otherCaClient: sign(otherCa, clientKeys, client),

@@ -100,7 +100,8 @@ export const cutInside = (match: PacketMatch, options?: DropOptions & { readonly
   make(match, { _tag: "CutInside", bytes: options?.bytes, reset: options?.reset ?? false }, options)
 
 /**
- * Holds the packet back for a while, by Effect's Clock, and all packets behind it in the same direction, as a slow network does.
+ * Holds the packet back for a while, by Effect's Clock, and all packets behind it in the same direction, as a slow network does. They are
+ * lost when the connection ends meanwhile.
  */
 export const delay = (match: PacketMatch, duration: Duration.Input, options?: FaultOptions): Fault =>
   make(match, { _tag: "Delay", duration: Duration.fromInputUnsafe(duration) }, options)
@@ -156,7 +157,8 @@ export const sendRaw = (
 /**
  * From this packet on (and without it) the connection is half open: its bytes are taken, and nothing is answered.
  */
-export const goSilent = (match: PacketMatch, options?: FaultOptions): Fault => make(match, { _tag: "GoSilent" }, options)
+export const goSilent = (match: PacketMatch, options?: FaultOptions): Fault =>
+  make(match, { _tag: "GoSilent" }, options)
 
 /**
  * From this packet on (which is still processed) nothing is read any more, so that the client's writes pile up.

@@ -3,8 +3,8 @@
  * Node and mosquitto 2.
  *
  * Measured on mosquitto 2.0.11: it acknowledges before it saves (a kill can lose acknowledged messages, an orderly stop does not), sends
- * one copy for each overlapping subscription on MQTT 5, loses sessions that were opened with Clean Start 1 in a restart, closes the connection at the
- * 21st unacknowledged QoS 2 publish of a 3.1.1 client, and resets it for a denied QoS 0 publish.
+ * one copy for each overlapping subscription on MQTT 5, loses sessions that were opened with Clean Start 1 in a restart, acknowledges and drops
+ * QoS 1 and 2 publishes of a 3.1.1 client while 20 of its QoS 2 publishes are not released, and resets the connection for a denied QoS 0 publish.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -57,7 +57,7 @@ export interface Service extends BrokerEndpoints {
   readonly certificates: Certificates.Certificates | undefined
   /** What it has logged, the newest lines. */
   readonly log: () => string
-  /** Ends it in an orderly way (SIGTERM), which saves what is persistent; succeeds when it is gone. */
+  /** Ends it in an orderly way (SIGTERM; Windows knows only killing), which saves what is persistent; succeeds when it is gone. */
   readonly stop: Effect.Effect<void>
   /** Kills it (SIGKILL); succeeds when it is gone. */
   readonly kill: Effect.Effect<void>

@@ -17,11 +17,11 @@
  * }).pipe(Effect.provide(ScriptedBroker.layerMemory())))
  * ```
  */
+import { listen } from "#listener"
 import type { Packet, Tag } from "@effect-mqttx/core/Packet"
 import type { MessageProperties } from "@effect-mqttx/core/Properties"
 import type { QoS } from "@effect-mqttx/core/QoS"
 import * as Transport from "@effect-mqttx/core/Transport"
-import { listen } from "#listener"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -54,7 +54,7 @@ export interface ScriptedBrokerOptions
 {
   /** User names and their passwords: others are refused with 0x86, clients without a user name too. Default: everybody is welcome. */
   readonly users?: Readonly<Record<string, string>>
-  /** Packets that the record keeps, the newest ones: true all, false none. Default true. */
+  /** Packets that the record keeps, the newest ones: true all, false none; limits `published` and `deliveries` too. Default true. */
   readonly record?: boolean | number
   /** The seed of everything that is random. Default 1. */
   readonly seed?: number
@@ -162,8 +162,6 @@ export interface Service extends BrokerEndpoints {
   /** Connects in memory, whatever address is asked for. */
   readonly transport: Transport.Transport
 
-  // What happened
-
   /** The record, oldest first. */
   readonly packets: ReadonlyArray<RecordedPacket>
   /** Packets that clients sent and the broker processed or dropped by a fault. */
@@ -195,16 +193,12 @@ export interface Service extends BrokerEndpoints {
   /** Turns recording on (true), off (false), or limits it. */
   readonly setRecord: (record: boolean | number) => Effect.Effect<void>
 
-  // The state
-
   readonly sessions: ReadonlyArray<SessionView>
   readonly session: (clientId: string) => SessionView | undefined
   readonly subscriptions: (clientId: string) => ReadonlyArray<SubscriptionView>
   readonly retained: ReadonlyArray<PublishedMessage>
   /** Waits until connected sessions have nothing queued and nothing in flight. */
   readonly awaitIdle: Effect.Effect<void>
-
-  // What the broker does
 
   readonly publish: (
     topic: string,
@@ -220,8 +214,6 @@ export interface Service extends BrokerEndpoints {
   readonly setLimits: (limits: Partial<BrokerLimits>) => Effect.Effect<void>
   /** Forgets a session, as a server that lost it. */
   readonly forgetSession: (clientId: string) => Effect.Effect<boolean>
-
-  // Faults
 
   readonly inject: (fault: Fault) => Effect.Effect<InjectedFault>
   /** Removes all faults and the cutter; withheld packets stay withheld. */
@@ -294,7 +286,8 @@ export const make = (options?: ListenOptions): Effect.Effect<Service, never, Sco
 /**
  * A broker that listens on an ephemeral loopback port, see `make`.
  */
-export const layer = (options?: ListenOptions): Layer.Layer<ScriptedBroker> => Layer.effect(ScriptedBroker, make(options))
+export const layer = (options?: ListenOptions): Layer.Layer<ScriptedBroker> =>
+  Layer.effect(ScriptedBroker, make(options))
 
 /**
  * A broker in memory, together with core's `Transport`, so that every session below this layer is connected to it.
@@ -303,7 +296,6 @@ export const layerMemory = (options?: ScriptedBrokerOptions): Layer.Layer<Script
   Layer.effectContext(
     Effect.map(
       makeMemory(options),
-      (broker) =>
-        Context.make(ScriptedBroker, broker).pipe(Context.add(Transport.Transport, broker.transport))
+      (broker) => Context.make(ScriptedBroker, broker).pipe(Context.add(Transport.Transport, broker.transport))
     )
   )

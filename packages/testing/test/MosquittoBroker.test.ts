@@ -11,12 +11,14 @@ const tlsHandshake = (port: number, options: Tls.ConnectionOptions) =>
   Effect.callback<string>((resume) => {
     const socket = Tls.connect({ port, host: "127.0.0.1", ...options })
     // With TLS 1.3 a client certificate is judged after the client's own handshake: bytes or the end tell.
-    socket.once("secureConnect", () => socket.write(Uint8Array.of(0x10, 0x0d, 0, 4, 77, 81, 84, 84, 4, 2, 0, 0, 0, 1, 97)))
+    socket.once("secureConnect", () =>
+      socket.write(Uint8Array.of(0x10, 0x0d, 0, 4, 77, 81, 84, 84, 4, 2, 0, 0, 0, 1, 97)))
     socket.once("data", () => {
       socket.destroy()
       resume(Effect.succeed("CONNACK"))
     })
-    socket.once("error", (error) => resume(Effect.succeed((error as NodeJS.ErrnoException).code ?? error.message)))
+    socket.once("error", (error) =>
+      resume(Effect.succeed((error as NodeJS.ErrnoException).code ?? error.message)))
     socket.once("close", () => resume(Effect.succeed("closed")))
   })
 

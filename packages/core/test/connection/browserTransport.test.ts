@@ -64,7 +64,9 @@ it.live("leaves no socket when opening is interrupted", () =>
   Effect.gen(function*() {
     const listener = yield* listen({ protocol: "ws", serve: accepting() })
     for (let index = 0; index < 20; index++) {
-      yield* Effect.scoped(openWith({ address: listener.address }).pipe(inBrowser)).pipe(Effect.timeoutOption(index / 3))
+      yield* Effect.scoped(openWith({ address: listener.address }).pipe(inBrowser)).pipe(
+        Effect.timeoutOption(index / 3)
+      )
     }
     yield* Effect.repeat(Effect.sleep(1), { until: () => listener.sockets.size === 0 })
   }))

@@ -2,8 +2,8 @@
  * A client side for tests: a connection whose owner only takes notes.
  */
 import { Deferred, Effect, type Scope } from "effect"
-import { open } from "../../src/internal/connection/connection.ts"
 import type { Violation } from "../../src/internal/codec/contract.ts"
+import { open } from "../../src/internal/connection/connection.ts"
 import type { Connection, ConnectionRequest } from "../../src/internal/connection/contract.ts"
 import type { MqttError } from "../../src/MqttError.ts"
 import type { Connect, Packet, Publish } from "../../src/Packet.ts"

@@ -28,7 +28,11 @@ const start = (protocolVersion: ProtocolVersion = 5, authenticationMethod?: stri
   return { driver, feed, failures, told, written: () => [...Buffer.concat(bytes)] }
 }
 
-const auth = (method: string): Auth => ({ _tag: "Auth", reasonCode: 0x18, properties: { authenticationMethod: method } })
+const auth = (method: string): Auth => ({
+  _tag: "Auth",
+  reasonCode: 0x18,
+  properties: { authenticationMethod: method }
+})
 
 it("holds back the CONNECT of MQTT.js, and knows at once that a CONNACK accepts", () => {
   for (const version of [4, 5] as const) {
@@ -66,7 +70,17 @@ it.live("has no timer left after a CONNACK, nor after the end without one", () =
 
 it.live("writes DISCONNECT and then ends the stream", () =>
   Effect.gen(function*() {
-    const expected = [[4, 0, undefined, [0xe0, 0]], [5, 4, undefined, [0xe0, 2, 4, 0]], [5, 0, 5, [0xe0, 7, 0, 5, 0x11, 0, 0, 0, 5]]] as const
+    const expected = [[4, 0, undefined, [0xe0, 0]], [5, 4, undefined, [0xe0, 2, 4, 0]], [5, 0, 5, [
+      0xe0,
+      7,
+      0,
+      5,
+      0x11,
+      0,
+      0,
+      0,
+      5
+    ]]] as const
     for (const [version, reasonCode, interval, bytes] of expected) {
       const { driver, failures, feed, told, written } = start(version)
       feed(connack())
@@ -123,7 +137,10 @@ it.effect("opens with an authentication method when the server asks for no excha
   Effect.gen(function*() {
     const network = memoryNetwork((peer) => {
       Effect.runFork(
-        Effect.map(peer.received("Connect"), () => peer.send(connack({ properties: { authenticationMethod: "SCRAM" } })))
+        Effect.map(
+          peer.received("Connect"),
+          () => peer.send(connack({ properties: { authenticationMethod: "SCRAM" } }))
+        )
       )
     })
     const { owner } = yield* openWith({ connect: { properties: { authenticationMethod: "SCRAM" } } }).pipe(

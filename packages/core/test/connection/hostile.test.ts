@@ -12,45 +12,57 @@ const topic: Bytes = [0, 3, 0x61, 0x2f, 0x62]
 
 /** In place of CONNACK: title, version, bytes, reason code. */
 const beforeConnack: ReadonlyArray<readonly [string, ProtocolVersion, Bytes, number]> = [
-  ["a CONNACK with a cut property", 5, [0x20, 5, 0, 0, 2, 0x21, 0], 0x81],
-  ["a CONNACK with a property twice", 5, [0x20, 9, 0, 0, 6, 0x21, 0, 1, 0x21, 0, 1], 0x82],
-  ["a CONNACK with reserved flag bits [MQTT5-3.2.2-1]", 5, [0x20, 3, 2, 0, 0], 0x81],
-  ["a CONNACK that ends too early", 5, [0x20, 1, 0], 0x81],
-  ["a CONNACK with bytes behind it", 4, [0x20, 3, 0, 0, 0], 0x81],
-  ["a PUBLISH before CONNACK [MQTT5-3.2.0-1]", 5, [0x30, 6, ...topic, 0], 0x82],
-  ["a PINGRESP before CONNACK [MQTT3-3.2.0-1]", 4, [0xd0, 0], 0x82],
-  ["an AUTH without an authentication method in CONNECT [MQTT5-4.12.0-7]", 5, [0xf0, 2, 0x18, 0], 0x82],
-  ["a DISCONNECT before CONNACK", 5, [0xe0, 0], 0x82],
-  ["an answer of another protocol", 5, [...Buffer.from("HTTP/1.1 400 Bad Request\r\n\r\n")], 0x81]
+  ["fails to open within a second on a CONNACK with a cut property", 5, [0x20, 5, 0, 0, 2, 0x21, 0], 0x81],
+  [
+    "fails to open within a second on a CONNACK with a property twice",
+    5,
+    [0x20, 9, 0, 0, 6, 0x21, 0, 1, 0x21, 0, 1],
+    0x82
+  ],
+  ["fails to open within a second on a CONNACK with reserved flag bits [MQTT5-3.2.2-1]", 5, [0x20, 3, 2, 0, 0], 0x81],
+  ["fails to open within a second on a CONNACK that ends too early", 5, [0x20, 1, 0], 0x81],
+  ["fails to open within a second on a CONNACK with bytes behind it", 4, [0x20, 3, 0, 0, 0], 0x81],
+  ["fails to open within a second on a PUBLISH before CONNACK [MQTT5-3.2.0-1]", 5, [0x30, 6, ...topic, 0], 0x82],
+  ["fails to open within a second on a PINGRESP before CONNACK [MQTT3-3.2.0-1]", 4, [0xd0, 0], 0x82],
+  ["fails to open within a second on an AUTH without an authentication method in CONNECT [MQTT5-4.12.0-7]", 5, [
+    0xf0,
+    2,
+    0x18,
+    0
+  ], 0x82],
+  ["fails to open within a second on a DISCONNECT before CONNACK", 5, [0xe0, 0], 0x82],
+  ["fails to open within a second on an answer of another protocol", 5, [
+    ...Buffer.from("HTTP/1.1 400 Bad Request\r\n\r\n")
+  ], 0x81]
 ]
 
 /** On an open connection. */
 const afterConnack: ReadonlyArray<readonly [string, ProtocolVersion, Bytes, number]> = [
-  ["a second CONNACK [MQTT5-3.2.0-2]", 5, [0x20, 3, 0, 0, 0], 0x82],
-  ["a QoS 1 PUBLISH without packet identifier", 5, [0x32, 5, ...topic], 0x81],
-  ["a QoS 1 PUBLISH without packet identifier on 3.1.1", 4, [0x32, 5, ...topic], 0x81],
-  ["a QoS 2 PUBLISH with packet identifier 0", 5, [0x34, 8, ...topic, 0, 0, 0], 0x82],
-  ["a PUBLISH with QoS 3", 5, [0x36, 8, ...topic, 0, 1, 0], 0x81],
-  ["a QoS 0 PUBLISH with DUP", 5, [0x38, 6, ...topic, 0], 0x81],
-  ["a PUBREL of one byte", 5, [0x62, 1, 0], 0x81],
-  ["a PUBREL of one byte on 3.1.1", 4, [0x62, 1, 0], 0x81],
-  ["a wildcard in a topic name", 5, [0x30, 6, 0, 3, 0x61, 0x2f, 0x23, 0], 0x81],
-  ["a null character in a topic name", 5, [0x30, 6, 0, 3, 0x61, 0, 0x62, 0], 0x81],
-  ["a null character in a topic name on 3.1.1", 4, [0x30, 5, 0, 3, 0x61, 0, 0x62], 0x81],
-  ["a topic name that is not UTF-8", 5, [0x30, 6, 0, 3, 0xff, 0xfe, 0x61, 0], 0x81],
-  ["a topic name longer than its packet", 5, [0x30, 6, 0, 99, 0x61, 0x2f, 0x62, 0], 0x81],
-  ["topic alias 0", 5, [0x30, 9, ...topic, 3, 0x23, 0, 0], 0x94],
-  ["a property length beyond the packet", 5, [0x30, 6, ...topic, 9], 0x81],
-  ["an unknown property", 5, [0x30, 8, ...topic, 2, 0x7f, 0], 0x81],
-  ["a remaining length of five bytes", 5, [0x30, 0xff, 0xff, 0xff, 0xff, 0x7f], 0x81],
-  ["a packet over the maximum packet size", 5, [0x30, 0xff, 0xff, 0x7f], 0x95],
-  ["a SUBACK without reason codes", 5, [0x90, 3, 0, 1, 0], 0x82],
-  ["a PINGRESP with a body", 5, [0xd0, 1, 0], 0x81],
-  ["a reserved packet type", 5, [0x00, 0], 0x81],
-  ["reserved fixed header flags", 5, [0x41, 4, 0, 1, 0, 0], 0x81],
-  ["a packet that only clients send", 5, [0x82, 9, 0, 1, 0, 0, 3, 0x61, 0x2f, 0x62, 0], 0x82],
-  ["an AUTH without an authentication method", 5, [0xf0, 2, 0x18, 0], 0x82],
-  ["a DISCONNECT of a 3.1.1 server", 4, [0xe0, 0], 0x82]
+  ["closes within a second on a second CONNACK [MQTT5-3.2.0-2]", 5, [0x20, 3, 0, 0, 0], 0x82],
+  ["closes within a second on a QoS 1 PUBLISH without packet identifier", 5, [0x32, 5, ...topic], 0x81],
+  ["closes within a second on a QoS 1 PUBLISH without packet identifier on 3.1.1", 4, [0x32, 5, ...topic], 0x81],
+  ["closes within a second on a QoS 2 PUBLISH with packet identifier 0", 5, [0x34, 8, ...topic, 0, 0, 0], 0x82],
+  ["closes within a second on a PUBLISH with QoS 3", 5, [0x36, 8, ...topic, 0, 1, 0], 0x81],
+  ["closes within a second on a QoS 0 PUBLISH with DUP", 5, [0x38, 6, ...topic, 0], 0x81],
+  ["closes within a second on a PUBREL of one byte", 5, [0x62, 1, 0], 0x81],
+  ["closes within a second on a PUBREL of one byte on 3.1.1", 4, [0x62, 1, 0], 0x81],
+  ["closes within a second on a wildcard in a topic name", 5, [0x30, 6, 0, 3, 0x61, 0x2f, 0x23, 0], 0x81],
+  ["closes within a second on a null character in a topic name", 5, [0x30, 6, 0, 3, 0x61, 0, 0x62, 0], 0x81],
+  ["closes within a second on a null character in a topic name on 3.1.1", 4, [0x30, 5, 0, 3, 0x61, 0, 0x62], 0x81],
+  ["closes within a second on a topic name that is not UTF-8", 5, [0x30, 6, 0, 3, 0xff, 0xfe, 0x61, 0], 0x81],
+  ["closes within a second on a topic name longer than its packet", 5, [0x30, 6, 0, 99, 0x61, 0x2f, 0x62, 0], 0x81],
+  ["closes within a second on topic alias 0", 5, [0x30, 9, ...topic, 3, 0x23, 0, 0], 0x94],
+  ["closes within a second on a property length beyond the packet", 5, [0x30, 6, ...topic, 9], 0x81],
+  ["closes within a second on an unknown property", 5, [0x30, 8, ...topic, 2, 0x7f, 0], 0x81],
+  ["closes within a second on a remaining length of five bytes", 5, [0x30, 0xff, 0xff, 0xff, 0xff, 0x7f], 0x81],
+  ["closes within a second on a packet over the maximum packet size", 5, [0x30, 0xff, 0xff, 0x7f], 0x95],
+  ["closes within a second on a SUBACK without reason codes", 5, [0x90, 3, 0, 1, 0], 0x82],
+  ["closes within a second on a PINGRESP with a body", 5, [0xd0, 1, 0], 0x81],
+  ["closes within a second on a reserved packet type", 5, [0x00, 0], 0x81],
+  ["closes within a second on reserved fixed header flags", 5, [0x41, 4, 0, 1, 0, 0], 0x81],
+  ["closes within a second on a packet that only clients send", 5, [0x82, 9, 0, 1, 0, 0, 3, 0x61, 0x2f, 0x62, 0], 0x82],
+  ["closes within a second on an AUTH without an authentication method", 5, [0xf0, 2, 0x18, 0], 0x82],
+  ["closes within a second on a DISCONNECT of a 3.1.1 server", 4, [0xe0, 0], 0x82]
 ]
 
 const refused = (peer: Peer, version: ProtocolVersion, reasonCode: number): void =>
@@ -60,7 +72,7 @@ const refused = (peer: Peer, version: ProtocolVersion, reasonCode: number): void
   )
 
 for (const [title, version, bytes, reasonCode] of beforeConnack) {
-  it.live(`fails to open within a second on ${title}`, () =>
+  it.live(title, () =>
     Effect.gen(function*() {
       const server = yield* listen({
         serve: (peer) => Effect.map(peer.received("Connect"), () => peer.sendBytes(bytes))
@@ -78,7 +90,7 @@ for (const [title, version, bytes, reasonCode] of beforeConnack) {
 }
 
 for (const [title, version, bytes, reasonCode] of afterConnack) {
-  it.live(`closes within a second on ${title}`, () =>
+  it.live(title, () =>
     Effect.gen(function*() {
       const server = yield* listen({ serve: accepting() })
       const { owner } = yield* openWith({ address: server.address, protocolVersion: version })
@@ -165,7 +177,7 @@ it.effect("says protocol error where its owner names a code that DISCONNECT does
     assert.isTrue(peer.closed)
   }))
 
-it.live("closes within a second when reading is paused", () =>
+it.live("closes within a second when reading is paused and more lies unread", () =>
   Effect.gen(function*() {
     const server = yield* listen({ serve: accepting() })
     const { connection, owner } = yield* openWith({ address: server.address })
@@ -174,10 +186,11 @@ it.live("closes within a second when reading is paused", () =>
       return { reasonCode: 0x82, kind: "test", detail: "test" }
     }
     const peer = yield* server.peer()
-    peer.sendBytes([0x30, 6, ...topic, 0])
+    peer.sendBytes(Buffer.concat(Array.from({ length: 200_000 }, () => Buffer.from([0x30, 6, ...topic, 0]))))
     const start = yield* Clock.currentTimeMillis
     yield* Deferred.await(owner.ended)
-    assert.isBelow((yield* Clock.currentTimeMillis) - start, 500)
+    assert.isBelow((yield* Clock.currentTimeMillis) - start, 800)
+    yield* peer.gone
   }))
 
 it.live("takes a CONNACK and a malformed packet in one chunk in their order", () =>
@@ -200,7 +213,7 @@ it.live("takes a CONNACK and a malformed packet in one chunk in their order", ()
     assert.deepStrictEqual(owner.batches[0], [connack()])
   }))
 
-it.effect("survives whatever a server sends, in any chunking: one typed end, no exception, no open stream", () =>
+it.live("survives whatever a server sends, in any chunking: one typed end, no exception, no open stream", () =>
   Effect.gen(function*() {
     const random = makeRandom(20_260_101)
     for (let round = 0; round < 1500; round++) {
@@ -229,7 +242,15 @@ it.effect("survives whatever a server sends, in any chunking: one typed end, no 
       assert.isTrue(network.streams[0]!.destroyed)
       assert.strictEqual(owner.closed.length, exit._tag === "Success" ? 1 : 0)
       assert.include(
-        ["ProtocolViolation", "ConnectionLost", "SessionTakenOver", "NotAuthorized", "BadCredentials", "ServerMoved", undefined],
+        [
+          "ProtocolViolation",
+          "ConnectionLost",
+          "SessionTakenOver",
+          "NotAuthorized",
+          "BadCredentials",
+          "ServerMoved",
+          undefined
+        ],
         owner.closed[0]?.reason._tag
       )
     }
@@ -250,7 +271,14 @@ const makeRandom = (seed: number) => {
 const hostileBytes = (random: (below: number) => number, version: ProtocolVersion): Array<number> => {
   const corpus = [...beforeConnack, ...afterConnack].filter((entry) => entry[1] === version).map((entry) => entry[2])
   const valid: ReadonlyArray<Bytes> = version === 5
-    ? [[0x20, 3, 0, 0, 0], [0x30, 6, ...topic, 0], [0x40, 2, 0, 1], [0xd0, 0], [0xe0, 1, 0x8e], [0xe0, 0], [0x90, 4, 0, 1, 0, 1]]
+    ? [[0x20, 3, 0, 0, 0], [0x30, 6, ...topic, 0], [0x40, 2, 0, 1], [0xd0, 0], [0xe0, 1, 0x8e], [0xe0, 0], [
+      0x90,
+      4,
+      0,
+      1,
+      0,
+      1
+    ]]
     : [[0x20, 2, 0, 0], [0x30, 5, ...topic], [0x40, 2, 0, 1], [0xd0, 0], [0x90, 3, 0, 1, 1]]
   const bytes: Array<number> = []
   for (let count = 1 + random(6); count > 0; count--) {

@@ -12,7 +12,7 @@ import { encode } from "../../src/internal/codec/encoder.ts"
 import type { Connack, Packet } from "../../src/Packet.ts"
 import * as Properties from "../../src/Properties.ts"
 import type { ProtocolVersion } from "../../src/QoS.ts"
-import * as ServerAddress from "../../src/ServerAddress.ts"
+import type * as ServerAddress from "../../src/ServerAddress.ts"
 import type { ByteStream, ByteStreamHandlers, Transport } from "../../src/Transport.ts"
 
 export const connack = (fields: Partial<Connack> = {}): Connack => ({
@@ -146,7 +146,11 @@ export interface Listener {
 }
 
 /** A server's TLS socket, with what its types leave out. */
-type TlsView = Tls.TLSSocket & { readonly servername: string | false; readonly alpn: string | false; readonly client: string | undefined }
+type TlsView = Tls.TLSSocket & {
+  readonly servername: string | false
+  readonly alpn: string | false
+  readonly client: string | undefined
+}
 
 export interface ListenOptions {
   readonly host?: string
@@ -273,7 +277,16 @@ export const listen = (options: ListenOptions = {}): Effect.Effect<Listener, nev
         }
       })
     )
-    return { address, peers, sockets, tlsSockets, webSockets, closeCodes, upgrades, peer: (index = 0) => Deferred.await(arrival(index)) }
+    return {
+      address,
+      peers,
+      sockets,
+      tlsSockets,
+      webSockets,
+      closeCodes,
+      upgrades,
+      peer: (index = 0) => Deferred.await(arrival(index))
+    }
   })
 
 /** An in-memory network: bytes arrive synchronously, no timers, so that `TestClock` is the only time. */

@@ -30,7 +30,10 @@ it.live("writes DISCONNECT, which MQTT.js hands over in pieces, at once", () =>
 it.live("sends one WebSocket frame a write, for CONNECT, a batch and DISCONNECT", () =>
   Effect.gen(function*() {
     const server = yield* listen({ protocol: "ws", serve: accepting() })
-    const { connection } = yield* openWith({ address: server.address, connect: { username: "u", password: new Uint8Array(3) } })
+    const { connection } = yield* openWith({
+      address: server.address,
+      connect: { username: "u", password: new Uint8Array(3) }
+    })
     connection.send(Array.from({ length: 1000 }, () => publish()))
     const peer = yield* server.peer()
     yield* peer.until(() => peer.packets.length === 1001)
@@ -83,7 +86,11 @@ it.live("gives up a peer that stops reading after the write timeout", () =>
   Effect.gen(function*() {
     for (const protocol of ["tcp", "ws"] as const) {
       const server = yield* listen({ protocol, serve: accepting() })
-      const { connection, owner } = yield* openWith({ address: server.address, writeTimeout: 300, connect: { keepAlive: 0 } })
+      const { connection, owner } = yield* openWith({
+        address: server.address,
+        writeTimeout: 300,
+        connect: { keepAlive: 0 }
+      })
       const peer = yield* server.peer()
       peer.pause()
       const payload = new Uint8Array(1_000_000)
@@ -95,7 +102,7 @@ it.live("gives up a peer that stops reading after the write timeout", () =>
       assert.deepStrictEqual([error.reason._tag, error.isTimeout], ["ConnectionLost", true])
       const elapsed = (yield* Clock.currentTimeMillis) - start
       assert.isAtLeast(elapsed, 250)
-      assert.isBelow(elapsed, 1000)
+      assert.isBelow(elapsed, 2000)
       peer.resume()
       yield* peer.gone
     }

@@ -1,7 +1,7 @@
-import * as BrokerCore from "@effect-mqttx/testing/BrokerCore"
 import type { Connack, Connect, Packet, SubscribeFilter } from "@effect-mqttx/core/Packet"
 import * as Properties from "@effect-mqttx/core/Properties"
 import type { ProtocolVersion } from "@effect-mqttx/core/QoS"
+import * as BrokerCore from "@effect-mqttx/testing/BrokerCore"
 import { connectPacket, subscribeFilter } from "./rawClient.ts"
 
 /** A broker core with hand-driven connections and time. */
@@ -49,15 +49,21 @@ export class Harness {
     return packets[0]?._tag === "Connect" ? inbox.splice(0, 1) : inbox.splice(0)
   }
 
-  subscribe(id: number, filter: string, fields?: Partial<SubscribeFilter>, subscriptionIdentifier?: number): ReadonlyArray<number> {
-    const [suback, ...rest] = this.send(id, {
+  subscribe(
+    id: number,
+    filter: string,
+    fields?: Partial<SubscribeFilter>,
+    subscriptionIdentifier?: number
+  ): ReadonlyArray<number> {
+    const answers = this.send(id, {
       _tag: "Subscribe",
       packetIdentifier: 1,
       filters: [subscribeFilter(filter, fields)],
       properties: subscriptionIdentifier === undefined ? Properties.none : { subscriptionIdentifier }
     })
-    if (suback?._tag !== "Suback") throw new Error(`${suback?._tag} in place of SUBACK`)
-    this.#inboxes.get(id)!.push(...rest)
+    const suback = answers.find((packet) => packet._tag === "Suback")
+    if (suback === undefined) throw new Error("no SUBACK")
+    this.#inboxes.get(id)!.push(...answers.filter((packet) => packet !== suback))
     return suback.reasonCodes
   }
 

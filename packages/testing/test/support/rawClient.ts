@@ -14,7 +14,14 @@ export type Dial = (handlers: ByteStreamHandlers) => Effect.Effect<ByteStream, u
 
 export const dialMemory = (transport: Transport): Dial => (handlers) =>
   transport.open({
-    address: { protocol: "tcp", host: "memory.invalid", port: 1883, path: "", username: undefined, password: undefined },
+    address: {
+      protocol: "tcp",
+      host: "memory.invalid",
+      port: 1883,
+      path: "",
+      username: undefined,
+      password: undefined
+    },
     tls: undefined,
     webSocket: undefined
   }, handlers)
@@ -124,7 +131,11 @@ export const open = (dial: Dial, version: ProtocolVersion): Effect.Effect<RawCli
       next: <T extends Tag>(tag: T) =>
         when((): Effect.Effect<Of<T>> | undefined => {
           const packet = inbox.shift()
-          if (packet === undefined) return isClosed ? Effect.die(new Error(`closed while waiting for ${tag}`)) : undefined
+          if (packet === undefined) {
+            return isClosed
+              ? Effect.die(new Error(`closed while waiting for ${tag}`))
+              : undefined
+          }
           return packet._tag === tag
             ? Effect.succeed(packet as Of<T>)
             : Effect.die(new Error(`${packet._tag} in place of ${tag}: ${JSON.stringify(packet)}`))

@@ -8,7 +8,7 @@
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import type * as Scope from "effect/Scope"
-import { type MqttErrorReason, MqttError, NotSupported } from "../../MqttError.ts"
+import { MqttError, type MqttErrorReason, NotSupported } from "../../MqttError.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
 import type { TlsOptions } from "../../SessionOptions.ts"
 import type { ByteStream, ByteStreamHandlers, Transport, TransportRequest } from "../../Transport.ts"
@@ -42,7 +42,8 @@ let channel: MessageChannel | undefined
 export const scheduleTurn = (task: () => void): void => {
   if (channel === undefined) {
     channel = new MessageChannel()
-    channel.port1.onmessage = () => turns.shift()?.()
+    channel.port1.addEventListener("message", () => turns.shift()?.())
+    channel.port1.start()
   }
   turns.push(task)
   channel.port2.postMessage(undefined)
@@ -110,11 +111,11 @@ class BrowserStream implements ByteStream {
     this.#socket = socket
     this.#handlers = handlers
     socket.binaryType = "arraybuffer"
-    socket.onopen = () => this.#settled(undefined)
-    socket.onmessage = (event: MessageEvent<unknown>) => this.#onMessage(event.data)
+    socket.addEventListener("open", () => this.#settled(undefined))
+    socket.addEventListener("message", (event: MessageEvent<unknown>) => this.#onMessage(event.data))
     // The error event of a browser tells no cause; the close event follows, with a little more.
-    socket.onerror = () => {}
-    socket.onclose = (event) => this.#onClose(event)
+    socket.addEventListener("error", () => {})
+    socket.addEventListener("close", (event) => this.#onClose(event))
   }
 
   /** Calls back once: when the socket is open, or with the cause why it never will be. */

@@ -24,15 +24,19 @@ export const open: Open = Effect.fnUntraced(function*(request, handlers) {
     Scope.provide(scope),
     Effect.timeoutOrElse({
       duration: request.connectTimeout,
-      orElse: () => Effect.fail(new MqttError({ reason: new Timeout({ operation: "connect", millis: request.connectTimeout }) }))
+      orElse: () =>
+        Effect.fail(new MqttError({ reason: new Timeout({ operation: "connect", millis: request.connectTimeout }) }))
     }),
     Effect.flatMap((connack) => {
       const connection = makeConnection(request, connack, link)
       const watch = keepWatch(link, connection.keepAlive, request.writeTimeout)
-      return Effect.andThen(Effect.forkIn(watch, scope, { startImmediately: true }), Effect.suspend(() => {
-        const reason = link.announce()
-        return reason === undefined ? Effect.succeed(connection) : Effect.fail(new MqttError({ reason }))
-      }))
+      return Effect.andThen(
+        Effect.forkIn(watch, scope, { startImmediately: true }),
+        Effect.suspend(() => {
+          const reason = link.announce()
+          return reason === undefined ? Effect.succeed(connection) : Effect.fail(new MqttError({ reason }))
+        })
+      )
     }),
     Effect.mapError((error) => error.session === undefined ? error.withSession(request.session) : error),
     Effect.onExit((exit) => {

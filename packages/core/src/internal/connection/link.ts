@@ -8,10 +8,10 @@
  * A link is `opening` until CONNACK, `open`, then `closing` (its last bytes are on their way and input is ignored), then
  * `closed`. The first reason that ends it stays.
  */
+import { scheduleTurn } from "#transport"
 import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Exit from "effect/Exit"
-import { scheduleTurn } from "#transport"
 import {
   Closed,
   ConnectionLost,
@@ -32,12 +32,10 @@ import { makeDecoder } from "../codec/decoder.ts"
 import { makeEncoder } from "../codec/encoder.ts"
 import type { ConnectionCounters, ConnectionHandlers, ConnectionRequest } from "./contract.ts"
 import * as Driver from "./driver.ts"
+import { joined } from "./joined.ts"
 import type { Observed } from "./watch.ts"
 
 type Phase = "opening" | "open" | "closing" | "closed"
-
-// Small chunks of one turn become one write; beyond this, copying them costs more than another write.
-const joinUpTo = 65_536
 
 /**
  * What a link asks of the effectful world around it.
@@ -49,6 +47,9 @@ export interface LinkRuntime {
   readonly onDefect: (cause: unknown) => void
 }
 
+/**
+ * The state of one connection. The effects around it are in `connection.ts`.
+ */
 export class Link implements Observed {
   /** Succeeds with the accepting CONNACK; fails when the link is closed before that. */
   readonly accepted: Deferred.Deferred<Connack, MqttError> = Deferred.makeUnsafe()
@@ -244,14 +245,19 @@ export class Link implements Observed {
     this.lastReceived = this.now()
     this.counters.bytesReceived += bytes.length
     const packets: Array<Packet> = []
-    const violation = this.#decoder.push(bytes, packets)
-    this.counters.packetsReceived += packets.length
-    if (packets.length > 0) {
-      this.#dispatch(packets)
-    }
-    // Packets before the malformed one may have ended the link already, which then changes nothing any more.
-    if (violation !== undefined) {
-      this.#violate(violation.reasonCode, violation.detail)
+    try {
+      const violation = this.#decoder.push(bytes, packets)
+      this.counters.packetsReceived += packets.length
+      if (packets.length > 0) {
+        this.#dispatch(packets)
+      }
+      // Packets before the malformed one may have ended the link already, which then changes nothing any more.
+      if (violation !== undefined) {
+        this.#violate(violation.reasonCode, violation.detail)
+      }
+    } catch (cause) {
+      // Nothing here throws, and if it does, the process must not end by it.
+      this.#crash("inbound packets could not be handled", cause)
     }
   }
 
@@ -320,10 +326,10 @@ export class Link implements Observed {
   /** Whether the server accepted CONNECT, and MQTT.js agrees. */
   #accept(connack: Connack): boolean {
     if (connack.reasonCode !== ReasonCode.success) {
-      const reason = fromConnack(connack.reasonCode, this.#attempt, connack.properties)
-      this.#reason ??= reason
+      // Nothing is sent to a server that has refused: what MQTT.js says about it comes too late.
+      this.#phase = "closing"
       this.#feed(connack)
-      this.destroy(reason)
+      this.destroy(fromConnack(connack.reasonCode, this.#attempt, connack.properties))
       return false
     }
     this.#feed(connack)
@@ -489,24 +495,4 @@ const isSpecial = (packet: Packet): packet is Connack | Auth | Disconnect | Ping
     default:
       return false
   }
-}
-
-const joined = (chunks: ReadonlyArray<Uint8Array>): ReadonlyArray<Uint8Array> => {
-  if (chunks.length === 1) {
-    return chunks
-  }
-  let length = 0
-  for (const chunk of chunks) {
-    length += chunk.length
-  }
-  if (length > joinUpTo) {
-    return chunks
-  }
-  const bytes = new Uint8Array(length)
-  let position = 0
-  for (const chunk of chunks) {
-    bytes.set(chunk, position)
-    position += chunk.length
-  }
-  return [bytes]
 }

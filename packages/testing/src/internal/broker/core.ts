@@ -312,7 +312,8 @@ export const makeBrokerCore = (options: BrokerCoreOptions, startedAt: number): B
     },
     receive: (id, packets, now) => {
       const connection = state.connections.get(id)
-      if (connection === undefined) return
+      // Bytes of an incomplete packet do not keep a connection alive (MQTT 3.1.2.10).
+      if (connection === undefined || packets.length === 0) return
       connection.lastReceivedAt = now
       for (const packet of packets) {
         if (connection.closed) return

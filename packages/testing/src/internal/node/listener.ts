@@ -22,7 +22,10 @@ export const listen = (
     return {
       endpoints: {
         url: `mqtt://${host}:${tcp.port()}`,
-        urls: { tcp: `mqtt://${host}:${tcp.port()}`, ...(ws !== undefined && { ws: `ws://${host}:${ws.port()}/mqtt` }) },
+        urls: {
+          tcp: `mqtt://${host}:${tcp.port()}`,
+          ...(ws !== undefined && { ws: `ws://${host}:${ws.port()}/mqtt` })
+        },
         ports: { tcp: tcp.port(), ...(ws !== undefined && { ws: ws.port() }) }
       },
       suspend: Effect.forEach(all, (each) => each.close, { discard: true }),

@@ -1,11 +1,11 @@
 /**
  * The configuration file of mosquitto 2.
  */
-import type { CertificateAndKey, Certificates } from "../../Certificates.ts"
 import { pbkdf2Sync, randomBytes } from "node:crypto"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { getuid } from "node:process"
+import type { CertificateAndKey, Certificates } from "../../Certificates.ts"
 
 export interface MosquittoPorts {
   readonly tcp: number

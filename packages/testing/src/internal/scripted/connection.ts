@@ -110,7 +110,7 @@ export class HubConnection {
         return (received ? this.inflightSent : this.inflightReceived).settle(packet.packetIdentifier)
       case "Pubrec":
         if (packet.reasonCode >= 0x80) {
-          (received ? this.inflightSent : this.inflightReceived).settle(packet.packetIdentifier)
+          ;(received ? this.inflightSent : this.inflightReceived).settle(packet.packetIdentifier)
         }
         return
       case "Connect":

@@ -48,7 +48,11 @@ export const makeFaultTable = (random: SeededRandom): FaultTable => {
       if (!hit) return false
     }
     if (match.clientId !== undefined && match.clientId !== clientId) return false
-    if (match.connection === "next" ? connection !== active.after + 1 : (match.connection ?? connection) !== connection) {
+    if (
+      match.connection === "next"
+        ? connection !== active.after + 1
+        : (match.connection ?? connection) !== connection
+    ) {
       return false
     }
     return match.where === undefined || match.where(packet)

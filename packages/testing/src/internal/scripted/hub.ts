@@ -12,11 +12,13 @@ import type { BrokerCore, BrokerCoreOptions, BrokerLimits, ConnectionOutput } fr
 import type { Fault, FaultAction, ReleaseOrder } from "../../Fault.ts"
 import type { ConnectionRecord, Direction } from "../../PacketRecord.ts"
 import { makeBrokerCore } from "../broker/core.ts"
+import { Alarms } from "./alarms.ts"
 import { HubConnection } from "./connection.ts"
 import type { Cutter } from "./cutter.ts"
 import { type ActiveFault, type FaultTable, makeFaultTable } from "./faultTable.ts"
 import type { SeededRandom } from "./random.ts"
 import type { Recorder } from "./recorder.ts"
+import { Waiters } from "./waiters.ts"
 
 const everything = 268_435_460
 const keptConnections = 1000
@@ -32,11 +34,6 @@ export interface HubOptions {
   readonly onDeadline: () => void
 }
 
-interface Alarm {
-  readonly at: number
-  readonly run: () => void
-}
-
 const isWithhold = (action: FaultAction): boolean => action._tag === "Withhold"
 const isNotWithhold = (action: FaultAction): boolean => action._tag !== "Withhold"
 const isAny = (): boolean => true
@@ -49,13 +46,14 @@ export class Hub {
   readonly #live = new Map<number, HubConnection>()
   #connections: Array<HubConnection> = []
   #lastConnection = 0
+  readonly #accepted = new Map<string, number>()
   #unwritten: Array<HubConnection> = []
-  #alarms: Array<Alarm> = []
+  readonly #alarms = new Alarms()
+  readonly waiters = new Waiters()
   #heldBy = new WeakMap<Packet, ActiveFault>()
   #full: Array<{ readonly connection: number; readonly by: ActiveFault }> = []
   #settling = false
   #armed = Infinity
-  readonly #conditions = new Set<{ readonly check: () => boolean; readonly resume: () => void }>()
   #limits: Partial<BrokerLimits>
   #sequence = 0
   bytesReceived = 0
@@ -98,6 +96,14 @@ export class Hub {
     }
   }
 
+  /** How many connections were accepted, of one client or of all. */
+  accepted(clientId?: string): number {
+    if (clientId !== undefined) return this.#accepted.get(clientId) ?? 0
+    let total = 0
+    for (const count of this.#accepted.values()) total += count
+    return total
+  }
+
   get connections(): ReadonlyArray<HubConnection> {
     return this.#connections
   }
@@ -114,16 +120,6 @@ export class Hub {
     }
     return newest
   }
-
-  /** Waits until a condition holds, looked at whenever something has happened. Answers how to stop waiting; undefined: it holds already. */
-  when(check: () => boolean, resume: () => void): (() => void) | undefined {
-    if (check()) return undefined
-    const condition = { check, resume }
-    this.#conditions.add(condition)
-    return () => this.#conditions.delete(condition)
-  }
-
-  // --- the network ---
 
   /** Undefined while the broker does not run. */
   accept(stream: ByteStream, network: ConnectionRecord["network"]): ByteStreamHandlers | undefined {
@@ -188,8 +184,6 @@ export class Hub {
       !connection.delayedIn && !connection.delayedOut
   }
 
-  // --- from the client ---
-
   #receive(connection: HubConnection, packet: Packet): void {
     if (connection.closed || connection.silent) return
     const active = this.faults.isEmpty()
@@ -250,8 +244,6 @@ export class Hub {
         return this.#process(connection, [packet])
     }
   }
-
-  // --- to the client ---
 
   #output(output: ConnectionOutput): void {
     const connection = this.#live.get(output.connection)
@@ -349,6 +341,9 @@ export class Hub {
 
   #write(connection: HubConnection, packet: Packet): void {
     connection.account("sent", packet)
+    if (packet._tag === "Connack" && packet.reasonCode === 0) {
+      this.#accepted.set(connection.clientId, this.accepted(connection.clientId) + 1)
+    }
     connection.encode(packet)
     if (connection.unwritten) return
     connection.unwritten = true
@@ -376,8 +371,6 @@ export class Hub {
     connection.congested = true
     this.core?.setWritable(connection.id, false, this.options.now())
   }
-
-  // --- commands ---
 
   /** Sends bytes behind everything that was sent before. */
   writeRaw(connection: HubConnection, bytes: Uint8Array): void {
@@ -412,6 +405,7 @@ export class Hub {
       connection.id,
       (held) => ordered(by === undefined ? held : held.filter((packet) => this.#heldBy.get(packet) === by))
     ) ?? 0
+    this.#carryOut()
     const others = ordered(connection.held.filter((held) => by === undefined || held.by === by))
     connection.held = connection.held.filter((held) => !others.includes(held))
     for (const { packet } of others) {
@@ -427,7 +421,7 @@ export class Hub {
   /** Kills the broker: connections are reset, and what is not in the journal is lost. */
   crash(): void {
     this.core = undefined
-    this.#alarms = []
+    this.#alarms.clear()
     this.#full = []
     for (const connection of this.#live.values()) {
       this.#markClosed(connection, "fault")
@@ -458,34 +452,28 @@ export class Hub {
     this.#live.delete(connection.id)
   }
 
-  // --- time ---
-
   #alarm(duration: Duration.Duration, run: () => void): void {
-    this.#alarms.push({ at: this.options.now() + Duration.toMillis(duration), run })
+    this.#alarms.add(this.options.now() + Duration.toMillis(duration), run)
   }
 
+  /** Infinity: nothing is due. */
   nextDeadline(): number {
-    let next = this.core?.nextDeadline() ?? Infinity
-    for (const { at } of this.#alarms) if (at < next) next = at
-    this.#armed = next
-    return next
+    return this.#armed = this.#deadline()
+  }
+
+  #deadline(): number {
+    return Math.min(this.core?.nextDeadline() ?? Infinity, this.#alarms.next())
   }
 
   tick(): void {
     const now = this.options.now()
-    const due = this.#alarms.filter((alarm) => alarm.at <= now)
-    if (due.length > 0) {
-      this.#alarms = this.#alarms.filter((alarm) => alarm.at > now)
-      for (const alarm of due) {
-        alarm.run()
-        this.#carryOut()
-      }
+    for (const run of this.#alarms.takeDue(now)) {
+      run()
+      this.#carryOut()
     }
     this.core?.tick(now)
     this.settle()
   }
-
-  // --- after each event ---
 
   #carryOut(): void {
     for (;;) {
@@ -504,7 +492,6 @@ export class Hub {
   }
 
   settle(): void {
-    // A condition's resumption may lead back here.
     if (this.#settling) return
     this.#settling = true
     try {
@@ -516,17 +503,11 @@ export class Hub {
           if (connection.unwritten && !connection.closed) this.#flush(connection)
         }
       }
-      for (const condition of this.#conditions) {
-        if (!condition.check()) continue
-        this.#conditions.delete(condition)
-        condition.resume()
-      }
+      this.waiters.check()
     } finally {
       this.#settling = false
     }
-    const deadline = this.core?.nextDeadline() ?? Infinity
-    if (deadline < this.#armed || (this.#alarms.length > 0 && this.#alarms.at(-1)!.at < this.#armed)) {
-      this.options.onDeadline()
-    }
+    if (this.#deadline() < this.#armed) this.options.onDeadline()
+    this.waiters.resume()
   }
 }

@@ -11,6 +11,8 @@ interface Waiter {
 
 export interface Recorder {
   readonly enabled: boolean
+  /** Appends to a log that has the record's limit. */
+  readonly append: <A>(log: Array<A>, entry: A) => void
   readonly setLimit: (limit: number) => void
   readonly clear: () => void
   readonly packets: () => ReadonlyArray<RecordedPacket>
@@ -43,6 +45,11 @@ export const makeRecorder = (initialLimit: number): Recorder => {
   return {
     get enabled() {
       return limit > 0
+    },
+    append: (log, entry) => {
+      if (limit === 0) return
+      log.push(entry)
+      if (log.length > limit * 2) log.splice(0, log.length - limit)
     },
     setLimit: (next) => {
       limit = next

@@ -42,7 +42,8 @@ export const makeRefusals = (options: ScriptedBrokerOptions): Refusals => {
     (username !== undefined && password !== undefined && Object.hasOwn(users, username) &&
       users[username] === new TextDecoder().decode(password))
   return {
-    authenticate: (connect) => judge(connects, connect.clientId) || (isUser(connect) ? 0 : ReasonCodes.badUserNameOrPassword),
+    authenticate: (connect) =>
+      judge(connects, connect.clientId) || (isUser(connect) ? 0 : ReasonCodes.badUserNameOrPassword),
     authorizePublish: (client, publish) =>
       judge(publishes, publish.topic) || (options.authorizePublish?.(client, publish) ?? 0),
     authorizeSubscribe: (client, filter) =>

@@ -70,11 +70,11 @@ export const makeHub = (options: ScriptedBrokerOptions): Effect.Effect<RunningHu
         authorizePublish: refusals.authorizePublish,
         authorizeSubscribe: refusals.authorizeSubscribe,
         onPublished: (message) => {
-          if (recorder.enabled) published.push(message)
+          recorder.append(published, message)
           options.onPublished?.(message)
         },
         onDelivery: (outcome) => {
-          if (recorder.enabled) deliveries.push(outcome)
+          recorder.append(deliveries, outcome)
           if (running.capture !== undefined) running.capture.push(outcome)
           else if (trackers.size > 0) trackers.get(outcome.message.sequence)?.outcomes.push(outcome)
           options.onDelivery?.(outcome)
@@ -168,7 +168,7 @@ export const makeService = (running: RunningHub, listening: Listening | undefine
 
     const awaitUntil = (check: () => boolean): Effect.Effect<void> =>
       Effect.callback<void>((resume) => {
-        const stop = hub.when(check, () => resume(Effect.void))
+        const stop = hub.waiters.when(check, () => resume(Effect.void))
         if (stop === undefined) return resume(Effect.void)
         return Effect.sync(stop)
       })
@@ -214,7 +214,7 @@ export const makeService = (running: RunningHub, listening: Listening | undefine
         if (found !== undefined) return resume(Effect.succeed(found as RecordedPacketOf<T>))
         const stop = recorder.wait({
           predicate,
-          resume: (record) => resume(Effect.succeed(record as RecordedPacketOf<T>))
+          resume: (record) => hub.waiters.later(() => resume(Effect.succeed(record as RecordedPacketOf<T>)))
         })
         return Effect.sync(stop)
       })
@@ -258,14 +258,7 @@ export const makeService = (running: RunningHub, listening: Listening | undefine
         return hub.connections.map((connection) => connection.view())
       },
       connection: (target) => hub.find(target)?.view(),
-      awaitConnections: (count, clientId) =>
-        awaitUntil(() => {
-          let accepted = 0
-          for (const connection of hub.connections) {
-            if (connection.connack?.reasonCode === 0 && (clientId ?? connection.clientId) === connection.clientId) accepted++
-          }
-          return accepted >= count
-        }),
+      awaitConnections: (count, clientId) => awaitUntil(() => hub.accepted(clientId) >= count),
       awaitNoConnections: awaitUntil(() => hub.connections.every((connection) => connection.closed)),
       awaitUntil,
       published,
@@ -380,7 +373,8 @@ export const makeService = (running: RunningHub, listening: Listening | undefine
       clearRefusals: Effect.sync(() => refusals.clear()),
       refuseNetwork,
       acceptNetwork,
-      refuseNetworkFor: (duration) => Effect.andThen(refuseNetwork, Effect.andThen(Effect.sleep(duration), acceptNetwork)),
+      refuseNetworkFor: (duration) =>
+        Effect.andThen(refuseNetwork, Effect.andThen(Effect.sleep(duration), acceptNetwork)),
       crash,
       start,
       restart: Effect.andThen(crash, start)
