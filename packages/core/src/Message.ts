@@ -106,6 +106,24 @@ export class Message {
   }
 
   /**
+   * The same delivery with another topic, payload or anything else, for whoever transforms messages: acknowledging it
+   * acknowledges the original.
+   */
+  with(change: Partial<MessageFields>): Message {
+    return new Message({
+      topic: this.topic,
+      payload: this.payload,
+      qos: this.qos,
+      retain: this.retain,
+      dup: this.dup,
+      properties: this.properties,
+      session: this.session,
+      receivedAt: this.receivedAt,
+      ...change
+    }, this.#acknowledger)
+  }
+
+  /**
    * The same message with a payload and correlation data of its own, which keep no network buffer alive.
    */
   copy(): Message {

@@ -72,4 +72,6 @@ export interface ConsumeOptions<E = never, R = never> extends Omit<SubscribeOpti
   readonly retry?: Schedule.Schedule<unknown, E, never, R>
   /** After the retries. Default `skip`; a handler that dies counts as failed. */
   readonly onFailure?: FailurePolicy
+  /** Runs once, when the server granted the subscription and before the first message is handled. */
+  readonly onSubscribed?: (subscription: Omit<Subscription, "messages">) => Effect.Effect<void>
 }

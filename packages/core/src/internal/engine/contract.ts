@@ -7,11 +7,11 @@
  */
 import type { Message } from "../../Message.ts"
 import type { MqttErrorReason } from "../../MqttError.ts"
-import type { Violation } from "../codec/contract.ts"
 import type { Packet } from "../../Packet.ts"
 import type { MessageProperties } from "../../Properties.ts"
 import type { ProtocolVersion, QoS } from "../../QoS.ts"
 import type { OriginKey, StoreChange, StoreRecord } from "../../StoreRecord.ts"
+import type { Violation } from "../codec/contract.ts"
 
 /**
  * The part of the session's options that the engine acts on. Times are milliseconds.
@@ -158,11 +158,20 @@ export interface DeliveryFor {
 export type EngineEvent =
   | { readonly _tag: "SessionLost"; readonly unacknowledged: number; readonly subscriptions: number }
   /** An outbound message was dropped by the queue's policy (its outcome is `Failed` with `Dropped`) or expired. */
-  | { readonly _tag: "OutboundDropped"; readonly topic: string; readonly reason: "dropOldest" | "dropNewest" | "latestPerTopic" | "expired" }
+  | {
+    readonly _tag: "OutboundDropped"
+    readonly topic: string
+    readonly reason: "dropOldest" | "dropNewest" | "latestPerTopic" | "expired"
+  }
   /** An inbound message that no consumer claimed was dropped. */
   | { readonly _tag: "UnclaimedDropped"; readonly message: Message }
   /** The oldest unacknowledged delivery has blocked the acknowledgements behind it; once per delivery. */
-  | { readonly _tag: "SlowConsumer"; readonly consumers: ReadonlyArray<Consumer>; readonly message: Message; readonly waiting: number }
+  | {
+    readonly _tag: "SlowConsumer"
+    readonly consumers: ReadonlyArray<Consumer>
+    readonly message: Message
+    readonly waiting: number
+  }
   /** `onAckDeadline: "reconnect"` wants the connection closed and made anew. */
   | { readonly _tag: "ReconnectWanted" }
   /** An acknowledgement that belongs to nothing we know (ignored, answered as MQTT says). */
@@ -250,7 +259,7 @@ export interface SessionEngine {
    * although it was a clean start, or although there has been neither a connection nor a restored record (an `Identity` is enough)
    * before.
    */
-  readonly connecting: (cleanStart: boolean) => void
+  readonly connecting: (cleanStart: boolean, receiveMaximum?: number) => void
   /**
    * Takes packets from the wire, in order, CONNACK included (which begins the connection). A violation ends the input: what
    * follows is ignored until the next CONNACK.
@@ -266,7 +275,10 @@ export interface SessionEngine {
   readonly abandon: (reason: MqttErrorReason, now: number) => void
 
   /** Registers a consumer; a refusal is answered at once and registers nothing. */
-  readonly addConsumer: (request: ConsumerRequest, now: number) => Consumer | { readonly _tag: "Refused"; readonly reason: MqttErrorReason }
+  readonly addConsumer: (
+    request: ConsumerRequest,
+    now: number
+  ) => Consumer | { readonly _tag: "Refused"; readonly reason: MqttErrorReason }
   /**
    * The stream ended. QoS 1 and 2 deliveries that it has not acknowledged, and that no other consumer took, become unclaimed:
    * held for the next consumer that matches, within the bounds of `unclaimed`. The last consumer of a filter removes the

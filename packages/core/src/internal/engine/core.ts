@@ -32,11 +32,14 @@ export class EngineCore {
   /** Packets may be sent: there is a connection, and it has not been condemned by a violation. */
   online = false
   writable = true
+  /** What CONNECT announced for what the server sends. */
+  receiveMaximum: number
   /** The time of the latest input. */
   now = 0
 
   constructor(options: EngineOptions) {
     this.options = options
+    this.receiveMaximum = options.receiveMaximum
     this.isVersion5 = options.protocolVersion === 5
   }
 

@@ -104,8 +104,9 @@ class Engine implements SessionEngine {
     this.#subscriptions.restore(subscriptions)
   }
 
-  readonly connecting = (cleanStart: boolean): void => {
+  readonly connecting = (cleanStart: boolean, receiveMaximum = this.#core.options.receiveMaximum): void => {
     this.#cleanStart = cleanStart
+    this.#core.receiveMaximum = receiveMaximum
   }
 
   readonly receive = (packets: ReadonlyArray<Packet>, now: number): Violation | undefined => {
@@ -139,6 +140,8 @@ class Engine implements SessionEngine {
 
   readonly publish = (request: PublishRequest, now: number): Admission => {
     this.#core.now = now
+    // What was asked for first goes out first: a program that subscribes and then publishes gets its own message.
+    this.#subscriptionFlow.flush()
     return this.#outbound.publish(request, now)
   }
 

@@ -43,6 +43,8 @@ export class EngineConsumer implements Consumer {
 export class Member {
   readonly consumer: EngineConsumer
   readonly entry: SubscriptionEntry
+  /** In the order of the consumer's filters. */
+  readonly position: number
   granted = false
   grantedQoS: QoS = 0
   /** The SUBSCRIBE whose SUBACK decides. */
@@ -52,8 +54,9 @@ export class Member {
   /** When it stops to wait for retained messages; Infinity: not before SUBACK. */
   waitsUntil = 0
 
-  constructor(consumer: EngineConsumer, entry: SubscriptionEntry) {
+  constructor(consumer: EngineConsumer, entry: SubscriptionEntry, position: number) {
     this.consumer = consumer
     this.entry = entry
+    this.position = position
   }
 }

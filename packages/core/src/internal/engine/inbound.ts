@@ -5,7 +5,7 @@
 import { Message } from "../../Message.ts"
 import type { Publish, Pubrel } from "../../Packet.ts"
 import { none } from "../../Properties.ts"
-import { type InboundRecord, inboundKey } from "../../StoreRecord.ts"
+import { inboundKey, type InboundRecord } from "../../StoreRecord.ts"
 import type { Violation } from "../codec/contract.ts"
 import { AcknowledgementQueue } from "./acknowledgements.ts"
 import { type EngineCore, retainInPlace } from "./core.ts"
@@ -122,7 +122,7 @@ export class InboundFlow {
         this.#receive(packet, topic, undefined, now)
         return undefined
       case 1: {
-        if (this.#windowIsFull) return violations.receiveMaximumExceeded(this.#core.options.receiveMaximum)
+        if (this.#windowIsFull) return violations.receiveMaximumExceeded(this.#core.receiveMaximum)
         this.#window++
         this.#receive(packet, topic, undefined, now)
         return undefined
@@ -208,14 +208,14 @@ export class InboundFlow {
   }
 
   get #windowIsFull(): boolean {
-    return this.#core.isVersion5 && this.#window >= this.#core.options.receiveMaximum
+    return this.#core.isVersion5 && this.#window >= this.#core.receiveMaximum
   }
 
   #onPublishQoS2(packet: Publish, topic: string, now: number): Violation | undefined {
-    const { connection, options } = this.#core
+    const { connection, receiveMaximum } = this.#core
     let exchange = this.#exchanges.get(packet.packetIdentifier)
     if (exchange?.connection !== connection) {
-      if (this.#windowIsFull) return violations.receiveMaximumExceeded(options.receiveMaximum)
+      if (this.#windowIsFull) return violations.receiveMaximumExceeded(receiveMaximum)
       this.#window++
       if (exchange !== undefined) exchange.connection = connection
     }

@@ -35,7 +35,10 @@ export const refusePublish = (
   version: ProtocolVersion
 ): MqttErrorReason | undefined => {
   if (request.qos > limits.maximumQoS) {
-    return new NotSupported({ feature: `QoS ${request.qos}`, detail: `the server's maximum QoS is ${limits.maximumQoS}` })
+    return new NotSupported({
+      feature: `QoS ${request.qos}`,
+      detail: `the server's maximum QoS is ${limits.maximumQoS}`
+    })
   }
   if (request.retain && !limits.retainAvailable) {
     return new NotSupported({ feature: "retain", detail: "the server keeps no retained messages" })
@@ -43,7 +46,9 @@ export const refusePublish = (
   const { payload, properties, topic } = request
   // Most messages are so far below the limit that nothing needs to be measured: a UTF-16 unit takes at most 3 bytes.
   const upperBound = payload.length + topic.length * 3 + 16
-  if (upperBound <= limits.maximumPacketSize && (version === 4 || properties === none || isEmpty(properties))) return undefined
+  if (upperBound <= limits.maximumPacketSize && (version === 4 || properties === none || isEmpty(properties))) {
+    return undefined
+  }
   const size = sizeOf(asPacket(request, version), version)
   return size > limits.maximumPacketSize ? new PacketTooLarge({ size, maximum: limits.maximumPacketSize }) : undefined
 }

@@ -6,7 +6,7 @@ import { type MqttErrorReason, PublishRefused, SessionLost } from "../../MqttErr
 import type { Puback, Pubcomp, Pubrec } from "../../Packet.ts"
 import { type MessageProperties, none, type PublishProperties } from "../../Properties.ts"
 import type { QoS } from "../../QoS.ts"
-import { type OutboundRecord, outboundKey } from "../../StoreRecord.ts"
+import { outboundKey, type OutboundRecord } from "../../StoreRecord.ts"
 import type { Violation } from "../codec/contract.ts"
 import type { Admission, Outbound, PublishOutcome, PublishRequest } from "./contract.ts"
 import { type EngineCore, retainInPlace } from "./core.ts"
@@ -120,7 +120,8 @@ export class OutboundFlow {
 
   restore(records: ReadonlyArray<OutboundRecord>): void {
     for (const record of [...records].sort((a, b) => a.sequence - b.sequence)) {
-      const { acceptedAt, expiresAt, origin, packetIdentifier, payload, properties, qos, retain, sequence, topic } = record
+      const { acceptedAt, expiresAt, origin, packetIdentifier, payload, properties, qos, retain, sequence, topic } =
+        record
       const request = { topic, payload, qos, retain, properties, topicAlias: 0, expiresAfter: undefined, origin }
       const message = new OutboundMessage(request, sequence, weigh(request), acceptedAt, expiresAt ?? Infinity)
       if (sequence >= this.#sequence) this.#sequence = sequence + 1
@@ -412,7 +413,16 @@ export class OutboundFlow {
       }
     }
     const { packetIdentifier } = message
-    this.#core.output.packets.push({ _tag: "Publish", topic: name, payload, qos, retain, dup, packetIdentifier, properties })
+    this.#core.output.packets.push({
+      _tag: "Publish",
+      topic: name,
+      payload,
+      qos,
+      retain,
+      dup,
+      packetIdentifier,
+      properties
+    })
     // What is sent again has been on the network before: it stays sent, whatever becomes of this output.
     if (!dup) this.#sent.push(message)
     this.#sentBytes += message.bytes + 16

@@ -37,6 +37,10 @@ export class Router {
     this.#byIdentifier.set(entry.identifier, entry)
   }
 
+  hasIdentifier(identifier: number): boolean {
+    return this.#byIdentifier.has(identifier)
+  }
+
   removeIdentifier(entry: SubscriptionEntry): void {
     this.#byIdentifier.delete(entry.identifier)
   }
@@ -67,7 +71,7 @@ export class Router {
     for (const member of consumer.members) {
       if (entries === undefined) {
         if (Topic.matches(member.entry.filter, topic)) return true
-      } else if (entries.includes(member.entry) && isFirstMatch(member, entries, topic)) {
+      } else if (entries.includes(member.entry) && this.#isFirstMatch(member, topic)) {
         return true
       }
     }
@@ -80,6 +84,7 @@ export class Router {
     for (let i = 0; i < identifiers.length; i++) {
       const entry = this.#byIdentifier.get(identifiers[i]!)
       if (entry === undefined) continue
+      entry.proven = true
       if (entries === undefined) entries = [entry]
       else entries.push(entry)
     }
@@ -102,32 +107,30 @@ export class Router {
       if (isRetainedCopy) {
         if (!takesRetainedCopy(member, topic, now)) continue
       } else {
-        if (entries !== undefined && consumer.members.length > 1 && !isFirstMatch(member, entries, topic)) continue
+        if (entries !== undefined && consumer.members.length > 1 && !this.#isFirstMatch(member, topic)) continue
         if (consumer.seen !== undefined) noteLiveMessage(consumer, topic, now)
       }
       consumer.routing = this.#routing
       this.targets.push(consumer)
     }
   }
-}
 
-/**
- * The server may send a copy for each matching subscription of a consumer: it takes the one that names the first of them, among
- * those that the server certainly has, or that this copy proves it has.
- */
-const isFirstMatch = (
-  { consumer, entry }: Member,
-  entries: ReadonlyArray<SubscriptionEntry>,
-  topic: string
-): boolean => {
-  const { members } = consumer
-  for (let i = 0; i < members.length; i++) {
-    const other = members[i]!.entry
-    if (other === entry) return true
-    const isServed = (other.known && other.serverIdentifier !== 0) || entries.includes(other)
-    if (isServed && Topic.matches(other.filter, topic)) return false
+  /**
+   * The server may send a copy for each matching subscription of a consumer: it takes the one that names the first of them, among
+   * those that the server certainly has.
+   */
+  #isFirstMatch({ consumer, entry, position }: Member, topic: string): boolean {
+    const matching = this.#tree.match(topic)
+    for (let i = 0; i < matching.length; i++) {
+      const other = matching[i]!
+      if (other === entry || !other.isServed) continue
+      const { members } = other
+      for (let j = 0; j < members.length; j++) {
+        if (members[j]!.consumer === consumer && members[j]!.position < position) return false
+      }
+    }
+    return true
   }
-  return true
 }
 
 // Another consumer's SUBSCRIBE makes the server send retained messages again, so each topic counts once.

@@ -33,6 +33,8 @@ export class SubscriptionEntry {
   serverNoLocal = false
   serverRetainAsPublished = false
   serverIdentifier = 0
+  /** A PUBLISH has named its identifier: the server has it, even if SUBACK was lost. */
+  proven = false
 
   /** At most one SUBSCRIBE or UNSUBSCRIBE of a filter is on its way. */
   request: SubscriptionRequest | undefined = undefined
@@ -58,6 +60,11 @@ export class SubscriptionEntry {
     return !this.isSatisfied || this.members.some((member) => !member.granted)
   }
 
+  /** Copies of a message that its filter matches name its identifier. */
+  get isServed(): boolean {
+    return this.proven || (this.known && this.serverIdentifier !== 0)
+  }
+
   updateQoS(): void {
     if (this.members.length === 0) return
     let qos: QoS = 0
@@ -72,6 +79,7 @@ export class SubscriptionEntry {
     this.known = false
     this.uncertain = false
     this.serverIdentifier = 0
+    this.proven = false
   }
 
   toRecord(): SubscriptionRecord {

@@ -11,7 +11,7 @@ import type { EngineCore } from "./core.ts"
 import type { Member } from "./engineConsumer.ts"
 import type { PacketIdentifiers } from "./identifiers.ts"
 import * as limits from "./limits.ts"
-import { type Router, retainedWait } from "./router.ts"
+import { retainedWait, type Router } from "./router.ts"
 import { type RequestedSubscription, type SubscriptionEntry, SubscriptionRequest } from "./subscriptionEntry.ts"
 import type { Subscriptions } from "./subscriptions.ts"
 import * as violations from "./violations.ts"
@@ -211,9 +211,7 @@ export class SubscriptionFlow {
   }
 
   #allocateIdentifier(): number {
-    const taken = new Set<number>()
-    for (const { identifier } of this.#subscriptions.entries.values()) taken.add(identifier)
-    while (taken.has(this.#nextIdentifier)) this.#advance()
+    while (this.#router.hasIdentifier(this.#nextIdentifier)) this.#advance()
     const identifier = this.#nextIdentifier
     this.#advance()
     return identifier

@@ -2,7 +2,14 @@
  * Subscriptions: what consumers want and what the server has, brought together by one SUBSCRIBE or UNSUBSCRIBE at a time for each
  * filter (MQTT 3.8 to 3.11).
  */
-import { InvalidOptions, type MqttErrorReason, NotSupported, SessionLost, SubscriptionConflict } from "../../MqttError.ts"
+import {
+  InvalidOptions,
+  type MqttErrorReason,
+  NotSupported,
+  SessionLost,
+  SubscriptionConflict
+} from "../../MqttError.ts"
+import type { QoS } from "../../QoS.ts"
 import type { SubscriptionRecord } from "../../StoreRecord.ts"
 import { subscriptionKey } from "../../StoreRecord.ts"
 import type { ConsumerRequest } from "./contract.ts"
@@ -75,7 +82,7 @@ export class Subscriptions {
     this.#consumers.add(consumer)
     for (const filter of new Set(request.filters)) {
       const entry = this.#entryOf(filter)
-      const member = new Member(consumer, entry)
+      const member = new Member(consumer, entry, consumer.members.length)
       consumer.members.push(member)
       consumer.pending++
       if (entry.members.length === 0) this.#router.add(entry)
@@ -197,9 +204,9 @@ export class Subscriptions {
     member.wantsRetained = false
     if (--consumer.pending > 0 || consumer.state !== "joining") return
     consumer.state = "active"
-    consumer.granted = consumer.request.filters.map((filter) =>
-      consumer.members.find((other) => other.entry.filter === filter)?.grantedQoS ?? 0
-    )
+    const granted = new Map<string, QoS>()
+    for (const other of consumer.members) granted.set(other.entry.filter, other.grantedQoS)
+    consumer.granted = consumer.request.filters.map((filter) => granted.get(filter) ?? 0)
     this.#core.notify(consumer)
   }
 

@@ -3,13 +3,20 @@
  */
 import type { InboundDelivery } from "./inboundDelivery.ts"
 
+interface Held {
+  readonly delivery: InboundDelivery
+  readonly until: number
+}
+
 /**
  * The held messages, in the order of arrival and bounded. The owner drops what `hold` and `expire` return.
  */
 export class UnclaimedMessages {
   readonly #limit: number
   readonly #hold: number
-  #items: Array<{ readonly delivery: InboundDelivery; readonly until: number }> = []
+  #items: Array<Held> = []
+  /** Nothing that is held expires before. */
+  #earliest = Infinity
 
   constructor(options: { readonly hold: number; readonly messages: number }) {
     this.#limit = options.messages
@@ -26,7 +33,9 @@ export class UnclaimedMessages {
     if (this.#hold <= 0) return deliveries
     const items = this.#items
     const last = items[items.length - 1]
-    for (const delivery of deliveries) items.push({ delivery, until: now + this.#hold })
+    const until = now + this.#hold
+    for (const delivery of deliveries) items.push({ delivery, until })
+    if (until < this.#earliest) this.#earliest = until
     if (last !== undefined && deliveries[0]!.sequence < last.delivery.sequence) {
       items.sort((a, b) => a.delivery.sequence - b.delivery.sequence)
     }
@@ -36,33 +45,32 @@ export class UnclaimedMessages {
 
   /** Takes out those that pass. */
   take(passes: (delivery: InboundDelivery) => boolean): ReadonlyArray<InboundDelivery> {
-    if (this.#items.length === 0) return []
-    const taken: Array<InboundDelivery> = []
-    this.#items = this.#items.filter(({ delivery }) => {
-      if (!passes(delivery)) return true
-      taken.push(delivery)
-      return false
-    })
-    return taken
+    return this.#remove(({ delivery }) => passes(delivery))
   }
 
   nextDeadline(): number | undefined {
-    let deadline: number | undefined = undefined
-    for (const { until } of this.#items) {
-      if (deadline === undefined || until < deadline) deadline = until
-    }
-    return deadline
+    return this.#items.length === 0 ? undefined : this.#earliest
   }
 
   expire(now: number): ReadonlyArray<InboundDelivery> {
-    const deadline = this.nextDeadline()
-    if (deadline === undefined || deadline > now) return []
-    const expired: Array<InboundDelivery> = []
-    this.#items = this.#items.filter(({ delivery, until }) => {
-      if (until > now) return true
-      expired.push(delivery)
-      return false
-    })
-    return expired
+    return now < this.#earliest ? [] : this.#remove(({ until }) => until <= now)
+  }
+
+  #remove(passes: (item: Held) => boolean): ReadonlyArray<InboundDelivery> {
+    if (this.#items.length === 0) return []
+    const removed: Array<InboundDelivery> = []
+    const rest: Array<Held> = []
+    let earliest = Infinity
+    for (const item of this.#items) {
+      if (passes(item)) {
+        removed.push(item.delivery)
+      } else {
+        rest.push(item)
+        if (item.until < earliest) earliest = item.until
+      }
+    }
+    this.#items = rest
+    this.#earliest = earliest
+    return removed
   }
 }

@@ -30,6 +30,11 @@ export interface Connector {
     handlers: ConnectionHandlers
   ) => Effect.Effect<Connection, MqttError, Scope.Scope>
   readonly connected: (connack: Connack) => void
+  /**
+   * The server sends more than our Receive Maximum: from now on it is told the largest one, since it would do the same again.
+   * (mosquitto 2.0 keeps to it only until the first PUBACK, and sends all that has queued then.)
+   */
+  readonly liftReceiveMaximum: () => void
   /** Makes a 3.1.1 server forget a session that ends with the process; bounded, and never fails. */
   readonly forget: Effect.Effect<void>
 }
@@ -53,6 +58,7 @@ export const makeConnector = ({ clientId: initialClientId, options }: ConnectorO
   // client identifier that we made up cannot have an old session.
   let mustForget = !version5 && process && options.clientId !== undefined
   let clientId = initialClientId
+  let receiveMaximum = options.receiveMaximum
   let hasSession = false
   let address: ServerAddress | undefined
 
@@ -67,7 +73,7 @@ export const makeConnector = ({ clientId: initialClientId, options }: ConnectorO
     username: options.username,
     password: options.password === undefined ? undefined : encoder.encode(Redacted.value(options.password)),
     will,
-    properties: version5 ? connectProperties(options) : Properties.none
+    properties: version5 ? connectProperties(options, receiveMaximum) : Properties.none
   })
 
   const openOne = (
@@ -112,6 +118,9 @@ export const makeConnector = ({ clientId: initialClientId, options }: ConnectorO
           })
         )
       }),
+    liftReceiveMaximum: () => {
+      receiveMaximum = 65_535
+    },
     connected: (connack) => {
       hasSession = true
       clientId = connack.properties.assignedClientIdentifier ?? clientId
@@ -123,9 +132,9 @@ export const makeConnector = ({ clientId: initialClientId, options }: ConnectorO
   }
 }
 
-const connectProperties = (options: SessionOptions): Properties.ConnectProperties => ({
+const connectProperties = (options: SessionOptions, receiveMaximum: number): Properties.ConnectProperties => ({
   ...(Duration.isZero(options.sessionExpiry) ? undefined : { sessionExpiryInterval: toSeconds(options.sessionExpiry) }),
-  receiveMaximum: options.receiveMaximum,
+  receiveMaximum,
   maximumPacketSize: options.maximumPacketSize,
   ...(options.topicAliasMaximum === 0 ? undefined : { topicAliasMaximum: options.topicAliasMaximum }),
   ...(options.requestResponseInformation ? { requestResponseInformation: true } : undefined),

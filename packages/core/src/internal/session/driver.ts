@@ -9,7 +9,7 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import type { MqttError, MqttErrorReason } from "../../MqttError.ts"
-import type { Packet } from "../../Packet.ts"
+import type { Connect, Packet } from "../../Packet.ts"
 import type { SessionStoreHandle } from "../../SessionStore.ts"
 import type { StoreChange } from "../../StoreRecord.ts"
 import type { Violation } from "../codec/contract.ts"
@@ -118,9 +118,9 @@ export class Driver implements ConsumerQueueHost {
   }
 
   /** From here to `attach` or `detach` what the engine wants to send waits for the connection to be handed over. */
-  opening(cleanStart: boolean): void {
+  opening({ cleanStart, properties }: Connect): void {
     this.#opening = true
-    this.#engine.connecting(cleanStart)
+    this.#engine.connecting(cleanStart, properties.receiveMaximum)
   }
 
   attach(connection: Connection): void {

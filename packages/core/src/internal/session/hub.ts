@@ -54,7 +54,12 @@ export interface Hub {
   readonly end: Effect.Effect<void>
 }
 
-export const make = (session: string, clock: Clock.Clock): Effect.Effect<Hub> =>
+/**
+ * Whom a session tells each event at once, before anything else happens to it.
+ */
+export type Observer = (event: SessionEvent) => void
+
+export const make = (session: string, clock: Clock.Clock, observer?: Observer): Effect.Effect<Hub> =>
   Effect.gen(function*() {
     const events = yield* Broadcast.make<SessionEvent>({ capacity: 256, replay: 16 })
     const ref = yield* SubscriptionRef.make<HubState>({
@@ -76,6 +81,7 @@ export const make = (session: string, clock: Clock.Clock): Effect.Effect<Hub> =>
       const event = { ...body, session, at: clock.currentTimeMillisUnsafe() } as SessionEvent
       count(tally, event)
       events.publish(event)
+      observer?.(event)
     }
     return {
       tally,

@@ -12,8 +12,10 @@ import type { PublishRequest } from "../engine/contract.ts"
 
 const encoder = new TextEncoder()
 
-// Programs publish to few topics many times: the one that was checked last is not checked again.
-let lastValidTopic = ""
+// Programs publish to few topics many times: what was checked is not checked again. Long names could fill the memory.
+const validTopics = new Set<string>()
+const rememberedTopics = 1024
+const longestRemembered = 256
 
 /**
  * Makes the engine's request, or says why the message cannot be published.
@@ -24,10 +26,10 @@ export const makeRequest = (
   payload: Payload,
   options: PublishOptions
 ): PublishRequest | MqttErrorReason => {
-  if (topic !== lastValidTopic) {
+  if (!validTopics.has(topic)) {
     const invalid = topicIssue(topic)
     if (invalid !== undefined) return invalid
-    lastValidTopic = topic
+    remember(topic)
   }
   const { expiresAfter, properties, qos = 0, retain = false, topicAlias = 0 } = options
   if (!isQoS(qos)) return invalidOption("qos", "must be 0, 1 or 2")
@@ -51,6 +53,12 @@ export const makeRequest = (
     expiresAfter: expiresAfter === undefined ? undefined : Duration.toMillis(expiresAfter),
     origin: undefined
   }
+}
+
+const remember = (topic: string): void => {
+  if (topic.length > longestRemembered) return
+  if (validTopics.size >= rememberedTopics) validTopics.clear()
+  validTopics.add(topic)
 }
 
 const topicIssue = (topic: string): MqttErrorReason | undefined => {

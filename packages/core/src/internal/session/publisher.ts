@@ -21,6 +21,8 @@ import { makeRequest } from "./publishRequest.ts"
 
 const success: PublishReceipt = Object.freeze({ reasonCode: 0, reasonString: undefined })
 
+const succeeded: Exit.Exit<PublishReceipt, MqttError> = Exit.succeed(success)
+
 const noOptions: PublishOptions = {}
 
 /** How many messages a bulk may have in the queue before it waits, and how often it looks. */
@@ -47,7 +49,8 @@ export class Publisher {
   readonly driver: Driver
   readonly options: PublisherOptions
   readonly #parked = new Set<Parked>()
-  readonly #awaited = new Set<Operation>()
+  /** The latest of the operations that someone awaits: a list, since a set costs more than all the rest of the bookkeeping. */
+  #awaited: Operation | undefined
   #closed = false
   #failure: MqttError | undefined
 
@@ -127,7 +130,7 @@ export class Publisher {
   }
 
   unpark(parked: Parked): void {
-    this.#parked.delete(parked)
+    if (this.#parked.size > 0) this.#parked.delete(parked)
   }
 
   get isParking(): boolean {
@@ -142,7 +145,8 @@ export class Publisher {
   /** Whoever awaits an acknowledgement, or room, fails; what is only accepted goes on waiting for better times. */
   suspendAwaiting(failure: MqttError): void {
     this.#failure = failure
-    for (const operation of this.#awaited) operation.abort(failure)
+    // A resumed fiber runs at once, and what it publishes now fails: the list only shrinks.
+    while (this.#awaited !== undefined) this.#awaited.abort(failure)
     this.#failParked(failure)
   }
 
@@ -171,11 +175,21 @@ export class Publisher {
   }
 
   track(operation: Operation): void {
-    this.#awaited.add(operation)
+    const next = this.#awaited
+    operation.isTracked = true
+    operation.next = next
+    if (next !== undefined) next.previous = operation
+    this.#awaited = operation
   }
 
   untrack(operation: Operation): void {
-    this.#awaited.delete(operation)
+    if (!operation.isTracked) return
+    const { next, previous } = operation
+    operation.isTracked = false
+    operation.next = operation.previous = undefined
+    if (next !== undefined) next.previous = previous
+    if (previous === undefined) this.#awaited = next
+    else previous.next = next
   }
 
   #submit(operation: Operation, payload: Payload, options: PublishOptions): void {
@@ -199,6 +213,9 @@ class Operation implements OutboundOwner, Parked {
   request: PublishRequest | undefined
   resume: ((exit: Effect.Effect<PublishReceipt, MqttError>) => void) | undefined
   accept: ((exit: Effect.Effect<EnqueueReceipt, MqttError>) => void) | undefined
+  isTracked = false
+  next: Operation | undefined
+  previous: Operation | undefined
   #outbound: Outbound | undefined
   #outcome: Exit.Exit<PublishReceipt, MqttError> | undefined
   #listeners: Set<(exit: Effect.Effect<PublishReceipt, MqttError>) => void> | undefined
@@ -235,7 +252,7 @@ class Operation implements OutboundOwner, Parked {
   onSettled(outbound: Outbound): void {
     const outcome = outbound.outcome!
     const exit: Exit.Exit<PublishReceipt, MqttError> = outcome._tag === "Acknowledged"
-      ? Exit.succeed(outcome.reasonCode === 0 && outcome.reasonString === undefined ? success : outcome)
+      ? (outcome.reasonCode === 0 && outcome.reasonString === undefined ? succeeded : Exit.succeed(outcome))
       : Exit.fail(this.#publisher.error(outcome.reason, this.method, this.topic))
     if (this.method === "publish") {
       this.#publisher.untrack(this)

@@ -15,6 +15,7 @@ import type { Message } from "../../Message.ts"
 import { Closed, MqttError, type MqttErrorReason } from "../../MqttError.ts"
 import type { Session } from "../../MqttSession.ts"
 import type { MessageProperties } from "../../Properties.ts"
+import * as ReasonCode from "../../ReasonCode.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
 import type { ConnectionInfo, SessionMetrics, SessionStatus } from "../../SessionStatus.ts"
@@ -40,7 +41,8 @@ import * as Supervisor from "./supervisor.ts"
  */
 export const makeSession = Effect.fnUntraced(function*(
   options: SessionOptions,
-  schedule: Reconnect.ReconnectSchedule | undefined
+  schedule: Reconnect.ReconnectSchedule | undefined,
+  observer?: Hub.Observer
 ): Effect.fn.Return<Session, MqttError, Scope.Scope> {
   const { name } = options
   const clock = yield* Clock.Clock
@@ -53,7 +55,7 @@ export const makeSession = Effect.fnUntraced(function*(
   const engine = makeEngine(engineOptions(options))
   engine.restore(records, clock.currentTimeMillisUnsafe())
 
-  const hub = yield* Hub.make(name, clock)
+  const hub = yield* Hub.make(name, clock, observer)
   const unclaimed = yield* Broadcast.make<Message>({ capacity: 1024, replay: 0 })
   const fork = yield* FiberSet.runtime(yield* FiberSet.make<unknown, unknown>())()
   const driver = new Driver({
@@ -180,6 +182,9 @@ export const makeSession = Effect.fnUntraced(function*(
     isStopping: () => stopping,
     connect: connector.packet,
     open: connector.open,
+    onViolation: ({ reasonCode }) => {
+      if (reasonCode === ReasonCode.receiveMaximumExceeded) connector.liftReceiveMaximum()
+    },
     onConnected: (connack) => {
       connector.connected(connack)
       publisher.recover()
@@ -216,6 +221,7 @@ export const makeSession = Effect.fnUntraced(function*(
     const { connection } = driver
     if (connection !== undefined) {
       yield* connection.close(0, options.persistence === "process" ? 0 : undefined)
+      hub.emit({ _tag: "Disconnected", error: undefined })
       yield* connector.forget
     }
     supervisor.interruptUnsafe()
@@ -252,7 +258,7 @@ export const makeSession = Effect.fnUntraced(function*(
       ),
     consume: (filters, handler, consumeOptions = {}) =>
       Effect.scoped(Effect.flatMap(
-        subscriber.join(filters, consumeOptions),
+        subscriber.consumer(filters, consumeOptions),
         (queue) => Consume.run(consumeHost, queue, handler, consumeOptions)
       )),
     unsubscribe: Effect.fn("MqttSession.unsubscribe")(function*(filter) {

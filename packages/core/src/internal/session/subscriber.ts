@@ -7,7 +7,7 @@ import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import { Closed, InvalidOptions, MqttError, type MqttErrorReason, Timeout } from "../../MqttError.ts"
 import { isQoS } from "../../QoS.ts"
-import type { SubscribeOptions, Subscription } from "../../Subscription.ts"
+import type { ConsumeOptions, SubscribeOptions, Subscription } from "../../Subscription.ts"
 import * as Topic from "../../Topic.ts"
 import type { Consumer } from "../engine/contract.ts"
 import { ConsumerQueue } from "./consumerQueue.ts"
@@ -42,12 +42,17 @@ export class Subscriber {
     filters: string | ReadonlyArray<string>,
     options: SubscribeOptions = {}
   ): Effect.Effect<Subscription, MqttError, Scope.Scope> {
-    return Effect.map(this.join(filters, options), (queue) => ({
-      filters: queue.consumer.request.filters,
-      granted: queue.consumer.granted,
-      messages: queue.messages,
-      pending: Effect.sync(() => ({ messages: queue.size, dropped: queue.dropped, highWater: queue.highWater }))
-    }))
+    return Effect.map(this.join(filters, options), (queue) => ({ ...describe(queue), messages: queue.messages }))
+  }
+
+  /** The same for `consume`, which takes from the queue itself. */
+  consumer<E, R>(
+    filters: string | ReadonlyArray<string>,
+    options: ConsumeOptions<E, R>
+  ): Effect.Effect<ConsumerQueue, MqttError, Scope.Scope> {
+    const joined = this.join(filters, options)
+    const { onSubscribed } = options
+    return onSubscribed === undefined ? joined : Effect.tap(joined, (queue) => onSubscribed(describe(queue)))
   }
 
   join(
@@ -165,6 +170,12 @@ export class Subscriber {
     })
   }
 }
+
+const describe = (queue: ConsumerQueue): Omit<Subscription, "messages"> => ({
+  filters: queue.consumer.request.filters,
+  granted: queue.consumer.granted,
+  pending: Effect.sync(() => ({ messages: queue.size, dropped: queue.dropped, highWater: queue.highWater }))
+})
 
 const filtersIssue = (filters: ReadonlyArray<string>): MqttErrorReason | undefined => {
   if (filters.length === 0) {

@@ -9,6 +9,7 @@ import { ConnectionLost, MqttError, Unexpected } from "../../MqttError.ts"
 import type { Connack, Connect } from "../../Packet.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
 import { permanence } from "../classification.ts"
+import type { Violation } from "../codec/contract.ts"
 import type { Connection, ConnectionHandlers } from "../connection/contract.ts"
 import type { Driver } from "./driver.ts"
 import type { Hub } from "./hub.ts"
@@ -34,6 +35,8 @@ export interface SupervisorOptions {
     connect: Connect,
     handlers: ConnectionHandlers
   ) => Effect.Effect<Connection, MqttError, Scope.Scope>
+  /** The server broke a rule that only the session's state shows; the connection ends with it. */
+  readonly onViolation: (violation: Violation) => void
   readonly onConnected: (connack: Connack, connect: Connect) => void
   /** Awaiting operations cannot be served for now (`forGood`: ever again). */
   readonly onFailure: (error: MqttError, forGood: boolean) => Effect.Effect<void>
@@ -65,9 +68,10 @@ export const run = (options: SupervisorOptions): Effect.Effect<void> =>
         everConnected = true
         attempt = 0
         if (connected >= options.stableAfter) yield* reconnect.reset
-        hub.emit({ _tag: "Disconnected", error: options.isStopping() ? undefined : error })
       }
+      // The shutdown closed the connection, and tells so itself.
       if (options.isStopping()) return
+      if (connected !== undefined) hub.emit({ _tag: "Disconnected", error })
       const decision = yield* reconnect.next(error)
       if (decision._tag === "GiveUp") {
         yield* hub.set({ state: "disconnected", ready: false, lastError: error, failure: error, server: undefined })
@@ -122,9 +126,13 @@ const connectTo = Effect.fnUntraced(function*(
   const scope = yield* Scope.fork(yield* Effect.scope)
   yield* Scope.addFinalizer(scope, Effect.sync(() => driver.detach()))
   const connect = options.connect()
-  driver.opening(connect.cleanStart)
+  driver.opening(connect)
   const connection = yield* options.open(address, connect, {
-    onPackets: (packets) => driver.receive(packets),
+    onPackets: (packets) => {
+      const violation = driver.receive(packets)
+      if (violation !== undefined) options.onViolation(violation)
+      return violation
+    },
     onWritable: () => driver.writable(),
     onClosed: (error) => Deferred.doneUnsafe(lost, Exit.succeed(options.isStopping() ? error : asLoss(error)))
   }).pipe(
