@@ -132,7 +132,9 @@ export const word = (packet: Packet): string => {
       return `${packet._tag.toUpperCase()} ${packet.packetIdentifier}` +
         (packet.reasonCode === 0 ? "" : ` ${packet.reasonCode.toString(16)}`)
     case "Subscribe":
-      return `SUBSCRIBE ${packet.packetIdentifier} ${packet.filters.map(({ filter, qos }) => `${filter}:${qos}`).join(" ")}`
+      return `SUBSCRIBE ${packet.packetIdentifier} ${
+        packet.filters.map(({ filter, qos }) => `${filter}:${qos}`).join(" ")
+      }`
     case "Unsubscribe":
       return `UNSUBSCRIBE ${packet.packetIdentifier} ${packet.filters.join(" ")}`
     default:
@@ -315,3 +317,32 @@ export const topicsFor = (consumer: Consumer, { deliveries }: Output): ReadonlyA
 
 export const isPublish = (packet: Packet): packet is Publish => packet._tag === "Publish"
 export const isPubrel = (packet: Packet): packet is Pubrel => packet._tag === "Pubrel"
+
+export const publishesOf = ({ packets }: Output): ReadonlyArray<Publish> => packets.filter(isPublish)
+
+/** What the engine sends first in a resumed session. */
+export const resumed = (h: Harness): ReadonlyArray<string> => words(h.connect(true).packets)
+
+/** A connection with one consumer of everything that acknowledges by hand. */
+export const consuming = (options: Partial<EngineOptions>) => {
+  const h = new Harness(options)
+  h.connect()
+  const consumer = h.subscribe("#", { retained: "none" })
+  const receive = (...packets: ReadonlyArray<Publish>): ReadonlyArray<Delivery> =>
+    h.feed(...packets).deliveries.map(({ delivery }) => delivery)
+  return { h, consumer, receive }
+}
+
+export const acknowledgeAll = (
+  h: Harness,
+  consumer: Consumer,
+  deliveries: ReadonlyArray<Delivery>
+): ReadonlyArray<string> => {
+  for (const delivery of deliveries) h.acknowledge(consumer, delivery)
+  return h.sent()
+}
+
+export const leave = (h: Harness, consumer: Consumer): void => h.engine.removeConsumer(consumer, h.now)
+
+export const subscribesOf = ({ packets }: Output): ReadonlyArray<Subscribe> =>
+  packets.filter((packet) => packet._tag === "Subscribe")

@@ -12,7 +12,7 @@ describe.each(versions)("packet identifiers, version %s", (protocolVersion) => {
     h.feed(suback(3, 2))
     h.engine.removeConsumer(consumer, h.now)
     h.publish("c", 1)
-    assert.deepStrictEqual(h.sent(), ["PUBLISH1 4 c", "UNSUBSCRIBE 5 f"])
+    assert.deepStrictEqual(h.sent(), ["UNSUBSCRIBE 4 f", "PUBLISH1 5 c"])
   })
 
   it("wraps packet identifiers from 65,535 to 1 and skips those in use [MQTT3-2.3.1-1] [MQTT3-2.3.1-2] [MQTT5-2.2.1-3]", () => {
@@ -68,6 +68,8 @@ describe.each(versions)("packet identifiers, version %s", (protocolVersion) => {
     assert.deepStrictEqual(h.sent(), ["UNSUBSCRIBE 65534 f"])
     h.publish("g", 1)
     assert.deepStrictEqual(h.sent(), [])
-    assert.deepStrictEqual(h.reply(protocolVersion === 5 ? unsuback(65_534, 0) : unsuback(65_534)), ["PUBLISH1 65534 g"])
+    assert.deepStrictEqual(h.reply(protocolVersion === 5 ? unsuback(65_534, 0) : unsuback(65_534)), [
+      "PUBLISH1 65534 g"
+    ])
   })
 })

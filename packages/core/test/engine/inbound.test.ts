@@ -1,23 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import type { Consumer, Delivery } from "../../src/internal/engine/contract.ts"
 import type { Publish } from "../../src/Packet.ts"
 import type { PublishProperties } from "../../src/Properties.ts"
-import { ack, bytes, eventTags, Harness, publish, topics, versions, word, words } from "./harness.ts"
-
-/** A connection with one consumer of everything that acknowledges by hand. */
-const consuming = (options: ConstructorParameters<typeof Harness>[0]) => {
-  const h = new Harness(options)
-  h.connect()
-  const consumer = h.subscribe("#", { retained: "none" })
-  const receive = (...packets: ReadonlyArray<Publish>): ReadonlyArray<Delivery> =>
-    h.feed(...packets).deliveries.map(({ delivery }) => delivery)
-  return { h, consumer, receive }
-}
-
-const acknowledgeAll = (h: Harness, consumer: Consumer, deliveries: ReadonlyArray<Delivery>): ReadonlyArray<string> => {
-  for (const delivery of deliveries) h.acknowledge(consumer, delivery)
-  return h.sent()
-}
+import { ack, acknowledgeAll, bytes, consuming, eventTags, publish, topics, versions, word, words } from "./harness.ts"
 
 describe.each(versions)("inbound messages, version %s", (protocolVersion) => {
   it("answers each inbound PUBLISH as its QoS demands: nothing, PUBACK, PUBREC [MQTT3-3.3.4-1] [MQTT5-3.3.4-1]", () => {
@@ -183,10 +167,50 @@ describe.each(versions)("inbound messages, version %s", (protocolVersion) => {
     assert.deepStrictEqual(receive(publish("c", 2, 1)).map(({ message }) => message.topic), ["c"])
   })
 
+  it("goes on behind an exchange that the server has released before its time", () => {
+    const { consumer, h, receive } = consuming({ protocolVersion })
+    const [, b] = receive(publish("a", 2, 1), publish("b", 2, 2))
+    assert.deepStrictEqual(acknowledgeAll(h, consumer, [b!]), [])
+    assert.deepStrictEqual(h.reply(ack("Pubrel", 1)), ["PUBREC 2", "PUBCOMP 1"])
+  })
+
+  it("holds a message that the server has released before its time when its consumer leaves", () => {
+    const { consumer, h, receive } = consuming({ protocolVersion })
+    receive(publish("a", 2, 1))
+    h.feed(ack("Pubrel", 1))
+    h.engine.removeConsumer(consumer, h.now)
+    assert.strictEqual(h.engine.stats.unclaimed, 1)
+  })
+
+  it("keeps the order of acknowledgements over thousands of messages", () => {
+    const { consumer, h, receive } = consuming({ protocolVersion })
+    const deliveries = receive(...Array.from({ length: 5000 }, (_, i) => publish("a", 1, i + 1)))
+    const expected = deliveries.map(({ packetIdentifier }) => `PUBACK ${packetIdentifier}`)
+    const [first, ...rest] = deliveries
+    for (let i = rest.length - 1; i >= 0; i -= 2) h.acknowledge(consumer, rest[i]!)
+    for (let i = 0; i < rest.length; i++) h.acknowledge(consumer, rest[i]!)
+    assert.deepStrictEqual(h.sent(), [])
+    h.acknowledge(consumer, first!)
+    assert.deepStrictEqual(h.sent(), expected)
+    const sent: Array<string> = []
+    for (const delivery of receive(...Array.from({ length: 5000 }, (_, i) => publish("a", 1, i + 1)))) {
+      h.acknowledge(consumer, delivery)
+      sent.push(...h.sent())
+    }
+    assert.deepStrictEqual(sent, expected)
+  })
+
   it("gives a message its session, arrival time and flags", () => {
     const { h, receive } = consuming({ protocolVersion, session: "plant" })
     const [a] = receive(publish("a/b", 1, 1, { dup: true, payload: bytes("23.5") }))
-    assert.deepInclude(a!.message, { topic: "a/b", text: "23.5", dup: true, retain: false, session: "plant", receivedAt: h.now })
+    assert.deepInclude(a!.message, {
+      topic: "a/b",
+      text: "23.5",
+      dup: true,
+      retain: false,
+      session: "plant",
+      receivedAt: h.now
+    })
   })
 })
 
@@ -233,8 +257,23 @@ describe("inbound messages, version 5", () => {
     h.disconnect()
     h.connect(true)
     // The window begins anew, and a repeated PUBLISH takes one place.
-    receive(publish("c", 2, 3, { dup: true }), publish("c", 2, 3, { dup: true }), publish("e", 1, 1), publish("f", 1, 5))
+    receive(
+      publish("c", 2, 3, { dup: true }),
+      publish("c", 2, 3, { dup: true }),
+      publish("e", 1, 1),
+      publish("f", 1, 5)
+    )
     assert.deepStrictEqual(h.receive(publish("g", 2, 6))?.reasonCode, 0x93)
+  })
+
+  it("frees no place for an exchange of an older connection", () => {
+    const { consumer, h, receive } = consuming({ receiveMaximum: 1 })
+    acknowledgeAll(h, consumer, receive(publish("a", 2, 1)))
+    h.disconnect()
+    h.connect(true)
+    assert.deepStrictEqual(h.reply(ack("Pubrel", 1)), ["PUBCOMP 1"])
+    receive(publish("b", 1, 2))
+    assert.strictEqual(h.receive(publish("c", 1, 3))?.reasonCode, 0x93)
   })
 
   it("frees the place of a message that it refuses", () => {
@@ -253,7 +292,9 @@ describe("inbound messages, version 5", () => {
 
   it("accepts every topic alias from 1 to the maximum that CONNECT announced [MQTT5-3.3.2-10]", () => {
     const { h } = consuming({ topicAliasMaximum: 3 })
-    for (let alias = 1; alias <= 3; alias++) assert.deepStrictEqual(topics(h.feed(aliased(`t${alias}`, alias))), [`t${alias}`])
+    for (let alias = 1; alias <= 3; alias++) {
+      assert.deepStrictEqual(topics(h.feed(aliased(`t${alias}`, alias))), [`t${alias}`])
+    }
     for (let alias = 1; alias <= 3; alias++) assert.deepStrictEqual(topics(h.feed(aliased("", alias))), [`t${alias}`])
     assert.deepStrictEqual(topics(h.feed(aliased("new", 2), aliased("", 2))), ["new", "new"])
   })
@@ -290,176 +331,5 @@ describe("inbound messages, version 5", () => {
     const { consumer, h, receive } = consuming({ protocolVersion: 4 })
     for (const delivery of receive(publish("a", 1, 1), publish("b", 2, 2))) h.acknowledge(consumer, delivery, 0x80)
     assert.deepStrictEqual(h.sent(), ["PUBACK 1", "PUBREC 2"])
-  })
-})
-
-describe("slow consumers", () => {
-  const slow = (options: ConstructorParameters<typeof Harness>[0]) => consuming({ ackDeadline: 10_000, ...options })
-
-  it("names the consumer whose message has blocked the acknowledgements behind it for half the deadline, once", () => {
-    const { consumer, h, receive } = slow({})
-    const [a, b] = receive(publish("a", 1, 1), publish("b", 1, 2), publish("c", 1, 3))
-    h.acknowledge(consumer, b!)
-    assert.strictEqual(h.engine.nextDeadline(), h.now + 5000)
-    assert.deepStrictEqual(h.tick(4999).events, [])
-    assert.deepStrictEqual(h.tick(1).events, [{
-      _tag: "SlowConsumer",
-      consumers: [consumer],
-      message: a!.message,
-      waiting: 2
-    }])
-    assert.isUndefined(h.engine.nextDeadline())
-    assert.deepStrictEqual(h.tick(100_000).events, [])
-    assert.deepStrictEqual(acknowledgeAll(h, consumer, [a!]), ["PUBACK 1", "PUBACK 2"])
-  })
-
-  it("does not complain about a message that blocks nothing", () => {
-    const { h, receive } = slow({})
-    receive(publish("a", 1, 1), publish("b", 2, 2))
-    assert.isUndefined(h.engine.nextDeadline())
-  })
-
-  it("begins to count when the next message waits behind, and anew with each head", () => {
-    const { consumer, h, receive } = slow({})
-    const [a] = receive(publish("a", 2, 1))
-    h.tick(8000)
-    receive(publish("b", 2, 2), publish("c", 2, 3))
-    assert.strictEqual(h.engine.nextDeadline(), h.now + 5000)
-    h.now += 3000
-    h.acknowledge(consumer, a!)
-    assert.strictEqual(h.engine.nextDeadline(), h.now + 5000)
-  })
-
-  it("names the consumer within a second when the receive maximum is exhausted", () => {
-    const { h, receive } = slow({ receiveMaximum: 1 })
-    receive(publish("a", 1, 1))
-    assert.deepStrictEqual(eventTags(h.tick(1000)), ["SlowConsumer"])
-  })
-
-  it("acknowledge: acknowledges for a consumer that has not moved for the deadline, all that it has blocked so long", () => {
-    const { consumer, h, receive } = slow({ onAckDeadline: "acknowledge" })
-    const other = h.subscribe("b", { retained: "none" })
-    const deliveries = receive(publish("a", 1, 1), publish("a", 1, 2), publish("b", 1, 3), publish("a", 1, 4))
-    h.tick(5000)
-    const output = h.tick(5000)
-    assert.deepStrictEqual(words(output.packets), ["PUBACK 1", "PUBACK 2"])
-    // Its own acknowledgements come late, and change nothing any more.
-    assert.deepStrictEqual(acknowledgeAll(h, consumer, deliveries), [])
-    assert.deepStrictEqual(acknowledgeAll(h, other, deliveries), ["PUBACK 3", "PUBACK 4"])
-  })
-
-  it("reconnect: asks for a new connection, once", () => {
-    const { h, receive } = slow({ onAckDeadline: "reconnect" })
-    receive(publish("a", 1, 1), publish("b", 1, 2), publish("c", 2, 3), publish("d", 2, 4))
-    assert.deepStrictEqual(eventTags(h.tick(10_000)), ["SlowConsumer", "ReconnectWanted", "SlowConsumer"])
-    h.disconnect()
-    h.connect(true)
-    receive(publish("a", 1, 1), publish("b", 1, 2))
-    assert.deepStrictEqual(eventTags(h.tick(10_000)), ["SlowConsumer", "ReconnectWanted"])
-  })
-})
-
-describe("unclaimed messages", () => {
-  it("acknowledges a message that nobody claims [MQTT3-4.5.0-2] [MQTT5-4.5.0-2]", () => {
-    for (const protocolVersion of versions) {
-      const h = new Harness({ protocolVersion })
-      h.connect()
-      assert.deepStrictEqual(h.reply(publish("a", 1, 1), publish("b", 2, 2)), [])
-      const output = h.tick(10_000)
-      assert.deepStrictEqual(words(output.packets), ["PUBACK 1", "PUBREC 2"])
-      assert.deepStrictEqual(eventTags(output), ["UnclaimedDropped", "UnclaimedDropped"])
-    }
-  })
-
-  it("drops QoS 0 that nobody claims, and tells", () => {
-    const h = new Harness()
-    h.connect()
-    const { events } = h.feed(publish("a", 0, 0))
-    assert.deepStrictEqual(events.map((event) => event._tag === "UnclaimedDropped" && event.message.topic), ["a"])
-  })
-
-  it("holds QoS 1 and 2 for a consumer that joins, even before its SUBACK", () => {
-    const h = new Harness({ durable: true })
-    h.connect()
-    h.feed(publish("a/1", 1, 1), publish("b", 1, 2), publish("a/2", 2, 3))
-    assert.strictEqual(h.engine.stats.unclaimed, 3)
-    const consumer = h.add("a/+")
-    const { deliveries } = h.flush()
-    assert.deepStrictEqual(deliveries.map(({ delivery }) => delivery.message.topic), ["a/1", "a/2"])
-    assert.deepStrictEqual(
-      acknowledgeAll(h, consumer, deliveries.map(({ delivery }) => delivery)),
-      ["PUBACK 1", "PUBREC 3"]
-    )
-    assert.deepStrictEqual(words(h.tick(10_000).packets), ["PUBACK 2"])
-  })
-
-  it("holds no more than it may, and drops the oldest", () => {
-    const h = new Harness({ unclaimed: { hold: 1000, messages: 2 } })
-    h.connect()
-    assert.deepStrictEqual(h.reply(publish("a", 1, 1), publish("b", 1, 2)), [])
-    const output = h.feed(publish("c", 1, 3))
-    assert.deepStrictEqual(words(output.packets), ["PUBACK 1"])
-    assert.deepStrictEqual(eventTags(output), ["UnclaimedDropped"])
-    const none = new Harness({ unclaimed: { hold: 0, messages: 2 } })
-    none.connect()
-    assert.deepStrictEqual(none.reply(publish("a", 1, 1)), ["PUBACK 1"])
-  })
-
-  it("holds what a consumer left behind for the next one, in order", () => {
-    const { consumer, h, receive } = consuming({ durable: true })
-    const [a] = receive(publish("a", 1, 1), publish("b", 2, 2), publish("c", 1, 3))
-    acknowledgeAll(h, consumer, [a!])
-    h.engine.removeConsumer(consumer, h.now)
-    assert.deepStrictEqual(h.sent(), [])
-    const next = h.add("#", { retained: "none" })
-    const { deliveries } = h.flush()
-    assert.deepStrictEqual(topics({ deliveries } as never), ["b", "c"])
-    assert.deepStrictEqual(acknowledgeAll(h, next, deliveries.map(({ delivery }) => delivery)), ["PUBREC 2", "PUBACK 3"])
-  })
-
-  it("acknowledges what a consumer left behind when another one took it", () => {
-    const { consumer, h, receive } = consuming({})
-    const other = h.subscribe("#", { retained: "none" })
-    const [a] = receive(publish("a", 1, 1))
-    h.acknowledge(other, a!)
-    h.engine.removeConsumer(consumer, h.now)
-    assert.deepStrictEqual(h.sent(), ["PUBACK 1"])
-  })
-
-  it("leaves a message to the consumers that remain", () => {
-    const { consumer, h, receive } = consuming({})
-    const other = h.subscribe("#", { retained: "none" })
-    const [a] = receive(publish("a", 1, 1))
-    h.engine.removeConsumer(consumer, h.now)
-    assert.deepStrictEqual(h.sent(), [])
-    assert.strictEqual(h.engine.stats.unclaimed, 0)
-    assert.deepStrictEqual(acknowledgeAll(h, other, [a!]), ["PUBACK 1"])
-  })
-
-  it("forgets held QoS 1 in a resumed session, and binds held QoS 2", () => {
-    const h = new Harness({ durable: true })
-    h.connect()
-    h.feed(publish("a", 1, 1), publish("b", 2, 2))
-    h.disconnect()
-    h.connect(true)
-    assert.strictEqual(h.engine.stats.unclaimed, 1)
-    h.feed(publish("a", 1, 1, { dup: true }), publish("b", 2, 2, { dup: true }))
-    assert.strictEqual(h.engine.stats.unclaimed, 2)
-    const consumer = h.add("#", { retained: "none" })
-    const { deliveries } = h.flush()
-    assert.deepStrictEqual(topics({ deliveries } as never), ["b", "a"])
-    assert.deepStrictEqual(acknowledgeAll(h, consumer, deliveries.map(({ delivery }) => delivery)), ["PUBREC 2", "PUBACK 1"])
-  })
-
-  it("keeps holding when the session is lost", () => {
-    const h = new Harness()
-    h.connect()
-    h.feed(publish("a", 1, 1), publish("b", 2, 2))
-    h.disconnect()
-    h.connect(false)
-    const consumer = h.add("#", { retained: "none" })
-    const { deliveries } = h.flush()
-    assert.deepStrictEqual(topics({ deliveries } as never), ["a", "b"])
-    assert.deepStrictEqual(acknowledgeAll(h, consumer, deliveries.map(({ delivery }) => delivery)), [])
   })
 })

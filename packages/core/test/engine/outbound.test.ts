@@ -1,8 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import type { Publish } from "../../src/Packet.ts"
-import { ack, bytes, eventTags, Harness, isPublish, outcomeOf, versions } from "./harness.ts"
-
-const publishes = (h: Harness): ReadonlyArray<Publish> => h.flush().packets.filter(isPublish)
+import { ack, bytes, eventTags, Harness, isPublish, outcomeOf, publishesOf, resumed, versions } from "./harness.ts"
 
 describe.each(versions)("outbound messages, version %s", (protocolVersion) => {
   it("sends a QoS 0 PUBLISH once, with DUP 0 and no packet identifier [MQTT3-4.3.1-1] [MQTT5-4.3.1-1]", () => {
@@ -117,11 +114,11 @@ describe.each(versions)("outbound messages, version %s", (protocolVersion) => {
     h.connect()
     h.publish("a", 1)
     h.publish("b", 2)
-    assert.deepStrictEqual(publishes(h).map(({ dup }) => dup), [false, false])
+    assert.deepStrictEqual(publishesOf(h.flush()).map(({ dup }) => dup), [false, false])
     for (let i = 0; i < 2; i++) {
       h.disconnect()
       h.receive({ _tag: "Connack", sessionPresent: true, reasonCode: 0, properties: {} })
-      assert.deepStrictEqual(publishes(h).map(({ dup }) => dup), [true, true])
+      assert.deepStrictEqual(publishesOf(h.flush()).map(({ dup }) => dup), [true, true])
     }
   })
 
@@ -129,7 +126,7 @@ describe.each(versions)("outbound messages, version %s", (protocolVersion) => {
     const h = new Harness({ protocolVersion })
     h.connect()
     h.publish("a", 1, { origin: { session: "other", incarnation: "1", packetIdentifier: 9 } })
-    assert.deepStrictEqual(publishes(h).map(({ dup }) => dup), [false])
+    assert.deepStrictEqual(publishesOf(h.flush()).map(({ dup }) => dup), [false])
   })
 
   it("resends PUBLISH and PUBREL with their original packet identifiers in a resumed session [MQTT3-2.3.1-3] [MQTT3-4.4.0-1] [MQTT5-4.4.0-1]", () => {
@@ -185,6 +182,68 @@ describe.each(versions)("outbound messages, version %s", (protocolVersion) => {
     assert.deepStrictEqual(next.reply(ack("Puback", 2)), [])
   })
 
+  it("takes acknowledgements of the resumed session for what it has not sent again yet", () => {
+    const h = new Harness({ protocolVersion, durable: true, maxInflight: 4, maxInflightQoS2: 4 })
+    h.connect()
+    for (const [topic, qos] of [["a", 1], ["b", 1], ["c", 2], ["d", 1]] as const) h.publish(topic, qos)
+    h.flush()
+    const next = h.restart({ maxInflight: 2 })
+    next.engine.setWritable(false, next.now)
+    next.receive({ _tag: "Connack", sessionPresent: true, reasonCode: 0, properties: {} })
+    next.engine.setWritable(false, next.now)
+    next.disconnect()
+    next.receive({ _tag: "Connack", sessionPresent: true, reasonCode: 0, properties: {} })
+    assert.deepStrictEqual(next.sent(), ["PUBLISH*1 1 a", "PUBLISH*1 2 b"])
+    // They free no place that they never took, and PUBREC takes one.
+    assert.deepStrictEqual(next.reply(ack("Pubrec", 3)), ["PUBREL 3"])
+    assert.deepStrictEqual(next.reply(ack("Puback", 4)), [])
+    next.publish("e", 1)
+    assert.deepStrictEqual(next.sent(), [])
+    assert.deepStrictEqual(next.reply(ack("Puback", 1)), [])
+    assert.deepStrictEqual(next.reply(ack("Puback", 2)), ["PUBLISH1 1 e"])
+    assert.deepStrictEqual(next.reply(ack("Pubcomp", 3)), [])
+  })
+
+  it("sends the next one again when the one that is due has been acknowledged", () => {
+    const h = new Harness({ protocolVersion, durable: true })
+    h.connect()
+    for (const topic of ["a", "b", "c"]) h.publish(topic, 1)
+    h.flush()
+    const next = h.restart({ maxInflight: 1 })
+    next.connect(true)
+    assert.deepStrictEqual(next.reply(ack("Puback", 2)), [])
+    assert.deepStrictEqual(next.reply(ack("Puback", 1)), ["PUBLISH*1 3 c"])
+  })
+
+  it("puts what it sends anew between what was accepted before and after it", () => {
+    const h = new Harness({ protocolVersion })
+    h.connect()
+    h.publish("a", 0)
+    h.publish("b", 1)
+    h.publish("c", 0)
+    h.publish("d", 1)
+    h.engine.take()
+    h.publish("e", 0)
+    h.disconnect()
+    h.receive({ _tag: "Connack", sessionPresent: false, reasonCode: 0, properties: {} })
+    assert.deepStrictEqual(publishesOf(h.flush()).map(({ dup, topic }) => [topic, dup]), [
+      ["a", false],
+      ["b", false],
+      ["c", false],
+      ["d", false],
+      ["e", false]
+    ])
+  })
+
+  it("takes a new connection for writable", () => {
+    const h = new Harness({ protocolVersion })
+    h.connect()
+    h.engine.setWritable(false, h.now)
+    h.publish("a", 1)
+    h.disconnect()
+    assert.deepStrictEqual(resumed(h), ["PUBLISH1 1 a"])
+  })
+
   it("takes an acknowledgement of the wrong kind as a protocol error", () => {
     const wrong = (qos: 1 | 2, before: ReadonlyArray<"Pubrec">, kind: "Puback" | "Pubrec" | "Pubcomp") => {
       const h = new Harness({ protocolVersion })
@@ -209,7 +268,11 @@ describe.each(versions)("outbound messages, version %s", (protocolVersion) => {
     const output = h.feed(ack("Puback", 9), ack("Pubrec", 9), ack("Pubcomp", 9))
     assert.deepStrictEqual(eventTags(output), Array.from({ length: 3 }, () => "UnknownPacketIdentifier"))
     assert.deepStrictEqual(output.packets.length, 1)
-    assert.deepInclude(output.packets[0], { _tag: "Pubrel", packetIdentifier: 9, reasonCode: protocolVersion === 5 ? 0x92 : 0 })
+    assert.deepInclude(output.packets[0], {
+      _tag: "Pubrel",
+      packetIdentifier: 9,
+      reasonCode: protocolVersion === 5 ? 0x92 : 0
+    })
   })
 
   it("queues QoS 0 again that was taken and not written, ahead of what was accepted later", () => {
@@ -250,6 +313,15 @@ describe.each(versions)("outbound messages, version %s", (protocolVersion) => {
     assert.deepStrictEqual(h.reply(ack("Puback", 1)), ["PUBLISH1 2 b", "PUBLISH0 0 c"])
   })
 
+  it("sends a SUBSCRIBE ahead of what is published after it", () => {
+    const h = new Harness({ protocolVersion })
+    h.connect()
+    h.publish("a", 0)
+    h.add("f")
+    h.publish("b", 0)
+    assert.deepStrictEqual(h.sent(), ["PUBLISH0 0 a", "SUBSCRIBE 1 f:2", "PUBLISH0 0 b"])
+  })
+
   it("publishes nothing while the network takes nothing, and goes on in order", () => {
     const h = new Harness({ protocolVersion })
     h.connect()
@@ -274,11 +346,6 @@ describe.each(versions)("outbound messages, version %s", (protocolVersion) => {
     assert.deepStrictEqual(sizes, [11, 11, 11, 7])
   })
 })
-
-const resumed = (h: Harness): ReadonlyArray<string> => {
-  h.receive({ _tag: "Connack", sessionPresent: true, reasonCode: 0, properties: {} })
-  return h.sent()
-}
 
 describe("outbound messages, version 5", () => {
   it("never resends a PUBLISH that was refused with a reason code of 0x80 or above [MQTT5-4.4.0-2]", () => {
@@ -310,7 +377,9 @@ describe("outbound messages, version 5", () => {
   it("never has more unacknowledged QoS 1 and 2 publishes than the server's Receive Maximum [MQTT5-3.3.4-7] [MQTT5-4.9.0-1] [MQTT5-4.9.0-2]", () => {
     const h = new Harness()
     h.connect(false, { receiveMaximum: 3 })
-    for (const [topic, qos] of [["a", 1], ["b", 2], ["c", 2], ["d", 1], ["e", 1], ["f", 1]] as const) h.publish(topic, qos)
+    for (const [topic, qos] of [["a", 1], ["b", 2], ["c", 2], ["d", 1], ["e", 1], ["f", 1]] as const) {
+      h.publish(topic, qos)
+    }
     assert.deepStrictEqual(h.sent(), ["PUBLISH1 1 a", "PUBLISH2 2 b", "PUBLISH2 3 c"])
     assert.deepStrictEqual(h.reply(ack("Pubrec", 2)), ["PUBREL 2"], "PUBREC frees no place")
     assert.deepStrictEqual(h.reply(ack("Pubcomp", 2)), ["PUBLISH1 4 d"])
@@ -355,7 +424,7 @@ describe("outbound messages, version 5", () => {
     h.publish("b", 1, { properties: { messageExpiryInterval: 4 } })
     h.now += 3_900
     h.receive({ _tag: "Connack", sessionPresent: false, reasonCode: 0, properties: {} })
-    assert.deepStrictEqual(publishes(h).map(({ properties }) => properties.messageExpiryInterval), [7, 1])
+    assert.deepStrictEqual(publishesOf(h.flush()).map(({ properties }) => properties.messageExpiryInterval), [7, 1])
   })
 
   it("does not expire a PUBLISH that was sent [MQTT5-4.3.3-7]", () => {
@@ -389,113 +458,7 @@ describe("outbound messages, version 5", () => {
     h.connect()
     const received = { contentType: "text/plain", subscriptionIdentifiers: [7], topicAlias: 3 }
     h.publish("a", 1, { properties: received })
-    assert.deepStrictEqual(publishes(h)[0]!.properties, { contentType: "text/plain" })
-  })
-
-  it("sends a topic alias with the topic first, then alone", () => {
-    const h = new Harness()
-    h.connect(false, { topicAliasMaximum: 5 })
-    for (const topic of ["a", "a", "b", "a"]) h.publish(topic, 1, { topicAlias: 5 })
-    assert.deepStrictEqual(publishes(h).map(({ properties, topic }) => [topic, properties.topicAlias]), [
-      ["a", 5],
-      ["", 5],
-      ["b", 5],
-      ["a", 5]
-    ])
-    h.disconnect()
-    h.receive({ _tag: "Connack", sessionPresent: true, reasonCode: 0, properties: { topicAliasMaximum: 5 } })
-    assert.deepStrictEqual(publishes(h).map(({ properties, topic }) => [topic, properties.topicAlias]), [
-      ["a", undefined],
-      ["a", undefined],
-      ["b", undefined],
-      ["a", undefined]
-    ])
-  })
-
-  it("never sends a topic alias above the server's Topic Alias Maximum [MQTT5-3.2.2-17] [MQTT5-3.3.2-9]", () => {
-    const h = new Harness()
-    h.connect(false, { topicAliasMaximum: 5 })
-    assert.strictEqual(h.refusal("a", 0, { topicAlias: 6 }), "NotSupported")
-    h.disconnect()
-    h.publish("a", 0, { topicAlias: 5 })
-    h.receive({ _tag: "Connack", sessionPresent: false, reasonCode: 0, properties: { topicAliasMaximum: 4 } })
-    assert.deepStrictEqual(publishes(h).map(({ properties, topic }) => [topic, properties.topicAlias]), [["a", undefined]])
-  })
-
-  it("sends no topic alias when the server allows none [MQTT5-3.2.2-18]", () => {
-    const h = new Harness()
-    h.publish("a", 0, { topicAlias: 1 })
-    h.connect()
-    assert.strictEqual(h.refusal("a", 0, { topicAlias: 1 }), "NotSupported")
-    h.disconnect()
-    h.publish("b", 0, { topicAlias: 1 })
-    h.receive({ _tag: "Connack", sessionPresent: true, reasonCode: 0, properties: {} })
-    assert.deepStrictEqual(publishes(h).map(({ properties, topic }) => [topic, properties.topicAlias]), [["b", undefined]])
-  })
-
-  it("never sends topic alias 0 [MQTT5-3.3.2-8]", () => {
-    const h = new Harness()
-    h.connect(false, { topicAliasMaximum: 5 })
-    h.publish("a", 0, { properties: { contentType: "x" } })
-    assert.notProperty(publishes(h)[0]!.properties, "topicAlias")
-  })
-
-  it("forgets the topic aliases of both directions with the connection [MQTT5-3.3.2-7]", () => {
-    const h = new Harness({ topicAliasMaximum: 5 })
-    h.connect(false, { topicAliasMaximum: 5 })
-    h.publish("a", 0, { topicAlias: 1 })
-    assert.strictEqual(publishes(h)[0]!.topic, "a")
-    const inbound = { _tag: "Publish", payload: bytes(""), qos: 0, retain: false, dup: false, packetIdentifier: 0 } as const
-    h.feed({ ...inbound, topic: "b", properties: { topicAlias: 1 } }, { ...inbound, topic: "", properties: { topicAlias: 1 } })
-    h.disconnect()
-    h.connect(true, { topicAliasMaximum: 5 })
-    h.publish("a", 0, { topicAlias: 1 })
-    assert.strictEqual(publishes(h)[0]!.topic, "a")
-    assert.strictEqual(h.receive({ ...inbound, topic: "", properties: { topicAlias: 1 } })?.reasonCode, 0x82)
-  })
-
-  it("refuses a publish above the server's Maximum QoS [MQTT5-3.2.2-11]", () => {
-    const h = new Harness()
-    h.connect(false, { maximumQoS: 1 })
-    assert.strictEqual(h.refusal("a", 2), "NotSupported")
-    assert.strictEqual(h.refusal("a", 1), "Accepted")
-    h.disconnect()
-    const early = h.publish("b", 2)
-    assert.deepStrictEqual(h.connect(true, { maximumQoS: 1 }).settled, [early])
-    assert.strictEqual(outcomeOf(early), "NotSupported")
-  })
-
-  it("refuses a retained publish when the server does not retain [MQTT5-3.2.2-14]", () => {
-    const h = new Harness()
-    const early = h.publish("b", 0, { retain: true })
-    const { packets, settled } = h.connect(false, { retainAvailable: false })
-    assert.deepStrictEqual([packets, settled], [[], [early]])
-    assert.strictEqual(outcomeOf(early), "NotSupported")
-    assert.strictEqual(h.refusal("a", 0, { retain: true }), "NotSupported")
-    assert.strictEqual(h.refusal("a", 0), "Accepted")
-  })
-
-  it("refuses a packet over the server's Maximum Packet Size before it is sent [MQTT5-3.2.2-15]", () => {
-    const h = new Harness()
-    // Fixed header 2, topic 2 + 1, identifier 2, property length 1.
-    const fits = { payload: new Uint8Array(92) }
-    const tooLarge = { payload: new Uint8Array(93) }
-    const early = h.publish("a", 1, tooLarge)
-    h.connect(false, { maximumPacketSize: 100 })
-    assert.strictEqual(outcomeOf(early), "PacketTooLarge")
-    assert.strictEqual(h.refusal("a", 1, tooLarge), "PacketTooLarge")
-    assert.strictEqual(h.refusal("a", 1, { ...fits, properties: { contentType: "x" } }), "PacketTooLarge")
-    assert.strictEqual(h.refusal("a", 1, fits), "Accepted")
-    assert.deepStrictEqual(h.sent(), ["PUBLISH1 1 a"])
-    h.disconnect()
-    assert.deepStrictEqual(h.connect(true, { maximumPacketSize: 99 }).settled.length, 1)
-  })
-
-  it("refuses a response topic that holds a wildcard [MQTT5-3.3.2-14]", () => {
-    const h = new Harness()
-    assert.strictEqual(h.refusal("a", 0, { properties: { responseTopic: "b/+" } }), "InvalidTopic")
-    assert.strictEqual(h.refusal("a", 0, { properties: { responseTopic: "b/#" } }), "InvalidTopic")
-    assert.strictEqual(h.refusal("a", 0, { properties: { responseTopic: "b" } }), "Accepted")
+    assert.deepStrictEqual(publishesOf(h.flush())[0]!.properties, { contentType: "text/plain" })
   })
 })
 
@@ -516,6 +479,6 @@ describe("outbound messages, version 4", () => {
     const h = new Harness({ protocolVersion: 4 })
     h.connect()
     h.publish("a", 0, { properties: { contentType: "x", messageExpiryInterval: 5 } })
-    assert.deepStrictEqual(publishes(h)[0]!.properties, {})
+    assert.deepStrictEqual(publishesOf(h.flush())[0]!.properties, {})
   })
 })

@@ -22,24 +22,28 @@ describe("the outbound queue", () => {
     assert.isTrue(first.spaceAvailable)
   })
 
+  it("suspend: does not call again for nothing", () => {
+    const h = new Harness(bounds(8, "suspend"))
+    h.publish("a", 0, { payload: new Uint8Array(500) })
+    assert.strictEqual(h.refusal("b", 0, { payload: new Uint8Array(600) }), "Full")
+    assert.isFalse(h.flush().spaceAvailable)
+    h.tick(1000)
+    assert.isFalse(h.flush().spaceAvailable)
+    assert.isTrue(h.connect().spaceAvailable)
+  })
+
   it("suspend: lets a thousand waiting publishers through", () => {
     const h = new Harness({ ...bounds(10, "suspend"), queue: { messages: 10, bytes: 1_000_000, policy: "suspend" } })
     h.connect()
-    h.engine.setWritable(false, h.now)
-    let waiting = 1000
-    let turns = 0
+    const waiting = { count: 1000 }
     const retry = () => {
-      while (waiting > 0 && h.admit("a", 0)._tag === "Accepted") waiting--
-    }
-    retry()
-    h.engine.setWritable(true, h.now)
-    while (waiting > 0 && turns++ < 1000) {
-      if (!h.flush().spaceAvailable) break
       h.engine.setWritable(false, h.now)
-      retry()
+      while (waiting.count > 0 && h.admit("a", 0)._tag === "Accepted") waiting.count--
       h.engine.setWritable(true, h.now)
     }
-    assert.strictEqual(waiting, 0)
+    retry()
+    for (let turn = 0; turn < 1000 && h.flush().spaceAvailable; turn++) retry()
+    assert.strictEqual(waiting.count, 0)
   })
 
   it("fail: refuses what has no room", () => {
@@ -48,6 +52,17 @@ describe("the outbound queue", () => {
     h.publish("b", 0)
     assert.strictEqual(h.refusal("c", 0), "QueueFull")
     assert.strictEqual(h.engine.stats.queuedMessages, 2)
+  })
+
+  it("has room as soon as an acknowledgement has made some", () => {
+    const h = new Harness({ ...bounds(1, "fail"), maxInflight: 1 })
+    h.connect()
+    h.publish("a", 1)
+    h.publish("b", 1)
+    assert.strictEqual(h.refusal("c", 1), "QueueFull")
+    h.flush()
+    h.receive({ _tag: "Puback", packetIdentifier: 1, reasonCode: 0, properties: {} })
+    assert.strictEqual(h.refusal("c", 1), "Accepted")
   })
 
   it("dropOldest: makes room by dropping the oldest that was not sent", () => {
@@ -96,6 +111,23 @@ describe("the outbound queue", () => {
     assert.strictEqual(h.engine.stats.queuedMessages, 2)
   })
 
+  it("latestPerTopic: replaces the latest message, not one of its topic that has come back ahead of it", () => {
+    const h = new Harness(bounds(5, "latestPerTopic"))
+    h.connect()
+    h.publish("x", 1)
+    h.publish("a", 1)
+    h.flush()
+    h.disconnect()
+    const second = h.publish("a", 1)
+    h.connect(false, { receiveMaximum: 1 })
+    const third = h.publish("a", 1)
+    assert.deepStrictEqual(h.flush().settled, [second])
+    // The first one goes out, and the third one is still the latest.
+    h.feed({ _tag: "Puback", packetIdentifier: 3, reasonCode: 0, properties: {} })
+    h.publish("a", 1)
+    assert.deepStrictEqual(h.flush().settled, [third])
+  })
+
   it("counts bytes, and admits a message that is larger than the queue when it is alone", () => {
     const h = new Harness(bounds(100, "fail"))
     h.publish("a", 0, { payload: new Uint8Array(5000) })
@@ -135,12 +167,18 @@ describe("the outbound queue", () => {
     const output = h.untilDeadline()
     assert.deepStrictEqual(output.settled, [short])
     assert.deepStrictEqual(output.events, [{ _tag: "OutboundDropped", topic: "a", reason: "expired" }])
+    assert.strictEqual(h.engine.nextDeadline(), h.now + 1000, "the queue is looked through once a second")
     assert.deepStrictEqual(h.untilDeadline().settled, [byInterval])
     h.now += 10_000
     const connected = h.connect()
     assert.deepStrictEqual(connected.settled, [longer])
     assert.strictEqual(connected.packets.length, 1)
-    assert.deepStrictEqual([short, byInterval, longer, never].map(outcomeOf), ["Expired", "Expired", "Expired", undefined])
+    assert.deepStrictEqual([short, byInterval, longer, never].map(outcomeOf), [
+      "Expired",
+      "Expired",
+      "Expired",
+      undefined
+    ])
     assert.isUndefined(h.engine.nextDeadline())
   })
 

@@ -204,6 +204,18 @@ describe("a session that survives the process", () => {
     assert.deepStrictEqual(h.grant().length, 0, "the SUBSCRIBE went out with CONNACK")
   })
 
+  it("forgets a subscription in the store whose removal was under way when the session was lost", () => {
+    const h = new Harness({ durable: true })
+    h.connect()
+    h.subscribe("t")
+    h.engine.unsubscribe("t", h.now)
+    h.flush()
+    h.disconnect()
+    h.connect(false)
+    assert.strictEqual(h.records.size, 0)
+    assert.strictEqual(h.engine.stats.pendingSubscriptions, 0)
+  })
+
   it("emits no records when the session is not durable", () => {
     const h = new Harness()
     h.connect()

@@ -1,12 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import type { Consumer } from "../../src/internal/engine/contract.ts"
 import type { Subscribe } from "../../src/Packet.ts"
-import { ack, Harness, publish, suback, topics, topicsFor, unsuback, versions, words } from "./harness.ts"
-
-const subscribes = (h: Harness): ReadonlyArray<Subscribe> =>
-  h.flush().packets.filter((packet) => packet._tag === "Subscribe")
-
-const leave = (h: Harness, consumer: Consumer): void => h.engine.removeConsumer(consumer, h.now)
+import { ack, Harness, leave, publish, suback, subscribesOf, topics, unsuback, versions, words } from "./harness.ts"
 
 describe.each(versions)("subscriptions, version %s", (protocolVersion) => {
   const make = (options: ConstructorParameters<typeof Harness>[0] = {}): Harness => {
@@ -104,7 +98,7 @@ describe.each(versions)("subscriptions, version %s", (protocolVersion) => {
   it("is active when all filters are granted, in whatever order", () => {
     const h = make()
     const consumer = h.add(["a", "b"], { qos: 1 })
-    const requests = subscribes(h)
+    const requests = subscribesOf(h.flush())
     if (protocolVersion === 5) {
       h.feed(suback(requests[1]!.packetIdentifier, 0))
       assert.strictEqual(consumer.state, "joining")
@@ -137,7 +131,7 @@ describe.each(versions)("subscriptions, version %s", (protocolVersion) => {
     const h = make()
     const low = h.subscribe("a", { qos: 0, retained: "none" })
     const high = h.add("a", { qos: 2, retained: "none" })
-    const [packet] = subscribes(h)
+    const [packet] = subscribesOf(h.flush())
     assert.deepInclude(packet!.filters[0], { filter: "a", qos: 2, retainHandling: protocolVersion === 5 ? 2 : 0 })
     assert.strictEqual(high.state, "joining")
     h.feed(suback(packet!.packetIdentifier, 2))
@@ -151,7 +145,7 @@ describe.each(versions)("subscriptions, version %s", (protocolVersion) => {
     const h = make()
     const low = h.subscribe("a", { qos: 0, retained: "none" })
     const high = h.add("a", { qos: 2 })
-    const [packet] = subscribes(h)
+    const [packet] = subscribesOf(h.flush())
     assert.deepStrictEqual(h.reply(suback(packet!.packetIdentifier, 0x80)), [])
     assert.deepStrictEqual([low.state, high.state], ["active", "failed"])
     assert.deepStrictEqual(topics(h.feed(publish("a", 0, 0))), ["a"])
@@ -161,7 +155,7 @@ describe.each(versions)("subscriptions, version %s", (protocolVersion) => {
   it("sends one SUBSCRIBE or UNSUBSCRIBE at a time for each filter", () => {
     const h = make()
     const first = h.add("a", { qos: 0, retained: "none" })
-    const [packet] = subscribes(h)
+    const [packet] = subscribesOf(h.flush())
     const second = h.add("a", { qos: 1, retained: "none" })
     leave(h, first)
     assert.deepStrictEqual(h.sent(), [])
@@ -212,7 +206,7 @@ describe.each(versions)("subscriptions, version %s", (protocolVersion) => {
     const h = make()
     const consumer = h.subscribe(["a", "b"], { retained: "none" })
     const joining = h.add(["a", "c"], { retained: "none" })
-    const [packet] = subscribes(h)
+    const [packet] = subscribesOf(h.flush())
     h.engine.unsubscribe("a", h.now)
     h.grant()
     h.feed(suback(packet!.packetIdentifier, 2))
@@ -264,6 +258,27 @@ describe.each(versions)("subscriptions, version %s", (protocolVersion) => {
     assert.deepStrictEqual(words(h.connect(true).packets), ["SUBSCRIBE 6 a:2 b:2"])
     h.feed(suback(6, 2, 2))
     assert.deepStrictEqual([b.state, again.state], ["active", "active"])
+  })
+
+  it("frees the packet identifier of a request that was lost with its connection", () => {
+    const h = make()
+    h.add("a")
+    h.flush()
+    h.disconnect()
+    h.connect(true)
+    assert.deepStrictEqual(h.feed(ack("Puback", 1)).events.length, 1)
+  })
+
+  it("makes a subscription anew that the server may have removed", () => {
+    const h = make()
+    leave(h, h.subscribe("a"))
+    assert.deepStrictEqual(h.sent(), ["UNSUBSCRIBE 2 a"])
+    h.disconnect()
+    const next = h.add("a", { retained: "first" })
+    h.receive({ _tag: "Connack", sessionPresent: true, reasonCode: 0, properties: {} })
+    assert.deepStrictEqual(subscribesOf(h.flush()).map(({ filters }) => filters[0]!.retainHandling), [0])
+    h.feed(suback(3, 2))
+    assert.strictEqual(next.state, "active")
   })
 
   it("subscribes again to exactly the live filters when the session is lost", () => {
@@ -367,7 +382,7 @@ describe("subscriptions, version 5", () => {
     h.connect()
     h.add(["a", "b"])
     h.add("c")
-    const packets = subscribes(h)
+    const packets = subscribesOf(h.flush())
     assert.deepStrictEqual(packets.map(({ filters }) => filters.map(({ filter }) => filter)), [["a"], ["b"], ["c"]])
     assert.deepStrictEqual(packets.map(({ properties }) => properties.subscriptionIdentifier), [1, 2, 3])
   })
@@ -376,7 +391,7 @@ describe("subscriptions, version 5", () => {
     const h = new Harness()
     h.connect(false, { subscriptionIdentifiersAvailable: false })
     h.add(["a", "b"])
-    const [packet] = subscribes(h)
+    const [packet] = subscribesOf(h.flush())
     assert.deepStrictEqual(packet!.filters.length, 2)
     assert.deepStrictEqual(packet!.properties, {})
   })
@@ -388,7 +403,7 @@ describe("subscriptions, version 5", () => {
     const next = h.restart()
     next.connect(true)
     next.add("b")
-    assert.deepStrictEqual(subscribes(next).map(({ properties }) => properties.subscriptionIdentifier), [2])
+    assert.deepStrictEqual(subscribesOf(next.flush()).map(({ properties }) => properties.subscriptionIdentifier), [2])
   })
 
   it("gives the reason codes of an UNSUBACK to the filters in the order of the UNSUBSCRIBE [MQTT5-3.11.3-1]", () => {
@@ -416,7 +431,10 @@ describe("subscriptions, version 5", () => {
     const h = new Harness()
     const first = h.add("a", { noLocal: true })
     assert.strictEqual(h.refusedConsumer("a"), "SubscriptionConflict")
-    assert.strictEqual(h.refusedConsumer(["b", "a"], { noLocal: true, retainAsPublished: true }), "SubscriptionConflict")
+    assert.strictEqual(
+      h.refusedConsumer(["b", "a"], { noLocal: true, retainAsPublished: true }),
+      "SubscriptionConflict"
+    )
     assert.strictEqual(h.engine.stats.consumers, 1)
     leave(h, first)
     assert.strictEqual(h.refusedConsumer("a"), "joining")
@@ -428,7 +446,22 @@ describe("subscriptions, version 5", () => {
     leave(h, h.subscribe("a", { keep: true }))
     const next = h.add("a", { noLocal: true, retained: "none" })
     assert.strictEqual(next.state, "joining")
-    assert.deepInclude(subscribes(h)[0]!.filters[0], { noLocal: true, retainHandling: 2 })
+    assert.deepInclude(subscribesOf(h.flush())[0]!.filters[0], { noLocal: true, retainHandling: 2 })
+  })
+
+  it("makes sure of the options when the request that changed them was lost", () => {
+    const h = new Harness()
+    h.connect()
+    leave(h, h.subscribe("a", { keep: true }))
+    leave(h, h.add("a", { noLocal: true, retained: "none" }))
+    h.flush()
+    const changed = h.add("a", { noLocal: true, retained: "none" })
+    h.flush()
+    h.disconnect()
+    leave(h, changed)
+    const next = h.add("a", { retained: "none" })
+    assert.strictEqual(next.state, "joining")
+    assert.deepStrictEqual(h.connect(true).packets.length, 1)
   })
 
   it("refuses filters that the server does not support", () => {
@@ -470,210 +503,5 @@ describe("subscriptions, version 5", () => {
     h.flush()
     assert.deepStrictEqual([low.state, high.state, high.reason?._tag], ["active", "failed", "PacketTooLarge"])
     assert.strictEqual(h.engine.stats.pendingSubscriptions, 0)
-  })
-})
-
-describe.each(versions)("retained messages, version %s", (protocolVersion) => {
-  const make = (): Harness => {
-    const h = new Harness({ protocolVersion })
-    h.connect()
-    return h
-  }
-  const retained = (topic: string, ids?: ReadonlyArray<number>) =>
-    publish(topic, 0, 0, { retain: true, ...(ids !== undefined && protocolVersion === 5 ? { ids } : undefined) })
-  const handling = (h: Harness) => subscribes(h).map(({ filters }) => filters[0]!.retainHandling)
-
-  it("each: every joining consumer gets them, and nobody else", () => {
-    const h = make()
-    const first = h.subscribe("+")
-    assert.deepStrictEqual(topicsFor(first, h.feed(retained("a", [1]))), ["a"])
-    const second = h.add("+")
-    const [packet] = subscribes(h)
-    assert.strictEqual(packet!.filters[0]!.retainHandling, 0)
-    const third = h.add("+")
-    // Before SUBACK is early enough, and each topic comes once.
-    const before = h.feed(retained("a", [1]))
-    assert.deepStrictEqual([topicsFor(first, before), topicsFor(second, before)], [[], ["a"]])
-    h.feed(suback(packet!.packetIdentifier, 2))
-    assert.deepStrictEqual([second.state, third.state], ["active", "joining"])
-    const after = h.feed(retained("a", [1]), retained("b", [1]))
-    assert.deepStrictEqual([topicsFor(first, after), topicsFor(second, after)], [["b"], ["b"]])
-  })
-
-  it("each: subscribes once for all that join while a SUBSCRIBE is under way", () => {
-    const h = make()
-    const first = h.add("+")
-    const [packet] = subscribes(h)
-    const [second, third] = [h.add("+"), h.add("+")]
-    assert.deepStrictEqual(handling(h), [])
-    assert.deepStrictEqual(h.feed(suback(packet!.packetIdentifier, 2)).packets.length, 1)
-    assert.deepStrictEqual([first, second, third].map(({ state }) => state), ["active", "joining", "joining"])
-    h.receive(suback(2, 2))
-    assert.deepStrictEqual([second.state, third.state], ["active", "active"])
-    assert.deepStrictEqual(h.sent(), [])
-  })
-
-  it("first: only the consumers of the first subscription get them", () => {
-    const h = make()
-    const first = h.add("+", { retained: "first" })
-    const also = h.add("+", { retained: "first" })
-    assert.deepStrictEqual(handling(h), [0])
-    h.receive(suback(1, 2))
-    const late = h.add("+", { retained: "first" })
-    assert.strictEqual(late.state, "active")
-    const output = h.feed(retained("a", [1]))
-    assert.deepStrictEqual([first, also, late].map((consumer) => topicsFor(consumer, output)), [["a"], ["a"], []])
-  })
-
-  it("none: nobody gets them, and they are acknowledged and dropped in silence", () => {
-    const h = make()
-    const consumer = h.add("+", { retained: "none" })
-    assert.deepStrictEqual(handling(h), [protocolVersion === 5 ? 2 : 0])
-    h.receive(suback(1, 2))
-    const output = h.feed(publish("a", 1, 5, { retain: true }), retained("b"))
-    assert.deepStrictEqual(topicsFor(consumer, output), [])
-    assert.deepStrictEqual([words(output.packets), output.events], [["PUBACK 5"], []])
-  })
-
-  it("waits for ten seconds after SUBACK, and after each retained message", () => {
-    const h = make()
-    const consumer = h.subscribe("+")
-    h.now += 9_999
-    assert.deepStrictEqual(topicsFor(consumer, h.feed(retained("a", [1]))), ["a"])
-    h.now += 9_999
-    assert.deepStrictEqual(topicsFor(consumer, h.feed(retained("b", [1]))), ["b"])
-    h.now += 10_000
-    assert.deepStrictEqual(topicsFor(consumer, h.feed(retained("c", [1]))), [])
-  })
-
-  it("takes a live message for newer than a retained one", () => {
-    const h = make()
-    const consumer = h.subscribe("+")
-    const output = h.feed(publish("a", 0, 0), retained("a", [1]), publish("a", 0, 0))
-    assert.deepStrictEqual(output.deliveries.map(({ delivery }) => delivery.message.retain), [false, false])
-    assert.deepStrictEqual(topicsFor(consumer, output), ["a", "a"])
-  })
-
-  it("brings them again after a lost session", () => {
-    const h = make()
-    const each = h.subscribe("+")
-    const first = h.subscribe("+", { retained: "first" })
-    const none = h.subscribe("+", { retained: "none" })
-    h.feed(retained("a", [1]))
-    h.now += 60_000
-    h.disconnect()
-    h.receive({ _tag: "Connack", sessionPresent: false, reasonCode: 0, properties: {} })
-    assert.deepStrictEqual(handling(h), [0])
-    const output = h.feed(retained("a", [1]))
-    assert.deepStrictEqual([each, first, none].map((consumer) => topicsFor(consumer, output)), [["a"], ["a"], []])
-  })
-
-  it("asks again for those that a joining consumer has missed with its connection", () => {
-    const h = make()
-    h.subscribe("+")
-    const late = h.add("+")
-    h.flush()
-    h.disconnect()
-    h.receive({ _tag: "Connack", sessionPresent: true, reasonCode: 0, properties: {} })
-    assert.deepStrictEqual(handling(h), [0])
-    assert.deepStrictEqual(topicsFor(late, h.feed(retained("a", [1]))), ["a"])
-  })
-
-  it("does not hold the copy of a consumer that has left", () => {
-    const h = make()
-    const consumer = h.subscribe("+", { keep: true })
-    h.feed(publish("a", 1, 5, { retain: true }))
-    leave(h, consumer)
-    assert.deepStrictEqual(h.sent(), ["PUBACK 5"])
-  })
-})
-
-describe("routing", () => {
-  it("gives each consumer a message once when a packet carries several subscription identifiers", () => {
-    const h = new Harness()
-    h.connect()
-    const options = { retained: "none" } as const
-    const both = h.subscribe(["a/+", "a/#"], options)
-    const one = h.subscribe("a/#", options)
-    const output = h.feed(publish("a/b", 0, 0, { ids: [1, 2] }))
-    assert.deepStrictEqual([topicsFor(both, output), topicsFor(one, output)], [["a/b"], ["a/b"]])
-  })
-
-  it("gives each consumer a message once when the server sends a copy for each subscription", () => {
-    const h = new Harness()
-    h.connect()
-    const options = { retained: "none" } as const
-    const both = h.subscribe(["a/+", "a/#"], options)
-    const reversed = h.subscribe(["a/#", "a/+"], options)
-    const wide = h.subscribe("a/#", options)
-    const copies = [publish("a/b", 1, 1, { ids: [2] }), publish("a/b", 1, 2, { ids: [1] })]
-    const { deliveries } = h.feed(...copies)
-    const takes = (consumer: Consumer) =>
-      deliveries.filter((delivery) => delivery.consumer === consumer).map(({ delivery }) => delivery.packetIdentifier)
-    assert.deepStrictEqual([both, reversed, wide].map(takes), [[2], [1], [1]])
-  })
-
-  it("takes the copy of a later filter while an earlier one is not granted", () => {
-    const h = new Harness()
-    h.connect()
-    h.subscribe("a/#", { retained: "none" })
-    const consumer = h.add(["a/+", "a/#"], { retained: "none" })
-    h.flush()
-    assert.deepStrictEqual(topicsFor(consumer, h.feed(publish("a/b", 0, 0, { ids: [1] }))), ["a/b"])
-    assert.deepStrictEqual(topicsFor(consumer, h.feed(publish("a/b", 0, 0, { ids: [2] }))), ["a/b"])
-  })
-
-  it("acknowledges a copy that nobody is meant to get", () => {
-    const h = new Harness()
-    h.connect()
-    h.subscribe(["a/+", "a/#"], { retained: "none" })
-    const output = h.feed(publish("a/b", 1, 7, { ids: [2] }))
-    assert.deepStrictEqual([words(output.packets), output.deliveries, output.events], [["PUBACK 7"], [], []])
-  })
-
-  it("holds a message whose subscription has no consumer, whoever else matches its topic", () => {
-    const h = new Harness({ durable: true })
-    h.connect()
-    leave(h, h.subscribe("a/#"))
-    const other = h.subscribe("a/+", { retained: "none" })
-    assert.deepStrictEqual(topicsFor(other, h.feed(publish("a/b", 1, 7, { ids: [1] }))), [])
-    assert.strictEqual(h.engine.stats.unclaimed, 1)
-    const late = h.add("a/#", { retained: "none" })
-    assert.deepStrictEqual(topicsFor(late, h.flush()), ["a/b"])
-  })
-
-  it("routes by topic when there is no known identifier", () => {
-    const h = new Harness()
-    h.connect()
-    const both = h.subscribe(["a/+", "a/#"], { retained: "none" })
-    const output = h.feed(publish("a/b", 0, 0), publish("a/c", 0, 0, { ids: [99] }), publish("b", 0, 0, { ids: [99] }))
-    assert.deepStrictEqual(topicsFor(both, output), ["a/b", "a/c"])
-    assert.deepStrictEqual(output.events.length, 1)
-  })
-
-  it("routes by topic on version 4, each consumer once per copy", () => {
-    const h = new Harness({ protocolVersion: 4 })
-    h.connect()
-    const both = h.subscribe(["a/+", "a/#"], { retained: "none" })
-    const other = h.subscribe("b", { retained: "none" })
-    const output = h.feed(publish("a/b", 0, 0))
-    assert.deepStrictEqual([topicsFor(both, output), topicsFor(other, output)], [["a/b"], []])
-  })
-
-  it("delivers to a shared subscription by the filter behind its name", () => {
-    const h = new Harness({ subscriptionIdentifiers: "off" })
-    h.connect()
-    const shared = h.subscribe("$share/g/a/+")
-    assert.deepStrictEqual(topicsFor(shared, h.feed(publish("a/b", 0, 0))), ["a/b"])
-    const second = h.add("$share/g/a/+")
-    assert.strictEqual(second.state, "active", "a shared subscription has no retained messages to wait for")
-  })
-
-  it("delivers retained-as-published messages like any other", () => {
-    const h = new Harness()
-    h.connect()
-    const consumer = h.subscribe("a", { retainAsPublished: true, retained: "none" })
-    const output = h.feed(publish("a", 0, 0, { retain: true, ids: [1] }), publish("a", 0, 0, { retain: true }))
-    assert.deepStrictEqual(topicsFor(consumer, output), ["a", "a"])
   })
 })

@@ -2,33 +2,23 @@
  * The engine and the scripted broker's protocol core on an order-preserving link, driven at random by a seed: packets flow, the link
  * is cut and made anew, limits change, the server loses the session, consumers come and go, the process dies and starts again.
  */
-import { assert } from "@effect/vitest"
 import * as BrokerCore from "@effect-mqttx/testing/BrokerCore"
-import type { Consumer, Delivery, EngineOptions, Outbound, Output, SessionEngine } from "../../src/internal/engine/contract.ts"
+import { assert } from "@effect/vitest"
+import type {
+  Consumer,
+  Delivery,
+  EngineOptions,
+  Outbound,
+  Output,
+  SessionEngine
+} from "../../src/internal/engine/contract.ts"
 import { makeEngine } from "../../src/internal/engine/engine.ts"
 import type { Packet } from "../../src/Packet.ts"
 import { none } from "../../src/Properties.ts"
-import type { ProtocolVersion, QoS } from "../../src/QoS.ts"
+import type { QoS } from "../../src/QoS.ts"
 import { keyOf, type StoreRecord } from "../../src/StoreRecord.ts"
-import { bytes, consumerRequest, engineOptions, request, textOf } from "./harness.ts"
-
-/** mulberry32: small, fast, and the same everywhere. */
-export const makeRandom = (seed: number) => {
-  let state = seed >>> 0
-  const next = (): number => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let t = state
-    t = Math.imul(t ^ (t >>> 15), t | 1)
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296
-  }
-  return {
-    chance: (probability: number): boolean => next() < probability,
-    /** From `low` to `high`, both included. */
-    int: (low: number, high: number): number => low + Math.floor(next() * (high - low + 1)),
-    pick: <A>(values: ReadonlyArray<A>): A => values[Math.floor(next() * values.length)]!
-  }
-}
+import { bytes, consumerRequest, request, textOf } from "./harness.ts"
+import { makePlan, makeRandom, type Plan } from "./plan.ts"
 
 const clientId = "client"
 
@@ -54,57 +44,6 @@ interface Slot {
   pending: Array<Delivery>
   /** Topic to the texts in the order in which they were first handed out. */
   readonly seen: Map<string, number>
-}
-
-/** What the seed decides for its whole run. */
-export interface Plan {
-  readonly seed: number
-  readonly protocolVersion: ProtocolVersion
-  readonly durable: boolean
-  readonly crashes: boolean
-  readonly churn: boolean
-  readonly losses: boolean
-  readonly slots: ReadonlyArray<ReadonlyArray<string>>
-  readonly overlapping: "merge" | "separate"
-  readonly options: EngineOptions
-  readonly firstPacketIdentifier: number
-  readonly steps: number
-}
-
-export const makePlan = (seed: number): Plan => {
-  const random = makeRandom(seed * 7919 + 1)
-  const protocolVersion = random.chance(0.6) ? 5 : 4
-  const durable = random.chance(0.5)
-  const crashes = durable && random.chance(0.5)
-  const churn = random.chance(0.3)
-  // A message may be held for one consumer only: with several, one that comes and goes would miss what another one took.
-  const slots = crashes || churn ? [["s/#"]] : [["s/#"], ["s/+", "s/0"], ["s/0", "s/#"]].slice(0, random.int(1, 3))
-  const maxInflight = random.int(1, 8)
-  return {
-    seed,
-    protocolVersion,
-    durable,
-    crashes,
-    churn,
-    losses: random.chance(0.4),
-    slots,
-    // On 3.1.1 nothing tells copies apart.
-    overlapping: protocolVersion === 5 && random.chance(0.5) ? "separate" : "merge",
-    options: engineOptions({
-      protocolVersion,
-      durable,
-      receiveMaximum: protocolVersion === 5 ? random.int(1, 8) : 65_535,
-      topicAliasMaximum: protocolVersion === 5 ? random.int(0, 3) : 0,
-      maxInflight,
-      maxInflightQoS2: random.int(1, maxInflight),
-      queue: { messages: random.int(1, 20), bytes: 100_000, policy: "suspend" },
-      unacknowledgedOnSessionLost: random.chance(0.7) ? "resend" : "fail",
-      unclaimed: { hold: 1e12, messages: 1e9 },
-      ackDeadline: 1e12
-    }),
-    firstPacketIdentifier: random.chance(0.7) ? random.int(65_500, 65_535) : 1,
-    steps: random.int(40, 250)
-  }
 }
 
 export class World {
@@ -161,6 +100,9 @@ export class World {
   }
 
   run(): void {
+    // Copies for overlapping filters are told apart by what SUBACK has confirmed: a lost SUBACK would be a case of its own.
+    this.#connect(false)
+    this.#settle()
     for (let i = 0; i < this.plan.steps; i++) this.#step()
     this.#finish()
   }
@@ -250,6 +192,10 @@ export class World {
     } else {
       this.#send(output)
     }
+    this.#handOut(output)
+  }
+
+  #handOut(output: Output): void {
     for (const outbound of output.accepted) outbound.owner?.onAccepted?.(outbound)
     for (const outbound of output.settled) {
       assert.isDefined(outbound.outcome)
@@ -272,6 +218,10 @@ export class World {
       if (change._tag === "Put") this.#records.set(keyOf(change.record), change.record)
       else this.#records.delete(change.key)
     }
+    this.#commitDone()
+  }
+
+  #commitDone(): void {
     for (const key of this.#uncommitted) this.done.set(key, (this.done.get(key) ?? 0) + 1)
     this.#uncommitted = []
   }
@@ -279,7 +229,9 @@ export class World {
   #send({ packets }: Output): void {
     if (this.connection !== undefined) {
       for (const packet of packets) {
-        if (packet._tag === "Pubrel") assert.strictEqual(packet.packetIdentifier, this.#pubrels.shift(), "order of PUBRELs")
+        if (packet._tag === "Pubrel") {
+          assert.strictEqual(packet.packetIdentifier, this.#pubrels.shift(), "order of PUBRELs")
+        }
         this.#toBroker.push(packet)
       }
     }
@@ -462,14 +414,18 @@ export class World {
     assert.deepStrictEqual(this.violations, [])
   }
 
-  /** No more faults: everything comes to its end. */
   #finish(): void {
     if (this.connection === undefined) this.#connect(false)
+    this.#settle()
+  }
+
+  /** No more faults: everything comes to its end. */
+  #settle(): void {
     for (let round = 0; round < 2000; round++) {
       this.now += 10
       this.engine.setWritable(true, this.now)
       const output = this.engine.take()
-      if (output === undefined && this.#isQuiet()) return
+      if (output === undefined && this.#isQuiet()) return this.#commitDone()
       if (output !== undefined) this.#release(output)
       this.#carryToBroker(Infinity)
       this.#carryToClient(Infinity)
@@ -481,17 +437,11 @@ export class World {
   #release(output: Output): void {
     this.#commit(output)
     this.#send(output)
-    for (const outbound of output.accepted) outbound.owner?.onAccepted?.(outbound)
-    for (const outbound of output.settled) outbound.owner?.onSettled?.(outbound)
-    for (const { consumer, delivery } of output.deliveries) {
-      const slot = this.#slots.find((slot) => slot.consumer === consumer)!
-      slot.pending.push(delivery)
-      this.#checkOrder(slot, delivery)
-    }
+    this.#handOut(output)
   }
 
   #isQuiet(): boolean {
-    return this.#toBroker.length === 0 && this.#toClient.length === 0 && this.#uncommitted.length === 0 &&
+    return this.#toBroker.length === 0 && this.#toClient.length === 0 &&
       this.#slots.every(({ pending }) => pending.length === 0) && this.broker.outstanding() === 0
   }
 

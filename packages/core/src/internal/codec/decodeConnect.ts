@@ -132,8 +132,8 @@ export const decodeDisconnect = (
 }
 
 /**
- * AUTH. An empty body stands for success without properties (MQTT 3.15.2.1); in every other form the authentication method
- * is mandatory (MQTT 3.15.2.2.2).
+ * AUTH. The authentication method is mandatory (MQTT 3.15.2.2.2) but in a success without any properties, which may even be
+ * an empty body (MQTT 3.15.2.1).
  */
 export const decodeAuth = (reader: Reader, fromServer: boolean): Packet.Auth => {
   if (reader.position === reader.end) {
@@ -145,7 +145,7 @@ export const decodeAuth = (reader: Reader, fromServer: boolean): Packet.Auth => 
     reader.fail("reason-code", `reason code 0x${reasonCode.toString(16)}`)
   }
   const properties: Properties.AuthProperties = decodeProperties(reader, Table.inAuth)
-  if (properties.authenticationMethod === undefined) {
+  if (properties.authenticationMethod === undefined && (reasonCode !== 0 || properties !== Properties.none)) {
     reader.fail("authentication-method", "no authentication method")
   }
   reader.finish()

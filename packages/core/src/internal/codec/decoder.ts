@@ -4,11 +4,11 @@
 import * as Packet from "../../Packet.ts"
 import type { ProtocolVersion } from "../../QoS.ts"
 import type { Decoder, DecoderOptions } from "./contract.ts"
+import { copyOf } from "./copy.ts"
 import { decodeAuth, decodeConnack, decodeConnect, decodeDisconnect } from "./decodeConnect.ts"
 import { decodeAcknowledgement, decodePublish } from "./decodePublish.ts"
 import { decodeSuback, decodeSubscribe, decodeUnsuback, decodeUnsubscribe } from "./decodeSubscribe.ts"
 import * as PacketType from "./packetType.ts"
-import { copyOf } from "./copy.ts"
 import { Reader } from "./reader.ts"
 import { type CodecViolation, makeViolation, type ViolationKind } from "./violation.ts"
 
@@ -113,8 +113,10 @@ class PacketDecoder implements Decoder {
   /** All packets that are complete in the chunk; the rest of it waits. */
   #frames(chunk: Uint8Array, position: number, into: Array<Packet.Packet>): void {
     const end = this.#scan(chunk, position)
-    const tooLarge = this.#violation
+    const badLength = this.#violation
     const total = this.#scannedTotal
+    // The packets before a header that is not acceptable come first.
+    this.#violation = undefined
     if (end > position) {
       // The chunk is only lent. One copy serves all packets, up to the last complete one, so that no view keeps more alive
       // than it must.
@@ -128,8 +130,6 @@ class PacketDecoder implements Decoder {
       } else {
         this.#reader.attach(bytes, undefined)
       }
-      // The packets before a header that is not acceptable come first.
-      this.#violation = undefined
       const limit = offset + end - position
       while (offset < limit) {
         offset = this.#packet(bytes, offset, into)
@@ -137,10 +137,13 @@ class PacketDecoder implements Decoder {
           return
         }
       }
-      this.#violation = tooLarge
     }
-    if (this.#violation === undefined && end < chunk.length) {
-      this.#store(chunk, end, total)
+    // A first byte that cannot begin a packet is refused now and not when its body has arrived.
+    if (end < chunk.length && this.#acceptable(chunk[end])) {
+      this.#violation = badLength
+      if (badLength === undefined) {
+        this.#store(chunk, end, total)
+      }
     }
   }
 
@@ -202,11 +205,9 @@ class PacketDecoder implements Decoder {
   /** Keeps the beginning of an incomplete packet. */
   #store(chunk: Uint8Array, position: number, total: number): void {
     const length = chunk.length - position
-    // A first byte that cannot begin a packet is refused now and not when its body has arrived.
-    if (!this.#acceptable(chunk[position])) {
-      return
-    }
-    const pending = new Uint8Array(total === 0 ? maximumHeaderBytes : Math.min(total, Math.max(length, firstAllocation)))
+    const pending = new Uint8Array(
+      total === 0 ? maximumHeaderBytes : Math.min(total, Math.max(length, firstAllocation))
+    )
     pending.set(chunk.subarray(position))
     this.#pending = pending
     this.#pendingLength = length

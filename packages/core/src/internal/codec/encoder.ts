@@ -12,12 +12,13 @@ import { fixedHeaderSize, writePacket } from "./writePacket.ts"
  * What an encoder may be told besides the version.
  */
 export interface EncoderOptions {
-  /** Payloads of this many bytes or more are handed out as they are, without a copy; 16,384 by default. */
+  /** Payloads of this many bytes or more are handed out as they are, without a copy; 4096 by default. */
   readonly separatePayload?: number
 }
 
-// Below it, copying is cheaper than another chunk in the socket's write.
-const defaultSeparatePayload = 16_384
+// Measured on a TCP socket of Node, 64 packets a write: at 2 KiB copying is cheaper than two more chunks for each packet, at
+// 4 KiB it is not.
+const defaultSeparatePayload = 4096
 
 const noChunks: ReadonlyArray<Uint8Array> = []
 

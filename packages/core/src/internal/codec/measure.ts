@@ -349,12 +349,10 @@ export class Measure {
     }
     this.#reasonCode("Auth", packet.reasonCode)
     const size = this.#propertiesOnly(packet.properties, Table.inAuth)
-    if (packet.reasonCode === 0 && size === 0) {
-      return 0
-    }
-    if (packet.properties.authenticationMethod === undefined) {
+    if (packet.properties.authenticationMethod === undefined && (packet.reasonCode !== 0 || size > 0)) {
       this.fail("no authentication method")
     }
+    // Never the empty form of a success: mqtt-packet, and with it MQTT.js, does not understand it.
     return 1 + variableByteIntegerSize(size) + size
   }
 }

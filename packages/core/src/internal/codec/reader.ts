@@ -2,8 +2,8 @@
  * A cursor over the body of one packet. The first failure is kept and moves the cursor to the end, so that a packet's decoder
  * reads field after field and asks once, at the end, whether all was well.
  */
-import { decodeAscii, decodeUtf8 } from "./utf8.ts"
 import { TextCache } from "./textCache.ts"
+import { decodeAscii, decodeUtf8 } from "./utf8.ts"
 import { type CodecViolation, makeViolation, type ViolationKind } from "./violation.ts"
 
 const noBytes = new Uint8Array(0)
@@ -90,7 +90,8 @@ export class Reader {
       return 0
     }
     this.position = position + 4
-    return ((bytes[position] << 24) | (bytes[position + 1] << 16) | (bytes[position + 2] << 8) | bytes[position + 3]) >>> 0
+    return ((bytes[position] << 24) | (bytes[position + 1] << 16) | (bytes[position + 2] << 8) |
+      bytes[position + 3]) >>> 0
   }
 
   /** MQTT 1.5.5: one to four bytes, and no more than needed. */

@@ -48,4 +48,3 @@ const mayKeep = (): boolean => {
   known.clear()
   return true
 }
-

@@ -15,7 +15,9 @@ type Latin1Slice = (this: Uint8Array, start: number, end: number) => string
 // Node's native slice makes a string of ASCII bytes several times faster than TextDecoder. Where it is missing or does not
 // take a plain Uint8Array, TextDecoder does the work.
 const findLatin1Slice = (): Latin1Slice | undefined => {
-  const host = globalThis as unknown as { readonly Buffer?: { readonly prototype?: { readonly latin1Slice?: unknown } } }
+  const host = globalThis as unknown as {
+    readonly Buffer?: { readonly prototype?: { readonly latin1Slice?: unknown } }
+  }
   const slice = host.Buffer?.prototype?.latin1Slice
   if (typeof slice !== "function") {
     return undefined

@@ -240,4 +240,3 @@ const writeBinary = (target: Uint8Array, position: number, value: Uint8Array): n
  * The bytes of a fixed header with this remaining length.
  */
 export const fixedHeaderSize = (remaining: number): number => 1 + variableByteIntegerSize(remaining)
-

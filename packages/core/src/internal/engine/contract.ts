@@ -255,9 +255,9 @@ export interface SessionEngine {
   /** Restores the state from a store's records, before the first connection. */
   readonly restore: (records: ReadonlyArray<StoreRecord>, now: number) => void
   /**
-   * A CONNECT with this clean start flag is about to be sent. `receive` answers a violation when the CONNACK says session present
-   * although it was a clean start, or although there has been neither a connection nor a restored record (an `Identity` is enough)
-   * before.
+   * A CONNECT with this clean start flag, and this receive maximum (by default that of the options), is about to be sent. `receive`
+   * answers a violation when the CONNACK says session present although it was a clean start, or although there has been neither a
+   * connection nor a restored record (an `Identity` is enough) before.
    */
   readonly connecting: (cleanStart: boolean, receiveMaximum?: number) => void
   /**

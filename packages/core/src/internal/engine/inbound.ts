@@ -70,7 +70,6 @@ export class InboundFlow {
 
   connected(): void {
     this.#aliases.clear()
-    this.#window = 0
     this.#reconnectWanted = false
   }
 
@@ -249,7 +248,7 @@ export class InboundFlow {
       session: this.#core.options.session,
       receivedAt: now
     })
-    const { targets } = this.#router
+    const { count, targets } = this.#router
     const isRetainedCopy = retain && fate === "targets" && !targets[0]!.request.retainAsPublished
     const delivery = new InboundDelivery(message, packetIdentifier, this.#sequence++, isRetainedCopy, exchange)
     if (exchange !== undefined) {
@@ -261,7 +260,7 @@ export class InboundFlow {
     switch (fate) {
       case "targets": {
         const { deliveries } = this.#core.output
-        for (let i = 0; i < targets.length; i++) {
+        for (let i = 0; i < count; i++) {
           const consumer = targets[i]!
           if (qos !== 0) delivery.add(consumer)
           deliveries.push({ consumer, delivery })

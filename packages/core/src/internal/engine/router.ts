@@ -19,8 +19,9 @@ export type Fate = "targets" | "unclaimed" | "covered"
  * The routing tables: filters that have consumers, and subscription identifiers.
  */
 export class Router {
-  /** The consumers of the latest `route`; overwritten by the next. */
+  /** The consumers of the latest `route`, the first `count` of them; overwritten by the next, so that none is allocated. */
   readonly targets: Array<EngineConsumer> = []
+  count = 0
   readonly #tree: TopicTree.TopicTree<SubscriptionEntry> = TopicTree.make()
   readonly #byIdentifier = new Map<number, SubscriptionEntry>()
   #routing = 0
@@ -46,13 +47,13 @@ export class Router {
   }
 
   route(topic: string, identifiers: ReadonlyArray<number> | undefined, retain: boolean, now: number): Fate {
-    this.targets.length = 0
+    this.count = 0
     this.#routing++
     const entries = identifiers === undefined ? undefined : this.#identified(identifiers)
     if (entries === undefined) {
       const matching = this.#tree.match(topic)
       for (let i = 0; i < matching.length; i++) this.#offer(matching[i]!, undefined, topic, retain, now)
-      if (this.targets.length > 0) return "targets"
+      if (this.count > 0) return "targets"
       return matching.length === 0 && !retain ? "unclaimed" : "covered"
     }
     let isClaimed = false
@@ -61,7 +62,7 @@ export class Router {
       if (entry.members.length > 0 || (retain && !entry.retainAsPublished)) isClaimed = true
       this.#offer(entry, entries, topic, retain, now)
     }
-    if (this.targets.length > 0) return "targets"
+    if (this.count > 0) return "targets"
     return isClaimed ? "covered" : "unclaimed"
   }
 
@@ -111,7 +112,7 @@ export class Router {
         if (consumer.seen !== undefined) noteLiveMessage(consumer, topic, now)
       }
       consumer.routing = this.#routing
-      this.targets.push(consumer)
+      this.targets[this.count++] = consumer
     }
   }
 

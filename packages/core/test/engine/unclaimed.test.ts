@@ -1,0 +1,146 @@
+import { assert, describe, it } from "@effect/vitest"
+import { acknowledgeAll, consuming, eventTags, Harness, publish, topics, versions, words } from "./harness.ts"
+
+describe("unclaimed messages", () => {
+  it("acknowledges a message that nobody claims [MQTT3-4.5.0-2] [MQTT5-4.5.0-2]", () => {
+    for (const protocolVersion of versions) {
+      const h = new Harness({ protocolVersion })
+      h.connect()
+      assert.deepStrictEqual(h.reply(publish("a", 1, 1), publish("b", 2, 2)), [])
+      const output = h.tick(10_000)
+      assert.deepStrictEqual(words(output.packets), ["PUBACK 1", "PUBREC 2"])
+      assert.deepStrictEqual(eventTags(output), ["UnclaimedDropped", "UnclaimedDropped"])
+    }
+  })
+
+  it("drops QoS 0 that nobody claims, and tells", () => {
+    const h = new Harness()
+    h.connect()
+    const { events } = h.feed(publish("a", 0, 0))
+    assert.deepStrictEqual(events.map((event) => event._tag === "UnclaimedDropped" && event.message.topic), ["a"])
+  })
+
+  it("holds QoS 1 and 2 for a consumer that joins, even before its SUBACK", () => {
+    const h = new Harness({ durable: true })
+    h.connect()
+    h.feed(publish("a/1", 1, 1), publish("b", 1, 2), publish("a/2", 2, 3))
+    assert.strictEqual(h.engine.stats.unclaimed, 3)
+    const consumer = h.add("a/+")
+    const { deliveries } = h.flush()
+    assert.deepStrictEqual(deliveries.map(({ delivery }) => delivery.message.topic), ["a/1", "a/2"])
+    assert.deepStrictEqual(
+      acknowledgeAll(h, consumer, deliveries.map(({ delivery }) => delivery)),
+      ["PUBACK 1", "PUBREC 3"]
+    )
+    assert.deepStrictEqual(words(h.tick(10_000).packets), ["PUBACK 2"])
+  })
+
+  it("holds no more than it may, and drops the oldest", () => {
+    const h = new Harness({ unclaimed: { hold: 1000, messages: 2 } })
+    h.connect()
+    assert.deepStrictEqual(h.reply(publish("a", 1, 1), publish("b", 1, 2)), [])
+    const output = h.feed(publish("c", 1, 3))
+    assert.deepStrictEqual(words(output.packets), ["PUBACK 1"])
+    assert.deepStrictEqual(eventTags(output), ["UnclaimedDropped"])
+    const none = new Harness({ unclaimed: { hold: 0, messages: 2 } })
+    none.connect()
+    assert.deepStrictEqual(none.reply(publish("a", 1, 1)), ["PUBACK 1"])
+  })
+
+  it("holds what a consumer left behind for the next one, in order", () => {
+    const { consumer, h, receive } = consuming({ durable: true })
+    const [a] = receive(publish("a", 1, 1), publish("b", 2, 2), publish("c", 1, 3))
+    acknowledgeAll(h, consumer, [a!])
+    h.engine.removeConsumer(consumer, h.now)
+    assert.deepStrictEqual(h.sent(), [])
+    const next = h.add("#", { retained: "none" })
+    const { deliveries } = h.flush()
+    assert.deepStrictEqual(topics({ deliveries } as never), ["b", "c"])
+    assert.deepStrictEqual(acknowledgeAll(h, next, deliveries.map(({ delivery }) => delivery)), [
+      "PUBREC 2",
+      "PUBACK 3"
+    ])
+  })
+
+  it("acknowledges what a consumer left behind when another one took it", () => {
+    const { consumer, h, receive } = consuming({})
+    const other = h.subscribe("#", { retained: "none" })
+    const [a] = receive(publish("a", 1, 1))
+    h.acknowledge(other, a!)
+    h.engine.removeConsumer(consumer, h.now)
+    assert.deepStrictEqual(h.sent(), ["PUBACK 1"])
+  })
+
+  it("leaves a message to the consumers that remain", () => {
+    const { consumer, h, receive } = consuming({})
+    const other = h.subscribe("#", { retained: "none" })
+    const [a] = receive(publish("a", 1, 1))
+    h.engine.removeConsumer(consumer, h.now)
+    assert.deepStrictEqual(h.sent(), [])
+    assert.strictEqual(h.engine.stats.unclaimed, 0)
+    assert.deepStrictEqual(acknowledgeAll(h, other, [a!]), ["PUBACK 1"])
+  })
+
+  it("forgets held QoS 1 in a resumed session, and binds held QoS 2", () => {
+    const h = new Harness({ durable: true })
+    h.connect()
+    h.feed(publish("a", 1, 1), publish("b", 2, 2))
+    h.disconnect()
+    h.connect(true)
+    assert.strictEqual(h.engine.stats.unclaimed, 1)
+    h.feed(publish("a", 1, 1, { dup: true }), publish("b", 2, 2, { dup: true }))
+    assert.strictEqual(h.engine.stats.unclaimed, 2)
+    const consumer = h.add("#", { retained: "none" })
+    const { deliveries } = h.flush()
+    assert.deepStrictEqual(topics({ deliveries } as never), ["b", "a"])
+    assert.deepStrictEqual(acknowledgeAll(h, consumer, deliveries.map(({ delivery }) => delivery)), [
+      "PUBREC 2",
+      "PUBACK 1"
+    ])
+  })
+
+  it("puts what a consumer left behind among what is held already, in the order of arrival", () => {
+    const h = new Harness()
+    h.connect()
+    const consumer = h.subscribe("a", { retained: "none" })
+    h.feed(publish("a", 1, 1), publish("b", 1, 2))
+    h.engine.removeConsumer(consumer, h.now)
+    h.add("#", { retained: "none" })
+    assert.deepStrictEqual(topics(h.flush()), ["a", "b"])
+  })
+
+  it("holds what a consumer left behind while there was no connection, when the session is lost", () => {
+    const { consumer, h, receive } = consuming({})
+    receive(publish("a", 1, 1), publish("b", 2, 2))
+    h.disconnect()
+    h.engine.removeConsumer(consumer, h.now)
+    h.connect(false)
+    h.add("#", { retained: "none" })
+    assert.deepStrictEqual(topics(h.flush()), ["a", "b"])
+  })
+
+  it("holds what a consumer left behind after its session was lost", () => {
+    const { consumer, h, receive } = consuming({})
+    receive(publish("a", 1, 1), publish("b", 2, 2))
+    h.disconnect()
+    h.connect(false)
+    h.engine.removeConsumer(consumer, h.now)
+    const second = h.add("#", { retained: "none" })
+    assert.deepStrictEqual(topics(h.flush()), ["a", "b"])
+    h.engine.removeConsumer(second, h.now)
+    h.add("#", { retained: "none" })
+    assert.deepStrictEqual(topics(h.flush()), ["a", "b"])
+  })
+
+  it("keeps holding when the session is lost", () => {
+    const h = new Harness()
+    h.connect()
+    h.feed(publish("a", 1, 1), publish("b", 2, 2))
+    h.disconnect()
+    h.connect(false)
+    const consumer = h.add("#", { retained: "none" })
+    const { deliveries } = h.flush()
+    assert.deepStrictEqual(topics({ deliveries } as never), ["a", "b"])
+    assert.deepStrictEqual(acknowledgeAll(h, consumer, deliveries.map(({ delivery }) => delivery)), [])
+  })
+})
