@@ -31,6 +31,11 @@ export interface Connector {
   ) => Effect.Effect<Connection, MqttError, Scope.Scope>
   readonly connected: (connack: Connack) => void
   /**
+   * The server has a session of which this client has no state: a client without state must not go on with it (MQTT 3.2.2.1.1), so
+   * that the next attempt begins a new one.
+   */
+  readonly discardServerSession: () => void
+  /**
    * The server sends more than our Receive Maximum: from now on it is told the largest one, since it would do the same again.
    * (mosquitto 2.0 keeps to it only until the first PUBACK, and sends all that has queued then.)
    */
@@ -60,6 +65,7 @@ export const makeConnector = ({ clientId: initialClientId, options }: ConnectorO
   let clientId = initialClientId
   let receiveMaximum = options.receiveMaximum
   let hasSession = false
+  let mustDiscard = false
   let address: ServerAddress | undefined
 
   const will = options.will === undefined ? undefined : makeWill(options.will)
@@ -68,7 +74,7 @@ export const makeConnector = ({ clientId: initialClientId, options }: ConnectorO
     _tag: "Connect",
     protocolVersion: options.protocolVersion,
     clientId,
-    cleanStart: options.persistence === "none" || (version5 && process && !hasSession),
+    cleanStart: mustDiscard || options.persistence === "none" || (version5 && process && !hasSession),
     keepAlive: Math.round(Duration.toSeconds(options.keepAlive)),
     username: options.username,
     password: options.password === undefined ? undefined : encoder.encode(Redacted.value(options.password)),
@@ -118,11 +124,15 @@ export const makeConnector = ({ clientId: initialClientId, options }: ConnectorO
           })
         )
       }),
+    discardServerSession: () => {
+      mustDiscard = true
+    },
     liftReceiveMaximum: () => {
       receiveMaximum = 65_535
     },
     connected: (connack) => {
       hasSession = true
+      mustDiscard = false
       clientId = connack.properties.assignedClientIdentifier ?? clientId
     },
     forget: Effect.suspend(() => {

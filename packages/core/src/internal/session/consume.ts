@@ -1,7 +1,7 @@
 /**
  * Calls a handler for each message: bounded concurrency, order per topic, acknowledgement after success.
  */
-import * as Cause from "effect/Cause"
+import type * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -124,7 +124,7 @@ class Work<E, R> {
     )
 
   #afterFailure(delivery: Delivery, cause: Cause.Cause<E>): Effect.Effect<void> {
-    if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
+    // A handler that interrupts itself has failed too; the interruption of this fiber never gets here.
     const policy = this.#options.onFailure ?? "skip"
     const { message } = delivery
     const report = this.#host.onHandlerFailure(message, cause)

@@ -11,7 +11,7 @@ import * as Schedule from "effect/Schedule"
 import type { MqttError, MqttErrorReason } from "../../MqttError.ts"
 import type { Connect, Packet } from "../../Packet.ts"
 import type { SessionStoreHandle } from "../../SessionStore.ts"
-import type { StoreChange } from "../../StoreRecord.ts"
+import type { StoreChange, StoreRecord } from "../../StoreRecord.ts"
 import type { Violation } from "../codec/contract.ts"
 import type { Connection } from "../connection/contract.ts"
 import type {
@@ -74,6 +74,7 @@ export class Driver implements ConsumerQueueHost {
   #opening = false
   #scheduled = false
   #committing = false
+  #ownChanges: Array<StoreChange> = []
   #releasing = false
   #armed: { readonly deadline: number; readonly fiber: Fiber.Fiber<void> } | undefined
   #overflowTopic = ""
@@ -218,6 +219,12 @@ export class Driver implements ConsumerQueueHost {
     this.#overflowCount++
   }
 
+  /** Stores a record that is not the engine's, with its next changes. */
+  record(record: StoreRecord): void {
+    this.#ownChanges.push({ _tag: "Put", record })
+    this.schedule()
+  }
+
   schedule(): void {
     if (this.#scheduled) return
     this.#scheduled = true
@@ -238,42 +245,43 @@ export class Driver implements ConsumerQueueHost {
     // A fiber that the last output has resumed got here: outputs are handed out one after the other.
     if (this.#releasing) return this.schedule()
     const output = this.#engine.take()
-    if (output !== undefined) {
-      const { store } = this.#options
-      if (store !== undefined && output.changes.length > 0) return this.#commit(store, output, this.#epoch)
-      this.#release(output, this.#epoch)
+    const { store } = this.#options
+    if (store !== undefined) {
+      const changes = output === undefined ? this.#ownChanges : this.#ownChanges.concat(output.changes)
+      this.#ownChanges = []
+      if (changes.length > 0) return this.#commit(store, changes, output, this.#epoch)
     }
+    if (output !== undefined) this.#release(output, this.#epoch)
     this.#arm()
     this.#options.handlers.onTurn()
   }
 
-  #commit(store: SessionStoreHandle, output: Output, epoch: number): void {
+  #commit(
+    store: SessionStoreHandle,
+    changes: ReadonlyArray<StoreChange>,
+    output: Output | undefined,
+    epoch: number
+  ): void {
     this.#committing = true
     let failed = false
-    const commit = this.commitChanges(store, output.changes, (error) => {
-      failed = true
-      this.#options.handlers.onStorage(error)
-    })
+    // Until the store takes it: what depends on it waits, and the bounds of the queues bound what collects meanwhile.
+    const commit = store.commit(changes).pipe(
+      Effect.tapError((error) =>
+        Effect.sync(() => {
+          failed = true
+          this.#options.handlers.onStorage(error)
+        })
+      ),
+      Effect.retry(storeRetry)
+    )
     this.#options.fork(Effect.onExit(commit, (exit) =>
       Effect.sync(() => {
         this.#committing = false
         if (Exit.isFailure(exit)) return
         if (failed) this.#options.handlers.onStorage(undefined)
-        this.#release(output, epoch)
+        if (output !== undefined) this.#release(output, epoch)
         this.schedule()
       })))
-  }
-
-  /** Commits until the store takes it: what depends on it waits, and the bounds of the queues bound what collects meanwhile. */
-  commitChanges(
-    store: SessionStoreHandle,
-    changes: ReadonlyArray<StoreChange>,
-    onFailure: (error: MqttError) => void
-  ): Effect.Effect<void, MqttError> {
-    return store.commit(changes).pipe(
-      Effect.tapError((error) => Effect.sync(() => onFailure(error))),
-      Effect.retry(storeRetry)
-    )
   }
 
   #release(output: Output, epoch: number): void {

@@ -15,7 +15,7 @@ import type {
   PublishReceipt,
   PublishSummary
 } from "../../Publication.ts"
-import type { Outbound, OutboundOwner, PublishRequest } from "../engine/contract.ts"
+import type { Outbound, OutboundOwner, PublishOutcome, PublishRequest } from "../engine/contract.ts"
 import type { Driver } from "./driver.ts"
 import { makeRequest } from "./publishRequest.ts"
 
@@ -217,7 +217,7 @@ class Operation implements OutboundOwner, Parked {
   next: Operation | undefined
   previous: Operation | undefined
   #outbound: Outbound | undefined
-  #outcome: Exit.Exit<PublishReceipt, MqttError> | undefined
+  #outcome: PublishOutcome | undefined
   #listeners: Set<(exit: Effect.Effect<PublishReceipt, MqttError>) => void> | undefined
 
   constructor(publisher: Publisher, topic: string, method: "publish" | "enqueue") {
@@ -232,7 +232,7 @@ class Operation implements OutboundOwner, Parked {
     this.#publisher.unpark(this)
     switch (admission._tag) {
       case "Refused":
-        this.fail(this.#publisher.error(admission.reason, this.method, this.topic))
+        this.fail(this.#error(admission.reason))
         return true
       case "Accepted":
         this.#outbound = admission.outbound
@@ -251,30 +251,38 @@ class Operation implements OutboundOwner, Parked {
 
   onSettled(outbound: Outbound): void {
     const outcome = outbound.outcome!
-    const exit: Exit.Exit<PublishReceipt, MqttError> = outcome._tag === "Acknowledged"
-      ? (outcome.reasonCode === 0 && outcome.reasonString === undefined ? succeeded : Exit.succeed(outcome))
-      : Exit.fail(this.#publisher.error(outcome.reason, this.method, this.topic))
     if (this.method === "publish") {
       this.#publisher.untrack(this)
-      this.resume?.(exit)
+      this.resume?.(this.#exit(outcome))
       this.resume = undefined
       return
     }
-    this.#outcome = exit
+    // An error is made for those who want to know only: a full queue may drop a million messages.
+    this.#outcome = outcome
     // A message that is refused before its acceptance is committed was never accepted.
-    if (this.accept !== undefined && Exit.isFailure(exit)) {
-      this.accept(Exit.failCause(exit.cause))
+    if (this.accept !== undefined && outcome._tag === "Failed") {
+      this.accept(Exit.fail(this.#error(outcome.reason)))
       this.accept = undefined
     }
     if (this.#listeners !== undefined) {
+      const exit = this.#exit(outcome)
       for (const listener of this.#listeners) listener(exit)
       this.#listeners = undefined
     }
   }
 
+  #exit(outcome: PublishOutcome): Exit.Exit<PublishReceipt, MqttError> {
+    if (outcome._tag === "Failed") return Exit.fail(this.#error(outcome.reason))
+    return outcome.reasonCode === 0 && outcome.reasonString === undefined ? succeeded : Exit.succeed(outcome)
+  }
+
+  #error(reason: MqttErrorReason): MqttError {
+    return this.#publisher.error(reason, this.method, this.topic)
+  }
+
   get #acknowledged(): Effect.Effect<PublishReceipt, MqttError> {
     return Effect.callback((resume) => {
-      if (this.#outcome !== undefined) return resume(this.#outcome)
+      if (this.#outcome !== undefined) return resume(this.#exit(this.#outcome))
       const listeners = this.#listeners ??= new Set()
       listeners.add(resume)
       return Effect.sync(() => listeners.delete(resume))

@@ -14,9 +14,11 @@ import * as Stream from "effect/Stream"
 import type { Message } from "../../Message.ts"
 import { Closed, MqttError, type MqttErrorReason } from "../../MqttError.ts"
 import type { Session } from "../../MqttSession.ts"
+import type { Connack } from "../../Packet.ts"
 import type { MessageProperties } from "../../Properties.ts"
 import * as ReasonCode from "../../ReasonCode.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
+import type { MessageDropped } from "../../SessionEvent.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
 import type { ConnectionInfo, SessionMetrics, SessionStatus } from "../../SessionStatus.ts"
 import { SessionStore } from "../../SessionStore.ts"
@@ -89,19 +91,38 @@ export const makeSession = Effect.fnUntraced(function*(
   const connector = makeConnector({ options, clientId })
 
   let stopping = false
+  let identity = records.find((record) => record._tag === "Identity")
   const turnWaiters = new Set<() => void>()
 
+  // What was dropped in this turn, one event for each cause however many there were.
+  const drops = new Map<
+    MessageDropped["cause"],
+    { direction: MessageDropped["direction"]; topic: string; count: number }
+  >()
+
+  const noteDrop = (direction: MessageDropped["direction"], cause: MessageDropped["cause"], topic: string): void => {
+    const drop = drops.get(cause)
+    if (drop === undefined) drops.set(cause, { direction, topic, count: 1 })
+    else {
+      drop.topic = topic
+      drop.count++
+    }
+  }
+
   const onTurn = (): void => {
+    if (drops.size > 0) {
+      for (const [cause, drop] of drops) hub.emit({ _tag: "MessageDropped", cause, ...drop })
+      drops.clear()
+    }
     if (publisher.isParking) publisher.onSpace()
     const current = hub.current()
     if (
       current.state === "connected" && !current.ready && driver.connection !== undefined &&
       driver.stats.pendingSubscriptions === 0
     ) {
-      fork(Effect.andThen(
-        hub.set({ ready: true }),
-        Effect.sync(() => hub.emit({ _tag: "Ready", subscriptions: driver.stats.subscriptions }))
-      ))
+      // The event first: whoever awaits readiness finds it in the past.
+      hub.emit({ _tag: "Ready", subscriptions: driver.stats.subscriptions })
+      fork(hub.set({ ready: true }))
     }
     for (const waiter of turnWaiters) waiter()
   }
@@ -111,22 +132,10 @@ export const makeSession = Effect.fnUntraced(function*(
       case "SessionLost":
         return hub.emit(event)
       case "OutboundDropped":
-        return hub.emit({
-          _tag: "MessageDropped",
-          direction: "outbound",
-          cause: event.reason,
-          topic: event.topic,
-          count: 1
-        })
+        return noteDrop("outbound", event.reason, event.topic)
       case "UnclaimedDropped":
         unclaimed.publish(event.message)
-        return hub.emit({
-          _tag: "MessageDropped",
-          direction: "inbound",
-          cause: "unclaimed",
-          topic: event.message.topic,
-          count: 1
-        })
+        return noteDrop("inbound", "unclaimed", event.message.topic)
       case "SlowConsumer":
         return hub.emit({
           _tag: "SlowConsumer",
@@ -182,11 +191,19 @@ export const makeSession = Effect.fnUntraced(function*(
     isStopping: () => stopping,
     connect: connector.packet,
     open: connector.open,
-    onViolation: ({ reasonCode }) => {
+    onViolation: ({ kind, reasonCode }) => {
       if (reasonCode === ReasonCode.receiveMaximumExceeded) connector.liftReceiveMaximum()
+      if (kind === "session-present") {
+        connector.discardServerSession()
+        hub.emit({ _tag: "SessionLost", unacknowledged: 0, subscriptions: 0 })
+      }
     },
     onConnected: (connack) => {
       connector.connected(connack)
+      if (store !== undefined) {
+        identity = identityOf(options, connector.clientId(), connack, identity, driver.now())
+        driver.record(identity)
+      }
       publisher.recover()
       subscriber.recover()
     },
@@ -308,6 +325,26 @@ const chooseClientId = Effect.fnUntraced(function*(
   }
   const random = yield* Random.nextIntBetween(0, 36 ** 8)
   return `${stem}-${random.toString(36).padStart(8, "0")}`
+})
+
+/**
+ * Who the session is since this CONNACK: it has another incarnation whenever the server began a new session.
+ */
+const identityOf = (
+  options: SessionOptions,
+  clientId: string,
+  { properties, sessionPresent }: Connack,
+  before: StoreRecord.IdentityRecord | undefined,
+  now: number
+): StoreRecord.IdentityRecord => ({
+  _tag: "Identity",
+  format: 1,
+  protocolVersion: options.protocolVersion,
+  clientId,
+  incarnation: sessionPresent && before !== undefined ? before.incarnation : `${clientId}@${now}`,
+  sessionExpiryInterval: options.protocolVersion === 4
+    ? undefined
+    : properties.sessionExpiryInterval ?? Math.round(Duration.toSeconds(options.sessionExpiry))
 })
 
 /** What a message carries besides its payload, without what belonged to its own delivery. */
