@@ -336,13 +336,18 @@ export class Driver implements ConsumerQueueHost {
   #arm(): void {
     const deadline = this.#engine.nextDeadline()
     if (deadline === undefined) return
+    const now = this.now()
+    if (deadline <= now) {
+      // There is more to send than one output holds, or something is due: in the next turn, without a fiber.
+      this.#engine.tick(now)
+      return this.schedule()
+    }
     if (this.#armed !== undefined) {
       if (this.#armed.deadline <= deadline) return
       this.#armed.fiber.interruptUnsafe()
     }
-    const wait = Math.max(0, deadline - this.now())
     const fiber = this.#options.fork(Effect.andThen(
-      Effect.sleep(wait),
+      Effect.sleep(deadline - now),
       Effect.sync(() => {
         this.#armed = undefined
         this.#engine.tick(this.now())
