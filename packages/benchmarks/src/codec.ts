@@ -24,8 +24,8 @@ interface Row {
 /** Runs some packets and says how many. */
 type Side = () => number
 
-const rounds = 11
-const roundMillis = 20
+const rounds = 31
+const roundMillis = 8
 const warmUpMillis = 60
 const topicCount = 64
 const chunkBytes = 65_536

@@ -91,6 +91,15 @@ export interface SlowConsumer extends Base<"SlowConsumer"> {
   readonly waiting: number
 }
 
+/**
+ * A session that outlives its connection joined a group of subscribers: while it is away the server may go on giving it its share of
+ * the messages, which then wait for it instead of going to the others (MQTT 4.8.2). Members with `persistence: "none"` strand nothing.
+ */
+export interface SharedSubscriptionAtRisk extends Base<"SharedSubscriptionAtRisk"> {
+  readonly filters: ReadonlyArray<string>
+  readonly persistence: "process" | "durable"
+}
+
 /** The store did not take a commit; the session tries again and settles nothing that depends on it meanwhile. */
 export interface StorageDegraded extends Base<"StorageDegraded"> {
   readonly error: MqttError
@@ -114,5 +123,6 @@ export type SessionEvent =
   | SessionLost
   | MessageDropped
   | SlowConsumer
+  | SharedSubscriptionAtRisk
   | StorageDegraded
   | StorageRecovered

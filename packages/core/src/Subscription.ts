@@ -14,6 +14,11 @@ import type { QoS } from "./QoS.ts"
 export interface SubscribeOptions {
   /** The maximum quality of service of the deliveries. Default 0. */
   readonly qos?: QoS
+  /**
+   * Subscribes as a member of this group: each message goes to one of the members (MQTT 4.8.2), whatever sessions and programs they
+   * are in. The same as filters `$share/group/filter`; servers of MQTT 3.1.1 may have it too.
+   */
+  readonly share?: string
   /** MQTT 5: not what this session published itself (MQTT 3.8.3.1). Default false. */
   readonly noLocal?: boolean
   /** MQTT 5: keep the retain flag as published. Default false. */

@@ -39,7 +39,7 @@ describe("TopicTree", () => {
     assert.deepEqual(sorted(tree.match("a")), ["x", "y"])
   })
 
-  it("does not match a name that starts with $ by a wildcard in the first level", () => {
+  it("does not match a name that starts with $ by a wildcard in the first level [MQTT3-4.7.2-1] [MQTT5-4.7.2-1]", () => {
     const tree = TopicTree.make<string>()
     tree.add("#", "all")
     tree.add("+/x", "plus")

@@ -203,6 +203,16 @@ describe("decoder", () => {
     )
   })
 
+  it("tells topics apart that have the same hash", () => {
+    const decoder = client()
+    const packets: Array<Packet> = []
+    const topics = ["fhkrvdll/end", "fhkrvdll/end", "fhkrvdll/end", "vjvwfgfj/end", "vjvwfgfj/end", "fhkrvdll/end"]
+    for (const topic of topics) {
+      decoder.push(encode(publish(topic, new Uint8Array(0)), 5), packets)
+    }
+    assert.deepStrictEqual(packets.map((packet) => (packet as Publish).topic), topics)
+  })
+
   it("does not take a string of a property for a topic name, however often it came", () => {
     const decoder = client()
     const packets: Array<Packet> = []

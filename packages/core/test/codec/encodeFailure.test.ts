@@ -75,8 +75,8 @@ const wrong = <A>(value: unknown): A => value as A
 const long = "x".repeat(65_536)
 
 describe("packets that cannot be encoded", () => {
-  it("refuses to encode a string with a lone surrogate [MQTT3-1.5.3-1] [MQTT5-1.5.4-1]", () => {
-    for (const bad of ["\ud800", "a\udc00", "\ud800a", "\udc00\ud800", "\ud83d\ud83d\ude00"]) {
+  it("refuses to encode a string with a lone surrogate [MQTT3-1.5.3-1] [MQTT5-1.5.4-1] [MQTT5-1.5.7-1] [MQTT3-3.3.2-1] [MQTT5-3.3.2-1]", () => {
+    for (const bad of ["\ud800", "a\udc00", "\ud800a", "\udc00\ud800", "\udc00\udc00", "\ud83d\ud83d\ude00"]) {
       refuses({ ...publish, topic: bad }, 4, "lone surrogate")
       refuses({ ...publish, topic: bad }, 5, "lone surrogate")
       refuses({ ...connect, clientId: bad }, 5, "lone surrogate")
@@ -155,7 +155,7 @@ describe("packets that cannot be encoded", () => {
     refuses({ ...publish, packetIdentifier: 1 }, 5, "a packet identifier with QoS 0")
   })
 
-  it("refuses to encode QoS 3 [MQTT3-3.3.1-4] [MQTT5-3.3.1-4] [MQTT3-3.1.2-14] [MQTT5-3.1.2-12]", () => {
+  it("refuses to encode QoS 3 [MQTT3-3.3.1-4] [MQTT5-3.3.1-4] [MQTT3-3.1.2-14] [MQTT5-3.1.2-12] [MQTT3-3.8.3-4]", () => {
     for (const version of [4, 5] as const) {
       refuses({ ...publish, qos: wrong(3), packetIdentifier: 1 }, version, "QoS 3")
       refuses({ ...subscribe, filters: [{ ...filter, qos: wrong(3) }] }, version, "QoS 3")
@@ -410,6 +410,7 @@ describe("reason codes", () => {
       packet: (reasonCode) => ({ _tag: "Auth", reasonCode, properties: { authenticationMethod: "m" } }),
       bytes: (code) => frame(0xf0, code, 4, 0x15, ...text("m"))
     }
+    assert.deepInclude(decode(frame(0xf0), "server", 5).violation, { kind: "reason-code" })
     // Success is the server's answer, re-authentication the client's wish.
     check(5, "client", [0x00, 0x18], [0x00, 0x18, 0x19], carrier)
     check(5, "server", [0x18, 0x19], [0x00, 0x18, 0x19], carrier)

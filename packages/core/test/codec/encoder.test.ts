@@ -113,7 +113,9 @@ describe("encoder", () => {
   it("writes more different topics than it keeps encoded", () => {
     const encoder = makeEncoder(5)
     const packets = Array.from({ length: 12_000 }, (_, i) => publish(`topic/é/${i % 6000}`, new Uint8Array(0)))
-    packets.push(publish("x".repeat(2000), new Uint8Array(0)))
+    for (const topic of ["x".repeat(2000), "é".repeat(250), "é".repeat(250)]) {
+      packets.push(publish(topic, new Uint8Array(0)))
+    }
     for (const packet of packets) {
       assert.isUndefined(encoder.write(packet))
     }
@@ -128,6 +130,24 @@ describe("encoder", () => {
       properties: { userProperties: [["n".repeat(100), value]] as const }
     }
     assert.deepStrictEqual(decode(encode(packet, 5), "client", 5).packets, [packet])
+  })
+
+  it("writes nothing for an empty list of user properties", () => {
+    const packet = {
+      _tag: "Connect",
+      protocolVersion: 5,
+      clientId: "c",
+      cleanStart: true,
+      keepAlive: 0,
+      username: undefined,
+      password: undefined,
+      properties: { userProperties: [] },
+      will: { topic: "w", payload: new Uint8Array(0), qos: 0, retain: false, properties: { contentType: "t" } }
+    } as const
+    assert.deepStrictEqual(
+      encode(packet, 5),
+      hex("10 18 00 04 4d 51 54 54 05 06 00 00 00 00 01 63 04 03 00 01 74 00 01 77 00 00")
+    )
   })
 
   it("tells the size of a packet that cannot be encoded as if it could", () => {

@@ -40,7 +40,7 @@ describe("golden bytes", () => {
     assert.deepStrictEqual(decode(hex("e0 01 8b"), "client", 5).packets, [disconnect])
   })
 
-  it("encodes the fixed header flags that the specification fixes for every packet type [MQTT3-2.2.2-1] [MQTT3-3.6.1-1] [MQTT3-3.8.1-1] [MQTT3-3.10.1-1] [MQTT5-2.1.3-1] [MQTT5-3.6.1-1] [MQTT5-3.8.1-1] [MQTT5-3.10.1-1]", () => {
+  it("encodes the fixed header flags that the specification fixes for every packet type [MQTT3-2.2.2-1] [MQTT3-3.6.1-1] [MQTT3-3.8.1-1] [MQTT3-3.10.1-1] [MQTT3-3.14.1-1] [MQTT5-2.1.3-1] [MQTT5-3.6.1-1] [MQTT5-3.8.1-1] [MQTT5-3.10.1-1] [MQTT5-3.15.1-1]", () => {
     const flags: Readonly<Record<Exclude<Packet.Tag, "Publish">, number>> = {
       Connect: 0x10,
       Connack: 0x20,

@@ -393,7 +393,7 @@ const subscribes: ReadonlyArray<Malformed> = [
     ]
   },
   {
-    title: "rejects a SUBSCRIBE with QoS 3",
+    title: "rejects a SUBSCRIBE with QoS 3 [MQTT3-3.8.3-4]",
     kind: "subscription-qos",
     reasonCode: 0x82,
     samples: both("server", frame(0x82, 0, 1, ...text("a"), 3), frame(0x82, 0, 1, 0, ...text("a"), 3))

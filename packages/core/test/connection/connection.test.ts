@@ -78,7 +78,7 @@ it.live("reads packets that are cut anywhere", () =>
     assert.deepStrictEqual(owner.packets.slice(1), [publish({ payload: new Uint8Array([7, 8]) })])
   }))
 
-it.effect("fails with the classified reason of a refusing CONNACK", () =>
+it.effect("fails with the classified reason of a refusing CONNACK [MQTT5-4.13.2-1]", () =>
   Effect.gen(function*() {
     const cases = [
       [5, 0x86, "BadCredentials"],
@@ -281,7 +281,7 @@ it.live("counts bytes and packets of both directions", () =>
     })
   }))
 
-it.effect("contains a handler that throws: DISCONNECT 0x83, and the typed end", () =>
+it.effect("contains a handler that throws: DISCONNECT 0x83, and the typed end [MQTT3-4.8.0-2]", () =>
   Effect.gen(function*() {
     for (const protocolVersion of [4, 5] as const) {
       const network = acceptingNetwork()

@@ -68,7 +68,7 @@ it.live("has no timer left after a CONNACK, nor after the end without one", () =
     assert.deepStrictEqual([accepted.failures, lost.failures], [[], []])
   }))
 
-it.live("writes DISCONNECT and then ends the stream", () =>
+it.live("writes DISCONNECT and then ends the stream [MQTT3-3.14.1-1]", () =>
   Effect.gen(function*() {
     const expected = [[4, 0, undefined, [0xe0, 0]], [5, 4, undefined, [0xe0, 2, 4, 0]], [5, 0, 5, [
       0xe0,

@@ -30,7 +30,7 @@ const beforeConnack: ReadonlyArray<readonly [string, ProtocolVersion, Bytes, num
     0x18,
     0
   ], 0x82],
-  ["fails to open within a second on a DISCONNECT before CONNACK", 5, [0xe0, 0], 0x82],
+  ["fails to open within a second on a DISCONNECT before CONNACK [MQTT5-3.14.0-1]", 5, [0xe0, 0], 0x82],
   ["fails to open within a second on an answer of another protocol", 5, [
     ...Buffer.from("HTTP/1.1 400 Bad Request\r\n\r\n")
   ], 0x81]
@@ -164,7 +164,7 @@ it.live("leaves no deaf socket behind a hostile peer that keeps its half of a TC
     yield* peer.gone
   }))
 
-it.effect("says protocol error where its owner names a code that DISCONNECT does not define", () =>
+it.effect("says protocol error where its owner names a code that DISCONNECT does not define [MQTT5-3.14.2-1]", () =>
   Effect.gen(function*() {
     const network = memoryNetwork((peer) => {
       Effect.runFork(accepting()(peer))

@@ -7,7 +7,7 @@ import * as ServerAddress from "../../src/ServerAddress.ts"
 import { openWith, publish } from "./client.ts"
 
 it.live.skipIf(!MosquittoBroker.isPresent())(
-  "talks to mosquitto: subscribe, all levels of QoS, keep alive, disconnect",
+  "talks to mosquitto: subscribe, all levels of QoS, keep alive, disconnect [MQTT3-7.0.0-2]",
   () =>
     Effect.gen(function*() {
       const broker = yield* MosquittoBroker.make({ webSocket: true })

@@ -237,7 +237,7 @@ it.live("offers the WebSocket subprotocol mqtt and sends binary frames only [MQT
     assert.isUndefined(upgrade?.headers["sec-websocket-extensions"])
   }))
 
-it.live("refuses a server that does not take the subprotocol", () =>
+it.live("refuses a server that does not take the subprotocol [MQTT3-6.0.0-4] [MQTT5-6.0.0-4]", () =>
   Effect.gen(function*() {
     const listener = yield* listen({ protocol: "ws", subprotocol: false })
     const reason = yield* failure(listener)

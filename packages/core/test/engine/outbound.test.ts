@@ -59,7 +59,7 @@ describe.each(versions)("outbound messages, version %s", (protocolVersion) => {
     assert.deepStrictEqual(resumed(h), ["PUBREL 1"])
   })
 
-  it("answers a PUBREC below 0x80 with a PUBREL of the same packet identifier [MQTT3-4.3.3-1] [MQTT5-4.3.3-4]", () => {
+  it("answers a PUBREC below 0x80 with a PUBREL of the same packet identifier [MQTT3-2.3.1-6] [MQTT3-4.3.3-1] [MQTT5-2.2.1-5] [MQTT5-4.3.3-4]", () => {
     const h = new Harness({ protocolVersion })
     h.connect()
     h.publish("a", 2)
@@ -439,7 +439,7 @@ describe("outbound messages, version 5", () => {
     assert.strictEqual(outcomeOf(message), 0)
   })
 
-  it("finishes the QoS 2 handshake of a message that expired [MQTT5-4.3.3-13]", () => {
+  it("finishes the QoS 2 handshake of a message that expired [MQTT5-4.3.3-7]", () => {
     const h = new Harness()
     h.connect()
     const message = h.publish("a", 2, { properties: { messageExpiryInterval: 1 } })

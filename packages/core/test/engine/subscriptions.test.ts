@@ -406,7 +406,7 @@ describe("subscriptions, version 5", () => {
     assert.deepStrictEqual(subscribesOf(next.flush()).map(({ properties }) => properties.subscriptionIdentifier), [2])
   })
 
-  it("gives the reason codes of an UNSUBACK to the filters in the order of the UNSUBSCRIBE [MQTT5-3.11.3-1]", () => {
+  it("takes an UNSUBACK with the wrong number of reason codes as a protocol error, and forgets each filter whatever its code", () => {
     const h = new Harness()
     h.connect()
     const a = h.subscribe("a")
@@ -417,7 +417,7 @@ describe("subscriptions, version 5", () => {
     assert.strictEqual(h.receive(unsuback(3, 0))?.reasonCode, 0x82)
     h.disconnect()
     assert.deepStrictEqual(words(h.connect(true).packets), ["UNSUBSCRIBE 4 a b"])
-    h.feed(unsuback(4, 0, 0x11))
+    h.feed(unsuback(4, 0x87, 0x11))
     assert.strictEqual(h.engine.stats.subscriptions, 0)
   })
 

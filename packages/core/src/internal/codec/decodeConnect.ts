@@ -136,15 +136,16 @@ export const decodeDisconnect = (
  * an empty body (MQTT 3.15.2.1).
  */
 export const decodeAuth = (reader: Reader, fromServer: boolean): Packet.Auth => {
-  if (reader.position === reader.end) {
-    return { _tag: "Auth", reasonCode: 0, properties: Properties.none }
+  let reasonCode = 0
+  let properties: Properties.AuthProperties = Properties.none
+  if (reader.position < reader.end) {
+    reasonCode = reader.byte("the reason code")
+    properties = decodeProperties(reader, Table.inAuth)
   }
-  const reasonCode = reader.byte("the reason code")
   // Success is a server's word, Re-authenticate a client's (MQTT 3.15.2.1).
   if (!ReasonCode.isAllowed("Auth", reasonCode, 5) || reasonCode === (fromServer ? 0x19 : 0x00)) {
     reader.fail("reason-code", `reason code 0x${reasonCode.toString(16)}`)
   }
-  const properties: Properties.AuthProperties = decodeProperties(reader, Table.inAuth)
   if (properties.authenticationMethod === undefined && (reasonCode !== 0 || properties !== Properties.none)) {
     reader.fail("authentication-method", "no authentication method")
   }

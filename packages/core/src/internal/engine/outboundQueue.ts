@@ -17,13 +17,14 @@ const expiryInterval = 1000
 /**
  * The queue. Its bounds hold for what is added; what comes back from a lost connection is always taken.
  */
+const expired = new Expired({})
+
 export class OutboundQueue {
   readonly #core: EngineCore
   readonly #list = new MessageList()
   readonly #byTopic: Map<string, OutboundMessage> | undefined
-  // Errors are costly to make, and these say nothing about the single message.
-  readonly #dropped: Dropped
-  readonly #expired = new Expired({})
+  // Errors are costly to make, and this one and `expired` say nothing about the single message.
+  #dropped: Dropped | undefined
   #bytes = 0
   #refused = false
   #shrunk = false
@@ -35,7 +36,10 @@ export class OutboundQueue {
     this.#core = core
     const { policy } = core.options.queue
     this.#byTopic = policy === "latestPerTopic" ? new Map() : undefined
-    this.#dropped = new Dropped({ policy })
+  }
+
+  get #droppedReason(): Dropped {
+    return this.#dropped ??= new Dropped({ policy: this.#core.options.queue.policy })
   }
 
   get head(): OutboundMessage | undefined {
@@ -69,7 +73,7 @@ export class OutboundQueue {
         return { _tag: "Refused", reason: new QueueFull({ messages: this.size, bytes: this.#bytes }) }
       case "dropNewest":
         this.#core.emit({ _tag: "OutboundDropped", topic, reason: "dropNewest" })
-        return { _tag: "Refused", reason: this.#dropped }
+        return { _tag: "Refused", reason: this.#droppedReason }
       case "dropOldest":
       case "latestPerTopic":
         while (!this.#hasRoom(bytes)) this.#settle(this.#list.head!, policy)
@@ -159,7 +163,7 @@ export class OutboundQueue {
     const core = this.#core
     this.remove(message)
     message.state = "settled"
-    message.outcome = failed(reason === "expired" ? this.#expired : this.#dropped)
+    message.outcome = failed(reason === "expired" ? expired : this.#droppedReason)
     core.output.settled.push(message)
     core.emit({ _tag: "OutboundDropped", topic: message.request.topic, reason })
     if (core.options.durable) core.delete(outboundKey(message.sequence))

@@ -27,18 +27,23 @@ export const make = <A>(options: { readonly capacity: number; readonly replay: n
     let recent: Array<A> = []
     let ended = false
 
-    const listen = Effect.acquireRelease(
-      Effect.map(Queue.sliding<A, Cause.Done>(capacity), (queue) => {
-        Queue.offerAllUnsafe(queue, recent.slice(Math.max(0, recent.length - replay)))
-        if (ended) Queue.endUnsafe(queue)
-        else listeners.add(queue)
-        return queue
-      }),
-      (queue) => Effect.sync(() => listeners.delete(queue))
+    const listen = Effect.suspend(() =>
+      Effect.acquireRelease(
+        Effect.map(Queue.sliding<A, Cause.Done>(capacity), (queue) => {
+          Queue.offerAllUnsafe(queue, recent.slice(Math.max(0, recent.length - replay)))
+          if (ended) Queue.endUnsafe(queue)
+          else listeners.add(queue)
+          return queue
+        }),
+        (queue) => Effect.sync(() => listeners.delete(queue))
+      )
     )
 
     return {
-      stream: Stream.unwrap(Effect.map(listen, Stream.fromQueue)),
+      // Made when it is asked for: a stream takes more memory than all the rest.
+      get stream() {
+        return Stream.unwrap(Effect.map(listen, Stream.fromQueue))
+      },
       publish: (value) => {
         if (ended) return
         if (replay > 0) {

@@ -169,8 +169,10 @@ class Work<E, R> {
   }
 
   #notify(): void {
-    this.#onRoom?.()
+    const onRoom = this.#onRoom
+    // Before the call: the fiber runs at once, and may wait for room again.
     this.#onRoom = undefined
+    onRoom?.()
   }
 
   #until(holds: () => boolean, register: (resume: (() => void) | undefined) => void): Effect.Effect<void> {

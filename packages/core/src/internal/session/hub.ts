@@ -87,8 +87,12 @@ export const make = (session: string, clock: Clock.Clock, observer?: Observer): 
       tally,
       state: SubscriptionRef.get(ref),
       current: () => SubscriptionRef.getUnsafe(ref),
-      changes: SubscriptionRef.changes(ref),
-      events: events.stream,
+      get changes() {
+        return SubscriptionRef.changes(ref)
+      },
+      get events() {
+        return events.stream
+      },
       emit,
       set: (change) =>
         SubscriptionRef.update(ref, (before): HubState => {

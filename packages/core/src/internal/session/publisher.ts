@@ -3,6 +3,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Effectable from "effect/Effectable"
 import * as Exit from "effect/Exit"
 import * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
@@ -68,7 +69,7 @@ export class Publisher {
       const operation = new Operation(this, topic, "publish")
       operation.resume = resume
       this.#submit(operation, payload, options)
-      return operation.cancel
+      return operation
     })
     const timeout = options.timeout ?? this.options.publishTimeout
     return timeout === undefined ? effect : Effect.timeoutOrElse(effect, {
@@ -91,7 +92,7 @@ export class Publisher {
       const operation = new Operation(this, topic, "enqueue")
       operation.accept = resume
       this.#submit(operation, typeof payload === "string" ? payload : payload.slice(), options)
-      return operation.cancel
+      return operation
     })
   }
 
@@ -204,9 +205,10 @@ export class Publisher {
 }
 
 /**
- * One message and whoever waits for it.
+ * One message and whoever waits for it. As an effect it gives the message up: what an interruption runs, without an effect and
+ * a function more for each message.
  */
-class Operation implements OutboundOwner, Parked {
+class Operation extends Effectable.Class<void> implements OutboundOwner, Parked {
   readonly topic: string
   readonly method: "publish" | "enqueue"
   readonly #publisher: Publisher
@@ -221,6 +223,7 @@ class Operation implements OutboundOwner, Parked {
   #listeners: Set<(exit: Effect.Effect<PublishReceipt, MqttError>) => void> | undefined
 
   constructor(publisher: Publisher, topic: string, method: "publish" | "enqueue") {
+    super()
     this.#publisher = publisher
     this.topic = topic
     this.method = method
@@ -302,12 +305,14 @@ class Operation implements OutboundOwner, Parked {
     this.fail(error)
   }
 
-  readonly cancel: Effect.Effect<void> = Effect.sync(() => {
-    this.resume = undefined
-    this.accept = undefined
-    this.#publisher.unpark(this)
-    this.#withdraw()
-  })
+  override asEffect(): Effect.Effect<void> {
+    return Effect.sync(() => {
+      this.resume = undefined
+      this.accept = undefined
+      this.#publisher.unpark(this)
+      this.#withdraw()
+    })
+  }
 
   #withdraw(): void {
     this.#publisher.untrack(this)

@@ -86,7 +86,12 @@ export const makeSession = Effect.fnUntraced(function*(
     session: name,
     streamBuffer: options.streamBuffer,
     onOverflow: options.onOverflow,
-    subscribeTimeout: options.subscribeTimeout
+    subscribeTimeout: options.subscribeTimeout,
+    onShared: (filters) => {
+      const { persistence } = options
+      if (persistence === "none" || Duration.isZero(options.sessionExpiry)) return
+      hub.emit({ _tag: "SharedSubscriptionAtRisk", filters, persistence })
+    }
   })
   const connector = makeConnector({ options, clientId })
 
@@ -259,6 +264,7 @@ export const makeSession = Effect.fnUntraced(function*(
 
   const status = (state: Hub.HubState): SessionStatus => ({ ...state, clientId: connector.clientId() })
 
+  // Idle sessions are many: what is a tower of streams, or remembers where it was written, is made when it is asked for.
   return {
     name,
     options,
@@ -266,9 +272,8 @@ export const makeSession = Effect.fnUntraced(function*(
     enqueue: (topic, payload, publishOptions) => publisher.enqueue(topic, payload, publishOptions),
     publishAll: (messages) => publisher.publishAll(messages),
     sink: publisher.sink,
-    subscription: Effect.fn("MqttSession.subscription")((filters, subscribeOptions) =>
-      subscriber.subscription(filters, subscribeOptions)
-    ),
+    subscription: (filters, subscribeOptions) =>
+      Effect.withSpan(subscriber.subscription(filters, subscribeOptions), "MqttSession.subscription"),
     subscribe: (filters, subscribeOptions) =>
       Stream.unwrap(
         Effect.map(subscriber.subscription(filters, subscribeOptions), (subscription) => subscription.messages)
@@ -278,23 +283,32 @@ export const makeSession = Effect.fnUntraced(function*(
         subscriber.consumer(filters, consumeOptions),
         (queue) => Consume.run(consumeHost, queue, handler, consumeOptions)
       )),
-    unsubscribe: Effect.fn("MqttSession.unsubscribe")(function*(filter) {
-      const valid = Topic.validateFilter(filter)
-      if (valid._tag === "Failure") return yield* error(valid.failure, "unsubscribe")
-      driver.unsubscribe(filter)
-      yield* untilTurn(() => driver.stats.pendingSubscriptions === 0 || hub.current().state === "closed")
-    }),
-    unclaimed: unclaimed.stream,
+    unsubscribe: (filter) =>
+      Effect.gen(function*() {
+        const valid = Topic.validateFilter(filter)
+        if (valid._tag === "Failure") return yield* error(valid.failure, "unsubscribe")
+        driver.unsubscribe(filter)
+        yield* untilTurn(() => driver.stats.pendingSubscriptions === 0 || hub.current().state === "closed")
+      }).pipe(Effect.withSpan("MqttSession.unsubscribe")),
+    get unclaimed() {
+      return unclaimed.stream
+    },
     status: Effect.map(hub.state, status),
-    statusChanges: hub.changes.pipe(Stream.map(status), Stream.takeUntil(({ state }) => state === "closed")),
-    events: hub.events,
+    get statusChanges() {
+      return hub.changes.pipe(Stream.map(status), Stream.takeUntil(({ state }) => state === "closed"))
+    },
+    get events() {
+      return hub.events
+    },
     metrics: Effect.sync(() => metricsOf(driver, hub)),
     connectionInfo: Effect.sync(() => infoOf(driver, hub, connector.clientId())),
-    awaitReady: hub.changes.pipe(
-      Stream.filter((state) => state.ready || state.failure !== undefined || state.state === "closed"),
-      Stream.take(1),
-      Stream.runForEach((state) =>
-        state.ready ? Effect.void : Effect.fail(state.failure ?? error(new Closed({}), "awaitReady"))
+    awaitReady: Effect.suspend(() =>
+      hub.changes.pipe(
+        Stream.filter((state) => state.ready || state.failure !== undefined || state.state === "closed"),
+        Stream.take(1),
+        Stream.runForEach((state) =>
+          state.ready ? Effect.void : Effect.fail(state.failure ?? error(new Closed({}), "awaitReady"))
+        )
       )
     ),
     drain

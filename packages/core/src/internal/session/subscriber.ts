@@ -12,6 +12,7 @@ import * as Topic from "../../Topic.ts"
 import type { Consumer } from "../engine/contract.ts"
 import { ConsumerQueue } from "./consumerQueue.ts"
 import type { Driver } from "./driver.ts"
+import { shareFilters } from "./sharing.ts"
 
 export interface SubscriberOptions {
   readonly session: string
@@ -19,6 +20,8 @@ export interface SubscriberOptions {
   readonly onOverflow: "dropOldest" | "suspend"
   /** How long a connected server may take for SUBACK. */
   readonly subscribeTimeout: Duration.Duration
+  /** A subscription to these filters is shared with others. */
+  readonly onShared: (filters: ReadonlyArray<string>) => void
 }
 
 type Joined = (exit: Exit.Exit<void, MqttError>) => void
@@ -60,9 +63,13 @@ export class Subscriber {
     options: SubscribeOptions
   ): Effect.Effect<ConsumerQueue, MqttError, Scope.Scope> {
     return Effect.suspend(() => {
-      const list = typeof filters === "string" ? [filters] : Array.from(new Set(filters))
+      const given = typeof filters === "string" ? [filters] : Array.from(new Set(filters))
+      const list = shareFilters(given, options.share)
+      if ("_tag" in list) return Effect.fail(this.#error(list, given))
       const issue = filtersIssue(list) ?? optionsIssue(options)
       if (issue !== undefined) return Effect.fail(this.#error(issue, list))
+      const shared = list.filter(Topic.isShared)
+      if (shared.length > 0) this.#options.onShared(shared)
       return Effect.acquireRelease(
         Effect.suspend(() => this.#register(list, options)),
         (queue) =>

@@ -1,0 +1,69 @@
+/**
+ * Prints the tables of `npm run bench`; the exit code is 1 when a ratio falls short of what the README promises.
+ *
+ * `npm run bench -- --help` lists the flags.
+ */
+import { parseArgs } from "node:util"
+
+const help = `npm run bench -- [flags]
+
+  --only codec|session|memory   one table alone (default: codec and session)
+  --runs 5                      session: runs of every side
+  --seconds 1.5                 session: length of a run
+  --warm-up 0.7                 session: seconds before it
+  --protocol 5                  session: MQTT version, 5 or 4 (3.1.1)
+  --payload 64                  session: bytes of a payload
+  --rows text                   session: only rows whose name contains the text
+  --sessions 200                memory: idle sessions
+  --node-option=--cpu-prof      session: option of Node for the sides, may be repeated`
+
+const { values } = parseArgs({
+  options: {
+    help: { type: "boolean", default: false },
+    only: { type: "string" },
+    runs: { type: "string", default: "5" },
+    seconds: { type: "string", default: "1.5" },
+    "warm-up": { type: "string", default: "0.7" },
+    protocol: { type: "string", default: "5" },
+    payload: { type: "string", default: "64" },
+    rows: { type: "string", default: "" },
+    sessions: { type: "string", default: "200" },
+    "node-option": { type: "string", multiple: true, default: [] }
+  }
+})
+
+const promised = { codec: 5, session: 2 }
+
+const check = (table: "codec" | "session", lowest: number): void => {
+  const promise = promised[table]
+  console.log(`\nLowest ratio of the ${table} table: ${lowest.toFixed(2)}x (promised: ${promise}x)\n`)
+  if (!(lowest >= promise)) process.exitCode = 1
+}
+
+if (values.help) {
+  console.log(help)
+} else {
+  if (values.only === undefined || values.only === "codec") {
+    const { benchmarkCodec } = await import("./codec.ts")
+    check("codec", benchmarkCodec())
+  }
+  if (values.only === undefined || values.only === "session") {
+    const { benchmarkSessions } = await import("./session/table.ts")
+    check(
+      "session",
+      await benchmarkSessions({
+        runs: Number(values.runs),
+        measureMillis: Number(values.seconds) * 1000,
+        warmUpMillis: Number(values["warm-up"]) * 1000,
+        protocolVersion: values.protocol === "4" ? 4 : 5,
+        payloadBytes: Number(values.payload),
+        sideOptions: values["node-option"],
+        rows: values.rows
+      })
+    )
+  }
+  if (values.only === "memory") {
+    const { benchmarkMemory } = await import("./session/memory.ts")
+    await benchmarkMemory(Number(values.sessions))
+  }
+}

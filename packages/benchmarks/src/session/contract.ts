@@ -1,0 +1,76 @@
+/**
+ * What the processes of the session benchmark say to each other.
+ */
+
+/** How one side is used. */
+export type Mode =
+  | "onMessage"
+  | "runForEachArray"
+  | "runForEach"
+  | "publishAll"
+  | "publish"
+  | "callback"
+  | "async"
+  | "bare"
+
+/** One side of a comparison: it runs in a process of its own. */
+export interface Side {
+  readonly client: "raw" | "session"
+  readonly mode: Mode
+  readonly qos: 0 | 1
+  /** Publishes that wait for their outcome at the same time; 0 where the client decides. */
+  readonly outstanding: number
+}
+
+export interface Conditions {
+  readonly port: number
+  readonly protocolVersion: 4 | 5
+  readonly payloadBytes: number
+}
+
+/** Topics that a side publishes to, and that the peer floods. */
+export const topics: ReadonlyArray<string> = Array.from({ length: 8 }, (_, index) => `plant/room${index}/temperature`)
+
+/** The filter of every subscription. */
+export const filter = "plant/#"
+
+/** What the orchestrator asks a side. */
+export type SideRequest =
+  | { readonly _tag: "Sample" }
+  /** Publish no more and settle what is under way, or wait until `expected` messages have arrived. */
+  | { readonly _tag: "Stop"; readonly expected: number }
+  | { readonly _tag: "Exit" }
+
+export type SideReply =
+  | { readonly _tag: "Ready" }
+  | SideSample
+  | { readonly _tag: "Stopped"; readonly count: number; readonly note: string }
+
+export interface SideSample {
+  readonly _tag: "Sample"
+  /** Messages received, or settled, since the start. */
+  readonly count: number
+  /** Milliseconds of this process' own monotonic clock. */
+  readonly at: number
+  /** Microseconds of processor time. */
+  readonly cpu: number
+}
+
+/** What the orchestrator asks the peer. */
+export type PeerRequest = { readonly _tag: "Reset" } | { readonly _tag: "Sample" } | { readonly _tag: "StopFlood" }
+
+export type PeerReply = { readonly _tag: "Listening"; readonly port: number } | PeerSample
+
+export interface PeerSample {
+  readonly _tag: "Sample"
+  /** PUBLISH packets that came from the client. */
+  readonly received: number
+  /** PUBLISH packets handed to the socket. */
+  readonly sent: number
+  /** PUBACK packets that came from the client, in the order of the PUBLISH packets. */
+  readonly acknowledged: number
+  /** What the client did wrong, if anything. */
+  readonly fault: string
+  readonly at: number
+  readonly cpu: number
+}

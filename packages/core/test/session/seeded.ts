@@ -1,0 +1,14 @@
+/**
+ * Chance for tests.
+ */
+
+/** A seeded generator of numbers from 0 up to 1 (mulberry32): the same seed gives the same test on every machine. */
+export const seeded = (seed: number): () => number => {
+  let state = seed >>> 0
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 0x1_0000_0000
+  }
+}
