@@ -6,7 +6,7 @@ import type { Packet } from "../../src/Packet.ts"
 import { Transport } from "../../src/Transport.ts"
 import { engineOptions } from "../engine/harness.ts"
 import { openWith, Owner, publish } from "./client.ts"
-import { accepting, connack, listen, memoryNetwork } from "./peer.ts"
+import { accepting, type connack, listen, memoryNetwork } from "./peer.ts"
 
 // What no test of a part of the connection says in so many words.
 
@@ -18,7 +18,10 @@ const acceptingNetwork = (fields: Parameters<typeof connack>[0] = {}) =>
 const onNetwork = (network: ReturnType<typeof memoryNetwork>) => Effect.provideService(Transport, network.transport)
 
 const numbered = (count: number): ReadonlyArray<Packet> =>
-  Array.from({ length: count }, (_, i) => publish({ topic: `t/${i}`, payload: new Uint8Array((i * 97) % 5000).fill(i) }))
+  Array.from(
+    { length: count },
+    (_, i) => publish({ topic: `t/${i}`, payload: new Uint8Array((i * 97) % 5000).fill(i) })
+  )
 
 it.live("carries packets whole and in order both ways over TCP [MQTT3-7.1.2-1] [MQTT5-4.2.0-1]", () =>
   Effect.gen(function*() {
@@ -86,5 +89,34 @@ it.effect("puts neither reason string nor user properties into DISCONNECT, which
       const peer = peers[0]!
       assert.deepStrictEqual(peer.packets.at(-1), { _tag: "Disconnect", reasonCode, properties: {} })
       assert.isAtMost(peer.chunks.at(-1)!.length, 4)
+    }
+  }))
+
+it.effect("answers an AUTH by no AUTH when CONNECT named no authentication method [MQTT5-4.12.0-7]", () =>
+  Effect.gen(function*() {
+    const auth: Packet = { _tag: "Auth", reasonCode: 0x18, properties: { authenticationMethod: "SCRAM" } }
+    const before = memoryNetwork((peer) => {
+      Effect.runFork(Effect.map(peer.received("Connect"), () => peer.send(auth)))
+    })
+    const error = yield* openWith().pipe(onNetwork(before), Effect.flip)
+    assert.strictEqual(error.reason._tag, "ProtocolViolation")
+    const after = acceptingNetwork()
+    const { owner } = yield* openWith().pipe(onNetwork(after))
+    after.peers[0]!.send(auth)
+    assert.deepStrictEqual(owner.closed.map((closed) => closed.reason._tag), ["ProtocolViolation"])
+    for (const { peers: [peer] } of [before, after]) {
+      assert.deepStrictEqual(peer!.packets.map((packet) => packet._tag), ["Connect", "Disconnect"])
+      assert.isTrue(peer!.closed)
+    }
+  }))
+
+it.live("leaves the session expiry out of a DISCONNECT that the server would find too large [MQTT5-3.2.2-15]", () =>
+  Effect.gen(function*() {
+    for (const [maximumPacketSize, properties] of [[8, {}], [9, { sessionExpiryInterval: 0 }]] as const) {
+      const network = acceptingNetwork({ properties: { maximumPacketSize } })
+      const { connection } = yield* openWith().pipe(onNetwork(network))
+      yield* Effect.forkChild(connection.close(0, 0), { startImmediately: true })
+      const disconnect = yield* network.peers[0]!.received("Disconnect")
+      assert.deepStrictEqual({ ...disconnect.properties }, properties)
     }
   }))

@@ -56,9 +56,12 @@ describe("statements of the specification, version 5", () => {
   it("keeps every SUBSCRIBE and UNSUBSCRIBE within the server's Maximum Packet Size [MQTT5-3.2.2-15]", () => {
     const filters = Array.from({ length: 40 }, (_, i) => `filter/${i}`)
     const check = (packets: ReadonlyArray<Packet>, tag: "Subscribe" | "Unsubscribe"): void => {
-      const sent = packets.filter((packet) => packet._tag === tag)
-      assert.deepStrictEqual(sent.flatMap((packet) => "filters" in packet ? packet.filters : []).length, 40)
-      for (const packet of sent) assert.isAtMost(sizeOf(packet, 5), 60)
+      let count = 0
+      for (const packet of packets) {
+        assert.isAtMost(sizeOf(packet, 5), 60)
+        if (packet._tag === tag) count += packet.filters.length
+      }
+      assert.strictEqual(count, 40)
     }
     const h = new Harness({ subscriptionIdentifiers: "off" })
     const consumer = h.add(filters)

@@ -9,6 +9,7 @@ import * as Scope from "effect/Scope"
 import { Closed, InvalidOptions, MqttError, Timeout } from "../../MqttError.ts"
 import type { Connack } from "../../Packet.ts"
 import { Transport } from "../../Transport.ts"
+import { sizeOf } from "../codec/size.ts"
 import type { Connection, ConnectionHandlers, ConnectionRequest, Open } from "./contract.ts"
 import { Link } from "./link.ts"
 import { Watch } from "./watch.ts"
@@ -91,10 +92,15 @@ const makeConnection = (request: ConnectionRequest, connack: Connack, link: Link
   resume: () => link.resume(),
   close: (reasonCode, sessionExpiryInterval) =>
     Effect.suspend(() => {
-      link.disconnect(reasonCode, sessionExpiryInterval)
+      link.disconnect(reasonCode, fits(connack, reasonCode, sessionExpiryInterval) ? sessionExpiryInterval : undefined)
       return Deferred.await(link.gone)
     })
 })
+
+/** Whether the server takes a DISCONNECT with this interval (MQTT 3.2.2.3.6); without it, it takes any that it can name. */
+const fits = ({ properties }: Connack, reasonCode: number, sessionExpiryInterval: number | undefined): boolean =>
+  properties.maximumPacketSize === undefined || sessionExpiryInterval === undefined ||
+  sizeOf({ _tag: "Disconnect", reasonCode, properties: { sessionExpiryInterval } }, 5) <= properties.maximumPacketSize
 
 /**
  * Sends PINGREQ and finds a peer that is gone or takes no bytes, until the link ends.
