@@ -109,7 +109,7 @@ describe("SessionOptions", () => {
         maximumPacketSize: 1_048_576,
         topicAliasMaximum: 16,
         maxInflight: 1000,
-        maxInflightQoS2: 20,
+        maxInflightQoS2: 19,
         requestResponseInformation: false,
         requestProblemInformation: true,
         connectUserProperties: [],

@@ -144,7 +144,10 @@ export interface SessionOptions {
   readonly topicAliasMaximum: number
   /** How many own QoS 1 and 2 messages may be unacknowledged, 1 to 65535; the server may allow less. Default 1000. */
   readonly maxInflight: number
-  /** The same for QoS 2 on MQTT 3.1.1, where servers cannot tell their limit; default 20. */
+  /**
+   * The same for QoS 2 on MQTT 3.1.1, where servers cannot tell their limit; default 19. mosquitto 2.0 (20 by default) answers
+   * with a plain PUBACK, and drops, what comes at QoS 1 while its limit is reached.
+   */
   readonly maxInflightQoS2: number
   /** Asks the server for response information (MQTT 3.1.2.11.6); default `false`. */
   readonly requestResponseInformation: boolean

@@ -126,7 +126,7 @@ const fields = {
   maximumPacketSize: withDefault(integer(1, 268_435_460), 1024 * 1024),
   topicAliasMaximum: withDefault(integer(0, 65_535), 16),
   maxInflight: withDefault(integer(1, 65_535), 1000),
-  maxInflightQoS2: withDefault(integer(1, 65_535), 20),
+  maxInflightQoS2: withDefault(integer(1, 65_535), 19),
   requestResponseInformation: withDefault(flag, false),
   requestProblemInformation: withDefault(flag, true),
   connectUserProperties: withDefault(userProperties, []),

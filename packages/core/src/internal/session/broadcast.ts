@@ -7,56 +7,66 @@
 import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 
-export interface Broadcast<A> {
-  readonly stream: Stream.Stream<A>
-  readonly publish: (value: A) => void
-  /** Ends the streams after what they have not seen yet. */
-  readonly end: Effect.Effect<void>
+export interface BroadcastOptions {
+  /** Values that wait for one listener before it misses the oldest. */
+  readonly capacity: number
+  /** Values of the recent past that a listener who comes late is shown; at most the capacity. */
+  readonly replay: number
 }
 
-/**
- * `capacity` values wait for one listener before it misses the oldest; `replay` values (at most the capacity) of the recent past
- * are shown to a listener that comes late.
- */
-export const make = <A>(options: { readonly capacity: number; readonly replay: number }): Effect.Effect<Broadcast<A>> =>
-  Effect.sync(() => {
-    const { capacity, replay } = options
-    const listeners = new Set<Queue.Queue<A, Cause.Done>>()
-    let recent: Array<A> = []
-    let ended = false
+/** A class, since every session has two of them: methods on a prototype cost nothing. */
+export class Broadcast<A> {
+  readonly #options: BroadcastOptions
+  #listeners: Set<Queue.Queue<A, Cause.Done>> | undefined
+  #recent: Array<A> = []
+  #ended = false
 
-    const listen = Effect.suspend(() =>
-      Effect.acquireRelease(
-        Effect.map(Queue.sliding<A, Cause.Done>(capacity), (queue) => {
-          Queue.offerAllUnsafe(queue, recent.slice(Math.max(0, recent.length - replay)))
-          if (ended) Queue.endUnsafe(queue)
-          else listeners.add(queue)
-          return queue
-        }),
-        (queue) => Effect.sync(() => listeners.delete(queue))
-      )
-    )
+  constructor(options: BroadcastOptions) {
+    this.#options = options
+  }
 
-    return {
-      // Made when it is asked for: a stream takes more memory than all the rest.
-      get stream() {
-        return Stream.unwrap(Effect.map(listen, Stream.fromQueue))
-      },
-      publish: (value) => {
-        if (ended) return
-        if (replay > 0) {
-          recent.push(value)
-          // Cut once in a while: shifting the array for each value would cost more.
-          if (recent.length >= 2 * replay) recent = recent.slice(recent.length - replay)
-        }
-        for (const listener of listeners) Queue.offerUnsafe(listener, value)
-      },
-      end: Effect.sync(() => {
-        ended = true
-        for (const listener of listeners) Queue.endUnsafe(listener)
-        listeners.clear()
-      })
+  /** Listens from the moment it runs. */
+  get stream(): Stream.Stream<A> {
+    return Stream.unwrap(Effect.map(this.#listen, Stream.fromQueue))
+  }
+
+  readonly publish = (value: A): void => {
+    if (this.#ended) return
+    const { replay } = this.#options
+    if (replay > 0) {
+      this.#recent.push(value)
+      // Cut once in a while: shifting the array for each value would cost more.
+      if (this.#recent.length >= 2 * replay) this.#recent = this.#recent.slice(-replay)
     }
-  })
+    if (this.#listeners === undefined) return
+    for (const listener of this.#listeners) Queue.offerUnsafe(listener, value)
+  }
+
+  /** Ends the streams after what they have not seen yet. */
+  get end(): Effect.Effect<void> {
+    return Effect.sync(() => {
+      this.#ended = true
+      for (const listener of this.#listeners ?? []) Queue.endUnsafe(listener)
+      this.#listeners = undefined
+    })
+  }
+
+  get #listen(): Effect.Effect<Queue.Queue<A, Cause.Done>, never, Scope.Scope> {
+    const { capacity, replay } = this.#options
+    return Effect.acquireRelease(
+      Effect.map(Queue.sliding<A, Cause.Done>(capacity), (queue) => {
+        if (replay > 0) Queue.offerAllUnsafe(queue, this.#recent.slice(-replay))
+        if (this.#ended) Queue.endUnsafe(queue)
+        else (this.#listeners ??= new Set()).add(queue)
+        return queue
+      }),
+      (queue) => Effect.sync(() => this.#listeners?.delete(queue))
+    )
+  }
+}
+
+export const make = <A>(options: BroadcastOptions): Effect.Effect<Broadcast<A>> =>
+  Effect.sync(() => new Broadcast<A>(options))

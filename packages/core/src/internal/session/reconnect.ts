@@ -48,17 +48,16 @@ export interface Reconnect {
 /**
  * Steps through the schedule; after a permanent failure the delay is at least `permanentDelay`, or it is over.
  */
-export const make = Effect.fnUntraced(function*(
-  schedule: ReconnectSchedule,
-  options: SessionOptions["reconnect"]
-): Effect.fn.Return<Reconnect> {
-  const start = Schedule.toStep(schedule)
-  let step = yield* start
+export const make = (schedule: ReconnectSchedule | undefined, options: SessionOptions["reconnect"]): Reconnect => {
+  // Begins with the first failure: most sessions have none, and a schedule takes its memory.
+  const begin = Effect.suspend(() => Schedule.toStep(schedule ?? fromOptions(options)))
+  let step: Effect.Success<typeof begin> | undefined
   return {
     next: Effect.fnUntraced(function*(error) {
       const permanent = permanence(error.reason) === "permanent"
       if (permanent && options.onPermanentFailure === "stop") return { _tag: "GiveUp" }
       const now = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
+      step ??= yield* begin
       return yield* step(now, error).pipe(
         Effect.map(([, duration]): Decision => ({
           _tag: "Wait",
@@ -67,8 +66,8 @@ export const make = Effect.fnUntraced(function*(
         Pull.catchDone(() => Effect.succeed<Decision>({ _tag: "GiveUp" }))
       )
     }),
-    reset: Effect.map(start, (fresh) => {
-      step = fresh
+    reset: Effect.sync(() => {
+      step = undefined
     })
   }
-})
+}

@@ -189,7 +189,7 @@ export const makeSession = Effect.fnUntraced(function*(
     driver,
     hub,
     servers: new Servers(addresses),
-    reconnect: yield* Reconnect.make(schedule ?? Reconnect.fromOptions(options.reconnect), options.reconnect),
+    reconnect: Reconnect.make(schedule, options.reconnect),
     stableAfter: Duration.toMillis(options.reconnect.stableAfter),
     persistent: options.persistence !== "none",
     autoReconnect: options.reconnect.enabled,

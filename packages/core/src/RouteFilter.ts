@@ -1,0 +1,170 @@
+/**
+ * Which messages a route lets through: conditions as data, combined by `and`, `or` and `not`.
+ *
+ * A filter looks at messages that arrived. It can ask for what no topic filter can say, and costs the network nothing less:
+ * subscribe as narrowly as the topic filter allows, and filter the rest.
+ *
+ * @example
+ * const alarms = RouteFilter.and(
+ *   RouteFilter.topic("sensors/+/temperature"),
+ *   RouteFilter.not(RouteFilter.session("test-bench")),
+ *   RouteFilter.predicate((message) => Number(message.text) > 80)
+ * )
+ */
+import type { Message } from "./Message.ts"
+import type { InvalidFilter } from "./MqttError.ts"
+import * as Topic from "./Topic.ts"
+
+/**
+ * A condition on a message.
+ */
+export type RouteFilter =
+  | { readonly _tag: "Topic"; readonly pattern: string }
+  | { readonly _tag: "TopicExpression"; readonly expression: RegExp }
+  | { readonly _tag: "Text"; readonly text: string }
+  | { readonly _tag: "TextExpression"; readonly expression: RegExp }
+  | { readonly _tag: "Session"; readonly session: string }
+  | { readonly _tag: "Predicate"; readonly test: (message: Message) => boolean; readonly description: string }
+  | { readonly _tag: "And"; readonly filters: ReadonlyArray<RouteFilter> }
+  | { readonly _tag: "Or"; readonly filters: ReadonlyArray<RouteFilter> }
+  | { readonly _tag: "Not"; readonly filter: RouteFilter }
+
+/** The topic matches a topic filter (MQTT 4.7), wildcards included. */
+export const topic = (pattern: string): RouteFilter => ({ _tag: "Topic", pattern })
+
+/** The topic matches a regular expression, anywhere in it unless the expression is anchored. */
+export const topicExpression = (expression: RegExp): RouteFilter => ({ _tag: "TopicExpression", expression })
+
+/** The payload contains a text; read as UTF-8. */
+export const text = (text: string): RouteFilter => ({ _tag: "Text", text })
+
+/** The payload, read as UTF-8, matches a regular expression. */
+export const textExpression = (expression: RegExp): RouteFilter => ({ _tag: "TextExpression", expression })
+
+/** The message came through the session of this name. */
+export const session = (session: string): RouteFilter => ({ _tag: "Session", session })
+
+/** Any condition. One that throws counts as a failure of the message, see the route's `onFailure`. */
+export const predicate = (test: (message: Message) => boolean, description: string = "predicate"): RouteFilter => ({
+  _tag: "Predicate",
+  test,
+  description
+})
+
+/** All of them; `and()` lets everything through. */
+export const and = (...filters: ReadonlyArray<RouteFilter>): RouteFilter => ({ _tag: "And", filters })
+
+/** Any of them; `or()` lets nothing through. */
+export const or = (...filters: ReadonlyArray<RouteFilter>): RouteFilter => ({ _tag: "Or", filters })
+
+/** The opposite. */
+export const not = (filter: RouteFilter): RouteFilter => ({ _tag: "Not", filter })
+
+/**
+ * What is wrong with a filter: the first topic pattern in it that is no topic filter.
+ */
+export const validate = (filter: RouteFilter): InvalidFilter | undefined => {
+  switch (filter._tag) {
+    case "Topic": {
+      const result = Topic.validateFilter(filter.pattern)
+      return result._tag === "Failure" ? result.failure : undefined
+    }
+    case "And":
+    case "Or": {
+      for (const each of filter.filters) {
+        const issue = validate(each)
+        if (issue !== undefined) return issue
+      }
+      return undefined
+    }
+    case "Not":
+      return validate(filter.filter)
+    default:
+      return undefined
+  }
+}
+
+/**
+ * The filter as a function, for hot paths.
+ */
+export const compile = (filter: RouteFilter): (message: Message) => boolean => {
+  switch (filter._tag) {
+    case "Topic": {
+      const { pattern } = filter
+      return (message) => Topic.matches(pattern, message.topic)
+    }
+    case "TopicExpression": {
+      const expression = stateless(filter.expression)
+      return (message) => expression.test(message.topic)
+    }
+    case "Text": {
+      const { text } = filter
+      return (message) => message.text.includes(text)
+    }
+    case "TextExpression": {
+      const expression = stateless(filter.expression)
+      return (message) => expression.test(message.text)
+    }
+    case "Session": {
+      const { session } = filter
+      return (message) => message.session === session
+    }
+    case "Predicate":
+      return filter.test
+    case "And": {
+      const tests = filter.filters.map(compile)
+      return (message) => {
+        for (let i = 0; i < tests.length; i++) if (!tests[i]!(message)) return false
+        return true
+      }
+    }
+    case "Or": {
+      const tests = filter.filters.map(compile)
+      return (message) => {
+        for (let i = 0; i < tests.length; i++) if (tests[i]!(message)) return true
+        return false
+      }
+    }
+    case "Not": {
+      const test = compile(filter.filter)
+      return (message) => !test(message)
+    }
+  }
+}
+
+/**
+ * Whether a message passes a filter; compile a filter that is used often.
+ */
+export const matches = (filter: RouteFilter, message: Message): boolean => compile(filter)(message)
+
+/**
+ * The filter in words, for logs and status pages.
+ */
+export const describe = (filter: RouteFilter): string => {
+  switch (filter._tag) {
+    case "Topic":
+      return `topic ${filter.pattern}`
+    case "TopicExpression":
+      return `topic ${filter.expression}`
+    case "Text":
+      return `payload contains ${JSON.stringify(filter.text)}`
+    case "TextExpression":
+      return `payload ${filter.expression}`
+    case "Session":
+      return `session ${filter.session}`
+    case "Predicate":
+      return filter.description
+    case "And":
+      return filter.filters.length === 0 ? "anything" : `(${filter.filters.map(describe).join(" and ")})`
+    case "Or":
+      return filter.filters.length === 0 ? "nothing" : `(${filter.filters.map(describe).join(" or ")})`
+    case "Not":
+      return `not ${describe(filter.filter)}`
+  }
+}
+
+// An expression with the flags g or y begins where its last match ended: the answer would depend on the message before.
+const stateless = (expression: RegExp): RegExp =>
+  expression.global || expression.sticky
+    ? new RegExp(expression.source, expression.flags.replace(/[gy]/g, ""))
+    : expression

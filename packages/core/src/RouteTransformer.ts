@@ -1,0 +1,194 @@
+/**
+ * What a route makes of a message before its handler or stream gets it: another topic, another payload, or nothing at all.
+ *
+ * Transformers run after the route's filter. One that answers undefined drops the message, which is counted; one that fails
+ * hands the message to the route's failure policy. The message stays the same delivery: it is acknowledged as it would be
+ * without the transformer.
+ *
+ * @example
+ * const normalise = RouteTransformer.pipe(
+ *   RouteTransformer.topic("sensors/+/temperature", "storage/{1}/temp"),
+ *   RouteTransformer.json("unit", "celsius")
+ * )
+ */
+import * as Effect from "effect/Effect"
+import type * as Schema from "effect/Schema"
+import type { Message } from "./Message.ts"
+import { InvalidOptions, InvalidPayload, MqttError, type MqttErrorReason } from "./MqttError.ts"
+import type { Payload } from "./Publication.ts"
+import * as Topic from "./Topic.ts"
+
+/**
+ * A change to messages.
+ */
+export interface RouteTransformer<out E = never, out R = never> {
+  /** In words, for logs and status pages. */
+  readonly description: string
+  /** The changed message, or undefined to drop it. */
+  readonly transform: (message: Message) => Effect.Effect<Message | undefined, E, R>
+  /** What is wrong with the transformer itself: a route with it is refused. */
+  readonly issue: MqttErrorReason | undefined
+}
+
+/**
+ * Any Effect.
+ */
+export const make = <E, R>(
+  transform: (message: Message) => Effect.Effect<Message | undefined, E, R>,
+  description: string = "effect"
+): RouteTransformer<E, R> => ({ description, transform, issue: undefined })
+
+/**
+ * Rewrites the topic of messages that match a topic filter; others pass unchanged. In the template `{1}`, `{2}` and so on stand for
+ * what the wildcards of the filter match, from the left, and `{0}` for the whole topic.
+ *
+ * The route is refused with `InvalidFilter` for a malformed filter and `InvalidOptions` for a placeholder without a wildcard; a
+ * message fails with `InvalidTopic` when its new topic is none, for example with an empty capture at its end.
+ */
+export const topic = (filter: string, template: string): RouteTransformer<MqttError> => ({
+  description: `topic ${filter} -> ${template}`,
+  transform: (message) => {
+    const captures = Topic.captures(filter, message.topic)
+    if (captures === undefined) return Effect.succeed(message)
+    return renamed(
+      message,
+      template.replace(
+        /\{(\d+)\}/g,
+        (_, index: string) => index === "0" ? message.topic : captures[Number(index) - 1] ?? ""
+      )
+    )
+  },
+  issue: topicIssue(filter, template)
+})
+
+/**
+ * Replaces what a regular expression finds in the topic, as `String.replace` does: `$1` stands for the first group, and the flag g for
+ * all places.
+ */
+export const topicExpression = (expression: RegExp, replacement: string): RouteTransformer<MqttError> => ({
+  description: `topic ${expression} -> ${replacement}`,
+  transform: (message) => {
+    expression.lastIndex = 0
+    return renamed(message, message.topic.replace(expression, replacement))
+  },
+  issue: undefined
+})
+
+/**
+ * Replaces the payload; undefined drops the message.
+ */
+export const payload = (
+  change: (message: Message) => Payload | undefined,
+  description: string = "payload"
+): RouteTransformer => ({
+  description,
+  transform: (message) =>
+    Effect.sync(() => {
+      const changed = change(message)
+      return changed === undefined ? undefined : withPayload(message, changed)
+    }),
+  issue: undefined
+})
+
+/**
+ * Sets a value in a JSON payload: at `a.b.0`, where numbers count the places of an array, or at a path of keys. Objects that are missing
+ * on the way are made, and what is no object or array is replaced by one.
+ *
+ * Fails with `InvalidPayload` when the payload is no JSON, or an array has no such place (the place behind the last one is one). The
+ * payload is parsed and written anew: integers beyond 2^53 lose digits.
+ */
+export const json = (
+  path: string | ReadonlyArray<string>,
+  value: Schema.Json | ((message: Message) => Schema.Json)
+): RouteTransformer<MqttError> => {
+  const keys = typeof path === "string" ? path.split(".") : path
+  return {
+    description: `json ${keys.join(".")}`,
+    transform: (message) =>
+      Effect.suspend(() => {
+        let root: unknown
+        try {
+          root = JSON.parse(message.text)
+        } catch (cause) {
+          return Effect.fail(failure(message, new InvalidPayload({ detail: "the payload is no JSON", cause })))
+        }
+        const changed = setPath(root, keys, 0, typeof value === "function" ? value(message) : value)
+        return changed === noPlace
+          ? Effect.fail(failure(message, new InvalidPayload({ detail: `there is no place ${keys.join(".")}` })))
+          : Effect.succeed(withPayload(message, JSON.stringify(changed)))
+      }),
+    issue: keys.length === 0 || keys.includes("")
+      ? new InvalidOptions({ issues: [{ path: "path", message: "must have at least one key, and no empty one" }] })
+      : undefined
+  }
+}
+
+type Failures<Transformers extends ReadonlyArray<RouteTransformer<unknown, unknown>>> = Transformers[number] extends
+  RouteTransformer<infer E, infer _> ? E : never
+type Requirements<Transformers extends ReadonlyArray<RouteTransformer<unknown, unknown>>> = Transformers[number] extends
+  RouteTransformer<infer _, infer R> ? R : never
+
+/**
+ * One after the other; the first one that drops the message ends it.
+ */
+export const pipe = <const Transformers extends ReadonlyArray<RouteTransformer<unknown, unknown>>>(
+  ...transformers: Transformers
+): RouteTransformer<Failures<Transformers>, Requirements<Transformers>> =>
+  ({
+    description: transformers.map(({ description }) => description).join(", "),
+    transform: Effect.fnUntraced(function*(message: Message) {
+      let current: Message | undefined = message
+      for (let i = 0; i < transformers.length && current !== undefined; i++) {
+        current = yield* transformers[i]!.transform(current)
+      }
+      return current
+    }),
+    issue: transformers.find(({ issue }) => issue !== undefined)?.issue
+  }) as RouteTransformer<Failures<Transformers>, Requirements<Transformers>>
+
+const encoder = new TextEncoder()
+
+const withPayload = (message: Message, payload: Payload): Message =>
+  message.with({ payload: typeof payload === "string" ? encoder.encode(payload) : payload })
+
+const failure = (message: Message, reason: MqttErrorReason): MqttError =>
+  new MqttError({ reason, session: message.session, topic: message.topic })
+
+const renamed = (message: Message, topic: string): Effect.Effect<Message, MqttError> => {
+  const valid = Topic.validateName(topic)
+  return valid._tag === "Failure"
+    ? Effect.fail(failure(message, valid.failure))
+    : Effect.succeed(message.with({ topic }))
+}
+
+const topicIssue = (filter: string, template: string): MqttErrorReason | undefined => {
+  const valid = Topic.validateFilter(filter)
+  if (valid._tag === "Failure") return valid.failure
+  const wildcards = Topic.innerFilter(filter).split("/").filter((level) => level === "+" || level === "#").length
+  for (const [placeholder, index] of template.matchAll(/\{(\d+)\}/g)) {
+    if (Number(index) > wildcards) {
+      return new InvalidOptions({
+        issues: [{ path: "template", message: `${placeholder} stands for no wildcard of ${filter}` }]
+      })
+    }
+  }
+  return undefined
+}
+
+const noPlace = Symbol("noPlace")
+
+const isObject = (value: unknown): value is object => typeof value === "object" && value !== null
+
+/** The value that `target` becomes; what JSON.parse made is changed in place. */
+const setPath = (target: unknown, keys: ReadonlyArray<string>, index: number, value: Schema.Json): unknown => {
+  if (index === keys.length) return value
+  const key = keys[index]!
+  const container = isObject(target) ? target : {}
+  if (Array.isArray(container) && !(/^(?:0|[1-9]\d*)$/.test(key) && Number(key) <= container.length)) return noPlace
+  const own = Object.getOwnPropertyDescriptor(container, key)?.value as unknown
+  const changed = setPath(own, keys, index + 1, value)
+  if (changed === noPlace) return noPlace
+  // A plain assignment to the key __proto__ would change the object's prototype.
+  Object.defineProperty(container, key, { value: changed, configurable: true, enumerable: true, writable: true })
+  return container
+}

@@ -1,0 +1,84 @@
+/**
+ * Sessions that are opened when someone needs them, shared by everyone who does, and closed when nobody has needed them for a
+ * while: for programs that talk to many servers or tenants, few of them at a time.
+ *
+ * A `SessionManager` holds what a program wants to have; a `SessionMap` what it happens to use.
+ *
+ * @example
+ * const tenants = yield* SessionMap.make({
+ *   lookup: (tenant) => ({ name: tenant, servers: [`mqtts://${tenant}.example.com`] }),
+ *   idleTimeToLive: "1 minute"
+ * })
+ * yield* tenants.use("acme", (session) => session.publish("hello", "world", { qos: 1 }))
+ */
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as RcMap from "effect/RcMap"
+import type * as Scope from "effect/Scope"
+import type { MqttError } from "./MqttError.ts"
+import * as MqttSession from "./MqttSession.ts"
+import type { SessionOptionsInput } from "./SessionOptions.ts"
+
+/**
+ * How to make a map of sessions.
+ */
+export interface SessionMapOptions<K, E, R> {
+  /** The options of the session of a key. */
+  readonly lookup: (key: K) => SessionOptionsInput | Effect.Effect<SessionOptionsInput, E, R>
+  /** How long a session stays open that nobody uses. Default 30 seconds. */
+  readonly idleTimeToLive?: Duration.Input
+  readonly extras?: MqttSession.Extras
+}
+
+/**
+ * Sessions by key.
+ */
+export interface SessionMap<in K, out E = never> {
+  /**
+   * The session of a key, which connects in the background if it was not open; it stays open at least as long as the scope. Fails
+   * as `MqttSession.make` and the lookup do; the next `get` tries again.
+   */
+  readonly get: (key: K) => Effect.Effect<MqttSession.Session, E | MqttError, Scope.Scope>
+  /** Runs with the session of a key. */
+  readonly use: <A, E2, R2>(
+    key: K,
+    f: (session: MqttSession.Session) => Effect.Effect<A, E2, R2>
+  ) => Effect.Effect<A, E | E2 | MqttError, R2>
+  /** The names of the sessions that are open. */
+  readonly open: Effect.Effect<ReadonlyArray<string>>
+  /** Opens the session of a key anew for whoever gets it from now on; the old one is closed when nobody uses it. */
+  readonly invalidate: (key: K) => Effect.Effect<void>
+}
+
+const defaultTimeToLive = "30 seconds"
+
+/**
+ * Makes a map of sessions, which are all closed with the scope. Keys are compared as Effect's `Equal` does.
+ */
+export const make = <K, E = never, R = never>(
+  options: SessionMapOptions<K, E, R>
+): Effect.Effect<SessionMap<K, E>, never, R | Scope.Scope> =>
+  Effect.gen(function*() {
+    const open = new Set<string>()
+    const sessions = yield* RcMap.make({
+      lookup: (key: K) =>
+        Effect.gen(function*() {
+          const found = options.lookup(key)
+          const session = yield* MqttSession.make(Effect.isEffect(found) ? yield* found : found, options.extras)
+          yield* Effect.acquireRelease(
+            Effect.sync(() => open.add(session.name)),
+            () => Effect.sync(() => open.delete(session.name))
+          )
+          return session
+        }),
+      idleTimeToLive: options.idleTimeToLive ?? defaultTimeToLive
+    })
+    const get = (key: K): Effect.Effect<MqttSession.Session, E | MqttError, Scope.Scope> =>
+      Effect.tapError(RcMap.get(sessions, key), () => RcMap.invalidate(sessions, key))
+    return {
+      get,
+      use: (key, f) => Effect.scoped(Effect.flatMap(get(key), f)),
+      open: Effect.sync(() => Array.from(open)),
+      invalidate: (key) => RcMap.invalidate(sessions, key)
+    }
+  })

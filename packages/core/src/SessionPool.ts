@@ -1,0 +1,99 @@
+/**
+ * Several sessions that work as one, for consumers that need more than one connection: the server deals each message to one of them
+ * by a shared subscription (MQTT 4.8.2), and one stream or handler gets them all.
+ *
+ * @example
+ * const workers = yield* SessionPool.make({ name: "workers", size: 4, servers: ["mqtt://localhost:1883"] })
+ * yield* Stream.runForEach(workers.listen("jobs/#", { qos: 1 }), (message) => Effect.log(message.session, message.text))
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import type { Message } from "./Message.ts"
+import { InvalidOptions, MqttError } from "./MqttError.ts"
+import type { Extras, Session } from "./MqttSession.ts"
+import type { Payload, PublishOptions, PublishReceipt } from "./Publication.ts"
+import * as SessionManager from "./SessionManager.ts"
+import type { SessionOptionsInput } from "./SessionOptions.ts"
+import type { HandleOptions, ListenOptions, Route } from "./SessionRoute.ts"
+
+/**
+ * Options of a pool: those of its sessions, and how many there are.
+ */
+export interface SessionPoolOptions extends SessionOptionsInput {
+  /** At least 1. */
+  readonly size: number
+  /** The group of the shared subscriptions. Default: the name. Pools of one group, in several programs too, share the messages. */
+  readonly share?: string
+  /**
+   * Default `none`: what a member that is away would have got goes to the others. With other modes the server may keep it for that
+   * member, see the event `SharedSubscriptionAtRisk`.
+   */
+  readonly persistence?: SessionOptionsInput["persistence"]
+  readonly extras?: Extras
+}
+
+/**
+ * A pool of sessions.
+ */
+export interface SessionPool {
+  /** `name-0`, `name-1` and so on; client identifiers are made in the same way where one is given, or the pool is durable. */
+  readonly sessions: ReadonlyArray<Session>
+  /** The sessions under their names, with their events and figures. */
+  readonly manager: Pick<
+    SessionManager.Manager,
+    "awaitAllReady" | "events" | "eventsOf" | "metrics" | "routes" | "status" | "statuses"
+  >
+  /** Each message once, by whichever session the server gave it to. */
+  readonly listen: <E = never, R = never>(
+    filters: string | ReadonlyArray<string>,
+    options?: Omit<ListenOptions<E, R>, "share">
+  ) => Stream.Stream<Message, E | MqttError, R>
+  /** Calls a handler for each message; `concurrency` counts for each session. */
+  readonly handle: <E, R, E2 = never, R2 = never>(
+    filters: string | ReadonlyArray<string>,
+    handler: (message: Message) => Effect.Effect<unknown, E, R>,
+    options?: Omit<HandleOptions<E, R, E2, R2>, "share">
+  ) => Effect.Effect<Route<E | E2>, MqttError, R | R2 | Scope.Scope>
+  /** Publishes by one session after the other; the order of messages is that of their session only. */
+  readonly publish: (
+    topic: string,
+    payload: Payload,
+    options?: PublishOptions
+  ) => Effect.Effect<PublishReceipt, MqttError>
+}
+
+/**
+ * Makes a pool that lives as long as the scope; its sessions connect in the background. Fails with `InvalidOptions`.
+ */
+export const make = (options: SessionPoolOptions): Effect.Effect<SessionPool, MqttError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const { extras, share = options.name, size, ...rest } = options
+    if (!(Number.isInteger(size) && size >= 1)) {
+      return yield* new MqttError({
+        session: options.name,
+        method: "SessionPool.make",
+        reason: new InvalidOptions({ issues: [{ path: "size", message: "must be an integer of at least 1" }] })
+      })
+    }
+    const manager = yield* SessionManager.make()
+    const sessions: Array<Session> = []
+    for (let index = 0; index < size; index++) {
+      const member: SessionOptionsInput = {
+        persistence: "none",
+        ...rest,
+        name: `${rest.name}-${index}`,
+        ...(rest.clientId === undefined ? undefined : { clientId: `${rest.clientId}-${index}` })
+      }
+      sessions.push(yield* manager.add(member, extras))
+    }
+    let turn = 0
+    return {
+      sessions,
+      manager,
+      listen: (filters, listenOptions) => manager.listen(filters, { ...listenOptions, share }),
+      handle: (filters, handler, handleOptions) => manager.handle(filters, handler, { ...handleOptions, share }),
+      publish: (topic, payload, publishOptions) =>
+        Effect.suspend(() => sessions[turn++ % size]!.publish(topic, payload, publishOptions))
+    }
+  })

@@ -1,0 +1,121 @@
+/**
+ * Routes: what brings the messages of several sessions, present and future ones, to one handler or one stream.
+ */
+import type * as Effect from "effect/Effect"
+import type * as Schedule from "effect/Schedule"
+import type * as Stream from "effect/Stream"
+import type { Message } from "./Message.ts"
+import type { MqttError } from "./MqttError.ts"
+import type { QoS } from "./QoS.ts"
+import type { RouteFilter } from "./RouteFilter.ts"
+import type { RouteTransformer } from "./RouteTransformer.ts"
+import type { FailurePolicy, SubscribeOptions } from "./Subscription.ts"
+
+/**
+ * How a route subscribes, and what it does to messages before anyone gets them: first the filter, then the transformer.
+ */
+export interface RouteOptions<E = never, R = never> extends Omit<SubscribeOptions, "ack"> {
+  /** Messages that do not pass are acknowledged, dropped and counted. Default: all pass. */
+  readonly filter?: RouteFilter
+  /** Changes or drops messages. Default: none. */
+  readonly transform?: RouteTransformer<E, R>
+  /** What becomes of a message whose transformer or handler failed for good. Default `skip`; `fail` ends the whole route. */
+  readonly onFailure?: FailurePolicy
+  /** For logs and status pages. */
+  readonly description?: string
+}
+
+/**
+ * How a route calls its handler.
+ */
+export interface HandleOptions<E = never, R = never, E2 = never, R2 = never> extends RouteOptions<E2, R2> {
+  /** Handlers that run at the same time, for each session. Default 16. */
+  readonly concurrency?: number
+  /** `topic` (default): one handler at a time for each topic of a session, in order. `none`: any order. */
+  readonly order?: "topic" | "none"
+  /** Repeats a transformation and handler that failed, by this schedule. Default: not at all. */
+  readonly retry?: Schedule.Schedule<unknown, E | E2, never, R>
+}
+
+/**
+ * How a route feeds its stream.
+ */
+export interface ListenOptions<E = never, R = never> extends RouteOptions<E, R> {
+  /**
+   * `onReceive` (default): an array of messages that was handed to the consumer is acknowledged when the next one is pulled or
+   * the stream ends normally. `manual`: by `message.ack`.
+   */
+  readonly ack?: "onReceive" | "manual"
+  /** Messages of all sessions that wait for the consumer; behind them each session has its own `buffer`. Default 256. */
+  readonly capacity?: number
+}
+
+/**
+ * The figures of a route since it was made, over all its sessions.
+ */
+export interface RouteStatistics {
+  /** Messages that arrived. */
+  readonly received: number
+  /** Bytes of their payloads. */
+  readonly bytes: number
+  /** Messages that a handler took with success, or the consumer took from the stream. */
+  readonly delivered: number
+  /** Messages that the filter or the transformer dropped. */
+  readonly dropped: number
+  /** QoS 0 messages that were lost because buffers were full. */
+  readonly overflowed: number
+  /** Messages whose transformer or handler failed for good. */
+  readonly failures: number
+  /** Milliseconds since the epoch; undefined: none yet. */
+  readonly lastMessageAt: number | undefined
+  readonly lastErrorAt: number | undefined
+  /** The last failure of a message, or of a subscription. */
+  readonly lastError: unknown
+}
+
+/**
+ * Where a route stands with one session: `joining` until the server granted the subscription, also while there is no connection;
+ * `failed` when it was refused, until the next attempt.
+ */
+export interface RouteSession {
+  readonly state: "joining" | "active" | "failed"
+  /** The granted quality of service of each filter, once active. */
+  readonly granted: ReadonlyArray<QoS>
+  /** Why, when failed. */
+  readonly error: MqttError | undefined
+}
+
+/**
+ * A route at work, until its scope ends.
+ */
+export interface Route<out E = never> {
+  /** The topic filters it subscribes to. */
+  readonly filters: ReadonlyArray<string>
+  /** The session of a route that has one; undefined for a route over all sessions. */
+  readonly session: string | undefined
+  readonly description: string | undefined
+  readonly statistics: Effect.Effect<RouteStatistics>
+  /** The sessions that it is on, by name. */
+  readonly sessions: Effect.Effect<ReadonlyMap<string, RouteSession>>
+  /**
+   * Succeeds when the subscription is in force at every session that the route is on, which takes as long as they take to
+   * connect; fails with the first refusal.
+   */
+  readonly active: Effect.Effect<void, MqttError>
+  /**
+   * Waits for the end: succeeds when the scope of the route, its session or the manager is gone; fails with a message's failure under
+   * the policy `fail`, and with the refusal of its session when there is only one.
+   */
+  readonly await: Effect.Effect<void, E | MqttError>
+}
+
+/**
+ * A route that feeds a stream.
+ */
+export interface Listener<out E = never> extends Route<E> {
+  /**
+   * The messages of all its sessions, each session's in its order. Run it once at a time: a second run goes on where the first one
+   * ended. It ends when the session or the manager is gone, and fails as `await` does.
+   */
+  readonly messages: Stream.Stream<Message, E | MqttError>
+}

@@ -1,0 +1,35 @@
+/**
+ * Deletes what a durable session leaves behind.
+ */
+import * as Effect from "effect/Effect"
+import type { MqttError } from "../../MqttError.ts"
+import * as SessionOptions from "../../SessionOptions.ts"
+import { SessionStore } from "../../SessionStore.ts"
+import { makeSession } from "../session/session.ts"
+import type { Entry } from "./entry.ts"
+
+const patience = "5 seconds"
+
+/**
+ * Clears the records of a session that has ended, and makes the server forget it if the server can be reached. Fails with
+ * `StorageFailed`.
+ */
+export const deleteState = (entry: Entry, clientId: string): Effect.Effect<void, MqttError> => {
+  const { options } = entry
+  if (options.persistence !== "durable") return Effect.void
+  const clear = Effect.scoped(Effect.gen(function*() {
+    const store = yield* (yield* SessionStore).open(options.name)
+    yield* store.clear
+  }))
+  return Effect.provideContext(Effect.andThen(forget(options, clientId), clear), entry.context)
+}
+
+/** A session begins anew with Clean Start and ends with its connection (MQTT 3.1.2.4, 3.1.2.11.2). */
+const forget = (options: SessionOptions.SessionOptions, clientId: string): Effect.Effect<void> =>
+  Effect.scoped(Effect.gen(function*() {
+    const { will: _will, ...rest } = options
+    const clean = yield* SessionOptions.make({ ...rest, clientId, persistence: "none", sessionExpiry: 0 })
+    const session = yield* makeSession(clean, undefined)
+    yield* session.awaitReady
+    yield* session.drain
+  })).pipe(Effect.timeout(patience), Effect.ignore)

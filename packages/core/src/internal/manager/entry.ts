@@ -1,0 +1,179 @@
+/**
+ * A name in the manager: the definition of a session, and the session itself while it runs.
+ */
+import type * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import type * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import { Closed, MqttError } from "../../MqttError.ts"
+import type { Session } from "../../MqttSession.ts"
+import type { SessionEvent } from "../../SessionEvent.ts"
+import type { AddOptions } from "../../SessionManager.ts"
+import type { SessionOptions } from "../../SessionOptions.ts"
+import type { SessionMetrics, SessionStatus } from "../../SessionStatus.ts"
+import { SessionStore } from "../../SessionStore.ts"
+import { Transport } from "../../Transport.ts"
+import { makeSession } from "../session/session.ts"
+import { addMetrics, countersOnly, noMetrics } from "./metrics.ts"
+
+export interface EntryHost {
+  readonly clock: Clock.Clock
+  readonly emit: (event: SessionEvent) => void
+  /** A session has begun, and has not begun to connect. */
+  readonly onStart: (session: Session) => void
+}
+
+interface Running {
+  readonly session: Session
+  readonly scope: Scope.Closeable
+}
+
+export class Entry {
+  readonly options: SessionOptions
+  /** Set when the entry is on its way out; done when it is gone. */
+  removal: Deferred.Deferred<void, MqttError> | undefined
+  /** Others know of it: its first session has begun. */
+  isKnown = false
+  readonly context: Context.Context<never>
+  readonly #host: EntryHost
+  readonly #extras: AddOptions
+  /** Starting and stopping one session never overlap; connecting is neither. */
+  readonly #lock = Semaphore.makeUnsafe(1)
+  #running: Running | undefined
+  #ending: "disconnected" | "closed" | undefined
+  #past: SessionMetrics = noMetrics
+  #rest: SessionStatus
+
+  constructor(host: EntryHost, context: Context.Context<never>, options: SessionOptions, extras: AddOptions) {
+    this.#host = host
+    this.#extras = extras
+    this.options = options
+    this.context = contextOf(context, extras)
+    this.#rest = {
+      state: "disconnected",
+      since: host.clock.currentTimeMillisUnsafe(),
+      ready: false,
+      clientId: options.clientId ?? "",
+      server: undefined,
+      attempt: 0,
+      lastError: undefined,
+      failure: undefined
+    }
+  }
+
+  get name(): string {
+    return this.options.name
+  }
+
+  get session(): Session | undefined {
+    return this.#running?.session
+  }
+
+  get status(): Effect.Effect<SessionStatus> {
+    return Effect.suspend(() => this.#running === undefined ? Effect.succeed(this.#rest) : this.#running.session.status)
+  }
+
+  get metrics(): Effect.Effect<SessionMetrics> {
+    return Effect.suspend(() =>
+      this.#running === undefined
+        ? Effect.succeed(this.#past)
+        : Effect.map(this.#running.session.metrics, (metrics) => addMetrics(this.#past, metrics))
+    )
+  }
+
+  /** The session, or why there is none. */
+  expect(method: string): Effect.Effect<Session, MqttError> {
+    return this.#running === undefined
+      ? Effect.fail(new MqttError({ session: this.name, method, reason: new Closed({}) }))
+      : Effect.succeed(this.#running.session)
+  }
+
+  /** Begins a session where none is alive, and answers the one that is. */
+  get start(): Effect.Effect<Session, MqttError> {
+    return this.#lock.withPermits(1)(Effect.gen({ self: this }, function*() {
+      if (this.#running !== undefined) {
+        const { session } = this.#running
+        const { state } = yield* session.status
+        if (state !== "disconnected" && state !== "closed") return session
+        // It gave up after a permanent failure, or was drained by someone: only a new one connects again.
+        yield* this.#stop("disconnected")
+      }
+      return yield* this.#start
+    }))
+  }
+
+  /** Drains and releases the session, if there is one. */
+  stop(to: "disconnected" | "closed"): Effect.Effect<void> {
+    return this.#lock.withPermits(1)(Effect.suspend(() => {
+      if (this.#running !== undefined) return this.#stop(to)
+      return to === "closed" ? Effect.sync(() => this.#emitStateChanged("disconnected", "closed")) : Effect.void
+    }))
+  }
+
+  get #start(): Effect.Effect<Session, MqttError> {
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.gen({ self: this }, function*() {
+        const scope = yield* Scope.make()
+        const session = yield* restore(makeSession(this.options, this.#extras.reconnect, this.#observe)).pipe(
+          // In place of the caller's context, not on top of it: a session would keep the spans of its birth for life.
+          Effect.setContext(Context.add(this.context, Scope.Scope, scope)),
+          Effect.onExit((exit) => Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void)
+        )
+        this.#running = { session, scope }
+        this.#announce()
+        this.#host.onStart(session)
+        return session
+      })
+    )
+  }
+
+  #stop(to: "disconnected" | "closed"): Effect.Effect<void> {
+    return Effect.uninterruptible(Effect.gen({ self: this }, function*() {
+      const { scope, session } = this.#running!
+      const { lastError } = yield* session.status
+      this.#ending = to
+      yield* Scope.close(scope, Exit.void)
+      this.#ending = undefined
+      this.#past = addMetrics(this.#past, countersOnly(yield* session.metrics))
+      this.#rest = { ...(yield* session.status), state: "disconnected", lastError, failure: undefined }
+      this.#running = undefined
+    }))
+  }
+
+  /** Sees every event of the session before anyone else, in order. */
+  readonly #observe = (event: SessionEvent): void => {
+    this.#announce()
+    // To the manager a session that it may connect again is disconnected, not closed.
+    if (event._tag === "StateChanged" && event.to === "closed" && this.#ending === "disconnected") {
+      if (event.from !== "disconnected") this.#host.emit({ ...event, to: "disconnected" })
+      return
+    }
+    this.#host.emit(event)
+  }
+
+  #announce(): void {
+    if (this.isKnown) return
+    this.isKnown = true
+    this.#host.emit({ _tag: "Added", session: this.name, at: this.#host.clock.currentTimeMillisUnsafe() })
+  }
+
+  #emitStateChanged(from: "disconnected", to: "closed"): void {
+    this.#host.emit({
+      _tag: "StateChanged",
+      session: this.name,
+      at: this.#host.clock.currentTimeMillisUnsafe(),
+      from,
+      to
+    })
+  }
+}
+
+const contextOf = (context: Context.Context<never>, { store, transport }: AddOptions): Context.Context<never> => {
+  let own = context
+  if (store !== undefined) own = Context.add(own, SessionStore, store)
+  if (transport !== undefined) own = Context.add(own, Transport, transport)
+  return own
+}

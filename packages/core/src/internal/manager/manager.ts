@@ -1,0 +1,347 @@
+/**
+ * Puts a manager together: the registry of sessions, their events, the routes over them, and what is done to all of them.
+ */
+import * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Result from "effect/Result"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { Message } from "../../Message.ts"
+import {
+  Closed,
+  DuplicateSession,
+  InvalidOptions,
+  MqttError,
+  type MqttErrorReason,
+  SessionNotFound,
+  Timeout
+} from "../../MqttError.ts"
+import type { Session } from "../../MqttSession.ts"
+import type { SessionEvent, SessionState } from "../../SessionEvent.ts"
+import type { Manager, ManagerMetrics, ManagerOptions } from "../../SessionManager.ts"
+import * as SessionOptions from "../../SessionOptions.ts"
+import type { HandleOptions, Listener, ListenOptions, Route } from "../../SessionRoute.ts"
+import type { SessionMetrics } from "../../SessionStatus.ts"
+import * as Broadcast from "../session/broadcast.ts"
+import { deleteState } from "./deleteState.ts"
+import { Entry } from "./entry.ts"
+import { startHandler } from "./handle.ts"
+import { startListener } from "./listen.ts"
+import { addMetrics, countersOnly, noMetrics } from "./metrics.ts"
+import { checkRoute } from "./pipeline.ts"
+import { RouteRunner } from "./routeRunner.ts"
+import { SessionsNotReady } from "./sessionsNotReady.ts"
+
+const defaultWait = "30 seconds"
+
+/**
+ * Makes a manager, see `SessionManager.make`.
+ */
+export const makeManager = Effect.fnUntraced(function*(
+  options: ManagerOptions
+): Effect.fn.Return<Manager, MqttError, Scope.Scope> {
+  const { eventBuffer = 4096, eventReplay = 128 } = options
+  const issues = [
+    ...(isCount(eventBuffer, 1) ? [] : [{ path: "eventBuffer", message: "must be an integer of at least 1" }]),
+    ...(isCount(eventReplay, 0) ? [] : [{ path: "eventReplay", message: "must be an integer of at least 0" }])
+  ]
+  if (issues.length > 0) {
+    return yield* new MqttError({ method: "SessionManager.make", reason: new InvalidOptions({ issues }) })
+  }
+  const clock = yield* Clock.Clock
+  const context: Context.Context<never> = yield* Effect.context<never>()
+  const events = yield* Broadcast.make<SessionEvent>({
+    capacity: Math.max(eventBuffer, eventReplay),
+    replay: eventReplay
+  })
+  const entries = new Map<string, Entry>()
+  const routes = new Set<{ readonly runner: RouteRunner<unknown>; readonly route: Route<unknown> }>()
+  const closing = Deferred.makeUnsafe<never, MqttError>()
+  let closed = false
+  let past: SessionMetrics = noMetrics
+
+  const host = {
+    clock,
+    emit: events.publish,
+    onStart: (session: Session): void => {
+      for (const { runner } of routes) if (runner.concerns(session.name)) runner.join(session)
+    }
+  }
+
+  const fail = (session: string, method: string, reason: MqttErrorReason): Effect.Effect<never, MqttError> =>
+    Effect.fail(new MqttError({ session, method, reason }))
+
+  /** Entries that others know of, and that are not on their way out. */
+  const present = (): ReadonlyArray<Entry> =>
+    Array.from(entries.values()).filter((entry) => entry.isKnown && entry.removal === undefined)
+
+  const find = (name: string, method: string): Effect.Effect<Entry, MqttError> =>
+    Effect.suspend(() => {
+      const entry = entries.get(name)
+      return entry === undefined || !entry.isKnown || entry.removal !== undefined
+        ? fail(name, method, new SessionNotFound({ session: name }))
+        : Effect.succeed(entry)
+    })
+
+  const session = (name: string, method: string): Effect.Effect<Session, MqttError> =>
+    Effect.flatMap(find(name, method), (entry) => entry.expect(method))
+
+  const add: Manager["add"] = Effect.fn("SessionManager.add")(function*(input, extras = {}) {
+    const valid = yield* SessionOptions.make(input)
+    const { name } = valid
+    // A name that is on its way out is free soon.
+    while (entries.get(name)?.removal !== undefined) yield* Effect.exit(Deferred.await(entries.get(name)!.removal!))
+    return yield* Effect.uninterruptibleMask((restore): Effect.Effect<Session, MqttError> => {
+      if (closed) return fail(name, "add", new Closed({}))
+      if (entries.has(name)) return fail(name, "add", new DuplicateSession({ session: name }))
+      const entry = new Entry(host, context, valid, extras)
+      entries.set(name, entry)
+      // Only a store can keep the start waiting, and then the end of the manager must not wait for it.
+      const start = valid.persistence === "durable"
+        ? Effect.raceFirst(entry.start, Deferred.await(closing))
+        : entry.start
+      return Effect.onExit(restore(start), (exit) =>
+        Effect.suspend(() => {
+          if (Exit.isFailure(exit) && !entry.isKnown) entries.delete(name)
+          return closed && entries.get(name) === entry ? Effect.ignore(release(entry, false)) : Effect.void
+        }))
+    })
+  })
+
+  /** Begins the removal of an entry, or joins the one that goes on. */
+  const release = (entry: Entry, withState: boolean): Effect.Effect<void, MqttError> =>
+    Effect.uninterruptibleMask((restore) => {
+      if (entry.removal !== undefined) return restore(Deferred.await(entry.removal))
+      const removal = entry.removal = Deferred.makeUnsafe<void, MqttError>()
+      const work = Effect.gen(function*() {
+        const { clientId } = yield* entry.status
+        yield* entry.stop("closed")
+        const deleted = yield* Effect.exit(withState ? deleteState(entry, clientId) : Effect.void)
+        past = addMetrics(past, countersOnly(yield* entry.metrics))
+        entries.delete(entry.name)
+        host.emit({ _tag: "Removed", session: entry.name, at: clock.currentTimeMillisUnsafe() })
+        for (const { runner } of routes) if (runner.options.session === entry.name) runner.leave()
+        return yield* deleted
+      })
+      // In a fiber of its own: the removal goes on when whoever asked for it is interrupted.
+      return Effect.andThen(
+        Effect.forkDetach(Effect.onExit(work, (exit) => Deferred.done(removal, exit)), { startImmediately: true }),
+        restore(Deferred.await(removal))
+      )
+    })
+
+  yield* Effect.addFinalizer(() =>
+    Effect.gen(function*() {
+      closed = true
+      yield* Deferred.fail(closing, new MqttError({ method: "add", reason: new Closed({}) }))
+      yield* Effect.forEach(Array.from(entries.values()), (entry) => Effect.exit(release(entry, false)), {
+        concurrency: "unbounded",
+        discard: true
+      })
+      for (const { runner } of routes) runner.leave()
+      yield* events.end
+    })
+  )
+
+  const forAll = <A, R>(
+    work: (entry: Entry) => Effect.Effect<A, MqttError, R>
+  ): Effect.Effect<ReadonlyMap<string, Result.Result<A, MqttError>>, never, R> =>
+    Effect.suspend(() =>
+      Effect.map(
+        Effect.forEach(
+          present(),
+          (entry) => Effect.map(Effect.result(work(entry)), (result) => [entry.name, result] as const),
+          { concurrency: "unbounded" }
+        ),
+        (results) => new Map(results)
+      )
+    )
+
+  const startRoute = <E, R, A>(
+    method: string,
+    name: string | undefined,
+    filters: string | ReadonlyArray<string>,
+    options: HandleOptions<never, never, unknown, unknown> & ListenOptions<unknown, unknown>,
+    start: (runner: RouteRunner<E>) => Effect.Effect<A, never, R | Scope.Scope>
+  ): Effect.Effect<readonly [Route<E>, A], MqttError, R | Scope.Scope> =>
+    Effect.gen(function*() {
+      const list = yield* checkRoute(method, name, filters, options)
+      if (name !== undefined) yield* find(name, method)
+      const runner = new RouteRunner<E>({ filters: list, session: name, description: options.description, clock })
+      const made = yield* start(runner)
+      const { route } = runner
+      yield* Effect.acquireRelease(
+        Effect.sync(() => {
+          const registered = { runner: runner as RouteRunner<unknown>, route }
+          routes.add(registered)
+          for (const entry of entries.values()) {
+            if (entry.session !== undefined && runner.concerns(entry.name)) runner.join(entry.session)
+          }
+          // The session may have gone meanwhile.
+          if (closed || (name !== undefined && entries.get(name)?.removal !== undefined)) runner.leave()
+          return registered
+        }),
+        (registered) =>
+          Effect.sync(() => {
+            routes.delete(registered)
+            runner.stop()
+          })
+      )
+      return [route, made] as const
+    })
+
+  const makeHandler = (method: "handle" | "handleTo", name: string | undefined): Manager["handle"] =>
+  <E, R, E2, R2>(
+    filters: string | ReadonlyArray<string>,
+    handler: (message: Message) => Effect.Effect<unknown, E, R>,
+    options: HandleOptions<E, R, E2, R2> = {}
+  ) =>
+    Effect.map(
+      startRoute<E | E2, R | R2, void>(
+        method,
+        name,
+        filters,
+        options as never,
+        (runner) => startHandler(runner, handler, options)
+      ),
+      ([route]) => route
+    )
+
+  const makeListener =
+    (method: string, name: string | undefined): Manager["listener"] =>
+    <E, R>(filters: string | ReadonlyArray<string>, options: ListenOptions<E, R> = {}) =>
+      Effect.map(
+        startRoute<E, R, Stream.Stream<Message, E | MqttError>>(
+          method,
+          name,
+          filters,
+          options as never,
+          (runner) => startListener(runner, options)
+        ),
+        ([route, messages]): Listener<E> => ({ ...route, messages })
+      )
+
+  const awaitReady: Manager["awaitReady"] = (name, { timeout = defaultWait } = {}) =>
+    Effect.flatMap(session(name, "awaitReady"), ({ awaitReady }) =>
+      Effect.timeoutOrElse(awaitReady, {
+        duration: timeout,
+        orElse: () => fail(name, "awaitReady", timeoutReason(timeout))
+      }))
+
+  const awaitAllReady: Manager["awaitAllReady"] = Effect.fn("SessionManager.awaitAllReady")(function*(
+    { timeout = defaultWait } = {}
+  ) {
+    const settled = yield* forAll((entry) =>
+      Effect.flatMap(entry.expect("awaitAllReady"), ({ awaitReady }) =>
+        Effect.timeoutOrElse(awaitReady, {
+          duration: timeout,
+          orElse: () =>
+            Effect.flatMap(entry.status, ({ lastError }) =>
+              lastError === undefined
+                ? fail(entry.name, "awaitAllReady", timeoutReason(timeout))
+                : Effect.fail(lastError))
+        }))
+    )
+    const failures: Array<SessionsNotReady["failures"][number]> = []
+    for (const [name, result] of settled) {
+      if (result._tag === "Success") continue
+      const status = yield* Effect.option(Effect.flatMap(find(name, "awaitAllReady"), (entry) => entry.status))
+      const state = status._tag === "None" ? "closed" : status.value.state
+      failures.push({ session: name, state, error: result.failure })
+    }
+    if (failures.length > 0) return yield* new SessionsNotReady({ failures })
+  })
+
+  const metrics: Effect.Effect<ManagerMetrics> = Effect.gen(function*() {
+    const states: { [State in SessionState]: number } = {
+      disconnected: 0,
+      connecting: 0,
+      connected: 0,
+      reconnecting: 0,
+      closed: 0
+    }
+    const bySession = new Map<string, SessionMetrics>()
+    let ready = 0
+    let totals = past
+    for (const entry of present()) {
+      const status = yield* entry.status
+      const metrics = yield* entry.metrics
+      states[status.state]++
+      if (status.ready) ready++
+      bySession.set(entry.name, metrics)
+      totals = addMetrics(totals, metrics)
+    }
+    return { sessions: bySession.size, ready, states, routes: routes.size, totals, bySession }
+  })
+
+  const manager: Manager = {
+    add,
+    remove: Effect.fn("SessionManager.remove")((name, { deleteState = false } = {}) =>
+      Effect.flatMap(find(name, "remove"), (entry) => release(entry, deleteState))
+    ),
+    get: (name) => session(name, "get"),
+    list: Effect.sync(() => present().map(({ name }) => name)),
+    status: (name) => Effect.flatMap(find(name, "status"), (entry) => entry.status),
+    statuses: Effect.suspend(() =>
+      Effect.map(
+        Effect.forEach(present(), (entry) => Effect.map(entry.status, (status) => [entry.name, status] as const)),
+        (statuses) => new Map(statuses)
+      )
+    ),
+    connect: Effect.fn("SessionManager.connect")((name) =>
+      Effect.flatMap(find(name, "connect"), (entry) => entry.start)
+    ),
+    connectAll: forAll((entry) => entry.start),
+    disconnect: Effect.fn("SessionManager.disconnect")((name) =>
+      Effect.flatMap(find(name, "disconnect"), (entry) => entry.stop("disconnected"))
+    ),
+    disconnectAll: Effect.asVoid(forAll((entry) => entry.stop("disconnected"))),
+    awaitReady,
+    awaitAllReady,
+    publishTo: (name, topic, payload, publishOptions) =>
+      Effect.flatMap(session(name, "publishTo"), (session) => session.publish(topic, payload, publishOptions)),
+    publishToAll: (topic, payload, publishOptions) =>
+      forAll((entry) =>
+        Effect.flatMap(entry.expect("publishToAll"), (session) => session.publish(topic, payload, publishOptions))
+      ),
+    subscribeAll: (filters, subscribeOptions) =>
+      forAll((entry) =>
+        Effect.flatMap(entry.expect("subscribeAll"), (session) => session.subscription(filters, subscribeOptions))
+      ),
+    unsubscribeAll: (filter) =>
+      forAll((entry) => Effect.flatMap(entry.expect("unsubscribeAll"), (session) => session.unsubscribe(filter))),
+    handle: makeHandler("handle", undefined),
+    handleTo: (name, filters, handler, handleOptions) => makeHandler("handleTo", name)(filters, handler, handleOptions),
+    listen: (filters, listenOptions) =>
+      Stream.unwrap(
+        Effect.map(makeListener("listen", undefined)(filters, listenOptions), ({ messages }) => messages)
+      ),
+    listenTo: (name, filters, listenOptions) =>
+      Stream.unwrap(Effect.map(makeListener("listenTo", name)(filters, listenOptions), ({ messages }) => messages)),
+    listener: makeListener("listener", undefined),
+    listenerTo: (name, filters, listenOptions) => makeListener("listenerTo", name)(filters, listenOptions),
+    routes: Effect.sync(() => Array.from(routes, ({ route }) => route)),
+    events: events.stream,
+    eventsOf: ({ session, type }) => {
+      const types: ReadonlyArray<string> | undefined = typeof type === "string" ? [type] : type
+      return Stream.filter(
+        events.stream,
+        (event) =>
+          (types === undefined || types.includes(event._tag)) && (session === undefined || session === event.session)
+      ) as never
+    },
+    metrics
+  }
+
+  yield* Effect.forEach(options.sessions ?? [], (input) => add(input), { discard: true })
+  return manager
+})
+
+const isCount = (value: number, least: number): boolean => Number.isInteger(value) && value >= least
+
+const timeoutReason = (timeout: Duration.Input): Timeout =>
+  new Timeout({ operation: "becoming ready", millis: Duration.toMillis(timeout) })

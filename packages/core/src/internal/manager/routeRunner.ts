@@ -1,0 +1,285 @@
+/**
+ * The part of a route that does not care for whom: on which sessions it is, how it stands with each, its figures, and its end.
+ */
+import * as Cause from "effect/Cause"
+import type * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberMap from "effect/FiberMap"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { Message } from "../../Message.ts"
+import { isMqttError, MqttError, Unexpected } from "../../MqttError.ts"
+import type { Session } from "../../MqttSession.ts"
+import type { QoS } from "../../QoS.ts"
+import type { Route, RouteSession, RouteStatistics } from "../../SessionRoute.ts"
+import type { Subscription } from "../../Subscription.ts"
+
+/**
+ * One session that a route is on.
+ */
+export interface Place {
+  readonly session: Session
+  state: RouteSession["state"]
+  granted: ReadonlyArray<QoS>
+  error: MqttError | undefined
+  pending: Subscription["pending"] | undefined
+}
+
+export interface RouteRunnerOptions {
+  readonly filters: ReadonlyArray<string>
+  readonly session: string | undefined
+  readonly description: string | undefined
+  readonly clock: Clock.Clock
+}
+
+export interface RouteRunnerParts<E, R> {
+  /** Subscribes at a session and works until the session ends it; fails when it is refused, or with what `fail` was told. */
+  readonly attach: (place: Place) => Effect.Effect<void, E | MqttError, R>
+  /** The route is over. */
+  readonly onEnd: (exit: Exit.Exit<void, E | MqttError>) => void
+}
+
+/** Milliseconds before a refused subscription that may succeed is tried again, doubled with each refusal up to a minute. */
+const firstRetry = 1000
+const longestRetry = 60_000
+
+export class RouteRunner<E> {
+  readonly options: RouteRunnerOptions
+  readonly #end = Deferred.makeUnsafe<void, E | MqttError>()
+  readonly #places = new Map<string, Place>()
+  readonly #waiters = new Set<() => void>()
+  readonly #figures = {
+    received: 0,
+    bytes: 0,
+    delivered: 0,
+    dropped: 0,
+    overflowed: 0,
+    failures: 0,
+    lastMessageAt: undefined as number | undefined,
+    lastErrorAt: undefined as number | undefined,
+    lastError: undefined as unknown
+  }
+  #parts!: RouteRunnerParts<E, never>
+  #fork!: (session: Session, effect: Effect.Effect<void>) => void
+  #interruptOthers!: (session: Session) => void
+  #failure: Cause.Cause<E> | undefined
+  #ended = false
+  #leaving = false
+
+  constructor(options: RouteRunnerOptions) {
+    this.options = options
+  }
+
+  /**
+   * Gives the route its work and its fibers, which end with the scope.
+   */
+  start<R>(parts: RouteRunnerParts<E, R>): Effect.Effect<void, never, R | Scope.Scope> {
+    return Effect.gen({ self: this }, function*() {
+      const fibers = yield* FiberMap.make<Session, void, never>()
+      const context = yield* Effect.context<R>()
+      const run = yield* FiberMap.runtime(fibers)()
+      this.#parts = { ...parts, attach: (place) => Effect.provideContext(parts.attach(place), context) }
+      this.#fork = run
+      this.#interruptOthers = (session) => {
+        for (const [other, fiber] of fibers) if (other !== session) fiber.interruptUnsafe()
+      }
+    })
+  }
+
+  concerns(session: string): boolean {
+    return !this.#ended && (this.options.session === undefined || this.options.session === session)
+  }
+
+  /** Joins a session that has just begun, before it connects, or one that runs. */
+  join(session: Session): void {
+    if (this.#ended) return
+    const place: Place = { session, state: "joining", granted: [], error: undefined, pending: undefined }
+    this.#places.set(session.name, place)
+    this.#fork(session, this.#run(place))
+  }
+
+  /** There will be no more sessions for this route: it ends when those that it is on have ended. */
+  leave(): void {
+    this.#leaving = true
+    this.#endWhenAlone()
+  }
+
+  /** The scope of the route ends. */
+  stop(): void {
+    this.#finish(Exit.void)
+  }
+
+  /** The server granted the subscription at a session. */
+  activate(place: Place, subscription: Omit<Subscription, "messages">): void {
+    place.state = "active"
+    place.granted = subscription.granted
+    place.error = undefined
+    place.pending = subscription.pending
+    this.#notify()
+  }
+
+  received(message: Message): void {
+    this.#figures.received++
+    this.#figures.bytes += message.payload.length
+    this.#figures.lastMessageAt = message.receivedAt
+  }
+
+  delivered(count: number): void {
+    this.#figures.delivered += count
+  }
+
+  dropped(): void {
+    this.#figures.dropped++
+  }
+
+  failed(cause: Cause.Cause<unknown>): void {
+    this.#figures.failures++
+    this.#noteError(Cause.squash(cause))
+  }
+
+  /** A failure that ends the route, by its policy. */
+  fail(cause: Cause.Cause<E>): void {
+    this.#failure ??= cause
+  }
+
+  get route(): Route<E> {
+    const { description, filters, session } = this.options
+    return {
+      filters,
+      session,
+      description,
+      statistics: this.#statistics,
+      sessions: Effect.sync(() =>
+        new Map(Array.from(this.#places, ([name, { error, granted, state }]) => [name, { state, granted, error }]))
+      ),
+      active: this.#active,
+      await: Deferred.await(this.#end)
+    }
+  }
+
+  get #statistics(): Effect.Effect<RouteStatistics> {
+    return Effect.gen({ self: this }, function*() {
+      let { overflowed } = this.#figures
+      for (const { pending } of this.#places.values()) {
+        if (pending !== undefined) overflowed += (yield* pending).dropped
+      }
+      return { ...this.#figures, overflowed }
+    })
+  }
+
+  get #active(): Effect.Effect<void, MqttError> {
+    return Effect.callback((resume) => {
+      const look = (): void => {
+        const outcome = this.#outcome()
+        if (outcome === undefined) return
+        this.#waiters.delete(look)
+        resume(outcome)
+      }
+      this.#waiters.add(look)
+      look()
+      return Effect.sync(() => this.#waiters.delete(look))
+    })
+  }
+
+  #outcome(): Exit.Exit<void, MqttError> | undefined {
+    if (this.#ended) return Exit.void
+    let joining = this.options.session !== undefined && this.#places.size === 0
+    for (const { error, state } of this.#places.values()) {
+      if (state === "failed") return Exit.fail(error!)
+      if (state === "joining") joining = true
+    }
+    return joining ? undefined : Exit.void
+  }
+
+  #run(place: Place): Effect.Effect<void> {
+    const { session } = place
+    return Effect.gen({ self: this }, function*() {
+      for (let refusals = 0;; refusals++) {
+        const exit = yield* Effect.exit(this.#parts.attach(place))
+        yield* this.#countOverflow(place)
+        if (Exit.isSuccess(exit) || this.#ended) return
+        if (this.#failure !== undefined) return this.#abort(place, Exit.failCause(this.#failure))
+        if (Cause.hasInterruptsOnly(exit.cause)) return yield* Effect.interrupt
+        const error = errorOf(session, exit.cause)
+        // The session is ending; if its name gets another one, that one is joined.
+        if (error.reason._tag === "Closed" || (yield* session.status).state === "closed") return
+        place.state = "failed"
+        place.error = error
+        this.#noteError(error)
+        if (this.options.session !== undefined && !error.isRetryable) return this.#abort(place, Exit.fail(error))
+        this.#notify()
+        yield* nextChance(session, error, refusals)
+        place.state = "joining"
+      }
+    }).pipe(Effect.ensuring(Effect.map(this.#countOverflow(place), () => {
+      if (this.#places.get(session.name) === place) this.#places.delete(session.name)
+      this.#notify()
+      this.#endWhenAlone()
+    })))
+  }
+
+  #abort(place: Place, exit: Exit.Exit<void, E | MqttError>): void {
+    this.#interruptOthers(place.session)
+    this.#finish(exit)
+  }
+
+  #finish(exit: Exit.Exit<void, E | MqttError>): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#places.clear()
+    // Whoever waits runs at once.
+    this.#parts.onEnd(exit)
+    Deferred.doneUnsafe(this.#end, exit)
+    this.#notify()
+  }
+
+  #endWhenAlone(): void {
+    if (this.#leaving && this.#places.size === 0) this.#finish(Exit.void)
+  }
+
+  #countOverflow(place: Place): Effect.Effect<void> {
+    const { pending } = place
+    if (pending === undefined) return Effect.void
+    place.pending = undefined
+    return Effect.map(pending, ({ dropped }) => {
+      this.#figures.overflowed += dropped
+    })
+  }
+
+  #noteError(error: unknown): void {
+    this.#figures.lastError = error
+    this.#figures.lastErrorAt = this.options.clock.currentTimeMillisUnsafe()
+  }
+
+  #notify(): void {
+    for (const waiter of this.#waiters) waiter()
+  }
+}
+
+const errorOf = (session: Session, cause: Cause.Cause<unknown>): MqttError => {
+  const error = Cause.squash(cause)
+  return isMqttError(error)
+    ? error
+    : new MqttError({ session: session.name, reason: new Unexpected({ detail: "a route died", cause: error }) })
+}
+
+/**
+ * Waits until a refused subscription may succeed: after the next reconnect, after a while if it may pass by itself, and not at all if the
+ * session has ended.
+ */
+const nextChance = (session: Session, error: MqttError, refusals: number): Effect.Effect<void> => {
+  let lost = false
+  const again = session.statusChanges.pipe(
+    Stream.takeUntil(({ ready, state }) => {
+      if (state === "closed") return true
+      if (!ready) lost = true
+      return ready && lost
+    }),
+    Stream.runDrain
+  )
+  return error.isRetryable
+    ? Effect.raceFirst(again, Effect.sleep(Math.min(longestRetry, firstRetry * 2 ** refusals)))
+    : again
+}
