@@ -12,13 +12,16 @@ export const floors: ReadonlyArray<readonly [floor: number, places: ReadonlyArra
   [0, [
     "Message.ts",
     "MqttError.ts",
+    "PayloadCodec.ts",
     "Properties.ts",
+    "Publication.ts",
     "QoS.ts",
     "ReasonCode.ts",
     "ServerAddress.ts",
     "SessionOptions.ts",
     "SessionStore.ts",
     "StoreRecord.ts",
+    "Subscription.ts",
     "Topic.ts",
     "TopicTemplate.ts",
     "TopicTree.ts",
@@ -31,13 +34,21 @@ export const floors: ReadonlyArray<readonly [floor: number, places: ReadonlyArra
   [3, ["internal/engine/"]],
   [4, [
     "MqttSession.ts",
-    "Publication.ts",
+    "RequestResponse.ts",
     "SessionEvent.ts",
     "SessionStatus.ts",
-    "Subscription.ts",
+    "internal/requests/",
     "internal/session/"
   ]],
-  [5, ["SessionManager.ts", "internal/manager/"]],
+  [5, [
+    "RouteFilter.ts",
+    "RouteTransformer.ts",
+    "SessionManager.ts",
+    "SessionMap.ts",
+    "SessionPool.ts",
+    "SessionRoute.ts",
+    "internal/manager/"
+  ]],
   [6, ["Forwarder.ts", "ForwarderManager.ts", "internal/forwarder/"]],
   [7, ["MetricsServer.ts", "internal/gateway/"]]
 ]

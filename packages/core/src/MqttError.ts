@@ -37,6 +37,7 @@ import {
   PacketTooLarge,
   PublishRefused,
   QueueFull,
+  RequestFailed,
   SessionNotFound,
   StorageFailed,
   SubscriptionConflict,
@@ -78,6 +79,7 @@ export {
   PacketTooLarge,
   PublishRefused,
   QueueFull,
+  RequestFailed,
   SessionNotFound,
   StorageFailed,
   SubscriptionConflict,
@@ -113,6 +115,7 @@ export type MqttErrorReason =
   | ProtocolViolation
   | PublishRefused
   | QueueFull
+  | RequestFailed
   | ServerMoved
   | SessionLost
   | SessionNotFound
@@ -151,6 +154,7 @@ export const MqttErrorReason: Schema.Union<[
   typeof ProtocolViolation,
   typeof PublishRefused,
   typeof QueueFull,
+  typeof RequestFailed,
   typeof ServerMoved,
   typeof SessionLost,
   typeof SessionNotFound,
@@ -185,6 +189,7 @@ export const MqttErrorReason: Schema.Union<[
   ProtocolViolation,
   PublishRefused,
   QueueFull,
+  RequestFailed,
   ServerMoved,
   SessionLost,
   SessionNotFound,
@@ -241,6 +246,7 @@ const kinds: { readonly [Tag in MqttErrorReason["_tag"]]: readonly [MqttErrorCat
   ProtocolViolation: ["connection", "error"],
   PublishRefused: ["publish", "warning"],
   QueueFull: ["publish", "warning"],
+  RequestFailed: ["publish", "warning"],
   ServerMoved: ["connection", "warning"],
   SessionLost: ["connection", "warning"],
   SessionNotFound: ["configuration", "error"],

@@ -65,7 +65,7 @@ export const behaviour = (environment: Environment): void =>
       part((name, body) => {
         const reason = environment.missing ?? environment.skip[name]
         if (reason !== undefined) return it.skip(`${name} (${reason})`, () => {})
-        it.effect(name, () => Effect.flatMap(make(environment.version, environment.server), body), 20_000)
+        it.effect(name, () => Effect.flatMap(make(environment.version, environment.server), body), 30_000)
       })
     }
   })

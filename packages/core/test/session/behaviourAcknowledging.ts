@@ -134,6 +134,22 @@ export const acknowledging = (test: Define): void => {
       assert.deepStrictEqual(texts(yield* Stream.runCollect(Stream.take(messages, 3))), numbers(1, 3))
     }))
 
+  test("what waits unseen in a stream's buffer comes once after a reconnect", (world) =>
+    Effect.gen(function*() {
+      const link = yield* world.link
+      const session = yield* world.session({ servers: [link.address] })
+      const { messages } = yield* session.subscription(world.topic("t"), { qos: 1 })
+      const witness = yield* subscribe(session, world.topic("t"), { qos: 1 })
+      for (const n of numbers(1, 5)) yield* session.publish(world.topic("t"), n, { qos: 1 })
+      yield* witness.take(5)
+      yield* link.cut
+      yield* event(session, "Ready", 2)
+      yield* session.publish(world.topic("t"), "end", { qos: 1 })
+      assert.deepStrictEqual(texts(yield* witness.until("end")), numbers(1, 5))
+      const taken = yield* Stream.runCollect(Stream.takeUntil(messages, ({ text }) => text === "end"))
+      assert.deepStrictEqual(texts(taken), [...numbers(1, 5), "end"])
+    }))
+
   test("what a stream leaves unacknowledged goes to the next one that asks for it", (world) =>
     Effect.gen(function*() {
       const session = yield* world.session()

@@ -1,7 +1,10 @@
 import type { FailurePolicy } from "@effect-mqttx/core/Subscription"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Stream } from "effect"
+import { Effect, Fiber, References, Stream } from "effect"
 import { Ledger, makeBroker, readySession, settle } from "./support.ts"
+
+// The session logs what became of the handler.
+const quietly = Effect.provideService(References.MinimumLogLevel, "None")
 
 describe.each([4, 5] as const)("version %s", (version) => {
   for (const qos of [1, 2] as const) {
@@ -83,7 +86,7 @@ describe.each([4, 5] as const)("version %s", (version) => {
         assert.isUndefined(consumer.pollUnsafe())
         assert.lengthOf(broker.received("Puback"), 15)
         assert.strictEqual((yield* session.metrics).reconnects, 0)
-      }))
+      }).pipe(quietly))
   }
 
   it.live("a handler that never ends holds back its own topic and the acknowledgements behind it, and nothing else", () =>
@@ -160,5 +163,5 @@ describe("a failure policy", () => {
       yield* session.publish("fence", "", { qos: 1 })
       yield* settle
       assert.lengthOf(broker.received("Puback"), 0)
-    }))
+    }).pipe(quietly))
 })

@@ -40,7 +40,7 @@ describe("200,000 publishes into a queue of 10,000 without a connection, from on
             if (policy !== "suspend") assert.strictEqual(settled, total)
           }
         }),
-      120_000
+      240_000
     )
   }
 })

@@ -31,7 +31,7 @@ describe("interruption", () => {
           assert.deepStrictEqual(after, before)
         }
       }),
-    120_000
+    240_000
   )
 })
 

@@ -204,6 +204,31 @@ export class InvalidPayload extends Schema.TaggedError<InvalidPayload>(`${id}Inv
 }
 
 /**
+ * A request was not answered as it should be.
+ *
+ * `noResponder`: the server said that nobody subscribes to it (0x10, MQTT 3.4.2.1). `invalid`: the responder could not read it. `error`: the responder's
+ * handler failed with something that is no part of the answer's type.
+ */
+export class RequestFailed extends Schema.TaggedError<RequestFailed>(`${id}RequestFailed`)("RequestFailed", {
+  status: Schema.Literals(["noResponder", "invalid", "error"]),
+  detail: text
+}) {
+  override get message(): string {
+    switch (this.status) {
+      case "noResponder":
+        return "nobody answers such requests"
+      case "invalid":
+        return `the responder could not read the request${because(this.detail)}`
+      case "error":
+        return `the responder failed${because(this.detail)}`
+    }
+  }
+  get isRetryable(): boolean {
+    return this.status === "noResponder"
+  }
+}
+
+/**
  * One thing that is wrong with options: where, as keys joined by dots, and what.
  */
 export const OptionsIssue: Schema.Struct<{ readonly path: Schema.String; readonly message: Schema.String }> = Schema

@@ -1,0 +1,192 @@
+/**
+ * Payloads as values: how a value becomes bytes, how bytes become a value, and what MQTT 5 says about them on the way.
+ *
+ * @example
+ * const readings = PayloadCodec.json(Schema.Struct({ celsius: Schema.Finite }))
+ * const degrees = PayloadCodec.text(Schema.FiniteFromString)
+ * const packed = PayloadCodec.make(Reading, { contentType: "application/msgpack", encode: pack, decode: unpack })
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { InvalidPayload } from "./MqttError.ts"
+import type { MessageProperties } from "./Properties.ts"
+import type { Payload } from "./Publication.ts"
+
+/**
+ * Both directions of a payload. `RE` and `RD` are the services that encoding and decoding need.
+ */
+export interface PayloadCodec<A, RE = never, RD = never> {
+  /** The MIME type that MQTT 5 messages carry (MQTT 3.3.2.3.9); undefined: none. */
+  readonly contentType: string | undefined
+  /** 1 when payloads are UTF-8 text (MQTT 3.3.2.3.2). */
+  readonly payloadFormatIndicator: 0 | 1
+  /** Whether a payload of this content type can be decoded. */
+  readonly accepts: (contentType: string) => boolean
+  readonly encode: (value: A) => Effect.Effect<Payload, InvalidPayload, RE>
+  readonly decode: (payload: Uint8Array) => Effect.Effect<A, InvalidPayload, RD>
+}
+
+/**
+ * A format that a schema's encoded form is written in. `encode` and `decode` may throw, which makes an `InvalidPayload`.
+ */
+export interface PayloadFormat<Encoded> {
+  /** The MIME type; undefined: not announced, and anything is accepted. */
+  readonly contentType?: string | undefined
+  /** Whether the format is UTF-8 text. Default false. */
+  readonly isText?: boolean
+  /** Content types that can be decoded. Default: `contentType`, whatever its parameters. */
+  readonly accepts?: (contentType: string) => boolean
+  readonly encode: (value: Encoded) => Payload
+  readonly decode: (payload: Uint8Array) => unknown
+}
+
+// Fatal: text that is not UTF-8 is no value, and the replacement character would hide it.
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+
+const invalid = (detail: string) => (cause: unknown): InvalidPayload => new InvalidPayload({ detail, cause })
+
+/** The type and subtype of a MIME type, without its parameters. */
+const mediaType = (contentType: string): string => contentType.split(";", 1)[0]!.trim().toLowerCase()
+
+/**
+ * A codec of your own format through a schema, for example MessagePack or CBOR with the library of your choice.
+ *
+ * @example
+ * PayloadCodec.make(Reading, { contentType: "application/msgpack", encode: pack, decode: unpack })
+ */
+export const make = <A, Encoded, RD, RE>(
+  schema: Schema.ConstraintCodec<A, Encoded, RD, RE>,
+  format: PayloadFormat<Encoded>
+): PayloadCodec<A, RE, RD> => {
+  const { contentType, isText = false } = format
+  const own = contentType === undefined ? undefined : mediaType(contentType)
+  const encodeValue = Schema.encodeUnknownEffect(schema)
+  const decodeValue = Schema.decodeUnknownEffect(schema)
+  return {
+    contentType,
+    payloadFormatIndicator: isText ? 1 : 0,
+    accepts: format.accepts ?? ((given) => own === undefined || mediaType(given) === own),
+    encode: (value) =>
+      Effect.flatMap(
+        Effect.mapError(encodeValue(value), invalid("the value does not fit the schema")),
+        (encoded) => attempt("the value cannot be written", () => format.encode(encoded))
+      ),
+    decode: (payload) =>
+      Effect.flatMap(
+        attempt(isText ? "the payload is not UTF-8, or not of the format" : "the payload is not of the format", () =>
+          format.decode(payload)),
+        (decoded) =>
+          Effect.mapError(decodeValue(decoded), invalid("the payload does not fit the schema"))
+      )
+  }
+}
+
+const attempt = <A>(detail: string, evaluate: () => A): Effect.Effect<A, InvalidPayload> =>
+  Effect.try({ try: evaluate, catch: invalid(detail) })
+
+/**
+ * JSON through a schema whose encoded form is JSON. Announces `application/json`; accepts it and every type that ends in `+json`.
+ *
+ * @example
+ * PayloadCodec.json(Schema.Struct({ celsius: Schema.Finite }))
+ */
+export const json = <A, Encoded, RD, RE>(
+  schema: Schema.ConstraintCodec<A, Encoded, RD, RE>
+): PayloadCodec<A, RE, RD> =>
+  make(schema, {
+    contentType: "application/json",
+    isText: true,
+    accepts: (contentType) => {
+      const type = mediaType(contentType)
+      return type === "application/json" || type === "text/json" || type.endsWith("+json")
+    },
+    encode: (value) => {
+      const text: string | undefined = JSON.stringify(value)
+      if (text === undefined) throw new TypeError(`${typeof value} has no JSON`)
+      return text
+    },
+    decode: (payload) => JSON.parse(utf8.decode(payload))
+  })
+
+/**
+ * UTF-8 text through a schema whose encoded form is text; without one, the text itself. Announces `text/plain`; accepts every type of text.
+ *
+ * @example
+ * PayloadCodec.text(Schema.FiniteFromString)
+ */
+export const text: {
+  (): PayloadCodec<string>
+  <A, RD, RE>(schema: Schema.ConstraintCodec<A, string, RD, RE>): PayloadCodec<A, RE, RD>
+} = (schema: Schema.ConstraintCodec<unknown, string, unknown, unknown> = Schema.String) =>
+  make(schema, {
+    contentType: "text/plain",
+    isText: true,
+    accepts: (contentType) => mediaType(contentType).startsWith("text/"),
+    encode: (value) => value,
+    decode: (payload) => utf8.decode(payload)
+  }) as never
+
+/**
+ * Text through a schema, for a template that was given a schema in place of a codec: announces no content type, because the text may be of any, and
+ * accepts all of them.
+ */
+export const fromSchema = <A, RD, RE>(schema: Schema.ConstraintCodec<A, string, RD, RE>): PayloadCodec<A, RE, RD> =>
+  make(schema, { isText: true, encode: (value) => value, decode: (payload) => utf8.decode(payload) })
+
+/**
+ * Bytes as they are. Announces nothing, and accepts everything. What is decoded is the message's own read-only view, see `Message.payload`.
+ */
+export const bytes: PayloadCodec<Uint8Array> = {
+  contentType: undefined,
+  payloadFormatIndicator: 0,
+  accepts: () => true,
+  encode: Effect.succeed,
+  decode: Effect.succeed
+}
+
+/**
+ * Whether the content type of a message is looked at: `ifPresent` (default) refuses one that the codec does not accept, `required` also a
+ * message without any, `ignore` none. On 3.1.1, where there is none, it never matters.
+ */
+export type ContentTypePolicy = "ifPresent" | "required" | "ignore"
+
+/**
+ * What a codec says about its payloads as MQTT 5 properties.
+ */
+export const properties = (
+  codec: Pick<PayloadCodec<never>, "contentType" | "payloadFormatIndicator">
+): MessageProperties => ({
+  ...(codec.payloadFormatIndicator === 1 ? { payloadFormatIndicator: 1 } : undefined),
+  ...(codec.contentType === undefined ? undefined : { contentType: codec.contentType })
+})
+
+/**
+ * Why a message with these properties is not one for the codec; undefined when it is.
+ *
+ * A payload format indicator of 1 is refused by a codec of a binary format. 0 says "unspecified bytes", which contradicts nothing.
+ */
+export const mismatch = (
+  codec: Pick<PayloadCodec<never>, "contentType" | "payloadFormatIndicator" | "accepts">,
+  given: MessageProperties,
+  policy: ContentTypePolicy = "ifPresent"
+): InvalidPayload | undefined => {
+  if (policy === "ignore") return undefined
+  const { contentType, payloadFormatIndicator } = given
+  if (contentType === undefined) {
+    if (policy === "required") return new InvalidPayload({ detail: "the message has no content type" })
+  } else if (!codec.accepts(contentType)) {
+    return new InvalidPayload({
+      detail: `the content type is ${JSON.stringify(contentType)}${
+        codec.contentType === undefined ? "" : `, not ${JSON.stringify(codec.contentType)}`
+      }`
+    })
+  }
+  return payloadFormatIndicator === 1 && codec.payloadFormatIndicator === 0 && codec.contentType !== undefined
+    ? new InvalidPayload({ detail: `the payload is text, not ${JSON.stringify(codec.contentType)}` })
+    : undefined
+}
+
+/**
+ * Whether a value is a codec, and not a schema.
+ */
+export const isPayloadCodec = (u: object): u is PayloadCodec<unknown, unknown, unknown> => "payloadFormatIndicator" in u

@@ -1,0 +1,266 @@
+/**
+ * Requests and answers with types on both sides.
+ *
+ * **On MQTT 5** a request carries a Response Topic and Correlation Data (MQTT 4.10), and expires with its timeout. The answers of all requests of a
+ * session come by one subscription, which lasts as long as someone asks: to `<response information>/responses/<client identifier>` where the server gave
+ * Response Information (ask for it by the option `requestResponseInformation`), else to `mqttx/responses/<client identifier>`. A responder publishes the answer to the
+ * response topic with the correlation data; any MQTT 5 program can be the other side.
+ *
+ * **On 3.1.1** messages have no properties, and the topics carry what is needed: the request goes to
+ * `mqttx/requests/<client identifier>/<correlation>/<request topic>`, the answer to `mqttx/responses/<client identifier>/<correlation>/<status>`. The option `via: "topic"` does
+ * the same on MQTT 5, and a responder with `via: "both"` serves both kinds. (In these topics `%`, `/`, `+` and `#` of the client identifier are written as `%25`, `%2f`, `%2b`, `%23`.)
+ *
+ * **Failures.** The answer has a status: the user property `mqttx-status`, absent for success, or the last level of the topic. `failure`: the handler failed
+ * with a value of the template's `failure` type; the request fails with it. `invalid`: the request could not be read, and `error`: the handler failed with
+ * anything else, or died; the request fails with `RequestFailed`. What an unexpected failure was is logged by the responder, and not told.
+ *
+ * A request is acknowledged after its answer was published: a responder that dies in between gets it again, so that handlers see each request at least once.
+ *
+ * @example
+ * const setLamp = RequestResponse.template("rooms/:room/lamp/set", {
+ *   request: PayloadCodec.json(Schema.Struct({ on: Schema.Boolean })),
+ *   response: PayloadCodec.json(Schema.Struct({ watts: Schema.Finite })),
+ *   failure: PayloadCodec.json(Schema.Literal("burnt out"))
+ * })
+ * const responder = RequestResponse.respond(session, setLamp, ({ params, value }) => switchLamp(params.room, value.on))
+ * const answer = RequestResponse.request(session, setLamp, { room: "kitchen" }, { on: true }, { timeout: "2 seconds" })
+ */
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Result from "effect/Result"
+import type * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import type { Via } from "./internal/requests/convention.ts"
+import { use } from "./internal/requests/exchanges.ts"
+import { request as ask, requestMany as askMany, viaOf } from "./internal/requests/request.ts"
+import { respond as answer } from "./internal/requests/respond.ts"
+import type { MqttError } from "./MqttError.ts"
+import type { Session } from "./MqttSession.ts"
+import * as PayloadCodec from "./PayloadCodec.ts"
+import type { UserProperty } from "./Properties.ts"
+import type { QoS } from "./QoS.ts"
+import type { CheckedPath, ParameterSchemas, TemplateParameters, TopicTemplate, TypedMessage } from "./TopicTemplate.ts"
+import * as TopicTemplateModule from "./TopicTemplate.ts"
+
+/**
+ * A kind of request: its topic and the types of both directions. `RAsk` are the services that the asking side's codecs need, `RAnswer` those of the
+ * answering side.
+ */
+export interface RequestTemplate<Params, Req, Res, Failure = never, RAsk = never, RAnswer = never> {
+  readonly request: TopicTemplate<Params, Req, RAsk, RAnswer>
+  readonly response: PayloadCodec.PayloadCodec<Res, RAnswer, RAsk>
+  readonly failure: PayloadCodec.PayloadCodec<Failure, RAnswer, RAsk> | undefined
+}
+
+type PayloadOf<A, RE, RD> = PayloadCodec.PayloadCodec<A, RE, RD> | Schema.ConstraintCodec<A, string, RD, RE>
+
+/**
+ * The payloads of a request template, each a codec or a schema whose encoded form is text.
+ */
+export interface RequestPayloads<Req, Res, Failure, RAsk, RAnswer, Schemas> {
+  readonly request: PayloadOf<Req, RAsk, RAnswer>
+  readonly response: PayloadOf<Res, RAnswer, RAsk>
+  /** What a handler may fail with, so that whoever asked fails with the same. Default: nothing. */
+  readonly failure?: PayloadOf<Failure, RAnswer, RAsk>
+  /** Schemas of the topic's parameters, see `TopicTemplate.make`. */
+  readonly params?: Schemas
+}
+
+const codecOf = <A, RE, RD>(payload: PayloadOf<A, RE, RD>): PayloadCodec.PayloadCodec<A, RE, RD> =>
+  PayloadCodec.isPayloadCodec(payload)
+    ? payload as PayloadCodec.PayloadCodec<A, RE, RD>
+    : PayloadCodec.fromSchema(payload as Schema.ConstraintCodec<A, string, RD, RE>)
+
+/**
+ * Makes a request template; the text is that of a topic template, see `TopicTemplate`.
+ *
+ * @example
+ * const add = RequestResponse.template("calculator/add", {
+ *   request: PayloadCodec.json(Schema.Struct({ a: Schema.Finite, b: Schema.Finite })),
+ *   response: PayloadCodec.json(Schema.Finite)
+ * })
+ */
+export const template = <
+  const Path extends string,
+  Req,
+  Res,
+  Failure = never,
+  RAsk = never,
+  RAnswer = never,
+  const Schemas extends ParameterSchemas<Path> = {}
+>(
+  path: Path & CheckedPath<Path>,
+  payloads: RequestPayloads<Req, Res, Failure, RAsk, RAnswer, Schemas>
+): RequestTemplate<TemplateParameters<Path, Schemas>, Req, Res, Failure, RAsk, RAnswer> => ({
+  request: TopicTemplateModule.make<Path, Req, RAsk, RAnswer, Schemas>(
+    path,
+    codecOf(payloads.request),
+    (payloads.params === undefined ? {} : { params: payloads.params }) as {}
+  ),
+  response: codecOf(payloads.response),
+  failure: payloads.failure === undefined ? undefined : codecOf(payloads.failure)
+})
+
+/**
+ * How to ask.
+ */
+export interface RequestOptions {
+  /** From the call to the answer, the wait for a connection included. Default 10 seconds. */
+  readonly timeout?: Duration.Input
+  /** Of the request. Default 1. */
+  readonly qos?: QoS
+  /** Of the request; MQTT 5. */
+  readonly userProperties?: ReadonlyArray<UserProperty>
+  /** Whether the content type of an answer on MQTT 5 must fit. Default `ifPresent`. */
+  readonly contentType?: PayloadCodec.ContentTypePolicy
+  /** How the responder learns where the answer belongs. Default: `properties` on MQTT 5, `topic` on 3.1.1. */
+  readonly via?: Via
+}
+
+/**
+ * How to ask, and when to stop listening.
+ */
+export interface RequestManyOptions extends RequestOptions {
+  /** The stream ends after this many answers. Default: no limit. */
+  readonly count?: number
+  /** The stream ends when, after the first answer, none came for this time. Default: only `timeout` ends it. */
+  readonly idle?: Duration.Input
+}
+
+/**
+ * How to answer.
+ */
+export interface RespondOptions<Params> {
+  /** Only requests with these parameters. Default: all. */
+  readonly params?: Partial<Params>
+  /** The share name of several responders that divide the requests among them (MQTT 4.8.2). */
+  readonly share?: string
+  /** Handlers that run at the same time. Default 16. */
+  readonly concurrency?: number
+  /** `topic`: one request at a time for each topic, in order. Default `none`. */
+  readonly order?: "topic" | "none"
+  /** Of the subscription and of the answers. Default 1. */
+  readonly qos?: QoS
+  /** Whether the content type of a request on MQTT 5 must fit. Default `ifPresent`. */
+  readonly contentType?: PayloadCodec.ContentTypePolicy
+  /** Which kind of requests to answer. Default: `properties` on MQTT 5, `topic` on 3.1.1. */
+  readonly via?: Via | "both"
+  /** Runs once, when the server granted the subscription: from then on requests are answered. */
+  readonly onSubscribed?: Effect.Effect<void>
+}
+
+/**
+ * Asks, and succeeds with the answer.
+ *
+ * Fails with the handler's failure if the template has a type for it, with `RequestFailed` (nobody answers, which MQTT 5 servers may tell, or the
+ * responder could not), `Timeout`, `InvalidPayload` for an answer that is not of the type, and as `Session.publish` and `Session.subscription` do.
+ * Interrupting withdraws a request that was not sent yet.
+ *
+ * Whoever asks often holds a `requester`: it keeps the subscription to the answers from one request to the next.
+ *
+ * @example
+ * const answer = RequestResponse.request(session, add, {}, { a: 1, b: 2 }, { timeout: "2 seconds" })
+ */
+export const request = <Params, Req, Res, Failure, RAsk, RAnswer>(
+  session: Session,
+  template: RequestTemplate<Params, Req, Res, Failure, RAsk, RAnswer>,
+  params: Params,
+  value: Req,
+  options: RequestOptions = {}
+): Effect.Effect<Res, MqttError | Failure, RAsk> =>
+  Effect.withSpan(ask(session, template, params, value, options), "RequestResponse.request")
+
+/**
+ * Asks everyone who answers. The stream ends with the timeout, the silence or the number of answers that the options say, and at once when the server tells that
+ * nobody answers. It fails when the request could not be sent; what one responder failed with is a failure among the results.
+ *
+ * At QoS 1 an answer can come twice after a reconnect.
+ *
+ * @example
+ * const versions = RequestResponse.requestMany(session, version, {}, undefined, { timeout: "2 seconds", idle: "200 millis" })
+ */
+export const requestMany = <Params, Req, Res, Failure, RAsk, RAnswer>(
+  session: Session,
+  template: RequestTemplate<Params, Req, Res, Failure, RAsk, RAnswer>,
+  params: Params,
+  value: Req,
+  options: RequestManyOptions = {}
+): Stream.Stream<Result.Result<Res, MqttError | Failure>, MqttError, RAsk> =>
+  askMany(session, template, params, value, options)
+
+/**
+ * Answers requests; runs until interrupted. A template with a `failure` type takes handlers that fail with that only, others take any.
+ *
+ * Messages without a return address are no requests, and are passed over. An answer that cannot be published is logged, and its request acknowledged.
+ *
+ * @example
+ * yield* RequestResponse.respond(session, add, ({ value }) => Effect.succeed(value.a + value.b)).pipe(Effect.forkScoped)
+ */
+export const respond = <Params, Req, Res, Failure, RAsk, RAnswer, R>(
+  session: Session,
+  template: RequestTemplate<Params, Req, Res, Failure, RAsk, RAnswer>,
+  handler: (
+    request: TypedMessage<Params, Req>
+  ) => Effect.Effect<Res, [Failure] extends [never] ? unknown : NoInfer<Failure>, R>,
+  options: RespondOptions<Params> = {}
+): Effect.Effect<void, MqttError, R | RAnswer> => answer(session, template, handler, options)
+
+/**
+ * The answers that came to a session.
+ */
+export interface RequesterStats {
+  /** Requests that wait for an answer. */
+  readonly waiting: number
+  readonly answered: number
+  /** Answers to requests that were over: too late, or a second one. They are ignored. */
+  readonly late: number
+  /** Messages to the response topic that answer no request of ours. They are ignored. */
+  readonly foreign: number
+  /** Answers beyond the 4,096 that a stream of `requestMany` holds for a slow consumer. */
+  readonly dropped: number
+}
+
+/**
+ * The asking side of a session, subscribed to the answers.
+ */
+export interface Requester {
+  /** Where the answers come to; with `via: "topic"` the first levels of it. */
+  readonly responseTopic: string
+  /** See `request`. */
+  readonly request: <Params, Req, Res, Failure, RAsk, RAnswer>(
+    template: RequestTemplate<Params, Req, Res, Failure, RAsk, RAnswer>,
+    params: Params,
+    value: Req,
+    options?: Omit<RequestOptions, "via">
+  ) => Effect.Effect<Res, MqttError | Failure, RAsk>
+  /** See `requestMany`. */
+  readonly requestMany: <Params, Req, Res, Failure, RAsk, RAnswer>(
+    template: RequestTemplate<Params, Req, Res, Failure, RAsk, RAnswer>,
+    params: Params,
+    value: Req,
+    options?: Omit<RequestManyOptions, "via">
+  ) => Stream.Stream<Result.Result<Res, MqttError | Failure>, MqttError, RAsk>
+  /** Since the subscription was made, for all who ask on the session. */
+  readonly stats: Effect.Effect<RequesterStats>
+}
+
+/**
+ * Subscribes to the answers of a session for the life of the scope; shared with all others who ask on the session. Waits until the session is ready.
+ *
+ * @example
+ * const requester = yield* RequestResponse.requester(session)
+ * const three = yield* requester.request(add, {}, { a: 1, b: 2 })
+ */
+export const requester = (
+  session: Session,
+  options: Pick<RequestOptions, "via"> = {}
+): Effect.Effect<Requester, MqttError, Scope.Scope> => {
+  const via = viaOf(session, options.via)
+  return Effect.map(use(session, via), (exchanges) => ({
+    responseTopic: exchanges.base,
+    request: (template, params, value, given) => request(session, template, params, value, { ...given, via }),
+    requestMany: (template, params, value, given) => requestMany(session, template, params, value, { ...given, via }),
+    stats: Effect.sync(() => ({ ...exchanges.tally, waiting: exchanges.size }))
+  }))
+}

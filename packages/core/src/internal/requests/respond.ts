@@ -1,0 +1,144 @@
+/**
+ * Answering.
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import type { Message } from "../../Message.ts"
+import { type InvalidFilter, type InvalidTopic, MqttError } from "../../MqttError.ts"
+import type { Session } from "../../MqttSession.ts"
+import * as PayloadCodec from "../../PayloadCodec.ts"
+import type { Payload } from "../../Publication.ts"
+import type { RequestTemplate, RespondOptions } from "../../RequestResponse.ts"
+import type { TypedMessage } from "../../TopicTemplate.ts"
+import * as TopicPattern from "../topicPattern.ts"
+import * as Convention from "./convention.ts"
+import { viaOf } from "./request.ts"
+
+/** An answer before it is published. */
+interface Reply {
+  readonly status: Convention.Status
+  readonly payload: Payload
+  readonly codec: Pick<PayloadCodec.PayloadCodec<never>, "contentType" | "payloadFormatIndicator">
+}
+
+const note = (status: "invalid" | "error", detail: string): Reply => ({ status, payload: detail, codec: noteCodec })
+
+const noteCodec = PayloadCodec.text()
+
+export const respond = <Params, Req, Res, Failure, RAsk, RAnswer, E, R>(
+  session: Session,
+  template: RequestTemplate<Params, Req, Res, Failure, RAsk, RAnswer>,
+  handler: (request: TypedMessage<Params, Req>) => Effect.Effect<Res, E, R>,
+  options: RespondOptions<Params>
+): Effect.Effect<void, MqttError, R | RAnswer> =>
+  Effect.suspend(() => {
+    const { concurrency, contentType, onSubscribed, order = "none", params, qos = 1, share, via } = options
+    const filters = filtersOf(template, via ?? viaOf(session, undefined), params, share)
+    if (Result.isFailure(filters)) {
+      return Effect.fail(
+        new MqttError({
+          reason: filters.failure,
+          session: session.name,
+          method: "respond",
+          topic: template.request.path
+        })
+      )
+    }
+    const policy = session.options.protocolVersion === 5 ? contentType : "ignore"
+
+    const reply = Effect.fnUntraced(function*(message: Message): Effect.fn.Return<Reply, never, R | RAnswer> {
+      const decoded = yield* Effect.result(template.request.decode(message, policy))
+      if (Result.isFailure(decoded)) {
+        yield* report(message, "a request could not be read", decoded.failure.reason.message)
+        return note("invalid", decoded.failure.reason.message)
+      }
+      const exit = yield* Effect.exit(Effect.suspend(() => handler(decoded.success)))
+      if (Exit.isSuccess(exit)) return yield* encoded("ok", template.response, exit.value, message)
+      const failure = Exit.findErrorOption(exit)
+      if (template.failure !== undefined && Option.isSome(failure)) {
+        return yield* encoded("failure", template.failure, failure.value as unknown as Failure, message)
+      }
+      // What went wrong in here is no business of whoever asked.
+      yield* report(message, "the handler of a request failed", Cause.pretty(exit.cause))
+      return note("error", "")
+    })
+
+    const encoded = <A>(
+      status: Convention.Status,
+      codec: PayloadCodec.PayloadCodec<A, RAnswer, RAsk>,
+      value: A,
+      message: Message
+    ): Effect.Effect<Reply, never, RAnswer> =>
+      Effect.matchEffect(codec.encode(value), {
+        onFailure: (reason) =>
+          Effect.as(report(message, "an answer could not be written", reason.message), note("error", "")),
+        onSuccess: (payload) => Effect.succeed({ status, payload, codec })
+      })
+
+    const report = (message: Message, ...what: ReadonlyArray<string>): Effect.Effect<void> =>
+      Effect.logWarning(...what).pipe(Effect.annotateLogs({ session: session.name, topic: message.topic }))
+
+    return session.consume(
+      filters.success,
+      (message) => {
+        const address = Convention.returnAddress(message)
+        if (address === undefined) {
+          return Effect.logDebug("a message without a response topic is no request").pipe(
+            Effect.annotateLogs({ session: session.name, topic: message.topic })
+          )
+        }
+        return Effect.flatMap(reply(address.message), ({ codec, payload, status }) =>
+          session.publish(address.topic(status), payload, {
+            qos,
+            ...(session.options.protocolVersion === 5
+              ? { properties: propertiesOf(address, status, codec) }
+              : undefined)
+          }))
+      },
+      {
+        qos,
+        order,
+        retained: "none",
+        ...(concurrency === undefined ? undefined : { concurrency }),
+        ...(onSubscribed === undefined ? undefined : {
+          onSubscribed: () =>
+            onSubscribed
+        })
+      }
+    )
+  })
+
+const filtersOf = <Params, Req, Res, Failure, RAsk, RAnswer>(
+  template: RequestTemplate<Params, Req, Res, Failure, RAsk, RAnswer>,
+  via: Convention.Via | "both",
+  params: Partial<Params> | undefined,
+  share: string | undefined
+): Result.Result<ReadonlyArray<string>, InvalidTopic | InvalidFilter> =>
+  Result.gen(function*() {
+    const filter = yield* template.request.filterFor(params === undefined ? {} : { params })
+    const filters = via === "both"
+      ? [filter, Convention.requestFilter(filter)]
+      : [via === "topic" ? Convention.requestFilter(filter) : filter]
+    if (share === undefined) return filters
+    const sharing: Array<string> = []
+    for (const each of filters) sharing.push(yield* TopicPattern.sharedFilter(share, each))
+    return sharing
+  })
+
+const propertiesOf = (
+  { correlationData, message, via }: Convention.ReturnAddress,
+  status: Convention.Status,
+  codec: Reply["codec"]
+) => {
+  const { messageExpiryInterval } = message.properties
+  return {
+    ...PayloadCodec.properties(codec),
+    // Nobody waits for the answer longer than for the request.
+    ...(messageExpiryInterval === undefined ? undefined : { messageExpiryInterval }),
+    ...(correlationData === undefined ? undefined : { correlationData }),
+    ...(via === "properties" ? Convention.statusProperties(status) : undefined)
+  }
+}

@@ -1,0 +1,328 @@
+/**
+ * What a topic template does, on any session.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { Message } from "../Message.ts"
+import { type InvalidFilter, InvalidTopic, MqttError, type MqttErrorReason } from "../MqttError.ts"
+import * as PayloadCodec from "../PayloadCodec.ts"
+import type { MessageProperties } from "../Properties.ts"
+import type { OutgoingMessage, PublishOptions } from "../Publication.ts"
+import type { FailurePolicy, SubscribeOptions } from "../Subscription.ts"
+import type {
+  FilterOptions,
+  InvalidMessage,
+  PublishingSession,
+  ResultSubscribeOptions,
+  TemplateSession,
+  TopicTemplate,
+  TypedConsumeOptions,
+  TypedMessage,
+  TypedSubscribeOptions,
+  TypedSubscription
+} from "../TopicTemplate.ts"
+import * as TopicPattern from "./topicPattern.ts"
+
+type Schemas = { readonly [name: string]: Schema.ConstraintCodec<unknown, string> | undefined }
+
+type Decoded<Params, A> = Result.Result<TypedMessage<Params, A>, InvalidMessage>
+
+interface ParameterCodec {
+  readonly encode: (value: unknown) => Result.Result<string, Schema.SchemaError>
+  readonly decode: (text: unknown) => Result.Result<unknown, Schema.SchemaError>
+}
+
+export class TypedTopic<Params, A, RE, RD> implements TopicTemplate<Params, A, RE, RD> {
+  readonly path: string
+  readonly filter: string
+  readonly codec: PayloadCodec.PayloadCodec<A, RE, RD>
+  readonly #pattern: TopicPattern.Pattern
+  readonly #parameters: ReadonlyMap<string, ParameterCodec>
+  readonly #announced: MessageProperties
+
+  static make<Params, A, RE, RD>(
+    path: string,
+    codec: PayloadCodec.PayloadCodec<A, RE, RD>,
+    schemas: Schemas
+  ): Result.Result<TypedTopic<Params, A, RE, RD>, InvalidFilter> {
+    return Result.map(
+      TopicPattern.parsePattern(path),
+      (pattern) => new TypedTopic<Params, A, RE, RD>(path, pattern, codec, schemas)
+    )
+  }
+
+  private constructor(
+    path: string,
+    pattern: TopicPattern.Pattern,
+    codec: PayloadCodec.PayloadCodec<A, RE, RD>,
+    schemas: Schemas
+  ) {
+    const parameters = new Map<string, ParameterCodec>()
+    for (const [name, schema] of Object.entries(schemas)) {
+      if (schema === undefined) continue
+      parameters.set(name, {
+        encode: Schema.encodeUnknownResult(schema),
+        decode: Schema.decodeUnknownResult(schema)
+      })
+    }
+    this.path = path
+    this.filter = pattern.filter
+    this.codec = codec
+    this.#pattern = pattern
+    this.#parameters = parameters
+    this.#announced = PayloadCodec.properties(codec)
+  }
+
+  readonly format = (params: Params): Result.Result<string, InvalidTopic> => this.#format(params, false)
+
+  readonly parse = (topic: string): Params | undefined => {
+    const texts = TopicPattern.matchPattern(this.#pattern, topic)
+    if (texts === undefined || this.#parameters.size === 0) return texts as Params | undefined
+    const params: Record<string, unknown> = { ...texts }
+    for (const [name, { decode }] of this.#parameters) {
+      const decoded = decode(texts[name])
+      if (Result.isFailure(decoded)) return undefined
+      params[name] = decoded.success
+    }
+    return params as Params
+  }
+
+  readonly filterFor = (
+    { params, share }: FilterOptions<Params>
+  ): Result.Result<string, InvalidTopic | InvalidFilter> => {
+    const filter = params === undefined ? Result.succeed(this.filter) : this.#format(params, true)
+    return share === undefined
+      ? filter
+      : Result.flatMap(
+        filter as Result.Result<string, InvalidTopic | InvalidFilter>,
+        (inner) => TopicPattern.sharedFilter(share, inner)
+      )
+  }
+
+  #format(params: Partial<Params>, partial: boolean): Result.Result<string, InvalidTopic> {
+    const given = params as { readonly [name: string]: unknown }
+    if (this.#parameters.size === 0) {
+      return TopicPattern.formatPattern(this.#pattern, given as TopicPattern.Texts, partial)
+    }
+    const texts: Record<string, string> = { ...given as TopicPattern.Texts }
+    for (const [name, { encode }] of this.#parameters) {
+      if (given[name] === undefined) continue
+      const encoded = encode(given[name])
+      if (Result.isFailure(encoded)) {
+        return Result.fail(
+          new InvalidTopic({
+            topic: this.path,
+            offset: this.path.search(new RegExp(`[:*]${name}(?:/|$)`)),
+            detail: `the parameter ${name}: ${encoded.failure.message}`
+          })
+        )
+      }
+      texts[name] = encoded.success
+    }
+    return TopicPattern.formatPattern(this.#pattern, texts, partial)
+  }
+
+  readonly outgoing = (
+    session: Pick<PublishingSession, "name" | "options">,
+    params: Params,
+    value: A,
+    options: PublishOptions = {}
+  ): Effect.Effect<OutgoingMessage, MqttError, RE> =>
+    Effect.suspend(() => {
+      const topic = this.format(params)
+      if (Result.isFailure(topic)) return Effect.fail(failure(topic.failure, session.name, "publish", this.path))
+      return Effect.mapBoth(this.codec.encode(value), {
+        onFailure: (reason) => failure(reason, session.name, "publish", topic.success),
+        onSuccess: (payload) => ({
+          topic: topic.success,
+          payload,
+          options: session.options.protocolVersion === 5
+            ? { ...options, properties: { ...options.properties, ...this.#announced } }
+            : options
+        })
+      })
+    })
+
+  readonly publish: TopicTemplate<Params, A, RE, RD>["publish"] = (session, params, value, options) =>
+    Effect.flatMap(
+      this.outgoing(session, params, value, options),
+      (message) => session.publish(message.topic, message.payload, message.options)
+    )
+
+  readonly enqueue: TopicTemplate<Params, A, RE, RD>["enqueue"] = (session, params, value, options) =>
+    Effect.flatMap(
+      this.outgoing(session, params, value, options),
+      (message) => session.enqueue(message.topic, message.payload, message.options)
+    )
+
+  readonly decode = (
+    message: Message,
+    contentType?: PayloadCodec.ContentTypePolicy
+  ): Effect.Effect<TypedMessage<Params, A>, MqttError, RD> =>
+    Effect.suspend(() => {
+      const params = this.parse(message.topic)
+      if (params === undefined) {
+        return Effect.fail(invalid(
+          message,
+          new InvalidTopic({ topic: message.topic, offset: 0, detail: `not of the template ${this.path}` })
+        ))
+      }
+      const mismatch = PayloadCodec.mismatch(this.codec, message.properties, contentType)
+      if (mismatch !== undefined) return Effect.fail(invalid(message, mismatch))
+      return Effect.mapBoth(this.codec.decode(message.payload), {
+        onFailure: (reason) => invalid(message, reason),
+        onSuccess: (value) => ({ params, value, message })
+      })
+    })
+
+  readonly handler: TopicTemplate<Params, A, RE, RD>["handler"] = (handle) => (message) =>
+    Effect.flatMap(this.decode(message), handle)
+
+  #decoded(
+    session: TemplateSession,
+    contentType: PayloadCodec.ContentTypePolicy | undefined
+  ): (message: Message) => Effect.Effect<Decoded<Params, A>, never, RD> {
+    // There is no content type on 3.1.1.
+    const policy = session.options.protocolVersion === 5 ? contentType : "ignore"
+    return (message) =>
+      Effect.map(
+        Effect.result(this.decode(message, policy)),
+        (decoded) => Result.mapError(decoded, (error) => ({ error, message }))
+      )
+  }
+
+  #filter(session: TemplateSession, options: FilterOptions<Params>): Effect.Effect<string, MqttError> {
+    const filter = this.filterFor(options)
+    return Result.isFailure(filter)
+      ? Effect.fail(failure(filter.failure, session.name, "subscribe", this.path))
+      : Effect.succeed(filter.success)
+  }
+
+  readonly subscription = ((
+    session: TemplateSession,
+    options: TypedSubscribeOptions<Params> | ResultSubscribeOptions<Params> = {}
+  ): Effect.Effect<
+    TypedSubscription<TypedMessage<Params, A> | Decoded<Params, A>, RD>,
+    MqttError,
+    Scope.Scope
+  > =>
+    Effect.gen({ self: this }, function*() {
+      const { contentType, onInvalid = "skip", params: _params, share: _share, ...subscribeOptions } = options
+      const filter = yield* this.#filter(session, options)
+      const { granted, messages, pending } = yield* session.subscription(filter, subscribeOptions as SubscribeOptions)
+      const invalid = { count: 0 }
+      const decode = this.#decoded(session, contentType)
+      const settled = (decoded: Decoded<Params, A>): Effect.Effect<void, MqttError> | undefined => {
+        if (Result.isSuccess(decoded)) return undefined
+        invalid.count++
+        if (onInvalid === "result" || onInvalid === "fail") return undefined
+        return Effect.andThen(putAside(session, decoded.failure, onInvalid), decoded.failure.message.ack)
+      }
+      // Whole arrays: they are what the session acknowledges.
+      const results = Stream.mapArrayEffect(messages, (batch) =>
+        Effect.gen(function*() {
+          const decoded: [Decoded<Params, A>, ...Array<Decoded<Params, A>>] = [yield* decode(batch[0])]
+          for (let i = 1; i < batch.length; i++) decoded.push(yield* decode(batch[i]!))
+          for (let i = 0; i < decoded.length; i++) {
+            const settling = settled(decoded[i]!)
+            if (settling !== undefined) yield* settling
+          }
+          return decoded
+        }))
+      return {
+        filter,
+        granted: granted[0]!,
+        pending,
+        invalid: Effect.sync(() => invalid.count),
+        messages: onInvalid === "result"
+          ? results
+          : onInvalid === "fail"
+          ? Stream.mapEffect(results, (decoded) => Effect.fromResult(Result.mapError(decoded, ({ error }) => error)))
+          : Stream.filterMap(results, (decoded) => decoded)
+      }
+    })) as TopicTemplate<Params, A, RE, RD>["subscription"]
+
+  readonly subscribe =
+    ((session: TemplateSession, options?: TypedSubscribeOptions<Params>) =>
+      Stream.unwrap(Effect.map(this.subscription(session, options), ({ messages }) => messages))) as TopicTemplate<
+        Params,
+        A,
+        RE,
+        RD
+      >["subscribe"]
+
+  readonly consume = <E, R>(
+    session: TemplateSession,
+    handler: (message: TypedMessage<Params, A>) => Effect.Effect<unknown, E, R>,
+    options: TypedConsumeOptions<Params, E, R> = {}
+  ): Effect.Effect<void, MqttError | E, R | RD> =>
+    Effect.gen({ self: this }, function*() {
+      const { contentType, onInvalid, onSubscribed, params: _params, retry, share: _share, ...consumeOptions } = options
+      const policy = onInvalid ?? options.onFailure ?? "skip"
+      const filter = yield* this.#filter(session, options)
+      const failed = yield* Deferred.make<never, MqttError>()
+      const decode = this.#decoded(session, contentType)
+      let invalid = 0
+      // The retries are for the handler: what cannot be decoded now never can.
+      const handle = (message: TypedMessage<Params, A>): Effect.Effect<unknown, E, R> => {
+        const handled = Effect.suspend(() => handler(message))
+        return retry === undefined ? handled : Effect.retry(handled, retry)
+      }
+      const refuse = (refused: InvalidMessage): Effect.Effect<void> => {
+        invalid++
+        // What failed is not acknowledged: the handler waits for the end of everything.
+        const end = (error: MqttError): Effect.Effect<never> =>
+          Effect.andThen(Deferred.fail(failed, error), Effect.never)
+        return policy === "fail" ? end(refused.error) : Effect.catch(putAside(session, refused, policy), end)
+      }
+      return yield* Effect.raceFirst(
+        session.consume(
+          filter,
+          (message) =>
+            Effect.flatMap(
+              decode(message),
+              (decoded): Effect.Effect<unknown, E, R> =>
+                Result.isFailure(decoded) ? refuse(decoded.failure) : handle(decoded.success)
+            ),
+          {
+            ...consumeOptions,
+            ...(onSubscribed === undefined ? undefined : {
+              onSubscribed: ({ granted, pending }) =>
+                onSubscribed({ filter, granted: granted[0]!, pending, invalid: Effect.sync(() => invalid) })
+            })
+          }
+        ),
+        Deferred.await(failed)
+      )
+    })
+}
+
+const failure = (reason: MqttErrorReason, session: string, method: string, topic: string): MqttError =>
+  new MqttError({ reason, session, method, topic })
+
+const invalid = (message: Message, reason: MqttErrorReason): MqttError =>
+  new MqttError({ reason, session: message.session, topic: message.topic })
+
+/** Logs what is invalid, and publishes it to the dead letters if there are some. */
+const putAside = (
+  session: TemplateSession,
+  { error, message }: InvalidMessage,
+  policy: Exclude<FailurePolicy, "fail">
+): Effect.Effect<void, MqttError> => {
+  const report = Effect.logWarning("a message is not what its topic template says", error.reason.message).pipe(
+    Effect.annotateLogs({ session: session.name, topic: message.topic })
+  )
+  if (policy === "skip") return report
+  const { subscriptionIdentifiers: _identifiers, topicAlias: _alias, ...properties } = message.properties
+  return Effect.andThen(
+    report,
+    Effect.asVoid(session.publish(policy.deadLetter, message.payload, {
+      qos: message.qos,
+      ...(session.options.protocolVersion === 5 ? { properties } : undefined)
+    }))
+  )
+}
