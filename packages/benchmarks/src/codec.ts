@@ -24,7 +24,7 @@ interface Row {
 /** Runs some packets and says how many. */
 type Side = () => number
 
-const rounds = 31
+const rounds = 41
 const roundMillis = 12
 const warmUpMillis = 60
 const topicCount = 64

@@ -196,6 +196,12 @@ it("does not judge the peer when the process stood still: the answer may lie unr
   assert.strictEqual(watch.next(3_600_000 + (wait._tag === "Wait" ? wait.wait : 0), asleep)._tag, "Silent")
 })
 
+it("waits for whole milliseconds, so that nothing is left over by rounding", () => {
+  const watch = new Watch(60_000, 0, 0)
+  const action = watch.next(58_000.000_000_4, { ...seen, lastSent: 0.000_000_5, lastReceived: 0.000_000_5 })
+  assert.deepStrictEqual(action, { _tag: "Wait", wait: 1 })
+})
+
 it("takes a network as stuck only when it takes nothing for the whole write timeout", () => {
   const watch = new Watch(0, 1000, 0)
   const at = (now: number, bytesSent: number, pendingBytes: number) =>

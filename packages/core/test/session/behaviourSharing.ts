@@ -122,7 +122,7 @@ export const sharing = (test: Define): void => {
       assert.deepStrictEqual(yield* second.until("end"), [])
     }))
 
-  test("retained messages come once after a reconnect that lost the session, or not at all", (world) =>
+  test("a stream that wants no retained message gets none after a reconnect either", (world) =>
     Effect.gen(function*() {
       const link = yield* world.link
       const session = yield* world.session({ servers: [link.address], persistence: "none" })
@@ -180,7 +180,7 @@ export const sharing = (test: Define): void => {
       assert.isFalse(yield* world.isSubscribed(world.topic("c")))
     }))
 
-  test("a lost session fails streams and unacknowledged publishes where the options say so", (world) =>
+  test("a lost session fails the streams where the options say so", (world) =>
     Effect.gen(function*() {
       const link = yield* world.link
       const clientId = `${world.unique}-lost`

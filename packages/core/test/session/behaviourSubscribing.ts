@@ -1,5 +1,5 @@
 import { assert } from "@effect/vitest"
-import { Effect, Exit, Fiber, Stream } from "effect"
+import { Deferred, Effect, Exit, Fiber, Stream } from "effect"
 import type { Define } from "./behaviour.ts"
 import { event, fence, inbox, numbers, owned, reason, subscribe, texts } from "./behaviourWorld.ts"
 
@@ -125,22 +125,21 @@ export const subscribing = (test: Define): void => {
       const publisher = yield* world.session()
       const seen: Array<string> = []
       const shares = [0, 0]
-      const counting = yield* Effect.forEach([one, other], (messages, i) =>
+      const all = yield* Deferred.make<void>()
+      yield* Effect.forEach([one, other], (messages, i) =>
         Effect.forkScoped(Effect.forever(Effect.map(messages.next, ({ text }) => {
-          seen.push(text)
           shares[i]!++
+          if (seen.push(text) === 20) {
+            Deferred.doneUnsafe(all, Effect.void)
+          }
         }))))
       for (const n of numbers(1, 20)) {
         yield* publisher.publish(world.topic("t"), n, { qos: 1 })
       }
-      // Two sessions end in an orderly way when their streams have got everything.
-      while (seen.length < 20) {
-        yield* Effect.yieldNow
-      }
+      yield* Deferred.await(all)
       assert.sameMembers(seen, numbers(1, 20) as Array<string>)
       assert.isAbove(shares[0]!, 0)
       assert.isAbove(shares[1]!, 0)
-      yield* Effect.forEach(counting, Fiber.interrupt)
     }))
 
   test("no local keeps a session's own messages away", (world) =>

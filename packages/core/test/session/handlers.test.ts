@@ -153,7 +153,7 @@ describe("a failure policy", () => {
         false,
         "dead"
       ])
-    }))
+    }).pipe(quietly))
 
   it.live("fail ends consume with the handler's error, and the message is not acknowledged", () =>
     Effect.gen(function*() {

@@ -94,6 +94,7 @@ export class Watch {
       return ping
     }
     this.#due = Math.min(pingAt, silentAt, now + this.#writeTimeout / 4)
-    return { _tag: "Wait", wait: this.#due - now }
+    // Whole milliseconds, as timers have them: what is left by rounding would be waited for again and again.
+    return { _tag: "Wait", wait: Math.ceil(this.#due - now) }
   }
 }

@@ -347,7 +347,7 @@ export class Driver implements ConsumerQueueHost {
       this.#armed.fiber.interruptUnsafe()
     }
     const fiber = this.#options.fork(Effect.andThen(
-      Effect.sleep(deadline - now),
+      Effect.sleep(Math.ceil(deadline - now)),
       Effect.sync(() => {
         this.#armed = undefined
         this.#engine.tick(this.now())

@@ -61,7 +61,10 @@ export const make = (schedule: ReconnectSchedule | undefined, options: SessionOp
       return yield* step(now, error).pipe(
         Effect.map(([, duration]): Decision => ({
           _tag: "Wait",
-          delay: Math.max(Duration.toMillis(duration), permanent ? Duration.toMillis(options.permanentDelay) : 0)
+          // Whole milliseconds, as timers have them: what is announced is what is waited.
+          delay: Math.ceil(
+            Math.max(Duration.toMillis(duration), permanent ? Duration.toMillis(options.permanentDelay) : 0)
+          )
         })),
         Pull.catchDone(() => Effect.succeed<Decision>({ _tag: "GiveUp" }))
       )

@@ -124,7 +124,7 @@ const watchTime = (hub: Hub, clock: Clock.Clock, wake: Latch.Latch): Effect.Effe
       return Effect.andThen(
         wait === Infinity
           ? wake.await
-          : Effect.raceFirst(wake.await, Effect.sleep(Math.min(Math.max(wait, 0), longestSleep))),
+          : Effect.raceFirst(wake.await, Effect.sleep(Math.min(Math.max(Math.ceil(wait), 0), longestSleep))),
         Effect.sync(() => hub.tick())
       )
     }),
