@@ -17,11 +17,19 @@ export interface Flood {
   readonly dropped: number
   /** Bytes that the resident memory has grown by, at the peak. */
   readonly growth: number
+  /** Bytes that the session still holds after a garbage collection. */
+  readonly retained: number
   readonly millis: number
 }
 
 const nowhere: Transport.Transport = {
   open: () => Effect.fail(new MqttError({ reason: new ConnectionRefused({ code: "ECONNREFUSED" }) }))
+}
+
+const held = (): number => {
+  globalThis.gc!()
+  const { arrayBuffers, heapUsed } = process.memoryUsage()
+  return heapUsed + arrayBuffers
 }
 
 const topics = Array.from({ length: 20_000 }, (_, i) => `topic/${i}`)
@@ -55,7 +63,7 @@ const flood = (policy: QueuePolicy, total: number, fibers: number): Effect.Effec
       for (let i = 0; i < each; i++) yield* one
     })
 
-    globalThis.gc!()
+    const heldBefore = held()
     const before = process.memoryUsage.rss()
     let peak = before
     const watch = setInterval(() => {
@@ -87,6 +95,7 @@ const flood = (policy: QueuePolicy, total: number, fibers: number): Effect.Effec
       queued: metrics.queuedMessages,
       dropped: Object.values(metrics.dropped).reduce((sum, count) => sum + count, 0),
       growth: peak - before,
+      retained: held() - heldBefore,
       millis
     }
     yield* Fiber.interruptAll(workers)
