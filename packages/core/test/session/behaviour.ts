@@ -58,14 +58,14 @@ export const names: ReadonlyArray<string> = parts.flatMap((part) => {
 export const behaviour = (environment: Environment): void =>
   layer(environment.missing === undefined ? environment.server : Layer.empty as never, {
     excludeTestServices: true,
-    timeout: "20 seconds",
+    timeout: "60 seconds",
     concurrent: environment.concurrent ?? false
   })(environment.name, (it) => {
     for (const part of parts) {
       part((name, body) => {
         const reason = environment.missing ?? environment.skip[name]
         if (reason !== undefined) return it.skip(`${name} (${reason})`, () => {})
-        it.effect(name, () => Effect.flatMap(make(environment.version, environment.server), body), 30_000)
+        it.effect(name, () => Effect.flatMap(make(environment.version, environment.server), body), 90_000)
       })
     }
   })
