@@ -100,7 +100,13 @@ let checksum = 0
 
 const ourDecode = (workload: Workload): Side => {
   const { chunks, packets } = chunksOf(workload)
-  const decoder = makeDecoder({ role: "client", protocolVersion: workload.version, maximumPacketSize: 268_435_455 })
+  // As a connection has it: both sides keep the chunks that they are given.
+  const decoder = makeDecoder({
+    role: "client",
+    protocolVersion: workload.version,
+    maximumPacketSize: 268_435_455,
+    ownsChunks: true
+  })
   const into: Array<Packet> = []
   return () => {
     let seen = 0

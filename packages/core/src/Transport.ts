@@ -17,7 +17,7 @@ import type { TlsOptions, WebSocketOptions } from "./SessionOptions.ts"
  * before `open` succeeded.
  */
 export interface ByteStreamHandlers {
-  /** Bytes in order. The array is only lent: copy what must outlive the call. */
+  /** Bytes in order. They are the receiver's from now on: the transport does not write to them again. */
   readonly onData: (bytes: Uint8Array) => void
   /** Called after `write` returned false, when more may be written. */
   readonly onDrain: () => void

@@ -244,6 +244,21 @@ describe("decoder", () => {
     }
   })
 
+  it("keeps a chunk that it owns and that fills most of its buffer, and copies from any other", () => {
+    const bytes = encode(publish("a/b", new Uint8Array(1000).fill(7)), 5)
+    const inLarger = new Uint8Array(3 * bytes.length)
+    inLarger.set(bytes)
+    const payloadFrom = (chunk: Uint8Array, ownsChunks: boolean): Uint8Array => {
+      const packets: Array<Packet> = []
+      makeDecoder({ role: "client", protocolVersion: 5, maximumPacketSize: unlimited, ownsChunks }).push(chunk, packets)
+      return payloadOf(packets[0]!)
+    }
+    assert.strictEqual(payloadFrom(bytes, true).buffer, bytes.buffer)
+    assert.notStrictEqual(payloadFrom(bytes, false).buffer, bytes.buffer)
+    assert.notStrictEqual(payloadFrom(inLarger.subarray(0, bytes.length), true).buffer, inLarger.buffer)
+    assert.deepStrictEqual(payloadFrom(bytes, true), new Uint8Array(1000).fill(7))
+  })
+
   it("decodes where there is no Buffer, as in browsers", async () => {
     vi.resetModules()
     vi.stubGlobal("Buffer", undefined)

@@ -23,6 +23,11 @@ export interface DecoderOptions {
   readonly protocolVersion: ProtocolVersion | undefined
   /** Bytes of a whole packet, fixed header included; a longer one is refused before it is buffered. */
   readonly maximumPacketSize: number
+  /**
+   * The chunks belong to the decoder: nobody writes to them after `push`. Then a chunk that fills most of its buffer is not copied.
+   * Default false.
+   */
+  readonly ownsChunks?: boolean
 }
 
 /**
@@ -32,7 +37,7 @@ export interface Decoder {
   readonly protocolVersion: ProtocolVersion | undefined
   /**
    * Takes the next bytes, in any chunking, and appends the complete packets to `into`. The chunk may be reused by the caller
-   * afterwards: payloads and binary properties are views of a copy (one copy for all packets of the call). A violation is
+   * afterwards (unless `ownsChunks`): payloads and binary properties are views of a copy (one copy for all packets of the call). A violation is
    * final: packets before it are in `into`, and every later call answers the same violation.
    */
   readonly push: (chunk: Uint8Array, into: Array<Packet>) => Violation | undefined

@@ -52,6 +52,7 @@ export const makeDecoder = (options: DecoderOptions): Decoder => new PacketDecod
 class PacketDecoder implements Decoder {
   readonly #fromServer: boolean
   readonly #maximumPacketSize: number
+  readonly #ownsChunks: boolean
   readonly #reader = new Reader()
   #version: ProtocolVersion | undefined
   #expected: number
@@ -69,6 +70,7 @@ class PacketDecoder implements Decoder {
   constructor(options: DecoderOptions) {
     this.#fromServer = options.role === "client"
     this.#maximumPacketSize = options.maximumPacketSize
+    this.#ownsChunks = options.ownsChunks ?? false
     this.#version = options.protocolVersion
     this.#expected = this.#expectedTypes()
   }
@@ -118,11 +120,11 @@ class PacketDecoder implements Decoder {
     // The packets before a header that is not acceptable come first.
     this.#violation = undefined
     if (end > position) {
-      // The chunk is only lent. One copy serves all packets, up to the last complete one, so that no view keeps more alive
-      // than it must.
+      // One copy serves all packets, up to the last complete one, so that no view keeps more alive than it must. A chunk of
+      // our own that fills its buffer would keep no less as a copy.
       let bytes = chunk
       let offset = position
-      if (this.#scannedBinary) {
+      if (this.#scannedBinary && !(this.#ownsChunks && 2 * (end - position) >= chunk.buffer.byteLength)) {
         const copy = copyOf(position === 0 && end === chunk.length ? chunk : chunk.subarray(position, end))
         bytes = copy.bytes
         offset = copy.offset

@@ -94,7 +94,8 @@ export class Link implements Observed {
     this.#decoder = makeDecoder({
       role: "client",
       protocolVersion: connect.protocolVersion,
-      maximumPacketSize: request.maximumPacketSize
+      maximumPacketSize: request.maximumPacketSize,
+      ownsChunks: true
     })
     this.#encoder = makeEncoder(connect.protocolVersion)
     this.lastSent = this.lastReceived = this.now()

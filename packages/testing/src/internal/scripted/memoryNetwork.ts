@@ -34,7 +34,8 @@ class End implements ByteStream {
   write(bytes: Uint8Array): boolean {
     if (this.#ended || this.#closed) return true
     const peer = this.#peer!
-    peer.#inbox.push(bytes)
+    // A network has bytes of its own: a payload that its publisher changes later arrives as it was sent.
+    peer.#inbox.push(bytes.slice())
     peer.#inboxBytes += bytes.length
     peer.#schedule()
     if (peer.#inboxBytes <= highWaterMark) return true
