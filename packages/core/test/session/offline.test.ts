@@ -22,7 +22,7 @@ describe("200,000 publishes into a queue of 10,000 without a connection, from on
   }
   for (const policy of Object.keys(expected) as ReadonlyArray<QueuePolicy>) {
     it.live(
-      `${policy}: the memory grows by less than 50 MB, and every message is accounted for`,
+      `${policy}: in a small heap the memory grows by less than 50 MB, and every message is accounted for`,
       () =>
         Effect.gen(function*() {
           const program = yield* bundle("offlineProgram", smallHeap)
