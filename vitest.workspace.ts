@@ -20,6 +20,8 @@ export default defineConfig({
     projects: [
       project("core", "packages/core"),
       project("testing", "packages/testing"),
+      project("store-file", "packages/store-file"),
+      project("store-redis", "packages/store-redis"),
       project("examples", "examples"),
       project("workspace", ".")
     ],

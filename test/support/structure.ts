@@ -30,7 +30,7 @@ export const floors: ReadonlyArray<readonly [floor: number, places: ReadonlyArra
     "internal/errors/",
     "internal/options/"
   ]],
-  [1, ["Codec.ts", "Packet.ts", "internal/codec/"]],
+  [1, ["Codec.ts", "Packet.ts", "StoreRecordCodec.ts", "internal/codec/"]],
   [2, ["internal/connection/", "internal/node/", "internal/browser/"]],
   [3, ["internal/engine/"]],
   [4, [
@@ -51,7 +51,7 @@ export const floors: ReadonlyArray<readonly [floor: number, places: ReadonlyArra
     "internal/manager/"
   ]],
   [6, ["Forwarder.ts", "ForwarderManager.ts", "internal/forwarder/"]],
-  [7, ["MetricsServer.ts", "internal/gateway/"]]
+  [7, ["MetricsServer.ts", "MqttMetrics.ts", "SessionStoreKvs.ts", "internal/gateway/"]]
 ]
 
 /**

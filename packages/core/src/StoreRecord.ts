@@ -26,18 +26,25 @@ export interface OutboundRecord {
   readonly acceptedAt: number
   /** Milliseconds since the epoch, when the message stops being worth sending; undefined: never. */
   readonly expiresAt: number | undefined
-  /** Where a forwarded message came from, see `OriginKey`. */
-  readonly origin: OriginKey | undefined
 }
 
 /**
- * Identifies the inbound message that an outbound one was made from, so that a redelivery after a crash is recognised.
+ * Identifies an inbound QoS 2 message from its first delivery until its sender has released the packet identifier.
  */
 export interface OriginKey {
   readonly session: string
   /** Changes whenever the source session starts anew at its server. */
   readonly incarnation: string
   readonly packetIdentifier: number
+}
+
+/**
+ * The inbound message that an accepted outbound one was made from: kept in the target's store from the acceptance on, in the same
+ * commit, so that a redelivery after a crash is recognised. The next message with the same identifier of the same session replaces it.
+ */
+export interface OriginRecord {
+  readonly _tag: "Origin"
+  readonly origin: OriginKey
 }
 
 /**
@@ -68,7 +75,7 @@ export interface SubscriptionRecord {
  */
 export interface IdentityRecord {
   readonly _tag: "Identity"
-  /** The format of all records of the session; a store refuses a newer one untouched. */
+  /** The format of all records of the session: see `StoreRecordCodec.format`. */
   readonly format: 1
   readonly protocolVersion: ProtocolVersion
   readonly clientId: string
@@ -81,7 +88,7 @@ export interface IdentityRecord {
 /**
  * Anything that a store holds.
  */
-export type StoreRecord = OutboundRecord | InboundRecord | SubscriptionRecord | IdentityRecord
+export type StoreRecord = OutboundRecord | InboundRecord | SubscriptionRecord | IdentityRecord | OriginRecord
 
 /**
  * A change of one record. The key of a record follows from it: see `keyOf`.
@@ -103,6 +110,8 @@ export const keyOf = (record: StoreRecord): string => {
       return subscriptionKey(record.filter)
     case "Identity":
       return "identity"
+    case "Origin":
+      return originKey(record.origin)
   }
 }
 
@@ -112,3 +121,5 @@ export const outboundKey = (sequence: number): string => `outbound/${sequence.to
 export const inboundKey = (packetIdentifier: number): string => `inbound/${packetIdentifier}`
 /** The key of a subscription record. */
 export const subscriptionKey = (filter: string): string => `subscription/${filter}`
+/** The key of an origin record: one for each packet identifier of a source session. */
+export const originKey = ({ packetIdentifier, session }: OriginKey): string => `origin/${packetIdentifier}/${session}`

@@ -15,7 +15,8 @@ const load = (records: Map<string, StoreRecord>): ReadonlyArray<StoreRecord> =>
   Array.from(records.keys()).sort().map((key) => records.get(key)!)
 
 const handle = (records: Map<string, StoreRecord>): SessionStoreHandle => ({
-  load: Effect.sync(() => load(records)),
+  durability: "session",
+  load: Effect.sync(() => ({ records: load(records), damage: undefined })),
   commit: (changes) =>
     Effect.sync(() => {
       for (const change of changes) {
@@ -32,7 +33,6 @@ const handle = (records: Map<string, StoreRecord>): SessionStoreHandle => ({
 export const makeMemory = (): SessionStore => {
   const entries = new Map<string, Entry>()
   return {
-    durability: "session",
     open: (session) =>
       Effect.acquireRelease(
         Effect.suspend(() => {
@@ -42,7 +42,7 @@ export const makeMemory = (): SessionStore => {
               new MqttError({
                 session,
                 method: "SessionStore.open",
-                reason: new StorageFailed({ detail: "another owner has the store of this session open" })
+                reason: new StorageFailed({ kind: "owned", detail: "another owner has the store of this session open" })
               })
             )
           }

@@ -145,7 +145,7 @@ describe("a session that survives the process", () => {
     const first = { topic: "a", properties: { contentType: "x", messageExpiryInterval: 100 }, retain: true } as const
     h.publish("a", 1, first)
     h.publish("b", 2)
-    h.publish("c", 1, { origin: { session: "s", incarnation: "i", packetIdentifier: 5 } })
+    h.publish("c", 1)
     h.publish("d", 0)
     h.flush()
     h.feed(ack("Pubrec", 2))
@@ -161,14 +161,17 @@ describe("a session that survives the process", () => {
     assert.deepInclude(next.records.values().next().value, { topic: "e", sequence: 5 })
   })
 
-  it("keeps the origin of a forwarded message in its record", () => {
+  it("stores the origin of a forwarded message with its acceptance, and keeps it when the message is done", () => {
     const h = new Harness({ durable: true })
     const origin = { session: "s", incarnation: "i", packetIdentifier: 5 }
+    h.connect()
     h.publish("c", 1, { origin })
-    h.flush()
-    const next = h.restart()
-    next.connect(true)
-    assert.deepInclude(next.records.values().next().value, { state: "publishing", packetIdentifier: 1, origin })
+    assert.deepStrictEqual(h.flush().changes.map((change) => change._tag === "Put" && change.record._tag), [
+      "Origin",
+      "Outbound"
+    ])
+    h.feed(ack("Puback", 1))
+    assert.deepStrictEqual(Array.from(h.records.values()), [{ _tag: "Origin", origin }])
   })
 
   it("answers a redelivery at once when the message was done before the restart, and delivers it again when not", () => {

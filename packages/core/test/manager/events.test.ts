@@ -168,7 +168,6 @@ describe("SessionManager: events", () => {
       let failures = 1
       yield* manager.add(options("plant", { persistence: "durable" }), {
         store: {
-          durability: inner.durability,
           open: (name) =>
             Effect.map(inner.open(name), (handle) => ({
               ...handle,

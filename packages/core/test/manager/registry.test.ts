@@ -87,9 +87,9 @@ describe("SessionManager: the registry", () => {
       const log = yield* logOf(manager)
       const durable = options("plant", { persistence: "durable" })
       const full = new MqttError({ reason: new StorageFailed({ detail: "no space left" }) })
-      const broken = { durability: "process" as const, open: () => Effect.fail(full) }
+      const broken = { open: () => Effect.fail(full) }
       assert.strictEqual((yield* reasonOf(manager.add(durable, { store: broken })))._tag, "StorageFailed")
-      const slow = { durability: "process" as const, open: () => Effect.never }
+      const slow = { open: () => Effect.never }
       const adding = yield* Effect.forkChild(manager.add(durable, { store: slow }), { startImmediately: true })
       assert.strictEqual((yield* reasonOf(manager.get("plant")))._tag, "SessionNotFound")
       assert.strictEqual((yield* reasonOf(manager.add(durable)))._tag, "DuplicateSession")
@@ -104,7 +104,7 @@ describe("SessionManager: the registry", () => {
     Effect.gen(function*() {
       const scope = yield* Scope.make()
       const manager = yield* Scope.provide(SessionManager.make(), scope)
-      const store = { durability: "process" as const, open: () => Effect.never }
+      const store = { open: () => Effect.never }
       const adding = yield* Effect.forkChild(manager.add({ name: "plant", persistence: "durable" }, { store }), {
         startImmediately: true
       })

@@ -78,6 +78,7 @@ export class OutboundFlow {
     }
     const message = new OutboundMessage(request, this.#sequence++, bytes, now, expiryOf(request, now))
     core.output.accepted.push(message)
+    if (request.origin !== undefined && core.options.durable) core.put({ _tag: "Origin", origin: request.origin })
     if (core.limits !== undefined) message.checked = core.connection
     if (direct) {
       this.#transmit(message, now)
@@ -120,9 +121,17 @@ export class OutboundFlow {
 
   restore(records: ReadonlyArray<OutboundRecord>): void {
     for (const record of [...records].sort((a, b) => a.sequence - b.sequence)) {
-      const { acceptedAt, expiresAt, origin, packetIdentifier, payload, properties, qos, retain, sequence, topic } =
-        record
-      const request = { topic, payload, qos, retain, properties, topicAlias: 0, expiresAfter: undefined, origin }
+      const { acceptedAt, expiresAt, packetIdentifier, payload, properties, qos, retain, sequence, topic } = record
+      const request = {
+        topic,
+        payload,
+        qos,
+        retain,
+        properties,
+        topicAlias: 0,
+        expiresAfter: undefined,
+        origin: undefined
+      }
       const message = new OutboundMessage(request, sequence, weigh(request), acceptedAt, expiresAt ?? Infinity)
       if (sequence >= this.#sequence) this.#sequence = sequence + 1
       message.state = record.state

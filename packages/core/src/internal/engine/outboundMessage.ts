@@ -62,7 +62,7 @@ export class OutboundMessage implements Outbound {
 
   /** The server has the message: only the handshake is left. */
   dropPayload(): void {
-    const { origin, qos, retain, topic } = this.request
+    const { qos, retain, topic } = this.request
     this.request = {
       topic,
       payload: empty,
@@ -71,13 +71,13 @@ export class OutboundMessage implements Outbound {
       properties: none,
       topicAlias: 0,
       expiresAfter: undefined,
-      origin
+      origin: undefined
     }
     this.properties = none
   }
 
   toRecord(): OutboundRecord {
-    const { origin, payload, qos, retain, topic } = this.request
+    const { payload, qos, retain, topic } = this.request
     return {
       _tag: "Outbound",
       sequence: this.sequence,
@@ -89,8 +89,7 @@ export class OutboundMessage implements Outbound {
       retain,
       properties: this.properties,
       acceptedAt: this.acceptedAt,
-      expiresAt: this.expiresAt === Infinity ? undefined : this.expiresAt,
-      origin
+      expiresAt: this.expiresAt === Infinity ? undefined : this.expiresAt
     }
   }
 }

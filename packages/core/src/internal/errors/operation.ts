@@ -1,6 +1,7 @@
 /**
  * The reasons of an `MqttError` that concern one operation, option or name; re-exported by `MqttError.ts`.
  */
+import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as ReasonCode from "../../ReasonCode.ts"
 import { because, cause, causeText, id, text } from "./shared.ts"
@@ -141,17 +142,37 @@ export class Expired extends Schema.TaggedError<Expired>(`${id}Expired`)("Expire
 }
 
 /**
- * The session store could not be opened, read or written.
+ * What is wrong with a session store: it cannot be reached or its disk answers with errors (`unavailable`), has no room (`full`), may not be
+ * written (`readOnly`), does not let us in (`refused`), belongs to another session or process (`owned`), was taken over by another owner
+ * while in use (`fenced`), holds nothing that can be read (`corrupt`), or was written by a later version of the library (`newerFormat`).
+ */
+export const storageFailureKinds = [
+  "unavailable",
+  "full",
+  "readOnly",
+  "refused",
+  "owned",
+  "fenced",
+  "corrupt",
+  "newerFormat"
+] as const
+
+/**
+ * The session store could not be opened, read or written; `kind` is `unavailable` by default.
  */
 export class StorageFailed extends Schema.TaggedError<StorageFailed>(`${id}StorageFailed`)("StorageFailed", {
+  kind: Schema.Literals(storageFailureKinds).pipe(
+    Schema.withConstructorDefault(Effect.succeed("unavailable" as const)),
+    Schema.withDecodingDefaultKey(Effect.succeed("unavailable" as const))
+  ),
   detail: text,
   cause
 }) {
   override get message(): string {
-    return `the session store failed: ${this.detail ?? causeText(this.cause)}`
+    return `the session store failed (${this.kind}): ${this.detail ?? causeText(this.cause)}`
   }
   get isRetryable(): boolean {
-    return true
+    return this.kind !== "fenced" && this.kind !== "corrupt" && this.kind !== "newerFormat"
   }
 }
 

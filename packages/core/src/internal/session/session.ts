@@ -52,7 +52,7 @@ export const makeSession = Effect.fnUntraced(function*(
   const durable = options.persistence === "durable"
 
   const store = durable ? yield* (yield* SessionStore).open(name) : undefined
-  const records = store === undefined ? [] : yield* store.load
+  const records: ReadonlyArray<StoreRecord.StoreRecord> = store === undefined ? [] : (yield* store.load).records
   const clientId = yield* chooseClientId(options, records)
   const engine = makeEngine(engineOptions(options))
   engine.restore(records, clock.currentTimeMillisUnsafe())

@@ -1,0 +1,286 @@
+/**
+ * Records of a session store to bytes and back, for stores that keep bytes.
+ *
+ * A record is one byte of format, one of type, its fields in the encodings of MQTT (an outbound message is an MQTT 5 PUBLISH packet), and
+ * four bytes of checksum over key and record. Every later format keeps the first byte and the checksum, so that an older program can
+ * tell a newer record from a damaged one.
+ *
+ * **Example** (Keeping a record)
+ *
+ * ```ts
+ * const key = StoreRecord.keyOf(record)
+ * const bytes = StoreRecordCodec.encode(record)
+ * const result = StoreRecordCodec.decode(key, bytes)
+ * ```
+ */
+import * as Result from "effect/Result"
+import { makeDecoder } from "./internal/codec/decoder.ts"
+import { encode as encodePacket } from "./internal/codec/encoder.ts"
+import { crc32 } from "./internal/crc32.ts"
+import type { Packet } from "./Packet.ts"
+import { isQoS } from "./QoS.ts"
+import { keyOf, type OriginKey, type OutboundRecord, type StoreRecord } from "./StoreRecord.ts"
+
+/** The format that `encode` writes, and the newest that `decode` reads. */
+export const format = 1
+
+/**
+ * Why bytes are no record: a later version of the library wrote them, or they are not what was written under this key.
+ */
+export type DecodeFailure =
+  | { readonly _tag: "NewerFormat"; readonly format: number }
+  | { readonly _tag: "Damaged"; readonly detail: string }
+
+const types = { Outbound: 1, Inbound: 2, Subscription: 3, Identity: 4, Origin: 5 } as const
+const states = ["queued", "publishing", "releasing"] as const
+
+const textEncoder = new TextEncoder()
+const textDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+
+/** Format, type and checksum. */
+const frame = 6
+
+// Records are small but for the payload of outbound ones, and are copied once they are complete.
+class Writer {
+  bytes = new Uint8Array(256)
+  view = new DataView(this.bytes.buffer)
+  position = 0
+
+  reserve(size: number): number {
+    const position = this.position
+    this.position = position + size
+    if (this.position > this.bytes.length) {
+      const bytes = new Uint8Array(Math.max(this.position, this.bytes.length * 2))
+      bytes.set(this.bytes)
+      this.bytes = bytes
+      this.view = new DataView(bytes.buffer)
+    }
+    return position
+  }
+
+  byte(value: number): void {
+    const position = this.reserve(1)
+    this.view.setUint8(position, value)
+  }
+  twoBytes(value: number): void {
+    const position = this.reserve(2)
+    this.view.setUint16(position, value)
+  }
+  fourBytes(value: number): void {
+    const position = this.reserve(4)
+    this.view.setUint32(position, value)
+  }
+  double(value: number): void {
+    const position = this.reserve(8)
+    this.view.setFloat64(position, value)
+  }
+  raw(bytes: Uint8Array): void {
+    const position = this.reserve(bytes.length)
+    this.bytes.set(bytes, position)
+  }
+  text(value: string): void {
+    const bytes = textEncoder.encode(value)
+    this.fourBytes(bytes.length)
+    this.raw(bytes)
+  }
+}
+
+class Damage extends Error {}
+
+class Reader {
+  readonly bytes: Uint8Array
+  readonly view: DataView
+  readonly end: number
+  position = 1
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+    this.end = bytes.length - 4
+  }
+
+  take(size: number): number {
+    const position = this.position
+    this.position = position + size
+    if (this.position > this.end) throw new Damage("it ends too early")
+    return position
+  }
+
+  byte(): number {
+    return this.view.getUint8(this.take(1))
+  }
+  twoBytes(): number {
+    return this.view.getUint16(this.take(2))
+  }
+  fourBytes(): number {
+    return this.view.getUint32(this.take(4))
+  }
+  double(): number {
+    return this.view.getFloat64(this.take(8))
+  }
+  text(): string {
+    const size = this.fourBytes()
+    const position = this.take(size)
+    return textDecoder.decode(this.bytes.subarray(position, position + size))
+  }
+  rest(): Uint8Array {
+    const position = this.position
+    this.position = this.end
+    return this.bytes.subarray(position, this.end)
+  }
+}
+
+/**
+ * The bytes of a record; fails for none that a session makes.
+ */
+export const encode = (record: StoreRecord): Uint8Array => {
+  const writer = new Writer()
+  writer.byte(format)
+  writer.byte(types[record._tag])
+  switch (record._tag) {
+    case "Outbound":
+      writeOutbound(writer, record)
+      break
+    case "Inbound":
+      writer.twoBytes(record.packetIdentifier)
+      writer.byte(record.acknowledged ? 1 : 0)
+      break
+    case "Subscription":
+      writer.byte(record.qos | (record.noLocal ? 4 : 0) | (record.retainAsPublished ? 8 : 0))
+      writer.fourBytes(record.subscriptionIdentifier)
+      writer.text(record.filter)
+      break
+    case "Identity":
+      writer.byte(record.protocolVersion)
+      // Infinity is not a number of seconds that MQTT knows: its largest interval, 0xffffffff, stands for it.
+      writer.double(record.sessionExpiryInterval ?? NaN)
+      writer.text(record.clientId)
+      writer.text(record.incarnation)
+      break
+    case "Origin":
+      writer.twoBytes(record.origin.packetIdentifier)
+      writer.text(record.origin.session)
+      writer.text(record.origin.incarnation)
+      break
+  }
+  writer.fourBytes(checksum(keyOf(record), writer.bytes, writer.position))
+  return writer.bytes.slice(0, writer.position)
+}
+
+/**
+ * The record that was stored under this key. The payload of an outbound record is a view of the bytes.
+ */
+export const decode = (key: string, bytes: Uint8Array): Result.Result<StoreRecord, DecodeFailure> => {
+  if (bytes.length < frame) return damaged(`${bytes.length} bytes are too few for a record`)
+  const reader = new Reader(bytes)
+  if (reader.view.getUint32(reader.end) !== checksum(key, bytes, reader.end)) return damaged("the checksum is wrong")
+  if (bytes[0]! > format) return Result.fail({ _tag: "NewerFormat", format: bytes[0]! })
+  try {
+    const record = read(reader)
+    if (reader.position !== reader.end) return damaged("it ends too late")
+    return keyOf(record) === key ? Result.succeed(record) : damaged(`it is the record of ${keyOf(record)}`)
+  } catch (cause) {
+    // Only bytes whose checksum is right get here: a record that a program has made by another rule.
+    return damaged(cause instanceof Error ? cause.message : "it is not a record")
+  }
+}
+
+const damaged = (detail: string): Result.Result<never, DecodeFailure> => Result.fail({ _tag: "Damaged", detail })
+
+const checksum = (key: string, bytes: Uint8Array, end: number): number =>
+  crc32(bytes, end, crc32(textEncoder.encode(key)))
+
+const read = (reader: Reader): StoreRecord => {
+  const type = reader.byte()
+  switch (type) {
+    case types.Outbound:
+      return readOutbound(reader)
+    case types.Inbound:
+      return { _tag: "Inbound", packetIdentifier: reader.twoBytes(), acknowledged: reader.byte() === 1 }
+    case types.Subscription: {
+      const flags = reader.byte()
+      const subscriptionIdentifier = reader.fourBytes()
+      const qos = flags & 3
+      if (!isQoS(qos)) throw new Damage(`QoS ${qos}`)
+      return {
+        _tag: "Subscription",
+        filter: reader.text(),
+        qos,
+        noLocal: (flags & 4) !== 0,
+        retainAsPublished: (flags & 8) !== 0,
+        subscriptionIdentifier
+      }
+    }
+    case types.Identity: {
+      const protocolVersion = reader.byte()
+      if (protocolVersion !== 4 && protocolVersion !== 5) throw new Damage(`protocol version ${protocolVersion}`)
+      const sessionExpiryInterval = reader.double()
+      return {
+        _tag: "Identity",
+        format: 1,
+        protocolVersion,
+        clientId: reader.text(),
+        incarnation: reader.text(),
+        sessionExpiryInterval: Number.isNaN(sessionExpiryInterval) ? undefined : sessionExpiryInterval
+      }
+    }
+    case types.Origin: {
+      const packetIdentifier = reader.twoBytes()
+      const origin: OriginKey = { packetIdentifier, session: reader.text(), incarnation: reader.text() }
+      return { _tag: "Origin", origin }
+    }
+    default:
+      throw new Damage(`unknown type ${type}`)
+  }
+}
+
+const writeOutbound = (writer: Writer, record: OutboundRecord): void => {
+  writer.double(record.sequence)
+  writer.byte(states.indexOf(record.state))
+  writer.twoBytes(record.packetIdentifier)
+  writer.double(record.acceptedAt)
+  writer.double(record.expiresAt ?? Infinity)
+  writer.raw(encodePacket({
+    _tag: "Publish",
+    topic: record.topic,
+    payload: record.payload,
+    qos: record.qos,
+    retain: record.retain,
+    dup: false,
+    // A queued message has none yet, and PUBLISH must have one.
+    packetIdentifier: record.qos === 0 ? 0 : 1,
+    properties: record.properties
+  }, 5))
+}
+
+const readOutbound = (reader: Reader): OutboundRecord => {
+  const sequence = reader.double()
+  const state = states[reader.byte()]
+  const packetIdentifier = reader.twoBytes()
+  const acceptedAt = reader.double()
+  const expiresAt = reader.double()
+  const bytes = reader.rest()
+  const packets: Array<Packet> = []
+  const violation = makeDecoder({
+    role: "server",
+    protocolVersion: 5,
+    maximumPacketSize: bytes.length,
+    ownsChunks: true
+  }).push(bytes, packets)
+  const publish = packets[0]
+  if (violation !== undefined) throw new Damage(violation.detail)
+  if (state === undefined || packets.length !== 1 || publish?._tag !== "Publish") throw new Damage("it is no message")
+  return {
+    _tag: "Outbound",
+    sequence,
+    state,
+    packetIdentifier,
+    topic: publish.topic,
+    payload: publish.payload,
+    qos: publish.qos,
+    retain: publish.retain,
+    properties: publish.properties,
+    acceptedAt,
+    expiresAt: expiresAt === Infinity ? undefined : expiresAt
+  }
+}

@@ -1,0 +1,132 @@
+import { StoreRecord, StoreRecordCodec } from "@effect-mqttx/core"
+import { assert, describe, it } from "@effect/vitest"
+import { Result, Schema } from "effect"
+
+const { decode, encode } = StoreRecordCodec
+
+const records: ReadonlyArray<StoreRecord.StoreRecord> = [
+  {
+    _tag: "Outbound",
+    sequence: Number.MAX_SAFE_INTEGER,
+    state: "publishing",
+    packetIdentifier: 65_535,
+    topic: "sensors/\u{1f321}/temperature",
+    payload: new Uint8Array(70_000).map((_, i) => i),
+    qos: 2,
+    retain: true,
+    properties: {
+      payloadFormatIndicator: 1,
+      messageExpiryInterval: 4_294_967_295,
+      contentType: "application/json",
+      responseTopic: "answers/1",
+      correlationData: new Uint8Array([0, 255]),
+      userProperties: [["a", "1"], ["a", "1"], ["", "\ufeff"]]
+    },
+    acceptedAt: 1_790_000_000_000.25,
+    expiresAt: 1_790_000_060_000
+  },
+  {
+    _tag: "Outbound",
+    sequence: 1,
+    state: "queued",
+    packetIdentifier: 0,
+    topic: "t",
+    payload: new Uint8Array(0),
+    qos: 0,
+    retain: false,
+    properties: {},
+    acceptedAt: 0,
+    expiresAt: undefined
+  },
+  { _tag: "Inbound", packetIdentifier: 1, acknowledged: true },
+  { _tag: "Inbound", packetIdentifier: 65_535, acknowledged: false },
+  {
+    _tag: "Subscription",
+    filter: "$share/g/a/+/#",
+    qos: 1,
+    noLocal: false,
+    retainAsPublished: true,
+    subscriptionIdentifier: 268_435_455
+  },
+  {
+    _tag: "Identity",
+    format: 1,
+    protocolVersion: 5,
+    clientId: "k\u0000\ud7ff",
+    incarnation: "k@1",
+    sessionExpiryInterval: 0xffffffff
+  },
+  {
+    _tag: "Identity",
+    format: 1,
+    protocolVersion: 4,
+    clientId: "",
+    incarnation: "",
+    sessionExpiryInterval: undefined
+  },
+  { _tag: "Origin", origin: { session: "../Süd/1", incarnation: "i@1", packetIdentifier: 7 } }
+]
+
+describe("StoreRecordCodec", () => {
+  it("gives every record back as it was", () => {
+    for (const record of records) {
+      assert.deepStrictEqual(Result.getOrThrow(decode(StoreRecord.keyOf(record), encode(record))), record)
+    }
+  })
+
+  it.prop("gives any message back as it was", {
+    payload: Schema.Uint8Array,
+    sequence: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER })),
+    userProperty: Schema.String.check(Schema.isMaxLength(100))
+  }, ({ payload, sequence, userProperty }) => {
+    // What is no string of MQTT never reaches a store.
+    if (/\0|\p{Surrogate}/u.test(userProperty)) return
+    const record = { ...records[0] as StoreRecord.OutboundRecord, payload, sequence }
+    const written = { ...record, properties: { userProperties: [["a", userProperty] as const] } }
+    assert.deepStrictEqual(Result.getOrThrow(decode(StoreRecord.keyOf(written), encode(written))), written)
+  })
+
+  it("finds every changed bit of a record, and every truncation and extension", () => {
+    for (const record of records) {
+      const key = StoreRecord.keyOf(record)
+      const bytes = encode(record)
+      for (let i = 0; i < Math.min(bytes.length, 300); i++) {
+        for (let bit = 0; bit < 8; bit++) {
+          const changed = bytes.slice()
+          changed[i]! ^= 1 << bit
+          assert.strictEqual(Result.isFailure(decode(key, changed)), true, `${record._tag}, byte ${i}, bit ${bit}`)
+        }
+        assert.isTrue(Result.isFailure(decode(key, bytes.subarray(0, i))))
+      }
+      assert.isTrue(Result.isFailure(decode(key, new Uint8Array([...bytes, 0]))))
+    }
+  })
+
+  it("finds a record that stands under another one's key", () => {
+    const [a, b] = [records[2]!, records[3]!]
+    assert.strictEqual(
+      Result.getOrThrow(Result.flip(decode(StoreRecord.keyOf(a), encode(b))))._tag,
+      "Damaged"
+    )
+  })
+
+  it("knows a later format from damage, by the checksum that every format has", () => {
+    const bytes = new Uint8Array([2, 99, 1, 2, 3, 0, 0, 0, 0])
+    new DataView(bytes.buffer).setUint32(5, reference(new TextEncoder().encode("key"), bytes.subarray(0, 5)))
+    assert.deepStrictEqual(decode("key", bytes), Result.fail({ _tag: "NewerFormat" as const, format: 2 }))
+    bytes[3]! ^= 1
+    assert.strictEqual(Result.getOrThrow(Result.flip(decode("key", bytes)))._tag, "Damaged")
+  })
+})
+
+/** CRC-32 bit by bit, over one after the other. */
+const reference = (...parts: ReadonlyArray<Uint8Array>): number => {
+  let crc = 0xffffffff
+  for (const part of parts) {
+    for (const byte of part) {
+      crc ^= byte
+      for (let i = 0; i < 8; i++) crc = crc & 1 ? (crc >>> 1) ^ 0xedb88320 : crc >>> 1
+    }
+  }
+  return ~crc >>> 0
+}
