@@ -1,0 +1,28 @@
+/**
+ * The behaviour that every layer of the contract `SessionStore` must show, as cases that any test runner can run.
+ *
+ * **Example** (Running it with @effect/vitest; `it.live`, so that the store has a real clock)
+ *
+ * ```ts
+ * describe("my store", () => {
+ *   for (const { name, run } of SessionStoreSuite.cases) {
+ *     it.live(name, () => Effect.flatMap(SessionStore.SessionStore, run).pipe(Effect.scoped, Effect.provide(layerEmpty)))
+ *   }
+ * })
+ * ```
+ *
+ * `layerEmpty` opens a storage that holds nothing: another directory, database or key prefix for each case. A store that outlives its
+ * process passes `{ ...store, reopen }`, and is shown to keep its records.
+ */
+import type { SessionStoreCase } from "./internal/storeSuite/case.ts"
+import { modelCases } from "./internal/storeSuite/modelCases.ts"
+import { nameCases } from "./internal/storeSuite/nameCases.ts"
+import { ownershipCases } from "./internal/storeSuite/ownershipCases.ts"
+import { recordCases } from "./internal/storeSuite/recordCases.ts"
+
+export type { SessionStoreCase, SessionStoreUnderTest } from "./internal/storeSuite/case.ts"
+
+/**
+ * All cases. They wait for nothing but the store, and the largest commit has 10,000 changes.
+ */
+export const cases: ReadonlyArray<SessionStoreCase> = [...recordCases, ...ownershipCases, ...nameCases, ...modelCases]
