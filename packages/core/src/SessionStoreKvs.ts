@@ -7,10 +7,11 @@
  * collide.
  *
  * What a key-value store cannot do: lock. Sessions are owned within the process only, for all layers over the same `KeyValueStore` object. Two
- * processes, or two tabs of a browser, need different prefixes or stores. Limits of time are its own, too: a write under way is
- * waited for, also by an interruption.
+ * processes, or two tabs of a browser, need different prefixes or stores. A write that has begun goes on when its caller is
+ * interrupted, and whoever opens the session next is told `owned` until it has ended.
  */
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as KeyValueStore from "effect/persistence/KeyValueStore"
 import * as Semaphore from "effect/Semaphore"
@@ -28,6 +29,9 @@ export interface SessionStoreKvsOptions {
    */
   readonly durability?: SessionStore.Durability | undefined
 }
+
+/** How long the end of a scope waits for a key-value store that does not answer. */
+const patience = "5 seconds"
 
 /** The names in use, for each store: layers that are built over the same one know each other's sessions. */
 const owners = new WeakMap<KeyValueStore.KeyValueStore, Set<string>>()
@@ -64,20 +68,26 @@ export const make = (
           owned.add(base)
           return Effect.void
         }),
-        // The next owner must not meet a write of this one.
+        // The next owner must not meet a write of this one, however long that takes.
         () =>
-          lock.withPermits(1)(Effect.sync(() => {
+          Effect.suspend(() => {
             closed = true
-            owned.delete(base)
-          }))
+            return Effect.forkDetach(lock.withPermits(1)(Effect.sync(() => owned.delete(base))))
+          }).pipe(Effect.flatMap((released) => Effect.timeoutOption(Fiber.await(released), patience)))
       )
       const log = makeLog(kvs, { base, name, session })
+      // In a fiber of its own: an interrupted caller leaves at once, and the log is never left in the middle of a change.
       const exclusively = <A>(effect: Effect.Effect<A, MqttError>): Effect.Effect<A, MqttError> =>
-        lock.withPermits(1)(Effect.suspend(() =>
-          closed
-            ? Effect.fail(failure(session, "commit", "fenced", "the scope of the store has ended"))
-            : Effect.uninterruptible(effect)
-        ))
+        Effect.flatMap(
+          Effect.forkDetach(
+            lock.withPermits(1)(Effect.suspend(() =>
+              closed
+                ? Effect.fail(failure(session, "commit", "fenced", "the scope of the store has ended"))
+                : effect
+            ))
+          ),
+          Fiber.join
+        )
       return {
         durability,
         load: exclusively(log.load),

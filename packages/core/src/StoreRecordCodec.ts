@@ -78,6 +78,11 @@ class Writer {
     const position = this.reserve(bytes.length)
     this.bytes.set(bytes, position)
   }
+  /** For a name that need not be well-formed. */
+  codeUnits(value: string): void {
+    this.fourBytes(value.length)
+    for (let i = 0; i < value.length; i++) this.twoBytes(value.charCodeAt(i))
+  }
   text(value: string): void {
     const bytes = textEncoder.encode(value)
     this.fourBytes(bytes.length)
@@ -123,6 +128,11 @@ class Reader {
     const position = this.take(size)
     return textDecoder.decode(this.bytes.subarray(position, position + size))
   }
+  codeUnits(): string {
+    let text = ""
+    for (let left = this.fourBytes(); left > 0; left--) text += String.fromCharCode(this.twoBytes())
+    return text
+  }
   rest(): Uint8Array {
     const position = this.position
     this.position = this.end
@@ -159,7 +169,7 @@ export const encode = (record: StoreRecord): Uint8Array => {
       break
     case "Origin":
       writer.twoBytes(record.origin.packetIdentifier)
-      writer.text(record.origin.session)
+      writer.codeUnits(record.origin.session)
       writer.text(record.origin.incarnation)
       break
   }
@@ -226,7 +236,7 @@ const read = (reader: Reader): StoreRecord => {
     }
     case types.Origin: {
       const packetIdentifier = reader.twoBytes()
-      const origin: OriginKey = { packetIdentifier, session: reader.text(), incarnation: reader.text() }
+      const origin: OriginKey = { packetIdentifier, session: reader.codeUnits(), incarnation: reader.text() }
       return { _tag: "Origin", origin }
     }
     default:

@@ -64,7 +64,7 @@ const records: ReadonlyArray<StoreRecord.StoreRecord> = [
     incarnation: "",
     sessionExpiryInterval: undefined
   },
-  { _tag: "Origin", origin: { session: "../Süd/1", incarnation: "i@1", packetIdentifier: 7 } }
+  { _tag: "Origin", origin: { session: "../Süd/1\ud800", incarnation: "i@1", packetIdentifier: 7 } }
 ]
 
 describe("StoreRecordCodec", () => {
