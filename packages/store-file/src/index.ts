@@ -1,1 +1,1 @@
-export {}
+export * as FileStore from "./FileStore.ts"

@@ -1,0 +1,141 @@
+/**
+ * A durable session store in a directory: what a session has accepted survives kill -9 and power cuts.
+ *
+ * One directory serves all sessions of one process at a time. Commits of all of them that arrive while a write is under way go to the
+ * disk together, with one fsync, and none succeeds before it. Files are readable by their owner only. Damage is found by checksums, made
+ * good as far as possible, and reported by the load of each session that lost something.
+ *
+ * **Example** (A session that survives the process)
+ *
+ * ```ts
+ * MqttSession.layer({ name: "plant", servers: ["mqtts://broker.example"], persistence: "durable" }).pipe(
+ *   Layer.provide(FileStore.layer({ directory: "/var/lib/plant/mqtt" }))
+ * )
+ * ```
+ */
+import { InvalidOptions, MqttError } from "@effect-mqttx/core/MqttError"
+import { type Durability, SessionStore, type SessionStoreHandle } from "@effect-mqttx/core/SessionStore"
+import * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+import type * as Scope from "effect/Scope"
+import { StoreFailure, toMqttError } from "./internal/failure.ts"
+import { FileEngine } from "./internal/fileEngine.ts"
+
+const FieldsSchema = Schema.Struct({
+  directory: Schema.NonEmptyString,
+  durability: Schema.Literals(["fsync", "os"]).pipe(Schema.withDecodingDefaultKey(Effect.succeed("fsync" as const)))
+})
+
+/**
+ * Options of a file store, complete and checked.
+ */
+export interface FileStoreOptions {
+  readonly directory: string
+  readonly durability: "fsync" | "os"
+}
+
+/**
+ * Options of a file store.
+ */
+export interface FileStoreInput {
+  /** Made, for its owner only, when it does not exist. Nothing else should write in it. */
+  readonly directory: string
+  /**
+   * `fsync`, the default: a commit survives a power cut. `os`: it survives kill -9; what the system has not yet written is lost
+   * with the power, and said to be lost at the next load.
+   */
+  readonly durability?: "fsync" | "os" | undefined
+}
+
+/**
+ * The schema of options: `{ "directory": "/var/lib/plant/mqtt", "durability": "fsync" }`.
+ */
+export const FileStoreOptions: Schema.Codec<FileStoreOptions, FileStoreInput> = FieldsSchema
+
+const decode = Schema.decodeUnknownResult(FieldsSchema, { errors: "all", onExcessProperty: "error" })
+const format = SchemaIssue.makeFormatterStandardSchemaV1()
+
+const checked = (input: FileStoreInput): Effect.Effect<FileStoreOptions, MqttError> =>
+  Effect.suspend(() => {
+    const given = Object.fromEntries(Object.entries(input ?? {}).filter(([, value]) => value !== undefined))
+    const result = decode(given)
+    if (Result.isSuccess(result)) return Effect.succeed(result.success)
+    const issues = format(result.failure.issue).issues.map(({ message, path = [] }) => ({
+      path: path.map((segment) => String(typeof segment === "object" ? segment.key : segment)).join("."),
+      message
+    }))
+    return Effect.fail(new MqttError({ method: "FileStore.make", reason: new InvalidOptions({ issues }) }))
+  })
+
+/**
+ * Opens the store in a directory as its only owner, until the scope ends.
+ *
+ * Fails with `InvalidOptions`, and with `StorageFailed` of the kinds `owned` (another process, or another store of this one, has the
+ * directory), `newerFormat` (a later version of the library wrote it; nothing is changed), `full`, `readOnly`, `unavailable` and `corrupt`.
+ */
+export const make = (options: FileStoreInput): Effect.Effect<SessionStore, MqttError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const { directory, durability } = yield* checked(options)
+    const engine = yield* Effect.acquireRelease(
+      Effect.tryPromise({
+        try: () => FileEngine.open(directory, durability === "fsync"),
+        catch: (error) => toMqttError(error, "FileStore.make")
+      }),
+      (opened) => Effect.promise(() => opened.close())
+    )
+    return fromEngine(engine, durability === "fsync" ? "power" : "process")
+  })
+
+/**
+ * Provides the store to sessions. Fails as `make` does.
+ */
+export const layer = (options: FileStoreInput): Layer.Layer<never, MqttError> =>
+  Layer.effect(SessionStore, make(options))
+
+/**
+ * Provides the store to sessions, with options from Config: each by itself, or all as one, for example
+ * `Config.schema(FileStore.FileStoreOptions, "store")`.
+ */
+export const layerConfig = (
+  options: Config.Wrap<FileStoreInput>
+): Layer.Layer<never, MqttError | Config.ConfigError> =>
+  Layer.effect(SessionStore, Effect.flatMap(Config.unwrap(options), make))
+
+const fromEngine = (engine: FileEngine, durability: Durability): SessionStore => ({
+  open: (session) =>
+    Effect.acquireRelease(
+      Effect.try({
+        try: () => ({ state: engine.openSession(session), isOpen: true }),
+        catch: (error) => toMqttError(error, "SessionStore.open", session)
+      }),
+      (part) =>
+        Effect.sync(() => {
+          part.isOpen = false
+          engine.closeSession(part.state)
+        })
+    ).pipe(Effect.map((part): SessionStoreHandle => {
+      const attempt = <A>(method: string, use: () => Promise<A>): Effect.Effect<A, MqttError> =>
+        Effect.tryPromise({
+          try: () => part.isOpen ? use() : Promise.reject(sessionClosed()),
+          catch: (error) => toMqttError(error, method, session)
+        })
+      return {
+        durability,
+        load: attempt("SessionStore.load", () => engine.load(part.state)),
+        commit: (changes) =>
+          Effect.callback<void, MqttError>((resume) => {
+            const settle = (error: unknown) =>
+              resume(error === undefined ? Effect.void : Effect.fail(toMqttError(error, "SessionStore.commit", session)))
+            if (part.isOpen) engine.commit(part.state, changes, settle)
+            else settle(sessionClosed())
+          }),
+        clear: attempt("SessionStore.clear", () => engine.clear(part.state))
+      }
+    }))
+})
+
+const sessionClosed = (): StoreFailure => new StoreFailure("unavailable", "the store of this session is closed")

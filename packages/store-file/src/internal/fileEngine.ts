@@ -1,0 +1,314 @@
+/**
+ * The engine of a file store: one LevelDB database, one write at a time, and everything that waits meanwhile in the next one.
+ *
+ * Whatever fails in a write leaves LevelDB in a state that cannot be trusted: a record that is written in part makes all later ones of
+ * its log unreadable. So the database is closed after every failure, and opened again by what comes next.
+ */
+import * as Fs from "node:fs"
+import type { StoreChange } from "@effect-mqttx/core/StoreRecord"
+import type { LoadedRecords } from "@effect-mqttx/core/SessionStore"
+import { identityOf, makePrivate, NewFiles, type Paths, pathsOf } from "./directory.ts"
+import { kindOf, StoreFailure } from "./failure.ts"
+import { type Engine, type Level, loadEngine, openLevel, type Operation } from "./level.ts"
+import { holdLock } from "./lock.ts"
+import { finishReplacement, inspect, rebuild } from "./repair.ts"
+import { type PreparedChanges, prepare, SessionState } from "./sessionState.ts"
+import { judge } from "./judgement.ts"
+import { checkFormat, Tally } from "./tally.ts"
+
+interface Write {
+  readonly state: SessionState
+  readonly changes: PreparedChanges
+  /** Called with the error, or undefined once the changes are safe. */
+  readonly settle: (error: unknown) => void
+}
+
+type Task = Write | (() => Promise<void>)
+
+/** The stores that this process has open: LevelDB's lock works between processes only, and a second try would even release it. */
+const owned = new Set<string>()
+
+const closedFailure = (): StoreFailure => new StoreFailure("unavailable", "the store is closed")
+
+/**
+ * An open store.
+ */
+export class FileEngine {
+  readonly #engine: Engine
+  readonly #paths: Paths
+  readonly #sync: boolean
+  readonly #release: () => Promise<void>
+  readonly #tally: Tally
+  readonly #newFiles: NewFiles
+  readonly #sessions = new Map<string, SessionState>()
+  #level: Level | undefined
+  /** What was found damaged when the store was opened. */
+  #incident: string | undefined
+  #queue: Array<Task> = []
+  #running = false
+  #closed = false
+
+  private constructor(
+    engine: Engine,
+    paths: Paths,
+    sync: boolean,
+    tally: Tally,
+    incident: string | undefined,
+    release: () => Promise<void>
+  ) {
+    this.#engine = engine
+    this.#paths = paths
+    this.#sync = sync
+    this.#tally = tally
+    this.#incident = incident
+    this.#release = release
+    this.#newFiles = new NewFiles(paths.records)
+  }
+
+  /** Opens the store in a directory as its only owner, and repairs it when it is damaged. */
+  static async open(directory: string, sync: boolean): Promise<FileEngine> {
+    const paths = pathsOf(directory)
+    checkFormat(paths.tally)
+    const engine = await loadEngine()
+    makePrivate(paths.root, { shared: true })
+    const identity = identityOf(paths.root)
+    if (owned.has(identity)) throw new StoreFailure("owned", `this process has the store in ${paths.root} open already`)
+    owned.add(identity)
+    const releases: Array<() => unknown> = [() => owned.delete(identity)]
+    const release = async () => {
+      for (const step of releases.reverse()) {
+        try {
+          await step()
+        } catch {
+          // What is released holds nothing that is not safe already, and the other steps have to follow.
+        }
+      }
+    }
+    try {
+      const lock = await holdLock(engine, paths.lock)
+      releases.push(() => lock.close())
+      finishReplacement(paths)
+      makePrivate(paths.records)
+      const isNew = Fs.readdirSync(paths.records).length === 0
+      const incident = await repairIfDamaged(engine, paths)
+      const tally = Tally.open(paths.tally, isNew)
+      releases.push(() => tally.close())
+      const opened = new FileEngine(engine, paths, sync, tally, incident, release)
+      await opened.#open()
+      return opened
+    } catch (error) {
+      await release()
+      throw error
+    }
+  }
+
+  /** Opens the part of a session as its only owner. */
+  openSession(session: string): SessionState {
+    if (this.#closed) throw closedFailure()
+    if (this.#sessions.has(session)) {
+      throw new StoreFailure("owned", "another owner has the store of this session open")
+    }
+    const state = new SessionState(session)
+    this.#sessions.set(session, state)
+    return state
+  }
+
+  closeSession(state: SessionState): void {
+    this.#sessions.delete(state.session)
+  }
+
+  /** Reads a session, and makes good what is damaged in it. */
+  load(state: SessionState): Promise<LoadedRecords> {
+    return this.#exclusively(async (level) => {
+      const found = await state.read(level)
+      const claim = this.#tally.claim(state.id)
+      const damage = judge(found, {
+        claim,
+        isTallyDamaged: this.#tally.damaged,
+        isSynced: this.#sync,
+        incident: this.#incident
+      })
+      if (damage === undefined) {
+        state.resume(found)
+        return { records: found.records, damage }
+      }
+      this.#tally.reserve([state.id])
+      state.adopt(found, Math.max(found.summary?.commits ?? 0, claim?.commits ?? 0))
+      const batch: Array<Operation> = found.unreadable.map((key) => ({ type: "del", key }))
+      state.write([], batch)
+      await this.#apply(level, batch, true)
+      this.#tally.note(state.id, state.commits, state.records)
+      this.#tally.flush()
+      return { records: found.records, damage }
+    }, state)
+  }
+
+  /** Applies changes; `settle` is called once, with the error or without one when they are safe. */
+  commit(state: SessionState, changes: ReadonlyArray<StoreChange>, settle: (error: unknown) => void): void {
+    if (this.#closed) return settle(closedFailure())
+    if (changes.length === 0) return settle(undefined)
+    let prepared: PreparedChanges
+    try {
+      prepared = prepare(changes)
+    } catch (error) {
+      return settle(error)
+    }
+    this.#enqueue({ state, changes: prepared, settle })
+  }
+
+  /** Deletes a session. The tally forgets its claim first, so that a crash in between is no loss. */
+  clear(state: SessionState): Promise<void> {
+    return this.#exclusively(async (level) => {
+      if (this.#tally.claim(state.id) !== undefined) {
+        this.#tally.note(state.id, 0, 0)
+        this.#tally.flush()
+        this.#tally.sync()
+      }
+      const batch: Array<Operation> = []
+      await state.erase(level, batch)
+      await this.#apply(level, batch, true)
+      this.#tally.free(state.id)
+      this.#tally.flush()
+      state.resume({ records: [], checksums: new Map(), unreadable: [], summary: undefined, isSummaryDamaged: false })
+    }, state)
+  }
+
+  /** Closes the store after what was begun; later calls fail. */
+  close(): Promise<void> {
+    this.#closed = true
+    return new Promise((resolve) =>
+      this.#enqueue(async () => {
+        await this.#closeLevel()
+        await this.#release()
+        resolve()
+      })
+    )
+  }
+
+  #enqueue(task: Task): void {
+    this.#queue.push(task)
+    if (this.#running) return
+    this.#running = true
+    // What arrives in the same turn goes into the first write already.
+    queueMicrotask(() => void this.#run())
+  }
+
+  async #run(): Promise<void> {
+    while (this.#queue.length > 0) {
+      const writes: Array<Write> = []
+      let task: Task | undefined
+      while ((task = this.#queue[writes.length]) !== undefined && typeof task !== "function") writes.push(task)
+      this.#queue = this.#queue.slice(Math.max(1, writes.length))
+      if (writes.length > 0) await this.#write(writes)
+      else if (typeof task === "function") await task()
+    }
+    this.#running = false
+  }
+
+  #exclusively<A>(use: (level: Level) => Promise<A>, state: SessionState): Promise<A> {
+    if (this.#closed) return Promise.reject(closedFailure())
+    return new Promise((resolve, reject) =>
+      this.#enqueue(async () => {
+        try {
+          resolve(await use(await this.#open()))
+        } catch (error) {
+          state.checksums = undefined
+          reject(error)
+        }
+      })
+    )
+  }
+
+  /** One write for all; it fails or succeeds as a whole. */
+  async #write(writes: ReadonlyArray<Write>): Promise<void> {
+    let accepted = writes
+    const states = new Set<SessionState>()
+    try {
+      const level = await this.#open()
+      accepted = await this.#resumeAll(level, writes)
+      const batch: Array<Operation> = []
+      for (const { state } of accepted) states.add(state)
+      this.#tally.reserve(Array.from(states, (state) => state.id))
+      for (const { changes, state } of accepted) state.write(changes, batch)
+      if (batch.length > 0) await this.#apply(level, batch, this.#sync)
+    } catch (error) {
+      for (const { settle, state } of accepted) {
+        state.checksums = undefined
+        settle(error)
+      }
+      return
+    }
+    try {
+      for (const state of states) this.#tally.note(state.id, state.commits, state.records)
+      this.#tally.flush()
+    } catch {
+      // The commits are safe all the same; the tally catches up with the next ones.
+    }
+    for (const { settle } of accepted) settle(undefined)
+  }
+
+  /** Sessions whose records are not known yet, or not any more, are read first; the writes of those that cannot be read fail. */
+  async #resumeAll(level: Level, writes: ReadonlyArray<Write>): Promise<ReadonlyArray<Write>> {
+    const accepted: Array<Write> = []
+    for (const write of writes) {
+      try {
+        if (write.state.checksums === undefined) write.state.resume(await write.state.read(level))
+        accepted.push(write)
+      } catch (error) {
+        write.settle(error)
+      }
+    }
+    return accepted
+  }
+
+  async #apply(level: Level, batch: Array<Operation>, sync: boolean): Promise<void> {
+    try {
+      await level.batch(batch, { sync })
+      this.#newFiles.secure()
+    } catch (error) {
+      await this.#closeLevel()
+      throw error
+    }
+  }
+
+  async #open(): Promise<Level> {
+    if (this.#level !== undefined) return this.#level
+    let level: Level
+    try {
+      level = await openLevel(this.#engine, this.#paths.records)
+    } catch (error) {
+      if (kindOf(error) !== "corrupt") throw error
+      this.#incident = describe([String(error)], await rebuild(this.#engine, this.#paths))
+      level = await openLevel(this.#engine, this.#paths.records)
+    }
+    try {
+      this.#newFiles.secure()
+    } catch (error) {
+      await level.close()
+      throw error
+    }
+    this.#level = level
+    return level
+  }
+
+  async #closeLevel(): Promise<void> {
+    const level = this.#level
+    this.#level = undefined
+    try {
+      await level?.close()
+    } catch {
+      // It was closed because of a failure that is reported already, or at the end: nothing depends on it any more.
+    }
+  }
+}
+
+const describe = (damage: ReadonlyArray<string>, aside: string): string => {
+  const first = damage.slice(0, 3).join(", ")
+  const more = damage.length > 3 ? ` and ${damage.length - 3} more` : ""
+  return `the files of the store were damaged (${first}${more}) and are set aside in ${aside}`
+}
+
+const repairIfDamaged = async (engine: Engine, paths: Paths): Promise<string | undefined> => {
+  const damage = inspect(paths.records)
+  return damage.length === 0 ? undefined : describe(damage, await rebuild(engine, paths))
+}

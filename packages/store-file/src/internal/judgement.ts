@@ -1,0 +1,65 @@
+/**
+ * Whether what was found for a session is all that there was.
+ */
+import type { StoreDamage } from "@effect-mqttx/core/SessionStore"
+import { type Found, summarise } from "./sessionState.ts"
+import type { Claim } from "./tally.ts"
+
+/** What else is known than the records themselves. */
+export interface Witnesses {
+  /** Undefined: the session is not in the tally. */
+  readonly claim: Claim | undefined
+  readonly isTallyDamaged: boolean
+  /** Whether commits are synced: what is not may be missing after a power cut. */
+  readonly isSynced: boolean
+  /** What was found damaged when the store was opened; it explains a loss, but is none. */
+  readonly incident: string | undefined
+}
+
+const count = (number: number, what: string): string => `${number} ${what}${number === 1 ? "" : "s"}`
+
+/** What is lost of a session, undefined when nothing is. */
+export const judge = (found: Found, witnesses: Witnesses): StoreDamage | undefined => {
+  const { claim, incident, isSynced, isTallyDamaged } = witnesses
+  const { summary } = found
+  const kept = found.records.length
+  const findings: Array<string> = []
+  let lost: number | undefined = 0
+
+  if (found.unreadable.length > 0) {
+    findings.push(`${count(found.unreadable.length, "record")} cannot be read`)
+    lost = found.unreadable.length
+  }
+  if (summary !== undefined) {
+    const sums = summarise(found.checksums, summary.commits)
+    const missing = summary.records - kept - found.unreadable.length
+    if (missing > 0) {
+      findings.push(`${count(missing, "record")} ${missing === 1 ? "is" : "are"} missing`)
+      lost += missing
+    } else if (
+      found.unreadable.length === 0 &&
+      (sums.records !== summary.records || sums.sum !== summary.sum || sums.exclusive !== summary.exclusive)
+    ) {
+      findings.push("some records are older than the last commit")
+      lost = undefined
+    }
+  } else if (kept > 0 || found.isSummaryDamaged) {
+    findings.push("the summary of the records cannot be read")
+    lost = undefined
+  }
+  const commits = summary?.commits ?? 0
+  if (claim !== undefined && claim.commits > commits && !found.isSummaryDamaged) {
+    const missing = claim.commits - commits
+    const why = isSynced ? "" : `, as after a power cut with the durability "os"`
+    findings.push(`the last ${count(missing, "commit")} ${missing === 1 ? "is" : "are"} missing${why}`)
+    lost = kept === 0 ? claim.records : undefined
+  }
+  if (claim === undefined && (isTallyDamaged || commits > 0)) {
+    findings.push("the tally is damaged, so that it is unknown whether the last commits are there")
+    lost = undefined
+  }
+
+  if (findings.length === 0) return undefined
+  if (incident !== undefined) findings.push(incident)
+  return { lost, detail: `${findings.join("; ")}; ${count(kept, "record")} kept` }
+}

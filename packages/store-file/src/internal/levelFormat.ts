@@ -1,0 +1,264 @@
+/**
+ * Reads the files of LevelDB, trusting no byte without its checksum.
+ *
+ * LevelDB itself skips what is damaged in a log without a word, and parses damaged tables as if they were whole. So they are read here
+ * before it gets them. Formats: log_format.md and table_format.md of LevelDB 1.20. Tables are never compressed by this package.
+ */
+import { crc32c } from "./crc32c.ts"
+
+/** One write of a key: the newest sequence number decides; undefined is a deletion. */
+export type Visit = (key: string, sequence: number, value: Uint8Array | undefined) => void
+
+/** The files that a database consists of, as its manifest says. */
+export interface Manifest {
+  /** Logs of this number and later ones are in use. */
+  readonly logNumber: number
+  readonly tables: ReadonlyMap<number, { readonly size: number }>
+}
+
+const blockSize = 32_768
+const headerSize = 7
+const tableMagic = 0xdb4775248b80fb57n
+const footerSize = 48
+
+class Malformed extends Error {}
+
+class Cursor {
+  readonly bytes: Uint8Array
+  position: number
+  end: number
+
+  constructor(bytes: Uint8Array, position = 0, end = bytes.length) {
+    this.bytes = bytes
+    this.position = position
+    this.end = end
+  }
+
+  get isAtEnd(): boolean {
+    return this.position >= this.end
+  }
+  byte(): number {
+    if (this.position >= this.end) throw new Malformed()
+    return this.bytes[this.position++]!
+  }
+  varint(): number {
+    let value = 0
+    for (let factor = 1; factor < 2 ** 53; factor *= 128) {
+      const byte = this.byte()
+      value += (byte & 0x7f) * factor
+      if (byte < 0x80) return value
+    }
+    throw new Malformed()
+  }
+  take(size: number): Uint8Array {
+    if (size > this.end - this.position) throw new Malformed()
+    const position = this.position
+    this.position += size
+    return this.bytes.subarray(position, this.position)
+  }
+  slice(): Uint8Array {
+    return this.take(this.varint())
+  }
+}
+
+const text = (bytes: Uint8Array): string =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("utf8")
+
+const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+
+const unmask = (masked: number): number => {
+  const rotated = (masked - 0xa282ead8) >>> 0
+  return ((rotated >>> 17) | (rotated << 15)) >>> 0
+}
+
+/** Sequence numbers have 56 bits; no store of this package gets beyond 2^53. */
+const uint64 = (view: DataView, position: number): number => Number(view.getBigUint64(position, true))
+
+/**
+ * Gives all whole records of a log to `visit` and returns what is damaged before the last of them. An incomplete record at
+ * the end is what a crash during a write leaves, and no damage.
+ */
+export const readRecords = (bytes: Uint8Array, visit: (record: Uint8Array) => void): ReadonlyArray<string> => {
+  const view = viewOf(bytes)
+  const damage: Array<string> = []
+  let suspicions: Array<string> = []
+  let fragments: Array<Uint8Array> = []
+  const suspect = (position: number, what: string) => {
+    suspicions.push(`${what} at offset ${position}`)
+    fragments = []
+  }
+  const emit = (record: Uint8Array) => {
+    damage.push(...suspicions)
+    suspicions = []
+    visit(record)
+  }
+  let position = 0
+  while (position + headerSize <= bytes.length) {
+    const left = blockSize - (position % blockSize)
+    if (left < headerSize) {
+      position += left
+      continue
+    }
+    const length = view.getUint16(position + 4, true)
+    const type = bytes[position + 6]!
+    const end = position + headerSize + length
+    if (headerSize + length > left) {
+      suspect(position, "a record that leaves its block")
+      position += left
+    } else if (end > bytes.length) {
+      break
+    } else if (unmask(view.getUint32(position, true)) !== crc32c(bytes, position + 6, end)) {
+      suspect(position, "a record with a wrong checksum")
+      // The length may be what is wrong, and a payload may look like a record: only the next block begins at a sure place.
+      position += left
+    } else {
+      const fragment = bytes.subarray(position + headerSize, end)
+      if (type === 1) {
+        if (fragments.length > 0) suspect(position, "a record without its end")
+        emit(fragment)
+      } else if (type === 2) {
+        if (fragments.length > 0) suspect(position, "a record without its end")
+        fragments = [fragment]
+      } else if ((type === 3 || type === 4) && fragments.length > 0) {
+        fragments.push(fragment)
+        if (type === 4) {
+          const record = Buffer.concat(fragments)
+          fragments = []
+          emit(record)
+        }
+      } else {
+        suspect(position, "a record without its beginning")
+      }
+      position = end
+    }
+  }
+  return damage
+}
+
+/** Reads a log of writes. */
+export const readLog = (bytes: Uint8Array, visit: Visit): ReadonlyArray<string> => {
+  const damage: Array<string> = []
+  const records = readRecords(bytes, (record) => {
+    try {
+      const view = viewOf(record)
+      const cursor = new Cursor(record, 12)
+      let sequence = uint64(view, 0)
+      for (let count = view.getUint32(8, true); count > 0; count--) {
+        const type = cursor.byte()
+        if (type > 1) throw new Malformed()
+        visit(text(cursor.slice()), sequence++, type === 1 ? cursor.slice() : undefined)
+      }
+    } catch {
+      damage.push("a record that is no write")
+    }
+  })
+  return [...records, ...damage]
+}
+
+/** Reads a manifest; undefined when it is damaged. */
+export const readManifest = (bytes: Uint8Array): Manifest | undefined => {
+  let logNumber: number | undefined
+  const tables = new Map<number, { readonly size: number }>()
+  try {
+    const damage = readRecords(bytes, (record) => {
+      const cursor = new Cursor(record)
+      while (!cursor.isAtEnd) {
+        switch (cursor.varint()) {
+          case 1:
+            cursor.slice()
+            break
+          case 2:
+            logNumber = cursor.varint()
+            break
+          case 3:
+          case 4:
+          case 9:
+            cursor.varint()
+            break
+          case 5:
+            cursor.varint()
+            cursor.slice()
+            break
+          case 6:
+            cursor.varint()
+            tables.delete(cursor.varint())
+            break
+          case 7: {
+            cursor.varint()
+            const number = cursor.varint()
+            tables.set(number, { size: cursor.varint() })
+            cursor.slice()
+            cursor.slice()
+            break
+          }
+          default:
+            throw new Malformed()
+        }
+      }
+    })
+    return damage.length > 0 || logNumber === undefined ? undefined : { logNumber, tables }
+  } catch {
+    return undefined
+  }
+}
+
+const readBlock = (bytes: Uint8Array, handle: Cursor): Uint8Array => {
+  const offset = handle.varint()
+  const size = handle.varint()
+  const end = offset + size
+  if (end + 5 > bytes.length) throw new Malformed()
+  // The trailer is the type of compression, 0 for none, and the checksum over block and type.
+  if (bytes[end] !== 0 || unmask(viewOf(bytes).getUint32(end + 1, true)) !== crc32c(bytes, offset, end + 1)) {
+    throw new Malformed()
+  }
+  return bytes.subarray(offset, end)
+}
+
+const readEntries = (block: Uint8Array, visit: (key: Uint8Array, value: Uint8Array) => void): void => {
+  const restarts = viewOf(block).getUint32(block.length - 4, true)
+  const cursor = new Cursor(block, 0, block.length - 4 - restarts * 4)
+  let key = new Uint8Array(0)
+  while (!cursor.isAtEnd) {
+    const shared = cursor.varint()
+    const unshared = cursor.varint()
+    const size = cursor.varint()
+    if (shared > key.length) throw new Malformed()
+    const next = new Uint8Array(shared + unshared)
+    next.set(key.subarray(0, shared))
+    next.set(cursor.take(unshared), shared)
+    key = next
+    visit(key, cursor.take(size))
+  }
+}
+
+/** Reads what is whole in a table, and returns what is not. */
+export const readTable = (bytes: Uint8Array, visit: Visit): ReadonlyArray<string> => {
+  const damage: Array<string> = []
+  try {
+    const footer = new Cursor(bytes, bytes.length - footerSize)
+    if (footer.position < 0 || viewOf(bytes).getBigUint64(bytes.length - 8, true) !== tableMagic) throw new Malformed()
+    try {
+      // LevelDB reads the filters that this block lists: damaged ones could hide keys.
+      readEntries(readBlock(bytes, footer), (_, handle) => readBlock(bytes, new Cursor(handle)))
+    } catch {
+      damage.push("its filter")
+      footer.position = bytes.length - footerSize
+      footer.varint()
+      footer.varint()
+    }
+    readEntries(readBlock(bytes, footer), (_, handle) => {
+      try {
+        readEntries(readBlock(bytes, new Cursor(handle)), (key, value) => {
+          if (key.length < 8) throw new Malformed()
+          const tag = viewOf(key).getBigUint64(key.length - 8, true)
+          visit(text(key.subarray(0, -8)), Number(tag >> 8n), (tag & 0xffn) === 1n ? value : undefined)
+        })
+      } catch {
+        damage.push("a block")
+      }
+    })
+  } catch {
+    damage.push("its index")
+  }
+  return damage
+}

@@ -1,0 +1,119 @@
+/**
+ * Finds damaged files of a database before LevelDB sees them, and builds a new database of what is whole.
+ *
+ * LevelDB's own repair is not used: it reads damaged tables without their checksums, and says nothing of what it drops.
+ */
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { asidePath, makePrivate, type Paths, syncDirectory } from "./directory.ts"
+import { type Engine, openLevel, type Operation } from "./level.ts"
+import { type Manifest, readLog, readManifest, readTable, type Visit } from "./levelFormat.ts"
+
+const ignore: Visit = () => {}
+
+interface Files {
+  readonly manifest: Manifest | undefined
+  readonly logs: ReadonlyArray<string>
+  readonly tables: ReadonlyArray<string>
+  readonly damage: ReadonlyArray<string>
+}
+
+const numberOf = (name: string): number => Number.parseInt(name, 10)
+
+const currentManifest = (directory: string): Manifest | undefined => {
+  try {
+    const name = Fs.readFileSync(Path.join(directory, "CURRENT"), "latin1")
+    // A damaged name must not lead elsewhere.
+    if (!/^MANIFEST-\d+\n$/.test(name)) return undefined
+    return readManifest(Fs.readFileSync(Path.join(directory, name.trim())))
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined
+    throw error
+  }
+}
+
+/** The files of a database that count: without a manifest all do. */
+const filesOf = (directory: string): Files => {
+  const names = Fs.readdirSync(directory)
+  const logs = names.filter((name) => /^\d+\.log$/.test(name)).sort((a, b) => numberOf(a) - numberOf(b))
+  const tables = names.filter((name) => /^\d+\.(ldb|sst)$/.test(name))
+  const isNew = !names.some((name) => name === "CURRENT" || name.startsWith("MANIFEST-")) && tables.length === 0 &&
+    logs.length === 0
+  if (isNew) return { manifest: undefined, logs, tables, damage: [] }
+  const manifest = currentManifest(directory)
+  if (manifest === undefined) return { manifest, logs, tables, damage: ["its list of files is damaged"] }
+  const damage: Array<string> = []
+  const present = new Set(tables.map(numberOf))
+  for (const number of manifest.tables.keys()) if (!present.has(number)) damage.push(`the table ${number} is missing`)
+  return {
+    manifest,
+    logs: logs.filter((name) => numberOf(name) >= manifest.logNumber),
+    tables: tables.filter((name) => manifest.tables.has(numberOf(name))),
+    damage
+  }
+}
+
+/** Reads all files that count and returns what is damaged. */
+const readAll = (directory: string, visit: Visit): ReadonlyArray<string> => {
+  const { damage, logs, tables } = filesOf(directory)
+  const found = [...damage]
+  for (const name of tables) {
+    for (const what of readTable(Fs.readFileSync(Path.join(directory, name)), visit)) {
+      found.push(`${what} in ${name} is damaged`)
+    }
+  }
+  for (const name of logs) {
+    for (const what of readLog(Fs.readFileSync(Path.join(directory, name)), visit)) found.push(`${what} in ${name}`)
+  }
+  return found
+}
+
+/** What is damaged in a database; nothing in one that LevelDB may open. */
+export const inspect = (directory: string): ReadonlyArray<string> => readAll(directory, ignore)
+
+/** Finishes a replacement that was interrupted. */
+export const finishReplacement = (paths: Paths): void => {
+  if (!Fs.existsSync(paths.rebuilt)) return
+  if (Fs.existsSync(paths.records)) Fs.rmSync(paths.rebuilt, { recursive: true })
+  else Fs.renameSync(paths.rebuilt, paths.records)
+  syncDirectory(paths.root)
+}
+
+/**
+ * Replaces a damaged database by one with everything that is whole in it, and returns where the damaged one was set aside. What was
+ * deleted or overwritten in a lost part of a log comes back as it was before.
+ */
+export const rebuild = async (engine: Engine, paths: Paths): Promise<string> => {
+  const newest = new Map<string, { readonly sequence: number; readonly value: Uint8Array | undefined }>()
+  readAll(paths.records, (key, sequence, value) => {
+    const known = newest.get(key)
+    if (known === undefined || known.sequence < sequence) newest.set(key, { sequence, value })
+  })
+  makePrivate(paths.rebuilt)
+  const level = await openLevel(engine, paths.rebuilt)
+  try {
+    let operations: Array<Operation> = []
+    let bytes = 0
+    for (const [key, { value }] of newest) {
+      if (value === undefined) continue
+      operations.push({ type: "put", key, value })
+      bytes += value.length
+      if (bytes > 1_000_000) {
+        await level.batch(operations)
+        operations = []
+        bytes = 0
+      }
+    }
+    await level.batch(operations, { sync: true })
+    // Into tables, whose directory entries LevelDB syncs.
+    await level.compactRange("", "\u{10ffff}")
+  } finally {
+    await level.close()
+  }
+  const aside = asidePath(paths.root)
+  syncDirectory(paths.rebuilt)
+  Fs.renameSync(paths.records, aside)
+  Fs.renameSync(paths.rebuilt, paths.records)
+  syncDirectory(paths.root)
+  return aside
+}

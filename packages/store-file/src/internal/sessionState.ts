@@ -1,0 +1,238 @@
+/**
+ * The records of one session in the database, and the summary that every commit writes beside them.
+ *
+ * The summary says how many records there are and what they add up to, so that a record that is missing, or that came back, is noticed
+ * when the session is loaded, although every record that is there is whole.
+ */
+import * as StoreRecordCodec from "@effect-mqttx/core/StoreRecordCodec"
+import { keyOf, type StoreChange, type StoreRecord } from "@effect-mqttx/core/StoreRecord"
+import * as Result from "effect/Result"
+import { createHash } from "node:crypto"
+import { crc32 } from "node:zlib"
+import { StoreFailure } from "./failure.ts"
+import { type Level, type Operation, readRange } from "./level.ts"
+
+/**
+ * What stands for a session in keys: 128 bits of a digest of its name, so that any name is one, and of one length. Over UTF-16, since
+ * names that are no well-formed Unicode would become the same in UTF-8.
+ */
+export const idOf = (session: string): string =>
+  createHash("sha256").update(Buffer.from(session, "utf16le")).digest().subarray(0, 16).toString("base64url")
+
+/** What the records of a session add up to. */
+export interface Summary {
+  readonly commits: number
+  readonly records: number
+  readonly sum: number
+  readonly exclusive: number
+}
+
+/** What was found in the database for a session. */
+export interface Found {
+  readonly records: ReadonlyArray<StoreRecord>
+  /** The checksum of each record under its key. */
+  readonly checksums: Map<string, number>
+  /** Keys, in the database, of what cannot be read. */
+  readonly unreadable: ReadonlyArray<string>
+  readonly summary: Summary | undefined
+  /** Whether there is a summary that cannot be read. */
+  readonly isSummaryDamaged: boolean
+}
+
+interface Prepared {
+  readonly key: string
+  /** Undefined deletes. */
+  readonly value: Uint8Array | undefined
+}
+
+/** Changes as they will be written: the caller may change nothing any more. */
+export type PreparedChanges = ReadonlyArray<Prepared>
+
+const summaryFormat = 1
+const summarySize = 25
+const textEncoder = new TextEncoder()
+const textDecoder = new TextDecoder("utf-8", { ignoreBOM: true })
+
+/** A key as it is after it was stored. */
+const wellFormed = (key: string): string =>
+  /\p{Surrogate}/u.test(key) ? textDecoder.decode(textEncoder.encode(key)) : key
+
+const checksumOf = (bytes: Uint8Array): number => {
+  const end = bytes.length
+  return ((bytes[end - 4]! << 24) | (bytes[end - 3]! << 16) | (bytes[end - 2]! << 8) | bytes[end - 1]!) >>> 0
+}
+
+/** Encodes changes. */
+export const prepare = (changes: ReadonlyArray<StoreChange>): PreparedChanges =>
+  changes.map((change) =>
+    change._tag === "Put"
+      ? { key: wellFormed(keyOf(change.record)), value: StoreRecordCodec.encode(change.record) }
+      : { key: wellFormed(change.key), value: undefined }
+  )
+
+const newer = (found: number): StoreFailure =>
+  new StoreFailure(
+    "newerFormat",
+    `a record has the format ${found}, and this version reads up to ${StoreRecordCodec.format}`
+  )
+
+/** The session's part of the database. */
+export class SessionState {
+  readonly session: string
+  readonly id: string
+  /** What is known to be in the database; undefined before the first look, and after a write whose outcome is unknown. */
+  checksums: Map<string, number> | undefined
+  commits = 0
+  records = 0
+  #sum = 0
+  #exclusive = 0
+
+  constructor(session: string) {
+    this.session = session
+    this.id = idOf(session)
+  }
+
+  get summaryKey(): string {
+    return `summary/${this.id}`
+  }
+  get #prefix(): string {
+    return `record/${this.id}/`
+  }
+  get #end(): string {
+    return `record/${this.id}0`
+  }
+
+  /** Reads everything, changing nothing. Fails with the kind `newerFormat`. */
+  async read(level: Level): Promise<Found> {
+    const records: Array<StoreRecord> = []
+    const checksums = new Map<string, number>()
+    const unreadable: Array<string> = []
+    const start = this.#prefix.length
+    await readRange(level, this.#prefix, this.#end, (full, bytes) => {
+      const key = full.slice(start)
+      const result = StoreRecordCodec.decode(key, bytes)
+      if (Result.isSuccess(result)) {
+        records.push(result.success)
+        checksums.set(key, checksumOf(bytes))
+      } else if (result.failure._tag === "NewerFormat") {
+        throw newer(result.failure.format)
+      } else {
+        unreadable.push(full)
+      }
+    })
+    const bytes = await level.get(this.summaryKey)
+    const summary = bytes === undefined ? undefined : this.#decode(bytes)
+    return { records, checksums, unreadable, summary, isSummaryDamaged: bytes !== undefined && summary === undefined }
+  }
+
+  /** Takes over what was found; when something is missing, the summary goes on saying so until `adopt` is told otherwise. */
+  resume(found: Found): void {
+    this.checksums = found.checksums
+    if (found.summary === undefined) {
+      // No sum of no records: the next load tells that there is more than there should be.
+      this.commits = 0
+      this.records = 0
+      this.#sum = 0
+      this.#exclusive = 0
+    } else {
+      this.commits = found.summary.commits
+      this.records = found.summary.records
+      this.#sum = found.summary.sum
+      this.#exclusive = found.summary.exclusive
+    }
+  }
+
+  /** Begins anew with what was found, after `commits` commits. */
+  adopt(found: Found, commits: number): void {
+    const { exclusive, records, sum } = summarise(found.checksums, commits)
+    this.checksums = found.checksums
+    this.commits = commits
+    this.records = records
+    this.#sum = sum
+    this.#exclusive = exclusive
+  }
+
+  /** Adds changes, and the summary after them, to a batch. */
+  write(changes: PreparedChanges, batch: Array<Operation>): void {
+    const checksums = this.checksums!
+    const prefix = this.#prefix
+    for (const { key, value } of changes) {
+      const before = checksums.get(key)
+      if (before !== undefined) this.#remove(before)
+      if (value === undefined) {
+        checksums.delete(key)
+        batch.push({ type: "del", key: prefix + key })
+      } else {
+        const checksum = checksumOf(value)
+        checksums.set(key, checksum)
+        this.records++
+        this.#sum = (this.#sum + checksum) >>> 0
+        this.#exclusive = (this.#exclusive ^ checksum) >>> 0
+        batch.push({ type: "put", key: prefix + key, value })
+      }
+    }
+    this.commits++
+    batch.push({ type: "put", key: this.summaryKey, value: this.#encode() })
+  }
+
+  /** Adds the deletion of everything to a batch. */
+  async erase(level: Level, batch: Array<Operation>): Promise<void> {
+    const iterator = level.keys({ gte: this.#prefix, lt: this.#end, fillCache: false })
+    try {
+      for (;;) {
+        const keys = await iterator.nextv(1000)
+        if (keys.length === 0) break
+        for (const key of keys) batch.push({ type: "del", key })
+      }
+    } finally {
+      await iterator.close()
+    }
+    batch.push({ type: "del", key: this.summaryKey })
+  }
+
+  #remove(checksum: number): void {
+    this.records--
+    this.#sum = (this.#sum - checksum) >>> 0
+    this.#exclusive = (this.#exclusive ^ checksum) >>> 0
+  }
+
+  #encode(): Uint8Array {
+    const bytes = Buffer.allocUnsafe(summarySize)
+    bytes[0] = summaryFormat
+    bytes.writeDoubleLE(this.commits, 1)
+    bytes.writeInt32LE(this.records, 9)
+    bytes.writeUInt32LE(this.#sum, 13)
+    bytes.writeUInt32LE(this.#exclusive, 17)
+    bytes.writeUInt32LE(this.#seal(bytes), 21)
+    return bytes
+  }
+
+  #decode(bytes: Uint8Array): Summary | undefined {
+    const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+    if (buffer.length < 5 || buffer.readUInt32LE(buffer.length - 4) !== this.#seal(buffer)) return undefined
+    if (buffer[0]! > summaryFormat) throw newer(buffer[0]!)
+    if (buffer.length !== summarySize) return undefined
+    return {
+      commits: buffer.readDoubleLE(1),
+      records: buffer.readInt32LE(9),
+      sum: buffer.readUInt32LE(13),
+      exclusive: buffer.readUInt32LE(17)
+    }
+  }
+
+  // The name is under the seal: two names of one digest would be found out, not mixed.
+  #seal(bytes: Buffer): number {
+    return crc32(bytes.subarray(0, bytes.length - 4), crc32(Buffer.from(this.session, "utf16le")))
+  }
+}
+
+/** What records add up to. */
+export const summarise = (checksums: ReadonlyMap<string, number>, commits: number): Summary => {
+  let sum = 0
+  let exclusive = 0
+  for (const checksum of checksums.values()) {
+    sum = (sum + checksum) >>> 0
+    exclusive = (exclusive ^ checksum) >>> 0
+  }
+  return { commits, records: checksums.size, sum, exclusive }
+}
