@@ -179,6 +179,11 @@ export class FileEngine {
     return new Promise((resolve) =>
       this.#enqueue(async () => {
         await this.#closeLevel()
+        try {
+          this.#newFiles.secure()
+        } catch {
+          // The directory keeps others out; the modes of its files are a second wall.
+        }
         await this.#release()
         resolve()
       })
