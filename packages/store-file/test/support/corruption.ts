@@ -37,7 +37,7 @@ export const corrupt = (directory: string, seed: number): string => {
       said.push(`${name} cut at ${size} of ${bytes.length}`)
     } else if (kind === 2) {
       const from = below(bytes.length)
-      bytes.fill(0, from, from + 1 + below(4096))
+      bytes.fill(0, from, Math.min(bytes.length, from + 1 + below(4096)))
       Fs.writeFileSync(path, bytes)
       said.push(`${name} zeros from ${from} of ${bytes.length}`)
     } else {
