@@ -43,27 +43,27 @@ for (const durability of ["fsync", "os"] as const) {
           }))
           assert.notInclude(output, "damage")
           assert.notInclude(output, "failed")
-          const store = yield* FileStore.make({ directory, durability }).pipe(Effect.tapError(() =>
-            Effect.sync(() => lost.push(`round ${round}: not opened`))
-          ))
-          for (const [session, last] of acceptedIn(output)) {
-            accepted += last - (before.get(session) ?? 0)
-            const handle = yield* store.open(session)
-            const { damage, records } = yield* handle.load
-            const found = sequences(records)
-            // One more commit than was accepted may have been written.
-            const newest = found.at(-1) ?? 0
-            before.set(session, newest)
-            const expected = Array.from({ length: Math.min(20, newest) }, (_, index) => newest - index).reverse()
-            if (newest < last || newest > last + 1 || found.join() !== expected.join() || damage !== undefined) {
-              lost.push(`round ${round}, ${session}: accepted ${last}, found ${found.join()}, ${damage?.detail}`)
+yield* Effect.scoped(Effect.gen(function*() {
+            const store = yield* FileStore.make({ directory, durability })
+            for (const [session, last] of acceptedIn(output)) {
+              accepted += last - (before.get(session) ?? 0)
+              const handle = yield* store.open(session)
+              const { damage, records } = yield* handle.load
+              const found = sequences(records)
+              // One more commit than was accepted may have been written.
+              const newest = found.at(-1) ?? 0
+              before.set(session, newest)
+              const expected = Array.from({ length: Math.min(20, newest) }, (_, index) => newest - index).reverse()
+              if (newest < last || newest > last + 1 || found.join() !== expected.join() || damage !== undefined) {
+                lost.push(`round ${round}, ${session}: accepted ${last}, found ${found.join()}, ${damage?.detail}`)
+              }
             }
-          }
+          }))
         }
         console.log(`kill -9, ${durability}: ${rounds} rounds, ${accepted} commits accepted, ${lost.length} lost`)
         assert.deepStrictEqual(lost, [])
         assert.isAbove(accepted, 100)
-      }).pipe(Effect.scoped), 300_000)
+      }), 300_000)
   })
 }
 
@@ -119,7 +119,9 @@ describe.skipIf(!canTrace)("what the system is asked to do (strace)", () => {
         const prepared = yield* runStoreProcess([directory, "fsync", 1, 5])
         assert.strictEqual(acceptedIn(prepared).get("session 0"), 5)
         const output = yield* runStoreProcess([directory, "fsync", 1, 50], {
-          by: ["strace", "-f", "-e", "trace=fdatasync", "-e", `inject=fdatasync:error=${error}:when=20..24`, "-o", "/dev/null"]
+          by: ["strace", "-f", "-e", "trace=fdatasync", "-e", `inject=fdatasync:error=${error}:when=20..24`, "-o", "/dev/null"],
+          // strace counts for each thread.
+          environment: { UV_THREADPOOL_SIZE: "1" }
         })
         assert.include(output, `failed ${kind}`)
         assert.strictEqual(acceptedIn(output).get("session 0"), 55)

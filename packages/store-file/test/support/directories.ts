@@ -3,10 +3,18 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 
+const directoryIn = (parent: string): Effect.Effect<string, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.sync(() => Fs.mkdtempSync(Path.join(parent, "store-file-"))),
+    (path) => Effect.sync(() => Fs.rmSync(path, { recursive: true, force: true }))
+  )
+
 /** A directory that lasts as long as the scope. */
-export const temporaryDirectory: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
-  Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "store-file-"))),
-  (path) => Effect.sync(() => Fs.rmSync(path, { recursive: true, force: true }))
+export const temporaryDirectory: Effect.Effect<string, never, Scope.Scope> = directoryIn(Os.tmpdir())
+
+/** One in memory where the system has such: for tests that do not need to wait for a disk some thousand times. */
+export const memoryDirectory: Effect.Effect<string, never, Scope.Scope> = directoryIn(
+  Fs.existsSync("/dev/shm") ? "/dev/shm" : Os.tmpdir()
 )
 
 /** All files below a directory with their bytes, by their paths. */
