@@ -129,7 +129,9 @@ const fromEngine = (engine: FileEngine, durability: Durability): SessionStore =>
         commit: (changes) =>
           Effect.callback<void, MqttError>((resume) => {
             const settle = (error: unknown) =>
-              resume(error === undefined ? Effect.void : Effect.fail(toMqttError(error, "SessionStore.commit", session)))
+              resume(
+                error === undefined ? Effect.void : Effect.fail(toMqttError(error, "SessionStore.commit", session))
+              )
             if (part.isOpen) engine.commit(part.state, changes, settle)
             else settle(sessionClosed())
           }),

@@ -112,7 +112,10 @@ describe("ownership", () => {
       yield* FileStore.make({ directory })
       assert.strictEqual(yield* failure(FileStore.make({ directory })), "owned")
       assert.strictEqual(yield* failure(FileStore.make({ directory: alias })), "owned")
-      assert.strictEqual(yield* failure(FileStore.make({ directory: Path.join(directory, "..", Path.basename(directory)) })), "owned")
+      assert.strictEqual(
+        yield* failure(FileStore.make({ directory: Path.join(directory, "..", Path.basename(directory)) })),
+        "owned"
+      )
     }))
 
   it.live("a second process is refused, also after this one tried twice", () =>
@@ -147,8 +150,32 @@ describe("ownership", () => {
 
 describe("names of sessions", () => {
   const names = [
-    "", ".", "..", "../x", "../../etc/passwd", "a/b", "a/", "a", "A", "a\0", "\0", "a\0b", "/", "C:\\x", "CON", "\u00e9", "e\u0301",
-    "\ud800", "\ufffd", "\udc00", " ", "a ", "a".repeat(10_000), "a".repeat(10_001), "summary/x", "record/a/outbound/1"
+    "",
+    ".",
+    "..",
+    "../x",
+    "../../etc/passwd",
+    "a/b",
+    "a/",
+    "a",
+    "A",
+    "a\0",
+    "\0",
+    "a\0b",
+    "/",
+    "C:\\x",
+    "CON",
+    "\u00e9",
+    "e\u0301",
+    "\ud800",
+    "\ufffd",
+    "\udc00",
+    " ",
+    "a ",
+    "a".repeat(10_000),
+    "a".repeat(10_001),
+    "summary/x",
+    "record/a/outbound/1"
   ]
 
   it.live("neither leave the directory nor collide", () =>
@@ -240,7 +267,9 @@ describe("group commit", () => {
 describe("the engine", () => {
   it.live("a platform without its binary is a typed failure that says so", () =>
     Effect.gen(function*() {
-      const output = yield* runStoreProcess([yield* temporaryDirectory], { environment: { npm_config_arch: "no-such" } })
+      const output = yield* runStoreProcess([yield* temporaryDirectory], {
+        environment: { npm_config_arch: "no-such" }
+      })
       assert.include(output, "failed unavailable")
       assert.include(output, "classic-level cannot be loaded: No native build was found")
     }))

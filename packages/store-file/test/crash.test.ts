@@ -27,43 +27,47 @@ const acceptedIn = (output: string): ReadonlyMap<string, number> => {
 
 for (const durability of ["fsync", "os"] as const) {
   describe(`kill -9 of a process with the durability ${durability}`, () => {
-    it.live(`loses nothing that was accepted, in ${rounds} rounds, and blocks no next start`, () =>
-      Effect.gen(function*() {
-        const directory = yield* temporaryDirectory
-        const next = random(7)
-        let accepted = 0
-        const lost: Array<string> = []
-        const before = new Map<string, number>()
-        for (let round = 1; round <= rounds; round++) {
-          const output = yield* Effect.scoped(Effect.gen(function*() {
-            const child = yield* startStoreProcess([directory, durability, 8, 1_000_000])
-            yield* child.lines(20 + Math.floor(next() * 400))
-            yield* child.kill
-            return yield* child.ended
-          }))
-          assert.notInclude(output, "damage")
-          assert.notInclude(output, "failed")
-yield* Effect.scoped(Effect.gen(function*() {
-            const store = yield* FileStore.make({ directory, durability })
-            for (const [session, last] of acceptedIn(output)) {
-              accepted += last - (before.get(session) ?? 0)
-              const handle = yield* store.open(session)
-              const { damage, records } = yield* handle.load
-              const found = sequences(records)
-              // One more commit than was accepted may have been written.
-              const newest = found.at(-1) ?? 0
-              before.set(session, newest)
-              const expected = Array.from({ length: Math.min(20, newest) }, (_, index) => newest - index).reverse()
-              if (newest < last || newest > last + 1 || found.join() !== expected.join() || damage !== undefined) {
-                lost.push(`round ${round}, ${session}: accepted ${last}, found ${found.join()}, ${damage?.detail}`)
+    it.live(
+      `loses nothing that was accepted, in ${rounds} rounds, and blocks no next start`,
+      () =>
+        Effect.gen(function*() {
+          const directory = yield* temporaryDirectory
+          const next = random(7)
+          let accepted = 0
+          const lost: Array<string> = []
+          const before = new Map<string, number>()
+          for (let round = 1; round <= rounds; round++) {
+            const output = yield* Effect.scoped(Effect.gen(function*() {
+              const child = yield* startStoreProcess([directory, durability, 8, 1_000_000])
+              yield* child.lines(20 + Math.floor(next() * 400))
+              yield* child.kill
+              return yield* child.ended
+            }))
+            assert.notInclude(output, "damage")
+            assert.notInclude(output, "failed")
+            yield* Effect.scoped(Effect.gen(function*() {
+              const store = yield* FileStore.make({ directory, durability })
+              for (const [session, last] of acceptedIn(output)) {
+                accepted += last - (before.get(session) ?? 0)
+                const handle = yield* store.open(session)
+                const { damage, records } = yield* handle.load
+                const found = sequences(records)
+                // One more commit than was accepted may have been written.
+                const newest = found.at(-1) ?? 0
+                before.set(session, newest)
+                const expected = Array.from({ length: Math.min(20, newest) }, (_, index) => newest - index).reverse()
+                if (newest < last || newest > last + 1 || found.join() !== expected.join() || damage !== undefined) {
+                  lost.push(`round ${round}, ${session}: accepted ${last}, found ${found.join()}, ${damage?.detail}`)
+                }
               }
-            }
-          }))
-        }
-        console.log(`kill -9, ${durability}: ${rounds} rounds, ${accepted} commits accepted, ${lost.length} lost`)
-        assert.deepStrictEqual(lost, [])
-        assert.isAbove(accepted, 100)
-      }), 300_000)
+            }))
+          }
+          console.log(`kill -9, ${durability}: ${rounds} rounds, ${accepted} commits accepted, ${lost.length} lost`)
+          assert.deepStrictEqual(lost, [])
+          assert.isAbove(accepted, 100)
+        }),
+      300_000
+    )
   })
 }
 
@@ -97,7 +101,9 @@ describe.skipIf(!canTrace)("what the system is asked to do (strace)", () => {
           assert.isAtLeast(synced, accepted, `accepted ${accepted} after ${synced} synced writes: ${line}`)
         }
       }
-      console.log(`strace: ${accepted} accepted, ${written} writes to the log, the last ${synced} of them synced before`)
+      console.log(
+        `strace: ${accepted} accepted, ${written} writes to the log, the last ${synced} of them synced before`
+      )
       assert.strictEqual(accepted, 200)
     }), 120_000)
 
@@ -113,25 +119,38 @@ describe.skipIf(!canTrace)("what the system is asked to do (strace)", () => {
     }), 60_000)
 
   for (const [error, kind] of [["EIO", "unavailable"], ["EROFS", "readOnly"], ["ENOSPC", "full"]] as const) {
-    it.live(`a sync that fails with ${error} fails its commit as ${kind}; the next ones succeed, and nothing is lost`, () =>
-      Effect.gen(function*() {
-        const directory = yield* temporaryDirectory
-        const prepared = yield* runStoreProcess([directory, "fsync", 1, 5])
-        assert.strictEqual(acceptedIn(prepared).get("session 0"), 5)
-        const output = yield* runStoreProcess([directory, "fsync", 1, 50], {
-          by: ["strace", "-f", "-e", "trace=fdatasync", "-e", `inject=fdatasync:error=${error}:when=20..24`, "-o", "/dev/null"],
-          // strace counts for each thread.
-          environment: { UV_THREADPOOL_SIZE: "1" }
-        })
-        assert.include(output, `failed ${kind}`)
-        assert.strictEqual(acceptedIn(output).get("session 0"), 55)
-        yield* Effect.gen(function*() {
-          const store = yield* FileStore.make({ directory })
-          const { damage, records } = yield* (yield* store.open("session 0")).load
-          assert.deepStrictEqual(sequences(records), Array.from({ length: 20 }, (_, index) => 36 + index))
-          assert.isUndefined(damage)
-        }).pipe(Effect.scoped)
-      }), 60_000)
+    it.live(
+      `a sync that fails with ${error} fails its commit as ${kind}; the next ones succeed, and nothing is lost`,
+      () =>
+        Effect.gen(function*() {
+          const directory = yield* temporaryDirectory
+          const prepared = yield* runStoreProcess([directory, "fsync", 1, 5])
+          assert.strictEqual(acceptedIn(prepared).get("session 0"), 5)
+          const output = yield* runStoreProcess([directory, "fsync", 1, 50], {
+            by: [
+              "strace",
+              "-f",
+              "-e",
+              "trace=fdatasync",
+              "-e",
+              `inject=fdatasync:error=${error}:when=20..24`,
+              "-o",
+              "/dev/null"
+            ],
+            // strace counts for each thread.
+            environment: { UV_THREADPOOL_SIZE: "1" }
+          })
+          assert.include(output, `failed ${kind}`)
+          assert.strictEqual(acceptedIn(output).get("session 0"), 55)
+          yield* Effect.gen(function*() {
+            const store = yield* FileStore.make({ directory })
+            const { damage, records } = yield* (yield* store.open("session 0")).load
+            assert.deepStrictEqual(sequences(records), Array.from({ length: 20 }, (_, index) => 36 + index))
+            assert.isUndefined(damage)
+          }).pipe(Effect.scoped)
+        }),
+      60_000
+    )
   }
 })
 

@@ -14,7 +14,11 @@ import { outbound, put, remove, same, sequences } from "./support/records.ts"
 
 type Loaded = SessionStore.LoadedRecords
 
-const commits = (directory: string, session: string, ...commits: ReadonlyArray<ReadonlyArray<StoreRecord.StoreChange>>) =>
+const commits = (
+  directory: string,
+  session: string,
+  ...commits: ReadonlyArray<ReadonlyArray<StoreRecord.StoreChange>>
+) =>
   Effect.gen(function*() {
     const store = yield* FileStore.make({ directory })
     const handle = yield* store.open(session)
@@ -123,29 +127,35 @@ describe("the last write, cut at every byte", () => {
     return { name: Path.basename(log), from: last, to: bytes.length }
   }
 
-  it.live("was never accepted: what was accepted before is there, and nothing is said to be lost", () =>
-    Effect.gen(function*() {
-      const template = yield* memoryDirectory
-      const directory = Path.join(template, "cut")
-      const source = Path.join(template, "source")
-      yield* commits(source, "a", ...oneToFive.slice(0, 4))
-      const tally = Fs.readFileSync(Path.join(source, "tally"))
-      // The last write goes into the same log only if the store is not opened in between.
-      Fs.rmSync(source, { recursive: true })
-      yield* commits(source, "a", ...oneToFive)
-      Fs.writeFileSync(Path.join(source, "tally"), tally)
-      const { from, name, to } = cuts(source)
-      assert.isAbove(to - from, 100)
-      let whole = 0
-      for (let size = from; size < to; size++) {
-        copy(source, directory)
-        Fs.truncateSync(Path.join(directory, "records", name), size)
-        const loaded = yield* load({ directory }, "a")
-        if (isSame(loaded, [1, 2, 3, 4].map((sequence) => outbound(sequence))) && loaded.damage === undefined) whole++
-      }
-      console.log(`cut at every byte of the last record, before it was accepted: ${to - from} cuts, ${whole} as before`)
-      assert.strictEqual(whole, to - from)
-    }), 120_000)
+  it.live(
+    "was never accepted: what was accepted before is there, and nothing is said to be lost",
+    () =>
+      Effect.gen(function*() {
+        const template = yield* memoryDirectory
+        const directory = Path.join(template, "cut")
+        const source = Path.join(template, "source")
+        yield* commits(source, "a", ...oneToFive.slice(0, 4))
+        const tally = Fs.readFileSync(Path.join(source, "tally"))
+        // The last write goes into the same log only if the store is not opened in between.
+        Fs.rmSync(source, { recursive: true })
+        yield* commits(source, "a", ...oneToFive)
+        Fs.writeFileSync(Path.join(source, "tally"), tally)
+        const { from, name, to } = cuts(source)
+        assert.isAbove(to - from, 100)
+        let whole = 0
+        for (let size = from; size < to; size++) {
+          copy(source, directory)
+          Fs.truncateSync(Path.join(directory, "records", name), size)
+          const loaded = yield* load({ directory }, "a")
+          if (isSame(loaded, [1, 2, 3, 4].map((sequence) => outbound(sequence))) && loaded.damage === undefined) whole++
+        }
+        console.log(
+          `cut at every byte of the last record, before it was accepted: ${to - from} cuts, ${whole} as before`
+        )
+        assert.strictEqual(whole, to - from)
+      }),
+    120_000
+  )
 
   it.live("was accepted: it is reported as lost, and what was accepted before is there", () =>
     Effect.gen(function*() {
@@ -164,7 +174,9 @@ describe("the last write, cut at every byte", () => {
           loaded.damage?.detail === "the last 1 commit is missing; 4 records kept"
         ) reported++
       }
-      console.log(`cut at every byte of the last record, after it was accepted: ${to - from} cuts, ${reported} reported`)
+      console.log(
+        `cut at every byte of the last record, after it was accepted: ${to - from} cuts, ${reported} reported`
+      )
       assert.strictEqual(reported, to - from)
     }), 120_000)
 
@@ -323,7 +335,10 @@ describe("200 seeds of random damage", () => {
                 yield* handle.commit([remove(sequence)])
                 content.delete(sequence)
               } else {
-                const record = outbound(sequence, `${session} ${generation} ${index} `.repeat(1 + Math.floor(next() * 20)))
+                const record = outbound(
+                  sequence,
+                  `${session} ${generation} ${index} `.repeat(1 + Math.floor(next() * 20))
+                )
                 yield* handle.commit([put(record)])
                 content.set(sequence, textOf(record))
                 history.get(session)!.add(textOf(record))

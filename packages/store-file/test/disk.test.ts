@@ -45,74 +45,82 @@ const loadOnce = (directory: string, session: string) =>
 
 describe.skipIf(!canMount)("a full disk", () => {
   for (const durability of ["fsync", "os"] as const) {
-    it.live(`fails commits as full with ${durability}, loses nothing, and serves again when there is room`, () =>
-      Effect.gen(function*() {
-        const disk = yield* smallDisk("8m")
-        const directory = Path.join(disk, "store")
-        const ballast = Path.join(disk, "ballast")
-        const payload = new Uint8Array(50_000).fill(7)
-        const accepted = { a: new Array<number>(), b: new Array<number>() }
-        const failures = new Map<string, number>()
-        yield* Effect.scoped(Effect.gen(function*() {
-          const store = yield* FileStore.make({ directory, durability })
-          const handles = { a: yield* store.open("a"), b: yield* store.open("b") }
-          let sequence = 0
-          const fill = (count: number) =>
-            Effect.gen(function*() {
-              for (let left = count; left > 0; left--) {
-                sequence++
-                for (const session of ["a", "b"] as const) {
-                  const outcome = yield* Effect.result(handles[session].commit([put(outbound(sequence, payload))]))
-                  if (outcome._tag === "Success") accepted[session].push(sequence)
-                  else failures.set(kindOf(outcome.failure), (failures.get(kindOf(outcome.failure)) ?? 0) + 1)
+    it.live(
+      `fails commits as full with ${durability}, loses nothing, and serves again when there is room`,
+      () =>
+        Effect.gen(function*() {
+          const disk = yield* smallDisk("8m")
+          const directory = Path.join(disk, "store")
+          const ballast = Path.join(disk, "ballast")
+          const payload = new Uint8Array(50_000).fill(7)
+          const accepted = { a: new Array<number>(), b: new Array<number>() }
+          const failures = new Map<string, number>()
+          yield* Effect.scoped(Effect.gen(function*() {
+            const store = yield* FileStore.make({ directory, durability })
+            const handles = { a: yield* store.open("a"), b: yield* store.open("b") }
+            let sequence = 0
+            const fill = (count: number) =>
+              Effect.gen(function*() {
+                for (let left = count; left > 0; left--) {
+                  sequence++
+                  for (const session of ["a", "b"] as const) {
+                    const outcome = yield* Effect.result(handles[session].commit([put(outbound(sequence, payload))]))
+                    if (outcome._tag === "Success") accepted[session].push(sequence)
+                    else failures.set(kindOf(outcome.failure), (failures.get(kindOf(outcome.failure)) ?? 0) + 1)
+                  }
                 }
-              }
-            })
-          for (let time = 0; time < 3; time++) {
-            Fs.writeFileSync(ballast, "")
-            yield* fill(5)
-            const room = Fs.statfsSync(disk)
-            Fs.writeFileSync(ballast, new Uint8Array(Math.max(0, room.bavail * room.bsize - 170_000)))
-            const before = failures.get("full") ?? 0
-            yield* fill(10)
-            assert.isAbove(failures.get("full") ?? 0, before)
-            Fs.rmSync(ballast)
-            const count = accepted.a.length
-            yield* fill(2)
-            assert.strictEqual(accepted.a.length, count + 2)
+              })
+            for (let time = 0; time < 3; time++) {
+              Fs.writeFileSync(ballast, "")
+              yield* fill(5)
+              const room = Fs.statfsSync(disk)
+              Fs.writeFileSync(ballast, new Uint8Array(Math.max(0, room.bavail * room.bsize - 170_000)))
+              const before = failures.get("full") ?? 0
+              yield* fill(10)
+              assert.isAbove(failures.get("full") ?? 0, before)
+              Fs.rmSync(ballast)
+              const count = accepted.a.length
+              yield* fill(2)
+              assert.strictEqual(accepted.a.length, count + 2)
+            }
+          }))
+          let lost = 0
+          for (const session of ["a", "b"] as const) {
+            const { damage, records } = yield* loadOnce(directory, session)
+            assert.isUndefined(damage)
+            const found = new Set(sequences(records))
+            lost += accepted[session].filter((sequence) => !found.has(sequence)).length
+            for (const record of records) {
+              if (record._tag === "Outbound") assert.strictEqual(Buffer.compare(record.payload, payload), 0)
+            }
           }
-        }))
-        let lost = 0
-        for (const session of ["a", "b"] as const) {
-          const { damage, records } = yield* loadOnce(directory, session)
-          assert.isUndefined(damage)
-          const found = new Set(sequences(records))
-          lost += accepted[session].filter((sequence) => !found.has(sequence)).length
-          for (const record of records) {
-            if (record._tag === "Outbound") assert.strictEqual(Buffer.compare(record.payload, payload), 0)
-          }
-        }
-        console.log(
-          `disk full, ${durability}: accepted ${accepted.a.length + accepted.b.length}, failed as full ${
-            failures.get("full")
-          }, as anything else ${failures.size - 1}, accepted lost ${lost}`
-        )
-        assert.deepStrictEqual(Array.from(failures.keys()), ["full"])
-        assert.strictEqual(lost, 0)
-      }), 60_000)
+          console.log(
+            `disk full, ${durability}: accepted ${accepted.a.length + accepted.b.length}, failed as full ${
+              failures.get("full")
+            }, as anything else ${failures.size - 1}, accepted lost ${lost}`
+          )
+          assert.deepStrictEqual(Array.from(failures.keys()), ["full"])
+          assert.strictEqual(lost, 0)
+        }),
+      60_000
+    )
   }
 
-  it.live("what was deleted makes room: a disk of 64 MB takes any number of messages, one after the other", () =>
-    Effect.gen(function*() {
-      const directory = Path.join(yield* smallDisk("64m"), "store")
-      const store = yield* FileStore.make({ directory })
-      const handle = yield* store.open("a")
-      const payload = new Uint8Array(100_000).fill(7)
-      for (let sequence = 1; sequence <= 1600; sequence++) {
-        yield* handle.commit([put(outbound(sequence, payload)), remove(sequence - 5)])
-      }
-      assert.deepStrictEqual(sequences((yield* handle.load).records), [1596, 1597, 1598, 1599, 1600])
-    }), 60_000)
+  it.live(
+    "what was deleted makes room: a disk of 64 MB takes any number of messages, one after the other",
+    () =>
+      Effect.gen(function*() {
+        const directory = Path.join(yield* smallDisk("64m"), "store")
+        const store = yield* FileStore.make({ directory })
+        const handle = yield* store.open("a")
+        const payload = new Uint8Array(100_000).fill(7)
+        for (let sequence = 1; sequence <= 1600; sequence++) {
+          yield* handle.commit([put(outbound(sequence, payload)), remove(sequence - 5)])
+        }
+        assert.deepStrictEqual(sequences((yield* handle.load).records), [1596, 1597, 1598, 1599, 1600])
+      }),
+    60_000
+  )
 
   it.live("no store is opened where there is no room for one", () =>
     Effect.gen(function*() {

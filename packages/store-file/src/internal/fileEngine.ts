@@ -4,16 +4,16 @@
  * Whatever fails in a write leaves LevelDB in a state that cannot be trusted: a record that is written in part makes all later ones of
  * its log unreadable. So the database is closed after every failure, and opened again by what comes next.
  */
-import * as Fs from "node:fs"
-import type { StoreChange } from "@effect-mqttx/core/StoreRecord"
 import type { LoadedRecords } from "@effect-mqttx/core/SessionStore"
+import type { StoreChange } from "@effect-mqttx/core/StoreRecord"
+import * as Fs from "node:fs"
 import { identityOf, makePrivate, NewFiles, type Paths, pathsOf } from "./directory.ts"
 import { kindOf, StoreFailure } from "./failure.ts"
-import { type Engine, type Level, loadEngine, openLevel, type Operation } from "./level.ts"
+import { judge } from "./judgement.ts"
+import { type Engine, type Level, loadEngine, openLevel, type Operation, writeBatch } from "./level.ts"
 import { holdLock } from "./lock.ts"
 import { finishReplacement, inspect, rebuild } from "./repair.ts"
-import { type PreparedChanges, prepare, SessionState } from "./sessionState.ts"
-import { judge } from "./judgement.ts"
+import { prepare, type PreparedChanges, SessionState } from "./sessionState.ts"
 import { checkFormat, Tally } from "./tally.ts"
 
 interface Write {
@@ -268,7 +268,7 @@ export class FileEngine {
 
   async #apply(level: Level, batch: Array<Operation>, sync: boolean): Promise<void> {
     try {
-      await level.batch(batch, { sync })
+      await writeBatch(level, batch, { sync })
       this.#newFiles.secure()
     } catch (error) {
       await this.#closeLevel()

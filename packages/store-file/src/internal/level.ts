@@ -1,11 +1,11 @@
 /**
  * LevelDB, opened as this package wants it.
  */
-import type { ClassicLevel } from "classic-level"
+import type * as ClassicLevelModule from "classic-level"
 import { StoreFailure } from "./failure.ts"
 
 /** A database of texts and bytes. */
-export type Level = ClassicLevel<string, Uint8Array>
+export type Level = ClassicLevelModule.ClassicLevel<string, Uint8Array>
 
 /** One write of a batch. */
 export type Operation =
@@ -13,7 +13,7 @@ export type Operation =
   | { readonly type: "del"; readonly key: string }
 
 /** What `classic-level` exports; loading it fails where its binary is missing. */
-export type Engine = typeof import("classic-level")
+export type Engine = typeof ClassicLevelModule
 
 /** Loads the engine. Fails with the kind `unavailable` and the cause when it cannot be, for example on a platform without a binary. */
 export const loadEngine = async (): Promise<Engine> => {
@@ -40,6 +40,29 @@ export const openLevel = async (engine: Engine, location: string): Promise<Level
   })
   await level.open()
   return level
+}
+
+/** Bytes above which a batch is given to LevelDB in one call. */
+const large = 65_536
+
+/**
+ * Writes a batch, all or nothing. Collecting it at LevelDB costs a third of the time of one call with everything, but keeps it in
+ * memory until the next garbage collection, which for large batches would be too much.
+ */
+export const writeBatch = async (
+  level: Level,
+  operations: Array<Operation>,
+  options: { readonly sync: boolean }
+): Promise<void> => {
+  let bytes = 0
+  for (const operation of operations) if (operation.type === "put") bytes += operation.value.length
+  if (bytes > large) return level.batch(operations, options)
+  const batch = level.batch()
+  for (const operation of operations) {
+    if (operation.type === "put") batch.put(operation.key, operation.value)
+    else batch.del(operation.key)
+  }
+  return batch.write(options)
 }
 
 /** All entries of a range of keys, in their order. */

@@ -4,8 +4,8 @@
  * The summary says how many records there are and what they add up to, so that a record that is missing, or that came back, is noticed
  * when the session is loaded, although every record that is there is whole.
  */
-import * as StoreRecordCodec from "@effect-mqttx/core/StoreRecordCodec"
 import { keyOf, type StoreChange, type StoreRecord } from "@effect-mqttx/core/StoreRecord"
+import * as StoreRecordCodec from "@effect-mqttx/core/StoreRecordCodec"
 import * as Result from "effect/Result"
 import { createHash } from "node:crypto"
 import { crc32 } from "node:zlib"
@@ -84,22 +84,20 @@ export class SessionState {
   checksums: Map<string, number> | undefined
   commits = 0
   records = 0
+  readonly summaryKey: string
+  readonly #prefix: string
+  readonly #end: string
+  readonly #nameChecksum: number
   #sum = 0
   #exclusive = 0
 
   constructor(session: string) {
     this.session = session
     this.id = idOf(session)
-  }
-
-  get summaryKey(): string {
-    return `summary/${this.id}`
-  }
-  get #prefix(): string {
-    return `record/${this.id}/`
-  }
-  get #end(): string {
-    return `record/${this.id}0`
+    this.summaryKey = `summary/${this.id}`
+    this.#prefix = `record/${this.id}/`
+    this.#end = `record/${this.id}0`
+    this.#nameChecksum = crc32(Buffer.from(session, "utf16le"))
   }
 
   /** Reads everything, changing nothing. Fails with the kind `newerFormat`. */
@@ -222,7 +220,7 @@ export class SessionState {
 
   // The name is under the seal: two names of one digest would be found out, not mixed.
   #seal(bytes: Buffer): number {
-    return crc32(bytes.subarray(0, bytes.length - 4), crc32(Buffer.from(this.session, "utf16le")))
+    return crc32(bytes.subarray(0, bytes.length - 4), this.#nameChecksum)
   }
 }
 

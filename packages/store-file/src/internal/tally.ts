@@ -92,16 +92,15 @@ export class Tally {
   /** Opens the tally, or makes it; a store that is not new must have one. */
   static open(path: string, isNew: boolean): Tally {
     let file: Buffer
-    let damaged = false
     try {
       file = Fs.readFileSync(path)
     } catch (error) {
       if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error
       file = Buffer.alloc(0)
-      damaged = !isNew
     }
-    const header = file.subarray(0, slotSize)
-    if (file.length > 0 && (!isWhole(header) || file.length % growth !== 0)) damaged = true
+    const damaged = file.length === 0
+      ? !isNew
+      : !isWhole(file.subarray(0, slotSize)) || file.length % growth !== 0
     const whole = Buffer.alloc(Math.max(growth, Math.ceil(file.length / growth) * growth))
     file.copy(whole)
     whole.fill(0, 0, slotSize)

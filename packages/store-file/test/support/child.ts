@@ -104,4 +104,5 @@ export const startStoreProcess = Effect.fnUntraced(function*(
 export const runStoreProcess = (
   parameters: ReadonlyArray<string | number>,
   options?: StoreProcessOptions
-): Effect.Effect<string> => Effect.scoped(Effect.flatMap(startStoreProcess(parameters, options), (child) => child.ended))
+): Effect.Effect<string> =>
+  Effect.scoped(Effect.flatMap(startStoreProcess(parameters, options), (child) => child.ended))

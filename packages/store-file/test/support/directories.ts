@@ -20,10 +20,12 @@ export const memoryDirectory: Effect.Effect<string, never, Scope.Scope> = direct
 /** All files below a directory with their bytes, by their paths. */
 export const contents = (directory: string): Readonly<Record<string, string>> =>
   Object.fromEntries(
-    Fs.readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).map((entry) => {
-      const path = Path.join(entry.parentPath, entry.name)
-      return [Path.relative(directory, path), Fs.readFileSync(path, "latin1")] as const
-    }).sort(([a], [b]) => a < b ? -1 : 1)
+    Fs.readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).map(
+      (entry) => {
+        const path = Path.join(entry.parentPath, entry.name)
+        return [Path.relative(directory, path), Fs.readFileSync(path, "latin1")] as const
+      }
+    ).sort(([a], [b]) => a < b ? -1 : 1)
   )
 
 /** The log that LevelDB writes at present. */
