@@ -1,4 +1,4 @@
-import { type MqttError, SessionStore } from "@effect-mqttx/core"
+import { type MqttError, SessionStore, StoreRecord } from "@effect-mqttx/core"
 import { FileStore } from "@effect-mqttx/store-file"
 import { assert, describe, it } from "@effect/vitest"
 import { Config, ConfigProvider, Effect, Exit, Fiber, Layer, Scope } from "effect"
@@ -201,6 +201,35 @@ describe("names of sessions", () => {
           assert.isUndefined(damage)
         }
       })
+    }))
+})
+
+describe("keys", () => {
+  it.live("that are no well-formed text come back as they were, and do not collide", () =>
+    Effect.gen(function*() {
+      const directory = yield* temporaryDirectory
+      const sessions = [
+        "\ud800",
+        "\ud801",
+        "\udc00",
+        "\ufffd",
+        "a\ud83d",
+        "\u{10fffe}",
+        "\u{10fffe}d800",
+        "\u{10fffe}0000",
+        "\u{1f600}"
+      ]
+      const origins = sessions.map((session) =>
+        ({ _tag: "Origin", origin: { session, incarnation: "i", packetIdentifier: 1 } }) as const
+      )
+      yield* Effect.scoped(Effect.gen(function*() {
+        const handle = yield* (yield* FileStore.make({ directory })).open("a")
+        yield* handle.commit(origins.map(put))
+        yield* handle.commit([{ _tag: "Delete", key: StoreRecord.keyOf(origins[0]!) }])
+      }))
+      const { damage, records } = yield* loadOnce(directory, "a")
+      assert.isUndefined(damage)
+      assert.sameDeepMembers(Array.from(records), origins.slice(1))
     }))
 })
 

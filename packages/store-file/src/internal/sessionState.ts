@@ -50,12 +50,25 @@ export type PreparedChanges = ReadonlyArray<Prepared>
 
 const summaryFormat = 1
 const summarySize = 25
-const textEncoder = new TextEncoder()
-const textDecoder = new TextDecoder("utf-8", { ignoreBOM: true })
+// A key may hold the name of a session, which need not be well-formed, while LevelDB keeps UTF-8: what has no UTF-8 is escaped.
+const escape = "\u{10fffe}"
+const escaped = /[\p{Surrogate}\u{10fffe}]/u
 
-/** A key as it is after it was stored. */
-const wellFormed = (key: string): string =>
-  /\p{Surrogate}/u.test(key) ? textDecoder.decode(textEncoder.encode(key)) : key
+const toStored = (key: string): string =>
+  escaped.test(key)
+    ? key.replace(
+      /[\p{Surrogate}\u{10fffe}]/gu,
+      (unit) => escape + (unit === escape ? "0000" : unit.charCodeAt(0).toString(16))
+    )
+    : key
+
+const fromStored = (key: string): string =>
+  key.includes(escape)
+    ? key.replace(
+      /\u{10fffe}([0-9a-f]{4})/gu,
+      (_, unit: string) => unit === "0000" ? escape : String.fromCharCode(Number.parseInt(unit, 16))
+    )
+    : key
 
 const checksumOf = (bytes: Uint8Array): number => {
   const end = bytes.length
@@ -66,8 +79,8 @@ const checksumOf = (bytes: Uint8Array): number => {
 export const prepare = (changes: ReadonlyArray<StoreChange>): PreparedChanges =>
   changes.map((change) =>
     change._tag === "Put"
-      ? { key: wellFormed(keyOf(change.record)), value: StoreRecordCodec.encode(change.record) }
-      : { key: wellFormed(change.key), value: undefined }
+      ? { key: keyOf(change.record), value: StoreRecordCodec.encode(change.record) }
+      : { key: change.key, value: undefined }
   )
 
 const newer = (found: number): StoreFailure =>
@@ -107,7 +120,7 @@ export class SessionState {
     const unreadable: Array<string> = []
     const start = this.#prefix.length
     await readRange(level, this.#prefix, this.#end, (full, bytes) => {
-      const key = full.slice(start)
+      const key = fromStored(full.slice(start))
       const result = StoreRecordCodec.decode(key, bytes)
       if (Result.isSuccess(result)) {
         records.push(result.success)
@@ -159,14 +172,14 @@ export class SessionState {
       if (before !== undefined) this.#remove(before)
       if (value === undefined) {
         checksums.delete(key)
-        batch.push({ type: "del", key: prefix + key })
+        batch.push({ type: "del", key: prefix + toStored(key) })
       } else {
         const checksum = checksumOf(value)
         checksums.set(key, checksum)
         this.records++
         this.#sum = (this.#sum + checksum) >>> 0
         this.#exclusive = (this.#exclusive ^ checksum) >>> 0
-        batch.push({ type: "put", key: prefix + key, value })
+        batch.push({ type: "put", key: prefix + toStored(key), value })
       }
     }
     this.commits++
