@@ -136,7 +136,7 @@ export class SessionState {
     return { records, checksums, unreadable, summary, isSummaryDamaged: bytes !== undefined && summary === undefined }
   }
 
-  /** Takes over what was found; when something is missing, the summary goes on saying so until `adopt` is told otherwise. */
+  /** Goes on from what was found. When something is missing, later summaries go on saying so, for the next load to report it. */
   resume(found: Found): void {
     this.checksums = found.checksums
     if (found.summary === undefined) {

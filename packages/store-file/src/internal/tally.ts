@@ -141,8 +141,13 @@ export class Tally {
       this.#slots.set(id, position)
       this.note(id, 0, 0)
     }
-    this.flush()
-    this.sync()
+    try {
+      this.flush()
+      this.sync()
+    } catch (error) {
+      for (const id of missing) this.free(id)
+      throw error
+    }
   }
 
   /** Notes what is safe now; written by the next `flush`. */
