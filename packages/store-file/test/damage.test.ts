@@ -229,6 +229,18 @@ describe("files that are damaged", () => {
       assert.isUndefined((yield* load({ directory }, "b")).damage)
     }))
 
+  it.live("without its tally a store cannot tell whether the last commits are there, and says so once", () =>
+    Effect.gen(function*() {
+      const directory = yield* temporaryDirectory
+      yield* commits(directory, "a", ...oneToFive)
+      Fs.rmSync(Path.join(directory, "tally"))
+      const { damage, records } = yield* load({ directory }, "a")
+      assert.deepStrictEqual(sequences(records), [1, 2, 3, 4, 5])
+      assert.include(damage?.detail, "it is unknown whether the last commits are there")
+      assert.isUndefined(damage?.lost)
+      assert.isUndefined((yield* load({ directory }, "a")).damage)
+    }))
+
   it.live("a session that was deleted is not missed", () =>
     Effect.gen(function*() {
       const directory = yield* temporaryDirectory
