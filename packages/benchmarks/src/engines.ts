@@ -249,13 +249,13 @@ const compare = async (seconds: number): Promise<void> => {
   const lmdb = await loadLmdb()
   const engines = lmdb === undefined ? [level] : [level, lmdb]
   if (lmdb === undefined) console.log("lmdb is not installed: npm install --no-save lmdb@3.5.6\n")
-  console.log("Batches per second, synced; median of 7 runs\n")
+  console.log("Batches per second, synced; median of 3 runs\n")
   console.log(`| batch | payload | ${engines.map(({ name }) => name).join(" | ")} | file store | of classic-level |`)
   console.log(`| ---: | ---: | ${engines.map(() => "---:").join(" | ")} | ---: | ---: |`)
   for (const batch of [1, 64]) {
     for (const bytes of [100, 1024]) {
       const runs: ReadonlyArray<Array<number>> = [...engines, "store"].map(() => [])
-      for (let run = 0; run < 7; run++) {
+      for (let run = 0; run < 3; run++) {
         for (const [index, engine] of engines.entries()) {
           runs[index]!.push(await engineRate(engine, batch, bytes, seconds))
         }
@@ -280,5 +280,5 @@ if (argv[2] === "write") {
   const engine = argv[3] === level.name ? level : await loadLmdb()
   if (engine !== undefined) await write(engine, argv[4]!)
 } else {
-  await compare(Number(argv[2] ?? 1))
+  await compare(Number(argv[2] ?? 2))
 }
