@@ -1,1 +1,1 @@
-export {}
+export * as RedisStore from "./RedisStore.ts"

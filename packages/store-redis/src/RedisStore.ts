@@ -1,0 +1,99 @@
+/**
+ * A durable session store in Redis, over the service `Redis` of `effect/persistence`: any driver layer serves, on Node that of
+ * `@effect/platform-node/NodeRedis`. That module of Effect is unstable, so that a minor version of Effect may change what is used here.
+ *
+ * Every commit is one Lua script. A session has one owner, which holds a lease and renews it; an owner that lost its lease to another one
+ * cannot write any more. All keys of a session are in one slot of Redis Cluster. How durable a commit is depends on the server's append-only
+ * file: `durability` of the handle says what the server's settings promise.
+ */
+import type { MqttError } from "@effect-mqttx/core/MqttError"
+import * as SessionStore from "@effect-mqttx/core/SessionStore"
+import * as Config from "effect/Config"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redis from "effect/persistence/Redis"
+import type * as Schema from "effect/Schema"
+import { makeOpen } from "./internal/open.ts"
+import { decodeOptions, OptionsSchema } from "./internal/options.ts"
+
+/**
+ * Options of the store, all optional; durations are milliseconds, texts such as `30 seconds`, or what else `Duration` takes.
+ */
+export interface RedisStoreInput {
+  /** What the names of all keys begin with; no braces. Default `mqttx:session:`. */
+  readonly keyPrefix?: string | undefined
+  /**
+   * How long Redis keeps a session that nobody has open; prolonged while somebody has. Longer than `leaseDuration`. Default: for ever.
+   */
+  readonly expiry?: Duration.Input | undefined
+  /**
+   * How long the owner of a session that is gone without a word, by kill -9 or a cut network, keeps others out. A third of it is the time
+   * between renewals. Default 10 seconds.
+   */
+  readonly leaseDuration?: Duration.Input | undefined
+  /**
+   * How long opening a session waits for the lease of another owner to end. Default: `leaseDuration` and one second, so that a program can
+   * be started again at once after a kill.
+   */
+  readonly acquireTimeout?: Duration.Input | undefined
+  /** How long to wait for an answer of Redis, connected or not. Default 5 seconds. */
+  readonly commandTimeout?: Duration.Input | undefined
+}
+
+/**
+ * Complete and checked options.
+ */
+export interface RedisStoreOptions {
+  readonly keyPrefix: string
+  readonly expiry?: Duration.Duration
+  readonly leaseDuration: Duration.Duration
+  readonly acquireTimeout?: Duration.Duration
+  readonly commandTimeout: Duration.Duration
+}
+
+/**
+ * How JSON holds options.
+ */
+export interface RedisStoreOptionsEncoded {
+  readonly keyPrefix?: string | undefined
+  readonly expiry?: number | string
+  readonly leaseDuration?: number | string | undefined
+  readonly acquireTimeout?: number | string
+  readonly commandTimeout?: number | string | undefined
+}
+
+/**
+ * The schema of options, with all defaults.
+ */
+export const RedisStoreOptions: Schema.Codec<RedisStoreOptions, RedisStoreOptionsEncoded> = OptionsSchema
+
+/**
+ * Makes the store. Fails with `InvalidOptions`; whether Redis answers shows when a session is opened.
+ */
+export const make = Effect.fnUntraced(function*(
+  options: RedisStoreInput = {}
+): Effect.fn.Return<SessionStore.SessionStore, MqttError, Redis.Redis> {
+  const complete = yield* Effect.fromResult(decodeOptions(options))
+  return { open: makeOpen(yield* Redis.Redis, complete) }
+})
+
+/**
+ * Makes Redis the store of the sessions.
+ *
+ * @example
+ * MqttSession.layer({ name: "plant", servers: ["mqtt://localhost:1883"], persistence: "durable" }).pipe(
+ *   Layer.provide(RedisStore.layer({ expiry: "7 days" })),
+ *   Layer.provide(NodeRedis.layer({ url: "redis://localhost:6379" }))
+ * )
+ */
+export const layer = (options?: RedisStoreInput): Layer.Layer<never, MqttError, Redis.Redis> =>
+  Layer.effect(SessionStore.SessionStore, make(options))
+
+/**
+ * The same with options from Config, single ones or all: `Config.schema(RedisStore.RedisStoreOptions, "store")`.
+ */
+export const layerConfig = (
+  options: Config.Wrap<RedisStoreInput>
+): Layer.Layer<never, MqttError | Config.ConfigError, Redis.Redis> =>
+  Layer.effect(SessionStore.SessionStore, Effect.flatMap(Config.unwrap(options), make))

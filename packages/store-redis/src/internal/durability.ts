@@ -1,0 +1,68 @@
+/**
+ * How durable a commit is, as the server's settings say.
+ */
+import type { StorageFailed } from "@effect-mqttx/core/MqttError"
+import type { Durability } from "@effect-mqttx/core/SessionStore"
+import * as Effect from "effect/Effect"
+import { classify } from "./classification.ts"
+import type { Line } from "./line.ts"
+
+/**
+ * The reply to CONFIG GET: pairs one behind the other, or a record or map from drivers that speak RESP 3.
+ */
+export const settingsOf = (reply: unknown): ReadonlyMap<string, string> => {
+  if (reply instanceof Map) return reply
+  const settings = new Map<string, string>()
+  if (Array.isArray(reply)) {
+    for (let i = 0; i + 1 < reply.length; i += 2) settings.set(String(reply[i]), String(reply[i + 1]))
+  } else if (typeof reply === "object" && reply !== null) {
+    for (const [name, value] of Object.entries(reply)) settings.set(name, String(value))
+  }
+  return settings
+}
+
+/**
+ * What the settings promise; undefined when they do not tell.
+ *
+ * Redis writes its append-only file before it answers, so that a kill of Redis loses nothing that it has answered; `appendfsync always` syncs
+ * it as well, unless it may skip that while it rewrites the file.
+ */
+export const durabilityOf = (settings: ReadonlyMap<string, string>): Durability | undefined => {
+  switch (settings.get("appendonly")) {
+    case "no":
+      return "session"
+    case "yes":
+      return settings.get("appendfsync") === "always" && settings.get("no-appendfsync-on-rewrite") !== "yes"
+        ? "power"
+        : "process"
+    default:
+      return undefined
+  }
+}
+
+/**
+ * Reads the settings. Servers that others manage forbid CONFIG: then INFO tells at least whether there is an append-only file.
+ */
+export const readDurability = (line: Line): Effect.Effect<Durability | undefined, StorageFailed> =>
+  Effect.catchIf(
+    Effect.map(line.send("CONFIG", "GET", "*append*"), (reply) => durabilityOf(settingsOf(reply))),
+    isForbidden,
+    () => Effect.succeed(undefined)
+  ).pipe(
+    Effect.flatMap((durability) => durability === undefined ? readInfo(line) : Effect.succeed(durability))
+  )
+
+const readInfo = (line: Line): Effect.Effect<Durability | undefined, StorageFailed> =>
+  Effect.catchIf(
+    Effect.map(line.send("INFO", "persistence"), (reply): Durability | undefined => {
+      const enabled = /^aof_enabled:([01])/m.exec(String(reply))?.[1]
+      return enabled === undefined ? undefined : enabled === "1" ? "process" : "session"
+    }),
+    isForbidden,
+    () => Effect.succeed(undefined)
+  )
+
+const isForbidden = (reason: StorageFailed): boolean => {
+  const failure = classify(reason.cause)
+  return failure === "refused" || failure === "unknownCommand"
+}

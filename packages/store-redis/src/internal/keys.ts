@@ -1,0 +1,30 @@
+/**
+ * The names of a session's keys in Redis.
+ */
+
+/**
+ * All keys of one session. Redis Cluster puts them into one slot, because their only braces hold the session's name.
+ */
+export interface SessionKeys {
+  /** A text: the epoch of the newest owner, `:`, and its token, which is empty once it has released the session. */
+  readonly owner: string
+  /** A text that lives as long as the lease; the same as in `owner`. */
+  readonly lease: string
+  /** A hash: the keys of the records to their bytes, and the empty field to the number of the newest commit. */
+  readonly records: string
+  /** The next `records` while it is being written, see `internal/handle.ts`. */
+  readonly rewrite: string
+}
+
+// What would end the hash tag, what UTF-8 cannot carry, and what a terminal should not show. The escape itself keeps names apart.
+const special = /[%{}\p{Cc}\p{Cs}]/gu
+
+const escape = (character: string): string => `%${character.charCodeAt(0).toString(16).padStart(4, "0")}`
+
+/**
+ * The keys of a session. No two names share one, and an empty name has a tag that is not empty: Redis ignores an empty one.
+ */
+export const keysOf = (prefix: string, session: string): SessionKeys => {
+  const base = `${prefix}{${session === "" ? "%" : session.replace(special, escape)}}:`
+  return { owner: `${base}owner`, lease: `${base}lease`, records: `${base}records`, rewrite: `${base}rewrite` }
+}

@@ -1,0 +1,175 @@
+/**
+ * The Lua scripts: every change of a session's keys is one of them, so that it happens in full or not at all, and only for its owner.
+ *
+ * KEYS are owner, lease, records and rewrite, as far as a script needs them; ARGV[1] says who asks, ARGV[2] is the lease in milliseconds. An
+ * expiry of 0 is none. Scripts answer 1 when they did what they are for, `lost` or `fenced`.
+ *
+ * Redis refuses a script for lack of memory at its first write that needs some, not behind any other write. So a script that only frees
+ * memory, or has to succeed without any, begins with a write that needs none.
+ */
+import { createHash } from "node:crypto"
+
+/** Redis has lost commits of this owner, or does not know it any more, and nobody newer either. */
+export const lost = 0
+/** A newer owner has taken the session over. */
+export const fenced = -1
+
+export interface Script {
+  readonly lua: string
+  /** What EVALSHA calls it. */
+  readonly sha: string
+}
+
+const script = (lua: string): Script => ({ lua, sha: createHash("sha1").update(lua).digest("hex") })
+
+// An owner is older than another one when its epoch is: epochs are times of Redis in milliseconds, and always grow.
+const standing = `
+local function standing()
+  local owner = redis.call('GET', KEYS[1])
+  if owner == ARGV[1] then return 1 end
+  local theirs = tonumber(owner and string.match(owner, '^%d+') or '0')
+  if theirs < tonumber(string.match(ARGV[1], '^%d+')) then return ${lost} end
+  return ${fenced}
+end
+local function number()
+  return tonumber(redis.call('HGET', KEYS[3], '') or '') or -1
+end
+local function renew()
+  if redis.call('PEXPIRE', KEYS[2], ARGV[2]) == 0 then
+    redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+  end
+end
+local function expire(milliseconds)
+  for _, key in ipairs({ KEYS[1], KEYS[3] }) do
+    if milliseconds == '0' then redis.call('PERSIST', key) else redis.call('PEXPIRE', key, milliseconds) end
+  end
+end
+`
+
+// Lua passes no more than some thousand arguments.
+const batch = 4000
+
+/**
+ * Becomes the owner. ARGV: token, lease, expiry. Answers 1 and the owner's text, or 0 and the milliseconds that the lease of another one still has.
+ * Asked again with the same token, because the first answer was lost, it answers the same.
+ */
+export const acquire: Script = script(`
+local held = redis.call('PTTL', KEYS[2])
+if held > 0 then
+  local lease = redis.call('GET', KEYS[2])
+  if string.match(lease, ':(.*)') == ARGV[1] then return {1, lease} end
+  return {0, held}
+end
+local time = redis.call('TIME')
+local epoch = time[1] * 1000 + math.floor(time[2] / 1000)
+local previous = tonumber(string.match(redis.call('GET', KEYS[1]) or '', '^%d+') or '0')
+if epoch <= previous then epoch = previous + 1 end
+local owner = string.format('%.0f:%s', epoch, ARGV[1])
+redis.call('SET', KEYS[1], owner)
+redis.call('SET', KEYS[2], owner, 'PX', ARGV[2])
+redis.call('HSET', KEYS[3], '', 0)
+for _, key in ipairs({ KEYS[1], KEYS[3] }) do
+  if ARGV[3] == '0' then redis.call('PERSIST', key) else redis.call('PEXPIRE', key, ARGV[3]) end
+end
+return {1, owner}`)
+
+/**
+ * Stops being the owner. ARGV: token, milliseconds to remember the epoch of a session without records, expiry of one with records.
+ * A session without records leaves no more than its epoch, which refuses whoever still believes to own it.
+ */
+export const release: Script = script(`
+local lease = redis.call('GET', KEYS[2])
+if not lease or string.match(lease, ':(.*)') ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[2])
+redis.call('SET', KEYS[1], string.match(lease, '^%d+:'))
+local expiry = ARGV[3]
+if redis.call('HLEN', KEYS[3]) <= 1 then
+  redis.call('DEL', KEYS[3])
+  expiry = ARGV[2]
+end
+if expiry ~= '0' then redis.call('PEXPIRE', KEYS[1], expiry) end
+return 1`)
+
+/**
+ * Prolongs the lease and the expiry. ARGV: owner, lease, number of the newest commit that succeeded, expiry.
+ */
+export const renew: Script = script(`${standing}
+local standing = standing()
+if standing ~= 1 then return standing end
+renew()
+if number() < tonumber(ARGV[3]) then return ${lost} end
+expire(ARGV[4])
+return 1`)
+
+/**
+ * Applies a commit. ARGV: owner, lease, number of the newest commit that succeeded, number of this one, '1' when it needs no memory, how many
+ * keys are deleted, those keys, then keys and values that are put.
+ *
+ * A commit that has arrived already, or comes after a newer one, is not applied again.
+ */
+export const commit: Script = script(`${standing}
+local standing = standing()
+if standing ~= 1 then return standing end
+local newest = number()
+if newest < tonumber(ARGV[3]) then return ${lost} end
+if newest >= tonumber(ARGV[4]) then return 1 end
+local frees = ARGV[5] == '1'
+if frees then renew() end
+local deletes = tonumber(ARGV[6])
+local first = 7 + deletes
+for i = first, #ARGV, ${batch} do
+  redis.call('HSET', KEYS[3], unpack(ARGV, i, math.min(i + ${batch - 1}, #ARGV)))
+end
+for i = 7, 6 + deletes, ${batch} do
+  redis.call('HDEL', KEYS[3], unpack(ARGV, i, math.min(i + ${batch - 1}, 6 + deletes)))
+end
+redis.call('HSET', KEYS[3], '', ARGV[4])
+if not frees then renew() end
+return 1`)
+
+/**
+ * Deletes all records. ARGV: owner, lease, number of the newest commit that succeeded, number of this one, expiry.
+ */
+export const clear: Script = script(`${standing}
+local standing = standing()
+if standing ~= 1 then return standing end
+local newest = number()
+if newest < tonumber(ARGV[3]) then return ${lost} end
+if newest >= tonumber(ARGV[4]) then return 1 end
+redis.call('UNLINK', KEYS[3])
+redis.call('HSET', KEYS[3], '', ARGV[4])
+renew()
+expire(ARGV[5])
+return 1`)
+
+/**
+ * Writes a part of the records anew, beside the old ones. ARGV: owner, milliseconds to keep it, '1' for the first part, keys and values.
+ */
+export const rewrite: Script = script(`${standing}
+local standing = standing()
+if standing == ${fenced} then return standing end
+if ARGV[3] == '1' and redis.call('EXISTS', KEYS[4]) == 1 then redis.call('UNLINK', KEYS[4]) end
+for i = 4, #ARGV, ${batch} do
+  redis.call('HSET', KEYS[4], unpack(ARGV, i, math.min(i + ${batch - 1}, #ARGV)))
+end
+redis.call('PEXPIRE', KEYS[4], ARGV[2])
+return 1`)
+
+/**
+ * Puts the rewritten records in the place of the old ones, and makes the owner the owner again. ARGV: owner, lease, number of the newest commit
+ * that succeeded, expiry, how many records were rewritten, or -1 to keep the old ones. Answers \`lost\` when the rewritten ones are lost as well.
+ */
+export const restore: Script = script(`${standing}
+if standing() == ${fenced} then return ${fenced} end
+local count = tonumber(ARGV[5])
+if count > 0 then
+  if redis.call('HLEN', KEYS[4]) ~= count then return ${lost} end
+  redis.call('RENAME', KEYS[4], KEYS[3])
+elseif count == 0 then
+  redis.call('UNLINK', KEYS[3])
+end
+redis.call('HSET', KEYS[3], '', ARGV[3])
+redis.call('SET', KEYS[1], ARGV[1])
+redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+expire(ARGV[4])
+return 1`)

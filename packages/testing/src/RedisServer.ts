@@ -1,0 +1,206 @@
+/**
+ * A real Redis for tests: found on the machine, started on free loopback ports with a directory of its own, and ended with its scope. Needs
+ * Node and redis-server 6 or later, for TLS one that was built with it.
+ *
+ * What `kill` leaves is what the append-only file holds: nothing without `appendonly`.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import * as Certificates from "./Certificates.ts"
+import { freePorts } from "./internal/node/freePorts.ts"
+import { type RedisReply, sendCommands } from "./internal/node/redisCommand.ts"
+import { makeProcess } from "./internal/node/serverProcess.ts"
+import * as RealServer from "./RealServer.ts"
+
+export type { RedisReply } from "./internal/node/redisCommand.ts"
+
+/**
+ * Options of Redis, all optional.
+ */
+export interface RedisServerOptions {
+  /** Keep an append-only file. Default false. */
+  readonly appendonly?: boolean
+  /** When the append-only file is synced. Default `everysec`. */
+  readonly appendfsync?: "always" | "everysec" | "no"
+  /** Listen for TLS as well. Default false. */
+  readonly tls?: boolean
+  /** Demand a certificate of `certificates.ca` from clients over TLS. Default false. */
+  readonly requireClientCertificate?: boolean
+  /** Default: made anew when TLS needs them. */
+  readonly certificates?: Certificates.Certificates
+  /** The password of the user `default`. */
+  readonly requirepass?: string
+  /** Users by name with their rules, such as `on >secret ~mqttx:* +@all`. */
+  readonly users?: Readonly<Record<string, string>>
+  /** Further lines of configuration: `maxmemory 3mb` and the like. */
+  readonly config?: ReadonlyArray<string>
+}
+
+/**
+ * A running Redis.
+ */
+export interface Service {
+  /** `redis://127.0.0.1:port`, without credentials. */
+  readonly url: string
+  readonly host: string
+  readonly port: number
+  /** Undefined without TLS. */
+  readonly tlsPort: number | undefined
+  /** For example `7.0.15`. */
+  readonly version: string
+  /** Undefined without TLS. */
+  readonly certificates: Certificates.Certificates | undefined
+  /** What it has logged, the newest lines. */
+  readonly log: () => string
+  /**
+   * Sends one command as the user `default` and yields the reply, bytes as latin-1; fails with the server's message.
+   */
+  readonly command: (...command: ReadonlyArray<string>) => Effect.Effect<RedisReply, string>
+  /** `CONFIG SET`, lost by a restart. The password of `requirepass` is used from then on. */
+  readonly config: (name: string, value: string) => Effect.Effect<void, string>
+  /** Ends it in an orderly way (SIGTERM; Windows knows only killing); succeeds when it is gone. */
+  readonly stop: Effect.Effect<void>
+  /** Kills it (SIGKILL); succeeds when it is gone. */
+  readonly kill: Effect.Effect<void>
+  /** Starts it again on the same ports with its files; succeeds when it has read them and serves. */
+  readonly start: Effect.Effect<void, RealServer.BrokerUnavailable>
+  /** `stop`, then `start`. */
+  readonly restart: Effect.Effect<void, RealServer.BrokerUnavailable>
+}
+
+/**
+ * Redis as a service.
+ */
+export class RedisServer extends Context.Service<RedisServer, Service>()("@effect-mqttx/testing/RedisServer") {}
+
+/**
+ * Whether the program is on this machine.
+ */
+export const available: Effect.Effect<boolean> = Effect.sync(() => RealServer.find("redis-server") !== undefined)
+
+/**
+ * For `describe.skipIf(!RedisServer.isPresent())`, see `RealServer.isPresent`.
+ */
+export const isPresent = (): boolean => RealServer.isPresent("redis-server")
+
+const host = "127.0.0.1"
+// A port that was free may be taken before Redis has it.
+const attempts = 5
+
+/**
+ * Starts Redis; fails with `BrokerUnavailable` when it is not installed or does not start.
+ */
+export const make = (
+  options?: RedisServerOptions
+): Effect.Effect<Service, RealServer.BrokerUnavailable, Scope.Scope> =>
+  Effect.gen(function*() {
+    const program = RealServer.find("redis-server")
+    if (program === undefined) {
+      return yield* new RealServer.BrokerUnavailable({ broker: "redis-server", detail: "its program was not found" })
+    }
+    const directory = yield* Effect.acquireRelease(
+      Effect.sync(() => mkdtempSync(join(tmpdir(), "redis-"))),
+      (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
+    )
+    const certificates = options?.certificates ?? (options?.tls === true ? yield* Certificates.make : undefined)
+    const launch = Effect.gen(function*() {
+      const [port, spare] = yield* freePorts(2)
+      const tlsPort = options?.tls === true ? spare! : undefined
+      const file = writeConfig(directory, { port: port!, tlsPort, certificates, options: options ?? {} })
+      const running = yield* makeProcess("redis-server", program, [file], [{ host, port: port! }])
+      yield* running.start
+      return { running, port: port!, tlsPort }
+    })
+    const { port, running, tlsPort } = yield* Effect.retry(launch, { times: attempts - 1 })
+    let password = options?.requirepass
+    const command: Service["command"] = (...command) =>
+      sendCommands({ host, port }, [...(password === undefined ? [] : [["AUTH", password]]), command])
+    // It accepts connections before it has read its files.
+    const serving = Effect.suspend(() => command("PING")).pipe(
+      Effect.retry(Schedule.spaced(10)),
+      Effect.timeoutOrElse({ duration: 10_000, orElse: () => Effect.fail(undefined) }),
+      Effect.mapError(() =>
+        new RealServer.BrokerUnavailable({ broker: "redis-server", detail: `it does not serve: ${running.log()}` })
+      )
+    )
+    const start = Effect.gen(function*() {
+      password = options?.requirepass
+      yield* running.start
+      yield* serving
+    })
+    yield* start
+    const version = /redis_version:(\S+)/.exec(
+      String(yield* Effect.catch(command("INFO", "server"), () => Effect.succeed("")))
+    )
+    const onRealTime = Effect.provideService(Clock.Clock, Clock.Clock.defaultValue())
+    return {
+      url: `redis://${host}:${port}`,
+      host,
+      port,
+      tlsPort,
+      version: version?.[1] ?? "unknown",
+      certificates,
+      log: running.log,
+      command,
+      config: (name, value) =>
+        Effect.map(command("CONFIG", "SET", name, value), () => {
+          if (name === "requirepass") password = value === "" ? undefined : value
+        }),
+      stop: running.end("SIGTERM"),
+      kill: running.end("SIGKILL"),
+      start: onRealTime(start),
+      restart: onRealTime(Effect.andThen(running.end("SIGTERM"), start))
+    } satisfies Service
+    // Processes and sockets know real time only.
+  }).pipe(Effect.provideService(Clock.Clock, Clock.Clock.defaultValue()))
+
+/**
+ * A real Redis on loopback ports, see `make`.
+ */
+export const layer = (
+  options?: RedisServerOptions
+): Layer.Layer<RedisServer, RealServer.BrokerUnavailable> => Layer.effect(RedisServer, make(options))
+
+interface Setup {
+  readonly port: number
+  readonly tlsPort: number | undefined
+  readonly certificates: Certificates.Certificates | undefined
+  readonly options: RedisServerOptions
+}
+
+const writeConfig = (directory: string, { certificates, options, port, tlsPort }: Setup): string => {
+  const file = (name: string, content: string): string => {
+    const path = join(directory, name)
+    writeFileSync(path, content, { mode: 0o600 })
+    return path
+  }
+  const tls = (): ReadonlyArray<string> => [
+    `tls-port ${tlsPort}`,
+    `tls-ca-cert-file ${file("ca.pem", certificates!.ca)}`,
+    `tls-cert-file ${file("server.pem", certificates!.server.cert)}`,
+    `tls-key-file ${file("server.key", certificates!.server.key)}`,
+    `tls-auth-clients ${options.requireClientCertificate === true ? "yes" : "no"}`
+  ]
+  const lines = [
+    `bind ${host}`,
+    `port ${port}`,
+    `dir ${directory}`,
+    "daemonize no",
+    // Snapshots would keep what the append-only file should.
+    `save ""`,
+    `appendonly ${options.appendonly === true ? "yes" : "no"}`,
+    `appendfsync ${options.appendfsync ?? "everysec"}`,
+    ...(options.requirepass === undefined ? [] : [`requirepass ${options.requirepass}`]),
+    ...Object.entries(options.users ?? {}).map(([name, rules]) => `user ${name} ${rules}`),
+    ...(tlsPort === undefined ? [] : tls()),
+    ...(options.config ?? [])
+  ]
+  return file("redis.conf", `${lines.join("\n")}\n`)
+}
