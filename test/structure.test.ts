@@ -105,6 +105,7 @@ describe("packages", () => {
     assert.deepStrictEqual(barrelViolations(core), [])
     assert.deepStrictEqual(barrelViolations(filesBelow("packages/testing/src", ".ts")), [])
     assert.deepStrictEqual(barrelViolations(filesBelow("packages/store-file/src", ".ts")), [])
+    assert.deepStrictEqual(barrelViolations(filesBelow("packages/store-redis/src", ".ts")), [])
   })
 
   it("a concept that the barrel lacks or misnames is found, and an export of what is no concept", () => {

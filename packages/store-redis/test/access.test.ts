@@ -15,7 +15,9 @@ describe.skipIf(!RedisServer.isPresent())("access to Redis, as the driver's opti
     Effect.gen(function*() {
       const server = yield* RedisServer.make({
         requirepass: "root",
-        users: { ann: "on >secret ~mqttx:session:* -@all +@hash +@scripting +@keyspace +@string +@connection +info +time" }
+        users: {
+          ann: "on >secret ~mqttx:session:* -@all +@hash +@scripting +@keyspace +@string +@connection +info +time"
+        }
       })
       const login = { username: "ann", password: "secret", database: 3 }
       assert.deepStrictEqual(yield* commitAndLoad(server, login), [1])

@@ -130,7 +130,10 @@ describe("options", () => {
         }
       })
       const opened = Effect.flatMap(SessionStore.SessionStore, (store) => Effect.exit(Effect.scoped(store.open("a"))))
-      const first = RedisStore.layerConfig({ keyPrefix: Config.String("PREFIX"), leaseDuration: Config.Duration("LEASE") })
+      const first = RedisStore.layerConfig({
+        keyPrefix: Config.String("PREFIX"),
+        leaseDuration: Config.Duration("LEASE")
+      })
       yield* Effect.provide(opened, Layer.provide(first, recording))
       assert.include(sent[0], "first:{a}:owner")
       assert.include(sent[0], "2000")

@@ -1,8 +1,8 @@
+import { RedisStore } from "@effect-mqttx/store-redis"
 import { RedisServer } from "@effect-mqttx/testing"
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Exit, Fiber, Scope } from "effect"
 import { Redis } from "effect/persistence"
-import { RedisStore } from "@effect-mqttx/store-redis"
 import { driver, drop, kindOf, outbound, put, sequencesOf, store } from "./support/redis.ts"
 
 /** Time without end for those that a test has to keep waiting. */

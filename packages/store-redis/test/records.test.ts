@@ -1,7 +1,7 @@
+import { StoreRecord, StoreRecordCodec } from "@effect-mqttx/core"
 import { RedisServer } from "@effect-mqttx/testing"
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect, Logger } from "effect"
-import { StoreRecord, StoreRecordCodec } from "@effect-mqttx/core"
 import { toText } from "../src/internal/value.ts"
 import { drop, kindOf, outbound, put, sequencesOf, store } from "./support/redis.ts"
 
@@ -79,7 +79,9 @@ describe.skipIf(!RedisServer.isPresent())("records in Redis", () => {
         yield* server.command("CONFIG", "RESETSTAT")
         const loaded = yield* handle.load
         assert.strictEqual(loaded.records.length, 200)
-        const calls = Number(/cmdstat_hscan:calls=(\d+)/.exec(String(yield* server.command("INFO", "commandstats")))?.[1])
+        const calls = Number(
+          /cmdstat_hscan:calls=(\d+)/.exec(String(yield* server.command("INFO", "commandstats")))?.[1]
+        )
         assert.isTrue(calls >= 4 && calls <= 20, `${calls} pages for 10 MB`)
         assert.notInclude(String(yield* server.command("INFO", "commandstats")), "cmdstat_hgetall")
       }))
@@ -99,6 +101,28 @@ describe.skipIf(!RedisServer.isPresent())("records in Redis", () => {
         assert.deepStrictEqual(sequencesOf(yield* handle.load), [6, 7])
       }))
   })
+
+  it.live("in a cluster all keys of a session are in one slot, whatever its name", () =>
+    Effect.gen(function*() {
+      // One node with all slots refuses scripts over several of them, as any node does.
+      const server = yield* RedisServer.make({ config: ["cluster-enabled yes"] })
+      yield* server.command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+      yield* Effect.repeat(server.command("CLUSTER", "INFO"), {
+        until: (info) => String(info).includes("cluster_state:ok")
+      })
+      const error = yield* Effect.flip(server.command("DEL", "a", "b"))
+      assert.include(error, "CROSSSLOT")
+      const one = yield* store(server)
+      for (const name of ["plant", "", "}", "{", "{}", "{a}{b}", "a}b{c"]) {
+        const handle = yield* one.open(name)
+        yield* handle.load
+        yield* handle.commit([put(outbound(1)), put(outbound(2))])
+        yield* server.command("FLUSHALL")
+        yield* handle.commit([drop(1)])
+        assert.deepStrictEqual(sequencesOf(yield* handle.load), [2])
+        yield* handle.clear
+      }
+    }))
 
   for (
     const [durability, options] of [

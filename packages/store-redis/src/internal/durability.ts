@@ -24,8 +24,9 @@ export const settingsOf = (reply: unknown): ReadonlyMap<string, string> => {
 /**
  * What the settings promise; undefined when they do not tell.
  *
- * Redis writes its append-only file before it answers, so that a kill of Redis loses nothing that it has answered; `appendfsync always` syncs
- * it as well, unless it may skip that while it rewrites the file.
+ * Redis writes its append-only file before it answers, so that a kill of Redis loses nothing that it has answered; except that with
+ * `everysec` it writes up to two seconds late while a sync takes long. `appendfsync always` syncs as well, unless Redis may skip that
+ * while it rewrites the file.
  */
 export const durabilityOf = (settings: ReadonlyMap<string, string>): Durability | undefined => {
   switch (settings.get("appendonly")) {

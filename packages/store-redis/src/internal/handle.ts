@@ -35,6 +35,8 @@ export interface HandleSetup {
   readonly expiry: number
   /** For how many milliseconds at least Redis remembers who the newest owner is. */
   readonly memory: number
+  /** Milliseconds since the epoch. */
+  readonly acquiredAt: number
 }
 
 export interface Handle extends SessionStoreHandle {
@@ -64,7 +66,7 @@ export const makeHandle = (setup: HandleSetup): Handle => {
   const current = new Map<string, StoreRecord>()
   let isLoaded = false
   let isFenced = false
-  let answeredAt: number | undefined
+  let answeredAt = setup.acquiredAt
 
   const toError = (method: string) => (reason: StorageFailed): MqttError => new MqttError({ session, method, reason })
 
@@ -87,6 +89,7 @@ export const makeHandle = (setup: HandleSetup): Handle => {
       }
     )
 
+  /** Writes all records beside the ones that Redis has, in parts of about a megabyte. */
   const rewritten = Effect.fnUntraced(function*() {
     let args: Array<string> = []
     let bytes = 0
@@ -111,7 +114,7 @@ export const makeHandle = (setup: HandleSetup): Handle => {
   const restore = Effect.gen(function*() {
     const now = yield* Clock.currentTimeMillis
     // Redis may have forgotten a newer owner since.
-    if (answeredAt !== undefined && now - answeredAt > setup.memory) return yield* fenced()
+    if (now - answeredAt > setup.memory) return yield* fenced()
     if (isLoaded) yield* rewritten()
     const count = isLoaded ? current.size : -1
     const done = yield* ask(line, Scripts.restore, four, [owner, lease, confirmed.toString(), expiry, count.toString()])
@@ -122,11 +125,11 @@ export const makeHandle = (setup: HandleSetup): Handle => {
   })
 
   /** Runs a script that changes records, once more after what Redis had lost is back. */
-  const change = (script: Scripts.Script, args: (attempt: number) => ReadonlyArray<string>) => {
+  const change = (script: Scripts.Script, args: ReadonlyArray<string>): Effect.Effect<void, StorageFailed> => {
     const once = Effect.suspend(() => {
       const number = ++attempt
       return Effect.map(
-        ask(line, script, three, [owner, lease, confirmed.toString(), number.toString(), ...args(number)]),
+        ask(line, script, three, [owner, lease, confirmed.toString(), number.toString(), ...args]),
         (done) => {
           if (done) confirmed = number
           return done
@@ -162,7 +165,7 @@ export const makeHandle = (setup: HandleSetup): Handle => {
       }
       const args = [frees, deletes.size.toString(), ...deletes]
       for (const [key, record] of puts) args.push(key, toText(StoreRecordCodec.encode(record)))
-      return Effect.map(change(Scripts.commit, () => args), () => {
+      return Effect.map(change(Scripts.commit, args), () => {
         for (const [key, record] of puts) current.set(key, record)
         for (const key of deletes) current.delete(key)
       })
@@ -171,9 +174,11 @@ export const makeHandle = (setup: HandleSetup): Handle => {
   const load = Effect.gen(function*() {
     // An owner that was fenced does not read what is another one's.
     yield* renewed(line)
-    const { damage, damaged, records } = yield* readRecords(line, keys.records)
+    const { damage, damaged, newest, records } = yield* readRecords(line, keys.records)
+    // What failed without being known to fail, and was applied, counts from now on.
+    confirmed = Math.max(confirmed, newest)
     if (damaged.length > 0) {
-      yield* change(Scripts.commit, () => ["1", damaged.length.toString(), ...damaged])
+      yield* change(Scripts.commit, ["1", damaged.length.toString(), ...damaged])
     }
     current.clear()
     for (const [key, record] of records) current.set(key, record)
@@ -181,7 +186,7 @@ export const makeHandle = (setup: HandleSetup): Handle => {
     return { records: Array.from(records.values()), damage }
   })
 
-  const clear = Effect.map(change(Scripts.clear, () => [expiry]), () => {
+  const clear = Effect.map(change(Scripts.clear, [expiry]), () => {
     current.clear()
     isLoaded = true
   })

@@ -6,10 +6,11 @@
  * never keeps more than one of them.
  */
 import { StorageFailed } from "@effect-mqttx/core/MqttError"
+import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import type * as Redis from "effect/persistence/Redis"
+import * as Redis from "effect/persistence/Redis"
 import { isNoScript, toReason } from "./classification.ts"
 import type { Script } from "./scripts.ts"
 
@@ -25,6 +26,9 @@ export interface Line {
   readonly isStalled: () => boolean
 }
 
+// How long asking for the reason of a timeout may take.
+const diagnosis = Duration.seconds(1)
+
 /**
  * A line for one user at a time.
  */
@@ -33,6 +37,18 @@ export const makeLine = (redis: Redis.Redis["Service"], timeout: Duration.Durati
   let timedOut: typeof pending
   const isPending = (fiber: typeof pending): fiber is Fiber.Fiber<unknown, Redis.RedisError> =>
     fiber !== undefined && fiber.pollUnsafe() === undefined
+
+  const noAnswer = new StorageFailed({ detail: `Redis has not answered within ${Duration.format(timeout)}` })
+
+  // A driver that connects again and again keeps the reason to itself; a connection of our own fails with it: refused, wrong password.
+  const whyNoAnswer: Effect.Effect<StorageFailed> = Effect.scoped(redis.reserve).pipe(
+    Effect.as(noAnswer),
+    Effect.catchCause((cause) => {
+      const error = Cause.squash(cause)
+      return Effect.succeed(error instanceof Redis.RedisError ? toReason(error.cause) : noAnswer)
+    }),
+    Effect.timeoutOrElse({ duration: Duration.min(timeout, diagnosis), orElse: () => Effect.succeed(noAnswer) })
+  )
 
   // Nobody's child: whoever gives a call up cannot take it back from the driver.
   const start = (command: Effect.Effect<unknown, Redis.RedisError>): Effect.Effect<unknown, Redis.RedisError> =>
@@ -52,7 +68,7 @@ export const makeLine = (redis: Redis.Redis["Service"], timeout: Duration.Durati
         duration: timeout,
         orElse: () => {
           timedOut = pending
-          return Effect.fail(new StorageFailed({ detail: `Redis has not answered within ${Duration.format(timeout)}` }))
+          return Effect.flatMap(whyNoAnswer, Effect.fail)
         }
       })
     )

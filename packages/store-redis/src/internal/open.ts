@@ -113,7 +113,8 @@ export const makeOpen = (redis: Redis.Redis["Service"], options: RedisStoreOptio
       renewalLine: makeLine(redis, options.commandTimeout),
       lease,
       expiry,
-      memory: remembered
+      memory: remembered,
+      acquiredAt: yield* Clock.currentTimeMillis
     })
     yield* Effect.ignore(handle.renew).pipe(
       Effect.delay(lease / 3),

@@ -21,6 +21,8 @@ export interface ReadRecords {
   /** The fields that hold no record. */
   readonly damaged: ReadonlyArray<string>
   readonly damage: LoadedRecords["damage"]
+  /** The number of the newest commit. */
+  readonly newest: number
 }
 
 /**
@@ -34,6 +36,7 @@ export const readRecords = Effect.fnUntraced(function*(
   const records = new Map<string, StoreRecord>()
   const damaged = new Set<string>()
   let detail = ""
+  let newest = 0
   let fields = 0
   let bytes = 0
   let cursor = "0"
@@ -46,8 +49,10 @@ export const readRecords = Effect.fnUntraced(function*(
       const value = String(page[i + 1])
       fields++
       bytes += value.length
-      // The number of the newest commit.
-      if (field === "") continue
+      if (field === "") {
+        newest = Number(value)
+        continue
+      }
       const decoded = StoreRecordCodec.decode(field, toBytes(value))
       if (Result.isSuccess(decoded)) {
         records.set(field, decoded.success)
@@ -66,6 +71,7 @@ export const readRecords = Effect.fnUntraced(function*(
   return {
     records: new Map(Array.from(records.keys()).sort().map((field) => [field, records.get(field)!])),
     damaged: Array.from(damaged),
-    damage: damaged.size === 0 ? undefined : { lost: damaged.size, detail }
+    damage: damaged.size === 0 ? undefined : { lost: damaged.size, detail },
+    newest
   }
 })
