@@ -1,10 +1,12 @@
 import type { MqttError, SessionStore } from "@effect-mqttx/core"
+import { RedisStore } from "@effect-mqttx/store-redis"
 import { RedisServer } from "@effect-mqttx/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Schedule } from "effect"
+import { Redis } from "effect/persistence"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { drop, kindOf, outbound, put, sequencesOf, store } from "./support/redis.ts"
+import { driver, drop, kindOf, outbound, put, sequencesOf, store } from "./support/redis.ts"
 
 /** Commits again until it succeeds, as a session does. */
 const insist = (handle: SessionStore.SessionStoreHandle, sequence: number) =>
@@ -80,6 +82,43 @@ describe.skipIf(!RedisServer.isPresent())("a Redis that fails", () => {
       assert.strictEqual(yield* kindOf(handle.commit([put(outbound(1)), put(outbound(2))])), "unavailable")
       yield* Effect.retry(handle.commit([drop(1), put(outbound(3))]), Schedule.spaced(50))
       assert.deepStrictEqual(sequencesOf(yield* handle.load).filter((sequence) => sequence !== 2), [3])
+    }))
+
+  it.live("a commit that the network delivers late changes nothing, neither behind a newer one nor for a newer owner", () =>
+    Effect.gen(function*() {
+      const server = yield* RedisServer.make()
+      const redis = yield* driver(server)
+      const late: Array<ReadonlyArray<string>> = []
+      let isCut = false
+      const send: Redis.Redis["Service"]["send"] = (command, ...args) =>
+        Effect.suspend(() => {
+          if (!isCut) return redis.send(command, ...args)
+          late.push([command, ...args])
+          return Effect.fail(new Redis.RedisError({ cause: new Error("Socket closed unexpectedly") }))
+        })
+      const one = yield* Effect.provideService(RedisStore.make(), Redis.Redis, { ...redis, send })
+      const deliver = Effect.suspend(() => Effect.forEach(late, ([command, ...args]) => redis.send(command!, ...args)))
+      yield* Effect.scoped(Effect.gen(function*() {
+        const handle = yield* one.open("plant")
+        // Redis knows the scripts by now.
+        yield* handle.clear
+        yield* handle.commit([put(outbound(1))])
+        isCut = true
+        assert.strictEqual(yield* kindOf(handle.commit([put(outbound(2)), drop(1)])), "unavailable")
+        assert.strictEqual(yield* kindOf(handle.clear), "unavailable")
+        isCut = false
+        yield* handle.commit([put(outbound(3))])
+        assert.strictEqual((yield* deliver).length, 2)
+        assert.deepStrictEqual(sequencesOf(yield* handle.load), [1, 3])
+        isCut = true
+        assert.strictEqual(yield* kindOf(handle.commit([put(outbound(4))])), "unavailable")
+        isCut = false
+      }))
+      yield* deliver
+      assert.strictEqual(yield* server.command("EXISTS", "mqttx:session:{plant}:lease"), 0)
+      const next = yield* one.open("plant")
+      yield* deliver
+      assert.deepStrictEqual(sequencesOf(yield* next.load), [1, 3])
     }))
 
   it.live("restarted without its memory: what it had accepted is written again", () =>

@@ -4,7 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Config, ConfigProvider, Duration, Effect, Layer } from "effect"
 import { Redis } from "effect/persistence"
 import { durabilityOf, settingsOf } from "../src/internal/durability.ts"
-import { keysOf } from "../src/internal/keys.ts"
+import { fieldOf, keyOfField, keysOf } from "../src/internal/keys.ts"
 import { toBytes, toText } from "../src/internal/value.ts"
 
 /** What Redis Cluster hashes of a key. */
@@ -50,6 +50,14 @@ describe("keys", () => {
     const keys = names.flatMap((name) => Object.values(keysOf("mqttx:", name)))
     assert.strictEqual(new Set(keys).size, names.length * 4)
     assert.strictEqual(new Set(keys.map((key) => Buffer.from(key).toString("hex"))).size, names.length * 4)
+  })
+
+  it("every key of a record has a field of its own, which gives it back", () => {
+    const keys = [...names, ...names.map((name) => `origin/1/${name}`), "subscription/a/%0041", "%d800"]
+    const fields = keys.map(fieldOf)
+    assert.deepStrictEqual(fields.map(keyOfField), keys)
+    assert.strictEqual(new Set(fields.map((field) => Buffer.from(field).toString("hex"))).size, keys.length)
+    assert.strictEqual(fieldOf("subscription/a/{b}/+"), "subscription/a/{b}/+")
   })
 
   it("a usual name can be read in the key", () => {

@@ -43,6 +43,26 @@ describe.skipIf(!RedisServer.isPresent())("records in Redis", () => {
         assert.strictEqual(yield* server.command("HLEN", records("damaged")), 3)
       }))
 
+    it.effect("origins of sessions with any name keep apart, also when they are written again", () =>
+      Effect.gen(function*() {
+        const server = yield* RedisServer.RedisServer
+        const handle = yield* (yield* store(server)).open("origins")
+        yield* handle.load
+        const names = ["\ud800", "\udc00", "\ufffd", "%d800", "a%", ""]
+        const origins = names.map((session): StoreRecord.OriginRecord => ({
+          _tag: "Origin",
+          origin: { session, incarnation: "i", packetIdentifier: 1 }
+        }))
+        yield* handle.commit(origins.map(put))
+        for (const lose of [Effect.void, server.command("DEL", records("origins"))]) {
+          yield* lose
+          yield* handle.commit([])
+          assert.sameDeepMembers([...(yield* handle.load).records], origins)
+        }
+        yield* handle.commit([{ _tag: "Delete", key: StoreRecord.keyOf(origins[0]!) }])
+        assert.sameDeepMembers([...(yield* handle.load).records], origins.slice(1))
+      }))
+
     it.effect("a record of a newer format is refused, and nothing is touched", () =>
       Effect.gen(function*() {
         const server = yield* RedisServer.RedisServer

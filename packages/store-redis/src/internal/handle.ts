@@ -13,7 +13,7 @@ import * as StoreRecordCodec from "@effect-mqttx/core/StoreRecordCodec"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
-import type { SessionKeys } from "./keys.ts"
+import { fieldOf, type SessionKeys } from "./keys.ts"
 import type { Line } from "./line.ts"
 import { readRecords } from "./recordPages.ts"
 import * as Scripts from "./scripts.ts"
@@ -103,7 +103,7 @@ export const makeHandle = (setup: HandleSetup): Handle => {
     })
     for (const [key, record] of current) {
       const value = toText(StoreRecordCodec.encode(record))
-      args.push(key, value)
+      args.push(fieldOf(key), value)
       bytes += value.length
       if (bytes >= rewriteBytes) yield* flush
     }
@@ -163,8 +163,9 @@ export const makeHandle = (setup: HandleSetup): Handle => {
           deletes.add(change.key)
         }
       }
-      const args = [frees, deletes.size.toString(), ...deletes]
-      for (const [key, record] of puts) args.push(key, toText(StoreRecordCodec.encode(record)))
+      const args = [frees, deletes.size.toString()]
+      for (const key of deletes) args.push(fieldOf(key))
+      for (const [key, record] of puts) args.push(fieldOf(key), toText(StoreRecordCodec.encode(record)))
       return Effect.map(change(Scripts.commit, args), () => {
         for (const [key, record] of puts) current.set(key, record)
         for (const key of deletes) current.delete(key)

@@ -1,5 +1,5 @@
 /**
- * The names of a session's keys in Redis.
+ * The names of a session's keys in Redis, and of the fields of its hash.
  */
 
 /**
@@ -28,3 +28,18 @@ export const keysOf = (prefix: string, session: string): SessionKeys => {
   const base = `${prefix}{${session === "" ? "%" : session.replace(special, escape)}}:`
   return { owner: `${base}owner`, lease: `${base}lease`, records: `${base}records`, rewrite: `${base}rewrite` }
 }
+
+// A session may have any name, and the key of an origin record has it: UTF-8 would make one of all lone surrogates.
+const specialInField = /[%\p{Cs}]/gu
+const escaped = /%([0-9a-f]{4})/g
+
+/**
+ * The field that holds the record of a key.
+ */
+export const fieldOf = (key: string): string => key.replace(specialInField, escape)
+
+/**
+ * The key of the record that a field holds.
+ */
+export const keyOfField = (field: string): string =>
+  field.replace(escaped, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)))

@@ -7,6 +7,7 @@ import type { StoreRecord } from "@effect-mqttx/core/StoreRecord"
 import * as StoreRecordCodec from "@effect-mqttx/core/StoreRecordCodec"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
+import { keyOfField } from "./keys.ts"
 import type { Line } from "./line.ts"
 import { toBytes } from "./value.ts"
 
@@ -31,7 +32,7 @@ export interface ReadRecords {
  */
 export const readRecords = Effect.fnUntraced(function*(
   line: Line,
-  key: string
+  hash: string
 ): Effect.fn.Return<ReadRecords, StorageFailed> {
   const records = new Map<string, StoreRecord>()
   const damaged = new Set<string>()
@@ -42,7 +43,7 @@ export const readRecords = Effect.fnUntraced(function*(
   let cursor = "0"
   do {
     const count = fields === 0 ? firstCount : Math.ceil(Math.min(largestCount, pageBytes * fields / Math.max(1, bytes)))
-    const reply = yield* line.send("HSCAN", key, cursor, "COUNT", count.toString())
+    const reply = yield* line.send("HSCAN", hash, cursor, "COUNT", count.toString())
     const [next, page] = reply as readonly [unknown, ReadonlyArray<unknown>]
     for (let i = 0; i + 1 < page.length; i += 2) {
       const field = String(page[i])
@@ -53,9 +54,10 @@ export const readRecords = Effect.fnUntraced(function*(
         newest = Number(value)
         continue
       }
-      const decoded = StoreRecordCodec.decode(field, toBytes(value))
+      const key = keyOfField(field)
+      const decoded = StoreRecordCodec.decode(key, toBytes(value))
       if (Result.isSuccess(decoded)) {
-        records.set(field, decoded.success)
+        records.set(key, decoded.success)
       } else if (decoded.failure._tag === "Damaged") {
         if (damaged.size === 0) detail = `${field}: ${decoded.failure.detail}`
         damaged.add(field)
@@ -69,7 +71,7 @@ export const readRecords = Effect.fnUntraced(function*(
     cursor = String(next)
   } while (cursor !== "0")
   return {
-    records: new Map(Array.from(records.keys()).sort().map((field) => [field, records.get(field)!])),
+    records: new Map(Array.from(records.keys()).sort().map((key) => [key, records.get(key)!])),
     damaged: Array.from(damaged),
     damage: damaged.size === 0 ? undefined : { lost: damaged.size, detail },
     newest
