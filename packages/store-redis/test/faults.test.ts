@@ -108,7 +108,10 @@ describe.skipIf(!RedisServer.isPresent())("a Redis that fails", () => {
         assert.strictEqual(yield* kindOf(handle.clear), "unavailable")
         isCut = false
         yield* handle.commit([put(outbound(3))])
+        const stored = server.command("HGETALL", "mqttx:session:{plant}:records")
+        const before = yield* stored
         assert.strictEqual((yield* deliver).length, 2)
+        assert.deepStrictEqual(yield* stored, before)
         assert.deepStrictEqual(sequencesOf(yield* handle.load), [1, 3])
         isCut = true
         assert.strictEqual(yield* kindOf(handle.commit([put(outbound(4))])), "unavailable")

@@ -132,7 +132,8 @@ export const make = (
     )
     const start = Effect.gen(function*() {
       password = options?.requirepass
-      yield* running.start
+      // While it was away, a connection of somebody else may have had its port.
+      yield* Effect.retry(running.start, { times: attempts - 1, schedule: Schedule.spaced(200) })
       yield* serving
     })
     yield* start
