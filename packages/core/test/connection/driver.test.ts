@@ -68,37 +68,11 @@ it.live("has no timer left after a CONNACK, nor after the end without one", () =
     assert.deepStrictEqual([accepted.failures, lost.failures], [[], []])
   }))
 
-it.live("writes DISCONNECT and then ends the stream [MQTT3-3.14.1-1]", () =>
-  Effect.gen(function*() {
-    const expected = [[4, 0, undefined, [0xe0, 0]], [5, 4, undefined, [0xe0, 2, 4, 0]], [5, 0, 5, [
-      0xe0,
-      7,
-      0,
-      5,
-      0x11,
-      0,
-      0,
-      0,
-      5
-    ]]] as const
-    for (const [version, reasonCode, interval, bytes] of expected) {
-      const { driver, failures, feed, told, written } = start(version)
-      feed(connack())
-      driver.disconnect(reasonCode, interval)
-      assert.deepStrictEqual(written(), [...bytes])
-      yield* turn
-      assert.deepStrictEqual({ ...told }, { packets: 1, ends: 1 })
-      driver.closed()
-      assert.deepStrictEqual(failures, [])
-    }
-  }))
-
 it("tells nothing any more once the stream is closed", () => {
   const { driver, failures, feed, told, written } = start()
   driver.closed()
   driver.closed()
   feed(connack({ reasonCode: 0x87 }))
-  driver.disconnect(0, undefined)
   assert.deepStrictEqual([written(), failures, told.ends], [[], [], 0])
 })
 

@@ -19,7 +19,7 @@ it.effect("hands a batch of packets to the network in one write", () =>
     assert.strictEqual(network.peers[0]!.packets.length, 1001)
   }))
 
-it.live("writes DISCONNECT, which MQTT.js hands over in pieces, at once", () =>
+it.live("writes DISCONNECT at once, and then ends the stream [MQTT3-3.14.1-1]", () =>
   Effect.gen(function*() {
     const network = acceptingNetwork()
     const { connection } = yield* openWith().pipe(Effect.provideService(Transport, network.transport))

@@ -215,12 +215,16 @@ export class Link implements Observed {
       return
     }
     this.#beginClosing(new Closed())
-    // On 3.1.1 DISCONNECT has no reason code and always discards the will (MQTT 3.1.1, 3.14.4): to keep it is to leave without.
-    if (this.#request.connect.protocolVersion === 5 || reasonCode === ReasonCode.success) {
-      this.#driver?.disconnect(reasonCode, sessionExpiryInterval)
-    } else {
-      this.#stream?.end()
+    if (this.#request.connect.protocolVersion === 5) {
+      this.#sendDisconnect(
+        reasonCode,
+        sessionExpiryInterval === undefined ? Properties.none : { sessionExpiryInterval }
+      )
+    } else if (reasonCode === ReasonCode.success) {
+      // Without a reason code it always discards the will (MQTT 3.1.1, 3.14.4): to keep the will is to leave without it.
+      this.#sendDisconnect(reasonCode, Properties.none)
     }
+    this.#stream?.end()
   }
 
   /** The peer is gone, as far as one can tell. */
@@ -239,7 +243,7 @@ export class Link implements Observed {
     if (this.#phase !== "opening" && this.#phase !== "open") {
       return
     }
-    if (this.#driver === undefined) {
+    if (this.#stream === undefined) {
       this.destroy(new ProtocolViolation({ reasonCode: ReasonCode.protocolError, detail: "bytes before CONNECT" }))
       return
     }
@@ -338,6 +342,10 @@ export class Link implements Observed {
       return false
     }
     this.#phase = "open"
+    if (this.#request.connect.properties.authenticationMethod === undefined) {
+      this.#driver?.closed()
+      this.#driver = undefined
+    }
     return true
   }
 
@@ -444,16 +452,18 @@ export class Link implements Observed {
       return
     }
     this.#beginClosing(reason)
-    if (this.#request.connect.protocolVersion === 5) {
-      const disconnect: Disconnect = { _tag: "Disconnect", reasonCode, properties: Properties.none }
-      if (this.#encoder.write(disconnect) !== undefined) {
-        // A code that DISCONNECT does not define.
-        this.#encoder.write({ ...disconnect, reasonCode: ReasonCode.protocolError })
-      }
-      this.counters.packetsSent++
-      this.#flush()
-    }
+    if (this.#request.connect.protocolVersion === 5) this.#sendDisconnect(reasonCode, Properties.none)
     this.#stream?.end()
+  }
+
+  #sendDisconnect(reasonCode: number, properties: Disconnect["properties"]): void {
+    const disconnect: Disconnect = { _tag: "Disconnect", reasonCode, properties }
+    if (this.#encoder.write(disconnect) !== undefined) {
+      // A code that DISCONNECT does not define.
+      this.#encoder.write({ ...disconnect, reasonCode: ReasonCode.protocolError })
+    }
+    this.counters.packetsSent++
+    this.#flush()
   }
 
   #beginClosing(reason: MqttErrorReason): void {
