@@ -67,8 +67,8 @@ class TopicTreeImpl<in out A> implements TopicTree<A> {
   #root: Node<A> = makeNode()
   // Two generations: what was asked for since the last turn, and before it. A hit costs one lookup, and nothing is
   // reordered.
-  #young = new Map<string, ReadonlyArray<A>>()
-  #old = new Map<string, ReadonlyArray<A>>()
+  #young: Map<string, ReadonlyArray<A>> | undefined
+  #old: Map<string, ReadonlyArray<A>> | undefined
   readonly #cacheSize: number
 
   constructor(cacheSize: number) {
@@ -135,12 +135,13 @@ class TopicTreeImpl<in out A> implements TopicTree<A> {
   }
 
   readonly match = (topic: string): ReadonlyArray<A> => {
-    const young = this.#young.get(topic)
+    const young = this.#young?.get(topic)
     if (young !== undefined) {
       return young
     }
-    const values = this.#old.get(topic) ?? this.#collect(topic)
+    const values = this.#old?.get(topic) ?? this.#collect(topic)
     if (topic.length <= longestCached && this.#cacheSize > 0) {
+      this.#young ??= new Map()
       if (this.#young.size >= this.#cacheSize) {
         this.#old = this.#young
         this.#young = new Map()
@@ -153,10 +154,8 @@ class TopicTreeImpl<in out A> implements TopicTree<A> {
   readonly has = (topic: string): boolean => this.match(topic).length > 0
 
   #forget(): void {
-    if (this.#young.size > 0 || this.#old.size > 0) {
-      this.#young = new Map()
-      this.#old = new Map()
-    }
+    this.#young = undefined
+    this.#old = undefined
   }
 
   #prune(path: ReadonlyArray<Node<A>>, levels: ReadonlyArray<string>): void {

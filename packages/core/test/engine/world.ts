@@ -448,7 +448,7 @@ export class World {
   check(): void {
     const { durable, options } = this.plan
     const { stats } = this.engine
-    assert.deepInclude({ ...stats }, {
+    assert.deepInclude(stats, {
       queuedMessages: 0,
       queuedBytes: 0,
       inflight: 0,

@@ -5,7 +5,7 @@ import type * as Packet from "../../Packet.ts"
 import type { ProtocolVersion } from "../../QoS.ts"
 import { acquireBuffer, type PoolBuffer, releaseBuffer } from "./bufferPool.ts"
 import type { EncodeFailure, Encoder } from "./contract.ts"
-import { Measure } from "./measure.ts"
+import { type Measure, measureFor } from "./measure.ts"
 import { fixedHeaderSize, writePacket } from "./writePacket.ts"
 
 /**
@@ -38,7 +38,7 @@ class PacketEncoder implements Encoder {
   #chunkBytes = 0
 
   constructor(protocolVersion: ProtocolVersion, separatePayload: number) {
-    this.#measure = new Measure(protocolVersion)
+    this.#measure = measureFor(protocolVersion)
     this.#separatePayload = separatePayload
   }
 

@@ -356,3 +356,9 @@ export class Measure {
     return 1 + variableByteIntegerSize(size) + size
   }
 }
+
+// Nothing is between the two passes over a packet but the writer: one measure a version serves all connections.
+const measures: Readonly<Record<ProtocolVersion, Measure>> = { 4: new Measure(4), 5: new Measure(5) }
+
+/** The measure of a version, free for the next packet. */
+export const measureFor = (protocolVersion: ProtocolVersion): Measure => measures[protocolVersion]

@@ -3,17 +3,15 @@
  */
 import type { Packet } from "../../Packet.ts"
 import type { ProtocolVersion } from "../../QoS.ts"
-import { Measure } from "./measure.ts"
+import { measureFor } from "./measure.ts"
 import { variableByteIntegerSize } from "./measureProperties.ts"
-
-const measures: Readonly<Record<ProtocolVersion, Measure>> = { 4: new Measure(4), 5: new Measure(5) }
 
 /**
  * The exact number of bytes of a packet on the wire, fixed header included: what a peer's Maximum Packet Size limits (MQTT
  * 3.1.2.11.4). For a packet that cannot be encoded it is the size that it would have; the encoder tells why it cannot.
  */
 export const sizeOf = (packet: Packet, protocolVersion: ProtocolVersion): number => {
-  const measure = measures[protocolVersion]
+  const measure = measureFor(protocolVersion)
   const remaining = measure.begin(packet)
   measure.end()
   return 1 + variableByteIntegerSize(remaining) + remaining

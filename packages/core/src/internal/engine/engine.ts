@@ -62,14 +62,14 @@ class Engine implements SessionEngine {
       (consumer) => this.#inbound.abandonedBy(consumer, core.now)
     )
     this.#subscriptionFlow = new SubscriptionFlow(core, router, identifiers, this.#subscriptions)
-    this.stats = makeStats(this.#outbound, this.#inbound, this.#subscriptions)
+    this.stats = new Stats(this.#outbound, this.#inbound, this.#subscriptions)
   }
 
   get limits(): ServerLimits | undefined {
     return this.#core.limits
   }
 
-  readonly take = (): Output | undefined => {
+  take(): Output | undefined {
     this.#subscriptionFlow.flush()
     this.#outbound.pump(this.#core.now)
     const output = this.#core.take()
@@ -77,18 +77,18 @@ class Engine implements SessionEngine {
     return output
   }
 
-  readonly written = (): void => {
+  written(): void {
     this.#core.taken = undefined
     this.#outbound.written()
   }
 
-  readonly setWritable = (writable: boolean, now: number): void => {
+  setWritable(writable: boolean, now: number): void {
     this.#core.now = now
     this.#core.writable = writable
     if (writable) this.#outbound.pump(now)
   }
 
-  readonly restore = (records: ReadonlyArray<StoreRecord>, now: number): void => {
+  restore(records: ReadonlyArray<StoreRecord>, now: number): void {
     this.#core.now = now
     const outbound: Array<OutboundRecord> = []
     const inbound: Array<InboundRecord> = []
@@ -104,12 +104,12 @@ class Engine implements SessionEngine {
     this.#subscriptions.restore(subscriptions)
   }
 
-  readonly connecting = (cleanStart: boolean, receiveMaximum = this.#core.options.receiveMaximum): void => {
+  connecting(cleanStart: boolean, receiveMaximum = this.#core.options.receiveMaximum): void {
     this.#cleanStart = cleanStart
     this.#core.receiveMaximum = receiveMaximum
   }
 
-  readonly receive = (packets: ReadonlyArray<Packet>, now: number): Violation | undefined => {
+  receive(packets: ReadonlyArray<Packet>, now: number): Violation | undefined {
     this.#core.now = now
     let violation: Violation | undefined = undefined
     for (let i = 0; i < packets.length; i++) {
@@ -127,7 +127,7 @@ class Engine implements SessionEngine {
     return violation
   }
 
-  readonly disconnected = (now: number): void => {
+  disconnected(now: number): void {
     const core = this.#core
     core.now = now
     core.limits = undefined
@@ -138,27 +138,27 @@ class Engine implements SessionEngine {
     this.#subscriptionFlow.disconnected()
   }
 
-  readonly publish = (request: PublishRequest, now: number): Admission => {
+  publish(request: PublishRequest, now: number): Admission {
     this.#core.now = now
     // What was asked for first goes out first: a program that subscribes and then publishes gets its own message.
     this.#subscriptionFlow.flush()
     return this.#outbound.publish(request, now)
   }
 
-  readonly withdraw = (outbound: Outbound, now: number): boolean => {
+  withdraw(outbound: Outbound, now: number): boolean {
     this.#core.now = now
     return this.#outbound.withdraw(outbound)
   }
 
-  readonly abandon = (reason: MqttErrorReason, now: number): void => {
+  abandon(reason: MqttErrorReason, now: number): void {
     this.#core.now = now
     this.#outbound.abandon(reason)
   }
 
-  readonly addConsumer = (
+  addConsumer(
     request: ConsumerRequest,
     now: number
-  ): Consumer | { readonly _tag: "Refused"; readonly reason: MqttErrorReason } => {
+  ): Consumer | { readonly _tag: "Refused"; readonly reason: MqttErrorReason } {
     this.#core.now = now
     const consumer = this.#subscriptions.add(request)
     if (!(consumer instanceof EngineConsumer)) return { _tag: "Refused", reason: consumer }
@@ -167,25 +167,25 @@ class Engine implements SessionEngine {
     return consumer
   }
 
-  readonly removeConsumer = (consumer: Consumer, now: number): void => {
+  removeConsumer(consumer: Consumer, now: number): void {
     this.#core.now = now
     if (consumer instanceof EngineConsumer) this.#subscriptions.remove(consumer)
     this.#inbound.watch(now)
   }
 
-  readonly unsubscribe = (filter: string, now: number): void => {
+  unsubscribe(filter: string, now: number): void {
     this.#core.now = now
     this.#subscriptions.unsubscribe(filter)
   }
 
-  readonly acknowledge = (consumer: Consumer, delivery: Delivery, now: number, reasonCode = 0): void => {
+  acknowledge(consumer: Consumer, delivery: Delivery, now: number, reasonCode = 0): void {
     this.#core.now = now
     if (!(consumer instanceof EngineConsumer) || !(delivery instanceof InboundDelivery)) return
     this.#inbound.acknowledge(consumer, delivery, reasonCode)
     this.#inbound.watch(now)
   }
 
-  readonly nextDeadline = (): number | undefined => {
+  nextDeadline(): number | undefined {
     // More can be sent than one output holds: at once.
     if (this.#outbound.hasMore) return this.#core.now
     const outbound = this.#outbound.nextDeadline()
@@ -194,7 +194,7 @@ class Engine implements SessionEngine {
     return inbound === undefined ? outbound : Math.min(outbound, inbound)
   }
 
-  readonly tick = (now: number): void => {
+  tick(now: number): void {
     this.#core.now = now
     this.#outbound.tick(now)
     this.#inbound.tick(now)
@@ -271,32 +271,49 @@ class Engine implements SessionEngine {
 }
 
 // One figure is often asked for alone, and some have to be counted.
-const makeStats = (outbound: OutboundFlow, inbound: InboundFlow, subscriptions: Subscriptions): EngineStats => ({
-  get queuedMessages() {
-    return outbound.queuedMessages
-  },
-  get queuedBytes() {
-    return outbound.queuedBytes
-  },
-  get inflight() {
-    return outbound.inflight
-  },
-  get unacknowledged() {
-    return inbound.unacknowledged
-  },
-  get unclaimed() {
-    return inbound.unclaimed
-  },
-  get subscriptions() {
-    return subscriptions.known
-  },
-  get consumers() {
-    return subscriptions.consumers
-  },
-  get pendingSubscriptions() {
-    return subscriptions.pending
+class Stats implements EngineStats {
+  readonly #outbound: OutboundFlow
+  readonly #inbound: InboundFlow
+  readonly #subscriptions: Subscriptions
+
+  constructor(outbound: OutboundFlow, inbound: InboundFlow, subscriptions: Subscriptions) {
+    this.#outbound = outbound
+    this.#inbound = inbound
+    this.#subscriptions = subscriptions
   }
-})
+
+  get queuedMessages(): number {
+    return this.#outbound.queuedMessages
+  }
+
+  get queuedBytes(): number {
+    return this.#outbound.queuedBytes
+  }
+
+  get inflight(): number {
+    return this.#outbound.inflight
+  }
+
+  get unacknowledged(): number {
+    return this.#inbound.unacknowledged
+  }
+
+  get unclaimed(): number {
+    return this.#inbound.unclaimed
+  }
+
+  get subscriptions(): number {
+    return this.#subscriptions.known
+  }
+
+  get consumers(): number {
+    return this.#subscriptions.consumers
+  }
+
+  get pendingSubscriptions(): number {
+    return this.#subscriptions.pending
+  }
+}
 
 /**
  * Makes the engine of one session.

@@ -10,7 +10,7 @@ const last = 65_535
  * before it is used again.
  */
 export class PacketIdentifiers<Owner> {
-  readonly #owners = new Map<number, Owner>()
+  #owners: Map<number, Owner> | undefined
   #next: number
 
   constructor(first: number) {
@@ -18,16 +18,16 @@ export class PacketIdentifiers<Owner> {
   }
 
   get size(): number {
-    return this.#owners.size
+    return this.#owners?.size ?? 0
   }
 
   get available(): boolean {
-    return this.#owners.size < last
+    return this.size < last
   }
 
   /** A free identifier, now the owner's; 0 when none is free. */
   allocate(owner: Owner): number {
-    const owners = this.#owners
+    const owners = this.#owners ??= new Map()
     if (owners.size >= last) return 0
     let identifier = this.#next
     while (owners.has(identifier)) identifier = identifier === last ? 1 : identifier + 1
@@ -38,14 +38,15 @@ export class PacketIdentifiers<Owner> {
 
   /** Gives a certain identifier to an owner: what a store remembers. */
   reserve(identifier: number, owner: Owner): void {
+    this.#owners ??= new Map()
     this.#owners.set(identifier, owner)
   }
 
   get(identifier: number): Owner | undefined {
-    return this.#owners.get(identifier)
+    return this.#owners?.get(identifier)
   }
 
   release(identifier: number): void {
-    this.#owners.delete(identifier)
+    this.#owners?.delete(identifier)
   }
 }

@@ -30,11 +30,11 @@ export class InboundFlow {
   readonly #pubacks = new AcknowledgementQueue<InboundDelivery>()
   readonly #pubrecs = new AcknowledgementQueue<Exchange>()
   /** QoS 2 packet identifiers that the server has not released. */
-  readonly #exchanges = new Map<number, Exchange>()
+  #exchanges: Map<number, Exchange> | undefined
   /** QoS 1 of a lost connection, until it is known whether the server delivers it anew. */
   #interrupted: Array<InboundDelivery> = []
   /** Of a lost session, or released before its time: nobody waits for the acknowledgement. */
-  readonly #detached = new Set<InboundDelivery>()
+  #detached: Set<InboundDelivery> | undefined
   /** Places that are taken in the window of this connection: until PUBACK, PUBCOMP or a refusing PUBREC. */
   #window = 0
   #sequence = 0
@@ -57,13 +57,14 @@ export class InboundFlow {
 
   /** Whether a lost session would lose anything here. */
   get hasState(): boolean {
-    return this.#exchanges.size > 0 || this.#interrupted.length > 0
+    return (this.#exchanges?.size ?? 0) > 0 || this.#interrupted.length > 0
   }
 
   restore(records: ReadonlyArray<InboundRecord>): void {
     for (const { acknowledged, packetIdentifier } of records) {
       const exchange = new Exchange(packetIdentifier)
       exchange.done = acknowledged
+      this.#exchanges ??= new Map()
       this.#exchanges.set(packetIdentifier, exchange)
     }
   }
@@ -91,12 +92,12 @@ export class InboundFlow {
   sessionLost(): void {
     for (const delivery of this.#interrupted) this.#detach(delivery)
     this.#interrupted = []
-    for (const exchange of this.#exchanges.values()) {
+    for (const exchange of this.#exchanges?.values() ?? []) {
       exchange.released = true
       if (exchange.delivery !== undefined) this.#detach(exchange.delivery)
       if (this.#core.options.durable) this.#core.delete(inboundKey(exchange.packetIdentifier))
     }
-    this.#exchanges.clear()
+    this.#exchanges = undefined
   }
 
   disconnected(): void {
@@ -133,7 +134,7 @@ export class InboundFlow {
 
   onPubrel({ packetIdentifier }: Pubrel): void {
     const core = this.#core
-    const exchange = this.#exchanges.get(packetIdentifier)
+    const exchange = this.#exchanges?.get(packetIdentifier)
     let reasonCode = 0
     if (exchange === undefined) {
       core.emit({ _tag: "UnknownPacketIdentifier", packet: "Pubrel", packetIdentifier })
@@ -173,11 +174,11 @@ export class InboundFlow {
       else orphans.push(delivery)
     }
     this.#pubacks.forEachPending(visit)
-    for (const { delivery } of this.#exchanges.values()) {
+    for (const { delivery } of this.#exchanges?.values() ?? []) {
       if (delivery !== undefined) visit(delivery)
     }
     this.#interrupted.forEach(visit)
-    this.#detached.forEach(visit)
+    this.#detached?.forEach(visit)
     for (const delivery of finished) this.#complete(delivery)
     orphans.sort((a, b) => a.sequence - b.sequence)
     this.#hold(orphans, now)
@@ -212,7 +213,7 @@ export class InboundFlow {
 
   #onPublishQoS2(packet: Publish, topic: string, now: number): Violation | undefined {
     const { connection, receiveMaximum } = this.#core
-    let exchange = this.#exchanges.get(packet.packetIdentifier)
+    let exchange = this.#exchanges?.get(packet.packetIdentifier)
     if (exchange?.connection !== connection) {
       if (this.#windowIsFull) return violations.receiveMaximumExceeded(receiveMaximum)
       this.#window++
@@ -227,6 +228,7 @@ export class InboundFlow {
     if (exchange === undefined) {
       exchange = new Exchange(packet.packetIdentifier)
       exchange.connection = connection
+      this.#exchanges ??= new Map()
       this.#exchanges.set(packet.packetIdentifier, exchange)
     }
     this.#put(exchange)
@@ -288,7 +290,7 @@ export class InboundFlow {
   #complete(delivery: InboundDelivery): void {
     const { exchange } = delivery
     delivery.done = true
-    if (this.#detached.size > 0) this.#detached.delete(delivery)
+    if (this.#detached !== undefined && this.#detached.size > 0) this.#detached.delete(delivery)
     if (exchange === undefined) return this.#flushPubacks()
     if (exchange.released) return
     exchange.done = true
@@ -325,7 +327,7 @@ export class InboundFlow {
   /** The packet identifier is free again. */
   #end(exchange: Exchange): void {
     exchange.released = true
-    this.#exchanges.delete(exchange.packetIdentifier)
+    this.#exchanges?.delete(exchange.packetIdentifier)
     if (exchange.connection === this.#core.connection) this.#window--
     if (this.#core.options.durable) this.#core.delete(inboundKey(exchange.packetIdentifier))
   }
@@ -335,7 +337,9 @@ export class InboundFlow {
   }
 
   #detach(delivery: InboundDelivery): void {
-    if (!delivery.done) this.#detached.add(delivery)
+    if (delivery.done) return
+    this.#detached ??= new Set()
+    this.#detached.add(delivery)
   }
 
   #deadlineOf(queue: AcknowledgementQueue<InboundDelivery> | AcknowledgementQueue<Exchange>): number | undefined {

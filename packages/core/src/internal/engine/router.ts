@@ -15,6 +15,8 @@ export const retainedWait = 10_000
  */
 export type Fate = "targets" | "unclaimed" | "covered"
 
+const none: ReadonlyArray<never> = []
+
 /**
  * The routing tables: filters that have consumers, and subscription identifiers.
  */
@@ -22,28 +24,31 @@ export class Router {
   /** The consumers of the latest `route`, the first `count` of them; overwritten by the next, so that none is allocated. */
   readonly targets: Array<EngineConsumer> = []
   count = 0
-  readonly #tree: TopicTree.TopicTree<SubscriptionEntry> = TopicTree.make()
-  readonly #byIdentifier = new Map<number, SubscriptionEntry>()
+  // Both begin with the first subscription: many sessions only publish.
+  #tree: TopicTree.TopicTree<SubscriptionEntry> | undefined
+  #byIdentifier: Map<number, SubscriptionEntry> | undefined
   #routing = 0
 
   add(entry: SubscriptionEntry): void {
+    this.#tree ??= TopicTree.make()
     this.#tree.add(entry.filter, entry)
   }
 
   remove(entry: SubscriptionEntry): void {
-    this.#tree.remove(entry.filter, entry)
+    this.#tree?.remove(entry.filter, entry)
   }
 
   addIdentifier(entry: SubscriptionEntry): void {
+    this.#byIdentifier ??= new Map()
     this.#byIdentifier.set(entry.identifier, entry)
   }
 
   hasIdentifier(identifier: number): boolean {
-    return this.#byIdentifier.has(identifier)
+    return this.#byIdentifier?.has(identifier) ?? false
   }
 
   removeIdentifier(entry: SubscriptionEntry): void {
-    this.#byIdentifier.delete(entry.identifier)
+    this.#byIdentifier?.delete(entry.identifier)
   }
 
   route(topic: string, identifiers: ReadonlyArray<number> | undefined, retain: boolean, now: number): Fate {
@@ -51,7 +56,7 @@ export class Router {
     this.#routing++
     const entries = identifiers === undefined ? undefined : this.#identified(identifiers)
     if (entries === undefined) {
-      const matching = this.#tree.match(topic)
+      const matching = this.#tree?.match(topic) ?? none
       for (let i = 0; i < matching.length; i++) this.#offer(matching[i]!, undefined, topic, retain, now)
       if (this.count > 0) return "targets"
       return matching.length === 0 && !retain ? "unclaimed" : "covered"
@@ -83,7 +88,7 @@ export class Router {
   #identified(identifiers: ReadonlyArray<number>): ReadonlyArray<SubscriptionEntry> | undefined {
     let entries: Array<SubscriptionEntry> | undefined = undefined
     for (let i = 0; i < identifiers.length; i++) {
-      const entry = this.#byIdentifier.get(identifiers[i]!)
+      const entry = this.#byIdentifier?.get(identifiers[i]!)
       if (entry === undefined) continue
       entry.proven = true
       if (entries === undefined) entries = [entry]
@@ -121,7 +126,7 @@ export class Router {
    * those that the server certainly has.
    */
   #isFirstMatch({ consumer, entry, position }: Member, topic: string): boolean {
-    const matching = this.#tree.match(topic)
+    const matching = this.#tree?.match(topic) ?? none
     for (let i = 0; i < matching.length; i++) {
       const other = matching[i]!
       if (other === entry || !other.isServed) continue

@@ -33,7 +33,7 @@ export class SubscriptionFlow {
   readonly #identifiers: PacketIdentifiers<unknown>
   readonly #subscriptions: Subscriptions
   /** The requests of this connection that are not acknowledged. */
-  readonly #requests = new Set<SubscriptionRequest>()
+  #requests: Set<SubscriptionRequest> | undefined
   #nextIdentifier = 1
 
   constructor(
@@ -49,8 +49,8 @@ export class SubscriptionFlow {
   }
 
   disconnected(): void {
-    for (const { packetIdentifier } of this.#requests) this.#identifiers.release(packetIdentifier)
-    this.#requests.clear()
+    for (const { packetIdentifier } of this.#requests ?? []) this.#identifiers.release(packetIdentifier)
+    this.#requests = undefined
     this.#subscriptions.disconnected()
   }
 
@@ -128,7 +128,7 @@ export class SubscriptionFlow {
       return violations.wrongReasonCodeCount(packet._tag, expected, reasonCodes.length)
     }
     this.#identifiers.release(packetIdentifier)
-    this.#requests.delete(owner)
+    this.#requests?.delete(owner)
     return owner
   }
 
@@ -285,6 +285,7 @@ export class SubscriptionFlow {
       return 0
     }
     request.packetIdentifier = packetIdentifier
+    this.#requests ??= new Set()
     this.#requests.add(request)
     for (const entry of request.entries) entry.request = request
     return packetIdentifier

@@ -27,10 +27,11 @@ export class Subscriptions {
   readonly #router: Router
   /** A consumer has lost its place: its deliveries need a new home. */
   readonly #onLeave: (consumer: EngineConsumer) => void
-  readonly entries = new Map<string, SubscriptionEntry>()
-  readonly #consumers = new Set<EngineConsumer>()
+  // Made for the first subscription: many sessions only publish.
+  #entries: Map<string, SubscriptionEntry> | undefined
+  #consumers: Set<EngineConsumer> | undefined
   /** Entries to look at before the next output leaves. */
-  readonly #due = new Set<SubscriptionEntry>()
+  #due: Set<SubscriptionEntry> | undefined
 
   constructor(core: EngineCore, router: Router, onLeave: (consumer: EngineConsumer) => void) {
     this.#core = core
@@ -39,12 +40,12 @@ export class Subscriptions {
   }
 
   get consumers(): number {
-    return this.#consumers.size
+    return this.#consumers?.size ?? 0
   }
 
   get known(): number {
     let count = 0
-    for (const { known } of this.entries.values()) {
+    for (const { known } of this.#entries?.values() ?? []) {
       if (known) count++
     }
     return count
@@ -52,7 +53,7 @@ export class Subscriptions {
 
   get pending(): number {
     let count = 0
-    for (const entry of this.entries.values()) {
+    for (const entry of this.#entries?.values() ?? []) {
       if (entry.request !== undefined || entry.isDue) count++
     }
     return count
@@ -79,6 +80,7 @@ export class Subscriptions {
     const refusal = this.#refuse(request)
     if (refusal !== undefined) return refusal
     const consumer = new EngineConsumer(request)
+    this.#consumers ??= new Set()
     this.#consumers.add(consumer)
     for (const filter of new Set(request.filters)) {
       const entry = this.#entryOf(filter)
@@ -118,7 +120,7 @@ export class Subscriptions {
 
   unsubscribe(filter: string): void {
     // Also without consumers, and even if nothing is known of it: the server may have it from an earlier life.
-    let entry = this.entries.get(filter)
+    let entry = this.#entries?.get(filter)
     if (entry === undefined) {
       entry = this.#entryOf(filter)
       entry.uncertain = true
@@ -136,7 +138,7 @@ export class Subscriptions {
 
   /** CONNACK: everything that differs from what the server has is due. */
   connected(): void {
-    for (const entry of this.entries.values()) this.#due.add(entry)
+    for (const entry of this.#entries?.values() ?? []) this.#review(entry)
   }
 
   /** The server has no subscriptions any more. */
@@ -144,20 +146,20 @@ export class Subscriptions {
     const { durable, onSessionLost } = this.#core.options
     const fails = onSessionLost === "fail"
     const reason = fails ? new SessionLost({}) : undefined
-    for (const entry of this.entries.values()) {
+    for (const entry of this.#entries?.values() ?? []) {
       if (durable && (entry.known || entry.uncertain)) this.#core.delete(subscriptionKey(entry.filter))
       entry.forget()
       if (fails) entry.wasGranted = false
     }
     if (reason === undefined) return
-    for (const consumer of [...this.#consumers]) {
+    for (const consumer of [...this.#consumers ?? []]) {
       if (consumer.state === "active") this.fail(consumer, reason)
     }
   }
 
   /** Requests that were on their way may have been carried out, or not. */
   disconnected(): void {
-    for (const entry of this.entries.values()) {
+    for (const entry of this.#entries?.values() ?? []) {
       if (entry.request === undefined) continue
       if (entry.request.kind === "unsubscribe") entry.known = false
       entry.request = undefined
@@ -177,12 +179,12 @@ export class Subscriptions {
         if (!member.granted && !member.wantsRetained) this.grant(member)
       }
     }
-    this.#due.add(entry)
+    this.#review(entry)
   }
 
   /** The entries that need a look, once each; those with a request on its way get it when that is answered. */
   takeDue(): ReadonlyArray<SubscriptionEntry> {
-    if (this.#due.size === 0) return []
+    if (this.#due === undefined || this.#due.size === 0) return []
     const due: Array<SubscriptionEntry> = []
     for (const entry of this.#due) {
       if (entry.request !== undefined) continue
@@ -194,7 +196,7 @@ export class Subscriptions {
   }
 
   get hasDue(): boolean {
-    return this.#due.size > 0
+    return this.#due !== undefined && this.#due.size > 0
   }
 
   grant(member: Member): void {
@@ -226,8 +228,13 @@ export class Subscriptions {
     if (this.#core.options.durable) this.#core.delete(subscriptionKey(entry.filter))
   }
 
+  #review(entry: SubscriptionEntry): void {
+    this.#due ??= new Set()
+    this.#due.add(entry)
+  }
+
   #leave(consumer: EngineConsumer): void {
-    this.#consumers.delete(consumer)
+    this.#consumers?.delete(consumer)
     for (const member of consumer.members) {
       this.removeMember(member)
       this.review(member.entry)
@@ -237,16 +244,17 @@ export class Subscriptions {
   }
 
   #entryOf(filter: string): SubscriptionEntry {
-    let entry = this.entries.get(filter)
+    let entry = this.#entries?.get(filter)
     if (entry === undefined) {
       entry = new SubscriptionEntry(filter)
-      this.entries.set(filter, entry)
+      this.#entries ??= new Map()
+      this.#entries.set(filter, entry)
     }
     return entry
   }
 
   #forget(entry: SubscriptionEntry): void {
-    this.entries.delete(entry.filter)
+    this.#entries?.delete(entry.filter)
     if (entry.identifier !== 0) this.#router.removeIdentifier(entry)
   }
 
@@ -260,7 +268,7 @@ export class Subscriptions {
       return new NotSupported({ feature, detail: "MQTT 3.1.1 has no subscription options" })
     }
     for (const filter of filters) {
-      const entry = this.entries.get(filter) ?? new SubscriptionEntry(filter)
+      const entry = this.#entries?.get(filter) ?? new SubscriptionEntry(filter)
       if (noLocal && entry.isShared) {
         return new InvalidOptions({
           issues: [{ path: "noLocal", message: `not allowed on the shared subscription ${filter}` }]

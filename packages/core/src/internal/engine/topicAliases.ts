@@ -9,24 +9,25 @@ import * as violations from "./violations.ts"
  */
 export class InboundAliases {
   readonly #maximum: number
-  readonly #topics = new Map<number, string>()
+  #topics: Map<number, string> | undefined
 
   constructor(maximum: number) {
     this.#maximum = maximum
   }
 
   clear(): void {
-    if (this.#topics.size > 0) this.#topics.clear()
+    this.#topics = undefined
   }
 
   /** The topic that is meant; defines the alias when the packet names the topic. */
   resolve(alias: number, topic: string): string | Violation {
     if (alias === 0 || alias > this.#maximum) return violations.topicAliasInvalid(alias, this.#maximum)
     if (topic !== "") {
+      this.#topics ??= new Map()
       this.#topics.set(alias, topic)
       return topic
     }
-    return this.#topics.get(alias) ?? violations.topicAliasUnknown(alias)
+    return this.#topics?.get(alias) ?? violations.topicAliasUnknown(alias)
   }
 }
 
@@ -34,14 +35,15 @@ export class InboundAliases {
  * The aliases that the publishers of this session chose.
  */
 export class OutboundAliases {
-  readonly #topics = new Map<number, string>()
+  #topics: Map<number, string> | undefined
 
   clear(): void {
-    if (this.#topics.size > 0) this.#topics.clear()
+    this.#topics = undefined
   }
 
   /** What stands in the topic field: nothing when the server knows the pair already. */
   define(alias: number, topic: string): string {
+    this.#topics ??= new Map()
     if (this.#topics.get(alias) === topic) return ""
     this.#topics.set(alias, topic)
     return topic
