@@ -17,11 +17,15 @@ const invalid = (message: string): Effect.Effect<never, SchemaIssue.Issue> =>
 export const oneOf = <const Values extends ReadonlyArray<string | number>>(values: Values): Schema.Literals<Values> =>
   Schema.Literals(values).annotate({ message: `expected one of ${values.join(", ")}` })
 
-/** A key that may be missing or undefined. */
-export const withDefault = <S extends Schema.Constraint>(
+/** A key that may be missing or undefined. All options that have the default share it, decoded once. */
+export const withDefault = <S extends Schema.ConstraintDecoder<unknown>>(
   schema: S,
   value: S["Encoded"]
-): Schema.withDecodingDefault<S> => Schema.withDecodingDefault<S>(Effect.succeed(value))(schema)
+): Schema.withDecodingDefaultType<S> => {
+  const decoded = Schema.decodeUnknownSync(schema)(value)
+  if (typeof decoded === "object") Object.freeze(decoded)
+  return Schema.withDecodingDefaultType<S>(Effect.succeed(decoded))(schema)
+}
 
 /** A text that MQTT can carry (MQTT 1.5.4). */
 export const text: Schema.String = Schema.String.annotate({ message: "expected a text" }).check(

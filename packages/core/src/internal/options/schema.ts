@@ -180,8 +180,11 @@ const resolve = (options: Fields): SessionOptions => {
   const addresses = parseServers(options).filter(isAddress)
   const credentials = credentialsOf(options, addresses)
   const { path, ...webSocket } = options.webSocket
+  const { name, ...others } = options
   return {
-    ...options,
+    // Not a spread first: V8 gives each such copy a hidden class of its own, which is larger than the options.
+    name,
+    ...others,
     ...("issue" in credentials || credentials.username === undefined ? undefined : { username: credentials.username }),
     ...("issue" in credentials || credentials.password === undefined ? undefined : { password: credentials.password }),
     // The check has seen that there is one at least, and that each can be parsed.
