@@ -54,7 +54,7 @@ export const makeManager = Effect.fnUntraced(function*(
   }
   const clock = yield* Clock.Clock
   const context: Context.Context<never> = yield* Effect.context<never>()
-  const events = yield* Broadcast.make<SessionEvent>({
+  const events = new Broadcast.Broadcast<SessionEvent>({
     capacity: Math.max(eventBuffer, eventReplay),
     replay: eventReplay
   })
@@ -66,7 +66,7 @@ export const makeManager = Effect.fnUntraced(function*(
 
   const host = {
     clock,
-    emit: events.publish,
+    emit: (event: SessionEvent): void => events.publish(event),
     onStart: (session: Session): void => {
       for (const { runner } of routes) if (runner.concerns(session.name)) runner.join(session)
     }
@@ -143,7 +143,7 @@ export const makeManager = Effect.fnUntraced(function*(
         discard: true
       })
       for (const { runner } of routes) runner.leave()
-      yield* events.end
+      events.end()
     })
   )
 

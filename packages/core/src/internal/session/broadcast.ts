@@ -33,7 +33,7 @@ export class Broadcast<A> {
     return Stream.unwrap(Effect.map(this.#listen, Stream.fromQueue))
   }
 
-  readonly publish = (value: A): void => {
+  publish(value: A): void {
     if (this.#ended) return
     const { replay } = this.#options
     if (replay > 0) {
@@ -46,12 +46,10 @@ export class Broadcast<A> {
   }
 
   /** Ends the streams after what they have not seen yet. */
-  get end(): Effect.Effect<void> {
-    return Effect.sync(() => {
-      this.#ended = true
-      for (const listener of this.#listeners ?? []) Queue.endUnsafe(listener)
-      this.#listeners = undefined
-    })
+  end(): void {
+    this.#ended = true
+    for (const listener of this.#listeners ?? []) Queue.endUnsafe(listener)
+    this.#listeners = undefined
   }
 
   get #listen(): Effect.Effect<Queue.Queue<A, Cause.Done>, never, Scope.Scope> {
@@ -63,10 +61,11 @@ export class Broadcast<A> {
         else (this.#listeners ??= new Set()).add(queue)
         return queue
       }),
-      (queue) => Effect.sync(() => this.#listeners?.delete(queue))
+      (queue) =>
+        Effect.sync(() => {
+          this.#listeners?.delete(queue)
+          if (this.#listeners?.size === 0) this.#listeners = undefined
+        })
     )
   }
 }
-
-export const make = <A>(options: BroadcastOptions): Effect.Effect<Broadcast<A>> =>
-  Effect.sync(() => new Broadcast<A>(options))

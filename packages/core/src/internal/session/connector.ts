@@ -143,9 +143,9 @@ export const makeConnector = ({ clientId: initialClientId, options }: ConnectorO
 }
 
 const connectProperties = (options: SessionOptions, receiveMaximum: number): Properties.ConnectProperties => ({
-  ...(Duration.isZero(options.sessionExpiry) ? undefined : { sessionExpiryInterval: toSeconds(options.sessionExpiry) }),
   receiveMaximum,
   maximumPacketSize: options.maximumPacketSize,
+  ...(Duration.isZero(options.sessionExpiry) ? undefined : { sessionExpiryInterval: toSeconds(options.sessionExpiry) }),
   ...(options.topicAliasMaximum === 0 ? undefined : { topicAliasMaximum: options.topicAliasMaximum }),
   ...(options.requestResponseInformation ? { requestResponseInformation: true } : undefined),
   ...(options.requestProblemInformation ? undefined : { requestProblemInformation: false }),

@@ -58,6 +58,8 @@ export interface DriverOptions {
 /** So many packets of one read are handed out at once, without waiting for the end of the turn. */
 const promptBatch = 256
 
+const noQueues: ReadonlySet<ConsumerQueue> = new Set()
+
 const storeRetry = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("5 seconds")])
 
 /**
@@ -66,8 +68,8 @@ const storeRetry = Schedule.min([Schedule.exponential("100 millis"), Schedule.sp
 export class Driver implements ConsumerQueueHost {
   readonly #engine: SessionEngine
   readonly #options: DriverOptions
-  readonly #queues = new Set<ConsumerQueue>()
-  readonly #pausers = new Set<ConsumerQueue>()
+  #queues: Set<ConsumerQueue> | undefined
+  #pausers: Set<ConsumerQueue> | undefined
   #connection: Connection | undefined
   /** Counts connections: what was taken for one is never written to another. */
   #epoch = 0
@@ -102,7 +104,7 @@ export class Driver implements ConsumerQueueHost {
   }
 
   get queues(): ReadonlySet<ConsumerQueue> {
-    return this.#queues
+    return this.#queues ?? noQueues
   }
 
   /** MQTT packet bytes of all connections so far. */
@@ -127,7 +129,7 @@ export class Driver implements ConsumerQueueHost {
   attach(connection: Connection): void {
     this.#opening = false
     this.#connection = connection
-    if (this.#pausers.size > 0) connection.pause()
+    if (this.#isPaused) connection.pause()
     this.schedule()
   }
 
@@ -147,7 +149,7 @@ export class Driver implements ConsumerQueueHost {
     const violation = this.#engine.receive(packets, this.now())
     if (packets[0]!._tag === "Connack") {
       this.#engine.setWritable(true, this.now())
-      for (const queue of this.#queues) queue.purgeStale()
+      for (const queue of this.queues) queue.purgeStale()
     }
     // A turn of a busy network may bring many chunks: what one of them brought is gone before the next, which keeps memory
     // short-lived, and streams from being flooded before they had a chance.
@@ -183,13 +185,14 @@ export class Driver implements ConsumerQueueHost {
     if ("_tag" in consumer) return consumer.reason
     consumer.owner = queue
     queue.consumer = consumer
+    this.#queues ??= new Set()
     this.#queues.add(queue)
     this.schedule()
     return undefined
   }
 
   removeConsumer(queue: ConsumerQueue): void {
-    if (!this.#queues.delete(queue)) return
+    if (this.#queues?.delete(queue) !== true) return
     this.#engine.removeConsumer(queue.consumer, this.now())
     this.resume(queue)
     this.schedule()
@@ -206,12 +209,17 @@ export class Driver implements ConsumerQueueHost {
   }
 
   pause(queue: ConsumerQueue): void {
+    this.#pausers ??= new Set()
     this.#pausers.add(queue)
     if (this.#pausers.size === 1) this.#connection?.pause()
   }
 
   resume(queue: ConsumerQueue): void {
-    if (this.#pausers.delete(queue) && this.#pausers.size === 0) this.#connection?.resume()
+    if (this.#pausers?.delete(queue) === true && !this.#isPaused) this.#connection?.resume()
+  }
+
+  get #isPaused(): boolean {
+    return this.#pausers !== undefined && this.#pausers.size > 0
   }
 
   dropped(topic: string): void {

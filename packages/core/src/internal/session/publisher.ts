@@ -49,7 +49,7 @@ export interface PublisherOptions {
 export class Publisher {
   readonly driver: Driver
   readonly options: PublisherOptions
-  readonly #parked = new Set<Parked>()
+  #parked: Set<Parked> | undefined
   /** The latest of the operations that someone awaits: a list, since a set costs more than all the rest of the bookkeeping. */
   #awaited: Operation | undefined
   #closed = false
@@ -106,36 +106,39 @@ export class Publisher {
     })
   }
 
-  readonly sink: Sink.Sink<PublishSummary, OutgoingMessage, never, MqttError> = Sink.unwrap(
-    Effect.acquireRelease(
-      Effect.sync(() => new Bulk(this)),
-      (bulk, exit) => Effect.sync(() => bulk.finish(exit))
-    ).pipe(
-      Effect.map((bulk) =>
-        Sink.forEachArray((batch: ReadonlyArray<OutgoingMessage>) => bulk.submit(batch)).pipe(
-          Sink.mapEffect(() => bulk.settled)
+  get sink(): Sink.Sink<PublishSummary, OutgoingMessage, never, MqttError> {
+    return Sink.unwrap(
+      Effect.acquireRelease(
+        Effect.sync(() => new Bulk(this)),
+        (bulk, exit) => Effect.sync(() => bulk.finish(exit))
+      ).pipe(
+        Effect.map((bulk) =>
+          Sink.forEachArray((batch: ReadonlyArray<OutgoingMessage>) => bulk.submit(batch)).pipe(
+            Sink.mapEffect(() => bulk.settled)
+          )
         )
       )
     )
-  )
+  }
 
   /** The queue has room again: whoever came first goes first. */
   onSpace(): void {
-    for (const parked of this.#parked) {
+    for (const parked of this.#parked ?? []) {
       if (!parked.attempt()) return
     }
   }
 
   park(parked: Parked): void {
+    this.#parked ??= new Set()
     this.#parked.add(parked)
   }
 
   unpark(parked: Parked): void {
-    if (this.#parked.size > 0) this.#parked.delete(parked)
+    if (this.isParking) this.#parked!.delete(parked)
   }
 
   get isParking(): boolean {
-    return this.#parked.size > 0
+    return this.#parked !== undefined && this.#parked.size > 0
   }
 
   /** Why nothing can be published now. */
@@ -161,8 +164,8 @@ export class Publisher {
   }
 
   #failParked(error: MqttError): void {
-    const all = Array.from(this.#parked)
-    this.#parked.clear()
+    const all = this.#parked ?? []
+    this.#parked = undefined
     for (const parked of all) parked.fail(error)
   }
 
@@ -200,7 +203,7 @@ export class Publisher {
     const request = makeRequest(this.options.protocolVersion, operation.topic, payload, options)
     if ("_tag" in request) return operation.fail(this.error(request, operation.method, operation.topic))
     operation.request = request
-    if (this.#parked.size > 0 || !operation.attempt()) this.#parked.add(operation)
+    if (this.isParking || !operation.attempt()) this.park(operation)
   }
 }
 

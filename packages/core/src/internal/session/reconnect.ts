@@ -38,27 +38,29 @@ export const fromOptions = (options: SessionOptions["reconnect"]): ReconnectSche
  */
 export type Decision = { readonly _tag: "Wait"; readonly delay: number } | { readonly _tag: "GiveUp" }
 
-export interface Reconnect {
-  /** The delay after this failure. */
-  readonly next: (error: MqttError) => Effect.Effect<Decision>
-  /** A connection was stable: the schedule starts anew. */
-  readonly reset: Effect.Effect<void>
-}
-
 /**
  * Steps through the schedule; after a permanent failure the delay is at least `permanentDelay`, or it is over.
  */
-export const make = (schedule: ReconnectSchedule | undefined, options: SessionOptions["reconnect"]): Reconnect => {
+export class Reconnect {
+  readonly #schedule: ReconnectSchedule | undefined
+  readonly #options: SessionOptions["reconnect"]
   // Begins with the first failure: most sessions have none, and a schedule takes its memory.
-  const begin = Effect.suspend(() => Schedule.toStep(schedule ?? fromOptions(options)))
-  let step: Effect.Success<typeof begin> | undefined
-  return {
-    next: Effect.fnUntraced(function*(error) {
+  #step: Effect.Success<ReturnType<typeof begin>> | undefined
+
+  constructor(schedule: ReconnectSchedule | undefined, options: SessionOptions["reconnect"]) {
+    this.#schedule = schedule
+    this.#options = options
+  }
+
+  /** The delay after this failure. */
+  next(error: MqttError): Effect.Effect<Decision> {
+    return Effect.gen({ self: this }, function*() {
+      const options = this.#options
       const permanent = permanence(error.reason) === "permanent"
       if (permanent && options.onPermanentFailure === "stop") return { _tag: "GiveUp" }
       const now = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
-      step ??= yield* begin
-      return yield* step(now, error).pipe(
+      this.#step ??= yield* begin(this.#schedule ?? fromOptions(options))
+      return yield* this.#step(now, error).pipe(
         Effect.map(([, duration]): Decision => ({
           _tag: "Wait",
           // Whole milliseconds, as timers have them: what is announced is what is waited.
@@ -68,9 +70,13 @@ export const make = (schedule: ReconnectSchedule | undefined, options: SessionOp
         })),
         Pull.catchDone(() => Effect.succeed<Decision>({ _tag: "GiveUp" }))
       )
-    }),
-    reset: Effect.sync(() => {
-      step = undefined
     })
   }
+
+  /** A connection was stable: the schedule starts anew. */
+  reset(): void {
+    this.#step = undefined
+  }
 }
+
+const begin = (schedule: ReconnectSchedule) => Schedule.toStep(schedule)

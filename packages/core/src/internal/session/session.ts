@@ -33,17 +33,19 @@ import { Driver } from "./driver.ts"
 import { engineOptions } from "./engineOptions.ts"
 import * as Hub from "./hub.ts"
 import { Publisher } from "./publisher.ts"
-import * as Reconnect from "./reconnect.ts"
+import { Reconnect, type ReconnectSchedule } from "./reconnect.ts"
 import { Servers } from "./servers.ts"
 import { Subscriber } from "./subscriber.ts"
 import * as Supervisor from "./supervisor.ts"
+
+const unclaimedOptions: Broadcast.BroadcastOptions = { capacity: 1024, replay: 0 }
 
 /**
  * Makes a session from valid options, see `MqttSession.make`.
  */
 export const makeSession = Effect.fnUntraced(function*(
   options: SessionOptions,
-  schedule: Reconnect.ReconnectSchedule | undefined,
+  schedule: ReconnectSchedule | undefined,
   observer?: Hub.Observer
 ): Effect.fn.Return<Session, MqttError, Scope.Scope> {
   const { name } = options
@@ -57,8 +59,8 @@ export const makeSession = Effect.fnUntraced(function*(
   const engine = makeEngine(engineOptions(options))
   engine.restore(records, clock.currentTimeMillisUnsafe())
 
-  const hub = yield* Hub.make(name, clock, observer)
-  const unclaimed = yield* Broadcast.make<Message>({ capacity: 1024, replay: 0 })
+  const hub = new Hub.Hub(name, clock, observer)
+  const unclaimed = new Broadcast.Broadcast<Message>(unclaimedOptions)
   const fork = yield* FiberSet.runtime(yield* FiberSet.make<unknown, unknown>())()
   const driver = new Driver({
     engine,
@@ -120,14 +122,14 @@ export const makeSession = Effect.fnUntraced(function*(
       drops.clear()
     }
     if (publisher.isParking) publisher.onSpace()
-    const current = hub.current()
+    const current = hub.current
     if (
       current.state === "connected" && !current.ready && driver.connection !== undefined &&
       driver.stats.pendingSubscriptions === 0
     ) {
       // The event first: whoever awaits readiness finds it in the past.
       hub.emit({ _tag: "Ready", subscriptions: driver.stats.subscriptions })
-      fork(hub.set({ ready: true }))
+      hub.set({ ready: true })
     }
     for (const waiter of turnWaiters) waiter()
   }
@@ -189,7 +191,7 @@ export const makeSession = Effect.fnUntraced(function*(
     driver,
     hub,
     servers: new Servers(addresses),
-    reconnect: Reconnect.make(schedule, options.reconnect),
+    reconnect: new Reconnect(schedule, options.reconnect),
     stableAfter: Duration.toMillis(options.reconnect.stableAfter),
     persistent: options.persistence !== "none",
     autoReconnect: options.reconnect.enabled,
@@ -250,9 +252,9 @@ export const makeSession = Effect.fnUntraced(function*(
     for (const queue of driver.queues) queue.close()
     driver.abandon(new Closed({}))
     driver.flush()
-    yield* hub.set({ state: "closed", ready: false, server: undefined })
-    yield* hub.end
-    yield* unclaimed.end
+    hub.set({ state: "closed", ready: false, server: undefined })
+    hub.end()
+    unclaimed.end()
   })
   // In a fiber of its own: whoever waits for it may be interrupted, the shutdown goes on.
   let shuttingDown: Fiber.Fiber<unknown, unknown> | undefined
@@ -262,7 +264,7 @@ export const makeSession = Effect.fnUntraced(function*(
   })
   yield* Effect.addFinalizer(() => drain)
 
-  const status = (state: Hub.HubState): SessionStatus => ({ ...state, clientId: connector.clientId() })
+  const status = (state: Hub.HubState): SessionStatus => ({ clientId: connector.clientId(), ...state })
 
   // Idle sessions are many: what is a tower of streams, or remembers where it was written, is made when it is asked for.
   return {
@@ -271,7 +273,9 @@ export const makeSession = Effect.fnUntraced(function*(
     publish: (topic, payload, publishOptions) => publisher.publish(topic, payload, publishOptions),
     enqueue: (topic, payload, publishOptions) => publisher.enqueue(topic, payload, publishOptions),
     publishAll: (messages) => publisher.publishAll(messages),
-    sink: publisher.sink,
+    get sink() {
+      return publisher.sink
+    },
     subscription: (filters, subscribeOptions) =>
       Effect.withSpan(subscriber.subscription(filters, subscribeOptions), "MqttSession.subscription"),
     subscribe: (filters, subscribeOptions) =>
@@ -288,12 +292,12 @@ export const makeSession = Effect.fnUntraced(function*(
         const valid = Topic.validateFilter(filter)
         if (valid._tag === "Failure") return yield* error(valid.failure, "unsubscribe")
         driver.unsubscribe(filter)
-        yield* untilTurn(() => driver.stats.pendingSubscriptions === 0 || hub.current().state === "closed")
+        yield* untilTurn(() => driver.stats.pendingSubscriptions === 0 || hub.current.state === "closed")
       }).pipe(Effect.withSpan("MqttSession.unsubscribe")),
     get unclaimed() {
       return unclaimed.stream
     },
-    status: Effect.map(hub.state, status),
+    status: Effect.sync(() => status(hub.current)),
     get statusChanges() {
       return hub.changes.pipe(Stream.map(status), Stream.takeUntil(({ state }) => state === "closed"))
     },
@@ -372,7 +376,7 @@ const infoOf = (driver: Driver, hub: Hub.Hub, clientId: string): Option.Option<C
   if (connection === undefined || limits === undefined) return Option.none()
   return Option.some({
     ...limits,
-    server: hub.current().server ?? "",
+    server: hub.current.server ?? "",
     clientId,
     sessionPresent: connection.connack.sessionPresent,
     keepAlive: connection.keepAlive,

@@ -29,7 +29,7 @@ type Joined = (exit: Exit.Exit<void, MqttError>) => void
 export class Subscriber {
   readonly #driver: Driver
   readonly #options: SubscriberOptions
-  readonly #joining = new Map<ConsumerQueue, Joined>()
+  #joining: Map<ConsumerQueue, Joined> | undefined
   #closed = false
   #failure: MqttError | undefined
 
@@ -74,7 +74,7 @@ export class Subscriber {
         Effect.suspend(() => this.#register(list, options)),
         (queue) =>
           Effect.sync(() => {
-            this.#joining.delete(queue)
+            this.#joining?.delete(queue)
             queue.close()
             this.#driver.removeConsumer(queue)
           })
@@ -108,8 +108,9 @@ export class Subscriber {
       if (state === "active") return resume(Exit.void)
       if (state !== "joining") return resume(Effect.fail(this.#failureOf(queue.consumer)))
       if (this.#failure !== undefined) return resume(Effect.fail(this.#failure))
+      this.#joining ??= new Map()
       this.#joining.set(queue, resume)
-      return Effect.sync(() => this.#joining.delete(queue))
+      return Effect.sync(() => this.#joining?.delete(queue))
     })
     return Effect.raceFirst(granted, this.#timeout(filters))
   }
@@ -133,13 +134,13 @@ export class Subscriber {
   /** The engine settled a consumer: its subscription is in force, or is over. */
   onConsumer(consumer: Consumer): void {
     const queue = consumer.owner as ConsumerQueue
-    const joined = this.#joining.get(queue)
+    const joined = this.#joining?.get(queue)
     if (consumer.state === "active") {
-      this.#joining.delete(queue)
+      this.#joining?.delete(queue)
       joined?.(Exit.void)
     } else if (consumer.state === "failed") {
       const failure = this.#failureOf(consumer)
-      this.#joining.delete(queue)
+      this.#joining?.delete(queue)
       joined?.(Exit.fail(failure))
       queue.end(failure)
     }
@@ -148,8 +149,8 @@ export class Subscriber {
   /** Whoever waits for a grant fails; subscriptions that were granted wait for better times, unless it is for good. */
   suspendAwaiting(failure: MqttError, forGood: boolean): void {
     this.#failure = failure
-    for (const joined of this.#joining.values()) joined(Exit.fail(failure))
-    this.#joining.clear()
+    for (const joined of this.#joining?.values() ?? []) joined(Exit.fail(failure))
+    this.#joining = undefined
     if (forGood) { for (const queue of this.#driver.queues) queue.end(failure) }
   }
 
@@ -160,8 +161,8 @@ export class Subscriber {
   /** No new subscriptions; the streams end when their consumers have seen what waits. */
   close(): void {
     this.#closed = true
-    for (const joined of this.#joining.values()) joined(Exit.fail(this.#error(new Closed({}), [])))
-    this.#joining.clear()
+    for (const joined of this.#joining?.values() ?? []) joined(Exit.fail(this.#error(new Closed({}), [])))
+    this.#joining = undefined
   }
 
   #failureOf(consumer: Consumer): MqttError {

@@ -67,17 +67,17 @@ export const run = (options: SupervisorOptions): Effect.Effect<void> =>
       if (connected !== undefined) {
         everConnected = true
         attempt = 0
-        if (connected >= options.stableAfter) yield* reconnect.reset
+        if (connected >= options.stableAfter) reconnect.reset()
       }
       // The shutdown closed the connection, and tells so itself.
       if (options.isStopping()) return
       if (connected !== undefined) hub.emit({ _tag: "Disconnected", error })
       const decision = yield* reconnect.next(error)
       if (decision._tag === "GiveUp") {
-        yield* hub.set({ state: "disconnected", ready: false, lastError: error, failure: error, server: undefined })
+        hub.set({ state: "disconnected", ready: false, lastError: error, failure: error, server: undefined })
         return yield* options.onFailure(error, true)
       }
-      yield* hub.set({
+      hub.set({
         state: everConnected ? "reconnecting" : "connecting",
         ready: false,
         lastError: error,
@@ -101,8 +101,8 @@ const connectRound = Effect.fnUntraced(function*(
   let failure: MqttError | undefined
   for (const address of servers.round(driver.now())) {
     const server = ServerAddress.format(address)
-    if (hub.current().state === "disconnected") yield* hub.set({ state: "connecting" })
-    yield* hub.set({ server, attempt })
+    if (hub.current.state === "disconnected") hub.set({ state: "connecting" })
+    hub.set({ server, attempt })
     hub.emit({ _tag: "Connecting", server, attempt })
     const result = yield* Effect.result(connectTo(options, address, server))
     if (result._tag === "Success") {
@@ -157,7 +157,7 @@ const connectTo = Effect.fnUntraced(function*(
     autoReconnect: options.autoReconnect,
     subscriptions: driver.stats.subscriptions
   })
-  yield* hub.set({ state: "connected", failure: undefined, lastError: undefined })
+  hub.set({ state: "connected", failure: undefined, lastError: undefined })
   return { connection, lost, scope }
 })
 
