@@ -2,7 +2,7 @@
  * TCP, TLS and Unix sockets as byte streams.
  */
 import * as Deferred from "effect/Deferred"
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
@@ -12,6 +12,7 @@ import * as ServerAddress from "../../ServerAddress.ts"
 import type { ByteStream, ByteStreamHandlers, TransportRequest } from "../../Transport.ts"
 import { fromNetworkError } from "../classification.ts"
 import { errorCodeOf, isTlsCode } from "../networkErrors.ts"
+import { openStream } from "./openStream.ts"
 import { tlsConnectionOptions } from "./tlsOptions.ts"
 
 // More than this many waiting bytes count as congestion. Node's own mark of 16 KiB is less than one batch of packets.
@@ -20,23 +21,15 @@ const highWaterMark = 262_144
 /**
  * Connects, with the TLS handshake if there is one.
  */
-export const openSocket = Effect.fnUntraced(function*(
+export const openSocket = (
   request: TransportRequest,
   handlers: ByteStreamHandlers
-): Effect.fn.Return<ByteStream, MqttError, Scope.Scope> {
-  const opened = Deferred.makeUnsafe<void, MqttError>()
-  const socket = yield* Effect.acquireRelease(
-    // Certificates and keys that OpenSSL cannot read make this throw.
-    Effect.try({
-      try: () => connect(request, handlers, opened),
-      catch: (cause) =>
-        new MqttError({ reason: fromNetworkError(cause, "connect", ServerAddress.format(request.address)) })
-    }),
-    (socket) => Effect.sync(() => socket.destroy())
-  )
-  yield* Effect.onInterrupt(Deferred.await(opened), () => Effect.sync(() => socket.destroy()))
-  return byteStream(socket, handlers)
-})
+): Effect.Effect<ByteStream, MqttError, Scope.Scope> =>
+  openStream(request.address, {
+    connect: (opened) => connect(request, handlers, opened),
+    destroy: (socket) => socket.destroy(),
+    stream: (socket) => new SocketStream(socket, handlers)
+  })
 
 // The listeners stand before the first event can come: an 'error' event without one is an uncaught exception. They stay for
 // the socket's whole life.
@@ -89,47 +82,63 @@ const makeSocket = (request: TransportRequest): Net.Socket => {
   }
 }
 
-const byteStream = (socket: Net.Socket, handlers: ByteStreamHandlers): ByteStream => {
-  let corked = false
-  let congested = false
-  const uncork = (): void => {
-    corked = false
-    socket.uncork()
+/** A class, since a program may have thousands of idle sockets. */
+class SocketStream implements ByteStream {
+  readonly #socket: Net.Socket
+  #corked = false
+  #congested = false
+
+  constructor(socket: Net.Socket, handlers: ByteStreamHandlers) {
+    this.#socket = socket
+    // Node's event comes after each write beyond its own mark, when everything is sent.
+    socket.on("drain", () => {
+      if (this.#congested) {
+        this.#congested = false
+        handlers.onDrain()
+      }
+    })
   }
-  // Node's event comes after each write beyond its own mark, when everything is sent.
-  socket.on("drain", () => {
-    if (congested) {
-      congested = false
-      handlers.onDrain()
+
+  write(bytes: Uint8Array): boolean {
+    const socket = this.#socket
+    if (!socket.writable) {
+      return true
     }
-  })
-  return {
-    write: (bytes) => {
-      if (!socket.writable) {
-        return true
-      }
-      // Several chunks of one turn go to the operating system together.
-      if (!corked) {
-        corked = true
-        socket.cork()
-        process.nextTick(uncork)
-      }
-      socket.write(bytes)
-      congested ||= socket.writableLength > highWaterMark
-      return !congested
-    },
-    pendingBytes: () => socket.writableLength,
-    pause: () => {
-      socket.pause()
-    },
-    resume: () => {
-      socket.resume()
-    },
-    end: () => {
-      socket.end()
-    },
-    destroy: () => {
-      socket.destroy()
+    // Several chunks of one turn go to the operating system together.
+    if (!this.#corked) {
+      this.#corked = true
+      socket.cork()
+      process.nextTick(uncork, this)
     }
+    socket.write(bytes)
+    this.#congested ||= socket.writableLength > highWaterMark
+    return !this.#congested
+  }
+
+  uncork(): void {
+    this.#corked = false
+    this.#socket.uncork()
+  }
+
+  pendingBytes(): number {
+    return this.#socket.writableLength
+  }
+
+  pause(): void {
+    this.#socket.pause()
+  }
+
+  resume(): void {
+    this.#socket.resume()
+  }
+
+  end(): void {
+    this.#socket.end()
+  }
+
+  destroy(): void {
+    this.#socket.destroy()
   }
 }
+
+const uncork = (stream: SocketStream): void => stream.uncork()

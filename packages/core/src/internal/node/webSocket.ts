@@ -2,7 +2,7 @@
  * WebSockets on Node as byte streams (MQTT 6): one subprotocol, binary frames, one frame a write.
  */
 import * as Deferred from "effect/Deferred"
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
@@ -11,6 +11,7 @@ import { MqttError, type MqttErrorReason } from "../../MqttError.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
 import type { ByteStream, ByteStreamHandlers, TransportRequest } from "../../Transport.ts"
 import { fromHttpStatus, fromNetworkError } from "../classification.ts"
+import { openStream } from "./openStream.ts"
 import { tlsConnectionOptions } from "./tlsOptions.ts"
 
 const highWaterMark = 262_144
@@ -26,22 +27,15 @@ const unsupportedData = 1003
 /**
  * Connects, with the TLS handshake if there is one, and the upgrade.
  */
-export const openWebSocket = Effect.fnUntraced(function*(
+export const openWebSocket = (
   request: TransportRequest,
   handlers: ByteStreamHandlers
-): Effect.fn.Return<ByteStream, MqttError, Scope.Scope> {
-  const opened = Deferred.makeUnsafe<void, MqttError>()
-  const socket = yield* Effect.acquireRelease(
-    Effect.try({
-      try: () => connect(request, handlers, opened),
-      catch: (cause) =>
-        new MqttError({ reason: fromNetworkError(cause, "connect", ServerAddress.format(request.address)) })
-    }),
-    (socket) => Effect.sync(() => socket.terminate())
-  )
-  yield* Effect.onInterrupt(Deferred.await(opened), () => Effect.sync(() => socket.terminate()))
-  return byteStream(socket, handlers)
-})
+): Effect.Effect<ByteStream, MqttError, Scope.Scope> =>
+  openStream(request.address, {
+    connect: (opened) => connect(request, handlers, opened),
+    destroy: (socket) => socket.terminate(),
+    stream: (socket) => byteStream(socket, handlers)
+  })
 
 // The listeners stand before the first event can come: an 'error' event without one is an uncaught exception. They stay for
 // the socket's whole life.

@@ -1,0 +1,47 @@
+/**
+ * What opening a TCP socket and opening a WebSocket have in common: the wait, and the end with the scope.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Scope from "effect/Scope"
+import { MqttError } from "../../MqttError.ts"
+import * as ServerAddress from "../../ServerAddress.ts"
+import type { ByteStream } from "../../Transport.ts"
+import { fromNetworkError } from "../classification.ts"
+
+export interface StreamOpening<Socket> {
+  /**
+   * Makes the socket with its listeners; one of them completes `opened`. May throw: certificates and keys that OpenSSL cannot read
+   * do.
+   */
+  readonly connect: (opened: Deferred.Deferred<void, MqttError>) => Socket
+  readonly destroy: (socket: Socket) => unknown
+  readonly stream: (socket: Socket) => ByteStream
+}
+
+/**
+ * Connects, and destroys the socket with the scope, or when the wait is interrupted.
+ */
+export const openStream = <Socket>(
+  address: ServerAddress.ServerAddress,
+  { connect, destroy, stream }: StreamOpening<Socket>
+): Effect.Effect<ByteStream, MqttError, Scope.Scope> =>
+  // Nothing comes between the connecting and the finalizer, which holds the socket alone.
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(Effect.scope, (scope) => {
+      const opened = Deferred.makeUnsafe<void, MqttError>()
+      let socket: Socket
+      try {
+        socket = connect(opened)
+      } catch (cause) {
+        return Effect.fail(
+          new MqttError({ reason: fromNetworkError(cause, "connect", ServerAddress.format(address)) })
+        )
+      }
+      const end = Effect.sync(() => destroy(socket))
+      return Scope.addFinalizer(scope, end).pipe(
+        Effect.andThen(Effect.onInterrupt(restore(Deferred.await(opened)), () => end)),
+        Effect.map(() => stream(socket))
+      )
+    })
+  )
