@@ -7,10 +7,10 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { Closed, InvalidOptions, MqttError, Timeout } from "../../MqttError.ts"
-import type { Connack } from "../../Packet.ts"
+import type { Connack, Packet } from "../../Packet.ts"
 import { Transport } from "../../Transport.ts"
 import { sizeOf } from "../codec/size.ts"
-import type { Connection, ConnectionHandlers, ConnectionRequest, Open } from "./contract.ts"
+import type { Connection, ConnectionCounters, ConnectionHandlers, ConnectionRequest, Open } from "./contract.ts"
 import { Link } from "./link.ts"
 import { Watch } from "./watch.ts"
 
@@ -29,15 +29,10 @@ export const open: Open = Effect.fnUntraced(function*(request, handlers) {
         Effect.fail(new MqttError({ reason: new Timeout({ operation: "connect", millis: request.connectTimeout }) }))
     }),
     Effect.flatMap((connack) => {
-      const connection = makeConnection(request, connack, link)
-      const watch = keepWatch(link, connection.keepAlive, request.writeTimeout)
-      return Effect.andThen(
-        Effect.forkIn(watch, scope, { startImmediately: true }),
-        Effect.suspend(() => {
-          const reason = link.announce()
-          return reason === undefined ? Effect.succeed(connection) : Effect.fail(new MqttError({ reason }))
-        })
-      )
+      const connection = new LinkConnection(request, connack, link)
+      link.watch(connection.keepAlive)
+      const reason = link.announce()
+      return reason === undefined ? Effect.succeed(connection) : Effect.fail(new MqttError({ reason }))
     }),
     Effect.mapError((error) => error.session === undefined ? error.withSession(request.session) : error),
     Effect.onExit((exit) => {
@@ -54,6 +49,7 @@ const makeLink = Effect.fnUntraced(function*(request: ConnectionRequest, handler
   // The callbacks of the network begin effects here, and nowhere else.
   const runFork = Effect.runForkWith(yield* Effect.context<never>())
   const link: Link = new Link(request, handlers, yield* Clock.Clock, {
+    watch: (keepAlive) => runFork(keepWatch(link, keepAlive, request.writeTimeout)),
     onClosing: () => {
       runFork(
         Deferred.await(link.gone).pipe(
@@ -78,24 +74,47 @@ const establish = Effect.fnUntraced(function*(request: ConnectionRequest, link: 
   }
   const transport = yield* Transport
   const stream = yield* transport.open(request, link.streamHandlers)
-  yield* Effect.addFinalizer(() => Effect.sync(() => link.destroy(new Closed())))
+  yield* Scope.addFinalizer(yield* Effect.scope, Effect.sync(() => link.destroy(new Closed())))
   link.start(stream)
   return yield* Deferred.await(link.accepted)
 })
 
-const makeConnection = (request: ConnectionRequest, connack: Connack, link: Link): Connection => ({
-  connack,
-  keepAlive: connack.properties.serverKeepAlive ?? request.connect.keepAlive,
-  counters: link.counters,
-  send: (packets) => link.send(packets),
-  pause: () => link.pause(),
-  resume: () => link.resume(),
-  close: (reasonCode, sessionExpiryInterval) =>
-    Effect.suspend(() => {
-      link.disconnect(reasonCode, fits(connack, reasonCode, sessionExpiryInterval) ? sessionExpiryInterval : undefined)
-      return Deferred.await(link.gone)
+/** A class, since a program may have thousands of idle connections. */
+class LinkConnection implements Connection {
+  readonly connack: Connack
+  readonly keepAlive: number
+  readonly #link: Link
+
+  constructor(request: ConnectionRequest, connack: Connack, link: Link) {
+    this.connack = connack
+    this.keepAlive = connack.properties.serverKeepAlive ?? request.connect.keepAlive
+    this.#link = link
+  }
+
+  get counters(): ConnectionCounters {
+    return this.#link.counters
+  }
+
+  send(packets: ReadonlyArray<Packet>): boolean {
+    return this.#link.send(packets)
+  }
+
+  pause(): void {
+    this.#link.pause()
+  }
+
+  resume(): void {
+    this.#link.resume()
+  }
+
+  close(reasonCode: number, sessionExpiryInterval?: number): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const interval = fits(this.connack, reasonCode, sessionExpiryInterval) ? sessionExpiryInterval : undefined
+      this.#link.disconnect(reasonCode, interval)
+      return Deferred.await(this.#link.gone)
     })
-})
+  }
+}
 
 /** Whether the server takes a DISCONNECT with this interval (MQTT 3.2.2.3.6); without it, it takes any that it can name. */
 const fits = ({ properties }: Connack, reasonCode: number, sessionExpiryInterval: number | undefined): boolean =>
@@ -105,23 +124,27 @@ const fits = ({ properties }: Connack, reasonCode: number, sessionExpiryInterval
 /**
  * Sends PINGREQ and finds a peer that is gone or takes no bytes, until the link ends.
  */
-const keepWatch = Effect.fnUntraced(function*(link: Link, keepAlive: number, writeTimeout: number) {
+const keepWatch = (link: Link, keepAlive: number, writeTimeout: number): Effect.Effect<void> => {
   const watch = new Watch(keepAlive * 1000, writeTimeout, link.now())
-  while (link.isOpen) {
-    const action = watch.next(link.now(), link)
-    switch (action._tag) {
-      case "Wait":
-        yield* Effect.sleep(action.wait)
-        break
-      case "Ping":
-        link.ping()
-        break
-      case "Silent":
-        link.lose(`nothing arrived for ${keepAlive * 1.5} seconds, one and a half keep alives`)
-        break
-      case "Stuck":
-        link.lose(`the network took no bytes for ${writeTimeout} ms`)
-        break
+  // Not a generator, which would be most of what an idle connection holds here.
+  const next = Effect.suspend((): Effect.Effect<void> => {
+    while (link.isOpen) {
+      const action = watch.next(link.now(), link)
+      switch (action._tag) {
+        case "Wait":
+          return Effect.andThen(Effect.sleep(action.wait), next)
+        case "Ping":
+          link.ping()
+          break
+        case "Silent":
+          link.lose(`nothing arrived for ${keepAlive * 1.5} seconds, one and a half keep alives`)
+          break
+        case "Stuck":
+          link.lose(`the network took no bytes for ${writeTimeout} ms`)
+          break
+      }
     }
-  }
-})
+    return Effect.void
+  })
+  return next
+}

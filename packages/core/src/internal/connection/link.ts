@@ -12,6 +12,7 @@ import { scheduleTurn } from "#transport"
 import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import {
   Closed,
   ConnectionLost,
@@ -41,6 +42,8 @@ type Phase = "opening" | "open" | "closing" | "closed"
  * What a link asks of the effectful world around it.
  */
 export interface LinkRuntime {
+  /** Begins to look after the peer, with this keep alive in seconds; the link interrupts it at its end. */
+  readonly watch: (keepAlive: number) => Fiber.Fiber<void>
   /** The link has begun to close by itself and waits for the peer: see to it that this ends. */
   readonly onClosing: () => void
   /** A handler failed where nothing is left to be done about it. */
@@ -79,6 +82,7 @@ export class Link implements Observed {
   #stream: ByteStream | undefined
   #driver: Driver.Driver | undefined
   #driverBytes: Array<Uint8Array> = []
+  #watch: Fiber.Fiber<void> | undefined
 
   constructor(request: ConnectionRequest, handlers: ConnectionHandlers, clock: Clock.Clock, runtime: LinkRuntime) {
     const { address, connect } = request
@@ -154,6 +158,11 @@ export class Link implements Observed {
     this.counters.packetsSent++
     this.lastReceived = this.now()
     this.#flush()
+  }
+
+  /** Begins to send PINGREQ, and to find out when the peer is gone. */
+  watch(keepAlive: number): void {
+    this.#watch = this.#runtime.watch(keepAlive)
   }
 
   /**
@@ -480,6 +489,7 @@ export class Link implements Observed {
     }
     this.#phase = "closed"
     this.#driver?.closed()
+    this.#watch?.interruptUnsafe()
     this.#driverBytes = []
     const error = new MqttError({ reason: this.#reason ?? new Closed(), session: this.#request.session })
     // The owner first: completing a Deferred runs those who wait for it at once.
