@@ -40,8 +40,9 @@ export class Entry {
   readonly context: Context.Context<never>
   readonly #host: EntryHost
   readonly #extras: AddOptions
-  /** Starting and stopping one session never overlap; connecting is neither. */
-  readonly #lock = Semaphore.makeUnsafe(1)
+  /** Starting and stopping one session never overlap; connecting is neither. There while one of them goes on, or waits. */
+  #lock: Semaphore.Semaphore | undefined
+  #lockUsers = 0
   #running: Running | undefined
   #ending: "disconnected" | "closed" | undefined
   #past: SessionMetrics = noMetrics
@@ -93,7 +94,7 @@ export class Entry {
 
   /** Begins a session where none is alive, and answers the one that is. */
   get start(): Effect.Effect<Session, MqttError> {
-    return this.#lock.withPermits(1)(Effect.gen({ self: this }, function*() {
+    return this.#exclusive(Effect.gen({ self: this }, function*() {
       if (this.#running !== undefined) {
         const { session } = this.#running
         const { state } = yield* session.status
@@ -107,10 +108,24 @@ export class Entry {
 
   /** Drains and releases the session, if there is one. */
   stop(to: "disconnected" | "closed"): Effect.Effect<void> {
-    return this.#lock.withPermits(1)(Effect.suspend(() => {
+    return this.#exclusive(Effect.suspend(() => {
       if (this.#running !== undefined) return this.#stop(to)
       return to === "closed" ? Effect.sync(() => this.#emitStateChanged("disconnected", "closed")) : Effect.void
     }))
+  }
+
+  #exclusive<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> {
+    return Effect.acquireUseRelease(
+      Effect.sync(() => {
+        this.#lockUsers++
+        return this.#lock ??= Semaphore.makeUnsafe(1)
+      }),
+      (lock) => lock.withPermits(1)(effect),
+      () =>
+        Effect.sync(() => {
+          if (--this.#lockUsers === 0) this.#lock = undefined
+        })
+    )
   }
 
   get #start(): Effect.Effect<Session, MqttError> {
