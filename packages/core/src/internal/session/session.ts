@@ -6,10 +6,9 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import * as FiberSet from "effect/FiberSet"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Message } from "../../Message.ts"
 import { Closed, MqttError, type MqttErrorReason } from "../../MqttError.ts"
@@ -31,6 +30,7 @@ import { makeConnector } from "./connector.ts"
 import * as Consume from "./consume.ts"
 import { Driver } from "./driver.ts"
 import { engineOptions } from "./engineOptions.ts"
+import { Fibers } from "./fibers.ts"
 import * as Hub from "./hub.ts"
 import { Publisher } from "./publisher.ts"
 import { Reconnect, type ReconnectSchedule } from "./reconnect.ts"
@@ -61,7 +61,10 @@ export const makeSession = Effect.fnUntraced(function*(
 
   const hub = new Hub.Hub(name, clock, observer)
   const unclaimed = new Broadcast.Broadcast<Message>(unclaimedOptions)
-  const fork = yield* FiberSet.runtime(yield* FiberSet.make<unknown, unknown>())()
+  const scope = yield* Effect.scope
+  const fibers = new Fibers(yield* Effect.context<never>())
+  yield* Scope.addFinalizer(scope, fibers.end)
+  const fork = <A, E>(effect: Effect.Effect<A, E>): Fiber.Fiber<A, E> => fibers.fork(effect)
   const driver = new Driver({
     engine,
     store,
@@ -99,15 +102,15 @@ export const makeSession = Effect.fnUntraced(function*(
 
   let stopping = false
   let identity = records.find((record) => record._tag === "Identity")
-  const turnWaiters = new Set<() => void>()
+  let turnWaiters: Set<() => void> | undefined
 
   // What was dropped in this turn, one event for each cause however many there were.
-  const drops = new Map<
-    MessageDropped["cause"],
-    { direction: MessageDropped["direction"]; topic: string; count: number }
-  >()
+  let drops:
+    | Map<MessageDropped["cause"], { direction: MessageDropped["direction"]; topic: string; count: number }>
+    | undefined
 
   const noteDrop = (direction: MessageDropped["direction"], cause: MessageDropped["cause"], topic: string): void => {
+    drops ??= new Map()
     const drop = drops.get(cause)
     if (drop === undefined) drops.set(cause, { direction, topic, count: 1 })
     else {
@@ -117,9 +120,9 @@ export const makeSession = Effect.fnUntraced(function*(
   }
 
   const onTurn = (): void => {
-    if (drops.size > 0) {
+    if (drops !== undefined) {
       for (const [cause, drop] of drops) hub.emit({ _tag: "MessageDropped", cause, ...drop })
-      drops.clear()
+      drops = undefined
     }
     if (publisher.isParking) publisher.onSpace()
     const current = hub.current
@@ -131,7 +134,7 @@ export const makeSession = Effect.fnUntraced(function*(
       hub.emit({ _tag: "Ready", subscriptions: driver.stats.subscriptions })
       hub.set({ ready: true })
     }
-    for (const waiter of turnWaiters) waiter()
+    for (const waiter of turnWaiters ?? []) waiter()
   }
 
   const onEngineEvent = (event: EngineEvent): void => {
@@ -162,13 +165,14 @@ export const makeSession = Effect.fnUntraced(function*(
   const untilTurn = (holds: () => boolean): Effect.Effect<void> =>
     Effect.callback((resume) => {
       if (holds()) return resume(Effect.void)
+      const waiters = turnWaiters ??= new Set()
       const waiter = (): void => {
         if (!holds()) return
-        turnWaiters.delete(waiter)
+        waiters.delete(waiter)
         resume(Effect.void)
       }
-      turnWaiters.add(waiter)
-      return Effect.sync(() => turnWaiters.delete(waiter))
+      waiters.add(waiter)
+      return Effect.sync(() => waiters.delete(waiter))
     })
 
   const consumeHost: Consume.ConsumeHost = {
@@ -186,83 +190,89 @@ export const makeSession = Effect.fnUntraced(function*(
 
   const error = (reason: MqttErrorReason, method: string): MqttError => new MqttError({ session: name, method, reason })
 
-  const supervisor = yield* Effect.forkScoped(Supervisor.run({
-    session: name,
-    driver,
-    hub,
-    servers: new Servers(addresses),
-    reconnect: new Reconnect(schedule, options.reconnect),
-    stableAfter: Duration.toMillis(options.reconnect.stableAfter),
-    persistent: options.persistence !== "none",
-    autoReconnect: options.reconnect.enabled,
-    isStopping: () => stopping,
-    connect: connector.packet,
-    open: connector.open,
-    onViolation: ({ kind, reasonCode }) => {
-      if (reasonCode === ReasonCode.receiveMaximumExceeded) connector.liftReceiveMaximum()
-      if (kind === "session-present") {
-        connector.discardServerSession()
-        hub.emit({ _tag: "SessionLost", unacknowledged: 0, subscriptions: 0 })
-      }
-    },
-    onConnected: (connack) => {
-      connector.connected(connack)
-      if (store !== undefined) {
-        identity = identityOf(options, connector.clientId(), connack, identity, driver.now())
-        driver.record(identity)
-      }
-      publisher.recover()
-      subscriber.recover()
-    },
-    onFailure: (failure, forGood) =>
-      Effect.sync(() => {
-        publisher.suspendAwaiting(failure)
-        subscriber.suspendAwaiting(failure, forGood)
-      })
-  }))
-
-  const finishWork = Effect.gen(function*() {
-    // A session that ends at the server needs no deliveries any more; a durable one gets the rest when it comes back.
-    if (!durable) {
-      const filters = new Set(Array.from(driver.queues).flatMap((queue) => queue.consumer.request.filters))
-      for (const filter of filters) driver.unsubscribe(filter)
-      yield* untilTurn(() => driver.connection === undefined || driver.stats.pendingSubscriptions === 0)
-    }
-    for (const queue of driver.queues) queue.end("orderly", () => driver.schedule())
-    yield* untilTurn(() => {
-      if (driver.connection === undefined) return true
-      for (const queue of driver.queues) if (!queue.isIdle) return false
-      return driver.stats.queuedMessages + driver.stats.inflight === 0
+  // Begins in the next turn, when whoever made the session has it.
+  const supervisor = fork(Effect.andThen(
+    Effect.yieldNow,
+    Supervisor.run({
+      session: name,
+      driver,
+      hub,
+      servers: new Servers(addresses),
+      reconnect: new Reconnect(schedule, options.reconnect),
+      stableAfter: Duration.toMillis(options.reconnect.stableAfter),
+      persistent: options.persistence !== "none",
+      autoReconnect: options.reconnect.enabled,
+      isStopping: () => stopping,
+      connect: connector.packet,
+      open: connector.open,
+      onViolation: ({ kind, reasonCode }) => {
+        if (reasonCode === ReasonCode.receiveMaximumExceeded) connector.liftReceiveMaximum()
+        if (kind === "session-present") {
+          connector.discardServerSession()
+          hub.emit({ _tag: "SessionLost", unacknowledged: 0, subscriptions: 0 })
+        }
+      },
+      onConnected: (connack) => {
+        connector.connected(connack)
+        if (store !== undefined) {
+          identity = identityOf(options, connector.clientId(), connack, identity, driver.now())
+          driver.record(identity)
+        }
+        publisher.recover()
+        subscriber.recover()
+      },
+      onFailure: (failure, forGood) =>
+        Effect.sync(() => {
+          publisher.suspendAwaiting(failure)
+          subscriber.suspendAwaiting(failure, forGood)
+        })
     })
-  })
+  ))
 
-  const shutdown = Effect.gen(function*() {
-    publisher.close()
-    subscriber.close()
-    yield* Effect.timeoutOption(finishWork, options.drainTimeout)
-    stopping = true
-    driver.flush()
-    const { connection } = driver
-    if (connection !== undefined) {
-      yield* connection.close(0, options.persistence === "process" ? 0 : undefined)
-      hub.emit({ _tag: "Disconnected", error: undefined })
-      yield* connector.forget
-    }
-    supervisor.interruptUnsafe()
-    for (const queue of driver.queues) queue.close()
-    driver.abandon(new Closed({}))
-    driver.flush()
-    hub.set({ state: "closed", ready: false, server: undefined })
-    hub.end()
-    unclaimed.end()
-  })
+  const finishWork = () =>
+    Effect.gen(function*() {
+      // A session that ends at the server needs no deliveries any more; a durable one gets the rest when it comes back.
+      if (!durable) {
+        const filters = new Set(Array.from(driver.queues).flatMap((queue) => queue.consumer.request.filters))
+        for (const filter of filters) driver.unsubscribe(filter)
+        yield* untilTurn(() => driver.connection === undefined || driver.stats.pendingSubscriptions === 0)
+      }
+      for (const queue of driver.queues) queue.end("orderly", () => driver.schedule())
+      yield* untilTurn(() => {
+        if (driver.connection === undefined) return true
+        for (const queue of driver.queues) if (!queue.isIdle) return false
+        return driver.stats.queuedMessages + driver.stats.inflight === 0
+      })
+    })
+
+  const shutdown = () =>
+    Effect.gen(function*() {
+      publisher.close()
+      subscriber.close()
+      yield* Effect.timeoutOption(finishWork(), options.drainTimeout)
+      stopping = true
+      driver.flush()
+      const { connection } = driver
+      if (connection !== undefined) {
+        yield* connection.close(0, options.persistence === "process" ? 0 : undefined)
+        hub.emit({ _tag: "Disconnected", error: undefined })
+        yield* connector.forget
+      }
+      supervisor.interruptUnsafe()
+      for (const queue of driver.queues) queue.close()
+      driver.abandon(new Closed({}))
+      driver.flush()
+      hub.set({ state: "closed", ready: false, server: undefined })
+      hub.end()
+      unclaimed.end()
+    })
   // In a fiber of its own: whoever waits for it may be interrupted, the shutdown goes on.
   let shuttingDown: Fiber.Fiber<unknown, unknown> | undefined
   const drain = Effect.suspend(() => {
-    shuttingDown ??= fork(shutdown)
+    shuttingDown ??= fork(shutdown())
     return Effect.asVoid(Fiber.await(shuttingDown))
   })
-  yield* Effect.addFinalizer(() => drain)
+  yield* Scope.addFinalizer(scope, drain)
 
   const status = (state: Hub.HubState): SessionStatus => ({ clientId: connector.clientId(), ...state })
 

@@ -42,36 +42,44 @@ export interface SupervisorOptions {
   readonly onFailure: (error: MqttError, forGood: boolean) => Effect.Effect<void>
 }
 
-interface Established {
-  readonly connection: Connection
-  readonly lost: Deferred.Deferred<MqttError>
-  readonly scope: Scope.Closeable
+/** How an attempt ended: in vain, or with a connection that lasted some milliseconds. */
+interface Ended {
+  readonly error: MqttError
+  readonly lasted: number | undefined
 }
 
 /**
  * Runs until the reconnect policy gives up; interrupting it closes the connection at once.
  */
 export const run = (options: SupervisorOptions): Effect.Effect<void> =>
+  // One generator, and one around the connection: what waits while a session is idle stays in memory.
   Effect.gen(function*() {
-    const { driver, hub, reconnect } = options
+    const { driver, hub, reconnect, servers } = options
     let everConnected = false
     let attempt = 0
     while (true) {
-      const [error, connected] = yield* Effect.scoped(Effect.gen(function*() {
-        const round = yield* Effect.result(connectRound(options, ++attempt))
-        if (round._tag === "Failure") return [round.failure, undefined] as const
-        const before = driver.now()
-        const error = yield* Deferred.await(round.success.lost)
-        return [error, driver.now() - before] as const
-      }))
-      if (connected !== undefined) {
+      let end: Ended | undefined
+      attempt++
+      // Every server once, until one answers; the last failure counts, or the first permanent one.
+      for (const address of servers.round(driver.now())) {
+        const server = ServerAddress.format(address)
+        if (hub.current.state === "disconnected") hub.set({ state: "connecting" })
+        hub.set({ server, attempt })
+        hub.emit({ _tag: "Connecting", server, attempt })
+        const { error, lasted } = yield* connectTo(options, address, server)
+        if (lasted !== undefined || end === undefined || !isPermanent(end.error)) end = { error, lasted }
+        if (lasted !== undefined) break
+        servers.failed(address, driver.now())
+      }
+      const { error, lasted } = end!
+      if (lasted !== undefined) {
         everConnected = true
         attempt = 0
-        if (connected >= options.stableAfter) reconnect.reset()
+        if (lasted >= options.stableAfter) reconnect.reset()
       }
       // The shutdown closed the connection, and tells so itself.
       if (options.isStopping()) return
-      if (connected !== undefined) hub.emit({ _tag: "Disconnected", error })
+      if (lasted !== undefined) hub.emit({ _tag: "Disconnected", error })
       const decision = yield* reconnect.next(error)
       if (decision._tag === "GiveUp") {
         hub.set({ state: "disconnected", ready: false, lastError: error, failure: error, server: undefined })
@@ -91,43 +99,29 @@ export const run = (options: SupervisorOptions): Effect.Effect<void> =>
   })
 
 /**
- * Tries every server once; fails with the last failure, or with the first permanent one.
+ * Connects to a server, and waits for the end of the connection.
  */
-const connectRound = Effect.fnUntraced(function*(
-  options: SupervisorOptions,
-  attempt: number
-): Effect.fn.Return<Established, MqttError, Scope.Scope> {
-  const { driver, hub, servers } = options
-  let failure: MqttError | undefined
-  for (const address of servers.round(driver.now())) {
-    const server = ServerAddress.format(address)
-    if (hub.current.state === "disconnected") hub.set({ state: "connecting" })
-    hub.set({ server, attempt })
-    hub.emit({ _tag: "Connecting", server, attempt })
-    const result = yield* Effect.result(connectTo(options, address, server))
-    if (result._tag === "Success") {
-      servers.succeeded(address)
-      return result.success
-    }
-    servers.failed(address, driver.now())
-    if (failure === undefined || !isPermanent(failure)) failure = result.failure
-  }
-  return yield* Effect.fail(failure!)
-})
-
-const connectTo = Effect.fnUntraced(function*(
+const connectTo = (
   options: SupervisorOptions,
   address: ServerAddress.ServerAddress,
   server: string
-): Effect.fn.Return<Established, MqttError, Scope.Scope> {
-  const { driver, hub } = options
-  const lost = yield* Deferred.make<MqttError>()
-  // The connection's own scope ends before the driver forgets it, whatever ended the attempt.
-  const scope = yield* Scope.fork(yield* Effect.scope)
-  yield* Scope.addFinalizer(scope, Effect.sync(() => driver.detach()))
+): Effect.Effect<Ended> =>
+  Effect.flatMap(Scope.make(), (scope) =>
+    Effect.onExit(serve(options, address, server, scope), (exit) =>
+      // The connection ends before the driver forgets it, whatever ended the attempt.
+      Effect.andThen(Scope.close(scope, exit), Effect.sync(() => options.driver.detach()))))
+
+const serve = Effect.fnUntraced(function*(
+  options: SupervisorOptions,
+  address: ServerAddress.ServerAddress,
+  server: string,
+  scope: Scope.Scope
+): Effect.fn.Return<Ended> {
+  const { driver, servers } = options
+  const lost = Deferred.makeUnsafe<MqttError>()
   const connect = options.connect()
   driver.opening(connect)
-  const connection = yield* options.open(address, connect, {
+  const opened = yield* options.open(address, connect, {
     onPackets: (packets) => {
       const violation = driver.receive(packets)
       if (violation !== undefined) options.onViolation(violation)
@@ -142,24 +136,37 @@ const connectTo = Effect.fnUntraced(function*(
         new MqttError({ session: options.session, reason: new Unexpected({ detail: "connecting died", cause }) })
       )
     ),
-    Effect.onExit((exit) => Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void)
+    Effect.result
   )
+  if (opened._tag === "Failure") return { error: opened.failure, lasted: undefined }
+  established(options, connect, opened.success, server)
+  servers.succeeded(address)
+  const since = driver.now()
+  const error = yield* Deferred.await(lost)
+  return { error, lasted: driver.now() - since }
+})
+
+const established = (
+  { autoReconnect, driver, hub, onConnected, persistent }: SupervisorOptions,
+  connect: Connect,
+  connection: Connection,
+  server: string
+): void => {
+  const { connack } = connection
   driver.attach(connection)
-  options.onConnected(connection.connack, connect)
-  const { sessionPresent } = connection.connack
+  onConnected(connack, connect)
   hub.emit({
     _tag: "Connected",
     server,
-    clientId: connection.connack.properties.assignedClientIdentifier ?? connect.clientId,
+    clientId: connack.properties.assignedClientIdentifier ?? connect.clientId,
     cleanStart: connect.cleanStart,
-    sessionPresent,
-    persistent: options.persistent,
-    autoReconnect: options.autoReconnect,
+    sessionPresent: connack.sessionPresent,
+    persistent,
+    autoReconnect,
     subscriptions: driver.stats.subscriptions
   })
   hub.set({ state: "connected", failure: undefined, lastError: undefined })
-  return { connection, lost, scope }
-})
+}
 
 /** A connection that we closed to get a better one counts as lost. */
 const asLoss = (error: MqttError): MqttError =>
