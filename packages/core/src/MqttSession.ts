@@ -96,7 +96,11 @@ export interface Session {
     options?: ConsumeOptions<E, R>
   ) => Effect.Effect<void, MqttError | E, R>
 
-  /** Removes the subscription on a filter at the server, kept ones included. Streams on it get nothing more. */
+  /**
+   * Removes the subscription on a filter at the server, kept ones included. Streams on it get nothing more. Fails with
+   * `UnsubscribeRefused` when the server refuses it with a reason code of UNSUBACK (MQTT 5, 3.11.3): what it goes on sending is
+   * unclaimed.
+   */
   readonly unsubscribe: (filter: string) => Effect.Effect<void, MqttError>
 
   /** Messages that were dropped because nobody claimed them in time, from the moment the stream runs. */

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import type { Subscribe } from "../../src/Packet.ts"
+import type { Subscribe, Unsubscribe } from "../../src/Packet.ts"
 import { ack, Harness, leave, publish, suback, subscribesOf, topics, unsuback, versions, words } from "./harness.ts"
 
 describe.each(versions)("subscriptions, version %s", (protocolVersion) => {
@@ -213,6 +213,23 @@ describe.each(versions)("subscriptions, version %s", (protocolVersion) => {
     assert.deepStrictEqual([consumer.state, joining.state], ["active", "active"])
     assert.strictEqual(h.engine.stats.subscriptions, 2)
     assert.deepStrictEqual(topics(h.feed(publish("a", 0, 0), publish("b", 0, 0), publish("c", 0, 0))), ["b", "c"])
+  })
+
+  it("tells which filters of an UNSUBSCRIBE the server refuses, and does not ask again by itself", () => {
+    const h = make()
+    h.subscribe("a", { keep: true })
+    h.subscribe("b", { keep: true })
+    h.engine.unsubscribe("a", h.now)
+    h.engine.unsubscribe("b", h.now)
+    const [packet] = h.flush().packets
+    assert.strictEqual(packet?._tag, "Unsubscribe")
+    const { packetIdentifier } = packet as Unsubscribe
+    const { events } = h.feed(protocolVersion === 5 ? unsuback(packetIdentifier, 0x87, 0) : unsuback(packetIdentifier))
+    assert.deepStrictEqual(
+      events.map((event) => event._tag === "UnsubscribeRefused" && [event.reason.filter, event.reason.reasonCode]),
+      protocolVersion === 5 ? [["a", 0x87]] : []
+    )
+    assert.deepStrictEqual([h.sent(), h.engine.stats.pendingSubscriptions], [[], 0])
   })
 
   it("asks the server to remove a subscription that only the server may know", () => {

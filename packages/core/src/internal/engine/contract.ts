@@ -6,7 +6,7 @@
  * turn, commits (`changes`), writes (`packets`) and then hands out (`settled`, `deliveries`, `events`).
  */
 import type { Message } from "../../Message.ts"
-import type { MqttErrorReason } from "../../MqttError.ts"
+import type { MqttErrorReason, UnsubscribeRefused } from "../../MqttError.ts"
 import type { Packet } from "../../Packet.ts"
 import type { MessageProperties } from "../../Properties.ts"
 import type { ProtocolVersion, QoS } from "../../QoS.ts"
@@ -172,6 +172,8 @@ export type EngineEvent =
     readonly message: Message
     readonly waiting: number
   }
+  /** The server keeps a subscription that nobody wants any more. */
+  | { readonly _tag: "UnsubscribeRefused"; readonly reason: UnsubscribeRefused }
   /** `onAckDeadline: "reconnect"` wants the connection closed and made anew. */
   | { readonly _tag: "ReconnectWanted" }
   /** An acknowledgement that belongs to nothing we know (ignored, answered as MQTT says). */

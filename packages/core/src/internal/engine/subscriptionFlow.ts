@@ -1,7 +1,7 @@
 /**
  * The SUBSCRIBE and UNSUBSCRIBE packets on the way to the server, and their acknowledgements.
  */
-import { type MqttErrorReason, PacketTooLarge, SubscriptionRefused } from "../../MqttError.ts"
+import { type MqttErrorReason, PacketTooLarge, SubscriptionRefused, UnsubscribeRefused } from "../../MqttError.ts"
 import type { Packet, Suback, Subscribe, SubscribeFilter, Unsuback, Unsubscribe } from "../../Packet.ts"
 import { none } from "../../Properties.ts"
 import type { QoS } from "../../QoS.ts"
@@ -99,9 +99,20 @@ export class SubscriptionFlow {
   onUnsuback(packet: Unsuback): Violation | undefined {
     const request = this.#answered(packet, "unsubscribe")
     if (!(request instanceof SubscriptionRequest)) return request
-    for (const entry of request.entries) {
+    const { properties: { reasonString }, reasonCodes } = packet
+    for (let i = 0; i < request.entries.length; i++) {
+      const entry = request.entries[i]!
       entry.request = undefined
-      // A refusal leaves it where it is; what comes of it then belongs to nobody.
+      // None on 3.1.1. A refusal leaves it where it is; what comes of it then belongs to nobody.
+      const reasonCode = reasonCodes[i] ?? 0
+      if (reasonCode >= 0x80) {
+        const reason = new UnsubscribeRefused(
+          reasonString === undefined
+            ? { filter: entry.filter, reasonCode }
+            : { filter: entry.filter, reasonCode, reasonString }
+        )
+        this.#core.emit({ _tag: "UnsubscribeRefused", reason })
+      }
       entry.forget()
       this.#subscriptions.unrecord(entry)
       this.#subscriptions.review(entry)

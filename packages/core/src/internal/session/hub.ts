@@ -79,7 +79,7 @@ export class Hub {
     }
   }
 
-  get current(): HubState {
+  current(): HubState {
     return this.#state
   }
 
@@ -111,9 +111,8 @@ export class Hub {
     const before = this.#state
     const moved = change.state !== undefined && change.state !== before.state
     if (moved) this.emit({ _tag: "StateChanged", from: before.state, to: change.state! })
-    const since = moved ? this.#clock.currentTimeMillisUnsafe() : before.since
-    const { attempt, failure, lastError, ready, server, state } = before
-    this.#state = { since, state, ready, server, attempt, lastError, failure, ...change }
+    const { since, ...others } = before
+    this.#state = { since: moved ? this.#clock.currentTimeMillisUnsafe() : since, ...others, ...change }
     this.#changes?.publish(this.#state)
   }
 

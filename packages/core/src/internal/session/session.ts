@@ -22,7 +22,6 @@ import type { SessionOptions } from "../../SessionOptions.ts"
 import type { ConnectionInfo, SessionMetrics, SessionStatus } from "../../SessionStatus.ts"
 import { SessionStore } from "../../SessionStore.ts"
 import type * as StoreRecord from "../../StoreRecord.ts"
-import * as Topic from "../../Topic.ts"
 import type { EngineEvent } from "../engine/contract.ts"
 import { makeEngine } from "../engine/engine.ts"
 import * as Broadcast from "./broadcast.ts"
@@ -125,7 +124,7 @@ export const makeSession = Effect.fnUntraced(function*(
       drops = undefined
     }
     if (publisher.isParking) publisher.onSpace()
-    const current = hub.current
+    const current = hub.current()
     if (
       current.state === "connected" && !current.ready && driver.connection !== undefined &&
       driver.stats.pendingSubscriptions === 0
@@ -153,6 +152,8 @@ export const makeSession = Effect.fnUntraced(function*(
           topic: event.message.topic,
           waiting: event.waiting
         })
+      case "UnsubscribeRefused":
+        return subscriber.onUnsubscribeRefused(event.reason)
       case "ReconnectWanted":
         if (driver.connection !== undefined) fork(driver.connection.close(0x83))
         return
@@ -298,16 +299,14 @@ export const makeSession = Effect.fnUntraced(function*(
         (queue) => Consume.run(consumeHost, queue, handler, consumeOptions)
       )),
     unsubscribe: (filter) =>
-      Effect.gen(function*() {
-        const valid = Topic.validateFilter(filter)
-        if (valid._tag === "Failure") return yield* error(valid.failure, "unsubscribe")
-        driver.unsubscribe(filter)
-        yield* untilTurn(() => driver.stats.pendingSubscriptions === 0 || hub.current.state === "closed")
-      }).pipe(Effect.withSpan("MqttSession.unsubscribe")),
+      Effect.withSpan(
+        subscriber.unsubscribe(filter, (isOver) => untilTurn(() => isOver() || hub.current().state === "closed")),
+        "MqttSession.unsubscribe"
+      ),
     get unclaimed() {
       return unclaimed.stream
     },
-    status: Effect.sync(() => status(hub.current)),
+    status: Effect.sync(() => status(hub.current())),
     get statusChanges() {
       return hub.changes.pipe(Stream.map(status), Stream.takeUntil(({ state }) => state === "closed"))
     },
@@ -386,7 +385,7 @@ const infoOf = (driver: Driver, hub: Hub.Hub, clientId: string): Option.Option<C
   if (connection === undefined || limits === undefined) return Option.none()
   return Option.some({
     ...limits,
-    server: hub.current.server ?? "",
+    server: hub.current().server ?? "",
     clientId,
     sessionPresent: connection.connack.sessionPresent,
     keepAlive: connection.keepAlive,

@@ -5,7 +5,14 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
-import { Closed, InvalidOptions, MqttError, type MqttErrorReason, Timeout } from "../../MqttError.ts"
+import {
+  Closed,
+  InvalidOptions,
+  MqttError,
+  type MqttErrorReason,
+  Timeout,
+  type UnsubscribeRefused
+} from "../../MqttError.ts"
 import { isQoS } from "../../QoS.ts"
 import type { ConsumeOptions, SubscribeOptions, Subscription } from "../../Subscription.ts"
 import * as Topic from "../../Topic.ts"
@@ -26,10 +33,17 @@ export interface SubscriberOptions {
 
 type Joined = (exit: Exit.Exit<void, MqttError>) => void
 
+/** Someone who waits for UNSUBACK. */
+interface Unsubscription {
+  readonly filter: string
+  refusal: UnsubscribeRefused | undefined
+}
+
 export class Subscriber {
   readonly #driver: Driver
   readonly #options: SubscriberOptions
   #joining: Map<ConsumerQueue, Joined> | undefined
+  #unsubscribing: Set<Unsubscription> | undefined
   #closed = false
   #failure: MqttError | undefined
 
@@ -129,6 +143,40 @@ export class Subscriber {
         }
       }
     })
+  }
+
+  /** Ends a subscription at the server, and fails when it refuses that; `until` looks at its condition after each turn. */
+  unsubscribe(
+    filter: string,
+    until: (isOver: () => boolean) => Effect.Effect<void>
+  ): Effect.Effect<void, MqttError> {
+    return Effect.suspend(() => {
+      const { session } = this.#options
+      const valid = Topic.validateFilter(filter)
+      if (valid._tag === "Failure") {
+        return Effect.fail(new MqttError({ session, method: "unsubscribe", reason: valid.failure }))
+      }
+      const requests = this.#unsubscribing ??= new Set()
+      const request: Unsubscription = { filter, refusal: undefined }
+      requests.add(request)
+      this.#driver.unsubscribe(filter)
+      return until(() => request.refusal !== undefined || this.#driver.stats.pendingSubscriptions === 0).pipe(
+        Effect.ensuring(Effect.sync(() => requests.delete(request))),
+        Effect.andThen(Effect.suspend(() => {
+          const reason = request.refusal
+          return reason === undefined
+            ? Effect.void
+            : Effect.fail(new MqttError({ session, method: "unsubscribe", topic: filter, reason }))
+        }))
+      )
+    })
+  }
+
+  /** Where nobody has asked for it, a stream has ended, and what the server still sends is unclaimed. */
+  onUnsubscribeRefused(refusal: UnsubscribeRefused): void {
+    for (const request of this.#unsubscribing ?? []) {
+      if (request.filter === refusal.filter) request.refusal = refusal
+    }
   }
 
   /** The engine settled a consumer: its subscription is in force, or is over. */

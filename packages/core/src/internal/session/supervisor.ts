@@ -63,7 +63,7 @@ export const run = (options: SupervisorOptions): Effect.Effect<void> =>
       // Every server once, until one answers; the last failure counts, or the first permanent one.
       for (const address of servers.round(driver.now())) {
         const server = ServerAddress.format(address)
-        if (hub.current.state === "disconnected") hub.set({ state: "connecting" })
+        if (hub.current().state === "disconnected") hub.set({ state: "connecting" })
         hub.set({ server, attempt })
         hub.emit({ _tag: "Connecting", server, attempt })
         const { error, lasted } = yield* connectTo(options, address, server)
