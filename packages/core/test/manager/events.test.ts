@@ -287,6 +287,34 @@ describe("SessionManager: events", () => {
         ])
       }))
 
+    it.live("a shared subscription of a session that outlives its connection is named by SharedSubscriptionAtRisk", () =>
+      Effect.gen(function*() {
+        const broker = yield* MosquittoBroker.make({ persistence: true })
+        const manager = yield* SessionManager.make({
+          sessions: [{ name: "lasting", servers: [broker.url], reconnect: impatient }, {
+            name: "fleeting",
+            servers: [broker.url],
+            persistence: "none"
+          }]
+        })
+        const log = yield* logOf(manager)
+        yield* manager.awaitAllReady()
+        const [lasting, fleeting] = [yield* manager.get("lasting"), yield* manager.get("fleeting")]
+        yield* fleeting.subscription("jobs/#", { share: "workers" })
+        yield* lasting.subscription("plain/#")
+        const { granted } = yield* lasting.subscription(["jobs/#", "tasks"], { qos: 1, share: "workers" })
+        assert.deepStrictEqual(granted, [1, 1])
+        // The same subscription comes back with the server: the warning is said once.
+        yield* broker.restart
+        yield* log.until((event) => event._tag === "Ready" && event.session === "lasting" && event.subscriptions === 3)
+        assert.deepStrictEqual(withoutTime(log.all.filter(({ _tag }) => _tag === "SharedSubscriptionAtRisk")), [{
+          _tag: "SharedSubscriptionAtRisk",
+          session: "lasting",
+          filters: ["$share/workers/jobs/#", "$share/workers/tasks"],
+          persistence: "process"
+        }])
+      }))
+
     it.live("a handler that holds the window back is named by SlowConsumer", () =>
       Effect.gen(function*() {
         const broker = yield* MosquittoBroker.make()
