@@ -15,6 +15,7 @@ import { makeBrokerCore } from "../broker/core.ts"
 import { Alarms } from "./alarms.ts"
 import { HubConnection } from "./connection.ts"
 import type { Cutter } from "./cutter.ts"
+import { actOnReceived, actOnSent, type PacketPath } from "./faultActions.ts"
 import { type ActiveFault, type FaultTable, makeFaultTable } from "./faultTable.ts"
 import type { SeededRandom } from "./random.ts"
 import type { Recorder } from "./recorder.ts"
@@ -38,8 +39,9 @@ const isWithhold = (action: FaultAction): boolean => action._tag === "Withhold"
 const isNotWithhold = (action: FaultAction): boolean => action._tag !== "Withhold"
 const isAny = (): boolean => true
 
-export class Hub {
+export class Hub implements PacketPath {
   readonly options: HubOptions
+  readonly random: SeededRandom
   readonly faults: FaultTable
   cutter: Cutter | undefined = undefined
   core: BrokerCore | undefined
@@ -61,6 +63,7 @@ export class Hub {
 
   constructor(options: HubOptions) {
     this.options = options
+    this.random = options.random
     this.#limits = options.core.limits ?? {}
     this.faults = makeFaultTable(options.random)
     this.core = this.#makeCore()
@@ -154,8 +157,8 @@ export class Hub {
     else {
       for (const packet of packets) {
         if (connection.delayedIn) connection.inQueue.push(packet)
-        else this.#receive(connection, packet)
-        this.#carryOut()
+        else this.receive(connection, packet)
+        this.carryOut()
       }
     }
     if (violation !== undefined && !connection.closed && !connection.silent) {
@@ -184,65 +187,19 @@ export class Hub {
       !connection.delayedIn && !connection.delayedOut
   }
 
-  #receive(connection: HubConnection, packet: Packet): void {
+  receive(connection: HubConnection, packet: Packet): void {
     if (connection.closed || connection.silent) return
     const active = this.faults.isEmpty()
       ? undefined
       : this.faults.find("received", connection.id, connection.clientId, packet, isNotWithhold)
     const action = active?.fault.action ?? this.cutter?.onPacket(connection, "received", packet)
-    this.#record("received", connection, packet, action)
-    if (action === undefined) this.#process(connection, [packet])
-    else this.#actOnReceived(connection, packet, action)
+    this.record("received", connection, packet, action)
+    if (action === undefined) this.process(connection, [packet])
+    else actOnReceived(this, connection, packet, action)
   }
 
-  #process(connection: HubConnection, packets: ReadonlyArray<Packet>): void {
+  process(connection: HubConnection, packets: ReadonlyArray<Packet>): void {
     this.core?.receive(connection.id, packets, this.options.now())
-  }
-
-  #actOnReceived(connection: HubConnection, packet: Packet, action: FaultAction): void {
-    switch (action._tag) {
-      case "DropBefore":
-      case "CutInside":
-        return this.cut(connection, action.reset)
-      case "DropAfter":
-        // What is answered from here on must not reach the client.
-        this.#carryOut()
-        connection.silent = true
-        this.#process(connection, [packet])
-        this.#carryOut()
-        return this.cut(connection, action.reset)
-      case "Delay":
-        connection.delayedIn = true
-        return this.#alarm(action.duration, () => {
-          connection.delayedIn = false
-          if (connection.closed) return
-          this.#process(connection, [packet])
-          const waiting = connection.inQueue
-          connection.inQueue = []
-          for (const next of waiting) {
-            if (connection.delayedIn) connection.inQueue.push(next)
-            else this.#receive(connection, next)
-          }
-        })
-      case "Duplicate":
-        return this.#process(connection, Array.from({ length: action.copies + 1 }, () => packet))
-      case "Discard":
-        return
-      case "Replace":
-        return this.#process(connection, action.by(packet))
-      case "SendRaw":
-        if (!action.instead) this.#process(connection, [packet])
-        this.#carryOut()
-        return this.writeRaw(connection, action.bytes)
-      case "GoSilent":
-        connection.silent = true
-        return
-      case "StopReading":
-        this.#process(connection, [packet])
-        return connection.stream.pause()
-      case "Withhold":
-        return this.#process(connection, [packet])
-    }
   }
 
   #output(output: ConnectionOutput): void {
@@ -253,89 +210,40 @@ export class Hub {
     } else {
       for (const packet of output.packets) {
         if (connection.delayedOut) connection.outQueue.push(packet)
-        else this.#send(connection, packet)
+        else this.send(connection, packet)
         if (connection.closed) return
       }
     }
     if (output.close) {
       connection.ending = true
-      this.#endWhenDone(connection)
+      this.endWhenDone(connection)
     }
   }
 
-  #endWhenDone(connection: HubConnection): void {
+  endWhenDone(connection: HubConnection): void {
     if (!connection.ending || connection.delayedOut || connection.closed) return
-    this.#flush(connection)
+    this.flush(connection)
     this.#markClosed(connection, "broker")
     connection.stream.end()
   }
 
-  #send(connection: HubConnection, packet: Packet): void {
+  send(connection: HubConnection, packet: Packet): void {
     if (connection.closed || connection.silent) return
     const acknowledges = packet._tag === "Puback" || packet._tag === "Pubrec" || packet._tag === "Pubcomp"
     const active = this.faults.isEmpty()
       ? undefined
       : this.faults.find("sent", connection.id, connection.clientId, packet, acknowledges ? isNotWithhold : isAny)
     const action = active?.fault.action ?? this.cutter?.onPacket(connection, "sent", packet)
-    if (action === undefined) return this.#writeRecorded(connection, packet, undefined)
+    if (action === undefined) return this.writeRecorded(connection, packet, undefined)
     if (action._tag === "Withhold") {
       connection.held.push({ packet, by: active! })
       return this.#countHeld(active!, connection.id)
     }
-    this.#actOnSent(connection, packet, action)
+    actOnSent(this, connection, packet, action)
   }
 
-  #actOnSent(connection: HubConnection, packet: Packet, action: Exclude<FaultAction, { _tag: "Withhold" }>): void {
-    switch (action._tag) {
-      case "DropBefore":
-        return this.cut(connection, action.reset)
-      case "DropAfter":
-        this.#writeRecorded(connection, packet, action)
-        return this.cut(connection, action.reset)
-      case "CutInside": {
-        const bytes = Codec.encode(packet, connection.protocolVersion)
-        const cutAt = action.bytes ?? this.options.random.between(1, bytes.length - 1)
-        this.#record("sent", connection, packet, action)
-        this.writeRaw(connection, bytes.slice(0, cutAt))
-        return this.cut(connection, action.reset)
-      }
-      case "Delay":
-        connection.delayedOut = true
-        return this.#alarm(action.duration, () => {
-          connection.delayedOut = false
-          if (connection.closed) return
-          this.#writeRecorded(connection, packet, action)
-          const waiting = connection.outQueue
-          connection.outQueue = []
-          for (const next of waiting) {
-            if (connection.delayedOut) connection.outQueue.push(next)
-            else this.#send(connection, next)
-          }
-          this.#endWhenDone(connection)
-        })
-      case "Duplicate":
-        for (let i = 0; i <= action.copies; i++) this.#writeRecorded(connection, packet, action)
-        return
-      case "Discard":
-        return
-      case "Replace":
-        for (const other of action.by(packet)) this.#writeRecorded(connection, other, action)
-        return
-      case "SendRaw":
-        if (!action.instead) this.#writeRecorded(connection, packet, action)
-        return this.writeRaw(connection, action.bytes)
-      case "GoSilent":
-        this.#flush(connection)
-        connection.silent = true
-        return
-      case "StopReading":
-        this.#writeRecorded(connection, packet, action)
-        return connection.stream.pause()
-    }
-  }
-
-  #writeRecorded(connection: HubConnection, packet: Packet, action: FaultAction | undefined): void {
-    this.#record("sent", connection, packet, action)
+  writeRecorded(connection: HubConnection, packet: Packet, action: FaultAction | undefined): void {
+    this.record("sent", connection, packet, action)
     this.#write(connection, packet)
   }
 
@@ -350,7 +258,7 @@ export class Hub {
     this.#unwritten.push(connection)
   }
 
-  #record(direction: Direction, connection: HubConnection, packet: Packet, action: FaultAction | undefined): void {
+  record(direction: Direction, connection: HubConnection, packet: Packet, action: FaultAction | undefined): void {
     const { recorder } = this.options
     if (!recorder.isNeeded()) return
     const size = Codec.sizeOf(packet, connection.protocolVersion)
@@ -358,7 +266,7 @@ export class Hub {
   }
 
   /** Hands what is encoded to the network. */
-  #flush(connection: HubConnection): void {
+  flush(connection: HubConnection): void {
     connection.unwritten = false
     for (const chunk of connection.takeBytes()) this.#writeBytes(connection, chunk)
   }
@@ -374,20 +282,20 @@ export class Hub {
 
   /** Sends bytes behind everything that was sent before. */
   writeRaw(connection: HubConnection, bytes: Uint8Array): void {
-    this.#flush(connection)
+    this.flush(connection)
     this.#writeBytes(connection, bytes)
   }
 
   /** Sends a packet that the core knows nothing about; faults do not apply. */
   sendPacket(connection: HubConnection, packet: Packet): void {
-    this.#writeRecorded(connection, packet, undefined)
+    this.writeRecorded(connection, packet, undefined)
     this.settle()
   }
 
   /** Ends a connection as a failing network does. */
   cut(connection: HubConnection, reset: boolean): void {
     if (connection.closed) return
-    if (!reset) this.#flush(connection)
+    if (!reset) this.flush(connection)
     this.#markClosed(connection, "fault")
     if (reset) connection.stream.destroy()
     else connection.stream.end()
@@ -398,18 +306,18 @@ export class Hub {
   release(connection: HubConnection, order: ReleaseOrder, count: number, by: ActiveFault | undefined): number {
     const ordered = <A>(items: ReadonlyArray<A>): ReadonlyArray<A> => {
       const chosen = items.slice(0, count)
-      if (order === "shuffle") return this.options.random.shuffle(chosen)
+      if (order === "shuffle") return this.random.shuffle(chosen)
       return order === "reverse" ? chosen.map((_, index) => chosen[chosen.length - 1 - index]!) : chosen
     }
     const acknowledgements = this.core?.releaseAcknowledgements(
       connection.id,
       (held) => ordered(by === undefined ? held : held.filter((packet) => this.#heldBy.get(packet) === by))
     ) ?? 0
-    this.#carryOut()
+    this.carryOut()
     const others = ordered(connection.held.filter((held) => by === undefined || held.by === by))
     connection.held = connection.held.filter((held) => !others.includes(held))
     for (const { packet } of others) {
-      if (!connection.closed && !connection.silent) this.#writeRecorded(connection, packet, undefined)
+      if (!connection.closed && !connection.silent) this.writeRecorded(connection, packet, undefined)
     }
     return acknowledgements + others.length
   }
@@ -452,7 +360,7 @@ export class Hub {
     this.#live.delete(connection.id)
   }
 
-  #alarm(duration: Duration.Duration, run: () => void): void {
+  alarm(duration: Duration.Duration, run: () => void): void {
     this.#alarms.add(this.options.now() + Duration.toMillis(duration), run)
   }
 
@@ -469,13 +377,13 @@ export class Hub {
     const now = this.options.now()
     for (const run of this.#alarms.takeDue(now)) {
       run()
-      this.#carryOut()
+      this.carryOut()
     }
     this.core?.tick(now)
     this.settle()
   }
 
-  #carryOut(): void {
+  carryOut(): void {
     for (;;) {
       const outputs = this.core?.take()
       if (outputs === undefined || outputs.length === 0) {
@@ -495,12 +403,12 @@ export class Hub {
     if (this.#settling) return
     this.#settling = true
     try {
-      this.#carryOut()
+      this.carryOut()
       if (this.#unwritten.length > 0) {
         const unwritten = this.#unwritten
         this.#unwritten = []
         for (const connection of unwritten) {
-          if (connection.unwritten && !connection.closed) this.#flush(connection)
+          if (connection.unwritten && !connection.closed) this.flush(connection)
         }
       }
       this.waiters.check()
