@@ -122,3 +122,22 @@ it.effect("opens with an authentication method when the server asks for no excha
     )
     assert.deepStrictEqual(owner.packets.map((packet) => packet._tag), ["Connack"])
   }))
+
+it.effect("keeps MQTT.js after CONNACK for an authentication method, to judge what the server asks later", () =>
+  Effect.gen(function*() {
+    const network = memoryNetwork((peer) => {
+      Effect.runFork(
+        Effect.map(
+          peer.received("Connect"),
+          () => peer.send(connack({ properties: { authenticationMethod: "SCRAM" } }))
+        )
+      )
+    })
+    const { owner } = yield* openWith({ connect: { properties: { authenticationMethod: "SCRAM" } } }).pipe(
+      Effect.provideService(Transport, network.transport)
+    )
+    network.peers[0]!.send(auth("PLAIN"))
+    yield* network.peers[0]!.gone
+    assert.deepStrictEqual(owner.closed.map((error) => error.reason._tag), ["ProtocolViolation"])
+    assert.match(owner.closed[0]!.message, /does not match/)
+  }))

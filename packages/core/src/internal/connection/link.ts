@@ -1,8 +1,8 @@
 /**
  * One connection without its effects: what happens to bytes and packets, synchronously, from the network's callback.
  *
- * Every inbound packet is framed and validated by our codec first. CONNACK, AUTH and DISCONNECT are then shown to MQTT.js
- * (`driver.ts`), everything but PINGRESP and AUTH goes to the owner in wire order. Outbound packets are encoded here as one
+ * Every inbound packet is framed and validated by our codec first. CONNACK, AUTH and DISCONNECT are then shown to MQTT.js, as
+ * long as it is there (`driver.ts`), everything but PINGRESP and AUTH goes to the owner in wire order. Outbound packets are encoded here as one
  * batch; the few that MQTT.js writes are joined and flushed once a loop turn, in order with ours.
  *
  * A link is `opening` until CONNACK, `open`, then `closing` (its last bytes are on their way and input is ignored), then
