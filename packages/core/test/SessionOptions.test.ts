@@ -80,7 +80,8 @@ const full: Input = {
   },
   onSessionLost: "fail",
   unacknowledgedOnSessionLost: "fail",
-  queue: { messages: 5, bytes: 6, policy: "latestPerTopic" },
+  onStorageFailure: "fail",
+  queue: { messages: 5, bytes: 6, policy: "latestPerTopic", expiresAfter: "1 hour" },
   publishTimeout: 7,
   writeTimeout: 8,
   subscribeTimeout: 9,
@@ -126,6 +127,7 @@ describe("SessionOptions", () => {
         },
         onSessionLost: "resubscribe",
         unacknowledgedOnSessionLost: "resend",
+        onStorageFailure: "wait",
         queue: { messages: 10_000, bytes: 67_108_864, policy: "suspend" },
         writeTimeout: "30000 ms",
         subscribeTimeout: "30000 ms",
@@ -282,6 +284,7 @@ describe("SessionOptions", () => {
           receiveMaximum: 0,
           servers: ["http://a", "mqtt://ok", "mqtt://:1"],
           queue: { policy: "dropAll" },
+          onStorageFailure: "ignore",
           will: { topic: "a/+", payload: "x", delay: "1 second" },
           password: "p",
           sessionExpiry: 0,
@@ -295,12 +298,19 @@ describe("SessionOptions", () => {
           "servers.0",
           "servers.2",
           "queue.policy",
+          "onStorageFailure",
           "will.topic",
           "sessionExpiry",
           "reconnect.factor",
           "reconnect.maxDelay"
         ]
       )
+    })
+
+    it("come for a limit on the age of messages that is none", () => {
+      for (const expiresAfter of [0, -1, "soon", "25 days"]) {
+        assert.deepEqual(paths({ name: "a", queue: { expiresAfter } }), ["queue.expiresAfter"])
+      }
     })
 
     it("say nothing about what only follows from another issue", () => {
@@ -522,6 +532,8 @@ describe("SessionOptions", () => {
           MQTT_RECONNECT_INITIAL_DELAY: "1 second",
           MQTT_RECONNECT_FACTOR: "2.5",
           MQTT_QUEUE_POLICY: "fail",
+          MQTT_QUEUE_EXPIRES_AFTER: "2 hours",
+          MQTT_ON_STORAGE_FAILURE: "fail",
           MQTT_UNCLAIMED_FRACTION: "0.1"
         })
         assert.deepEqual(comparable(options), {
@@ -556,7 +568,8 @@ describe("SessionOptions", () => {
             onPermanentFailure: "retry",
             permanentDelay: "60000 ms"
           },
-          queue: { messages: 10_000, bytes: 67_108_864, policy: "fail" },
+          onStorageFailure: "fail",
+          queue: { messages: 10_000, bytes: 67_108_864, policy: "fail", expiresAfter: "7200000 ms" },
           unclaimed: { hold: "10000 ms", fraction: 0.1 }
         })
       }))

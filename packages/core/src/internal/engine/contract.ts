@@ -31,6 +31,8 @@ export interface EngineOptions {
     readonly messages: number
     readonly bytes: number
     readonly policy: "suspend" | "fail" | "dropOldest" | "dropNewest" | "latestPerTopic"
+    /** How long any message is worth sending after its acceptance; undefined: for ever. */
+    readonly expiresAfter?: number | undefined
   }
   readonly onSessionLost: "resubscribe" | "fail"
   readonly unacknowledgedOnSessionLost: "resend" | "fail"
@@ -199,6 +201,12 @@ export interface Output {
 }
 
 /**
+ * The part of an output that rests on no change of the session's state, so that it need not wait for a commit: QoS 0 and 1
+ * deliveries, messages that were given up before they were sent, and events.
+ */
+export type IndependentOutput = Pick<Output, "settled" | "deliveries" | "events" | "spaceAvailable">
+
+/**
  * What CONNACK granted, with MQTT's defaults filled in (MQTT 3.2.2.3). On 3.1.1 the limits are those that the protocol itself has.
  */
 export interface ServerLimits {
@@ -246,6 +254,8 @@ export interface SessionEngine {
    * more).
    */
   readonly take: () => Output | undefined
+  /** Takes only what may be handed out before, or during, the commit of the rest. */
+  readonly takeIndependent: () => IndependentOutput | undefined
   /**
    * The output that was taken last is carried out: its packets are handed to the network. (When the connection ends between
    * `take` and `written`, the session calls `disconnected` in its stead: the QoS 0 messages of that output are queued again.)
@@ -273,6 +283,11 @@ export interface SessionEngine {
   readonly publish: (request: PublishRequest, now: number) => Admission
   /** Withdraws a message that was never sent (true: it is settled, with no outcome to hand out). False: too late. */
   readonly withdraw: (outbound: Outbound, now: number) => boolean
+  /**
+   * Takes back the acceptance of everything that this output (taken, and neither committed nor written) and the collecting one have
+   * accepted: it fails with this reason and is never sent. Answers the keys of the records that must not be in the store.
+   */
+  readonly reject: (output: Output | undefined, reason: MqttErrorReason, now: number) => ReadonlyArray<string>
   /** Settles everything that is not settled yet as failed with this reason: the session ends. */
   readonly abandon: (reason: MqttErrorReason, now: number) => void
 

@@ -3,7 +3,20 @@
  */
 import type { Packet } from "../../Packet.ts"
 import type { StoreRecord } from "../../StoreRecord.ts"
-import type { Consumer, EngineEvent, EngineOptions, Output, ServerLimits } from "./contract.ts"
+import { compactChanges } from "./compactChanges.ts"
+import type {
+  Consumer,
+  DeliveryFor,
+  EngineEvent,
+  EngineOptions,
+  IndependentOutput,
+  Outbound,
+  Output,
+  ServerLimits
+} from "./contract.ts"
+
+/** What an output may hold before it is looked through for what later inputs have made void. */
+const compactAt = 1024
 
 const makeOutput = (): Output => ({
   changes: [],
@@ -36,6 +49,12 @@ export class EngineCore {
   receiveMaximum: number
   /** The time of the latest input. */
   now = 0
+  /** Outbound messages from this sequence on are in no output but the collecting one. */
+  freshSequence = 1
+  /** Messages of the collecting output were given up without being sent. */
+  hasDiscarded = false
+  #compactChangesAt = compactAt
+  #compactAcceptedAt = compactAt
 
   constructor(options: EngineOptions) {
     this.options = options
@@ -54,10 +73,25 @@ export class EngineCore {
 
   put(record: StoreRecord): void {
     this.output.changes.push({ _tag: "Put", record })
+    this.#bound()
   }
 
   delete(key: string): void {
     this.output.changes.push({ _tag: "Delete", key })
+    this.#bound()
+  }
+
+  accept(outbound: Outbound): void {
+    const { accepted } = this.output
+    if (accepted.push(outbound) < this.#compactAcceptedAt) return
+    retainInPlace(accepted, isAcceptable)
+    this.#compactAcceptedAt = Math.max(compactAt, accepted.length * 2)
+  }
+
+  /** A message is settled as failed that no packet and no commit speaks for. */
+  discard(outbound: Outbound): void {
+    this.hasDiscarded = true
+    this.output.settled.push(outbound)
   }
 
   emit(event: EngineEvent): void {
@@ -76,8 +110,57 @@ export class EngineCore {
     if (isEmpty) return undefined
     this.taken = output
     this.output = makeOutput()
+    this.hasDiscarded = false
+    this.#compactChangesAt = compactAt
+    this.#compactAcceptedAt = compactAt
     return output
   }
+
+  takeIndependent(): IndependentOutput | undefined {
+    const { output } = this
+    const settled = this.hasDiscarded ? takeOut(output.settled, isDiscarded) : none
+    const deliveries = output.deliveries.length === 0 ? none : takeOut(output.deliveries, isIndependent)
+    const events = output.events.splice(0)
+    const { spaceAvailable } = output
+    this.hasDiscarded = false
+    output.spaceAvailable = false
+    if (settled.length === 0 && deliveries.length === 0 && events.length === 0 && !spaceAvailable) return undefined
+    return { settled, deliveries, events, spaceAvailable }
+  }
+
+  // While a store takes nothing the same records change again and again: what is kept of it is bounded by the records.
+  #bound(): void {
+    const { changes } = this.output
+    if (changes.length < this.#compactChangesAt) return
+    compactChanges(changes, this.freshSequence)
+    this.#compactChangesAt = Math.max(compactAt, changes.length * 2)
+  }
+}
+
+const none: Array<never> = []
+
+/** Whether its acceptance is still to be told. */
+export const isAcceptable = ({ outcome, state }: Outbound): boolean =>
+  state !== "settled" || outcome?._tag === "Acknowledged"
+
+/** Whether its end has not been brought about by the server. */
+const isDiscarded = ({ outcome }: Outbound): boolean =>
+  outcome?._tag === "Failed" && discardReasons.has(outcome.reason._tag)
+
+const discardReasons: ReadonlySet<string> = new Set(["Dropped", "Expired", "StorageFailed"])
+
+/** The identifier of a QoS 2 message has to be in the store before anyone sees the message (MQTT 4.3.3). */
+const isIndependent = ({ delivery }: DeliveryFor): boolean => delivery.message.qos !== 2
+
+/** Moves the elements that pass into an array of their own. */
+const takeOut = <A>(array: Array<A>, passes: (value: A) => boolean): Array<A> => {
+  const taken: Array<A> = []
+  retainInPlace(array, (value) => {
+    if (!passes(value)) return true
+    taken.push(value)
+    return false
+  })
+  return taken
 }
 
 /**

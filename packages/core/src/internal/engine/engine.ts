@@ -12,6 +12,7 @@ import type {
   Delivery,
   EngineOptions,
   EngineStats,
+  IndependentOutput,
   Outbound,
   Output,
   PublishRequest,
@@ -75,6 +76,10 @@ class Engine implements SessionEngine {
     const output = this.#core.take()
     if (output !== undefined) this.#outbound.takenOutput()
     return output
+  }
+
+  takeIndependent(): IndependentOutput | undefined {
+    return this.#core.takeIndependent()
   }
 
   written(): void {
@@ -150,6 +155,11 @@ class Engine implements SessionEngine {
     return this.#outbound.withdraw(outbound)
   }
 
+  reject(output: Output | undefined, reason: MqttErrorReason, now: number): ReadonlyArray<string> {
+    this.#core.now = now
+    return this.#outbound.reject(output, reason)
+  }
+
   abandon(reason: MqttErrorReason, now: number): void {
     this.#core.now = now
     this.#outbound.abandon(reason)
@@ -219,6 +229,7 @@ class Engine implements SessionEngine {
     if (packet.sessionPresent) {
       this.#outbound.resume()
       this.#inbound.resume()
+      this.#subscriptions.resume()
     } else {
       this.#sessionLost(now)
     }

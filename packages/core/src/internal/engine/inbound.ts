@@ -65,6 +65,7 @@ export class InboundFlow {
       const exchange = new Exchange(packetIdentifier)
       exchange.done = acknowledged
       this.#exchanges ??= new Map()
+      exchange.isRestored = true
       this.#exchanges.set(packetIdentifier, exchange)
     }
   }
@@ -214,6 +215,16 @@ export class InboundFlow {
   #onPublishQoS2(packet: Publish, topic: string, now: number): Violation | undefined {
     const { connection, receiveMaximum } = this.#core
     let exchange = this.#exchanges?.get(packet.packetIdentifier)
+    if (exchange?.isRestored === true) {
+      // The server may have begun a new session when the last process died, before the store knew of it: an identifier of the old one says
+      // nothing about a message that is not marked as a redelivery [MQTT-3.3.1-1].
+      if (packet.dup) {
+        exchange.isRestored = false
+      } else {
+        this.#end(exchange)
+        exchange = undefined
+      }
+    }
     if (exchange?.connection !== connection) {
       if (this.#windowIsFull) return violations.receiveMaximumExceeded(receiveMaximum)
       this.#window++

@@ -84,6 +84,8 @@ export class Exchange {
   /** PUBREC may be sent, again and again. */
   done = false
   reasonCode = 0
+  /** Known from the store only: the server has not spoken of it since. */
+  isRestored = false
   /** The exchange is over: a PUBREC that still waits for its turn is not sent. */
   released = false
   /** The connection of the latest PUBLISH, on which it takes a place in the window. */

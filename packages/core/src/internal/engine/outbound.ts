@@ -6,13 +6,13 @@ import { type MqttErrorReason, PublishRefused, SessionLost } from "../../MqttErr
 import type { Puback, Pubcomp, Pubrec } from "../../Packet.ts"
 import { type MessageProperties, none, type PublishProperties } from "../../Properties.ts"
 import type { QoS } from "../../QoS.ts"
-import { outboundKey, type OutboundRecord } from "../../StoreRecord.ts"
+import { originKey, outboundKey, type OutboundRecord } from "../../StoreRecord.ts"
 import type { Violation } from "../codec/contract.ts"
-import type { Admission, Outbound, PublishOutcome, PublishRequest } from "./contract.ts"
-import { type EngineCore, retainInPlace } from "./core.ts"
+import type { Admission, Outbound, Output, PublishOutcome, PublishRequest } from "./contract.ts"
+import { type EngineCore, isAcceptable, retainInPlace } from "./core.ts"
 import type { PacketIdentifiers } from "./identifiers.ts"
 import * as limits from "./limits.ts"
-import { acknowledged, failed, MessageList, OutboundMessage, weigh } from "./outboundMessage.ts"
+import { acknowledged, failed, MessageList, OutboundMessage, removePublishes, weigh } from "./outboundMessage.ts"
 import { OutboundQueue } from "./outboundQueue.ts"
 import { OutboundAliases } from "./topicAliases.ts"
 import * as violations from "./violations.ts"
@@ -76,8 +76,8 @@ export class OutboundFlow {
       const answer = this.#queue.admit(request.topic, bytes)
       if (answer !== undefined) return answer
     }
-    const message = new OutboundMessage(request, this.#sequence++, bytes, now, expiryOf(request, now))
-    core.output.accepted.push(message)
+    const message = new OutboundMessage(request, this.#sequence++, bytes, now, this.#expiryOf(request, now))
+    core.accept(message)
     if (request.origin !== undefined && core.options.durable) core.put({ _tag: "Origin", origin: request.origin })
     if (core.limits !== undefined) message.checked = core.connection
     if (direct) {
@@ -95,6 +95,51 @@ export class OutboundFlow {
     outbound.state = "settled"
     this.#delete(outbound)
     return true
+  }
+
+  /**
+   * Takes back what these outputs have accepted: nothing of it has been sent. Only the latest messages are concerned, so that nothing
+   * which stays was to be sent behind them.
+   */
+  reject(taken: Output | undefined, reason: MqttErrorReason): ReadonlyArray<string> {
+    const { output } = this.#core
+    const rejected = new Set<OutboundMessage>()
+    const rejectAll = (part: Output, sent: Array<OutboundMessage>): void => {
+      const own = new Set<Outbound>()
+      for (const message of part.accepted) {
+        if (!(message instanceof OutboundMessage) || !isAcceptable(message)) continue
+        own.add(message)
+        rejected.add(message)
+      }
+      part.accepted.length = 0
+      removePublishes(part.packets, sent, rejected)
+      retainInPlace(part.settled, (message) => !own.has(message))
+    }
+    if (taken !== undefined) rejectAll(taken, this.#taken)
+    rejectAll(output, this.#sent)
+    // The packets needed the identifiers, which are free from here on.
+    const keys: Array<string> = []
+    const outcome = failed(reason)
+    for (const message of rejected) {
+      const { origin } = message.request
+      keys.push(outboundKey(message.sequence))
+      if (origin !== undefined) keys.push(originKey(origin))
+      if (this.#queue.has(message)) {
+        this.#queue.remove(message)
+      } else if (message.state === "publishing") {
+        this.#leavePublishing(message)
+        this.#vacate(message)
+        this.#identifiers.release(message.packetIdentifier)
+      }
+      message.state = "settled"
+      message.outcome = outcome
+      this.#core.discard(message)
+    }
+    this.#sentBytes = this.#sent.reduce((bytes, message) => bytes + message.bytes + 16, 0)
+    // An alias may have been defined by a packet that is not sent.
+    this.#aliases.clear()
+    if (this.#core.options.durable) { for (const key of keys) this.#core.delete(key) }
+    return keys
   }
 
   /** The records stay: a durable session goes on with them another time. */
@@ -218,6 +263,7 @@ export class OutboundFlow {
   }
 
   takenOutput(): void {
+    this.#core.freshSequence = this.#sequence
     if (this.#sent.length === 0) return
     this.#taken = this.#sent
     this.#sent = []
@@ -476,6 +522,11 @@ export class OutboundFlow {
     this.#core.output.settled.push(message)
   }
 
+  #expiryOf({ expiresAfter = Infinity, properties }: PublishRequest, now: number): number {
+    const { expiresAfter: limit = Infinity } = this.#core.options.queue
+    return now + Math.min(expiresAfter, limit, (properties.messageExpiryInterval ?? Infinity) * 1000)
+  }
+
   #put(message: OutboundMessage): void {
     if (this.#core.options.durable) this.#core.put(message.toRecord())
   }
@@ -484,9 +535,6 @@ export class OutboundFlow {
     if (this.#core.options.durable) this.#core.delete(outboundKey(message.sequence))
   }
 }
-
-const expiryOf = ({ expiresAfter, properties }: PublishRequest, now: number): number =>
-  now + Math.min(expiresAfter ?? Infinity, (properties.messageExpiryInterval ?? Infinity) * 1000)
 
 // The server must not take the message for a younger one than it is; what is sent at all lives a second at least.
 const withRemainingExpiry = (properties: MessageProperties, interval: number, waited: number): MessageProperties => {

@@ -2,6 +2,7 @@
  * Outbound messages and the lists that they stand in.
  */
 import type { MqttErrorReason } from "../../MqttError.ts"
+import type { Packet } from "../../Packet.ts"
 import { type MessageProperties, none, type PublishProperties } from "../../Properties.ts"
 import type { OutboundRecord } from "../../StoreRecord.ts"
 import type { Outbound, OutboundOwner, PublishOutcome, PublishRequest } from "./contract.ts"
@@ -152,4 +153,30 @@ export class MessageList {
     message.next = undefined
     this.size--
   }
+}
+
+/**
+ * Removes the PUBLISH packets of some messages from packets that have not been written. `sent` are the messages whose PUBLISH is among
+ * them for the first time, in the same order, and loses them too.
+ */
+export const removePublishes = (
+  packets: Array<Packet>,
+  sent: Array<OutboundMessage>,
+  unwanted: ReadonlySet<OutboundMessage>
+): void => {
+  const identifiers = new Set<number>()
+  for (const { packetIdentifier, state } of unwanted) if (state === "publishing") identifiers.add(packetIdentifier)
+  let kept = 0
+  let first = 0
+  for (const packet of packets) {
+    if (packet._tag === "Publish") {
+      const message = packet.dup ? undefined : sent[first++]
+      if (message === undefined ? identifiers.has(packet.packetIdentifier) : unwanted.has(message)) continue
+    }
+    packets[kept++] = packet
+  }
+  packets.length = kept
+  first = 0
+  for (const message of sent) if (!unwanted.has(message)) sent[first++] = message
+  sent.length = first
 }

@@ -164,7 +164,7 @@ export class OutboundQueue {
     this.remove(message)
     message.state = "settled"
     message.outcome = failed(reason === "expired" ? expired : this.#droppedReason)
-    core.output.settled.push(message)
+    core.discard(message)
     core.emit({ _tag: "OutboundDropped", topic: message.request.topic, reason })
     if (core.options.durable) core.delete(outboundKey(message.sequence))
   }

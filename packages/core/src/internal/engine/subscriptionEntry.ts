@@ -28,6 +28,10 @@ export class SubscriptionEntry {
   known = false
   /** A SUBSCRIBE or UNSUBSCRIBE was lost with its connection: the server may have done it. */
   uncertain = false
+  /** Known from the store only. */
+  isDoubtful = false
+  /** What the store has of it. */
+  recorded: SubscriptionRecord | undefined = undefined
   requestedQoS: QoS = 0
   grantedQoS: QoS = 0
   serverNoLocal = false
@@ -78,8 +82,17 @@ export class SubscriptionEntry {
   forget(): void {
     this.known = false
     this.uncertain = false
+    this.isDoubtful = false
     this.serverIdentifier = 0
     this.proven = false
+  }
+
+  /** Whether the store has what `toRecord` says. */
+  get isRecorded(): boolean {
+    const { recorded } = this
+    return recorded !== undefined && recorded.qos === this.grantedQoS && recorded.noLocal === this.serverNoLocal &&
+      recorded.retainAsPublished === this.serverRetainAsPublished &&
+      recorded.subscriptionIdentifier === this.serverIdentifier
   }
 
   toRecord(): SubscriptionRecord {

@@ -147,6 +147,7 @@ export class SubscriptionFlow {
     const { entry } = requested
     entry.known = true
     entry.uncertain = false
+    entry.isDoubtful = false
     // Whoever left before the answer does not leave a subscription behind.
     if (entry.members.length > 0) entry.wasGranted = true
     entry.requestedQoS = requested.qos
@@ -175,6 +176,11 @@ export class SubscriptionFlow {
       reasonString === undefined ? { filter, reasonCode } : { filter, reasonCode, reasonString }
     )
     entry.uncertain = false
+    // Nothing but the store speaks for it, which may tell of another session: better a failure than silence.
+    if (entry.isDoubtful) {
+      this.#subscriptions.unrecord(entry)
+      entry.forget()
+    }
     this.#deny(entry, reason, (member) => member.request === request)
   }
 

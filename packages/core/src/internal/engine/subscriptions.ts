@@ -32,6 +32,8 @@ export class Subscriptions {
   #consumers: Set<EngineConsumer> | undefined
   /** Entries to look at before the next output leaves. */
   #due: Set<SubscriptionEntry> | undefined
+  /** Those that are known from the store only, until the first connection. */
+  #restored: Array<SubscriptionEntry> | undefined
 
   constructor(core: EngineCore, router: Router, onLeave: (consumer: EngineConsumer) => void) {
     this.#core = core
@@ -66,6 +68,11 @@ export class Subscriptions {
       entry.wasGranted = true
       entry.known = true
       entry.qos = entry.requestedQoS = entry.grantedQoS = record.qos
+      entry.recorded = record
+      this.#restored ??= []
+      this.#restored.push(entry)
+      // MQTT 3.1.1, which the last process may not have spoken, has nothing of what follows.
+      if (!this.#core.isVersion5) continue
       entry.noLocal = entry.serverNoLocal = record.noLocal
       entry.retainAsPublished = entry.serverRetainAsPublished = record.retainAsPublished
       entry.serverIdentifier = record.subscriptionIdentifier
@@ -74,6 +81,20 @@ export class Subscriptions {
         this.#router.addIdentifier(entry)
       }
     }
+  }
+
+  /**
+   * The server has a session, though perhaps not the one that the store tells of: a process that dies between CONNACK and the commit of
+   * what it changed leaves the records of an older one. Nothing was subscribed in that session before the commit, so that asking once
+   * more for every restored subscription is all that it takes.
+   */
+  resume(): void {
+    for (const entry of this.#restored ?? []) {
+      if (!entry.known) continue
+      entry.uncertain = true
+      entry.isDoubtful = true
+    }
+    this.#restored = undefined
   }
 
   add(request: ConsumerRequest): EngineConsumer | MqttErrorReason {
@@ -149,8 +170,10 @@ export class Subscriptions {
     for (const entry of this.#entries?.values() ?? []) {
       if (durable && (entry.known || entry.uncertain)) this.#core.delete(subscriptionKey(entry.filter))
       entry.forget()
+      entry.recorded = undefined
       if (fails) entry.wasGranted = false
     }
+    this.#restored = undefined
     if (reason === undefined) return
     for (const consumer of [...this.#consumers ?? []]) {
       if (consumer.state === "active") this.fail(consumer, reason)
@@ -221,11 +244,15 @@ export class Subscriptions {
 
   /** The server has granted it, as it was asked for. */
   record(entry: SubscriptionEntry): void {
-    if (this.#core.options.durable) this.#core.put(entry.toRecord())
+    if (!this.#core.options.durable || entry.isRecorded) return
+    entry.recorded = entry.toRecord()
+    this.#core.put(entry.recorded)
   }
 
   unrecord(entry: SubscriptionEntry): void {
-    if (this.#core.options.durable) this.#core.delete(subscriptionKey(entry.filter))
+    if (!this.#core.options.durable) return
+    entry.recorded = undefined
+    this.#core.delete(subscriptionKey(entry.filter))
   }
 
   #review(entry: SubscriptionEntry): void {

@@ -82,6 +82,11 @@ export interface QueueOptions {
    * one, or the one that waits for the same topic. Default `suspend`.
    */
   readonly policy: QueuePolicy
+  /**
+   * How long a message is worth sending after it was accepted, up to 24 days; the Message Expiry Interval and the `expiresAfter` of the
+   * single message hold too, and the shortest wins. Default: no limit.
+   */
+  readonly expiresAfter?: Duration.Duration | undefined
 }
 
 /** What happens to messages of a resumed session that no stream asks for. */
@@ -167,6 +172,11 @@ export interface SessionOptions {
   readonly onSessionLost: "resubscribe" | "fail"
   /** What becomes of unacknowledged messages then; default `resend`. */
   readonly unacknowledgedOnSessionLost: "resend" | "fail"
+  /**
+   * What publishers see while the store of a durable session fails: they wait, within the bounds of the queue, or what they publish fails with
+   * `StorageFailed` and is neither kept nor sent. What was accepted before stays accepted either way. Default `wait`.
+   */
+  readonly onStorageFailure: "wait" | "fail"
   readonly queue: QueueOptions
   /** How long a publish may take, waiting included; default: no limit. */
   readonly publishTimeout?: Duration.Duration | undefined
@@ -239,6 +249,7 @@ export interface QueueInput {
   readonly messages?: number | undefined
   readonly bytes?: number | undefined
   readonly policy?: QueuePolicy | undefined
+  readonly expiresAfter?: DurationInput | undefined
 }
 
 /** `UnclaimedOptions` as one may write them. */
@@ -300,6 +311,7 @@ export interface SessionOptionsInput {
   readonly reconnect?: ReconnectInput | undefined
   readonly onSessionLost?: "resubscribe" | "fail" | undefined
   readonly unacknowledgedOnSessionLost?: "resend" | "fail" | undefined
+  readonly onStorageFailure?: "wait" | "fail" | undefined
   readonly queue?: QueueInput | undefined
   readonly publishTimeout?: DurationInput | undefined
   readonly writeTimeout?: DurationInput | undefined

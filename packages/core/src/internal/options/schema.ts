@@ -86,7 +86,8 @@ const reconnect = Schema.Struct({
 const queue = Schema.Struct({
   messages: withDefault(integer(1, 10_000_000), 10_000),
   bytes: withDefault(integer(1, Number.MAX_SAFE_INTEGER), 64 * 1024 * 1024),
-  policy: withDefault(oneOf(["suspend", "fail", "dropOldest", "dropNewest", "latestPerTopic"]), "suspend")
+  policy: withDefault(oneOf(["suspend", "fail", "dropOldest", "dropNewest", "latestPerTopic"]), "suspend"),
+  expiresAfter: Schema.optional(timeout)
 })
 
 const unclaimed = Schema.Struct({
@@ -136,6 +137,7 @@ const fields = {
   reconnect: withDefault(reconnect, {}),
   onSessionLost: withDefault(oneOf(["resubscribe", "fail"]), "resubscribe"),
   unacknowledgedOnSessionLost: withDefault(oneOf(["resend", "fail"]), "resend"),
+  onStorageFailure: withDefault(oneOf(["wait", "fail"]), "wait"),
   queue: withDefault(queue, {}),
   publishTimeout: Schema.optional(timeout),
   writeTimeout: withDefault(timeout, 30_000),

@@ -12,7 +12,12 @@ export const engineOptions = (options: SessionOptions): EngineOptions => ({
   topicAliasMaximum: options.protocolVersion === 5 ? options.topicAliasMaximum : 0,
   maxInflight: options.maxInflight,
   maxInflightQoS2: options.maxInflightQoS2,
-  queue: { messages: options.queue.messages, bytes: options.queue.bytes, policy: options.queue.policy },
+  queue: {
+    messages: options.queue.messages,
+    bytes: options.queue.bytes,
+    policy: options.queue.policy,
+    expiresAfter: options.queue.expiresAfter === undefined ? undefined : Duration.toMillis(options.queue.expiresAfter)
+  },
   onSessionLost: options.onSessionLost,
   unacknowledgedOnSessionLost: options.unacknowledgedOnSessionLost,
   subscriptionIdentifiers: options.subscriptionIdentifiers,
