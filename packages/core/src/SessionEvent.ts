@@ -100,13 +100,25 @@ export interface SharedSubscriptionAtRisk extends Base<"SharedSubscriptionAtRisk
   readonly persistence: "process" | "durable"
 }
 
-/** The store did not take a commit; the session tries again and settles nothing that depends on it meanwhile. */
+/**
+ * The store did not take a commit; the session tries again and settles nothing that depends on it meanwhile. Told once, until
+ * StorageRecovered, however often it tries.
+ */
 export interface StorageDegraded extends Base<"StorageDegraded"> {
   readonly error: MqttError
 }
 
 /** The store takes commits again. */
 export interface StorageRecovered extends Base<"StorageRecovered"> {}
+
+/** The store held records that it could not read; they are gone. */
+export interface StorageDamaged extends Base<"StorageDamaged"> {
+  /** Records that the session goes on with. */
+  readonly kept: number
+  /** As far as the store can tell. */
+  readonly lost: number | undefined
+  readonly detail: string
+}
 
 /**
  * An event in the life of a session.
@@ -126,3 +138,4 @@ export type SessionEvent =
   | SharedSubscriptionAtRisk
   | StorageDegraded
   | StorageRecovered
+  | StorageDamaged

@@ -5,6 +5,7 @@ import type { MqttError } from "./MqttError.ts"
 import type { ConnackProperties } from "./Properties.ts"
 import type { QoS } from "./QoS.ts"
 import type { MessageDropped, SessionState } from "./SessionEvent.ts"
+import type { Durability } from "./SessionStore.ts"
 
 /**
  * Where a session stands.
@@ -23,6 +24,19 @@ export interface SessionStatus {
   /** Why the session is not connected. */
   readonly lastError: MqttError | undefined
   /** A permanent failure: operations that await the server fail with it until a later attempt succeeds. */
+  readonly failure: MqttError | undefined
+  /** The store of a durable session; undefined: there is none. */
+  readonly storage: StorageStatus | undefined
+}
+
+/**
+ * How the store of a session is doing.
+ */
+export interface StorageStatus {
+  readonly durability: Durability
+  /** A kill of the process that keeps the records loses them. */
+  readonly volatile: boolean
+  /** Why it takes no commits, `StorageFailed`; undefined: it does. */
   readonly failure: MqttError | undefined
 }
 

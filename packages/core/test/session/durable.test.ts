@@ -39,7 +39,11 @@ for (const protocolVersion of [4, 5] as const) {
           )
           assert.strictEqual(lost.length, 1)
         }).pipe(Effect.scoped, Effect.provide(SessionStore.layerMemory, { local: true }))
-        assert.deepStrictEqual(connects(broker), [false, false, true])
+        // On 3.1.1 a clean connect of its own discards it, since the session would end with its connection otherwise.
+        assert.deepStrictEqual(
+          connects(broker),
+          protocolVersion === 5 ? [false, false, true] : [false, false, true, false]
+        )
       }).pipe(Effect.provide(ScriptedBroker.layerMemory())))
   })
 }

@@ -61,7 +61,8 @@ export class Entry {
       server: undefined,
       attempt: 0,
       lastError: undefined,
-      failure: undefined
+      failure: undefined,
+      storage: undefined
     }
   }
 

@@ -17,6 +17,8 @@ import type { Connection, ConnectionHandlers } from "../connection/contract.ts"
 export interface ConnectorOptions {
   readonly options: SessionOptions
   readonly clientId: string
+  /** What is known of the session belongs to another client identifier: whatever the server has under this one is not ours. */
+  readonly startsAnew: boolean
 }
 
 export interface Connector {
@@ -56,16 +58,17 @@ const makeWill = (will: NonNullable<SessionOptions["will"]>): Will => ({
     : { ...will.properties, willDelayInterval: toSeconds(will.delay) }
 })
 
-export const makeConnector = ({ clientId: initialClientId, options }: ConnectorOptions): Connector => {
+export const makeConnector = ({ clientId: initialClientId, options, startsAnew }: ConnectorOptions): Connector => {
   const version5 = options.protocolVersion === 5
   const process = options.persistence === "process"
+  const durable = options.persistence === "durable"
   // MQTT 3.1.1 ties the end of a session to a clean connect: a session for the life of the process begins and ends with one. A
   // client identifier that we made up cannot have an old session.
-  let mustForget = !version5 && process && options.clientId !== undefined
+  let mustForget = !version5 && (startsAnew || (process && options.clientId !== undefined))
   let clientId = initialClientId
   let receiveMaximum = options.receiveMaximum
   let hasSession = false
-  let mustDiscard = false
+  let mustDiscard = version5 && startsAnew
   let address: ServerAddress | undefined
 
   const will = options.will === undefined ? undefined : makeWill(options.will)
@@ -125,7 +128,9 @@ export const makeConnector = ({ clientId: initialClientId, options }: ConnectorO
         )
       }),
     discardServerSession: () => {
-      mustDiscard = true
+      // A clean session of 3.1.1 would not outlive its connection either.
+      if (version5 || !durable) mustDiscard = true
+      else mustForget = true
     },
     liftReceiveMaximum: () => {
       receiveMaximum = 65_535

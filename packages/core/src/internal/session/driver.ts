@@ -3,17 +3,20 @@
  * commits it, writes it and hands it out.
  */
 import { scheduleTurn } from "#transport"
+import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
-import type { MqttError, MqttErrorReason } from "../../MqttError.ts"
+import { MqttError, type MqttErrorReason, StorageFailed } from "../../MqttError.ts"
 import type { Connect, Packet } from "../../Packet.ts"
 import type { SessionStoreHandle } from "../../SessionStore.ts"
 import type { StoreChange, StoreRecord } from "../../StoreRecord.ts"
 import type { Violation } from "../codec/contract.ts"
 import type { Connection } from "../connection/contract.ts"
+import { withoutRecords } from "../engine/compactChanges.ts"
 import type {
   Admission,
   Consumer,
@@ -22,6 +25,7 @@ import type {
   DeliveryFor,
   EngineEvent,
   EngineStats,
+  IndependentOutput,
   Outbound,
   Output,
   PublishRequest,
@@ -40,15 +44,20 @@ export interface DriverHandlers {
   readonly onSpace: () => void
   /** All that was due in this turn is handed out. */
   readonly onTurn: () => void
+  /** The store has begun to fail, or takes commits again; once for each outage. */
   readonly onStorage: (error: MqttError | undefined) => void
+  /** The store is lost for good: everything is settled, and nothing is stored any more. */
+  readonly onStorageLost: (error: MqttError) => void
   /** Inbound QoS 0 messages that streams dropped in this turn. */
   readonly onOverflow: (topic: string, count: number) => void
 }
 
 export interface DriverOptions {
+  readonly session: string
   readonly engine: SessionEngine
   /** Present for a durable session. */
   readonly store: SessionStoreHandle | undefined
+  readonly onStorageFailure: "wait" | "fail"
   readonly clock: Clock.Clock
   /** Runs background work in the session's scope, with its context. */
   readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
@@ -75,7 +84,15 @@ export class Driver implements ConsumerQueueHost {
   #epoch = 0
   #opening = false
   #scheduled = false
-  #committing = false
+  #committing:
+    | { readonly output: Output | undefined; readonly fiber: Fiber.Fiber<void, MqttError> | undefined }
+    | undefined
+  #commits = 0
+  #storageFailure: MqttError | undefined
+  /** Why nothing more is accepted. */
+  #refusal: Admission | undefined
+  /** Nothing is stored or sent any more. */
+  #ended = false
   #ownChanges: Array<StoreChange> = []
   #releasing = false
   #armed: { readonly deadline: number; readonly fiber: Fiber.Fiber<void> } | undefined
@@ -164,6 +181,7 @@ export class Driver implements ConsumerQueueHost {
   }
 
   publish(request: PublishRequest): Admission {
+    if (this.#refusal !== undefined) return this.#refusal
     const admission = this.#engine.publish(request, this.now())
     this.schedule()
     return admission
@@ -175,9 +193,34 @@ export class Driver implements ConsumerQueueHost {
     return withdrawn
   }
 
-  abandon(reason: MqttErrorReason): void {
-    this.#engine.abandon(reason, this.now())
-    this.schedule()
+  /** Whether something waits for the store. */
+  get isCommitting(): boolean {
+    return this.#committing !== undefined
+  }
+
+  /** How many commits have ended. */
+  get commits(): number {
+    return this.#commits
+  }
+
+  /**
+   * Settles everything that is not settled yet, and stores and sends nothing more. What a commit on its way would have accepted fails,
+   * since nobody will know what became of it.
+   */
+  end(reason: MqttErrorReason): void {
+    if (this.#ended) return
+    const committing = this.#committing
+    const now = this.now()
+    this.#ended = true
+    this.#committing = undefined
+    this.#refusal = { _tag: "Refused", reason }
+    committing?.fiber?.interruptUnsafe()
+    if (this.#options.store !== undefined) {
+      this.#engine.reject(committing?.output, this.#storageFailure?.reason ?? reason, now)
+    }
+    this.#engine.abandon(reason, now)
+    if (committing?.output !== undefined) this.#settle(committing.output)
+    this.flush()
   }
 
   addConsumer(request: ConsumerRequest, queue: ConsumerQueue): MqttErrorReason | undefined {
@@ -249,19 +292,29 @@ export class Driver implements ConsumerQueueHost {
    */
   flush(): void {
     // The engine already believes in a connection that is still being handed over, or the last output is being committed.
-    if (this.#opening || this.#committing) return
+    if (this.#opening && this.#engine.limits !== undefined && !this.#ended) return
     // A fiber that the last output has resumed got here: outputs are handed out one after the other.
     if (this.#releasing) return this.schedule()
-    const output = this.#engine.take()
     const { store } = this.#options
-    if (store !== undefined) {
-      const changes = output === undefined ? this.#ownChanges : this.#ownChanges.concat(output.changes)
-      this.#ownChanges = []
-      if (changes.length > 0) return this.#commit(store, changes, output, this.#epoch)
+    if (store === undefined) {
+      const output = this.#engine.take()
+      if (output !== undefined) this.#release(output, this.#epoch)
+    } else {
+      const independent = this.#engine.takeIndependent()
+      if (independent !== undefined) this.#release(independent, undefined)
+      if (this.#committing === undefined) this.#takeStored(store)
     }
-    if (output !== undefined) this.#release(output, this.#epoch)
     this.#arm()
     this.#options.handlers.onTurn()
+  }
+
+  #takeStored(store: SessionStoreHandle): void {
+    const output = this.#engine.take()
+    if (this.#ended) return output === undefined ? undefined : this.#settle(output)
+    const changes = output === undefined ? this.#ownChanges : this.#ownChanges.concat(output.changes)
+    this.#ownChanges = []
+    if (changes.length > 0) this.#commit(store, changes, output, this.#epoch)
+    else if (output !== undefined) this.#release(output, this.#epoch)
   }
 
   #commit(
@@ -270,38 +323,91 @@ export class Driver implements ConsumerQueueHost {
     output: Output | undefined,
     epoch: number
   ): void {
-    this.#committing = true
-    let failed = false
+    let content = changes
     // Until the store takes it: what depends on it waits, and the bounds of the queues bound what collects meanwhile.
-    const commit = store.commit(changes).pipe(
+    const commit = Effect.suspend(() => store.commit(content)).pipe(
+      Effect.catchDefect((cause) => Effect.fail(this.#storageDied(cause))),
       Effect.tapError((error) =>
         Effect.sync(() => {
-          failed = true
-          this.#options.handlers.onStorage(error)
+          if (error.reason.isRetryable) content = this.#onCommitFailed(error, content, output)
         })
       ),
-      Effect.retry(storeRetry)
+      Effect.retry({ schedule: storeRetry, while: (error) => error.reason.isRetryable })
     )
-    this.#options.fork(Effect.onExit(commit, (exit) =>
+    const committing = { output, fiber: undefined }
+    this.#committing = committing
+    const fiber = this.#options.fork(Effect.onExit(commit, (exit) =>
       Effect.sync(() => {
-        this.#committing = false
-        if (Exit.isFailure(exit)) return
-        if (failed) this.#options.handlers.onStorage(undefined)
+        // The session ended meanwhile, and has settled everything.
+        if (this.#ended) return
+        this.#committing = undefined
+        this.#commits++
+        if (Exit.isFailure(exit)) {
+          const error = Cause.findErrorOption(exit.cause)
+          return Option.isSome(error) ? this.#onStorageLost(error.value, output) : undefined
+        }
+        if (this.#storageFailure !== undefined) {
+          this.#storageFailure = this.#refusal = undefined
+          this.#options.handlers.onStorage(undefined)
+        }
         if (output !== undefined) this.#release(output, epoch)
         this.schedule()
       })))
+    if (this.#committing === committing) this.#committing = { output, fiber }
   }
 
-  #release(output: Output, epoch: number): void {
+  /** What has to be committed now: with `fail` without what this commit would have accepted. */
+  #onCommitFailed(
+    error: MqttError,
+    content: ReadonlyArray<StoreChange>,
+    output: Output | undefined
+  ): ReadonlyArray<StoreChange> {
+    const { handlers, onStorageFailure } = this.#options
+    const isFirst = this.#storageFailure === undefined
+    let next = content
+    if (isFirst) this.#storageFailure = error
+    if (isFirst && onStorageFailure === "fail") {
+      const { reason } = error
+      this.#refusal = { _tag: "Refused", reason }
+      next = withoutRecords(content, this.#engine.reject(output, reason, this.now()))
+      this.schedule()
+    }
+    if (isFirst) handlers.onStorage(error)
+    return next
+  }
+
+  #onStorageLost(error: MqttError, output: Output | undefined): void {
+    this.#storageFailure = error
+    this.#committing = { output, fiber: undefined }
+    this.end(error.reason)
+    this.#options.handlers.onStorageLost(error)
+  }
+
+  #storageDied(cause: unknown): MqttError {
+    return new MqttError({
+      session: this.#options.session,
+      method: "SessionStore.commit",
+      reason: new StorageFailed({ detail: "the commit died", cause })
+    })
+  }
+
+  /** Hands out no more than how messages ended: the rest of the output goes nowhere. */
+  #settle(output: Output): void {
+    const { events, settled, spaceAvailable } = output
+    this.#release({ deliveries: [], events, settled, spaceAvailable }, undefined)
+  }
+
+  /** The packets and all that depends on a commit are handed out for an epoch only. */
+  #release(output: Output | IndependentOutput, epoch: number | undefined): void {
+    const isInner = this.#releasing
     this.#releasing = true
-    this.#handOut(output, epoch)
-    this.#releasing = false
+    if ("packets" in output) this.#handOutStored(output, epoch)
+    this.#handOut(output)
+    this.#releasing = isInner
   }
 
-  #handOut(output: Output, epoch: number): void {
-    const { handlers } = this.#options
+  #handOutStored({ accepted, packets }: Output, epoch: number | undefined): void {
     const connection = this.#connection
-    const { accepted, consumers, deliveries, events, packets, settled } = output
     if (connection !== undefined && epoch === this.#epoch) {
       if (packets.length > 0 && !connection.send(packets)) this.#engine.setWritable(false, this.now())
       this.#engine.written()
@@ -310,6 +416,11 @@ export class Driver implements ConsumerQueueHost {
       const outbound = accepted[i]!
       outbound.owner?.onAccepted?.(outbound)
     }
+  }
+
+  #handOut(output: Output | IndependentOutput): void {
+    const { handlers } = this.#options
+    const { deliveries, events, settled } = output
     for (let i = 0; i < settled.length; i++) {
       const outbound = settled[i]!
       // A QoS 0 message whose connection ended before the write is queued again and has no outcome.
@@ -318,7 +429,10 @@ export class Driver implements ConsumerQueueHost {
       outbound.owner?.onSettled?.(outbound)
     }
     if (deliveries.length > 0) this.#deliver(deliveries)
-    for (let i = 0; i < consumers.length; i++) handlers.onConsumer(consumers[i]!)
+    if ("consumers" in output) {
+      const { consumers } = output
+      for (let i = 0; i < consumers.length; i++) handlers.onConsumer(consumers[i]!)
+    }
     for (let i = 0; i < events.length; i++) handlers.onEvent(events[i]!)
     if (output.spaceAvailable) handlers.onSpace()
     if (this.#overflowCount > 0) {
@@ -342,6 +456,7 @@ export class Driver implements ConsumerQueueHost {
 
   /** One sleeping fiber for the engine's next deadline; a later deadline is found when the earlier one is reached. */
   #arm(): void {
+    if (this.#ended) return
     const deadline = this.#engine.nextDeadline()
     if (deadline === undefined) return
     const now = this.now()

@@ -20,6 +20,8 @@ export interface HubState {
   readonly lastError: MqttError | undefined
   /** Why the session does not connect for now, or any more: awaiting operations fail with it. */
   readonly failure: MqttError | undefined
+  /** Why the store takes no commits. */
+  readonly storageFailure: MqttError | undefined
 }
 
 type WithoutBase<Event> = Event extends SessionEvent ? Omit<Event, "session" | "at"> : never
@@ -75,7 +77,8 @@ export class Hub {
       server: undefined,
       attempt: 0,
       lastError: undefined,
-      failure: undefined
+      failure: undefined,
+      storageFailure: undefined
     }
   }
 

@@ -20,7 +20,7 @@ import * as ServerAddress from "../../ServerAddress.ts"
 import type { MessageDropped } from "../../SessionEvent.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
 import type { ConnectionInfo, SessionMetrics, SessionStatus } from "../../SessionStatus.ts"
-import { SessionStore } from "../../SessionStore.ts"
+import { type LoadedRecords, SessionStore } from "../../SessionStore.ts"
 import type * as StoreRecord from "../../StoreRecord.ts"
 import type { EngineEvent } from "../engine/contract.ts"
 import { makeEngine } from "../engine/engine.ts"
@@ -53,7 +53,7 @@ export const makeSession = Effect.fnUntraced(function*(
   const durable = options.persistence === "durable"
 
   const store = durable ? yield* (yield* SessionStore).open(name) : undefined
-  const records: ReadonlyArray<StoreRecord.StoreRecord> = store === undefined ? [] : (yield* store.load).records
+  const { damage, records } = store === undefined ? nothingLoaded : yield* store.load
   const clientId = yield* chooseClientId(options, records)
   const engine = makeEngine(engineOptions(options))
   engine.restore(records, clock.currentTimeMillisUnsafe())
@@ -65,8 +65,10 @@ export const makeSession = Effect.fnUntraced(function*(
   yield* Scope.addFinalizer(scope, fibers.end)
   const fork = <A, E>(effect: Effect.Effect<A, E>): Fiber.Fiber<A, E> => fibers.fork(effect)
   const driver = new Driver({
+    session: name,
     engine,
     store,
+    onStorageFailure: options.onStorageFailure,
     clock,
     fork,
     handlers: {
@@ -74,8 +76,15 @@ export const makeSession = Effect.fnUntraced(function*(
       onConsumer: (consumer) => subscriber.onConsumer(consumer),
       onSpace: () => publisher.onSpace(),
       onTurn: () => onTurn(),
-      onStorage: (error) =>
-        hub.emit(error === undefined ? { _tag: "StorageRecovered" } : { _tag: "StorageDegraded", error }),
+      onStorage: (error) => {
+        hub.emit(error === undefined ? { _tag: "StorageRecovered" } : { _tag: "StorageDegraded", error })
+        hub.set({ storageFailure: error })
+        // Whoever waits for room learns that nothing is accepted.
+        publisher.onSpace()
+      },
+      onStorageLost: (error) => {
+        fork(endWithoutStorage(error))
+      },
       onOverflow: (topic, count) =>
         hub.emit({ _tag: "MessageDropped", direction: "inbound", cause: "streamOverflow", topic, count })
     }
@@ -97,10 +106,14 @@ export const makeSession = Effect.fnUntraced(function*(
       hub.emit({ _tag: "SharedSubscriptionAtRisk", filters, persistence })
     }
   })
-  const connector = makeConnector({ options, clientId })
-
   let stopping = false
-  let identity = records.find((record) => record._tag === "Identity")
+  let identity = identityIn(records)
+  const connector = makeConnector({
+    options,
+    clientId,
+    startsAnew: identity !== undefined && identity.clientId !== clientId
+  })
+  let storageLost: MqttError | undefined
   let turnWaiters: Set<() => void> | undefined
 
   // What was dropped in this turn, one event for each cause however many there were.
@@ -162,6 +175,13 @@ export const makeSession = Effect.fnUntraced(function*(
     }
   }
 
+  /** Waits for the end of every commit that has something to do with what has happened so far: the one on its way, and the next. */
+  const untilStored = Effect.suspend(() => {
+    driver.flush()
+    const goal = driver.commits + 2
+    return untilTurn(() => !driver.isCommitting || driver.commits >= goal)
+  })
+
   /** Waits for a condition that is looked at after each turn. */
   const untilTurn = (holds: () => boolean): Effect.Effect<void> =>
     Effect.callback((resume) => {
@@ -216,8 +236,9 @@ export const makeSession = Effect.fnUntraced(function*(
       onConnected: (connack) => {
         connector.connected(connack)
         if (store !== undefined) {
-          identity = identityOf(options, connector.clientId(), connack, identity, driver.now())
-          driver.record(identity)
+          const before = identity
+          identity = identityOf(options, connector.clientId(), connack, before, driver.now())
+          if (before === undefined || !isSameIdentity(before, identity)) driver.record(identity)
         }
         publisher.recover()
         subscriber.recover()
@@ -244,6 +265,7 @@ export const makeSession = Effect.fnUntraced(function*(
         for (const queue of driver.queues) if (!queue.isIdle) return false
         return driver.stats.queuedMessages + driver.stats.inflight === 0
       })
+      yield* untilStored
     })
 
   const shutdown = () =>
@@ -261,8 +283,7 @@ export const makeSession = Effect.fnUntraced(function*(
       }
       supervisor.interruptUnsafe()
       for (const queue of driver.queues) queue.close()
-      driver.abandon(new Closed({}))
-      driver.flush()
+      driver.end(new Closed({}))
       hub.set({ state: "closed", ready: false, server: undefined })
       hub.end()
       unclaimed.end()
@@ -275,7 +296,42 @@ export const makeSession = Effect.fnUntraced(function*(
   })
   yield* Scope.addFinalizer(scope, drain)
 
-  const status = (state: Hub.HubState): SessionStatus => ({ clientId: connector.clientId(), ...state })
+  /** The store will never take anything again: the session has nothing more to do, and says why. */
+  const endWithoutStorage = (failure: MqttError): Effect.Effect<void> =>
+    Effect.gen(function*() {
+      storageLost = failure
+      const isShuttingDown = stopping
+      stopping = true
+      if (hub.current().storageFailure === undefined) hub.emit({ _tag: "StorageDegraded", error: failure })
+      publisher.suspendAwaiting(failure)
+      subscriber.suspendAwaiting(failure, true)
+      const { connection } = driver
+      if (connection !== undefined && !isShuttingDown) {
+        yield* connection.close(ReasonCode.implementationSpecificError)
+        hub.emit({ _tag: "Disconnected", error: failure })
+      }
+      yield* Fiber.interrupt(supervisor)
+      const isClosed = hub.current().state === "closed"
+      hub.set({
+        ...(isClosed ? undefined : { state: "disconnected" as const }),
+        ready: false,
+        server: undefined,
+        lastError: failure,
+        failure,
+        storageFailure: failure
+      })
+      for (const waiter of turnWaiters ?? []) waiter()
+    })
+
+  if (damage !== undefined) hub.emit({ _tag: "StorageDamaged", kept: records.length, ...damage })
+
+  const status = ({ storageFailure, ...state }: Hub.HubState): SessionStatus => ({
+    clientId: connector.clientId(),
+    ...state,
+    storage: store === undefined
+      ? undefined
+      : { durability: store.durability, volatile: store.durability === "session", failure: storageFailure }
+  })
 
   // Idle sessions are many: what is a tower of streams, or remembers where it was written, is made when it is asked for.
   return {
@@ -300,7 +356,13 @@ export const makeSession = Effect.fnUntraced(function*(
       )),
     unsubscribe: (filter) =>
       Effect.withSpan(
-        subscriber.unsubscribe(filter, (isOver) => untilTurn(() => isOver() || hub.current().state === "closed")),
+        subscriber.unsubscribe(
+          filter,
+          (isOver) => untilTurn(() => isOver() || storageLost !== undefined || hub.current().state === "closed")
+        ).pipe(
+          Effect.andThen(untilStored),
+          Effect.andThen(Effect.suspend(() => storageLost === undefined ? Effect.void : Effect.fail(storageLost)))
+        ),
         "MqttSession.unsubscribe"
       ),
     get unclaimed() {
@@ -336,6 +398,11 @@ const parseServers = (options: SessionOptions): Effect.Effect<ReadonlyArray<Serv
       : Effect.fail(new MqttError({ session: options.name, method: "make", reason: parsed.failure }))
   })
 
+const nothingLoaded: LoadedRecords = { records: [], damage: undefined }
+
+const identityIn = (records: ReadonlyArray<StoreRecord.StoreRecord>): StoreRecord.IdentityRecord | undefined =>
+  records.find((record) => record._tag === "Identity")
+
 /**
  * The identifier of a durable session is that of its stored state, and otherwise follows from its name, so that it finds its
  * session again; other sessions get a random end, so that two programs never take over each other's.
@@ -346,10 +413,7 @@ const chooseClientId = Effect.fnUntraced(function*(
 ): Effect.fn.Return<string> {
   if (options.clientId !== undefined) return options.clientId
   const stem = `mqttx-${options.name.replace(/[^0-9a-zA-Z-]/g, "-")}`
-  if (options.persistence === "durable") {
-    const identity = records.find((record) => record._tag === "Identity")
-    return identity === undefined ? stem : identity.clientId
-  }
+  if (options.persistence === "durable") return identityIn(records)?.clientId ?? stem
   const random = yield* Random.nextIntBetween(0, 36 ** 8)
   return `${stem}-${random.toString(36).padStart(8, "0")}`
 })
@@ -373,6 +437,10 @@ const identityOf = (
     ? undefined
     : properties.sessionExpiryInterval ?? Math.round(Duration.toSeconds(options.sessionExpiry))
 })
+
+const isSameIdentity = (a: StoreRecord.IdentityRecord, b: StoreRecord.IdentityRecord): boolean =>
+  a.clientId === b.clientId && a.incarnation === b.incarnation && a.protocolVersion === b.protocolVersion &&
+  a.sessionExpiryInterval === b.sessionExpiryInterval
 
 /** What a message carries besides its payload, without what belonged to its own delivery. */
 const messageProperties = (message: Message): MessageProperties => {
