@@ -75,6 +75,28 @@ export const persistence = (test: Define): void => {
       assert.isFalse(yield* world.isSubscribed(world.topic("t")))
     }).pipe(Effect.provide(SessionStore.layerMemory)))
 
+  test("durable: a second life asks for its subscriptions once more, and gets no retained copies by that", (world) =>
+    Effect.gen(function*() {
+      const options = { name: `${world.unique}-durable`, persistence: "durable" } as const
+      const filters = [world.topic("t"), world.topic("u/#")]
+      const publisher = yield* world.session()
+      for (const topic of ["t", "u/1"]) {
+        yield* publisher.publish(world.topic(topic), "retained", { qos: 1, retain: true })
+      }
+      const first = yield* owned(
+        Effect.flatMap(world.session(options), (session) => subscribe(session, filters, { qos: 1, retained: "none" }))
+      )
+      yield* first.end
+      const session = yield* world.session(options)
+      const messages = yield* subscribe(session, filters, { qos: 1, retained: "none" })
+      yield* publisher.publish(world.topic("u/1"), "live", { qos: 1 })
+      yield* publisher.publish(world.topic("t"), "end", { qos: 1 })
+      assert.deepStrictEqual(texts(yield* messages.until("end")), ["live"])
+      for (const topic of ["t", "u/1"]) {
+        yield* publisher.publish(world.topic(topic), "", { qos: 1, retain: true })
+      }
+    }).pipe(Effect.provide(SessionStore.layerMemory)))
+
   test("durable: what was accepted without a connection is sent in the next life, in order and once", (world) =>
     Effect.gen(function*() {
       const link = yield* world.link

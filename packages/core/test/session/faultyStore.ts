@@ -14,6 +14,8 @@ export interface FaultyStore {
   readonly records: ReadonlyMap<string, StoreRecord>
   /** Commits that were tried. */
   readonly commits: () => number
+  /** What the latest of them was to change. */
+  readonly latest: () => ReadonlyArray<StoreChange>
   /** Topics of the outbound records, in their order. */
   readonly outbound: () => ReadonlyArray<string>
   /** Waits for so many tries of a commit from now on. */
@@ -47,6 +49,7 @@ export const make = ({ damage, durability = "process", unreadable }: FaultyOptio
   const waiters = new Set<() => void>()
   let mode: Mode = well
   let commits = 0
+  let latest: ReadonlyArray<StoreChange> = []
   let reported = false
 
   const apply = (changes: ReadonlyArray<StoreChange>): void => {
@@ -65,6 +68,7 @@ export const make = ({ damage, durability = "process", unreadable }: FaultyOptio
   const commit = (changes: ReadonlyArray<StoreChange>): Effect.Effect<void, MqttError> =>
     Effect.suspend(() => {
       commits++
+      latest = changes
       for (const waiter of waiters) waiter()
       const now = mode
       switch (now._tag) {
@@ -82,6 +86,7 @@ export const make = ({ damage, durability = "process", unreadable }: FaultyOptio
   return {
     records,
     commits: () => commits,
+    latest: () => latest,
     outbound: () =>
       Array.from(records.values()).filter((record) => record._tag === "Outbound")
         .sort((a, b) => a.sequence - b.sequence).map(({ topic }) => topic),

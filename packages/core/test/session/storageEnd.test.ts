@@ -7,7 +7,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Scope } from "effect"
 import * as Faulty from "./faultyStore.ts"
 import { seeded } from "./seeded.ts"
-import { makeBroker, makeSession, type Options, pass, settle } from "./support.ts"
+import { makeBroker, makeSession, type Options, pass, reasonOf, settle } from "./support.ts"
 
 const options: Options = { name: "plant", persistence: "durable", drainTimeout: "1 second" }
 
@@ -40,8 +40,8 @@ describe("the end of a durable session", () => {
             [0, 1, 2] as const,
             (qos) =>
               Effect.all([
-                Effect.forkChild(Effect.exit(session.enqueue("a", "", { qos }))),
-                Effect.forkChild(Effect.exit(session.publish("b", "", { qos })))
+                Effect.forkChild(session.enqueue("a", "", { qos })),
+                Effect.forkChild(session.publish("b", "", { qos }))
               ])
           )
           yield* pass(300)
@@ -49,8 +49,9 @@ describe("the end of a durable session", () => {
           yield* pass(1000)
           assert.isDefined(closing.pollUnsafe())
           for (const [enqueued, published] of work) {
-            assert.isTrue(Exit.isFailure(yield* Fiber.join(enqueued)))
-            assert.isTrue(Exit.isFailure(yield* Fiber.join(published)))
+            for (const reason of [yield* reasonOf(Fiber.join(enqueued)), yield* reasonOf(Fiber.join(published))]) {
+              assert.strictEqual(reason._tag, trouble === "hangs" ? "Closed" : "StorageFailed")
+            }
           }
           assert.deepStrictEqual(broker.published, [])
         }))
