@@ -228,7 +228,7 @@ describe("a store that is lost for good", () => {
         )
         for (const reason of reasons) assert.deepInclude(reason, { _tag: "StorageFailed", kind })
         yield* broker.awaitNoConnections
-        assert.strictEqual(broker.received("Disconnect").length, 1)
+        assert.deepStrictEqual(broker.received("Disconnect").map(({ packet }) => packet.reasonCode), [0x83])
         const status = yield* session.statusChanges.pipe(
           Stream.filter(({ state }) => state === "disconnected"),
           Stream.runHead
