@@ -254,8 +254,8 @@ export interface SessionEngine {
    * more).
    */
   readonly take: () => Output | undefined
-  /** Takes only what may be handed out before, or during, the commit of the rest. */
-  readonly takeIndependent: () => IndependentOutput | undefined
+  /** Takes, out of the collecting output or of one that was taken, what may be handed out while the rest waits for a commit. */
+  readonly takeIndependent: (output?: Output) => IndependentOutput | undefined
   /**
    * The output that was taken last is carried out: its packets are handed to the network. (When the connection ends between
    * `take` and `written`, the session calls `disconnected` in its stead: the QoS 0 messages of that output are queued again.)

@@ -116,13 +116,13 @@ export class EngineCore {
     return output
   }
 
-  takeIndependent(): IndependentOutput | undefined {
-    const { output } = this
-    const settled = this.hasDiscarded ? takeOut(output.settled, isDiscarded) : none
+  takeIndependent(output: Output = this.output): IndependentOutput | undefined {
+    const isCollecting = output === this.output
+    const settled = isCollecting && !this.hasDiscarded ? none : takeOut(output.settled, isDiscarded)
     const deliveries = output.deliveries.length === 0 ? none : takeOut(output.deliveries, isIndependent)
     const events = output.events.splice(0)
     const { spaceAvailable } = output
-    this.hasDiscarded = false
+    if (isCollecting) this.hasDiscarded = false
     output.spaceAvailable = false
     if (settled.length === 0 && deliveries.length === 0 && events.length === 0 && !spaceAvailable) return undefined
     return { settled, deliveries, events, spaceAvailable }

@@ -78,8 +78,8 @@ class Engine implements SessionEngine {
     return output
   }
 
-  takeIndependent(): IndependentOutput | undefined {
-    return this.#core.takeIndependent()
+  takeIndependent(output?: Output): IndependentOutput | undefined {
+    return this.#core.takeIndependent(output)
   }
 
   written(): void {

@@ -299,10 +299,10 @@ export class Driver implements ConsumerQueueHost {
     if (store === undefined) {
       const output = this.#engine.take()
       if (output !== undefined) this.#release(output, this.#epoch)
+    } else if (this.#committing === undefined) {
+      this.#takeStored(store)
     } else {
-      const independent = this.#engine.takeIndependent()
-      if (independent !== undefined) this.#release(independent, undefined)
-      if (this.#committing === undefined) this.#takeStored(store)
+      this.#releaseIndependent(this.#engine.takeIndependent())
     }
     this.#arm()
     this.#options.handlers.onTurn()
@@ -313,8 +313,15 @@ export class Driver implements ConsumerQueueHost {
     if (this.#ended) return output === undefined ? undefined : this.#settle(output)
     const changes = output === undefined ? this.#ownChanges : this.#ownChanges.concat(output.changes)
     this.#ownChanges = []
-    if (changes.length > 0) this.#commit(store, changes, output, this.#epoch)
-    else if (output !== undefined) this.#release(output, this.#epoch)
+    if (changes.length === 0) return output === undefined ? undefined : this.#release(output, this.#epoch)
+    // Split before anyone runs: what comes later must not overtake it.
+    const independent = output === undefined ? undefined : this.#engine.takeIndependent(output)
+    this.#commit(store, changes, output, this.#epoch)
+    this.#releaseIndependent(independent)
+  }
+
+  #releaseIndependent(independent: IndependentOutput | undefined): void {
+    if (independent !== undefined) this.#release(independent, undefined)
   }
 
   #commit(
