@@ -7,13 +7,14 @@ import { parseArgs } from "node:util"
 
 const help = `npm run bench -- [flags]
 
-  --only codec|session|memory   one table alone (default: codec and session)
-  --runs 5                      session: runs of every side
-  --seconds 1.5                 session: length of a run
+  --only codec|session|memory|storage
+                                one table alone (default: codec and session)
+  --runs 5                      session, storage: runs of every side
+  --seconds 1.5                 session, storage: length of a run
   --warm-up 0.7                 session: seconds before it
   --protocol 5                  session: MQTT version, 5 or 4 (3.1.1)
   --payload 64                  session: bytes of a payload
-  --rows text                   session: only rows whose name contains the text
+  --rows text                   session, storage: only rows whose name contains the text
   --sessions 200                memory: idle sessions
   --node-option=--cpu-prof      session: option of Node for the sides, may be repeated`
 
@@ -32,9 +33,9 @@ const { values } = parseArgs({
   }
 })
 
-const promised = { codec: 5, session: 2 }
+const promised = { codec: 5, session: 2, storage: 0.5 }
 
-const check = (table: "codec" | "session", lowest: number): void => {
+const check = (table: keyof typeof promised, lowest: number): void => {
   const promise = promised[table]
   console.log(`\nLowest ratio of the ${table} table: ${lowest.toFixed(2)}x (promised: ${promise}x)\n`)
   if (!(lowest >= promise)) process.exitCode = 1
@@ -65,5 +66,16 @@ if (values.help) {
   if (values.only === "memory") {
     const { benchmarkMemory } = await import("./session/memory.ts")
     await benchmarkMemory(Number(values.sessions))
+  }
+  if (values.only === "storage") {
+    const { benchmarkStorage } = await import("./storage/table.ts")
+    check(
+      "storage",
+      await benchmarkStorage({
+        runs: Number(values.runs),
+        millis: Number(values.seconds) * 1000,
+        rows: values.rows
+      })
+    )
   }
 }

@@ -1,0 +1,25 @@
+import { MqttSession, SessionStore } from "@effect-mqttx/core"
+import { ScriptedBroker } from "@effect-mqttx/testing"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import { deliver, record } from "../storage/meter.ts"
+
+// Network and store of the program under test: both in memory, so that its time is the test's.
+const Test = Layer.mergeAll(ScriptedBroker.layerMemory(), SessionStore.layerMemory)
+const Meter = MqttSession.layer({ name: "meter", persistence: "durable", drainTimeout: "1 second" })
+
+describe("the meter", () => {
+  it.live("delivers after a restart what it recorded without a network", () =>
+    Effect.gen(function*() {
+      const broker = yield* ScriptedBroker.ScriptedBroker
+      yield* broker.refuseNetwork
+      yield* Effect.provide(record([1, 2]), Meter, { local: true })
+      assert.deepStrictEqual(broker.published, [])
+      yield* broker.acceptNetwork
+      yield* Effect.provide(deliver, Meter, { local: true })
+      assert.deepStrictEqual(
+        broker.published.map(({ payload }) => new TextDecoder().decode(payload)),
+        ["1", "2", "end of report"]
+      )
+    }).pipe(Effect.provide(Test)), 30_000)
+})

@@ -1,0 +1,79 @@
+/**
+ * The process that is killed: a durable session that publishes, or consumes, as fast as its store allows.
+ */
+import { MqttSession } from "@effect-mqttx/core"
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
+import { writeSync } from "node:fs"
+import { formatReport, fromArguments, type Orders, type Report } from "./contract.ts"
+import { numberOf, payloadOf, topicOf } from "./payload.ts"
+import { storeLayer } from "./stores.ts"
+
+// Synchronously into the pipe: what is reported is reported, whatever happens to this process next.
+const report = (report: Report): void => {
+  writeSync(1, formatReport(report))
+}
+
+const makeSession = ({ role, server }: Orders) =>
+  MqttSession.make({
+    name: role === "consume" ? "consumer" : "publisher",
+    servers: [server],
+    persistence: "durable",
+    reconnect: { initialDelay: "5 millis", maxDelay: "50 millis" },
+    queue: { messages: 2000 },
+    drainTimeout: "5 seconds"
+  })
+
+/** Accepted one after the other, several at a time, so that commits are shared. */
+const publish = Effect.fnUntraced(function*(orders: Orders) {
+  const session = yield* makeSession(orders)
+  report(["ready"])
+  yield* Stream.range(orders.from, Number.MAX_SAFE_INTEGER).pipe(
+    Stream.mapEffect((number) => {
+      report(["begun", number])
+      return session.enqueue(topicOf("crash", number), payloadOf(orders.seed, number), { qos: orders.qos }).pipe(
+        Effect.tap(() => Effect.sync(() => report(["done", number])))
+      )
+    }, { concurrency: 16 }),
+    Stream.runDrain
+  )
+})
+
+/** Ends when the server has all that the store held. */
+const finish = Effect.fnUntraced(function*(orders: Orders) {
+  const session = yield* makeSession(orders)
+  yield* session.awaitReady
+  yield* Effect.repeat(session.metrics, {
+    until: ({ inflight, queuedMessages }) => inflight + queuedMessages === 0,
+    schedule: Schedule.spaced("20 millis")
+  })
+})
+
+const consume = Effect.fnUntraced(function*(orders: Orders) {
+  const session = yield* makeSession(orders)
+  yield* session.consume(
+    "feed/#",
+    (message) =>
+      Effect.sync(() => {
+        const number = numberOf(orders.seed, message.text)
+        if (number === undefined) throw new Error(`an altered payload: ${message.text}`)
+        report(["done", number])
+      }),
+    { qos: orders.qos, onFailure: "fail", onSubscribed: () => Effect.sync(() => report(["ready"])) }
+  )
+})
+
+const orders = fromArguments(process.argv[2])
+const roles = { publish, finish, consume }
+
+// The program of a process whose end is not its own business: an error is told to whoever looks at its output.
+Effect.runPromise(
+  Effect.scoped(roles[orders.role](orders)).pipe(Effect.provide(storeLayer(orders.store, orders.place)))
+).then(
+  () => process.exit(0),
+  (error: unknown) => {
+    console.error(error)
+    process.exit(1)
+  }
+)

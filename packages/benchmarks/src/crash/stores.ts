@@ -1,0 +1,28 @@
+/**
+ * The stores under test, each as a layer that a process of the harness can be told about in one word and one place.
+ */
+import { SessionStore } from "@effect-mqttx/core"
+import { FileStore } from "@effect-mqttx/store-file"
+import { RedisStore } from "@effect-mqttx/store-redis"
+import * as NodeRedis from "@effect/platform-node/NodeRedis"
+import * as Layer from "effect/Layer"
+
+const names = ["file", "redis", "memory"] as const
+
+export type StoreName = (typeof names)[number]
+
+export const isStoreName = (text: string): text is StoreName => names.some((name) => name === text)
+
+/** `place` is a directory, or the address of a Redis server. */
+export const storeLayer = (store: StoreName, place: string) => {
+  switch (store) {
+    // The control: it must lose, or the harness sees nothing.
+    case "memory":
+      return SessionStore.layerMemory
+    case "file":
+      return FileStore.layer({ directory: place })
+    case "redis":
+      // A killed owner is gone after the lease: the next process waits that long.
+      return RedisStore.layer({ leaseDuration: "500 millis" }).pipe(Layer.provide(NodeRedis.layer({ url: place })))
+  }
+}

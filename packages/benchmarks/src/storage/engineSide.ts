@@ -1,0 +1,70 @@
+/**
+ * The engines by themselves, writing the bytes that a session writes: one write after the other, so many records in each.
+ */
+import { StoreRecord, StoreRecordCodec } from "@effect-mqttx/core"
+import { ClassicLevel } from "classic-level"
+import { createClient } from "redis"
+import { payloadBytes, setups, type SideRequest, type SideResult } from "./contract.ts"
+
+const payload = new Uint8Array(payloadBytes)
+
+const record = (sequence: number): readonly [key: string, value: Uint8Array] => {
+  const outbound: StoreRecord.OutboundRecord = {
+    _tag: "Outbound",
+    sequence,
+    state: "queued",
+    packetIdentifier: 0,
+    topic: "meter/energy",
+    payload,
+    qos: 1,
+    retain: false,
+    properties: {},
+    acceptedAt: 1_790_000_000_000,
+    expiresAt: undefined
+  }
+  return [StoreRecord.keyOf(outbound), StoreRecordCodec.encode(outbound)]
+}
+
+type Write = (records: ReadonlyArray<readonly [key: string, value: Uint8Array]>) => Promise<unknown>
+
+const openLevel = async (directory: string, sync: boolean): Promise<[Write, () => Promise<unknown>]> => {
+  const database = new ClassicLevel<string, Uint8Array>(directory, { valueEncoding: "view" })
+  await database.open()
+  return [
+    (records) => database.batch(records.map(([key, value]) => ({ type: "put", key, value })), { sync }),
+    () => database.close()
+  ]
+}
+
+const openRedis = async (url: string): Promise<[Write, () => Promise<unknown>]> => {
+  const client = createClient({ url })
+  await client.connect()
+  return [
+    (records) => {
+      const multi = client.multi()
+      for (const [key, value] of records) multi.hSet("engine", key, Buffer.from(value))
+      return multi.exec()
+    },
+    () => client.close()
+  ]
+}
+
+export const measureEngine = async ({ millis, place, setup, size }: SideRequest): Promise<SideResult> => {
+  const { engine, sync } = setups[setup]
+  const [write, close] = engine === "LevelDB" ? await openLevel(place, sync) : await openRedis(place)
+  let sequence = 1
+  const run = async (until: number): Promise<number> => {
+    let written = 0
+    while (performance.now() < until) {
+      await write(Array.from({ length: size }, () => record(sequence++)))
+      written += size
+    }
+    return written
+  }
+  await run(performance.now() + millis / 4)
+  const begin = performance.now()
+  const written = await run(begin + millis)
+  const rate = written / ((performance.now() - begin) / 1000)
+  await close()
+  return { rate, batch: size }
+}

@@ -1,0 +1,65 @@
+/**
+ * Accepted messages per second of a durable session without a connection.
+ */
+import { ConnectionRefused, MqttError } from "@effect-mqttx/core/MqttError"
+import * as MqttSession from "@effect-mqttx/core/MqttSession"
+import { SessionStore } from "@effect-mqttx/core/SessionStore"
+import { Transport } from "@effect-mqttx/core/Transport"
+import { FileStore } from "@effect-mqttx/store-file"
+import { RedisStore } from "@effect-mqttx/store-redis"
+import * as NodeRedis from "@effect/platform-node/NodeRedis"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { payloadBytes, setups, type SideRequest, type SideResult } from "./contract.ts"
+
+const nowhere: Transport = {
+  open: () => Effect.fail(new MqttError({ reason: new ConnectionRefused({ code: "ECONNREFUSED" }) }))
+}
+
+const storeOf = ({ place, setup }: SideRequest) =>
+  setups[setup].engine === "LevelDB"
+    ? FileStore.layer({ directory: place, durability: setups[setup].sync ? "fsync" : "os" })
+    : RedisStore.layer().pipe(Layer.provide(NodeRedis.layer({ url: place })))
+
+export const measureSession = (request: SideRequest): Promise<SideResult> => {
+  let commits = 0
+  let accepted = 0
+  const program = Effect.gen(function*() {
+    const store = yield* SessionStore
+    // The store as it is, with a counter before it.
+    const counted: typeof store = {
+      open: (name) =>
+        Effect.map(store.open(name), (handle) => ({
+          ...handle,
+          commit: (changes) => {
+            commits++
+            return handle.commit(changes)
+          }
+        }))
+    }
+    const session = yield* MqttSession.make({
+      name: "meter",
+      persistence: "durable",
+      queue: { messages: 10_000_000, bytes: 10_000_000_000 },
+      drainTimeout: "10 millis"
+    }).pipe(Effect.provideService(SessionStore, counted), Effect.provideService(Transport, nowhere))
+    const payload = new Uint8Array(payloadBytes)
+    let running = true
+    const publisher = Effect.suspend(() => session.enqueue("meter/energy", payload, { qos: 1 })).pipe(
+      Effect.tap(() => Effect.sync(() => accepted++)),
+      Effect.repeat({ while: () => running })
+    )
+    const all = yield* Effect.forkChild(
+      Effect.all(Array.from({ length: request.size }, () => publisher), { concurrency: "unbounded", discard: true })
+    )
+    yield* Effect.sleep(request.millis / 4)
+    const [before, commitsBefore, begin] = [accepted, commits, performance.now()]
+    yield* Effect.sleep(request.millis)
+    const seconds = (performance.now() - begin) / 1000
+    const result = { rate: (accepted - before) / seconds, batch: (accepted - before) / (commits - commitsBefore) }
+    running = false
+    all.interruptUnsafe()
+    return result
+  })
+  return Effect.runPromise(Effect.scoped(program).pipe(Effect.provide(storeOf(request))))
+}
