@@ -116,6 +116,9 @@ export interface Manager {
   /** A session by its name; fails with `SessionNotFound`, or `Closed` while it is disconnected by `disconnect`. */
   readonly get: (name: string) => Effect.Effect<Session, MqttError>
 
+  /** What a session was added with, all defaults filled in; fails with `SessionNotFound`. */
+  readonly options: (name: string) => Effect.Effect<SessionOptions, MqttError>
+
   /** The names, in the order in which they were added. */
   readonly list: Effect.Effect<ReadonlyArray<string>>
 

@@ -1,7 +1,7 @@
 /**
  * How a session is doing: its state, what the server granted, and its figures.
  */
-import type { MqttError } from "./MqttError.ts"
+import type { MqttError, MqttErrorReason } from "./MqttError.ts"
 import type { ConnackProperties } from "./Properties.ts"
 import type { QoS } from "./QoS.ts"
 import type { MessageDropped, SessionState } from "./SessionEvent.ts"
@@ -63,26 +63,111 @@ export interface ConnectionInfo {
 }
 
 /**
- * The figures of a session since it was made.
+ * How long things took, in fixed buckets. Times are milliseconds.
+ */
+export interface Latencies {
+  readonly count: number
+  /** All of them together. */
+  readonly total: number
+  /** The shortest and the longest one, 0: there was none. */
+  readonly min: number
+  readonly max: number
+  /** The upper bounds of the buckets, ascending. */
+  readonly bounds: ReadonlyArray<number>
+  /** How many fell into each bucket: above the bound before and at most its own; the last one, without a bound, has the rest. */
+  readonly buckets: ReadonlyArray<number>
+}
+
+/**
+ * How often, by the tag of an `MqttError`'s reason. Reasons that never occurred are absent.
+ */
+export type ReasonCounts = { readonly [Reason in MqttErrorReason["_tag"]]?: number }
+
+/**
+ * What became of the messages that a session took to publish: at any time `accepted` is the sum of `acknowledged`, all of `failed`,
+ * `withdrawn` and `pending`.
+ */
+export interface PublishedMessages {
+  /** Taken into the session; those that a durable session found in its store are among them. */
+  readonly accepted: number
+  /** Written (QoS 0), or acknowledged in full by the server (QoS 1 and 2). */
+  readonly acknowledged: number
+  /** Neither, and never will be: dropped, expired, refused by the server, lost with the session, or left over when it ended. */
+  readonly failed: ReasonCounts
+  /** Given up by the publisher before they were sent. */
+  readonly withdrawn: number
+  /** Queued, in flight, or waiting for the store. */
+  readonly pending: number
+  /** Never taken in, hence not among the accepted. */
+  readonly refused: ReasonCounts
+}
+
+/**
+ * What waits in the buffers of a session's streams.
+ */
+export interface BufferedMessages {
+  readonly messages: number
+  /** The most that one stream's buffer has ever held. */
+  readonly highWater: number
+}
+
+/**
+ * The commits of a durable session's store.
+ */
+export interface StoreCommits {
+  /** Attempts that the store refused; each is made again. */
+  readonly failures: number
+  /** From the first attempt to success. */
+  readonly latency: Latencies
+}
+
+/**
+ * The figures of a session since it was made. Times are milliseconds; points in time are counted from the epoch, undefined: never.
+ *
+ * "Bytes" are those of whole MQTT packets of all types, as they are handed to and taken from the network: below TLS and WebSocket frames.
  */
 export interface SessionMetrics {
-  /** Messages written (QoS 0) or acknowledged in full (QoS 1 and 2). */
+  /** Since the session was made, or added to its manager. */
+  readonly uptime: number
+  /** Messages written (QoS 0) or acknowledged in full (QoS 1 and 2): `published.acknowledged`. */
   readonly messagesSent: number
-  /** Messages handed to streams, counted for each stream. */
+  /** PUBLISH packets that arrived, redeliveries included. */
   readonly messagesReceived: number
-  /** Bytes of MQTT packets, all types. */
+  /** Messages handed to streams, counted for each stream. */
+  readonly messagesDelivered: number
   readonly bytesSent: number
   readonly bytesReceived: number
+  /** Messages sent and received a second, over the last ten seconds (less, as long as the session is younger). */
+  readonly messageRate: number
+  /** The same over the whole uptime. */
+  readonly averageMessageRate: number
+  /** Bytes sent and received a second, over the same ten seconds. */
+  readonly bytesRate: number
+  /** The last message sent or received. */
+  readonly lastMessageAt: number | undefined
+  readonly published: PublishedMessages
+  /** From acceptance to the last acknowledgement of QoS 1 and 2 messages, time in the queue included; resolved to a millisecond. */
+  readonly acknowledgement: Latencies
   readonly connections: number
   readonly reconnects: number
+  /** By what ended the connection before. */
+  readonly reconnectsByReason: ReasonCounts
+  /** Failed attempts to connect, lost connections and refused commits. */
   readonly errors: number
-  /** Milliseconds since the epoch; undefined: none yet. */
+  readonly errorsByReason: ReasonCounts
   readonly lastErrorAt: number | undefined
   readonly dropped: { readonly [Cause in MessageDropped["cause"]]: number }
   readonly queuedMessages: number
+  /** What the messages in the queue weigh. */
   readonly queuedBytes: number
+  /** How long the oldest message has been in the queue, 0: none is. */
+  readonly oldestQueuedAge: number
+  /** QoS 1 and 2 messages that were sent and are not acknowledged in full. */
   readonly inflight: number
+  /** Received messages whose acknowledgement is withheld. */
   readonly unacknowledged: number
   readonly unclaimed: number
   readonly subscriptions: number
+  readonly buffered: BufferedMessages
+  readonly commits: StoreCommits
 }

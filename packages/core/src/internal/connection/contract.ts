@@ -33,6 +33,8 @@ export interface ConnectionHandlers {
   readonly onWritable: () => void
   /** The connection is over: exactly once after `open` succeeded, whoever ended it. */
   readonly onClosed: (error: MqttError) => void
+  /** The network is done with, whether `open` succeeded or not: what the counters came to. Before `onClosed`. */
+  readonly onGone?: (counters: ConnectionCounters) => void
 }
 
 /**

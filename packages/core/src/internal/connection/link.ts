@@ -491,6 +491,7 @@ export class Link implements Observed {
     this.#driver?.closed()
     this.#watch?.interruptUnsafe()
     this.#driverBytes = []
+    this.#handlers.onGone?.(this.counters)
     const error = new MqttError({ reason: this.#reason ?? new Closed(), session: this.#request.session })
     // The owner first: completing a Deferred runs those who wait for it at once.
     if (this.#announced) {

@@ -76,6 +76,8 @@ export type PublishOutcome =
 export interface Outbound {
   readonly request: PublishRequest
   readonly sequence: number
+  /** Milliseconds, see the input that brought it. */
+  readonly acceptedAt: number
   readonly state: "queued" | "publishing" | "releasing" | "settled"
   readonly packetIdentifier: number
   readonly outcome: PublishOutcome | undefined
@@ -228,6 +230,10 @@ export interface EngineStats {
   /** Messages accepted and not yet sent. */
   readonly queuedMessages: number
   readonly queuedBytes: number
+  /** When the first of them was accepted; undefined: there is none. */
+  readonly oldestQueuedAt: number | undefined
+  /** PUBLISH packets that arrived, on all connections. */
+  readonly received: number
   /** Outbound QoS 1 and 2 messages that were sent and not yet acknowledged in full. */
   readonly inflight: number
   /** Inbound deliveries that are not acknowledged yet. */

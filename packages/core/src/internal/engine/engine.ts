@@ -301,6 +301,14 @@ class Stats implements EngineStats {
     return this.#outbound.queuedBytes
   }
 
+  get oldestQueuedAt(): number | undefined {
+    return this.#outbound.oldestQueuedAt
+  }
+
+  get received(): number {
+    return this.#inbound.received
+  }
+
   get inflight(): number {
     return this.#outbound.inflight
   }

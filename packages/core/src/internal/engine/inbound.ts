@@ -38,6 +38,8 @@ export class InboundFlow {
   /** Places that are taken in the window of this connection: until PUBACK, PUBCOMP or a refusing PUBREC. */
   #window = 0
   #sequence = 0
+  /** PUBLISH packets that arrived. */
+  received = 0
   #reconnectWanted = false
 
   constructor(core: EngineCore, router: Router) {
@@ -109,6 +111,7 @@ export class InboundFlow {
   }
 
   onPublish(packet: Publish, now: number): Violation | undefined {
+    this.received++
     let { topic } = packet
     const { topicAlias } = packet.properties
     if (topicAlias !== undefined) {

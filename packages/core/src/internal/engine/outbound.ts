@@ -62,6 +62,10 @@ export class OutboundFlow {
     return this.#queue.bytes
   }
 
+  get oldestQueuedAt(): number | undefined {
+    return this.#queue.head?.acceptedAt
+  }
+
   get inflight(): number {
     return this.#publishing.size + this.#releasing.size
   }

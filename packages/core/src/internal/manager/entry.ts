@@ -45,6 +45,7 @@ export class Entry {
   #lockUsers = 0
   #running: Running | undefined
   #ending: "disconnected" | "closed" | undefined
+  readonly #addedAt: number
   #past: SessionMetrics = noMetrics
   #rest: SessionStatus
 
@@ -53,9 +54,10 @@ export class Entry {
     this.#extras = extras
     this.options = options
     this.context = contextOf(context, extras)
+    this.#addedAt = host.clock.currentTimeMillisUnsafe()
     this.#rest = {
       state: "disconnected",
-      since: host.clock.currentTimeMillisUnsafe(),
+      since: this.#addedAt,
       ready: false,
       clientId: options.clientId ?? "",
       server: undefined,
@@ -81,9 +83,13 @@ export class Entry {
   get metrics(): Effect.Effect<SessionMetrics> {
     return Effect.suspend(() =>
       this.#running === undefined
-        ? Effect.succeed(this.#past)
-        : Effect.map(this.#running.session.metrics, (metrics) => addMetrics(this.#past, metrics))
+        ? Effect.succeed(addMetrics(this.#past, noMetrics, this.#uptime))
+        : Effect.map(this.#running.session.metrics, (metrics) => addMetrics(this.#past, metrics, this.#uptime))
     )
+  }
+
+  get #uptime(): number {
+    return Math.max(0, this.#host.clock.currentTimeMillisUnsafe() - this.#addedAt)
   }
 
   /** The session, or why there is none. */
@@ -153,7 +159,7 @@ export class Entry {
       this.#ending = to
       yield* Scope.close(scope, Exit.void)
       this.#ending = undefined
-      this.#past = addMetrics(this.#past, countersOnly(yield* session.metrics))
+      this.#past = addMetrics(this.#past, countersOnly(yield* session.metrics), this.#uptime)
       this.#rest = { ...(yield* session.status), state: "disconnected", lastError, failure: undefined }
       this.#running = undefined
     }))

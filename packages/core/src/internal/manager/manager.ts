@@ -63,6 +63,8 @@ export const makeManager = Effect.fnUntraced(function*(
   const closing = Deferred.makeUnsafe<never, MqttError>()
   let closed = false
   let past: SessionMetrics = noMetrics
+  const madeAt = clock.currentTimeMillisUnsafe()
+  const uptime = (): number => Math.max(0, clock.currentTimeMillisUnsafe() - madeAt)
 
   const host = {
     clock,
@@ -121,7 +123,7 @@ export const makeManager = Effect.fnUntraced(function*(
         const { clientId } = yield* entry.status
         yield* entry.stop("closed")
         const deleted = yield* Effect.exit(withState ? deleteState(entry, clientId) : Effect.void)
-        past = addMetrics(past, countersOnly(yield* entry.metrics))
+        past = addMetrics(past, countersOnly(yield* entry.metrics), uptime())
         entries.delete(entry.name)
         host.emit({ _tag: "Removed", session: entry.name, at: clock.currentTimeMillisUnsafe() })
         for (const { runner } of routes) if (runner.options.session === entry.name) runner.leave()
@@ -266,14 +268,14 @@ export const makeManager = Effect.fnUntraced(function*(
     }
     const bySession = new Map<string, SessionMetrics>()
     let ready = 0
-    let totals = past
+    let totals = addMetrics(past, noMetrics, uptime())
     for (const entry of present()) {
       const status = yield* entry.status
       const metrics = yield* entry.metrics
       states[status.state]++
       if (status.ready) ready++
       bySession.set(entry.name, metrics)
-      totals = addMetrics(totals, metrics)
+      totals = addMetrics(totals, metrics, uptime())
     }
     return { sessions: bySession.size, ready, states, routes: routes.size, totals, bySession }
   })
@@ -284,6 +286,7 @@ export const makeManager = Effect.fnUntraced(function*(
       Effect.flatMap(find(name, "remove"), (entry) => release(entry, deleteState))
     ),
     get: (name) => session(name, "get"),
+    options: (name) => Effect.map(find(name, "options"), ({ options }) => options),
     list: Effect.sync(() => present().map(({ name }) => name)),
     status: (name) => Effect.flatMap(find(name, "status"), (entry) => entry.status),
     statuses: Effect.suspend(() =>

@@ -1,60 +1,136 @@
 /**
  * Adding up the figures of sessions.
  */
-import type { SessionMetrics } from "../../SessionStatus.ts"
+import type { ReasonCounts, SessionMetrics } from "../../SessionStatus.ts"
+import { acknowledgementBounds, addLatencies, commitBounds, noLatencies } from "../session/latencies.ts"
 
-export const noMetrics: SessionMetrics = {
-  messagesSent: 0,
-  messagesReceived: 0,
-  bytesSent: 0,
-  bytesReceived: 0,
-  connections: 0,
-  reconnects: 0,
-  errors: 0,
-  lastErrorAt: undefined,
-  dropped: { dropOldest: 0, dropNewest: 0, latestPerTopic: 0, expired: 0, streamOverflow: 0, unclaimed: 0 },
-  queuedMessages: 0,
-  queuedBytes: 0,
-  inflight: 0,
-  unacknowledged: 0,
-  unclaimed: 0,
-  subscriptions: 0
+const none: SessionMetrics["dropped"] = {
+  dropOldest: 0,
+  dropNewest: 0,
+  latestPerTopic: 0,
+  expired: 0,
+  streamOverflow: 0,
+  unclaimed: 0
 }
 
-export const addMetrics = (a: SessionMetrics, b: SessionMetrics): SessionMetrics => ({
-  messagesSent: a.messagesSent + b.messagesSent,
-  messagesReceived: a.messagesReceived + b.messagesReceived,
-  bytesSent: a.bytesSent + b.bytesSent,
-  bytesReceived: a.bytesReceived + b.bytesReceived,
-  connections: a.connections + b.connections,
-  reconnects: a.reconnects + b.reconnects,
-  errors: a.errors + b.errors,
-  lastErrorAt: a.lastErrorAt === undefined || b.lastErrorAt === undefined
-    ? a.lastErrorAt ?? b.lastErrorAt
-    : Math.max(a.lastErrorAt, b.lastErrorAt),
-  dropped: {
-    dropOldest: a.dropped.dropOldest + b.dropped.dropOldest,
-    dropNewest: a.dropped.dropNewest + b.dropped.dropNewest,
-    latestPerTopic: a.dropped.latestPerTopic + b.dropped.latestPerTopic,
-    expired: a.dropped.expired + b.dropped.expired,
-    streamOverflow: a.dropped.streamOverflow + b.dropped.streamOverflow,
-    unclaimed: a.dropped.unclaimed + b.dropped.unclaimed
-  },
-  queuedMessages: a.queuedMessages + b.queuedMessages,
-  queuedBytes: a.queuedBytes + b.queuedBytes,
-  inflight: a.inflight + b.inflight,
-  unacknowledged: a.unacknowledged + b.unacknowledged,
-  unclaimed: a.unclaimed + b.unclaimed,
-  subscriptions: a.subscriptions + b.subscriptions
-})
-
-/** What stays of the figures of a session that is no more: the counters, and nothing of what it held. */
-export const countersOnly = (metrics: SessionMetrics): SessionMetrics => ({
-  ...metrics,
+export const noMetrics: SessionMetrics = {
+  uptime: 0,
+  messagesSent: 0,
+  messagesReceived: 0,
+  messagesDelivered: 0,
+  bytesSent: 0,
+  bytesReceived: 0,
+  messageRate: 0,
+  averageMessageRate: 0,
+  bytesRate: 0,
+  lastMessageAt: undefined,
+  published: { accepted: 0, acknowledged: 0, failed: {}, withdrawn: 0, pending: 0, refused: {} },
+  acknowledgement: noLatencies(acknowledgementBounds),
+  connections: 0,
+  reconnects: 0,
+  reconnectsByReason: {},
+  errors: 0,
+  errorsByReason: {},
+  lastErrorAt: undefined,
+  dropped: none,
   queuedMessages: 0,
   queuedBytes: 0,
+  oldestQueuedAge: 0,
   inflight: 0,
   unacknowledged: 0,
   unclaimed: 0,
-  subscriptions: 0
+  subscriptions: 0,
+  buffered: { messages: 0, highWater: 0 },
+  commits: { failures: 0, latency: noLatencies(commitBounds) }
+}
+
+/** The sum of two sessions, or of two lives of one session that followed each other (`uptime` tells how long it was there). */
+export const addMetrics = (a: SessionMetrics, b: SessionMetrics, uptime: number): SessionMetrics => {
+  const messagesSent = a.messagesSent + b.messagesSent
+  const messagesReceived = a.messagesReceived + b.messagesReceived
+  return {
+    uptime,
+    messagesSent,
+    messagesReceived,
+    messagesDelivered: a.messagesDelivered + b.messagesDelivered,
+    bytesSent: a.bytesSent + b.bytesSent,
+    bytesReceived: a.bytesReceived + b.bytesReceived,
+    messageRate: a.messageRate + b.messageRate,
+    averageMessageRate: uptime === 0 ? 0 : (messagesSent + messagesReceived) * 1000 / uptime,
+    bytesRate: a.bytesRate + b.bytesRate,
+    lastMessageAt: later(a.lastMessageAt, b.lastMessageAt),
+    published: {
+      accepted: a.published.accepted + b.published.accepted,
+      acknowledged: a.published.acknowledged + b.published.acknowledged,
+      failed: addCounts(a.published.failed, b.published.failed),
+      withdrawn: a.published.withdrawn + b.published.withdrawn,
+      pending: a.published.pending + b.published.pending,
+      refused: addCounts(a.published.refused, b.published.refused)
+    },
+    acknowledgement: addLatencies(a.acknowledgement, b.acknowledgement),
+    connections: a.connections + b.connections,
+    reconnects: a.reconnects + b.reconnects,
+    reconnectsByReason: addCounts(a.reconnectsByReason, b.reconnectsByReason),
+    errors: a.errors + b.errors,
+    errorsByReason: addCounts(a.errorsByReason, b.errorsByReason),
+    lastErrorAt: later(a.lastErrorAt, b.lastErrorAt),
+    dropped: {
+      dropOldest: a.dropped.dropOldest + b.dropped.dropOldest,
+      dropNewest: a.dropped.dropNewest + b.dropped.dropNewest,
+      latestPerTopic: a.dropped.latestPerTopic + b.dropped.latestPerTopic,
+      expired: a.dropped.expired + b.dropped.expired,
+      streamOverflow: a.dropped.streamOverflow + b.dropped.streamOverflow,
+      unclaimed: a.dropped.unclaimed + b.dropped.unclaimed
+    },
+    queuedMessages: a.queuedMessages + b.queuedMessages,
+    queuedBytes: a.queuedBytes + b.queuedBytes,
+    oldestQueuedAge: Math.max(a.oldestQueuedAge, b.oldestQueuedAge),
+    inflight: a.inflight + b.inflight,
+    unacknowledged: a.unacknowledged + b.unacknowledged,
+    unclaimed: a.unclaimed + b.unclaimed,
+    subscriptions: a.subscriptions + b.subscriptions,
+    buffered: {
+      messages: a.buffered.messages + b.buffered.messages,
+      highWater: Math.max(a.buffered.highWater, b.buffered.highWater)
+    },
+    commits: {
+      failures: a.commits.failures + b.commits.failures,
+      latency: addLatencies(a.commits.latency, b.commits.latency)
+    }
+  }
+}
+
+/**
+ * What stays of the figures of a session that is no more: the counters, and nothing of what it held. What it had not finished, because
+ * its store did not take it to the very end, has failed.
+ */
+export const countersOnly = ({ published, ...metrics }: SessionMetrics): SessionMetrics => ({
+  ...metrics,
+  published: published.pending === 0 ? published : {
+    ...published,
+    failed: addCounts(published.failed, { Closed: published.pending }),
+    pending: 0
+  },
+  messageRate: 0,
+  bytesRate: 0,
+  queuedMessages: 0,
+  queuedBytes: 0,
+  oldestQueuedAge: 0,
+  inflight: 0,
+  unacknowledged: 0,
+  unclaimed: 0,
+  subscriptions: 0,
+  buffered: { ...metrics.buffered, messages: 0 }
 })
+
+const addCounts = (a: ReasonCounts, b: ReasonCounts): ReasonCounts => {
+  const sum: { -readonly [Reason in keyof ReasonCounts]: number } = { ...a }
+  for (const [reason, count] of Object.entries(b)) {
+    const key = reason as keyof ReasonCounts
+    sum[key] = (sum[key] ?? 0) + count
+  }
+  return sum
+}
+
+const later = (a: number | undefined, b: number | undefined): number | undefined =>
+  a === undefined || b === undefined ? a ?? b : Math.max(a, b)

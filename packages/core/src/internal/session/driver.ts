@@ -15,7 +15,7 @@ import type { Connect, Packet } from "../../Packet.ts"
 import type { SessionStoreHandle } from "../../SessionStore.ts"
 import type { StoreChange, StoreRecord } from "../../StoreRecord.ts"
 import type { Violation } from "../codec/contract.ts"
-import type { Connection } from "../connection/contract.ts"
+import type { Connection, ConnectionCounters } from "../connection/contract.ts"
 import { withoutRecords } from "../engine/compactChanges.ts"
 import type {
   Admission,
@@ -33,6 +33,7 @@ import type {
   SessionEngine
 } from "../engine/contract.ts"
 import type { ConsumerQueue, ConsumerQueueHost } from "./consumerQueue.ts"
+import { Figures } from "./figures.ts"
 
 /**
  * Whom the driver tells. All calls are synchronous and come from the end of a turn.
@@ -98,14 +99,16 @@ export class Driver implements ConsumerQueueHost {
   #armed: { readonly deadline: number; readonly fiber: Fiber.Fiber<void> } | undefined
   #overflowTopic = ""
   #overflowCount = 0
-  messagesSent = 0
-  messagesReceived = 0
+  readonly figures: Figures
   #bytesSent = 0
   #bytesReceived = 0
+  /** Of the connection that is not gone yet. */
+  #counters: ConnectionCounters | undefined
 
   constructor(options: DriverOptions) {
     this.#engine = options.engine
     this.#options = options
+    this.figures = new Figures(this.now())
   }
 
   get stats(): EngineStats {
@@ -124,9 +127,9 @@ export class Driver implements ConsumerQueueHost {
     return this.#queues ?? noQueues
   }
 
-  /** MQTT packet bytes of all connections so far. */
+  /** MQTT packet bytes of all connections so far, those that failed before CONNACK included. */
   get bytes(): { readonly sent: number; readonly received: number } {
-    const counters = this.#connection?.counters
+    const counters = this.#counters
     return {
       sent: this.#bytesSent + (counters?.bytesSent ?? 0),
       received: this.#bytesReceived + (counters?.bytesReceived ?? 0)
@@ -146,20 +149,25 @@ export class Driver implements ConsumerQueueHost {
   attach(connection: Connection): void {
     this.#opening = false
     this.#connection = connection
+    this.#counters = connection.counters
     if (this.#isPaused) connection.pause()
     this.schedule()
   }
 
   /** The connection is over, or an attempt failed. */
   detach(): void {
-    const { received, sent } = this.bytes
-    this.#bytesSent = sent
-    this.#bytesReceived = received
     this.#opening = false
     this.#connection = undefined
     this.#epoch++
     this.#engine.disconnected(this.now())
     this.schedule()
+  }
+
+  /** The network of a connection, or of an attempt, is done with. */
+  gone({ bytesReceived, bytesSent }: ConnectionCounters): void {
+    this.#counters = undefined
+    this.#bytesSent += bytesSent
+    this.#bytesReceived += bytesReceived
   }
 
   receive(packets: ReadonlyArray<Packet>): Violation | undefined {
@@ -181,14 +189,16 @@ export class Driver implements ConsumerQueueHost {
   }
 
   publish(request: PublishRequest): Admission {
-    if (this.#refusal !== undefined) return this.#refusal
-    const admission = this.#engine.publish(request, this.now())
+    const admission = this.#refusal ?? this.#engine.publish(request, this.now())
+    if (admission._tag === "Accepted") this.figures.accepted()
+    else if (admission._tag === "Refused") this.figures.refused(admission.reason)
     this.schedule()
     return admission
   }
 
   withdraw(outbound: Outbound): boolean {
     const withdrawn = this.#engine.withdraw(outbound, this.now())
+    if (withdrawn) this.figures.withdrawn()
     this.schedule()
     return withdrawn
   }
@@ -236,6 +246,7 @@ export class Driver implements ConsumerQueueHost {
 
   removeConsumer(queue: ConsumerQueue): void {
     if (this.#queues?.delete(queue) !== true) return
+    this.figures.buffered(queue.highWater)
     this.#engine.removeConsumer(queue.consumer, this.now())
     this.resume(queue)
     this.schedule()
@@ -304,6 +315,7 @@ export class Driver implements ConsumerQueueHost {
     } else {
       this.#releaseIndependent(this.#engine.takeIndependent())
     }
+    this.#count()
     this.#arm()
     this.#options.handlers.onTurn()
   }
@@ -331,11 +343,14 @@ export class Driver implements ConsumerQueueHost {
     epoch: number
   ): void {
     let content = changes
+    const { clock } = this.#options
+    const began = clock.monotonicTimeNanosUnsafe()
     // Until the store takes it: what depends on it waits, and the bounds of the queues bound what collects meanwhile.
     const commit = Effect.suspend(() => store.commit(content)).pipe(
       Effect.catchDefect((cause) => Effect.fail(this.#storageDied(cause))),
       Effect.tapError((error) =>
         Effect.sync(() => {
+          this.figures.commitFailed()
           if (error.reason.isRetryable) content = this.#onCommitFailed(error, content, output)
         })
       ),
@@ -353,6 +368,7 @@ export class Driver implements ConsumerQueueHost {
           const error = Cause.findErrorOption(exit.cause)
           return Option.isSome(error) ? this.#onStorageLost(error.value, output) : undefined
         }
+        this.figures.committed(Number(clock.monotonicTimeNanosUnsafe() - began) / 1_000_000)
         if (this.#storageFailure !== undefined) {
           this.#storageFailure = this.#refusal = undefined
           this.#options.handlers.onStorage(undefined)
@@ -428,11 +444,12 @@ export class Driver implements ConsumerQueueHost {
   #handOut(output: Output | IndependentOutput): void {
     const { handlers } = this.#options
     const { deliveries, events, settled } = output
+    const now = settled.length > 0 ? this.now() : 0
     for (let i = 0; i < settled.length; i++) {
       const outbound = settled[i]!
       // A QoS 0 message whose connection ended before the write is queued again and has no outcome.
       if (outbound.outcome === undefined) continue
-      if (outbound.outcome._tag === "Acknowledged") this.messagesSent++
+      this.figures.settled(outbound, now)
       outbound.owner?.onSettled?.(outbound)
     }
     if (deliveries.length > 0) this.#deliver(deliveries)
@@ -452,13 +469,20 @@ export class Driver implements ConsumerQueueHost {
   /** A consumer that is woken runs at once: each gets all that there is for it before the first one does. */
   #deliver(deliveries: ReadonlyArray<DeliveryFor>): void {
     const queues: Array<ConsumerQueue> = []
-    this.messagesReceived += deliveries.length
+    this.figures.delivered(deliveries.length)
     for (let i = 0; i < deliveries.length; i++) {
       const { consumer, delivery } = deliveries[i]!
       const queue = consumer.owner as ConsumerQueue
       if (queue.push(delivery)) queues.push(queue)
     }
     for (let i = 0; i < queues.length; i++) queues[i]!.pushed()
+  }
+
+  /** Once a turn, whatever happened in it. */
+  #count(): void {
+    const counters = this.#counters
+    const bytes = counters === undefined ? 0 : counters.bytesSent + counters.bytesReceived
+    this.figures.turned(this.now(), this.stats.received, this.#bytesSent + this.#bytesReceived + bytes)
   }
 
   /** One sleeping fiber for the engine's next deadline; a later deadline is found when the earlier one is reached. */

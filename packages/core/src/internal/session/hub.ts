@@ -3,9 +3,10 @@
  */
 import type * as Clock from "effect/Clock"
 import * as Stream from "effect/Stream"
-import type { MqttError } from "../../MqttError.ts"
+import type { MqttError, MqttErrorReason } from "../../MqttError.ts"
 import type { MessageDropped, SessionEvent, SessionState } from "../../SessionEvent.ts"
 import * as Broadcast from "./broadcast.ts"
+import { countReason, type Reasons } from "./figures.ts"
 
 /**
  * What changes with the state.
@@ -36,7 +37,12 @@ export type EventBody = WithoutBase<SessionEvent>
  */
 export interface Tally {
   connections: number
+  /** What ended the last connection. */
+  lost: MqttErrorReason["_tag"] | undefined
+  /** By what ended the connection before. */
+  readonly reconnectsByReason: Reasons
   errors: number
+  readonly errorsByReason: Reasons
   lastErrorAt: number | undefined
   readonly dropped: { [Cause in MessageDropped["cause"]]: number }
 }
@@ -55,7 +61,10 @@ const changesOptions: Broadcast.BroadcastOptions = { capacity: 256, replay: 1 }
 export class Hub {
   readonly tally: Tally = {
     connections: 0,
+    lost: undefined,
+    reconnectsByReason: {},
     errors: 0,
+    errorsByReason: {},
     lastErrorAt: undefined,
     dropped: { dropOldest: 0, dropNewest: 0, latestPerTopic: 0, expired: 0, streamOverflow: 0, unclaimed: 0 }
   }
@@ -113,6 +122,10 @@ export class Hub {
   set(change: Partial<Omit<HubState, "since">>): void {
     const before = this.#state
     const moved = change.state !== undefined && change.state !== before.state
+    // The policy gives up: no attempt follows in which the failure would be counted.
+    if (moved && change.state === "disconnected" && change.failure !== undefined) {
+      countError(this.tally, change.failure, this.#clock.currentTimeMillisUnsafe())
+    }
     if (moved) this.emit({ _tag: "StateChanged", from: before.state, to: change.state! })
     const { since, ...others } = before
     this.#state = { since: moved ? this.#clock.currentTimeMillisUnsafe() : since, ...others, ...change }
@@ -128,7 +141,10 @@ export class Hub {
 const count = (tally: Tally, event: SessionEvent): void => {
   switch (event._tag) {
     case "Connected":
-      tally.connections++
+      if (tally.connections++ > 0 && tally.lost !== undefined) countReason(tally.reconnectsByReason, tally.lost)
+      return
+    case "Disconnected":
+      tally.lost = event.error?.reason._tag
       return
     case "MessageDropped":
       tally.dropped[event.cause] += event.count
@@ -136,7 +152,12 @@ const count = (tally: Tally, event: SessionEvent): void => {
     // Every failed attempt and every loss that is not our own will ends in one of these.
     case "Reconnecting":
     case "StorageDegraded":
-      tally.errors++
-      tally.lastErrorAt = event.at
+      countError(tally, event.error, event.at)
   }
+}
+
+const countError = (tally: Tally, error: MqttError, at: number): void => {
+  tally.errors++
+  countReason(tally.errorsByReason, error.reason._tag)
+  tally.lastErrorAt = at
 }

@@ -19,7 +19,7 @@ import * as ReasonCode from "../../ReasonCode.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
 import type { MessageDropped } from "../../SessionEvent.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
-import type { ConnectionInfo, SessionMetrics, SessionStatus } from "../../SessionStatus.ts"
+import type { ConnectionInfo, SessionStatus } from "../../SessionStatus.ts"
 import { type LoadedRecords, SessionStore } from "../../SessionStore.ts"
 import type * as StoreRecord from "../../StoreRecord.ts"
 import type { EngineEvent } from "../engine/contract.ts"
@@ -89,6 +89,7 @@ export const makeSession = Effect.fnUntraced(function*(
         hub.emit({ _tag: "MessageDropped", direction: "inbound", cause: "streamOverflow", topic, count })
     }
   })
+  driver.figures.accepted(driver.stats.queuedMessages + driver.stats.inflight)
   const publisher = new Publisher(driver, {
     session: name,
     protocolVersion: options.protocolVersion,
@@ -375,7 +376,7 @@ export const makeSession = Effect.fnUntraced(function*(
     get events() {
       return hub.events
     },
-    metrics: Effect.sync(() => metricsOf(driver, hub)),
+    metrics: Effect.sync(() => driver.figures.metrics(driver, hub)),
     connectionInfo: Effect.sync(() => infoOf(driver, hub, connector.clientId())),
     awaitReady: Effect.suspend(() =>
       hub.changes.pipe(
@@ -459,26 +460,4 @@ const infoOf = (driver: Driver, hub: Hub.Hub, clientId: string): Option.Option<C
     keepAlive: connection.keepAlive,
     properties: connection.connack.properties
   })
-}
-
-const metricsOf = (driver: Driver, { tally }: Hub.Hub): SessionMetrics => {
-  const { inflight, queuedBytes, queuedMessages, subscriptions, unacknowledged, unclaimed } = driver.stats
-  const bytes = driver.bytes
-  return {
-    messagesSent: driver.messagesSent,
-    messagesReceived: driver.messagesReceived,
-    bytesSent: bytes.sent,
-    bytesReceived: bytes.received,
-    connections: tally.connections,
-    reconnects: Math.max(0, tally.connections - 1),
-    errors: tally.errors,
-    lastErrorAt: tally.lastErrorAt,
-    dropped: { ...tally.dropped },
-    queuedMessages,
-    queuedBytes,
-    inflight,
-    unacknowledged,
-    unclaimed,
-    subscriptions
-  }
 }

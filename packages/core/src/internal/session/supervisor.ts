@@ -128,6 +128,7 @@ const serve = Effect.fnUntraced(function*(
       return violation
     },
     onWritable: () => driver.writable(),
+    onGone: (counters) => driver.gone(counters),
     onClosed: (error) => Deferred.doneUnsafe(lost, Exit.succeed(options.isStopping() ? error : asLoss(error)))
   }).pipe(
     Scope.provide(scope),

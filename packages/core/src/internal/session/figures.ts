@@ -1,0 +1,148 @@
+/**
+ * What a session counts: plain numbers, added to as things happen, and put together when somebody asks.
+ */
+import type { MqttErrorReason } from "../../MqttError.ts"
+import type { PublishedMessages, ReasonCounts, SessionMetrics } from "../../SessionStatus.ts"
+import type { Outbound } from "../engine/contract.ts"
+import type { Driver } from "./driver.ts"
+import type { Hub } from "./hub.ts"
+import { acknowledgementBounds, commitBounds, LatencyRecorder } from "./latencies.ts"
+import { Rates, rateWindow } from "./rates.ts"
+
+/** Counts by reason, made when there is one. */
+export type Reasons = { -readonly [Reason in keyof ReasonCounts]: number }
+
+export const countReason = (reasons: Reasons, reason: MqttErrorReason["_tag"], count = 1): void => {
+  reasons[reason] = (reasons[reason] ?? 0) + count
+}
+
+/**
+ * The counters of one session that are about messages.
+ */
+export class Figures {
+  readonly startedAt: number
+  readonly #rates = new Rates()
+  readonly #acknowledgement = new LatencyRecorder(acknowledgementBounds)
+  readonly #commits = new LatencyRecorder(commitBounds)
+  #accepted = 0
+  #acknowledged = 0
+  #failed = 0
+  #withdrawn = 0
+  readonly #failures: Reasons = {}
+  readonly #refusals: Reasons = {}
+  #delivered = 0
+  /** Sent and received, at the end of the last turn. */
+  #messages = 0
+  #lastMessageAt: number | undefined
+  #commitFailures = 0
+  #highWater = 0
+
+  constructor(startedAt: number) {
+    this.startedAt = startedAt
+  }
+
+  accepted(count = 1): void {
+    this.#accepted += count
+  }
+
+  refused(reason: MqttErrorReason): void {
+    countReason(this.#refusals, reason._tag)
+  }
+
+  withdrawn(): void {
+    this.#withdrawn++
+  }
+
+  settled(outbound: Outbound, now: number): void {
+    const outcome = outbound.outcome!
+    if (outcome._tag === "Failed") {
+      this.#failed++
+      return countReason(this.#failures, outcome.reason._tag)
+    }
+    this.#acknowledged++
+    if (outbound.request.qos !== 0) this.#acknowledgement.record(Math.max(0, now - outbound.acceptedAt))
+  }
+
+  delivered(count: number): void {
+    this.#delivered += count
+  }
+
+  committed(millis: number): void {
+    this.#commits.record(millis)
+  }
+
+  commitFailed(): void {
+    this.#commitFailures++
+  }
+
+  /** A buffer ends that held so many messages at most. */
+  buffered(highWater: number): void {
+    if (highWater > this.#highWater) this.#highWater = highWater
+  }
+
+  /** At the end of a turn of the event loop. */
+  turned(now: number, received: number, bytes: number): void {
+    const messages = this.#acknowledged + received
+    if (messages !== this.#messages) {
+      this.#messages = messages
+      this.#lastMessageAt = now
+    }
+    this.#rates.note(now, messages, bytes)
+  }
+
+  metrics(driver: Driver, { tally }: Hub): SessionMetrics {
+    const now = driver.now()
+    const { bytes, stats } = driver
+    const uptime = Math.max(0, now - this.startedAt)
+    this.turned(now, stats.received, bytes.sent + bytes.received)
+    const rates = this.#rates.perSecond(now, Math.min(rateWindow, Math.max(1000, uptime)))
+    let buffered = 0
+    let highWater = this.#highWater
+    for (const queue of driver.queues) {
+      buffered += queue.size
+      if (queue.highWater > highWater) highWater = queue.highWater
+    }
+    const { oldestQueuedAt } = stats
+    return {
+      uptime,
+      messagesSent: this.#acknowledged,
+      messagesReceived: stats.received,
+      messagesDelivered: this.#delivered,
+      bytesSent: bytes.sent,
+      bytesReceived: bytes.received,
+      messageRate: rates.messages,
+      averageMessageRate: uptime === 0 ? 0 : this.#messages * 1000 / uptime,
+      bytesRate: rates.bytes,
+      lastMessageAt: this.#lastMessageAt,
+      published: this.#published,
+      acknowledgement: this.#acknowledgement.latencies,
+      connections: tally.connections,
+      reconnects: Math.max(0, tally.connections - 1),
+      reconnectsByReason: { ...tally.reconnectsByReason },
+      errors: tally.errors,
+      errorsByReason: { ...tally.errorsByReason },
+      lastErrorAt: tally.lastErrorAt,
+      dropped: { ...tally.dropped },
+      queuedMessages: stats.queuedMessages,
+      queuedBytes: stats.queuedBytes,
+      oldestQueuedAge: oldestQueuedAt === undefined ? 0 : Math.max(0, now - oldestQueuedAt),
+      inflight: stats.inflight,
+      unacknowledged: stats.unacknowledged,
+      unclaimed: stats.unclaimed,
+      subscriptions: stats.subscriptions,
+      buffered: { messages: buffered, highWater },
+      commits: { failures: this.#commitFailures, latency: this.#commits.latencies }
+    }
+  }
+
+  get #published(): PublishedMessages {
+    return {
+      accepted: this.#accepted,
+      acknowledged: this.#acknowledged,
+      failed: { ...this.#failures },
+      withdrawn: this.#withdrawn,
+      pending: this.#accepted - this.#acknowledged - this.#failed - this.#withdrawn,
+      refused: { ...this.#refusals }
+    }
+  }
+}

@@ -1,0 +1,68 @@
+/**
+ * Rates over a moving window, from counters that are looked at once a turn of the event loop: nothing is done for a message, and no
+ * timer runs.
+ */
+
+/** Milliseconds that a rate looks back. */
+export const rateWindow = 10_000
+
+/** Milliseconds between two samples while there is traffic. */
+const interval = 1000
+
+/** What the counters said before the turn at this time. */
+interface Sample {
+  readonly at: number
+  readonly messages: number
+  readonly bytes: number
+}
+
+export class Rates {
+  /** From the last one that is at least as old as the window. */
+  #samples: Array<Sample> | undefined
+  #sampledAt = -Infinity
+  #messages = 0
+  #bytes = 0
+
+  /** Tells what the counters say at the end of a turn. */
+  note(now: number, messages: number, bytes: number): void {
+    // A clock that was put back: the past is of no use any more.
+    if (now < this.#sampledAt) this.#samples = undefined
+    if (this.#samples === undefined || now - this.#sampledAt >= interval) this.#sample(now)
+    this.#messages = messages
+    this.#bytes = bytes
+  }
+
+  /** Per second, over the last `window` milliseconds, after `note` at the same time. */
+  perSecond(now: number, window: number): { readonly messages: number; readonly bytes: number } {
+    const before = this.#at(now, now - window)
+    return {
+      messages: (this.#messages - before.messages) * 1000 / window,
+      bytes: (this.#bytes - before.bytes) * 1000 / window
+    }
+  }
+
+  #sample(now: number): void {
+    const samples = this.#samples ??= []
+    samples.push({ at: now, messages: this.#messages, bytes: this.#bytes })
+    this.#sampledAt = now
+    while (samples.length > 1 && samples[1]!.at <= now - rateWindow) samples.shift()
+  }
+
+  /** What the counters said at a time in the past. */
+  #at(now: number, time: number): Omit<Sample, "at"> {
+    const current: Sample = { at: now, messages: this.#messages, bytes: this.#bytes }
+    const samples = this.#samples ?? []
+    let index = samples.length - 1
+    while (index >= 0 && samples[index]!.at > time) index--
+    const next = samples[index + 1] ?? current
+    const sample = samples[index]
+    if (sample === undefined) return next
+    // Without a sample there was no turn: all changes belong to the first interval after one.
+    const part = (time - sample.at) / Math.max(1, Math.min(next.at - sample.at, interval))
+    if (part >= 1) return next
+    return {
+      messages: sample.messages + (next.messages - sample.messages) * part,
+      bytes: sample.bytes + (next.bytes - sample.bytes) * part
+    }
+  }
+}
