@@ -1,0 +1,173 @@
+/**
+ * The life of sessions as log lines.
+ *
+ * The library logs nothing about connections by itself. With the layer each event becomes one line at a level of its own, through
+ * Effect's Logger, annotated with `session`, `server` and, where something went wrong, `reason`, the tag of the error's reason. No line
+ * has a payload, a password, a key or a certificate.
+ *
+ * | Level | Events |
+ * | --- | --- |
+ * | `Error` | Reconnecting and Disconnected after a permanent failure, StorageDegraded, StorageDamaged |
+ * | `Warn` | Reconnecting and Disconnected after any other failure, SessionLost, MessageDropped, SlowConsumer, SharedSubscriptionAtRisk |
+ * | `Info` | Connected, Ready, Disconnected in order, StorageRecovered, Added, Removed |
+ * | `Debug` | Connecting, StateChanged |
+ *
+ * @example
+ * program.pipe(Effect.provide(SessionLog.layer().pipe(Layer.provideMerge(SessionManager.layer(options)))))
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as LogLevel from "effect/LogLevel"
+import * as Stream from "effect/Stream"
+import { permanence } from "./internal/classification.ts"
+import type { MqttError } from "./MqttError.ts"
+import { MqttSession } from "./MqttSession.ts"
+import type { SessionEvent } from "./SessionEvent.ts"
+import { SessionManager } from "./SessionManager.ts"
+
+/**
+ * What to log.
+ */
+export interface SessionLogOptions {
+  /** Other levels than those of the table, by event; `None` leaves an event out. */
+  readonly levels?: { readonly [Tag in SessionEvent["_tag"]]?: LogLevel.Severity | "None" } | undefined
+  /**
+   * MessageDropped and SlowConsumer may come thousands of times a second: of each session and cause one line is written in this time,
+   * with the count of all since the line before. Default ten seconds.
+   */
+  readonly atMostEvery?: Duration.Input | undefined
+}
+
+interface Line {
+  readonly level: LogLevel.Severity
+  readonly text: string
+  readonly annotations: Readonly<Record<string, unknown>>
+}
+
+/**
+ * Logs events until their stream ends.
+ */
+export const run = (events: Stream.Stream<SessionEvent>, options: SessionLogOptions = {}): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const lineOf = makeLineOf(options)
+    return Stream.runForEach(events, (event) => {
+      const line = lineOf(event)
+      return line === undefined
+        ? Effect.void
+        : Effect.annotateLogs(Effect.logWithLevel(line.level)(line.text), line.annotations)
+    })
+  })
+
+/**
+ * Logs the events of a manager's sessions.
+ */
+export const layer = (options?: SessionLogOptions): Layer.Layer<never, never, SessionManager> =>
+  Layer.effectDiscard(Effect.flatMap(
+    SessionManager,
+    ({ events }) => Effect.forkScoped(run(events, options), { startImmediately: true })
+  ))
+
+/**
+ * Logs the events of the session of a program that has one.
+ */
+export const layerSession = (options?: SessionLogOptions): Layer.Layer<never, never, MqttSession> =>
+  Layer.effectDiscard(Effect.flatMap(
+    MqttSession,
+    ({ events }) => Effect.forkScoped(run(events, options), { startImmediately: true })
+  ))
+
+const makeLineOf = ({ atMostEvery = "10 seconds", levels = {} }: SessionLogOptions) => {
+  const pause = Duration.toMillis(atMostEvery)
+  /** Where sessions are, or were last. */
+  const servers = new Map<string, string>()
+  const told = new Map<string, { at: number; untold: number }>()
+
+  /** How often something happened since it was told last; undefined: it is not time to tell again. */
+  const sinceTold = (key: string, at: number, count: number): number | undefined => {
+    const last = told.get(key)
+    if (last !== undefined && at - last.at < pause) {
+      last.untold += count
+      return undefined
+    }
+    told.set(key, { at, untold: 0 })
+    return count + (last?.untold ?? 0)
+  }
+
+  return (event: SessionEvent): Line | undefined => {
+    const { session } = event
+    const given = levels[event._tag]
+    if (event._tag === "Connecting" || event._tag === "Connected") servers.set(session, event.server)
+    const server = servers.get(session)
+    if (event._tag === "Removed") {
+      servers.delete(session)
+      for (const key of told.keys()) if (key.startsWith(`${session}\n`)) told.delete(key)
+    }
+    if (given === "None") return undefined
+    const line = (
+      level: LogLevel.Severity,
+      text: string,
+      annotations: Readonly<Record<string, unknown>> = {}
+    ): Line => ({
+      level: given ?? level,
+      text,
+      annotations: { session, ...(server === undefined ? undefined : { server }), ...annotations }
+    })
+    const failed = (text: string, error: MqttError, annotations: Readonly<Record<string, unknown>> = {}): Line =>
+      line(permanence(error.reason) === "permanent" ? "Error" : "Warn", `${text}: ${error.reason.message}`, {
+        reason: error.reason._tag,
+        ...annotations
+      })
+    switch (event._tag) {
+      case "Connecting":
+        return line("Debug", "connecting", { attempt: event.attempt })
+      case "Connected":
+        return line("Info", event.sessionPresent ? "connected, and the server knew the session" : "connected", {
+          clientId: event.clientId
+        })
+      case "Ready":
+        return line("Info", "ready", { subscriptions: event.subscriptions })
+      case "Disconnected":
+        return event.error === undefined ? line("Info", "disconnected") : failed("disconnected", event.error)
+      case "Reconnecting":
+        return failed(`connects again in ${event.delay} ms`, event.error, { attempt: event.attempt })
+      case "StateChanged":
+        return line("Debug", `${event.from} -> ${event.to}`)
+      case "Added":
+        return line("Info", "added")
+      case "Removed":
+        return line("Info", "removed")
+      case "SessionLost":
+        return line("Warn", "the server lost the session", {
+          unacknowledged: event.unacknowledged,
+          subscriptions: event.subscriptions
+        })
+      case "MessageDropped": {
+        const count = sinceTold(`${session}\n${event.cause}`, event.at, event.count)
+        return count === undefined ? undefined : line("Warn", `${count} ${event.direction} messages dropped`, {
+          reason: event.cause,
+          topic: event.topic
+        })
+      }
+      case "SlowConsumer": {
+        const count = sinceTold(`${session}\nslow`, event.at, 1)
+        return count === undefined ? undefined : line("Warn", "a slow consumer holds back acknowledgements", {
+          filters: event.filters,
+          waiting: event.waiting
+        })
+      }
+      case "SharedSubscriptionAtRisk":
+        return line("Warn", "a shared subscription may strand messages while this session is away", {
+          filters: event.filters
+        })
+      case "StorageDegraded":
+        return line("Error", `the store refused a commit: ${event.error.reason.message}`, {
+          reason: event.error.reason._tag
+        })
+      case "StorageRecovered":
+        return line("Info", "the store takes commits again")
+      case "StorageDamaged":
+        return line("Error", `the store was damaged: ${event.detail}`, { kept: event.kept, lost: event.lost })
+    }
+  }
+}
