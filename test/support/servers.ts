@@ -2,12 +2,14 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 
 /** The real programs that some tests run. */
-export type Server = "mosquitto" | "redis-server" | "chromium"
+export type Server = "mosquitto" | "redis-server" | "chromium" | "prometheus" | "promtool"
 
 const names: Readonly<Record<Server, ReadonlyArray<string>>> = {
   "mosquitto": ["mosquitto"],
   "redis-server": ["redis-server"],
-  "chromium": ["chromium", "chromium-browser", "google-chrome"]
+  "chromium": ["chromium", "chromium-browser", "google-chrome"],
+  "prometheus": ["prometheus"],
+  "promtool": ["promtool"]
 }
 
 /** The search path, and where Debian and Homebrew put programs that the search path of a user may lack. */

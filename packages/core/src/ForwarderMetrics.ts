@@ -1,0 +1,97 @@
+/**
+ * The figures of a forwarder: what became of every message that it received.
+ *
+ * They add up at every moment: `received` is the sum of `forwarded`, `filtered`, all of `dropped`, `deadLettered`, `failed`, `duplicates`,
+ * `returned` and `inFlight`. Counters go on through `stop`, `start` and `restart`.
+ */
+import type { MqttError } from "./MqttError.ts"
+
+/**
+ * Where a forwarder stands: `running` from `start` on, also while its sessions do not exist or have no connection; `stopping` while it
+ * finishes what is in flight.
+ */
+export type ForwarderState = "stopped" | "running" | "stopping"
+
+/**
+ * Why messages were given up without a failure. All but `overflow`, and `stopped`, were acknowledged at the source.
+ */
+export interface ForwarderDrops {
+  /** No mapping rule matched, and unmapped topics are dropped. */
+  readonly unmapped: number
+  /** The transformation answered that there is nothing to forward. */
+  readonly transformed: number
+  /** The message has passed this forwarder before. */
+  readonly looped: number
+  /** The message has passed as many forwarders as are allowed. */
+  readonly tooManyHops: number
+  /** The lifetime of the message ended before the target had it. */
+  readonly expired: number
+  /** QoS 0 that came faster than it could be sent. */
+  readonly overflow: number
+  /** The policy of the target session's queue dropped it. */
+  readonly targetQueue: number
+  /** QoS 0 that was in flight when the forwarder stopped. */
+  readonly stopped: number
+}
+
+/**
+ * A snapshot of a forwarder's figures.
+ */
+export interface ForwarderMetrics {
+  readonly name: string
+  readonly state: ForwarderState
+  /** The source sessions at which the subscription is in force now. */
+  readonly activeSources: number
+  /** The target session has a connection. */
+  readonly targetConnected: boolean
+
+  /** Messages that the source sessions delivered, what came again included. */
+  readonly received: number
+  /** Messages that the target server acknowledged (QoS 0: that were written), or that the target's durable queue accepted. */
+  readonly forwarded: number
+  /** Messages that a filter, an exclude, sampling or the comparison with the last one kept back. */
+  readonly filtered: number
+  readonly dropped: ForwarderDrops
+  /** Messages that failed for good and went to the dead-letter topic. */
+  readonly deadLettered: number
+  /** Messages that failed for good and went nowhere: there is no dead-letter topic, or it refused them too. */
+  readonly failed: number
+  /** Messages that came again although the target has them: recognised by their origin, and not forwarded twice. */
+  readonly duplicates: number
+  /** Messages that were given back unacknowledged, because the forwarder stopped or the server delivers them anew. */
+  readonly returned: number
+  /** Messages that were received and have none of the fates above yet. */
+  readonly inFlight: number
+
+  /** Attempts that were repeated, of transformations and of publishing. */
+  readonly retried: number
+  /** Messages that the target server refused after the durable queue had accepted them; they count as `forwarded`. */
+  readonly refusedLater: number
+  /** Milliseconds since the oldest message in flight arrived; 0 when there is none. */
+  readonly lag: number
+  /** Messages a second, over the last ten seconds. */
+  readonly rates: { readonly received: number; readonly forwarded: number }
+  /** Bytes of the payloads that were forwarded. */
+  readonly bytesForwarded: number
+  /** Milliseconds since the epoch; undefined: none yet. */
+  readonly lastForwardedAt: number | undefined
+  readonly lastErrorAt: number | undefined
+  /** The last failure of a message, or of a subscription. */
+  readonly lastError: MqttError | undefined
+}
+
+/** The reasons of `dropped` by their names, for whoever exports the figures. */
+export const dropReasons: ReadonlyArray<keyof ForwarderDrops> = [
+  "unmapped",
+  "transformed",
+  "looped",
+  "tooManyHops",
+  "expired",
+  "overflow",
+  "targetQueue",
+  "stopped"
+]
+
+/** All of `dropped`. */
+export const droppedTotal = ({ dropped }: ForwarderMetrics): number =>
+  dropReasons.reduce((total, reason) => total + dropped[reason], 0)

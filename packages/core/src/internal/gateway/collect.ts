@@ -1,0 +1,200 @@
+/**
+ * Puts a snapshot together from what there is to look at.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { ForwarderMetrics } from "../../ForwarderMetrics.ts"
+import { isMqttError } from "../../MqttError.ts"
+import type { Session } from "../../MqttSession.ts"
+import type {
+  ForwarderSnapshot,
+  MetricsSnapshot,
+  MqttSnapshot,
+  Problem,
+  RouteSnapshot,
+  SessionSnapshot,
+  StoreSnapshot,
+  TotalsSnapshot
+} from "../../MqttSnapshot.ts"
+import type { SessionState } from "../../SessionEvent.ts"
+import type { Manager } from "../../SessionManager.ts"
+import type { SessionOptions } from "../../SessionOptions.ts"
+import type { Route } from "../../SessionRoute.ts"
+import type { ConnectionInfo, SessionMetrics, SessionStatus } from "../../SessionStatus.ts"
+import { addMetrics, noMetrics } from "../manager/metrics.ts"
+
+/**
+ * What figures come from.
+ */
+export interface Sources {
+  readonly manager: Manager | undefined
+  /** Sessions that no manager knows. */
+  readonly sessions: ReadonlyArray<Session>
+  readonly forwarders: { readonly allMetrics: Effect.Effect<ReadonlyMap<string, ForwarderMetrics>> } | undefined
+}
+
+/**
+ * Names for routes, by which they are told apart for as long as they are there. A name that is free again is given to the next one:
+ * routes that come and go make no more series than there are routes at a time.
+ */
+export class RouteNames {
+  #names = new Map<Route<unknown>, string>()
+
+  /** The names of all routes that there are now. */
+  of(routes: ReadonlyArray<Route<unknown>>): ReadonlyMap<Route<unknown>, string> {
+    const present = new Set(routes)
+    for (const route of this.#names.keys()) if (!present.has(route)) this.#names.delete(route)
+    const taken = new Set(this.#names.values())
+    for (const route of routes) {
+      if (this.#names.has(route)) continue
+      const { description } = route
+      let name = description ?? "route 1"
+      for (let number = 2; taken.has(name); number++) {
+        name = description === undefined ? `route ${number}` : `${description} (${number})`
+      }
+      taken.add(name)
+      this.#names.set(route, name)
+    }
+    return this.#names
+  }
+}
+
+export const collect = (
+  { forwarders, manager, sessions }: Sources,
+  routeNames: RouteNames,
+  at: () => number
+): Effect.Effect<MqttSnapshot> =>
+  Effect.gen(function*() {
+    const managed = manager === undefined ? [] : yield* managedSessions(manager)
+    const single = yield* Effect.forEach(sessions, singleSession)
+    const all = [...managed, ...single]
+    const names = routeNames.of(manager === undefined ? [] : yield* manager.routes)
+    const routes = yield* Effect.forEach(names, ([route, name]) => routeSnapshot(route, name))
+    const metrics = forwarders === undefined
+      ? []
+      : Array.from((yield* forwarders.allMetrics).values(), forwarderSnapshot)
+    const states: { [State in SessionState]: number } = {
+      disconnected: 0,
+      connecting: 0,
+      connected: 0,
+      reconnecting: 0,
+      closed: 0
+    }
+    let ready = 0
+    for (const session of all) {
+      states[session.state]++
+      if (session.ready) ready++
+    }
+    let totalMetrics = manager === undefined ? noMetrics : (yield* manager.metrics).totals
+    for (const session of sessions) {
+      const figures = yield* session.metrics
+      totalMetrics = addMetrics(totalMetrics, figures, Math.max(totalMetrics.uptime, figures.uptime))
+    }
+    const totals: TotalsSnapshot = {
+      sessions: all.length,
+      ready,
+      states,
+      routes: routes.length,
+      forwarders: metrics.length,
+      metrics: metricsSnapshot(totalMetrics)
+    }
+    const stores = all.filter(({ persistence }) => persistence === "durable").map(storeSnapshot)
+    return { at: at(), totals, sessions: all, routes, stores, forwarders: metrics }
+  })
+
+const managedSessions = (manager: Manager): Effect.Effect<ReadonlyArray<SessionSnapshot>> =>
+  Effect.gen(function*() {
+    const { bySession } = yield* manager.metrics
+    const found: Array<SessionSnapshot> = []
+    for (const [name, metrics] of bySession) {
+      // One that goes away just now is as good as gone.
+      const parts = yield* Effect.option(Effect.all([manager.status(name), manager.options(name)]))
+      if (Option.isNone(parts)) continue
+      const [status, options] = parts.value
+      const info = yield* Effect.option(Effect.flatMap(manager.get(name), ({ connectionInfo }) => connectionInfo))
+      found.push(sessionSnapshot(options, status, Option.flatten(info), metrics))
+    }
+    return found
+  })
+
+const singleSession = (session: Session): Effect.Effect<SessionSnapshot> =>
+  Effect.gen(function*() {
+    const { connectionInfo, metrics, options, status } = session
+    return sessionSnapshot(options, yield* status, yield* connectionInfo, yield* metrics)
+  })
+
+const sessionSnapshot = (
+  { name, persistence, protocolVersion, reconnect }: SessionOptions,
+  { attempt, clientId, failure, lastError, ready, server, since, state }: SessionStatus,
+  info: Option.Option<ConnectionInfo>,
+  metrics: SessionMetrics
+): SessionSnapshot => ({
+  name,
+  state,
+  since,
+  ready,
+  clientId,
+  server,
+  attempt,
+  lastError: problemOf(lastError),
+  failure: problemOf(failure),
+  connection: Option.isNone(info) ? undefined : {
+    server: info.value.server,
+    clientId: info.value.clientId,
+    protocolVersion,
+    sessionPresent: info.value.sessionPresent,
+    keepAlive: info.value.keepAlive,
+    receiveMaximum: info.value.receiveMaximum,
+    maximumQoS: info.value.maximumQoS,
+    maximumPacketSize: info.value.maximumPacketSize,
+    retainAvailable: info.value.retainAvailable,
+    sharedSubscriptionAvailable: info.value.sharedSubscriptionAvailable
+  },
+  persistence,
+  persistent: persistence !== "none",
+  cleanSession: persistence !== "durable",
+  autoReconnect: reconnect.enabled,
+  metrics: metricsSnapshot(metrics)
+})
+
+const metricsSnapshot = (metrics: SessionMetrics): MetricsSnapshot => metrics
+
+const storeSnapshot = ({ metrics, name }: SessionSnapshot): StoreSnapshot => ({
+  session: name,
+  commits: metrics.commits.latency,
+  failures: metrics.commits.failures
+})
+
+const routeSnapshot = (route: Route<unknown>, name: string): Effect.Effect<RouteSnapshot> =>
+  Effect.gen(function*() {
+    const { lastError, ...figures } = yield* route.statistics
+    const sessions = Array.from(yield* route.sessions, ([session, { error, state }]) => ({
+      name: session,
+      state,
+      error: problemOf(error)
+    }))
+    const { description, filters, session } = route
+    return {
+      name,
+      filters,
+      session,
+      description,
+      sessions,
+      ...figures,
+      lastError: problemOf(lastError)
+    }
+  })
+
+const forwarderSnapshot = ({ lastError, ...figures }: ForwarderMetrics): ForwarderSnapshot => ({
+  ...figures,
+  lastError: problemOf(lastError)
+})
+
+/**
+ * An error of ours says nothing secret. Anything else comes from a handler, and may say what it likes: its name has to do.
+ */
+const problemOf = (error: unknown): Problem | undefined => {
+  if (error === undefined) return undefined
+  if (isMqttError(error)) return { reason: error.reason._tag, message: error.message }
+  return { reason: "Unknown", message: error instanceof Error ? error.name : "an error of the program's own" }
+}

@@ -1,0 +1,174 @@
+/**
+ * Snapshots as a schema; what the fields mean is said where the types are.
+ */
+import * as Schema from "effect/Schema"
+import type { MqttSnapshot } from "../../MqttSnapshot.ts"
+
+const { Array, Boolean, Literals, Number, Record, String, Struct, optional } = Schema
+
+const problem = Struct({ reason: String, message: String })
+
+const latencies = Struct({
+  count: Number,
+  total: Number,
+  min: Number,
+  max: Number,
+  bounds: Array(Number),
+  buckets: Array(Number)
+})
+
+const counts = Record(String, Number)
+
+const metrics = Struct({
+  uptime: Number,
+  messagesSent: Number,
+  messagesReceived: Number,
+  messagesDelivered: Number,
+  bytesSent: Number,
+  bytesReceived: Number,
+  messageRate: Number,
+  averageMessageRate: Number,
+  bytesRate: Number,
+  lastMessageAt: optional(Number),
+  published: Struct({
+    accepted: Number,
+    acknowledged: Number,
+    failed: counts,
+    withdrawn: Number,
+    pending: Number,
+    refused: counts
+  }),
+  acknowledgement: latencies,
+  connections: Number,
+  reconnects: Number,
+  reconnectsByReason: counts,
+  errors: Number,
+  errorsByReason: counts,
+  lastErrorAt: optional(Number),
+  dropped: Struct({
+    dropOldest: Number,
+    dropNewest: Number,
+    latestPerTopic: Number,
+    expired: Number,
+    streamOverflow: Number,
+    unclaimed: Number
+  }),
+  queuedMessages: Number,
+  queuedBytes: Number,
+  oldestQueuedAge: Number,
+  inflight: Number,
+  unacknowledged: Number,
+  unclaimed: Number,
+  subscriptions: Number,
+  buffered: Struct({ messages: Number, highWater: Number }),
+  commits: Struct({ failures: Number, latency: latencies })
+})
+
+const connection = Struct({
+  server: String,
+  clientId: String,
+  protocolVersion: Literals([4, 5]),
+  sessionPresent: Boolean,
+  keepAlive: Number,
+  receiveMaximum: Number,
+  maximumQoS: Literals([0, 1, 2]),
+  maximumPacketSize: Number,
+  retainAvailable: Boolean,
+  sharedSubscriptionAvailable: Boolean
+})
+
+const session = Struct({
+  name: String,
+  state: Literals(["disconnected", "connecting", "connected", "reconnecting", "closed"]),
+  since: Number,
+  ready: Boolean,
+  clientId: String,
+  server: optional(String),
+  attempt: Number,
+  lastError: optional(problem),
+  failure: optional(problem),
+  connection: optional(connection),
+  persistence: Literals(["none", "process", "durable"]),
+  persistent: Boolean,
+  cleanSession: Boolean,
+  autoReconnect: Boolean,
+  metrics
+})
+
+const route = Struct({
+  name: String,
+  filters: Array(String),
+  session: optional(String),
+  description: optional(String),
+  sessions: Array(Struct({
+    name: String,
+    state: Literals(["joining", "active", "failed"]),
+    error: optional(problem)
+  })),
+  received: Number,
+  bytes: Number,
+  delivered: Number,
+  dropped: Number,
+  overflowed: Number,
+  failures: Number,
+  lastMessageAt: optional(Number),
+  lastErrorAt: optional(Number),
+  lastError: optional(problem)
+})
+
+const forwarder = Struct({
+  name: String,
+  state: Literals(["stopped", "running", "stopping"]),
+  activeSources: Number,
+  targetConnected: Boolean,
+  received: Number,
+  forwarded: Number,
+  filtered: Number,
+  dropped: Struct({
+    unmapped: Number,
+    transformed: Number,
+    looped: Number,
+    tooManyHops: Number,
+    expired: Number,
+    overflow: Number,
+    targetQueue: Number,
+    stopped: Number
+  }),
+  deadLettered: Number,
+  failed: Number,
+  duplicates: Number,
+  returned: Number,
+  inFlight: Number,
+  retried: Number,
+  refusedLater: Number,
+  lag: Number,
+  rates: Struct({ received: Number, forwarded: Number }),
+  bytesForwarded: Number,
+  lastForwardedAt: optional(Number),
+  lastErrorAt: optional(Number),
+  lastError: optional(problem)
+})
+
+const totals = Struct({
+  sessions: Number,
+  ready: Number,
+  states: Struct({
+    disconnected: Number,
+    connecting: Number,
+    connected: Number,
+    reconnecting: Number,
+    closed: Number
+  }),
+  routes: Number,
+  forwarders: Number,
+  metrics
+})
+
+export const snapshotSchema: Schema.Codec<MqttSnapshot> = Struct({
+  at: Number,
+  totals,
+  sessions: Array(session),
+  routes: Array(route),
+  stores: Array(Struct({ session: String, commits: latencies, failures: Number })),
+  forwarders: Array(forwarder)
+})
