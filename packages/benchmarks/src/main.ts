@@ -7,7 +7,7 @@ import { parseArgs } from "node:util"
 
 const help = `npm run bench -- [flags]
 
-  --only codec|session|memory|storage
+  --only codec|session|memory|metrics|storage
                                 one table alone (default: codec and session)
   --runs 5                      session, storage: runs of every side
   --seconds 1.5                 session, storage: length of a run
@@ -33,13 +33,23 @@ const { values } = parseArgs({
   }
 })
 
-const promised = { codec: 5, session: 2, storage: 0.5 }
+const promised = { codec: 5, session: 2, metrics: 0.95, storage: 0.5 }
 
 const check = (table: keyof typeof promised, lowest: number): void => {
   const promise = promised[table]
   console.log(`\nLowest ratio of the ${table} table: ${lowest.toFixed(2)}x (promised: ${promise}x)\n`)
   if (!(lowest >= promise)) process.exitCode = 1
 }
+
+const plan = {
+  runs: Number(values.runs),
+  measureMillis: Number(values.seconds) * 1000,
+  warmUpMillis: Number(values["warm-up"]) * 1000,
+  protocolVersion: values.protocol === "4" ? 4 : 5,
+  payloadBytes: Number(values.payload),
+  sideOptions: values["node-option"],
+  rows: values.rows
+} as const
 
 if (values.help) {
   console.log(help)
@@ -52,16 +62,12 @@ if (values.help) {
     const { benchmarkSessions } = await import("./session/table.ts")
     check(
       "session",
-      await benchmarkSessions({
-        runs: Number(values.runs),
-        measureMillis: Number(values.seconds) * 1000,
-        warmUpMillis: Number(values["warm-up"]) * 1000,
-        protocolVersion: values.protocol === "4" ? 4 : 5,
-        payloadBytes: Number(values.payload),
-        sideOptions: values["node-option"],
-        rows: values.rows
-      })
+      await benchmarkSessions(plan)
     )
+  }
+  if (values.only === "metrics") {
+    const { benchmarkMetrics } = await import("./session/metrics.ts")
+    check("metrics", await benchmarkMetrics(plan))
   }
   if (values.only === "memory") {
     const { benchmarkMemory } = await import("./session/memory.ts")

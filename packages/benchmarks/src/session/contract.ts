@@ -20,6 +20,8 @@ export interface Side {
   readonly qos: 0 | 1
   /** Publishes that wait for their outcome at the same time; 0 where the client decides. */
   readonly outstanding: number
+  /** Its figures are exported, and read once a second. */
+  readonly watched?: boolean
 }
 
 export interface Conditions {

@@ -2,7 +2,8 @@
  * A session with its default options, but for what a full stream does to QoS 0, used as its users do.
  */
 import { MqttSession, type Publication } from "@effect-mqttx/core"
-import { Effect, Exit, Scope, Stream } from "effect"
+import * as MqttMetrics from "@effect-mqttx/core/MqttMetrics"
+import { Effect, Exit, Schedule, Scope, Stream } from "effect"
 import { type Conditions, filter, type Side, topics } from "./contract.ts"
 import { type Running, serve } from "./side.ts"
 
@@ -12,6 +13,10 @@ const make = Effect.fnUntraced(function*(side: Side, conditions: Conditions) {
     servers: [`mqtt://127.0.0.1:${conditions.port}`],
     protocolVersion: conditions.protocolVersion
   })
+  if (side.watched === true) {
+    const { prometheus } = yield* MqttMetrics.make({ sessions: [session] })
+    yield* Effect.forkScoped(Effect.repeat(prometheus, Schedule.spaced("1 second")))
+  }
   yield* session.awaitReady
   const payload = new Uint8Array(conditions.payloadBytes).fill(0x61)
   const options = { qos: side.qos }

@@ -93,7 +93,7 @@ export const benchmarkSessions = async (options: TableOptions): Promise<number> 
   return Math.min(...ratios)
 }
 
-interface Result {
+export interface Result {
   readonly side: Side
   readonly median: number
   readonly minimum: number
@@ -105,7 +105,7 @@ interface Result {
   readonly notes: ReadonlyArray<string>
 }
 
-const summary = (side: Side, runs: ReadonlyArray<Run>): Result => {
+export const summary = (side: Side, runs: ReadonlyArray<Run>): Result => {
   const rates = runs.map((run) => run.rate).sort((a, b) => a - b)
   return {
     side,
@@ -163,12 +163,12 @@ Node ${process.version}, ${process.platform} ${process.arch}, ${availableParalle
     loadavg()[0]!.toFixed(2)
   } before the start`
 
-const format = (rate: number): string => {
+export const format = (rate: number): string => {
   if (rate >= 1e6) return `${(rate / 1e6).toFixed(2)}M`
   return rate >= 1e4 ? `${Math.round(rate / 1e3)}k` : rate.toFixed(0)
 }
 
-const printTable = (lines: ReadonlyArray<ReadonlyArray<string>>): void => {
+export const printTable = (lines: ReadonlyArray<ReadonlyArray<string>>): void => {
   const widths = lines[0]!.map((_, column) => Math.max(...lines.map((line) => line[column]!.length)))
   for (const line of lines) console.log(line.map((cell, column) => cell.padEnd(widths[column]!)).join("  ").trimEnd())
 }
