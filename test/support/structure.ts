@@ -63,6 +63,7 @@ export const floors: ReadonlyArray<readonly [floor: number, places: ReadonlyArra
     "MetricsServer.ts",
     "MqttMetrics.ts",
     "MqttSnapshot.ts",
+    "NodeMetricsServer.ts",
     "SessionStoreKvs.ts",
     "internal/gateway/",
     "internal/kvs/"
@@ -178,8 +179,10 @@ export const escapeViolations = (tree: Tree): ReadonlyArray<string> => {
 const subpaths: ReadonlySet<string> = new Set([
   "MessagePack.ts",
   "MetricsRoutes.ts",
+  "MetricsServer.ts",
   "MqttMetrics.ts",
   "MqttSnapshot.ts",
+  "NodeMetricsServer.ts",
   "SessionStoreKvs.ts"
 ])
 

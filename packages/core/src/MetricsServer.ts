@@ -1,0 +1,101 @@
+/**
+ * A server for operators: the live page, and what `MetricsRoutes` has for Prometheus and for health checks.
+ *
+ * A subpath of its own, `@effect-mqttx/core/MetricsServer`: it stands on Effect's HTTP modules, which are unstable. Any `HttpServer` will do; on
+ * Node, `NodeMetricsServer` brings one.
+ *
+ * The page shows sessions, forwarders, rates and events as they are, and can change nothing; who can reach it can read the names of sessions,
+ * servers and topic filters.
+ */
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServer from "effect/http/HttpServer"
+import * as Layer from "effect/Layer"
+import type * as NetAddress from "effect/net/NetAddress"
+import * as PageFeed from "./internal/gateway/pageFeed.ts"
+import * as PageRoutes from "./internal/gateway/pageRoutes.ts"
+import * as MetricsRoutes from "./MetricsRoutes.ts"
+import type { MqttMetrics } from "./MqttMetrics.ts"
+
+/**
+ * Options of the page.
+ */
+export interface PageOptions {
+  /** What the page is of, shown in its header. Default: nothing. */
+  readonly title?: string | undefined
+  /** Where the page is; its events are at `events` below. Default `/`. */
+  readonly path?: HttpRouter.PathInput | undefined
+  /** Between two snapshots. Default one second. */
+  readonly interval?: Duration.Input | undefined
+  /**
+   * How far the plots of someone who opens the page go back. Default five minutes; a snapshot is taken for each interval, also while nobody
+   * watches, and keeps 16 bytes a session.
+   */
+  readonly history?: Duration.Input | undefined
+  /** Pages that may be open at the same time; more are refused with status 503, and try again. Default 32. */
+  readonly maximumViewers?: number | undefined
+}
+
+/**
+ * Options of the server: the page, and the paths of `MetricsRoutes`.
+ */
+export interface MetricsServerOptions extends MetricsRoutes.MetricsRoutesOptions {
+  readonly page?: PageOptions | undefined
+}
+
+const feedLayer = (
+  { history = "5 minutes", interval = "1 second", maximumViewers = 32, title = "" }: PageOptions = {}
+): Layer.Layer<PageFeed.PageFeed, never, MqttMetrics> => {
+  const period = Duration.max(Duration.fromInputUnsafe(interval), Duration.millis(100))
+  const points = Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(history)) / Duration.toMillis(period))
+  return PageFeed.layer({ title, interval: period, points: Math.min(Math.max(2, points), 3600), maximumViewers })
+}
+
+const routes = (
+  options: MetricsServerOptions
+): Layer.Layer<never, never, HttpRouter.HttpRouter | MqttMetrics | PageFeed.PageFeed> =>
+  Layer.merge(MetricsRoutes.layer(options), PageRoutes.layer(options.page?.path ?? "/"))
+
+/**
+ * The routes of the server, for programs that have an HTTP server of their own.
+ *
+ * Open pages are requests that do not end. At the end of its scope an HTTP server waits for requests, on Node for 20 seconds unless
+ * `gracefulShutdownTimeout` says otherwise; `layer` ends the pages first.
+ */
+export const layerRoutes = (
+  options: MetricsServerOptions = {}
+): Layer.Layer<never, never, HttpRouter.HttpRouter | MqttMetrics> =>
+  Layer.provide(routes(options), feedLayer(options.page))
+
+/**
+ * The server at work.
+ */
+export class MetricsServer extends Context.Service<MetricsServer, {
+  /** Where it listens. */
+  readonly address: NetAddress.SocketAddress
+  /** The address of the page, for people. */
+  readonly url: string
+}>()("@effect-mqttx/core/MetricsServer") {}
+
+/**
+ * Serves the page, the metrics and the health checks on the program's `HttpServer`, and nothing else; ends with the scope, open pages or
+ * not.
+ */
+export const layer = (
+  options: MetricsServerOptions = {}
+): Layer.Layer<MetricsServer, never, HttpServer.HttpServer | MqttMetrics> =>
+  Layer.effect(
+    MetricsServer,
+    Effect.gen(function*() {
+      const { address } = yield* HttpServer.HttpServer
+      const feed = yield* PageFeed.PageFeed
+      // What is acquired last is released first: the pages end, then the server has nothing to wait for.
+      yield* Effect.addFinalizer(() => feed.end)
+      return { address, url: HttpServer.formatAddress(address) + (options.page?.path ?? "/") }
+    })
+  ).pipe(
+    Layer.provide(HttpRouter.serve(routes(options), { disableLogger: true, disableListenLog: true })),
+    Layer.provide(feedLayer(options.page))
+  )

@@ -1,0 +1,135 @@
+/**
+ * What the live page is told: JSON in server-sent events. It has no imports, since the page in the browser reads it too.
+ *
+ * A viewer gets one `hello`, then a `snapshot` for each interval and an `event` for each event, as they come.
+ */
+
+/** Times are milliseconds since the epoch by the clock of the server, rates are per second, sizes bytes, durations milliseconds. */
+export interface PageSnapshot {
+  readonly at: number
+  readonly totals: PageFigures
+  readonly sessions: ReadonlyArray<PageSession>
+  readonly forwarders: ReadonlyArray<PageForwarder>
+}
+
+export interface PageFigures {
+  readonly received: number
+  readonly sent: number
+  readonly bytesReceived: number
+  readonly bytesSent: number
+  readonly rates: PageRates
+  readonly inflight: number
+  readonly queued: number
+  readonly queuedBytes: number
+  /** How long the oldest message has been in the queue. */
+  readonly queuedFor: number
+  readonly reconnects: number
+  readonly errors: number
+  /** Messages that reached nobody, by cause; causes without any are absent. */
+  readonly lost: ReadonlyArray<PageLoss>
+  /** Messages that a newer one on their topic replaced in the queue, as the queue's policy asks. */
+  readonly replaced: number
+  /** Milliseconds within which the servers acknowledged, since the beginning; absent without any acknowledgement. */
+  readonly acknowledged?: { readonly half: number; readonly most: number } | undefined
+}
+
+export interface PageLoss {
+  /** In words, for example `expired`. */
+  readonly cause: string
+  readonly count: number
+}
+
+export interface PageRates {
+  readonly received: number
+  readonly sent: number
+  readonly bytesReceived: number
+  readonly bytesSent: number
+}
+
+export type PageSessionState = "disconnected" | "connecting" | "connected" | "reconnecting" | "closed"
+
+export interface PageSession extends PageFigures {
+  readonly name: string
+  readonly state: PageSessionState
+  readonly since: number
+  readonly ready: boolean
+  readonly server?: string | undefined
+  readonly attempt: number
+  /** Why it is not connected. */
+  readonly why?: PageReason | undefined
+}
+
+export interface PageReason {
+  /** The tag of the reason, for example `ConnectionRefused`. */
+  readonly reason: string
+  readonly message: string
+  /** The session has given up, or tries again only rarely. */
+  readonly permanent: boolean
+}
+
+export interface PageForwarder {
+  readonly name: string
+  /** In words, for example `Running`. */
+  readonly state: string
+  readonly level: "good" | "bad" | "waiting" | "off"
+  /** Messages forwarded. */
+  readonly rate: number
+  /** The age of the oldest message in flight. */
+  readonly lag: number
+  readonly inflight: number
+  readonly received: number
+  /** What became of the messages that are not in flight any more. */
+  readonly fates: ReadonlyArray<PageFate>
+  readonly why?: PageReason | undefined
+}
+
+export interface PageFate {
+  /** In words, for example `filtered`. */
+  readonly name: string
+  readonly count: number
+  /** It arrived; it was meant not to; it lies at the dead-letter topic; it reached nobody. */
+  readonly kind: "good" | "intended" | "aside" | "lost"
+}
+
+export interface PageEvent {
+  readonly at: number
+  readonly session: string
+  readonly type: string
+  readonly level: "good" | "info" | "warning" | "bad"
+  readonly text: string
+}
+
+/** The past: every list has a number for each time of `at`; those of a session that joined later end with them. */
+export interface PageHistory {
+  readonly at: ReadonlyArray<number>
+  readonly totals: PageSeries
+  readonly sessions: ReadonlyArray<PageSessionHistory>
+}
+
+export interface PageSessionHistory {
+  readonly name: string
+  readonly received: ReadonlyArray<number>
+  readonly sent: ReadonlyArray<number>
+}
+
+export interface PageSeries {
+  readonly received: ReadonlyArray<number>
+  readonly sent: ReadonlyArray<number>
+  readonly bytesReceived: ReadonlyArray<number>
+  readonly bytesSent: ReadonlyArray<number>
+  /** Messages in flight and in queues. */
+  readonly inflight: ReadonlyArray<number>
+  readonly queued: ReadonlyArray<number>
+}
+
+export interface PageHello {
+  readonly title: string
+  /** Milliseconds between two snapshots. */
+  readonly interval: number
+  /** How many points the plots have. */
+  readonly points: number
+  readonly snapshot: PageSnapshot
+  readonly history: PageHistory
+  /** The last events, the newest one last. */
+  readonly events: ReadonlyArray<PageEvent>
+}
