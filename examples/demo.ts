@@ -3,11 +3,14 @@
  *
  * A `plant` session publishes the readings of simulated sensors at QoS 1. A pipeline takes them from there, drops the broken ones,
  * converts the rest and republishes them on a `cloud` session. Every few seconds a connection is cut. What arrives is compared
- * with what was published, by the numbers in the messages themselves.
+ * with what was published, by the numbers in the messages themselves. A page in the browser shows the same live.
  *
  * The broker is embedded; set MQTT_URL to use another one.
  */
 import { MqttSession } from "@effect-mqttx/core"
+import { MetricsServer } from "@effect-mqttx/core/MetricsServer"
+import * as MqttMetrics from "@effect-mqttx/core/MqttMetrics"
+import * as NodeMetricsServer from "@effect-mqttx/core/NodeMetricsServer"
 import { ScriptedBroker } from "@effect-mqttx/testing"
 import { NodeRuntime } from "@effect/platform-node"
 import { Config, Context, Duration, Effect, Layer, Option, Random, Ref, Schema, Stream } from "effect"
@@ -78,6 +81,8 @@ const program = Effect.fnUntraced(function*(seconds: Option.Option<number>) {
   const running = yield* Ref.make(true)
   const sessions = [yield* Plant, yield* Cloud]
   const scissors = yield* Scissors.Scissors
+  const { url } = yield* MetricsServer
+  yield* Display.line(`Live page: ${url}`)
   yield* Display.events(sessions)
   yield* Effect.forEach(sessions, (session) => session.awaitReady, { concurrency: "unbounded", discard: true })
 
@@ -120,15 +125,27 @@ class Broker extends Context.Service<Broker, { readonly url: string }>()("exampl
 const Sessions = Layer.unwrap(Effect.map(Broker, ({ url }) => {
   const options = {
     servers: [url],
-    reconnect: { initialDelay: "200 millis" },
+    // A cable that is cut every two seconds is no reason to wait longer and longer.
+    reconnect: { initialDelay: "200 millis", maxDelay: "500 millis" },
     drainTimeout: "500 millis"
   } as const
   return Layer.mergeAll(Plant.layer(options), Cloud.layer(options))
 })).pipe(Layer.provideMerge(Layer.mergeAll(Broker.layer, Scissors.layer)))
+
+/** The live page of both sessions, where Prometheus would look for it, or on any other port if that one is taken. */
+const Page = NodeMetricsServer.layer({ port: 9464, page: { title: "demo" } }).pipe(
+  Layer.catchTag("ServeError", () => NodeMetricsServer.layer({ port: 0, page: { title: "demo" } })),
+  Layer.provide(Layer.effect(
+    MqttMetrics.MqttMetrics,
+    Effect.gen(function*() {
+      return yield* MqttMetrics.make({ sessions: [yield* Plant, yield* Cloud] })
+    })
+  ))
+)
 
 const seconds = Option.fromNullishOr(process.argv[process.argv.indexOf("--seconds") + 1]).pipe(
   Option.filter(() => process.argv.includes("--seconds")),
   Option.map(Number)
 )
 
-program(seconds).pipe(Effect.scoped, Effect.provide(Sessions), NodeRuntime.runMain)
+program(seconds).pipe(Effect.scoped, Effect.provide(Layer.provideMerge(Page, Sessions)), NodeRuntime.runMain)

@@ -32,7 +32,7 @@ export const layer: Layer.Layer<Scissors> = Layer.effectContext(Effect.gen(funct
   }
   const cut = Effect.gen(function*() {
     const streams = Array.from(open)
-    if (streams.length > 0) streams[yield* Random.nextIntBetween(0, streams.length)]!.destroy()
+    if (streams.length > 0) streams[yield* Random.nextIntBetween(0, streams.length, { halfOpen: true })]!.destroy()
     return streams.length
   })
   return Context.make(Scissors, { cut }).pipe(Context.add(Transport.Transport, transport))
