@@ -48,6 +48,8 @@ const describe = (event: SessionEvent): readonly [PageEvent["level"], string] | 
       return ["bad", explain(event.error)]
     case "StorageRecovered":
       return ["good", "the store takes commits again"]
+    case "StorageDamaged":
+      return ["bad", event.detail]
   }
 }
 
