@@ -33,7 +33,7 @@ export interface OutboundRecord {
  */
 export interface OriginKey {
   readonly session: string
-  /** Changes whenever the source session starts anew at its server. */
+  /** Changes whenever the source session starts anew at its server, and with the message: its digest stands behind a `#`. */
   readonly incarnation: string
   readonly packetIdentifier: number
 }
@@ -122,4 +122,5 @@ export const inboundKey = (packetIdentifier: number): string => `inbound/${packe
 /** The key of a subscription record. */
 export const subscriptionKey = (filter: string): string => `subscription/${filter}`
 /** The key of an origin record: one for each packet identifier of a source session. */
-export const originKey = ({ packetIdentifier, session }: OriginKey): string => `origin/${packetIdentifier}/${session}`
+export const originKey = ({ packetIdentifier, session }: Omit<OriginKey, "incarnation">): string =>
+  `origin/${packetIdentifier}/${session}`

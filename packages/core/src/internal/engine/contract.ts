@@ -146,6 +146,11 @@ export interface Delivery {
   readonly stale: boolean
   /** Consumers that are not done yet. */
   readonly remaining: number
+  /**
+   * QoS 2 only: somebody may have had the message before. Its identifier was in a store when the session was made, or an earlier consumer
+   * left it unfinished.
+   */
+  readonly redelivered: boolean
 }
 
 /**
@@ -178,6 +183,8 @@ export type EngineEvent =
   }
   /** The server keeps a subscription that nobody wants any more. */
   | { readonly _tag: "UnsubscribeRefused"; readonly reason: UnsubscribeRefused }
+  /** A durable session's server has released a QoS 2 identifier: its next message is a new one. */
+  | { readonly _tag: "InboundReleased"; readonly packetIdentifier: number }
   /** `onAckDeadline: "reconnect"` wants the connection closed and made anew. */
   | { readonly _tag: "ReconnectWanted" }
   /** An acknowledgement that belongs to nothing we know (ignored, answered as MQTT says). */

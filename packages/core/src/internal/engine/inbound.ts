@@ -68,6 +68,7 @@ export class InboundFlow {
       exchange.done = acknowledged
       this.#exchanges ??= new Map()
       exchange.isRestored = true
+      exchange.wasRestored = true
       this.#exchanges.set(packetIdentifier, exchange)
     }
   }
@@ -175,7 +176,10 @@ export class InboundFlow {
     const visit = (delivery: InboundDelivery): void => {
       if (!delivery.remove(consumer) || delivery.remaining > 0 || delivery.done) return
       if (delivery.answered || delivery.isRetainedCopy) finished.push(delivery)
-      else orphans.push(delivery)
+      else {
+        delivery.redelivered = delivery.exchange !== undefined
+        orphans.push(delivery)
+      }
     }
     this.#pubacks.forEachPending(visit)
     for (const { delivery } of this.#exchanges?.values() ?? []) {
@@ -343,7 +347,10 @@ export class InboundFlow {
     exchange.released = true
     this.#exchanges?.delete(exchange.packetIdentifier)
     if (exchange.connection === this.#core.connection) this.#window--
-    if (this.#core.options.durable) this.#core.delete(inboundKey(exchange.packetIdentifier))
+    if (this.#core.options.durable) {
+      this.#core.delete(inboundKey(exchange.packetIdentifier))
+      this.#core.emit({ _tag: "InboundReleased", packetIdentifier: exchange.packetIdentifier })
+    }
   }
 
   #put({ done, packetIdentifier }: Exchange): void {

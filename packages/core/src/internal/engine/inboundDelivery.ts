@@ -25,6 +25,7 @@ export class InboundDelivery implements Delivery {
   readonly sequence: number
   /** Of QoS 2. */
   readonly exchange: Exchange | undefined
+  redelivered: boolean
   // Nearly all messages have one consumer: no array for them.
   #first: EngineConsumer | undefined = undefined
   #others: Array<EngineConsumer> | undefined = undefined
@@ -41,6 +42,7 @@ export class InboundDelivery implements Delivery {
     this.sequence = sequence
     this.isRetainedCopy = isRetainedCopy
     this.exchange = exchange
+    this.redelivered = exchange?.wasRestored ?? false
   }
 
   get consumers(): ReadonlyArray<EngineConsumer> {
@@ -92,6 +94,8 @@ export class Exchange {
   connection = 0
   /** The message, until it is acknowledged; undefined also when an earlier process had it and did not finish. */
   delivery: InboundDelivery | undefined = undefined
+  /** The store knew of it when the session was made, whatever the server has said since. */
+  wasRestored = false
 
   constructor(packetIdentifier: number) {
     this.packetIdentifier = packetIdentifier

@@ -34,6 +34,7 @@ import { startListener } from "./listen.ts"
 import { addMetrics, countersOnly, noMetrics } from "./metrics.ts"
 import { checkRoute } from "./pipeline.ts"
 import { RouteRunner } from "./routeRunner.ts"
+import * as Seam from "./seam.ts"
 import { SessionsNotReady } from "./sessionsNotReady.ts"
 
 const defaultWait = "30 seconds"
@@ -60,6 +61,7 @@ export const makeManager = Effect.fnUntraced(function*(
   })
   const entries = new Map<string, Entry>()
   const routes = new Set<{ readonly runner: RouteRunner<unknown>; readonly route: Route<unknown> }>()
+  const followers = new Set<RouteRunner<unknown>>()
   const closing = Deferred.makeUnsafe<never, MqttError>()
   let closed = false
   let past: SessionMetrics = noMetrics
@@ -71,6 +73,7 @@ export const makeManager = Effect.fnUntraced(function*(
     emit: (event: SessionEvent): void => events.publish(event),
     onStart: (session: Session): void => {
       for (const { runner } of routes) if (runner.concerns(session.name)) runner.join(session)
+      for (const runner of followers) if (runner.concerns(session.name)) runner.join(session)
     }
   }
 
@@ -339,6 +342,20 @@ export const makeManager = Effect.fnUntraced(function*(
     },
     metrics
   }
+
+  Seam.register(manager, {
+    follow: (runner) => {
+      followers.add(runner)
+      for (const entry of entries.values()) {
+        if (entry.session !== undefined && runner.concerns(entry.name)) runner.join(entry.session)
+      }
+      return () => {
+        followers.delete(runner)
+        runner.stop()
+      }
+    },
+    optionsOf: (name) => entries.get(name)?.options
+  })
 
   yield* Effect.forEach(options.sessions ?? [], (input) => add(input), { discard: true })
   return manager

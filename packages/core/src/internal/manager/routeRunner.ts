@@ -30,6 +30,8 @@ export interface Place {
 export interface RouteRunnerOptions {
   readonly filters: ReadonlyArray<string>
   readonly session: string | undefined
+  /** Of all sessions only these; unlike `session`, none of them can end the route. */
+  readonly only?: ReadonlySet<string>
   readonly description: string | undefined
   readonly clock: Clock.Clock
 }
@@ -89,7 +91,8 @@ export class RouteRunner<E> {
   }
 
   concerns(session: string): boolean {
-    return !this.#ended && (this.options.session === undefined || this.options.session === session)
+    const { only, session: single } = this.options
+    return !this.#ended && (single === undefined || single === session) && (only === undefined || only.has(session))
   }
 
   /** Joins a session that has just begun, before it connects, or one that runs. */

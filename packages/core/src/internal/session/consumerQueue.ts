@@ -95,6 +95,22 @@ export class ConsumerQueue {
     this.#items = this.#items.filter((delivery) => !delivery.stale)
   }
 
+  /** Takes what waits, from the oldest on and so many at most. */
+  shift(limit: number = Infinity): Arr.NonEmptyReadonlyArray<Delivery> | undefined {
+    const items = this.#items
+    if (items.length === 0 || limit <= 0) return undefined
+    if (items.length <= limit) {
+      this.#items = []
+      this.#unreliable = 0
+      this.#unpause()
+      return items as unknown as Arr.NonEmptyReadonlyArray<Delivery>
+    }
+    const taken = items.splice(0, limit)
+    for (let i = 0; i < taken.length; i++) if (taken[i]!.message.qos === 0) this.#unreliable--
+    if (this.#unreliable <= this.#options.buffer) this.#unpause()
+    return taken as unknown as Arr.NonEmptyReadonlyArray<Delivery>
+  }
+
   /** Counts a delivery that left the queue and is being worked on, until `release`. */
   retain(): void {
     this.#unsettled++
@@ -132,7 +148,7 @@ export class ConsumerQueue {
    * The deliveries as arrays: all that wait, as soon as there is one. Without acknowledgement of any kind.
    */
   readonly take: Take = Effect.suspend((): Take => {
-    const batch = this.#shift()
+    const batch = this.shift()
     if (batch !== undefined) return Effect.succeed(batch)
     if (this.#end !== undefined) return this.#end === "orderly" ? Cause.done() : Effect.fail(this.#end)
     return Effect.callback<Arr.NonEmptyReadonlyArray<Delivery>, MqttError | Cause.Done>((resume) => {
@@ -190,15 +206,6 @@ export class ConsumerQueue {
     this.#handed = []
     if (again.length > 0) this.#items = again.concat(this.#items)
     this.#notifyIdle()
-  }
-
-  #shift(): Arr.NonEmptyReadonlyArray<Delivery> | undefined {
-    const items = this.#items
-    if (items.length === 0) return undefined
-    this.#items = []
-    this.#unreliable = 0
-    this.#unpause()
-    return items as unknown as Arr.NonEmptyReadonlyArray<Delivery>
   }
 
   #withAcknowledger(delivery: Delivery): Message {

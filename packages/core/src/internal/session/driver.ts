@@ -287,6 +287,12 @@ export class Driver implements ConsumerQueueHost {
     this.schedule()
   }
 
+  /** Deletes a record that is not the engine's, with its next changes. */
+  forget(key: string): void {
+    this.#ownChanges.push({ _tag: "Delete", key })
+    this.schedule()
+  }
+
   schedule(): void {
     if (this.#scheduled) return
     this.#scheduled = true

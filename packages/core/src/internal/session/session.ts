@@ -31,8 +31,10 @@ import { Driver } from "./driver.ts"
 import { engineOptions } from "./engineOptions.ts"
 import { Fibers } from "./fibers.ts"
 import * as Hub from "./hub.ts"
+import { OriginLedger } from "./originLedger.ts"
 import { Publisher } from "./publisher.ts"
 import { Reconnect, type ReconnectSchedule } from "./reconnect.ts"
+import * as Seam from "./seam.ts"
 import { Servers } from "./servers.ts"
 import { Subscriber } from "./subscriber.ts"
 import * as Supervisor from "./supervisor.ts"
@@ -115,6 +117,8 @@ export const makeSession = Effect.fnUntraced(function*(
     startsAnew: identity !== undefined && identity.clientId !== clientId
   })
   let storageLost: MqttError | undefined
+  const releaseListeners = durable ? new Set<(packetIdentifier: number) => void>() : undefined
+  const origins = durable ? new OriginLedger(driver, records) : undefined
   let turnWaiters: Set<() => void> | undefined
 
   // What was dropped in this turn, one event for each cause however many there were.
@@ -168,6 +172,9 @@ export const makeSession = Effect.fnUntraced(function*(
         })
       case "UnsubscribeRefused":
         return subscriber.onUnsubscribeRefused(event.reason)
+      case "InboundReleased":
+        for (const listener of releaseListeners ?? []) listener(event.packetIdentifier)
+        return
       case "ReconnectWanted":
         if (driver.connection !== undefined) fork(driver.connection.close(0x83))
         return
@@ -335,7 +342,7 @@ export const makeSession = Effect.fnUntraced(function*(
   })
 
   // Idle sessions are many: what is a tower of streams, or remembers where it was written, is made when it is asked for.
-  return {
+  const session: Session = {
     name,
     options,
     publish: (topic, payload, publishOptions) => publisher.publish(topic, payload, publishOptions),
@@ -389,6 +396,15 @@ export const makeSession = Effect.fnUntraced(function*(
     ),
     drain
   }
+  Seam.register(session, {
+    driver,
+    publisher,
+    subscriber,
+    origins,
+    incarnation: () => identity?.incarnation,
+    releaseListeners
+  })
+  return session
 })
 
 const parseServers = (options: SessionOptions): Effect.Effect<ReadonlyArray<ServerAddress.ServerAddress>, MqttError> =>

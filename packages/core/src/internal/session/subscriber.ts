@@ -17,9 +17,10 @@ import { isQoS } from "../../QoS.ts"
 import type { ConsumeOptions, SubscribeOptions, Subscription } from "../../Subscription.ts"
 import * as Topic from "../../Topic.ts"
 import type { Consumer } from "../engine/contract.ts"
-import { ConsumerQueue } from "./consumerQueue.ts"
+import { ConsumerQueue, type ConsumerQueueOptions } from "./consumerQueue.ts"
 import type { Driver } from "./driver.ts"
 import { shareFilters } from "./sharing.ts"
+import { type Tap, TappedQueue } from "./tappedQueue.ts"
 
 export interface SubscriberOptions {
   readonly session: string
@@ -72,9 +73,24 @@ export class Subscriber {
     return onSubscribed === undefined ? joined : Effect.tap(joined, (queue) => onSubscribed(describe(queue)))
   }
 
+  /** The same for who takes deliveries without a fiber, see `TappedQueue`. */
+  tap(
+    filters: ReadonlyArray<string>,
+    options: SubscribeOptions,
+    tap: Tap
+  ): Effect.Effect<TappedQueue, MqttError, Scope.Scope> {
+    return this.join(filters, options, (queueOptions) => new TappedQueue(this.#driver, queueOptions, tap))
+  }
+
+  join<Queue extends ConsumerQueue = ConsumerQueue>(
+    filters: string | ReadonlyArray<string>,
+    options: SubscribeOptions,
+    make?: (options: ConsumerQueueOptions) => Queue
+  ): Effect.Effect<Queue, MqttError, Scope.Scope>
   join(
     filters: string | ReadonlyArray<string>,
-    options: SubscribeOptions
+    options: SubscribeOptions,
+    make = (queueOptions: ConsumerQueueOptions): ConsumerQueue => new ConsumerQueue(this.#driver, queueOptions)
   ): Effect.Effect<ConsumerQueue, MqttError, Scope.Scope> {
     return Effect.suspend(() => {
       const given = typeof filters === "string" ? [filters] : Array.from(new Set(filters))
@@ -85,7 +101,7 @@ export class Subscriber {
       const shared = list.filter(Topic.isShared)
       if (shared.length > 0) this.#options.onShared(shared)
       return Effect.acquireRelease(
-        Effect.suspend(() => this.#register(list, options)),
+        Effect.suspend(() => this.#register(list, options, make)),
         (queue) =>
           Effect.sync(() => {
             this.#joining?.delete(queue)
@@ -96,9 +112,13 @@ export class Subscriber {
     })
   }
 
-  #register(filters: ReadonlyArray<string>, options: SubscribeOptions): Effect.Effect<ConsumerQueue, MqttError> {
+  #register(
+    filters: ReadonlyArray<string>,
+    options: SubscribeOptions,
+    make: (options: ConsumerQueueOptions) => ConsumerQueue
+  ): Effect.Effect<ConsumerQueue, MqttError> {
     if (this.#closed) return Effect.fail(this.#error(new Closed({}), filters))
-    const queue = new ConsumerQueue(this.#driver, {
+    const queue = make({
       session: this.#options.session,
       ack: options.ack ?? "onReceive",
       buffer: options.buffer ?? this.#options.streamBuffer,
