@@ -7,14 +7,15 @@ import { parseArgs } from "node:util"
 
 const help = `npm run bench -- [flags]
 
-  --only codec|session|memory|metrics|storage
+  --only codec|session|memory|metrics|storage|forwarder
                                 one table alone (default: codec and session)
-  --runs 5                      session, storage: runs of every side
-  --seconds 1.5                 session, storage: length of a run
-  --warm-up 0.7                 session: seconds before it
-  --protocol 5                  session: MQTT version, 5 or 4 (3.1.1)
-  --payload 64                  session: bytes of a payload
-  --rows text                   session, storage: only rows whose name contains the text
+  --runs 5                      session, storage, forwarder: runs of every side
+  --seconds 1.5                 session, storage, forwarder: length of a run
+  --warm-up 0.7                 session, forwarder: seconds before it
+  --protocol 5                  session, forwarder: MQTT version, 5 or 4 (3.1.1)
+  --payload 64                  session, forwarder: bytes of a payload
+  --rows text                   session, storage, forwarder: only rows whose name contains the text
+  --in-flight 1000              forwarder: messages on their way through it
   --sessions 200                memory: idle sessions
   --node-option=--cpu-prof      session: option of Node for the sides, may be repeated`
 
@@ -28,12 +29,13 @@ const { values } = parseArgs({
     protocol: { type: "string", default: "5" },
     payload: { type: "string", default: "64" },
     rows: { type: "string", default: "" },
+    "in-flight": { type: "string", default: "1000" },
     sessions: { type: "string", default: "200" },
     "node-option": { type: "string", multiple: true, default: [] }
   }
 })
 
-const promised = { codec: 5, session: 2, metrics: 0.95, storage: 0.5 }
+const promised = { codec: 5, session: 2, metrics: 0.95, storage: 0.5, forwarder: 0.8 }
 
 const check = (table: keyof typeof promised, lowest: number): void => {
   const promise = promised[table]
@@ -68,6 +70,22 @@ if (values.help) {
   if (values.only === "metrics") {
     const { benchmarkMetrics } = await import("./session/metrics.ts")
     check("metrics", await benchmarkMetrics(plan))
+  }
+  if (values.only === "forwarder") {
+    const { benchmarkForwarder } = await import("./forwarder/table.ts")
+    check(
+      "forwarder",
+      await benchmarkForwarder({
+        runs: Number(values.runs),
+        seconds: Number(values.seconds),
+        warmUp: Number(values["warm-up"]),
+        protocolVersion: values.protocol === "4" ? 4 : 5,
+        payloadBytes: Number(values.payload),
+        maxInFlight: Number(values["in-flight"]),
+        sideOptions: values["node-option"],
+        rows: values.rows
+      })
+    )
   }
   if (values.only === "memory") {
     const { benchmarkMemory } = await import("./session/memory.ts")
