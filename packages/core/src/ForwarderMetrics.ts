@@ -65,7 +65,7 @@ export interface ForwarderMetrics {
 
   /** Attempts that were repeated, of transformations and of publishing. */
   readonly retried: number
-  /** Messages that the target server refused after the durable queue had accepted them; they count as `forwarded`. */
+  /** Messages that the target server refused, or that expired, after the durable queue had accepted them; they count as `forwarded`. */
   readonly refusedLater: number
   /** Milliseconds since the oldest message in flight arrived; 0 when there is none. */
   readonly lag: number

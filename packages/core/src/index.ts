@@ -1,5 +1,8 @@
 export * as Codec from "./Codec.ts"
+export * as Forwarder from "./Forwarder.ts"
+export * as ForwarderManager from "./ForwarderManager.ts"
 export * as ForwarderMetrics from "./ForwarderMetrics.ts"
+export * as ForwarderOptions from "./ForwarderOptions.ts"
 export * as Message from "./Message.ts"
 export * as MqttError from "./MqttError.ts"
 export * as MqttSession from "./MqttSession.ts"

@@ -57,8 +57,8 @@ export const toPlain = (value: unknown): unknown => {
 
 const format = SchemaIssue.makeFormatterStandardSchemaV1()
 
-// A union fails once for each of its members: the first of them says enough.
-const issuesOf = (error: Schema.SchemaError): ReadonlyArray<OptionsIssue> => {
+/** All issues with their paths. A union fails once for each of its members: the first of them says enough. */
+export const issuesOf = (error: Schema.SchemaError): ReadonlyArray<OptionsIssue> => {
   const issues = new Map<string, OptionsIssue>()
   for (const { message, path = [] } of format(error.issue).issues) {
     const keys = path.map((segment) => String(typeof segment === "object" ? segment.key : segment)).join(".")

@@ -1,0 +1,97 @@
+/**
+ * A forwarder: takes messages from some sessions, and publishes them by another one, without losing any and without going round in
+ * circles.
+ *
+ * A message is acknowledged at its source when the target has acknowledged it, or when the durable queue of the target has stored it: a crash
+ * of this process, of either server or of both means that it comes again, never that it is lost. The guide to forwarders has the exact
+ * guarantees.
+ *
+ * @example
+ * const program = Effect.gen(function*() {
+ *   const forwarder = yield* Forwarder.make({
+ *     name: "temperatures",
+ *     sources: ["plant-a", "plant-b"],
+ *     filters: ["sensors/+/temperature"],
+ *     target: "storage",
+ *     mapping: [{ from: "sensors/+/temperature", to: "storage/{1}/temp" }]
+ *   })
+ *   const { forwarded, received } = yield* forwarder.metrics
+ * })
+ * program.pipe(Effect.scoped, Effect.provide(SessionManager.layer({ sessions })))
+ */
+import type * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import type { ForwarderMetrics, ForwarderState } from "./ForwarderMetrics.ts"
+import type { ForwarderHooks, ForwarderOptions, ForwarderOptionsInput } from "./ForwarderOptions.ts"
+import * as Options from "./ForwarderOptions.ts"
+import { makeForwarder } from "./internal/forwarder/forwarder.ts"
+import type { MqttError } from "./MqttError.ts"
+import { SessionManager } from "./SessionManager.ts"
+
+/**
+ * What a forwarder does.
+ */
+export interface Forwarding {
+  readonly name: string
+  readonly options: ForwarderOptions
+  /**
+   * Begins to forward, also when the sessions do not exist yet or have no connection: they join when they come. Does nothing while it runs.
+   *
+   * Fails with `ForwarderFailed` when it would feed itself, or with `InvalidOptions` when the target cannot do what the options say, as
+   * far as the sessions are known; a session that comes later and does not fit is not joined, and is the `lastError` of the metrics.
+   */
+  readonly start: Effect.Effect<void, MqttError>
+  /**
+   * Takes no more messages and finishes what is in flight, within the option `stopTimeout`; what has no fate then is given back unacknowledged.
+   */
+  readonly stop: Effect.Effect<void>
+  /** `stop`, then `start`; the figures go on. */
+  readonly restart: Effect.Effect<void, MqttError>
+  readonly state: Effect.Effect<ForwarderState>
+  /** Succeeds when the subscription is in force at every source session that there is; fails with the first refusal. */
+  readonly active: Effect.Effect<void, MqttError>
+  readonly metrics: Effect.Effect<ForwarderMetrics>
+}
+
+/**
+ * Makes a forwarder and starts it, unless `enabled` is false; the end of the scope stops it.
+ *
+ * Fails with `InvalidOptions` or `InvalidFilter`, and as `start` does.
+ */
+export const make = <E = never, R = never>(
+  options: ForwarderOptionsInput | ForwarderOptions,
+  hooks: ForwarderHooks<E, R> = {}
+): Effect.Effect<Forwarding, MqttError, R | SessionManager | Scope.Scope> =>
+  Effect.gen(function*() {
+    const manager = yield* SessionManager
+    const valid = yield* Options.make(options)
+    const forwarder = yield* makeForwarder(manager, valid, hooks)
+    if (valid.enabled) yield* forwarder.start
+    return forwarder
+  })
+
+/**
+ * The forwarder of a program that has one; for more there is `ForwarderManager`.
+ */
+export class Forwarder extends Context.Service<Forwarder, Forwarding>()("@effect-mqttx/core/Forwarder") {}
+
+/**
+ * The layer of `Forwarder`.
+ */
+export const layer = <E = never, R = never>(
+  options: ForwarderOptionsInput | ForwarderOptions,
+  hooks?: ForwarderHooks<E, R>
+): Layer.Layer<Forwarder, MqttError, Exclude<R, Scope.Scope> | SessionManager> =>
+  Layer.effect(Forwarder, make(options, hooks)) as never
+
+/**
+ * The layer of `Forwarder` with its options from Config, for example `ForwarderOptions.config("FORWARDER")`.
+ */
+export const layerConfig = <E = never, R = never>(
+  config: Config.Config<ForwarderOptions>,
+  hooks?: ForwarderHooks<E, R>
+): Layer.Layer<Forwarder, MqttError | Config.ConfigError, Exclude<R, Scope.Scope> | SessionManager> =>
+  Layer.effect(Forwarder, Effect.flatMap(config, (options) => make(options, hooks))) as never

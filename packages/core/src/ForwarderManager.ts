@@ -1,0 +1,92 @@
+/**
+ * Many named forwarders in one program: add, remove and find them, start and stop them, and see their figures.
+ *
+ * @example
+ * const program = Effect.gen(function*() {
+ *   const forwarders = yield* ForwarderManager.ForwarderManager
+ *   yield* forwarders.add({
+ *     name: "temperatures",
+ *     sources: ["plant-a", "plant-b"],
+ *     filters: ["sensors/+/temperature"],
+ *     target: "storage"
+ *   })
+ *   const { forwarded } = yield* forwarders.metrics("temperatures")
+ * })
+ * program.pipe(Effect.provide(ForwarderManager.layer()), Effect.provide(SessionManager.layer({ sessions })))
+ */
+import type * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import type { Forwarding } from "./Forwarder.ts"
+import type { ForwarderMetrics } from "./ForwarderMetrics.ts"
+import type { ForwarderHooks, ForwarderOptions, ForwarderOptionsInput } from "./ForwarderOptions.ts"
+import { makeForwarders } from "./internal/forwarder/registry.ts"
+import type { MqttError } from "./MqttError.ts"
+import { SessionManager } from "./SessionManager.ts"
+
+/**
+ * What a manager of forwarders does. Operations on a name that it does not have fail with `ForwarderNotFound`.
+ */
+export interface Forwarders {
+  /**
+   * Adds a forwarder and starts it, unless `enabled` is false. Fails with `DuplicateForwarder`, `InvalidOptions`, `InvalidFilter`,
+   * `ForwarderFailed` when it would feed itself, or `Closed`; after a failure there is nothing of it.
+   */
+  readonly add: <E = never, R = never>(
+    options: ForwarderOptionsInput | ForwarderOptions,
+    hooks?: ForwarderHooks<E, R>
+  ) => Effect.Effect<Forwarding, MqttError, R>
+  /** Stops a forwarder and forgets its name. */
+  readonly remove: (name: string) => Effect.Effect<void, MqttError>
+  readonly get: (name: string) => Effect.Effect<Forwarding, MqttError>
+  /** The names, in the order in which they were added. */
+  readonly list: Effect.Effect<ReadonlyArray<string>>
+  readonly start: (name: string) => Effect.Effect<void, MqttError>
+  readonly stop: (name: string) => Effect.Effect<void, MqttError>
+  readonly restart: (name: string) => Effect.Effect<void, MqttError>
+  readonly metrics: (name: string) => Effect.Effect<ForwarderMetrics, MqttError>
+  /** The figures of each forwarder, by name. */
+  readonly allMetrics: Effect.Effect<ReadonlyMap<string, ForwarderMetrics>>
+  /** Stops all at the same time; they can be started again. */
+  readonly stopAll: Effect.Effect<void>
+}
+
+/**
+ * Options of a manager.
+ */
+export interface ForwarderManagerOptions {
+  /** Forwarders that are added when the manager is made. Default none. */
+  readonly forwarders?: ReadonlyArray<ForwarderOptionsInput | ForwarderOptions>
+}
+
+/**
+ * Makes a manager that lives as long as the scope, whose end stops all forwarders. Fails as `add` does for the first that cannot be added.
+ */
+export const make = (
+  options: ForwarderManagerOptions = {}
+): Effect.Effect<Forwarders, MqttError, SessionManager | Scope.Scope> =>
+  Effect.flatMap(SessionManager, (manager) => makeForwarders(manager, options.forwarders ?? []))
+
+/**
+ * The manager of a program's forwarders.
+ */
+export class ForwarderManager
+  extends Context.Service<ForwarderManager, Forwarders>()("@effect-mqttx/core/ForwarderManager")
+{}
+
+/**
+ * The layer of `ForwarderManager`, with the forwarders that are known from the start.
+ */
+export const layer = (options?: ForwarderManagerOptions): Layer.Layer<ForwarderManager, MqttError, SessionManager> =>
+  Layer.effect(ForwarderManager, make(options))
+
+/**
+ * The layer of `ForwarderManager` with its forwarders from Config, for example
+ * `Config.all([ForwarderOptions.config("UP"), ForwarderOptions.config("DOWN")])`.
+ */
+export const layerConfig = (
+  forwarders: Config.Config<ReadonlyArray<ForwarderOptions>>
+): Layer.Layer<ForwarderManager, MqttError | Config.ConfigError, SessionManager> =>
+  Layer.effect(ForwarderManager, Effect.flatMap(forwarders, (forwarders) => make({ forwarders })))

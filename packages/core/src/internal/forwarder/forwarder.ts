@@ -1,0 +1,308 @@
+/**
+ * Puts a forwarder together: its checks, and the life of its relay between start and stop.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberSet from "effect/FiberSet"
+import * as Random from "effect/Random"
+import * as Result from "effect/Result"
+import * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import * as Stream from "effect/Stream"
+import type { Forwarding } from "../../Forwarder.ts"
+import type { ForwarderMetrics, ForwarderState } from "../../ForwarderMetrics.ts"
+import type { ForwarderHooks, ForwarderOptions } from "../../ForwarderOptions.ts"
+import { ForwarderFailed, InvalidOptions, MqttError, type MqttErrorReason } from "../../MqttError.ts"
+import type { Session } from "../../MqttSession.ts"
+import * as RouteFilter from "../../RouteFilter.ts"
+import type { Manager } from "../../SessionManager.ts"
+import type { SessionOptions } from "../../SessionOptions.ts"
+import type { SubscribeOptions } from "../../Subscription.ts"
+import * as Topic from "../../Topic.ts"
+import { definedOnly } from "../manager/pipeline.ts"
+import { type Place, RouteRunner } from "../manager/routeRunner.ts"
+import * as ManagerSeam from "../manager/seam.ts"
+import * as SessionSeam from "../session/seam.ts"
+import type { Subscriber } from "../session/subscriber.ts"
+import type { TappedQueue } from "../session/tappedQueue.ts"
+import { echoesOf, type Reader } from "./echoes.ts"
+import { type CompiledRule, compileRule } from "./mapping.ts"
+import { Relay } from "./relay.ts"
+import type { Source } from "./source.ts"
+import { Tally } from "./tally.ts"
+import { feeds, withoutCovered } from "./topicImage.ts"
+
+interface Running {
+  readonly relay: Relay
+  readonly sources: RouteRunner<unknown>
+  readonly scope: Scope.Closeable
+}
+
+/**
+ * Makes a forwarder that is stopped; the end of the scope stops it.
+ */
+export const makeForwarder = Effect.fnUntraced(function*<E, R>(
+  manager: Manager,
+  options: ForwarderOptions,
+  hooks: ForwarderHooks<E, R>
+): Effect.fn.Return<Forwarding, MqttError, R | Scope.Scope> {
+  const { name } = options
+  const fail = (reason: MqttErrorReason): Effect.Effect<never, MqttError> =>
+    Effect.fail(new MqttError({ reason, method: "Forwarder.make", context: { forwarder: name } }))
+  const invalid = (path: string, message: string): InvalidOptions => new InvalidOptions({ issues: [{ path, message }] })
+
+  const registry = ManagerSeam.seamOf(manager)
+  if (registry === undefined) return yield* fail(invalid("manager", "is not made by SessionManager.make"))
+  const rules: Array<CompiledRule> = []
+  for (const rule of options.mapping) {
+    const compiled = compileRule(rule)
+    if (Result.isFailure(compiled)) return yield* fail(compiled.failure)
+    rules.push(compiled.success)
+  }
+  const hookIssue = hooks.transform?.issue ??
+    (hooks.filter === undefined ? undefined : RouteFilter.validate(hooks.filter))
+  if (hookIssue !== undefined) return yield* fail(hookIssue)
+
+  const clock = yield* Clock.Clock
+  const random = yield* Random.Random
+  const context = yield* Effect.context<R>()
+  const parent = yield* Effect.scope
+  const echoes = echoesOf(manager)
+  const filters = withoutCovered(options.filters)
+  const tally = new Tally()
+  const lock = Semaphore.makeUnsafe(1)
+  const loop = feeds({
+    filters,
+    exclude: options.exclude,
+    rules,
+    pass: options.unmapped === "pass",
+    isOpen: hooks.map !== undefined
+  })
+  let running: Running | undefined
+  let state: ForwarderState = "stopped"
+
+  /** Why messages would go round between a source and the target without anything that stops them. */
+  const loopIssue = (source: SessionOptions, target: SessionOptions): MqttErrorReason | undefined => {
+    if (loop === undefined || options.allowLoops) return undefined
+    // On MQTT 5 the messages themselves say where they have been.
+    if (source.protocolVersion === 5 && target.protocolVersion === 5) return undefined
+    if (source.name !== target.name && !source.servers.some((server) => target.servers.includes(server))) {
+      return undefined
+    }
+    return new ForwarderFailed({
+      forwarder: name,
+      detail: `it would feed itself: what it writes to ${loop.image} comes back by ${loop.filter} of session ` +
+        `${JSON.stringify(source.name)}, and MQTT 3.1.1 has nothing to tell by; exclude it, or set allowLoops`
+    })
+  }
+
+  const acceptanceIssue = (target: SessionOptions): MqttErrorReason | undefined =>
+    options.acceptance === "stored" && target.persistence !== "durable"
+      ? invalid("acceptance", `"stored" needs a durable target, and session ${JSON.stringify(target.name)} is none`)
+      : undefined
+
+  /** What can be seen of the sessions that there are. */
+  const knownIssue = (): MqttErrorReason | undefined => {
+    const target = registry.optionsOf(options.target)
+    if (target === undefined) return undefined
+    const acceptance = acceptanceIssue(target)
+    if (acceptance !== undefined) return acceptance
+    for (const source of options.sources) {
+      const known = registry.optionsOf(source)
+      const issue = known === undefined ? undefined : loopIssue(known, target)
+      if (issue !== undefined) return issue
+    }
+    return undefined
+  }
+
+  const errorOf = (session: string, reason: MqttErrorReason): MqttError =>
+    new MqttError({ reason, session, method: "Forwarder.start", context: { forwarder: name } })
+
+  const noteError = (error: MqttError): Effect.Effect<void> =>
+    Effect.sync(() => {
+      if (error.reason._tag !== "Closed") tally.error(error, clock.currentTimeMillisUnsafe())
+    })
+
+  const subscribeOptions = ({ options: session }: Session): SubscribeOptions => {
+    const isVersion5 = session.protocolVersion === 5
+    const isShared = options.share !== undefined || filters.some(Topic.isShared)
+    return {
+      ...definedOnly({ share: options.share }),
+      qos: options.subscribeQoS,
+      retained: options.retained,
+      buffer: options.buffer,
+      onOverflow: options.onOverflow,
+      noLocal: isVersion5 && !isShared && session.name === options.target,
+      retainAsPublished: isVersion5 && options.retain === "keep"
+    }
+  }
+
+  /** Where somebody else has subscribed to the filter already, what the two want of it may differ: the older subscription stands. */
+  const subscribe = (
+    subscriber: Subscriber,
+    source: Source,
+    subscribing: SubscribeOptions
+  ): Effect.Effect<TappedQueue, MqttError, Scope.Scope> =>
+    Effect.catch(subscriber.tap(filters, subscribing, source), (error) => {
+      const isSpecial = subscribing.noLocal === true || subscribing.retainAsPublished === true
+      if (error.reason._tag !== "SubscriptionConflict" || !isSpecial) return Effect.fail(error)
+      const common = { ...subscribing, noLocal: false, retainAsPublished: false }
+      return Effect.andThen(noteError(error), subscriber.tap(filters, common, source))
+    })
+
+  const attachSource = (runner: RouteRunner<unknown>, relay: Relay) => (place: Place): Effect.Effect<void, MqttError> =>
+    Effect.scoped(Effect.gen(function*() {
+      const { session } = place
+      const seam = SessionSeam.seamOf(session)!
+      const target = registry.optionsOf(options.target)
+      const issue = target === undefined ? undefined : loopIssue(session.options, target)
+      if (issue !== undefined) return yield* errorOf(session.name, issue)
+      const reader: Reader = { filters, protocolVersion: session.options.protocolVersion }
+      yield* Effect.acquireRelease(
+        Effect.sync(() => echoes.read(session.options.servers, reader)),
+        (end) => Effect.sync(end)
+      )
+      const source = yield* Effect.acquireRelease(
+        Effect.sync(() => relay.addSource(session, seam, reader)),
+        (source) => Effect.sync(() => relay.removeSource(source))
+      )
+      const queue = yield* subscribe(seam.subscriber, source, subscribeOptions(session))
+      runner.activate(place, {
+        filters: queue.consumer.request.filters,
+        granted: queue.consumer.granted,
+        pending: Effect.sync(() => ({ messages: queue.size, dropped: queue.dropped, highWater: queue.highWater }))
+      })
+      yield* Effect.raceFirst(source.failure, untilClosed(session))
+    })).pipe(Effect.tapError(noteError))
+
+  const attachOutlets = (relay: Relay) => ({ session }: Place): Effect.Effect<void, MqttError> =>
+    Effect.scoped(Effect.gen(function*() {
+      const seam = SessionSeam.seamOf(session)!
+      const issue = session.name === options.target ? acceptanceIssue(session.options) : undefined
+      if (issue !== undefined) return yield* errorOf(session.name, issue)
+      for (const outlet of relay.outletsOf(session.name)) {
+        yield* Effect.acquireRelease(
+          Effect.sync(() => outlet.join(session, seam)),
+          () => Effect.sync(() => outlet.leave(session))
+        )
+      }
+      yield* untilClosed(session)
+    })).pipe(Effect.tapError(noteError))
+
+  const begin = Effect.gen(function*() {
+    const fork = yield* FiberSet.runtime(yield* FiberSet.make<unknown, unknown>())<R>()
+    const relay = new Relay({
+      options: { ...options, filters },
+      rules,
+      hooks: hooks as ForwarderHooks<unknown>,
+      tally,
+      clock,
+      random,
+      echoes,
+      fork: fork as never
+    })
+    const runnerFor = (only: ReadonlySet<string>): RouteRunner<unknown> =>
+      new RouteRunner<unknown>({ filters, session: undefined, only, description: `forwarder ${name}`, clock })
+    const outlets = runnerFor(new Set([options.target, options.deadLetter?.session ?? options.target]))
+    yield* outlets.start({ attach: attachOutlets(relay), onEnd: () => {} })
+    const sources = runnerFor(new Set(options.sources))
+    yield* sources.start({ attach: attachSource(sources, relay), onEnd: () => {} })
+    for (const runner of [outlets, sources]) {
+      yield* Effect.acquireRelease(
+        Effect.sync(() => registry.follow(runner)),
+        (end) => Effect.sync(end)
+      )
+    }
+    return { relay, sources }
+  })
+
+  const start: Effect.Effect<void, MqttError> = lock.withPermits(1)(Effect.uninterruptible(Effect.gen(function*() {
+    if (running !== undefined) return
+    const issue = knownIssue()
+    if (issue !== undefined) return yield* fail(issue)
+    const scope = yield* Scope.make()
+    const parts = yield* begin.pipe(
+      Scope.provide(scope),
+      Effect.provideContext(context),
+      Effect.onExit((exit) => Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void)
+    )
+    running = { ...parts, scope }
+    state = "running"
+  })))
+
+  const stop: Effect.Effect<void> = lock.withPermits(1)(Effect.uninterruptible(Effect.suspend(() => {
+    if (running === undefined) return Effect.void
+    const { relay, scope } = running
+    state = "stopping"
+    return Effect.andThen(
+      relay.stop(options.stopTimeout),
+      Effect.andThen(
+        Scope.close(scope, Exit.void),
+        Effect.sync(() => {
+          running = undefined
+          state = "stopped"
+        })
+      )
+    )
+  })))
+
+  yield* Scope.addFinalizer(parent, stop)
+
+  const metrics: Effect.Effect<ForwarderMetrics> = Effect.gen(function*() {
+    const now = clock.currentTimeMillisUnsafe()
+    let activeSources = 0
+    if (running !== undefined) {
+      for (const { state } of (yield* running.sources.route.sessions).values()) if (state === "active") activeSources++
+    }
+    return snapshot(options, tally, state, running?.relay, activeSources, now)
+  })
+
+  return {
+    name,
+    options,
+    start: Effect.withSpan(start, "Forwarder.start"),
+    stop: Effect.withSpan(stop, "Forwarder.stop"),
+    restart: Effect.andThen(stop, start),
+    state: Effect.sync(() => state),
+    active: Effect.suspend(() => running === undefined ? Effect.void : running.sources.route.active),
+    metrics
+  }
+})
+
+const snapshot = (
+  { name }: ForwarderOptions,
+  tally: Tally,
+  state: ForwarderState,
+  relay: Relay | undefined,
+  activeSources: number,
+  now: number
+): ForwarderMetrics => {
+  const overflowed = relay?.overflowed ?? 0
+  return {
+    name,
+    state,
+    activeSources,
+    targetConnected: relay?.target.seam?.driver.connection !== undefined,
+    received: tally.received + overflowed,
+    forwarded: tally.forwarded,
+    filtered: tally.filtered,
+    dropped: { ...tally.dropped, overflow: tally.dropped.overflow + overflowed },
+    deadLettered: tally.deadLettered,
+    failed: tally.failed,
+    duplicates: tally.duplicates,
+    returned: tally.returned,
+    inFlight: relay?.inFlight ?? 0,
+    retried: tally.retried,
+    refusedLater: tally.refusedLater,
+    lag: relay?.lag(now) ?? 0,
+    rates: { received: tally.receivedRate.at(now), forwarded: tally.forwardedRate.at(now) },
+    bytesForwarded: tally.bytesForwarded,
+    lastForwardedAt: tally.lastForwardedAt,
+    lastErrorAt: tally.lastErrorAt,
+    lastError: tally.lastError
+  }
+}
+
+const untilClosed = (session: Session): Effect.Effect<void> =>
+  session.statusChanges.pipe(Stream.takeUntil(({ state }) => state === "closed"), Stream.runDrain)

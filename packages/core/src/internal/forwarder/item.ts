@@ -1,0 +1,116 @@
+/**
+ * A message on its way through a forwarder, and the list of all that are.
+ */
+import type { Message } from "../../Message.ts"
+import type { MqttError } from "../../MqttError.ts"
+import type { OriginKey } from "../../StoreRecord.ts"
+import type { Delivery, Outbound, OutboundOwner, PublishRequest } from "../engine/contract.ts"
+import type { OriginLedger } from "../session/originLedger.ts"
+import type { Outlet } from "./outlet.ts"
+import type { Source } from "./source.ts"
+
+/** Whom an item tells what became of what was published for it. */
+export interface ItemHost {
+  readonly onAccepted: (item: Item) => void
+  readonly onSettled: (item: Item, outbound: Outbound) => void
+}
+
+/**
+ * One message, from its delivery to its fate. It owns what was published for it, so that nothing else is made for a message.
+ */
+export class Item implements OutboundOwner {
+  readonly host: ItemHost
+  readonly source: Source
+  readonly delivery: Delivery
+  /** The message as it leaves the transformation. */
+  message: Message
+  /** The topic that it is forwarded to. */
+  topic = ""
+  /** The forwarders that it will have passed. */
+  readonly route: string
+  /** Of QoS 2 that a durable session received. */
+  readonly origin: OriginKey | undefined
+  /** Milliseconds since the epoch; Infinity: never. */
+  readonly expiresAt: number
+
+  /** Why it goes to the dead-letter topic. */
+  failure: MqttError | undefined = undefined
+  /** The fate is counted and the delivery acknowledged; what was published may still be refused. */
+  isDone = false
+  /** The forwarder stopped before it had a fate. */
+  isGivenBack = false
+  isAccepted = false
+  /** Its session ended in the middle of a commit: what was published may be in the store, or not. */
+  isUncertain = false
+  hasToken = false
+  attempts = 0
+  outlet: Outlet | undefined = undefined
+  outbound: Outbound | undefined = undefined
+  request: PublishRequest | undefined = undefined
+  /** Where its origin is written down, together with the acceptance. */
+  ledger: OriginLedger | undefined = undefined
+  /** The place in the order of its outlet. */
+  order = 0
+
+  previous: Item | undefined = undefined
+  next: Item | undefined = undefined
+
+  constructor(host: ItemHost, source: Source, delivery: Delivery, route: string, origin: OriginKey | undefined) {
+    const { message } = delivery
+    const { messageExpiryInterval } = message.properties
+    this.host = host
+    this.source = source
+    this.delivery = delivery
+    this.message = message
+    this.route = route
+    this.origin = origin
+    this.expiresAt = messageExpiryInterval === undefined ? Infinity : message.receivedAt + messageExpiryInterval * 1000
+  }
+
+  /** The server delivers it anew, and what has not been published of it yet need not be. */
+  get isStale(): boolean {
+    return this.delivery.stale && this.outbound === undefined
+  }
+
+  /** What was published is no more, or never counts: a redelivery must not be taken for a duplicate. */
+  disown(): void {
+    if (this.origin !== undefined) this.ledger?.release(this.origin.session, this.origin.packetIdentifier)
+    this.ledger = undefined
+  }
+
+  onAccepted(): void {
+    this.host.onAccepted(this)
+  }
+
+  onSettled(outbound: Outbound): void {
+    this.host.onSettled(this, outbound)
+  }
+}
+
+/**
+ * Items in the order of their arrival.
+ */
+export class ItemList {
+  head: Item | undefined = undefined
+  #tail: Item | undefined = undefined
+  size = 0
+
+  append(item: Item): void {
+    const tail = this.#tail
+    item.previous = tail
+    if (tail === undefined) this.head = item
+    else tail.next = item
+    this.#tail = item
+    this.size++
+  }
+
+  remove(item: Item): void {
+    const { next, previous } = item
+    if (previous === undefined) this.head = next
+    else previous.next = next
+    if (next === undefined) this.#tail = previous
+    else next.previous = previous
+    item.previous = item.next = undefined
+    this.size--
+  }
+}

@@ -1,0 +1,252 @@
+/**
+ * The session that a forwarder publishes by: what waits for it in order, while it has no room, no connection, or does not exist.
+ */
+import { InvalidPayload, type MqttErrorReason } from "../../MqttError.ts"
+import type { Session } from "../../MqttSession.ts"
+import type { MessageProperties } from "../../Properties.ts"
+import type { PublishRequest } from "../engine/contract.ts"
+import type { SessionSeam } from "../session/seam.ts"
+import type { Item } from "./item.ts"
+import type { Outgoing } from "./outgoing.ts"
+import type { TokenBucket } from "./tokenBucket.ts"
+
+export interface OutletHost {
+  /** Nothing will be published for the item: the target has it. */
+  readonly onDuplicate: (item: Item) => void
+  readonly onExpired: (item: Item) => void
+  readonly onStale: (item: Item) => void
+  readonly onRefused: (item: Item, reason: MqttErrorReason) => void
+  /** Published: the target may read it back. */
+  readonly onPublished: (item: Item, outlet: Outlet) => void
+  readonly makeOutgoing: (session: Session) => Outgoing
+  readonly deadLetterTopic: string
+  /** Calls back after so many milliseconds. */
+  readonly wake: (millis: number, callback: () => void) => void
+}
+
+export class Outlet {
+  readonly name: string
+  readonly #host: OutletHost
+  readonly #isTarget: boolean
+  readonly #bucket: TokenBucket | undefined
+  #session: Session | undefined
+  #seam: SessionSeam | undefined
+  #outgoing: Outgoing | undefined
+  #waiting: Array<Item> = []
+  #first = 0
+  #orders = 0
+  #isPumping = false
+  #isParked = false
+  #isAsleep = false
+
+  constructor(name: string, host: OutletHost, isTarget: boolean, bucket: TokenBucket | undefined) {
+    this.name = name
+    this.#isTarget = isTarget
+    this.#host = host
+    this.#bucket = bucket
+  }
+
+  get session(): Session | undefined {
+    return this.#session
+  }
+
+  get seam(): SessionSeam | undefined {
+    return this.#seam
+  }
+
+  /** What the session has accepted survives it, and goes out in its next life. */
+  get isDurable(): boolean {
+    return this.#session?.options.persistence === "durable"
+  }
+
+  join(session: Session, seam: SessionSeam): void {
+    this.#session = session
+    this.#seam = seam
+    this.#outgoing = this.#host.makeOutgoing(session)
+    for (let i = this.#first; i < this.#waiting.length; i++) this.#waiting[i]!.request = undefined
+    this.pump()
+  }
+
+  leave(session: Session): void {
+    if (this.#session !== session) return
+    this.#unpark()
+    this.#session = undefined
+    this.#seam = undefined
+  }
+
+  /** Nothing more is published. */
+  close(): void {
+    this.#waiting = []
+    this.#first = 0
+    if (this.#session !== undefined) this.leave(this.#session)
+  }
+
+  push(item: Item): void {
+    item.order = ++this.#orders
+    item.outlet = this
+    this.#waiting.push(item)
+    this.pump()
+  }
+
+  /** Puts back what could not be published, in its place. */
+  putBack(item: Item): void {
+    item.outbound = undefined
+    item.request = undefined
+    item.isAccepted = false
+    let place = this.#first
+    while (place < this.#waiting.length && this.#waiting[place]!.order < item.order) place++
+    this.#waiting.splice(place, 0, item)
+  }
+
+  pumpLater(): void {
+    this.#sleep(1)
+  }
+
+  /** Publishes what the session takes; false when it takes no more for now. */
+  pump(): boolean {
+    if (this.#isPumping) return true
+    this.#isPumping = true
+    const answer = this.#publishWaiting()
+    this.#isPumping = false
+    return answer
+  }
+
+  readonly attempt = (): boolean => {
+    const done = this.pump()
+    if (done) this.#unpark()
+    return done
+  }
+
+  /** Its session cannot go on for now, or is closing: what waits goes on waiting. */
+  readonly fail = (): void => {
+    if (this.#isParked) this.#seam?.publisher.park(this)
+  }
+
+  #publishWaiting(): boolean {
+    const seam = this.#seam
+    if (seam === undefined) return true
+    // Whoever waits for room longer goes first.
+    if (!this.#isParked && seam.publisher.isParking && this.#first < this.#waiting.length) return this.#park()
+    while (this.#first < this.#waiting.length) {
+      const item = this.#waiting[this.#first]!
+      // Asked for only where it matters: most messages have no lifetime, and most forwarders no limit.
+      const now = item.expiresAt !== Infinity || this.#bucket !== undefined ? seam.driver.now() : 0
+      if (item.failure === undefined && !item.isDone) {
+        if (item.isStale) {
+          this.#shift()
+          this.#host.onStale(item)
+          continue
+        }
+        if (item.expiresAt <= now) {
+          this.#shift()
+          this.#host.onExpired(item)
+          continue
+        }
+        if (this.#isThere(item, seam)) {
+          this.#shift()
+          this.#host.onDuplicate(item)
+          continue
+        }
+        if (!item.hasToken && this.#bucket !== undefined && !this.#bucket.take(now)) {
+          return this.#sleep(this.#bucket.wait)
+        }
+        item.hasToken = true
+      }
+      const request = this.#requestOf(item, now)
+      if (request instanceof InvalidPayload) {
+        this.#shift()
+        this.#host.onRefused(item, request)
+        continue
+      }
+      const admission = seam.driver.publish(request)
+      if (admission._tag === "Accepted") {
+        this.#shift()
+        item.outbound = admission.outbound
+        item.ledger = request.origin === undefined ? undefined : seam.origins
+        admission.outbound.owner = item
+        this.#host.onPublished(item, this)
+        continue
+      }
+      if (admission._tag === "Full") return this.#park()
+      // A queue and a store that take nothing for now are waited for.
+      if (admission.reason._tag === "QueueFull" || admission.reason._tag === "StorageFailed") return this.#park()
+      // It has ended; another session of its name will take the rest.
+      if (admission.reason._tag === "Closed") return true
+      this.#shift()
+      this.#host.onRefused(item, admission.reason)
+    }
+    return true
+  }
+
+  /** A message that may have been here before, and has. Of a new one an entry of the ledger says nothing: identifiers are used again. */
+  #isThere(item: Item, { origins }: SessionSeam): boolean {
+    if (origins === undefined || item.origin === undefined) return false
+    return (item.isUncertain || item.delivery.redelivered) && origins.has(item.origin)
+  }
+
+  #requestOf(item: Item, now: number): PublishRequest | InvalidPayload {
+    const outgoing = this.#outgoing!
+    // The ledger of the target alone is asked, and tidied up.
+    const origin = this.isDurable && this.#isTarget ? item.origin : undefined
+    if (item.failure !== undefined) {
+      return item.request ??= outgoing.deadLetter(
+        item.message,
+        this.#host.deadLetterTopic,
+        item.route,
+        item.failure.message,
+        origin
+      )
+    }
+    if (item.request === undefined) {
+      const request = outgoing.request(item.message, item.topic, item.route, origin)
+      if (request instanceof InvalidPayload) return request
+      item.request = request
+    }
+    return item.expiresAt === Infinity ? item.request : withRemainingLifetime(item.request, item, now)
+  }
+
+  #shift(): void {
+    this.#waiting[this.#first++] = undefined as never
+    if (this.#first === this.#waiting.length) {
+      this.#waiting.length = 0
+      this.#first = 0
+    } else if (this.#first >= 1024 && this.#first * 2 >= this.#waiting.length) {
+      this.#waiting = this.#waiting.slice(this.#first)
+      this.#first = 0
+    }
+  }
+
+  #park(): false {
+    this.#isParked = true
+    this.#seam!.publisher.park(this)
+    return false
+  }
+
+  #unpark(): void {
+    this.#isParked = false
+    this.#seam?.publisher.unpark(this)
+  }
+
+  #sleep(millis: number): true {
+    if (this.#isAsleep) return true
+    this.#isAsleep = true
+    this.#host.wake(millis, () => {
+      this.#isAsleep = false
+      this.pump()
+    })
+    return true
+  }
+}
+
+/** The target must not take the message for a younger one than it is; what is sent at all lives a second at least. */
+const withRemainingLifetime = (request: PublishRequest, item: Item, now: number): PublishRequest => {
+  const { messageExpiryInterval, ...properties } = request.properties
+  const expiresAfter = item.expiresAt - now
+  const remaining: MessageProperties = messageExpiryInterval === undefined
+    ? properties
+    : {
+      ...properties,
+      messageExpiryInterval: Math.max(1, messageExpiryInterval - Math.floor((now - item.message.receivedAt) / 1000))
+    }
+  return { ...request, properties: remaining, expiresAfter }
+}

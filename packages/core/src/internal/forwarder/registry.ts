@@ -1,0 +1,119 @@
+/**
+ * The forwarders of a program by their names.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import type { Forwarding } from "../../Forwarder.ts"
+import type { Forwarders } from "../../ForwarderManager.ts"
+import * as Options from "../../ForwarderOptions.ts"
+import { Closed, DuplicateForwarder, ForwarderNotFound, MqttError, type MqttErrorReason } from "../../MqttError.ts"
+import type { Manager } from "../../SessionManager.ts"
+import { makeForwarder } from "./forwarder.ts"
+
+interface Entry {
+  readonly forwarder: Forwarding
+  readonly scope: Scope.Closeable
+  /** Set while it is on its way out. */
+  removal: Deferred.Deferred<void> | undefined
+}
+
+/**
+ * Makes the registry, see `ForwarderManager.make`.
+ */
+export const makeForwarders = Effect.fnUntraced(function*(
+  manager: Manager,
+  initial: ReadonlyArray<Options.ForwarderOptionsInput | Options.ForwarderOptions>
+): Effect.fn.Return<Forwarders, MqttError, Scope.Scope> {
+  const entries = new Map<string, Entry>()
+  const adding = new Set<string>()
+  let closed = false
+
+  const fail = (method: string, reason: MqttErrorReason): Effect.Effect<never, MqttError> =>
+    Effect.fail(new MqttError({ reason, method }))
+
+  const find = (name: string, method: string): Effect.Effect<Entry, MqttError> =>
+    Effect.suspend(() => {
+      const entry = entries.get(name)
+      return entry === undefined || entry.removal !== undefined
+        ? fail(method, new ForwarderNotFound({ forwarder: name }))
+        : Effect.succeed(entry)
+    })
+
+  const on = <A, E>(method: string, work: (forwarder: Forwarding) => Effect.Effect<A, E>) => (name: string) =>
+    Effect.flatMap(find(name, method), ({ forwarder }) => work(forwarder))
+
+  /** In a fiber of its own: the end goes on when whoever asked for it is interrupted. */
+  const release = (entry: Entry): Effect.Effect<void> =>
+    Effect.uninterruptibleMask((restore) => {
+      if (entry.removal !== undefined) return restore(Deferred.await(entry.removal))
+      const removal = entry.removal = Deferred.makeUnsafe<void>()
+      const work = Effect.andThen(
+        Scope.close(entry.scope, Exit.void),
+        Effect.suspend(() => {
+          entries.delete(entry.forwarder.name)
+          return Deferred.done(removal, Exit.void)
+        })
+      )
+      return Effect.andThen(Effect.forkDetach(work, { startImmediately: true }), restore(Deferred.await(removal)))
+    })
+
+  const add: Forwarders["add"] = Effect.fn("ForwarderManager.add")(function*(input, hooks = {}) {
+    const options = yield* Options.make(input)
+    const { name } = options
+    // A name that is on its way out is free soon.
+    while (entries.get(name)?.removal !== undefined) yield* Deferred.await(entries.get(name)!.removal!)
+    if (closed) return yield* fail("add", new Closed({}))
+    if (entries.has(name) || adding.has(name)) {
+      return yield* fail("add", new DuplicateForwarder({ forwarder: name }))
+    }
+    return yield* Effect.uninterruptible(Effect.gen(function*() {
+      adding.add(name)
+      const scope = yield* Scope.make()
+      const forwarder = yield* makeForwarder(manager, options, hooks).pipe(
+        Effect.tap((made) => options.enabled ? made.start : Effect.void),
+        Scope.provide(scope),
+        Effect.onExit((exit) => {
+          adding.delete(name)
+          return Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void
+        })
+      )
+      entries.set(name, { forwarder, scope, removal: undefined })
+      return forwarder
+    }))
+  })
+
+  const all = Effect.sync(() => Array.from(entries.values()).filter(({ removal }) => removal === undefined))
+
+  yield* Effect.addFinalizer(() =>
+    Effect.suspend(() => {
+      closed = true
+      return Effect.forEach(Array.from(entries.values()), release, { concurrency: "unbounded", discard: true })
+    })
+  )
+  yield* Effect.forEach(initial, (options) => add(options), { discard: true })
+
+  return {
+    add,
+    remove: Effect.fn("ForwarderManager.remove")((name) => Effect.flatMap(find(name, "remove"), release)),
+    get: on("get", Effect.succeed),
+    list: Effect.map(all, (present) => present.map(({ forwarder }) => forwarder.name)),
+    start: on("start", ({ start }) => start),
+    stop: on("stop", ({ stop }) => stop),
+    restart: on("restart", ({ restart }) => restart),
+    metrics: on("metrics", ({ metrics }) => metrics),
+    allMetrics: Effect.flatMap(all, (present) =>
+      Effect.map(
+        Effect.forEach(present, ({ forwarder }) =>
+          Effect.map(forwarder.metrics, (metrics) => [forwarder.name, metrics] as const)),
+        (metrics) =>
+          new Map(metrics)
+      )),
+    stopAll: Effect.flatMap(
+      all,
+      (present) =>
+        Effect.forEach(present, ({ forwarder }) => forwarder.stop, { concurrency: "unbounded", discard: true })
+    )
+  }
+})

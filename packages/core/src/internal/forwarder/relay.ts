@@ -1,0 +1,452 @@
+/**
+ * The work of a running forwarder: what becomes of each delivery, from its source's queue to its acknowledgement.
+ *
+ * Everything here is synchronous and driven by the sessions: deliveries of one read are taken in one loop, and their requests leave with one write
+ * of the target. Only a transformation has a fiber.
+ */
+import * as Cause from "effect/Cause"
+import type * as Clock from "effect/Clock"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import type { Random } from "effect/Random"
+import type { ForwarderDrops } from "../../ForwarderMetrics.ts"
+import type { ForwarderHooks, ForwarderOptions } from "../../ForwarderOptions.ts"
+import type { Message } from "../../Message.ts"
+import { ForwarderFailed, InvalidTopic, isMqttError, MqttError, type MqttErrorReason } from "../../MqttError.ts"
+import type { Session } from "../../MqttSession.ts"
+import * as RouteFilter from "../../RouteFilter.ts"
+import * as Topic from "../../Topic.ts"
+import type { Delivery, Outbound } from "../engine/contract.ts"
+import type { SessionSeam } from "../session/seam.ts"
+import { digest } from "./digest.ts"
+import type { Echoes, Reader } from "./echoes.ts"
+import { Item, type ItemHost, ItemList } from "./item.ts"
+import { applyRules, checked, type CompiledRule, type Mapped } from "./mapping.ts"
+import { Outgoing } from "./outgoing.ts"
+import { Outlet, type OutletHost } from "./outlet.ts"
+import { extendRoute, routeOf, verdict } from "./route.ts"
+import { makeSelection, type Test } from "./selection.ts"
+import { Source, type SourceHost } from "./source.ts"
+import type { Tally } from "./tally.ts"
+import { TokenBucket } from "./tokenBucket.ts"
+import { Transformations } from "./transformations.ts"
+
+export interface RelayParts {
+  readonly options: ForwarderOptions
+  readonly rules: ReadonlyArray<CompiledRule>
+  readonly hooks: ForwarderHooks<unknown>
+  readonly tally: Tally
+  readonly clock: Clock.Clock
+  readonly random: Random
+  readonly echoes: Echoes
+  readonly fork: <A>(effect: Effect.Effect<A>) => Fiber.Fiber<A>
+}
+
+/** Topics whose plan is known; longer ones are not worth the memory. */
+const knownTopics = 4096
+const longestKnown = 256
+
+interface Plan {
+  readonly isExcluded: boolean
+  readonly mapped: Mapped
+}
+
+export class Relay implements ItemHost, OutletHost, SourceHost {
+  readonly deadLetterTopic: string
+  readonly target: Outlet
+  readonly #deadLetters: Outlet | undefined
+  readonly #parts: RelayParts
+  readonly #tally: Tally
+  readonly #selection: Test | undefined
+  readonly #filter: ((message: Message) => boolean) | undefined
+  readonly #plans = new Map<string, Plan>()
+  readonly #sources = new Set<Source>()
+  readonly #unfinished = new ItemList()
+  readonly #transformations: Transformations | undefined
+  #isStarved = false
+  #isStopping = false
+  #onIdle: (() => void) | undefined
+
+  constructor(parts: RelayParts) {
+    const { clock, hooks, options, random, tally } = parts
+    this.#parts = parts
+    this.#tally = tally
+    this.#selection = makeSelection(options, random)
+    this.#filter = hooks.filter === undefined ? undefined : RouteFilter.compile(hooks.filter)
+    if (hooks.transform !== undefined) {
+      this.#transformations = new Transformations({
+        transformer: hooks.transform,
+        retry: hooks.retry,
+        fork: parts.fork,
+        onRetry: () => tally.retried++,
+        onDone: (item, exit) => this.#transformed(item, exit)
+      })
+    }
+    const bucket = options.rateLimit === undefined
+      ? undefined
+      : new TokenBucket(options.rateLimit, clock.currentTimeMillisUnsafe())
+    this.target = new Outlet(options.target, this, true, bucket)
+    const { deadLetter } = options
+    this.deadLetterTopic = deadLetter?.topic ?? ""
+    if (deadLetter !== undefined) {
+      this.#deadLetters = deadLetter.session === options.target
+        ? this.target
+        : new Outlet(deadLetter.session, this, false, undefined)
+    }
+  }
+
+  get inFlight(): number {
+    return this.#unfinished.size
+  }
+
+  /** Milliseconds. */
+  lag(now: number): number {
+    const oldest = this.#unfinished.head
+    return oldest === undefined ? 0 : Math.max(0, now - oldest.delivery.message.receivedAt)
+  }
+
+  /** QoS 0 messages that the queues of the present sources dropped. */
+  get overflowed(): number {
+    let overflowed = 0
+    for (const source of this.#sources) overflowed += source.overflowed
+    return overflowed
+  }
+
+  addSource(session: Session, seam: SessionSeam, reader: Reader): Source {
+    const source = new Source(session, seam, reader, this)
+    this.#sources.add(source)
+    return source
+  }
+
+  removeSource(source: Source): void {
+    source.detach()
+    if (!this.#sources.delete(source)) return
+    this.#tally.received += source.overflowed
+    this.#tally.dropped.overflow += source.overflowed
+  }
+
+  /** The outlets of a session, one or none. */
+  outletsOf(session: string): ReadonlyArray<Outlet> {
+    const outlets = [this.target]
+    if (this.#deadLetters !== undefined && this.#deadLetters !== this.target) outlets.push(this.#deadLetters)
+    return outlets.filter(({ name }) => name === session)
+  }
+
+  /** Takes what has been delivered, waits until it has a fate, and gives back what has none after the time. */
+  stop(timeout: Duration.Duration): Effect.Effect<void> {
+    const idle = Effect.callback<void>((resume) => {
+      this.#isStopping = true
+      for (const source of this.#sources) source.pull(true)
+      if (this.#unfinished.size === 0) return resume(Effect.void)
+      this.#onIdle = () => resume(Effect.void)
+      return Effect.sync(() => {
+        this.#onIdle = undefined
+      })
+    })
+    return Effect.andThen(Effect.timeoutOption(idle, timeout), Effect.sync(() => this.#giveUp()))
+  }
+
+  #giveUp(): void {
+    for (let item = this.#unfinished.head; item !== undefined; item = this.#unfinished.head) {
+      const { outbound, outlet } = item
+      // What a durable target has taken stays there, with its origin: a redelivery is recognised.
+      if (outbound !== undefined && !outlet!.isDurable) outlet!.seam?.driver.withdraw(outbound)
+      item.isGivenBack = true
+      if (item.delivery.message.qos === 0) this.#tally.dropped.stopped++
+      else this.#tally.returned++
+      this.#leave(item)
+      item.source.giveBack()
+    }
+    this.target.close()
+    this.#deadLetters?.close()
+  }
+
+  // ItemHost
+
+  onAccepted(item: Item): void {
+    item.isAccepted = true
+    const outlet = item.outlet!
+    if (item.origin !== undefined) item.ledger?.add(item.origin)
+    if (item.isDone || !outlet.isDurable || this.#parts.options.acceptance === "acknowledged") return
+    if (item.failure === undefined) this.#forwarded(item)
+    else this.#deadLettered(item)
+  }
+
+  onSettled(item: Item, outbound: Outbound): void {
+    const outcome = outbound.outcome!
+    if (outcome._tag === "Acknowledged") {
+      if (item.isDone) return
+      if (item.failure === undefined) this.#forwarded(item)
+      else this.#deadLettered(item)
+      return
+    }
+    const { reason } = outcome
+    if (item.isDone) return this.#settledLater(item, reason)
+    switch (reason._tag) {
+      case "Closed":
+      case "StorageFailed":
+        // The store has it, and the next session of that name sends it.
+        if (item.isAccepted && item.outlet!.isDurable) {
+          if (item.failure === undefined) this.#forwarded(item)
+          else this.#deadLettered(item)
+          return
+        }
+        item.isUncertain = item.outlet!.isDurable
+        return this.#again(item)
+      case "SessionLost":
+        item.disown()
+        return this.#again(item)
+      case "Expired":
+        return this.onExpired(item)
+      case "Dropped":
+        return item.failure === undefined ? this.#drop(item, "targetQueue") : this.#failed(item)
+      default:
+        return this.onRefused(item, reason)
+    }
+  }
+
+  /** The target's queue had accepted it, and the source is acknowledged: what remains is to say so. */
+  #settledLater(item: Item, reason: MqttErrorReason): void {
+    if (reason._tag === "Closed" || reason._tag === "StorageFailed") return
+    if (item.failure !== undefined || item.isGivenBack) return
+    if (reason._tag === "SessionLost") return this.#again(item)
+    this.#tally.refusedLater++
+    const error = this.#note(item, reason)
+    if (reason._tag === "Expired" || reason._tag === "Dropped") return
+    item.failure = error
+    item.request = undefined
+    item.outbound = undefined
+    this.#deadLetters?.push(item)
+  }
+
+  // OutletHost
+
+  onDuplicate(item: Item): void {
+    this.#tally.duplicates++
+    this.#finish(item)
+  }
+
+  onExpired(item: Item): void {
+    if (item.failure === undefined) this.#drop(item, "expired")
+    else this.#failed(item)
+  }
+
+  onStale(item: Item): void {
+    this.#tally.returned++
+    item.source.giveBack()
+    this.#leave(item)
+  }
+
+  onRefused(item: Item, reason: MqttErrorReason): void {
+    if (item.isDone) return this.#settledLater(item, reason)
+    this.#fail(item, this.#note(item, reason))
+  }
+
+  onPublished(item: Item, outlet: Outlet): void {
+    const { echoes } = this.#parts
+    const { protocolVersion, servers } = outlet.session!.options
+    if (echoes.isRead(servers, protocolVersion)) {
+      const { payload, topic } = item.request!
+      echoes.note(servers, digest(topic, payload), item.route, outlet.seam!.driver.now())
+    }
+  }
+
+  makeOutgoing(session: Session): Outgoing {
+    return new Outgoing(this.#parts.options, session.options.protocolVersion)
+  }
+
+  wake(millis: number, callback: () => void): void {
+    this.#parts.fork(Effect.andThen(Effect.sleep(millis), Effect.sync(callback)))
+  }
+
+  // SourceHost
+
+  room(): number {
+    return this.#isStopping ? 0 : this.#parts.options.maxInFlight - this.#unfinished.size
+  }
+
+  onStarved(): void {
+    this.#isStarved = true
+  }
+
+  onPulled(): void {
+    this.target.seam?.driver.flush()
+  }
+
+  onReleased(session: string, packetIdentifier: number): void {
+    this.target.seam?.origins?.release(session, packetIdentifier)
+  }
+
+  onIncarnation(session: string, incarnation: string): void {
+    this.target.seam?.origins?.prune(session, incarnation)
+  }
+
+  receive(source: Source, delivery: Delivery, now: number): void {
+    const tally = this.#tally
+    const { message } = delivery
+    tally.received++
+    tally.receivedRate.add(now)
+    const route = this.#routeOf(source, message, now)
+    const item = new Item(
+      this,
+      source,
+      delivery,
+      extendRoute(route, this.#parts.options.name),
+      source.originOf(delivery)
+    )
+    this.#unfinished.append(item)
+    const stop = verdict(route, this.#parts.options.name, this.#parts.options.maxHops)
+    if (stop !== undefined) return this.#drop(item, stop)
+    let passes: boolean
+    try {
+      passes = !this.#planOf(message.topic).isExcluded && (this.#filter === undefined || this.#filter(message)) &&
+        (this.#selection === undefined || this.#selection(message, now))
+    } catch (cause) {
+      return this.#fail(item, this.#errorOf(item, "the filter died", cause))
+    }
+    if (!passes) {
+      tally.filtered++
+      return this.#finish(item)
+    }
+    if (this.#transformations === undefined) this.#map(item)
+    else this.#transformations.add(item)
+  }
+
+  #routeOf(source: Source, message: Message, now: number): string {
+    const route = routeOf(message.properties.userProperties)
+    const { echoes } = this.#parts
+    const { servers } = source.session.options
+    if (route !== "" || !echoes.hasAny(servers)) return route
+    return echoes.take(servers, digest(message.topic, message.payload), source.reader, message.topic, now)
+  }
+
+  #planOf(topic: string): Plan {
+    const known = this.#plans.get(topic)
+    if (known !== undefined) return known
+    const { options, rules } = this.#parts
+    const plan: Plan = {
+      isExcluded: options.exclude.some((filter) => Topic.matches(filter, topic)),
+      mapped: applyRules(rules, topic)
+    }
+    if (topic.length <= longestKnown) {
+      if (this.#plans.size >= knownTopics) this.#plans.clear()
+      this.#plans.set(topic, plan)
+    }
+    return plan
+  }
+
+  #map(item: Item): void {
+    const { hooks, options } = this.#parts
+    const { topic } = item.delivery.message
+    let mapped = this.#planOf(topic).mapped
+    if (mapped === undefined && hooks.map !== undefined) {
+      try {
+        const answer = hooks.map(item.message)
+        if (answer !== undefined) mapped = checked(answer)
+      } catch (cause) {
+        return this.#fail(item, this.#errorOf(item, "the mapping died", cause))
+      }
+    }
+    if (mapped === undefined) {
+      if (options.unmapped === "drop") return this.#drop(item, "unmapped")
+      mapped = topic.startsWith("$") ? checked(topic) : topic
+    }
+    if (mapped instanceof InvalidTopic) return this.onRefused(item, mapped)
+    item.topic = mapped
+    this.target.push(item)
+  }
+
+  #transformed(item: Item, exit: Exit.Exit<Message | undefined, unknown>): void {
+    if (Exit.isFailure(exit)) {
+      return this.#fail(item, this.#errorOf(item, "the transformation failed", Cause.squash(exit.cause)))
+    }
+    if (item.isStale) return this.onStale(item)
+    if (exit.value === undefined) return this.#drop(item, "transformed")
+    item.message = exit.value
+    this.#map(item)
+  }
+
+  #forwarded(item: Item): void {
+    const tally = this.#tally
+    const now = item.outlet?.seam?.driver.now() ?? this.#parts.clock.currentTimeMillisUnsafe()
+    tally.forwarded++
+    tally.forwardedRate.add(now)
+    tally.bytesForwarded += item.message.payload.length
+    tally.lastForwardedAt = now
+    this.#finish(item)
+  }
+
+  #deadLettered(item: Item): void {
+    this.#tally.deadLettered++
+    this.#finish(item)
+  }
+
+  #failed(item: Item): void {
+    this.#tally.failed++
+    this.#finish(item)
+  }
+
+  #drop(item: Item, reason: keyof ForwarderDrops): void {
+    this.#tally.dropped[reason]++
+    this.#finish(item)
+  }
+
+  #again(item: Item): void {
+    const outlet = item.outlet!
+    this.#tally.retried++
+    outlet.putBack(item)
+    // When all that failed together are back in their places.
+    outlet.pumpLater()
+  }
+
+  #fail(item: Item, error: MqttError): void {
+    if (item.failure !== undefined || this.#deadLetters === undefined) return this.#failed(item)
+    item.disown()
+    item.failure = error
+    item.request = undefined
+    item.outbound = undefined
+    item.isAccepted = false
+    this.#deadLetters.push(item)
+  }
+
+  #note(item: Item, reason: MqttErrorReason): MqttError {
+    const { message } = item.delivery
+    const { name, target } = this.#parts.options
+    const error = new MqttError({
+      reason,
+      session: target,
+      topic: item.topic === "" ? message.topic : item.topic,
+      context: { forwarder: name }
+    })
+    this.#tally.error(error, this.#parts.clock.currentTimeMillisUnsafe())
+    return error
+  }
+
+  #errorOf(item: Item, detail: string, cause: unknown): MqttError {
+    if (isMqttError(cause)) {
+      this.#tally.error(cause, this.#parts.clock.currentTimeMillisUnsafe())
+      return cause
+    }
+    return this.#note(item, new ForwarderFailed({ forwarder: this.#parts.options.name, detail, cause }))
+  }
+
+  /** The fate of an item is counted: its source hears of it. */
+  #finish(item: Item): void {
+    // First: whoever waits for the last item goes on at once, and ends the subscription.
+    item.source.acknowledge(item.delivery)
+    this.#leave(item)
+  }
+
+  #leave(item: Item): void {
+    item.isDone = true
+    this.#unfinished.remove(item)
+    if (this.#unfinished.size === 0) this.#onIdle?.()
+    // Half of the room at once, not a place at a time.
+    if (this.#isStarved && this.#unfinished.size * 2 <= this.#parts.options.maxInFlight) {
+      this.#isStarved = false
+      for (const source of this.#sources) source.pull()
+    }
+  }
+}

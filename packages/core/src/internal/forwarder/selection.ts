@@ -1,0 +1,101 @@
+/**
+ * Which of the received messages are forwarded: what the configuration says about payloads, samples and repetition.
+ */
+import * as Duration from "effect/Duration"
+import type { Random } from "effect/Random"
+import type { ForwarderOptions, Sampling } from "../../ForwarderOptions.ts"
+import type { Message } from "../../Message.ts"
+import { digest } from "./digest.ts"
+
+/** Whether a message passes. */
+export type Test = (message: Message, now: number) => boolean
+
+/** As much of a payload as an expression gets to see, in bytes: its cost grows with the text, not always in proportion. */
+const longestMatched = 65_536
+
+/** Topics whose last sample is known. */
+const sampledTopics = 10_000
+
+const utf8 = new TextDecoder("utf-8", { ignoreBOM: true })
+
+/**
+ * All tests of a configuration as one; undefined when there are none.
+ *
+ * A redelivery (DUP) passes samples and comparison: its first delivery may have been taken, and be lost if this one were acknowledged as
+ * superfluous.
+ */
+export const makeSelection = (
+  { contains, matches, onChange, sample }: ForwarderOptions,
+  random: Random
+): Test | undefined => {
+  const tests: Array<Test> = []
+  if (contains !== undefined) tests.push((message) => message.text.includes(contains))
+  if (matches !== undefined) {
+    const expression = new RegExp(matches)
+    tests.push(({ payload }) => expression.test(utf8.decode(payload.subarray(0, longestMatched))))
+  }
+  if (onChange > 0) tests.push(fresh(changed(onChange)))
+  if (sample !== undefined) tests.push(fresh(sampled(sample, random)))
+  if (tests.length === 0) return undefined
+  return (message, now) => {
+    for (let i = 0; i < tests.length; i++) if (!tests[i]!(message, now)) return false
+    return true
+  }
+}
+
+const fresh = (test: Test): Test => (message, now) => message.dup || test(message, now)
+
+const changed = (topics: number): Test => {
+  const last = new Recent<number>(topics)
+  return ({ payload, topic }) => {
+    const now = digest("", payload)
+    if (last.get(topic) === now) return false
+    last.set(topic, now)
+    return true
+  }
+}
+
+const sampled = (sample: Sampling, random: Random): Test => {
+  if ("every" in sample) {
+    let count = 0
+    return () => {
+      if (++count < sample.every) return false
+      count = 0
+      return true
+    }
+  }
+  if ("probability" in sample) return () => random.nextDoubleUnsafe() < sample.probability
+  const interval = Duration.toMillis(sample.interval)
+  const last = new Recent<number>(sampledTopics)
+  return ({ topic }, now) => {
+    const before = last.get(topic)
+    if (before !== undefined && now - before < interval) return false
+    last.set(topic, now)
+    return true
+  }
+}
+
+/** Values by key, of which the ones that were not asked for longest are forgotten. */
+export class Recent<A> {
+  readonly #capacity: number
+  readonly #values = new Map<string, A>()
+
+  constructor(capacity: number) {
+    this.#capacity = capacity
+  }
+
+  get(key: string): A | undefined {
+    const value = this.#values.get(key)
+    if (value !== undefined) {
+      this.#values.delete(key)
+      this.#values.set(key, value)
+    }
+    return value
+  }
+
+  set(key: string, value: A): void {
+    this.#values.delete(key)
+    this.#values.set(key, value)
+    if (this.#values.size > this.#capacity) this.#values.delete(this.#values.keys().next().value!)
+  }
+}

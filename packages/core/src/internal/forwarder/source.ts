@@ -1,0 +1,138 @@
+/**
+ * A session that a forwarder receives from: takes deliveries while there is room for them, and acknowledges them when they have a fate.
+ */
+import * as Effect from "effect/Effect"
+import type { MqttError } from "../../MqttError.ts"
+import type { Session } from "../../MqttSession.ts"
+import type { OriginKey } from "../../StoreRecord.ts"
+import type { Delivery } from "../engine/contract.ts"
+import type { SessionSeam } from "../session/seam.ts"
+import type { Tap, TappedQueue } from "../session/tappedQueue.ts"
+import { digest } from "./digest.ts"
+import type { Reader } from "./echoes.ts"
+
+export interface SourceHost {
+  /** How many deliveries may be taken now. */
+  readonly room: () => number
+  /** Deliveries wait and there is no room: `pull` is to be called when there is. */
+  readonly onStarved: () => void
+  readonly receive: (source: Source, delivery: Delivery, now: number) => void
+  /** All that there was room for is on its way. */
+  readonly onPulled: () => void
+  readonly onReleased: (session: string, packetIdentifier: number) => void
+  readonly onIncarnation: (session: string, incarnation: string) => void
+}
+
+export class Source implements Tap {
+  readonly session: Session
+  readonly reader: Reader
+  readonly seam: SessionSeam
+  readonly #host: SourceHost
+  queue: TappedQueue | undefined
+  #isPulling = false
+  #isDetached = false
+  #incarnation: string | undefined
+  #failed: ((effect: Effect.Effect<never, MqttError>) => void) | undefined
+  #failure: MqttError | undefined
+
+  constructor(session: Session, seam: SessionSeam, reader: Reader, host: SourceHost) {
+    this.session = session
+    this.seam = seam
+    this.reader = reader
+    this.#host = host
+    seam.releaseListeners?.add(this.#onReleased)
+  }
+
+  /** Fails when the subscription does. */
+  readonly failure: Effect.Effect<never, MqttError> = Effect.callback((resume) => {
+    if (this.#failure !== undefined) return resume(Effect.fail(this.#failure))
+    this.#failed = resume
+    return Effect.sync(() => {
+      this.#failed = undefined
+    })
+  })
+
+  onDeliveries(queue: TappedQueue): void {
+    this.queue = queue
+    this.pull()
+  }
+
+  onEnd(): void {
+    this.pull()
+  }
+
+  onFailure(error: MqttError): void {
+    this.#failure = error
+    this.#failed?.(Effect.fail(error))
+  }
+
+  /** Takes what there is room for; with `all` what waits now in any case. */
+  pull(all: boolean = false): void {
+    const queue = this.queue
+    // What is taken in the middle of a batch would overtake the rest of it.
+    if (queue === undefined || this.#isPulling || this.#isDetached) return
+    this.#isPulling = true
+    while (queue.size > 0) {
+      const room = all ? Infinity : this.#host.room()
+      if (room <= 0) {
+        this.#host.onStarved()
+        break
+      }
+      const batch = queue.shift(room)!
+      const now = this.seam.driver.now()
+      for (let i = 0; i < batch.length; i++) {
+        queue.retain()
+        this.#host.receive(this, batch[i]!, now)
+      }
+    }
+    this.#isPulling = false
+    this.#host.onPulled()
+  }
+
+  /** The delivery has its fate. */
+  acknowledge(delivery: Delivery): void {
+    const queue = this.queue!
+    if (!this.#isDetached && delivery.message.qos !== 0) this.seam.driver.acknowledge(queue.consumer, delivery)
+    queue.release()
+  }
+
+  /** The delivery has none: the server, or whoever comes next, has to deal with it. */
+  giveBack(): void {
+    this.queue!.release()
+  }
+
+  /**
+   * Where a message comes from. Beside the life of the session stands a digest of the message: after two crashes in a row an entry of the ledger
+   * may outlive its identifier's next use.
+   */
+  originOf(delivery: Delivery): OriginKey | undefined {
+    if (delivery.message.qos !== 2) return undefined
+    const incarnation = this.seam.origins === undefined ? undefined : this.seam.incarnation()
+    if (incarnation === undefined) return undefined
+    if (incarnation !== this.#incarnation) {
+      this.#incarnation = incarnation
+      this.#host.onIncarnation(this.session.name, incarnation)
+    }
+    const { payload, topic } = delivery.message
+    return {
+      session: this.session.name,
+      incarnation: `${incarnation}#${digest(topic, payload).toString(36)}`,
+      packetIdentifier: delivery.packetIdentifier
+    }
+  }
+
+  /** The subscription is over: acknowledgements have nobody to go to. */
+  detach(): void {
+    this.#isDetached = true
+    this.seam.releaseListeners?.delete(this.#onReleased)
+  }
+
+  /** QoS 0 messages that were lost because nobody took them in time. */
+  get overflowed(): number {
+    return this.queue?.dropped ?? 0
+  }
+
+  readonly #onReleased = (packetIdentifier: number): void => {
+    this.#host.onReleased(this.session.name, packetIdentifier)
+  }
+}

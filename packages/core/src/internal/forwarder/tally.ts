@@ -1,0 +1,74 @@
+/**
+ * The figures of a forwarder while it counts, see `ForwarderMetrics`.
+ */
+import type { ForwarderDrops } from "../../ForwarderMetrics.ts"
+import type { MqttError } from "../../MqttError.ts"
+
+/** Seconds that rates are taken over. */
+const window = 10
+
+/** Events in the last seconds. */
+class Rate {
+  readonly #counts: Array<number> = Array.from({ length: window + 1 }, () => 0)
+  #second = 0
+  #since: number | undefined = undefined
+
+  add(now: number): void {
+    this.#counts[this.#advance(now) % (window + 1)]!++
+  }
+
+  /** A second, over the whole seconds that have passed, ten at most. */
+  at(now: number): number {
+    const second = this.#advance(now)
+    const passed = Math.min(window, second - this.#since!)
+    if (passed <= 0) return this.#counts[second % (window + 1)]!
+    let total = 0
+    for (let i = 1; i <= passed; i++) total += this.#counts[(second - i) % (window + 1)]!
+    return total / passed
+  }
+
+  #advance(now: number): number {
+    const second = Math.floor(now / 1000)
+    if (this.#since === undefined) {
+      this.#since = second
+      this.#second = second
+    }
+    if (second <= this.#second) return this.#second
+    const from = Math.max(this.#second + 1, second - window)
+    for (let i = from; i <= second; i++) this.#counts[i % (window + 1)] = 0
+    return this.#second = second
+  }
+}
+
+export class Tally {
+  received = 0
+  forwarded = 0
+  filtered = 0
+  readonly dropped: { -readonly [Reason in keyof ForwarderDrops]: number } = {
+    unmapped: 0,
+    transformed: 0,
+    looped: 0,
+    tooManyHops: 0,
+    expired: 0,
+    overflow: 0,
+    targetQueue: 0,
+    stopped: 0
+  }
+  deadLettered = 0
+  failed = 0
+  duplicates = 0
+  returned = 0
+  retried = 0
+  refusedLater = 0
+  bytesForwarded = 0
+  lastForwardedAt: number | undefined = undefined
+  lastErrorAt: number | undefined = undefined
+  lastError: MqttError | undefined = undefined
+  readonly receivedRate = new Rate()
+  readonly forwardedRate = new Rate()
+
+  error(error: MqttError, now: number): void {
+    this.lastError = error
+    this.lastErrorAt = now
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * Transformations in code: many at a time, but one after the other for each topic, so that its order holds.
+ */
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import type * as Schedule from "effect/Schedule"
+import type { Message } from "../../Message.ts"
+import type { RouteTransformer } from "../../RouteTransformer.ts"
+import type { Item } from "./item.ts"
+
+export interface TransformationsParts {
+  readonly transformer: RouteTransformer<unknown>
+  readonly retry: Schedule.Schedule<unknown, unknown> | undefined
+  readonly fork: <A>(effect: Effect.Effect<A>) => Fiber.Fiber<A>
+  readonly onRetry: () => void
+  readonly onDone: (item: Item, exit: Exit.Exit<Message | undefined, unknown>) => void
+}
+
+export class Transformations {
+  readonly #parts: TransformationsParts
+  /** Topics with a running transformation, each with what waits behind it. */
+  readonly #chains = new Map<string, Array<Item>>()
+  /** Those that are to be started, and whether someone is about to. */
+  readonly #due: Array<Item> = []
+  #isStarting = false
+
+  constructor(parts: TransformationsParts) {
+    this.#parts = parts
+  }
+
+  add(item: Item): void {
+    const { topic } = item.delivery.message
+    const behind = this.#chains.get(topic)
+    if (behind !== undefined) {
+      behind.push(item)
+      return
+    }
+    this.#chains.set(topic, [])
+    this.#due.push(item)
+    this.#startDue()
+  }
+
+  // A loop, not a recursion: a transformation that needs no time ends before `fork` answers, and starts the next one.
+  #startDue(): void {
+    if (this.#isStarting) return
+    this.#isStarting = true
+    for (let item = this.#due.shift(); item !== undefined; item = this.#due.shift()) {
+      if (item.isDone) this.#follow(item)
+      else this.#start(item)
+    }
+    this.#isStarting = false
+  }
+
+  #start(item: Item): void {
+    const { fork, onDone, onRetry, retry, transformer } = this.#parts
+    const attempt = Effect.suspend(() => {
+      if (item.attempts++ > 0) onRetry()
+      return transformer.transform(item.message)
+    })
+    const repeated = retry === undefined ? attempt : Effect.retry(attempt, retry)
+    fork(Effect.map(Effect.exit(repeated), (exit) => {
+      this.#follow(item)
+      if (!item.isDone) onDone(item, exit)
+      this.#startDue()
+    }))
+  }
+
+  #follow(item: Item): void {
+    const { topic } = item.delivery.message
+    const next = this.#chains.get(topic)?.shift()
+    if (next === undefined) this.#chains.delete(topic)
+    else this.#due.push(next)
+  }
+}
