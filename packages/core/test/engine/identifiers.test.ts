@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { ack, Harness, isPublish, suback, unsuback, versions } from "./harness.ts"
+import { ack, Harness, isPublish, suback, unsuback, versions, words } from "./harness.ts"
 
 describe.each(versions)("packet identifiers, version %s", (protocolVersion) => {
   it("gives every new PUBLISH, SUBSCRIBE and UNSUBSCRIBE a packet identifier that is not in use [MQTT3-2.3.1-1] [MQTT3-2.3.1-2] [MQTT5-2.2.1-3] [MQTT5-4.3.2-1] [MQTT5-4.3.3-1]", () => {
@@ -22,15 +22,34 @@ describe.each(versions)("packet identifiers, version %s", (protocolVersion) => {
     h.publish("b", 1)
     h.publish("c", 1)
     assert.deepStrictEqual(h.sent(), ["PUBLISH1 65534 a", "PUBLISH1 65535 b", "PUBLISH1 1 c"])
-    for (let i = 0; i < 65_531; i++) {
-      h.publish("x", 1)
-      const [packet] = h.flush().packets
-      assert(packet !== undefined && isPublish(packet))
-      h.receive(ack("Puback", packet.packetIdentifier))
+    const used = new Set<number>()
+    const useAll = (): void => {
+      for (let i = 0; i < 70_000; i++) {
+        h.publish("x", 1)
+        const [packet] = h.flush().packets
+        assert(packet !== undefined && isPublish(packet))
+        used.add(packet.packetIdentifier)
+        h.receive(ack("Puback", packet.packetIdentifier))
+      }
     }
-    h.publish("d", 1)
-    h.publish("e", 1)
-    assert.deepStrictEqual(h.sent(), ["PUBLISH1 65533 d", "PUBLISH1 2 e"])
+    useAll()
+    assert.isTrue(used.has(2) && used.has(65_533))
+    for (const identifier of [65_534, 65_535, 1]) assert.isFalse(used.has(identifier))
+    h.receive(ack("Puback", 65_535))
+    useAll()
+    assert.isTrue(used.has(65_535) && !used.has(1))
+  })
+
+  it("gives identifiers that a store remembers to their messages, whatever others share their places in a table", () => {
+    const h = new Harness({ protocolVersion, durable: true }, { firstPacketIdentifier: 3 })
+    h.connect()
+    for (let i = 0; i < 40; i++) h.publish("a", 1)
+    h.flush()
+    h.feed(...Array.from({ length: 38 }, (_, i) => ack("Puback", i + 3)))
+    const next = h.restart()
+    assert.deepStrictEqual(words(next.connect(true).packets), ["PUBLISH*1 41 a", "PUBLISH*1 42 a"])
+    next.feed(ack("Puback", 41), ack("Puback", 42))
+    assert.strictEqual(next.records.size, 0)
   })
 
   it("waits with a message while all packet identifiers are in use", () => {

@@ -4,13 +4,23 @@
  */
 
 const last = 65_535
+const smallest = 16
+/** With so many slots every identifier has one of its own. */
+const largest = 65_536
 
 /**
  * Allocates packet identifiers and knows who has them. Allocation rolls on, so that an identifier rests as long as possible
  * before it is used again.
+ *
+ * A table whose slots follow from the identifiers: those in flight are neighbours most of the time. (A Map makes a new table of itself
+ * for every few identifiers, and its dead tables keep messages alive until the next full garbage collection.)
  */
 export class PacketIdentifiers<Owner> {
-  #owners: Map<number, Owner> | undefined
+  // Made with the first identifier: many sessions never need one.
+  #owners: Array<Owner | undefined> | undefined
+  /** The identifier in each slot, 0: free. */
+  #taken: Uint16Array | undefined
+  #size = 0
   #next: number
 
   constructor(first: number) {
@@ -18,35 +28,74 @@ export class PacketIdentifiers<Owner> {
   }
 
   get size(): number {
-    return this.#owners?.size ?? 0
+    return this.#size
   }
 
   get available(): boolean {
-    return this.size < last
+    return this.#size < last
   }
 
   /** A free identifier, now the owner's; 0 when none is free. */
   allocate(owner: Owner): number {
-    const owners = this.#owners ??= new Map()
-    if (owners.size >= last) return 0
+    if (this.#size >= last) return 0
+    if (this.#taken === undefined || this.#size * 2 >= this.#taken.length) this.#grow()
+    const taken = this.#taken!
+    const mask = taken.length - 1
     let identifier = this.#next
-    while (owners.has(identifier)) identifier = identifier === last ? 1 : identifier + 1
+    // One whose slot is another one's rests a little longer.
+    while (taken[identifier & mask] !== 0) identifier = identifier === last ? 1 : identifier + 1
     this.#next = identifier === last ? 1 : identifier + 1
-    owners.set(identifier, owner)
+    this.#put(identifier, owner)
     return identifier
   }
 
   /** Gives a certain identifier to an owner: what a store remembers. */
   reserve(identifier: number, owner: Owner): void {
-    this.#owners ??= new Map()
-    this.#owners.set(identifier, owner)
+    while (this.#taken === undefined || !this.#fits(identifier)) this.#grow()
+    this.#put(identifier, owner)
   }
 
   get(identifier: number): Owner | undefined {
-    return this.#owners?.get(identifier)
+    const taken = this.#taken
+    if (taken === undefined || identifier === 0) return undefined
+    const slot = identifier & (taken.length - 1)
+    return taken[slot] === identifier ? this.#owners![slot] : undefined
   }
 
   release(identifier: number): void {
-    this.#owners?.delete(identifier)
+    const taken = this.#taken
+    if (taken === undefined || identifier === 0) return
+    const slot = identifier & (taken.length - 1)
+    if (taken[slot] !== identifier) return
+    taken[slot] = 0
+    this.#owners![slot] = undefined
+    this.#size--
+  }
+
+  #fits(identifier: number): boolean {
+    const other = this.#taken![identifier & (this.#taken!.length - 1)]
+    return other === 0 || other === identifier
+  }
+
+  #put(identifier: number, owner: Owner): void {
+    const taken = this.#taken!
+    const slot = identifier & (taken.length - 1)
+    if (taken[slot] === 0) this.#size++
+    taken[slot] = identifier
+    this.#owners![slot] = owner
+  }
+
+  /** Twice the slots: what had different ones still has. */
+  #grow(): void {
+    const [taken, owners] = [this.#taken, this.#owners]
+    if (taken !== undefined && taken.length >= largest) return
+    const length = taken === undefined ? smallest : taken.length * 2
+    this.#taken = new Uint16Array(length)
+    this.#owners = Array.from<Owner | undefined>({ length }).fill(undefined)
+    this.#size = 0
+    if (taken === undefined) return
+    for (let slot = 0; slot < taken.length; slot++) {
+      if (taken[slot] !== 0) this.#put(taken[slot]!, owners![slot]!)
+    }
   }
 }
