@@ -15,7 +15,7 @@
  */
 import * as Result from "effect/Result"
 import { makeDecoder } from "./internal/codec/decoder.ts"
-import { encode as encodePacket } from "./internal/codec/encoder.ts"
+import { makeEncoder } from "./internal/codec/encoder.ts"
 import { crc32 } from "./internal/crc32.ts"
 import type { Packet } from "./Packet.ts"
 import { isQoS } from "./QoS.ts"
@@ -40,9 +40,11 @@ const textDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 /** Format, type and checksum. */
 const frame = 6
 
-// Records are small but for the payload of outbound ones, and are copied once they are complete.
+/** What grew beyond this is not kept for the next record. */
+const keptSize = 65_536
+
 class Writer {
-  bytes = new Uint8Array(256)
+  bytes = new Uint8Array(1024)
   view = new DataView(this.bytes.buffer)
   position = 0
 
@@ -89,6 +91,10 @@ class Writer {
     this.raw(bytes)
   }
 }
+
+// Records are made one after the other, each in the same place and then copied.
+let shared = new Writer()
+const packets = makeEncoder(5, { separatePayload: Infinity })
 
 class Damage extends Error {}
 
@@ -144,7 +150,8 @@ class Reader {
  * The bytes of a record; fails for none that a session makes.
  */
 export const encode = (record: StoreRecord): Uint8Array => {
-  const writer = new Writer()
+  const writer = shared
+  writer.position = 0
   writer.byte(format)
   writer.byte(types[record._tag])
   switch (record._tag) {
@@ -174,7 +181,9 @@ export const encode = (record: StoreRecord): Uint8Array => {
       break
   }
   writer.fourBytes(checksum(keyOf(record), writer.bytes, writer.position))
-  return writer.bytes.slice(0, writer.position)
+  const bytes = writer.bytes.slice(0, writer.position)
+  if (writer.bytes.length > keptSize) shared = new Writer()
+  return bytes
 }
 
 /**
@@ -250,7 +259,7 @@ const writeOutbound = (writer: Writer, record: OutboundRecord): void => {
   writer.twoBytes(record.packetIdentifier)
   writer.double(record.acceptedAt)
   writer.double(record.expiresAt ?? Infinity)
-  writer.raw(encodePacket({
+  const failure = packets.write({
     _tag: "Publish",
     topic: record.topic,
     payload: record.payload,
@@ -260,7 +269,9 @@ const writeOutbound = (writer: Writer, record: OutboundRecord): void => {
     // A queued message has none yet, and PUBLISH must have one.
     packetIdentifier: record.qos === 0 ? 0 : 1,
     properties: record.properties
-  }, 5))
+  })
+  if (failure !== undefined) throw new RangeError(`${failure.packet}: ${failure.detail}`)
+  for (const chunk of packets.take()) writer.raw(chunk)
 }
 
 const readOutbound = (reader: Reader): OutboundRecord => {

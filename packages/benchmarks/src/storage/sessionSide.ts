@@ -45,10 +45,13 @@ export const measureSession = (request: SideRequest): Promise<SideResult> => {
     }).pipe(Effect.provideService(SessionStore, counted), Effect.provideService(Transport, nowhere))
     const payload = new Uint8Array(payloadBytes)
     let running = true
-    const publisher = Effect.suspend(() => session.enqueue("meter/energy", payload, { qos: 1 })).pipe(
-      Effect.tap(() => Effect.sync(() => accepted++)),
-      Effect.repeat({ while: () => running })
-    )
+    const options = { qos: 1 } as const
+    const publisher = Effect.gen(function*() {
+      while (running) {
+        yield* session.enqueue("meter/energy", payload, options)
+        accepted++
+      }
+    })
     const all = yield* Effect.forkChild(
       Effect.all(Array.from({ length: request.size }, () => publisher), { concurrency: "unbounded", discard: true })
     )
