@@ -6,7 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { parseSync } from "oxc-parser"
+import { titlesOf } from "./support/titles.ts"
 
 /**
  * How many statements each section numbers. MQTT 3.1.1 has 141; MQTT 5.0 has 251, since its 2.2.1-1 was never given out.
@@ -93,44 +93,6 @@ interface Tests {
   readonly problems: ReadonlyArray<string>
 }
 
-interface Node {
-  readonly type: string
-  readonly [key: string]: unknown
-}
-
-const isNode = (u: unknown): u is Node => typeof u === "object" && u !== null && typeof (u as Node).type === "string"
-
-const children = (node: Node): Array<Node> => Object.values(node).flat().filter(isNode)
-
-/** The text of a string expression with `…` for each interpolation; undefined when it is not known from the source alone. */
-const textOf = (node: unknown): string | undefined => {
-  if (!isNode(node)) return undefined
-  if (node.type === "Literal" && typeof node["value"] === "string") return node["value"]
-  if (node.type === "TemplateLiteral") {
-    return (node["quasis"] as Array<{ value: { cooked: string } }>).map((quasi) => quasi.value.cooked).join("…")
-  }
-  if (node.type === "BinaryExpression" && node["operator"] === "+") {
-    const left = textOf(node["left"])
-    const right = textOf(node["right"])
-    return left === undefined || right === undefined ? undefined : left + right
-  }
-  return undefined
-}
-
-/** `it.effect.each(cases)` is read as it, effect, each, (). */
-const path = (callee: unknown): Array<string> => {
-  if (!isNode(callee)) return []
-  if (callee.type === "Identifier") return [String(callee["name"])]
-  if (callee.type === "MemberExpression") return [...path(callee["object"]), ...path(callee["property"])]
-  if (callee.type === "CallExpression") return [...path(callee["callee"]), "()"]
-  if (callee.type === "TaggedTemplateExpression") return [...path(callee["tag"]), "()"]
-  return []
-}
-
-const inactive: ReadonlySet<string> = new Set(["skip", "todo", "fails"])
-/** Calls on `it` whose first argument is no title: what they return takes the title. */
-const takesNoTitle: ReadonlySet<string> = new Set(["each", "for", "skipIf", "runIf", "flakyTest", "extend"])
-
 const idLike = /MQTT[35]?-\d+\.\d+/
 const titleWithIds = /^(\S.*?)((?: \[MQTT[35]-\d+\.\d+\.\d+-\d+\])+)$/s
 
@@ -140,38 +102,10 @@ const titleWithIds = /^(\S.*?)((?: \[MQTT[35]-\d+\.\d+\.\d+-\d+\])+)$/s
  */
 const readTests = (packageName: string, file: string, source: string): Tests => {
   const problems: Array<string> = []
-  const titles: Array<string> = []
-  const loose: Array<string> = []
-  let fromData = false
-
-  const visit = (node: Node, active: boolean): void => {
-    if (node.type === "CallExpression") {
-      const names = path(node["callee"])
-      const first = (node["arguments"] as Array<unknown>)[0]
-      const live = active && !names.some((name) => inactive.has(name))
-      const isTest = ["it", "test"].includes(names[0] ?? "") && !names.includes("layer") &&
-        !takesNoTitle.has(names.at(-1)!)
-      if (isTest && first !== undefined) {
-        const title = textOf(first)
-        if (title === undefined) fromData ||= live
-        else if (live) titles.push(title)
-        const rest = children(node).filter((child) => title === undefined || child !== first)
-        for (const child of rest) visit(child, live)
-        return
-      }
-      const isSuite = ["describe", "suite", "it", "test"].includes(names[0] ?? "")
-      for (const child of children(node)) visit(child, isSuite ? live : active)
-      return
-    }
-    const text = textOf(node)
-    if (text === undefined || !active) {
-      for (const child of children(node)) visit(child, active)
-    } else if (idLike.test(text)) loose.push(text)
-  }
-  visit(parseSync(file, source, { preserveParens: false }).program as unknown as Node, true)
-
-  if (fromData) titles.push(...loose)
-  else for (const text of loose) problems.push(`${file}: an id outside of a test title: ${text}`)
+  const { fromData, others, titles: written } = titlesOf(file, source)
+  const loose = others.filter((text) => idLike.test(text))
+  const titles = fromData ? [...written, ...loose] : written
+  if (!fromData) { for (const text of loose) problems.push(`${file}: an id outside of a test title: ${text}`) }
 
   const proofs: Array<Proof> = []
   for (const title of titles.filter((text) => idLike.test(text))) {
