@@ -3,20 +3,15 @@
  * commits it, writes it and hands it out.
  */
 import { scheduleTurn } from "#transport"
-import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import * as Option from "effect/Option"
-import * as Schedule from "effect/Schedule"
-import { MqttError, type MqttErrorReason, StorageFailed } from "../../MqttError.ts"
+import type { MqttError, MqttErrorReason } from "../../MqttError.ts"
 import type { Connect, Packet } from "../../Packet.ts"
 import type { SessionStoreHandle } from "../../SessionStore.ts"
 import type { StoreChange, StoreRecord } from "../../StoreRecord.ts"
 import type { Violation } from "../codec/contract.ts"
 import type { Connection, ConnectionCounters } from "../connection/contract.ts"
-import { withoutRecords } from "../engine/compactChanges.ts"
 import type {
   Admission,
   Consumer,
@@ -32,6 +27,7 @@ import type {
   ServerLimits,
   SessionEngine
 } from "../engine/contract.ts"
+import { Commits } from "./commits.ts"
 import type { ConsumerQueue, ConsumerQueueHost } from "./consumerQueue.ts"
 import { Figures } from "./figures.ts"
 
@@ -70,8 +66,6 @@ const promptBatch = 256
 
 const noQueues: ReadonlySet<ConsumerQueue> = new Set()
 
-const storeRetry = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("5 seconds")])
-
 /**
  * The driver of one session.
  */
@@ -85,11 +79,8 @@ export class Driver implements ConsumerQueueHost {
   #epoch = 0
   #opening = false
   #scheduled = false
-  #committing:
-    | { readonly output: Output | undefined; readonly fiber: Fiber.Fiber<void, MqttError> | undefined }
-    | undefined
-  #commits = 0
-  #storageFailure: MqttError | undefined
+  /** Of a durable session. */
+  readonly #commits: Commits | undefined
   /** Why nothing more is accepted. */
   #refusal: Admission | undefined
   /** Nothing is stored or sent any more. */
@@ -109,6 +100,7 @@ export class Driver implements ConsumerQueueHost {
     this.#engine = options.engine
     this.#options = options
     this.figures = new Figures(this.now())
+    this.#commits = options.store === undefined ? undefined : this.#makeCommits(options.store)
   }
 
   get stats(): EngineStats {
@@ -205,12 +197,12 @@ export class Driver implements ConsumerQueueHost {
 
   /** Whether something waits for the store. */
   get isCommitting(): boolean {
-    return this.#committing !== undefined
+    return this.#commits?.isRunning === true
   }
 
   /** How many commits have ended. */
   get commits(): number {
-    return this.#commits
+    return this.#commits?.ended ?? 0
   }
 
   /**
@@ -219,17 +211,14 @@ export class Driver implements ConsumerQueueHost {
    */
   end(reason: MqttErrorReason): void {
     if (this.#ended) return
-    const committing = this.#committing
+    const commits = this.#commits
     const now = this.now()
     this.#ended = true
-    this.#committing = undefined
     this.#refusal = { _tag: "Refused", reason }
-    committing?.fiber?.interruptUnsafe()
-    if (this.#options.store !== undefined) {
-      this.#engine.reject(committing?.output, this.#storageFailure?.reason ?? reason, now)
-    }
+    const committing = commits?.stop()
+    if (commits !== undefined) this.#engine.reject(committing, commits.failure?.reason ?? reason, now)
     this.#engine.abandon(reason, now)
-    if (committing?.output !== undefined) this.#settle(committing.output)
+    if (committing !== undefined) this.#settle(committing)
     this.flush()
   }
 
@@ -312,21 +301,21 @@ export class Driver implements ConsumerQueueHost {
     if (this.#opening && this.#engine.limits !== undefined && !this.#ended) return
     // A fiber that the last output has resumed got here: outputs are handed out one after the other.
     if (this.#releasing) return this.schedule()
-    const { store } = this.#options
-    if (store === undefined) {
+    const commits = this.#commits
+    if (commits === undefined) {
       const output = this.#engine.take()
       if (output !== undefined) this.#release(output, this.#epoch)
-    } else if (this.#committing === undefined) {
-      this.#takeStored(store)
-    } else {
+    } else if (commits.isRunning) {
       this.#releaseIndependent(this.#engine.takeIndependent())
+    } else {
+      this.#takeStored(commits)
     }
     this.#count()
     this.#arm()
     this.#options.handlers.onTurn()
   }
 
-  #takeStored(store: SessionStoreHandle): void {
+  #takeStored(commits: Commits): void {
     const output = this.#engine.take()
     if (this.#ended) return output === undefined ? undefined : this.#settle(output)
     const changes = output === undefined ? this.#ownChanges : this.#ownChanges.concat(output.changes)
@@ -334,7 +323,7 @@ export class Driver implements ConsumerQueueHost {
     if (changes.length === 0) return output === undefined ? undefined : this.#release(output, this.#epoch)
     // Split before anyone runs: what comes later must not overtake it.
     const independent = output === undefined ? undefined : this.#engine.takeIndependent(output)
-    this.#commit(store, changes, output, this.#epoch)
+    commits.run(changes, output, this.#epoch)
     this.#releaseIndependent(independent)
   }
 
@@ -342,82 +331,41 @@ export class Driver implements ConsumerQueueHost {
     if (independent !== undefined) this.#release(independent, undefined)
   }
 
-  #commit(
-    store: SessionStoreHandle,
-    changes: ReadonlyArray<StoreChange>,
-    output: Output | undefined,
-    epoch: number
-  ): void {
-    let content = changes
-    const { clock } = this.#options
-    const began = clock.monotonicTimeNanosUnsafe()
-    // Until the store takes it: what depends on it waits, and the bounds of the queues bound what collects meanwhile.
-    const commit = Effect.suspend(() => store.commit(content)).pipe(
-      Effect.catchDefect((cause) => Effect.fail(this.#storageDied(cause))),
-      Effect.tapError((error) =>
-        Effect.sync(() => {
-          this.figures.commitFailed()
-          if (error.reason.isRetryable) content = this.#onCommitFailed(error, content, output)
-        })
-      ),
-      Effect.retry({ schedule: storeRetry, while: (error) => error.reason.isRetryable })
-    )
-    const committing = { output, fiber: undefined }
-    this.#committing = committing
-    const fiber = this.#options.fork(Effect.onExit(commit, (exit) =>
-      Effect.sync(() => {
-        // The session ended meanwhile, and has settled everything.
-        if (this.#ended) return
-        this.#committing = undefined
-        this.#commits++
-        if (Exit.isFailure(exit)) {
-          const error = Cause.findErrorOption(exit.cause)
-          return Option.isSome(error) ? this.#onStorageLost(error.value, output) : undefined
+  #makeCommits(store: SessionStoreHandle): Commits {
+    const { clock, fork, handlers, onStorageFailure, session } = this.#options
+    return new Commits({
+      session,
+      store,
+      clock,
+      fork,
+      figures: this.figures,
+      handlers: {
+        onCommitted: (output, epoch) => {
+          if (output !== undefined) this.#release(output, epoch)
+          this.schedule()
+        },
+        onFailing: (error, output) => {
+          const keys = onStorageFailure === "fail" ? this.#reject(error.reason, output) : []
+          handlers.onStorage(error)
+          return keys
+        },
+        onRecovered: () => {
+          this.#refusal = undefined
+          handlers.onStorage(undefined)
+        },
+        onLost: (error) => {
+          this.end(error.reason)
+          handlers.onStorageLost(error)
         }
-        this.figures.committed(Number(clock.monotonicTimeNanosUnsafe() - began) / 1_000_000)
-        if (this.#storageFailure !== undefined) {
-          this.#storageFailure = this.#refusal = undefined
-          this.#options.handlers.onStorage(undefined)
-        }
-        if (output !== undefined) this.#release(output, epoch)
-        this.schedule()
-      })))
-    if (this.#committing === committing) this.#committing = { output, fiber }
-  }
-
-  /** What has to be committed now: with `fail` without what this commit would have accepted. */
-  #onCommitFailed(
-    error: MqttError,
-    content: ReadonlyArray<StoreChange>,
-    output: Output | undefined
-  ): ReadonlyArray<StoreChange> {
-    const { handlers, onStorageFailure } = this.#options
-    const isFirst = this.#storageFailure === undefined
-    let next = content
-    if (isFirst) this.#storageFailure = error
-    if (isFirst && onStorageFailure === "fail") {
-      const { reason } = error
-      this.#refusal = { _tag: "Refused", reason }
-      next = withoutRecords(content, this.#engine.reject(output, reason, this.now()))
-      this.schedule()
-    }
-    if (isFirst) handlers.onStorage(error)
-    return next
-  }
-
-  #onStorageLost(error: MqttError, output: Output | undefined): void {
-    this.#storageFailure = error
-    this.#committing = { output, fiber: undefined }
-    this.end(error.reason)
-    this.#options.handlers.onStorageLost(error)
-  }
-
-  #storageDied(cause: unknown): MqttError {
-    return new MqttError({
-      session: this.#options.session,
-      method: "SessionStore.commit",
-      reason: new StorageFailed({ detail: "the commit died", cause })
+      }
     })
+  }
+
+  /** Refuses what this commit would have accepted, and what is published from now on. */
+  #reject(reason: MqttErrorReason, output: Output | undefined): ReadonlyArray<string> {
+    this.#refusal = { _tag: "Refused", reason }
+    this.schedule()
+    return this.#engine.reject(output, reason, this.now())
   }
 
   /** Hands out no more than how messages ended: the rest of the output goes nowhere. */

@@ -1,0 +1,138 @@
+/**
+ * The commits of a durable session: one at a time, each tried again until the store takes it.
+ */
+import * as Cause from "effect/Cause"
+import type * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import { MqttError, StorageFailed } from "../../MqttError.ts"
+import type { SessionStoreHandle } from "../../SessionStore.ts"
+import type { StoreChange } from "../../StoreRecord.ts"
+import { withoutRecords } from "../engine/compactChanges.ts"
+import type { Output } from "../engine/contract.ts"
+import type { Figures } from "./figures.ts"
+
+/**
+ * Whom the commits tell. All calls are synchronous.
+ */
+export interface CommitHandlers {
+  /** The store has taken the changes, and what depends on them may go, if it was collected for the connection of this epoch. */
+  readonly onCommitted: (output: Output | undefined, epoch: number) => void
+  /** The store has begun to fail; once for each outage. Answers the keys of what is not to be stored any more. */
+  readonly onFailing: (error: MqttError, output: Output | undefined) => ReadonlyArray<string>
+  /** The store takes commits again. */
+  readonly onRecovered: () => void
+  /** The store is lost for good. The output of the commit is what `stop` answers. */
+  readonly onLost: (error: MqttError) => void
+}
+
+export interface CommitsOptions {
+  readonly session: string
+  readonly store: SessionStoreHandle
+  readonly clock: Clock.Clock
+  /** Runs a commit in the session's scope. */
+  readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+  readonly figures: Figures
+  readonly handlers: CommitHandlers
+}
+
+const storeRetry = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("5 seconds")])
+
+/**
+ * The way of one session's changes into its store.
+ */
+export class Commits {
+  readonly #options: CommitsOptions
+  #running:
+    | { readonly output: Output | undefined; readonly fiber: Fiber.Fiber<void, MqttError> | undefined }
+    | undefined
+  #ended = 0
+  #failure: MqttError | undefined
+  #stopped = false
+
+  constructor(options: CommitsOptions) {
+    this.#options = options
+  }
+
+  /** Whether a commit is on its way. */
+  get isRunning(): boolean {
+    return this.#running !== undefined
+  }
+
+  /** How many commits have ended. */
+  get ended(): number {
+    return this.#ended
+  }
+
+  /** Why the store takes no commits; undefined: it does. */
+  get failure(): MqttError | undefined {
+    return this.#failure
+  }
+
+  /** Commits the changes of an output, and of nothing else until that has ended. */
+  run(changes: ReadonlyArray<StoreChange>, output: Output | undefined, epoch: number): void {
+    let content = changes
+    const { clock, figures, fork, handlers, store } = this.#options
+    const began = clock.monotonicTimeNanosUnsafe()
+    // Until the store takes it: what depends on it waits, and the bounds of the queues bound what collects meanwhile.
+    const commit = Effect.suspend(() => store.commit(content)).pipe(
+      Effect.catchDefect((cause) => Effect.fail(this.#died(cause))),
+      Effect.tapError((error) =>
+        Effect.sync(() => {
+          figures.commitFailed()
+          if (!error.reason.isRetryable || this.#failure !== undefined) return
+          this.#failure = error
+          content = withoutRecords(content, handlers.onFailing(error, output))
+        })
+      ),
+      Effect.retry({ schedule: storeRetry, while: (error) => error.reason.isRetryable })
+    )
+    const running = { output, fiber: undefined }
+    this.#running = running
+    const fiber = fork(Effect.onExit(commit, (exit) =>
+      Effect.sync(() => {
+        // The session ended meanwhile, and has settled everything.
+        if (this.#stopped) return
+        this.#running = undefined
+        this.#ended++
+        if (Exit.isFailure(exit)) {
+          const error = Cause.findErrorOption(exit.cause)
+          return Option.isSome(error) ? this.#onLost(error.value, output) : undefined
+        }
+        figures.committed(Number(clock.monotonicTimeNanosUnsafe() - began) / 1_000_000)
+        if (this.#failure !== undefined) {
+          this.#failure = undefined
+          handlers.onRecovered()
+        }
+        handlers.onCommitted(output, epoch)
+      })))
+    // It may have ended at once.
+    if (this.#running === running) this.#running = { output, fiber }
+  }
+
+  /** Gives up the commit on its way, for good, and answers its output: nobody will know whether the store took it. */
+  stop(): Output | undefined {
+    const running = this.#running
+    this.#stopped = true
+    this.#running = undefined
+    running?.fiber?.interruptUnsafe()
+    return running?.output
+  }
+
+  #onLost(error: MqttError, output: Output | undefined): void {
+    this.#failure = error
+    this.#running = { output, fiber: undefined }
+    this.#options.handlers.onLost(error)
+  }
+
+  #died(cause: unknown): MqttError {
+    return new MqttError({
+      session: this.#options.session,
+      method: "SessionStore.commit",
+      reason: new StorageFailed({ detail: "the commit died", cause })
+    })
+  }
+}
