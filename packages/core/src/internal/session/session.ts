@@ -7,13 +7,11 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
-import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Message } from "../../Message.ts"
 import { Closed, MqttError, type MqttErrorReason } from "../../MqttError.ts"
 import type { Session } from "../../MqttSession.ts"
-import type { Connack } from "../../Packet.ts"
 import type { MessageProperties } from "../../Properties.ts"
 import * as ReasonCode from "../../ReasonCode.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
@@ -21,7 +19,6 @@ import type { MessageDropped } from "../../SessionEvent.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
 import type { ConnectionInfo, SessionStatus } from "../../SessionStatus.ts"
 import { type LoadedRecords, SessionStore } from "../../SessionStore.ts"
-import type * as StoreRecord from "../../StoreRecord.ts"
 import type { EngineEvent } from "../engine/contract.ts"
 import { makeEngine } from "../engine/engine.ts"
 import * as Broadcast from "./broadcast.ts"
@@ -31,6 +28,7 @@ import { Driver } from "./driver.ts"
 import { engineOptions } from "./engineOptions.ts"
 import { Fibers } from "./fibers.ts"
 import * as Hub from "./hub.ts"
+import { chooseClientId, identityIn, identityOf, isSameIdentity } from "./identity.ts"
 import { OriginLedger } from "./originLedger.ts"
 import { Publisher } from "./publisher.ts"
 import { Reconnect, type ReconnectSchedule } from "./reconnect.ts"
@@ -416,48 +414,6 @@ const parseServers = (options: SessionOptions): Effect.Effect<ReadonlyArray<Serv
   })
 
 const nothingLoaded: LoadedRecords = { records: [], damage: undefined }
-
-const identityIn = (records: ReadonlyArray<StoreRecord.StoreRecord>): StoreRecord.IdentityRecord | undefined =>
-  records.find((record) => record._tag === "Identity")
-
-/**
- * The identifier of a durable session is that of its stored state, and otherwise follows from its name, so that it finds its
- * session again; other sessions get a random end, so that two programs never take over each other's.
- */
-const chooseClientId = Effect.fnUntraced(function*(
-  options: SessionOptions,
-  records: ReadonlyArray<StoreRecord.StoreRecord>
-): Effect.fn.Return<string> {
-  if (options.clientId !== undefined) return options.clientId
-  const stem = `mqttx-${options.name.replace(/[^0-9a-zA-Z-]/g, "-")}`
-  if (options.persistence === "durable") return identityIn(records)?.clientId ?? stem
-  const random = yield* Random.nextIntBetween(0, 36 ** 8)
-  return `${stem}-${random.toString(36).padStart(8, "0")}`
-})
-
-/**
- * Who the session is since this CONNACK: it has another incarnation whenever the server began a new session.
- */
-const identityOf = (
-  options: SessionOptions,
-  clientId: string,
-  { properties, sessionPresent }: Connack,
-  before: StoreRecord.IdentityRecord | undefined,
-  now: number
-): StoreRecord.IdentityRecord => ({
-  _tag: "Identity",
-  format: 1,
-  protocolVersion: options.protocolVersion,
-  clientId,
-  incarnation: sessionPresent && before !== undefined ? before.incarnation : `${clientId}@${now}`,
-  sessionExpiryInterval: options.protocolVersion === 4
-    ? undefined
-    : properties.sessionExpiryInterval ?? Math.round(Duration.toSeconds(options.sessionExpiry))
-})
-
-const isSameIdentity = (a: StoreRecord.IdentityRecord, b: StoreRecord.IdentityRecord): boolean =>
-  a.clientId === b.clientId && a.incarnation === b.incarnation && a.protocolVersion === b.protocolVersion &&
-  a.sessionExpiryInterval === b.sessionExpiryInterval
 
 /** What a message carries besides its payload, without what belonged to its own delivery. */
 const messageProperties = (message: Message): MessageProperties => {

@@ -1,0 +1,52 @@
+/**
+ * Who a session is to its server: its client identifier, and the incarnation that a durable session remembers.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
+import type { Connack } from "../../Packet.ts"
+import type { SessionOptions } from "../../SessionOptions.ts"
+import type * as StoreRecord from "../../StoreRecord.ts"
+
+/** The identity among the records of a store. */
+export const identityIn = (records: ReadonlyArray<StoreRecord.StoreRecord>): StoreRecord.IdentityRecord | undefined =>
+  records.find((record) => record._tag === "Identity")
+
+/**
+ * The identifier of a durable session is that of its stored state, and otherwise follows from its name, so that it finds its
+ * session again; other sessions get a random end, so that two programs never take over each other's.
+ */
+export const chooseClientId = Effect.fnUntraced(function*(
+  options: SessionOptions,
+  records: ReadonlyArray<StoreRecord.StoreRecord>
+): Effect.fn.Return<string> {
+  if (options.clientId !== undefined) return options.clientId
+  const stem = `mqttx-${options.name.replace(/[^0-9a-zA-Z-]/g, "-")}`
+  if (options.persistence === "durable") return identityIn(records)?.clientId ?? stem
+  const random = yield* Random.nextIntBetween(0, 36 ** 8)
+  return `${stem}-${random.toString(36).padStart(8, "0")}`
+})
+
+/**
+ * Who the session is since this CONNACK: it has another incarnation whenever the server began a new session.
+ */
+export const identityOf = (
+  options: SessionOptions,
+  clientId: string,
+  { properties, sessionPresent }: Connack,
+  before: StoreRecord.IdentityRecord | undefined,
+  now: number
+): StoreRecord.IdentityRecord => ({
+  _tag: "Identity",
+  format: 1,
+  protocolVersion: options.protocolVersion,
+  clientId,
+  incarnation: sessionPresent && before !== undefined ? before.incarnation : `${clientId}@${now}`,
+  sessionExpiryInterval: options.protocolVersion === 4
+    ? undefined
+    : properties.sessionExpiryInterval ?? Math.round(Duration.toSeconds(options.sessionExpiry))
+})
+
+export const isSameIdentity = (a: StoreRecord.IdentityRecord, b: StoreRecord.IdentityRecord): boolean =>
+  a.clientId === b.clientId && a.incarnation === b.incarnation && a.protocolVersion === b.protocolVersion &&
+  a.sessionExpiryInterval === b.sessionExpiryInterval
