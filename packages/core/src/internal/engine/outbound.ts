@@ -2,9 +2,9 @@
  * Outbound messages: the window, the QoS 1 and QoS 2 handshakes of the sender (MQTT 4.3), and what is sent again in a resumed
  * session (MQTT 4.4).
  */
-import { type MqttErrorReason, PublishRefused, SessionLost } from "../../MqttError.ts"
+import { type MqttErrorReason, SessionLost } from "../../MqttError.ts"
 import type { Puback, Pubcomp, Pubrec } from "../../Packet.ts"
-import { type MessageProperties, none, type PublishProperties } from "../../Properties.ts"
+import { none, type PublishProperties } from "../../Properties.ts"
 import type { QoS } from "../../QoS.ts"
 import { originKey, outboundKey, type OutboundRecord } from "../../StoreRecord.ts"
 import type { Violation } from "../codec/contract.ts"
@@ -12,8 +12,9 @@ import type { Admission, Outbound, Output, PublishOutcome, PublishRequest } from
 import { type EngineCore, isAcceptable, retainInPlace } from "./core.ts"
 import type { PacketIdentifiers } from "./identifiers.ts"
 import * as limits from "./limits.ts"
-import { acknowledged, failed, MessageList, OutboundMessage, removePublishes, weigh } from "./outboundMessage.ts"
+import { MessageList, OutboundMessage, removePublishes, weigh, withRemainingExpiry } from "./outboundMessage.ts"
 import { OutboundQueue } from "./outboundQueue.ts"
+import { acknowledged, failed, outcomeOf, succeeded } from "./publishOutcome.ts"
 import { OutboundAliases } from "./topicAliases.ts"
 import * as violations from "./violations.ts"
 
@@ -218,7 +219,7 @@ export class OutboundFlow {
     while (this.#releasing.head !== undefined) {
       const message = this.#releasing.head
       this.#releasing.remove(message)
-      this.#complete(message, success(message.reasonCode, message.reasonString))
+      this.#complete(message, succeeded(message.reasonCode, message.reasonString))
     }
     const again: Array<OutboundMessage> = []
     const lost = this.#core.options.unacknowledgedOnSessionLost === "fail" && this.#publishing.size > 0
@@ -378,7 +379,7 @@ export class OutboundFlow {
     this.#releasing.remove(owner)
     this.#inflight--
     this.#inflightQoS2--
-    this.#complete(owner, success(owner.reasonCode, owner.reasonString))
+    this.#complete(owner, succeeded(owner.reasonCode, owner.reasonString))
     return undefined
   }
 
@@ -538,19 +539,4 @@ export class OutboundFlow {
   #delete(message: OutboundMessage): void {
     if (this.#core.options.durable) this.#core.delete(outboundKey(message.sequence))
   }
-}
-
-// The server must not take the message for a younger one than it is; what is sent at all lives a second at least.
-const withRemainingExpiry = (properties: MessageProperties, interval: number, waited: number): MessageProperties => {
-  const seconds = Math.floor(waited / 1000)
-  return seconds <= 0 ? properties : { ...properties, messageExpiryInterval: Math.max(1, interval - seconds) }
-}
-
-const success = (reasonCode: number, reasonString: string | undefined): PublishOutcome =>
-  reasonCode === 0 && reasonString === undefined ? acknowledged : { _tag: "Acknowledged", reasonCode, reasonString }
-
-const outcomeOf = ({ properties, reasonCode }: Puback | Pubrec): PublishOutcome => {
-  const { reasonString } = properties
-  if (reasonCode < 0x80) return success(reasonCode, reasonString)
-  return failed(new PublishRefused(reasonString === undefined ? { reasonCode } : { reasonCode, reasonString }))
 }

@@ -1,23 +1,12 @@
 /**
  * Outbound messages and the lists that they stand in.
  */
-import type { MqttErrorReason } from "../../MqttError.ts"
 import type { Packet } from "../../Packet.ts"
 import { type MessageProperties, none, type PublishProperties } from "../../Properties.ts"
 import type { OutboundRecord } from "../../StoreRecord.ts"
 import type { Outbound, OutboundOwner, PublishOutcome, PublishRequest } from "./contract.ts"
 
 const empty = new Uint8Array(0)
-
-/** The usual success, shared. */
-export const acknowledged: PublishOutcome = Object.freeze({
-  _tag: "Acknowledged",
-  reasonCode: 0,
-  reasonString: undefined
-})
-
-/** A failure as an outcome. */
-export const failed = (reason: MqttErrorReason): PublishOutcome => ({ _tag: "Failed", reason })
 
 /**
  * One outbound message, which is its own list node: no allocation when it moves on.
@@ -115,6 +104,19 @@ export const weigh = ({ payload, properties, topic }: PublishRequest): number =>
     for (const [name, value] of userProperties) bytes += name.length + value.length
   }
   return bytes
+}
+
+/**
+ * The properties of a message that has waited so many milliseconds: the server must not take it for a younger one than it is; what is
+ * sent at all lives a second at least.
+ */
+export const withRemainingExpiry = (
+  properties: MessageProperties,
+  interval: number,
+  waited: number
+): MessageProperties => {
+  const seconds = Math.floor(waited / 1000)
+  return seconds <= 0 ? properties : { ...properties, messageExpiryInterval: Math.max(1, interval - seconds) }
 }
 
 /**

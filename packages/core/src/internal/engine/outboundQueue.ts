@@ -5,7 +5,8 @@ import { Dropped, Expired, QueueFull } from "../../MqttError.ts"
 import { outboundKey } from "../../StoreRecord.ts"
 import type { Admission, EngineEvent } from "./contract.ts"
 import type { EngineCore } from "./core.ts"
-import { failed, MessageList, type OutboundMessage } from "./outboundMessage.ts"
+import { MessageList, type OutboundMessage } from "./outboundMessage.ts"
+import { failed } from "./publishOutcome.ts"
 
 type DropReason = Extract<EngineEvent, { readonly _tag: "OutboundDropped" }>["reason"]
 
