@@ -5,13 +5,10 @@
  * disk together, with one fsync, and none succeeds before it. Files are readable by their owner only. Damage is found by checksums, made
  * good as far as possible, and reported by the load of each session that lost something.
  *
- * **Example** (A session that survives the process)
- *
- * ```ts
+ * @example
  * MqttSession.layer({ name: "plant", servers: ["mqtts://broker.example"], persistence: "durable" }).pipe(
  *   Layer.provide(FileStore.layer({ directory: "/var/lib/plant/mqtt" }))
  * )
- * ```
  */
 import { InvalidOptions, MqttError } from "@effect-mqttx/core/MqttError"
 import { type Durability, SessionStore, type SessionStoreHandle } from "@effect-mqttx/core/SessionStore"
@@ -20,7 +17,6 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import * as SchemaIssue from "effect/SchemaIssue"
 import type * as Scope from "effect/Scope"
 import { StoreFailure, toMqttError } from "./internal/failure.ts"
 import { FileEngine } from "./internal/fileEngine.ts"
@@ -57,18 +53,12 @@ export interface FileStoreInput {
 export const FileStoreOptions: Schema.Codec<FileStoreOptions, FileStoreInput> = FieldsSchema
 
 const decode = Schema.decodeUnknownResult(FieldsSchema, { errors: "all", onExcessProperty: "error" })
-const format = SchemaIssue.makeFormatterStandardSchemaV1()
 
 const checked = (input: FileStoreInput): Effect.Effect<FileStoreOptions, MqttError> =>
   Effect.suspend(() => {
     const given = Object.fromEntries(Object.entries(input ?? {}).filter(([, value]) => value !== undefined))
-    const result = decode(given)
-    if (Result.isSuccess(result)) return Effect.succeed(result.success)
-    const issues = format(result.failure.issue).issues.map(({ message, path = [] }) => ({
-      path: path.map((segment) => String(typeof segment === "object" ? segment.key : segment)).join("."),
-      message
-    }))
-    return Effect.fail(new MqttError({ method: "FileStore.make", reason: new InvalidOptions({ issues }) }))
+    return Effect.fromResult(Result.mapError(decode(given), (error) =>
+      new MqttError({ method: "FileStore.make", reason: InvalidOptions.fromSchemaError(error) })))
   })
 
 /**

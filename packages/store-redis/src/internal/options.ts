@@ -64,7 +64,6 @@ export const OptionsSchema = fields.check(
 )
 
 const decode = Schema.decodeUnknownResult(OptionsSchema, { errors: "all", onExcessProperty: "error" })
-const format = SchemaIssue.makeFormatterStandardSchemaV1()
 
 /** Durations of any form as the schema takes them; what is undefined is not there. */
 const toPlain = (input: object): Readonly<Record<string, unknown>> =>
@@ -79,13 +78,7 @@ const toPlain = (input: object): Readonly<Record<string, unknown>> =>
 
 /** Checks options and fills in the defaults. */
 export const decodeOptions = (input: object): Result.Result<typeof OptionsSchema.Type, MqttError> =>
-  Result.mapError(decode(toPlain(input)), (error) =>
-    new MqttError({
-      method: "RedisStore.make",
-      reason: new InvalidOptions({
-        issues: format(error.issue).issues.map(({ message, path = [] }) => ({
-          path: path.map((segment) => String(typeof segment === "object" ? segment.key : segment)).join("."),
-          message
-        }))
-      })
-    }))
+  Result.mapError(
+    decode(toPlain(input)),
+    (error) => new MqttError({ method: "RedisStore.make", reason: InvalidOptions.fromSchemaError(error) })
+  )

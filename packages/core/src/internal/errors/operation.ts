@@ -3,6 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
 import * as ReasonCode from "../../ReasonCode.ts"
 import { because, cause, causeText, id, text } from "./shared.ts"
 
@@ -263,12 +264,30 @@ export interface OptionsIssue {
   readonly message: string
 }
 
+const format = SchemaIssue.makeFormatterStandardSchemaV1()
+
+/** All issues with their paths. A union fails once for each of its members: the first of them says enough. */
+export const issuesOf = (error: Schema.SchemaError): ReadonlyArray<OptionsIssue> => {
+  const issues = new Map<string, OptionsIssue>()
+  for (const { message, path = [] } of format(error.issue).issues) {
+    const keys = path.map((segment) => String(typeof segment === "object" ? segment.key : segment)).join(".")
+    if (!issues.has(keys)) {
+      issues.set(keys, { path: keys, message: message.replace(/ \| undefined$/, "") })
+    }
+  }
+  return Array.from(issues.values())
+}
+
 /**
  * Options are not acceptable; all issues at once.
  */
 export class InvalidOptions extends Schema.TaggedError<InvalidOptions>(`${id}InvalidOptions`)("InvalidOptions", {
   issues: Schema.Array(OptionsIssue)
 }) {
+  /** What a schema of options has found, each issue with its path. */
+  static fromSchemaError(error: Schema.SchemaError): InvalidOptions {
+    return new InvalidOptions({ issues: issuesOf(error) })
+  }
   override get message(): string {
     const lines = this.issues.map((issue) => issue.path === "" ? issue.message : `${issue.path}: ${issue.message}`)
     return `invalid options: ${lines.join("; ")}`

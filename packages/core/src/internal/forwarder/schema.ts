@@ -11,7 +11,7 @@ import * as EffectString from "effect/String"
 import type { ForwarderOptions } from "../../ForwarderOptions.ts"
 import { InvalidOptions } from "../../MqttError.ts"
 import * as Topic from "../../Topic.ts"
-import { issuesOf, toPlain } from "../options/decode.ts"
+import { toPlain } from "../options/decode.ts"
 import { prefixSegments } from "../options/environment.ts"
 import {
   commaSeparated,
@@ -143,7 +143,7 @@ export const ForwarderOptionsSchema: Schema.Codec<ForwarderOptions, ForwarderOpt
 const decodeUnknown = Schema.decodeUnknownResult(ForwarderOptionsSchema, { errors: "all", onExcessProperty: "error" })
 
 export const decodeOptions = (input: unknown): Result.Result<ForwarderOptions, InvalidOptions> =>
-  Result.mapError(decodeUnknown(toPlain(input)), (error) => new InvalidOptions({ issues: issuesOf(error) }))
+  Result.mapError(decodeUnknown(toPlain(input)), InvalidOptions.fromSchemaError)
 
 const groups: Readonly<Record<string, ReadonlyArray<string>>> = {
   sample: ["every", "probability", "interval"],

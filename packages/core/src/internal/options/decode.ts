@@ -5,8 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import * as SchemaIssue from "effect/SchemaIssue"
-import { InvalidOptions, type OptionsIssue } from "../errors/operation.ts"
+import { InvalidOptions, issuesOf, type OptionsIssue } from "../errors/operation.ts"
 import type { SessionOptions } from "./model.ts"
 import { issuesBetween } from "./rules.ts"
 import { type Fields, FieldsSchema, SessionOptionsSchema } from "./schema.ts"
@@ -53,20 +52,6 @@ export const toPlain = (value: unknown): unknown => {
     }
   }
   return plain
-}
-
-const format = SchemaIssue.makeFormatterStandardSchemaV1()
-
-/** All issues with their paths. A union fails once for each of its members: the first of them says enough. */
-export const issuesOf = (error: Schema.SchemaError): ReadonlyArray<OptionsIssue> => {
-  const issues = new Map<string, OptionsIssue>()
-  for (const { message, path = [] } of format(error.issue).issues) {
-    const keys = path.map((segment) => String(typeof segment === "object" ? segment.key : segment)).join(".")
-    if (!issues.has(keys)) {
-      issues.set(keys, { path: keys, message: message.replace(/ \| undefined$/, "") })
-    }
-  }
-  return Array.from(issues.values())
 }
 
 /** The same record without what stands at a path; items of arrays go with their array. */
