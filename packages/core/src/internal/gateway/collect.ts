@@ -16,12 +16,11 @@ import type {
   StoreSnapshot,
   TotalsSnapshot
 } from "../../MqttSnapshot.ts"
-import type { SessionState } from "../../SessionEvent.ts"
 import type { Manager } from "../../SessionManager.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
 import type { Route } from "../../SessionRoute.ts"
 import type { ConnectionInfo, SessionMetrics, SessionStatus } from "../../SessionStatus.ts"
-import { addMetrics, noMetrics } from "../manager/metrics.ts"
+import { addMetrics, noMetrics, noStates } from "../manager/metrics.ts"
 
 /**
  * What figures come from.
@@ -73,13 +72,7 @@ export const collect = (
     const metrics = forwarders === undefined
       ? []
       : Array.from((yield* forwarders.allMetrics).values(), forwarderSnapshot)
-    const states: { [State in SessionState]: number } = {
-      disconnected: 0,
-      connecting: 0,
-      connected: 0,
-      reconnecting: 0,
-      closed: 0
-    }
+    const states = noStates()
     let ready = 0
     for (const session of all) {
       states[session.state]++

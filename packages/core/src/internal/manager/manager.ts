@@ -21,7 +21,7 @@ import {
   Timeout
 } from "../../MqttError.ts"
 import type { Session } from "../../MqttSession.ts"
-import type { SessionEvent, SessionState } from "../../SessionEvent.ts"
+import type { SessionEvent } from "../../SessionEvent.ts"
 import type { Manager, ManagerMetrics, ManagerOptions } from "../../SessionManager.ts"
 import * as SessionOptions from "../../SessionOptions.ts"
 import type { HandleOptions, Listener, ListenOptions, Route } from "../../SessionRoute.ts"
@@ -31,7 +31,7 @@ import { deleteState } from "./deleteState.ts"
 import { Entry } from "./entry.ts"
 import { startHandler } from "./handle.ts"
 import { startListener } from "./listen.ts"
-import { addMetrics, countersOnly, noMetrics } from "./metrics.ts"
+import { addMetrics, countersOnly, noMetrics, noStates } from "./metrics.ts"
 import { checkRoute } from "./pipeline.ts"
 import { RouteRunner } from "./routeRunner.ts"
 import * as Seam from "./seam.ts"
@@ -262,13 +262,7 @@ export const makeManager = Effect.fnUntraced(function*(
   })
 
   const metrics: Effect.Effect<ManagerMetrics> = Effect.gen(function*() {
-    const states: { [State in SessionState]: number } = {
-      disconnected: 0,
-      connecting: 0,
-      connected: 0,
-      reconnecting: 0,
-      closed: 0
-    }
+    const states = noStates()
     const bySession = new Map<string, SessionMetrics>()
     let ready = 0
     let totals = addMetrics(past, noMetrics, uptime())

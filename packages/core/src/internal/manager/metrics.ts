@@ -1,6 +1,7 @@
 /**
  * Adding up the figures of sessions.
  */
+import type { SessionState } from "../../SessionEvent.ts"
 import type { ReasonCounts, SessionMetrics } from "../../SessionStatus.ts"
 import { acknowledgementBounds, addLatencies, commitBounds, noLatencies } from "../session/latencies.ts"
 
@@ -12,6 +13,15 @@ const none: SessionMetrics["dropped"] = {
   streamOverflow: 0,
   unclaimed: 0
 }
+
+/** Sessions by state, to count in. */
+export const noStates = (): { [State in SessionState]: number } => ({
+  disconnected: 0,
+  connecting: 0,
+  connected: 0,
+  reconnecting: 0,
+  closed: 0
+})
 
 export const noMetrics: SessionMetrics = {
   uptime: 0,
