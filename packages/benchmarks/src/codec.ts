@@ -6,6 +6,7 @@ import type { Packet, Publish } from "@effect-mqttx/core/Packet"
 import * as Properties from "@effect-mqttx/core/Properties"
 import type { ProtocolVersion, QoS } from "@effect-mqttx/core/QoS"
 import mqttPacket from "mqtt-packet"
+import { median } from "./median.ts"
 
 interface Workload {
   readonly version: ProtocolVersion
@@ -220,11 +221,6 @@ const run = (side: Side, millis: number): number => {
   }
   const { system, user } = process.cpuUsage(before)
   return ((user + system) * 1000) / packets
-}
-
-const median = (values: ReadonlyArray<number>): number => {
-  const sorted = [...values].sort((a, b) => a - b)
-  return sorted[sorted.length >> 1]
 }
 
 interface Measured {

@@ -17,6 +17,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { argv } from "node:process"
 import { fileURLToPath } from "node:url"
+import { median } from "./median.ts"
 
 interface Entry {
   readonly key: string
@@ -241,9 +242,6 @@ const sizeOf = (engine: Engine): Promise<number> =>
     await database.close()
     return filesBelow(directory).reduce((sum, path) => sum + statSync(path).size, 0)
   })
-
-const median = (figures: ReadonlyArray<number>): number =>
-  Array.from(figures).sort((a, b) => a - b)[figures.length >> 1]!
 
 const compare = async (seconds: number): Promise<void> => {
   const lmdb = await loadLmdb()

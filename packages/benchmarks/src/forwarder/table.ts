@@ -8,6 +8,7 @@ import { MosquittoBroker } from "@effect-mqttx/testing"
 import { Effect } from "effect"
 import { type ChildProcess, fork } from "node:child_process"
 import { once } from "node:events"
+import { median } from "../median.ts"
 
 export interface ForwarderConditions {
   readonly runs: number
@@ -75,8 +76,6 @@ const measure = async (
       : (after.cpu! - before.cpu!) / (after.forwarded! - before.forwarded!)
   }
 }
-
-const median = (values: ReadonlyArray<number>): number => [...values].sort((a, b) => a - b)[values.length >> 1]!
 
 const row = (conditions: ForwarderConditions, qos: 0 | 1): Effect.Effect<number, unknown> =>
   Effect.scoped(Effect.gen(function*() {

@@ -2,6 +2,7 @@
  * The session table: messages a second of a session beside MQTT.js with its default options.
  */
 import { availableParallelism, loadavg } from "node:os"
+import { median } from "../median.ts"
 import type { Side } from "./contract.ts"
 import { measure, type Plan, type Run } from "./orchestrator.ts"
 
@@ -117,12 +118,6 @@ export const summary = (side: Side, runs: ReadonlyArray<Run>): Result => {
     peerLoad: median(runs.map((run) => run.peerLoad)),
     notes: runs.filter((run) => run.note !== "").map((run) => `${nameOf(side)}, QoS ${side.qos}: ${run.note}`)
   }
-}
-
-const median = (values: ReadonlyArray<number>): number => {
-  const sorted = [...values].sort((a, b) => a - b)
-  const middle = sorted.length >> 1
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
 }
 
 const nameOf = (side: Side): string => {

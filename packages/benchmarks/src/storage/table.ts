@@ -8,6 +8,7 @@ import { fork } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { median } from "../median.ts"
 import { crowds, type Setup, setups, type SideRequest, type SideResult } from "./contract.ts"
 
 const directory: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
@@ -35,8 +36,6 @@ const measure = Effect.fnUntraced(function*(request: Omit<SideRequest, "place">)
     return Effect.sync(() => child.kill())
   })
 }, Effect.scoped)
-
-const median = (values: ReadonlyArray<number>): number => [...values].sort((a, b) => a - b)[values.length >> 1]!
 
 export interface StorageOptions {
   readonly runs: number
