@@ -5,11 +5,9 @@ import { build, type BuildResult } from "esbuild"
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
 import { join } from "node:path"
-import { type Browser, chromium, type Page } from "playwright-core"
-import { realServer } from "../../../../test/support/servers.ts"
+import type { Browser, Page } from "playwright-core"
+import { executablePath, launch } from "./launch.ts"
 import type { Result } from "./page.ts"
-
-const executablePath = realServer("chromium")
 
 const bundle: Effect.Effect<BuildResult<{ metafile: true; write: false }>> = Effect.promise(() =>
   build({
@@ -43,24 +41,6 @@ const serve = (script: string): Effect.Effect<string, never, Scope.Scope> =>
         server.close(() => resume(Effect.void))
       })
   ).pipe(Effect.map((server) => `http://127.0.0.1:${(server.address() as AddressInfo).port}/`))
-
-const launch: Effect.Effect<Browser, never, Scope.Scope> = Effect.acquireRelease(
-  Effect.promise(() =>
-    chromium.launch({
-      executablePath: executablePath!,
-      args: [
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--no-first-run"
-      ]
-    })
-  ),
-  (browser) => Effect.promise(() => browser.close())
-)
 
 const openPage = (browser: Browser, url: string): Effect.Effect<Page> =>
   Effect.promise(async () => {

@@ -3,7 +3,7 @@ import type { PublishedMessage } from "@effect-mqttx/testing/BrokerCore"
 import * as Fault from "@effect-mqttx/testing/Fault"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Scope } from "effect"
-import { assertSum, makeNet, makePair, publishedAt, settled, until } from "./support.ts"
+import { assertSum, makeNet, makePair, publishedAt, roundTrip, settled, until } from "./support.ts"
 
 const text = (payload: Uint8Array): string => new TextDecoder().decode(payload)
 
@@ -61,7 +61,7 @@ describe("Forwarder", () => {
       yield* net.brokers.b!.inject(Fault.withhold({ direction: "sent", packet: "Puback" }))
       yield* net.brokers.a!.publish("t", "1", { qos: 1 })
       yield* net.brokers.b!.awaitPacket({ direction: "received", packet: "Publish" })
-      yield* Effect.sleep("20 millis")
+      yield* roundTrip(net, "a")
       assert.strictEqual(net.brokers.a!.received("Puback").length, 0)
       assert.strictEqual((yield* forwarder.metrics).inFlight, 1)
       yield* net.brokers.b!.clearFaults
@@ -212,7 +212,7 @@ describe("Forwarder", () => {
       const net = yield* makePair({ protocolVersion: 4 }, { record: true })
       const failure = yield* Effect.flip(net.forward({ target: "a" }))
       assert.strictEqual(failure.reason._tag, "ForwarderFailed")
-      yield* Effect.sleep("20 millis")
+      yield* roundTrip(net, "a")
       assert.strictEqual(net.brokers.a!.received("Subscribe").length, 0)
     }))
 

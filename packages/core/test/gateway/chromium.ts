@@ -2,32 +2,11 @@
  * A real browser that the tests of the page share, and pages in it that know what they asked for.
  */
 import { Context, Effect, Layer, type Scope } from "effect"
-import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core"
-import { realServer } from "../../../../test/support/servers.ts"
-
-export const executablePath = realServer("chromium")
+import type { Browser, BrowserContextOptions, Page } from "playwright-core"
+import { launch } from "../browser/launch.ts"
 
 export class Chromium extends Context.Service<Chromium, Browser>()("test/Chromium") {
-  static readonly layer = Layer.effect(
-    Chromium,
-    Effect.acquireRelease(
-      Effect.promise(() =>
-        chromium.launch({
-          executablePath: executablePath!,
-          args: [
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--no-first-run"
-          ]
-        })
-      ),
-      (browser) => Effect.promise(() => browser.close())
-    )
-  )
+  static readonly layer = Layer.effect(Chromium, launch)
 }
 
 export interface OpenPage {

@@ -1,6 +1,6 @@
 import { type SessionStore, type StoreRecord } from "@effect-mqttx/core"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, type Scope } from "effect"
 import { another, type Change, drop, kvsWith, loadedFrom, outbound, over, put, stopping, valuesOf } from "./support.ts"
 
 describe("SessionStoreKvs when the program or its storage stops at any write", () => {
@@ -47,68 +47,71 @@ describe("SessionStoreKvs when the program or its storage stops at any write", (
     return yield* valuesOf(kvs)
   })
 
-  const stopsAtEveryWrite = (
-    act: (handle: SessionStore.SessionStoreHandle) => Effect.Effect<void, unknown>,
-    expected: ReadonlyArray<ReadonlyArray<StoreRecord.StoreRecord>>,
-    values: ReadonlyMap<string, Uint8Array>
+  type Act = (handle: SessionStore.SessionStoreHandle) => Effect.Effect<void, unknown>
+  type Trial = Effect.Success<ReturnType<typeof startWith>>
+
+  /** Does the same over and over, stopping at one write after the other, each not done, half done or done; answers how many writes there are. */
+  const atEveryWrite = <E>(
+    act: Act,
+    values: ReadonlyMap<string, Uint8Array>,
+    check: (
+      trial: Trial,
+      when: string,
+      isSuccess: boolean,
+      last: "nothing" | "half" | "all"
+    ) => Effect.Effect<void, E, Scope.Scope>
   ) =>
     Effect.gen(function*() {
-      const trial = yield* startWith(values)
-      trial.stop.arm(Infinity, "all")
-      yield* act(trial.handle)
-      const writes = trial.stop.writes()
+      const whole = yield* startWith(values)
+      whole.stop.arm(Infinity, "all")
+      yield* act(whole.handle)
+      const writes = whole.stop.writes()
       for (let at = 1; at <= writes; at++) {
         for (const last of ["nothing", "half", "all"] as const) {
-          const { handle, kvs, stop } = yield* startWith(values)
-          stop.arm(at, last)
-          const success = yield* Effect.isSuccess(act(handle))
-          const when = `write ${at} of ${writes}, of which ${last} was done`
-          const loaded = yield* loadedFrom(kvs)
-          const found = expected.findIndex((records) => records.length === loaded.records.length)
-          assert.deepStrictEqual(loaded.records, expected[found], when)
-          if (success) assert.strictEqual(found, expected.length - 1, when)
-          if (last !== "half") assert.isUndefined(loaded.damage, when)
-          assert.deepStrictEqual(loaded.again, { records: loaded.records, damage: undefined }, when)
-          yield* Effect.scoped(Effect.gen(function*() {
-            const next = yield* (yield* over(another(kvs))).open("plant")
-            yield* next.commit([put(outbound(300))])
-            assert.deepStrictEqual((yield* loadedFrom(kvs)).records, [...loaded.records, outbound(300)], when)
-            yield* next.clear
-            assert.deepStrictEqual(yield* kvs.keys, [], when)
-          }))
+          const trial = yield* startWith(values)
+          trial.stop.arm(at, last)
+          const isSuccess = yield* Effect.isSuccess(act(trial.handle))
+          yield* check(trial, `write ${at} of ${writes}, of which ${last} was done`, isSuccess, last)
         }
       }
       return writes
     })
 
-  /** The same session goes on when the storage is back: what it finds is what another process would find. */
-  const goesOnAfterEveryWrite = (
-    act: (handle: SessionStore.SessionStoreHandle) => Effect.Effect<void, unknown>,
+  const stopsAtEveryWrite = (
+    act: Act,
+    expected: ReadonlyArray<ReadonlyArray<StoreRecord.StoreRecord>>,
     values: ReadonlyMap<string, Uint8Array>
   ) =>
+    atEveryWrite(act, values, ({ kvs }, when, isSuccess, last) =>
+      Effect.gen(function*() {
+        const loaded = yield* loadedFrom(kvs)
+        const found = expected.findIndex((records) => records.length === loaded.records.length)
+        assert.deepStrictEqual(loaded.records, expected[found], when)
+        if (isSuccess) assert.strictEqual(found, expected.length - 1, when)
+        if (last !== "half") assert.isUndefined(loaded.damage, when)
+        assert.deepStrictEqual(loaded.again, { records: loaded.records, damage: undefined }, when)
+        yield* Effect.scoped(Effect.gen(function*() {
+          const next = yield* (yield* over(another(kvs))).open("plant")
+          yield* next.commit([put(outbound(300))])
+          assert.deepStrictEqual((yield* loadedFrom(kvs)).records, [...loaded.records, outbound(300)], when)
+          yield* next.clear
+          assert.deepStrictEqual(yield* kvs.keys, [], when)
+        }))
+      }))
+
+  /** The same session goes on when the storage is back: what it finds is what another process would find. */
+  const goesOnAfterEveryWrite = (act: Act, values: ReadonlyMap<string, Uint8Array>) =>
     Effect.gen(function*() {
-      const trial = yield* startWith(values)
-      trial.stop.arm(Infinity, "all")
-      yield* act(trial.handle)
-      const writes = trial.stop.writes()
-      for (let at = 1; at <= writes; at++) {
-        for (const last of ["nothing", "half", "all"] as const) {
-          const { handle, kvs, stop } = yield* startWith(values)
-          stop.arm(at, last)
-          yield* Effect.exit(act(handle))
+      yield* atEveryWrite(act, values, ({ handle, kvs, stop }, when) =>
+        Effect.gen(function*() {
           stop.arm(Infinity, "all")
-          const when = `write ${at} of ${writes}, of which ${last} was done`
           const { records } = yield* handle.load
           assert.deepStrictEqual((yield* loadedFrom(kvs)).records, records, when)
-        }
-      }
-      for (let at = 1; at <= writes; at++) {
-        for (const last of ["nothing", "half", "all"] as const) {
-          const { handle, kvs, stop } = yield* startWith(values)
-          stop.arm(at, last)
-          yield* Effect.exit(act(handle))
+        }))
+      yield* atEveryWrite(act, values, ({ handle, kvs, stop }, stopped) =>
+        Effect.gen(function*() {
           stop.arm(Infinity, "all")
-          const when = `write ${at} of ${writes}, of which ${last} was done, and a commit after it`
+          const when = `${stopped}, and a commit after it`
           yield* handle.commit([put(outbound(300))])
           const { records } = yield* handle.load
           assert.deepStrictEqual(
@@ -120,8 +123,7 @@ describe("SessionStoreKvs when the program or its storage stops at any write", (
           assert.deepStrictEqual((yield* loadedFrom(kvs)).records, (yield* handle.load).records, when)
           yield* handle.clear
           assert.deepStrictEqual(yield* kvs.keys, [], when)
-        }
-      }
+        }))
     })
 
   it.effect("a commit is there in full or not at all, and its log can be written on", () =>
