@@ -4,13 +4,10 @@
  * For programs that stand on the wire themselves, as test brokers, proxies and recorders do. The decoder is strict, takes bytes in any
  * chunking and never buffers more than one packet; the encoder joins packets into few chunks.
  *
- * **Example** (Reading what a server sends)
- *
- * ```ts
+ * @example
  * const decoder = Codec.makeDecoder({ role: "client", protocolVersion: 5, maximumPacketSize: 65_536 })
  * const packets: Array<Packet.Packet> = []
  * const violation = decoder.push(bytes, packets)
- * ```
  */
 export type { Decoder, DecoderOptions, EncodeFailure, Encoder, Violation } from "./internal/codec/contract.ts"
 export {

@@ -6,6 +6,12 @@
  *
  * The page shows sessions, forwarders, rates and events as they are, and can change nothing; who can reach it can read the names of sessions,
  * servers and topic filters.
+ *
+ * @example
+ * const Server = MetricsServer.layer({ page: { title: "plant" } }).pipe(
+ *   Layer.provide(NodeHttpServer.layer(createServer, { port: 9464, host: "127.0.0.1" })),
+ *   Layer.provideMerge(MqttMetrics.layer())
+ * )
  */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -70,7 +76,7 @@ export const layerRoutes = (
   Layer.provide(routes(options), feedLayer(options.page))
 
 /**
- * The server at work.
+ * The server at work: where it is.
  */
 export class MetricsServer extends Context.Service<MetricsServer, {
   /** Where it listens. */

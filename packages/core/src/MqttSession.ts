@@ -3,6 +3,13 @@
  *
  * A session outlives its network connections. Messages that were accepted are sent, streams go on, and subscriptions hold
  * through reconnects; how long, and what survives the process, is the option `persistence`.
+ *
+ * @example
+ * const program = Effect.gen(function*() {
+ *   const session = yield* MqttSession.MqttSession
+ *   yield* session.publish("sensors/room1/temperature", "23.5", { qos: 1 })
+ * })
+ * program.pipe(Effect.provide(MqttSession.layer({ name: "plant", servers: ["mqtt://localhost:1883"] })))
  */
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"

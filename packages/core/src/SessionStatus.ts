@@ -115,7 +115,7 @@ export interface BufferedMessages {
  * The commits of a durable session's store.
  */
 export interface StoreCommits {
-  /** Attempts that the store refused; each is made again. */
+  /** Attempts that the store refused; made again, unless the store is lost for good. */
   readonly failures: number
   /** From the first attempt to success. */
   readonly latency: Latencies

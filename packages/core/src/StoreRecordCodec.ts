@@ -5,13 +5,10 @@
  * four bytes of checksum over key and record. Every later format keeps the first byte and the checksum, so that an older program can
  * tell a newer record from a damaged one.
  *
- * **Example** (Keeping a record)
- *
- * ```ts
+ * @example
  * const key = StoreRecord.keyOf(record)
  * const bytes = StoreRecordCodec.encode(record)
  * const result = StoreRecordCodec.decode(key, bytes)
- * ```
  */
 import * as Result from "effect/Result"
 import { makeDecoder } from "./internal/codec/decoder.ts"

@@ -5,9 +5,7 @@
  * The owner feeds it with packets and time and carries out what `take` answers. `ScriptedBroker` is this core with a network, faults
  * and a record around it; a property test may drive it directly against a client's engine.
  *
- * **Example** (Driving one connection by hand)
- *
- * ```ts
+ * @example
  * const core = BrokerCore.makeBrokerCore({ limits: { receiveMaximum: 10 } })
  * core.connectionOpened(1, now)
  * core.receive(1, [connect], now)
@@ -15,7 +13,6 @@
  *   deliver(output.connection, output.packets)
  *   if (output.close) closeConnection(output.connection)
  * }
- * ```
  */
 import type { Violation } from "@effect-mqttx/core/Codec"
 import type {

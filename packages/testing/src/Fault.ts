@@ -1,11 +1,9 @@
 /**
  * Faults that a scripted broker plays: which packets they hit, and what happens to them.
  *
- * **Example** (Dropping the connection after the third PUBLISH arrived, so that its acknowledgement is lost)
- *
- * ```ts
+ * @example
+ * // Dropping the connection after the third PUBLISH arrived, so that its acknowledgement is lost.
  * yield* broker.inject(Fault.dropAfter({ direction: "received", packet: "Publish", nth: 3 }))
- * ```
  */
 import type { Packet, Tag } from "@effect-mqttx/core/Packet"
 import * as Duration from "effect/Duration"

@@ -5,9 +5,8 @@
  * down every packet with its time. `layerMemory` connects clients of `@effect-mqttx/core` to it without any socket and with no time but Effect's
  * Clock, so that tests run under `TestClock`; `layer` listens on an ephemeral loopback port. It is no server for production.
  *
- * **Example** (A connection that is lost after a PUBLISH)
- *
- * ```ts
+ * @example
+ * // A connection that is lost after a PUBLISH.
  * it.effect("publishes again", () => Effect.gen(function*() {
  *   const broker = yield* ScriptedBroker.ScriptedBroker
  *   yield* broker.inject(Fault.dropAfter({ direction: "received", packet: "Publish" }))
@@ -15,7 +14,6 @@
  *   const again = yield* broker.awaitPacket({ direction: "received", packet: "Publish", nth: 2 })
  *   assert.isTrue(again.packet.dup)
  * }).pipe(Effect.provide(ScriptedBroker.layerMemory())))
- * ```
  */
 import { listen } from "#listener"
 import type { Packet, Tag } from "@effect-mqttx/core/Packet"

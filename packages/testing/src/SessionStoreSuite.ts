@@ -1,18 +1,16 @@
 /**
  * The behaviour that every layer of the contract `SessionStore` must show, as cases that any test runner can run.
  *
- * **Example** (Running it with @effect/vitest; `it.live`, so that the store has a real clock)
+ * `layerEmpty` opens a storage that holds nothing: another directory, database or key prefix for each case. A store that outlives its
+ * process passes `{ ...store, reopen }`, and is shown to keep its records.
  *
- * ```ts
+ * @example
+ * // `it.live`, so that the store has a real clock.
  * describe("my store", () => {
  *   for (const { name, run } of SessionStoreSuite.cases) {
  *     it.live(name, () => Effect.flatMap(SessionStore.SessionStore, run).pipe(Effect.scoped, Effect.provide(layerEmpty)))
  *   }
  * })
- * ```
- *
- * `layerEmpty` opens a storage that holds nothing: another directory, database or key prefix for each case. A store that outlives its
- * process passes `{ ...store, reopen }`, and is shown to keep its records.
  */
 import type { SessionStoreCase } from "./internal/storeSuite/case.ts"
 import { modelCases } from "./internal/storeSuite/modelCases.ts"
