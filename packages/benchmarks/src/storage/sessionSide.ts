@@ -44,10 +44,10 @@ export const measureSession = (request: SideRequest): Promise<SideResult> => {
       drainTimeout: "10 millis"
     }).pipe(Effect.provideService(SessionStore, counted), Effect.provideService(Transport, nowhere))
     const payload = new Uint8Array(payloadBytes)
-    let running = true
+    const load = { isRunning: true }
     const options = { qos: 1 } as const
     const publisher = Effect.gen(function*() {
-      while (running) {
+      while (load.isRunning) {
         yield* session.enqueue("meter/energy", payload, options)
         accepted++
       }
@@ -60,7 +60,7 @@ export const measureSession = (request: SideRequest): Promise<SideResult> => {
     yield* Effect.sleep(request.millis)
     const seconds = (performance.now() - begin) / 1000
     const result = { rate: (accepted - before) / seconds, batch: (accepted - before) / (commits - commitsBefore) }
-    running = false
+    load.isRunning = false
     all.interruptUnsafe()
     return result
   })
