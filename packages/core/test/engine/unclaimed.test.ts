@@ -35,13 +35,42 @@ describe("unclaimed messages", () => {
     assert.deepStrictEqual(words(h.tick(10_000).packets), ["PUBACK 2"])
   })
 
-  it("holds no more than it may, and drops the oldest", () => {
+  it("holds a whole backlog for a consumer that comes in time", () => {
     const h = new Harness({ unclaimed: { hold: 1000, messages: 2 } })
     h.connect()
+    const backlog = Array.from({ length: 20 }, (_, index) => publish(`t/${index}`, index % 2 === 0 ? 1 : 2, index + 1))
+    assert.deepStrictEqual(h.reply(...backlog), [])
+    h.add("t/#", { retained: "none" })
+    assert.deepStrictEqual(topics(h.flush()), backlog.map(({ topic }) => topic))
+  })
+
+  it("holds all that a consumer left behind for one that comes in time", () => {
+    const { consumer, h, receive } = consuming({ durable: true, unclaimed: { hold: 1000, messages: 2 } })
+    const backlog = Array.from({ length: 20 }, (_, index) => publish(`t/${index}`, 1, index + 1))
+    receive(...backlog)
+    h.engine.removeConsumer(consumer, h.now)
+    assert.deepStrictEqual(h.sent(), [])
+    h.add("#", { retained: "none" })
+    assert.deepStrictEqual(topics(h.flush()), backlog.map(({ topic }) => topic))
+  })
+
+  it("holds no more than it may once nobody has come in time, and drops the oldest", () => {
+    const h = new Harness({ unclaimed: { hold: 1000, messages: 2 } })
+    h.connect()
+    assert.deepStrictEqual(h.reply(publish("a", 1, 1), publish("b", 1, 2), publish("c", 1, 3)), [])
+    assert.deepStrictEqual(words(h.tick(1000).packets), ["PUBACK 1", "PUBACK 2", "PUBACK 3"])
     assert.deepStrictEqual(h.reply(publish("a", 1, 1), publish("b", 1, 2)), [])
     const output = h.feed(publish("c", 1, 3))
     assert.deepStrictEqual(words(output.packets), ["PUBACK 1"])
     assert.deepStrictEqual(eventTags(output), ["UnclaimedDropped"])
+    // Until somebody comes after all.
+    h.add("b", { retained: "none" })
+    h.flush()
+    assert.deepStrictEqual(h.reply(publish("d", 1, 4), publish("e", 1, 5), publish("f", 1, 6)), [])
+    assert.strictEqual(h.engine.stats.unclaimed, 4)
+  })
+
+  it("holds nothing when it must not", () => {
     const none = new Harness({ unclaimed: { hold: 0, messages: 2 } })
     none.connect()
     assert.deepStrictEqual(none.reply(publish("a", 1, 1)), ["PUBACK 1"])

@@ -41,7 +41,7 @@ export interface EngineOptions {
   readonly durable: boolean
   readonly ackDeadline: number
   readonly onAckDeadline: "wait" | "acknowledge" | "reconnect"
-  /** How long and how many messages without a consumer are held. */
+  /** How long messages without a consumer are held, and how many once nobody has come for some in that time. */
   readonly unclaimed: { readonly hold: number; readonly messages: number }
 }
 

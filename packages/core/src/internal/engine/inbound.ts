@@ -163,6 +163,7 @@ export class InboundFlow {
     const claimed = this.#unclaimed.take(({ message }) =>
       this.#router.claims(consumer, message.topic, message.properties.subscriptionIdentifiers)
     )
+    if (claimed.length > 0) this.#unclaimed.expectConsumer()
     for (const delivery of claimed) {
       delivery.add(consumer)
       this.#core.output.deliveries.push({ consumer, delivery })
@@ -189,6 +190,7 @@ export class InboundFlow {
     this.#detached?.forEach(visit)
     for (const delivery of finished) this.#complete(delivery)
     orphans.sort((a, b) => a.sequence - b.sequence)
+    if (orphans.length > 0) this.#unclaimed.expectConsumer()
     this.#hold(orphans, now)
   }
 

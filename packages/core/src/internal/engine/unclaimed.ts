@@ -9,11 +9,15 @@ interface Held {
 }
 
 /**
- * The held messages, in the order of arrival and bounded. The owner drops what `hold` and `expire` return.
+ * The held messages, in the order of arrival. The owner drops what `hold` and `expire` return.
+ *
+ * Until nobody has come for some in time, there may be as many as the server sends without acknowledgements: a backlog comes all at
+ * once, and its consumer a moment later. From then on they are bounded, so that a subscription that nobody reads does not hold up the others.
  */
 export class UnclaimedMessages {
   readonly #limit: number
   readonly #hold: number
+  #isForsaken = false
   #items: Array<Held> = []
   /** Nothing that is held expires before. */
   #earliest = Infinity
@@ -25,6 +29,11 @@ export class UnclaimedMessages {
 
   get size(): number {
     return this.#items.length
+  }
+
+  /** Somebody has taken messages, or left some behind: it is to be expected that somebody comes for the next. */
+  expectConsumer(): void {
+    this.#isForsaken = false
   }
 
   /** Holds messages; returns the oldest, which found no room. */
@@ -39,7 +48,7 @@ export class UnclaimedMessages {
     if (last !== undefined && deliveries[0]!.sequence < last.delivery.sequence) {
       items.sort((a, b) => a.delivery.sequence - b.delivery.sequence)
     }
-    const excess = items.length - this.#limit
+    const excess = this.#isForsaken ? items.length - this.#limit : 0
     return excess <= 0 ? [] : items.splice(0, excess).map(({ delivery }) => delivery)
   }
 
@@ -53,7 +62,10 @@ export class UnclaimedMessages {
   }
 
   expire(now: number): ReadonlyArray<InboundDelivery> {
-    return now < this.#earliest ? [] : this.#remove(({ until }) => until <= now)
+    if (now < this.#earliest) return []
+    const expired = this.#remove(({ until }) => until <= now)
+    if (expired.length > 0) this.#isForsaken = true
+    return expired
   }
 
   #remove(passes: (item: Held) => boolean): ReadonlyArray<InboundDelivery> {

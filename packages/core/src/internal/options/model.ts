@@ -93,7 +93,7 @@ export interface QueueOptions {
 export interface UnclaimedOptions {
   /** How long they are held before they are dropped; default 10 s. */
   readonly hold: Duration.Duration
-  /** Which part of the receive window they may take, above 0 and at most 1; default 0.5. */
+  /** Which part of the receive window they may take once nobody has come for some within `hold`, above 0 and at most 1; default 0.5. */
   readonly fraction: number
 }
 
