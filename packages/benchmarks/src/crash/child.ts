@@ -1,7 +1,7 @@
 /**
- * The process that is killed: a durable session that publishes, or consumes, as fast as its store allows.
+ * The process that is killed: a durable session that publishes or consumes, or two with a forwarder, as fast as their store allows.
  */
-import { MqttSession } from "@effect-mqttx/core"
+import { Forwarder, MqttSession, SessionManager, type SessionOptions } from "@effect-mqttx/core"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
@@ -15,15 +15,17 @@ const report = (report: Report): void => {
   writeSync(1, formatReport(report))
 }
 
+const optionsOf = (name: string, server: string): SessionOptions.SessionOptionsInput => ({
+  name,
+  servers: [server],
+  persistence: "durable",
+  reconnect: { initialDelay: "5 millis", maxDelay: "50 millis" },
+  queue: { messages: 2000 },
+  drainTimeout: "5 seconds"
+})
+
 const makeSession = ({ role, server }: Orders) =>
-  MqttSession.make({
-    name: role === "consume" ? "consumer" : "publisher",
-    servers: [server],
-    persistence: "durable",
-    reconnect: { initialDelay: "5 millis", maxDelay: "50 millis" },
-    queue: { messages: 2000 },
-    drainTimeout: "5 seconds"
-  })
+  MqttSession.make(optionsOf(role === "consume" ? "consumer" : "publisher", server))
 
 /** Accepted one after the other, several at a time, so that commits are shared. */
 const publish = Effect.fnUntraced(function*(orders: Orders) {
@@ -64,8 +66,25 @@ const consume = Effect.fnUntraced(function*(orders: Orders) {
   )
 })
 
+const forward = ({ server, target = server }: Orders) =>
+  Effect.gen(function*() {
+    const forwarder = yield* Forwarder.make({
+      name: "forwarder",
+      sources: "source",
+      filters: "feed/#",
+      target: "target",
+      acceptance: "stored"
+    })
+    report(["ready"])
+    yield* forwarder.active
+    report(["subscribed"])
+    yield* Effect.never
+  }).pipe(
+    Effect.provide(SessionManager.layer({ sessions: [optionsOf("source", server), optionsOf("target", target)] }))
+  )
+
 const orders = fromArguments(process.argv[2])
-const roles = { publish, finish, consume }
+const roles = { publish, finish, consume, forward }
 
 // The program of a process whose end is not its own business: an error is told to whoever looks at its output.
 Effect.runPromise(

@@ -8,11 +8,13 @@ import { isStoreName, type StoreName } from "./stores.ts"
  * What a process is told.
  */
 export interface Orders {
-  /** `publish` until killed, `finish` what is stored and end, `consume` until killed or until nothing comes any more. */
-  readonly role: "publish" | "finish" | "consume"
+  /** `publish`, `consume` or `forward` until killed, or `finish` what is stored and end. */
+  readonly role: "publish" | "finish" | "consume" | "forward"
   readonly store: StoreName
   readonly place: string
   readonly server: string
+  /** The server that `forward` publishes to. */
+  readonly target?: string
   readonly qos: QoS
   readonly seed: number
   /** The first number to publish. */
@@ -28,17 +30,17 @@ export const fromArguments = (argument: string | undefined): Orders => {
 }
 
 /**
- * A line of a process: `ready`, `begun n` before a message is handed over, `done n` after it was accepted (or handled).
+ * A line of a process: `ready`, `subscribed`, `begun n` before a message is handed over, `done n` after it was accepted (or handled).
  *
  * A pipe takes a short line whole or not at all, and keeps it when its writer is killed.
  */
-export type Report = readonly ["ready"] | readonly ["begun" | "done", number]
+export type Report = readonly ["ready" | "subscribed"] | readonly ["begun" | "done", number]
 
 export const formatReport = (report: Report): string => `${report.join(" ")}\n`
 
 export const parseReport = (line: string): Report | undefined => {
   const [word, number] = line.split(" ")
-  if (word === "ready") return ["ready"]
+  if (word === "ready" || word === "subscribed") return [word]
   if ((word === "begun" || word === "done") && /^\d+$/.test(number ?? "")) return [word, Number(number)]
   return undefined
 }

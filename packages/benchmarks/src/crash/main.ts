@@ -1,27 +1,41 @@
 /**
- * Kills processes with kill -9 and counts what is lost: `npm run crash -- --store file|redis --qos 1|2 --rounds N --seed S`.
+ * Kills processes with kill -9 and counts what is lost: `npm run crash -- --store file|redis --qos 1|2 --rounds N --seed S`, and with
+ * `--only forwarder` (or `publisher`, or `consumer`) one trial of the three.
  *
  * A publisher is killed while it accepts messages over a connection that is cut at random, and started again on the same store; what it
- * had accepted must reach the broker. A consumer is killed while it handles messages; what the broker had published must be handled. With
- * Redis, the server (appendonly yes, appendfsync always) is killed too. The exit code is 1 when anything is lost, altered or out of
- * order, or published twice at QoS 2; `--store memory` is the control, which loses.
+ * had accepted must reach the broker. A consumer is killed while it handles messages; what the broker had published must be handled. A
+ * forwarder is killed between two brokers; what the one had published must reach the other. With Redis, the server (appendonly yes,
+ * appendfsync always) is killed too. The exit code is 1 when anything is lost, altered or out of order, or published twice at QoS 2;
+ * `--store memory` is the control, which loses.
  */
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import { parseArgs } from "node:util"
-import { consuming, type Outcome, publishing, type Trial } from "./referee.ts"
+import { forwarding } from "./forwarding.ts"
+import { consuming, publishing } from "./referee.ts"
 import { isStoreName } from "./stores.ts"
+import type { Outcome, Trial } from "./trial.ts"
+
+const trials = { publisher: publishing, consumer: consuming, forwarder: forwarding }
+
+type TrialName = keyof typeof trials
+
+const names = Object.keys(trials) as ReadonlyArray<TrialName>
 
 const { values } = parseArgs({
   options: {
     store: { type: "string", default: "file" },
     qos: { type: "string", default: "2" },
     rounds: { type: "string", default: "20" },
-    seed: { type: "string", default: "1" }
+    seed: { type: "string", default: "1" },
+    only: { type: "string" }
   }
 })
 
-const usage = "npm run crash -- --store file|redis --qos 1|2 --rounds 20 --seed 1"
+const usage = "npm run crash -- --store file|redis --qos 1|2 --rounds 20 --seed 1 --only publisher|consumer|forwarder"
+
+const readNames = (): ReadonlyArray<TrialName> =>
+  values.only === undefined ? names : names.filter((name) => name === values.only)
 
 const readTrial = (): Trial | undefined => {
   const [qos, rounds, seed] = [Number(values.qos), Number(values.rounds), Number(values.seed)]
@@ -49,21 +63,28 @@ const print = (name: string, outcome: Outcome): void => {
   console.log(row(name, columns.map((column) => outcome[column])))
 }
 
-const run = Effect.fnUntraced(function*(trial: Trial) {
+/** A handler that ran and was not acknowledged before the kill runs again: what it does is its own. */
+const isBroken = (name: TrialName, { qos }: Trial, outcome: Outcome): boolean => {
+  const { altered, disordered, duplicates, lost } = outcome
+  return altered + disordered + lost > 0 || (name !== "consumer" && qos === 2 && duplicates > 0)
+}
+
+const run = Effect.fnUntraced(function*(chosen: ReadonlyArray<TrialName>, trial: Trial) {
   console.log(`store ${trial.store}, QoS ${trial.qos}, ${trial.rounds} rounds, seed ${trial.seed}\n`)
   console.log(row("", columns))
-  const published = yield* Effect.scoped(publishing(trial))
-  print("publisher", published)
-  const consumed = yield* Effect.scoped(consuming(trial))
-  print("consumer", consumed)
-  // A handler that ran and was not acknowledged before the kill runs again: what it does is its own.
-  const broken = [published, consumed].some(({ altered, disordered, lost }) => altered + disordered + lost > 0)
-  return !broken && (trial.qos === 1 || published.duplicates === 0)
-}, (effect, trial) => Random.withSeed(effect, trial.seed))
+  let broken = false
+  for (const name of chosen) {
+    const outcome = yield* Effect.scoped(trials[name](trial))
+    print(name, outcome)
+    broken ||= isBroken(name, trial, outcome)
+  }
+  return !broken
+}, (effect, _, trial) => Random.withSeed(effect, trial.seed))
 
+const chosen = readNames()
 const trial = readTrial()
-if (trial === undefined) {
+if (trial === undefined || chosen.length === 0) {
   console.error(usage)
   process.exit(2)
 }
-process.exitCode = await Effect.runPromise(run(trial)) ? 0 : 1
+process.exitCode = await Effect.runPromise(run(chosen, trial)) ? 0 : 1
