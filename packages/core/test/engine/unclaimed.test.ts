@@ -70,6 +70,14 @@ describe("unclaimed messages", () => {
     assert.strictEqual(h.engine.stats.unclaimed, 4)
   })
 
+  it("holds a receive window at most, although MQTT 3.1.1 does not tell the server of it", () => {
+    const h = new Harness({ protocolVersion: 4, receiveMaximum: 5, unclaimed: { hold: 1000, messages: 2 } })
+    h.connect()
+    const backlog = Array.from({ length: 7 }, (_, index) => publish(`t/${index}`, 1, index + 1))
+    assert.deepStrictEqual(h.reply(...backlog), ["PUBACK 1", "PUBACK 2"])
+    assert.strictEqual(h.engine.stats.unclaimed, 5)
+  })
+
   it("holds nothing when it must not", () => {
     const none = new Harness({ unclaimed: { hold: 0, messages: 2 } })
     none.connect()

@@ -298,7 +298,7 @@ export class InboundFlow {
   }
 
   #hold(deliveries: ReadonlyArray<InboundDelivery>, now: number): void {
-    for (const delivery of this.#unclaimed.hold(deliveries, now)) this.#drop(delivery)
+    for (const delivery of this.#unclaimed.hold(deliveries, now, this.#core.receiveMaximum)) this.#drop(delivery)
   }
 
   #drop(delivery: InboundDelivery): void {

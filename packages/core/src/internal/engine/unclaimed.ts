@@ -11,8 +11,9 @@ interface Held {
 /**
  * The held messages, in the order of arrival. The owner drops what `hold` and `expire` return.
  *
- * Until nobody has come for some in time, there may be as many as the server sends without acknowledgements: a backlog comes all at
- * once, and its consumer a moment later. From then on they are bounded, so that a subscription that nobody reads does not hold up the others.
+ * Until nobody has come for some in time, there may be as many as the receive window holds: a backlog comes all at once, and its
+ * consumer a moment later. From then on there may be fewer, so that a subscription that nobody reads does not hold up the others. The
+ * window is a bound here too, since MQTT 3.1.1 does not tell the server of it.
  */
 export class UnclaimedMessages {
   readonly #limit: number
@@ -37,7 +38,7 @@ export class UnclaimedMessages {
   }
 
   /** Holds messages; returns the oldest, which found no room. */
-  hold(deliveries: ReadonlyArray<InboundDelivery>, now: number): ReadonlyArray<InboundDelivery> {
+  hold(deliveries: ReadonlyArray<InboundDelivery>, now: number, window: number): ReadonlyArray<InboundDelivery> {
     if (deliveries.length === 0) return []
     if (this.#hold <= 0) return deliveries
     const items = this.#items
@@ -48,7 +49,7 @@ export class UnclaimedMessages {
     if (last !== undefined && deliveries[0]!.sequence < last.delivery.sequence) {
       items.sort((a, b) => a.delivery.sequence - b.delivery.sequence)
     }
-    const excess = this.#isForsaken ? items.length - this.#limit : 0
+    const excess = items.length - (this.#isForsaken ? this.#limit : window)
     return excess <= 0 ? [] : items.splice(0, excess).map(({ delivery }) => delivery)
   }
 
