@@ -1,6 +1,7 @@
 import { StoreRecord, StoreRecordCodec } from "@effect-mqttx/core"
 import { assert, describe, it } from "@effect/vitest"
 import { Result, Schema } from "effect"
+import { reference } from "./crc32.ts"
 
 const { decode, encode } = StoreRecordCodec
 
@@ -118,15 +119,3 @@ describe("StoreRecordCodec", () => {
     assert.strictEqual(Result.getOrThrow(Result.flip(decode("key", bytes)))._tag, "Damaged")
   })
 })
-
-/** CRC-32 bit by bit, over one after the other. */
-const reference = (...parts: ReadonlyArray<Uint8Array>): number => {
-  let crc = 0xffffffff
-  for (const part of parts) {
-    for (const byte of part) {
-      crc ^= byte
-      for (let i = 0; i < 8; i++) crc = crc & 1 ? (crc >>> 1) ^ 0xedb88320 : crc >>> 1
-    }
-  }
-  return ~crc >>> 0
-}

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { KeyValueStore } from "effect/persistence"
+import { reference } from "../crc32.ts"
 import { build, drop, type Kvs, kvsWith, loadedFrom, outbound, over, put, valuesOf } from "./support.ts"
 
 describe("SessionStoreKvs over damaged values", () => {
@@ -131,15 +132,3 @@ describe("SessionStoreKvs over damaged values", () => {
       }
     }))
 })
-
-/** CRC-32 bit by bit, over one after the other. */
-const reference = (...parts: ReadonlyArray<Uint8Array>): number => {
-  let crc = 0xffffffff
-  for (const part of parts) {
-    for (const byte of part) {
-      crc ^= byte
-      for (let i = 0; i < 8; i++) crc = crc & 1 ? (crc >>> 1) ^ 0xedb88320 : crc >>> 1
-    }
-  }
-  return ~crc >>> 0
-}
