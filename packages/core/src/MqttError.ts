@@ -29,12 +29,14 @@ import {
   Expired,
   ForwarderFailed,
   ForwarderNotFound,
+  Indeterminate,
   InvalidFilter,
   InvalidOptions,
   InvalidPayload,
   InvalidTopic,
   NotSupported,
   PacketTooLarge,
+  PoisonMessage,
   PublishRefused,
   QueueFull,
   RequestFailed,
@@ -70,6 +72,7 @@ export {
   Expired,
   ForwarderFailed,
   ForwarderNotFound,
+  Indeterminate,
   InvalidFilter,
   InvalidOptions,
   InvalidPayload,
@@ -77,6 +80,7 @@ export {
   NotSupported,
   OptionsIssue,
   PacketTooLarge,
+  PoisonMessage,
   PublishRefused,
   QueueFull,
   RequestFailed,
@@ -105,6 +109,7 @@ export type MqttErrorReason =
   | Expired
   | ForwarderFailed
   | ForwarderNotFound
+  | Indeterminate
   | InvalidFilter
   | InvalidOptions
   | InvalidPayload
@@ -112,6 +117,7 @@ export type MqttErrorReason =
   | NotAuthorized
   | NotSupported
   | PacketTooLarge
+  | PoisonMessage
   | ProtocolViolation
   | PublishRefused
   | QueueFull
@@ -144,6 +150,7 @@ export const MqttErrorReason: Schema.Union<[
   typeof Expired,
   typeof ForwarderFailed,
   typeof ForwarderNotFound,
+  typeof Indeterminate,
   typeof InvalidFilter,
   typeof InvalidOptions,
   typeof InvalidPayload,
@@ -151,6 +158,7 @@ export const MqttErrorReason: Schema.Union<[
   typeof NotAuthorized,
   typeof NotSupported,
   typeof PacketTooLarge,
+  typeof PoisonMessage,
   typeof ProtocolViolation,
   typeof PublishRefused,
   typeof QueueFull,
@@ -179,6 +187,7 @@ export const MqttErrorReason: Schema.Union<[
   Expired,
   ForwarderFailed,
   ForwarderNotFound,
+  Indeterminate,
   InvalidFilter,
   InvalidOptions,
   InvalidPayload,
@@ -186,6 +195,7 @@ export const MqttErrorReason: Schema.Union<[
   NotAuthorized,
   NotSupported,
   PacketTooLarge,
+  PoisonMessage,
   ProtocolViolation,
   PublishRefused,
   QueueFull,
@@ -236,6 +246,7 @@ const kinds: { readonly [Tag in MqttErrorReason["_tag"]]: readonly [MqttErrorCat
   Expired: ["publish", "warning"],
   ForwarderFailed: ["forwarder", "error"],
   ForwarderNotFound: ["forwarder", "error"],
+  Indeterminate: ["publish", "error"],
   InvalidFilter: ["subscription", "error"],
   InvalidOptions: ["configuration", "critical"],
   InvalidPayload: ["publish", "error"],
@@ -243,6 +254,7 @@ const kinds: { readonly [Tag in MqttErrorReason["_tag"]]: readonly [MqttErrorCat
   NotAuthorized: ["authentication", "critical"],
   NotSupported: ["configuration", "error"],
   PacketTooLarge: ["publish", "error"],
+  PoisonMessage: ["publish", "error"],
   ProtocolViolation: ["connection", "error"],
   PublishRefused: ["publish", "warning"],
   QueueFull: ["publish", "warning"],

@@ -33,7 +33,7 @@ import type {
 } from "./Publication.ts"
 import type { SessionEvent } from "./SessionEvent.ts"
 import * as SessionOptions from "./SessionOptions.ts"
-import type { ConnectionInfo, SessionMetrics, SessionStatus } from "./SessionStatus.ts"
+import type { ConnectionInfo, NamedConsumer, SessionMetrics, SessionStatus } from "./SessionStatus.ts"
 import type { ConsumeOptions, SubscribeOptions, Subscription } from "./Subscription.ts"
 
 /**
@@ -109,6 +109,15 @@ export interface Session {
    * unclaimed.
    */
   readonly unsubscribe: (filter: string) => Effect.Effect<void, MqttError>
+
+  /** The consumers that have a name (`SubscribeOptions.consumer`), absent ones included. */
+  readonly consumers: Effect.Effect<ReadonlyArray<NamedConsumer>>
+
+  /**
+   * Forgets the name of a consumer: what waits for it is acknowledged, dropped and counted as unclaimed. One that is not absent goes on without a name.
+   * Succeeds with whether the name was known.
+   */
+  readonly forgetConsumer: (name: string) => Effect.Effect<boolean>
 
   /** Messages that were dropped because nobody claimed them in time, from the moment the stream runs. */
   readonly unclaimed: Stream.Stream<Message>

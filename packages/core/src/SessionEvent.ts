@@ -76,19 +76,28 @@ export interface SessionLost extends Base<"SessionLost"> {
 /** Messages were dropped, counted by cause over one turn of the event loop. */
 export interface MessageDropped extends Base<"MessageDropped"> {
   readonly direction: "inbound" | "outbound"
-  readonly cause: "dropOldest" | "dropNewest" | "latestPerTopic" | "expired" | "streamOverflow" | "unclaimed"
+  readonly cause: "dropOldest" | "dropNewest" | "latestPerTopic" | "expired" | "poison" | "streamOverflow" | "unclaimed"
   /** The topic of the last one. */
   readonly topic: string
   readonly count: number
 }
 
-/** A stream holds back the acknowledgements of the messages behind its oldest one. */
+/** A message that a consumer has not finished holds back the acknowledgements of those behind it. */
 export interface SlowConsumer extends Base<"SlowConsumer"> {
-  /** The topic filters of the stream or streams. */
+  /** The topic filters of the consumers that have not finished. */
   readonly filters: ReadonlyArray<string>
+  /** The names of those that are absent: the message waits until they are back or forgotten, see `SubscribeOptions.consumer`. */
+  readonly absent: ReadonlyArray<string>
   readonly topic: string
   /** Messages whose acknowledgement waits. */
   readonly waiting: number
+}
+
+/** The server refused the subscription of an absent consumer: nothing waits for it any more. */
+export interface ConsumerForgotten extends Base<"ConsumerForgotten"> {
+  /** Its name. */
+  readonly consumer: string
+  readonly error: MqttError
 }
 
 /**
@@ -135,6 +144,7 @@ export type SessionEvent =
   | SessionLost
   | MessageDropped
   | SlowConsumer
+  | ConsumerForgotten
   | SharedSubscriptionAtRisk
   | StorageDegraded
   | StorageRecovered

@@ -153,9 +153,15 @@ const makeLineOf = ({ atMostEvery = "10 seconds", levels = {} }: SessionLogOptio
         const count = sinceTold(`${session}\nslow`, event.at, 1)
         return count === undefined ? undefined : line("Warn", "a slow consumer holds back acknowledgements", {
           filters: event.filters,
+          absent: event.absent,
           waiting: event.waiting
         })
       }
+      case "ConsumerForgotten":
+        return failed(
+          `the subscription of the absent consumer ${JSON.stringify(event.consumer)} is refused`,
+          event.error
+        )
       case "SharedSubscriptionAtRisk":
         return line("Warn", "a shared subscription may strand messages while this session is away", {
           filters: event.filters

@@ -1,6 +1,7 @@
 /**
  * How a session is doing: its state, what the server granted, and its figures.
  */
+export type { NamedConsumer } from "./internal/engine/contract.ts"
 import type { MqttError, MqttErrorReason } from "./MqttError.ts"
 import type { ConnackProperties } from "./Properties.ts"
 import type { QoS } from "./QoS.ts"

@@ -7,14 +7,15 @@ import type { ProtocolVersion, QoS } from "./QoS.ts"
 /**
  * An outbound message that the session has accepted and the server has not yet acknowledged in full.
  *
- * `state` is `queued` (no packet identifier yet), `publishing` (PUBLISH sent or about to be sent) or `releasing` (PUBREC
- * received: only PUBREL is sent from now on, and the payload is dropped).
+ * `state` is `queued` (no packet identifier yet), `publishing` (PUBLISH sent or about to be sent), `releasing` (PUBREC
+ * received: only PUBREL is sent from now on, and the payload is dropped) or `quarantined` (given up after it was sent: the server may hold its
+ * packet identifier, which is used for nothing else as long as the server has the session; the payload is dropped).
  */
 export interface OutboundRecord {
   readonly _tag: "Outbound"
   /** Position in the order of acceptance; unique in the session, never reused. */
   readonly sequence: number
-  readonly state: "queued" | "publishing" | "releasing"
+  readonly state: "queued" | "publishing" | "releasing" | "quarantined"
   /** 0 while queued. */
   readonly packetIdentifier: number
   readonly topic: string
@@ -29,18 +30,21 @@ export interface OutboundRecord {
 }
 
 /**
- * Identifies an inbound QoS 2 message from its first delivery until its sender has released the packet identifier.
+ * Identifies what a forwarder made of an inbound QoS 2 message. Packet identifiers are used again and again; `use` tells the messages apart that have
+ * had the same one: see `InboundRecord`.
  */
 export interface OriginKey {
+  readonly forwarder: string
+  /** The source session. */
   readonly session: string
-  /** Changes whenever the source session starts anew at its server, and with the message: its digest stands behind a `#`. */
-  readonly incarnation: string
   readonly packetIdentifier: number
+  readonly use: string
 }
 
 /**
  * The inbound message that an accepted outbound one was made from: kept in the target's store from the acceptance on, in the same
- * commit, so that a redelivery after a crash is recognised. The next message with the same identifier of the same session replaces it.
+ * commit, so that a redelivery after a crash is recognised. The next message that the same forwarder makes of the same packet identifier of the same
+ * session replaces it.
  */
 export interface OriginRecord {
   readonly _tag: "Origin"
@@ -55,14 +59,30 @@ export interface InboundRecord {
   readonly _tag: "Inbound"
   readonly packetIdentifier: number
   readonly acknowledged: boolean
+  /** Made for this message: no other message under this packet identifier has the same. */
+  readonly use: string
+  /** The names of the consumers that have finished with the message, while others have not. */
+  readonly finished: ReadonlyArray<string>
 }
 
 /**
- * A subscription that the server has.
+ * A consumer with a name: what arrives for it while it is away waits for it.
+ */
+export interface ConsumerRecord {
+  readonly _tag: "Consumer"
+  readonly name: string
+  readonly filters: ReadonlyArray<string>
+  readonly qos: QoS
+}
+
+/**
+ * A subscription that the server has, or was about to be asked for: its identifier must mean the same in the next process.
  */
 export interface SubscriptionRecord {
   readonly _tag: "Subscription"
   readonly filter: string
+  /** The server has granted it. */
+  readonly granted: boolean
   readonly qos: QoS
   readonly noLocal: boolean
   readonly retainAsPublished: boolean
@@ -88,7 +108,13 @@ export interface IdentityRecord {
 /**
  * Anything that a store holds.
  */
-export type StoreRecord = OutboundRecord | InboundRecord | SubscriptionRecord | IdentityRecord | OriginRecord
+export type StoreRecord =
+  | OutboundRecord
+  | InboundRecord
+  | SubscriptionRecord
+  | ConsumerRecord
+  | IdentityRecord
+  | OriginRecord
 
 /**
  * A change of one record. The key of a record follows from it: see `keyOf`.
@@ -108,6 +134,8 @@ export const keyOf = (record: StoreRecord): string => {
       return inboundKey(record.packetIdentifier)
     case "Subscription":
       return subscriptionKey(record.filter)
+    case "Consumer":
+      return consumerKey(record.name)
     case "Identity":
       return "identity"
     case "Origin":
@@ -121,6 +149,9 @@ export const outboundKey = (sequence: number): string => `outbound/${sequence.to
 export const inboundKey = (packetIdentifier: number): string => `inbound/${packetIdentifier}`
 /** The key of a subscription record. */
 export const subscriptionKey = (filter: string): string => `subscription/${filter}`
-/** The key of an origin record: one for each packet identifier of a source session. */
-export const originKey = ({ packetIdentifier, session }: Omit<OriginKey, "incarnation">): string =>
-  `origin/${packetIdentifier}/${session}`
+/** The key of a consumer record. */
+export const consumerKey = (name: string): string => `consumer/${name}`
+/** The key of an origin record: one for each forwarder and packet identifier of a source session. */
+export const originKey = ({ forwarder, packetIdentifier, session }: Omit<OriginKey, "use">): string =>
+  // With its length, so that no two pairs of names make one key.
+  `origin/${packetIdentifier}/${forwarder.length}/${forwarder}/${session}`

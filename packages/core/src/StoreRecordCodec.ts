@@ -1,7 +1,7 @@
 /**
  * Records of a session store to bytes and back, for stores that keep bytes.
  *
- * A record is one byte of format, one of type, its fields in the encodings of MQTT (an outbound message is an MQTT 5 PUBLISH packet), and
+ * Format 1, of before 0.1, is read: what it did not say is empty. A record is one byte of format, one of type, its fields in the encodings of MQTT (an outbound message is an MQTT 5 PUBLISH packet), and
  * four bytes of checksum over key and record. Every later format keeps the first byte and the checksum, so that an older program can
  * tell a newer record from a damaged one.
  *
@@ -15,11 +15,11 @@ import { makeDecoder } from "./internal/codec/decoder.ts"
 import { makeEncoder } from "./internal/codec/encoder.ts"
 import { crc32 } from "./internal/crc32.ts"
 import type { Packet } from "./Packet.ts"
-import { isQoS } from "./QoS.ts"
+import { isQoS, type QoS } from "./QoS.ts"
 import { keyOf, type OriginKey, type OutboundRecord, type StoreRecord } from "./StoreRecord.ts"
 
 /** The format that `encode` writes, and the newest that `decode` reads. */
-export const format = 1
+export const format = 2
 
 /**
  * Why bytes are no record: a later version of the library wrote them, or they are not what was written under this key.
@@ -28,8 +28,8 @@ export type DecodeFailure =
   | { readonly _tag: "NewerFormat"; readonly format: number }
   | { readonly _tag: "Damaged"; readonly detail: string }
 
-const types = { Outbound: 1, Inbound: 2, Subscription: 3, Identity: 4, Origin: 5 } as const
-const states = ["queued", "publishing", "releasing"] as const
+const types = { Outbound: 1, Inbound: 2, Subscription: 3, Identity: 4, Origin: 5, Consumer: 6 } as const
+const states = ["queued", "publishing", "releasing", "quarantined"] as const
 
 const textEncoder = new TextEncoder()
 const textDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
@@ -136,6 +136,11 @@ class Reader {
     for (let left = this.fourBytes(); left > 0; left--) text += String.fromCharCode(this.twoBytes())
     return text
   }
+  list<A>(read: () => A): ReadonlyArray<A> {
+    const items: Array<A> = []
+    for (let left = this.fourBytes(); left > 0; left--) items.push(read())
+    return items
+  }
   rest(): Uint8Array {
     const position = this.position
     this.position = this.end
@@ -158,11 +163,22 @@ export const encode = (record: StoreRecord): Uint8Array => {
     case "Inbound":
       writer.twoBytes(record.packetIdentifier)
       writer.byte(record.acknowledged ? 1 : 0)
+      writer.text(record.use)
+      writer.fourBytes(record.finished.length)
+      for (const name of record.finished) writer.codeUnits(name)
       break
     case "Subscription":
-      writer.byte(record.qos | (record.noLocal ? 4 : 0) | (record.retainAsPublished ? 8 : 0))
+      writer.byte(
+        record.qos | (record.noLocal ? 4 : 0) | (record.retainAsPublished ? 8 : 0) | (record.granted ? 0 : 16)
+      )
       writer.fourBytes(record.subscriptionIdentifier)
       writer.text(record.filter)
+      break
+    case "Consumer":
+      writer.byte(record.qos)
+      writer.codeUnits(record.name)
+      writer.fourBytes(record.filters.length)
+      for (const filter of record.filters) writer.text(filter)
       break
     case "Identity":
       writer.byte(record.protocolVersion)
@@ -173,8 +189,9 @@ export const encode = (record: StoreRecord): Uint8Array => {
       break
     case "Origin":
       writer.twoBytes(record.origin.packetIdentifier)
+      writer.codeUnits(record.origin.forwarder)
       writer.codeUnits(record.origin.session)
-      writer.text(record.origin.incarnation)
+      writer.text(record.origin.use)
       break
   }
   writer.fourBytes(checksum(keyOf(record), writer.bytes, writer.position))
@@ -207,26 +224,39 @@ const checksum = (key: string, bytes: Uint8Array, end: number): number =>
   crc32(bytes, end, crc32(textEncoder.encode(key)))
 
 const read = (reader: Reader): StoreRecord => {
+  const isFormat1 = reader.bytes[0] === 1
   const type = reader.byte()
   switch (type) {
     case types.Outbound:
       return readOutbound(reader)
     case types.Inbound:
-      return { _tag: "Inbound", packetIdentifier: reader.twoBytes(), acknowledged: reader.byte() === 1 }
+      return {
+        _tag: "Inbound",
+        packetIdentifier: reader.twoBytes(),
+        acknowledged: reader.byte() === 1,
+        use: isFormat1 ? "" : reader.text(),
+        finished: isFormat1 ? [] : reader.list(() => reader.codeUnits())
+      }
     case types.Subscription: {
       const flags = reader.byte()
       const subscriptionIdentifier = reader.fourBytes()
-      const qos = flags & 3
-      if (!isQoS(qos)) throw new Damage(`QoS ${qos}`)
       return {
         _tag: "Subscription",
         filter: reader.text(),
-        qos,
+        qos: qosOf(flags & 3),
         noLocal: (flags & 4) !== 0,
         retainAsPublished: (flags & 8) !== 0,
+        granted: (flags & 16) === 0,
         subscriptionIdentifier
       }
     }
+    case types.Consumer:
+      return {
+        _tag: "Consumer",
+        qos: qosOf(reader.byte()),
+        name: reader.codeUnits(),
+        filters: reader.list(() => reader.text())
+      }
     case types.Identity: {
       const protocolVersion = reader.byte()
       if (protocolVersion !== 4 && protocolVersion !== 5) throw new Damage(`protocol version ${protocolVersion}`)
@@ -241,13 +271,24 @@ const read = (reader: Reader): StoreRecord => {
       }
     }
     case types.Origin: {
+      if (isFormat1) throw new Damage("it is the origin of a message in format 1, which named no forwarder")
       const packetIdentifier = reader.twoBytes()
-      const origin: OriginKey = { packetIdentifier, session: reader.codeUnits(), incarnation: reader.text() }
+      const origin: OriginKey = {
+        packetIdentifier,
+        forwarder: reader.codeUnits(),
+        session: reader.codeUnits(),
+        use: reader.text()
+      }
       return { _tag: "Origin", origin }
     }
     default:
       throw new Damage(`unknown type ${type}`)
   }
+}
+
+const qosOf = (value: number): QoS => {
+  if (!isQoS(value)) throw new Damage(`QoS ${value}`)
+  return value
 }
 
 const writeOutbound = (writer: Writer, record: OutboundRecord): void => {

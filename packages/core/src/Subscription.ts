@@ -1,6 +1,7 @@
 /**
  * How to subscribe, and what a subscription is.
  */
+import type * as Arr from "effect/Array"
 import type * as Effect from "effect/Effect"
 import type * as Schedule from "effect/Schedule"
 import type * as Stream from "effect/Stream"
@@ -29,10 +30,17 @@ export interface SubscribeOptions {
    */
   readonly retained?: "each" | "first" | "none"
   /**
-   * `onReceive` (default): an array of messages that was handed to the consumer is acknowledged when the next one is pulled or
-   * the stream ends normally. `manual`: by `message.ack`.
+   * `onReceive` (default): a message that was handed to the consumer is acknowledged when the next one is pulled or the stream ends normally.
+   * `manual`: by `message.ack`.
    */
   readonly ack?: "onReceive" | "manual"
+  /**
+   * A name by which the session knows this consumer when it comes back, unique in the session. What it has not finished when it leaves, and what arrives
+   * while it is away (QoS 1 and 2), waits for it: unacknowledged, so that it takes its part of the receive window. A durable session stores the name, and
+   * after a restart only those consumers get a QoS 2 message again that had not finished it. It waits until the consumer is back, or until
+   * `Session.forgetConsumer`. Default: none; see `Session.consumers`.
+   */
+  readonly consumer?: string
   /** Keep the subscription at the server after the stream ended. Default false; a `durable` session always does. */
   readonly keep?: boolean
   /** QoS 0 messages that wait for the consumer. Default: the session's `streamBuffer`. */
@@ -42,19 +50,30 @@ export interface SubscribeOptions {
 }
 
 /**
- * A subscription that the server granted.
+ * What is known of a subscription that the server granted.
  */
-export interface Subscription {
+export interface SubscriptionInfo {
   readonly filters: ReadonlyArray<string>
   /** The granted quality of service of each filter, which may be lower than asked for (MQTT 3.9.3). */
   readonly granted: ReadonlyArray<QoS>
+  /** Messages that wait for the consumer, and QoS 0 messages that were dropped because it was too slow. */
+  readonly pending: Effect.Effect<{ readonly messages: number; readonly dropped: number; readonly highWater: number }>
+}
+
+/**
+ * A subscription that the server granted.
+ */
+export interface Subscription extends SubscriptionInfo {
   /**
    * The messages, through reconnects, until the subscription's scope ends. Run it once at a time: a second run goes on where the
    * first one ended. What an interrupted or failed run was handed and had not acknowledged comes again.
    */
   readonly messages: Stream.Stream<Message, MqttError>
-  /** Messages that wait for the consumer, and QoS 0 messages that were dropped because it was too slow. */
-  readonly pending: Effect.Effect<{ readonly messages: number; readonly dropped: number; readonly highWater: number }>
+  /**
+   * The same messages in arrays of all that wait, for consumers that work on many at once, such as one statement for many rows: an array is acknowledged
+   * as a whole, when the next one is pulled or the stream ends normally. One of `messages` and `batches` runs at a time.
+   */
+  readonly batches: Stream.Stream<Arr.NonEmptyReadonlyArray<Message>, MqttError>
 }
 
 /**
@@ -78,5 +97,5 @@ export interface ConsumeOptions<E = never, R = never> extends Omit<SubscribeOpti
   /** After the retries. Default `skip`; a handler that dies counts as failed. */
   readonly onFailure?: FailurePolicy
   /** Runs once, when the server granted the subscription and before the first message is handled. */
-  readonly onSubscribed?: (subscription: Omit<Subscription, "messages">) => Effect.Effect<void>
+  readonly onSubscribed?: (subscription: SubscriptionInfo) => Effect.Effect<void>
 }

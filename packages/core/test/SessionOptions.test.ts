@@ -127,6 +127,7 @@ describe("SessionOptions", () => {
         },
         onSessionLost: "resubscribe",
         unacknowledgedOnSessionLost: "resend",
+        poisonThreshold: 6,
         onStorageFailure: "wait",
         queue: { messages: 10_000, bytes: 67_108_864, policy: "suspend" },
         writeTimeout: "30000 ms",

@@ -27,9 +27,10 @@ describe("StoreRecord", () => {
   it("gives every record a key of its own", () => {
     const records: ReadonlyArray<StoreRecord.StoreRecord> = [
       outbound(7),
-      { _tag: "Inbound", packetIdentifier: 7, acknowledged: false },
+      { _tag: "Inbound", packetIdentifier: 7, acknowledged: false, use: "life.1", finished: [] },
       {
         _tag: "Subscription",
+        granted: true,
         filter: "7",
         qos: 1,
         noLocal: false,

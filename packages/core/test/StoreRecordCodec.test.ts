@@ -39,10 +39,12 @@ const records: ReadonlyArray<StoreRecord.StoreRecord> = [
     acceptedAt: 0,
     expiresAt: undefined
   },
-  { _tag: "Inbound", packetIdentifier: 1, acknowledged: true },
-  { _tag: "Inbound", packetIdentifier: 65_535, acknowledged: false },
+  { _tag: "Inbound", packetIdentifier: 1, acknowledged: true, use: "", finished: [] },
+  { _tag: "Inbound", packetIdentifier: 65_535, acknowledged: false, use: "life.z", finished: ["billing", "\ud800/"] },
+  { _tag: "Consumer", name: "billing\udfff", filters: ["orders/#", "ä"], qos: 2 },
   {
     _tag: "Subscription",
+    granted: true,
     filter: "$share/g/a/+/#",
     qos: 1,
     noLocal: false,
@@ -65,7 +67,7 @@ const records: ReadonlyArray<StoreRecord.StoreRecord> = [
     incarnation: "",
     sessionExpiryInterval: undefined
   },
-  { _tag: "Origin", origin: { session: "../Süd/1\ud800", incarnation: "i@1", packetIdentifier: 7 } }
+  { _tag: "Origin", origin: { forwarder: "up/\ud800", session: "../Süd/1\ud800", packetIdentifier: 7, use: "l.1" } }
 ]
 
 describe("StoreRecordCodec", () => {
@@ -112,9 +114,9 @@ describe("StoreRecordCodec", () => {
   })
 
   it("knows a later format from damage, by the checksum that every format has", () => {
-    const bytes = new Uint8Array([2, 99, 1, 2, 3, 0, 0, 0, 0])
+    const bytes = new Uint8Array([3, 99, 1, 2, 3, 0, 0, 0, 0])
     new DataView(bytes.buffer).setUint32(5, reference(new TextEncoder().encode("key"), bytes.subarray(0, 5)))
-    assert.deepStrictEqual(decode("key", bytes), Result.fail({ _tag: "NewerFormat" as const, format: 2 }))
+    assert.deepStrictEqual(decode("key", bytes), Result.fail({ _tag: "NewerFormat" as const, format: 3 }))
     bytes[3]! ^= 1
     assert.strictEqual(Result.getOrThrow(Result.flip(decode("key", bytes)))._tag, "Damaged")
   })

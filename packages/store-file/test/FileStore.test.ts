@@ -220,7 +220,7 @@ describe("keys", () => {
         "\u{1f600}"
       ]
       const origins = sessions.map((session) =>
-        ({ _tag: "Origin", origin: { session, incarnation: "i", packetIdentifier: 1 } }) as const
+        ({ _tag: "Origin", origin: { forwarder: "f", session, packetIdentifier: 1, use: "1" } }) as const
       )
       yield* Effect.scoped(Effect.gen(function*() {
         const handle = yield* (yield* FileStore.make({ directory })).open("a")

@@ -297,7 +297,7 @@ describe("a store of a newer format", () => {
       const directory = yield* temporaryDirectory
       yield* commits(directory, "a", ...oneToFive)
       const bytes = StoreRecordCodec.encode(outbound(6))
-      bytes[0] = 2
+      bytes[0] = StoreRecordCodec.format + 1
       const key = StoreRecord.outboundKey(6)
       new DataView(bytes.buffer).setUint32(
         bytes.length - 4,

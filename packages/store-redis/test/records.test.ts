@@ -51,7 +51,7 @@ describe.skipIf(!RedisServer.isPresent())("records in Redis", () => {
         const names = ["\ud800", "\udc00", "\ufffd", "%d800", "a%", ""]
         const origins = names.map((session): StoreRecord.OriginRecord => ({
           _tag: "Origin",
-          origin: { session, incarnation: "i", packetIdentifier: 1 }
+          origin: { forwarder: "f", session, packetIdentifier: 1, use: "1" }
         }))
         yield* handle.commit(origins.map(put))
         for (const lose of [Effect.void, server.command("DEL", records("origins"))]) {

@@ -109,7 +109,8 @@ export const fromDisconnect = (
     case ReasonCode.protocolError:
       return new ProtocolViolation({
         reasonCode,
-        detail: reasonString ?? "the server found a fault in what it received"
+        detail: reasonString ?? "the server found a fault in what it received",
+        reportedByServer: true
       })
     default:
       return new ConnectionLost({ reasonCode, reasonString })

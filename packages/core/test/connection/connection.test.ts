@@ -56,15 +56,20 @@ it.live("hands on what follows CONNACK in the same chunk behind it", () =>
     assert.strictEqual(owner.batches.length, 1)
   }))
 
-it.live("hands inbound packets on in wire order, without PINGRESP", () =>
+it.live("hands inbound packets on in wire order", () =>
   Effect.gen(function*() {
     const server = yield* listen({ serve: accepting() })
     const { owner } = yield* openWith({ address: server.address })
     const peer = yield* server.peer()
     const suback: Packet = { _tag: "Suback", packetIdentifier: 3, reasonCodes: [1], properties: Properties.none }
     peer.send(publish({ topic: "1" }), { _tag: "Pingresp" }, suback, publish({ topic: "2" }))
-    yield* owner.until(() => owner.packets.length === 4)
-    assert.deepStrictEqual(owner.packets.slice(1), [publish({ topic: "1" }), suback, publish({ topic: "2" })])
+    yield* owner.until(() => owner.packets.length === 5)
+    assert.deepStrictEqual(owner.packets.slice(1), [
+      publish({ topic: "1" }),
+      { _tag: "Pingresp" },
+      suback,
+      publish({ topic: "2" })
+    ])
   }))
 
 it.live("reads packets that are cut anywhere", () =>
@@ -268,7 +273,7 @@ it.live("counts bytes and packets of both directions", () =>
     connection.send([publish(), publish()])
     yield* peer.until(() => peer.packets.length === 3)
     peer.send(publish(), { _tag: "Pingresp" })
-    yield* owner.until(() => owner.packets.length === 2)
+    yield* owner.until(() => owner.packets.length === 3)
     yield* connection.close(0)
     yield* peer.gone
     const bytes = peer.chunks.reduce((sum, chunk) => sum + chunk.length, 0)

@@ -19,7 +19,7 @@ import { type EngineInternals, makeEngine } from "../../src/internal/engine/engi
 import type { Packet, Publish, Pubrel, Subscribe, Unsubscribe } from "../../src/Packet.ts"
 import { type ConnackProperties, none, type PublishProperties } from "../../src/Properties.ts"
 import type { ProtocolVersion, QoS } from "../../src/QoS.ts"
-import { keyOf, type StoreRecord } from "../../src/StoreRecord.ts"
+import { type InboundRecord, keyOf, type StoreRecord } from "../../src/StoreRecord.ts"
 
 export const versions: ReadonlyArray<ProtocolVersion> = [4, 5]
 
@@ -28,6 +28,7 @@ export const textOf = (payload: Uint8Array): string => new TextDecoder().decode(
 
 export const engineOptions = (options: Partial<EngineOptions> = {}): EngineOptions => ({
   session: "test",
+  life: "life",
   protocolVersion: 5,
   receiveMaximum: 65_535,
   topicAliasMaximum: 0,
@@ -36,6 +37,7 @@ export const engineOptions = (options: Partial<EngineOptions> = {}): EngineOptio
   queue: { messages: 1000, bytes: 1_000_000, policy: "suspend" },
   onSessionLost: "resubscribe",
   unacknowledgedOnSessionLost: "resend",
+  poisonThreshold: 0,
   subscriptionIdentifiers: "auto",
   durable: false,
   ackDeadline: 30_000,
@@ -67,6 +69,14 @@ export const consumerRequest = (
   retained: "each",
   keep: false,
   ...options
+})
+
+export const inbound = (packetIdentifier: number, acknowledged: boolean): InboundRecord => ({
+  _tag: "Inbound",
+  packetIdentifier,
+  acknowledged,
+  use: `earlier.${packetIdentifier}`,
+  finished: []
 })
 
 export const connack = (sessionPresent: boolean, properties: ConnackProperties = none): Packet => ({

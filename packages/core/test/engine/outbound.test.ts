@@ -125,7 +125,7 @@ describe.each(versions)("outbound messages, version %s", (protocolVersion) => {
   it("sets DUP by retransmission alone: a message taken from another session goes out with DUP 0 [MQTT3-3.3.1-3] [MQTT5-3.3.1-3]", () => {
     const h = new Harness({ protocolVersion })
     h.connect()
-    h.publish("a", 1, { origin: { session: "other", incarnation: "1", packetIdentifier: 9 } })
+    h.publish("a", 1, { origin: { forwarder: "f", session: "other", packetIdentifier: 9, use: "1" } })
     assert.deepStrictEqual(publishesOf(h.flush()).map(({ dup }) => dup), [false])
   })
 

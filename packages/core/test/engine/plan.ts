@@ -32,6 +32,8 @@ export interface Plan {
   readonly churn: boolean
   readonly losses: boolean
   readonly slots: ReadonlyArray<ReadonlyArray<string>>
+  /** The consumers have names, so that one may be away for a while, and a restart knows who has finished with what. */
+  readonly named: boolean
   readonly overlapping: "merge" | "separate"
   readonly options: EngineOptions
   readonly firstPacketIdentifier: number
@@ -45,8 +47,9 @@ export const makePlan = (seed: number): Plan => {
   const crashes = durable && random.chance(0.5)
   const churn = random.chance(0.3)
   const losses = random.chance(0.4)
-  // A message may be held for one consumer only: with several, one that comes and goes would miss what another one took.
-  const slots = crashes || churn ? [["s/#"]] : [["s/#"], ["s/+", "s/0"], ["s/0", "s/#"]].slice(0, random.int(1, 3))
+  const slots = [["s/#"], ["s/+", "s/0"], ["s/0", "s/#"]].slice(0, random.int(1, 3))
+  // Without names a restarted process does not know which of several consumers have finished with a message.
+  const named = (crashes && slots.length > 1) || random.chance(0.3)
   const maxInflight = random.int(1, 8)
   return {
     seed,
@@ -56,6 +59,7 @@ export const makePlan = (seed: number): Plan => {
     churn,
     losses,
     slots,
+    named,
     // On 3.1.1 nothing tells copies apart; and a new session would have to confirm its filters first.
     overlapping: protocolVersion === 5 && !losses && random.chance(0.5) ? "separate" : "merge",
     options: engineOptions({

@@ -1,36 +1,47 @@
 import { assert, describe, it } from "@effect/vitest"
-import { ack, Harness, publish } from "./harness.ts"
+import { ack, Harness, inbound, publish, topics, words } from "./harness.ts"
 
-/** Which of the deliveries of an output may have been with somebody before. */
-const redelivered = ({ deliveries }: ReturnType<Harness["flush"]>): ReadonlyArray<boolean> =>
-  deliveries.map(({ delivery }) => delivery.redelivered)
+const uses = ({ deliveries }: ReturnType<Harness["flush"]>): ReadonlyArray<string> =>
+  deliveries.map(({ delivery }) => delivery.use)
 
 const released = ({ events }: ReturnType<Harness["flush"]>): ReadonlyArray<number> =>
   events.flatMap((event) => event._tag === "InboundReleased" ? [event.packetIdentifier] : [])
 
-describe("a QoS 2 message that may have been here before", () => {
-  it("is one whose identifier the store knew; a later one with the same identifier is new", () => {
+describe("the use of a QoS 2 packet identifier", () => {
+  it("is that of the store for a redelivery, and another one for the next message under the identifier", () => {
     const h = new Harness({ durable: true })
-    h.engine.restore([{ _tag: "Inbound", packetIdentifier: 7, acknowledged: false }], h.now)
+    h.engine.restore([inbound(7, false)], h.now)
     const consumer = h.add("t")
     h.connect(true)
     const output = h.feed(publish("t", 2, 7, { dup: true }), publish("t", 2, 8))
-    assert.deepStrictEqual(redelivered(output), [true, false])
+    assert.deepStrictEqual(uses(output), ["earlier.7", "life.0"])
     for (const { delivery } of output.deliveries) h.engine.acknowledge(consumer, delivery, h.now)
     h.flush()
     assert.deepStrictEqual(released(h.feed(ack("Pubrel", 7))), [7])
-    assert.deepStrictEqual(redelivered(h.feed(publish("t", 2, 7))), [false])
+    assert.deepStrictEqual(uses(h.feed(publish("t", 2, 7))), ["life.1"])
   })
 
-  it("is one that a consumer left unfinished, for the next one; QoS 1 never is", () => {
+  it("stays with a message that a consumer left unfinished; QoS 1 has none", () => {
     const h = new Harness({ durable: true })
     h.connect()
     const first = h.subscribe("t")
-    assert.deepStrictEqual(redelivered(h.feed(publish("t", 2, 1), publish("t", 1, 2))), [false, false])
+    assert.deepStrictEqual(uses(h.feed(publish("t", 2, 1), publish("t", 1, 2))), ["life.0", ""])
     h.engine.removeConsumer(first, h.now)
     h.flush()
     h.add("t")
-    assert.deepStrictEqual(redelivered(h.flush()), [true, false])
+    assert.deepStrictEqual(uses(h.flush()), ["life.0", ""])
+  })
+
+  it("is stored with the identifier", () => {
+    const h = new Harness({ durable: true })
+    h.connect()
+    h.feed(publish("t", 2, 1))
+    assert.deepInclude(h.records.get("inbound/1"), { use: "life.0", acknowledged: false })
+    const next = h.restart({ life: "next" })
+    next.connect(true)
+    assert.strictEqual(next.engine.inboundUse(1), "life.0")
+    next.feed(publish("t", 2, 1, { dup: true }), publish("t", 2, 2))
+    assert.strictEqual(next.engine.inboundUse(2), "next.0")
   })
 
   it("only a durable session tells which identifiers are released", () => {
@@ -40,5 +51,68 @@ describe("a QoS 2 message that may have been here before", () => {
     for (const { delivery } of h.feed(publish("t", 2, 1)).deliveries) h.engine.acknowledge(consumer, delivery, h.now)
     h.flush()
     assert.deepStrictEqual(released(h.feed(ack("Pubrel", 1))), [])
+  })
+})
+
+describe("packet identifiers that the store knows and the server has not spoken of", () => {
+  const restored = (): Harness => {
+    const h = new Harness({ durable: true })
+    h.engine.restore([
+      inbound(7, true),
+      inbound(8, false),
+      {
+        _tag: "Subscription",
+        granted: true,
+        filter: "t",
+        qos: 2,
+        noLocal: false,
+        retainAsPublished: false,
+        subscriptionIdentifier: 0
+      }
+    ], h.now)
+    h.records.set("inbound/7", inbound(7, true))
+    h.records.set("inbound/8", inbound(8, false))
+    return h
+  }
+
+  it("subscribes to nothing before the server has answered PINGREQ, and forgets them then", () => {
+    const h = restored()
+    const output = h.connect(true)
+    assert.deepStrictEqual(words(output.packets), ["PINGREQ"])
+    // The old session has this one; what comes later under 7 cannot be of it.
+    h.feed(publish("t", 2, 8, { dup: true }))
+    assert.deepStrictEqual(h.reply({ _tag: "Pingresp" }), ["SUBSCRIBE 1 t:2"])
+    assert.deepStrictEqual(Array.from(h.records.keys()), ["inbound/8", "subscription/t"])
+    h.grant()
+  })
+
+  it("after a kill before the commit of a new session, a redelivery under an old identifier is not taken for the old message", () => {
+    const h = restored()
+    const consumer = h.add("t", { retained: "none" })
+    h.connect(true)
+    h.feed({ _tag: "Pingresp" })
+    // The new message was lost with the connection, and comes again.
+    h.disconnect()
+    h.connect(true)
+    const output = h.feed(publish("t", 2, 7, { dup: true }))
+    assert.deepStrictEqual(topics(output), ["t"])
+    h.acknowledge(consumer, output.deliveries[0]!.delivery)
+    assert.deepStrictEqual(h.sent(), ["PUBREC 7"])
+  })
+
+  it("keeps them while the connection ends before the answer", () => {
+    const h = restored()
+    h.connect(true)
+    h.disconnect()
+    assert.deepStrictEqual(words(h.connect(true).packets), ["PINGREQ"])
+    assert.deepStrictEqual(h.reply(publish("t", 2, 7, { dup: true })), ["PUBREC 7"])
+  })
+
+  it("keeps them when the receive maximum has stopped the server", () => {
+    const h = restored()
+    h.engine.connecting(false, 1)
+    h.connect(true)
+    h.feed(publish("t", 2, 8, { dup: true }), { _tag: "Pingresp" })
+    assert.deepStrictEqual(h.reply(ack("Pubrel", 8), publish("t", 2, 7, { dup: true })), ["PUBCOMP 8", "PUBREC 7"])
   })
 })

@@ -1,6 +1,18 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { Subscribe, Unsubscribe } from "../../src/Packet.ts"
-import { ack, Harness, leave, publish, suback, subscribesOf, topics, unsuback, versions, words } from "./harness.ts"
+import {
+  ack,
+  Harness,
+  leave,
+  publish,
+  suback,
+  subscribesOf,
+  topics,
+  topicsFor,
+  unsuback,
+  versions,
+  words
+} from "./harness.ts"
 
 describe.each(versions)("subscriptions, version %s", (protocolVersion) => {
   const make = (options: ConstructorParameters<typeof Harness>[0] = {}): Harness => {
@@ -343,14 +355,15 @@ describe.each(versions)("subscriptions, version %s", (protocolVersion) => {
     assert.strictEqual(h.refusedConsumer([]), "InvalidOptions")
   })
 
-  it("keeps the subscriptions of a durable session in the store, from SUBACK to UNSUBACK", () => {
+  it("keeps the subscriptions of a durable session in the store, from SUBSCRIBE to UNSUBACK", () => {
     const h = make({ durable: true })
     const consumer = h.add("a", { qos: 1 })
     h.flush()
-    assert.strictEqual(h.records.size, 0)
+    assert.deepInclude(h.records.get("subscription/a"), { granted: false })
     h.feed(suback(1, 1))
     assert.deepStrictEqual(Array.from(h.records.values()), [{
       _tag: "Subscription",
+      granted: true,
       filter: "a",
       qos: 1,
       noLocal: false,
@@ -521,5 +534,32 @@ describe("subscriptions, version 5", () => {
     h.flush()
     assert.deepStrictEqual([low.state, high.state, high.reason?._tag], ["active", "failed", "PacketTooLarge"])
     assert.strictEqual(h.engine.stats.pendingSubscriptions, 0)
+  })
+})
+
+describe("a durable session whose process died before SUBACK", () => {
+  it("keeps the identifier: what the server sends under it is for the same filter", () => {
+    const h = new Harness({ durable: true })
+    h.connect()
+    h.add(["a/#", "b/#"], { retained: "none" })
+    h.flush()
+    const next = h.restart()
+    const b = next.add("b/#", { retained: "none" })
+    const a = next.add("a/#", { retained: "none" })
+    assert.deepStrictEqual([a.state, b.state], ["joining", "joining"])
+    next.connect(true)
+    const output = next.feed(publish("a/1", 1, 1, { ids: [1] }), publish("b/1", 1, 2, { ids: [2] }))
+    assert.deepStrictEqual([topicsFor(a, output), topicsFor(b, output)], [["a/1"], ["b/1"]])
+  })
+
+  it("ends at the server what no consumer wants any more", () => {
+    const h = new Harness({ durable: true })
+    h.connect()
+    h.add("a/#", { retained: "none" })
+    h.flush()
+    const next = h.restart()
+    assert.deepStrictEqual(words(next.connect(true).packets), ["UNSUBSCRIBE 1 a/#"])
+    next.feed(unsuback(1, 0))
+    assert.strictEqual(next.records.size, 0)
   })
 })

@@ -1,5 +1,16 @@
 import { assert, describe, it } from "@effect/vitest"
-import { acknowledgeAll, consuming, eventTags, Harness, publish, topics, versions, words } from "./harness.ts"
+import {
+  acknowledgeAll,
+  consuming,
+  eventTags,
+  Harness,
+  publish,
+  topics,
+  topicsFor,
+  unsuback,
+  versions,
+  words
+} from "./harness.ts"
 
 describe("unclaimed messages", () => {
   it("acknowledges a message that nobody claims [MQTT3-4.5.0-2] [MQTT5-4.5.0-2]", () => {
@@ -99,23 +110,61 @@ describe("unclaimed messages", () => {
     ])
   })
 
-  it("acknowledges what a consumer left behind when another one took it", () => {
+  it("holds what a consumer left behind for its successor, although another one has finished", () => {
     const { consumer, h, receive } = consuming({})
     const other = h.subscribe("#", { retained: "none" })
     const [a] = receive(publish("a", 1, 1))
     h.acknowledge(other, a!)
     h.engine.removeConsumer(consumer, h.now)
-    assert.deepStrictEqual(h.sent(), ["PUBACK 1"])
+    assert.deepStrictEqual(h.sent(), [])
+    const next = h.add("#", { retained: "none" })
+    assert.deepStrictEqual(topicsFor(next, h.flush()), ["a"])
+    assert.deepStrictEqual(acknowledgeAll(h, next, [a!]), ["PUBACK 1"])
   })
 
-  it("leaves a message to the consumers that remain", () => {
-    const { consumer, h, receive } = consuming({})
-    const other = h.subscribe("#", { retained: "none" })
-    const [a] = receive(publish("a", 1, 1))
-    h.engine.removeConsumer(consumer, h.now)
-    assert.deepStrictEqual(h.sent(), [])
-    assert.strictEqual(h.engine.stats.unclaimed, 0)
-    assert.deepStrictEqual(acknowledgeAll(h, other, [a!]), ["PUBACK 1"])
+  it("gives it up after the hold, and says so; a durable session keeps it", () => {
+    for (const durable of [false, true]) {
+      const { consumer, h, receive } = consuming({ durable })
+      const other = h.subscribe("#", { retained: "none" })
+      const [a] = receive(publish("a", 1, 1))
+      h.acknowledge(other, a!)
+      h.engine.removeConsumer(consumer, h.now)
+      const output = h.tick(10_000)
+      assert.deepStrictEqual(words(output.packets), durable ? [] : ["PUBACK 1"])
+      assert.deepStrictEqual(eventTags(output), durable ? [] : ["UnclaimedDropped"])
+      assert.deepStrictEqual(words(h.tick(1e9).packets), [])
+    }
+  })
+
+  it("settles what a consumer left behind when somebody has ended the subscription", () => {
+    for (const durable of [false, true]) {
+      const { consumer, h, receive } = consuming({ durable })
+      receive(publish("a", 1, 1), publish("b", 2, 2))
+      h.engine.removeConsumer(consumer, h.now)
+      if (durable) h.engine.unsubscribe("#", h.now)
+      const { packets: [unsubscribe] } = h.flush()
+      assert(unsubscribe?._tag === "Unsubscribe")
+      const output = h.feed(unsuback(unsubscribe.packetIdentifier, 0))
+      // Where the last consumer has only left, another one may come in time.
+      assert.deepStrictEqual(words(output.packets), durable ? ["PUBACK 1", "PUBREC 2"] : [])
+      assert.deepStrictEqual(eventTags(output), durable ? ["UnclaimedDropped", "UnclaimedDropped"] : [])
+      assert.deepStrictEqual(words(h.tick(10_000).packets), durable ? [] : ["PUBACK 1", "PUBREC 2"])
+    }
+  })
+
+  it("gives what arrived before its consumers to all that join before it is acknowledged", () => {
+    const h = new Harness({ durable: true })
+    h.connect()
+    h.feed(publish("a", 1, 1), publish("a", 2, 2))
+    const first = h.add("a", { retained: "none" })
+    const second = h.add("#", { retained: "none" })
+    const output = h.flush()
+    assert.deepStrictEqual([topicsFor(first, output), topicsFor(second, output)], [["a", "a"], ["a", "a"]])
+    const deliveries = output.deliveries.slice(0, 2).map(({ delivery }) => delivery)
+    assert.deepStrictEqual(acknowledgeAll(h, first, deliveries), [])
+    assert.deepStrictEqual(acknowledgeAll(h, second, deliveries), ["PUBACK 1", "PUBREC 2"])
+    const third = h.add("a", { retained: "none" })
+    assert.deepStrictEqual(topicsFor(third, h.flush()), [])
   })
 
   it("forgets held QoS 1 in a resumed session, and binds held QoS 2", () => {

@@ -39,7 +39,9 @@ interface Publication {
 /** One place for a consumer, which may be taken by another one after it has left. */
 interface Slot {
   readonly filters: ReadonlyArray<string>
-  consumer: Consumer
+  readonly name: string | undefined
+  /** Undefined while a consumer with a name is away. */
+  consumer: Consumer | undefined
   /** What was handed out and is not acknowledged. */
   pending: Array<Delivery>
   /** Topic to the texts in the order in which they were first handed out. */
@@ -253,32 +255,35 @@ export class World {
       const slot = this.#slots[index]!
       if (slot.pending.length === 0) continue
       const [delivery] = slot.pending.splice(this.random.int(0, slot.pending.length - 1), 1)
-      this.engine.acknowledge(slot.consumer, delivery!, this.now)
+      this.engine.acknowledge(slot.consumer!, delivery!, this.now)
       // On 3.1.1 a copy for each subscription would count for itself; there is only one here.
       if (delivery!.message.qos > 0) this.#uncommitted.push(`${index} ${delivery!.message.text}`)
     }
   }
 
   #addConsumers(): void {
-    this.#slots = this.plan.slots.map((filters) => ({
-      filters,
-      consumer: this.#addConsumer(filters),
-      pending: [],
-      seen: new Map()
-    }))
+    this.#slots = this.plan.slots.map((filters, index) => {
+      const name = this.plan.named ? `${index}` : undefined
+      return { filters, name, consumer: this.#addConsumer(filters, name), pending: [], seen: new Map() }
+    })
   }
 
-  #addConsumer(filters: ReadonlyArray<string>): Consumer {
-    const consumer = this.engine.addConsumer(consumerRequest(filters), this.now)
+  #addConsumer(filters: ReadonlyArray<string>, name: string | undefined): Consumer {
+    const consumer = this.engine.addConsumer(consumerRequest(filters, { name }), this.now)
     if ("_tag" in consumer) return assert.fail(consumer.reason.message)
     return consumer
   }
 
   #replaceConsumer(): void {
     const slot = this.random.pick(this.#slots)
-    this.engine.removeConsumer(slot.consumer, this.now)
-    slot.pending = []
-    slot.consumer = this.#addConsumer(slot.filters)
+    if (slot.consumer !== undefined) {
+      this.engine.removeConsumer(slot.consumer, this.now)
+      slot.pending = []
+      slot.consumer = undefined
+      // One with a name may stay away for a while.
+      if (this.plan.named && this.random.chance(0.5)) return
+    }
+    slot.consumer = this.#addConsumer(slot.filters, slot.name)
   }
 
   #connect(cleanStart: boolean): void {
@@ -415,6 +420,7 @@ export class World {
   }
 
   #finish(): void {
+    for (const slot of this.#slots) slot.consumer ??= this.#addConsumer(slot.filters, slot.name)
     if (this.connection === undefined) this.#connect(false)
     this.#settle()
   }
@@ -460,7 +466,7 @@ export class World {
     const session = this.broker.session(clientId)!
     assert.deepStrictEqual([session.queued, session.inflight, session.unreleased], [0, 0, []])
     assert.strictEqual(session.subscriptions.length, this.#filters)
-    const left = Array.from(this.#records.values()).filter(({ _tag }) => _tag !== "Subscription")
+    const left = Array.from(this.#records.values()).filter(({ _tag }) => _tag !== "Subscription" && _tag !== "Consumer")
     assert.deepStrictEqual(left, [])
     if (!durable) assert.strictEqual(this.#records.size, 0)
 

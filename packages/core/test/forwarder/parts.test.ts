@@ -136,22 +136,44 @@ describe("digests and memories", () => {
 })
 
 describe("the ledger of origins", () => {
-  const origin = (packetIdentifier: number, incarnation: string) => ({ session: "a", incarnation, packetIdentifier })
+  const origin = (packetIdentifier: number, use: string, forwarder = "f") => ({
+    forwarder,
+    session: "a",
+    packetIdentifier,
+    use
+  })
 
-  it("knows what the store knew, forgets what was released, and drops earlier lives", () => {
+  it("knows what the store knew, by forwarder and use, and forgets what was released", () => {
     const forgotten: Array<string> = []
     const ledger = new OriginLedger({ forget: (key) => forgotten.push(key) }, [
-      { _tag: "Origin", origin: origin(1, "old#x") },
-      { _tag: "Origin", origin: origin(2, "new#y") }
+      { _tag: "Origin", origin: origin(1, "x") },
+      { _tag: "Origin", origin: origin(2, "y") }
     ])
-    assert.isTrue(ledger.has(origin(1, "old#x")))
-    assert.isFalse(ledger.has(origin(1, "old#z")))
-    ledger.prune("a", "new")
-    assert.isFalse(ledger.has(origin(1, "old#x")))
-    assert.isTrue(ledger.has(origin(2, "new#y")))
-    ledger.release("a", 2)
-    ledger.release("a", 3)
-    assert.deepStrictEqual(forgotten, ["origin/1/a", "origin/2/a"])
-    assert.strictEqual(ledger.size, 0)
+    assert.isTrue(ledger.has(origin(1, "x")))
+    assert.isFalse(ledger.has(origin(1, "z")))
+    assert.isFalse(ledger.has(origin(1, "x", "g")))
+    ledger.add(origin(1, "z"))
+    assert.isFalse(ledger.has(origin(1, "x")))
+    ledger.release(origin(2, ""))
+    ledger.release(origin(3, ""))
+    assert.deepStrictEqual(forgotten, ["origin/2/1/f/a"])
+    assert.strictEqual(ledger.size, 1)
+  })
+
+  it("keeps of a forwarder what its source has not finished", () => {
+    const forgotten: Array<string> = []
+    const ledger = new OriginLedger({ forget: (key) => forgotten.push(key) }, [
+      { _tag: "Origin", origin: origin(1, "x") },
+      { _tag: "Origin", origin: origin(2, "y") },
+      { _tag: "Origin", origin: origin(3, "z") },
+      { _tag: "Origin", origin: origin(3, "z", "g") }
+    ])
+    const uses = new Map([[1, "x"], [2, "another"]])
+    ledger.retain("f", "a", (packetIdentifier) => uses.get(packetIdentifier))
+    assert.deepStrictEqual(forgotten, ["origin/2/1/f/a", "origin/3/1/f/a"])
+    assert.isTrue(ledger.has(origin(1, "x")))
+    assert.isTrue(ledger.has(origin(3, "z", "g")))
+    ledger.forgetForwarder("g")
+    assert.isFalse(ledger.has(origin(3, "z", "g")))
   })
 })

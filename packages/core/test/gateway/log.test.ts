@@ -145,7 +145,7 @@ describe("SessionLog", () => {
         event("Disconnected", { error: passing }),
         event("SessionLost", { unacknowledged: 0, subscriptions: 0 }),
         event("MessageDropped", { direction: "inbound", cause: "unclaimed", topic: "t", count: 1 }),
-        event("SlowConsumer", { filters: ["t"], topic: "t", waiting: 1 }),
+        event("SlowConsumer", { filters: ["t"], absent: [], topic: "t", waiting: 1 }),
         event("SharedSubscriptionAtRisk", { filters: ["t"], persistence: "process" }),
         event("Connected", {
           server,

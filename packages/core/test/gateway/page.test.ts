@@ -143,6 +143,7 @@ describe.skipIf(executablePath === undefined)("the live page", () => {
           at: 1,
           filters: [`${hostile}\nevent: snapshot\ndata: {}`],
           topic: hostile,
+          absent: [],
           waiting: 1
         })
         yield* shows(page, "#events .text", hostile)

@@ -25,7 +25,7 @@ export const figures = (given: Partial<MetricsSnapshot> = {}): MetricsSnapshot =
   reconnectsByReason: {},
   errors: 0,
   errorsByReason: {},
-  dropped: { dropOldest: 0, dropNewest: 0, latestPerTopic: 0, expired: 0, streamOverflow: 0, unclaimed: 0 },
+  dropped: { dropOldest: 0, dropNewest: 0, latestPerTopic: 0, expired: 0, poison: 0, streamOverflow: 0, unclaimed: 0 },
   queuedMessages: 0,
   queuedBytes: 0,
   oldestQueuedAge: 0,

@@ -24,7 +24,7 @@ export interface ConnectionRequest extends TransportRequest {
  */
 export interface ConnectionHandlers {
   /**
-   * Inbound packets in wire order, validated; the accepting CONNACK is the very first (before `open` succeeds), PINGRESP and AUTH are not
+   * Inbound packets in wire order, validated; the accepting CONNACK is the very first (before `open` succeeds), AUTH is not
    * among them, and a DISCONNECT is (the connection then ends by itself). A violation answered here closes the connection
    * with its reason code.
    */

@@ -2,7 +2,7 @@
  * One connection without its effects: what happens to bytes and packets, synchronously, from the network's callback.
  *
  * Every inbound packet is framed and validated by our codec first. CONNACK, AUTH and DISCONNECT are then shown to MQTT.js, as
- * long as it is there (`driver.ts`), everything but PINGRESP and AUTH goes to the owner in wire order. Outbound packets are encoded here as one
+ * long as it is there (`driver.ts`), everything but AUTH goes to the owner in wire order. Outbound packets are encoded here as one
  * batch; the few that MQTT.js writes are joined and flushed once a loop turn, in order with ours.
  *
  * A link is `opening` until CONNACK, `open`, then `closing` (its last bytes are on their way and input is ignored), then
@@ -22,7 +22,7 @@ import {
   ProtocolViolation,
   Unexpected
 } from "../../MqttError.ts"
-import { type Auth, type Connack, type Disconnect, type Packet, pingreq, type Pingresp } from "../../Packet.ts"
+import { type Auth, type Connack, type Disconnect, type Packet, pingreq } from "../../Packet.ts"
 import * as Properties from "../../Properties.ts"
 import * as ReasonCode from "../../ReasonCode.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
@@ -303,7 +303,7 @@ export class Link implements Observed {
         }
       } else if (!isSpecial(packet)) {
         batch.push(packet)
-      } else if (packet._tag !== "Pingresp") {
+      } else {
         if (packet._tag === "Disconnect") {
           batch.push(packet)
         }
@@ -507,12 +507,11 @@ export class Link implements Observed {
   }
 }
 
-const isSpecial = (packet: Packet): packet is Connack | Auth | Disconnect | Pingresp => {
+const isSpecial = (packet: Packet): packet is Connack | Auth | Disconnect => {
   switch (packet._tag) {
     case "Connack":
     case "Auth":
     case "Disconnect":
-    case "Pingresp":
       return true
     default:
       return false

@@ -18,6 +18,8 @@ import type { Violation } from "../codec/contract.ts"
  */
 export interface EngineOptions {
   readonly session: string
+  /** Unlike that of any other engine of this session, also of earlier processes. */
+  readonly life: string
   readonly protocolVersion: ProtocolVersion
   /** What the client announces in CONNECT and enforces: unacknowledged QoS 1 and 2 publishes of the server. */
   readonly receiveMaximum: number
@@ -36,12 +38,14 @@ export interface EngineOptions {
   }
   readonly onSessionLost: "resubscribe" | "fail"
   readonly unacknowledgedOnSessionLost: "resend" | "fail"
+  /** How many connections a message or a subscription may end before it is given up, see `poison.ts`; 0: any number. */
+  readonly poisonThreshold: number
   readonly subscriptionIdentifiers: "auto" | "off"
   /** The session's persistence is `durable`: subscriptions outlive their consumers, and changes are recorded. */
   readonly durable: boolean
   readonly ackDeadline: number
   readonly onAckDeadline: "wait" | "acknowledge" | "reconnect"
-  /** How long messages without a consumer are held, and how many once nobody has come for some in that time. */
+  /** How long messages without a consumer are held, and how many once none has come for some in that time. */
   readonly unclaimed: { readonly hold: number; readonly messages: number }
 }
 
@@ -115,6 +119,11 @@ export interface ConsumerRequest {
   readonly retained: "each" | "first" | "none"
   /** Keep the subscription at the server when the last consumer has left. */
   readonly keep: boolean
+  /**
+   * A consumer with a name stays known when it has left: what it has not finished, and what arrives for it, is not acknowledged until a consumer
+   * of this name comes back, or the name is forgotten. A durable session stores it.
+   */
+  readonly name?: string | undefined
 }
 
 /**
@@ -124,15 +133,27 @@ export interface Consumer {
   readonly request: ConsumerRequest
   /**
    * `joining` until every filter has a SUBACK, then `active`; `failed` when a filter was refused or the session was lost with
-   * `onSessionLost: "fail"`; `closed` after `removeConsumer`.
+   * `onSessionLost: "fail"`; after `removeConsumer` `absent` with a name, and otherwise `closed`.
    */
-  readonly state: "joining" | "active" | "failed" | "closed"
+  readonly state: "joining" | "active" | "failed" | "absent" | "closed"
   /** The granted QoS of each filter, in the order of the request, once active. */
   readonly granted: ReadonlyArray<QoS>
   /** Why, when failed. */
   readonly reason: MqttErrorReason | undefined
   /** Free for the session. */
   owner: unknown
+}
+
+/**
+ * A consumer with a name, see `SubscribeOptions.consumer`.
+ */
+export interface NamedConsumer {
+  readonly name: string
+  readonly filters: ReadonlyArray<string>
+  /** It has left, or has not come since the session was made; messages wait for it. */
+  readonly isAbsent: boolean
+  /** Messages that it has not finished, or that wait for it. */
+  readonly unfinished: number
 }
 
 /**
@@ -144,13 +165,10 @@ export interface Delivery {
   readonly packetIdentifier: number
   /** The server delivers the message anew in the resumed session: a copy that no consumer has seen yet is worthless. */
   readonly stale: boolean
-  /** Consumers that are not done yet. */
+  /** Consumers that are not done yet, absent ones included. */
   readonly remaining: number
-  /**
-   * QoS 2 only: somebody may have had the message before. Its identifier was in a store when the session was made, or an earlier consumer
-   * left it unfinished.
-   */
-  readonly redelivered: boolean
+  /** Of QoS 2: the same for a redelivery of the message, also after a restart of a durable session, and different for every other one. Otherwise empty. */
+  readonly use: string
 }
 
 /**
@@ -170,17 +188,23 @@ export type EngineEvent =
   | {
     readonly _tag: "OutboundDropped"
     readonly topic: string
-    readonly reason: "dropOldest" | "dropNewest" | "latestPerTopic" | "expired"
+    readonly reason: "dropOldest" | "dropNewest" | "latestPerTopic" | "expired" | "poison"
   }
   /** An inbound message that no consumer claimed was dropped. */
   | { readonly _tag: "UnclaimedDropped"; readonly message: Message }
-  /** The oldest unacknowledged delivery has blocked the acknowledgements behind it; once per delivery. */
+  /**
+   * The oldest unacknowledged delivery has blocked the acknowledgements behind it; once per delivery. `filters` are those of the consumers that have
+   * not finished with it, also of those that have left; `absent` are the names of the consumers that have left and may come back.
+   */
   | {
     readonly _tag: "SlowConsumer"
-    readonly consumers: ReadonlyArray<Consumer>
+    readonly filters: ReadonlyArray<string>
+    readonly absent: ReadonlyArray<string>
     readonly message: Message
     readonly waiting: number
   }
+  /** The server has refused the subscription of an absent consumer: its name is forgotten. */
+  | { readonly _tag: "ConsumerForgotten"; readonly name: string; readonly reason: MqttErrorReason }
   /** The server keeps a subscription that nobody wants any more. */
   | { readonly _tag: "UnsubscribeRefused"; readonly reason: UnsubscribeRefused }
   /** A durable session's server has released a QoS 2 identifier: its next message is a new one. */
@@ -290,8 +314,8 @@ export interface SessionEngine {
    * follows is ignored until the next CONNACK.
    */
   readonly receive: (packets: ReadonlyArray<Packet>, now: number) => Violation | undefined
-  /** The connection is over, for whatever reason. */
-  readonly disconnected: (now: number) => void
+  /** The connection is over. `endedByServer` says how, when the server has ended it for a reason that may lie in what it was sent. */
+  readonly disconnected: (now: number, endedByServer?: string) => void
 
   readonly publish: (request: PublishRequest, now: number) => Admission
   /** Withdraws a message that was never sent (true: it is settled, with no outcome to hand out). False: too late. */
@@ -310,15 +334,26 @@ export interface SessionEngine {
     now: number
   ) => Consumer | { readonly _tag: "Refused"; readonly reason: MqttErrorReason }
   /**
-   * The stream ended. QoS 1 and 2 deliveries that it has not acknowledged, and that no other consumer took, become unclaimed:
-   * held for the next consumer that matches, within the bounds of `unclaimed`. The last consumer of a filter removes the
-   * subscription at the server, unless it is kept (`keep`, or a durable session).
+   * The consumer has left. QoS 1 and 2 deliveries that it has not acknowledged stay unacknowledged, whatever others have done with them: with a name
+   * until a consumer of this name comes back or the name is forgotten; without one for the next consumer that matches, until the session ends
+   * (durable) or for `unclaimed.hold`, or until `unsubscribe`. The last consumer of a filter removes the subscription at the server, unless it is kept
+   * (`keep`, a name, or a durable session).
    */
   readonly removeConsumer: (consumer: Consumer, now: number) => void
+  /**
+   * Forgets the name of a consumer: what it has not finished counts as unclaimed. One that is not absent goes on without a name. False: the name is
+   * not known.
+   */
+  readonly forgetConsumer: (name: string, now: number) => boolean
+  /** The consumers that have a name, absent ones included. */
+  readonly namedConsumers: () => ReadonlyArray<NamedConsumer>
   /** Removes the subscription at the server, and fails or ends nothing: consumers on the filter end up without it. */
   readonly unsubscribe: (filter: string, now: number) => void
   /** A consumer is done with a delivery; a reason code of 0x80 or more refuses the message (MQTT 5). */
   readonly acknowledge: (consumer: Consumer, delivery: Delivery, now: number, reasonCode?: number) => void
+
+  /** The use of an inbound QoS 2 packet identifier that the server has not released, see `Delivery.use`. */
+  readonly inboundUse: (packetIdentifier: number) => string | undefined
 
   /** When `tick` has something to do; undefined: never. */
   readonly nextDeadline: () => number | undefined

@@ -1,7 +1,7 @@
 /**
  * What all parts of the session engine share: the options, the connection's state, and the output that collects.
  */
-import type { Packet } from "../../Packet.ts"
+import { type Packet, pingreq } from "../../Packet.ts"
 import type { StoreRecord } from "../../StoreRecord.ts"
 import { compactChanges } from "./compactChanges.ts"
 import type {
@@ -14,6 +14,7 @@ import type {
   Output,
   ServerLimits
 } from "./contract.ts"
+import { PoisonGuard } from "./poison.ts"
 
 /** What an output may hold before it is looked through for what later inputs have made void. */
 const compactAt = 1024
@@ -35,6 +36,7 @@ const makeOutput = (): Output => ({
 export class EngineCore {
   readonly options: EngineOptions
   readonly isVersion5: boolean
+  readonly poison: PoisonGuard
   output: Output = makeOutput()
   /** What was taken last, until it is written: a lost connection calls parts of it back. */
   taken: Output | undefined
@@ -60,6 +62,7 @@ export class EngineCore {
     this.options = options
     this.receiveMaximum = options.receiveMaximum
     this.isVersion5 = options.protocolVersion === 5
+    this.poison = new PoisonGuard(options.poisonThreshold, () => this.send(pingreq))
   }
 
   /** PUBLISH packets may be sent. */
@@ -79,6 +82,17 @@ export class EngineCore {
   delete(key: string): void {
     this.output.changes.push({ _tag: "Delete", key })
     this.#bound()
+  }
+
+  /** Packet identifiers of what the network has not got, and never will on this connection. */
+  get unwritten(): ReadonlySet<number> {
+    const identifiers = new Set<number>()
+    for (const output of [this.output, this.taken]) {
+      for (const packet of output?.packets ?? []) {
+        if ("packetIdentifier" in packet) identifiers.add(packet.packetIdentifier)
+      }
+    }
+    return identifiers
   }
 
   accept(outbound: Outbound): void {

@@ -2,8 +2,14 @@
  * The session engine: one state machine for MQTT 3.1.1 and 5.0, put together from its parts.
  */
 import type { MqttErrorReason } from "../../MqttError.ts"
-import type { Connack, Packet } from "../../Packet.ts"
-import type { InboundRecord, OutboundRecord, StoreRecord, SubscriptionRecord } from "../../StoreRecord.ts"
+import { type Connack, type Packet, pingreq } from "../../Packet.ts"
+import type {
+  ConsumerRecord,
+  InboundRecord,
+  OutboundRecord,
+  StoreRecord,
+  SubscriptionRecord
+} from "../../StoreRecord.ts"
 import type { Violation } from "../codec/contract.ts"
 import type {
   Admission,
@@ -13,6 +19,7 @@ import type {
   EngineOptions,
   EngineStats,
   IndependentOutput,
+  NamedConsumer,
   Outbound,
   Output,
   PublishRequest,
@@ -49,6 +56,8 @@ class Engine implements SessionEngine {
   #hasSession = false
   #cleanStart = false
   #condemned = false
+  /** A PINGREQ is on its way whose answer tells what the server's session knows; nothing is subscribed before. */
+  #isProbing = false
 
   constructor(options: EngineOptions, internals: EngineInternals) {
     const core = new EngineCore(options)
@@ -60,7 +69,11 @@ class Engine implements SessionEngine {
     this.#subscriptions = new Subscriptions(
       core,
       router,
-      (consumer) => this.#inbound.abandonedBy(consumer, core.now)
+      {
+        onJoin: (consumer, absent) => this.#inbound.joined(consumer, absent),
+        onLeave: (consumer, filters, keep) => this.#inbound.abandonedBy(consumer, filters, keep, core.now),
+        onUnsubscribed: (filter) => this.#inbound.unsubscribed(filter)
+      }
     )
     this.#subscriptionFlow = new SubscriptionFlow(core, router, identifiers, this.#subscriptions)
     this.stats = new Stats(this.#outbound, this.#inbound, this.#subscriptions)
@@ -71,7 +84,7 @@ class Engine implements SessionEngine {
   }
 
   take(): Output | undefined {
-    this.#subscriptionFlow.flush()
+    this.#flushSubscriptions()
     this.#outbound.pump(this.#core.now)
     const output = this.#core.take()
     if (output !== undefined) this.#outbound.takenOutput()
@@ -98,15 +111,17 @@ class Engine implements SessionEngine {
     const outbound: Array<OutboundRecord> = []
     const inbound: Array<InboundRecord> = []
     const subscriptions: Array<SubscriptionRecord> = []
+    const consumers: Array<ConsumerRecord> = []
     for (const record of records) {
       this.#hasSession = true
       if (record._tag === "Outbound") outbound.push(record)
       else if (record._tag === "Inbound") inbound.push(record)
       else if (record._tag === "Subscription") subscriptions.push(record)
+      else if (record._tag === "Consumer") consumers.push(record)
     }
     this.#outbound.restore(outbound)
     this.#inbound.restore(inbound)
-    this.#subscriptions.restore(subscriptions)
+    this.#subscriptions.restore(subscriptions, consumers)
   }
 
   connecting(cleanStart: boolean, receiveMaximum = this.#core.options.receiveMaximum): void {
@@ -132,8 +147,9 @@ class Engine implements SessionEngine {
     return violation
   }
 
-  disconnected(now: number): void {
+  disconnected(now: number, endedByServer?: string): void {
     const core = this.#core
+    const giveUp = endedByServer === undefined || core.limits === undefined ? undefined : this.#blame(endedByServer)
     core.now = now
     core.limits = undefined
     core.online = false
@@ -141,12 +157,14 @@ class Engine implements SessionEngine {
     this.#outbound.disconnected(now)
     this.#inbound.disconnected()
     this.#subscriptionFlow.disconnected()
+    core.poison.disconnected(endedByServer !== undefined)
+    giveUp?.()
   }
 
   publish(request: PublishRequest, now: number): Admission {
     this.#core.now = now
     // What was asked for first goes out first: a program that subscribes and then publishes gets its own message.
-    this.#subscriptionFlow.flush()
+    this.#flushSubscriptions()
     return this.#outbound.publish(request, now)
   }
 
@@ -172,7 +190,6 @@ class Engine implements SessionEngine {
     this.#core.now = now
     const consumer = this.#subscriptions.add(request)
     if (!(consumer instanceof EngineConsumer)) return { _tag: "Refused", reason: consumer }
-    this.#inbound.claim(consumer)
     this.#inbound.watch(now)
     return consumer
   }
@@ -181,6 +198,26 @@ class Engine implements SessionEngine {
     this.#core.now = now
     if (consumer instanceof EngineConsumer) this.#subscriptions.remove(consumer)
     this.#inbound.watch(now)
+  }
+
+  forgetConsumer(name: string, now: number): boolean {
+    this.#core.now = now
+    const isKnown = this.#subscriptions.forget(name)
+    this.#inbound.watch(now)
+    return isKnown
+  }
+
+  namedConsumers(): ReadonlyArray<NamedConsumer> {
+    return Array.from(this.#subscriptions.named, (consumer) => ({
+      name: consumer.name!,
+      filters: consumer.filters,
+      isAbsent: consumer.state === "absent",
+      unfinished: this.#inbound.unfinishedBy(consumer)
+    }))
+  }
+
+  inboundUse(packetIdentifier: number): string | undefined {
+    return this.#inbound.useOf(packetIdentifier)
   }
 
   unsubscribe(filter: string, now: number): void {
@@ -198,18 +235,38 @@ class Engine implements SessionEngine {
   nextDeadline(): number | undefined {
     // More can be sent than one output holds: at once.
     if (this.#outbound.hasMore) return this.#core.now
-    const outbound = this.#outbound.nextDeadline()
-    const inbound = this.#inbound.nextDeadline()
-    if (outbound === undefined) return inbound
-    return inbound === undefined ? outbound : Math.min(outbound, inbound)
+    const outbound = this.#outbound.nextDeadline() ?? Infinity
+    const inbound = this.#inbound.nextDeadline() ?? Infinity
+    const poison = this.#core.poison.nextDeadline() ?? Infinity
+    const next = Math.min(outbound, inbound, poison)
+    return next === Infinity ? undefined : next
   }
 
   tick(now: number): void {
     this.#core.now = now
+    this.#core.poison.tick(now)
     this.#outbound.tick(now)
     this.#inbound.tick(now)
     this.#outbound.pump(now)
     this.#inbound.watch(now)
+  }
+
+  /** The oldest packet without an answer is the one over which the server has ended the connection; answers how to give it up, if it is time. */
+  #blame(last: string): (() => void) | undefined {
+    const { poison, unwritten } = this.#core
+    if (poison.threshold === 0) return undefined
+    const message = this.#outbound.oldestUnanswered(unwritten)
+    const request = this.#subscriptionFlow.oldestUnanswered(unwritten)
+    if (message !== undefined && (request === undefined || message.order < request.order)) {
+      return poison.strike(message) ? () => this.#outbound.giveUp(message, last) : undefined
+    }
+    return request !== undefined && poison.strike(request)
+      ? () => this.#subscriptionFlow.giveUp(request, last)
+      : undefined
+  }
+
+  #flushSubscriptions(): void {
+    if (!this.#isProbing) this.#subscriptionFlow.flush()
   }
 
   #onConnack(packet: Connack, now: number): Violation | undefined {
@@ -224,12 +281,20 @@ class Engine implements SessionEngine {
     core.limits = limitsOf(packet, core.options.protocolVersion)
     core.online = true
     core.writable = true
+    core.poison.connected()
+    this.#isProbing = false
     this.#outbound.connected()
     this.#inbound.connected()
     if (packet.sessionPresent) {
-      this.#outbound.resume()
+      this.#outbound.resume(now)
       this.#inbound.resume()
       this.#subscriptions.resume()
+      // A new session of the server has no subscriptions, and thus no messages, until we subscribe: what it sends before belongs to the
+      // session that the store tells of.
+      if (this.#inbound.isInDoubt) {
+        this.#isProbing = true
+        core.send(pingreq)
+      }
     } else {
       this.#sessionLost(now)
     }
@@ -246,7 +311,7 @@ class Engine implements SessionEngine {
       this.#core.emit({ _tag: "SessionLost", unacknowledged, subscriptions })
     }
     this.#outbound.sessionLost(now)
-    this.#inbound.sessionLost()
+    this.#inbound.sessionLost(now)
     this.#subscriptions.sessionLost()
   }
 
@@ -267,8 +332,12 @@ class Engine implements SessionEngine {
         return this.#subscriptionFlow.onSuback(packet, now)
       case "Unsuback":
         return this.#subscriptionFlow.onUnsuback(packet)
-      case "Connack":
       case "Pingresp":
+        if (this.#isProbing) this.#inbound.settleDoubt()
+        this.#isProbing = false
+        this.#core.poison.ponged()
+        return undefined
+      case "Connack":
       case "Disconnect":
       case "Auth":
         return undefined

@@ -11,7 +11,9 @@ import type { SubscriptionEntry, SubscriptionRequest } from "./subscriptionEntry
  */
 export class EngineConsumer implements Consumer {
   readonly request: ConsumerRequest
-  state: "joining" | "active" | "failed" | "closed" = "joining"
+  state: "joining" | "active" | "failed" | "absent" | "closed" = "joining"
+  /** Undefined also when the name was forgotten. */
+  name: string | undefined
   granted: Array<QoS> = []
   reason: MqttErrorReason | undefined = undefined
   owner: unknown = undefined
@@ -27,6 +29,12 @@ export class EngineConsumer implements Consumer {
 
   constructor(request: ConsumerRequest) {
     this.request = request
+    this.name = request.name
+  }
+
+  /** The topic filters that it is subscribed to. */
+  get filters(): ReadonlyArray<string> {
+    return this.members.map(({ entry }) => entry.filter)
   }
 
   isWaiting(now: number): boolean {

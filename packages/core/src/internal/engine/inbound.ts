@@ -6,14 +6,17 @@ import { Message } from "../../Message.ts"
 import type { Publish, Pubrel } from "../../Packet.ts"
 import { none } from "../../Properties.ts"
 import { inboundKey, type InboundRecord } from "../../StoreRecord.ts"
+import * as Topic from "../../Topic.ts"
 import type { Violation } from "../codec/contract.ts"
 import { AcknowledgementQueue } from "./acknowledgements.ts"
+import type { EngineEvent } from "./contract.ts"
 import { type EngineCore, retainInPlace } from "./core.ts"
 import type { EngineConsumer } from "./engineConsumer.ts"
+import { Departed, HeldMessages } from "./heldMessages.ts"
 import { Exchange, InboundDelivery } from "./inboundDelivery.ts"
 import type { Router } from "./router.ts"
+import type { Keep } from "./subscriptions.ts"
 import { InboundAliases } from "./topicAliases.ts"
-import { UnclaimedMessages } from "./unclaimed.ts"
 import * as violations from "./violations.ts"
 
 /** A window that is full for this long, in milliseconds, has not just been filled by one burst. */
@@ -26,7 +29,7 @@ export class InboundFlow {
   readonly #core: EngineCore
   readonly #router: Router
   readonly #aliases: InboundAliases
-  readonly #unclaimed: UnclaimedMessages
+  readonly #held: HeldMessages
   readonly #pubacks = new AcknowledgementQueue<InboundDelivery>()
   readonly #pubrecs = new AcknowledgementQueue<Exchange>()
   /** QoS 2 packet identifiers that the server has not released. */
@@ -38,6 +41,7 @@ export class InboundFlow {
   /** Places that are taken in the window of this connection: until PUBACK, PUBCOMP or a refusing PUBREC. */
   #window = 0
   #sequence = 0
+  #uses = 0
   /** PUBLISH packets that arrived. */
   received = 0
   #reconnectWanted = false
@@ -46,7 +50,7 @@ export class InboundFlow {
     this.#core = core
     this.#router = router
     this.#aliases = new InboundAliases(core.options.topicAliasMaximum)
-    this.#unclaimed = new UnclaimedMessages(core.options.unclaimed)
+    this.#held = new HeldMessages(core.options.unclaimed)
   }
 
   get unacknowledged(): number {
@@ -54,7 +58,7 @@ export class InboundFlow {
   }
 
   get unclaimed(): number {
-    return this.#unclaimed.size
+    return this.#held.size
   }
 
   /** Whether a lost session would lose anything here. */
@@ -63,12 +67,12 @@ export class InboundFlow {
   }
 
   restore(records: ReadonlyArray<InboundRecord>): void {
-    for (const { acknowledged, packetIdentifier } of records) {
-      const exchange = new Exchange(packetIdentifier)
+    for (const { acknowledged, finished, packetIdentifier, use } of records) {
+      const exchange = new Exchange(packetIdentifier, use === "" ? this.#nextUse() : use)
       exchange.done = acknowledged
+      if (finished.length > 0) exchange.finished = [...finished]
       this.#exchanges ??= new Map()
       exchange.isRestored = true
-      exchange.wasRestored = true
       this.#exchanges.set(packetIdentifier, exchange)
     }
   }
@@ -76,6 +80,21 @@ export class InboundFlow {
   connected(): void {
     this.#aliases.clear()
     this.#reconnectWanted = false
+  }
+
+  /** The store knows of packet identifiers that the server has not spoken of since. */
+  get isInDoubt(): boolean {
+    for (const { isRestored } of this.#exchanges?.values() ?? []) if (isRestored) return true
+    return false
+  }
+
+  /**
+   * The server has sent again all that it has to, as long as our receive maximum has not stopped it: identifiers that it has not spoken of belong to
+   * a session that it has lost. (A process that dies between CONNACK and the commit of what it changed leaves such records.)
+   */
+  settleDoubt(): void {
+    if (this.#window >= this.#core.receiveMaximum) return
+    for (const exchange of this.#exchanges?.values() ?? []) if (exchange.isRestored) this.#end(exchange)
   }
 
   /** The server delivers anew what is not acknowledged: QoS 1 as new messages, QoS 2 under the known identifiers. */
@@ -86,14 +105,15 @@ export class InboundFlow {
     }
     if (this.#interrupted.length > 0) {
       this.#interrupted = []
-      this.#unclaimed.take((delivery) => delivery.stale)
+      this.#held.forgetStale()
       retainInPlace(output.deliveries, ({ delivery }) => !delivery.stale)
       if (taken !== undefined) retainInPlace(taken.deliveries, ({ delivery }) => !delivery.stale)
     }
   }
 
   /** The server knows nothing: what is on its way to consumers stays there, and is acknowledged to nobody. */
-  sessionLost(): void {
+  sessionLost(now: number): void {
+    this.#held.sessionLost(now)
     for (const delivery of this.#interrupted) this.#detach(delivery)
     this.#interrupted = []
     for (const exchange of this.#exchanges?.values() ?? []) {
@@ -155,43 +175,69 @@ export class InboundFlow {
   acknowledge(consumer: EngineConsumer, delivery: InboundDelivery, reasonCode: number): void {
     if (!delivery.remove(consumer)) return
     delivery.answer(reasonCode)
-    if (delivery.remaining === 0 && !delivery.done) this.#complete(delivery)
+    if (!delivery.isOwed) return this.#completeOnce(delivery)
+    const { exchange } = delivery
+    const { name } = consumer
+    if (exchange === undefined || name === undefined || exchange.released || delivery.done) return
+    // Others are still to finish: after a restart only they get it again.
+    exchange.finished = [...exchange.finished ?? [], name]
+    this.#put(exchange)
   }
 
-  /** A consumer has joined: it gets what nobody has claimed so far. */
-  claim(consumer: EngineConsumer): void {
-    const claimed = this.#unclaimed.take(({ message }) =>
-      this.#router.claims(consumer, message.topic, message.properties.subscriptionIdentifiers)
-    )
-    if (claimed.length > 0) this.#unclaimed.expectConsumer()
+  /**
+   * A consumer has joined: it gets what waits for a consumer, and what waits for the absent one whose name it has. What that one has left and this one
+   * no longer wants counts as finished.
+   */
+  joined(consumer: EngineConsumer, absent: EngineConsumer | undefined): void {
+    const claimed = [...this.#held.claim((delivery) => {
+      const { message: { properties, topic } } = delivery
+      return !delivery.has(consumer) && !hasFinished(consumer, delivery.exchange) &&
+        this.#router.claims(consumer, topic, properties.subscriptionIdentifiers)
+    })]
+    if (claimed.length > 0) this.#held.expectConsumer()
+    if (absent !== undefined) {
+      const isClaimed = new Set(claimed)
+      for (const delivery of this.#unfinishedBy(absent)) {
+        delivery.remove(absent)
+        if (isClaimed.has(delivery)) continue
+        const { topic } = delivery.message
+        if (consumer.request.filters.some((filter) => Topic.matches(filter, topic))) claimed.push(delivery)
+        else if (!delivery.isOwed) this.#completeOnce(delivery)
+      }
+      claimed.sort((a, b) => a.sequence - b.sequence)
+    }
     for (const delivery of claimed) {
       delivery.add(consumer)
       this.#core.output.deliveries.push({ consumer, delivery })
     }
   }
 
-  /** A consumer has left: what only it had is held for the next. */
-  abandonedBy(consumer: EngineConsumer, now: number): void {
-    const orphans: Array<InboundDelivery> = []
-    const finished: Array<InboundDelivery> = []
-    const visit = (delivery: InboundDelivery): void => {
-      if (!delivery.remove(consumer) || delivery.remaining > 0 || delivery.done) return
-      if (delivery.answered || delivery.isRetainedCopy) finished.push(delivery)
-      else {
-        delivery.redelivered = delivery.exchange !== undefined
-        orphans.push(delivery)
-      }
+  /** A consumer has left: what it has not finished is held for its successor. */
+  abandonedBy(consumer: EngineConsumer, filters: ReadonlyArray<string>, keep: Keep, now: number): void {
+    const left: Array<InboundDelivery> = []
+    for (const delivery of this.#unfinishedBy(consumer)) {
+      delivery.remove(consumer)
+      if (!delivery.isRetainedCopy) left.push(delivery)
+      else if (!delivery.isOwed) this.#completeOnce(delivery)
     }
-    this.#pubacks.forEachPending(visit)
-    for (const { delivery } of this.#exchanges?.values() ?? []) {
-      if (delivery !== undefined) visit(delivery)
-    }
-    this.#interrupted.forEach(visit)
-    this.#detached?.forEach(visit)
-    for (const delivery of finished) this.#complete(delivery)
-    orphans.sort((a, b) => a.sequence - b.sequence)
-    if (orphans.length > 0) this.#unclaimed.expectConsumer()
-    this.#hold(orphans, now)
+    const hold = keep === "session" ? Infinity : keep === "hold" ? this.#held.holdMillis : 0
+    if (hold <= 0) return this.#giveUp(left)
+    if (left.length > 0) this.#held.expectConsumer()
+    this.#held.leave(left, new Departed(filters), now + hold)
+  }
+
+  /** Somebody has ended a subscription: what its consumers have left behind is not wanted any more. */
+  unsubscribed(filter: string): void {
+    this.#giveUp(this.#held.unsubscribed(filter))
+  }
+
+  useOf(packetIdentifier: number): string | undefined {
+    return this.#exchanges?.get(packetIdentifier)?.use
+  }
+
+  /** How many deliveries a consumer has not finished. */
+  unfinishedBy(consumer: EngineConsumer): number {
+    return this.#unfinishedBy(consumer).length
   }
 
   /** To be called after every input. */
@@ -202,7 +248,7 @@ export class InboundFlow {
   }
 
   nextDeadline(): number | undefined {
-    const deadlines = [this.#unclaimed.nextDeadline(), this.#deadlineOf(this.#pubacks), this.#deadlineOf(this.#pubrecs)]
+    const deadlines = [this.#held.nextDeadline(), this.#deadlineOf(this.#pubacks), this.#deadlineOf(this.#pubrecs)]
     let next: number | undefined = undefined
     for (const deadline of deadlines) {
       if (deadline !== undefined && (next === undefined || deadline < next)) next = deadline
@@ -211,7 +257,7 @@ export class InboundFlow {
   }
 
   tick(now: number): void {
-    for (const delivery of this.#unclaimed.expire(now)) this.#drop(delivery)
+    this.#giveUp(this.#held.expire(now))
     this.watch(now)
     this.#tickQueue(this.#pubacks, now)
     this.#tickQueue(this.#pubrecs, now)
@@ -225,8 +271,7 @@ export class InboundFlow {
     const { connection, receiveMaximum } = this.#core
     let exchange = this.#exchanges?.get(packet.packetIdentifier)
     if (exchange?.isRestored === true) {
-      // The server may have begun a new session when the last process died, before the store knew of it: an identifier of the old one says
-      // nothing about a message that is not marked as a redelivery [MQTT-3.3.1-1].
+      // An identifier that the store knows says nothing about a message that is not marked as a redelivery [MQTT-3.3.1-1].
       if (packet.dup) {
         exchange.isRestored = false
       } else {
@@ -246,7 +291,7 @@ export class InboundFlow {
       return undefined
     }
     if (exchange === undefined) {
-      exchange = new Exchange(packet.packetIdentifier)
+      exchange = new Exchange(packet.packetIdentifier, this.#nextUse())
       exchange.connection = connection
       this.#exchanges ??= new Map()
       this.#exchanges.set(packet.packetIdentifier, exchange)
@@ -270,7 +315,7 @@ export class InboundFlow {
       session: this.#core.options.session,
       receivedAt: now
     })
-    const { count, targets } = this.#router
+    const { targets } = this.#router
     const isRetainedCopy = retain && fate === "targets" && !targets[0]!.request.retainAsPublished
     const delivery = new InboundDelivery(message, packetIdentifier, this.#sequence++, isRetainedCopy, exchange)
     if (exchange !== undefined) {
@@ -280,30 +325,64 @@ export class InboundFlow {
       this.#pubacks.push(delivery)
     }
     switch (fate) {
-      case "targets": {
-        const { deliveries } = this.#core.output
-        for (let i = 0; i < count; i++) {
-          const consumer = targets[i]!
-          if (qos !== 0) delivery.add(consumer)
-          deliveries.push({ consumer, delivery })
-        }
-        return
-      }
+      case "targets":
+        return this.#deliver(delivery)
       case "covered":
         return this.#complete(delivery)
       case "unclaimed":
         if (qos === 0) this.#core.emit({ _tag: "UnclaimedDropped", message })
-        else this.#hold([delivery], now)
+        else this.#giveUp(this.#held.hold(delivery, now, this.#core.receiveMaximum))
     }
   }
 
-  #hold(deliveries: ReadonlyArray<InboundDelivery>, now: number): void {
-    for (const delivery of this.#unclaimed.hold(deliveries, now, this.#core.receiveMaximum)) this.#drop(delivery)
+  /** To the consumers that the router has found. Absent ones get it when they are back. */
+  #deliver(delivery: InboundDelivery): void {
+    const { deliveries } = this.#core.output
+    const { count, targets } = this.#router
+    const { exchange, message } = delivery
+    let isHandedOut = false
+    // A plain loop: this runs for every message that arrives.
+    for (let i = 0; i < count; i++) {
+      const consumer = targets[i]!
+      const isAbsent = consumer.state === "absent"
+      if (message.qos !== 0) {
+        if (exchange?.finished !== undefined && hasFinished(consumer, exchange)) continue
+        delivery.add(consumer)
+      }
+      if (isAbsent) continue
+      isHandedOut = true
+      deliveries.push({ consumer, delivery })
+    }
+    if (isHandedOut) return
+    if (message.qos === 0) this.#core.emit({ _tag: "UnclaimedDropped", message })
+    else if (!delivery.isOwed) this.#complete(delivery)
   }
 
-  #drop(delivery: InboundDelivery): void {
-    this.#core.emit({ _tag: "UnclaimedDropped", message: delivery.message })
-    this.#complete(delivery)
+  /** In the order of arrival. */
+  #unfinishedBy(consumer: EngineConsumer): Array<InboundDelivery> {
+    const unfinished: Array<InboundDelivery> = []
+    const visit = (delivery: InboundDelivery): void => {
+      if (!delivery.done && delivery.has(consumer)) unfinished.push(delivery)
+    }
+    this.#pubacks.forEachPending(visit)
+    for (const { delivery } of this.#exchanges?.values() ?? []) {
+      if (delivery !== undefined) visit(delivery)
+    }
+    this.#interrupted.forEach(visit)
+    this.#detached?.forEach(visit)
+    return unfinished.sort((a, b) => a.sequence - b.sequence)
+  }
+
+  /** There is no consumer for them, and none is waited for any more. */
+  #giveUp(deliveries: ReadonlyArray<InboundDelivery>): void {
+    for (const delivery of deliveries) {
+      this.#core.emit({ _tag: "UnclaimedDropped", message: delivery.message })
+      if (!delivery.isOwed) this.#completeOnce(delivery)
+    }
+  }
+
+  #completeOnce(delivery: InboundDelivery): void {
+    if (!delivery.done) this.#complete(delivery)
   }
 
   /** The acknowledgement may go out: as soon as all before it have, if there is anyone to send it to. */
@@ -355,8 +434,19 @@ export class InboundFlow {
     }
   }
 
-  #put({ done, packetIdentifier }: Exchange): void {
-    if (this.#core.options.durable) this.#core.put({ _tag: "Inbound", packetIdentifier, acknowledged: done })
+  #put({ done, finished, packetIdentifier, use }: Exchange): void {
+    if (!this.#core.options.durable) return
+    this.#core.put({
+      _tag: "Inbound",
+      packetIdentifier,
+      acknowledged: done,
+      use,
+      finished: done ? [] : finished ?? []
+    })
+  }
+
+  #nextUse(): string {
+    return `${this.#core.options.life}.${(this.#uses++).toString(36)}`
   }
 
   #detach(delivery: InboundDelivery): void {
@@ -367,8 +457,9 @@ export class InboundFlow {
 
   #deadlineOf(queue: AcknowledgementQueue<InboundDelivery> | AcknowledgementQueue<Exchange>): number | undefined {
     const { blockedSince, overdue, reported } = queue
-    // A message that is held unclaimed has its own deadline.
-    if (blockedSince === Infinity || deliveryOf(queue.head)?.remaining === 0) return undefined
+    if (blockedSince === Infinity) return undefined
+    const delivery = deliveryOf(queue.head)
+    if (delivery !== undefined && delivery.remaining === 0 && this.#held.hasDeadline(delivery)) return undefined
     const { ackDeadline, onAckDeadline } = this.#core.options
     if (!reported) return blockedSince + this.#reportAfter
     return overdue || onAckDeadline === "wait" ? undefined : blockedSince + ackDeadline
@@ -385,8 +476,7 @@ export class InboundFlow {
     const delivery = deliveryOf(queue.head)!
     if (!queue.reported) {
       queue.reported = true
-      const { consumers, message } = delivery
-      this.#core.emit({ _tag: "SlowConsumer", consumers, message, waiting: queue.size - 1 })
+      this.#core.emit(this.#slowConsumer(delivery, queue.size - 1))
     }
     const { ackDeadline, onAckDeadline } = this.#core.options
     if (queue.overdue || now < queue.blockedSince + ackDeadline) return
@@ -399,6 +489,13 @@ export class InboundFlow {
     }
   }
 
+  #slowConsumer(delivery: InboundDelivery, waiting: number): EngineEvent {
+    const { consumers, message } = delivery
+    const filters = consumers.flatMap(({ request }) => request.filters).concat(this.#held.filtersOf(delivery))
+    const absent = consumers.flatMap(({ name, state }) => state === "absent" && name !== undefined ? [name] : [])
+    return { _tag: "SlowConsumer", filters: Array.from(new Set(filters)), absent, message, waiting }
+  }
+
   /** The head, and what stands behind it for the same consumers and has waited as long: they have not moved at all. */
   #acknowledgeOverdue(
     queue: AcknowledgementQueue<InboundDelivery> | AcknowledgementQueue<Exchange>,
@@ -407,13 +504,17 @@ export class InboundFlow {
   ): void {
     this.#complete(deliveryOf(queue.head)!)
     for (let next = deliveryOf(queue.head); next !== undefined; next = deliveryOf(queue.head)) {
-      const isOverdue = next.remaining > 0 && next.message.receivedAt + this.#core.options.ackDeadline <= now &&
+      const isOverdue = next.isOwed && next.message.receivedAt + this.#core.options.ackDeadline <= now &&
         next.consumers.every((consumer) => stalled.includes(consumer))
       if (!isOverdue) return
       this.#complete(next)
     }
   }
 }
+
+/** The consumer has finished with the message in an earlier life of the session. */
+const hasFinished = ({ name }: EngineConsumer, exchange: Exchange | undefined): boolean =>
+  name !== undefined && exchange?.finished !== undefined && exchange.finished.includes(name)
 
 const deliveryOf = (head: InboundDelivery | Exchange | undefined): InboundDelivery | undefined =>
   head instanceof Exchange ? head.delivery : head

@@ -13,7 +13,9 @@ export class InboundDelivery implements Delivery {
   readonly packetIdentifier: number
   stale = false
   remaining = 0
-  /** Consumers are done, or nobody waits for them any more: the acknowledgement may go out. */
+  /** Consumers that left without finishing, and whose successor may still come: see `HeldMessages`. */
+  vacancies = 0
+  /** All consumers are done, or were given up: the acknowledgement may go out. */
   done = false
   /** Of the acknowledgement: success as soon as one consumer has taken the message. */
   reasonCode = 0
@@ -25,7 +27,6 @@ export class InboundDelivery implements Delivery {
   readonly sequence: number
   /** Of QoS 2. */
   readonly exchange: Exchange | undefined
-  redelivered: boolean
   // Nearly all messages have one consumer: no array for them.
   #first: EngineConsumer | undefined = undefined
   #others: Array<EngineConsumer> | undefined = undefined
@@ -42,7 +43,15 @@ export class InboundDelivery implements Delivery {
     this.sequence = sequence
     this.isRetainedCopy = isRetainedCopy
     this.exchange = exchange
-    this.redelivered = exchange?.wasRestored ?? false
+  }
+
+  get use(): string {
+    return this.exchange?.use ?? ""
+  }
+
+  /** Somebody has not finished with it, or may still come for it. */
+  get isOwed(): boolean {
+    return this.remaining > 0 || this.vacancies > 0
   }
 
   get consumers(): ReadonlyArray<EngineConsumer> {
@@ -54,6 +63,10 @@ export class InboundDelivery implements Delivery {
     this.remaining++
     if (this.#first === undefined) this.#first = consumer
     else (this.#others ??= []).push(consumer)
+  }
+
+  has(consumer: EngineConsumer): boolean {
+    return this.#first === consumer || (this.#others?.includes(consumer) ?? false)
   }
 
   /** Whether the consumer was still to finish. */
@@ -83,10 +96,12 @@ export class InboundDelivery implements Delivery {
  */
 export class Exchange {
   readonly packetIdentifier: number
+  /** See `InboundRecord`. */
+  readonly use: string
   /** PUBREC may be sent, again and again. */
   done = false
   reasonCode = 0
-  /** Known from the store only: the server has not spoken of it since. */
+  /** The store knew of it, and the server has not spoken of it since. */
   isRestored = false
   /** The exchange is over: a PUBREC that still waits for its turn is not sent. */
   released = false
@@ -94,10 +109,11 @@ export class Exchange {
   connection = 0
   /** The message, until it is acknowledged; undefined also when an earlier process had it and did not finish. */
   delivery: InboundDelivery | undefined = undefined
-  /** The store knew of it when the session was made, whatever the server has said since. */
-  wasRestored = false
+  /** Names of the consumers that have finished with the message while others have not: they do not get it again. */
+  finished: Array<string> | undefined = undefined
 
-  constructor(packetIdentifier: number) {
+  constructor(packetIdentifier: number, use: string) {
     this.packetIdentifier = packetIdentifier
+    this.use = use
   }
 }

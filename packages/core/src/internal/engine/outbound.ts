@@ -2,7 +2,7 @@
  * Outbound messages: the window, the QoS 1 and QoS 2 handshakes of the sender (MQTT 4.3), and what is sent again in a resumed
  * session (MQTT 4.4).
  */
-import { type MqttErrorReason, SessionLost } from "../../MqttError.ts"
+import { Indeterminate, type MqttErrorReason, PoisonMessage, SessionLost } from "../../MqttError.ts"
 import type { Puback, Pubcomp, Pubrec } from "../../Packet.ts"
 import { none, type PublishProperties } from "../../Properties.ts"
 import type { QoS } from "../../QoS.ts"
@@ -33,8 +33,11 @@ export class OutboundFlow {
   readonly #publishing = new MessageList()
   /** QoS 2 between PUBREC and PUBCOMP, in the order of the PUBRECs. */
   readonly #releasing = new MessageList()
-  /** The next message of `#publishing` that has to be sent again on this connection. */
+  /** The next message of `#releasing` whose PUBREL, and of `#publishing` whose PUBLISH, has to be sent again on this connection. */
+  #release: OutboundMessage | undefined = undefined
   #replay: OutboundMessage | undefined = undefined
+  /** Given up after they were sent: the server may hold their packet identifiers. */
+  #quarantined: Set<OutboundMessage> | undefined = undefined
   /** Places that are taken in the window of this connection, and those of them with QoS 2. */
   #inflight = 0
   #inflightQoS2 = 0
@@ -76,7 +79,8 @@ export class OutboundFlow {
     const refusal = this.#ended?.reason ?? this.#refuse(request)
     if (refusal !== undefined) return { _tag: "Refused", reason: refusal }
     const bytes = weigh(request)
-    const direct = this.#queue.size === 0 && this.#replay === undefined && this.#admitsNew(request.qos)
+    const direct = this.#queue.size === 0 && this.#release === undefined && this.#replay === undefined &&
+      !this.#core.poison.isAlone && this.#admitsNew(request.qos)
     if (!direct) {
       const answer = this.#queue.admit(request.topic, bytes)
       if (answer !== undefined) return answer
@@ -164,7 +168,7 @@ export class OutboundFlow {
       this.#queue.remove(message)
       this.#finish(message, outcome)
     }
-    this.#replay = undefined
+    this.#release = this.#replay = undefined
     this.#inflight = 0
     this.#inflightQoS2 = 0
   }
@@ -184,15 +188,21 @@ export class OutboundFlow {
       }
       const message = new OutboundMessage(request, sequence, weigh(request), acceptedAt, expiresAt ?? Infinity)
       if (sequence >= this.#sequence) this.#sequence = sequence + 1
-      message.state = record.state
       if (record.state === "queued") {
         this.#queue.append(message)
-      } else {
-        message.packetIdentifier = packetIdentifier
-        this.#identifiers.reserve(packetIdentifier, message)
-        const list = record.state === "publishing" ? this.#publishing : this.#releasing
-        list.append(message)
+        continue
       }
+      message.packetIdentifier = packetIdentifier
+      this.#identifiers.reserve(packetIdentifier, message)
+      if (record.state === "quarantined") {
+        message.state = "settled"
+        this.#quarantined ??= new Set()
+        this.#quarantined.add(message)
+        continue
+      }
+      message.state = record.state
+      const list = record.state === "publishing" ? this.#publishing : this.#releasing
+      list.append(message)
     }
   }
 
@@ -204,14 +214,13 @@ export class OutboundFlow {
     this.#aliases.clear()
   }
 
-  /** The server has the session: PUBRELs at once and first, then PUBLISHes as the window admits (MQTT 4.4). */
-  resume(): void {
-    for (let message = this.#releasing.head; message !== undefined; message = message.next) {
-      this.#sendPubrel(message.packetIdentifier, 0)
-    }
-    this.#inflight = this.#releasing.size
-    this.#inflightQoS2 = this.#releasing.size
+  /** The server has the session: PUBRELs first, then PUBLISHes as the window admits (MQTT 4.4). */
+  resume(now: number): void {
+    this.#inflight = 0
+    this.#inflightQoS2 = 0
+    this.#release = this.#releasing.head
     this.#replay = this.#publishing.head
+    this.#replayReleases(now)
   }
 
   /** The server has no session: what it has acknowledged is done, the rest begins anew or fails. */
@@ -232,7 +241,9 @@ export class OutboundFlow {
       else this.#complete(message, lost)
     }
     this.#putBack(again, now)
-    this.#replay = undefined
+    for (const message of this.#quarantined ?? []) this.#endQuarantine(message)
+    this.#quarantined = undefined
+    this.#release = this.#replay = undefined
     this.#inflight = 0
     this.#inflightQoS2 = 0
   }
@@ -254,7 +265,7 @@ export class OutboundFlow {
     this.#taken = []
     this.#sent = []
     this.#sentBytes = 0
-    this.#replay = undefined
+    this.#release = this.#replay = undefined
     if (back.length === 0) return
     for (const message of back) {
       message.state = "queued"
@@ -282,20 +293,9 @@ export class OutboundFlow {
   /** Sends what may be sent: first again, then for the first time. */
   pump(now: number): void {
     const queue = this.#queue
-    while (this.#replay !== undefined) {
-      const message = this.#replay
-      if (!this.#admits(message.request.qos)) break
-      this.#replay = message.next
-      const refusal = this.#check(message)
-      if (refusal === undefined) {
-        this.#occupy(message)
-        this.#sendPublish(message, true, now)
-      } else {
-        this.#publishing.remove(message)
-        this.#complete(message, failed(refusal))
-      }
-    }
-    if (this.#replay === undefined) {
+    this.#replayReleases(now)
+    if (this.#release === undefined) this.#replayPublishes(now)
+    if (this.#release === undefined && this.#replay === undefined) {
       for (let message = queue.head; message !== undefined; message = queue.head) {
         if (!this.#core.sendable) break
         if (message.isExpired(now)) {
@@ -309,7 +309,7 @@ export class OutboundFlow {
           this.#finish(message, failed(refusal))
           continue
         }
-        if (!this.#admitsNew(message.request.qos)) break
+        if (!this.#admitsNew(message.request.qos) || !this.#core.poison.admits(message)) break
         queue.remove(message)
         if (message.request.qos === 0) this.#delete(message)
         this.#transmit(message, now)
@@ -318,11 +318,58 @@ export class OutboundFlow {
     if (queue.takeSpaceAvailable()) this.#core.output.spaceAvailable = true
   }
 
+  #replayReleases(now: number): void {
+    for (let message = this.#release; message !== undefined; message = this.#release) {
+      if (!this.#core.online || !this.#core.poison.admits(message)) return
+      this.#release = message.next
+      this.#occupy(message, now)
+      this.#sendPubrel(message.packetIdentifier, 0)
+    }
+  }
+
+  #replayPublishes(now: number): void {
+    for (let message = this.#replay; message !== undefined; message = this.#replay) {
+      if (!this.#admits(message.request.qos) || !this.#core.poison.admits(message)) return
+      this.#replay = message.next
+      const refusal = this.#check(message)
+      if (refusal === undefined) {
+        this.#occupy(message, now)
+        this.#sendPublish(message, true, now)
+      } else {
+        this.#publishing.remove(message)
+        this.#quarantine(message, failed(new Indeterminate({ refusal: refusal.message })))
+      }
+    }
+  }
+
+  /** The oldest message that the network got on this connection and the server has not answered. */
+  oldestUnanswered(unwritten: ReadonlySet<number>): OutboundMessage | undefined {
+    let oldest: OutboundMessage | undefined = undefined
+    for (const list of [this.#releasing, this.#publishing]) {
+      for (let message = list.head; message !== undefined; message = message.next) {
+        if (message.connection !== this.#core.connection || unwritten.has(message.packetIdentifier)) continue
+        if (oldest === undefined || message.order < oldest.order) oldest = message
+      }
+    }
+    return oldest
+  }
+
+  /** The server ends connections over a message: it is given up. */
+  giveUp(message: OutboundMessage, last: string): void {
+    if (message.list === this.#releasing) this.#releasing.remove(message)
+    else this.#leavePublishing(message)
+    this.#core.emit({ _tag: "OutboundDropped", topic: message.request.topic, reason: "poison" })
+    this.#quarantine(message, failed(new PoisonMessage({ connections: message.strikes, last })))
+  }
+
   /** Whether `pump` would send something: it stopped only because the output was large enough. */
   get hasMore(): boolean {
-    if (this.#replay !== undefined) return this.#admits(this.#replay.request.qos)
+    if (this.#release !== undefined) return false
+    if (this.#replay !== undefined) {
+      return this.#admits(this.#replay.request.qos) && this.#core.poison.permits(this.#replay)
+    }
     const { head } = this.#queue
-    return head !== undefined && this.#admitsNew(head.request.qos)
+    return head !== undefined && this.#admitsNew(head.request.qos) && this.#core.poison.permits(head)
   }
 
   nextDeadline(): number | undefined {
@@ -337,6 +384,7 @@ export class OutboundFlow {
     const owner = this.#identifiers.get(packet.packetIdentifier)
     if (owner === undefined) return this.#unknown(packet)
     if (!(owner instanceof OutboundMessage) || owner.request.qos !== 1) return this.#wrong(packet)
+    if (owner.state === "settled") return this.#endQuarantine(owner)
     this.#leavePublishing(owner)
     this.#vacate(owner)
     this.#complete(owner, outcomeOf(packet))
@@ -350,6 +398,11 @@ export class OutboundFlow {
       return this.#unknown(packet)
     }
     if (!(owner instanceof OutboundMessage) || owner.request.qos !== 2) return this.#wrong(packet)
+    if (owner.state === "settled") {
+      if (packet.reasonCode >= 0x80) return this.#endQuarantine(owner)
+      this.#sendPubrel(packet.packetIdentifier, 0)
+      return undefined
+    }
     if (owner.state === "releasing") {
       this.#sendPubrel(packet.packetIdentifier, 0)
       return undefined
@@ -361,7 +414,8 @@ export class OutboundFlow {
       return undefined
     }
     // From an earlier connection it takes its place only now: before, it was not sent on this one.
-    if (owner.connection !== this.#core.connection) this.#occupy(owner)
+    if (owner.connection === this.#core.connection) this.#vacate(owner)
+    this.#occupy(owner, this.#core.now)
     owner.state = "releasing"
     owner.reasonCode = packet.reasonCode
     owner.reasonString = packet.properties.reasonString
@@ -375,10 +429,12 @@ export class OutboundFlow {
   onPubcomp(packet: Pubcomp): Violation | undefined {
     const owner = this.#identifiers.get(packet.packetIdentifier)
     if (owner === undefined) return this.#unknown(packet)
-    if (!(owner instanceof OutboundMessage) || owner.state !== "releasing") return this.#wrong(packet)
+    if (!(owner instanceof OutboundMessage)) return this.#wrong(packet)
+    if (owner.state === "settled") return this.#endQuarantine(owner)
+    if (owner.state !== "releasing") return this.#wrong(packet)
+    if (this.#release === owner) this.#release = owner.next
     this.#releasing.remove(owner)
-    this.#inflight--
-    this.#inflightQoS2--
+    this.#vacate(owner)
     this.#complete(owner, succeeded(owner.reasonCode, owner.reasonString))
     return undefined
   }
@@ -431,8 +487,9 @@ export class OutboundFlow {
   }
 
   /** Takes a place in the window of this connection. */
-  #occupy(message: OutboundMessage): void {
+  #occupy(message: OutboundMessage, now: number): void {
     message.connection = this.#core.connection
+    this.#core.poison.sent(message, now)
     this.#inflight++
     if (message.request.qos === 2) this.#inflightQoS2++
   }
@@ -440,6 +497,7 @@ export class OutboundFlow {
   /** Frees its place, if it has one: what was sent on an earlier connection only has none. */
   #vacate(message: OutboundMessage): void {
     if (message.connection !== this.#core.connection) return
+    this.#core.poison.answered(message)
     this.#inflight--
     if (message.request.qos === 2) this.#inflightQoS2--
   }
@@ -452,7 +510,7 @@ export class OutboundFlow {
     }
     message.packetIdentifier = this.#identifiers.allocate(message)
     message.state = "publishing"
-    this.#occupy(message)
+    this.#occupy(message, now)
     this.#publishing.append(message)
     this.#put(message)
     this.#sendPublish(message, false, now)
@@ -495,6 +553,25 @@ export class OutboundFlow {
   #leavePublishing(message: OutboundMessage): void {
     if (this.#replay === message) this.#replay = message.next
     this.#publishing.remove(message)
+  }
+
+  /**
+   * The end of a message that was sent and may have arrived: as long as the server has the session, another message under its packet identifier could be
+   * taken for it.
+   */
+  #quarantine(message: OutboundMessage, outcome: PublishOutcome): void {
+    message.dropPayload()
+    this.#quarantined ??= new Set()
+    this.#quarantined.add(message)
+    if (this.#core.options.durable) this.#core.put(message.toRecord("quarantined"))
+    this.#finish(message, outcome)
+  }
+
+  #endQuarantine(message: OutboundMessage): undefined {
+    this.#quarantined?.delete(message)
+    this.#identifiers.release(message.packetIdentifier)
+    this.#delete(message)
+    return undefined
   }
 
   /** As if it had never been sent. */

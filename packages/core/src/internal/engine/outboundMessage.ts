@@ -5,13 +5,14 @@ import type { Packet } from "../../Packet.ts"
 import { type MessageProperties, none, type PublishProperties } from "../../Properties.ts"
 import type { OutboundRecord } from "../../StoreRecord.ts"
 import type { Outbound, OutboundOwner, PublishOutcome, PublishRequest } from "./contract.ts"
+import type { Suspect } from "./poison.ts"
 
 const empty = new Uint8Array(0)
 
 /**
  * One outbound message, which is its own list node: no allocation when it moves on.
  */
-export class OutboundMessage implements Outbound {
+export class OutboundMessage implements Outbound, Suspect {
   request: PublishRequest
   readonly sequence: number
   state: "queued" | "publishing" | "releasing" | "settled" = "queued"
@@ -26,6 +27,8 @@ export class OutboundMessage implements Outbound {
   readonly bytes: number
   /** The connection on which it was sent last, 0: none. */
   connection = 0
+  order = 0
+  strikes = 0
   /** The connection whose limits it has passed, 0: none. */
   checked = 0
   /** What PUBREC said. */
@@ -66,12 +69,12 @@ export class OutboundMessage implements Outbound {
     this.properties = none
   }
 
-  toRecord(): OutboundRecord {
+  toRecord(state: OutboundRecord["state"] = this.state === "settled" ? "queued" : this.state): OutboundRecord {
     const { payload, qos, retain, topic } = this.request
     return {
       _tag: "Outbound",
       sequence: this.sequence,
-      state: this.state === "settled" ? "queued" : this.state,
+      state,
       packetIdentifier: this.packetIdentifier,
       topic,
       payload,

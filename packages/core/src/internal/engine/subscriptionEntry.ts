@@ -5,6 +5,7 @@ import type { QoS } from "../../QoS.ts"
 import type { SubscriptionRecord } from "../../StoreRecord.ts"
 import { isShared } from "../../Topic.ts"
 import type { Member } from "./engineConsumer.ts"
+import type { Suspect } from "./poison.ts"
 
 /**
  * A subscription of this session.
@@ -16,6 +17,8 @@ export class SubscriptionEntry {
   /** It stays at the server without consumers, once the server has granted it. */
   keep = false
   wasGranted = false
+  /** Somebody has asked for its end. */
+  isUnsubscribed = false
 
   // What is wanted. The QoS is that of the members, or of the last ones.
   qos: QoS = 0
@@ -42,6 +45,8 @@ export class SubscriptionEntry {
 
   /** At most one SUBSCRIBE or UNSUBSCRIBE of a filter is on its way. */
   request: SubscriptionRequest | undefined = undefined
+  /** Of the last request, see `Suspect`. */
+  strikes = 0
 
   constructor(filter: string) {
     this.filter = filter
@@ -87,23 +92,25 @@ export class SubscriptionEntry {
     this.proven = false
   }
 
-  /** Whether the store has what `toRecord` says. */
-  get isRecorded(): boolean {
-    const { recorded } = this
-    return recorded !== undefined && recorded.qos === this.grantedQoS && recorded.noLocal === this.serverNoLocal &&
-      recorded.retainAsPublished === this.serverRetainAsPublished &&
-      recorded.subscriptionIdentifier === this.serverIdentifier
-  }
-
+  /** What the server has granted. */
   toRecord(): SubscriptionRecord {
     return {
       _tag: "Subscription",
       filter: this.filter,
+      granted: true,
       qos: this.grantedQoS,
       noLocal: this.serverNoLocal,
       retainAsPublished: this.serverRetainAsPublished,
       subscriptionIdentifier: this.serverIdentifier
     }
+  }
+
+  /** Whether the store has this record. */
+  hasRecorded(record: SubscriptionRecord): boolean {
+    const { recorded } = this
+    return recorded !== undefined && recorded.granted === record.granted && recorded.qos === record.qos &&
+      recorded.noLocal === record.noLocal && recorded.retainAsPublished === record.retainAsPublished &&
+      recorded.subscriptionIdentifier === record.subscriptionIdentifier
   }
 }
 
@@ -122,11 +129,12 @@ export interface RequestedSubscription {
 /**
  * A SUBSCRIBE or UNSUBSCRIBE that waits for its acknowledgement.
  */
-export class SubscriptionRequest {
+export class SubscriptionRequest implements Suspect {
   readonly kind: "subscribe" | "unsubscribe"
   readonly subscriptions: ReadonlyArray<RequestedSubscription>
   readonly entries: ReadonlyArray<SubscriptionEntry>
   packetIdentifier = 0
+  order = 0
 
   constructor(
     kind: "subscribe" | "unsubscribe",
@@ -136,5 +144,16 @@ export class SubscriptionRequest {
     this.kind = kind
     this.entries = entries
     this.subscriptions = subscriptions
+  }
+
+  /** Of the one that has most. */
+  get strikes(): number {
+    let strikes = 0
+    for (const entry of this.entries) if (entry.strikes > strikes) strikes = entry.strikes
+    return strikes
+  }
+
+  set strikes(strikes: number) {
+    for (const entry of this.entries) entry.strikes = strikes
   }
 }

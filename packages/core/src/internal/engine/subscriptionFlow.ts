@@ -1,7 +1,13 @@
 /**
  * The SUBSCRIBE and UNSUBSCRIBE packets on the way to the server, and their acknowledgements.
  */
-import { type MqttErrorReason, PacketTooLarge, SubscriptionRefused, UnsubscribeRefused } from "../../MqttError.ts"
+import {
+  type MqttErrorReason,
+  PacketTooLarge,
+  PoisonMessage,
+  SubscriptionRefused,
+  UnsubscribeRefused
+} from "../../MqttError.ts"
 import type { Packet, Suback, Subscribe, SubscribeFilter, Unsuback, Unsubscribe } from "../../Packet.ts"
 import { none } from "../../Properties.ts"
 import type { QoS } from "../../QoS.ts"
@@ -62,7 +68,7 @@ export class SubscriptionFlow {
     const unsubscribe: Array<SubscriptionEntry> = []
     const withIdentifiers = core.options.subscriptionIdentifiers === "auto" &&
       core.limits!.subscriptionIdentifiersAvailable
-    for (const entry of this.#subscriptions.takeDue()) {
+    for (const entry of this.#admitted(this.#subscriptions.takeDue())) {
       if (!entry.isWanted) {
         unsubscribe.push(entry)
         continue
@@ -80,6 +86,42 @@ export class SubscriptionFlow {
     }
     this.#sendInBatches(subscribe, (batch) => this.#sendSubscribe(batch))
     this.#sendInBatches(unsubscribe, (batch) => this.#sendUnsubscribe(batch))
+  }
+
+  /** Those that may be asked for now: one over which the server ends connections goes alone. The others stay due. */
+  #admitted(due: ReadonlyArray<SubscriptionEntry>): ReadonlyArray<SubscriptionEntry> {
+    const { poison } = this.#core
+    const suspect = due.find((entry) => poison.isSuspect(entry))
+    if (suspect === undefined && !poison.isAlone) return due
+    const isAdmitted = suspect !== undefined && poison.admits(suspect)
+    for (const entry of due) if (!isAdmitted || entry !== suspect) this.#subscriptions.review(entry)
+    return isAdmitted ? [suspect] : []
+  }
+
+  /** The oldest request that the network got on this connection and the server has not answered. */
+  oldestUnanswered(unwritten: ReadonlySet<number>): SubscriptionRequest | undefined {
+    for (const request of this.#requests ?? []) if (!unwritten.has(request.packetIdentifier)) return request
+    return undefined
+  }
+
+  /** The server ends connections over a request, which was lost with the last one: nothing asks for it again. */
+  giveUp({ entries, kind, strikes }: SubscriptionRequest, last: string): void {
+    const reason = new PoisonMessage({ connections: strikes, last })
+    for (const entry of entries) {
+      entry.strikes = 0
+      entry.uncertain = false
+      if (kind === "subscribe" && !entry.isDoubtful) {
+        this.#deny(entry, reason, everyone)
+        continue
+      }
+      if (kind === "unsubscribe") {
+        this.#subscriptions.ended(entry)
+        continue
+      }
+      this.#subscriptions.unrecord(entry)
+      entry.forget()
+      this.#deny(entry, reason, everyone)
+    }
   }
 
   onSuback(packet: Suback, now: number): Violation | undefined {
@@ -113,9 +155,7 @@ export class SubscriptionFlow {
         )
         this.#core.emit({ _tag: "UnsubscribeRefused", reason })
       }
-      entry.forget()
-      this.#subscriptions.unrecord(entry)
-      this.#subscriptions.review(entry)
+      this.#subscriptions.ended(entry)
     }
     return undefined
   }
@@ -140,6 +180,7 @@ export class SubscriptionFlow {
     }
     this.#identifiers.release(packetIdentifier)
     this.#requests?.delete(owner)
+    this.#core.poison.answered(owner)
     return owner
   }
 
@@ -189,7 +230,10 @@ export class SubscriptionFlow {
    */
   #deny(entry: SubscriptionEntry, reason: MqttErrorReason, hasAsked: (member: Member) => boolean): void {
     const { known } = entry
-    if (!known) entry.wasGranted = false
+    if (!known) {
+      entry.wasGranted = false
+      this.#subscriptions.unrecord(entry)
+    }
     for (const member of [...entry.members]) {
       if (!known || (!member.granted && hasAsked(member))) this.#subscriptions.fail(member.consumer, reason)
       else if (hasAsked(member)) member.request = undefined
@@ -261,6 +305,7 @@ export class SubscriptionFlow {
     }
     const packetIdentifier = this.#register(request)
     if (packetIdentifier === 0) return
+    for (const requested of subscriptions) this.#subscriptions.recordRequest(requested)
     this.#core.send({ ...packet, packetIdentifier })
     for (const entry of entries) {
       for (const member of entry.members) {
@@ -304,6 +349,7 @@ export class SubscriptionFlow {
     request.packetIdentifier = packetIdentifier
     this.#requests ??= new Set()
     this.#requests.add(request)
+    this.#core.poison.sent(request, this.#core.now)
     for (const entry of request.entries) entry.request = request
     return packetIdentifier
   }

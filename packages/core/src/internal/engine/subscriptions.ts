@@ -10,14 +10,28 @@ import {
   SubscriptionConflict
 } from "../../MqttError.ts"
 import type { QoS } from "../../QoS.ts"
-import type { SubscriptionRecord } from "../../StoreRecord.ts"
-import { subscriptionKey } from "../../StoreRecord.ts"
+import { consumerKey, type ConsumerRecord, subscriptionKey, type SubscriptionRecord } from "../../StoreRecord.ts"
 import type { ConsumerRequest } from "./contract.ts"
 import type { EngineCore } from "./core.ts"
 import { EngineConsumer, Member } from "./engineConsumer.ts"
 import * as limits from "./limits.ts"
 import type { Router } from "./router.ts"
-import { SubscriptionEntry } from "./subscriptionEntry.ts"
+import { type RequestedSubscription, SubscriptionEntry } from "./subscriptionEntry.ts"
+
+/** As long as the session, for `unclaimed.hold`, or not at all. */
+export type Keep = "session" | "hold" | "not"
+
+/**
+ * Who hears of consumers that come and go.
+ */
+export interface SubscriptionsHost {
+  /** A consumer is there; it has the name of this absent one. */
+  readonly onJoin: (consumer: EngineConsumer, absent: EngineConsumer | undefined) => void
+  /** A consumer of these filters has left: what it has not finished is kept so long for its successor. */
+  readonly onLeave: (consumer: EngineConsumer, filters: ReadonlyArray<string>, keep: Keep) => void
+  /** Somebody has ended the subscription to this filter, and the server has done so. */
+  readonly onUnsubscribed: (filter: string) => void
+}
 
 /**
  * The book of subscriptions and consumers.
@@ -25,24 +39,29 @@ import { SubscriptionEntry } from "./subscriptionEntry.ts"
 export class Subscriptions {
   readonly #core: EngineCore
   readonly #router: Router
-  /** A consumer has lost its place: its deliveries need a new home. */
-  readonly #onLeave: (consumer: EngineConsumer) => void
+  readonly #host: SubscriptionsHost
   // Made for the first subscription: many sessions only publish.
   #entries: Map<string, SubscriptionEntry> | undefined
   #consumers: Set<EngineConsumer> | undefined
+  /** Those that have a name, absent ones included. */
+  #named: Map<string, EngineConsumer> | undefined
   /** Entries to look at before the next output leaves. */
   #due: Set<SubscriptionEntry> | undefined
   /** Those that are known from the store only, until the first connection. */
   #restored: Array<SubscriptionEntry> | undefined
 
-  constructor(core: EngineCore, router: Router, onLeave: (consumer: EngineConsumer) => void) {
+  constructor(core: EngineCore, router: Router, host: SubscriptionsHost) {
     this.#core = core
     this.#router = router
-    this.#onLeave = onLeave
+    this.#host = host
   }
 
   get consumers(): number {
     return this.#consumers?.size ?? 0
+  }
+
+  get named(): Iterable<EngineConsumer> {
+    return this.#named?.values() ?? []
   }
 
   get known(): number {
@@ -61,12 +80,35 @@ export class Subscriptions {
     return count
   }
 
-  restore(records: ReadonlyArray<SubscriptionRecord>): void {
+  restore(records: ReadonlyArray<SubscriptionRecord>, consumers: ReadonlyArray<ConsumerRecord>): void {
+    this.#restoreEntries(records)
+    for (const { filters, name, qos } of consumers) {
+      const consumer = new EngineConsumer({
+        filters,
+        qos,
+        // Two consumers of one filter agree on these: what the server has is what this one asked for.
+        noLocal: this.#entries?.get(filters[0]!)?.noLocal ?? false,
+        retainAsPublished: this.#entries?.get(filters[0]!)?.retainAsPublished ?? false,
+        retained: "none",
+        keep: true,
+        name
+      })
+      consumer.state = "absent"
+      this.#enter(consumer)
+      for (const member of consumer.members) {
+        member.granted = member.entry.known
+        member.wantsRetained = false
+      }
+    }
+  }
+
+  #restoreEntries(records: ReadonlyArray<SubscriptionRecord>): void {
     for (const record of records) {
       const entry = this.#entryOf(record.filter)
       entry.keep = true
-      entry.wasGranted = true
+      entry.wasGranted = record.granted
       entry.known = true
+      entry.uncertain = !record.granted
       entry.qos = entry.requestedQoS = entry.grantedQoS = record.qos
       entry.recorded = record
       this.#restored ??= []
@@ -98,45 +140,56 @@ export class Subscriptions {
   }
 
   add(request: ConsumerRequest): EngineConsumer | MqttErrorReason {
-    const refusal = this.#refuse(request)
+    const { name } = request
+    const absent = name === undefined ? undefined : this.#named?.get(name)
+    const refusal = this.#refuse(request, absent)
     if (refusal !== undefined) return refusal
     const consumer = new EngineConsumer(request)
-    this.#consumers ??= new Set()
-    this.#consumers.add(consumer)
-    for (const filter of new Set(request.filters)) {
-      const entry = this.#entryOf(filter)
-      const member = new Member(consumer, entry, consumer.members.length)
-      consumer.members.push(member)
-      consumer.pending++
-      if (entry.members.length === 0) this.#router.add(entry)
-      entry.members.push(member)
-      entry.noLocal = request.noLocal
-      entry.retainAsPublished = request.retainAsPublished
-      if (request.keep || this.#core.options.durable) entry.keep = true
-      // Joining a subscription that is there, or is being made: the retained messages come again, for this one alone.
-      member.wantsRetained = request.retained === "each" && !entry.isShared &&
-        (entry.known || entry.request?.kind === "subscribe")
-      entry.updateQoS()
-    }
+    this.#enter(consumer)
+    if (name !== undefined && !isSameConsumer(consumer, absent)) this.#recordConsumer(consumer)
+    if (absent !== undefined) this.#exit(absent)
+    this.#host.onJoin(consumer, absent)
     for (const member of consumer.members) this.review(member.entry)
     return consumer
   }
 
   remove(consumer: EngineConsumer): void {
-    if (consumer.state !== "joining" && consumer.state !== "active") {
-      if (consumer.state === "failed") consumer.state = "closed"
-      return
+    if (consumer.state === "failed") consumer.state = "closed"
+    if (consumer.state !== "joining" && consumer.state !== "active") return
+    if (consumer.name === undefined) {
+      consumer.state = "closed"
+      return this.#leave(consumer)
     }
-    consumer.state = "closed"
-    this.#leave(consumer)
+    consumer.state = "absent"
+    consumer.seen = undefined
+    for (const member of consumer.members) {
+      member.wantsRetained = false
+      member.waitsUntil = 0
+      this.review(member.entry)
+    }
+  }
+
+  /** Whether there was a consumer of this name. */
+  forget(name: string): boolean {
+    const consumer = this.#named?.get(name)
+    if (consumer === undefined) return false
+    this.#unname(consumer)
+    if (consumer.state === "absent") {
+      consumer.state = "closed"
+      this.#leave(consumer, "not")
+    }
+    return true
   }
 
   fail(consumer: EngineConsumer, reason: MqttErrorReason): void {
-    if (consumer.state !== "joining" && consumer.state !== "active") return
+    const { name, state } = consumer
+    if (state !== "joining" && state !== "active" && state !== "absent") return
     consumer.state = "failed"
     consumer.reason = reason
-    this.#core.notify(consumer)
-    this.#leave(consumer)
+    if (state !== "absent") this.#core.notify(consumer)
+    else this.#core.emit({ _tag: "ConsumerForgotten", name: name!, reason })
+    this.#unname(consumer)
+    this.#leave(consumer, "hold")
   }
 
   unsubscribe(filter: string): void {
@@ -148,11 +201,15 @@ export class Subscriptions {
     }
     entry.keep = false
     entry.wasGranted = false
+    entry.isUnsubscribed = true
     for (const member of [...entry.members]) {
       const { consumer } = member
       consumer.members = consumer.members.filter((other) => other !== member)
       this.removeMember(member)
       if (!member.granted) this.grant(member)
+      if (consumer.name === undefined) continue
+      if (consumer.members.length === 0) this.forget(consumer.name)
+      else this.#recordConsumer(consumer)
     }
     this.review(entry)
   }
@@ -164,13 +221,12 @@ export class Subscriptions {
 
   /** The server has no subscriptions any more. */
   sessionLost(): void {
-    const { durable, onSessionLost } = this.#core.options
+    const { onSessionLost } = this.#core.options
     const fails = onSessionLost === "fail"
     const reason = fails ? new SessionLost({}) : undefined
     for (const entry of this.#entries?.values() ?? []) {
-      if (durable && (entry.known || entry.uncertain)) this.#core.delete(subscriptionKey(entry.filter))
+      this.unrecord(entry)
       entry.forget()
-      entry.recorded = undefined
       if (fails) entry.wasGranted = false
     }
     this.#restored = undefined
@@ -244,13 +300,32 @@ export class Subscriptions {
 
   /** The server has granted it, as it was asked for. */
   record(entry: SubscriptionEntry): void {
-    if (!this.#core.options.durable || entry.isRecorded) return
-    entry.recorded = entry.toRecord()
-    this.#core.put(entry.recorded)
+    this.#put(entry, entry.toRecord())
+  }
+
+  /** The server is about to be asked for it, with this identifier. */
+  recordRequest({ entry, identifier, noLocal, qos, retainAsPublished }: RequestedSubscription): void {
+    const { filter, recorded } = entry
+    if (recorded?.granted === true && recorded.subscriptionIdentifier === identifier) return
+    this.#put(entry, {
+      _tag: "Subscription",
+      filter,
+      granted: false,
+      qos,
+      noLocal,
+      retainAsPublished,
+      subscriptionIdentifier: identifier
+    })
+  }
+
+  #put(entry: SubscriptionEntry, record: SubscriptionRecord): void {
+    if (!this.#core.options.durable || entry.hasRecorded(record)) return
+    entry.recorded = record
+    this.#core.put(record)
   }
 
   unrecord(entry: SubscriptionEntry): void {
-    if (!this.#core.options.durable) return
+    if (entry.recorded === undefined) return
     entry.recorded = undefined
     this.#core.delete(subscriptionKey(entry.filter))
   }
@@ -260,14 +335,59 @@ export class Subscriptions {
     this.#due.add(entry)
   }
 
-  #leave(consumer: EngineConsumer): void {
+  /** Makes the consumer a member of its filters. */
+  #enter(consumer: EngineConsumer): void {
+    const { name, request } = consumer
+    this.#consumers ??= new Set()
+    this.#consumers.add(consumer)
+    if (name !== undefined) {
+      this.#named ??= new Map()
+      this.#named.set(name, consumer)
+    }
+    for (const filter of new Set(request.filters)) {
+      const entry = this.#entryOf(filter)
+      const member = new Member(consumer, entry, consumer.members.length)
+      consumer.members.push(member)
+      consumer.pending++
+      if (entry.members.length === 0) this.#router.add(entry)
+      entry.members.push(member)
+      entry.isUnsubscribed = false
+      entry.noLocal = request.noLocal
+      entry.retainAsPublished = request.retainAsPublished
+      if (request.keep || this.#core.options.durable) entry.keep = true
+      // Joining a subscription that is there, or is being made: the retained messages come again, for this one alone.
+      member.wantsRetained = request.retained === "each" && !entry.isShared &&
+        (entry.known || entry.request?.kind === "subscribe")
+      entry.updateQoS()
+    }
+  }
+
+  /** Takes the consumer out of its filters. */
+  #exit(consumer: EngineConsumer): void {
     this.#consumers?.delete(consumer)
     for (const member of consumer.members) {
       this.removeMember(member)
       this.review(member.entry)
     }
     consumer.members = []
-    this.#onLeave(consumer)
+  }
+
+  #leave(consumer: EngineConsumer, keep: Keep = this.#core.options.durable ? "session" : "hold"): void {
+    const { filters } = consumer
+    this.#exit(consumer)
+    this.#host.onLeave(consumer, filters, filters.length === 0 ? "not" : keep)
+  }
+
+  #recordConsumer({ filters, name, request: { qos } }: EngineConsumer): void {
+    if (this.#core.options.durable) this.#core.put({ _tag: "Consumer", name: name!, filters, qos })
+  }
+
+  #unname(consumer: EngineConsumer): void {
+    const { name } = consumer
+    if (name === undefined) return
+    consumer.name = undefined
+    this.#named?.delete(name)
+    if (this.#core.options.durable) this.#core.delete(consumerKey(name))
   }
 
   #entryOf(filter: string): SubscriptionEntry {
@@ -285,8 +405,27 @@ export class Subscriptions {
     if (entry.identifier !== 0) this.#router.removeIdentifier(entry)
   }
 
-  #refuse({ filters, noLocal, retainAsPublished }: ConsumerRequest): MqttErrorReason | undefined {
+  /** The server has ended the subscription. */
+  ended(entry: SubscriptionEntry): void {
+    entry.forget()
+    this.unrecord(entry)
+    this.review(entry)
+    if (entry.isUnsubscribed && !entry.isWanted) this.#host.onUnsubscribed(entry.filter)
+  }
+
+  #refuse(
+    { filters, name, noLocal, retainAsPublished }: ConsumerRequest,
+    sameName: EngineConsumer | undefined
+  ): MqttErrorReason | undefined {
     const { isVersion5, limits: server } = this.#core
+    if (sameName !== undefined && sameName.state !== "absent") {
+      return new InvalidOptions({
+        issues: [{
+          path: "consumer",
+          message: `${JSON.stringify(name)} is the name of another consumer of this session`
+        }]
+      })
+    }
     if (filters.length === 0) {
       return new InvalidOptions({ issues: [{ path: "filters", message: "at least one topic filter is needed" }] })
     }
@@ -305,7 +444,7 @@ export class Subscriptions {
         const reason = limits.refuseFilter(filter, entry.isShared, server)
         if (reason !== undefined) return reason
       }
-      if (entry.members.length === 0) continue
+      if (entry.members.every(({ consumer }) => consumer === sameName)) continue
       if (entry.noLocal !== noLocal) return new SubscriptionConflict({ filter, detail: "noLocal differs" })
       if (entry.retainAsPublished !== retainAsPublished) {
         return new SubscriptionConflict({ filter, detail: "retainAsPublished differs" })
@@ -313,4 +452,12 @@ export class Subscriptions {
     }
     return undefined
   }
+}
+
+/** Whether a consumer that comes back asks for what is recorded of it. */
+const isSameConsumer = (consumer: EngineConsumer, before: EngineConsumer | undefined): boolean => {
+  if (before === undefined || before.request.qos !== consumer.request.qos) return false
+  const { filters } = consumer
+  const known = before.filters
+  return known.length === filters.length && known.every((filter, index) => filter === filters[index])
 }

@@ -245,14 +245,15 @@ export class Timeout extends Schema.TaggedError<Timeout>(`${id}Timeout`)("Timeou
 }
 
 /**
- * The peer broke the protocol, or says that we did (MQTT 4.13); the connection is closed with `reasonCode`.
+ * The server broke the protocol, or says that we did (`reportedByServer`; MQTT 4.13); the connection is closed with `reasonCode`.
  */
 export class ProtocolViolation extends Schema.TaggedError<ProtocolViolation>(`${id}ProtocolViolation`)(
   "ProtocolViolation",
-  { reasonCode: Schema.Int, detail: Schema.String }
+  { reasonCode: Schema.Int, detail: Schema.String, reportedByServer: Schema.optional(Schema.Boolean) }
 ) {
   override get message(): string {
-    return `protocol violation: ${this.detail}: ${ReasonCode.describe(this.reasonCode)}`
+    const who = this.reportedByServer === true ? "the server reports a protocol violation" : "protocol violation"
+    return `${who}: ${this.detail}: ${ReasonCode.describe(this.reasonCode)}`
   }
   get isRetryable(): boolean {
     return true

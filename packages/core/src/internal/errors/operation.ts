@@ -72,6 +72,37 @@ export class PublishRefused extends Schema.TaggedError<PublishRefused>(`${id}Pub
 }
 
 /**
+ * Whether the server has the message is not known, and it is not sent again: it was sent on an earlier connection, was not acknowledged, and the limits
+ * of the new connection do not admit it. `refusal` says which.
+ */
+export class Indeterminate extends Schema.TaggedError<Indeterminate>(`${id}Indeterminate`)("Indeterminate", {
+  refusal: Schema.String
+}) {
+  override get message(): string {
+    return `the message was sent and may have arrived, but it cannot be sent again: ${this.refusal}`
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
+ * The server has ended so many connections, one after the other, while this message or subscription was the oldest that it had not answered: it is given
+ * up, so that the others can go on. Whether the server has the message is not known. `last` says how the last connection ended.
+ */
+export class PoisonMessage extends Schema.TaggedError<PoisonMessage>(`${id}PoisonMessage`)("PoisonMessage", {
+  connections: Schema.Int,
+  last: Schema.String
+}) {
+  override get message(): string {
+    return `given up after it has ended ${this.connections} connections: ${this.last}`
+  }
+  get isRetryable(): boolean {
+    return false
+  }
+}
+
+/**
  * A packet is larger than the receiver's maximum packet size; both in bytes.
  */
 export class PacketTooLarge extends Schema.TaggedError<PacketTooLarge>(`${id}PacketTooLarge`)("PacketTooLarge", {

@@ -40,8 +40,6 @@ export class Item implements OutboundOwner {
   /** The forwarder stopped before it had a fate. */
   isGivenBack = false
   isAccepted = false
-  /** Its session ended in the middle of a commit: what was published may be in the store, or not. */
-  isUncertain = false
   hasToken = false
   attempts = 0
   outlet: Outlet | undefined = undefined
@@ -74,7 +72,7 @@ export class Item implements OutboundOwner {
 
   /** What was published is no more, or never counts: a redelivery must not be taken for a duplicate. */
   disown(): void {
-    if (this.origin !== undefined) this.ledger?.release(this.origin.session, this.origin.packetIdentifier)
+    if (this.origin !== undefined) this.ledger?.release(this.origin)
     this.ledger = undefined
   }
 

@@ -18,6 +18,8 @@ export interface OutletHost {
   readonly onRefused: (item: Item, reason: MqttErrorReason) => void
   /** Published: the target may read it back. */
   readonly onPublished: (item: Item, outlet: Outlet) => void
+  /** A session is there to publish by. */
+  readonly onJoined: () => void
   readonly makeOutgoing: (session: Session) => Outgoing
   readonly deadLetterTopic: string
   /** Calls back after so many milliseconds. */
@@ -64,6 +66,7 @@ export class Outlet {
     this.#seam = seam
     this.#outgoing = this.#host.makeOutgoing(session)
     for (let i = this.#first; i < this.#waiting.length; i++) this.#waiting[i]!.request = undefined
+    this.#host.onJoined()
     this.pump()
   }
 
@@ -178,10 +181,8 @@ export class Outlet {
     return true
   }
 
-  /** A message that may have been here before, and has. Of a new one an entry of the ledger says nothing: identifiers are used again. */
   #isThere(item: Item, { origins }: SessionSeam): boolean {
-    if (origins === undefined || item.origin === undefined) return false
-    return (item.isUncertain || item.delivery.redelivered) && origins.has(item.origin)
+    return origins !== undefined && item.origin !== undefined && origins.has(item.origin)
   }
 
   #requestOf(item: Item, now: number): PublishRequest | InvalidPayload {

@@ -117,7 +117,14 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
   addSource(session: Session, seam: SessionSeam, reader: Reader): Source {
     const source = new Source(session, seam, reader, this)
     this.#sources.add(source)
+    this.#forgetOrigins(source)
     return source
+  }
+
+  /** What the source has finished is not delivered again. */
+  #forgetOrigins({ seam, session }: Source): void {
+    const useOf = (packetIdentifier: number): string | undefined => seam.driver.inboundUse(packetIdentifier)
+    this.target.seam?.origins?.retain(this.#parts.options.name, session.name, useOf)
   }
 
   removeSource(source: Source): void {
@@ -193,7 +200,6 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
           else this.#deadLettered(item)
           return
         }
-        item.isUncertain = item.outlet!.isDurable
         return this.#again(item)
       case "SessionLost":
         item.disown()
@@ -253,6 +259,10 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     }
   }
 
+  onJoined(): void {
+    for (const source of this.#sources) this.#forgetOrigins(source)
+  }
+
   makeOutgoing(session: Session): Outgoing {
     return new Outgoing(this.#parts.options, session.options.protocolVersion)
   }
@@ -276,11 +286,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
   }
 
   onReleased(session: string, packetIdentifier: number): void {
-    this.target.seam?.origins?.release(session, packetIdentifier)
-  }
-
-  onIncarnation(session: string, incarnation: string): void {
-    this.target.seam?.origins?.prune(session, incarnation)
+    this.target.seam?.origins?.release({ forwarder: this.#parts.options.name, session, packetIdentifier })
   }
 
   receive(source: Source, delivery: Delivery, now: number): void {
@@ -294,7 +300,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
       source,
       delivery,
       extendRoute(route, this.#parts.options.name),
-      source.originOf(delivery)
+      source.originOf(delivery, this.#parts.options.name)
     )
     this.#unfinished.append(item)
     const stop = verdict(route, this.#parts.options.name, this.#parts.options.maxHops)

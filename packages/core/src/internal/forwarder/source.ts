@@ -8,7 +8,6 @@ import type { OriginKey } from "../../StoreRecord.ts"
 import type { Delivery } from "../engine/contract.ts"
 import type { SessionSeam } from "../session/seam.ts"
 import type { Tap, TappedQueue } from "../session/tappedQueue.ts"
-import { digest } from "./digest.ts"
 import type { Reader } from "./echoes.ts"
 
 export interface SourceHost {
@@ -20,7 +19,6 @@ export interface SourceHost {
   /** All that there was room for is on its way. */
   readonly onPulled: () => void
   readonly onReleased: (session: string, packetIdentifier: number) => void
-  readonly onIncarnation: (session: string, incarnation: string) => void
 }
 
 export class Source implements Tap {
@@ -31,7 +29,6 @@ export class Source implements Tap {
   queue: TappedQueue | undefined
   #isPulling = false
   #isDetached = false
-  #incarnation: string | undefined
   #failed: ((effect: Effect.Effect<never, MqttError>) => void) | undefined
   #failure: MqttError | undefined
 
@@ -101,24 +98,10 @@ export class Source implements Tap {
     this.queue!.release()
   }
 
-  /**
-   * Where a message comes from. Beside the life of the session stands a digest of the message: after two crashes in a row an entry of the ledger
-   * may outlive its identifier's next use.
-   */
-  originOf(delivery: Delivery): OriginKey | undefined {
-    if (delivery.message.qos !== 2) return undefined
-    const incarnation = this.seam.origins === undefined ? undefined : this.seam.incarnation()
-    if (incarnation === undefined) return undefined
-    if (incarnation !== this.#incarnation) {
-      this.#incarnation = incarnation
-      this.#host.onIncarnation(this.session.name, incarnation)
-    }
-    const { payload, topic } = delivery.message
-    return {
-      session: this.session.name,
-      incarnation: `${incarnation}#${digest(topic, payload).toString(36)}`,
-      packetIdentifier: delivery.packetIdentifier
-    }
+  /** Where a message comes from, by which a redelivery of it is recognised. */
+  originOf({ message, packetIdentifier, use }: Delivery, forwarder: string): OriginKey | undefined {
+    if (message.qos !== 2) return undefined
+    return { forwarder, session: this.session.name, packetIdentifier, use }
   }
 
   /** The subscription is over: acknowledgements have nobody to go to. */

@@ -42,6 +42,8 @@ const describe = (event: SessionEvent): readonly [PageEvent["level"], string] | 
       return ["warning", `${many(event.count, `${event.direction} message`)}: ${event.cause}, last on ${event.topic}`]
     case "SlowConsumer":
       return ["warning", `${event.filters.join(", ")} holds back ${many(event.waiting, "acknowledgement")}`]
+    case "ConsumerForgotten":
+      return ["bad", `${event.consumer}: ${explain(event.error)}`]
     case "SharedSubscriptionAtRisk":
       return ["warning", `${event.filters.join(", ")} with persistence "${event.persistence}"`]
     case "StorageDegraded":

@@ -90,6 +90,7 @@ const causes: ReadonlyArray<readonly [cause: keyof SessionMetrics["dropped"], wo
   ["expired", "expired"],
   ["dropOldest", "dropped by a full queue"],
   ["dropNewest", "not taken by a full queue"],
+  ["poison", "ended connection after connection"],
   ["streamOverflow", "more than a stream could take"],
   ["unclaimed", "claimed by nobody"]
 ]

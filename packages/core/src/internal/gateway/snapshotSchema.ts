@@ -50,6 +50,7 @@ const metrics = Struct({
     dropNewest: Number,
     latestPerTopic: Number,
     expired: Number,
+    poison: Number,
     streamOverflow: Number,
     unclaimed: Number
   }),

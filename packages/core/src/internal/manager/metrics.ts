@@ -10,6 +10,7 @@ const none: SessionMetrics["dropped"] = {
   dropNewest: 0,
   latestPerTopic: 0,
   expired: 0,
+  poison: 0,
   streamOverflow: 0,
   unclaimed: 0
 }
@@ -89,6 +90,7 @@ export const addMetrics = (a: SessionMetrics, b: SessionMetrics, uptime: number)
       dropNewest: a.dropped.dropNewest + b.dropped.dropNewest,
       latestPerTopic: a.dropped.latestPerTopic + b.dropped.latestPerTopic,
       expired: a.dropped.expired + b.dropped.expired,
+      poison: a.dropped.poison + b.dropped.poison,
       streamOverflow: a.dropped.streamOverflow + b.dropped.streamOverflow,
       unclaimed: a.dropped.unclaimed + b.dropped.unclaimed
     },

@@ -14,7 +14,7 @@ import { isMqttError, MqttError, Unexpected } from "../../MqttError.ts"
 import type { Session } from "../../MqttSession.ts"
 import type { QoS } from "../../QoS.ts"
 import type { Route, RouteSession, RouteStatistics } from "../../SessionRoute.ts"
-import type { Subscription } from "../../Subscription.ts"
+import type { Subscription, SubscriptionInfo } from "../../Subscription.ts"
 
 /**
  * One session that a route is on.
@@ -115,7 +115,7 @@ export class RouteRunner<E> {
   }
 
   /** The server granted the subscription at a session. */
-  activate(place: Place, subscription: Omit<Subscription, "messages">): void {
+  activate(place: Place, subscription: SubscriptionInfo): void {
     place.state = "active"
     place.granted = subscription.granted
     place.error = undefined

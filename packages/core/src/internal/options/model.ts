@@ -173,6 +173,11 @@ export interface SessionOptions {
   /** What becomes of unacknowledged messages then; default `resend`. */
   readonly unacknowledgedOnSessionLost: "resend" | "fail"
   /**
+   * After how many connections that the server ends in a row over one message or subscription this one is given up with `PoisonMessage`; 0: never.
+   * Default 6.
+   */
+  readonly poisonThreshold: number
+  /**
    * What publishers see while the store of a durable session fails: they wait, within the bounds of the queue, or what they publish fails with
    * `StorageFailed` and is neither kept nor sent. What was accepted before stays accepted either way. Default `wait`.
    */
@@ -311,6 +316,7 @@ export interface SessionOptionsInput {
   readonly reconnect?: ReconnectInput | undefined
   readonly onSessionLost?: "resubscribe" | "fail" | undefined
   readonly unacknowledgedOnSessionLost?: "resend" | "fail" | undefined
+  readonly poisonThreshold?: number | undefined
   readonly onStorageFailure?: "wait" | "fail" | undefined
   readonly queue?: QueueInput | undefined
   readonly publishTimeout?: DurationInput | undefined

@@ -137,6 +137,7 @@ const fields = {
   reconnect: withDefault(reconnect, {}),
   onSessionLost: withDefault(oneOf(["resubscribe", "fail"]), "resubscribe"),
   unacknowledgedOnSessionLost: withDefault(oneOf(["resend", "fail"]), "resend"),
+  poisonThreshold: withDefault(integer(0, 1000), 6),
   onStorageFailure: withDefault(oneOf(["wait", "fail"]), "wait"),
   queue: withDefault(queue, {}),
   publishTimeout: Schema.optional(timeout),

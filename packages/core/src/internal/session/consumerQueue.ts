@@ -2,7 +2,7 @@
  * The bounded buffer between the engine and one stream of a subscriber.
  *
  * QoS 1 and 2 deliveries are never refused: their number is bounded by the acknowledgements that the stream withholds. QoS 0
- * messages are bounded here.
+ * messages are bounded here, but for retained ones: they are sent once, when the subscription begins, and do not come again.
  */
 import type * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
@@ -32,7 +32,65 @@ export interface ConsumerQueueOptions {
   readonly onOverflow: "dropOldest" | "suspend"
 }
 
-type Take = Pull.Pull<Arr.NonEmptyReadonlyArray<Delivery>, MqttError>
+type Batch = Arr.NonEmptyReadonlyArray<Delivery>
+
+type Take = Pull.Pull<Batch, MqttError>
+
+type Messages = Arr.NonEmptyReadonlyArray<Message>
+
+/** Deliveries in the order of their arrival, taken out at the front. */
+class DeliveryDeque {
+  #items: Array<Delivery> = []
+  #first = 0
+
+  get size(): number {
+    return this.#items.length - this.#first
+  }
+
+  get head(): Delivery | undefined {
+    return this.#items[this.#first]
+  }
+
+  push(delivery: Delivery): void {
+    this.#items.push(delivery)
+  }
+
+  /** So many at most from the front. */
+  take(limit: number): Array<Delivery> {
+    const items = this.#items
+    const first = this.#first
+    if (limit >= items.length - first) {
+      this.#items = []
+      this.#first = 0
+      return first === 0 ? items : items.slice(first)
+    }
+    this.#first = first + limit
+    const taken = items.slice(first, this.#first)
+    if (this.#first >= 1024 && this.#first * 2 >= items.length) this.retain(() => true)
+    return taken
+  }
+
+  /** How many at the front are QoS 0 without a gap; 1 when the first one is not. */
+  get run(): number {
+    const items = this.#items
+    let end = this.#first
+    while (end < items.length && items[end]!.message.qos === 0) end++
+    return Math.max(1, end - this.#first)
+  }
+
+  putBack(deliveries: ReadonlyArray<Delivery>): void {
+    this.#items = deliveries.concat(this.#items.slice(this.#first))
+    this.#first = 0
+  }
+
+  retain(keep: (delivery: Delivery) => boolean): void {
+    this.#items = this.#items.slice(this.#first).filter(keep)
+    this.#first = 0
+  }
+}
+
+/** Whether the bound of the buffer is for it. */
+const isDroppable = ({ message }: Delivery): boolean => message.qos === 0 && !message.retain
 
 /**
  * The queue of one consumer.
@@ -45,10 +103,11 @@ export class ConsumerQueue {
 
   readonly #host: ConsumerQueueHost
   readonly #options: ConsumerQueueOptions
-  #items: Array<Delivery> = []
-  #unreliable = 0
+  readonly #items = new DeliveryDeque()
+  /** Those for which the bound is. */
+  #droppable = 0
   #handed: ReadonlyArray<Delivery> = []
-  #waiter: ((take: Take) => void) | undefined
+  #waiter: { readonly resume: (take: Take) => void; readonly take: Take } | undefined
   #idle: (() => void) | undefined
   #end: "orderly" | MqttError | undefined
   #unsettled = 0
@@ -62,19 +121,19 @@ export class ConsumerQueue {
   }
 
   get size(): number {
-    return this.#items.length
+    return this.#items.size
   }
 
   /** Nothing waits and nothing is in the hands of the consumer. */
   get isIdle(): boolean {
-    return this.#items.length === 0 && this.#handed.length === 0 && this.#unsettled === 0
+    return this.#items.size === 0 && this.#handed.length === 0 && this.#unsettled === 0
   }
 
   /** Takes a delivery in; true for the first one since `pushed`, which has to follow. */
   push(delivery: Delivery): boolean {
     if (this.#end !== undefined) return false
     this.#items.push(delivery)
-    if (delivery.message.qos === 0) this.#unreliable++
+    if (isDroppable(delivery)) this.#droppable++
     if (this.#touched) return false
     this.#touched = true
     return true
@@ -83,32 +142,27 @@ export class ConsumerQueue {
   /** A waiting consumer takes all that was pushed; the bound is for what nobody takes. */
   pushed(): void {
     this.#touched = false
-    if (this.#items.length > this.highWater) this.highWater = this.#items.length
+    if (this.#items.size > this.highWater) this.highWater = this.#items.size
     this.#wake()
-    if (this.#unreliable > this.#options.buffer) this.#overflow()
+    if (this.#droppable > this.#options.buffer) this.#overflow()
   }
 
   /**
    * Forgets the deliveries that the server sends again in the resumed session and that the consumer has not seen.
    */
   purgeStale(): void {
-    this.#items = this.#items.filter((delivery) => !delivery.stale)
+    this.#items.retain((delivery) => !delivery.stale)
   }
 
   /** Takes what waits, from the oldest on and so many at most. */
-  shift(limit: number = Infinity): Arr.NonEmptyReadonlyArray<Delivery> | undefined {
-    const items = this.#items
-    if (items.length === 0 || limit <= 0) return undefined
-    if (items.length <= limit) {
-      this.#items = []
-      this.#unreliable = 0
-      this.#unpause()
-      return items as unknown as Arr.NonEmptyReadonlyArray<Delivery>
+  shift(limit: number = Infinity): Batch | undefined {
+    if (this.#items.size === 0 || limit <= 0) return undefined
+    const taken = this.#items.take(limit)
+    if (this.#droppable > 0) {
+      for (let i = 0; i < taken.length; i++) if (isDroppable(taken[i]!)) this.#droppable--
     }
-    const taken = items.splice(0, limit)
-    for (let i = 0; i < taken.length; i++) if (taken[i]!.message.qos === 0) this.#unreliable--
-    if (this.#unreliable <= this.#options.buffer) this.#unpause()
-    return taken as unknown as Arr.NonEmptyReadonlyArray<Delivery>
+    if (this.#droppable <= this.#options.buffer) this.#unpause()
+    return taken as unknown as Batch
   }
 
   /** Counts a delivery that left the queue and is being worked on, until `release`. */
@@ -137,53 +191,71 @@ export class ConsumerQueue {
    * Ends at once and drops what waits.
    */
   close(): void {
-    this.#items = []
+    this.#items.take(Infinity)
     this.#handed = []
-    this.#unreliable = 0
+    this.#droppable = 0
     this.#unsettled = 0
     this.end("orderly")
+  }
+
+  #takeUpTo(limit: () => number): Take {
+    const take: Take = Effect.suspend((): Take => {
+      const batch = this.#items.size === 0 ? undefined : this.shift(limit())
+      if (batch !== undefined) return Effect.succeed(batch)
+      if (this.#end !== undefined) return this.#end === "orderly" ? Cause.done() : Effect.fail(this.#end)
+      return Effect.callback<Batch, MqttError | Cause.Done>((resume) => {
+        this.#waiter = { resume, take }
+        return Effect.sync(() => {
+          this.#waiter = undefined
+        })
+      })
+    })
+    return take
   }
 
   /**
    * The deliveries as arrays: all that wait, as soon as there is one. Without acknowledgement of any kind.
    */
-  readonly take: Take = Effect.suspend((): Take => {
-    const batch = this.shift()
-    if (batch !== undefined) return Effect.succeed(batch)
-    if (this.#end !== undefined) return this.#end === "orderly" ? Cause.done() : Effect.fail(this.#end)
-    return Effect.callback<Arr.NonEmptyReadonlyArray<Delivery>, MqttError | Cause.Done>((resume) => {
-      this.#waiter = resume
-      return Effect.sync(() => {
-        this.#waiter = undefined
-      })
-    })
-  })
+  readonly take: Take = this.#takeUpTo(() => Infinity)
 
   /**
-   * The stream of a subscription, see `SubscribeOptions.ack`.
+   * The stream of a subscription, see `SubscribeOptions.ack`. A stream does not tell what its consumer has taken out of an array: QoS 1 and 2 go out
+   * one by one, so that what was not seen is not acknowledged.
    */
-  readonly messages: Stream.Stream<Message, MqttError> = Stream.scoped(Stream.fromPull(
-    Effect.acquireRelease(
-      Effect.suspend(() => {
-        if (this.#running) return Effect.fail(this.#alreadyRunning())
-        this.#running = true
-        return Effect.succeed(this.#pullMessages)
-      }),
-      (_, exit) => Effect.sync(() => this.#finishRun(exit))
-    )
-  ))
+  get messages(): Stream.Stream<Message, MqttError> {
+    return this.#run(() => this.#takeUpTo(() => this.#items.run))
+  }
 
-  get #pullMessages(): Pull.Pull<Arr.NonEmptyReadonlyArray<Message>, MqttError> {
+  /** The same in arrays, each of which is acknowledged as a whole. */
+  get batches(): Stream.Stream<Messages, MqttError> {
+    return Stream.chunks(this.#run(() => this.take))
+  }
+
+  /** One run at a time, of either stream. */
+  #run(take: () => Take): Stream.Stream<Message, MqttError> {
+    return Stream.scoped(Stream.fromPull(
+      Effect.acquireRelease(
+        Effect.suspend(() => {
+          if (this.#running) return Effect.fail(this.#alreadyRunning())
+          this.#running = true
+          return Effect.succeed(this.#pullMessages(take()))
+        }),
+        (_, exit) => Effect.sync(() => this.#finishRun(exit))
+      )
+    ))
+  }
+
+  #pullMessages(take: Take): Pull.Pull<Messages, MqttError> {
     if (this.#options.ack === "manual") {
-      return Effect.map(this.take, (batch) => batch.map((delivery) => this.#withAcknowledger(delivery)) as never)
+      return Effect.map(take, (batch) => batch.map((delivery) => this.#withAcknowledger(delivery)) as never)
     }
     return Effect.suspend(() => {
       this.acknowledgeHanded()
-      return Effect.map(this.take, (batch) => {
+      return Effect.map(take, (batch) => {
         this.#handed = batch
         const messages: Array<Message> = []
         for (let i = 0; i < batch.length; i++) messages.push(batch[i]!.message)
-        return messages as unknown as Arr.NonEmptyReadonlyArray<Message>
+        return messages as unknown as Messages
       })
     })
   }
@@ -204,7 +276,7 @@ export class ConsumerQueue {
     // What the interrupted run did not acknowledge comes first in the next run; QoS 0 was handed over for good.
     const again = this.#handed.filter((delivery) => delivery.message.qos !== 0 && !delivery.stale)
     this.#handed = []
-    if (again.length > 0) this.#items = again.concat(this.#items)
+    if (again.length > 0) this.#items.putBack(again)
     this.#notifyIdle()
   }
 
@@ -231,11 +303,11 @@ export class ConsumerQueue {
       }
       return
     }
-    let excess = this.#unreliable - this.#options.buffer
-    this.#unreliable -= excess
+    let excess = this.#droppable - this.#options.buffer
+    this.#droppable -= excess
     this.dropped += excess
-    this.#items = this.#items.filter((delivery) => {
-      if (excess === 0 || delivery.message.qos !== 0) return true
+    this.#items.retain((delivery) => {
+      if (excess === 0 || !isDroppable(delivery)) return true
       excess--
       this.#host.dropped(delivery.message.topic)
       return false
@@ -252,8 +324,8 @@ export class ConsumerQueue {
     const waiter = this.#waiter
     if (waiter === undefined) return
     this.#waiter = undefined
-    // The fiber runs at once, and takes all that waits.
-    waiter(this.take)
+    // The fiber runs at once, and takes what waits.
+    waiter.resume(waiter.take)
   }
 
   #notifyIdle(): void {

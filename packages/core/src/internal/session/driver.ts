@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type { MqttError, MqttErrorReason } from "../../MqttError.ts"
 import type { Connect, Packet } from "../../Packet.ts"
+import type { NamedConsumer } from "../../SessionStatus.ts"
 import type { SessionStoreHandle } from "../../SessionStore.ts"
 import type { StoreChange, StoreRecord } from "../../StoreRecord.ts"
 import type { Violation } from "../codec/contract.ts"
@@ -146,12 +147,12 @@ export class Driver implements ConsumerQueueHost {
     this.schedule()
   }
 
-  /** The connection is over, or an attempt failed. */
-  detach(): void {
+  /** The connection is over, or an attempt failed. `endedByServer` says how, when the reason may lie in what the server was sent. */
+  detach(endedByServer?: string): void {
     this.#opening = false
     this.#connection = undefined
     this.#epoch++
-    this.#engine.disconnected(this.now())
+    this.#engine.disconnected(this.now(), endedByServer)
     this.schedule()
   }
 
@@ -244,6 +245,22 @@ export class Driver implements ConsumerQueueHost {
   unsubscribe(filter: string): void {
     this.#engine.unsubscribe(filter, this.now())
     this.schedule()
+  }
+
+  /** Whether a consumer of this name was known. */
+  forgetConsumer(name: string): boolean {
+    const isKnown = this.#engine.forgetConsumer(name, this.now())
+    this.schedule()
+    return isKnown
+  }
+
+  get namedConsumers(): ReadonlyArray<NamedConsumer> {
+    return this.#engine.namedConsumers()
+  }
+
+  /** The use of a packet identifier that the server has not released, see `Delivery.use`. */
+  inboundUse(packetIdentifier: number): string | undefined {
+    return this.#engine.inboundUse(packetIdentifier)
   }
 
   acknowledge(consumer: Consumer, delivery: Delivery, reasonCode?: number): void {

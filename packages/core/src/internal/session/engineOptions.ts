@@ -5,8 +5,9 @@ import * as Duration from "effect/Duration"
 import type { SessionOptions } from "../../SessionOptions.ts"
 import type { EngineOptions } from "../engine/contract.ts"
 
-export const engineOptions = (options: SessionOptions): EngineOptions => ({
+export const engineOptions = (options: SessionOptions, life: string): EngineOptions => ({
   session: options.name,
+  life,
   protocolVersion: options.protocolVersion,
   receiveMaximum: options.receiveMaximum,
   topicAliasMaximum: options.protocolVersion === 5 ? options.topicAliasMaximum : 0,
@@ -20,6 +21,7 @@ export const engineOptions = (options: SessionOptions): EngineOptions => ({
   },
   onSessionLost: options.onSessionLost,
   unacknowledgedOnSessionLost: options.unacknowledgedOnSessionLost,
+  poisonThreshold: options.poisonThreshold,
   subscriptionIdentifiers: options.subscriptionIdentifiers,
   durable: options.persistence === "durable",
   ackDeadline: Duration.toMillis(options.ackDeadline),

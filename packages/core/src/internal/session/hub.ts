@@ -66,7 +66,7 @@ export class Hub {
     errors: 0,
     errorsByReason: {},
     lastErrorAt: undefined,
-    dropped: { dropOldest: 0, dropNewest: 0, latestPerTopic: 0, expired: 0, streamOverflow: 0, unclaimed: 0 }
+    dropped: { dropOldest: 0, dropNewest: 0, latestPerTopic: 0, expired: 0, poison: 0, streamOverflow: 0, unclaimed: 0 }
   }
   readonly #session: string
   readonly #clock: Clock.Clock

@@ -8,6 +8,12 @@ import type { Connack } from "../../Packet.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
 import type * as StoreRecord from "../../StoreRecord.ts"
 
+/** Different each time, whatever the clock says. */
+export const randomToken: Effect.Effect<string> = Effect.gen(function*() {
+  const words = [yield* Random.nextIntBetween(0, 2 ** 32), yield* Random.nextIntBetween(0, 2 ** 32)]
+  return words.map((word) => word.toString(36)).join("")
+})
+
 /** The identity among the records of a store. */
 export const identityIn = (records: ReadonlyArray<StoreRecord.StoreRecord>): StoreRecord.IdentityRecord | undefined =>
   records.find((record) => record._tag === "Identity")

@@ -2,12 +2,12 @@
  * Which inbound messages of other sessions the outbound ones of a durable session were made from: what its store says, and what has been
  * committed since.
  *
- * An entry counts only for a message that may have been here before (`Delivery.redelivered`): the identifier of a new one may be the same, and
- * the entry of an earlier one is then stale.
+ * An entry names the use of a packet identifier, so that an entry which has outlived its message is taken for no other one. Such entries are replaced by
+ * the next message under their identifier, and deleted when forwarder, source and target meet (`retain`).
  */
 import { type OriginKey, originKey, type StoreRecord } from "../../StoreRecord.ts"
 
-/** Where entries are deleted for good. */
+/** Where entries are deleted from the store. */
 export interface OriginLedgerHost {
   readonly forget: (key: string) => void
 }
@@ -26,7 +26,7 @@ export class OriginLedger {
   }
 
   has(origin: OriginKey): boolean {
-    return this.#origins.get(originKey(origin))?.incarnation === origin.incarnation
+    return this.#origins.get(originKey(origin))?.use === origin.use
   }
 
   /** The commit that holds the record has succeeded. */
@@ -34,16 +34,30 @@ export class OriginLedger {
     this.#origins.set(originKey(origin), origin)
   }
 
-  /** The identifier was released by the source's server. */
-  release(session: string, packetIdentifier: number): void {
-    const key = originKey({ session, packetIdentifier })
+  /** The message is over: the source's server has released the identifier, or what was made of the message is lost. */
+  release(origin: Omit<OriginKey, "use">): void {
+    const key = originKey(origin)
     if (this.#origins.delete(key)) this.#host.forget(key)
   }
 
-  /** The source session began anew at its server: what belonged to its earlier lives never comes again. A `#` may follow a life's name. */
-  prune(session: string, incarnation: string): void {
+  /** Keeps of a forwarder and a source only the messages that the source has not finished. */
+  retain(
+    forwarder: string,
+    session: string,
+    useOf: (packetIdentifier: number) => string | undefined
+  ): void {
     for (const [key, origin] of this.#origins) {
-      if (origin.session !== session || origin.incarnation.split("#", 1)[0] === incarnation) continue
+      if (origin.forwarder !== forwarder || origin.session !== session) continue
+      if (useOf(origin.packetIdentifier) === origin.use) continue
+      this.#origins.delete(key)
+      this.#host.forget(key)
+    }
+  }
+
+  /** The forwarder is removed. */
+  forgetForwarder(forwarder: string): void {
+    for (const [key, origin] of this.#origins) {
+      if (origin.forwarder !== forwarder) continue
       this.#origins.delete(key)
       this.#host.forget(key)
     }

@@ -13,8 +13,6 @@ export interface SessionSeam {
   readonly subscriber: Subscriber
   /** What has been forwarded into the session; durable sessions only. */
   readonly origins: OriginLedger | undefined
-  /** Which life at its server a durable session is in; undefined before the first connection of all. */
-  readonly incarnation: () => string | undefined
   /** Called with each QoS 2 identifier that the server of a durable session has released. */
   readonly releaseListeners: Set<(packetIdentifier: number) => void> | undefined
 }

@@ -28,7 +28,7 @@ import { Driver } from "./driver.ts"
 import { engineOptions } from "./engineOptions.ts"
 import { Fibers } from "./fibers.ts"
 import * as Hub from "./hub.ts"
-import { chooseClientId, identityIn, identityOf, isSameIdentity } from "./identity.ts"
+import { chooseClientId, identityIn, identityOf, isSameIdentity, randomToken } from "./identity.ts"
 import { OriginLedger } from "./originLedger.ts"
 import { Publisher } from "./publisher.ts"
 import { Reconnect, type ReconnectSchedule } from "./reconnect.ts"
@@ -55,7 +55,7 @@ export const makeSession = Effect.fnUntraced(function*(
   const store = durable ? yield* (yield* SessionStore).open(name) : undefined
   const { damage, records } = store === undefined ? nothingLoaded : yield* store.load
   const clientId = yield* chooseClientId(options, records)
-  const engine = makeEngine(engineOptions(options))
+  const engine = makeEngine(engineOptions(options, yield* randomToken))
   engine.restore(records, clock.currentTimeMillisUnsafe())
 
   const hub = new Hub.Hub(name, clock, observer)
@@ -164,9 +164,16 @@ export const makeSession = Effect.fnUntraced(function*(
       case "SlowConsumer":
         return hub.emit({
           _tag: "SlowConsumer",
-          filters: Array.from(new Set(event.consumers.flatMap((consumer) => consumer.request.filters))),
+          filters: event.filters,
+          absent: event.absent,
           topic: event.message.topic,
           waiting: event.waiting
+        })
+      case "ConsumerForgotten":
+        return hub.emit({
+          _tag: "ConsumerForgotten",
+          consumer: event.name,
+          error: error(event.reason, "subscribe")
         })
       case "UnsubscribeRefused":
         return subscriber.onUnsubscribeRefused(event.reason)
@@ -371,6 +378,9 @@ export const makeSession = Effect.fnUntraced(function*(
         ),
         "MqttSession.unsubscribe"
       ),
+    consumers: Effect.sync(() => driver.namedConsumers),
+    forgetConsumer: (name) =>
+      Effect.andThen(Effect.sync(() => driver.forgetConsumer(name)), (isKnown) => Effect.as(untilStored, isKnown)),
     get unclaimed() {
       return unclaimed.stream
     },
@@ -399,7 +409,6 @@ export const makeSession = Effect.fnUntraced(function*(
     publisher,
     subscriber,
     origins,
-    incarnation: () => identity?.incarnation,
     releaseListeners
   })
   return session

@@ -14,7 +14,7 @@ import {
   type UnsubscribeRefused
 } from "../../MqttError.ts"
 import { isQoS } from "../../QoS.ts"
-import type { ConsumeOptions, SubscribeOptions, Subscription } from "../../Subscription.ts"
+import type { ConsumeOptions, SubscribeOptions, Subscription, SubscriptionInfo } from "../../Subscription.ts"
 import * as Topic from "../../Topic.ts"
 import type { Consumer } from "../engine/contract.ts"
 import { ConsumerQueue, type ConsumerQueueOptions } from "./consumerQueue.ts"
@@ -60,7 +60,11 @@ export class Subscriber {
     filters: string | ReadonlyArray<string>,
     options: SubscribeOptions = {}
   ): Effect.Effect<Subscription, MqttError, Scope.Scope> {
-    return Effect.map(this.join(filters, options), (queue) => ({ ...describe(queue), messages: queue.messages }))
+    return Effect.map(this.join(filters, options), (queue) => ({
+      ...describe(queue),
+      messages: queue.messages,
+      batches: queue.batches
+    }))
   }
 
   /** The same for `consume`, which takes from the queue itself. */
@@ -130,7 +134,8 @@ export class Subscriber {
       noLocal: options.noLocal ?? false,
       retainAsPublished: options.retainAsPublished ?? false,
       retained: options.retained ?? "each",
-      keep: options.keep ?? false
+      keep: options.keep ?? false,
+      name: options.consumer
     }, queue)
     return refusal === undefined ? Effect.succeed(queue) : Effect.fail(this.#error(refusal, filters))
   }
@@ -247,7 +252,7 @@ export class Subscriber {
   }
 }
 
-const describe = (queue: ConsumerQueue): Omit<Subscription, "messages"> => ({
+const describe = (queue: ConsumerQueue): SubscriptionInfo => ({
   filters: queue.consumer.request.filters,
   granted: queue.consumer.granted,
   pending: Effect.sync(() => ({ messages: queue.size, dropped: queue.dropped, highWater: queue.highWater }))

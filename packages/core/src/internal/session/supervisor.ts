@@ -12,6 +12,7 @@ import { permanence } from "../classification.ts"
 import type { Violation } from "../codec/contract.ts"
 import type { Connection, ConnectionHandlers } from "../connection/contract.ts"
 import type { Driver } from "./driver.ts"
+import { endedByServer } from "./endedByServer.ts"
 import type { Hub } from "./hub.ts"
 import type { Reconnect } from "./reconnect.ts"
 import type { Servers } from "./servers.ts"
@@ -46,6 +47,8 @@ export interface SupervisorOptions {
 interface Ended {
   readonly error: MqttError
   readonly lasted: number | undefined
+  /** See `endedByServer`. */
+  readonly byServer?: string | undefined
 }
 
 /**
@@ -109,7 +112,10 @@ const connectTo = (
   Effect.flatMap(Scope.make(), (scope) =>
     Effect.onExit(serve(options, address, server, scope), (exit) =>
       // The connection ends before the driver forgets it, whatever ended the attempt.
-      Effect.andThen(Scope.close(scope, exit), Effect.sync(() => options.driver.detach()))))
+      Effect.andThen(
+        Scope.close(scope, exit),
+        Effect.sync(() => options.driver.detach(Exit.isSuccess(exit) ? exit.value.byServer : undefined))
+      )))
 
 const serve = Effect.fnUntraced(function*(
   options: SupervisorOptions,
@@ -129,7 +135,7 @@ const serve = Effect.fnUntraced(function*(
     },
     onWritable: () => driver.writable(),
     onGone: (counters) => driver.gone(counters),
-    onClosed: (error) => Deferred.doneUnsafe(lost, Exit.succeed(options.isStopping() ? error : asLoss(error)))
+    onClosed: (error) => Deferred.doneUnsafe(lost, Exit.succeed(error))
   }).pipe(
     Scope.provide(scope),
     Effect.catchDefect((cause) =>
@@ -144,7 +150,11 @@ const serve = Effect.fnUntraced(function*(
   servers.succeeded(address)
   const since = driver.now()
   const error = yield* Deferred.await(lost)
-  return { error, lasted: driver.now() - since }
+  return {
+    error: options.isStopping() ? error : asLoss(error),
+    lasted: driver.now() - since,
+    byServer: endedByServer(error.reason)
+  }
 })
 
 const established = (

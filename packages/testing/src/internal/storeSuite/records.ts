@@ -29,7 +29,16 @@ export const outbound = (
 export const inbound = (packetIdentifier: number, acknowledged = false): StoreRecord.InboundRecord => ({
   _tag: "Inbound",
   packetIdentifier,
-  acknowledged
+  acknowledged,
+  use: `life.${packetIdentifier}`,
+  finished: acknowledged ? [] : ["billing", "a/b \ud800"]
+})
+
+export const consumer = (name: string): StoreRecord.ConsumerRecord => ({
+  _tag: "Consumer",
+  name,
+  filters: ["orders/#", "$share/g/bills/+"],
+  qos: 2
 })
 
 export const subscription = (
@@ -38,6 +47,7 @@ export const subscription = (
 ): StoreRecord.SubscriptionRecord => ({
   _tag: "Subscription",
   filter,
+  granted: true,
   qos: 1,
   noLocal: false,
   retainAsPublished: false,
@@ -58,9 +68,9 @@ export const identity = (
   ...fields
 })
 
-export const origin = (session: string, packetIdentifier: number, incarnation = "i@1"): StoreRecord.OriginRecord => ({
+export const origin = (session: string, packetIdentifier: number, use = "life.1"): StoreRecord.OriginRecord => ({
   _tag: "Origin",
-  origin: { session, incarnation, packetIdentifier }
+  origin: { forwarder: "up", session, packetIdentifier, use }
 })
 
 /** Text that is long, foreign, or looks like the syntax of some storage. */
