@@ -188,12 +188,21 @@ export const makeSession = Effect.fnUntraced(function*(
     }
   }
 
-  /** Waits for the end of every commit that has something to do with what has happened so far: the one on its way, and the next. */
-  const untilStored = Effect.suspend(() => {
+  /** What has happened so far is written, or about to be committed. A fiber that an output has resumed gets here before the next output is taken. */
+  const untilFlushed = Effect.suspend(() => {
+    const before = driver.flushes
     driver.flush()
-    const goal = driver.commits + 2
-    return untilTurn(() => !driver.isCommitting || driver.commits >= goal)
+    return untilTurn(() => driver.flushes > before)
   })
+
+  /** Waits for the end of every commit that has something to do with what has happened so far: the one on its way, and the next. */
+  const untilStored = Effect.andThen(
+    untilFlushed,
+    Effect.suspend(() => {
+      const goal = driver.commits + 2
+      return untilTurn(() => !driver.isCommitting || driver.commits >= goal)
+    })
+  )
 
   /** Waits for a condition that is looked at after each turn. */
   const untilTurn = (holds: () => boolean): Effect.Effect<void> =>
@@ -287,7 +296,7 @@ export const makeSession = Effect.fnUntraced(function*(
       subscriber.close()
       yield* Effect.timeoutOption(finishWork(), options.drainTimeout)
       stopping = true
-      driver.flush()
+      yield* untilFlushed
       const { connection } = driver
       if (connection !== undefined) {
         yield* connection.close(0, options.persistence === "process" ? 0 : undefined)
