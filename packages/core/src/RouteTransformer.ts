@@ -13,6 +13,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
+import { cleanCause } from "./internal/peerText.ts"
 import type { Message } from "./Message.ts"
 import { InvalidOptions, InvalidPayload, MqttError, type MqttErrorReason } from "./MqttError.ts"
 import type { Payload } from "./Publication.ts"
@@ -110,7 +111,7 @@ export const json = (
         try {
           root = JSON.parse(message.text)
         } catch (cause) {
-          return Effect.fail(failure(message, new InvalidPayload({ detail: "the payload is no JSON", cause })))
+          return Effect.fail(failure(message, new InvalidPayload({ detail: "the payload is no JSON", cause: cleanCause(cause) })))
         }
         const changed = setPath(root, keys, 0, typeof value === "function" ? value(message) : value)
         return changed === noPlace

@@ -21,6 +21,7 @@ import * as Layer from "effect/Layer"
 import type * as LogLevel from "effect/LogLevel"
 import * as Stream from "effect/Stream"
 import { permanence } from "./internal/classification.ts"
+import { cleanText } from "./internal/peerText.ts"
 import type { MqttError } from "./MqttError.ts"
 import { MqttSession } from "./MqttSession.ts"
 import type { SessionEvent } from "./SessionEvent.ts"
@@ -146,7 +147,7 @@ const makeLineOf = ({ atMostEvery = "10 seconds", levels = {} }: SessionLogOptio
         const count = sinceTold(`${session}\n${event.cause}`, event.at, event.count)
         return count === undefined ? undefined : line("Warn", `${count} ${event.direction} messages dropped`, {
           reason: event.cause,
-          topic: event.topic
+          topic: cleanText(event.topic)
         })
       }
       case "SlowConsumer": {
@@ -173,7 +174,7 @@ const makeLineOf = ({ atMostEvery = "10 seconds", levels = {} }: SessionLogOptio
       case "StorageRecovered":
         return line("Info", "the store takes commits again")
       case "StorageDamaged":
-        return line("Error", `the store was damaged: ${event.detail}`, { kept: event.kept, lost: event.lost })
+        return line("Error", `the store was damaged: ${cleanText(event.detail)}`, { kept: event.kept, lost: event.lost })
     }
   }
 }

@@ -46,12 +46,19 @@ import {
 import type { ProtocolVersion } from "../QoS.ts"
 import * as ReasonCode from "../ReasonCode.ts"
 import { errorCodeOf, isTlsCode, isTlsTransient } from "./networkErrors.ts"
+import { cleanCause, cleanText } from "./peerText.ts"
 
 /** What the server said besides the code. */
 export interface ServerWords {
   readonly reasonString?: string | undefined
   readonly serverReference?: string | undefined
 }
+
+/** A server may say anything: what gets into errors, and from there into logs, is clean. */
+const cleanWords = ({ reasonString, serverReference }: ServerWords): ServerWords => ({
+  reasonString: reasonString === undefined ? undefined : cleanText(reasonString),
+  serverReference: serverReference === undefined ? undefined : cleanText(serverReference)
+})
 
 /** Which CONNECT or connection it was about. */
 export interface Attempt {
@@ -66,7 +73,7 @@ export interface Attempt {
  * code on 5 (MQTT 3.2.2.2).
  */
 export const fromConnack = (reasonCode: number, attempt: Attempt, words: ServerWords = {}): MqttErrorReason => {
-  const { reasonString } = words
+  const { reasonString, serverReference } = cleanWords(words)
   switch (attempt.protocolVersion === 4 ? ReasonCode.fromReturnCode(reasonCode) : reasonCode) {
     case ReasonCode.unsupportedProtocolVersion:
       return new UnsupportedVersion({ protocolVersion: attempt.protocolVersion, reasonString })
@@ -80,7 +87,7 @@ export const fromConnack = (reasonCode: number, attempt: Attempt, words: ServerW
       return new NotAuthorized({ reasonCode, reasonString })
     case ReasonCode.useAnotherServer:
     case ReasonCode.serverMoved:
-      return new ServerMoved({ reasonCode, serverReference: words.serverReference, reasonString })
+      return new ServerMoved({ reasonCode, serverReference, reasonString })
     default:
       return new ConnectionRefused({ reasonCode, reasonString, server: attempt.server })
   }
@@ -94,7 +101,7 @@ export const fromDisconnect = (
   attempt: Attempt = { protocolVersion: 5 },
   words: ServerWords = {}
 ): MqttErrorReason => {
-  const { reasonString } = words
+  const { reasonString, serverReference } = cleanWords(words)
   switch (reasonCode) {
     case ReasonCode.sessionTakenOver:
       return new SessionTakenOver({ clientId: attempt.clientId, reasonString })
@@ -104,7 +111,7 @@ export const fromDisconnect = (
       return new BadCredentials({ reasonCode, reasonString })
     case ReasonCode.useAnotherServer:
     case ReasonCode.serverMoved:
-      return new ServerMoved({ reasonCode, serverReference: words.serverReference, reasonString })
+      return new ServerMoved({ reasonCode, serverReference, reasonString })
     case ReasonCode.malformedPacket:
     case ReasonCode.protocolError:
       return new ProtocolViolation({
@@ -121,11 +128,12 @@ export const fromDisconnect = (
  * The reason behind an error of a socket, of TLS or of a WebSocket. `phase` is `connect` until the transport is open.
  */
 export const fromNetworkError = (
-  cause: unknown,
+  error: unknown,
   phase: "connect" | "connected",
   server?: string | undefined
 ): MqttErrorReason => {
-  const code = errorCodeOf(cause)
+  const code = errorCodeOf(error)
+  const cause = cleanCause(error)
   if (code !== undefined && isTlsCode(code) && (phase === "connect" || !isTlsTransient(code))) {
     return new TlsFailure({ code, server, cause })
   }

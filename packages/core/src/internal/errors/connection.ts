@@ -4,6 +4,7 @@
 import * as Schema from "effect/Schema"
 import * as ReasonCode from "../../ReasonCode.ts"
 import { isHttpTransient, isSocketTransient, isTlsTransient } from "../networkErrors.ts"
+import { cleanText, quoted } from "../peerText.ts"
 import { because, cause, causeText, code, id, text } from "./shared.ts"
 
 /**
@@ -32,8 +33,8 @@ export class ConnectionRefused extends Schema.TaggedError<ConnectionRefused>(`${
     if (this.httpStatus !== undefined) {
       return `${server} refused the WebSocket upgrade with HTTP status ${this.httpStatus}`
     }
-    return `no connection to ${server}: ${
-      this.reasonString ?? (this.cause === undefined ? this.code : undefined) ?? causeText(this.cause)
+    return `no connection to ${server}${
+      because(this.reasonString ?? (this.cause === undefined ? this.code : undefined) ?? causeText(this.cause))
     }`
   }
   get isRetryable(): boolean {
@@ -117,7 +118,7 @@ export class ClientIdentifierRejected
 {
   override get message(): string {
     return `the server does not accept the client identifier${
-      this.clientId === undefined ? "" : ` ${JSON.stringify(this.clientId)}`
+      this.clientId === undefined ? "" : ` ${quoted(this.clientId)}`
     }${because(this.reasonString)}`
   }
   get isRetryable(): boolean {
@@ -175,7 +176,7 @@ export class SessionTakenOver extends Schema.TaggedError<SessionTakenOver>(`${id
 ) {
   override get message(): string {
     return `another client with the identifier ${
-      this.clientId === undefined ? "of this session" : JSON.stringify(this.clientId)
+      this.clientId === undefined ? "of this session" : quoted(this.clientId)
     } took the session over${because(this.reasonString)}`
   }
   get isRetryable(): boolean {
@@ -194,7 +195,7 @@ export class ServerMoved extends Schema.TaggedError<ServerMoved>(`${id}ServerMov
 }) {
   override get message(): string {
     return `${ReasonCode.describe(this.reasonCode)}${
-      this.serverReference === undefined ? "" : `, which is ${this.serverReference}`
+      this.serverReference === undefined ? "" : `, which is ${cleanText(this.serverReference)}`
     }${because(this.reasonString)}`
   }
   get isRetryable(): boolean {
@@ -253,7 +254,7 @@ export class ProtocolViolation extends Schema.TaggedError<ProtocolViolation>(`${
 ) {
   override get message(): string {
     const who = this.reportedByServer === true ? "the server reports a protocol violation" : "protocol violation"
-    return `${who}: ${this.detail}: ${ReasonCode.describe(this.reasonCode)}`
+    return `${who}: ${cleanText(this.detail)}: ${ReasonCode.describe(this.reasonCode)}`
   }
   get isRetryable(): boolean {
     return true

@@ -12,6 +12,7 @@ import * as ServerAddress from "../../ServerAddress.ts"
 import type { ByteStream, ByteStreamHandlers, TransportRequest } from "../../Transport.ts"
 import { fromNetworkError } from "../classification.ts"
 import { errorCodeOf, isTlsCode } from "../networkErrors.ts"
+import { cleanCause } from "../peerText.ts"
 import { openStream } from "./openStream.ts"
 import { tlsConnectionOptions } from "./tlsOptions.ts"
 
@@ -47,7 +48,7 @@ const connect = (
   const refusal = (): MqttErrorReason =>
     // A peer that breaks the handshake off leaves a plain network error behind, or none.
     secure && reached && !isTlsCode(errorCodeOf(failure) ?? "")
-      ? new TlsFailure({ server, cause: failure ?? new Error("the server closed the connection during the handshake") })
+      ? new TlsFailure({ server, cause: cleanCause(failure) ?? new Error("the server closed the connection during the handshake") })
       : fromNetworkError(failure ?? new Error("the server closed the connection"), "connect", server)
   socket.on("error", (error: Error) => {
     failure ??= error

@@ -21,6 +21,7 @@ import type { ConnectionInfo, SessionStatus } from "../../SessionStatus.ts"
 import { type LoadedRecords, SessionStore } from "../../SessionStore.ts"
 import type { EngineEvent } from "../engine/contract.ts"
 import { makeEngine } from "../engine/engine.ts"
+import { cleanText } from "../peerText.ts"
 import * as Broadcast from "./broadcast.ts"
 import { makeConnector } from "./connector.ts"
 import * as Consume from "./consume.ts"
@@ -218,7 +219,7 @@ export const makeSession = Effect.fnUntraced(function*(
       })),
     onHandlerFailure: (message, cause) =>
       Effect.logWarning("a message handler failed", Cause.pretty(cause)).pipe(
-        Effect.annotateLogs({ session: name, topic: message.topic })
+        Effect.annotateLogs({ session: name, topic: cleanText(message.topic) })
       )
   }
 
