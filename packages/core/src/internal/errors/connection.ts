@@ -54,17 +54,25 @@ export class ConnectionLost extends Schema.TaggedError<ConnectionLost>(`${id}Con
   reasonString: text,
   /** The network's error code, for example `ECONNRESET`. */
   code: text,
+  /**
+   * How many connections in a row, with this one, ended within ten seconds of CONNACK and without a reason. Said from the third
+   * on, when it is probable that another client uses the same client identifier.
+   */
+  shortConnections: code,
   cause
 }) {
   override get message(): string {
-    if (this.reasonCode !== undefined) {
-      return `the server closed the connection: ${ReasonCode.describe(this.reasonCode, "Disconnect")}${
+    const what = this.reasonCode !== undefined
+      ? `the server closed the connection: ${ReasonCode.describe(this.reasonCode, "Disconnect")}${
         because(this.reasonString)
       }`
-    }
-    return `the connection was lost${
-      because(this.reasonString ?? (this.cause === undefined ? this.code : causeText(this.cause)))
-    }`
+      : `the connection was lost${
+        because(this.reasonString ?? (this.cause === undefined ? this.code : causeText(this.cause)))
+      }`
+    return this.shortConnections === undefined
+      ? what
+      : `${what}; ${this.shortConnections} connections in a row ended soon after they began: probably another client uses ` +
+        "this client identifier, or the server does not allow something that this session does"
   }
   get isRetryable(): boolean {
     return true
