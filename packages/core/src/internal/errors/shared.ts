@@ -23,7 +23,8 @@ export const because = (reasonString: string | undefined): string =>
 /** What a thrown value says about itself in one line. */
 export const causeText = (cause: unknown): string => {
   if (cause instanceof Error) {
-    return cleanText(cause.message === "" ? cause.name : cause.message)
+    // OpenSSL ends its messages with a line break.
+    return cleanText(cause.message.trim() === "" ? cause.name : cause.message.trim())
   }
   return typeof cause === "string" ? cleanText(cause) : "unknown cause"
 }

@@ -13,6 +13,7 @@ import type { ByteStream, ByteStreamHandlers, TransportRequest } from "../../Tra
 import { fromNetworkError } from "../classification.ts"
 import { errorCodeOf, isTlsCode } from "../networkErrors.ts"
 import { cleanCause } from "../peerText.ts"
+import { watchCertificate } from "./clientCertificate.ts"
 import { openStream } from "./openStream.ts"
 import { tlsConnectionOptions } from "./tlsOptions.ts"
 
@@ -40,6 +41,7 @@ const connect = (
   opened: Deferred.Deferred<void, MqttError>
 ): Net.Socket => {
   const socket = makeSocket(request)
+  const certificate = socket instanceof Tls.TLSSocket ? watchCertificate(socket) : undefined
   const secure = ServerAddress.isSecure(request.address)
   const server = ServerAddress.format(request.address)
   let failure: Error | undefined
@@ -59,11 +61,12 @@ const connect = (
   socket.once(secure ? "secureConnect" : "connect", () => {
     ready = true
     socket.on("data", (bytes: Uint8Array) => handlers.onData(bytes))
+    if (certificate !== undefined) socket.once("data", certificate.accepted)
     Deferred.doneUnsafe(opened, Exit.void)
   })
   socket.once("close", () => {
     if (ready) {
-      handlers.onClose(failure)
+      handlers.onClose(certificate === undefined ? failure : certificate.explain(failure))
     } else {
       Deferred.doneUnsafe(opened, Exit.fail(new MqttError({ reason: refusal() })))
     }
