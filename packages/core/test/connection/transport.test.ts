@@ -250,10 +250,12 @@ it.live("verifies the server whatever NODE_TLS_REJECT_UNAUTHORIZED says", () =>
 
 it.live("connects to an unverified server only when the options say so", () =>
   Effect.gen(function*() {
-    const listener = yield* listen({ protocol: "tls", tls: certificates.otherCaServer, serve: accepting() })
-    assert.strictEqual((yield* failure(listener, { tls: tls() }))._tag, "TlsFailure")
-    assert.strictEqual((yield* failure(listener, { tls: undefined }))._tag, "TlsFailure")
-    yield* exchange(listener, { tls: tls({ insecureSkipVerify: true }) })
+    for (const protocol of ["tls", "wss"] as const) {
+      const listener = yield* listen({ protocol, tls: certificates.otherCaServer, serve: accepting() })
+      assert.strictEqual((yield* failure(listener, { tls: tls() }))._tag, "TlsFailure")
+      assert.strictEqual((yield* failure(listener, { tls: undefined }))._tag, "TlsFailure")
+      yield* exchange(listener, { tls: tls({ insecureSkipVerify: true }) })
+    }
   }))
 
 it.live("takes a handshake that the server breaks off as a TLS failure that may pass", () =>
