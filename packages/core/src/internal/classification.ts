@@ -4,7 +4,7 @@
  *
  * | what happened | reason | |
  * | --- | --- | --- |
- * | CONNACK 0x84, 3.1.1 return code 1 | UnsupportedVersion | permanent |
+ * | CONNACK 0x84, 3.1.1 return code 1, CONNACK that accepts MQTT 5 in the form of 3.1.1 | UnsupportedVersion | permanent |
  * | CONNACK 0x85, 3.1.1 return code 2 | ClientIdentifierRejected | permanent |
  * | CONNACK 0x86, 0x8C, 3.1.1 return code 4 | BadCredentials | permanent |
  * | CONNACK 0x87, 0x8A, 3.1.1 return code 5 | NotAuthorized | permanent |
@@ -69,12 +69,12 @@ export interface Attempt {
 }
 
 /**
- * The reason behind a CONNACK that refuses: `reasonCode` is a return code on 3.1.1 (MQTT 3.1.1 3.2.2.3) and a reason
- * code on 5 (MQTT 3.2.2.2).
+ * The reason behind a CONNACK that refuses: `reasonCode` is a return code of 3.1.1, below 0x80 (MQTT 3.1.1 3.2.2.3), or a
+ * reason code of 5, from 0x80 on (MQTT 3.2.2.2). A server that speaks the other version only answers with a code of that one.
  */
 export const fromConnack = (reasonCode: number, attempt: Attempt, words: ServerWords = {}): MqttErrorReason => {
   const { reasonString, serverReference } = cleanWords(words)
-  switch (attempt.protocolVersion === 4 ? ReasonCode.fromReturnCode(reasonCode) : reasonCode) {
+  switch (reasonCode < 0x80 ? ReasonCode.fromReturnCode(reasonCode) : reasonCode) {
     case ReasonCode.unsupportedProtocolVersion:
       return new UnsupportedVersion({ protocolVersion: attempt.protocolVersion, reasonString })
     case ReasonCode.clientIdentifierNotValid:
@@ -123,6 +123,27 @@ export const fromDisconnect = (
       return new ConnectionLost({ reasonCode, reasonString })
   }
 }
+
+/**
+ * The reason behind a violation of the protocol that ends the connection with this reason code (MQTT 4.13). An answer to
+ * CONNECT that accepts it as another version of the protocol is one, with 0x84.
+ */
+export const fromViolation = (reasonCode: number, detail: string, attempt: Attempt): MqttErrorReason =>
+  reasonCode === ReasonCode.unsupportedProtocolVersion
+    ? new UnsupportedVersion({ protocolVersion: attempt.protocolVersion, reasonString: detail })
+    : new ProtocolViolation({ reasonCode, detail })
+
+/**
+ * The reason behind an orderly end of the connection before CONNACK. It is the only answer of some servers to a version that they do
+ * not know, and of many that are about to stop.
+ */
+export const fromSilentEnd = ({ protocolVersion, server }: Attempt): MqttErrorReason =>
+  new ConnectionRefused({
+    server,
+    reasonString: `it closed the connection before CONNACK${
+      protocolVersion === 5 ? ", as some servers do that know MQTT 3.1.1 only" : ""
+    }`
+  })
 
 /**
  * The reason behind an error of a socket, of TLS or of a WebSocket. `phase` is `connect` until the transport is open.
