@@ -116,7 +116,9 @@ export const json = (
         try {
           root = JSON.parse(message.text)
         } catch (cause) {
-          return Effect.fail(failure(message, new InvalidPayload({ detail: "the payload is no JSON", cause: cleanCause(cause) })))
+          return Effect.fail(
+            failure(message, new InvalidPayload({ detail: "the payload is no JSON", cause: cleanCause(cause) }))
+          )
         }
         const changed = setPath(root, keys, 0, typeof value === "function" ? value(message) : value)
         return changed === noPlace

@@ -133,7 +133,9 @@ export const parse = (input: string, options?: ParseOptions): Result.Result<Serv
     host: endpoint.host,
     port: endpoint.port ?? defaultPorts[protocol],
     path: !isWebSocket ? "" : ownPath === "" ? "/" : ownPath,
-    query: mark === -1 || mark === path.length - 1 ? undefined : Redacted.make(path.slice(mark + 1), { label: "query" }),
+    query: mark === -1 || mark === path.length - 1
+      ? undefined
+      : Redacted.make(path.slice(mark + 1), { label: "query" }),
     ...credentials
   }
   // Otherwise the constructor of the WebSocket would throw, and quote the address with its query.

@@ -1,7 +1,7 @@
 /**
  * The life of sessions as log lines.
  *
- * The library logs nothing about connections by itself. With the layer each event becomes one line at a level of its own, through
+ * The library logs nothing about connections by itself, but for servers that deserve no trust. With the layer each event becomes one line at a level of its own, through
  * Effect's Logger, annotated with `session`, `server` and, where something went wrong, `reason`, the tag of the error's reason. No line
  * has a payload, a password, a key or a certificate.
  *
@@ -174,7 +174,10 @@ const makeLineOf = ({ atMostEvery = "10 seconds", levels = {} }: SessionLogOptio
       case "StorageRecovered":
         return line("Info", "the store takes commits again")
       case "StorageDamaged":
-        return line("Error", `the store was damaged: ${cleanText(event.detail)}`, { kept: event.kept, lost: event.lost })
+        return line("Error", `the store was damaged: ${cleanText(event.detail)}`, {
+          kept: event.kept,
+          lost: event.lost
+        })
     }
   }
 }

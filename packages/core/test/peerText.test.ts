@@ -14,7 +14,8 @@ const isDangerous = (codePoint: number): boolean =>
   codePoint < 0x20 || (codePoint >= 0x7f && codePoint <= 0x9f) || codePoint === 0xad || codePoint === 0x61c ||
   codePoint === 0x200b || codePoint === 0x200e || codePoint === 0x200f ||
   (codePoint >= 0x2028 && codePoint <= 0x202e) || (codePoint >= 0x2060 && codePoint <= 0x206f) ||
-  (codePoint >= 0xd800 && codePoint <= 0xdfff) || codePoint === 0xfeff || (codePoint >= 0xfff9 && codePoint <= 0xfffb) ||
+  (codePoint >= 0xd800 && codePoint <= 0xdfff) || codePoint === 0xfeff ||
+  (codePoint >= 0xfff9 && codePoint <= 0xfffb) ||
   (codePoint >= 0xe0000 && codePoint <= 0xe007f)
 
 const dangersIn = (text: string): ReadonlyArray<string> =>
@@ -62,13 +63,17 @@ describe("cleanText", () => {
     }
   })
 
-  it.prop("is one line without anything dangerous, of at most 256 code units, and clean text stays as it is", [texts], ([parts]) => {
-    const clean = cleanText(parts.join(""))
-    assert.deepStrictEqual(dangersIn(clean), [])
-    assert.isAtMost(clean.length, maximumLength)
-    assert.strictEqual(cleanText(clean), clean)
-    return true
-  })
+  it.prop(
+    "is one line without anything dangerous, of at most 256 code units, and clean text stays as it is",
+    [texts],
+    ([parts]) => {
+      const clean = cleanText(parts.join(""))
+      assert.deepStrictEqual(dangersIn(clean), [])
+      assert.isAtMost(clean.length, maximumLength)
+      assert.strictEqual(cleanText(clean), clean)
+      return true
+    }
+  )
 
   it.prop("quotes in one line too", [texts], ([parts]) => {
     const text = quoted(parts.join(""))

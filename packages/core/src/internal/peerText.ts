@@ -15,8 +15,7 @@ const breaks = /[\t\n\v\f\r\u0085\u2028\u2029]+/g
 // controls, invisible marks and tags. The joiners U+200C and U+200D stay, since words and emoji are spelled with them.
 const unprintable = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Cs}\u2065\u{e0000}-\u{e007f}]/gu
 
-const cut = (text: string, maximum: number): string =>
-  text.length > maximum ? `${text.slice(0, maximum - 3)}...` : text
+const cut = (text: string, maximum: number): string => text.length > maximum ? `${text.slice(0, maximum - 3)}...` : text
 
 const printable = (text: string): string => text.replace(breaks, " ").replace(unprintable, "\ufffd")
 

@@ -212,7 +212,11 @@ it.live("takes the end of a connection for a refused certificate where TLS 1.3 l
         )
         yield* Effect.repeat(Effect.sleep(1), { until: () => undemanding.tlsSockets.length === 1 })
         for (const socket of undemanding.sockets) socket.destroy()
-        assert.deepInclude(yield* Fiber.join(lost), { _tag: "ConnectionRefused", isRetryable: true }, `${protocol} ${end}`)
+        assert.deepInclude(
+          yield* Fiber.join(lost),
+          { _tag: "ConnectionRefused", isRetryable: true },
+          `${protocol} ${end}`
+        )
       }
     }
   }))

@@ -22,6 +22,7 @@ const topic = "evil/\nforged\u001b[31m\u202e"
 
 const impatient = { initialDelay: "1 millis", maxDelay: "1 millis", factor: 1, jitter: "none" } as const
 
+// eslint-disable-next-line no-control-regex
 const dangerous = /[\u0000-\u001f\u007f-\u009f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]/
 
 /** The texts in a value that JSON has carried. */
@@ -120,7 +121,12 @@ describe("what a server says", () => {
         const session = yield* manager.add({ name: "plant", servers: broker.url, reconnect: impatient })
         yield* session.awaitReady
         for (const packet of ["Puback", "Pubrec"] as const) {
-          yield* saying(broker, packet, (sent) => ({ ...sent, reasonCode: 0x97, properties: { reasonString: evil } }), 1)
+          yield* saying(
+            broker,
+            packet,
+            (sent) => ({ ...sent, reasonCode: 0x97, properties: { reasonString: evil } }),
+            1
+          )
           witness.error(yield* Effect.flip(session.publish("t", "", { qos: packet === "Puback" ? 1 : 2 })))
         }
         yield* saying(broker, "Puback", (sent) => ({ ...sent, properties: { reasonString: evil } }), 1)
@@ -198,7 +204,9 @@ describe("what a publisher says", () => {
         // An answer that says why the request failed.
         const request = RequestResponse.template("ask/:what", { request: number, response: number })
         for (const status of ["invalid", "error"]) {
-          const asked = yield* Effect.forkScoped(Effect.flip(RequestResponse.request(session, request, { what: "x" }, 1)))
+          const asked = yield* Effect.forkScoped(
+            Effect.flip(RequestResponse.request(session, request, { what: "x" }, 1))
+          )
           const { packet } = yield* broker.awaitPacket({
             direction: "received",
             packet: "Publish",

@@ -78,7 +78,10 @@ describe("secrets are never seen", () => {
           yield* listen({ protocol: "ws", refuseUpgrade: 401 }),
           yield* listen({ protocol: "ws", refuseUpgrade: 302 }),
           yield* listen({ protocol: "ws", subprotocol: false }),
-          yield* listen({ protocol: "ws", serve: (peer) => Effect.map(peer.received("Connect"), () => peer.destroy()) }),
+          yield* listen({
+            protocol: "ws",
+            serve: (peer) => Effect.map(peer.received("Connect"), () => peer.destroy())
+          }),
           yield* listen({ protocol: "ws", serve: accepting({ reasonCode: 0x87 }) })
         ]
         const closed = yield* Effect.scoped(Effect.map(listen({ protocol: "ws" }), ({ address }) => address.port))

@@ -8,7 +8,7 @@ import type { SessionEvent } from "@effect-mqttx/core/SessionEvent"
 import * as SessionLog from "@effect-mqttx/core/SessionLog"
 import type * as SessionManager from "@effect-mqttx/core/SessionManager"
 import type { SessionStatus } from "@effect-mqttx/core/SessionStatus"
-import { Cause, Effect, Layer, Logger, Metric, References, Schema, Scope, Stream, Tracer } from "effect"
+import { Cause, Effect, Layer, Logger, Metric, References, Schema, type Scope, Stream, Tracer } from "effect"
 import { inspect } from "node:util"
 import { pageEvent } from "../../src/internal/gateway/pageEvent.ts"
 import { pageSnapshot } from "../../src/internal/gateway/pageSnapshot.ts"
@@ -120,7 +120,9 @@ export const makeWitness = (): Witness => {
     seen: Effect.suspend(() =>
       Effect.map(collect, () => [
         ...shown,
-        ...events.map((event) => [`event ${event._tag}`, inspect(event, { depth: 12 }) + JSON.stringify(event)] as const),
+        ...events.map((event) =>
+          [`event ${event._tag}`, inspect(event, { depth: 12 }) + JSON.stringify(event)] as const
+        ),
         ...states.map((state) => ["status", inspect(state, { depth: 12 }) + JSON.stringify(state)] as const)
       ])
     ),

@@ -115,7 +115,6 @@ describe("a session that was taken over", () => {
       assert.strictEqual((yield* first.status).state, "disconnected")
       assert.isTrue((yield* second.status).ready)
     }))
-
 })
 
 /** Two brokers, and a session that prefers the first. */

@@ -23,13 +23,16 @@ const meet = Effect.fnUntraced(function*(packet: "Connack" | "Disconnect", said:
     )
   })
   yield* pass(60_000, 1000)
-  return yield* Effect.forEach(sessions, (session, index) =>
-    Effect.map(session.status, ({ clientId, lastError, state }) => {
-      assert.include(["connecting", "reconnecting"], state, clientId)
-      assert.isAtLeast(connectsOf(broker, clientId).length, 2, clientId)
-      assert.isAtMost(connectsOf(broker, clientId).length, 12, clientId)
-      return [said[index]!, lastError!.reason] as const
-    }))
+  return yield* Effect.forEach(
+    sessions,
+    (session, index) =>
+      Effect.map(session.status, ({ clientId, lastError, state }) => {
+        assert.include(["connecting", "reconnecting"], state, clientId)
+        assert.isAtLeast(connectsOf(broker, clientId).length, 2, clientId)
+        assert.isAtMost(connectsOf(broker, clientId).length, 12, clientId)
+        return [said[index]!, lastError!.reason] as const
+      })
+  )
 })
 
 describe("a reason code", () => {
@@ -51,7 +54,14 @@ describe("a reason code", () => {
       for (const [code, reason] of yield* meet("Disconnect", codes)) {
         if (ReasonCode.isAllowed("Disconnect", code) && code !== ReasonCode.disconnectWithWillMessage) {
           assert.include(
-            ["ConnectionLost", "SessionTakenOver", "NotAuthorized", "BadCredentials", "ServerMoved", "ProtocolViolation"],
+            [
+              "ConnectionLost",
+              "SessionTakenOver",
+              "NotAuthorized",
+              "BadCredentials",
+              "ServerMoved",
+              "ProtocolViolation"
+            ],
             reason._tag,
             `${code}`
           )

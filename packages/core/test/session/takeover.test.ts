@@ -9,7 +9,17 @@ import * as MosquittoBroker from "@effect-mqttx/testing/MosquittoBroker"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Queue, Schedule } from "effect"
 import { TestClock } from "effect/testing"
-import { connectsOf, eventsOf, makeBroker, makeSession, nextEvent, type Options, pass, readySession, settle } from "./support.ts"
+import {
+  connectsOf,
+  eventsOf,
+  makeBroker,
+  makeSession,
+  nextEvent,
+  type Options,
+  pass,
+  readySession,
+  settle
+} from "./support.ts"
 
 /** The most in any minute. */
 const mostInAMinute = (times: ReadonlyArray<number>): number =>
@@ -57,21 +67,24 @@ describe("two sessions with one client identifier, with default options", () => 
       if (lastError !== undefined) assert.include(lastError.message, "probably another client")
     }))
 
-  it.effect.skipIf(!MosquittoBroker.isPresent())("connect at most 12 times in a minute to a real mosquitto on 3.1.1", () =>
-    Effect.gen(function*() {
-      const broker = yield* MosquittoBroker.make()
-      for (const name of ["first", "second"]) {
-        yield* MqttSession.make({ name, servers: [broker.url], clientId: "twin", protocolVersion: 4 })
-      }
-      // The server is real, the time is not: before each step of it the network gets its own.
-      for (let passed = 0; passed < 60_000; passed += 100) {
-        yield* TestClock.withLive(Effect.sleep(3))
-        yield* TestClock.adjust(100)
-      }
-      const connects = broker.log().match(/New client connected/g) ?? []
-      assert.isAtLeast(connects.length, 6)
-      assert.isAtMost(connects.length, 12)
-    }))
+  it.effect.skipIf(!MosquittoBroker.isPresent())(
+    "connect at most 12 times in a minute to a real mosquitto on 3.1.1",
+    () =>
+      Effect.gen(function*() {
+        const broker = yield* MosquittoBroker.make()
+        for (const name of ["first", "second"]) {
+          yield* MqttSession.make({ name, servers: [broker.url], clientId: "twin", protocolVersion: 4 })
+        }
+        // The server is real, the time is not: before each step of it the network gets its own.
+        for (let passed = 0; passed < 60_000; passed += 100) {
+          yield* TestClock.withLive(Effect.sleep(3))
+          yield* TestClock.adjust(100)
+        }
+        const connects = broker.log().match(/New client connected/g) ?? []
+        assert.isAtLeast(connects.length, 6)
+        assert.isAtMost(connects.length, 12)
+      })
+  )
 })
 
 describe("reconnecting after real cuts", () => {

@@ -38,7 +38,10 @@ describe("TLS without verification", () => {
         const session = yield* makeSession(broker, insecure)
         yield* session.awaitReady
         assert.strictEqual(warnings(), 1)
-        assert.match(log.lines[0]!, /^Warn the certificate of the server is not verified .*"server":"mqtts:\/\/broker.test:8883"/)
+        assert.match(
+          log.lines[0]!,
+          /^Warn the certificate of the server is not verified .*"server":"mqtts:\/\/broker.test:8883"/
+        )
         yield* broker.cut("plant")
         yield* pass(2000)
         yield* session.awaitReady
@@ -128,7 +131,10 @@ describe("an assigned client identifier that was not asked for (MQTT 3.2.2.3.7)"
         yield* settle
         const warnings = log.lines.filter((line) => line.includes("assigned the client identifier"))
         assert.lengthOf(warnings, 6)
-        assert.match(warnings[0]!, /^Warn the server assigned the client identifier "victim\\nforged line", which was not asked for/)
+        assert.match(
+          warnings[0]!,
+          /^Warn the server assigned the client identifier "victim\\nforged line", which was not asked for/
+        )
       }).pipe(Effect.scoped, Effect.provide(log.layer))
     }))
 

@@ -60,6 +60,9 @@ describe("a session meets", () => {
       const broker = yield* makeBroker("memory")
       yield* broker.inject(connackFault(undefined))
       const session = yield* makeSession(broker, { protocolVersion: 5, reconnect: { enabled: false } })
-      assert.match((yield* reasonOf(session.awaitReady)).message, /closed the connection before CONNACK, as some servers do/)
+      assert.match(
+        (yield* reasonOf(session.awaitReady)).message,
+        /closed the connection before CONNACK, as some servers do/
+      )
     }))
 })

@@ -215,7 +215,9 @@ export class SubscriptionFlow {
   ): void {
     const { filter } = entry
     const reason = new SubscriptionRefused(
-      reasonString === undefined ? { filter, reasonCode } : { filter, reasonCode, reasonString: cleanText(reasonString) }
+      reasonString === undefined
+        ? { filter, reasonCode }
+        : { filter, reasonCode, reasonString: cleanText(reasonString) }
     )
     entry.uncertain = false
     // Nothing but the store speaks for it, which may tell of another session: better a failure than silence.

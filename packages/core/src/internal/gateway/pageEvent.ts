@@ -40,7 +40,10 @@ const describe = (event: SessionEvent): readonly [PageEvent["level"], string] | 
         } to restore`
       ]
     case "MessageDropped":
-      return ["warning", `${many(event.count, `${event.direction} message`)}: ${event.cause}, last on ${cleanText(event.topic)}`]
+      return [
+        "warning",
+        `${many(event.count, `${event.direction} message`)}: ${event.cause}, last on ${cleanText(event.topic)}`
+      ]
     case "SlowConsumer":
       return ["warning", `${event.filters.join(", ")} holds back ${many(event.waiting, "acknowledgement")}`]
     case "ConsumerForgotten":

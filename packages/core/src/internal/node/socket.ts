@@ -50,7 +50,10 @@ const connect = (
   const refusal = (): MqttErrorReason =>
     // A peer that breaks the handshake off leaves a plain network error behind, or none.
     secure && reached && !isTlsCode(errorCodeOf(failure) ?? "")
-      ? new TlsFailure({ server, cause: cleanCause(failure) ?? new Error("the server closed the connection during the handshake") })
+      ? new TlsFailure({
+        server,
+        cause: cleanCause(failure) ?? new Error("the server closed the connection during the handshake")
+      })
       : fromNetworkError(failure ?? new Error("the server closed the connection"), "connect", server)
   socket.on("error", (error: Error) => {
     failure ??= error

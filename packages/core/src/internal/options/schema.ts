@@ -2,7 +2,7 @@
  * The schema of `SessionOptions`: from JSON, or texts, to checked options with every default filled in.
  */
 import * as Duration from "effect/Duration"
-import * as Redacted from "effect/Redacted"
+import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
