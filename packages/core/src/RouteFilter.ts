@@ -34,8 +34,8 @@ export type RouteFilter =
 export const topic = (pattern: string): RouteFilter => ({ _tag: "Topic", pattern })
 
 /**
- * The topic matches a regular expression, anywhere in it unless the expression is anchored. Of a longer topic the expression sees the
- * first 4096 UTF-16 code units.
+ * The topic matches a regular expression, anywhere in it unless the expression is anchored. Of a longer topic the
+ * expression sees the first 4096 UTF-16 code units.
  */
 export const topicExpression = (expression: RegExp): RouteFilter => ({ _tag: "TopicExpression", expression })
 
@@ -43,8 +43,8 @@ export const topicExpression = (expression: RegExp): RouteFilter => ({ _tag: "To
 export const text = (text: string): RouteFilter => ({ _tag: "Text", text })
 
 /**
- * The payload, read as UTF-8, matches a regular expression. Of a larger payload the expression sees the first 64 KiB: its cost
- * may grow faster than the text, which the publisher chooses.
+ * The payload, read as UTF-8, matches a regular expression. Of a larger payload the expression sees the first 64 KiB:
+ * its cost may grow faster than the text, which the publisher chooses.
  */
 export const textExpression = (expression: RegExp): RouteFilter => ({ _tag: "TextExpression", expression })
 

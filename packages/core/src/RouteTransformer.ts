@@ -64,8 +64,9 @@ export const topic = (filter: string, template: string): RouteTransformer<MqttEr
 })
 
 /**
- * Replaces what a regular expression finds in the topic, as `String.replace` does: `$1` stands for the first group, and the flag g for
- * all places. A message fails with `InvalidTopic` when its topic is longer than 4096 UTF-16 code units, which no expression gets to see.
+ * Replaces what a regular expression finds in the topic, as `String.replace` does: `$1` stands for the first group, and
+ * the flag g for all places. A message fails with `InvalidTopic` when its topic is longer than 4096 UTF-16 code units,
+ * which no expression gets to see.
  */
 export const topicExpression = (expression: RegExp, replacement: string): RouteTransformer<MqttError> => ({
   description: `topic ${expression} -> ${replacement}`,

@@ -1,9 +1,10 @@
 /**
  * The life of sessions as log lines.
  *
- * The library logs nothing about connections by itself, but for servers that deserve no trust. With the layer each event becomes one line at a level of its own, through
- * Effect's Logger, annotated with `session`, `server` and, where something went wrong, `reason`, the tag of the error's reason. No line
- * has a payload, a password, a key or a certificate.
+ * The library logs nothing about connections by itself, but for servers that deserve no trust. With the layer each
+ * event becomes one line at a level of its own, through Effect's Logger, annotated with `session`, `server` and, where
+ * something went wrong, `reason`, the tag of the error's reason. No line has a payload, a password, a key or a
+ * certificate.
  *
  * | Level | Events |
  * | --- | --- |

@@ -21,8 +21,8 @@ export interface SessionStatus {
   /** The address in use or being tried, without secrets. */
   readonly server: string | undefined
   /**
-   * How its connections are protected: `none`, `verified` by TLS, or `unverified`: by TLS with `insecureSkipVerify`, where anyone on the way
-   * can pose as the server.
+   * How its connections are protected: `none`, `verified` by TLS, or `unverified`: by TLS with `insecureSkipVerify`,
+   * where anyone on the way can pose as the server.
    */
   readonly tls: "none" | "unverified" | "verified"
   /** The attempts to connect since the session was last connected. */

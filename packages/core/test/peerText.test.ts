@@ -6,9 +6,9 @@ import { Cause, Schema } from "effect"
 import { cleanCause, cleanText, maximumLength, quoted } from "../src/internal/peerText.ts"
 
 /**
- * What must not reach a terminal or a log, by its use and not by the function's own expressions: control characters (with the
- * C1 ones, of which 0x9B begins a terminal sequence), line and paragraph separators, bidirectional controls, invisible spaces
- * and operators, interlinear marks, tags, unpaired surrogates.
+ * What must not reach a terminal or a log, by its use and not by the function's own expressions: control characters
+ * (with the C1 ones, of which 0x9B begins a terminal sequence), line and paragraph separators, bidirectional controls,
+ * invisible spaces and operators, interlinear marks, tags, unpaired surrogates.
  */
 const isDangerous = (codePoint: number): boolean =>
   codePoint < 0x20 || (codePoint >= 0x7f && codePoint <= 0x9f) || codePoint === 0xad || codePoint === 0x61c ||

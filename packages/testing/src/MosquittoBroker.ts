@@ -40,8 +40,8 @@ export interface MosquittoBrokerOptions {
   /** What the TLS listeners show; default `certificates.server`. */
   readonly serverCertificate?: Certificates.CertificateAndKey
   /**
-   * The TLS listener refuses what this list (PEM) revokes, for example `certificates.revocationList`; mosquitto's WebSockets have no such
-   * lists. Default: nothing.
+   * The TLS listener refuses what this list (PEM) revokes, for example `certificates.revocationList`; mosquitto's
+   * WebSockets have no such lists. Default: nothing.
    */
   readonly revocationList?: string
   /** Keep sessions and retained messages over `stop` and `start`. Default false. */

@@ -69,8 +69,9 @@ export interface Attempt {
 }
 
 /**
- * The reason behind a CONNACK that refuses: `reasonCode` is a return code of 3.1.1, below 0x80 (MQTT 3.1.1 3.2.2.3), or a
- * reason code of 5, from 0x80 on (MQTT 3.2.2.2). A server that speaks the other version only answers with a code of that one.
+ * The reason behind a CONNACK that refuses: `reasonCode` is a return code of 3.1.1, below 0x80 (MQTT 3.1.1 3.2.2.3), or
+ * a reason code of 5, from 0x80 on (MQTT 3.2.2.2). A server that speaks the other version only answers with a code of
+ * that one.
  */
 export const fromConnack = (reasonCode: number, attempt: Attempt, words: ServerWords = {}): MqttErrorReason => {
   const { reasonString, serverReference } = cleanWords(words)
@@ -125,8 +126,8 @@ export const fromDisconnect = (
 }
 
 /**
- * The reason behind a violation of the protocol that ends the connection with this reason code (MQTT 4.13). An answer to
- * CONNECT that accepts it as another version of the protocol is one, with 0x84.
+ * The reason behind a violation of the protocol that ends the connection with this reason code (MQTT 4.13). An answer
+ * to CONNECT that accepts it as another version of the protocol is one, with 0x84.
  */
 export const fromViolation = (reasonCode: number, detail: string, attempt: Attempt): MqttErrorReason =>
   reasonCode === ReasonCode.unsupportedProtocolVersion
@@ -134,8 +135,8 @@ export const fromViolation = (reasonCode: number, detail: string, attempt: Attem
     : new ProtocolViolation({ reasonCode, detail })
 
 /**
- * The reason behind an orderly end of the connection before CONNACK. It is the only answer of some servers to a version that they do
- * not know, and of many that are about to stop.
+ * The reason behind an orderly end of the connection before CONNACK. It is the only answer of some servers to a version
+ * that they do not know, and of many that are about to stop.
  */
 export const fromSilentEnd = ({ protocolVersion, server }: Attempt): MqttErrorReason =>
   new ConnectionRefused({

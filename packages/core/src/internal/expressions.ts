@@ -1,6 +1,6 @@
 /**
- * How much of a message the regular expressions of users get to see. Whoever may publish chooses the text, and the cost of an
- * expression may grow with its square.
+ * How much of a message the regular expressions of users get to see. Whoever may publish chooses the text, and the cost
+ * of an expression may grow with its square.
  */
 import type { Message } from "../Message.ts"
 

@@ -169,7 +169,10 @@ it.live("fails with TlsFailure and the driver's code when the handshake fails", 
     }
   }))
 
-/** A network that loses what the server says after the client's second flight, and ends the connection as the server did. */
+/**
+ * A network that loses what the server says after the client's second flight, and ends the connection as the server
+ * did.
+ */
 const deafening = (target: number, end: "reset" | "end"): Effect.Effect<number, never, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(

@@ -1,5 +1,6 @@
 /**
- * What servers and publishers say is shown on one line, clean and short, wherever it gets to. What programs may need exactly stays as it is.
+ * What servers and publishers say is shown on one line, clean and short, wherever it gets to. What programs may need
+ * exactly stays as it is.
  */
 import type { Packet } from "@effect-mqttx/core/Packet"
 import * as PayloadCodec from "@effect-mqttx/core/PayloadCodec"
@@ -15,7 +16,9 @@ import { logOf } from "../manager/support.ts"
 import { makeBroker } from "../session/support.ts"
 import { makeWitness, type Witness } from "./witness.ts"
 
-/** A forged log line, a terminal sequence, a reversed name, an invisible mark, and far more than anyone wants to read. */
+/**
+ * A forged log line, a terminal sequence, a reversed name, an invisible mark, and far more than anyone wants to read.
+ */
 const evil = `said\n2026-01-01 ERROR forged\r\u001b[31m\u009b0m\u202egnp.exe\u2066\u200b\u2028${"x".repeat(2000)}`
 
 const topic = "evil/\nforged\u001b[31m\u202e"

@@ -1,5 +1,6 @@
 /**
- * No secret is ever seen outside: not in logs, errors, events, states, figures, on the page, in spans or in printed options.
+ * No secret is ever seen outside: not in logs, errors, events, states, figures, on the page, in spans or in printed
+ * options.
  */
 import * as SessionManager from "@effect-mqttx/core/SessionManager"
 import * as Transport from "@effect-mqttx/core/Transport"

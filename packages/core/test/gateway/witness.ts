@@ -1,6 +1,6 @@
 /**
- * Everything that people and machines outside the program get to see of the sessions of a manager: logs, events, states, errors, figures, the
- * page, spans. Tests look in it for what must not be there.
+ * Everything that people and machines outside the program get to see of the sessions of a manager: logs, events,
+ * states, errors, figures, the page, spans. Tests look in it for what must not be there.
  */
 import { MqttError } from "@effect-mqttx/core/MqttError"
 import * as MqttMetrics from "@effect-mqttx/core/MqttMetrics"

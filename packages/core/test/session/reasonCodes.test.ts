@@ -1,5 +1,6 @@
 /**
- * Every reason code that a server can put into CONNACK and DISCONNECT, defined there or not: a typed failure, and no storm of attempts.
+ * Every reason code that a server can put into CONNACK and DISCONNECT, defined there or not: a typed failure, and no
+ * storm of attempts.
  */
 import * as ReasonCode from "@effect-mqttx/core/ReasonCode"
 import * as Fault from "@effect-mqttx/testing/Fault"

@@ -1,6 +1,7 @@
 /**
  * What a session does about servers that it has no reason to trust.
  */
+import * as MqttSession from "@effect-mqttx/core/MqttSession"
 import type { Packet } from "@effect-mqttx/core/Packet"
 import * as SessionManager from "@effect-mqttx/core/SessionManager"
 import * as Transport from "@effect-mqttx/core/Transport"
@@ -8,7 +9,10 @@ import * as Fault from "@effect-mqttx/testing/Fault"
 import type * as ScriptedBroker from "@effect-mqttx/testing/ScriptedBroker"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Logger, Option, References } from "effect"
-import { eventsOf, makeBroker, makeSession, nextEvent, type Options, pass, settle } from "./support.ts"
+import * as Http from "node:http"
+import type * as Net from "node:net"
+import { listen } from "../connection/peer.ts"
+import { eventsOf, makeBroker, makeSession, nextEvent, type Options, pass, reasonOf, settle } from "./support.ts"
 
 /** What is logged, as text with its annotations. */
 const makeLog = () => {
@@ -149,5 +153,57 @@ describe("an assigned client identifier that was not asked for (MQTT 3.2.2.3.7)"
         yield* settle
         assert.deepStrictEqual(log.lines, [])
       }).pipe(Effect.scoped, Effect.provide(log.layer))
+    }))
+})
+
+describe("a server that sends the session elsewhere", () => {
+  it.effect("by a Server Reference is reported, and not followed", () =>
+    Effect.gen(function*() {
+      const broker = yield* makeBroker("memory")
+      yield* broker.inject(Fault.replace(
+        { direction: "sent", packet: "Connack" },
+        () => [{
+          _tag: "Connack",
+          sessionPresent: false,
+          reasonCode: 0x9c,
+          properties: { serverReference: "mqtt://elsewhere.test:1883" }
+        }],
+        { times: Infinity }
+      ))
+      const hosts: Array<string> = []
+      const session = yield* MqttSession.make({ name: "plant", servers: "mqtt://plant.test" }).pipe(
+        Effect.provideService(Transport.Transport, {
+          open: (request, handlers) => {
+            hosts.push(request.address.host)
+            return broker.transport.open(request, handlers)
+          }
+        })
+      )
+      yield* pass(20_000)
+      assert.isAbove(hosts.length, 2)
+      assert.deepStrictEqual(Array.from(new Set(hosts)), ["plant.test"])
+      const { lastError } = yield* session.status
+      assert.deepInclude(lastError?.reason, { _tag: "ServerMoved", serverReference: "mqtt://elsewhere.test:1883" })
+    }))
+
+  it.live("by an HTTP redirect is refused, and not followed", () =>
+    Effect.gen(function*() {
+      const elsewhere = yield* listen({ protocol: "ws" })
+      const redirecting = yield* Effect.acquireRelease(
+        Effect.callback<Http.Server>((resume) => {
+          const server = Http.createServer()
+          server.on("upgrade", (_request, socket) => {
+            socket.end(`HTTP/1.1 302 Found\r\nLocation: ws://localhost:${elsewhere.address.port}/mqtt\r\n\r\n`)
+          })
+          server.listen(0, "localhost", () => resume(Effect.succeed(server)))
+        }),
+        (server) => Effect.sync(() => server.close())
+      )
+      const session = yield* MqttSession.make({
+        name: "plant",
+        servers: `ws://localhost:${(redirecting.address() as Net.AddressInfo).port}/mqtt`
+      })
+      assert.deepInclude(yield* reasonOf(session.awaitReady), { _tag: "ConnectionRefused", httpStatus: 302 })
+      assert.strictEqual(elsewhere.sockets.size, 0)
     }))
 })

@@ -84,8 +84,9 @@ const decodeWill = (reader: Reader, version: ProtocolVersion, qos: QoS, retain: 
 /**
  * CONNACK.
  *
- * A server that does not know the version of CONNECT answers in the form of its own: two bytes and a return code on 3.1.1 (MQTT
- * 3.1.1, 3.1.2.2), reason code 0x84 and properties on 5 (MQTT 3.1.2.2). Such refusals are decoded with the code that they carry.
+ * A server that does not know the version of CONNECT answers in the form of its own: two bytes and a return code on
+ * 3.1.1 (MQTT 3.1.1, 3.1.2.2), reason code 0x84 and properties on 5 (MQTT 3.1.2.2). Such refusals are decoded with the
+ * code that they carry.
  */
 export const decodeConnack = (reader: Reader, version: ProtocolVersion): Packet.Connack => {
   const flags = reader.byte("the acknowledge flags")

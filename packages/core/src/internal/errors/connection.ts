@@ -55,8 +55,8 @@ export class ConnectionLost extends Schema.TaggedError<ConnectionLost>(`${id}Con
   /** The network's error code, for example `ECONNRESET`. */
   code: text,
   /**
-   * How many connections in a row, with this one, ended soon after CONNACK and without a reason. Said from the third on that
-   * lasted less than ten seconds, when it is probable that another client uses the same client identifier.
+   * How many connections in a row, with this one, ended soon after CONNACK and without a reason. Said from the third on
+   * that lasted less than ten seconds, when it is probable that another client uses the same client identifier.
    */
   shortConnections: code,
   cause

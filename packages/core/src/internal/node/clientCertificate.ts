@@ -2,10 +2,10 @@
  * Recognises a server that refuses the client's certificate, or the lack of one, after the client's side of the TLS 1.3
  * handshake is done (RFC 8446, 4.4.2.4). Sockets and WebSockets ask it what the end of a young connection means.
  *
- * The client hears of such a refusal by an alert behind its own handshake, or, when the server closed while the first bytes
- * were on their way, by a reset or the plain end of the connection, which may overtake the alert. So the circumstances decide:
- * the server asked for a certificate, and ended the connection before it sent a session ticket, which it sends only after it
- * has accepted the client's, or any data.
+ * The client hears of such a refusal by an alert behind its own handshake, or, when the server closed while the first
+ * bytes were on their way, by a reset or the plain end of the connection, which may overtake the alert. So the
+ * circumstances decide: the server asked for a certificate, and ended the connection before it sent a session ticket,
+ * which it sends only after it has accepted the client's, or any data.
  */
 import type * as Tls from "node:tls"
 import { errorCodeOf, isTlsCode } from "../networkErrors.ts"

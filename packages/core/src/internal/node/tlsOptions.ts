@@ -7,9 +7,9 @@ import * as Tls from "node:tls"
 import type { TlsOptions } from "../../SessionOptions.ts"
 
 /**
- * The options that `node:tls` and `ws` share, for a connection to `host`. The server's certificate and
- * its name are verified unless the options say `insecureSkipVerify`. What else is not given is left to Node, which trusts its
- * own list of authorities.
+ * The options that `node:tls` and `ws` share, for a connection to `host`. The server's certificate and its name are
+ * verified unless the options say `insecureSkipVerify`. What else is not given is left to Node, which trusts its own
+ * list of authorities.
  */
 export const tlsConnectionOptions = (tls: TlsOptions | undefined, host: string): Tls.ConnectionOptions => ({
   ...serverName(tls?.servername ?? host),

@@ -35,8 +35,8 @@ export interface TlsOptions {
   /** Application protocols to offer; default none. */
   readonly alpn?: ReadonlyArray<string> | undefined
   /**
-   * Connects to a server whose certificate is not verified: anyone on the way can pose as the server, and gets user name and
-   * password. The session warns at each connect, and its status says so. Default `false`.
+   * Connects to a server whose certificate is not verified: anyone on the way can pose as the server, and gets user
+   * name and password. The session warns at each connect, and its status says so. Default `false`.
    */
   readonly insecureSkipVerify: boolean
   /** Default `TLSv1.2`. */
@@ -49,7 +49,10 @@ export interface WebSocketOptions {
   readonly headers: { readonly [name: string]: Redacted.Redacted<string> }
   /** Default `mqtt`, as the specification demands (MQTT 6.0.0-4); some old servers want `mqttv3.1`. */
   readonly subprotocol: string
-  /** The queries of the servers' URLs without `?`, by the URL as it stands in `servers`. They often hold tokens. Default none. */
+  /**
+   * The queries of the servers' URLs without `?`, by the URL as it stands in `servers`. They often hold tokens. Default
+   * none.
+   */
   readonly queries?: { readonly [server: string]: Redacted.Redacted<string> } | undefined
 }
 
@@ -295,8 +298,8 @@ export interface WillInput {
 export interface SessionOptionsInput {
   readonly name: string
   /**
-   * One URL, several in one text separated by commas, or an array; credentials in them become `username` and `password`,
-   * queries become `webSocket.queries`.
+   * One URL, several in one text separated by commas, or an array; credentials in them become `username` and
+   * `password`, queries become `webSocket.queries`.
    */
   readonly servers?: string | ReadonlyArray<string> | undefined
   readonly secure?: boolean | undefined

@@ -86,8 +86,8 @@ const mqtt5Issues = (options: Fields): ReadonlyArray<Issue> => {
 }
 
 /**
- * All servers of a session use TLS, or none does. With a mixed list whoever breaks the TLS connection off would get the user name,
- * the password and the messages in clear a moment later.
+ * All servers of a session use TLS, or none does. With a mixed list whoever breaks the TLS connection off would get the
+ * user name, the password and the messages in clear a moment later.
  */
 const downgradeIssues = (addresses: ReadonlyArray<ServerAddress.ServerAddress>): ReadonlyArray<Issue> => {
   const plain = addresses.findIndex((address) => !ServerAddress.isSecure(address))

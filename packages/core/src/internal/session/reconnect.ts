@@ -47,16 +47,17 @@ const shortLived = 10_000
 /** So many such connections in a row are no accident any more. */
 const suspicious = 3
 
-/** By how much each further one slows the session down. */
-const slowdownFactor = 4
+/** How many steps of the schedule each of them skips from then on. */
+const skippedSteps = 4
 
-// What the operating system says when the other side closes; other codes mean a network that failed, or our own time limits.
+// What the operating system says when the other side closes; other codes mean a network that failed, or our own time
+// limits.
 const closedByPeer = new Set([undefined, "ECONNRESET", "EPIPE"])
 
 /**
- * Whether the server, or someone before it, ended the connection and did not say why. Nothing else is seen of a takeover on MQTT
- * 3.1.1, which has no DISCONNECT from the server, and at old servers of MQTT 5. "Normal disconnection" and "Unspecified error"
- * say nothing either.
+ * Whether the server, or someone before it, ended the connection and did not say why. Nothing else is seen of a
+ * takeover on MQTT 3.1.1, which has no DISCONNECT from the server, and at old servers of MQTT 5. "Normal disconnection"
+ * and "Unspecified error" say nothing either.
  */
 const isUnexplained = ({ code, reasonCode }: ConnectionLost): boolean =>
   reasonCode === undefined
@@ -71,11 +72,12 @@ export type Decision = { readonly _tag: "Wait"; readonly delay: number } | { rea
 /**
  * Steps through the schedule; after a permanent failure the delay is at least `permanentDelay`, or it is over.
  *
- * Two clients with one client identifier take each other's session over again and again. With the schedule alone, which begins
- * with short delays, they would keep the server busy. Therefore the third connection in a row that ended within ten seconds
- * and without a reason makes the delay four times as long, and each further one that was not stable four times more, up to
- * `maxDelay`: at most 12 CONNECTs in a minute by two clients with the default options. The count begins again after a connection
- * that was stable, and after an attempt that failed. A schedule of the user's own is left alone.
+ * Two clients with one client identifier take each other's session over again and again. With the schedule alone, which
+ * begins with short delays, they would keep the server busy. Therefore the third connection in a row that ended within
+ * ten seconds and without a reason skips four steps of the schedule, and so does each further one that was not stable,
+ * up to `maxDelay`: two clients with the default options make at most 12 CONNECTs in a minute. The count begins again
+ * after a connection that was stable, and after an attempt that failed. A constant delay (`factor` 1) and a schedule of
+ * the user's own are left alone.
  */
 export class Reconnect {
   readonly #schedule: ReconnectSchedule | undefined
@@ -111,8 +113,8 @@ export class Reconnect {
   }
 
   /**
-   * A connection ended after so many milliseconds. After one that was stable the schedule begins again. Answers the error, with
-   * what is suspected.
+   * A connection ended after so many milliseconds. After one that was stable the schedule begins again. Answers the
+   * error, with what is suspected.
    */
   ended(error: MqttError, lasted: number): MqttError {
     if (lasted >= Duration.toMillis(this.#options.stableAfter)) {
@@ -137,7 +139,7 @@ export class Reconnect {
   }
 
   #slowdown(): number {
-    return slowdownFactor ** Math.max(0, this.#shortConnections - suspicious + 1)
+    return this.#options.factor ** (skippedSteps * Math.max(0, this.#shortConnections - suspicious + 1))
   }
 }
 

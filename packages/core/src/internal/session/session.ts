@@ -253,7 +253,8 @@ export const makeSession = Effect.fnUntraced(function*(
       onConnected: (connack) => {
         connector.connected()
         const assigned = connack.properties.assignedClientIdentifier
-        // Every CONNECT of ours has an identifier. The server's session is kept under that one, and so is what is stored here.
+        // Every CONNECT of ours has an identifier. The server's session is kept under that one, and so is what is
+        // stored here.
         if (assigned !== undefined && assigned !== clientId) {
           fork(warnAssigned(name, hub.current().server, assigned))
         }

@@ -1,13 +1,15 @@
 /**
- * What a session says about servers that it has no reason to trust: a field of its status, and log lines. The session, its
- * supervisor and the manager call it.
+ * What a session says about servers that it has no reason to trust: a field of its status, and log lines. The session,
+ * its supervisor and the manager call it.
  */
 import * as Effect from "effect/Effect"
 import type { SessionOptions } from "../../SessionOptions.ts"
 import type { SessionStatus } from "../../SessionStatus.ts"
 import { quoted } from "../peerText.ts"
 
-/** How the connections of these options are protected. Either all servers use TLS or none does: the options see to it. */
+/**
+ * How the connections of these options are protected. Either all servers use TLS or none does: the options see to it.
+ */
 export const protectionOf = ({ servers, tls }: SessionOptions): SessionStatus["tls"] =>
   !servers.some((server) => server.startsWith("mqtts:") || server.startsWith("wss:"))
     ? "none"
