@@ -10,6 +10,7 @@ import { ConnectionLost, MqttError } from "../../MqttError.ts"
 import * as ReasonCode from "../../ReasonCode.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
 import { permanence } from "../classification.ts"
+import { isClosedByPeer } from "./endedByServer.ts"
 
 /**
  * A reconnect policy: gets the failure, says when to try again, or that it is over.
@@ -50,10 +51,6 @@ const suspicious = 3
 /** How many steps of the schedule each of them skips from then on. */
 const skippedSteps = 4
 
-// What the operating system says when the other side closes; other codes mean a network that failed, or our own time
-// limits.
-const closedByPeer = new Set([undefined, "ECONNRESET", "EPIPE"])
-
 /**
  * Whether the server, or someone before it, ended the connection and did not say why. Nothing else is seen of a
  * takeover on MQTT 3.1.1, which has no DISCONNECT from the server, and at old servers of MQTT 5. "Normal disconnection"
@@ -61,7 +58,7 @@ const closedByPeer = new Set([undefined, "ECONNRESET", "EPIPE"])
  */
 const isUnexplained = ({ code, reasonCode }: ConnectionLost): boolean =>
   reasonCode === undefined
-    ? closedByPeer.has(code)
+    ? isClosedByPeer(code)
     : reasonCode === ReasonCode.success || reasonCode === ReasonCode.unspecifiedError
 
 /**
