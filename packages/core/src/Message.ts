@@ -3,6 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { cleanCause } from "./internal/peerText.ts"
 import { InvalidPayload, MqttError } from "./MqttError.ts"
 import type { PublishProperties } from "./Properties.ts"
 import type { QoS } from "./QoS.ts"
@@ -144,7 +145,7 @@ export class Message {
 
   #invalid(detail: string, cause: unknown): MqttError {
     return new MqttError({
-      reason: new InvalidPayload({ detail, cause }),
+      reason: new InvalidPayload({ detail, cause: cleanCause(cause) }),
       session: this.session,
       topic: this.topic
     })

@@ -48,6 +48,7 @@ import {
   UnsubscribeRefused
 } from "./internal/errors/operation.ts"
 import { isTimeoutCode } from "./internal/networkErrors.ts"
+import { cleanText } from "./internal/peerText.ts"
 import * as ReasonCode from "./ReasonCode.ts"
 
 export {
@@ -326,7 +327,8 @@ export class MqttError extends Schema.TaggedError<MqttError>(TypeId)("MqttError"
       where += where === "" ? this.method : `.${this.method}`
     }
     if (this.topic !== undefined) {
-      where += where === "" ? this.topic : ` ${this.topic}`
+      const topic = cleanText(this.topic)
+      where += where === "" ? topic : ` ${topic}`
     }
     return where === "" ? this.reason.message : `${where}: ${this.reason.message}`
   }

@@ -8,6 +8,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { cleanCause, quoted } from "./internal/peerText.ts"
 import { InvalidPayload } from "./MqttError.ts"
 import type { MessageProperties } from "./Properties.ts"
 import type { Payload } from "./Publication.ts"
@@ -43,7 +44,9 @@ export interface PayloadFormat<Encoded> {
 // Fatal: text that is not UTF-8 is no value, and the replacement character would hide it.
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
-const invalid = (detail: string) => (cause: unknown): InvalidPayload => new InvalidPayload({ detail, cause })
+// What cannot be parsed is quoted by the errors of parsers.
+const invalid = (detail: string) => (cause: unknown): InvalidPayload =>
+  new InvalidPayload({ detail, cause: cleanCause(cause) })
 
 /** The type and subtype of a MIME type, without its parameters. */
 const mediaType = (contentType: string): string => contentType.split(";", 1)[0]!.trim().toLowerCase()
@@ -176,7 +179,7 @@ export const mismatch = (
     if (policy === "required") return new InvalidPayload({ detail: "the message has no content type" })
   } else if (!codec.accepts(contentType)) {
     return new InvalidPayload({
-      detail: `the content type is ${JSON.stringify(contentType)}${
+      detail: `the content type is ${quoted(contentType)}${
         codec.contentType === undefined ? "" : `, not ${JSON.stringify(codec.contentType)}`
       }`
     })

@@ -13,8 +13,10 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
+import { longestTopic } from "./internal/expressions.ts"
+import { cleanCause } from "./internal/peerText.ts"
 import type { Message } from "./Message.ts"
-import { InvalidOptions, InvalidPayload, MqttError, type MqttErrorReason } from "./MqttError.ts"
+import { InvalidOptions, InvalidPayload, InvalidTopic, MqttError, type MqttErrorReason } from "./MqttError.ts"
 import type { Payload } from "./Publication.ts"
 import * as Topic from "./Topic.ts"
 
@@ -62,12 +64,17 @@ export const topic = (filter: string, template: string): RouteTransformer<MqttEr
 })
 
 /**
- * Replaces what a regular expression finds in the topic, as `String.replace` does: `$1` stands for the first group, and the flag g for
- * all places.
+ * Replaces what a regular expression finds in the topic, as `String.replace` does: `$1` stands for the first group, and
+ * the flag g for all places. A message fails with `InvalidTopic` when its topic is longer than 4096 UTF-16 code units,
+ * which no expression gets to see.
  */
 export const topicExpression = (expression: RegExp, replacement: string): RouteTransformer<MqttError> => ({
   description: `topic ${expression} -> ${replacement}`,
   transform: (message) => {
+    if (message.topic.length > longestTopic) {
+      const detail = "too long for an expression"
+      return Effect.fail(failure(message, new InvalidTopic({ topic: message.topic, offset: longestTopic, detail })))
+    }
     expression.lastIndex = 0
     return renamed(message, message.topic.replace(expression, replacement))
   },
@@ -110,7 +117,9 @@ export const json = (
         try {
           root = JSON.parse(message.text)
         } catch (cause) {
-          return Effect.fail(failure(message, new InvalidPayload({ detail: "the payload is no JSON", cause })))
+          return Effect.fail(
+            failure(message, new InvalidPayload({ detail: "the payload is no JSON", cause: cleanCause(cause) }))
+          )
         }
         const changed = setPath(root, keys, 0, typeof value === "function" ? value(message) : value)
         return changed === noPlace

@@ -1,9 +1,10 @@
 /**
  * The life of sessions as log lines.
  *
- * The library logs nothing about connections by itself. With the layer each event becomes one line at a level of its own, through
- * Effect's Logger, annotated with `session`, `server` and, where something went wrong, `reason`, the tag of the error's reason. No line
- * has a payload, a password, a key or a certificate.
+ * The library logs nothing about connections by itself, but for servers that deserve no trust. With the layer each
+ * event becomes one line at a level of its own, through Effect's Logger, annotated with `session`, `server` and, where
+ * something went wrong, `reason`, the tag of the error's reason. No line has a payload, a password, a key or a
+ * certificate.
  *
  * | Level | Events |
  * | --- | --- |
@@ -21,6 +22,7 @@ import * as Layer from "effect/Layer"
 import type * as LogLevel from "effect/LogLevel"
 import * as Stream from "effect/Stream"
 import { permanence } from "./internal/classification.ts"
+import { cleanText } from "./internal/peerText.ts"
 import type { MqttError } from "./MqttError.ts"
 import { MqttSession } from "./MqttSession.ts"
 import type { SessionEvent } from "./SessionEvent.ts"
@@ -146,7 +148,7 @@ const makeLineOf = ({ atMostEvery = "10 seconds", levels = {} }: SessionLogOptio
         const count = sinceTold(`${session}\n${event.cause}`, event.at, event.count)
         return count === undefined ? undefined : line("Warn", `${count} ${event.direction} messages dropped`, {
           reason: event.cause,
-          topic: event.topic
+          topic: cleanText(event.topic)
         })
       }
       case "SlowConsumer": {
@@ -173,7 +175,10 @@ const makeLineOf = ({ atMostEvery = "10 seconds", levels = {} }: SessionLogOptio
       case "StorageRecovered":
         return line("Info", "the store takes commits again")
       case "StorageDamaged":
-        return line("Error", `the store was damaged: ${event.detail}`, { kept: event.kept, lost: event.lost })
+        return line("Error", `the store was damaged: ${cleanText(event.detail)}`, {
+          kept: event.kept,
+          lost: event.lost
+        })
     }
   }
 }

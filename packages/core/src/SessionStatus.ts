@@ -20,6 +20,11 @@ export interface SessionStatus {
   readonly clientId: string
   /** The address in use or being tried, without secrets. */
   readonly server: string | undefined
+  /**
+   * How its connections are protected: `none`, `verified` by TLS, or `unverified`: by TLS with `insecureSkipVerify`,
+   * where anyone on the way can pose as the server.
+   */
+  readonly tls: "none" | "unverified" | "verified"
   /** The attempts to connect since the session was last connected. */
   readonly attempt: number
   /** Why the session is not connected. */

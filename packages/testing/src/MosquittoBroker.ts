@@ -39,6 +39,11 @@ export interface MosquittoBrokerOptions {
   readonly certificates?: Certificates.Certificates
   /** What the TLS listeners show; default `certificates.server`. */
   readonly serverCertificate?: Certificates.CertificateAndKey
+  /**
+   * The TLS listener refuses what this list (PEM) revokes, for example `certificates.revocationList`; mosquitto's
+   * WebSockets have no such lists. Default: nothing.
+   */
+  readonly revocationList?: string
   /** Keep sessions and retained messages over `stop` and `start`. Default false. */
   readonly persistence?: boolean
   /** User names and their passwords; others are refused. Default: everybody is welcome. */
@@ -121,6 +126,7 @@ export const make = (
         certificates,
         serverCertificate: options?.serverCertificate ?? certificates?.server,
         requireClientCertificate: options?.requireClientCertificate ?? false,
+        revocationList: options?.revocationList,
         persistence: options?.persistence ?? false,
         users: options?.users,
         config: options?.config ?? []

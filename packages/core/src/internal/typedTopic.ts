@@ -25,6 +25,7 @@ import type {
   TypedSubscribeOptions,
   TypedSubscription
 } from "../TopicTemplate.ts"
+import { cleanText } from "./peerText.ts"
 import * as TopicPattern from "./topicPattern.ts"
 
 type Schemas = { readonly [name: string]: Schema.ConstraintCodec<unknown, string> | undefined }
@@ -314,7 +315,7 @@ const putAside = (
   policy: Exclude<FailurePolicy, "fail">
 ): Effect.Effect<void, MqttError> => {
   const report = Effect.logWarning("a message is not what its topic template says", error.reason.message).pipe(
-    Effect.annotateLogs({ session: session.name, topic: message.topic })
+    Effect.annotateLogs({ session: session.name, topic: cleanText(message.topic) })
   )
   if (policy === "skip") return report
   const { subscriptionIdentifiers: _identifiers, topicAlias: _alias, ...properties } = message.properties

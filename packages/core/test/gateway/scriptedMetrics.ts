@@ -49,6 +49,7 @@ export const session = (name: string, given: Partial<SessionSnapshot> = {}): Ses
   persistence: "process",
   persistent: true,
   cleanSession: true,
+  tls: "none",
   autoReconnect: true,
   metrics: figures(),
   ...given

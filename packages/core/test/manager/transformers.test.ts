@@ -48,6 +48,14 @@ describe("RouteTransformer", () => {
       )
     }))
 
+  it.effect("an expression gets no topic of more than 4096 code units", () =>
+    Effect.gen(function*() {
+      const renaming = RouteTransformer.topicExpression(/^x/, "y")
+      assert.strictEqual(yield* topicOf(renaming, "x".repeat(4096)), `y${"x".repeat(4095)}`)
+      const reason = yield* reasonOf(topicOf(renaming, "x".repeat(4097)))
+      assert.deepInclude(reason, { _tag: "InvalidTopic", detail: "too long for an expression" })
+    }))
+
   it("a malformed filter and a placeholder without a wildcard are issues of the transformer", () => {
     assert.strictEqual(RouteTransformer.topic("a/#/b", "c").issue?._tag, "InvalidFilter")
     assert.strictEqual(RouteTransformer.topic("a/+", "c/{2}").issue?._tag, "InvalidOptions")

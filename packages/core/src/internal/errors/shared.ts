@@ -2,6 +2,7 @@
  * What the reasons of an `MqttError` have in common.
  */
 import * as Schema from "effect/Schema"
+import { cleanText } from "../peerText.ts"
 
 /** Prefix of the identifiers of all reasons. */
 export const id = "@effect-mqttx/core/MqttError/"
@@ -17,12 +18,13 @@ export const cause: Schema.optional<Schema.Defect> = Schema.optional(Schema.Defe
 
 /** The server's words, if it said something, to put behind our own. */
 export const because = (reasonString: string | undefined): string =>
-  reasonString === undefined ? "" : `: ${reasonString}`
+  reasonString === undefined ? "" : `: ${cleanText(reasonString)}`
 
 /** What a thrown value says about itself in one line. */
 export const causeText = (cause: unknown): string => {
   if (cause instanceof Error) {
-    return cause.message === "" ? cause.name : cause.message
+    // OpenSSL ends its messages with a line break.
+    return cleanText(cause.message.trim() === "" ? cause.name : cause.message.trim())
   }
-  return typeof cause === "string" ? cause : "unknown cause"
+  return typeof cause === "string" ? cleanText(cause) : "unknown cause"
 }

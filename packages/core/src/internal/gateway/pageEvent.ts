@@ -3,6 +3,7 @@
  */
 import type { MqttError } from "../../MqttError.ts"
 import type { SessionEvent } from "../../SessionEvent.ts"
+import { cleanText } from "../peerText.ts"
 import type { PageEvent } from "./pageModel.ts"
 
 /** Absent for what other events say already. */
@@ -39,7 +40,10 @@ const describe = (event: SessionEvent): readonly [PageEvent["level"], string] | 
         } to restore`
       ]
     case "MessageDropped":
-      return ["warning", `${many(event.count, `${event.direction} message`)}: ${event.cause}, last on ${event.topic}`]
+      return [
+        "warning",
+        `${many(event.count, `${event.direction} message`)}: ${event.cause}, last on ${cleanText(event.topic)}`
+      ]
     case "SlowConsumer":
       return ["warning", `${event.filters.join(", ")} holds back ${many(event.waiting, "acknowledgement")}`]
     case "ConsumerForgotten":
@@ -51,7 +55,7 @@ const describe = (event: SessionEvent): readonly [PageEvent["level"], string] | 
     case "StorageRecovered":
       return ["good", "the store takes commits again"]
     case "StorageDamaged":
-      return ["bad", event.detail]
+      return ["bad", cleanText(event.detail)]
   }
 }
 

@@ -85,6 +85,7 @@ const session = Struct({
   ready: Boolean,
   clientId: String,
   server: optional(String),
+  tls: Literals(["none", "unverified", "verified"]),
   attempt: Number,
   lastError: optional(problem),
   failure: optional(problem),

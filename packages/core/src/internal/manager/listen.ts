@@ -14,6 +14,7 @@ import type { Message } from "../../Message.ts"
 import type { MqttError } from "../../MqttError.ts"
 import type { Session } from "../../MqttSession.ts"
 import type { ListenOptions } from "../../SessionRoute.ts"
+import { cleanText } from "../peerText.ts"
 import { makePipeline, subscribeOptions } from "./pipeline.ts"
 import type { Place, RouteRunner } from "./routeRunner.ts"
 
@@ -68,7 +69,7 @@ const makePump = <E, R>(
       return Effect.failCause(cause)
     }
     const report = Effect.logWarning("a message could not be transformed", Cause.pretty(cause)).pipe(
-      Effect.annotateLogs({ session: session.name, topic: message.topic })
+      Effect.annotateLogs({ session: session.name, topic: cleanText(message.topic) })
     )
     return onFailure === "skip"
       ? Effect.andThen(report, message.ack)

@@ -2,6 +2,8 @@
  * The schema of `SessionOptions`: from JSON, or texts, to checked options with every default filled in.
  */
 import * as Duration from "effect/Duration"
+import type * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as ServerAddress from "../../ServerAddress.ts"
@@ -58,7 +60,7 @@ const tls = Schema.Struct({
   passphrase: Schema.optional(secret("passphrase")),
   servername: Schema.optional(nonEmptyText),
   alpn: Schema.optional(commaSeparated),
-  rejectUnauthorized: withDefault(flag, true),
+  insecureSkipVerify: withDefault(flag, false),
   minVersion: withDefault(oneOf(["TLSv1.2", "TLSv1.3"]), "TLSv1.2")
 })
 
@@ -69,7 +71,8 @@ const webSocket = Schema.Struct({
     )
   ),
   headers: withDefault(Schema.Record(Schema.String, secret("header")), {}),
-  subprotocol: withDefault(nonEmptyText, "mqtt")
+  subprotocol: withDefault(nonEmptyText, "mqtt"),
+  queries: Schema.optional(Schema.Record(Schema.String, secret("query")))
 })
 
 const reconnect = Schema.Struct({
@@ -172,18 +175,27 @@ const defaultExpiry = {
   durable: Duration.days(7)
 }
 
-const serverUrl = (address: ServerAddress.ServerAddress, path: string | undefined): string => {
-  if (address.protocol !== "ws" && address.protocol !== "wss") {
-    return ServerAddress.format(address)
-  }
-  return ServerAddress.webSocketUrl(address.path === "/" && path !== undefined ? { ...address, path } : address)
+/** A WebSocket without a path gets that of the options, which may have a query. */
+const withPath = (address: ServerAddress.ServerAddress, path: string | undefined): ServerAddress.ServerAddress => {
+  if (path === undefined || address.path !== "/" || address.query !== undefined) return address
+  const parsed = ServerAddress.parse(ServerAddress.webSocketUrl({ ...address, path }))
+  return Result.isSuccess(parsed) ? parsed.success : address
 }
 
 const resolve = (options: Fields): SessionOptions => {
   const addresses = parseServers(options).filter(isAddress)
   const credentials = credentialsOf(options, addresses)
-  const { path, ...webSocket } = options.webSocket
+  const { path, queries: given, ...webSocket } = options.webSocket
   const { name, ...others } = options
+  const servers: Array<string> = []
+  const queries: Record<string, Redacted.Redacted<string>> = {}
+  for (const address of addresses) {
+    const { query, ...server } = withPath(address, path)
+    const url = ServerAddress.format(server)
+    servers.push(url)
+    const secretQuery = query ?? given?.[url]
+    if (secretQuery !== undefined) queries[url] = secretQuery
+  }
   return {
     // Not a spread first: V8 gives each such copy a hidden class of its own, which is larger than the options.
     name,
@@ -191,9 +203,9 @@ const resolve = (options: Fields): SessionOptions => {
     ...("issue" in credentials || credentials.username === undefined ? undefined : { username: credentials.username }),
     ...("issue" in credentials || credentials.password === undefined ? undefined : { password: credentials.password }),
     // The check has seen that there is one at least, and that each can be parsed.
-    servers: addresses.map((address) => serverUrl(address, path)) as [string, ...Array<string>],
+    servers: servers as [string, ...Array<string>],
     sessionExpiry: options.sessionExpiry ?? defaultExpiry[options.persistence],
-    webSocket
+    webSocket: Object.keys(queries).length === 0 ? webSocket : { ...webSocket, queries }
   }
 }
 

@@ -16,6 +16,7 @@ import * as PayloadCodec from "../../PayloadCodec.ts"
 import type { MessageProperties } from "../../Properties.ts"
 import * as ReasonCode from "../../ReasonCode.ts"
 import type { RequestManyOptions, RequestOptions, RequestTemplate } from "../../RequestResponse.ts"
+import { cleanText } from "../peerText.ts"
 import * as Convention from "./convention.ts"
 import { type Answer, type Exchange, type Exchanges, use } from "./exchanges.ts"
 
@@ -118,7 +119,7 @@ class Question<Params, Req, Res, Failure, RAsk, RAnswer> {
     return Effect.fail(this.error(
       new RequestFailed({
         status: status === "invalid" ? "invalid" : "error",
-        detail: status === "failure" || message.payload.length === 0 ? undefined : message.text
+        detail: status === "failure" || message.payload.length === 0 ? undefined : cleanText(message.text)
       })
     ))
   }

@@ -13,6 +13,7 @@ import * as PayloadCodec from "../../PayloadCodec.ts"
 import type { Payload } from "../../Publication.ts"
 import type { RequestTemplate, RespondOptions } from "../../RequestResponse.ts"
 import type { TypedMessage } from "../../TopicTemplate.ts"
+import { cleanText } from "../peerText.ts"
 import * as TopicPattern from "../topicPattern.ts"
 import * as Convention from "./convention.ts"
 import { viaOf } from "./request.ts"
@@ -79,7 +80,7 @@ export const respond = <Params, Req, Res, Failure, RAsk, RAnswer, E, R>(
       })
 
     const report = (message: Message, ...what: ReadonlyArray<string>): Effect.Effect<void> =>
-      Effect.logWarning(...what).pipe(Effect.annotateLogs({ session: session.name, topic: message.topic }))
+      Effect.logWarning(...what).pipe(Effect.annotateLogs({ session: session.name, topic: cleanText(message.topic) }))
 
     return session.consume(
       filters.success,
@@ -87,7 +88,7 @@ export const respond = <Params, Req, Res, Failure, RAsk, RAnswer, E, R>(
         const address = Convention.returnAddress(message)
         if (address === undefined) {
           return Effect.logDebug("a message without a response topic is no request").pipe(
-            Effect.annotateLogs({ session: session.name, topic: message.topic })
+            Effect.annotateLogs({ session: session.name, topic: cleanText(message.topic) })
           )
         }
         return Effect.flatMap(reply(address.message), ({ codec, payload, status }) =>

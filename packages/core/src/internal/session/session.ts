@@ -21,6 +21,7 @@ import type { ConnectionInfo, SessionStatus } from "../../SessionStatus.ts"
 import { type LoadedRecords, SessionStore } from "../../SessionStore.ts"
 import type { EngineEvent } from "../engine/contract.ts"
 import { makeEngine } from "../engine/engine.ts"
+import { cleanText } from "../peerText.ts"
 import * as Broadcast from "./broadcast.ts"
 import { makeConnector } from "./connector.ts"
 import * as Consume from "./consume.ts"
@@ -36,6 +37,7 @@ import * as Seam from "./seam.ts"
 import { Servers } from "./servers.ts"
 import { Subscriber } from "./subscriber.ts"
 import * as Supervisor from "./supervisor.ts"
+import { protectionOf, warnAssigned } from "./trust.ts"
 
 const unclaimedOptions: Broadcast.BroadcastOptions = { capacity: 1024, replay: 0 }
 
@@ -50,6 +52,7 @@ export const makeSession = Effect.fnUntraced(function*(
   const { name } = options
   const clock = yield* Clock.Clock
   const addresses = yield* parseServers(options)
+  const protection = protectionOf(options)
   const durable = options.persistence === "durable"
 
   const store = durable ? yield* (yield* SessionStore).open(name) : undefined
@@ -227,7 +230,7 @@ export const makeSession = Effect.fnUntraced(function*(
       })),
     onHandlerFailure: (message, cause) =>
       Effect.logWarning("a message handler failed", Cause.pretty(cause)).pipe(
-        Effect.annotateLogs({ session: name, topic: message.topic })
+        Effect.annotateLogs({ session: name, topic: cleanText(message.topic) })
       )
   }
 
@@ -242,7 +245,8 @@ export const makeSession = Effect.fnUntraced(function*(
       hub,
       servers: new Servers(addresses),
       reconnect: new Reconnect(schedule, options.reconnect),
-      stableAfter: Duration.toMillis(options.reconnect.stableAfter),
+      now: () => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000,
+      isUnverified: protection === "unverified",
       persistent: options.persistence !== "none",
       autoReconnect: options.reconnect.enabled,
       isStopping: () => stopping,
@@ -256,10 +260,16 @@ export const makeSession = Effect.fnUntraced(function*(
         }
       },
       onConnected: (connack) => {
-        connector.connected(connack)
+        connector.connected()
+        const assigned = connack.properties.assignedClientIdentifier
+        // Every CONNECT of ours has an identifier. The server's session is kept under that one, and so is what is
+        // stored here.
+        if (assigned !== undefined && assigned !== clientId) {
+          fork(warnAssigned(name, hub.current().server, assigned))
+        }
         if (store !== undefined) {
           const before = identity
-          identity = identityOf(options, connector.clientId(), connack, before, driver.now())
+          identity = identityOf(options, clientId, connack, before, driver.now())
           if (before === undefined || !isSameIdentity(before, identity)) driver.record(identity)
         }
         publisher.recover()
@@ -348,8 +358,9 @@ export const makeSession = Effect.fnUntraced(function*(
   if (damage !== undefined) hub.emit({ _tag: "StorageDamaged", kept: records.length, ...damage })
 
   const status = ({ storageFailure, ...state }: Hub.HubState): SessionStatus => ({
-    clientId: connector.clientId(),
+    clientId,
     ...state,
+    tls: protection,
     storage: store === undefined
       ? undefined
       : { durability: store.durability, volatile: store.durability === "session", failure: storageFailure }
@@ -401,7 +412,7 @@ export const makeSession = Effect.fnUntraced(function*(
       return hub.events
     },
     metrics: Effect.sync(() => driver.figures.metrics(driver, hub)),
-    connectionInfo: Effect.sync(() => infoOf(driver, hub, connector.clientId())),
+    connectionInfo: Effect.sync(() => infoOf(driver, hub, clientId)),
     awaitReady: Effect.suspend(() =>
       hub.changes.pipe(
         Stream.filter((state) => state.ready || state.failure !== undefined || state.state === "closed"),
@@ -427,7 +438,7 @@ const parseServers = (options: SessionOptions): Effect.Effect<ReadonlyArray<Serv
   Effect.forEach(options.servers, (server) => {
     const parsed = ServerAddress.parse(server, { secure: options.secure })
     return parsed._tag === "Success"
-      ? Effect.succeed(parsed.success)
+      ? Effect.succeed({ ...parsed.success, query: parsed.success.query ?? options.webSocket.queries?.[server] })
       : Effect.fail(new MqttError({ session: options.name, method: "make", reason: parsed.failure }))
   })
 
