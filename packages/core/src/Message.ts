@@ -146,6 +146,7 @@ export class Message {
     return new MqttError({
       reason: new InvalidPayload({ detail, cause }),
       session: this.session,
+      method: "decode",
       topic: this.topic
     })
   }
