@@ -43,7 +43,8 @@ export interface HandleOptions<E = never, R = never, E2 = never, R2 = never> ext
 }
 
 /**
- * How a route feeds its stream.
+ * How a route feeds its stream. The stream keeps its order: while a transformation is tried again (`onFailure: "retry"`), or a dead letter is
+ * refused for now, what came later through the same session waits.
  */
 export interface ListenOptions<E = never, R = never> extends RouteOptions<E, R> {
   /**

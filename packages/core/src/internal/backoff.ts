@@ -27,8 +27,11 @@ export type NextDelay<Input, R> = (input: Input) => Effect.Effect<number | undef
 export const delaysOf = <Input, R>(
   schedule: Schedule.Schedule<unknown, Input, never, R>
 ): Effect.Effect<NextDelay<Input, R>, never, R> =>
-  Effect.map(Schedule.toStep(schedule), (step) => (input) =>
-    Effect.clockWith((clock) => step(clock.currentTimeMillisUnsafe(), input)).pipe(
-      Effect.map(([, delay]): number | undefined => Math.ceil(Duration.toMillis(delay))),
-      Pull.catchDone(() => Effect.succeed(undefined))
-    ))
+  Effect.map(
+    Schedule.toStep(schedule),
+    (step) => (input) =>
+      Effect.clockWith((clock) => step(clock.currentTimeMillisUnsafe(), input)).pipe(
+        Effect.map(([, delay]): number | undefined => Math.ceil(Duration.toMillis(delay))),
+        Pull.catchDone(() => Effect.succeed(undefined))
+      )
+  )

@@ -11,6 +11,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { Message } from "../Message.ts"
 import { Closed, isMqttError, MqttError, type OptionsIssue } from "../MqttError.ts"
+import { none, type UserProperty } from "../Properties.ts"
 import type { Payload, PublishOptions } from "../Publication.ts"
 import type { ProtocolVersion } from "../QoS.ts"
 import type { DeadLetterPolicy, FailureOutcome, FailurePolicy } from "../Subscription.ts"
@@ -95,6 +96,8 @@ const texts: { readonly [Kind in Failed]: string } = {
   answer: "the answer to a request could not be published"
 }
 
+const noPayload = new Uint8Array(0)
+
 /** Of each consumer and outcome, one line is logged in so many milliseconds. */
 const logInterval = 10_000
 
@@ -134,14 +137,17 @@ export class FailedMessages {
       return log(
         kind === "template" ? texts.template : `${texts[kind]}: ${words}`,
         kind === "template" || kind === "codec" ? textOf(cause) : Cause.pretty(cause)
-      ).pipe(Effect.annotateLogs({
-        session: this.#session.name,
-        topic: message.topic,
-        outcome: kind === "template" ? words : outcome,
-        ...(attempt === 1 ? undefined : { attempt }),
-        ...(error === undefined ? undefined : { reason: error.reason._tag }),
-        ...(logged === undefined || logged.untold === 0 ? undefined : { others: logged.untold })
-      }), Effect.catchCause(() => Effect.void))
+      ).pipe(
+        Effect.annotateLogs({
+          session: this.#session.name,
+          topic: message.topic,
+          outcome: kind === "template" ? words : outcome,
+          ...(attempt === 1 ? undefined : { attempt }),
+          ...(error === undefined ? undefined : { reason: error.reason._tag }),
+          ...(logged === undefined || logged.untold === 0 ? undefined : { others: logged.untold })
+        }),
+        Effect.catchCause(() => Effect.void)
+      )
     })
   }
 
@@ -187,6 +193,7 @@ export class FailedMessages {
         const error = published.failure
         if (error.reason._tag === "Closed") return error
         if (onRefused === "skip" && isRefusedForGood(error)) {
+          if (error.reason._tag === "PacketTooLarge") yield* this.#publishMarks(message, topic, behind, cause)
           yield* this.report(kind, message, { outcome: "deadLetterRefused", attempt, cause, error })
           return undefined
         }
@@ -214,9 +221,28 @@ export class FailedMessages {
       qos: message.qos,
       properties: deadLetterProperties(message, behind, textOf(cause))
     })
-    // The marks may be what is too much.
-    return Effect.catchIf(marked, ({ reason }) => reason._tag === "PacketTooLarge", () =>
-      publish(topic, message.payload, { qos: message.qos, properties: carriedProperties(message) }))
+    // The marks may be what is too large.
+    return Effect.catchIf(
+      marked,
+      ({ reason }) => reason._tag === "PacketTooLarge",
+      () => publish(topic, message.payload, { qos: message.qos, properties: carriedProperties(message) })
+    )
+  }
+
+  /** Of a message that is too large for a dead letter, what and why it was; as far as the server takes at least that. */
+  #publishMarks(
+    message: Message,
+    topic: string,
+    behind: ReadonlyArray<string>,
+    cause: Cause.Cause<unknown>
+  ): Effect.Effect<void> {
+    const { options, publish } = this.#session
+    if (options.protocolVersion === 4) return Effect.void
+    const bytes: UserProperty = ["mqttx-payload-bytes", String(message.payload.length)]
+    return Effect.ignore(publish(topic, noPayload, {
+      qos: message.qos,
+      properties: deadLetterProperties(message.with({ properties: none }), behind, textOf(cause), [bytes])
+    }))
   }
 }
 

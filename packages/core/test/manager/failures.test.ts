@@ -92,7 +92,9 @@ describe("handle", () => {
       const session = yield* ready("plant")
       const template = TopicTemplate.make("typed/:id", PayloadCodec.json(Schema.Struct({ a: Schema.Finite })))
       const inbox = yield* makeInbox
-      const typed = yield* manager.handle(template.filter, template.handler(({ message }) => inbox.put(message)), { qos: 1 })
+      const typed = yield* manager.handle(template.filter, template.handler(({ message }) => inbox.put(message)), {
+        qos: 1
+      })
       const transformed = yield* manager.handle("json/+", inbox.put, {
         qos: 1,
         transform: RouteTransformer.json("b", 1)
@@ -127,7 +129,9 @@ describe("handle", () => {
       yield* settle
       yield* broker.awaitIdle
       assert.deepStrictEqual(
-        broker.published.filter(({ topic }) => topic === "invalid").map(({ payload }) => new TextDecoder().decode(payload)),
+        broker.published.filter(({ topic }) => topic === "invalid").map(({ payload }) =>
+          new TextDecoder().decode(payload)
+        ),
         ["no json"]
       )
     }).pipe(quietly))

@@ -6,7 +6,17 @@ import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber, Layer, Logger, Queue, References, Schedule, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { backoff, delaysOf } from "../../src/internal/backoff.ts"
-import { eventsOf, Ledger, makeBroker, nextEvent, type Options, pass, reasonOf, readySession, settle } from "./support.ts"
+import {
+  eventsOf,
+  Ledger,
+  makeBroker,
+  nextEvent,
+  type Options,
+  pass,
+  readySession,
+  reasonOf,
+  settle
+} from "./support.ts"
 
 const quietly = Effect.provideService(References.MinimumLogLevel, "None")
 
@@ -193,10 +203,13 @@ describe.each([4, 5] as const)("version %s", (version) => {
 
   it.effect("drain waits for a handler that runs, and leaves its message when it fails", () =>
     Effect.gen(function*() {
-      const { broker, session } = yield* consuming("t", () => Effect.andThen(Effect.sleep("1 seconds"), Effect.fail("no")), {
+      const { broker, session } = yield* consuming("t", () =>
+        Effect.andThen(Effect.sleep("1 seconds"), Effect.fail("no")), {
         session: { protocolVersion: version, persistence: "durable", clientId: "durable" }
       })
-      for (const text of ["1", "2"]) yield* broker.publish("t", text, { qos: 1 })
+      for (const text of ["1", "2"]) {
+        yield* broker.publish("t", text, { qos: 1 })
+      }
       yield* settle
       const draining = yield* Effect.forkScoped(session.drain)
       yield* pass(900)
@@ -347,12 +360,18 @@ describe("QoS 0", () => {
         assert.isAtMost((yield* session.status).handlers.failing, 10)
         assert.deepStrictEqual((yield* session.metrics).dropped.streamOverflow, 40)
         const { cause, direction, topic } = yield* nextEvent(events, "MessageDropped")
-        assert.deepStrictEqual({ cause, direction, topic }, { cause: "streamOverflow", direction: "inbound", topic: "t/bad" })
+        assert.deepStrictEqual({ cause, direction, topic }, {
+          cause: "streamOverflow",
+          direction: "inbound",
+          topic: "t/bad"
+        })
         isBroken = false
         handled.length = 0
         yield* pass(60_000, 1000)
         // With order the first one, which failed, is kept; the oldest of those behind it are gone.
-        const kept = order === "topic" ? [1, 42, 43, 44, 45, 46, 47, 48, 49, 50] : [41, 42, 43, 44, 45, 46, 47, 48, 49, 50]
+        const kept = order === "topic"
+          ? [1, 42, 43, 44, 45, 46, 47, 48, 49, 50]
+          : [41, 42, 43, 44, 45, 46, 47, 48, 49, 50]
         assert.deepStrictEqual(handled.map(Number).sort((a, b) => a - b), kept)
         assert.deepStrictEqual((yield* session.status).handlers, { failing: 0, since: undefined })
       }).pipe(quietly))
@@ -516,7 +535,9 @@ describe("options", () => {
       assert.deepStrictEqual(yield* paths({ onFailure: null, onInvalid: 3 }), ["onFailure", "onInvalid"])
       assert.deepStrictEqual(yield* paths({ onFailure: { deadLetter: "a/#" } }), ["onFailure.deadLetter"])
       assert.deepStrictEqual(yield* paths({ onInvalid: {} }), ["onInvalid.deadLetter"])
-      assert.deepStrictEqual(yield* paths({ onFailure: { deadLetter: "d", onRefused: "keep" } }), ["onFailure.onRefused"])
+      assert.deepStrictEqual(yield* paths({ onFailure: { deadLetter: "d", onRefused: "keep" } }), [
+        "onFailure.onRefused"
+      ])
       assert.deepStrictEqual(yield* paths({ onFailure: { deadLetter: "t" } }), ["onFailure.deadLetter"])
       assert.deepStrictEqual(
         yield* paths({ onFailure: { deadLetter: "t" } }, ["a/#", "$share/group/t"]),

@@ -65,7 +65,7 @@ export class Entry {
       lastError: undefined,
       failure: undefined,
       storage: undefined,
-    handlers: { failing: 0, since: undefined }
+      handlers: { failing: 0, since: undefined }
     }
   }
 

@@ -143,8 +143,7 @@ export const respond = <Params, Req, Res, Failure, RAsk, RAnswer, E, R>(
         retained: "none",
         ...(concurrency === undefined ? undefined : { concurrency }),
         ...(onSubscribed === undefined ? undefined : {
-          onSubscribed: () =>
-            onSubscribed
+          onSubscribed: () => onSubscribed
         })
       }
     )
