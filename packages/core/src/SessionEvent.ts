@@ -85,8 +85,8 @@ export interface MessageDropped extends Base<"MessageDropped"> {
 }
 
 /**
- * Messages could not be handled, transformed or decoded, counted by what became of them over one turn of the event loop. All fields
- * but the count are those of the last one.
+ * Messages could not be handled, transformed or decoded, counted by what became of them over one turn of the event
+ * loop. All fields but the count are those of the last one.
  */
 export interface HandlerFailed extends Base<"HandlerFailed"> {
   readonly outcome: FailureOutcome

@@ -33,8 +33,8 @@ export interface SessionLogOptions {
   /** Other levels than those of the table, by event; `None` leaves an event out. */
   readonly levels?: { readonly [Tag in SessionEvent["_tag"]]?: LogLevel.Severity | "None" } | undefined
   /**
-   * MessageDropped, HandlerFailed and SlowConsumer may come thousands of times a second: of each session and cause one line is written
-   * in this time, with the count of all since the line before. Default ten seconds.
+   * MessageDropped, HandlerFailed and SlowConsumer may come thousands of times a second: of each session and cause one
+   * line is written in this time, with the count of all since the line before. Default ten seconds.
    */
   readonly atMostEvery?: Duration.Input | undefined
 }

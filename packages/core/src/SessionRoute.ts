@@ -22,8 +22,9 @@ export interface RouteOptions<E = never, R = never> extends Omit<SubscribeOption
   /** What becomes of a message whose transformer or handler failed. Default `retry`; `fail` ends the whole route. */
   readonly onFailure?: FailurePolicy
   /**
-   * What becomes of a message that cannot be read: a transformer, or a handler that decodes, fails with `InvalidPayload` or `InvalidTopic`.
-   * Default: as `onFailure`, but `skip` where that is `retry`, see `ConsumeOptions.onInvalid`.
+   * What becomes of a message that cannot be read: a transformer, or a handler that decodes, fails with
+   * `InvalidPayload` or `InvalidTopic`. Default: as `onFailure`, but `skip` where that is `retry`, see
+   * `ConsumeOptions.onInvalid`.
    */
   readonly onInvalid?: FailurePolicy
   /** For logs and status pages. */
@@ -43,8 +44,8 @@ export interface HandleOptions<E = never, R = never, E2 = never, R2 = never> ext
 }
 
 /**
- * How a route feeds its stream. The stream keeps its order: while a transformation is tried again (`onFailure: "retry"`), or a dead letter is
- * refused for now, what came later through the same session waits.
+ * How a route feeds its stream. The stream keeps its order: while a transformation is tried again (`onFailure:
+ * "retry"`), or a dead letter is refused for now, what came later through the same session waits.
  */
 export interface ListenOptions<E = never, R = never> extends RouteOptions<E, R> {
   /**
@@ -70,7 +71,10 @@ export interface RouteStatistics {
   readonly dropped: number
   /** QoS 0 messages that were lost because buffers were full. */
   readonly overflowed: number
-  /** Messages whose transformer or handler failed, after `retry` where there is one; each counts once, however often it is tried again. */
+  /**
+   * Messages whose transformer or handler failed, after `retry` where there is one; each counts once, however often it
+   * is tried again.
+   */
   readonly failures: number
   /** Milliseconds since the epoch; undefined: none yet. */
   readonly lastMessageAt: number | undefined

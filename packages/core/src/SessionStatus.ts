@@ -33,8 +33,8 @@ export interface SessionStatus {
 }
 
 /**
- * The messages that fail now: the handler, transformer or codec of each has failed, and it is neither handled nor given up.
- * `statusChanges` tells when the first one begins to fail, and when none fails any more.
+ * The messages that fail now: the handler, transformer or codec of each has failed, and it is neither handled nor
+ * given up. `statusChanges` tells when the first one begins to fail, and when none fails any more.
  */
 export interface HandlerStatus {
   readonly failing: number
@@ -142,7 +142,10 @@ export interface HandlerMetrics {
   readonly failures: number
   /** Runs that tried a message again. */
   readonly retries: number
-  /** Acknowledged although no run succeeded, and not among the dead letters: skipped, or the dead letter was refused for good. */
+  /**
+   * Acknowledged although no run succeeded, and not among the dead letters: skipped, or the dead letter was refused for
+   * good.
+   */
   readonly givenUp: number
   /** Published to a dead-letter topic. */
   readonly deadLettered: number

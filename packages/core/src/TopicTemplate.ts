@@ -145,9 +145,10 @@ interface DecodeOptions {
  */
 export interface TypedSubscribeOptions<Params> extends SubscribeOptions, FilterOptions<Params>, DecodeOptions {
   /**
-   * What becomes of a message that is not what the template says. `skip` (default): acknowledged, counted as given up, told by the event
-   * HandlerFailed, and logged. `fail`: the stream fails with the error after the messages before it, and the message stays unacknowledged.
-   * `deadLetter`: published to that topic, then acknowledged; while its refusal may pass, the stream waits.
+   * What becomes of a message that is not what the template says. `skip` (default): acknowledged, counted as given up,
+   * told by the event HandlerFailed, and logged. `fail`: the stream fails with the error after the messages before it,
+   * and the message stays unacknowledged. `deadLetter`: published to that topic, then acknowledged; while its refusal
+   * may pass, the stream waits.
    */
   readonly onInvalid?: Exclude<FailurePolicy, "retry">
 }
@@ -161,7 +162,8 @@ export interface ResultSubscribeOptions<Params> extends Omit<TypedSubscribeOptio
 }
 
 /**
- * How `consume` calls the handler of a template. `retry` and `onFailure` are for the handler, `onInvalid` is for what cannot be decoded.
+ * How `consume` calls the handler of a template. `retry` and `onFailure` are for the handler, `onInvalid` is for what
+ * cannot be decoded.
  */
 export interface TypedConsumeOptions<Params, E = never, R = never>
   extends Omit<ConsumeOptions<E, R>, "onSubscribed">, FilterOptions<Params>, DecodeOptions

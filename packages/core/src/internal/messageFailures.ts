@@ -1,6 +1,6 @@
 /**
- * Messages that a handler, a transformer or a codec could not take: what is counted, told and published in their place, the same
- * way for `consume`, streams and routes.
+ * Messages that a handler, a transformer or a codec could not take: what is counted, told and published in their
+ * place, the same way for `consume`, streams and routes.
  *
  * It never acknowledges a message and never runs a handler: that is up to its callers.
  */
@@ -109,10 +109,17 @@ export class FailedMessages {
   readonly #session: FailingSession
   readonly #filters: ReadonlyArray<string>
   readonly #servers: string
+  /** The user properties that say who could not take a message. */
+  readonly #consumer: ReadonlyArray<UserProperty>
   #logged: Map<FailureOutcome, { at: number; untold: number }> | undefined
 
-  constructor(session: FailingSession, filters: ReadonlyArray<string>, ledger?: FailureLedger) {
-    this.ledger = ledger ?? ledgers.get(session) ?? noLedger
+  /**
+   * @param filters of the consumer
+   * @param consumer its name, if it has one
+   */
+  constructor(session: FailingSession, filters: ReadonlyArray<string>, consumer?: string) {
+    this.ledger = ledgers.get(session) ?? noLedger
+    this.#consumer = consumer === undefined ? [] : [["mqttx-consumer", consumer]]
     this.#session = session
     this.#filters = filters
     this.#servers = session.options.servers?.join(" ") ?? ""
@@ -164,9 +171,9 @@ export class FailedMessages {
   }
 
   /**
-   * Publishes the dead letter of a message, again and again while its refusal may pass. Answers undefined when the message is
-   * settled: its dead letter is published, or given up; an error when it must stay unacknowledged, since the session ends or
-   * `isWanted` says that nobody waits for it any more.
+   * Publishes the dead letter of a message, again and again while its refusal may pass. Answers undefined when the
+   * message is settled: its dead letter is published, or given up; an error when it must stay unacknowledged, since the
+   * session ends or `isWanted` says that nobody waits for it any more.
    */
   deadLetter(
     kind: Failed,
@@ -219,7 +226,7 @@ export class FailedMessages {
     if (options.protocolVersion === 4) return publish(topic, message.payload, { qos: message.qos })
     const marked = publish(topic, message.payload, {
       qos: message.qos,
-      properties: deadLetterProperties(message, behind, textOf(cause))
+      properties: deadLetterProperties(message, behind, textOf(cause), this.#consumer)
     })
     // The marks may be what is too large.
     return Effect.catchIf(
@@ -229,7 +236,9 @@ export class FailedMessages {
     )
   }
 
-  /** Of a message that is too large for a dead letter, what and why it was; as far as the server takes at least that. */
+  /**
+   * Of a message that is too large for a dead letter, what and why it was; as far as the server takes at least that.
+   */
   #publishMarks(
     message: Message,
     topic: string,
@@ -239,16 +248,17 @@ export class FailedMessages {
     const { options, publish } = this.#session
     if (options.protocolVersion === 4) return Effect.void
     const bytes: UserProperty = ["mqttx-payload-bytes", String(message.payload.length)]
+    const more = [...this.#consumer, bytes]
     return Effect.ignore(publish(topic, noPayload, {
       qos: message.qos,
-      properties: deadLetterProperties(message.with({ properties: none }), behind, textOf(cause), [bytes])
+      properties: deadLetterProperties(message.with({ properties: none }), behind, textOf(cause), more)
     }))
   }
 }
 
 /**
- * Who found a message to be at fault itself: its payload or topic cannot be read, by `decode` or a transformer, however often one
- * tries. Undefined for all other failures.
+ * Who found a message to be at fault itself: its payload or topic cannot be read, by `decode` or a transformer,
+ * however often one tries. Undefined for all other failures.
  */
 export const invalidFor = (cause: Cause.Cause<unknown>): "codec" | "transformer" | undefined => {
   const error = Option.getOrUndefined(Cause.findErrorOption(cause))
@@ -318,6 +328,7 @@ export const isRefusedForGood = (error: MqttError): boolean => {
     case "InvalidTopic":
     case "NotSupported":
     case "PacketTooLarge":
+    case "PoisonMessage":
     case "PublishRefused":
       return true
     default:

@@ -219,7 +219,7 @@ export class TypedTopic<Params, A, RE, RD> implements TopicTemplate<Params, A, R
       const invalid = { count: 0 }
       const decode = this.#decoded(session, contentType)
       const deadLetterTopic = typeof onInvalid === "object" ? onInvalid.deadLetter : undefined
-      const settle = this.#settleInvalid(session, filter, onInvalid)
+      const settle = this.#settleInvalid(session, filter, options.consumer, onInvalid)
       // Whole arrays: they are what the session acknowledges. Undefined is what this stream has put aside itself.
       const results = Stream.mapArrayEffect(messages, (batch) =>
         Effect.gen(function*() {
@@ -253,14 +253,18 @@ export class TypedTopic<Params, A, RE, RD> implements TopicTemplate<Params, A, R
       }
     })) as TopicTemplate<Params, A, RE, RD>["subscription"]
 
-  /** What a stream does about an invalid message by its policy; fails when its dead letter cannot be published before the session ends. */
+  /**
+   * What a stream does about an invalid message by its policy; fails when its dead letter cannot be published before
+   * the session ends.
+   */
   #settleInvalid(
     session: TemplateSession,
     filter: string,
+    consumer: string | undefined,
     policy: StreamPolicy
   ): (invalid: InvalidMessage) => Effect.Effect<void, MqttError> {
     if (policy === "result" || policy === "fail") return () => Effect.void
-    const failures = new FailedMessages(session, [filter])
+    const failures = new FailedMessages(session, [filter], consumer)
     const { ledger } = failures
     return ({ error, message }) => {
       const cause = Cause.fail(error)

@@ -1,5 +1,6 @@
 /**
- * What becomes of messages that typed streams, typed handlers and responders cannot take, on the scripted broker and the test clock.
+ * What becomes of messages that typed streams, typed handlers and responders cannot take, on the scripted broker and
+ * the test clock.
  */
 import { PayloadCodec, RequestResponse, Topic } from "@effect-mqttx/core"
 import type { MqttSession } from "@effect-mqttx/core"

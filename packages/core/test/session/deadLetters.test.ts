@@ -336,6 +336,21 @@ describe.each([4, 5] as const)("a dead letter in a filter, version %s", (version
     }).pipe(Effect.scoped, quietly))
 })
 
+it.effect("a dead letter says which consumer it is of, where that has a name", () =>
+  Effect.gen(function*() {
+    const { broker, session } = yield* alone()
+    yield* consume(session, "t", { deadLetter: "dead" }, undefined, { consumer: "billing" })
+    yield* subscribed(broker, 1)
+    yield* broker.publish("t", "1", { qos: 1 })
+    yield* broker.awaitIdle
+    assert.deepStrictEqual(letters(broker)[0]!.properties.userProperties, [
+      ["mqttx-consumer", "billing"],
+      ["mqttx-session", session.name],
+      ["mqttx-topic", "t"],
+      ["mqttx-error", "no"]
+    ])
+  }).pipe(quietly))
+
 it.effect("a forged mark takes nothing from a handler", () =>
   Effect.gen(function*() {
     const { broker, session } = yield* alone()

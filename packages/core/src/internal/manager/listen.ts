@@ -62,7 +62,7 @@ const makePump = <E, R>(
       return Effect.asVoid(Queue.offerAll(queue, messages))
     }
   }
-  const failures = new FailedMessages(session, runner.options.filters)
+  const failures = new FailedMessages(session, runner.options.filters, options.consumer)
   const transform = makeTransform(runner, session, failures, options)
   const putAside = deadLetterTopics(policiesOf(options))
 

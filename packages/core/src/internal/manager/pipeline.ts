@@ -68,8 +68,8 @@ const optionsIssue = (
 
 /** The part of a route's options that is about the subscription. */
 export const subscribeOptions = (options: RouteOptions<unknown, unknown>): Omit<SubscribeOptions, "ack"> => {
-  const { buffer, keep, noLocal, onOverflow, qos, retainAsPublished, retained, share } = options
-  return definedOnly({ buffer, keep, noLocal, onOverflow, qos, retainAsPublished, retained, share })
+  const { buffer, consumer, keep, noLocal, onOverflow, qos, retainAsPublished, retained, share } = options
+  return definedOnly({ buffer, consumer, keep, noLocal, onOverflow, qos, retainAsPublished, retained, share })
 }
 
 /** Without the keys whose value is undefined. */

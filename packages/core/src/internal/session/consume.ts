@@ -59,7 +59,7 @@ export const run = <E, R>(
       handler,
       options,
       observer,
-      failures: new FailedMessages(host.session, queue.consumer.request.filters, host.ledger),
+      failures: new FailedMessages(host.session, queue.consumer.request.filters, options.consumer),
       acknowledge: (delivery) => host.driver.acknowledge(queue.consumer, delivery),
       onDropped: host.onDropped,
       fail: (cause) => Deferred.doneUnsafe(failed, Effect.failCause(cause)),

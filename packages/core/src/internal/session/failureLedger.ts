@@ -1,6 +1,6 @@
 /**
- * The failed messages of a session: how many there are, since when, and what became of them. What happens in one turn of the event
- * loop becomes one event for each outcome, however many messages there were.
+ * The failed messages of a session: how many there are, since when, and what became of them. What happens in one turn
+ * of the event loop becomes one event for each outcome, however many messages there were.
  */
 import type { HandlerMetrics } from "../../SessionStatus.ts"
 import type { FailureOutcome } from "../../Subscription.ts"

@@ -1,8 +1,9 @@
 /**
  * The handlers of one consumer: which message is handled when, and what becomes of those that fail.
  *
- * A message waits for a free handler and, where order is asked for, for the message before it on its topic. One that failed holds
- * its topic until it is settled, but no handler. Plain fields and loops: a message that succeeds costs one fiber and nothing else.
+ * A message waits for a free handler and, where order is asked for, for the message before it on its topic. One that
+ * failed holds its topic until it is settled, but no handler. Plain fields and loops: a message that succeeds costs one
+ * fiber and nothing else.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -138,8 +139,8 @@ export class HandlerPool<E, R> {
   }
 
   /**
-   * The session begins to end: handlers that run may finish, and what waits for another attempt stays unacknowledged, with all
-   * that is behind it on its topic.
+   * The session begins to end: handlers that run may finish, and what waits for another attempt stays unacknowledged,
+   * with all that is behind it on its topic.
    */
   stop(): void {
     this.#isStopped = true
@@ -162,7 +163,10 @@ export class HandlerPool<E, R> {
     return this.#waiting < lookAhead && !(queue.suspends && this.#unreliable > queue.buffer)
   }
 
-  /** Starts what may start, then tells who waits. Handlers that finish at once come back here: the outermost call does the work. */
+  /**
+   * Starts what may start, then tells who waits. Handlers that finish at once come back here: the outermost call does
+   * the work.
+   */
   #changed(): void {
     if (this.#isStarting) return
     this.#isStarting = true
