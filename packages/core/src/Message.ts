@@ -147,6 +147,7 @@ export class Message {
     return new MqttError({
       reason: new InvalidPayload({ detail, cause: cleanCause(cause) }),
       session: this.session,
+      method: "decode",
       topic: this.topic
     })
   }

@@ -161,7 +161,7 @@ const withPayload = (message: Message, payload: Payload): Message =>
   message.with({ payload: typeof payload === "string" ? encoder.encode(payload) : payload })
 
 const failure = (message: Message, reason: MqttErrorReason): MqttError =>
-  new MqttError({ reason, session: message.session, topic: message.topic })
+  new MqttError({ reason, session: message.session, method: "transform", topic: message.topic })
 
 const renamed = (message: Message, topic: string): Effect.Effect<Message, MqttError> => {
   const valid = Topic.validateName(topic)

@@ -11,7 +11,7 @@
  * | `Error` | Reconnecting and Disconnected after a permanent failure, StorageDegraded, StorageDamaged |
  * | `Warn` | Reconnecting and Disconnected after any other failure, SessionLost, MessageDropped, SlowConsumer, SharedSubscriptionAtRisk |
  * | `Info` | Connected, Ready, Disconnected in order, StorageRecovered, Added, Removed |
- * | `Debug` | Connecting, StateChanged |
+ * | `Debug` | Connecting, StateChanged, HandlerFailed (whose warning is logged where it happens) |
  *
  * @example
  * program.pipe(Effect.provide(SessionLog.layer().pipe(Layer.provideMerge(SessionManager.layer(options)))))
@@ -35,8 +35,8 @@ export interface SessionLogOptions {
   /** Other levels than those of the table, by event; `None` leaves an event out. */
   readonly levels?: { readonly [Tag in SessionEvent["_tag"]]?: LogLevel.Severity | "None" } | undefined
   /**
-   * MessageDropped and SlowConsumer may come thousands of times a second: of each session and cause one line is written in this time,
-   * with the count of all since the line before. Default ten seconds.
+   * MessageDropped, HandlerFailed and SlowConsumer may come thousands of times a second: of each session and cause one
+   * line is written in this time, with the count of all since the line before. Default ten seconds.
    */
   readonly atMostEvery?: Duration.Input | undefined
 }
@@ -149,6 +149,13 @@ const makeLineOf = ({ atMostEvery = "10 seconds", levels = {} }: SessionLogOptio
         return count === undefined ? undefined : line("Warn", `${count} ${event.direction} messages dropped`, {
           reason: event.cause,
           topic: cleanText(event.topic)
+        })
+      }
+      case "HandlerFailed": {
+        const count = sinceTold(`${session}\nfailed ${event.outcome}`, event.at, event.count)
+        return count === undefined ? undefined : line("Debug", `${count} messages failed: ${event.outcome}`, {
+          topic: event.topic,
+          ...(event.error === undefined ? undefined : { reason: event.error.reason._tag })
         })
       }
       case "SlowConsumer": {

@@ -2,7 +2,7 @@
  * Events as the page lists them: in words, and with a level.
  */
 import type { MqttError } from "../../MqttError.ts"
-import type { SessionEvent } from "../../SessionEvent.ts"
+import type { HandlerFailed, SessionEvent } from "../../SessionEvent.ts"
 import { cleanText } from "../peerText.ts"
 import type { PageEvent } from "./pageModel.ts"
 
@@ -44,6 +44,8 @@ const describe = (event: SessionEvent): readonly [PageEvent["level"], string] | 
         "warning",
         `${many(event.count, `${event.direction} message`)}: ${event.cause}, last on ${cleanText(event.topic)}`
       ]
+    case "HandlerFailed":
+      return [event.outcome === "deadLetterRefused" ? "bad" : "warning", handlerFailed(event)]
     case "SlowConsumer":
       return ["warning", `${event.filters.join(", ")} holds back ${many(event.waiting, "acknowledgement")}`]
     case "ConsumerForgotten":
@@ -58,6 +60,12 @@ const describe = (event: SessionEvent): readonly [PageEvent["level"], string] | 
       return ["bad", cleanText(event.detail)]
   }
 }
+
+/** What failed is the program's own affair, and may say what it likes: it is not shown. */
+const handlerFailed = ({ count, delay, error, outcome, topic }: HandlerFailed): string =>
+  `${many(count, "message")}: ${outcome}${delay === undefined ? "" : ` in ${seconds(delay)}`}, last on ${topic}${
+    error === undefined ? "" : `, ${explain(error)}`
+  }`
 
 const explain = (error: MqttError): string => `${error.reason._tag}: ${error.reason.message}`
 

@@ -66,7 +66,8 @@ export class Entry {
       attempt: 0,
       lastError: undefined,
       failure: undefined,
-      storage: undefined
+      storage: undefined,
+      handlers: { failing: 0, since: undefined }
     }
   }
 

@@ -10,6 +10,7 @@ import * as RouteFilter from "../../RouteFilter.ts"
 import type { HandleOptions, ListenOptions, RouteOptions } from "../../SessionRoute.ts"
 import type { SubscribeOptions } from "../../Subscription.ts"
 import * as Topic from "../../Topic.ts"
+import { policyIssues } from "../messageFailures.ts"
 import { shareFilters } from "../session/sharing.ts"
 
 /**
@@ -51,16 +52,14 @@ const optionsIssue = (
   options: HandleOptions<never, never, unknown, unknown> & ListenOptions<unknown, unknown>
 ): MqttErrorReason | undefined => {
   const issues: Array<{ readonly path: string; readonly message: string }> = []
-  const { buffer, capacity, concurrency, onFailure, qos } = options
+  const { buffer, capacity, concurrency, qos } = options
   if (qos !== undefined && !isQoS(qos)) issues.push({ path: "qos", message: "must be 0, 1 or 2" })
   for (const [path, value] of Object.entries({ buffer, capacity, concurrency })) {
     if (value !== undefined && !(Number.isInteger(value) && value >= 1)) {
       issues.push({ path, message: "must be an integer of at least 1" })
     }
   }
-  if (typeof onFailure === "object" && !Topic.isValidName(onFailure.deadLetter)) {
-    issues.push({ path: "onFailure.deadLetter", message: "must be a topic name" })
-  }
+  issues.push(...policyIssues(options, filters))
   if (issues.length > 0) return new InvalidOptions({ issues })
   const shared = shareFilters(filters, options.share)
   if ("_tag" in shared) return shared
@@ -69,8 +68,8 @@ const optionsIssue = (
 
 /** The part of a route's options that is about the subscription. */
 export const subscribeOptions = (options: RouteOptions<unknown, unknown>): Omit<SubscribeOptions, "ack"> => {
-  const { buffer, keep, noLocal, onOverflow, qos, retainAsPublished, retained, share } = options
-  return definedOnly({ buffer, keep, noLocal, onOverflow, qos, retainAsPublished, retained, share })
+  const { buffer, consumer, keep, noLocal, onOverflow, qos, retainAsPublished, retained, share } = options
+  return definedOnly({ buffer, consumer, keep, noLocal, onOverflow, qos, retainAsPublished, retained, share })
 }
 
 /** Without the keys whose value is undefined. */

@@ -1,7 +1,6 @@
 /**
  * Puts a session together: engine, driver, store, supervisor, and the two halves that users see.
  */
-import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -12,7 +11,6 @@ import * as Stream from "effect/Stream"
 import type { Message } from "../../Message.ts"
 import { Closed, MqttError, type MqttErrorReason } from "../../MqttError.ts"
 import type { Session } from "../../MqttSession.ts"
-import type { MessageProperties } from "../../Properties.ts"
 import * as ReasonCode from "../../ReasonCode.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
 import type { MessageDropped } from "../../SessionEvent.ts"
@@ -21,12 +19,13 @@ import type { ConnectionInfo, SessionStatus } from "../../SessionStatus.ts"
 import { type LoadedRecords, SessionStore } from "../../SessionStore.ts"
 import type { EngineEvent } from "../engine/contract.ts"
 import { makeEngine } from "../engine/engine.ts"
-import { cleanText } from "../peerText.ts"
+import { registerLedger } from "../messageFailures.ts"
 import * as Broadcast from "./broadcast.ts"
 import { makeConnector } from "./connector.ts"
 import * as Consume from "./consume.ts"
 import { Driver } from "./driver.ts"
 import { engineOptions } from "./engineOptions.ts"
+import { SessionFailures } from "./failureLedger.ts"
 import { Fibers } from "./fibers.ts"
 import * as Hub from "./hub.ts"
 import { chooseClientId, identityIn, identityOf, isSameIdentity, randomToken } from "./identity.ts"
@@ -110,6 +109,13 @@ export const makeSession = Effect.fnUntraced(function*(
       hub.emit({ _tag: "SharedSubscriptionAtRisk", filters, persistence })
     }
   })
+  const failures = new SessionFailures({
+    now: () => driver.now(),
+    schedule: () => driver.schedule(),
+    emit: (event) => hub.emit(event),
+    onFailing: (failingSince) => hub.set({ failingSince })
+  })
+
   let stopping = false
   let identity = identityIn(records)
   const connector = makeConnector({
@@ -138,6 +144,7 @@ export const makeSession = Effect.fnUntraced(function*(
   }
 
   const onTurn = (): void => {
+    failures.turned()
     if (drops !== undefined) {
       for (const [cause, drop] of drops) hub.emit({ _tag: "MessageDropped", cause, ...drop })
       drops = undefined
@@ -221,18 +228,29 @@ export const makeSession = Effect.fnUntraced(function*(
       return Effect.sync(() => waiters.delete(waiter))
     })
 
-  const consumeHost: Consume.ConsumeHost = {
-    driver,
-    deadLetter: (topic, message) =>
-      Effect.asVoid(publisher.publish(topic, message.payload, {
-        qos: message.qos,
-        ...(options.protocolVersion === 5 ? { properties: messageProperties(message) } : undefined)
-      })),
-    onHandlerFailure: (message, cause) =>
-      Effect.logWarning("a message handler failed", Cause.pretty(cause)).pipe(
-        Effect.annotateLogs({ session: name, topic: cleanText(message.topic) })
-      )
-  }
+  const consume: Seam.SessionSeam["consume"] = (filters, handler, consumeOptions, observer) =>
+    Effect.andThen(
+      Consume.check(name, filters, consumeOptions),
+      Effect.scoped(Effect.flatMap(
+        subscriber.consumer(filters, consumeOptions),
+        (queue) =>
+          Consume.run(
+            {
+              driver,
+              session,
+              ledger: failures,
+              onDropped: (topic) => {
+                noteDrop("inbound", "streamOverflow", topic)
+                driver.schedule()
+              }
+            },
+            queue,
+            handler,
+            consumeOptions,
+            observer
+          )
+      ))
+    )
 
   const error = (reason: MqttErrorReason, method: string): MqttError => new MqttError({ session: name, method, reason })
 
@@ -304,6 +322,7 @@ export const makeSession = Effect.fnUntraced(function*(
     Effect.gen(function*() {
       publisher.close()
       subscriber.close()
+      failures.stop()
       yield* Effect.timeoutOption(finishWork(), options.drainTimeout)
       stopping = true
       yield* untilFlushed
@@ -357,10 +376,11 @@ export const makeSession = Effect.fnUntraced(function*(
 
   if (damage !== undefined) hub.emit({ _tag: "StorageDamaged", kept: records.length, ...damage })
 
-  const status = ({ storageFailure, ...state }: Hub.HubState): SessionStatus => ({
+  const status = ({ failingSince: _since, storageFailure, ...state }: Hub.HubState): SessionStatus => ({
     clientId,
     ...state,
     tls: protection,
+    handlers: { failing: failures.failing, since: failures.since },
     storage: store === undefined
       ? undefined
       : { durability: store.durability, volatile: store.durability === "session", failure: storageFailure }
@@ -382,11 +402,7 @@ export const makeSession = Effect.fnUntraced(function*(
       Stream.unwrap(
         Effect.map(subscriber.subscription(filters, subscribeOptions), (subscription) => subscription.messages)
       ),
-    consume: (filters, handler, consumeOptions = {}) =>
-      Effect.scoped(Effect.flatMap(
-        subscriber.consumer(filters, consumeOptions),
-        (queue) => Consume.run(consumeHost, queue, handler, consumeOptions)
-      )),
+    consume: (filters, handler, consumeOptions = {}) => consume(filters, handler, consumeOptions),
     unsubscribe: (filter) =>
       Effect.withSpan(
         subscriber.unsubscribe(
@@ -411,7 +427,7 @@ export const makeSession = Effect.fnUntraced(function*(
     get events() {
       return hub.events
     },
-    metrics: Effect.sync(() => driver.figures.metrics(driver, hub)),
+    metrics: Effect.sync(() => driver.figures.metrics(driver, hub, failures)),
     connectionInfo: Effect.sync(() => infoOf(driver, hub, clientId)),
     awaitReady: Effect.suspend(() =>
       hub.changes.pipe(
@@ -424,10 +440,12 @@ export const makeSession = Effect.fnUntraced(function*(
     ),
     drain
   }
+  registerLedger(session, failures)
   Seam.register(session, {
     driver,
     publisher,
     subscriber,
+    consume,
     origins,
     releaseListeners
   })
@@ -443,12 +461,6 @@ const parseServers = (options: SessionOptions): Effect.Effect<ReadonlyArray<Serv
   })
 
 const nothingLoaded: LoadedRecords = { records: [], damage: undefined }
-
-/** What a message carries besides its payload, without what belonged to its own delivery. */
-const messageProperties = (message: Message): MessageProperties => {
-  const { subscriptionIdentifiers: _identifiers, topicAlias: _alias, ...properties } = message.properties
-  return properties
-}
 
 const infoOf = (driver: Driver, hub: Hub.Hub, clientId: string): Option.Option<ConnectionInfo> => {
   const { connection, limits } = driver
