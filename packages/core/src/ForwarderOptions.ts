@@ -90,6 +90,11 @@ export interface ForwarderOptions {
   readonly subscribeQoS: QoS
   /** Subscribes as a member of this group, so that several forwarders share the work (MQTT 4.8.2). Default: alone. */
   readonly share?: string | undefined
+  /**
+   * Asks the sources not to send what is published by the same session (No Local, MQTT 5; not with shared subscriptions). It spares the way back of
+   * what another forwarder publishes by it, and keeps back what the program itself publishes by it. Default: where source and target are one session.
+   */
+  readonly noLocal?: boolean | undefined
   /** Whether retained messages are forwarded when a subscription begins, see `SubscribeOptions.retained`. Default `each`. */
   readonly retained: "each" | "first" | "none"
 

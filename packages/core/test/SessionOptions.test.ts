@@ -32,6 +32,7 @@ const comparable = (value: unknown): unknown => {
 const full: Input = {
   name: "plant",
   servers: ["mqtts://a.example", "wss://b.example/mqtt?x=1"],
+  brokerName: "plant",
   secure: true,
   protocolVersion: 5,
   clientId: "client",

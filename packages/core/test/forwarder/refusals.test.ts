@@ -22,7 +22,9 @@ describe("Forwarder: refusals", () => {
       const dead = net.brokers.b!.published.filter(({ topic }) => topic === "dead/letters")
       assert.deepStrictEqual(
         dead.map(({ properties }) =>
-          properties.userProperties!.filter(([name]) => name !== "mqttx-error").map(([name, value]) => [name, value])
+          properties.userProperties!.filter(([name]) => name !== "mqttx-error" && name !== "mqttx-brokers").map((
+            [name, value]
+          ) => [name, value])
         ),
         ["secret/1", "quota/1"].map((topic) => [
           ["mqttx-forwarders", "forwarder"],

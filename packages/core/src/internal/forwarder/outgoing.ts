@@ -8,43 +8,54 @@ import { type MessageProperties, none, type PublishProperties, type UserProperty
 import type { ProtocolVersion, QoS } from "../../QoS.ts"
 import type { OriginKey } from "../../StoreRecord.ts"
 import type { PublishRequest } from "../engine/contract.ts"
-import { routeProperty } from "./route.ts"
+import type { Item } from "./item.ts"
+import { brokersProperty, forwardersProperty, Hop, isAboutRoute, noRoute, type Route } from "./route.ts"
 
 const encoder = new TextEncoder()
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
+/** What the messages of one source have in common. */
+interface Way {
+  readonly hop: Hop
+  /** The properties of most messages: they bring none, and have passed no other forwarder. */
+  readonly plain: MessageProperties | undefined
+}
+
 /**
- * Makes requests for one forwarder and one version of the protocol at its target.
+ * Makes requests for one forwarder and one session that it publishes by.
  */
 export class Outgoing {
+  /** The marks of the broker that it publishes to. */
+  readonly brokers: ReadonlyArray<string>
+  readonly isVersion5: boolean
   readonly #options: ForwarderOptions
-  readonly #isVersion5: boolean
+  readonly #entries: ReadonlyArray<UserProperty>
   readonly #metadata: ReadonlyArray<readonly [name: string, value: (message: Message) => string]>
-  /** The properties of most messages: they bring none, and have passed no other forwarder. */
-  readonly #plain: MessageProperties | undefined
+  readonly #isFixed: boolean
+  readonly #ways = new Map<ReadonlyArray<string>, Way>()
 
-  constructor(options: ForwarderOptions, protocolVersion: ProtocolVersion) {
+  constructor(options: ForwarderOptions, protocolVersion: ProtocolVersion, brokers: ReadonlyArray<string>) {
+    this.brokers = brokers
+    this.isVersion5 = protocolVersion === 5
     this.#options = options
-    this.#isVersion5 = protocolVersion === 5
-    const entries = Object.entries(options.metadata)
-    this.#metadata = entries.map(([name, value]) => [name, valueOf(options.name, value)])
-    this.#plain = entries.some(([, value]) => isVariable(value)) ? undefined : {
-      userProperties: [...entries, [routeProperty, options.name]]
-    }
+    this.#entries = Object.entries(options.metadata)
+    this.#metadata = this.#entries.map(([name, value]) => [name, valueOf(options.name, value)])
+    this.#isFixed = !this.#entries.some(([, value]) => isVariable(value))
   }
 
-  request(
-    message: Message,
-    topic: string,
-    route: string,
-    origin: OriginKey | undefined
-  ): PublishRequest | InvalidPayload {
+  /** The route of a message when it is published. */
+  routeOf({ route, source }: Item): Route {
+    return this.#wayFrom(source.brokers).hop.after(route)
+  }
+
+  request(item: Item, origin: OriginKey | undefined): PublishRequest | InvalidPayload {
+    const { message, topic } = item
     const { qos, retain } = this.#options
-    const properties = this.#isVersion5 ? this.#properties(message, route) : none
+    const properties = this.isVersion5 ? this.#properties(item) : none
     if (properties === undefined) return new InvalidPayload({ detail: "the metadata is too long" })
     return {
       topic,
-      payload: this.#isVersion5 || !this.#options.envelope ? message.payload : this.#envelope(message),
+      payload: this.isVersion5 || !this.#options.envelope ? message.payload : this.#envelope(message),
       qos: applyQoS(qos, message.qos),
       retain: retain === "keep" ? message.retain : retain === "set",
       properties,
@@ -55,18 +66,13 @@ export class Outgoing {
   }
 
   /** What the failed message was, and why it failed, beside it. */
-  deadLetter(
-    message: Message,
-    topic: string,
-    route: string,
-    detail: string,
-    origin: OriginKey | undefined
-  ): PublishRequest {
+  deadLetter(item: Item, topic: string, detail: string, origin: OriginKey | undefined): PublishRequest {
+    const { message } = item
     const { subscriptionIdentifiers: _identifiers, topicAlias: _alias, ...carried } = message.properties
     const userProperties: ReadonlyArray<UserProperty> = [
-      ...(carried.userProperties ?? []).filter(([name]) => name !== routeProperty),
+      ...(carried.userProperties ?? []).filter(([name]) => !isAboutRoute(name)),
       // A forwarder of everything must not take its own dead letters for messages.
-      [routeProperty, route],
+      ...propertiesOf(this.routeOf(item)),
       ["mqttx-forwarder", this.#options.name],
       ["mqttx-session", message.session],
       ["mqttx-topic", message.topic],
@@ -77,27 +83,39 @@ export class Outgoing {
       payload: message.payload,
       qos: message.qos,
       retain: false,
-      properties: this.#isVersion5 ? { ...carried, userProperties } : none,
+      properties: this.isVersion5 ? { ...carried, userProperties } : none,
       topicAlias: 0,
       expiresAfter: undefined,
       origin
     }
   }
 
-  #properties(message: Message, route: string): MessageProperties | undefined {
+  #properties({ message, route, source }: Item): MessageProperties | undefined {
     const { properties } = message
-    if (this.#plain !== undefined && route === this.#options.name && isBare(properties)) return this.#plain
+    const { hop, plain } = this.#wayFrom(source.brokers)
+    if (plain !== undefined && route === noRoute && isBare(properties)) return plain
     const { subscriptionIdentifiers: _identifiers, topicAlias: _alias, ...carried } = properties
     const userProperties: Array<UserProperty> = (properties.userProperties ?? []).filter(([name]) =>
-      name !== routeProperty
+      !isAboutRoute(name)
     )
     for (const [name, valueOf] of this.#metadata) {
       const value = valueOf(message)
       if (value.length > longestValue) return undefined
       userProperties.push([name, value])
     }
-    userProperties.push([routeProperty, route])
+    userProperties.push(...propertiesOf(hop.after(route)))
     return { ...carried, userProperties }
+  }
+
+  /** Sources have the same array for their whole life, and there are few of them. */
+  #wayFrom(source: ReadonlyArray<string>): Way {
+    let way = this.#ways.get(source)
+    if (way === undefined) {
+      const hop = new Hop(this.#options.name, source, this.brokers)
+      const plain = this.#isFixed ? { userProperties: [...this.#entries, ...propertiesOf(hop.first)] } : undefined
+      this.#ways.set(source, way = { hop, plain })
+    }
+    return way
   }
 
   #envelope(message: Message): Uint8Array {
@@ -108,6 +126,11 @@ export class Outgoing {
     }))
   }
 }
+
+const propertiesOf = ({ brokers, forwarders }: Route): ReadonlyArray<UserProperty> => [
+  [forwardersProperty, forwarders],
+  [brokersProperty, brokers]
+]
 
 /** So many UTF-16 units fit into a text of MQTT, whatever they are (MQTT 1.5.4). */
 const longestValue = 21_845

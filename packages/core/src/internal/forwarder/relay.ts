@@ -17,20 +17,21 @@ import type { Message } from "../../Message.ts"
 import { ForwarderFailed, InvalidTopic, isMqttError, MqttError, type MqttErrorReason } from "../../MqttError.ts"
 import type { Session } from "../../MqttSession.ts"
 import * as RouteFilter from "../../RouteFilter.ts"
-import * as Topic from "../../Topic.ts"
-import type { Delivery, Outbound } from "../engine/contract.ts"
+import type { Delivery, Outbound, PublishOutcome } from "../engine/contract.ts"
 import type { SessionSeam } from "../session/seam.ts"
-import { digest } from "./digest.ts"
-import type { Echoes, Reader } from "./echoes.ts"
+import { isSameBroker } from "./brokers.ts"
 import { Item, type ItemHost, ItemList } from "./item.ts"
-import { applyRules, checked, type CompiledRule, type Mapped } from "./mapping.ts"
+import type { LoopGuard } from "./loopGuard.ts"
+import { checked, type CompiledRule } from "./mapping.ts"
 import { Outgoing } from "./outgoing.ts"
 import { Outlet, type OutletHost } from "./outlet.ts"
-import { extendRoute, routeOf, verdict } from "./route.ts"
+import type { Reader } from "./reader.ts"
+import { lists, noRoute, type Route, routeOf, verdict } from "./route.ts"
 import { makeSelection, type Test } from "./selection.ts"
 import { Source, type SourceHost } from "./source.ts"
 import type { Tally } from "./tally.ts"
 import { TokenBucket } from "./tokenBucket.ts"
+import { TopicPlans } from "./topicPlans.ts"
 import { Transformations } from "./transformations.ts"
 
 export interface RelayParts {
@@ -40,18 +41,15 @@ export interface RelayParts {
   readonly tally: Tally
   readonly clock: Clock.Clock
   readonly random: Random
-  readonly echoes: Echoes
+  readonly guard: LoopGuard
+  /** The marks of the broker of a session; undefined: there is no such session now. */
+  readonly brokersOf: (session: string) => ReadonlyArray<string> | undefined
   readonly fork: <A>(effect: Effect.Effect<A>) => Fiber.Fiber<A>
 }
 
-/** Topics whose plan is known; longer ones are not worth the memory. */
-const knownTopics = 4096
-const longestKnown = 256
-
-interface Plan {
-  readonly isExcluded: boolean
-  readonly mapped: Mapped
-}
+/** Whether the server may have a message although its publishing failed. */
+const isUnknown = ({ _tag }: MqttErrorReason): boolean =>
+  _tag === "Closed" || _tag === "StorageFailed" || _tag === "SessionLost"
 
 export class Relay implements ItemHost, OutletHost, SourceHost {
   readonly deadLetterTopic: string
@@ -61,7 +59,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
   readonly #tally: Tally
   readonly #selection: Test | undefined
   readonly #filter: ((message: Message) => boolean) | undefined
-  readonly #plans = new Map<string, Plan>()
+  readonly #plans: TopicPlans
   readonly #sources = new Set<Source>()
   readonly #unfinished = new ItemList()
   readonly #transformations: Transformations | undefined
@@ -73,6 +71,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     const { clock, hooks, options, random, tally } = parts
     this.#parts = parts
     this.#tally = tally
+    this.#plans = new TopicPlans(options, parts.rules)
     this.#selection = makeSelection(options, random)
     this.#filter = hooks.filter === undefined ? undefined : RouteFilter.compile(hooks.filter)
     if (hooks.transform !== undefined) {
@@ -95,6 +94,10 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
         ? this.target
         : new Outlet(deadLetter.session, this, false, undefined)
     }
+  }
+
+  get #now(): number {
+    return this.#parts.clock.currentTimeMillisUnsafe()
   }
 
   get inFlight(): number {
@@ -159,7 +162,10 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     for (let item = this.#unfinished.head; item !== undefined; item = this.#unfinished.head) {
       const { outbound, outlet } = item
       // What a durable target has taken stays there, with its origin: a redelivery is recognised.
-      if (outbound !== undefined && !outlet!.isDurable) outlet!.seam?.driver.withdraw(outbound)
+      if (outbound !== undefined && !outlet!.isDurable && outlet!.seam?.driver.withdraw(outbound) === true) {
+        item.written?.discard()
+        item.written = undefined
+      }
       item.isGivenBack = true
       if (item.delivery.message.qos === 0) this.#tally.dropped.stopped++
       else this.#tally.returned++
@@ -183,6 +189,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
 
   onSettled(item: Item, outbound: Outbound): void {
     const outcome = outbound.outcome!
+    this.#endWritten(item, outcome)
     if (outcome._tag === "Acknowledged") {
       if (item.isDone) return
       if (item.failure === undefined) this.#forwarded(item)
@@ -207,10 +214,19 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
       case "Expired":
         return this.onExpired(item)
       case "Dropped":
-        return item.failure === undefined ? this.#drop(item, "targetQueue") : this.#failed(item)
+        return this.#droppedByQueue(item)
       default:
         return this.onRefused(item, reason)
     }
+  }
+
+  /** What the server has, or may have, may come back from now on. */
+  #endWritten(item: Item, outcome: PublishOutcome): void {
+    const { source, written } = item
+    if (written === undefined) return
+    item.written = undefined
+    if (outcome._tag === "Acknowledged" || isUnknown(outcome.reason)) written.settle(source.seam.driver.now())
+    else written.discard()
   }
 
   /** The target's queue had accepted it, and the source is acknowledged: what remains is to say so. */
@@ -247,16 +263,27 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
 
   onRefused(item: Item, reason: MqttErrorReason): void {
     if (item.isDone) return this.#settledLater(item, reason)
+    if (reason._tag === "Dropped") return this.#droppedByQueue(item)
     this.#fail(item, this.#note(item, reason))
   }
 
   onPublished(item: Item, outlet: Outlet): void {
-    const { echoes } = this.#parts
-    const { protocolVersion, servers } = outlet.session!.options
-    if (echoes.isRead(servers, protocolVersion)) {
-      const { payload, topic } = item.request!
-      echoes.note(servers, digest(topic, payload), item.route, outlet.seam!.driver.now())
-    }
+    const { echoes } = this.#parts.guard
+    const outgoing = outlet.outgoing!
+    if (!echoes.isNeeded(outgoing.isVersion5 ? 5 : 4)) return
+    const now = item.source.seam.driver.now()
+    item.written = echoes.note(outgoing.brokers, item.outbound!, outgoing.routeOf(item), outgoing.isVersion5, now)
+  }
+
+  onLooped(item: Item): void {
+    this.#drop(item, "looped")
+  }
+
+  /** Not within one broker: there the message is at its target from the beginning, and a copy under another topic is what is wanted. */
+  hasReached({ route, source }: Item): boolean {
+    if (route.brokers === "" || this.#parts.options.allowLoops) return false
+    const target = this.#parts.brokersOf(this.#parts.options.target)
+    return target !== undefined && lists(route.brokers, target) && !isSameBroker(source.brokers, target)
   }
 
   onJoined(): void {
@@ -264,7 +291,8 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
   }
 
   makeOutgoing(session: Session): Outgoing {
-    return new Outgoing(this.#parts.options, session.options.protocolVersion)
+    const { guard, options } = this.#parts
+    return new Outgoing(options, session.options.protocolVersion, guard.marks.of(session.options))
   }
 
   wake(millis: number, callback: () => void): void {
@@ -279,6 +307,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
 
   onStarved(): void {
     this.#isStarved = true
+    for (const { reader, seam } of this.#sources) reader.waitingSince ??= seam.driver.now()
   }
 
   onPulled(): void {
@@ -294,20 +323,17 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     const { message } = delivery
     tally.received++
     tally.receivedRate.add(now)
-    const route = this.#routeOf(source, message, now)
-    const item = new Item(
-      this,
-      source,
-      delivery,
-      extendRoute(route, this.#parts.options.name),
-      source.originOf(delivery, this.#parts.options.name)
-    )
+    const route = this.#routeOf(source, delivery, now)
+    const item = new Item(this, source, delivery, route, source.originOf(delivery, this.#parts.options.name))
     this.#unfinished.append(item)
-    const stop = verdict(route, this.#parts.options.name, this.#parts.options.maxHops)
-    if (stop !== undefined) return this.#drop(item, stop)
+    if (route !== noRoute) {
+      const stop = verdict(route, this.#parts.options.name, this.#parts.options.maxHops)
+      if (stop !== undefined) return this.#drop(item, stop)
+      if (this.hasReached(item)) return this.#drop(item, "looped")
+    }
     let passes: boolean
     try {
-      passes = !this.#planOf(message.topic).isExcluded && (this.#filter === undefined || this.#filter(message)) &&
+      passes = !this.#plans.of(message.topic).isExcluded && (this.#filter === undefined || this.#filter(message)) &&
         (this.#selection === undefined || this.#selection(message, now))
     } catch (cause) {
       return this.#fail(item, this.#errorOf(item, "the filter died", cause))
@@ -320,33 +346,15 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     else this.#transformations.add(item)
   }
 
-  #routeOf(source: Source, message: Message, now: number): string {
+  #routeOf({ reader }: Source, { message, packetIdentifier }: Delivery, now: number): Route {
     const route = routeOf(message.properties.userProperties)
-    const { echoes } = this.#parts
-    const { servers } = source.session.options
-    if (route !== "" || !echoes.hasAny(servers)) return route
-    return echoes.take(servers, digest(message.topic, message.payload), source.reader, message.topic, now)
-  }
-
-  #planOf(topic: string): Plan {
-    const known = this.#plans.get(topic)
-    if (known !== undefined) return known
-    const { options, rules } = this.#parts
-    const plan: Plan = {
-      isExcluded: options.exclude.some((filter) => Topic.matches(filter, topic)),
-      mapped: applyRules(rules, topic)
-    }
-    if (topic.length <= longestKnown) {
-      if (this.#plans.size >= knownTopics) this.#plans.clear()
-      this.#plans.set(topic, plan)
-    }
-    return plan
+    return route === noRoute ? this.#parts.guard.echoes.take(reader, message, packetIdentifier, now) ?? noRoute : route
   }
 
   #map(item: Item): void {
     const { hooks, options } = this.#parts
     const { topic } = item.delivery.message
-    let mapped = this.#planOf(topic).mapped
+    let mapped = this.#plans.of(topic).mapped
     if (mapped === undefined && hooks.map !== undefined) {
       try {
         const answer = hooks.map(item.message)
@@ -376,7 +384,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
 
   #forwarded(item: Item): void {
     const tally = this.#tally
-    const now = item.outlet?.seam?.driver.now() ?? this.#parts.clock.currentTimeMillisUnsafe()
+    const now = item.outlet?.seam?.driver.now() ?? this.#now
     tally.forwarded++
     tally.forwardedRate.add(now)
     tally.bytesForwarded += item.message.payload.length
@@ -392,6 +400,12 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
   #failed(item: Item): void {
     this.#tally.failed++
     this.#finish(item)
+  }
+
+  /** By the policy of its outlet's session, before or after it had been accepted. */
+  #droppedByQueue(item: Item): void {
+    if (item.failure === undefined) this.#drop(item, "targetQueue")
+    else this.#failed(item)
   }
 
   #drop(item: Item, reason: keyof ForwarderDrops): void {
@@ -426,13 +440,13 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
       topic: item.topic === "" ? message.topic : item.topic,
       context: { forwarder: name }
     })
-    this.#tally.error(error, this.#parts.clock.currentTimeMillisUnsafe())
+    this.#tally.error(error, this.#now)
     return error
   }
 
   #errorOf(item: Item, detail: string, cause: unknown): MqttError {
     if (isMqttError(cause)) {
-      this.#tally.error(cause, this.#parts.clock.currentTimeMillisUnsafe())
+      this.#tally.error(cause, this.#now)
       return cause
     }
     return this.#note(item, new ForwarderFailed({ forwarder: this.#parts.options.name, detail, cause }))
@@ -445,6 +459,11 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     this.#leave(item)
   }
 
+  /** Nothing waits at the sources any more. */
+  #caughtUp(): void {
+    for (const { reader } of this.#sources) reader.waitingSince = undefined
+  }
+
   #leave(item: Item): void {
     item.isDone = true
     this.#unfinished.remove(item)
@@ -453,6 +472,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     if (this.#isStarved && this.#unfinished.size * 2 <= this.#parts.options.maxInFlight) {
       this.#isStarved = false
       for (const source of this.#sources) source.pull()
+      if (!this.#isStarved) this.#caughtUp()
     }
   }
 }

@@ -92,6 +92,7 @@ const fields = {
   share: Schema.optional(
     nonEmptyText.check(check((share: string) => /[/+#]/.test(share) ? "expected a name without /, + and #" : undefined))
   ),
+  noLocal: Schema.optional(flag),
   retained: withDefault(oneOf(["each", "first", "none"]), "each"),
   mapping: withDefault(Schema.Array(rule), []),
   unmapped: withDefault(oneOf(["pass", "drop"]), "pass"),
@@ -180,7 +181,7 @@ const numeric = new Set([
   "messages",
   "burst"
 ])
-const flags = new Set(["enabled", "envelope", "allowLoops"])
+const flags = new Set(["enabled", "envelope", "noLocal", "allowLoops"])
 
 /** A text as JSON would hold it; what it cannot be stays a text, which the schema then refuses. */
 const valueOf = (name: string, value: string): unknown => {
