@@ -66,7 +66,10 @@ const withoutLevel = (pieces: ReadonlyArray<Piece>, index: number): ReadonlyArra
   }
   const isLevel = (level: ReadonlyArray<Piece>): boolean =>
     level.length === 1 && level[0]!._tag === "Capture" && level[0]!.index === index
-  return levels.filter((level) => !isLevel(level)).flatMap((level, at): ReadonlyArray<Piece> =>
-    at === 0 ? level : [{ _tag: "Text", text: "/" }, ...level]
-  )
+  const left: Array<Piece> = []
+  for (const [at, level] of levels.filter((level) => !isLevel(level)).entries()) {
+    if (at > 0) left.push({ _tag: "Text", text: "/" })
+    left.push(...level)
+  }
+  return left
 }

@@ -32,7 +32,13 @@ describe("mapping", () => {
     const all = (rule: MappingRule) => topics.map((topic) => map(topic, rule))
     assert.deepStrictEqual(all({ from: "t/#", to: "x/{1}" }), ["x", "x/", "x//", "x/a", "x/a/"])
     assert.deepStrictEqual(all({ from: "t/#", to: "{1}/x" }), ["x", "/x", "//x", "a/x", "a//x"])
-    assert.deepStrictEqual(all({ from: "t/*rest", to: "a/{rest}/{1}/b" }), ["a/b", "a///b", "a/////b", "a/a/a/b", "a/a//a//b"])
+    assert.deepStrictEqual(all({ from: "t/*rest", to: "a/{rest}/{1}/b" }), [
+      "a/b",
+      "a///b",
+      "a/////b",
+      "a/a/a/b",
+      "a/a//a//b"
+    ])
     assert.deepStrictEqual(all({ from: "+/#", to: "{2}/{1}" }), ["t", "/t", "//t", "a/t", "a//t"])
   })
 
@@ -112,7 +118,10 @@ describe("mapping by captures", () => {
         const result = map(name, { from, to })
         if (typeof result !== "string") continue
         const before = mapped.get(result)
-        assert.isTrue(before === undefined || before === name, `seed ${seed}: ${from} ${to} ${before} ${name} ${result}`)
+        assert.isTrue(
+          before === undefined || before === name,
+          `seed ${seed}: ${from} ${to} ${before} ${name} ${result}`
+        )
         if (before === undefined && mapped.size > 0) compared++
         mapped.set(result, name)
       }

@@ -64,7 +64,9 @@ export const compileRule = (rule: MappingRule): Result.Result<CompiledRule, Inva
   if (end < rule.to.length) pieces.push({ _tag: "Text", text: rule.to.slice(end) })
   const texts = pieces.map((piece) => piece._tag === "Text" ? piece.text : "").join("")
   const fault = rule.to === "" ? "is empty" : templateFault(texts, rule.to)
-  return fault === undefined ? Result.succeed({ _tag: "Template", ...makeTemplate(filter, pieces) }) : issue("to", fault)
+  return fault === undefined
+    ? Result.succeed({ _tag: "Template", ...makeTemplate(filter, pieces) })
+    : issue("to", fault)
 }
 
 const compilePrefix = (

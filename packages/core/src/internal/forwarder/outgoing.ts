@@ -9,7 +9,16 @@ import type { ProtocolVersion, QoS } from "../../QoS.ts"
 import type { OriginKey } from "../../StoreRecord.ts"
 import type { PublishRequest } from "../engine/contract.ts"
 import type { Item } from "./item.ts"
-import { brokersProperty, forwardersProperty, Hop, isAboutRoute, noRoute, type Route } from "./route.ts"
+import {
+  brokersProperty,
+  forwardersProperty,
+  Hop,
+  isAboutRoute,
+  noRoute,
+  type Route,
+  signatureProperty
+} from "./route.ts"
+import type { Signer } from "./signature.ts"
 
 const encoder = new TextEncoder()
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
@@ -32,15 +41,22 @@ export class Outgoing {
   readonly #entries: ReadonlyArray<UserProperty>
   readonly #metadata: ReadonlyArray<readonly [name: string, value: (message: Message) => string]>
   readonly #isFixed: boolean
+  readonly #signer: Signer | undefined
   readonly #ways = new Map<ReadonlyArray<string>, Way>()
 
-  constructor(options: ForwarderOptions, protocolVersion: ProtocolVersion, brokers: ReadonlyArray<string>) {
+  constructor(
+    options: ForwarderOptions,
+    protocolVersion: ProtocolVersion,
+    brokers: ReadonlyArray<string>,
+    signer: Signer | undefined
+  ) {
     this.brokers = brokers
+    this.#signer = signer
     this.isVersion5 = protocolVersion === 5
     this.#options = options
     this.#entries = Object.entries(options.metadata)
     this.#metadata = this.#entries.map(([name, value]) => [name, valueOf(options.name, value)])
-    this.#isFixed = !this.#entries.some(([, value]) => isVariable(value))
+    this.#isFixed = signer === undefined && !this.#entries.some(([, value]) => isVariable(value))
   }
 
   /** The route of a message when it is published. */
@@ -72,7 +88,7 @@ export class Outgoing {
     const userProperties: ReadonlyArray<UserProperty> = [
       ...(carried.userProperties ?? []).filter(([name]) => !isAboutRoute(name)),
       // A forwarder of everything must not take its own dead letters for messages.
-      ...propertiesOf(this.routeOf(item)),
+      ...this.#routeProperties(this.routeOf(item), topic, message.payload),
       ["mqttx-forwarder", this.#options.name],
       ["mqttx-session", message.session],
       ["mqttx-topic", message.topic],
@@ -90,8 +106,8 @@ export class Outgoing {
     }
   }
 
-  #properties({ message, route, source }: Item): MessageProperties | undefined {
-    const { properties } = message
+  #properties({ message, route, source, topic }: Item): MessageProperties | undefined {
+    const { payload, properties } = message
     const { hop, plain } = this.#wayFrom(source.brokers)
     if (plain !== undefined && route === noRoute && isBare(properties)) return plain
     const { subscriptionIdentifiers: _identifiers, topicAlias: _alias, ...carried } = properties
@@ -103,8 +119,15 @@ export class Outgoing {
       if (value.length > longestValue) return undefined
       userProperties.push([name, value])
     }
-    userProperties.push(...propertiesOf(hop.after(route)))
+    userProperties.push(...this.#routeProperties(hop.after(route), topic, payload))
     return { ...carried, userProperties }
+  }
+
+  #routeProperties(route: Route, topic: string, payload: Uint8Array): ReadonlyArray<UserProperty> {
+    const lists = listsOf(route)
+    return this.#signer === undefined
+      ? lists
+      : [...lists, [signatureProperty, this.#signer.sign(route, topic, payload)]]
   }
 
   /** Sources have the same array for their whole life, and there are few of them. */
@@ -112,7 +135,7 @@ export class Outgoing {
     let way = this.#ways.get(source)
     if (way === undefined) {
       const hop = new Hop(this.#options.name, source, this.brokers)
-      const plain = this.#isFixed ? { userProperties: [...this.#entries, ...propertiesOf(hop.first)] } : undefined
+      const plain = this.#isFixed ? { userProperties: [...this.#entries, ...listsOf(hop.first)] } : undefined
       this.#ways.set(source, way = { hop, plain })
     }
     return way
@@ -127,7 +150,7 @@ export class Outgoing {
   }
 }
 
-const propertiesOf = ({ brokers, forwarders }: Route): ReadonlyArray<UserProperty> => [
+const listsOf = ({ brokers, forwarders }: Route): ReadonlyArray<UserProperty> => [
   [forwardersProperty, forwarders],
   [brokersProperty, brokers]
 ]

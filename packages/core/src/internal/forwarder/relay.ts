@@ -28,6 +28,7 @@ import { Outlet, type OutletHost } from "./outlet.ts"
 import type { Reader } from "./reader.ts"
 import { lists, noRoute, type Route, routeOf, verdict } from "./route.ts"
 import { makeSelection, type Test } from "./selection.ts"
+import { Signer } from "./signature.ts"
 import { Source, type SourceHost } from "./source.ts"
 import type { Tally } from "./tally.ts"
 import { TokenBucket } from "./tokenBucket.ts"
@@ -60,6 +61,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
   readonly #selection: Test | undefined
   readonly #filter: ((message: Message) => boolean) | undefined
   readonly #plans: TopicPlans
+  readonly #signer: Signer | undefined
   readonly #sources = new Set<Source>()
   readonly #unfinished = new ItemList()
   readonly #transformations: Transformations | undefined
@@ -72,6 +74,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     this.#parts = parts
     this.#tally = tally
     this.#plans = new TopicPlans(options, parts.rules)
+    this.#signer = options.loopGuard === undefined ? undefined : new Signer(options.loopGuard)
     this.#selection = makeSelection(options, random)
     this.#filter = hooks.filter === undefined ? undefined : RouteFilter.compile(hooks.filter)
     if (hooks.transform !== undefined) {
@@ -292,7 +295,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
 
   makeOutgoing(session: Session): Outgoing {
     const { guard, options } = this.#parts
-    return new Outgoing(options, session.options.protocolVersion, guard.marks.of(session.options))
+    return new Outgoing(options, session.options.protocolVersion, guard.marks.of(session.options), this.#signer)
   }
 
   wake(millis: number, callback: () => void): void {
@@ -347,8 +350,11 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
   }
 
   #routeOf({ reader }: Source, { message, packetIdentifier }: Delivery, now: number): Route {
-    const route = routeOf(message.properties.userProperties)
-    return route === noRoute ? this.#parts.guard.echoes.take(reader, message, packetIdentifier, now) ?? noRoute : route
+    const { payload, properties: { userProperties }, topic } = message
+    const route = routeOf(userProperties)
+    const isValid = route !== noRoute && this.#signer?.verify(userProperties, route, topic, payload) !== false
+    if (isValid) return route
+    return this.#parts.guard.echoes.take(reader, message, packetIdentifier, now) ?? noRoute
   }
 
   #map(item: Item): void {
