@@ -27,6 +27,7 @@ import * as SessionSeam from "../session/seam.ts"
 import type { Subscriber } from "../session/subscriber.ts"
 import type { TappedQueue } from "../session/tappedQueue.ts"
 import { isSameBroker } from "./brokers.ts"
+import { Failures } from "./failures.ts"
 import { loopGuardOf } from "./loopGuard.ts"
 import { type CompiledRule, compileRule } from "./mapping.ts"
 import { Reader } from "./reader.ts"
@@ -73,6 +74,7 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
   const guard = loopGuardOf(manager, random)
   const filters = withoutCovered(options.filters)
   const tally = new Tally()
+  const failures = new Failures(name, options.target, tally, clock)
   const lock = Semaphore.makeUnsafe(1)
   const loop = feeds({
     filters,
@@ -122,7 +124,7 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
 
   const noteError = (error: MqttError): Effect.Effect<void> =>
     Effect.sync(() => {
-      if (error.reason._tag !== "Closed") tally.error(error, clock.currentTimeMillisUnsafe())
+      if (error.reason._tag !== "Closed") failures.note(error)
     })
 
   const subscribeOptions = ({ options: session }: Session): SubscribeOptions => {
@@ -220,6 +222,7 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
       rules,
       hooks: hooks as ForwarderHooks<unknown>,
       tally,
+      failures,
       clock,
       random,
       guard,
@@ -280,6 +283,7 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
       stop,
       Effect.sync(() => {
         for (const { end } of readers.values()) end()
+        failures.end()
       })
     )
   )
@@ -300,6 +304,7 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
     stop: Effect.withSpan(stop, "Forwarder.stop"),
     restart: Effect.andThen(stop, start),
     state: Effect.sync(() => state),
+    failures: failures.stream,
     active: Effect.suspend(() => running === undefined ? Effect.void : running.sources.route.active),
     metrics
   }

@@ -6,6 +6,7 @@ import type { MqttError } from "../../MqttError.ts"
 import type { OriginKey } from "../../StoreRecord.ts"
 import type { Delivery, Outbound, OutboundOwner, PublishRequest } from "../engine/contract.ts"
 import type { OriginLedger } from "../session/originLedger.ts"
+import type { LetterForm } from "./deadLetters.ts"
 import type { Written } from "./echoes.ts"
 import type { Outlet } from "./outlet.ts"
 import type { Route } from "./route.ts"
@@ -37,6 +38,7 @@ export class Item implements OutboundOwner {
 
   /** Why it goes to the dead-letter topic. */
   failure: MqttError | undefined = undefined
+  letter: LetterForm = "whole"
   /** The fate is counted and the delivery acknowledged; what was published may still be refused. */
   isDone = false
   /** The forwarder stopped before it had a fate. */

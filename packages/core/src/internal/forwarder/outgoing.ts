@@ -5,9 +5,12 @@ import type { ForwarderOptions, QoSRule } from "../../ForwarderOptions.ts"
 import type { Message } from "../../Message.ts"
 import { InvalidPayload } from "../../MqttError.ts"
 import { type MessageProperties, none, type PublishProperties, type UserProperty } from "../../Properties.ts"
-import type { ProtocolVersion, QoS } from "../../QoS.ts"
+import type { QoS } from "../../QoS.ts"
+import type { SessionOptions } from "../../SessionOptions.ts"
 import type { OriginKey } from "../../StoreRecord.ts"
+import { remember } from "../deadLetter.ts"
 import type { PublishRequest } from "../engine/contract.ts"
+import { letterProperties, serversKey, topicsBefore } from "./deadLetters.ts"
 import type { Item } from "./item.ts"
 import {
   brokersProperty,
@@ -21,6 +24,7 @@ import {
 import type { Signer } from "./signature.ts"
 
 const encoder = new TextEncoder()
+const noPayload = new Uint8Array(0)
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
 /** What the messages of one source have in common. */
@@ -38,6 +42,7 @@ export class Outgoing {
   readonly brokers: ReadonlyArray<string>
   readonly isVersion5: boolean
   readonly #options: ForwarderOptions
+  readonly #session: SessionOptions
   readonly #entries: ReadonlyArray<UserProperty>
   readonly #metadata: ReadonlyArray<readonly [name: string, value: (message: Message) => string]>
   readonly #isFixed: boolean
@@ -46,13 +51,14 @@ export class Outgoing {
 
   constructor(
     options: ForwarderOptions,
-    protocolVersion: ProtocolVersion,
+    session: SessionOptions,
     brokers: ReadonlyArray<string>,
     signer: Signer | undefined
   ) {
     this.brokers = brokers
     this.#signer = signer
-    this.isVersion5 = protocolVersion === 5
+    this.#session = session
+    this.isVersion5 = session.protocolVersion === 5
     this.#options = options
     this.#entries = Object.entries(options.metadata)
     this.#metadata = this.#entries.map(([name, value]) => [name, valueOf(options.name, value)])
@@ -81,25 +87,22 @@ export class Outgoing {
     }
   }
 
-  /** What the failed message was, and why it failed, beside it. */
-  deadLetter(item: Item, topic: string, detail: string, origin: OriginKey | undefined): PublishRequest {
-    const { message } = item
-    const { subscriptionIdentifiers: _identifiers, topicAlias: _alias, ...carried } = message.properties
-    const userProperties: ReadonlyArray<UserProperty> = [
-      ...(carried.userProperties ?? []).filter(([name]) => !isAboutRoute(name)),
-      // A forwarder of everything must not take its own dead letters for messages.
-      ...this.#routeProperties(this.routeOf(item), topic, message.payload),
-      ["mqttx-forwarder", this.#options.name],
-      ["mqttx-session", message.session],
-      ["mqttx-topic", message.topic],
-      ["mqttx-error", printable(detail)]
-    ]
+  /** The failed message, as much of it as its form has, and why it failed. */
+  deadLetter(item: Item, topic: string, origin: OriginKey | undefined): PublishRequest {
+    const { delivery, letter, message } = item
+    const payload = letter === "marks" ? noPayload : message.payload
+    const topics = topicsBefore(this.#options, item)
+    // Before it is published: the server may deliver it before it acknowledges it.
+    remember(serversKey(this.#session), topic, payload, [...topics, delivery.message.topic])
+    const properties = this.isVersion5
+      ? letterProperties(item, this.#options.name, topics, this.#routeProperties(this.routeOf(item), topic, payload))
+      : none
     return {
       topic,
-      payload: message.payload,
+      payload,
       qos: message.qos,
       retain: false,
-      properties: this.isVersion5 ? { ...carried, userProperties } : none,
+      properties,
       topicAlias: 0,
       expiresAfter: undefined,
       origin
@@ -157,12 +160,6 @@ const listsOf = ({ brokers, forwarders }: Route): ReadonlyArray<UserProperty> =>
 
 /** So many UTF-16 units fit into a text of MQTT, whatever they are (MQTT 1.5.4). */
 const longestValue = 21_845
-
-const unprintable = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g
-
-/** A text that MQTT can carry. */
-const printable = (text: string): string =>
-  text.slice(0, 1024).replace(unprintable, "\ufffd").replaceAll("\0", "\ufffd")
 
 /** Text as it is, anything else in base64. */
 const payloadOf = (payload: Uint8Array): { readonly payload: string; readonly encoding?: "base64" } => {

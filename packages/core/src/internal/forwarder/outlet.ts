@@ -204,7 +204,7 @@ export class Outlet {
     // The ledger of the target alone is asked, and tidied up.
     const origin = this.isDurable && this.#isTarget ? item.origin : undefined
     if (item.failure !== undefined) {
-      return item.request ??= outgoing.deadLetter(item, this.#host.deadLetterTopic, item.failure.message, origin)
+      return item.request ??= outgoing.deadLetter(item, this.#host.deadLetterTopic, origin)
     }
     if (item.request === undefined) {
       const request = outgoing.request(item, origin)

@@ -14,12 +14,14 @@ import type { Random } from "effect/Random"
 import type { ForwarderDrops } from "../../ForwarderMetrics.ts"
 import type { ForwarderHooks, ForwarderOptions } from "../../ForwarderOptions.ts"
 import type { Message } from "../../Message.ts"
-import { ForwarderFailed, InvalidTopic, isMqttError, MqttError, type MqttErrorReason } from "../../MqttError.ts"
+import { Expired, InvalidTopic, type MqttError, type MqttErrorReason } from "../../MqttError.ts"
 import type { Session } from "../../MqttSession.ts"
 import * as RouteFilter from "../../RouteFilter.ts"
 import type { Delivery, Outbound, PublishOutcome } from "../engine/contract.ts"
 import type { SessionSeam } from "../session/seam.ts"
 import { isSameBroker } from "./brokers.ts"
+import { DeadLetters, smallerForm } from "./deadLetters.ts"
+import type { Failures } from "./failures.ts"
 import { Item, type ItemHost, ItemList } from "./item.ts"
 import type { LoopGuard } from "./loopGuard.ts"
 import { checked, type CompiledRule } from "./mapping.ts"
@@ -40,6 +42,7 @@ export interface RelayParts {
   readonly rules: ReadonlyArray<CompiledRule>
   readonly hooks: ForwarderHooks<unknown>
   readonly tally: Tally
+  readonly failures: Failures
   readonly clock: Clock.Clock
   readonly random: Random
   readonly guard: LoopGuard
@@ -56,6 +59,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
   readonly deadLetterTopic: string
   readonly target: Outlet
   readonly #deadLetters: Outlet | undefined
+  readonly #letters: DeadLetters
   readonly #parts: RelayParts
   readonly #tally: Tally
   readonly #selection: Test | undefined
@@ -90,6 +94,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
       ? undefined
       : new TokenBucket(options.rateLimit, clock.currentTimeMillisUnsafe())
     this.target = new Outlet(options.target, this, true, bucket)
+    this.#letters = new DeadLetters(options, parts.brokersOf)
     const { deadLetter } = options
     this.deadLetterTopic = deadLetter?.topic ?? ""
     if (deadLetter !== undefined) {
@@ -217,7 +222,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
       case "Expired":
         return this.onExpired(item)
       case "Dropped":
-        return this.#droppedByQueue(item)
+        return this.#droppedByQueue(item, reason)
       default:
         return this.onRefused(item, reason)
     }
@@ -235,15 +240,18 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
   /** The target's queue had accepted it, and the source is acknowledged: what remains is to say so. */
   #settledLater(item: Item, reason: MqttErrorReason): void {
     if (reason._tag === "Closed" || reason._tag === "StorageFailed") return
-    if (item.failure !== undefined || item.isGivenBack) return
+    if (item.isGivenBack) return
     if (reason._tag === "SessionLost") return this.#again(item)
+    const { failures } = this.#parts
+    const error = failures.refused(item, reason)
+    if (item.failure !== undefined) {
+      if (!this.#smaller(item, reason)) failures.tell(item, item.failure, "failed", error)
+      return
+    }
     this.#tally.refusedLater++
-    const error = this.#note(item, reason)
-    if (reason._tag === "Expired" || reason._tag === "Dropped") return
-    item.failure = error
-    item.request = undefined
-    item.outbound = undefined
-    this.#deadLetters?.push(item)
+    const isOver = reason._tag === "Expired" || reason._tag === "Dropped"
+    if (isOver || !this.#letters.isWanted(item)) return failures.tell(item, error, "failed")
+    this.#toDeadLetters(item, error)
   }
 
   // OutletHost
@@ -255,7 +263,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
 
   onExpired(item: Item): void {
     if (item.failure === undefined) this.#drop(item, "expired")
-    else this.#failed(item)
+    else this.#failed(item, item.failure, this.#parts.failures.refused(item, new Expired({})))
   }
 
   onStale(item: Item): void {
@@ -266,8 +274,8 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
 
   onRefused(item: Item, reason: MqttErrorReason): void {
     if (item.isDone) return this.#settledLater(item, reason)
-    if (reason._tag === "Dropped") return this.#droppedByQueue(item)
-    this.#fail(item, this.#note(item, reason))
+    if (reason._tag === "Dropped") return this.#droppedByQueue(item, reason)
+    this.#fail(item, this.#parts.failures.refused(item, reason))
   }
 
   onPublished(item: Item, outlet: Outlet): void {
@@ -295,7 +303,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
 
   makeOutgoing(session: Session): Outgoing {
     const { guard, options } = this.#parts
-    return new Outgoing(options, session.options.protocolVersion, guard.marks.of(session.options), this.#signer)
+    return new Outgoing(options, session.options, guard.marks.of(session.options), this.#signer)
   }
 
   wake(millis: number, callback: () => void): void {
@@ -334,12 +342,15 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
       if (stop !== undefined) return this.#drop(item, stop)
       if (this.hasReached(item)) return this.#drop(item, "looped")
     }
+    if (message.topic === this.deadLetterTopic && this.#letters.isOne(source, message)) {
+      return this.#drop(item, "looped")
+    }
     let passes: boolean
     try {
       passes = !this.#plans.of(message.topic).isExcluded && (this.#filter === undefined || this.#filter(message)) &&
         (this.#selection === undefined || this.#selection(message, now))
     } catch (cause) {
-      return this.#fail(item, this.#errorOf(item, "the filter died", cause))
+      return this.#fail(item, this.#parts.failures.died(item, "the filter died", cause))
     }
     if (!passes) {
       tally.filtered++
@@ -366,7 +377,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
         const answer = hooks.map(item.message)
         if (answer !== undefined) mapped = checked(answer)
       } catch (cause) {
-        return this.#fail(item, this.#errorOf(item, "the mapping died", cause))
+        return this.#fail(item, this.#parts.failures.died(item, "the mapping died", cause))
       }
     }
     if (mapped === undefined) {
@@ -380,7 +391,8 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
 
   #transformed(item: Item, exit: Exit.Exit<Message | undefined, unknown>): void {
     if (Exit.isFailure(exit)) {
-      return this.#fail(item, this.#errorOf(item, "the transformation failed", Cause.squash(exit.cause)))
+      const cause = Cause.squash(exit.cause)
+      return this.#fail(item, this.#parts.failures.died(item, "the transformation failed", cause))
     }
     if (item.isStale) return this.onStale(item)
     if (exit.value === undefined) return this.#drop(item, "transformed")
@@ -400,18 +412,20 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
 
   #deadLettered(item: Item): void {
     this.#tally.deadLettered++
+    this.#parts.failures.tell(item, item.failure!, "deadLetter")
     this.#finish(item)
   }
 
-  #failed(item: Item): void {
+  #failed(item: Item, error: MqttError, deadLetterError?: MqttError): void {
     this.#tally.failed++
+    this.#parts.failures.tell(item, error, "failed", deadLetterError)
     this.#finish(item)
   }
 
   /** By the policy of its outlet's session, before or after it had been accepted. */
-  #droppedByQueue(item: Item): void {
+  #droppedByQueue(item: Item, reason: MqttErrorReason): void {
     if (item.failure === undefined) this.#drop(item, "targetQueue")
-    else this.#failed(item)
+    else this.#failed(item, item.failure, this.#parts.failures.refused(item, reason))
   }
 
   #drop(item: Item, reason: keyof ForwarderDrops): void {
@@ -428,34 +442,31 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
   }
 
   #fail(item: Item, error: MqttError): void {
-    if (item.failure !== undefined || this.#deadLetters === undefined) return this.#failed(item)
-    item.disown()
-    item.failure = error
+    if (item.failure === undefined) {
+      if (!this.#letters.isWanted(item)) return this.#failed(item, error)
+      item.disown()
+      return this.#toDeadLetters(item, error)
+    }
+    // Whatever becomes of a dead letter, no other message waits for it.
+    if (!this.#smaller(item, error.reason)) this.#failed(item, item.failure, error)
+  }
+
+  /** Publishes a dead letter in a smaller form; false: there is none. */
+  #smaller(item: Item, reason: MqttErrorReason): boolean {
+    // Without user properties the smaller forms say nothing.
+    const form = this.#deadLetters!.outgoing!.isVersion5 ? smallerForm(item.letter, reason) : undefined
+    if (form === undefined) return false
+    item.letter = form
+    this.#toDeadLetters(item, item.failure!)
+    return true
+  }
+
+  #toDeadLetters(item: Item, failure: MqttError): void {
+    item.failure = failure
     item.request = undefined
     item.outbound = undefined
     item.isAccepted = false
-    this.#deadLetters.push(item)
-  }
-
-  #note(item: Item, reason: MqttErrorReason): MqttError {
-    const { message } = item.delivery
-    const { name, target } = this.#parts.options
-    const error = new MqttError({
-      reason,
-      session: target,
-      topic: item.topic === "" ? message.topic : item.topic,
-      context: { forwarder: name }
-    })
-    this.#tally.error(error, this.#now)
-    return error
-  }
-
-  #errorOf(item: Item, detail: string, cause: unknown): MqttError {
-    if (isMqttError(cause)) {
-      this.#tally.error(cause, this.#now)
-      return cause
-    }
-    return this.#note(item, new ForwarderFailed({ forwarder: this.#parts.options.name, detail, cause }))
+    this.#deadLetters!.push(item)
   }
 
   /** The fate of an item is counted: its source hears of it. */
