@@ -282,6 +282,33 @@ describe("Forwarder: both ways between two brokers", () => {
     }))
 })
 
+describe("Forwarder: meshes", () => {
+  for (const [protocolVersion, name] of versions) {
+    for (const [size, maxHops, copies] of [[3, 8, 2], [4, 8, 5], [4, 1, 1]] as const) {
+      it.live(`of ${size} brokers, with ${maxHops} hops at most: ${copies} copies each, MQTT ${name}`, () =>
+        Effect.gen(function*() {
+          const names = ["a", "b", "c", "d"].slice(0, size)
+          const net = yield* makeNet(names, { record: true })
+          for (const each of names) yield* net.ready(each, { protocolVersion })
+          const forwarders = yield* Effect.forEach(
+            names.flatMap((from) => names.filter((to) => to !== from).map((to) => [from, to] as const)),
+            ([from, to]) => net.forward({ name: `${from} to ${to}`, sources: [from], target: to, maxHops })
+          )
+          for (const forwarder of forwarders) yield* forwarder.active
+          yield* net.brokers.a!.publish("t/x", "1", { qos: 1 })
+          for (const forwarder of forwarders) {
+            const from = forwarder.options.sources[0]!
+            yield* settled(forwarder, from === "a" ? 1 : copies)
+          }
+          assert.deepStrictEqual(
+            names.map((each) => allAt(net, each).length),
+            names.map((each) => each === "a" ? 1 : copies)
+          )
+        }))
+    }
+  }
+})
+
 describe("Forwarder: both ways by two programs", () => {
   const makePrograms = Effect.fnUntraced(function*(named: boolean) {
     const a = yield* ScriptedBroker.makeMemory({ record: true })
