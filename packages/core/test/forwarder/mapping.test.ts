@@ -101,7 +101,7 @@ describe("mapping", () => {
 describe("mapping by captures", () => {
   it("makes different topics of different ones, as long as the template drops no capture", () => {
     let compared = 0
-    for (let seed = 1; seed <= 20_000; seed++) {
+    for (let seed = 1; seed <= 5000; seed++) {
       const { below, filter, list, pick, topic } = new Chance(seed)
       const from = filter()
       const wildcards = from.split("/").filter((each) => each === "+" || each === "#")
@@ -126,7 +126,7 @@ describe("mapping by captures", () => {
         mapped.set(result, name)
       }
     }
-    assert.isAbove(compared, 10_000)
+    assert.isAbove(compared, 3000)
   })
 })
 
