@@ -77,7 +77,7 @@ class Equals {
   /** How many were forgotten before the first. */
   #forgotten = 0
   /** How many copies of all, forgotten ones included, each member has taken. */
-  readonly #taken = new Map<unknown, number>()
+  #taken: Map<unknown, number> | undefined
 
   get isEmpty(): boolean {
     return this.#written.size === 0
@@ -94,13 +94,14 @@ class Equals {
 
   take(reader: Reader, topic: string, now: number): Route | undefined {
     const copies = reader.copiesOf(topic)
-    let taken = this.#taken.get(reader.member) ?? 0
+    let taken = this.#taken?.get(reader.member) ?? 0
     let index = Math.max(0, Math.floor(taken / copies) - this.#forgotten)
     // What cannot come any more is passed over for all time, so that each message is looked at once.
     while (this.#written.at(index)?.mayReach(reader, now) === false) index++
     taken = Math.max(taken, (this.#forgotten + index) * copies)
     let written = this.#written.at(index)
     while (written?.isQueued === true || written?.mayReach(reader, now) === false) written = this.#written.at(++index)
+    this.#taken ??= new Map()
     this.#taken.set(reader.member, written === undefined ? taken : taken + 1)
     return written?.route
   }

@@ -51,9 +51,14 @@ export interface RelayParts {
   readonly fork: <A>(effect: Effect.Effect<A>) => Fiber.Fiber<A>
 }
 
-/** Whether the server may have a message although its publishing failed. */
-const isUnknown = ({ _tag }: MqttErrorReason): boolean =>
-  _tag === "Closed" || _tag === "StorageFailed" || _tag === "SessionLost"
+/** The reasons with which publishing fails although the server may have the message. */
+const unknownOutcomes: ReadonlySet<MqttErrorReason["_tag"]> = new Set<MqttErrorReason["_tag"]>([
+  "Closed",
+  "StorageFailed",
+  "SessionLost",
+  "Indeterminate",
+  "PoisonMessage"
+])
 
 export class Relay implements ItemHost, OutletHost, SourceHost {
   readonly deadLetterTopic: string
@@ -233,7 +238,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     const { source, written } = item
     if (written === undefined) return
     item.written = undefined
-    if (outcome._tag === "Acknowledged" || isUnknown(outcome.reason)) written.settle(source.seam.driver.now())
+    if (outcome._tag === "Acknowledged" || unknownOutcomes.has(outcome.reason._tag)) written.settle(source.seam.driver.now())
     else written.discard()
   }
 
