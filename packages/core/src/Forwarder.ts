@@ -56,8 +56,8 @@ export interface Forwarding {
   readonly active: Effect.Effect<void, MqttError>
   readonly metrics: Effect.Effect<ForwarderMetrics>
   /**
-   * Messages that could not be forwarded, from now on, through stops and starts: those that went to the dead-letter topic, and those that were given
-   * up. A listener who is slow misses the oldest.
+   * Messages that could not be forwarded, from now on, through stops and starts: those that went to the dead-letter
+   * topic, and those that were given up. A listener who is slow misses the oldest.
    */
   readonly failures: Stream.Stream<ForwarderFailure>
 }

@@ -20,7 +20,10 @@ export interface ForwarderDrops {
   readonly unmapped: number
   /** The transformation answered that there is nothing to forward. */
   readonly transformed: number
-  /** The message has passed this forwarder or the target's broker before, or has come from the forwarder's own dead-letter topic. */
+  /**
+   * The message has passed this forwarder or the target's broker before, or has come from the forwarder's own
+   * dead-letter topic.
+   */
   readonly looped: number
   /** The message has passed as many forwarders as are allowed. */
   readonly tooManyHops: number
@@ -55,8 +58,8 @@ export interface ForwarderMetrics {
   /** Messages that failed for good and went to the dead-letter topic. */
   readonly deadLettered: number
   /**
-   * Messages that failed for good and went nowhere: there is no dead-letter topic, it refused them too, or they were dead letters of what the forwarder
-   * has had before.
+   * Messages that failed for good and went nowhere: there is no dead-letter topic, it refused them too, or they were
+   * dead letters of what the forwarder has had before.
    */
   readonly failed: number
   /** Messages that came again although the target has them: recognised by their origin, and not forwarded twice. */

@@ -73,9 +73,10 @@ export interface DeadLetter {
 /**
  * How forwarders recognise the routes that others of them have written into messages.
  *
- * Every client that may publish can write the user properties of a route itself, and so hide a message from forwarders. With a secret
- * only routes with a valid signature (HMAC-SHA256) count, and what carries another one is forwarded like a message without. All forwarders
- * that can reach each other need the same secret: a ring of forwarders that do not accept each other's signatures never comes to rest.
+ * Every client that may publish can write the user properties of a route itself, and so hide a message from forwarders.
+ * With a secret only routes with a valid signature (HMAC-SHA256) count, and what carries another one is forwarded like
+ * a message without. All forwarders that can reach each other need the same secret: a ring of forwarders that do not
+ * accept each other's signatures never comes to rest.
  */
 export interface LoopGuardOptions {
   /** Signs routes; at least 16 characters. */
@@ -106,8 +107,9 @@ export interface ForwarderOptions {
   /** Subscribes as a member of this group, so that several forwarders share the work (MQTT 4.8.2). Default: alone. */
   readonly share?: string | undefined
   /**
-   * Asks the sources not to send what is published by the same session (No Local, MQTT 5; not with shared subscriptions). It spares the way back of
-   * what another forwarder publishes by it, and keeps back what the program itself publishes by it. Default: where source and target are one session.
+   * Asks the sources not to send what is published by the same session (No Local, MQTT 5; not with shared
+   * subscriptions). It spares the way back of what another forwarder publishes by it, and keeps back what the program
+   * itself publishes by it. Default: where source and target are one session.
    */
   readonly noLocal?: boolean | undefined
   /** Whether retained messages are forwarded when a subscription begins, see `SubscribeOptions.retained`. Default `each`. */
@@ -158,13 +160,16 @@ export interface ForwarderOptions {
   /** Default: they are counted and given up. */
   readonly deadLetter?: DeadLetter | undefined
   /**
-   * Lets messages come back to a broker that has them, for example under another topic, and allows a configuration that feeds itself by MQTT
-   * 3.1.1. What still ends them: a forwarder that they have passed, and `maxHops`. Default false.
+   * Lets messages come back to a broker that has them, for example under another topic, and allows a configuration that
+   * feeds itself by MQTT 3.1.1. What still ends them: a forwarder that they have passed, and `maxHops`. Default false.
    */
   readonly allowLoops: boolean
   /** Default: routes are not signed, and every route counts. */
   readonly loopGuard?: LoopGuardOptions | undefined
-  /** How many forwarders a message may pass; 1 to 8. Default 8. In a full mesh 1 is enough, and makes one copy for each broker. */
+  /**
+   * How many forwarders a message may pass; 1 to 8. Default 8. In a full mesh 1 is enough, and makes one copy for each
+   * broker.
+   */
   readonly maxHops: number
   /** How long `stop` waits for what is in flight. Default 10 s. */
   readonly stopTimeout: Duration.Duration

@@ -40,12 +40,14 @@ export const make = <E, R>(
 ): RouteTransformer<E, R> => ({ description, transform, issue: undefined })
 
 /**
- * Rewrites the topic of messages that match a topic filter; others pass unchanged. In the template `{1}`, `{2}` and so on stand for
- * what the wildcards of the filter match, from the left, and `{0}` for the whole topic. Where `#` matches no level, a level of the template
- * that is nothing else is left out: with "a/#" and "b/{1}" "a" becomes "b", and "a/" becomes "b/".
+ * Rewrites the topic of messages that match a topic filter; others pass unchanged. In the template `{1}`, `{2}` and so
+ * on stand for what the wildcards of the filter match, from the left, and `{0}` for the whole topic. Where `#` matches
+ * no level, a level of the template that is nothing else is left out: with "a/#" and "b/{1}" "a" becomes "b", and "a/"
+ * becomes "b/".
  *
- * The route is refused with `InvalidFilter` for a malformed filter and `InvalidOptions` for a placeholder without a wildcard; a
- * message fails with `InvalidTopic` when its new topic is none, for example with an empty capture at its end.
+ * The route is refused with `InvalidFilter` for a malformed filter and `InvalidOptions` for a placeholder without a
+ * wildcard; a message fails with `InvalidTopic` when its new topic is none, for example with an empty capture at its
+ * end.
  */
 export const topic = (filter: string, template: string): RouteTransformer<MqttError> => {
   const compiled = makeTemplate(filter, piecesOf(template))

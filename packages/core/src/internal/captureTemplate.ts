@@ -1,8 +1,8 @@
 /**
  * Templates of topic names with what the wildcards of a filter stand for: `storage/{1}/temp`.
  *
- * `#` may stand for no level at all: "a/#" is for "a" as well. A template in which it is a level of its own then has no such level, so
- * that "a" and "a/" become two topics as well.
+ * `#` may stand for no level at all: "a/#" is for "a" as well. A template in which it is a level of its own then has no
+ * such level, so that "a" and "a/" become two topics as well.
  */
 import * as Topic from "../Topic.ts"
 

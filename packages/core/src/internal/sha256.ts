@@ -1,6 +1,6 @@
 /**
- * SHA-256 (FIPS 180-4) and HMAC with it (FIPS 198-1), for where an answer is needed at once: `crypto.subtle` is asynchronous, and
- * absent outside of secure contexts.
+ * SHA-256 (FIPS 180-4) and HMAC with it (FIPS 198-1), for where an answer is needed at once: `crypto.subtle` is
+ * asynchronous, and absent outside of secure contexts.
  *
  * Both are pure functions of their bytes; nothing here compares, stores or makes secrets.
  */

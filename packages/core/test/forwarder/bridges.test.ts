@@ -150,7 +150,8 @@ describe("Forwarder: both ways between two brokers", () => {
         const metrics = yield* settled(down, 8)
         assert.deepStrictEqual([metrics.forwarded, metrics.dropped.looped], [3, 5])
         assert.strictEqual(allAt(net, "a").length, 8)
-        // From now on time counts again: what never came back does not hide an equal message of another client for ever.
+        // From now on time counts again: what never came back does not hide an equal message of another client for
+        // ever.
         yield* net.brokers.b!.inject(Fault.discard({ direction: "sent", packet: "Publish" }))
         yield* net.brokers.a!.publish("t/a", "late")
         yield* settled(up, 9)

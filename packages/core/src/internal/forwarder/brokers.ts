@@ -1,8 +1,9 @@
 /**
  * Which broker a session is at, as marks that messages carry: two sessions with a mark in common are at one broker.
  *
- * A name that the options give means the same in every program. Without a name the addresses of the servers are the marks, and they
- * count in this program only: `localhost` and `10.0.0.5` are other brokers elsewhere, and taking two brokers for one would lose messages.
+ * A name that the options give means the same in every program. Without a name the addresses of the servers are the
+ * marks, and they count in this program only: `localhost` and `10.0.0.5` are other brokers elsewhere, and taking two
+ * brokers for one would lose messages.
  */
 import * as Result from "effect/Result"
 import * as ServerAddress from "../../ServerAddress.ts"

@@ -1,8 +1,10 @@
 /**
- * Which messages become dead letters, and what a dead letter looks like: the message with marks, or as much of it as the server takes.
+ * Which messages become dead letters, and what a dead letter looks like: the message with marks, or as much of it as
+ * the server takes.
  *
- * The output of a forwarder is never its input again: what arrives on its own dead-letter topic is not forwarded, and a message that it has had
- * before, as what it was then, makes no dead letter any more. This module publishes nothing and counts nothing, see `Relay`.
+ * The output of a forwarder is never its input again: what arrives on its own dead-letter topic is not forwarded, and a
+ * message that it has had before, as what it was then, makes no dead letter any more. This module publishes nothing and
+ * counts nothing, see `Relay`.
  */
 import type { ForwarderOptions } from "../../ForwarderOptions.ts"
 import type { Message } from "../../Message.ts"
@@ -15,8 +17,9 @@ import { isAboutRoute } from "./route.ts"
 import type { Source } from "./source.ts"
 
 /**
- * How much of a message its dead letter has. `whole`: all, and the marks; `unmarked`: all, without the marks, for a server to which they are
- * too much; `marks`: no payload and no properties of its own, for one to which the message itself is.
+ * How much of a message its dead letter has. `whole`: all, and the marks; `unmarked`: all, without the marks, for a
+ * server to which they are too much; `marks`: no payload and no properties of its own, for one to which the message
+ * itself is.
  */
 export type LetterForm = "whole" | "unmarked" | "marks"
 

@@ -1,13 +1,13 @@
 /**
- * The routes of messages that cannot carry them, that is where MQTT 3.1.1 is involved: what the forwarders of a manager have written to each
- * broker lately, so that a forwarder that reads there knows the route of what comes back.
+ * The routes of messages that cannot carry them, that is where MQTT 3.1.1 is involved: what the forwarders of a manager
+ * have written to each broker lately, so that a forwarder that reads there knows the route of what comes back.
  *
- * A message is recognised by a digest of topic and payload. Two equal messages look alike, therefore copies are counted: each reader
- * recognises a written message once for each of its filters that match the topic (mosquitto sends a copy for each on 3.1.1), and an equal
- * message of another client is one copy more, and passes.
+ * A message is recognised by a digest of topic and payload. Two equal messages look alike, therefore copies are
+ * counted: each reader recognises a written message once for each of its filters that match the topic (mosquitto sends
+ * a copy for each on 3.1.1), and an equal message of another client is one copy more, and passes.
  *
- * Nothing here decides about a message, and nothing is stored: a program that starts knows of nothing. Times are milliseconds of the
- * sessions' clock. Everything is bounded in number, and in time as far as the readers keep up.
+ * Nothing here decides about a message, and nothing is stored: a program that starts knows of nothing. Times are
+ * milliseconds of the sessions' clock. Everything is bounded in number, and in time as far as the readers keep up.
  */
 import type { Message } from "../../Message.ts"
 import type { ProtocolVersion } from "../../QoS.ts"
@@ -234,7 +234,10 @@ export class Echoes {
     return written
   }
 
-  /** The route of a message that carries none; undefined: no forwarder of this manager has written it, as far as is known. */
+  /**
+   * The route of a message that carries none; undefined: no forwarder of this manager has written it, as far as is
+   * known.
+   */
   take(reader: Reader, message: Message, packetIdentifier: number, now: number): Route | undefined {
     const { brokers, protocolVersion } = reader.options
     const broker = this.#brokers.get(brokers[0]!)

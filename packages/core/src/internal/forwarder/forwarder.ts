@@ -154,7 +154,10 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
       return Effect.andThen(noteError(error), subscriber.tap(filters, common, source))
     })
 
-  /** The same through stops and starts, and when a session of its name comes back: what was written meanwhile may be delivered then. */
+  /**
+   * The same through stops and starts, and when a session of its name comes back: what was written meanwhile may be
+   * delivered then.
+   */
   const readerAt = ({ options: session }: Session): Reader => {
     const brokers = guard.marks.of(session)
     const known = readers.get(session.name)

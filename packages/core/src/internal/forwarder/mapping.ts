@@ -30,9 +30,9 @@ const placeholder = /\{([^{}]*)\}/g
 /**
  * Reads a rule; fails with what is wrong with it.
  *
- * `:name` in the filter stands for one level and `*name` at its end for the rest, as `+` and `#` do. In the template `{1}`, `{2}` and so on
- * are what the wildcards stand for, from the left, `{name}` what a parameter stands for, and `{0}` the whole topic. Where the rest stands for no
- * level, a level of the template that is nothing else is left out.
+ * `:name` in the filter stands for one level and `*name` at its end for the rest, as `+` and `#` do. In the template
+ * `{1}`, `{2}` and so on are what the wildcards stand for, from the left, `{name}` what a parameter stands for, and
+ * `{0}` the whole topic. Where the rest stands for no level, a level of the template that is nothing else is left out.
  */
 export const compileRule = (rule: MappingRule): Result.Result<CompiledRule, InvalidFilter | InvalidOptions> => {
   if ("strip" in rule) return compilePrefix(rule)

@@ -153,7 +153,8 @@ export class Outlet {
           this.#host.onExpired(item)
           continue
         }
-        // Asked again for the session that is there now: while it was received there may have been none, or another one.
+        // Asked again for the session that is there now: while it was received there may have been none, or another
+        // one.
         if (item.request === undefined && this.#isTarget && this.#host.hasReached(item)) {
           this.#shift()
           this.#host.onLooped(item)

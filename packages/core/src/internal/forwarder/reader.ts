@@ -1,8 +1,8 @@
 /**
  * A forwarder at one of its sources, as far as it recognises what comes back to it, see `echoes.ts`.
  *
- * It follows its connection by looking at it whenever something is written or read there: what was written around a gap may come when
- * the gap is over, however long it was.
+ * It follows its connection by looking at it whenever something is written or read there: what was written around a gap
+ * may come when the gap is over, however long it was.
  */
 import type { Message } from "../../Message.ts"
 import type { ProtocolVersion } from "../../QoS.ts"

@@ -238,8 +238,9 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     const { source, written } = item
     if (written === undefined) return
     item.written = undefined
-    if (outcome._tag === "Acknowledged" || unknownOutcomes.has(outcome.reason._tag)) written.settle(source.seam.driver.now())
-    else written.discard()
+    if (outcome._tag === "Acknowledged" || unknownOutcomes.has(outcome.reason._tag)) {
+      written.settle(source.seam.driver.now())
+    } else written.discard()
   }
 
   /** The target's queue had accepted it, and the source is acknowledged: what remains is to say so. */
@@ -295,7 +296,10 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     this.#drop(item, "looped")
   }
 
-  /** Not within one broker: there the message is at its target from the beginning, and a copy under another topic is what is wanted. */
+  /**
+   * Not within one broker: there the message is at its target from the beginning, and a copy under another topic is
+   * what is wanted.
+   */
   hasReached({ route, source }: Item): boolean {
     if (route.brokers === "" || this.#parts.options.allowLoops) return false
     const target = this.#parts.brokersOf(this.#parts.options.target)

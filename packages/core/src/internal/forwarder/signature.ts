@@ -1,9 +1,9 @@
 /**
- * Signatures of routes: proofs that a forwarder with the same secret has written the lists of a message, so that a client that may publish
- * cannot hide a message from forwarders by writing such lists itself.
+ * Signatures of routes: proofs that a forwarder with the same secret has written the lists of a message, so that a
+ * client that may publish cannot hide a message from forwarders by writing such lists itself.
  *
- * A signature is for one topic and one payload. What it does not prevent: a message that a forwarder has written to a broker can be
- * repeated there as it is, with its lists and its signature.
+ * A signature is for one topic and one payload. What it does not prevent: a message that a forwarder has written to a
+ * broker can be repeated there as it is, with its lists and its signature.
  */
 import * as Redacted from "effect/Redacted"
 import type { LoopGuardOptions } from "../../ForwarderOptions.ts"

@@ -123,9 +123,9 @@ export interface SessionOptions {
    */
   readonly servers: readonly [string, ...Array<string>]
   /**
-   * Names the broker behind the servers, for forwarders: all sessions with this name, in all programs, are at one broker, and no message is forwarded
-   * to a broker that has it. At most 256 characters, without commas. Default: in this program the addresses of the servers say it, and sessions
-   * with an address in common are at one broker.
+   * Names the broker behind the servers, for forwarders: all sessions with this name, in all programs, are at one
+   * broker, and no message is forwarded to a broker that has it. At most 256 characters, without commas. Default: in
+   * this program the addresses of the servers say it, and sessions with an address in common are at one broker.
    */
   readonly brokerName?: string | undefined
   /** Every server has to use TLS, and one without a scheme means `mqtts`; default `false`. */
