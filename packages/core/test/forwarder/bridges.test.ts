@@ -4,9 +4,11 @@
 import type { ForwarderOptionsInput } from "@effect-mqttx/core/ForwarderOptions"
 import * as SessionStore from "@effect-mqttx/core/SessionStore"
 import * as Fault from "@effect-mqttx/testing/Fault"
+import * as MosquittoBroker from "@effect-mqttx/testing/MosquittoBroker"
 import * as ScriptedBroker from "@effect-mqttx/testing/ScriptedBroker"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { realServer } from "../../../../test/support/servers.ts"
 import type { Options } from "../manager/support.ts"
 import { pass } from "../session/support.ts"
 import { makeNet, makePair, type Net, netOf, publishedAt, roundTrip, settled, until } from "./support.ts"
@@ -300,6 +302,53 @@ describe("Forwarder: both ways between two brokers", () => {
       assert.deepStrictEqual([metrics.forwarded, metrics.dropped.looped], [1, 1])
       assert.deepStrictEqual(publishedAt(net.brokers.a!), ["t/x 2"])
     }))
+})
+
+describe.skipIf(realServer("mosquitto") === undefined)("Forwarder: both ways between two mosquittos", () => {
+  for (const [protocolVersion, name] of versions) {
+    it.live(`each side has all messages once: MQTT ${name}`, () =>
+      Effect.gen(function*() {
+        const net = yield* netOf({})
+        const seen: Record<string, Array<string>> = { a: [], b: [] }
+        for (const broker of ["a", "b"]) {
+          const { url } = yield* MosquittoBroker.make()
+          for (const session of [broker, `see ${broker}`]) {
+            yield* net.manager.add({ name: session, servers: [url], protocolVersion })
+          }
+        }
+        yield* net.manager.awaitAllReady()
+        const { down, up } = yield* twoWays(net)
+        for (const broker of ["a", "b"]) {
+          const route = yield* net.manager.handleTo(
+            `see ${broker}`,
+            "t/#",
+            ({ text, topic }) => Effect.sync(() => void seen[broker]!.push(`${topic} ${text}`)),
+            { qos: 1 }
+          )
+          yield* route.active
+        }
+        const expected: Array<string> = []
+        for (let i = 0; i < 20; i++) {
+          for (const broker of ["a", "b"]) {
+            // Equal ones on both sides.
+            yield* net.manager.publishTo(`see ${broker}`, "t/x", `message ${i >> 1}`, { qos: 1 })
+            expected.push(`t/x message ${i >> 1}`)
+          }
+        }
+        yield* Effect.all([settled(up, 40), settled(down, 40)])
+        const isComplete = () => seen["a"]!.length >= 40 && seen["b"]!.length >= 40
+        while (!isComplete()) yield* Effect.sleep("5 millis")
+        assert.deepStrictEqual([seen["a"]!.toSorted(), seen["b"]!.toSorted()], [
+          expected.toSorted(),
+          expected.toSorted()
+        ])
+        const metrics = yield* Effect.all([up.metrics, down.metrics])
+        assert.deepStrictEqual(metrics.map(({ dropped, forwarded }) => [forwarded, dropped.looped]), [[20, 20], [
+          20,
+          20
+        ]])
+      }), 60_000)
+  }
 })
 
 describe("Forwarder: meshes", () => {

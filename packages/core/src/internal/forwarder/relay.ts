@@ -12,42 +12,35 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type { Random } from "effect/Random"
 import type { ForwarderDrops } from "../../ForwarderMetrics.ts"
-import type { ForwarderHooks, ForwarderOptions } from "../../ForwarderOptions.ts"
+import type { ForwarderHooks } from "../../ForwarderOptions.ts"
 import type { Message } from "../../Message.ts"
 import { Expired, InvalidTopic, type MqttError, type MqttErrorReason } from "../../MqttError.ts"
 import type { Session } from "../../MqttSession.ts"
 import * as RouteFilter from "../../RouteFilter.ts"
 import type { Delivery, Outbound, PublishOutcome } from "../engine/contract.ts"
 import type { SessionSeam } from "../session/seam.ts"
-import { isSameBroker } from "./brokers.ts"
 import { DeadLetters, smallerForm } from "./deadLetters.ts"
 import type { Failures } from "./failures.ts"
 import { Item, type ItemHost, ItemList } from "./item.ts"
-import type { LoopGuard } from "./loopGuard.ts"
+import { LoopCheck, type LoopCheckParts } from "./loopCheck.ts"
 import { checked, type CompiledRule } from "./mapping.ts"
 import { Outgoing } from "./outgoing.ts"
 import { Outlet, type OutletHost } from "./outlet.ts"
 import type { Reader } from "./reader.ts"
-import { lists, noRoute, type Route, routeOf, verdict } from "./route.ts"
 import { makeSelection, type Test } from "./selection.ts"
-import { Signer } from "./signature.ts"
 import { Source, type SourceHost } from "./source.ts"
 import type { Tally } from "./tally.ts"
 import { TokenBucket } from "./tokenBucket.ts"
 import { TopicPlans } from "./topicPlans.ts"
 import { Transformations } from "./transformations.ts"
 
-export interface RelayParts {
-  readonly options: ForwarderOptions
+export interface RelayParts extends LoopCheckParts {
   readonly rules: ReadonlyArray<CompiledRule>
   readonly hooks: ForwarderHooks<unknown>
   readonly tally: Tally
   readonly failures: Failures
   readonly clock: Clock.Clock
   readonly random: Random
-  readonly guard: LoopGuard
-  /** The marks of the broker of a session; undefined: there is no such session now. */
-  readonly brokersOf: (session: string) => ReadonlyArray<string> | undefined
   readonly fork: <A>(effect: Effect.Effect<A>) => Fiber.Fiber<A>
 }
 
@@ -70,7 +63,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
   readonly #selection: Test | undefined
   readonly #filter: ((message: Message) => boolean) | undefined
   readonly #plans: TopicPlans
-  readonly #signer: Signer | undefined
+  readonly #loopCheck: LoopCheck
   readonly #sources = new Set<Source>()
   readonly #unfinished = new ItemList()
   readonly #transformations: Transformations | undefined
@@ -83,7 +76,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     this.#parts = parts
     this.#tally = tally
     this.#plans = new TopicPlans(options, parts.rules)
-    this.#signer = options.loopGuard === undefined ? undefined : new Signer(options.loopGuard)
+    this.#loopCheck = new LoopCheck(parts)
     this.#selection = makeSelection(options, random)
     this.#filter = hooks.filter === undefined ? undefined : RouteFilter.compile(hooks.filter)
     if (hooks.transform !== undefined) {
@@ -296,14 +289,8 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     this.#drop(item, "looped")
   }
 
-  /**
-   * Not within one broker: there the message is at its target from the beginning, and a copy under another topic is
-   * what is wanted.
-   */
-  hasReached({ route, source }: Item): boolean {
-    if (route.brokers === "" || this.#parts.options.allowLoops) return false
-    const target = this.#parts.brokersOf(this.#parts.options.target)
-    return target !== undefined && lists(route.brokers, target) && !isSameBroker(source.brokers, target)
+  hasReached(item: Item): boolean {
+    return this.#loopCheck.hasReached(item)
   }
 
   onJoined(): void {
@@ -312,7 +299,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
 
   makeOutgoing(session: Session): Outgoing {
     const { guard, options } = this.#parts
-    return new Outgoing(options, session.options, guard.marks.of(session.options), this.#signer)
+    return new Outgoing(options, session.options, guard.marks.of(session.options), this.#loopCheck.signer)
   }
 
   wake(millis: number, callback: () => void): void {
@@ -343,14 +330,11 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     const { message } = delivery
     tally.received++
     tally.receivedRate.add(now)
-    const route = this.#routeOf(source, delivery, now)
+    const route = this.#loopCheck.routeOf(source, delivery, now)
     const item = new Item(this, source, delivery, route, source.originOf(delivery, this.#parts.options.name))
     this.#unfinished.append(item)
-    if (route !== noRoute) {
-      const stop = verdict(route, this.#parts.options.name, this.#parts.options.maxHops)
-      if (stop !== undefined) return this.#drop(item, stop)
-      if (this.hasReached(item)) return this.#drop(item, "looped")
-    }
+    const stop = this.#loopCheck.stops(item)
+    if (stop !== undefined) return this.#drop(item, stop)
     if (message.topic === this.deadLetterTopic && this.#letters.isOne(source, message)) {
       return this.#drop(item, "looped")
     }
@@ -367,14 +351,6 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     }
     if (this.#transformations === undefined) this.#map(item)
     else this.#transformations.add(item)
-  }
-
-  #routeOf({ reader }: Source, { message, packetIdentifier }: Delivery, now: number): Route {
-    const { payload, properties: { userProperties }, topic } = message
-    const route = routeOf(userProperties)
-    const isValid = route !== noRoute && this.#signer?.verify(userProperties, route, topic, payload) !== false
-    if (isValid) return route
-    return this.#parts.guard.echoes.take(reader, message, packetIdentifier, now) ?? noRoute
   }
 
   #map(item: Item): void {
