@@ -276,6 +276,9 @@ describe("echoes: bounds", () => {
     for (let i = 0; i < 70_000; i++) world.written("f", 0, { payload: String(i) })
     assert.isUndefined(world.take(reader, 0, { payload: "0" }))
     assert.strictEqual(world.take(reader, 0, { payload: "69999" }), "f")
+    for (let i = 0; i < 70_000; i++) world.written("f", 0, { topic: `t/${i}`, retain: true })
+    assert.isUndefined(world.take(reader, 100_000, { topic: "t/0", retain: true }))
+    assert.strictEqual(world.take(reader, 100_000, { topic: "t/69999", retain: true }), "f")
   })
 
   it("equal messages are looked at once each, however many there are", () => {
