@@ -13,6 +13,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
+import { expand, makeTemplate, type Piece } from "./internal/captureTemplate.ts"
 import { longestTopic } from "./internal/expressions.ts"
 import { cleanCause } from "./internal/peerText.ts"
 import type { Message } from "./Message.ts"
@@ -41,27 +42,41 @@ export const make = <E, R>(
 ): RouteTransformer<E, R> => ({ description, transform, issue: undefined })
 
 /**
- * Rewrites the topic of messages that match a topic filter; others pass unchanged. In the template `{1}`, `{2}` and so on stand for
- * what the wildcards of the filter match, from the left, and `{0}` for the whole topic.
+ * Rewrites the topic of messages that match a topic filter; others pass unchanged. In the template `{1}`, `{2}` and so
+ * on stand for what the wildcards of the filter match, from the left, and `{0}` for the whole topic. Where `#` matches
+ * no level, a level of the template that is nothing else is left out: with "a/#" and "b/{1}" "a" becomes "b", and "a/"
+ * becomes "b/".
  *
- * The route is refused with `InvalidFilter` for a malformed filter and `InvalidOptions` for a placeholder without a wildcard; a
- * message fails with `InvalidTopic` when its new topic is none, for example with an empty capture at its end.
+ * The route is refused with `InvalidFilter` for a malformed filter and `InvalidOptions` for a placeholder without a
+ * wildcard; a message fails with `InvalidTopic` when its new topic is none, for example with an empty capture at its
+ * end.
  */
-export const topic = (filter: string, template: string): RouteTransformer<MqttError> => ({
-  description: `topic ${filter} -> ${template}`,
-  transform: (message) => {
-    const captures = Topic.captures(filter, message.topic)
-    if (captures === undefined) return Effect.succeed(message)
-    return renamed(
-      message,
-      template.replace(
-        /\{(\d+)\}/g,
-        (_, index: string) => index === "0" ? message.topic : captures[Number(index) - 1] ?? ""
-      )
-    )
-  },
-  issue: topicIssue(filter, template)
-})
+export const topic = (filter: string, template: string): RouteTransformer<MqttError> => {
+  const compiled = makeTemplate(filter, piecesOf(template))
+  return {
+    description: `topic ${filter} -> ${template}`,
+    transform: (message) => {
+      const expanded = expand(compiled, message.topic)
+      return expanded === undefined ? Effect.succeed(message) : renamed(message, expanded)
+    },
+    issue: topicIssue(filter, template)
+  }
+}
+
+const placeholder = /\{(\d+)\}/g
+
+const piecesOf = (template: string): ReadonlyArray<Piece> => {
+  const pieces: Array<Piece> = []
+  let end = 0
+  for (const match of template.matchAll(placeholder)) {
+    if (match.index > end) pieces.push({ _tag: "Text", text: template.slice(end, match.index) })
+    end = match.index + match[0].length
+    const index = Number(match[1])
+    pieces.push(index === 0 ? { _tag: "Whole" } : { _tag: "Capture", index: index - 1 })
+  }
+  if (end < template.length) pieces.push({ _tag: "Text", text: template.slice(end) })
+  return pieces
+}
 
 /**
  * Replaces what a regular expression finds in the topic, as `String.replace` does: `$1` stands for the first group, and
@@ -174,10 +189,10 @@ const topicIssue = (filter: string, template: string): MqttErrorReason | undefin
   const valid = Topic.validateFilter(filter)
   if (valid._tag === "Failure") return valid.failure
   const wildcards = Topic.innerFilter(filter).split("/").filter((level) => level === "+" || level === "#").length
-  for (const [placeholder, index] of template.matchAll(/\{(\d+)\}/g)) {
+  for (const [text, index] of template.matchAll(placeholder)) {
     if (Number(index) > wildcards) {
       return new InvalidOptions({
-        issues: [{ path: "template", message: `${placeholder} stands for no wildcard of ${filter}` }]
+        issues: [{ path: "template", message: `${text} stands for no wildcard of ${filter}` }]
       })
     }
   }

@@ -32,6 +32,13 @@ describe("RouteTransformer", () => {
       assert.strictEqual(yield* topicOf(RouteTransformer.topic("a", "b"), "a"), "b")
     }))
 
+  it.effect("topic leaves out the level of a # that stands for none", () =>
+    Effect.gen(function*() {
+      const transformer = RouteTransformer.topic("a/#", "b/{1}/c")
+      const topics = yield* Effect.forEach(["a", "a/", "a/x"], (name) => topicOf(transformer, name))
+      assert.deepStrictEqual(topics, ["b/c", "b//c", "b/x/c"])
+    }))
+
   it.effect("topic lets pass what does not match", () =>
     Effect.gen(function*() {
       const temperatures = RouteTransformer.topic("sensors/+/temperature", "storage/{1}/temp")

@@ -130,6 +130,12 @@ export interface SessionOptions {
    * `mqtts://localhost:8883` when `secure`. Either all of them use TLS (mqtts, wss) or none does.
    */
   readonly servers: readonly [string, ...Array<string>]
+  /**
+   * Names the broker behind the servers, for forwarders: all sessions with this name, in all programs, are at one
+   * broker, and no message is forwarded to a broker that has it. At most 256 characters, without commas. Default: in
+   * this program the addresses of the servers say it, and sessions with an address in common are at one broker.
+   */
+  readonly brokerName?: string | undefined
   /** Every server has to use TLS, and one without a scheme means `mqtts`; default `false`. */
   readonly secure: boolean
   /** 4 is MQTT 3.1.1; default 5. */
@@ -302,6 +308,7 @@ export interface SessionOptionsInput {
    * `password`, queries become `webSocket.queries`.
    */
   readonly servers?: string | ReadonlyArray<string> | undefined
+  readonly brokerName?: string | undefined
   readonly secure?: boolean | undefined
   readonly protocolVersion?: ProtocolVersion | undefined
   readonly clientId?: string | undefined

@@ -98,6 +98,11 @@ const unclaimed = Schema.Struct({
   fraction: withDefault(number(0.001, 1), 0.5)
 })
 
+const brokerNameFault = (name: string): string | undefined =>
+  name.length > 256 || /^@|,|:\/\//.test(name)
+    ? "expected a name of at most 256 characters that is no address, without commas and without @ at its begin"
+    : undefined
+
 /** The names of the options that are groups, with the names in them. */
 export const groupNames: Readonly<Record<string, ReadonlyArray<string>>> = {
   will: Object.keys(will.fields),
@@ -117,6 +122,7 @@ const fields = {
     // Without a scheme, so that it means TLS when that is demanded.
     ["localhost"]
   ),
+  brokerName: Schema.optional(nonEmptyText.check(Schema.makeFilter((value: string) => brokerNameFault(value)))),
   secure: withDefault(flag, false),
   protocolVersion: withDefault(oneOf([4, 5]), 5),
   clientId: Schema.optional(nonEmptyText),
