@@ -19,6 +19,7 @@ import * as Topic from "../Topic.ts"
 import { backoff, delaysOf } from "./backoff.ts"
 import { carriedProperties, comesBack, deadLetterProperties, remember, topicsBehind } from "./deadLetter.ts"
 import { cleanText } from "./peerText.ts"
+import { monotonicMillis } from "./time.ts"
 
 /**
  * What became of one failed message, for an event.
@@ -131,7 +132,7 @@ export class FailedMessages {
     return Effect.clockWith((clock) => {
       const { attempt, cause, delay, error, outcome } = report
       this.ledger.note({ outcome, topic: message.topic, attempt, delay, cause, error })
-      const now = clock.currentTimeMillisUnsafe()
+      const now = monotonicMillis(clock)
       const logged = this.#logged?.get(outcome)
       if (logged !== undefined && now - logged.at < logInterval) {
         logged.untold++

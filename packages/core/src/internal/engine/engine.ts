@@ -83,6 +83,14 @@ class Engine implements SessionEngine {
     return this.#core.limits
   }
 
+  get epochOffset(): number {
+    return this.#core.epochOffset
+  }
+
+  set epochOffset(offset: number) {
+    this.#core.epochOffset = offset
+  }
+
   take(): Output | undefined {
     this.#flushSubscriptions()
     this.#outbound.pump(this.#core.now)

@@ -314,11 +314,11 @@ export class InboundFlow {
       dup: packet.dup,
       properties,
       session: this.#core.options.session,
-      receivedAt: now
+      receivedAt: Math.round(now + this.#core.epochOffset)
     })
     const { targets } = this.#router
     const isRetainedCopy = retain && fate === "targets" && !targets[0]!.request.retainAsPublished
-    const delivery = new InboundDelivery(message, packetIdentifier, this.#sequence++, isRetainedCopy, exchange)
+    const delivery = new InboundDelivery(message, now, packetIdentifier, this.#sequence++, isRetainedCopy, exchange)
     if (exchange !== undefined) {
       exchange.delivery = delivery
       this.#pubrecs.push(exchange)
@@ -505,7 +505,7 @@ export class InboundFlow {
   ): void {
     this.#complete(deliveryOf(queue.head)!)
     for (let next = deliveryOf(queue.head); next !== undefined; next = deliveryOf(queue.head)) {
-      const isOverdue = next.isOwed && next.message.receivedAt + this.#core.options.ackDeadline <= now &&
+      const isOverdue = next.isOwed && next.arrivedAt + this.#core.options.ackDeadline <= now &&
         next.consumers.every((consumer) => stalled.includes(consumer))
       if (!isOverdue) return
       this.#complete(next)

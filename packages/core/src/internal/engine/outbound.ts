@@ -186,7 +186,14 @@ export class OutboundFlow {
         expiresAfter: undefined,
         origin: undefined
       }
-      const message = new OutboundMessage(request, sequence, weigh(request), acceptedAt, expiresAt ?? Infinity)
+      const offset = this.#core.epochOffset
+      const message = new OutboundMessage(
+        request,
+        sequence,
+        weigh(request),
+        acceptedAt - offset,
+        (expiresAt ?? Infinity) - offset
+      )
       if (sequence >= this.#sequence) this.#sequence = sequence + 1
       if (record.state === "queued") {
         this.#queue.append(message)
@@ -563,7 +570,7 @@ export class OutboundFlow {
     message.dropPayload()
     this.#quarantined ??= new Set()
     this.#quarantined.add(message)
-    if (this.#core.options.durable) this.#core.put(message.toRecord("quarantined"))
+    if (this.#core.options.durable) this.#core.put(message.toRecord(this.#core.epochOffset, "quarantined"))
     this.#finish(message, outcome)
   }
 
@@ -610,7 +617,7 @@ export class OutboundFlow {
   }
 
   #put(message: OutboundMessage): void {
-    if (this.#core.options.durable) this.#core.put(message.toRecord())
+    if (this.#core.options.durable) this.#core.put(message.toRecord(this.#core.epochOffset))
   }
 
   #delete(message: OutboundMessage): void {

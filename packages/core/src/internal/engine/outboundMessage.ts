@@ -69,7 +69,11 @@ export class OutboundMessage implements Outbound, Suspect {
     this.properties = none
   }
 
-  toRecord(state: OutboundRecord["state"] = this.state === "settled" ? "queued" : this.state): OutboundRecord {
+  /** Times in a record are those of the wall clock. */
+  toRecord(
+    epochOffset: number,
+    state: OutboundRecord["state"] = this.state === "settled" ? "queued" : this.state
+  ): OutboundRecord {
     const { payload, qos, retain, topic } = this.request
     return {
       _tag: "Outbound",
@@ -81,8 +85,8 @@ export class OutboundMessage implements Outbound, Suspect {
       qos,
       retain,
       properties: this.properties,
-      acceptedAt: this.acceptedAt,
-      expiresAt: this.expiresAt === Infinity ? undefined : this.expiresAt
+      acceptedAt: Math.round(this.acceptedAt + epochOffset),
+      expiresAt: this.expiresAt === Infinity ? undefined : Math.round(this.expiresAt + epochOffset)
     }
   }
 }

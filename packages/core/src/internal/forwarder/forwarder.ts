@@ -26,6 +26,7 @@ import * as ManagerSeam from "../manager/seam.ts"
 import * as SessionSeam from "../session/seam.ts"
 import type { Subscriber } from "../session/subscriber.ts"
 import type { TappedQueue } from "../session/tappedQueue.ts"
+import { monotonicMillis } from "../time.ts"
 import { isSameBroker } from "./brokers.ts"
 import { Failures } from "./failures.ts"
 import { loopGuardOf } from "./loopGuard.ts"
@@ -176,7 +177,7 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
       share: options.share,
       isResumed: session.persistence !== "none"
     })
-    readers.set(session.name, { reader, end: guard.echoes.read(reader, clock.currentTimeMillisUnsafe()) })
+    readers.set(session.name, { reader, end: guard.echoes.read(reader, monotonicMillis(clock)) })
     return reader
   }
 
@@ -297,7 +298,7 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
   )
 
   const metrics: Effect.Effect<ForwarderMetrics> = Effect.gen(function*() {
-    const now = clock.currentTimeMillisUnsafe()
+    const now = monotonicMillis(clock)
     let activeSources = 0
     if (running !== undefined) {
       for (const { state } of (yield* running.sources.route.sessions).values()) if (state === "active") activeSources++

@@ -35,7 +35,7 @@ export class Item implements OutboundOwner {
   readonly route: Route
   /** Of QoS 2 that a durable session received. */
   readonly origin: OriginKey | undefined
-  /** Milliseconds since the epoch; Infinity: never. */
+  /** Of the monotonic clock; Infinity: never. */
   readonly expiresAt: number
 
   /** Why it goes to the dead-letter topic. */
@@ -72,7 +72,7 @@ export class Item implements OutboundOwner {
     this.message = message
     this.route = route
     this.origin = origin
-    this.expiresAt = messageExpiryInterval === undefined ? Infinity : message.receivedAt + messageExpiryInterval * 1000
+    this.expiresAt = messageExpiryInterval === undefined ? Infinity : delivery.arrivedAt + messageExpiryInterval * 1000
   }
 
   /** The server delivers it anew, and what has not been published of it yet need not be. */

@@ -19,6 +19,7 @@ import type { Session } from "../../MqttSession.ts"
 import * as RouteFilter from "../../RouteFilter.ts"
 import type { Delivery, Outbound, PublishOutcome } from "../engine/contract.ts"
 import type { SessionSeam } from "../session/seam.ts"
+import { monotonicMillis } from "../time.ts"
 import { DeadLetters, smallerForm } from "./deadLetters.ts"
 import type { Failures } from "./failures.ts"
 import { Item, type ItemHost, ItemList } from "./item.ts"
@@ -92,7 +93,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     }
     const bucket = options.rateLimit === undefined
       ? undefined
-      : new TokenBucket(options.rateLimit, clock.currentTimeMillisUnsafe())
+      : new TokenBucket(options.rateLimit, monotonicMillis(clock))
     this.target = new Outlet(options.target, this, true, bucket)
     this.#letters = new DeadLetters(options, parts.brokersOf)
     const { deadLetter } = options
@@ -105,7 +106,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
   }
 
   get #now(): number {
-    return this.#parts.clock.currentTimeMillisUnsafe()
+    return monotonicMillis(this.#parts.clock)
   }
 
   get inFlight(): number {
@@ -115,7 +116,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
   /** Milliseconds. */
   lag(now: number): number {
     const oldest = this.#unfinished.head
-    return oldest === undefined ? 0 : Math.max(0, now - oldest.delivery.message.receivedAt)
+    return oldest === undefined ? 0 : Math.max(0, now - oldest.delivery.arrivedAt)
   }
 
   /** QoS 0 messages that the queues of the present sources dropped. */
@@ -420,7 +421,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     tally.forwarded++
     tally.forwardedRate.add(now)
     tally.bytesForwarded += item.message.payload.length
-    tally.lastForwardedAt = now
+    tally.lastForwardedAt = this.#parts.clock.currentTimeMillisUnsafe()
     this.#finish(item)
   }
 

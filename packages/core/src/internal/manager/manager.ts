@@ -27,6 +27,7 @@ import * as SessionOptions from "../../SessionOptions.ts"
 import type { HandleOptions, Listener, ListenOptions, Route } from "../../SessionRoute.ts"
 import type { SessionMetrics } from "../../SessionStatus.ts"
 import * as Broadcast from "../session/broadcast.ts"
+import { monotonicMillis } from "../time.ts"
 import { deleteState } from "./deleteState.ts"
 import { Entry } from "./entry.ts"
 import { startHandler } from "./handle.ts"
@@ -65,8 +66,8 @@ export const makeManager = Effect.fnUntraced(function*(
   const closing = Deferred.makeUnsafe<never, MqttError>()
   let closed = false
   let past: SessionMetrics = noMetrics
-  const madeAt = clock.currentTimeMillisUnsafe()
-  const uptime = (): number => Math.max(0, clock.currentTimeMillisUnsafe() - madeAt)
+  const madeAt = monotonicMillis(clock)
+  const uptime = (): number => monotonicMillis(clock) - madeAt
 
   const host = {
     clock,

@@ -28,6 +28,7 @@ import type {
   ServerLimits,
   SessionEngine
 } from "../engine/contract.ts"
+import { monotonicMillis } from "../time.ts"
 import { Commits } from "./commits.ts"
 import type { ConsumerQueue, ConsumerQueueHost } from "./consumerQueue.ts"
 import { Figures } from "./figures.ts"
@@ -89,6 +90,7 @@ export class Driver implements ConsumerQueueHost {
   #ownChanges: Array<StoreChange> = []
   #releasing = false
   #flushes = 0
+  #timed: number | undefined
   #armed: { readonly deadline: number; readonly fiber: Fiber.Fiber<void> } | undefined
   #overflowTopic = ""
   #overflowCount = 0
@@ -130,8 +132,26 @@ export class Driver implements ConsumerQueueHost {
     }
   }
 
+  /** Milliseconds of the monotonic clock. */
   now(): number {
-    return this.#options.clock.currentTimeMillisUnsafe()
+    return monotonicMillis(this.#options.clock)
+  }
+
+  /** Milliseconds since the epoch of a moment of `now`. */
+  toEpoch(moment: number): number {
+    return Math.round(moment - this.now() + this.#options.clock.currentTimeMillisUnsafe())
+  }
+
+  /**
+   * The time of an input of the engine. The clocks are read once a turn of the event loop: every input asks for a turn, whose end forgets the time.
+   */
+  #time(): number {
+    if (this.#timed !== undefined) return this.#timed
+    const now = this.now()
+    this.#engine.epochOffset = this.#options.clock.currentTimeMillisUnsafe() - now
+    this.#timed = now
+    this.schedule()
+    return now
   }
 
   /** From here to `attach` or `detach` what the engine wants to send waits for the connection to be handed over. */
@@ -153,7 +173,7 @@ export class Driver implements ConsumerQueueHost {
     this.#opening = false
     this.#connection = undefined
     this.#epoch++
-    this.#engine.disconnected(this.now(), endedByServer)
+    this.#engine.disconnected(this.#time(), endedByServer)
     this.schedule()
   }
 
@@ -165,9 +185,9 @@ export class Driver implements ConsumerQueueHost {
   }
 
   receive(packets: ReadonlyArray<Packet>): Violation | undefined {
-    const violation = this.#engine.receive(packets, this.now())
+    const violation = this.#engine.receive(packets, this.#time())
     if (packets[0]!._tag === "Connack") {
-      this.#engine.setWritable(true, this.now())
+      this.#engine.setWritable(true, this.#time())
       for (const queue of this.queues) queue.purgeStale()
     }
     // A turn of a busy network may bring many chunks: what one of them brought is gone before the next, which keeps memory
@@ -178,12 +198,12 @@ export class Driver implements ConsumerQueueHost {
   }
 
   writable(): void {
-    this.#engine.setWritable(true, this.now())
+    this.#engine.setWritable(true, this.#time())
     this.schedule()
   }
 
   publish(request: PublishRequest): Admission {
-    const admission = this.#refusal ?? this.#engine.publish(request, this.now())
+    const admission = this.#refusal ?? this.#engine.publish(request, this.#time())
     if (admission._tag === "Accepted") this.figures.accepted()
     else if (admission._tag === "Refused") this.figures.refused(admission.reason)
     this.schedule()
@@ -191,7 +211,7 @@ export class Driver implements ConsumerQueueHost {
   }
 
   withdraw(outbound: Outbound): boolean {
-    const withdrawn = this.#engine.withdraw(outbound, this.now())
+    const withdrawn = this.#engine.withdraw(outbound, this.#time())
     if (withdrawn) this.figures.withdrawn()
     this.schedule()
     return withdrawn
@@ -219,7 +239,7 @@ export class Driver implements ConsumerQueueHost {
   end(reason: MqttErrorReason): void {
     if (this.#ended) return
     const commits = this.#commits
-    const now = this.now()
+    const now = this.#time()
     this.#ended = true
     this.#refusal = { _tag: "Refused", reason }
     const committing = commits?.stop()
@@ -230,7 +250,7 @@ export class Driver implements ConsumerQueueHost {
   }
 
   addConsumer(request: ConsumerRequest, queue: ConsumerQueue): MqttErrorReason | undefined {
-    const consumer = this.#engine.addConsumer(request, this.now())
+    const consumer = this.#engine.addConsumer(request, this.#time())
     if ("_tag" in consumer) return consumer.reason
     consumer.owner = queue
     queue.consumer = consumer
@@ -243,19 +263,19 @@ export class Driver implements ConsumerQueueHost {
   removeConsumer(queue: ConsumerQueue): void {
     if (this.#queues?.delete(queue) !== true) return
     this.figures.buffered(queue.highWater)
-    this.#engine.removeConsumer(queue.consumer, this.now())
+    this.#engine.removeConsumer(queue.consumer, this.#time())
     this.resume(queue)
     this.schedule()
   }
 
   unsubscribe(filter: string): void {
-    this.#engine.unsubscribe(filter, this.now())
+    this.#engine.unsubscribe(filter, this.#time())
     this.schedule()
   }
 
   /** Whether a consumer of this name was known. */
   forgetConsumer(name: string): boolean {
-    const isKnown = this.#engine.forgetConsumer(name, this.now())
+    const isKnown = this.#engine.forgetConsumer(name, this.#time())
     this.schedule()
     return isKnown
   }
@@ -270,7 +290,7 @@ export class Driver implements ConsumerQueueHost {
   }
 
   acknowledge(consumer: Consumer, delivery: Delivery, reasonCode?: number): void {
-    this.#engine.acknowledge(consumer, delivery, this.now(), reasonCode)
+    this.#engine.acknowledge(consumer, delivery, this.#time(), reasonCode)
     this.schedule()
   }
 
@@ -313,6 +333,7 @@ export class Driver implements ConsumerQueueHost {
 
   readonly #turn = (): void => {
     this.#scheduled = false
+    this.#timed = undefined
     this.flush()
   }
 
@@ -389,7 +410,7 @@ export class Driver implements ConsumerQueueHost {
   #reject(reason: MqttErrorReason, output: Output | undefined): ReadonlyArray<string> {
     this.#refusal = { _tag: "Refused", reason }
     this.schedule()
-    return this.#engine.reject(output, reason, this.now())
+    return this.#engine.reject(output, reason, this.#time())
   }
 
   /** Hands out no more than how messages ended: the rest of the output goes nowhere. */
@@ -410,7 +431,7 @@ export class Driver implements ConsumerQueueHost {
   #handOutStored({ accepted, packets }: Output, epoch: number | undefined): void {
     const connection = this.#connection
     if (connection !== undefined && epoch === this.#epoch) {
-      if (packets.length > 0 && !connection.send(packets)) this.#engine.setWritable(false, this.now())
+      if (packets.length > 0 && !connection.send(packets)) this.#engine.setWritable(false, this.#time())
       this.#engine.written()
     }
     for (let i = 0; i < accepted.length; i++) {

@@ -20,6 +20,7 @@ import { type LoadedRecords, SessionStore } from "../../SessionStore.ts"
 import type { EngineEvent } from "../engine/contract.ts"
 import { makeEngine } from "../engine/engine.ts"
 import { registerLedger } from "../messageFailures.ts"
+import { monotonicMillis } from "../time.ts"
 import * as Broadcast from "./broadcast.ts"
 import { makeConnector } from "./connector.ts"
 import * as Consume from "./consume.ts"
@@ -58,7 +59,9 @@ export const makeSession = Effect.fnUntraced(function*(
   const { damage, records } = store === undefined ? nothingLoaded : yield* store.load
   const clientId = yield* chooseClientId(options, records)
   const engine = makeEngine(engineOptions(options, yield* randomToken))
-  engine.restore(records, clock.currentTimeMillisUnsafe())
+  const now = monotonicMillis(clock)
+  engine.epochOffset = clock.currentTimeMillisUnsafe() - now
+  engine.restore(records, now)
 
   const hub = new Hub.Hub(name, clock, observer)
   const unclaimed = new Broadcast.Broadcast<Message>(unclaimedOptions)
@@ -263,7 +266,7 @@ export const makeSession = Effect.fnUntraced(function*(
       hub,
       servers: new Servers(addresses),
       reconnect: new Reconnect(schedule, options.reconnect),
-      now: () => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000,
+      now: () => driver.now(),
       isUnverified: protection === "unverified",
       persistent: options.persistence !== "none",
       autoReconnect: options.reconnect.enabled,
@@ -287,7 +290,7 @@ export const makeSession = Effect.fnUntraced(function*(
         }
         if (store !== undefined) {
           const before = identity
-          identity = identityOf(options, clientId, connack, before, driver.now())
+          identity = identityOf(options, clientId, connack, before, clock.currentTimeMillisUnsafe())
           if (before === undefined || !isSameIdentity(before, identity)) driver.record(identity)
         }
         publisher.recover()
@@ -380,7 +383,10 @@ export const makeSession = Effect.fnUntraced(function*(
     clientId,
     ...state,
     tls: protection,
-    handlers: { failing: failures.failing, since: failures.since },
+    handlers: {
+      failing: failures.failing,
+      since: failures.since === undefined ? undefined : driver.toEpoch(failures.since)
+    },
     storage: store === undefined
       ? undefined
       : { durability: store.durability, volatile: store.durability === "session", failure: storageFailure }
