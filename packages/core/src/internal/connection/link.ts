@@ -28,15 +28,21 @@ import * as ReasonCode from "../../ReasonCode.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
 import type { ByteStream, ByteStreamHandlers } from "../../Transport.ts"
 import { type Attempt, fromConnack, fromDisconnect, fromNetworkError } from "../classification.ts"
-import type { Decoder, Encoder, Violation } from "../codec/contract.ts"
+import type { Decoder, EncodeFailure, Encoder, Violation } from "../codec/contract.ts"
 import { makeDecoder } from "../codec/decoder.ts"
 import { makeEncoder } from "../codec/encoder.ts"
-import type { ConnectionCounters, ConnectionHandlers, ConnectionRequest } from "./contract.ts"
+import { sizeOf } from "../codec/size.ts"
+import type { ConnectionCounters, ConnectionHandlers, ConnectionRequest, NotSent, SendResult } from "./contract.ts"
 import * as Driver from "./driver.ts"
 import { joined } from "./joined.ts"
 import type { Observed } from "./watch.ts"
 
 type Phase = "opening" | "open" | "closing" | "closed"
+
+const sent: SendResult = { _tag: "Sent" }
+const congested: SendResult = { _tag: "Congested" }
+
+const notSent = (sent: number, failure?: EncodeFailure): NotSent => ({ _tag: "NotSent", sent, failure })
 
 /**
  * What a link asks of the effectful world around it.
@@ -76,6 +82,7 @@ export class Link implements Observed {
   readonly #decoder: Decoder
   readonly #encoder: Encoder
   #phase: Phase = "opening"
+  #wasOpen = false
   #announced = false
   #congested = false
   #reason: MqttErrorReason | undefined
@@ -181,22 +188,23 @@ export class Link implements Observed {
     this.#announced = false
   }
 
-  send(packets: ReadonlyArray<Packet>): boolean {
+  send(packets: ReadonlyArray<Packet>): SendResult {
     if (this.#phase !== "open") {
-      return false
+      return notSent(0)
     }
-    const encoder = this.#encoder
     // A plain loop: this runs for every packet that leaves.
     for (let index = 0; index < packets.length; index++) {
-      const failure = encoder.write(packets[index]!)
+      const failure = this.#encode(packets[index]!)
       if (failure !== undefined) {
-        this.#crash(`cannot encode ${failure.packet}: ${failure.detail}`, undefined)
-        return false
+        return this.#sendBefore(packets, index, failure)
       }
     }
-    this.counters.packetsSent += packets.length
-    this.#flush()
-    return !this.#congested
+    const handed = this.#flush()
+    if (handed === undefined) {
+      this.counters.packetsSent += packets.length
+      return this.#congested ? congested : sent
+    }
+    return this.#sentPart(packets, handed)
   }
 
   ping(): void {
@@ -244,6 +252,16 @@ export class Link implements Observed {
   /** Closes at once; what was not sent is lost. */
   destroy(reason: MqttErrorReason): void {
     this.#reason ??= reason
+    this.#destroy()
+  }
+
+  /** The link has begun to close, and the stream does not end by itself. */
+  giveUp(): void {
+    this.#stream?.destroy()
+    this.#streamClosed(undefined)
+  }
+
+  #destroy(): void {
     this.#stream?.destroy()
     this.#close()
   }
@@ -351,6 +369,7 @@ export class Link implements Observed {
       return false
     }
     this.#phase = "open"
+    this.#wasOpen = true
     if (this.#request.connect.properties.authenticationMethod === undefined) {
       this.#driver?.closed()
       this.#driver = undefined
@@ -395,25 +414,79 @@ export class Link implements Observed {
     this.#driverBytes.push(bytes)
   }
 
-  #flush(): void {
+  /**
+   * Hands over all that is encoded. Undefined: the stream has it; otherwise how many bytes of our own it has taken before it failed,
+   * which ends the link.
+   */
+  #flush(): number | undefined {
     const stream = this.#stream
     const own = this.#encoder.take()
-    const chunks = this.#driverBytes.length === 0 ? own : [...this.#driverBytes, ...own]
-    this.#driverBytes = []
-    if (stream === undefined || chunks.length === 0 || this.#phase === "closed") {
-      return
+    const foreign = this.#driverBytes
+    if (own.length === 0 && foreign.length === 0) {
+      return undefined
     }
+    this.#driverBytes = []
+    if (stream === undefined || this.#phase === "closed") {
+      return 0
+    }
+    let handed = 0
     try {
-      for (const chunk of joined(chunks)) {
+      for (const chunk of joined(foreign.length === 0 ? own : [...foreign, ...own])) {
+        const result = stream.write(chunk)
+        if (result === "closed") {
+          // Its end is told by the stream, with the cause.
+          this.#beginClosing(undefined)
+          return Math.max(0, handed - lengthOf(foreign))
+        }
+        handed += chunk.length
         this.counters.bytesSent += chunk.length
-        if (!stream.write(chunk)) {
+        if (result === "congested") {
           this.#congested = true
         }
       }
     } catch (cause) {
-      this.destroy(fromNetworkError(cause, "connected", this.#attempt.server))
+      this.#beginClosing(fromNetworkError(cause, "connected", this.#attempt.server))
+      queueMicrotask(() => this.#destroy())
+      return Math.max(0, handed - lengthOf(foreign))
     }
     this.lastSent = this.now()
+    return undefined
+  }
+
+  /** Sends what stands before a packet that cannot be encoded, and ends the link behind it. */
+  #sendBefore(packets: ReadonlyArray<Packet>, index: number, failure: EncodeFailure): NotSent {
+    const handed = this.#flush()
+    if (handed !== undefined) {
+      return this.#sentPart(packets, handed)
+    }
+    this.counters.packetsSent += index
+    this.#beginClosing(new Unexpected({ detail: `cannot encode ${failure.packet}: ${failure.detail}` }))
+    queueMicrotask(() => this.#endStream(ReasonCode.implementationSpecificError))
+    return notSent(index, failure)
+  }
+
+  /** The packets that are whole in the bytes which the stream took before it failed. */
+  #sentPart(packets: ReadonlyArray<Packet>, handed: number): NotSent {
+    let count = 0
+    let bytes = 0
+    while (count < packets.length) {
+      bytes += sizeOf(packets[count]!, this.#request.connect.protocolVersion)
+      if (bytes > handed) {
+        break
+      }
+      count++
+    }
+    this.counters.packetsSent += count
+    return notSent(count)
+  }
+
+  /** Appends a packet to the next write. What throws here would end the process from the callback of a timer. */
+  #encode(packet: Packet): EncodeFailure | undefined {
+    try {
+      return this.#encoder.write(packet)
+    } catch (cause) {
+      return { packet: packet._tag, detail: String(cause) }
+    }
   }
 
   #drained(): void {
@@ -430,10 +503,9 @@ export class Link implements Observed {
 
   #streamClosed(cause: unknown): void {
     if (this.#reason === undefined) {
-      const opening = this.#phase === "opening"
       if (cause !== undefined) {
-        this.#reason = fromNetworkError(cause, opening ? "connect" : "connected", this.#attempt.server)
-      } else if (opening) {
+        this.#reason = fromNetworkError(cause, this.#wasOpen ? "connected" : "connect", this.#attempt.server)
+      } else if (!this.#wasOpen) {
         this.#reason = new ConnectionRefused({
           server: this.#attempt.server,
           reasonString: "it closed the connection before CONNACK"
@@ -461,7 +533,13 @@ export class Link implements Observed {
       return
     }
     this.#beginClosing(reason)
-    if (this.#request.connect.protocolVersion === 5) this.#sendDisconnect(reasonCode, Properties.none)
+    this.#endStream(reasonCode)
+  }
+
+  #endStream(reasonCode: number): void {
+    if (this.#request.connect.protocolVersion === 5) {
+      this.#sendDisconnect(reasonCode, Properties.none)
+    }
     this.#stream?.end()
   }
 
@@ -471,11 +549,15 @@ export class Link implements Observed {
       // A code that DISCONNECT does not define.
       this.#encoder.write({ ...disconnect, reasonCode: ReasonCode.protocolError })
     }
-    this.counters.packetsSent++
-    this.#flush()
+    if (this.#flush() === undefined) {
+      this.counters.packetsSent++
+    }
   }
 
-  #beginClosing(reason: MqttErrorReason): void {
+  #beginClosing(reason: MqttErrorReason | undefined): void {
+    if (this.#phase === "closing") {
+      return
+    }
     this.#phase = "closing"
     this.#reason ??= reason
     // The end of the stream is seen only while reading.
@@ -506,6 +588,9 @@ export class Link implements Observed {
     Deferred.doneUnsafe(this.gone, Exit.void)
   }
 }
+
+const lengthOf = (chunks: ReadonlyArray<Uint8Array>): number =>
+  chunks.reduce((length, chunk) => length + chunk.length, 0)
 
 const isSpecial = (packet: Packet): packet is Connack | Auth | Disconnect => {
   switch (packet._tag) {

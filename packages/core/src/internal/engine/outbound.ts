@@ -290,6 +290,20 @@ export class OutboundFlow {
     if (this.#taken.length > 0) this.#taken = []
   }
 
+  /** The network has the first messages of the output that was taken. What cannot be encoded would end every connection. */
+  partlyWritten(count: number, failure: MqttErrorReason | undefined): void {
+    const message = this.#taken[count]
+    this.#taken.splice(0, failure === undefined ? count : count + 1)
+    if (failure === undefined || message === undefined) return
+    if (message.request.qos === 0) {
+      message.outcome = failed(failure)
+    } else if (message.state === "publishing") {
+      this.#leavePublishing(message)
+      this.#vacate(message)
+      this.#complete(message, failed(failure))
+    }
+  }
+
   /** Sends what may be sent: first again, then for the first time. */
   pump(now: number): void {
     const queue = this.#queue

@@ -6,13 +6,13 @@ import { scheduleTurn } from "#transport"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
-import type { MqttError, MqttErrorReason } from "../../MqttError.ts"
+import { type MqttError, type MqttErrorReason, Unexpected } from "../../MqttError.ts"
 import type { Connect, Packet } from "../../Packet.ts"
 import type { NamedConsumer } from "../../SessionStatus.ts"
 import type { SessionStoreHandle } from "../../SessionStore.ts"
 import type { StoreChange, StoreRecord } from "../../StoreRecord.ts"
 import type { Violation } from "../codec/contract.ts"
-import type { Connection, ConnectionCounters } from "../connection/contract.ts"
+import type { Connection, ConnectionCounters, NotSent } from "../connection/contract.ts"
 import type {
   Admission,
   Consumer,
@@ -66,6 +66,9 @@ export interface DriverOptions {
 const promptBatch = 256
 
 const noQueues: ReadonlySet<ConsumerQueue> = new Set()
+
+/** Whether the packet is sent for the first time. */
+const isNewPublish = (packet: Packet): boolean => packet._tag === "Publish" && !packet.dup
 
 /**
  * The driver of one session.
@@ -403,13 +406,35 @@ export class Driver implements ConsumerQueueHost {
   #handOutStored({ accepted, packets }: Output, epoch: number | undefined): void {
     const connection = this.#connection
     if (connection !== undefined && epoch === this.#epoch) {
-      if (packets.length > 0 && !connection.send(packets)) this.#engine.setWritable(false, this.now())
-      this.#engine.written()
+      const result = packets.length === 0 ? undefined : connection.send(packets)
+      if (result?._tag === "NotSent") {
+        this.#broken(packets, result)
+      } else {
+        if (result?._tag === "Congested") this.#engine.setWritable(false, this.now())
+        this.#engine.written()
+      }
     }
     for (let i = 0; i < accepted.length; i++) {
       const outbound = accepted[i]!
       outbound.owner?.onAccepted?.(outbound)
     }
+  }
+
+  /**
+   * The connection is about to end by itself. The engine has lost it from here on: what it has put into this output, and would put into
+   * the next ones, is queued again.
+   */
+  #broken(packets: ReadonlyArray<Packet>, { failure, sent }: NotSent): void {
+    const refused = packets[sent]
+    this.#engine.partlyWritten(
+      packets.slice(0, sent).filter(isNewPublish).length,
+      failure !== undefined && refused !== undefined && isNewPublish(refused)
+        ? new Unexpected({ detail: `cannot encode ${failure.packet}: ${failure.detail}` })
+        : undefined
+    )
+    this.#epoch++
+    this.#engine.disconnected(this.now())
+    this.schedule()
   }
 
   #handOut(output: Output | IndependentOutput): void {
