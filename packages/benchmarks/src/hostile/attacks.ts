@@ -13,7 +13,7 @@ export interface Attack {
   readonly qos?: 0 | 1 | 2
   readonly when?: "connect" | "connected" | "subscribed" | "published"
   /** The attack answers CONNECT, or does not. */
-  readonly answersConnect?: false
+  readonly answersConnect?: boolean
   /** The attacker reads nothing. */
   readonly reads?: false
   /** Attacks every connection, not only the first one. */
@@ -168,8 +168,15 @@ export const attacks: ReadonlyArray<Attack> = [
         publish({ version: 5, topic: otherTopic, qos: 0, payload: Buffer.alloc(100) }),
         64_000
       )
-      await sendAll(connection, 1000, (index) =>
-        Buffer.concat([publish({ version: 5, topic, qos: 1, identifier: 1 + index, payload: Buffer.alloc(20) }), filler]))
+      await sendAll(
+        connection,
+        1000,
+        (index) =>
+          Buffer.concat([
+            publish({ version: 5, topic, qos: 1, identifier: 1 + index, payload: Buffer.alloc(20) }),
+            filler
+          ])
+      )
     }
   },
   ...(["connect", "subscribed"] as const).map((when): Attack => ({
@@ -178,7 +185,7 @@ export const attacks: ReadonlyArray<Attack> = [
     transport: "ws",
     behaviour: when === "connect" ? "connecting" : "stalledHandler",
     when,
-    ...(when === "connect" ? { answersConnect: false } : undefined),
+    answersConnect: when !== "connect",
     run: async (connection) => {
       await connection.raw(frameHead(2, true, 268_435_456))
       const chunk = Buffer.alloc(mebibyte)

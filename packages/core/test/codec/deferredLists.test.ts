@@ -137,7 +137,9 @@ describe("memory", () => {
   const size = 200_000
   const lists: Record<string, PublishProperties> = {
     "empty user properties": { userProperties: Array.from({ length: size / 5 }, (): UserProperty => ["", ""]) },
-    "short user properties": { userProperties: Array.from({ length: size / 13 }, (): UserProperty => ["name", "valu"]) },
+    "short user properties": {
+      userProperties: Array.from({ length: size / 13 }, (): UserProperty => ["name", "valu"])
+    },
     "subscription identifiers": { subscriptionIdentifiers: Array.from({ length: size / 2 }, () => 1) }
   }
   for (const [title, properties] of Object.entries(lists)) {
@@ -169,7 +171,12 @@ describe("memory", () => {
       const chunk = new Uint8Array(bytes.length + rest.length)
       chunk.set(bytes)
       chunk.set(rest, bytes.length)
-      const decoder = makeDecoder({ role: "client", protocolVersion: 5, maximumPacketSize: 2_000_000, ownsChunks: true })
+      const decoder = makeDecoder({
+        role: "client",
+        protocolVersion: 5,
+        maximumPacketSize: 2_000_000,
+        ownsChunks: true
+      })
       const into: Array<Packet> = []
       assert.isUndefined(decoder.push(chunk, into))
       const [first] = into as ReadonlyArray<Publish>

@@ -8,7 +8,6 @@
  * A link is `opening` until CONNACK, `open`, then `closing` (its last bytes are on their way and input is ignored), then
  * `closed`. The first reason that ends it stays.
  */
-import { scheduleTurn } from "#transport"
 import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Exit from "effect/Exit"
@@ -28,16 +27,18 @@ import * as ReasonCode from "../../ReasonCode.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
 import type { ByteStream, ByteStreamHandlers } from "../../Transport.ts"
 import { type Attempt, fromConnack, fromDisconnect, fromNetworkError } from "../classification.ts"
-import type { Decoder, EncodeFailure, Encoder, Violation } from "../codec/contract.ts"
+import type { EncodeFailure, Violation } from "../codec/contract.ts"
 import { makeDecoder } from "../codec/decoder.ts"
-import { makeEncoder } from "../codec/encoder.ts"
-import { sizeOf } from "../codec/size.ts"
 import type { ConnectionCounters, ConnectionHandlers, ConnectionRequest, NotSent, SendResult } from "./contract.ts"
 import * as Driver from "./driver.ts"
-import { joined } from "./joined.ts"
+import { Intake, packetsPerCall, PauseReason } from "./intake.ts"
+import { Sender } from "./sender.ts"
 import type { Observed } from "./watch.ts"
 
 type Phase = "opening" | "open" | "closing" | "closed"
+
+// Four texts of the largest size, or some hundred user properties, do not fit; nothing that servers send comes near.
+const maximumConnackSize = 65_536
 
 const sent: SendResult = { _tag: "Sent" }
 const congested: SendResult = { _tag: "Congested" }
@@ -72,23 +73,20 @@ export class Link implements Observed {
   }
   lastSent: number
   lastReceived: number
-  paused = false
 
   readonly #request: ConnectionRequest
   readonly #handlers: ConnectionHandlers
   readonly #clock: Clock.Clock
   readonly #runtime: LinkRuntime
   readonly #attempt: Attempt
-  readonly #decoder: Decoder
-  readonly #encoder: Encoder
+  readonly #intake: Intake
+  readonly #sender: Sender
   #phase: Phase = "opening"
   #wasOpen = false
   #announced = false
-  #congested = false
   #reason: MqttErrorReason | undefined
   #stream: ByteStream | undefined
   #driver: Driver.Driver | undefined
-  #driverBytes: Array<Uint8Array> = []
   #watch: Fiber.Fiber<void> | undefined
 
   constructor(request: ConnectionRequest, handlers: ConnectionHandlers, clock: Clock.Clock, runtime: LinkRuntime) {
@@ -102,13 +100,30 @@ export class Link implements Observed {
       clientId: connect.clientId,
       server: ServerAddress.format(address)
     }
-    this.#decoder = makeDecoder({
+    const decoder = makeDecoder({
       role: "client",
       protocolVersion: connect.protocolVersion,
       maximumPacketSize: request.maximumPacketSize,
+      maximumConnackSize,
+      packetsPerCall,
       ownsChunks: true
     })
-    this.#encoder = makeEncoder(connect.protocolVersion)
+    this.#intake = new Intake(decoder, {
+      onPackets: (packets) => {
+        this.counters.packetsReceived += packets.length
+        this.#dispatch(packets)
+      },
+      onViolation: ({ detail, reasonCode }) => this.#violate(reasonCode, detail),
+      onDefect: (cause) => this.#crash("inbound packets could not be handled", cause)
+    })
+    this.#sender = new Sender(connect.protocolVersion, this.counters, {
+      onClosed: () => this.#beginClosing(undefined),
+      onFailure: (cause) => {
+        this.#beginClosing(fromNetworkError(cause, "connected", this.#attempt.server))
+        queueMicrotask(() => this.#destroy())
+      },
+      onUnread: () => this.#intake.pause(PauseReason.answers)
+    })
     this.lastSent = this.lastReceived = this.now()
   }
 
@@ -122,11 +137,15 @@ export class Link implements Observed {
   }
 
   get pendingBytes(): number {
-    return this.#stream?.pendingBytes() ?? 0
+    return this.#sender.pendingBytes
   }
 
   get isOpen(): boolean {
     return this.#phase === "open"
+  }
+
+  get paused(): boolean {
+    return this.#intake.isPaused
   }
 
   /** What the transport is given. It may call early: before `start`, nothing but the end of the stream counts. */
@@ -138,7 +157,7 @@ export class Link implements Observed {
 
   /** Encodes CONNECT, for `start` to send. Answers what is wrong with it, if anything is. */
   prepare(): string | undefined {
-    return this.#encoder.write(this.#request.connect)?.detail
+    return this.#sender.encode(this.#request.connect)?.detail
   }
 
   /** Takes the open stream and sends CONNECT. */
@@ -148,23 +167,25 @@ export class Link implements Observed {
       stream.destroy()
       return
     }
+    this.#intake.attach(stream)
+    this.#sender.attach(stream)
     this.#driver = Driver.make({
       protocolVersion: this.#request.connect.protocolVersion,
       authenticationMethod: this.#request.connect.properties.authenticationMethod
     }, {
-      onBytes: (bytes) => this.#driverWrites(bytes),
+      onBytes: (bytes) => this.#sender.forward(bytes),
       onPacket: () => {
         this.counters.packetsSent++
       },
       onEnd: () => {
-        this.#flush()
+        this.#sender.flush()
         this.#stream?.end()
       },
       onFailure: (error) => this.#violate(ReasonCode.protocolError, error.message)
     })
     this.counters.packetsSent++
-    this.lastReceived = this.now()
-    this.#flush()
+    this.lastSent = this.lastReceived = this.now()
+    this.#sender.flush()
   }
 
   /** Begins to send PINGREQ, and to find out when the peer is gone. */
@@ -192,19 +213,16 @@ export class Link implements Observed {
     if (this.#phase !== "open") {
       return notSent(0)
     }
-    // A plain loop: this runs for every packet that leaves.
-    for (let index = 0; index < packets.length; index++) {
-      const failure = this.#encode(packets[index]!)
-      if (failure !== undefined) {
-        return this.#sendBefore(packets, index, failure)
-      }
+    const { count, failure, isComplete } = this.#sender.send(packets)
+    this.lastSent = this.now()
+    if (isComplete) {
+      return this.#sender.isCongested ? congested : sent
     }
-    const handed = this.#flush()
-    if (handed === undefined) {
-      this.counters.packetsSent += packets.length
-      return this.#congested ? congested : sent
+    if (failure !== undefined) {
+      this.#beginClosing(new Unexpected({ detail: `cannot encode ${failure.packet}: ${failure.detail}` }))
+      queueMicrotask(() => this.#endStream(ReasonCode.implementationSpecificError))
     }
-    return this.#sentPart(packets, handed)
+    return notSent(count, failure)
   }
 
   ping(): void {
@@ -212,18 +230,13 @@ export class Link implements Observed {
   }
 
   pause(): void {
-    if (this.#phase === "open" && !this.paused) {
-      this.paused = true
-      this.#stream?.pause()
+    if (this.#phase === "open") {
+      this.#intake.pause(PauseReason.owner)
     }
   }
 
   resume(): void {
-    if (this.paused) {
-      this.paused = false
-      this.lastReceived = this.now()
-      this.#stream?.resume()
-    }
+    this.#resume(PauseReason.owner)
   }
 
   /** Begins the orderly end: DISCONNECT after what is pending, then the end of the stream. */
@@ -276,21 +289,16 @@ export class Link implements Observed {
     }
     this.lastReceived = this.now()
     this.counters.bytesReceived += bytes.length
-    const packets: Array<Packet> = []
-    try {
-      const violation = this.#decoder.push(bytes, packets)
-      this.counters.packetsReceived += packets.length
-      if (packets.length > 0) {
-        this.#dispatch(packets)
-      }
-      // Packets before the malformed one may have ended the link already, which then changes nothing any more.
-      if (violation !== undefined) {
-        this.#violate(violation.reasonCode, violation.detail)
-      }
-    } catch (cause) {
-      // Nothing here throws, and if it does, the process must not end by it.
-      this.#crash("inbound packets could not be handled", cause)
+    this.#intake.take(bytes)
+  }
+
+  #resume(reason: PauseReason): void {
+    const wasPaused = this.paused
+    // Stamped before the stream resumes, which may hand over bytes at once.
+    if (wasPaused) {
+      this.lastReceived = this.now()
     }
+    this.#intake.resume(reason)
   }
 
   #dispatch(packets: Array<Packet>): void {
@@ -398,8 +406,7 @@ export class Link implements Observed {
 
   /** Shows a validated packet to MQTT.js, in canonical bytes of our own. */
   #feed(packet: Connack | Auth | Disconnect): void {
-    this.#encoder.write(packet)
-    for (const bytes of this.#encoder.take()) {
+    for (const bytes of this.#sender.bytesOf(packet)) {
       this.#driver?.feed(bytes)
     }
     if (packet._tag === "Connack" && packet.reasonCode === ReasonCode.success && this.#driver?.isConnected() !== true) {
@@ -407,92 +414,10 @@ export class Link implements Observed {
     }
   }
 
-  #driverWrites(bytes: Uint8Array): void {
-    if (this.#driverBytes.length === 0) {
-      scheduleTurn(() => this.#flush())
-    }
-    this.#driverBytes.push(bytes)
-  }
-
-  /**
-   * Hands over all that is encoded. Undefined: the stream has it; otherwise how many bytes of our own it has taken before it failed,
-   * which ends the link.
-   */
-  #flush(): number | undefined {
-    const stream = this.#stream
-    const own = this.#encoder.take()
-    const foreign = this.#driverBytes
-    if (own.length === 0 && foreign.length === 0) {
-      return undefined
-    }
-    this.#driverBytes = []
-    if (stream === undefined || this.#phase === "closed") {
-      return 0
-    }
-    let handed = 0
-    try {
-      for (const chunk of joined(foreign.length === 0 ? own : [...foreign, ...own])) {
-        const result = stream.write(chunk)
-        if (result === "closed") {
-          // Its end is told by the stream, with the cause.
-          this.#beginClosing(undefined)
-          return Math.max(0, handed - lengthOf(foreign))
-        }
-        handed += chunk.length
-        this.counters.bytesSent += chunk.length
-        if (result === "congested") {
-          this.#congested = true
-        }
-      }
-    } catch (cause) {
-      this.#beginClosing(fromNetworkError(cause, "connected", this.#attempt.server))
-      queueMicrotask(() => this.#destroy())
-      return Math.max(0, handed - lengthOf(foreign))
-    }
-    this.lastSent = this.now()
-    return undefined
-  }
-
-  /** Sends what stands before a packet that cannot be encoded, and ends the link behind it. */
-  #sendBefore(packets: ReadonlyArray<Packet>, index: number, failure: EncodeFailure): NotSent {
-    const handed = this.#flush()
-    if (handed !== undefined) {
-      return this.#sentPart(packets, handed)
-    }
-    this.counters.packetsSent += index
-    this.#beginClosing(new Unexpected({ detail: `cannot encode ${failure.packet}: ${failure.detail}` }))
-    queueMicrotask(() => this.#endStream(ReasonCode.implementationSpecificError))
-    return notSent(index, failure)
-  }
-
-  /** The packets that are whole in the bytes which the stream took before it failed. */
-  #sentPart(packets: ReadonlyArray<Packet>, handed: number): NotSent {
-    let count = 0
-    let bytes = 0
-    while (count < packets.length) {
-      bytes += sizeOf(packets[count]!, this.#request.connect.protocolVersion)
-      if (bytes > handed) {
-        break
-      }
-      count++
-    }
-    this.counters.packetsSent += count
-    return notSent(count)
-  }
-
-  /** Appends a packet to the next write. What throws here would end the process from the callback of a timer. */
-  #encode(packet: Packet): EncodeFailure | undefined {
-    try {
-      return this.#encoder.write(packet)
-    } catch (cause) {
-      return { packet: packet._tag, detail: String(cause) }
-    }
-  }
-
   #drained(): void {
-    const congested = this.#congested
-    this.#congested = false
-    if (congested && this.#phase === "open") {
+    const wasCongested = this.#sender.drained()
+    this.#resume(PauseReason.answers)
+    if (wasCongested && this.#phase === "open") {
       try {
         this.#handlers.onWritable()
       } catch (cause) {
@@ -545,11 +470,11 @@ export class Link implements Observed {
 
   #sendDisconnect(reasonCode: number, properties: Disconnect["properties"]): void {
     const disconnect: Disconnect = { _tag: "Disconnect", reasonCode, properties }
-    if (this.#encoder.write(disconnect) !== undefined) {
+    if (this.#sender.encode(disconnect) !== undefined) {
       // A code that DISCONNECT does not define.
-      this.#encoder.write({ ...disconnect, reasonCode: ReasonCode.protocolError })
+      this.#sender.encode({ ...disconnect, reasonCode: ReasonCode.protocolError })
     }
-    if (this.#flush() === undefined) {
+    if (this.#sender.flush() === undefined) {
       this.counters.packetsSent++
     }
   }
@@ -560,8 +485,7 @@ export class Link implements Observed {
     }
     this.#phase = "closing"
     this.#reason ??= reason
-    // The end of the stream is seen only while reading.
-    this.resume()
+    this.#intake.stop()
     this.#runtime.onClosing()
   }
 
@@ -570,9 +494,10 @@ export class Link implements Observed {
       return
     }
     this.#phase = "closed"
+    this.#intake.stop()
+    this.#sender.stop()
     this.#driver?.closed()
     this.#watch?.interruptUnsafe()
-    this.#driverBytes = []
     this.#handlers.onGone?.(this.counters)
     const error = new MqttError({ reason: this.#reason ?? new Closed(), session: this.#request.session })
     // The owner first: completing a Deferred runs those who wait for it at once.
@@ -588,9 +513,6 @@ export class Link implements Observed {
     Deferred.doneUnsafe(this.gone, Exit.void)
   }
 }
-
-const lengthOf = (chunks: ReadonlyArray<Uint8Array>): number =>
-  chunks.reduce((length, chunk) => length + chunk.length, 0)
 
 const isSpecial = (packet: Packet): packet is Connack | Auth | Disconnect => {
   switch (packet._tag) {

@@ -1,10 +1,10 @@
 /**
  * Outbound messages and the lists that they stand in.
  */
-import { deferredOf } from "../deferredLists.ts"
 import type { Packet } from "../../Packet.ts"
 import { type MessageProperties, none, type PublishProperties } from "../../Properties.ts"
 import type { OutboundRecord } from "../../StoreRecord.ts"
+import { deferredOf } from "../deferredLists.ts"
 import type { Outbound, OutboundOwner, PublishOutcome, PublishRequest } from "./contract.ts"
 import type { Suspect } from "./poison.ts"
 
