@@ -159,10 +159,11 @@ export const attacks: ReadonlyArray<Attack> = [
       }
     }
   },
-  {
+  ...([1, 0] as const).map((qos): Attack => ({
     name: "1,000 small ones, each in 64 kB that nobody wants",
     version: 5,
-    behaviour: "stalledHandler",
+    behaviour: qos === 1 ? "stalledHandler" : "stalledStream",
+    qos,
     run: async (connection) => {
       const filler = repeated(
         publish({ version: 5, topic: otherTopic, qos: 0, payload: Buffer.alloc(100) }),
@@ -173,12 +174,12 @@ export const attacks: ReadonlyArray<Attack> = [
         1000,
         (index) =>
           Buffer.concat([
-            publish({ version: 5, topic, qos: 1, identifier: 1 + index, payload: Buffer.alloc(20) }),
+            publish({ version: 5, topic, qos, identifier: 1 + index, payload: Buffer.alloc(20) }),
             filler
           ])
       )
     }
-  },
+  })),
   ...(["connect", "subscribed"] as const).map((when): Attack => ({
     name: `a WebSocket message of 256 MB${when === "connect" ? " in place of CONNACK" : ""}`,
     version: 5,
