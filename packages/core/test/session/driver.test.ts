@@ -124,7 +124,6 @@ describe.each([[4, false], [4, true], [5, false], [5, true]] as const)(
         publish("b")
         yield* settle
         assert.deepStrictEqual(ends, [])
-        assert.strictEqual(driver.stats.queuedMessages, 2)
         // Turns between the refusal and the end of the connection lose nothing either.
         publish("c")
         yield* settle
@@ -134,6 +133,7 @@ describe.each([[4, false], [4, true], [5, false], [5, true]] as const)(
         assert.deepStrictEqual(closing.asked, [["PUBLISH0 0 a", "PUBLISH0 0 b"]])
         driver.detach()
         yield* settle
+        assert.strictEqual(driver.stats.queuedMessages, 4)
         const next = connected(true)
         yield* settle
         assert.deepStrictEqual(next.asked, [["a", "b", "c", "d"].map((topic) => `PUBLISH0 0 ${topic}`)])
@@ -174,9 +174,10 @@ describe.each([[4, false], [4, true], [5, false], [5, true]] as const)(
           publish("b", qos)
           publish("c")
           yield* settle
-          assert.sameMembers(ends, ["a", "b Unexpected"])
-          assert.strictEqual(driver.stats.inflight, 0)
           driver.detach()
+          yield* settle
+          assert.deepStrictEqual(ends, ["a", "b Unexpected"])
+          assert.strictEqual(driver.stats.inflight, 0)
           const next = connected(true)
           yield* settle
           assert.deepStrictEqual(next.asked, [["PUBLISH0 0 c"]])
@@ -207,9 +208,33 @@ describe.each([[4, false], [4, true], [5, false], [5, true]] as const)(
         connected().answer = () => notSent()
         publish("a")
         yield* settle
+        publish("b")
         driver.end(new Closed())
         yield* settle
-        assert.deepStrictEqual(ends, ["a Closed"])
+        driver.detach()
+        yield* settle
+        assert.sameMembers(ends, ["a Closed", "b Closed"])
       }))
   }
 )
+
+it.effect("a queued QoS 0 message that waits for a commit fails when the session ends", () =>
+  Effect.gen(function*() {
+    const store = yield* openStore
+    let hangs = false
+    const { connected, driver, ends, publish } = yield* make(5, {
+      ...store,
+      commit: (changes) => hangs ? Effect.never : store.commit(changes)
+    })
+    publish("a")
+    yield* settle
+    hangs = true
+    publish("b", 1)
+    yield* settle
+    const connection = connected()
+    yield* settle
+    driver.end(new Closed())
+    yield* settle
+    assert.deepStrictEqual(connection.asked, [])
+    assert.sameMembers(ends.filter((end) => end.startsWith("a")), ["a Closed"])
+  }))

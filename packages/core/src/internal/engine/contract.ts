@@ -300,8 +300,8 @@ export interface SessionEngine {
   readonly written: () => void
   /**
    * In place of `written`, when the connection breaks: the network has the first `count` of the new PUBLISH packets of the output that
-   * was taken last (those that are not sent again). A `failure` settles the message behind them, whose packet cannot be encoded. The
-   * session calls `disconnected` next.
+   * was taken last (those that are not sent again). A `failure` settles the message behind them, whose packet cannot be encoded. QoS 0
+   * messages behind that have no outcome: `disconnected`, before which nothing more is taken, queues them again.
    */
   readonly partlyWritten: (count: number, failure: MqttErrorReason | undefined) => void
   /** The network can (not) take more bytes: while it cannot, new publishes wait in the queue. */

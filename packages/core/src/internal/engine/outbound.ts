@@ -281,7 +281,7 @@ export class OutboundFlow {
   takenOutput(): void {
     this.#core.freshSequence = this.#sequence
     if (this.#sent.length === 0) return
-    this.#taken = this.#sent
+    this.#taken = this.#taken.length === 0 ? this.#sent : this.#taken.concat(this.#sent)
     this.#sent = []
     this.#sentBytes = 0
   }
@@ -292,15 +292,18 @@ export class OutboundFlow {
 
   /** The network has the first messages of the output that was taken. What cannot be encoded would end every connection. */
   partlyWritten(count: number, failure: MqttErrorReason | undefined): void {
-    const message = this.#taken[count]
-    this.#taken.splice(0, failure === undefined ? count : count + 1)
-    if (failure === undefined || message === undefined) return
-    if (message.request.qos === 0) {
-      message.outcome = failed(failure)
-    } else if (message.state === "publishing") {
-      this.#leavePublishing(message)
-      this.#vacate(message)
-      this.#complete(message, failed(failure))
+    const refused = failure === undefined ? undefined : this.#taken[count]
+    this.#taken.splice(0, refused === undefined ? count : count + 1)
+    for (const message of this.#taken) {
+      if (message.request.qos === 0) message.outcome = undefined
+    }
+    if (failure === undefined || refused === undefined) return
+    if (refused.request.qos === 0) {
+      refused.outcome = failed(failure)
+    } else if (refused.state === "publishing") {
+      this.#leavePublishing(refused)
+      this.#vacate(refused)
+      this.#complete(refused, failed(failure))
     }
   }
 

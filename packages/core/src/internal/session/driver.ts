@@ -82,6 +82,8 @@ export class Driver implements ConsumerQueueHost {
   /** Counts connections: what was taken for one is never written to another. */
   #epoch = 0
   #opening = false
+  /** The connection has not sent what it was given, and its end has not been told yet. */
+  #isBroken = false
   #scheduled = false
   /** Of a durable session. */
   readonly #commits: Commits | undefined
@@ -153,6 +155,7 @@ export class Driver implements ConsumerQueueHost {
   /** The connection is over, or an attempt failed. `endedByServer` says how, when the reason may lie in what the server was sent. */
   detach(endedByServer?: string): void {
     this.#opening = false
+    this.#isBroken = false
     this.#connection = undefined
     this.#epoch++
     this.#engine.disconnected(this.now(), endedByServer)
@@ -221,6 +224,8 @@ export class Driver implements ConsumerQueueHost {
     this.#refusal = { _tag: "Refused", reason }
     const committing = commits?.stop()
     if (commits !== undefined) this.#engine.reject(committing, commits.failure?.reason ?? reason, now)
+    // What the engine believes to be sent, and never will be, is called back first.
+    if (commits !== undefined || this.#isBroken) this.#engine.disconnected(now)
     this.#engine.abandon(reason, now)
     if (committing !== undefined) this.#settle(committing)
     this.flush()
@@ -319,6 +324,7 @@ export class Driver implements ConsumerQueueHost {
   flush(): void {
     // The engine already believes in a connection that is still being handed over, or the last output is being committed.
     if (this.#opening && this.#engine.limits !== undefined && !this.#ended) return
+    if (this.#isBroken && !this.#ended) return
     // A fiber that the last output has resumed got here: outputs are handed out one after the other.
     if (this.#releasing) return this.schedule()
     const commits = this.#commits
@@ -408,7 +414,7 @@ export class Driver implements ConsumerQueueHost {
     if (connection !== undefined && epoch === this.#epoch) {
       const result = packets.length === 0 ? undefined : connection.send(packets)
       if (result?._tag === "NotSent") {
-        this.#broken(packets, result)
+        this.#break(packets, result)
       } else {
         if (result?._tag === "Congested") this.#engine.setWritable(false, this.now())
         this.#engine.written()
@@ -420,11 +426,8 @@ export class Driver implements ConsumerQueueHost {
     }
   }
 
-  /**
-   * The connection is about to end by itself. The engine has lost it from here on: what it has put into this output, and would put into
-   * the next ones, is queued again.
-   */
-  #broken(packets: ReadonlyArray<Packet>, { failure, sent }: NotSent): void {
+  /** The connection is about to end by itself: until it has, the engine keeps what it would send, and nothing is handed out. */
+  #break(packets: ReadonlyArray<Packet>, { failure, sent }: NotSent): void {
     const refused = packets[sent]
     this.#engine.partlyWritten(
       packets.slice(0, sent).filter(isNewPublish).length,
@@ -432,9 +435,8 @@ export class Driver implements ConsumerQueueHost {
         ? new Unexpected({ detail: `cannot encode ${failure.packet}: ${failure.detail}` })
         : undefined
     )
-    this.#epoch++
-    this.#engine.disconnected(this.now())
-    this.schedule()
+    this.#engine.setWritable(false, this.now())
+    this.#isBroken = true
   }
 
   #handOut(output: Output | IndependentOutput): void {
