@@ -203,6 +203,7 @@ describe.each(["ws", "wss"] as const)("over %s", (protocol) => {
     ["a masked frame", [0x82, 0x80, 0, 0, 0, 0]],
     ["a close frame with an invalid code", [0x88, 0x02, 0x00, 0x00]],
     ["a text frame that is not UTF-8", [0x81, 0x01, 0xff]],
+    ["a message in 20,000 fragments", [2, 1, 0x30, ...Array.from({ length: 20_000 }, () => [0, 1, 0xff]).flat()]],
     ["a message that is larger than the maximum packet size by far", [0x82, 127, 0, 0, 0, 0, 0x10, 0, 0, 0]]
   ]
   for (const [title, bytes] of cases) {
