@@ -217,12 +217,12 @@ export const attacks: ReadonlyArray<Attack> = [
     }
   },
   {
-    name: "64 MB of WebSocket messages of one byte",
+    name: "packets in WebSocket messages of one byte",
     version: 5,
     transport: "ws",
     behaviour: "stalledHandler",
     run: async (connection) => {
-      await connection.raw(Buffer.concat([frameHead(2, true, 5), Buffer.from([0x30, 0xff, 0xff, 0x3f, 0])]))
+      await connection.raw(Buffer.concat([frameHead(2, true, 5), Buffer.from([0x30, 0xff, 0xff, 0x3e, 0])]))
       await sendRaw(connection, repeated(Buffer.from([0x82, 1, 0]), 65_536), 1000)
     }
   },
