@@ -22,8 +22,8 @@ export interface ByteStreamHandlers {
   /** Called after `write` returned `congested`, when more may be written. */
   readonly onDrain: () => void
   /**
-   * The stream is over, exactly once, whoever ended it; `cause` is absent after an orderly end by the peer. A peer that has ended its
-   * half, or has begun to close a WebSocket, has ended the stream: MQTT has no use for the other half.
+   * The stream is over. Called exactly once, whichever side ended it; `cause` is absent after an orderly end by the peer. A peer that has
+   * ended its half, or has begun to close a WebSocket, has ended the stream: MQTT has no use for the other half.
    */
   readonly onClose: (cause?: unknown) => void
 }

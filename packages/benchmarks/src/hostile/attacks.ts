@@ -1,5 +1,5 @@
 /**
- * What a hostile or a broken server, and whoever may publish to a session's topics, can do to its memory.
+ * What a hostile or broken server, or a client that may publish to a session's topics, can do to the session's memory.
  */
 import type { Connection } from "./connection.ts"
 import { type Behaviour, otherTopic, topic } from "./contract.ts"
@@ -113,7 +113,7 @@ export const attacks: ReadonlyArray<Attack> = [
     run: (connection) => sendAll(connection, 500, payloads(5, 0, 1_000_000))
   },
   {
-    name: "500 x 1 MB that nobody claims",
+    name: "500 x 1 MB without a consumer",
     version: 5,
     behaviour: "publisher",
     when: "connected",
@@ -160,7 +160,7 @@ export const attacks: ReadonlyArray<Attack> = [
     }
   },
   ...([1, 0] as const).map((qos): Attack => ({
-    name: "1,000 small ones, each in 64 kB that nobody wants",
+    name: "1,000 small ones, each in 64 kB without a consumer",
     version: 5,
     behaviour: qos === 1 ? "stalledHandler" : "stalledStream",
     qos,

@@ -8,7 +8,7 @@ export type Behaviour =
   | "stalledHandler"
   /** A stream whose consumer stopped after the first message. */
   | "stalledStream"
-  /** Nobody subscribes; the session publishes at QoS 2. */
+  /** It has no subscription, and publishes at QoS 2. */
   | "publisher"
   /** It only wants to connect. */
   | "connecting"
@@ -22,7 +22,7 @@ export interface Target {
   readonly qos: 0 | 1 | 2
 }
 
-/** The topic of every attack, and the one that nobody has subscribed to. */
+/** The topic of every attack, and one without a subscription. */
 export const topic = "attack/topic"
 export const otherTopic = "elsewhere"
 

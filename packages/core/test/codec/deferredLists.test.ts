@@ -1,5 +1,5 @@
 /**
- * What a peer makes of user properties and subscription identifiers in memory: no more than their bytes, until somebody asks for them.
+ * The memory that user properties and subscription identifiers take: no more than their bytes, until they are read.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { setFlagsFromString } from "node:v8"
@@ -143,7 +143,7 @@ describe("memory", () => {
     "subscription identifiers": { subscriptionIdentifiers: Array.from({ length: size / 2 }, () => 1) }
   }
   for (const [title, properties] of Object.entries(lists)) {
-    it(`what is sent as ${title} takes no more than its bytes, also after somebody has looked`, async () => {
+    it(`what is sent as ${title} takes no more than its bytes, also after it was read`, async () => {
       const bytes = encode(publish(properties), 5)
       const count = 12
       const before = held()

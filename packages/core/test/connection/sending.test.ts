@@ -1,5 +1,5 @@
 /**
- * What `Connection.send` answers is what has left: nothing is reported as sent by a connection that is closing, closed or broken.
+ * `Connection.send` reports as sent what has left, and nothing else: not while the connection is closing, closed or broken.
  */
 import * as Certificates from "@effect-mqttx/testing/Certificates"
 import { assert, describe, it } from "@effect/vitest"

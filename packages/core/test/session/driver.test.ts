@@ -1,5 +1,5 @@
 /**
- * What the driver of a session makes of the answers of `Connection.send`: a message is reported as sent only when the network has it.
+ * What a session makes of the answers of `Connection.send`: a message is reported as sent only when the network has it.
  */
 import { layerMemory, SessionStore } from "@effect-mqttx/core/SessionStore"
 import { assert, describe, it } from "@effect/vitest"

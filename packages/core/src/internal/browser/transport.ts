@@ -20,7 +20,7 @@ const highWaterMark = 262_144
 const lowWaterMark = 65_536
 const maximumHeld = 16_777_216
 
-// As on Node: what a server may put into one message beside a packet of the largest size, and into the message that holds CONNACK.
+// As on Node: what a server may join with a packet of the largest size, and the largest message that may hold CONNACK.
 const messageSlack = 65_536
 const maximumFirstBytes = 131_072
 

@@ -45,7 +45,7 @@ export interface Decoder {
    * final: packets before it are in `into`, and every later call answers the same violation. Throws when `hasMore`.
    */
   readonly push: (chunk: Uint8Array, into: Array<Packet>) => Violation | undefined
-  /** The last call has left bytes of its chunk, which nobody writes to until `next` has taken them. */
+  /** The last call has left bytes of its chunk. The caller does not write to that chunk until `next` has taken them. */
   readonly hasMore: boolean
   /** Goes on with what the last call has left. */
   readonly next: (into: Array<Packet>) => Violation | undefined

@@ -159,7 +159,7 @@ export class Reader {
     return text
   }
 
-  /** Validates a string that nobody has asked for yet. */
+  /** Validates a string without decoding it. */
   skipText(what: string): void {
     const start = this.#textStart(what)
     if (start >= 0) {

@@ -10,13 +10,13 @@ import type { ByteStream } from "../../Transport.ts"
 import type { Decoder, Violation } from "../codec/contract.ts"
 
 /**
- * Called synchronously, from the network's callback or at the begin of a turn.
+ * Called synchronously, from the network's callback or in a turn of its own.
  */
 export interface IntakeHandlers {
   readonly onPackets: (packets: Array<Packet>) => void
   /** Nothing more is to come. */
   readonly onViolation: (violation: Violation) => void
-  /** Something above has thrown. */
+  /** A handler has thrown. */
   readonly onDefect: (cause: unknown) => void
 }
 
@@ -59,7 +59,7 @@ export class Intake {
     this.#stream = stream
   }
 
-  /** Somebody above or the peer is slow: nothing can arrive, for longer than a turn. */
+  /** Reading is paused for longer than a turn, because the owner or the peer is slow. */
   get isPaused(): boolean {
     return (this.#pauses & ~PauseReason.turn) !== 0
   }
@@ -89,7 +89,7 @@ export class Intake {
     }
   }
 
-  /** Drops what has not been decoded, and lets the network run into the void: its end is seen only while it is read. */
+  /** Drops what has not been decoded and what will arrive. The network is read on, because its end is seen only while it is read. */
   stop(): void {
     this.#isStopped = true
     this.#backlog = undefined
@@ -123,7 +123,7 @@ export class Intake {
         this.#handlers.onViolation(violation)
       }
     } catch (cause) {
-      // Nothing here throws, and if it does, the process must not end by it.
+      // Nothing here should throw. If it does, the process must not end by it.
       this.#handlers.onDefect(cause)
     }
   }

@@ -37,7 +37,7 @@ import type { Observed } from "./watch.ts"
 
 type Phase = "opening" | "open" | "closing" | "closed"
 
-// Four texts of the largest size, or some hundred user properties, do not fit; nothing that servers send comes near.
+// Servers send some hundred bytes. A long reason string and some hundred user properties fit too.
 const maximumConnackSize = 65_536
 
 const sent: SendResult = { _tag: "Sent" }

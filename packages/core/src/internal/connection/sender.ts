@@ -2,7 +2,7 @@
  * What leaves on one connection: packets become bytes in the order in which they are sent, and go to the stream in one write a batch.
  *
  * It keeps the accounts of what the stream has taken, so that nothing counts as sent that was not handed over. It decides nothing about
- * the connection: a stream that takes no more is reported to the link.
+ * the connection: the link is told when the stream is over or has thrown.
  */
 import { scheduleTurn } from "#transport"
 import type { Packet } from "../../Packet.ts"
@@ -40,8 +40,8 @@ export interface SenderHandlers {
 // An acknowledgement with a reason code.
 const answerBytes = 5
 
-// What the acknowledgements to a peer take that keeps to the protocol, has all packet identifiers in use, and reads none of them. One that
-// asks for more is not read until it has read them: two peers that both wait like this cannot wait for each other.
+// The bytes of one acknowledgement for every packet identifier. A peer that keeps to the protocol is never owed more, so that two peers which
+// both stop reading at this bound cannot wait for each other.
 const maximumUnread = 65_535 * answerBytes
 
 const complete: Handed = { isComplete: true, count: 0, failure: undefined }
@@ -95,7 +95,7 @@ export class Sender {
     return this.#encoder.take()
   }
 
-  /** Sends bytes of MQTT.js with the next write, in this turn or at the begin of the next one. */
+  /** Sends bytes of MQTT.js with the next write, at the latest in the next turn. */
   forward(bytes: Uint8Array): void {
     if (this.#foreign.length === 0) {
       scheduleTurn(() => this.flush())

@@ -99,7 +99,7 @@ const messageProperties = (properties: PublishProperties): MessageProperties => 
 const userPropertyBytes = 100
 
 /**
- * What a message weighs in the queue: topic, payload and properties, in bytes or UTF-16 units, and what user properties take beside.
+ * What a message weighs in the queue: topic, payload and properties, in bytes or UTF-16 units, with the objects of user properties.
  */
 export const weigh = ({ payload, properties, topic }: PublishRequest): number => {
   let bytes = payload.length + topic.length

@@ -21,13 +21,13 @@ import { TurnCork } from "./turnCork.ts"
 
 const highWaterMark = 262_144
 
-// A server, or a bridge on its way, may put what it has at hand into one message, beside a packet of the largest size.
+// A server, or a proxy before it, may join what it has at hand to one message with a packet of the largest size.
 const messageSlack = 65_536
 
 // All bytes until the first message is complete. That message holds CONNACK, which is small.
 const maximumFirstBytes = 131_072
 
-// The chunks that a message may arrive in, beside those of full TCP segments: each one costs `ws` about 200 bytes.
+// In how many chunks of the network a message may arrive: each one costs `ws` about 200 bytes, however short it is.
 const minimumChunks = 1024
 const bytesPerChunk = 512
 
