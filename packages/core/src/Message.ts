@@ -3,6 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { detach } from "./internal/deferredLists.ts"
 import { cleanCause } from "./internal/peerText.ts"
 import { InvalidPayload, MqttError } from "./MqttError.ts"
 import type { PublishProperties } from "./Properties.ts"
@@ -125,19 +126,16 @@ export class Message {
   }
 
   /**
-   * The same message with a payload and correlation data of its own, which keep no network buffer alive.
+   * The same message with bytes of its own, which keep no network buffer alive.
    */
   copy(): Message {
-    const { correlationData } = this.properties
     return new Message({
       topic: this.topic,
       payload: this.payload.slice(),
       qos: this.qos,
       retain: this.retain,
       dup: this.dup,
-      properties: correlationData === undefined
-        ? this.properties
-        : { ...this.properties, correlationData: correlationData.slice() },
+      properties: detach(this.properties),
       session: this.session,
       receivedAt: this.receivedAt
     }, this.#acknowledger)

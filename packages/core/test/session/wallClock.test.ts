@@ -5,7 +5,7 @@ import * as SessionStore from "@effect-mqttx/core/SessionStore"
 import type { OutboundRecord, StoreRecord } from "@effect-mqttx/core/StoreRecord"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Layer, type Scope } from "effect"
-import { makeBroker, makeSession, readySession } from "./support.ts"
+import { makeBroker, makeSession, readySession, settle } from "./support.ts"
 
 const hour = 3_600_000
 
@@ -48,6 +48,7 @@ describe("a wall clock that is set", () => {
           set(jump)
           const error = yield* Effect.flip(short.acknowledged)
           assert.strictEqual(error.reason._tag, "Expired")
+          yield* settle
           assert.strictEqual((yield* session.metrics).dropped.expired, 1)
           assert.strictEqual((yield* session.metrics).queuedMessages, 50)
           yield* broker.acceptNetwork
@@ -106,7 +107,7 @@ describe("a wall clock that is set", () => {
         yield* session.enqueue("t", "1", { qos: 1, expiresAfter: "30 minutes" })
         yield* session.enqueue("t", "2", { qos: 1, expiresAfter: "90 minutes" })
       }))
-      const [first] = records.filter((record): record is OutboundRecord => record._tag === "Outbound")
+      const first = records.find((record): record is OutboundRecord => record._tag === "Outbound")
       assert.closeTo(first!.acceptedAt, clock.currentTimeMillisUnsafe(), 10_000)
       assert.strictEqual(first!.expiresAt! - first!.acceptedAt, 30 * 60_000)
       // An hour passes without the process.

@@ -303,6 +303,12 @@ export interface SessionEngine {
    * `take` and `written`, the session calls `disconnected` in its stead: the QoS 0 messages of that output are queued again.)
    */
   readonly written: () => void
+  /**
+   * In place of `written`, when the connection breaks: the network has the first `count` of the new PUBLISH packets of the output that
+   * was taken last (those that are not sent again). A `failure` settles the message behind them, whose packet cannot be encoded. QoS 0
+   * messages behind that have no outcome: `disconnected`, before which nothing more is taken, queues them again.
+   */
+  readonly partlyWritten: (count: number, failure: MqttErrorReason | undefined) => void
   /** The network can (not) take more bytes: while it cannot, new publishes wait in the queue. */
   readonly setWritable: (writable: boolean, now: number) => void
 

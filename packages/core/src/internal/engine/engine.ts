@@ -108,6 +108,10 @@ class Engine implements SessionEngine {
     this.#outbound.written()
   }
 
+  partlyWritten(count: number, failure: MqttErrorReason | undefined): void {
+    this.#outbound.partlyWritten(count, failure)
+  }
+
   setWritable(writable: boolean, now: number): void {
     this.#core.now = now
     this.#core.writable = writable

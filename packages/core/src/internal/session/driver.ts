@@ -6,13 +6,13 @@ import { scheduleTurn } from "#transport"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
-import type { MqttError, MqttErrorReason } from "../../MqttError.ts"
+import { type MqttError, type MqttErrorReason, Unexpected } from "../../MqttError.ts"
 import type { Connect, Packet } from "../../Packet.ts"
 import type { NamedConsumer } from "../../SessionStatus.ts"
 import type { SessionStoreHandle } from "../../SessionStore.ts"
 import type { StoreChange, StoreRecord } from "../../StoreRecord.ts"
 import type { Violation } from "../codec/contract.ts"
-import type { Connection, ConnectionCounters } from "../connection/contract.ts"
+import type { Connection, ConnectionCounters, NotSent } from "../connection/contract.ts"
 import type {
   Admission,
   Consumer,
@@ -68,6 +68,9 @@ const promptBatch = 256
 
 const noQueues: ReadonlySet<ConsumerQueue> = new Set()
 
+/** Whether the packet is sent for the first time. */
+const isNewPublish = (packet: Packet): boolean => packet._tag === "Publish" && !packet.dup
+
 /**
  * The driver of one session.
  */
@@ -80,6 +83,8 @@ export class Driver implements ConsumerQueueHost {
   /** Counts connections: what was taken for one is never written to another. */
   #epoch = 0
   #opening = false
+  /** The connection has not sent what it was given, and its end has not been told yet. */
+  #isBroken = false
   #scheduled = false
   /** Of a durable session. */
   readonly #commits: Commits | undefined
@@ -171,6 +176,7 @@ export class Driver implements ConsumerQueueHost {
   /** The connection is over, or an attempt failed. `endedByServer` says how, when the reason may lie in what the server was sent. */
   detach(endedByServer?: string): void {
     this.#opening = false
+    this.#isBroken = false
     this.#connection = undefined
     this.#epoch++
     this.#engine.disconnected(this.#time(), endedByServer)
@@ -244,6 +250,8 @@ export class Driver implements ConsumerQueueHost {
     this.#refusal = { _tag: "Refused", reason }
     const committing = commits?.stop()
     if (commits !== undefined) this.#engine.reject(committing, commits.failure?.reason ?? reason, now)
+    // What the engine believes to be sent, and never will be, is called back first.
+    if (commits !== undefined || this.#isBroken) this.#engine.disconnected(now)
     this.#engine.abandon(reason, now)
     if (committing !== undefined) this.#settle(committing)
     this.flush()
@@ -343,6 +351,7 @@ export class Driver implements ConsumerQueueHost {
   flush(): void {
     // The engine already believes in a connection that is still being handed over, or the last output is being committed.
     if (this.#opening && this.#engine.limits !== undefined && !this.#ended) return
+    if (this.#isBroken && !this.#ended) return
     // A fiber that the last output has resumed got here: outputs are handed out one after the other.
     if (this.#releasing) return this.schedule()
     this.#flushes++
@@ -431,13 +440,31 @@ export class Driver implements ConsumerQueueHost {
   #handOutStored({ accepted, packets }: Output, epoch: number | undefined): void {
     const connection = this.#connection
     if (connection !== undefined && epoch === this.#epoch) {
-      if (packets.length > 0 && !connection.send(packets)) this.#engine.setWritable(false, this.#time())
-      this.#engine.written()
+      const result = packets.length === 0 ? undefined : connection.send(packets)
+      if (result?._tag === "NotSent") {
+        this.#break(packets, result)
+      } else {
+        if (result?._tag === "Congested") this.#engine.setWritable(false, this.#time())
+        this.#engine.written()
+      }
     }
     for (let i = 0; i < accepted.length; i++) {
       const outbound = accepted[i]!
       outbound.owner?.onAccepted?.(outbound)
     }
+  }
+
+  /** The connection is about to end by itself: until it has, the engine keeps what it would send, and nothing is handed out. */
+  #break(packets: ReadonlyArray<Packet>, { failure, sent }: NotSent): void {
+    const refused = packets[sent]
+    this.#engine.partlyWritten(
+      packets.slice(0, sent).filter(isNewPublish).length,
+      failure !== undefined && refused !== undefined && isNewPublish(refused)
+        ? new Unexpected({ detail: `cannot encode ${failure.packet}: ${failure.detail}` })
+        : undefined
+    )
+    this.#engine.setWritable(false, this.#time())
+    this.#isBroken = true
   }
 
   #handOut(output: Output | IndependentOutput): void {
