@@ -61,7 +61,7 @@ describe("a wall clock that is set", () => {
         const { clock, set } = yield* settable
         const broker = yield* makeBroker("memory")
         yield* Effect.gen(function*() {
-          const options = { persistence: "durable", unclaimed: { hold: "50 millis" } } as const
+          const options = { persistence: "durable", unclaimed: { hold: "1 second" } } as const
           const session = yield* readySession(broker, { ...options, name: "held" })
           yield* Effect.scoped(session.subscription("t", { qos: 1 }))
           const before = yield* session.metrics
