@@ -121,6 +121,26 @@ export interface ConsumerForgotten extends Base<"ConsumerForgotten"> {
 }
 
 /**
+ * Received messages took all that `memoryLimit` leaves for them. Reading from the network has waited a second for their consumers; or
+ * the connection is closed (Quota exceeded, 0x97), since more came with what the session was waiting for.
+ */
+export interface MemoryLimitReached extends Base<"MemoryLimitReached"> {
+  /** What received messages take, in bytes. */
+  readonly bytes: number
+  /** What they may take. */
+  readonly limit: number
+  readonly isClosing: boolean
+}
+
+/**
+ * The server has sent more unacknowledged messages than the session's Receive Maximum allows (MQTT 3.3.4). They are taken as long as
+ * there is memory; told once for each connection.
+ */
+export interface ReceiveMaximumExceeded extends Base<"ReceiveMaximumExceeded"> {
+  readonly receiveMaximum: number
+}
+
+/**
  * A session that outlives its connection joined a group of subscribers: while it is away the server may go on giving it its share of
  * the messages, which then wait for it instead of going to the others (MQTT 4.8.2). Members with `persistence: "none"` strand nothing.
  */
@@ -166,6 +186,8 @@ export type SessionEvent =
   | HandlerFailed
   | SlowConsumer
   | ConsumerForgotten
+  | MemoryLimitReached
+  | ReceiveMaximumExceeded
   | SharedSubscriptionAtRisk
   | StorageDegraded
   | StorageRecovered

@@ -29,8 +29,11 @@ export interface EngineOptions {
   readonly maxInflight: number
   /** On 3.1.1 only: upper bound of unacknowledged outbound QoS 2 publishes. */
   readonly maxInflightQoS2: number
+  /** What received messages may take, in bytes, until they are acknowledged. */
+  readonly inboundBytes: number
   readonly queue: {
     readonly messages: number
+    /** Of messages that wait to be sent or acknowledged. */
     readonly bytes: number
     readonly policy: "suspend" | "fail" | "dropOldest" | "dropNewest" | "latestPerTopic"
     /** How long any message is worth sending after its acceptance; undefined: for ever. */
@@ -169,6 +172,8 @@ export interface Delivery {
   readonly stale: boolean
   /** Consumers that are not done yet, absent ones included. */
   readonly remaining: number
+  /** What the message takes of memory, in bytes. */
+  readonly bytes: number
   /** Of QoS 2: the same for a redelivery of the message, also after a restart of a durable session, and different for every other one. Otherwise empty. */
   readonly use: string
 }
@@ -213,6 +218,8 @@ export type EngineEvent =
   | { readonly _tag: "InboundReleased"; readonly packetIdentifier: number }
   /** `onAckDeadline: "reconnect"` wants the connection closed and made anew. */
   | { readonly _tag: "ReconnectWanted" }
+  /** The server has sent more than the Receive Maximum of CONNECT; once for each connection. */
+  | { readonly _tag: "ReceiveMaximumExceeded"; readonly receiveMaximum: number }
   /** An acknowledgement that belongs to nothing we know (ignored, answered as MQTT says). */
   | { readonly _tag: "UnknownPacketIdentifier"; readonly packet: Packet["_tag"]; readonly packetIdentifier: number }
 
@@ -269,8 +276,14 @@ export interface EngineStats {
   readonly received: number
   /** Outbound QoS 1 and 2 messages that were sent and not yet acknowledged in full. */
   readonly inflight: number
+  /** What they take of memory, in bytes. */
+  readonly inflightBytes: number
   /** Inbound deliveries that are not acknowledged yet. */
   readonly unacknowledged: number
+  /** What they take of memory, in bytes, until their consumers have finished. */
+  readonly heldBytes: number
+  /** The server has as many unacknowledged messages under way as it may, or more: reading can wait. */
+  readonly isWindowExceeded: boolean
   readonly unclaimed: number
   /** Subscriptions that the server has, as far as known. */
   readonly subscriptions: number

@@ -53,6 +53,8 @@ export class EngineCore {
   now = 0
   /** What is to be added to the time of inputs for milliseconds since the epoch, which records and messages have. */
   epochOffset = 0
+  /** What inbound messages take that consumers have not finished. */
+  heldBytes = 0
   /** Outbound messages from this sequence on are in no output but the collecting one. */
   freshSequence = 1
   /** Messages of the collecting output were given up without being sent. */

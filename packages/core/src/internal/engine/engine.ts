@@ -398,6 +398,18 @@ class Stats implements EngineStats {
     return this.#outbound.inflight
   }
 
+  get inflightBytes(): number {
+    return this.#outbound.inflightBytes
+  }
+
+  get heldBytes(): number {
+    return this.#inbound.heldBytes
+  }
+
+  get isWindowExceeded(): boolean {
+    return this.#inbound.isWindowExceeded
+  }
+
   get unacknowledged(): number {
     return this.#inbound.unacknowledged
   }

@@ -46,6 +46,8 @@ export class HeldMessages {
   /** Those that no consumer has, and those of them that a consumer left. */
   #waiting = 0
   #left = 0
+  /** Of those that found no consumer. */
+  #bytes = 0
 
   constructor(options: { readonly hold: number; readonly messages: number }) {
     this.#limit = options.messages
@@ -62,13 +64,19 @@ export class HeldMessages {
     this.#isForsaken = false
   }
 
-  /** Holds a message without a consumer; returns the oldest of them, which found no room. */
-  hold(delivery: InboundDelivery, now: number, window: number): ReadonlyArray<InboundDelivery> {
+  /** Holds a message without a consumer; returns the oldest of them, which found no room among so many, or so many bytes. */
+  hold(delivery: InboundDelivery, now: number, window: number, bytes: number): ReadonlyArray<InboundDelivery> {
     if (this.#hold <= 0) return [delivery]
     this.#add([delivery], now + this.#hold, undefined)
     let excess = this.#waiting - this.#left - (this.#isForsaken ? this.#limit : window)
-    if (excess <= 0) return []
-    return this.#remove(({ departed, isTaken }) => departed === undefined && !isTaken && excess-- > 0)
+    let excessBytes = this.#bytes - bytes
+    if (excess <= 0 && excessBytes <= 0) return []
+    return this.#remove(({ delivery: { bytes: weight }, departed, isTaken }) => {
+      if (departed !== undefined || isTaken || (excess <= 0 && excessBytes <= 0)) return false
+      excess--
+      excessBytes -= weight
+      return true
+    })
   }
 
   /** Holds what a consumer has left unfinished, in the order of arrival. */
@@ -130,6 +138,7 @@ export class HeldMessages {
   /** The server has lost the session: it waits for none of these messages, and each is held as one without a consumer. */
   sessionLost(now: number): void {
     this.#left = 0
+    this.#bytes = this.#items.reduce((bytes, { delivery, isTaken }) => isTaken ? bytes : bytes + delivery.bytes, 0)
     this.#replace(this.#items.map(({ delivery, isTaken, until }) => (
       { delivery, until: Math.min(until, now + this.#hold), departed: undefined, isTaken }
     )))
@@ -159,6 +168,7 @@ export class HeldMessages {
   #add(deliveries: ReadonlyArray<InboundDelivery>, until: number, departed: Departed | undefined): void {
     for (const delivery of deliveries) {
       delivery.vacancies++
+      if (departed === undefined) this.#bytes += delivery.bytes
       this.#items.push({ delivery, until, departed, isTaken: false })
     }
     this.#waiting += deliveries.length
@@ -186,6 +196,7 @@ export class HeldMessages {
     delivery.vacancies--
     this.#waiting--
     if (departed !== undefined) this.#left--
+    else this.#bytes -= delivery.bytes
   }
 
   #replace(items: Array<Held>): void {

@@ -8,6 +8,7 @@ import { none } from "../../Properties.ts"
 import { inboundKey, type InboundRecord } from "../../StoreRecord.ts"
 import * as Topic from "../../Topic.ts"
 import type { Violation } from "../codec/contract.ts"
+import { weighPublish } from "../codec/weigh.ts"
 import { AcknowledgementQueue } from "./acknowledgements.ts"
 import type { EngineEvent } from "./contract.ts"
 import { type EngineCore, retainInPlace } from "./core.ts"
@@ -45,6 +46,8 @@ export class InboundFlow {
   /** PUBLISH packets that arrived. */
   received = 0
   #reconnectWanted = false
+  /** The server has sent more than the receive maximum on this connection, and that was told. */
+  #isExceeded = false
 
   constructor(core: EngineCore, router: Router) {
     this.#core = core
@@ -55,6 +58,16 @@ export class InboundFlow {
 
   get unacknowledged(): number {
     return this.#pubacks.size + this.#pubrecs.size
+  }
+
+  get heldBytes(): number {
+    return this.#core.heldBytes
+  }
+
+  /** On MQTT 5 the window holds the server back; on 3.1.1, and where the server does not keep to it, only the network can. */
+  get isWindowExceeded(): boolean {
+    const { isVersion5, receiveMaximum } = this.#core
+    return this.#window > receiveMaximum || (!isVersion5 && this.#window === receiveMaximum)
   }
 
   get unclaimed(): number {
@@ -79,6 +92,7 @@ export class InboundFlow {
 
   connected(): void {
     this.#aliases.clear()
+    this.#isExceeded = false
     this.#reconnectWanted = false
   }
 
@@ -101,7 +115,9 @@ export class InboundFlow {
   resume(): void {
     const { output, taken } = this.#core
     for (const delivery of this.#interrupted) {
-      if (!delivery.done) delivery.stale = true
+      if (delivery.done) continue
+      delivery.stale = true
+      this.#core.heldBytes -= delivery.bytes
     }
     if (this.#interrupted.length > 0) {
       this.#interrupted = []
@@ -147,10 +163,9 @@ export class InboundFlow {
         this.#receive(packet, topic, undefined, now)
         return undefined
       case 1: {
-        if (this.#windowIsFull) return violations.receiveMaximumExceeded(this.#core.receiveMaximum)
-        this.#window++
-        this.#receive(packet, topic, undefined, now)
-        return undefined
+        const violation = this.#occupy()
+        if (violation === undefined) this.#receive(packet, topic, undefined, now)
+        return violation
       }
       case 2:
         return this.#onPublishQoS2(packet, topic, now)
@@ -268,8 +283,33 @@ export class InboundFlow {
     return this.#core.isVersion5 && this.#window >= this.#core.receiveMaximum
   }
 
+  /**
+   * Takes a place in the window. More than the receive maximum is tolerated as long as there is memory: servers exceed it, mosquitto 2.0 for example when
+   * a backlog or many retained messages leave at once.
+   */
+  #occupy(): Violation | undefined {
+    const core = this.#core
+    if (this.#windowIsFull) {
+      if (core.heldBytes > core.options.inboundBytes) return violations.receiveMaximumExceeded(core.receiveMaximum)
+      if (!this.#isExceeded) {
+        this.#isExceeded = true
+        core.emit({ _tag: "ReceiveMaximumExceeded", receiveMaximum: core.receiveMaximum })
+      }
+    }
+    this.#window++
+    return undefined
+  }
+
+  /** PUBREC is due once on a connection, however often the server repeats PUBLISH. */
+  #queuePubrec(exchange: Exchange): void {
+    const { connection } = this.#core
+    if (exchange.queuedOn === connection) return
+    exchange.queuedOn = connection
+    this.#pubrecs.push(exchange)
+  }
+
   #onPublishQoS2(packet: Publish, topic: string, now: number): Violation | undefined {
-    const { connection, receiveMaximum } = this.#core
+    const { connection } = this.#core
     let exchange = this.#exchanges?.get(packet.packetIdentifier)
     if (exchange?.isRestored === true) {
       // An identifier that the store knows says nothing about a message that is not marked as a redelivery [MQTT-3.3.1-1].
@@ -281,13 +321,13 @@ export class InboundFlow {
       }
     }
     if (exchange?.connection !== connection) {
-      if (this.#windowIsFull) return violations.receiveMaximumExceeded(receiveMaximum)
-      this.#window++
+      const violation = this.#occupy()
+      if (violation !== undefined) return violation
       if (exchange !== undefined) exchange.connection = connection
     }
     if (exchange !== undefined && (exchange.done || exchange.delivery !== undefined)) {
       // Known: its consumers have it, or had it. Only the answer is due again, in its place.
-      this.#pubrecs.push(exchange)
+      this.#queuePubrec(exchange)
       this.#flushPubrecs()
       return undefined
     }
@@ -318,10 +358,19 @@ export class InboundFlow {
     })
     const { targets } = this.#router
     const isRetainedCopy = retain && fate === "targets" && !targets[0]!.request.retainAsPublished
-    const delivery = new InboundDelivery(message, now, packetIdentifier, this.#sequence++, isRetainedCopy, exchange)
+    const delivery = new InboundDelivery(
+      message,
+      now,
+      packetIdentifier,
+      weighPublish(packet),
+      this.#sequence++,
+      isRetainedCopy,
+      exchange
+    )
+    if (qos !== 0) this.#core.heldBytes += delivery.bytes
     if (exchange !== undefined) {
       exchange.delivery = delivery
-      this.#pubrecs.push(exchange)
+      this.#queuePubrec(exchange)
     } else if (qos === 1) {
       this.#pubacks.push(delivery)
     }
@@ -332,7 +381,9 @@ export class InboundFlow {
         return this.#complete(delivery)
       case "unclaimed":
         if (qos === 0) this.#core.emit({ _tag: "UnclaimedDropped", message })
-        else this.#giveUp(this.#held.hold(delivery, now, this.#core.receiveMaximum))
+        else {this.#giveUp(
+            this.#held.hold(delivery, now, this.#core.receiveMaximum, this.#core.options.inboundBytes / 2)
+          )}
     }
   }
 
@@ -390,6 +441,7 @@ export class InboundFlow {
   #complete(delivery: InboundDelivery): void {
     const { exchange } = delivery
     delivery.done = true
+    if (delivery.message.qos !== 0 && !delivery.stale) this.#core.heldBytes -= delivery.bytes
     if (this.#detached !== undefined && this.#detached.size > 0) this.#detached.delete(delivery)
     if (exchange === undefined) return this.#flushPubacks()
     if (exchange.released) return
@@ -421,6 +473,7 @@ export class InboundFlow {
         this.#core.send({ _tag: "Pubrec", packetIdentifier, reasonCode, properties: none })
       }
       queue.shift()
+      exchange.queuedOn = 0
     }
   }
 

@@ -12,6 +12,7 @@ export class InboundDelivery implements Delivery {
   readonly message: Message
   readonly arrivedAt: number
   readonly packetIdentifier: number
+  readonly bytes: number
   stale = false
   remaining = 0
   /** Consumers that left without finishing, and whose successor may still come: see `HeldMessages`. */
@@ -36,6 +37,7 @@ export class InboundDelivery implements Delivery {
     message: Message,
     arrivedAt: number,
     packetIdentifier: number,
+    bytes: number,
     sequence: number,
     isRetainedCopy: boolean,
     exchange: Exchange | undefined
@@ -43,6 +45,7 @@ export class InboundDelivery implements Delivery {
     this.message = message
     this.arrivedAt = arrivedAt
     this.packetIdentifier = packetIdentifier
+    this.bytes = bytes
     this.sequence = sequence
     this.isRetainedCopy = isRetainedCopy
     this.exchange = exchange
@@ -106,6 +109,8 @@ export class Exchange {
   reasonCode = 0
   /** The store knew of it, and the server has not spoken of it since. */
   isRestored = false
+  /** The connection on which a PUBREC waits for its turn, 0: none does. */
+  queuedOn = 0
   /** The exchange is over: a PUBREC that still waits for its turn is not sent. */
   released = false
   /** The connection of the latest PUBLISH, on which it takes a place in the window. */

@@ -55,7 +55,7 @@ export class OutboundFlow {
   constructor(core: EngineCore, identifiers: PacketIdentifiers<unknown>) {
     this.#core = core
     this.#identifiers = identifiers
-    this.#queue = new OutboundQueue(core)
+    this.#queue = new OutboundQueue(core, this.#publishing)
   }
 
   get queuedMessages(): number {
@@ -70,6 +70,10 @@ export class OutboundFlow {
     return this.#queue.head?.acceptedAt
   }
 
+  get inflightBytes(): number {
+    return this.#publishing.bytes
+  }
+
   get inflight(): number {
     return this.#publishing.size + this.#releasing.size
   }
@@ -80,7 +84,7 @@ export class OutboundFlow {
     if (refusal !== undefined) return { _tag: "Refused", reason: refusal }
     const bytes = weigh(request)
     const direct = this.#queue.size === 0 && this.#release === undefined && this.#replay === undefined &&
-      !this.#core.poison.isAlone && this.#admitsNew(request.qos)
+      !this.#core.poison.isAlone && this.#admitsNew(request.qos, bytes)
     if (!direct) {
       const answer = this.#queue.admit(request.topic, bytes)
       if (answer !== undefined) return answer
@@ -333,7 +337,7 @@ export class OutboundFlow {
           this.#finish(message, failed(refusal))
           continue
         }
-        if (!this.#admitsNew(message.request.qos) || !this.#core.poison.admits(message)) break
+        if (!this.#admitsNew(message.request.qos, message.bytes) || !this.#core.poison.admits(message)) break
         queue.remove(message)
         if (message.request.qos === 0) this.#delete(message)
         this.#transmit(message, now)
@@ -393,7 +397,7 @@ export class OutboundFlow {
       return this.#admits(this.#replay.request.qos) && this.#core.poison.permits(this.#replay)
     }
     const { head } = this.#queue
-    return head !== undefined && this.#admitsNew(head.request.qos) && this.#core.poison.permits(head)
+    return head !== undefined && this.#admitsNew(head.request.qos, head.bytes) && this.#core.poison.permits(head)
   }
 
   nextDeadline(): number | undefined {
@@ -505,9 +509,13 @@ export class OutboundFlow {
     return this.#inflight < this.#window && (qos === 1 || this.#inflightQoS2 < this.#windowQoS2)
   }
 
-  /** The same for a message that has no packet identifier yet. */
-  #admitsNew(qos: QoS): boolean {
-    return this.#admits(qos) && (qos === 0 || this.#identifiers.available)
+  /** The same for a message that has no packet identifier yet. What is not acknowledged has its bound in bytes, too. */
+  #admitsNew(qos: QoS, bytes: number): boolean {
+    if (!this.#admits(qos)) return false
+    if (qos === 0) return true
+    const { size } = this.#publishing
+    return this.#identifiers.available &&
+      (size === 0 || this.#publishing.bytes + bytes <= this.#core.options.queue.bytes)
   }
 
   /** Takes a place in the window of this connection. */

@@ -139,6 +139,7 @@ export class MessageList {
   head: OutboundMessage | undefined = undefined
   tail: OutboundMessage | undefined = undefined
   size = 0
+  bytes = 0
 
   append(message: OutboundMessage): void {
     this.insertBefore(message, undefined)
@@ -155,6 +156,7 @@ export class MessageList {
     if (next === undefined) this.tail = message
     else next.previous = message
     this.size++
+    this.bytes += message.bytes
   }
 
   remove(message: OutboundMessage): void {
@@ -167,6 +169,7 @@ export class MessageList {
     message.previous = undefined
     message.next = undefined
     this.size--
+    this.bytes -= message.bytes
   }
 }
 

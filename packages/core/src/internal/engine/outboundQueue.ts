@@ -22,19 +22,21 @@ const expired = new Expired({})
 
 export class OutboundQueue {
   readonly #core: EngineCore
+  /** What was sent and is not acknowledged takes its part of the bytes. */
+  readonly #unacknowledged: MessageList
   readonly #list = new MessageList()
   readonly #byTopic: Map<string, OutboundMessage> | undefined
   // Errors are costly to make, and this one and `expired` say nothing about the single message.
   #dropped: Dropped | undefined
-  #bytes = 0
   #refused = false
   #shrunk = false
   /** No queued message expires before. */
   #earliest = Infinity
   #lastScan = -Infinity
 
-  constructor(core: EngineCore) {
+  constructor(core: EngineCore, unacknowledged: MessageList) {
     this.#core = core
+    this.#unacknowledged = unacknowledged
     const { policy } = core.options.queue
     this.#byTopic = policy === "latestPerTopic" ? new Map() : undefined
   }
@@ -52,7 +54,7 @@ export class OutboundQueue {
   }
 
   get bytes(): number {
-    return this.#bytes
+    return this.#list.bytes
   }
 
   /**
@@ -71,7 +73,7 @@ export class OutboundQueue {
         this.#shrunk = false
         return full
       case "fail":
-        return { _tag: "Refused", reason: new QueueFull({ messages: this.size, bytes: this.#bytes }) }
+        return { _tag: "Refused", reason: new QueueFull({ messages: this.size, bytes: this.#list.bytes }) }
       case "dropNewest":
         this.#core.emit({ _tag: "OutboundDropped", topic, reason: "dropNewest" })
         return { _tag: "Refused", reason: this.#droppedReason }
@@ -100,7 +102,6 @@ export class OutboundQueue {
 
   remove(message: OutboundMessage): void {
     this.#list.remove(message)
-    this.#bytes -= message.bytes
     this.#shrunk = true
     if (this.#list.size === 0) this.#earliest = Infinity
     if (this.#byTopic?.get(message.request.topic) === message) this.#byTopic.delete(message.request.topic)
@@ -140,7 +141,7 @@ export class OutboundQueue {
   takeSpaceAvailable(): boolean {
     if (!this.#refused || !this.#shrunk) return false
     const { bytes, messages } = this.#core.options.queue
-    if (this.size > 0 && (this.size > messages * 0.875 || this.#bytes > bytes * 0.875)) return false
+    if (this.size > 0 && (this.size > messages * 0.875 || this.#total > bytes * 0.875)) return false
     this.#refused = false
     return true
   }
@@ -148,12 +149,15 @@ export class OutboundQueue {
   // A message that is larger than the whole queue can go through an empty one.
   #hasRoom(bytes: number): boolean {
     const { queue } = this.#core.options
-    return this.size === 0 || (this.size < queue.messages && this.#bytes + bytes <= queue.bytes)
+    return this.size === 0 || (this.size < queue.messages && this.#total + bytes <= queue.bytes)
+  }
+
+  get #total(): number {
+    return this.#list.bytes + this.#unacknowledged.bytes
   }
 
   #insert(message: OutboundMessage, next: OutboundMessage | undefined): void {
     this.#list.insertBefore(message, next)
-    this.#bytes += message.bytes
     if (message.expiresAt < this.#earliest) this.#earliest = message.expiresAt
     if (this.#byTopic === undefined) return
     const { topic } = message.request

@@ -75,7 +75,7 @@ export class Source implements Tap {
     if (queue === undefined || this.#isPulling || this.#isDetached) return
     this.#isPulling = true
     while (queue.size > 0) {
-      const room = all ? Infinity : this.#host.room()
+      const room = all ? Infinity : queue.isLaden ? 0 : this.#host.room()
       if (room <= 0) {
         this.#host.onStarved()
         break
@@ -83,7 +83,7 @@ export class Source implements Tap {
       const batch = queue.shift(room)!
       const now = this.seam.driver.now()
       for (let i = 0; i < batch.length; i++) {
-        queue.retain()
+        queue.retain(batch[i]!)
         this.#host.receive(this, batch[i]!, now)
       }
     }
@@ -95,7 +95,7 @@ export class Source implements Tap {
   acknowledge(delivery: Delivery): void {
     const queue = this.queue!
     if (!this.#isDetached && delivery.message.qos !== 0) this.seam.driver.acknowledge(queue.consumer, delivery)
-    queue.release()
+    queue.release(delivery)
   }
 
   /** The delivery has its fate although the forwarder has stopped: it counts, unless another consumer has taken the message since. */
@@ -104,8 +104,8 @@ export class Source implements Tap {
   }
 
   /** The delivery has none: the server, or whoever comes next, has to deal with it. */
-  giveBack(): void {
-    this.queue!.release()
+  giveBack(delivery: Delivery): void {
+    this.queue!.release(delivery)
   }
 
   /** Where a message comes from, by which a redelivery of it is recognised. */

@@ -36,11 +36,6 @@ export interface Connector {
    * that the next attempt begins a new one.
    */
   readonly discardServerSession: () => void
-  /**
-   * The server sends more than our Receive Maximum: from now on it is told the largest one, since it would do the same again.
-   * (mosquitto 2.0 keeps to it only until the first PUBACK, and sends all that has queued then.)
-   */
-  readonly liftReceiveMaximum: () => void
   /** Makes a 3.1.1 server forget a session that ends with the process; bounded, and never fails. */
   readonly forget: Effect.Effect<void>
 }
@@ -64,7 +59,6 @@ export const makeConnector = ({ clientId, options, startsAnew }: ConnectorOption
   // MQTT 3.1.1 ties the end of a session to a clean connect: a session for the life of the process begins and ends with one. A
   // client identifier that we made up cannot have an old session.
   let mustForget = !version5 && (startsAnew || (process && options.clientId !== undefined))
-  let receiveMaximum = options.receiveMaximum
   let hasSession = false
   let mustDiscard = version5 && startsAnew
   let address: ServerAddress | undefined
@@ -80,7 +74,7 @@ export const makeConnector = ({ clientId, options, startsAnew }: ConnectorOption
     username: options.username,
     password: options.password === undefined ? undefined : encoder.encode(Redacted.value(options.password)),
     will,
-    properties: version5 ? connectProperties(options, receiveMaximum) : Properties.none
+    properties: version5 ? connectProperties(options) : Properties.none
   })
 
   const openOne = (
@@ -129,9 +123,6 @@ export const makeConnector = ({ clientId, options, startsAnew }: ConnectorOption
       if (version5 || !durable) mustDiscard = true
       else mustForget = true
     },
-    liftReceiveMaximum: () => {
-      receiveMaximum = 65_535
-    },
     connected: () => {
       hasSession = true
       mustDiscard = false
@@ -143,8 +134,8 @@ export const makeConnector = ({ clientId, options, startsAnew }: ConnectorOption
   }
 }
 
-const connectProperties = (options: SessionOptions, receiveMaximum: number): Properties.ConnectProperties => ({
-  receiveMaximum,
+const connectProperties = (options: SessionOptions): Properties.ConnectProperties => ({
+  receiveMaximum: options.receiveMaximum,
   maximumPacketSize: options.maximumPacketSize,
   ...(Duration.isZero(options.sessionExpiry) ? undefined : { sessionExpiryInterval: toSeconds(options.sessionExpiry) }),
   ...(options.topicAliasMaximum === 0 ? undefined : { topicAliasMaximum: options.topicAliasMaximum }),

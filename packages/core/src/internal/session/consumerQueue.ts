@@ -2,7 +2,8 @@
  * The bounded buffer between the engine and one stream of a subscriber.
  *
  * QoS 1 and 2 deliveries are never refused: their number is bounded by the acknowledgements that the stream withholds. QoS 0
- * messages are bounded here, but for retained ones: they are sent once, when the subscription begins, and do not come again.
+ * messages are bounded here, but for retained ones: they are sent once, when the subscription begins, and do not come again. What
+ * QoS 0 messages take of memory is told to the session until the consumer is done with them.
  */
 import type * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
@@ -23,6 +24,10 @@ export interface ConsumerQueueHost {
   readonly pause: (queue: ConsumerQueue) => void
   readonly resume: (queue: ConsumerQueue) => void
   readonly dropped: (topic: string) => void
+  /** QoS 0 messages take so many bytes more, or less when below 0. */
+  readonly occupy: (bytes: number) => void
+  /** For what all consumers have received, in bytes. */
+  readonly memoryLimit: number
 }
 
 export interface ConsumerQueueOptions {
@@ -37,6 +42,11 @@ type Batch = Arr.NonEmptyReadonlyArray<Delivery>
 type Take = Pull.Pull<Batch, MqttError>
 
 type Messages = Arr.NonEmptyReadonlyArray<Message>
+
+/** So many bytes at most are handed to a consumer at once, or one message. */
+const batchBytes = 1_048_576
+/** The part of the memory limit that messages take which a consumer works on and which nothing but QoS 0 bounds. */
+const workShare = 1 / 8
 
 /** Deliveries in the order of their arrival, taken out at the front. */
 class DeliveryDeque {
@@ -53,6 +63,20 @@ class DeliveryDeque {
 
   push(delivery: Delivery): void {
     this.#items.push(delivery)
+  }
+
+  /** How many at the front, of so many at most, one batch may hold. */
+  batch(limit: number): number {
+    const items = this.#items
+    const end = Math.min(items.length, this.#first + limit)
+    let index = this.#first
+    let bytes = 0
+    while (index < end) {
+      bytes += items[index]!.bytes
+      if (bytes > batchBytes && index > this.#first) break
+      index++
+    }
+    return index - this.#first
   }
 
   /** So many at most from the front. */
@@ -106,6 +130,16 @@ export class ConsumerQueue {
   readonly #items = new DeliveryDeque()
   /** Those for which the bound is. */
   #droppable = 0
+  /** What they take, and all QoS 0 messages that wait, in bytes. */
+  #droppableBytes = 0
+  #waitingBytes = 0
+  /** What QoS 0 messages take that the consumer has. */
+  #workBytes = 0
+  /** Those of them that a stream handed out last. */
+  #handedBytes = 0
+  /** What QoS 0 messages take that were taken out last. */
+  #takenBytes = 0
+  #isRemoved = false
   #handed: ReadonlyArray<Delivery> = []
   #waiter: { readonly resume: (take: Take) => void; readonly take: Take } | undefined
   #idle: (() => void) | undefined
@@ -134,6 +168,16 @@ export class ConsumerQueue {
     return this.#options.onOverflow === "suspend"
   }
 
+  /** What those of the waiting messages take that may be dropped, in bytes. */
+  get droppableBytes(): number {
+    return this.suspends ? 0 : this.#droppableBytes
+  }
+
+  /** The consumer has enough to work on: what it has not taken can be dropped, what it has taken cannot. */
+  get isLaden(): boolean {
+    return this.#workBytes > workShare * this.#host.memoryLimit
+  }
+
   /** Nothing waits and nothing is in the hands of the consumer. */
   get isIdle(): boolean {
     return this.#items.size === 0 && this.#handed.length === 0 && this.#unsettled === 0
@@ -143,7 +187,7 @@ export class ConsumerQueue {
   push(delivery: Delivery): boolean {
     if (this.#end !== undefined) return false
     this.#items.push(delivery)
-    if (isDroppable(delivery)) this.#droppable++
+    if (delivery.message.qos === 0) this.#occupy(delivery, 1)
     if (this.#touched) return false
     this.#touched = true
     return true
@@ -157,6 +201,11 @@ export class ConsumerQueue {
     if (this.#droppable > this.#options.buffer) this.#overflow()
   }
 
+  /** Drops the oldest messages that may be dropped, until so many bytes are free. */
+  shed(bytes: number): void {
+    this.#drop(0, bytes)
+  }
+
   /**
    * Forgets the deliveries that the server sends again in the resumed session and that the consumer has not seen.
    */
@@ -164,24 +213,28 @@ export class ConsumerQueue {
     this.#items.retain((delivery) => !delivery.stale)
   }
 
-  /** Takes what waits, from the oldest on and so many at most. */
+  /** Takes what waits, from the oldest on: so many at most, and a MiB or one message. */
   shift(limit: number = Infinity): Batch | undefined {
     if (this.#items.size === 0 || limit <= 0) return undefined
-    const taken = this.#items.take(limit)
-    if (this.#droppable > 0) {
-      for (let i = 0; i < taken.length; i++) if (isDroppable(taken[i]!)) this.#droppable--
+    const taken = this.#items.take(this.#items.batch(limit))
+    const before = this.#waitingBytes
+    if (before > 0) {
+      for (let i = 0; i < taken.length; i++) if (taken[i]!.message.qos === 0) this.#occupy(taken[i]!, -1)
     }
+    this.#takenBytes = before - this.#waitingBytes
     if (this.#droppable <= this.#options.buffer) this.#unpause()
     return taken as unknown as Batch
   }
 
   /** Counts a delivery that left the queue and is being worked on, until `release`. */
-  retain(): void {
+  retain(delivery: Delivery): void {
     this.#unsettled++
+    if (delivery.message.qos === 0) this.#work(delivery.bytes)
   }
 
-  release(): void {
+  release(delivery: Delivery): void {
     this.#unsettled--
+    if (delivery.message.qos === 0) this.#work(-delivery.bytes)
     this.#notifyIdle()
   }
 
@@ -201,11 +254,19 @@ export class ConsumerQueue {
    * Ends at once and drops what waits.
    */
   close(): void {
+    this.removed()
     this.#items.take(Infinity)
-    this.#handed = []
     this.#droppable = 0
+    this.#handed = []
     this.#unsettled = 0
     this.end("orderly")
+  }
+
+  /** The session counts nothing here any more. */
+  removed(): void {
+    if (this.#isRemoved) return
+    this.#isRemoved = true
+    this.#host.occupy(-this.#waitingBytes - this.#workBytes)
   }
 
   #takeUpTo(limit: () => number): Take {
@@ -224,7 +285,7 @@ export class ConsumerQueue {
   }
 
   /**
-   * The deliveries as arrays: all that wait, as soon as there is one. Without acknowledgement of any kind.
+   * The deliveries as arrays: all that wait, as soon as there is one, up to a MiB. Without acknowledgement of any kind.
    */
   readonly take: Take = this.#takeUpTo(() => Infinity)
 
@@ -257,12 +318,19 @@ export class ConsumerQueue {
 
   #pullMessages(take: Take): Pull.Pull<Messages, MqttError> {
     if (this.#options.ack === "manual") {
-      return Effect.map(take, (batch) => batch.map((delivery) => this.#withAcknowledger(delivery)) as never)
+      return Effect.suspend(() => {
+        this.#forgetHanded()
+        return Effect.map(take, (batch) => {
+          this.#hand()
+          return batch.map((delivery) => this.#withAcknowledger(delivery)) as never
+        })
+      })
     }
     return Effect.suspend(() => {
       this.acknowledgeHanded()
       return Effect.map(take, (batch) => {
         this.#handed = batch
+        this.#hand()
         const messages: Array<Message> = []
         for (let i = 0; i < batch.length; i++) messages.push(batch[i]!.message)
         return messages as unknown as Messages
@@ -271,6 +339,7 @@ export class ConsumerQueue {
   }
 
   acknowledgeHanded(): void {
+    this.#forgetHanded()
     const handed = this.#handed
     if (handed.length === 0) return
     this.#handed = []
@@ -282,6 +351,7 @@ export class ConsumerQueue {
 
   #finishRun(exit: Exit.Exit<unknown, unknown>): void {
     this.#running = false
+    this.#forgetHanded()
     if (Exit.isSuccess(exit)) return this.acknowledgeHanded()
     // What the interrupted run did not acknowledge comes first in the next run; QoS 0 was handed over for good.
     const again = this.#handed.filter((delivery) => delivery.message.qos !== 0 && !delivery.stale)
@@ -294,13 +364,13 @@ export class ConsumerQueue {
     const { message } = delivery
     if (message.qos === 0) return message
     let done = false
-    this.retain()
+    this.retain(delivery)
     return new Message(message, {
       acknowledge: () => {
         if (done) return
         done = true
         this.#host.acknowledge(this.consumer, delivery)
-        this.release()
+        this.release(delivery)
       }
     })
   }
@@ -313,15 +383,52 @@ export class ConsumerQueue {
       }
       return
     }
-    let excess = this.#droppable - this.#options.buffer
-    this.#droppable -= excess
-    this.dropped += excess
+    this.#drop(this.#droppable - this.#options.buffer, 0)
+  }
+
+  /** Drops the oldest: so many messages, and so many bytes. */
+  #drop(messages: number, bytes: number): void {
+    const leastMessages = this.#droppable - messages
+    const leastBytes = this.#droppableBytes - bytes
     this.#items.retain((delivery) => {
-      if (excess === 0 || !isDroppable(delivery)) return true
-      excess--
+      if (this.#droppable <= leastMessages && this.#droppableBytes <= leastBytes) return true
+      if (!isDroppable(delivery)) return true
+      this.#occupy(delivery, -1)
+      this.dropped++
       this.#host.dropped(delivery.message.topic)
       return false
     })
+  }
+
+  /** A QoS 0 message waits here from now on, or no longer. */
+  #occupy(delivery: Delivery, sign: 1 | -1): void {
+    if (this.#isRemoved) return
+    const bytes = sign * delivery.bytes
+    this.#waitingBytes += bytes
+    if (isDroppable(delivery)) {
+      this.#droppable += sign
+      this.#droppableBytes += bytes
+    }
+    this.#host.occupy(bytes)
+  }
+
+  /** The consumer has QoS 0 messages of so many bytes, or is done with them when below 0. */
+  #work(bytes: number): void {
+    if (bytes === 0 || this.#isRemoved) return
+    this.#workBytes += bytes
+    this.#host.occupy(bytes)
+  }
+
+  /** A stream hands out what was taken last. */
+  #hand(): void {
+    this.#handedBytes = this.#takenBytes
+    this.#work(this.#handedBytes)
+  }
+
+  /** The batch that a stream handed out last is done with. */
+  #forgetHanded(): void {
+    this.#work(-this.#handedBytes)
+    this.#handedBytes = 0
   }
 
   #unpause(): void {

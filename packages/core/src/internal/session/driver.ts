@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import { type MqttError, type MqttErrorReason, Unexpected } from "../../MqttError.ts"
 import type { Connect, Packet } from "../../Packet.ts"
+import * as ReasonCode from "../../ReasonCode.ts"
 import type { NamedConsumer } from "../../SessionStatus.ts"
 import type { SessionStoreHandle } from "../../SessionStore.ts"
 import type { StoreChange, StoreRecord } from "../../StoreRecord.ts"
@@ -32,6 +33,7 @@ import { monotonicMillis } from "../time.ts"
 import { Commits } from "./commits.ts"
 import type { ConsumerQueue, ConsumerQueueHost } from "./consumerQueue.ts"
 import { Figures } from "./figures.ts"
+import { Reading } from "./reading.ts"
 
 /**
  * Whom the driver tells. All calls are synchronous and come from the end of a turn.
@@ -49,6 +51,10 @@ export interface DriverHandlers {
   readonly onStorageLost: (error: MqttError) => void
   /** Inbound QoS 0 messages that streams dropped in this turn. */
   readonly onOverflow: (topic: string, count: number) => void
+  /** Received messages have taken so many bytes for a second, and reading waits for their consumers. */
+  readonly onReadingStalled: (bytes: number) => void
+  /** They take so many that the connection ends. */
+  readonly onMemoryExceeded: (bytes: number) => void
 }
 
 export interface DriverOptions {
@@ -57,6 +63,8 @@ export interface DriverOptions {
   /** Present for a durable session. */
   readonly store: SessionStoreHandle | undefined
   readonly onStorageFailure: "wait" | "fail"
+  /** For received messages until their consumers have finished, in bytes. */
+  readonly inboundBytes: number
   readonly clock: Clock.Clock
   /** Runs background work in the session's scope, with its context. */
   readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
@@ -78,7 +86,6 @@ export class Driver implements ConsumerQueueHost {
   readonly #engine: SessionEngine
   readonly #options: DriverOptions
   #queues: Set<ConsumerQueue> | undefined
-  #pausers: Set<ConsumerQueue> | undefined
   #connection: Connection | undefined
   /** Counts connections: what was taken for one is never written to another. */
   #epoch = 0
@@ -100,6 +107,7 @@ export class Driver implements ConsumerQueueHost {
   #overflowTopic = ""
   #overflowCount = 0
   readonly figures: Figures
+  readonly reading: Reading
   #bytesSent = 0
   #bytesReceived = 0
   /** Of the connection that is not gone yet. */
@@ -109,6 +117,7 @@ export class Driver implements ConsumerQueueHost {
     this.#engine = options.engine
     this.#options = options
     this.figures = new Figures(this.now())
+    this.reading = this.#makeReading()
     this.#commits = options.store === undefined ? undefined : this.#makeCommits(options.store)
   }
 
@@ -169,7 +178,7 @@ export class Driver implements ConsumerQueueHost {
     this.#opening = false
     this.#connection = connection
     this.#counters = connection.counters
-    if (this.#isPaused) connection.pause()
+    this.reading.attach(connection)
     this.schedule()
   }
 
@@ -178,6 +187,7 @@ export class Driver implements ConsumerQueueHost {
     this.#opening = false
     this.#isBroken = false
     this.#connection = undefined
+    this.reading.attach(undefined)
     this.#epoch++
     this.#engine.disconnected(this.#time(), endedByServer)
     this.schedule()
@@ -200,6 +210,7 @@ export class Driver implements ConsumerQueueHost {
     // short-lived, and streams from being flooded before they had a chance.
     if (violation === undefined && packets.length >= promptBatch) this.flush()
     else this.schedule()
+    this.reading.check()
     return violation
   }
 
@@ -272,6 +283,7 @@ export class Driver implements ConsumerQueueHost {
     if (this.#queues?.delete(queue) !== true) return
     this.figures.buffered(queue.highWater)
     this.#engine.removeConsumer(queue.consumer, this.#time())
+    queue.removed()
     this.resume(queue)
     this.schedule()
   }
@@ -306,18 +318,22 @@ export class Driver implements ConsumerQueueHost {
     this.schedule()
   }
 
+  // ConsumerQueueHost
+
+  get memoryLimit(): number {
+    return this.reading.limit
+  }
+
+  occupy(bytes: number): void {
+    this.reading.occupy(bytes)
+  }
+
   pause(queue: ConsumerQueue): void {
-    this.#pausers ??= new Set()
-    this.#pausers.add(queue)
-    if (this.#pausers.size === 1) this.#connection?.pause()
+    this.reading.pause(queue)
   }
 
   resume(queue: ConsumerQueue): void {
-    if (this.#pausers?.delete(queue) === true && !this.#isPaused) this.#connection?.resume()
-  }
-
-  get #isPaused(): boolean {
-    return this.#pausers !== undefined && this.#pausers.size > 0
+    this.reading.resume(queue)
   }
 
   dropped(topic: string): void {
@@ -368,6 +384,7 @@ export class Driver implements ConsumerQueueHost {
     } else {
       this.#takeStored(commits)
     }
+    this.reading.check()
     this.#count()
     this.#arm()
     this.#options.handlers.onTurn()
@@ -387,6 +404,21 @@ export class Driver implements ConsumerQueueHost {
 
   #releaseIndependent(independent: IndependentOutput | undefined): void {
     if (independent !== undefined) this.#release(independent, undefined)
+  }
+
+  #makeReading(): Reading {
+    const { fork, handlers, inboundBytes } = this.#options
+    return new Reading({
+      limit: inboundBytes,
+      stats: this.stats,
+      queues: () => this.queues,
+      fork,
+      onStalled: (bytes) => handlers.onReadingStalled(bytes),
+      onExceeded: (connection, bytes) => {
+        fork(connection.close(ReasonCode.quotaExceeded))
+        handlers.onMemoryExceeded(bytes)
+      }
+    })
   }
 
   #makeCommits(store: SessionStoreHandle): Commits {

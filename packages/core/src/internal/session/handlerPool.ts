@@ -99,7 +99,7 @@ export class HandlerPool<E, R> {
     const { message } = delivery
     if (this.#deadLetterTopics.includes(message.topic)) return this.#acknowledge(delivery)
     this.#open++
-    this.#parts.queue.retain()
+    this.#parts.queue.retain(delivery)
     this.#parts.observer?.onReceived(message)
     if (this.#isOrdered) {
       const behind = this.#topics.get(message.topic)
@@ -160,6 +160,7 @@ export class HandlerPool<E, R> {
 
   get #hasRoom(): boolean {
     const { queue } = this.#parts
+    if (this.#waiting > 0 && queue.isLaden) return false
     return this.#waiting < lookAhead && !(queue.suspends && this.#unreliable > queue.buffer)
   }
 
@@ -221,12 +222,12 @@ export class HandlerPool<E, R> {
     const failing = this.#failing.size === 0 ? undefined : this.#failing.get(delivery)
     if (failing !== undefined) this.#forget(failing)
     if (failing?.isDetached !== true) this.#freeTopic(delivery.message.topic)
-    this.#release()
+    this.#release(delivery)
   }
 
-  #release(): void {
+  #release(delivery: Delivery): void {
     this.#open--
-    this.#parts.queue.release()
+    this.#parts.queue.release(delivery)
   }
 
   #freeTopic(topic: string): void {
@@ -377,7 +378,7 @@ export class HandlerPool<E, R> {
   // Behind a failing message
 
   #hold(behind: Array<Delivery>, delivery: Delivery): void {
-    if (this.#isStopped) return this.#release()
+    if (this.#isStopped) return this.#release(delivery)
     behind.push(delivery)
     if (delivery.message.qos !== 0) return
     this.#unreliable++
@@ -386,20 +387,20 @@ export class HandlerPool<E, R> {
 
   #leaveBehind(behind: Array<Delivery>): void {
     this.#unreliable -= unreliableOf(behind)
-    for (let i = 0; i < behind.length; i++) this.#release()
+    for (let i = 0; i < behind.length; i++) this.#release(behind[i]!)
     behind.length = 0
   }
 
   /** Keeps the bound of QoS 0 messages: the oldest one of this topic goes first, then those that failed. */
   #dropExcess(behind: Array<Delivery>): void {
     const { queue } = this.#parts
-    while (this.#unreliable > queue.buffer && !queue.suspends) {
+    while (!queue.suspends && (this.#unreliable > queue.buffer || (this.#unreliable > 1 && queue.isLaden))) {
       const index = behind.findIndex(({ message }) => message.qos === 0)
       if (index >= 0) {
         const [dropped] = behind.splice(index, 1)
         this.#unreliable--
         this.#noteDrop(dropped!)
-        this.#release()
+        this.#release(dropped!)
       } else if (!this.#dropFailing()) {
         return
       }

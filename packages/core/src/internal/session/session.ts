@@ -25,7 +25,7 @@ import * as Broadcast from "./broadcast.ts"
 import { makeConnector } from "./connector.ts"
 import * as Consume from "./consume.ts"
 import { Driver } from "./driver.ts"
-import { engineOptions } from "./engineOptions.ts"
+import { engineOptions, inboundBytesOf } from "./engineOptions.ts"
 import { SessionFailures } from "./failureLedger.ts"
 import { Fibers } from "./fibers.ts"
 import * as Hub from "./hub.ts"
@@ -59,6 +59,7 @@ export const makeSession = Effect.fnUntraced(function*(
   const { damage, records } = store === undefined ? nothingLoaded : yield* store.load
   const clientId = yield* chooseClientId(options, records)
   const engine = makeEngine(engineOptions(options, yield* randomToken))
+  const inboundBytes = inboundBytesOf(options)
   const now = monotonicMillis(clock)
   engine.epochOffset = clock.currentTimeMillisUnsafe() - now
   engine.restore(records, now)
@@ -74,6 +75,7 @@ export const makeSession = Effect.fnUntraced(function*(
     engine,
     store,
     onStorageFailure: options.onStorageFailure,
+    inboundBytes,
     clock,
     fork,
     handlers: {
@@ -91,7 +93,9 @@ export const makeSession = Effect.fnUntraced(function*(
         fork(endWithoutStorage(error))
       },
       onOverflow: (topic, count) =>
-        hub.emit({ _tag: "MessageDropped", direction: "inbound", cause: "streamOverflow", topic, count })
+        hub.emit({ _tag: "MessageDropped", direction: "inbound", cause: "streamOverflow", topic, count }),
+      onReadingStalled: (bytes) => hub.emit({ _tag: "MemoryLimitReached", bytes, limit: inboundBytes, isClosing: false }),
+      onMemoryExceeded: (bytes) => hub.emit({ _tag: "MemoryLimitReached", bytes, limit: inboundBytes, isClosing: true })
     }
   })
   driver.figures.accepted(driver.stats.queuedMessages + driver.stats.inflight)
@@ -197,6 +201,8 @@ export const makeSession = Effect.fnUntraced(function*(
       case "ReconnectWanted":
         if (driver.connection !== undefined) fork(driver.connection.close(0x83))
         return
+      case "ReceiveMaximumExceeded":
+        return hub.emit(event)
       case "UnknownPacketIdentifier":
         return
     }
@@ -274,8 +280,7 @@ export const makeSession = Effect.fnUntraced(function*(
       isStopping: () => stopping,
       connect: connector.packet,
       open: connector.open,
-      onViolation: ({ kind, reasonCode }) => {
-        if (reasonCode === ReasonCode.receiveMaximumExceeded) connector.liftReceiveMaximum()
+      onViolation: ({ kind }) => {
         if (kind === "session-present") {
           connector.discardServerSession()
           hub.emit({ _tag: "SessionLost", unacknowledged: 0, subscriptions: 0 })
