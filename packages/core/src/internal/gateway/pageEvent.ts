@@ -46,6 +46,17 @@ const describe = (event: SessionEvent): readonly [PageEvent["level"], string] | 
       ]
     case "HandlerFailed":
       return [event.outcome === "deadLetterRefused" ? "bad" : "warning", handlerFailed(event)]
+    case "MessageFailed":
+      return ["bad", `${many(event.count, "accepted message")}: ${explain(event.error)}`]
+    case "SubscriptionFailed":
+      return [
+        "bad",
+        `${event.consumer === undefined ? "" : `${event.consumer}: `}${event.filters.join(", ")}: ${
+          explain(event.error)
+        }`
+      ]
+    case "SubscriptionRestored":
+      return ["good", event.filters.join(", ")]
     case "SlowConsumer":
       return ["warning", `${event.filters.join(", ")} holds back ${many(event.waiting, "acknowledgement")}`]
     case "ConsumerForgotten":
