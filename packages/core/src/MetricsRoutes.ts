@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
+import { makeHostGuard } from "./internal/gateway/hostGuard.ts"
 import { MqttMetrics } from "./MqttMetrics.ts"
 import type { UnreadyCause } from "./MqttSnapshot.ts"
 
@@ -26,6 +27,12 @@ export interface MetricsRoutesOptions {
   readonly healthPath?: HttpRouter.PathInput | undefined
   /** Default `/readyz`. */
   readonly readyPath?: HttpRouter.PathInput | undefined
+  /**
+   * Names by which a client on the same machine may ask, besides `localhost`, `127.0.0.1` and `[::1]`: those of a
+   * proxy, for example. Others are refused with status 421, since a page from anywhere may point its name at this
+   * machine. Ports do not matter.
+   */
+  readonly allowedHosts?: ReadonlyArray<string> | undefined
   /** Which causes hold back readiness. Default: all of them. */
   readonly holdsBack?: ((cause: UnreadyCause) => boolean) | undefined
 }
@@ -46,19 +53,20 @@ export const layer = (
     const router = yield* HttpRouter.HttpRouter
     const metrics = yield* MqttMetrics
     const holdsBack = options.holdsBack ?? (() => true)
+    const guard = yield* makeHostGuard(options.allowedHosts ?? [])
     yield* router.add(
       "GET",
       options.metricsPath ?? "/metrics",
-      Effect.map(metrics.prometheus, (text) => HttpServerResponse.text(text, { contentType: prometheusText }))
+      guard(Effect.map(metrics.prometheus, (text) => HttpServerResponse.text(text, { contentType: prometheusText })))
     )
-    yield* router.add("GET", options.healthPath ?? "/healthz", HttpServerResponse.text("ok\n"))
+    yield* router.add("GET", options.healthPath ?? "/healthz", guard(Effect.succeed(HttpServerResponse.text("ok\n"))))
     yield* router.add(
       "GET",
       options.readyPath ?? "/readyz",
-      Effect.map(metrics.snapshot, ({ unready }) => {
+      guard(Effect.map(metrics.snapshot, ({ unready }) => {
         const causes = unready.filter(holdsBack)
         const ready = causes.length === 0
         return HttpServerResponse.jsonUnsafe({ ready, causes }, { status: ready ? 200 : 503 })
-      })
+      }))
     )
   }))
