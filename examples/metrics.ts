@@ -61,8 +61,9 @@ const main = Effect.gen(function*() {
     })
   ))
 
-  const Sessions = SessionLog.layer().pipe(
-    Layer.provideMerge(SessionManager.layer({ sessions: [SessionOptions.quickConnect("plant", broker.url)] }))
+  // Everything, not only what goes wrong.
+  const Sessions = SessionManager.layer({ sessions: [SessionOptions.quickConnect("plant", broker.url)] }).pipe(
+    Layer.provide(SessionLog.layer({ log: "all" }))
   )
   const Metrics = MqttMetrics.layer().pipe(Layer.provideMerge(Sessions))
   const Export = OtlpMetrics.layer({

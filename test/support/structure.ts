@@ -37,6 +37,7 @@ export const floors: ReadonlyArray<readonly [floor: number, places: ReadonlyArra
     "MqttSession.ts",
     "RequestResponse.ts",
     "SessionEvent.ts",
+    "SessionLog.ts",
     "SessionStatus.ts",
     "internal/requests/",
     "internal/session/"
@@ -44,7 +45,6 @@ export const floors: ReadonlyArray<readonly [floor: number, places: ReadonlyArra
   [5, [
     "RouteFilter.ts",
     "RouteTransformer.ts",
-    "SessionLog.ts",
     "SessionManager.ts",
     "SessionMap.ts",
     "SessionPool.ts",

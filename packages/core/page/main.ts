@@ -1,5 +1,6 @@
 /** The live page: what the server tells, shown. */
 import type { PageSnapshot } from "../src/internal/gateway/pageModel.ts"
+import { makeCauses } from "./causes.ts"
 import { byId, element, setAttribute, setText } from "./dom.ts"
 import { makeEvents } from "./events.ts"
 import { startFeed } from "./feed.ts"
@@ -53,6 +54,7 @@ const start = (): void => {
   const showPlots = makePlots(byId("plots"))
   const showSessions = makeSessions()
   const showForwarders = makeForwarders()
+  const showCauses = makeCauses()
   const events = makeEvents()
   let past: Past | undefined
   let latest: PageSnapshot | undefined
@@ -75,6 +77,7 @@ const start = (): void => {
     showPlots(past)
     showSessions(latest.sessions, past, latest.at)
     showForwarders(latest.forwarders)
+    showCauses(latest)
   }
   const live = (now: boolean): void => {
     isLive = now

@@ -96,6 +96,20 @@ const downVerdict = (
   }
 }
 
+/** Sessions are well, but what stands on them does not work. */
+const unreadyVerdict = (snapshot: PageSnapshot): Verdict => {
+  const { causeCount, causes } = snapshot
+  const details = causes.slice(0, 3).map(({ reason, session, what }) =>
+    `${causeCount === 1 ? "" : `${what}: `}${reason}${session === undefined ? "" : ` at ${session}`}.`
+  )
+  if (causeCount > 3) details.push(`${count(causeCount - 3)} more, see below.`)
+  return {
+    level: "bad",
+    title: causeCount === 1 ? `${causes[0]!.what} does not work` : `${count(causeCount)} parts do not work`,
+    details: [...details, ...losses(snapshot)]
+  }
+}
+
 const goodVerdict = ({ sessions, totals }: PageSnapshot): Verdict => {
   const open = sessions.filter((session) => stateOf(session).level !== "off")
   if (open.length === 0) {
@@ -123,6 +137,7 @@ export const verdictOf = (snapshot: PageSnapshot): Verdict => {
   const down = sessions.filter((session) => stateOf(session).level === "bad")
   const halted = forwarders.filter(({ level }) => level === "bad")
   if (down.length > 0 || halted.length > 0) return downVerdict(snapshot, down, halted)
+  if (snapshot.causeCount > 0) return unreadyVerdict(snapshot)
   const lost = losses(snapshot)
   if (lost.length > 0) return { level: "warning", title: lost[0]!, details: lost.slice(1) }
   if (sessions.length === 0) return { level: "waiting", title: "No session yet", details: [] }

@@ -38,11 +38,27 @@ export interface ForwarderDrops {
 }
 
 /**
+ * How a running forwarder stands with one of its sessions: `missing` when the manager has none of this name; `joining`
+ * until the forwarder can use it, which takes as long as it takes to connect and to subscribe; `failed` when the
+ * subscription was refused or the session does not fit, until the next attempt.
+ */
+export interface ForwarderSession {
+  readonly name: string
+  readonly state: "missing" | "joining" | "active" | "failed"
+  /** Why it is not active, as far as known. */
+  readonly error: MqttError | undefined
+}
+
+/**
  * A snapshot of a forwarder's figures.
  */
 export interface ForwarderMetrics {
   readonly name: string
   readonly state: ForwarderState
+  /** How it stands with its sources, in the order of the options; empty unless it runs. */
+  readonly sources: ReadonlyArray<ForwarderSession>
+  /** The same with the target and, where it is another one, the session of the dead letters. */
+  readonly targets: ReadonlyArray<ForwarderSession>
   /** The source sessions at which the subscription is in force now. */
   readonly activeSources: number
   /** The target session has a connection. */

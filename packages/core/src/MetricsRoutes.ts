@@ -13,8 +13,9 @@ import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
+import { makeHostGuard } from "./internal/gateway/hostGuard.ts"
 import { MqttMetrics } from "./MqttMetrics.ts"
-import type { SessionSnapshot } from "./MqttSnapshot.ts"
+import type { UnreadyCause } from "./MqttSnapshot.ts"
 
 /**
  * Paths, and what being ready means.
@@ -26,8 +27,14 @@ export interface MetricsRoutesOptions {
   readonly healthPath?: HttpRouter.PathInput | undefined
   /** Default `/readyz`. */
   readonly readyPath?: HttpRouter.PathInput | undefined
-  /** Which sessions hold back readiness. Default: those that are not ready. */
-  readonly isReady?: ((session: SessionSnapshot) => boolean) | undefined
+  /**
+   * Names by which a client on the same machine may ask, besides `localhost`, `127.0.0.1` and `[::1]`: those of a
+   * proxy, for example. Others are refused with status 421, since a page from anywhere may point its name at this
+   * machine. Ports do not matter.
+   */
+  readonly allowedHosts?: ReadonlyArray<string> | undefined
+  /** Which causes hold back readiness. Default: all of them. */
+  readonly holdsBack?: ((cause: UnreadyCause) => boolean) | undefined
 }
 
 /** The content type of the text format. */
@@ -36,9 +43,8 @@ const prometheusText = "text/plain; version=0.0.4; charset=utf-8"
 /**
  * Adds the routes to the router.
  *
- * `/metrics` answers the text format of Prometheus. `/healthz` answers 200 as long as the process can. `/readyz` answers 200 when all
- * sessions are ready, otherwise 503, with the sessions that are not, and why, as JSON. Nothing but these sessions' names, states, servers
- * and errors is told to whoever asks.
+ * `/metrics` answers the text format of Prometheus. `/healthz` answers 200 as long as the process can. `/readyz` answers 200 when the
+ * program can do its work, otherwise 503 with the causes as JSON: see `UnreadyCause`. Nothing but these is told.
  */
 export const layer = (
   options: MetricsRoutesOptions = {}
@@ -46,30 +52,21 @@ export const layer = (
   Layer.effectDiscard(Effect.gen(function*() {
     const router = yield* HttpRouter.HttpRouter
     const metrics = yield* MqttMetrics
-    const isReady = options.isReady ?? (({ ready }: SessionSnapshot) => ready)
+    const holdsBack = options.holdsBack ?? (() => true)
+    const guard = yield* makeHostGuard(options.allowedHosts ?? [])
     yield* router.add(
       "GET",
       options.metricsPath ?? "/metrics",
-      Effect.map(metrics.prometheus, (text) => HttpServerResponse.text(text, { contentType: prometheusText }))
+      guard(Effect.map(metrics.prometheus, (text) => HttpServerResponse.text(text, { contentType: prometheusText })))
     )
-    yield* router.add("GET", options.healthPath ?? "/healthz", HttpServerResponse.text("ok\n"))
+    yield* router.add("GET", options.healthPath ?? "/healthz", guard(Effect.succeed(HttpServerResponse.text("ok\n"))))
     yield* router.add(
       "GET",
       options.readyPath ?? "/readyz",
-      Effect.map(metrics.snapshot, ({ sessions }) => {
-        const missing = sessions.filter((session) => !isReady(session)).map(
-          ({ failure, lastError, name, server, since, state }) => ({
-            name,
-            state,
-            since,
-            server,
-            error: failure ?? lastError
-          })
-        )
-        return HttpServerResponse.jsonUnsafe(
-          { ready: missing.length === 0, sessions: missing },
-          { status: missing.length === 0 ? 200 : 503 }
-        )
-      })
+      guard(Effect.map(metrics.snapshot, ({ unready }) => {
+        const causes = unready.filter(holdsBack)
+        const ready = causes.length === 0
+        return HttpServerResponse.jsonUnsafe({ ready, causes }, { status: ready ? 200 : 503 })
+      }))
     )
   }))

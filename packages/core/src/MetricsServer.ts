@@ -42,6 +42,10 @@ export interface PageOptions {
   readonly history?: Duration.Input | undefined
   /** Pages that may be open at the same time; more are refused with status 503, and try again. Default 32. */
   readonly maximumViewers?: number | undefined
+  /**
+   * How long an open page may take nothing of what there is for it before its connection is ended. Default 30 seconds.
+   */
+  readonly viewerTimeout?: Duration.Input | undefined
 }
 
 /**
@@ -52,17 +56,24 @@ export interface MetricsServerOptions extends MetricsRoutes.MetricsRoutesOptions
 }
 
 const feedLayer = (
-  { history = "5 minutes", interval = "1 second", maximumViewers = 32, title = "" }: PageOptions = {}
+  { history = "5 minutes", interval = "1 second", maximumViewers = 32, title = "", viewerTimeout = "30 seconds" }:
+    PageOptions = {}
 ): Layer.Layer<PageFeed.PageFeed, never, MqttMetrics> => {
   const period = Duration.max(Duration.fromInputUnsafe(interval), Duration.millis(100))
   const points = Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(history)) / Duration.toMillis(period))
-  return PageFeed.layer({ title, interval: period, points: Math.min(Math.max(2, points), 3600), maximumViewers })
+  return PageFeed.layer({
+    title,
+    interval: period,
+    points: Math.min(Math.max(2, points), 3600),
+    maximumViewers,
+    viewerTimeout: Duration.fromInputUnsafe(viewerTimeout)
+  })
 }
 
 const routes = (
   options: MetricsServerOptions
 ): Layer.Layer<never, never, HttpRouter.HttpRouter | MqttMetrics | PageFeed.PageFeed> =>
-  Layer.merge(MetricsRoutes.layer(options), PageRoutes.layer(options.page?.path ?? "/"))
+  Layer.merge(MetricsRoutes.layer(options), PageRoutes.layer(options.page?.path ?? "/", options.allowedHosts ?? []))
 
 /**
  * The routes of the server, for programs that have an HTTP server of their own.

@@ -7,11 +7,12 @@
  * went wrong. Times are milliseconds; points in time are counted from the epoch, and absent when there was none.
  */
 import type * as Schema from "effect/Schema"
-import type { ForwarderMetrics } from "./ForwarderMetrics.ts"
+import type { ForwarderMetrics, ForwarderSession } from "./ForwarderMetrics.ts"
 import { snapshotSchema } from "./internal/gateway/snapshotSchema.ts"
 import type { ProtocolVersion, QoS } from "./QoS.ts"
 import type { SessionState } from "./SessionEvent.ts"
 import type { Latencies, SessionMetrics, SessionStatus } from "./SessionStatus.ts"
+import type { Durability } from "./SessionStore.ts"
 
 /**
  * What went wrong.
@@ -50,6 +51,33 @@ export interface ConnectionSnapshot {
 }
 
 /**
+ * The store of a durable session, see `StorageStatus`.
+ */
+export interface StorageSnapshot {
+  readonly durability: Durability
+  readonly volatile: boolean
+  /** Why it takes no commits. */
+  readonly failure?: Problem | undefined
+}
+
+/**
+ * A topic filter whose subscription failed, see `SessionStatus.subscriptionFailures`.
+ */
+export interface SubscriptionFailureSnapshot {
+  readonly filter: string
+  readonly error: Problem
+}
+
+/**
+ * A named consumer that is away while messages wait for it, see `SubscribeOptions.consumer`.
+ */
+export interface AbsentConsumerSnapshot {
+  readonly name: string
+  /** Messages that wait for it, unacknowledged. */
+  readonly unfinished: number
+}
+
+/**
  * One session.
  */
 export interface SessionSnapshot {
@@ -71,6 +99,9 @@ export interface SessionSnapshot {
   /** Why it cannot be connected before something is changed. */
   readonly failure?: Problem | undefined
   readonly connection?: ConnectionSnapshot | undefined
+  readonly storage?: StorageSnapshot | undefined
+  readonly subscriptionFailures: ReadonlyArray<SubscriptionFailureSnapshot>
+  readonly absentConsumers: ReadonlyArray<AbsentConsumerSnapshot>
   readonly persistence: "none" | "process" | "durable"
   /** The session outlives its connection: its persistence is not `none`. */
   readonly persistent: boolean
@@ -96,6 +127,8 @@ export interface RouteSnapshot {
     readonly state: "joining" | "active" | "failed"
     readonly error?: Problem | undefined
   }>
+  /** Why it has ended. */
+  readonly failure?: Problem | undefined
   readonly received: number
   /** Bytes of payloads. */
   readonly bytes: number
@@ -120,9 +153,20 @@ export interface StoreSnapshot {
 }
 
 /**
+ * How a forwarder stands with one of its sessions, see `ForwarderSession`.
+ */
+export interface ForwarderSessionSnapshot extends Omit<ForwarderSession, "error"> {
+  readonly error?: Problem | undefined
+}
+
+/**
  * One forwarder: its figures, where points in time that never were are absent.
  */
-export interface ForwarderSnapshot extends Omit<ForwarderMetrics, "lastForwardedAt" | "lastErrorAt" | "lastError"> {
+export interface ForwarderSnapshot
+  extends Omit<ForwarderMetrics, "sources" | "targets" | "lastForwardedAt" | "lastErrorAt" | "lastError">
+{
+  readonly sources: ReadonlyArray<ForwarderSessionSnapshot>
+  readonly targets: ReadonlyArray<ForwarderSessionSnapshot>
   readonly lastForwardedAt?: number | undefined
   readonly lastErrorAt?: number | undefined
   readonly lastError?: Problem | undefined
@@ -143,6 +187,31 @@ export interface TotalsSnapshot {
 }
 
 /**
+ * Why the program cannot do its work, or not all of it.
+ *
+ * | `kind` | `name` | when |
+ * | --- | --- | --- |
+ * | `session` | of the session | it is not connected, or its subscriptions are not in force |
+ * | `store` | of the session | the store takes no commits, is lost, or closed |
+ * | `subscription` | the topic filter | the program's own subscription was refused, or ended with a failure |
+ * | `consumer` | of the consumer | it is away, and messages wait for it unacknowledged |
+ * | `route` | of the route | its subscription at `session` was refused or is not in force, or it ended with a failure |
+ * | `forwarder` | of the forwarder | it runs and the manager has no session of this name, or it cannot use that session |
+ *
+ * There may be further kinds in later versions.
+ */
+export interface UnreadyCause extends Problem {
+  readonly kind: "session" | "store" | "subscription" | "consumer" | "route" | "forwarder"
+  readonly name: string
+  /** The session that it is about; absent for a route that ended and was over all sessions. */
+  readonly session?: string | undefined
+  /** Of a session: its state, when that began, and the address in use or being tried. */
+  readonly state?: SessionState | undefined
+  readonly since?: number | undefined
+  readonly server?: string | undefined
+}
+
+/**
  * Everything, at one moment.
  */
 export interface MqttSnapshot {
@@ -154,6 +223,8 @@ export interface MqttSnapshot {
   readonly routes: ReadonlyArray<RouteSnapshot>
   readonly stores: ReadonlyArray<StoreSnapshot>
   readonly forwarders: ReadonlyArray<ForwarderSnapshot>
+  /** What is not ready; none: the program can do its work. */
+  readonly unready: ReadonlyArray<UnreadyCause>
 }
 
 /**

@@ -8,12 +8,14 @@
  * program.pipe(Effect.provide(NodeMetricsServer.layer({ port: 9464 }).pipe(Layer.provideMerge(MqttMetrics.layer()))))
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpServer from "effect/http/HttpServer"
 import type { ServeError } from "effect/http/HttpServerError"
 import * as Layer from "effect/Layer"
 import * as Http from "node:http"
 import * as MetricsServer from "./MetricsServer.ts"
+import type { PageOptions } from "./MetricsServer.ts"
 import type { MqttMetrics } from "./MqttMetrics.ts"
 
 /**
@@ -27,6 +29,13 @@ export interface NodeMetricsServerOptions extends MetricsServer.MetricsServerOpt
    * a proxy in front of what others shall reach.
    */
   readonly host?: string | undefined
+  /**
+   * How long a connection may take to send a request, take nothing of an answer, or stay without a request after the
+   * first one. Default ten seconds. Open pages have `page.viewerTimeout`.
+   */
+  readonly idleTimeout?: Duration.Input | undefined
+  /** Connections at the same time; more are closed at once. Default 128. */
+  readonly maximumConnections?: number | undefined
 }
 
 /**
@@ -42,13 +51,26 @@ export const layer = (
 /** What a client does not read or finish within this time at the end is cut off. */
 const grace = "1 second"
 
+/** Of two limits for the same connection, the page's holds: a quiet page has nothing to take for its whole interval. */
+const inactivity = (idle: number, { interval = "1 second", viewerTimeout = "30 seconds" }: PageOptions): number =>
+  Math.max(idle, 3 * Duration.toMillis(interval), Duration.toMillis(viewerTimeout))
+
 const httpServer = (
-  { host = "127.0.0.1", port }: NodeMetricsServerOptions
+  { host = "127.0.0.1", idleTimeout = "10 seconds", maximumConnections = 128, page = {}, port }:
+    NodeMetricsServerOptions
 ): Layer.Layer<HttpServer.HttpServer, ServeError> =>
   Layer.effect(
     HttpServer.HttpServer,
     Effect.gen(function*() {
-      const server = Http.createServer()
+      const idle = Math.max(1, Math.ceil(Duration.toMillis(idleTimeout)))
+      const server = Http.createServer({
+        headersTimeout: idle,
+        requestTimeout: idle,
+        keepAliveTimeout: idle,
+        connectionsCheckingInterval: Math.min(1000, idle)
+      })
+      server.maxConnections = maximumConnections
+      server.timeout = inactivity(idle, page)
       const made = yield* NodeHttpServer.make(() => server, { host, port, gracefulShutdownTimeout: grace })
       yield* Effect.addFinalizer(() => Effect.sync(() => server.closeAllConnections()))
       return made

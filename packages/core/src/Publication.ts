@@ -25,7 +25,11 @@ export interface PublishOptions {
   readonly properties?: MessageProperties
   /** A topic alias of your choice, 1 to the server's Topic Alias Maximum (MQTT 3.3.2.3.4). */
   readonly topicAlias?: number
-  /** How long the whole operation may take, time in the queue included. Default: the session's `publishTimeout`. */
+  /**
+   * How long the whole operation may take, time in the queue included; of `enqueue`, until the message is accepted.
+   * Fails with `Timeout`, which says why it took so long as far as the session knows. Default: the session's
+   * `publishTimeout`.
+   */
   readonly timeout?: Duration.Input
   /** Not worth sending after this time in the queue: fails with `Expired`. Default: the Message Expiry Interval, if any. */
   readonly expiresAfter?: Duration.Input

@@ -102,6 +102,17 @@ export interface HandlerFailed extends Base<"HandlerFailed"> {
   readonly count: number
 }
 
+/**
+ * Accepted messages failed whose outcome is awaited by no one, counted by reason over one turn of the event loop: those
+ * of `enqueue`, and those that a durable session found in its store. What a queue's policy dropped, and what expired,
+ * is MessageDropped.
+ */
+export interface MessageFailed extends Base<"MessageFailed"> {
+  /** The reason, with the topic of the last one. */
+  readonly error: MqttError
+  readonly count: number
+}
+
 /** A message that a consumer has not finished holds back the acknowledgements of those behind it. */
 export interface SlowConsumer extends Base<"SlowConsumer"> {
   /** The topic filters of the consumers that have not finished. */
@@ -118,6 +129,19 @@ export interface ConsumerForgotten extends Base<"ConsumerForgotten"> {
   /** Its name. */
   readonly consumer: string
   readonly error: MqttError
+}
+
+/** A subscription was refused, or is over because of a failure: nothing arrives by it until it is made again. */
+export interface SubscriptionFailed extends Base<"SubscriptionFailed"> {
+  readonly filters: ReadonlyArray<string>
+  /** The route or forwarder that it belongs to; undefined: it is the program's own. */
+  readonly consumer: string | undefined
+  readonly error: MqttError
+}
+
+/** A subscription that the server had refused is in force. */
+export interface SubscriptionRestored extends Base<"SubscriptionRestored"> {
+  readonly filters: ReadonlyArray<string>
 }
 
 /**
@@ -184,10 +208,13 @@ export type SessionEvent =
   | SessionLost
   | MessageDropped
   | HandlerFailed
+  | MessageFailed
   | SlowConsumer
   | ConsumerForgotten
   | MemoryLimitReached
   | ReceiveMaximumExceeded
+  | SubscriptionFailed
+  | SubscriptionRestored
   | SharedSubscriptionAtRisk
   | StorageDegraded
   | StorageRecovered

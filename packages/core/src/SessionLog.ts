@@ -1,191 +1,66 @@
 /**
- * The life of sessions as log lines.
+ * What sessions, routes and forwarders log by themselves.
  *
- * The library logs nothing about connections by itself, but for servers that deserve no trust. With the layer each
- * event becomes one line at a level of its own, through Effect's Logger, annotated with `session`, `server` and, where
- * something went wrong, `reason`, the tag of the error's reason. No line has a payload, a password, a key or a
- * certificate.
+ * Warnings are on by default: a session that cannot connect, has lost its connection, or loses messages says so through
+ * Effect's logger, with the loggers and the minimum log level that were in force when it was made. A session's option
+ * `log` says how much it writes: `warnings`, `all` or `off`. `SessionLog.layer` says it for all that are made with the
+ * layer in their context, and sets levels and pace.
  *
- * | Level | Events |
- * | --- | --- |
- * | `Error` | Reconnecting and Disconnected after a permanent failure, StorageDegraded, StorageDamaged |
- * | `Warn` | Reconnecting and Disconnected after any other failure, SessionLost, MessageDropped, SlowConsumer, SharedSubscriptionAtRisk |
- * | `Info` | Connected, Ready, Disconnected in order, StorageRecovered, Added, Removed |
- * | `Debug` | Connecting, StateChanged, HandlerFailed (whose warning is logged where it happens) |
+ * `Error`: permanent failures to connect, StorageDegraded, StorageDamaged.
+ * `Warn`: cannot connect, Disconnected with an error, SessionLost, MessageDropped, MessageFailed, SubscriptionFailed,
+ * SlowConsumer, ConsumerForgotten, SharedSubscriptionAtRisk.
+ * `Info`: connected after a failure, SubscriptionRestored, StorageRecovered; with `all` also Connected, Ready,
+ * Disconnected in order, Added, Removed.
+ * `Debug`, only with `all`: Connecting, StateChanged, the delay before the first attempt to reconnect.
+ *
+ * Every line is annotated with `session`, `server`, `event` and, where something went wrong, `reason`, the tag of the
+ * error's reason. No line has a payload, a password, a key or a certificate.
+ *
+ * What goes on is written at once, then after 10 s, 20 s, 40 s and so on up to every 10 minutes, with the count of all
+ * since the line before; failures to connect also when the reason is a new one. The line that says that it is over
+ * comes at once.
  *
  * @example
- * program.pipe(Effect.provide(SessionLog.layer().pipe(Layer.provideMerge(SessionManager.layer(options)))))
+ * const sessions = SessionManager.layer(options).pipe(Layer.provide(SessionLog.layer({ log: "all", levels: { Ready:
+ * "Debug" } })))
  */
-import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import * as Layer from "effect/Layer"
 import type * as LogLevel from "effect/LogLevel"
-import * as Stream from "effect/Stream"
-import { permanence } from "./internal/classification.ts"
-import { cleanText } from "./internal/peerText.ts"
-import type { MqttError } from "./MqttError.ts"
-import { MqttSession } from "./MqttSession.ts"
 import type { SessionEvent } from "./SessionEvent.ts"
-import { SessionManager } from "./SessionManager.ts"
+
+/**
+ * How much is logged: what goes wrong and what is mended, every event, or nothing.
+ */
+export type LogMode = "warnings" | "all" | "off"
 
 /**
  * What to log.
  */
 export interface SessionLogOptions {
-  /** Other levels than those of the table, by event; `None` leaves an event out. */
+  /** For sessions whose own option `log` is absent, and for routes and forwarders. Default `warnings`. */
+  readonly log?: LogMode | undefined
+  /**
+   * Other levels than those of the table, by event, which is then written by `warnings` too; `None` leaves an event
+   * out.
+   */
   readonly levels?: { readonly [Tag in SessionEvent["_tag"]]?: LogLevel.Severity | "None" } | undefined
   /**
-   * MessageDropped, HandlerFailed and SlowConsumer may come thousands of times a second: of each session and cause one
-   * line is written in this time, with the count of all since the line before. Default ten seconds.
+   * The first pause between two lines of what goes on; each is twice as long as the one before, up to 10 minutes.
+   * Default ten seconds.
    */
-  readonly atMostEvery?: Duration.Input | undefined
-}
-
-interface Line {
-  readonly level: LogLevel.Severity
-  readonly text: string
-  readonly annotations: Readonly<Record<string, unknown>>
+  readonly interval?: Duration.Input | undefined
 }
 
 /**
- * Logs events until their stream ends.
+ * The settings in force. Read when a session, a manager or a forwarder is made.
  */
-export const run = (events: Stream.Stream<SessionEvent>, options: SessionLogOptions = {}): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    const lineOf = makeLineOf(options)
-    return Stream.runForEach(events, (event) => {
-      const line = lineOf(event)
-      return line === undefined
-        ? Effect.void
-        : Effect.annotateLogs(Effect.logWithLevel(line.level)(line.text), line.annotations)
-    })
-  })
+export const SessionLog: Context.Reference<SessionLogOptions> = Context.Reference("@effect-mqttx/core/SessionLog", {
+  defaultValue: (): SessionLogOptions => ({})
+})
 
 /**
- * Logs the events of a manager's sessions.
+ * The settings for the sessions, managers and forwarders that are made with the layer in their context.
  */
-export const layer = (options?: SessionLogOptions): Layer.Layer<never, never, SessionManager> =>
-  Layer.effectDiscard(Effect.flatMap(
-    SessionManager,
-    ({ events }) => Effect.forkScoped(run(events, options), { startImmediately: true })
-  ))
-
-/**
- * Logs the events of the session of a program that has one.
- */
-export const layerSession = (options?: SessionLogOptions): Layer.Layer<never, never, MqttSession> =>
-  Layer.effectDiscard(Effect.flatMap(
-    MqttSession,
-    ({ events }) => Effect.forkScoped(run(events, options), { startImmediately: true })
-  ))
-
-const makeLineOf = ({ atMostEvery = "10 seconds", levels = {} }: SessionLogOptions) => {
-  const pause = Duration.toMillis(atMostEvery)
-  /** Where sessions are, or were last. */
-  const servers = new Map<string, string>()
-  const told = new Map<string, { at: number; untold: number }>()
-
-  /** How often something happened since it was told last; undefined: it is not time to tell again. */
-  const sinceTold = (key: string, at: number, count: number): number | undefined => {
-    const last = told.get(key)
-    if (last !== undefined && at - last.at < pause) {
-      last.untold += count
-      return undefined
-    }
-    told.set(key, { at, untold: 0 })
-    return count + (last?.untold ?? 0)
-  }
-
-  return (event: SessionEvent): Line | undefined => {
-    const { session } = event
-    const given = levels[event._tag]
-    if (event._tag === "Connecting" || event._tag === "Connected") servers.set(session, event.server)
-    const server = servers.get(session)
-    if (event._tag === "Removed") {
-      servers.delete(session)
-      for (const key of told.keys()) if (key.startsWith(`${session}\n`)) told.delete(key)
-    }
-    if (given === "None") return undefined
-    const line = (
-      level: LogLevel.Severity,
-      text: string,
-      annotations: Readonly<Record<string, unknown>> = {}
-    ): Line => ({
-      level: given ?? level,
-      text,
-      annotations: { session, ...(server === undefined ? undefined : { server }), ...annotations }
-    })
-    const failed = (text: string, error: MqttError, annotations: Readonly<Record<string, unknown>> = {}): Line =>
-      line(permanence(error.reason) === "permanent" ? "Error" : "Warn", `${text}: ${error.reason.message}`, {
-        reason: error.reason._tag,
-        ...annotations
-      })
-    switch (event._tag) {
-      case "Connecting":
-        return line("Debug", "connecting", { attempt: event.attempt })
-      case "Connected":
-        return line("Info", event.sessionPresent ? "connected, and the server knew the session" : "connected", {
-          clientId: event.clientId
-        })
-      case "Ready":
-        return line("Info", "ready", { subscriptions: event.subscriptions })
-      case "Disconnected":
-        return event.error === undefined ? line("Info", "disconnected") : failed("disconnected", event.error)
-      case "Reconnecting":
-        return failed(`connects again in ${event.delay} ms`, event.error, { attempt: event.attempt })
-      case "StateChanged":
-        return line("Debug", `${event.from} -> ${event.to}`)
-      case "Added":
-        return line("Info", "added")
-      case "Removed":
-        return line("Info", "removed")
-      case "SessionLost":
-        return line("Warn", "the server lost the session", {
-          unacknowledged: event.unacknowledged,
-          subscriptions: event.subscriptions
-        })
-      case "MessageDropped": {
-        const count = sinceTold(`${session}\n${event.cause}`, event.at, event.count)
-        return count === undefined ? undefined : line("Warn", `${count} ${event.direction} messages dropped`, {
-          reason: event.cause,
-          topic: cleanText(event.topic)
-        })
-      }
-      case "HandlerFailed": {
-        const count = sinceTold(`${session}\nfailed ${event.outcome}`, event.at, event.count)
-        return count === undefined ? undefined : line("Debug", `${count} messages failed: ${event.outcome}`, {
-          topic: event.topic,
-          ...(event.error === undefined ? undefined : { reason: event.error.reason._tag })
-        })
-      }
-      case "SlowConsumer": {
-        const count = sinceTold(`${session}\nslow`, event.at, 1)
-        return count === undefined ? undefined : line("Warn", "a slow consumer holds back acknowledgements", {
-          filters: event.filters,
-          absent: event.absent,
-          waiting: event.waiting
-        })
-      }
-      case "ConsumerForgotten":
-        return failed(
-          `the subscription of the absent consumer ${JSON.stringify(event.consumer)} is refused`,
-          event.error
-        )
-      case "SharedSubscriptionAtRisk":
-        return line("Warn", "a shared subscription may strand messages while this session is away", {
-          filters: event.filters
-        })
-      case "StorageDegraded":
-        return line("Error", `the store refused a commit: ${event.error.reason.message}`, {
-          reason: event.error.reason._tag
-        })
-      case "StorageRecovered":
-        return line("Info", "the store takes commits again")
-      case "StorageDamaged":
-        return line("Error", `the store was damaged: ${cleanText(event.detail)}`, {
-          kept: event.kept,
-          lost: event.lost
-        })
-    }
-  }
-}
+export const layer = (options: SessionLogOptions): Layer.Layer<never> => Layer.succeed(SessionLog, options)

@@ -91,7 +91,7 @@ export interface RouteSession {
   readonly state: "joining" | "active" | "failed"
   /** The granted quality of service of each filter, once active. */
   readonly granted: ReadonlyArray<QoS>
-  /** Why, when failed. */
+  /** Why it is not active, where it was refused: kept while the subscription is tried again. */
   readonly error: MqttError | undefined
 }
 
@@ -112,6 +112,8 @@ export interface Route<out E = never> {
    * connect; fails with the first refusal.
    */
   readonly active: Effect.Effect<void, MqttError>
+  /** Why the route has ended; undefined while it is at work, and after an orderly end. */
+  readonly failure: Effect.Effect<unknown>
   /**
    * Waits for the end: succeeds when the scope of the route, its session or the manager is gone; fails with a message's failure under
    * the policy `fail`, and with the refusal of its session when there is only one.

@@ -31,6 +31,12 @@ export interface SessionStatus {
   readonly lastError: MqttError | undefined
   /** A permanent failure: operations that await the server fail with it until a later attempt succeeds. */
   readonly failure: MqttError | undefined
+  /**
+   * Topic filters whose subscription failed, and why: the latest hundred. A filter leaves when a subscription to it is
+   * granted, and with
+   * `unsubscribe`.
+   */
+  readonly subscriptionFailures: ReadonlyMap<string, MqttError>
   /** The store of a durable session; undefined: there is none. */
   readonly storage: StorageStatus | undefined
   /** The messages that handlers cannot take. */
@@ -206,6 +212,7 @@ export interface SessionMetrics {
   /** Received messages whose acknowledgement is withheld. */
   readonly unacknowledged: number
   readonly unclaimed: number
+  /** Subscriptions that the server has. */
   readonly subscriptions: number
   readonly buffered: BufferedMessages
   readonly commits: StoreCommits

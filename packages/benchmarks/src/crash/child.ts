@@ -21,7 +21,9 @@ const optionsOf = (name: string, server: string): SessionOptions.SessionOptionsI
   persistence: "durable",
   reconnect: { initialDelay: "5 millis", maxDelay: "50 millis" },
   queue: { messages: 2000 },
-  drainTimeout: "5 seconds"
+  drainTimeout: "5 seconds",
+  // The standard output is for reports.
+  log: "off"
 })
 
 const makeSession = ({ role, server }: Orders) =>

@@ -56,6 +56,8 @@ export interface FailureLedger {
   readonly failed: () => void
   readonly retried: () => void
   readonly note: (report: FailureReport) => void
+  /** The session writes nothing to the log. */
+  readonly isSilent: boolean
   /** Calls back when the session begins to end (at once when it has), until the answer is called. */
   readonly onStopping: (listener: () => void) => () => void
 }
@@ -66,6 +68,7 @@ const noLedger: FailureLedger = {
   failed: () => {},
   retried: () => {},
   note: () => {},
+  isSilent: false,
   onStopping: () => () => {}
 }
 
@@ -132,6 +135,7 @@ export class FailedMessages {
     return Effect.clockWith((clock) => {
       const { attempt, cause, delay, error, outcome } = report
       this.ledger.note({ outcome, topic: message.topic, attempt, delay, cause, error })
+      if (this.ledger.isSilent) return Effect.void
       const now = monotonicMillis(clock)
       const logged = this.#logged?.get(outcome)
       if (logged !== undefined && now - logged.at < logInterval) {

@@ -52,6 +52,8 @@ const hostile = [
 const forwarder: ForwarderMetrics = {
   name: "plant to \"cloud\"",
   state: "running",
+  sources: [],
+  targets: [],
   activeSources: 2,
   targetConnected: true,
   received: 20,

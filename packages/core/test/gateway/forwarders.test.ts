@@ -272,9 +272,19 @@ describe("figures of forwarders", () => {
       const forwarder = yield* forwardEverything(world, "bridge")
       const snapshot = yield* world.metrics.snapshot
       const { lastError, ...figures } = yield* forwarder.metrics
-      assert.deepStrictEqual(snapshot.forwarders, [
-        { ...figures, lastError: { reason: lastError!.reason._tag, message: lastError!.message } }
+      assert.deepStrictEqual(figures.sources, [{ name: "a", state: "active", error: undefined }])
+      assert.deepStrictEqual(figures.targets, [{ name: "b", state: "active", error: undefined }])
+      const { sources, targets, ...counts } = snapshot.forwarders[0]!
+      assert.deepStrictEqual([sources, targets], [
+        [{ name: "a", state: "active" }],
+        [{ name: "b", state: "active" }]
       ])
+      const { sources: _sources, targets: _targets, ...expected } = figures
+      assert.deepStrictEqual(snapshot.forwarders.length, 1)
+      assert.deepStrictEqual<unknown>(counts, {
+        ...expected,
+        lastError: { reason: lastError!.reason._tag, message: lastError!.message }
+      })
       const json = JSON.stringify(yield* Schema.encodeEffect(MqttSnapshot.MqttSnapshot)(snapshot))
       const read = yield* Schema.decodeUnknownEffect(MqttSnapshot.MqttSnapshot)(JSON.parse(json))
       assert.deepStrictEqual(read.forwarders, snapshot.forwarders)

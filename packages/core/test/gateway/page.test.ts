@@ -46,6 +46,9 @@ const busy = Effect.gen(function*() {
     forwarders: [
       Scripted.forwarder("bridge", { received: 10, forwarded: 6, filtered: 2, deadLettered: 1, failed: 1 }),
       Scripted.forwarder("halted", { targetConnected: false, lastError })
+    ],
+    unready: [
+      { kind: "route", name: "alarms", session: "plant", reason: "SubscriptionRefused", message: "Not authorized" }
     ]
   }))
   const error = new MqttError({ session: "cloud", reason: new ConnectionRefused({ server: "broker" }) })
@@ -124,6 +127,27 @@ describe.skipIf(executablePath === undefined)("the live page", () => {
         )
         assert.include(fetched, "Failed to fetch")
         assert.isTrue(complaints.every((complaint) => complaint.includes("Content Security Policy")))
+      }).pipe(Effect.scoped))
+
+    it.effect("shows what does not work although its sessions do, in the words of /readyz", () =>
+      Effect.gen(function*() {
+        const broker = yield* ScriptedBroker.make()
+        yield* broker.refuseSubscribe("secret/#", 0x87)
+        const manager = yield* SessionManager.make()
+        const url = yield* serve(metricsOf(manager), { page: { interval: "200 millis" } })
+        const plant = yield* manager.add({ name: "plant", servers: [broker.url] })
+        yield* plant.awaitReady
+        yield* Effect.exit(plant.subscription("secret/#"))
+        const { complaints, page } = yield* open(url)
+        yield* shows(page, "#verdict[data-level=bad] h1", "subscription secret/# does not work")
+        yield* shows(page, "#causes li .who", "subscription secret/# at plant")
+        yield* shows(page, "#causes li .what", "SubscriptionRefused")
+        const { causes } = yield* Effect.promise(() => fetch(`${url}readyz`).then((answer) => answer.json()))
+        yield* shows(page, "#causes li .text", causes[0].message)
+        yield* plant.unsubscribe("secret/#")
+        yield* shows(page, "#verdict[data-level=good] h1", "Nothing lost")
+        assert.isTrue(yield* Effect.promise(() => page.locator("#causes-card").isHidden()))
+        assert.deepStrictEqual(complaints, [])
       }).pipe(Effect.scoped))
 
     it.effect("names are text, whatever they look like", () =>

@@ -11,7 +11,8 @@ const options: PageFeed.PageFeedOptions = {
   title: "",
   interval: Duration.seconds(1),
   points: 10,
-  maximumViewers: 2
+  maximumViewers: 2,
+  viewerTimeout: Duration.seconds(30)
 }
 
 const makeFeed = Effect.gen(function*() {
@@ -22,7 +23,7 @@ const makeFeed = Effect.gen(function*() {
 
 /** Takes what there is for a viewer, or waits for something. */
 const viewer = Effect.fnUntraced(function*(feed: PageFeed.PageFeed["Service"]) {
-  const pull = yield* Stream.toPull((yield* feed.view)!)
+  const pull = yield* Stream.toPull((yield* feed.view(() => {}))!)
   return { frames: pull, take: Effect.map(pull, (frames) => frames.map(parse)) }
 })
 
@@ -111,19 +112,21 @@ describe("the feed of the page", () => {
     Effect.gen(function*() {
       const { feed } = yield* makeFeed
       const scope = yield* Scope.make()
-      yield* feed.view
-      assert.isDefined(yield* Scope.provide(feed.view, scope))
-      assert.isUndefined(yield* Effect.scoped(feed.view))
+      yield* feed.view(() => {})
+      assert.isDefined(yield* Scope.provide(feed.view(() => {}), scope))
+      assert.isUndefined(yield* Effect.scoped(feed.view(() => {})))
       yield* Scope.close(scope, Exit.void)
-      assert.isDefined(yield* feed.view)
+      assert.isDefined(yield* feed.view(() => {}))
     }))
 
   it.effect("its end is the end of all streams, those that wait too", () =>
     Effect.gen(function*() {
       const { feed } = yield* makeFeed
-      const waiting = yield* Effect.forkChild(Stream.runDrain((yield* feed.view)!), { startImmediately: true })
+      const waiting = yield* Effect.forkChild(Stream.runDrain((yield* feed.view(() => {}))!), {
+        startImmediately: true
+      })
       yield* feed.end
-      yield* Stream.runDrain((yield* feed.view)!)
+      yield* Stream.runDrain((yield* feed.view(() => {}))!)
       yield* Fiber.join(waiting)
     }))
 })

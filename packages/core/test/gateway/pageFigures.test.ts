@@ -68,6 +68,40 @@ describe("the verdict", () => {
     assert.strictEqual(verdict(everything([session("plant")], { forwarders: [filtering] })).level, "good")
   })
 
+  it("a forwarder that misses a session, or is refused, is down and says why", () => {
+    const missing = forwarder("bridge", { sources: [{ name: "plant", state: "missing" }], activeSources: 0 })
+    const error = { reason: "SubscriptionRefused", message: "Not authorized" }
+    const refused = forwarder("bridge", { sources: [{ name: "plant", state: "failed", error }], activeSources: 0 })
+    const shown = [missing, refused].map((each) =>
+      pageSnapshot(everything([session("plant")], { forwarders: [each] }), undefined).forwarders[0]!
+    )
+    assert.deepStrictEqual(shown.map(({ level, state, why }) => [level, state, why?.reason]), [
+      ["bad", "Session missing", undefined],
+      ["bad", "Refused", "SubscriptionRefused"]
+    ])
+  })
+
+  it("what does not work although the sessions do is bad, each with its reason", () => {
+    const cause = (name: string) =>
+      ({ kind: "route", name, session: "plant", reason: "SubscriptionRefused", message: "Not authorized" }) as const
+    assert.deepStrictEqual(verdict(everything([session("plant")], { unready: [cause("alarms")] })), {
+      level: "bad",
+      title: "route alarms does not work",
+      details: ["SubscriptionRefused at plant."]
+    })
+    const several = ["a", "b", "c", "d", "e"].map(cause)
+    assert.deepStrictEqual(verdict(everything([session("plant")], { unready: several })), {
+      level: "bad",
+      title: "5 parts do not work",
+      details: [
+        "route a: SubscriptionRefused at plant.",
+        "route b: SubscriptionRefused at plant.",
+        "route c: SubscriptionRefused at plant.",
+        "2 more, see below."
+      ]
+    })
+  })
+
   it("connecting for the first time is neither good nor bad, and failing to is bad", () => {
     const connecting = session("plant", { state: "connecting", ready: false })
     assert.strictEqual(verdict(everything([connecting])).title, "plant is connecting")

@@ -65,17 +65,13 @@ describe("MetricsRoutes", () => {
         const body = JSON.parse(text)
         assert.isFalse(body.ready)
         assert.deepStrictEqual(
-          body.sessions.map(({ error, name, state }: { error: { reason: string }; name: string; state: string }) => ({
-            name,
-            state,
-            reason: error.reason
-          })),
-          [{ name: "plant", state: "connecting", reason: "BadCredentials" }]
+          body.causes.map(({ kind, name, reason, state }: Record<string, unknown>) => ({ kind, name, state, reason })),
+          [{ kind: "session", name: "plant", state: "connecting", reason: "BadCredentials" }]
         )
         yield* manager.remove("plant")
         const after = yield* HttpClient.get("/readyz")
         assert.strictEqual(after.status, 200)
-        assert.deepStrictEqual(yield* after.json, { ready: true, sessions: [] })
+        assert.deepStrictEqual(yield* after.json, { ready: true, causes: [] })
       }).pipe(Effect.provide(serving(manager)))
     }))
 
@@ -86,7 +82,7 @@ describe("MetricsRoutes", () => {
       yield* manager.add(options("optional"))
       const response = yield* Effect.provide(
         HttpClient.get("/internal/ready"),
-        serving(manager, { readyPath: "/internal/ready", isReady: ({ name, ready }) => ready || name === "optional" })
+        serving(manager, { readyPath: "/internal/ready", holdsBack: ({ session }) => session !== "optional" })
       )
       assert.strictEqual(response.status, 200)
     }))

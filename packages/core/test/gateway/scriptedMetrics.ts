@@ -52,6 +52,8 @@ export const session = (name: string, given: Partial<SessionSnapshot> = {}): Ses
   cleanSession: true,
   tls: "none",
   autoReconnect: true,
+  subscriptionFailures: [],
+  absentConsumers: [],
   metrics: figures(),
   ...given
 })
@@ -59,6 +61,8 @@ export const session = (name: string, given: Partial<SessionSnapshot> = {}): Ses
 export const forwarder = (name: string, given: Partial<ForwarderSnapshot> = {}): ForwarderSnapshot => ({
   name,
   state: "running",
+  sources: [{ name: "source", state: "active" }],
+  targets: [{ name: "target", state: "active" }],
   activeSources: 1,
   targetConnected: true,
   received: 0,
@@ -106,6 +110,7 @@ export const everything = (
     routes: [],
     stores: [],
     forwarders: [],
+    unready: [],
     ...rest
   }
 }

@@ -75,6 +75,7 @@ export const makeWitness = (): Witness => {
     layer: Layer.mergeAll(
       Logger.layer([logger]),
       Layer.succeed(References.MinimumLogLevel, "All"),
+      SessionLog.layer({ log: "all" }),
       Layer.succeed(Tracer.Tracer, tracer)
     ),
     watch: Effect.fnUntraced(function*(manager) {
@@ -92,7 +93,6 @@ export const makeWitness = (): Witness => {
           })),
         { startImmediately: true }
       )
-      yield* Effect.forkScoped(SessionLog.run(manager.events), { startImmediately: true })
       collect = Effect.gen(function*() {
         const snapshot = yield* metrics.snapshot
         note("snapshot", JSON.stringify(snapshot))

@@ -42,6 +42,7 @@ export const bundle = Effect.fnUntraced(function*(
         const child = execFile(
           execPath,
           [...nodeOptions, outfile, ...parameters.map(String)],
+          { maxBuffer: 64 * 1024 * 1024 },
           (error, stdout, stderr) =>
             resume(error === null ? Effect.succeed(JSON.parse(stdout)) : Effect.die(new Error(stderr || error.message)))
         )

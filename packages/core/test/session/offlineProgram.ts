@@ -6,7 +6,7 @@ import { ConnectionRefused, MqttError } from "@effect-mqttx/core/MqttError"
 import * as MqttSession from "@effect-mqttx/core/MqttSession"
 import type { QueuePolicy } from "@effect-mqttx/core/SessionOptions"
 import * as Transport from "@effect-mqttx/core/Transport"
-import { Effect, Fiber, Schedule } from "effect"
+import { Effect, Fiber, Logger, Schedule } from "effect"
 import * as process from "node:process"
 
 export interface Flood {
@@ -100,7 +100,11 @@ const flood = (policy: QueuePolicy, total: number, fibers: number): Effect.Effec
     }
     yield* Fiber.interruptAll(workers)
     return result
-  })).pipe(Effect.provideService(Transport.Transport, nowhere))
+  })).pipe(
+    Effect.provideService(Transport.Transport, nowhere),
+    // The output is for the result.
+    Effect.provide(Logger.layer([Logger.withConsoleError(Logger.formatSimple)]))
+  )
 
 const [policy, total, fibers] = process.argv.slice(2)
 void Effect.runPromise(flood(policy as QueuePolicy, Number(total), Number(fibers))).then((result) => {

@@ -4,7 +4,7 @@
  */
 import * as MqttSession from "@effect-mqttx/core/MqttSession"
 import * as ScriptedBroker from "@effect-mqttx/testing/ScriptedBroker"
-import { Effect, Exit, Fiber, Metric, Schedule, Scope, Stream } from "effect"
+import { Effect, Exit, Fiber, Logger, Metric, Schedule, Scope, Stream } from "effect"
 import * as process from "node:process"
 import { seeded } from "./seeded.ts"
 
@@ -202,7 +202,11 @@ const main = (...parameters: Parameters<typeof disturbAll>): Effect.Effect<Lefto
 
 const [version, seed, moments] = process.argv.slice(2).map(Number)
 void Effect.runPromise(
-  Effect.provideService(main(version as 4 | 5, seed!, moments!), Metric.FiberRuntimeMetrics, counting)
+  main(version as 4 | 5, seed!, moments!).pipe(
+    Effect.provideService(Metric.FiberRuntimeMetrics, counting),
+    // The output is for the result.
+    Effect.provide(Logger.layer([Logger.withConsoleError(Logger.formatSimple)]))
+  )
 ).then((leftovers) => {
   process.stdout.write(JSON.stringify(leftovers))
 })

@@ -6,7 +6,7 @@
  * turn, commits (`changes`), writes (`packets`) and then hands out (`settled`, `deliveries`, `events`).
  */
 import type { Message } from "../../Message.ts"
-import type { MqttErrorReason, UnsubscribeRefused } from "../../MqttError.ts"
+import type { MqttErrorReason, SubscriptionRefused, UnsubscribeRefused } from "../../MqttError.ts"
 import type { Packet } from "../../Packet.ts"
 import type { MessageProperties } from "../../Properties.ts"
 import type { ProtocolVersion, QoS } from "../../QoS.ts"
@@ -212,6 +212,10 @@ export type EngineEvent =
   }
   /** The server has refused the subscription of an absent consumer: its name is forgotten. */
   | { readonly _tag: "ConsumerForgotten"; readonly name: string; readonly reason: MqttErrorReason }
+  /** An accepted message failed that has no owner, since the store brought it. Told by the driver. */
+  | { readonly _tag: "OrphanFailed"; readonly topic: string; readonly reason: MqttErrorReason }
+  /** The server refuses a subscription that stays without consumers, so that none of them fails. */
+  | { readonly _tag: "SubscriptionRefused"; readonly reason: SubscriptionRefused }
   /** The server keeps a subscription that nobody wants any more. */
   | { readonly _tag: "UnsubscribeRefused"; readonly reason: UnsubscribeRefused }
   /** A durable session's server has released a QoS 2 identifier: its next message is a new one. */

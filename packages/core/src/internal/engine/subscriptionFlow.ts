@@ -219,6 +219,7 @@ export class SubscriptionFlow {
         ? { filter, reasonCode }
         : { filter, reasonCode, reasonString: cleanText(reasonString) }
     )
+    if (entry.members.length === 0 && entry.isWanted) this.#core.emit({ _tag: "SubscriptionRefused", reason })
     entry.uncertain = false
     // Nothing but the store speaks for it, which may tell of another session: better a failure than silence.
     if (entry.isDoubtful) {

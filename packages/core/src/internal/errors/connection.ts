@@ -239,14 +239,18 @@ export class Closed extends Schema.TaggedError<Closed>(`${id}Closed`)("Closed", 
 }
 
 /**
- * Something did not happen in its time; `operation` names it in a few words, for example "publish".
+ * Something did not happen in its time; `operation` names it in a few words, for example "publish". As far as the
+ * session knows why,
+ * `detail` says so, and `cause` is its error, for example the `MqttError` of the last attempt to connect.
  */
 export class Timeout extends Schema.TaggedError<Timeout>(`${id}Timeout`)("Timeout", {
   operation: Schema.String,
-  millis: Schema.Number
+  millis: Schema.Number,
+  detail: text,
+  cause
 }) {
   override get message(): string {
-    return `${this.operation} took longer than ${this.millis} ms`
+    return `${this.operation} took longer than ${this.millis} ms${this.detail === undefined ? "" : `; ${this.detail}`}`
   }
   get isRetryable(): boolean {
     return true
@@ -261,7 +265,9 @@ export class ProtocolViolation extends Schema.TaggedError<ProtocolViolation>(`${
   { reasonCode: Schema.Int, detail: Schema.String, reportedByServer: Schema.optional(Schema.Boolean) }
 ) {
   override get message(): string {
-    const who = this.reportedByServer === true ? "the server reports a protocol violation" : "protocol violation"
+    const who = this.reportedByServer === true
+      ? "the server says that this client broke the protocol"
+      : "the server broke the protocol"
     return `${who}: ${cleanText(this.detail)}: ${ReasonCode.describe(this.reasonCode)}`
   }
   get isRetryable(): boolean {

@@ -11,11 +11,12 @@ import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import type { Forwarding } from "../../Forwarder.ts"
-import type { ForwarderMetrics, ForwarderState } from "../../ForwarderMetrics.ts"
+import type { ForwarderMetrics, ForwarderSession, ForwarderState } from "../../ForwarderMetrics.ts"
 import type { ForwarderHooks, ForwarderOptions } from "../../ForwarderOptions.ts"
 import { ForwarderFailed, InvalidOptions, MqttError, type MqttErrorReason } from "../../MqttError.ts"
 import type { Session } from "../../MqttSession.ts"
 import * as RouteFilter from "../../RouteFilter.ts"
+import { SessionLog } from "../../SessionLog.ts"
 import type { Manager } from "../../SessionManager.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
 import type { SubscribeOptions } from "../../Subscription.ts"
@@ -23,23 +24,28 @@ import * as Topic from "../../Topic.ts"
 import { definedOnly } from "../manager/pipeline.ts"
 import { type Place, RouteRunner } from "../manager/routeRunner.ts"
 import * as ManagerSeam from "../manager/seam.ts"
+import { isSilent } from "../session/eventLog.ts"
+import { withPurpose } from "../session/purpose.ts"
 import * as SessionSeam from "../session/seam.ts"
 import type { Subscriber } from "../session/subscriber.ts"
 import type { TappedQueue } from "../session/tappedQueue.ts"
 import { monotonicMillis } from "../time.ts"
+import { announce } from "./announced.ts"
 import { isSameBroker } from "./brokers.ts"
 import { Failures } from "./failures.ts"
 import { loopGuardOf } from "./loopGuard.ts"
 import { type CompiledRule, compileRule } from "./mapping.ts"
 import { Reader } from "./reader.ts"
-import { Relay, type RelayParts } from "./relay.ts"
+import { Relay } from "./relay.ts"
 import type { Source } from "./source.ts"
 import { Tally } from "./tally.ts"
 import { feeds, withoutCovered } from "./topicImage.ts"
+import { watch } from "./watch.ts"
 
 interface Running {
   readonly relay: Relay
   readonly sources: RouteRunner<unknown>
+  readonly outlets: RouteRunner<unknown>
   readonly scope: Scope.Closeable
 }
 
@@ -84,7 +90,6 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
     pass: options.unmapped === "pass",
     isOpen: hooks.map !== undefined
   })
-  const published: RelayParts["published"] = new Map()
   const readers = new Map<string, { readonly reader: Reader; readonly end: () => void }>()
   let running: Running | undefined
   let state: ForwarderState = "stopped"
@@ -121,6 +126,10 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
     return undefined
   }
 
+  const purpose = `forwarder ${JSON.stringify(name)}`
+  const targets = Array.from(new Set([options.target, options.deadLetter?.session ?? options.target]))
+  const sessions = Array.from(new Set([...options.sources, ...targets]))
+
   const errorOf = (session: string, reason: MqttErrorReason): MqttError =>
     new MqttError({ reason, session, method: "Forwarder.start", context: { forwarder: name } })
 
@@ -129,21 +138,25 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
       if (error.reason._tag !== "Closed") failures.note(error)
     })
 
+  const logUnfit = (error: MqttError): Effect.Effect<void> =>
+    Effect.flatMap(SessionLog, (settings) =>
+      isSilent(settings) ? Effect.void : Effect.annotateLogs(
+        Effect.logError(`the target does not fit: ${error.reason.message}`),
+        { forwarder: name, session: error.session, event: "TargetUnfit", reason: error.reason._tag }
+      ))
+
   const subscribeOptions = ({ options: session }: Session): SubscribeOptions => {
     const isVersion5 = session.protocolVersion === 5
     const isShared = options.share !== undefined || filters.some(Topic.isShared)
-    return {
-      ...definedOnly({
-        share: options.share,
-        consumer: session.persistence === "durable" ? consumerName(name) : undefined
-      }),
+    return withPurpose({
+      ...definedOnly({ share: options.share }),
       qos: options.subscribeQoS,
       retained: options.retained,
       buffer: options.buffer,
       onOverflow: options.onOverflow,
       noLocal: isVersion5 && !isShared && (options.noLocal ?? session.name === options.target),
       retainAsPublished: isVersion5 && options.retain === "keep"
-    }
+    }, purpose)
   }
 
   /** Where somebody else has subscribed to the filter already, what the two want of it may differ: the older subscription stands. */
@@ -187,7 +200,7 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
       const seam = SessionSeam.seamOf(session)!
       const target = registry.optionsOf(options.target)
       const issue = target === undefined ? undefined : loopIssue(session.options, target)
-      if (issue !== undefined) return yield* errorOf(session.name, issue)
+      if (issue !== undefined) return yield* seam.subscriber.refuse(filters, purpose, errorOf(session.name, issue))
       const reader = readerAt(session)
       const source = yield* Effect.acquireRelease(
         Effect.sync(() => {
@@ -209,19 +222,26 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
       yield* Effect.raceFirst(source.failure, untilClosed(session))
     })).pipe(Effect.tapError(noteError))
 
-  const attachOutlets = (relay: Relay) => ({ session }: Place): Effect.Effect<void, MqttError> =>
-    Effect.scoped(Effect.gen(function*() {
-      const seam = SessionSeam.seamOf(session)!
-      const issue = session.name === options.target ? acceptanceIssue(session.options) : undefined
-      if (issue !== undefined) return yield* errorOf(session.name, issue)
-      for (const outlet of relay.outletsOf(session.name)) {
-        yield* Effect.acquireRelease(
-          Effect.sync(() => outlet.join(session, seam)),
-          () => Effect.sync(() => outlet.leave(session))
-        )
-      }
-      yield* untilClosed(session)
-    })).pipe(Effect.tapError(noteError))
+  const attachOutlets =
+    (outlets: RouteRunner<unknown>, relay: Relay) => (place: Place): Effect.Effect<void, MqttError> =>
+      Effect.scoped(Effect.gen(function*() {
+        const { session } = place
+        const seam = SessionSeam.seamOf(session)!
+        const issue = session.name === options.target ? acceptanceIssue(session.options) : undefined
+        if (issue !== undefined) {
+          const error = errorOf(session.name, issue)
+          yield* logUnfit(error)
+          return yield* error
+        }
+        for (const outlet of relay.outletsOf(session.name)) {
+          yield* Effect.acquireRelease(
+            Effect.sync(() => outlet.join(session, seam)),
+            () => Effect.sync(() => outlet.leave(session))
+          )
+        }
+        outlets.activate(place)
+        yield* untilClosed(session)
+      })).pipe(Effect.tapError(noteError))
 
   const begin = Effect.gen(function*() {
     const fork = yield* FiberSet.runtime(yield* FiberSet.make<unknown, unknown>())<R>()
@@ -231,7 +251,6 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
       hooks: hooks as ForwarderHooks<unknown>,
       tally,
       failures,
-      published,
       clock,
       random,
       guard,
@@ -242,9 +261,9 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
       fork: fork as never
     })
     const runnerFor = (only: ReadonlySet<string>): RouteRunner<unknown> =>
-      new RouteRunner<unknown>({ filters, session: undefined, only, description: `forwarder ${name}`, clock })
-    const outlets = runnerFor(new Set([options.target, options.deadLetter?.session ?? options.target]))
-    yield* outlets.start({ attach: attachOutlets(relay), onEnd: () => {} })
+      new RouteRunner<unknown>({ filters, session: undefined, only, description: `forwarder ${name}`, purpose, clock })
+    const outlets = runnerFor(new Set(targets))
+    yield* outlets.start({ attach: attachOutlets(outlets, relay), onEnd: () => {} })
     const sources = runnerFor(new Set(options.sources))
     yield* sources.start({ attach: attachSource(sources, relay), onEnd: () => {} })
     for (const runner of [outlets, sources]) {
@@ -253,7 +272,14 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
         (end) => Effect.sync(end)
       )
     }
-    return { relay, sources }
+    yield* watch({
+      forwarder: name,
+      missing: () => sessions.filter((session) => registry.optionsOf(session) === undefined),
+      changes: manager.eventsOf({ type: ["Added", "Removed"] }),
+      tally,
+      settings: yield* SessionLog
+    })
+    return { relay, sources, outlets }
   })
 
   const start: Effect.Effect<void, MqttError> = lock.withPermits(1)(Effect.uninterruptible(Effect.gen(function*() {
@@ -297,14 +323,34 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
     )
   )
 
+  /** How a part of the forwarder stands with its sessions. */
+  const standing = (
+    runner: RouteRunner<unknown> | undefined,
+    names: ReadonlyArray<string>
+  ): Effect.Effect<ReadonlyArray<ForwarderSession>> =>
+    runner === undefined ?
+      Effect.succeed([]) :
+      Effect.map(runner.route.sessions, (places) =>
+        names.map((session): ForwarderSession => {
+          const place = places.get(session)
+          if (place !== undefined) return { name: session, state: place.state, error: place.error }
+          const state = registry.optionsOf(session) === undefined ? "missing" : "joining"
+          return { name: session, state, error: undefined }
+        }))
+
   const metrics: Effect.Effect<ForwarderMetrics> = Effect.gen(function*() {
     const now = monotonicMillis(clock)
-    let activeSources = 0
-    if (running !== undefined) {
-      for (const { state } of (yield* running.sources.route.sessions).values()) if (state === "active") activeSources++
+    const standings = {
+      sources: yield* standing(running?.sources, options.sources),
+      targets: yield* standing(running?.outlets, targets)
     }
-    return snapshot(options, tally, state, running?.relay, activeSources, now)
+    return snapshot(options, tally, state, running?.relay, standings, now)
   })
+
+  yield* Effect.acquireRelease(
+    Effect.sync(() => announce(manager, metrics)),
+    (end) => Effect.sync(end)
+  )
 
   return {
     name,
@@ -319,35 +365,21 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
   }
 })
 
-/** The name by which the durable sessions that it receives from know a forwarder, see `SubscribeOptions.consumer`. */
-const consumerName = (forwarder: string): string => `forwarder ${forwarder}`
-
-/** A forwarder is removed: the durable sessions that are there wait for it no longer. */
-export const forgetForwarder = (manager: Manager, { name, sources, target }: ForwarderOptions): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    const registry = ManagerSeam.seamOf(manager)
-    const published = registry?.sessionOf(target)
-    if (published !== undefined) SessionSeam.seamOf(published)?.origins?.forgetForwarder(name)
-    return Effect.forEach(
-      sources,
-      (source) => registry?.sessionOf(source)?.forgetConsumer(consumerName(name)) ?? Effect.void,
-      { discard: true }
-    )
-  })
-
 const snapshot = (
   { name }: ForwarderOptions,
   tally: Tally,
   state: ForwarderState,
   relay: Relay | undefined,
-  activeSources: number,
+  { sources, targets }: Pick<ForwarderMetrics, "sources" | "targets">,
   now: number
 ): ForwarderMetrics => {
   const overflowed = relay?.overflowed ?? 0
   return {
     name,
     state,
-    activeSources,
+    sources,
+    targets,
+    activeSources: sources.filter((source) => source.state === "active").length,
     targetConnected: relay?.target.seam?.driver.connection !== undefined,
     received: tally.received + overflowed,
     forwarded: tally.forwarded,

@@ -10,7 +10,7 @@ import type { Forwarders } from "../../ForwarderManager.ts"
 import * as Options from "../../ForwarderOptions.ts"
 import { Closed, DuplicateForwarder, ForwarderNotFound, MqttError, type MqttErrorReason } from "../../MqttError.ts"
 import type { Manager } from "../../SessionManager.ts"
-import { forgetForwarder, makeForwarder } from "./forwarder.ts"
+import { makeForwarder } from "./forwarder.ts"
 
 interface Entry {
   readonly forwarder: Forwarding
@@ -96,11 +96,7 @@ export const makeForwarders = Effect.fnUntraced(function*(
 
   return {
     add,
-    remove: Effect.fn("ForwarderManager.remove")(function*(name) {
-      const entry = yield* find(name, "remove")
-      yield* release(entry)
-      yield* forgetForwarder(manager, entry.forwarder.options)
-    }),
+    remove: Effect.fn("ForwarderManager.remove")((name) => Effect.flatMap(find(name, "remove"), release)),
     get: on("get", Effect.succeed),
     list: Effect.map(all, (present) => present.map(({ forwarder }) => forwarder.name)),
     start: on("start", ({ start }) => start),

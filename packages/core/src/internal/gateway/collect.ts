@@ -3,24 +3,34 @@
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type { ForwarderMetrics } from "../../ForwarderMetrics.ts"
+import type { ForwarderMetrics, ForwarderSession } from "../../ForwarderMetrics.ts"
 import { isMqttError } from "../../MqttError.ts"
 import type { Session } from "../../MqttSession.ts"
 import type {
+  ForwarderSessionSnapshot,
   ForwarderSnapshot,
   MetricsSnapshot,
   MqttSnapshot,
   Problem,
   RouteSnapshot,
   SessionSnapshot,
+  StorageSnapshot,
   StoreSnapshot,
   TotalsSnapshot
 } from "../../MqttSnapshot.ts"
 import type { Manager } from "../../SessionManager.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
 import type { Route } from "../../SessionRoute.ts"
-import type { ConnectionInfo, SessionMetrics, SessionStatus } from "../../SessionStatus.ts"
+import type {
+  ConnectionInfo,
+  NamedConsumer,
+  SessionMetrics,
+  SessionStatus,
+  StorageStatus
+} from "../../SessionStatus.ts"
+import { announcedTo } from "../forwarder/announced.ts"
 import { addMetrics, noMetrics, noStates } from "../manager/metrics.ts"
+import { causesOf } from "./readiness.ts"
 
 /**
  * What figures come from.
@@ -69,9 +79,10 @@ export const collect = (
     const all = [...managed, ...single]
     const names = routeNames.of(manager === undefined ? [] : yield* manager.routes)
     const routes = yield* Effect.forEach(names, ([route, name]) => routeSnapshot(route, name))
-    const metrics = forwarders === undefined
-      ? []
-      : Array.from((yield* forwarders.allMetrics).values(), forwarderSnapshot)
+    const metrics = forwarderSnapshots(
+      forwarders === undefined ? [] : Array.from((yield* forwarders.allMetrics).values()),
+      manager === undefined ? [] : yield* announcedTo(manager)
+    )
     const states = noStates()
     let ready = 0
     for (const session of all) {
@@ -92,7 +103,8 @@ export const collect = (
       metrics: metricsSnapshot(totalMetrics)
     }
     const stores = all.filter(({ persistence }) => persistence === "durable").map(storeSnapshot)
-    return { at: at(), totals, sessions: all, routes, stores, forwarders: metrics }
+    const unready = causesOf({ sessions: all, routes, forwarders: metrics })
+    return { at: at(), totals, sessions: all, routes, stores, forwarders: metrics, unready }
   })
 
 const managedSessions = (manager: Manager): Effect.Effect<ReadonlyArray<SessionSnapshot>> =>
@@ -104,22 +116,26 @@ const managedSessions = (manager: Manager): Effect.Effect<ReadonlyArray<SessionS
       const parts = yield* Effect.option(Effect.all([manager.status(name), manager.options(name)]))
       if (Option.isNone(parts)) continue
       const [status, options] = parts.value
-      const info = yield* Effect.option(Effect.flatMap(manager.get(name), ({ connectionInfo }) => connectionInfo))
-      found.push(sessionSnapshot(options, status, Option.flatten(info), metrics))
+      const session = Option.getOrUndefined(yield* Effect.option(manager.get(name)))
+      const info = session === undefined ? Option.none() : yield* session.connectionInfo
+      const consumers = session === undefined ? [] : yield* session.consumers
+      found.push(sessionSnapshot(options, status, info, consumers, metrics))
     }
     return found
   })
 
 const singleSession = (session: Session): Effect.Effect<SessionSnapshot> =>
   Effect.gen(function*() {
-    const { connectionInfo, metrics, options, status } = session
-    return sessionSnapshot(options, yield* status, yield* connectionInfo, yield* metrics)
+    const { connectionInfo, consumers, metrics, options, status } = session
+    return sessionSnapshot(options, yield* status, yield* connectionInfo, yield* consumers, yield* metrics)
   })
 
 const sessionSnapshot = (
   { name, persistence, protocolVersion, reconnect }: SessionOptions,
-  { attempt, clientId, failure, lastError, ready, server, since, state, tls }: SessionStatus,
+  { attempt, clientId, failure, lastError, ready, server, since, state, storage, subscriptionFailures, tls }:
+    SessionStatus,
   info: Option.Option<ConnectionInfo>,
+  consumers: ReadonlyArray<NamedConsumer>,
   metrics: SessionMetrics
 ): SessionSnapshot => ({
   name,
@@ -144,6 +160,11 @@ const sessionSnapshot = (
     retainAvailable: info.value.retainAvailable,
     sharedSubscriptionAvailable: info.value.sharedSubscriptionAvailable
   },
+  ...(storage === undefined ? undefined : { storage: storageSnapshot(storage) }),
+  subscriptionFailures: Array.from(subscriptionFailures, ([filter, error]) => ({ filter, error: problemOf(error)! })),
+  absentConsumers: consumers.filter(({ isAbsent, unfinished }) => isAbsent && unfinished > 0).map(
+    ({ name: consumer, unfinished }) => ({ name: consumer, unfinished })
+  ),
   persistence,
   persistent: persistence !== "none",
   cleanSession: persistence !== "durable",
@@ -168,20 +189,54 @@ const routeSnapshot = (route: Route<unknown>, name: string): Effect.Effect<Route
       error: problemOf(error)
     }))
     const { description, filters, session } = route
+    const failure = problemOf(yield* route.failure)
     return {
       name,
       filters,
       session,
       description,
       sessions,
+      ...(failure === undefined ? undefined : { failure }),
       ...figures,
       lastError: problemOf(lastError)
     }
   })
 
-const forwarderSnapshot = ({ lastError, ...figures }: ForwarderMetrics): ForwarderSnapshot => ({
+/** Those that a source names, and those that the manager knows besides; equal names get a number. */
+const forwarderSnapshots = (
+  named: ReadonlyArray<ForwarderMetrics>,
+  announced: ReadonlyArray<ForwarderMetrics>
+): ReadonlyArray<ForwarderSnapshot> => {
+  const known = new Set(named.map(({ name }) => name))
+  const all = named.map(forwarderSnapshot)
+  const taken = new Set(known)
+  for (const metrics of announced) {
+    if (known.has(metrics.name)) continue
+    let { name } = metrics
+    for (let number = 2; taken.has(name); number++) name = `${metrics.name} (${number})`
+    taken.add(name)
+    all.push(forwarderSnapshot({ ...metrics, name }))
+  }
+  return all
+}
+
+const forwarderSnapshot = ({ lastError, sources, targets, ...figures }: ForwarderMetrics): ForwarderSnapshot => ({
   ...figures,
+  sources: sources.map(forwarderSession),
+  targets: targets.map(forwarderSession),
   lastError: problemOf(lastError)
+})
+
+const forwarderSession = ({ error, name, state }: ForwarderSession): ForwarderSessionSnapshot => ({
+  name,
+  state,
+  ...(error === undefined ? undefined : { error: problemOf(error) })
+})
+
+const storageSnapshot = ({ durability, failure, volatile }: StorageStatus): StorageSnapshot => ({
+  durability,
+  volatile,
+  ...(failure === undefined ? undefined : { failure: problemOf(failure) })
 })
 
 /**

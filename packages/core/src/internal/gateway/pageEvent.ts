@@ -11,7 +11,7 @@ export const pageEvent = (event: SessionEvent): PageEvent | undefined => {
   const described = describe(event)
   return described === undefined
     ? undefined
-    : { at: event.at, session: event.session, type: event._tag, level: described[0], text: described[1] }
+    : { at: event.at, session: event.session, type: event._tag, level: described[0], text: cleanText(described[1]) }
 }
 
 const describe = (event: SessionEvent): readonly [PageEvent["level"], string] | undefined => {
@@ -42,10 +42,21 @@ const describe = (event: SessionEvent): readonly [PageEvent["level"], string] | 
     case "MessageDropped":
       return [
         "warning",
-        `${many(event.count, `${event.direction} message`)}: ${event.cause}, last on ${cleanText(event.topic)}`
+        `${many(event.count, `${event.direction} message`)}: ${event.cause}, last on ${event.topic}`
       ]
     case "HandlerFailed":
       return [event.outcome === "deadLetterRefused" ? "bad" : "warning", handlerFailed(event)]
+    case "MessageFailed":
+      return ["bad", `${many(event.count, "accepted message")}: ${explain(event.error)}`]
+    case "SubscriptionFailed":
+      return [
+        "bad",
+        `${event.consumer === undefined ? "" : `${event.consumer}: `}${event.filters.join(", ")}: ${
+          explain(event.error)
+        }`
+      ]
+    case "SubscriptionRestored":
+      return ["good", event.filters.join(", ")]
     case "SlowConsumer":
       return ["warning", `${event.filters.join(", ")} holds back ${many(event.waiting, "acknowledgement")}`]
     case "ConsumerForgotten":
@@ -57,7 +68,7 @@ const describe = (event: SessionEvent): readonly [PageEvent["level"], string] | 
     case "StorageRecovered":
       return ["good", "the store takes commits again"]
     case "StorageDamaged":
-      return ["bad", cleanText(event.detail)]
+      return ["bad", event.detail]
   }
 }
 

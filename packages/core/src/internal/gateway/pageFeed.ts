@@ -1,12 +1,14 @@
 /**
  * The server-sent events of the live page: one producer for all viewers.
  *
- * A snapshot is taken for each interval, for the plots; it becomes JSON at most once, when the first viewer wants it. A viewer has no queue: it
- * remembers what it has seen, and when its connection takes more it gets the events since then, as far as they are kept, and the latest
- * snapshot. A slow one therefore misses snapshots, and costs no more memory than a fast one.
+ * A snapshot is taken for each interval, for the plots; it becomes JSON at most once, when the first viewer wants it. A
+ * viewer has no queue: it remembers what it has seen, and when its connection takes more it gets the events since then,
+ * as far as they are kept, and the latest snapshot. A slow one therefore misses snapshots, and costs no more memory
+ * than a fast one. One that takes nothing for a while is cut off.
  */
 import type * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -27,6 +29,8 @@ export interface PageFeedOptions {
   readonly points: number
   /** At the same time. */
   readonly maximumViewers: number
+  /** How long a viewer may take nothing of what there is. */
+  readonly viewerTimeout: Duration.Duration
 }
 
 /** Events that are kept for viewers to come. */
@@ -48,6 +52,15 @@ interface KeptEvent {
 
 type Frames = Arr.NonEmptyReadonlyArray<Uint8Array>
 
+interface Viewer {
+  /** It has all that there is. */
+  isUpToDate: boolean
+  /** When it last asked for more, in milliseconds of a monotonic clock. */
+  askedAt: number
+  isCut: boolean
+  readonly cut: () => void
+}
+
 class Feed {
   readonly #options: PageFeedOptions
   readonly #interval: number
@@ -62,12 +75,14 @@ class Feed {
   #events: Array<KeptEvent> = []
   /** Events so far. */
   #count = 0
-  #viewers = 0
+  readonly #viewers = new Set<Viewer>()
   #ended = false
+  readonly #now: () => number
 
-  constructor(options: PageFeedOptions, interval: number) {
+  constructor(options: PageFeedOptions, interval: number, now: () => number) {
     this.#options = options
     this.#interval = interval
+    this.#now = now
     this.#history = new History(options.points)
   }
 
@@ -79,6 +94,7 @@ class Feed {
     this.#ticks++
     this.#snapshotFrame = undefined
     this.#helloFrame = undefined
+    this.#cutDeaf()
     this.#wake()
   }
 
@@ -96,31 +112,46 @@ class Feed {
     this.#wake()
   }
 
-  /** False when there are as many viewers as there may be. */
-  enter(): boolean {
-    if (this.#viewers >= this.#options.maximumViewers) return false
-    this.#viewers++
-    return true
+  /** Undefined when there are as many viewers as there may be. */
+  enter(cut: () => void): Viewer | undefined {
+    if (this.#viewers.size >= this.#options.maximumViewers) return undefined
+    const viewer: Viewer = { isUpToDate: false, askedAt: this.#now(), isCut: false, cut }
+    this.#viewers.add(viewer)
+    return viewer
   }
 
-  leave(): void {
-    this.#viewers--
+  leave(viewer: Viewer): void {
+    this.#viewers.delete(viewer)
   }
 
-  /** What one viewer is told; each run is a viewer of its own. */
-  get frames(): Stream.Stream<Uint8Array> {
+  /** What a viewer is told. */
+  framesFor(viewer: Viewer): Stream.Stream<Uint8Array> {
     return Stream.fromPull(Effect.sync(() => {
       let seen = { ticks: 0, count: 0 }
       const pull: Effect.Effect<Frames, Cause.Done> = Effect.suspend(() => {
-        if (this.#ended) return Cause.done()
-        if (seen.ticks === this.#ticks && seen.count === this.#count) return Effect.andThen(this.#change, pull)
-        const frames = this.#framesSince(seen)
+        if (this.#ended || viewer.isCut) return Cause.done()
+        viewer.askedAt = this.#now()
+        const isNews = seen.ticks !== this.#ticks || seen.count !== this.#count
+        const frames = isNews ? this.#framesSince(seen) : undefined
+        viewer.isUpToDate = frames === undefined
         if (frames === undefined) return Effect.andThen(this.#change, pull)
         seen = { ticks: this.#ticks, count: this.#count }
         return Effect.succeed(frames)
       })
       return pull
     }))
+  }
+
+  /** Ends the connections of viewers that do not read: their places are for others. */
+  #cutDeaf(): void {
+    const patience = Duration.toMillis(this.#options.viewerTimeout)
+    const now = this.#now()
+    for (const viewer of this.#viewers) {
+      if (viewer.isUpToDate || now - viewer.askedAt <= patience) continue
+      this.#viewers.delete(viewer)
+      viewer.isCut = true
+      viewer.cut()
+    }
   }
 
   #framesSince({ count, ticks }: { readonly count: number; readonly ticks: number }): Frames | undefined {
@@ -164,8 +195,11 @@ class Feed {
  * What the routes of the page need.
  */
 export class PageFeed extends Context.Service<PageFeed, {
-  /** The server-sent events of a viewer as long as the scope is open; undefined when there are too many viewers. */
-  readonly view: Effect.Effect<Stream.Stream<Uint8Array> | undefined, never, Scope.Scope>
+  /**
+   * The server-sent events of a viewer as long as the scope is open; undefined when there are too many viewers. `cut`
+   * is called when it takes none of them for too long, and must end its connection.
+   */
+  readonly view: (cut: () => void) => Effect.Effect<Stream.Stream<Uint8Array> | undefined, never, Scope.Scope>
   /** Ends the streams of all viewers, those to come too. */
   readonly end: Effect.Effect<void>
 }>()("@effect-mqttx/core/internal/gateway/PageFeed") {}
@@ -176,7 +210,9 @@ export const layer = (options: PageFeedOptions): Layer.Layer<PageFeed, never, Mq
     PageFeed,
     Effect.gen(function*() {
       const metrics = yield* MqttMetrics
-      const feed = new Feed(options, Duration.toMillis(options.interval))
+      const clock = yield* Clock.Clock
+      const now = (): number => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
+      const feed = new Feed(options, Duration.toMillis(options.interval), now)
       yield* Effect.addFinalizer(() => Effect.sync(() => feed.end()))
       yield* metrics.changes(options.interval).pipe(
         Stream.runForEach((snapshot) => Effect.sync(() => feed.snapshot(snapshot))),
@@ -191,12 +227,12 @@ export const layer = (options: PageFeedOptions): Layer.Layer<PageFeed, never, Mq
         ),
         Effect.forkScoped({ startImmediately: true })
       )
-      const entrance = Effect.acquireRelease(
-        Effect.sync(() => feed.enter()),
-        (entered) => Effect.sync(() => entered && feed.leave())
-      )
       return PageFeed.of({
-        view: Effect.map(entrance, (entered) => entered ? feed.frames : undefined),
+        view: (cut) =>
+          Effect.acquireRelease(
+            Effect.sync(() => feed.enter(cut)),
+            (viewer) => Effect.sync(() => viewer && feed.leave(viewer))
+          ).pipe(Effect.map((viewer) => viewer && feed.framesFor(viewer))),
         end: Effect.sync(() => feed.end())
       })
     })

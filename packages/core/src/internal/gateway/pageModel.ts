@@ -10,6 +10,20 @@ export interface PageSnapshot {
   readonly totals: PageFigures
   readonly sessions: ReadonlyArray<PageSession>
   readonly forwarders: ReadonlyArray<PageForwarder>
+  /** What keeps the program from its work, besides sessions, which show that themselves: the first of them. */
+  readonly causes: ReadonlyArray<PageCause>
+  /** How many there are in all. */
+  readonly causeCount: number
+}
+
+export interface PageCause {
+  /** What does not work, for example `route alarms`. */
+  readonly what: string
+  /** The session that it is about; absent: none. */
+  readonly session?: string | undefined
+  /** The tag of the reason, for example `SubscriptionRefused`. */
+  readonly reason: string
+  readonly message: string
 }
 
 export interface PageFigures {

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import type * as Layer from "effect/Layer"
+import { makeHostGuard } from "./hostGuard.ts"
 import { contentSecurityPolicy, html } from "./pageAssets.ts"
 import { PageFeed } from "./pageFeed.ts"
 
@@ -32,7 +33,9 @@ const page = (path: string): HttpServerResponse.HttpServerResponse =>
 
 const events = Effect.gen(function*() {
   const feed = yield* PageFeed
-  const frames = yield* feed.view
+  // The fiber of the request also writes the answer: its interruption ends the connection, whatever it waits for.
+  const request = yield* Effect.withFiber(Effect.succeed)
+  const frames = yield* feed.view(() => request.interruptUnsafe())
   return frames === undefined
     ? HttpServerResponse.text("too many viewers\n", { status: 503, headers: { ...headers, "retry-after": "5" } })
     : HttpServerResponse.stream(frames, {
@@ -41,11 +44,15 @@ const events = Effect.gen(function*() {
     })
 })
 
-export const layer = (path: HttpRouter.PathInput): Layer.Layer<never, never, HttpRouter.HttpRouter | PageFeed> =>
+export const layer = (
+  path: HttpRouter.PathInput,
+  allowedHosts: ReadonlyArray<string>
+): Layer.Layer<never, never, HttpRouter.HttpRouter | PageFeed> =>
   HttpRouter.use((router) =>
     Effect.gen(function*() {
       const feed = yield* PageFeed
-      yield* router.add("GET", path, page(path))
-      yield* router.add("GET", eventsBelow(path), Effect.provideService(events, PageFeed, feed))
+      const guard = yield* makeHostGuard(allowedHosts)
+      yield* router.add("GET", path, guard(Effect.succeed(page(path))))
+      yield* router.add("GET", eventsBelow(path), guard(Effect.provideService(events, PageFeed, feed)))
     })
   )

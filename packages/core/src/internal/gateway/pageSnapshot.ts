@@ -22,7 +22,24 @@ export const pageSnapshot = (now: MqttSnapshot, before: MqttSnapshot | undefined
     at: now.at,
     totals: figuresOf(now.totals.metrics, before?.totals.metrics, seconds),
     sessions: now.sessions.map((session) => sessionOf(session, earlier.get(session.name), seconds)),
-    forwarders: now.forwarders.map(forwarderOf)
+    forwarders: now.forwarders.map(forwarderOf),
+    ...causesOf(now)
+  }
+}
+
+/** More rows than anyone reads would only make the page slow. */
+const maximumCauses = 50
+
+const causesOf = ({ unready }: MqttSnapshot): Pick<PageSnapshot, "causes" | "causeCount"> => {
+  const causes = unready.filter(({ kind }) => kind !== "session")
+  return {
+    causes: causes.slice(0, maximumCauses).map(({ kind, message, name, reason, session }) => ({
+      what: `${kind} ${name}`,
+      session,
+      reason,
+      message
+    })),
+    causeCount: causes.length
   }
 }
 
@@ -133,8 +150,10 @@ const within = ({ bounds, buckets, count }: Latencies, part: number): number => 
 }
 
 const forwarderOf = (forwarder: ForwarderSnapshot): PageForwarder => {
-  const { inFlight, lag, lastError, name, rates, received } = forwarder
+  const { inFlight, lag, lastError, name, rates, received, sources, targets } = forwarder
   const { level, state } = forwarderState(forwarder)
+  const refusal = [...sources, ...targets].find(({ error }) => error !== undefined)?.error
+  const why = refusal ?? lastError
   return {
     name,
     state,
@@ -144,15 +163,18 @@ const forwarderOf = (forwarder: ForwarderSnapshot): PageForwarder => {
     inflight: inFlight,
     received,
     fates: fatesOf(forwarder),
-    why: level === "bad" && lastError !== undefined ? { ...lastError, permanent: false } : undefined
+    why: level === "bad" && why !== undefined ? { ...why, permanent: false } : undefined
   }
 }
 
 const forwarderState = (
-  { activeSources, state, targetConnected }: ForwarderSnapshot
+  { activeSources, sources, state, targetConnected, targets }: ForwarderSnapshot
 ): Pick<PageForwarder, "state" | "level"> => {
   if (state === "stopped") return { state: "Stopped", level: "off" }
   if (state === "stopping") return { state: "Stopping", level: "waiting" }
+  const all = [...sources, ...targets]
+  if (all.some((session) => session.state === "missing")) return { state: "Session missing", level: "bad" }
+  if (all.some(({ error }) => error !== undefined)) return { state: "Refused", level: "bad" }
   if (!targetConnected) return { state: "Target down", level: "bad" }
   return activeSources === 0 ? { state: "Source down", level: "bad" } : { state: "Running", level: "good" }
 }

@@ -88,6 +88,12 @@ export const sessionFamilies: ReadonlyArray<Family> = [
     ({ metrics }) => metrics.subscriptions
   ),
   session.one(
+    "subscriptions_failed",
+    "gauge",
+    "Filters whose subscription failed.",
+    ({ subscriptionFailures }) => subscriptionFailures.length
+  ),
+  session.one(
     "connections_total",
     "counter",
     "Connections that the server accepted.",

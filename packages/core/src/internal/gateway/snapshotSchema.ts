@@ -86,9 +86,11 @@ const connection = Struct({
   sharedSubscriptionAvailable: Boolean
 })
 
+const states = Literals(["disconnected", "connecting", "connected", "reconnecting", "closed"])
+
 const session = Struct({
   name: String,
-  state: Literals(["disconnected", "connecting", "connected", "reconnecting", "closed"]),
+  state: states,
   since: Number,
   ready: Boolean,
   clientId: String,
@@ -98,6 +100,13 @@ const session = Struct({
   lastError: optional(problem),
   failure: optional(problem),
   connection: optional(connection),
+  storage: optional(Struct({
+    durability: Literals(["session", "process", "power"]),
+    volatile: Boolean,
+    failure: optional(problem)
+  })),
+  subscriptionFailures: Array(Struct({ filter: String, error: problem })),
+  absentConsumers: Array(Struct({ name: String, unfinished: Number })),
   persistence: Literals(["none", "process", "durable"]),
   persistent: Boolean,
   cleanSession: Boolean,
@@ -115,6 +124,7 @@ const route = Struct({
     state: Literals(["joining", "active", "failed"]),
     error: optional(problem)
   })),
+  failure: optional(problem),
   received: Number,
   bytes: Number,
   delivered: Number,
@@ -126,9 +136,17 @@ const route = Struct({
   lastError: optional(problem)
 })
 
+const forwarderSessions = Array(Struct({
+  name: String,
+  state: Literals(["missing", "joining", "active", "failed"]),
+  error: optional(problem)
+}))
+
 const forwarder = Struct({
   name: String,
   state: Literals(["stopped", "running", "stopping"]),
+  sources: forwarderSessions,
+  targets: forwarderSessions,
   activeSources: Number,
   targetConnected: Boolean,
   received: Number,
@@ -174,11 +192,23 @@ const totals = Struct({
   metrics
 })
 
+const unreadyCause = Struct({
+  kind: Literals(["session", "store", "subscription", "consumer", "route", "forwarder"]),
+  name: String,
+  session: optional(String),
+  reason: String,
+  message: String,
+  state: optional(states),
+  since: optional(Number),
+  server: optional(String)
+})
+
 export const snapshotSchema: Schema.Codec<MqttSnapshot> = Struct({
   at: Number,
   totals,
   sessions: Array(session),
   routes: Array(route),
   stores: Array(Struct({ session: String, commits: latencies, failures: Number })),
-  forwarders: Array(forwarder)
+  forwarders: Array(forwarder),
+  unready: Array(unreadyCause)
 })

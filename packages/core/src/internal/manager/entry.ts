@@ -16,6 +16,7 @@ import type { SessionOptions } from "../../SessionOptions.ts"
 import type { SessionMetrics, SessionStatus } from "../../SessionStatus.ts"
 import { SessionStore } from "../../SessionStore.ts"
 import { Transport } from "../../Transport.ts"
+import { noFailures } from "../session/hub.ts"
 import { makeSession } from "../session/session.ts"
 import { protectionOf } from "../session/trust.ts"
 import { monotonicMillis } from "../time.ts"
@@ -24,6 +25,8 @@ import { addMetrics, countersOnly, noMetrics } from "./metrics.ts"
 export interface EntryHost {
   readonly clock: Clock.Clock
   readonly emit: (event: SessionEvent) => void
+  /** A session with these options has come or gone. */
+  readonly emitMembership: (tag: "Added" | "Removed", options: SessionOptions) => void
   /** A session has begun, and has not begun to connect. */
   readonly onStart: (session: Session) => void
 }
@@ -67,6 +70,7 @@ export class Entry {
       attempt: 0,
       lastError: undefined,
       failure: undefined,
+      subscriptionFailures: noFailures,
       storage: undefined,
       handlers: { failing: 0, since: undefined }
     }
@@ -183,7 +187,7 @@ export class Entry {
   #announce(): void {
     if (this.isKnown) return
     this.isKnown = true
-    this.#host.emit({ _tag: "Added", session: this.name, at: this.#host.clock.currentTimeMillisUnsafe() })
+    this.#host.emitMembership("Added", this.options)
   }
 
   #emitStateChanged(from: "disconnected", to: "closed"): void {

@@ -8,6 +8,7 @@ import type { Message } from "../../Message.ts"
 import type { HandleOptions } from "../../SessionRoute.ts"
 import type { ConsumeOptions } from "../../Subscription.ts"
 import type { ConsumeObserver } from "../session/consume.ts"
+import { withPurpose } from "../session/purpose.ts"
 import { seamOf } from "../session/seam.ts"
 import { definedOnly, makePipeline, subscribeOptions } from "./pipeline.ts"
 import type { RouteRunner } from "./routeRunner.ts"
@@ -40,10 +41,15 @@ export const startHandler = <E, R, E2, R2>(
   return runner.start({
     attach: (place) =>
       // Sessions of a manager are of this library's making.
-      seamOf(place.session)!.consume(runner.options.filters, handle, {
-        ...consumeOptions,
-        onSubscribed: (subscription) => Effect.sync(() => runner.activate(place, subscription))
-      }, observer),
+      seamOf(place.session)!.consume(
+        runner.options.filters,
+        handle,
+        withPurpose({
+          ...consumeOptions,
+          onSubscribed: (subscription) => Effect.sync(() => runner.activate(place, subscription))
+        }, runner.purpose),
+        observer
+      ),
     onEnd: () => {}
   })
 }

@@ -16,6 +16,7 @@ import type { Session } from "../../MqttSession.ts"
 import type { ListenOptions } from "../../SessionRoute.ts"
 import { backoff, delaysOf } from "../backoff.ts"
 import { deadLetterTopics, FailedMessages, invalidFor, policiesOf } from "../messageFailures.ts"
+import { withPurpose } from "../session/purpose.ts"
 import { makePipeline, subscribeOptions } from "./pipeline.ts"
 import type { RouteRunner } from "./routeRunner.ts"
 
@@ -27,7 +28,7 @@ export const startListener = <E, R>(
 ): Effect.Effect<Stream.Stream<Message, E | MqttError>, never, R | Scope.Scope> =>
   Effect.gen(function*() {
     const queue = yield* Queue.bounded<Message, E | MqttError | Cause.Done>(options.capacity ?? 256)
-    const subscribing = { ...subscribeOptions(options), ack: "manual" as const }
+    const subscribing = withPurpose({ ...subscribeOptions(options), ack: "manual" as const }, runner.purpose)
 
     yield* runner.start({
       attach: (place) =>

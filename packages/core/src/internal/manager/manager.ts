@@ -18,15 +18,18 @@ import {
   MqttError,
   type MqttErrorReason,
   SessionNotFound,
-  Timeout
+  type Timeout
 } from "../../MqttError.ts"
 import type { Session } from "../../MqttSession.ts"
 import type { SessionEvent } from "../../SessionEvent.ts"
+import { SessionLog } from "../../SessionLog.ts"
 import type { Manager, ManagerMetrics, ManagerOptions } from "../../SessionManager.ts"
 import * as SessionOptions from "../../SessionOptions.ts"
 import type { HandleOptions, Listener, ListenOptions, Route } from "../../SessionRoute.ts"
-import type { SessionMetrics } from "../../SessionStatus.ts"
+import type { SessionMetrics, SessionStatus } from "../../SessionStatus.ts"
 import * as Broadcast from "../session/broadcast.ts"
+import { EventLog, isWorthLogging, logModeOf } from "../session/eventLog.ts"
+import { standingOf, timeoutReason } from "../session/timeouts.ts"
 import { monotonicMillis } from "../time.ts"
 import { deleteState } from "./deleteState.ts"
 import { Entry } from "./entry.ts"
@@ -56,6 +59,8 @@ export const makeManager = Effect.fnUntraced(function*(
   }
   const clock = yield* Clock.Clock
   const context: Context.Context<never> = yield* Effect.context<never>()
+  const settings = yield* SessionLog
+  const runFork = Effect.runForkWith(context)
   const events = new Broadcast.Broadcast<SessionEvent>({
     capacity: Math.max(eventBuffer, eventReplay),
     replay: eventReplay
@@ -72,6 +77,13 @@ export const makeManager = Effect.fnUntraced(function*(
   const host = {
     clock,
     emit: (event: SessionEvent): void => events.publish(event),
+    emitMembership: (_tag: "Added" | "Removed", options: SessionOptions.SessionOptions): void => {
+      const event = { _tag, session: options.name, at: clock.currentTimeMillisUnsafe() }
+      events.publish(event)
+      const log = logModeOf(options, settings)
+      if (log === "off" || !isWorthLogging(event, log, settings)) return
+      new EventLog(options.name, log, settings, clock, runFork).onEvent(event, undefined)
+    },
     onStart: (session: Session): void => {
       for (const { runner } of routes) if (runner.concerns(session.name)) runner.join(session)
       for (const runner of followers) if (runner.concerns(session.name)) runner.join(session)
@@ -129,7 +141,7 @@ export const makeManager = Effect.fnUntraced(function*(
         const deleted = yield* Effect.exit(withState ? deleteState(entry, clientId) : Effect.void)
         past = addMetrics(past, countersOnly(yield* entry.metrics), uptime())
         entries.delete(entry.name)
-        host.emit({ _tag: "Removed", session: entry.name, at: clock.currentTimeMillisUnsafe() })
+        host.emitMembership("Removed", entry.options)
         for (const { runner } of routes) if (runner.options.session === entry.name) runner.leave()
         return yield* deleted
       })
@@ -232,10 +244,10 @@ export const makeManager = Effect.fnUntraced(function*(
       )
 
   const awaitReady: Manager["awaitReady"] = (name, { timeout = defaultWait } = {}) =>
-    Effect.flatMap(session(name, "awaitReady"), ({ awaitReady }) =>
+    Effect.flatMap(session(name, "awaitReady"), ({ awaitReady, status }) =>
       Effect.timeoutOrElse(awaitReady, {
         duration: timeout,
-        orElse: () => fail(name, "awaitReady", timeoutReason(timeout))
+        orElse: () => Effect.flatMap(status, (standing) => fail(name, "awaitReady", notReady(timeout, standing)))
       }))
 
   const awaitAllReady: Manager["awaitAllReady"] = Effect.fn("SessionManager.awaitAllReady")(function*(
@@ -246,10 +258,10 @@ export const makeManager = Effect.fnUntraced(function*(
         Effect.timeoutOrElse(awaitReady, {
           duration: timeout,
           orElse: () =>
-            Effect.flatMap(entry.status, ({ lastError }) =>
-              lastError === undefined
-                ? fail(entry.name, "awaitAllReady", timeoutReason(timeout))
-                : Effect.fail(lastError))
+            Effect.flatMap(entry.status, (status) =>
+              status.lastError === undefined
+                ? fail(entry.name, "awaitAllReady", notReady(timeout, status))
+                : Effect.fail(status.lastError))
         }))
     )
     const failures: Array<SessionsNotReady["failures"][number]> = []
@@ -349,7 +361,6 @@ export const makeManager = Effect.fnUntraced(function*(
         runner.stop()
       }
     },
-    sessionOf: (name) => entries.get(name)?.session,
     optionsOf: (name) => entries.get(name)?.options
   })
 
@@ -359,5 +370,5 @@ export const makeManager = Effect.fnUntraced(function*(
 
 const isCount = (value: number, least: number): boolean => Number.isInteger(value) && value >= least
 
-const timeoutReason = (timeout: Duration.Input): Timeout =>
-  new Timeout({ operation: "becoming ready", millis: Duration.toMillis(timeout) })
+const notReady = (timeout: Duration.Input, status: SessionStatus): Timeout =>
+  timeoutReason("becoming ready", Duration.toMillis(timeout), standingOf(status))

@@ -13,8 +13,10 @@ import type { Message } from "../../Message.ts"
 import { isMqttError, MqttError, Unexpected } from "../../MqttError.ts"
 import type { Session } from "../../MqttSession.ts"
 import type { QoS } from "../../QoS.ts"
+import { SessionLog } from "../../SessionLog.ts"
 import type { Route, RouteSession, RouteStatistics } from "../../SessionRoute.ts"
 import type { Subscription, SubscriptionInfo } from "../../Subscription.ts"
+import { isSilent } from "../session/eventLog.ts"
 
 /**
  * One session that a route is on.
@@ -33,6 +35,8 @@ export interface RouteRunnerOptions {
   /** Of all sessions only these; unlike `session`, none of them can end the route. */
   readonly only?: ReadonlySet<string>
   readonly description: string | undefined
+  /** Default: made of the description. */
+  readonly purpose?: string
   readonly clock: Clock.Clock
 }
 
@@ -67,6 +71,8 @@ export class RouteRunner<E> {
   #fork!: (session: Session, effect: Effect.Effect<void>) => void
   #interruptOthers!: (session: Session) => void
   #failure: Cause.Cause<E> | undefined
+  /** Why the route ended, where that was not in order. */
+  #endedWith: unknown
   #ended = false
   #leaving = false
 
@@ -114,12 +120,18 @@ export class RouteRunner<E> {
     this.#finish(Exit.void)
   }
 
-  /** The server granted the subscription at a session. */
-  activate(place: Place, subscription: SubscriptionInfo): void {
+  /** Whom the subscriptions of the route are for, see `withPurpose`. */
+  get purpose(): string {
+    const { description, purpose } = this.options
+    return purpose ?? (description === undefined ? "a route" : `route ${JSON.stringify(description)}`)
+  }
+
+  /** The server granted the subscription at a session; without one, what the route does at that session has begun. */
+  activate(place: Place, subscription?: SubscriptionInfo): void {
     place.state = "active"
-    place.granted = subscription.granted
+    place.granted = subscription?.granted ?? []
     place.error = undefined
-    place.pending = subscription.pending
+    place.pending = subscription?.pending
     this.#notify()
   }
 
@@ -158,6 +170,7 @@ export class RouteRunner<E> {
         new Map(Array.from(this.#places, ([name, { error, granted, state }]) => [name, { state, granted, error }]))
       ),
       active: this.#active,
+      failure: Effect.sync(() => this.#endedWith),
       await: Deferred.await(this.#end)
     }
   }
@@ -206,6 +219,7 @@ export class RouteRunner<E> {
         if (this.#failure !== undefined) return this.#abort(place, Exit.failCause(this.#failure))
         if (Cause.hasInterruptsOnly(exit.cause)) return yield* Effect.interrupt
         const error = errorOf(session, exit.cause)
+        yield* this.#log(session, error, exit.cause)
         // The session is ending; if its name gets another one, that one is joined.
         if (error.reason._tag === "Closed" || (yield* session.status).state === "closed") return
         place.state = "failed"
@@ -223,6 +237,19 @@ export class RouteRunner<E> {
     })))
   }
 
+  /** The session tells what its subscriptions fail with, but not these. */
+  #log(session: Session, error: MqttError, cause: Cause.Cause<unknown>): Effect.Effect<void> {
+    const { reason } = error
+    if (reason._tag !== "Unexpected" && reason._tag !== "SubscriptionConflict") return Effect.void
+    const line = reason._tag === "Unexpected"
+      ? Effect.logError(`${this.purpose} died`, cause)
+      : Effect.logWarning(`the subscription of ${this.purpose} is not in force: ${reason.message}`)
+    return Effect.flatMap(SessionLog, (settings) =>
+      isSilent(settings, session.options)
+        ? Effect.void
+        : Effect.annotateLogs(line, { session: session.name, reason: reason._tag }))
+  }
+
   #abort(place: Place, exit: Exit.Exit<void, E | MqttError>): void {
     this.#interruptOthers(place.session)
     this.#finish(exit)
@@ -231,6 +258,7 @@ export class RouteRunner<E> {
   #finish(exit: Exit.Exit<void, E | MqttError>): void {
     if (this.#ended) return
     this.#ended = true
+    if (Exit.isFailure(exit)) this.#endedWith = Cause.squash(exit.cause)
     this.#places.clear()
     // Whoever waits runs at once.
     this.#parts.onEnd(exit)

@@ -197,7 +197,7 @@ export interface SessionOptions {
    */
   readonly onStorageFailure: "wait" | "fail"
   readonly queue: QueueOptions
-  /** How long a publish may take, waiting included; default: no limit. */
+  /** How long `publish` may take, and `enqueue` until the message is accepted, waiting included; default: no limit. */
   readonly publishTimeout?: Duration.Duration | undefined
   /** How long the network may accept no byte; default 30 s. */
   readonly writeTimeout: Duration.Duration
@@ -216,6 +216,12 @@ export interface SessionOptions {
   readonly subscriptionIdentifiers: "auto" | "off"
   /** How long `drain` may take; default 10 s. */
   readonly drainTimeout: Duration.Duration
+  /**
+   * What the session writes to Effect's logger: what goes wrong and what is mended (`warnings`), every event (`all`),
+   * or nothing (`off`); see
+   * `SessionLog`. Default: what `SessionLog.layer` says, otherwise `warnings`.
+   */
+  readonly log?: "warnings" | "all" | "off" | undefined
 }
 
 /**
@@ -345,4 +351,5 @@ export interface SessionOptionsInput {
   readonly unclaimed?: UnclaimedInput | undefined
   readonly subscriptionIdentifiers?: "auto" | "off" | undefined
   readonly drainTimeout?: DurationInput | undefined
+  readonly log?: "warnings" | "all" | "off" | undefined
 }

@@ -158,7 +158,8 @@ const fields = {
   onAckDeadline: withDefault(oneOf(["wait", "acknowledge", "reconnect"]), "wait"),
   unclaimed: withDefault(unclaimed, {}),
   subscriptionIdentifiers: withDefault(oneOf(["auto", "off"]), "auto"),
-  drainTimeout: withDefault(timeout, 10_000)
+  drainTimeout: withDefault(timeout, 10_000),
+  log: Schema.optional(oneOf(["warnings", "all", "off"]))
 }
 
 /** All options by their names. */

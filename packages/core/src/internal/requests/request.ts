@@ -10,13 +10,14 @@ import * as Queue from "effect/Queue"
 import type * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { MqttError, type MqttErrorReason, RequestFailed, Timeout } from "../../MqttError.ts"
+import { MqttError, type MqttErrorReason, RequestFailed } from "../../MqttError.ts"
 import type { Session } from "../../MqttSession.ts"
 import * as PayloadCodec from "../../PayloadCodec.ts"
 import type { MessageProperties } from "../../Properties.ts"
 import * as ReasonCode from "../../ReasonCode.ts"
 import type { RequestManyOptions, RequestOptions, RequestTemplate } from "../../RequestResponse.ts"
 import { cleanText } from "../peerText.ts"
+import { standingOf, timeoutReason } from "../session/timeouts.ts"
 import { monotonicMillis } from "../time.ts"
 import * as Convention from "./convention.ts"
 import { type Answer, type Exchange, type Exchanges, use } from "./exchanges.ts"
@@ -64,8 +65,11 @@ class Question<Params, Req, Res, Failure, RAsk, RAnswer> {
     return errorOf(this.session, this.#template.request.path, reason)
   }
 
-  get late(): MqttError {
-    return this.error(new Timeout({ operation: "request", millis: Duration.toMillis(this.timeout) }))
+  get late(): Effect.Effect<MqttError> {
+    return Effect.map(
+      this.session.status,
+      (status) => this.error(timeoutReason("request", Duration.toMillis(this.timeout), standingOf(status)))
+    )
   }
 
   /** Publishes the request; fails where the server knows that nobody will answer. */
@@ -158,7 +162,7 @@ export const request = <Params, Req, Res, Failure, RAsk, RAnswer>(
         ({ exchange }) => Effect.sync(() => exchanges.end(exchange))
       )
     return Effect.scoped(Effect.flatMap(use(session, question.via), ask)).pipe(
-      Effect.timeoutOrElse({ duration: question.timeout, orElse: () => Effect.fail(question.late) }),
+      Effect.timeoutOrElse({ duration: question.timeout, orElse: () => Effect.flatMap(question.late, Effect.fail) }),
       Effect.flatMap((answer) => question.read(answer))
     )
   })
@@ -183,7 +187,9 @@ export const requestMany = <Params, Req, Res, Failure, RAsk, RAnswer>(
       Effect.andThen(
         Effect.sleep(question.timeout),
         Effect.suspend(() =>
-          progress.published || progress.received > 0 ? Queue.end(answers) : Queue.fail(answers, question.late)
+          progress.published || progress.received > 0
+            ? Queue.end(answers)
+            : Effect.flatMap(question.late, (late) => Queue.fail(answers, late))
         )
       ),
       { startImmediately: true }

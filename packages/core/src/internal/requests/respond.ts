@@ -89,10 +89,11 @@ export const respond = <Params, Req, Res, Failure, RAsk, RAnswer, E, R>(
         onSuccess: (payload) => Effect.succeed({ status, payload, codec })
       })
 
-    const report = (message: Message, ...what: ReadonlyArray<string>): Effect.Effect<void> =>
-      Effect.logWarning(...what).pipe(Effect.annotateLogs({ session: session.name, topic: cleanText(message.topic) }))
-
     const failures = new FailedMessages(session, filters.success)
+    const report = (message: Message, ...what: ReadonlyArray<string>): Effect.Effect<void> =>
+      failures.ledger.isSilent ? Effect.void : Effect.logWarning(...what).pipe(
+        Effect.annotateLogs({ session: session.name, topic: cleanText(message.topic) })
+      )
     const unpublished = new WeakMap<Message, Unpublished>()
 
     const answer = Effect.fnUntraced(function*(

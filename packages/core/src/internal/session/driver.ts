@@ -234,6 +234,11 @@ export class Driver implements ConsumerQueueHost {
     return withdrawn
   }
 
+  /** An output is being handed out, by a caller further up the stack. */
+  get isReleasing(): boolean {
+    return this.#releasing
+  }
+
   /** Whether something waits for the store. */
   get isCommitting(): boolean {
     return this.#commits?.isRunning === true
@@ -510,9 +515,13 @@ export class Driver implements ConsumerQueueHost {
     for (let i = 0; i < settled.length; i++) {
       const outbound = settled[i]!
       // A QoS 0 message whose connection ended before the write is queued again and has no outcome.
-      if (outbound.outcome === undefined) continue
+      const { outcome } = outbound
+      if (outcome === undefined) continue
       this.figures.settled(outbound, now)
-      outbound.owner?.onSettled?.(outbound)
+      if (outbound.owner !== undefined) outbound.owner.onSettled?.(outbound)
+      else if (outcome._tag === "Failed") {
+        handlers.onEvent({ _tag: "OrphanFailed", topic: outbound.request.topic, reason: outcome.reason })
+      }
     }
     if (deliveries.length > 0) this.#deliver(deliveries)
     if ("consumers" in output) {

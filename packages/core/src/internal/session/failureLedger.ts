@@ -9,6 +9,7 @@ import type { EventBody } from "./hub.ts"
 
 export interface FailureLedgerHost {
   readonly now: () => number
+  readonly isSilent: boolean
   /** Asks for a call of `turned` at the end of the turn. */
   readonly schedule: () => void
   readonly emit: (event: EventBody) => void
@@ -31,6 +32,10 @@ export class SessionFailures implements FailureLedger {
 
   constructor(host: FailureLedgerHost) {
     this.#host = host
+  }
+
+  get isSilent(): boolean {
+    return this.#host.isSilent
   }
 
   readonly begin = (): FailingMessage => {

@@ -3,9 +3,11 @@
  */
 import type * as Clock from "effect/Clock"
 import * as Stream from "effect/Stream"
-import type { MqttError, MqttErrorReason } from "../../MqttError.ts"
+import { MqttError, type MqttErrorReason } from "../../MqttError.ts"
 import type { MessageDropped, SessionEvent, SessionState } from "../../SessionEvent.ts"
+import type { LogMode, SessionLogOptions } from "../../SessionLog.ts"
 import * as Broadcast from "./broadcast.ts"
+import { EventLog, type Fork, isWorthLogging } from "./eventLog.ts"
 import { countReason, type Reasons } from "./figures.ts"
 
 /**
@@ -25,7 +27,15 @@ export interface HubState {
   readonly storageFailure: MqttError | undefined
   /** Messages fail since; undefined: none does. */
   readonly failingSince: number | undefined
+  /** Filters that are not in force, and why. */
+  readonly subscriptionFailures: ReadonlyMap<string, MqttError>
 }
+
+/** Of every session that is well: one map for all. */
+export const noFailures: ReadonlyMap<string, MqttError> = new Map()
+
+/** A program may be refused ever new filters. */
+const maximumFailures = 100
 
 type WithoutBase<Event> = Event extends SessionEvent ? Omit<Event, "session" | "at"> : never
 
@@ -58,7 +68,24 @@ const eventsOptions: Broadcast.BroadcastOptions = { capacity: 256, replay: 16 }
 const changesOptions: Broadcast.BroadcastOptions = { capacity: 256, replay: 1 }
 
 /**
- * A class whose streams are made for those who listen: most sessions of a large program are watched by nobody.
+ * How a session logs.
+ */
+export interface HubLog {
+  readonly log: LogMode
+  readonly settings: SessionLogOptions
+  readonly fork: Fork
+}
+
+/** Messages that failed for one reason in one turn. */
+interface Failures {
+  readonly reason: MqttErrorReason
+  topic: string
+  count: number
+}
+
+/**
+ * A class whose streams, and whose log, are made when there is something for them: most sessions of a large program are
+ * well, and watched by nobody.
  */
 export class Hub {
   readonly tally: Tally = {
@@ -73,14 +100,26 @@ export class Hub {
   readonly #session: string
   readonly #clock: Clock.Clock
   readonly #observer: Observer | undefined
+  readonly #logMode: LogMode
+  readonly #settings: SessionLogOptions
+  readonly #fork: Fork
+  #log: EventLog | undefined
+  /** The server in use or tried last. */
+  #server: string | undefined
   readonly #events = new Broadcast.Broadcast<SessionEvent>(eventsOptions)
   #changes: Broadcast.Broadcast<HubState> | undefined
   #state: HubState
+  /** Filters whose latest subscription failed, whoever asked for it: when one is granted, that is news. */
+  #broken: Set<string> | undefined
+  #failures: Map<MqttErrorReason["_tag"], Failures> | undefined
 
-  constructor(session: string, clock: Clock.Clock, observer: Observer | undefined) {
+  constructor(session: string, clock: Clock.Clock, observer: Observer | undefined, { fork, log, settings }: HubLog) {
     this.#session = session
     this.#clock = clock
     this.#observer = observer
+    this.#logMode = log
+    this.#settings = settings
+    this.#fork = fork
     this.#state = {
       state: "disconnected",
       since: clock.currentTimeMillisUnsafe(),
@@ -90,7 +129,8 @@ export class Hub {
       lastError: undefined,
       failure: undefined,
       storageFailure: undefined,
-      failingSince: undefined
+      failingSince: undefined,
+      subscriptionFailures: noFailures
     }
   }
 
@@ -119,6 +159,16 @@ export class Hub {
     count(this.tally, event)
     this.#events.publish(event)
     this.#observer?.(event)
+    if (event._tag === "Connecting" || event._tag === "Connected") this.#server = event.server
+    // What is of no interest to a log that has written nothing needs none.
+    if (this.#log !== undefined || isWorthLogging(event, this.#logMode, this.#settings)) {
+      this.#openLog()?.onEvent(event, this.#server)
+    }
+  }
+
+  #openLog(): EventLog | undefined {
+    if (this.#logMode === "off") return undefined
+    return this.#log ??= new EventLog(this.#session, this.#logMode, this.#settings, this.#clock, this.#fork)
   }
 
   /** Changes the state; emits StateChanged when `state` itself changed. */
@@ -128,6 +178,7 @@ export class Hub {
     // The policy gives up: no attempt follows in which the failure would be counted.
     if (moved && change.state === "disconnected" && change.failure !== undefined) {
       countError(this.tally, change.failure, this.#clock.currentTimeMillisUnsafe())
+      this.#openLog()?.onGiveUp(change.failure, this.#server)
     }
     if (moved) this.emit({ _tag: "StateChanged", from: before.state, to: change.state! })
     const { since, ...others } = before
@@ -135,10 +186,84 @@ export class Hub {
     this.#changes?.publish(this.#state)
   }
 
+  /**
+   * An accepted message failed, and its outcome is awaited by no one: told at the end of the turn, with others of the
+   * same reason.
+   */
+  messageFailed(topic: string, reason: MqttErrorReason): void {
+    // Drops have events of their own.
+    if (reason._tag === "Dropped" || reason._tag === "Expired") return
+    const all = this.#failures ??= new Map()
+    const failures = all.get(reason._tag)
+    if (failures === undefined) all.set(reason._tag, { reason, topic, count: 1 })
+    else {
+      failures.topic = topic
+      failures.count++
+    }
+  }
+
+  /** The end of a turn. What a durable session leaves behind has not failed: it is in its store. */
+  turned(durable: boolean): void {
+    const failures = this.#failures
+    if (failures === undefined) return
+    this.#failures = undefined
+    for (const { count, reason, topic } of failures.values()) {
+      if (durable && reason._tag === "Closed") continue
+      this.emit({ _tag: "MessageFailed", error: new MqttError({ session: this.#session, topic, reason }), count })
+    }
+  }
+
+  /** A subscription is not in force. The latest of many failures are kept. */
+  subscriptionFailed(filters: ReadonlyArray<string>, consumer: string | undefined, error: MqttError): void {
+    const { reason } = error
+    // Nothing was asked of the server.
+    if (reason._tag !== "InvalidOptions") {
+      const failed = reason._tag === "SubscriptionRefused" ? [reason.filter] : filters
+      const broken = this.#broken ??= new Set()
+      for (const filter of failed) {
+        broken.delete(filter)
+        broken.add(filter)
+        if (broken.size > maximumFailures) broken.delete(broken.values().next().value!)
+      }
+      // Routes and forwarders know by themselves how they stand, and for how long that matters.
+      if (consumer === undefined) this.set({ subscriptionFailures: withFailures(this.#state, failed, error) })
+    }
+    this.emit({ _tag: "SubscriptionFailed", filters, consumer, error })
+  }
+
+  /** Filters are in force, or (with `wanted` false) are not asked for any more. */
+  subscriptionSettled(filters: ReadonlyArray<string>, wanted: boolean): void {
+    const restored = filters.filter((filter) => this.#broken?.delete(filter))
+    if (restored.length === 0) return
+    if (this.#broken!.size === 0) this.#broken = undefined
+    const { subscriptionFailures } = this.#state
+    if (restored.some((filter) => subscriptionFailures.has(filter))) {
+      const failures = new Map(subscriptionFailures)
+      for (const filter of restored) failures.delete(filter)
+      this.set({ subscriptionFailures: failures })
+    }
+    if (wanted) this.emit({ _tag: "SubscriptionRestored", filters: restored })
+  }
+
   /** Ends the streams of events. */
   end(): void {
+    this.#log?.close(this.#server)
     this.#events.end()
   }
+}
+
+const withFailures = (
+  { subscriptionFailures }: HubState,
+  filters: ReadonlyArray<string>,
+  error: MqttError
+): ReadonlyMap<string, MqttError> => {
+  const failures = new Map(subscriptionFailures)
+  for (const filter of filters) {
+    failures.delete(filter)
+    failures.set(filter, error)
+    if (failures.size > maximumFailures) failures.delete(failures.keys().next().value!)
+  }
+  return failures
 }
 
 const count = (tally: Tally, event: SessionEvent): void => {

@@ -7,7 +7,7 @@ import * as Effectable from "effect/Effectable"
 import * as Exit from "effect/Exit"
 import * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
-import { Closed, MqttError, type MqttErrorReason, Timeout } from "../../MqttError.ts"
+import { Closed, MqttError, type MqttErrorReason } from "../../MqttError.ts"
 import type {
   EnqueueReceipt,
   OutgoingMessage,
@@ -18,7 +18,9 @@ import type {
 } from "../../Publication.ts"
 import type { Outbound, OutboundOwner, PublishOutcome, PublishRequest } from "../engine/contract.ts"
 import type { Driver } from "./driver.ts"
+import type { Hub } from "./hub.ts"
 import { makeRequest } from "./publishRequest.ts"
+import { timeoutReason } from "./timeouts.ts"
 
 const success: PublishReceipt = Object.freeze({ reasonCode: 0, reasonString: undefined })
 
@@ -44,6 +46,8 @@ export interface PublisherOptions {
   readonly protocolVersion: 4 | 5
   readonly publishTimeout: Duration.Duration | undefined
   readonly queueMessages: number
+  /** Knows why something takes long, and is told of failures that nobody awaits. */
+  readonly hub: Hub
 }
 
 export class Publisher {
@@ -71,16 +75,7 @@ export class Publisher {
       this.#submit(operation, payload, options)
       return operation
     })
-    const timeout = options.timeout ?? this.options.publishTimeout
-    return timeout === undefined ? effect : Effect.timeoutOrElse(effect, {
-      duration: timeout,
-      orElse: () =>
-        Effect.fail(this.error(
-          new Timeout({ operation: "publish", millis: Duration.toMillis(timeout) }),
-          "publish",
-          topic
-        ))
-    })
+    return this.#limited(effect, "publish", topic, options)
   }
 
   enqueue(
@@ -88,12 +83,13 @@ export class Publisher {
     payload: Payload,
     options: PublishOptions = noOptions
   ): Effect.Effect<EnqueueReceipt, MqttError> {
-    return Effect.callback<EnqueueReceipt, MqttError>((resume) => {
+    const effect = Effect.callback<EnqueueReceipt, MqttError>((resume) => {
       const operation = new Operation(this, topic, "enqueue")
       operation.accept = resume
       this.#submit(operation, typeof payload === "string" ? payload : payload.slice(), options)
       return operation
     })
+    return this.#limited(effect, "enqueue", topic, options)
   }
 
   publishAll<E, R>(messages: Stream.Stream<OutgoingMessage, E, R>): Effect.Effect<PublishSummary, MqttError | E, R> {
@@ -161,6 +157,19 @@ export class Publisher {
   close(): void {
     this.#closed = true
     this.#failParked(this.error(new Closed({}), "publish"))
+  }
+
+  /** Gives the operation up after its time limit, or the session's. */
+  #limited<A>(
+    effect: Effect.Effect<A, MqttError>,
+    method: "publish" | "enqueue",
+    topic: string,
+    { timeout = this.options.publishTimeout }: PublishOptions
+  ): Effect.Effect<A, MqttError> {
+    if (timeout === undefined) return effect
+    const late = (): MqttError =>
+      this.error(timeoutReason(method, Duration.toMillis(timeout), this.options.hub.current()), method, topic)
+    return Effect.timeoutOrElse(effect, { duration: timeout, orElse: () => Effect.suspend(() => Effect.fail(late())) })
   }
 
   #failParked(error: MqttError): void {
@@ -269,6 +278,8 @@ class Operation extends Effectable.Class<void> implements OutboundOwner, Parked 
     if (this.accept !== undefined && outcome._tag === "Failed") {
       this.accept(Exit.fail(this.#error(outcome.reason)))
       this.accept = undefined
+    } else if (this.#listeners === undefined && outcome._tag === "Failed") {
+      this.#publisher.options.hub.messageFailed(this.topic, outcome.reason)
     }
     if (this.#listeners !== undefined) {
       const exit = this.#exit(outcome)

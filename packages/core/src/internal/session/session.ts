@@ -14,6 +14,7 @@ import type { Session } from "../../MqttSession.ts"
 import * as ReasonCode from "../../ReasonCode.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
 import type { MessageDropped } from "../../SessionEvent.ts"
+import { SessionLog } from "../../SessionLog.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
 import type { ConnectionInfo, SessionStatus } from "../../SessionStatus.ts"
 import { type LoadedRecords, SessionStore } from "../../SessionStore.ts"
@@ -26,6 +27,7 @@ import { makeConnector } from "./connector.ts"
 import * as Consume from "./consume.ts"
 import { Driver } from "./driver.ts"
 import { engineOptions, inboundBytesOf } from "./engineOptions.ts"
+import { logModeOf } from "./eventLog.ts"
 import { SessionFailures } from "./failureLedger.ts"
 import { Fibers } from "./fibers.ts"
 import * as Hub from "./hub.ts"
@@ -64,12 +66,14 @@ export const makeSession = Effect.fnUntraced(function*(
   engine.epochOffset = clock.currentTimeMillisUnsafe() - now
   engine.restore(records, now)
 
-  const hub = new Hub.Hub(name, clock, observer)
   const unclaimed = new Broadcast.Broadcast<Message>(unclaimedOptions)
   const scope = yield* Effect.scope
   const fibers = new Fibers(yield* Effect.context<never>())
   yield* Scope.addFinalizer(scope, fibers.end)
   const fork = <A, E>(effect: Effect.Effect<A, E>): Fiber.Fiber<A, E> => fibers.fork(effect)
+  const settings = yield* SessionLog
+  const log = logModeOf(options, settings)
+  const hub = new Hub.Hub(name, clock, observer, { log, settings, fork })
   const driver = new Driver({
     session: name,
     engine,
@@ -103,7 +107,8 @@ export const makeSession = Effect.fnUntraced(function*(
     session: name,
     protocolVersion: options.protocolVersion,
     publishTimeout: options.publishTimeout,
-    queueMessages: options.queue.messages
+    queueMessages: options.queue.messages,
+    hub
   })
   const subscriber = new Subscriber(driver, {
     session: name,
@@ -111,6 +116,7 @@ export const makeSession = Effect.fnUntraced(function*(
     onOverflow: options.onOverflow,
     subscribeTimeout: options.subscribeTimeout,
     until: (holds) => untilTurn(holds),
+    hub,
     onShared: (filters) => {
       const { persistence } = options
       if (persistence === "none" || Duration.isZero(options.sessionExpiry)) return
@@ -119,6 +125,7 @@ export const makeSession = Effect.fnUntraced(function*(
   })
   const failures = new SessionFailures({
     now: () => driver.now(),
+    isSilent: log === "off",
     schedule: () => driver.schedule(),
     emit: (event) => hub.emit(event),
     onFailing: (failingSince) => hub.set({ failingSince })
@@ -157,6 +164,7 @@ export const makeSession = Effect.fnUntraced(function*(
       for (const [cause, drop] of drops) hub.emit({ _tag: "MessageDropped", cause, ...drop })
       drops = undefined
     }
+    hub.turned(durable)
     if (publisher.isParking) publisher.onSpace()
     const current = hub.current()
     if (
@@ -193,6 +201,10 @@ export const makeSession = Effect.fnUntraced(function*(
           consumer: event.name,
           error: error(event.reason, "subscribe")
         })
+      case "OrphanFailed":
+        return hub.messageFailed(event.topic, event.reason)
+      case "SubscriptionRefused":
+        return hub.subscriptionFailed([event.reason.filter], undefined, error(event.reason, "subscribe"))
       case "UnsubscribeRefused":
         return subscriber.onUnsubscribeRefused(event.reason)
       case "InboundReleased":
@@ -344,6 +356,12 @@ export const makeSession = Effect.fnUntraced(function*(
       supervisor.interruptUnsafe()
       for (const queue of driver.queues) queue.close()
       driver.end(new Closed({}))
+      if (driver.isReleasing) {
+        // Asked for by what a turn has resumed: the rest of that turn, and what has just been settled, is told before
+        // the end.
+        yield* Effect.yieldNow
+        driver.flush()
+      }
       hub.set({ state: "closed", ready: false, server: undefined })
       hub.end()
       unclaimed.end()
@@ -421,6 +439,7 @@ export const makeSession = Effect.fnUntraced(function*(
           filter,
           () => storageLost !== undefined || hub.current().state === "closed"
         ).pipe(
+          Effect.tap(() => Effect.sync(() => hub.subscriptionSettled([filter], false))),
           Effect.andThen(untilStored),
           Effect.andThen(Effect.suspend(() => storageLost === undefined ? Effect.void : Effect.fail(storageLost)))
         ),

@@ -5,22 +5,18 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
-import {
-  Closed,
-  InvalidOptions,
-  MqttError,
-  type MqttErrorReason,
-  Timeout,
-  type UnsubscribeRefused
-} from "../../MqttError.ts"
+import { Closed, InvalidOptions, MqttError, type MqttErrorReason, type UnsubscribeRefused } from "../../MqttError.ts"
 import { isQoS } from "../../QoS.ts"
 import type { ConsumeOptions, SubscribeOptions, Subscription, SubscriptionInfo } from "../../Subscription.ts"
 import * as Topic from "../../Topic.ts"
 import type { Consumer } from "../engine/contract.ts"
 import { ConsumerQueue, type ConsumerQueueOptions } from "./consumerQueue.ts"
 import type { Driver } from "./driver.ts"
+import type { Hub } from "./hub.ts"
+import { purposeOf, rememberedPurpose, rememberPurpose } from "./purpose.ts"
 import { shareFilters } from "./sharing.ts"
 import { type Tap, TappedQueue } from "./tappedQueue.ts"
+import { timeoutReason } from "./timeouts.ts"
 
 export interface SubscriberOptions {
   readonly session: string
@@ -32,6 +28,8 @@ export interface SubscriberOptions {
   readonly until: (holds: () => boolean) => Effect.Effect<void>
   /** A subscription to these filters is shared with others. */
   readonly onShared: (filters: ReadonlyArray<string>) => void
+  /** Is told which subscriptions are in force, and knows why something takes long. */
+  readonly hub: Hub
 }
 
 type Joined = (exit: Exit.Exit<void, MqttError>) => void
@@ -114,7 +112,26 @@ export class Subscriber {
             queue.close()
             this.#driver.removeConsumer(queue)
           })
-      ).pipe(Effect.tap((queue) => this.#awaitGrant(queue)))
+      ).pipe(
+        Effect.tap((queue) => this.#awaitGrant(queue)),
+        Effect.tapError((error) =>
+          Effect.sync(() => {
+            // What fails with its session, or ends with it, is told by the session.
+            if (error === this.#failure || error.reason._tag === "Closed") return
+            // What contradicts another subscription is for the caller: it may ask for something else.
+            if (error.reason._tag === "SubscriptionConflict") return
+            this.#options.hub.subscriptionFailed(list, purposeOf(options), error)
+          })
+        )
+      )
+    })
+  }
+
+  /** Fails a subscription that is not even asked for, and tells of it as of any other. */
+  refuse(filters: ReadonlyArray<string>, consumer: string, error: MqttError): Effect.Effect<never, MqttError> {
+    return Effect.suspend(() => {
+      this.#options.hub.subscriptionFailed(filters, consumer, error)
+      return Effect.fail(error)
     })
   }
 
@@ -130,6 +147,7 @@ export class Subscriber {
       buffer: options.buffer ?? this.#options.streamBuffer,
       onOverflow: options.onOverflow ?? this.#options.onOverflow
     })
+    rememberPurpose(queue, options)
     const refusal = this.#driver.addConsumer({
       filters,
       qos: options.qos ?? 0,
@@ -158,7 +176,7 @@ export class Subscriber {
 
   /** Fires when the server has been connected for the whole time, over however many connections. */
   #timeout(operation: "subscribe" | "unsubscribe", filters: ReadonlyArray<string>): Effect.Effect<never, MqttError> {
-    const { subscribeTimeout, until } = this.#options
+    const { hub, subscribeTimeout, until } = this.#options
     const driver = this.#driver
     return Effect.gen({ self: this }, function*() {
       let left = Duration.toMillis(subscribeTimeout)
@@ -169,7 +187,7 @@ export class Subscriber {
         yield* Effect.raceFirst(Effect.sleep(left), until(() => driver.connection !== connection))
         left -= driver.now() - since
       }
-      const reason = new Timeout({ operation, millis: Duration.toMillis(subscribeTimeout) })
+      const reason = timeoutReason(operation, Duration.toMillis(subscribeTimeout), hub.current())
       return yield* Effect.fail(this.#error(reason, filters, operation))
     })
   }
@@ -209,11 +227,14 @@ export class Subscriber {
     const joined = this.#joining?.get(queue)
     if (consumer.state === "active") {
       this.#joining?.delete(queue)
+      this.#options.hub.subscriptionSettled(consumer.request.filters, true)
       joined?.(Exit.void)
     } else if (consumer.state === "failed") {
       const failure = this.#failureOf(consumer)
       this.#joining?.delete(queue)
-      joined?.(Exit.fail(failure))
+      if (joined === undefined) {
+        this.#options.hub.subscriptionFailed(consumer.request.filters, rememberedPurpose(queue), failure)
+      } else joined(Exit.fail(failure))
       queue.end(failure)
     }
   }

@@ -1,0 +1,21 @@
+/**
+ * The forwarders over the sessions of each manager. A program may make them by `Forwarder` or by a `ForwarderManager`;
+ * figures and readiness are those of all of them, without being told where they are.
+ */
+import * as Effect from "effect/Effect"
+import type { ForwarderMetrics } from "../../ForwarderMetrics.ts"
+import type { Manager } from "../../SessionManager.ts"
+
+const announced = new WeakMap<Manager, Set<Effect.Effect<ForwarderMetrics>>>()
+
+/** Adds the figures of a forwarder, until the returned function is called. */
+export const announce = (manager: Manager, metrics: Effect.Effect<ForwarderMetrics>): () => void => {
+  const all = announced.get(manager) ?? new Set()
+  announced.set(manager, all)
+  all.add(metrics)
+  return () => all.delete(metrics)
+}
+
+/** The figures of all forwarders of a manager, in the order in which they were made. */
+export const announcedTo = (manager: Manager): Effect.Effect<ReadonlyArray<ForwarderMetrics>> =>
+  Effect.suspend(() => Effect.all(Array.from(announced.get(manager) ?? [])))

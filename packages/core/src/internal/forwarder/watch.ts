@@ -1,0 +1,152 @@
+/**
+ * Tells the log what a running forwarder cannot do: that sessions of its are missing, and that messages were lost to
+ * it. What happens to its sessions, and to its subscriptions, the sessions tell themselves.
+ *
+ * One fiber for each forwarder, which looks now and then: nothing is done for a message.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { SessionLogOptions } from "../../SessionLog.ts"
+import { firstPauseOf, isSilent } from "../session/eventLog.ts"
+import { Pace } from "../session/pace.ts"
+import type { Tally } from "./tally.ts"
+
+export interface WatchOptions {
+  readonly forwarder: string
+  /** The names of its sessions that the manager does not have. */
+  readonly missing: () => ReadonlyArray<string>
+  /** Something for each session that comes or goes. */
+  readonly changes: Stream.Stream<unknown>
+  readonly tally: Tally
+  readonly settings: SessionLogOptions
+}
+
+/** A program may make its forwarders before its sessions. */
+const grace = 5000
+
+export const watch = (options: WatchOptions): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    if (isSilent(options.settings)) return
+    const firstPause = firstPauseOf(options.settings)
+    const now = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos) / 1_000_000)
+    yield* Effect.forkScoped(watchSessions(options, now, firstPause), { startImmediately: true })
+    const losses = new Losses(options, firstPause)
+    // The last words: what was counted and not told yet.
+    yield* Effect.addFinalizer(() => Effect.flatMap(now, (at) => losses.tell(losses.takeAll(at))))
+    yield* Effect.forkScoped(
+      Effect.flatMap(now, (at) => losses.tell(losses.take(at))).pipe(
+        Effect.delay(firstPause),
+        Effect.forever({ disableYield: true })
+      )
+    )
+  })
+
+const event = "SessionsMissing"
+
+const watchSessions = Effect.fnUntraced(function*(
+  { changes, forwarder, missing }: WatchOptions,
+  now: Effect.Effect<number>,
+  firstPause: number
+): Effect.fn.Return<never, never, Scope.Scope> {
+  const changed = yield* Queue.sliding<void>(1)
+  yield* Effect.forkScoped(Stream.runForEach(changes, () => Queue.offer(changed, undefined)), {
+    startImmediately: true
+  })
+  let pace = new Pace(firstPause)
+  let told = ""
+  while (true) {
+    const names = missing().join(", ")
+    if (names === "") {
+      if (told !== "") yield* log(Effect.logInfo("the forwarder has all its sessions"), forwarder, { event })
+      told = ""
+      pace = new Pace(firstPause)
+      yield* Queue.take(changed)
+      continue
+    }
+    // Those that were told are told again at the pace, others after a moment in which they may come.
+    yield* Effect.raceFirst(Queue.take(changed), Effect.sleep(told === names ? firstPause : grace))
+    if (missing().join(", ") !== names) continue
+    if (pace.note(yield* now) === 0 && told === names) continue
+    told = names
+    yield* log(Effect.logWarning("the forwarder misses sessions, and does not work without them"), forwarder, {
+      event,
+      missing: missing()
+    })
+  }
+})
+
+/** What a forwarder has given up, and nobody else tells of. */
+class Losses {
+  readonly #options: WatchOptions
+  readonly #pace: Pace
+  #seen: number
+  #told: Counts
+
+  constructor(options: WatchOptions, firstPause: number) {
+    this.#options = options
+    this.#pace = new Pace(firstPause)
+    this.#told = countsOf(options.tally)
+    this.#seen = totalOf(this.#told)
+  }
+
+  /** How many are to be told now. */
+  take(now: number): number {
+    const total = totalOf(countsOf(this.#options.tally))
+    const lost = total - this.#seen
+    this.#seen = total
+    return lost > 0 ? this.#pace.note(now, lost) : this.#pace.take(now)
+  }
+
+  takeAll(now: number): number {
+    return this.take(now) + this.#pace.takeAll(now)
+  }
+
+  tell(count: number): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (count === 0) return Effect.void
+      const { forwarder, tally } = this.#options
+      const counts = countsOf(tally)
+      const before = this.#told
+      this.#told = counts
+      const reason = tally.lastError?.reason
+      return log(
+        Effect.logWarning(
+          `${count} message${count === 1 ? " was" : "s were"} not forwarded${
+            reason === undefined ? "" : `, at last: ${reason.message}`
+          }`
+        ),
+        forwarder,
+        {
+          event: "MessagesNotForwarded",
+          ...(reason === undefined ? undefined : { reason: reason._tag }),
+          failed: counts.failed - before.failed,
+          deadLettered: counts.deadLettered - before.deadLettered,
+          expired: counts.expired - before.expired
+        }
+      )
+    })
+  }
+}
+
+interface Counts {
+  readonly failed: number
+  readonly deadLettered: number
+  readonly expired: number
+}
+
+const countsOf = ({ deadLettered, dropped, failed }: Tally): Counts => ({
+  failed,
+  deadLettered,
+  expired: dropped.expired
+})
+
+const totalOf = ({ deadLettered, expired, failed }: Counts): number => failed + deadLettered + expired
+
+const log = (
+  line: Effect.Effect<void>,
+  forwarder: string,
+  annotations: Readonly<Record<string, unknown>>
+): Effect.Effect<void> => Effect.annotateLogs(line, { forwarder, ...annotations })

@@ -1,0 +1,51 @@
+/**
+ * Keeps other sites out of a server on loopback. A page from anywhere may give its own name the address 127.0.0.1 (DNS
+ * rebinding), and read what the browser's machine serves there as if it were its own; what it cannot do is to change
+ * the Host header, which has its name.
+ *
+ * Only what comes over loopback is checked: elsewhere a server is known by names that it cannot know.
+ */
+import * as Effect from "effect/Effect"
+import * as HttpServer from "effect/http/HttpServer"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Option from "effect/Option"
+
+const own = ["localhost", "127.0.0.1", "[::1]"]
+
+const refusal = HttpServerResponse.text(
+  "This server answers to localhost, 127.0.0.1 and [::1] only. Other names are an option: allowedHosts.\n",
+  {
+    status: 421,
+    contentType: "text/plain; charset=utf-8",
+    headers: { "cache-control": "no-store", "x-content-type-options": "nosniff" }
+  }
+)
+
+/** Without the port and in lower case; a name may end with the dot of the root. */
+const nameOf = (host: string): string => host.toLowerCase().replace(/:\d*$/, "").replace(/\.$/, "")
+
+/** The other side's address, as Node gives it: an IPv4 address may be mapped into IPv6. */
+const isLoopback = (address: string): boolean => address === "::1" || /^(?:::ffff:)?127\.\d+\.\d+\.\d+$/.test(address)
+
+/** What handlers of a server are wrapped into: that of a request which is refused is not run. */
+export type HostGuard = <E, R>(
+  handler: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>
+) => Effect.Effect<HttpServerResponse.HttpServerResponse, E, R | HttpServerRequest.HttpServerRequest>
+
+/**
+ * Makes the guard for the server in the context: the address that it is bound to is a name of its own. `allowed` are
+ * further names or addresses; ports do not matter.
+ */
+export const makeHostGuard = (allowed: ReadonlyArray<string>): Effect.Effect<HostGuard> =>
+  Effect.map(Effect.serviceOption(HttpServer.HttpServer), (server): HostGuard => {
+    const bound = Option.map(server, ({ address }) => new URL(HttpServer.formatAddress(address)).hostname)
+    const names = new Set([...own, ...Option.toArray(bound), ...allowed.map(nameOf)])
+    return (handler) =>
+      Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ headers, remoteAddress }) => {
+        const host = headers["host"]
+        // No browser leaves it out.
+        const isOwn = host === undefined || names.has(nameOf(host))
+        return isOwn || !Option.exists(remoteAddress, isLoopback) ? handler : Effect.succeed(refusal)
+      })
+  })

@@ -1,0 +1,197 @@
+/**
+ * Events of sessions as lines for the log: level, text and annotations. Pure, and the same for every session.
+ *
+ * A line names sessions, servers, topics and what went wrong. It never has a payload, a password, a key or a
+ * certificate. What others have written, such as topics, is cut and has no control characters. `EventLog` decides which
+ * lines are written, and when.
+ */
+import type * as LogLevel from "effect/LogLevel"
+import type { MqttError } from "../../MqttError.ts"
+import type { SessionEvent } from "../../SessionEvent.ts"
+import { permanence } from "../classification.ts"
+import { cleanText } from "../peerText.ts"
+
+export interface LogLine {
+  readonly level: LogLevel.Severity
+  readonly text: string
+  readonly annotations: Readonly<Record<string, unknown>>
+}
+
+/**
+ * How an event is written that may come many times: lines of one key are paced, each with the count since the one
+ * before.
+ */
+export interface PacedLine {
+  readonly key: string
+  readonly count: number
+  readonly line: (count: number) => LogLine
+}
+
+const problem = (text: string, error: MqttError, annotations: Readonly<Record<string, unknown>> = {}): LogLine => ({
+  level: permanence(error.reason) === "permanent" ? "Error" : "Warn",
+  text: `${text}: ${error.reason.message}`,
+  annotations: { reason: error.reason._tag, ...annotations }
+})
+
+const line = (
+  level: LogLevel.Severity,
+  text: string,
+  annotations: Readonly<Record<string, unknown>> = {}
+): LogLine => ({ level, text, annotations })
+
+const many = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`
+
+/** The line of an event, whatever was written before. */
+export const lineOf = (event: SessionEvent): LogLine | PacedLine => {
+  switch (event._tag) {
+    case "Connecting":
+      return line("Debug", "connecting", { attempt: event.attempt })
+    case "Connected":
+      return line("Info", event.sessionPresent ? "connected, and the server knew the session" : "connected", {
+        clientId: cleanText(event.clientId)
+      })
+    case "Ready":
+      return line("Info", "ready", { subscriptions: event.subscriptions })
+    case "Disconnected":
+      return event.error === undefined ? line("Info", "disconnected") : lostTimes(1, event.error)
+    case "Reconnecting": {
+      const { attempt, delay, error } = event
+      // The loss of a connection has a line of its own.
+      return attempt === 1
+        ? line("Debug", `the next attempt to connect is in ${delay} ms`)
+        : problem(`cannot connect, the next attempt is in ${delay} ms`, error, { attempt })
+    }
+    case "StateChanged":
+      return line("Debug", `${event.from} -> ${event.to}`)
+    case "Added":
+      return line("Info", "added")
+    case "Removed":
+      return line("Info", "removed")
+    case "SessionLost": {
+      const { subscriptions, unacknowledged } = event
+      return {
+        key: "SessionLost",
+        count: 1,
+        line: () => line("Warn", "the server has lost the session", { unacknowledged, subscriptions })
+      }
+    }
+    case "MessageDropped": {
+      const { cause, direction, topic } = event
+      return {
+        key: `MessageDropped ${cause}`,
+        count: event.count,
+        line: (count) =>
+          line("Warn", `${many(count, `${direction} message`)} dropped`, { reason: cause, topic: cleanText(topic) })
+      }
+    }
+    case "HandlerFailed": {
+      const { error, outcome, topic } = event
+      return {
+        key: `HandlerFailed ${outcome}`,
+        count: event.count,
+        line: (count) =>
+          line("Debug", `${many(count, "message")} failed: ${outcome}`, {
+            ...(error === undefined ? undefined : { reason: error.reason._tag }),
+            topic: cleanText(topic)
+          })
+      }
+    }
+    case "MessageFailed": {
+      const { error } = event
+      return {
+        key: `MessageFailed ${error.reason._tag}`,
+        count: event.count,
+        line: (count) => ({
+          ...problem(`${many(count, "accepted message")} failed`, error, { topic: cleanText(error.topic ?? "") }),
+          level: "Warn"
+        })
+      }
+    }
+    case "SlowConsumer": {
+      const { absent, filters, waiting } = event
+      return {
+        key: `SlowConsumer ${filters.join(" ")}`,
+        count: 1,
+        line: () =>
+          line("Warn", "a slow consumer holds back acknowledgements", {
+            filters: filters.map((filter) => cleanText(filter)),
+            absent: absent.map((name) => cleanText(name)),
+            waiting
+          })
+      }
+    }
+    case "ConsumerForgotten": {
+      const { consumer, error } = event
+      return {
+        key: `ConsumerForgotten ${consumer}`,
+        count: 1,
+        line: () => ({
+          ...problem(`the absent consumer ${cleanText(consumer)} is forgotten`, error),
+          level: "Warn"
+        })
+      }
+    }
+    case "SharedSubscriptionAtRisk": {
+      const { filters } = event
+      return {
+        key: `SharedSubscriptionAtRisk ${filters.join(" ")}`,
+        count: 1,
+        line: () =>
+          line("Warn", "a shared subscription may strand messages while this session is away", {
+            filters: filters.map((filter) => cleanText(filter))
+          })
+      }
+    }
+    case "SubscriptionFailed": {
+      const { consumer, error, filters } = event
+      const of = consumer === undefined ? "a subscription" : `the subscription of ${cleanText(consumer)}`
+      return {
+        key: `SubscriptionFailed ${filters.join(" ")} ${error.reason._tag}`,
+        count: 1,
+        line: () => ({
+          ...problem(`${of} is not in force`, error, { filters: filters.map((filter) => cleanText(filter)) }),
+          level: "Warn"
+        })
+      }
+    }
+    case "SubscriptionRestored": {
+      const { filters } = event
+      return {
+        key: `SubscriptionRestored ${filters.join(" ")}`,
+        count: 1,
+        line: () =>
+          line("Info", "a subscription is in force again", { filters: filters.map((filter) => cleanText(filter)) })
+      }
+    }
+    case "StorageDegraded": {
+      const { error } = event
+      const isLost = permanence(error.reason) === "permanent"
+      return {
+        key: "StorageDegraded",
+        count: 1,
+        line: () => ({
+          ...problem(isLost ? "the store is lost, and the session ends" : "the store takes no commits", error),
+          level: "Error"
+        })
+      }
+    }
+    case "StorageRecovered":
+      return line("Info", "the store takes commits again")
+    case "StorageDamaged":
+      return line("Error", `the store was damaged: ${cleanText(event.detail)}`, { kept: event.kept, lost: event.lost })
+  }
+}
+
+/** The line of a connection that was lost `count` times since the line before. */
+export const lostTimes = (count: number, error: MqttError): LogLine =>
+  count === 1 ? problem("connection lost", error) : problem(`connection lost ${count} times, at last`, error)
+
+/** The line of a session that gives up: no attempt to connect follows. */
+export const gaveUp = (error: MqttError): LogLine => ({
+  ...problem("does not connect any more", error),
+  level: "Error"
+})
+
+/** The line of a connection that came back after a failure that was written. */
+export const mended = (millis: number, attempts: number): LogLine =>
+  line("Info", `connected after ${(millis / 1000).toFixed(1)} s and ${many(attempts, "attempt")}`)
