@@ -177,7 +177,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
       if (item.delivery.message.qos === 0) this.#tally.dropped.stopped++
       else this.#tally.returned++
       this.#leave(item)
-      item.source.giveBack()
+      item.source.giveBack(item.delivery)
     }
     this.target.close()
     this.#deadLetters?.close()
@@ -268,7 +268,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
 
   onStale(item: Item): void {
     this.#tally.returned++
-    item.source.giveBack()
+    item.source.giveBack(item.delivery)
     this.#leave(item)
   }
 

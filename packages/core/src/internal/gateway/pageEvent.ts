@@ -63,6 +63,15 @@ const describe = (event: SessionEvent): readonly [PageEvent["level"], string] | 
       return ["bad", `${event.consumer}: ${explain(event.error)}`]
     case "SharedSubscriptionAtRisk":
       return ["warning", `${event.filters.join(", ")} with persistence "${event.persistence}"`]
+    case "MemoryLimitReached":
+      return [
+        event.isClosing ? "bad" : "warning",
+        `received messages take ${event.bytes} of ${event.limit} bytes: ${
+          event.isClosing ? "the connection is closed" : "reading waits for their consumers"
+        }`
+      ]
+    case "ReceiveMaximumExceeded":
+      return ["warning", `the server has sent more than ${event.receiveMaximum} unacknowledged messages`]
     case "StorageDegraded":
       return ["bad", explain(event.error)]
     case "StorageRecovered":

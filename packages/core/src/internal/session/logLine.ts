@@ -163,6 +163,30 @@ export const lineOf = (event: SessionEvent): LogLine | PacedLine => {
           line("Info", "a subscription is in force again", { filters: filters.map((filter) => cleanText(filter)) })
       }
     }
+    case "MemoryLimitReached": {
+      const { bytes, isClosing, limit } = event
+      return {
+        key: `MemoryLimitReached ${isClosing}`,
+        count: 1,
+        line: (count) =>
+          line(
+            isClosing ? "Error" : "Warn",
+            isClosing
+              ? "received messages exceed the memory limit, and the connection is closed"
+              : "received messages have reached the memory limit, and reading waits for their consumers",
+            { bytes, limit, ...(count === 1 ? undefined : { count }) }
+          )
+      }
+    }
+    case "ReceiveMaximumExceeded":
+      return {
+        key: "ReceiveMaximumExceeded",
+        count: 1,
+        line: () =>
+          line("Warn", "the server has sent more unacknowledged messages than the Receive Maximum of this session allows", {
+            receiveMaximum: event.receiveMaximum
+          })
+      }
     case "StorageDegraded": {
       const { error } = event
       const isLost = permanence(error.reason) === "permanent"
