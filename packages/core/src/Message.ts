@@ -3,8 +3,10 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { payloadBytes } from "./internal/payload.ts"
 import { InvalidPayload, MqttError } from "./MqttError.ts"
 import type { PublishProperties } from "./Properties.ts"
+import type { Payload } from "./Publication.ts"
 import type { QoS } from "./QoS.ts"
 
 /**
@@ -107,19 +109,21 @@ export class Message {
 
   /**
    * The same delivery with another topic, payload or anything else, for whoever transforms messages: acknowledging it
-   * acknowledges the original.
+   * acknowledges the original. The payload may be all that can be published. Throws an `MqttError` with `InvalidPayload` for one that
+   * cannot.
    */
-  with(change: Partial<MessageFields>): Message {
+  with(change: Partial<Omit<MessageFields, "payload">> & { readonly payload?: Payload | undefined }): Message {
+    const { payload, ...others } = change
     return new Message({
       topic: this.topic,
-      payload: this.payload,
       qos: this.qos,
       retain: this.retain,
       dup: this.dup,
       properties: this.properties,
       session: this.session,
       receivedAt: this.receivedAt,
-      ...change
+      ...others,
+      payload: payload === undefined ? this.payload : this.#bytesOf(payload)
     }, this.#acknowledger)
   }
 
@@ -130,16 +134,23 @@ export class Message {
     const { correlationData } = this.properties
     return new Message({
       topic: this.topic,
-      payload: this.payload.slice(),
+      // A copy whatever class the bytes are of: `slice` of a Buffer is a view.
+      payload: new Uint8Array(this.payload),
       qos: this.qos,
       retain: this.retain,
       dup: this.dup,
       properties: correlationData === undefined
         ? this.properties
-        : { ...this.properties, correlationData: correlationData.slice() },
+        : { ...this.properties, correlationData: new Uint8Array(correlationData) },
       session: this.session,
       receivedAt: this.receivedAt
     }, this.#acknowledger)
+  }
+
+  #bytesOf(payload: Payload): Uint8Array {
+    const bytes = payloadBytes(payload)
+    if (bytes instanceof Uint8Array) return bytes
+    throw new MqttError({ reason: bytes, session: this.session, method: "Message.with", topic: this.topic })
   }
 
   #invalid(detail: string, cause: unknown): MqttError {

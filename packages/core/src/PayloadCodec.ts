@@ -8,6 +8,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { payloadBytes } from "./internal/payload.ts"
 import { InvalidPayload } from "./MqttError.ts"
 import type { MessageProperties } from "./Properties.ts"
 import type { Payload } from "./Publication.ts"
@@ -69,7 +70,7 @@ export const make = <A, Encoded, RD, RE>(
     encode: (value) =>
       Effect.flatMap(
         Effect.mapError(encodeValue(value), invalid("the value does not fit the schema")),
-        (encoded) => attempt("the value cannot be written", () => format.encode(encoded))
+        (encoded) => Effect.flatMap(attempt("the value cannot be written", () => format.encode(encoded)), checked)
       ),
     decode: (payload) =>
       Effect.flatMap(
@@ -79,6 +80,13 @@ export const make = <A, Encoded, RD, RE>(
           Effect.mapError(decodeValue(decoded), invalid("the payload does not fit the schema"))
       )
   }
+}
+
+/** The payload, unless it is none: a format without types may make anything. */
+const checked = (payload: Payload): Effect.Effect<Payload, InvalidPayload> => {
+  if (typeof payload === "string") return Effect.succeed(payload)
+  const bytes = payloadBytes(payload)
+  return bytes instanceof InvalidPayload ? Effect.fail(bytes) : Effect.succeed(payload)
 }
 
 const attempt = <A>(detail: string, evaluate: () => A): Effect.Effect<A, InvalidPayload> =>

@@ -31,6 +31,7 @@ import type * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import { refuseRequester } from "./internal/requests/checks.ts"
 import type { Via } from "./internal/requests/convention.ts"
 import { use } from "./internal/requests/exchanges.ts"
 import { request as ask, requestMany as askMany, viaOf } from "./internal/requests/request.ts"
@@ -255,12 +256,15 @@ export interface Requester {
 export const requester = (
   session: Session,
   options: Pick<RequestOptions, "via"> = {}
-): Effect.Effect<Requester, MqttError, Scope.Scope> => {
-  const via = viaOf(session, options.via)
-  return Effect.map(use(session, via), (exchanges) => ({
-    responseTopic: exchanges.base,
-    request: (template, params, value, given) => request(session, template, params, value, { ...given, via }),
-    requestMany: (template, params, value, given) => requestMany(session, template, params, value, { ...given, via }),
-    stats: Effect.sync(() => ({ ...exchanges.tally, waiting: exchanges.size }))
-  }))
-}
+): Effect.Effect<Requester, MqttError, Scope.Scope> =>
+  Effect.suspend(() => {
+    const refusal = refuseRequester(session, options)
+    if (refusal !== undefined) return Effect.fail(refusal)
+    const via = viaOf(session, options.via)
+    return Effect.map(use(session, via), (exchanges) => ({
+      responseTopic: exchanges.base,
+      request: (template, params, value, given) => request(session, template, params, value, { ...given, via }),
+      requestMany: (template, params, value, given) => requestMany(session, template, params, value, { ...given, via }),
+      stats: Effect.sync(() => ({ ...exchanges.tally, waiting: exchanges.size }))
+    }))
+  })

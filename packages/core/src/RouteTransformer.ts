@@ -85,7 +85,7 @@ export const payload = (
   transform: (message) =>
     Effect.sync(() => {
       const changed = change(message)
-      return changed === undefined ? undefined : withPayload(message, changed)
+      return changed === undefined ? undefined : message.with({ payload: changed })
     }),
   issue: undefined
 })
@@ -115,7 +115,7 @@ export const json = (
         const changed = setPath(root, keys, 0, typeof value === "function" ? value(message) : value)
         return changed === noPlace
           ? Effect.fail(failure(message, new InvalidPayload({ detail: `there is no place ${keys.join(".")}` })))
-          : Effect.succeed(withPayload(message, JSON.stringify(changed)))
+          : Effect.succeed(message.with({ payload: JSON.stringify(changed) }))
       }),
     issue: keys.length === 0 || keys.includes("")
       ? new InvalidOptions({ issues: [{ path: "path", message: "must have at least one key, and no empty one" }] })
@@ -145,11 +145,6 @@ export const pipe = <const Transformers extends ReadonlyArray<RouteTransformer<u
     }),
     issue: transformers.find(({ issue }) => issue !== undefined)?.issue
   }) as RouteTransformer<Failures<Transformers>, Requirements<Transformers>>
-
-const encoder = new TextEncoder()
-
-const withPayload = (message: Message, payload: Payload): Message =>
-  message.with({ payload: typeof payload === "string" ? encoder.encode(payload) : payload })
 
 const failure = (message: Message, reason: MqttErrorReason): MqttError =>
   new MqttError({ reason, session: message.session, topic: message.topic })

@@ -18,6 +18,7 @@
 import { listen } from "#listener"
 import type { Packet, Tag } from "@effect-mqttx/core/Packet"
 import type { MessageProperties } from "@effect-mqttx/core/Properties"
+import type { Payload } from "@effect-mqttx/core/Publication"
 import type { QoS } from "@effect-mqttx/core/QoS"
 import * as Transport from "@effect-mqttx/core/Transport"
 import * as Context from "effect/Context"
@@ -198,9 +199,10 @@ export interface Service extends BrokerEndpoints {
   /** Waits until connected sessions have nothing queued and nothing in flight. */
   readonly awaitIdle: Effect.Effect<void>
 
+  /** Publishes as the server. Dies with an `MqttError` for a topic or a payload that is none. */
   readonly publish: (
     topic: string,
-    payload: string | Uint8Array,
+    payload: Payload,
     options?: ServerPublishOptions
   ) => Effect.Effect<ServerPublication>
   /** Sends a packet that the broker's own state knows nothing about. */

@@ -8,7 +8,14 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Message } from "../Message.ts"
-import { type InvalidFilter, InvalidTopic, MqttError, type MqttErrorReason } from "../MqttError.ts"
+import {
+  type InvalidFilter,
+  InvalidOptions,
+  InvalidPayload,
+  InvalidTopic,
+  MqttError,
+  type MqttErrorReason
+} from "../MqttError.ts"
 import * as PayloadCodec from "../PayloadCodec.ts"
 import type { MessageProperties } from "../Properties.ts"
 import type { OutgoingMessage, PublishOptions } from "../Publication.ts"
@@ -25,7 +32,10 @@ import type {
   TypedSubscribeOptions,
   TypedSubscription
 } from "../TopicTemplate.ts"
+import { type Check, type Checks, isRecord, oneOf } from "./options/plain.ts"
+import { consumeChecks, failurePolicy, refuseHandler, refuseOptions, subscribeChecks } from "./options/subscribing.ts"
 import * as TopicPattern from "./topicPattern.ts"
+import { kindOf, nameOf } from "./valueNames.ts"
 
 type Schemas = { readonly [name: string]: Schema.ConstraintCodec<unknown, string> | undefined }
 
@@ -104,7 +114,8 @@ export class TypedTopic<Params, A, RE, RD> implements TopicTemplate<Params, A, R
   }
 
   #format(params: Partial<Params>, partial: boolean): Result.Result<string, InvalidTopic> {
-    const given = params as { readonly [name: string]: unknown }
+    // A program without types may give anything: what is no record has no parameters.
+    const given: { readonly [name: string]: unknown } = isRecord(params) ? params : {}
     if (this.#parameters.size === 0) {
       return TopicPattern.formatPattern(this.#pattern, given as TopicPattern.Texts, partial)
     }
@@ -132,7 +143,8 @@ export class TypedTopic<Params, A, RE, RD> implements TopicTemplate<Params, A, R
     value: A,
     options: PublishOptions = {}
   ): Effect.Effect<OutgoingMessage, MqttError, RE> =>
-    Effect.suspend(() => {
+    Effect.suspend((): Effect.Effect<OutgoingMessage, MqttError, RE> => {
+      if (!isRecord(session) || !isRecord(session.options)) return Effect.fail(noSession(session, "publish"))
       const topic = this.format(params)
       if (Result.isFailure(topic)) return Effect.fail(failure(topic.failure, session.name, "publish", this.path))
       return Effect.mapBoth(this.codec.encode(value), {
@@ -140,12 +152,17 @@ export class TypedTopic<Params, A, RE, RD> implements TopicTemplate<Params, A, R
         onSuccess: (payload) => ({
           topic: topic.success,
           payload,
-          options: session.options.protocolVersion === 5
-            ? { ...options, properties: { ...options.properties, ...this.#announced } }
-            : options
+          options: session.options.protocolVersion === 5 ? this.#withAnnounced(options) : options
         })
       })
     })
+
+  /** What is no record is left as it is, for the session to refuse. */
+  #withAnnounced(options: PublishOptions): PublishOptions {
+    return isRecord(options) && (options.properties === undefined || isRecord(options.properties))
+      ? { ...options, properties: { ...options.properties, ...this.#announced } }
+      : options
+  }
 
   readonly publish: TopicTemplate<Params, A, RE, RD>["publish"] = (session, params, value, options) =>
     Effect.flatMap(
@@ -163,7 +180,8 @@ export class TypedTopic<Params, A, RE, RD> implements TopicTemplate<Params, A, R
     message: Message,
     contentType?: PayloadCodec.ContentTypePolicy
   ): Effect.Effect<TypedMessage<Params, A>, MqttError, RD> =>
-    Effect.suspend(() => {
+    Effect.suspend((): Effect.Effect<TypedMessage<Params, A>, MqttError, RD> => {
+      if (!isRecord(message) || !isRecord(message.properties)) return Effect.fail(noMessage(message))
       const params = this.parse(message.topic)
       if (params === undefined) {
         return Effect.fail(invalid(
@@ -211,6 +229,8 @@ export class TypedTopic<Params, A, RE, RD> implements TopicTemplate<Params, A, R
     Scope.Scope
   > =>
     Effect.gen({ self: this }, function*() {
+      const refusal = refusalOf(session, "subscribe", this.path, options, subscriptionChecks, undefined)
+      if (refusal !== undefined) return yield* refusal
       const { contentType, onInvalid = "skip", params: _params, share: _share, ...subscribeOptions } = options
       const filter = yield* this.#filter(session, options)
       const { granted, messages, pending } = yield* session.subscription(filter, subscribeOptions as SubscribeOptions)
@@ -261,6 +281,8 @@ export class TypedTopic<Params, A, RE, RD> implements TopicTemplate<Params, A, R
     options: TypedConsumeOptions<Params, E, R> = {}
   ): Effect.Effect<void, MqttError | E, R | RD> =>
     Effect.gen({ self: this }, function*() {
+      const refusal = refusalOf(session, "consume", this.path, options, consumptionChecks, handler)
+      if (refusal !== undefined) return yield* refusal
       const { contentType, onInvalid, onSubscribed, params: _params, retry, share: _share, ...consumeOptions } = options
       const policy = onInvalid ?? options.onFailure ?? "skip"
       const filter = yield* this.#filter(session, options)
@@ -300,6 +322,51 @@ export class TypedTopic<Params, A, RE, RD> implements TopicTemplate<Params, A, R
       )
     })
 }
+
+const contentTypePolicy = oneOf("ifPresent", "required", "ignore")
+
+const parameters: Check = (value) =>
+  isRecord(value) ? undefined : `must be a record of parameters, got ${kindOf(value)}`
+
+const subscriptionChecks: Checks<TypedSubscribeOptions<unknown>> = {
+  ...subscribeChecks,
+  params: parameters,
+  contentType: contentTypePolicy,
+  onInvalid: (value) => value === "result" ? undefined : failurePolicy(value)
+}
+
+const consumptionChecks: Checks<TypedConsumeOptions<unknown, unknown, unknown>> = {
+  ...consumeChecks,
+  params: parameters,
+  contentType: contentTypePolicy,
+  onInvalid: failurePolicy
+}
+
+/** Why a template cannot be subscribed to with these; undefined: it can. */
+const refusalOf = (
+  session: unknown,
+  method: "subscribe" | "consume",
+  path: string,
+  options: unknown,
+  checks: { readonly [name: string]: Check },
+  handler: unknown
+): MqttError | undefined => {
+  if (!isRecord(session) || !isRecord(session["options"])) return noSession(session, method)
+  const reason = (method === "consume" ? refuseHandler(handler) : undefined) ?? refuseOptions(options, checks)
+  return reason === undefined ? undefined : failure(reason, nameOf(session["name"]), method, path)
+}
+
+const noSession = (session: unknown, method: string): MqttError =>
+  new MqttError({
+    reason: new InvalidOptions({ issues: [{ path: "session", message: `must be a session, got ${kindOf(session)}` }] }),
+    method
+  })
+
+const noMessage = (message: unknown): MqttError =>
+  new MqttError({
+    reason: new InvalidPayload({ detail: `expected a Message, got ${kindOf(message)}` }),
+    method: "decode"
+  })
 
 const failure = (reason: MqttErrorReason, session: string, method: string, topic: string): MqttError =>
   new MqttError({ reason, session, method, topic })

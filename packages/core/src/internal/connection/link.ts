@@ -28,7 +28,7 @@ import * as ReasonCode from "../../ReasonCode.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
 import type { ByteStream, ByteStreamHandlers } from "../../Transport.ts"
 import { type Attempt, fromConnack, fromDisconnect, fromNetworkError } from "../classification.ts"
-import type { Decoder, Encoder, Violation } from "../codec/contract.ts"
+import type { Decoder, EncodeFailure, Encoder, Violation } from "../codec/contract.ts"
 import { makeDecoder } from "../codec/decoder.ts"
 import { makeEncoder } from "../codec/encoder.ts"
 import type { ConnectionCounters, ConnectionHandlers, ConnectionRequest } from "./contract.ts"
@@ -188,7 +188,13 @@ export class Link implements Observed {
     const encoder = this.#encoder
     // A plain loop: this runs for every packet that leaves.
     for (let index = 0; index < packets.length; index++) {
-      const failure = encoder.write(packets[index]!)
+      let failure: EncodeFailure | undefined
+      try {
+        failure = encoder.write(packets[index]!)
+      } catch (cause) {
+        this.#crash("outbound packets could not be encoded", cause)
+        return false
+      }
       if (failure !== undefined) {
         this.#crash(`cannot encode ${failure.packet}: ${failure.detail}`, undefined)
         return false

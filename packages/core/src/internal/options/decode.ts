@@ -6,6 +6,7 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { InvalidOptions, issuesOf, type OptionsIssue } from "../errors/operation.ts"
+import { viewBytes } from "../payload.ts"
 import type { SessionOptions } from "./model.ts"
 import { issuesBetween } from "./rules.ts"
 import { type Fields, FieldsSchema, SessionOptionsSchema } from "./schema.ts"
@@ -33,8 +34,9 @@ export const toPlain = (value: unknown): unknown => {
   if (Redacted.isRedacted(value)) {
     return toPlain(Redacted.value(value))
   }
-  if (value instanceof Uint8Array) {
-    return { base64: base64FromBytes(value) }
+  const bytes = viewBytes(value)
+  if (bytes !== undefined) {
+    return bytes === "gone" ? value : { base64: base64FromBytes(bytes) }
   }
   if (typeof value === "bigint") {
     return Duration.toMillis(Duration.nanos(value))

@@ -9,6 +9,7 @@ import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import { findFault } from "../utf8String.ts"
+import { parseDuration } from "./durations.ts"
 
 const invalid = (message: string): Effect.Effect<never, SchemaIssue.Issue> =>
   Effect.fail(new SchemaIssue.InvalidValue({ message }))
@@ -141,19 +142,6 @@ const units = Schema.Struct({
 /** How JSON holds a duration. */
 export type EncodedDuration = number | string | readonly [number, number] | typeof units.Type
 
-const isNumeric = /^\d+(?:\.\d+)?$/
-
-// `fromInput` decides at run time what is a duration, its type only helps those who write literals.
-const parseDuration = (value: EncodedDuration): Option.Option<Duration.Duration> => {
-  // `fromInput` takes what is not a number for zero.
-  if (Object.values(typeof value === "object" ? value : [value]).some(Number.isNaN)) {
-    return Option.none()
-  }
-  return typeof value === "string" && isNumeric.test(value)
-    ? Duration.fromInput(Number(value))
-    : Duration.fromInput(value as Duration.Input)
-}
-
 /** Milliseconds, a text such as "30 seconds", a pair of seconds and nanoseconds, or units. */
 const duration = (
   { maximum, message, minimum, wholeSeconds }: DurationBounds
@@ -166,11 +154,10 @@ const duration = (
       SchemaTransformation.transformEffect({
         decode: (value) => {
           const parsed = parseDuration(value)
-          const ok = Option.isSome(parsed) && Duration.isGreaterThanOrEqualTo(parsed.value, minimum) &&
-            Duration.isLessThanOrEqualTo(parsed.value, maximum) &&
-            (wholeSeconds !== true || !Duration.isFinite(parsed.value) ||
-              Duration.toMillis(parsed.value) % 1000 === 0)
-          return ok ? Effect.succeed(parsed.value) : invalid(message)
+          const ok = parsed !== undefined && Duration.isGreaterThanOrEqualTo(parsed, minimum) &&
+            Duration.isLessThanOrEqualTo(parsed, maximum) &&
+            (wholeSeconds !== true || !Duration.isFinite(parsed) || Duration.toMillis(parsed) % 1000 === 0)
+          return ok ? Effect.succeed(parsed) : invalid(message)
         },
         encode: (value) =>
           Effect.succeed<EncodedDuration>(Duration.isFinite(value) ? Duration.toMillis(value) : "Infinity")

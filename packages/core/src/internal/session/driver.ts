@@ -48,6 +48,8 @@ export interface DriverHandlers {
   readonly onStorageLost: (error: MqttError) => void
   /** Inbound QoS 0 messages that streams dropped in this turn. */
   readonly onOverflow: (topic: string, count: number) => void
+  /** Something in a turn threw, which nothing there should. The rest of the turn is carried out. */
+  readonly onDefect: (cause: unknown) => void
 }
 
 export interface DriverOptions {
@@ -88,6 +90,8 @@ export class Driver implements ConsumerQueueHost {
   #ended = false
   #ownChanges: Array<StoreChange> = []
   #releasing = false
+  /** The last turn threw. */
+  #isFailing = false
   #armed: { readonly deadline: number; readonly fiber: Fiber.Fiber<void> } | undefined
   #overflowTopic = ""
   #overflowCount = 0
@@ -311,9 +315,22 @@ export class Driver implements ConsumerQueueHost {
   }
 
   /**
-   * Carries out what the engine has collected: at the end of a turn, or at once before a connection is closed.
+   * Carries out what the engine has collected: at the end of a turn, or at once before a connection is closed. Never throws: it runs
+   * in a callback of the event loop, where an exception would end the process.
    */
   flush(): void {
+    try {
+      this.#flush()
+      this.#isFailing = false
+    } catch (cause) {
+      this.#onDefect(cause)
+      // The rest of the turn's work is done in another one. If that fails too, it waits for the next input.
+      if (!this.#isFailing) this.schedule()
+      this.#isFailing = true
+    }
+  }
+
+  #flush(): void {
     // The engine already believes in a connection that is still being handed over, or the last output is being committed.
     if (this.#opening && this.#engine.limits !== undefined && !this.#ended) return
     // A fiber that the last output has resumed got here: outputs are handed out one after the other.
@@ -395,9 +412,13 @@ export class Driver implements ConsumerQueueHost {
   #release(output: Output | IndependentOutput, epoch: number | undefined): void {
     const isInner = this.#releasing
     this.#releasing = true
-    if ("packets" in output) this.#handOutStored(output, epoch)
-    this.#handOut(output)
-    this.#releasing = isInner
+    try {
+      if ("packets" in output) this.#handOutStored(output, epoch)
+      this.#handOut(output)
+    } finally {
+      // Whatever happened: while it is set, every turn puts its work off to the next one.
+      this.#releasing = isInner
+    }
   }
 
   #handOutStored({ accepted, packets }: Output, epoch: number | undefined): void {
@@ -408,10 +429,15 @@ export class Driver implements ConsumerQueueHost {
     }
     for (let i = 0; i < accepted.length; i++) {
       const outbound = accepted[i]!
-      outbound.owner?.onAccepted?.(outbound)
+      try {
+        outbound.owner?.onAccepted?.(outbound)
+      } catch (cause) {
+        this.#onDefect(cause)
+      }
     }
   }
 
+  // Each call on its own: those behind one that throws have waited for their outcome too, and would wait for ever.
   #handOut(output: Output | IndependentOutput): void {
     const { handlers } = this.#options
     const { deliveries, events, settled } = output
@@ -421,14 +447,30 @@ export class Driver implements ConsumerQueueHost {
       // A QoS 0 message whose connection ended before the write is queued again and has no outcome.
       if (outbound.outcome === undefined) continue
       this.figures.settled(outbound, now)
-      outbound.owner?.onSettled?.(outbound)
+      try {
+        outbound.owner?.onSettled?.(outbound)
+      } catch (cause) {
+        this.#onDefect(cause)
+      }
     }
     if (deliveries.length > 0) this.#deliver(deliveries)
     if ("consumers" in output) {
       const { consumers } = output
-      for (let i = 0; i < consumers.length; i++) handlers.onConsumer(consumers[i]!)
+      for (let i = 0; i < consumers.length; i++) {
+        try {
+          handlers.onConsumer(consumers[i]!)
+        } catch (cause) {
+          this.#onDefect(cause)
+        }
+      }
     }
-    for (let i = 0; i < events.length; i++) handlers.onEvent(events[i]!)
+    for (let i = 0; i < events.length; i++) {
+      try {
+        handlers.onEvent(events[i]!)
+      } catch (cause) {
+        this.#onDefect(cause)
+      }
+    }
     if (output.spaceAvailable) handlers.onSpace()
     if (this.#overflowCount > 0) {
       const count = this.#overflowCount
@@ -446,7 +488,17 @@ export class Driver implements ConsumerQueueHost {
       const queue = consumer.owner as ConsumerQueue
       if (queue.push(delivery)) queues.push(queue)
     }
-    for (let i = 0; i < queues.length; i++) queues[i]!.pushed()
+    for (let i = 0; i < queues.length; i++) {
+      try {
+        queues[i]!.pushed()
+      } catch (cause) {
+        this.#onDefect(cause)
+      }
+    }
+  }
+
+  #onDefect(cause: unknown): void {
+    this.#options.handlers.onDefect(cause)
   }
 
   /** Once a turn, whatever happened in it. */

@@ -64,6 +64,7 @@ export const makeSession = Effect.fnUntraced(function*(
   const fibers = new Fibers(yield* Effect.context<never>())
   yield* Scope.addFinalizer(scope, fibers.end)
   const fork = <A, E>(effect: Effect.Effect<A, E>): Fiber.Fiber<A, E> => fibers.fork(effect)
+  const reportDefect = makeDefectLog(name, clock)
   const driver = new Driver({
     session: name,
     engine,
@@ -86,7 +87,10 @@ export const makeSession = Effect.fnUntraced(function*(
         fork(endWithoutStorage(error))
       },
       onOverflow: (topic, count) =>
-        hub.emit({ _tag: "MessageDropped", direction: "inbound", cause: "streamOverflow", topic, count })
+        hub.emit({ _tag: "MessageDropped", direction: "inbound", cause: "streamOverflow", topic, count }),
+      onDefect: (cause) => {
+        fork(reportDefect(cause))
+      }
     }
   })
   driver.figures.accepted(driver.stats.queuedMessages + driver.stats.inflight)
@@ -364,7 +368,7 @@ export const makeSession = Effect.fnUntraced(function*(
       ),
     consume: (filters, handler, consumeOptions = {}) =>
       Effect.scoped(Effect.flatMap(
-        subscriber.consumer(filters, consumeOptions),
+        subscriber.consumer(filters, consumeOptions, handler),
         (queue) => Consume.run(consumeHost, queue, handler, consumeOptions)
       )),
     unsubscribe: (filter) =>
@@ -421,6 +425,26 @@ const parseServers = (options: SessionOptions): Effect.Effect<ReadonlyArray<Serv
       ? Effect.succeed(parsed.success)
       : Effect.fail(new MqttError({ session: options.name, method: "make", reason: parsed.failure }))
   })
+
+/** A defect may come with every message: one a minute is logged, and how many came in between. */
+const makeDefectLog = (session: string, clock: Clock.Clock): (cause: unknown) => Effect.Effect<void> => {
+  let quietUntil = -Infinity
+  let unsaid = 0
+  return (cause) =>
+    Effect.suspend(() => {
+      const now = Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
+      if (now < quietUntil) {
+        unsaid++
+        return Effect.void
+      }
+      const log = Effect.logError("a defect was caught in the session, which goes on", Cause.die(cause)).pipe(
+        Effect.annotateLogs({ session, ...(unsaid === 0 ? undefined : { unsaid }) })
+      )
+      quietUntil = now + 60_000
+      unsaid = 0
+      return log
+    })
+}
 
 const nothingLoaded: LoadedRecords = { records: [], damage: undefined }
 

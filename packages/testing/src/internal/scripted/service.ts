@@ -3,11 +3,14 @@
  */
 import { ConnectionRefused, MqttError } from "@effect-mqttx/core/MqttError"
 import type { Packet, Tag } from "@effect-mqttx/core/Packet"
+import { toBytes } from "@effect-mqttx/core/Publication"
 import * as ServerAddress from "@effect-mqttx/core/ServerAddress"
+import * as Topic from "@effect-mqttx/core/Topic"
 import type { ByteStream, Transport } from "@effect-mqttx/core/Transport"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
+import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import type { ClientViolation, DeliveryOutcome, PublishedMessage } from "../../BrokerCore.ts"
 import type { BrokerEndpoints } from "../../BrokerEndpoints.ts"
@@ -158,9 +161,6 @@ const memoryTransport = (accept: Accept): Transport => ({
     )
 })
 
-const toBytes = (payload: string | Uint8Array): Uint8Array =>
-  typeof payload === "string" ? new TextEncoder().encode(payload) : payload
-
 export const makeService = (running: RunningHub, listening: Listening | undefined): Effect.Effect<Service> =>
   Effect.sync(() => {
     const { deliveries, hub, published, recorder, refusals, trackers, violations } = running
@@ -291,16 +291,19 @@ export const makeService = (running: RunningHub, listening: Listening | undefine
       publish: (topic, payload, options) =>
         Effect.suspend(() => {
           if (hub.core === undefined) return Effect.die(new Error("the broker does not run"))
+          const message = Result.all({ topic: Topic.validateName(topic), payload: toBytes(payload) })
+          if (Result.isFailure(message)) {
+            return Effect.die(new MqttError({ method: "ScriptedBroker.publish", reason: message.failure }))
+          }
           const outcomes: Array<DeliveryOutcome> = []
           running.capture = outcomes
-          const publication = hub.core.publish({ topic, payload: toBytes(payload), ...options }, now())
+          const publication = hub.core.publish({ ...message.success, ...options }, now())
           running.capture = undefined
-          const { message } = publication
           const tracker: Tracker = { outcomes, isSettled: publication.outstanding === 0 }
-          if (!tracker.isSettled) trackers.set(message.sequence, tracker)
+          if (!tracker.isSettled) trackers.set(publication.message.sequence, tracker)
           hub.settle()
           return Effect.succeed({
-            message,
+            message: publication.message,
             deliveries: publication.deliveries,
             settled: Effect.as(awaitUntil(() => tracker.isSettled), outcomes)
           })

@@ -1,0 +1,58 @@
+/**
+ * Checks of option records that are not decoded by a schema: names of keys, and what stands under them. All mistakes of a record are
+ * found at once, and none of the checks throws. Values are named by their kind only, since any of them may be a secret.
+ */
+import type { OptionsIssue } from "../errors/operation.ts"
+import { kindOf } from "../valueNames.ts"
+
+/** What is said of a key that means nothing. */
+export const noSuchOption = "no such option"
+
+/** Says what is wrong with a value; undefined: nothing. */
+export type Check = (value: unknown) => string | undefined
+
+/** A check for every option of a type: the compiler finds one that is missing. */
+export type Checks<Options> = { readonly [Name in keyof Required<Options>]: Check }
+
+/**
+ * Everything that is wrong with a record of options. What is undefined counts as not given.
+ */
+export const optionsIssues = (options: unknown, checks: { readonly [name: string]: Check }): Array<OptionsIssue> => {
+  if (!isRecord(options)) return [{ path: "", message: `expected a record of options, got ${kindOf(options)}` }]
+  const issues: Array<OptionsIssue> = []
+  for (const [key, value] of Object.entries(options)) {
+    if (value === undefined) continue
+    const message = Object.hasOwn(checks, key) ? checks[key]!(value) : noSuchOption
+    if (message !== undefined) issues.push({ path: key, message })
+  }
+  return issues
+}
+
+/** Whether a value can hold options. */
+export const isRecord = (value: unknown): value is { readonly [key: string]: unknown } =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+/** True or false. */
+export const flag: Check = (value) => typeof value === "boolean" ? undefined : "must be true or false"
+
+/** A whole number. */
+export const integer = (minimum: number, maximum: number = Number.MAX_SAFE_INTEGER): Check => (value) =>
+  typeof value === "number" && Number.isInteger(value) && value >= minimum && value <= maximum
+    ? undefined
+    : maximum === Number.MAX_SAFE_INTEGER
+    ? `must be an integer of at least ${minimum}`
+    : `must be an integer from ${minimum} to ${maximum}`
+
+/** One of some texts. */
+export const oneOf = (...texts: ReadonlyArray<string>): Check => (value) =>
+  typeof value === "string" && texts.includes(value) ? undefined : `must be one of ${texts.join(", ")}`
+
+/** A text. */
+export const text: Check = (value) => typeof value === "string" ? undefined : `must be a text, got ${kindOf(value)}`
+
+/** A function. */
+export const callable: Check = (value) =>
+  typeof value === "function" ? undefined : `must be a function, got ${kindOf(value)}`
+
+/** Anything: what another place checks. */
+export const unchecked: Check = () => undefined
