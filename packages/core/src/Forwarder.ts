@@ -28,6 +28,7 @@ import type { ForwarderMetrics, ForwarderState } from "./ForwarderMetrics.ts"
 import type { ForwarderHooks, ForwarderOptions, ForwarderOptionsInput } from "./ForwarderOptions.ts"
 import * as Options from "./ForwarderOptions.ts"
 import { makeForwarder } from "./internal/forwarder/forwarder.ts"
+import { configured } from "./internal/session/extras.ts"
 import type { MqttError } from "./MqttError.ts"
 import { SessionManager } from "./SessionManager.ts"
 
@@ -94,4 +95,7 @@ export const layerConfig = <E = never, R = never>(
   config: Config.Config<ForwarderOptions>,
   hooks?: ForwarderHooks<E, R>
 ): Layer.Layer<Forwarder, MqttError | Config.ConfigError, Exclude<R, Scope.Scope> | SessionManager> =>
-  Layer.effect(Forwarder, Effect.flatMap(config, (options) => make(options, hooks))) as never
+  Layer.effect(
+    Forwarder,
+    Effect.flatMap(configured(config, "layerConfig"), (options) => make(options, hooks))
+  ) as never

@@ -37,7 +37,7 @@ import type {
 } from "./BrokerCore.ts"
 import type { BrokerEndpoints } from "./BrokerEndpoints.ts"
 import type { Fault, ReleaseOrder } from "./Fault.ts"
-import { makeHub, makeService } from "./internal/scripted/service.ts"
+import { makeHub, makeService, memoryUrl as urlInMemory } from "./internal/scripted/service.ts"
 import type { ConnectionRecord, Direction, RecordedPacket } from "./PacketRecord.ts"
 
 /**
@@ -260,7 +260,13 @@ export class ScriptedBroker
 {}
 
 /**
- * Makes a broker that is reached by its `transport` only.
+ * The address of a broker in memory, for the `servers` of sessions. Its transport would take any other address too; this one is nobody's
+ * should the transport be missing.
+ */
+export const memoryUrl: string = urlInMemory
+
+/**
+ * Makes a broker that is reached by its `transport` only, at `memoryUrl`.
  */
 export const makeMemory = (options?: ScriptedBrokerOptions): Effect.Effect<Service, never, Scope.Scope> =>
   Effect.flatMap(makeHub(options ?? {}), (hub) => makeService(hub, undefined))
@@ -291,6 +297,10 @@ export const layer = (options?: ListenOptions): Layer.Layer<ScriptedBroker> =>
 
 /**
  * A broker in memory, together with core's `Transport`, so that every session below this layer is connected to it.
+ *
+ * @example
+ * const Plant = MqttSession.layer({ name: "plant", servers: [ScriptedBroker.memoryUrl] })
+ * const Test = Plant.pipe(Layer.provideMerge(ScriptedBroker.layerMemory()))
  */
 export const layerMemory = (options?: ScriptedBrokerOptions): Layer.Layer<ScriptedBroker> =>
   Layer.effectContext(

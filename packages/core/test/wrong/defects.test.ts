@@ -49,29 +49,32 @@ describe.each(["process", "durable"] as const)("a defect in the turn of a %s ses
     "both": { onAccepted: failing, onSettled: failing }
   }
 
-  it.effect.each(Object.entries(owners))("of whoever hears of %s harms nobody behind it", ([, owner]) =>
-    withLog((lines) =>
-      Effect.gen(function*() {
-        const broker = yield* ScriptedBroker.makeMemory()
-        const session = yield* readySession(broker, { persistence })
-        const { driver } = Seam.seamOf(session)!
-        const others = yield* Effect.forkScoped(
-          Effect.all(
-            [session.publish("other", "1", { qos: 1 }), session.enqueue("other", "2", { qos: 1 })],
-            { concurrency: "unbounded" }
-          ),
-          { startImmediately: true }
-        )
-        for (let i = 0; i < 3; i++) publish(driver, `bad/${i}`, owner)
-        yield* session.publish("behind", "1", { qos: 2 })
-        yield* Fiber.join(others)
-        yield* session.publish("after", "1", { qos: 1 })
-        assert.lengthOf(broker.published, 7)
-        assert.strictEqual((yield* session.metrics).published.pending, 0)
-        assert.lengthOf(lines, 1)
-        assert.include(lines[0], "a defect")
-      })
-    ).pipe(Effect.provide(SessionStore.layerMemory)))
+  it.effect.each(Object.entries(owners))(
+    "of whoever hears of %s harms nobody behind it",
+    ([, owner]) =>
+      withLog((lines) =>
+        Effect.gen(function*() {
+          const broker = yield* ScriptedBroker.makeMemory()
+          const session = yield* readySession(broker, { persistence })
+          const { driver } = Seam.seamOf(session)!
+          const others = yield* Effect.forkScoped(
+            Effect.all(
+              [session.publish("other", "1", { qos: 1 }), session.enqueue("other", "2", { qos: 1 })],
+              { concurrency: "unbounded" }
+            ),
+            { startImmediately: true }
+          )
+          for (let i = 0; i < 3; i++) publish(driver, `bad/${i}`, owner)
+          yield* session.publish("behind", "1", { qos: 2 })
+          yield* Fiber.join(others)
+          yield* session.publish("after", "1", { qos: 1 })
+          assert.lengthOf(broker.published, 7)
+          assert.strictEqual((yield* session.metrics).published.pending, 0)
+          assert.lengthOf(lines, 1)
+          assert.include(lines[0], "a defect")
+        })
+      ).pipe(Effect.provide(SessionStore.layerMemory))
+  )
 
   it.effect("of a consumer's queue harms no other consumer", () =>
     withLog((lines) =>

@@ -11,22 +11,26 @@ import type * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Message } from "../../Message.ts"
-import {
-  Closed,
-  DuplicateSession,
-  InvalidOptions,
-  MqttError,
-  type MqttErrorReason,
-  SessionNotFound,
-  Timeout
-} from "../../MqttError.ts"
+import { Closed, DuplicateSession, MqttError, type MqttErrorReason, SessionNotFound, Timeout } from "../../MqttError.ts"
 import type { Session } from "../../MqttSession.ts"
 import type { SessionEvent } from "../../SessionEvent.ts"
-import type { Manager, ManagerMetrics, ManagerOptions } from "../../SessionManager.ts"
+import type { AwaitOptions, Manager, ManagerMetrics, ManagerOptions } from "../../SessionManager.ts"
 import * as SessionOptions from "../../SessionOptions.ts"
 import type { HandleOptions, Listener, ListenOptions, Route } from "../../SessionRoute.ts"
 import type { SessionMetrics } from "../../SessionStatus.ts"
+import { parseDuration } from "../options/durations.ts"
+import { callable, type Check, optionsIssues, refusal } from "../options/plain.ts"
 import * as Broadcast from "../session/broadcast.ts"
+import { nameOf } from "../valueNames.ts"
+import {
+  addChecks,
+  awaitChecks,
+  eventChecks,
+  handleChecks,
+  listenChecks,
+  managerChecks,
+  removeChecks
+} from "./checks.ts"
 import { deleteState } from "./deleteState.ts"
 import { Entry } from "./entry.ts"
 import { startHandler } from "./handle.ts"
@@ -45,14 +49,9 @@ const defaultWait = "30 seconds"
 export const makeManager = Effect.fnUntraced(function*(
   options: ManagerOptions
 ): Effect.fn.Return<Manager, MqttError, Scope.Scope> {
+  const invalid = refusal(optionsIssues(options, managerChecks), "SessionManager.make")
+  if (invalid !== undefined) return yield* invalid
   const { eventBuffer = 4096, eventReplay = 128 } = options
-  const issues = [
-    ...(isCount(eventBuffer, 1) ? [] : [{ path: "eventBuffer", message: "must be an integer of at least 1" }]),
-    ...(isCount(eventReplay, 0) ? [] : [{ path: "eventReplay", message: "must be an integer of at least 0" }])
-  ]
-  if (issues.length > 0) {
-    return yield* new MqttError({ method: "SessionManager.make", reason: new InvalidOptions({ issues }) })
-  }
   const clock = yield* Clock.Clock
   const context: Context.Context<never> = yield* Effect.context<never>()
   const events = new Broadcast.Broadcast<SessionEvent>({
@@ -78,7 +77,7 @@ export const makeManager = Effect.fnUntraced(function*(
   }
 
   const fail = (session: string, method: string, reason: MqttErrorReason): Effect.Effect<never, MqttError> =>
-    Effect.fail(new MqttError({ session, method, reason }))
+    Effect.fail(new MqttError({ session: nameOf(session), method, reason }))
 
   /** Entries that others know of, and that are not on their way out. */
   const present = (): ReadonlyArray<Entry> =>
@@ -88,7 +87,7 @@ export const makeManager = Effect.fnUntraced(function*(
     Effect.suspend(() => {
       const entry = entries.get(name)
       return entry === undefined || !entry.isKnown || entry.removal !== undefined
-        ? fail(name, method, new SessionNotFound({ session: name }))
+        ? fail(name, method, new SessionNotFound({ session: nameOf(name) }))
         : Effect.succeed(entry)
     })
 
@@ -98,6 +97,8 @@ export const makeManager = Effect.fnUntraced(function*(
   const add: Manager["add"] = Effect.fn("SessionManager.add")(function*(input, extras = {}) {
     const valid = yield* SessionOptions.make(input)
     const { name } = valid
+    const invalid = refusal(optionsIssues(extras, addChecks), "add", name)
+    if (invalid !== undefined) return yield* invalid
     // A name that is on its way out is free soon.
     while (entries.get(name)?.removal !== undefined) yield* Effect.exit(Deferred.await(entries.get(name)!.removal!))
     return yield* Effect.uninterruptibleMask((restore): Effect.Effect<Session, MqttError> => {
@@ -171,10 +172,11 @@ export const makeManager = Effect.fnUntraced(function*(
     name: string | undefined,
     filters: string | ReadonlyArray<string>,
     options: HandleOptions<never, never, unknown, unknown> & ListenOptions<unknown, unknown>,
+    checks: { readonly [name: string]: Check },
     start: (runner: RouteRunner<E>) => Effect.Effect<A, never, R | Scope.Scope>
   ): Effect.Effect<readonly [Route<E>, A], MqttError, R | Scope.Scope> =>
     Effect.gen(function*() {
-      const list = yield* checkRoute(method, name, filters, options)
+      const list = yield* checkRoute(method, name, filters, options, checks)
       if (name !== undefined) yield* find(name, method)
       const runner = new RouteRunner<E>({ filters: list, session: name, description: options.description, clock })
       const made = yield* start(runner)
@@ -206,12 +208,16 @@ export const makeManager = Effect.fnUntraced(function*(
     options: HandleOptions<E, R, E2, R2> = {}
   ) =>
     Effect.map(
-      startRoute<E | E2, R | R2, void>(
-        method,
-        name,
-        filters,
-        options as never,
-        (runner) => startHandler(runner, handler, options)
+      Effect.andThen(
+        checked(callable(handler), "handler", method),
+        startRoute<E | E2, R | R2, void>(
+          method,
+          name,
+          filters,
+          options as never,
+          handleChecks,
+          (runner) => startHandler(runner, handler, options)
+        )
       ),
       ([route]) => route
     )
@@ -225,21 +231,25 @@ export const makeManager = Effect.fnUntraced(function*(
           name,
           filters,
           options as never,
+          listenChecks,
           (runner) => startListener(runner, options)
         ),
         ([route, messages]): Listener<E> => ({ ...route, messages })
       )
 
-  const awaitReady: Manager["awaitReady"] = (name, { timeout = defaultWait } = {}) =>
-    Effect.flatMap(session(name, "awaitReady"), ({ awaitReady }) =>
-      Effect.timeoutOrElse(awaitReady, {
-        duration: timeout,
-        orElse: () => fail(name, "awaitReady", timeoutReason(timeout))
-      }))
+  const awaitReady: Manager["awaitReady"] = (name, options) =>
+    Effect.flatMap(
+      waitOf(options),
+      (timeout) =>
+        Effect.flatMap(session(name, "awaitReady"), ({ awaitReady }) =>
+          Effect.timeoutOrElse(awaitReady, {
+            duration: timeout,
+            orElse: () => fail(name, "awaitReady", timeoutReason(timeout))
+          }))
+    )
 
-  const awaitAllReady: Manager["awaitAllReady"] = Effect.fn("SessionManager.awaitAllReady")(function*(
-    { timeout = defaultWait } = {}
-  ) {
+  const awaitAllReady: Manager["awaitAllReady"] = Effect.fn("SessionManager.awaitAllReady")(function*(options) {
+    const timeout = yield* waitOf(options)
     const settled = yield* forAll((entry) =>
       Effect.flatMap(entry.expect("awaitAllReady"), ({ awaitReady }) =>
         Effect.timeoutOrElse(awaitReady, {
@@ -279,9 +289,12 @@ export const makeManager = Effect.fnUntraced(function*(
 
   const manager: Manager = {
     add,
-    remove: Effect.fn("SessionManager.remove")((name, { deleteState = false } = {}) =>
-      Effect.flatMap(find(name, "remove"), (entry) => release(entry, deleteState))
-    ),
+    remove: Effect.fn("SessionManager.remove")((name, options = {}) => {
+      const invalid = refusal(optionsIssues(options, removeChecks), "remove", name)
+      return invalid === undefined
+        ? Effect.flatMap(find(name, "remove"), (entry) => release(entry, options.deleteState ?? false))
+        : Effect.fail(invalid)
+    }),
     get: (name) => session(name, "get"),
     options: (name) => Effect.map(find(name, "options"), ({ options }) => options),
     list: Effect.sync(() => present().map(({ name }) => name)),
@@ -326,7 +339,11 @@ export const makeManager = Effect.fnUntraced(function*(
     listenerTo: (name, filters, listenOptions) => makeListener("listenerTo", name)(filters, listenOptions),
     routes: Effect.sync(() => Array.from(routes, ({ route }) => route)),
     events: events.stream,
-    eventsOf: ({ session, type }) => {
+    eventsOf: (filter) => {
+      // The stream has no failures: a filter of a wrong type is a mistake in the program.
+      const invalid = refusal(optionsIssues(filter, eventChecks), "eventsOf")
+      if (invalid !== undefined) return Stream.die(invalid)
+      const { session, type } = filter
       const types: ReadonlyArray<string> | undefined = typeof type === "string" ? [type] : type
       return Stream.filter(
         events.stream,
@@ -355,7 +372,19 @@ export const makeManager = Effect.fnUntraced(function*(
   return manager
 })
 
-const isCount = (value: number, least: number): boolean => Number.isInteger(value) && value >= least
+const checked = (message: string | undefined, path: string, method: string): Effect.Effect<void, MqttError> => {
+  const error = refusal(message === undefined ? [] : [{ path, message }], method)
+  return error === undefined ? Effect.void : Effect.fail(error)
+}
 
-const timeoutReason = (timeout: Duration.Input): Timeout =>
+/** How long to wait. */
+const waitOf = (options: AwaitOptions = {}): Effect.Effect<Duration.Duration, MqttError> =>
+  Effect.suspend(() => {
+    const error = refusal(optionsIssues(options, awaitChecks), "awaitReady")
+    return error === undefined
+      ? Effect.succeed(parseDuration(options.timeout ?? defaultWait)!)
+      : Effect.fail(error)
+  })
+
+const timeoutReason = (timeout: Duration.Duration): Timeout =>
   new Timeout({ operation: "becoming ready", millis: Duration.toMillis(timeout) })

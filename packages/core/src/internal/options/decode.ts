@@ -47,19 +47,16 @@ export const toPlain = (value: unknown): unknown => {
   if (!isPlain(value)) {
     return value
   }
-  const plain: Record<string, unknown> = {}
-  for (const [key, inner] of Object.entries(value)) {
-    if (inner !== undefined) {
-      plain[key] = toPlain(inner)
-    }
-  }
-  return plain
+  // Not by assignment: that of the key `__proto__`, which JSON may have, would change the record instead of adding to it.
+  return Object.fromEntries(
+    Object.entries(value).filter(([, inner]) => inner !== undefined).map(([key, inner]) => [key, toPlain(inner)])
+  )
 }
 
 /** The same record without what stands at a path; items of arrays go with their array. */
 const without = (record: Plain, path: ReadonlyArray<string>): Plain => {
   const [key, ...rest] = path
-  if (key === undefined || !(key in record)) {
+  if (key === undefined || !Object.hasOwn(record, key)) {
     return record
   }
   const { [key]: inner, ...others } = record
@@ -82,7 +79,7 @@ const furtherIssues = (
     for (const path of next) {
       rest = without(rest, path)
     }
-    const fields = decodeFields("name" in rest ? rest : { ...rest, name: "?" })
+    const fields = decodeFields({ name: "?", servers: ["?"], ...rest })
     if (Result.isSuccess(fields)) {
       return issuesBetween(fields.success, broken).map(({ issue, path }) => ({ path: path.join("."), message: issue }))
     }

@@ -10,6 +10,7 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import { findFault } from "../utf8String.ts"
 import { parseDuration } from "./durations.ts"
+import { strict } from "./strict.ts"
 
 const invalid = (message: string): Effect.Effect<never, SchemaIssue.Issue> =>
   Effect.fail(new SchemaIssue.InvalidValue({ message }))
@@ -103,7 +104,7 @@ const encoder = new TextEncoder()
 
 /** Bytes as `{ "base64": "..." }`, or a text in the given encoding. */
 export const bytes = (encoding: "base64" | "utf-8"): Schema.Codec<Uint8Array, string | { readonly base64: string }> =>
-  Schema.Union([Schema.String, Schema.Struct({ base64: Schema.String })]).annotate({
+  Schema.Union([Schema.String, strict({ base64: Schema.String })]).annotate({
     message: encoding === "utf-8" ? "expected a text or bytes" : "expected bytes or base64"
   }).pipe(
     Schema.decodeTo(
@@ -128,7 +129,7 @@ interface DurationBounds {
   readonly message: string
 }
 
-const units = Schema.Struct({
+const units = strict({
   weeks: Schema.optional(Schema.Number),
   days: Schema.optional(Schema.Number),
   hours: Schema.optional(Schema.Number),

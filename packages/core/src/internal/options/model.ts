@@ -118,8 +118,7 @@ export interface SessionOptions {
   /** The name of the session in this program: in logs, metrics, events and the session store. */
   readonly name: string
   /**
-   * URLs in the order of preference, without credentials; default `mqtt://localhost:1883`, or `mqtts://localhost:8883`
-   * when `secure`.
+   * URLs in the order of preference, without credentials. There is no default.
    */
   readonly servers: readonly [string, ...Array<string>]
   /** Every server has to use TLS, and one without a scheme means `mqtts`; default `false`. */
@@ -284,7 +283,7 @@ export interface WillInput {
 }
 
 /**
- * `SessionOptions` as one may write them: everything but the name has a default.
+ * `SessionOptions` as one may write them: everything but the name and the servers has a default.
  */
 export interface SessionOptionsInput {
   readonly name: string
@@ -292,7 +291,7 @@ export interface SessionOptionsInput {
    * One URL, several in one text separated by commas, or an array; credentials in them become `username` and
    * `password`.
    */
-  readonly servers?: string | ReadonlyArray<string> | undefined
+  readonly servers: string | ReadonlyArray<string>
   readonly secure?: boolean | undefined
   readonly protocolVersion?: ProtocolVersion | undefined
   readonly clientId?: string | undefined

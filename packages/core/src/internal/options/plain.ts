@@ -2,8 +2,10 @@
  * Checks of option records that are not decoded by a schema: names of keys, and what stands under them. All mistakes of a record are
  * found at once, and none of the checks throws. Values are named by their kind only, since any of them may be a secret.
  */
+import { InvalidOptions, MqttError } from "../../MqttError.ts"
 import type { OptionsIssue } from "../errors/operation.ts"
 import { kindOf } from "../valueNames.ts"
+import { expectedDuration, parseMillis } from "./durations.ts"
 
 /** What is said of a key that means nothing. */
 export const noSuchOption = "no such option"
@@ -56,3 +58,25 @@ export const callable: Check = (value) =>
 
 /** Anything: what another place checks. */
 export const unchecked: Check = () => undefined
+
+/** An error for options that are wrong; undefined: they are right. */
+export const refusal = (
+  issues: ReadonlyArray<OptionsIssue>,
+  method: string,
+  session?: unknown
+): MqttError | undefined =>
+  issues.length === 0 ? undefined : new MqttError({
+    reason: new InvalidOptions({ issues }),
+    method,
+    ...(typeof session === "string" ? { session } : undefined)
+  })
+
+/** A duration of 0 or more. */
+export const duration: Check = (value) => parseMillis(value) === undefined ? expectedDuration : undefined
+
+/** An object with this method. */
+export const having = (method: string, what: string): Check => (value) =>
+  isRecord(value) && typeof value[method] === "function" ? undefined : `must be ${what}, got ${kindOf(value)}`
+
+/** An array. */
+export const list: Check = (value) => Array.isArray(value) ? undefined : `must be an array, got ${kindOf(value)}`

@@ -26,8 +26,9 @@ import {
 } from "./leaves.ts"
 import type { SessionOptions } from "./model.ts"
 import { credentialsOf, isAddress, issuesBetween, parseServers } from "./rules.ts"
+import { strict } from "./strict.ts"
 
-const messageProperties = Schema.Struct({
+const messageProperties = strict({
   payloadFormatIndicator: Schema.optionalKey(oneOf([0, 1])),
   messageExpiryInterval: Schema.optionalKey(integer(0, 4_294_967_295)),
   contentType: Schema.optionalKey(text),
@@ -39,7 +40,7 @@ const messageProperties = Schema.Struct({
 const nameFault = (topic: string): string | undefined =>
   topic === "" ? "empty topic name" : findFault(topic, "forbidden")?.detail
 
-const will = Schema.Struct({
+const will = strict({
   topic: Schema.String.annotate({ message: "expected a topic name" }).check(
     Schema.makeFilter((value: string) => nameFault(value))
   ),
@@ -50,7 +51,7 @@ const will = Schema.Struct({
   properties: withDefault(messageProperties, {})
 })
 
-const tls = Schema.Struct({
+const tls = strict({
   ca: Schema.optional(oneOrMore),
   cert: Schema.optional(nonEmptyText),
   key: Schema.optional(secret("key")),
@@ -62,7 +63,7 @@ const tls = Schema.Struct({
   minVersion: withDefault(oneOf(["TLSv1.2", "TLSv1.3"]), "TLSv1.2")
 })
 
-const webSocket = Schema.Struct({
+const webSocket = strict({
   path: Schema.optional(
     Schema.String.check(
       Schema.makeFilter((value: string) => /^\/[^\s#]*$/.test(value) || "expected a path that begins with /")
@@ -72,7 +73,7 @@ const webSocket = Schema.Struct({
   subprotocol: withDefault(nonEmptyText, "mqtt")
 })
 
-const reconnect = Schema.Struct({
+const reconnect = strict({
   enabled: withDefault(flag, true),
   initialDelay: withDefault(timeout, 2_000),
   factor: withDefault(number(1, 100), 1.5),
@@ -83,37 +84,36 @@ const reconnect = Schema.Struct({
   permanentDelay: withDefault(timeout, 60_000)
 })
 
-const queue = Schema.Struct({
+const queue = strict({
   messages: withDefault(integer(1, 10_000_000), 10_000),
   bytes: withDefault(integer(1, Number.MAX_SAFE_INTEGER), 64 * 1024 * 1024),
   policy: withDefault(oneOf(["suspend", "fail", "dropOldest", "dropNewest", "latestPerTopic"]), "suspend"),
   expiresAfter: Schema.optional(timeout)
 })
 
-const unclaimed = Schema.Struct({
+const unclaimed = strict({
   hold: withDefault(delay, 10_000),
   fraction: withDefault(number(0.001, 1), 0.5)
 })
 
 /** The names of the options that are groups, with the names in them. */
 export const groupNames: Readonly<Record<string, ReadonlyArray<string>>> = {
-  will: Object.keys(will.fields),
-  tls: Object.keys(tls.fields),
-  webSocket: Object.keys(webSocket.fields),
-  reconnect: Object.keys(reconnect.fields),
-  queue: Object.keys(queue.fields),
-  unclaimed: Object.keys(unclaimed.fields)
+  will: Object.keys(will.schema.fields),
+  tls: Object.keys(tls.schema.fields),
+  webSocket: Object.keys(webSocket.schema.fields),
+  reconnect: Object.keys(reconnect.schema.fields),
+  queue: Object.keys(queue.schema.fields),
+  unclaimed: Object.keys(unclaimed.schema.fields)
 }
 
+const noServer = "expected at least one server, for example mqtts://broker.example"
+
 const fields = {
-  name: nonEmptyText,
-  servers: withDefault(
-    commaSeparated.check(
-      Schema.makeFilter((value: ReadonlyArray<string>) => value.length > 0 || "expected at least one server")
-    ),
-    // Without a scheme, so that it means TLS when that is demanded.
-    ["localhost"]
-  ),
+  name: nonEmptyText.annotateKey({ messageMissingKey: "expected a name" }),
+  // No default: a mistyped name would connect to whatever happens to run on this machine.
+  servers: commaSeparated.check(
+    Schema.makeFilter((value: ReadonlyArray<string>) => value.length > 0 || noServer)
+  ).annotateKey({ messageMissingKey: noServer }),
   secure: withDefault(flag, false),
   protocolVersion: withDefault(oneOf([4, 5]), 5),
   clientId: Schema.optional(nonEmptyText),
@@ -155,7 +155,7 @@ const fields = {
 /** All options by their names. */
 export const names: ReadonlyArray<string> = Object.keys(fields)
 
-const FieldsStruct = Schema.Struct(fields)
+const FieldsStruct = strict(fields)
 
 /** Each option by itself, with its default. */
 export type Fields = typeof FieldsStruct.Type

@@ -2,25 +2,23 @@
  * Checks of what a request or a responder is given, before it asks or subscribes. Values may be of any type.
  */
 import * as Effect from "effect/Effect"
-import { InvalidOptions, MqttError } from "../../MqttError.ts"
+import type { MqttError } from "../../MqttError.ts"
 import type { RequestManyOptions, RespondOptions } from "../../RequestResponse.ts"
 import type { OptionsIssue } from "../errors/operation.ts"
-import { expectedDuration, parseMillis } from "../options/durations.ts"
 import {
   callable,
-  type Check,
   type Checks,
+  duration,
   integer,
   isRecord,
   oneOf,
   optionsIssues,
+  refusal,
   text,
   unchecked
 } from "../options/plain.ts"
 import { qos } from "../options/subscribing.ts"
 import { kindOf } from "../valueNames.ts"
-
-const duration: Check = (value) => parseMillis(value) === undefined ? expectedDuration : undefined
 
 const contentType = oneOf("ifPresent", "required", "ignore")
 
@@ -63,15 +61,8 @@ const templateIssue = (template: unknown): OptionsIssue | undefined =>
 const present = (...issues: ReadonlyArray<OptionsIssue | undefined>): ReadonlyArray<OptionsIssue> =>
   issues.filter((issue) => issue !== undefined)
 
-const failure = (issues: ReadonlyArray<OptionsIssue>, session: unknown, method: string): MqttError | undefined => {
-  if (issues.length === 0) return undefined
-  const name = isRecord(session) ? session["name"] : undefined
-  return new MqttError({
-    reason: new InvalidOptions({ issues }),
-    method,
-    ...(typeof name === "string" ? { session: name } : undefined)
-  })
-}
+const failure = (issues: ReadonlyArray<OptionsIssue>, session: unknown, method: string): MqttError | undefined =>
+  refusal(issues, method, isRecord(session) ? session["name"] : undefined)
 
 /** Why nothing can be asked with these; undefined: it can. */
 export const refuseRequest = (

@@ -418,8 +418,10 @@ class Bulk implements OutboundOwner, Parked {
     while (this.#index < batch.length) {
       if (this.#index % bulkInterval === 0 && driver.stats.queuedMessages >= this.#highWater) return false
       const message = batch[this.#index]!
-      const issues = messageIssues(message)
-      if (issues !== undefined) return this.#refuse(publisher.error(new InvalidOptions({ issues }), "publishAll"))
+      if (message?.options === undefined) {
+        const issues = messageIssues(message)
+        if (issues !== undefined) return this.#refuse(publisher.error(new InvalidOptions({ issues }), "publishAll"))
+      }
       const { options = noOptions, payload, topic } = message
       const request = makeRequest(publisher.options.protocolVersion, topic, payload, options)
       if ("_tag" in request) return this.#refuse(publisher.error(request, "publishAll", topic))

@@ -134,11 +134,10 @@ const watchTime = (hub: Hub, clock: Clock.Clock, wake: Latch.Latch): Effect.Effe
     { disableYield: true }
   )
 
-const memoryEndpoints: BrokerEndpoints = {
-  url: "mqtt://memory.invalid:1883",
-  urls: { tcp: "mqtt://memory.invalid:1883" },
-  ports: {}
-}
+/** See `ScriptedBroker.memoryUrl`. */
+export const memoryUrl = "mqtt://memory.invalid:1883"
+
+const memoryEndpoints: BrokerEndpoints = { url: memoryUrl, urls: { tcp: memoryUrl }, ports: {} }
 
 const memoryTransport = (accept: Accept): Transport => ({
   open: (request, handlers) =>
