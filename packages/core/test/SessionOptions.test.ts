@@ -660,7 +660,7 @@ describe("SessionOptions", () => {
     "never throws, and either names a path or makes options that can be made again",
     [Schema.Record(Schema.Literals(["name", "servers", "keepAlive", "queue", "will", "tls", "password"]), Schema.Json)],
     ([input]) => {
-      const result = SessionOptions.decode(input)
+      const result = SessionOptions.decode(complete(input))
       if (Result.isFailure(result)) {
         return issues(input).length > 0
       }

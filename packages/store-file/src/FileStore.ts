@@ -10,19 +10,19 @@
  *   Layer.provide(FileStore.layer({ directory: "/var/lib/plant/mqtt" }))
  * )
  */
-import { InvalidOptions, MqttError } from "@effect-mqttx/core/MqttError"
+import type { MqttError } from "@effect-mqttx/core/MqttError"
+import * as OptionsSchema from "@effect-mqttx/core/OptionsSchema"
 import { type Durability, SessionStore, type SessionStoreHandle } from "@effect-mqttx/core/SessionStore"
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { StoreFailure, toMqttError } from "./internal/failure.ts"
 import { FileEngine } from "./internal/fileEngine.ts"
 
-const FieldsSchema = Schema.Struct({
-  directory: Schema.NonEmptyString,
+const FieldsSchema = OptionsSchema.strict({
+  directory: Schema.NonEmptyString.annotate({ message: "expected the path of a directory" }),
   durability: Schema.Literals(["fsync", "os"]).pipe(Schema.withDecodingDefaultKey(Effect.succeed("fsync" as const)))
 })
 
@@ -52,14 +52,8 @@ export interface FileStoreInput {
  */
 export const FileStoreOptions: Schema.Codec<FileStoreOptions, FileStoreInput> = FieldsSchema
 
-const decode = Schema.decodeUnknownResult(FieldsSchema, { errors: "all", onExcessProperty: "error" })
-
 const checked = (input: FileStoreInput): Effect.Effect<FileStoreOptions, MqttError> =>
-  Effect.suspend(() => {
-    const given = Object.fromEntries(Object.entries(input ?? {}).filter(([, value]) => value !== undefined))
-    return Effect.fromResult(Result.mapError(decode(given), (error) =>
-      new MqttError({ method: "FileStore.make", reason: InvalidOptions.fromSchemaError(error) })))
-  })
+  Effect.suspend(() => Effect.fromResult(OptionsSchema.decode(FieldsSchema, input, "FileStore.make")))
 
 /**
  * Opens the store in a directory as its only owner, until the scope ends.

@@ -22,7 +22,7 @@ import {
   timeout,
   withDefault
 } from "../options/leaves.ts"
-import { isRecord } from "../options/plain.ts"
+import { isRecord, withoutUndefined } from "../options/plain.ts"
 import { strict } from "../options/strict.ts"
 import { configOf, pairsOf, toTexts, treeOf, type Variable } from "../options/variables.ts"
 import { compileRule, type MappingRule } from "./mapping.ts"
@@ -60,12 +60,12 @@ const sampling = Schema.Union([
 const rateLimit = strict({
   messages: number(0.001, 1_000_000_000),
   per: withDefault(timeout, 1000),
-  burst: Schema.optional(number(1, 1_000_000_000))
+  burst: Schema.optionalKey(number(1, 1_000_000_000))
 })
 
 const deadLetter = strict({
   topic: Schema.String.check(check((topic: string) => Topic.isValidName(topic) ? undefined : "expected a topic name")),
-  session: Schema.optional(nonEmptyText)
+  session: Schema.optionalKey(nonEmptyText)
 })
 
 const expression = text.check(check((source: string) => {
@@ -89,26 +89,26 @@ const fields = {
   exclude: withDefault(filters, []),
   target: nonEmptyText,
   subscribeQoS: withDefault(qos, 2),
-  share: Schema.optional(
+  share: Schema.optionalKey(
     nonEmptyText.check(check((share: string) => /[/+#]/.test(share) ? "expected a name without /, + and #" : undefined))
   ),
   retained: withDefault(oneOf(["each", "first", "none"]), "each"),
   mapping: withDefault(Schema.Array(rule), []),
   unmapped: withDefault(oneOf(["pass", "drop"]), "pass"),
-  contains: Schema.optional(nonEmptyText),
-  matches: Schema.optional(expression),
-  sample: Schema.optional(sampling),
+  contains: Schema.optionalKey(nonEmptyText),
+  matches: Schema.optionalKey(expression),
+  sample: Schema.optionalKey(sampling),
   onChange: withDefault(integer(0, 10_000_000), 0),
   qos: withDefault(qosRule, "keep"),
   retain: withDefault(oneOf(["keep", "clear", "set"]), "keep"),
   metadata: withDefault(Schema.Record(text, text), {}),
   envelope: withDefault(flag, false),
-  rateLimit: Schema.optional(rateLimit),
+  rateLimit: Schema.optionalKey(rateLimit),
   maxInFlight: withDefault(integer(1, 65_535), 1000),
   buffer: withDefault(integer(1, 1_000_000), 1000),
   onOverflow: withDefault(oneOf(["dropOldest", "suspend"]), "dropOldest"),
-  acceptance: Schema.optional(oneOf(["acknowledged", "stored"])),
-  deadLetter: Schema.optional(deadLetter),
+  acceptance: Schema.optionalKey(oneOf(["acknowledged", "stored"])),
+  deadLetter: Schema.optionalKey(deadLetter),
   allowLoops: withDefault(flag, false),
   maxHops: withDefault(integer(1, 8), 8),
   stopTimeout: withDefault(delay, 10_000)
@@ -135,7 +135,7 @@ export const ForwarderOptionsSchema: Schema.Codec<ForwarderOptions, ForwarderOpt
           deadLetter: { topic: options.deadLetter.topic, session: options.deadLetter.session ?? options.target }
         })
       }),
-      encode: (options): typeof Fields.Type => options
+      encode: (options): typeof Fields.Type => withoutUndefined(options) as typeof Fields.Type
     })
   )
 )

@@ -8,20 +8,13 @@ import * as Schema from "effect/Schema"
 import { InvalidOptions, issuesOf, type OptionsIssue } from "../errors/operation.ts"
 import { viewBytes } from "../payload.ts"
 import type { SessionOptions } from "./model.ts"
+import { isPlain } from "./plain.ts"
 import { issuesBetween } from "./rules.ts"
 import { type Fields, FieldsSchema, SessionOptionsSchema } from "./schema.ts"
 
 const base64FromBytes = Schema.encodeSync(Schema.Uint8ArrayFromBase64)
 
 type Plain = { readonly [key: string]: unknown }
-
-const isPlain = (value: unknown): value is Plain => {
-  if (typeof value !== "object" || value === null) {
-    return false
-  }
-  const prototype: unknown = Object.getPrototypeOf(value)
-  return prototype === Object.prototype || prototype === null
-}
 
 /**
  * A value as JSON would hold it: durations, secrets and bytes become what the schema decodes again, and keys that are

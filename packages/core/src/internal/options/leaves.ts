@@ -5,6 +5,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
@@ -19,14 +20,19 @@ const invalid = (message: string): Effect.Effect<never, SchemaIssue.Issue> =>
 export const oneOf = <const Values extends ReadonlyArray<string | number>>(values: Values): Schema.Literals<Values> =>
   Schema.Literals(values).annotate({ message: `expected one of ${values.join(", ")}` })
 
-/** A key that may be missing or undefined. All options that have the default share it, decoded once. */
+/**
+ * A key that may be missing. All options that have the default share it, decoded once.
+ *
+ * Not "missing or undefined": Config takes a group, or a list, that is not what it has to be for undefined, and the default, or nothing,
+ * would stand in for it without a word.
+ */
 export const withDefault = <S extends Schema.ConstraintDecoder<unknown>>(
   schema: S,
   value: S["Encoded"]
-): Schema.withDecodingDefaultType<S> => {
+): Schema.withDecodingDefaultTypeKey<S> => {
   const decoded = Schema.decodeUnknownSync(schema)(value)
   if (typeof decoded === "object") Object.freeze(decoded)
-  return Schema.withDecodingDefaultType<S>(Effect.succeed(decoded))(schema)
+  return Schema.withDecodingDefaultTypeKey<S>(Effect.succeed(decoded))(schema)
 }
 
 /** A text that MQTT can carry (MQTT 1.5.4). */
@@ -87,9 +93,24 @@ export const oneOrMore: Schema.Codec<ReadonlyArray<string>, string | ReadonlyArr
   )
 )
 
-/** A text that is never printed and never encoded. */
-export const secret = (label: string): Schema.RedactedFromValue<Schema.String> =>
-  Schema.RedactedFromValue(Schema.String.annotate({ message: "expected a text" }), { label, disallowEncode: true })
+/**
+ * A value that is never printed and never encoded. Not `RedactedFromValue`, which refuses to encode a key that is not there as well.
+ */
+export const hidden = <A, Encoded>(
+  schema: Schema.Codec<A, Encoded>,
+  label: string
+): Schema.Codec<Redacted.Redacted<A>, Encoded> =>
+  schema.pipe(Schema.decodeTo(
+    Schema.Redacted(Schema.toType(schema), { label, disallowJsonEncode: true }),
+    SchemaTransformation.transformEffect<Redacted.Redacted<A>, A>({
+      decode: (value) => Effect.succeed(Redacted.make(value, { label })),
+      encode: () => Effect.fail(new SchemaIssue.InvalidValue({ message: "secrets are never encoded" }))
+    })
+  ))
+
+/** A text that is hidden. */
+export const secret = (label: string): Schema.Codec<Redacted.Redacted<string>, string> =>
+  hidden(Schema.String.annotate({ message: "expected a text" }), label)
 
 /** Pairs in their order, duplicates allowed. */
 export const userProperties: Schema.Codec<ReadonlyArray<readonly [string, string]>> = Schema.Array(
@@ -130,21 +151,21 @@ interface DurationBounds {
 }
 
 const units = strict({
-  weeks: Schema.optional(Schema.Number),
-  days: Schema.optional(Schema.Number),
-  hours: Schema.optional(Schema.Number),
-  minutes: Schema.optional(Schema.Number),
-  seconds: Schema.optional(Schema.Number),
-  milliseconds: Schema.optional(Schema.Number),
-  microseconds: Schema.optional(Schema.Number),
-  nanoseconds: Schema.optional(Schema.Number)
+  weeks: Schema.optionalKey(Schema.Number),
+  days: Schema.optionalKey(Schema.Number),
+  hours: Schema.optionalKey(Schema.Number),
+  minutes: Schema.optionalKey(Schema.Number),
+  seconds: Schema.optionalKey(Schema.Number),
+  milliseconds: Schema.optionalKey(Schema.Number),
+  microseconds: Schema.optionalKey(Schema.Number),
+  nanoseconds: Schema.optionalKey(Schema.Number)
 })
 
 /** How JSON holds a duration. */
 export type EncodedDuration = number | string | readonly [number, number] | typeof units.Type
 
 /** Milliseconds, a text such as "30 seconds", a pair of seconds and nanoseconds, or units. */
-const duration = (
+export const duration = (
   { maximum, message, minimum, wholeSeconds }: DurationBounds
 ): Schema.Codec<Duration.Duration, EncodedDuration> =>
   Schema.Union([Schema.Number, Schema.String, Schema.Tuple([Schema.Number, Schema.Number]), units]).annotate({

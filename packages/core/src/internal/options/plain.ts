@@ -34,6 +34,23 @@ export const optionsIssues = (options: unknown, checks: { readonly [name: string
 export const isRecord = (value: unknown): value is { readonly [key: string]: unknown } =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
+/** Whether a value is a record of JSON's kind, and no instance of a class. */
+export const isPlain = (value: unknown): value is { readonly [key: string]: unknown } => {
+  if (typeof value !== "object" || value === null) return false
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null
+}
+
+/** The same record without the keys that are undefined, in the records below it too. */
+export const withoutUndefined = <A>(value: A): A =>
+  isPlain(value)
+    ? Object.fromEntries(
+      Object.entries(value).filter(([, inner]) => inner !== undefined).map((
+        [key, inner]
+      ) => [key, withoutUndefined(inner)])
+    ) as A
+    : value
+
 /** True or false. */
 export const flag: Check = (value) => typeof value === "boolean" ? undefined : "must be true or false"
 

@@ -12,6 +12,7 @@ import {
   delay,
   expiry,
   flag,
+  hidden,
   integer,
   interval,
   nonEmptyText,
@@ -25,6 +26,7 @@ import {
   withDefault
 } from "./leaves.ts"
 import type { SessionOptions } from "./model.ts"
+import { withoutUndefined } from "./plain.ts"
 import { credentialsOf, isAddress, issuesBetween, parseServers } from "./rules.ts"
 import { strict } from "./strict.ts"
 
@@ -52,19 +54,19 @@ const will = strict({
 })
 
 const tls = strict({
-  ca: Schema.optional(oneOrMore),
-  cert: Schema.optional(nonEmptyText),
-  key: Schema.optional(secret("key")),
-  pfx: Schema.optional(Schema.RedactedFromValue(bytes("base64"), { label: "pfx", disallowEncode: true })),
-  passphrase: Schema.optional(secret("passphrase")),
-  servername: Schema.optional(nonEmptyText),
-  alpn: Schema.optional(commaSeparated),
+  ca: Schema.optionalKey(oneOrMore),
+  cert: Schema.optionalKey(nonEmptyText),
+  key: Schema.optionalKey(secret("key")),
+  pfx: Schema.optionalKey(hidden(bytes("base64"), "pfx")),
+  passphrase: Schema.optionalKey(secret("passphrase")),
+  servername: Schema.optionalKey(nonEmptyText),
+  alpn: Schema.optionalKey(commaSeparated),
   rejectUnauthorized: withDefault(flag, true),
   minVersion: withDefault(oneOf(["TLSv1.2", "TLSv1.3"]), "TLSv1.2")
 })
 
 const webSocket = strict({
-  path: Schema.optional(
+  path: Schema.optionalKey(
     Schema.String.check(
       Schema.makeFilter((value: string) => /^\/[^\s#]*$/.test(value) || "expected a path that begins with /")
     )
@@ -88,7 +90,7 @@ const queue = strict({
   messages: withDefault(integer(1, 10_000_000), 10_000),
   bytes: withDefault(integer(1, Number.MAX_SAFE_INTEGER), 64 * 1024 * 1024),
   policy: withDefault(oneOf(["suspend", "fail", "dropOldest", "dropNewest", "latestPerTopic"]), "suspend"),
-  expiresAfter: Schema.optional(timeout)
+  expiresAfter: Schema.optionalKey(timeout)
 })
 
 const unclaimed = strict({
@@ -116,13 +118,13 @@ const fields = {
   ).annotateKey({ messageMissingKey: noServer }),
   secure: withDefault(flag, false),
   protocolVersion: withDefault(oneOf([4, 5]), 5),
-  clientId: Schema.optional(nonEmptyText),
-  username: Schema.optional(text),
-  password: Schema.optional(secret("password")),
+  clientId: Schema.optionalKey(nonEmptyText),
+  username: Schema.optionalKey(text),
+  password: Schema.optionalKey(secret("password")),
   keepAlive: withDefault(interval(65_535), 60_000),
   connectTimeout: withDefault(timeout, 30_000),
   persistence: withDefault(oneOf(["none", "process", "durable"]), "process"),
-  sessionExpiry: Schema.optional(expiry),
+  sessionExpiry: Schema.optionalKey(expiry),
   receiveMaximum: withDefault(integer(1, 65_535), 1024),
   maximumPacketSize: withDefault(integer(1, 268_435_460), 1024 * 1024),
   topicAliasMaximum: withDefault(integer(0, 65_535), 16),
@@ -131,8 +133,8 @@ const fields = {
   requestResponseInformation: withDefault(flag, false),
   requestProblemInformation: withDefault(flag, true),
   connectUserProperties: withDefault(userProperties, []),
-  will: Schema.optional(will),
-  tls: Schema.optional(tls),
+  will: Schema.optionalKey(will),
+  tls: Schema.optionalKey(tls),
   webSocket: withDefault(webSocket, {}),
   reconnect: withDefault(reconnect, {}),
   onSessionLost: withDefault(oneOf(["resubscribe", "fail"]), "resubscribe"),
@@ -140,7 +142,7 @@ const fields = {
   poisonThreshold: withDefault(integer(0, 1000), 6),
   onStorageFailure: withDefault(oneOf(["wait", "fail"]), "wait"),
   queue: withDefault(queue, {}),
-  publishTimeout: Schema.optional(timeout),
+  publishTimeout: Schema.optionalKey(timeout),
   writeTimeout: withDefault(timeout, 30_000),
   subscribeTimeout: withDefault(timeout, 30_000),
   streamBuffer: withDefault(integer(1, 1_000_000), 1000),
@@ -208,7 +210,7 @@ export const SessionOptionsSchema: Schema.Codec<SessionOptions, SessionOptionsEn
     Schema.declare((value): value is SessionOptions => typeof value === "object" && value !== null),
     SchemaTransformation.transform({
       decode: resolve,
-      encode: (options): Fields => options
+      encode: (options): Fields => withoutUndefined(options) as Fields
     })
   )
 )
