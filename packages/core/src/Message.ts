@@ -98,11 +98,14 @@ export class Message {
       try {
         text = textDecoder.decode(this.payload)
       } catch (cause) {
-        return Effect.fail(this.#invalid("the payload is not UTF-8", cause))
+        return Effect.fail(
+          this.#invalid(new InvalidPayload({ detail: "the payload is not UTF-8", direction: "received", cause }))
+        )
       }
       return Effect.mapError(
         Schema.decodeUnknownEffect(schema)(text),
-        (cause) => this.#invalid("the payload does not fit the schema", cause)
+        (error) =>
+          this.#invalid(InvalidPayload.fromSchemaError(error, "the payload does not fit the schema", "received"))
       )
     })
   }
@@ -153,12 +156,8 @@ export class Message {
     throw new MqttError({ reason: bytes, session: this.session, method: "Message.with", topic: this.topic })
   }
 
-  #invalid(detail: string, cause: unknown): MqttError {
-    return new MqttError({
-      reason: new InvalidPayload({ detail, cause }),
-      session: this.session,
-      topic: this.topic
-    })
+  #invalid(reason: InvalidPayload): MqttError {
+    return new MqttError({ reason, session: this.session, topic: this.topic })
   }
 }
 

@@ -13,6 +13,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
+import { parseJson } from "./internal/json.ts"
 import type { Message } from "./Message.ts"
 import { InvalidOptions, InvalidPayload, MqttError, type MqttErrorReason } from "./MqttError.ts"
 import type { Payload } from "./Publication.ts"
@@ -108,9 +109,11 @@ export const json = (
       Effect.suspend(() => {
         let root: unknown
         try {
-          root = JSON.parse(message.text)
+          root = parseJson(message.text)
         } catch (cause) {
-          return Effect.fail(failure(message, new InvalidPayload({ detail: "the payload is no JSON", cause })))
+          return Effect.fail(
+            failure(message, new InvalidPayload({ detail: "the payload is no JSON", direction: "received", cause }))
+          )
         }
         const changed = setPath(root, keys, 0, typeof value === "function" ? value(message) : value)
         return changed === noPlace

@@ -25,9 +25,12 @@ export const payloadBytes = (payload: unknown): Uint8Array | InvalidPayload | Pa
   }
   const bytes = viewBytes(payload)
   if (bytes === undefined) {
-    return new InvalidPayload({ detail: `expected text or bytes, got ${kindOf(payload)}${hint(payload)}` })
+    return new InvalidPayload({
+      detail: `expected text or bytes, got ${kindOf(payload)}${hint(payload)}`,
+      direction: "sent"
+    })
   }
-  return bytes === "gone" ? new InvalidPayload({ detail: bufferGone }) : bounded(bytes)
+  return bytes === "gone" ? new InvalidPayload({ detail: bufferGone, direction: "sent" }) : bounded(bytes)
 }
 
 /** What is said of a view whose buffer cannot be read any more. */

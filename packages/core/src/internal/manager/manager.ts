@@ -2,7 +2,7 @@
  * Puts a manager together: the registry of sessions, their events, the routes over them, and what is done to all of them.
  */
 import * as Clock from "effect/Clock"
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -11,13 +11,22 @@ import type * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Message } from "../../Message.ts"
-import { Closed, DuplicateSession, MqttError, type MqttErrorReason, SessionNotFound, Timeout } from "../../MqttError.ts"
+import {
+  Closed,
+  DuplicateSession,
+  InvalidOptions,
+  MqttError,
+  type MqttErrorReason,
+  SessionNotFound,
+  Timeout
+} from "../../MqttError.ts"
 import type { Session } from "../../MqttSession.ts"
 import type { SessionEvent } from "../../SessionEvent.ts"
 import type { AwaitOptions, Manager, ManagerMetrics, ManagerOptions } from "../../SessionManager.ts"
 import * as SessionOptions from "../../SessionOptions.ts"
 import type { HandleOptions, Listener, ListenOptions, Route } from "../../SessionRoute.ts"
 import type { SessionMetrics } from "../../SessionStatus.ts"
+import { Transport } from "../../Transport.ts"
 import { parseDuration } from "../options/durations.ts"
 import { callable, type Check, optionsIssues, refusal } from "../options/plain.ts"
 import * as Broadcast from "../session/broadcast.ts"
@@ -73,6 +82,14 @@ export const makeManager = Effect.fnUntraced(function*(
     onStart: (session: Session): void => {
       for (const { runner } of routes) if (runner.concerns(session.name)) runner.join(session)
       for (const runner of followers) if (runner.concerns(session.name)) runner.join(session)
+    },
+    refuse: (entry: Entry, clientId: string): InvalidOptions | undefined => {
+      for (const other of entries.values()) {
+        if (other !== entry && other.clientId === clientId && sharesServer(other, entry)) {
+          return sameClientId(clientId, other.name)
+        }
+      }
+      return undefined
     }
   }
 
@@ -371,6 +388,22 @@ export const makeManager = Effect.fnUntraced(function*(
   yield* Effect.forEach(options.sessions ?? [], (input) => add(input), { discard: true })
   return manager
 })
+
+/** Whether two sessions may meet at one server. Those with transports of their own live in networks of their own. */
+const sharesServer = (a: Entry, b: Entry): boolean =>
+  Context.get(a.context, Transport) === Context.get(b.context, Transport) &&
+  a.options.servers.some((server) => b.options.servers.includes(server))
+
+/** Two with one client identifier would take over each other's session at the server, again and again (MQTT 3.1.4). */
+const sameClientId = (clientId: string, session: string): InvalidOptions =>
+  new InvalidOptions({
+    issues: [{
+      path: "clientId",
+      message:
+        `${JSON.stringify(clientId)} is the client identifier of the session ${JSON.stringify(session)} at the same ` +
+        "server: give one of them another clientId"
+    }]
+  })
 
 const checked = (message: string | undefined, path: string, method: string): Effect.Effect<void, MqttError> => {
   const error = refusal(message === undefined ? [] : [{ path, message }], method)
