@@ -7,9 +7,18 @@
  * @example
  * const program = Effect.gen(function*() {
  *   const session = yield* MqttSession.MqttSession
+ *   const temperatures = yield* session.subscription("sensors/+/temperature", { qos: 1 })
  *   yield* session.publish("sensors/room1/temperature", "23.5", { qos: 1 })
+ *   yield* temperatures.messages.pipe(
+ *     Stream.take(1),
+ *     Stream.runForEach((message) => Effect.log(message.topic, message.text))
+ *   )
  * })
- * program.pipe(Effect.provide(MqttSession.layer({ name: "plant", servers: ["mqtt://localhost:1883"] })))
+ * program.pipe(
+ *   Effect.scoped,
+ *   Effect.provide(MqttSession.layer({ name: "plant", servers: ["mqtt://localhost:1883"] })),
+ *   Effect.runPromise
+ * )
  */
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
