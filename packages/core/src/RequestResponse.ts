@@ -31,6 +31,7 @@ import type * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import { isRecord } from "./internal/options/plain.ts"
 import { refuseRequester } from "./internal/requests/checks.ts"
 import type { Via } from "./internal/requests/convention.ts"
 import { use } from "./internal/requests/exchanges.ts"
@@ -263,8 +264,10 @@ export const requester = (
     const via = viaOf(session, options.via)
     return Effect.map(use(session, via), (exchanges) => ({
       responseTopic: exchanges.base,
-      request: (template, params, value, given) => request(session, template, params, value, { ...given, via }),
-      requestMany: (template, params, value, given) => requestMany(session, template, params, value, { ...given, via }),
+      request: (template, params, value, given = {}) =>
+        request(session, template, params, value, isRecord(given) ? { ...given, via } : given),
+      requestMany: (template, params, value, given = {}) =>
+        requestMany(session, template, params, value, isRecord(given) ? { ...given, via } : given),
       stats: Effect.sync(() => ({ ...exchanges.tally, waiting: exchanges.size }))
     }))
   })

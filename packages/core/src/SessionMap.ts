@@ -98,7 +98,11 @@ export const make = <K, E = never, R = never>(
       Effect.tapError(RcMap.get(sessions, key), () => RcMap.invalidate(sessions, key))
     return {
       get,
-      use: (key, f) => Effect.scoped(Effect.flatMap(get(key), f)),
+      use: (key, f) => {
+        const message = callable(f)
+        const mistake = refusal(message === undefined ? [] : [{ path: "f", message }], "SessionMap.use")
+        return mistake === undefined ? Effect.scoped(Effect.flatMap(get(key), f)) : Effect.fail(mistake)
+      },
       open: Effect.sync(() => Array.from(open)),
       invalidate: (key) => RcMap.invalidate(sessions, key)
     }

@@ -199,7 +199,7 @@ export interface TopicTemplate<Params, A, RE = never, RD = never> {
   /** The parameters of a topic; undefined for a topic that `format` does not make. */
   readonly parse: (topic: string) => Params | undefined
 
-  /** The topic filter for some of the parameters, shared or not. */
+  /** The topic filter for some of the parameters, shared or not. Throws an `MqttError` for options that are none. */
   readonly filterFor: (options: FilterOptions<Params>) => Result.Result<string, InvalidTopic | InvalidFilter>
 
   /**

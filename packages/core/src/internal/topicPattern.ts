@@ -167,7 +167,13 @@ export const sharedFilter = (group: string, filter: string): Result.Result<strin
   if (typeof group !== "string") return issueAt(filter, 0, `expected a share name, got ${kindOf(group)}`)
   const shared = `$share/${group}/${filter}`
   const fault = group === "" ? 0 : group.search(/[+#/]/)
-  return fault === -1
-    ? Result.succeed(shared)
-    : issueAt(shared, "$share/".length + fault, group === "" ? "empty share name" : "/ or wildcard in the share name")
+  if (fault !== -1) {
+    return issueAt(
+      shared,
+      "$share/".length + fault,
+      group === "" ? "empty share name" : "/ or wildcard in the share name"
+    )
+  }
+  const unencodable = findFault(shared, "allowed")
+  return unencodable === undefined ? Result.succeed(shared) : issueAt(shared, unencodable.offset, unencodable.detail)
 }

@@ -32,7 +32,7 @@ import type {
   TypedSubscribeOptions,
   TypedSubscription
 } from "../TopicTemplate.ts"
-import { type Check, type Checks, isRecord, oneOf } from "./options/plain.ts"
+import { type Check, type Checks, isRecord, oneOf, text } from "./options/plain.ts"
 import { consumeChecks, failurePolicy, refuseHandler, refuseOptions, subscribeChecks } from "./options/subscribing.ts"
 import * as TopicPattern from "./topicPattern.ts"
 import { kindOf, nameOf } from "./valueNames.ts"
@@ -101,9 +101,14 @@ export class TypedTopic<Params, A, RE, RD> implements TopicTemplate<Params, A, R
     return params as Params
   }
 
-  readonly filterFor = (
-    { params, share }: FilterOptions<Params>
-  ): Result.Result<string, InvalidTopic | InvalidFilter> => {
+  readonly filterFor = (options: FilterOptions<Params>): Result.Result<string, InvalidTopic | InvalidFilter> => {
+    const mistake = refuseOptions(options, filterChecks)
+    // Of the results none says this.
+    if (mistake !== undefined) throw new MqttError({ reason: mistake, method: "filterFor", topic: this.path })
+    return this.#filterFor(options)
+  }
+
+  #filterFor({ params, share }: FilterOptions<Params>): Result.Result<string, InvalidTopic | InvalidFilter> {
     const filter = params === undefined ? Result.succeed(this.filter) : this.#format(params, true)
     return share === undefined
       ? filter
@@ -214,7 +219,7 @@ export class TypedTopic<Params, A, RE, RD> implements TopicTemplate<Params, A, R
   }
 
   #filter(session: TemplateSession, options: FilterOptions<Params>): Effect.Effect<string, MqttError> {
-    const filter = this.filterFor(options)
+    const filter = this.#filterFor(options)
     return Result.isFailure(filter)
       ? Effect.fail(failure(filter.failure, session.name, "subscribe", this.path))
       : Effect.succeed(filter.success)
@@ -327,6 +332,8 @@ const contentTypePolicy = oneOf("ifPresent", "required", "ignore")
 
 const parameters: Check = (value) =>
   isRecord(value) ? undefined : `must be a record of parameters, got ${kindOf(value)}`
+
+const filterChecks: Checks<FilterOptions<unknown>> = { params: parameters, share: text }
 
 const subscriptionChecks: Checks<TypedSubscribeOptions<unknown>> = {
   ...subscribeChecks,

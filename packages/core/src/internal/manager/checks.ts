@@ -35,8 +35,10 @@ export const removeChecks: Checks<RemoveOptions> = { deleteState: flag }
 
 export const awaitChecks: Checks<AwaitOptions> = { timeout: duration }
 
+const isText = (value: unknown): boolean => typeof value === "string"
+
 const texts: Check = (value) =>
-  typeof value === "string" || (Array.isArray(value) && value.every((item) => typeof item === "string"))
+  typeof value === "string" || (Array.isArray(value) && Array.from(value, isText).every(Boolean))
     ? undefined
     : `must be a text or an array of texts, got ${kindOf(value)}`
 

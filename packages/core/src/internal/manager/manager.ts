@@ -345,15 +345,18 @@ export const makeManager = Effect.fnUntraced(function*(
     unsubscribeAll: (filter) =>
       forAll((entry) => Effect.flatMap(entry.expect("unsubscribeAll"), (session) => session.unsubscribe(filter))),
     handle: makeHandler("handle", undefined),
-    handleTo: (name, filters, handler, handleOptions) => makeHandler("handleTo", name)(filters, handler, handleOptions),
+    handleTo: (name, filters, handler, handleOptions) =>
+      makeHandler("handleTo", nameOf(name))(filters, handler, handleOptions),
     listen: (filters, listenOptions) =>
       Stream.unwrap(
         Effect.map(makeListener("listen", undefined)(filters, listenOptions), ({ messages }) => messages)
       ),
     listenTo: (name, filters, listenOptions) =>
-      Stream.unwrap(Effect.map(makeListener("listenTo", name)(filters, listenOptions), ({ messages }) => messages)),
+      Stream.unwrap(
+        Effect.map(makeListener("listenTo", nameOf(name))(filters, listenOptions), ({ messages }) => messages)
+      ),
     listener: makeListener("listener", undefined),
-    listenerTo: (name, filters, listenOptions) => makeListener("listenerTo", name)(filters, listenOptions),
+    listenerTo: (name, filters, listenOptions) => makeListener("listenerTo", nameOf(name))(filters, listenOptions),
     routes: Effect.sync(() => Array.from(routes, ({ route }) => route)),
     events: events.stream,
     eventsOf: (filter) => {

@@ -45,6 +45,9 @@ const optionsIssue = (
   if (issue !== undefined) return issue
   const shared = shareFilters(filters, options.share)
   if ("_tag" in shared) return shared
+  // With the share name before them they may be no filters any more.
+  const valid = filtersOf(shared)
+  if ("_tag" in valid) return valid
   return (options.filter === undefined ? undefined : RouteFilter.validate(options.filter)) ?? options.transform?.issue
 }
 
