@@ -203,7 +203,9 @@ const asEffect = (answer: Answer, returned: unknown): Effect.Effect<unknown, unk
         ? Stream.runDrain(Stream.take(returned as Stream.Stream<unknown, unknown>, 1))
         : undefined
     case "layer":
-      return Layer.isLayer(returned) ? Layer.build(returned as Layer.Layer<unknown, unknown>) as never : undefined
+      return Layer.isLayer(returned)
+        ? Layer.build(Layer.fresh(returned as Layer.Layer<unknown, unknown>)) as never
+        : undefined
     case "config":
       return Effect.isEffect(returned) ? returned as Effect.Effect<unknown, unknown> : undefined
     default:

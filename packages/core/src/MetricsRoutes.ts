@@ -13,6 +13,8 @@ import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
+import { routeChecks } from "./internal/gateway/checks.ts"
+import { orDie } from "./internal/options/plain.ts"
 import { MqttMetrics } from "./MqttMetrics.ts"
 import type { SessionSnapshot } from "./MqttSnapshot.ts"
 
@@ -34,7 +36,7 @@ export interface MetricsRoutesOptions {
 const prometheusText = "text/plain; version=0.0.4; charset=utf-8"
 
 /**
- * Adds the routes to the router.
+ * Adds the routes to the router. Dies with an `MqttError` for options that are wrong.
  *
  * `/metrics` answers the text format of Prometheus. `/healthz` answers 200 as long as the process can. `/readyz` answers 200 when all
  * sessions are ready, otherwise 503, with the sessions that are not, and why, as JSON. Nothing but these sessions' names, states, servers
@@ -44,6 +46,7 @@ export const layer = (
   options: MetricsRoutesOptions = {}
 ): Layer.Layer<never, never, HttpRouter.HttpRouter | MqttMetrics> =>
   Layer.effectDiscard(Effect.gen(function*() {
+    yield* orDie(options, routeChecks, "MetricsRoutes.layer")
     const router = yield* HttpRouter.HttpRouter
     const metrics = yield* MqttMetrics
     const isReady = options.isReady ?? (({ ready }: SessionSnapshot) => ready)

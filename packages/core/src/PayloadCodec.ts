@@ -9,8 +9,19 @@
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import type { OptionsIssue } from "./internal/errors/operation.ts"
 import { parseJson } from "./internal/json.ts"
+import {
+  callable,
+  type Checks,
+  flag,
+  isRecord,
+  optionsIssues,
+  refusal,
+  text as textCheck
+} from "./internal/options/plain.ts"
 import { payloadBytes } from "./internal/payload.ts"
+import { kindOf } from "./internal/valueNames.ts"
 import { InvalidPayload } from "./MqttError.ts"
 import type { MessageProperties } from "./Properties.ts"
 import type { Payload } from "./Publication.ts"
@@ -55,7 +66,8 @@ const misfit = (detail: string, direction: Direction) => (error: Schema.SchemaEr
 const mediaType = (contentType: string): string => contentType.split(";", 1)[0]!.trim().toLowerCase()
 
 /**
- * A codec of your own format through a schema, for example MessagePack or CBOR with the library of your choice.
+ * A codec of your own format through a schema, for example MessagePack or CBOR with the library of your choice. Throws an `MqttError` with
+ * `InvalidOptions` for what is no schema or no format.
  *
  * @example
  * PayloadCodec.make(Reading, { contentType: "application/msgpack", encode: pack, decode: unpack })
@@ -64,6 +76,8 @@ export const make = <A, Encoded, RD, RE>(
   schema: Schema.ConstraintCodec<A, Encoded, RD, RE>,
   format: PayloadFormat<Encoded>
 ): PayloadCodec<A, RE, RD> => {
+  const mistake = refusal([...schemaIssues(schema), ...formatIssues(format)], "PayloadCodec.make")
+  if (mistake !== undefined) throw mistake
   const { contentType, isText = false } = format
   const own = contentType === undefined ? undefined : mediaType(contentType)
   const encodeValue = Schema.encodeUnknownEffect(schema)
@@ -88,6 +102,23 @@ export const make = <A, Encoded, RD, RE>(
         (decoded) => Effect.mapError(decodeValue(decoded), misfit("the payload does not fit the schema", "received"))
       )
   }
+}
+
+const schemaIssues = (schema: unknown): ReadonlyArray<OptionsIssue> =>
+  Schema.isSchema(schema) ? [] : [{ path: "schema", message: `must be a Schema, got ${kindOf(schema)}` }]
+
+const formatChecks: Checks<PayloadFormat<unknown>> = {
+  contentType: textCheck,
+  isText: flag,
+  accepts: callable,
+  encode: callable,
+  decode: callable
+}
+
+const formatIssues = (format: unknown): ReadonlyArray<OptionsIssue> => {
+  if (!isRecord(format)) return optionsIssues(format, formatChecks)
+  const { decode = null, encode = null } = format
+  return optionsIssues({ ...format, encode, decode }, formatChecks)
 }
 
 /** The payload, unless it is none: a format without types may make anything. */

@@ -31,15 +31,16 @@ import type * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import { isRecord } from "./internal/options/plain.ts"
+import { isRecord, refusal } from "./internal/options/plain.ts"
 import { refuseRequester } from "./internal/requests/checks.ts"
 import type { Via } from "./internal/requests/convention.ts"
 import { use } from "./internal/requests/exchanges.ts"
 import { request as ask, requestMany as askMany, viaOf } from "./internal/requests/request.ts"
 import { respond as answer } from "./internal/requests/respond.ts"
+import { codecOf, requestIssues } from "./internal/templates.ts"
 import type { MqttError } from "./MqttError.ts"
 import type { Session } from "./MqttSession.ts"
-import * as PayloadCodec from "./PayloadCodec.ts"
+import type * as PayloadCodec from "./PayloadCodec.ts"
 import type { UserProperty } from "./Properties.ts"
 import type { QoS } from "./QoS.ts"
 import type { CheckedPath, ParameterSchemas, TemplateParameters, TopicTemplate, TypedMessage } from "./TopicTemplate.ts"
@@ -69,11 +70,6 @@ export interface RequestPayloads<Req, Res, Failure, RAsk, RAnswer, Schemas> {
   readonly params?: Schemas
 }
 
-const codecOf = <A, RE, RD>(payload: PayloadOf<A, RE, RD>): PayloadCodec.PayloadCodec<A, RE, RD> =>
-  PayloadCodec.isPayloadCodec(payload)
-    ? payload as PayloadCodec.PayloadCodec<A, RE, RD>
-    : PayloadCodec.fromSchema(payload as Schema.ConstraintCodec<A, string, RD, RE>)
-
 /**
  * Makes a request template; the text is that of a topic template, see `TopicTemplate`.
  *
@@ -94,15 +90,19 @@ export const template = <
 >(
   path: Path & CheckedPath<Path>,
   payloads: RequestPayloads<Req, Res, Failure, RAsk, RAnswer, Schemas>
-): RequestTemplate<TemplateParameters<Path, Schemas>, Req, Res, Failure, RAsk, RAnswer> => ({
-  request: TopicTemplateModule.make<Path, Req, RAsk, RAnswer, Schemas>(
-    path,
-    codecOf(payloads.request),
-    (payloads.params === undefined ? {} : { params: payloads.params }) as {}
-  ),
-  response: codecOf(payloads.response),
-  failure: payloads.failure === undefined ? undefined : codecOf(payloads.failure)
-})
+): RequestTemplate<TemplateParameters<Path, Schemas>, Req, Res, Failure, RAsk, RAnswer> => {
+  const mistake = refusal(requestIssues(payloads), "template")
+  if (mistake !== undefined) throw mistake
+  return {
+    request: TopicTemplateModule.make<Path, Req, RAsk, RAnswer, Schemas>(
+      path,
+      codecOf(payloads.request),
+      (payloads.params === undefined ? {} : { params: payloads.params }) as {}
+    ),
+    response: codecOf(payloads.response),
+    failure: payloads.failure === undefined ? undefined : codecOf(payloads.failure)
+  }
+}
 
 /**
  * How to ask.

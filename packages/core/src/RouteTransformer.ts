@@ -14,6 +14,8 @@
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import { parseJson } from "./internal/json.ts"
+import { callable, type Check, having, text } from "./internal/options/plain.ts"
+import { kindOf } from "./internal/valueNames.ts"
 import type { Message } from "./Message.ts"
 import { InvalidOptions, InvalidPayload, MqttError, type MqttErrorReason } from "./MqttError.ts"
 import type { Payload } from "./Publication.ts"
@@ -37,7 +39,7 @@ export interface RouteTransformer<out E = never, out R = never> {
 export const make = <E, R>(
   transform: (message: Message) => Effect.Effect<Message | undefined, E, R>,
   description: string = "effect"
-): RouteTransformer<E, R> => ({ description, transform, issue: undefined })
+): RouteTransformer<E, R> => ({ description, transform, issue: issueAt("transform", callable(transform)) })
 
 /**
  * Rewrites the topic of messages that match a topic filter; others pass unchanged. In the template `{1}`, `{2}` and so on stand for
@@ -72,7 +74,7 @@ export const topicExpression = (expression: RegExp, replacement: string): RouteT
     expression.lastIndex = 0
     return renamed(message, message.topic.replace(expression, replacement))
   },
-  issue: undefined
+  issue: issueAt("expression", regular(expression)) ?? issueAt("replacement", text(replacement))
 })
 
 /**
@@ -88,7 +90,7 @@ export const payload = (
       const changed = change(message)
       return changed === undefined ? undefined : message.with({ payload: changed })
     }),
-  issue: undefined
+  issue: issueAt("change", callable(change))
 })
 
 /**
@@ -146,8 +148,18 @@ export const pipe = <const Transformers extends ReadonlyArray<RouteTransformer<u
       }
       return current
     }),
-    issue: transformers.find(({ issue }) => issue !== undefined)?.issue
+    issue: transformers.map((each) => issueAt("transformers", transformer(each)) ?? each.issue).find((issue) =>
+      issue !== undefined
+    )
   }) as RouteTransformer<Failures<Transformers>, Requirements<Transformers>>
+
+const regular: Check = (value) =>
+  value instanceof RegExp ? undefined : `must be a regular expression, got ${kindOf(value)}`
+
+const transformer = having("transform", "a RouteTransformer")
+
+const issueAt = (path: string, message: string | undefined): InvalidOptions | undefined =>
+  message === undefined ? undefined : new InvalidOptions({ issues: [{ path, message }] })
 
 const failure = (message: Message, reason: MqttErrorReason): MqttError =>
   new MqttError({ reason, session: message.session, topic: message.topic })

@@ -21,6 +21,8 @@ import * as Layer from "effect/Layer"
 import type * as LogLevel from "effect/LogLevel"
 import * as Stream from "effect/Stream"
 import { permanence } from "./internal/classification.ts"
+import { type Check, type Checks, duration, oneOf, orDie, recordOf } from "./internal/options/plain.ts"
+import { kindOf } from "./internal/valueNames.ts"
 import type { MqttError } from "./MqttError.ts"
 import { MqttSession } from "./MqttSession.ts"
 import type { SessionEvent } from "./SessionEvent.ts"
@@ -46,9 +48,15 @@ interface Line {
 }
 
 /**
- * Logs events until their stream ends.
+ * Logs events until their stream ends. Dies with an `MqttError` for options that are wrong, as the layers do.
  */
-export const run = (events: Stream.Stream<SessionEvent>, options: SessionLogOptions = {}): Effect.Effect<void> =>
+export const run = (events: Stream.Stream<SessionEvent>, options?: SessionLogOptions): Effect.Effect<void> =>
+  Effect.andThen(
+    Effect.andThen(orDie({ events: events ?? null }, { events: stream }, "SessionLog.run"), refuse(options, "run")),
+    log(events, options)
+  )
+
+const log = (events: Stream.Stream<SessionEvent>, options: SessionLogOptions = {}): Effect.Effect<void> =>
   Effect.suspend(() => {
     const lineOf = makeLineOf(options)
     return Stream.runForEach(events, (event) => {
@@ -65,7 +73,11 @@ export const run = (events: Stream.Stream<SessionEvent>, options: SessionLogOpti
 export const layer = (options?: SessionLogOptions): Layer.Layer<never, never, SessionManager> =>
   Layer.effectDiscard(Effect.flatMap(
     SessionManager,
-    ({ events }) => Effect.forkScoped(run(events, options), { startImmediately: true })
+    ({ events }) =>
+      Effect.andThen(
+        refuse(options, "layer"),
+        Effect.forkScoped(log(events, options), { startImmediately: true })
+      )
   ))
 
 /**
@@ -74,8 +86,39 @@ export const layer = (options?: SessionLogOptions): Layer.Layer<never, never, Se
 export const layerSession = (options?: SessionLogOptions): Layer.Layer<never, never, MqttSession> =>
   Layer.effectDiscard(Effect.flatMap(
     MqttSession,
-    ({ events }) => Effect.forkScoped(run(events, options), { startImmediately: true })
+    ({ events }) =>
+      Effect.andThen(
+        refuse(options, "layerSession"),
+        Effect.forkScoped(log(events, options), { startImmediately: true })
+      )
   ))
+
+const level = oneOf("Fatal", "Error", "Warn", "Info", "Debug", "Trace", "None")
+
+const levelChecks: Checks<NonNullable<SessionLogOptions["levels"]>> = {
+  Connecting: level,
+  Connected: level,
+  Ready: level,
+  Disconnected: level,
+  Reconnecting: level,
+  StateChanged: level,
+  Added: level,
+  Removed: level,
+  SessionLost: level,
+  MessageDropped: level,
+  SlowConsumer: level,
+  SharedSubscriptionAtRisk: level,
+  StorageDegraded: level,
+  StorageRecovered: level,
+  StorageDamaged: level
+}
+
+const logChecks: Checks<SessionLogOptions> = { levels: recordOf(levelChecks), atMostEvery: duration }
+
+const stream: Check = (value) => Stream.isStream(value) ? undefined : `must be a Stream of events, got ${kindOf(value)}`
+
+const refuse = (options: unknown, method: string): Effect.Effect<void> =>
+  orDie(options, logChecks, `SessionLog.${method}`)
 
 const makeLineOf = ({ atMostEvery = "10 seconds", levels = {} }: SessionLogOptions) => {
   const pause = Duration.toMillis(atMostEvery)

@@ -25,7 +25,7 @@ import type { HandleOptions, ListenOptions, Route } from "./SessionRoute.ts"
  * Options of a pool: those of its sessions, and how many there are.
  */
 export interface SessionPoolOptions extends SessionOptionsInput {
-  /** At least 1. */
+  /** 1 to 10,000. */
   readonly size: number
   /** The group of the shared subscriptions. Default: the name. Pools of one group, in several programs too, share the messages. */
   readonly share?: string
@@ -96,8 +96,10 @@ export const make = (options: SessionPoolOptions): Effect.Effect<SessionPool, Mq
     }
   })
 
+const maximumSize = 10_000
+
 const poolChecks: Checks<Pick<SessionPoolOptions, "size" | "share" | "extras">> = {
-  size: integer(1),
+  size: integer(1, maximumSize),
   share: text,
   extras: unchecked
 }

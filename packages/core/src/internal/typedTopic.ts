@@ -34,6 +34,7 @@ import type {
 } from "../TopicTemplate.ts"
 import { type Check, type Checks, isRecord, oneOf, text } from "./options/plain.ts"
 import { consumeChecks, failurePolicy, refuseHandler, refuseOptions, subscribeChecks } from "./options/subscribing.ts"
+import { parameterIssues } from "./templates.ts"
 import * as TopicPattern from "./topicPattern.ts"
 import { kindOf, nameOf } from "./valueNames.ts"
 
@@ -58,11 +59,13 @@ export class TypedTopic<Params, A, RE, RD> implements TopicTemplate<Params, A, R
     path: string,
     codec: PayloadCodec.PayloadCodec<A, RE, RD>,
     schemas: Schemas
-  ): Result.Result<TypedTopic<Params, A, RE, RD>, InvalidFilter> {
-    return Result.map(
-      TopicPattern.parsePattern(path),
-      (pattern) => new TypedTopic<Params, A, RE, RD>(path, pattern, codec, schemas)
-    )
+  ): Result.Result<TypedTopic<Params, A, RE, RD>, InvalidFilter | InvalidOptions> {
+    const pattern = TopicPattern.parsePattern(path)
+    if (Result.isFailure(pattern)) return Result.fail(pattern.failure)
+    const issues = parameterIssues(pattern.success.names, schemas)
+    return issues.length > 0
+      ? Result.fail(new InvalidOptions({ issues }))
+      : Result.succeed(new TypedTopic<Params, A, RE, RD>(path, pattern.success, codec, schemas))
   }
 
   private constructor(

@@ -6,6 +6,7 @@
 import { SessionManager, type Transport } from "@effect-mqttx/core"
 import * as Message from "@effect-mqttx/core/Message"
 import * as MqttErrors from "@effect-mqttx/core/MqttError"
+import * as MqttMetrics from "@effect-mqttx/core/MqttMetrics"
 import * as MqttSession from "@effect-mqttx/core/MqttSession"
 import * as RouteTransformer from "@effect-mqttx/core/RouteTransformer"
 import * as SessionManagerModule from "@effect-mqttx/core/SessionManager"
@@ -21,6 +22,7 @@ import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
 import {
   type Answer,
+  type Options,
   options,
   type Parameter,
   parameter,
@@ -70,18 +72,8 @@ const sessionOptions = options(
     connectUserProperties: T.type("pairs", () => [], (value) => Array.isArray(value) && value.length === 0),
     will: nothing("will", () => undefined).type,
     tls: nothing("tls", () => undefined).type,
-    webSocket: T.type(
-      "webSocket",
-      () => ({}),
-      (value) =>
-        typeof value === "object" && value !== null && Object.keys(value).length === 0 && !Array.isArray(value) &&
-        Object.getPrototypeOf(value) !== Date.prototype
-    ),
-    queue: T.type(
-      "queue",
-      () => ({}),
-      (value) => typeof value === "object" && value !== null && Object.keys(value).length === 0 && !Array.isArray(value)
-    ),
+    webSocket: T.empty,
+    queue: T.empty,
     drainTimeout: T.duration
   },
   () => ({ name: "x", servers: "a.invalid" }),
@@ -99,9 +91,9 @@ const context = Layer.mergeAll(
   managers,
   Layer.provide(MqttSession.layer({ name: "one", servers: "a.invalid" }), offline),
   KeyValueStore.layerMemory,
-  HttpRouter.layer,
   NodeHttpServer.layerTest,
-  Logger.layer([])
+  Logger.layer([]),
+  Layer.provide(MqttMetrics.layer(), managers)
 )
 
 const forwarder = { name: "up", sources: "plant", filters: "a/b", target: "cloud" }
@@ -113,11 +105,7 @@ const forwarderOptions = options(
     enabled: T.flag,
     subscribeQoS: T.qos,
     maxHops: T.integer(1, 8),
-    metadata: T.type(
-      "metadata",
-      () => ({}),
-      (value) => typeof value === "object" && value !== null && Object.keys(value).length === 0 && !Array.isArray(value)
-    )
+    metadata: T.anything
   },
   () => forwarder,
   false
@@ -131,11 +119,25 @@ const managerOptions = options("options", {
 
 const config = parameter("config", T.type("config", () => Config.succeed(undefined), () => false))
 const prefix = parameter("prefix", T.anything)
-const logOptions = options("options", { levels: T.anything, atMostEvery: T.anything })
-const template = nothing("path", () => "rooms/:room")
+const logOptions = options("options", { levels: T.empty, atMostEvery: T.duration })
+const metricsOptions = options("options", { synchronizeEvery: T.duration })
+const path = T.type("path", () => "/a", () => false)
+const paths: Options["types"] = {
+  metricsPath: path,
+  healthPath: path,
+  readyPath: path,
+  isReady: T.callable(() => () => true)
+}
+const page = T.empty
+const storeOptions = options("options", { prefix: T.text, durability: T.oneOf("session", "process", "power") })
+const template = parameter("path", T.type("path", () => "rooms", (value) => value === "text"))
 const codec = parameter("payload", T.type("codec", () => Schema.String, () => false))
 const schema = parameter("schema", T.type("schema", () => Schema.String, () => false))
 const id = (call: (...given: ReadonlyArray<never>) => unknown) => call
+
+/** Routes go into a router of their own: there cannot be two of one path. */
+const routed: Subject["wrap"] = (call) => (...given) =>
+  Layer.provide(call(...given) as Layer.Layer<unknown>, Layer.fresh(HttpRouter.layer))
 
 /** A combinator of options: it answers a function, which the options go through, and `make` then refuses what is wrong. */
 const change: Subject = {
@@ -178,13 +180,27 @@ const subjects: { readonly [module: string]: { readonly [name: string]: Subject 
     make: subject("effect", forwarderOptions)
   },
   MessagePack: { codec: subject("value", schema) },
-  MetricsRoutes: { layer: subject("layer", any("options")) },
-  MetricsServer: { layer: subject("layer", any("options")), layerRoutes: subject("layer", any("options")) },
+  MetricsRoutes: { layer: { ...subject("layer", options("options", paths)), wrap: routed } },
+  MetricsServer: {
+    layer: subject("layer", options("options", { ...paths, page })),
+    layerRoutes: { ...subject("layer", options("options", { ...paths, page })), wrap: routed }
+  },
   MqttError: { isMqttError: subject("predicate", any("u")) },
   MqttMetrics: {
-    make: subject("effect", any("sources"), any("options")),
-    layer: subject("layer", any("options")),
-    layerSession: subject("layer", any("options"))
+    make: subject(
+      "effect",
+      options(
+        "sources",
+        {
+          sessions: T.type("list", () => [], (value) => Array.isArray(value) && value.length === 0),
+          manager: nothing("manager", () => undefined).type,
+          forwarders: nothing("forwarders", () => undefined).type
+        }
+      ),
+      metricsOptions
+    ),
+    layer: subject("layer", metricsOptions),
+    layerSession: subject("layer", metricsOptions)
   },
   MqttSession: {
     Service: {
@@ -195,7 +211,17 @@ const subjects: { readonly [module: string]: { readonly [name: string]: Subject 
     layer: subject("layer", sessionOptions, extras),
     layerConfig: subject("layer", config, extras)
   },
-  NodeMetricsServer: { layer: subject("layer", any("options")) },
+  NodeMetricsServer: {
+    layer: subject(
+      "layer",
+      options(
+        "options",
+        { ...paths, page, port: T.type("port", () => 0, (value) => value === 0), host: T.text },
+        () => ({ port: 0 }),
+        false
+      )
+    )
+  },
   OptionsSchema: {
     strict: subject("value", any("fields")),
     duration: subject("value", any("bounds")),
@@ -323,14 +349,8 @@ const subjects: { readonly [module: string]: { readonly [name: string]: Subject 
     )
   },
   SessionStoreKvs: {
-    make: subject(
-      "effect",
-      options("options", { prefix: T.text, durability: T.oneOf("session", "process", "power", "server") })
-    ),
-    layerKvs: subject(
-      "layer",
-      options("options", { prefix: T.text, durability: T.oneOf("session", "process", "power", "server") })
-    )
+    make: subject("effect", storeOptions),
+    layerKvs: subject("layer", storeOptions)
   },
   StoreRecord: {
     inboundKey: subject("value", any("identifier")),

@@ -33,6 +33,13 @@ export const record: Type = type(
   (value) => typeof value === "object" && value !== null && !Array.isArray(value)
 )
 
+/** A record of which none of the wrong values with keys is one. */
+export const empty: Type = type(
+  "record",
+  () => ({}),
+  (value) => typeof value === "object" && value !== null && !Array.isArray(value) && Object.keys(value).length === 0
+)
+
 export const payload: Type = type("payload", () => "payload", (value) => isText(value) || ArrayBuffer.isView(value))
 export const bytes: Type = type("bytes", () => Uint8Array.of(1), (value) => ArrayBuffer.isView(value))
 

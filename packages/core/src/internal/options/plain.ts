@@ -2,6 +2,7 @@
  * Checks of option records that are not decoded by a schema: names of keys, and what stands under them. All mistakes of a record are
  * found at once, and none of the checks throws. Values are named by their kind only, since any of them may be a secret.
  */
+import * as Effect from "effect/Effect"
 import { InvalidOptions, MqttError } from "../../MqttError.ts"
 import type { OptionsIssue } from "../errors/operation.ts"
 import { kindOf } from "../valueNames.ts"
@@ -88,8 +89,27 @@ export const refusal = (
     ...(typeof session === "string" ? { session } : undefined)
   })
 
+/**
+ * Dies with an `MqttError` where options are wrong: for layers and effects whose types have no failure. What is undefined counts as right.
+ */
+export const orDie = (
+  options: unknown,
+  checks: { readonly [name: string]: Check },
+  method: string
+): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const mistake = options === undefined ? undefined : refusal(optionsIssues(options, checks), method)
+    return mistake === undefined ? Effect.void : Effect.die(mistake)
+  })
+
 /** A duration of 0 or more. */
 export const duration: Check = (value) => parseMillis(value) === undefined ? expectedDuration : undefined
+
+/** A record with options of its own, of whose mistakes the first is told. */
+export const recordOf = (checks: { readonly [name: string]: Check }): Check => (value) => {
+  const [issue] = optionsIssues(value, checks)
+  return issue === undefined || issue.path === "" ? issue?.message : `${issue.path}: ${issue.message}`
+}
 
 /** An object with this method. */
 export const having = (method: string, what: string): Check => (value) =>

@@ -14,7 +14,7 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as EffectString from "effect/String"
 import { InvalidOptions, type OptionsIssue } from "../errors/operation.ts"
-import { noSuchOption } from "./plain.ts"
+import { noSuchOption, text } from "./plain.ts"
 
 /** Where the text of a variable belongs among the options. */
 export interface Variable {
@@ -124,6 +124,7 @@ export const configOf = <A>(
   names: Names,
   decode: (found: Found) => Result.Result<A, InvalidOptions>
 ): Config.Config<A> => {
+  if (typeof prefix !== "string") return refused([{ path: "prefix", message: text(prefix)! }])
   const segments = prefixSegments(prefix)
   const schema = reader(names)
   const at = (path: ReadonlyArray<string>): Config.Config<Option.Option<Found>> =>
@@ -136,10 +137,15 @@ export const configOf = <A>(
     const decoded = decode(all)
     const issues = [...all.issues, ...(Result.isFailure(decoded) ? decoded.failure.issues : [])]
     if (Result.isSuccess(decoded) && issues.length === 0) return Config.succeed(decoded.success)
-    const issue = new SchemaIssue.InvalidValue({ message: new InvalidOptions({ issues }).message })
-    return found.length > 0 ? Config.fail(new Schema.SchemaError(issue)) : absent(segments, issue)
+    return found.length > 0 ? refused(issues) : absent(segments, issueOf(issues))
   })
 }
+
+const issueOf = (issues: ReadonlyArray<OptionsIssue>): SchemaIssue.Issue =>
+  new SchemaIssue.InvalidValue({ message: new InvalidOptions({ issues }).message })
+
+const refused = (issues: ReadonlyArray<OptionsIssue>): Config.Config<never> =>
+  Config.fail(new Schema.SchemaError(issueOf(issues)))
 
 /** Fails with an issue as what is not there does, so that `Config.withDefault` and `Config.option` have their say. */
 const absent = (path: ReadonlyArray<string>, issue: SchemaIssue.Issue): Config.Config<never> =>
