@@ -171,13 +171,17 @@ const isTyped = (error: unknown): boolean =>
   (typeof error === "object" && error !== null && "_tag" in error && error instanceof Error) || error === "no"
 
 /** What is wrong with how an effect ended. */
-const judge = (exit: Exit.Exit<unknown, unknown> | undefined, call: Call): string | undefined => {
+const judge = (
+  exit: Exit.Exit<unknown, unknown> | undefined,
+  call: Call,
+  isClear: (defect: unknown) => boolean
+): string | undefined => {
   if (exit === undefined) return call.isWrong ? "waits, and should be refused" : undefined
   if (Exit.isSuccess(exit)) return call.isWrong ? "succeeds, and should be refused" : undefined
   for (const reason of exit.cause.reasons) {
     if (Cause.isFailReason(reason) && !isTyped(reason.error)) return `fails with ${String(reason.error)}`
     // Where there is no failure in the type, the mistake is a defect; it has a type all the same.
-    if (!Cause.isDieReason(reason) || isMqttError(reason.defect)) continue
+    if (!Cause.isDieReason(reason) || isMqttError(reason.defect) || isClear(reason.defect)) continue
     // A function that answers no effect is a defect of its author's, and told as such by Effect.
     if (!call.title.endsWith(": a function")) return `dies with ${String(reason.defect)}`
   }
@@ -220,7 +224,9 @@ export const violationsOf = (
   subject: string,
   answer: Answer,
   parameters: ReadonlyArray<Parameter>,
-  call: (...given: ReadonlyArray<never>) => unknown
+  call: (...given: ReadonlyArray<never>) => unknown,
+  /** Which defects are clear beside an `MqttError`. */
+  isClear: (defect: unknown) => boolean = () => false
 ): Effect.Effect<ReadonlyArray<string>> =>
   Effect.gen(function*() {
     const violations: Array<string> = []
@@ -257,7 +263,7 @@ export const violationsOf = (
       for (let i = 0; i < 4 && fiber.pollUnsafe() === undefined; i++) yield* settle
       const exit = fiber.pollUnsafe()
       yield* Fiber.interrupt(fiber)
-      const violation = judge(exit, each)
+      const violation = judge(exit, each, isClear)
       if (violation !== undefined) report(violation)
     }
     return violations

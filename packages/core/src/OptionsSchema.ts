@@ -1,6 +1,6 @@
 /**
- * Schemas of options, for session stores and other packages that stand on this one: records that know their keys, durations, and a decoder
- * that reports every mistake.
+ * Schemas of options, for session stores and other packages that stand on this one: records that know their keys, durations, a decoder that
+ * reports every mistake, and what Config says.
  *
  * @example
  * const Options = OptionsSchema.strict({
@@ -11,12 +11,16 @@
  * })
  * const options = OptionsSchema.decode(Options, input, "MyStore.make")
  */
+import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { toPlain } from "./internal/options/decode.ts"
 import { duration as durationSchema, type EncodedDuration } from "./internal/options/leaves.ts"
+import { isPlain } from "./internal/options/plain.ts"
 import { type Strict, strict as strictStruct } from "./internal/options/strict.ts"
+import { kindOf, nameOf } from "./internal/valueNames.ts"
 import { InvalidOptions, MqttError } from "./MqttError.ts"
 
 export type { EncodedDuration, Strict }
@@ -55,3 +59,20 @@ export const decode = <A, Encoded>(
     Schema.decodeUnknownResult(schema, { errors: "all" })(toPlain(input)),
     (error) => new MqttError({ method, reason: InvalidOptions.fromSchemaError(error) })
   )
+
+/**
+ * What a Config of all options, or a record with a Config for each of some, says. Fails with `InvalidOptions` for what is neither.
+ */
+export const unwrap = <A>(
+  options: Config.Wrap<A>,
+  method: string
+): Effect.Effect<A, MqttError | Config.ConfigError> =>
+  Effect.suspend((): Effect.Effect<A, MqttError | Config.ConfigError> => {
+    if (isWrapped(options)) return Config.unwrap(options)
+    const message = `must be a Config or a record of Configs, got ${kindOf(options)}`
+    const reason = new InvalidOptions({ issues: [{ path: "", message }] })
+    return Effect.fail(new MqttError({ reason, method: nameOf(method) }))
+  })
+
+const isWrapped = (value: unknown): boolean =>
+  Config.isConfig(value) || (isPlain(value) && Object.values(value).every(isWrapped))

@@ -17,6 +17,7 @@ import * as KeyValueStore from "effect/persistence/KeyValueStore"
 import * as Semaphore from "effect/Semaphore"
 import { makeLog } from "./internal/kvs/log.ts"
 import { encodeName } from "./internal/kvs/names.ts"
+import { noName } from "./internal/memoryStore.ts"
 import { type Checks, oneOf, optionsIssues, refusal, text } from "./internal/options/plain.ts"
 import { MqttError, StorageFailed } from "./MqttError.ts"
 import * as SessionStore from "./SessionStore.ts"
@@ -59,6 +60,7 @@ export const make = (
     const durability = options?.durability ?? "session"
 
     const open: SessionStore.SessionStore["open"] = Effect.fnUntraced(function*(session) {
+      if (typeof session !== "string") return yield* noName(session)
       const name = encodeName(session)
       const base = `${options?.prefix ?? "mqtt"}/${name}/`
       const lock = Semaphore.makeUnsafe(1)

@@ -10,10 +10,10 @@
  *   Layer.provide(FileStore.layer({ directory: "/var/lib/plant/mqtt" }))
  * )
  */
-import type { MqttError } from "@effect-mqttx/core/MqttError"
+import { InvalidOptions, MqttError } from "@effect-mqttx/core/MqttError"
 import * as OptionsSchema from "@effect-mqttx/core/OptionsSchema"
 import { type Durability, SessionStore, type SessionStoreHandle } from "@effect-mqttx/core/SessionStore"
-import * as Config from "effect/Config"
+import type * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
@@ -87,12 +87,12 @@ export const layer = (options: FileStoreInput): Layer.Layer<never, MqttError> =>
 export const layerConfig = (
   options: Config.Wrap<FileStoreInput>
 ): Layer.Layer<never, MqttError | Config.ConfigError> =>
-  Layer.effect(SessionStore, Effect.flatMap(Config.unwrap(options), make))
+  Layer.effect(SessionStore, Effect.flatMap(OptionsSchema.unwrap(options, "FileStore.layerConfig"), make))
 
 const fromEngine = (engine: FileEngine, durability: Durability): SessionStore => ({
   open: (session) =>
     Effect.acquireRelease(
-      Effect.try({
+      typeof session !== "string" ? Effect.fail(noName) : Effect.try({
         try: () => ({ state: engine.openSession(session), isOpen: true }),
         catch: (error) => toMqttError(error, "SessionStore.open", session)
       }),
@@ -122,6 +122,11 @@ const fromEngine = (engine: FileEngine, durability: Durability): SessionStore =>
         clear: attempt("SessionStore.clear", () => engine.clear(part.state))
       }
     }))
+})
+
+const noName = new MqttError({
+  method: "SessionStore.open",
+  reason: new InvalidOptions({ issues: [{ path: "session", message: "must be a text" }] })
 })
 
 const sessionClosed = (): StoreFailure => new StoreFailure("unavailable", "the store of this session is closed")

@@ -7,9 +7,9 @@
  * file: `durability` of the handle says what the server's settings promise.
  */
 import type { MqttError } from "@effect-mqttx/core/MqttError"
-import type { EncodedDuration } from "@effect-mqttx/core/OptionsSchema"
+import * as OptionsSchema from "@effect-mqttx/core/OptionsSchema"
 import * as SessionStore from "@effect-mqttx/core/SessionStore"
-import * as Config from "effect/Config"
+import type * as Config from "effect/Config"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -58,10 +58,10 @@ export interface RedisStoreOptions {
  */
 export interface RedisStoreOptionsEncoded {
   readonly keyPrefix?: string
-  readonly expiry?: EncodedDuration
-  readonly leaseDuration?: EncodedDuration
-  readonly acquireTimeout?: EncodedDuration
-  readonly commandTimeout?: EncodedDuration
+  readonly expiry?: OptionsSchema.EncodedDuration
+  readonly leaseDuration?: OptionsSchema.EncodedDuration
+  readonly acquireTimeout?: OptionsSchema.EncodedDuration
+  readonly commandTimeout?: OptionsSchema.EncodedDuration
 }
 
 /**
@@ -97,4 +97,4 @@ export const layer = (options?: RedisStoreInput): Layer.Layer<never, MqttError, 
 export const layerConfig = (
   options: Config.Wrap<RedisStoreInput>
 ): Layer.Layer<never, MqttError | Config.ConfigError, Redis.Redis> =>
-  Layer.effect(SessionStore.SessionStore, Effect.flatMap(Config.unwrap(options), make))
+  Layer.effect(SessionStore.SessionStore, Effect.flatMap(OptionsSchema.unwrap(options, "RedisStore.layerConfig"), make))

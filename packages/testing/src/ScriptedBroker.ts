@@ -155,7 +155,7 @@ export interface RefusalOptions {
 
 /**
  * What a scripted broker does. Queries are plain functions and values of this moment; commands are effects that have acted when they
- * succeed.
+ * succeed. A command dies with an `MqttError` for arguments and options that are wrong, since these are mistakes of the test.
  */
 export interface Service extends BrokerEndpoints {
   /** Connects in memory, whatever address is asked for. */
@@ -266,10 +266,10 @@ export class ScriptedBroker
 export const memoryUrl: string = urlInMemory
 
 /**
- * Makes a broker that is reached by its `transport` only, at `memoryUrl`.
+ * Makes a broker that is reached by its `transport` only, at `memoryUrl`. Dies with an `MqttError` for options that are wrong.
  */
-export const makeMemory = (options?: ScriptedBrokerOptions): Effect.Effect<Service, never, Scope.Scope> =>
-  Effect.flatMap(makeHub(options ?? {}), (hub) => makeService(hub, undefined))
+export const makeMemory = (options: ScriptedBrokerOptions = {}): Effect.Effect<Service, never, Scope.Scope> =>
+  Effect.flatMap(makeHub(options, "makeMemory"), (hub) => makeService(hub, undefined))
 
 /**
  * Options of a broker that listens.
@@ -280,12 +280,13 @@ export interface ListenOptions extends ScriptedBrokerOptions {
 }
 
 /**
- * Makes a broker that listens on an ephemeral loopback port, and is reached by its `transport` too. Needs Node.
+ * Makes a broker that listens on an ephemeral loopback port, and is reached by its `transport` too. Needs Node. Dies with an `MqttError` for options
+ * that are wrong.
  */
-export const make = (options?: ListenOptions): Effect.Effect<Service, never, Scope.Scope> =>
+export const make = (options: ListenOptions = {}): Effect.Effect<Service, never, Scope.Scope> =>
   Effect.gen(function*() {
-    const hub = yield* makeHub(options ?? {})
-    const listening = yield* listen(hub.accept, { webSocket: options?.webSocket ?? false })
+    const hub = yield* makeHub(options, "make")
+    const listening = yield* listen(hub.accept, { webSocket: options.webSocket ?? false })
     return yield* makeService(hub, listening)
   })
 

@@ -225,7 +225,8 @@ const subjects: { readonly [module: string]: { readonly [name: string]: Subject 
   OptionsSchema: {
     strict: subject("value", any("fields")),
     duration: subject("value", any("bounds")),
-    decode: subject("value", any("schema"), any("input"), any("method"))
+    decode: subject("value", any("schema"), any("input"), any("method")),
+    unwrap: subject("effect", any("config"), any("method"))
   },
   PayloadCodec: {
     fromSchema: subject("value", schema),
