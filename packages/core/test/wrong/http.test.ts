@@ -9,8 +9,9 @@ import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect, Layer, Schema } from "effect"
 import { HttpClient, HttpClientRequest, HttpRouter } from "effect/http"
 import { HttpApi, HttpApiBuilder, HttpApiClient, HttpApiEndpoint, HttpApiGroup } from "effect/http-api"
+import { readFileSync } from "node:fs"
 
-const { ...reasons } = {
+const reasons = {
   BadCredentials: [new MqttError.BadCredentials({ reasonCode: 0x86 }), 401],
   ClientIdentifierRejected: [new MqttError.ClientIdentifierRejected({ clientId: "a" }), 502],
   Closed: [new MqttError.Closed(), 503],
@@ -105,6 +106,18 @@ const Server = HttpRouter.serve(HttpApiBuilder.layer(Api).pipe(Layer.provide(Han
 )
 
 describe("MqttError", () => {
+  it("has the statuses that the documentation shows", () => {
+    const page = readFileSync(new URL("../../../../docs/errors.md", import.meta.url), "utf8")
+    const shown = Array.from(
+      page.matchAll(/^\| `(\w+)` +\| (\d{3}) /gm),
+      ([, tag, status]) => [tag!, Number(status)] as const
+    )
+    assert.sameDeepMembers(
+      shown,
+      Object.entries(reasons).map(([tag, [, status]]) => [tag, status] as const)
+    )
+  })
+
   it.each(table)("of the reason %s has the HTTP status %i", (_, status, reason) => {
     assert.strictEqual(new MqttError.MqttError({ reason }).httpStatus, status)
   })
