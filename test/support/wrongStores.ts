@@ -10,7 +10,7 @@ import { parameter, shown, type, violationsOf } from "./wrongValues.ts"
 const name = type("name", () => "one", (value) => typeof value === "string")
 // Sessions make the changes, and no program: what is wrong with them may be a defect, and what is harmless may pass.
 const changes = type("changes", () => [])
-const origin = { packetIdentifier: 1, session: "up", incarnation: "a" }
+const origin = { forwarder: "up", session: "plant", packetIdentifier: 1, use: "a" }
 
 /** Calls every function of the store, and of the store of one session. */
 export const tryWrongValues = (store: SessionStore): Effect.Effect<void, MqttError> =>

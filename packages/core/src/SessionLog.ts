@@ -107,6 +107,7 @@ const levelChecks: Checks<NonNullable<SessionLogOptions["levels"]>> = {
   SessionLost: level,
   MessageDropped: level,
   SlowConsumer: level,
+  ConsumerForgotten: level,
   SharedSubscriptionAtRisk: level,
   StorageDegraded: level,
   StorageRecovered: level,

@@ -354,6 +354,7 @@ const subjects: { readonly [module: string]: { readonly [name: string]: Subject 
     layerKvs: subject("layer", storeOptions)
   },
   StoreRecord: {
+    consumerKey: subject("value", any("name")),
     inboundKey: subject("value", any("identifier")),
     keyOf: subject("value", any("record")),
     originKey: subject("value", any("origin")),

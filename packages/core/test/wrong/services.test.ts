@@ -97,6 +97,7 @@ check("Session", ({ session }) => Effect.succeed(session), {
   subscription: subject("effect", filters, T.subscribeOptions()),
   subscribe: subject("stream", filters, T.subscribeOptions()),
   consume: subject("effect", filters, handler, T.consumeOptions()),
+  forgetConsumer: subject("effect", parameter("name", T.anything)),
   unsubscribe: subject("effect", parameter("filter", T.filters))
 })
 

@@ -94,6 +94,7 @@ const subscribing: Options["types"] = {
   noLocal: flag,
   retainAsPublished: flag,
   retained: oneOf("each", "first", "none"),
+  consumer: text,
   keep: flag,
   buffer: integer(1),
   onOverflow: oneOf("dropOldest", "suspend")

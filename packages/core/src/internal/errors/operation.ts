@@ -75,7 +75,7 @@ export class PublishRefused extends TaggedError<PublishRefused>(`${id}PublishRef
  * Whether the server has the message is not known, and it is not sent again: it was sent on an earlier connection, was not acknowledged, and the limits
  * of the new connection do not admit it. `refusal` says which.
  */
-export class Indeterminate extends Schema.TaggedError<Indeterminate>(`${id}Indeterminate`)("Indeterminate", {
+export class Indeterminate extends TaggedError<Indeterminate>(`${id}Indeterminate`)("Indeterminate", {
   refusal: Schema.String
 }) {
   override get message(): string {
@@ -90,7 +90,7 @@ export class Indeterminate extends Schema.TaggedError<Indeterminate>(`${id}Indet
  * The server has ended so many connections, one after the other, while this message or subscription was the oldest that it had not answered: it is given
  * up, so that the others can go on. Whether the server has the message is not known. `last` says how the last connection ended.
  */
-export class PoisonMessage extends Schema.TaggedError<PoisonMessage>(`${id}PoisonMessage`)("PoisonMessage", {
+export class PoisonMessage extends TaggedError<PoisonMessage>(`${id}PoisonMessage`)("PoisonMessage", {
   connections: Schema.Int,
   last: Schema.String
 }) {

@@ -71,6 +71,7 @@ const subscription = {
   noLocal: flag,
   retainAsPublished: flag,
   retained: oneOf("each", "first", "none"),
+  consumer: text,
   keep: flag,
   buffer: integer(1),
   onOverflow: oneOf("dropOldest", "suspend")

@@ -30,6 +30,7 @@ import type {
 } from "../engine/contract.ts"
 import { Commits } from "./commits.ts"
 import type { ConsumerQueue, ConsumerQueueHost } from "./consumerQueue.ts"
+import { each } from "./each.ts"
 import { Figures } from "./figures.ts"
 
 /**
@@ -323,7 +324,7 @@ export class Driver implements ConsumerQueueHost {
       this.#flush()
       this.#isFailing = false
     } catch (cause) {
-      this.#onDefect(cause)
+      this.#options.handlers.onDefect(cause)
       // The rest of the turn's work is done in another one. If that fails too, it waits for the next input.
       if (!this.#isFailing) this.schedule()
       this.#isFailing = true
@@ -427,50 +428,25 @@ export class Driver implements ConsumerQueueHost {
       if (packets.length > 0 && !connection.send(packets)) this.#engine.setWritable(false, this.now())
       this.#engine.written()
     }
-    for (let i = 0; i < accepted.length; i++) {
-      const outbound = accepted[i]!
-      try {
-        outbound.owner?.onAccepted?.(outbound)
-      } catch (cause) {
-        this.#onDefect(cause)
-      }
-    }
+    each(accepted, (outbound) => outbound.owner?.onAccepted?.(outbound), this.#options.handlers.onDefect)
   }
 
-  // Each call on its own: those behind one that throws have waited for their outcome too, and would wait for ever.
   #handOut(output: Output | IndependentOutput): void {
     const { handlers } = this.#options
     const { deliveries, events, settled } = output
     const now = settled.length > 0 ? this.now() : 0
-    for (let i = 0; i < settled.length; i++) {
-      const outbound = settled[i]!
+    each(settled, (outbound) => {
       // A QoS 0 message whose connection ended before the write is queued again and has no outcome.
-      if (outbound.outcome === undefined) continue
+      if (outbound.outcome === undefined) return
       this.figures.settled(outbound, now)
-      try {
-        outbound.owner?.onSettled?.(outbound)
-      } catch (cause) {
-        this.#onDefect(cause)
-      }
-    }
+      outbound.owner?.onSettled?.(outbound)
+    }, handlers.onDefect)
     if (deliveries.length > 0) this.#deliver(deliveries)
     if ("consumers" in output) {
       const { consumers } = output
-      for (let i = 0; i < consumers.length; i++) {
-        try {
-          handlers.onConsumer(consumers[i]!)
-        } catch (cause) {
-          this.#onDefect(cause)
-        }
-      }
+      each(consumers, handlers.onConsumer, handlers.onDefect)
     }
-    for (let i = 0; i < events.length; i++) {
-      try {
-        handlers.onEvent(events[i]!)
-      } catch (cause) {
-        this.#onDefect(cause)
-      }
-    }
+    each(events, handlers.onEvent, handlers.onDefect)
     if (output.spaceAvailable) handlers.onSpace()
     if (this.#overflowCount > 0) {
       const count = this.#overflowCount
@@ -488,17 +464,7 @@ export class Driver implements ConsumerQueueHost {
       const queue = consumer.owner as ConsumerQueue
       if (queue.push(delivery)) queues.push(queue)
     }
-    for (let i = 0; i < queues.length; i++) {
-      try {
-        queues[i]!.pushed()
-      } catch (cause) {
-        this.#onDefect(cause)
-      }
-    }
-  }
-
-  #onDefect(cause: unknown): void {
-    this.#options.handlers.onDefect(cause)
+    each(queues, (queue) => queue.pushed(), this.#options.handlers.onDefect)
   }
 
   /** Once a turn, whatever happened in it. */
