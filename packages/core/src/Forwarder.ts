@@ -24,7 +24,8 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import type { ForwarderMetrics, ForwarderState } from "./ForwarderMetrics.ts"
+import type * as Stream from "effect/Stream"
+import type { ForwarderFailure, ForwarderMetrics, ForwarderState } from "./ForwarderMetrics.ts"
 import type { ForwarderHooks, ForwarderOptions, ForwarderOptionsInput } from "./ForwarderOptions.ts"
 import * as Options from "./ForwarderOptions.ts"
 import { makeForwarder } from "./internal/forwarder/forwarder.ts"
@@ -55,6 +56,11 @@ export interface Forwarding {
   /** Succeeds when the subscription is in force at every source session that there is; fails with the first refusal. */
   readonly active: Effect.Effect<void, MqttError>
   readonly metrics: Effect.Effect<ForwarderMetrics>
+  /**
+   * Messages that could not be forwarded, from now on, through stops and starts: those that went to the dead-letter
+   * topic, and those that were given up. A listener who is slow misses the oldest.
+   */
+  readonly failures: Stream.Stream<ForwarderFailure>
 }
 
 /**

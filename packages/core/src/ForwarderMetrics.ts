@@ -20,7 +20,10 @@ export interface ForwarderDrops {
   readonly unmapped: number
   /** The transformation answered that there is nothing to forward. */
   readonly transformed: number
-  /** The message has passed this forwarder before. */
+  /**
+   * The message has passed this forwarder or the target's broker before, or has come from the forwarder's own
+   * dead-letter topic.
+   */
   readonly looped: number
   /** The message has passed as many forwarders as are allowed. */
   readonly tooManyHops: number
@@ -54,7 +57,10 @@ export interface ForwarderMetrics {
   readonly dropped: ForwarderDrops
   /** Messages that failed for good and went to the dead-letter topic. */
   readonly deadLettered: number
-  /** Messages that failed for good and went nowhere: there is no dead-letter topic, or it refused them too. */
+  /**
+   * Messages that failed for good and went nowhere: there is no dead-letter topic, it refused them too, or they were
+   * dead letters of what the forwarder has had before.
+   */
   readonly failed: number
   /** Messages that came again although the target has them: recognised by their origin, and not forwarded twice. */
   readonly duplicates: number
@@ -78,6 +84,25 @@ export interface ForwarderMetrics {
   readonly lastErrorAt: number | undefined
   /** The last failure of a message, or of a subscription. */
   readonly lastError: MqttError | undefined
+}
+
+/**
+ * A message that a forwarder could not forward, and what became of it.
+ */
+export interface ForwarderFailure {
+  readonly forwarder: string
+  /** The session that received the message. */
+  readonly session: string
+  /** Its topic there. */
+  readonly topic: string
+  /** Milliseconds since the epoch. */
+  readonly at: number
+  /** `deadLetter`: it went to the dead-letter topic. `failed`: it was given up. */
+  readonly outcome: "deadLetter" | "failed"
+  /** Why it could not be forwarded. */
+  readonly error: MqttError
+  /** Why its dead letter was refused; undefined: there was none, or it was not. */
+  readonly deadLetterError: MqttError | undefined
 }
 
 /** The reasons of `dropped` by their names, for whoever exports the figures. */

@@ -16,6 +16,7 @@
 import type * as Config from "effect/Config"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import type * as Schedule from "effect/Schedule"
 import type * as Schema from "effect/Schema"
@@ -31,7 +32,7 @@ import { MqttError } from "./MqttError.ts"
 import type { QoS } from "./QoS.ts"
 import type { RouteFilter } from "./RouteFilter.ts"
 import type { RouteTransformer } from "./RouteTransformer.ts"
-import type { DurationInput } from "./SessionOptions.ts"
+import type { DurationInput, SecretInput } from "./SessionOptions.ts"
 
 export type { ForwarderOptionsEncoded, MappingRule }
 
@@ -70,6 +71,21 @@ export interface DeadLetter {
 }
 
 /**
+ * How forwarders recognise the routes that others of them have written into messages.
+ *
+ * Every client that may publish can write the user properties of a route itself, and so hide a message from forwarders.
+ * With a secret only routes with a valid signature (HMAC-SHA256) count, and what carries another one is forwarded like
+ * a message without. All forwarders that can reach each other need the same secret: a ring of forwarders that do not
+ * accept each other's signatures never comes to rest.
+ */
+export interface LoopGuardOptions {
+  /** Signs routes; at least 16 characters. */
+  readonly secret: Redacted.Redacted<string>
+  /** Other secrets whose signatures count, while a secret is replaced. Default none. */
+  readonly accepts: ReadonlyArray<Redacted.Redacted<string>>
+}
+
+/**
  * The configuration of a forwarder, complete and checked.
  */
 export interface ForwarderOptions {
@@ -90,6 +106,12 @@ export interface ForwarderOptions {
   readonly subscribeQoS: QoS
   /** Subscribes as a member of this group, so that several forwarders share the work (MQTT 4.8.2). Default: alone. */
   readonly share?: string | undefined
+  /**
+   * Asks the sources not to send what is published by the same session (No Local, MQTT 5; not with shared
+   * subscriptions). It spares the way back of what another forwarder publishes by it, and keeps back what the program
+   * itself publishes by it. Default: where source and target are one session.
+   */
+  readonly noLocal?: boolean | undefined
   /** Whether retained messages are forwarded when a subscription begins, see `SubscribeOptions.retained`. Default `each`. */
   readonly retained: "each" | "first" | "none"
 
@@ -137,9 +159,17 @@ export interface ForwarderOptions {
   readonly acceptance?: "acknowledged" | "stored" | undefined
   /** Default: they are counted and given up. */
   readonly deadLetter?: DeadLetter | undefined
-  /** Allows a configuration that feeds itself by MQTT 3.1.1. Default false. */
+  /**
+   * Lets messages come back to a broker that has them, for example under another topic, and allows a configuration that
+   * feeds itself by MQTT 3.1.1. What still ends them: a forwarder that they have passed, and `maxHops`. Default false.
+   */
   readonly allowLoops: boolean
-  /** How many forwarders a message may pass; 1 to 8. Default 8. */
+  /** Default: routes are not signed, and every route counts. */
+  readonly loopGuard?: LoopGuardOptions | undefined
+  /**
+   * How many forwarders a message may pass; 1 to 8. Default 8. In a full mesh 1 is enough, and makes one copy for each
+   * broker.
+   */
   readonly maxHops: number
   /** How long `stop` waits for what is in flight. Default 10 s. */
   readonly stopTimeout: Duration.Duration
@@ -155,7 +185,16 @@ export interface ForwarderOptionsInput extends
   Optional<
     Omit<
       ForwarderOptions,
-      "name" | "sources" | "filters" | "exclude" | "target" | "sample" | "rateLimit" | "deadLetter" | "stopTimeout"
+      | "name"
+      | "sources"
+      | "filters"
+      | "exclude"
+      | "target"
+      | "sample"
+      | "rateLimit"
+      | "deadLetter"
+      | "loopGuard"
+      | "stopTimeout"
     >
   >
 {
@@ -175,6 +214,10 @@ export interface ForwarderOptionsInput extends
     readonly burst?: number | undefined
   } | undefined
   readonly deadLetter?: { readonly topic: string; readonly session?: string | undefined } | undefined
+  readonly loopGuard?: {
+    readonly secret: SecretInput
+    readonly accepts?: string | ReadonlyArray<SecretInput> | undefined
+  } | undefined
   readonly stopTimeout?: DurationInput | undefined
 }
 

@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { payloadBytes } from "./internal/payload.ts"
+import { cleanCause } from "./internal/peerText.ts"
 import { InvalidPayload, MqttError } from "./MqttError.ts"
 import type { PublishProperties } from "./Properties.ts"
 import type { Payload } from "./Publication.ts"
@@ -99,7 +100,9 @@ export class Message {
         text = textDecoder.decode(this.payload)
       } catch (cause) {
         return Effect.fail(
-          this.#invalid(new InvalidPayload({ detail: "the payload is not UTF-8", direction: "received", cause }))
+          this.#invalid(
+            new InvalidPayload({ detail: "the payload is not UTF-8", direction: "received", cause: cleanCause(cause) })
+          )
         )
       }
       return Effect.mapError(
@@ -157,7 +160,7 @@ export class Message {
   }
 
   #invalid(reason: InvalidPayload): MqttError {
-    return new MqttError({ reason, session: this.session, topic: this.topic })
+    return new MqttError({ reason, session: this.session, method: "decode", topic: this.topic })
   }
 }
 

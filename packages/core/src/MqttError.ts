@@ -50,6 +50,7 @@ import {
 } from "./internal/errors/operation.ts"
 import { TaggedError } from "./internal/errors/shared.ts"
 import { isTimeoutCode } from "./internal/networkErrors.ts"
+import { cleanText } from "./internal/peerText.ts"
 import * as ReasonCode from "./ReasonCode.ts"
 
 export {
@@ -330,7 +331,8 @@ export class MqttError extends TaggedError<MqttError>("@effect-mqttx/core/MqttEr
       where += where === "" ? this.method : `.${this.method}`
     }
     if (this.topic !== undefined) {
-      where += where === "" ? this.topic : ` ${this.topic}`
+      const topic = cleanText(this.topic)
+      where += where === "" ? topic : ` ${topic}`
     }
     return where === "" ? this.reason.message : `${where}: ${this.reason.message}`
   }

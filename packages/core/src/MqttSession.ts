@@ -105,7 +105,8 @@ export interface Session {
 
   /**
    * Calls a handler for each message, and acknowledges after its success; runs until interrupted. By default up to 16 handlers at a time, but one
-   * at a time for each topic.
+   * at a time for each topic. A message whose handler fails is tried again, or what `ConsumeOptions.onFailure` says.
+   * Fails with `InvalidOptions` before it subscribes, and as `subscription` does.
    */
   readonly consume: <E, R>(
     filters: string | ReadonlyArray<string>,

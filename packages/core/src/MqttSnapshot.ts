@@ -11,7 +11,7 @@ import type { ForwarderMetrics } from "./ForwarderMetrics.ts"
 import { snapshotSchema } from "./internal/gateway/snapshotSchema.ts"
 import type { ProtocolVersion, QoS } from "./QoS.ts"
 import type { SessionState } from "./SessionEvent.ts"
-import type { Latencies, SessionMetrics } from "./SessionStatus.ts"
+import type { Latencies, SessionMetrics, SessionStatus } from "./SessionStatus.ts"
 
 /**
  * What went wrong.
@@ -62,6 +62,8 @@ export interface SessionSnapshot {
   readonly clientId: string
   /** The address in use or being tried, without secrets. */
   readonly server?: string | undefined
+  /** How its connections are protected, see `SessionStatus`. */
+  readonly tls: SessionStatus["tls"]
   /** The attempts to connect since the session was last connected. */
   readonly attempt: number
   /** Why it is not connected. */

@@ -21,6 +21,7 @@ import {
   text as textCheck
 } from "./internal/options/plain.ts"
 import { payloadBytes } from "./internal/payload.ts"
+import { cleanCause, quoted } from "./internal/peerText.ts"
 import { kindOf } from "./internal/valueNames.ts"
 import { InvalidPayload } from "./MqttError.ts"
 import type { MessageProperties } from "./Properties.ts"
@@ -129,7 +130,7 @@ const checked = (payload: Payload): Effect.Effect<Payload, InvalidPayload> => {
 }
 
 const attempt = <A>(detail: string, direction: Direction, evaluate: () => A): Effect.Effect<A, InvalidPayload> =>
-  Effect.try({ try: evaluate, catch: (cause) => new InvalidPayload({ detail, direction, cause }) })
+  Effect.try({ try: evaluate, catch: (cause) => new InvalidPayload({ detail, direction, cause: cleanCause(cause) }) })
 
 /**
  * JSON through a schema whose encoded form is JSON. Announces `application/json`; accepts it and every type that ends in `+json`.
@@ -223,7 +224,7 @@ export const mismatch = (
     if (policy === "required") return received("the message has no content type")
   } else if (!codec.accepts(contentType)) {
     return received(
-      `the content type is ${JSON.stringify(contentType)}${
+      `the content type is ${quoted(contentType)}${
         codec.contentType === undefined ? "" : `, not ${JSON.stringify(codec.contentType)}`
       }`
     )

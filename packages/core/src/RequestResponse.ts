@@ -192,9 +192,13 @@ export const requestMany = <Params, Req, Res, Failure, RAsk, RAnswer>(
   askMany(session, template, params, value, options)
 
 /**
- * Answers requests; runs until interrupted. A template with a `failure` type takes handlers that fail with that only, others take any.
+ * Answers requests; runs until interrupted. A template with a `failure` type takes handlers that fail with that only,
+ * others take any.
  *
- * Messages without a return address are no requests, and are passed over. An answer that cannot be published is logged, and its request acknowledged.
+ * Messages without a return address are no requests, and are passed over. A handler runs once for each delivery of a
+ * request: an answer that cannot be published is published again after a growing delay, while its refusal may pass and,
+ * on MQTT 5, the request has not expired. Otherwise it is given up: reported, counted (see `HandlerMetrics`), and its
+ * request acknowledged.
  *
  * @example
  * yield* RequestResponse.respond(session, add, ({ value }) => Effect.succeed(value.a + value.b)).pipe(Effect.forkScoped)

@@ -11,6 +11,7 @@
  *   RouteFilter.predicate((message) => Number(message.text) > 80)
  * )
  */
+import { payloadText, topicText } from "./internal/expressions.ts"
 import { kindOf } from "./internal/valueNames.ts"
 import type { Message } from "./Message.ts"
 import { type InvalidFilter, InvalidOptions } from "./MqttError.ts"
@@ -33,13 +34,19 @@ export type RouteFilter =
 /** The topic matches a topic filter (MQTT 4.7), wildcards included. */
 export const topic = (pattern: string): RouteFilter => ({ _tag: "Topic", pattern })
 
-/** The topic matches a regular expression, anywhere in it unless the expression is anchored. */
+/**
+ * The topic matches a regular expression, anywhere in it unless the expression is anchored. Of a longer topic the
+ * expression sees the first 4096 UTF-16 code units.
+ */
 export const topicExpression = (expression: RegExp): RouteFilter => ({ _tag: "TopicExpression", expression })
 
 /** The payload contains a text; read as UTF-8. */
 export const text = (text: string): RouteFilter => ({ _tag: "Text", text })
 
-/** The payload, read as UTF-8, matches a regular expression. */
+/**
+ * The payload, read as UTF-8, matches a regular expression. Of a larger payload the expression sees the first 64 KiB:
+ * its cost may grow faster than the text, which the publisher chooses.
+ */
 export const textExpression = (expression: RegExp): RouteFilter => ({ _tag: "TextExpression", expression })
 
 /** The message came through the session of this name. */
@@ -109,7 +116,7 @@ export const compile = (filter: RouteFilter): (message: Message) => boolean => {
     }
     case "TopicExpression": {
       const expression = stateless(filter.expression)
-      return (message) => expression.test(message.topic)
+      return (message) => expression.test(topicText(message))
     }
     case "Text": {
       const { text } = filter
@@ -117,7 +124,7 @@ export const compile = (filter: RouteFilter): (message: Message) => boolean => {
     }
     case "TextExpression": {
       const expression = stateless(filter.expression)
-      return (message) => expression.test(message.text)
+      return (message) => expression.test(payloadText(message))
     }
     case "Session": {
       const { session } = filter

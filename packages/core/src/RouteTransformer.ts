@@ -13,11 +13,14 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
+import { expand, makeTemplate, type Piece } from "./internal/captureTemplate.ts"
+import { longestTopic } from "./internal/expressions.ts"
 import { parseJson } from "./internal/json.ts"
 import { callable, type Check, having, text } from "./internal/options/plain.ts"
+import { cleanCause } from "./internal/peerText.ts"
 import { kindOf } from "./internal/valueNames.ts"
 import type { Message } from "./Message.ts"
-import { InvalidOptions, InvalidPayload, MqttError, type MqttErrorReason } from "./MqttError.ts"
+import { InvalidOptions, InvalidPayload, InvalidTopic, MqttError, type MqttErrorReason } from "./MqttError.ts"
 import type { Payload } from "./Publication.ts"
 import * as Topic from "./Topic.ts"
 
@@ -42,35 +45,54 @@ export const make = <E, R>(
 ): RouteTransformer<E, R> => ({ description, transform, issue: issueAt("transform", callable(transform)) })
 
 /**
- * Rewrites the topic of messages that match a topic filter; others pass unchanged. In the template `{1}`, `{2}` and so on stand for
- * what the wildcards of the filter match, from the left, and `{0}` for the whole topic.
+ * Rewrites the topic of messages that match a topic filter; others pass unchanged. In the template `{1}`, `{2}` and so
+ * on stand for what the wildcards of the filter match, from the left, and `{0}` for the whole topic. Where `#` matches
+ * no level, a level of the template that is nothing else is left out: with "a/#" and "b/{1}" "a" becomes "b", and "a/"
+ * becomes "b/".
  *
- * The route is refused with `InvalidFilter` for a malformed filter and `InvalidOptions` for a placeholder without a wildcard; a
- * message fails with `InvalidTopic` when its new topic is none, for example with an empty capture at its end.
+ * The route is refused with `InvalidFilter` for a malformed filter and `InvalidOptions` for a placeholder without a
+ * wildcard; a message fails with `InvalidTopic` when its new topic is none, for example with an empty capture at its
+ * end.
  */
-export const topic = (filter: string, template: string): RouteTransformer<MqttError> => ({
-  description: `topic ${filter} -> ${template}`,
-  transform: (message) => {
-    const captures = Topic.captures(filter, message.topic)
-    if (captures === undefined) return Effect.succeed(message)
-    return renamed(
-      message,
-      template.replace(
-        /\{(\d+)\}/g,
-        (_, index: string) => index === "0" ? message.topic : captures[Number(index) - 1] ?? ""
-      )
-    )
-  },
-  issue: topicIssue(filter, template)
-})
+export const topic = (filter: string, template: string): RouteTransformer<MqttError> => {
+  const compiled = makeTemplate(filter, piecesOf(template))
+  return {
+    description: `topic ${filter} -> ${template}`,
+    transform: (message) => {
+      const expanded = expand(compiled, message.topic)
+      return expanded === undefined ? Effect.succeed(message) : renamed(message, expanded)
+    },
+    issue: topicIssue(filter, template)
+  }
+}
+
+const placeholder = /\{(\d+)\}/g
+
+const piecesOf = (template: string): ReadonlyArray<Piece> => {
+  const pieces: Array<Piece> = []
+  let end = 0
+  for (const match of template.matchAll(placeholder)) {
+    if (match.index > end) pieces.push({ _tag: "Text", text: template.slice(end, match.index) })
+    end = match.index + match[0].length
+    const index = Number(match[1])
+    pieces.push(index === 0 ? { _tag: "Whole" } : { _tag: "Capture", index: index - 1 })
+  }
+  if (end < template.length) pieces.push({ _tag: "Text", text: template.slice(end) })
+  return pieces
+}
 
 /**
- * Replaces what a regular expression finds in the topic, as `String.replace` does: `$1` stands for the first group, and the flag g for
- * all places.
+ * Replaces what a regular expression finds in the topic, as `String.replace` does: `$1` stands for the first group, and
+ * the flag g for all places. A message fails with `InvalidTopic` when its topic is longer than 4096 UTF-16 code units,
+ * which no expression gets to see.
  */
 export const topicExpression = (expression: RegExp, replacement: string): RouteTransformer<MqttError> => ({
   description: `topic ${expression} -> ${replacement}`,
   transform: (message) => {
+    if (message.topic.length > longestTopic) {
+      const detail = "too long for an expression"
+      return Effect.fail(failure(message, new InvalidTopic({ topic: message.topic, offset: longestTopic, detail })))
+    }
     expression.lastIndex = 0
     return renamed(message, message.topic.replace(expression, replacement))
   },
@@ -114,7 +136,10 @@ export const json = (
           root = parseJson(message.text)
         } catch (cause) {
           return Effect.fail(
-            failure(message, new InvalidPayload({ detail: "the payload is no JSON", direction: "received", cause }))
+            failure(
+              message,
+              new InvalidPayload({ detail: "the payload is no JSON", direction: "received", cause: cleanCause(cause) })
+            )
           )
         }
         const changed = setPath(root, keys, 0, typeof value === "function" ? value(message) : value)
@@ -162,7 +187,7 @@ const issueAt = (path: string, message: string | undefined): InvalidOptions | un
   message === undefined ? undefined : new InvalidOptions({ issues: [{ path, message }] })
 
 const failure = (message: Message, reason: MqttErrorReason): MqttError =>
-  new MqttError({ reason, session: message.session, topic: message.topic })
+  new MqttError({ reason, session: message.session, method: "transform", topic: message.topic })
 
 const renamed = (message: Message, topic: string): Effect.Effect<Message, MqttError> => {
   const valid = Topic.validateName(topic)
@@ -175,10 +200,10 @@ const topicIssue = (filter: string, template: string): MqttErrorReason | undefin
   const valid = Topic.validateFilter(filter)
   if (valid._tag === "Failure") return valid.failure
   const wildcards = Topic.innerFilter(filter).split("/").filter((level) => level === "+" || level === "#").length
-  for (const [placeholder, index] of template.matchAll(/\{(\d+)\}/g)) {
+  for (const [text, index] of template.matchAll(placeholder)) {
     if (Number(index) > wildcards) {
       return new InvalidOptions({
-        issues: [{ path: "template", message: `${placeholder} stands for no wildcard of ${filter}` }]
+        issues: [{ path: "template", message: `${text} stands for no wildcard of ${filter}` }]
       })
     }
   }

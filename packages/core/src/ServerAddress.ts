@@ -11,7 +11,8 @@
  *
  * The path of a WebSocket is `/` unless the URL has one; many servers expect `/mqtt`, which has to be written out. IPv6
  * addresses stand in brackets, or bare without scheme and port. User names and passwords may stand before the host,
- * percent-encoded where they contain `:`, `/`, `@`, `?` or `#`.
+ * percent-encoded where they contain `:`, `/`, `@`, `?` or `#`. The password and the query of a WebSocket are secrets:
+ * they are Redacted, and `format` prints neither.
  */
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
@@ -32,8 +33,10 @@ export interface ServerAddress {
   readonly host: string
   /** 1 to 65535; 0 for a Unix socket. */
   readonly port: number
-  /** The path and query of a WebSocket, the file of a Unix socket, `""` otherwise. */
+  /** The path of a WebSocket without its query, the file of a Unix socket, `""` otherwise. */
   readonly path: string
+  /** The query of a WebSocket without `?`, which often holds a token; absent: none. */
+  readonly query?: Redacted.Redacted<string> | undefined
   readonly username: string | undefined
   readonly password: Redacted.Redacted<string> | undefined
 }
@@ -129,17 +132,26 @@ export const parse = (input: string, options?: ParseOptions): Result.Result<Serv
   if (!isWebSocket && path !== "" && path !== "/") {
     return refuse("only the address of a WebSocket has a path or query")
   }
-  return Result.succeed({
+  const mark = path.indexOf("?")
+  const ownPath = mark === -1 ? path : path.slice(0, mark)
+  const address: ServerAddress = {
     protocol,
     host: endpoint.host,
     port: endpoint.port ?? defaultPorts[protocol],
-    path: !isWebSocket ? "" : path.startsWith("/") ? path : `/${path}`,
+    path: !isWebSocket ? "" : ownPath === "" ? "/" : ownPath,
+    query: mark === -1 || mark === path.length - 1
+      ? undefined
+      : Redacted.make(path.slice(mark + 1), { label: "query" }),
     ...credentials
-  })
+  }
+  // Otherwise the constructor of the WebSocket would throw, and quote the address with its query.
+  return isWebSocket && !URL.canParse(webSocketUrl(address))
+    ? refuse("the address of the WebSocket is not a valid URL")
+    : Result.succeed(address)
 }
 
 /**
- * Prints an address as a URL with its port and without credentials and query.
+ * Prints an address as a URL with its port and without credentials and query: for logs, errors and pages.
  */
 export const format = (address: ServerAddress): string => {
   const scheme = schemes[address.protocol]
@@ -157,7 +169,9 @@ export const format = (address: ServerAddress): string => {
  * print it.
  */
 export const webSocketUrl = (address: ServerAddress): string =>
-  `${address.protocol === "wss" ? "wss" : "ws"}://${formatHost(address.host)}:${address.port}${address.path}`
+  `${address.protocol === "wss" ? "wss" : "ws"}://${formatHost(address.host)}:${address.port}${address.path}${
+    address.query === undefined ? "" : `?${Redacted.value(address.query)}`
+  }`
 
 const formatHost = (host: string): string => host.includes(":") ? `[${host}]` : host
 

@@ -1,7 +1,9 @@
 /**
  * What happens to a session over its life, as values.
  */
+import type * as Cause from "effect/Cause"
 import type { MqttError } from "./MqttError.ts"
+import type { FailureOutcome } from "./Subscription.ts"
 
 /**
  * Where a session stands: `disconnected` (not started, or stopped after a permanent failure), `connecting` (for the first
@@ -82,6 +84,24 @@ export interface MessageDropped extends Base<"MessageDropped"> {
   readonly count: number
 }
 
+/**
+ * Messages could not be handled, transformed or decoded, counted by what became of them over one turn of the event
+ * loop. All fields but the count are those of the last one.
+ */
+export interface HandlerFailed extends Base<"HandlerFailed"> {
+  readonly outcome: FailureOutcome
+  readonly topic: string
+  /** How often this message has failed. */
+  readonly attempt: number
+  /** Milliseconds until it is tried again, or its dead letter is published again; undefined: never. */
+  readonly delay: number | undefined
+  /** What failed: the handler's own error, or what it died of. */
+  readonly cause: Cause.Cause<unknown>
+  /** Why its dead letter was refused. */
+  readonly error: MqttError | undefined
+  readonly count: number
+}
+
 /** A message that a consumer has not finished holds back the acknowledgements of those behind it. */
 export interface SlowConsumer extends Base<"SlowConsumer"> {
   /** The topic filters of the consumers that have not finished. */
@@ -143,6 +163,7 @@ export type SessionEvent =
   | Removed
   | SessionLost
   | MessageDropped
+  | HandlerFailed
   | SlowConsumer
   | ConsumerForgotten
   | SharedSubscriptionAtRisk

@@ -1,16 +1,17 @@
 /**
  * The life of sessions as log lines.
  *
- * The library logs nothing about connections by itself. With the layer each event becomes one line at a level of its own, through
- * Effect's Logger, annotated with `session`, `server` and, where something went wrong, `reason`, the tag of the error's reason. No line
- * has a payload, a password, a key or a certificate.
+ * The library logs nothing about connections by itself, but for servers that deserve no trust. With the layer each
+ * event becomes one line at a level of its own, through Effect's Logger, annotated with `session`, `server` and, where
+ * something went wrong, `reason`, the tag of the error's reason. No line has a payload, a password, a key or a
+ * certificate.
  *
  * | Level | Events |
  * | --- | --- |
  * | `Error` | Reconnecting and Disconnected after a permanent failure, StorageDegraded, StorageDamaged |
  * | `Warn` | Reconnecting and Disconnected after any other failure, SessionLost, MessageDropped, SlowConsumer, SharedSubscriptionAtRisk |
  * | `Info` | Connected, Ready, Disconnected in order, StorageRecovered, Added, Removed |
- * | `Debug` | Connecting, StateChanged |
+ * | `Debug` | Connecting, StateChanged, HandlerFailed (whose warning is logged where it happens) |
  *
  * @example
  * program.pipe(Effect.provide(SessionLog.layer().pipe(Layer.provideMerge(SessionManager.layer(options)))))
@@ -22,6 +23,7 @@ import type * as LogLevel from "effect/LogLevel"
 import * as Stream from "effect/Stream"
 import { permanence } from "./internal/classification.ts"
 import { type Check, type Checks, duration, oneOf, orDie, recordOf } from "./internal/options/plain.ts"
+import { cleanText } from "./internal/peerText.ts"
 import { kindOf } from "./internal/valueNames.ts"
 import type { MqttError } from "./MqttError.ts"
 import { MqttSession } from "./MqttSession.ts"
@@ -35,8 +37,8 @@ export interface SessionLogOptions {
   /** Other levels than those of the table, by event; `None` leaves an event out. */
   readonly levels?: { readonly [Tag in SessionEvent["_tag"]]?: LogLevel.Severity | "None" } | undefined
   /**
-   * MessageDropped and SlowConsumer may come thousands of times a second: of each session and cause one line is written in this time,
-   * with the count of all since the line before. Default ten seconds.
+   * MessageDropped, HandlerFailed and SlowConsumer may come thousands of times a second: of each session and cause one
+   * line is written in this time, with the count of all since the line before. Default ten seconds.
    */
   readonly atMostEvery?: Duration.Input | undefined
 }
@@ -109,6 +111,7 @@ const levelChecks: Checks<NonNullable<SessionLogOptions["levels"]>> = {
   SlowConsumer: level,
   ConsumerForgotten: level,
   SharedSubscriptionAtRisk: level,
+  HandlerFailed: level,
   StorageDegraded: level,
   StorageRecovered: level,
   StorageDamaged: level
@@ -190,7 +193,14 @@ const makeLineOf = ({ atMostEvery = "10 seconds", levels = {} }: SessionLogOptio
         const count = sinceTold(`${session}\n${event.cause}`, event.at, event.count)
         return count === undefined ? undefined : line("Warn", `${count} ${event.direction} messages dropped`, {
           reason: event.cause,
-          topic: event.topic
+          topic: cleanText(event.topic)
+        })
+      }
+      case "HandlerFailed": {
+        const count = sinceTold(`${session}\nfailed ${event.outcome}`, event.at, event.count)
+        return count === undefined ? undefined : line("Debug", `${count} messages failed: ${event.outcome}`, {
+          topic: event.topic,
+          ...(event.error === undefined ? undefined : { reason: event.error.reason._tag })
         })
       }
       case "SlowConsumer": {
@@ -217,7 +227,10 @@ const makeLineOf = ({ atMostEvery = "10 seconds", levels = {} }: SessionLogOptio
       case "StorageRecovered":
         return line("Info", "the store takes commits again")
       case "StorageDamaged":
-        return line("Error", `the store was damaged: ${event.detail}`, { kept: event.kept, lost: event.lost })
+        return line("Error", `the store was damaged: ${cleanText(event.detail)}`, {
+          kept: event.kept,
+          lost: event.lost
+        })
     }
   }
 }

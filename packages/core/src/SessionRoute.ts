@@ -19,8 +19,14 @@ export interface RouteOptions<E = never, R = never> extends Omit<SubscribeOption
   readonly filter?: RouteFilter
   /** Changes or drops messages. Default: none. */
   readonly transform?: RouteTransformer<E, R>
-  /** What becomes of a message whose transformer or handler failed for good. Default `skip`; `fail` ends the whole route. */
+  /** What becomes of a message whose transformer or handler failed. Default `retry`; `fail` ends the whole route. */
   readonly onFailure?: FailurePolicy
+  /**
+   * What becomes of a message that cannot be read: a transformer, or a handler that decodes, fails with
+   * `InvalidPayload` or `InvalidTopic`. Default: as `onFailure`, but `skip` where that is `retry`, see
+   * `ConsumeOptions.onInvalid`.
+   */
+  readonly onInvalid?: FailurePolicy
   /** For logs and status pages. */
   readonly description?: string
 }
@@ -33,12 +39,13 @@ export interface HandleOptions<E = never, R = never, E2 = never, R2 = never> ext
   readonly concurrency?: number
   /** `topic` (default): one handler at a time for each topic of a session, in order. `none`: any order. */
   readonly order?: "topic" | "none"
-  /** Repeats a transformation and handler that failed, by this schedule. Default: not at all. */
+  /** Tries a message again by this schedule, with its transformation, before `onFailure` decides. Default: none. */
   readonly retry?: Schedule.Schedule<unknown, E | E2, never, R>
 }
 
 /**
- * How a route feeds its stream.
+ * How a route feeds its stream. The stream keeps its order: while a transformation is tried again (`onFailure:
+ * "retry"`), or a dead letter is refused for now, what came later through the same session waits.
  */
 export interface ListenOptions<E = never, R = never> extends RouteOptions<E, R> {
   /**
@@ -64,7 +71,10 @@ export interface RouteStatistics {
   readonly dropped: number
   /** QoS 0 messages that were lost because buffers were full. */
   readonly overflowed: number
-  /** Messages whose transformer or handler failed for good. */
+  /**
+   * Messages whose transformer or handler failed, after `retry` where there is one; each counts once, however often it
+   * is tried again.
+   */
   readonly failures: number
   /** Milliseconds since the epoch; undefined: none yet. */
   readonly lastMessageAt: number | undefined

@@ -20,6 +20,11 @@ export interface SessionStatus {
   readonly clientId: string
   /** The address in use or being tried, without secrets. */
   readonly server: string | undefined
+  /**
+   * How its connections are protected: `none`, `verified` by TLS, or `unverified`: by TLS with `insecureSkipVerify`,
+   * where anyone on the way can pose as the server.
+   */
+  readonly tls: "none" | "unverified" | "verified"
   /** The attempts to connect since the session was last connected. */
   readonly attempt: number
   /** Why the session is not connected. */
@@ -28,6 +33,18 @@ export interface SessionStatus {
   readonly failure: MqttError | undefined
   /** The store of a durable session; undefined: there is none. */
   readonly storage: StorageStatus | undefined
+  /** The messages that handlers cannot take. */
+  readonly handlers: HandlerStatus
+}
+
+/**
+ * The messages that fail now: the handler, transformer or codec of each has failed, and it is neither handled nor
+ * given up. `statusChanges` tells when the first one begins to fail, and when none fails any more.
+ */
+export interface HandlerStatus {
+  readonly failing: number
+  /** When the oldest of them failed first, in milliseconds since the epoch; undefined: none fails. */
+  readonly since: number | undefined
 }
 
 /**
@@ -123,6 +140,27 @@ export interface StoreCommits {
 }
 
 /**
+ * What handlers, transformers and codecs could not take. Numbers of messages, but for the first two.
+ */
+export interface HandlerMetrics {
+  /** Runs that failed: those that died or interrupted themselves too. */
+  readonly failures: number
+  /** Runs that tried a message again. */
+  readonly retries: number
+  /**
+   * Acknowledged although no run succeeded, and not among the dead letters: skipped, or the dead letter was refused for
+   * good.
+   */
+  readonly givenUp: number
+  /** Published to a dead-letter topic. */
+  readonly deadLettered: number
+  /** Those that fail now, see `HandlerStatus`. */
+  readonly failing: number
+  /** Milliseconds since the oldest of them failed first, 0: none fails. */
+  readonly oldestFailingAge: number
+}
+
+/**
  * The figures of a session since it was made. Times are milliseconds; points in time are counted from the epoch, undefined: never.
  *
  * "Bytes" are those of whole MQTT packets of all types, as they are handed to and taken from the network: below TLS and WebSocket frames.
@@ -171,4 +209,5 @@ export interface SessionMetrics {
   readonly subscriptions: number
   readonly buffered: BufferedMessages
   readonly commits: StoreCommits
+  readonly handlers: HandlerMetrics
 }

@@ -77,25 +77,71 @@ export interface Subscription extends SubscriptionInfo {
 }
 
 /**
- * What becomes of a message whose handler failed for good.
+ * A topic for messages that could not be handled.
  *
- * `skip`: acknowledged and counted. `fail`: `consume` fails with the handler's error, the message stays unacknowledged.
- * `deadLetter`: published to the topic with the quality of service of the message, then acknowledged.
+ * The dead letter is published with the payload, the quality of service and, on MQTT 5, the properties of the message,
+ * and with the user properties `mqttx-session`, `mqttx-topic` and `mqttx-error`, which say where the message came from
+ * and why it failed. Then the message is acknowledged. What arrives on the topic itself is never given to the consumer
+ * whose dead letters go there, and the dead letter of a message that the consumer has had before is not dead-lettered
+ * once more.
  */
-export type FailurePolicy = "skip" | "fail" | { readonly deadLetter: string }
+export interface DeadLetterPolicy {
+  /** A topic name, which must not be one of the consumer's filters; a filter with wildcards may match it. */
+  readonly deadLetter: string
+  /**
+   * What becomes of a message whose dead letter is refused for good: it is too large, or the session may not publish to
+   * the topic. `skip` (default): acknowledged, counted as given up, and reported as an error. `retry`: it stays
+   * unacknowledged, and its dead letter is published again after a growing delay. A refusal that may pass is always
+   * followed by another attempt.
+   */
+  readonly onRefused?: "skip" | "retry"
+}
+
+/**
+ * What becomes of a message that a handler, a transformer or a codec could not take.
+ *
+ * `retry`: tried again for ever, after one second, then twice as long each time up to a minute, at random between half
+ * and all of it. The message stays unacknowledged, and the messages behind it on its topic wait; all others go on,
+ * until the receive window is full of messages behind it, since acknowledgements leave in the order of arrival (MQTT
+ * 4.6). `skip`: acknowledged, and counted as given up. `fail`: the consumer fails with the error, and the message stays
+ * unacknowledged. Otherwise a dead letter.
+ */
+export type FailurePolicy = "retry" | "skip" | "fail" | DeadLetterPolicy
+
+/**
+ * What became of a failed message: `deadLetterRetry` is a dead letter that was refused and is published again,
+ * `deadLetterRefused` one that was refused for good, so that its message was given up. The others are as in
+ * `FailurePolicy`.
+ */
+export type FailureOutcome = "retry" | "skip" | "fail" | "deadLetter" | "deadLetterRetry" | "deadLetterRefused"
 
 /**
  * How `consume` calls the handler.
  */
 export interface ConsumeOptions<E = never, R = never> extends Omit<SubscribeOptions, "ack"> {
-  /** Handlers that run at the same time. Default 16. */
+  /** Handlers that run at the same time. A message that waits for its next attempt is none of them. Default 16. */
   readonly concurrency?: number
   /** `topic` (default): one handler at a time for each topic, in order. `none`: any order. */
   readonly order?: "topic" | "none"
-  /** Repeats a failed handler by this schedule. Default: not at all. */
+  /**
+   * Tries a message again by this schedule, before `onFailure` decides. A handler that dies is not tried again by it.
+   * Default: none.
+   */
   readonly retry?: Schedule.Schedule<unknown, E, never, R>
-  /** After the retries. Default `skip`; a handler that dies counts as failed. */
+  /**
+   * What becomes of a message whose handler failed, after `retry`. A handler that dies, throws or interrupts itself has
+   * failed. Default `retry`: nothing at QoS 1 and 2 is lost. Of QoS 0 messages that wait for an attempt, their own or
+   * one before them, `buffer` at most are kept; more are dropped from the oldest on and counted, or pause the network,
+   * as `onOverflow` says.
+   */
   readonly onFailure?: FailurePolicy
+  /**
+   * What becomes of a message that cannot be read: its handler fails with `InvalidPayload` or `InvalidTopic` of
+   * `Message.decode`, `TopicTemplate.decode` or a transformer. `retry` (the option) does not apply. Default: as
+   * `onFailure`, but `skip` where that is `retry`, since no attempt makes it readable, and it would stop all messages
+   * behind it.
+   */
+  readonly onInvalid?: FailurePolicy
   /** Runs once, when the server granted the subscription and before the first message is handled. */
   readonly onSubscribed?: (subscription: SubscriptionInfo) => Effect.Effect<void>
 }

@@ -147,10 +147,12 @@ interface DecodeOptions {
  */
 export interface TypedSubscribeOptions<Params> extends SubscribeOptions, FilterOptions<Params>, DecodeOptions {
   /**
-   * What becomes of a message that is not what the template says. `skip` (default): counted, logged and acknowledged. `fail`: the stream fails with the error
-   * after the messages before it, and the message stays unacknowledged. `deadLetter`: published to that topic, counted and acknowledged.
+   * What becomes of a message that is not what the template says. `skip` (default): acknowledged, counted as given up,
+   * told by the event HandlerFailed, and logged. `fail`: the stream fails with the error after the messages before it,
+   * and the message stays unacknowledged. `deadLetter`: published to that topic, then acknowledged; while its refusal
+   * may pass, the stream waits.
    */
-  readonly onInvalid?: FailurePolicy
+  readonly onInvalid?: Exclude<FailurePolicy, "retry">
 }
 
 /**
@@ -162,13 +164,12 @@ export interface ResultSubscribeOptions<Params> extends Omit<TypedSubscribeOptio
 }
 
 /**
- * How `consume` calls the handler of a template. `retry` and `onFailure` are for the handler: what cannot be decoded is not tried again.
+ * How `consume` calls the handler of a template. `retry` and `onFailure` are for the handler, `onInvalid` is for what
+ * cannot be decoded.
  */
 export interface TypedConsumeOptions<Params, E = never, R = never>
   extends Omit<ConsumeOptions<E, R>, "onSubscribed">, FilterOptions<Params>, DecodeOptions
 {
-  /** What becomes of a message that is not what the template says. Default: as `onFailure` says. */
-  readonly onInvalid?: FailurePolicy
   /** Runs once, when the server granted the subscription and before the first message is handled. */
   readonly onSubscribed?: (subscription: Omit<TypedSubscription<never>, "messages">) => Effect.Effect<void>
 }

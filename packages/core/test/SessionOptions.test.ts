@@ -39,6 +39,7 @@ const comparable = (value: unknown): unknown => {
 const full: Input = {
   name: "plant",
   servers: ["mqtts://a.example", "wss://b.example/mqtt?x=1"],
+  brokerName: "plant",
   secure: true,
   protocolVersion: 5,
   clientId: "client",
@@ -71,7 +72,7 @@ const full: Input = {
     passphrase: Redacted.make("open", { label: "passphrase" }),
     servername: "c.example",
     alpn: ["mqtt"],
-    rejectUnauthorized: false,
+    insecureSkipVerify: true,
     minVersion: "TLSv1.3"
   },
   webSocket: { headers: { authorization: "Bearer token" }, subprotocol: "mqttv3.1" },
@@ -158,7 +159,7 @@ describe("SessionOptions", () => {
       assert.strictEqual(reconnect.factor, 3)
       assert.strictEqual(Duration.toSeconds(reconnect.maxDelay), 120)
       const { tls } = made({ name: "a", secure: true, tls: { ca: "ca" } })
-      assert.deepEqual(tls, { ca: ["ca"], rejectUnauthorized: true, minVersion: "TLSv1.2" })
+      assert.deepEqual(tls, { ca: ["ca"], insecureSkipVerify: false, minVersion: "TLSv1.2" })
     })
 
     it("takes undefined for not given", () => {
@@ -215,7 +216,8 @@ describe("SessionOptions", () => {
 
     it("comes back from JSON when there is no secret", () => {
       const { password: _password, tls: _tls, webSocket: _webSocket, ...open } = full
-      const options = made(open)
+      // The query of a WebSocket is a secret too.
+      const options = made({ ...open, servers: ["mqtts://a.example", "wss://b.example/mqtt"] })
       const json = JSON.stringify(Schema.encodeSync(SessionOptions.SessionOptions)(options))
       assert.deepEqual(comparable(Result.getOrThrow(SessionOptions.decode(JSON.parse(json)))), comparable(options))
     })
@@ -361,6 +363,11 @@ describe("SessionOptions", () => {
       [{ maximumPacketSize: 0 }, "maximumPacketSize"],
       [{ maxInflight: 0 }, "maxInflight"],
       [{ maxInflightQoS2: 0 }, "maxInflightQoS2"],
+      [{ brokerName: "" }, "brokerName"],
+      [{ brokerName: "a,b" }, "brokerName"],
+      [{ brokerName: "@a" }, "brokerName"],
+      [{ brokerName: "mqtt://a.example" }, "brokerName"],
+      [{ brokerName: "a".repeat(257) }, "brokerName"],
       [{ clientId: "" }, "clientId"],
       [{ clientId: "a\u0000" }, "clientId"],
       [{ username: "\ud800" }, "username"],
@@ -396,13 +403,60 @@ describe("SessionOptions", () => {
 
   describe("servers", () => {
     it("are written out with protocol and port", () => {
-      const { servers } = made({ name: "a", servers: "localhost, mqtts://b, ws://c, unix:///run/x" })
-      assert.deepEqual(servers, ["mqtt://localhost:1883", "mqtts://b:8883", "ws://c:80/", "mqtt+unix:///run/x"])
+      const plain = made({ name: "a", servers: "localhost, ws://c, unix:///run/x" })
+      assert.deepEqual(plain.servers, ["mqtt://localhost:1883", "ws://c:80/", "mqtt+unix:///run/x"])
+      assert.deepEqual(made({ name: "a", servers: "mqtts://b, wss://c" }).servers, ["mqtts://b:8883", "wss://c:443/"])
+    })
+
+    it.each([
+      ["mqtts and mqtt", ["mqtts://a", "mqtt://b"], "servers.1"],
+      ["mqtt and mqtts", ["mqtt://b", "mqtts://a"], "servers.0"],
+      ["wss and ws", ["wss://a/mqtt", "wss://b/mqtt", "ws://c/mqtt"], "servers.2"],
+      ["mqtts and an address without a scheme", ["mqtts://a", "b"], "servers.1"],
+      ["wss and mqtt", ["wss://a", "mqtt://a"], "servers.1"],
+      ["mqtts and a Unix socket", ["mqtts://a", "unix:///run/x"], "servers.1"]
+    ])("all use TLS or none: %s are refused", (_, servers, path) => {
+      assert.deepEqual(paths({ name: "a", servers }), [path])
+      assert.deepEqual(paths({ name: "a", servers, username: "me", password: "secret" }), [path])
+    })
+
+    it("all use TLS with secure, also one without a scheme", () => {
+      assert.deepEqual(made({ name: "a", servers: "mqtts://a, b", secure: true }).servers, [
+        "mqtts://a:8883",
+        "mqtts://b:8883"
+      ])
     })
 
     it("get the path of webSocket where they have none", () => {
-      const { servers } = made({ name: "a", servers: ["ws://a", "wss://b/own?x=1", "c"], webSocket: { path: "/mqtt" } })
-      assert.deepEqual(servers, ["ws://a:80/mqtt", "wss://b:443/own?x=1", "mqtt://c:1883"])
+      const { servers } = made({ name: "a", servers: ["ws://a", "ws://b/own", "c"], webSocket: { path: "/mqtt" } })
+      assert.deepEqual(servers, ["ws://a:80/mqtt", "ws://b:80/own", "mqtt://c:1883"])
+    })
+
+    it("give up their queries, which are secrets, to the options, and get them back", () => {
+      const options = made({
+        name: "a",
+        servers: ["wss://a/own?token=secret-a", "wss://b", "wss://c/mqtt"],
+        webSocket: { path: "/mqtt?token=secret-b", queries: { "wss://c:443/mqtt": "token=secret-c" } }
+      })
+      assert.deepEqual(options.servers, ["wss://a:443/own", "wss://b:443/mqtt", "wss://c:443/mqtt"])
+      assert.deepEqual(comparable(options.webSocket.queries), {
+        "wss://a:443/own": ["secret", "token=secret-a"],
+        "wss://b:443/mqtt": ["secret", "token=secret-b"],
+        "wss://c:443/mqtt": ["secret", "token=secret-c"]
+      })
+      assert.notInclude(inspect(options, { depth: 9 }) + JSON.stringify(options), "secret-")
+      // Options that were made before, and changed.
+      const again = Result.getOrThrow(SessionOptions.decode({ ...options, keepAlive: 0 }))
+      assert.deepEqual(comparable(again.webSocket), comparable(options.webSocket))
+      const fewer = Result.getOrThrow(SessionOptions.decode({ ...options, servers: ["wss://d/mqtt"] }))
+      assert.isUndefined(fewer.webSocket.queries)
+    })
+
+    it("with a query are no JSON any more", () => {
+      const options = made({ name: "a", servers: "wss://a/mqtt?token=secret" })
+      const encoded = Schema.encodeUnknownResult(SessionOptions.SessionOptions)(options)
+      assert.isTrue(Result.isFailure(encoded))
+      assert.notInclude(String(encoded), "token=secret")
     })
 
     it("give up their credentials to the options", () => {
@@ -429,7 +483,7 @@ describe("SessionOptions", () => {
       const options = made(SessionOptions.secureConnect("plant", "host:8883", "ca"))
       assert.deepEqual(options.servers, ["mqtts://host:8883"])
       assert.deepEqual(options.tls?.ca, ["ca"])
-      assert.isTrue(options.tls?.rejectUnauthorized)
+      assert.isFalse(options.tls?.insecureSkipVerify)
     })
 
     it.each(["tcp://host:8883", "mqtt://host", "ws://host", "unix:///run/x"])(
@@ -471,7 +525,7 @@ describe("SessionOptions", () => {
         keepAlive: "30000 ms",
         persistence: "durable",
         sessionExpiry: "86400000 ms",
-        tls: { ca: ["ca"], servername: "d", rejectUnauthorized: true, minVersion: "TLSv1.2" },
+        tls: { ca: ["ca"], servername: "d", insecureSkipVerify: false, minVersion: "TLSv1.2" },
         webSocket: { headers: { a: ["secret", "b"] }, subprotocol: "mqtt" },
         queue: { messages: 5, bytes: 67_108_864, policy: "fail" },
         will: { topic: "status", payload: [103, 111, 110, 101], qos: 0, retain: false, delay: "0 ms", properties: {} }
@@ -534,7 +588,7 @@ describe("SessionOptions", () => {
           MQTT_WILL_PAYLOAD: "gone",
           MQTT_WILL_RETAIN: "true",
           MQTT_TLS_CA: "ca, with a comma",
-          MQTT_TLS_REJECT_UNAUTHORIZED: "false",
+          MQTT_TLS_INSECURE_SKIP_VERIFY: "true",
           MQTT_TLS_ALPN: "mqtt,x",
           MQTT_WEB_SOCKET_PATH: "/mqtt",
           MQTT_WEB_SOCKET_HEADERS: "authorization=Bearer x",
@@ -565,7 +619,7 @@ describe("SessionOptions", () => {
             delay: "0 ms",
             properties: {}
           },
-          tls: { ca: ["ca, with a comma"], alpn: ["mqtt", "x"], rejectUnauthorized: false, minVersion: "TLSv1.2" },
+          tls: { ca: ["ca, with a comma"], alpn: ["mqtt", "x"], insecureSkipVerify: true, minVersion: "TLSv1.2" },
           webSocket: { headers: { authorization: ["secret", "Bearer x"] }, subprotocol: "mqtt" },
           reconnect: {
             enabled: true,

@@ -21,6 +21,22 @@ describe("classification", () => {
     assert.deepEqual([reason._tag, Classification.permanence(reason)], [tag, permanence])
   })
 
+  it("takes a return code of 3.1.1 to CONNECT of MQTT 5, and a reason code of 5 to one of 3.1.1, for what it is", () => {
+    const tags = [1, 2, 3, 4, 5].map((code) => Classification.fromConnack(code, v5)._tag)
+    assert.deepEqual(tags, [
+      "UnsupportedVersion",
+      "ClientIdentifierRejected",
+      "ConnectionRefused",
+      "BadCredentials",
+      "NotAuthorized"
+    ])
+    assert.strictEqual(Classification.fromConnack(0x84, v4)._tag, "UnsupportedVersion")
+    assert.strictEqual(Classification.fromConnack(0x87, v4)._tag, "NotAuthorized")
+    assert.strictEqual(Classification.fromViolation(0x84, "3.1.1", v5)._tag, "UnsupportedVersion")
+    assert.strictEqual(Classification.fromViolation(0x82, "a", v5)._tag, "ProtocolViolation")
+    assert.strictEqual(Classification.permanence(Classification.fromSilentEnd(v5)), "transient")
+  })
+
   it.each(
     [
       [0x80, "ConnectionRefused", "transient"],
@@ -120,7 +136,8 @@ describe("classification", () => {
       ["EPIPE", "ConnectionLost", "transient"],
       ["EACCES", "ConnectionLost", "transient"],
       ["ERR_SSL_DECRYPTION_FAILED_OR_BAD_RECORD_MAC", "ConnectionLost", "transient"],
-      ["ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED", "TlsFailure", "permanent"]
+      ["ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED", "TlsFailure", "permanent"],
+      ["ERR_TLS_CLIENT_CERTIFICATE_REFUSED", "TlsFailure", "permanent"]
     ] as const
   )("takes %s on an open connection as %s, %s", (code, tag, permanence) => {
     const reason = Classification.fromNetworkError(coded(code), "connected")

@@ -41,6 +41,10 @@ export interface Certificates {
   /** For the same names as `server`, valid until yesterday. */
   readonly expiredServer: CertificateAndKey
   readonly expiredClient: CertificateAndKey
+  /** In `revocationList`, and valid otherwise. */
+  readonly revokedClient: CertificateAndKey
+  /** What `ca` has revoked, as a CRL, PEM. */
+  readonly revocationList: string
   /** Valid, for `other.example` only. */
   readonly otherHostServer: CertificateAndKey
   /** An authority that has nothing to do with `ca`, and what it signed. */
@@ -122,12 +126,15 @@ export const make: Effect.Effect<Certificates> = Effect.gen(function*() {
   const server: CertificateRequest = { commonName: "localhost", subjectAltNames: loopback, usage: "server" }
   const client: CertificateRequest = { commonName: "test-client", usage: "client" }
   const past = { notBefore: now - 3 * day, notAfter: now - day }
+  const revokedClient = sign(ca, clientKeys, { ...client, commonName: "revoked-client" })
   return {
     ca: ca.cert,
     server: sign(ca, serverKeys, server),
     client: sign(ca, clientKeys, client),
     expiredServer: sign(ca, serverKeys, { ...server, ...past }),
     expiredClient: sign(ca, clientKeys, { ...client, ...past }),
+    revokedClient,
+    revocationList: revoke(ca, [revokedClient.cert], now),
     otherHostServer: sign(ca, serverKeys, {
       ...server,
       commonName: "other.example",
@@ -156,6 +163,36 @@ const blank = (
   certificate.validity.notAfter = new Date(notAfter)
   certificate.setSubject(subject(commonName))
   return certificate
+}
+
+/** A revocation list of version 1 (RFC 5280, 5.1), which node-forge does not make. */
+const revoke = ({ cert, keys }: Authority, revoked: ReadonlyArray<string>, now: number): string => {
+  const { asn1, pki } = forge
+  const sequence = (...values: Array<forge.asn1.Asn1>): forge.asn1.Asn1 =>
+    asn1.create(asn1.Class.UNIVERSAL, asn1.Type.SEQUENCE, true, values)
+  const primitive = (type: forge.asn1.Type, bytes: string): forge.asn1.Asn1 =>
+    asn1.create(asn1.Class.UNIVERSAL, type, false, bytes)
+  const time = (at: number): forge.asn1.Asn1 => primitive(asn1.Type.UTCTIME, asn1.dateToUtcTime(new Date(at)) as string)
+  const algorithm = sequence(
+    primitive(asn1.Type.OID, asn1.oidToDer(pki.oids["sha256WithRSAEncryption"]!).getBytes()),
+    primitive(asn1.Type.NULL, "")
+  )
+  const list = sequence(
+    algorithm,
+    pki.distinguishedNameToAsn1(pki.certificateFromPem(cert).subject),
+    time(now - hour),
+    time(now + day),
+    sequence(...revoked.map((pem) =>
+      sequence(
+        primitive(asn1.Type.INTEGER, forge.util.hexToBytes(pki.certificateFromPem(pem).serialNumber)),
+        time(now - hour)
+      )
+    ))
+  )
+  const digest = forge.md.sha256.create().update(asn1.toDer(list).getBytes())
+  // The leading byte counts the unused bits of the last one.
+  const signature = primitive(asn1.Type.BITSTRING, `\0${keys.privateKey.sign(digest)}`)
+  return forge.pem.encode({ type: "X509 CRL", body: asn1.toDer(sequence(list, algorithm, signature)).getBytes() })
 }
 
 // The numbers are the tags of GeneralName (RFC 5280, 4.2.1.6).

@@ -40,6 +40,11 @@ export interface MosquittoBrokerOptions {
   readonly certificates?: Certificates.Certificates
   /** What the TLS listeners show; default `certificates.server`. */
   readonly serverCertificate?: Certificates.CertificateAndKey
+  /**
+   * The TLS listener refuses what this list (PEM) revokes, for example `certificates.revocationList`; mosquitto's
+   * WebSockets have no such lists. Default: nothing.
+   */
+  readonly revocationList?: string
   /** Keep sessions and retained messages over `stop` and `start`. Default false. */
   readonly persistence?: boolean
   /** User names and their passwords; others are refused. Default: everybody is welcome. */
@@ -124,6 +129,7 @@ export const make = (
         certificates,
         serverCertificate: options?.serverCertificate ?? certificates?.server,
         requireClientCertificate: options?.requireClientCertificate ?? false,
+        revocationList: options?.revocationList,
         persistence: options?.persistence ?? false,
         users: options?.users,
         config: options?.config ?? []
@@ -172,6 +178,7 @@ const checks: Checks<MosquittoBrokerOptions> = {
   requireClientCertificate: flag,
   certificates: record,
   serverCertificate: recordOf({ cert: text, key: text }),
+  revocationList: text,
   persistence: flag,
   users: valuesOf(text),
   config: listOf(text)

@@ -4,7 +4,7 @@
  *
  * | what happened | reason | |
  * | --- | --- | --- |
- * | CONNACK 0x84, 3.1.1 return code 1 | UnsupportedVersion | permanent |
+ * | CONNACK 0x84, 3.1.1 return code 1, CONNACK that accepts MQTT 5 in the form of 3.1.1 | UnsupportedVersion | permanent |
  * | CONNACK 0x85, 3.1.1 return code 2 | ClientIdentifierRejected | permanent |
  * | CONNACK 0x86, 0x8C, 3.1.1 return code 4 | BadCredentials | permanent |
  * | CONNACK 0x87, 0x8A, 3.1.1 return code 5 | NotAuthorized | permanent |
@@ -46,12 +46,19 @@ import {
 import type { ProtocolVersion } from "../QoS.ts"
 import * as ReasonCode from "../ReasonCode.ts"
 import { errorCodeOf, isTlsCode, isTlsTransient } from "./networkErrors.ts"
+import { cleanCause, cleanText } from "./peerText.ts"
 
 /** What the server said besides the code. */
 export interface ServerWords {
   readonly reasonString?: string | undefined
   readonly serverReference?: string | undefined
 }
+
+/** A server may say anything: what gets into errors, and from there into logs, is clean. */
+const cleanWords = ({ reasonString, serverReference }: ServerWords): ServerWords => ({
+  reasonString: reasonString === undefined ? undefined : cleanText(reasonString),
+  serverReference: serverReference === undefined ? undefined : cleanText(serverReference)
+})
 
 /** Which CONNECT or connection it was about. */
 export interface Attempt {
@@ -62,12 +69,13 @@ export interface Attempt {
 }
 
 /**
- * The reason behind a CONNACK that refuses: `reasonCode` is a return code on 3.1.1 (MQTT 3.1.1 3.2.2.3) and a reason
- * code on 5 (MQTT 3.2.2.2).
+ * The reason behind a CONNACK that refuses: `reasonCode` is a return code of 3.1.1, below 0x80 (MQTT 3.1.1 3.2.2.3), or
+ * a reason code of 5, from 0x80 on (MQTT 3.2.2.2). A server that speaks the other version only answers with a code of
+ * that one.
  */
 export const fromConnack = (reasonCode: number, attempt: Attempt, words: ServerWords = {}): MqttErrorReason => {
-  const { reasonString } = words
-  switch (attempt.protocolVersion === 4 ? ReasonCode.fromReturnCode(reasonCode) : reasonCode) {
+  const { reasonString, serverReference } = cleanWords(words)
+  switch (reasonCode < 0x80 ? ReasonCode.fromReturnCode(reasonCode) : reasonCode) {
     case ReasonCode.unsupportedProtocolVersion:
       return new UnsupportedVersion({ protocolVersion: attempt.protocolVersion, reasonString })
     case ReasonCode.clientIdentifierNotValid:
@@ -80,7 +88,7 @@ export const fromConnack = (reasonCode: number, attempt: Attempt, words: ServerW
       return new NotAuthorized({ reasonCode, reasonString })
     case ReasonCode.useAnotherServer:
     case ReasonCode.serverMoved:
-      return new ServerMoved({ reasonCode, serverReference: words.serverReference, reasonString })
+      return new ServerMoved({ reasonCode, serverReference, reasonString })
     default:
       return new ConnectionRefused({ reasonCode, reasonString, server: attempt.server })
   }
@@ -94,7 +102,7 @@ export const fromDisconnect = (
   attempt: Attempt = { protocolVersion: 5 },
   words: ServerWords = {}
 ): MqttErrorReason => {
-  const { reasonString } = words
+  const { reasonString, serverReference } = cleanWords(words)
   switch (reasonCode) {
     case ReasonCode.sessionTakenOver:
       return new SessionTakenOver({ clientId: attempt.clientId, reasonString })
@@ -104,7 +112,7 @@ export const fromDisconnect = (
       return new BadCredentials({ reasonCode, reasonString })
     case ReasonCode.useAnotherServer:
     case ReasonCode.serverMoved:
-      return new ServerMoved({ reasonCode, serverReference: words.serverReference, reasonString })
+      return new ServerMoved({ reasonCode, serverReference, reasonString })
     case ReasonCode.malformedPacket:
     case ReasonCode.protocolError:
       return new ProtocolViolation({
@@ -118,14 +126,36 @@ export const fromDisconnect = (
 }
 
 /**
+ * The reason behind a violation of the protocol that ends the connection with this reason code (MQTT 4.13). An answer
+ * to CONNECT that accepts it as another version of the protocol is one, with 0x84.
+ */
+export const fromViolation = (reasonCode: number, detail: string, attempt: Attempt): MqttErrorReason =>
+  reasonCode === ReasonCode.unsupportedProtocolVersion
+    ? new UnsupportedVersion({ protocolVersion: attempt.protocolVersion, reasonString: detail })
+    : new ProtocolViolation({ reasonCode, detail })
+
+/**
+ * The reason behind an orderly end of the connection before CONNACK. It is the only answer of some servers to a version
+ * that they do not know, and of many that are about to stop.
+ */
+export const fromSilentEnd = ({ protocolVersion, server }: Attempt): MqttErrorReason =>
+  new ConnectionRefused({
+    server,
+    reasonString: `it closed the connection before CONNACK${
+      protocolVersion === 5 ? ", as some servers do that know MQTT 3.1.1 only" : ""
+    }`
+  })
+
+/**
  * The reason behind an error of a socket, of TLS or of a WebSocket. `phase` is `connect` until the transport is open.
  */
 export const fromNetworkError = (
-  cause: unknown,
+  error: unknown,
   phase: "connect" | "connected",
   server?: string | undefined
 ): MqttErrorReason => {
-  const code = errorCodeOf(cause)
+  const code = errorCodeOf(error)
+  const cause = cleanCause(error)
   if (code !== undefined && isTlsCode(code) && (phase === "connect" || !isTlsTransient(code))) {
     return new TlsFailure({ code, server, cause })
   }

@@ -1,5 +1,8 @@
 /**
- * SHA-256 (FIPS 180-4), for where a browser offers none at once: `crypto.subtle` is asynchronous, and absent outside of secure contexts.
+ * SHA-256 (FIPS 180-4) and HMAC with it (FIPS 198-1), for where an answer is needed at once: `crypto.subtle` is
+ * asynchronous, and absent outside of secure contexts.
+ *
+ * Both are pure functions of their bytes; nothing here compares, stores or makes secrets.
  */
 const constants = new Int32Array(64)
 const start = new Int32Array(8)
@@ -13,42 +16,133 @@ for (let candidate = 2, found = 0; found < 64; candidate++) {
   constants[found++] = fraction(Math.cbrt(candidate))
 }
 
-const rotate = (value: number, by: number): number => (value >>> by) | (value << (32 - by))
+const blockBytes = 64
+
+/** One computation at a time uses it, from its begin to its end. */
+const words = new Int32Array(64)
+
+// Plain loops over typed arrays: this runs for each message of a forwarder with a secret.
+const compress = (state: Int32Array, bytes: Uint8Array, offset: number): void => {
+  for (let i = 0, at = offset; i < 16; i++, at += 4) {
+    words[i] = (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!
+  }
+  for (let i = 16; i < 64; i++) {
+    const x = words[i - 15]!
+    const y = words[i - 2]!
+    words[i] = words[i - 16]! + words[i - 7]! +
+      (((x >>> 7) | (x << 25)) ^ ((x >>> 18) | (x << 14)) ^ (x >>> 3)) +
+      (((y >>> 17) | (y << 15)) ^ ((y >>> 19) | (y << 13)) ^ (y >>> 10))
+  }
+  let a = state[0]!
+  let b = state[1]!
+  let c = state[2]!
+  let d = state[3]!
+  let e = state[4]!
+  let f = state[5]!
+  let g = state[6]!
+  let h = state[7]!
+  for (let i = 0; i < 64; i++) {
+    const one = (h + (((e >>> 6) | (e << 26)) ^ ((e >>> 11) | (e << 21)) ^ ((e >>> 25) | (e << 7))) +
+      ((e & f) ^ (~e & g)) + constants[i]! + words[i]!) | 0
+    const two = ((((a >>> 2) | (a << 30)) ^ ((a >>> 13) | (a << 19)) ^ ((a >>> 22) | (a << 10))) +
+      ((a & b) ^ (a & c) ^ (b & c))) | 0
+    h = g
+    g = f
+    f = e
+    e = (d + one) | 0
+    d = c
+    c = b
+    b = a
+    a = (one + two) | 0
+  }
+  state[0]! += a
+  state[1]! += b
+  state[2]! += c
+  state[3]! += d
+  state[4]! += e
+  state[5]! += f
+  state[6]! += g
+  state[7]! += h
+}
+
+/** The digest of bytes that come in parts. */
+class Digest {
+  readonly #state: Int32Array
+  readonly #block = new Uint8Array(blockBytes)
+  #filled = 0
+  #length: number
+
+  /** From a state in the middle, after so many bytes, which are whole blocks. */
+  constructor(state: Int32Array, length: number) {
+    this.#state = state.slice()
+    this.#length = length
+  }
+
+  update(bytes: Uint8Array): this {
+    this.#length += bytes.length
+    let offset = 0
+    if (this.#filled > 0) {
+      offset = Math.min(blockBytes - this.#filled, bytes.length)
+      this.#block.set(bytes.subarray(0, offset), this.#filled)
+      this.#filled += offset
+      if (this.#filled < blockBytes) return this
+      compress(this.#state, this.#block, 0)
+    }
+    for (; offset + blockBytes <= bytes.length; offset += blockBytes) compress(this.#state, bytes, offset)
+    this.#block.set(bytes.subarray(offset))
+    this.#filled = bytes.length - offset
+    return this
+  }
+
+  get state(): Int32Array {
+    return this.#state
+  }
+
+  finish(): Uint8Array {
+    const length = this.#length
+    const padding = new Uint8Array((this.#filled < 56 ? 64 : 128) - this.#filled)
+    padding[0] = 0x80
+    const view = new DataView(padding.buffer)
+    view.setUint32(padding.length - 8, Math.floor(length / 0x2000_0000))
+    view.setUint32(padding.length - 4, length << 3)
+    this.update(padding)
+    const digest = new Uint8Array(32)
+    const words = new DataView(digest.buffer)
+    for (let i = 0; i < 8; i++) words.setInt32(4 * i, this.#state[i]!)
+    return digest
+  }
+}
+
+/** Bytes as hexadecimal digits. */
+export const hex = (bytes: Uint8Array): string => {
+  let digits = ""
+  for (let i = 0; i < bytes.length; i++) digits += bytes[i]!.toString(16).padStart(2, "0")
+  return digits
+}
 
 /**
  * The digest of the bytes as 64 hexadecimal digits.
  */
-export const sha256 = (bytes: Uint8Array): string => {
-  const padded = new Uint8Array(Math.ceil((bytes.length + 9) / 64) * 64)
-  padded.set(bytes)
-  padded[bytes.length] = 0x80
-  const view = new DataView(padded.buffer)
-  view.setUint32(padded.length - 8, Math.floor(bytes.length / 0x2000_0000))
-  view.setUint32(padded.length - 4, bytes.length << 3)
-  const state = start.slice()
-  const words = new Int32Array(64)
-  for (let block = 0; block < padded.length; block += 64) {
-    for (let i = 0; i < 16; i++) words[i] = view.getInt32(block + 4 * i)
-    for (let i = 16; i < 64; i++) {
-      const [before, near] = [words[i - 15]!, words[i - 2]!]
-      words[i] = words[i - 16]! + words[i - 7]! + (rotate(before, 7) ^ rotate(before, 18) ^ (before >>> 3)) +
-        (rotate(near, 17) ^ rotate(near, 19) ^ (near >>> 10))
-    }
-    let [a, b, c, d, e, f, g, h] = state as unknown as [number, number, number, number, number, number, number, number]
-    for (let i = 0; i < 64; i++) {
-      const one =
-        (h + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) + ((e & f) ^ (~e & g)) + constants[i]! + words[i]!) | 0
-      const two = ((rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) + ((a & b) ^ (a & c) ^ (b & c))) | 0
-      h = g
-      g = f
-      f = e
-      e = (d + one) | 0
-      d = c
-      c = b
-      b = a
-      a = (one + two) | 0
-    }
-    for (const [i, value] of [a, b, c, d, e, f, g, h].entries()) state[i]! += value
+export const sha256 = (bytes: Uint8Array): string => hex(new Digest(start, 0).update(bytes).finish())
+
+/**
+ * HMAC with SHA-256 under one key.
+ */
+export class Hmac {
+  readonly #inner: Int32Array
+  readonly #outer: Int32Array
+
+  constructor(key: Uint8Array) {
+    const block = new Uint8Array(blockBytes)
+    block.set(key.length > blockBytes ? new Digest(start, 0).update(key).finish() : key)
+    this.#inner = new Digest(start, 0).update(block.map((byte) => byte ^ 0x36)).state
+    this.#outer = new Digest(start, 0).update(block.map((byte) => byte ^ 0x5c)).state
   }
-  return Array.from(state, (word) => (word >>> 0).toString(16).padStart(8, "0")).join("")
+
+  /** The 32 bytes for a message in parts. */
+  sign(...parts: ReadonlyArray<Uint8Array>): Uint8Array {
+    const inner = new Digest(this.#inner, blockBytes)
+    for (const part of parts) inner.update(part)
+    return new Digest(this.#outer, blockBytes).update(inner.finish()).finish()
+  }
 }

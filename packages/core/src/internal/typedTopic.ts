@@ -1,7 +1,7 @@
 /**
  * What a topic template does, on any session.
  */
-import * as Deferred from "effect/Deferred"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -19,7 +19,7 @@ import {
 import * as PayloadCodec from "../PayloadCodec.ts"
 import type { MessageProperties } from "../Properties.ts"
 import type { OutgoingMessage, PublishOptions } from "../Publication.ts"
-import type { FailurePolicy, SubscribeOptions } from "../Subscription.ts"
+import type { ConsumeOptions, SubscribeOptions } from "../Subscription.ts"
 import type {
   FilterOptions,
   InvalidMessage,
@@ -32,8 +32,9 @@ import type {
   TypedSubscribeOptions,
   TypedSubscription
 } from "../TopicTemplate.ts"
+import { FailedMessages } from "./messageFailures.ts"
 import { type Check, type Checks, isRecord, oneOf, text } from "./options/plain.ts"
-import { consumeChecks, failurePolicy, refuseHandler, refuseOptions, subscribeChecks } from "./options/subscribing.ts"
+import { consumeChecks, policyIssues, refuseHandler, refuseOptions, subscribeChecks } from "./options/subscribing.ts"
 import { parameterIssues } from "./templates.ts"
 import * as TopicPattern from "./topicPattern.ts"
 import { kindOf, nameOf } from "./valueNames.ts"
@@ -237,29 +238,35 @@ export class TypedTopic<Params, A, RE, RD> implements TopicTemplate<Params, A, R
     Scope.Scope
   > =>
     Effect.gen({ self: this }, function*() {
-      const refusal = refusalOf(session, "subscribe", this.path, options, subscriptionChecks, undefined)
+      const refusal = refusalOf(session, "subscribe", this.path, options, subscriptionChecks(), undefined)
       if (refusal !== undefined) return yield* refusal
       const { contentType, onInvalid = "skip", params: _params, share: _share, ...subscribeOptions } = options
       const filter = yield* this.#filter(session, options)
+      yield* checkPolicy(session, filter, onInvalid)
       const { granted, messages, pending } = yield* session.subscription(filter, subscribeOptions as SubscribeOptions)
       const invalid = { count: 0 }
       const decode = this.#decoded(session, contentType)
-      const settled = (decoded: Decoded<Params, A>): Effect.Effect<void, MqttError> | undefined => {
-        if (Result.isSuccess(decoded)) return undefined
-        invalid.count++
-        if (onInvalid === "result" || onInvalid === "fail") return undefined
-        return Effect.andThen(putAside(session, decoded.failure, onInvalid), decoded.failure.message.ack)
-      }
-      // Whole arrays: they are what the session acknowledges.
+      const deadLetterTopic = typeof onInvalid === "object" ? onInvalid.deadLetter : undefined
+      const settle = this.#settleInvalid(session, filter, options.consumer, onInvalid)
+      // Whole arrays: they are what the session acknowledges. Undefined is what this stream has put aside itself.
       const results = Stream.mapArrayEffect(messages, (batch) =>
         Effect.gen(function*() {
-          const decoded: [Decoded<Params, A>, ...Array<Decoded<Params, A>>] = [yield* decode(batch[0])]
-          for (let i = 1; i < batch.length; i++) decoded.push(yield* decode(batch[i]!))
-          for (let i = 0; i < decoded.length; i++) {
-            const settling = settled(decoded[i]!)
-            if (settling !== undefined) yield* settling
+          const decoded: Array<Decoded<Params, A> | undefined> = []
+          for (let i = 0; i < batch.length; i++) {
+            const message = batch[i]!
+            if (message.topic === deadLetterTopic) {
+              yield* message.ack
+              decoded.push(undefined)
+              continue
+            }
+            const result = yield* decode(message)
+            decoded.push(result)
+            if (Result.isFailure(result)) {
+              invalid.count++
+              yield* settle(result.failure)
+            }
           }
-          return decoded
+          return decoded as [Decoded<Params, A> | undefined, ...Array<Decoded<Params, A> | undefined>]
         }))
       return {
         filter,
@@ -267,12 +274,42 @@ export class TypedTopic<Params, A, RE, RD> implements TopicTemplate<Params, A, R
         pending,
         invalid: Effect.sync(() => invalid.count),
         messages: onInvalid === "result"
-          ? results
+          ? results as Stream.Stream<Decoded<Params, A>, MqttError, RD>
           : onInvalid === "fail"
-          ? Stream.mapEffect(results, (decoded) => Effect.fromResult(Result.mapError(decoded, ({ error }) => error)))
-          : Stream.filterMap(results, (decoded) => decoded)
+          ? Stream.mapEffect(results, (decoded) => Effect.fromResult(Result.mapError(decoded!, ({ error }) => error)))
+          : Stream.filterMap(results, (decoded) => decoded ?? putAside)
       }
     })) as TopicTemplate<Params, A, RE, RD>["subscription"]
+
+  /**
+   * What a stream does about an invalid message by its policy; fails when its dead letter cannot be published before
+   * the session ends.
+   */
+  #settleInvalid(
+    session: TemplateSession,
+    filter: string,
+    consumer: string | undefined,
+    policy: StreamPolicy
+  ): (invalid: InvalidMessage) => Effect.Effect<void, MqttError> {
+    if (policy === "result" || policy === "fail") return () => Effect.void
+    const failures = new FailedMessages(session, [filter], consumer)
+    const { ledger } = failures
+    return ({ error, message }) => {
+      const cause = Cause.fail(error)
+      ledger.failed()
+      if (policy === "skip") {
+        const report = failures.report("template", message, { outcome: "skip", attempt: 1, cause })
+        return Effect.andThen(report, message.ack)
+      }
+      return Effect.suspend(() => {
+        const failing = ledger.begin()
+        return failures.deadLetter("template", message, policy, cause, 1).pipe(
+          Effect.flatMap((failure) => failure === undefined ? message.ack : Effect.fail(failure)),
+          Effect.ensuring(Effect.sync(() => ledger.end(failing)))
+        )
+      })
+    }
+  }
 
   readonly subscribe =
     ((session: TemplateSession, options?: TypedSubscribeOptions<Params>) =>
@@ -289,44 +326,38 @@ export class TypedTopic<Params, A, RE, RD> implements TopicTemplate<Params, A, R
     options: TypedConsumeOptions<Params, E, R> = {}
   ): Effect.Effect<void, MqttError | E, R | RD> =>
     Effect.gen({ self: this }, function*() {
-      const refusal = refusalOf(session, "consume", this.path, options, consumptionChecks, handler)
+      const refusal = refusalOf(session, "consume", this.path, options, consumptionChecks(), handler)
       if (refusal !== undefined) return yield* refusal
-      const { contentType, onInvalid, onSubscribed, params: _params, retry, share: _share, ...consumeOptions } = options
-      const policy = onInvalid ?? options.onFailure ?? "skip"
+      const { contentType, onSubscribed, params: _params, share: _share, ...consumeOptions } = options
       const filter = yield* this.#filter(session, options)
-      const failed = yield* Deferred.make<never, MqttError>()
       const decode = this.#decoded(session, contentType)
       let invalid = 0
-      // The retries are for the handler: what cannot be decoded now never can.
-      const handle = (message: TypedMessage<Params, A>): Effect.Effect<unknown, E, R> => {
-        const handled = Effect.suspend(() => handler(message))
-        return retry === undefined ? handled : Effect.retry(handled, retry)
-      }
-      const refuse = (refused: InvalidMessage): Effect.Effect<void> => {
-        invalid++
-        // What failed is not acknowledged: the handler waits for the end of everything.
-        const end = (error: MqttError): Effect.Effect<never> =>
-          Effect.andThen(Deferred.fail(failed, error), Effect.never)
-        return policy === "fail" ? end(refused.error) : Effect.catch(putAside(session, refused, policy), end)
-      }
-      return yield* Effect.raceFirst(
-        session.consume(
-          filter,
-          (message) =>
-            Effect.flatMap(
-              decode(message),
-              (decoded): Effect.Effect<unknown, E, R> =>
-                Result.isFailure(decoded) ? refuse(decoded.failure) : handle(decoded.success)
-            ),
-          {
-            ...consumeOptions,
-            ...(onSubscribed === undefined ? undefined : {
-              onSubscribed: ({ granted, pending }) =>
-                onSubscribed({ filter, granted: granted[0]!, pending, invalid: Effect.sync(() => invalid) })
-            })
-          }
-        ),
-        Deferred.await(failed)
+      // What is known of messages that failed: each is decoded, or counted as invalid, once.
+      const known = new WeakMap<Message, TypedMessage<Params, A> | "invalid">()
+      const handle = (message: Message, typed: TypedMessage<Params, A>): Effect.Effect<unknown, E, R> =>
+        Effect.tapCause(Effect.suspend(() => handler(typed)), () => Effect.sync(() => known.set(message, typed)))
+      return yield* session.consume<E | MqttError, R | RD>(
+        filter,
+        (message): Effect.Effect<unknown, E | MqttError, R | RD> => {
+          const before = known.get(message)
+          if (typeof before === "object") return handle(message, before)
+          return Effect.flatMap(decode(message), (decoded): Effect.Effect<unknown, E | MqttError, R> => {
+            if (Result.isSuccess(decoded)) return handle(message, decoded.success)
+            if (before === undefined) {
+              invalid++
+              known.set(message, "invalid")
+            }
+            return Effect.fail(decoded.failure.error)
+          })
+        },
+        {
+          // What cannot be decoded is not tried again by the schedule: it sees the handler's errors only.
+          ...consumeOptions as ConsumeOptions<E | MqttError, R>,
+          ...(onSubscribed === undefined ? undefined : {
+            onSubscribed: ({ granted, pending }) =>
+              onSubscribed({ filter, granted: granted[0]!, pending, invalid: Effect.sync(() => invalid) })
+          })
+        }
       )
     })
 }
@@ -338,19 +369,19 @@ const parameters: Check = (value) =>
 
 const filterChecks: Checks<FilterOptions<unknown>> = { params: parameters, share: text }
 
-const subscriptionChecks: Checks<TypedSubscribeOptions<unknown>> = {
+// Functions, since the modules of topics and of these checks import each other.
+const subscriptionChecks = (): Checks<TypedSubscribeOptions<unknown>> => ({
   ...subscribeChecks,
   params: parameters,
   contentType: contentTypePolicy,
-  onInvalid: (value) => value === "result" ? undefined : failurePolicy(value)
-}
+  onInvalid: (value) => value === "retry" ? "a stream cannot try a message again" : undefined
+})
 
-const consumptionChecks: Checks<TypedConsumeOptions<unknown, unknown, unknown>> = {
+const consumptionChecks = (): Checks<TypedConsumeOptions<unknown, unknown, unknown>> => ({
   ...consumeChecks,
   params: parameters,
-  contentType: contentTypePolicy,
-  onInvalid: failurePolicy
-}
+  contentType: contentTypePolicy
+})
 
 /** Why a template cannot be subscribed to with these; undefined: it can. */
 const refusalOf = (
@@ -378,28 +409,25 @@ const noMessage = (message: unknown): MqttError =>
     method: "decode"
   })
 
+type StreamPolicy = NonNullable<(TypedSubscribeOptions<unknown> | ResultSubscribeOptions<unknown>)["onInvalid"]>
+
+/** In place of a message that belongs to nobody. */
+const putAside = Result.fail(undefined)
+
+/** A dead letter must not come back to the subscription. */
+const checkPolicy = (
+  session: TemplateSession,
+  filter: string,
+  onInvalid: StreamPolicy
+): Effect.Effect<void, MqttError> => {
+  const issues = onInvalid === "result" ? [] : policyIssues({ onInvalid }, [filter])
+  return issues.length === 0
+    ? Effect.void
+    : Effect.fail(failure(new InvalidOptions({ issues }), session.name, "subscribe", filter))
+}
+
 const failure = (reason: MqttErrorReason, session: string, method: string, topic: string): MqttError =>
   new MqttError({ reason, session, method, topic })
 
 const invalid = (message: Message, reason: MqttErrorReason): MqttError =>
-  new MqttError({ reason, session: message.session, topic: message.topic })
-
-/** Logs what is invalid, and publishes it to the dead letters if there are some. */
-const putAside = (
-  session: TemplateSession,
-  { error, message }: InvalidMessage,
-  policy: Exclude<FailurePolicy, "fail">
-): Effect.Effect<void, MqttError> => {
-  const report = Effect.logWarning("a message is not what its topic template says", error.reason.message).pipe(
-    Effect.annotateLogs({ session: session.name, topic: message.topic })
-  )
-  if (policy === "skip") return report
-  const { subscriptionIdentifiers: _identifiers, topicAlias: _alias, ...properties } = message.properties
-  return Effect.andThen(
-    report,
-    Effect.asVoid(session.publish(policy.deadLetter, message.payload, {
-      qos: message.qos,
-      ...(session.options.protocolVersion === 5 ? { properties } : undefined)
-    }))
-  )
-}
+  new MqttError({ reason, session: message.session, method: "decode", topic: message.topic })

@@ -391,7 +391,37 @@ describe("reason codes", () => {
     const packet = (reasonCode: number): Packet.Packet => ({ ...connack, reasonCode })
     check(5, "client", connackCodes, connackCodes, { packet, bytes: (code) => frame(0x20, 0, code, 0) })
     const codes4 = [0, 1, 2, 3, 4, 5]
-    check(4, "client", codes4, codes4, { packet, bytes: (code) => frame(0x20, 0, code) })
+    // A server of MQTT 5 says 0x84 to a client of 3.1.1 (MQTT 3.1.2.2).
+    check(4, "client", [...codes4, 0x84], codes4, { packet, bytes: (code) => frame(0x20, 0, code) })
+  })
+
+  it("accepts a refusal in the form of the other version, for which CONNECT may have been nothing", () => {
+    for (const code of everyCode) {
+      // Two bytes, as 3.1.1 has them, to a client of MQTT 5. 0 would accept the connection as 3.1.1.
+      const short = decode(frame(0x20, 0, code), "client", 5)
+      const isRefusal4 = (code >= 1 && code <= 5) || code === 0x84
+      assert.deepStrictEqual(short.packets, isRefusal4 ? [{ ...connack, reasonCode: code }] : [], `short ${code}`)
+      assert.strictEqual(short.violation === undefined, isRefusal4, `short ${code}`)
+      // With properties, as MQTT 5 has them, to a client of 3.1.1.
+      const long = decode(frame(0x20, 0, code, 4, 0x1f, 0, 1, 0x61), "client", 4)
+      const isRefusal5 = code >= 0x80 && connackCodes.includes(code)
+      assert.deepStrictEqual(
+        long.packets,
+        isRefusal5 ? [{ ...connack, reasonCode: code, properties: { reasonString: "a" } }] : [],
+        `long ${code}`
+      )
+      assert.strictEqual(long.violation === undefined, isRefusal5, `long ${code}`)
+    }
+    for (const flags of [0, 1]) {
+      assert.deepInclude(decode(frame(0x20, flags, 0), "client", 5).violation, {
+        kind: "protocol-version",
+        reasonCode: 0x84
+      })
+    }
+    // No refusal keeps a session.
+    for (const sample of [frame(0x20, 1, 1), frame(0x20, 1, 0x84)]) {
+      assert.deepInclude(decode(sample, "client", 5).violation, { kind: "session-present" })
+    }
   })
 
   it("encodes and accepts only the reason codes that DISCONNECT defines [MQTT5-3.14.2-1]", () => {

@@ -171,7 +171,7 @@ const lengths: ReadonlyArray<Malformed> = [
       ["client", 5, frame(0x30, ...text("a"))],
       ...same("client", frame(0x20)),
       ...same("client", frame(0x20, 0)),
-      ["client", 5, frame(0x20, 0, 0)],
+      ["client", 5, frame(0x20, 0, 0x87)],
       ...same("client", frame(0x90, 0)),
       ["client", 5, frame(0x90, 0, 1)],
       ["client", 5, frame(0xb0, 0, 1)],

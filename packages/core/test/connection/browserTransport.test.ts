@@ -37,13 +37,13 @@ it.live("connects by the WebSocket of the platform, one frame a write", () =>
 it.live("refuses what a browser cannot do", () =>
   Effect.gen(function*() {
     const wss = { ...anyAddress, protocol: "wss" as const, path: "/" }
-    const plain = { rejectUnauthorized: true, minVersion: "TLSv1.2" as const }
+    const plain = { insecureSkipVerify: false, minVersion: "TLSv1.2" as const }
     const requests: ReadonlyArray<Parameters<typeof openWith>[0]> = [
       { address: anyAddress },
       { address: { ...anyAddress, protocol: "tls" } },
       { address: { ...anyAddress, protocol: "unix", path: "/x" } },
       { address: wss, tls: { ...plain, ca: ["x"] } },
-      { address: wss, tls: { ...plain, rejectUnauthorized: false } },
+      { address: wss, tls: { ...plain, insecureSkipVerify: true } },
       { address: wss, tls: { ...plain, minVersion: "TLSv1.3" } },
       { address: wss, webSocket: { subprotocol: "mqtt", headers: { a: Redacted.make("b") } } }
     ]

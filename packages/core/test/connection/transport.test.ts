@@ -1,7 +1,8 @@
 import * as Certificates from "@effect-mqttx/testing/Certificates"
 import { NodeFileSystem } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
-import { Deferred, Effect, FileSystem, Redacted } from "effect"
+import { Deferred, Effect, Fiber, FileSystem, Redacted, type Scope } from "effect"
+import * as Net from "node:net"
 import type * as Tls from "node:tls"
 import type { TlsOptions } from "../../src/SessionOptions.ts"
 import { archive, encrypted } from "./certificates.ts"
@@ -16,7 +17,7 @@ const serverFor = (...names: ReadonlyArray<string>): Certificates.CertificateAnd
 
 const tls = (options: Partial<TlsOptions> = {}): TlsOptions => ({
   ca: [ca],
-  rejectUnauthorized: true,
+  insecureSkipVerify: false,
   minVersion: "TLSv1.2",
   ...options
 })
@@ -39,7 +40,7 @@ const exchange = Effect.fnUntraced(function*(listener: Listener, options: Parame
   return peer
 })
 
-const failure = (listener: Listener, options: Parameters<typeof openWith>[0] = {}) =>
+const failure = (listener: Pick<Listener, "address">, options: Parameters<typeof openWith>[0] = {}) =>
   Effect.map(Effect.flip(openWith({ address: listener.address, ...options })), (error) => error.reason)
 
 it.live("connects over TCP", () =>
@@ -168,12 +169,100 @@ it.live("fails with TlsFailure and the driver's code when the handshake fails", 
     }
   }))
 
+/**
+ * A network that loses what the server says after the client's second flight, and ends the connection as the server
+ * did.
+ */
+const deafening = (target: number, end: "reset" | "end"): Effect.Effect<number, never, Scope.Scope> =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.callback<Net.Server>((resume) => {
+        const proxy = Net.createServer((client) => {
+          let flights = 0
+          const socket = Net.connect({ port: target, host: "localhost" })
+          client.on("data", (bytes) => {
+            flights++
+            socket.write(bytes)
+          })
+          socket.on("data", (bytes) => {
+            if (flights < 2) client.write(bytes)
+          })
+          socket.on("close", () => end === "reset" ? client.resetAndDestroy() : client.end())
+          client.on("close", () => socket.destroy())
+          for (const each of [client, socket]) each.on("error", () => {})
+        }).listen(0, "localhost", () => resume(Effect.succeed(proxy)))
+      }),
+      (proxy) => Effect.sync(() => proxy.close())
+    ),
+    (proxy) => (proxy.address() as Net.AddressInfo).port
+  )
+
+it.live("takes the end of a connection for a refused certificate where TLS 1.3 leaves nothing else to see", () =>
+  Effect.gen(function*() {
+    const demanding = { ...server, ca, requestCert: true, rejectUnauthorized: true, minVersion: "TLSv1.3" } as const
+    for (const protocol of ["tls", "wss"] as const) {
+      for (const end of ["reset", "end"] as const) {
+        const listener = yield* listen({ protocol, tls: demanding, serve: accepting() })
+        const port = yield* deafening(listener.address.port, end)
+        const reason = yield* failure({ address: { ...listener.address, port } }, { tls: tls() })
+        assert.strictEqual(reason._tag, "TlsFailure", `${protocol} ${end}: ${reason.message}`)
+        assert.isFalse(reason.isRetryable)
+        // Without a demand for a certificate the same end is that of a network or of a server that restarts.
+        const undemanding = yield* listen({ protocol, tls: server, serve: accepting() })
+        const other = yield* deafening(undemanding.address.port, end)
+        const lost = yield* Effect.forkScoped(
+          failure({ address: { ...undemanding.address, port: other } }, { tls: tls() })
+        )
+        yield* Effect.repeat(Effect.sleep(1), { until: () => undemanding.tlsSockets.length === 1 })
+        for (const socket of undemanding.sockets) socket.destroy()
+        assert.deepInclude(
+          yield* Fiber.join(lost),
+          { _tag: "ConnectionRefused", isRetryable: true },
+          `${protocol} ${end}`
+        )
+      }
+    }
+  }))
+
+it.live("takes the end of a connection whose certificate the server has accepted for what it is", () =>
+  Effect.gen(function*() {
+    const listener = yield* listen({
+      protocol: "tls",
+      tls: { ...server, ca, requestCert: true, rejectUnauthorized: true, minVersion: "TLSv1.3" },
+      serve: (peer) => Effect.map(peer.received("Connect"), () => peer.end())
+    })
+    const reason = yield* failure(listener, { tls: tls({ cert: client.cert, key: Redacted.make(client.key) }) })
+    assert.strictEqual(reason._tag, "ConnectionRefused")
+    assert.isTrue(reason.isRetryable)
+  }))
+
+it.live("verifies the server whatever NODE_TLS_REJECT_UNAUTHORIZED says", () =>
+  Effect.gen(function*() {
+    yield* Effect.acquireRelease(
+      Effect.sync(() => {
+        process.env["NODE_TLS_REJECT_UNAUTHORIZED"] = "0"
+      }),
+      () =>
+        Effect.sync(() => {
+          delete process.env["NODE_TLS_REJECT_UNAUTHORIZED"]
+        })
+    )
+    for (const protocol of ["tls", "wss"] as const) {
+      const listener = yield* listen({ protocol, tls: certificates.otherCaServer, serve: accepting() })
+      for (const options of [undefined, tls()]) {
+        assert.strictEqual((yield* failure(listener, { tls: options }))._tag, "TlsFailure", protocol)
+      }
+    }
+  }))
+
 it.live("connects to an unverified server only when the options say so", () =>
   Effect.gen(function*() {
-    const listener = yield* listen({ protocol: "tls", tls: certificates.otherCaServer, serve: accepting() })
-    assert.strictEqual((yield* failure(listener, { tls: tls() }))._tag, "TlsFailure")
-    assert.strictEqual((yield* failure(listener, { tls: undefined }))._tag, "TlsFailure")
-    yield* exchange(listener, { tls: tls({ rejectUnauthorized: false }) })
+    for (const protocol of ["tls", "wss"] as const) {
+      const listener = yield* listen({ protocol, tls: certificates.otherCaServer, serve: accepting() })
+      assert.strictEqual((yield* failure(listener, { tls: tls() }))._tag, "TlsFailure")
+      assert.strictEqual((yield* failure(listener, { tls: undefined }))._tag, "TlsFailure")
+      yield* exchange(listener, { tls: tls({ insecureSkipVerify: true }) })
+    }
   }))
 
 it.live("takes a handshake that the server breaks off as a TLS failure that may pass", () =>

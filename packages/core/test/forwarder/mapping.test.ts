@@ -27,6 +27,21 @@ describe("mapping", () => {
     assert.strictEqual(map("sensors", { from: "sensors/#", to: "all{1}" }), "all")
   })
 
+  it("leaves out the level of a rest that is none", () => {
+    const topics = ["t", "t/", "t//", "t/a", "t/a/"]
+    const all = (rule: MappingRule) => topics.map((topic) => map(topic, rule))
+    assert.deepStrictEqual(all({ from: "t/#", to: "x/{1}" }), ["x", "x/", "x//", "x/a", "x/a/"])
+    assert.deepStrictEqual(all({ from: "t/#", to: "{1}/x" }), ["x", "/x", "//x", "a/x", "a//x"])
+    assert.deepStrictEqual(all({ from: "t/*rest", to: "a/{rest}/{1}/b" }), [
+      "a/b",
+      "a///b",
+      "a/////b",
+      "a/a/a/b",
+      "a/a//a//b"
+    ])
+    assert.deepStrictEqual(all({ from: "+/#", to: "{2}/{1}" }), ["t", "/t", "//t", "a/t", "a//t"])
+  })
+
   it("puts in parameters by their names", () => {
     assert.strictEqual(
       map("sensors/kitchen/temperature", { from: "sensors/:room/temperature", to: "storage/{room}/temp" }),
@@ -80,6 +95,38 @@ describe("mapping", () => {
       { strip: "a/#", add: "b/" }
     ]
     for (const rule of refused) assert.isString(issueOf(rule), JSON.stringify(rule))
+  })
+})
+
+describe("mapping by captures", () => {
+  it("makes different topics of different ones, as long as the template drops no capture", () => {
+    let compared = 0
+    for (let seed = 1; seed <= 5000; seed++) {
+      const { below, filter, list, pick, topic } = new Chance(seed)
+      const from = filter()
+      const wildcards = from.split("/").filter((each) => each === "+" || each === "#")
+      // Each capture is a level of its own, in any order, and maybe more than once, between levels of text.
+      const levels = wildcards.map((_, index) => `{${index + 1}}`)
+      const spare = wildcards.length === 0 ? [] : list(0, 1, () => pick(levels))
+      const shuffled = [...levels, ...spare, ...list(0, 2, () => pick(["a", "b", ""]))]
+        .map((level) => ({ level, at: below(1000) })).toSorted((one, other) => one.at - other.at)
+        .map(({ level }) => level)
+      const to = shuffled.join("/")
+      if (to === "" || issueOf({ from, to }) !== undefined) continue
+      const mapped = new Map<string, string>()
+      for (const name of list(2, 30, topic)) {
+        const result = map(name, { from, to })
+        if (typeof result !== "string") continue
+        const before = mapped.get(result)
+        assert.isTrue(
+          before === undefined || before === name,
+          `seed ${seed}: ${from} ${to} ${before} ${name} ${result}`
+        )
+        if (before === undefined && mapped.size > 0) compared++
+        mapped.set(result, name)
+      }
+    }
+    assert.isAbove(compared, 3000)
   })
 })
 

@@ -1,8 +1,9 @@
+import * as SessionOptions from "@effect-mqttx/core/SessionOptions"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration } from "effect"
+import { Duration, Result } from "effect"
+import { BrokerMarks, isSameBroker } from "../../src/internal/forwarder/brokers.ts"
 import { digest } from "../../src/internal/forwarder/digest.ts"
-import { Echoes } from "../../src/internal/forwarder/echoes.ts"
-import { extendRoute, routeOf, verdict } from "../../src/internal/forwarder/route.ts"
+import { Hop, lists, noRoute, routeOf, verdict } from "../../src/internal/forwarder/route.ts"
 import { Recent } from "../../src/internal/forwarder/selection.ts"
 import { Tally } from "../../src/internal/forwarder/tally.ts"
 import { TokenBucket } from "../../src/internal/forwarder/tokenBucket.ts"
@@ -59,59 +60,79 @@ describe("rates", () => {
 })
 
 describe("the way of a message", () => {
-  it("grows with each forwarder, and ends at one that it has passed or at the bound", () => {
-    assert.strictEqual(routeOf([["a", "1"], ["mqttx-forwarders", "x,y"]]), "x,y")
-    assert.strictEqual(routeOf(undefined), "")
-    assert.strictEqual(extendRoute(extendRoute("", "x"), "y"), "x,y")
-    assert.isUndefined(verdict("", "x", 8))
-    assert.isUndefined(verdict("xy,yx", "x", 8))
-    assert.strictEqual(verdict("y,x", "x", 8), "looped")
-    assert.strictEqual(verdict("a,b", "x", 2), "tooManyHops")
-    assert.strictEqual(verdict("a".repeat(60_000), "x", 8), "tooManyHops")
+  const passed = (forwarders: string, brokers = "") => ({ forwarders, brokers })
+
+  it("is read from the properties, the first of each name", () => {
+    assert.deepStrictEqual(
+      routeOf([["a", "1"], ["mqttx-forwarders", "x,y"], ["mqttx-brokers", "a,b"], ["mqttx-forwarders", "z"]]),
+      passed("x,y", "a,b")
+    )
+    assert.deepStrictEqual(routeOf([["mqttx-forwarders", "x"]]), passed("x"))
+    assert.strictEqual(routeOf(undefined), noRoute)
+    assert.strictEqual(routeOf([["a", "1"]]), noRoute)
+  })
+
+  it("grows with each forwarder by its name and its brokers, each once", () => {
+    const hop = new Hop("y", ["b", "b2"], ["c"])
+    assert.deepStrictEqual(hop.after(noRoute), passed("y", "b,b2,c"))
+    assert.deepStrictEqual(hop.after(passed("x", "a,b")), passed("x,y", "a,b,b2,c"))
+    // A forwarder of an earlier version lists itself alone.
+    assert.deepStrictEqual(hop.after(passed("x")), passed("x,y", "b,b2,c"))
+  })
+
+  it("ends at a forwarder that it has passed, or at the bound", () => {
+    assert.isUndefined(verdict(noRoute, "x", 8))
+    assert.isUndefined(verdict(passed("xy,yx"), "x", 8))
+    assert.strictEqual(verdict(passed("y,x"), "x", 8), "looped")
+    assert.strictEqual(verdict(passed("a,b"), "x", 2), "tooManyHops")
+    assert.strictEqual(verdict(passed("a".repeat(60_000)), "x", 8), "tooManyHops")
+    assert.strictEqual(verdict(passed("a", "b".repeat(60_000)), "x", 8), "tooManyHops")
+  })
+
+  it("names brokers in full", () => {
+    assert.isTrue(lists("a,bc", ["x", "bc"]))
+    assert.isFalse(lists("a,bc", ["b", "c"]))
+    assert.isFalse(lists("", [""]))
   })
 })
 
-describe("echoes", () => {
-  const reader = { filters: ["t/#"], protocolVersion: 4 as const }
+describe("the marks of a broker", () => {
+  const options = (servers: string | ReadonlyArray<string>, brokerName?: string) =>
+    Result.getOrThrow(SessionOptions.decode({ name: "s", servers, brokerName }))
+  const marks = new BrokerMarks("program")
+  const isSame = (
+    one: SessionOptions.SessionOptions,
+    other: SessionOptions.SessionOptions
+  ): boolean => isSameBroker(marks.of(one), marks.of(other))
 
-  it("each reader takes what was written once, for five seconds", () => {
-    const echoes = new Echoes()
-    const other = { ...reader }
-    echoes.read(["s"], reader)
-    echoes.read(["s"], other)
-    echoes.note(["s"], 1, "f", 0)
-    assert.strictEqual(echoes.take(["s"], 1, reader, "t/1", 10), "f")
-    assert.strictEqual(echoes.take(["s"], 1, reader, "t/1", 10), "")
-    assert.strictEqual(echoes.take(["s"], 1, other, "t/1", 10), "f")
-    echoes.note(["s"], 1, "f", 1000)
-    echoes.note(["s"], 2, "g", 2000)
-    assert.strictEqual(echoes.take(["s"], 1, reader, "t/1", 6000), "")
-    assert.strictEqual(echoes.take(["s"], 2, reader, "t/1", 6000), "g")
-    assert.strictEqual(echoes.take(["other"], 2, reader, "t/1", 6000), "")
-    assert.isFalse(echoes.hasAny(["other"]))
+  it("are the addresses, however they are written", () => {
+    assert.isTrue(isSame(options("mqtt://Plant.local"), options("tcp://u:p@plant.local:1883")))
+    assert.isTrue(isSame(options("wss://plant.local/mqtt?token=1"), options("wss://plant.local:443/mqtt?token=2")))
+    assert.isTrue(isSame(options(["mqtt://a", "mqtt://b"]), options(["mqtt://c", "mqtt://b"])))
+    assert.isTrue(isSame(options("localhost"), options("127.0.0.1")))
+    assert.isTrue(isSame(options("localhost"), options("[::1]:1883")))
+    assert.isFalse(isSame(options("mqtt://a"), options("mqtt://b")))
+    assert.isFalse(isSame(options("mqtt://a:1883"), options("mqtt://a:1884")))
+    assert.isFalse(isSame(options("ws://a/one"), options("ws://a/two")))
+    assert.isTrue(isSame(options("mqtt+unix:///run/a"), options("unix:///run/a")))
   })
 
-  it("a reader whose filters overlap takes it once for each of them", () => {
-    const echoes = new Echoes()
-    const twice = { filters: ["t/#", "+/1", "u"], protocolVersion: 4 as const }
-    echoes.read(["s"], twice)
-    echoes.note(["s"], 1, "f", 0)
-    const taken = [1, 2, 3].map(() => echoes.take(["s"], 1, twice, "t/1", 0))
-    assert.deepStrictEqual(taken, ["f", "f", ""])
+  it("are the name, where there is one", () => {
+    assert.isTrue(isSame(options("mqtt://a", "plant"), options("mqtt://b", "plant")))
+    assert.isFalse(isSame(options("mqtt://a", "one"), options("mqtt://a", "two")))
+    assert.isFalse(isSame(options("mqtt://a", "plant"), options("mqtt://a")))
+    assert.deepStrictEqual(marks.of(options("mqtt://a", "plant")), ["plant"])
   })
 
-  it("nothing is kept for servers that nobody reads from, and no more than is bounded", () => {
-    const echoes = new Echoes()
-    assert.isFalse(echoes.isRead(["s"], 4))
-    const end = echoes.read(["s"], { filters: ["#"], protocolVersion: 5 })
-    assert.isTrue(echoes.isRead(["s"], 4))
-    assert.isFalse(echoes.isRead(["s"], 5))
-    echoes.read(["s"], reader)
-    assert.isTrue(echoes.isRead(["s"], 5))
-    for (let key = 0; key < 70_000; key++) echoes.note(["s"], key, "f", 0)
-    assert.strictEqual(echoes.take(["s"], 0, reader, "t/1", 0), "")
-    assert.strictEqual(echoes.take(["s"], 69_999, reader, "t/1", 0), "f")
-    end()
+  it("count in their program only, unless they are names, and do not tell the addresses", () => {
+    const other = new BrokerMarks("another")
+    assert.isFalse(isSameBroker(marks.of(options("mqtt://a")), other.of(options("mqtt://a"))))
+    assert.isTrue(isSameBroker(marks.of(options("mqtt://a", "plant")), other.of(options("mqtt://a", "plant"))))
+    assert.match(marks.of(options("mqtt://secret.example"))[0]!, /^@[0-9a-z]{8}$/)
+  })
+
+  it("are one array for all sessions that have them", () => {
+    assert.strictEqual(marks.of(options("mqtt://a")), marks.of(options("mqtt://a")))
   })
 })
 

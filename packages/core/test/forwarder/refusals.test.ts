@@ -5,7 +5,7 @@ import * as Fault from "@effect-mqttx/testing/Fault"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schedule } from "effect"
 import { impatient } from "../manager/support.ts"
-import { makeNet, makePair, publishedAt, settled, until } from "./support.ts"
+import { assertSum, makeNet, makePair, publishedAt, settled, until } from "./support.ts"
 
 describe("Forwarder: refusals", () => {
   it.live("what the target refuses goes to the dead-letter topic with its reason, and later messages flow on", () =>
@@ -22,7 +22,9 @@ describe("Forwarder: refusals", () => {
       const dead = net.brokers.b!.published.filter(({ topic }) => topic === "dead/letters")
       assert.deepStrictEqual(
         dead.map(({ properties }) =>
-          properties.userProperties!.filter(([name]) => name !== "mqttx-error").map(([name, value]) => [name, value])
+          properties.userProperties!.filter(([name]) => name !== "mqttx-error" && name !== "mqttx-brokers").map((
+            [name, value]
+          ) => [name, value])
         ),
         ["secret/1", "quota/1"].map((topic) => [
           ["mqttx-forwarders", "forwarder"],
@@ -56,7 +58,7 @@ describe("Forwarder: refusals", () => {
           deadLetter: { topic: "bad", session: "a" }
         })
         yield* forwarder.active
-        yield* net.brokers.a!.publish("bad", "1", { qos: 1 })
+        yield* net.brokers.a!.publish("bad/", "1", { qos: 1 })
         const metrics = yield* until(forwarder, ({ dropped }) => dropped.looped === 1)
         assert.deepStrictEqual([metrics.received, metrics.deadLettered], [2, 1])
       }))
@@ -86,9 +88,36 @@ describe("Forwarder: refusals", () => {
       yield* net.brokers.a!.publish("strip", "nothing is left", { qos: 1 })
       yield* net.brokers.a!.publish("strip/x", "x is left", { qos: 1 })
       const metrics = yield* settled(forwarder, 3)
-      // The large one is too large for the dead-letter topic as well.
-      assert.deepStrictEqual([metrics.forwarded, metrics.deadLettered, metrics.failed], [1, 1, 1])
+      // The large one is too large for the dead-letter topic as well: its dead letter has no payload.
+      assert.deepStrictEqual([metrics.forwarded, metrics.deadLettered, metrics.failed], [1, 2, 0])
+      const dead = net.brokers.b!.published.filter(({ topic }) => topic === "dead").map(({ payload }) => payload.length)
+      assert.deepStrictEqual(dead.toSorted((one, other) => one - other), [0, "nothing is left".length])
     }))
+
+  for (const policy of ["dropOldest", "dropNewest", "latestPerTopic"] as const) {
+    it.live(`what the queue of the target drops is counted as that: ${policy}`, () =>
+      Effect.gen(function*() {
+        const net = yield* makeNet(["a", "b"], { record: true })
+        yield* net.ready("a")
+        const target = yield* net.ready("b", { queue: { messages: 2, policy }, maxInflight: 1 })
+        const forwarder = yield* net.forward({ deadLetter: { topic: "dead" } })
+        yield* forwarder.active
+        yield* net.brokers.b!.inject(Fault.withhold({ direction: "sent", packet: "Puback" }))
+        for (let i = 0; i < 8; i++) yield* net.brokers.a!.publish("t", String(i), { qos: 1 })
+        // One is on its way; the queue keeps two of the others, or the latest.
+        const kept = policy === "latestPerTopic" ? 1 : 2
+        const waiting = yield* until(forwarder, ({ inFlight, received }) => received === 8 && inFlight === 1 + kept)
+        assertSum(waiting)
+        assert.deepStrictEqual([waiting.dropped.targetQueue, waiting.failed], [7 - kept, 0])
+        const { dropped, published } = yield* target.metrics
+        assert.strictEqual(dropped[policy], 7 - kept)
+        assert.strictEqual((published.failed.Dropped ?? 0) + (published.refused.Dropped ?? 0), 7 - kept)
+        yield* net.brokers.b!.clearFaults
+        yield* net.brokers.b!.release(net.brokers.b!.sessions[0]!.clientId)
+        const metrics = yield* settled(forwarder, 8)
+        assert.deepStrictEqual([metrics.forwarded, metrics.deadLettered], [1 + kept, 0])
+      }))
+  }
 
   it.live("a transformation that fails is repeated by its schedule, and then the message is given up", () =>
     Effect.gen(function*() {

@@ -8,7 +8,7 @@ import * as SessionLog from "@effect-mqttx/core/SessionLog"
 import * as SessionManager from "@effect-mqttx/core/SessionManager"
 import * as Transport from "@effect-mqttx/core/Transport"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Layer, Logger, References, Stream } from "effect"
+import { Cause, Context, Effect, Layer, Logger, References, Stream } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { makeWorld } from "../manager/support.ts"
@@ -162,7 +162,16 @@ describe("SessionLog", () => {
         event("Added", {}),
         event("Removed", {}),
         event("Connecting", { server, attempt: 1 }),
-        event("StateChanged", { from: "connecting", to: "connected" })
+        event("StateChanged", { from: "connecting", to: "connected" }),
+        event("HandlerFailed", {
+          outcome: "retry",
+          topic: "t",
+          attempt: 1,
+          delay: 1000,
+          cause: Cause.fail("no"),
+          error: undefined,
+          count: 1
+        })
       ])
       const docs = Fs.readFileSync(Path.join(import.meta.dirname, "../../../../docs/metrics.md"), "utf8")
       const table = Array.from(

@@ -82,6 +82,13 @@ describe("the verdict", () => {
     assert.strictEqual(verdict(everything([{ ...off, failure }])).title, "plant is down")
   })
 
+  it("a server whose certificate is not verified is named as such", () => {
+    const servers = (["verified", "unverified"] as const).map((tls) =>
+      pageSnapshot(everything([session("plant", { server: "mqtts://a:8883", tls })]), undefined).sessions[0]!.server
+    )
+    assert.deepStrictEqual(servers, ["mqtts://a:8883", "mqtts://a:8883, whose certificate is not verified"])
+  })
+
   it("each state has words of its own, not only a colour", () => {
     const words = (given: Partial<SessionSnapshot>) =>
       stateOf(pageSnapshot(everything([session("plant", given)]), undefined).sessions[0]!).text

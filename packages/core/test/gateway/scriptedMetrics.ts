@@ -35,6 +35,7 @@ export const figures = (given: Partial<MetricsSnapshot> = {}): MetricsSnapshot =
   subscriptions: 1,
   buffered: { messages: 0, highWater: 0 },
   commits: { failures: 0, latency: noLatencies },
+  handlers: { failures: 0, retries: 0, givenUp: 0, deadLettered: 0, failing: 0, oldestFailingAge: 0 },
   ...given
 })
 
@@ -49,6 +50,7 @@ export const session = (name: string, given: Partial<SessionSnapshot> = {}): Ses
   persistence: "process",
   persistent: true,
   cleanSession: true,
+  tls: "none",
   autoReconnect: true,
   metrics: figures(),
   ...given

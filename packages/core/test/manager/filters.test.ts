@@ -45,6 +45,29 @@ describe("RouteFilter", () => {
     assert.isTrue(RouteFilter.matches(RouteFilter.textExpression(/"celsius":[89]\d/), hot))
   })
 
+  it("expressions see 64 KiB of a payload and 4096 code units of a topic, whatever a publisher sends", () => {
+    const kilobytes = 64 * 1024
+    const behind = RouteFilter.textExpression(/end/)
+    assert.isTrue(RouteFilter.matches(behind, message("t", `${"x".repeat(kilobytes - 3)}end`)))
+    assert.isFalse(RouteFilter.matches(behind, message("t", `${"x".repeat(kilobytes - 2)}end`)))
+    // A character that the bound cuts in two is one that does not match.
+    assert.isFalse(RouteFilter.matches(RouteFilter.textExpression(/^xä+$/), message("t", `x${"ä".repeat(kilobytes)}`)))
+    const deep = RouteFilter.topicExpression(/end/)
+    assert.isTrue(RouteFilter.matches(deep, message(`${"x".repeat(4093)}end`, "")))
+    assert.isFalse(RouteFilter.matches(deep, message(`${"x".repeat(4094)}end`, "")))
+    // The length that each expression is given, by one that always matches all of it.
+    let seen = 0
+    const spy = /$/
+    spy.test = (text) => {
+      seen = text.length
+      return true
+    }
+    RouteFilter.matches(RouteFilter.textExpression(spy), message("t", "x".repeat(10_000_000)))
+    assert.strictEqual(seen, kilobytes)
+    RouteFilter.matches(RouteFilter.topicExpression(spy), message("t".repeat(65_535), ""))
+    assert.strictEqual(seen, 4096)
+  })
+
   it("text looks for a text in the payload, and an empty payload is a text too", () => {
     assert.isTrue(RouteFilter.matches(RouteFilter.text("celsius"), hot))
     assert.isFalse(RouteFilter.matches(RouteFilter.text("kelvin"), hot))

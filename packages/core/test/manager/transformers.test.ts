@@ -32,6 +32,13 @@ describe("RouteTransformer", () => {
       assert.strictEqual(yield* topicOf(RouteTransformer.topic("a", "b"), "a"), "b")
     }))
 
+  it.effect("topic leaves out the level of a # that stands for none", () =>
+    Effect.gen(function*() {
+      const transformer = RouteTransformer.topic("a/#", "b/{1}/c")
+      const topics = yield* Effect.forEach(["a", "a/", "a/x"], (name) => topicOf(transformer, name))
+      assert.deepStrictEqual(topics, ["b/c", "b//c", "b/x/c"])
+    }))
+
   it.effect("topic lets pass what does not match", () =>
     Effect.gen(function*() {
       const temperatures = RouteTransformer.topic("sensors/+/temperature", "storage/{1}/temp")
@@ -46,6 +53,14 @@ describe("RouteTransformer", () => {
         (yield* reasonOf(topicOf(RouteTransformer.topicExpression(/a/, "#"), "a")))._tag,
         "InvalidTopic"
       )
+    }))
+
+  it.effect("an expression gets no topic of more than 4096 code units", () =>
+    Effect.gen(function*() {
+      const renaming = RouteTransformer.topicExpression(/^x/, "y")
+      assert.strictEqual(yield* topicOf(renaming, "x".repeat(4096)), `y${"x".repeat(4095)}`)
+      const reason = yield* reasonOf(topicOf(renaming, "x".repeat(4097)))
+      assert.deepInclude(reason, { _tag: "InvalidTopic", detail: "too long for an expression" })
     }))
 
   it("a malformed filter and a placeholder without a wildcard are issues of the transformer", () => {

@@ -5,6 +5,7 @@ import { layer } from "@effect/vitest"
 import { Effect, Layer, type Scope } from "effect"
 import { acknowledging } from "./behaviourAcknowledging.ts"
 import { consuming } from "./behaviourConsuming.ts"
+import { ending } from "./behaviourEnding.ts"
 import { lifecycle } from "./behaviourLifecycle.ts"
 import { persistence } from "./behaviourPersistence.ts"
 import { publishing } from "./behaviourPublishing.ts"
@@ -40,6 +41,7 @@ const parts: ReadonlyArray<(test: Define) => void> = [
   subscribing,
   sharing,
   acknowledging,
+  ending,
   consuming,
   reconnecting,
   persistence,

@@ -169,7 +169,13 @@ export const consuming = (test: Define): void => {
       assert.strictEqual(letter.qos, 1)
       if (world.version === 5) {
         assert.strictEqual(letter.properties.contentType, "text/plain")
-        assert.deepStrictEqual(letter.properties.userProperties, [["a", "1"], ["a", "2"]])
+        assert.deepStrictEqual(letter.properties.userProperties, [
+          ["a", "1"],
+          ["a", "2"],
+          ["mqttx-session", session.name],
+          ["mqttx-topic", world.topic("t")],
+          ["mqttx-error", "no"]
+        ])
       }
       assert.strictEqual(attempts, 2)
       yield* fence(session)

@@ -115,19 +115,6 @@ describe("a session that was taken over", () => {
       assert.strictEqual((yield* first.status).state, "disconnected")
       assert.isTrue((yield* second.status).ready)
     }))
-
-  it.effect("cannot know it on 3.1.1, and backs off as after any short connection", () =>
-    Effect.gen(function*() {
-      const broker = yield* makeBroker("memory")
-      const options = { clientId: "twin", protocolVersion: 4, persistence: "none", reconnect: undefined } as const
-      yield* readySession(broker, options)
-      yield* readySession(broker, options)
-      yield* pass(60_000)
-      const inTheFirstMinute = connectsOf(broker).length
-      assert.isAtMost(inTheFirstMinute, 20)
-      yield* pass(540_000, 500)
-      assert.isAtMost(connectsOf(broker).length - inTheFirstMinute, 20)
-    }))
 })
 
 /** Two brokers, and a session that prefers the first. */

@@ -1,6 +1,6 @@
 import { isMqttError } from "@effect-mqttx/core/MqttError"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Queue, Schedule } from "effect"
+import { Clock, Effect, Fiber, Queue, Schedule } from "effect"
 import {
   connectsOf,
   eventsOf,
@@ -96,6 +96,44 @@ describe("the schedule", () => {
       assert.strictEqual(yield* delayAfter(250), 4500)
       assert.strictEqual(yield* delayAfter(30_000), 2000)
       assert.strictEqual(yield* delayAfter(0), 3000)
+    }))
+
+  it.effect("counts how long a connection lasted by a clock that nobody sets", () =>
+    Effect.gen(function*() {
+      const broker = yield* makeBroker("memory")
+      const clock = yield* Clock.Clock
+      let ahead = 0
+      const wall: Clock.Clock = {
+        currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe() + ahead,
+        currentTimeMillis: Effect.sync(() => clock.currentTimeMillisUnsafe() + ahead),
+        currentTimeNanosUnsafe: () => clock.currentTimeNanosUnsafe() + BigInt(ahead) * 1_000_000n,
+        currentTimeNanos: Effect.sync(() => clock.currentTimeNanosUnsafe() + BigInt(ahead) * 1_000_000n),
+        monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe(),
+        monotonicTimeNanos: clock.monotonicTimeNanos,
+        sleep: (duration) => clock.sleep(duration)
+      }
+      const session = yield* readySession(broker, { reconnect: schedule, clientId: "plant" }).pipe(
+        Effect.provideService(Clock.Clock, wall)
+      )
+      const events = yield* eventsOf(session)
+      const delays: Array<number> = []
+      // An hour forward and back again, while the connection lasts a quarter of a second, and then a stable one.
+      for (const [jump, uptime] of [[3_600_000, 250], [0, 30_000], [-3_600_000, 30_000]] as const) {
+        ahead += jump
+        yield* pass(uptime, step)
+        yield* broker.cut("plant")
+        yield* settle
+        const { delay } = yield* nextEvent(events, "Reconnecting")
+        delays.push(delay)
+        yield* pass(delay, step)
+        yield* session.awaitReady
+      }
+      assert.deepStrictEqual(delays, [2000, 2000, 2000])
+      // The first one did not begin the schedule again: it went on where it was.
+      ahead += 3_600_000
+      yield* broker.cut("plant")
+      yield* settle
+      assert.strictEqual((yield* nextEvent(events, "Reconnecting")).delay, 3000)
     }))
 
   it.effect("is jittered between half and all of the delay, and the announced delay is the real one", () =>

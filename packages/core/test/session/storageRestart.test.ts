@@ -285,8 +285,8 @@ for (const protocolVersion of [4, 5] as const) {
   })
 }
 
-describe("a client identifier that the server assigned", () => {
-  it.live("is stored, and used in the next life", () =>
+describe("a client identifier that the server assigned unasked", () => {
+  it.live("is neither stored nor used in the next life", () =>
     Effect.gen(function*() {
       const { broker, live } = yield* make()
       yield* broker.inject(Fault.replace({ direction: "sent", packet: "Connack" }, (packet) =>
@@ -299,7 +299,10 @@ describe("a client identifier that the server assigned", () => {
       yield* first.end
       const second = yield* live()
       yield* second.session.awaitReady
-      assert.strictEqual(broker.received("Connect").at(-1)!.packet.clientId, "assigned")
-      assert.strictEqual((yield* second.session.status).clientId, "assigned")
+      const [own] = broker.received("Connect").map(({ packet }) => packet.clientId)
+      assert.notStrictEqual(own, "assigned")
+      assert.strictEqual(broker.received("Connect").at(-1)!.packet.clientId, own)
+      assert.strictEqual((yield* second.session.status).clientId, own)
+      assert.isTrue(broker.sent("Connack").at(-1)!.packet.sessionPresent)
     }))
 })

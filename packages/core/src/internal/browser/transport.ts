@@ -68,7 +68,7 @@ const notSupported = (request: TransportRequest): MqttErrorReason | undefined =>
 
 // What a browser does by itself may be asked for.
 const demandsMaterial = (tls: TlsOptions): boolean =>
-  !tls.rejectUnauthorized || tls.minVersion !== "TLSv1.2" ||
+  tls.insecureSkipVerify || tls.minVersion !== "TLSv1.2" ||
   [tls.ca, tls.cert, tls.key, tls.pfx, tls.passphrase, tls.servername, tls.alpn].some((value) => value !== undefined)
 
 const openWebSocket = Effect.fnUntraced(function*(

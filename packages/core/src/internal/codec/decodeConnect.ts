@@ -83,6 +83,10 @@ const decodeWill = (reader: Reader, version: ProtocolVersion, qos: QoS, retain: 
 
 /**
  * CONNACK.
+ *
+ * A server that does not know the version of CONNECT answers in the form of its own: two bytes and a return code on
+ * 3.1.1 (MQTT 3.1.1, 3.1.2.2), reason code 0x84 and properties on 5 (MQTT 3.1.2.2). Such refusals are decoded with the
+ * code that they carry.
  */
 export const decodeConnack = (reader: Reader, version: ProtocolVersion): Packet.Connack => {
   const flags = reader.byte("the acknowledge flags")
@@ -90,14 +94,20 @@ export const decodeConnack = (reader: Reader, version: ProtocolVersion): Packet.
     reader.fail("connack-flags", `acknowledge flags 0x${flags.toString(16)}`)
   }
   const reasonCode = reader.byte("the reason code")
-  if (!ReasonCode.isAllowed("Connack", reasonCode, version)) {
+  const form: ProtocolVersion = reader.position === reader.end ? 4 : 5
+  const isForeign = form !== version && reasonCode !== 0 && ReasonCode.isAllowed("Connack", reasonCode, form)
+  const isShortRefusal = form === 4 && reasonCode === ReasonCode.unsupportedProtocolVersion
+  if (version === 5 && form === 4 && reasonCode === 0) {
+    reader.fail("protocol-version", "the server accepts the connection as MQTT 3.1.1")
+  }
+  if (!isForeign && !isShortRefusal && !ReasonCode.isAllowed("Connack", reasonCode, version)) {
     reader.fail("reason-code", `reason code 0x${reasonCode.toString(16)}`)
   }
   const sessionPresent = flags === 1
   if (sessionPresent && reasonCode !== 0) {
     reader.fail("session-present", `session present with reason code 0x${reasonCode.toString(16)}`)
   }
-  const properties: Properties.ConnackProperties = version === 5
+  const properties: Properties.ConnackProperties = (isForeign || isShortRefusal ? form : version) === 5
     ? decodeProperties(reader, Table.inConnack)
     : Properties.none
   reader.finish()

@@ -16,7 +16,6 @@ import type * as Fiber from "effect/Fiber"
 import {
   Closed,
   ConnectionLost,
-  ConnectionRefused,
   MqttError,
   type MqttErrorReason,
   ProtocolViolation,
@@ -27,7 +26,14 @@ import * as Properties from "../../Properties.ts"
 import * as ReasonCode from "../../ReasonCode.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
 import type { ByteStream, ByteStreamHandlers } from "../../Transport.ts"
-import { type Attempt, fromConnack, fromDisconnect, fromNetworkError } from "../classification.ts"
+import {
+  type Attempt,
+  fromConnack,
+  fromDisconnect,
+  fromNetworkError,
+  fromSilentEnd,
+  fromViolation
+} from "../classification.ts"
 import type { Decoder, EncodeFailure, Encoder, Violation } from "../codec/contract.ts"
 import { makeDecoder } from "../codec/decoder.ts"
 import { makeEncoder } from "../codec/encoder.ts"
@@ -440,10 +446,7 @@ export class Link implements Observed {
       if (cause !== undefined) {
         this.#reason = fromNetworkError(cause, opening ? "connect" : "connected", this.#attempt.server)
       } else if (opening) {
-        this.#reason = new ConnectionRefused({
-          server: this.#attempt.server,
-          reasonString: "it closed the connection before CONNACK"
-        })
+        this.#reason = fromSilentEnd(this.#attempt)
       } else {
         this.#reason = new ConnectionLost({ reasonString: "the server closed it" })
       }
@@ -453,7 +456,7 @@ export class Link implements Observed {
 
   /** The peer broke the protocol (MQTT 4.13). */
   #violate(reasonCode: number, detail: string): void {
-    this.#abort(reasonCode, new ProtocolViolation({ reasonCode, detail }))
+    this.#abort(reasonCode, fromViolation(reasonCode, detail, this.#attempt))
   }
 
   /** We cannot go on. */

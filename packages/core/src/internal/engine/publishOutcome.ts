@@ -3,6 +3,7 @@
  */
 import { type MqttErrorReason, PublishRefused } from "../../MqttError.ts"
 import type { Puback, Pubrec } from "../../Packet.ts"
+import { cleanText } from "../peerText.ts"
 import type { PublishOutcome } from "./contract.ts"
 
 /** The usual success, shared. */
@@ -23,5 +24,9 @@ export const failed = (reason: MqttErrorReason): PublishOutcome => ({ _tag: "Fai
 export const outcomeOf = ({ properties, reasonCode }: Puback | Pubrec): PublishOutcome => {
   const { reasonString } = properties
   if (reasonCode < 0x80) return succeeded(reasonCode, reasonString)
-  return failed(new PublishRefused(reasonString === undefined ? { reasonCode } : { reasonCode, reasonString }))
+  return failed(
+    new PublishRefused(
+      reasonString === undefined ? { reasonCode } : { reasonCode, reasonString: cleanText(reasonString) }
+    )
+  )
 }

@@ -13,6 +13,7 @@ import { none } from "../../Properties.ts"
 import type { QoS } from "../../QoS.ts"
 import type { Violation } from "../codec/contract.ts"
 import { sizeOf } from "../codec/size.ts"
+import { cleanText } from "../peerText.ts"
 import type { EngineCore } from "./core.ts"
 import type { Member } from "./engineConsumer.ts"
 import type { PacketIdentifiers } from "./identifiers.ts"
@@ -151,7 +152,7 @@ export class SubscriptionFlow {
         const reason = new UnsubscribeRefused(
           reasonString === undefined
             ? { filter: entry.filter, reasonCode }
-            : { filter: entry.filter, reasonCode, reasonString }
+            : { filter: entry.filter, reasonCode, reasonString: cleanText(reasonString) }
         )
         this.#core.emit({ _tag: "UnsubscribeRefused", reason })
       }
@@ -214,7 +215,9 @@ export class SubscriptionFlow {
   ): void {
     const { filter } = entry
     const reason = new SubscriptionRefused(
-      reasonString === undefined ? { filter, reasonCode } : { filter, reasonCode, reasonString }
+      reasonString === undefined
+        ? { filter, reasonCode }
+        : { filter, reasonCode, reasonString: cleanText(reasonString) }
     )
     entry.uncertain = false
     // Nothing but the store speaks for it, which may tell of another session: better a failure than silence.

@@ -4,6 +4,7 @@
 import * as Schema from "effect/Schema"
 import * as ReasonCode from "../../ReasonCode.ts"
 import { isHttpTransient, isSocketTransient, isTlsTransient } from "../networkErrors.ts"
+import { cleanText, quoted } from "../peerText.ts"
 import { because, cause, causeText, code, id, TaggedError, text } from "./shared.ts"
 
 /**
@@ -32,8 +33,8 @@ export class ConnectionRefused extends TaggedError<ConnectionRefused>(`${id}Conn
     if (this.httpStatus !== undefined) {
       return `${server} refused the WebSocket upgrade with HTTP status ${this.httpStatus}`
     }
-    return `no connection to ${server}: ${
-      this.reasonString ?? (this.cause === undefined ? this.code : undefined) ?? causeText(this.cause)
+    return `no connection to ${server}${
+      because(this.reasonString ?? (this.cause === undefined ? this.code : undefined) ?? causeText(this.cause))
     }`
   }
   get isRetryable(): boolean {
@@ -53,17 +54,25 @@ export class ConnectionLost extends TaggedError<ConnectionLost>(`${id}Connection
   reasonString: text,
   /** The network's error code, for example `ECONNRESET`. */
   code: text,
+  /**
+   * How many connections in a row, with this one, ended soon after CONNACK and without a reason. Said from the third on
+   * that lasted less than ten seconds, when it is probable that another client uses the same client identifier.
+   */
+  shortConnections: code,
   cause
 }) {
   override get message(): string {
-    if (this.reasonCode !== undefined) {
-      return `the server closed the connection: ${ReasonCode.describe(this.reasonCode, "Disconnect")}${
+    const what = this.reasonCode !== undefined
+      ? `the server closed the connection: ${ReasonCode.describe(this.reasonCode, "Disconnect")}${
         because(this.reasonString)
       }`
-    }
-    return `the connection was lost${
-      because(this.reasonString ?? (this.cause === undefined ? this.code : causeText(this.cause)))
-    }`
+      : `the connection was lost${
+        because(this.reasonString ?? (this.cause === undefined ? this.code : causeText(this.cause)))
+      }`
+    return this.shortConnections === undefined
+      ? what
+      : `${what}; ${this.shortConnections} connections in a row ended soon after they began: probably another client uses ` +
+        "this client identifier, or the server does not allow something that this session does"
   }
   get isRetryable(): boolean {
     return true
@@ -115,7 +124,7 @@ export class ClientIdentifierRejected extends TaggedError<ClientIdentifierReject
 ) {
   override get message(): string {
     return `the server does not accept the client identifier${
-      this.clientId === undefined ? "" : ` ${JSON.stringify(this.clientId)}`
+      this.clientId === undefined ? "" : ` ${quoted(this.clientId)}`
     }${because(this.reasonString)}`
   }
   get isRetryable(): boolean {
@@ -173,7 +182,7 @@ export class SessionTakenOver extends TaggedError<SessionTakenOver>(`${id}Sessio
 ) {
   override get message(): string {
     return `another client with the identifier ${
-      this.clientId === undefined ? "of this session" : JSON.stringify(this.clientId)
+      this.clientId === undefined ? "of this session" : quoted(this.clientId)
     } took the session over${because(this.reasonString)}`
   }
   get isRetryable(): boolean {
@@ -192,7 +201,7 @@ export class ServerMoved extends TaggedError<ServerMoved>(`${id}ServerMoved`)("S
 }) {
   override get message(): string {
     return `${ReasonCode.describe(this.reasonCode)}${
-      this.serverReference === undefined ? "" : `, which is ${this.serverReference}`
+      this.serverReference === undefined ? "" : `, which is ${cleanText(this.serverReference)}`
     }${because(this.reasonString)}`
   }
   get isRetryable(): boolean {
@@ -251,7 +260,7 @@ export class ProtocolViolation extends TaggedError<ProtocolViolation>(`${id}Prot
 ) {
   override get message(): string {
     const who = this.reportedByServer === true ? "the server reports a protocol violation" : "protocol violation"
-    return `${who}: ${this.detail}: ${ReasonCode.describe(this.reasonCode)}`
+    return `${who}: ${cleanText(this.detail)}: ${ReasonCode.describe(this.reasonCode)}`
   }
   get isRetryable(): boolean {
     return true

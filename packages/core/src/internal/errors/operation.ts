@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as ReasonCode from "../../ReasonCode.ts"
+import { cleanText, quoted } from "../peerText.ts"
 import { because, cause, causeText, id, TaggedError, text } from "./shared.ts"
 
 /**
@@ -15,7 +16,7 @@ export class SubscriptionRefused extends TaggedError<SubscriptionRefused>(`${id}
   { filter: Schema.String, reasonCode: Schema.Int, reasonString: text }
 ) {
   override get message(): string {
-    return `the server refused the subscription to ${JSON.stringify(this.filter)}: ${
+    return `the server refused the subscription to ${quoted(this.filter)}: ${
       ReasonCode.describe(this.reasonCode, "Suback")
     }${because(this.reasonString)}`
   }
@@ -32,7 +33,7 @@ export class UnsubscribeRefused extends TaggedError<UnsubscribeRefused>(`${id}Un
   { filter: Schema.String, reasonCode: Schema.Int, reasonString: text }
 ) {
   override get message(): string {
-    return `the server refused to end the subscription to ${JSON.stringify(this.filter)}: ${
+    return `the server refused to end the subscription to ${quoted(this.filter)}: ${
       ReasonCode.describe(this.reasonCode, "Unsuback")
     }${because(this.reasonString)}`
   }
@@ -49,7 +50,7 @@ export class SubscriptionConflict extends TaggedError<SubscriptionConflict>(`${i
   { filter: Schema.String, detail: Schema.String }
 ) {
   override get message(): string {
-    return `the subscription to ${JSON.stringify(this.filter)} contradicts an existing one: ${this.detail}`
+    return `the subscription to ${quoted(this.filter)} contradicts an existing one: ${this.detail}`
   }
   get isRetryable(): boolean {
     return false
@@ -201,7 +202,9 @@ export class StorageFailed extends TaggedError<StorageFailed>(`${id}StorageFaile
   cause
 }) {
   override get message(): string {
-    return `the session store failed (${this.kind}): ${this.detail ?? causeText(this.cause)}`
+    return `the session store failed (${this.kind}): ${
+      this.detail === undefined ? causeText(this.cause) : cleanText(this.detail, 1024)
+    }`
   }
   get isRetryable(): boolean {
     return this.kind !== "fenced" && this.kind !== "corrupt" && this.kind !== "newerFormat"
@@ -217,7 +220,7 @@ export class InvalidTopic extends TaggedError<InvalidTopic>(`${id}InvalidTopic`)
   detail: Schema.String
 }) {
   override get message(): string {
-    return `invalid topic name ${excerpt(this.topic)}: ${this.detail} at offset ${this.offset}`
+    return `invalid topic name ${quoted(this.topic)}: ${this.detail} at offset ${this.offset}`
   }
   get isRetryable(): boolean {
     return false
@@ -234,7 +237,7 @@ export class InvalidFilter extends TaggedError<InvalidFilter>(`${id}InvalidFilte
   detail: Schema.String
 }) {
   override get message(): string {
-    return `invalid topic filter ${excerpt(this.filter)}: ${this.detail} at offset ${this.offset}`
+    return `invalid topic filter ${quoted(this.filter)}: ${this.detail} at offset ${this.offset}`
   }
   get isRetryable(): boolean {
     return false
@@ -447,6 +450,3 @@ export class Unexpected extends TaggedError<Unexpected>(`${id}Unexpected`)("Unex
     return false
   }
 }
-
-// A topic may have 65,535 bytes; a log line should not.
-const excerpt = (topic: string): string => JSON.stringify(topic.length > 128 ? `${topic.slice(0, 128)}...` : topic)

@@ -2,6 +2,7 @@
  * What the reasons of an `MqttError` have in common.
  */
 import * as Schema from "effect/Schema"
+import { cleanText } from "../peerText.ts"
 import { httpStatuses } from "./httpStatus.ts"
 
 /** Prefix of the identifiers of all reasons. */
@@ -18,14 +19,15 @@ export const cause: Schema.optional<Schema.Defect> = Schema.optional(Schema.Defe
 
 /** The server's words, if it said something, to put behind our own. */
 export const because = (reasonString: string | undefined): string =>
-  reasonString === undefined ? "" : `: ${reasonString}`
+  reasonString === undefined ? "" : `: ${cleanText(reasonString)}`
 
 /** What a thrown value says about itself in one line. */
 export const causeText = (cause: unknown): string => {
   if (cause instanceof Error) {
-    return cause.message === "" ? cause.name : cause.message
+    // OpenSSL ends its messages with a line break.
+    return cleanText(cause.message.trim() === "" ? cause.name : cause.message.trim())
   }
-  return typeof cause === "string" ? cause : "unknown cause"
+  return typeof cause === "string" ? cleanText(cause) : "unknown cause"
 }
 
 const inspectSymbol = Symbol.for("nodejs.util.inspect.custom")

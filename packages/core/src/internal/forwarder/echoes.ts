@@ -1,133 +1,267 @@
 /**
- * The loop guard where messages cannot carry the way that they came, that is where MQTT 3.1.1 is involved: what the forwarders of a manager
- * have written to a server in the last seconds, so that one that reads from there knows the way of what comes back.
+ * The routes of messages that cannot carry them, that is where MQTT 3.1.1 is involved: what the forwarders of a manager
+ * have written to each broker lately, so that a forwarder that reads there knows the route of what comes back.
  *
- * Two messages with the same topic and payload look alike. Therefore each reader takes each written message once, for each of its filters that
- * the topic matches: mosquitto sends a copy for each on 3.1.1.
+ * A message is recognised by a digest of topic and payload. Two equal messages look alike, therefore copies are
+ * counted: each reader recognises a written message once for each of its filters that match the topic (mosquitto sends
+ * a copy for each on 3.1.1), and an equal message of another client is one copy more, and passes.
+ *
+ * Nothing here decides about a message, and nothing is stored: a program that starts knows of nothing. Times are
+ * milliseconds of the sessions' clock. Everything is bounded in number, and in time as far as the readers keep up.
  */
-import type { Manager } from "../../SessionManager.ts"
-import * as Topic from "../../Topic.ts"
+import type { Message } from "../../Message.ts"
+import type { ProtocolVersion } from "../../QoS.ts"
+import type { Outbound } from "../engine/contract.ts"
+import { digest } from "./digest.ts"
+import { Fifo } from "./fifo.ts"
+import { type Reader, window } from "./reader.ts"
+import type { Route } from "./route.ts"
 
-/** How long a written message is known, in milliseconds, and how many of one server. */
-const memory = 5000
+/** Written messages, and topics with a retained message, that are known of one broker. */
 const capacity = 65_536
 
-/** Who reads from a server. */
-export interface Reader {
-  readonly filters: ReadonlyArray<string>
-  readonly protocolVersion: 4 | 5
+const noPayload = new Uint8Array(0)
+
+/**
+ * One message that was handed to a session for publishing.
+ */
+export class Written {
+  readonly route: Route
+  /** The message itself tells its route to those who read it by MQTT 5. */
+  readonly isCarried: boolean
+  readonly #isKept: boolean
+  /** Until it is settled. */
+  #outbound: Outbound | undefined
+  #settledAt = Infinity
+
+  constructor(outbound: Outbound, route: Route, isCarried: boolean) {
+    this.#outbound = outbound
+    this.#isKept = outbound.request.qos !== 0
+    this.route = route
+    this.isCarried = isCarried
+  }
+
+  /** The server has it, or that will never be known: it may come back from now on, for a while. */
+  settle(now: number): void {
+    this.#outbound = undefined
+    this.#settledAt = now
+  }
+
+  /** The server never had it. */
+  discard(): void {
+    this.#outbound = undefined
+    this.#settledAt = -Infinity
+  }
+
+  isOver(before: number): boolean {
+    return this.#settledAt < before
+  }
+
+  /** What has not left its queue cannot have come back. */
+  get isQueued(): boolean {
+    return this.#outbound?.state === "queued"
+  }
+
+  isFor(reader: Reader): boolean {
+    return !(this.isCarried && reader.options.protocolVersion === 5)
+  }
+
+  mayReach(reader: Reader, now: number): boolean {
+    return this.isFor(reader) && reader.mayHave(this.#settledAt, this.#isKept, now)
+  }
 }
 
-interface Written {
-  readonly route: string
-  readonly at: number
-  readonly taken: Map<Reader, number>
+/** Written messages with the same digest. */
+class Equals {
+  readonly #written = new Fifo<Written>()
+  /** How many were forgotten before the first. */
+  #forgotten = 0
+  /** How many copies of all, forgotten ones included, each member has taken. */
+  #taken: Map<unknown, number> | undefined
+
+  get isEmpty(): boolean {
+    return this.#written.size === 0
+  }
+
+  push(written: Written): void {
+    this.#written.push(written)
+  }
+
+  shift(): void {
+    this.#written.shift()
+    this.#forgotten++
+  }
+
+  take(reader: Reader, topic: string, now: number): Route | undefined {
+    const copies = reader.copiesOf(topic)
+    let taken = this.#taken?.get(reader.member) ?? 0
+    let index = Math.max(0, Math.floor(taken / copies) - this.#forgotten)
+    // What cannot come any more is passed over for all time, so that each message is looked at once.
+    while (this.#written.at(index)?.mayReach(reader, now) === false) index++
+    taken = Math.max(taken, (this.#forgotten + index) * copies)
+    let written = this.#written.at(index)
+    while (written?.isQueued === true || written?.mayReach(reader, now) === false) written = this.#written.at(++index)
+    this.#taken ??= new Map()
+    this.#taken.set(reader.member, written === undefined ? taken : taken + 1)
+    return written?.route
+  }
 }
 
-class Server {
+interface Retained {
+  readonly key: number
+  readonly written: Written
+}
+
+/** What is known of one broker. */
+class Broker {
   readonly readers = new Set<Reader>()
-  readonly #written = new Map<number, Array<Written>>()
-  size = 0
+  readonly #all = new Fifo<{ readonly key: number; readonly written: Written }>()
+  readonly #byKey = new Map<number, Equals>()
+  /** What was written to be retained last, by topic: it is delivered whenever a subscription begins. */
+  readonly #retained = new Map<number, Retained>()
 
-  note(key: number, route: string, now: number): void {
-    this.#forget(now)
-    const written: Written = { route, at: now, taken: new Map() }
-    const all = this.#written.get(key)
-    if (all !== undefined) {
-      all.push(written)
-      // To the end, where the latest stand: one that is written over and over must not keep the others from being forgotten.
-      this.#written.delete(key)
-    }
-    this.#written.set(key, all ?? [written])
-    this.size++
+  get isEmpty(): boolean {
+    return this.#all.size === 0 && this.#retained.size === 0
   }
 
-  take(key: number, reader: Reader, topic: string, now: number): string {
-    this.#forget(now)
-    const all = this.#written.get(key)
-    if (all === undefined) return ""
-    let copies = 0
-    for (const filter of reader.filters) if (Topic.matches(filter, topic)) copies++
-    for (const written of all) {
-      const taken = written.taken.get(reader) ?? 0
-      if (taken >= copies || written.at + memory <= now) continue
-      written.taken.set(reader, taken + 1)
-      return written.route
-    }
-    return ""
+  isReadBlind(isCarried: boolean): boolean {
+    if (!isCarried) return this.readers.size > 0
+    for (const reader of this.readers) if (reader.options.protocolVersion === 4) return true
+    return false
   }
 
-  /** Keys stand in the order in which they were written last. */
+  note(key: number, written: Written, retainedTopic: number | undefined, now: number): void {
+    for (const reader of this.readers) reader.follow(now)
+    this.#forget(now)
+    this.#all.push({ key, written })
+    let equals = this.#byKey.get(key)
+    if (equals === undefined) this.#byKey.set(key, equals = new Equals())
+    equals.push(written)
+    if (retainedTopic === undefined) return
+    this.#retained.delete(retainedTopic)
+    this.#retained.set(retainedTopic, { key, written })
+    if (this.#retained.size > capacity) this.#retained.delete(this.#retained.keys().next().value!)
+  }
+
+  passing(key: number, reader: Reader, topic: string, now: number): Route | undefined {
+    return this.#byKey.get(key)?.take(reader, topic, now)
+  }
+
+  retained(topicKey: number, key: number, reader: Reader): Route | undefined {
+    const retained = this.#retained.get(topicKey)
+    return retained?.key === key && retained.written.isFor(reader) ? retained.written.route : undefined
+  }
+
+  /** Takes over what is known of another one: they are the same. */
+  join(other: Broker, now: number): void {
+    for (const reader of other.readers) this.readers.add(reader)
+    for (let i = 0; i < other.#all.size; i++) {
+      this.note(other.#all.at(i)!.key, other.#all.at(i)!.written, undefined, now)
+    }
+    for (const [topic, retained] of other.#retained) this.#retained.set(topic, retained)
+  }
+
   #forget(now: number): void {
-    for (const [key, all] of this.#written) {
-      while (all.length > 0 && (all[0]!.at + memory <= now || this.size > capacity)) {
-        all.shift()
-        this.size--
-      }
-      if (all.length > 0) return
-      this.#written.delete(key)
+    const oldest = this.#all.at(0)
+    if (oldest === undefined || (this.#all.size < capacity && !oldest.written.isOver(now - window))) return
+    let before = now - window
+    for (const reader of this.readers) before = Math.min(before, reader.needsFrom(now))
+    for (let next = this.#all.at(0); next !== undefined; next = this.#all.at(0)) {
+      if (this.#all.size < capacity && !next.written.isOver(before)) return
+      this.#all.shift()
+      const equals = this.#byKey.get(next.key)!
+      equals.shift()
+      if (equals.isEmpty) this.#byKey.delete(next.key)
     }
   }
 }
 
 /**
- * The servers of one manager, by address.
+ * The brokers of one manager.
  */
 export class Echoes {
-  readonly #servers = new Map<string, Server>()
+  /** By their marks. */
+  readonly #brokers = new Map<string, Broker>()
+  /** Readers that no message tells its route. */
+  #blind = 0
 
-  /** Registers who reads from a server; the answer ends it. */
-  read(addresses: ReadonlyArray<string>, reader: Reader): () => void {
-    for (const address of addresses) {
-      let server = this.#servers.get(address)
-      if (server === undefined) this.#servers.set(address, server = new Server())
-      server.readers.add(reader)
+  /** Registers a reader; the answer ends it. */
+  read(reader: Reader, now: number): () => void {
+    const { brokers, protocolVersion } = reader.options
+    let broker: Broker | undefined
+    for (const mark of brokers) {
+      const other = this.#brokers.get(mark)
+      if (other === undefined || other === broker) continue
+      if (broker === undefined) broker = other
+      else this.#join(broker, other, now)
     }
+    broker ??= new Broker()
+    broker.readers.add(reader)
+    for (const mark of brokers) this.#brokers.set(mark, broker)
+    if (protocolVersion === 4) this.#blind++
     return () => {
-      for (const address of addresses) {
-        const server = this.#servers.get(address)
-        if (server?.readers.delete(reader) === true && server.readers.size === 0) this.#servers.delete(address)
-      }
+      const present = this.#brokers.get(brokers[0]!)
+      if (present?.readers.delete(reader) !== true) return
+      if (protocolVersion === 4) this.#blind--
+      if (present.readers.size > 0) return
+      for (const [mark, each] of this.#brokers) if (each === present) this.#brokers.delete(mark)
     }
   }
 
-  /** Whether somebody reads from there who cannot see the way that messages have come. */
-  isRead(addresses: ReadonlyArray<string>, protocolVersion: 4 | 5): boolean {
-    for (const address of addresses) {
-      const readers = this.#servers.get(address)?.readers
-      if (readers === undefined) continue
-      if (protocolVersion === 4) return true
-      for (const reader of readers) if (reader.protocolVersion === 4) return true
+  /** Whether somebody may read what is written by this version, and not be told its route. */
+  isNeeded(protocolVersion: ProtocolVersion): boolean {
+    return this.#blind > 0 || (protocolVersion === 4 && this.#brokers.size > 0)
+  }
+
+  /** Notes what is written to a broker; undefined: nobody who needs it reads there. */
+  note(
+    brokers: ReadonlyArray<string>,
+    outbound: Outbound,
+    route: Route,
+    isCarried: boolean,
+    now: number
+  ): Written | undefined {
+    const { payload, retain, topic } = outbound.request
+    let written: Written | undefined
+    let noted: Broker | undefined
+    for (let i = 0; i < brokers.length; i++) {
+      const broker = this.#brokers.get(brokers[i]!)
+      if (broker === undefined || broker === noted || !broker.isReadBlind(isCarried)) continue
+      noted = broker
+      written ??= new Written(outbound, route, isCarried)
+      broker.note(digest(topic, payload), written, retain ? digest(topic, noPayload) : undefined, now)
     }
-    return false
+    return written
   }
 
-  /** Whether anything is known of these servers. */
-  hasAny(addresses: ReadonlyArray<string>): boolean {
-    if (this.#servers.size === 0) return false
-    for (const address of addresses) if ((this.#servers.get(address)?.size ?? 0) > 0) return true
-    return false
-  }
-
-  note(addresses: ReadonlyArray<string>, key: number, route: string, now: number): void {
-    for (const address of addresses) this.#servers.get(address)?.note(key, route, now)
-  }
-
-  /** The way of a message that was written lately; empty: it is not known. */
-  take(addresses: ReadonlyArray<string>, key: number, reader: Reader, topic: string, now: number): string {
-    for (const address of addresses) {
-      const route = this.#servers.get(address)?.take(key, reader, topic, now)
-      if (route !== undefined && route !== "") return route
+  /**
+   * The route of a message that carries none; undefined: no forwarder of this manager has written it, as far as is
+   * known.
+   */
+  take(reader: Reader, message: Message, packetIdentifier: number, now: number): Route | undefined {
+    const { brokers, protocolVersion } = reader.options
+    const broker = this.#brokers.get(brokers[0]!)
+    if (broker === undefined || broker.isEmpty) return undefined
+    reader.follow(now)
+    const { payload, retain, topic } = message
+    const key = digest(topic, payload)
+    const repeated = reader.repeated(message, packetIdentifier, key)
+    if (repeated !== undefined) return repeated
+    let route: Route | undefined
+    if (!retain) route = broker.passing(key, reader, topic, now)
+    else {
+      const topicKey = digest(topic, noPayload)
+      // On 3.1.1 the mark says that a subscription has begun; on MQTT 5 it may also be the publisher's own.
+      route = protocolVersion === 4
+        ? broker.retained(topicKey, key, reader) ?? broker.passing(key, reader, topic, now)
+        : broker.passing(key, reader, topic, now) ?? broker.retained(topicKey, key, reader)
     }
-    return ""
+    if (route !== undefined) reader.note(packetIdentifier, key, route)
+    return route
   }
-}
 
-const ofManager = new WeakMap<Manager, Echoes>()
-
-/** What all forwarders of a manager share. */
-export const echoesOf = (manager: Manager): Echoes => {
-  let echoes = ofManager.get(manager)
-  if (echoes === undefined) ofManager.set(manager, echoes = new Echoes())
-  return echoes
+  #join(broker: Broker, other: Broker, now: number): void {
+    broker.join(other, now)
+    for (const [mark, each] of this.#brokers) if (each === other) this.#brokers.set(mark, broker)
+  }
 }

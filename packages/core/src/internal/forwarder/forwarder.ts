@@ -28,8 +28,11 @@ import { refuseOptions, schedule } from "../options/subscribing.ts"
 import * as SessionSeam from "../session/seam.ts"
 import type { Subscriber } from "../session/subscriber.ts"
 import type { TappedQueue } from "../session/tappedQueue.ts"
-import { echoesOf, type Reader } from "./echoes.ts"
+import { isSameBroker } from "./brokers.ts"
+import { Failures } from "./failures.ts"
+import { loopGuardOf } from "./loopGuard.ts"
 import { type CompiledRule, compileRule } from "./mapping.ts"
+import { Reader } from "./reader.ts"
 import { Relay } from "./relay.ts"
 import type { Source } from "./source.ts"
 import { Tally } from "./tally.ts"
@@ -78,9 +81,10 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
   const random = yield* Random.Random
   const context = yield* Effect.context<R>()
   const parent = yield* Effect.scope
-  const echoes = echoesOf(manager)
+  const guard = loopGuardOf(manager, random)
   const filters = withoutCovered(options.filters)
   const tally = new Tally()
+  const failures = new Failures(name, options.target, tally, clock)
   const lock = Semaphore.makeUnsafe(1)
   const loop = feeds({
     filters,
@@ -89,6 +93,7 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
     pass: options.unmapped === "pass",
     isOpen: hooks.map !== undefined
   })
+  const readers = new Map<string, { readonly reader: Reader; readonly end: () => void }>()
   let running: Running | undefined
   let state: ForwarderState = "stopped"
 
@@ -97,9 +102,7 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
     if (loop === undefined || options.allowLoops) return undefined
     // On MQTT 5 the messages themselves say where they have been.
     if (source.protocolVersion === 5 && target.protocolVersion === 5) return undefined
-    if (source.name !== target.name && !source.servers.some((server) => target.servers.includes(server))) {
-      return undefined
-    }
+    if (!isSameBroker(guard.marks.of(source), guard.marks.of(target))) return undefined
     return new ForwarderFailed({
       forwarder: name,
       detail: `it would feed itself: what it writes to ${loop.image} comes back by ${loop.filter} of session ` +
@@ -131,7 +134,7 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
 
   const noteError = (error: MqttError): Effect.Effect<void> =>
     Effect.sync(() => {
-      if (error.reason._tag !== "Closed") tally.error(error, clock.currentTimeMillisUnsafe())
+      if (error.reason._tag !== "Closed") failures.note(error)
     })
 
   const subscribeOptions = ({ options: session }: Session): SubscribeOptions => {
@@ -143,7 +146,7 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
       retained: options.retained,
       buffer: options.buffer,
       onOverflow: options.onOverflow,
-      noLocal: isVersion5 && !isShared && session.name === options.target,
+      noLocal: isVersion5 && !isShared && (options.noLocal ?? session.name === options.target),
       retainAsPublished: isVersion5 && options.retain === "keep"
     }
   }
@@ -161,6 +164,28 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
       return Effect.andThen(noteError(error), subscriber.tap(filters, common, source))
     })
 
+  /**
+   * The same through stops and starts, and when a session of its name comes back: what was written meanwhile may be
+   * delivered then.
+   */
+  const readerAt = ({ options: session }: Session): Reader => {
+    const brokers = guard.marks.of(session)
+    const known = readers.get(session.name)
+    if (known?.reader.options.brokers === brokers && known.reader.options.protocolVersion === session.protocolVersion) {
+      return known.reader
+    }
+    known?.end()
+    const reader = new Reader({
+      brokers,
+      filters,
+      protocolVersion: session.protocolVersion,
+      share: options.share,
+      isResumed: session.persistence !== "none"
+    })
+    readers.set(session.name, { reader, end: guard.echoes.read(reader, clock.currentTimeMillisUnsafe()) })
+    return reader
+  }
+
   const attachSource = (runner: RouteRunner<unknown>, relay: Relay) => (place: Place): Effect.Effect<void, MqttError> =>
     Effect.scoped(Effect.gen(function*() {
       const { session } = place
@@ -168,14 +193,17 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
       const target = registry.optionsOf(options.target)
       const issue = target === undefined ? undefined : loopIssue(session.options, target)
       if (issue !== undefined) return yield* errorOf(session.name, issue)
-      const reader: Reader = { filters, protocolVersion: session.options.protocolVersion }
-      yield* Effect.acquireRelease(
-        Effect.sync(() => echoes.read(session.options.servers, reader)),
-        (end) => Effect.sync(end)
-      )
+      const reader = readerAt(session)
       const source = yield* Effect.acquireRelease(
-        Effect.sync(() => relay.addSource(session, seam, reader)),
-        (source) => Effect.sync(() => relay.removeSource(source))
+        Effect.sync(() => {
+          reader.attach(seam.driver)
+          return relay.addSource(session, seam, reader)
+        }),
+        (source) =>
+          Effect.sync(() => {
+            relay.removeSource(source)
+            reader.detach(seam.driver.now())
+          })
       )
       const queue = yield* subscribe(seam.subscriber, source, subscribeOptions(session))
       runner.activate(place, {
@@ -207,9 +235,14 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
       rules,
       hooks: hooks as ForwarderHooks<unknown>,
       tally,
+      failures,
       clock,
       random,
-      echoes,
+      guard,
+      brokersOf: (session) => {
+        const known = registry.optionsOf(session)
+        return known === undefined ? undefined : guard.marks.of(known)
+      },
       fork: fork as never
     })
     const runnerFor = (only: ReadonlySet<string>): RouteRunner<unknown> =>
@@ -257,7 +290,16 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
     )
   })))
 
-  yield* Scope.addFinalizer(parent, stop)
+  yield* Scope.addFinalizer(
+    parent,
+    Effect.andThen(
+      stop,
+      Effect.sync(() => {
+        for (const { end } of readers.values()) end()
+        failures.end()
+      })
+    )
+  )
 
   const metrics: Effect.Effect<ForwarderMetrics> = Effect.gen(function*() {
     const now = clock.currentTimeMillisUnsafe()
@@ -275,6 +317,7 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
     stop: Effect.withSpan(stop, "Forwarder.stop"),
     restart: Effect.andThen(stop, start),
     state: Effect.sync(() => state),
+    failures: failures.stream,
     active: Effect.suspend(() => running === undefined ? Effect.void : running.sources.route.active),
     metrics
   }

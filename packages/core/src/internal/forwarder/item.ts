@@ -6,7 +6,10 @@ import type { MqttError } from "../../MqttError.ts"
 import type { OriginKey } from "../../StoreRecord.ts"
 import type { Delivery, Outbound, OutboundOwner, PublishRequest } from "../engine/contract.ts"
 import type { OriginLedger } from "../session/originLedger.ts"
+import type { LetterForm } from "./deadLetters.ts"
+import type { Written } from "./echoes.ts"
 import type { Outlet } from "./outlet.ts"
+import type { Route } from "./route.ts"
 import type { Source } from "./source.ts"
 
 /** Whom an item tells what became of what was published for it. */
@@ -26,8 +29,8 @@ export class Item implements OutboundOwner {
   message: Message
   /** The topic that it is forwarded to. */
   topic = ""
-  /** The forwarders that it will have passed. */
-  readonly route: string
+  /** The way that it has come. */
+  readonly route: Route
   /** Of QoS 2 that a durable session received. */
   readonly origin: OriginKey | undefined
   /** Milliseconds since the epoch; Infinity: never. */
@@ -35,6 +38,7 @@ export class Item implements OutboundOwner {
 
   /** Why it goes to the dead-letter topic. */
   failure: MqttError | undefined = undefined
+  letter: LetterForm = "whole"
   /** The fate is counted and the delivery acknowledged; what was published may still be refused. */
   isDone = false
   /** The forwarder stopped before it had a fate. */
@@ -45,6 +49,8 @@ export class Item implements OutboundOwner {
   outlet: Outlet | undefined = undefined
   outbound: Outbound | undefined = undefined
   request: PublishRequest | undefined = undefined
+  /** How its target's broker recognises it when it comes back, see `Echoes`. */
+  written: Written | undefined = undefined
   /** Where its origin is written down, together with the acceptance. */
   ledger: OriginLedger | undefined = undefined
   /** The place in the order of its outlet. */
@@ -53,7 +59,7 @@ export class Item implements OutboundOwner {
   previous: Item | undefined = undefined
   next: Item | undefined = undefined
 
-  constructor(host: ItemHost, source: Source, delivery: Delivery, route: string, origin: OriginKey | undefined) {
+  constructor(host: ItemHost, source: Source, delivery: Delivery, route: Route, origin: OriginKey | undefined) {
     const { message } = delivery
     const { messageExpiryInterval } = message.properties
     this.host = host

@@ -4,6 +4,7 @@
 import * as Result from "effect/Result"
 import { InvalidFilter, InvalidOptions, InvalidTopic } from "../../MqttError.ts"
 import * as Topic from "../../Topic.ts"
+import { type CaptureTemplate, expand, makeTemplate, type Piece } from "../captureTemplate.ts"
 import { findFault } from "../utf8String.ts"
 
 /**
@@ -14,14 +15,8 @@ export type MappingRule =
   | { readonly from: string; readonly to: string }
   | { readonly strip: string; readonly add: string }
 
-/** A piece of a template: text as it is, or what a place of the filter stands for. */
-export type Piece =
-  | { readonly _tag: "Text"; readonly text: string }
-  | { readonly _tag: "Whole" }
-  | { readonly _tag: "Capture"; readonly index: number }
-
 export type CompiledRule =
-  | { readonly _tag: "Template"; readonly filter: string; readonly pieces: ReadonlyArray<Piece> }
+  | CaptureTemplate & { readonly _tag: "Template" }
   | { readonly _tag: "Prefix"; readonly strip: string; readonly add: string }
 
 /**
@@ -35,8 +30,9 @@ const placeholder = /\{([^{}]*)\}/g
 /**
  * Reads a rule; fails with what is wrong with it.
  *
- * `:name` in the filter stands for one level and `*name` at its end for the rest, as `+` and `#` do. In the template `{1}`, `{2}` and so on
- * are what the wildcards stand for, from the left, `{name}` what a parameter stands for, and `{0}` the whole topic.
+ * `:name` in the filter stands for one level and `*name` at its end for the rest, as `+` and `#` do. In the template
+ * `{1}`, `{2}` and so on are what the wildcards stand for, from the left, `{name}` what a parameter stands for, and
+ * `{0}` the whole topic. Where the rest stands for no level, a level of the template that is nothing else is left out.
  */
 export const compileRule = (rule: MappingRule): Result.Result<CompiledRule, InvalidFilter | InvalidOptions> => {
   if ("strip" in rule) return compilePrefix(rule)
@@ -68,7 +64,9 @@ export const compileRule = (rule: MappingRule): Result.Result<CompiledRule, Inva
   if (end < rule.to.length) pieces.push({ _tag: "Text", text: rule.to.slice(end) })
   const texts = pieces.map((piece) => piece._tag === "Text" ? piece.text : "").join("")
   const fault = rule.to === "" ? "is empty" : templateFault(texts, rule.to)
-  return fault === undefined ? Result.succeed({ _tag: "Template", filter, pieces }) : issue("to", fault)
+  return fault === undefined
+    ? Result.succeed({ _tag: "Template", ...makeTemplate(filter, pieces) })
+    : issue("to", fault)
 }
 
 const compilePrefix = (
@@ -116,12 +114,5 @@ const applyRule = (rule: CompiledRule, topic: string): string | undefined => {
     if (!topic.startsWith(rule.strip) || (rule.strip === "" && topic.startsWith("$"))) return undefined
     return rule.add + topic.slice(rule.strip.length)
   }
-  const captures = Topic.captures(rule.filter, topic)
-  if (captures === undefined) return undefined
-  let mapped = ""
-  for (let i = 0; i < rule.pieces.length; i++) {
-    const piece = rule.pieces[i]!
-    mapped += piece._tag === "Text" ? piece.text : piece._tag === "Whole" ? topic : captures[piece.index]!
-  }
-  return mapped
+  return expand(rule, topic)
 }

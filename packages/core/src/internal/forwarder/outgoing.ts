@@ -5,46 +5,79 @@ import type { ForwarderOptions, QoSRule } from "../../ForwarderOptions.ts"
 import type { Message } from "../../Message.ts"
 import { InvalidPayload } from "../../MqttError.ts"
 import { type MessageProperties, none, type PublishProperties, type UserProperty } from "../../Properties.ts"
-import type { ProtocolVersion, QoS } from "../../QoS.ts"
+import type { QoS } from "../../QoS.ts"
+import type { SessionOptions } from "../../SessionOptions.ts"
 import type { OriginKey } from "../../StoreRecord.ts"
+import { remember } from "../deadLetter.ts"
 import type { PublishRequest } from "../engine/contract.ts"
-import { routeProperty } from "./route.ts"
+import { letterProperties, serversKey, topicsBefore } from "./deadLetters.ts"
+import type { Item } from "./item.ts"
+import {
+  brokersProperty,
+  forwardersProperty,
+  Hop,
+  isAboutRoute,
+  noRoute,
+  type Route,
+  signatureProperty
+} from "./route.ts"
+import type { Signer } from "./signature.ts"
 
 const encoder = new TextEncoder()
+const noPayload = new Uint8Array(0)
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
+/** What the messages of one source have in common. */
+interface Way {
+  readonly hop: Hop
+  /** The properties of most messages: they bring none, and have passed no other forwarder. */
+  readonly plain: MessageProperties | undefined
+}
+
 /**
- * Makes requests for one forwarder and one version of the protocol at its target.
+ * Makes requests for one forwarder and one session that it publishes by.
  */
 export class Outgoing {
+  /** The marks of the broker that it publishes to. */
+  readonly brokers: ReadonlyArray<string>
+  readonly isVersion5: boolean
   readonly #options: ForwarderOptions
-  readonly #isVersion5: boolean
+  readonly #session: SessionOptions
+  readonly #entries: ReadonlyArray<UserProperty>
   readonly #metadata: ReadonlyArray<readonly [name: string, value: (message: Message) => string]>
-  /** The properties of most messages: they bring none, and have passed no other forwarder. */
-  readonly #plain: MessageProperties | undefined
+  readonly #isFixed: boolean
+  readonly #signer: Signer | undefined
+  readonly #ways = new Map<ReadonlyArray<string>, Way>()
 
-  constructor(options: ForwarderOptions, protocolVersion: ProtocolVersion) {
+  constructor(
+    options: ForwarderOptions,
+    session: SessionOptions,
+    brokers: ReadonlyArray<string>,
+    signer: Signer | undefined
+  ) {
+    this.brokers = brokers
+    this.#signer = signer
+    this.#session = session
+    this.isVersion5 = session.protocolVersion === 5
     this.#options = options
-    this.#isVersion5 = protocolVersion === 5
-    const entries = Object.entries(options.metadata)
-    this.#metadata = entries.map(([name, value]) => [name, valueOf(options.name, value)])
-    this.#plain = entries.some(([, value]) => isVariable(value)) ? undefined : {
-      userProperties: [...entries, [routeProperty, options.name]]
-    }
+    this.#entries = Object.entries(options.metadata)
+    this.#metadata = this.#entries.map(([name, value]) => [name, valueOf(options.name, value)])
+    this.#isFixed = signer === undefined && !this.#entries.some(([, value]) => isVariable(value))
   }
 
-  request(
-    message: Message,
-    topic: string,
-    route: string,
-    origin: OriginKey | undefined
-  ): PublishRequest | InvalidPayload {
+  /** The route of a message when it is published. */
+  routeOf({ route, source }: Item): Route {
+    return this.#wayFrom(source.brokers).hop.after(route)
+  }
+
+  request(item: Item, origin: OriginKey | undefined): PublishRequest | InvalidPayload {
+    const { message, topic } = item
     const { qos, retain } = this.#options
-    const properties = this.#isVersion5 ? this.#properties(message, route) : none
+    const properties = this.isVersion5 ? this.#properties(item) : none
     if (properties === undefined) return new InvalidPayload({ detail: "the metadata is too long" })
     return {
       topic,
-      payload: this.#isVersion5 || !this.#options.envelope ? message.payload : this.#envelope(message),
+      payload: this.isVersion5 || !this.#options.envelope ? message.payload : this.#envelope(message),
       qos: applyQoS(qos, message.qos),
       retain: retain === "keep" ? message.retain : retain === "set",
       properties,
@@ -54,50 +87,61 @@ export class Outgoing {
     }
   }
 
-  /** What the failed message was, and why it failed, beside it. */
-  deadLetter(
-    message: Message,
-    topic: string,
-    route: string,
-    detail: string,
-    origin: OriginKey | undefined
-  ): PublishRequest {
-    const { subscriptionIdentifiers: _identifiers, topicAlias: _alias, ...carried } = message.properties
-    const userProperties: ReadonlyArray<UserProperty> = [
-      ...(carried.userProperties ?? []).filter(([name]) => name !== routeProperty),
-      // A forwarder of everything must not take its own dead letters for messages.
-      [routeProperty, route],
-      ["mqttx-forwarder", this.#options.name],
-      ["mqttx-session", message.session],
-      ["mqttx-topic", message.topic],
-      ["mqttx-error", printable(detail)]
-    ]
+  /** The failed message, as much of it as its form has, and why it failed. */
+  deadLetter(item: Item, topic: string, origin: OriginKey | undefined): PublishRequest {
+    const { delivery, letter, message } = item
+    const payload = letter === "marks" ? noPayload : message.payload
+    const topics = topicsBefore(this.#options, item)
+    // Before it is published: the server may deliver it before it acknowledges it.
+    remember(serversKey(this.#session), topic, payload, [...topics, delivery.message.topic])
+    const properties = this.isVersion5
+      ? letterProperties(item, this.#options.name, topics, this.#routeProperties(this.routeOf(item), topic, payload))
+      : none
     return {
       topic,
-      payload: message.payload,
+      payload,
       qos: message.qos,
       retain: false,
-      properties: this.#isVersion5 ? { ...carried, userProperties } : none,
+      properties,
       topicAlias: 0,
       expiresAfter: undefined,
       origin
     }
   }
 
-  #properties(message: Message, route: string): MessageProperties | undefined {
-    const { properties } = message
-    if (this.#plain !== undefined && route === this.#options.name && isBare(properties)) return this.#plain
+  #properties({ message, route, source, topic }: Item): MessageProperties | undefined {
+    const { payload, properties } = message
+    const { hop, plain } = this.#wayFrom(source.brokers)
+    if (plain !== undefined && route === noRoute && isBare(properties)) return plain
     const { subscriptionIdentifiers: _identifiers, topicAlias: _alias, ...carried } = properties
     const userProperties: Array<UserProperty> = (properties.userProperties ?? []).filter(([name]) =>
-      name !== routeProperty
+      !isAboutRoute(name)
     )
     for (const [name, valueOf] of this.#metadata) {
       const value = valueOf(message)
       if (value.length > longestValue) return undefined
       userProperties.push([name, value])
     }
-    userProperties.push([routeProperty, route])
+    userProperties.push(...this.#routeProperties(hop.after(route), topic, payload))
     return { ...carried, userProperties }
+  }
+
+  #routeProperties(route: Route, topic: string, payload: Uint8Array): ReadonlyArray<UserProperty> {
+    const lists = listsOf(route)
+    return this.#signer === undefined
+      ? lists
+      : [...lists, [signatureProperty, this.#signer.sign(route, topic, payload)]]
+  }
+
+  /** Sources have the same array for their whole life, and there are few of them. */
+  #wayFrom(source: ReadonlyArray<string>): Way {
+    let way = this.#ways.get(source)
+    if (way === undefined) {
+      const hop = new Hop(this.#options.name, source, this.brokers)
+      const plain = this.#isFixed ? { userProperties: [...this.#entries, ...listsOf(hop.first)] } : undefined
+      this.#ways.set(source, way = { hop, plain })
+    }
+    return way
   }
 
   #envelope(message: Message): Uint8Array {
@@ -109,14 +153,13 @@ export class Outgoing {
   }
 }
 
+const listsOf = ({ brokers, forwarders }: Route): ReadonlyArray<UserProperty> => [
+  [forwardersProperty, forwarders],
+  [brokersProperty, brokers]
+]
+
 /** So many UTF-16 units fit into a text of MQTT, whatever they are (MQTT 1.5.4). */
 const longestValue = 21_845
-
-const unprintable = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g
-
-/** A text that MQTT can carry. */
-const printable = (text: string): string =>
-  text.slice(0, 1024).replace(unprintable, "\ufffd").replaceAll("\0", "\ufffd")
 
 /** Text as it is, anything else in base64. */
 const payloadOf = (payload: Uint8Array): { readonly payload: string; readonly encoding?: "base64" } => {

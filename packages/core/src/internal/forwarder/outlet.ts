@@ -16,6 +16,9 @@ export interface OutletHost {
   readonly onExpired: (item: Item) => void
   readonly onStale: (item: Item) => void
   readonly onRefused: (item: Item, reason: MqttErrorReason) => void
+  /** Whether the target's broker has the message already. */
+  readonly hasReached: (item: Item) => boolean
+  readonly onLooped: (item: Item) => void
   /** Published: the target may read it back. */
   readonly onPublished: (item: Item, outlet: Outlet) => void
   /** A session is there to publish by. */
@@ -54,6 +57,11 @@ export class Outlet {
 
   get seam(): SessionSeam | undefined {
     return this.#seam
+  }
+
+  /** How it publishes; undefined: there has been no session yet. */
+  get outgoing(): Outgoing | undefined {
+    return this.#outgoing
   }
 
   /** What the session has accepted survives it, and goes out in its next life. */
@@ -145,6 +153,13 @@ export class Outlet {
           this.#host.onExpired(item)
           continue
         }
+        // Asked again for the session that is there now: while it was received there may have been none, or another
+        // one.
+        if (item.request === undefined && this.#isTarget && this.#host.hasReached(item)) {
+          this.#shift()
+          this.#host.onLooped(item)
+          continue
+        }
         if (this.#isThere(item, seam)) {
           this.#shift()
           this.#host.onDuplicate(item)
@@ -190,16 +205,10 @@ export class Outlet {
     // The ledger of the target alone is asked, and tidied up.
     const origin = this.isDurable && this.#isTarget ? item.origin : undefined
     if (item.failure !== undefined) {
-      return item.request ??= outgoing.deadLetter(
-        item.message,
-        this.#host.deadLetterTopic,
-        item.route,
-        item.failure.message,
-        origin
-      )
+      return item.request ??= outgoing.deadLetter(item, this.#host.deadLetterTopic, origin)
     }
     if (item.request === undefined) {
-      const request = outgoing.request(item.message, item.topic, item.route, origin)
+      const request = outgoing.request(item, origin)
       if (request instanceof InvalidPayload) return request
       item.request = request
     }

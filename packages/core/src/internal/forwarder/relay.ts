@@ -12,56 +12,58 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type { Random } from "effect/Random"
 import type { ForwarderDrops } from "../../ForwarderMetrics.ts"
-import type { ForwarderHooks, ForwarderOptions } from "../../ForwarderOptions.ts"
+import type { ForwarderHooks } from "../../ForwarderOptions.ts"
 import type { Message } from "../../Message.ts"
-import { ForwarderFailed, InvalidTopic, isMqttError, MqttError, type MqttErrorReason } from "../../MqttError.ts"
+import { Expired, InvalidTopic, type MqttError, type MqttErrorReason } from "../../MqttError.ts"
 import type { Session } from "../../MqttSession.ts"
 import * as RouteFilter from "../../RouteFilter.ts"
-import * as Topic from "../../Topic.ts"
-import type { Delivery, Outbound } from "../engine/contract.ts"
+import type { Delivery, Outbound, PublishOutcome } from "../engine/contract.ts"
 import type { SessionSeam } from "../session/seam.ts"
-import { digest } from "./digest.ts"
-import type { Echoes, Reader } from "./echoes.ts"
+import { DeadLetters, smallerForm } from "./deadLetters.ts"
+import type { Failures } from "./failures.ts"
 import { Item, type ItemHost, ItemList } from "./item.ts"
-import { applyRules, checked, type CompiledRule, type Mapped } from "./mapping.ts"
+import { LoopCheck, type LoopCheckParts } from "./loopCheck.ts"
+import { checked, type CompiledRule } from "./mapping.ts"
 import { Outgoing } from "./outgoing.ts"
 import { Outlet, type OutletHost } from "./outlet.ts"
-import { extendRoute, routeOf, verdict } from "./route.ts"
+import type { Reader } from "./reader.ts"
 import { makeSelection, type Test } from "./selection.ts"
 import { Source, type SourceHost } from "./source.ts"
 import type { Tally } from "./tally.ts"
 import { TokenBucket } from "./tokenBucket.ts"
+import { TopicPlans } from "./topicPlans.ts"
 import { Transformations } from "./transformations.ts"
 
-export interface RelayParts {
-  readonly options: ForwarderOptions
+export interface RelayParts extends LoopCheckParts {
   readonly rules: ReadonlyArray<CompiledRule>
   readonly hooks: ForwarderHooks<unknown>
   readonly tally: Tally
+  readonly failures: Failures
   readonly clock: Clock.Clock
   readonly random: Random
-  readonly echoes: Echoes
   readonly fork: <A>(effect: Effect.Effect<A>) => Fiber.Fiber<A>
 }
 
-/** Topics whose plan is known; longer ones are not worth the memory. */
-const knownTopics = 4096
-const longestKnown = 256
-
-interface Plan {
-  readonly isExcluded: boolean
-  readonly mapped: Mapped
-}
+/** The reasons with which publishing fails although the server may have the message. */
+const unknownOutcomes: ReadonlySet<MqttErrorReason["_tag"]> = new Set<MqttErrorReason["_tag"]>([
+  "Closed",
+  "StorageFailed",
+  "SessionLost",
+  "Indeterminate",
+  "PoisonMessage"
+])
 
 export class Relay implements ItemHost, OutletHost, SourceHost {
   readonly deadLetterTopic: string
   readonly target: Outlet
   readonly #deadLetters: Outlet | undefined
+  readonly #letters: DeadLetters
   readonly #parts: RelayParts
   readonly #tally: Tally
   readonly #selection: Test | undefined
   readonly #filter: ((message: Message) => boolean) | undefined
-  readonly #plans = new Map<string, Plan>()
+  readonly #plans: TopicPlans
+  readonly #loopCheck: LoopCheck
   readonly #sources = new Set<Source>()
   readonly #unfinished = new ItemList()
   readonly #transformations: Transformations | undefined
@@ -73,6 +75,8 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     const { clock, hooks, options, random, tally } = parts
     this.#parts = parts
     this.#tally = tally
+    this.#plans = new TopicPlans(options, parts.rules)
+    this.#loopCheck = new LoopCheck(parts)
     this.#selection = makeSelection(options, random)
     this.#filter = hooks.filter === undefined ? undefined : RouteFilter.compile(hooks.filter)
     if (hooks.transform !== undefined) {
@@ -88,6 +92,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
       ? undefined
       : new TokenBucket(options.rateLimit, clock.currentTimeMillisUnsafe())
     this.target = new Outlet(options.target, this, true, bucket)
+    this.#letters = new DeadLetters(options, parts.brokersOf)
     const { deadLetter } = options
     this.deadLetterTopic = deadLetter?.topic ?? ""
     if (deadLetter !== undefined) {
@@ -95,6 +100,10 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
         ? this.target
         : new Outlet(deadLetter.session, this, false, undefined)
     }
+  }
+
+  get #now(): number {
+    return this.#parts.clock.currentTimeMillisUnsafe()
   }
 
   get inFlight(): number {
@@ -159,7 +168,10 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     for (let item = this.#unfinished.head; item !== undefined; item = this.#unfinished.head) {
       const { outbound, outlet } = item
       // What a durable target has taken stays there, with its origin: a redelivery is recognised.
-      if (outbound !== undefined && !outlet!.isDurable) outlet!.seam?.driver.withdraw(outbound)
+      if (outbound !== undefined && !outlet!.isDurable && outlet!.seam?.driver.withdraw(outbound) === true) {
+        item.written?.discard()
+        item.written = undefined
+      }
       item.isGivenBack = true
       if (item.delivery.message.qos === 0) this.#tally.dropped.stopped++
       else this.#tally.returned++
@@ -183,6 +195,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
 
   onSettled(item: Item, outbound: Outbound): void {
     const outcome = outbound.outcome!
+    this.#endWritten(item, outcome)
     if (outcome._tag === "Acknowledged") {
       if (item.isDone) return
       if (item.failure === undefined) this.#forwarded(item)
@@ -207,24 +220,37 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
       case "Expired":
         return this.onExpired(item)
       case "Dropped":
-        return item.failure === undefined ? this.#drop(item, "targetQueue") : this.#failed(item)
+        return this.#droppedByQueue(item, reason)
       default:
         return this.onRefused(item, reason)
     }
   }
 
+  /** What the server has, or may have, may come back from now on. */
+  #endWritten(item: Item, outcome: PublishOutcome): void {
+    const { source, written } = item
+    if (written === undefined) return
+    item.written = undefined
+    if (outcome._tag === "Acknowledged" || unknownOutcomes.has(outcome.reason._tag)) {
+      written.settle(source.seam.driver.now())
+    } else written.discard()
+  }
+
   /** The target's queue had accepted it, and the source is acknowledged: what remains is to say so. */
   #settledLater(item: Item, reason: MqttErrorReason): void {
     if (reason._tag === "Closed" || reason._tag === "StorageFailed") return
-    if (item.failure !== undefined || item.isGivenBack) return
+    if (item.isGivenBack) return
     if (reason._tag === "SessionLost") return this.#again(item)
+    const { failures } = this.#parts
+    const error = failures.refused(item, reason)
+    if (item.failure !== undefined) {
+      if (!this.#smaller(item, reason)) failures.tell(item, item.failure, "failed", error)
+      return
+    }
     this.#tally.refusedLater++
-    const error = this.#note(item, reason)
-    if (reason._tag === "Expired" || reason._tag === "Dropped") return
-    item.failure = error
-    item.request = undefined
-    item.outbound = undefined
-    this.#deadLetters?.push(item)
+    const isOver = reason._tag === "Expired" || reason._tag === "Dropped"
+    if (isOver || !this.#letters.isWanted(item)) return failures.tell(item, error, "failed")
+    this.#toDeadLetters(item, error)
   }
 
   // OutletHost
@@ -236,7 +262,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
 
   onExpired(item: Item): void {
     if (item.failure === undefined) this.#drop(item, "expired")
-    else this.#failed(item)
+    else this.#failed(item, item.failure, this.#parts.failures.refused(item, new Expired({})))
   }
 
   onStale(item: Item): void {
@@ -247,16 +273,24 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
 
   onRefused(item: Item, reason: MqttErrorReason): void {
     if (item.isDone) return this.#settledLater(item, reason)
-    this.#fail(item, this.#note(item, reason))
+    if (reason._tag === "Dropped") return this.#droppedByQueue(item, reason)
+    this.#fail(item, this.#parts.failures.refused(item, reason))
   }
 
   onPublished(item: Item, outlet: Outlet): void {
-    const { echoes } = this.#parts
-    const { protocolVersion, servers } = outlet.session!.options
-    if (echoes.isRead(servers, protocolVersion)) {
-      const { payload, topic } = item.request!
-      echoes.note(servers, digest(topic, payload), item.route, outlet.seam!.driver.now())
-    }
+    const { echoes } = this.#parts.guard
+    const outgoing = outlet.outgoing!
+    if (!echoes.isNeeded(outgoing.isVersion5 ? 5 : 4)) return
+    const now = item.source.seam.driver.now()
+    item.written = echoes.note(outgoing.brokers, item.outbound!, outgoing.routeOf(item), outgoing.isVersion5, now)
+  }
+
+  onLooped(item: Item): void {
+    this.#drop(item, "looped")
+  }
+
+  hasReached(item: Item): boolean {
+    return this.#loopCheck.hasReached(item)
   }
 
   onJoined(): void {
@@ -264,7 +298,8 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
   }
 
   makeOutgoing(session: Session): Outgoing {
-    return new Outgoing(this.#parts.options, session.options.protocolVersion)
+    const { guard, options } = this.#parts
+    return new Outgoing(options, session.options, guard.marks.of(session.options), this.#loopCheck.signer)
   }
 
   wake(millis: number, callback: () => void): void {
@@ -279,6 +314,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
 
   onStarved(): void {
     this.#isStarved = true
+    for (const { reader, seam } of this.#sources) reader.waitingSince ??= seam.driver.now()
   }
 
   onPulled(): void {
@@ -294,23 +330,20 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     const { message } = delivery
     tally.received++
     tally.receivedRate.add(now)
-    const route = this.#routeOf(source, message, now)
-    const item = new Item(
-      this,
-      source,
-      delivery,
-      extendRoute(route, this.#parts.options.name),
-      source.originOf(delivery, this.#parts.options.name)
-    )
+    const route = this.#loopCheck.routeOf(source, delivery, now)
+    const item = new Item(this, source, delivery, route, source.originOf(delivery, this.#parts.options.name))
     this.#unfinished.append(item)
-    const stop = verdict(route, this.#parts.options.name, this.#parts.options.maxHops)
+    const stop = this.#loopCheck.stops(item)
     if (stop !== undefined) return this.#drop(item, stop)
+    if (message.topic === this.deadLetterTopic && this.#letters.isOne(source, message)) {
+      return this.#drop(item, "looped")
+    }
     let passes: boolean
     try {
-      passes = !this.#planOf(message.topic).isExcluded && (this.#filter === undefined || this.#filter(message)) &&
+      passes = !this.#plans.of(message.topic).isExcluded && (this.#filter === undefined || this.#filter(message)) &&
         (this.#selection === undefined || this.#selection(message, now))
     } catch (cause) {
-      return this.#fail(item, this.#errorOf(item, "the filter died", cause))
+      return this.#fail(item, this.#parts.failures.died(item, "the filter died", cause))
     }
     if (!passes) {
       tally.filtered++
@@ -320,39 +353,16 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     else this.#transformations.add(item)
   }
 
-  #routeOf(source: Source, message: Message, now: number): string {
-    const route = routeOf(message.properties.userProperties)
-    const { echoes } = this.#parts
-    const { servers } = source.session.options
-    if (route !== "" || !echoes.hasAny(servers)) return route
-    return echoes.take(servers, digest(message.topic, message.payload), source.reader, message.topic, now)
-  }
-
-  #planOf(topic: string): Plan {
-    const known = this.#plans.get(topic)
-    if (known !== undefined) return known
-    const { options, rules } = this.#parts
-    const plan: Plan = {
-      isExcluded: options.exclude.some((filter) => Topic.matches(filter, topic)),
-      mapped: applyRules(rules, topic)
-    }
-    if (topic.length <= longestKnown) {
-      if (this.#plans.size >= knownTopics) this.#plans.clear()
-      this.#plans.set(topic, plan)
-    }
-    return plan
-  }
-
   #map(item: Item): void {
     const { hooks, options } = this.#parts
     const { topic } = item.delivery.message
-    let mapped = this.#planOf(topic).mapped
+    let mapped = this.#plans.of(topic).mapped
     if (mapped === undefined && hooks.map !== undefined) {
       try {
         const answer = hooks.map(item.message)
         if (answer !== undefined) mapped = checked(answer)
       } catch (cause) {
-        return this.#fail(item, this.#errorOf(item, "the mapping died", cause))
+        return this.#fail(item, this.#parts.failures.died(item, "the mapping died", cause))
       }
     }
     if (mapped === undefined) {
@@ -366,7 +376,8 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
 
   #transformed(item: Item, exit: Exit.Exit<Message | undefined, unknown>): void {
     if (Exit.isFailure(exit)) {
-      return this.#fail(item, this.#errorOf(item, "the transformation failed", Cause.squash(exit.cause)))
+      const cause = Cause.squash(exit.cause)
+      return this.#fail(item, this.#parts.failures.died(item, "the transformation failed", cause))
     }
     if (item.isStale) return this.onStale(item)
     if (exit.value === undefined) return this.#drop(item, "transformed")
@@ -376,7 +387,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
 
   #forwarded(item: Item): void {
     const tally = this.#tally
-    const now = item.outlet?.seam?.driver.now() ?? this.#parts.clock.currentTimeMillisUnsafe()
+    const now = item.outlet?.seam?.driver.now() ?? this.#now
     tally.forwarded++
     tally.forwardedRate.add(now)
     tally.bytesForwarded += item.message.payload.length
@@ -386,12 +397,20 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
 
   #deadLettered(item: Item): void {
     this.#tally.deadLettered++
+    this.#parts.failures.tell(item, item.failure!, "deadLetter")
     this.#finish(item)
   }
 
-  #failed(item: Item): void {
+  #failed(item: Item, error: MqttError, deadLetterError?: MqttError): void {
     this.#tally.failed++
+    this.#parts.failures.tell(item, error, "failed", deadLetterError)
     this.#finish(item)
+  }
+
+  /** By the policy of its outlet's session, before or after it had been accepted. */
+  #droppedByQueue(item: Item, reason: MqttErrorReason): void {
+    if (item.failure === undefined) this.#drop(item, "targetQueue")
+    else this.#failed(item, item.failure, this.#parts.failures.refused(item, reason))
   }
 
   #drop(item: Item, reason: keyof ForwarderDrops): void {
@@ -408,34 +427,31 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
   }
 
   #fail(item: Item, error: MqttError): void {
-    if (item.failure !== undefined || this.#deadLetters === undefined) return this.#failed(item)
-    item.disown()
-    item.failure = error
+    if (item.failure === undefined) {
+      if (!this.#letters.isWanted(item)) return this.#failed(item, error)
+      item.disown()
+      return this.#toDeadLetters(item, error)
+    }
+    // Whatever becomes of a dead letter, no other message waits for it.
+    if (!this.#smaller(item, error.reason)) this.#failed(item, item.failure, error)
+  }
+
+  /** Publishes a dead letter in a smaller form; false: there is none. */
+  #smaller(item: Item, reason: MqttErrorReason): boolean {
+    // Without user properties the smaller forms say nothing.
+    const form = this.#deadLetters!.outgoing!.isVersion5 ? smallerForm(item.letter, reason) : undefined
+    if (form === undefined) return false
+    item.letter = form
+    this.#toDeadLetters(item, item.failure!)
+    return true
+  }
+
+  #toDeadLetters(item: Item, failure: MqttError): void {
+    item.failure = failure
     item.request = undefined
     item.outbound = undefined
     item.isAccepted = false
-    this.#deadLetters.push(item)
-  }
-
-  #note(item: Item, reason: MqttErrorReason): MqttError {
-    const { message } = item.delivery
-    const { name, target } = this.#parts.options
-    const error = new MqttError({
-      reason,
-      session: target,
-      topic: item.topic === "" ? message.topic : item.topic,
-      context: { forwarder: name }
-    })
-    this.#tally.error(error, this.#parts.clock.currentTimeMillisUnsafe())
-    return error
-  }
-
-  #errorOf(item: Item, detail: string, cause: unknown): MqttError {
-    if (isMqttError(cause)) {
-      this.#tally.error(cause, this.#parts.clock.currentTimeMillisUnsafe())
-      return cause
-    }
-    return this.#note(item, new ForwarderFailed({ forwarder: this.#parts.options.name, detail, cause }))
+    this.#deadLetters!.push(item)
   }
 
   /** The fate of an item is counted: its source hears of it. */
@@ -443,6 +459,11 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     // First: whoever waits for the last item goes on at once, and ends the subscription.
     item.source.acknowledge(item.delivery)
     this.#leave(item)
+  }
+
+  /** Nothing waits at the sources any more. */
+  #caughtUp(): void {
+    for (const { reader } of this.#sources) reader.waitingSince = undefined
   }
 
   #leave(item: Item): void {
@@ -453,6 +474,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     if (this.#isStarved && this.#unfinished.size * 2 <= this.#parts.options.maxInFlight) {
       this.#isStarved = false
       for (const source of this.#sources) source.pull()
+      if (!this.#isStarved) this.#caughtUp()
     }
   }
 }

@@ -68,6 +68,29 @@ const deadLetter = strict({
   session: Schema.optionalKey(nonEmptyText)
 })
 
+const shortestSecret = 16
+
+const loopGuardSecret = Schema.RedactedFromValue(
+  Schema.String.annotate({ message: "expected a text" }).check(
+    check((value: string) =>
+      value.length < shortestSecret ? `expected at least ${shortestSecret} characters` : undefined
+    )
+  ),
+  { label: "secret", disallowEncode: true }
+)
+
+const loopGuardSecrets = Schema.Union([Schema.Array(Schema.String), Schema.String]).annotate({
+  message: "expected a text or an array of texts"
+}).pipe(Schema.decodeTo(
+  Schema.Array(loopGuardSecret),
+  SchemaTransformation.transform({
+    decode: (value) => typeof value === "string" ? value.split(",").map((each) => each.trim()) : value,
+    encode: (value): string | ReadonlyArray<string> => value
+  })
+))
+
+const loopGuard = Schema.Struct({ secret: loopGuardSecret, accepts: withDefault(loopGuardSecrets, []) })
+
 const expression = text.check(check((source: string) => {
   if (source.length > 1024) return "expected a regular expression of at most 1024 characters"
   try {
@@ -92,6 +115,7 @@ const fields = {
   share: Schema.optionalKey(
     nonEmptyText.check(check((share: string) => /[/+#]/.test(share) ? "expected a name without /, + and #" : undefined))
   ),
+  noLocal: Schema.optional(flag),
   retained: withDefault(oneOf(["each", "first", "none"]), "each"),
   mapping: withDefault(Schema.Array(rule), []),
   unmapped: withDefault(oneOf(["pass", "drop"]), "pass"),
@@ -110,6 +134,7 @@ const fields = {
   acceptance: Schema.optionalKey(oneOf(["acknowledged", "stored"])),
   deadLetter: Schema.optionalKey(deadLetter),
   allowLoops: withDefault(flag, false),
+  loopGuard: Schema.optional(loopGuard),
   maxHops: withDefault(integer(1, 8), 8),
   stopTimeout: withDefault(delay, 10_000)
 }
@@ -148,7 +173,8 @@ export const decodeOptions = (input: unknown): Result.Result<ForwarderOptions, I
 const groups: Readonly<Record<string, ReadonlyArray<string>>> = {
   sample: ["every", "probability", "interval"],
   rateLimit: ["messages", "per", "burst"],
-  deadLetter: ["topic", "session"]
+  deadLetter: ["topic", "session"],
+  loopGuard: ["secret", "accepts"]
 }
 
 const constantCase = (name: string): string => name === "subscribeQoS" ? "SUBSCRIBE_QOS" : EffectString.configCase(name)

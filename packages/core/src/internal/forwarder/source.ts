@@ -8,7 +8,7 @@ import type { OriginKey } from "../../StoreRecord.ts"
 import type { Delivery } from "../engine/contract.ts"
 import type { SessionSeam } from "../session/seam.ts"
 import type { Tap, TappedQueue } from "../session/tappedQueue.ts"
-import type { Reader } from "./echoes.ts"
+import type { Reader } from "./reader.ts"
 
 export interface SourceHost {
   /** How many deliveries may be taken now. */
@@ -38,6 +38,11 @@ export class Source implements Tap {
     this.reader = reader
     this.#host = host
     seam.releaseListeners?.add(this.#onReleased)
+  }
+
+  /** The marks of the broker that it is at. */
+  get brokers(): ReadonlyArray<string> {
+    return this.reader.options.brokers
   }
 
   /** Fails when the subscription does. */

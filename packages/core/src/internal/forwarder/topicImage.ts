@@ -4,7 +4,8 @@
  * All answers err on one side: an image may be larger than what a rule really makes, never smaller.
  */
 import * as Topic from "../../Topic.ts"
-import type { CompiledRule, Piece } from "./mapping.ts"
+import { isParent, type Piece } from "../captureTemplate.ts"
+import type { CompiledRule } from "./mapping.ts"
 
 const isWildcard = (level: string): boolean => level === "+" || level === "#"
 
@@ -53,8 +54,10 @@ export const imageOf = (rule: CompiledRule, source: string): string | undefined 
   const domain = intersect(rule.filter, source)
   if (domain === undefined) return undefined
   const captured = capturesOf(rule.filter, domain)
+  // A domain with more topics than the parent has a wildcard at its end, and its image there covers that of the parent.
+  const pieces = isParent(rule.filter, domain) ? rule.parentPieces : rule.pieces
   return joinPieces(
-    rule.pieces.map((piece: Piece) =>
+    pieces.map((piece: Piece) =>
       piece._tag === "Text" ? [piece.text] : piece._tag === "Whole" ? patternOf(domain) : captured[piece.index]!
     )
   )

@@ -118,7 +118,7 @@ const singleSession = (session: Session): Effect.Effect<SessionSnapshot> =>
 
 const sessionSnapshot = (
   { name, persistence, protocolVersion, reconnect }: SessionOptions,
-  { attempt, clientId, failure, lastError, ready, server, since, state }: SessionStatus,
+  { attempt, clientId, failure, lastError, ready, server, since, state, tls }: SessionStatus,
   info: Option.Option<ConnectionInfo>,
   metrics: SessionMetrics
 ): SessionSnapshot => ({
@@ -128,6 +128,7 @@ const sessionSnapshot = (
   ready,
   clientId,
   server,
+  tls,
   attempt,
   lastError: problemOf(lastError),
   failure: problemOf(failure),

@@ -133,7 +133,7 @@ const routes: ReadonlyArray<Family> = [
   route.one(
     "failures_total",
     "counter",
-    "Messages whose transformer or handler failed for good.",
+    "Messages whose transformer or handler failed after its retries; each counts once.",
     ({ failures }) => failures
   ),
   route.one(

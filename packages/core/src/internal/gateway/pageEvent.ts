@@ -2,7 +2,8 @@
  * Events as the page lists them: in words, and with a level.
  */
 import type { MqttError } from "../../MqttError.ts"
-import type { SessionEvent } from "../../SessionEvent.ts"
+import type { HandlerFailed, SessionEvent } from "../../SessionEvent.ts"
+import { cleanText } from "../peerText.ts"
 import type { PageEvent } from "./pageModel.ts"
 
 /** Absent for what other events say already. */
@@ -39,7 +40,12 @@ const describe = (event: SessionEvent): readonly [PageEvent["level"], string] | 
         } to restore`
       ]
     case "MessageDropped":
-      return ["warning", `${many(event.count, `${event.direction} message`)}: ${event.cause}, last on ${event.topic}`]
+      return [
+        "warning",
+        `${many(event.count, `${event.direction} message`)}: ${event.cause}, last on ${cleanText(event.topic)}`
+      ]
+    case "HandlerFailed":
+      return [event.outcome === "deadLetterRefused" ? "bad" : "warning", handlerFailed(event)]
     case "SlowConsumer":
       return ["warning", `${event.filters.join(", ")} holds back ${many(event.waiting, "acknowledgement")}`]
     case "ConsumerForgotten":
@@ -51,9 +57,15 @@ const describe = (event: SessionEvent): readonly [PageEvent["level"], string] | 
     case "StorageRecovered":
       return ["good", "the store takes commits again"]
     case "StorageDamaged":
-      return ["bad", event.detail]
+      return ["bad", cleanText(event.detail)]
   }
 }
+
+/** What failed is the program's own affair, and may say what it likes: it is not shown. */
+const handlerFailed = ({ count, delay, error, outcome, topic }: HandlerFailed): string =>
+  `${many(count, "message")}: ${outcome}${delay === undefined ? "" : ` in ${seconds(delay)}`}, last on ${topic}${
+    error === undefined ? "" : `, ${explain(error)}`
+  }`
 
 const explain = (error: MqttError): string => `${error.reason._tag}: ${error.reason.message}`
 

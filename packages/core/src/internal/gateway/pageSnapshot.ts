@@ -27,14 +27,14 @@ export const pageSnapshot = (now: MqttSnapshot, before: MqttSnapshot | undefined
 }
 
 const sessionOf = (session: SessionSnapshot, before: MetricsSnapshot | undefined, seconds: number): PageSession => {
-  const { attempt, metrics, name, ready, server, since, state } = session
+  const { attempt, metrics, name, ready, server, since, state, tls } = session
   return {
     ...figuresOf(metrics, before, seconds),
     name,
     state,
     since,
     ready,
-    server,
+    server: server === undefined || tls !== "unverified" ? server : `${server}, whose certificate is not verified`,
     attempt,
     why: whyOf(session)
   }

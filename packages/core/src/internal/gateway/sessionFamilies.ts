@@ -227,6 +227,42 @@ export const sessionFamilies: ReadonlyArray<Family> = [
     ({ metrics }) => metrics.unclaimed
   ),
   session.one(
+    "handler_failures_total",
+    "counter",
+    "Runs of handlers, transformers and codecs that failed.",
+    ({ metrics }) => metrics.handlers.failures
+  ),
+  session.one(
+    "handler_retries_total",
+    "counter",
+    "Runs that tried a failed message again.",
+    ({ metrics }) => metrics.handlers.retries
+  ),
+  session.one(
+    "messages_given_up_total",
+    "counter",
+    "Received messages that were acknowledged although no handler took them.",
+    ({ metrics }) => metrics.handlers.givenUp
+  ),
+  session.one(
+    "messages_dead_lettered_total",
+    "counter",
+    "Received messages that failed and were published to a dead-letter topic.",
+    ({ metrics }) => metrics.handlers.deadLettered
+  ),
+  session.one(
+    "failing_messages",
+    "gauge",
+    "Received messages that failed, and are neither handled nor given up.",
+    ({ metrics }) => metrics.handlers.failing
+  ),
+  session.one(
+    "failing_oldest_age_seconds",
+    "gauge",
+    "How long ago the oldest of them failed first; 0 when there is none.",
+    ({ metrics }) => seconds(metrics.handlers.oldestFailingAge)
+  ),
+  session.one(
     "acknowledgement_latency_seconds",
     "histogram",
     "From acceptance to the last acknowledgement of QoS 1 and 2 messages, time in the queue included.",

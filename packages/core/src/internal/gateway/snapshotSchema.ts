@@ -62,7 +62,15 @@ const metrics = Struct({
   unclaimed: Number,
   subscriptions: Number,
   buffered: Struct({ messages: Number, highWater: Number }),
-  commits: Struct({ failures: Number, latency: latencies })
+  commits: Struct({ failures: Number, latency: latencies }),
+  handlers: Struct({
+    failures: Number,
+    retries: Number,
+    givenUp: Number,
+    deadLettered: Number,
+    failing: Number,
+    oldestFailingAge: Number
+  })
 })
 
 const connection = Struct({
@@ -85,6 +93,7 @@ const session = Struct({
   ready: Boolean,
   clientId: String,
   server: optional(String),
+  tls: Literals(["none", "unverified", "verified"]),
   attempt: Number,
   lastError: optional(problem),
   failure: optional(problem),

@@ -15,7 +15,7 @@ import {
   text,
   unchecked
 } from "../options/plain.ts"
-import { ack, failurePolicy, schedule, sharedChecks } from "../options/subscribing.ts"
+import { ack, schedule, sharedChecks } from "../options/subscribing.ts"
 import { extrasChecks } from "../session/extras.ts"
 import { kindOf } from "../valueNames.ts"
 
@@ -46,10 +46,11 @@ export const eventChecks: Checks<EventFilter> = { type: texts, session: text }
 
 const route = {
   ...sharedChecks,
-  // Looked at by itself, in all its parts.
+  // Looked at by themselves, in all their parts.
   filter: unchecked,
   transform: having("transform", "a RouteTransformer"),
-  onFailure: failurePolicy,
+  onFailure: unchecked,
+  onInvalid: unchecked,
   description: text
 }
 

@@ -17,6 +17,7 @@ import type { SessionMetrics, SessionStatus } from "../../SessionStatus.ts"
 import { SessionStore } from "../../SessionStore.ts"
 import { Transport } from "../../Transport.ts"
 import { makeSession } from "../session/session.ts"
+import { protectionOf } from "../session/trust.ts"
 import { addMetrics, countersOnly, noMetrics } from "./metrics.ts"
 
 export interface EntryHost {
@@ -65,10 +66,12 @@ export class Entry {
       ready: false,
       clientId: options.clientId ?? "",
       server: undefined,
+      tls: protectionOf(options),
       attempt: 0,
       lastError: undefined,
       failure: undefined,
-      storage: undefined
+      storage: undefined,
+      handlers: { failing: 0, since: undefined }
     }
   }
 

@@ -1,12 +1,14 @@
 /**
  * Routes that call a handler: `consume` at each session, with the route's filter, transformer and figures around the handler.
  */
-import * as Cause from "effect/Cause"
+import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Message } from "../../Message.ts"
 import type { HandleOptions } from "../../SessionRoute.ts"
 import type { ConsumeOptions } from "../../Subscription.ts"
+import type { ConsumeObserver } from "../session/consume.ts"
+import { seamOf } from "../session/seam.ts"
 import { definedOnly, makePipeline, subscribeOptions } from "./pipeline.ts"
 import type { RouteRunner } from "./routeRunner.ts"
 
@@ -16,39 +18,32 @@ export const startHandler = <E, R, E2, R2>(
   options: HandleOptions<E, R, E2, R2>
 ): Effect.Effect<void, never, R | R2 | Scope.Scope> => {
   const pipeline = makePipeline(options)
-  const { concurrency, onFailure = "skip", order, retry } = options
+  const { concurrency, onFailure, onInvalid, order, retry } = options
 
-  const work = (message: Message): Effect.Effect<void, E | E2, R | R2> =>
+  const handle = (message: Message): Effect.Effect<void, E | E2, R | R2> =>
     Effect.flatMap(Effect.suspend(() => pipeline(message)), (changed) => {
       if (changed === undefined) return Effect.sync(() => runner.dropped())
       return Effect.andThen(handler(changed), delivered)
     })
   const delivered = Effect.sync(() => runner.delivered(1))
-  const repeated = retry === undefined
-    ? work
-    : (message: Message): Effect.Effect<void, E | E2, R | R2> => Effect.retry(work(message), retry)
-  const handle = (message: Message): Effect.Effect<void, E | E2, R | R2> =>
-    Effect.suspend(() => {
-      runner.received(message)
-      return Effect.tapCause(repeated(message), (cause) =>
-        Effect.sync(() => {
-          if (Cause.hasInterruptsOnly(cause)) return
-          runner.failed(cause)
-          if (onFailure === "fail") runner.fail(cause)
-        }))
-    })
 
+  const observer: ConsumeObserver = {
+    onReceived: (message) => runner.received(message),
+    onFailed: (cause) => runner.failed(cause),
+    onEnded: (cause) => runner.fail(cause as Cause.Cause<E | E2>)
+  }
   const consumeOptions: ConsumeOptions<E | E2, R | R2> = {
     ...subscribeOptions(options),
-    ...definedOnly({ concurrency, order }),
-    onFailure
+    ...definedOnly({ concurrency, onFailure, onInvalid, order }),
+    ...(retry === undefined ? undefined : { retry })
   }
   return runner.start({
     attach: (place) =>
-      place.session.consume(runner.options.filters, handle, {
+      // Sessions of a manager are of this library's making.
+      seamOf(place.session)!.consume(runner.options.filters, handle, {
         ...consumeOptions,
         onSubscribed: (subscription) => Effect.sync(() => runner.activate(place, subscription))
-      }),
+      }, observer),
     onEnd: () => {}
   })
 }

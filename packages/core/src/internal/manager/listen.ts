@@ -3,7 +3,7 @@
  * stream does.
  */
 import type * as Arr from "effect/Array"
-import * as Cause from "effect/Cause"
+import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Pull from "effect/Pull"
@@ -11,11 +11,13 @@ import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Message } from "../../Message.ts"
-import type { MqttError } from "../../MqttError.ts"
+import { Closed, MqttError } from "../../MqttError.ts"
 import type { Session } from "../../MqttSession.ts"
 import type { ListenOptions } from "../../SessionRoute.ts"
+import { backoff, delaysOf } from "../backoff.ts"
+import { deadLetterTopics, FailedMessages, invalidFor, policiesOf } from "../messageFailures.ts"
 import { makePipeline, subscribeOptions } from "./pipeline.ts"
-import type { Place, RouteRunner } from "./routeRunner.ts"
+import type { RouteRunner } from "./routeRunner.ts"
 
 type Batch = Arr.NonEmptyReadonlyArray<Message>
 
@@ -26,7 +28,6 @@ export const startListener = <E, R>(
   Effect.gen(function*() {
     const queue = yield* Queue.bounded<Message, E | MqttError | Cause.Done>(options.capacity ?? 256)
     const subscribing = { ...subscribeOptions(options), ack: "manual" as const }
-    const pump = makePump(runner, queue, options)
 
     yield* runner.start({
       attach: (place) =>
@@ -34,7 +35,7 @@ export const startListener = <E, R>(
           const { session } = place
           const subscription = yield* session.subscription(runner.options.filters, subscribing)
           runner.activate(place, subscription)
-          yield* Stream.runForEachArray(subscription.messages, (messages) => pump(place, messages))
+          yield* Stream.runForEachArray(subscription.messages, makePump(runner, session, queue, options))
           // The session drains: it waits for the acknowledgements of what the consumer has not seen yet.
           yield* untilClosed(session)
         })),
@@ -46,68 +47,125 @@ export const startListener = <E, R>(
     return options.ack === "manual" ? counted(runner, queue) : acknowledged(runner, queue)
   })
 
+type Pump<E, R> = (messages: Batch) => Effect.Effect<void, E | MqttError, R>
+
 /** Brings the messages of one array through the pipeline into the queue, and waits while that is full. */
 const makePump = <E, R>(
   runner: RouteRunner<E>,
+  session: Session,
   queue: Queue.Queue<Message, E | MqttError | Cause.Done>,
   options: ListenOptions<E, R>
-): (place: Place, messages: Batch) => Effect.Effect<void, E | MqttError, R> => {
-  const pipeline = makePipeline(options)
-  const plain = options.filter === undefined && options.transform === undefined
-  const { onFailure = "skip" } = options
-
-  const afterFailure = (
-    { session }: Place,
-    message: Message,
-    cause: Cause.Cause<E>
-  ): Effect.Effect<void, E | MqttError> => {
-    if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause)
-    runner.failed(cause)
-    if (onFailure === "fail") {
-      runner.fail(cause)
-      return Effect.failCause(cause)
+): Pump<E, R> => {
+  if (options.filter === undefined && options.transform === undefined) {
+    return (messages) => {
+      for (let i = 0; i < messages.length; i++) runner.received(messages[i]!)
+      return Effect.asVoid(Queue.offerAll(queue, messages))
     }
-    const report = Effect.logWarning("a message could not be transformed", Cause.pretty(cause)).pipe(
-      Effect.annotateLogs({ session: session.name, topic: message.topic })
-    )
-    return onFailure === "skip"
-      ? Effect.andThen(report, message.ack)
-      : report.pipe(
-        Effect.andThen(deadLetter(session, onFailure.deadLetter, message)),
-        Effect.andThen(message.ack)
-      )
   }
+  const failures = new FailedMessages(session, runner.options.filters, options.consumer)
+  const transform = makeTransform(runner, session, failures, options)
+  const putAside = deadLetterTopics(policiesOf(options))
 
-  return (place, messages) =>
+  return (messages) =>
     Effect.gen(function*() {
       for (let i = 0; i < messages.length; i++) runner.received(messages[i]!)
-      if (plain) {
-        yield* Queue.offerAll(queue, messages)
-        return
-      }
-      const passed: Array<Message> = []
+      let passed: Array<Message> = []
       for (let i = 0; i < messages.length; i++) {
         const message = messages[i]!
-        const exit = yield* Effect.exit(Effect.suspend(() => pipeline(message)))
-        if (Exit.isFailure(exit)) {
-          yield* afterFailure(place, message, exit.cause)
-        } else if (exit.value === undefined) {
+        // What this route has put aside is none of its messages.
+        if (putAside.includes(message.topic)) {
+          yield* message.ack
+          continue
+        }
+        const exit = yield* Effect.exit(Effect.suspend(() => transform.once(message)))
+        let changed: Message | undefined
+        if (Exit.isSuccess(exit)) {
+          changed = exit.value
+        } else {
+          // What came before need not wait for what may take long.
+          if (passed.length > 0) yield* Queue.offerAll(queue, passed)
+          passed = []
+          const again = yield* transform.afterFailure(message, exit.cause)
+          if (again === "givenUp") {
+            yield* message.ack
+            continue
+          }
+          changed = again
+        }
+        if (changed === undefined) {
           runner.dropped()
           yield* message.ack
         } else {
-          passed.push(exit.value)
+          passed.push(changed)
         }
       }
       if (passed.length > 0) yield* Queue.offerAll(queue, passed)
     })
 }
 
-const deadLetter = (session: Session, topic: string, message: Message): Effect.Effect<void, MqttError> => {
-  const { subscriptionIdentifiers: _identifiers, topicAlias: _alias, ...properties } = message.properties
-  return Effect.asVoid(session.publish(topic, message.payload, {
-    qos: message.qos,
-    ...(session.options.protocolVersion === 5 ? { properties } : undefined)
-  }))
+interface Transform<E, R> {
+  readonly once: (message: Message) => Effect.Effect<Message | undefined, E, R>
+  /** Decides by the policy, and may try again: a stream keeps its order, so that what is behind the message waits. */
+  readonly afterFailure: (
+    message: Message,
+    cause: Cause.Cause<E>
+  ) => Effect.Effect<Message | "givenUp" | undefined, E | MqttError, R>
+}
+
+const makeTransform = <E, R>(
+  runner: RouteRunner<E>,
+  session: Session,
+  failures: FailedMessages,
+  options: ListenOptions<E, R>
+): Transform<E, R> => {
+  const once = makePipeline(options)
+  const policies = policiesOf(options)
+  const { ledger } = failures
+
+  const decide = Effect.fnUntraced(function*(
+    message: Message,
+    first: Cause.Cause<E>
+  ): Effect.fn.Return<Message | "givenUp" | undefined, E | MqttError, R> {
+    const nextDelay = yield* delaysOf(backoff)
+    let cause = first
+    for (let attempt = 1;; attempt++) {
+      ledger.failed()
+      if (attempt === 1) runner.failed(cause)
+      const policy = invalidFor(cause) !== undefined ? policies.onInvalid : policies.onFailure
+      if (policy === "fail") {
+        yield* failures.report("transformer", message, { outcome: "fail", attempt, cause })
+        runner.fail(cause)
+        return yield* Effect.failCause(cause)
+      }
+      if (policy === "skip") {
+        yield* failures.report("transformer", message, { outcome: "skip", attempt, cause })
+        return "givenUp"
+      }
+      if (typeof policy === "object") {
+        const error = yield* failures.deadLetter("transformer", message, policy, cause, attempt)
+        return error === undefined ? "givenUp" : yield* Effect.fail(error)
+      }
+      const delay = (yield* nextDelay(undefined)) ?? 0
+      yield* failures.report("transformer", message, { outcome: "retry", attempt, delay, cause })
+      if (yield* failures.isStoppingWithin(delay)) {
+        // Without the message: it stays unacknowledged.
+        return yield* Effect.fail(new MqttError({ session: session.name, method: "listen", reason: new Closed({}) }))
+      }
+      ledger.retried()
+      const exit = yield* Effect.exit(Effect.suspend(() => once(message)))
+      if (Exit.isSuccess(exit)) return exit.value
+      cause = exit.cause
+    }
+  })
+
+  return {
+    once,
+    afterFailure: (message, cause) =>
+      Effect.suspend(() => {
+        const failing = ledger.begin()
+        return Effect.ensuring(decide(message, cause), Effect.sync(() => ledger.end(failing)))
+      })
+  }
 }
 
 const untilClosed = (session: Session): Effect.Effect<void> =>

@@ -52,7 +52,8 @@ export const noMetrics: SessionMetrics = {
   unclaimed: 0,
   subscriptions: 0,
   buffered: { messages: 0, highWater: 0 },
-  commits: { failures: 0, latency: noLatencies(commitBounds) }
+  commits: { failures: 0, latency: noLatencies(commitBounds) },
+  handlers: { failures: 0, retries: 0, givenUp: 0, deadLettered: 0, failing: 0, oldestFailingAge: 0 }
 }
 
 /** The sum of two sessions, or of two lives of one session that followed each other (`uptime` tells how long it was there). */
@@ -108,6 +109,14 @@ export const addMetrics = (a: SessionMetrics, b: SessionMetrics, uptime: number)
     commits: {
       failures: a.commits.failures + b.commits.failures,
       latency: addLatencies(a.commits.latency, b.commits.latency)
+    },
+    handlers: {
+      failures: a.handlers.failures + b.handlers.failures,
+      retries: a.handlers.retries + b.handlers.retries,
+      givenUp: a.handlers.givenUp + b.handlers.givenUp,
+      deadLettered: a.handlers.deadLettered + b.handlers.deadLettered,
+      failing: a.handlers.failing + b.handlers.failing,
+      oldestFailingAge: Math.max(a.handlers.oldestFailingAge, b.handlers.oldestFailingAge)
     }
   }
 }
@@ -132,7 +141,8 @@ export const countersOnly = ({ published, ...metrics }: SessionMetrics): Session
   unacknowledged: 0,
   unclaimed: 0,
   subscriptions: 0,
-  buffered: { ...metrics.buffered, messages: 0 }
+  buffered: { ...metrics.buffered, messages: 0 },
+  handlers: { ...metrics.handlers, failing: 0, oldestFailingAge: 0 }
 })
 
 const addCounts = (a: ReasonCounts, b: ReasonCounts): ReasonCounts => {

@@ -41,7 +41,7 @@ const optionsIssue = (
   options: HandleOptions<never, never, unknown, unknown> & ListenOptions<unknown, unknown>,
   checks: { readonly [name: string]: Check }
 ): MqttErrorReason | undefined => {
-  const issue = refuseOptions(options, checks)
+  const issue = refuseOptions(options, checks, filters)
   if (issue !== undefined) return issue
   const shared = shareFilters(filters, options.share)
   if ("_tag" in shared) return shared
@@ -53,8 +53,8 @@ const optionsIssue = (
 
 /** The part of a route's options that is about the subscription. */
 export const subscribeOptions = (options: RouteOptions<unknown, unknown>): Omit<SubscribeOptions, "ack"> => {
-  const { buffer, keep, noLocal, onOverflow, qos, retainAsPublished, retained, share } = options
-  return definedOnly({ buffer, keep, noLocal, onOverflow, qos, retainAsPublished, retained, share })
+  const { buffer, consumer, keep, noLocal, onOverflow, qos, retainAsPublished, retained, share } = options
+  return definedOnly({ buffer, consumer, keep, noLocal, onOverflow, qos, retainAsPublished, retained, share })
 }
 
 /** Without the keys whose value is undefined. */

@@ -12,6 +12,8 @@ import * as ServerAddress from "../../ServerAddress.ts"
 import type { ByteStream, ByteStreamHandlers, TransportRequest } from "../../Transport.ts"
 import { fromNetworkError } from "../classification.ts"
 import { errorCodeOf, isTlsCode } from "../networkErrors.ts"
+import { cleanCause } from "../peerText.ts"
+import { watchCertificate } from "./clientCertificate.ts"
 import { openStream } from "./openStream.ts"
 import { tlsConnectionOptions } from "./tlsOptions.ts"
 
@@ -39,6 +41,7 @@ const connect = (
   opened: Deferred.Deferred<void, MqttError>
 ): Net.Socket => {
   const socket = makeSocket(request)
+  const certificate = socket instanceof Tls.TLSSocket ? watchCertificate(socket) : undefined
   const secure = ServerAddress.isSecure(request.address)
   const server = ServerAddress.format(request.address)
   let failure: Error | undefined
@@ -47,7 +50,10 @@ const connect = (
   const refusal = (): MqttErrorReason =>
     // A peer that breaks the handshake off leaves a plain network error behind, or none.
     secure && reached && !isTlsCode(errorCodeOf(failure) ?? "")
-      ? new TlsFailure({ server, cause: failure ?? new Error("the server closed the connection during the handshake") })
+      ? new TlsFailure({
+        server,
+        cause: cleanCause(failure) ?? new Error("the server closed the connection during the handshake")
+      })
       : fromNetworkError(failure ?? new Error("the server closed the connection"), "connect", server)
   socket.on("error", (error: Error) => {
     failure ??= error
@@ -58,11 +64,12 @@ const connect = (
   socket.once(secure ? "secureConnect" : "connect", () => {
     ready = true
     socket.on("data", (bytes: Uint8Array) => handlers.onData(bytes))
+    if (certificate !== undefined) socket.once("data", certificate.accepted)
     Deferred.doneUnsafe(opened, Exit.void)
   })
   socket.once("close", () => {
     if (ready) {
-      handlers.onClose(failure)
+      handlers.onClose(certificate === undefined ? failure : certificate.explain(failure))
     } else {
       Deferred.doneUnsafe(opened, Exit.fail(new MqttError({ reason: refusal() })))
     }

@@ -7,11 +7,14 @@ import * as Tls from "node:tls"
 import type { TlsOptions } from "../../SessionOptions.ts"
 
 /**
- * The options that `node:tls` and `ws` share, for a connection to `host`. What is not given is left to Node, which verifies
- * the server's certificate and its name against its own list of authorities.
+ * The options that `node:tls` and `ws` share, for a connection to `host`. The server's certificate and its name are
+ * verified unless the options say `insecureSkipVerify`. What else is not given is left to Node, which trusts its own
+ * list of authorities.
  */
 export const tlsConnectionOptions = (tls: TlsOptions | undefined, host: string): Tls.ConnectionOptions => ({
   ...serverName(tls?.servername ?? host),
+  // Said in any case: otherwise the environment (NODE_TLS_REJECT_UNAUTHORIZED) could switch the verification off.
+  rejectUnauthorized: tls?.insecureSkipVerify !== true,
   ...(tls === undefined ? undefined : given({
     ca: tls.ca === undefined ? undefined : [...tls.ca],
     cert: tls.cert,
@@ -19,7 +22,6 @@ export const tlsConnectionOptions = (tls: TlsOptions | undefined, host: string):
     pfx: tls.pfx === undefined ? undefined : Buffer.from(Redacted.value(tls.pfx)),
     passphrase: reveal(tls.passphrase),
     ALPNProtocols: tls.alpn === undefined ? undefined : [...tls.alpn],
-    rejectUnauthorized: tls.rejectUnauthorized,
     minVersion: tls.minVersion
   }))
 })

@@ -6,11 +6,13 @@ import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
+import * as Tls from "node:tls"
 import { WebSocket } from "ws"
 import { MqttError, type MqttErrorReason } from "../../MqttError.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
 import type { ByteStream, ByteStreamHandlers, TransportRequest } from "../../Transport.ts"
 import { fromHttpStatus, fromNetworkError } from "../classification.ts"
+import { type CertificateWatch, watchCertificate } from "./clientCertificate.ts"
 import { openStream } from "./openStream.ts"
 import { tlsConnectionOptions } from "./tlsOptions.ts"
 
@@ -44,7 +46,10 @@ const connect = (
   handlers: ByteStreamHandlers,
   opened: Deferred.Deferred<void, MqttError>
 ): WebSocket => {
-  const socket = makeSocket(request)
+  let certificate: CertificateWatch | undefined
+  const socket = makeSocket(request, (tlsSocket) => {
+    certificate = watchCertificate(tlsSocket)
+  })
   const server = ServerAddress.format(request.address)
   let failure: Error | undefined
   let ready = false
@@ -60,7 +65,8 @@ const connect = (
     if (ready) {
       handlers.onClose(cause)
     } else {
-      refuse(fromNetworkError(cause ?? new Error("the server closed the connection"), "connect", server))
+      const failure = certificate === undefined ? cause : certificate.explain(cause)
+      refuse(fromNetworkError(failure ?? new Error("the server closed the connection"), "connect", server))
     }
   }
   socket.on("error", (error: Error) => {
@@ -92,7 +98,7 @@ const connect = (
   return socket
 }
 
-const makeSocket = (request: TransportRequest): WebSocket => {
+const makeSocket = (request: TransportRequest, onTlsSocket: (socket: Tls.TLSSocket) => void): WebSocket => {
   const { address, tls, webSocket } = request
   const headers: Record<string, string> = {}
   for (const [name, value] of Object.entries(webSocket?.headers ?? {})) {
@@ -103,6 +109,12 @@ const makeSocket = (request: TransportRequest): WebSocket => {
     perMessageDeflate: false,
     maxPayload,
     headers,
+    finishRequest: (upgrade) => {
+      upgrade.once("socket", (socket) => {
+        if (socket instanceof Tls.TLSSocket) onTlsSocket(socket)
+      })
+      upgrade.end()
+    },
     ...(address.protocol === "wss" ? tlsConnectionOptions(tls, address.host) : undefined)
   })
 }

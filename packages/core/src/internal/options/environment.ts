@@ -14,8 +14,8 @@ const constantCase = (name: string): string =>
 
 const variablesOf = (name: string): ReadonlyArray<Variable> =>
   groupNames[name]
-    // Properties of a will have no text form.
-    ?.filter((key) => key !== "properties")
+    // Properties of a will and queries of servers have no text form; a query stands in the URL.
+    ?.filter((key) => key !== "properties" && key !== "queries")
     .map((key) => ({ name: `${constantCase(name)}_${constantCase(key)}`, path: [name, key] as const })) ??
     [{ name: constantCase(name), path: [name] }]
 

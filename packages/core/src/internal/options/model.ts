@@ -34,8 +34,11 @@ export interface TlsOptions {
   readonly servername?: string | undefined
   /** Application protocols to offer; default none. */
   readonly alpn?: ReadonlyArray<string> | undefined
-  /** Whether a server whose certificate cannot be verified is refused; default `true`. */
-  readonly rejectUnauthorized: boolean
+  /**
+   * Connects to a server whose certificate is not verified: anyone on the way can pose as the server, and gets user
+   * name and password. The session warns at each connect, and its status says so. Default `false`.
+   */
+  readonly insecureSkipVerify: boolean
   /** Default `TLSv1.2`. */
   readonly minVersion: "TLSv1.2" | "TLSv1.3"
 }
@@ -46,6 +49,11 @@ export interface WebSocketOptions {
   readonly headers: { readonly [name: string]: Redacted.Redacted<string> }
   /** Default `mqtt`, as the specification demands (MQTT 6.0.0-4); some old servers want `mqttv3.1`. */
   readonly subprotocol: string
+  /**
+   * The queries of the servers' URLs without `?`, by the URL as it stands in `servers`. They often hold tokens. Default
+   * none.
+   */
+  readonly queries?: { readonly [server: string]: Redacted.Redacted<string> } | undefined
 }
 
 /** When and how often a session tries to connect. */
@@ -118,9 +126,16 @@ export interface SessionOptions {
   /** The name of the session in this program: in logs, metrics, events and the session store. */
   readonly name: string
   /**
-   * URLs in the order of preference, without credentials. There is no default.
+   * URLs in the order of preference, without credentials and queries. There is no default. Either all of them use TLS
+   * (mqtts, wss) or none does.
    */
   readonly servers: readonly [string, ...Array<string>]
+  /**
+   * Names the broker behind the servers, for forwarders: all sessions with this name, in all programs, are at one
+   * broker, and no message is forwarded to a broker that has it. At most 256 characters, without commas. Default: in
+   * this program the addresses of the servers say it, and sessions with an address in common are at one broker.
+   */
+  readonly brokerName?: string | undefined
   /** Every server has to use TLS, and one without a scheme means `mqtts`; default `false`. */
   readonly secure: boolean
   /** 4 is MQTT 3.1.1; default 5. */
@@ -224,16 +239,17 @@ export interface TlsInput {
   readonly passphrase?: SecretInput | undefined
   readonly servername?: string | undefined
   readonly alpn?: string | ReadonlyArray<string> | undefined
-  readonly rejectUnauthorized?: boolean | undefined
+  readonly insecureSkipVerify?: boolean | undefined
   readonly minVersion?: "TLSv1.2" | "TLSv1.3" | undefined
 }
 
 /** `WebSocketOptions` as one may write them. */
 export interface WebSocketInput {
-  /** The path for servers whose URL has none; default `/`. */
+  /** The path, with a query or without, for servers whose URL has none; default `/`. */
   readonly path?: string | undefined
   readonly headers?: { readonly [name: string]: SecretInput } | undefined
   readonly subprotocol?: string | undefined
+  readonly queries?: { readonly [server: string]: SecretInput } | undefined
 }
 
 /** `ReconnectOptions` as one may write them. */
@@ -289,9 +305,10 @@ export interface SessionOptionsInput {
   readonly name: string
   /**
    * One URL, several in one text separated by commas, or an array; credentials in them become `username` and
-   * `password`.
+   * `password`, queries become `webSocket.queries`.
    */
   readonly servers: string | ReadonlyArray<string>
+  readonly brokerName?: string | undefined
   readonly secure?: boolean | undefined
   readonly protocolVersion?: ProtocolVersion | undefined
   readonly clientId?: string | undefined

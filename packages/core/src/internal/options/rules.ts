@@ -85,6 +85,20 @@ const mqtt5Issues = (options: Fields): ReadonlyArray<Issue> => {
   return issues
 }
 
+/**
+ * All servers of a session use TLS, or none does. With a mixed list whoever breaks the TLS connection off would get the
+ * user name, the password and the messages in clear a moment later.
+ */
+const downgradeIssues = (addresses: ReadonlyArray<ServerAddress.ServerAddress>): ReadonlyArray<Issue> => {
+  const plain = addresses.findIndex((address) => !ServerAddress.isSecure(address))
+  return plain === -1 || !addresses.some(ServerAddress.isSecure)
+    ? []
+    : [{
+      path: ["servers", plain],
+      issue: "does not use TLS, and other servers of the list do: all of them have to, or none"
+    }]
+}
+
 const tlsIssues = ({ tls }: Fields): ReadonlyArray<Issue> => {
   const issues: Array<Issue> = []
   if (tls !== undefined && (tls.cert === undefined) !== (tls.key === undefined)) {
@@ -114,6 +128,7 @@ export const issuesBetween = (options: Fields, broken: ReadonlyArray<string> = [
     if (options.tls !== undefined && intact("secure") && !addresses.some(ServerAddress.isSecure)) {
       issues.push({ path: ["tls"], issue: "no server uses TLS: write mqtts:// or wss://, or set secure" })
     }
+    issues.push(...downgradeIssues(addresses))
   }
   if (intact("tls")) {
     issues.push(...tlsIssues(options))

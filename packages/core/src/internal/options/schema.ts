@@ -2,6 +2,8 @@
  * The schema of `SessionOptions`: from JSON, or texts, to checked options with every default filled in.
  */
 import * as Duration from "effect/Duration"
+import type * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as ServerAddress from "../../ServerAddress.ts"
@@ -61,7 +63,7 @@ const tls = strict({
   passphrase: Schema.optionalKey(secret("passphrase")),
   servername: Schema.optionalKey(nonEmptyText),
   alpn: Schema.optionalKey(commaSeparated),
-  rejectUnauthorized: withDefault(flag, true),
+  insecureSkipVerify: withDefault(flag, false),
   minVersion: withDefault(oneOf(["TLSv1.2", "TLSv1.3"]), "TLSv1.2")
 })
 
@@ -72,7 +74,8 @@ const webSocket = strict({
     )
   ),
   headers: withDefault(Schema.Record(Schema.String, secret("header")), {}),
-  subprotocol: withDefault(nonEmptyText, "mqtt")
+  subprotocol: withDefault(nonEmptyText, "mqtt"),
+  queries: Schema.optional(Schema.Record(Schema.String, secret("query")))
 })
 
 const reconnect = strict({
@@ -98,6 +101,11 @@ const unclaimed = strict({
   fraction: withDefault(number(0.001, 1), 0.5)
 })
 
+const brokerNameFault = (name: string): string | undefined =>
+  name.length > 256 || /^@|,|:\/\//.test(name)
+    ? "expected a name of at most 256 characters that is no address, without commas and without @ at its begin"
+    : undefined
+
 /** The names of the options that are groups, with the names in them. */
 export const groupNames: Readonly<Record<string, ReadonlyArray<string>>> = {
   will: Object.keys(will.schema.fields),
@@ -116,6 +124,7 @@ const fields = {
   servers: commaSeparated.check(
     Schema.makeFilter((value: ReadonlyArray<string>) => value.length > 0 || noServer)
   ).annotateKey({ messageMissingKey: noServer }),
+  brokerName: Schema.optionalKey(nonEmptyText.check(Schema.makeFilter((value: string) => brokerNameFault(value)))),
   secure: withDefault(flag, false),
   protocolVersion: withDefault(oneOf([4, 5]), 5),
   clientId: Schema.optionalKey(nonEmptyText),
@@ -174,18 +183,27 @@ const defaultExpiry = {
   durable: Duration.days(7)
 }
 
-const serverUrl = (address: ServerAddress.ServerAddress, path: string | undefined): string => {
-  if (address.protocol !== "ws" && address.protocol !== "wss") {
-    return ServerAddress.format(address)
-  }
-  return ServerAddress.webSocketUrl(address.path === "/" && path !== undefined ? { ...address, path } : address)
+/** A WebSocket without a path gets that of the options, which may have a query. */
+const withPath = (address: ServerAddress.ServerAddress, path: string | undefined): ServerAddress.ServerAddress => {
+  if (path === undefined || address.path !== "/" || address.query !== undefined) return address
+  const parsed = ServerAddress.parse(ServerAddress.webSocketUrl({ ...address, path }))
+  return Result.isSuccess(parsed) ? parsed.success : address
 }
 
 const resolve = (options: Fields): SessionOptions => {
   const addresses = parseServers(options).filter(isAddress)
   const credentials = credentialsOf(options, addresses)
-  const { path, ...webSocket } = options.webSocket
+  const { path, queries: given, ...webSocket } = options.webSocket
   const { name, ...others } = options
+  const servers: Array<string> = []
+  const queries: Record<string, Redacted.Redacted<string>> = {}
+  for (const address of addresses) {
+    const { query, ...server } = withPath(address, path)
+    const url = ServerAddress.format(server)
+    servers.push(url)
+    const secretQuery = query ?? given?.[url]
+    if (secretQuery !== undefined) queries[url] = secretQuery
+  }
   return {
     // Not a spread first: V8 gives each such copy a hidden class of its own, which is larger than the options.
     name,
@@ -193,9 +211,9 @@ const resolve = (options: Fields): SessionOptions => {
     ...("issue" in credentials || credentials.username === undefined ? undefined : { username: credentials.username }),
     ...("issue" in credentials || credentials.password === undefined ? undefined : { password: credentials.password }),
     // The check has seen that there is one at least, and that each can be parsed.
-    servers: addresses.map((address) => serverUrl(address, path)) as [string, ...Array<string>],
+    servers: servers as [string, ...Array<string>],
     sessionExpiry: options.sessionExpiry ?? defaultExpiry[options.persistence],
-    webSocket
+    webSocket: Object.keys(queries).length === 0 ? webSocket : { ...webSocket, queries }
   }
 }
 

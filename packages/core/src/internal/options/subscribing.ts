@@ -4,10 +4,22 @@
 import * as Schedule from "effect/Schedule"
 import { InvalidOptions, type MqttErrorReason } from "../../MqttError.ts"
 import { isQoS } from "../../QoS.ts"
-import type { ConsumeOptions, FailurePolicy, SubscribeOptions } from "../../Subscription.ts"
+import type { ConsumeOptions, DeadLetterPolicy, FailurePolicy, SubscribeOptions } from "../../Subscription.ts"
 import * as Topic from "../../Topic.ts"
+import type { OptionsIssue } from "../errors/operation.ts"
 import { kindOf } from "../valueNames.ts"
-import { callable, type Check, type Checks, flag, integer, isRecord, oneOf, optionsIssues, text } from "./plain.ts"
+import {
+  callable,
+  type Check,
+  type Checks,
+  flag,
+  integer,
+  isRecord,
+  oneOf,
+  optionsIssues,
+  text,
+  unchecked
+} from "./plain.ts"
 
 /**
  * The topic filters as a list without duplicates, or what is wrong with them.
@@ -29,12 +41,16 @@ export const filtersOf = (filters: unknown): ReadonlyArray<string> | MqttErrorRe
   return list as ReadonlyArray<string>
 }
 
-/** What is wrong with options that these checks are for; undefined: nothing. */
+/** What is wrong with options that these checks are for, and with the policies of a consumer of filters; undefined: nothing. */
 export const refuseOptions = (
   options: unknown,
-  checks: { readonly [name: string]: Check }
+  checks: { readonly [name: string]: Check },
+  filters?: ReadonlyArray<string> | MqttErrorReason
 ): InvalidOptions | undefined => {
   const issues = optionsIssues(options, checks)
+  if (filters !== undefined && isRecord(options)) {
+    issues.push(...policyIssues(options, "_tag" in filters ? [] : filters))
+  }
   return issues.length === 0 ? undefined : new InvalidOptions({ issues })
 }
 
@@ -49,20 +65,37 @@ export const qos: Check = (value) => isQoS(value) ? undefined : "must be 0, 1 or
 export const schedule: Check = (value) =>
   Schedule.isSchedule(value) ? undefined : `must be a Schedule, got ${kindOf(value)}`
 
-const policies: { readonly [Policy in Extract<FailurePolicy, string>]: true } = { skip: true, fail: true }
+const policies: { readonly [Policy in Extract<FailurePolicy, string>]: true } = { retry: true, skip: true, fail: true }
 
-const policyChecks: Checks<Extract<FailurePolicy, object>> = {
-  deadLetter: (topic) => Topic.isValidName(topic as string) ? undefined : "must be a topic name"
+const policyChecks: Checks<DeadLetterPolicy> = {
+  deadLetter: (topic) => Topic.isValidName(topic as string) ? undefined : "must be a topic name",
+  onRefused: oneOf("skip", "retry")
 }
 
-/** What is wrong with a failure policy. */
-export const failurePolicy: Check = (value) => {
-  if (typeof value === "string" && Object.hasOwn(policies, value)) return undefined
-  if (!isRecord(value)) return `must be one of ${Object.keys(policies).join(", ")}, or { deadLetter: topic }`
-  const issue = optionsIssues(value, policyChecks)[0]
-  return issue === undefined
-    ? Object.hasOwn(value, "deadLetter") ? undefined : "must have the topic of the dead letters under deadLetter"
-    : `${issue.path}: ${issue.message}`
+/**
+ * What is wrong with the policies of a consumer of these filters.
+ */
+export const policyIssues = (
+  options: { readonly onFailure?: unknown; readonly onInvalid?: unknown },
+  filters: ReadonlyArray<string>
+): ReadonlyArray<OptionsIssue> => {
+  const issues: Array<OptionsIssue> = []
+  for (const path of ["onFailure", "onInvalid"] as const) {
+    const policy = options[path]
+    if (policy === undefined || (typeof policy === "string" && Object.hasOwn(policies, policy))) continue
+    if (!isRecord(policy)) {
+      issues.push({ path, message: `must be "retry", "skip", "fail" or { deadLetter }` })
+      continue
+    }
+    const { deadLetter } = policy
+    for (const issue of optionsIssues({ ...policy, deadLetter: deadLetter ?? null }, policyChecks)) {
+      issues.push({ ...issue, path: `${path}.${issue.path}` })
+    }
+    if (Topic.isValidName(deadLetter as string) && filters.some((filter) => Topic.innerFilter(filter) === deadLetter)) {
+      issues.push({ path: `${path}.deadLetter`, message: "must not be the topic that is subscribed to" })
+    }
+  }
+  return issues
 }
 
 const subscription = {
@@ -89,7 +122,9 @@ export const consumeChecks: Checks<ConsumeOptions<unknown, unknown>> = {
   concurrency: integer(1),
   order: oneOf("topic", "none"),
   retry: schedule,
-  onFailure: failurePolicy,
+  // Looked at by themselves, see `policyIssues`.
+  onFailure: unchecked,
+  onInvalid: unchecked,
   onSubscribed: callable
 }
 

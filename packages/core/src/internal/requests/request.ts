@@ -17,6 +17,7 @@ import type { MessageProperties } from "../../Properties.ts"
 import * as ReasonCode from "../../ReasonCode.ts"
 import type { RequestManyOptions, RequestOptions, RequestTemplate } from "../../RequestResponse.ts"
 import { parseMillis } from "../options/durations.ts"
+import { cleanText } from "../peerText.ts"
 import { refuseRequest } from "./checks.ts"
 import * as Convention from "./convention.ts"
 import { type Answer, type Exchange, type Exchanges, use } from "./exchanges.ts"
@@ -121,7 +122,7 @@ class Question<Params, Req, Res, Failure, RAsk, RAnswer> {
     return Effect.fail(this.error(
       new RequestFailed({
         status: status === "invalid" ? "invalid" : "error",
-        detail: status === "failure" || message.payload.length === 0 ? undefined : message.text
+        detail: status === "failure" || message.payload.length === 0 ? undefined : cleanText(message.text)
       })
     ))
   }

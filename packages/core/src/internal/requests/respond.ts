@@ -2,6 +2,7 @@
  * Answering.
  */
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -13,6 +14,8 @@ import * as PayloadCodec from "../../PayloadCodec.ts"
 import { type Payload, toBytes } from "../../Publication.ts"
 import type { RequestTemplate, RespondOptions } from "../../RequestResponse.ts"
 import type { TypedMessage } from "../../TopicTemplate.ts"
+import { FailedMessages, isRefusedForGood } from "../messageFailures.ts"
+import { cleanText } from "../peerText.ts"
 import * as TopicPattern from "../topicPattern.ts"
 import { refuseRespond } from "./checks.ts"
 import * as Convention from "./convention.ts"
@@ -23,6 +26,14 @@ interface Reply {
   readonly status: Convention.Status
   readonly payload: Payload
   readonly codec: Pick<PayloadCodec.PayloadCodec<never>, "contentType" | "payloadFormatIndicator">
+}
+
+/** An answer that is not published yet: when it is tried again, its handler does not run again. */
+interface Unpublished {
+  readonly reply: Reply
+  /** Milliseconds since the epoch; undefined: the request does not say how long somebody waits. */
+  readonly until: number | undefined
+  attempts: number
 }
 
 const note = (status: "invalid" | "error", detail: string): Reply => ({ status, payload: detail, codec: noteCodec })
@@ -82,7 +93,42 @@ export const respond = <Params, Req, Res, Failure, RAsk, RAnswer, E, R>(
       })
 
     const report = (message: Message, ...what: ReadonlyArray<string>): Effect.Effect<void> =>
-      Effect.logWarning(...what).pipe(Effect.annotateLogs({ session: session.name, topic: message.topic }))
+      Effect.logWarning(...what).pipe(Effect.annotateLogs({ session: session.name, topic: cleanText(message.topic) }))
+
+    const failures = new FailedMessages(session, filters.success)
+    const unpublished = new WeakMap<Message, Unpublished>()
+
+    const answer = Effect.fnUntraced(function*(
+      message: Message,
+      address: Convention.ReturnAddress
+    ): Effect.fn.Return<void, MqttError, R | RAnswer> {
+      let made = unpublished.get(message)
+      if (made === undefined) {
+        const { messageExpiryInterval } = message.properties
+        const now = yield* Clock.currentTimeMillis
+        const until = messageExpiryInterval === undefined ? undefined : now + messageExpiryInterval * 1000
+        made = { reply: yield* reply(address.message), until, attempts: 0 }
+        unpublished.set(message, made)
+      }
+      const { reply: { codec, payload, status }, until } = made
+      made.attempts++
+      const published = yield* Effect.result(session.publish(address.topic(status), payload, {
+        qos,
+        ...(session.options.protocolVersion === 5
+          ? { properties: propertiesOf(address, status, codec) }
+          : undefined)
+      }))
+      if (Result.isSuccess(published)) return
+      const error = published.failure
+      const isAwaited = until === undefined || (yield* Clock.currentTimeMillis) < until
+      if (isAwaited && !isRefusedForGood(error)) return yield* Effect.fail(error)
+      failures.ledger.failed()
+      yield* failures.report("answer", message, {
+        outcome: "skip",
+        attempt: made.attempts,
+        cause: Cause.fail(error)
+      })
+    })
 
     return session.consume(
       filters.success,
@@ -90,16 +136,10 @@ export const respond = <Params, Req, Res, Failure, RAsk, RAnswer, E, R>(
         const address = Convention.returnAddress(message)
         if (address === undefined) {
           return Effect.logDebug("a message without a response topic is no request").pipe(
-            Effect.annotateLogs({ session: session.name, topic: message.topic })
+            Effect.annotateLogs({ session: session.name, topic: cleanText(message.topic) })
           )
         }
-        return Effect.flatMap(reply(address.message), ({ codec, payload, status }) =>
-          session.publish(address.topic(status), payload, {
-            qos,
-            ...(session.options.protocolVersion === 5
-              ? { properties: propertiesOf(address, status, codec) }
-              : undefined)
-          }))
+        return answer(message, address)
       },
       {
         qos,
@@ -107,8 +147,7 @@ export const respond = <Params, Req, Res, Failure, RAsk, RAnswer, E, R>(
         retained: "none",
         ...(concurrency === undefined ? undefined : { concurrency }),
         ...(onSubscribed === undefined ? undefined : {
-          onSubscribed: () =>
-            onSubscribed
+          onSubscribed: () => onSubscribed
         })
       }
     )

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type { MqttError } from "../../MqttError.ts"
-import type { Connack, Connect, Will } from "../../Packet.ts"
+import type { Connect, Will } from "../../Packet.ts"
 import * as Properties from "../../Properties.ts"
 import type { ServerAddress } from "../../ServerAddress.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
@@ -22,8 +22,6 @@ export interface ConnectorOptions {
 }
 
 export interface Connector {
-  /** The identifier in use: the server may have assigned it. */
-  readonly clientId: () => string
   /** CONNECT for the next attempt. */
   readonly packet: () => Connect
   readonly open: (
@@ -31,7 +29,8 @@ export interface Connector {
     connect: Connect,
     handlers: ConnectionHandlers
   ) => Effect.Effect<Connection, MqttError, Scope.Scope>
-  readonly connected: (connack: Connack) => void
+  /** The server accepted CONNECT. */
+  readonly connected: () => void
   /**
    * The server has a session of which this client has no state: a client without state must not go on with it (MQTT 3.2.2.1.1), so
    * that the next attempt begins a new one.
@@ -58,14 +57,13 @@ const makeWill = (will: NonNullable<SessionOptions["will"]>): Will => ({
     : { ...will.properties, willDelayInterval: toSeconds(will.delay) }
 })
 
-export const makeConnector = ({ clientId: initialClientId, options, startsAnew }: ConnectorOptions): Connector => {
+export const makeConnector = ({ clientId, options, startsAnew }: ConnectorOptions): Connector => {
   const version5 = options.protocolVersion === 5
   const process = options.persistence === "process"
   const durable = options.persistence === "durable"
   // MQTT 3.1.1 ties the end of a session to a clean connect: a session for the life of the process begins and ends with one. A
   // client identifier that we made up cannot have an old session.
   let mustForget = !version5 && (startsAnew || (process && options.clientId !== undefined))
-  let clientId = initialClientId
   let receiveMaximum = options.receiveMaximum
   let hasSession = false
   let mustDiscard = version5 && startsAnew
@@ -113,7 +111,6 @@ export const makeConnector = ({ clientId: initialClientId, options, startsAnew }
     ))
 
   return {
-    clientId: () => clientId,
     packet,
     open: (target, connect, handlers) =>
       Effect.suspend(() => {
@@ -135,10 +132,9 @@ export const makeConnector = ({ clientId: initialClientId, options, startsAnew }
     liftReceiveMaximum: () => {
       receiveMaximum = 65_535
     },
-    connected: (connack) => {
+    connected: () => {
       hasSession = true
       mustDiscard = false
-      clientId = connack.properties.assignedClientIdentifier ?? clientId
     },
     forget: Effect.suspend(() => {
       if (version5 || !process || !hasSession || address === undefined) return Effect.void

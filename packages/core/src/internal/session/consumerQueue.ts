@@ -124,6 +124,16 @@ export class ConsumerQueue {
     return this.#items.size
   }
 
+  /** QoS 0 messages that may wait for the consumer. */
+  get buffer(): number {
+    return this.#options.buffer
+  }
+
+  /** More of them pause the network, and are not dropped. */
+  get suspends(): boolean {
+    return this.#options.onOverflow === "suspend"
+  }
+
   /** Nothing waits and nothing is in the hands of the consumer. */
   get isIdle(): boolean {
     return this.#items.size === 0 && this.#handed.length === 0 && this.#unsettled === 0

@@ -91,6 +91,7 @@ export class Driver implements ConsumerQueueHost {
   #ended = false
   #ownChanges: Array<StoreChange> = []
   #releasing = false
+  #flushes = 0
   /** The last turn threw. */
   #isFailing = false
   #armed: { readonly deadline: number; readonly fiber: Fiber.Fiber<void> } | undefined
@@ -204,6 +205,11 @@ export class Driver implements ConsumerQueueHost {
   /** Whether something waits for the store. */
   get isCommitting(): boolean {
     return this.#commits?.isRunning === true
+  }
+
+  /** How many times the engine's output was carried out, or begun to be committed. */
+  get flushes(): number {
+    return this.#flushes
   }
 
   /** How many commits have ended. */
@@ -336,6 +342,7 @@ export class Driver implements ConsumerQueueHost {
     if (this.#opening && this.#engine.limits !== undefined && !this.#ended) return
     // A fiber that the last output has resumed got here: outputs are handed out one after the other.
     if (this.#releasing) return this.schedule()
+    this.#flushes++
     const commits = this.#commits
     if (commits === undefined) {
       const output = this.#engine.take()

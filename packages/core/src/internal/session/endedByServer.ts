@@ -19,8 +19,12 @@ const elsewhere: ReadonlySet<number> = new Set([
   ReasonCode.maximumConnectTime
 ])
 
-/** Network error codes of a peer that has closed its end. */
-const closedByPeer: ReadonlySet<string> = new Set(["ECONNRESET", "EPIPE"])
+/**
+ * Whether a network error code, or none, is that of a peer that has closed its end. Others mean a network that failed,
+ * or our own time limits.
+ */
+export const isClosedByPeer = (code: string | undefined): boolean =>
+  code === undefined || code === "ECONNRESET" || code === "EPIPE"
 
 /**
  * How the server ended the connection; undefined: it did not, or what it was sent is not the reason. A connection that was cut on its way looks like
@@ -30,7 +34,7 @@ export const endedByServer = (reason: MqttErrorReason): string | undefined => {
   switch (reason._tag) {
     case "ConnectionLost":
       return (reason.reasonCode === undefined
-          ? reason.code === undefined || closedByPeer.has(reason.code)
+          ? isClosedByPeer(reason.code)
           : !elsewhere.has(reason.reasonCode))
         ? reason.message
         : undefined

@@ -5,6 +5,7 @@ import type { MqttErrorReason } from "../../MqttError.ts"
 import type { PublishedMessages, ReasonCounts, SessionMetrics } from "../../SessionStatus.ts"
 import type { Outbound } from "../engine/contract.ts"
 import type { Driver } from "./driver.ts"
+import type { SessionFailures } from "./failureLedger.ts"
 import type { Hub } from "./hub.ts"
 import { acknowledgementBounds, commitBounds, LatencyRecorder } from "./latencies.ts"
 import { Rates, rateWindow } from "./rates.ts"
@@ -90,7 +91,7 @@ export class Figures {
     this.#rates.note(now, messages, bytes)
   }
 
-  metrics(driver: Driver, { tally }: Hub): SessionMetrics {
+  metrics(driver: Driver, { tally }: Hub, failures: SessionFailures): SessionMetrics {
     const now = driver.now()
     const { bytes, stats } = driver
     const uptime = Math.max(0, now - this.startedAt)
@@ -131,7 +132,8 @@ export class Figures {
       unclaimed: stats.unclaimed,
       subscriptions: stats.subscriptions,
       buffered: { messages: buffered, highWater },
-      commits: { failures: this.#commitFailures, latency: this.#commits.latencies }
+      commits: { failures: this.#commitFailures, latency: this.#commits.latencies },
+      handlers: failures.metrics
     }
   }
 

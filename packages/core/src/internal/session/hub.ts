@@ -23,6 +23,8 @@ export interface HubState {
   readonly failure: MqttError | undefined
   /** Why the store takes no commits. */
   readonly storageFailure: MqttError | undefined
+  /** Messages fail since; undefined: none does. */
+  readonly failingSince: number | undefined
 }
 
 type WithoutBase<Event> = Event extends SessionEvent ? Omit<Event, "session" | "at"> : never
@@ -87,7 +89,8 @@ export class Hub {
       attempt: 0,
       lastError: undefined,
       failure: undefined,
-      storageFailure: undefined
+      storageFailure: undefined,
+      failingSince: undefined
     }
   }
 

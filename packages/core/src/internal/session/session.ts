@@ -12,7 +12,6 @@ import * as Stream from "effect/Stream"
 import type { Message } from "../../Message.ts"
 import { Closed, MqttError, type MqttErrorReason } from "../../MqttError.ts"
 import type { Session } from "../../MqttSession.ts"
-import type { MessageProperties } from "../../Properties.ts"
 import * as ReasonCode from "../../ReasonCode.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
 import type { MessageDropped } from "../../SessionEvent.ts"
@@ -21,11 +20,13 @@ import type { ConnectionInfo, SessionStatus } from "../../SessionStatus.ts"
 import { type LoadedRecords, SessionStore } from "../../SessionStore.ts"
 import type { EngineEvent } from "../engine/contract.ts"
 import { makeEngine } from "../engine/engine.ts"
+import { registerLedger } from "../messageFailures.ts"
 import * as Broadcast from "./broadcast.ts"
 import { makeConnector } from "./connector.ts"
 import * as Consume from "./consume.ts"
 import { Driver } from "./driver.ts"
 import { engineOptions } from "./engineOptions.ts"
+import { SessionFailures } from "./failureLedger.ts"
 import { Fibers } from "./fibers.ts"
 import * as Hub from "./hub.ts"
 import { chooseClientId, identityIn, identityOf, isSameIdentity, randomToken } from "./identity.ts"
@@ -36,6 +37,7 @@ import * as Seam from "./seam.ts"
 import { Servers } from "./servers.ts"
 import { Subscriber } from "./subscriber.ts"
 import * as Supervisor from "./supervisor.ts"
+import { protectionOf, warnAssigned } from "./trust.ts"
 
 const unclaimedOptions: Broadcast.BroadcastOptions = { capacity: 1024, replay: 0 }
 
@@ -50,6 +52,7 @@ export const makeSession = Effect.fnUntraced(function*(
   const { name } = options
   const clock = yield* Clock.Clock
   const addresses = yield* parseServers(options)
+  const protection = protectionOf(options)
   const durable = options.persistence === "durable"
 
   const store = durable ? yield* (yield* SessionStore).open(name) : undefined
@@ -111,6 +114,13 @@ export const makeSession = Effect.fnUntraced(function*(
       hub.emit({ _tag: "SharedSubscriptionAtRisk", filters, persistence })
     }
   })
+  const failures = new SessionFailures({
+    now: () => driver.now(),
+    schedule: () => driver.schedule(),
+    emit: (event) => hub.emit(event),
+    onFailing: (failingSince) => hub.set({ failingSince })
+  })
+
   let stopping = false
   let identity = identityIn(records)
   const connector = makeConnector({
@@ -139,6 +149,7 @@ export const makeSession = Effect.fnUntraced(function*(
   }
 
   const onTurn = (): void => {
+    failures.turned()
     if (drops !== undefined) {
       for (const [cause, drop] of drops) hub.emit({ _tag: "MessageDropped", cause, ...drop })
       drops = undefined
@@ -192,12 +203,21 @@ export const makeSession = Effect.fnUntraced(function*(
     }
   }
 
-  /** Waits for the end of every commit that has something to do with what has happened so far: the one on its way, and the next. */
-  const untilStored = Effect.suspend(() => {
+  /** What has happened so far is written, or about to be committed. A fiber that an output has resumed gets here before the next output is taken. */
+  const untilFlushed = Effect.suspend(() => {
+    const before = driver.flushes
     driver.flush()
-    const goal = driver.commits + 2
-    return untilTurn(() => !driver.isCommitting || driver.commits >= goal)
+    return untilTurn(() => driver.flushes > before)
   })
+
+  /** Waits for the end of every commit that has something to do with what has happened so far: the one on its way, and the next. */
+  const untilStored = Effect.andThen(
+    untilFlushed,
+    Effect.suspend(() => {
+      const goal = driver.commits + 2
+      return untilTurn(() => !driver.isCommitting || driver.commits >= goal)
+    })
+  )
 
   /** Waits for a condition that is looked at after each turn. */
   const untilTurn = (holds: () => boolean): Effect.Effect<void> =>
@@ -213,18 +233,26 @@ export const makeSession = Effect.fnUntraced(function*(
       return Effect.sync(() => waiters.delete(waiter))
     })
 
-  const consumeHost: Consume.ConsumeHost = {
-    driver,
-    deadLetter: (topic, message) =>
-      Effect.asVoid(publisher.publish(topic, message.payload, {
-        qos: message.qos,
-        ...(options.protocolVersion === 5 ? { properties: messageProperties(message) } : undefined)
-      })),
-    onHandlerFailure: (message, cause) =>
-      Effect.logWarning("a message handler failed", Cause.pretty(cause)).pipe(
-        Effect.annotateLogs({ session: name, topic: message.topic })
-      )
-  }
+  const consume: Seam.SessionSeam["consume"] = (filters, handler, consumeOptions, observer) =>
+    Effect.scoped(Effect.flatMap(
+      subscriber.consumer(filters, consumeOptions, handler),
+      (queue) =>
+        Consume.run(
+          {
+            driver,
+            session,
+            ledger: failures,
+            onDropped: (topic) => {
+              noteDrop("inbound", "streamOverflow", topic)
+              driver.schedule()
+            }
+          },
+          queue,
+          handler,
+          consumeOptions,
+          observer
+        )
+    ))
 
   const error = (reason: MqttErrorReason, method: string): MqttError => new MqttError({ session: name, method, reason })
 
@@ -237,7 +265,8 @@ export const makeSession = Effect.fnUntraced(function*(
       hub,
       servers: new Servers(addresses),
       reconnect: new Reconnect(schedule, options.reconnect),
-      stableAfter: Duration.toMillis(options.reconnect.stableAfter),
+      now: () => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000,
+      isUnverified: protection === "unverified",
       persistent: options.persistence !== "none",
       autoReconnect: options.reconnect.enabled,
       isStopping: () => stopping,
@@ -251,10 +280,16 @@ export const makeSession = Effect.fnUntraced(function*(
         }
       },
       onConnected: (connack) => {
-        connector.connected(connack)
+        connector.connected()
+        const assigned = connack.properties.assignedClientIdentifier
+        // Every CONNECT of ours has an identifier. The server's session is kept under that one, and so is what is
+        // stored here.
+        if (assigned !== undefined && assigned !== clientId) {
+          fork(warnAssigned(name, hub.current().server, assigned))
+        }
         if (store !== undefined) {
           const before = identity
-          identity = identityOf(options, connector.clientId(), connack, before, driver.now())
+          identity = identityOf(options, clientId, connack, before, driver.now())
           if (before === undefined || !isSameIdentity(before, identity)) driver.record(identity)
         }
         publisher.recover()
@@ -289,9 +324,10 @@ export const makeSession = Effect.fnUntraced(function*(
     Effect.gen(function*() {
       publisher.close()
       subscriber.close()
+      failures.stop()
       yield* Effect.timeoutOption(finishWork(), options.drainTimeout)
       stopping = true
-      driver.flush()
+      yield* untilFlushed
       const { connection } = driver
       if (connection !== undefined) {
         yield* connection.close(0, options.persistence === "process" ? 0 : undefined)
@@ -342,9 +378,11 @@ export const makeSession = Effect.fnUntraced(function*(
 
   if (damage !== undefined) hub.emit({ _tag: "StorageDamaged", kept: records.length, ...damage })
 
-  const status = ({ storageFailure, ...state }: Hub.HubState): SessionStatus => ({
-    clientId: connector.clientId(),
+  const status = ({ failingSince: _since, storageFailure, ...state }: Hub.HubState): SessionStatus => ({
+    clientId,
     ...state,
+    tls: protection,
+    handlers: { failing: failures.failing, since: failures.since },
     storage: store === undefined
       ? undefined
       : { durability: store.durability, volatile: store.durability === "session", failure: storageFailure }
@@ -366,11 +404,7 @@ export const makeSession = Effect.fnUntraced(function*(
       Stream.unwrap(
         Effect.map(subscriber.subscription(filters, subscribeOptions), (subscription) => subscription.messages)
       ),
-    consume: (filters, handler, consumeOptions = {}) =>
-      Effect.scoped(Effect.flatMap(
-        subscriber.consumer(filters, consumeOptions, handler),
-        (queue) => Consume.run(consumeHost, queue, handler, consumeOptions)
-      )),
+    consume: (filters, handler, consumeOptions = {}) => consume(filters, handler, consumeOptions),
     unsubscribe: (filter) =>
       Effect.withSpan(
         subscriber.unsubscribe(
@@ -395,8 +429,8 @@ export const makeSession = Effect.fnUntraced(function*(
     get events() {
       return hub.events
     },
-    metrics: Effect.sync(() => driver.figures.metrics(driver, hub)),
-    connectionInfo: Effect.sync(() => infoOf(driver, hub, connector.clientId())),
+    metrics: Effect.sync(() => driver.figures.metrics(driver, hub, failures)),
+    connectionInfo: Effect.sync(() => infoOf(driver, hub, clientId)),
     awaitReady: Effect.suspend(() =>
       hub.changes.pipe(
         Stream.filter((state) => state.ready || state.failure !== undefined || state.state === "closed"),
@@ -408,10 +442,12 @@ export const makeSession = Effect.fnUntraced(function*(
     ),
     drain
   }
+  registerLedger(session, failures)
   Seam.register(session, {
     driver,
     publisher,
     subscriber,
+    consume,
     origins,
     releaseListeners
   })
@@ -422,7 +458,7 @@ const parseServers = (options: SessionOptions): Effect.Effect<ReadonlyArray<Serv
   Effect.forEach(options.servers, (server) => {
     const parsed = ServerAddress.parse(server, { secure: options.secure })
     return parsed._tag === "Success"
-      ? Effect.succeed(parsed.success)
+      ? Effect.succeed({ ...parsed.success, query: parsed.success.query ?? options.webSocket.queries?.[server] })
       : Effect.fail(new MqttError({ session: options.name, method: "make", reason: parsed.failure }))
   })
 
@@ -447,12 +483,6 @@ const makeDefectLog = (session: string, clock: Clock.Clock): (cause: unknown) =>
 }
 
 const nothingLoaded: LoadedRecords = { records: [], damage: undefined }
-
-/** What a message carries besides its payload, without what belonged to its own delivery. */
-const messageProperties = (message: Message): MessageProperties => {
-  const { subscriptionIdentifiers: _identifiers, topicAlias: _alias, ...properties } = message.properties
-  return properties
-}
 
 const infoOf = (driver: Driver, hub: Hub.Hub, clientId: string): Option.Option<ConnectionInfo> => {
   const { connection, limits } = driver

@@ -65,7 +65,7 @@ export class Subscriber {
     options: ConsumeOptions<E, R>,
     handler: unknown
   ): Effect.Effect<ConsumerQueue, MqttError, Scope.Scope> {
-    const refusal = refuseHandler(handler) ?? refuseOptions(options, consumeChecks)
+    const refusal = refuseHandler(handler) ?? refuseOptions(options, consumeChecks, filtersOf(filters))
     return this.#checked(filters, refusal, () => {
       const joined = this.join(filters, options)
       const { onSubscribed } = options

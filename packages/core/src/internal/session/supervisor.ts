@@ -16,6 +16,7 @@ import { endedByServer } from "./endedByServer.ts"
 import type { Hub } from "./hub.ts"
 import type { Reconnect } from "./reconnect.ts"
 import type { Servers } from "./servers.ts"
+import { warnUnverified } from "./trust.ts"
 
 export interface SupervisorOptions {
   readonly session: string
@@ -23,8 +24,10 @@ export interface SupervisorOptions {
   readonly hub: Hub
   readonly servers: Servers
   readonly reconnect: Reconnect
-  /** Milliseconds that a connection must last for the reconnect schedule to start anew. */
-  readonly stableAfter: number
+  /** Milliseconds of a clock that nobody sets: how long connections last, and failed servers stand back. */
+  readonly now: () => number
+  /** The servers' certificates are not verified. */
+  readonly isUnverified: boolean
   readonly persistent: boolean
   readonly autoReconnect: boolean
   /** The end of the connection is our own will: no further attempt. */
@@ -57,31 +60,35 @@ interface Ended {
 export const run = (options: SupervisorOptions): Effect.Effect<void> =>
   // One generator, and one around the connection: what waits while a session is idle stays in memory.
   Effect.gen(function*() {
-    const { driver, hub, reconnect, servers } = options
+    const { hub, reconnect, servers } = options
     let everConnected = false
     let attempt = 0
     while (true) {
       let end: Ended | undefined
       attempt++
       // Every server once, until one answers; the last failure counts, or the first permanent one.
-      for (const address of servers.round(driver.now())) {
+      for (const address of servers.round(options.now())) {
         const server = ServerAddress.format(address)
         if (hub.current().state === "disconnected") hub.set({ state: "connecting" })
         hub.set({ server, attempt })
         hub.emit({ _tag: "Connecting", server, attempt })
+        // Before the server gets the password; of later attempts in a row only the one that succeeds says it again.
+        if (options.isUnverified && attempt === 1) yield* warnUnverified(options.session, server)
         const { error, lasted } = yield* connectTo(options, address, server)
         if (lasted !== undefined || end === undefined || !isPermanent(end.error)) end = { error, lasted }
         if (lasted !== undefined) break
-        servers.failed(address, driver.now())
-      }
-      const { error, lasted } = end!
-      if (lasted !== undefined) {
-        everConnected = true
-        attempt = 0
-        if (lasted >= options.stableAfter) reconnect.reset()
+        servers.failed(address, options.now())
       }
       // The shutdown closed the connection, and tells so itself.
       if (options.isStopping()) return
+      const { lasted } = end!
+      let { error } = end!
+      if (lasted === undefined) reconnect.failed()
+      else {
+        everConnected = true
+        attempt = 0
+        error = asLoss(reconnect.ended(error, lasted))
+      }
       if (lasted !== undefined) hub.emit({ _tag: "Disconnected", error })
       const decision = yield* reconnect.next(error)
       if (decision._tag === "GiveUp") {
@@ -148,13 +155,10 @@ const serve = Effect.fnUntraced(function*(
   if (opened._tag === "Failure") return { error: opened.failure, lasted: undefined }
   established(options, connect, opened.success, server)
   servers.succeeded(address)
-  const since = driver.now()
+  const since = options.now()
+  if (options.isUnverified && options.hub.current().attempt > 1) yield* warnUnverified(options.session, server)
   const error = yield* Deferred.await(lost)
-  return {
-    error: options.isStopping() ? error : asLoss(error),
-    lasted: driver.now() - since,
-    byServer: endedByServer(error.reason)
-  }
+  return { error, lasted: options.now() - since, byServer: endedByServer(error.reason) }
 })
 
 const established = (
@@ -169,7 +173,7 @@ const established = (
   hub.emit({
     _tag: "Connected",
     server,
-    clientId: connack.properties.assignedClientIdentifier ?? connect.clientId,
+    clientId: connect.clientId,
     cleanStart: connect.cleanStart,
     sessionPresent: connack.sessionPresent,
     persistent,

@@ -21,6 +21,7 @@ export interface MosquittoSetup {
   readonly certificates: Certificates | undefined
   readonly serverCertificate: CertificateAndKey | undefined
   readonly requireClientCertificate: boolean
+  readonly revocationList: string | undefined
   readonly persistence: boolean
   readonly users: Readonly<Record<string, string>> | undefined
   readonly config: ReadonlyArray<string>
@@ -58,7 +59,8 @@ export const writeConfig = (setup: MosquittoSetup): string => {
     `cafile ${file("ca.pem", certificates!.ca)}`,
     `certfile ${file("server.pem", serverCertificate!.cert)}`,
     `keyfile ${file("server.key", serverCertificate!.key)}`,
-    `require_certificate ${setup.requireClientCertificate}`
+    `require_certificate ${setup.requireClientCertificate}`,
+    ...(setup.revocationList === undefined ? [] : [`crlfile ${file("crl.pem", setup.revocationList)}`])
   ]
   if (ports.tls !== undefined) lines.push(`listener ${ports.tls} ${host}`, ...tls())
   if (ports.ws !== undefined) lines.push(`listener ${ports.ws} ${host}`, "protocol websockets")

@@ -1,0 +1,95 @@
+/**
+ * Which messages become dead letters, and what a dead letter looks like: the message with marks, or as much of it as
+ * the server takes.
+ *
+ * The output of a forwarder is never its input again: what arrives on its own dead-letter topic is not forwarded, and a
+ * message that it has had before, as what it was then, makes no dead letter any more. This module publishes nothing and
+ * counts nothing, see `Relay`.
+ */
+import type { ForwarderOptions } from "../../ForwarderOptions.ts"
+import type { Message } from "../../Message.ts"
+import type { MqttErrorReason } from "../../MqttError.ts"
+import type { MessageProperties, UserProperty } from "../../Properties.ts"
+import { carriedProperties, comesBack, deadLetterProperties, topicsBehind } from "../deadLetter.ts"
+import { isSameBroker } from "./brokers.ts"
+import type { Item } from "./item.ts"
+import { isAboutRoute } from "./route.ts"
+import type { Source } from "./source.ts"
+
+/**
+ * How much of a message its dead letter has. `whole`: all, and the marks; `unmarked`: all, without the marks, for a
+ * server to which they are too much; `marks`: no payload and no properties of its own, for one to which the message
+ * itself is.
+ */
+export type LetterForm = "whole" | "unmarked" | "marks"
+
+/** The form to try next when a server refuses one; undefined: there is none. */
+export const smallerForm = (form: LetterForm, reason: MqttErrorReason): LetterForm | undefined => {
+  if (reason._tag !== "PacketTooLarge" || form === "marks") return undefined
+  return form === "whole" ? "unmarked" : "marks"
+}
+
+/** By which the memory of dead letters knows the server of a session. */
+export const serversKey = ({ servers }: { readonly servers: ReadonlyArray<string> }): string => servers.join(" ")
+
+/** The topics on which a message was before it became a dead letter; of what a client may forge nothing counts. */
+export const topicsBefore = ({ loopGuard }: ForwarderOptions, { delivery, source }: Item): ReadonlyArray<string> =>
+  loopGuard === undefined ? topicsBehind(delivery.message, serversKey(source.session.options)) : []
+
+/**
+ * The decisions of one forwarder.
+ */
+export class DeadLetters {
+  readonly #options: ForwarderOptions
+  readonly #brokersOf: (session: string) => ReadonlyArray<string> | undefined
+
+  constructor(options: ForwarderOptions, brokersOf: (session: string) => ReadonlyArray<string> | undefined) {
+    this.#options = options
+    this.#brokersOf = brokersOf
+  }
+
+  /** Whether a message has arrived where the dead letters go. */
+  isOne({ brokers }: Source, { topic }: Message): boolean {
+    return topic === this.#options.deadLetter?.topic && this.#goTo(brokers)
+  }
+
+  /** Whether there is a dead letter of a message that has failed. */
+  isWanted(item: Item): boolean {
+    const { deadLetter, filters } = this.#options
+    if (deadLetter === undefined) return false
+    const topic = this.#goTo(item.source.brokers) ? deadLetter.topic : ""
+    return !comesBack(item.delivery.message, topicsBefore(this.#options, item), filters, topic)
+  }
+
+  #goTo(brokers: ReadonlyArray<string>): boolean {
+    const others = this.#brokersOf(this.#options.deadLetter!.session)
+    return others !== undefined && isSameBroker(brokers, others)
+  }
+}
+
+/**
+ * The properties of a dead letter.
+ *
+ * @param topics of the message, see `topicsBefore`
+ * @param route the properties of its route
+ */
+export const letterProperties = (
+  item: Item,
+  forwarder: string,
+  topics: ReadonlyArray<string>,
+  route: ReadonlyArray<UserProperty>
+): MessageProperties => {
+  const { letter, message } = item
+  const carried = carriedProperties(message)
+  const own = (carried.userProperties ?? []).filter(([name]) => !isAboutRoute(name))
+  if (letter === "unmarked") return { ...carried, userProperties: [...own, ...route] }
+  const detail = item.failure!.message
+  const more: ReadonlyArray<UserProperty> = [...route, ["mqttx-forwarder", forwarder]]
+  if (letter === "whole") {
+    return deadLetterProperties(message.with({ properties: { ...carried, userProperties: own } }), topics, detail, more)
+  }
+  return deadLetterProperties(message.with({ properties: {} }), topics, detail, [
+    ...more,
+    ["mqttx-payload-bytes", String(message.payload.length)]
+  ])
+}

@@ -1,0 +1,79 @@
+/**
+ * Tells a forwarder's failures: as its last error, and to those who listen to its stream of failures.
+ */
+import type * as Clock from "effect/Clock"
+import type * as Stream from "effect/Stream"
+import type { ForwarderFailure } from "../../ForwarderMetrics.ts"
+import { ForwarderFailed, isMqttError, MqttError, type MqttErrorReason } from "../../MqttError.ts"
+import { Broadcast } from "../session/broadcast.ts"
+import type { Item } from "./item.ts"
+import type { Tally } from "./tally.ts"
+
+/** Failures that wait for one listener before it misses the oldest. */
+const capacity = 1024
+
+export class Failures {
+  readonly #forwarder: string
+  readonly #target: string
+  readonly #tally: Tally
+  readonly #clock: Clock.Clock
+  readonly #all = new Broadcast<ForwarderFailure>({ capacity, replay: 0 })
+
+  constructor(forwarder: string, target: string, tally: Tally, clock: Clock.Clock) {
+    this.#forwarder = forwarder
+    this.#target = target
+    this.#tally = tally
+    this.#clock = clock
+  }
+
+  get stream(): Stream.Stream<ForwarderFailure> {
+    return this.#all.stream
+  }
+
+  /** The error of a message that a session refused. */
+  refused(item: Item, reason: MqttErrorReason): MqttError {
+    const error = new MqttError({
+      reason,
+      session: item.outlet?.name ?? this.#target,
+      topic: item.topic === "" ? item.delivery.message.topic : item.topic,
+      context: { forwarder: this.#forwarder }
+    })
+    this.note(error)
+    return error
+  }
+
+  /** The error of a message that code failed at. */
+  died(item: Item, detail: string, cause: unknown): MqttError {
+    if (!isMqttError(cause)) {
+      return this.refused(item, new ForwarderFailed({ forwarder: this.#forwarder, detail, cause }))
+    }
+    this.note(cause)
+    return cause
+  }
+
+  note(error: MqttError): void {
+    this.#tally.error(error, this.#clock.currentTimeMillisUnsafe())
+  }
+
+  tell(
+    { delivery, source }: Item,
+    error: MqttError,
+    outcome: ForwarderFailure["outcome"],
+    deadLetterError?: MqttError
+  ): void {
+    this.#all.publish({
+      forwarder: this.#forwarder,
+      session: source.session.name,
+      topic: delivery.message.topic,
+      at: this.#clock.currentTimeMillisUnsafe(),
+      outcome,
+      error,
+      deadLetterError
+    })
+  }
+
+  /** Ends the streams. */
+  end(): void {
+    this.#all.end()
+  }
+}

@@ -1,0 +1,59 @@
+/**
+ * Whether a message may pass a forwarder: where it has been, by what it says itself or by what the manager remembers, and
+ * what follows from that.
+ */
+import type { ForwarderDrops } from "../../ForwarderMetrics.ts"
+import type { ForwarderOptions } from "../../ForwarderOptions.ts"
+import type { Delivery } from "../engine/contract.ts"
+import { isSameBroker } from "./brokers.ts"
+import type { Item } from "./item.ts"
+import type { LoopGuard } from "./loopGuard.ts"
+import { lists, noRoute, type Route, routeOf, verdict } from "./route.ts"
+import { Signer } from "./signature.ts"
+import type { Source } from "./source.ts"
+
+export interface LoopCheckParts {
+  readonly options: ForwarderOptions
+  readonly guard: LoopGuard
+  /** The marks of the broker of a session; undefined: there is no such session now. */
+  readonly brokersOf: (session: string) => ReadonlyArray<string> | undefined
+}
+
+export class LoopCheck {
+  /** Undefined: every route counts. */
+  readonly signer: Signer | undefined
+  readonly #parts: LoopCheckParts
+
+  constructor(parts: LoopCheckParts) {
+    const { loopGuard } = parts.options
+    this.#parts = parts
+    this.signer = loopGuard === undefined ? undefined : new Signer(loopGuard)
+  }
+
+  /** The way that a delivery has come. */
+  routeOf({ reader }: Source, { message, packetIdentifier }: Delivery, now: number): Route {
+    const { payload, properties: { userProperties }, topic } = message
+    const route = routeOf(userProperties)
+    const isValid = route !== noRoute && this.signer?.verify(userProperties, route, topic, payload) !== false
+    if (isValid) return route
+    return this.#parts.guard.echoes.take(reader, message, packetIdentifier, now) ?? noRoute
+  }
+
+  /** Why a message goes no further; undefined: it may pass, as far as is known when it is received. */
+  stops(item: Item): Extract<keyof ForwarderDrops, "looped" | "tooManyHops"> | undefined {
+    if (item.route === noRoute) return undefined
+    const { maxHops, name } = this.#parts.options
+    return verdict(item.route, name, maxHops) ?? (this.hasReached(item) ? "looped" : undefined)
+  }
+
+  /**
+   * Whether a message has been at the target's broker. Not asked within one broker: there it is at its target from the
+   * beginning, and a copy under another topic is what is wanted.
+   */
+  hasReached({ route, source }: Item): boolean {
+    const { brokersOf, options } = this.#parts
+    if (route.brokers === "" || options.allowLoops) return false
+    const target = brokersOf(options.target)
+    return target !== undefined && lists(route.brokers, target) && !isSameBroker(source.brokers, target)
+  }
+}

@@ -1,0 +1,24 @@
+/**
+ * What all forwarders of a manager share, so that no message comes back to a broker that has it.
+ */
+import type { Random } from "effect/Random"
+import type { Manager } from "../../SessionManager.ts"
+import { BrokerMarks } from "./brokers.ts"
+import { Echoes } from "./echoes.ts"
+
+export class LoopGuard {
+  readonly marks: BrokerMarks
+  readonly echoes = new Echoes()
+
+  constructor(random: Random) {
+    this.marks = new BrokerMarks(`${random.nextIntUnsafe()} ${random.nextIntUnsafe()}`)
+  }
+}
+
+const ofManager = new WeakMap<Manager, LoopGuard>()
+
+export const loopGuardOf = (manager: Manager, random: Random): LoopGuard => {
+  let guard = ofManager.get(manager)
+  if (guard === undefined) ofManager.set(manager, guard = new LoopGuard(random))
+  return guard
+}

@@ -1,0 +1,122 @@
+/**
+ * The failed messages of a session: how many there are, since when, and what became of them. What happens in one turn
+ * of the event loop becomes one event for each outcome, however many messages there were.
+ */
+import type { HandlerMetrics } from "../../SessionStatus.ts"
+import type { FailureOutcome } from "../../Subscription.ts"
+import type { FailingMessage, FailureLedger, FailureReport } from "../messageFailures.ts"
+import type { EventBody } from "./hub.ts"
+
+export interface FailureLedgerHost {
+  readonly now: () => number
+  /** Asks for a call of `turned` at the end of the turn. */
+  readonly schedule: () => void
+  readonly emit: (event: EventBody) => void
+  /** Messages fail now, the oldest one since; undefined: none does any more. */
+  readonly onFailing: (since: number | undefined) => void
+}
+
+export class SessionFailures implements FailureLedger {
+  readonly #host: FailureLedgerHost
+  /** The oldest one first. */
+  #failing: Set<FailingMessage> | undefined
+  #isFailing = false
+  #noted: Map<FailureOutcome, { count: number; last: FailureReport }> | undefined
+  #listeners: Set<() => void> | undefined
+  #isStopping = false
+  #failures = 0
+  #retries = 0
+  #givenUp = 0
+  #deadLettered = 0
+
+  constructor(host: FailureLedgerHost) {
+    this.#host = host
+  }
+
+  readonly begin = (): FailingMessage => {
+    const message = { since: this.#host.now() }
+    this.#failing ??= new Set()
+    this.#failing.add(message)
+    this.#host.schedule()
+    return message
+  }
+
+  readonly end = (message: FailingMessage): void => {
+    if (this.#failing?.delete(message) === true) this.#host.schedule()
+  }
+
+  readonly failed = (): void => {
+    this.#failures++
+  }
+
+  readonly retried = (): void => {
+    this.#retries++
+  }
+
+  readonly note = (report: FailureReport): void => {
+    const { outcome } = report
+    if (outcome === "skip" || outcome === "deadLetterRefused") this.#givenUp++
+    else if (outcome === "deadLetter") this.#deadLettered++
+    const noted = this.#noted ??= new Map()
+    const entry = noted.get(outcome)
+    if (entry === undefined) noted.set(outcome, { count: 1, last: report })
+    else {
+      entry.count++
+      entry.last = report
+    }
+    this.#host.schedule()
+  }
+
+  readonly onStopping = (listener: () => void): () => void => {
+    if (this.#isStopping) {
+      listener()
+      return () => {}
+    }
+    const listeners = this.#listeners ??= new Set()
+    listeners.add(listener)
+    return () => listeners.delete(listener)
+  }
+
+  /** The session begins to end. */
+  stop(): void {
+    this.#isStopping = true
+    for (const listener of this.#listeners ?? []) listener()
+  }
+
+  /** At the end of a turn of the event loop. */
+  turned(): void {
+    const noted = this.#noted
+    if (noted !== undefined) {
+      this.#noted = undefined
+      for (const { count, last } of noted.values()) {
+        this.#host.emit({ _tag: "HandlerFailed", delay: undefined, error: undefined, ...last, count })
+      }
+    }
+    const since = this.since
+    if ((since !== undefined) === this.#isFailing) return
+    this.#isFailing = !this.#isFailing
+    this.#host.onFailing(since)
+  }
+
+  get failing(): number {
+    return this.#failing?.size ?? 0
+  }
+
+  /** When the oldest message that is failing now failed first. */
+  get since(): number | undefined {
+    for (const { since } of this.#failing ?? []) return since
+    return undefined
+  }
+
+  get metrics(): HandlerMetrics {
+    const { since } = this
+    return {
+      failures: this.#failures,
+      retries: this.#retries,
+      givenUp: this.#givenUp,
+      deadLettered: this.#deadLettered,
+      failing: this.failing,
+      oldestFailingAge: since === undefined ? 0 : Math.max(0, this.#host.now() - since)
+    }
+  }
+}

@@ -1,0 +1,431 @@
+/**
+ * The handlers of one consumer: which message is handled when, and what becomes of those that fail.
+ *
+ * A message waits for a free handler and, where order is asked for, for the message before it on its topic. One that
+ * failed holds its topic until it is settled, but no handler. Plain fields and loops: a message that succeeds costs one
+ * fiber and nothing else.
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import type { Message } from "../../Message.ts"
+import type { ConsumeOptions } from "../../Subscription.ts"
+import { backoff, delaysOf, type NextDelay } from "../backoff.ts"
+import type { Delivery } from "../engine/contract.ts"
+import {
+  deadLetterTopics,
+  type FailedMessages,
+  type FailingMessage,
+  type FailurePolicies,
+  invalidFor,
+  policiesOf
+} from "../messageFailures.ts"
+import type { ConsumeObserver } from "./consume.ts"
+import type { ConsumerQueue } from "./consumerQueue.ts"
+
+/** Messages that may wait for a handler here, so that one busy topic does not stop the others at once. */
+const lookAhead = 256
+
+export interface HandlerPoolParts<E, R> {
+  readonly queue: ConsumerQueue
+  readonly handler: (message: Message) => Effect.Effect<unknown, E, R>
+  readonly options: ConsumeOptions<E, R>
+  readonly observer: ConsumeObserver | undefined
+  readonly failures: FailedMessages
+  readonly acknowledge: (delivery: Delivery) => void
+  readonly onDropped: (topic: string) => void
+  /** Ends the consumer. */
+  readonly fail: (cause: Cause.Cause<E>) => void
+  readonly fork: <A>(effect: Effect.Effect<A, never, R>) => Fiber.Fiber<A>
+}
+
+/** A message that failed and is not settled. */
+interface Failing<E, R> {
+  readonly delivery: Delivery
+  readonly token: FailingMessage
+  attempts: number
+  /** The delays of the option `retry`; undefined when they are over. */
+  scheduled: NextDelay<E, R> | undefined
+  backoff: NextDelay<void, never> | undefined
+  /** Its policy has decided about it once. */
+  isDue: boolean
+  /** Its topic goes on without it. */
+  isDetached: boolean
+  /** What it waits in; undefined while its handler runs. */
+  fiber: Fiber.Fiber<void> | undefined
+}
+
+export class HandlerPool<E, R> {
+  readonly #parts: HandlerPoolParts<E, R>
+  readonly #concurrency: number
+  readonly #isOrdered: boolean
+  readonly #policies: FailurePolicies
+  /** What arrives here was put aside by this consumer. */
+  readonly #deadLetterTopics: ReadonlyArray<string>
+  /** Topics with a message that is handled or waits for it, each with the messages that wait behind it. */
+  readonly #topics = new Map<string, Array<Delivery>>()
+  /** Messages whose topic is free, waiting for one of the handlers. */
+  readonly #ready: Array<Delivery> = []
+  readonly #failing = new Map<Delivery, Failing<E, R>>()
+  /** Topics that a failing message holds. */
+  readonly #held = new Set<string>()
+  /** QoS 0 messages among the failing ones, the oldest failure first. */
+  readonly #unreliableFailing = new Set<Failing<E, R>>()
+  /** QoS 0 messages that failed, or wait behind one that failed. */
+  #unreliable = 0
+  #running = 0
+  /** Messages that wait for a handler, without those behind a failing one. */
+  #waiting = 0
+  /** All messages that are not settled. */
+  #open = 0
+  #isStarting = false
+  #isStopped = false
+  #isClosed = false
+  #onRoom: (() => void) | undefined
+  #onIdle: (() => void) | undefined
+
+  constructor(parts: HandlerPoolParts<E, R>) {
+    const { options } = parts
+    this.#parts = parts
+    this.#concurrency = options.concurrency ?? 16
+    this.#isOrdered = options.order !== "none"
+    this.#policies = policiesOf(options)
+    this.#deadLetterTopics = deadLetterTopics(this.#policies)
+  }
+
+  offer(delivery: Delivery): void {
+    const { message } = delivery
+    if (this.#deadLetterTopics.includes(message.topic)) return this.#acknowledge(delivery)
+    this.#open++
+    this.#parts.queue.retain()
+    this.#parts.observer?.onReceived(message)
+    if (this.#isOrdered) {
+      const behind = this.#topics.get(message.topic)
+      if (behind !== undefined) {
+        if (this.#held.size > 0 && this.#held.has(message.topic)) return this.#hold(behind, delivery)
+        this.#waiting++
+        behind.push(delivery)
+        return
+      }
+      this.#topics.set(message.topic, [])
+    }
+    this.#waiting++
+    this.#ready.push(delivery)
+    this.#changed()
+  }
+
+  /** Waits until more messages may be offered. */
+  get room(): Effect.Effect<void> {
+    return Effect.callback<void>((resume) => {
+      if (this.#hasRoom) return resume(Effect.void)
+      this.#onRoom = () => resume(Effect.void)
+      return Effect.sync(() => {
+        this.#onRoom = undefined
+      })
+    })
+  }
+
+  /** Waits until every message is settled, or left unacknowledged. */
+  get idle(): Effect.Effect<void> {
+    return Effect.callback<void>((resume) => {
+      if (this.#open === 0) return resume(Effect.void)
+      this.#onIdle = () => resume(Effect.void)
+      return Effect.sync(() => {
+        this.#onIdle = undefined
+      })
+    })
+  }
+
+  /**
+   * The session begins to end: handlers that run may finish, and what waits for another attempt stays unacknowledged,
+   * with all that is behind it on its topic.
+   */
+  stop(): void {
+    this.#isStopped = true
+    for (const topic of this.#held) {
+      const behind = this.#topics.get(topic)
+      if (behind !== undefined) this.#leaveBehind(behind)
+    }
+    this.#changed()
+  }
+
+  /** The consumer is over: what its fibers end with means nothing any more. */
+  close(): void {
+    this.#isClosed = true
+    for (const { token } of this.#failing.values()) this.#parts.failures.ledger.end(token)
+    this.#failing.clear()
+  }
+
+  get #hasRoom(): boolean {
+    const { queue } = this.#parts
+    return this.#waiting < lookAhead && !(queue.suspends && this.#unreliable > queue.buffer)
+  }
+
+  /**
+   * Starts what may start, then tells who waits. Handlers that finish at once come back here: the outermost call does
+   * the work.
+   */
+  #changed(): void {
+    if (this.#isStarting) return
+    this.#isStarting = true
+    while (this.#running < this.#concurrency && this.#ready.length > 0) {
+      const delivery = this.#ready.shift()!
+      this.#waiting--
+      // The server sends it again: the copy takes its place.
+      if (delivery.stale) this.#settled(delivery)
+      else this.#start(delivery)
+    }
+    this.#isStarting = false
+    if (this.#onRoom !== undefined && this.#hasRoom) {
+      const onRoom = this.#onRoom
+      // Before the call: the fiber runs at once, and may wait for room again.
+      this.#onRoom = undefined
+      onRoom()
+    }
+    if (this.#onIdle !== undefined && this.#open === 0) {
+      const onIdle = this.#onIdle
+      this.#onIdle = undefined
+      onIdle()
+    }
+  }
+
+  #start(delivery: Delivery): void {
+    this.#running++
+    const { fork, handler } = this.#parts
+    // An observer, not a finalizer: it hears of a handler that interrupts its own fiber too.
+    fork(Effect.exit(Effect.suspend(() => handler(delivery.message)))).addObserver((exit) =>
+      this.#ended(delivery, Exit.isSuccess(exit) ? exit.value : exit)
+    )
+  }
+
+  #ended(delivery: Delivery, exit: Exit.Exit<unknown, E>): void {
+    if (this.#isClosed) return
+    this.#running--
+    if (Exit.isSuccess(exit)) {
+      this.#acknowledge(delivery)
+      this.#settled(delivery)
+    } else {
+      this.#failed(delivery, exit.cause)
+    }
+    this.#changed()
+  }
+
+  #acknowledge(delivery: Delivery): void {
+    if (delivery.message.qos !== 0) this.#parts.acknowledge(delivery)
+  }
+
+  /** Nothing more happens with a message, whether it was acknowledged or not. */
+  #settled(delivery: Delivery): void {
+    const failing = this.#failing.size === 0 ? undefined : this.#failing.get(delivery)
+    if (failing !== undefined) this.#forget(failing)
+    if (failing?.isDetached !== true) this.#freeTopic(delivery.message.topic)
+    this.#release()
+  }
+
+  #release(): void {
+    this.#open--
+    this.#parts.queue.release()
+  }
+
+  #freeTopic(topic: string): void {
+    if (!this.#isOrdered) return
+    if (this.#held.size > 0 && this.#held.has(topic)) {
+      // What was left behind at the stop comes before anything that is to come.
+      if (this.#isStopped) return
+      this.#held.delete(topic)
+      const held = this.#topics.get(topic)!
+      this.#waiting += held.length
+      this.#unreliable -= unreliableOf(held)
+    }
+    const behind = this.#topics.get(topic)!
+    const following = behind.shift()
+    if (following === undefined) this.#topics.delete(topic)
+    else this.#ready.push(following)
+  }
+
+  // Failures
+
+  #failed(delivery: Delivery, cause: Cause.Cause<E>): void {
+    const { failures, fork } = this.#parts
+    const failing = this.#failing.get(delivery) ?? this.#begin(delivery)
+    failing.attempts++
+    failures.ledger.failed()
+    const attempt = failing.attempts
+    const fiber = fork(this.#decide(failing, cause))
+    // A fiber that is through already may have led to the next attempt, and its failure.
+    if (fiber.pollUnsafe() === undefined && failing.attempts === attempt) failing.fiber = fiber
+  }
+
+  #begin(delivery: Delivery): Failing<E, R> {
+    const { message } = delivery
+    const failing: Failing<E, R> = {
+      delivery,
+      token: this.#parts.failures.ledger.begin(),
+      attempts: 0,
+      scheduled: undefined,
+      backoff: undefined,
+      isDue: false,
+      isDetached: false,
+      fiber: undefined
+    }
+    this.#failing.set(delivery, failing)
+    if (message.qos === 0) {
+      this.#unreliableFailing.add(failing)
+      this.#unreliable++
+    }
+    let behind: Array<Delivery> = []
+    if (this.#isOrdered) {
+      behind = this.#topics.get(message.topic)!
+      this.#held.add(message.topic)
+      this.#waiting -= behind.length
+      this.#unreliable += unreliableOf(behind)
+      if (this.#isStopped) this.#leaveBehind(behind)
+    }
+    this.#dropExcess(behind)
+    return failing
+  }
+
+  #forget(failing: Failing<E, R>): void {
+    this.#failing.delete(failing.delivery)
+    if (this.#unreliableFailing.delete(failing)) this.#unreliable--
+    this.#parts.failures.ledger.end(failing.token)
+  }
+
+  #decide(failing: Failing<E, R>, cause: Cause.Cause<E>): Effect.Effect<void, never, R> {
+    return Effect.gen({ self: this }, function*() {
+      const { fail, failures, observer } = this.#parts
+      const { delivery } = failing
+      const { message } = delivery
+      const invalid = invalidFor(cause)
+      const isInvalid = invalid !== undefined
+      const kind = invalid ?? "handler"
+      const policy = isInvalid ? this.#policies.onInvalid : this.#policies.onFailure
+      let delay = isInvalid ? undefined : yield* this.#scheduledDelay(failing, cause)
+      if (delay === undefined && !failing.isDue) {
+        failing.isDue = true
+        observer?.onFailed(cause)
+      }
+      if (delay === undefined && policy === "retry") {
+        failing.backoff ??= yield* delaysOf(backoff)
+        delay = yield* failing.backoff()
+      }
+      const attempt = failing.attempts
+      if (delay !== undefined) {
+        if (this.#isStopped) return this.#leave(failing)
+        yield* failures.report(kind, message, { outcome: "retry", attempt, delay, cause })
+        yield* failures.isStoppingWithin(delay)
+        return this.#tryAgain(failing)
+      }
+      if (policy === "fail") {
+        yield* failures.report(kind, message, { outcome: "fail", attempt, cause })
+        observer?.onEnded(cause)
+        return fail(cause)
+      }
+      if (typeof policy === "object") {
+        // The message is handled no more: its topic goes on.
+        this.#detach(failing)
+        const isWanted = (): boolean => !delivery.stale
+        const error = yield* failures.deadLetter(kind, message, policy, cause, attempt, isWanted)
+        if (error !== undefined) return this.#leave(failing)
+      } else {
+        yield* failures.report(kind, message, { outcome: "skip", attempt, cause })
+      }
+      this.#acknowledge(delivery)
+      this.#settled(delivery)
+      this.#changed()
+    })
+  }
+
+  /** The delay that the option `retry` asks for. It sees typed failures only, and is over when it fails itself. */
+  #scheduledDelay(failing: Failing<E, R>, cause: Cause.Cause<E>): Effect.Effect<number | undefined, never, R> {
+    const { retry } = this.#parts.options
+    const error = Cause.findErrorOption(cause)
+    if (retry === undefined || Option.isNone(error)) return Effect.succeed(undefined)
+    const next = failing.scheduled === undefined
+      ? Effect.flatMap(delaysOf(retry), (nextDelay) => {
+        failing.scheduled = nextDelay
+        return nextDelay(error.value)
+      })
+      : failing.scheduled(error.value)
+    return Effect.catchCause(next, () => Effect.succeed(undefined))
+  }
+
+  #tryAgain(failing: Failing<E, R>): void {
+    const { delivery } = failing
+    if (this.#isStopped || delivery.stale) return this.#leave(failing)
+    this.#parts.failures.ledger.retried()
+    failing.fiber = undefined
+    this.#waiting++
+    this.#ready.push(delivery)
+    this.#changed()
+  }
+
+  /** The message stays unacknowledged; behind one that the server has sent again comes its copy. */
+  #leave(failing: Failing<E, R>): void {
+    this.#settled(failing.delivery)
+    this.#changed()
+  }
+
+  #detach(failing: Failing<E, R>): void {
+    this.#freeTopic(failing.delivery.message.topic)
+    failing.isDetached = true
+    this.#changed()
+  }
+
+  // Behind a failing message
+
+  #hold(behind: Array<Delivery>, delivery: Delivery): void {
+    if (this.#isStopped) return this.#release()
+    behind.push(delivery)
+    if (delivery.message.qos !== 0) return
+    this.#unreliable++
+    this.#dropExcess(behind)
+  }
+
+  #leaveBehind(behind: Array<Delivery>): void {
+    this.#unreliable -= unreliableOf(behind)
+    for (let i = 0; i < behind.length; i++) this.#release()
+    behind.length = 0
+  }
+
+  /** Keeps the bound of QoS 0 messages: the oldest one of this topic goes first, then those that failed. */
+  #dropExcess(behind: Array<Delivery>): void {
+    const { queue } = this.#parts
+    while (this.#unreliable > queue.buffer && !queue.suspends) {
+      const index = behind.findIndex(({ message }) => message.qos === 0)
+      if (index >= 0) {
+        const [dropped] = behind.splice(index, 1)
+        this.#unreliable--
+        this.#noteDrop(dropped!)
+        this.#release()
+      } else if (!this.#dropFailing()) {
+        return
+      }
+    }
+  }
+
+  #dropFailing(): boolean {
+    for (const failing of this.#unreliableFailing) {
+      const { delivery, fiber } = failing
+      if (fiber === undefined) continue
+      this.#noteDrop(delivery)
+      this.#settled(delivery)
+      fiber.interruptUnsafe()
+      return true
+    }
+    return false
+  }
+
+  #noteDrop({ message }: Delivery): void {
+    this.#parts.queue.dropped++
+    this.#parts.onDropped(message.topic)
+  }
+}
+
+const unreliableOf = (deliveries: ReadonlyArray<Delivery>): number => {
+  let count = 0
+  for (let i = 0; i < deliveries.length; i++) if (deliveries[i]!.message.qos === 0) count++
+  return count
+}
