@@ -7,16 +7,17 @@ import { parseArgs } from "node:util"
 
 const help = `npm run bench -- [flags]
 
-  --only codec|session|memory|metrics|storage|forwarder
+  --only codec|session|memory|metrics|storage|forwarder|hostile
                                 one table alone (default: codec and session)
   --runs 5                      session, storage, forwarder: runs of every side
   --seconds 1.5                 session, storage, forwarder: length of a run
   --warm-up 0.7                 session, forwarder: seconds before it
   --protocol 5                  session, forwarder: MQTT version, 5 or 4 (3.1.1)
   --payload 64                  session, forwarder: bytes of a payload
-  --rows text                   session, storage, forwarder: only rows whose name contains the text
+  --rows text                   session, storage, forwarder, hostile: only rows whose name contains the text
   --in-flight 1000              forwarder: messages on their way through it
   --sessions 200                memory: idle sessions
+  --budget 64                   hostile: MiB that a session may take for what its peers send
   --node-option=--cpu-prof      session: option of Node for the sides, may be repeated`
 
 const { values } = parseArgs({
@@ -31,6 +32,7 @@ const { values } = parseArgs({
     rows: { type: "string", default: "" },
     "in-flight": { type: "string", default: "1000" },
     sessions: { type: "string", default: "200" },
+    budget: { type: "string", default: "64" },
     "node-option": { type: "string", multiple: true, default: [] }
   }
 })
@@ -90,6 +92,21 @@ if (values.help) {
   if (values.only === "memory") {
     const { benchmarkMemory } = await import("./session/memory.ts")
     await benchmarkMemory(Number(values.sessions))
+  }
+  if (values.only === "hostile") {
+    const { benchmarkHostile } = await import("./hostile/table.ts")
+    const failed = await benchmarkHostile({
+      budget: Number(values.budget),
+      tolerance: 64,
+      seconds: 12,
+      rows: values.rows
+    })
+    console.log(
+      failed.length === 0
+        ? "\nThe session stood every attack within its budget and 64 MiB.\n"
+        : `\nBeyond the budget and 64 MiB:\n${failed.map((name) => `  ${name}`).join("\n")}\n`
+    )
+    if (failed.length > 0) process.exitCode = 1
   }
   if (values.only === "storage") {
     const { benchmarkStorage } = await import("./storage/table.ts")

@@ -3,6 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { detach } from "./internal/deferredLists.ts"
 import { payloadBytes } from "./internal/payload.ts"
 import { cleanCause } from "./internal/peerText.ts"
 import { InvalidPayload, MqttError } from "./MqttError.ts"
@@ -134,10 +135,9 @@ export class Message {
   }
 
   /**
-   * The same message with a payload and correlation data of its own, which keep no network buffer alive.
+   * The same message with bytes of its own, which keep no network buffer alive.
    */
   copy(): Message {
-    const { correlationData } = this.properties
     return new Message({
       topic: this.topic,
       // A copy whatever class the bytes are of: `slice` of a Buffer is a view.
@@ -145,9 +145,7 @@ export class Message {
       qos: this.qos,
       retain: this.retain,
       dup: this.dup,
-      properties: correlationData === undefined
-        ? this.properties
-        : { ...this.properties, correlationData: new Uint8Array(correlationData) },
+      properties: detach(this.properties),
       session: this.session,
       receivedAt: this.receivedAt
     }, this.#acknowledger)

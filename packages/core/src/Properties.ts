@@ -3,6 +3,10 @@
  *
  * Absent means not sent: the codec never fills in defaults. Intervals are whole seconds, as on the wire. User properties keep
  * their order and their duplicates. On MQTT 3.1.1 every properties object is empty.
+ *
+ * In a received packet more than 32 user properties, or subscription identifiers, are decoded when they are asked for, and again when they
+ * are asked for later: a message is held as its bytes, of which a peer could make ten times as much memory. Keep the list in a
+ * variable while you work with it.
  */
 
 /**

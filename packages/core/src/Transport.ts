@@ -19,21 +19,33 @@ import type { TlsOptions, WebSocketOptions } from "./SessionOptions.ts"
 export interface ByteStreamHandlers {
   /** Bytes in order. They are the receiver's from now on: the transport does not write to them again. */
   readonly onData: (bytes: Uint8Array) => void
-  /** Called after `write` returned false, when more may be written. */
+  /** Called after `write` returned `congested`, when more may be written. */
   readonly onDrain: () => void
-  /** The stream is over, exactly once, whoever ended it; `cause` is absent after an orderly end by the peer. */
+  /**
+   * The stream is over. Called exactly once, whichever side ended it; `cause` is absent after an orderly end by the peer. A peer that has
+   * ended its half, or has begun to close a WebSocket, has ended the stream: MQTT has no use for the other half.
+   */
   readonly onClose: (cause?: unknown) => void
 }
+
+/**
+ * What became of bytes that were handed to a stream.
+ *
+ * - `taken`: the stream has them.
+ * - `congested`: the stream has them, and more than its high-water mark is waiting: wait for `onDrain`.
+ * - `closed`: the stream is over, or about to be, and has taken none of them.
+ */
+export type WriteResult = "taken" | "congested" | "closed"
 
 /**
  * An open stream of bytes.
  */
 export interface ByteStream {
   /**
-   * Hands over bytes, which the stream may use until it has sent them: the caller does not write to them again. Returns false
-   * when more than the high-water mark is waiting. Writing to a closed stream is ignored.
+   * Hands over bytes, which the stream may use until it has sent them: the caller does not write to them again. Once it has answered
+   * `closed` it answers nothing else, and `onClose` has come or follows within the turn.
    */
-  readonly write: (bytes: Uint8Array) => boolean
+  readonly write: (bytes: Uint8Array) => WriteResult
   /** Bytes handed over and not yet taken by the operating system. */
   readonly pendingBytes: () => number
   /** Stops `onData` (the peer is slowed down by the network's own flow control) until `resume`. */
@@ -52,6 +64,11 @@ export interface TransportRequest {
   readonly address: ServerAddress
   readonly tls: TlsOptions | undefined
   readonly webSocket: WebSocketOptions | undefined
+  /**
+   * Bytes of the largest MQTT packet that is taken. A transport that has to hold bytes until it can hand them over, such as the
+   * message of a WebSocket, holds little more than this.
+   */
+  readonly maximumPacketSize: number
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { ByteStreamHandlers } from "@effect-mqttx/core/Transport"
+import type { ByteStreamHandlers, WriteResult } from "@effect-mqttx/core/Transport"
 import { assert, it } from "@effect/vitest"
 import { build } from "esbuild"
 import { fileURLToPath } from "node:url"
@@ -16,7 +16,7 @@ const ends = () => {
   const [a, b] = makePair()
   a.attach(handlers("a"))
   b.attach(handlers("b"))
-  const write = (text: string): boolean => a.write(new TextEncoder().encode(text))
+  const write = (text: string): WriteResult => a.write(new TextEncoder().encode(text))
   return { a, b, log, write }
 }
 
@@ -32,8 +32,8 @@ it("bytes arrive in order, after the write has returned", async () => {
 it("a paused end holds bytes back, congests the writer, and drains when it resumes", async () => {
   const { a, b, log, write } = ends()
   b.pause()
-  assert.isTrue(write("1"))
-  assert.isFalse(write("2".repeat(70_000)))
+  assert.strictEqual(write("1"), "taken")
+  assert.strictEqual(write("2".repeat(70_000)), "congested")
   await turn()
   assert.deepStrictEqual([log, a.pendingBytes()], [[], 70_001])
   b.resume()
@@ -45,7 +45,7 @@ it("an orderly end lets what was written arrive, and closes both ends once", asy
   const { a, log, write } = ends()
   write("last")
   a.end()
-  write("ignored")
+  assert.strictEqual(write("ignored"), "closed")
   await turn()
   assert.deepStrictEqual(log, ["b last", "b close", "a close"])
 })
@@ -55,6 +55,7 @@ it("destroying discards what has not arrived, and closes both ends once, with th
   write("lost")
   a.destroy("broken")
   a.destroy()
+  assert.strictEqual(b.write(new Uint8Array(1)), "closed")
   b.end()
   await turn()
   assert.sameMembers(log, ["a close broken", "b close broken"])

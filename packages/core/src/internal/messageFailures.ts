@@ -18,6 +18,7 @@ import type { DeadLetterPolicy, FailureOutcome, FailurePolicy } from "../Subscri
 import { backoff, delaysOf } from "./backoff.ts"
 import { carriedProperties, comesBack, deadLetterProperties, remember, topicsBehind } from "./deadLetter.ts"
 import { cleanText } from "./peerText.ts"
+import { monotonicMillis } from "./time.ts"
 
 /**
  * What became of one failed message, for an event.
@@ -130,7 +131,7 @@ export class FailedMessages {
     return Effect.clockWith((clock) => {
       const { attempt, cause, delay, error, outcome } = report
       this.ledger.note({ outcome, topic: message.topic, attempt, delay, cause, error })
-      const now = clock.currentTimeMillisUnsafe()
+      const now = monotonicMillis(clock)
       const logged = this.#logged?.get(outcome)
       if (logged !== undefined && now - logged.at < logInterval) {
         logged.untold++

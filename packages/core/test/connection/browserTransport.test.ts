@@ -78,14 +78,14 @@ it.live("tells when a congested socket has room again", () =>
     const peer = yield* listener.peer()
     peer.pause()
     const payload = new Uint8Array(200_000)
-    while (connection.send([publish({ payload })])) {
+    while (connection.send([publish({ payload })])._tag === "Sent") {
       yield* Effect.sleep(0)
     }
     yield* Effect.sleep(100)
     assert.strictEqual(owner.writable, 0)
     peer.resume()
     yield* owner.until(() => owner.writable === 1)
-    assert.isTrue(connection.send([publish()]))
+    assert.strictEqual(connection.send([publish()])._tag, "Sent")
   }))
 
 it.live("holds what arrives while it is paused, in order", () =>
@@ -130,6 +130,72 @@ it.live("closes the connection on a WebSocket text frame", () =>
     const error = yield* Deferred.await(owner.ended)
     assert.match(error.message, /text frame/)
     yield* (yield* listener.peer()).gone
+  }))
+
+/** Past the server's own framing. */
+const rawWrite = (webSocket: unknown, bytes: ReadonlyArray<number>): void => {
+  const { _socket } = webSocket as { readonly _socket: { write: (bytes: Uint8Array) => void } }
+  _socket.write(Uint8Array.from(bytes))
+}
+
+for (
+  const [title, bytes] of [
+    ["a close frame", [0x88, 0x02, 0x03, 0xe8]],
+    ["a frame with reserved bits", [0xf2, 0x00]],
+    ["a close frame with an invalid code", [0x88, 0x02, 0x00, 0x00]]
+  ] as const
+) {
+  it.live(`is lost within a second after ${title}, though the server leaves the network open`, () =>
+    Effect.gen(function*() {
+      const listener = yield* listen({ protocol: "ws", serve: accepting() })
+      const { connection, owner } = yield* openWith({ address: listener.address }).pipe(inBrowser)
+      const peer = yield* listener.peer()
+      peer.send(publish({ topic: "before" }))
+      rawWrite(listener.webSockets[0], bytes)
+      const error = yield* Effect.timeout(Deferred.await(owner.ended), "1 second")
+      assert.strictEqual(error.reason._tag, "ConnectionLost")
+      assert.strictEqual(owner.packets.length, 2)
+      assert.deepStrictEqual(connection.send([publish()]), { _tag: "NotSent", sent: 0, failure: undefined })
+    }))
+}
+
+it.live("sends nothing while the server closes, and says so", () =>
+  Effect.gen(function*() {
+    const listener = yield* listen({ protocol: "ws", serve: accepting() })
+    const { connection, owner } = yield* openWith({ address: listener.address }).pipe(inBrowser)
+    const peer = yield* listener.peer()
+    rawWrite(listener.webSockets[0], [0x88, 0x02, 0x03, 0xe8])
+    let sent = 0
+    while (connection.send([publish()])._tag === "Sent") {
+      sent++
+      yield* Effect.sleep(1)
+    }
+    assert.strictEqual((yield* Deferred.await(owner.ended)).reason._tag, "ConnectionLost")
+    assert.strictEqual(peer.packets.length, 1 + sent)
+  }))
+
+it.live("ends the connection on a message that is larger than the maximum packet size by far", () =>
+  Effect.gen(function*() {
+    const listener = yield* listen({ protocol: "ws", serve: accepting() })
+    const { owner } = yield* openWith({ address: listener.address, maximumPacketSize: 1000 }).pipe(inBrowser)
+    const peer = yield* listener.peer()
+    // Several packets in a message are no fault.
+    peer.sendBytes(Buffer.concat(Array.from({ length: 100 }, () => Buffer.from([0x30, 5, 0, 1, 0x61, 0, 0x62]))))
+    yield* owner.until(() => owner.packets.length === 101)
+    peer.sendBytes(new Uint8Array(70_000))
+    const error = yield* Deferred.await(owner.ended)
+    assert.match(error.message, /message of more than 66536 bytes/)
+    yield* peer.gone
+  }))
+
+it.live("takes no large message in place of CONNACK", () =>
+  Effect.gen(function*() {
+    const listener = yield* listen({
+      protocol: "ws",
+      serve: (peer) => Effect.map(peer.received("Connect"), () => peer.sendBytes(new Uint8Array(200_000)))
+    })
+    const error = yield* Effect.flip(openWith({ address: listener.address }).pipe(inBrowser))
+    assert.match(error.message, /message of more than 131072 bytes/)
   }))
 
 it.live("ends with its scope", () =>

@@ -159,7 +159,7 @@ it.live("tells the owner once when the server ends the connection", () =>
     yield* Effect.timeout(Deferred.await(owner.ended), "2 seconds")
     yield* connection.close(0)
     assert.deepStrictEqual(owner.closed.map((error) => error.reason._tag), ["ConnectionLost"])
-    assert.isFalse(connection.send([publish()]))
+    assert.deepStrictEqual(connection.send([publish()]), { _tag: "NotSent", sent: 0, failure: undefined })
   }))
 
 it.live("tells the network's code when the connection is reset", () =>
@@ -203,9 +203,9 @@ it.live("sends nothing after DISCONNECT and closes the connection [MQTT3-3.14.4-
       const { connection } = yield* openWith({ address: server.address, protocolVersion })
       connection.send([publish()])
       const closing = yield* Effect.forkChild(connection.close(0), { startImmediately: true })
-      assert.isFalse(connection.send([publish()]))
+      assert.deepStrictEqual(connection.send([publish()]), { _tag: "NotSent", sent: 0, failure: undefined })
       yield* Fiber.join(closing)
-      assert.isFalse(connection.send([publish()]))
+      assert.deepStrictEqual(connection.send([publish()]), { _tag: "NotSent", sent: 0, failure: undefined })
     }
     for (const peer of server.peers) {
       yield* peer.gone

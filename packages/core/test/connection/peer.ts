@@ -13,7 +13,7 @@ import type { Connack, Packet } from "../../src/Packet.ts"
 import * as Properties from "../../src/Properties.ts"
 import type { ProtocolVersion } from "../../src/QoS.ts"
 import type * as ServerAddress from "../../src/ServerAddress.ts"
-import type { ByteStream, ByteStreamHandlers, Transport } from "../../src/Transport.ts"
+import type { ByteStream, ByteStreamHandlers, Transport, WriteResult } from "../../src/Transport.ts"
 
 export const connack = (fields: Partial<Connack> = {}): Connack => ({
   _tag: "Connack",
@@ -300,6 +300,8 @@ export class MemoryStream implements ByteStream {
   readonly written: Array<Uint8Array> = []
   /** While true, nothing that is written leaves. */
   stuck = false
+  /** What is wrong with the n-th write, if anything is; may throw. */
+  fault: ((index: number) => "closed" | undefined) | undefined
   /** Whether the server ends its side when the client does. */
   obliging = true
   paused = false
@@ -324,17 +326,18 @@ export class MemoryStream implements ByteStream {
     }, protocolVersion)
   }
 
-  write(bytes: Uint8Array): boolean {
-    if (this.destroyed || this.ended) {
-      return true
+  write(bytes: Uint8Array): WriteResult {
+    const fault = this.fault?.(this.written.length)
+    if (this.destroyed || this.ended || fault === "closed") {
+      return "closed"
     }
     this.written.push(bytes)
     if (this.stuck) {
       this.pending += bytes.length
-      return false
+      return "congested"
     }
     this.peer.onBytes(bytes)
-    return true
+    return "taken"
   }
 
   pendingBytes(): number {

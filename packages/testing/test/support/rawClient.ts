@@ -23,7 +23,8 @@ export const dialMemory = (transport: Transport): Dial => (handlers) =>
       password: undefined
     },
     tls: undefined,
-    webSocket: undefined
+    webSocket: undefined,
+    maximumPacketSize: 268_435_460
   }, handlers)
 
 export const dialTcp = (port: number): Dial => (handlers) =>
@@ -40,7 +41,7 @@ export const dialTcp = (port: number): Dial => (handlers) =>
     }),
     (socket) => Effect.sync(() => socket.destroy())
   ).pipe(Effect.map((socket): ByteStream => ({
-    write: (bytes) => socket.write(bytes),
+    write: (bytes) => socket.write(bytes) ? "taken" : "congested",
     pendingBytes: () => socket.writableLength,
     pause: () => void socket.pause(),
     resume: () => void socket.resume(),
@@ -64,7 +65,7 @@ export const dialWebSocket = (url: string): Dial => (handlers) =>
   ).pipe(Effect.map((socket): ByteStream => ({
     write: (bytes) => {
       socket.send(bytes)
-      return true
+      return "taken"
     },
     pendingBytes: () => socket.bufferedAmount,
     pause: () => socket.pause(),

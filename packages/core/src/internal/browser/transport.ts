@@ -2,8 +2,9 @@
  * The network of a browser: its own WebSocket and nothing else (MQTT 6).
  *
  * A browser's WebSocket cannot be slowed down. What arrives while reading is paused is held, up to 16 MiB; more ends the
- * connection, because memory without a bound would be the alternative. Certificates, trust and headers are the browser's
- * business: options about them are refused with `NotSupported`.
+ * connection, because memory without a bound would be the alternative. A message that is much larger than the maximum packet size ends
+ * it too, though the browser has held it by then. Certificates, trust and headers are the browser's business: options about them are
+ * refused with `NotSupported`.
  */
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
@@ -11,13 +12,20 @@ import type * as Scope from "effect/Scope"
 import { MqttError, type MqttErrorReason, NotSupported } from "../../MqttError.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
 import type { TlsOptions } from "../../SessionOptions.ts"
-import type { ByteStream, ByteStreamHandlers, Transport, TransportRequest } from "../../Transport.ts"
+import type { ByteStream, ByteStreamHandlers, Transport, TransportRequest, WriteResult } from "../../Transport.ts"
 import { fromNetworkError } from "../classification.ts"
 
 // More than this many waiting bytes count as congestion, which is over at a quarter of it.
 const highWaterMark = 262_144
 const lowWaterMark = 65_536
 const maximumHeld = 16_777_216
+
+// As on Node: what a server may join with a packet of the largest size, and the largest message that may hold CONNACK.
+const messageSlack = 65_536
+const maximumFirstBytes = 131_072
+
+// A closing handshake that the server begins has no event, only a state. How often that is looked at, in milliseconds.
+const stateInterval = 500
 
 // RFC 6455, 7.4.1: the only code of a normal end that scripts may send.
 const normalClosure = 1000
@@ -81,7 +89,11 @@ const openWebSocket = Effect.fnUntraced(function*(
     Effect.try({
       try: () => {
         const subprotocol = request.webSocket?.subprotocol ?? "mqtt"
-        return new BrowserStream(new WebSocket(ServerAddress.webSocketUrl(request.address), subprotocol), handlers)
+        return new BrowserStream(
+          new WebSocket(ServerAddress.webSocketUrl(request.address), subprotocol),
+          handlers,
+          request.maximumPacketSize + messageSlack
+        )
       },
       catch: refused
     }),
@@ -92,6 +104,7 @@ const openWebSocket = Effect.fnUntraced(function*(
     return Effect.sync(() => stream.destroy())
   })
   yield* Effect.forkScoped(stream.watchCongestion)
+  yield* Effect.forkScoped(stream.watchState)
   return stream
 })
 
@@ -104,17 +117,21 @@ class BrowserStream implements ByteStream {
   readonly #congestion = Latch.makeUnsafe()
   #settle: ((cause: Error | undefined) => void) | undefined
   #over = false
+  #ending = false
+  #maximumMessage: number
+  #isFirst = true
   #held: Array<Uint8Array> | undefined
   #heldBytes = 0
 
-  constructor(socket: WebSocket, handlers: ByteStreamHandlers) {
+  constructor(socket: WebSocket, handlers: ByteStreamHandlers, maximumMessage: number) {
     this.#socket = socket
     this.#handlers = handlers
+    this.#maximumMessage = maximumMessage
     socket.binaryType = "arraybuffer"
     socket.addEventListener("open", () => this.#settled(undefined))
     socket.addEventListener("message", (event: MessageEvent<unknown>) => this.#onMessage(event.data))
-    // The error event of a browser tells no cause; the close event follows, with a little more.
-    socket.addEventListener("error", () => {})
+    // The error event of a browser tells no cause. The close event follows in the same turn with a little more, as a rule.
+    socket.addEventListener("error", () => scheduleTurn(() => this.#onError()))
     socket.addEventListener("close", (event) => this.#onClose(event))
   }
 
@@ -143,16 +160,25 @@ class BrowserStream implements ByteStream {
     }
   })
 
-  write(bytes: Uint8Array): boolean {
-    if (this.#socket.readyState !== WebSocket.OPEN) {
-      return true
+  /** Finds a closing handshake that the server has begun: the close event waits for the end of the network. */
+  readonly watchState: Effect.Effect<void> = Effect.gen({ self: this }, function*() {
+    while (!this.#over && this.#socket.readyState === WebSocket.OPEN) {
+      yield* Effect.sleep(stateInterval)
+    }
+    this.#closing()
+  })
+
+  write(bytes: Uint8Array): WriteResult {
+    if (this.#over || this.#socket.readyState !== WebSocket.OPEN) {
+      this.#closing()
+      return "closed"
     }
     this.#socket.send(bytes as Uint8Array<ArrayBuffer>)
     if (this.#socket.bufferedAmount <= highWaterMark) {
-      return true
+      return "taken"
     }
     this.#congestion.openUnsafe()
-    return false
+    return "congested"
   }
 
   pendingBytes(): number {
@@ -180,6 +206,7 @@ class BrowserStream implements ByteStream {
   }
 
   end(): void {
+    this.#ending = true
     this.#socket.close(normalClosure)
   }
 
@@ -215,6 +242,13 @@ class BrowserStream implements ByteStream {
       return
     }
     const bytes = new Uint8Array(data)
+    const maximum = this.#isFirst ? Math.min(maximumFirstBytes, this.#maximumMessage) : this.#maximumMessage
+    this.#isFirst = false
+    if (bytes.length > maximum) {
+      this.#socket.close(normalClosure)
+      this.#end(new Error(`the server sent a WebSocket message of more than ${maximum} bytes`))
+      return
+    }
     if (this.#held === undefined) {
       this.#handlers.onData(bytes)
     } else {
@@ -230,6 +264,20 @@ class BrowserStream implements ByteStream {
       this.#end(new Error(`more than ${maximumHeld} bytes arrived while reading was paused`))
     } else {
       this.#held?.push(bytes)
+    }
+  }
+
+  /** The server has begun to close, and what it has sent before has been handed over. */
+  #closing(): void {
+    if (!this.#ending && !this.#over && this.#socket.readyState !== WebSocket.OPEN) {
+      scheduleTurn(() => this.#end(undefined))
+    }
+  }
+
+  #onError(): void {
+    const cause = new Error("the WebSocket failed")
+    if (!this.#settled(cause)) {
+      this.#end(cause)
     }
   }
 

@@ -23,6 +23,10 @@ export interface DecoderOptions {
   readonly protocolVersion: ProtocolVersion | undefined
   /** Bytes of a whole packet, fixed header included; a longer one is refused before it is buffered. */
   readonly maximumPacketSize: number
+  /** The same for packets up to the first CONNACK, itself included, where that is less; default: `maximumPacketSize`. */
+  readonly maximumConnackSize?: number
+  /** How many packets one call decodes at most; the rest waits for `next`. Default: all. */
+  readonly packetsPerCall?: number
   /**
    * The chunks belong to the decoder: nobody writes to them after `push`. Then a chunk that fills most of its buffer is not copied.
    * Default false.
@@ -38,9 +42,13 @@ export interface Decoder {
   /**
    * Takes the next bytes, in any chunking, and appends the complete packets to `into`. The chunk may be reused by the caller
    * afterwards (unless `ownsChunks`): payloads and binary properties are views of a copy (one copy for all packets of the call). A violation is
-   * final: packets before it are in `into`, and every later call answers the same violation.
+   * final: packets before it are in `into`, and every later call answers the same violation. Throws when `hasMore`.
    */
   readonly push: (chunk: Uint8Array, into: Array<Packet>) => Violation | undefined
+  /** The last call has left bytes of its chunk. The caller does not write to that chunk until `next` has taken them. */
+  readonly hasMore: boolean
+  /** Goes on with what the last call has left. */
+  readonly next: (into: Array<Packet>) => Violation | undefined
   /** Bytes of an incomplete packet that wait for the rest; never more than `maximumPacketSize`. */
   readonly bufferedBytes: number
 }

@@ -2,8 +2,9 @@
  * Decoding of the properties of MQTT 5 (section 2.2.2).
  */
 import * as Properties from "../../Properties.ts"
+import { defer } from "../deferredLists.ts"
 import * as Table from "./propertyTable.ts"
-import type { Reader } from "./reader.ts"
+import { Reader } from "./reader.ts"
 
 type Value =
   | number
@@ -14,6 +15,12 @@ type Value =
   | Array<number>
 
 type MutableProperties = { [name: string]: Value }
+
+// So many user properties, and subscription identifiers, are decoded at once. Real messages have a handful.
+const mostDecoded = 32
+
+// Where the bytes of the reader belong to the packet, which holds views of them anyway.
+const placesOfOwnedBytes = Table.inConnect | Table.inConnack | Table.inPublish | Table.inWill | Table.inAuth
 
 /**
  * The properties at the cursor, for one place in the protocol (`Table.inConnect` and so on). The result has the keys that
@@ -35,8 +42,26 @@ export const decodeProperties = (reader: Reader, place: number): {} => {
     return Properties.none
   }
   reader.end = end
+  const properties = decodeSection(reader, place, mostDecoded)
+  // After a failure the cursor stays at the inner end, where nothing more can be read.
+  if (reader.violation === undefined) {
+    reader.end = outerEnd
+  }
+  return properties
+}
+
+/**
+ * The properties up to the end of the reader. Of user properties and of subscription identifiers at most `most` are decoded: where there
+ * are more, they are validated here and decoded when they are asked for.
+ */
+const decodeSection = (reader: Reader, place: number, most: number): {} => {
+  const start = reader.position
+  const end = reader.end
   const properties: MutableProperties = {}
   let seen = 0
+  let userProperties: Array<Properties.UserProperty> | undefined
+  let identifiers: Array<number> | undefined
+  let undecoded = nothing
   while (reader.position < end) {
     const offset = reader.position - reader.start
     const id = reader.bytes[reader.position++]
@@ -49,38 +74,68 @@ export const decodeProperties = (reader: Reader, place: number): {} => {
       reader.fail("property-not-allowed", `${descriptor.label} at offset ${offset} is not allowed here`)
       break
     }
+    if (id === Table.userPropertyId) {
+      if (userProperties === undefined) {
+        // The key stands where the first of them stands, as those of other properties do.
+        properties["userProperties"] = userProperties = [userProperty(reader)]
+      } else if (userProperties.length < most) {
+        userProperties.push(userProperty(reader))
+      } else {
+        reader.skipText(nameLabel)
+        reader.skipText(valueLabel)
+        undecoded = withName(undecoded, descriptor.name)
+      }
+      continue
+    }
+    if (id === Table.subscriptionIdentifierId && place === Table.inPublish) {
+      const identifier = subscriptionIdentifier(reader)
+      if (identifiers === undefined) {
+        properties["subscriptionIdentifiers"] = identifiers = [identifier]
+      } else if (identifiers.length < most) {
+        identifiers.push(identifier)
+      } else {
+        undecoded = withName(undecoded, descriptor.name)
+      }
+      continue
+    }
     if ((seen & descriptor.bit) !== 0) {
-      if (id === Table.userPropertyId) {
-        const name = reader.cachedText("the name of a user property")
-        const list = properties["userProperties"] as Array<Properties.UserProperty>
-        list.push([name, reader.cachedText("the value of a user property")])
-        continue
-      }
-      if (id === Table.subscriptionIdentifierId && place === Table.inPublish) {
-        const list = properties["subscriptionIdentifiers"] as Array<number>
-        list.push(subscriptionIdentifier(reader))
-        continue
-      }
       reader.fail("property-duplicate", `${descriptor.label} at offset ${offset} appears more than once`)
       break
     }
     seen |= descriptor.bit
     if (id === Table.subscriptionIdentifierId) {
-      const identifier = subscriptionIdentifier(reader)
-      if (place === Table.inPublish) {
-        properties["subscriptionIdentifiers"] = [identifier]
-      } else {
-        properties["subscriptionIdentifier"] = identifier
-      }
-      continue
+      properties["subscriptionIdentifier"] = subscriptionIdentifier(reader)
+    } else {
+      properties[descriptor.name] = decodeValue(reader, descriptor)
     }
-    properties[descriptor.name] = decodeValue(reader, descriptor)
   }
-  // After a failure the cursor stays at the inner end, where nothing more can be read.
-  if (reader.violation === undefined) {
-    reader.end = outerEnd
+  if (undecoded.length > 0 && reader.violation === undefined) {
+    const bytes = (place & placesOfOwnedBytes) === 0 ? reader.bytes.slice(start, end) : reader.view(start, end)
+    defer(properties, { bytes, names: undecoded, decode: decodeList(place) })
   }
   return properties
+}
+
+const nothing: ReadonlyArray<string> = []
+
+const withName = (names: ReadonlyArray<string>, name: string): ReadonlyArray<string> =>
+  names.includes(name) ? names : [...names, name]
+
+const nameLabel = "the name of a user property"
+const valueLabel = "the value of a user property"
+
+const userProperty = (reader: Reader): Properties.UserProperty => {
+  const name = reader.cachedText(nameLabel)
+  return [name, reader.cachedText(valueLabel)]
+}
+
+/** Decodes all of a list that was only validated. */
+const decodeList = (place: number) => (bytes: Uint8Array, name: string): ReadonlyArray<unknown> => {
+  const reader = new Reader()
+  reader.attach(bytes, undefined)
+  reader.begin(0, 0, bytes.length, "")
+  const properties: MutableProperties = decodeSection(reader, place, Infinity)
+  return properties[name] as ReadonlyArray<unknown>
 }
 
 const subscriptionIdentifier = (reader: Reader): number => {
@@ -128,11 +183,7 @@ const decodeValue = (reader: Reader, descriptor: Table.PropertyDescriptor): Valu
       }
       return value
     }
-    case Table.binary:
+    default:
       return reader.binary(descriptor.label)
-    default: {
-      const name = reader.cachedText("the name of a user property")
-      return [[name, reader.cachedText("the value of a user property")]]
-    }
   }
 }

@@ -42,6 +42,12 @@ const onlyConnect = bits(PacketType.connect)
 // Types whose packets may hold bytes that are handed out as views.
 const withBinary = bits(PacketType.connect, PacketType.connack, PacketType.publish, PacketType.auth)
 
+// Where PUBLISH has its QoS, in the first byte.
+const qosBits = 6
+
+// A mixture of QoS 0 and others that is no larger than this is not taken apart.
+const smallMixture = 8192
+
 const nothing = new Uint8Array(0)
 
 /**
@@ -52,11 +58,18 @@ export const makeDecoder = (options: DecoderOptions): Decoder => new PacketDecod
 class PacketDecoder implements Decoder {
   readonly #fromServer: boolean
   readonly #maximumPacketSize: number
+  readonly #packetsPerCall: number
   readonly #ownsChunks: boolean
   readonly #reader = new Reader()
   #version: ProtocolVersion | undefined
   #expected: number
   #violation: CodecViolation | undefined = undefined
+  // What holds for the packets that are scanned now: less than `#maximumPacketSize` until CONNACK was among them.
+  #limit: number
+  // How many packets the current call may still decode.
+  #room = 0
+  // What the last call has left of its chunk.
+  #rest: Uint8Array | undefined = undefined
 
   // The packet that is incomplete: its first `#pendingLength` bytes, and its whole size once its header is there, else 0.
   #pending: Uint8Array = nothing
@@ -65,11 +78,14 @@ class PacketDecoder implements Decoder {
 
   // What the last `#scan` found besides its result.
   #scannedBinary = false
+  #scannedMixture = false
   #scannedTotal = 0
 
   constructor(options: DecoderOptions) {
     this.#fromServer = options.role === "client"
     this.#maximumPacketSize = options.maximumPacketSize
+    this.#limit = Math.min(options.maximumConnackSize ?? Infinity, options.maximumPacketSize)
+    this.#packetsPerCall = options.packetsPerCall ?? Infinity
     this.#ownsChunks = options.ownsChunks ?? false
     this.#version = options.protocolVersion
     this.#expected = this.#expectedTypes()
@@ -83,10 +99,28 @@ class PacketDecoder implements Decoder {
     return this.#pendingLength
   }
 
+  get hasMore(): boolean {
+    return this.#rest !== undefined
+  }
+
   push(chunk: Uint8Array, into: Array<Packet.Packet>): CodecViolation | undefined {
+    if (this.#rest !== undefined) {
+      throw new Error("push before next has taken the rest of the last chunk")
+    }
+    return this.#decode(chunk, into)
+  }
+
+  next(into: Array<Packet.Packet>): CodecViolation | undefined {
+    const rest = this.#rest
+    this.#rest = undefined
+    return rest === undefined ? this.#violation : this.#decode(rest, into)
+  }
+
+  #decode(chunk: Uint8Array, into: Array<Packet.Packet>): CodecViolation | undefined {
     if (this.#violation !== undefined) {
       return this.#violation
     }
+    this.#room = this.#packetsPerCall
     let position = 0
     if (this.#pendingLength > 0) {
       position = this.#resume(chunk, into)
@@ -97,6 +131,7 @@ class PacketDecoder implements Decoder {
     if (this.#violation !== undefined) {
       this.#pending = nothing
       this.#pendingLength = 0
+      this.#rest = undefined
     }
     this.#reader.release()
     return this.#violation
@@ -116,6 +151,7 @@ class PacketDecoder implements Decoder {
   #frames(chunk: Uint8Array, position: number, into: Array<Packet.Packet>): void {
     const end = this.#scan(chunk, position)
     const badLength = this.#violation
+    const isFull = this.#room === 0
     const total = this.#scannedTotal
     // The packets before a header that is not acceptable come first.
     this.#violation = undefined
@@ -133,12 +169,20 @@ class PacketDecoder implements Decoder {
         this.#reader.attach(bytes, undefined)
       }
       const limit = offset + end - position
-      while (offset < limit) {
-        offset = this.#packet(bytes, offset, into)
-        if (this.#violation !== undefined) {
-          return
+      if (this.#scannedMixture && limit - offset > smallMixture) {
+        this.#mixture(bytes, offset, limit, into)
+      } else {
+        while (offset < limit && this.#violation === undefined) {
+          offset = this.#packet(bytes, offset, into)
         }
       }
+      if (this.#violation !== undefined) {
+        return
+      }
+    }
+    if (isFull) {
+      this.#rest = end < chunk.length ? chunk.subarray(end) : undefined
+      return
     }
     // A first byte that cannot begin a packet is refused now and not when its body has arrived.
     if (end < chunk.length && this.#acceptable(chunk[end])) {
@@ -150,14 +194,36 @@ class PacketDecoder implements Decoder {
   }
 
   /**
-   * Where the last complete packet ends. A remaining length that is no remaining length or exceeds the maximum packet size
-   * ends the scan with a violation.
+   * Packets of which some are held and some are gone soon: those of QoS 1 and 2, which may wait for a slow consumer, get bytes of their own, so
+   * that a small one does not keep all that came with it alive.
+   */
+  #mixture(bytes: Uint8Array, position: number, end: number, into: Array<Packet.Packet>): void {
+    const dataView = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+    while (position < end && this.#violation === undefined) {
+      const total = this.#totalLength(bytes, position, end)
+      if (bytes[position] >> 4 === PacketType.publish && (bytes[position] & qosBits) !== 0) {
+        const copy = copyOf(bytes.subarray(position, position + total))
+        this.#reader.attach(copy.bytes, copy.dataView)
+        this.#packet(copy.bytes, copy.offset, into)
+      } else {
+        this.#reader.attach(bytes, dataView)
+        this.#packet(bytes, position, into)
+      }
+      position += total
+    }
+  }
+
+  /**
+   * Where the last complete packet ends that this call may decode. A remaining length that is no remaining length or exceeds the
+   * maximum packet size ends the scan with a violation.
    */
   #scan(bytes: Uint8Array, position: number): number {
     const length = bytes.length
     let types = 0
+    let qos = 0
+    let room = this.#room
     this.#scannedTotal = 0
-    while (position + 1 < length) {
+    while (room > 0 && position + 1 < length) {
       const total = this.#totalLength(bytes, position, length)
       if (total <= 0) {
         break
@@ -166,10 +232,20 @@ class PacketDecoder implements Decoder {
         this.#scannedTotal = total
         break
       }
-      types |= 1 << (bytes[position] >> 4)
+      const type = bytes[position] >> 4
+      if (type === PacketType.connack) {
+        this.#limit = this.#maximumPacketSize
+      }
+      types |= 1 << type
+      if (type === PacketType.publish) {
+        qos |= (bytes[position] & qosBits) === 0 ? 1 : 2
+      }
       position += total
+      room--
     }
+    this.#room = room
     this.#scannedBinary = (types & withBinary) !== 0
+    this.#scannedMixture = qos === 3
     return position
   }
 
@@ -185,11 +261,12 @@ class PacketDecoder implements Decoder {
       value |= (byte & 0x7f) << shift
       if (byte < 0x80) {
         const total = index - position + value
-        if (total > this.#maximumPacketSize) {
+        if (total > this.#limit) {
           this.#fail(
             "packet-too-large",
             bytes[position],
-            `${total} bytes, more than the maximum packet size of ${this.#maximumPacketSize}`
+            `${total} bytes, more than the maximum packet size of ${this.#limit}` +
+              (this.#limit < this.#maximumPacketSize ? " before CONNACK" : "")
           )
           return -1
         }
@@ -245,6 +322,10 @@ class PacketDecoder implements Decoder {
     if (needed === total) {
       // The buffer belongs to the packet from now on: its payload is a view of it.
       const bytes = this.#pending
+      if (bytes[0] >> 4 === PacketType.connack) {
+        this.#limit = this.#maximumPacketSize
+      }
+      this.#room--
       this.#pending = nothing
       this.#pendingLength = 0
       this.#pendingTotal = 0

@@ -159,6 +159,17 @@ export class Reader {
     return text
   }
 
+  /** Validates a string without decoding it. */
+  skipText(what: string): void {
+    const start = this.#textStart(what)
+    if (start >= 0) {
+      const end = this.position
+      if (this.#bitsOf(what, start, end) >= 0x80) {
+        this.#decodeUtf8(what, start, end)
+      }
+    }
+  }
+
   /** A topic name of a PUBLISH, a will or a response topic: no wildcards. May be empty, which the caller judges. */
   topicName(what: string, wildcardKind: ViolationKind): string {
     const start = this.#textStart(what)
@@ -207,24 +218,34 @@ export class Reader {
   }
 
   #decode(what: string, start: number, end: number): string {
+    const all = this.#bitsOf(what, start, end)
+    if (all < 0x80) {
+      return all <= 0 ? "" : decodeAscii(this.bytes, start, end)
+    }
+    return this.#decodeUtf8(what, start, end)
+  }
+
+  #decodeUtf8(what: string, start: number, end: number): string {
+    const text = decodeUtf8(this.bytes, start, end)
+    if (text === undefined) {
+      this.fail("utf8", `${what} at offset ${start - this.start} is not well-formed UTF-8`)
+      return ""
+    }
+    return text
+  }
+
+  /** The bits of all bytes together: 0 of nothing, below 0x80 of ASCII; -1 with a violation where one of them is U+0000. */
+  #bitsOf(what: string, start: number, end: number): number {
     const bytes = this.bytes
     let all = 0
     for (let i = start; i < end; i++) {
       const byte = bytes[i]
       if (byte === 0) {
         this.fail("utf8-nul", `${what} holds U+0000 at offset ${i - this.start}`)
-        return ""
+        return -1
       }
       all |= byte
     }
-    if (all < 0x80) {
-      return start === end ? "" : decodeAscii(bytes, start, end)
-    }
-    const text = decodeUtf8(bytes, start, end)
-    if (text === undefined) {
-      this.fail("utf8", `${what} at offset ${start - this.start} is not well-formed UTF-8`)
-      return ""
-    }
-    return text
+    return all
   }
 }

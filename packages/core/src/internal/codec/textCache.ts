@@ -79,7 +79,7 @@ export class TextCache {
    * Remembers the string of the last look-up, whose bytes these are, after it was decoded and validated.
    */
   add(view: DataView, start: number, end: number, text: string): void {
-    if (this.#length !== end - start) {
+    if (this.#length === 0 || this.#length !== end - start) {
       return
     }
     const slots = this.#slots ??= Array.from({ length: slotCount }, () => undefined)

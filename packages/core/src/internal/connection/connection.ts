@@ -10,7 +10,14 @@ import { Closed, InvalidOptions, MqttError, Timeout } from "../../MqttError.ts"
 import type { Connack, Packet } from "../../Packet.ts"
 import { Transport } from "../../Transport.ts"
 import { sizeOf } from "../codec/size.ts"
-import type { Connection, ConnectionCounters, ConnectionHandlers, ConnectionRequest, Open } from "./contract.ts"
+import type {
+  Connection,
+  ConnectionCounters,
+  ConnectionHandlers,
+  ConnectionRequest,
+  Open,
+  SendResult
+} from "./contract.ts"
 import { Link } from "./link.ts"
 import { Watch } from "./watch.ts"
 
@@ -55,7 +62,7 @@ const makeLink = Effect.fnUntraced(function*(request: ConnectionRequest, handler
         Deferred.await(link.gone).pipe(
           Effect.timeoutOrElse({
             duration: lingerMillis,
-            orElse: () => Effect.sync(() => link.destroy(new Closed()))
+            orElse: () => Effect.sync(() => link.giveUp())
           })
         )
       )
@@ -95,7 +102,7 @@ class LinkConnection implements Connection {
     return this.#link.counters
   }
 
-  send(packets: ReadonlyArray<Packet>): boolean {
+  send(packets: ReadonlyArray<Packet>): SendResult {
     return this.#link.send(packets)
   }
 

@@ -6,7 +6,7 @@ import type * as Scope from "effect/Scope"
 import type { MqttError } from "../../MqttError.ts"
 import type { Connack, Connect, Packet } from "../../Packet.ts"
 import type { TransportRequest } from "../../Transport.ts"
-import type { Violation } from "../codec/contract.ts"
+import type { EncodeFailure, Violation } from "../codec/contract.ts"
 
 export interface ConnectionRequest extends TransportRequest {
   readonly session: string
@@ -15,8 +15,6 @@ export interface ConnectionRequest extends TransportRequest {
   readonly connectTimeout: number
   /** Milliseconds that bytes may wait in the network without any progress before the peer counts as gone. */
   readonly writeTimeout: number
-  /** Bytes of the largest inbound packet; what CONNECT announces on MQTT 5. */
-  readonly maximumPacketSize: number
 }
 
 /**
@@ -29,7 +27,7 @@ export interface ConnectionHandlers {
    * with its reason code.
    */
   readonly onPackets: (packets: ReadonlyArray<Packet>) => Violation | undefined
-  /** More may be sent, after `send` answered false. */
+  /** More may be sent, after `send` answered `Congested`. */
   readonly onWritable: () => void
   /** The connection is over: exactly once after `open` succeeded, whoever ended it. */
   readonly onClosed: (error: MqttError) => void
@@ -47,16 +45,34 @@ export interface ConnectionCounters {
   readonly packetsReceived: number
 }
 
+/**
+ * What became of packets.
+ *
+ * - `Sent`: the network has all of them.
+ * - `Congested`: likewise, and more than its high-water mark waits there: wait for `onWritable` before sending more PUBLISH packets.
+ *   Acknowledgements may always be sent.
+ * - `NotSent`: the connection is over or about to end.
+ */
+export type SendResult = { readonly _tag: "Sent" } | { readonly _tag: "Congested" } | NotSent
+
+export interface NotSent {
+  readonly _tag: "NotSent"
+  /** How many of the packets, from the first one on, the network has all the same; nothing of the others has left. */
+  readonly sent: number
+  /** Why the first of the others cannot be encoded, if that is why the connection ends. */
+  readonly failure: EncodeFailure | undefined
+}
+
 export interface Connection {
   readonly connack: Connack
   /** Seconds in effect: the server's Server Keep Alive wins (MQTT 3.2.2.3.14). */
   readonly keepAlive: number
   readonly counters: ConnectionCounters
   /**
-   * Encodes the packets and hands them to the network in one write. False: the network is congested, wait for `onWritable` before sending more PUBLISH
-   * packets (nothing is refused: acknowledgements may always be sent). After the end it does nothing.
+   * Encodes the packets and hands them to the network in one write. Never calls back: what ends the connection here is told after the
+   * answer.
    */
-  readonly send: (packets: ReadonlyArray<Packet>) => boolean
+  readonly send: (packets: ReadonlyArray<Packet>) => SendResult
   /** Stops and resumes reading; PINGREQ goes on and a missing PINGRESP does not count while paused. */
   readonly pause: () => void
   readonly resume: () => void

@@ -8,7 +8,6 @@
  * A link is `opening` until CONNACK, `open`, then `closing` (its last bytes are on their way and input is ignored), then
  * `closed`. The first reason that ends it stays.
  */
-import { scheduleTurn } from "#transport"
 import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Exit from "effect/Exit"
@@ -34,15 +33,23 @@ import {
   fromSilentEnd,
   fromViolation
 } from "../classification.ts"
-import type { Decoder, EncodeFailure, Encoder, Violation } from "../codec/contract.ts"
+import type { EncodeFailure, Violation } from "../codec/contract.ts"
 import { makeDecoder } from "../codec/decoder.ts"
-import { makeEncoder } from "../codec/encoder.ts"
-import type { ConnectionCounters, ConnectionHandlers, ConnectionRequest } from "./contract.ts"
+import type { ConnectionCounters, ConnectionHandlers, ConnectionRequest, NotSent, SendResult } from "./contract.ts"
 import * as Driver from "./driver.ts"
-import { joined } from "./joined.ts"
+import { Intake, packetsPerCall, PauseReason } from "./intake.ts"
+import { Sender } from "./sender.ts"
 import type { Observed } from "./watch.ts"
 
 type Phase = "opening" | "open" | "closing" | "closed"
+
+// Servers send some hundred bytes. A long reason string and some hundred user properties fit too.
+const maximumConnackSize = 65_536
+
+const sent: SendResult = { _tag: "Sent" }
+const congested: SendResult = { _tag: "Congested" }
+
+const notSent = (sent: number, failure?: EncodeFailure): NotSent => ({ _tag: "NotSent", sent, failure })
 
 /**
  * What a link asks of the effectful world around it.
@@ -72,22 +79,20 @@ export class Link implements Observed {
   }
   lastSent: number
   lastReceived: number
-  paused = false
 
   readonly #request: ConnectionRequest
   readonly #handlers: ConnectionHandlers
   readonly #clock: Clock.Clock
   readonly #runtime: LinkRuntime
   readonly #attempt: Attempt
-  readonly #decoder: Decoder
-  readonly #encoder: Encoder
+  readonly #intake: Intake
+  readonly #sender: Sender
   #phase: Phase = "opening"
+  #wasOpen = false
   #announced = false
-  #congested = false
   #reason: MqttErrorReason | undefined
   #stream: ByteStream | undefined
   #driver: Driver.Driver | undefined
-  #driverBytes: Array<Uint8Array> = []
   #watch: Fiber.Fiber<void> | undefined
 
   constructor(request: ConnectionRequest, handlers: ConnectionHandlers, clock: Clock.Clock, runtime: LinkRuntime) {
@@ -101,13 +106,30 @@ export class Link implements Observed {
       clientId: connect.clientId,
       server: ServerAddress.format(address)
     }
-    this.#decoder = makeDecoder({
+    const decoder = makeDecoder({
       role: "client",
       protocolVersion: connect.protocolVersion,
       maximumPacketSize: request.maximumPacketSize,
+      maximumConnackSize,
+      packetsPerCall,
       ownsChunks: true
     })
-    this.#encoder = makeEncoder(connect.protocolVersion)
+    this.#intake = new Intake(decoder, {
+      onPackets: (packets) => {
+        this.counters.packetsReceived += packets.length
+        this.#dispatch(packets)
+      },
+      onViolation: ({ detail, reasonCode }) => this.#violate(reasonCode, detail),
+      onDefect: (cause) => this.#crash("inbound packets could not be handled", cause)
+    })
+    this.#sender = new Sender(connect.protocolVersion, this.counters, {
+      onClosed: () => this.#beginClosing(undefined),
+      onFailure: (cause) => {
+        this.#beginClosing(fromNetworkError(cause, "connected", this.#attempt.server))
+        queueMicrotask(() => this.#destroy())
+      },
+      onUnread: () => this.#intake.pause(PauseReason.answers)
+    })
     this.lastSent = this.lastReceived = this.now()
   }
 
@@ -121,11 +143,15 @@ export class Link implements Observed {
   }
 
   get pendingBytes(): number {
-    return this.#stream?.pendingBytes() ?? 0
+    return this.#sender.pendingBytes
   }
 
   get isOpen(): boolean {
     return this.#phase === "open"
+  }
+
+  get paused(): boolean {
+    return this.#intake.isPaused
   }
 
   /** What the transport is given. It may call early: before `start`, nothing but the end of the stream counts. */
@@ -137,7 +163,7 @@ export class Link implements Observed {
 
   /** Encodes CONNECT, for `start` to send. Answers what is wrong with it, if anything is. */
   prepare(): string | undefined {
-    return this.#encoder.write(this.#request.connect)?.detail
+    return this.#sender.encode(this.#request.connect)?.detail
   }
 
   /** Takes the open stream and sends CONNECT. */
@@ -147,23 +173,25 @@ export class Link implements Observed {
       stream.destroy()
       return
     }
+    this.#intake.attach(stream)
+    this.#sender.attach(stream)
     this.#driver = Driver.make({
       protocolVersion: this.#request.connect.protocolVersion,
       authenticationMethod: this.#request.connect.properties.authenticationMethod
     }, {
-      onBytes: (bytes) => this.#driverWrites(bytes),
+      onBytes: (bytes) => this.#sender.forward(bytes),
       onPacket: () => {
         this.counters.packetsSent++
       },
       onEnd: () => {
-        this.#flush()
+        this.#sender.flush()
         this.#stream?.end()
       },
       onFailure: (error) => this.#violate(ReasonCode.protocolError, error.message)
     })
     this.counters.packetsSent++
-    this.lastReceived = this.now()
-    this.#flush()
+    this.lastSent = this.lastReceived = this.now()
+    this.#sender.flush()
   }
 
   /** Begins to send PINGREQ, and to find out when the peer is gone. */
@@ -187,28 +215,20 @@ export class Link implements Observed {
     this.#announced = false
   }
 
-  send(packets: ReadonlyArray<Packet>): boolean {
+  send(packets: ReadonlyArray<Packet>): SendResult {
     if (this.#phase !== "open") {
-      return false
+      return notSent(0)
     }
-    const encoder = this.#encoder
-    // A plain loop: this runs for every packet that leaves.
-    for (let index = 0; index < packets.length; index++) {
-      let failure: EncodeFailure | undefined
-      try {
-        failure = encoder.write(packets[index]!)
-      } catch (cause) {
-        this.#crash("outbound packets could not be encoded", cause)
-        return false
-      }
-      if (failure !== undefined) {
-        this.#crash(`cannot encode ${failure.packet}: ${failure.detail}`, undefined)
-        return false
-      }
+    const { count, failure, isComplete } = this.#sender.send(packets)
+    this.lastSent = this.now()
+    if (isComplete) {
+      return this.#sender.isCongested ? congested : sent
     }
-    this.counters.packetsSent += packets.length
-    this.#flush()
-    return !this.#congested
+    if (failure !== undefined) {
+      this.#beginClosing(new Unexpected({ detail: `cannot encode ${failure.packet}: ${failure.detail}` }))
+      queueMicrotask(() => this.#endStream(ReasonCode.implementationSpecificError))
+    }
+    return notSent(count, failure)
   }
 
   ping(): void {
@@ -216,18 +236,13 @@ export class Link implements Observed {
   }
 
   pause(): void {
-    if (this.#phase === "open" && !this.paused) {
-      this.paused = true
-      this.#stream?.pause()
+    if (this.#phase === "open") {
+      this.#intake.pause(PauseReason.owner)
     }
   }
 
   resume(): void {
-    if (this.paused) {
-      this.paused = false
-      this.lastReceived = this.now()
-      this.#stream?.resume()
-    }
+    this.#resume(PauseReason.owner)
   }
 
   /** Begins the orderly end: DISCONNECT after what is pending, then the end of the stream. */
@@ -256,6 +271,16 @@ export class Link implements Observed {
   /** Closes at once; what was not sent is lost. */
   destroy(reason: MqttErrorReason): void {
     this.#reason ??= reason
+    this.#destroy()
+  }
+
+  /** The link has begun to close, and the stream does not end by itself. */
+  giveUp(): void {
+    this.#stream?.destroy()
+    this.#streamClosed(undefined)
+  }
+
+  #destroy(): void {
     this.#stream?.destroy()
     this.#close()
   }
@@ -270,21 +295,16 @@ export class Link implements Observed {
     }
     this.lastReceived = this.now()
     this.counters.bytesReceived += bytes.length
-    const packets: Array<Packet> = []
-    try {
-      const violation = this.#decoder.push(bytes, packets)
-      this.counters.packetsReceived += packets.length
-      if (packets.length > 0) {
-        this.#dispatch(packets)
-      }
-      // Packets before the malformed one may have ended the link already, which then changes nothing any more.
-      if (violation !== undefined) {
-        this.#violate(violation.reasonCode, violation.detail)
-      }
-    } catch (cause) {
-      // Nothing here throws, and if it does, the process must not end by it.
-      this.#crash("inbound packets could not be handled", cause)
+    this.#intake.take(bytes)
+  }
+
+  #resume(reason: PauseReason): void {
+    const wasPaused = this.paused
+    // Stamped before the stream resumes, which may hand over bytes at once.
+    if (wasPaused) {
+      this.lastReceived = this.now()
     }
+    this.#intake.resume(reason)
   }
 
   #dispatch(packets: Array<Packet>): void {
@@ -363,6 +383,7 @@ export class Link implements Observed {
       return false
     }
     this.#phase = "open"
+    this.#wasOpen = true
     if (this.#request.connect.properties.authenticationMethod === undefined) {
       this.#driver?.closed()
       this.#driver = undefined
@@ -391,8 +412,7 @@ export class Link implements Observed {
 
   /** Shows a validated packet to MQTT.js, in canonical bytes of our own. */
   #feed(packet: Connack | Auth | Disconnect): void {
-    this.#encoder.write(packet)
-    for (const bytes of this.#encoder.take()) {
+    for (const bytes of this.#sender.bytesOf(packet)) {
       this.#driver?.feed(bytes)
     }
     if (packet._tag === "Connack" && packet.reasonCode === ReasonCode.success && this.#driver?.isConnected() !== true) {
@@ -400,38 +420,10 @@ export class Link implements Observed {
     }
   }
 
-  #driverWrites(bytes: Uint8Array): void {
-    if (this.#driverBytes.length === 0) {
-      scheduleTurn(() => this.#flush())
-    }
-    this.#driverBytes.push(bytes)
-  }
-
-  #flush(): void {
-    const stream = this.#stream
-    const own = this.#encoder.take()
-    const chunks = this.#driverBytes.length === 0 ? own : [...this.#driverBytes, ...own]
-    this.#driverBytes = []
-    if (stream === undefined || chunks.length === 0 || this.#phase === "closed") {
-      return
-    }
-    try {
-      for (const chunk of joined(chunks)) {
-        this.counters.bytesSent += chunk.length
-        if (!stream.write(chunk)) {
-          this.#congested = true
-        }
-      }
-    } catch (cause) {
-      this.destroy(fromNetworkError(cause, "connected", this.#attempt.server))
-    }
-    this.lastSent = this.now()
-  }
-
   #drained(): void {
-    const congested = this.#congested
-    this.#congested = false
-    if (congested && this.#phase === "open") {
+    const wasCongested = this.#sender.drained()
+    this.#resume(PauseReason.answers)
+    if (wasCongested && this.#phase === "open") {
       try {
         this.#handlers.onWritable()
       } catch (cause) {
@@ -442,10 +434,9 @@ export class Link implements Observed {
 
   #streamClosed(cause: unknown): void {
     if (this.#reason === undefined) {
-      const opening = this.#phase === "opening"
       if (cause !== undefined) {
-        this.#reason = fromNetworkError(cause, opening ? "connect" : "connected", this.#attempt.server)
-      } else if (opening) {
+        this.#reason = fromNetworkError(cause, this.#wasOpen ? "connected" : "connect", this.#attempt.server)
+      } else if (!this.#wasOpen) {
         this.#reason = fromSilentEnd(this.#attempt)
       } else {
         this.#reason = new ConnectionLost({ reasonString: "the server closed it" })
@@ -470,25 +461,34 @@ export class Link implements Observed {
       return
     }
     this.#beginClosing(reason)
-    if (this.#request.connect.protocolVersion === 5) this.#sendDisconnect(reasonCode, Properties.none)
+    this.#endStream(reasonCode)
+  }
+
+  #endStream(reasonCode: number): void {
+    if (this.#request.connect.protocolVersion === 5) {
+      this.#sendDisconnect(reasonCode, Properties.none)
+    }
     this.#stream?.end()
   }
 
   #sendDisconnect(reasonCode: number, properties: Disconnect["properties"]): void {
     const disconnect: Disconnect = { _tag: "Disconnect", reasonCode, properties }
-    if (this.#encoder.write(disconnect) !== undefined) {
+    if (this.#sender.encode(disconnect) !== undefined) {
       // A code that DISCONNECT does not define.
-      this.#encoder.write({ ...disconnect, reasonCode: ReasonCode.protocolError })
+      this.#sender.encode({ ...disconnect, reasonCode: ReasonCode.protocolError })
     }
-    this.counters.packetsSent++
-    this.#flush()
+    if (this.#sender.flush() === undefined) {
+      this.counters.packetsSent++
+    }
   }
 
-  #beginClosing(reason: MqttErrorReason): void {
+  #beginClosing(reason: MqttErrorReason | undefined): void {
+    if (this.#phase === "closing") {
+      return
+    }
     this.#phase = "closing"
     this.#reason ??= reason
-    // The end of the stream is seen only while reading.
-    this.resume()
+    this.#intake.stop()
     this.#runtime.onClosing()
   }
 
@@ -497,9 +497,10 @@ export class Link implements Observed {
       return
     }
     this.#phase = "closed"
+    this.#intake.stop()
+    this.#sender.stop()
     this.#driver?.closed()
     this.#watch?.interruptUnsafe()
-    this.#driverBytes = []
     this.#handlers.onGone?.(this.counters)
     const error = new MqttError({ reason: this.#reason ?? new Closed(), session: this.#request.session })
     // The owner first: completing a Deferred runs those who wait for it at once.

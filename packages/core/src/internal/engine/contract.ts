@@ -162,6 +162,8 @@ export interface NamedConsumer {
  */
 export interface Delivery {
   readonly message: Message
+  /** When it arrived, by the time of inputs. */
+  readonly arrivedAt: number
   readonly packetIdentifier: number
   /** The server delivers the message anew in the resumed session: a copy that no consumer has seen yet is worthless. */
   readonly stale: boolean
@@ -278,10 +280,13 @@ export interface EngineStats {
 }
 
 /**
- * The session engine. All times are milliseconds of one monotonic-enough clock, the same for all inputs.
+ * The session engine. All times are milliseconds of one monotonic clock, the same for all inputs; only records and messages have milliseconds since
+ * the epoch.
  */
 export interface SessionEngine {
   readonly stats: EngineStats
+  /** What is to be added to the time of inputs for milliseconds since the epoch; it changes when the wall clock is set. Default 0. */
+  epochOffset: number
   /** The limits of the live connection; undefined while there is none. */
   readonly limits: ServerLimits | undefined
 
@@ -298,6 +303,12 @@ export interface SessionEngine {
    * `take` and `written`, the session calls `disconnected` in its stead: the QoS 0 messages of that output are queued again.)
    */
   readonly written: () => void
+  /**
+   * In place of `written`, when the connection breaks: the network has the first `count` of the new PUBLISH packets of the output that
+   * was taken last (those that are not sent again). A `failure` settles the message behind them, whose packet cannot be encoded. QoS 0
+   * messages behind that have no outcome: `disconnected`, before which nothing more is taken, queues them again.
+   */
+  readonly partlyWritten: (count: number, failure: MqttErrorReason | undefined) => void
   /** The network can (not) take more bytes: while it cannot, new publishes wait in the queue. */
   readonly setWritable: (writable: boolean, now: number) => void
 

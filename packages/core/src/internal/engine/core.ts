@@ -51,6 +51,8 @@ export class EngineCore {
   receiveMaximum: number
   /** The time of the latest input. */
   now = 0
+  /** What is to be added to the time of inputs for milliseconds since the epoch, which records and messages have. */
+  epochOffset = 0
   /** Outbound messages from this sequence on are in no output but the collecting one. */
   freshSequence = 1
   /** Messages of the collecting output were given up without being sent. */

@@ -83,6 +83,14 @@ class Engine implements SessionEngine {
     return this.#core.limits
   }
 
+  get epochOffset(): number {
+    return this.#core.epochOffset
+  }
+
+  set epochOffset(offset: number) {
+    this.#core.epochOffset = offset
+  }
+
   take(): Output | undefined {
     this.#flushSubscriptions()
     this.#outbound.pump(this.#core.now)
@@ -98,6 +106,10 @@ class Engine implements SessionEngine {
   written(): void {
     this.#core.taken = undefined
     this.#outbound.written()
+  }
+
+  partlyWritten(count: number, failure: MqttErrorReason | undefined): void {
+    this.#outbound.partlyWritten(count, failure)
   }
 
   setWritable(writable: boolean, now: number): void {

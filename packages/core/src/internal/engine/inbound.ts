@@ -173,7 +173,8 @@ export class InboundFlow {
   }
 
   acknowledge(consumer: EngineConsumer, delivery: InboundDelivery, reasonCode: number): void {
-    if (!delivery.remove(consumer)) return
+    // One that has left may finish later, as long as no successor has taken the message.
+    if (!delivery.remove(consumer) && !this.#held.finished(consumer, delivery)) return
     delivery.answer(reasonCode)
     if (!delivery.isOwed) return this.#completeOnce(delivery)
     const { exchange } = delivery
@@ -223,7 +224,7 @@ export class InboundFlow {
     const hold = keep === "session" ? Infinity : keep === "hold" ? this.#held.holdMillis : 0
     if (hold <= 0) return this.#giveUp(left)
     if (left.length > 0) this.#held.expectConsumer()
-    this.#held.leave(left, new Departed(filters), now + hold)
+    this.#held.leave(left, new Departed(consumer, filters), now + hold)
   }
 
   /** Somebody has ended a subscription: what its consumers have left behind is not wanted any more. */
@@ -313,11 +314,11 @@ export class InboundFlow {
       dup: packet.dup,
       properties,
       session: this.#core.options.session,
-      receivedAt: now
+      receivedAt: Math.round(now + this.#core.epochOffset)
     })
     const { targets } = this.#router
     const isRetainedCopy = retain && fate === "targets" && !targets[0]!.request.retainAsPublished
-    const delivery = new InboundDelivery(message, packetIdentifier, this.#sequence++, isRetainedCopy, exchange)
+    const delivery = new InboundDelivery(message, now, packetIdentifier, this.#sequence++, isRetainedCopy, exchange)
     if (exchange !== undefined) {
       exchange.delivery = delivery
       this.#pubrecs.push(exchange)
@@ -504,7 +505,7 @@ export class InboundFlow {
   ): void {
     this.#complete(deliveryOf(queue.head)!)
     for (let next = deliveryOf(queue.head); next !== undefined; next = deliveryOf(queue.head)) {
-      const isOverdue = next.isOwed && next.message.receivedAt + this.#core.options.ackDeadline <= now &&
+      const isOverdue = next.isOwed && next.arrivedAt + this.#core.options.ackDeadline <= now &&
         next.consumers.every((consumer) => stalled.includes(consumer))
       if (!isOverdue) return
       this.#complete(next)

@@ -10,6 +10,7 @@ import type { EngineConsumer } from "./engineConsumer.ts"
  */
 export class InboundDelivery implements Delivery {
   readonly message: Message
+  readonly arrivedAt: number
   readonly packetIdentifier: number
   stale = false
   remaining = 0
@@ -33,12 +34,14 @@ export class InboundDelivery implements Delivery {
 
   constructor(
     message: Message,
+    arrivedAt: number,
     packetIdentifier: number,
     sequence: number,
     isRetainedCopy: boolean,
     exchange: Exchange | undefined
   ) {
     this.message = message
+    this.arrivedAt = arrivedAt
     this.packetIdentifier = packetIdentifier
     this.sequence = sequence
     this.isRetainedCopy = isRetainedCopy

@@ -186,7 +186,14 @@ export class OutboundFlow {
         expiresAfter: undefined,
         origin: undefined
       }
-      const message = new OutboundMessage(request, sequence, weigh(request), acceptedAt, expiresAt ?? Infinity)
+      const offset = this.#core.epochOffset
+      const message = new OutboundMessage(
+        request,
+        sequence,
+        weigh(request),
+        acceptedAt - offset,
+        (expiresAt ?? Infinity) - offset
+      )
       if (sequence >= this.#sequence) this.#sequence = sequence + 1
       if (record.state === "queued") {
         this.#queue.append(message)
@@ -281,13 +288,30 @@ export class OutboundFlow {
   takenOutput(): void {
     this.#core.freshSequence = this.#sequence
     if (this.#sent.length === 0) return
-    this.#taken = this.#sent
+    this.#taken = this.#taken.length === 0 ? this.#sent : this.#taken.concat(this.#sent)
     this.#sent = []
     this.#sentBytes = 0
   }
 
   written(): void {
     if (this.#taken.length > 0) this.#taken = []
+  }
+
+  /** The network has the first messages of the output that was taken. What cannot be encoded would end every connection. */
+  partlyWritten(count: number, failure: MqttErrorReason | undefined): void {
+    const refused = failure === undefined ? undefined : this.#taken[count]
+    this.#taken.splice(0, refused === undefined ? count : count + 1)
+    for (const message of this.#taken) {
+      if (message.request.qos === 0) message.outcome = undefined
+    }
+    if (failure === undefined || refused === undefined) return
+    if (refused.request.qos === 0) {
+      refused.outcome = failed(failure)
+    } else if (refused.state === "publishing") {
+      this.#leavePublishing(refused)
+      this.#vacate(refused)
+      this.#complete(refused, failed(failure))
+    }
   }
 
   /** Sends what may be sent: first again, then for the first time. */
@@ -563,7 +587,7 @@ export class OutboundFlow {
     message.dropPayload()
     this.#quarantined ??= new Set()
     this.#quarantined.add(message)
-    if (this.#core.options.durable) this.#core.put(message.toRecord("quarantined"))
+    if (this.#core.options.durable) this.#core.put(message.toRecord(this.#core.epochOffset, "quarantined"))
     this.#finish(message, outcome)
   }
 
@@ -610,7 +634,7 @@ export class OutboundFlow {
   }
 
   #put(message: OutboundMessage): void {
-    if (this.#core.options.durable) this.#core.put(message.toRecord())
+    if (this.#core.options.durable) this.#core.put(message.toRecord(this.#core.epochOffset))
   }
 
   #delete(message: OutboundMessage): void {

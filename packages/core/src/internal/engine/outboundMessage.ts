@@ -4,6 +4,7 @@
 import type { Packet } from "../../Packet.ts"
 import { type MessageProperties, none, type PublishProperties } from "../../Properties.ts"
 import type { OutboundRecord } from "../../StoreRecord.ts"
+import { deferredOf } from "../deferredLists.ts"
 import type { Outbound, OutboundOwner, PublishOutcome, PublishRequest } from "./contract.ts"
 import type { Suspect } from "./poison.ts"
 
@@ -69,7 +70,11 @@ export class OutboundMessage implements Outbound, Suspect {
     this.properties = none
   }
 
-  toRecord(state: OutboundRecord["state"] = this.state === "settled" ? "queued" : this.state): OutboundRecord {
+  /** Times in a record are those of the wall clock. */
+  toRecord(
+    epochOffset: number,
+    state: OutboundRecord["state"] = this.state === "settled" ? "queued" : this.state
+  ): OutboundRecord {
     const { payload, qos, retain, topic } = this.request
     return {
       _tag: "Outbound",
@@ -81,8 +86,8 @@ export class OutboundMessage implements Outbound, Suspect {
       qos,
       retain,
       properties: this.properties,
-      acceptedAt: this.acceptedAt,
-      expiresAt: this.expiresAt === Infinity ? undefined : this.expiresAt
+      acceptedAt: Math.round(this.acceptedAt + epochOffset),
+      expiresAt: this.expiresAt === Infinity ? undefined : Math.round(this.expiresAt + epochOffset)
     }
   }
 }
@@ -94,17 +99,22 @@ const messageProperties = (properties: PublishProperties): MessageProperties => 
   return rest
 }
 
+// Two strings and the array that holds them: an empty user property takes as much memory as a short one.
+const userPropertyBytes = 100
+
 /**
- * What a message weighs in the queue: topic, payload and properties, in bytes or UTF-16 units.
+ * What a message weighs in the queue: topic, payload and properties, in bytes or UTF-16 units, with the objects of user properties.
  */
 export const weigh = ({ payload, properties, topic }: PublishRequest): number => {
   let bytes = payload.length + topic.length
   if (properties === none) return bytes
   bytes += (properties.contentType?.length ?? 0) + (properties.responseTopic?.length ?? 0) +
     (properties.correlationData?.length ?? 0)
+  const deferred = deferredOf(properties)
+  if (deferred !== undefined) return bytes + deferred.bytes.length
   const { userProperties } = properties
   if (userProperties !== undefined) {
-    for (const [name, value] of userProperties) bytes += name.length + value.length
+    for (const [name, value] of userProperties) bytes += userPropertyBytes + name.length + value.length
   }
   return bytes
 }

@@ -4,7 +4,7 @@
 import type { Message } from "../../Message.ts"
 import type { MqttError } from "../../MqttError.ts"
 import type { OriginKey } from "../../StoreRecord.ts"
-import type { Delivery, Outbound, OutboundOwner, PublishRequest } from "../engine/contract.ts"
+import type { Delivery, Outbound, OutboundOwner, PublishOutcome, PublishRequest } from "../engine/contract.ts"
 import type { OriginLedger } from "../session/originLedger.ts"
 import type { LetterForm } from "./deadLetters.ts"
 import type { Written } from "./echoes.ts"
@@ -16,6 +16,8 @@ import type { Source } from "./source.ts"
 export interface ItemHost {
   readonly onAccepted: (item: Item) => void
   readonly onSettled: (item: Item, outbound: Outbound) => void
+  /** What an earlier run of the forwarder had published of the same delivery has ended. */
+  readonly onPredecessorSettled: (item: Item, outcome: PublishOutcome) => void
 }
 
 /**
@@ -33,7 +35,7 @@ export class Item implements OutboundOwner {
   readonly route: Route
   /** Of QoS 2 that a durable session received. */
   readonly origin: OriginKey | undefined
-  /** Milliseconds since the epoch; Infinity: never. */
+  /** Of the monotonic clock; Infinity: never. */
   readonly expiresAt: number
 
   /** Why it goes to the dead-letter topic. */
@@ -43,6 +45,8 @@ export class Item implements OutboundOwner {
   isDone = false
   /** The forwarder stopped before it had a fate. */
   isGivenBack = false
+  /** The same delivery in the next run of the forwarder, which waits for what becomes of this one. */
+  successor: Item | undefined = undefined
   isAccepted = false
   hasToken = false
   attempts = 0
@@ -68,7 +72,7 @@ export class Item implements OutboundOwner {
     this.message = message
     this.route = route
     this.origin = origin
-    this.expiresAt = messageExpiryInterval === undefined ? Infinity : message.receivedAt + messageExpiryInterval * 1000
+    this.expiresAt = messageExpiryInterval === undefined ? Infinity : delivery.arrivedAt + messageExpiryInterval * 1000
   }
 
   /** The server delivers it anew, and what has not been published of it yet need not be. */

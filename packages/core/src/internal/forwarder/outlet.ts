@@ -256,7 +256,7 @@ const withRemainingLifetime = (request: PublishRequest, item: Item, now: number)
     ? properties
     : {
       ...properties,
-      messageExpiryInterval: Math.max(1, messageExpiryInterval - Math.floor((now - item.message.receivedAt) / 1000))
+      messageExpiryInterval: Math.max(1, messageExpiryInterval - Math.floor((now - item.delivery.arrivedAt) / 1000))
     }
   return { ...request, properties: remaining, expiresAfter }
 }

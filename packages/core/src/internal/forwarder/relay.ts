@@ -19,6 +19,7 @@ import type { Session } from "../../MqttSession.ts"
 import * as RouteFilter from "../../RouteFilter.ts"
 import type { Delivery, Outbound, PublishOutcome } from "../engine/contract.ts"
 import type { SessionSeam } from "../session/seam.ts"
+import { monotonicMillis } from "../time.ts"
 import { DeadLetters, smallerForm } from "./deadLetters.ts"
 import type { Failures } from "./failures.ts"
 import { Item, type ItemHost, ItemList } from "./item.ts"
@@ -39,6 +40,8 @@ export interface RelayParts extends LoopCheckParts {
   readonly hooks: ForwarderHooks<unknown>
   readonly tally: Tally
   readonly failures: Failures
+  /** What earlier runs of the forwarder have published and did not see settled. */
+  readonly published: Map<Delivery, Item>
   readonly clock: Clock.Clock
   readonly random: Random
   readonly fork: <A>(effect: Effect.Effect<A>) => Fiber.Fiber<A>
@@ -90,7 +93,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     }
     const bucket = options.rateLimit === undefined
       ? undefined
-      : new TokenBucket(options.rateLimit, clock.currentTimeMillisUnsafe())
+      : new TokenBucket(options.rateLimit, monotonicMillis(clock))
     this.target = new Outlet(options.target, this, true, bucket)
     this.#letters = new DeadLetters(options, parts.brokersOf)
     const { deadLetter } = options
@@ -103,7 +106,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
   }
 
   get #now(): number {
-    return this.#parts.clock.currentTimeMillisUnsafe()
+    return monotonicMillis(this.#parts.clock)
   }
 
   get inFlight(): number {
@@ -113,7 +116,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
   /** Milliseconds. */
   lag(now: number): number {
     const oldest = this.#unfinished.head
-    return oldest === undefined ? 0 : Math.max(0, now - oldest.delivery.message.receivedAt)
+    return oldest === undefined ? 0 : Math.max(0, now - oldest.delivery.arrivedAt)
   }
 
   /** QoS 0 messages that the queues of the present sources dropped. */
@@ -167,10 +170,15 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
   #giveUp(): void {
     for (let item = this.#unfinished.head; item !== undefined; item = this.#unfinished.head) {
       const { outbound, outlet } = item
-      // What a durable target has taken stays there, with its origin: a redelivery is recognised.
-      if (outbound !== undefined && !outlet!.isDurable && outlet!.seam?.driver.withdraw(outbound) === true) {
+      if (outbound === undefined) {
+        const predecessor = this.#parts.published.get(item.delivery)
+        if (predecessor !== undefined) predecessor.successor = undefined
+      } else if (!outlet!.isDurable && outlet!.seam?.driver.withdraw(outbound) === true) {
         item.written?.discard()
         item.written = undefined
+      } else if (!item.isAccepted || item.ledger === undefined) {
+        // It goes on, and the next run must not publish it again. Where it is in the ledger, that tells.
+        this.#parts.published.set(item.delivery, item)
       }
       item.isGivenBack = true
       if (item.delivery.message.qos === 0) this.#tally.dropped.stopped++
@@ -196,6 +204,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
   onSettled(item: Item, outbound: Outbound): void {
     const outcome = outbound.outcome!
     this.#endWritten(item, outcome)
+    if (item.isGivenBack && this.#parts.published.delete(item.delivery)) return this.#settledAfterStop(item, outcome)
     if (outcome._tag === "Acknowledged") {
       if (item.isDone) return
       if (item.failure === undefined) this.#forwarded(item)
@@ -224,6 +233,19 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
       default:
         return this.onRefused(item, reason)
     }
+  }
+
+  #settledAfterStop(item: Item, outcome: PublishOutcome): void {
+    const { successor } = item
+    if (successor !== undefined) successor.host.onPredecessorSettled(successor, outcome)
+    else if (outcome._tag === "Acknowledged" && item.failure === undefined) item.source.acknowledgeLate(item.delivery)
+  }
+
+  onPredecessorSettled(item: Item, outcome: PublishOutcome): void {
+    if (item.isDone) return
+    if (item.delivery.stale) return this.onStale(item)
+    if (outcome._tag === "Acknowledged") this.#forwarded(item)
+    else this.#select(item, item.source.seam.driver.now())
   }
 
   /** What the server has, or may have, may come back from now on. */
@@ -327,12 +349,20 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
 
   receive(source: Source, delivery: Delivery, now: number): void {
     const tally = this.#tally
-    const { message } = delivery
     tally.received++
     tally.receivedRate.add(now)
     const route = this.#loopCheck.routeOf(source, delivery, now)
     const item = new Item(this, source, delivery, route, source.originOf(delivery, this.#parts.options.name))
     this.#unfinished.append(item)
+    const predecessor = this.#parts.published.get(delivery)
+    if (predecessor === undefined) return this.#select(item, now)
+    predecessor.successor = item
+  }
+
+  /** What is to be done with a message that has just arrived. */
+  #select(item: Item, now: number): void {
+    const tally = this.#tally
+    const { delivery: { message }, source } = item
     const stop = this.#loopCheck.stops(item)
     if (stop !== undefined) return this.#drop(item, stop)
     if (message.topic === this.deadLetterTopic && this.#letters.isOne(source, message)) {
@@ -391,7 +421,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     tally.forwarded++
     tally.forwardedRate.add(now)
     tally.bytesForwarded += item.message.payload.length
-    tally.lastForwardedAt = now
+    tally.lastForwardedAt = this.#parts.clock.currentTimeMillisUnsafe()
     this.#finish(item)
   }
 

@@ -18,6 +18,7 @@ import { SessionStore } from "../../SessionStore.ts"
 import { Transport } from "../../Transport.ts"
 import { makeSession } from "../session/session.ts"
 import { protectionOf } from "../session/trust.ts"
+import { monotonicMillis } from "../time.ts"
 import { addMetrics, countersOnly, noMetrics } from "./metrics.ts"
 
 export interface EntryHost {
@@ -59,10 +60,10 @@ export class Entry {
     this.#extras = extras
     this.options = options
     this.context = contextOf(context, extras)
-    this.#addedAt = host.clock.currentTimeMillisUnsafe()
+    this.#addedAt = monotonicMillis(host.clock)
     this.#rest = {
       state: "disconnected",
-      since: this.#addedAt,
+      since: host.clock.currentTimeMillisUnsafe(),
       ready: false,
       clientId: options.clientId ?? "",
       server: undefined,
@@ -101,7 +102,7 @@ export class Entry {
   }
 
   get #uptime(): number {
-    return Math.max(0, this.#host.clock.currentTimeMillisUnsafe() - this.#addedAt)
+    return monotonicMillis(this.#host.clock) - this.#addedAt
   }
 
   /** The session, or why there is none. */

@@ -30,6 +30,7 @@ import { Transport } from "../../Transport.ts"
 import { parseDuration } from "../options/durations.ts"
 import { callable, type Check, optionsIssues, refusal } from "../options/plain.ts"
 import * as Broadcast from "../session/broadcast.ts"
+import { monotonicMillis } from "../time.ts"
 import { nameOf } from "../valueNames.ts"
 import {
   addChecks,
@@ -73,8 +74,8 @@ export const makeManager = Effect.fnUntraced(function*(
   const closing = Deferred.makeUnsafe<never, MqttError>()
   let closed = false
   let past: SessionMetrics = noMetrics
-  const madeAt = clock.currentTimeMillisUnsafe()
-  const uptime = (): number => Math.max(0, clock.currentTimeMillisUnsafe() - madeAt)
+  const madeAt = monotonicMillis(clock)
+  const uptime = (): number => monotonicMillis(clock) - madeAt
 
   const host = {
     clock,
@@ -385,6 +386,7 @@ export const makeManager = Effect.fnUntraced(function*(
         runner.stop()
       }
     },
+    sessionOf: (name) => entries.get(name)?.session,
     optionsOf: (name) => entries.get(name)?.options
   })
 

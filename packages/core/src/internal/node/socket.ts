@@ -9,13 +9,14 @@ import * as Net from "node:net"
 import * as Tls from "node:tls"
 import { MqttError, type MqttErrorReason, TlsFailure } from "../../MqttError.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
-import type { ByteStream, ByteStreamHandlers, TransportRequest } from "../../Transport.ts"
+import type { ByteStream, ByteStreamHandlers, TransportRequest, WriteResult } from "../../Transport.ts"
 import { fromNetworkError } from "../classification.ts"
 import { errorCodeOf, isTlsCode } from "../networkErrors.ts"
 import { cleanCause } from "../peerText.ts"
 import { watchCertificate } from "./clientCertificate.ts"
 import { openStream } from "./openStream.ts"
 import { tlsConnectionOptions } from "./tlsOptions.ts"
+import { TurnCork } from "./turnCork.ts"
 
 // More than this many waiting bytes count as congestion. Node's own mark of 16 KiB is less than one batch of packets.
 const highWaterMark = 262_144
@@ -47,6 +48,7 @@ const connect = (
   let failure: Error | undefined
   let reached = false
   let ready = false
+  let over = false
   const refusal = (): MqttErrorReason =>
     // A peer that breaks the handshake off leaves a plain network error behind, or none.
     secure && reached && !isTlsCode(errorCodeOf(failure) ?? "")
@@ -67,9 +69,21 @@ const connect = (
     if (certificate !== undefined) socket.once("data", certificate.accepted)
     Deferred.doneUnsafe(opened, Exit.void)
   })
+  const end = (): void => {
+    if (!over) {
+      over = true
+      handlers.onClose(certificate === undefined ? failure : certificate.explain(failure))
+    }
+  }
+  socket.once("end", () => {
+    // A peer that has ended its half sends nothing more. What is still to be written to it would keep the socket open.
+    if (ready) {
+      end()
+    }
+  })
   socket.once("close", () => {
     if (ready) {
-      handlers.onClose(certificate === undefined ? failure : certificate.explain(failure))
+      end()
     } else {
       Deferred.doneUnsafe(opened, Exit.fail(new MqttError({ reason: refusal() })))
     }
@@ -92,39 +106,30 @@ const makeSocket = (request: TransportRequest): Net.Socket => {
 /** A class, since a program may have thousands of idle sockets. */
 class SocketStream implements ByteStream {
   readonly #socket: Net.Socket
-  #corked = false
+  readonly #cork: TurnCork
   #congested = false
 
   constructor(socket: Net.Socket, handlers: ByteStreamHandlers) {
     this.#socket = socket
+    this.#cork = new TurnCork(socket)
     // Node's event comes after each write beyond its own mark, when everything is sent.
     socket.on("drain", () => {
-      if (this.#congested) {
+      if (this.#congested && socket.writable) {
         this.#congested = false
         handlers.onDrain()
       }
     })
   }
 
-  write(bytes: Uint8Array): boolean {
+  write(bytes: Uint8Array): WriteResult {
     const socket = this.#socket
     if (!socket.writable) {
-      return true
+      return "closed"
     }
-    // Several chunks of one turn go to the operating system together.
-    if (!this.#corked) {
-      this.#corked = true
-      socket.cork()
-      process.nextTick(uncork, this)
-    }
+    this.#cork.hold()
     socket.write(bytes)
     this.#congested ||= socket.writableLength > highWaterMark
-    return !this.#congested
-  }
-
-  uncork(): void {
-    this.#corked = false
-    this.#socket.uncork()
+    return this.#congested ? "congested" : "taken"
   }
 
   pendingBytes(): number {
@@ -144,8 +149,8 @@ class SocketStream implements ByteStream {
   }
 
   destroy(): void {
+    // QoS 0 messages of this turn are reported as sent.
+    this.#cork.release()
     this.#socket.destroy()
   }
 }
-
-const uncork = (stream: SocketStream): void => stream.uncork()

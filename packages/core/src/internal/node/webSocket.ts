@@ -1,26 +1,37 @@
 /**
  * WebSockets on Node as byte streams (MQTT 6): one subprotocol, binary frames, one frame a write.
+ *
+ * `ws` frames and unmasks. It hands a message over only when all of it has arrived, so that the size of a message has a bound here. It
+ * waits up to 30 seconds for the other side to finish a closing handshake; this module does not.
  */
 import * as Deferred from "effect/Deferred"
 import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
+import type * as Net from "node:net"
 import * as Tls from "node:tls"
 import { WebSocket } from "ws"
 import { MqttError, type MqttErrorReason } from "../../MqttError.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
-import type { ByteStream, ByteStreamHandlers, TransportRequest } from "../../Transport.ts"
+import type { ByteStream, ByteStreamHandlers, TransportRequest, WriteResult } from "../../Transport.ts"
 import { fromHttpStatus, fromNetworkError } from "../classification.ts"
 import { type CertificateWatch, watchCertificate } from "./clientCertificate.ts"
 import { openStream } from "./openStream.ts"
 import { tlsConnectionOptions } from "./tlsOptions.ts"
+import { TurnCork } from "./turnCork.ts"
 
 const highWaterMark = 262_144
 
-// The largest packet that MQTT knows. A message may hold many packets, so the session's own limit cannot stand here; the decoder
-// keeps that.
-const maxPayload = 268_435_460
+// A server, or a proxy before it, may join what it has at hand to one message with a packet of the largest size.
+const messageSlack = 65_536
+
+// All bytes until the first message is complete. That message holds CONNACK, which is small.
+const maximumFirstBytes = 131_072
+
+// In how many chunks of the network a message may arrive: each one costs `ws` about 200 bytes, however short it is.
+const minimumChunks = 1024
+const bytesPerChunk = 512
 
 // RFC 6455, 7.4.1: normal closure, and data of a kind that the endpoint does not take.
 const normalClosure = 1000
@@ -36,8 +47,25 @@ export const openWebSocket = (
   openStream(request.address, {
     connect: (opened) => connect(request, handlers, opened),
     destroy: (socket) => socket.terminate(),
-    stream: (socket) => byteStream(socket, handlers)
+    stream: (socket) => new WebSocketStream(socket, handlers)
   })
+
+/**
+ * Tells at once when a closing handshake begins. `ws` answers a close frame of the server by its own `close`, and has no event for it.
+ */
+class Socket extends WebSocket {
+  onClosing: (() => void) | undefined
+  /** Of the network below, once it is there. */
+  cork: TurnCork | undefined
+
+  override close(code?: number, data?: string | Buffer): void {
+    const isOpen = this.readyState === WebSocket.OPEN
+    super.close(code, data)
+    if (isOpen) {
+      this.onClosing?.()
+    }
+  }
+}
 
 // The listeners stand before the first event can come: an 'error' event without one is an uncaught exception. They stay for
 // the socket's whole life.
@@ -45,9 +73,10 @@ const connect = (
   request: TransportRequest,
   handlers: ByteStreamHandlers,
   opened: Deferred.Deferred<void, MqttError>
-): WebSocket => {
+): Socket => {
+  const maximumMessage = request.maximumPacketSize + messageSlack
   let certificate: CertificateWatch | undefined
-  const socket = makeSocket(request, (tlsSocket) => {
+  const socket = makeSocket(request, maximumMessage, (tlsSocket) => {
     certificate = watchCertificate(tlsSocket)
   })
   const server = ServerAddress.format(request.address)
@@ -63,22 +92,50 @@ const connect = (
     }
     over = true
     if (ready) {
+      // The close frame is on its way before the socket goes.
+      socket.cork?.release()
+      setImmediate(() => socket.terminate())
       handlers.onClose(cause)
     } else {
       const failure = certificate === undefined ? cause : certificate.explain(cause)
       refuse(fromNetworkError(failure ?? new Error("the server closed the connection"), "connect", server))
     }
   }
-  socket.on("error", (error: Error) => {
-    failure ??= error
+  socket.on("error", (error: Error & { readonly code?: unknown }) => {
+    failure ??= error.code === "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH"
+      ? new Error(`the server sent a WebSocket message of more than ${maximumMessage} bytes`, { cause: error })
+      : error
+    if (ready) {
+      close(failure)
+    }
   })
   socket.on("unexpected-response", (upgrade, response) => {
     over = true
     upgrade.destroy()
     refuse(fromHttpStatus(response.statusCode ?? 0, server))
   })
+  socket.on("upgrade", (response) => {
+    socket.cork = new TurnCork(response.socket)
+    boundFirstMessage(
+      socket,
+      response.socket,
+      () => close(new Error(`the server sent ${maximumFirstBytes} bytes and no WebSocket message`))
+    )
+    response.socket.on("error", (error) => {
+      failure ??= error
+    })
+    response.socket.once("end", () => {
+      if (ready) {
+        close(failure)
+      }
+    })
+  })
   socket.on("open", () => {
     ready = true
+    socket.onClosing = () => {
+      // An error of the frames comes behind this call, and tells more.
+      process.nextTick(() => close(failure))
+    }
     Deferred.doneUnsafe(opened, Exit.void)
   })
   socket.on("message", (data: Buffer, isBinary) => {
@@ -88,26 +145,30 @@ const connect = (
     if (isBinary) {
       handlers.onData(data)
     } else {
-      // Only binary frames carry MQTT [MQTT5-6.0.0-1]. The close frame is on its way before the socket goes.
+      // Only binary frames carry MQTT [MQTT5-6.0.0-1].
+      failure ??= new Error("the server sent a WebSocket text frame")
       socket.close(unsupportedData)
-      setImmediate(() => socket.terminate())
-      close(new Error("the server sent a WebSocket text frame"))
     }
   })
   socket.on("close", () => close(failure))
   return socket
 }
 
-const makeSocket = (request: TransportRequest, onTlsSocket: (socket: Tls.TLSSocket) => void): WebSocket => {
+const makeSocket = (
+  request: TransportRequest,
+  maximumMessage: number,
+  onTlsSocket: (socket: Tls.TLSSocket) => void
+): Socket => {
   const { address, tls, webSocket } = request
   const headers: Record<string, string> = {}
   for (const [name, value] of Object.entries(webSocket?.headers ?? {})) {
     headers[name] = Redacted.value(value)
   }
-  return new WebSocket(ServerAddress.webSocketUrl(address), [webSocket?.subprotocol ?? "mqtt"], {
+  return new Socket(ServerAddress.webSocketUrl(address), [webSocket?.subprotocol ?? "mqtt"], {
     // MQTT payloads are small or compressed already, and each deflate context costs 300 KB.
     perMessageDeflate: false,
-    maxPayload,
+    maxPayload: maximumMessage,
+    maxBufferedChunks: minimumChunks + Math.ceil(maximumMessage / bytesPerChunk),
     headers,
     finishRequest: (upgrade) => {
       upgrade.once("socket", (socket) => {
@@ -119,27 +180,71 @@ const makeSocket = (request: TransportRequest, onTlsSocket: (socket: Tls.TLSSock
   })
 }
 
-const byteStream = (socket: WebSocket, handlers: ByteStreamHandlers): ByteStream => {
-  let congested = false
-  const onSent = (): void => {
-    if (congested && socket.bufferedAmount === 0 && socket.readyState === WebSocket.OPEN) {
-      congested = false
-      handlers.onDrain()
+/** Ends a connection that sends much before its first message is complete. */
+const boundFirstMessage = (socket: WebSocket, network: Net.Socket, onExceeded: () => void): void => {
+  let bytes = 0
+  const count = (chunk: Buffer): void => {
+    bytes += chunk.length
+    if (bytes > maximumFirstBytes) {
+      stop()
+      onExceeded()
+      network.destroy()
     }
   }
-  return {
-    write: (bytes) => {
-      if (socket.readyState !== WebSocket.OPEN) {
-        return true
+  const stop = (): void => {
+    network.off("data", count)
+  }
+  network.on("data", count)
+  socket.once("message", stop)
+}
+
+/** A class, since a program may have thousands of idle sockets. */
+class WebSocketStream implements ByteStream {
+  readonly #socket: Socket
+  readonly #onSent: () => void
+  #congested = false
+
+  constructor(socket: Socket, handlers: ByteStreamHandlers) {
+    this.#socket = socket
+    this.#onSent = () => {
+      if (this.#congested && socket.bufferedAmount === 0 && socket.readyState === WebSocket.OPEN) {
+        this.#congested = false
+        handlers.onDrain()
       }
-      socket.send(bytes, onSent)
-      congested ||= socket.bufferedAmount > highWaterMark
-      return !congested
-    },
-    pendingBytes: () => socket.bufferedAmount,
-    pause: () => socket.pause(),
-    resume: () => socket.resume(),
-    end: () => socket.close(normalClosure),
-    destroy: () => socket.terminate()
+    }
+  }
+
+  write(bytes: Uint8Array): WriteResult {
+    const socket = this.#socket
+    if (socket.readyState !== WebSocket.OPEN) {
+      return "closed"
+    }
+    socket.cork?.hold()
+    socket.send(bytes, this.#onSent)
+    this.#congested ||= socket.bufferedAmount > highWaterMark
+    return this.#congested ? "congested" : "taken"
+  }
+
+  pendingBytes(): number {
+    return this.#socket.bufferedAmount
+  }
+
+  pause(): void {
+    this.#socket.pause()
+  }
+
+  resume(): void {
+    this.#socket.resume()
+  }
+
+  end(): void {
+    this.#socket.onClosing = undefined
+    this.#socket.close(normalClosure)
+  }
+
+  destroy(): void {
+    // QoS 0 messages of this turn are reported as sent.
+    this.#socket.cork?.release()
+    this.#socket.terminate()
   }
 }

@@ -18,6 +18,7 @@ import * as ReasonCode from "../../ReasonCode.ts"
 import type { RequestManyOptions, RequestOptions, RequestTemplate } from "../../RequestResponse.ts"
 import { parseMillis } from "../options/durations.ts"
 import { cleanText } from "../peerText.ts"
+import { monotonicMillis } from "../time.ts"
 import { refuseRequest } from "./checks.ts"
 import * as Convention from "./convention.ts"
 import { type Answer, type Exchange, type Exchanges, use } from "./exchanges.ts"
@@ -199,7 +200,7 @@ export const requestMany = <Params, Req, Res, Failure, RAsk, RAnswer>(
       yield* Effect.forkScoped(Effect.gen(function*() {
         yield* Deferred.await(first)
         while (true) {
-          const left = progress.lastAt + quiet - clock.currentTimeMillisUnsafe()
+          const left = progress.lastAt + quiet - monotonicMillis(clock)
           if (left <= 0) return yield* Queue.end(answers)
           yield* Effect.sleep(left)
         }
@@ -212,7 +213,7 @@ export const requestMany = <Params, Req, Res, Failure, RAsk, RAnswer>(
           exchanges.begin({
             many: true,
             onAnswer: (answer) => {
-              progress.lastAt = clock.currentTimeMillisUnsafe()
+              progress.lastAt = monotonicMillis(clock)
               if (progress.received++ === 0) Deferred.doneUnsafe(first, Effect.void)
               if (!Queue.offerUnsafe(answers, answer)) exchanges.tally.dropped++
               if (progress.received === count) Queue.endUnsafe(answers)

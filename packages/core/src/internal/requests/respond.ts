@@ -2,7 +2,6 @@
  * Answering.
  */
 import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -16,6 +15,7 @@ import type { RequestTemplate, RespondOptions } from "../../RequestResponse.ts"
 import type { TypedMessage } from "../../TopicTemplate.ts"
 import { FailedMessages, isRefusedForGood } from "../messageFailures.ts"
 import { cleanText } from "../peerText.ts"
+import { monotonicNow } from "../time.ts"
 import * as TopicPattern from "../topicPattern.ts"
 import { refuseRespond } from "./checks.ts"
 import * as Convention from "./convention.ts"
@@ -105,7 +105,7 @@ export const respond = <Params, Req, Res, Failure, RAsk, RAnswer, E, R>(
       let made = unpublished.get(message)
       if (made === undefined) {
         const { messageExpiryInterval } = message.properties
-        const now = yield* Clock.currentTimeMillis
+        const now = yield* monotonicNow
         const until = messageExpiryInterval === undefined ? undefined : now + messageExpiryInterval * 1000
         made = { reply: yield* reply(address.message), until, attempts: 0 }
         unpublished.set(message, made)
@@ -120,7 +120,7 @@ export const respond = <Params, Req, Res, Failure, RAsk, RAnswer, E, R>(
       }))
       if (Result.isSuccess(published)) return
       const error = published.failure
-      const isAwaited = until === undefined || (yield* Clock.currentTimeMillis) < until
+      const isAwaited = until === undefined || (yield* monotonicNow) < until
       if (isAwaited && !isRefusedForGood(error)) return yield* Effect.fail(error)
       failures.ledger.failed()
       yield* failures.report("answer", message, {

@@ -6,13 +6,13 @@ import { scheduleTurn } from "#transport"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
-import type { MqttError, MqttErrorReason } from "../../MqttError.ts"
+import { type MqttError, type MqttErrorReason, Unexpected } from "../../MqttError.ts"
 import type { Connect, Packet } from "../../Packet.ts"
 import type { NamedConsumer } from "../../SessionStatus.ts"
 import type { SessionStoreHandle } from "../../SessionStore.ts"
 import type { StoreChange, StoreRecord } from "../../StoreRecord.ts"
 import type { Violation } from "../codec/contract.ts"
-import type { Connection, ConnectionCounters } from "../connection/contract.ts"
+import type { Connection, ConnectionCounters, NotSent } from "../connection/contract.ts"
 import type {
   Admission,
   Consumer,
@@ -28,6 +28,7 @@ import type {
   ServerLimits,
   SessionEngine
 } from "../engine/contract.ts"
+import { monotonicMillis } from "../time.ts"
 import { Commits } from "./commits.ts"
 import type { ConsumerQueue, ConsumerQueueHost } from "./consumerQueue.ts"
 import { each } from "./each.ts"
@@ -70,6 +71,9 @@ const promptBatch = 256
 
 const noQueues: ReadonlySet<ConsumerQueue> = new Set()
 
+/** Whether the packet is sent for the first time. */
+const isNewPublish = (packet: Packet): boolean => packet._tag === "Publish" && !packet.dup
+
 /**
  * The driver of one session.
  */
@@ -82,6 +86,8 @@ export class Driver implements ConsumerQueueHost {
   /** Counts connections: what was taken for one is never written to another. */
   #epoch = 0
   #opening = false
+  /** The connection has not sent what it was given, and its end has not been told yet. */
+  #isBroken = false
   #scheduled = false
   /** Of a durable session. */
   readonly #commits: Commits | undefined
@@ -94,6 +100,7 @@ export class Driver implements ConsumerQueueHost {
   #flushes = 0
   /** The last turn threw. */
   #isFailing = false
+  #timed: number | undefined
   #armed: { readonly deadline: number; readonly fiber: Fiber.Fiber<void> } | undefined
   #overflowTopic = ""
   #overflowCount = 0
@@ -135,8 +142,26 @@ export class Driver implements ConsumerQueueHost {
     }
   }
 
+  /** Milliseconds of the monotonic clock. */
   now(): number {
-    return this.#options.clock.currentTimeMillisUnsafe()
+    return monotonicMillis(this.#options.clock)
+  }
+
+  /** Milliseconds since the epoch of a moment of `now`. */
+  toEpoch(moment: number): number {
+    return Math.round(moment - this.now() + this.#options.clock.currentTimeMillisUnsafe())
+  }
+
+  /**
+   * The time of an input of the engine. The clocks are read once a turn of the event loop: every input asks for a turn, whose end forgets the time.
+   */
+  #time(): number {
+    if (this.#timed !== undefined) return this.#timed
+    const now = this.now()
+    this.#engine.epochOffset = this.#options.clock.currentTimeMillisUnsafe() - now
+    this.#timed = now
+    this.schedule()
+    return now
   }
 
   /** From here to `attach` or `detach` what the engine wants to send waits for the connection to be handed over. */
@@ -156,9 +181,10 @@ export class Driver implements ConsumerQueueHost {
   /** The connection is over, or an attempt failed. `endedByServer` says how, when the reason may lie in what the server was sent. */
   detach(endedByServer?: string): void {
     this.#opening = false
+    this.#isBroken = false
     this.#connection = undefined
     this.#epoch++
-    this.#engine.disconnected(this.now(), endedByServer)
+    this.#engine.disconnected(this.#time(), endedByServer)
     this.schedule()
   }
 
@@ -170,9 +196,9 @@ export class Driver implements ConsumerQueueHost {
   }
 
   receive(packets: ReadonlyArray<Packet>): Violation | undefined {
-    const violation = this.#engine.receive(packets, this.now())
+    const violation = this.#engine.receive(packets, this.#time())
     if (packets[0]!._tag === "Connack") {
-      this.#engine.setWritable(true, this.now())
+      this.#engine.setWritable(true, this.#time())
       for (const queue of this.queues) queue.purgeStale()
     }
     // A turn of a busy network may bring many chunks: what one of them brought is gone before the next, which keeps memory
@@ -183,12 +209,12 @@ export class Driver implements ConsumerQueueHost {
   }
 
   writable(): void {
-    this.#engine.setWritable(true, this.now())
+    this.#engine.setWritable(true, this.#time())
     this.schedule()
   }
 
   publish(request: PublishRequest): Admission {
-    const admission = this.#refusal ?? this.#engine.publish(request, this.now())
+    const admission = this.#refusal ?? this.#engine.publish(request, this.#time())
     if (admission._tag === "Accepted") this.figures.accepted()
     else if (admission._tag === "Refused") this.figures.refused(admission.reason)
     this.schedule()
@@ -196,7 +222,7 @@ export class Driver implements ConsumerQueueHost {
   }
 
   withdraw(outbound: Outbound): boolean {
-    const withdrawn = this.#engine.withdraw(outbound, this.now())
+    const withdrawn = this.#engine.withdraw(outbound, this.#time())
     if (withdrawn) this.figures.withdrawn()
     this.schedule()
     return withdrawn
@@ -224,18 +250,20 @@ export class Driver implements ConsumerQueueHost {
   end(reason: MqttErrorReason): void {
     if (this.#ended) return
     const commits = this.#commits
-    const now = this.now()
+    const now = this.#time()
     this.#ended = true
     this.#refusal = { _tag: "Refused", reason }
     const committing = commits?.stop()
     if (commits !== undefined) this.#engine.reject(committing, commits.failure?.reason ?? reason, now)
+    // What the engine believes to be sent, and never will be, is called back first.
+    if (commits !== undefined || this.#isBroken) this.#engine.disconnected(now)
     this.#engine.abandon(reason, now)
     if (committing !== undefined) this.#settle(committing)
     this.flush()
   }
 
   addConsumer(request: ConsumerRequest, queue: ConsumerQueue): MqttErrorReason | undefined {
-    const consumer = this.#engine.addConsumer(request, this.now())
+    const consumer = this.#engine.addConsumer(request, this.#time())
     if ("_tag" in consumer) return consumer.reason
     consumer.owner = queue
     queue.consumer = consumer
@@ -248,19 +276,19 @@ export class Driver implements ConsumerQueueHost {
   removeConsumer(queue: ConsumerQueue): void {
     if (this.#queues?.delete(queue) !== true) return
     this.figures.buffered(queue.highWater)
-    this.#engine.removeConsumer(queue.consumer, this.now())
+    this.#engine.removeConsumer(queue.consumer, this.#time())
     this.resume(queue)
     this.schedule()
   }
 
   unsubscribe(filter: string): void {
-    this.#engine.unsubscribe(filter, this.now())
+    this.#engine.unsubscribe(filter, this.#time())
     this.schedule()
   }
 
   /** Whether a consumer of this name was known. */
   forgetConsumer(name: string): boolean {
-    const isKnown = this.#engine.forgetConsumer(name, this.now())
+    const isKnown = this.#engine.forgetConsumer(name, this.#time())
     this.schedule()
     return isKnown
   }
@@ -275,7 +303,7 @@ export class Driver implements ConsumerQueueHost {
   }
 
   acknowledge(consumer: Consumer, delivery: Delivery, reasonCode?: number): void {
-    this.#engine.acknowledge(consumer, delivery, this.now(), reasonCode)
+    this.#engine.acknowledge(consumer, delivery, this.#time(), reasonCode)
     this.schedule()
   }
 
@@ -318,6 +346,7 @@ export class Driver implements ConsumerQueueHost {
 
   readonly #turn = (): void => {
     this.#scheduled = false
+    this.#timed = undefined
     this.flush()
   }
 
@@ -340,6 +369,7 @@ export class Driver implements ConsumerQueueHost {
   #flush(): void {
     // The engine already believes in a connection that is still being handed over, or the last output is being committed.
     if (this.#opening && this.#engine.limits !== undefined && !this.#ended) return
+    if (this.#isBroken && !this.#ended) return
     // A fiber that the last output has resumed got here: outputs are handed out one after the other.
     if (this.#releasing) return this.schedule()
     this.#flushes++
@@ -407,7 +437,7 @@ export class Driver implements ConsumerQueueHost {
   #reject(reason: MqttErrorReason, output: Output | undefined): ReadonlyArray<string> {
     this.#refusal = { _tag: "Refused", reason }
     this.schedule()
-    return this.#engine.reject(output, reason, this.now())
+    return this.#engine.reject(output, reason, this.#time())
   }
 
   /** Hands out no more than how messages ended: the rest of the output goes nowhere. */
@@ -432,10 +462,28 @@ export class Driver implements ConsumerQueueHost {
   #handOutStored({ accepted, packets }: Output, epoch: number | undefined): void {
     const connection = this.#connection
     if (connection !== undefined && epoch === this.#epoch) {
-      if (packets.length > 0 && !connection.send(packets)) this.#engine.setWritable(false, this.now())
-      this.#engine.written()
+      const result = packets.length === 0 ? undefined : connection.send(packets)
+      if (result?._tag === "NotSent") {
+        this.#break(packets, result)
+      } else {
+        if (result?._tag === "Congested") this.#engine.setWritable(false, this.#time())
+        this.#engine.written()
+      }
     }
     each(accepted, (outbound) => outbound.owner?.onAccepted?.(outbound), this.#options.handlers.onDefect)
+  }
+
+  /** The connection is about to end by itself: until it has, the engine keeps what it would send, and nothing is handed out. */
+  #break(packets: ReadonlyArray<Packet>, { failure, sent }: NotSent): void {
+    const refused = packets[sent]
+    this.#engine.partlyWritten(
+      packets.slice(0, sent).filter(isNewPublish).length,
+      failure !== undefined && refused !== undefined && isNewPublish(refused)
+        ? new Unexpected({ detail: `cannot encode ${failure.packet}: ${failure.detail}` })
+        : undefined
+    )
+    this.#engine.setWritable(false, this.#time())
+    this.#isBroken = true
   }
 
   #handOut(output: Output | IndependentOutput): void {

@@ -114,7 +114,7 @@ export class Figures {
       messageRate: rates.messages,
       averageMessageRate: uptime === 0 ? 0 : this.#messages * 1000 / uptime,
       bytesRate: rates.bytes,
-      lastMessageAt: this.#lastMessageAt,
+      lastMessageAt: this.#lastMessageAt === undefined ? undefined : driver.toEpoch(this.#lastMessageAt),
       published: this.#published,
       acknowledgement: this.#acknowledgement.latencies,
       connections: tally.connections,

@@ -1,7 +1,6 @@
 /**
  * Puts a session together: engine, driver, store, supervisor, and the two halves that users see.
  */
-import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -21,9 +20,11 @@ import { type LoadedRecords, SessionStore } from "../../SessionStore.ts"
 import type { EngineEvent } from "../engine/contract.ts"
 import { makeEngine } from "../engine/engine.ts"
 import { registerLedger } from "../messageFailures.ts"
+import { monotonicMillis } from "../time.ts"
 import * as Broadcast from "./broadcast.ts"
 import { makeConnector } from "./connector.ts"
 import * as Consume from "./consume.ts"
+import { makeDefectLog } from "./defectLog.ts"
 import { Driver } from "./driver.ts"
 import { engineOptions } from "./engineOptions.ts"
 import { SessionFailures } from "./failureLedger.ts"
@@ -59,7 +60,9 @@ export const makeSession = Effect.fnUntraced(function*(
   const { damage, records } = store === undefined ? nothingLoaded : yield* store.load
   const clientId = yield* chooseClientId(options, records)
   const engine = makeEngine(engineOptions(options, yield* randomToken))
-  engine.restore(records, clock.currentTimeMillisUnsafe())
+  const now = monotonicMillis(clock)
+  engine.epochOffset = clock.currentTimeMillisUnsafe() - now
+  engine.restore(records, now)
 
   const hub = new Hub.Hub(name, clock, observer)
   const unclaimed = new Broadcast.Broadcast<Message>(unclaimedOptions)
@@ -265,7 +268,7 @@ export const makeSession = Effect.fnUntraced(function*(
       hub,
       servers: new Servers(addresses),
       reconnect: new Reconnect(schedule, options.reconnect),
-      now: () => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000,
+      now: () => driver.now(),
       isUnverified: protection === "unverified",
       persistent: options.persistence !== "none",
       autoReconnect: options.reconnect.enabled,
@@ -289,7 +292,7 @@ export const makeSession = Effect.fnUntraced(function*(
         }
         if (store !== undefined) {
           const before = identity
-          identity = identityOf(options, clientId, connack, before, driver.now())
+          identity = identityOf(options, clientId, connack, before, clock.currentTimeMillisUnsafe())
           if (before === undefined || !isSameIdentity(before, identity)) driver.record(identity)
         }
         publisher.recover()
@@ -382,7 +385,10 @@ export const makeSession = Effect.fnUntraced(function*(
     clientId,
     ...state,
     tls: protection,
-    handlers: { failing: failures.failing, since: failures.since },
+    handlers: {
+      failing: failures.failing,
+      since: failures.since === undefined ? undefined : driver.toEpoch(failures.since)
+    },
     storage: store === undefined
       ? undefined
       : { durability: store.durability, volatile: store.durability === "session", failure: storageFailure }
@@ -461,26 +467,6 @@ const parseServers = (options: SessionOptions): Effect.Effect<ReadonlyArray<Serv
       ? Effect.succeed({ ...parsed.success, query: parsed.success.query ?? options.webSocket.queries?.[server] })
       : Effect.fail(new MqttError({ session: options.name, method: "make", reason: parsed.failure }))
   })
-
-/** A defect may come with every message: one a minute is logged, and how many came in between. */
-const makeDefectLog = (session: string, clock: Clock.Clock): (cause: unknown) => Effect.Effect<void> => {
-  let quietUntil = -Infinity
-  let unsaid = 0
-  return (cause) =>
-    Effect.suspend(() => {
-      const now = Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
-      if (now < quietUntil) {
-        unsaid++
-        return Effect.void
-      }
-      const log = Effect.logError("a defect was caught in the session, which goes on", Cause.die(cause)).pipe(
-        Effect.annotateLogs({ session, ...(unsaid === 0 ? undefined : { unsaid }) })
-      )
-      quietUntil = now + 60_000
-      unsaid = 0
-      return log
-    })
-}
 
 const nothingLoaded: LoadedRecords = { records: [], damage: undefined }
 

@@ -79,7 +79,7 @@ const acceptSocket = (accept: Accept, socket: Net.Socket): void => {
 }
 
 const socketStream = (socket: Net.Socket): ByteStream => ({
-  write: (bytes) => socket.destroyed || socket.writableEnded ? true : socket.write(bytes),
+  write: (bytes) => socket.destroyed || socket.writableEnded ? "closed" : socket.write(bytes) ? "taken" : "congested",
   pendingBytes: () => socket.writableLength,
   pause: () => {
     socket.pause()
@@ -111,9 +111,9 @@ const acceptWebSocket = (accept: Accept, webSocket: WebSocket, socket: Net.Socke
   let handlers: ByteStreamHandlers | undefined
   const stream: ByteStream = {
     write: (bytes) => {
-      if (webSocket.readyState !== webSocket.OPEN) return true
+      if (webSocket.readyState !== webSocket.OPEN) return "closed"
       webSocket.send(bytes, { binary: true })
-      return webSocket.bufferedAmount < 65_536
+      return webSocket.bufferedAmount < 65_536 ? "taken" : "congested"
     },
     pendingBytes: () => webSocket.bufferedAmount,
     pause: () => webSocket.pause(),

@@ -274,7 +274,7 @@ export class Hub implements PacketPath {
   #writeBytes(connection: HubConnection, bytes: Uint8Array): void {
     connection.bytesSent += bytes.length
     this.bytesSent += bytes.length
-    if (connection.stream.write(bytes) || connection.congested) return
+    if (connection.stream.write(bytes) !== "congested" || connection.congested) return
     if (connection.stream.pendingBytes() < this.options.maximumPendingBytes) return
     connection.congested = true
     this.core?.setWritable(connection.id, false, this.options.now())

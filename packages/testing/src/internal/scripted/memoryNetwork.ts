@@ -3,7 +3,7 @@
  *
  * Bytes arrive in a microtask of their own, never inside `write`, so that neither side is called back in the middle of its work.
  */
-import type { ByteStream, ByteStreamHandlers } from "@effect-mqttx/core/Transport"
+import type { ByteStream, ByteStreamHandlers, WriteResult } from "@effect-mqttx/core/Transport"
 
 const highWaterMark = 65_536
 
@@ -31,16 +31,16 @@ class End implements ByteStream {
     this.#schedule()
   }
 
-  write(bytes: Uint8Array): boolean {
-    if (this.#ended || this.#closed) return true
+  write(bytes: Uint8Array): WriteResult {
     const peer = this.#peer!
+    if (this.#ended || this.#closed || peer.#closed) return "closed"
     // A network has bytes of its own: a payload that its publisher changes later arrives as it was sent.
     peer.#inbox.push(bytes.slice())
     peer.#inboxBytes += bytes.length
     peer.#schedule()
-    if (peer.#inboxBytes <= highWaterMark) return true
+    if (peer.#inboxBytes <= highWaterMark) return "taken"
     this.#wantsDrain = true
-    return false
+    return "congested"
   }
 
   pendingBytes(): number {

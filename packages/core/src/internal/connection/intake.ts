@@ -1,0 +1,160 @@
+/**
+ * What arrives on one connection, in portions: bytes become packets, at most so many in a turn of the event loop, and what is left waits for
+ * the next turn while the network is paused.
+ *
+ * It knows nothing of what packets mean. The link above it hands it bytes, and is handed packets in the order of the wire.
+ */
+import { scheduleTurn } from "#transport"
+import type { Packet } from "../../Packet.ts"
+import type { ByteStream } from "../../Transport.ts"
+import type { Decoder, Violation } from "../codec/contract.ts"
+
+/**
+ * Called synchronously, from the network's callback or in a turn of its own.
+ */
+export interface IntakeHandlers {
+  readonly onPackets: (packets: Array<Packet>) => void
+  /** Nothing more is to come. */
+  readonly onViolation: (violation: Violation) => void
+  /** A handler has thrown. */
+  readonly onDefect: (cause: unknown) => void
+}
+
+/** Why the network is paused; each is lifted by itself. */
+export const PauseReason = { owner: 1, answers: 2, turn: 4 } as const
+
+export type PauseReason = typeof PauseReason[keyof typeof PauseReason]
+
+// Packets of one call of the decoder. A chunk of a socket has so many only when they are tiny.
+export const packetsPerCall = 1024
+
+// Packets and chunks of one turn: some milliseconds, whatever they are. A socket alone would hand over 2 MiB, half a million of them.
+const packetsPerTurn = 4096
+
+// A turn that brings less than this needs no watching.
+const countFrom = 256
+
+/**
+ * The inbound side of one connection.
+ */
+export class Intake {
+  readonly #decoder: Decoder
+  readonly #handlers: IntakeHandlers
+  #stream: ByteStream | undefined
+  #pauses = 0
+  #isStreamPaused = false
+  /** What came after the network was told to pause. */
+  #backlog: Array<Uint8Array> | undefined
+  #count = 0
+  #isScheduled = false
+  #isStopped = false
+
+  constructor(decoder: Decoder, handlers: IntakeHandlers) {
+    this.#decoder = decoder
+    this.#handlers = handlers
+  }
+
+  /** Begins to pause and resume this stream. */
+  attach(stream: ByteStream): void {
+    this.#stream = stream
+  }
+
+  /** Reading is paused for longer than a turn, because the owner or the peer is slow. */
+  get isPaused(): boolean {
+    return (this.#pauses & ~PauseReason.turn) !== 0
+  }
+
+  pause(reason: PauseReason): void {
+    if (!this.#isStopped) {
+      this.#setPauses(this.#pauses | reason)
+    }
+  }
+
+  resume(reason: PauseReason): void {
+    this.#setPauses(this.#pauses & ~reason)
+  }
+
+  take(bytes: Uint8Array): void {
+    if (this.#isStopped) {
+      return
+    }
+    if (this.#backlog !== undefined) {
+      this.#backlog.push(bytes)
+      return
+    }
+    this.#decode(bytes)
+    if (!this.#isStopped && (this.#decoder.hasMore || this.#count >= packetsPerTurn)) {
+      this.#backlog = []
+      this.pause(PauseReason.turn)
+    }
+  }
+
+  /** Drops what has not been decoded and what will arrive. The network is read on, because its end is seen only while it is read. */
+  stop(): void {
+    this.#isStopped = true
+    this.#backlog = undefined
+    this.#setPauses(0)
+  }
+
+  #setPauses(pauses: number): void {
+    this.#pauses = pauses
+    const isPaused = pauses !== 0
+    if (isPaused !== this.#isStreamPaused) {
+      this.#isStreamPaused = isPaused
+      if (isPaused) {
+        this.#stream?.pause()
+      } else {
+        this.#stream?.resume()
+      }
+    }
+  }
+
+  /** Decodes a chunk, or what the last one has left. */
+  #decode(bytes: Uint8Array | undefined): void {
+    const packets: Array<Packet> = []
+    try {
+      const violation = bytes === undefined ? this.#decoder.next(packets) : this.#decoder.push(bytes, packets)
+      this.#counted(1 + packets.length)
+      if (packets.length > 0) {
+        this.#handlers.onPackets(packets)
+      }
+      // Packets before the malformed one may have ended the connection already.
+      if (violation !== undefined && !this.#isStopped) {
+        this.#handlers.onViolation(violation)
+      }
+    } catch (cause) {
+      // Nothing here should throw. If it does, the process must not end by it.
+      this.#handlers.onDefect(cause)
+    }
+  }
+
+  #counted(count: number): void {
+    this.#count += count
+    if (this.#count >= countFrom && !this.#isScheduled) {
+      this.#isScheduled = true
+      scheduleTurn(this.#turn)
+    }
+  }
+
+  readonly #turn = (): void => {
+    this.#isScheduled = false
+    this.#count = 0
+    const backlog = this.#backlog
+    if (backlog === undefined) {
+      return
+    }
+    let next = 0
+    while (this.#decoder.hasMore || next < backlog.length) {
+      if (this.#count >= packetsPerTurn) {
+        this.#backlog = backlog.slice(next)
+        return
+      }
+      this.#decode(this.#decoder.hasMore ? undefined : backlog[next++])
+      if (this.#isStopped) {
+        return
+      }
+    }
+    this.#backlog = undefined
+    this.resume(PauseReason.turn)
+  }
+}

@@ -1,0 +1,217 @@
+/**
+ * What leaves on one connection: packets become bytes in the order in which they are sent, and go to the stream in one write a batch.
+ *
+ * It keeps the accounts of what the stream has taken, so that nothing counts as sent that was not handed over. It decides nothing about
+ * the connection: the link is told when the stream is over or has thrown.
+ */
+import { scheduleTurn } from "#transport"
+import type { Packet } from "../../Packet.ts"
+import type { ProtocolVersion } from "../../QoS.ts"
+import type { ByteStream } from "../../Transport.ts"
+import type { EncodeFailure, Encoder } from "../codec/contract.ts"
+import { makeEncoder } from "../codec/encoder.ts"
+import { sizeOf } from "../codec/size.ts"
+import { joined } from "./joined.ts"
+import { UnreadAnswers } from "./unreadAnswers.ts"
+
+/** What was handed to the network, as `ConnectionCounters` has it. */
+export interface SentCounters {
+  bytesSent: number
+  packetsSent: number
+}
+
+/** How sending a batch ended: with all of it handed over, or with the first `count` packets. */
+export interface Handed {
+  readonly isComplete: boolean
+  readonly count: number
+  /** Why the packet behind them cannot be encoded, if that is the reason. */
+  readonly failure: EncodeFailure | undefined
+}
+
+export interface SenderHandlers {
+  /** The stream is over, and tells the cause itself. */
+  readonly onClosed: () => void
+  /** The stream has thrown. */
+  readonly onFailure: (cause: unknown) => void
+  /** The peer leaves more acknowledgements unread than it can be owed: it should not be read until `drained`. */
+  readonly onUnread: () => void
+}
+
+// An acknowledgement with a reason code.
+const answerBytes = 5
+
+// The bytes of one acknowledgement for every packet identifier. A peer that keeps to the protocol is never owed more, so that two peers which
+// both stop reading at this bound cannot wait for each other.
+const maximumUnread = 65_535 * answerBytes
+
+const complete: Handed = { isComplete: true, count: 0, failure: undefined }
+
+/**
+ * The outbound side of one connection.
+ */
+export class Sender {
+  readonly #protocolVersion: ProtocolVersion
+  readonly #counters: SentCounters
+  readonly #handlers: SenderHandlers
+  readonly #encoder: Encoder
+  readonly #answers = new UnreadAnswers()
+  #stream: ByteStream | undefined
+  #foreign: Array<Uint8Array> = []
+  #isCongested = false
+
+  constructor(protocolVersion: ProtocolVersion, counters: SentCounters, handlers: SenderHandlers) {
+    this.#protocolVersion = protocolVersion
+    this.#counters = counters
+    this.#handlers = handlers
+    this.#encoder = makeEncoder(protocolVersion)
+  }
+
+  attach(stream: ByteStream): void {
+    this.#stream = stream
+  }
+
+  /** More than the high-water mark of the stream waits. */
+  get isCongested(): boolean {
+    return this.#isCongested
+  }
+
+  /** Bytes that wait in the stream. */
+  get pendingBytes(): number {
+    return this.#stream?.pendingBytes() ?? 0
+  }
+
+  /** Appends a packet to the next write. What throws here would end the process from the callback of a timer. */
+  encode(packet: Packet): EncodeFailure | undefined {
+    try {
+      return this.#encoder.write(packet)
+    } catch (cause) {
+      return { packet: packet._tag, detail: String(cause) }
+    }
+  }
+
+  /** The bytes of one packet, which are not sent. */
+  bytesOf(packet: Packet): ReadonlyArray<Uint8Array> {
+    this.#encoder.write(packet)
+    return this.#encoder.take()
+  }
+
+  /** Sends bytes of MQTT.js with the next write, at the latest in the next turn. */
+  forward(bytes: Uint8Array): void {
+    if (this.#foreign.length === 0) {
+      scheduleTurn(() => this.flush())
+    }
+    this.#foreign.push(bytes)
+  }
+
+  /** Sends a batch; what cannot be encoded, and all that follows it, is not sent. */
+  send(packets: ReadonlyArray<Packet>): Handed {
+    let failure: EncodeFailure | undefined
+    let count = 0
+    let answers = 0
+    // A plain loop: this runs for every packet that leaves.
+    while (count < packets.length) {
+      const packet = packets[count]!
+      failure = this.encode(packet)
+      if (failure !== undefined) {
+        break
+      }
+      count++
+      if (packet._tag !== "Publish") {
+        answers++
+      }
+    }
+    const bytes = this.flush()
+    if (bytes !== undefined) {
+      return this.#handed(this.#wholeIn(packets, bytes), undefined)
+    }
+    this.#noteAnswers(answers)
+    if (failure !== undefined) {
+      return this.#handed(count, failure)
+    }
+    this.#counters.packetsSent += count
+    return complete
+  }
+
+  /**
+   * Hands over all that is encoded. Undefined: the stream has it; otherwise how many bytes of our own it has taken before it failed.
+   */
+  flush(): number | undefined {
+    const stream = this.#stream
+    const own = this.#encoder.take()
+    const foreign = this.#foreign
+    if (own.length === 0 && foreign.length === 0) {
+      return undefined
+    }
+    this.#foreign = []
+    if (stream === undefined) {
+      return 0
+    }
+    let handed = 0
+    try {
+      for (const chunk of joined(foreign.length === 0 ? own : [...foreign, ...own])) {
+        const result = stream.write(chunk)
+        if (result === "closed") {
+          this.#handlers.onClosed()
+          return Math.max(0, handed - lengthOf(foreign))
+        }
+        handed += chunk.length
+        this.#counters.bytesSent += chunk.length
+        if (result === "congested") {
+          this.#isCongested = true
+        }
+      }
+    } catch (cause) {
+      this.#handlers.onFailure(cause)
+      return Math.max(0, handed - lengthOf(foreign))
+    }
+    return undefined
+  }
+
+  /** The stream has room again. True: it had none. */
+  drained(): boolean {
+    const wasCongested = this.#isCongested
+    this.#isCongested = false
+    return wasCongested
+  }
+
+  /** Nothing more is sent. */
+  stop(): void {
+    this.#foreign = []
+    this.#encoder.take()
+    this.#stream = undefined
+  }
+
+  #handed(count: number, failure: EncodeFailure | undefined): Handed {
+    this.#counters.packetsSent += count
+    return { isComplete: false, count, failure }
+  }
+
+  /** How many packets are whole in so many bytes. */
+  #wholeIn(packets: ReadonlyArray<Packet>, bytes: number): number {
+    let count = 0
+    let length = 0
+    while (count < packets.length) {
+      length += sizeOf(packets[count]!, this.#protocolVersion)
+      if (length > bytes) {
+        break
+      }
+      count++
+    }
+    return count
+  }
+
+  #noteAnswers(count: number): void {
+    const position = this.#counters.bytesSent
+    const isMarked = this.#answers.wrote(position, count * answerBytes)
+    if (!isMarked && !this.#isCongested) {
+      return
+    }
+    const unread = this.#answers.behind(position - this.pendingBytes)
+    if (this.#isCongested && unread > maximumUnread) {
+      this.#handlers.onUnread()
+    }
+  }
+}
+
+const lengthOf = (chunks: ReadonlyArray<Uint8Array>): number =>
+  chunks.reduce((length, chunk) => length + chunk.length, 0)
