@@ -22,7 +22,7 @@ const typos: ReadonlyArray<readonly [string, object, string]> = [
     "will.properties.contentTyp"
   ],
   ["will.payload", { will: { topic: "a", payload: { base64: "", bytes: 1 } } }, "will.payload.bytes"],
-  ["tls", { tls: { rejectunauthorized: false } }, "tls.rejectunauthorized"],
+  ["tls", { tls: { rejectUnauthorized: false } }, "tls.rejectUnauthorized"],
   ["webSocket", { webSocket: { header: {} } }, "webSocket.header"],
   ["reconnect", { reconnect: { delay: 5 } }, "reconnect.delay"],
   ["queue", { queue: { size: 5 } }, "queue.size"],
@@ -36,7 +36,8 @@ const forwarderTypos: ReadonlyArray<readonly [string, object, string]> = [
   ["qos", { qos: { cap: 1, max: 2 } }, "qos.max"],
   ["sample", { sample: { every: 2, of: 3 } }, "sample.of"],
   ["rateLimit", { rateLimit: { messages: 1, seconds: 1 } }, "rateLimit.seconds"],
-  ["deadLetter", { deadLetter: { topic: "a", target: "b" } }, "deadLetter.target"]
+  ["deadLetter", { deadLetter: { topic: "a", target: "b" } }, "deadLetter.target"],
+  ["loopGuard", { loopGuard: { secret: "0123456789abcdef", accept: [] } }, "loopGuard.accept"]
 ]
 
 const issuesOf = (result: Result.Result<unknown, unknown>): ReadonlyArray<string> => {

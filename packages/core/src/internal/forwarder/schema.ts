@@ -14,6 +14,7 @@ import {
   commaSeparated,
   delay,
   flag,
+  hidden,
   integer,
   nonEmptyText,
   number,
@@ -70,13 +71,13 @@ const deadLetter = strict({
 
 const shortestSecret = 16
 
-const loopGuardSecret = Schema.RedactedFromValue(
+const loopGuardSecret = hidden(
   Schema.String.annotate({ message: "expected a text" }).check(
     check((value: string) =>
       value.length < shortestSecret ? `expected at least ${shortestSecret} characters` : undefined
     )
   ),
-  { label: "secret", disallowEncode: true }
+  "secret"
 )
 
 const loopGuardSecrets = Schema.Union([Schema.Array(Schema.String), Schema.String]).annotate({
@@ -89,7 +90,7 @@ const loopGuardSecrets = Schema.Union([Schema.Array(Schema.String), Schema.Strin
   })
 ))
 
-const loopGuard = Schema.Struct({ secret: loopGuardSecret, accepts: withDefault(loopGuardSecrets, []) })
+const loopGuard = strict({ secret: loopGuardSecret, accepts: withDefault(loopGuardSecrets, []) })
 
 const expression = text.check(check((source: string) => {
   if (source.length > 1024) return "expected a regular expression of at most 1024 characters"
@@ -115,7 +116,7 @@ const fields = {
   share: Schema.optionalKey(
     nonEmptyText.check(check((share: string) => /[/+#]/.test(share) ? "expected a name without /, + and #" : undefined))
   ),
-  noLocal: Schema.optional(flag),
+  noLocal: Schema.optionalKey(flag),
   retained: withDefault(oneOf(["each", "first", "none"]), "each"),
   mapping: withDefault(Schema.Array(rule), []),
   unmapped: withDefault(oneOf(["pass", "drop"]), "pass"),
@@ -134,7 +135,7 @@ const fields = {
   acceptance: Schema.optionalKey(oneOf(["acknowledged", "stored"])),
   deadLetter: Schema.optionalKey(deadLetter),
   allowLoops: withDefault(flag, false),
-  loopGuard: Schema.optional(loopGuard),
+  loopGuard: Schema.optionalKey(loopGuard),
   maxHops: withDefault(integer(1, 8), 8),
   stopTimeout: withDefault(delay, 10_000)
 }

@@ -75,7 +75,7 @@ const webSocket = strict({
   ),
   headers: withDefault(Schema.Record(Schema.String, secret("header")), {}),
   subprotocol: withDefault(nonEmptyText, "mqtt"),
-  queries: Schema.optional(Schema.Record(Schema.String, secret("query")))
+  queries: Schema.optionalKey(Schema.Record(Schema.String, secret("query")))
 })
 
 const reconnect = strict({
