@@ -360,6 +360,8 @@ export interface SessionEngine {
   readonly namedConsumers: () => ReadonlyArray<NamedConsumer>
   /** Removes the subscription at the server, and fails or ends nothing: consumers on the filter end up without it. */
   readonly unsubscribe: (filter: string, now: number) => void
+  /** Whether the server has, or has not, a subscription to this filter as it is wanted, as far as known. */
+  readonly isSettled: (filter: string) => boolean
   /** A consumer is done with a delivery; a reason code of 0x80 or more refuses the message (MQTT 5). */
   readonly acknowledge: (consumer: Consumer, delivery: Delivery, now: number, reasonCode?: number) => void
 

@@ -232,6 +232,10 @@ class Engine implements SessionEngine {
     return this.#inbound.useOf(packetIdentifier)
   }
 
+  isSettled(filter: string): boolean {
+    return this.#subscriptions.isSettled(filter)
+  }
+
   unsubscribe(filter: string, now: number): void {
     this.#core.now = now
     this.#subscriptions.unsubscribe(filter)

@@ -80,6 +80,11 @@ export class Subscriptions {
     return count
   }
 
+  isSettled(filter: string): boolean {
+    const entry = this.#entries?.get(filter)
+    return entry === undefined || (entry.request === undefined && !entry.isDue)
+  }
+
   restore(records: ReadonlyArray<SubscriptionRecord>, consumers: ReadonlyArray<ConsumerRecord>): void {
     this.#restoreEntries(records)
     for (const { filters, name, qos } of consumers) {

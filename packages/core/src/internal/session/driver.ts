@@ -281,6 +281,10 @@ export class Driver implements ConsumerQueueHost {
     this.schedule()
   }
 
+  isSettled(filter: string): boolean {
+    return this.#engine.isSettled(filter)
+  }
+
   unsubscribe(filter: string): void {
     this.#engine.unsubscribe(filter, this.#time())
     this.schedule()

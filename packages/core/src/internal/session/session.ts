@@ -111,6 +111,7 @@ export const makeSession = Effect.fnUntraced(function*(
     streamBuffer: options.streamBuffer,
     onOverflow: options.onOverflow,
     subscribeTimeout: options.subscribeTimeout,
+    until: (holds) => untilTurn(holds),
     onShared: (filters) => {
       const { persistence } = options
       if (persistence === "none" || Duration.isZero(options.sessionExpiry)) return
@@ -415,7 +416,7 @@ export const makeSession = Effect.fnUntraced(function*(
       Effect.withSpan(
         subscriber.unsubscribe(
           filter,
-          (isOver) => untilTurn(() => isOver() || storageLost !== undefined || hub.current().state === "closed")
+          () => storageLost !== undefined || hub.current().state === "closed"
         ).pipe(
           Effect.andThen(untilStored),
           Effect.andThen(Effect.suspend(() => storageLost === undefined ? Effect.void : Effect.fail(storageLost)))

@@ -19,8 +19,10 @@ export interface SubscriberOptions {
   readonly session: string
   readonly streamBuffer: number
   readonly onOverflow: "dropOldest" | "suspend"
-  /** How long a connected server may take for SUBACK. */
+  /** How long a connected server may take for SUBACK and UNSUBACK, over all connections. */
   readonly subscribeTimeout: Duration.Duration
+  /** Waits for a condition that is looked at after each turn. */
+  readonly until: (holds: () => boolean) => Effect.Effect<void>
   /** A subscription to these filters is shared with others. */
   readonly onShared: (filters: ReadonlyArray<string>) => void
 }
@@ -161,47 +163,44 @@ export class Subscriber {
       this.#joining.set(queue, resume)
       return Effect.sync(() => this.#joining?.delete(queue))
     })
-    return Effect.raceFirst(granted, this.#timeout(filters))
+    return Effect.raceFirst(granted, this.#timeout("subscribe", filters))
   }
 
-  /** Fires when a connected server kept silent for the whole time; while there is no connection the wait goes on. */
-  #timeout(filters: ReadonlyArray<string>): Effect.Effect<never, MqttError> {
-    const { subscribeTimeout } = this.#options
+  /** Fires when the server has been connected for the whole time, over however many connections. */
+  #timeout(operation: "subscribe" | "unsubscribe", filters: ReadonlyArray<string>): Effect.Effect<never, MqttError> {
+    const { subscribeTimeout, until } = this.#options
+    const driver = this.#driver
     return Effect.gen({ self: this }, function*() {
-      while (true) {
-        const before = this.#driver.connection
-        yield* Effect.sleep(subscribeTimeout)
-        if (before !== undefined && before === this.#driver.connection) {
-          return yield* Effect.fail(
-            this.#error(new Timeout({ operation: "subscribe", millis: Duration.toMillis(subscribeTimeout) }), filters)
-          )
-        }
+      let left = Duration.toMillis(subscribeTimeout)
+      while (left > 0) {
+        yield* until(() => driver.connection !== undefined)
+        const connection = driver.connection
+        const since = driver.now()
+        yield* Effect.raceFirst(Effect.sleep(left), until(() => driver.connection !== connection))
+        left -= driver.now() - since
       }
+      const reason = new Timeout({ operation, millis: Duration.toMillis(subscribeTimeout) })
+      return yield* Effect.fail(this.#error(reason, filters, operation))
     })
   }
 
-  /** Ends a subscription at the server, and fails when it refuses that; `until` looks at its condition after each turn. */
-  unsubscribe(
-    filter: string,
-    until: (isOver: () => boolean) => Effect.Effect<void>
-  ): Effect.Effect<void, MqttError> {
+  /** Ends a subscription at the server, and fails when it refuses that, or takes too long; `isOver`: the session has ended. */
+  unsubscribe(filter: string, isOver: () => boolean): Effect.Effect<void, MqttError> {
     return Effect.suspend(() => {
-      const { session } = this.#options
       const valid = Topic.validateFilter(filter)
-      if (valid._tag === "Failure") {
-        return Effect.fail(new MqttError({ session, method: "unsubscribe", reason: valid.failure }))
-      }
+      if (valid._tag === "Failure") return Effect.fail(this.#error(valid.failure, [], "unsubscribe"))
       const requests = this.#unsubscribing ??= new Set()
       const request: Unsubscription = { filter, refusal: undefined }
       requests.add(request)
       this.#driver.unsubscribe(filter)
-      return until(() => request.refusal !== undefined || this.#driver.stats.pendingSubscriptions === 0).pipe(
+      const settled = this.#options.until(() =>
+        request.refusal !== undefined || this.#driver.isSettled(filter) || isOver()
+      )
+      return Effect.raceFirst(settled, this.#timeout("unsubscribe", [filter])).pipe(
         Effect.ensuring(Effect.sync(() => requests.delete(request))),
         Effect.andThen(Effect.suspend(() => {
           const reason = request.refusal
-          return reason === undefined
-            ? Effect.void
-            : Effect.fail(new MqttError({ session, method: "unsubscribe", topic: filter, reason }))
+          return reason === undefined ? Effect.void : Effect.fail(this.#error(reason, [filter], "unsubscribe"))
         }))
       )
     })
@@ -252,11 +251,15 @@ export class Subscriber {
     return this.#error(consumer.reason ?? new Closed({}), consumer.request.filters)
   }
 
-  #error(reason: MqttErrorReason, filters: ReadonlyArray<string>): MqttError {
+  #error(
+    reason: MqttErrorReason,
+    filters: ReadonlyArray<string>,
+    method: "subscribe" | "unsubscribe" = "subscribe"
+  ): MqttError {
     return new MqttError({
       reason,
       session: this.#options.session,
-      method: "subscribe",
+      method,
       ...(filters.length === 1 ? { topic: filters[0]! } : undefined)
     })
   }
