@@ -76,7 +76,8 @@ const make = Effect.fnUntraced(function*(version: ProtocolVersion, store?: Sessi
       onTurn: nothing,
       onStorage: nothing,
       onStorageLost: nothing,
-      onOverflow: nothing
+      onOverflow: nothing,
+      onDefect: (cause) => ends.push(String(cause))
     }
   })
   const owner = {

@@ -126,8 +126,8 @@ export interface SessionOptions {
   /** The name of the session in this program: in logs, metrics, events and the session store. */
   readonly name: string
   /**
-   * URLs in the order of preference, without credentials and queries; default `mqtt://localhost:1883`, or
-   * `mqtts://localhost:8883` when `secure`. Either all of them use TLS (mqtts, wss) or none does.
+   * URLs in the order of preference, without credentials and queries. There is no default. Either all of them use TLS
+   * (mqtts, wss) or none does.
    */
   readonly servers: readonly [string, ...Array<string>]
   /**
@@ -305,7 +305,7 @@ export interface WillInput {
 }
 
 /**
- * `SessionOptions` as one may write them: everything but the name has a default.
+ * `SessionOptions` as one may write them: everything but the name and the servers has a default.
  */
 export interface SessionOptionsInput {
   readonly name: string
@@ -313,7 +313,7 @@ export interface SessionOptionsInput {
    * One URL, several in one text separated by commas, or an array; credentials in them become `username` and
    * `password`, queries become `webSocket.queries`.
    */
-  readonly servers?: string | ReadonlyArray<string> | undefined
+  readonly servers: string | ReadonlyArray<string>
   readonly brokerName?: string | undefined
   readonly secure?: boolean | undefined
   readonly protocolVersion?: ProtocolVersion | undefined

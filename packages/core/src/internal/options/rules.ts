@@ -38,7 +38,7 @@ const passwordOf = (value: Redacted.Redacted<string> | undefined): string | unde
 export const credentialsOf = (
   options: Fields,
   addresses: ReadonlyArray<ServerAddress.ServerAddress>
-): Pick<Fields, "username" | "password"> | Issue => {
+): { readonly username: Fields["username"] | undefined; readonly password: Fields["password"] | undefined } | Issue => {
   let { password, username } = options
   for (const [index, address] of addresses.entries()) {
     username ??= address.username

@@ -25,6 +25,7 @@ import { monotonicMillis } from "../time.ts"
 import * as Broadcast from "./broadcast.ts"
 import { makeConnector } from "./connector.ts"
 import * as Consume from "./consume.ts"
+import { makeDefectLog } from "./defectLog.ts"
 import { Driver } from "./driver.ts"
 import { engineOptions } from "./engineOptions.ts"
 import { logModeOf } from "./eventLog.ts"
@@ -73,6 +74,7 @@ export const makeSession = Effect.fnUntraced(function*(
   const settings = yield* SessionLog
   const log = logModeOf(options, settings)
   const hub = new Hub.Hub(name, clock, observer, { log, settings, fork })
+  const reportDefect = makeDefectLog(name, clock)
   const driver = new Driver({
     session: name,
     engine,
@@ -95,7 +97,10 @@ export const makeSession = Effect.fnUntraced(function*(
         fork(endWithoutStorage(error))
       },
       onOverflow: (topic, count) =>
-        hub.emit({ _tag: "MessageDropped", direction: "inbound", cause: "streamOverflow", topic, count })
+        hub.emit({ _tag: "MessageDropped", direction: "inbound", cause: "streamOverflow", topic, count }),
+      onDefect: (cause) => {
+        fork(reportDefect(cause))
+      }
     }
   })
   driver.figures.accepted(driver.stats.queuedMessages + driver.stats.inflight)
@@ -245,28 +250,25 @@ export const makeSession = Effect.fnUntraced(function*(
     })
 
   const consume: Seam.SessionSeam["consume"] = (filters, handler, consumeOptions, observer) =>
-    Effect.andThen(
-      Consume.check(name, filters, consumeOptions),
-      Effect.scoped(Effect.flatMap(
-        subscriber.consumer(filters, consumeOptions),
-        (queue) =>
-          Consume.run(
-            {
-              driver,
-              session,
-              ledger: failures,
-              onDropped: (topic) => {
-                noteDrop("inbound", "streamOverflow", topic)
-                driver.schedule()
-              }
-            },
-            queue,
-            handler,
-            consumeOptions,
-            observer
-          )
-      ))
-    )
+    Effect.scoped(Effect.flatMap(
+      subscriber.consumer(filters, consumeOptions, handler),
+      (queue) =>
+        Consume.run(
+          {
+            driver,
+            session,
+            ledger: failures,
+            onDropped: (topic) => {
+              noteDrop("inbound", "streamOverflow", topic)
+              driver.schedule()
+            }
+          },
+          queue,
+          handler,
+          consumeOptions,
+          observer
+        )
+    ))
 
   const error = (reason: MqttErrorReason, method: string): MqttError => new MqttError({ session: name, method, reason })
 
