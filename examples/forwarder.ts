@@ -35,13 +35,17 @@ const temperatures: ForwarderOptions.ForwarderOptionsInput = {
   metadata: { forwarded_by: "{forwarder}", timestamp: "{timestamp}", source: "{session}" }
 }
 
-/** The way back, by prefixes: what a display shows, and no test data. */
+/**
+ * The way back, by prefixes: what a display shows, and no test data. A message does not return to a broker that has it, unless a forwarder
+ * says `allowLoops`; the display is at plant 1, where one of the messages comes from.
+ */
 const display: ForwarderOptions.ForwarderOptionsInput = {
   name: "display-forwarder",
   sources: ["storage-session"],
   filters: ["processed/#"],
   exclude: ["processed/temperature/other/cellar"],
   target: "plant-1",
+  allowLoops: true,
   mapping: [{ strip: "processed/", add: "display/" }]
 }
 

@@ -32,7 +32,7 @@ const calculator = Effect.fnUntraced(function*(session: MqttSession.Session) {
 
 const program = Effect.gen(function*() {
   const session = (name: string, protocolVersion: 4 | 5) =>
-    MqttSession.make({ name, servers: ["mqtt://embedded"], protocolVersion })
+    MqttSession.make({ name, servers: [ScriptedBroker.memoryUrl], protocolVersion })
   yield* calculator(yield* session("first", 5))
   yield* calculator(yield* session("second", 5))
 

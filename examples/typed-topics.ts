@@ -57,7 +57,7 @@ const program = Effect.gen(function*() {
 })
 
 // The broker is in the same process, and in memory.
-const Session = MqttSession.layer({ name: "home", servers: ["mqtt://embedded"] }).pipe(
+const Session = MqttSession.layer({ name: "home", servers: [ScriptedBroker.memoryUrl] }).pipe(
   Layer.provide(ScriptedBroker.layerMemory())
 )
 

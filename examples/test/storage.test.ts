@@ -6,7 +6,12 @@ import { deliver, record } from "../storage/meter.ts"
 
 // Network and store of the program under test: both in memory, so that its time is the test's.
 const Test = Layer.mergeAll(ScriptedBroker.layerMemory(), SessionStore.layerMemory)
-const Meter = MqttSession.layer({ name: "meter", persistence: "durable", drainTimeout: "1 second" })
+const Meter = MqttSession.layer({
+  name: "meter",
+  servers: [ScriptedBroker.memoryUrl],
+  persistence: "durable",
+  drainTimeout: "1 second"
+})
 
 describe("the meter", () => {
   it.live("delivers after a restart what it recorded without a network", () =>

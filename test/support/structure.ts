@@ -13,6 +13,7 @@ export const floors: ReadonlyArray<readonly [floor: number, places: ReadonlyArra
     "Message.ts",
     "MqttError.ts",
     "MessagePack.ts",
+    "OptionsSchema.ts",
     "PayloadCodec.ts",
     "Properties.ts",
     "Publication.ts",

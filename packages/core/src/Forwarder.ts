@@ -29,6 +29,7 @@ import type { ForwarderFailure, ForwarderMetrics, ForwarderState } from "./Forwa
 import type { ForwarderHooks, ForwarderOptions, ForwarderOptionsInput } from "./ForwarderOptions.ts"
 import * as Options from "./ForwarderOptions.ts"
 import { makeForwarder } from "./internal/forwarder/forwarder.ts"
+import { configured } from "./internal/session/extras.ts"
 import type { MqttError } from "./MqttError.ts"
 import { SessionManager } from "./SessionManager.ts"
 
@@ -100,4 +101,7 @@ export const layerConfig = <E = never, R = never>(
   config: Config.Config<ForwarderOptions>,
   hooks?: ForwarderHooks<E, R>
 ): Layer.Layer<Forwarder, MqttError | Config.ConfigError, Exclude<R, Scope.Scope> | SessionManager> =>
-  Layer.effect(Forwarder, Effect.flatMap(config, (options) => make(options, hooks))) as never
+  Layer.effect(
+    Forwarder,
+    Effect.flatMap(configured(config, "layerConfig"), (options) => make(options, hooks))
+  ) as never

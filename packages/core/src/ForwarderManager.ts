@@ -23,6 +23,8 @@ import type { Forwarding } from "./Forwarder.ts"
 import type { ForwarderMetrics } from "./ForwarderMetrics.ts"
 import type { ForwarderHooks, ForwarderOptions, ForwarderOptionsInput } from "./ForwarderOptions.ts"
 import { makeForwarders } from "./internal/forwarder/registry.ts"
+import { type Checks, list, optionsIssues, refusal } from "./internal/options/plain.ts"
+import { configured } from "./internal/session/extras.ts"
 import type { MqttError } from "./MqttError.ts"
 import { SessionManager } from "./SessionManager.ts"
 
@@ -67,7 +69,12 @@ export interface ForwarderManagerOptions {
 export const make = (
   options: ForwarderManagerOptions = {}
 ): Effect.Effect<Forwarders, MqttError, SessionManager | Scope.Scope> =>
-  Effect.flatMap(SessionManager, (manager) => makeForwarders(manager, options.forwarders ?? []))
+  Effect.flatMap(SessionManager, (manager) => {
+    const invalid = refusal(optionsIssues(options, managerChecks), "ForwarderManager.make")
+    return invalid === undefined ? makeForwarders(manager, options.forwarders ?? []) : Effect.fail(invalid)
+  })
+
+const managerChecks: Checks<ForwarderManagerOptions> = { forwarders: list }
 
 /**
  * The manager of a program's forwarders.
@@ -89,4 +96,7 @@ export const layer = (options?: ForwarderManagerOptions): Layer.Layer<ForwarderM
 export const layerConfig = (
   forwarders: Config.Config<ReadonlyArray<ForwarderOptions>>
 ): Layer.Layer<ForwarderManager, MqttError | Config.ConfigError, SessionManager> =>
-  Layer.effect(ForwarderManager, Effect.flatMap(forwarders, (forwarders) => make({ forwarders })))
+  Layer.effect(
+    ForwarderManager,
+    Effect.flatMap(configured(forwarders, "layerConfig"), (forwarders) => make({ forwarders }))
+  )

@@ -22,8 +22,8 @@ import type * as Schedule from "effect/Schedule"
 import type * as Schema from "effect/Schema"
 import type { MappingRule } from "./internal/forwarder/mapping.ts"
 import {
-  configOf,
   decodeOptions,
+  forwarderConfig,
   type ForwarderOptionsEncoded,
   ForwarderOptionsSchema
 } from "./internal/forwarder/schema.ts"
@@ -263,10 +263,11 @@ export const make = (input: ForwarderOptionsInput): Effect.Effect<ForwarderOptio
  * `FORWARDER_MAX_IN_FLIGHT` and so on behind the prefix.
  *
  * Lists are separated by commas, rules are items `sensors/+/temperature=storage/{1}/temp`, metadata items `name=value`;
- * `FORWARDER_QOS` is `keep`, `cap 1` or `fix 1`; groups stand behind their names, as in `FORWARDER_DEAD_LETTER_TOPIC`. What the environment does not
- * have is taken from `base`, then from the defaults.
+ * `FORWARDER_QOS` is `keep`, `cap 1` or `fix 1`; groups stand behind their names, as in `FORWARDER_DEAD_LETTER_TOPIC`. Records, as
+ * `ConfigProvider.fromUnknown` has them, are read by the names of the options. What the provider does not have is taken from `base`, then from
+ * the defaults. A name behind the prefix that no option has is a mistake.
  */
 export const config = (
   prefix: string = "FORWARDER",
   base: Partial<ForwarderOptionsInput> = {}
-): Config.Config<ForwarderOptions> => configOf(prefix, base)
+): Config.Config<ForwarderOptions> => forwarderConfig(prefix, base)

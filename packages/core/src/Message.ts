@@ -4,9 +4,11 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { detach } from "./internal/deferredLists.ts"
+import { payloadBytes } from "./internal/payload.ts"
 import { cleanCause } from "./internal/peerText.ts"
 import { InvalidPayload, MqttError } from "./MqttError.ts"
 import type { PublishProperties } from "./Properties.ts"
+import type { Payload } from "./Publication.ts"
 import type { QoS } from "./QoS.ts"
 
 /**
@@ -98,30 +100,37 @@ export class Message {
       try {
         text = textDecoder.decode(this.payload)
       } catch (cause) {
-        return Effect.fail(this.#invalid("the payload is not UTF-8", cause))
+        return Effect.fail(
+          this.#invalid(
+            new InvalidPayload({ detail: "the payload is not UTF-8", direction: "received", cause: cleanCause(cause) })
+          )
+        )
       }
       return Effect.mapError(
         Schema.decodeUnknownEffect(schema)(text),
-        (cause) => this.#invalid("the payload does not fit the schema", cause)
+        (error) =>
+          this.#invalid(InvalidPayload.fromSchemaError(error, "the payload does not fit the schema", "received"))
       )
     })
   }
 
   /**
    * The same delivery with another topic, payload or anything else, for whoever transforms messages: acknowledging it
-   * acknowledges the original.
+   * acknowledges the original. The payload may be all that can be published. Throws an `MqttError` with `InvalidPayload` for one that
+   * cannot.
    */
-  with(change: Partial<MessageFields>): Message {
+  with(change: Partial<Omit<MessageFields, "payload">> & { readonly payload?: Payload | undefined }): Message {
+    const { payload, ...others } = change
     return new Message({
       topic: this.topic,
-      payload: this.payload,
       qos: this.qos,
       retain: this.retain,
       dup: this.dup,
       properties: this.properties,
       session: this.session,
       receivedAt: this.receivedAt,
-      ...change
+      ...others,
+      payload: payload === undefined ? this.payload : this.#bytesOf(payload)
     }, this.#acknowledger)
   }
 
@@ -131,7 +140,8 @@ export class Message {
   copy(): Message {
     return new Message({
       topic: this.topic,
-      payload: this.payload.slice(),
+      // A copy whatever class the bytes are of: `slice` of a Buffer is a view.
+      payload: new Uint8Array(this.payload),
       qos: this.qos,
       retain: this.retain,
       dup: this.dup,
@@ -141,13 +151,14 @@ export class Message {
     }, this.#acknowledger)
   }
 
-  #invalid(detail: string, cause: unknown): MqttError {
-    return new MqttError({
-      reason: new InvalidPayload({ detail, cause: cleanCause(cause) }),
-      session: this.session,
-      method: "decode",
-      topic: this.topic
-    })
+  #bytesOf(payload: Payload): Uint8Array {
+    const bytes = payloadBytes(payload)
+    if (bytes instanceof Uint8Array) return bytes
+    throw new MqttError({ reason: bytes, session: this.session, method: "Message.with", topic: this.topic })
+  }
+
+  #invalid(reason: InvalidPayload): MqttError {
+    return new MqttError({ reason, session: this.session, method: "decode", topic: this.topic })
   }
 }
 

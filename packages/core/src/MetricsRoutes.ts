@@ -13,7 +13,9 @@ import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
+import { routeChecks } from "./internal/gateway/checks.ts"
 import { makeHostGuard } from "./internal/gateway/hostGuard.ts"
+import { orDie } from "./internal/options/plain.ts"
 import { MqttMetrics } from "./MqttMetrics.ts"
 import type { UnreadyCause } from "./MqttSnapshot.ts"
 
@@ -41,7 +43,7 @@ export interface MetricsRoutesOptions {
 const prometheusText = "text/plain; version=0.0.4; charset=utf-8"
 
 /**
- * Adds the routes to the router.
+ * Adds the routes to the router. Dies with an `MqttError` for options that are wrong.
  *
  * `/metrics` answers the text format of Prometheus. `/healthz` answers 200 as long as the process can. `/readyz` answers 200 when the
  * program can do its work, otherwise 503 with the causes as JSON: see `UnreadyCause`. Nothing but these is told.
@@ -50,6 +52,7 @@ export const layer = (
   options: MetricsRoutesOptions = {}
 ): Layer.Layer<never, never, HttpRouter.HttpRouter | MqttMetrics> =>
   Layer.effectDiscard(Effect.gen(function*() {
+    yield* orDie(options, routeChecks, "MetricsRoutes.layer")
     const router = yield* HttpRouter.HttpRouter
     const metrics = yield* MqttMetrics
     const holdsBack = options.holdsBack ?? (() => true)

@@ -20,8 +20,10 @@ import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServer from "effect/http/HttpServer"
 import * as Layer from "effect/Layer"
 import type * as NetAddress from "effect/net/NetAddress"
+import { serverChecks } from "./internal/gateway/checks.ts"
 import * as PageFeed from "./internal/gateway/pageFeed.ts"
 import * as PageRoutes from "./internal/gateway/pageRoutes.ts"
+import { checkedLayer } from "./internal/options/plain.ts"
 import * as MetricsRoutes from "./MetricsRoutes.ts"
 import type { MqttMetrics } from "./MqttMetrics.ts"
 
@@ -71,12 +73,12 @@ const feedLayer = (
 }
 
 const routes = (
-  options: MetricsServerOptions
+  { page, ...paths }: MetricsServerOptions
 ): Layer.Layer<never, never, HttpRouter.HttpRouter | MqttMetrics | PageFeed.PageFeed> =>
-  Layer.merge(MetricsRoutes.layer(options), PageRoutes.layer(options.page?.path ?? "/", options.allowedHosts ?? []))
+  Layer.merge(MetricsRoutes.layer(paths), PageRoutes.layer(page?.path ?? "/", paths.allowedHosts ?? []))
 
 /**
- * The routes of the server, for programs that have an HTTP server of their own.
+ * The routes of the server, for programs that have an HTTP server of their own. Dies with an `MqttError` for options that are wrong.
  *
  * Open pages are requests that do not end. At the end of its scope an HTTP server waits for requests, on Node for 20 seconds unless
  * `gracefulShutdownTimeout` says otherwise; `layer` ends the pages first.
@@ -84,7 +86,12 @@ const routes = (
 export const layerRoutes = (
   options: MetricsServerOptions = {}
 ): Layer.Layer<never, never, HttpRouter.HttpRouter | MqttMetrics> =>
-  Layer.provide(routes(options), feedLayer(options.page))
+  checkedLayer(
+    options,
+    serverChecks,
+    "MetricsServer.layerRoutes",
+    () => Layer.provide(routes(options), feedLayer(options.page))
+  )
 
 /**
  * The server at work: where it is.
@@ -98,10 +105,15 @@ export class MetricsServer extends Context.Service<MetricsServer, {
 
 /**
  * Serves the page, the metrics and the health checks on the program's `HttpServer`, and nothing else; ends with the scope, open pages or
- * not.
+ * not. Dies with an `MqttError` for options that are wrong.
  */
 export const layer = (
   options: MetricsServerOptions = {}
+): Layer.Layer<MetricsServer, never, HttpServer.HttpServer | MqttMetrics> =>
+  checkedLayer(options, serverChecks, "MetricsServer.layer", () => serve(options))
+
+const serve = (
+  options: MetricsServerOptions
 ): Layer.Layer<MetricsServer, never, HttpServer.HttpServer | MqttMetrics> =>
   Layer.effect(
     MetricsServer,

@@ -22,6 +22,7 @@ import {
   TlsFailure,
   UnsupportedVersion
 } from "./internal/errors/connection.ts"
+import { httpStatuses, refusalStatus } from "./internal/errors/httpStatus.ts"
 import {
   Dropped,
   DuplicateForwarder,
@@ -47,6 +48,7 @@ import {
   Unexpected,
   UnsubscribeRefused
 } from "./internal/errors/operation.ts"
+import { TaggedError } from "./internal/errors/shared.ts"
 import { isTimeoutCode } from "./internal/networkErrors.ts"
 import { cleanText } from "./internal/peerText.ts"
 import * as ReasonCode from "./ReasonCode.ts"
@@ -274,6 +276,8 @@ const kinds: { readonly [Tag in MqttErrorReason["_tag"]]: readonly [MqttErrorCat
   UnsupportedVersion: ["connection", "critical"]
 }
 
+const statuses: { readonly [Tag in MqttErrorReason["_tag"]]: number } = httpStatuses
+
 const severityOf = (reason: MqttErrorReason): MqttErrorSeverity => {
   const severity = kinds[reason._tag][1]
   if (severity !== "warning" || reason.isRetryable) {
@@ -303,7 +307,7 @@ const severityOf = (reason: MqttErrorReason): MqttErrorSeverity => {
  *   Effect.catchReason("MqttError", "QueueFull", (reason) => Effect.logWarning(`${reason.messages} are waiting`))
  * )
  */
-export class MqttError extends Schema.TaggedError<MqttError>(TypeId)("MqttError", {
+export class MqttError extends TaggedError<MqttError>("@effect-mqttx/core/MqttError")("MqttError", {
   reason: MqttErrorReason,
   session: Schema.optional(Schema.String),
   method: Schema.optional(Schema.String),
@@ -346,6 +350,27 @@ export class MqttError extends Schema.TaggedError<MqttError>(TypeId)("MqttError"
   /** How bad it is. */
   get severity(): MqttErrorSeverity {
     return severityOf(this.reason)
+  }
+
+  /**
+   * The status with which a program that serves HTTP answers: 400 for what it was asked wrongly (topic, filter, payload, options), 401 and 403
+   * for what the server does not permit, 404 and 409 for names, 413 for size, 429 for a quota, 501 for what the server has not got, 502 for
+   * what it refuses or gets wrong, 503 while it cannot be reached or takes no more, 504 for what took too long, and 500 for the rest.
+   */
+  get httpStatus(): number {
+    const { reason } = this
+    switch (reason._tag) {
+      case "PublishRefused":
+      case "SubscriptionRefused":
+      case "UnsubscribeRefused":
+        return refusalStatus(reason.reasonCode)
+      case "RequestFailed":
+        return reason.status === "invalid" ? 400 : reason.status === "noResponder" ? 503 : 502
+      case "InvalidPayload":
+        return reason.direction === "received" ? 502 : 400
+      default:
+        return statuses[reason._tag]
+    }
   }
 
   /**
@@ -411,3 +436,28 @@ export class MqttError extends Schema.TaggedError<MqttError>(TypeId)("MqttError"
  * Whether a value is an `MqttError`.
  */
 export const isMqttError = (u: unknown): u is MqttError => Predicate.hasProperty(u, TypeId)
+
+/**
+ * `MqttError` as the errors of an HTTP API: one schema for each HTTP status, so that a failure answers with the status that it has, see
+ * `MqttError.httpStatus`. For `error` of Effect's `HttpApiEndpoint`.
+ *
+ * @example
+ * HttpApiEndpoint.post("publish", "/publish", { payload: Body, success: Schema.Void, error: MqttError.httpErrors })
+ */
+export const httpErrors: ReadonlyArray<Schema.Codec<MqttError, typeof MqttError["Encoded"]>> = [
+  400,
+  401,
+  403,
+  404,
+  409,
+  413,
+  429,
+  500,
+  501,
+  502,
+  503,
+  504
+].map((httpApiStatus) =>
+  MqttError.check(Schema.makeFilter((error: MqttError) => error.httpStatus === httpApiStatus))
+    .annotate({ httpApiStatus })
+)

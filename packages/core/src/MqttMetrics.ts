@@ -29,6 +29,8 @@ import * as Stream from "effect/Stream"
 import type { ForwarderMetrics } from "./ForwarderMetrics.ts"
 import { collect, RouteNames } from "./internal/gateway/collect.ts"
 import { MetricRegistration } from "./internal/gateway/registration.ts"
+import { type Check, type Checks, duration, having, isRecord, orDie } from "./internal/options/plain.ts"
+import { kindOf } from "./internal/valueNames.ts"
 import { MqttSession, type Session } from "./MqttSession.ts"
 import type { MqttSnapshot, SessionSnapshot } from "./MqttSnapshot.ts"
 import type { SessionEvent } from "./SessionEvent.ts"
@@ -86,13 +88,15 @@ export interface MetricsOptions {
 
 /**
  * Watches sources until the scope ends, which removes all series. Series get the attributes of `Metric.CurrentMetricAttributes` and go
- * to the `Metric.MetricRegistry` of the caller.
+ * to the `Metric.MetricRegistry` of the caller. Dies with an `MqttError` for sources and options that are wrong.
  */
 export const make = (
   sources: MetricsSources,
   options: MetricsOptions = {}
 ): Effect.Effect<Metrics, never, Scope.Scope> =>
   Effect.gen(function*() {
+    yield* orDie(sources ?? null, sourceChecks, "MqttMetrics.make")
+    yield* orDie(options, metricsChecks, "MqttMetrics.make")
     const { forwarders, manager, sessions = [] } = sources
     const context = yield* Effect.context<never>()
     const clock = yield* Clock.Clock
@@ -150,9 +154,11 @@ export const layer = <R = never>(
   Layer.effect(
     MqttMetrics,
     Effect.gen(function*() {
+      yield* orDie(options, { ...metricsChecks, forwarders: effect }, "MqttMetrics.layer")
       const manager = yield* SessionManager
-      const forwarders = options.forwarders === undefined ? undefined : yield* options.forwarders
-      return yield* make({ manager, forwarders }, options)
+      const { forwarders: source, ...rest } = options
+      const forwarders = source === undefined ? undefined : yield* source
+      return yield* make({ manager, forwarders }, rest)
     })
   )
 
@@ -161,3 +167,15 @@ export const layer = <R = never>(
  */
 export const layerSession = (options: MetricsOptions = {}): Layer.Layer<MqttMetrics, never, MqttSession> =>
   Layer.effect(MqttMetrics, Effect.flatMap(MqttSession, (session) => make({ sessions: [session] }, options)))
+
+const metricsChecks: Checks<MetricsOptions> = { synchronizeEvery: duration }
+
+const sourceChecks: Checks<MetricsSources> = {
+  manager: having("eventsOf", "a manager"),
+  sessions: (value) =>
+    Array.isArray(value) && Array.from(value, isRecord).every(Boolean) ? undefined : "must be an array of sessions",
+  forwarders: (value) =>
+    isRecord(value) && Effect.isEffect(value["allMetrics"]) ? undefined : "must be a ForwarderManager"
+}
+
+const effect: Check = (value) => Effect.isEffect(value) ? undefined : `must be an Effect, got ${kindOf(value)}`

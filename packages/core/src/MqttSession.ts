@@ -7,9 +7,18 @@
  * @example
  * const program = Effect.gen(function*() {
  *   const session = yield* MqttSession.MqttSession
+ *   const temperatures = yield* session.subscription("sensors/+/temperature", { qos: 1 })
  *   yield* session.publish("sensors/room1/temperature", "23.5", { qos: 1 })
+ *   yield* temperatures.messages.pipe(
+ *     Stream.take(1),
+ *     Stream.runForEach((message) => Effect.log(message.topic, message.text))
+ *   )
  * })
- * program.pipe(Effect.provide(MqttSession.layer({ name: "plant", servers: ["mqtt://localhost:1883"] })))
+ * program.pipe(
+ *   Effect.scoped,
+ *   Effect.provide(MqttSession.layer({ name: "plant", servers: ["mqtt://localhost:1883"] })),
+ *   Effect.runPromise
+ * )
  */
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
@@ -19,6 +28,7 @@ import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type * as Sink from "effect/Sink"
 import type * as Stream from "effect/Stream"
+import { checkExtras, configured } from "./internal/session/extras.ts"
 import type { ReconnectSchedule } from "./internal/session/reconnect.ts"
 import { makeSession } from "./internal/session/session.ts"
 import type { Message } from "./Message.ts"
@@ -161,7 +171,10 @@ export const make = (
   options: SessionOptions.SessionOptionsInput,
   extras?: Extras
 ): Effect.Effect<Session, MqttError, Scope.Scope> =>
-  Effect.flatMap(SessionOptions.make(options), (valid) => makeSession(valid, extras?.reconnect))
+  Effect.flatMap(
+    Effect.all([SessionOptions.make(options), checkExtras(extras, "make")]),
+    ([valid, { reconnect }]) => makeSession(valid, reconnect)
+  )
 
 /**
  * The session of a program that has one.
@@ -190,14 +203,14 @@ export const layerConfig = (
   config: Config.Config<SessionOptions.SessionOptions>,
   extras?: Extras
 ): Layer.Layer<MqttSession, MqttError | Config.ConfigError> =>
-  Layer.effect(MqttSession, Effect.flatMap(config, (options) => makeSession(options, extras?.reconnect)))
+  Layer.effect(MqttSession, Effect.flatMap(configured(config, "layerConfig"), (options) => make(options, extras)))
 
 /**
  * The tag of a named session, with its layers.
  */
 export interface ServiceClass<Self, Name extends string> extends Context.ServiceClass<Self, Name, Session> {
   readonly layer: (
-    options?: Omit<SessionOptions.SessionOptionsInput, "name">,
+    options: Omit<SessionOptions.SessionOptionsInput, "name">,
     extras?: Extras
   ) => Layer.Layer<Self, MqttError>
   readonly layerConfig: (
@@ -216,10 +229,13 @@ export interface ServiceClass<Self, Name extends string> extends Context.Service
 export const Service = <Self>() => <const Name extends string>(name: Name): ServiceClass<Self, Name> => {
   const key = Context.Service<Self, Session>()(name)
   return Object.assign(key, {
-    layer: (options?: Omit<SessionOptions.SessionOptionsInput, "name">, extras?: Extras) =>
+    layer: (options: Omit<SessionOptions.SessionOptionsInput, "name">, extras?: Extras) =>
       Layer.effect(key, make({ ...options, name }, extras)),
     layerConfig: (config: Config.Config<SessionOptions.SessionOptions>, extras?: Extras) =>
-      Layer.effect(key, Effect.flatMap(config, (options) => makeSession({ ...options, name }, extras?.reconnect)))
+      Layer.effect(
+        key,
+        Effect.flatMap(configured(config, "layerConfig"), (options) => make({ ...options, name }, extras))
+      )
   }) as never
 }
 

@@ -14,6 +14,8 @@ import * as HttpServer from "effect/http/HttpServer"
 import type { ServeError } from "effect/http/HttpServerError"
 import * as Layer from "effect/Layer"
 import * as Http from "node:http"
+import { serverChecks } from "./internal/gateway/checks.ts"
+import { checkedLayer, type Checks, duration, integer, isRecord, text } from "./internal/options/plain.ts"
 import * as MetricsServer from "./MetricsServer.ts"
 import type { PageOptions } from "./MetricsServer.ts"
 import type { MqttMetrics } from "./MqttMetrics.ts"
@@ -41,12 +43,29 @@ export interface NodeMetricsServerOptions extends MetricsServer.MetricsServerOpt
 /**
  * Listens, and serves the page, the metrics and the health checks until the scope ends, which takes at most a second.
  *
- * Fails with `ServeError` when it cannot listen, for example because the port is in use (its `cause` has the code `EADDRINUSE`).
+ * Fails with `ServeError` when it cannot listen, for example because the port is in use (its `cause` has the code `EADDRINUSE`). Dies with
+ * an `MqttError` for options that are wrong.
  */
 export const layer = (
   options: NodeMetricsServerOptions
 ): Layer.Layer<MetricsServer.MetricsServer, ServeError, MqttMetrics> =>
-  Layer.provide(MetricsServer.layer(options), httpServer(options))
+  checkedLayer(
+    isRecord(options) ? { ...options, port: options.port ?? null } : null,
+    checks,
+    "NodeMetricsServer.layer",
+    () => {
+      const { host: _host, idleTimeout: _idle, maximumConnections: _maximum, port: _port, ...rest } = options
+      return Layer.provide(MetricsServer.layer(rest), httpServer(options))
+    }
+  )
+
+const checks: Checks<NodeMetricsServerOptions> = {
+  ...serverChecks,
+  port: integer(0, 65_535),
+  host: text,
+  idleTimeout: duration,
+  maximumConnections: integer(1)
+}
 
 /** What a client does not read or finish within this time at the end is cut off. */
 const grace = "1 second"

@@ -7,8 +7,22 @@
  * const packed = PayloadCodec.make(Reading, { contentType: "application/msgpack", encode: pack, decode: unpack })
  */
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import type { OptionsIssue } from "./internal/errors/operation.ts"
+import { parseJson } from "./internal/json.ts"
+import {
+  callable,
+  type Checks,
+  flag,
+  isRecord,
+  optionsIssues,
+  refusal,
+  text as textCheck
+} from "./internal/options/plain.ts"
+import { payloadBytes } from "./internal/payload.ts"
 import { cleanCause, quoted } from "./internal/peerText.ts"
+import { kindOf } from "./internal/valueNames.ts"
 import { InvalidPayload } from "./MqttError.ts"
 import type { MessageProperties } from "./Properties.ts"
 import type { Payload } from "./Publication.ts"
@@ -44,15 +58,17 @@ export interface PayloadFormat<Encoded> {
 // Fatal: text that is not UTF-8 is no value, and the replacement character would hide it.
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
-// What cannot be parsed is quoted by the errors of parsers.
-const invalid = (detail: string) => (cause: unknown): InvalidPayload =>
-  new InvalidPayload({ detail, cause: cleanCause(cause) })
+type Direction = "sent" | "received"
+
+const misfit = (detail: string, direction: Direction) => (error: Schema.SchemaError): InvalidPayload =>
+  InvalidPayload.fromSchemaError(error, detail, direction)
 
 /** The type and subtype of a MIME type, without its parameters. */
 const mediaType = (contentType: string): string => contentType.split(";", 1)[0]!.trim().toLowerCase()
 
 /**
- * A codec of your own format through a schema, for example MessagePack or CBOR with the library of your choice.
+ * A codec of your own format through a schema, for example MessagePack or CBOR with the library of your choice. Throws an `MqttError` with
+ * `InvalidOptions` for what is no schema or no format.
  *
  * @example
  * PayloadCodec.make(Reading, { contentType: "application/msgpack", encode: pack, decode: unpack })
@@ -61,6 +77,8 @@ export const make = <A, Encoded, RD, RE>(
   schema: Schema.ConstraintCodec<A, Encoded, RD, RE>,
   format: PayloadFormat<Encoded>
 ): PayloadCodec<A, RE, RD> => {
+  const mistake = refusal([...schemaIssues(schema), ...formatIssues(format)], "PayloadCodec.make")
+  if (mistake !== undefined) throw mistake
   const { contentType, isText = false } = format
   const own = contentType === undefined ? undefined : mediaType(contentType)
   const encodeValue = Schema.encodeUnknownEffect(schema)
@@ -71,21 +89,48 @@ export const make = <A, Encoded, RD, RE>(
     accepts: format.accepts ?? ((given) => own === undefined || mediaType(given) === own),
     encode: (value) =>
       Effect.flatMap(
-        Effect.mapError(encodeValue(value), invalid("the value does not fit the schema")),
-        (encoded) => attempt("the value cannot be written", () => format.encode(encoded))
+        Effect.mapError(encodeValue(value), misfit("the value does not fit the schema", "sent")),
+        (encoded) =>
+          Effect.flatMap(attempt("the value cannot be written", "sent", () => format.encode(encoded)), checked)
       ),
     decode: (payload) =>
       Effect.flatMap(
-        attempt(isText ? "the payload is not UTF-8, or not of the format" : "the payload is not of the format", () =>
-          format.decode(payload)),
-        (decoded) =>
-          Effect.mapError(decodeValue(decoded), invalid("the payload does not fit the schema"))
+        attempt(
+          isText ? "the payload is not UTF-8, or not of the format" : "the payload is not of the format",
+          "received",
+          () => format.decode(payload)
+        ),
+        (decoded) => Effect.mapError(decodeValue(decoded), misfit("the payload does not fit the schema", "received"))
       )
   }
 }
 
-const attempt = <A>(detail: string, evaluate: () => A): Effect.Effect<A, InvalidPayload> =>
-  Effect.try({ try: evaluate, catch: invalid(detail) })
+const schemaIssues = (schema: unknown): ReadonlyArray<OptionsIssue> =>
+  Schema.isSchema(schema) ? [] : [{ path: "schema", message: `must be a Schema, got ${kindOf(schema)}` }]
+
+const formatChecks: Checks<PayloadFormat<unknown>> = {
+  contentType: textCheck,
+  isText: flag,
+  accepts: callable,
+  encode: callable,
+  decode: callable
+}
+
+const formatIssues = (format: unknown): ReadonlyArray<OptionsIssue> => {
+  if (!isRecord(format)) return optionsIssues(format, formatChecks)
+  const { decode = null, encode = null } = format
+  return optionsIssues({ ...format, encode, decode }, formatChecks)
+}
+
+/** The payload, unless it is none: a format without types may make anything. */
+const checked = (payload: Payload): Effect.Effect<Payload, InvalidPayload> => {
+  if (typeof payload === "string") return Effect.succeed(payload)
+  const bytes = payloadBytes(payload)
+  return bytes instanceof InvalidPayload ? Effect.fail(bytes) : Effect.succeed(payload)
+}
+
+const attempt = <A>(detail: string, direction: Direction, evaluate: () => A): Effect.Effect<A, InvalidPayload> =>
+  Effect.try({ try: evaluate, catch: (cause) => new InvalidPayload({ detail, direction, cause: cleanCause(cause) }) })
 
 /**
  * JSON through a schema whose encoded form is JSON. Announces `application/json`; accepts it and every type that ends in `+json`.
@@ -108,7 +153,7 @@ export const json = <A, Encoded, RD, RE>(
       if (text === undefined) throw new TypeError(`${typeof value} has no JSON`)
       return text
     },
-    decode: (payload) => JSON.parse(utf8.decode(payload))
+    decode: (payload) => parseJson(utf8.decode(payload))
   })
 
 /**
@@ -176,20 +221,23 @@ export const mismatch = (
   if (policy === "ignore") return undefined
   const { contentType, payloadFormatIndicator } = given
   if (contentType === undefined) {
-    if (policy === "required") return new InvalidPayload({ detail: "the message has no content type" })
+    if (policy === "required") return received("the message has no content type")
   } else if (!codec.accepts(contentType)) {
-    return new InvalidPayload({
-      detail: `the content type is ${quoted(contentType)}${
+    return received(
+      `the content type is ${quoted(contentType)}${
         codec.contentType === undefined ? "" : `, not ${JSON.stringify(codec.contentType)}`
       }`
-    })
+    )
   }
   return payloadFormatIndicator === 1 && codec.payloadFormatIndicator === 0 && codec.contentType !== undefined
-    ? new InvalidPayload({ detail: `the payload is text, not ${JSON.stringify(codec.contentType)}` })
+    ? received(`the payload is text, not ${JSON.stringify(codec.contentType)}`)
     : undefined
 }
+
+const received = (detail: string): InvalidPayload => new InvalidPayload({ detail, direction: "received" })
 
 /**
  * Whether a value is a codec, and not a schema.
  */
-export const isPayloadCodec = (u: object): u is PayloadCodec<unknown, unknown, unknown> => "payloadFormatIndicator" in u
+export const isPayloadCodec = (u: unknown): u is PayloadCodec<unknown, unknown, unknown> =>
+  Predicate.hasProperty(u, "payloadFormatIndicator")

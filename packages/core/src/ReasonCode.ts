@@ -290,7 +290,8 @@ const allowed4 = makeTable((tag) => tag === "Connack" ? [0, 1, 2, 3, 4, 5] : tag
  * 5 in CONNACK, 0, 1, 2 and 0x80 in SUBACK, and 0, which stands for "no code", in the others.
  */
 export const isAllowed = (packet: PacketTag, code: number, version: ProtocolVersion = 5): boolean =>
-  (version === 5 ? allowed5 : allowed4)[packet][code] === 1
+  typeof packet === "string" && typeof code === "number" &&
+  (version === 5 ? allowed5 : allowed4)[packet]?.[code] === 1
 
 /**
  * What the specification says about a code, or undefined for an unknown one.
@@ -324,7 +325,7 @@ export const describe = (code: number, packet?: PacketTag): string =>
  * Whether a reason code means failure: 0x80 and above (MQTT 2.4). Not for the return codes of a 3.1.1 CONNACK, of which
  * every one but 0 is a failure; `fromReturnCode` translates those.
  */
-export const isError = (code: number): boolean => code >= 0x80
+export const isError = (code: number): boolean => typeof code === "number" && code >= 0x80
 
 /**
  * Whether a failure with this code may pass by itself. 1 to 5 are taken as return codes of a 3.1.1 CONNACK when the

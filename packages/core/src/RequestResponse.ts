@@ -31,13 +31,16 @@ import type * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import { isRecord, refusal } from "./internal/options/plain.ts"
+import { refuseRequester } from "./internal/requests/checks.ts"
 import type { Via } from "./internal/requests/convention.ts"
 import { use } from "./internal/requests/exchanges.ts"
 import { request as ask, requestMany as askMany, viaOf } from "./internal/requests/request.ts"
 import { respond as answer } from "./internal/requests/respond.ts"
+import { codecOf, requestIssues } from "./internal/templates.ts"
 import type { MqttError } from "./MqttError.ts"
 import type { Session } from "./MqttSession.ts"
-import * as PayloadCodec from "./PayloadCodec.ts"
+import type * as PayloadCodec from "./PayloadCodec.ts"
 import type { UserProperty } from "./Properties.ts"
 import type { QoS } from "./QoS.ts"
 import type { CheckedPath, ParameterSchemas, TemplateParameters, TopicTemplate, TypedMessage } from "./TopicTemplate.ts"
@@ -67,11 +70,6 @@ export interface RequestPayloads<Req, Res, Failure, RAsk, RAnswer, Schemas> {
   readonly params?: Schemas
 }
 
-const codecOf = <A, RE, RD>(payload: PayloadOf<A, RE, RD>): PayloadCodec.PayloadCodec<A, RE, RD> =>
-  PayloadCodec.isPayloadCodec(payload)
-    ? payload as PayloadCodec.PayloadCodec<A, RE, RD>
-    : PayloadCodec.fromSchema(payload as Schema.ConstraintCodec<A, string, RD, RE>)
-
 /**
  * Makes a request template; the text is that of a topic template, see `TopicTemplate`.
  *
@@ -92,15 +90,19 @@ export const template = <
 >(
   path: Path & CheckedPath<Path>,
   payloads: RequestPayloads<Req, Res, Failure, RAsk, RAnswer, Schemas>
-): RequestTemplate<TemplateParameters<Path, Schemas>, Req, Res, Failure, RAsk, RAnswer> => ({
-  request: TopicTemplateModule.make<Path, Req, RAsk, RAnswer, Schemas>(
-    path,
-    codecOf(payloads.request),
-    (payloads.params === undefined ? {} : { params: payloads.params }) as {}
-  ),
-  response: codecOf(payloads.response),
-  failure: payloads.failure === undefined ? undefined : codecOf(payloads.failure)
-})
+): RequestTemplate<TemplateParameters<Path, Schemas>, Req, Res, Failure, RAsk, RAnswer> => {
+  const mistake = refusal(requestIssues(payloads), "template")
+  if (mistake !== undefined) throw mistake
+  return {
+    request: TopicTemplateModule.make<Path, Req, RAsk, RAnswer, Schemas>(
+      path,
+      codecOf(payloads.request),
+      (payloads.params === undefined ? {} : { params: payloads.params }) as {}
+    ),
+    response: codecOf(payloads.response),
+    failure: payloads.failure === undefined ? undefined : codecOf(payloads.failure)
+  }
+}
 
 /**
  * How to ask.
@@ -259,12 +261,17 @@ export interface Requester {
 export const requester = (
   session: Session,
   options: Pick<RequestOptions, "via"> = {}
-): Effect.Effect<Requester, MqttError, Scope.Scope> => {
-  const via = viaOf(session, options.via)
-  return Effect.map(use(session, via), (exchanges) => ({
-    responseTopic: exchanges.base,
-    request: (template, params, value, given) => request(session, template, params, value, { ...given, via }),
-    requestMany: (template, params, value, given) => requestMany(session, template, params, value, { ...given, via }),
-    stats: Effect.sync(() => ({ ...exchanges.tally, waiting: exchanges.size }))
-  }))
-}
+): Effect.Effect<Requester, MqttError, Scope.Scope> =>
+  Effect.suspend(() => {
+    const refusal = refuseRequester(session, options)
+    if (refusal !== undefined) return Effect.fail(refusal)
+    const via = viaOf(session, options.via)
+    return Effect.map(use(session, via), (exchanges) => ({
+      responseTopic: exchanges.base,
+      request: (template, params, value, given = {}) =>
+        request(session, template, params, value, isRecord(given) ? { ...given, via } : given),
+      requestMany: (template, params, value, given = {}) =>
+        requestMany(session, template, params, value, isRecord(given) ? { ...given, via } : given),
+      stats: Effect.sync(() => ({ ...exchanges.tally, waiting: exchanges.size }))
+    }))
+  })

@@ -12,8 +12,9 @@
  * )
  */
 import { payloadText, topicText } from "./internal/expressions.ts"
+import { kindOf } from "./internal/valueNames.ts"
 import type { Message } from "./Message.ts"
-import type { InvalidFilter } from "./MqttError.ts"
+import { type InvalidFilter, InvalidOptions } from "./MqttError.ts"
 import * as Topic from "./Topic.ts"
 
 /**
@@ -68,16 +69,17 @@ export const or = (...filters: ReadonlyArray<RouteFilter>): RouteFilter => ({ _t
 export const not = (filter: RouteFilter): RouteFilter => ({ _tag: "Not", filter })
 
 /**
- * What is wrong with a filter: the first topic pattern in it that is no topic filter.
+ * What is wrong with a filter: the first topic pattern in it that is no topic filter, or the first part of it that is none at all.
  */
-export const validate = (filter: RouteFilter): InvalidFilter | undefined => {
-  switch (filter._tag) {
+export const validate = (filter: RouteFilter): InvalidFilter | InvalidOptions | undefined => {
+  switch (filter?._tag) {
     case "Topic": {
       const result = Topic.validateFilter(filter.pattern)
       return result._tag === "Failure" ? result.failure : undefined
     }
     case "And":
     case "Or": {
+      if (!Array.isArray(filter.filters)) return malformed(filter.filters)
       for (const each of filter.filters) {
         const issue = validate(each)
         if (issue !== undefined) return issue
@@ -86,10 +88,22 @@ export const validate = (filter: RouteFilter): InvalidFilter | undefined => {
     }
     case "Not":
       return validate(filter.filter)
+    case "TopicExpression":
+    case "TextExpression":
+      return filter.expression instanceof RegExp ? undefined : malformed(filter.expression)
+    case "Text":
+      return typeof filter.text === "string" ? undefined : malformed(filter.text)
+    case "Session":
+      return typeof filter.session === "string" ? undefined : malformed(filter.session)
+    case "Predicate":
+      return typeof filter.test === "function" ? undefined : malformed(filter.test)
     default:
-      return undefined
+      return malformed(filter)
   }
 }
+
+const malformed = (part: unknown): InvalidOptions =>
+  new InvalidOptions({ issues: [{ path: "filter", message: `${kindOf(part)} is no part of a RouteFilter` }] })
 
 /**
  * The filter as a function, for hot paths.

@@ -15,7 +15,10 @@ import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import { expand, makeTemplate, type Piece } from "./internal/captureTemplate.ts"
 import { longestTopic } from "./internal/expressions.ts"
+import { parseJson } from "./internal/json.ts"
+import { callable, type Check, having, text } from "./internal/options/plain.ts"
 import { cleanCause } from "./internal/peerText.ts"
+import { kindOf } from "./internal/valueNames.ts"
 import type { Message } from "./Message.ts"
 import { InvalidOptions, InvalidPayload, InvalidTopic, MqttError, type MqttErrorReason } from "./MqttError.ts"
 import type { Payload } from "./Publication.ts"
@@ -39,7 +42,7 @@ export interface RouteTransformer<out E = never, out R = never> {
 export const make = <E, R>(
   transform: (message: Message) => Effect.Effect<Message | undefined, E, R>,
   description: string = "effect"
-): RouteTransformer<E, R> => ({ description, transform, issue: undefined })
+): RouteTransformer<E, R> => ({ description, transform, issue: issueAt("transform", callable(transform)) })
 
 /**
  * Rewrites the topic of messages that match a topic filter; others pass unchanged. In the template `{1}`, `{2}` and so
@@ -93,7 +96,7 @@ export const topicExpression = (expression: RegExp, replacement: string): RouteT
     expression.lastIndex = 0
     return renamed(message, message.topic.replace(expression, replacement))
   },
-  issue: undefined
+  issue: issueAt("expression", regular(expression)) ?? issueAt("replacement", text(replacement))
 })
 
 /**
@@ -107,9 +110,9 @@ export const payload = (
   transform: (message) =>
     Effect.sync(() => {
       const changed = change(message)
-      return changed === undefined ? undefined : withPayload(message, changed)
+      return changed === undefined ? undefined : message.with({ payload: changed })
     }),
-  issue: undefined
+  issue: issueAt("change", callable(change))
 })
 
 /**
@@ -130,16 +133,19 @@ export const json = (
       Effect.suspend(() => {
         let root: unknown
         try {
-          root = JSON.parse(message.text)
+          root = parseJson(message.text)
         } catch (cause) {
           return Effect.fail(
-            failure(message, new InvalidPayload({ detail: "the payload is no JSON", cause: cleanCause(cause) }))
+            failure(
+              message,
+              new InvalidPayload({ detail: "the payload is no JSON", direction: "received", cause: cleanCause(cause) })
+            )
           )
         }
         const changed = setPath(root, keys, 0, typeof value === "function" ? value(message) : value)
         return changed === noPlace
           ? Effect.fail(failure(message, new InvalidPayload({ detail: `there is no place ${keys.join(".")}` })))
-          : Effect.succeed(withPayload(message, JSON.stringify(changed)))
+          : Effect.succeed(message.with({ payload: JSON.stringify(changed) }))
       }),
     issue: keys.length === 0 || keys.includes("")
       ? new InvalidOptions({ issues: [{ path: "path", message: "must have at least one key, and no empty one" }] })
@@ -167,13 +173,18 @@ export const pipe = <const Transformers extends ReadonlyArray<RouteTransformer<u
       }
       return current
     }),
-    issue: transformers.find(({ issue }) => issue !== undefined)?.issue
+    issue: transformers.map((each) => issueAt("transformers", transformer(each)) ?? each.issue).find((issue) =>
+      issue !== undefined
+    )
   }) as RouteTransformer<Failures<Transformers>, Requirements<Transformers>>
 
-const encoder = new TextEncoder()
+const regular: Check = (value) =>
+  value instanceof RegExp ? undefined : `must be a regular expression, got ${kindOf(value)}`
 
-const withPayload = (message: Message, payload: Payload): Message =>
-  message.with({ payload: typeof payload === "string" ? encoder.encode(payload) : payload })
+const transformer = having("transform", "a RouteTransformer")
+
+const issueAt = (path: string, message: string | undefined): InvalidOptions | undefined =>
+  message === undefined ? undefined : new InvalidOptions({ issues: [{ path, message }] })
 
 const failure = (message: Message, reason: MqttErrorReason): MqttError =>
   new MqttError({ reason, session: message.session, method: "transform", topic: message.topic })

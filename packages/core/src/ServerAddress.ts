@@ -16,6 +16,7 @@
  */
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
+import { kindOf } from "./internal/valueNames.ts"
 import { InvalidOptions } from "./MqttError.ts"
 
 /**
@@ -74,7 +75,7 @@ const defaultPorts: Readonly<Record<ServerProtocol, number>> = { tcp: 1883, tls:
 
 const withScheme = /^([a-z][a-z0-9+.-]*):\/\/(.*)$/i
 // eslint-disable-next-line no-control-regex
-const unusable = /[\u0000-\u0020\u007f\\]/
+const unusable = /[\u0000-\u0020\u007f\\\p{Surrogate}]/u
 const hostName = /^[^[\]<>"^`{|}%@:]+$/
 const ipv6 = /^[0-9a-f:.]*:[0-9a-f:.]*:[0-9a-f:.]*(?:%[0-9a-z._-]+)?$/i
 
@@ -87,11 +88,16 @@ export const isSecure = (address: ServerAddress): boolean => address.protocol ==
  * Reads an address. Fails with `InvalidOptions`, whose text never contains a part of the address that may be a secret.
  */
 export const parse = (input: string, options?: ParseOptions): Result.Result<ServerAddress, InvalidOptions> => {
+  if (typeof input !== "string") {
+    return refuse(`the address of the server must be a text, got ${kindOf(input)}`)
+  }
   if (input === "") {
     return refuse("the address of the server is empty")
   }
   if (unusable.test(input)) {
-    return refuse("the address of the server contains white space, a control character or a backslash")
+    return refuse(
+      "the address of the server contains white space, a control character, a backslash or half a character"
+    )
   }
   const match = withScheme.exec(input)
   const scheme = match?.[1]?.toLowerCase()

@@ -28,6 +28,7 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Layer from "effect/Layer"
 import type * as LogLevel from "effect/LogLevel"
+import { checkedLayer, type Checks, duration, oneOf, recordOf } from "./internal/options/plain.ts"
 import type { SessionEvent } from "./SessionEvent.ts"
 
 /**
@@ -63,4 +64,38 @@ export const SessionLog: Context.Reference<SessionLogOptions> = Context.Referenc
 /**
  * The settings for the sessions, managers and forwarders that are made with the layer in their context.
  */
-export const layer = (options: SessionLogOptions): Layer.Layer<never> => Layer.succeed(SessionLog, options)
+export const layer = (options: SessionLogOptions): Layer.Layer<never> =>
+  checkedLayer(options, logChecks, "SessionLog.layer", () => Layer.succeed(SessionLog, options))
+
+const level = oneOf("Fatal", "Error", "Warn", "Info", "Debug", "Trace", "None")
+
+const levelChecks: Checks<NonNullable<SessionLogOptions["levels"]>> = {
+  Connecting: level,
+  Connected: level,
+  Ready: level,
+  Disconnected: level,
+  Reconnecting: level,
+  StateChanged: level,
+  Added: level,
+  Removed: level,
+  SessionLost: level,
+  MessageDropped: level,
+  MessageFailed: level,
+  SubscriptionFailed: level,
+  SubscriptionRestored: level,
+  HandlerFailed: level,
+  SlowConsumer: level,
+  ConsumerForgotten: level,
+  MemoryLimitReached: level,
+  ReceiveMaximumExceeded: level,
+  SharedSubscriptionAtRisk: level,
+  StorageDegraded: level,
+  StorageRecovered: level,
+  StorageDamaged: level
+}
+
+const logChecks: Checks<SessionLogOptions> = {
+  log: oneOf("warnings", "all", "off"),
+  levels: recordOf(levelChecks),
+  interval: duration
+}

@@ -23,6 +23,7 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import { makeManager } from "./internal/manager/manager.ts"
 import type { SessionsNotReady } from "./internal/manager/sessionsNotReady.ts"
+import { configured } from "./internal/session/extras.ts"
 import type { Message } from "./Message.ts"
 import type { MqttError } from "./MqttError.ts"
 import type { Extras, Session } from "./MqttSession.ts"
@@ -144,9 +145,9 @@ export interface Manager {
   readonly awaitReady: (name: string, options?: AwaitOptions) => Effect.Effect<void, MqttError>
   /**
    * Succeeds when all sessions that there are now are ready. Fails with all that are not: when every session either is ready or cannot
-   * become so by itself, or when the time is over.
+   * become so by itself, or when the time is over. Fails with `InvalidOptions` for a time that is none.
    */
-  readonly awaitAllReady: (options?: AwaitOptions) => Effect.Effect<void, SessionsNotReady>
+  readonly awaitAllReady: (options?: AwaitOptions) => Effect.Effect<void, SessionsNotReady | MqttError>
 
   /** `publish` of a session. */
   readonly publishTo: (
@@ -279,4 +280,7 @@ export const layerConfig = (
   sessions: Config.Config<ReadonlyArray<SessionOptions>>,
   options?: Omit<ManagerOptions, "sessions">
 ): Layer.Layer<SessionManager, MqttError | Config.ConfigError> =>
-  Layer.effect(SessionManager, Effect.flatMap(sessions, (sessions) => make({ ...options, sessions })))
+  Layer.effect(
+    SessionManager,
+    Effect.flatMap(configured(sessions, "layerConfig"), (sessions) => make({ ...options, sessions }))
+  )

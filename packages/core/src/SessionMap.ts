@@ -15,6 +15,16 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as RcMap from "effect/RcMap"
 import type * as Scope from "effect/Scope"
+import { parseDuration } from "./internal/options/durations.ts"
+import {
+  callable,
+  type Checks,
+  duration,
+  isRecord,
+  optionsIssues,
+  refusal,
+  unchecked
+} from "./internal/options/plain.ts"
 import type { MqttError } from "./MqttError.ts"
 import * as MqttSession from "./MqttSession.ts"
 import type { SessionOptionsInput } from "./SessionOptions.ts"
@@ -52,13 +62,24 @@ export interface SessionMap<in K, out E = never> {
 
 const defaultTimeToLive = "30 seconds"
 
+const mapChecks: Checks<SessionMapOptions<unknown, unknown, unknown>> = {
+  lookup: callable,
+  idleTimeToLive: duration,
+  extras: unchecked
+}
+
 /**
- * Makes a map of sessions, which are all closed with the scope. Keys are compared as Effect's `Equal` does.
+ * Makes a map of sessions, which are all closed with the scope. Keys are compared as Effect's `Equal` does. Fails with `InvalidOptions`.
  */
 export const make = <K, E = never, R = never>(
   options: SessionMapOptions<K, E, R>
-): Effect.Effect<SessionMap<K, E>, never, R | Scope.Scope> =>
+): Effect.Effect<SessionMap<K, E>, MqttError, R | Scope.Scope> =>
   Effect.gen(function*() {
+    const invalid = refusal(
+      optionsIssues(isRecord(options) ? { ...options, lookup: options.lookup ?? null } : options, mapChecks),
+      "SessionMap.make"
+    )
+    if (invalid !== undefined) return yield* invalid
     const open = new Set<string>()
     const sessions = yield* RcMap.make({
       lookup: (key: K) =>
@@ -71,13 +92,17 @@ export const make = <K, E = never, R = never>(
           )
           return session
         }),
-      idleTimeToLive: options.idleTimeToLive ?? defaultTimeToLive
+      idleTimeToLive: parseDuration(options.idleTimeToLive ?? defaultTimeToLive)!
     })
     const get = (key: K): Effect.Effect<MqttSession.Session, E | MqttError, Scope.Scope> =>
       Effect.tapError(RcMap.get(sessions, key), () => RcMap.invalidate(sessions, key))
     return {
       get,
-      use: (key, f) => Effect.scoped(Effect.flatMap(get(key), f)),
+      use: (key, f) => {
+        const message = callable(f)
+        const mistake = refusal(message === undefined ? [] : [{ path: "f", message }], "SessionMap.use")
+        return mistake === undefined ? Effect.scoped(Effect.flatMap(get(key), f)) : Effect.fail(mistake)
+      },
       open: Effect.sync(() => Array.from(open)),
       invalidate: (key) => RcMap.invalidate(sessions, key)
     }

@@ -13,14 +13,12 @@
  *   SessionOptions.withKeepAlive("30 seconds")
  * )
  */
-import * as Config from "effect/Config"
+import type * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
-import * as SchemaIssue from "effect/SchemaIssue"
-import * as SchemaTransformation from "effect/SchemaTransformation"
-import { decodeTexts, decodeValues, toPlain } from "./internal/options/decode.ts"
-import { prefixSegments, toTexts, toTree, variables } from "./internal/options/environment.ts"
+import type * as Schema from "effect/Schema"
+import { decodeValues } from "./internal/options/decode.ts"
+import { sessionConfig } from "./internal/options/environment.ts"
 import type * as Model from "./internal/options/model.ts"
 import { type SessionOptionsEncoded, SessionOptionsSchema } from "./internal/options/schema.ts"
 import { MqttError } from "./MqttError.ts"
@@ -56,7 +54,8 @@ export type SessionOptions = Model.SessionOptions
 
 /**
  * The schema of options: from JSON, with durations in milliseconds or as texts ("30 seconds") and bytes as
- * `{ "base64": "..." }`, to checked options with all defaults. Secrets are decoded to `Redacted` and never encoded.
+ * `{ "base64": "..." }`, to checked options with all defaults. Secrets are decoded to `Redacted` and never encoded. A key that no option
+ * has is a mistake, whatever the parse options say; all mistakes are reported with `{ errors: "all" }`, and always by `decode` and `config`.
  */
 export const SessionOptions: Schema.Codec<SessionOptions, SessionOptionsEncoded> = SessionOptionsSchema
 
@@ -180,46 +179,19 @@ export const withTimeouts = (timeouts: {
   drainTimeout: timeouts.drain ?? options.drainTimeout
 })
 
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
-
-type Texts = { readonly [name: string]: string | undefined }
-
-// Undefined stands for an environment without any variable of the prefix.
-const Variables: Schema.Codec<Texts | undefined, unknown> = Schema.UndefinedOr(Schema.Struct(
-  Object.fromEntries(variables.map(({ name }) => [name, Schema.optionalKey(Schema.String)]))
-))
-
 /**
- * Options from the environment, `MQTT_NAME`, `MQTT_SERVERS`, `MQTT_CLIENT_ID`, `MQTT_RECONNECT_INITIAL_DELAY` and so
- * on: the names of the options in constant case behind the prefix, those of a group behind the group's name. What the
- * environment does not have is taken from `base`, then from the defaults.
+ * Options from a ConfigProvider. From the environment: `MQTT_NAME`, `MQTT_SERVERS`, `MQTT_CLIENT_ID`, `MQTT_RECONNECT_INITIAL_DELAY` and so
+ * on, the names of the options in constant case behind the prefix, those of a group behind the group's name. From records, such as
+ * `ConfigProvider.fromUnknown({ mqtt: { name, servers } })` by the prefix `mqtt`: by the names of the options. What the provider does not
+ * have is taken from `base`, then from the defaults.
+ *
+ * A name behind the prefix that no option has is a mistake, and all mistakes are reported at once. (Names that Kubernetes or Docker make for
+ * a service that is called like the prefix, as `MQTT_SERVICE_HOST`, are passed over.) A variable that is empty counts as missing.
  *
  * Lists are separated by commas (`MQTT_SERVERS=mqtts://a,mqtts://b`), headers and user properties are items
- * `name=value`, durations are milliseconds or texts like `30 seconds`. Nested providers, for example
- * `ConfigProvider.fromUnknown`, are read by `Config.schema(SessionOptions.SessionOptions, "mqtt")` instead.
+ * `name=value`, durations are milliseconds or texts like `30 seconds`.
  */
 export const config = (
   prefix: string = "MQTT",
   base: Partial<Model.SessionOptionsInput> = {}
-): Config.Config<SessionOptions> => {
-  const plain = toTexts(toPlain(base))
-  const tree = isRecord(plain) ? plain : {}
-  return Config.schema(
-    Variables.pipe(Schema.decodeTo(
-      Schema.declare((value): value is SessionOptions => isRecord(value)),
-      SchemaTransformation.transformEffect({
-        decode: (texts: Texts | undefined) =>
-          Effect.mapError(
-            Effect.fromResult(decodeTexts(toTree(tree, texts ?? {}))),
-            (error) => new SchemaIssue.InvalidValue({ message: error.message })
-          ),
-        encode: (): Effect.Effect<Texts | undefined, SchemaIssue.Issue> =>
-          Effect.fail(
-            new SchemaIssue.InvalidValue({ message: "options are read from the environment, not written to it" })
-          )
-      })
-    )),
-    prefixSegments(prefix)
-  )
-}
+): Config.Config<SessionOptions> => sessionConfig(prefix, base)

@@ -7,13 +7,17 @@
  * yield* Stream.runForEach(workers.listen("jobs/#", { qos: 1 }), (message) => Effect.log(message.session, message.text))
  */
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import { type Checks, integer, isRecord, optionsIssues, refusal, text, unchecked } from "./internal/options/plain.ts"
+import { checkExtras } from "./internal/session/extras.ts"
 import type { Message } from "./Message.ts"
-import { InvalidOptions, MqttError } from "./MqttError.ts"
+import type { MqttError } from "./MqttError.ts"
 import type { Extras, Session } from "./MqttSession.ts"
 import type { Payload, PublishOptions, PublishReceipt } from "./Publication.ts"
 import * as SessionManager from "./SessionManager.ts"
+import * as SessionOptions from "./SessionOptions.ts"
 import type { SessionOptionsInput } from "./SessionOptions.ts"
 import type { HandleOptions, ListenOptions, Route } from "./SessionRoute.ts"
 
@@ -21,7 +25,7 @@ import type { HandleOptions, ListenOptions, Route } from "./SessionRoute.ts"
  * Options of a pool: those of its sessions, and how many there are.
  */
 export interface SessionPoolOptions extends SessionOptionsInput {
-  /** At least 1. */
+  /** 1 to 10,000. */
   readonly size: number
   /** The group of the shared subscriptions. Default: the name. Pools of one group, in several programs too, share the messages. */
   readonly share?: string
@@ -68,14 +72,8 @@ export interface SessionPool {
  */
 export const make = (options: SessionPoolOptions): Effect.Effect<SessionPool, MqttError, Scope.Scope> =>
   Effect.gen(function*() {
-    const { extras, share = options.name, size, ...rest } = options
-    if (!(Number.isInteger(size) && size >= 1)) {
-      return yield* new MqttError({
-        session: options.name,
-        method: "SessionPool.make",
-        reason: new InvalidOptions({ issues: [{ path: "size", message: "must be an integer of at least 1" }] })
-      })
-    }
+    const { extras, share, size, ...rest } = yield* checked(options)
+    const group = share ?? rest.name
     const manager = yield* SessionManager.make()
     const sessions: Array<Session> = []
     for (let index = 0; index < size; index++) {
@@ -91,9 +89,34 @@ export const make = (options: SessionPoolOptions): Effect.Effect<SessionPool, Mq
     return {
       sessions,
       manager,
-      listen: (filters, listenOptions) => manager.listen(filters, { ...listenOptions, share }),
-      handle: (filters, handler, handleOptions) => manager.handle(filters, handler, { ...handleOptions, share }),
+      listen: (filters, listenOptions) => manager.listen(filters, { ...listenOptions, share: group }),
+      handle: (filters, handler, handleOptions) => manager.handle(filters, handler, { ...handleOptions, share: group }),
       publish: (topic, payload, publishOptions) =>
         Effect.suspend(() => sessions[turn++ % size]!.publish(topic, payload, publishOptions))
     }
+  })
+
+const maximumSize = 10_000
+
+const poolChecks: Checks<Pick<SessionPoolOptions, "size" | "share" | "extras">> = {
+  size: integer(1, maximumSize),
+  share: text,
+  extras: unchecked
+}
+
+/** Everything that is wrong with the pool and with its sessions at once: their options are the same but for the name. */
+const checked = (options: SessionPoolOptions): Effect.Effect<SessionPoolOptions, MqttError> =>
+  Effect.suspend(() => {
+    const { extras, share, size, ...rest } = isRecord(options) ? options : {} as Partial<SessionPoolOptions>
+    const members = SessionOptions.decode(isRecord(options) ? { persistence: "none", ...rest } : options)
+    const issues = [
+      ...optionsIssues({ extras, share, size: size ?? null }, poolChecks),
+      ...(Result.isFailure(members) && members.failure.reason._tag === "InvalidOptions"
+        ? members.failure.reason.issues
+        : [])
+    ]
+    const invalid = refusal(issues, "SessionPool.make", rest.name)
+    return invalid === undefined
+      ? Effect.as(checkExtras(extras, "SessionPool.make"), options)
+      : Effect.fail(invalid)
   })

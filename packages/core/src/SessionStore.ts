@@ -64,7 +64,7 @@ export interface SessionStoreHandle {
 export interface SessionStore {
   /**
    * Opens the store of a session as its only owner; fails with the kind `owned` when another one, in this process or elsewhere, owns it.
-   * Any string is a session name.
+   * Any string is a session name; anything else fails with `InvalidOptions`.
    */
   readonly open: (session: string) => Effect.Effect<SessionStoreHandle, MqttError, Scope.Scope>
 }

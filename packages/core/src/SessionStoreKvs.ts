@@ -17,6 +17,8 @@ import * as KeyValueStore from "effect/persistence/KeyValueStore"
 import * as Semaphore from "effect/Semaphore"
 import { makeLog } from "./internal/kvs/log.ts"
 import { encodeName } from "./internal/kvs/names.ts"
+import { noName } from "./internal/memoryStore.ts"
+import { type Checks, oneOf, optionsIssues, refusal, text } from "./internal/options/plain.ts"
 import { MqttError, StorageFailed } from "./MqttError.ts"
 import * as SessionStore from "./SessionStore.ts"
 
@@ -46,16 +48,19 @@ const failure = (session: string, method: string, kind: StorageFailed["kind"], d
   new MqttError({ session, method: `SessionStore.${method}`, reason: new StorageFailed({ kind, detail }) })
 
 /**
- * Makes a store of sessions over the key-value store in the context.
+ * Makes a store of sessions over the key-value store in the context. Fails with `InvalidOptions` for options that are wrong.
  */
 export const make = (
   options?: SessionStoreKvsOptions
-): Effect.Effect<SessionStore.SessionStore, never, KeyValueStore.KeyValueStore> =>
-  Effect.map(KeyValueStore.KeyValueStore, (kvs) => {
+): Effect.Effect<SessionStore.SessionStore, MqttError, KeyValueStore.KeyValueStore> =>
+  Effect.flatMap(KeyValueStore.KeyValueStore, (kvs) => {
+    const mistake = options === undefined ? undefined : refusal(optionsIssues(options, checks), "SessionStoreKvs.make")
+    if (mistake !== undefined) return Effect.fail(mistake)
     const owned = ownersOf(kvs)
     const durability = options?.durability ?? "session"
 
     const open: SessionStore.SessionStore["open"] = Effect.fnUntraced(function*(session) {
+      if (typeof session !== "string") return yield* noName(session)
       const name = encodeName(session)
       const base = `${options?.prefix ?? "mqtt"}/${name}/`
       const lock = Semaphore.makeUnsafe(1)
@@ -95,8 +100,13 @@ export const make = (
         clear: exclusively(log.clear)
       }
     })
-    return { open }
+    return Effect.succeed({ open })
   })
+
+const checks: Checks<SessionStoreKvsOptions> = {
+  prefix: text,
+  durability: oneOf("session", "process", "power", "server")
+}
 
 /**
  * Provides session stores over the key-value store in the context.
@@ -109,4 +119,4 @@ export const make = (
  */
 export const layerKvs = (
   options?: SessionStoreKvsOptions
-): Layer.Layer<never, never, KeyValueStore.KeyValueStore> => Layer.effect(SessionStore.SessionStore, make(options))
+): Layer.Layer<never, MqttError, KeyValueStore.KeyValueStore> => Layer.effect(SessionStore.SessionStore, make(options))

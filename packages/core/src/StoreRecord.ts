@@ -124,7 +124,7 @@ export type StoreChange =
   | { readonly _tag: "Delete"; readonly key: string }
 
 /**
- * The key of a record, unique in its session: outbound records sort by `sequence`.
+ * The key of a record, unique in its session: outbound records sort by `sequence`. Throws a TypeError for what is no record.
  */
 export const keyOf = (record: StoreRecord): string => {
   switch (record._tag) {
@@ -140,6 +140,8 @@ export const keyOf = (record: StoreRecord): string => {
       return "identity"
     case "Origin":
       return originKey(record.origin)
+    default:
+      throw new TypeError("what should have a key is no record of a session")
   }
 }
 

@@ -149,13 +149,15 @@ class Reader {
 }
 
 /**
- * The bytes of a record; fails for none that a session makes.
+ * The bytes of a record; fails for none that a session makes. Throws a TypeError for what is no record.
  */
 export const encode = (record: StoreRecord): Uint8Array => {
+  const type: number | undefined = types[record._tag]
+  if (type === undefined) throw new TypeError("what is to be encoded is no record of a session")
   const writer = shared
   writer.position = 0
   writer.byte(format)
-  writer.byte(types[record._tag])
+  writer.byte(type)
   switch (record._tag) {
     case "Outbound":
       writeOutbound(writer, record)

@@ -6,10 +6,12 @@
  * MQTT does not forbid, also the control characters and non-characters that it merely advises against (MQTT 1.5.4); the
  * null character and lone surrogates are refused.
  *
- * Matching takes the filter and the name as valid. Offsets count UTF-16 code units, as `String.charAt` does.
+ * The checks take values of any type, and refuse what is no text. Matching takes the filter and the name as valid, and throws a TypeError for
+ * what is no text. Offsets count UTF-16 code units, as `String.charAt` does.
  */
 import * as Result from "effect/Result"
 import { type Fault, findFault } from "./internal/utf8String.ts"
+import { kindOf } from "./internal/valueNames.ts"
 import { InvalidFilter, InvalidTopic } from "./MqttError.ts"
 
 // Typed topics belong here for whoever writes topics; they stand in a module of their own.
@@ -23,7 +25,10 @@ const dollar = 0x24
 const sharePrefix = "$share/"
 
 const findTextFault = (text: string, wildcards: "allowed" | "forbidden"): Fault | undefined =>
-  text === "" ? { offset: 0, detail: "empty" } : findFault(text, wildcards)
+  text === "" ? { offset: 0, detail: "empty" } : typeof text === "string" ? findFault(text, wildcards) : noText(text)
+
+// Programs without types give topics of any type.
+const noText = (value: unknown): Fault => ({ offset: 0, detail: `expected a text, got ${kindOf(value)}` })
 
 const findShareFault = (filter: string): Fault | undefined => {
   for (let i = sharePrefix.length; i < filter.length; i++) {
@@ -66,13 +71,15 @@ const findFilterFault = (filter: string): Fault | undefined => {
   return undefined
 }
 
+const textOf = (value: unknown): string => typeof value === "string" ? value : ""
+
 /**
  * Checks a topic name to publish to: at least one character, at most 65,535 bytes in UTF-8, no wildcard, no null
  * character, no lone surrogate (MQTT 4.7.1, 4.7.3).
  */
 export const validateName = (topic: string): Result.Result<string, InvalidTopic> => {
   const fault = findTextFault(topic, "forbidden")
-  return fault === undefined ? Result.succeed(topic) : Result.fail(new InvalidTopic({ topic, ...fault }))
+  return fault === undefined ? Result.succeed(topic) : Result.fail(new InvalidTopic({ topic: textOf(topic), ...fault }))
 }
 
 /**
@@ -87,7 +94,9 @@ export const isValidName = (topic: string): boolean => findTextFault(topic, "for
  */
 export const validateFilter = (filter: string): Result.Result<string, InvalidFilter> => {
   const fault = findFilterFault(filter)
-  return fault === undefined ? Result.succeed(filter) : Result.fail(new InvalidFilter({ filter, ...fault }))
+  return fault === undefined
+    ? Result.succeed(filter)
+    : Result.fail(new InvalidFilter({ filter: textOf(filter), ...fault }))
 }
 
 /**
@@ -98,7 +107,7 @@ export const isValidFilter = (filter: string): boolean => findFilterFault(filter
 /**
  * Whether a filter is that of a shared subscription (MQTT 4.8.2).
  */
-export const isShared = (filter: string): boolean => filter.startsWith(sharePrefix)
+export const isShared = (filter: string): boolean => typeof filter === "string" && filter.startsWith(sharePrefix)
 
 /**
  * The share name of a shared subscription and the filter behind it; undefined for any other filter and for a malformed

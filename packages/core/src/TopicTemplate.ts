@@ -20,10 +20,12 @@ import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import type { OptionsIssue } from "./internal/errors/operation.ts"
+import { codecOf, templateIssues } from "./internal/templates.ts"
 import { TypedTopic } from "./internal/typedTopic.ts"
 import type { Message } from "./Message.ts"
-import { type InvalidFilter, type InvalidTopic, MqttError } from "./MqttError.ts"
-import * as PayloadCodec from "./PayloadCodec.ts"
+import { type InvalidFilter, InvalidOptions, type InvalidTopic, MqttError, type MqttErrorReason } from "./MqttError.ts"
+import type * as PayloadCodec from "./PayloadCodec.ts"
 import type { EnqueueReceipt, OutgoingMessage, Payload, PublishOptions, PublishReceipt } from "./Publication.ts"
 import type { ProtocolVersion, QoS } from "./QoS.ts"
 import type { ConsumeOptions, FailurePolicy, SubscribeOptions, Subscription } from "./Subscription.ts"
@@ -200,7 +202,7 @@ export interface TopicTemplate<Params, A, RE = never, RD = never> {
   /** The parameters of a topic; undefined for a topic that `format` does not make. */
   readonly parse: (topic: string) => Params | undefined
 
-  /** The topic filter for some of the parameters, shared or not. */
+  /** The topic filter for some of the parameters, shared or not. Throws an `MqttError` for options that are none. */
   readonly filterFor: (options: FilterOptions<Params>) => Result.Result<string, InvalidTopic | InvalidFilter>
 
   /**
@@ -314,7 +316,8 @@ type Known<Path extends string, Schemas> = {
 }
 
 /**
- * Makes a template of a text that was not known at compile time; fails with `InvalidFilter`, whose `offset` is the place that is wrong.
+ * Makes a template of a text that was not known at compile time; fails with `InvalidFilter`, whose `offset` is the place that is wrong, and
+ * with `InvalidOptions` for a payload that is neither codec nor schema and for schemas of parameters that the text does not have.
  */
 export const fromString = <
   const Path extends string,
@@ -327,19 +330,17 @@ export const fromString = <
   payload: PayloadCodec.PayloadCodec<A, RE, RD> | Schema.ConstraintCodec<A, string, RD, RE>,
   options?: TemplateOptions<Schemas & Known<Path, Schemas>>
 ): Result.Result<TopicTemplate<TemplateParameters<Path, Schemas>, A, RE, RD>, MqttError> =>
-  Result.mapBoth(
-    TypedTopic.make<TemplateParameters<Path, Schemas>, A, RE, RD>(
-      path,
-      PayloadCodec.isPayloadCodec(payload)
-        ? payload as PayloadCodec.PayloadCodec<A, RE, RD>
-        : PayloadCodec.fromSchema(payload as Schema.ConstraintCodec<A, string, RD, RE>),
-      options?.params ?? {}
+  Result.mapError(
+    Result.flatMap(
+      refuse(templateIssues(payload, options)),
+      (): Result.Result<TopicTemplate<TemplateParameters<Path, Schemas>, A, RE, RD>, MqttErrorReason> =>
+        TypedTopic.make(path, codecOf(payload), options?.params ?? {})
     ),
-    {
-      onFailure: (reason) => new MqttError({ reason, method: "template" }),
-      onSuccess: (template): TopicTemplate<TemplateParameters<Path, Schemas>, A, RE, RD> => template
-    }
+    (reason) => new MqttError({ reason, method: "template" })
   )
+
+const refuse = (issues: ReadonlyArray<OptionsIssue>): Result.Result<void, InvalidOptions> =>
+  issues.length === 0 ? Result.void : Result.fail(new InvalidOptions({ issues }))
 
 /**
  * Makes a template; the same as `Topic.template`. A text that is none does not compile; one that is no literal and malformed throws an `MqttError`

@@ -46,6 +46,10 @@ describe("MessagePack", () => {
       assert.strictEqual(PayloadCodec.mismatch(codec, published!.properties, "required"), undefined)
     }).pipe(
       Effect.scoped,
-      Effect.provide(MqttSession.layer({ name: "plant" }).pipe(Layer.provideMerge(ScriptedBroker.layerMemory())))
+      Effect.provide(
+        MqttSession.layer({ name: "plant", servers: [ScriptedBroker.memoryUrl] }).pipe(
+          Layer.provideMerge(ScriptedBroker.layerMemory())
+        )
+      )
     ))
 })

@@ -5,10 +5,17 @@ import * as SessionOptions from "../src/SessionOptions.ts"
 
 type Input = SessionOptions.SessionOptionsInput
 
-const made = (input: Input): SessionOptions.SessionOptions => Result.getOrThrow(SessionOptions.decode(input))
+/** With a server, which most tests are not about. */
+const complete = (input: unknown): unknown =>
+  typeof input === "object" && input !== null && !Array.isArray(input) && !Object.hasOwn(input, "servers")
+    ? { servers: "a.example", ...input }
+    : input
+
+const made = (input: Omit<Input, "servers"> & Partial<Input>): SessionOptions.SessionOptions =>
+  Result.getOrThrow(SessionOptions.decode(complete(input)))
 
 const issues = (input: unknown): ReadonlyArray<readonly [string, string]> => {
-  const result = SessionOptions.decode(input)
+  const result = SessionOptions.decode(complete(input))
   if (Result.isSuccess(result) || result.failure.reason._tag !== "InvalidOptions") {
     return []
   }
@@ -97,10 +104,10 @@ const full: Input = {
 
 describe("SessionOptions", () => {
   describe("defaults", () => {
-    it("fills in everything but the name", () => {
+    it("fills in everything but the name and the servers", () => {
       assert.deepEqual(comparable(made({ name: "a" })), {
         name: "a",
-        servers: ["mqtt://localhost:1883"],
+        servers: ["mqtt://a.example:1883"],
         secure: false,
         protocolVersion: 5,
         keepAlive: "60000 ms",
@@ -156,7 +163,8 @@ describe("SessionOptions", () => {
     })
 
     it("takes undefined for not given", () => {
-      const undefineds = Object.fromEntries(Object.keys(full).map((key) => [key, undefined]))
+      const { servers: _servers, ...others } = full
+      const undefineds = Object.fromEntries(Object.keys(others).map((key) => [key, undefined]))
       assert.deepEqual(comparable(made({ ...undefineds, name: "a" })), comparable(made({ name: "a" })))
     })
 
@@ -326,7 +334,7 @@ describe("SessionOptions", () => {
     })
 
     it("are a typed error with the name of the session", () => {
-      const result = SessionOptions.decode({ name: "plant", streamBuffer: 0 })
+      const result = SessionOptions.decode({ name: "plant", servers: "a", streamBuffer: 0 })
       assert.isTrue(Result.isFailure(result))
       if (Result.isFailure(result)) {
         assert.strictEqual(result.failure.session, "plant")
@@ -337,7 +345,7 @@ describe("SessionOptions", () => {
 
     it.effect("fail make with a reason to catch", () =>
       Effect.gen(function*() {
-        const found = yield* SessionOptions.make({ name: "" }).pipe(
+        const found = yield* SessionOptions.make({ name: "", servers: "a" }).pipe(
           Effect.as([]),
           Effect.catchReason("MqttError", "InvalidOptions", (reason) => Effect.succeed(reason.issues))
         )
@@ -534,7 +542,7 @@ describe("SessionOptions", () => {
           subscribe: 3,
           publish: 4,
           drain: 5
-        })({ name: "a" })
+        })({ name: "a", servers: "a" })
       )
       assert.deepEqual(limits.map((limit) => comparable(all[limit])), ["1 ms", "2 ms", "3 ms", "4 ms", "5 ms"])
       for (const [index, key] of keys.entries()) {
@@ -545,7 +553,7 @@ describe("SessionOptions", () => {
     })
 
     it("withoutReconnect and withReconnect switch it off and on", () => {
-      const off = SessionOptions.withoutReconnect({ name: "a", reconnect: { factor: 2 } })
+      const off = SessionOptions.withoutReconnect({ name: "a", servers: "a", reconnect: { factor: 2 } })
       assert.isFalse(made(off).reconnect.enabled)
       const on = made(SessionOptions.withReconnect({ jitter: "none" })(off)).reconnect
       assert.deepEqual([on.enabled, on.factor, on.jitter], [true, 2, "none"])
@@ -560,7 +568,7 @@ describe("SessionOptions", () => {
   })
 
   describe("config", () => {
-    const read = (env: Record<string, string>, config = SessionOptions.config()) =>
+    const read = (env: Record<string, string>, config = SessionOptions.config("MQTT", { servers: "a.example" })) =>
       config.parse(ConfigProvider.fromEnv({ env }))
 
     it.effect("reads the environment by names in constant case", () =>
@@ -636,7 +644,7 @@ describe("SessionOptions", () => {
 
     it.effect("takes another prefix, of several words too", () =>
       Effect.gen(function*() {
-        const env = { PLANT_A_NAME: "a", PLANT_A_CLIENT_ID: "x", MQTT_NAME: "b" }
+        const env = { PLANT_A_NAME: "a", PLANT_A_SERVERS: "a", PLANT_A_CLIENT_ID: "x", MQTT_NAME: "b" }
         for (const prefix of ["plantA", "PLANT_A", "plant-a"]) {
           assert.strictEqual((yield* read(env, SessionOptions.config(prefix))).clientId, "x")
         }
@@ -646,6 +654,7 @@ describe("SessionOptions", () => {
       Effect.gen(function*() {
         const config = SessionOptions.config("MQTT", {
           name: "plant",
+          servers: ["a"],
           keepAlive: Duration.seconds(5),
           password: "base",
           receiveMaximum: 3,
@@ -664,7 +673,7 @@ describe("SessionOptions", () => {
 
     it.effect("works in an Effect by the provider in use, and inside other configs", () =>
       Effect.gen(function*() {
-        const env = { MQTT_NAME: "a", APP_MQTT_NAME: "b" }
+        const env = { MQTT_NAME: "a", MQTT_SERVERS: "a", APP_MQTT_NAME: "b", APP_MQTT_SERVERS: "b" }
         const options = yield* SessionOptions.config().pipe(
           Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env })))
         )
@@ -705,7 +714,7 @@ describe("SessionOptions", () => {
     "never throws, and either names a path or makes options that can be made again",
     [Schema.Record(Schema.Literals(["name", "servers", "keepAlive", "queue", "will", "tls", "password"]), Schema.Json)],
     ([input]) => {
-      const result = SessionOptions.decode(input)
+      const result = SessionOptions.decode(complete(input))
       if (Result.isFailure(result)) {
         return issues(input).length > 0
       }

@@ -264,8 +264,11 @@ describe("TopicTemplate", () => {
     })
 
     it("a schema of an unknown parameter, or of one that is no text, does not compile", () => {
-      // @ts-expect-error there is no parameter b
-      Topic.template("a/:a", json, { params: { b: Schema.FiniteFromString } })
+      assert.throws(
+        // @ts-expect-error there is no parameter b
+        () => Topic.template("a/:a", json, { params: { b: Schema.FiniteFromString } }),
+        /params\.b: no such parameter in the topic/
+      )
       // @ts-expect-error its encoded form is a number
       Topic.template("a/:a", json, { params: { a: Schema.Finite } })
       // @ts-expect-error the payload's encoded form is no text

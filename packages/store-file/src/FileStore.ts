@@ -11,18 +11,18 @@
  * )
  */
 import { InvalidOptions, MqttError } from "@effect-mqttx/core/MqttError"
+import * as OptionsSchema from "@effect-mqttx/core/OptionsSchema"
 import { type Durability, SessionStore, type SessionStoreHandle } from "@effect-mqttx/core/SessionStore"
-import * as Config from "effect/Config"
+import type * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { StoreFailure, toMqttError } from "./internal/failure.ts"
 import { FileEngine } from "./internal/fileEngine.ts"
 
-const FieldsSchema = Schema.Struct({
-  directory: Schema.NonEmptyString,
+const FieldsSchema = OptionsSchema.strict({
+  directory: Schema.NonEmptyString.annotate({ message: "expected the path of a directory" }),
   durability: Schema.Literals(["fsync", "os"]).pipe(Schema.withDecodingDefaultKey(Effect.succeed("fsync" as const)))
 })
 
@@ -52,14 +52,8 @@ export interface FileStoreInput {
  */
 export const FileStoreOptions: Schema.Codec<FileStoreOptions, FileStoreInput> = FieldsSchema
 
-const decode = Schema.decodeUnknownResult(FieldsSchema, { errors: "all", onExcessProperty: "error" })
-
 const checked = (input: FileStoreInput): Effect.Effect<FileStoreOptions, MqttError> =>
-  Effect.suspend(() => {
-    const given = Object.fromEntries(Object.entries(input ?? {}).filter(([, value]) => value !== undefined))
-    return Effect.fromResult(Result.mapError(decode(given), (error) =>
-      new MqttError({ method: "FileStore.make", reason: InvalidOptions.fromSchemaError(error) })))
-  })
+  Effect.suspend(() => Effect.fromResult(OptionsSchema.decode(FieldsSchema, input, "FileStore.make")))
 
 /**
  * Opens the store in a directory as its only owner, until the scope ends.
@@ -93,12 +87,12 @@ export const layer = (options: FileStoreInput): Layer.Layer<never, MqttError> =>
 export const layerConfig = (
   options: Config.Wrap<FileStoreInput>
 ): Layer.Layer<never, MqttError | Config.ConfigError> =>
-  Layer.effect(SessionStore, Effect.flatMap(Config.unwrap(options), make))
+  Layer.effect(SessionStore, Effect.flatMap(OptionsSchema.unwrap(options, "FileStore.layerConfig"), make))
 
 const fromEngine = (engine: FileEngine, durability: Durability): SessionStore => ({
   open: (session) =>
     Effect.acquireRelease(
-      Effect.try({
+      typeof session !== "string" ? Effect.fail(noName) : Effect.try({
         try: () => ({ state: engine.openSession(session), isOpen: true }),
         catch: (error) => toMqttError(error, "SessionStore.open", session)
       }),
@@ -128,6 +122,11 @@ const fromEngine = (engine: FileEngine, durability: Durability): SessionStore =>
         clear: attempt("SessionStore.clear", () => engine.clear(part.state))
       }
     }))
+})
+
+const noName = new MqttError({
+  method: "SessionStore.open",
+  reason: new InvalidOptions({ issues: [{ path: "session", message: "must be a text" }] })
 })
 
 const sessionClosed = (): StoreFailure => new StoreFailure("unavailable", "the store of this session is closed")

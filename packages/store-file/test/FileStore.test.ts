@@ -1,7 +1,7 @@
 import { type MqttError, SessionStore, StoreRecord } from "@effect-mqttx/core"
 import { FileStore } from "@effect-mqttx/store-file"
 import { assert, describe, it } from "@effect/vitest"
-import { Config, ConfigProvider, Effect, Exit, Fiber, Layer, Scope } from "effect"
+import { Config, ConfigProvider, Effect, Exit, Fiber, Layer, Result, Schema, Scope } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { readRecords } from "../src/internal/levelFormat.ts"
@@ -86,6 +86,19 @@ describe("a store in a directory", () => {
       if (error.reason._tag === "InvalidOptions") {
         assert.sameMembers(error.reason.issues.map(({ path }) => path), ["directory", "durability", "mode"])
       }
+    }))
+
+  it.effect("refuses options of every wrong kind, on every road", () =>
+    Effect.gen(function*() {
+      const inJson: unknown = JSON.parse("{\"directory\":\"/x\",\"__proto__\":{\"durability\":\"os\"}}")
+      for (const wrong of [undefined, null, 5, "/x", [], { directory: 5 }, inJson, { directory: "/x", dir: "/y" }]) {
+        const error = yield* Effect.flip(Effect.scoped(FileStore.make(wrong as never)))
+        assert.strictEqual(error.reason._tag, "InvalidOptions")
+        assert.isTrue(Result.isFailure(Schema.decodeUnknownResult(FileStore.FileStoreOptions)(wrong)))
+      }
+      const provider = ConfigProvider.fromUnknown({ store: { directory: "/x", durabilty: "os" } })
+      const config = yield* Effect.exit(Config.schema(FileStore.FileStoreOptions, "store").parse(provider))
+      assert.isTrue(Exit.isFailure(config))
     }))
 
   it.live("takes commits that were begun before it closes, and none after", () =>

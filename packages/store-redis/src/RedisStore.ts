@@ -7,15 +7,16 @@
  * file: `durability` of the handle says what the server's settings promise.
  */
 import type { MqttError } from "@effect-mqttx/core/MqttError"
+import * as OptionsSchema from "@effect-mqttx/core/OptionsSchema"
 import * as SessionStore from "@effect-mqttx/core/SessionStore"
-import * as Config from "effect/Config"
+import type * as Config from "effect/Config"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redis from "effect/persistence/Redis"
 import type * as Schema from "effect/Schema"
 import { makeOpen } from "./internal/open.ts"
-import { decodeOptions, OptionsSchema } from "./internal/options.ts"
+import { decodeOptions, StoreOptionsSchema } from "./internal/options.ts"
 
 /**
  * Options of the store, all optional; durations are milliseconds, texts such as `30 seconds`, or what else `Duration` takes.
@@ -56,17 +57,17 @@ export interface RedisStoreOptions {
  * How JSON holds options.
  */
 export interface RedisStoreOptionsEncoded {
-  readonly keyPrefix?: string | undefined
-  readonly expiry?: number | string
-  readonly leaseDuration?: number | string | undefined
-  readonly acquireTimeout?: number | string
-  readonly commandTimeout?: number | string | undefined
+  readonly keyPrefix?: string
+  readonly expiry?: OptionsSchema.EncodedDuration
+  readonly leaseDuration?: OptionsSchema.EncodedDuration
+  readonly acquireTimeout?: OptionsSchema.EncodedDuration
+  readonly commandTimeout?: OptionsSchema.EncodedDuration
 }
 
 /**
  * The schema of options, with all defaults.
  */
-export const RedisStoreOptions: Schema.Codec<RedisStoreOptions, RedisStoreOptionsEncoded> = OptionsSchema
+export const RedisStoreOptions: Schema.Codec<RedisStoreOptions, RedisStoreOptionsEncoded> = StoreOptionsSchema
 
 /**
  * Makes the store. Fails with `InvalidOptions`; whether Redis answers shows when a session is opened.
@@ -96,4 +97,4 @@ export const layer = (options?: RedisStoreInput): Layer.Layer<never, MqttError, 
 export const layerConfig = (
   options: Config.Wrap<RedisStoreInput>
 ): Layer.Layer<never, MqttError | Config.ConfigError, Redis.Redis> =>
-  Layer.effect(SessionStore.SessionStore, Effect.flatMap(Config.unwrap(options), make))
+  Layer.effect(SessionStore.SessionStore, Effect.flatMap(OptionsSchema.unwrap(options, "RedisStore.layerConfig"), make))

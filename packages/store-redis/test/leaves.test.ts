@@ -1,7 +1,7 @@
 import { MqttError, SessionStore } from "@effect-mqttx/core"
 import { RedisStore } from "@effect-mqttx/store-redis"
 import { assert, describe, it } from "@effect/vitest"
-import { Config, ConfigProvider, Duration, Effect, Layer } from "effect"
+import { Config, ConfigProvider, Duration, Effect, Exit, Layer, Result, Schema } from "effect"
 import { Redis } from "effect/persistence"
 import { durabilityOf, settingsOf } from "../src/internal/durability.ts"
 import { fieldOf, keyOfField, keysOf } from "../src/internal/keys.ts"
@@ -118,6 +118,22 @@ describe("options", () => {
         "commandTimeout",
         "lease"
       ])
+    }))
+
+  it.effect("options of every wrong kind are refused, on every road", () =>
+    Effect.gen(function*() {
+      const inJson: unknown = JSON.parse("{\"__proto__\":{\"leaseDuration\":1}}")
+      const wrongs = [null, 5, "a", [], { keyPrefix: 5 }, inJson, { lease: 1 }, { expiry: {} }, {
+        expiry: { secs: 60 }
+      }]
+      for (const wrong of wrongs) {
+        assert.isNotEmpty(yield* issuesOf(wrong as never))
+        assert.isTrue(Result.isFailure(Schema.decodeUnknownResult(RedisStore.RedisStoreOptions)(wrong)))
+      }
+      const provider = ConfigProvider.fromUnknown({ store: { leaseDurations: "3 seconds" } })
+      const config = yield* Effect.exit(Config.schema(RedisStore.RedisStoreOptions, "store").parse(provider))
+      assert.isTrue(Exit.isFailure(config))
+      yield* RedisStore.make({ expiry: { minutes: 1 } }).pipe(Effect.provide(unusedRedis))
     }))
 
   it.effect("an expiry that is not longer than the lease is refused", () =>

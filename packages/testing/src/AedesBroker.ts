@@ -14,6 +14,7 @@ import * as Http from "node:http"
 import * as Net from "node:net"
 import { createWebSocketStream, WebSocketServer } from "ws"
 import type { BrokerEndpoints } from "./BrokerEndpoints.ts"
+import { type Checks, flag, mistakeOf, number, orDie, record } from "./internal/checks.ts"
 
 /**
  * Options of aedes, all optional.
@@ -56,10 +57,11 @@ const listening = (server: Net.Server, port: number): Effect.Effect<number, neve
   )
 
 /**
- * Starts aedes on loopback ports; its scope's end closes all connections.
+ * Starts aedes on loopback ports; its scope's end closes all connections. Dies with an `MqttError` for options that are wrong.
  */
 export const make = (options?: AedesBrokerOptions): Effect.Effect<Service, never, Scope.Scope> =>
   Effect.gen(function*() {
+    yield* orDie(() => mistakeOf("AedesBroker.make", options, checks))
     const clients = new Map<string, Client>()
     const aedes = yield* Effect.acquireRelease(
       Effect.promise(() => Aedes.createBroker(options?.aedes)),
@@ -110,6 +112,8 @@ export const make = (options?: AedesBrokerOptions): Effect.Effect<Service, never
       native: aedes
     }
   })
+
+const checks: Checks<AedesBrokerOptions> = { port: number(0, 65_535), webSocket: flag, aedes: record }
 
 /**
  * aedes on loopback ports, see `make`.

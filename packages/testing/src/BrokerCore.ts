@@ -28,6 +28,8 @@ import type {
 import type { MessageProperties } from "@effect-mqttx/core/Properties"
 import type { ProtocolVersion, QoS } from "@effect-mqttx/core/QoS"
 import * as internal from "./internal/broker/core.ts"
+import { mistakeOf, orThrow } from "./internal/checks.ts"
+import { coreChecks } from "./internal/scripted/checks.ts"
 import type { Journal } from "./Journal.ts"
 
 /**
@@ -276,7 +278,9 @@ export const defaultLimits: BrokerLimits = internal.defaultLimits
 
 /**
  * Makes a server; with a journal that has entries, the sessions, retained messages and unfinished flows that stand in it are there again.
- * `now` is needed then, to let session expiry begin.
+ * `now` is needed then, to let session expiry begin. Throws an `MqttError` for options that are wrong.
  */
-export const makeBrokerCore = (options?: BrokerCoreOptions, now?: number): BrokerCore =>
-  internal.makeBrokerCore(options ?? {}, now ?? 0)
+export const makeBrokerCore = (options?: BrokerCoreOptions, now?: number): BrokerCore => {
+  orThrow(mistakeOf("makeBrokerCore", options, coreChecks))
+  return internal.makeBrokerCore(options ?? {}, now ?? 0)
+}

@@ -1,5 +1,5 @@
 /**
- * Faults that a scripted broker plays: which packets they hit, and what happens to them.
+ * Faults that a scripted broker plays: which packets they hit, and what happens to them. What is no match or no option throws an `MqttError`.
  *
  * @example
  * // Dropping the connection after the third PUBLISH arrived, so that its acknowledgement is lost.
@@ -7,6 +7,8 @@
  */
 import type { Packet, Tag } from "@effect-mqttx/core/Packet"
 import * as Duration from "effect/Duration"
+import { type Check, mistakeIn, mistakeOf, number, orThrow } from "./internal/checks.ts"
+import { faultArguments, faultOptions } from "./internal/scripted/checks.ts"
 import type { Direction } from "./PacketRecord.ts"
 
 /**
@@ -71,56 +73,79 @@ export interface DropOptions extends FaultOptions {
   readonly reset?: boolean
 }
 
-const make = (match: PacketMatch, action: FaultAction, options: FaultOptions | undefined): Fault => ({
-  match,
-  action,
-  times: options?.times ?? 1
-})
+const check = (
+  fault: string,
+  given: { readonly [name: string]: unknown },
+  options: unknown,
+  checks: { readonly [name: string]: Check } = {}
+): void => {
+  orThrow(mistakeIn(`Fault.${fault}`, given, faultArguments))
+  orThrow(mistakeOf(`Fault.${fault}`, options, { times: number(0), ...checks }))
+}
 
 /**
  * Closes the connection in place of the packet: a received one is never processed, a sent one never leaves.
  */
-export const dropBefore = (match: PacketMatch, options?: DropOptions): Fault =>
-  make(match, { _tag: "DropBefore", reset: options?.reset ?? false }, options)
+export const dropBefore = (match: PacketMatch, options?: DropOptions): Fault => {
+  check("dropBefore", { match }, options, faultOptions.reset)
+  return { match, action: { _tag: "DropBefore", reset: options?.reset ?? false }, times: options?.times ?? 1 }
+}
 
 /**
  * Closes the connection after the packet: a received one is processed, but nothing that follows from it reaches this client; a sent one is
  * handed to the network in full.
  */
-export const dropAfter = (match: PacketMatch, options?: DropOptions): Fault =>
-  make(match, { _tag: "DropAfter", reset: options?.reset ?? false }, options)
+export const dropAfter = (match: PacketMatch, options?: DropOptions): Fault => {
+  check("dropAfter", { match }, options, faultOptions.reset)
+  return { match, action: { _tag: "DropAfter", reset: options?.reset ?? false }, times: options?.times ?? 1 }
+}
 
 /**
  * Closes the connection inside the packet: of a sent one the first `bytes` leave (default: a random number, at least one and not all), a
  * received one counts as incomplete and is never processed.
  */
-export const cutInside = (match: PacketMatch, options?: DropOptions & { readonly bytes?: number }): Fault =>
-  make(match, { _tag: "CutInside", bytes: options?.bytes, reset: options?.reset ?? false }, options)
+export const cutInside = (match: PacketMatch, options?: DropOptions & { readonly bytes?: number }): Fault => {
+  check("cutInside", { match }, options, faultOptions.cut)
+  return {
+    match,
+    action: { _tag: "CutInside", bytes: options?.bytes, reset: options?.reset ?? false },
+    times: options?.times ?? 1
+  }
+}
 
 /**
  * Holds the packet back for a while, by Effect's Clock, and all packets behind it in the same direction, as a slow network does. They are
  * lost when the connection ends meanwhile.
  */
-export const delay = (match: PacketMatch, duration: Duration.Input, options?: FaultOptions): Fault =>
-  make(match, { _tag: "Delay", duration: Duration.fromInputUnsafe(duration) }, options)
+export const delay = (match: PacketMatch, duration: Duration.Input, options?: FaultOptions): Fault => {
+  check("delay", { match, duration }, options)
+  return { match, action: { _tag: "Delay", duration: Duration.fromInputUnsafe(duration) }, times: options?.times ?? 1 }
+}
 
 /**
  * Lets the packet pass more than once; `copies` is 1 by default.
  */
-export const duplicate = (match: PacketMatch, options?: FaultOptions & { readonly copies?: number }): Fault =>
-  make(match, { _tag: "Duplicate", copies: options?.copies ?? 1 }, options)
+export const duplicate = (match: PacketMatch, options?: FaultOptions & { readonly copies?: number }): Fault => {
+  check("duplicate", { match }, options, faultOptions.copies)
+  return { match, action: { _tag: "Duplicate", copies: options?.copies ?? 1 }, times: options?.times ?? 1 }
+}
 
 /**
  * Makes the packet vanish while the connection goes on, which no network does, and a broken peer may.
  */
-export const discard = (match: PacketMatch, options?: FaultOptions): Fault => make(match, { _tag: "Discard" }, options)
+export const discard = (match: PacketMatch, options?: FaultOptions): Fault => {
+  check("discard", { match }, options)
+  return { match, action: { _tag: "Discard" }, times: options?.times ?? 1 }
+}
 
 /**
  * Keeps packets that the broker would send until `release` is called, or the connection ends, while others pass. Withheld PUBACK, PUBREC and
  * PUBCOMP still take their place in the broker's receive maximum. `times` is unlimited by default.
  */
-export const withhold = (match: PacketMatch, options?: FaultOptions): Fault =>
-  make(match, { _tag: "Withhold", count: Infinity, order: "original" }, { times: options?.times ?? Infinity })
+export const withhold = (match: PacketMatch, options?: FaultOptions): Fault => {
+  check("withhold", { match }, options)
+  return { match, action: { _tag: "Withhold", count: Infinity, order: "original" }, times: options?.times ?? Infinity }
+}
 
 /**
  * Withholds packets until `count` of them have gathered, and sends these in another order. `times` is unlimited by default.
@@ -128,10 +153,12 @@ export const withhold = (match: PacketMatch, options?: FaultOptions): Fault =>
 export const misorder = (
   match: PacketMatch,
   options: FaultOptions & { readonly count: number; readonly order?: "reverse" | "shuffle" }
-): Fault =>
-  make(match, { _tag: "Withhold", count: options.count, order: options.order ?? "reverse" }, {
-    times: options.times ?? Infinity
-  })
+): Fault => {
+  check("misorder", { match }, options ?? null, faultOptions.order)
+  const { count, order = "reverse", times = Infinity } = options
+  orThrow(mistakeIn("Fault.misorder", { count }, faultOptions.order))
+  return { match, action: { _tag: "Withhold", count, order }, times }
+}
 
 /**
  * Puts other packets, or none, in place of the packet. What the broker believes does not change. (To refuse CONNECT there is
@@ -141,7 +168,10 @@ export const replace = (
   match: PacketMatch,
   by: (packet: Packet) => ReadonlyArray<Packet>,
   options?: FaultOptions
-): Fault => make(match, { _tag: "Replace", by }, options)
+): Fault => {
+  check("replace", { match, by }, options)
+  return { match, action: { _tag: "Replace", by }, times: options?.times ?? 1 }
+}
 
 /**
  * Sends bytes as they are after the packet, or `instead` of it.
@@ -150,19 +180,26 @@ export const sendRaw = (
   match: PacketMatch,
   bytes: Uint8Array,
   options?: FaultOptions & { readonly instead?: boolean }
-): Fault => make(match, { _tag: "SendRaw", bytes, instead: options?.instead ?? false }, options)
+): Fault => {
+  check("sendRaw", { match, bytes }, options, faultOptions.instead)
+  return { match, action: { _tag: "SendRaw", bytes, instead: options?.instead ?? false }, times: options?.times ?? 1 }
+}
 
 /**
  * From this packet on (and without it) the connection is half open: its bytes are taken, and nothing is answered.
  */
-export const goSilent = (match: PacketMatch, options?: FaultOptions): Fault =>
-  make(match, { _tag: "GoSilent" }, options)
+export const goSilent = (match: PacketMatch, options?: FaultOptions): Fault => {
+  check("goSilent", { match }, options)
+  return { match, action: { _tag: "GoSilent" }, times: options?.times ?? 1 }
+}
 
 /**
  * From this packet on (which is still processed) nothing is read any more, so that the client's writes pile up.
  */
-export const stopReading = (match: PacketMatch, options?: FaultOptions): Fault =>
-  make(match, { _tag: "StopReading" }, options)
+export const stopReading = (match: PacketMatch, options?: FaultOptions): Fault => {
+  check("stopReading", { match }, options)
+  return { match, action: { _tag: "StopReading" }, times: options?.times ?? 1 }
+}
 
 /**
  * Says the contrary of the truth, or a given value, about session present in CONNACK.
@@ -170,8 +207,9 @@ export const stopReading = (match: PacketMatch, options?: FaultOptions): Fault =
 export const lieAboutSessionPresent = (
   value?: boolean,
   options?: FaultOptions & Pick<PacketMatch, "clientId">
-): Fault =>
-  replace(
+): Fault => {
+  check("lieAboutSessionPresent", value === undefined ? {} : { value }, options, faultOptions.clientId)
+  return replace(
     {
       direction: "sent",
       packet: "Connack",
@@ -179,5 +217,6 @@ export const lieAboutSessionPresent = (
       ...(options?.clientId !== undefined && { clientId: options.clientId })
     },
     (packet) => packet._tag === "Connack" ? [{ ...packet, sessionPresent: value ?? !packet.sessionPresent }] : [packet],
-    options
+    options?.times === undefined ? undefined : { times: options.times }
   )
+}

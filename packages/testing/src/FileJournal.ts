@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { closeSync, existsSync, openSync, readFileSync, renameSync, writeFileSync, writeSync } from "node:fs"
+import { mistakeIn, orDie, text } from "./internal/checks.ts"
 import type { Journal, JournalEntry } from "./Journal.ts"
 
 /**
@@ -15,7 +16,10 @@ import type { Journal, JournalEntry } from "./Journal.ts"
 export const make = (path: string): Effect.Effect<Journal, never, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(
-      Effect.sync(() => ({ file: openSync(path, "a") })),
+      Effect.andThen(
+        orDie(() => mistakeIn("FileJournal.make", { path }, { path: text })),
+        Effect.sync(() => ({ file: openSync(path, "a") }))
+      ),
       (handle) => Effect.sync(() => closeSync(handle.file))
     ),
     (handle): Journal => ({

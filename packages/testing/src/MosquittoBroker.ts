@@ -16,6 +16,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { BrokerEndpoints } from "./BrokerEndpoints.ts"
 import * as Certificates from "./Certificates.ts"
+import { type Checks, flag, listOf, mistakeOf, orDie, record, recordOf, text, valuesOf } from "./internal/checks.ts"
 import { freePorts } from "./internal/node/freePorts.ts"
 import { type MosquittoSetup, writeConfig } from "./internal/node/mosquittoConfig.ts"
 import { makeProcess, readVersion } from "./internal/node/serverProcess.ts"
@@ -94,12 +95,14 @@ const host = "127.0.0.1"
 const attempts = 5
 
 /**
- * Starts mosquitto; fails with `BrokerUnavailable` when it is not installed or does not start.
+ * Starts mosquitto; fails with `BrokerUnavailable` when it is not installed or does not start. Dies with an `MqttError` for options that
+ * are wrong.
  */
 export const make = (
   options?: MosquittoBrokerOptions
 ): Effect.Effect<Service, RealServer.BrokerUnavailable, Scope.Scope> =>
   Effect.gen(function*() {
+    yield* orDie(() => mistakeOf("MosquittoBroker.make", options, checks))
     const program = RealServer.find("mosquitto")
     if (program === undefined) {
       return yield* new RealServer.BrokerUnavailable({ broker: "mosquitto", detail: "its program was not found" })
@@ -166,6 +169,20 @@ export const make = (
     }
     // Processes and sockets know real time only.
   }).pipe(Effect.provideService(Clock.Clock, Clock.Clock.defaultValue()))
+
+const checks: Checks<MosquittoBrokerOptions> = {
+  tls: flag,
+  webSocket: flag,
+  secureWebSocket: flag,
+  unixSocket: flag,
+  requireClientCertificate: flag,
+  certificates: record,
+  serverCertificate: recordOf({ cert: text, key: text }),
+  revocationList: text,
+  persistence: flag,
+  users: valuesOf(text),
+  config: listOf(text)
+}
 
 /**
  * A real mosquitto on loopback ports, see `make`.

@@ -14,6 +14,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as Certificates from "./Certificates.ts"
+import { type Checks, flag, listOf, mistakeOf, oneOf, orDie, record, text, valuesOf } from "./internal/checks.ts"
 import { freePorts } from "./internal/node/freePorts.ts"
 import { type RedisReply, sendCommands } from "./internal/node/redisCommand.ts"
 import { makeProcess } from "./internal/node/serverProcess.ts"
@@ -95,12 +96,14 @@ const host = "127.0.0.1"
 const attempts = 5
 
 /**
- * Starts Redis; fails with `BrokerUnavailable` when it is not installed or does not start.
+ * Starts Redis; fails with `BrokerUnavailable` when it is not installed or does not start. Dies with an `MqttError` for options that are
+ * wrong.
  */
 export const make = (
   options?: RedisServerOptions
 ): Effect.Effect<Service, RealServer.BrokerUnavailable, Scope.Scope> =>
   Effect.gen(function*() {
+    yield* orDie(() => mistakeOf("RedisServer.make", options, checks))
     const program = RealServer.find("redis-server")
     if (program === undefined) {
       return yield* new RealServer.BrokerUnavailable({ broker: "redis-server", detail: "its program was not found" })
@@ -161,6 +164,17 @@ export const make = (
     } satisfies Service
     // Processes and sockets know real time only.
   }).pipe(Effect.provideService(Clock.Clock, Clock.Clock.defaultValue()))
+
+const checks: Checks<RedisServerOptions> = {
+  appendonly: flag,
+  appendfsync: oneOf("always", "everysec", "no"),
+  tls: flag,
+  requireClientCertificate: flag,
+  certificates: record,
+  requirepass: text,
+  users: valuesOf(text),
+  config: listOf(text)
+}
 
 /**
  * A real Redis on loopback ports, see `make`.

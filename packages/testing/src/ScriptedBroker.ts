@@ -18,6 +18,7 @@
 import { listen } from "#listener"
 import type { Packet, Tag } from "@effect-mqttx/core/Packet"
 import type { MessageProperties } from "@effect-mqttx/core/Properties"
+import type { Payload } from "@effect-mqttx/core/Publication"
 import type { QoS } from "@effect-mqttx/core/QoS"
 import * as Transport from "@effect-mqttx/core/Transport"
 import * as Context from "effect/Context"
@@ -36,7 +37,7 @@ import type {
 } from "./BrokerCore.ts"
 import type { BrokerEndpoints } from "./BrokerEndpoints.ts"
 import type { Fault, ReleaseOrder } from "./Fault.ts"
-import { makeHub, makeService } from "./internal/scripted/service.ts"
+import { makeHub, makeService, memoryUrl as urlInMemory } from "./internal/scripted/service.ts"
 import type { ConnectionRecord, Direction, RecordedPacket } from "./PacketRecord.ts"
 
 /**
@@ -154,7 +155,7 @@ export interface RefusalOptions {
 
 /**
  * What a scripted broker does. Queries are plain functions and values of this moment; commands are effects that have acted when they
- * succeed.
+ * succeed. A command dies with an `MqttError` for arguments and options that are wrong, since these are mistakes of the test.
  */
 export interface Service extends BrokerEndpoints {
   /** Connects in memory, whatever address is asked for. */
@@ -198,9 +199,10 @@ export interface Service extends BrokerEndpoints {
   /** Waits until connected sessions have nothing queued and nothing in flight. */
   readonly awaitIdle: Effect.Effect<void>
 
+  /** Publishes as the server. Dies with an `MqttError` for a topic or a payload that is none. */
   readonly publish: (
     topic: string,
-    payload: string | Uint8Array,
+    payload: Payload,
     options?: ServerPublishOptions
   ) => Effect.Effect<ServerPublication>
   /** Sends a packet that the broker's own state knows nothing about. */
@@ -258,10 +260,16 @@ export class ScriptedBroker
 {}
 
 /**
- * Makes a broker that is reached by its `transport` only.
+ * The address of a broker in memory, for the `servers` of sessions. Its transport would take any other address too; this one is nobody's
+ * should the transport be missing.
  */
-export const makeMemory = (options?: ScriptedBrokerOptions): Effect.Effect<Service, never, Scope.Scope> =>
-  Effect.flatMap(makeHub(options ?? {}), (hub) => makeService(hub, undefined))
+export const memoryUrl: string = urlInMemory
+
+/**
+ * Makes a broker that is reached by its `transport` only, at `memoryUrl`. Dies with an `MqttError` for options that are wrong.
+ */
+export const makeMemory = (options: ScriptedBrokerOptions = {}): Effect.Effect<Service, never, Scope.Scope> =>
+  Effect.flatMap(makeHub(options, "makeMemory"), (hub) => makeService(hub, undefined))
 
 /**
  * Options of a broker that listens.
@@ -272,12 +280,13 @@ export interface ListenOptions extends ScriptedBrokerOptions {
 }
 
 /**
- * Makes a broker that listens on an ephemeral loopback port, and is reached by its `transport` too. Needs Node.
+ * Makes a broker that listens on an ephemeral loopback port, and is reached by its `transport` too. Needs Node. Dies with an `MqttError` for options
+ * that are wrong.
  */
-export const make = (options?: ListenOptions): Effect.Effect<Service, never, Scope.Scope> =>
+export const make = (options: ListenOptions = {}): Effect.Effect<Service, never, Scope.Scope> =>
   Effect.gen(function*() {
-    const hub = yield* makeHub(options ?? {})
-    const listening = yield* listen(hub.accept, { webSocket: options?.webSocket ?? false })
+    const hub = yield* makeHub(options, "make")
+    const listening = yield* listen(hub.accept, { webSocket: options.webSocket ?? false })
     return yield* makeService(hub, listening)
   })
 
@@ -289,6 +298,10 @@ export const layer = (options?: ListenOptions): Layer.Layer<ScriptedBroker> =>
 
 /**
  * A broker in memory, together with core's `Transport`, so that every session below this layer is connected to it.
+ *
+ * @example
+ * const Plant = MqttSession.layer({ name: "plant", servers: [ScriptedBroker.memoryUrl] })
+ * const Test = Plant.pipe(Layer.provideMerge(ScriptedBroker.layerMemory()))
  */
 export const layerMemory = (options?: ScriptedBrokerOptions): Layer.Layer<ScriptedBroker> =>
   Layer.effectContext(

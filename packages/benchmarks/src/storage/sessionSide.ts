@@ -39,6 +39,7 @@ export const measureSession = (request: SideRequest): Promise<SideResult> => {
     }
     const session = yield* MqttSession.make({
       name: "meter",
+      servers: "nowhere.invalid",
       persistence: "durable",
       queue: { messages: 10_000_000, bytes: 10_000_000_000 },
       drainTimeout: "10 millis"

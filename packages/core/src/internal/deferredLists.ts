@@ -44,7 +44,7 @@ export const defer = (properties: object, lists: DeferredLists): void => {
 export const deferredOf = (properties: object): DeferredLists | undefined => all.get(properties)
 
 /**
- * The same properties with bytes of their own, which keep no network buffer alive.
+ * The same properties with bytes of their own, which keep no network buffer alive: `slice` of a Buffer would be a view.
  */
 export const detach = <Properties extends { readonly correlationData?: Uint8Array }>(
   properties: Properties
@@ -52,7 +52,9 @@ export const detach = <Properties extends { readonly correlationData?: Uint8Arra
   const lists = deferredOf(properties)
   const { correlationData } = properties
   if (lists === undefined) {
-    return correlationData === undefined ? properties : { ...properties, correlationData: correlationData.slice() }
+    return correlationData === undefined
+      ? properties
+      : { ...properties, correlationData: new Uint8Array(correlationData) }
   }
   const copy: { [name: string]: unknown } = {}
   for (const name of Object.keys(properties)) {
@@ -61,8 +63,8 @@ export const detach = <Properties extends { readonly correlationData?: Uint8Arra
     }
   }
   if (correlationData !== undefined) {
-    copy["correlationData"] = correlationData.slice()
+    copy["correlationData"] = new Uint8Array(correlationData)
   }
-  defer(copy, { ...lists, bytes: lists.bytes.slice() })
+  defer(copy, { ...lists, bytes: new Uint8Array(lists.bytes) })
   return copy as Properties
 }

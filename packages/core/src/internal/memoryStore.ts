@@ -2,9 +2,10 @@
  * The memory store: a real store whose records live as long as the store itself.
  */
 import * as Effect from "effect/Effect"
-import { MqttError, StorageFailed } from "../MqttError.ts"
+import { InvalidOptions, MqttError, StorageFailed } from "../MqttError.ts"
 import type { SessionStore, SessionStoreHandle } from "../SessionStore.ts"
 import { keyOf, type StoreRecord } from "../StoreRecord.ts"
+import { kindOf } from "./valueNames.ts"
 
 interface Entry {
   readonly records: Map<string, StoreRecord>
@@ -27,6 +28,13 @@ const handle = (records: Map<string, StoreRecord>): SessionStoreHandle => ({
   clear: Effect.sync(() => records.clear())
 })
 
+/** A store is opened by a text. */
+export const noName = (session: unknown): MqttError =>
+  new MqttError({
+    method: "SessionStore.open",
+    reason: new InvalidOptions({ issues: [{ path: "session", message: `must be a text, got ${kindOf(session)}` }] })
+  })
+
 /**
  * Makes a store whose records outlive the sessions that use it, but not the process.
  */
@@ -36,6 +44,7 @@ export const makeMemory = (): SessionStore => {
     open: (session) =>
       Effect.acquireRelease(
         Effect.suspend(() => {
+          if (typeof session !== "string") return Effect.fail(noName(session))
           const entry = entries.get(session) ?? { records: new Map<string, StoreRecord>(), owned: false }
           if (entry.owned) {
             return Effect.fail(

@@ -10,12 +10,11 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { Message } from "../Message.ts"
-import { Closed, isMqttError, MqttError, type OptionsIssue } from "../MqttError.ts"
+import { Closed, isMqttError, MqttError } from "../MqttError.ts"
 import { none, type UserProperty } from "../Properties.ts"
 import type { Payload, PublishOptions } from "../Publication.ts"
 import type { ProtocolVersion } from "../QoS.ts"
 import type { DeadLetterPolicy, FailureOutcome, FailurePolicy } from "../Subscription.ts"
-import * as Topic from "../Topic.ts"
 import { backoff, delaysOf } from "./backoff.ts"
 import { carriedProperties, comesBack, deadLetterProperties, remember, topicsBehind } from "./deadLetter.ts"
 import { cleanText } from "./peerText.ts"
@@ -290,34 +289,6 @@ export const policiesOf = (
     readonly onInvalid?: FailurePolicy | undefined
   }
 ): FailurePolicies => ({ onFailure, onInvalid: onInvalid ?? (onFailure === "retry" ? "skip" : onFailure) })
-
-/**
- * What is wrong with the policies of a consumer.
- */
-export const policyIssues = (
-  policies: { readonly onFailure?: unknown; readonly onInvalid?: unknown },
-  filters: ReadonlyArray<string>
-): ReadonlyArray<OptionsIssue> => {
-  const issues: Array<OptionsIssue> = []
-  for (const path of ["onFailure", "onInvalid"] as const) {
-    const policy = policies[path]
-    if (policy === undefined || policy === "retry" || policy === "skip" || policy === "fail") continue
-    if (typeof policy !== "object" || policy === null) {
-      issues.push({ path, message: `must be "retry", "skip", "fail" or { deadLetter }` })
-      continue
-    }
-    const { deadLetter, onRefused } = policy as { readonly deadLetter?: unknown; readonly onRefused?: unknown }
-    if (typeof deadLetter !== "string" || !Topic.isValidName(deadLetter)) {
-      issues.push({ path: `${path}.deadLetter`, message: "must be a topic name" })
-    } else if (filters.some((filter) => Topic.innerFilter(filter) === deadLetter)) {
-      issues.push({ path: `${path}.deadLetter`, message: "must not be the topic that is subscribed to" })
-    }
-    if (onRefused !== undefined && onRefused !== "skip" && onRefused !== "retry") {
-      issues.push({ path: `${path}.onRefused`, message: `must be "skip" or "retry"` })
-    }
-  }
-  return issues
-}
 
 /** The topics that a consumer's dead letters go to: what arrives there is no message of its own. */
 export const deadLetterTopics = ({ onFailure, onInvalid }: FailurePolicies): ReadonlyArray<string> =>

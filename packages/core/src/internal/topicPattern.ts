@@ -4,6 +4,7 @@
 import * as Result from "effect/Result"
 import { InvalidFilter, InvalidTopic } from "../MqttError.ts"
 import { findFault } from "./utf8String.ts"
+import { kindOf, nameOf } from "./valueNames.ts"
 
 /** One level: its own text, or a parameter that stands for one level (`level`) or for all that follow (`rest`). */
 export interface Level {
@@ -26,6 +27,7 @@ const issueAt = (path: string, offset: number, detail: string): Result.Result<ne
   Result.fail(new InvalidFilter({ filter: path, offset, detail }))
 
 export const parsePattern = (path: string): Result.Result<Pattern, InvalidFilter> => {
+  if (typeof path !== "string") return issueAt("", 0, `expected a text, got ${kindOf(path)}`)
   if (path === "") return issueAt(path, 0, "empty")
   if (path.startsWith("$share/")) return issueAt(path, 0, "a share name belongs to the subscription")
   const fault = findFault(path, "allowed")
@@ -92,7 +94,7 @@ export const formatPattern = (
     if (fault !== undefined) {
       return Result.fail(
         new InvalidTopic({
-          topic: [...parts, String(value)].join("/"),
+          topic: [...parts, nameOf(value)].join("/"),
           offset: offset + fault.offset,
           detail: `the parameter ${text}: ${fault.detail}`
         })
@@ -127,6 +129,7 @@ const faultOf = (
  * The parameters of a topic name; undefined when the name is none that `formatPattern` makes.
  */
 export const matchPattern = (pattern: Pattern, topic: string): Texts | undefined => {
+  if (typeof topic !== "string") return undefined
   // A walk over the topic in place of a split: this runs for each message.
   const { levels } = pattern
   const texts: Record<string, string> = {}
@@ -161,9 +164,16 @@ export const matchPattern = (pattern: Pattern, topic: string): Texts | undefined
  * The topic filter of a shared subscription (MQTT 4.8.2).
  */
 export const sharedFilter = (group: string, filter: string): Result.Result<string, InvalidFilter> => {
+  if (typeof group !== "string") return issueAt(filter, 0, `expected a share name, got ${kindOf(group)}`)
   const shared = `$share/${group}/${filter}`
   const fault = group === "" ? 0 : group.search(/[+#/]/)
-  return fault === -1
-    ? Result.succeed(shared)
-    : issueAt(shared, "$share/".length + fault, group === "" ? "empty share name" : "/ or wildcard in the share name")
+  if (fault !== -1) {
+    return issueAt(
+      shared,
+      "$share/".length + fault,
+      group === "" ? "empty share name" : "/ or wildcard in the share name"
+    )
+  }
+  const unencodable = findFault(shared, "allowed")
+  return unencodable === undefined ? Result.succeed(shared) : issueAt(shared, unencodable.offset, unencodable.detail)
 }

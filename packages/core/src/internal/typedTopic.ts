@@ -8,7 +8,14 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Message } from "../Message.ts"
-import { type InvalidFilter, InvalidOptions, InvalidTopic, MqttError, type MqttErrorReason } from "../MqttError.ts"
+import {
+  type InvalidFilter,
+  InvalidOptions,
+  InvalidPayload,
+  InvalidTopic,
+  MqttError,
+  type MqttErrorReason
+} from "../MqttError.ts"
 import * as PayloadCodec from "../PayloadCodec.ts"
 import type { MessageProperties } from "../Properties.ts"
 import type { OutgoingMessage, PublishOptions } from "../Publication.ts"
@@ -25,8 +32,12 @@ import type {
   TypedSubscribeOptions,
   TypedSubscription
 } from "../TopicTemplate.ts"
-import { FailedMessages, policyIssues } from "./messageFailures.ts"
+import { FailedMessages } from "./messageFailures.ts"
+import { type Check, type Checks, isRecord, oneOf, text } from "./options/plain.ts"
+import { consumeChecks, policyIssues, refuseHandler, refuseOptions, subscribeChecks } from "./options/subscribing.ts"
+import { parameterIssues } from "./templates.ts"
 import * as TopicPattern from "./topicPattern.ts"
+import { kindOf, nameOf } from "./valueNames.ts"
 
 type Schemas = { readonly [name: string]: Schema.ConstraintCodec<unknown, string> | undefined }
 
@@ -49,11 +60,13 @@ export class TypedTopic<Params, A, RE, RD> implements TopicTemplate<Params, A, R
     path: string,
     codec: PayloadCodec.PayloadCodec<A, RE, RD>,
     schemas: Schemas
-  ): Result.Result<TypedTopic<Params, A, RE, RD>, InvalidFilter> {
-    return Result.map(
-      TopicPattern.parsePattern(path),
-      (pattern) => new TypedTopic<Params, A, RE, RD>(path, pattern, codec, schemas)
-    )
+  ): Result.Result<TypedTopic<Params, A, RE, RD>, InvalidFilter | InvalidOptions> {
+    const pattern = TopicPattern.parsePattern(path)
+    if (Result.isFailure(pattern)) return Result.fail(pattern.failure)
+    const issues = parameterIssues(pattern.success.names, schemas)
+    return issues.length > 0
+      ? Result.fail(new InvalidOptions({ issues }))
+      : Result.succeed(new TypedTopic<Params, A, RE, RD>(path, pattern.success, codec, schemas))
   }
 
   private constructor(
@@ -92,9 +105,14 @@ export class TypedTopic<Params, A, RE, RD> implements TopicTemplate<Params, A, R
     return params as Params
   }
 
-  readonly filterFor = (
-    { params, share }: FilterOptions<Params>
-  ): Result.Result<string, InvalidTopic | InvalidFilter> => {
+  readonly filterFor = (options: FilterOptions<Params>): Result.Result<string, InvalidTopic | InvalidFilter> => {
+    const mistake = refuseOptions(options, filterChecks)
+    // Of the results none says this.
+    if (mistake !== undefined) throw new MqttError({ reason: mistake, method: "filterFor", topic: this.path })
+    return this.#filterFor(options)
+  }
+
+  #filterFor({ params, share }: FilterOptions<Params>): Result.Result<string, InvalidTopic | InvalidFilter> {
     const filter = params === undefined ? Result.succeed(this.filter) : this.#format(params, true)
     return share === undefined
       ? filter
@@ -105,7 +123,8 @@ export class TypedTopic<Params, A, RE, RD> implements TopicTemplate<Params, A, R
   }
 
   #format(params: Partial<Params>, partial: boolean): Result.Result<string, InvalidTopic> {
-    const given = params as { readonly [name: string]: unknown }
+    // A program without types may give anything: what is no record has no parameters.
+    const given: { readonly [name: string]: unknown } = isRecord(params) ? params : {}
     if (this.#parameters.size === 0) {
       return TopicPattern.formatPattern(this.#pattern, given as TopicPattern.Texts, partial)
     }
@@ -133,7 +152,8 @@ export class TypedTopic<Params, A, RE, RD> implements TopicTemplate<Params, A, R
     value: A,
     options: PublishOptions = {}
   ): Effect.Effect<OutgoingMessage, MqttError, RE> =>
-    Effect.suspend(() => {
+    Effect.suspend((): Effect.Effect<OutgoingMessage, MqttError, RE> => {
+      if (!isRecord(session) || !isRecord(session.options)) return Effect.fail(noSession(session, "publish"))
       const topic = this.format(params)
       if (Result.isFailure(topic)) return Effect.fail(failure(topic.failure, session.name, "publish", this.path))
       return Effect.mapBoth(this.codec.encode(value), {
@@ -141,12 +161,17 @@ export class TypedTopic<Params, A, RE, RD> implements TopicTemplate<Params, A, R
         onSuccess: (payload) => ({
           topic: topic.success,
           payload,
-          options: session.options.protocolVersion === 5
-            ? { ...options, properties: { ...options.properties, ...this.#announced } }
-            : options
+          options: session.options.protocolVersion === 5 ? this.#withAnnounced(options) : options
         })
       })
     })
+
+  /** What is no record is left as it is, for the session to refuse. */
+  #withAnnounced(options: PublishOptions): PublishOptions {
+    return isRecord(options) && (options.properties === undefined || isRecord(options.properties))
+      ? { ...options, properties: { ...options.properties, ...this.#announced } }
+      : options
+  }
 
   readonly publish: TopicTemplate<Params, A, RE, RD>["publish"] = (session, params, value, options) =>
     Effect.flatMap(
@@ -164,7 +189,8 @@ export class TypedTopic<Params, A, RE, RD> implements TopicTemplate<Params, A, R
     message: Message,
     contentType?: PayloadCodec.ContentTypePolicy
   ): Effect.Effect<TypedMessage<Params, A>, MqttError, RD> =>
-    Effect.suspend(() => {
+    Effect.suspend((): Effect.Effect<TypedMessage<Params, A>, MqttError, RD> => {
+      if (!isRecord(message) || !isRecord(message.properties)) return Effect.fail(noMessage(message))
       const params = this.parse(message.topic)
       if (params === undefined) {
         return Effect.fail(invalid(
@@ -197,7 +223,7 @@ export class TypedTopic<Params, A, RE, RD> implements TopicTemplate<Params, A, R
   }
 
   #filter(session: TemplateSession, options: FilterOptions<Params>): Effect.Effect<string, MqttError> {
-    const filter = this.filterFor(options)
+    const filter = this.#filterFor(options)
     return Result.isFailure(filter)
       ? Effect.fail(failure(filter.failure, session.name, "subscribe", this.path))
       : Effect.succeed(filter.success)
@@ -212,6 +238,8 @@ export class TypedTopic<Params, A, RE, RD> implements TopicTemplate<Params, A, R
     Scope.Scope
   > =>
     Effect.gen({ self: this }, function*() {
+      const refusal = refusalOf(session, "subscribe", this.path, options, subscriptionChecks(), undefined)
+      if (refusal !== undefined) return yield* refusal
       const { contentType, onInvalid = "skip", params: _params, share: _share, ...subscribeOptions } = options
       const filter = yield* this.#filter(session, options)
       yield* checkPolicy(session, filter, onInvalid)
@@ -298,6 +326,8 @@ export class TypedTopic<Params, A, RE, RD> implements TopicTemplate<Params, A, R
     options: TypedConsumeOptions<Params, E, R> = {}
   ): Effect.Effect<void, MqttError | E, R | RD> =>
     Effect.gen({ self: this }, function*() {
+      const refusal = refusalOf(session, "consume", this.path, options, consumptionChecks(), handler)
+      if (refusal !== undefined) return yield* refusal
       const { contentType, onSubscribed, params: _params, share: _share, ...consumeOptions } = options
       const filter = yield* this.#filter(session, options)
       const decode = this.#decoded(session, contentType)
@@ -332,20 +362,65 @@ export class TypedTopic<Params, A, RE, RD> implements TopicTemplate<Params, A, R
     })
 }
 
+const contentTypePolicy = oneOf("ifPresent", "required", "ignore")
+
+const parameters: Check = (value) =>
+  isRecord(value) ? undefined : `must be a record of parameters, got ${kindOf(value)}`
+
+const filterChecks: Checks<FilterOptions<unknown>> = { params: parameters, share: text }
+
+// Functions, since the modules of topics and of these checks import each other.
+const subscriptionChecks = (): Checks<TypedSubscribeOptions<unknown>> => ({
+  ...subscribeChecks,
+  params: parameters,
+  contentType: contentTypePolicy,
+  onInvalid: (value) => value === "retry" ? "a stream cannot try a message again" : undefined
+})
+
+const consumptionChecks = (): Checks<TypedConsumeOptions<unknown, unknown, unknown>> => ({
+  ...consumeChecks,
+  params: parameters,
+  contentType: contentTypePolicy
+})
+
+/** Why a template cannot be subscribed to with these; undefined: it can. */
+const refusalOf = (
+  session: unknown,
+  method: "subscribe" | "consume",
+  path: string,
+  options: unknown,
+  checks: { readonly [name: string]: Check },
+  handler: unknown
+): MqttError | undefined => {
+  if (!isRecord(session) || !isRecord(session["options"])) return noSession(session, method)
+  const reason = (method === "consume" ? refuseHandler(handler) : undefined) ?? refuseOptions(options, checks)
+  return reason === undefined ? undefined : failure(reason, nameOf(session["name"]), method, path)
+}
+
+const noSession = (session: unknown, method: string): MqttError =>
+  new MqttError({
+    reason: new InvalidOptions({ issues: [{ path: "session", message: `must be a session, got ${kindOf(session)}` }] }),
+    method
+  })
+
+const noMessage = (message: unknown): MqttError =>
+  new MqttError({
+    reason: new InvalidPayload({ detail: `expected a Message, got ${kindOf(message)}` }),
+    method: "decode"
+  })
+
 type StreamPolicy = NonNullable<(TypedSubscribeOptions<unknown> | ResultSubscribeOptions<unknown>)["onInvalid"]>
 
 /** In place of a message that belongs to nobody. */
 const putAside = Result.fail(undefined)
 
+/** A dead letter must not come back to the subscription. */
 const checkPolicy = (
   session: TemplateSession,
   filter: string,
   onInvalid: StreamPolicy
 ): Effect.Effect<void, MqttError> => {
-  if (onInvalid === "result") return Effect.void
-  const issues = (onInvalid as string) === "retry"
-    ? [{ path: "onInvalid", message: "a stream cannot try a message again" }]
-    : policyIssues({ onInvalid }, [filter])
+  const issues = onInvalid === "result" ? [] : policyIssues({ onInvalid }, [filter])
   return issues.length === 0
     ? Effect.void
     : Effect.fail(failure(new InvalidOptions({ issues }), session.name, "subscribe", filter))

@@ -14,7 +14,7 @@ export const over = (
   kvs: Kvs,
   options?: SessionStoreKvs.SessionStoreKvsOptions
 ): Effect.Effect<SessionStore.SessionStore> =>
-  Effect.provideService(SessionStoreKvs.make(options), KeyValueStore.KeyValueStore, kvs)
+  Effect.orDie(Effect.provideService(SessionStoreKvs.make(options), KeyValueStore.KeyValueStore, kvs))
 
 export const build = <E, R>(layer: Layer.Layer<Kvs, E, R>): Effect.Effect<Kvs, E, R | Scope.Scope> =>
   Effect.map(Layer.build(Layer.fresh(layer)), Context.get(KeyValueStore.KeyValueStore))

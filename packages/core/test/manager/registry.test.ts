@@ -105,7 +105,8 @@ describe("SessionManager: the registry", () => {
       const scope = yield* Scope.make()
       const manager = yield* Scope.provide(SessionManager.make(), scope)
       const store = { open: () => Effect.never }
-      const adding = yield* Effect.forkChild(manager.add({ name: "plant", persistence: "durable" }, { store }), {
+      const options = { name: "plant", servers: "plant.invalid", persistence: "durable" } as const
+      const adding = yield* Effect.forkChild(manager.add(options, { store }), {
         startImmediately: true
       })
       yield* Scope.close(scope, Exit.void)

@@ -52,7 +52,7 @@ describe("SessionMap", () => {
     Effect.gen(function*() {
       const broker = yield* ScriptedBroker.makeMemory()
       yield* Effect.gen(function*() {
-        const tenants = yield* SessionMap.make({ lookup: (tenant: string) => ({ name: tenant }) })
+        const tenants = yield* SessionMap.make({ lookup: (tenant: string) => ({ name: tenant, servers: broker.url }) })
         const old = yield* tenants.get("acme")
         yield* tenants.invalidate("acme")
         const fresh = yield* tenants.get("acme")

@@ -80,7 +80,8 @@ describe("SessionPool", () => {
           [1, 1, 1]
         )
         for (const size of [0, 1.5, -1]) {
-          assert.strictEqual((yield* reasonOf(SessionPool.make({ name: "w", size })))._tag, "InvalidOptions")
+          const pool = SessionPool.make({ name: "w", servers: broker.url, size })
+          assert.strictEqual((yield* reasonOf(pool))._tag, "InvalidOptions")
         }
       }).pipe(Effect.provideService(Transport.Transport, broker.transport))
     }))

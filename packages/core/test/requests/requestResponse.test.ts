@@ -152,7 +152,7 @@ everywhere("requests", (test, { version }) => {
       const failed = yield* reason(RequestResponse.request(session, other, {}, "one and one"), "RequestFailed")
       assert.deepStrictEqual([failed.status, failed.detail], [
         "invalid",
-        "invalid payload: the payload does not fit the schema"
+        "invalid payload: the payload does not fit the schema: Expected object"
       ])
     }))
 

@@ -67,6 +67,7 @@ const make = Effect.fnUntraced(function*(version: ProtocolVersion, store?: Sessi
     engine: makeEngine(engineOptions({ protocolVersion: version, durable: store !== undefined })),
     store,
     onStorageFailure: "wait",
+    inboundBytes: 64 * 1024 * 1024,
     clock,
     fork,
     handlers: {
@@ -76,7 +77,10 @@ const make = Effect.fnUntraced(function*(version: ProtocolVersion, store?: Sessi
       onTurn: nothing,
       onStorage: nothing,
       onStorageLost: nothing,
-      onOverflow: nothing
+      onOverflow: nothing,
+      onReadingStalled: nothing,
+      onMemoryExceeded: nothing,
+      onDefect: (cause) => ends.push(String(cause))
     }
   })
   const owner = {

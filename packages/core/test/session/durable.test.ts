@@ -8,6 +8,7 @@ const connects = (broker: ScriptedBroker.Service) => broker.received("Connect").
 for (const protocolVersion of [4, 5] as const) {
   const open = MqttSession.make({
     name: "plant",
+    servers: [ScriptedBroker.memoryUrl],
     protocolVersion,
     persistence: "durable",
     reconnect: { initialDelay: 1 }

@@ -38,6 +38,7 @@ const flood = (policy: QueuePolicy, total: number, fibers: number): Effect.Effec
   Effect.scoped(Effect.gen(function*() {
     const session = yield* MqttSession.make({
       name: "plant",
+      servers: "plant.invalid",
       queue: { messages: 10_000, policy },
       drainTimeout: "10 millis"
     })

@@ -10,6 +10,7 @@ describe("a server that sends more than our Receive Maximum", () => {
       const broker = yield* ScriptedBroker.ScriptedBroker
       const session = yield* MqttSession.make({
         name: "plant",
+        servers: [ScriptedBroker.memoryUrl],
         clientId: "plant",
         receiveMaximum: 2,
         reconnect: { initialDelay: 1 }

@@ -151,7 +151,9 @@ describe("the end of the scope is prompt", () => {
     Effect.gen(function*() {
       const opening = Latch.makeUnsafe()
       const nowhere: Transport.Transport = { open: () => Effect.andThen(opening.open, Effect.never) }
-      const make = Effect.provideService(MqttSession.make({ name: "plant" }), Transport.Transport, nowhere)
+      const make = MqttSession.make({ name: "plant", servers: "plant.invalid" }).pipe(
+        Effect.provideService(Transport.Transport, nowhere)
+      )
       assert.isBelow(yield* closing(make, () => opening.await), promptly)
     }))
 

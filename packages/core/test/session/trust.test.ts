@@ -25,7 +25,7 @@ const makeLog = () => {
 }
 
 const schedule = { initialDelay: "2 seconds", factor: 1, jitter: "none" } as const
-const insecure: Options = {
+const insecure = {
   servers: ["mqtts://broker.test"],
   tls: { insecureSkipVerify: true },
   reconnect: schedule,

@@ -1,7 +1,7 @@
 /**
  * Opening the store of a session: becoming its owner, staying it, and leaving.
  */
-import { MqttError, StorageFailed } from "@effect-mqttx/core/MqttError"
+import { InvalidOptions, MqttError, StorageFailed } from "@effect-mqttx/core/MqttError"
 import type { Durability, SessionStore, SessionStoreHandle } from "@effect-mqttx/core/SessionStore"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -126,10 +126,15 @@ export const makeOpen = (redis: Redis.Redis["Service"], options: RedisStoreOptio
 
   return (session) =>
     Effect.gen(function*() {
+      if (typeof session !== "string") {
+        return yield* new InvalidOptions({ issues: [{ path: "session", message: "must be a text" }] })
+      }
       // A failed attempt leaves nothing, however long the caller's scope lives.
       const scope = yield* Scope.fork(yield* Effect.scope)
       return yield* Scope.provide(own(session), scope).pipe(
         Effect.onExit((exit) => Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void)
       )
-    }).pipe(Effect.mapError((reason) => new MqttError({ session, method: "SessionStore.open", reason })))
+    }).pipe(Effect.mapError((reason) =>
+      new MqttError({ reason, method: "SessionStore.open", ...(typeof session === "string" && { session }) })
+    ))
 }

@@ -21,7 +21,9 @@ const listBytes = 128
 /**
  * The bytes that a PUBLISH takes while it is held, or is waited for by a consumer. Asks for nothing that is not decoded yet.
  */
-export const weighPublish = ({ payload, properties, topic }: Publish): number => {
+export const weighPublish = (
+  { payload, properties, topic }: Pick<Publish, "payload" | "properties" | "topic">
+): number => {
   const bytes = packetBytes + payload.length + bytesPerCharacter * topic.length
   return properties === none ? bytes : bytes + weighProperties(properties)
 }

@@ -5,13 +5,13 @@ import * as Schema from "effect/Schema"
 import * as ReasonCode from "../../ReasonCode.ts"
 import { isHttpTransient, isSocketTransient, isTlsTransient } from "../networkErrors.ts"
 import { cleanText, quoted } from "../peerText.ts"
-import { because, cause, causeText, code, id, text } from "./shared.ts"
+import { because, cause, causeText, code, id, TaggedError, text } from "./shared.ts"
 
 /**
  * No connection came about: the network refused it, the WebSocket upgrade failed (`httpStatus`), or the server answered
  * CONNECT with a reason code (MQTT 3.2.2.2; on 3.1.1 a return code from 1 to 5) that has no reason of its own here.
  */
-export class ConnectionRefused extends Schema.TaggedError<ConnectionRefused>(`${id}ConnectionRefused`)(
+export class ConnectionRefused extends TaggedError<ConnectionRefused>(`${id}ConnectionRefused`)(
   "ConnectionRefused",
   {
     reasonCode: code,
@@ -49,7 +49,7 @@ export class ConnectionRefused extends Schema.TaggedError<ConnectionRefused>(`${
  * An established connection ended without the session's doing; `reasonCode` is that of the server's DISCONNECT, if it
  * sent one (MQTT 3.14.2.1).
  */
-export class ConnectionLost extends Schema.TaggedError<ConnectionLost>(`${id}ConnectionLost`)("ConnectionLost", {
+export class ConnectionLost extends TaggedError<ConnectionLost>(`${id}ConnectionLost`)("ConnectionLost", {
   reasonCode: code,
   reasonString: text,
   /** The network's error code, for example `ECONNRESET`. */
@@ -82,7 +82,7 @@ export class ConnectionLost extends Schema.TaggedError<ConnectionLost>(`${id}Con
 /**
  * The server does not accept the user name, the password or the authentication method.
  */
-export class BadCredentials extends Schema.TaggedError<BadCredentials>(`${id}BadCredentials`)("BadCredentials", {
+export class BadCredentials extends TaggedError<BadCredentials>(`${id}BadCredentials`)("BadCredentials", {
   reasonCode: code,
   reasonString: text,
   httpStatus: code
@@ -100,7 +100,7 @@ export class BadCredentials extends Schema.TaggedError<BadCredentials>(`${id}Bad
 /**
  * The client is known to the server, but has no right to be connected, or was banned.
  */
-export class NotAuthorized extends Schema.TaggedError<NotAuthorized>(`${id}NotAuthorized`)("NotAuthorized", {
+export class NotAuthorized extends TaggedError<NotAuthorized>(`${id}NotAuthorized`)("NotAuthorized", {
   reasonCode: code,
   reasonString: text,
   httpStatus: code
@@ -118,12 +118,10 @@ export class NotAuthorized extends Schema.TaggedError<NotAuthorized>(`${id}NotAu
 /**
  * The server does not accept the client identifier (MQTT 3.1.3.1).
  */
-export class ClientIdentifierRejected
-  extends Schema.TaggedError<ClientIdentifierRejected>(`${id}ClientIdentifierRejected`)(
-    "ClientIdentifierRejected",
-    { clientId: text, reasonString: text }
-  )
-{
+export class ClientIdentifierRejected extends TaggedError<ClientIdentifierRejected>(`${id}ClientIdentifierRejected`)(
+  "ClientIdentifierRejected",
+  { clientId: text, reasonString: text }
+) {
   override get message(): string {
     return `the server does not accept the client identifier${
       this.clientId === undefined ? "" : ` ${quoted(this.clientId)}`
@@ -137,7 +135,7 @@ export class ClientIdentifierRejected
 /**
  * The server does not speak the protocol version of the session.
  */
-export class UnsupportedVersion extends Schema.TaggedError<UnsupportedVersion>(`${id}UnsupportedVersion`)(
+export class UnsupportedVersion extends TaggedError<UnsupportedVersion>(`${id}UnsupportedVersion`)(
   "UnsupportedVersion",
   { protocolVersion: code, reasonString: text }
 ) {
@@ -159,7 +157,7 @@ export class UnsupportedVersion extends Schema.TaggedError<UnsupportedVersion>(`
 /**
  * TLS could not be established: the certificate of one side does not satisfy the other, or the peer does not speak TLS.
  */
-export class TlsFailure extends Schema.TaggedError<TlsFailure>(`${id}TlsFailure`)("TlsFailure", {
+export class TlsFailure extends TaggedError<TlsFailure>(`${id}TlsFailure`)("TlsFailure", {
   /** The code of the TLS library, for example `CERT_HAS_EXPIRED`. */
   code: text,
   server: text,
@@ -178,7 +176,7 @@ export class TlsFailure extends Schema.TaggedError<TlsFailure>(`${id}TlsFailure`
 /**
  * Another connection with the same client identifier took the session over (reason code 0x8E).
  */
-export class SessionTakenOver extends Schema.TaggedError<SessionTakenOver>(`${id}SessionTakenOver`)(
+export class SessionTakenOver extends TaggedError<SessionTakenOver>(`${id}SessionTakenOver`)(
   "SessionTakenOver",
   { clientId: text, reasonString: text }
 ) {
@@ -196,7 +194,7 @@ export class SessionTakenOver extends Schema.TaggedError<SessionTakenOver>(`${id
  * The server sends the client elsewhere: for now (reason code 0x9C) or for good (0x9D), to `serverReference` if it says
  * so.
  */
-export class ServerMoved extends Schema.TaggedError<ServerMoved>(`${id}ServerMoved`)("ServerMoved", {
+export class ServerMoved extends TaggedError<ServerMoved>(`${id}ServerMoved`)("ServerMoved", {
   reasonCode: Schema.Int,
   serverReference: text,
   reasonString: text
@@ -215,7 +213,7 @@ export class ServerMoved extends Schema.TaggedError<ServerMoved>(`${id}ServerMov
  * The server no longer has the session's state (session present was false, MQTT 3.2.2.1.1). What was in flight may or
  * may not have arrived.
  */
-export class SessionLost extends Schema.TaggedError<SessionLost>(`${id}SessionLost`)("SessionLost", {
+export class SessionLost extends TaggedError<SessionLost>(`${id}SessionLost`)("SessionLost", {
   clientId: text
 }) {
   override get message(): string {
@@ -229,7 +227,7 @@ export class SessionLost extends Schema.TaggedError<SessionLost>(`${id}SessionLo
 /**
  * The session is closed: its scope ended, it was removed, or it has been drained.
  */
-export class Closed extends Schema.TaggedError<Closed>(`${id}Closed`)("Closed", {}) {
+export class Closed extends TaggedError<Closed>(`${id}Closed`)("Closed", {}) {
   override get message(): string {
     return "the session is closed"
   }
@@ -243,7 +241,7 @@ export class Closed extends Schema.TaggedError<Closed>(`${id}Closed`)("Closed", 
  * session knows why,
  * `detail` says so, and `cause` is its error, for example the `MqttError` of the last attempt to connect.
  */
-export class Timeout extends Schema.TaggedError<Timeout>(`${id}Timeout`)("Timeout", {
+export class Timeout extends TaggedError<Timeout>(`${id}Timeout`)("Timeout", {
   operation: Schema.String,
   millis: Schema.Number,
   detail: text,
@@ -260,7 +258,7 @@ export class Timeout extends Schema.TaggedError<Timeout>(`${id}Timeout`)("Timeou
 /**
  * The server broke the protocol, or says that we did (`reportedByServer`; MQTT 4.13); the connection is closed with `reasonCode`.
  */
-export class ProtocolViolation extends Schema.TaggedError<ProtocolViolation>(`${id}ProtocolViolation`)(
+export class ProtocolViolation extends TaggedError<ProtocolViolation>(`${id}ProtocolViolation`)(
   "ProtocolViolation",
   { reasonCode: Schema.Int, detail: Schema.String, reportedByServer: Schema.optional(Schema.Boolean) }
 ) {

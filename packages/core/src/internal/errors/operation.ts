@@ -6,12 +6,12 @@ import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as ReasonCode from "../../ReasonCode.ts"
 import { cleanText, quoted } from "../peerText.ts"
-import { because, cause, causeText, id, text } from "./shared.ts"
+import { because, cause, causeText, id, TaggedError, text } from "./shared.ts"
 
 /**
  * The server refused a subscription with a reason code of SUBACK (MQTT 3.9.3).
  */
-export class SubscriptionRefused extends Schema.TaggedError<SubscriptionRefused>(`${id}SubscriptionRefused`)(
+export class SubscriptionRefused extends TaggedError<SubscriptionRefused>(`${id}SubscriptionRefused`)(
   "SubscriptionRefused",
   { filter: Schema.String, reasonCode: Schema.Int, reasonString: text }
 ) {
@@ -28,7 +28,7 @@ export class SubscriptionRefused extends Schema.TaggedError<SubscriptionRefused>
 /**
  * The server refused to end a subscription with a reason code of UNSUBACK (MQTT 3.11.3).
  */
-export class UnsubscribeRefused extends Schema.TaggedError<UnsubscribeRefused>(`${id}UnsubscribeRefused`)(
+export class UnsubscribeRefused extends TaggedError<UnsubscribeRefused>(`${id}UnsubscribeRefused`)(
   "UnsubscribeRefused",
   { filter: Schema.String, reasonCode: Schema.Int, reasonString: text }
 ) {
@@ -45,7 +45,7 @@ export class UnsubscribeRefused extends Schema.TaggedError<UnsubscribeRefused>(`
 /**
  * A subscription contradicts another one on the same filter in this session, for example another no-local option.
  */
-export class SubscriptionConflict extends Schema.TaggedError<SubscriptionConflict>(`${id}SubscriptionConflict`)(
+export class SubscriptionConflict extends TaggedError<SubscriptionConflict>(`${id}SubscriptionConflict`)(
   "SubscriptionConflict",
   { filter: Schema.String, detail: Schema.String }
 ) {
@@ -60,7 +60,7 @@ export class SubscriptionConflict extends Schema.TaggedError<SubscriptionConflic
 /**
  * The server refused a message with a reason code of PUBACK or PUBREC (MQTT 3.4.2.1, 3.5.2.1).
  */
-export class PublishRefused extends Schema.TaggedError<PublishRefused>(`${id}PublishRefused`)("PublishRefused", {
+export class PublishRefused extends TaggedError<PublishRefused>(`${id}PublishRefused`)("PublishRefused", {
   reasonCode: Schema.Int,
   reasonString: text
 }) {
@@ -76,7 +76,7 @@ export class PublishRefused extends Schema.TaggedError<PublishRefused>(`${id}Pub
  * Whether the server has the message is not known, and it is not sent again: it was sent on an earlier connection, was not acknowledged, and the limits
  * of the new connection do not admit it. `refusal` says which.
  */
-export class Indeterminate extends Schema.TaggedError<Indeterminate>(`${id}Indeterminate`)("Indeterminate", {
+export class Indeterminate extends TaggedError<Indeterminate>(`${id}Indeterminate`)("Indeterminate", {
   refusal: Schema.String
 }) {
   override get message(): string {
@@ -91,7 +91,7 @@ export class Indeterminate extends Schema.TaggedError<Indeterminate>(`${id}Indet
  * The server has ended so many connections, one after the other, while this message or subscription was the oldest that it had not answered: it is given
  * up, so that the others can go on. Whether the server has the message is not known. `last` says how the last connection ended.
  */
-export class PoisonMessage extends Schema.TaggedError<PoisonMessage>(`${id}PoisonMessage`)("PoisonMessage", {
+export class PoisonMessage extends TaggedError<PoisonMessage>(`${id}PoisonMessage`)("PoisonMessage", {
   connections: Schema.Int,
   last: Schema.String
 }) {
@@ -106,7 +106,7 @@ export class PoisonMessage extends Schema.TaggedError<PoisonMessage>(`${id}Poiso
 /**
  * A packet is larger than the receiver's maximum packet size; both in bytes.
  */
-export class PacketTooLarge extends Schema.TaggedError<PacketTooLarge>(`${id}PacketTooLarge`)("PacketTooLarge", {
+export class PacketTooLarge extends TaggedError<PacketTooLarge>(`${id}PacketTooLarge`)("PacketTooLarge", {
   size: Schema.Int,
   maximum: Schema.Int
 }) {
@@ -121,7 +121,7 @@ export class PacketTooLarge extends Schema.TaggedError<PacketTooLarge>(`${id}Pac
 /**
  * The server, or the protocol version, does not have what was asked for.
  */
-export class NotSupported extends Schema.TaggedError<NotSupported>(`${id}NotSupported`)("NotSupported", {
+export class NotSupported extends TaggedError<NotSupported>(`${id}NotSupported`)("NotSupported", {
   feature: Schema.String,
   detail: Schema.String
 }) {
@@ -136,7 +136,7 @@ export class NotSupported extends Schema.TaggedError<NotSupported>(`${id}NotSupp
 /**
  * The offline queue is full, and its policy is to fail; with what it holds.
  */
-export class QueueFull extends Schema.TaggedError<QueueFull>(`${id}QueueFull`)("QueueFull", {
+export class QueueFull extends TaggedError<QueueFull>(`${id}QueueFull`)("QueueFull", {
   messages: Schema.Int,
   bytes: Schema.Int
 }) {
@@ -151,7 +151,7 @@ export class QueueFull extends Schema.TaggedError<QueueFull>(`${id}QueueFull`)("
 /**
  * The offline queue dropped the message to keep its bound; `policy` is the queue's.
  */
-export class Dropped extends Schema.TaggedError<Dropped>(`${id}Dropped`)("Dropped", {
+export class Dropped extends TaggedError<Dropped>(`${id}Dropped`)("Dropped", {
   policy: Schema.String
 }) {
   override get message(): string {
@@ -165,7 +165,7 @@ export class Dropped extends Schema.TaggedError<Dropped>(`${id}Dropped`)("Droppe
 /**
  * The lifetime of the message ended before it could be sent (MQTT 3.3.2.3.3).
  */
-export class Expired extends Schema.TaggedError<Expired>(`${id}Expired`)("Expired", {}) {
+export class Expired extends TaggedError<Expired>(`${id}Expired`)("Expired", {}) {
   override get message(): string {
     return "the message expired before it was sent"
   }
@@ -193,7 +193,7 @@ export const storageFailureKinds = [
 /**
  * The session store could not be opened, read or written; `kind` is `unavailable` by default.
  */
-export class StorageFailed extends Schema.TaggedError<StorageFailed>(`${id}StorageFailed`)("StorageFailed", {
+export class StorageFailed extends TaggedError<StorageFailed>(`${id}StorageFailed`)("StorageFailed", {
   kind: Schema.Literals(storageFailureKinds).pipe(
     Schema.withConstructorDefault(Effect.succeed("unavailable" as const)),
     Schema.withDecodingDefaultKey(Effect.succeed("unavailable" as const))
@@ -214,7 +214,7 @@ export class StorageFailed extends Schema.TaggedError<StorageFailed>(`${id}Stora
 /**
  * A topic name may not be published to; `offset` counts UTF-16 code units to the place that is wrong (MQTT 4.7).
  */
-export class InvalidTopic extends Schema.TaggedError<InvalidTopic>(`${id}InvalidTopic`)("InvalidTopic", {
+export class InvalidTopic extends TaggedError<InvalidTopic>(`${id}InvalidTopic`)("InvalidTopic", {
   topic: Schema.String,
   offset: Schema.Int,
   detail: Schema.String
@@ -231,7 +231,7 @@ export class InvalidTopic extends Schema.TaggedError<InvalidTopic>(`${id}Invalid
  * A topic filter may not be subscribed to; `offset` counts UTF-16 code units to the place that is wrong (MQTT 4.7,
  * 4.8.2).
  */
-export class InvalidFilter extends Schema.TaggedError<InvalidFilter>(`${id}InvalidFilter`)("InvalidFilter", {
+export class InvalidFilter extends TaggedError<InvalidFilter>(`${id}InvalidFilter`)("InvalidFilter", {
   filter: Schema.String,
   offset: Schema.Int,
   detail: Schema.String
@@ -245,14 +245,42 @@ export class InvalidFilter extends Schema.TaggedError<InvalidFilter>(`${id}Inval
 }
 
 /**
- * A payload, or a property of a message, is not what it has to be.
+ * One thing that is wrong with options or with a value: where, as keys joined by dots, and what is expected there. Never what was found.
  */
-export class InvalidPayload extends Schema.TaggedError<InvalidPayload>(`${id}InvalidPayload`)("InvalidPayload", {
+export const OptionsIssue: Schema.Struct<{ readonly path: Schema.String; readonly message: Schema.String }> = Schema
+  .Struct({ path: Schema.String, message: Schema.String })
+
+/**
+ * One thing that is wrong with options or with a value: where, as keys joined by dots, and what is expected there. Never what was found.
+ */
+export interface OptionsIssue {
+  readonly path: string
+  readonly message: string
+}
+
+/**
+ * A payload, or a property of a message, is not what it has to be. `issues` says which of its fields, where a schema has looked at them;
+ * `direction` whether it was to be sent, or was received.
+ */
+export class InvalidPayload extends TaggedError<InvalidPayload>(`${id}InvalidPayload`)("InvalidPayload", {
   detail: Schema.String,
+  issues: Schema.optional(Schema.Array(OptionsIssue)),
+  direction: Schema.optional(Schema.Literals(["sent", "received"])),
   cause
 }) {
+  /** What a schema has found in a value. */
+  static fromSchemaError(
+    error: Schema.SchemaError,
+    detail: string,
+    direction: "sent" | "received"
+  ): InvalidPayload {
+    return new InvalidPayload({ detail, issues: issuesOf(error), direction })
+  }
   override get message(): string {
-    return `invalid payload: ${this.detail}`
+    const { detail, issues = [] } = this
+    if (issues.length === 0) return `invalid payload: ${detail}`
+    const more = issues.length > 8 ? `; and ${issues.length - 8} more` : ""
+    return `invalid payload: ${detail}: ${printed(issues.slice(0, 8))}${more}`
   }
   get isRetryable(): boolean {
     return false
@@ -265,7 +293,7 @@ export class InvalidPayload extends Schema.TaggedError<InvalidPayload>(`${id}Inv
  * `noResponder`: the server said that nobody subscribes to it (0x10, MQTT 3.4.2.1). `invalid`: the responder could not read it. `error`: the responder's
  * handler failed with something that is no part of the answer's type.
  */
-export class RequestFailed extends Schema.TaggedError<RequestFailed>(`${id}RequestFailed`)("RequestFailed", {
+export class RequestFailed extends TaggedError<RequestFailed>(`${id}RequestFailed`)("RequestFailed", {
   status: Schema.Literals(["noResponder", "invalid", "error"]),
   detail: text
 }) {
@@ -284,38 +312,41 @@ export class RequestFailed extends Schema.TaggedError<RequestFailed>(`${id}Reque
   }
 }
 
-/**
- * One thing that is wrong with options: where, as keys joined by dots, and what.
- */
-export const OptionsIssue: Schema.Struct<{ readonly path: Schema.String; readonly message: Schema.String }> = Schema
-  .Struct({ path: Schema.String, message: Schema.String })
-
-/**
- * One thing that is wrong with options: where, as keys joined by dots, and what.
- */
-export interface OptionsIssue {
-  readonly path: string
-  readonly message: string
-}
-
 const format = SchemaIssue.makeFormatterStandardSchemaV1()
+
+const mostIssues = 100
+const longestKey = 64
+// eslint-disable-next-line no-control-regex
+const unprintable = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g
+
+/** A key in a path; those of a received record are the sender's words. */
+const keyOf = (segment: PropertyKey | { readonly key: PropertyKey }): string => {
+  const key = String(typeof segment === "object" ? segment.key : segment).replace(unprintable, "\ufffd")
+  return key.length > longestKey ? `${key.slice(0, longestKey)}...` : key
+}
 
 /** All issues with their paths. A union fails once for each of its members: the first of them says enough. */
 export const issuesOf = (error: Schema.SchemaError): ReadonlyArray<OptionsIssue> => {
   const issues = new Map<string, OptionsIssue>()
   for (const { message, path = [] } of format(error.issue).issues) {
-    const keys = path.map((segment) => String(typeof segment === "object" ? segment.key : segment)).join(".")
+    const keys = path.map(keyOf).join(".")
     if (!issues.has(keys)) {
       issues.set(keys, { path: keys, message: message.replace(/ \| undefined$/, "") })
     }
+    // A payload may be wrong in a million places.
+    if (issues.size === mostIssues) break
   }
   return Array.from(issues.values())
 }
 
+/** Issues in one line. */
+const printed = (issues: ReadonlyArray<OptionsIssue>): string =>
+  issues.map(({ message, path }) => path === "" ? message : `${path}: ${message}`).join("; ")
+
 /**
  * Options are not acceptable; all issues at once.
  */
-export class InvalidOptions extends Schema.TaggedError<InvalidOptions>(`${id}InvalidOptions`)("InvalidOptions", {
+export class InvalidOptions extends TaggedError<InvalidOptions>(`${id}InvalidOptions`)("InvalidOptions", {
   issues: Schema.Array(OptionsIssue)
 }) {
   /** What a schema of options has found, each issue with its path. */
@@ -323,8 +354,7 @@ export class InvalidOptions extends Schema.TaggedError<InvalidOptions>(`${id}Inv
     return new InvalidOptions({ issues: issuesOf(error) })
   }
   override get message(): string {
-    const lines = this.issues.map((issue) => issue.path === "" ? issue.message : `${issue.path}: ${issue.message}`)
-    return `invalid options: ${lines.join("; ")}`
+    return `invalid options: ${printed(this.issues)}`
   }
   get isRetryable(): boolean {
     return false
@@ -334,7 +364,7 @@ export class InvalidOptions extends Schema.TaggedError<InvalidOptions>(`${id}Inv
 /**
  * A session of this name exists already.
  */
-export class DuplicateSession extends Schema.TaggedError<DuplicateSession>(`${id}DuplicateSession`)(
+export class DuplicateSession extends TaggedError<DuplicateSession>(`${id}DuplicateSession`)(
   "DuplicateSession",
   { session: Schema.String }
 ) {
@@ -349,7 +379,7 @@ export class DuplicateSession extends Schema.TaggedError<DuplicateSession>(`${id
 /**
  * There is no session of this name.
  */
-export class SessionNotFound extends Schema.TaggedError<SessionNotFound>(`${id}SessionNotFound`)("SessionNotFound", {
+export class SessionNotFound extends TaggedError<SessionNotFound>(`${id}SessionNotFound`)("SessionNotFound", {
   session: Schema.String
 }) {
   override get message(): string {
@@ -363,7 +393,7 @@ export class SessionNotFound extends Schema.TaggedError<SessionNotFound>(`${id}S
 /**
  * A forwarder of this name exists already.
  */
-export class DuplicateForwarder extends Schema.TaggedError<DuplicateForwarder>(`${id}DuplicateForwarder`)(
+export class DuplicateForwarder extends TaggedError<DuplicateForwarder>(`${id}DuplicateForwarder`)(
   "DuplicateForwarder",
   { forwarder: Schema.String }
 ) {
@@ -378,7 +408,7 @@ export class DuplicateForwarder extends Schema.TaggedError<DuplicateForwarder>(`
 /**
  * There is no forwarder of this name.
  */
-export class ForwarderNotFound extends Schema.TaggedError<ForwarderNotFound>(`${id}ForwarderNotFound`)(
+export class ForwarderNotFound extends TaggedError<ForwarderNotFound>(`${id}ForwarderNotFound`)(
   "ForwarderNotFound",
   { forwarder: Schema.String }
 ) {
@@ -393,7 +423,7 @@ export class ForwarderNotFound extends Schema.TaggedError<ForwarderNotFound>(`${
 /**
  * A forwarder cannot start or go on, for example because it would feed itself.
  */
-export class ForwarderFailed extends Schema.TaggedError<ForwarderFailed>(`${id}ForwarderFailed`)("ForwarderFailed", {
+export class ForwarderFailed extends TaggedError<ForwarderFailed>(`${id}ForwarderFailed`)("ForwarderFailed", {
   forwarder: Schema.String,
   detail: Schema.String,
   cause
@@ -409,7 +439,7 @@ export class ForwarderFailed extends Schema.TaggedError<ForwarderFailed>(`${id}F
 /**
  * Something that should not happen did: a defect of this library or of one below it.
  */
-export class Unexpected extends Schema.TaggedError<Unexpected>(`${id}Unexpected`)("Unexpected", {
+export class Unexpected extends TaggedError<Unexpected>(`${id}Unexpected`)("Unexpected", {
   detail: Schema.String,
   cause
 }) {

@@ -11,13 +11,21 @@ import type { Tally } from "./tally.ts"
 
 /** Failures that wait for one listener before it misses the oldest. */
 const capacity = 1024
+/** The same in bytes. */
+const memoryLimit = 8 * 1024 * 1024
+/** A failure with its errors, without the topic, which stands in the error too. */
+const failureBytes = 1024
 
 export class Failures {
   readonly #forwarder: string
   readonly #target: string
   readonly #tally: Tally
   readonly #clock: Clock.Clock
-  readonly #all = new Broadcast<ForwarderFailure>({ capacity, replay: 0 })
+  readonly #all = new Broadcast<ForwarderFailure>({
+    capacity,
+    memory: { limit: memoryLimit, bytesOf: ({ topic }) => failureBytes + 4 * topic.length },
+    replay: 0
+  })
 
   constructor(forwarder: string, target: string, tally: Tally, clock: Clock.Clock) {
     this.#forwarder = forwarder

@@ -24,6 +24,8 @@ import * as Topic from "../../Topic.ts"
 import { definedOnly } from "../manager/pipeline.ts"
 import { type Place, RouteRunner } from "../manager/routeRunner.ts"
 import * as ManagerSeam from "../manager/seam.ts"
+import { callable, type Checks, having, unchecked } from "../options/plain.ts"
+import { refuseOptions, schedule } from "../options/subscribing.ts"
 import { isSilent } from "../session/eventLog.ts"
 import { withPurpose } from "../session/purpose.ts"
 import * as SessionSeam from "../session/seam.ts"
@@ -49,6 +51,14 @@ interface Running {
   readonly scope: Scope.Closeable
 }
 
+const hookChecks: Checks<ForwarderHooks<unknown>> = {
+  // Looked at below, in all its parts.
+  filter: unchecked,
+  transform: having("transform", "a RouteTransformer"),
+  retry: schedule,
+  map: callable
+}
+
 /**
  * Makes a forwarder that is stopped; the end of the scope stops it.
  */
@@ -70,7 +80,7 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
     if (Result.isFailure(compiled)) return yield* fail(compiled.failure)
     rules.push(compiled.success)
   }
-  const hookIssue = hooks.transform?.issue ??
+  const hookIssue = refuseOptions(hooks, hookChecks) ?? hooks.transform?.issue ??
     (hooks.filter === undefined ? undefined : RouteFilter.validate(hooks.filter))
   if (hookIssue !== undefined) return yield* fail(hookIssue)
 

@@ -10,6 +10,7 @@ import type { Forwarders } from "../../ForwarderManager.ts"
 import * as Options from "../../ForwarderOptions.ts"
 import { Closed, DuplicateForwarder, ForwarderNotFound, MqttError, type MqttErrorReason } from "../../MqttError.ts"
 import type { Manager } from "../../SessionManager.ts"
+import { nameOf } from "../valueNames.ts"
 import { makeForwarder } from "./forwarder.ts"
 
 interface Entry {
@@ -37,7 +38,7 @@ export const makeForwarders = Effect.fnUntraced(function*(
     Effect.suspend(() => {
       const entry = entries.get(name)
       return entry === undefined || entry.removal !== undefined
-        ? fail(method, new ForwarderNotFound({ forwarder: name }))
+        ? fail(method, new ForwarderNotFound({ forwarder: nameOf(name) }))
         : Effect.succeed(entry)
     })
 

@@ -1,22 +1,20 @@
 /**
  * The schema of `ForwarderOptions`, and how texts of the environment become options.
  */
-import * as Config from "effect/Config"
-import * as Effect from "effect/Effect"
+import type * as Config from "effect/Config"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as EffectString from "effect/String"
 import type { ForwarderOptions } from "../../ForwarderOptions.ts"
 import { InvalidOptions } from "../../MqttError.ts"
 import * as Topic from "../../Topic.ts"
 import { toPlain } from "../options/decode.ts"
-import { prefixSegments } from "../options/environment.ts"
 import {
   commaSeparated,
   delay,
   flag,
+  hidden,
   integer,
   nonEmptyText,
   number,
@@ -25,6 +23,9 @@ import {
   timeout,
   withDefault
 } from "../options/leaves.ts"
+import { isRecord, withoutUndefined } from "../options/plain.ts"
+import { strict } from "../options/strict.ts"
+import { configOf, pairsOf, toTexts, treeOf, type Variable } from "../options/variables.ts"
 import { compileRule, type MappingRule } from "./mapping.ts"
 
 const check = <A>(test: (value: A) => string | undefined) => Schema.makeFilter((value: A) => test(value))
@@ -41,42 +42,42 @@ const some = (what: string) =>
   check((value: ReadonlyArray<string>) => value.length === 0 ? `expected at least one ${what}` : undefined)
 
 const rule = Schema.Union([
-  Schema.Struct({ from: text, to: text }),
-  Schema.Struct({ strip: withDefault(text, ""), add: withDefault(text, "") })
+  strict({ from: text, to: text }),
+  strict({ strip: withDefault(text, ""), add: withDefault(text, "") })
 ]).check(check((value: MappingRule) => {
   const compiled = compileRule(value)
   return Result.isFailure(compiled) ? compiled.failure.message : undefined
 }))
 
 const qos = oneOf([0, 1, 2])
-const qosRule = Schema.Union([Schema.Literal("keep"), Schema.Struct({ cap: qos }), Schema.Struct({ fix: qos })])
+const qosRule = Schema.Union([Schema.Literal("keep"), strict({ cap: qos }), strict({ fix: qos })])
 
 const sampling = Schema.Union([
-  Schema.Struct({ every: integer(1, 1_000_000_000) }),
-  Schema.Struct({ probability: number(0, 1) }),
-  Schema.Struct({ interval: timeout })
+  strict({ every: integer(1, 1_000_000_000) }),
+  strict({ probability: number(0, 1) }),
+  strict({ interval: timeout })
 ])
 
-const rateLimit = Schema.Struct({
+const rateLimit = strict({
   messages: number(0.001, 1_000_000_000),
   per: withDefault(timeout, 1000),
-  burst: Schema.optional(number(1, 1_000_000_000))
+  burst: Schema.optionalKey(number(1, 1_000_000_000))
 })
 
-const deadLetter = Schema.Struct({
+const deadLetter = strict({
   topic: Schema.String.check(check((topic: string) => Topic.isValidName(topic) ? undefined : "expected a topic name")),
-  session: Schema.optional(nonEmptyText)
+  session: Schema.optionalKey(nonEmptyText)
 })
 
 const shortestSecret = 16
 
-const loopGuardSecret = Schema.RedactedFromValue(
+const loopGuardSecret = hidden(
   Schema.String.annotate({ message: "expected a text" }).check(
     check((value: string) =>
       value.length < shortestSecret ? `expected at least ${shortestSecret} characters` : undefined
     )
   ),
-  { label: "secret", disallowEncode: true }
+  "secret"
 )
 
 const loopGuardSecrets = Schema.Union([Schema.Array(Schema.String), Schema.String]).annotate({
@@ -89,7 +90,7 @@ const loopGuardSecrets = Schema.Union([Schema.Array(Schema.String), Schema.Strin
   })
 ))
 
-const loopGuard = Schema.Struct({ secret: loopGuardSecret, accepts: withDefault(loopGuardSecrets, []) })
+const loopGuard = strict({ secret: loopGuardSecret, accepts: withDefault(loopGuardSecrets, []) })
 
 const expression = text.check(check((source: string) => {
   if (source.length > 1024) return "expected a regular expression of at most 1024 characters"
@@ -112,34 +113,34 @@ const fields = {
   exclude: withDefault(filters, []),
   target: nonEmptyText,
   subscribeQoS: withDefault(qos, 2),
-  share: Schema.optional(
+  share: Schema.optionalKey(
     nonEmptyText.check(check((share: string) => /[/+#]/.test(share) ? "expected a name without /, + and #" : undefined))
   ),
-  noLocal: Schema.optional(flag),
+  noLocal: Schema.optionalKey(flag),
   retained: withDefault(oneOf(["each", "first", "none"]), "each"),
   mapping: withDefault(Schema.Array(rule), []),
   unmapped: withDefault(oneOf(["pass", "drop"]), "pass"),
-  contains: Schema.optional(nonEmptyText),
-  matches: Schema.optional(expression),
-  sample: Schema.optional(sampling),
+  contains: Schema.optionalKey(nonEmptyText),
+  matches: Schema.optionalKey(expression),
+  sample: Schema.optionalKey(sampling),
   onChange: withDefault(integer(0, 10_000_000), 0),
   qos: withDefault(qosRule, "keep"),
   retain: withDefault(oneOf(["keep", "clear", "set"]), "keep"),
   metadata: withDefault(Schema.Record(text, text), {}),
   envelope: withDefault(flag, false),
-  rateLimit: Schema.optional(rateLimit),
+  rateLimit: Schema.optionalKey(rateLimit),
   maxInFlight: withDefault(integer(1, 65_535), 1000),
   buffer: withDefault(integer(1, 1_000_000), 1000),
   onOverflow: withDefault(oneOf(["dropOldest", "suspend"]), "dropOldest"),
-  acceptance: Schema.optional(oneOf(["acknowledged", "stored"])),
-  deadLetter: Schema.optional(deadLetter),
+  acceptance: Schema.optionalKey(oneOf(["acknowledged", "stored"])),
+  deadLetter: Schema.optionalKey(deadLetter),
   allowLoops: withDefault(flag, false),
-  loopGuard: Schema.optional(loopGuard),
+  loopGuard: Schema.optionalKey(loopGuard),
   maxHops: withDefault(integer(1, 8), 8),
   stopTimeout: withDefault(delay, 10_000)
 }
 
-const Fields = Schema.Struct(fields)
+const Fields = strict(fields)
 
 /** Options as JSON holds them. */
 export type ForwarderOptionsEncoded = typeof Fields.Encoded
@@ -160,7 +161,7 @@ export const ForwarderOptionsSchema: Schema.Codec<ForwarderOptions, ForwarderOpt
           deadLetter: { topic: options.deadLetter.topic, session: options.deadLetter.session ?? options.target }
         })
       }),
-      encode: (options): typeof Fields.Type => options
+      encode: (options): typeof Fields.Type => withoutUndefined(options) as typeof Fields.Type
     })
   )
 )
@@ -177,11 +178,6 @@ const groups: Readonly<Record<string, ReadonlyArray<string>>> = {
   loopGuard: ["secret", "accepts"]
 }
 
-interface Variable {
-  readonly name: string
-  readonly path: readonly [string] | readonly [string, string]
-}
-
 const constantCase = (name: string): string => name === "subscribeQoS" ? "SUBSCRIBE_QOS" : EffectString.configCase(name)
 
 const variables: ReadonlyArray<Variable> = Object.keys(fields).flatMap((name): ReadonlyArray<Variable> =>
@@ -189,70 +185,30 @@ const variables: ReadonlyArray<Variable> = Object.keys(fields).flatMap((name): R
     [{ name: constantCase(name), path: [name] }]
 )
 
-const pairs = (value: string): ReadonlyArray<readonly [string, string]> =>
-  value.split(",").map((item) => item.trim()).filter((item) => item !== "").map((item) => {
-    const middle = item.indexOf("=")
-    return middle === -1 ? [item, ""] : [item.slice(0, middle), item.slice(middle + 1)]
-  })
-
-const numeric = new Set([
-  "subscribeQoS",
-  "onChange",
-  "maxInFlight",
-  "buffer",
-  "maxHops",
-  "every",
-  "probability",
-  "messages",
-  "burst"
-])
-const flags = new Set(["enabled", "envelope", "noLocal", "allowLoops"])
-
-/** A text as JSON would hold it; what it cannot be stays a text, which the schema then refuses. */
-const valueOf = (name: string, value: string): unknown => {
-  if (numeric.has(name)) return value.trim() !== "" && Number.isFinite(Number(value)) ? Number(value) : value
-  if (flags.has(name)) return value === "true" ? true : value === "false" ? false : value
-  if (name === "mapping") return pairs(value).map(([from, to]) => ({ from, to }))
-  if (name === "metadata") return Object.fromEntries(pairs(value))
-  const quality = name === "qos" ? /^(cap|fix)\s+([012])$/.exec(value.trim()) : null
-  return quality === null ? value : { [quality[1]!]: Number(quality[2]) }
+const valueOf = (option: string, text: string): unknown => {
+  switch (option) {
+    case "mapping":
+      return pairsOf(text).map(([from, to]) => ({ from, to }))
+    case "metadata":
+      return Object.fromEntries(pairsOf(text))
+    case "qos": {
+      const quality = /^(cap|fix)\s+([012])$/.exec(text.trim())
+      return quality === null ? text : { [quality[1]!]: quality[2] }
+    }
+    default:
+      return text
+  }
 }
 
-type Texts = { readonly [name: string]: string | undefined }
+const decodeTexts = Schema.decodeUnknownResult(Schema.toCodecStringTree(ForwarderOptionsSchema), { errors: "all" })
 
-const Variables: Schema.Codec<Texts | undefined, unknown> = Schema.UndefinedOr(Schema.Struct(
-  Object.fromEntries(variables.map(({ name }) => [name, Schema.optionalKey(Schema.String)]))
-))
-
-export const configOf = (prefix: string, base: object): Config.Config<ForwarderOptions> =>
-  Config.schema(
-    Variables.pipe(Schema.decodeTo(
-      Schema.declare((value): value is ForwarderOptions => typeof value === "object" && value !== null),
-      SchemaTransformation.transformEffect({
-        decode: (texts: Texts | undefined) =>
-          Effect.mapError(
-            Effect.fromResult(decodeOptions(treeOf(base, texts ?? {}))),
-            (error) => new SchemaIssue.InvalidValue({ message: error.message })
-          ),
-        encode: (): Effect.Effect<Texts | undefined, SchemaIssue.Issue> =>
-          Effect.fail(
-            new SchemaIssue.InvalidValue({ message: "options are read from the environment, not written to it" })
-          )
-      })
-    )),
-    prefixSegments(prefix)
+/** See `ForwarderOptions.config`. */
+export const forwarderConfig = (prefix: string, base: object): Config.Config<ForwarderOptions> => {
+  const plain = toTexts(toPlain(base))
+  const tree = isRecord(plain) ? plain : {}
+  return configOf(
+    prefix,
+    { options: Object.keys(fields), variables },
+    (found) => Result.mapError(decodeTexts(treeOf(tree, found, variables, valueOf)), InvalidOptions.fromSchemaError)
   )
-
-const treeOf = (base: object, texts: Texts): unknown => {
-  const tree: Record<string, unknown> = { ...base }
-  for (const { name, path: [first, second] } of variables) {
-    const value = texts[name]
-    if (value === undefined) continue
-    if (second === undefined) tree[first] = valueOf(first, value)
-    else {
-      const group = tree[first]
-      tree[first] = { ...(typeof group === "object" ? group : undefined), [second]: valueOf(second, value) }
-    }
-  }
-  return tree
 }

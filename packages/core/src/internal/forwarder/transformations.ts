@@ -6,7 +6,9 @@ import type * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type * as Schedule from "effect/Schedule"
 import type { Message } from "../../Message.ts"
+import { MqttError } from "../../MqttError.ts"
 import type { RouteTransformer } from "../../RouteTransformer.ts"
+import { checkMessage } from "../session/publishRequest.ts"
 import type { Item } from "./item.ts"
 
 export interface TransformationsParts {
@@ -59,7 +61,7 @@ export class Transformations {
       return transformer.transform(item.message)
     })
     const repeated = retry === undefined ? attempt : Effect.retry(attempt, retry)
-    fork(Effect.map(Effect.exit(repeated), (exit) => {
+    fork(Effect.map(Effect.exit(Effect.flatMap(repeated, checked)), (exit) => {
       this.#follow(item)
       if (!item.isDone) onDone(item, exit)
       this.#startDue()
@@ -72,4 +74,11 @@ export class Transformations {
     if (next === undefined) this.#chains.delete(topic)
     else this.#due.push(next)
   }
+}
+
+/** What was made of a message, if it can be forwarded: code without types may answer anything. */
+const checked = (message: unknown): Effect.Effect<Message | undefined, MqttError> => {
+  if (message === undefined) return Effect.undefined
+  const fit = checkMessage(message)
+  return "_tag" in fit ? Effect.fail(new MqttError({ reason: fit })) : Effect.succeed(fit)
 }

@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
-import { Closed, MqttError } from "../../MqttError.ts"
+import { Closed, MqttError, type MqttErrorReason } from "../../MqttError.ts"
 import type { Session } from "../../MqttSession.ts"
 import type { SessionEvent } from "../../SessionEvent.ts"
 import type { AddOptions } from "../../SessionManager.ts"
@@ -29,6 +29,8 @@ export interface EntryHost {
   readonly emitMembership: (tag: "Added" | "Removed", options: SessionOptions) => void
   /** A session has begun, and has not begun to connect. */
   readonly onStart: (session: Session) => void
+  /** Why a session must not connect: another one has its client identifier at one of its servers. */
+  readonly refuse: (entry: Entry, clientId: string) => MqttErrorReason | undefined
 }
 
 interface Running {
@@ -52,6 +54,8 @@ export class Entry {
   #ending: "disconnected" | "closed" | undefined
   readonly #addedAt: number
   #past: SessionMetrics = noMetrics
+  #clientId: string | undefined
+  #isRefused = false
   #rest: SessionStatus
 
   constructor(host: EntryHost, context: Context.Context<never>, options: SessionOptions, extras: AddOptions) {
@@ -78,6 +82,11 @@ export class Entry {
 
   get name(): string {
     return this.options.name
+  }
+
+  /** The client identifier of the last session, if there was one: the next one has it too, unless it is made at random. */
+  get clientId(): string | undefined {
+    return this.#clientId ?? this.options.clientId
   }
 
   get session(): Session | undefined {
@@ -152,12 +161,33 @@ export class Entry {
           Effect.setContext(Context.add(this.context, Scope.Scope, scope)),
           Effect.onExit((exit) => Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void)
         )
+        // Before it connects, and before anything else can happen: two that start at the same time must see each other.
+        const { clientId } = yield* session.status
+        const refusal = this.#host.refuse(this, clientId)
+        if (refusal !== undefined) return yield* this.#refused(scope, refusal)
+        this.#clientId = clientId
         this.#running = { session, scope }
         this.#announce()
         this.#host.onStart(session)
         return session
       })
     )
+  }
+
+  /** The session ends before it has done anything, and nobody hears of it. */
+  #refused(scope: Scope.Closeable, reason: MqttErrorReason): Effect.Effect<never, MqttError> {
+    return Effect.gen({ self: this }, function*() {
+      const isFirst = this.#clientId === undefined
+      this.#isRefused = true
+      yield* Scope.close(scope, Exit.void)
+      this.#isRefused = false
+      // Its store may have had something to tell.
+      if (isFirst && this.isKnown) {
+        this.isKnown = false
+        this.#host.emit({ _tag: "Removed", session: this.name, at: this.#host.clock.currentTimeMillisUnsafe() })
+      }
+      return yield* new MqttError({ session: this.name, method: isFirst ? "add" : "connect", reason })
+    })
   }
 
   #stop(to: "disconnected" | "closed"): Effect.Effect<void> {
@@ -175,6 +205,7 @@ export class Entry {
 
   /** Sees every event of the session before anyone else, in order. */
   readonly #observe = (event: SessionEvent): void => {
+    if (this.#isRefused) return
     this.#announce()
     // To the manager a session that it may connect again is disconnected, not closed.
     if (event._tag === "StateChanged" && event.to === "closed" && this.#ending === "disconnected") {

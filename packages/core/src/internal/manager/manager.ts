@@ -2,7 +2,7 @@
  * Puts a manager together: the registry of sessions, their events, the routes over them, and what is done to all of them.
  */
 import * as Clock from "effect/Clock"
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -23,14 +23,28 @@ import {
 import type { Session } from "../../MqttSession.ts"
 import type { SessionEvent } from "../../SessionEvent.ts"
 import { SessionLog } from "../../SessionLog.ts"
-import type { Manager, ManagerMetrics, ManagerOptions } from "../../SessionManager.ts"
+import type { AwaitOptions, Manager, ManagerMetrics, ManagerOptions } from "../../SessionManager.ts"
 import * as SessionOptions from "../../SessionOptions.ts"
 import type { HandleOptions, Listener, ListenOptions, Route } from "../../SessionRoute.ts"
 import type { SessionMetrics, SessionStatus } from "../../SessionStatus.ts"
+import { Transport } from "../../Transport.ts"
+import { parseDuration } from "../options/durations.ts"
+import { callable, type Check, optionsIssues, refusal } from "../options/plain.ts"
 import * as Broadcast from "../session/broadcast.ts"
 import { EventLog, isWorthLogging, logModeOf } from "../session/eventLog.ts"
+import { eventMemory } from "../session/hub.ts"
 import { standingOf, timeoutReason } from "../session/timeouts.ts"
 import { monotonicMillis } from "../time.ts"
+import { nameOf } from "../valueNames.ts"
+import {
+  addChecks,
+  awaitChecks,
+  eventChecks,
+  handleChecks,
+  listenChecks,
+  managerChecks,
+  removeChecks
+} from "./checks.ts"
 import { deleteState } from "./deleteState.ts"
 import { Entry } from "./entry.ts"
 import { startHandler } from "./handle.ts"
@@ -49,20 +63,16 @@ const defaultWait = "30 seconds"
 export const makeManager = Effect.fnUntraced(function*(
   options: ManagerOptions
 ): Effect.fn.Return<Manager, MqttError, Scope.Scope> {
+  const invalid = refusal(optionsIssues(options, managerChecks), "SessionManager.make")
+  if (invalid !== undefined) return yield* invalid
   const { eventBuffer = 4096, eventReplay = 128 } = options
-  const issues = [
-    ...(isCount(eventBuffer, 1) ? [] : [{ path: "eventBuffer", message: "must be an integer of at least 1" }]),
-    ...(isCount(eventReplay, 0) ? [] : [{ path: "eventReplay", message: "must be an integer of at least 0" }])
-  ]
-  if (issues.length > 0) {
-    return yield* new MqttError({ method: "SessionManager.make", reason: new InvalidOptions({ issues }) })
-  }
   const clock = yield* Clock.Clock
   const context: Context.Context<never> = yield* Effect.context<never>()
   const settings = yield* SessionLog
   const runFork = Effect.runForkWith(context)
   const events = new Broadcast.Broadcast<SessionEvent>({
     capacity: Math.max(eventBuffer, eventReplay),
+    memory: eventMemory,
     replay: eventReplay
   })
   const entries = new Map<string, Entry>()
@@ -87,11 +97,19 @@ export const makeManager = Effect.fnUntraced(function*(
     onStart: (session: Session): void => {
       for (const { runner } of routes) if (runner.concerns(session.name)) runner.join(session)
       for (const runner of followers) if (runner.concerns(session.name)) runner.join(session)
+    },
+    refuse: (entry: Entry, clientId: string): InvalidOptions | undefined => {
+      for (const other of entries.values()) {
+        if (other !== entry && other.clientId === clientId && sharesServer(other, entry)) {
+          return sameClientId(clientId, other.name)
+        }
+      }
+      return undefined
     }
   }
 
   const fail = (session: string, method: string, reason: MqttErrorReason): Effect.Effect<never, MqttError> =>
-    Effect.fail(new MqttError({ session, method, reason }))
+    Effect.fail(new MqttError({ session: nameOf(session), method, reason }))
 
   /** Entries that others know of, and that are not on their way out. */
   const present = (): ReadonlyArray<Entry> =>
@@ -101,7 +119,7 @@ export const makeManager = Effect.fnUntraced(function*(
     Effect.suspend(() => {
       const entry = entries.get(name)
       return entry === undefined || !entry.isKnown || entry.removal !== undefined
-        ? fail(name, method, new SessionNotFound({ session: name }))
+        ? fail(name, method, new SessionNotFound({ session: nameOf(name) }))
         : Effect.succeed(entry)
     })
 
@@ -111,6 +129,8 @@ export const makeManager = Effect.fnUntraced(function*(
   const add: Manager["add"] = Effect.fn("SessionManager.add")(function*(input, extras = {}) {
     const valid = yield* SessionOptions.make(input)
     const { name } = valid
+    const invalid = refusal(optionsIssues(extras, addChecks), "add", name)
+    if (invalid !== undefined) return yield* invalid
     // A name that is on its way out is free soon.
     while (entries.get(name)?.removal !== undefined) yield* Effect.exit(Deferred.await(entries.get(name)!.removal!))
     return yield* Effect.uninterruptibleMask((restore): Effect.Effect<Session, MqttError> => {
@@ -184,10 +204,11 @@ export const makeManager = Effect.fnUntraced(function*(
     name: string | undefined,
     filters: string | ReadonlyArray<string>,
     options: HandleOptions<never, never, unknown, unknown> & ListenOptions<unknown, unknown>,
+    checks: { readonly [name: string]: Check },
     start: (runner: RouteRunner<E>) => Effect.Effect<A, never, R | Scope.Scope>
   ): Effect.Effect<readonly [Route<E>, A], MqttError, R | Scope.Scope> =>
     Effect.gen(function*() {
-      const list = yield* checkRoute(method, name, filters, options)
+      const list = yield* checkRoute(method, name, filters, options, checks)
       if (name !== undefined) yield* find(name, method)
       const runner = new RouteRunner<E>({ filters: list, session: name, description: options.description, clock })
       const made = yield* start(runner)
@@ -219,12 +240,16 @@ export const makeManager = Effect.fnUntraced(function*(
     options: HandleOptions<E, R, E2, R2> = {}
   ) =>
     Effect.map(
-      startRoute<E | E2, R | R2, void>(
-        method,
-        name,
-        filters,
-        options as never,
-        (runner) => startHandler(runner, handler, options)
+      Effect.andThen(
+        checked(callable(handler), "handler", method),
+        startRoute<E | E2, R | R2, void>(
+          method,
+          name,
+          filters,
+          options as never,
+          handleChecks,
+          (runner) => startHandler(runner, handler, options)
+        )
       ),
       ([route]) => route
     )
@@ -238,21 +263,25 @@ export const makeManager = Effect.fnUntraced(function*(
           name,
           filters,
           options as never,
+          listenChecks,
           (runner) => startListener(runner, options)
         ),
         ([route, messages]): Listener<E> => ({ ...route, messages })
       )
 
-  const awaitReady: Manager["awaitReady"] = (name, { timeout = defaultWait } = {}) =>
-    Effect.flatMap(session(name, "awaitReady"), ({ awaitReady, status }) =>
-      Effect.timeoutOrElse(awaitReady, {
-        duration: timeout,
-        orElse: () => Effect.flatMap(status, (standing) => fail(name, "awaitReady", notReady(timeout, standing)))
-      }))
+  const awaitReady: Manager["awaitReady"] = (name, options) =>
+    Effect.flatMap(
+      waitOf(options),
+      (timeout) =>
+        Effect.flatMap(session(name, "awaitReady"), ({ awaitReady, status }) =>
+          Effect.timeoutOrElse(awaitReady, {
+            duration: timeout,
+            orElse: () => Effect.flatMap(status, (standing) => fail(name, "awaitReady", notReady(timeout, standing)))
+          }))
+    )
 
-  const awaitAllReady: Manager["awaitAllReady"] = Effect.fn("SessionManager.awaitAllReady")(function*(
-    { timeout = defaultWait } = {}
-  ) {
+  const awaitAllReady: Manager["awaitAllReady"] = Effect.fn("SessionManager.awaitAllReady")(function*(options) {
+    const timeout = yield* waitOf(options)
     const settled = yield* forAll((entry) =>
       Effect.flatMap(entry.expect("awaitAllReady"), ({ awaitReady }) =>
         Effect.timeoutOrElse(awaitReady, {
@@ -292,9 +321,12 @@ export const makeManager = Effect.fnUntraced(function*(
 
   const manager: Manager = {
     add,
-    remove: Effect.fn("SessionManager.remove")((name, { deleteState = false } = {}) =>
-      Effect.flatMap(find(name, "remove"), (entry) => release(entry, deleteState))
-    ),
+    remove: Effect.fn("SessionManager.remove")((name, options = {}) => {
+      const invalid = refusal(optionsIssues(options, removeChecks), "remove", name)
+      return invalid === undefined
+        ? Effect.flatMap(find(name, "remove"), (entry) => release(entry, options.deleteState ?? false))
+        : Effect.fail(invalid)
+    }),
     get: (name) => session(name, "get"),
     options: (name) => Effect.map(find(name, "options"), ({ options }) => options),
     list: Effect.sync(() => present().map(({ name }) => name)),
@@ -328,18 +360,25 @@ export const makeManager = Effect.fnUntraced(function*(
     unsubscribeAll: (filter) =>
       forAll((entry) => Effect.flatMap(entry.expect("unsubscribeAll"), (session) => session.unsubscribe(filter))),
     handle: makeHandler("handle", undefined),
-    handleTo: (name, filters, handler, handleOptions) => makeHandler("handleTo", name)(filters, handler, handleOptions),
+    handleTo: (name, filters, handler, handleOptions) =>
+      makeHandler("handleTo", nameOf(name))(filters, handler, handleOptions),
     listen: (filters, listenOptions) =>
       Stream.unwrap(
         Effect.map(makeListener("listen", undefined)(filters, listenOptions), ({ messages }) => messages)
       ),
     listenTo: (name, filters, listenOptions) =>
-      Stream.unwrap(Effect.map(makeListener("listenTo", name)(filters, listenOptions), ({ messages }) => messages)),
+      Stream.unwrap(
+        Effect.map(makeListener("listenTo", nameOf(name))(filters, listenOptions), ({ messages }) => messages)
+      ),
     listener: makeListener("listener", undefined),
-    listenerTo: (name, filters, listenOptions) => makeListener("listenerTo", name)(filters, listenOptions),
+    listenerTo: (name, filters, listenOptions) => makeListener("listenerTo", nameOf(name))(filters, listenOptions),
     routes: Effect.sync(() => Array.from(routes, ({ route }) => route)),
     events: events.stream,
-    eventsOf: ({ session, type }) => {
+    eventsOf: (filter) => {
+      // The stream has no failures: a filter of a wrong type is a mistake in the program.
+      const invalid = refusal(optionsIssues(filter, eventChecks), "eventsOf")
+      if (invalid !== undefined) return Stream.die(invalid)
+      const { session, type } = filter
       const types: ReadonlyArray<string> | undefined = typeof type === "string" ? [type] : type
       return Stream.filter(
         events.stream,
@@ -368,7 +407,34 @@ export const makeManager = Effect.fnUntraced(function*(
   return manager
 })
 
-const isCount = (value: number, least: number): boolean => Number.isInteger(value) && value >= least
+/** Whether two sessions may meet at one server. Those with transports of their own live in networks of their own. */
+const sharesServer = (a: Entry, b: Entry): boolean =>
+  Context.get(a.context, Transport) === Context.get(b.context, Transport) &&
+  a.options.servers.some((server) => b.options.servers.includes(server))
 
-const notReady = (timeout: Duration.Input, status: SessionStatus): Timeout =>
+const notReady = (timeout: Duration.Duration, status: SessionStatus): Timeout =>
   timeoutReason("becoming ready", Duration.toMillis(timeout), standingOf(status))
+/** Two with one client identifier would take over each other's session at the server, again and again (MQTT 3.1.4). */
+const sameClientId = (clientId: string, session: string): InvalidOptions =>
+  new InvalidOptions({
+    issues: [{
+      path: "clientId",
+      message:
+        `${JSON.stringify(clientId)} is the client identifier of the session ${JSON.stringify(session)} at the same ` +
+        "server: give one of them another clientId"
+    }]
+  })
+
+const checked = (message: string | undefined, path: string, method: string): Effect.Effect<void, MqttError> => {
+  const error = refusal(message === undefined ? [] : [{ path, message }], method)
+  return error === undefined ? Effect.void : Effect.fail(error)
+}
+
+/** How long to wait. */
+const waitOf = (options: AwaitOptions = {}): Effect.Effect<Duration.Duration, MqttError> =>
+  Effect.suspend(() => {
+    const error = refusal(optionsIssues(options, awaitChecks), "awaitReady")
+    return error === undefined
+      ? Effect.succeed(parseDuration(options.timeout ?? defaultWait)!)
+      : Effect.fail(error)
+  })

@@ -4,13 +4,12 @@
  */
 import * as Effect from "effect/Effect"
 import type { Message } from "../../Message.ts"
-import { InvalidOptions, MqttError, type MqttErrorReason } from "../../MqttError.ts"
-import { isQoS } from "../../QoS.ts"
+import { MqttError, type MqttErrorReason } from "../../MqttError.ts"
 import * as RouteFilter from "../../RouteFilter.ts"
 import type { HandleOptions, ListenOptions, RouteOptions } from "../../SessionRoute.ts"
 import type { SubscribeOptions } from "../../Subscription.ts"
-import * as Topic from "../../Topic.ts"
-import { policyIssues } from "../messageFailures.ts"
+import type { Check } from "../options/plain.ts"
+import { filtersOf, refuseOptions } from "../options/subscribing.ts"
 import { shareFilters } from "../session/sharing.ts"
 
 /**
@@ -21,48 +20,34 @@ export const checkRoute = (
   method: string,
   session: string | undefined,
   filters: string | ReadonlyArray<string>,
-  options: HandleOptions<never, never, unknown, unknown> & ListenOptions<unknown, unknown>
+  options: HandleOptions<never, never, unknown, unknown> & ListenOptions<unknown, unknown>,
+  checks: { readonly [name: string]: Check }
 ): Effect.Effect<ReadonlyArray<string>, MqttError> =>
   Effect.suspend(() => {
-    const list = typeof filters === "string" ? [filters] : Array.from(new Set(filters))
-    const issue = filtersIssue(list) ?? optionsIssue(list, options)
-    return issue === undefined ? Effect.succeed(list) : Effect.fail(
+    const list = filtersOf(filters)
+    const issue = "_tag" in list ? list : optionsIssue(list, options, checks)
+    return issue === undefined ? Effect.succeed(list as ReadonlyArray<string>) : Effect.fail(
       new MqttError({
         reason: issue,
         method,
-        ...(session === undefined ? undefined : { session }),
-        ...(list.length === 1 ? { topic: list[0]! } : undefined)
+        ...(typeof session === "string" ? { session } : undefined),
+        ...(typeof filters === "string" ? { topic: filters } : undefined)
       })
     )
   })
 
-const filtersIssue = (filters: ReadonlyArray<string>): MqttErrorReason | undefined => {
-  if (filters.length === 0) {
-    return new InvalidOptions({ issues: [{ path: "filters", message: "at least one topic filter is needed" }] })
-  }
-  for (const filter of filters) {
-    const result = Topic.validateFilter(filter)
-    if (result._tag === "Failure") return result.failure
-  }
-  return undefined
-}
-
 const optionsIssue = (
   filters: ReadonlyArray<string>,
-  options: HandleOptions<never, never, unknown, unknown> & ListenOptions<unknown, unknown>
+  options: HandleOptions<never, never, unknown, unknown> & ListenOptions<unknown, unknown>,
+  checks: { readonly [name: string]: Check }
 ): MqttErrorReason | undefined => {
-  const issues: Array<{ readonly path: string; readonly message: string }> = []
-  const { buffer, capacity, concurrency, qos } = options
-  if (qos !== undefined && !isQoS(qos)) issues.push({ path: "qos", message: "must be 0, 1 or 2" })
-  for (const [path, value] of Object.entries({ buffer, capacity, concurrency })) {
-    if (value !== undefined && !(Number.isInteger(value) && value >= 1)) {
-      issues.push({ path, message: "must be an integer of at least 1" })
-    }
-  }
-  issues.push(...policyIssues(options, filters))
-  if (issues.length > 0) return new InvalidOptions({ issues })
+  const issue = refuseOptions(options, checks, filters)
+  if (issue !== undefined) return issue
   const shared = shareFilters(filters, options.share)
   if ("_tag" in shared) return shared
+  // With the share name before them they may be no filters any more.
+  const valid = filtersOf(shared)
+  if ("_tag" in valid) return valid
   return (options.filter === undefined ? undefined : RouteFilter.validate(options.filter)) ?? options.transform?.issue
 }
 

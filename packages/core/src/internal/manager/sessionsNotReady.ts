@@ -3,6 +3,7 @@
  */
 import * as Schema from "effect/Schema"
 import { MqttError } from "../../MqttError.ts"
+import { TaggedError } from "../errors/shared.ts"
 
 const Failure = Schema.Struct({
   session: Schema.String,
@@ -17,7 +18,7 @@ const Failure = Schema.Struct({
  * long, or `Closed` when the session is disconnected.
  */
 export class SessionsNotReady
-  extends Schema.TaggedError<SessionsNotReady>("@effect-mqttx/core/SessionsNotReady")("SessionsNotReady", {
+  extends TaggedError<SessionsNotReady>("@effect-mqttx/core/SessionsNotReady")("SessionsNotReady", {
     failures: Schema.Array(Failure)
   })
 {

@@ -6,21 +6,15 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { InvalidOptions, issuesOf, type OptionsIssue } from "../errors/operation.ts"
+import { viewBytes } from "../payload.ts"
 import type { SessionOptions } from "./model.ts"
+import { isPlain } from "./plain.ts"
 import { issuesBetween } from "./rules.ts"
 import { type Fields, FieldsSchema, SessionOptionsSchema } from "./schema.ts"
 
 const base64FromBytes = Schema.encodeSync(Schema.Uint8ArrayFromBase64)
 
 type Plain = { readonly [key: string]: unknown }
-
-const isPlain = (value: unknown): value is Plain => {
-  if (typeof value !== "object" || value === null) {
-    return false
-  }
-  const prototype: unknown = Object.getPrototypeOf(value)
-  return prototype === Object.prototype || prototype === null
-}
 
 /**
  * A value as JSON would hold it: durations, secrets and bytes become what the schema decodes again, and keys that are
@@ -33,8 +27,9 @@ export const toPlain = (value: unknown): unknown => {
   if (Redacted.isRedacted(value)) {
     return toPlain(Redacted.value(value))
   }
-  if (value instanceof Uint8Array) {
-    return { base64: base64FromBytes(value) }
+  const bytes = viewBytes(value)
+  if (bytes !== undefined) {
+    return bytes === "gone" ? value : { base64: base64FromBytes(bytes) }
   }
   if (typeof value === "bigint") {
     return Duration.toMillis(Duration.nanos(value))
@@ -45,19 +40,16 @@ export const toPlain = (value: unknown): unknown => {
   if (!isPlain(value)) {
     return value
   }
-  const plain: Record<string, unknown> = {}
-  for (const [key, inner] of Object.entries(value)) {
-    if (inner !== undefined) {
-      plain[key] = toPlain(inner)
-    }
-  }
-  return plain
+  // Not by assignment: that of the key `__proto__`, which JSON may have, would change the record instead of adding to it.
+  return Object.fromEntries(
+    Object.entries(value).filter(([, inner]) => inner !== undefined).map(([key, inner]) => [key, toPlain(inner)])
+  )
 }
 
 /** The same record without what stands at a path; items of arrays go with their array. */
 const without = (record: Plain, path: ReadonlyArray<string>): Plain => {
   const [key, ...rest] = path
-  if (key === undefined || !(key in record)) {
+  if (key === undefined || !Object.hasOwn(record, key)) {
     return record
   }
   const { [key]: inner, ...others } = record
@@ -80,7 +72,7 @@ const furtherIssues = (
     for (const path of next) {
       rest = without(rest, path)
     }
-    const fields = decodeFields("name" in rest ? rest : { ...rest, name: "?" })
+    const fields = decodeFields({ name: "?", servers: ["?"], ...rest })
     if (Result.isSuccess(fields)) {
       return issuesBetween(fields.success, broken).map(({ issue, path }) => ({ path: path.join("."), message: issue }))
     }

@@ -5,10 +5,13 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import { findFault } from "../utf8String.ts"
+import { parseDuration } from "./durations.ts"
+import { strict } from "./strict.ts"
 
 const invalid = (message: string): Effect.Effect<never, SchemaIssue.Issue> =>
   Effect.fail(new SchemaIssue.InvalidValue({ message }))
@@ -17,14 +20,19 @@ const invalid = (message: string): Effect.Effect<never, SchemaIssue.Issue> =>
 export const oneOf = <const Values extends ReadonlyArray<string | number>>(values: Values): Schema.Literals<Values> =>
   Schema.Literals(values).annotate({ message: `expected one of ${values.join(", ")}` })
 
-/** A key that may be missing or undefined. All options that have the default share it, decoded once. */
+/**
+ * A key that may be missing. All options that have the default share it, decoded once.
+ *
+ * Not "missing or undefined": Config takes a group, or a list, that is not what it has to be for undefined, and the default, or nothing,
+ * would stand in for it without a word.
+ */
 export const withDefault = <S extends Schema.ConstraintDecoder<unknown>>(
   schema: S,
   value: S["Encoded"]
-): Schema.withDecodingDefaultType<S> => {
+): Schema.withDecodingDefaultTypeKey<S> => {
   const decoded = Schema.decodeUnknownSync(schema)(value)
   if (typeof decoded === "object") Object.freeze(decoded)
-  return Schema.withDecodingDefaultType<S>(Effect.succeed(decoded))(schema)
+  return Schema.withDecodingDefaultTypeKey<S>(Effect.succeed(decoded))(schema)
 }
 
 /** A text that MQTT can carry (MQTT 1.5.4). */
@@ -85,9 +93,24 @@ export const oneOrMore: Schema.Codec<ReadonlyArray<string>, string | ReadonlyArr
   )
 )
 
-/** A text that is never printed and never encoded. */
-export const secret = (label: string): Schema.RedactedFromValue<Schema.String> =>
-  Schema.RedactedFromValue(Schema.String.annotate({ message: "expected a text" }), { label, disallowEncode: true })
+/**
+ * A value that is never printed and never encoded. Not `RedactedFromValue`, which refuses to encode a key that is not there as well.
+ */
+export const hidden = <A, Encoded>(
+  schema: Schema.Codec<A, Encoded>,
+  label: string
+): Schema.Codec<Redacted.Redacted<A>, Encoded> =>
+  schema.pipe(Schema.decodeTo(
+    Schema.Redacted(Schema.toType(schema), { label, disallowJsonEncode: true }),
+    SchemaTransformation.transformEffect<Redacted.Redacted<A>, A>({
+      decode: (value) => Effect.succeed(Redacted.make(value, { label })),
+      encode: () => Effect.fail(new SchemaIssue.InvalidValue({ message: "secrets are never encoded" }))
+    })
+  ))
+
+/** A text that is hidden. */
+export const secret = (label: string): Schema.Codec<Redacted.Redacted<string>, string> =>
+  hidden(Schema.String.annotate({ message: "expected a text" }), label)
 
 /** Pairs in their order, duplicates allowed. */
 export const userProperties: Schema.Codec<ReadonlyArray<readonly [string, string]>> = Schema.Array(
@@ -102,7 +125,7 @@ const encoder = new TextEncoder()
 
 /** Bytes as `{ "base64": "..." }`, or a text in the given encoding. */
 export const bytes = (encoding: "base64" | "utf-8"): Schema.Codec<Uint8Array, string | { readonly base64: string }> =>
-  Schema.Union([Schema.String, Schema.Struct({ base64: Schema.String })]).annotate({
+  Schema.Union([Schema.String, strict({ base64: Schema.String })]).annotate({
     message: encoding === "utf-8" ? "expected a text or bytes" : "expected bytes or base64"
   }).pipe(
     Schema.decodeTo(
@@ -127,35 +150,22 @@ interface DurationBounds {
   readonly message: string
 }
 
-const units = Schema.Struct({
-  weeks: Schema.optional(Schema.Number),
-  days: Schema.optional(Schema.Number),
-  hours: Schema.optional(Schema.Number),
-  minutes: Schema.optional(Schema.Number),
-  seconds: Schema.optional(Schema.Number),
-  milliseconds: Schema.optional(Schema.Number),
-  microseconds: Schema.optional(Schema.Number),
-  nanoseconds: Schema.optional(Schema.Number)
+const units = strict({
+  weeks: Schema.optionalKey(Schema.Number),
+  days: Schema.optionalKey(Schema.Number),
+  hours: Schema.optionalKey(Schema.Number),
+  minutes: Schema.optionalKey(Schema.Number),
+  seconds: Schema.optionalKey(Schema.Number),
+  milliseconds: Schema.optionalKey(Schema.Number),
+  microseconds: Schema.optionalKey(Schema.Number),
+  nanoseconds: Schema.optionalKey(Schema.Number)
 })
 
 /** How JSON holds a duration. */
 export type EncodedDuration = number | string | readonly [number, number] | typeof units.Type
 
-const isNumeric = /^\d+(?:\.\d+)?$/
-
-// `fromInput` decides at run time what is a duration, its type only helps those who write literals.
-const parseDuration = (value: EncodedDuration): Option.Option<Duration.Duration> => {
-  // `fromInput` takes what is not a number for zero.
-  if (Object.values(typeof value === "object" ? value : [value]).some(Number.isNaN)) {
-    return Option.none()
-  }
-  return typeof value === "string" && isNumeric.test(value)
-    ? Duration.fromInput(Number(value))
-    : Duration.fromInput(value as Duration.Input)
-}
-
 /** Milliseconds, a text such as "30 seconds", a pair of seconds and nanoseconds, or units. */
-const duration = (
+export const duration = (
   { maximum, message, minimum, wholeSeconds }: DurationBounds
 ): Schema.Codec<Duration.Duration, EncodedDuration> =>
   Schema.Union([Schema.Number, Schema.String, Schema.Tuple([Schema.Number, Schema.Number]), units]).annotate({
@@ -166,11 +176,10 @@ const duration = (
       SchemaTransformation.transformEffect({
         decode: (value) => {
           const parsed = parseDuration(value)
-          const ok = Option.isSome(parsed) && Duration.isGreaterThanOrEqualTo(parsed.value, minimum) &&
-            Duration.isLessThanOrEqualTo(parsed.value, maximum) &&
-            (wholeSeconds !== true || !Duration.isFinite(parsed.value) ||
-              Duration.toMillis(parsed.value) % 1000 === 0)
-          return ok ? Effect.succeed(parsed.value) : invalid(message)
+          const ok = parsed !== undefined && Duration.isGreaterThanOrEqualTo(parsed, minimum) &&
+            Duration.isLessThanOrEqualTo(parsed, maximum) &&
+            (wholeSeconds !== true || !Duration.isFinite(parsed) || Duration.toMillis(parsed) % 1000 === 0)
+          return ok ? Effect.succeed(parsed) : invalid(message)
         },
         encode: (value) =>
           Effect.succeed<EncodedDuration>(Duration.isFinite(value) ? Duration.toMillis(value) : "Infinity")

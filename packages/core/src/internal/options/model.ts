@@ -83,7 +83,10 @@ export interface ReconnectOptions {
 export interface QueueOptions {
   /** Default 10,000. */
   readonly messages: number
-  /** Bytes of topics and payloads; default 64 MiB. */
+  /**
+   * Bytes of topics, payloads and properties, those of unacknowledged messages included. Default: half of `memoryLimit`, and
+   * 32 MiB without it.
+   */
   readonly bytes: number
   /**
    * `suspend` makes the publisher wait, `fail` fails it with `QueueFull`, the others drop the oldest message, the new
@@ -126,8 +129,8 @@ export interface SessionOptions {
   /** The name of the session in this program: in logs, metrics, events and the session store. */
   readonly name: string
   /**
-   * URLs in the order of preference, without credentials and queries; default `mqtt://localhost:1883`, or
-   * `mqtts://localhost:8883` when `secure`. Either all of them use TLS (mqtts, wss) or none does.
+   * URLs in the order of preference, without credentials and queries. There is no default. Either all of them use TLS
+   * (mqtts, wss) or none does.
    */
   readonly servers: readonly [string, ...Array<string>]
   /**
@@ -197,6 +200,13 @@ export interface SessionOptions {
    */
   readonly onStorageFailure: "wait" | "fail"
   readonly queue: QueueOptions
+  /**
+   * What messages of the session may take in memory, in bytes, weighed with what their properties cost: `queue.bytes` of those to
+   * be sent, the rest of received ones until their consumers have finished with them. At least `queue.bytes` and
+   * `maximumPacketSize` together. Default: `queue.bytes` and the larger of 32 MiB and two packets of `maximumPacketSize`, so
+   * 64 MiB without both.
+   */
+  readonly memoryLimit: number
   /** How long `publish` may take, and `enqueue` until the message is accepted, waiting included; default: no limit. */
   readonly publishTimeout?: Duration.Duration | undefined
   /** How long the network may accept no byte; default 30 s. */
@@ -305,7 +315,7 @@ export interface WillInput {
 }
 
 /**
- * `SessionOptions` as one may write them: everything but the name has a default.
+ * `SessionOptions` as one may write them: everything but the name and the servers has a default.
  */
 export interface SessionOptionsInput {
   readonly name: string
@@ -313,7 +323,7 @@ export interface SessionOptionsInput {
    * One URL, several in one text separated by commas, or an array; credentials in them become `username` and
    * `password`, queries become `webSocket.queries`.
    */
-  readonly servers?: string | ReadonlyArray<string> | undefined
+  readonly servers: string | ReadonlyArray<string>
   readonly brokerName?: string | undefined
   readonly secure?: boolean | undefined
   readonly protocolVersion?: ProtocolVersion | undefined
@@ -341,6 +351,7 @@ export interface SessionOptionsInput {
   readonly poisonThreshold?: number | undefined
   readonly onStorageFailure?: "wait" | "fail" | undefined
   readonly queue?: QueueInput | undefined
+  readonly memoryLimit?: number | undefined
   readonly publishTimeout?: DurationInput | undefined
   readonly writeTimeout?: DurationInput | undefined
   readonly subscribeTimeout?: DurationInput | undefined

@@ -1,5 +1,5 @@
 /**
- * What options have to do with each other: credentials, TLS, protocol versions, expiry.
+ * What options have to do with each other: credentials, TLS, protocol versions, expiry, memory.
  */
 import * as Duration from "effect/Duration"
 import * as Redacted from "effect/Redacted"
@@ -38,7 +38,7 @@ const passwordOf = (value: Redacted.Redacted<string> | undefined): string | unde
 export const credentialsOf = (
   options: Fields,
   addresses: ReadonlyArray<ServerAddress.ServerAddress>
-): Pick<Fields, "username" | "password"> | Issue => {
+): { readonly username: Fields["username"] | undefined; readonly password: Fields["password"] | undefined } | Issue => {
   let { password, username } = options
   for (const [index, address] of addresses.entries()) {
     username ??= address.username
@@ -110,6 +110,16 @@ const tlsIssues = ({ tls }: Fields): ReadonlyArray<Issue> => {
   return issues
 }
 
+const mebibyte = 1024 * 1024
+
+/** The bounds in bytes; each that is not given follows from the other. */
+export const memoryOf = (
+  { maximumPacketSize, memoryLimit, queue: { bytes } }: Fields
+): { readonly limit: number; readonly queue: number } => {
+  const queue = bytes ?? (memoryLimit === undefined ? 32 * mebibyte : Math.ceil(memoryLimit / 2))
+  return { limit: memoryLimit ?? queue + Math.max(32 * mebibyte, 2 * maximumPacketSize), queue }
+}
+
 /**
  * What is wrong between options that are each right. `broken` are the paths of those that are not, and whose defaults
  * stand in their places: nothing is said about them.
@@ -152,6 +162,15 @@ export const issuesBetween = (options: Fields, broken: ReadonlyArray<string> = [
     Duration.isGreaterThan(options.reconnect.initialDelay, options.reconnect.maxDelay)
   ) {
     issues.push({ path: ["reconnect", "maxDelay"], issue: "expected at least initialDelay" })
+  }
+  const { limit, queue } = memoryOf(options)
+  if (intact("memoryLimit", "maximumPacketSize", "queue.bytes") && limit - queue < options.maximumPacketSize) {
+    issues.push({
+      path: ["memoryLimit"],
+      issue: `expected at least ${
+        queue + options.maximumPacketSize
+      }, which is queue.bytes and maximumPacketSize together`
+    })
   }
   return issues
 }

@@ -14,6 +14,7 @@ import {
   delay,
   expiry,
   flag,
+  hidden,
   integer,
   interval,
   nonEmptyText,
@@ -27,9 +28,11 @@ import {
   withDefault
 } from "./leaves.ts"
 import type { SessionOptions } from "./model.ts"
-import { credentialsOf, isAddress, issuesBetween, parseServers } from "./rules.ts"
+import { withoutUndefined } from "./plain.ts"
+import { credentialsOf, isAddress, issuesBetween, memoryOf, parseServers } from "./rules.ts"
+import { strict } from "./strict.ts"
 
-const messageProperties = Schema.Struct({
+const messageProperties = strict({
   payloadFormatIndicator: Schema.optionalKey(oneOf([0, 1])),
   messageExpiryInterval: Schema.optionalKey(integer(0, 4_294_967_295)),
   contentType: Schema.optionalKey(text),
@@ -41,7 +44,7 @@ const messageProperties = Schema.Struct({
 const nameFault = (topic: string): string | undefined =>
   topic === "" ? "empty topic name" : findFault(topic, "forbidden")?.detail
 
-const will = Schema.Struct({
+const will = strict({
   topic: Schema.String.annotate({ message: "expected a topic name" }).check(
     Schema.makeFilter((value: string) => nameFault(value))
   ),
@@ -52,30 +55,30 @@ const will = Schema.Struct({
   properties: withDefault(messageProperties, {})
 })
 
-const tls = Schema.Struct({
-  ca: Schema.optional(oneOrMore),
-  cert: Schema.optional(nonEmptyText),
-  key: Schema.optional(secret("key")),
-  pfx: Schema.optional(Schema.RedactedFromValue(bytes("base64"), { label: "pfx", disallowEncode: true })),
-  passphrase: Schema.optional(secret("passphrase")),
-  servername: Schema.optional(nonEmptyText),
-  alpn: Schema.optional(commaSeparated),
+const tls = strict({
+  ca: Schema.optionalKey(oneOrMore),
+  cert: Schema.optionalKey(nonEmptyText),
+  key: Schema.optionalKey(secret("key")),
+  pfx: Schema.optionalKey(hidden(bytes("base64"), "pfx")),
+  passphrase: Schema.optionalKey(secret("passphrase")),
+  servername: Schema.optionalKey(nonEmptyText),
+  alpn: Schema.optionalKey(commaSeparated),
   insecureSkipVerify: withDefault(flag, false),
   minVersion: withDefault(oneOf(["TLSv1.2", "TLSv1.3"]), "TLSv1.2")
 })
 
-const webSocket = Schema.Struct({
-  path: Schema.optional(
+const webSocket = strict({
+  path: Schema.optionalKey(
     Schema.String.check(
       Schema.makeFilter((value: string) => /^\/[^\s#]*$/.test(value) || "expected a path that begins with /")
     )
   ),
   headers: withDefault(Schema.Record(Schema.String, secret("header")), {}),
   subprotocol: withDefault(nonEmptyText, "mqtt"),
-  queries: Schema.optional(Schema.Record(Schema.String, secret("query")))
+  queries: Schema.optionalKey(Schema.Record(Schema.String, secret("query")))
 })
 
-const reconnect = Schema.Struct({
+const reconnect = strict({
   enabled: withDefault(flag, true),
   initialDelay: withDefault(timeout, 2_000),
   factor: withDefault(number(1, 100), 1.5),
@@ -86,14 +89,14 @@ const reconnect = Schema.Struct({
   permanentDelay: withDefault(timeout, 60_000)
 })
 
-const queue = Schema.Struct({
+const queue = strict({
   messages: withDefault(integer(1, 10_000_000), 10_000),
-  bytes: withDefault(integer(1, Number.MAX_SAFE_INTEGER), 64 * 1024 * 1024),
+  bytes: Schema.optional(integer(1, Number.MAX_SAFE_INTEGER)),
   policy: withDefault(oneOf(["suspend", "fail", "dropOldest", "dropNewest", "latestPerTopic"]), "suspend"),
-  expiresAfter: Schema.optional(timeout)
+  expiresAfter: Schema.optionalKey(timeout)
 })
 
-const unclaimed = Schema.Struct({
+const unclaimed = strict({
   hold: withDefault(delay, 10_000),
   fraction: withDefault(number(0.001, 1), 0.5)
 })
@@ -105,33 +108,32 @@ const brokerNameFault = (name: string): string | undefined =>
 
 /** The names of the options that are groups, with the names in them. */
 export const groupNames: Readonly<Record<string, ReadonlyArray<string>>> = {
-  will: Object.keys(will.fields),
-  tls: Object.keys(tls.fields),
-  webSocket: Object.keys(webSocket.fields),
-  reconnect: Object.keys(reconnect.fields),
-  queue: Object.keys(queue.fields),
-  unclaimed: Object.keys(unclaimed.fields)
+  will: Object.keys(will.schema.fields),
+  tls: Object.keys(tls.schema.fields),
+  webSocket: Object.keys(webSocket.schema.fields),
+  reconnect: Object.keys(reconnect.schema.fields),
+  queue: Object.keys(queue.schema.fields),
+  unclaimed: Object.keys(unclaimed.schema.fields)
 }
 
+const noServer = "expected at least one server, for example mqtts://broker.example"
+
 const fields = {
-  name: nonEmptyText,
-  servers: withDefault(
-    commaSeparated.check(
-      Schema.makeFilter((value: ReadonlyArray<string>) => value.length > 0 || "expected at least one server")
-    ),
-    // Without a scheme, so that it means TLS when that is demanded.
-    ["localhost"]
-  ),
-  brokerName: Schema.optional(nonEmptyText.check(Schema.makeFilter((value: string) => brokerNameFault(value)))),
+  name: nonEmptyText.annotateKey({ messageMissingKey: "expected a name" }),
+  // No default: a mistyped name would connect to whatever happens to run on this machine.
+  servers: commaSeparated.check(
+    Schema.makeFilter((value: ReadonlyArray<string>) => value.length > 0 || noServer)
+  ).annotateKey({ messageMissingKey: noServer }),
+  brokerName: Schema.optionalKey(nonEmptyText.check(Schema.makeFilter((value: string) => brokerNameFault(value)))),
   secure: withDefault(flag, false),
   protocolVersion: withDefault(oneOf([4, 5]), 5),
-  clientId: Schema.optional(nonEmptyText),
-  username: Schema.optional(text),
-  password: Schema.optional(secret("password")),
+  clientId: Schema.optionalKey(nonEmptyText),
+  username: Schema.optionalKey(text),
+  password: Schema.optionalKey(secret("password")),
   keepAlive: withDefault(interval(65_535), 60_000),
   connectTimeout: withDefault(timeout, 30_000),
   persistence: withDefault(oneOf(["none", "process", "durable"]), "process"),
-  sessionExpiry: Schema.optional(expiry),
+  sessionExpiry: Schema.optionalKey(expiry),
   receiveMaximum: withDefault(integer(1, 65_535), 1024),
   maximumPacketSize: withDefault(integer(1, 268_435_460), 1024 * 1024),
   topicAliasMaximum: withDefault(integer(0, 65_535), 16),
@@ -140,8 +142,8 @@ const fields = {
   requestResponseInformation: withDefault(flag, false),
   requestProblemInformation: withDefault(flag, true),
   connectUserProperties: withDefault(userProperties, []),
-  will: Schema.optional(will),
-  tls: Schema.optional(tls),
+  will: Schema.optionalKey(will),
+  tls: Schema.optionalKey(tls),
   webSocket: withDefault(webSocket, {}),
   reconnect: withDefault(reconnect, {}),
   onSessionLost: withDefault(oneOf(["resubscribe", "fail"]), "resubscribe"),
@@ -149,7 +151,8 @@ const fields = {
   poisonThreshold: withDefault(integer(0, 1000), 6),
   onStorageFailure: withDefault(oneOf(["wait", "fail"]), "wait"),
   queue: withDefault(queue, {}),
-  publishTimeout: Schema.optional(timeout),
+  memoryLimit: Schema.optional(integer(1, Number.MAX_SAFE_INTEGER)),
+  publishTimeout: Schema.optionalKey(timeout),
   writeTimeout: withDefault(timeout, 30_000),
   subscribeTimeout: withDefault(timeout, 30_000),
   streamBuffer: withDefault(integer(1, 1_000_000), 1000),
@@ -165,7 +168,7 @@ const fields = {
 /** All options by their names. */
 export const names: ReadonlyArray<string> = Object.keys(fields)
 
-const FieldsStruct = Schema.Struct(fields)
+const FieldsStruct = strict(fields)
 
 /** Each option by itself, with its default. */
 export type Fields = typeof FieldsStruct.Type
@@ -194,6 +197,7 @@ const resolve = (options: Fields): SessionOptions => {
   const credentials = credentialsOf(options, addresses)
   const { path, queries: given, ...webSocket } = options.webSocket
   const { name, ...others } = options
+  const memory = memoryOf(options)
   const servers: Array<string> = []
   const queries: Record<string, Redacted.Redacted<string>> = {}
   for (const address of addresses) {
@@ -212,6 +216,8 @@ const resolve = (options: Fields): SessionOptions => {
     // The check has seen that there is one at least, and that each can be parsed.
     servers: servers as [string, ...Array<string>],
     sessionExpiry: options.sessionExpiry ?? defaultExpiry[options.persistence],
+    queue: { ...options.queue, bytes: memory.queue },
+    memoryLimit: memory.limit,
     webSocket: Object.keys(queries).length === 0 ? webSocket : { ...webSocket, queries }
   }
 }
@@ -227,7 +233,7 @@ export const SessionOptionsSchema: Schema.Codec<SessionOptions, SessionOptionsEn
     Schema.declare((value): value is SessionOptions => typeof value === "object" && value !== null),
     SchemaTransformation.transform({
       decode: resolve,
-      encode: (options): Fields => options
+      encode: (options): Fields => withoutUndefined(options) as Fields
     })
   )
 )

@@ -16,9 +16,11 @@ import * as PayloadCodec from "../../PayloadCodec.ts"
 import type { MessageProperties } from "../../Properties.ts"
 import * as ReasonCode from "../../ReasonCode.ts"
 import type { RequestManyOptions, RequestOptions, RequestTemplate } from "../../RequestResponse.ts"
+import { parseMillis } from "../options/durations.ts"
 import { cleanText } from "../peerText.ts"
 import { standingOf, timeoutReason } from "../session/timeouts.ts"
 import { monotonicMillis } from "../time.ts"
+import { refuseRequest } from "./checks.ts"
 import * as Convention from "./convention.ts"
 import { type Answer, type Exchange, type Exchanges, use } from "./exchanges.ts"
 
@@ -54,7 +56,8 @@ class Question<Params, Req, Res, Failure, RAsk, RAnswer> {
   ) {
     this.session = session
     this.via = viaOf(session, options.via)
-    this.timeout = options.timeout === undefined ? defaultTimeout : Duration.fromInputUnsafe(options.timeout)
+    // It was checked with the other options.
+    this.timeout = options.timeout === undefined ? defaultTimeout : Duration.millis(parseMillis(options.timeout) ?? 0)
     this.#template = template
     this.#params = params
     this.#value = value
@@ -141,6 +144,8 @@ export const request = <Params, Req, Res, Failure, RAsk, RAnswer>(
   options: RequestOptions
 ): Effect.Effect<Res, MqttError | Failure, RAsk> =>
   Effect.suspend(() => {
+    const refusal = refuseRequest(session, template, options, false)
+    if (refusal !== undefined) return Effect.fail(refusal)
     const question = new Question(session, template, params, value, options)
     const ask = (exchanges: Exchanges): Effect.Effect<Answer, MqttError, RAsk> =>
       Effect.acquireUseRelease(
@@ -177,6 +182,8 @@ export const requestMany = <Params, Req, Res, Failure, RAsk, RAnswer>(
   options: RequestManyOptions
 ): Stream.Stream<Result.Result<Res, MqttError | Failure>, MqttError, RAsk> => {
   const ask = Effect.gen(function*() {
+    const refusal = refuseRequest(session, template, options, true)
+    if (refusal !== undefined) return Stream.fail(refusal)
     const question = new Question(session, template, params, value, options)
     const { count, idle } = options
     const answers: Answers = yield* Queue.bounded<Answer, MqttError | Cause.Done>(maximumWaiting)
@@ -195,7 +202,7 @@ export const requestMany = <Params, Req, Res, Failure, RAsk, RAnswer>(
       { startImmediately: true }
     )
     if (idle !== undefined) {
-      const quiet = Duration.toMillis(idle)
+      const quiet = parseMillis(idle) ?? 0
       yield* Effect.forkScoped(Effect.gen(function*() {
         yield* Deferred.await(first)
         while (true) {

@@ -10,13 +10,14 @@ import type { Message } from "../../Message.ts"
 import { type InvalidFilter, type InvalidTopic, MqttError } from "../../MqttError.ts"
 import type { Session } from "../../MqttSession.ts"
 import * as PayloadCodec from "../../PayloadCodec.ts"
-import type { Payload } from "../../Publication.ts"
+import { type Payload, toBytes } from "../../Publication.ts"
 import type { RequestTemplate, RespondOptions } from "../../RequestResponse.ts"
 import type { TypedMessage } from "../../TopicTemplate.ts"
 import { FailedMessages, isRefusedForGood } from "../messageFailures.ts"
 import { cleanText } from "../peerText.ts"
 import { monotonicNow } from "../time.ts"
 import * as TopicPattern from "../topicPattern.ts"
+import { refuseRespond } from "./checks.ts"
 import * as Convention from "./convention.ts"
 import { viaOf } from "./request.ts"
 
@@ -46,6 +47,8 @@ export const respond = <Params, Req, Res, Failure, RAsk, RAnswer, E, R>(
   options: RespondOptions<Params>
 ): Effect.Effect<void, MqttError, R | RAnswer> =>
   Effect.suspend(() => {
+    const refusal = refuseRespond(session, template, handler, options)
+    if (refusal !== undefined) return Effect.fail(refusal)
     const { concurrency, contentType, onSubscribed, order = "none", params, qos = 1, share, via } = options
     const filters = filtersOf(template, via ?? viaOf(session, undefined), params, share)
     if (Result.isFailure(filters)) {
@@ -83,7 +86,7 @@ export const respond = <Params, Req, Res, Failure, RAsk, RAnswer, E, R>(
       value: A,
       message: Message
     ): Effect.Effect<Reply, never, RAnswer> =>
-      Effect.matchEffect(codec.encode(value), {
+      Effect.matchEffect(Effect.flatMap(codec.encode(value), (payload) => Effect.fromResult(toBytes(payload))), {
         onFailure: (reason) =>
           Effect.as(report(message, "an answer could not be written", reason.message), note("error", "")),
         onSuccess: (payload) => Effect.succeed({ status, payload, codec })

@@ -10,9 +10,9 @@ import * as FiberSet from "effect/FiberSet"
 import * as Pull from "effect/Pull"
 import type * as Scope from "effect/Scope"
 import type { Message } from "../../Message.ts"
-import { InvalidOptions, MqttError } from "../../MqttError.ts"
+import type { MqttError } from "../../MqttError.ts"
 import type { ConsumeOptions } from "../../Subscription.ts"
-import { FailedMessages, type FailingSession, type FailureLedger, policyIssues } from "../messageFailures.ts"
+import { FailedMessages, type FailingSession, type FailureLedger } from "../messageFailures.ts"
 import type { ConsumerQueue } from "./consumerQueue.ts"
 import type { Driver } from "./driver.ts"
 import { HandlerPool } from "./handlerPool.ts"
@@ -80,25 +80,3 @@ export const run = <E, R>(
     }).pipe(Pull.catchDone(() => pool.idle))
     yield* Effect.raceFirst(pull, Deferred.await(failed))
   }))
-
-/**
- * Fails when the options of a consumer are wrong, before it subscribes.
- */
-export const check = (
-  session: string,
-  filters: string | ReadonlyArray<string>,
-  options: Pick<ConsumeOptions, "concurrency" | "order" | "onFailure" | "onInvalid">
-): Effect.Effect<void, MqttError> =>
-  Effect.suspend(() => {
-    const issues = Array.from(policyIssues(options, typeof filters === "string" ? [filters] : filters))
-    const { concurrency, order } = options
-    if (concurrency !== undefined && !(Number.isInteger(concurrency) && concurrency >= 1)) {
-      issues.push({ path: "concurrency", message: "must be an integer of at least 1" })
-    }
-    if (order !== undefined && order !== "topic" && order !== "none") {
-      issues.push({ path: "order", message: `must be "topic" or "none"` })
-    }
-    return issues.length === 0
-      ? Effect.void
-      : Effect.fail(new MqttError({ session, method: "consume", reason: new InvalidOptions({ issues }) }))
-  })

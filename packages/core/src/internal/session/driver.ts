@@ -32,6 +32,7 @@ import type {
 import { monotonicMillis } from "../time.ts"
 import { Commits } from "./commits.ts"
 import type { ConsumerQueue, ConsumerQueueHost } from "./consumerQueue.ts"
+import { each } from "./each.ts"
 import { Figures } from "./figures.ts"
 import { Reading } from "./reading.ts"
 
@@ -55,6 +56,8 @@ export interface DriverHandlers {
   readonly onReadingStalled: (bytes: number) => void
   /** They take so many that the connection ends. */
   readonly onMemoryExceeded: (bytes: number) => void
+  /** Something in a turn threw, which nothing there should. The rest of the turn is carried out. */
+  readonly onDefect: (cause: unknown) => void
 }
 
 export interface DriverOptions {
@@ -102,6 +105,8 @@ export class Driver implements ConsumerQueueHost {
   #ownChanges: Array<StoreChange> = []
   #releasing = false
   #flushes = 0
+  /** The last turn threw. */
+  #isFailing = false
   #timed: number | undefined
   #armed: { readonly deadline: number; readonly fiber: Fiber.Fiber<void> } | undefined
   #overflowTopic = ""
@@ -371,9 +376,22 @@ export class Driver implements ConsumerQueueHost {
   }
 
   /**
-   * Carries out what the engine has collected: at the end of a turn, or at once before a connection is closed.
+   * Carries out what the engine has collected: at the end of a turn, or at once before a connection is closed. Never throws: it runs
+   * in a callback of the event loop, where an exception would end the process.
    */
   flush(): void {
+    try {
+      this.#flush()
+      this.#isFailing = false
+    } catch (cause) {
+      this.#options.handlers.onDefect(cause)
+      // The rest of the turn's work is done in another one. If that fails too, it waits for the next input.
+      if (!this.#isFailing) this.schedule()
+      this.#isFailing = true
+    }
+  }
+
+  #flush(): void {
     // The engine already believes in a connection that is still being handed over, or the last output is being committed.
     if (this.#opening && this.#engine.limits !== undefined && !this.#ended) return
     if (this.#isBroken && !this.#ended) return
@@ -473,9 +491,13 @@ export class Driver implements ConsumerQueueHost {
   #release(output: Output | IndependentOutput, epoch: number | undefined): void {
     const isInner = this.#releasing
     this.#releasing = true
-    if ("packets" in output) this.#handOutStored(output, epoch)
-    this.#handOut(output)
-    this.#releasing = isInner
+    try {
+      if ("packets" in output) this.#handOutStored(output, epoch)
+      this.#handOut(output)
+    } finally {
+      // Whatever happened: while it is set, every turn puts its work off to the next one.
+      this.#releasing = isInner
+    }
   }
 
   #handOutStored({ accepted, packets }: Output, epoch: number | undefined): void {
@@ -489,10 +511,7 @@ export class Driver implements ConsumerQueueHost {
         this.#engine.written()
       }
     }
-    for (let i = 0; i < accepted.length; i++) {
-      const outbound = accepted[i]!
-      outbound.owner?.onAccepted?.(outbound)
-    }
+    each(accepted, (outbound) => outbound.owner?.onAccepted?.(outbound), this.#options.handlers.onDefect)
   }
 
   /** The connection is about to end by itself: until it has, the engine keeps what it would send, and nothing is handed out. */
@@ -512,23 +531,22 @@ export class Driver implements ConsumerQueueHost {
     const { handlers } = this.#options
     const { deliveries, events, settled } = output
     const now = settled.length > 0 ? this.now() : 0
-    for (let i = 0; i < settled.length; i++) {
-      const outbound = settled[i]!
+    each(settled, (outbound) => {
       // A QoS 0 message whose connection ended before the write is queued again and has no outcome.
       const { outcome } = outbound
-      if (outcome === undefined) continue
+      if (outcome === undefined) return
       this.figures.settled(outbound, now)
       if (outbound.owner !== undefined) outbound.owner.onSettled?.(outbound)
       else if (outcome._tag === "Failed") {
         handlers.onEvent({ _tag: "OrphanFailed", topic: outbound.request.topic, reason: outcome.reason })
       }
-    }
+    }, handlers.onDefect)
     if (deliveries.length > 0) this.#deliver(deliveries)
     if ("consumers" in output) {
       const { consumers } = output
-      for (let i = 0; i < consumers.length; i++) handlers.onConsumer(consumers[i]!)
+      each(consumers, handlers.onConsumer, handlers.onDefect)
     }
-    for (let i = 0; i < events.length; i++) handlers.onEvent(events[i]!)
+    each(events, handlers.onEvent, handlers.onDefect)
     if (output.spaceAvailable) handlers.onSpace()
     if (this.#overflowCount > 0) {
       const count = this.#overflowCount
@@ -546,7 +564,7 @@ export class Driver implements ConsumerQueueHost {
       const queue = consumer.owner as ConsumerQueue
       if (queue.push(delivery)) queues.push(queue)
     }
-    for (let i = 0; i < queues.length; i++) queues[i]!.pushed()
+    each(queues, (queue) => queue.pushed(), this.#options.handlers.onDefect)
   }
 
   /** Once a turn, whatever happened in it. */

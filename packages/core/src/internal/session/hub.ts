@@ -64,8 +64,14 @@ export interface Tally {
  */
 export type Observer = (event: SessionEvent) => void
 
-const eventsOptions: Broadcast.BroadcastOptions = { capacity: 256, replay: 16 }
-const changesOptions: Broadcast.BroadcastOptions = { capacity: 256, replay: 1 }
+/** The bound in bytes of the events that wait for one listener: others choose the topics in them. */
+export const eventMemory = {
+  limit: 4 * 1024 * 1024,
+  bytesOf: (event: SessionEvent): number => 512 + ("topic" in event ? 4 * event.topic.length : 0)
+}
+
+const eventsOptions: Broadcast.BroadcastOptions<SessionEvent> = { capacity: 256, memory: eventMemory, replay: 16 }
+const changesOptions: Broadcast.BroadcastOptions<HubState> = { capacity: 256, replay: 1 }
 
 /**
  * How a session logs.

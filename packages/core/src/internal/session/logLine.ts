@@ -183,9 +183,13 @@ export const lineOf = (event: SessionEvent): LogLine | PacedLine => {
         key: "ReceiveMaximumExceeded",
         count: 1,
         line: () =>
-          line("Warn", "the server has sent more unacknowledged messages than the Receive Maximum of this session allows", {
-            receiveMaximum: event.receiveMaximum
-          })
+          line(
+            "Warn",
+            "the server has sent more unacknowledged messages than the Receive Maximum of this session allows",
+            {
+              receiveMaximum: event.receiveMaximum
+            }
+          )
       }
     case "StorageDegraded": {
       const { error } = event

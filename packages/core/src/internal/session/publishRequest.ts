@@ -1,24 +1,42 @@
 /**
- * From what the user publishes to what the engine takes: validation of everything that would be malformed on the wire.
+ * From what the user publishes to what the engine takes: everything that would be malformed on the wire is refused here, values of
+ * wrong types included. Nothing here throws. Called for each message by `publisher.ts`, and by forwarders for what their transformations change.
  */
-import * as Duration from "effect/Duration"
-import { InvalidOptions, InvalidTopic, type MqttErrorReason, NotSupported } from "../../MqttError.ts"
+import { Message } from "../../Message.ts"
+import {
+  InvalidOptions,
+  InvalidPayload,
+  InvalidTopic,
+  type MqttErrorReason,
+  NotSupported,
+  PacketTooLarge
+} from "../../MqttError.ts"
 import * as Properties from "../../Properties.ts"
 import type { Payload, PublishOptions } from "../../Publication.ts"
-import type { ProtocolVersion } from "../../QoS.ts"
+import type { ProtocolVersion, QoS } from "../../QoS.ts"
 import { isQoS } from "../../QoS.ts"
 import * as Topic from "../../Topic.ts"
+import { sizeOf } from "../codec/size.ts"
 import type { PublishRequest } from "../engine/contract.ts"
-
-const encoder = new TextEncoder()
+import type { OptionsIssue } from "../errors/operation.ts"
+import { expectedDuration, parseMillis } from "../options/durations.ts"
+import { noSuchOption } from "../options/plain.ts"
+import { bufferGone, largestPacket, largestRemaining, payloadBytes, viewBytes } from "../payload.ts"
+import { kindOf } from "../valueNames.ts"
 
 // Programs publish to few topics many times: what was checked is not checked again. Long names could fill the memory.
 const validTopics = new Set<string>()
 const rememberedTopics = 1024
 const longestRemembered = 256
 
+const noProperties: Properties.MessageProperties = Properties.none
+
+/** What most messages are published with. */
+export const noOptions: PublishOptions = Object.freeze({})
+
 /**
- * Makes the engine's request, or says why the message cannot be published.
+ * Makes the engine's request, or says why the message cannot be published. Takes values of any type, whatever the types say: a program
+ * in JavaScript, or the body of an HTTP request that is `any`, gets a reason and never an exception.
  */
 export const makeRequest = (
   protocolVersion: ProtocolVersion,
@@ -31,28 +49,79 @@ export const makeRequest = (
     if (invalid !== undefined) return invalid
     remember(topic)
   }
-  const { expiresAfter, properties, qos = 0, retain = false, topicAlias = 0 } = options
-  if (!isQoS(qos)) return invalidOption("qos", "must be 0, 1 or 2")
-  if (topicAlias !== 0) {
-    if (protocolVersion === 4) return new NotSupported({ feature: "topic alias", detail: "topic aliases need MQTT 5" })
-    if (!Number.isInteger(topicAlias) || topicAlias < 1 || topicAlias > 65_535) {
-      return invalidOption("topicAlias", "must be an integer from 1 to 65,535")
-    }
+  // What most payloads are passes with one look: each test of a class costs as much as the rest of all this.
+  let bytes: Uint8Array
+  if (ArrayBuffer.isView(payload) && payload instanceof Uint8Array && payload.length > 0) bytes = payload
+  else {
+    const encoded = payloadBytes(payload)
+    if (!(encoded instanceof Uint8Array)) return encoded
+    bytes = encoded
   }
-  if (properties !== undefined) {
-    const issue = propertiesIssue(protocolVersion, properties)
-    if (issue !== undefined) return issue
+  if (options === noOptions) return bounded(plainRequest(topic, bytes, 0, false), 0)
+  const { expiresAfter, properties, qos = 0, retain = false, timeout, topicAlias = 0 } = options ?? noOptions
+  const isPlain = properties === undefined && topicAlias === 0 && expiresAfter === undefined && timeout === undefined
+  if (isPlain && isQoS(qos) && typeof retain === "boolean" && hasKnownKeys(options)) {
+    return bounded(plainRequest(topic, bytes, qos, retain), 0)
   }
-  return {
+  const issues = optionsIssues(options)
+  if (issues.length > 0) return new InvalidOptions({ issues })
+  if (topicAlias !== 0 && protocolVersion === 4) {
+    return new NotSupported({ feature: "topic alias", detail: "topic aliases need MQTT 5" })
+  }
+  const checked = properties === undefined ? noProperties : checkProperties(protocolVersion, properties)
+  if ("_tag" in checked) return checked
+  return bounded({
     topic,
-    payload: typeof payload === "string" ? encoder.encode(payload) : payload,
+    payload: bytes,
     qos,
     retain,
-    properties: properties ?? Properties.none,
+    properties: checked,
     topicAlias,
-    expiresAfter: expiresAfter === undefined ? undefined : Duration.toMillis(expiresAfter),
+    expiresAfter: expiresAfter === undefined ? undefined : parseMillis(expiresAfter),
     origin: undefined
-  }
+  }, weighProperties(checked))
+}
+
+/**
+ * The message that a user's code made of a received one, fit to be published, or why it is not.
+ */
+export const checkMessage = (message: unknown): Message | MqttErrorReason => {
+  if (!(message instanceof Message)) return new InvalidPayload({ detail: `expected a Message, got ${kindOf(message)}` })
+  const { qos, retain } = message
+  const issues = optionsIssues({ qos, retain })
+  if (issues.length > 0) return new InvalidOptions({ issues })
+  const payload = payloadBytes(message.payload)
+  if (!(payload instanceof Uint8Array)) return payload
+  const properties = checkProperties(5, message.properties)
+  if ("_tag" in properties) return properties
+  return payload === message.payload ? message : message.with({ payload })
+}
+
+const plainRequest = (topic: string, payload: Uint8Array, qos: QoS, retain: boolean): PublishRequest => ({
+  topic,
+  payload,
+  qos,
+  retain,
+  properties: Properties.none,
+  topicAlias: 0,
+  expiresAfter: undefined,
+  origin: undefined
+})
+
+// What the fixed header, an identifier and the other properties take at most, with a margin.
+const headroom = 128
+
+/** Refuses what is larger than a packet can be, whether there is a connection or not: no store could keep it either. */
+const bounded = (request: PublishRequest, propertiesUnits: number): PublishRequest | PacketTooLarge => {
+  const { payload, topic } = request
+  // A code unit of UTF-16 takes three bytes at most: few messages have to be measured.
+  if (payload.length + (topic.length + propertiesUnits) * 3 + headroom <= largestRemaining) return request
+  const { properties, retain } = request
+  const size = sizeOf(
+    { _tag: "Publish", topic, payload, qos: 1, retain, dup: false, packetIdentifier: 1, properties },
+    5
+  )
+  return size > largestPacket ? new PacketTooLarge({ size, maximum: largestPacket }) : request
 }
 
 const remember = (topic: string): void => {
@@ -61,58 +130,172 @@ const remember = (topic: string): void => {
   validTopics.add(topic)
 }
 
-const topicIssue = (topic: string): MqttErrorReason | undefined => {
-  const result = Topic.validateName(topic)
+const topicIssue = (topic: unknown): InvalidTopic | undefined => {
+  const result = Topic.validateName(topic as string)
   return result._tag === "Failure" ? result.failure : undefined
+}
+
+// A loop over the names of the keys that are there, most often one or two. It reads no value: a load by a name that varies costs more
+// than all the rest.
+const hasKnownKeys = (options: unknown): options is object => {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) return false
+  for (const key in options) {
+    switch (key) {
+      case "qos":
+      case "retain":
+      case "properties":
+      case "topicAlias":
+      case "timeout":
+      case "expiresAfter":
+        continue
+      default:
+        return false
+    }
+  }
+  return true
+}
+
+/** Everything that is wrong with the options but their properties. */
+const optionsIssues = (options: unknown): ReadonlyArray<OptionsIssue> => {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    return [{ path: "", message: `expected a record of options, got ${kindOf(options)}` }]
+  }
+  const issues: Array<OptionsIssue> = []
+  for (const key in options) {
+    const message = optionIssue(key, options[key as never])
+    if (message !== undefined) issues.push({ path: key, message })
+  }
+  return issues
+}
+
+const optionIssue = (key: string, value: unknown): string | undefined => {
+  if (value === undefined) return undefined
+  switch (key) {
+    case "qos":
+      return isQoS(value) ? undefined : "must be 0, 1 or 2"
+    case "retain":
+      return typeof value === "boolean" ? undefined : "must be true or false"
+    case "properties":
+      return undefined
+    case "topicAlias":
+      return isInteger(value, 65_535) ? undefined : "must be an integer from 1 to 65,535"
+    case "timeout":
+    case "expiresAfter":
+      return parseMillis(value) === undefined ? expectedDuration : undefined
+    default:
+      return noSuchOption
+  }
+}
+
+const isInteger = (value: unknown, maximum: number): value is number =>
+  typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= maximum
+
+/**
+ * The properties that a message may have, in a record of their own: what the program does to its record later changes nothing.
+ */
+const checkProperties = (
+  protocolVersion: ProtocolVersion,
+  properties: unknown
+): Properties.MessageProperties | MqttErrorReason => {
+  if (properties === noProperties) return noProperties
+  if (typeof properties !== "object" || properties === null || Array.isArray(properties)) {
+    return invalidOption("properties", `expected a record of properties, got ${kindOf(properties)}`)
+  }
+  const checked: Checked = {}
+  let isEmpty = true
+  for (const key in properties) {
+    const value: unknown = properties[key as never]
+    if (value === undefined) continue
+    // What belongs to the delivery of a received message, whose properties are passed on as they are.
+    if (key === "subscriptionIdentifiers" || key === "topicAlias") continue
+    isEmpty = false
+    const refusal = checkProperty(key, value, checked)
+    if (refusal !== undefined) return refusal
+  }
+  if (isEmpty) return noProperties
+  return protocolVersion === 4
+    ? new NotSupported({ feature: "properties", detail: "message properties need MQTT 5" })
+    : checked
+}
+
+type Checked = { -readonly [K in keyof Properties.MessageProperties]: Properties.MessageProperties[K] }
+
+const checkProperty = (key: string, value: unknown, into: Checked): MqttErrorReason | undefined => {
+  switch (key) {
+    case "payloadFormatIndicator":
+      if (value !== 0 && value !== 1) return invalidProperty(key, "must be 0 or 1")
+      into.payloadFormatIndicator = value
+      return undefined
+    case "messageExpiryInterval":
+      if (!isInteger(value, 0xffffffff)) return invalidProperty(key, "must be whole seconds from 0 to 4,294,967,295")
+      into.messageExpiryInterval = value
+      return undefined
+    case "contentType":
+      if (!isEncodable(value)) return invalidProperty(key, unencodable)
+      into.contentType = value
+      return undefined
+    case "responseTopic": {
+      const invalid = topicIssue(value)
+      if (invalid !== undefined) {
+        return new InvalidTopic({ ...invalid, detail: `the response topic: ${invalid.detail}` })
+      }
+      into.responseTopic = value as string
+      return undefined
+    }
+    case "correlationData": {
+      const bytes = viewBytes(value)
+      if (bytes === undefined || bytes === "gone") {
+        return invalidProperty(key, `must be bytes, ${bytes === undefined ? `got ${kindOf(value)}` : bufferGone}`)
+      }
+      if (bytes.length > 65_535) return invalidProperty(key, "must be at most 65,535 bytes")
+      into.correlationData = bytes
+      return undefined
+    }
+    case "userProperties":
+      return checkUserProperties(value, into)
+    default:
+      return invalidProperty(key, noSuchOption)
+  }
+}
+
+const checkUserProperties = (pairs: unknown, into: Checked): InvalidOptions | undefined => {
+  const path = "userProperties"
+  if (!Array.isArray(pairs)) return invalidProperty(path, `must be an array of pairs of texts, got ${kindOf(pairs)}`)
+  const copy: Array<Properties.UserProperty> = []
+  for (let i = 0; i < pairs.length; i++) {
+    const pair: unknown = pairs[i]
+    if (!Array.isArray(pair) || pair.length !== 2) return invalidProperty(`${path}.${i}`, "must be a pair of texts")
+    const name: unknown = pair[0]
+    const value: unknown = pair[1]
+    if (!isEncodable(name) || !isEncodable(value)) return invalidProperty(`${path}.${i}`, unencodable)
+    copy.push([name, value])
+  }
+  into.userProperties = copy
+  return undefined
+}
+
+/** An upper bound of how many code units, or thirds of bytes, the properties take. */
+const weighProperties = (properties: Properties.MessageProperties): number => {
+  if (properties === Properties.none) return 0
+  const { contentType = "", correlationData, responseTopic = "", userProperties = [] } = properties
+  let units = contentType.length + responseTopic.length + (correlationData?.length ?? 0)
+  for (let i = 0; i < userProperties.length; i++) {
+    const pair = userProperties[i]!
+    units += pair[0].length + pair[1].length + 2
+  }
+  return units
 }
 
 const invalidOption = (path: string, message: string): InvalidOptions =>
   new InvalidOptions({ issues: [{ path, message }] })
 
-const propertiesIssue = (
-  protocolVersion: ProtocolVersion,
-  properties: Properties.MessageProperties
-): MqttErrorReason | undefined => {
-  if (protocolVersion === 4) {
-    return Object.values(properties).some((value) => value !== undefined)
-      ? new NotSupported({ feature: "properties", detail: "message properties need MQTT 5" })
-      : undefined
-  }
-  const { contentType, correlationData, messageExpiryInterval, payloadFormatIndicator, responseTopic, userProperties } =
-    properties
-  if (payloadFormatIndicator !== undefined && payloadFormatIndicator !== 0 && payloadFormatIndicator !== 1) {
-    return invalidOption("properties.payloadFormatIndicator", "must be 0 or 1")
-  }
-  if (
-    messageExpiryInterval !== undefined &&
-    !(Number.isInteger(messageExpiryInterval) && messageExpiryInterval >= 0 && messageExpiryInterval <= 0xffffffff)
-  ) {
-    return invalidOption("properties.messageExpiryInterval", "must be whole seconds from 0 to 4,294,967,295")
-  }
-  if (contentType !== undefined && !isEncodable(contentType)) {
-    return invalidOption("properties.contentType", unencodable)
-  }
-  if (responseTopic !== undefined) {
-    const invalid = topicIssue(responseTopic)
-    if (invalid instanceof InvalidTopic) {
-      return new InvalidTopic({ ...invalid, detail: `the response topic: ${invalid.detail}` })
-    }
-  }
-  if (correlationData !== undefined && correlationData.length > 65_535) {
-    return invalidOption("properties.correlationData", "must be at most 65,535 bytes")
-  }
-  if (userProperties !== undefined) {
-    for (const [name, value] of userProperties) {
-      if (!isEncodable(name) || !isEncodable(value)) return invalidOption("properties.userProperties", unencodable)
-    }
-  }
-  return undefined
-}
+const invalidProperty = (path: string, message: string): InvalidOptions => invalidOption(`properties.${path}`, message)
 
 const unencodable = "must be well-formed text without U+0000 of at most 65,535 bytes in UTF-8"
 
 /** Whether a text can be a UTF-8 encoded string of MQTT 1.5.4. */
-const isEncodable = (text: string): boolean => {
+const isEncodable = (text: unknown): text is string => {
+  if (typeof text !== "string") return false
   let bytes = 0
   for (let i = 0; i < text.length; i++) {
     const unit = text.charCodeAt(i)

@@ -7,7 +7,7 @@ import * as Effectable from "effect/Effectable"
 import * as Exit from "effect/Exit"
 import * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
-import { Closed, MqttError, type MqttErrorReason } from "../../MqttError.ts"
+import { Closed, InvalidOptions, MqttError, type MqttErrorReason } from "../../MqttError.ts"
 import type {
   EnqueueReceipt,
   OutgoingMessage,
@@ -17,16 +17,18 @@ import type {
   PublishSummary
 } from "../../Publication.ts"
 import type { Outbound, OutboundOwner, PublishOutcome, PublishRequest } from "../engine/contract.ts"
+import type { OptionsIssue } from "../errors/operation.ts"
+import { parseMillis } from "../options/durations.ts"
+import { noSuchOption } from "../options/plain.ts"
+import { kindOf } from "../valueNames.ts"
 import type { Driver } from "./driver.ts"
 import type { Hub } from "./hub.ts"
-import { makeRequest } from "./publishRequest.ts"
+import { makeRequest, noOptions } from "./publishRequest.ts"
 import { timeoutReason } from "./timeouts.ts"
 
 const success: PublishReceipt = Object.freeze({ reasonCode: 0, reasonString: undefined })
 
 const succeeded: Exit.Exit<PublishReceipt, MqttError> = Exit.succeed(success)
-
-const noOptions: PublishOptions = {}
 
 /** How many messages a bulk may have in the queue before it waits, and how often it looks. */
 const bulkHighWater = 2048
@@ -86,14 +88,15 @@ export class Publisher {
     const effect = Effect.callback<EnqueueReceipt, MqttError>((resume) => {
       const operation = new Operation(this, topic, "enqueue")
       operation.accept = resume
-      this.#submit(operation, typeof payload === "string" ? payload : payload.slice(), options)
+      this.#submit(operation, payload, options)
       return operation
     })
     return this.#limited(effect, "enqueue", topic, options)
   }
 
   publishAll<E, R>(messages: Stream.Stream<OutgoingMessage, E, R>): Effect.Effect<PublishSummary, MqttError | E, R> {
-    return Effect.suspend(() => {
+    return Effect.suspend((): Effect.Effect<PublishSummary, MqttError | E, R> => {
+      if (!Stream.isStream(messages)) return Effect.fail(this.error(noStream(messages), "publishAll"))
       const bulk = new Bulk(this)
       return Stream.runForEachArray(messages, (batch) => bulk.submit(batch)).pipe(
         Effect.andThen(bulk.settled),
@@ -164,8 +167,10 @@ export class Publisher {
     effect: Effect.Effect<A, MqttError>,
     method: "publish" | "enqueue",
     topic: string,
-    { timeout = this.options.publishTimeout }: PublishOptions
+    options: PublishOptions
   ): Effect.Effect<A, MqttError> {
+    // A timeout that is none is refused with the other mistakes, before anything waits for it.
+    const timeout = options?.timeout === undefined ? this.options.publishTimeout : parseTimeout(options.timeout)
     if (timeout === undefined) return effect
     const late = (): MqttError =>
       this.error(timeoutReason(method, Duration.toMillis(timeout), this.options.hub.current()), method, topic)
@@ -175,7 +180,11 @@ export class Publisher {
   #failParked(error: MqttError): void {
     const all = this.#parked ?? []
     this.#parked = undefined
-    for (const parked of all) parked.fail(error)
+    for (const parked of all) {
+      // A single message that waited for room was never taken in.
+      if (parked instanceof Operation) this.driver.figures.refused(error.reason)
+      parked.fail(error)
+    }
   }
 
   error(reason: MqttErrorReason, method: string, topic?: string): MqttError {
@@ -183,7 +192,7 @@ export class Publisher {
       reason,
       session: this.options.session,
       method,
-      ...(topic === undefined ? undefined : { topic })
+      ...(typeof topic === "string" ? { topic } : undefined)
     })
   }
 
@@ -206,14 +215,54 @@ export class Publisher {
   }
 
   #submit(operation: Operation, payload: Payload, options: PublishOptions): void {
-    if (this.#closed) return operation.fail(this.error(new Closed({}), operation.method, operation.topic))
+    if (this.#closed) return this.#refuse(operation, this.error(new Closed({}), operation.method, operation.topic))
     // An accepted message may wait until the failure is mended; an awaited one must not.
-    if (this.#failure !== undefined && operation.method === "publish") return operation.fail(this.#failure)
+    if (this.#failure !== undefined && operation.method === "publish") return this.#refuse(operation, this.#failure)
     const request = makeRequest(this.options.protocolVersion, operation.topic, payload, options)
-    if ("_tag" in request) return operation.fail(this.error(request, operation.method, operation.topic))
-    operation.request = request
+    if ("_tag" in request) return this.#refuse(operation, this.error(request, operation.method, operation.topic))
+    operation.request = operation.method === "enqueue" ? ownedBy(request, payload) : request
     if (this.isParking || !operation.attempt()) this.park(operation)
   }
+
+  #refuse(operation: Operation, error: MqttError): void {
+    this.driver.figures.refused(error.reason)
+    operation.fail(error)
+  }
+}
+
+/** The request with bytes of its own, so that the program may change what it has handed over. */
+const ownedBy = (request: PublishRequest, given: Payload): PublishRequest => {
+  const { payload, properties } = request
+  const { correlationData } = properties
+  return {
+    ...request,
+    // The bytes of a text are nobody else's. A typed array of another one is a copy, which `slice` of a Buffer is not.
+    payload: typeof given === "string" ? payload : new Uint8Array(payload),
+    properties: correlationData === undefined
+      ? properties
+      : { ...properties, correlationData: new Uint8Array(correlationData) }
+  }
+}
+
+const noStream = (messages: unknown): InvalidOptions =>
+  new InvalidOptions({ issues: [{ path: "messages", message: `expected a Stream, got ${kindOf(messages)}` }] })
+
+// `{ topic, payload, qos: 1 }` would be sent at QoS 0 without this.
+const messageIssues = (message: unknown): ReadonlyArray<OptionsIssue> | undefined => {
+  if (typeof message !== "object" || message === null) {
+    return [{ path: "", message: `expected a message with a topic and a payload, got ${kindOf(message)}` }]
+  }
+  for (const key in message) {
+    if (key !== "topic" && key !== "payload" && key !== "options") {
+      return [{ path: key, message: `${noSuchOption}: a message has topic, payload and options` }]
+    }
+  }
+  return undefined
+}
+
+const parseTimeout = (timeout: unknown): Duration.Duration | undefined => {
+  const millis = parseMillis(timeout)
+  return millis === undefined ? undefined : Duration.millis(millis)
 }
 
 /**
@@ -290,7 +339,8 @@ class Operation extends Effectable.Class<void> implements OutboundOwner, Parked 
 
   #exit(outcome: PublishOutcome): Exit.Exit<PublishReceipt, MqttError> {
     if (outcome._tag === "Failed") return Exit.fail(this.#error(outcome.reason))
-    return outcome.reasonCode === 0 && outcome.reasonString === undefined ? succeeded : Exit.succeed(outcome)
+    const { reasonCode, reasonString } = outcome
+    return reasonCode === 0 && reasonString === undefined ? succeeded : Exit.succeed({ reasonCode, reasonString })
   }
 
   #error(reason: MqttErrorReason): MqttError {
@@ -374,24 +424,23 @@ class Bulk implements OutboundOwner, Parked {
     const batch = this.#batch
     const publisher = this.#publisher
     const { driver } = publisher
-    const refusal = this.#failure ?? publisher.refusal
-    if (refusal !== undefined) return this.#finishBatch(Effect.fail(refusal))
+    const refusal = publisher.refusal
+    if (this.#failure !== undefined) return this.#finishBatch(Effect.fail(this.#failure))
+    if (refusal !== undefined) return this.#refuse(refusal)
     while (this.#index < batch.length) {
       if (this.#index % bulkInterval === 0 && driver.stats.queuedMessages >= this.#highWater) return false
       const message = batch[this.#index]!
-      const request = makeRequest(
-        publisher.options.protocolVersion,
-        message.topic,
-        message.payload,
-        message.options ?? noOptions
-      )
-      if ("_tag" in request) {
-        return this.#finishBatch(Effect.fail(publisher.error(request, "publishAll", message.topic)))
+      if (message?.options === undefined) {
+        const issues = messageIssues(message)
+        if (issues !== undefined) return this.#refuse(publisher.error(new InvalidOptions({ issues }), "publishAll"))
       }
+      const { options = noOptions, payload, topic } = message
+      const request = makeRequest(publisher.options.protocolVersion, topic, payload, options)
+      if ("_tag" in request) return this.#refuse(publisher.error(request, "publishAll", topic))
       const admission = driver.publish(request)
       if (admission._tag === "Full") return false
       if (admission._tag === "Refused") {
-        return this.#finishBatch(Effect.fail(publisher.error(admission.reason, "publishAll", message.topic)))
+        return this.#finishBatch(Effect.fail(publisher.error(admission.reason, "publishAll", topic)))
       }
       admission.outbound.owner = this
       this.#track(admission.outbound)
@@ -402,6 +451,11 @@ class Bulk implements OutboundOwner, Parked {
 
   fail(error: MqttError): void {
     this.#finishBatch(Effect.fail(error))
+  }
+
+  #refuse(error: MqttError): true {
+    this.#publisher.driver.figures.refused(error.reason)
+    return this.#finishBatch(Effect.fail(error))
   }
 
   onSettled(outbound: Outbound): void {

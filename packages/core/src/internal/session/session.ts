@@ -18,6 +18,7 @@ import { SessionLog } from "../../SessionLog.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
 import type { ConnectionInfo, SessionStatus } from "../../SessionStatus.ts"
 import { type LoadedRecords, SessionStore } from "../../SessionStore.ts"
+import { weighPublish } from "../codec/weigh.ts"
 import type { EngineEvent } from "../engine/contract.ts"
 import { makeEngine } from "../engine/engine.ts"
 import { registerLedger } from "../messageFailures.ts"
@@ -25,6 +26,7 @@ import { monotonicMillis } from "../time.ts"
 import * as Broadcast from "./broadcast.ts"
 import { makeConnector } from "./connector.ts"
 import * as Consume from "./consume.ts"
+import { makeDefectLog } from "./defectLog.ts"
 import { Driver } from "./driver.ts"
 import { engineOptions, inboundBytesOf } from "./engineOptions.ts"
 import { logModeOf } from "./eventLog.ts"
@@ -41,7 +43,9 @@ import { Subscriber } from "./subscriber.ts"
 import * as Supervisor from "./supervisor.ts"
 import { protectionOf, warnAssigned } from "./trust.ts"
 
-const unclaimedOptions: Broadcast.BroadcastOptions = { capacity: 1024, replay: 0 }
+/** Messages without a consumer that wait for one listener, and the part of the memory for received messages that they take. */
+const unclaimedMessages = 1024
+const unclaimedShare = 1 / 8
 
 /**
  * Makes a session from valid options, see `MqttSession.make`.
@@ -66,7 +70,11 @@ export const makeSession = Effect.fnUntraced(function*(
   engine.epochOffset = clock.currentTimeMillisUnsafe() - now
   engine.restore(records, now)
 
-  const unclaimed = new Broadcast.Broadcast<Message>(unclaimedOptions)
+  const unclaimed = new Broadcast.Broadcast<Message>({
+    capacity: unclaimedMessages,
+    memory: { limit: unclaimedShare * inboundBytes, bytesOf: weighPublish },
+    replay: 0
+  })
   const scope = yield* Effect.scope
   const fibers = new Fibers(yield* Effect.context<never>())
   yield* Scope.addFinalizer(scope, fibers.end)
@@ -74,6 +82,7 @@ export const makeSession = Effect.fnUntraced(function*(
   const settings = yield* SessionLog
   const log = logModeOf(options, settings)
   const hub = new Hub.Hub(name, clock, observer, { log, settings, fork })
+  const reportDefect = makeDefectLog(name, clock)
   const driver = new Driver({
     session: name,
     engine,
@@ -98,8 +107,13 @@ export const makeSession = Effect.fnUntraced(function*(
       },
       onOverflow: (topic, count) =>
         hub.emit({ _tag: "MessageDropped", direction: "inbound", cause: "streamOverflow", topic, count }),
-      onReadingStalled: (bytes) => hub.emit({ _tag: "MemoryLimitReached", bytes, limit: inboundBytes, isClosing: false }),
-      onMemoryExceeded: (bytes) => hub.emit({ _tag: "MemoryLimitReached", bytes, limit: inboundBytes, isClosing: true })
+      onReadingStalled: (bytes) =>
+        hub.emit({ _tag: "MemoryLimitReached", bytes, limit: inboundBytes, isClosing: false }),
+      onMemoryExceeded: (bytes) =>
+        hub.emit({ _tag: "MemoryLimitReached", bytes, limit: inboundBytes, isClosing: true }),
+      onDefect: (cause) => {
+        fork(reportDefect(cause))
+      }
     }
   })
   driver.figures.accepted(driver.stats.queuedMessages + driver.stats.inflight)
@@ -251,28 +265,25 @@ export const makeSession = Effect.fnUntraced(function*(
     })
 
   const consume: Seam.SessionSeam["consume"] = (filters, handler, consumeOptions, observer) =>
-    Effect.andThen(
-      Consume.check(name, filters, consumeOptions),
-      Effect.scoped(Effect.flatMap(
-        subscriber.consumer(filters, consumeOptions),
-        (queue) =>
-          Consume.run(
-            {
-              driver,
-              session,
-              ledger: failures,
-              onDropped: (topic) => {
-                noteDrop("inbound", "streamOverflow", topic)
-                driver.schedule()
-              }
-            },
-            queue,
-            handler,
-            consumeOptions,
-            observer
-          )
-      ))
-    )
+    Effect.scoped(Effect.flatMap(
+      subscriber.consumer(filters, consumeOptions, handler),
+      (queue) =>
+        Consume.run(
+          {
+            driver,
+            session,
+            ledger: failures,
+            onDropped: (topic) => {
+              noteDrop("inbound", "streamOverflow", topic)
+              driver.schedule()
+            }
+          },
+          queue,
+          handler,
+          consumeOptions,
+          observer
+        )
+    ))
 
   const error = (reason: MqttErrorReason, method: string): MqttError => new MqttError({ session: name, method, reason })
 

@@ -5,11 +5,11 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
-import { Closed, InvalidOptions, MqttError, type MqttErrorReason, type UnsubscribeRefused } from "../../MqttError.ts"
-import { isQoS } from "../../QoS.ts"
+import { Closed, MqttError, type MqttErrorReason, type UnsubscribeRefused } from "../../MqttError.ts"
 import type { ConsumeOptions, SubscribeOptions, Subscription, SubscriptionInfo } from "../../Subscription.ts"
 import * as Topic from "../../Topic.ts"
 import type { Consumer } from "../engine/contract.ts"
+import { consumeChecks, filtersOf, refuseHandler, refuseOptions, subscribeChecks } from "../options/subscribing.ts"
 import { ConsumerQueue, type ConsumerQueueOptions } from "./consumerQueue.ts"
 import type { Driver } from "./driver.ts"
 import type { Hub } from "./hub.ts"
@@ -60,21 +60,36 @@ export class Subscriber {
     filters: string | ReadonlyArray<string>,
     options: SubscribeOptions = {}
   ): Effect.Effect<Subscription, MqttError, Scope.Scope> {
-    return Effect.map(this.join(filters, options), (queue) => ({
-      ...describe(queue),
-      messages: queue.messages,
-      batches: queue.batches
-    }))
+    return Effect.map(
+      this.#checked(filters, refuseOptions(options, subscribeChecks), () => this.join(filters, options)),
+      (queue) => ({ ...describe(queue), messages: queue.messages, batches: queue.batches })
+    )
   }
 
-  /** The same for `consume`, which takes from the queue itself. */
+  /** The same for `consume`, which takes from the queue itself, and for its handler. */
   consumer<E, R>(
     filters: string | ReadonlyArray<string>,
-    options: ConsumeOptions<E, R>
+    options: ConsumeOptions<E, R>,
+    handler: unknown
   ): Effect.Effect<ConsumerQueue, MqttError, Scope.Scope> {
-    const joined = this.join(filters, options)
-    const { onSubscribed } = options
-    return onSubscribed === undefined ? joined : Effect.tap(joined, (queue) => onSubscribed(describe(queue)))
+    const refusal = refuseHandler(handler) ?? refuseOptions(options, consumeChecks, filtersOf(filters))
+    return this.#checked(filters, refusal, () => {
+      const joined = this.join(filters, options)
+      const { onSubscribed } = options
+      return onSubscribed === undefined ? joined : Effect.tap(joined, (queue) => onSubscribed(describe(queue)))
+    })
+  }
+
+  #checked<A, R>(
+    filters: unknown,
+    refusal: MqttErrorReason | undefined,
+    join: () => Effect.Effect<A, MqttError, R>
+  ): Effect.Effect<A, MqttError, R> {
+    return Effect.suspend(() =>
+      refusal === undefined
+        ? join()
+        : Effect.fail(this.#error(refusal, typeof filters === "string" ? [filters] : []))
+    )
   }
 
   /** The same for who takes deliveries without a fiber, see `TappedQueue`. */
@@ -97,11 +112,13 @@ export class Subscriber {
     make = (queueOptions: ConsumerQueueOptions): ConsumerQueue => new ConsumerQueue(this.#driver, queueOptions)
   ): Effect.Effect<ConsumerQueue, MqttError, Scope.Scope> {
     return Effect.suspend(() => {
-      const given = typeof filters === "string" ? [filters] : Array.from(new Set(filters))
-      const list = shareFilters(given, options.share)
+      const given = filtersOf(filters)
+      if ("_tag" in given) return Effect.fail(this.#error(given, typeof filters === "string" ? [filters] : []))
+      const shares = shareFilters(given, options.share)
+      if ("_tag" in shares) return Effect.fail(this.#error(shares, given))
+      // With the share name before them they may be no filters any more.
+      const list = filtersOf(shares)
       if ("_tag" in list) return Effect.fail(this.#error(list, given))
-      const issue = filtersIssue(list) ?? optionsIssue(options)
-      if (issue !== undefined) return Effect.fail(this.#error(issue, list))
       const shared = list.filter(Topic.isShared)
       if (shared.length > 0) this.#options.onShared(shared)
       return Effect.acquireRelease(
@@ -281,25 +298,3 @@ const describe = (queue: ConsumerQueue): SubscriptionInfo => ({
   granted: queue.consumer.granted,
   pending: Effect.sync(() => ({ messages: queue.size, dropped: queue.dropped, highWater: queue.highWater }))
 })
-
-const filtersIssue = (filters: ReadonlyArray<string>): MqttErrorReason | undefined => {
-  if (filters.length === 0) {
-    return new InvalidOptions({ issues: [{ path: "filters", message: "at least one topic filter is needed" }] })
-  }
-  for (const filter of filters) {
-    const result = Topic.validateFilter(filter)
-    if (result._tag === "Failure") return result.failure
-  }
-  return undefined
-}
-
-const optionsIssue = (options: SubscribeOptions): MqttErrorReason | undefined => {
-  const { buffer, qos } = options
-  if (qos !== undefined && !isQoS(qos)) {
-    return new InvalidOptions({ issues: [{ path: "qos", message: "must be 0, 1 or 2" }] })
-  }
-  if (buffer !== undefined && !(Number.isInteger(buffer) && buffer >= 1)) {
-    return new InvalidOptions({ issues: [{ path: "buffer", message: "must be an integer of at least 1" }] })
-  }
-  return undefined
-}

@@ -3,16 +3,39 @@
  */
 import { ConnectionRefused, MqttError } from "@effect-mqttx/core/MqttError"
 import type { Packet, Tag } from "@effect-mqttx/core/Packet"
+import { toBytes } from "@effect-mqttx/core/Publication"
 import * as ServerAddress from "@effect-mqttx/core/ServerAddress"
+import * as Topic from "@effect-mqttx/core/Topic"
 import type { ByteStream, Transport } from "@effect-mqttx/core/Transport"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
+import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import type { ClientViolation, DeliveryOutcome, PublishedMessage } from "../../BrokerCore.ts"
 import type { BrokerEndpoints } from "../../BrokerEndpoints.ts"
 import type { RecordedPacket } from "../../PacketRecord.ts"
-import type { RecordedPacketOf, RecordMatch, ScriptedBrokerOptions, Service, Target } from "../../ScriptedBroker.ts"
+import type {
+  CutOptions,
+  ListenOptions,
+  RecordedPacketOf,
+  RecordMatch,
+  RunningCutter,
+  Service,
+  Target
+} from "../../ScriptedBroker.ts"
+import { type Check, mistakeIn, mistakeOf, orDie, requiredOf } from "../checks.ts"
+import {
+  argumentChecks,
+  brokerChecks,
+  cutChecks,
+  cutterChecks,
+  matchChecks,
+  publishChecks,
+  refusalChecks,
+  releaseChecks,
+  timesChecks
+} from "./checks.ts"
 import type { HubConnection } from "./connection.ts"
 import { makeCutter } from "./cutter.ts"
 import { Hub } from "./hub.ts"
@@ -51,8 +74,9 @@ interface Tracker {
 const recordLimit = (record: boolean | number | undefined): number =>
   typeof record === "number" ? record : record === false ? 0 : Infinity
 
-export const makeHub = (options: ScriptedBrokerOptions): Effect.Effect<RunningHub, never, Scope.Scope> =>
+export const makeHub = (options: ListenOptions, method: string): Effect.Effect<RunningHub, never, Scope.Scope> =>
   Effect.gen(function*() {
+    yield* orDie(() => mistakeOf(`ScriptedBroker.${method}`, options, brokerChecks))
     const clock = yield* Clock.Clock
     const wake = Latch.makeUnsafe(false)
     const random = makeRandom(options.seed ?? 1)
@@ -62,7 +86,7 @@ export const makeHub = (options: ScriptedBrokerOptions): Effect.Effect<RunningHu
     const deliveries: Array<DeliveryOutcome> = []
     const violations: Array<ClientViolation> = []
     const trackers = new Map<number, Tracker>()
-    const { maximumPendingBytes, record: _record, seed: _seed, users: _users, ...core } = options
+    const { maximumPendingBytes, record: _record, seed: _seed, users: _users, webSocket: _webSocket, ...core } = options
     const hub = new Hub({
       core: {
         ...core,
@@ -131,11 +155,10 @@ const watchTime = (hub: Hub, clock: Clock.Clock, wake: Latch.Latch): Effect.Effe
     { disableYield: true }
   )
 
-const memoryEndpoints: BrokerEndpoints = {
-  url: "mqtt://memory.invalid:1883",
-  urls: { tcp: "mqtt://memory.invalid:1883" },
-  ports: {}
-}
+/** See `ScriptedBroker.memoryUrl`. */
+export const memoryUrl = "mqtt://memory.invalid:1883"
+
+const memoryEndpoints: BrokerEndpoints = { url: memoryUrl, urls: { tcp: memoryUrl }, ports: {} }
 
 const memoryTransport = (accept: Accept): Transport => ({
   open: (request, handlers) =>
@@ -158,9 +181,6 @@ const memoryTransport = (accept: Accept): Transport => ({
     )
 })
 
-const toBytes = (payload: string | Uint8Array): Uint8Array =>
-  typeof payload === "string" ? new TextEncoder().encode(payload) : payload
-
 export const makeService = (running: RunningHub, listening: Listening | undefined): Effect.Effect<Service> =>
   Effect.sync(() => {
     const { deliveries, hub, published, recorder, refusals, trackers, violations } = running
@@ -173,8 +193,22 @@ export const makeService = (running: RunningHub, listening: Listening | undefine
         return Effect.sync(stop)
       })
 
-    const find = (target: Target): Effect.Effect<HubConnection> =>
+    /** Dies where an argument is none, or an option is not known. */
+    const checked = <A>(
+      method: string,
+      given: { readonly [Name in keyof typeof argumentChecks]?: unknown },
+      then: () => Effect.Effect<A>,
+      options?: unknown,
+      checks: { readonly [name: string]: Check } = {}
+    ): Effect.Effect<A> =>
       Effect.suspend(() => {
+        const name = `ScriptedBroker.${method}`
+        const mistake = mistakeIn(name, given, argumentChecks) ?? mistakeOf(name, options, checks)
+        return mistake === undefined ? then() : Effect.die(mistake)
+      })
+
+    const find = (target: Target): Effect.Effect<HubConnection> =>
+      checked("connection", { target }, () => {
         const connection = hub.find(target)
         return connection === undefined
           ? Effect.die(new Error(`no connection of ${target} is open`))
@@ -206,6 +240,9 @@ export const makeService = (running: RunningHub, listening: Listening | undefine
         )
 
     const awaitPacket = <T extends Tag>(match: RecordMatch<T>): Effect.Effect<RecordedPacketOf<T>> =>
+      checked("awaitPacket", {}, () => waitForPacket(match), match ?? null, matchChecks)
+
+    const waitForPacket = <T extends Tag>(match: RecordMatch<T>): Effect.Effect<RecordedPacketOf<T>> =>
       Effect.callback<RecordedPacketOf<T>>((resume) => {
         const isMatch = matching(match)
         let missing = match.nth ?? 1
@@ -217,6 +254,27 @@ export const makeService = (running: RunningHub, listening: Listening | undefine
           resume: (record) => hub.waiters.later(() => resume(Effect.succeed(record as RecordedPacketOf<T>)))
         })
         return Effect.sync(stop)
+      })
+
+    const cutEvery = ({ clientId, handshake, limit, packets, seed }: CutOptions): Effect.Effect<RunningCutter> =>
+      Effect.sync(() => {
+        const [minimum, maximum] = packets
+        const cutter = makeCutter({
+          seed,
+          minimum,
+          maximum,
+          limit: limit ?? Infinity,
+          handshake: handshake ?? false,
+          clientId
+        })
+        hub.cutter = cutter
+        return {
+          cuts: cutter.cuts,
+          awaitCuts: (count) => checked("awaitCuts", { count }, () => awaitUntil(() => cutter.cuts() >= count)),
+          stop: Effect.sync(() => {
+            if (hub.cutter === cutter) hub.cutter = undefined
+          })
+        }
       })
 
     const refuseNetwork = Effect.andThen(
@@ -258,9 +316,16 @@ export const makeService = (running: RunningHub, listening: Listening | undefine
         return hub.connections.map((connection) => connection.view())
       },
       connection: (target) => hub.find(target)?.view(),
-      awaitConnections: (count, clientId) => awaitUntil(() => hub.accepted(clientId) >= count),
+      awaitConnections: (count, clientId) =>
+        checked(
+          "awaitConnections",
+          { count },
+          () => awaitUntil(() => hub.accepted(clientId) >= count),
+          { clientId },
+          argumentChecks
+        ),
       awaitNoConnections: awaitUntil(() => hub.connections.every((connection) => connection.closed)),
-      awaitUntil,
+      awaitUntil: (condition) => checked("awaitUntil", { condition }, () => awaitUntil(condition)),
       published,
       deliveries,
       violations,
@@ -276,7 +341,8 @@ export const makeService = (running: RunningHub, listening: Listening | undefine
         deliveries.length = 0
         violations.length = 0
       }),
-      setRecord: (record) => Effect.sync(() => recorder.setLimit(recordLimit(record))),
+      setRecord: (record) =>
+        checked("setRecord", { record }, () => Effect.sync(() => recorder.setLimit(recordLimit(record)))),
 
       get sessions() {
         return hub.core?.sessions() ?? []
@@ -289,75 +355,92 @@ export const makeService = (running: RunningHub, listening: Listening | undefine
       awaitIdle: awaitUntil(() => (hub.core?.outstandingConnected() ?? 0) === 0),
 
       publish: (topic, payload, options) =>
-        Effect.suspend(() => {
-          if (hub.core === undefined) return Effect.die(new Error("the broker does not run"))
-          const outcomes: Array<DeliveryOutcome> = []
-          running.capture = outcomes
-          const publication = hub.core.publish({ topic, payload: toBytes(payload), ...options }, now())
-          running.capture = undefined
-          const { message } = publication
-          const tracker: Tracker = { outcomes, isSettled: publication.outstanding === 0 }
-          if (!tracker.isSettled) trackers.set(message.sequence, tracker)
-          hub.settle()
-          return Effect.succeed({
-            message,
-            deliveries: publication.deliveries,
-            settled: Effect.as(awaitUntil(() => tracker.isSettled), outcomes)
-          })
-        }),
+        checked(
+          "publish",
+          {},
+          () => {
+            if (hub.core === undefined) return Effect.die(new Error("the broker does not run"))
+            const message = Result.all({ topic: Topic.validateName(topic), payload: toBytes(payload) })
+            if (Result.isFailure(message)) {
+              return Effect.die(new MqttError({ method: "ScriptedBroker.publish", reason: message.failure }))
+            }
+            const outcomes: Array<DeliveryOutcome> = []
+            running.capture = outcomes
+            const publication = hub.core.publish({ ...message.success, ...options }, now())
+            running.capture = undefined
+            const tracker: Tracker = { outcomes, isSettled: publication.outstanding === 0 }
+            if (!tracker.isSettled) trackers.set(publication.message.sequence, tracker)
+            hub.settle()
+            return Effect.succeed({
+              message: publication.message,
+              deliveries: publication.deliveries,
+              settled: Effect.as(awaitUntil(() => tracker.isSettled), outcomes)
+            })
+          },
+          options,
+          publishChecks
+        ),
       sendPacket: (target: Target, packet: Packet) =>
-        onConnection(target, (connection) => hub.sendPacket(connection, packet)),
-      sendRaw: (target, bytes) => onConnection(target, (connection) => hub.writeRaw(connection, bytes)),
-      disconnect: (target, reasonCode) =>
-        onConnection(target, (connection) => hub.core?.disconnect(connection.id, reasonCode ?? 0x8b, now())),
-      setLimits: (limits) => Effect.sync(() => hub.setLimits(limits)),
+        checked(
+          "sendPacket",
+          { packet },
+          () => onConnection(target, (connection) => hub.sendPacket(connection, packet))
+        ),
+      sendRaw: (target, bytes) =>
+        checked("sendRaw", { bytes }, () => onConnection(target, (connection) => hub.writeRaw(connection, bytes))),
+      disconnect: (target, reasonCode = 0x8b) =>
+        checked(
+          "disconnect",
+          { reasonCode },
+          () => onConnection(target, (connection) => hub.core?.disconnect(connection.id, reasonCode, now()))
+        ),
+      setLimits: (limits) => checked("setLimits", { limits }, () => Effect.sync(() => hub.setLimits(limits))),
       forgetSession: (clientId) =>
-        Effect.sync(() => {
-          const known = hub.core?.forgetSession(clientId) ?? false
-          hub.settle()
-          return known
-        }),
+        checked("forgetSession", { clientId }, () =>
+          Effect.sync(() => {
+            const known = hub.core?.forgetSession(clientId) ?? false
+            hub.settle()
+            return known
+          })),
 
       inject: (fault) =>
-        Effect.sync(() => {
-          const active = hub.inject(fault)
-          return {
-            hits: () => active.hits,
-            awaitHits: (count) => awaitUntil(() => active.hits >= (count ?? 1)),
-            remove: Effect.sync(() => hub.faults.remove(active))
-          }
-        }),
+        checked("inject", { fault: requiredOf(fault, "match", "action", "times") }, () =>
+          Effect.sync(() => {
+            const active = hub.inject(fault)
+            return {
+              hits: () => active.hits,
+              awaitHits: (count = 1) => checked("awaitHits", { count }, () => awaitUntil(() => active.hits >= count)),
+              remove: Effect.sync(() => hub.faults.remove(active))
+            }
+          })),
       clearFaults: Effect.sync(() => {
         hub.faults.clear()
         hub.cutter = undefined
       }),
-      cut: (target, options) => onConnection(target, (connection) => hub.cut(connection, options?.reset ?? false)),
-      cutEvery: ({ clientId, handshake, limit, packets, seed }) =>
-        Effect.sync(() => {
-          const [minimum, maximum] = packets
-          const cutter = makeCutter({
-            seed,
-            minimum,
-            maximum,
-            limit: limit ?? Infinity,
-            handshake: handshake ?? false,
-            clientId
-          })
-          hub.cutter = cutter
-          return {
-            cuts: cutter.cuts,
-            awaitCuts: (count) => awaitUntil(() => cutter.cuts() >= count),
-            stop: Effect.sync(() => {
-              if (hub.cutter === cutter) hub.cutter = undefined
-            })
-          }
-        }),
+      cut: (target, options) =>
+        checked(
+          "cut",
+          {},
+          () => onConnection(target, (connection) => hub.cut(connection, options?.reset ?? false)),
+          options,
+          cutChecks
+        ),
+      cutEvery: (options) =>
+        checked("cutEvery", {}, () => cutEvery(options), requiredOf(options, "packets", "seed"), cutterChecks),
       release: (target, options) =>
-        Effect.map(find(target), (connection) => {
-          const released = hub.release(connection, options?.order ?? "original", options?.count ?? Infinity, undefined)
-          hub.settle()
-          return released
-        }),
+        checked(
+          "release",
+          {},
+          () =>
+            Effect.map(find(target), (connection) => {
+              const { count = Infinity, order = "original" } = options ?? {}
+              const released = hub.release(connection, order, count, undefined)
+              hub.settle()
+              return released
+            }),
+          options,
+          releaseChecks
+        ),
       goSilent: (target) =>
         onConnection(target, (connection) => {
           connection.silent = true
@@ -365,16 +448,38 @@ export const makeService = (running: RunningHub, listening: Listening | undefine
       stopReading: (target) => onConnection(target, (connection) => connection.stream.pause()),
       resumeReading: (target) => onConnection(target, (connection) => connection.stream.resume()),
       refuseConnect: (reasonCode, options) =>
-        Effect.sync(() => refusals.refuseConnect(reasonCode, options?.clientId, options?.times ?? Infinity)),
+        checked(
+          "refuseConnect",
+          { reasonCode },
+          () => Effect.sync(() => refusals.refuseConnect(reasonCode, options?.clientId, options?.times ?? Infinity)),
+          options,
+          refusalChecks
+        ),
       refusePublish: (filter, reasonCode, options) =>
-        Effect.sync(() => refusals.refusePublish(filter, reasonCode, options?.times ?? Infinity)),
+        checked(
+          "refusePublish",
+          { filter, reasonCode },
+          () => Effect.sync(() => refusals.refusePublish(filter, reasonCode, options?.times ?? Infinity)),
+          options,
+          timesChecks
+        ),
       refuseSubscribe: (filter, reasonCode, options) =>
-        Effect.sync(() => refusals.refuseSubscribe(filter, reasonCode, options?.times ?? Infinity)),
+        checked(
+          "refuseSubscribe",
+          { filter, reasonCode },
+          () => Effect.sync(() => refusals.refuseSubscribe(filter, reasonCode, options?.times ?? Infinity)),
+          options,
+          timesChecks
+        ),
       clearRefusals: Effect.sync(() => refusals.clear()),
       refuseNetwork,
       acceptNetwork,
       refuseNetworkFor: (duration) =>
-        Effect.andThen(refuseNetwork, Effect.andThen(Effect.sleep(duration), acceptNetwork)),
+        checked(
+          "refuseNetworkFor",
+          { duration },
+          () => Effect.andThen(refuseNetwork, Effect.andThen(Effect.sleep(duration), acceptNetwork))
+        ),
       crash,
       start,
       restart: Effect.andThen(crash, start)

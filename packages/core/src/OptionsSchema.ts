@@ -1,0 +1,78 @@
+/**
+ * Schemas of options, for session stores and other packages that stand on this one: records that know their keys, durations, a decoder that
+ * reports every mistake, and what Config says.
+ *
+ * @example
+ * const Options = OptionsSchema.strict({
+ *   directory: Schema.NonEmptyString,
+ *   timeout: OptionsSchema.duration({ minimum: "1 millis", maximum: "24 days", message: "expected 1 ms to 24 days" }).pipe(
+ *     Schema.withDecodingDefaultKey(Effect.succeed("5 seconds"))
+ *   )
+ * })
+ * const options = OptionsSchema.decode(Options, input, "MyStore.make")
+ */
+import * as Config from "effect/Config"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { toPlain } from "./internal/options/decode.ts"
+import { duration as durationSchema, type EncodedDuration } from "./internal/options/leaves.ts"
+import { isPlain } from "./internal/options/plain.ts"
+import { type Strict, strict as strictStruct } from "./internal/options/strict.ts"
+import { kindOf, nameOf } from "./internal/valueNames.ts"
+import { InvalidOptions, MqttError } from "./MqttError.ts"
+
+export type { EncodedDuration, Strict }
+
+/**
+ * The struct of these fields that refuses every other key, whatever the parse options say. Give fields that may be missing as
+ * `Schema.optionalKey`, not as `Schema.optional`: Config would take a wrong value of a group for undefined.
+ */
+export const strict: <const F extends Schema.Struct.Fields>(fields: F) => Strict<F> = strictStruct
+
+/**
+ * A duration between two bounds: milliseconds, a text such as "30 seconds", a pair of seconds and nanoseconds, or units.
+ */
+export const duration = (bounds: {
+  readonly minimum: Duration.Input
+  readonly maximum: Duration.Input
+  /** What is said of any other value. */
+  readonly message: string
+}): Schema.Codec<Duration.Duration, EncodedDuration> =>
+  durationSchema({
+    minimum: Duration.fromInputUnsafe(bounds.minimum),
+    maximum: Duration.fromInputUnsafe(bounds.maximum),
+    message: bounds.message
+  })
+
+/**
+ * Decodes options as code gives them, with `Duration`, `Redacted` and bytes among them, and keys that are undefined. Fails with
+ * `InvalidOptions`, which holds all issues with their paths and no value.
+ */
+export const decode = <A, Encoded>(
+  schema: Schema.Codec<A, Encoded>,
+  input: unknown,
+  method: string
+): Result.Result<A, MqttError> =>
+  Result.mapError(
+    Schema.decodeUnknownResult(schema, { errors: "all" })(toPlain(input)),
+    (error) => new MqttError({ method, reason: InvalidOptions.fromSchemaError(error) })
+  )
+
+/**
+ * What a Config of all options, or a record with a Config for each of some, says. Fails with `InvalidOptions` for what is neither.
+ */
+export const unwrap = <A>(
+  options: Config.Wrap<A>,
+  method: string
+): Effect.Effect<A, MqttError | Config.ConfigError> =>
+  Effect.suspend((): Effect.Effect<A, MqttError | Config.ConfigError> => {
+    if (isWrapped(options)) return Config.unwrap(options)
+    const message = `must be a Config or a record of Configs, got ${kindOf(options)}`
+    const reason = new InvalidOptions({ issues: [{ path: "", message }] })
+    return Effect.fail(new MqttError({ reason, method: nameOf(method) }))
+  })
+
+const isWrapped = (value: unknown): boolean =>
+  Config.isConfig(value) || (isPlain(value) && Object.values(value).every(isWrapped))

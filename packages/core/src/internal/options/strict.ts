@@ -1,0 +1,32 @@
+/**
+ * Records of options that know their keys: a key that is none of them is a mistake, whatever road the record comes by. By itself a
+ * schema drops such keys, unless the one who decodes asks it not to, and Config never asks.
+ */
+import * as Schema from "effect/Schema"
+import { noSuchOption } from "./plain.ts"
+
+type Fields = Schema.Struct.Fields
+
+/** A struct whose other keys are mistakes. */
+export interface Strict<F extends Fields> extends
+  Schema.Codec<
+    Schema.Struct<F>["Type"],
+    Schema.Struct<F>["Encoded"],
+    Schema.Struct<F>["DecodingServices"],
+    Schema.Struct<F>["EncodingServices"]
+  >
+{
+  /** The struct itself. */
+  readonly schema: Schema.Struct<F>
+}
+
+/**
+ * The struct of these fields that refuses every other key.
+ */
+export const strict = <const F extends Fields>(fields: F): Strict<F> => {
+  const names = new Set(Object.keys(fields))
+  const others = Schema.String.check(Schema.makeFilter((key: string) => !names.has(key)))
+  return Schema.StructWithRest(Schema.Struct(fields), [
+    Schema.Record(others, Schema.Never.annotate({ message: noSuchOption }))
+  ]) as unknown as Strict<F>
+}

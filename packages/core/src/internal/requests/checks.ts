@@ -1,0 +1,111 @@
+/**
+ * Checks of what a request or a responder is given, before it asks or subscribes. Values may be of any type.
+ */
+import * as Effect from "effect/Effect"
+import type { MqttError } from "../../MqttError.ts"
+import type { RequestManyOptions, RespondOptions } from "../../RequestResponse.ts"
+import type { OptionsIssue } from "../errors/operation.ts"
+import {
+  callable,
+  type Checks,
+  duration,
+  integer,
+  isRecord,
+  oneOf,
+  optionsIssues,
+  refusal,
+  text,
+  unchecked
+} from "../options/plain.ts"
+import { qos } from "../options/subscribing.ts"
+import { kindOf } from "../valueNames.ts"
+
+const contentType = oneOf("ifPresent", "required", "ignore")
+
+const requestManyChecks: Checks<RequestManyOptions> = {
+  timeout: duration,
+  qos,
+  // What they are is checked where the request is published.
+  userProperties: unchecked,
+  contentType,
+  via: oneOf("properties", "topic"),
+  count: integer(1),
+  idle: duration
+}
+
+const { count: _count, idle: _idle, ...requestChecks } = requestManyChecks
+
+const respondChecks: Checks<RespondOptions<unknown>> = {
+  params: (value) => isRecord(value) ? undefined : `must be a record of parameters, got ${kindOf(value)}`,
+  share: text,
+  concurrency: integer(1),
+  order: oneOf("topic", "none"),
+  qos,
+  contentType,
+  via: oneOf("properties", "topic", "both"),
+  onSubscribed: (value) => Effect.isEffect(value) ? undefined : `must be an Effect, got ${kindOf(value)}`
+}
+
+/** What is wrong with a session; undefined: nothing that shows. */
+export const sessionIssue = (session: unknown): OptionsIssue | undefined =>
+  isRecord(session) && isRecord(session["options"]) && typeof session["publish"] === "function" &&
+    typeof session["consume"] === "function"
+    ? undefined
+    : { path: "session", message: `must be a session, got ${kindOf(session)}` }
+
+const templateIssue = (template: unknown): OptionsIssue | undefined =>
+  isRecord(template) && isRecord(template["request"]) && isRecord(template["response"])
+    ? undefined
+    : { path: "template", message: `must be a request template, got ${kindOf(template)}` }
+
+const present = (...issues: ReadonlyArray<OptionsIssue | undefined>): ReadonlyArray<OptionsIssue> =>
+  issues.filter((issue) => issue !== undefined)
+
+const failure = (issues: ReadonlyArray<OptionsIssue>, session: unknown, method: string): MqttError | undefined =>
+  refusal(issues, method, isRecord(session) ? session["name"] : undefined)
+
+/** Why nothing can be asked with these; undefined: it can. */
+export const refuseRequest = (
+  session: unknown,
+  template: unknown,
+  options: unknown,
+  many: boolean
+): MqttError | undefined =>
+  failure(
+    [
+      ...present(sessionIssue(session), templateIssue(template)),
+      ...optionsIssues(options, many ? requestManyChecks : requestChecks)
+    ],
+    session,
+    "request"
+  )
+
+/** Why nothing can be answered with these; undefined: it can. */
+export const refuseRespond = (
+  session: unknown,
+  template: unknown,
+  handler: unknown,
+  options: unknown
+): MqttError | undefined => {
+  const message = callable(handler)
+  return failure(
+    [
+      ...present(
+        sessionIssue(session),
+        templateIssue(template),
+        message === undefined ? undefined : { path: "handler", message }
+      ),
+      ...optionsIssues(options, respondChecks)
+    ],
+    session,
+    "respond"
+  )
+}
+
+/** Why there can be no requester with these; undefined: there can. */
+export const refuseRequester = (session: unknown, options: unknown): MqttError | undefined =>
+  failure(
+    [...present(sessionIssue(session)), ...optionsIssues(options, { via: requestChecks.via })],
+    session,
+    "requester"
+  )

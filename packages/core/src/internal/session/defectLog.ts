@@ -1,0 +1,27 @@
+/**
+ * The log of what threw inside a session, and should not have.
+ */
+import * as Cause from "effect/Cause"
+import type * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import { monotonicMillis } from "../time.ts"
+
+/** A defect may come with every message: one a minute is logged, and how many came in between. */
+export const makeDefectLog = (session: string, clock: Clock.Clock): (cause: unknown) => Effect.Effect<void> => {
+  let quietUntil = -Infinity
+  let unsaid = 0
+  return (cause) =>
+    Effect.suspend(() => {
+      const now = monotonicMillis(clock)
+      if (now < quietUntil) {
+        unsaid++
+        return Effect.void
+      }
+      const log = Effect.logError("a defect was caught in the session, which goes on", Cause.die(cause)).pipe(
+        Effect.annotateLogs({ session, ...(unsaid === 0 ? undefined : { unsaid }) })
+      )
+      quietUntil = now + 60_000
+      unsaid = 0
+      return log
+    })
+}

@@ -1,0 +1,31 @@
+/**
+ * Checks of the parts of a session that are code, and of what shall bring its options.
+ */
+import type * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import type { MqttError } from "../../MqttError.ts"
+import type { Extras } from "../../MqttSession.ts"
+import type { Checks } from "../options/plain.ts"
+import { isRecord, optionsIssues, refusal } from "../options/plain.ts"
+import { schedule } from "../options/subscribing.ts"
+import { kindOf } from "../valueNames.ts"
+
+export const extrasChecks: Checks<Extras> = { reconnect: schedule }
+
+/** The extras, unless something is wrong with them. */
+export const checkExtras = (extras: Extras | undefined, method: string): Effect.Effect<Extras, MqttError> => {
+  if (extras === undefined) return Effect.succeed({})
+  const issues = optionsIssues(extras, extrasChecks)
+  const invalid = refusal(issues.map(({ message, path }) => ({ path: `extras${path && `.${path}`}`, message })), method)
+  return invalid === undefined ? Effect.succeed(extras) : Effect.fail(invalid)
+}
+
+/** What a Config brings, or why it is no Config. */
+export const configured = <A>(
+  config: Config.Config<A>,
+  method: string
+): Effect.Effect<A, MqttError | Config.ConfigError> =>
+  Effect.suspend((): Effect.Effect<A, MqttError | Config.ConfigError> => {
+    if (isRecord(config) && Effect.isEffect(config)) return config
+    return Effect.fail(refusal([{ path: "config", message: `must be a Config, got ${kindOf(config)}` }], method)!)
+  })

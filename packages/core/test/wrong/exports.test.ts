@@ -1,0 +1,478 @@
+/**
+ * Every exported function of every module of the core, with wrong values of every kind in each of its places.
+ *
+ * Services that these functions make have a test of their own, `services.test.ts`.
+ */
+import { SessionManager, type Transport } from "@effect-mqttx/core"
+import * as Message from "@effect-mqttx/core/Message"
+import * as MqttErrors from "@effect-mqttx/core/MqttError"
+import * as MqttMetrics from "@effect-mqttx/core/MqttMetrics"
+import * as MqttSession from "@effect-mqttx/core/MqttSession"
+import * as RouteTransformer from "@effect-mqttx/core/RouteTransformer"
+import * as SessionManagerModule from "@effect-mqttx/core/SessionManager"
+import * as Topic from "@effect-mqttx/core/Topic"
+import * as TransportModule from "@effect-mqttx/core/Transport"
+import { NodeHttpServer } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { Config, Context, Effect, Layer, Logger, References, Result, Schema } from "effect"
+import { HttpRouter } from "effect/http"
+import { KeyValueStore } from "effect/persistence"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { fileURLToPath } from "node:url"
+import {
+  type Answer,
+  type Options,
+  options,
+  type Parameter,
+  parameter,
+  shown,
+  violationsOf
+} from "../../../../test/support/wrongValues.ts"
+import * as T from "./types.ts"
+
+interface Subject {
+  readonly answer: Answer
+  readonly parameters: ReadonlyArray<Parameter>
+  /** Arguments that are needed behind the parameters. */
+  readonly wrap?: (call: (...given: ReadonlyArray<never>) => unknown) => (...given: ReadonlyArray<never>) => unknown
+}
+
+const subject = (answer: Answer, ...parameters: ReadonlyArray<Parameter>): Subject => ({ answer, parameters })
+const any = (name: string): Parameter => parameter(name, T.anything)
+const nothing = (name: string, valid: () => unknown): Parameter => parameter(name, T.type(name, valid, () => false))
+
+const topic = parameter("topic", T.topic)
+const filter = parameter("filter", T.filters)
+
+const message = new Message.Message({
+  topic: "a/b",
+  payload: Uint8Array.of(1),
+  qos: 0,
+  retain: false,
+  dup: false,
+  properties: {},
+  session: "plant",
+  receivedAt: 0
+})
+
+const sessionOptions = options(
+  "options",
+  {
+    name: T.type("name", () => "x", (value) => value === "text" || value === "a/#/b"),
+    servers: T.type("servers", () => "a.invalid", (value) => value === "text"),
+    secure: T.flag,
+    protocolVersion: T.oneOf(4, 5),
+    clientId: T.type("clientId", () => "x", (value) => value === "text" || value === "a/#/b"),
+    username: T.encodable,
+    password: T.text,
+    keepAlive: T.type("whole seconds", () => 0, (value) => value === 0),
+    persistence: T.oneOf("none", "process"),
+    receiveMaximum: T.integer(1, 65_535),
+    connectUserProperties: T.type("pairs", () => [], (value) => Array.isArray(value) && value.length === 0),
+    will: nothing("will", () => undefined).type,
+    tls: nothing("tls", () => undefined).type,
+    webSocket: T.empty,
+    queue: T.empty,
+    drainTimeout: T.duration
+  },
+  () => ({ name: "x", servers: "a.invalid" }),
+  false
+)
+
+const extras = options("extras", { reconnect: T.schedule })
+
+const nowhere: Transport.Transport = { open: () => Effect.never }
+const offline = Layer.succeed(TransportModule.Transport, nowhere)
+const managers = Layer.provideMerge(SessionManagerModule.layer(), offline)
+
+/** What layers and effects of the modules need, so that they can be tried at all. */
+const context = Layer.mergeAll(
+  managers,
+  Layer.provide(MqttSession.layer({ name: "one", servers: "a.invalid" }), offline),
+  KeyValueStore.layerMemory,
+  NodeHttpServer.layerTest,
+  Logger.layer([]),
+  Layer.provide(MqttMetrics.layer(), managers)
+)
+
+const forwarder = { name: "up", sources: "plant", filters: "a/b", target: "cloud" }
+const forwarderOptions = options(
+  "options",
+  {
+    name: T.type("name", () => "x", (value) => value === "text" || value === "a/#/b"),
+    filters: T.filters,
+    enabled: T.flag,
+    subscribeQoS: T.qos,
+    maxHops: T.integer(1, 8),
+    metadata: T.anything
+  },
+  () => forwarder,
+  false
+)
+
+const managerOptions = options("options", {
+  sessions: T.type("sessions", () => [], (value) => Array.isArray(value) && value.length === 0),
+  eventReplay: T.integer(0),
+  eventBuffer: T.integer(1)
+})
+
+const config = parameter("config", T.type("config", () => Config.succeed(undefined), () => false))
+const prefix = parameter("prefix", T.anything)
+const logOptions = options("options", {
+  log: T.oneOf("warnings", "all", "off"),
+  levels: T.empty,
+  interval: T.duration
+})
+const metricsOptions = options("options", { synchronizeEvery: T.duration })
+const path = T.type("path", () => "/a", () => false)
+const paths: Options["types"] = {
+  metricsPath: path,
+  healthPath: path,
+  readyPath: path,
+  holdsBack: T.callable(() => () => true),
+  allowedHosts: T.type(
+    "allowedHosts",
+    () => ["a.example"],
+    (value) => Array.isArray(value) && value.every((item) => typeof item === "string")
+  )
+}
+const page = T.empty
+const storeOptions = options("options", { prefix: T.text, durability: T.oneOf("session", "process", "power") })
+const template = parameter("path", T.type("path", () => "rooms", (value) => value === "text"))
+const codec = parameter("payload", T.type("codec", () => Schema.String, () => false))
+const schema = parameter("schema", T.type("schema", () => Schema.String, () => false))
+const id = (call: (...given: ReadonlyArray<never>) => unknown) => call
+
+/** Routes go into a router of their own: there cannot be two of one path. */
+const routed: Subject["wrap"] = (call) => (...given) =>
+  Layer.provide(call(...given) as Layer.Layer<unknown>, Layer.fresh(HttpRouter.layer))
+
+/** A combinator of options: it answers a function, which the options go through, and `make` then refuses what is wrong. */
+const change: Subject = {
+  answer: "value",
+  parameters: [any("a"), any("b")],
+  wrap: (call) => (...given) => (call(...given) as (options: object) => unknown)({ name: "x", servers: "a" })
+}
+
+const subjects: { readonly [module: string]: { readonly [name: string]: Subject } } = {
+  Codec: {
+    encode: subject("value", nothing("packet", () => ({ _tag: "Pingreq" })), any("version")),
+    sizeOf: subject("value", any("packet"), any("version")),
+    makeDecoder: subject("value", any("options")),
+    makeEncoder: subject("value", any("version"), any("options"))
+  },
+  Forwarder: {
+    make: subject("effect", forwarderOptions),
+    layer: subject("layer", forwarderOptions),
+    layerConfig: subject("layer", config)
+  },
+  ForwarderManager: {
+    make: subject(
+      "effect",
+      options("options", {
+        forwarders: T.type("list", () => [], (value) => Array.isArray(value) && value.length === 0)
+      })
+    ),
+    layer: subject(
+      "layer",
+      options("options", {
+        forwarders: T.type("list", () => [], (value) => Array.isArray(value) && value.length === 0)
+      })
+    ),
+    layerConfig: subject("layer", config)
+  },
+  ForwarderMetrics: { droppedTotal: subject("value", any("metrics")) },
+  ForwarderOptions: {
+    config: subject("config", prefix, any("base")),
+    decode: subject("value", forwarderOptions),
+    make: subject("effect", forwarderOptions)
+  },
+  MessagePack: { codec: subject("value", schema) },
+  MetricsRoutes: { layer: { ...subject("layer", options("options", paths)), wrap: routed } },
+  MetricsServer: {
+    layer: subject("layer", options("options", { ...paths, page })),
+    layerRoutes: { ...subject("layer", options("options", { ...paths, page })), wrap: routed }
+  },
+  MqttError: { isMqttError: subject("predicate", any("u")) },
+  MqttMetrics: {
+    make: subject(
+      "effect",
+      options(
+        "sources",
+        {
+          sessions: T.type("list", () => [], (value) => Array.isArray(value) && value.length === 0),
+          manager: nothing("manager", () => undefined).type,
+          forwarders: nothing("forwarders", () => undefined).type
+        }
+      ),
+      metricsOptions
+    ),
+    layer: subject("layer", metricsOptions),
+    layerSession: subject("layer", metricsOptions)
+  },
+  MqttSession: {
+    Service: {
+      ...subject("value", any("name")),
+      wrap: (call) => (name) => (call() as (name: never) => unknown)(name!)
+    },
+    make: subject("effect", sessionOptions, extras),
+    layer: subject("layer", sessionOptions, extras),
+    layerConfig: subject("layer", config, extras)
+  },
+  NodeMetricsServer: {
+    layer: subject(
+      "layer",
+      options(
+        "options",
+        { ...paths, page, port: T.type("port", () => 0, (value) => value === 0), host: T.text },
+        () => ({ port: 0 }),
+        false
+      )
+    )
+  },
+  OptionsSchema: {
+    strict: subject("value", any("fields")),
+    duration: subject("value", any("bounds")),
+    decode: subject("value", any("schema"), any("input"), any("method")),
+    unwrap: subject("effect", any("config"), any("method"))
+  },
+  PayloadCodec: {
+    fromSchema: subject("value", schema),
+    isPayloadCodec: subject("predicate", any("u")),
+    json: subject("value", schema),
+    make: subject("value", schema, nothing("format", () => ({ encode: () => "", decode: () => "" }))),
+    mismatch: subject("value", any("codec"), any("properties"), any("policy")),
+    properties: subject("value", any("codec")),
+    text: subject("value", parameter("schema", T.type("schema", () => Schema.String, (value) => value === undefined)))
+  },
+  Publication: { toBytes: subject("value", parameter("payload", T.payload)) },
+  QoS: { isQoS: subject("predicate", any("value")) },
+  ReasonCode: {
+    describe: subject("value", any("code"), any("packet")),
+    fromReturnCode: subject("value", any("code")),
+    get: subject("value", any("code"), any("packet")),
+    isAllowed: subject("predicate", any("packet"), any("code"), any("version")),
+    isError: subject("predicate", any("code")),
+    nameOf: subject("value", any("code"), any("packet")),
+    permanence: subject("value", any("code"), any("packet"))
+  },
+  RequestResponse: {
+    request: subject("effect", nothing("session", () => undefined)),
+    requestMany: subject("stream", nothing("session", () => undefined)),
+    requester: subject("effect", nothing("session", () => undefined)),
+    respond: subject("effect", nothing("session", () => undefined)),
+    template: subject(
+      "value",
+      template,
+      nothing("payloads", () => ({ request: Schema.String, response: Schema.String }))
+    )
+  },
+  RouteFilter: {
+    and: subject("value", any("filter")),
+    compile: subject("value", any("filter")),
+    describe: subject("value", any("filter")),
+    matches: subject("value", any("filter"), any("message")),
+    not: subject("value", any("filter")),
+    or: subject("value", any("filter")),
+    predicate: subject("value", any("test"), any("description")),
+    session: subject("value", any("name")),
+    text: subject("value", any("text")),
+    textExpression: subject("value", any("expression")),
+    topic: subject("value", any("pattern")),
+    topicExpression: subject("value", any("expression")),
+    validate: subject("value", any("filter"))
+  },
+  RouteTransformer: {
+    json: subject("value", any("path"), any("value")),
+    make: subject("value", any("transform"), any("description")),
+    payload: subject("value", any("change"), any("description")),
+    pipe: subject("value", any("transformer")),
+    topic: subject("value", any("filter"), any("template")),
+    topicExpression: subject("value", any("expression"), any("replacement"))
+  },
+  ServerAddress: {
+    format: subject("value", any("address")),
+    isSecure: subject("value", any("address")),
+    parse: subject(
+      "value",
+      parameter("input", T.type("address", () => "a", (value) => value === "text")),
+      any("options")
+    ),
+    webSocketUrl: subject("value", any("address"))
+  },
+  SessionLog: {
+    layer: subject("layer", logOptions)
+  },
+  SessionManager: {
+    make: subject("effect", managerOptions),
+    layer: subject("layer", managerOptions),
+    layerConfig: subject("layer", config)
+  },
+  SessionMap: {
+    make: subject(
+      "effect",
+      options(
+        "options",
+        { lookup: T.callable(() => () => undefined), idleTimeToLive: T.duration, extras: T.anything },
+        () => ({ lookup: () => undefined }),
+        false
+      )
+    )
+  },
+  SessionOptions: {
+    config: subject("config", prefix, any("base")),
+    decode: subject("value", sessionOptions),
+    make: subject("effect", sessionOptions),
+    quickConnect: subject("value", any("name"), any("server")),
+    secureConnect: subject("value", any("name"), any("server"), any("ca")),
+    withAuth: change,
+    withClientId: change,
+    withKeepAlive: change,
+    withPersistence: change,
+    withProtocolVersion: change,
+    withQueue: change,
+    withReconnect: change,
+    withServers: change,
+    withTimeouts: change,
+    withTls: change,
+    withWebSocket: change,
+    withWill: change,
+    withoutReconnect: subject("value", any("options"))
+  },
+  SessionPool: {
+    make: subject(
+      "effect",
+      options(
+        "options",
+        {
+          ...sessionOptions.options!.types,
+          size: T.type("size", () => 1, (value) => value === 1),
+          share: T.text,
+          extras: T.anything
+        },
+        () => ({ name: "x", servers: "a.invalid", size: 1 }),
+        false
+      )
+    )
+  },
+  SessionStoreKvs: {
+    make: subject("effect", storeOptions),
+    layerKvs: subject("layer", storeOptions)
+  },
+  StoreRecord: {
+    consumerKey: subject("value", any("name")),
+    inboundKey: subject("value", any("identifier")),
+    keyOf: subject("value", any("record")),
+    originKey: subject("value", any("origin")),
+    outboundKey: subject("value", any("sequence")),
+    subscriptionKey: subject("value", any("filter"))
+  },
+  StoreRecordCodec: {
+    decode: subject("value", any("key"), nothing("bytes", () => new Uint8Array(0))),
+    encode: subject("value", nothing("record", () => ({ _tag: "InboundQoS2", packetIdentifier: 1 })))
+  },
+  Topic: {
+    captures: subject("value", any("filter"), any("topic")),
+    innerFilter: subject("value", any("filter")),
+    isShared: subject("predicate", any("filter")),
+    isValidFilter: subject("predicate", any("filter")),
+    isValidName: subject("predicate", any("topic")),
+    matches: subject("value", any("filter"), any("topic")),
+    overlaps: subject("value", any("a"), any("b")),
+    parseShared: subject("value", any("filter")),
+    template: subject("value", template, codec, any("options")),
+    validateFilter: subject("value", filter),
+    validateName: subject("value", topic)
+  },
+  TopicTemplate: {
+    fromString: subject("value", template, codec, any("options")),
+    make: subject("value", template, codec, any("options"))
+  },
+  TopicTree: { make: subject("value", any("options")) }
+}
+
+const source = Path.join(Path.dirname(fileURLToPath(import.meta.url)), "../../src")
+
+const modules = Fs.readdirSync(source)
+  .filter((file) => file.endsWith(".ts") && file !== "index.ts")
+  .map((file) => file.slice(0, -3))
+
+/** Functions that are no classes, no schemas and no tags of services. */
+const isFunction = (value: unknown): value is (...given: ReadonlyArray<never>) => unknown =>
+  typeof value === "function" && !String(value).startsWith("class") && !Schema.isSchema(value) &&
+  !Context.isKey(value) && !Effect.isEffect(value)
+
+type Module = { readonly [name: string]: unknown }
+
+const load = (name: string): Effect.Effect<Module> =>
+  Effect.promise(() => import(`../../src/${name}.ts`) as Promise<Module>)
+
+const own = Effect.provideService(References.MinimumLogLevel, "None")
+
+describe.each(modules)("%s", (name) => {
+  it.live("has no function that is not looked at here", () =>
+    Effect.gen(function*() {
+      const module = yield* load(name)
+      const functions = Object.entries(module).filter(([, value]) => isFunction(value)).map(([key]) => key)
+      assert.sameMembers(functions, Object.keys(subjects[name] ?? {}))
+    }))
+
+  for (const [key, { answer, parameters, wrap = id }] of Object.entries(subjects[name] ?? {})) {
+    it.live(`${key} takes wrong values as the rule says`, () =>
+      Effect.gen(function*() {
+        const module = yield* load(name)
+        const call = wrap(module[key] as (...given: ReadonlyArray<never>) => unknown)
+        assert.strictEqual(shown(yield* violationsOf(`${name}.${key}`, answer, parameters, call)), "")
+      }).pipe(own, Effect.provide(context)) as Effect.Effect<void>, 60_000)
+  }
+})
+
+describe("what a function without a failure makes of wrong values", () => {
+  const kinds: ReadonlyArray<never> = [undefined, null, 5, "a/#/b", {}, [], () => undefined, new Date(0)] as never
+
+  it.live("is refused where it is used: filters and transformers of routes", () =>
+    Effect.gen(function*() {
+      const { RouteFilter } = yield* Effect.promise(() => import("@effect-mqttx/core"))
+      const manager = yield* SessionManager.SessionManager
+      const regular = (value: unknown): boolean => value instanceof RegExp
+      const makers: ReadonlyArray<readonly [(value: never) => object, (value: unknown) => boolean]> = [
+        [(value) => ({ filter: RouteFilter.topic(value) }), (value) => value === "text"],
+        [(value) => ({ filter: RouteFilter.topicExpression(value) }), regular],
+        [(value) => ({ filter: RouteFilter.textExpression(value) }), regular],
+        [(value) => ({ filter: RouteFilter.text(value) }), (value) => typeof value === "string"],
+        [(value) => ({ filter: RouteFilter.session(value) }), (value) => typeof value === "string"],
+        [(value) => ({ filter: RouteFilter.predicate(value) }), (value) => typeof value === "function"],
+        [(value) => ({ filter: RouteFilter.not(value) }), () => false],
+        [(value) => ({ filter: RouteFilter.and(value) }), () => false],
+        [(value) => ({ filter: RouteFilter.or(RouteFilter.and(value)) }), () => false],
+        [(value) => ({ transform: RouteTransformer.make(value) }), (value) => typeof value === "function"],
+        [(value) => ({ transform: RouteTransformer.payload(value) }), (value) => typeof value === "function"],
+        [(value) => ({ transform: RouteTransformer.topicExpression(value, "b") }), regular]
+      ]
+      for (const [make, isRight] of makers) {
+        for (const value of kinds) {
+          if (isRight(value)) continue
+          const error = yield* Effect.flip(Effect.scoped(manager.handle("a", () => Effect.void, make(value))))
+          assert.include(["InvalidOptions", "InvalidFilter"], error.reason._tag)
+        }
+      }
+    }).pipe(Effect.provide(managers)))
+
+  it("throws when a message is made of it that cannot be published", () => {
+    for (const payload of kinds) {
+      if (payload === undefined || typeof payload === "string") continue
+      assert.throws(() => message.with({ payload }), MqttErrors.MqttError)
+    }
+  })
+
+  it("a template throws what it is that is wrong", () => {
+    for (const path of [undefined, 5, {}, "", "a/+", ":a/:a"] as never as ReadonlyArray<never>) {
+      assert.throws(() => Topic.template(path, Schema.String), MqttErrors.MqttError)
+    }
+    for (const payload of [undefined, 5, "json", {}, []] as never as ReadonlyArray<never>) {
+      assert.throws(() => Topic.template("a", payload), MqttErrors.MqttError)
+      assert.isTrue(Result.isResult(Result.void))
+    }
+  })
+})
