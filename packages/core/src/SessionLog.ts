@@ -8,7 +8,7 @@
  *
  * `Error`: permanent failures to connect, StorageDegraded, StorageDamaged.
  * `Warn`: cannot connect, Disconnected with an error, SessionLost, MessageDropped, MessageFailed, SubscriptionFailed,
- * SlowConsumer, ConsumerForgotten, SharedSubscriptionAtRisk.
+ * SlowConsumer, ConsumerForgotten, MemoryLimitReached, ReceiveMaximumExceeded, SharedSubscriptionAtRisk.
  * `Info`: connected after a failure, SubscriptionRestored, StorageRecovered; with `all` also Connected, Ready,
  * Disconnected in order, Added, Removed.
  * `Debug`, only with `all`: Connecting, StateChanged, the delay before the first attempt to reconnect.

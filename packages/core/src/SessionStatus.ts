@@ -127,6 +127,18 @@ export interface PublishedMessages {
 }
 
 /**
+ * What messages take in memory, in bytes, weighed with what their properties cost.
+ */
+export interface MessageMemory {
+  /** Received messages, until their consumers have finished with them. */
+  readonly inbound: number
+  /** Messages in the queue and those that are not acknowledged in full. */
+  readonly outbound: number
+  /** The option `memoryLimit`. */
+  readonly limit: number
+}
+
+/**
  * What waits in the buffers of a session's streams.
  */
 export interface BufferedMessages {
@@ -215,6 +227,7 @@ export interface SessionMetrics {
   /** Subscriptions that the server has. */
   readonly subscriptions: number
   readonly buffered: BufferedMessages
+  readonly memory: MessageMemory
   readonly commits: StoreCommits
   readonly handlers: HandlerMetrics
 }

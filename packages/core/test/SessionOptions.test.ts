@@ -90,6 +90,7 @@ const full: Input = {
   unacknowledgedOnSessionLost: "fail",
   onStorageFailure: "fail",
   queue: { messages: 5, bytes: 6, policy: "latestPerTopic", expiresAfter: "1 hour" },
+  memoryLimit: 10_000_000,
   publishTimeout: 7,
   writeTimeout: 8,
   subscribeTimeout: 9,
@@ -137,7 +138,8 @@ describe("SessionOptions", () => {
         unacknowledgedOnSessionLost: "resend",
         poisonThreshold: 6,
         onStorageFailure: "wait",
-        queue: { messages: 10_000, bytes: 67_108_864, policy: "suspend" },
+        queue: { messages: 10_000, bytes: 33_554_432, policy: "suspend" },
+        memoryLimit: 67_108_864,
         writeTimeout: "30000 ms",
         subscribeTimeout: "30000 ms",
         streamBuffer: 1000,
@@ -527,7 +529,7 @@ describe("SessionOptions", () => {
         sessionExpiry: "86400000 ms",
         tls: { ca: ["ca"], servername: "d", insecureSkipVerify: false, minVersion: "TLSv1.2" },
         webSocket: { headers: { a: ["secret", "b"] }, subprotocol: "mqtt" },
-        queue: { messages: 5, bytes: 67_108_864, policy: "fail" },
+        queue: { messages: 5, bytes: 33_554_432, policy: "fail" },
         will: { topic: "status", payload: [103, 111, 110, 101], qos: 0, retain: false, delay: "0 ms", properties: {} }
       })
     })
@@ -632,7 +634,7 @@ describe("SessionOptions", () => {
             permanentDelay: "60000 ms"
           },
           onStorageFailure: "fail",
-          queue: { messages: 10_000, bytes: 67_108_864, policy: "fail", expiresAfter: "7200000 ms" },
+          queue: { messages: 10_000, bytes: 33_554_432, policy: "fail", expiresAfter: "7200000 ms" },
           unclaimed: { hold: "10000 ms", fraction: 0.1 }
         })
       }))

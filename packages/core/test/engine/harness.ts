@@ -34,7 +34,7 @@ export const engineOptions = (options: Partial<EngineOptions> = {}): EngineOptio
   topicAliasMaximum: 0,
   maxInflight: 65_535,
   maxInflightQoS2: 20,
-  inboundBytes: 1_000_000,
+  inboundLimit: 1_000_000,
   queue: { messages: 1000, bytes: 1_000_000, policy: "suspend" },
   onSessionLost: "resubscribe",
   unacknowledgedOnSessionLost: "resend",

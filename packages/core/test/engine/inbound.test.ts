@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import type { Delivery } from "../../src/internal/engine/contract.ts"
 import type { Publish } from "../../src/Packet.ts"
 import type { PublishProperties } from "../../src/Properties.ts"
 import { ack, acknowledgeAll, bytes, consuming, eventTags, publish, topics, versions, word, words } from "./harness.ts"
@@ -48,9 +49,9 @@ describe.each(versions)("inbound messages, version %s", (protocolVersion) => {
   it("answers a repeated QoS 2 PUBLISH with PUBREC and delivers it once [MQTT3-4.3.3-2] [MQTT5-4.3.3-10]", () => {
     const { consumer, h, receive } = consuming({ protocolVersion })
     const deliveries = receive(publish("c", 2, 1))
-    // While the consumer has it, each PUBLISH gets its PUBREC when the consumer is done.
-    assert.deepStrictEqual(receive(publish("c", 2, 1, { dup: true })), [])
-    assert.deepStrictEqual(acknowledgeAll(h, consumer, deliveries), ["PUBREC 1", "PUBREC 1"])
+    // While the consumer has it, all of them wait for one PUBREC.
+    for (let i = 0; i < 3; i++) assert.deepStrictEqual(receive(publish("c", 2, 1, { dup: true })), [])
+    assert.deepStrictEqual(acknowledgeAll(h, consumer, deliveries), ["PUBREC 1"])
     // After PUBREC, at once; the flag does not matter.
     for (const dup of [true, false]) {
       const { deliveries, packets } = h.feed(publish("c", 2, 1, { dup }))
@@ -245,8 +246,8 @@ describe("inbound messages, version 5", () => {
     assert.deepStrictEqual(h.reply(publish("a", 2, 1, { dup: true })), ["PUBREC 1 83"])
   })
 
-  it("takes more inbound publishes than its Receive Maximum as an error (0x93) [MQTT5-3.3.4-9]", () => {
-    const { consumer, h, receive } = consuming({ receiveMaximum: 3 })
+  it("takes more inbound publishes than its Receive Maximum as an error without memory for them (0x93) [MQTT5-3.3.4-9]", () => {
+    const { consumer, h, receive } = consuming({ inboundLimit: 0, receiveMaximum: 3 })
     const [a, b] = receive(publish("a", 1, 1), publish("b", 2, 2), publish("c", 2, 3), publish("d", 0, 0))
     acknowledgeAll(h, consumer, [a!, b!])
     receive(publish("e", 1, 1))
@@ -266,8 +267,46 @@ describe("inbound messages, version 5", () => {
     assert.deepStrictEqual(h.receive(publish("g", 2, 6))?.reasonCode, 0x93)
   })
 
+  it("takes more inbound publishes than its Receive Maximum as long as there is memory, and says so once a connection", () => {
+    const { consumer, h, receive } = consuming({ inboundLimit: 10_000, receiveMaximum: 2 })
+    const exceeded = { _tag: "ReceiveMaximumExceeded", receiveMaximum: 2 } as const
+    const events: Array<unknown> = []
+    const take = (packetIdentifier: number, length: number): Delivery => {
+      const output = h.feed(publish("a", 1, packetIdentifier, { payload: new Uint8Array(length) }))
+      events.push(...output.events)
+      return output.deliveries[0]!.delivery
+    }
+    const deliveries = [take(1, 1), take(2, 1)]
+    assert.deepStrictEqual([events, h.engine.stats.isWindowExceeded], [[], false])
+    deliveries.push(take(3, 1))
+    assert.deepStrictEqual([events, h.engine.stats.isWindowExceeded], [[exceeded], true])
+    deliveries.push(take(4, 9000))
+    assert.isAbove(h.engine.stats.heldBytes, 10_000)
+    assert.strictEqual(h.receive(publish("a", 1, 5))?.reasonCode, 0x93)
+    h.disconnect()
+    h.connect(true)
+    for (const delivery of deliveries) h.acknowledge(consumer, delivery)
+    assert.deepStrictEqual([h.engine.stats.heldBytes, h.engine.stats.isWindowExceeded], [0, false])
+    receive(publish("a", 1, 1), publish("a", 1, 2))
+    assert.deepStrictEqual(h.feed(publish("a", 1, 3)).events, [exceeded])
+  })
+
+  it.each([1, 2] as const)(
+    "on 3.1.1 asks for no more while its window is full of QoS %i messages that nobody has finished with",
+    (qos) => {
+      const { consumer, h, receive } = consuming({ protocolVersion: 4, receiveMaximum: 2 })
+      const [first] = receive(publish("a", qos, 1))
+      assert.isFalse(h.engine.stats.isWindowExceeded)
+      receive(publish("a", qos, 2))
+      assert.isTrue(h.engine.stats.isWindowExceeded)
+      acknowledgeAll(h, consumer, [first!])
+      // At QoS 2 it is the server that has to go on, with PUBREL.
+      assert.isFalse(h.engine.stats.isWindowExceeded)
+    }
+  )
+
   it("frees no place for an exchange of an older connection", () => {
-    const { consumer, h, receive } = consuming({ receiveMaximum: 1 })
+    const { consumer, h, receive } = consuming({ inboundLimit: 0, receiveMaximum: 1 })
     acknowledgeAll(h, consumer, receive(publish("a", 2, 1)))
     h.disconnect()
     h.connect(true)

@@ -34,6 +34,7 @@ export const figures = (given: Partial<MetricsSnapshot> = {}): MetricsSnapshot =
   unclaimed: 0,
   subscriptions: 1,
   buffered: { messages: 0, highWater: 0 },
+  memory: { inbound: 0, outbound: 0, limit: 0 },
   commits: { failures: 0, latency: noLatencies },
   handlers: { failures: 0, retries: 0, givenUp: 0, deadLettered: 0, failing: 0, oldestFailingAge: 0 },
   ...given

@@ -67,7 +67,7 @@ const make = Effect.fnUntraced(function*(version: ProtocolVersion, store?: Sessi
     engine: makeEngine(engineOptions({ protocolVersion: version, durable: store !== undefined })),
     store,
     onStorageFailure: "wait",
-    inboundBytes: 64 * 1024 * 1024,
+    inboundLimit: 64 * 1024 * 1024,
     clock,
     fork,
     handlers: {

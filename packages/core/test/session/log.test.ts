@@ -477,6 +477,8 @@ describe("a line", () => {
       event("SubscriptionFailed", { filters: ["t"], consumer: undefined, error: permanent }),
       event("SlowConsumer", { filters: ["t"], absent: [], topic: "t", waiting: 1 }),
       event("ConsumerForgotten", { consumer: "billing", error: permanent }),
+      event("MemoryLimitReached", { bytes: 2, limit: 1, isClosing: true }),
+      event("ReceiveMaximumExceeded", { receiveMaximum: 2 }),
       event("SharedSubscriptionAtRisk", { filters: ["t"], persistence: "process" }),
       event("Connected", {
         server,

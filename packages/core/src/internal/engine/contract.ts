@@ -30,7 +30,7 @@ export interface EngineOptions {
   /** On 3.1.1 only: upper bound of unacknowledged outbound QoS 2 publishes. */
   readonly maxInflightQoS2: number
   /** What received messages may take, in bytes, until they are acknowledged. */
-  readonly inboundBytes: number
+  readonly inboundLimit: number
   readonly queue: {
     readonly messages: number
     /** Of messages that wait to be sent or acknowledged. */

@@ -64,10 +64,13 @@ export class InboundFlow {
     return this.#core.heldBytes
   }
 
-  /** On MQTT 5 the window holds the server back; on 3.1.1, and where the server does not keep to it, only the network can. */
+  /**
+   * On MQTT 5 the window holds the server back; on 3.1.1, and where the server does not keep to it, only the network can. Messages that
+   * wait for PUBREL do not count: it is the server that has to go on with them.
+   */
   get isWindowExceeded(): boolean {
     const { isVersion5, receiveMaximum } = this.#core
-    return this.#window > receiveMaximum || (!isVersion5 && this.#window === receiveMaximum)
+    return this.unacknowledged > receiveMaximum || (!isVersion5 && this.unacknowledged === receiveMaximum)
   }
 
   get unclaimed(): number {
@@ -289,7 +292,7 @@ export class InboundFlow {
   #occupy(): Violation | undefined {
     const core = this.#core
     if (this.#windowIsFull) {
-      if (core.heldBytes > core.options.inboundBytes) return violations.receiveMaximumExceeded(core.receiveMaximum)
+      if (core.heldBytes > core.options.inboundLimit) return violations.receiveMaximumExceeded(core.receiveMaximum)
       if (!this.#isExceeded) {
         this.#isExceeded = true
         core.emit({ _tag: "ReceiveMaximumExceeded", receiveMaximum: core.receiveMaximum })
@@ -381,7 +384,7 @@ export class InboundFlow {
       case "unclaimed":
         if (qos === 0) this.#core.emit({ _tag: "UnclaimedDropped", message })
         else {this.#giveUp(
-            this.#held.hold(delivery, now, this.#core.receiveMaximum, this.#core.options.inboundBytes / 2)
+            this.#held.hold(delivery, now, this.#core.receiveMaximum, this.#core.options.inboundLimit / 2)
           )}
     }
   }

@@ -215,6 +215,19 @@ export const sessionFamilies: ReadonlyArray<Family> = [
     ({ metrics }) => seconds(metrics.oldestQueuedAge)
   ),
   session.one(
+    "memory_inbound_bytes",
+    "gauge",
+    "What received messages take until their consumers have finished with them.",
+    ({ metrics }) => metrics.memory.inbound
+  ),
+  session.one(
+    "memory_outbound_bytes",
+    "gauge",
+    "What queued and unacknowledged messages take.",
+    ({ metrics }) => metrics.memory.outbound
+  ),
+  session.one("memory_limit_bytes", "gauge", "What both may take together.", ({ metrics }) => metrics.memory.limit),
+  session.one(
     "inflight_messages",
     "gauge",
     "QoS 1 and 2 messages that were sent and are not acknowledged in full.",

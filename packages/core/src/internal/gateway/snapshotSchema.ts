@@ -62,6 +62,7 @@ const metrics = Struct({
   unclaimed: Number,
   subscriptions: Number,
   buffered: Struct({ messages: Number, highWater: Number }),
+  memory: Struct({ inbound: Number, outbound: Number, limit: Number }),
   commits: Struct({ failures: Number, latency: latencies }),
   handlers: Struct({
     failures: Number,

@@ -52,6 +52,7 @@ export const noMetrics: SessionMetrics = {
   unclaimed: 0,
   subscriptions: 0,
   buffered: { messages: 0, highWater: 0 },
+  memory: { inbound: 0, outbound: 0, limit: 0 },
   commits: { failures: 0, latency: noLatencies(commitBounds) },
   handlers: { failures: 0, retries: 0, givenUp: 0, deadLettered: 0, failing: 0, oldestFailingAge: 0 }
 }
@@ -106,6 +107,11 @@ export const addMetrics = (a: SessionMetrics, b: SessionMetrics, uptime: number)
       messages: a.buffered.messages + b.buffered.messages,
       highWater: Math.max(a.buffered.highWater, b.buffered.highWater)
     },
+    memory: {
+      inbound: a.memory.inbound + b.memory.inbound,
+      outbound: a.memory.outbound + b.memory.outbound,
+      limit: a.memory.limit + b.memory.limit
+    },
     commits: {
       failures: a.commits.failures + b.commits.failures,
       latency: addLatencies(a.commits.latency, b.commits.latency)
@@ -142,6 +148,7 @@ export const countersOnly = ({ published, ...metrics }: SessionMetrics): Session
   unclaimed: 0,
   subscriptions: 0,
   buffered: { ...metrics.buffered, messages: 0 },
+  memory: { inbound: 0, outbound: 0, limit: 0 },
   handlers: { ...metrics.handlers, failing: 0, oldestFailingAge: 0 }
 })
 

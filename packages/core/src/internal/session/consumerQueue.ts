@@ -27,7 +27,7 @@ export interface ConsumerQueueHost {
   /** QoS 0 messages take so many bytes more, or less when below 0. */
   readonly occupy: (bytes: number) => void
   /** For what all consumers have received, in bytes. */
-  readonly memoryLimit: number
+  readonly inboundLimit: number
 }
 
 export interface ConsumerQueueOptions {
@@ -175,7 +175,7 @@ export class ConsumerQueue {
 
   /** The consumer has enough to work on: what it has not taken can be dropped, what it has taken cannot. */
   get isLaden(): boolean {
-    return this.#workBytes > workShare * this.#host.memoryLimit
+    return this.#workBytes > workShare * this.#host.inboundLimit
   }
 
   /** Nothing waits and nothing is in the hands of the consumer. */

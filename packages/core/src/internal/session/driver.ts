@@ -67,7 +67,7 @@ export interface DriverOptions {
   readonly store: SessionStoreHandle | undefined
   readonly onStorageFailure: "wait" | "fail"
   /** For received messages until their consumers have finished, in bytes. */
-  readonly inboundBytes: number
+  readonly inboundLimit: number
   readonly clock: Clock.Clock
   /** Runs background work in the session's scope, with its context. */
   readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
@@ -330,12 +330,14 @@ export class Driver implements ConsumerQueueHost {
 
   // ConsumerQueueHost
 
-  get memoryLimit(): number {
+  get inboundLimit(): number {
     return this.reading.limit
   }
 
   occupy(bytes: number): void {
     this.reading.occupy(bytes)
+    // Nothing else may follow when a consumer of QoS 0 messages is done with them.
+    if (bytes < 0 && this.reading.isFull) this.schedule()
   }
 
   pause(queue: ConsumerQueue): void {
@@ -430,9 +432,9 @@ export class Driver implements ConsumerQueueHost {
   }
 
   #makeReading(): Reading {
-    const { fork, handlers, inboundBytes } = this.#options
+    const { fork, handlers, inboundLimit } = this.#options
     return new Reading({
-      limit: inboundBytes,
+      limit: inboundLimit,
       stats: this.stats,
       queues: () => this.queues,
       fork,

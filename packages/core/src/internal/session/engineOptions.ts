@@ -6,7 +6,7 @@ import type { SessionOptions } from "../../SessionOptions.ts"
 import type { EngineOptions } from "../engine/contract.ts"
 
 /** What received messages may take until their consumers have finished, in bytes. */
-export const inboundBytesOf = ({ memoryLimit, queue }: SessionOptions): number => memoryLimit - queue.bytes
+export const inboundLimitOf = ({ memoryLimit, queue }: SessionOptions): number => memoryLimit - queue.bytes
 
 export const engineOptions = (options: SessionOptions, life: string): EngineOptions => ({
   session: options.name,
@@ -16,7 +16,7 @@ export const engineOptions = (options: SessionOptions, life: string): EngineOpti
   topicAliasMaximum: options.protocolVersion === 5 ? options.topicAliasMaximum : 0,
   maxInflight: options.maxInflight,
   maxInflightQoS2: options.maxInflightQoS2,
-  inboundBytes: inboundBytesOf(options),
+  inboundLimit: inboundLimitOf(options),
   queue: {
     messages: options.queue.messages,
     bytes: options.queue.bytes,

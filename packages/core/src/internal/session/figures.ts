@@ -91,7 +91,7 @@ export class Figures {
     this.#rates.note(now, messages, bytes)
   }
 
-  metrics(driver: Driver, { tally }: Hub, failures: SessionFailures): SessionMetrics {
+  metrics(driver: Driver, { tally }: Hub, failures: SessionFailures, memoryLimit: number): SessionMetrics {
     const now = driver.now()
     const { bytes, stats } = driver
     const uptime = Math.max(0, now - this.startedAt)
@@ -132,6 +132,7 @@ export class Figures {
       unclaimed: stats.unclaimed,
       subscriptions: stats.subscriptions,
       buffered: { messages: buffered, highWater },
+      memory: { inbound: driver.reading.used, outbound: stats.queuedBytes + stats.inflightBytes, limit: memoryLimit },
       commits: { failures: this.#commitFailures, latency: this.#commits.latencies },
       handlers: failures.metrics
     }

@@ -170,7 +170,7 @@ export const lineOf = (event: SessionEvent): LogLine | PacedLine => {
         count: 1,
         line: (count) =>
           line(
-            isClosing ? "Error" : "Warn",
+            "Warn",
             isClosing
               ? "received messages exceed the memory limit, and the connection is closed"
               : "received messages have reached the memory limit, and reading waits for their consumers",

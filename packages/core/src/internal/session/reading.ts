@@ -56,6 +56,11 @@ export class Reading {
     return this.#bytes + this.#options.stats.heldBytes
   }
 
+  /** The limit stops the reading, until a check finds that enough is free. */
+  get isFull(): boolean {
+    return this.#isFull
+  }
+
   attach(connection: Connection | undefined): void {
     this.#connection = connection
     this.#isPaused = false
@@ -138,7 +143,10 @@ export class Reading {
     const { used } = this
     if (this.#isFull && ++this.#intervals === stalledIntervals) onStalled(used)
     if (!this.#isAwaiting) return
-    if (used > endAt * limit) return onExceeded(connection, used)
+    if (used > endAt * limit) {
+      this.#connection = undefined
+      return onExceeded(connection, used)
+    }
     // Until the next check, which follows whatever it brings.
     this.#isPaused = false
     connection.resume()

@@ -28,7 +28,7 @@ import { makeConnector } from "./connector.ts"
 import * as Consume from "./consume.ts"
 import { makeDefectLog } from "./defectLog.ts"
 import { Driver } from "./driver.ts"
-import { engineOptions, inboundBytesOf } from "./engineOptions.ts"
+import { engineOptions, inboundLimitOf } from "./engineOptions.ts"
 import { logModeOf } from "./eventLog.ts"
 import { SessionFailures } from "./failureLedger.ts"
 import { Fibers } from "./fibers.ts"
@@ -65,14 +65,14 @@ export const makeSession = Effect.fnUntraced(function*(
   const { damage, records } = store === undefined ? nothingLoaded : yield* store.load
   const clientId = yield* chooseClientId(options, records)
   const engine = makeEngine(engineOptions(options, yield* randomToken))
-  const inboundBytes = inboundBytesOf(options)
+  const inboundLimit = inboundLimitOf(options)
   const now = monotonicMillis(clock)
   engine.epochOffset = clock.currentTimeMillisUnsafe() - now
   engine.restore(records, now)
 
   const unclaimed = new Broadcast.Broadcast<Message>({
     capacity: unclaimedMessages,
-    memory: { limit: unclaimedShare * inboundBytes, bytesOf: weighPublish },
+    memory: { limit: unclaimedShare * inboundLimit, bytesOf: weighPublish },
     replay: 0
   })
   const scope = yield* Effect.scope
@@ -88,7 +88,7 @@ export const makeSession = Effect.fnUntraced(function*(
     engine,
     store,
     onStorageFailure: options.onStorageFailure,
-    inboundBytes,
+    inboundLimit,
     clock,
     fork,
     handlers: {
@@ -108,9 +108,9 @@ export const makeSession = Effect.fnUntraced(function*(
       onOverflow: (topic, count) =>
         hub.emit({ _tag: "MessageDropped", direction: "inbound", cause: "streamOverflow", topic, count }),
       onReadingStalled: (bytes) =>
-        hub.emit({ _tag: "MemoryLimitReached", bytes, limit: inboundBytes, isClosing: false }),
+        hub.emit({ _tag: "MemoryLimitReached", bytes, limit: inboundLimit, isClosing: false }),
       onMemoryExceeded: (bytes) =>
-        hub.emit({ _tag: "MemoryLimitReached", bytes, limit: inboundBytes, isClosing: true }),
+        hub.emit({ _tag: "MemoryLimitReached", bytes, limit: inboundLimit, isClosing: true }),
       onDefect: (cause) => {
         fork(reportDefect(cause))
       }
@@ -469,7 +469,7 @@ export const makeSession = Effect.fnUntraced(function*(
     get events() {
       return hub.events
     },
-    metrics: Effect.sync(() => driver.figures.metrics(driver, hub, failures)),
+    metrics: Effect.sync(() => driver.figures.metrics(driver, hub, failures, options.memoryLimit)),
     connectionInfo: Effect.sync(() => infoOf(driver, hub, clientId)),
     awaitReady: Effect.suspend(() =>
       hub.changes.pipe(
