@@ -84,6 +84,7 @@ describe.each([4, 5] as const)("the memory limit, version %s", (protocolVersion)
         Stream.takeUntil((number) => number === 199),
         Stream.runCollect
       )
+      yield* settle
       const { buffered, dropped } = yield* session.metrics
       assert.isAbove(dropped.streamOverflow, 100)
       assert.deepStrictEqual(kept, Array.from(kept, (_, index) => dropped.streamOverflow + index))
