@@ -5,7 +5,7 @@ import type { Session } from "@effect-mqttx/core/MqttSession"
 import type { ScriptedBroker } from "@effect-mqttx/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Stream } from "effect"
-import { eventsOf, makeBroker, nextEvent, type Options, readySession, reasonOf } from "./support.ts"
+import { eventsOf, makeBroker, nextEvent, type Options, readySession, reasonOf, settle } from "./support.ts"
 
 const mebibyte = 1024 * 1024
 const messageBytes = 50_000
