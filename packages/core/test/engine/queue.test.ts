@@ -141,6 +141,21 @@ describe("the outbound queue", () => {
     assert.strictEqual(h.refusal("d", 0, { payload: new Uint8Array(498) }), "Accepted")
   })
 
+  it("counts what is sent and not acknowledged among its bytes", () => {
+    const h = new Harness(bounds(100, "fail"))
+    h.connect()
+    const half = { payload: new Uint8Array(499) }
+    h.publish("a", 1, half)
+    h.publish("b", 2, half)
+    assert.deepStrictEqual([h.sent().length, h.engine.stats.inflightBytes], [2, 1000])
+    // It goes through an empty queue, waits there, and nothing else has room.
+    h.publish("c", 1, half)
+    assert.deepStrictEqual([h.sent().length, h.engine.stats.queuedBytes], [0, 500])
+    assert.strictEqual(h.refusal("d", 1), "QueueFull")
+    assert.strictEqual(h.reply({ _tag: "Puback", packetIdentifier: 1, reasonCode: 0, properties: {} }).length, 1)
+    assert.deepStrictEqual([h.engine.stats.inflightBytes, h.engine.stats.queuedBytes], [1000, 0])
+  })
+
   it("withdraws what was never sent, and nothing else", () => {
     const h = new Harness({ maxInflight: 1, durable: true })
     h.connect()

@@ -89,6 +89,17 @@ describe("unclaimed messages", () => {
     assert.strictEqual(h.engine.stats.unclaimed, 5)
   })
 
+  it("holds at most half of the memory for received messages, and drops the oldest", () => {
+    const h = new Harness({ inboundLimit: 20_000, unclaimed: { hold: 1000, messages: 100 } })
+    h.connect()
+    const payload = new Uint8Array(4000)
+    assert.deepStrictEqual(h.reply(publish("a", 1, 1, { payload }), publish("b", 2, 2, { payload })), [])
+    const output = h.feed(publish("c", 1, 3, { payload }))
+    assert.deepStrictEqual([words(output.packets), eventTags(output)], [["PUBACK 1"], ["UnclaimedDropped"]])
+    assert.isBelow(h.engine.stats.heldBytes, 10_000)
+    assert.strictEqual(h.engine.stats.unclaimed, 2)
+  })
+
   it("holds nothing when it must not", () => {
     const none = new Harness({ unclaimed: { hold: 0, messages: 2 } })
     none.connect()
