@@ -6,7 +6,7 @@ import { Effect, Exit, Fiber, Schedule } from "effect"
 import { Redis } from "effect/persistence"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { driver, drop, kindOf, outbound, put, sequencesOf, store } from "./support/redis.ts"
+import { driver, drop, intercepted, kindOf, outbound, put, sequencesOf, store } from "./support/redis.ts"
 
 /** Commits again until it succeeds, as a session does. */
 const insist = (handle: SessionStore.SessionStoreHandle, sequence: number) =>
@@ -90,13 +90,13 @@ describe.skipIf(!RedisServer.isPresent())("a Redis that fails", () => {
       const redis = yield* driver(server)
       const late: Array<ReadonlyArray<string>> = []
       let isCut = false
-      const send: Redis.Redis["Service"]["send"] = (command, ...args) =>
+      const cutting = intercepted(redis, (send) => (command, ...args) =>
         Effect.suspend(() => {
-          if (!isCut) return redis.send(command, ...args)
+          if (!isCut) return send(command, ...args)
           late.push([command, ...args])
           return Effect.fail(new Redis.RedisError({ cause: new Error("Socket closed unexpectedly") }))
-        })
-      const one = yield* Effect.provideService(RedisStore.make(), Redis.Redis, { ...redis, send })
+        }))
+      const one = yield* Effect.provideService(RedisStore.make(), Redis.Redis, cutting)
       const deliver = Effect.suspend(() => Effect.forEach(late, ([command, ...args]) => redis.send(command!, ...args)))
       yield* Effect.scoped(Effect.gen(function*() {
         const handle = yield* one.open("plant")
@@ -110,7 +110,7 @@ describe.skipIf(!RedisServer.isPresent())("a Redis that fails", () => {
         yield* handle.commit([put(outbound(3))])
         const stored = server.command("HGETALL", "mqttx:session:{plant}:records")
         const before = yield* stored
-        assert.strictEqual((yield* deliver).length, 2)
+        assert.isAtLeast((yield* deliver).length, 2)
         assert.deepStrictEqual(yield* stored, before)
         assert.deepStrictEqual(sequencesOf(yield* handle.load), [1, 3])
         isCut = true

@@ -160,7 +160,11 @@ const faulty: ReadonlyArray<readonly [fault: string, found: string, make: (store
     }))
   ],
   ["takes a limited number of changes", "10,000 changes", withChanges((changes) => changes.slice(0, 9999))],
-  ["takes as many changes as a call has parameters", "70,000 messages", withChanges((changes) => changes.slice(0, 65_535))],
+  [
+    "takes as many changes as a call has parameters",
+    "70,000 messages",
+    withChanges((changes) => changes.slice(0, 65_535))
+  ],
   [
     "fails for ever at a record that cannot be written",
     "no packet can hold",

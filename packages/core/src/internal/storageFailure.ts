@@ -31,8 +31,7 @@ export const whileOpen = <A, R>(
   method: string,
   isOpen: () => boolean,
   effect: Effect.Effect<A, MqttError, R>
-): Effect.Effect<A, MqttError, R> =>
-  Effect.suspend(() => isOpen() ? effect : Effect.fail(closedStore(session, method)))
+): Effect.Effect<A, MqttError, R> => Effect.suspend(() => isOpen() ? effect : Effect.fail(closedStore(session, method)))
 
 const kinds: { readonly [code: string]: StorageFailureKind } = {
   ENOSPC: "full",

@@ -200,7 +200,7 @@ describe("while a store hangs", () => {
 })
 
 describe("a store that is lost for good", () => {
-  for (const kind of ["fenced", "corrupt", "newerFormat"] as const) {
+  for (const kind of ["fenced", "corrupt", "newerFormat", "invalid", "closed"] as const) {
     it.live(`${kind}: the session disconnects, everything that waits fails, and nothing is committed any more`, () =>
       Effect.gen(function*() {
         const { broker, ready, store } = yield* world()

@@ -15,16 +15,18 @@ import * as Records from "./records.ts"
 
 const { outbound, put } = Records
 
-const expectKind = Effect.fnUntraced(function*<A, R>(effect: Effect.Effect<A, MqttError, R>, kind: string, when: string) {
-  const exit = yield* Effect.exit(effect)
-  expect(Exit.isFailure(exit), `${when}: it has succeeded`)
-  const error = yield* Effect.flip(exit)
-  expect(
-    error instanceof MqttError && error.reason._tag === "StorageFailed" && error.reason.kind === kind,
-    `${when}: expected StorageFailed of the kind ${JSON.stringify(kind)}, got ${error.message}`
-  )
-  return error
-})
+const expectKind = Effect.fnUntraced(
+  function*<A, R>(effect: Effect.Effect<A, MqttError, R>, kind: string, when: string) {
+    const exit = yield* Effect.exit(effect)
+    expect(Exit.isFailure(exit), `${when}: it has succeeded`)
+    const error = yield* Effect.flip(exit)
+    expect(
+      error instanceof MqttError && error.reason._tag === "StorageFailed" && error.reason.kind === kind,
+      `${when}: expected StorageFailed of the kind ${JSON.stringify(kind)}, got ${error.message}`
+    )
+    return error
+  }
+)
 
 const expectOwned = Effect.fnUntraced(function*(store: SessionStore, session: string, when: string) {
   const error = yield* expectKind(Effect.scoped(store.open(session)), "owned", `${when}, a second owner`)
