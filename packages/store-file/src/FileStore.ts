@@ -130,4 +130,4 @@ const fromEngine = (engine: FileEngine, durability: Durability): SessionStore =>
     }))
 })
 
-const sessionClosed = (): StoreFailure => new StoreFailure("unavailable", "the store of this session is closed")
+const sessionClosed = (): StoreFailure => new StoreFailure("closed", "the store of this session is closed")
