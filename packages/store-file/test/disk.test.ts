@@ -236,7 +236,7 @@ describe.skipIf(!canMount)("a disk without one free byte", () => {
       const disk = yield* smallDisk("24m")
       const directory = Path.join(disk, "store")
       yield* Effect.scoped(Effect.flatMap(opened(directory), (handle) =>
-        Effect.forEach(Array.from({ length: 40 }), (_, i) =>
+        Effect.forEach(Array.from({ length: 100 }), (_, i) =>
           handle.commit([put(outbound(i + 1, new Uint8Array(9000)))]))))
       fillUp(disk)
       yield* Effect.scoped(Effect.gen(function*() {

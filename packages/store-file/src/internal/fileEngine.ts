@@ -22,7 +22,7 @@ import {
 } from "./level.ts"
 import { holdLock } from "./lock.ts"
 import { finishReplacement, inspect, rebuild } from "./repair.ts"
-import { operationsOf, Reserve } from "./reserve.ts"
+import { Reserve } from "./reserve.ts"
 import { prepare, type PreparedChanges, SessionState } from "./sessionState.ts"
 import { checkFormat, Tally } from "./tally.ts"
 
@@ -37,6 +37,7 @@ type Task = Write | (() => Promise<void>)
 
 /** Writes that wait go together, up to so many bytes: LevelDB keeps all of them in memory. */
 const groupBytes = 67_108_864
+const takenOver = 10_000
 
 /** The stores that this process has open: LevelDB's lock works between processes only, and a second try would even release it. */
 const owned = new Set<string>()
@@ -108,7 +109,7 @@ export class FileEngine {
     }
     try {
       const lock = await holdLock(engine, paths.lock).catch((error: unknown) => {
-        if (kindOf(error) !== "full" || !Reserve.releaseSpare(paths.reserve)) throw error
+        if (kindOf(error) !== "full" || !Reserve.releaseBlocks(paths.reserve)) throw error
         return holdLock(engine, paths.lock)
       })
       releases.push(() => lock.close())
@@ -355,15 +356,28 @@ export class FileEngine {
     }
     try {
       this.#newFiles.secure()
-      const differences = operationsOf(this.#reserve.differences)
       const database = levelDatabase(level)
-      if (differences.length > 0) await database.write(differences, { sync: true })
-      this.#reserve.clear()
+      await this.#takeOver(database)
       return database
     } catch (error) {
       await level.close()
       throw error
     }
+  }
+
+  /** Gives LevelDB what was written while the disk was full. In parts: what is interrupted is done again. */
+  async #takeOver(database: Database): Promise<void> {
+    const { differences } = this.#reserve
+    if (differences.isEmpty) return
+    let part: Array<Operation> = []
+    for (const operation of differences.operations()) {
+      part.push(operation)
+      if (part.length < takenOver) continue
+      await database.write(part, { sync: true })
+      part = []
+    }
+    await database.write(part, { sync: true })
+    this.#reserve.clear()
   }
 
   async #closeLevel(): Promise<void> {

@@ -5,8 +5,8 @@
 import type { Paths } from "./directory.ts"
 import { kindOf } from "./failure.ts"
 import { type Database, type Engine, type Operation, tailOf } from "./level.ts"
-import { logBytes, readAll, shrink } from "./repair.ts"
-import { freeRoom, operationsOf, type Reserve } from "./reserve.ts"
+import { logBytes, readAll, removeLeftovers, shrink } from "./repair.ts"
+import { freeRoom, type Reserve } from "./reserve.ts"
 
 /** Summaries are what is read by its key. */
 const summaryPrefix = "summary/"
@@ -41,7 +41,7 @@ export class FullDiskDatabase implements Database {
       else this.#summaries.set(key, new Uint8Array(value))
     })
     for (const [key, { live }] of newest) this.#note(key, live)
-    for (const operation of operationsOf(reserve.differences)) this.#apply(operation)
+    for (const operation of reserve.differences.operations()) this.#apply(operation)
   }
 
   /** Bytes of all keys and values that there are. */
@@ -66,7 +66,7 @@ export class FullDiskDatabase implements Database {
       const copy = value && new Uint8Array(value)
       if ((newest.get(key)?.sequence ?? -1) < sequence) newest.set(key, { sequence, value: copy })
     })
-    for (const [key, value] of this.#reserve.differences) {
+    for (const [key, value] of this.#reserve.differences.values) {
       if (key >= from && key < to) newest.set(key, { sequence: Infinity, value })
     }
     for (const key of Array.from(newest.keys()).sort()) {
@@ -169,6 +169,7 @@ export class FullDisk {
       this.#pause = 0
       this.#notBefore = -Infinity
     }
+    removeLeftovers(this.#paths.records)
     this.#room = freeRoom(this.#paths.root)
     return this.#database = new FullDiskDatabase(this.#paths, this.#reserve)
   }
@@ -197,7 +198,7 @@ export class FullDisk {
     this.#postpone()
     this.#reserve.releaseSpare()
     try {
-      await shrink(this.#engine, this.#paths, this.#reserve.differences, (key) => database.isLive(key))
+      await shrink(this.#engine, this.#paths, this.#reserve.differences.values, (key) => database.isLive(key))
       this.#reserve.clear()
       return true
     } catch (error) {

@@ -8,7 +8,6 @@ import * as Path from "node:path"
 import { asidePath, makePrivate, type Paths, syncDirectory } from "./directory.ts"
 import { type Engine, openLevel, type Operation } from "./level.ts"
 import { type Manifest, readLog, readManifest, readTable, type Visit } from "./levelFormat.ts"
-import type { Differences } from "./reserve.ts"
 import { withFile } from "./source.ts"
 
 const ignore: Visit = () => {}
@@ -85,6 +84,22 @@ export const logBytes = (directory: string): number => {
   return bytes
 }
 
+/**
+ * Deletes the files of a closed database that do not count: what LevelDB has left of work that it could not finish, which it deletes only
+ * when it opens.
+ */
+export const removeLeftovers = (directory: string): void => {
+  const { logs, manifest, tables } = filesOf(directory)
+  if (manifest === undefined) return
+  const current = Fs.readFileSync(Path.join(directory, "CURRENT"), "latin1").trim()
+  const counting = new Set([...logs, ...tables, current])
+  for (const name of Fs.readdirSync(directory)) {
+    if (/^(\d+\.(log|ldb|sst|dbtmp)|MANIFEST-\d+)$/.test(name) && !counting.has(name)) {
+      Fs.rmSync(Path.join(directory, name), { force: true })
+    }
+  }
+}
+
 const remove = (path: string): void => Fs.rmSync(path, { recursive: true, force: true })
 
 /** Finishes a replacement that was interrupted. */
@@ -109,17 +124,17 @@ export const rebuild = async (engine: Engine, paths: Paths): Promise<string> => 
 }
 
 /**
- * Replaces a database by one that has no more than the live keys, with these differences: the old one frees its room. Nothing has changed
- * when it fails.
+ * Replaces a database by one that has no more than the live keys, with these values in the place of older ones: the old one frees its room.
+ * Nothing has changed when it fails.
  */
 export const shrink = async (
   engine: Engine,
   paths: Paths,
-  differences: Differences,
+  values: ReadonlyMap<string, Uint8Array>,
   isLive: (key: string) => boolean
 ): Promise<void> => {
   try {
-    await build(engine, paths, differences, isLive)
+    await build(engine, paths, values, isLive)
   } catch (error) {
     remove(paths.rebuilt)
     throw error
@@ -132,7 +147,7 @@ export const shrink = async (
 const build = async (
   engine: Engine,
   paths: Paths,
-  differences: Differences,
+  values: ReadonlyMap<string, Uint8Array>,
   isLive: (key: string) => boolean
 ): Promise<void> => {
   const newest = new Map<string, { readonly sequence: number; readonly value: Uint8Array | undefined }>()
@@ -140,7 +155,7 @@ const build = async (
     const known = newest.get(key)
     if (isLive(key) && (known === undefined || known.sequence < sequence)) newest.set(key, { sequence, value })
   })
-  for (const [key, value] of differences) newest.set(key, { sequence: Infinity, value })
+  for (const [key, value] of values) newest.set(key, { sequence: Infinity, value })
   makePrivate(paths.rebuilt)
   const level = await openLevel(engine, paths.rebuilt)
   try {

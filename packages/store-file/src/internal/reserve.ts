@@ -11,22 +11,20 @@
 import { randomFillSync } from "node:crypto"
 import * as Fs from "node:fs"
 import { crc32 } from "node:zlib"
+import { Differences } from "./differences.ts"
 import { openFile, syncDirectory } from "./directory.ts"
 import { kindOf, StoreFailure } from "./failure.ts"
 import type { Operation } from "./level.ts"
-import { decodeOperations, encodeOperations } from "./operations.ts"
 import { readAt } from "./source.ts"
 
 const halfSize = 131_072
 const journalSize = 2 * halfSize
 /** Of the whole file. */
 const reserveSize = journalSize + 3 * halfSize
+const lockBytes = 65_536
 const headSize = 32
 const frameSize = 8
 const magic = Buffer.from("effect-mqttx reserve")
-
-/** What is known of keys that differ from the database: undefined is deleted. */
-export type Differences = ReadonlyMap<string, Uint8Array | undefined>
 
 /** Room that others may use, in bytes; of a file system that does not tell, as much as one likes. */
 export const freeRoom = (path: string): number => {
@@ -55,28 +53,24 @@ const decodeHead = (head: Uint8Array): number | undefined => {
     : undefined
 }
 
-/** Differences as what makes them. */
-export const operationsOf = (differences: Differences): Array<Operation> =>
-  Array.from(differences, ([key, value]) => value === undefined ? { type: "del", key } : { type: "put", key, value })
-
-const withOperations = (
-  differences: Map<string, Uint8Array | undefined>,
-  operations: Iterable<Operation>
-): Map<string, Uint8Array | undefined> => {
-  for (const operation of operations) {
-    differences.set(operation.key, operation.type === "put" ? operation.value : undefined)
-  }
-  return differences
-}
-
 /** An entry of an older generation in the same place must not be taken for one of this. */
 const seal = (operations: Uint8Array, generation: number, position: number): number =>
   crc32(operations, crc32(Buffer.from(`${generation} ${position}`)))
 
-/** Whether a file was long enough to be cut to the journal. */
-const cutSpare = (descriptor: number): boolean => {
-  if (Fs.fstatSync(descriptor).size <= journalSize) return false
-  Fs.ftruncateSync(descriptor, journalSize)
+/** Whether one entry has room in a half. */
+const fits = (encoded: Uint8Array): boolean => headSize + frameSize + encoded.length <= halfSize
+
+/** Without what later operations make void. */
+const merged = (encoded: Uint8Array): Uint8Array => {
+  const differences = new Differences()
+  differences.decode(encoded)
+  return differences.encode()
+}
+
+/** Cuts a file; false when it is not longer. */
+const cut = (descriptor: number, size: number): boolean => {
+  if (Fs.fstatSync(descriptor).size <= size) return false
+  Fs.ftruncateSync(descriptor, size)
   return true
 }
 
@@ -91,7 +85,7 @@ export class Reserve {
   /** In which half, and where in it the next entry goes. */
   #half = 0
   #position = headSize
-  readonly #differences = new Map<string, Uint8Array | undefined>()
+  readonly #differences = new Differences()
 
   private constructor(root: string, descriptor: number | undefined) {
     this.#root = root
@@ -120,12 +114,12 @@ export class Reserve {
     }
   }
 
-  /** Gives the spare part back before the store is open, since opening it needs a few blocks; false when there is none. */
-  static releaseSpare(path: string): boolean {
+  /** Gives a few blocks back, which the lock of a store needs before anything else can be opened; false when there are none. */
+  static releaseBlocks(path: string): boolean {
     let descriptor: number | undefined
     try {
       descriptor = openFile(path, Fs.constants.O_RDWR)
-      return cutSpare(descriptor)
+      return cut(descriptor, Math.max(journalSize, Fs.fstatSync(descriptor).size - lockBytes))
     } catch {
       return false
     } finally {
@@ -134,7 +128,7 @@ export class Reserve {
   }
 
   /** What the journal says, on top of the database. */
-  get differences(): Differences {
+  get differences(): Pick<Differences, "isEmpty" | "operations" | "values"> {
     return this.#differences
   }
 
@@ -143,9 +137,9 @@ export class Reserve {
     return this.#descriptor !== undefined && Fs.fstatSync(this.#descriptor).size >= journalSize
   }
 
-  /** Gives the spare part back; false when there is none. */
+  /** Gives the spare part back but for the blocks of the lock; false when there is none. */
   releaseSpare(): boolean {
-    return this.#descriptor !== undefined && cutSpare(this.#descriptor)
+    return this.#descriptor !== undefined && cut(this.#descriptor, journalSize + lockBytes)
   }
 
   /** Takes the room of the whole file, if that leaves much more to others. */
@@ -172,20 +166,23 @@ export class Reserve {
     if (descriptor === undefined || !this.isHeld) {
       throw new StoreFailure("full", "the disk is full, and the store has no reserve on it")
     }
-    const encoded = encodeOperations(operations)
+    const entry = new Differences()
+    entry.apply(operations)
+    const encoded = entry.encode()
     if (this.#generation > 0 && this.#position + frameSize + encoded.length <= halfSize) {
       this.#write(descriptor, encoded)
       Fs.fdatasyncSync(descriptor)
     } else {
-      this.#writeAll(descriptor, withOperations(new Map(this.#differences), operations))
+      const both = Buffer.concat([this.#differences.encode(), encoded])
+      this.#writeAll(descriptor, fits(both) ? both : merged(both))
     }
-    withOperations(this.#differences, operations)
+    this.#differences.apply(operations)
   }
 
   /** Forgets everything, safe when it returns: the database has it. */
   clear(): void {
-    if (this.#descriptor === undefined || this.#differences.size === 0) return
-    this.#writeAll(this.#descriptor, new Map())
+    if (this.#descriptor === undefined || this.#differences.isEmpty) return
+    this.#writeAll(this.#descriptor, new Differences().encode())
     this.#differences.clear()
   }
 
@@ -202,9 +199,8 @@ export class Reserve {
   }
 
   /** A new generation in the other half; its head last. */
-  #writeAll(descriptor: number, differences: Differences): void {
-    const encoded = encodeOperations(operationsOf(differences))
-    if (headSize + frameSize + encoded.length > halfSize) {
+  #writeAll(descriptor: number, encoded: Uint8Array): void {
+    if (!fits(encoded)) {
       throw new StoreFailure("full", "the disk is full, and so is the store's reserve on it")
     }
     const half = this.#half
@@ -212,7 +208,7 @@ export class Reserve {
     this.#half = 1 - half
     this.#position = headSize
     try {
-      if (differences.size > 0) this.#write(descriptor, encoded)
+      if (encoded.length > 0) this.#write(descriptor, encoded)
       Fs.fdatasyncSync(descriptor)
       this.#put(descriptor, encodeHead(this.#generation), this.#half * halfSize)
       Fs.fdatasyncSync(descriptor)
@@ -246,7 +242,7 @@ export class Reserve {
       if (end > bytes.length) break
       const encoded = bytes.subarray(start, end)
       if (seal(encoded, this.#generation, this.#position) !== bytes.readUInt32LE(this.#position + 4)) break
-      withOperations(this.#differences, decodeOperations(encoded))
+      this.#differences.decode(encoded)
       this.#position = end
     }
   }
