@@ -256,6 +256,43 @@ describe.skipIf(!canMount)("a disk without one free byte", () => {
       assert.match(damage!.detail, /the last \d commits are missing/)
     }))
 
+  for (const size of [100, 20_000, 500_000]) {
+    it.live(
+      `one that the store has filled itself with messages of ${size} bytes is drained, and takes messages again`,
+      () =>
+        Effect.gen(function*() {
+          const disk = yield* smallDisk("12m")
+          const directory = Path.join(disk, "store")
+          const accepted: Array<number> = []
+          const count = Math.max(1, Math.min(200, Math.floor(100_000 / size)))
+          yield* Effect.scoped(Effect.gen(function*() {
+            const handle = yield* opened(directory, "os")
+            let sequence = 0
+            for (let failed = 0; failed < 10;) {
+              const next = Array.from({ length: count }, () => ++sequence)
+              const changes = next.map((i) => put(outbound(i, new Uint8Array(size).fill(i))))
+              const exit = yield* Effect.exit(handle.commit(changes))
+              if (exit._tag === "Success") accepted.push(...next)
+              else failed++
+            }
+          }))
+          fillUp(disk)
+          yield* Effect.scoped(Effect.gen(function*() {
+            const handle = yield* opened(directory, "os")
+            const { damage, records } = yield* handle.load
+            assert.isUndefined(damage)
+            assert.includeMembers([...sequences(records)], accepted)
+            for (let i = 0; i < records.length; i += 50) {
+              yield* handle.commit(sequences(records.slice(i, i + 50)).map(remove))
+            }
+            yield* Effect.retry(handle.commit([put(outbound(1_000_000))]), Schedule.spaced(50))
+          }))
+          assert.deepStrictEqual(sequences((yield* loadOnce(directory, "a")).records), [1_000_000])
+        }),
+      60_000
+    )
+  }
+
   it.live(
     "many sessions are drained at the same time, and those that publish are told that it is full",
     () =>

@@ -83,8 +83,8 @@ const largestCommit = 1_073_741_824
 const isReplacement = (record: StoreRecord): boolean =>
   record._tag === "Outbound" ? record.state === "releasing" : record._tag === "Inbound" && record.acknowledged
 
-/** Encodes changes. Fails with the kind `invalid` when there is one that can never be written. */
-export const prepare = (changes: ReadonlyArray<StoreChange>): PreparedChanges => {
+/** Encodes changes. Fails with the kind `invalid` when there is one that can never be written, or too many for one write. */
+export const prepare = (changes: ReadonlyArray<StoreChange>, limit: number = largestCommit): PreparedChanges => {
   let bytes = 0
   let isFreeing = true
   const prepared = changes.map((change): Prepared => {
@@ -93,11 +93,9 @@ export const prepare = (changes: ReadonlyArray<StoreChange>): PreparedChanges =>
     const key = keyOf(change.record)
     const value = encode(key, change.record)
     bytes += value.length
+    if (bytes > limit) throw new StoreFailure("invalid", `a commit has more than ${limit} bytes`)
     return { key, value }
   })
-  if (bytes > largestCommit) {
-    throw new StoreFailure("invalid", `a commit has ${bytes} bytes, and may have ${largestCommit}`)
-  }
   return { changes: prepared, bytes, isFreeing }
 }
 
