@@ -149,7 +149,8 @@ class Reader {
 }
 
 /**
- * The bytes of a record; fails for none that a session makes.
+ * The bytes of a record. Throws a `RangeError` for one that cannot be written, since its message is more than a PUBLISH packet can hold or
+ * has texts that are none of MQTT: sessions refuse such messages, and stores fail with the kind `invalid`.
  */
 export const encode = (record: StoreRecord): Uint8Array => {
   const writer = shared

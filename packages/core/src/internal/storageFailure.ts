@@ -45,6 +45,8 @@ const kinds: { readonly [code: string]: StorageFailureKind } = {
   NoModificationAllowedError: "readOnly",
   EACCES: "refused",
   EPERM: "refused",
+  ELOOP: "refused",
+  EISDIR: "refused",
   PermissionDenied: "refused",
   SecurityError: "refused"
 }
