@@ -1,5 +1,6 @@
-import type { MqttError } from "@effect-mqttx/core"
+import { type MqttError, MqttSession, SessionStore, Transport } from "@effect-mqttx/core"
 import { FileStore } from "@effect-mqttx/store-file"
+import { Fault, ScriptedBroker } from "@effect-mqttx/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schedule } from "effect"
 import * as ChildProcess from "node:child_process"
@@ -170,8 +171,9 @@ describe.skipIf(!canMount)("a disk without one free byte", () => {
                   byte === record.sequence % 256
                 )
               ))
-              assert.strictEqual(kindOf(yield* Effect.flip(handle.commit([put(outbound(count + 1))]))), "full")
-              const mixed = handle.commit([remove(1), put(outbound(count + 1))])
+              const large = put(outbound(count + 1, new Uint8Array(2000)))
+              assert.strictEqual(kindOf(yield* Effect.flip(handle.commit([large]))), "full")
+              const mixed = handle.commit([remove(1), large])
               assert.strictEqual(kindOf(yield* Effect.flip(mixed)), "full")
               for (let i = 1; i <= middle; i++) {
                 yield* handle.commit([remove(i)])
@@ -188,7 +190,7 @@ describe.skipIf(!canMount)("a disk without one free byte", () => {
               assert.deepStrictEqual(sequences(records), all.slice(middle))
               yield* handle.commit(all.slice(middle).map(remove))
               // What was drained is the room for what is new, without anyone else's.
-              yield* Effect.retry(handle.commit([put(outbound(count + 1))]), Schedule.spaced(50))
+              yield* Effect.retry(handle.commit([put(outbound(count + 1, new Uint8Array(9000)))]), Schedule.spaced(50))
               assert.deepStrictEqual(sequences((yield* handle.load).records), [count + 1])
             }))
             const { damage, records } = yield* loadOnce(directory, "a")
@@ -199,6 +201,46 @@ describe.skipIf(!canMount)("a disk without one free byte", () => {
         60_000
       )
     }
+  }
+
+  for (const qos of [1, 2] as const) {
+    it.live(
+      `a session sends what it had stored, QoS ${qos}, and takes messages again when that has made room`,
+      () =>
+        Effect.gen(function*() {
+          const directory = Path.join(yield* smallDisk("24m"), "store")
+          const disk = Path.dirname(directory)
+          const broker = yield* ScriptedBroker.makeMemory({ limits: { receiveMaximum: 20 } })
+          const session = MqttSession.make({
+            name: "plant",
+            servers: [broker.url],
+            persistence: "durable",
+            drainTimeout: "100 millis"
+          }).pipe(Effect.provideService(Transport.Transport, broker.transport))
+          const over = Effect.fnUntraced(function*() {
+            const store = yield* FileStore.make({ directory })
+            return yield* Effect.provideService(session, SessionStore.SessionStore, store)
+          })
+          yield* broker.inject(Fault.discard({ direction: "received", packet: "Connect" }))
+          yield* Effect.scoped(Effect.gen(function*() {
+            const plant = yield* over()
+            for (let i = 0; i < 400; i++) yield* plant.enqueue(`t/${i}`, new Uint8Array(9000).fill(i), { qos })
+          }))
+          fillUp(disk)
+          yield* broker.clearFaults
+          const plant = yield* over()
+          yield* broker.awaitPacket({ direction: "sent", packet: qos === 1 ? "Puback" : "Pubcomp", nth: 400 })
+          assert.deepStrictEqual(
+            broker.published.map(({ topic }) => topic),
+            Array.from({ length: 400 }, (_, i) => `t/${i}`)
+          )
+          assert.isTrue(broker.published.every(({ payload }, i) => payload.every((byte) => byte === i % 256)))
+          const receipt = yield* plant.enqueue("again", "1", { qos })
+          yield* receipt.acknowledged
+          yield* plant.publish("large again", new Uint8Array(9000), { qos })
+        }),
+      60_000
+    )
   }
 
   it.live("kill -9 at any time while it is drained loses no deletion that was accepted", () =>
@@ -285,7 +327,7 @@ describe.skipIf(!canMount)("a disk without one free byte", () => {
             for (let i = 0; i < records.length; i += 50) {
               yield* handle.commit(sequences(records.slice(i, i + 50)).map(remove))
             }
-            yield* Effect.retry(handle.commit([put(outbound(1_000_000))]), Schedule.spaced(50))
+            yield* Effect.retry(handle.commit([put(outbound(1_000_000, new Uint8Array(9000)))]), Schedule.spaced(50))
           }))
           assert.deepStrictEqual(sequences((yield* loadOnce(directory, "a")).records), [1_000_000])
         }),
@@ -332,6 +374,61 @@ describe.skipIf(!canMount)("a disk without one free byte", () => {
             Array.from({ length: index % 3 === 0 ? 20 : 5 }, (_, i) => index % 3 === 0 ? i + 1 : i + 16)
           )
         }
+      }),
+    60_000
+  )
+
+  it.live(
+    "small messages are taken as long as the reserve has room, and one after the other for any time",
+    () =>
+      Effect.gen(function*() {
+        const disk = yield* smallDisk("24m")
+        const directory = Path.join(disk, "store")
+        yield* Effect.scoped(Effect.flatMap(
+          opened(directory),
+          (handle) =>
+            Effect.forEach(
+              Array.from({ length: 200 }),
+              (_, i) => handle.commit([put(outbound(i + 1, new Uint8Array(9000)))])
+            )
+        ))
+        fillUp(disk)
+        yield* Effect.scoped(Effect.gen(function*() {
+          const handle = yield* opened(directory)
+          let taken = 0
+          let kind = ""
+          while (kind === "") {
+            const exit = yield* Effect.exit(handle.commit([put(outbound(1000 + taken, new Uint8Array(500)))]))
+            if (exit._tag === "Success") taken++
+            else kind = kindOf(yield* Effect.flip(exit))
+          }
+          assert.strictEqual(kind, "full")
+          assert.isAbove(taken, 40)
+          // States and deletions of all that there is still have room.
+          for (let i = 1; i <= 100; i++) {
+            yield* handle.commit([
+              put({ ...outbound(i, new Uint8Array(9000)), state: "publishing", packetIdentifier: i })
+            ])
+          }
+          yield* handle.commit(Array.from({ length: taken }, (_, i) => remove(1000 + i)))
+          for (let i = 0; i < 2000; i++) {
+            yield* handle.commit([put(outbound(5000 + i, new Uint8Array(500))), remove(5000 + i - 20)])
+          }
+        }))
+        const { damage, records } = yield* loadOnce(directory, "a")
+        assert.isUndefined(damage)
+        assert.strictEqual(records.length, 220)
+        const publishing = records.filter((record) => record._tag === "Outbound" && record.state === "publishing")
+        assert.deepStrictEqual(
+          publishing.map((record) => record._tag === "Outbound" && record.packetIdentifier),
+          Array.from({ length: 100 }, (_, i) => i + 1)
+        )
+        // And all of it when LevelDB has it again.
+        Fs.rmSync(Path.join(disk, "filler"))
+        const again = yield* loadOnce(directory, "a")
+        assert.isUndefined(again.damage)
+        assert.deepStrictEqual(again.records, records)
+        assert.deepStrictEqual((yield* loadOnce(directory, "a")).records, records)
       }),
     60_000
   )

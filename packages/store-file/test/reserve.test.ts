@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { Differences } from "../src/internal/differences.ts"
+import { type Difference, Differences, patched } from "../src/internal/differences.ts"
 import type { Operation } from "../src/internal/level.ts"
 import { Reserve } from "../src/internal/reserve.ts"
 import { random } from "./support/corruption.ts"
@@ -20,11 +20,18 @@ const entriesOf = (operations: Iterable<Operation>) =>
   Array.from(operations, (one) => [one.key, one.type === "put" ? Array.from(one.value) : undefined] as const)
     .sort(([a], [b]) => a < b ? -1 : 1)
 
-const madeOf = (operations: Iterable<Operation>): Differences => {
+const madeOf = (operations: Iterable<Difference>): Differences => {
   const differences = new Differences()
   differences.apply(operations)
   return differences
 }
+
+/** All that differences say, to be compared. */
+const told = (differences: Pick<Differences, "operations" | "patches">) => [
+  entriesOf(differences.operations()),
+  Array.from(differences.patches, ([name, { at, bytes, tail }]) => [name, at, Array.from(bytes), tail] as const)
+    .sort(([a], [b]) => a < b ? -1 : 1)
+]
 
 const withReserve = <A>(path: string, use: (reserve: Reserve) => A): A => {
   const reserve = Reserve.open(path, Path.dirname(path))
@@ -38,13 +45,13 @@ const withReserve = <A>(path: string, use: (reserve: Reserve) => A): A => {
 const differencesIn = (path: string) => withReserve(path, ({ differences }) => entriesOf(differences.operations()))
 
 describe("operations as bytes", () => {
-  it("any operations come back, the last one for each key", () => {
+  it("any differences come back, the last one for each key", () => {
     const next = random(3)
     for (let time = 0; time < 200; time++) {
-      const operations = Array.from({ length: Math.floor(next() * 50) }, (): Operation => {
+      const all = Array.from({ length: Math.floor(next() * 50) }, (): Difference => {
+        const numbered = [key(Math.floor(next() * 20)), key(Number.MAX_SAFE_INTEGER - Math.floor(next() * 5), "b")]
         const names = [
-          key(Math.floor(next() * 20)),
-          key(Number.MAX_SAFE_INTEGER - Math.floor(next() * 5), "b"),
+          ...numbered,
           "record/a/outbound/9999999999999999",
           "record/a/outbound/12",
           `record/a/subscription/\u{10fffe}d800/${Math.floor(next() * 5)}`,
@@ -52,19 +59,39 @@ describe("operations as bytes", () => {
           ""
         ]
         const name = names[Math.floor(next() * names.length)]!
-        return next() < 0.7
-          ? del(name)
-          : put(name, ...Array.from({ length: Math.floor(next() * 9) }, () => next() * 256))
+        const bytes = Array.from({ length: Math.floor(next() * 9) }, () => Math.floor(next() * 256))
+        const kind = next()
+        if (kind < 0.2) {
+          const tail = Math.floor(next() * 2 ** 32)
+          return { type: "patch", key: numbered[0]!, at: Math.floor(next() * 60), bytes: new Uint8Array(bytes), tail }
+        }
+        return kind < 0.7 ? del(name) : put(name, ...bytes)
       })
-      const last = new Map(operations.map((operation) => [operation.key, operation]))
-      const differences = madeOf(operations)
-      assert.deepStrictEqual(entriesOf(differences.operations()), entriesOf(last.values()))
+      const last = new Map(all.map((one) => [one.key, one]))
+      const expected = [
+        entriesOf(Array.from(last.values()).filter((one) => one.type !== "patch")),
+        told(madeOf(Array.from(last.values()).filter((one) => one.type === "patch")))[1]
+      ]
+      const differences = madeOf(all)
+      assert.deepStrictEqual(told(differences), expected)
       const decoded = new Differences()
       decoded.decode(differences.encode())
-      assert.deepStrictEqual(entriesOf(decoded.operations()), entriesOf(last.values()))
-      decoded.apply(operations)
-      assert.deepStrictEqual(entriesOf(decoded.operations()), entriesOf(last.values()))
+      assert.deepStrictEqual(told(decoded), expected)
+      decoded.apply(all)
+      assert.deepStrictEqual(told(decoded), expected)
+      const values = Array.from(last.values()).reduce(
+        (sum, one) => sum + (one.type === "put" ? one.key.length + one.value.length : 0),
+        0
+      )
+      assert.strictEqual(differences.valueBytes, values)
     }
+  })
+
+  it("a patch changes some bytes and the last four", () => {
+    const value = new Uint8Array(12).fill(7)
+    const patch = { type: "patch", key: key(1), at: 2, bytes: new Uint8Array([1, 2]), tail: 0x01020304 } as const
+    assert.deepStrictEqual(Array.from(patched(value, patch)), [7, 7, 1, 2, 7, 7, 7, 7, 1, 2, 3, 4])
+    assert.isTrue(value.every((byte) => byte === 7))
   })
 
   it("deletions that follow one another take next to no room", () => {

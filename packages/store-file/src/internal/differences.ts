@@ -1,12 +1,35 @@
 /**
- * What differs from a database: keys that are deleted, and values that are other ones. Most of the keys are those of outbound records, which
- * end in numbers that follow one another, and are kept and written as runs of them: however many messages are drained, it is little.
+ * What differs from a database: keys that are deleted, values that are other ones, and values of which a few bytes are other ones. Most of the
+ * keys are those of outbound records, which end in numbers that follow one another: deleted ones are kept and written as runs. So
+ * it is little, however many messages are sent and deleted, and however large they are.
  */
 import type { Operation } from "./level.ts"
 
 /** Keys that end in a number of 16 digits, as those of outbound records do. */
 const numbered = /^(.*\/)(\d{16})$/s
 const digits = 16
+
+/** A value of the database with other bytes near its beginning, and another checksum at its end. */
+export interface Patch {
+  readonly type: "patch"
+  readonly key: string
+  readonly at: number
+  readonly bytes: Uint8Array
+  readonly tail: number
+}
+
+export type Difference = Operation | Patch
+
+/** The value that a patch makes of the one in the database. */
+export const patched = (value: Uint8Array, { at, bytes, tail }: Patch): Uint8Array => {
+  const result = Buffer.from(value)
+  result.set(bytes, at)
+  result.writeUInt32BE(tail, result.length - 4)
+  return result
+}
+
+/** Whether a key is one of those of which there may be any number. */
+export const isNumbered = (key: string): boolean => split(key) !== undefined
 
 const split = (key: string): readonly [prefix: string, number: number] | undefined => {
   const [, prefix, text] = numbered.exec(key) ?? []
@@ -65,11 +88,18 @@ class Runs {
  */
 export class Differences {
   readonly #values = new Map<string, Uint8Array>()
+  readonly #patches = new Map<string, Patch>()
   readonly #deleted = new Set<string>()
   readonly #runs = new Map<string, Runs>()
+  #valueBytes = 0
+
+  /** Bytes of all values and their keys. */
+  get valueBytes(): number {
+    return this.#valueBytes
+  }
 
   get isEmpty(): boolean {
-    return this.#values.size === 0 && this.#deleted.size === 0 && this.#runs.size === 0
+    return this.#values.size === 0 && this.#patches.size === 0 && this.#deleted.size === 0 && this.#runs.size === 0
   }
 
   /** The values that are other ones than in the database. */
@@ -77,20 +107,28 @@ export class Differences {
     return this.#values
   }
 
-  apply(operations: Iterable<Operation>): void {
-    for (const operation of operations) {
-      if (operation.type === "put") this.#put(operation.key, operation.value)
-      else this.#delete(operation.key)
+  /** By their keys, which are those of numbered records. */
+  get patches(): ReadonlyMap<string, Patch> {
+    return this.#patches
+  }
+
+  apply(differences: Iterable<Difference>): void {
+    for (const difference of differences) {
+      if (difference.type === "put") this.#put(difference.key, difference.value)
+      else if (difference.type === "del") this.#delete(difference.key)
+      else this.#patch(difference)
     }
   }
 
   clear(): void {
     this.#values.clear()
+    this.#valueBytes = 0
+    this.#patches.clear()
     this.#deleted.clear()
     this.#runs.clear()
   }
 
-  /** What makes them, as operations. */
+  /** What makes them but for the patches, as operations. */
   *operations(): Generator<Operation> {
     for (const key of this.#deleted) yield { type: "del", key }
     for (const [prefix, { runs }] of this.#runs) {
@@ -122,6 +160,25 @@ export class Differences {
       writer.text(key)
       writer.bytes(value)
     }
+    const patches = new Map<string, Array<readonly [number: number, patch: Patch]>>()
+    for (const patch of this.#patches.values()) {
+      const [prefix, number] = split(patch.key)!
+      const group = patches.get(prefix)
+      if (group === undefined) patches.set(prefix, [[number, patch]])
+      else group.push([number, patch])
+    }
+    for (const [prefix, group] of patches) {
+      writer.byte(types.patches)
+      writer.text(prefix)
+      writer.size(group.length)
+      for (const [number, { at, bytes, tail }] of group) {
+        writer.number(number)
+        writer.byte(at)
+        writer.byte(bytes.length)
+        writer.raw(bytes)
+        writer.size(tail)
+      }
+    }
     return writer.all()
   }
 
@@ -142,6 +199,14 @@ export class Differences {
         this.#put(key, part())
       } else if (type === types.delete) {
         this.#delete(key)
+      } else if (type === types.patches) {
+        for (let count = size(); count > 0; count--) {
+          const name = key + number().toString().padStart(digits, "0")
+          const at = bytes[position++]!
+          const length = bytes[position++]!
+          const changed = bytes.subarray(position, position += length)
+          this.#patch({ type: "patch", key: name, at, bytes: changed, tail: size() })
+        }
       } else {
         for (let runs = size(); runs > 0; runs--) {
           const first = number()
@@ -152,15 +217,37 @@ export class Differences {
     }
   }
 
-  #put(key: string, value: Uint8Array): void {
-    this.#values.set(key, value)
+  #patch(patch: Patch): void {
+    this.#forget(patch.key)
+    this.#restore(patch.key)
+    this.#patches.set(patch.key, patch)
+  }
+
+  /** It is not deleted any more. */
+  #restore(key: string): void {
     const parts = split(key)
     if (parts === undefined) this.#deleted.delete(key)
     else this.#runs.get(parts[0])?.remove(parts[1])
   }
 
-  #delete(key: string): void {
+  #forget(key: string): void {
+    const value = this.#values.get(key)
+    if (value === undefined) return
+    this.#valueBytes -= key.length + value.length
     this.#values.delete(key)
+  }
+
+  #put(key: string, value: Uint8Array): void {
+    this.#forget(key)
+    this.#values.set(key, value)
+    this.#valueBytes += key.length + value.length
+    this.#patches.delete(key)
+    this.#restore(key)
+  }
+
+  #delete(key: string): void {
+    this.#forget(key)
+    this.#patches.delete(key)
     const parts = split(key)
     if (parts === undefined) {
       this.#deleted.add(key)
@@ -172,7 +259,7 @@ export class Differences {
   }
 }
 
-const types = { delete: 1, put: 2, deleteRuns: 3 } as const
+const types = { delete: 1, put: 2, deleteRuns: 3, patches: 4 } as const
 
 class Writer {
   readonly #parts: Array<Buffer> = []
@@ -192,6 +279,9 @@ class Writer {
   }
   bytes(value: Uint8Array): void {
     this.size(value.length)
+    this.#parts.push(Buffer.from(value.buffer, value.byteOffset, value.length))
+  }
+  raw(value: Uint8Array): void {
     this.#parts.push(Buffer.from(value.buffer, value.byteOffset, value.length))
   }
   text(value: string): void {

@@ -7,9 +7,10 @@
 import type { LoadedRecords } from "@effect-mqttx/core/SessionStore"
 import type { StoreChange } from "@effect-mqttx/core/StoreRecord"
 import * as Fs from "node:fs"
+import { patched } from "./differences.ts"
 import { identityOf, makePrivate, NewFiles, type Paths, pathsOf, refuseStrangers } from "./directory.ts"
 import { kindOf, StoreFailure } from "./failure.ts"
-import { FullDisk } from "./fullDisk.ts"
+import { FullDisk, type FullDiskDatabase } from "./fullDisk.ts"
 import { judge } from "./judgement.ts"
 import {
   type Database,
@@ -38,13 +39,15 @@ type Task = Write | (() => Promise<void>)
 /** Writes that wait go together, up to so many bytes: LevelDB keeps all of them in memory. */
 const groupBytes = 67_108_864
 const takenOver = 10_000
+const takenOverBytes = 1_048_576
 
 /** The stores that this process has open: LevelDB's lock works between processes only, and a second try would even release it. */
 const owned = new Set<string>()
 
 const closedFailure = (): StoreFailure => new StoreFailure("closed", "the store is closed")
 
-const fullFailure = (): StoreFailure => new StoreFailure("full", "the disk is full: only what frees room is taken")
+const fullFailure = (): StoreFailure =>
+  new StoreFailure("full", "the disk is full, and there is no room in the reserve for more")
 
 /**
  * An open store.
@@ -266,20 +269,21 @@ export class FileEngine {
     )
   }
 
-  /** One write for all. When the disk is full, those that free room go on without the others. */
+  /** One write for all. When the disk is full, those that need no room of it go on without the others. */
   async #write(writes: ReadonlyArray<Write>): Promise<void> {
+    const fullDisk = this.#fullDisk
     try {
       const database = await this.#open()
-      return await this.#commit(database, this.#fullDisk.isActive ? freeing(writes) : writes)
+      const wasFull = fullDisk.database
+      return await this.#commit(database, wasFull === undefined ? writes : admitted(wasFull, writes))
     } catch (error) {
-      if (kindOf(error) !== "full" || this.#fullDisk.isActive || !this.#fullDisk.canTake) return fail(writes, error)
+      if (kindOf(error) !== "full" || fullDisk.database !== undefined || !fullDisk.canTake) return fail(writes, error)
     }
-    const rest = freeing(writes)
-    if (rest.length === 0) return
     try {
-      await this.#commit(this.#fullDisk.enter(), rest)
+      const database = fullDisk.enter()
+      await this.#commit(database, admitted(database, writes))
     } catch (error) {
-      fail(rest, error)
+      fail(writes, error)
     }
   }
 
@@ -334,7 +338,7 @@ export class FileEngine {
   /** The database that can be used now: LevelDB, or on a full disk what takes its place. */
   async #open(): Promise<Database> {
     if (this.#level !== undefined) return this.#level
-    if (this.#fullDisk.isActive && !await this.#fullDisk.isWorthLeaving()) return this.#fullDisk.enter()
+    if (this.#fullDisk.database !== undefined && !await this.#fullDisk.isWorthLeaving()) return this.#fullDisk.enter()
     try {
       this.#level = await this.#openLevel()
       this.#fullDisk.leave()
@@ -370,11 +374,19 @@ export class FileEngine {
     const { differences } = this.#reserve
     if (differences.isEmpty) return
     let part: Array<Operation> = []
-    for (const operation of differences.operations()) {
+    let bytes = 0
+    const add = async (operation: Operation) => {
       part.push(operation)
-      if (part.length < takenOver) continue
+      bytes += operation.type === "put" ? operation.value.length : 0
+      if (part.length < takenOver && bytes < takenOverBytes) return
       await database.write(part, { sync: true })
       part = []
+      bytes = 0
+    }
+    for (const operation of differences.operations()) await add(operation)
+    for (const [key, patch] of differences.patches) {
+      const value = await database.get(key)
+      if (value !== undefined) await add({ type: "put", key, value: patched(value, patch) })
     }
     await database.write(part, { sync: true })
     this.#reserve.clear()
@@ -396,10 +408,13 @@ const fail = (writes: ReadonlyArray<Write>, error: unknown): void => {
 }
 
 /** Those that can be taken while the disk is full; the others fail. */
-const freeing = (writes: ReadonlyArray<Write>): ReadonlyArray<Write> =>
-  writes.filter(({ prepared, settle }) => {
-    if (!prepared.isFreeing) settle(fullFailure())
-    return prepared.isFreeing
+const admitted = (database: FullDiskDatabase, writes: ReadonlyArray<Write>): ReadonlyArray<Write> =>
+  writes.filter(({ prepared, settle, state }) => {
+    const isAdmitted = prepared.changes.every(({ key, value }) =>
+      value === undefined || database.admits(state.storedKey(key), value)
+    )
+    if (!isAdmitted) settle(fullFailure())
+    return isAdmitted
   })
 
 const describe = (damage: ReadonlyArray<string>, aside: string): string => {

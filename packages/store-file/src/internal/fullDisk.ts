@@ -2,6 +2,8 @@
  * The database while the disk is full: what LevelDB has left in its files, which are only read, and on top of it the journal of the
  * reserve. LevelDB cannot be used then: it writes before it can open anything, and before it frees anything.
  */
+import { crc32 } from "node:zlib"
+import { type Difference, isNumbered, type Patch, patched } from "./differences.ts"
 import type { Paths } from "./directory.ts"
 import { kindOf } from "./failure.ts"
 import { type Database, type Engine, type Operation, tailOf } from "./level.ts"
@@ -15,10 +17,18 @@ interface Live {
   readonly size: number
   /** The last four bytes of the value. */
   readonly tail: number
+  /** Of a value that is in the files: its first bytes, and the checksum of what is between them and the last four. */
+  readonly base: { readonly head: string; readonly body: number } | undefined
 }
 
+/** In these bytes a record of a message has what changes while the message stays the same. */
+const headSize = 64
+/** Larger values are patched, or not taken. */
+const smallSize = 1024
+
 /**
- * A database of which nothing grows: the journal takes deletions and small values.
+ * A database that hardly grows: the journal takes deletions, new states of messages that there are, small records of which there is a limited
+ * number, and some small messages.
  */
 export class FullDiskDatabase implements Database {
   readonly #paths: Paths
@@ -35,13 +45,14 @@ export class FullDiskDatabase implements Database {
     const newest = new Map<string, { readonly sequence: number; readonly live: Live | undefined }>()
     readAll(paths.records, (key, sequence, value) => {
       if ((newest.get(key)?.sequence ?? -1) >= sequence) return
-      newest.set(key, { sequence, live: liveOf(value) })
+      newest.set(key, { sequence, live: liveOf(value, true) })
       if (!key.startsWith(summaryPrefix)) return
       if (value === undefined) this.#summaries.delete(key)
       else this.#summaries.set(key, new Uint8Array(value))
     })
     for (const [key, { live }] of newest) this.#note(key, live)
-    for (const operation of reserve.differences.operations()) this.#apply(operation)
+    this.#apply(reserve.differences.operations())
+    this.#apply(reserve.differences.patches.values())
   }
 
   /** Bytes of all keys and values that there are. */
@@ -51,6 +62,12 @@ export class FullDiskDatabase implements Database {
 
   isLive(key: string): boolean {
     return this.#live.has(key)
+  }
+
+  /** Whether a value may be written under a key. */
+  admits(key: string, value: Uint8Array): boolean {
+    return this.#patch(key, value) !== undefined ||
+      (value.length <= smallSize && (this.#live.has(key) || !isNumbered(key) || this.#reserve.isRoomy))
   }
 
   /** No other keys than those of summaries are read by themselves. */
@@ -66,12 +83,14 @@ export class FullDiskDatabase implements Database {
       const copy = value && new Uint8Array(value)
       if ((newest.get(key)?.sequence ?? -1) < sequence) newest.set(key, { sequence, value: copy })
     })
-    for (const [key, value] of this.#reserve.differences.values) {
+    const { patches, values } = this.#reserve.differences
+    for (const [key, value] of values) {
       if (key >= from && key < to) newest.set(key, { sequence: Infinity, value })
     }
     for (const key of Array.from(newest.keys()).sort()) {
       const { value } = newest.get(key)!
-      if (value !== undefined) visit(key, value)
+      const patch = patches.get(key)
+      if (value !== undefined) visit(key, patch === undefined ? value : patched(value, patch))
     }
   }
 
@@ -86,20 +105,48 @@ export class FullDiskDatabase implements Database {
   }
 
   async write(operations: Array<Operation>): Promise<void> {
-    // The deletion of what is not there would take room in the journal for nothing.
-    this.#reserve.append(operations.filter((operation) => operation.type === "put" || this.#live.has(operation.key)))
-    for (const operation of operations) this.#apply(operation)
+    const differences: Array<Difference> = []
+    for (const operation of operations) {
+      const { key } = operation
+      if (operation.type === "put") differences.push(this.#patch(key, operation.value) ?? operation)
+      // The deletion of what is not there would take room in the journal for nothing.
+      else if (this.#live.has(key)) differences.push(operation)
+    }
+    this.#reserve.append(differences)
+    this.#apply(differences)
   }
 
   async close(): Promise<void> {}
 
-  #apply(operation: Operation): void {
-    const { key } = operation
-    const value = operation.type === "put" ? operation.value : undefined
-    this.#note(key, liveOf(value))
-    if (!key.startsWith(summaryPrefix)) return
-    if (value === undefined) this.#summaries.delete(key)
-    else this.#summaries.set(key, value)
+  /** What makes a value of the one in the files; undefined when it is too different. */
+  #patch(key: string, value: Uint8Array): Patch | undefined {
+    const live = this.#live.get(key)
+    const base = live?.base
+    if (base === undefined || live?.size !== value.length || !isNumbered(key) || bodyOf(value) !== base.body) {
+      return undefined
+    }
+    const head = headOf(value)
+    let at = 0
+    let end = head.length
+    while (at < end && head[at] === base.head[at]) at++
+    while (end > at && head[end - 1] === base.head[end - 1]) end--
+    return { type: "patch", key, at, bytes: new Uint8Array(value.subarray(at, end)), tail: tailOf(value) }
+  }
+
+  #apply(differences: Iterable<Difference>): void {
+    for (const difference of differences) {
+      const { key } = difference
+      if (difference.type === "patch") {
+        const live = this.#live.get(key)
+        if (live !== undefined) this.#note(key, { ...live, tail: difference.tail })
+        continue
+      }
+      const value = difference.type === "put" ? difference.value : undefined
+      this.#note(key, liveOf(value, false))
+      if (!key.startsWith(summaryPrefix)) continue
+      if (value === undefined) this.#summaries.delete(key)
+      else this.#summaries.set(key, value)
+    }
   }
 
   #note(key: string, live: Live | undefined): void {
@@ -114,7 +161,17 @@ export class FullDiskDatabase implements Database {
   }
 }
 
-const liveOf = (value: Uint8Array | undefined): Live | undefined => value && { size: value.length, tail: tailOf(value) }
+const headOf = (value: Uint8Array): string =>
+  Buffer.from(value.buffer, value.byteOffset, Math.min(headSize, Math.max(0, value.length - 4))).toString("latin1")
+
+const bodyOf = (value: Uint8Array): number => crc32(value.subarray(headSize, Math.max(headSize, value.length - 4)))
+
+const liveOf = (value: Uint8Array | undefined, isInFiles: boolean): Live | undefined =>
+  value && {
+    size: value.length,
+    tail: tailOf(value),
+    base: isInFiles ? { head: headOf(value), body: bodyOf(value) } : undefined
+  }
 
 /** What LevelDB needs to open a database, beyond the room for its logs as tables. */
 const openingBytes = 1_048_576
@@ -150,9 +207,9 @@ export class FullDisk {
     this.#reserve = reserve
   }
 
-  /** Whether LevelDB is out of use. */
-  get isActive(): boolean {
-    return this.#database !== undefined
+  /** What is in the place of LevelDB; undefined while that is in use. */
+  get database(): FullDiskDatabase | undefined {
+    return this.#database
   }
 
   /** Whether there is a reserve that can take something. */
@@ -161,7 +218,7 @@ export class FullDisk {
   }
 
   /** The database in the place of LevelDB, which is closed. */
-  enter(): Database {
+  enter(): FullDiskDatabase {
     if (this.#database !== undefined) return this.#database
     if (performance.now() - this.#leftAt < trial) {
       this.#postpone()
@@ -198,7 +255,7 @@ export class FullDisk {
     this.#postpone()
     this.#reserve.releaseSpare()
     try {
-      await shrink(this.#engine, this.#paths, this.#reserve.differences.values, (key) => database.isLive(key))
+      await shrink(this.#engine, this.#paths, this.#reserve.differences, (key) => database.isLive(key))
       this.#reserve.clear()
       return true
     } catch (error) {

@@ -5,6 +5,7 @@
  */
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import { type Differences, patched } from "./differences.ts"
 import { asidePath, makePrivate, type Paths, syncDirectory } from "./directory.ts"
 import { type Engine, openLevel, type Operation } from "./level.ts"
 import { type Manifest, readLog, readManifest, readTable, type Visit } from "./levelFormat.ts"
@@ -112,29 +113,33 @@ export const finishReplacement = (paths: Paths): void => {
   if (isReplaced) remove(paths.replaced)
 }
 
+type Changes = Pick<Differences, "patches" | "values">
+
+const none: Changes = { patches: new Map(), values: new Map() }
+
 /**
  * Replaces a damaged database by one with everything that is whole in it, and returns where the damaged one was set aside. What was
  * deleted or overwritten in a lost part of a log comes back as it was before.
  */
 export const rebuild = async (engine: Engine, paths: Paths): Promise<string> => {
-  await build(engine, paths, new Map(), () => true)
+  await build(engine, paths, none, () => true)
   const aside = asidePath(paths.root)
   replace(paths, aside)
   return aside
 }
 
 /**
- * Replaces a database by one that has no more than the live keys, with these values in the place of older ones: the old one frees its room.
- * Nothing has changed when it fails.
+ * Replaces a database by one that has no more than the live keys, with these changes of their values: the old one frees its room. Nothing has
+ * changed when it fails.
  */
 export const shrink = async (
   engine: Engine,
   paths: Paths,
-  values: ReadonlyMap<string, Uint8Array>,
+  changes: Changes,
   isLive: (key: string) => boolean
 ): Promise<void> => {
   try {
-    await build(engine, paths, values, isLive)
+    await build(engine, paths, changes, isLive)
   } catch (error) {
     remove(paths.rebuilt)
     throw error
@@ -147,7 +152,7 @@ export const shrink = async (
 const build = async (
   engine: Engine,
   paths: Paths,
-  values: ReadonlyMap<string, Uint8Array>,
+  changes: Changes,
   isLive: (key: string) => boolean
 ): Promise<void> => {
   const newest = new Map<string, { readonly sequence: number; readonly value: Uint8Array | undefined }>()
@@ -155,7 +160,11 @@ const build = async (
     const known = newest.get(key)
     if (isLive(key) && (known === undefined || known.sequence < sequence)) newest.set(key, { sequence, value })
   })
-  for (const [key, value] of values) newest.set(key, { sequence: Infinity, value })
+  for (const [key, value] of changes.values) newest.set(key, { sequence: Infinity, value })
+  for (const [key, patch] of changes.patches) {
+    const value = newest.get(key)?.value
+    if (value !== undefined) newest.set(key, { sequence: Infinity, value: patched(value, patch) })
+  }
   makePrivate(paths.rebuilt)
   const level = await openLevel(engine, paths.rebuilt)
   try {

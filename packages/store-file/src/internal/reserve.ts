@@ -5,16 +5,15 @@
  * frees, can do nothing at all. The rest is spare: it is given back to the disk when opening or rebuilding the store needs some blocks.
  *
  * The journal has two halves. Each is a head of 32 bytes (magic, generation, checksum) and entries: 4 bytes of size, 4 of checksum, the
- * operations. The half with the larger generation counts, up to its last whole entry. When a half is full, all that is known is
+ * differences. The half with the larger generation counts, up to its last whole entry. When a half is full, all that is known is
  * written to the other one in a compact form, and then that one's head.
  */
 import { randomFillSync } from "node:crypto"
 import * as Fs from "node:fs"
 import { crc32 } from "node:zlib"
-import { Differences } from "./differences.ts"
+import { type Difference, Differences } from "./differences.ts"
 import { openFile, syncDirectory } from "./directory.ts"
 import { kindOf, StoreFailure } from "./failure.ts"
-import type { Operation } from "./level.ts"
 import { readAt } from "./source.ts"
 
 const halfSize = 131_072
@@ -128,8 +127,13 @@ export class Reserve {
   }
 
   /** What the journal says, on top of the database. */
-  get differences(): Pick<Differences, "isEmpty" | "operations" | "values"> {
+  get differences(): Pick<Differences, "isEmpty" | "operations" | "patches" | "values"> {
     return this.#differences
+  }
+
+  /** Whether there is so much room that small messages may have some of it: states of messages and deletions need the rest. */
+  get isRoomy(): boolean {
+    return this.#differences.valueBytes < halfSize / 4
   }
 
   /** Whether a full disk can still take deletions. */
@@ -160,14 +164,14 @@ export class Reserve {
     }
   }
 
-  /** Writes operations, safe when it returns. Fails with the kind `full` when the journal has no room for them. */
-  append(operations: ReadonlyArray<Operation>): void {
+  /** Writes differences, safe when it returns. Fails with the kind `full` when the journal has no room for them. */
+  append(differences: ReadonlyArray<Difference>): void {
     const descriptor = this.#descriptor
     if (descriptor === undefined || !this.isHeld) {
       throw new StoreFailure("full", "the disk is full, and the store has no reserve on it")
     }
     const entry = new Differences()
-    entry.apply(operations)
+    entry.apply(differences)
     const encoded = entry.encode()
     if (this.#generation > 0 && this.#position + frameSize + encoded.length <= halfSize) {
       this.#write(descriptor, encoded)
@@ -176,7 +180,7 @@ export class Reserve {
       const both = Buffer.concat([this.#differences.encode(), encoded])
       this.#writeAll(descriptor, fits(both) ? both : merged(both))
     }
-    this.#differences.apply(operations)
+    this.#differences.apply(differences)
   }
 
   /** Forgets everything, safe when it returns: the database has it. */

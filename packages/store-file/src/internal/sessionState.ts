@@ -50,8 +50,6 @@ export interface PreparedChanges {
   readonly changes: ReadonlyArray<Prepared>
   /** Of all values. */
   readonly bytes: number
-  /** Whether they take no more room than they make: deletions, and small records in the place of others. */
-  readonly isFreeing: boolean
 }
 
 const summaryFormat = 1
@@ -79,24 +77,18 @@ const fromStored = (key: string): string =>
 /** LevelDB keeps a write in memory, and the store reads it in one piece when it opens. */
 const largestCommit = 1_073_741_824
 
-/** An acknowledgement that takes the place of a record with the message, or of one like itself. */
-const isReplacement = (record: StoreRecord): boolean =>
-  record._tag === "Outbound" ? record.state === "releasing" : record._tag === "Inbound" && record.acknowledged
-
 /** Encodes changes. Fails with the kind `invalid` when there is one that can never be written, or too many for one write. */
 export const prepare = (changes: ReadonlyArray<StoreChange>, limit: number = largestCommit): PreparedChanges => {
   let bytes = 0
-  let isFreeing = true
   const prepared = changes.map((change): Prepared => {
     if (change._tag === "Delete") return { key: change.key, value: undefined }
-    isFreeing &&= isReplacement(change.record)
     const key = keyOf(change.record)
     const value = encode(key, change.record)
     bytes += value.length
     if (bytes > limit) throw new StoreFailure("invalid", `a commit has more than ${limit} bytes`)
     return { key, value }
   })
-  return { changes: prepared, bytes, isFreeing }
+  return { changes: prepared, bytes }
 }
 
 const encode = (key: string, record: StoreRecord): Uint8Array => {
@@ -200,23 +192,27 @@ export class SessionState {
     this.#exclusive = exclusive
   }
 
+  /** The key in the database. */
+  storedKey(key: string): string {
+    return this.#prefix + toStored(key)
+  }
+
   /** Adds changes, and the summary after them, to a batch. */
   write(prepared: ReadonlyArray<Prepared>, batch: Array<Operation>): void {
     const checksums = this.checksums!
-    const prefix = this.#prefix
     for (const { key, value } of prepared) {
       const before = checksums.get(key)
       if (before !== undefined) this.#remove(before)
       if (value === undefined) {
         checksums.delete(key)
-        batch.push({ type: "del", key: prefix + toStored(key) })
+        batch.push({ type: "del", key: this.storedKey(key) })
       } else {
         const checksum = tailOf(value)
         checksums.set(key, checksum)
         this.records++
         this.#sum = (this.#sum + checksum) >>> 0
         this.#exclusive = (this.#exclusive ^ checksum) >>> 0
-        batch.push({ type: "put", key: prefix + toStored(key), value })
+        batch.push({ type: "put", key: this.storedKey(key), value })
       }
     }
     this.commits++

@@ -217,7 +217,7 @@ export const makeHandle = (setup: HandleSetup): Handle => {
 
   const commit = (changes: ReadonlyArray<StoreChange>): Effect.Effect<void, StorageFailed> =>
     Effect.gen(function*() {
-      const content = commitOf(changes)
+      const content = commitOf(changes, current)
       const parts = yield* partsLazily(content)
       const first = (yield* parts)!
       const count = content.deletes.size + content.puts.size

@@ -22,11 +22,14 @@ export interface Part {
 export interface Commit {
   readonly deletes: ReadonlySet<string>
   readonly puts: ReadonlyMap<string, StoreRecord>
-  /** Nothing that needs more memory than it frees: a releasing record replaces a larger one. */
+  /** Nothing that needs more memory than it frees: records that take the place of others which are as large. */
   readonly isFreeing: boolean
 }
 
-export const commitOf = (changes: ReadonlyArray<StoreChange>): Commit => {
+const sizeOf = (record: StoreRecord): number => record._tag === "Outbound" ? record.payload.length : 0
+
+/** `current` is what Redis holds, as far as it is known. */
+export const commitOf = (changes: ReadonlyArray<StoreChange>, current: ReadonlyMap<string, StoreRecord>): Commit => {
   const puts = new Map<string, StoreRecord>()
   const deletes = new Set<string>()
   for (const change of changes) {
@@ -40,7 +43,10 @@ export const commitOf = (changes: ReadonlyArray<StoreChange>): Commit => {
     }
   }
   let isFreeing = true
-  for (const record of puts.values()) isFreeing &&= record._tag === "Outbound" && record.state === "releasing"
+  for (const [key, record] of puts) {
+    const before = current.get(key)
+    isFreeing &&= before !== undefined && sizeOf(record) <= sizeOf(before)
+  }
   return { deletes, puts, isFreeing }
 }
 
