@@ -237,7 +237,7 @@ describe.skipIf(!RedisServer.isPresent())("a large store", () => {
     () =>
       Effect.gen(function*() {
         const server = yield* RedisServer.make()
-        const handle = yield* (yield* store(server, { commandTimeout: "20 millis", leaseDuration: "1 minute" })).open(
+        const handle = yield* (yield* store(server, { commandTimeout: "200 millis", leaseDuration: "1 minute" })).open(
           "plant"
         )
         const payload = new Uint8Array(50_000_000).map((_, i) => i)
