@@ -2,7 +2,8 @@
  * A durable session store in Redis, over the service `Redis` of `effect/persistence`: any driver layer serves, on Node that of
  * `@effect/platform-node/NodeRedis`. That module of Effect is unstable, so that a minor version of Effect may change what is used here.
  *
- * Every commit is applied in full or not at all, whatever its size. A session has one owner, which holds a lease and renews it; an owner that lost its lease to another one
+ * The store reserves one connection of the driver, and renews it when it is of no use, as after a failover. Every commit is applied in full or
+ * not at all, whatever its size. A session has one owner, which holds a lease and renews it; an owner that lost its lease to another one
  * cannot write any more. All keys of a session are in one slot of Redis Cluster. How durable a commit is depends on the server's append-only
  * file: `durability` of the handle says what the server's settings promise.
  */
@@ -39,8 +40,8 @@ export interface RedisStoreInput {
    */
   readonly acquireTimeout?: Duration.Input | undefined
   /**
-   * How long to wait for an answer of Redis, connected or not, and a second more for each megabyte that is sent. When there is none, a
-   * connection of the store's own is tried for as long again. Default 5 seconds.
+   * How long to wait for an answer of Redis, connected or not, and a second more for each megabyte that is sent. When there is none, another
+   * connection is tried for as long again. Default 5 seconds.
    */
   readonly commandTimeout?: Duration.Input | undefined
 }

@@ -1,9 +1,9 @@
-import type { SessionStore } from "@effect-mqttx/core"
+import type { MqttError, SessionStore } from "@effect-mqttx/core"
 import { RedisStore } from "@effect-mqttx/store-redis"
 import { RedisServer } from "@effect-mqttx/testing"
 import { NodeRedis } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Fiber, Layer, Scope } from "effect"
+import { Context, Effect, Exit, Fiber, Layer, Schedule, Scope } from "effect"
 import { Redis } from "effect/persistence"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
@@ -12,15 +12,9 @@ import { type DriverOptions, intercepted, kindOf, outbound, put, sequencesOf } f
 
 const impatient = { commandTimeout: "500 millis" } as const
 
-/** Both services of a driver, for the scope. Its layer would wait at the end for what a silent server does not answer. */
+/** Both services of a driver, for the scope. */
 const driverOver = (url: string, options?: DriverOptions) =>
-  Effect.tap(
-    Layer.build(Layer.fresh(NodeRedis.layer({ url, ...options }))),
-    (context) => {
-      const { client } = Context.get(context, NodeRedis.NodeRedis)
-      return Effect.addFinalizer(() => Effect.sync(() => client.isOpen ? client.destroy() : undefined))
-    }
-  )
+  Layer.build(Layer.fresh(NodeRedis.layer({ url, ...options })))
 
 const storeOver = Effect.fnUntraced(function*(
   context: Context.Context<Redis.Redis>,
@@ -47,12 +41,12 @@ const world = Effect.fnUntraced(function*(
   return { old, next, proxy, context, store, handle }
 })
 
-/** The next commit succeeds, at the server that new connections lead to, and it has all records. */
+/** The next commit succeeds, tried again as a session does, at the server that new connections lead to, and it has all records. */
 const expectGoesOn = Effect.fnUntraced(function*(
   handle: SessionStore.SessionStoreHandle,
   next: RedisServer.Service
 ) {
-  yield* handle.commit([put(outbound(2))])
+  yield* Effect.retry(handle.commit([put(outbound(2))]), Schedule.spaced(100))
   assert.deepStrictEqual(sequencesOf(yield* handle.load), [1, 2])
   assert.strictEqual(yield* next.command("HLEN", "mqttx:session:{plant}:records"), 3)
 })
@@ -181,7 +175,7 @@ describe.skipIf(!RedisServer.isPresent())("a connection that stays at a server w
       yield* expectGoesOn(handle, next)
       const other = yield* store.open("other")
       yield* other.commit([put(outbound(1))])
-      assert.strictEqual(proxy.connections(), 2)
+      assert.isAtMost(proxy.connections(), 4)
     }))
 
   it.live("gone without a word: a session is opened over a new connection", () =>
@@ -217,11 +211,31 @@ describe.skipIf(!RedisServer.isPresent())("a connection that stays at a server w
       assert.deepStrictEqual(sequencesOf(yield* handle.load), [1, 10, 11, 12, 13])
     }))
 
-  it.live("a driver that has closed its connection for good: the session goes on over one of its own", () =>
+  it.live("a driver that has closed the connection of the rest of the program for good: the session goes on", () =>
     Effect.gen(function*() {
       const { context, handle, old } = yield* world()
       Context.get(context, NodeRedis.NodeRedis).client.destroy()
       yield* expectGoesOn(handle, old)
+    }))
+
+  it.live("the connection of the rest of the program gets no command of the store, so that its end waits for none", () =>
+    Effect.gen(function*() {
+      const server = yield* RedisServer.make()
+      const scope = yield* Scope.make()
+      const context = yield* Scope.provide(driverOver(server.url), scope)
+      const sent: Array<string> = []
+      const redis = Context.get(context, Redis.Redis)
+      const send: Redis.Redis["Service"]["send"] = (command, ...args) => {
+        sent.push(command)
+        return redis.send(command, ...args)
+      }
+      const store = yield* Scope.provide(storeOver(Context.make(Redis.Redis, { ...redis, send })), scope)
+      const handle = yield* Scope.provide(store.open("plant"), scope)
+      yield* handle.load
+      yield* server.kill
+      for (let i = 0; i < 3; i++) assert.strictEqual(yield* kindOf(handle.commit([put(outbound(1))])), "unavailable")
+      yield* Scope.close(scope, Exit.void)
+      assert.deepStrictEqual(sent, [])
     }))
 
   it.live("where a new connection is no better, the failure is that of the server, and few are made", () =>
@@ -234,19 +248,20 @@ describe.skipIf(!RedisServer.isPresent())("a connection that stays at a server w
       yield* expectGoesOn(handle, old)
     }))
 
-  it.live("where the driver has no connection to spare, the failure is that of the server, in time", () =>
+  it.live("where the driver has no connection to spare, it is told in time, and the session goes on when it has", () =>
     Effect.gen(function*() {
       const server = yield* RedisServer.make()
       const context = yield* driverOver(server.url, { maxConnections: 1 })
-      const handle = yield* (yield* storeOver(context)).open("plant")
-      yield* handle.load
+      const store = yield* storeOver(context)
       const taken = yield* Scope.make()
       yield* Scope.provide(Context.get(context, Redis.Redis).reserve, taken)
-      yield* server.command("REPLICAOF", "127.0.0.1", "1")
-      assert.strictEqual(yield* kindOf(handle.commit([put(outbound(1))])), "readOnly")
+      const error = yield* Effect.flip(Effect.scoped(store.open("plant")))
+      assert.deepInclude(error.reason, { _tag: "StorageFailed", kind: "unavailable" })
+      assert.include(error.message, "maxConnections")
       yield* Scope.close(taken, Exit.void)
-      yield* server.command("REPLICAOF", "NO", "ONE")
+      const handle = yield* store.open("plant")
       yield* handle.commit([put(outbound(1))])
+      assert.deepStrictEqual(sequencesOf(yield* handle.load), [1])
     }))
 
   it.live("the connection of the store's own ends with its last session, and with the store", () =>
@@ -285,28 +300,30 @@ describe.skipIf(!RedisServer.isPresent())("a connection that stays at a server w
       yield* Scope.close(sessionScope, Exit.void)
     }))
 
-  it.live("a call that was given up and arrives when the other connection is in use undoes nothing", () =>
+  it.live("a call that was given up and arrives when another connection is in use undoes nothing", () =>
     Effect.gen(function*() {
       const server = yield* RedisServer.make()
-      const context = yield* driverOver(server.url)
+      const redis = Context.get(yield* driverOver(server.url), Redis.Redis)
       const late: Array<ReadonlyArray<string>> = []
-      const redis = Context.get(context, Redis.Redis)
       let isStuck = false
-      const send: Redis.Redis["Service"]["send"] = (command, ...args) =>
-        Effect.suspend(() => {
-          if (!isStuck) return redis.send(command, ...args)
-          late.push([command, ...args])
-          return Effect.never
-        })
-      const stuck = intercepted(redis, (real) => real)
-      const store = yield* storeOver(Context.make(Redis.Redis, { ...stuck, send }), { commandTimeout: "100 millis" })
+      const stuck = intercepted(redis, (send) => {
+        // What the first connection gets from some time on arrives when all is over.
+        const isFirst = !isStuck
+        return (command, ...args) =>
+          Effect.suspend(() => {
+            if (!isStuck || !isFirst) return send(command, ...args)
+            late.push([command, ...args])
+            return Effect.never
+          })
+      })
+      const store = yield* storeOver(Context.make(Redis.Redis, stuck), { commandTimeout: "200 millis" })
       const handle = yield* store.open("plant")
       yield* handle.load
       yield* handle.commit([put(outbound(1))])
       isStuck = true
-      yield* handle.commit([put(outbound(2))])
+      yield* Effect.retry(handle.commit([put(outbound(2))]), Schedule.spaced(50))
       yield* server.command("FLUSHALL")
-      yield* handle.commit([put(outbound(3))])
+      yield* Effect.retry(handle.commit([put(outbound(3))]), Schedule.spaced(50))
       const stored = server.command("HGETALL", "mqttx:session:{plant}:records")
       const before = yield* stored
       assert.isAtLeast(late.length, 1)
@@ -326,7 +343,7 @@ describe.skipIf(!RedisServer.isPresent())("a connection that stays at a server w
         (handle) => Effect.forkChild(handle.commit([put(outbound(1))]), { startImmediately: true })
       )
       yield* Effect.forEach(commits, (commit) => Fiber.join(commit))
-      assert.strictEqual(proxy.connections(), 2)
+      assert.isAtMost(proxy.connections(), 4)
     }))
 })
 
@@ -375,14 +392,16 @@ describe.skipIf(!RedisServer.isPresent())("a reply that is none to the command",
         yield* Effect.scoped(Effect.gen(function*() {
           const handle = yield* store.open(name)
           answer = { to: /EVAL/, reply }
-          // As long as there was no other connection yet, one might do better.
-          yield* Effect.repeat(kindOf(handle.commit([put(outbound(1))])), {
-            until: (kind) =>
-              kind === "corrupt"
-          })
-          assert.strictEqual(yield* kindOf(handle.clear), "corrupt", `clear: ${String(reply)}`)
+          // One connection may be at fault, and not each call tries another one.
+          const untilFinal = <A>(effect: Effect.Effect<A, MqttError.MqttError>) =>
+            Effect.repeat(kindOf(effect), {
+              until: (kind) =>
+                kind === "corrupt"
+            })
+          yield* untilFinal(handle.commit([put(outbound(1))]))
+          yield* untilFinal(handle.clear)
           answer = { to: /HSCAN/, reply }
-          assert.strictEqual(yield* kindOf(handle.load), "corrupt", `load: ${String(reply)}`)
+          yield* untilFinal(Effect.asVoid(handle.load))
           answer = undefined
           yield* handle.commit([put(outbound(1))])
           assert.deepStrictEqual(sequencesOf(yield* handle.load), [1])

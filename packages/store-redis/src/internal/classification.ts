@@ -75,6 +75,10 @@ export const isConnectionUseless = (cause: unknown): boolean => {
     messagesOf(cause).some((message) => /\bNOAUTH\b/.test(message))
 }
 
+/** Whether the server has said it, and not the driver or the system. */
+export const isReply = (cause: unknown): boolean =>
+  messagesOf(cause).some((message) => /^-?[A-Z][A-Z0-9]{2,}(?:\s|$)/.test(message))
+
 /** Whether the server does not know the script of an EVALSHA. */
 export const isNoScript = (cause: unknown): boolean => messagesOf(cause).some((message) => /\bNOSCRIPT\b/.test(message))
 

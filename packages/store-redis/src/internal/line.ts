@@ -1,18 +1,15 @@
 /**
- * Calls to Redis that are bounded in time and in number.
+ * Calls to Redis that are bounded in time, over a connection that is renewed when it proves useless.
  *
- * A driver without a connection keeps commands, and sends them when it has one again: a call that is given up may still happen. So calls
- * stand in a line, in which each waits for the one before it on the same connection, even when that was given up: a driver never keeps
- * more than one of them. A call whose connection proves useless is made again on the other one, see `connections.ts`, while the
- * first may still arrive late: everything that is called can happen twice, and behind what came later.
+ * A call that is given up may still arrive, late and behind what came later, and one that is made again over another connection may happen
+ * twice: the scripts are made for that.
  */
 import { StorageFailed } from "@effect-mqttx/core/MqttError"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import type * as Redis from "effect/persistence/Redis"
 import * as Result from "effect/Result"
-import { isConnectionUseless, isNoScript, toReason } from "./classification.ts"
+import { isConnectionUseless, isNoScript, isReply, toReason } from "./classification.ts"
 import type { Connection, Connections } from "./connections.ts"
 import { oddReply, type Reader } from "./replies.ts"
 import type { Script } from "./scripts.ts"
@@ -31,112 +28,105 @@ export interface Line {
     keys: ReadonlyArray<string>,
     args: ReadonlyArray<string>
   ) => Effect.Effect<A, StorageFailed>
-  /** Whether a call has timed out and is still on its way on the connection in use. */
-  readonly isStalled: () => boolean
 }
 
 type Call = (send: Connection["send"]) => Effect.Effect<unknown, Redis.RedisError>
 
+interface Failure {
+  readonly reason: StorageFailed
+  /** Another connection may do better; this one is of no use at all when it is broken. */
+  readonly isUseless: boolean
+  readonly isBroken: boolean
+  readonly isOdd?: true
+}
+
 /** How a call ended on one connection. */
-type Attempt<A> = Result.Result<A, { readonly reason: StorageFailed; readonly isUseless: boolean }>
+type Attempt<A> = Result.Result<A, Failure>
 
 const megabyte = 1_048_576
+/** On how many connections a call is made: what a driver reserves may be one that it had to spare already, as old as the first. */
+const connectionsTried = 4
 
 /**
- * A line for one user at a time.
+ * The calls of a store.
  */
 export const makeLine = (connections: Connections, timeout: Duration.Duration): Line => {
-  const pending = new WeakMap<Connection, Fiber.Fiber<unknown, Redis.RedisError>>()
-  const timedOut = new WeakMap<Connection, Fiber.Fiber<unknown, Redis.RedisError>>()
-  const isPending = (
-    fiber: Fiber.Fiber<unknown, Redis.RedisError> | undefined
-  ): fiber is Fiber.Fiber<unknown, Redis.RedisError> => fiber !== undefined && fiber.pollUnsafe() === undefined
+  const noAnswer = (limit: Duration.Duration): StorageFailed =>
+    new StorageFailed({ detail: `Redis has not answered within ${Duration.format(limit)}` })
 
-  // Nobody's child: whoever gives a call up cannot take it back from the driver.
-  const start = (connection: Connection, call: Call): Effect.Effect<unknown, Redis.RedisError> =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(Effect.forkDetach(call(connection.send), { startImmediately: true }), (fiber) => {
-        pending.set(connection, fiber)
-        return restore(Fiber.join(fiber))
-      })
-    )
-
-  const inTurn = (connection: Connection, call: Call): Effect.Effect<unknown, Redis.RedisError> =>
-    Effect.suspend(() => {
-      const before = pending.get(connection)
-      return isPending(before)
-        ? Effect.flatMap(Fiber.await(before), () => start(connection, call))
-        : start(connection, call)
-    })
-
-  /** One attempt. A reply that makes no sense may be meant for somebody else who shares the connection: another one may do better. */
   const attempt = <A>(
     connection: Connection,
     call: Call,
     read: Reader<A>,
     limit: Duration.Duration
   ): Effect.Effect<Attempt<A>> =>
-    Effect.suspend(() => inTurn(connection, call)).pipe(
+    call(connection.send).pipe(
       Effect.map((reply): Attempt<A> => {
         const value = read(reply)
         if (value === undefined) {
-          return Result.fail({ reason: oddReply(reply, connection.isOwn), isUseless: !connection.isOwn })
+          return Result.fail({ reason: oddReply(reply), isUseless: true, isBroken: false, isOdd: true })
         }
         connections.prove(connection)
         return Result.succeed(value)
       }),
       Effect.catch((error) =>
-        Effect.succeed<Attempt<A>>(
-          Result.fail({ reason: toReason(error.cause), isUseless: isConnectionUseless(error.cause) })
-        )
+        Effect.succeed<Attempt<A>>(Result.fail({
+          reason: toReason(error.cause),
+          isUseless: isConnectionUseless(error.cause),
+          isBroken: !isReply(error.cause)
+        }))
       ),
       Effect.timeoutOrElse({
         duration: limit,
         orElse: () =>
-          Effect.sync((): Attempt<A> => {
-            const fiber = pending.get(connection)
-            if (isPending(fiber)) timedOut.set(connection, fiber)
-            const detail = `Redis has not answered within ${Duration.format(limit)}`
-            return Result.fail({ reason: new StorageFailed({ detail }), isUseless: true })
-          })
+          Effect.succeed<Attempt<A>>(Result.fail({ reason: noAnswer(limit), isUseless: true, isBroken: true }))
       })
     )
 
-  /** Goes on with another connection, as long as there is one that was not tried yet. */
+  /** A connection, as soon as there is one; why there is none says more than that there is none in time. */
+  const connected = (limit: Duration.Duration): Effect.Effect<Connection, StorageFailed> =>
+    connections.get.pipe(
+      // Attempts have pauses of their own. What is refused is refused the next time, too.
+      Effect.retry({ while: ({ kind }) => kind !== "refused" }),
+      Effect.timeoutOrElse({
+        duration: limit,
+        orElse: () => Effect.fail(connections.failure() ?? new StorageFailed({ detail: noConnection(limit) }))
+      })
+    )
+
+  /** Goes on over other connections. A reply that makes no sense is final when more than one connection gives such. */
   const elsewhere = <A>(
     first: Connection,
-    failure: StorageFailed,
+    failure: Failure,
     again: (connection: Connection) => Effect.Effect<Attempt<A>>
   ): Effect.Effect<A, StorageFailed> =>
     Effect.gen(function*() {
-      const tried = new Set([first])
       let useless = first
-      let reason = failure
-      for (;;) {
-        const departure = yield* connections.leave(useless, tried)
-        // Why there is no other connection says more than that there was no answer.
-        if (departure._tag === "Stayed") return yield* failure.cause === undefined ? departure.reason ?? reason : reason
-        const result = yield* again(departure.to)
+      let last = failure
+      let odd = failure.isOdd === true ? 1 : 0
+      for (let tried = 1; last.isUseless && tried < connectionsTried; tried++) {
+        if (!(yield* connections.leave(useless, last.isBroken))) break
+        const next = yield* Effect.result(connections.get)
+        if (Result.isFailure(next)) return yield* last.reason.cause === undefined ? next.failure : last.reason
+        const result = yield* again(next.success)
         if (Result.isSuccess(result)) return result.success
-        reason = result.failure.reason
-        if (!result.failure.isUseless) return yield* reason
-        useless = departure.to
-        tried.add(useless)
+        useless = next.success
+        last = result.failure
+        if (last.isOdd === true) odd++
       }
+      return yield* odd > 1 ? new StorageFailed({ ...last.reason, kind: "corrupt" }) : last.reason
     })
 
   const call = <A>(use: Call, read: Reader<A>, limit: Duration.Duration): Effect.Effect<A, StorageFailed> =>
-    Effect.suspend(() => {
-      const first = connections.current()
-      return Effect.flatMap(attempt(first, use, read, limit), (result) => {
+    Effect.flatMap(connected(limit), (first) =>
+      Effect.flatMap(attempt(first, use, read, limit), (result) => {
         if (Result.isSuccess(result)) return Effect.succeed(result.success)
         const { isUseless, reason } = result.failure
         if (!isUseless) return Effect.fail(reason)
-        return elsewhere(first, reason, (connection) => attempt(connection, use, read, limit)).pipe(
+        return elsewhere(first, result.failure, (connection) => attempt(connection, use, read, limit)).pipe(
           Effect.timeoutOrElse({ duration: limit, orElse: () => Effect.fail(reason) })
         )
-      })
-    })
+      }))
 
   return {
     send: (read, [command, ...args], patience) =>
@@ -160,7 +150,11 @@ export const makeLine = (connections: Connections, timeout: Duration.Duration): 
         read,
         limit
       )
-    },
-    isStalled: () => isPending(timedOut.get(connections.current()))
+    }
   }
 }
+
+const noConnection = (limit: Duration.Duration): string =>
+  `the driver of Redis has given no connection within ${
+    Duration.format(limit)
+  }: it cannot connect, or has none to spare (maxConnections)`

@@ -86,8 +86,8 @@ export const makeSessions = (redis: Redis.Redis["Service"], options: RedisStoreO
         expiry.toString()
       ])
     )
-    // Redis has kept somebody waiting already: the lease ends by itself, if not by this.
-    return Effect.suspend(() => line.isStalled() ? Effect.asVoid(Effect.forkDetach(released)) : released)
+    // A Redis that cannot be reached is not waited for: the lease ends by itself.
+    return Effect.suspend(() => connections.failure() === undefined ? released : Effect.void)
   }
 
   const durabilityOf = Effect.fnUntraced(function*(line: Line): Effect.fn.Return<Durability, StorageFailed> {

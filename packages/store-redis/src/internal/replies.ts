@@ -67,9 +67,6 @@ const excerpt = (reply: unknown): string => {
   return (text ?? typeof reply).slice(0, 100)
 }
 
-/** The failure for a reply of another shape; final when nobody else uses the connection. */
-export const oddReply = (reply: unknown, isFinal: boolean): StorageFailed =>
-  new StorageFailed({
-    kind: isFinal ? "corrupt" : "unavailable",
-    detail: `Redis has answered something else than what was asked: ${excerpt(reply)}`
-  })
+/** The failure for a reply of another shape; whether it is final shows on another connection. */
+export const oddReply = (reply: unknown): StorageFailed =>
+  new StorageFailed({ detail: `Redis has answered something else than what was asked: ${excerpt(reply)}` })
