@@ -40,8 +40,8 @@ export interface LoadedRecords {
 /**
  * The store of one session, owned by one session of one process until its scope ends.
  *
- * Every failure is an `MqttError` with the reason `StorageFailed`, whose `kind` says whether trying again can help. After the end of the
- * scope that opened it, or of the store itself, everything fails at once with the kind `closed`.
+ * Every failure is an `MqttError` with the reason `StorageFailed`, whose `kind` says whether trying again can help.
+ * After the end of the scope that opened it, or of the store itself, everything fails at once with the kind `closed`.
  */
 export interface SessionStoreHandle {
   readonly durability: Durability
@@ -52,8 +52,8 @@ export interface SessionStoreHandle {
    * they were applied; committing the same changes again has the same effect as once. Commits of one session are never
    * concurrent: the session waits for one before it starts the next, and does not change records that it has handed over.
    *
-   * Fails with the kind `fenced` when another owner has taken the session over, and with `invalid` when a record can never be stored: more
-   * than a PUBLISH packet can hold. No number of changes is too large.
+   * Fails with the kind `fenced` when another owner has taken the session over, and with `invalid` when a record can
+   * never be stored: more than a PUBLISH packet can hold. No number of changes is too large.
    */
   readonly commit: (changes: ReadonlyArray<StoreChange>) => Effect.Effect<void, MqttError>
   /** Deletes all records of the session. */
@@ -79,7 +79,8 @@ export const SessionStore: Context.Reference<SessionStore> = Context.Reference("
 })
 
 /**
- * A fresh memory store, for tests and for programs that build several session environments. It is closed with the layer's scope.
+ * A fresh memory store, for tests and for programs that build several session environments. It is closed with the
+ * layer's scope.
  */
 export const layerMemory: Layer.Layer<never> = Layer.effect(
   SessionStore,

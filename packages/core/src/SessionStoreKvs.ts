@@ -49,12 +49,14 @@ const ownersOf = (kvs: KeyValueStore.KeyValueStore): Set<string> => {
   return known
 }
 
-/** A session that is open: what ends it, and completes when nothing of it is under way any more, or `patience` is over. */
+/**
+ * A session that is open: what ends it, and completes when nothing of it is under way any more, or `patience` is over.
+ */
 type End = Effect.Effect<void>
 
 /**
- * Makes a store of sessions over the key-value store in the context. It is closed with its scope: sessions that are still open then
- * fail with the kind `closed`.
+ * Makes a store of sessions over the key-value store in the context. It is closed with its scope: sessions that are
+ * still open then fail with the kind `closed`.
  */
 export const make = (
   options?: SessionStoreKvsOptions
@@ -85,7 +87,7 @@ export const make = (
         ends.delete(end)
         return Effect.forkDetach(lock.withPermits(1)(Effect.sync(() => owned.delete(base)))).pipe(
           Effect.flatMap((released) => Effect.timeoutOption(Fiber.await(released), patience)),
-          // Whoever still waits for a key-value store that does not answer waits for nothing.
+          // A caller that still waits for a key-value store which does not answer fails.
           Effect.andThen(Deferred.fail(closing, closedStore(session, "commit")))
         )
       })
@@ -137,9 +139,9 @@ export const layerKvs = (
 ): Layer.Layer<never, never, KeyValueStore.KeyValueStore> => Layer.effect(SessionStore.SessionStore, make(options))
 
 /**
- * A key-value store in a directory whose files only their owner may read (0600), and the directory too where it is made (0700), whatever the
- * umask says. Symbolic links to values are not followed: reading one fails with the kind `refused`. `KeyValueStore.layerFileSystem` makes
- * files with what the umask leaves of 0666.
+ * A key-value store in a directory whose files only their owner may read (0600), and the directory too where it is made
+ * (0700), whatever the umask says. Symbolic links to values are not followed: reading one fails with the kind
+ * `refused`. `KeyValueStore.layerFileSystem` makes files with what the umask leaves of 0666.
  */
 export const layerFileSystem = (
   directory: string

@@ -149,8 +149,9 @@ class Reader {
 }
 
 /**
- * The bytes of a record. Throws a `RangeError` for one that cannot be written, since its message is more than a PUBLISH packet can hold or
- * has texts that are none of MQTT: sessions refuse such messages, and stores fail with the kind `invalid`.
+ * The bytes of a record. Throws a `RangeError` for one that cannot be written, since its message is more than a PUBLISH
+ * packet can hold or has texts that are none of MQTT: sessions refuse such messages, and stores fail with the kind
+ * `invalid`.
  */
 export const encode = (record: StoreRecord): Uint8Array => {
   const writer = shared

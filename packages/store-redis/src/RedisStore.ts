@@ -2,10 +2,11 @@
  * A durable session store in Redis, over the service `Redis` of `effect/persistence`: any driver layer serves, on Node that of
  * `@effect/platform-node/NodeRedis`. That module of Effect is unstable, so that a minor version of Effect may change what is used here.
  *
- * The store reserves one connection of the driver, and renews it when it is of no use, as after a failover. Every commit is applied in full or
- * not at all, whatever its size. A session has one owner, which holds a lease and renews it; an owner that lost its lease to another one
- * cannot write any more. All keys of a session are in one slot of Redis Cluster. How durable a commit is depends on the server's append-only
- * file: `durability` of the handle says what the server's settings promise.
+ * The store reserves one connection of the driver, and renews it when it is of no use, as after a failover. Every
+ * commit is applied in full or not at all, whatever its size. A session has one owner, which holds a lease and renews
+ * it; an owner that lost its lease to another one cannot write any more. All keys of a session are in one slot of Redis
+ * Cluster. How durable a commit is depends on the server's append-only file: `durability` of the handle says what the
+ * server's settings promise.
  */
 import type { MqttError } from "@effect-mqttx/core/MqttError"
 import * as SessionStore from "@effect-mqttx/core/SessionStore"
@@ -40,8 +41,8 @@ export interface RedisStoreInput {
    */
   readonly acquireTimeout?: Duration.Input | undefined
   /**
-   * How long to wait for an answer of Redis, connected or not, and a second more for each megabyte that is sent. When there is none, another
-   * connection is tried for as long again. Default 5 seconds.
+   * How long to wait for an answer of Redis, connected or not, and a second more for each megabyte that is sent. When
+   * there is none, another connection is tried for as long again. Default 5 seconds.
    */
   readonly commandTimeout?: Duration.Input | undefined
 }
@@ -74,8 +75,9 @@ export interface RedisStoreOptionsEncoded {
 export const RedisStoreOptions: Schema.Codec<RedisStoreOptions, RedisStoreOptionsEncoded> = OptionsSchema
 
 /**
- * Makes the store. Fails with `InvalidOptions`; whether Redis answers shows when a session is opened. With its scope the store is closed:
- * it leaves the sessions that are still open, and everything that they ask for afterwards fails with `StorageFailed` of the kind `closed`.
+ * Makes the store. Fails with `InvalidOptions`; whether Redis answers shows when a session is opened. With its scope
+ * the store is closed: it leaves the sessions that are still open, and everything that they ask for afterwards fails
+ * with `StorageFailed` of the kind `closed`.
  */
 export const make = Effect.fnUntraced(function*(
   options: RedisStoreInput = {}

@@ -10,7 +10,7 @@ import * as Path from "node:path"
 import { makeProxy } from "./support/proxy.ts"
 import { type DriverOptions, intercepted, kindOf, outbound, put, sequencesOf } from "./support/redis.ts"
 
-const impatient = { commandTimeout: "500 millis" } as const
+const impatient = { commandTimeout: "1 second" } as const
 
 /** Both services of a driver, for the scope. */
 const driverOver = (url: string, options?: DriverOptions) =>
@@ -41,7 +41,10 @@ const world = Effect.fnUntraced(function*(
   return { old, next, proxy, context, store, handle }
 })
 
-/** The next commit succeeds, tried again as a session does, at the server that new connections lead to, and it has all records. */
+/**
+ * The next commit succeeds, tried again as a session does, at the server that new connections lead to, and it has all
+ * records.
+ */
 const expectGoesOn = Effect.fnUntraced(function*(
   handle: SessionStore.SessionStoreHandle,
   next: RedisServer.Service
@@ -316,7 +319,7 @@ describe.skipIf(!RedisServer.isPresent())("a connection that stays at a server w
             return Effect.never
           })
       })
-      const store = yield* storeOver(Context.make(Redis.Redis, stuck), { commandTimeout: "200 millis" })
+      const store = yield* storeOver(Context.make(Redis.Redis, stuck), { commandTimeout: "500 millis" })
       const handle = yield* store.open("plant")
       yield* handle.load
       yield* handle.commit([put(outbound(1))])

@@ -12,7 +12,7 @@ import { driver, drop, intercepted, kindOf, outbound, put, sequencesOf, store } 
 const insist = (handle: SessionStore.SessionStoreHandle, sequence: number) =>
   Effect.retry(handle.commit([put(outbound(sequence))]), Schedule.spaced(50))
 
-const impatient = { commandTimeout: "300 millis" } as const
+const impatient = { commandTimeout: "800 millis" } as const
 
 describe.skipIf(!RedisServer.isPresent())("a Redis that fails", () => {
   it.live(
@@ -78,7 +78,7 @@ describe.skipIf(!RedisServer.isPresent())("a Redis that fails", () => {
       const server = yield* RedisServer.make()
       const handle = yield* (yield* store(server, impatient)).open("plant")
       yield* handle.load
-      yield* server.command("CLIENT", "PAUSE", "1000", "ALL")
+      yield* server.command("CLIENT", "PAUSE", "3000", "ALL")
       assert.strictEqual(yield* kindOf(handle.commit([put(outbound(1)), put(outbound(2))])), "unavailable")
       yield* Effect.retry(handle.commit([drop(1), put(outbound(3))]), Schedule.spaced(50))
       assert.deepStrictEqual(sequencesOf(yield* handle.load).filter((sequence) => sequence !== 2), [3])

@@ -8,7 +8,10 @@ import { driver, drop, intercepted, kindOf, outbound, put, sequencesOf, store } 
 
 const numbers = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i)
 
-/** A store whose process stops at the n-th command that changes something: that one is lost, or its answer is, and nothing follows. */
+/**
+ * A store whose process stops at the n-th command that changes something: that one is lost, or its answer is, and
+ * nothing follows.
+ */
 const stopping = Effect.fnUntraced(function*(server: RedisServer.Service, options: RedisStore.RedisStoreInput) {
   const redis = yield* driver(server)
   let left = Infinity
@@ -213,7 +216,8 @@ describe.skipIf(!RedisServer.isPresent())("a large store", () => {
         for (let i = 0; i < names.length; i += 3000) {
           yield* server.command("HSET", key, ...names.slice(i, i + 3000).flatMap((name) => [name, "x"]))
         }
-        // The name of a record, in another way than it is written; a huge name; and a text of a database that is not ours.
+        // The name of a record, in another way than it is written; a huge name; and a text of a database that is not
+        // ours.
         const copied = (yield* server.command("HGETALL", key)) as ReadonlyArray<string>
         const value = copied[
           copied.findIndex((text, i) => i % 2 === 0 && text.startsWith("outbound/")) + 1

@@ -1,6 +1,7 @@
 /**
- * The failures of the stores of this package: what kind an error is that a file system, a database or a browser gave, and how a store
- * says that it is closed. Never imported by the stores of other packages, which classify the errors of their own engines.
+ * The failures of the stores of this package: what kind an error is that a file system, a database or a browser gave,
+ * and how a store says that it is closed. Never imported by the stores of other packages, which classify the errors of
+ * their own engines.
  */
 import * as Effect from "effect/Effect"
 import { MqttError, StorageFailed } from "../MqttError.ts"

@@ -1,7 +1,8 @@
 /**
- * What differs from a database: keys that are deleted, values that are other ones, and values of which a few bytes are other ones. Most of the
- * keys are those of outbound records, which end in numbers that follow one another: deleted ones are kept and written as runs. So
- * it is little, however many messages are sent and deleted, and however large they are.
+ * What differs from a database: keys that are deleted, values that are other ones, and values of which a few bytes are
+ * other ones. Most of the keys are those of outbound records, which end in numbers that follow one another: deleted
+ * ones are kept and written as runs. So it is little, however many messages are sent and deleted, and however large
+ * they are.
  */
 import type { Operation } from "./level.ts"
 

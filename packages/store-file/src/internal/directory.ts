@@ -1,7 +1,9 @@
 /**
- * The directory of a store: what lies where, who may read it, that names in it are safe, and that nothing in it leads elsewhere.
+ * The directory of a store: what lies where, who may read it, that names in it are safe, and that nothing in it leads
+ * elsewhere.
  *
- * Modes and owners are those of POSIX; on Windows they mean nothing, and the access control list of the directory decides.
+ * Modes and owners are those of POSIX; on Windows they mean nothing, and the access control list of the directory
+ * decides.
  */
 import * as Fs from "node:fs"
 import * as Path from "node:path"
@@ -44,9 +46,10 @@ const isOurs = ({ uid }: Fs.Stats): boolean => process.geteuid === undefined || 
 const isShared = ({ mode }: Fs.Stats): boolean => (mode & 0o022) !== 0
 
 /**
- * Refuses a store in whose directory stands something else than its own directories and files: a symbolic link, which would lead elsewhere,
- * what is neither, such as a pipe, which would never answer, and, where others may write in the directory, what another user has made.
- * The directory itself may be reached by a link, but by none that another user has made.
+ * Refuses a store in whose directory stands something else than its own directories and files: a symbolic link, which
+ * would lead elsewhere, what is neither, such as a pipe, which would never answer, and, where others may write in the
+ * directory, what another user has made. The directory itself may be reached by a link, but by none that another user
+ * has made.
  */
 export const refuseStrangers = (paths: Paths): void => {
   if (process.platform === "win32") return
@@ -174,7 +177,8 @@ export class NewFiles {
     }
     makeFilesPrivate(this.#path)
     syncDirectory(this.#path)
-    // Two changes within one tick of the system's clock have the same time: it is not to be trusted before that has passed.
+    // Two changes within one tick of the system's clock have the same time: it is not to be trusted before that has
+    // passed.
     this.#isFinal = now - this.#since > tick
   }
 }

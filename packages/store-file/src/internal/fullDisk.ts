@@ -1,6 +1,7 @@
 /**
- * The database while the disk is full: what LevelDB has left in its files, which are only read, and on top of it the journal of the
- * reserve. LevelDB cannot be used then: it writes before it can open anything, and before it frees anything.
+ * The database while the disk is full: what LevelDB has left in its files, which are only read, and on top of it the
+ * journal of the reserve. LevelDB cannot be used then: it writes before it can open anything, and before it frees
+ * anything.
  */
 import { crc32 } from "node:zlib"
 import { type Difference, isNumbered, type Patch, patched } from "./differences.ts"
@@ -27,8 +28,8 @@ const headSize = 64
 const smallSize = 1024
 
 /**
- * A database that hardly grows: the journal takes deletions, new states of messages that there are, small records of which there is a limited
- * number, and some small messages.
+ * A database that hardly grows: the journal takes deletions, new states of messages that there are, small records of
+ * which there is a limited number, and some small messages.
  */
 export class FullDiskDatabase implements Database {
   readonly #paths: Paths
@@ -187,8 +188,8 @@ const trial = 60_000
 /**
  * When a store turns from LevelDB to its reserve, and back.
  *
- * Back it goes when there is room for LevelDB to open, or when so little is left that the spare part of the reserve has room for a new
- * database: that frees the old one. Attempts that fail are not made with every commit.
+ * Back it goes when there is room for LevelDB to open, or when so little is left that the spare part of the reserve has
+ * room for a new database: that frees the old one. Attempts that fail are not made with every commit.
  */
 export class FullDisk {
   readonly #engine: Engine

@@ -48,7 +48,9 @@ export interface Database {
   /** All entries of a range of keys, in their order. */
   readonly range: (from: string, to: string, visit: (key: string, value: Uint8Array) => void) => Promise<void>
   readonly keys: (from: string, to: string) => Promise<ReadonlyArray<string>>
-  /** Where that is at hand without reading the values: the last four bytes of each, which are the checksum of a record. */
+  /**
+   * Where that is at hand without reading the values: the last four bytes of each, which are the checksum of a record.
+   */
   readonly tails?: (from: string, to: string) => ReadonlyMap<string, number>
   /** All or nothing. */
   readonly write: (operations: Array<Operation>, options: { readonly sync: boolean }) => Promise<void>
@@ -97,8 +99,8 @@ export const levelDatabase = (level: Level): Database => ({
 const large = 65_536
 
 /**
- * Writes a batch. Collecting it at LevelDB costs a third of the time of one call with everything, but keeps it in memory until the next
- * garbage collection, which for large batches would be too much.
+ * Writes a batch. Collecting it at LevelDB costs a third of the time of one call with everything, but keeps it in
+ * memory until the next garbage collection, which for large batches would be too much.
  */
 const writeBatch = async (
   level: Level,

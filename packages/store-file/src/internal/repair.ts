@@ -1,5 +1,6 @@
 /**
- * Finds damaged files of a database before LevelDB sees them, and builds a new database of what is whole, or of what is left.
+ * Finds damaged files of a database before LevelDB sees them, and builds a new database of what is whole, or of what is
+ * left.
  *
  * LevelDB's own repair is not used: it reads damaged tables without their checksums, and says nothing of what it drops.
  */
@@ -86,8 +87,8 @@ export const logBytes = (directory: string): number => {
 }
 
 /**
- * Deletes the files of a closed database that do not count: what LevelDB has left of work that it could not finish, which it deletes only
- * when it opens.
+ * Deletes the files of a closed database that do not count: what LevelDB has left of work that it could not finish,
+ * which it deletes only when it opens.
  */
 export const removeLeftovers = (directory: string): void => {
   const { logs, manifest, tables } = filesOf(directory)
@@ -129,8 +130,8 @@ export const rebuild = async (engine: Engine, paths: Paths): Promise<string> => 
 }
 
 /**
- * Replaces a database by one that has no more than the live keys, with these changes of their values: the old one frees its room. Nothing has
- * changed when it fails.
+ * Replaces a database by one that has no more than the live keys, with these changes of their values: the old one frees
+ * its room. Nothing has changed when it fails.
  */
 export const shrink = async (
   engine: Engine,

@@ -1,12 +1,14 @@
 /**
- * The reserve: a file whose room on the disk is taken while there is some, so that a full disk can still take what makes room.
+ * The reserve: a file whose room on the disk is taken while there is some, so that a full disk can still take what
+ * makes room.
  *
- * Its first part is a journal, which is overwritten in place and so needs no room: what is deleted while LevelDB, which writes before it
- * frees, can do nothing at all. The rest is spare: it is given back to the disk when opening or rebuilding the store needs some blocks.
+ * Its first part is a journal, which is overwritten in place and so needs no room: what is deleted while LevelDB, which
+ * writes before it frees, can do nothing at all. The rest is spare: it is given back to the disk when opening or
+ * rebuilding the store needs some blocks.
  *
- * The journal has two halves. Each is a head of 32 bytes (magic, generation, checksum) and entries: 4 bytes of size, 4 of checksum, the
- * differences. The half with the larger generation counts, up to its last whole entry. When a half is full, all that is known is
- * written to the other one in a compact form, and then that one's head.
+ * The journal has two halves. Each is a head of 32 bytes (magic, generation, checksum) and entries: 4 bytes of size, 4
+ * of checksum, the differences. The half with the larger generation counts, up to its last whole entry. When a half is
+ * full, all that is known is written to the other one in a compact form, and then that one's head.
  */
 import { randomFillSync } from "node:crypto"
 import * as Fs from "node:fs"
@@ -113,7 +115,10 @@ export class Reserve {
     }
   }
 
-  /** Gives a few blocks back, which the lock of a store needs before anything else can be opened; false when there are none. */
+  /**
+   * Gives a few blocks back, which the lock of a store needs before anything else can be opened; false when there are
+   * none.
+   */
   static releaseBlocks(path: string): boolean {
     let descriptor: number | undefined
     try {
@@ -131,7 +136,10 @@ export class Reserve {
     return this.#differences
   }
 
-  /** Whether there is so much room that small messages may have some of it: states of messages and deletions need the rest. */
+  /**
+   * Whether there is so much room that small messages may have some of it: states of messages and deletions need the
+   * rest.
+   */
   get isRoomy(): boolean {
     return this.#differences.valueBytes < halfSize / 4
   }

@@ -77,7 +77,10 @@ const fromStored = (key: string): string =>
 /** LevelDB keeps a write in memory, and the store reads it in one piece when it opens. */
 const largestCommit = 1_073_741_824
 
-/** Encodes changes. Fails with the kind `invalid` when there is one that can never be written, or too many for one write. */
+/**
+ * Encodes changes. Fails with the kind `invalid` when there is one that can never be written, or too many for one
+ * write.
+ */
 export const prepare = (changes: ReadonlyArray<StoreChange>, limit: number = largestCommit): PreparedChanges => {
   let bytes = 0
   const prepared = changes.map((change): Prepared => {

@@ -1,6 +1,6 @@
 /**
- * Bytes to read from: those of a file, a piece at a time, or such that are in memory. A log may be larger than what Node reads at once,
- * and than what the process has as memory.
+ * Bytes to read from: those of a file, a piece at a time, or such that are in memory. A log may be larger than what
+ * Node reads at once, and than what the process has as memory.
  */
 import * as Fs from "node:fs"
 import { openFile } from "./directory.ts"
@@ -8,7 +8,10 @@ import { openFile } from "./directory.ts"
 /** Something to read from. */
 export interface Source {
   readonly length: number
-  /** The bytes from `position` on; fewer where it ends before. They may be overwritten by nothing but the file's own writers. */
+  /**
+   * The bytes from `position` on; fewer where it ends before. They may be overwritten by nothing but the file's own
+   * writers.
+   */
   readonly read: (position: number, size: number) => Uint8Array
 }
 

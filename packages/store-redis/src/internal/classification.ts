@@ -65,9 +65,9 @@ export const classify = (cause: unknown): RedisFailure => {
 }
 
 /**
- * Whether another connection may do better: this one is gone or stays at a server that cannot take commands now, for example one that has
- * become a replica, is loading, or has lost its primary or its replicas. What a server says of the user, of a key or of its memory
- * is the same on every connection.
+ * Whether another connection may do better: this one is gone or stays at a server that cannot take commands now, for
+ * example one that has become a replica, is loading, or has lost its primary or its replicas. What a server says of the
+ * user, of a key or of its memory is the same on every connection.
  */
 export const isConnectionUseless = (cause: unknown): boolean => {
   const failure = classify(cause)

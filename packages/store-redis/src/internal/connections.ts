@@ -1,10 +1,11 @@
 /**
- * The connection of a store: one that it reserves from the `Redis` service for itself, and leaves for a new one when it proves useless.
+ * The connection of a store: one that it reserves from the `Redis` service for itself, and leaves for a new one when it
+ * proves useless.
  *
- * After a failover a connection may stay at a server that is a replica now, or at one that is gone without a word, and its driver does not
- * know. A new connection to the same address reaches the server that serves now. The connection that the service shares with the rest
- * of the program could not be renewed without harm to others, and keeps what was given up until it is closed. It is used only where
- * the service cannot reserve one. `line.ts` is the caller.
+ * After a failover a connection may stay at a server that is a replica now, or at one that is gone without a word, and
+ * its driver does not know. A new connection to the same address reaches the server that serves now. The connection
+ * that the service shares with the rest of the program could not be renewed without harm to others, and keeps what was
+ * given up until it is closed. It is used only where the service cannot reserve one. `line.ts` is the caller.
  */
 import type { StorageFailed } from "@effect-mqttx/core/MqttError"
 import * as Cause from "effect/Cause"
@@ -23,11 +24,13 @@ export interface Connection {
 }
 
 export interface Connections {
-  /** The connection to use now; a new one where there is none. Waits as long as the driver does: the caller bounds it. */
+  /**
+   * The connection to use now; a new one where there is none. Waits as long as the driver does: the caller bounds it.
+   */
   readonly get: Effect.Effect<Connection, StorageFailed>
   /**
-   * Leaves a connection that has proved useless; false where it is kept, since others were no better a moment ago. One that is `broken`
-   * is always left.
+   * Leaves a connection that has proved useless; false where it is kept, since others were no better a moment ago. One
+   * that is `broken` is always left.
    */
   readonly leave: (useless: Connection, isBroken: boolean) => Effect.Effect<boolean>
   /** The connection has given an answer that is of use. */
@@ -88,7 +91,8 @@ export const makeConnections = (redis: Redis.Redis["Service"]): Connections => {
     const connection = own
     own = undefined
     if (connection === undefined) return Effect.void
-    // The pool of the service closes a connection on which something is under way, and would keep one that is healthy in its eyes.
+    // The pool of the service closes a connection on which something is under way, and would keep one that is healthy
+    // in its eyes.
     return Effect.forkDetach(Effect.ignore(connection.send("PING")), { startImmediately: true }).pipe(
       Effect.andThen(Scope.close(connection.scope, Exit.void))
     )
@@ -109,7 +113,7 @@ export const makeConnections = (redis: Redis.Redis["Service"]): Connections => {
     return own ?? shared
   })
 
-  /** One attempt for all who wait: whoever gives up leaves it to the others. */
+  /** One attempt for all who wait: a caller that gives up leaves it to the others. */
   const connect = Effect.suspend(() => {
     if (attempt !== undefined) return Deferred.await(attempt)
     const deferred = Deferred.makeUnsafe<Connection, StorageFailed>()

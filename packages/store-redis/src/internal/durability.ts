@@ -64,7 +64,8 @@ const readSettings = (line: Line, pattern: string): Effect.Effect<ReadonlyMap<st
   )
 
 /**
- * Reads the settings. Servers that others manage forbid CONFIG: then INFO tells at least whether there is an append-only file.
+ * Reads the settings. Servers that others manage forbid CONFIG: then INFO tells at least whether there is an
+ * append-only file.
  */
 export const readDurability = (line: Line): Effect.Effect<Durability | undefined, StorageFailed> =>
   Effect.flatMap(readSettings(line, "*append*"), (settings) => {

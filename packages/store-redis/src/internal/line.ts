@@ -1,8 +1,8 @@
 /**
  * Calls to Redis that are bounded in time, over a connection that is renewed when it proves useless.
  *
- * A call that is given up may still arrive, late and behind what came later, and one that is made again over another connection may happen
- * twice: the scripts are made for that.
+ * A call that is given up may still arrive, late and behind what came later, and one that is made again over another
+ * connection may happen twice: the scripts are made for that.
  */
 import { StorageFailed } from "@effect-mqttx/core/MqttError"
 import * as Duration from "effect/Duration"
@@ -21,7 +21,9 @@ export interface Line {
     command: ReadonlyArray<string>,
     patience?: Duration.Duration
   ) => Effect.Effect<A, StorageFailed>
-  /** EVALSHA, or EVAL when the server does not know the script. A second for each megabyte is added to the time limit. */
+  /**
+   * EVALSHA, or EVAL when the server does not know the script. A second for each megabyte is added to the time limit.
+   */
   readonly run: <A>(
     script: Script,
     read: Reader<A>,
@@ -44,7 +46,10 @@ interface Failure {
 type Attempt<A> = Result.Result<A, Failure>
 
 const megabyte = 1_048_576
-/** On how many connections a call is made: what a driver reserves may be one that it had to spare already, as old as the first. */
+/**
+ * On how many connections a call is made: what a driver reserves may be one that it had to spare already, as old as the
+ * first.
+ */
 const connectionsTried = 4
 
 /**

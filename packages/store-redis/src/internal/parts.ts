@@ -1,6 +1,6 @@
 /**
- * Changes in parts that one script call can take: the parameters of a call are limited at the driver and at Redis, and Redis serves nobody
- * else while it runs one.
+ * Changes in parts that one script call can take: the parameters of a call are limited at the driver and at Redis, and
+ * Redis serves no other client while it runs one.
  */
 import { StorageFailed } from "@effect-mqttx/core/MqttError"
 import { keyOf, type StoreChange, type StoreRecord } from "@effect-mqttx/core/StoreRecord"
@@ -50,7 +50,10 @@ export const commitOf = (changes: ReadonlyArray<StoreChange>, current: ReadonlyM
   return { deletes, puts, isFreeing }
 }
 
-/** The text of a record. Fails with the kind `invalid` when no store can hold it, or this Redis takes no text of its size. */
+/**
+ * The text of a record. Fails with the kind `invalid` when no store can hold it, or this Redis takes no text of its
+ * size.
+ */
 const valueOf = (key: string, record: StoreRecord, largestValue: number): string => {
   let bytes: Uint8Array
   try {
@@ -71,8 +74,8 @@ const valueOf = (key: string, record: StoreRecord, largestValue: number): string
 }
 
 /**
- * The parts of a commit, each made when it is asked for, so that no more than one is in memory. Throws `StorageFailed` of the
- * kind `invalid`.
+ * The parts of a commit, each made when it is asked for, so that no more than one is in memory. Throws `StorageFailed`
+ * of the kind `invalid`.
  */
 export function* partsOf({ deletes, puts }: Commit, largestValue: number): Generator<Part> {
   let part = { deletes: new Array<string>(), puts: new Array<string>() }

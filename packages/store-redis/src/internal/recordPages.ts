@@ -1,6 +1,6 @@
 /**
- * Reading the records of a session in pages: Redis serves others between them, and no more than a page and the records themselves are in
- * memory, however many fields are there that are no records.
+ * Reading the records of a session in pages: Redis serves others between them, and no more than a page and the records
+ * themselves are in memory, however many fields are there that are no records.
  */
 import { StorageFailed } from "@effect-mqttx/core/MqttError"
 import type { StoreRecord } from "@effect-mqttx/core/StoreRecord"
@@ -26,7 +26,10 @@ export interface ReadRecords {
   readonly newest: number
 }
 
-/** How many entries to ask for: about a megabyte, from what the page before had. The first page has one, since nothing is known yet. */
+/**
+ * How many entries to ask for: about a megabyte, from what the page before had. The first page has one, since nothing
+ * is known yet.
+ */
 const nextCount = (count: number, { entries }: Page): number => {
   let bytes = 0
   for (const text of entries) bytes += text.length
@@ -38,7 +41,8 @@ const readPageAt = (line: Line, hash: string, cursor: string, count: number): Ef
   line.send(readPage, ["HSCAN", hash, cursor, "COUNT", count.toString()], pagePatience)
 
 /**
- * Reads a hash. Fails with the kind `newerFormat` when a record is newer than this version of the library, whatever the others are.
+ * Reads a hash. Fails with the kind `newerFormat` when a record is newer than this version of the library, whatever the
+ * others are.
  */
 export const readRecords = Effect.fnUntraced(function*(
   line: Line,
@@ -90,7 +94,8 @@ export interface ForeignPage {
 }
 
 /**
- * The fields of a hash that hold none of these records, a page with each step. They may be deleted before the next step.
+ * The fields of a hash that hold none of these records, a page with each step. They may be deleted before the next
+ * step.
  */
 export const foreignPages = (
   line: Line,

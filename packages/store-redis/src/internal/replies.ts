@@ -1,5 +1,6 @@
 /**
- * What replies of Redis must look like. A reply that does not is never taken for a success: `undefined` says so, and the caller fails.
+ * What replies of Redis must look like. A reply that does not is never taken for a success: `undefined` says so, and
+ * the caller fails.
  */
 import { StorageFailed } from "@effect-mqttx/core/MqttError"
 

@@ -1,16 +1,18 @@
 /**
  * The Lua scripts: every change of a session's keys is one of them, so that it happens in full or not at all, and only for its owner.
  *
- * KEYS are owner, lease, records, staged and rewrite, as far as a script needs them; ARGV[1] says who asks, ARGV[2] is the lease in
- * milliseconds. An expiry of 0 is none. Scripts answer 1 when they did what they are for, `lost`, `fenced` or `unfinished`.
+ * KEYS are owner, lease, records, staged and rewrite, as far as a script needs them; ARGV[1] says who asks, ARGV[2] is
+ * the lease in milliseconds. An expiry of 0 is none. Scripts answer 1 when they did what they are for, `lost`, `fenced`
+ * or `unfinished`.
  *
- * A commit that is too large for one script is staged: parts of it go into the hash `staged`, `conclude` makes all of them valid at once, and
- * `finish` moves them to the records, a part with each call. The empty field of `staged` is the number of the commit; once it is
- * concluded, that number, how many changes there are, and which is the next one to be moved. Change `i` has the field `i` with
- * the field of its record, and `i=` with the value, which a deletion has not.
+ * A commit that is too large for one script is staged: parts of it go into the hash `staged`, `conclude` makes all of
+ * them valid at once, and `finish` moves them to the records, a part with each call. The empty field of `staged` is the
+ * number of the commit; once it is concluded, that number, how many changes there are, and which is the next one to be
+ * moved. Change `i` has the field `i` with the field of its record, and `i=` with the value, which a deletion has not.
  *
- * Every script may arrive twice, and late. Redis refuses a script for lack of memory at its first write that needs some, not behind any
- * other write. So a script that only frees memory, or has to succeed without any, begins with a write that needs none.
+ * Every script may arrive twice, and late. Redis refuses a script for lack of memory at its first write that needs
+ * some, not behind any other write. So a script that only frees memory, or has to succeed without any, begins with a
+ * write that needs none.
  */
 import { createHash } from "node:crypto"
 import { oneOf } from "./replies.ts"
@@ -160,9 +162,9 @@ if not frees then renew() end
 return 1`)
 
 /**
- * Stages a part of a commit. ARGV: owner, lease, number of the newest commit that succeeded, number of this one, '1' when the commit
- * needs no memory, expiry, how many changes were staged before this part, how many keys are deleted, those keys, then keys and values
- * that are put. Answers `lost` also when what was staged before is gone.
+ * Stages a part of a commit. ARGV: owner, lease, number of the newest commit that succeeded, number of this one, '1'
+ * when the commit needs no memory, expiry, how many changes were staged before this part, how many keys are deleted,
+ * those keys, then keys and values that are put. Answers `lost` also when what was staged before is gone.
  */
 export const stage: Script = script(`${standing}
 local standing = standing()
@@ -209,8 +211,8 @@ renew()
 return 1`)
 
 /**
- * Makes a staged commit valid. ARGV: owner, lease, number of the newest commit that succeeded, number of this one, expiry, how many
- * changes it has, and how many of them are puts.
+ * Makes a staged commit valid. ARGV: owner, lease, number of the newest commit that succeeded, number of this one,
+ * expiry, how many changes it has, and how many of them are puts.
  */
 export const conclude: Script = script(`${standing}
 local standing = standing()
@@ -235,7 +237,8 @@ if not isUnfinished() then redis.call('UNLINK', KEYS[4]) end
 return 1`)
 
 /**
- * Moves some changes of a concluded commit to the records. ARGV: owner, lease. Answers \`unfinished\` when there are more.
+ * Moves some changes of a concluded commit to the records. ARGV: owner, lease. Answers \`unfinished\` when there are
+ * more.
  */
 export const finish: Script = script(`${standing}
 local standing = standing()

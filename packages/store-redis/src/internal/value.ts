@@ -1,11 +1,11 @@
 /**
  * Bytes as the texts that drivers send and receive, which travel as UTF-8.
  *
- * A byte becomes the character of its number (Latin-1): ASCII stays one byte in Redis, other bytes become two. Measured with Node 24 beside
- * base64, bytes in Redis and nanoseconds to encode and to decode: 4096 bytes of JSON 4096 (1240, 1210) instead of 5464 (2130, 1590), 4096
- * random bytes 6095 (5560, 32020) instead of 5464 (2210, 2530). What MQTT carries is text for the most part, and `redis-cli` shows it.
- * Only what would take more than Redis allows for one value (512 MB) is base64 behind a `=`, which no record begins with: the
- * largest message of MQTT has 256 MB.
+ * A byte becomes the character of its number (Latin-1): ASCII stays one byte in Redis, other bytes become two. Measured
+ * with Node 24 beside base64, bytes in Redis and nanoseconds to encode and to decode: 4096 bytes of JSON 4096 (1240,
+ * 1210) instead of 5464 (2130, 1590), 4096 random bytes 6095 (5560, 32020) instead of 5464 (2210, 2530). What MQTT
+ * carries is text for the most part, and `redis-cli` shows it. Only what would take more than Redis allows for one
+ * value (512 MB) is base64 behind a `=`, which no record begins with: the largest message of MQTT has 256 MB.
  */
 import { Buffer } from "node:buffer"
 

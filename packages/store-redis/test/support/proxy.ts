@@ -1,5 +1,6 @@
 /**
- * What stands between a client and servers that fail over: a proxy whose connections stay where they are while new ones go elsewhere.
+ * What stands between a client and servers that fail over: a proxy whose connections stay where they are while new ones
+ * go elsewhere.
  */
 import { Effect, type Scope } from "effect"
 import * as Net from "node:net"
@@ -10,7 +11,9 @@ export interface Proxy {
   readonly connections: () => number
   /** New connections lead to this port of loopback. */
   readonly leadTo: (port: number) => void
-  /** From now on the connections that there are get this for each command, and no server sees them; undefined: nothing. */
+  /**
+   * From now on the connections that there are get this for each command, and no server sees them; undefined: nothing.
+   */
   readonly answer: (reply: string | undefined) => void
 }
 

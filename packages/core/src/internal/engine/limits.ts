@@ -58,7 +58,8 @@ const largestUserProperty = 5 + 2 * 65_535
 const largestOthers = 4 * 65_540
 
 /**
- * Why no packet can hold a message, whatever the server allows; undefined when one can. A store writes it as a PUBLISH of MQTT 5.
+ * Why no packet can hold a message, whatever the server allows; undefined when one can. A store writes it as a PUBLISH
+ * of MQTT 5.
  */
 export const refuseImpossible = (request: PublishRequest): MqttErrorReason | undefined => {
   const { payload, properties, topic } = request

@@ -175,10 +175,11 @@ export class Expired extends Schema.TaggedError<Expired>(`${id}Expired`)("Expire
 }
 
 /**
- * What is wrong with a session store: it cannot be reached or its disk answers with errors (`unavailable`), has no room (`full`), may not be
- * written (`readOnly`), does not let us in (`refused`), belongs to another session or process (`owned`), was taken over by another owner
- * while in use (`fenced`), holds or answers what cannot be read (`corrupt`), was written by a later version of the library (`newerFormat`),
- * cannot hold a record that it was given (`invalid`), or has been closed: its scope has ended (`closed`).
+ * What is wrong with a session store: it cannot be reached or its disk answers with errors (`unavailable`), has no room
+ * (`full`), may not be written (`readOnly`), does not let us in (`refused`), belongs to another session or process
+ * (`owned`), was taken over by another owner while in use (`fenced`), holds or answers what cannot be read (`corrupt`),
+ * was written by a later version of the library (`newerFormat`), cannot hold a record that it was given (`invalid`), or
+ * has been closed: its scope has ended (`closed`).
  */
 export const storageFailureKinds = [
   "unavailable",
@@ -197,8 +198,8 @@ export const storageFailureKinds = [
 const permanentStorageFailures: ReadonlySet<string> = new Set(["fenced", "corrupt", "newerFormat", "invalid", "closed"])
 
 /**
- * The session store could not be opened, read or written; `kind` is `unavailable` by default. The kinds `fenced`, `corrupt`, `newerFormat`,
- * `invalid` and `closed` are permanent.
+ * The session store could not be opened, read or written; `kind` is `unavailable` by default. The kinds `fenced`,
+ * `corrupt`, `newerFormat`, `invalid` and `closed` are permanent.
  */
 export class StorageFailed extends Schema.TaggedError<StorageFailed>(`${id}StorageFailed`)("StorageFailed", {
   kind: Schema.Literals(storageFailureKinds).pipe(

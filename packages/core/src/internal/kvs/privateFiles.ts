@@ -1,10 +1,10 @@
 /**
- * A file system whose files are their owner's only, for a key-value store of files: Effect's own makes them with what the umask leaves
- * of 0666, and follows links.
+ * A file system whose files are their owner's only, for a key-value store of files: Effect's own makes them with what
+ * the umask leaves of 0666, and follows links.
  *
- * A value is written to a new file beside the one that it is for, and then takes its place: a crash leaves the old or the new one, and
- * a symbolic link in that place is replaced, never followed. Reading refuses links and what is no file. On Windows the modes mean
- * nothing, and links are followed.
+ * A value is written to a new file beside the one that it is for, and then takes its place: a crash leaves the old or
+ * the new one, and a symbolic link in that place is replaced, never followed. Reading refuses links and what is no
+ * file. On Windows the modes mean nothing, and links are followed.
  */
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
