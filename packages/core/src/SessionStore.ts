@@ -41,6 +41,7 @@ export interface LoadedRecords {
  * The store of one session, owned by one session of one process until its scope ends.
  *
  * Every failure is an `MqttError` with the reason `StorageFailed`, whose `kind` says whether trying again can help.
+ * After the end of the scope that opened it, or of the store itself, everything fails at once with the kind `closed`.
  */
 export interface SessionStoreHandle {
   readonly durability: Durability
@@ -51,7 +52,8 @@ export interface SessionStoreHandle {
    * they were applied; committing the same changes again has the same effect as once. Commits of one session are never
    * concurrent: the session waits for one before it starts the next, and does not change records that it has handed over.
    *
-   * Fails with the kind `fenced` when another owner has taken the session over.
+   * Fails with the kind `fenced` when another owner has taken the session over, and with `invalid` when a record can
+   * never be stored: more than a PUBLISH packet can hold. No number of changes is too large.
    */
   readonly commit: (changes: ReadonlyArray<StoreChange>) => Effect.Effect<void, MqttError>
   /** Deletes all records of the session. */
@@ -73,10 +75,14 @@ export interface SessionStore {
  * The store in use. The default keeps records in this process's memory, for as long as the program runs.
  */
 export const SessionStore: Context.Reference<SessionStore> = Context.Reference("@effect-mqttx/core/SessionStore", {
-  defaultValue: (): SessionStore => makeMemory()
+  defaultValue: (): SessionStore => makeMemory().store
 })
 
 /**
- * A fresh memory store, for tests and for programs that build several session environments.
+ * A fresh memory store, for tests and for programs that build several session environments. It is closed with the
+ * layer's scope.
  */
-export const layerMemory: Layer.Layer<never> = Layer.effect(SessionStore, Effect.sync(makeMemory))
+export const layerMemory: Layer.Layer<never> = Layer.effect(
+  SessionStore,
+  Effect.map(Effect.acquireRelease(Effect.sync(makeMemory), ({ close }) => close), ({ store }) => store)
+)

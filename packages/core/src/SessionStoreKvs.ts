@@ -10,16 +10,23 @@
  * processes, or two tabs of a browser, need different prefixes or stores. A write that has begun goes on when its caller is
  * interrupted, and whoever opens the session next is told `owned` until it has ended.
  */
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import type * as Path from "effect/Path"
 import * as KeyValueStore from "effect/persistence/KeyValueStore"
+import type { PlatformError } from "effect/PlatformError"
+import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { makeLog } from "./internal/kvs/log.ts"
 import { encodeName } from "./internal/kvs/names.ts"
+import { privateFiles } from "./internal/kvs/privateFiles.ts"
 import { noName } from "./internal/memoryStore.ts"
 import { type Checks, oneOf, optionsIssues, refusal, text } from "./internal/options/plain.ts"
-import { MqttError, StorageFailed } from "./MqttError.ts"
+import { closedStore, storageFailed } from "./internal/storageFailure.ts"
+import type { MqttError } from "./MqttError.ts"
 import * as SessionStore from "./SessionStore.ts"
 
 export interface SessionStoreKvsOptions {
@@ -44,63 +51,84 @@ const ownersOf = (kvs: KeyValueStore.KeyValueStore): Set<string> => {
   return known
 }
 
-const failure = (session: string, method: string, kind: StorageFailed["kind"], detail: string): MqttError =>
-  new MqttError({ session, method: `SessionStore.${method}`, reason: new StorageFailed({ kind, detail }) })
+/**
+ * A session that is open: what ends it, and completes when nothing of it is under way any more, or `patience` is over.
+ */
+type End = Effect.Effect<void>
 
 /**
- * Makes a store of sessions over the key-value store in the context. Fails with `InvalidOptions` for options that are wrong.
+/**
+ * Makes a store of sessions over the key-value store in the context. It is closed with its scope: sessions that are
+ * still open then fail with the kind `closed`. Fails with `InvalidOptions` for options that are wrong.
  */
 export const make = (
   options?: SessionStoreKvsOptions
-): Effect.Effect<SessionStore.SessionStore, MqttError, KeyValueStore.KeyValueStore> =>
-  Effect.flatMap(KeyValueStore.KeyValueStore, (kvs) => {
+): Effect.Effect<SessionStore.SessionStore, MqttError, KeyValueStore.KeyValueStore | Scope.Scope> =>
+  Effect.gen(function*() {
+    const kvs = yield* KeyValueStore.KeyValueStore
     const mistake = options === undefined ? undefined : refusal(optionsIssues(options, checks), "SessionStoreKvs.make")
-    if (mistake !== undefined) return Effect.fail(mistake)
+    if (mistake !== undefined) return yield* mistake
     const owned = ownersOf(kvs)
     const durability = options?.durability ?? "session"
+    const ends = new Set<End>()
+    let isClosed = false
+    yield* Effect.addFinalizer(() =>
+      Effect.suspend(() => {
+        isClosed = true
+        return Effect.forEach(Array.from(ends), (end) => end, { concurrency: "unbounded", discard: true })
+      })
+    )
 
     const open: SessionStore.SessionStore["open"] = Effect.fnUntraced(function*(session) {
       if (typeof session !== "string") return yield* noName(session)
       const name = encodeName(session)
       const base = `${options?.prefix ?? "mqtt"}/${name}/`
       const lock = Semaphore.makeUnsafe(1)
-      let closed = false
+      const closing = Deferred.makeUnsafe<never, MqttError>()
+      let hasEnded = false
+      // The next owner must not meet a write of this one, however long that takes.
+      const end: End = Effect.suspend(() => {
+        if (hasEnded) return Effect.void
+        hasEnded = true
+        ends.delete(end)
+        return Effect.forkDetach(lock.withPermits(1)(Effect.sync(() => owned.delete(base)))).pipe(
+          Effect.flatMap((released) => Effect.timeoutOption(Fiber.await(released), patience)),
+          // A caller that still waits for a key-value store which does not answer fails.
+          Effect.andThen(Deferred.fail(closing, closedStore(session, "commit")))
+        )
+      })
       yield* Effect.acquireRelease(
         Effect.suspend(() => {
+          if (isClosed) return Effect.fail(closedStore(session, "open"))
           if (owned.has(base)) {
-            return Effect.fail(failure(session, "open", "owned", "another owner has the store of this session open"))
+            const detail = "another owner has the store of this session open"
+            return Effect.fail(storageFailed(session, "open", "owned", detail))
           }
           owned.add(base)
+          ends.add(end)
           return Effect.void
         }),
-        // The next owner must not meet a write of this one, however long that takes.
-        () =>
-          Effect.suspend(() => {
-            closed = true
-            return Effect.forkDetach(lock.withPermits(1)(Effect.sync(() => owned.delete(base))))
-          }).pipe(Effect.flatMap((released) => Effect.timeoutOption(Fiber.await(released), patience)))
+        () => end
       )
       const log = makeLog(kvs, { base, name, session })
       // In a fiber of its own: an interrupted caller leaves at once, and the log is never left in the middle of a change.
-      const exclusively = <A>(effect: Effect.Effect<A, MqttError>): Effect.Effect<A, MqttError> =>
-        Effect.flatMap(
-          Effect.forkDetach(
-            lock.withPermits(1)(Effect.suspend(() =>
-              closed
-                ? Effect.fail(failure(session, "commit", "fenced", "the scope of the store has ended"))
-                : effect
-            ))
-          ),
-          Fiber.join
+      const exclusively = <A>(method: string, effect: Effect.Effect<A, MqttError>): Effect.Effect<A, MqttError> => {
+        const whileOpen = Effect.suspend(() => hasEnded ? Effect.fail(closedStore(session, method)) : effect)
+        return Effect.suspend(() =>
+          hasEnded
+            ? Effect.fail(closedStore(session, method))
+            : Effect.flatMap(Effect.forkDetach(lock.withPermits(1)(whileOpen)), (fiber) =>
+              Effect.raceFirst(Fiber.join(fiber), Deferred.await(closing)))
         )
+      }
       return {
         durability,
-        load: exclusively(log.load),
-        commit: (changes) => exclusively(log.commit(changes)),
-        clear: exclusively(log.clear)
+        load: exclusively("load", log.load),
+        commit: (changes) => exclusively("commit", log.commit(changes)),
+        clear: exclusively("clear", log.clear)
       }
     })
-    return Effect.succeed({ open })
+    return { open }
   })
 
 const checks: Checks<SessionStoreKvsOptions> = {
@@ -113,10 +141,26 @@ const checks: Checks<SessionStoreKvsOptions> = {
  *
  * @example
  * const storage = SessionStoreKvs.layerKvs({ durability: "process" }).pipe(
- *   Layer.provide(KeyValueStore.layerFileSystem("/var/lib/plant")),
+ *   Layer.provide(SessionStoreKvs.layerFileSystem("/var/lib/plant")),
  *   Layer.provide(NodeServices.layer)
  * )
  */
 export const layerKvs = (
   options?: SessionStoreKvsOptions
 ): Layer.Layer<never, MqttError, KeyValueStore.KeyValueStore> => Layer.effect(SessionStore.SessionStore, make(options))
+
+/**
+ * A key-value store in a directory whose files only their owner may read (0600), and the directory too where it is made
+ * (0700), whatever the umask says. Symbolic links to values are not followed: reading one fails with the kind
+ * `refused`. `KeyValueStore.layerFileSystem` makes files with what the umask leaves of 0666. Fails with `InvalidOptions` for
+ * what is no text.
+ */
+export const layerFileSystem = (
+  directory: string
+): Layer.Layer<KeyValueStore.KeyValueStore, MqttError | PlatformError, FileSystem.FileSystem | Path.Path> =>
+  Layer.unwrap(Effect.suspend(() => {
+    const mistake = refusal(optionsIssues({ directory }, { directory: text }), "SessionStoreKvs.layerFileSystem")
+    return mistake === undefined ? Effect.succeed(KeyValueStore.layerFileSystem(directory)) : Effect.fail(mistake)
+  })).pipe(
+    Layer.provide(Layer.effect(FileSystem.FileSystem, Effect.map(FileSystem.FileSystem, privateFiles)))
+  )

@@ -149,7 +149,9 @@ class Reader {
 }
 
 /**
- * The bytes of a record; fails for none that a session makes. Throws a TypeError for what is no record.
+ * The bytes of a record. Throws a `RangeError` for one that cannot be written, since its message is more than a PUBLISH
+ * packet can hold or has texts that are none of MQTT: sessions refuse such messages, and stores fail with the kind
+ * `invalid`. Throws a `TypeError` for what is no record.
  */
 export const encode = (record: StoreRecord): Uint8Array => {
   const type: number | undefined = types[record._tag]

@@ -1,7 +1,7 @@
 import { SessionStore, StoreRecord } from "@effect-mqttx/core"
 import { SessionStoreSuite } from "@effect-mqttx/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Context, Effect, Exit, Layer, Scope } from "effect"
 
 const outbound = (sequence: number): StoreRecord.OutboundRecord => ({
   _tag: "Outbound",
@@ -52,7 +52,12 @@ describe("StoreRecord", () => {
 
 describe("SessionStore in memory", () => {
   for (const { name, run } of SessionStoreSuite.cases) {
-    it.effect(name, () => Effect.flatMap(SessionStore.SessionStore, run).pipe(Effect.provide(SessionStore.layerMemory)))
+    it.effect(name, () =>
+      Effect.gen(function*() {
+        const scope = yield* Scope.fork(yield* Effect.scope)
+        const context = yield* Scope.provide(Layer.build(Layer.fresh(SessionStore.layerMemory)), scope)
+        yield* run({ ...Context.get(context, SessionStore.SessionStore), close: Scope.close(scope, Exit.void) })
+      }))
   }
 
   it.effect("keeps records for as long as the layer lives, and promises no more", () =>

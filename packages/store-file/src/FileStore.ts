@@ -129,4 +129,4 @@ const noName = new MqttError({
   reason: new InvalidOptions({ issues: [{ path: "session", message: "must be a text" }] })
 })
 
-const sessionClosed = (): StoreFailure => new StoreFailure("unavailable", "the store of this session is closed")
+const sessionClosed = (): StoreFailure => new StoreFailure("closed", "the store of this session is closed")

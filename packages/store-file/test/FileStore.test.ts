@@ -110,7 +110,7 @@ describe("a store in a directory", () => {
       const commit = yield* Effect.forkChild(handle.commit([put(outbound(1))]), { startImmediately: true })
       yield* Scope.close(scope, Exit.void)
       yield* Fiber.join(commit)
-      assert.strictEqual(yield* failure(handle.commit([put(outbound(2))])), "unavailable")
+      assert.strictEqual(yield* failure(handle.commit([put(outbound(2))])), "closed")
       assert.deepStrictEqual(sequences((yield* loadOnce(directory, "a")).records), [1])
     }))
 })
@@ -204,7 +204,7 @@ describe("names of sessions", () => {
         yield* handles[3]!.clear
       }))
       assert.deepStrictEqual(Fs.readdirSync(parent), ["store"])
-      assert.sameMembers(Fs.readdirSync(directory), ["lock", "records", "tally"])
+      assert.sameMembers(Fs.readdirSync(directory), ["lock", "records", "reserve", "tally"])
       yield* Effect.gen(function*() {
         const store = yield* FileStore.make({ directory })
         for (const [index, name] of names.entries()) {

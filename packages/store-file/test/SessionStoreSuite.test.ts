@@ -17,7 +17,8 @@ for (const durability of ["fsync", "os"] as const) {
             current = yield* Scope.fork(outer)
             return yield* Scope.provide(FileStore.make({ directory, durability }), current)
           })
-          yield* run({ ...yield* open, reopen: open })
+          const close = Effect.suspend(() => current === undefined ? Effect.void : Scope.close(current, Exit.void))
+          yield* run({ ...yield* open, reopen: open, close })
         }))
     }
   })

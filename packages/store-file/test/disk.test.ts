@@ -1,7 +1,8 @@
-import type { MqttError } from "@effect-mqttx/core"
+import { type MqttError, MqttSession, SessionStore, Transport } from "@effect-mqttx/core"
 import { FileStore } from "@effect-mqttx/store-file"
+import { Fault, ScriptedBroker } from "@effect-mqttx/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Schedule } from "effect"
 import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
@@ -130,6 +131,319 @@ describe.skipIf(!canMount)("a full disk", () => {
       assert.strictEqual(kindOf(error), "full")
       Fs.rmSync(Path.join(disk, "ballast"))
       yield* FileStore.make({ directory: Path.join(disk, "store") })
+    }))
+})
+
+/** Takes what is left of a disk. */
+const fillUp = (disk: string) => {
+  const { bavail, bsize } = Fs.statfsSync(disk)
+  Fs.writeFileSync(Path.join(disk, "filler"), new Uint8Array(bavail * bsize))
+  assert.strictEqual(Fs.statfsSync(disk).bavail, 0)
+}
+
+const opened = Effect.fnUntraced(function*(directory: string, durability: "fsync" | "os" = "fsync") {
+  const store = yield* FileStore.make({ directory, durability })
+  return yield* store.open("a")
+})
+
+describe.skipIf(!canMount)("a disk without one free byte", () => {
+  for (const durability of ["fsync", "os"] as const) {
+    for (const [size, count] of [[100, 3000], [10_000, 300], [1_000_000, 7]] as const) {
+      it.live(
+        `a store with ${count} messages of ${size} bytes opens, is drained and takes messages again, with ${durability}`,
+        () =>
+          Effect.gen(function*() {
+            const disk = yield* smallDisk("24m")
+            const directory = Path.join(disk, "store")
+            const all = Array.from({ length: count }, (_, i) => i + 1)
+            yield* Effect.scoped(Effect.flatMap(opened(directory, durability), (handle) =>
+              Effect.forEach(all, (i) =>
+                handle.commit([put(outbound(i, new Uint8Array(size).fill(i)))]))))
+            fillUp(disk)
+            const middle = Math.floor(count / 2)
+            yield* Effect.scoped(Effect.gen(function*() {
+              const handle = yield* opened(directory, durability)
+              const { damage, records } = yield* handle.load
+              assert.isUndefined(damage)
+              assert.deepStrictEqual(sequences(records), all)
+              assert.isTrue(records.every((record) =>
+                record._tag === "Outbound" && record.payload.every((byte) =>
+                  byte === record.sequence % 256
+                )
+              ))
+              const large = put(outbound(count + 1, new Uint8Array(2000)))
+              assert.strictEqual(kindOf(yield* Effect.flip(handle.commit([large]))), "full")
+              const mixed = handle.commit([remove(1), large])
+              assert.strictEqual(kindOf(yield* Effect.flip(mixed)), "full")
+              for (let i = 1; i <= middle; i++) {
+                yield* handle.commit([remove(i)])
+              }
+              // The server has the next one, and only its release is kept.
+              const released = { ...outbound(middle + 1, ""), state: "releasing", qos: 2, packetIdentifier: 1 } as const
+              yield* handle.commit([put(released)])
+              assert.deepStrictEqual((yield* handle.load).records[0], released)
+            }))
+            yield* Effect.scoped(Effect.gen(function*() {
+              const handle = yield* opened(directory, durability)
+              const { damage, records } = yield* handle.load
+              assert.isUndefined(damage)
+              assert.deepStrictEqual(sequences(records), all.slice(middle))
+              yield* handle.commit(all.slice(middle).map(remove))
+              // What was drained is the room for what is new, without anyone else's.
+              yield* Effect.retry(handle.commit([put(outbound(count + 1, new Uint8Array(9000)))]), Schedule.spaced(50))
+              assert.deepStrictEqual(sequences((yield* handle.load).records), [count + 1])
+            }))
+            const { damage, records } = yield* loadOnce(directory, "a")
+            assert.isUndefined(damage)
+            assert.deepStrictEqual(sequences(records), [count + 1])
+            assert.sameMembers(Fs.readdirSync(directory), ["lock", "records", "reserve", "tally"])
+          }),
+        60_000
+      )
+    }
+  }
+
+  for (const qos of [1, 2] as const) {
+    it.live(
+      `a session sends what it had stored, QoS ${qos}, and takes messages again when that has made room`,
+      () =>
+        Effect.gen(function*() {
+          const directory = Path.join(yield* smallDisk("24m"), "store")
+          const disk = Path.dirname(directory)
+          const broker = yield* ScriptedBroker.makeMemory({ limits: { receiveMaximum: 20 } })
+          const session = MqttSession.make({
+            name: "plant",
+            servers: [broker.url],
+            persistence: "durable",
+            drainTimeout: "100 millis"
+          }).pipe(Effect.provideService(Transport.Transport, broker.transport))
+          const over = Effect.fnUntraced(function*() {
+            const store = yield* FileStore.make({ directory })
+            return yield* Effect.provideService(session, SessionStore.SessionStore, store)
+          })
+          yield* broker.inject(Fault.discard({ direction: "received", packet: "Connect" }))
+          yield* Effect.scoped(Effect.gen(function*() {
+            const plant = yield* over()
+            for (let i = 0; i < 400; i++) yield* plant.enqueue(`t/${i}`, new Uint8Array(9000).fill(i), { qos })
+          }))
+          fillUp(disk)
+          yield* broker.clearFaults
+          const plant = yield* over()
+          yield* broker.awaitPacket({ direction: "sent", packet: qos === 1 ? "Puback" : "Pubcomp", nth: 400 })
+          assert.deepStrictEqual(
+            broker.published.map(({ topic }) => topic),
+            Array.from({ length: 400 }, (_, i) => `t/${i}`)
+          )
+          assert.isTrue(broker.published.every(({ payload }, i) => payload.every((byte) => byte === i % 256)))
+          const receipt = yield* plant.enqueue("again", "1", { qos })
+          yield* receipt.acknowledged
+          yield* plant.publish("large again", new Uint8Array(9000), { qos })
+        }),
+      60_000
+    )
+  }
+
+  it.live("kill -9 at any time while it is drained loses no deletion that was accepted", () =>
+    Effect.gen(function*() {
+      const disk = yield* smallDisk("24m")
+      const directory = Path.join(disk, "store")
+      const elsewhere = yield* temporaryDirectory
+      yield* Effect.scoped(Effect.flatMap(opened(directory), (handle) =>
+        Effect.forEach(Array.from({ length: 200 }), (_, i) =>
+          handle.commit([put(outbound(i + 1, new Uint8Array(9000)))]))))
+      fillUp(disk)
+      const handle = yield* opened(directory)
+      yield* handle.load
+      for (let i = 1; i <= 190; i++) {
+        yield* handle.commit([remove(i)])
+        if (i % 7 !== 0) {
+          continue
+        }
+        // What is in the files now is what a killed process leaves.
+        const copy = Path.join(elsewhere, `${i}`)
+        Fs.cpSync(directory, copy, { recursive: true })
+        const { damage, records } = yield* loadOnce(copy, "a")
+        assert.isUndefined(damage)
+        assert.deepStrictEqual(
+          sequences(records),
+          Array.from({ length: 200 - i }, (_, left) =>
+            i + 1 + left)
+        )
+        Fs.rmSync(copy, { recursive: true })
+      }
+    }), 60_000)
+
+  it.live("a loss in the reserve is told", () =>
+    Effect.gen(function*() {
+      const disk = yield* smallDisk("24m")
+      const directory = Path.join(disk, "store")
+      yield* Effect.scoped(Effect.flatMap(opened(directory), (handle) =>
+        Effect.forEach(Array.from({ length: 100 }), (_, i) =>
+          handle.commit([put(outbound(i + 1, new Uint8Array(9000)))]))))
+      fillUp(disk)
+      yield* Effect.scoped(Effect.gen(function*() {
+        const handle = yield* opened(directory)
+        yield* handle.load
+        for (let i = 1; i <= 10; i++) {
+          yield* handle.commit([remove(i)])
+        }
+      }))
+      const path = Path.join(directory, "reserve")
+      const bytes = Fs.readFileSync(path)
+      bytes.fill(0, 131_072 + 500, 131_072 + 600)
+      const descriptor = Fs.openSync(path, "r+")
+      Fs.writeSync(descriptor, bytes, 0, bytes.length, 0)
+      Fs.closeSync(descriptor)
+      const { damage } = yield* loadOnce(directory, "a")
+      assert.match(damage!.detail, /the last \d commits are missing/)
+    }))
+
+  for (const size of [100, 20_000, 500_000]) {
+    it.live(
+      `one that the store has filled itself with messages of ${size} bytes is drained, and takes messages again`,
+      () =>
+        Effect.gen(function*() {
+          const disk = yield* smallDisk("12m")
+          const directory = Path.join(disk, "store")
+          const accepted: Array<number> = []
+          const count = Math.max(1, Math.min(200, Math.floor(100_000 / size)))
+          yield* Effect.scoped(Effect.gen(function*() {
+            const handle = yield* opened(directory, "os")
+            let sequence = 0
+            for (let failed = 0; failed < 10;) {
+              const next = Array.from({ length: count }, () => ++sequence)
+              const changes = next.map((i) => put(outbound(i, new Uint8Array(size).fill(i))))
+              const exit = yield* Effect.exit(handle.commit(changes))
+              if (exit._tag === "Success") accepted.push(...next)
+              else failed++
+            }
+          }))
+          fillUp(disk)
+          yield* Effect.scoped(Effect.gen(function*() {
+            const handle = yield* opened(directory, "os")
+            const { damage, records } = yield* handle.load
+            assert.isUndefined(damage)
+            assert.includeMembers([...sequences(records)], accepted)
+            for (let i = 0; i < records.length; i += 50) {
+              yield* handle.commit(sequences(records.slice(i, i + 50)).map(remove))
+            }
+            yield* Effect.retry(handle.commit([put(outbound(1_000_000, new Uint8Array(9000)))]), Schedule.spaced(50))
+          }))
+          assert.deepStrictEqual(sequences((yield* loadOnce(directory, "a")).records), [1_000_000])
+        }),
+      60_000
+    )
+  }
+
+  it.live(
+    "many sessions are drained at the same time, and those that publish are told that it is full",
+    () =>
+      Effect.gen(function*() {
+        const disk = yield* smallDisk("24m")
+        const directory = Path.join(disk, "store")
+        const names = Array.from({ length: 30 }, (_, i) => `session ${i}`)
+        yield* Effect.scoped(Effect.gen(function*() {
+          const store = yield* FileStore.make({ directory })
+          const handles = yield* Effect.forEach(names, store.open)
+          for (let i = 1; i <= 20; i++) {
+            yield* Effect.forEach(handles, (handle) => handle.commit([put(outbound(i, new Uint8Array(5000)))]), {
+              concurrency: "unbounded"
+            })
+          }
+          fillUp(disk)
+          // In the same process, which has LevelDB open and finds out by what fails.
+          let full = 0
+          for (let i = 1; i <= 15; i++) {
+            yield* Effect.forEach(handles, (handle, index) =>
+              index % 3 === 0
+                ? Effect.exit(handle.commit([put(outbound(100 + i, new Uint8Array(200_000)))])).pipe(
+                  Effect.map((exit) => exit._tag === "Failure" ? full++ : 0)
+                )
+                : handle.commit([remove(i)]), { concurrency: "unbounded" })
+          }
+          assert.isAbove(full, 100)
+        }))
+        Fs.rmSync(Path.join(disk, "filler"))
+        const store = yield* FileStore.make({ directory })
+        for (const [index, name] of names.entries()) {
+          const { damage, records } = yield* (yield* store.open(name)).load
+          assert.isUndefined(damage)
+          const kept = sequences(records).filter((sequence) => sequence < 100)
+          assert.deepStrictEqual(
+            kept,
+            Array.from({ length: index % 3 === 0 ? 20 : 5 }, (_, i) => index % 3 === 0 ? i + 1 : i + 16)
+          )
+        }
+      }),
+    60_000
+  )
+
+  it.live(
+    "small messages are taken as long as the reserve has room, and one after the other for any time",
+    () =>
+      Effect.gen(function*() {
+        const disk = yield* smallDisk("24m")
+        const directory = Path.join(disk, "store")
+        yield* Effect.scoped(Effect.flatMap(
+          opened(directory),
+          (handle) =>
+            Effect.forEach(
+              Array.from({ length: 200 }),
+              (_, i) => handle.commit([put(outbound(i + 1, new Uint8Array(9000)))])
+            )
+        ))
+        fillUp(disk)
+        yield* Effect.scoped(Effect.gen(function*() {
+          const handle = yield* opened(directory)
+          let taken = 0
+          let kind = ""
+          while (kind === "") {
+            const exit = yield* Effect.exit(handle.commit([put(outbound(1000 + taken, new Uint8Array(500)))]))
+            if (exit._tag === "Success") taken++
+            else kind = kindOf(yield* Effect.flip(exit))
+          }
+          assert.strictEqual(kind, "full")
+          assert.isAbove(taken, 40)
+          // States and deletions of all that there is still have room.
+          for (let i = 1; i <= 100; i++) {
+            yield* handle.commit([
+              put({ ...outbound(i, new Uint8Array(9000)), state: "publishing", packetIdentifier: i })
+            ])
+          }
+          yield* handle.commit(Array.from({ length: taken }, (_, i) => remove(1000 + i)))
+          for (let i = 0; i < 2000; i++) {
+            yield* handle.commit([put(outbound(5000 + i, new Uint8Array(500))), remove(5000 + i - 20)])
+          }
+        }))
+        const { damage, records } = yield* loadOnce(directory, "a")
+        assert.isUndefined(damage)
+        assert.strictEqual(records.length, 220)
+        const publishing = records.filter((record) => record._tag === "Outbound" && record.state === "publishing")
+        assert.deepStrictEqual(
+          publishing.map((record) => record._tag === "Outbound" && record.packetIdentifier),
+          Array.from({ length: 100 }, (_, i) => i + 1)
+        )
+        // And all of it when LevelDB has it again.
+        Fs.rmSync(Path.join(disk, "filler"))
+        const again = yield* loadOnce(directory, "a")
+        assert.isUndefined(again.damage)
+        assert.deepStrictEqual(again.records, records)
+        assert.deepStrictEqual((yield* loadOnce(directory, "a")).records, records)
+      }),
+    60_000
+  )
+
+  it.live("a session is cleared", () =>
+    Effect.gen(function*() {
+      const disk = yield* smallDisk("24m")
+      const directory = Path.join(disk, "store")
+      yield* Effect.scoped(Effect.flatMap(opened(directory), (handle) =>
+        Effect.forEach(Array.from({ length: 100 }), (_, i) =>
+          handle.commit([put(outbound(i + 1, new Uint8Array(9000)))]))))
+      fillUp(disk)
+      yield* Effect.scoped(Effect.flatMap(opened(directory), (handle) =>
+        handle.clear))
+      assert.deepStrictEqual(yield* loadOnce(directory, "a"), { records: [], damage: undefined })
     }))
 })
 

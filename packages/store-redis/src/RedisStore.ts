@@ -2,9 +2,11 @@
  * A durable session store in Redis, over the service `Redis` of `effect/persistence`: any driver layer serves, on Node that of
  * `@effect/platform-node/NodeRedis`. That module of Effect is unstable, so that a minor version of Effect may change what is used here.
  *
- * Every commit is one Lua script. A session has one owner, which holds a lease and renews it; an owner that lost its lease to another one
- * cannot write any more. All keys of a session are in one slot of Redis Cluster. How durable a commit is depends on the server's append-only
- * file: `durability` of the handle says what the server's settings promise.
+ * The store reserves one connection of the driver, and renews it when it is of no use, as after a failover. Every
+ * commit is applied in full or not at all, whatever its size. A session has one owner, which holds a lease and renews
+ * it; an owner that lost its lease to another one cannot write any more. All keys of a session are in one slot of Redis
+ * Cluster. How durable a commit is depends on the server's append-only file: `durability` of the handle says what the
+ * server's settings promise.
  */
 import type { MqttError } from "@effect-mqttx/core/MqttError"
 import * as OptionsSchema from "@effect-mqttx/core/OptionsSchema"
@@ -15,7 +17,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redis from "effect/persistence/Redis"
 import type * as Schema from "effect/Schema"
-import { makeOpen } from "./internal/open.ts"
+import type * as Scope from "effect/Scope"
+import { makeSessions } from "./internal/open.ts"
 import { decodeOptions, StoreOptionsSchema } from "./internal/options.ts"
 
 /**
@@ -38,7 +41,10 @@ export interface RedisStoreInput {
    * be started again at once after a kill.
    */
   readonly acquireTimeout?: Duration.Input | undefined
-  /** How long to wait for an answer of Redis, connected or not. Default 5 seconds. */
+  /**
+   * How long to wait for an answer of Redis, connected or not, and a second more for each megabyte that is sent. When
+   * there is none, another connection is tried for as long again. Default 5 seconds.
+   */
   readonly commandTimeout?: Duration.Input | undefined
 }
 
@@ -70,13 +76,20 @@ export interface RedisStoreOptionsEncoded {
 export const RedisStoreOptions: Schema.Codec<RedisStoreOptions, RedisStoreOptionsEncoded> = StoreOptionsSchema
 
 /**
- * Makes the store. Fails with `InvalidOptions`; whether Redis answers shows when a session is opened.
+ * Makes the store. Fails with `InvalidOptions`; whether Redis answers shows when a session is opened. With its scope
+ * the store is closed: it leaves the sessions that are still open, and everything that they ask for afterwards fails
+ * with `StorageFailed` of the kind `closed`.
  */
 export const make = Effect.fnUntraced(function*(
   options: RedisStoreInput = {}
-): Effect.fn.Return<SessionStore.SessionStore, MqttError, Redis.Redis> {
+): Effect.fn.Return<SessionStore.SessionStore, MqttError, Redis.Redis | Scope.Scope> {
   const complete = yield* Effect.fromResult(decodeOptions(options))
-  return { open: makeOpen(yield* Redis.Redis, complete) }
+  const redis = yield* Redis.Redis
+  const { open } = yield* Effect.acquireRelease(
+    Effect.sync(() => makeSessions(redis, complete)),
+    ({ close }) => close
+  )
+  return { open }
 })
 
 /**

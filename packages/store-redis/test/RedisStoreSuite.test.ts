@@ -1,6 +1,6 @@
 import { RedisServer, SessionStoreSuite } from "@effect-mqttx/testing"
 import { describe, layer } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Exit, Scope } from "effect"
 import { store } from "./support/redis.ts"
 
 describe.skipIf(!RedisServer.isPresent())("the behaviour of every store", () => {
@@ -10,8 +10,9 @@ describe.skipIf(!RedisServer.isPresent())("the behaviour of every store", () => 
         Effect.gen(function*() {
           const server = yield* RedisServer.RedisServer
           const options = { keyPrefix: `case${index}:` }
-          const first = yield* store(server, options)
-          yield* run({ ...first, reopen: store(server, options) })
+          const scope = yield* Scope.fork(yield* Effect.scope)
+          const first = yield* Scope.provide(store(server, options), scope)
+          yield* run({ ...first, reopen: store(server, options), close: Scope.close(scope, Exit.void) })
         }), 60_000)
     }
   })

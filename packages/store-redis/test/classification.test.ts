@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { classify, isNoScript, toReason } from "../src/internal/classification.ts"
+import { classify, isConnectionUseless, isNoScript, toReason } from "../src/internal/classification.ts"
 
 const oom = "OOM command not allowed when used memory > 'maxmemory'."
 
@@ -28,6 +28,10 @@ describe("classification", () => {
         "DENIED Redis is running in protected mode"
       ]],
       ["unknownCommand", ["ERR unknown command 'CONFIG', with args beginning with: 'GET'"]],
+      ["invalid", [
+        "ERR max request size exceeded. Limit: 1048576 bytes, Actual: 2000000 bytes.",
+        "ERR request is too large"
+      ]],
       ["corrupt", ["WRONGTYPE Operation against a key holding the wrong kind of value"]],
       ["unavailable", [
         "LOADING Redis is loading the dataset in memory",
@@ -74,6 +78,38 @@ describe("classification", () => {
     assert.strictEqual(reason.detail, oom)
     assert.strictEqual(reason.cause, cause)
     assert.strictEqual(toReason(new Error("ERR unknown command 'EVALSHA'")).kind, "refused")
+  })
+
+  it("another connection may do better where this one is gone or its server cannot take commands", () => {
+    for (
+      const message of [
+        "READONLY You can't write against a read only replica.",
+        "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
+        "LOADING Redis is loading the dataset in memory",
+        "CLUSTERDOWN The cluster is down",
+        "MASTERDOWN Link with MASTER is down",
+        "NOREPLICAS Not enough good replicas to write.",
+        "BUSY Redis is busy running a script.",
+        "UNKILLABLE Sorry the script already executed write commands against the dataset.",
+        "MOVED 3999 127.0.0.1:6381",
+        "NOAUTH Authentication required.",
+        "Socket closed unexpectedly",
+        "The client is closed"
+      ]
+    ) {
+      assert.isTrue(isConnectionUseless(new Error(message)), message)
+    }
+    for (
+      const message of [
+        oom,
+        "NOPERM User ann has no permissions to run the 'evalsha' command",
+        "WRONGPASS invalid username-password pair or user is disabled.",
+        "WRONGTYPE Operation against a key holding the wrong kind of value",
+        "ERR unknown command 'CONFIG', with args beginning with: 'GET'"
+      ]
+    ) {
+      assert.isFalse(isConnectionUseless(new Error(message)), message)
+    }
   })
 
   it("a script that the server does not know is recognised", () => {

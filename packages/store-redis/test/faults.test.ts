@@ -6,13 +6,13 @@ import { Effect, Exit, Fiber, Schedule } from "effect"
 import { Redis } from "effect/persistence"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { driver, drop, kindOf, outbound, put, sequencesOf, store } from "./support/redis.ts"
+import { driver, drop, intercepted, kindOf, outbound, put, sequencesOf, store } from "./support/redis.ts"
 
 /** Commits again until it succeeds, as a session does. */
 const insist = (handle: SessionStore.SessionStoreHandle, sequence: number) =>
   Effect.retry(handle.commit([put(outbound(sequence))]), Schedule.spaced(50))
 
-const impatient = { commandTimeout: "300 millis" } as const
+const impatient = { commandTimeout: "800 millis" } as const
 
 describe.skipIf(!RedisServer.isPresent())("a Redis that fails", () => {
   it.live(
@@ -78,7 +78,7 @@ describe.skipIf(!RedisServer.isPresent())("a Redis that fails", () => {
       const server = yield* RedisServer.make()
       const handle = yield* (yield* store(server, impatient)).open("plant")
       yield* handle.load
-      yield* server.command("CLIENT", "PAUSE", "1000", "ALL")
+      yield* server.command("CLIENT", "PAUSE", "3000", "ALL")
       assert.strictEqual(yield* kindOf(handle.commit([put(outbound(1)), put(outbound(2))])), "unavailable")
       yield* Effect.retry(handle.commit([drop(1), put(outbound(3))]), Schedule.spaced(50))
       assert.deepStrictEqual(sequencesOf(yield* handle.load).filter((sequence) => sequence !== 2), [3])
@@ -90,13 +90,13 @@ describe.skipIf(!RedisServer.isPresent())("a Redis that fails", () => {
       const redis = yield* driver(server)
       const late: Array<ReadonlyArray<string>> = []
       let isCut = false
-      const send: Redis.Redis["Service"]["send"] = (command, ...args) =>
+      const cutting = intercepted(redis, (send) => (command, ...args) =>
         Effect.suspend(() => {
-          if (!isCut) return redis.send(command, ...args)
+          if (!isCut) return send(command, ...args)
           late.push([command, ...args])
           return Effect.fail(new Redis.RedisError({ cause: new Error("Socket closed unexpectedly") }))
-        })
-      const one = yield* Effect.provideService(RedisStore.make(), Redis.Redis, { ...redis, send })
+        }))
+      const one = yield* Effect.provideService(RedisStore.make(), Redis.Redis, cutting)
       const deliver = Effect.suspend(() => Effect.forEach(late, ([command, ...args]) => redis.send(command!, ...args)))
       yield* Effect.scoped(Effect.gen(function*() {
         const handle = yield* one.open("plant")
@@ -110,7 +110,7 @@ describe.skipIf(!RedisServer.isPresent())("a Redis that fails", () => {
         yield* handle.commit([put(outbound(3))])
         const stored = server.command("HGETALL", "mqttx:session:{plant}:records")
         const before = yield* stored
-        assert.strictEqual((yield* deliver).length, 2)
+        assert.isAtLeast((yield* deliver).length, 2)
         assert.deepStrictEqual(yield* stored, before)
         assert.deepStrictEqual(sequencesOf(yield* handle.load), [1, 3])
         isCut = true
@@ -193,6 +193,8 @@ describe.skipIf(!RedisServer.isPresent())("a Redis that fails", () => {
       yield* server.config("maxmemory", "1mb")
       assert.strictEqual(yield* kindOf(handle.commit([put(outbound(3))])), "full")
       assert.strictEqual(yield* kindOf(handle.commit([drop(1), put(outbound(3))])), "full")
+      // What is sent gets an identifier, what is received is released: records as large as before.
+      yield* handle.commit([put(outbound(1, { state: "publishing", packetIdentifier: 1 }))])
       yield* handle.commit([put(outbound(2, { ...sent, state: "releasing", payload: new Uint8Array(0) }))])
       yield* handle.commit([drop(1)])
       const other = yield* store(server, { acquireTimeout: "1 second" })

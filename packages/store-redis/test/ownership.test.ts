@@ -3,7 +3,7 @@ import { RedisServer } from "@effect-mqttx/testing"
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Exit, Fiber, Scope } from "effect"
 import { Redis } from "effect/persistence"
-import { driver, drop, kindOf, outbound, put, sequencesOf, store } from "./support/redis.ts"
+import { driver, drop, intercepted, kindOf, outbound, put, sequencesOf, store } from "./support/redis.ts"
 
 /** Time without end for those that a test has to keep waiting. */
 const patient = { leaseDuration: "10 seconds", acquireTimeout: 0 } as const
@@ -14,9 +14,12 @@ const patient = { leaseDuration: "10 seconds", acquireTimeout: 0 } as const
 const pausable = Effect.fnUntraced(function*(server: RedisServer.Service, options: RedisStore.RedisStoreInput) {
   const redis = yield* driver(server)
   let isPaused = false
-  const send: Redis.Redis["Service"]["send"] = (command, ...args) =>
-    Effect.suspend(() => isPaused ? Effect.delay(send(command, ...args), 10) : redis.send(command, ...args))
-  const paused = yield* Effect.provideService(RedisStore.make(options), Redis.Redis, { ...redis, send })
+  const pausing = intercepted(redis, (real) => {
+    const send: typeof real = (command, ...args) =>
+      Effect.suspend(() => isPaused ? Effect.delay(send(command, ...args), 10) : real(command, ...args))
+    return send
+  })
+  const paused = yield* Effect.provideService(RedisStore.make(options), Redis.Redis, pausing)
   return {
     store: paused,
     pause: Effect.sync(() => {

@@ -1,8 +1,9 @@
 /**
  * The behaviour that every layer of the contract `SessionStore` must show, as cases that any test runner can run.
  *
- * `layerEmpty` opens a storage that holds nothing: another directory, database or key prefix for each case. A store that outlives its
- * process passes `{ ...store, reopen }`, and is shown to keep its records.
+ * `layerEmpty` opens a storage that holds nothing: another directory, database or key prefix for each case. A store
+ * that outlives its process passes `{ ...store, reopen }`, and is shown to keep its records; one whose layer ends it
+ * passes `close` as well.
  *
  * @example
  * // `it.live`, so that the store has a real clock.
@@ -21,6 +22,6 @@ import { recordCases } from "./internal/storeSuite/recordCases.ts"
 export type { SessionStoreCase, SessionStoreUnderTest } from "./internal/storeSuite/case.ts"
 
 /**
- * All cases. They wait for nothing but the store, and the largest commit has 10,000 changes.
+ * All cases. They wait for nothing but the store, and the largest commit has 70,000 changes.
  */
 export const cases: ReadonlyArray<SessionStoreCase> = [...recordCases, ...ownershipCases, ...nameCases, ...modelCases]

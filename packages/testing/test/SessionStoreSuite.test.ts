@@ -1,16 +1,25 @@
 import { MqttError, SessionStore, StoreRecord } from "@effect-mqttx/core"
 import { SessionStoreSuite } from "@effect-mqttx/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Scope } from "effect"
+import { Context, Effect, Exit, Layer, Scope } from "effect"
 
 type Store = SessionStoreSuite.SessionStoreUnderTest
 type Handle = SessionStore.SessionStoreHandle
 type Change = StoreRecord.StoreChange
 
-const memory = Effect.map(
-  Effect.provide(SessionStore.SessionStore, SessionStore.layerMemory),
-  (store): Store => ({ ...store, reopen: Effect.succeed(store) })
+const fresh = Effect.map(
+  Layer.build(Layer.fresh(SessionStore.layerMemory)),
+  (context) => Context.get(context, SessionStore.SessionStore)
 )
+
+const memory = Effect.map(fresh, (store): Store => ({ ...store, reopen: Effect.succeed(store) }))
+
+/** A store that is not opened anew, but closed. */
+const closable = Effect.gen(function*() {
+  const scope = yield* Scope.fork(yield* Effect.scope)
+  const store: Store = { ...(yield* Scope.provide(fresh, scope)), close: Scope.close(scope, Exit.void) }
+  return store
+})
 
 /** A store whose handles differ from those of the memory store. */
 const withHandle = (change: (handle: Handle, session: string) => Partial<Handle>) => (store: Store): Store => {
@@ -44,6 +53,10 @@ const deleteAll = (handle: Handle, of: (key: string) => boolean) =>
 
 const utf8 = (text: string): string => new TextDecoder().decode(new TextEncoder().encode(text))
 
+const isWellFormed = (record: StoreRecord.StoreRecord): boolean =>
+  record._tag !== "Outbound" || utf8(record.topic) === record.topic
+
+const invalid = new MqttError.MqttError({ reason: new MqttError.StorageFailed({ kind: "invalid" }) })
 const failed = new MqttError.MqttError({ reason: new MqttError.StorageFailed({}) })
 
 /** Stores with one fault each, and the case that finds it. */
@@ -147,6 +160,58 @@ const faulty: ReadonlyArray<readonly [fault: string, found: string, make: (store
     }))
   ],
   ["takes a limited number of changes", "10,000 changes", withChanges((changes) => changes.slice(0, 9999))],
+  [
+    "takes as many changes as a call has parameters",
+    "70,000 messages",
+    withChanges((changes) => changes.slice(0, 65_535))
+  ],
+  [
+    "fails for ever at a record that cannot be written",
+    "no packet can hold",
+    withHandle((handle) => ({
+      commit: (changes) =>
+        changes.some((change) => change._tag === "Put" && !isWellFormed(change.record))
+          ? Effect.fail(failed)
+          : handle.commit(changes)
+    }))
+  ],
+  [
+    "applies the rest of a commit that it refuses",
+    "no packet can hold",
+    withHandle((handle) => ({
+      commit: (changes) => {
+        const possible = changes.filter((change) => change._tag === "Delete" || isWellFormed(change.record))
+        const committed = handle.commit(possible)
+        return possible.length === changes.length ? committed : Effect.andThen(committed, Effect.fail(invalid))
+      }
+    }))
+  ],
+  [
+    "works on after the end of its scope",
+    "after the end of its scope",
+    (store) => ({
+      open: (session) =>
+        Effect.gen(function*() {
+          const scope = yield* Scope.make()
+          const handle = yield* Scope.provide(store.open(session), scope)
+          let next: Handle | undefined
+          yield* Effect.addFinalizer(() =>
+            Effect.gen(function*() {
+              yield* Scope.close(scope, Exit.void)
+              next = yield* Scope.provide(store.open(session), yield* Scope.make()).pipe(Effect.orDie)
+            })
+          )
+          return { ...handle, commit: (changes) => (next ?? handle).commit(changes) }
+        })
+    })
+  ],
+  [
+    "counts its end as a failure that passes",
+    "after the end of its scope",
+    withHandle((handle) => ({
+      commit: (changes) => Effect.mapError(handle.commit(changes), () => failed)
+    }))
+  ],
   [
     "loads the same object again",
     "loading again",
@@ -313,7 +378,7 @@ const faulty: ReadonlyArray<readonly [fault: string, found: string, make: (store
     "storage is opened anew",
     (store) => ({
       ...store,
-      reopen: Effect.provide(SessionStore.SessionStore, SessionStore.layerMemory, { local: true })
+      reopen: fresh
     })
   ],
   ["loses every twentieth commit", "(seed 1)", (store) => {
@@ -331,7 +396,16 @@ const faulty: ReadonlyArray<readonly [fault: string, found: string, make: (store
 describe("SessionStoreSuite", () => {
   for (const { name, run } of SessionStoreSuite.cases) {
     it.effect(`accepts a good store: ${name}`, () => Effect.flatMap(memory, run))
+    it.effect(`accepts a good store that can be closed: ${name}`, () => Effect.flatMap(closable, run))
   }
+
+  it.effect("finds a store that works on after it was closed", () =>
+    Effect.gen(function*() {
+      const { run } = SessionStoreSuite.cases.find(({ name }) => name.startsWith("when the store is closed"))!
+      const store = yield* memory
+      assert.isTrue(Exit.isSuccess(yield* Effect.exit(run(yield* closable))))
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(run({ ...store, close: Effect.void }))))
+    }))
 
   for (const [fault, found, make] of faulty) {
     it.effect(`finds a store that ${fault}`, () =>

@@ -2,9 +2,10 @@
  * The memory store: a real store whose records live as long as the store itself.
  */
 import * as Effect from "effect/Effect"
-import { InvalidOptions, MqttError, StorageFailed } from "../MqttError.ts"
+import { InvalidOptions, MqttError } from "../MqttError.ts"
 import type { SessionStore, SessionStoreHandle } from "../SessionStore.ts"
 import { keyOf, type StoreRecord } from "../StoreRecord.ts"
+import { storageFailed, whileOpen } from "./storageFailure.ts"
 import { kindOf } from "./valueNames.ts"
 
 interface Entry {
@@ -12,21 +13,31 @@ interface Entry {
   owned: boolean
 }
 
+/** A memory store and its end: every session that has it open fails from then on. */
+export interface MemoryStore {
+  readonly store: SessionStore
+  readonly close: Effect.Effect<void>
+}
+
 const load = (records: Map<string, StoreRecord>): ReadonlyArray<StoreRecord> =>
   Array.from(records.keys()).sort().map((key) => records.get(key)!)
 
-const handle = (records: Map<string, StoreRecord>): SessionStoreHandle => ({
-  durability: "session",
-  load: Effect.sync(() => ({ records: load(records), damage: undefined })),
-  commit: (changes) =>
-    Effect.sync(() => {
-      for (const change of changes) {
-        if (change._tag === "Put") records.set(keyOf(change.record), change.record)
-        else records.delete(change.key)
-      }
-    }),
-  clear: Effect.sync(() => records.clear())
-})
+const handle = (session: string, records: Map<string, StoreRecord>, isOpen: () => boolean): SessionStoreHandle => {
+  const guard = <A>(method: string, use: () => A): Effect.Effect<A, MqttError> =>
+    whileOpen(session, method, isOpen, Effect.sync(use))
+  return {
+    durability: "session",
+    load: guard("load", () => ({ records: load(records), damage: undefined })),
+    commit: (changes) =>
+      guard("commit", () => {
+        for (const change of changes) {
+          if (change._tag === "Put") records.set(keyOf(change.record), change.record)
+          else records.delete(change.key)
+        }
+      }),
+    clear: guard("clear", () => records.clear())
+  }
+}
 
 /** A store is opened by a text. */
 export const noName = (session: unknown): MqttError =>
@@ -38,31 +49,34 @@ export const noName = (session: unknown): MqttError =>
 /**
  * Makes a store whose records outlive the sessions that use it, but not the process.
  */
-export const makeMemory = (): SessionStore => {
+export const makeMemory = (): MemoryStore => {
   const entries = new Map<string, Entry>()
-  return {
+  let isClosed = false
+  const acquire = (session: string) =>
+    Effect.suspend(() => {
+      const entry = entries.get(session) ?? { records: new Map<string, StoreRecord>(), owned: false }
+      if (entry.owned) {
+        return Effect.fail(storageFailed(session, "open", "owned", "another owner has the store of this session open"))
+      }
+      entry.owned = true
+      entries.set(session, entry)
+      return Effect.succeed({ entry, isOpen: true })
+    })
+  const store: SessionStore = {
     open: (session) =>
       Effect.acquireRelease(
-        Effect.suspend(() => {
-          if (typeof session !== "string") return Effect.fail(noName(session))
-          const entry = entries.get(session) ?? { records: new Map<string, StoreRecord>(), owned: false }
-          if (entry.owned) {
-            return Effect.fail(
-              new MqttError({
-                session,
-                method: "SessionStore.open",
-                reason: new StorageFailed({ kind: "owned", detail: "another owner has the store of this session open" })
-              })
-            )
-          }
-          entry.owned = true
-          entries.set(session, entry)
-          return Effect.succeed(entry)
-        }),
-        (entry) =>
+        typeof session !== "string"
+          ? Effect.fail(noName(session))
+          : whileOpen(session, "open", () => !isClosed, acquire(session)),
+        (owner) =>
           Effect.sync(() => {
-            entry.owned = false
+            owner.isOpen = false
+            owner.entry.owned = false
           })
-      ).pipe(Effect.map((entry) => handle(entry.records)))
+      ).pipe(Effect.map((owner) => handle(session, owner.entry.records, () => owner.isOpen && !isClosed)))
   }
+  const close = Effect.sync(() => {
+    isClosed = true
+  })
+  return { store, close }
 }

@@ -1,9 +1,38 @@
 /**
- * What kind of storage failure an error is that a store, a file system or a browser gave.
+ * The failures of the stores of this package: what kind an error is that a file system, a database or a browser gave,
+ * and how a store says that it is closed. Never imported by the stores of other packages, which classify the errors of
+ * their own engines.
  */
-import type { StorageFailed } from "./errors/operation.ts"
+import * as Effect from "effect/Effect"
+import { MqttError, StorageFailed } from "../MqttError.ts"
 
 type StorageFailureKind = StorageFailed["kind"]
+
+/** The error of a method of a store. */
+export const storageFailed = (
+  session: string,
+  method: string,
+  kind: StorageFailureKind,
+  detail: string,
+  cause?: unknown
+): MqttError =>
+  new MqttError({
+    session,
+    method: `SessionStore.${method}`,
+    reason: new StorageFailed({ kind, detail, ...(cause !== undefined && { cause }) })
+  })
+
+/** The failure of everything that comes after the end of a store or of the scope that opened it. */
+export const closedStore = (session: string, method: string): MqttError =>
+  storageFailed(session, method, "closed", "the store of this session is closed")
+
+/** Runs an effect as long as the store is open, and fails with the kind `closed` afterwards. */
+export const whileOpen = <A, R>(
+  session: string,
+  method: string,
+  isOpen: () => boolean,
+  effect: Effect.Effect<A, MqttError, R>
+): Effect.Effect<A, MqttError, R> => Effect.suspend(() => isOpen() ? effect : Effect.fail(closedStore(session, method)))
 
 const kinds: { readonly [code: string]: StorageFailureKind } = {
   ENOSPC: "full",
@@ -17,6 +46,8 @@ const kinds: { readonly [code: string]: StorageFailureKind } = {
   NoModificationAllowedError: "readOnly",
   EACCES: "refused",
   EPERM: "refused",
+  ELOOP: "refused",
+  EISDIR: "refused",
   PermissionDenied: "refused",
   SecurityError: "refused"
 }

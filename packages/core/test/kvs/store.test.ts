@@ -115,13 +115,37 @@ describe("SessionStoreKvs", () => {
       assert.isBelow((first as StoreRecord.OutboundRecord).payload.buffer.byteLength, 10_000)
     }))
 
+  it.effect("closed while a write hangs, lets nobody wait for longer than its patience", () =>
+    Effect.gen(function*() {
+      const kvs = yield* build(KeyValueStore.layerMemory)
+      const started = yield* Deferred.make<void>()
+      const hanging = KeyValueStore.make({
+        ...kvs,
+        set: () => Effect.andThen(Deferred.succeed(started, undefined), Effect.never)
+      })
+      const scope = yield* Scope.make()
+      const store = yield* Scope.provide(over(hanging), scope)
+      const handle = yield* store.open("plant")
+      const kindsOf = Effect.map(Effect.flip(handle.commit([put(outbound(1))])), ({ reason }) =>
+        reason._tag === "StorageFailed" && reason.kind)
+      const hung = yield* Effect.forkChild(kindsOf, { startImmediately: true })
+      const waiting = yield* Effect.forkChild(kindsOf, { startImmediately: true })
+      yield* Deferred.await(started)
+      const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void), { startImmediately: true })
+      assert.strictEqual(yield* kindsOf, "closed", "at once")
+      yield* TestClock.adjust("5 seconds")
+      yield* Fiber.join(closing)
+      assert.strictEqual(yield* Fiber.join(hung), "closed")
+      assert.strictEqual(yield* Fiber.join(waiting), "closed")
+    }))
+
   it.effect("refuses what comes after the end of its scope", () =>
     Effect.gen(function*() {
       const kvs = yield* build(KeyValueStore.layerMemory)
       const store = yield* over(kvs)
       const handle = yield* Effect.scoped(store.open("plant"))
       const { reason } = yield* Effect.flip(handle.commit([put(outbound(1))]))
-      assert.isTrue(reason._tag === "StorageFailed" && reason.kind === "fenced")
+      assert.isTrue(reason._tag === "StorageFailed" && reason.kind === "closed")
       assert.strictEqual(yield* kvs.size, 0)
     }))
 })

@@ -4,7 +4,7 @@
 import { type SessionStore, StoreRecord } from "@effect-mqttx/core"
 import * as SessionStoreKvs from "@effect-mqttx/core/SessionStoreKvs"
 import type { SessionStoreSuite } from "@effect-mqttx/testing"
-import { Context, Effect, Layer, type Scope } from "effect"
+import { Context, Effect, Exit, Layer, Scope } from "effect"
 import { KeyValueStore } from "effect/persistence"
 
 export type Kvs = KeyValueStore.KeyValueStore
@@ -13,7 +13,7 @@ export type Change = StoreRecord.StoreChange
 export const over = (
   kvs: Kvs,
   options?: SessionStoreKvs.SessionStoreKvsOptions
-): Effect.Effect<SessionStore.SessionStore> =>
+): Effect.Effect<SessionStore.SessionStore, never, Scope.Scope> =>
   Effect.orDie(Effect.provideService(SessionStoreKvs.make(options), KeyValueStore.KeyValueStore, kvs))
 
 export const build = <E, R>(layer: Layer.Layer<Kvs, E, R>): Effect.Effect<Kvs, E, R | Scope.Scope> =>
@@ -23,7 +23,13 @@ export const build = <E, R>(layer: Layer.Layer<Kvs, E, R>): Effect.Effect<Kvs, E
 export const subject = Effect.fnUntraced(function*<E, R>(open: Effect.Effect<Kvs, E, R>) {
   const context = yield* Effect.context<R>()
   const store = Effect.flatMap(Effect.provideContext(open, context), (kvs) => over(kvs))
-  return { ...yield* store, reopen: store } satisfies SessionStoreSuite.SessionStoreUnderTest
+  const scope = yield* Scope.fork(yield* Effect.scope)
+  const close = Scope.close(scope, Exit.void)
+  return {
+    ...yield* Scope.provide(store, scope),
+    reopen: store,
+    close
+  } satisfies SessionStoreSuite.SessionStoreUnderTest
 })
 
 /** Another object over the same values, as another process would have. */

@@ -3,7 +3,7 @@
  */
 import { layerMemory, SessionStore } from "@effect-mqttx/core/SessionStore"
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect } from "effect"
+import { Clock, Context, Effect, Layer } from "effect"
 import type { Connection, SendResult } from "../../src/internal/connection/contract.ts"
 import type { Outbound } from "../../src/internal/engine/contract.ts"
 import { makeEngine } from "../../src/internal/engine/engine.ts"
@@ -107,10 +107,10 @@ const make = Effect.fnUntraced(function*(version: ProtocolVersion, store?: Sessi
   return world
 })
 
-const openStore = Effect.gen(function*() {
-  const store = yield* SessionStore
-  return yield* store.open("test")
-}).pipe(Effect.provide(layerMemory))
+const openStore = Effect.flatMap(
+  Layer.build(Layer.fresh(layerMemory)),
+  (context) => Context.get(context, SessionStore).open("test")
+)
 
 describe.each([[4, false], [4, true], [5, false], [5, true]] as const)(
   "version %s, durable: %s",

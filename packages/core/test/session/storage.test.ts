@@ -1,6 +1,7 @@
 /**
  * A durable session whose store hangs, fails, is lost or was damaged.
  */
+import { MqttError, StorageFailed } from "@effect-mqttx/core/MqttError"
 import type { SessionEvent } from "@effect-mqttx/core/SessionEvent"
 import type { SessionStatus } from "@effect-mqttx/core/SessionStatus"
 import { SessionStore } from "@effect-mqttx/core/SessionStore"
@@ -200,7 +201,7 @@ describe("while a store hangs", () => {
 })
 
 describe("a store that is lost for good", () => {
-  for (const kind of ["fenced", "corrupt", "newerFormat"] as const) {
+  for (const kind of ["fenced", "corrupt", "newerFormat", "closed"] as const) {
     it.live(`${kind}: the session disconnects, everything that waits fails, and nothing is committed any more`, () =>
       Effect.gen(function*() {
         const { broker, ready, store } = yield* world()
@@ -244,6 +245,40 @@ describe("a store that is lost for good", () => {
         assert.strictEqual(store.commits(), commits + 1)
         assert.deepStrictEqual(store.outbound(), ["accepted", "sent"])
         assert.strictEqual((yield* session.status).state, "closed")
+      }))
+  }
+
+  for (const onStorageFailure of ["wait", "fail"] as const) {
+    it.live(`a record that it can never hold: its message is refused, and the session goes on (${onStorageFailure})`, () =>
+      Effect.gen(function*() {
+        const { broker, store } = yield* world()
+        const invalid = new MqttError({
+          reason: new StorageFailed({ kind: "invalid", detail: "too large for this store" })
+        })
+        const picky: SessionStore = {
+          open: (name) =>
+            Effect.map(store.store.open(name), (handle) => ({
+              ...handle,
+              commit: (changes) =>
+                changes.some((change) =>
+                    change._tag === "Put" && change.record._tag === "Outbound" && change.record.topic === "large"
+                  )
+                  ? Effect.fail(invalid)
+                  : handle.commit(changes)
+            }))
+        }
+        const options: Options = { name: "plant", persistence: "durable", drainTimeout: "50 millis", onStorageFailure }
+        const session = yield* Effect.provideService(readySession(broker, options), SessionStore, picky)
+        yield* broker.inject(Fault.withhold({ direction: "sent", packet: "Puback" }))
+        yield* session.enqueue("accepted", "1", { qos: 1 })
+        const refused = { _tag: "StorageFailed", kind: "invalid" } as const
+        assert.deepInclude(yield* reasonOf(session.enqueue("large", "2", { qos: 1 })), refused)
+        assert.deepInclude(yield* reasonOf(session.publish("large", "3", { qos: 2 })), refused)
+        yield* session.enqueue("small", "4", { qos: 1 })
+        assert.deepStrictEqual(store.outbound(), ["accepted", "small"])
+        assert.strictEqual((yield* session.status).state, "connected")
+        yield* broker.awaitPacket({ direction: "received", packet: "Publish", nth: 2 })
+        assert.deepStrictEqual(broker.published.map(({ topic }) => topic), ["accepted", "small"])
       }))
   }
 

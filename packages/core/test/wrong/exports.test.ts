@@ -14,7 +14,7 @@ import * as Topic from "@effect-mqttx/core/Topic"
 import * as TransportModule from "@effect-mqttx/core/Transport"
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Config, Context, Effect, Layer, Logger, References, Result, Schema } from "effect"
+import { Config, Context, Effect, FileSystem, Layer, Logger, References, Result, Schema } from "effect"
 import { HttpRouter } from "effect/http"
 import { KeyValueStore } from "effect/persistence"
 import * as Fs from "node:fs"
@@ -91,6 +91,8 @@ const context = Layer.mergeAll(
   managers,
   Layer.provide(MqttSession.layer({ name: "one", servers: "a.invalid" }), offline),
   KeyValueStore.layerMemory,
+  // Every directory is there, and none is touched.
+  FileSystem.layerNoop({ exists: () => Effect.succeed(true) }),
   NodeHttpServer.layerTest,
   Logger.layer([]),
   Layer.provide(MqttMetrics.layer(), managers)
@@ -358,7 +360,8 @@ const subjects: { readonly [module: string]: { readonly [name: string]: Subject 
   },
   SessionStoreKvs: {
     make: subject("effect", storeOptions),
-    layerKvs: subject("layer", storeOptions)
+    layerKvs: subject("layer", storeOptions),
+    layerFileSystem: subject("layer", parameter("directory", T.text))
   },
   StoreRecord: {
     consumerKey: subject("value", any("name")),

@@ -1,10 +1,13 @@
 /**
- * The directory of a store: what lies where, who may read it, and that names in it are safe.
+ * The directory of a store: what lies where, who may read it, that names in it are safe, and that nothing in it leads
+ * elsewhere.
  *
- * Modes are those of POSIX; on Windows they mean nothing, and the access control list of the directory decides.
+ * Modes and owners are those of POSIX; on Windows they mean nothing, and the access control list of the directory
+ * decides.
  */
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import { StoreFailure } from "./failure.ts"
 
 /** The paths of a store. */
 export interface Paths {
@@ -14,7 +17,10 @@ export interface Paths {
   readonly records: string
   /** The records after a repair, until they take the place of the damaged ones. */
   readonly rebuilt: string
+  /** The records before a replacement that needed their room, until they are deleted. */
+  readonly replaced: string
   readonly tally: string
+  readonly reserve: string
 }
 
 export const pathsOf = (directory: string): Paths => {
@@ -24,7 +30,69 @@ export const pathsOf = (directory: string): Paths => {
     lock: Path.join(root, "lock"),
     records: Path.join(root, "records"),
     rebuilt: Path.join(root, "rebuilt"),
-    tally: Path.join(root, "tally")
+    replaced: Path.join(root, "replaced"),
+    tally: Path.join(root, "tally"),
+    reserve: Path.join(root, "reserve")
+  }
+}
+
+const isMissing = (error: unknown): boolean => error instanceof Error && "code" in error && error.code === "ENOENT"
+
+const statsOf = (path: string): Fs.Stats | undefined => Fs.lstatSync(path, { throwIfNoEntry: false })
+
+const isOurs = ({ uid }: Fs.Stats): boolean => process.geteuid === undefined || uid === process.geteuid()
+
+/** Others may put something into it. */
+const isShared = ({ mode }: Fs.Stats): boolean => (mode & 0o022) !== 0
+
+/**
+ * Refuses a store in whose directory stands something else than its own directories and files: a symbolic link, which
+ * would lead elsewhere, what is neither, such as a pipe, which would never answer, and, where others may write in the
+ * directory, what another user has made. The directory itself may be reached by a link, but by none that another user
+ * has made.
+ */
+export const refuseStrangers = (paths: Paths): void => {
+  if (process.platform === "win32") return
+  const link = Fs.lstatSync(paths.root)
+  if (link.isSymbolicLink() && !isOurs(link) && link.uid !== 0) {
+    throw new StoreFailure("refused", `${paths.root} is a symbolic link of another user`)
+  }
+  const root = Fs.statSync(paths.root)
+  const directories = [paths.lock, paths.records, paths.rebuilt, paths.replaced]
+  for (const path of [...directories, paths.tally, paths.reserve]) {
+    const stats = statsOf(path)
+    if (stats === undefined) continue
+    const expected = directories.includes(path) ? "directory" : "file"
+    if (stats.isSymbolicLink()) throw linkFailure(path)
+    if (!(expected === "directory" ? stats.isDirectory() : stats.isFile())) {
+      throw new StoreFailure("refused", `${path} is no ${expected}`)
+    }
+    if (isShared(root) && !isOurs(stats)) {
+      throw new StoreFailure("refused", `${path} belongs to another user, and others may write in ${paths.root}`)
+    }
+    if (expected === "directory") refuseLinks(path)
+  }
+}
+
+/** LevelDB follows whatever it finds under the names of its files. */
+const refuseLinks = (path: string): void => {
+  for (const entry of Fs.readdirSync(path, { withFileTypes: true })) {
+    if (entry.isSymbolicLink()) throw linkFailure(Path.join(path, entry.name))
+  }
+}
+
+const linkFailure = (path: string): StoreFailure =>
+  new StoreFailure("refused", `${path} is a symbolic link, which a store does not follow`)
+
+/** Opens a file of the store, which is its owner's only from the first moment on; fails when it is a link. */
+export const openFile = (path: string, flags: number): number => {
+  // Windows knows no such flag. A pipe must not keep the program waiting for its other end.
+  const { O_NOFOLLOW = 0, O_NONBLOCK = 0 } = Fs.constants as Partial<typeof Fs.constants>
+  try {
+    return Fs.openSync(path, flags | O_NOFOLLOW | O_NONBLOCK, 0o600)
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ELOOP") throw linkFailure(path)
+    throw error
   }
 }
 
@@ -36,17 +104,21 @@ export const makePrivate = (path: string, options?: { readonly shared?: boolean 
   if ((first !== undefined || options?.shared !== true) && mode !== 0o700) Fs.chmodSync(path, 0o700)
 }
 
+/** The files that LevelDB makes; what else somebody puts there is not looked at. */
+const levelFile = /^(\d+\.(log|ldb|sst|dbtmp)|MANIFEST-\d+|CURRENT|LOCK|LOG(\.old)?)$/
+
 /** Takes the files of a directory from everybody but their owner: LevelDB makes them with what the umask leaves of 0666. */
 export const makeFilesPrivate = (path: string): void => {
   if (process.platform === "win32") return
   for (const name of Fs.readdirSync(path)) {
+    if (!levelFile.test(name)) continue
     const file = Path.join(path, name)
     try {
       const { mode } = Fs.lstatSync(file)
       if ((mode & 0o170000) === 0o100000 && (mode & 0o777) !== 0o600) Fs.chmodSync(file, 0o600)
     } catch (error) {
       // LevelDB deletes files at any time.
-      if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error
+      if (!isMissing(error)) throw error
     }
   }
 }
@@ -65,7 +137,8 @@ export const syncDirectory = (path: string): void => {
 /** The next free name for what is set aside. */
 export const asidePath = (root: string): string => {
   let number = 1
-  while (Fs.existsSync(Path.join(root, `damaged-${number}`))) number++
+  // A link that leads nowhere exists, too.
+  while (statsOf(Path.join(root, `damaged-${number}`)) !== undefined) number++
   return Path.join(root, `damaged-${number}`)
 }
 
@@ -75,12 +148,18 @@ export const identityOf = (path: string): string => {
   return `${dev}:${ino}`
 }
 
+/** A system's clock has ticks of at most this many milliseconds. */
+const tick = 20
+
 /**
  * Watches for new files, whose names and modes are not safe until someone sees to it.
  */
 export class NewFiles {
   readonly #path: string
   #seen = -1n
+  /** When this time of the last change was met for the first time, by a clock that does not jump. */
+  #since = 0
+  #isFinal = false
 
   constructor(path: string) {
     this.#path = path
@@ -90,11 +169,16 @@ export class NewFiles {
   secure(): void {
     if (process.platform === "win32") return
     const changed = Fs.statSync(this.#path, { bigint: true }).mtimeNs
-    if (changed === this.#seen) return
+    if (changed === this.#seen && this.#isFinal) return
+    const now = performance.now()
+    if (changed !== this.#seen) {
+      this.#seen = changed
+      this.#since = now
+    }
     makeFilesPrivate(this.#path)
     syncDirectory(this.#path)
-    // Two changes within one tick of the system's clock have the same time: a time of just now is not to be trusted.
-    const now = BigInt(Math.trunc(performance.timeOrigin + performance.now())) * 1_000_000n
-    this.#seen = now - changed > 20_000_000n ? changed : -1n
+    // Two changes within one tick of the system's clock have the same time: it is not to be trusted before that has
+    // passed.
+    this.#isFinal = now - this.#since > tick
   }
 }

@@ -26,6 +26,9 @@ const codes: Readonly<Record<string, Kind>> = {
   EROFS: "readOnly",
   EACCES: "readOnly",
   EPERM: "readOnly",
+  ELOOP: "refused",
+  ENOTDIR: "refused",
+  EISDIR: "refused",
   LEVEL_LOCKED: "owned",
   LEVEL_CORRUPTION: "corrupt"
 }

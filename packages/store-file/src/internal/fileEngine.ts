@@ -7,28 +7,47 @@
 import type { LoadedRecords } from "@effect-mqttx/core/SessionStore"
 import type { StoreChange } from "@effect-mqttx/core/StoreRecord"
 import * as Fs from "node:fs"
-import { identityOf, makePrivate, NewFiles, type Paths, pathsOf } from "./directory.ts"
+import { patched } from "./differences.ts"
+import { identityOf, makePrivate, NewFiles, type Paths, pathsOf, refuseStrangers } from "./directory.ts"
 import { kindOf, StoreFailure } from "./failure.ts"
+import { FullDisk, type FullDiskDatabase } from "./fullDisk.ts"
 import { judge } from "./judgement.ts"
-import { type Engine, type Level, loadEngine, openLevel, type Operation, writeBatch } from "./level.ts"
+import {
+  type Database,
+  type Engine,
+  type Level,
+  levelDatabase,
+  loadEngine,
+  openLevel,
+  type Operation
+} from "./level.ts"
 import { holdLock } from "./lock.ts"
 import { finishReplacement, inspect, rebuild } from "./repair.ts"
+import { Reserve } from "./reserve.ts"
 import { prepare, type PreparedChanges, SessionState } from "./sessionState.ts"
 import { checkFormat, Tally } from "./tally.ts"
 
 interface Write {
   readonly state: SessionState
-  readonly changes: PreparedChanges
-  /** Called with the error, or undefined once the changes are safe. */
+  readonly prepared: PreparedChanges
+  /** Called once: with the error, or undefined once the changes are safe. */
   readonly settle: (error: unknown) => void
 }
 
 type Task = Write | (() => Promise<void>)
 
+/** Writes that wait go together, up to so many bytes: LevelDB keeps all of them in memory. */
+const groupBytes = 67_108_864
+const takenOver = 10_000
+const takenOverBytes = 1_048_576
+
 /** The stores that this process has open: LevelDB's lock works between processes only, and a second try would even release it. */
 const owned = new Set<string>()
 
-const closedFailure = (): StoreFailure => new StoreFailure("unavailable", "the store is closed")
+const closedFailure = (): StoreFailure => new StoreFailure("closed", "the store is closed")
+
+const fullFailure = (): StoreFailure =>
+  new StoreFailure("full", "the disk is full, and there is no room in the reserve for more")
 
 /**
  * An open store.
@@ -39,9 +58,12 @@ export class FileEngine {
   readonly #sync: boolean
   readonly #release: () => Promise<void>
   readonly #tally: Tally
+  readonly #reserve: Reserve
   readonly #newFiles: NewFiles
+  readonly #fullDisk: FullDisk
   readonly #sessions = new Map<string, SessionState>()
-  #level: Level | undefined
+  /** LevelDB; undefined before the first use, after a failure, and while the disk is full. */
+  #level: Database | undefined
   /** What was found damaged when the store was opened. */
   #incident: string | undefined
   #queue: Array<Task> = []
@@ -53,6 +75,7 @@ export class FileEngine {
     paths: Paths,
     sync: boolean,
     tally: Tally,
+    reserve: Reserve,
     incident: string | undefined,
     release: () => Promise<void>
   ) {
@@ -60,6 +83,8 @@ export class FileEngine {
     this.#paths = paths
     this.#sync = sync
     this.#tally = tally
+    this.#reserve = reserve
+    this.#fullDisk = new FullDisk(engine, paths, reserve)
     this.#incident = incident
     this.#release = release
     this.#newFiles = new NewFiles(paths.records)
@@ -71,6 +96,7 @@ export class FileEngine {
     checkFormat(paths.tally)
     const engine = await loadEngine()
     makePrivate(paths.root, { shared: true })
+    refuseStrangers(paths)
     const identity = identityOf(paths.root)
     if (owned.has(identity)) throw new StoreFailure("owned", `this process has the store in ${paths.root} open already`)
     owned.add(identity)
@@ -85,7 +111,10 @@ export class FileEngine {
       }
     }
     try {
-      const lock = await holdLock(engine, paths.lock)
+      const lock = await holdLock(engine, paths.lock).catch((error: unknown) => {
+        if (kindOf(error) !== "full" || !Reserve.releaseBlocks(paths.reserve)) throw error
+        return holdLock(engine, paths.lock)
+      })
       releases.push(() => lock.close())
       finishReplacement(paths)
       makePrivate(paths.records)
@@ -93,7 +122,9 @@ export class FileEngine {
       const incident = await repairIfDamaged(engine, paths)
       const tally = Tally.open(paths.tally, isNew)
       releases.push(() => tally.close())
-      const opened = new FileEngine(engine, paths, sync, tally, incident, release)
+      const reserve = Reserve.open(paths.reserve, paths.root)
+      releases.push(() => reserve.close())
+      const opened = new FileEngine(engine, paths, sync, tally, reserve, incident, release)
       await opened.#open()
       return opened
     } catch (error) {
@@ -119,8 +150,8 @@ export class FileEngine {
 
   /** Reads a session, and makes good what is damaged in it. */
   load(state: SessionState): Promise<LoadedRecords> {
-    return this.#exclusively(async (level) => {
-      const found = await state.read(level)
+    return this.#exclusively(async (database) => {
+      const found = await state.read(database)
       const claim = this.#tally.claim(state.id)
       const damage = judge(found, {
         claim,
@@ -136,7 +167,7 @@ export class FileEngine {
       state.adopt(found, Math.max(found.summary?.commits ?? 0, claim?.commits ?? 0))
       const batch: Array<Operation> = found.unreadable.map((key) => ({ type: "del", key }))
       state.write([], batch)
-      await this.#apply(level, batch, true)
+      await this.#apply(database, batch, true)
       this.#tally.note(state.id, state.commits, state.records)
       this.#tally.flush()
       return { records: found.records, damage }
@@ -153,20 +184,29 @@ export class FileEngine {
     } catch (error) {
       return settle(error)
     }
-    this.#enqueue({ state, changes: prepared, settle })
+    let isSettled = false
+    this.#enqueue({
+      state,
+      prepared,
+      settle: (error) => {
+        if (isSettled) return
+        isSettled = true
+        settle(error)
+      }
+    })
   }
 
   /** Deletes a session. The tally forgets its claim first, so that a crash in between is no loss. */
   clear(state: SessionState): Promise<void> {
-    return this.#exclusively(async (level) => {
+    return this.#exclusively(async (database) => {
       if (this.#tally.claim(state.id) !== undefined) {
         this.#tally.note(state.id, 0, 0)
         this.#tally.flush()
         this.#tally.sync()
       }
       const batch: Array<Operation> = []
-      await state.erase(level, batch)
-      await this.#apply(level, batch, true)
+      await state.erase(database, batch)
+      await this.#apply(database, batch, true)
       this.#tally.free(state.id)
       this.#tally.flush()
       state.resume({ records: [], checksums: new Map(), unreadable: [], summary: undefined, isSummaryDamaged: false })
@@ -202,7 +242,12 @@ export class FileEngine {
     while (this.#queue.length > 0) {
       const writes: Array<Write> = []
       let task: Task | undefined
-      while ((task = this.#queue[writes.length]) !== undefined && typeof task !== "function") writes.push(task)
+      let bytes = 0
+      while ((task = this.#queue[writes.length]) !== undefined && typeof task !== "function") {
+        bytes += task.prepared.bytes
+        if (writes.length > 0 && bytes > groupBytes) break
+        writes.push(task)
+      }
       this.#queue = this.#queue.slice(Math.max(1, writes.length))
       if (writes.length > 0) await this.#write(writes)
       else if (typeof task === "function") await task()
@@ -210,7 +255,7 @@ export class FileEngine {
     this.#running = false
   }
 
-  #exclusively<A>(use: (level: Level) => Promise<A>, state: SessionState): Promise<A> {
+  #exclusively<A>(use: (database: Database) => Promise<A>, state: SessionState): Promise<A> {
     if (this.#closed) return Promise.reject(closedFailure())
     return new Promise((resolve, reject) =>
       this.#enqueue(async () => {
@@ -224,24 +269,38 @@ export class FileEngine {
     )
   }
 
-  /** One write for all; it fails or succeeds as a whole. */
+  /** One write for all. When the disk is full, those that need no room of it go on without the others. */
   async #write(writes: ReadonlyArray<Write>): Promise<void> {
-    let accepted = writes
+    const fullDisk = this.#fullDisk
+    try {
+      const database = await this.#open()
+      const wasFull = fullDisk.database
+      return await this.#commit(database, wasFull === undefined ? writes : admitted(wasFull, writes))
+    } catch (error) {
+      if (kindOf(error) !== "full" || fullDisk.database !== undefined || !fullDisk.canTake) return fail(writes, error)
+    }
+    try {
+      const database = fullDisk.enter()
+      await this.#commit(database, admitted(database, writes))
+    } catch (error) {
+      fail(writes, error)
+    }
+  }
+
+  /** Settles all writes, or throws and settles none but those of sessions that cannot be read. */
+  async #commit(database: Database, writes: ReadonlyArray<Write>): Promise<void> {
+    if (writes.length === 0) return
+    const accepted = await this.#resumeAll(database, writes)
     const states = new Set<SessionState>()
     try {
-      const level = await this.#open()
-      accepted = await this.#resumeAll(level, writes)
       const batch: Array<Operation> = []
       for (const { state } of accepted) states.add(state)
       this.#tally.reserve(Array.from(states, (state) => state.id))
-      for (const { changes, state } of accepted) state.write(changes, batch)
-      if (batch.length > 0) await this.#apply(level, batch, this.#sync)
+      for (const { prepared, state } of accepted) state.write(prepared.changes, batch)
+      if (batch.length > 0) await this.#apply(database, batch, this.#sync)
     } catch (error) {
-      for (const { settle, state } of accepted) {
-        state.checksums = undefined
-        settle(error)
-      }
-      return
+      for (const state of states) state.checksums = undefined
+      throw error
     }
     try {
       for (const state of states) this.#tally.note(state.id, state.commits, state.records)
@@ -253,11 +312,11 @@ export class FileEngine {
   }
 
   /** Sessions whose records are not known yet, or not any more, are read first; the writes of those that cannot be read fail. */
-  async #resumeAll(level: Level, writes: ReadonlyArray<Write>): Promise<ReadonlyArray<Write>> {
+  async #resumeAll(database: Database, writes: ReadonlyArray<Write>): Promise<ReadonlyArray<Write>> {
     const accepted: Array<Write> = []
     for (const write of writes) {
       try {
-        if (write.state.checksums === undefined) write.state.resume(await write.state.read(level))
+        if (write.state.checksums === undefined) await write.state.recall(database)
         accepted.push(write)
       } catch (error) {
         write.settle(error)
@@ -266,18 +325,31 @@ export class FileEngine {
     return accepted
   }
 
-  async #apply(level: Level, batch: Array<Operation>, sync: boolean): Promise<void> {
+  async #apply(database: Database, batch: Array<Operation>, sync: boolean): Promise<void> {
     try {
-      await writeBatch(level, batch, { sync })
-      this.#newFiles.secure()
+      await database.write(batch, { sync })
+      if (database === this.#level) this.#newFiles.secure()
     } catch (error) {
       await this.#closeLevel()
       throw error
     }
   }
 
-  async #open(): Promise<Level> {
+  /** The database that can be used now: LevelDB, or on a full disk what takes its place. */
+  async #open(): Promise<Database> {
     if (this.#level !== undefined) return this.#level
+    if (this.#fullDisk.database !== undefined && !await this.#fullDisk.isWorthLeaving()) return this.#fullDisk.enter()
+    try {
+      this.#level = await this.#openLevel()
+      this.#fullDisk.leave()
+      return this.#level
+    } catch (error) {
+      if (kindOf(error) !== "full" || !this.#fullDisk.canTake) throw error
+      return this.#fullDisk.enter()
+    }
+  }
+
+  async #openLevel(): Promise<Database> {
     let level: Level
     try {
       level = await openLevel(this.#engine, this.#paths.records)
@@ -288,12 +360,36 @@ export class FileEngine {
     }
     try {
       this.#newFiles.secure()
+      const database = levelDatabase(level)
+      await this.#takeOver(database)
+      return database
     } catch (error) {
       await level.close()
       throw error
     }
-    this.#level = level
-    return level
+  }
+
+  /** Gives LevelDB what was written while the disk was full. In parts: what is interrupted is done again. */
+  async #takeOver(database: Database): Promise<void> {
+    const { differences } = this.#reserve
+    if (differences.isEmpty) return
+    let part: Array<Operation> = []
+    let bytes = 0
+    const add = async (operation: Operation) => {
+      part.push(operation)
+      bytes += operation.type === "put" ? operation.value.length : 0
+      if (part.length < takenOver && bytes < takenOverBytes) return
+      await database.write(part, { sync: true })
+      part = []
+      bytes = 0
+    }
+    for (const operation of differences.operations()) await add(operation)
+    for (const [key, patch] of differences.patches) {
+      const value = await database.get(key)
+      if (value !== undefined) await add({ type: "put", key, value: patched(value, patch) })
+    }
+    await database.write(part, { sync: true })
+    this.#reserve.clear()
   }
 
   async #closeLevel(): Promise<void> {
@@ -306,6 +402,20 @@ export class FileEngine {
     }
   }
 }
+
+const fail = (writes: ReadonlyArray<Write>, error: unknown): void => {
+  for (const { settle } of writes) settle(error)
+}
+
+/** Those that can be taken while the disk is full; the others fail. */
+const admitted = (database: FullDiskDatabase, writes: ReadonlyArray<Write>): ReadonlyArray<Write> =>
+  writes.filter(({ prepared, settle, state }) => {
+    const isAdmitted = prepared.changes.every(({ key, value }) =>
+      value === undefined || database.admits(state.storedKey(key), value)
+    )
+    if (!isAdmitted) settle(fullFailure())
+    return isAdmitted
+  })
 
 const describe = (damage: ReadonlyArray<string>, aside: string): string => {
   const first = damage.slice(0, 3).join(", ")

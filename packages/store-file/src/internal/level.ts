@@ -42,14 +42,67 @@ export const openLevel = async (engine: Engine, location: string): Promise<Level
   return level
 }
 
+/** What the store needs of a database: LevelDB, or what takes its place while the disk is full. */
+export interface Database {
+  readonly get: (key: string) => Promise<Uint8Array | undefined>
+  /** All entries of a range of keys, in their order. */
+  readonly range: (from: string, to: string, visit: (key: string, value: Uint8Array) => void) => Promise<void>
+  readonly keys: (from: string, to: string) => Promise<ReadonlyArray<string>>
+  /**
+   * Where that is at hand without reading the values: the last four bytes of each, which are the checksum of a record.
+   */
+  readonly tails?: (from: string, to: string) => ReadonlyMap<string, number>
+  /** All or nothing. */
+  readonly write: (operations: Array<Operation>, options: { readonly sync: boolean }) => Promise<void>
+  readonly close: () => Promise<void>
+}
+
+/** The last four bytes of a value as a number. */
+export const tailOf = (bytes: Uint8Array): number => {
+  const end = bytes.length
+  return ((bytes[end - 4]! << 24) | (bytes[end - 3]! << 16) | (bytes[end - 2]! << 8) | bytes[end - 1]!) >>> 0
+}
+
+/** LevelDB as the database of a store. */
+export const levelDatabase = (level: Level): Database => ({
+  get: (key) => level.get(key),
+  range: async (from, to, visit) => {
+    const iterator = level.iterator({ gte: from, lt: to, fillCache: false })
+    try {
+      for (;;) {
+        const entries = await iterator.nextv(1000)
+        if (entries.length === 0) return
+        for (const [key, value] of entries) visit(key, value)
+      }
+    } finally {
+      await iterator.close()
+    }
+  },
+  keys: async (from, to) => {
+    const found: Array<string> = []
+    const iterator = level.keys({ gte: from, lt: to, fillCache: false })
+    try {
+      for (;;) {
+        const keys = await iterator.nextv(1000)
+        if (keys.length === 0) return found
+        for (const key of keys) found.push(key)
+      }
+    } finally {
+      await iterator.close()
+    }
+  },
+  write: (operations, options) => writeBatch(level, operations, options),
+  close: () => level.close()
+})
+
 /** Bytes above which a batch is given to LevelDB in one call. */
 const large = 65_536
 
 /**
- * Writes a batch, all or nothing. Collecting it at LevelDB costs a third of the time of one call with everything, but keeps it in
+ * Writes a batch. Collecting it at LevelDB costs a third of the time of one call with everything, but keeps it in
  * memory until the next garbage collection, which for large batches would be too much.
  */
-export const writeBatch = async (
+const writeBatch = async (
   level: Level,
   operations: Array<Operation>,
   options: { readonly sync: boolean }
@@ -63,23 +116,4 @@ export const writeBatch = async (
     else batch.del(operation.key)
   }
   return batch.write(options)
-}
-
-/** All entries of a range of keys, in their order. */
-export const readRange = async (
-  level: Level,
-  from: string,
-  to: string,
-  visit: (key: string, value: Uint8Array) => void
-): Promise<void> => {
-  const iterator = level.iterator({ gte: from, lt: to, fillCache: false })
-  try {
-    for (;;) {
-      const entries = await iterator.nextv(1000)
-      if (entries.length === 0) return
-      for (const [key, value] of entries) visit(key, value)
-    }
-  } finally {
-    await iterator.close()
-  }
 }

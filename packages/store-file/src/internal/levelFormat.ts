@@ -5,6 +5,7 @@
  * before it gets them. Formats: log_format.md and table_format.md of LevelDB 1.20. Tables are never compressed by this package.
  */
 import { crc32c } from "./crc32c.ts"
+import { type Source, sourceOf } from "./source.ts"
 
 /** One write of a key: the newest sequence number decides; undefined is a deletion. */
 export type Visit = (key: string, sequence: number, value: Uint8Array | undefined) => void
@@ -17,6 +18,8 @@ export interface Manifest {
 }
 
 const blockSize = 32_768
+/** How many blocks of a log are read at a time. */
+const windowSize = 32 * blockSize
 const headerSize = 7
 const tableMagic = 0xdb4775248b80fb57n
 const footerSize = 48
@@ -77,8 +80,8 @@ const uint64 = (view: DataView, position: number): number => Number(view.getBigU
  * Gives all whole records of a log to `visit` and returns what is damaged before the last of them. An incomplete record at
  * the end is what a crash during a write leaves, and no damage.
  */
-export const readRecords = (bytes: Uint8Array, visit: (record: Uint8Array) => void): ReadonlyArray<string> => {
-  const view = viewOf(bytes)
+export const readRecords = (log: Uint8Array | Source, visit: (record: Uint8Array) => void): ReadonlyArray<string> => {
+  const source = sourceOf(log)
   const damage: Array<string> = []
   let suspicions: Array<string> = []
   let fragments: Array<Uint8Array> = []
@@ -91,27 +94,38 @@ export const readRecords = (bytes: Uint8Array, visit: (record: Uint8Array) => vo
     suspicions = []
     visit(record)
   }
+  // No record leaves its block, and a window has whole blocks.
+  let bytes: Uint8Array = new Uint8Array(0)
+  let view = viewOf(bytes)
+  let start = 0
   let position = 0
-  while (position + headerSize <= bytes.length) {
+  while (position + headerSize <= source.length) {
     const left = blockSize - (position % blockSize)
     if (left < headerSize) {
       position += left
       continue
     }
-    const length = view.getUint16(position + 4, true)
-    const type = bytes[position + 6]!
-    const end = position + headerSize + length
+    if (position >= start + bytes.length) {
+      start = position - (position % blockSize)
+      bytes = source.read(start, windowSize)
+      view = viewOf(bytes)
+      if (position + headerSize > start + bytes.length) break
+    }
+    const at = position - start
+    const length = view.getUint16(at + 4, true)
+    const type = bytes[at + 6]!
+    const end = at + headerSize + length
     if (headerSize + length > left) {
       suspect(position, "a record that leaves its block")
       position += left
     } else if (end > bytes.length) {
       break
-    } else if (unmask(view.getUint32(position, true)) !== crc32c(bytes, position + 6, end)) {
+    } else if (unmask(view.getUint32(at, true)) !== crc32c(bytes, at + 6, end)) {
       suspect(position, "a record with a wrong checksum")
       // The length may be what is wrong, and a payload may look like a record: only the next block begins at a sure place.
       position += left
     } else {
-      const fragment = bytes.subarray(position + headerSize, end)
+      const fragment = bytes.subarray(at + headerSize, end)
       if (type === 1) {
         if (fragments.length > 0) suspect(position, "a record without its end")
         emit(fragment)
@@ -128,14 +142,14 @@ export const readRecords = (bytes: Uint8Array, visit: (record: Uint8Array) => vo
       } else {
         suspect(position, "a record without its beginning")
       }
-      position = end
+      position = start + end
     }
   }
   return damage
 }
 
 /** Reads a log of writes. */
-export const readLog = (bytes: Uint8Array, visit: Visit): ReadonlyArray<string> => {
+export const readLog = (bytes: Uint8Array | Source, visit: Visit): ReadonlyArray<string> => {
   const damage: Array<string> = []
   const records = readRecords(bytes, (record) => {
     try {
@@ -201,16 +215,19 @@ export const readManifest = (bytes: Uint8Array): Manifest | undefined => {
   }
 }
 
-const readBlock = (bytes: Uint8Array, handle: Cursor): Uint8Array => {
+const readBlock = (source: Source, handle: Cursor): Uint8Array => {
   const offset = handle.varint()
   const size = handle.varint()
-  const end = offset + size
-  if (end + 5 > bytes.length) throw new Malformed()
+  if (offset + size + 5 > source.length) throw new Malformed()
   // The trailer is the type of compression, 0 for none, and the checksum over block and type.
-  if (bytes[end] !== 0 || unmask(viewOf(bytes).getUint32(end + 1, true)) !== crc32c(bytes, offset, end + 1)) {
+  const bytes = source.read(offset, size + 5)
+  if (
+    bytes.length < size + 5 || bytes[size] !== 0 ||
+    unmask(viewOf(bytes).getUint32(size + 1, true)) !== crc32c(bytes, 0, size + 1)
+  ) {
     throw new Malformed()
   }
-  return bytes.subarray(offset, end)
+  return bytes.subarray(0, size)
 }
 
 const readEntries = (block: Uint8Array, visit: (key: Uint8Array, value: Uint8Array) => void): void => {
@@ -231,33 +248,45 @@ const readEntries = (block: Uint8Array, visit: (key: Uint8Array, value: Uint8Arr
 }
 
 /** Reads what is whole in a table, and returns what is not. */
-export const readTable = (bytes: Uint8Array, visit: Visit): ReadonlyArray<string> => {
+export const readTable = (table: Uint8Array | Source, visit: Visit): ReadonlyArray<string> => {
+  const source = sourceOf(table)
   const damage: Array<string> = []
   try {
-    const footer = new Cursor(bytes, bytes.length - footerSize)
-    if (footer.position < 0 || viewOf(bytes).getBigUint64(bytes.length - 8, true) !== tableMagic) throw new Malformed()
+    const start = source.length - footerSize
+    if (start < 0) throw new Malformed()
+    const bytes = source.read(start, footerSize)
+    if (bytes.length < footerSize || viewOf(bytes).getBigUint64(footerSize - 8, true) !== tableMagic) {
+      throw new Malformed()
+    }
+    const footer = new Cursor(bytes)
     try {
       // LevelDB reads the filters that this block lists: damaged ones could hide keys.
-      readEntries(readBlock(bytes, footer), (_, handle) => readBlock(bytes, new Cursor(handle)))
-    } catch {
+      readEntries(readBlock(source, footer), (_, handle) => readBlock(source, new Cursor(handle)))
+    } catch (error) {
+      if (!isOfBytes(error)) throw error
       damage.push("its filter")
-      footer.position = bytes.length - footerSize
+      footer.position = 0
       footer.varint()
       footer.varint()
     }
-    readEntries(readBlock(bytes, footer), (_, handle) => {
+    readEntries(readBlock(source, footer), (_, handle) => {
       try {
-        readEntries(readBlock(bytes, new Cursor(handle)), (key, value) => {
+        readEntries(readBlock(source, new Cursor(handle)), (key, value) => {
           if (key.length < 8) throw new Malformed()
           const tag = viewOf(key).getBigUint64(key.length - 8, true)
           visit(text(key.subarray(0, -8)), Number(tag >> 8n), (tag & 0xffn) === 1n ? value : undefined)
         })
-      } catch {
+      } catch (error) {
+        if (!isOfBytes(error)) throw error
         damage.push("a block")
       }
     })
-  } catch {
+  } catch (error) {
+    if (!isOfBytes(error)) throw error
     damage.push("its index")
   }
   return damage
 }
+
+/** Whether an error comes of what the bytes are, not of reading them. */
+const isOfBytes = (error: unknown): boolean => error instanceof Malformed || error instanceof RangeError

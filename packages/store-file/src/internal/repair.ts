@@ -1,13 +1,16 @@
 /**
- * Finds damaged files of a database before LevelDB sees them, and builds a new database of what is whole.
+ * Finds damaged files of a database before LevelDB sees them, and builds a new database of what is whole, or of what is
+ * left.
  *
  * LevelDB's own repair is not used: it reads damaged tables without their checksums, and says nothing of what it drops.
  */
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import { type Differences, patched } from "./differences.ts"
 import { asidePath, makePrivate, type Paths, syncDirectory } from "./directory.ts"
 import { type Engine, openLevel, type Operation } from "./level.ts"
 import { type Manifest, readLog, readManifest, readTable, type Visit } from "./levelFormat.ts"
+import { withFile } from "./source.ts"
 
 const ignore: Visit = () => {}
 
@@ -25,7 +28,10 @@ const currentManifest = (directory: string): Manifest | undefined => {
     const name = Fs.readFileSync(Path.join(directory, "CURRENT"), "latin1")
     // A damaged name must not lead elsewhere.
     if (!/^MANIFEST-\d+\n$/.test(name)) return undefined
-    return readManifest(Fs.readFileSync(Path.join(directory, name.trim())))
+    return withFile(
+      Path.join(directory, name.trim()),
+      (source) => readManifest(source.read(0, source.length))
+    )
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined
     throw error
@@ -54,16 +60,18 @@ const filesOf = (directory: string): Files => {
 }
 
 /** Reads all files that count and returns what is damaged. */
-const readAll = (directory: string, visit: Visit): ReadonlyArray<string> => {
+export const readAll = (directory: string, visit: Visit): ReadonlyArray<string> => {
   const { damage, logs, tables } = filesOf(directory)
   const found = [...damage]
   for (const name of tables) {
-    for (const what of readTable(Fs.readFileSync(Path.join(directory, name)), visit)) {
+    for (const what of withFile(Path.join(directory, name), (source) => readTable(source, visit))) {
       found.push(`${what} in ${name} is damaged`)
     }
   }
   for (const name of logs) {
-    for (const what of readLog(Fs.readFileSync(Path.join(directory, name)), visit)) found.push(`${what} in ${name}`)
+    for (const what of withFile(Path.join(directory, name), (source) => readLog(source, visit))) {
+      found.push(`${what} in ${name}`)
+    }
   }
   return found
 }
@@ -71,24 +79,93 @@ const readAll = (directory: string, visit: Visit): ReadonlyArray<string> => {
 /** What is damaged in a database; nothing in one that LevelDB may open. */
 export const inspect = (directory: string): ReadonlyArray<string> => readAll(directory, ignore)
 
+/** Bytes of the logs, which LevelDB turns into tables when it opens a database. */
+export const logBytes = (directory: string): number => {
+  let bytes = 0
+  for (const name of filesOf(directory).logs) bytes += Fs.statSync(Path.join(directory, name)).size
+  return bytes
+}
+
+/**
+ * Deletes the files of a closed database that do not count: what LevelDB has left of work that it could not finish,
+ * which it deletes only when it opens.
+ */
+export const removeLeftovers = (directory: string): void => {
+  const { logs, manifest, tables } = filesOf(directory)
+  if (manifest === undefined) return
+  const current = Fs.readFileSync(Path.join(directory, "CURRENT"), "latin1").trim()
+  const counting = new Set([...logs, ...tables, current])
+  for (const name of Fs.readdirSync(directory)) {
+    if (/^(\d+\.(log|ldb|sst|dbtmp)|MANIFEST-\d+)$/.test(name) && !counting.has(name)) {
+      Fs.rmSync(Path.join(directory, name), { force: true })
+    }
+  }
+}
+
+const remove = (path: string): void => Fs.rmSync(path, { recursive: true, force: true })
+
 /** Finishes a replacement that was interrupted. */
 export const finishReplacement = (paths: Paths): void => {
-  if (!Fs.existsSync(paths.rebuilt)) return
-  if (Fs.existsSync(paths.records)) Fs.rmSync(paths.rebuilt, { recursive: true })
-  else Fs.renameSync(paths.rebuilt, paths.records)
+  const [isRebuilt, isReplaced] = [Fs.existsSync(paths.rebuilt), Fs.existsSync(paths.replaced)]
+  if (!isRebuilt && !isReplaced) return
+  if (isRebuilt && Fs.existsSync(paths.records)) remove(paths.rebuilt)
+  else if (isRebuilt) Fs.renameSync(paths.rebuilt, paths.records)
   syncDirectory(paths.root)
+  if (isReplaced) remove(paths.replaced)
 }
+
+type Changes = Pick<Differences, "patches" | "values">
+
+const none: Changes = { patches: new Map(), values: new Map() }
 
 /**
  * Replaces a damaged database by one with everything that is whole in it, and returns where the damaged one was set aside. What was
  * deleted or overwritten in a lost part of a log comes back as it was before.
  */
 export const rebuild = async (engine: Engine, paths: Paths): Promise<string> => {
+  await build(engine, paths, none, () => true)
+  const aside = asidePath(paths.root)
+  replace(paths, aside)
+  return aside
+}
+
+/**
+ * Replaces a database by one that has no more than the live keys, with these changes of their values: the old one frees
+ * its room. Nothing has changed when it fails.
+ */
+export const shrink = async (
+  engine: Engine,
+  paths: Paths,
+  changes: Changes,
+  isLive: (key: string) => boolean
+): Promise<void> => {
+  try {
+    await build(engine, paths, changes, isLive)
+  } catch (error) {
+    remove(paths.rebuilt)
+    throw error
+  }
+  replace(paths, paths.replaced)
+  remove(paths.replaced)
+}
+
+/** A new database beside the old one. */
+const build = async (
+  engine: Engine,
+  paths: Paths,
+  changes: Changes,
+  isLive: (key: string) => boolean
+): Promise<void> => {
   const newest = new Map<string, { readonly sequence: number; readonly value: Uint8Array | undefined }>()
   readAll(paths.records, (key, sequence, value) => {
     const known = newest.get(key)
-    if (known === undefined || known.sequence < sequence) newest.set(key, { sequence, value })
+    if (isLive(key) && (known === undefined || known.sequence < sequence)) newest.set(key, { sequence, value })
   })
+  for (const [key, value] of changes.values) newest.set(key, { sequence: Infinity, value })
+  for (const [key, patch] of changes.patches) {
+    const value = newest.get(key)?.value
+    if (value !== undefined) newest.set(key, { sequence: Infinity, value: patched(value, patch) })
+  }
   makePrivate(paths.rebuilt)
   const level = await openLevel(engine, paths.rebuilt)
   try {
@@ -110,10 +187,11 @@ export const rebuild = async (engine: Engine, paths: Paths): Promise<string> => 
   } finally {
     await level.close()
   }
-  const aside = asidePath(paths.root)
   syncDirectory(paths.rebuilt)
+}
+
+const replace = (paths: Paths, aside: string): void => {
   Fs.renameSync(paths.records, aside)
   Fs.renameSync(paths.rebuilt, paths.records)
   syncDirectory(paths.root)
-  return aside
 }

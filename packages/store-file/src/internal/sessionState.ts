@@ -10,7 +10,7 @@ import * as Result from "effect/Result"
 import { createHash } from "node:crypto"
 import { crc32 } from "node:zlib"
 import { StoreFailure } from "./failure.ts"
-import { type Level, type Operation, readRange } from "./level.ts"
+import { type Database, type Operation, tailOf } from "./level.ts"
 
 /**
  * What stands for a session in keys: 128 bits of a digest of its name, so that any name is one, and of one length. Over UTF-16, since
@@ -46,7 +46,11 @@ interface Prepared {
 }
 
 /** Changes as they will be written: the caller may change nothing any more. */
-export type PreparedChanges = ReadonlyArray<Prepared>
+export interface PreparedChanges {
+  readonly changes: ReadonlyArray<Prepared>
+  /** Of all values. */
+  readonly bytes: number
+}
 
 const summaryFormat = 1
 const summarySize = 25
@@ -70,18 +74,34 @@ const fromStored = (key: string): string =>
     )
     : key
 
-const checksumOf = (bytes: Uint8Array): number => {
-  const end = bytes.length
-  return ((bytes[end - 4]! << 24) | (bytes[end - 3]! << 16) | (bytes[end - 2]! << 8) | bytes[end - 1]!) >>> 0
+/** LevelDB keeps a write in memory, and the store reads it in one piece when it opens. */
+const largestCommit = 1_073_741_824
+
+/**
+ * Encodes changes. Fails with the kind `invalid` when there is one that can never be written, or too many for one
+ * write.
+ */
+export const prepare = (changes: ReadonlyArray<StoreChange>, limit: number = largestCommit): PreparedChanges => {
+  let bytes = 0
+  const prepared = changes.map((change): Prepared => {
+    if (change._tag === "Delete") return { key: change.key, value: undefined }
+    const key = keyOf(change.record)
+    const value = encode(key, change.record)
+    bytes += value.length
+    if (bytes > limit) throw new StoreFailure("invalid", `a commit has more than ${limit} bytes`)
+    return { key, value }
+  })
+  return { changes: prepared, bytes }
 }
 
-/** Encodes changes. */
-export const prepare = (changes: ReadonlyArray<StoreChange>): PreparedChanges =>
-  changes.map((change) =>
-    change._tag === "Put"
-      ? { key: keyOf(change.record), value: StoreRecordCodec.encode(change.record) }
-      : { key: change.key, value: undefined }
-  )
+const encode = (key: string, record: StoreRecord): Uint8Array => {
+  try {
+    return StoreRecordCodec.encode(record)
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause)
+    throw new StoreFailure("invalid", `the record ${key} cannot be written: ${why}`, cause)
+  }
+}
 
 const newer = (found: number): StoreFailure =>
   new StoreFailure(
@@ -114,26 +134,38 @@ export class SessionState {
   }
 
   /** Reads everything, changing nothing. Fails with the kind `newerFormat`. */
-  async read(level: Level): Promise<Found> {
+  async read(database: Database): Promise<Found> {
     const records: Array<StoreRecord> = []
     const checksums = new Map<string, number>()
     const unreadable: Array<string> = []
     const start = this.#prefix.length
-    await readRange(level, this.#prefix, this.#end, (full, bytes) => {
+    await database.range(this.#prefix, this.#end, (full, bytes) => {
       const key = fromStored(full.slice(start))
       const result = StoreRecordCodec.decode(key, bytes)
       if (Result.isSuccess(result)) {
         records.push(result.success)
-        checksums.set(key, checksumOf(bytes))
+        checksums.set(key, tailOf(bytes))
       } else if (result.failure._tag === "NewerFormat") {
         throw newer(result.failure.format)
       } else {
         unreadable.push(full)
       }
     })
-    const bytes = await level.get(this.summaryKey)
+    return { records, checksums, unreadable, ...await this.#readSummary(database) }
+  }
+
+  /** Goes on from what is in the database, after a write whose outcome is unknown. */
+  async recall(database: Database): Promise<void> {
+    const tails = database.tails?.(this.#prefix, this.#end)
+    if (tails === undefined) return this.resume(await this.read(database))
+    const checksums = new Map(Array.from(tails, ([full, tail]) => [fromStored(full.slice(this.#prefix.length)), tail]))
+    this.resume({ records: [], checksums, unreadable: [], ...await this.#readSummary(database) })
+  }
+
+  async #readSummary(database: Database): Promise<Pick<Found, "summary" | "isSummaryDamaged">> {
+    const bytes = await database.get(this.summaryKey)
     const summary = bytes === undefined ? undefined : this.#decode(bytes)
-    return { records, checksums, unreadable, summary, isSummaryDamaged: bytes !== undefined && summary === undefined }
+    return { summary, isSummaryDamaged: bytes !== undefined && summary === undefined }
   }
 
   /** Goes on from what was found. When something is missing, later summaries go on saying so, for the next load to report it. */
@@ -163,23 +195,27 @@ export class SessionState {
     this.#exclusive = exclusive
   }
 
+  /** The key in the database. */
+  storedKey(key: string): string {
+    return this.#prefix + toStored(key)
+  }
+
   /** Adds changes, and the summary after them, to a batch. */
-  write(changes: PreparedChanges, batch: Array<Operation>): void {
+  write(prepared: ReadonlyArray<Prepared>, batch: Array<Operation>): void {
     const checksums = this.checksums!
-    const prefix = this.#prefix
-    for (const { key, value } of changes) {
+    for (const { key, value } of prepared) {
       const before = checksums.get(key)
       if (before !== undefined) this.#remove(before)
       if (value === undefined) {
         checksums.delete(key)
-        batch.push({ type: "del", key: prefix + toStored(key) })
+        batch.push({ type: "del", key: this.storedKey(key) })
       } else {
-        const checksum = checksumOf(value)
+        const checksum = tailOf(value)
         checksums.set(key, checksum)
         this.records++
         this.#sum = (this.#sum + checksum) >>> 0
         this.#exclusive = (this.#exclusive ^ checksum) >>> 0
-        batch.push({ type: "put", key: prefix + toStored(key), value })
+        batch.push({ type: "put", key: this.storedKey(key), value })
       }
     }
     this.commits++
@@ -187,17 +223,8 @@ export class SessionState {
   }
 
   /** Adds the deletion of everything to a batch. */
-  async erase(level: Level, batch: Array<Operation>): Promise<void> {
-    const iterator = level.keys({ gte: this.#prefix, lt: this.#end, fillCache: false })
-    try {
-      for (;;) {
-        const keys = await iterator.nextv(1000)
-        if (keys.length === 0) break
-        for (const key of keys) batch.push({ type: "del", key })
-      }
-    } finally {
-      await iterator.close()
-    }
+  async erase(database: Database, batch: Array<Operation>): Promise<void> {
+    for (const key of await database.keys(this.#prefix, this.#end)) batch.push({ type: "del", key })
     batch.push({ type: "del", key: this.summaryKey })
   }
 

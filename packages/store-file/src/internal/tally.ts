@@ -11,7 +11,7 @@
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { crc32 } from "node:zlib"
-import { syncDirectory } from "./directory.ts"
+import { openFile, syncDirectory } from "./directory.ts"
 import { StoreFailure } from "./failure.ts"
 
 /** The newest format of a store that this version of the library reads, and the one that it writes. */
@@ -41,18 +41,26 @@ const isFree = (slot: Buffer): boolean => slot.every((byte) => byte === 0)
  * Reads the format of the store without changing anything. Fails with the kind `newerFormat` when a later version of the library wrote it.
  */
 export const checkFormat = (path: string): void => {
-  let file: Buffer
-  try {
-    file = Fs.readFileSync(path)
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return
-    throw error
-  }
-  const header = file.subarray(0, slotSize)
+  const header = contentsOf(path).subarray(0, slotSize)
   if (!isWhole(header) || !header.subarray(0, magic.length).equals(magic)) return
   const found = header.readUInt32LE(magic.length)
   if (found > format) {
     throw new StoreFailure("newerFormat", `the store has the format ${found}, and this version reads up to ${format}`)
+  }
+}
+
+/** Nothing when there is no such file. */
+const contentsOf = (path: string): Buffer => {
+  try {
+    const descriptor = openFile(path, Fs.constants.O_RDONLY)
+    try {
+      return Fs.readFileSync(descriptor)
+    } finally {
+      Fs.closeSync(descriptor)
+    }
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return Buffer.alloc(0)
+    throw error
   }
 }
 
@@ -91,13 +99,7 @@ export class Tally {
 
   /** Opens the tally, or makes it; a store that is not new must have one. */
   static open(path: string, isNew: boolean): Tally {
-    let file: Buffer
-    try {
-      file = Fs.readFileSync(path)
-    } catch (error) {
-      if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error
-      file = Buffer.alloc(0)
-    }
+    const file = contentsOf(path)
     const damaged = file.length === 0
       ? !isNew
       : !isWhole(file.subarray(0, slotSize)) || file.length % growth !== 0
@@ -107,7 +109,8 @@ export class Tally {
     magic.copy(whole)
     whole.writeUInt32LE(format, magic.length)
     seal(whole.subarray(0, slotSize))
-    const descriptor = Fs.openSync(path, file.length === 0 ? "w+" : "r+", 0o600)
+    const { O_CREAT, O_RDWR } = Fs.constants
+    const descriptor = openFile(path, O_RDWR | O_CREAT)
     try {
       Fs.fchmodSync(descriptor, 0o600)
       const tally = new Tally(descriptor, whole, damaged)

@@ -21,6 +21,8 @@ const kinds: ReadonlyMap<string, RedisFailure> = new Map([
 ])
 
 const withoutCode: ReadonlyArray<readonly [RegExp, RedisFailure]> = [
+  // Servers that others manage limit what one command may have. What we send is small, unless a single record is large.
+  [/max(?:imum)? request size|request (?:is )?too large/i, "invalid"],
   [/unknown command/i, "unknownCommand"],
   [/invalid password|without any password configured|no password is set/i, "refused"]
 ]
@@ -61,6 +63,21 @@ export const classify = (cause: unknown): RedisFailure => {
   }
   return "unavailable"
 }
+
+/**
+ * Whether another connection may do better: this one is gone or stays at a server that cannot take commands now, for
+ * example one that has become a replica, is loading, or has lost its primary or its replicas. What a server says of the
+ * user, of a key or of its memory is the same on every connection.
+ */
+export const isConnectionUseless = (cause: unknown): boolean => {
+  const failure = classify(cause)
+  return failure === "unavailable" || failure === "readOnly" ||
+    messagesOf(cause).some((message) => /\bNOAUTH\b/.test(message))
+}
+
+/** Whether the server has said it, and not the driver or the system. */
+export const isReply = (cause: unknown): boolean =>
+  messagesOf(cause).some((message) => /^-?[A-Z][A-Z0-9]{2,}(?:\s|$)/.test(message))
 
 /** Whether the server does not know the script of an EVALSHA. */
 export const isNoScript = (cause: unknown): boolean => messagesOf(cause).some((message) => /\bNOSCRIPT\b/.test(message))

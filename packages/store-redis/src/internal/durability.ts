@@ -6,14 +6,16 @@ import type { Durability } from "@effect-mqttx/core/SessionStore"
 import * as Effect from "effect/Effect"
 import { classify } from "./classification.ts"
 import type { Line } from "./line.ts"
+import { anything } from "./replies.ts"
 
 /**
  * The reply to CONFIG GET: pairs one behind the other, or a record or map from drivers that speak RESP 3.
  */
 export const settingsOf = (reply: unknown): ReadonlyMap<string, string> => {
-  if (reply instanceof Map) return reply
   const settings = new Map<string, string>()
-  if (Array.isArray(reply)) {
+  if (reply instanceof Map) {
+    for (const [name, value] of reply) settings.set(String(name), String(value))
+  } else if (Array.isArray(reply)) {
     for (let i = 0; i + 1 < reply.length; i += 2) settings.set(String(reply[i]), String(reply[i + 1]))
   } else if (typeof reply === "object" && reply !== null) {
     for (const [name, value] of Object.entries(reply)) settings.set(name, String(value))
@@ -41,21 +43,39 @@ export const durabilityOf = (settings: ReadonlyMap<string, string>): Durability 
   }
 }
 
+/** What Redis takes as one value when nothing else is set: 512 MB. */
+const usualLargestValue = 536_870_912
+
 /**
- * Reads the settings. Servers that others manage forbid CONFIG: then INFO tells at least whether there is an append-only file.
+ * How many bytes Redis takes as one value. It closes a connection on which it gets more.
+ */
+export const readLargestValue = (line: Line): Effect.Effect<number, StorageFailed> =>
+  Effect.map(readSettings(line, "proto-max-bulk-len"), (settings) => {
+    const bytes = Number(settings.get("proto-max-bulk-len"))
+    return bytes > 0 ? bytes : usualLargestValue
+  })
+
+/** Settings by a pattern; none where CONFIG is forbidden. */
+const readSettings = (line: Line, pattern: string): Effect.Effect<ReadonlyMap<string, string>, StorageFailed> =>
+  Effect.catchIf(
+    Effect.map(line.send(anything, ["CONFIG", "GET", pattern]), ({ reply }) => settingsOf(reply)),
+    isForbidden,
+    () => Effect.succeed(new Map<string, string>())
+  )
+
+/**
+ * Reads the settings. Servers that others manage forbid CONFIG: then INFO tells at least whether there is an
+ * append-only file.
  */
 export const readDurability = (line: Line): Effect.Effect<Durability | undefined, StorageFailed> =>
-  Effect.catchIf(
-    Effect.map(line.send("CONFIG", "GET", "*append*"), (reply) => durabilityOf(settingsOf(reply))),
-    isForbidden,
-    () => Effect.succeed(undefined)
-  ).pipe(
-    Effect.flatMap((durability) => durability === undefined ? readInfo(line) : Effect.succeed(durability))
-  )
+  Effect.flatMap(readSettings(line, "*append*"), (settings) => {
+    const durability = durabilityOf(settings)
+    return durability === undefined ? readInfo(line) : Effect.succeed(durability)
+  })
 
 const readInfo = (line: Line): Effect.Effect<Durability | undefined, StorageFailed> =>
   Effect.catchIf(
-    Effect.map(line.send("INFO", "persistence"), (reply): Durability | undefined => {
+    Effect.map(line.send(anything, ["INFO", "persistence"]), ({ reply }): Durability | undefined => {
       const enabled = /^aof_enabled:([01])/m.exec(String(reply))?.[1]
       return enabled === undefined ? undefined : enabled === "1" ? "process" : "session"
     }),

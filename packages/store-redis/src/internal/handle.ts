@@ -7,17 +7,16 @@
  * session holds anyway.
  */
 import { MqttError, StorageFailed } from "@effect-mqttx/core/MqttError"
-import type { Durability, SessionStoreHandle } from "@effect-mqttx/core/SessionStore"
-import { keyOf, type StoreChange, type StoreRecord } from "@effect-mqttx/core/StoreRecord"
-import * as StoreRecordCodec from "@effect-mqttx/core/StoreRecordCodec"
+import type { Durability, LoadedRecords, SessionStoreHandle } from "@effect-mqttx/core/SessionStore"
+import type { StoreChange, StoreRecord } from "@effect-mqttx/core/StoreRecord"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
-import { fieldOf, type SessionKeys } from "./keys.ts"
+import type { SessionKeys } from "./keys.ts"
 import type { Line } from "./line.ts"
-import { readRecords } from "./recordPages.ts"
+import { type Commit, commitOf, type Part, partsOf } from "./parts.ts"
+import { foreignPages, readRecords } from "./recordPages.ts"
 import * as Scripts from "./scripts.ts"
-import { toText } from "./value.ts"
 
 export interface HandleSetup {
   readonly session: string
@@ -35,37 +34,48 @@ export interface HandleSetup {
   readonly expiry: number
   /** For how many milliseconds at least Redis remembers who the newest owner is. */
   readonly memory: number
-  /** Milliseconds since the epoch. */
-  readonly acquiredAt: number
+  /** How many bytes Redis takes as one value. */
+  readonly largestValue: number
+  /** Nanoseconds of the monotonic clock. */
+  readonly acquiredAt: bigint
 }
 
 export interface Handle extends SessionStoreHandle {
   /** Prolongs the lease; what a failure means shows at the next commit. */
   readonly renew: Effect.Effect<void, MqttError>
+  /** Everything fails with the kind `closed` from now on. */
+  readonly close: Effect.Effect<void>
 }
 
-const rewriteBytes = 1_048_576
 /** How long Redis keeps an unfinished rewrite behind its last part, in milliseconds. */
 const rewriteExpiry = "60000"
+
+/** Something that a script could do only after a loss was made good, or an earlier commit finished. */
+type Hindrance = typeof Scripts.lost | typeof Scripts.unfinished
+
+/** How often one commit may be hindered: by a commit to finish, by a loss, and by both again on the way. */
+const patience = 4
 
 /**
  * Makes the handle of an owner.
  */
 export const makeHandle = (setup: HandleSetup): Handle => {
-  const { durability, keys, line, owner, renewalLine, session } = setup
-  const three = [keys.owner, keys.lease, keys.records]
-  const four = [...three, keys.rewrite]
+  const { durability, keys, largestValue, line, owner, renewalLine, session } = setup
+  const all = [keys.owner, keys.lease, keys.records, keys.staged]
+  const allAndRewrite = [...all, keys.rewrite]
   const lease = setup.lease.toString()
   const expiry = setup.expiry.toString()
+  const memory = BigInt(setup.memory) * 1_000_000n
   const lock = Semaphore.makeUnsafe(1)
 
   /** The newest attempt, and the newest one that Redis has confirmed. */
   let attempt = 0
   let confirmed = 0
   /** What Redis holds as far as it has confirmed; incomplete before the first load. */
-  const current = new Map<string, StoreRecord>()
+  let current = new Map<string, StoreRecord>()
   let isLoaded = false
   let isFenced = false
+  let isClosed = false
   let answeredAt = setup.acquiredAt
 
   const toError = (method: string) => (reason: StorageFailed): MqttError => new MqttError({ session, method, reason })
@@ -75,116 +85,178 @@ export const makeHandle = (setup: HandleSetup): Handle => {
     return new StorageFailed({ kind: "fenced", detail: "another owner has taken the session over" })
   }
 
-  /** Runs a script; yields whether it did what it is for, or Redis has lost commits. */
-  const ask = (through: Line, script: Scripts.Script, of: ReadonlyArray<string>, args: ReadonlyArray<string>) =>
+  const standing = Effect.suspend(() =>
+    isFenced
+      ? Effect.fail(fenced())
+      : isClosed
+      ? Effect.fail(new StorageFailed({ kind: "closed", detail: "the store of this session is closed" }))
+      : Effect.void
+  )
+
+  /** Runs a script; yields what hinders it, undefined when it did what it is for. */
+  const ask = (
+    through: Line,
+    script: Scripts.Script,
+    of: ReadonlyArray<string>,
+    args: ReadonlyArray<string>
+  ): Effect.Effect<Hindrance | undefined, StorageFailed> =>
     Effect.flatMap(
-      Effect.suspend(() => isFenced ? Effect.fail(fenced()) : through.run(script, of, args)),
+      Effect.andThen(standing, through.run(script, Scripts.readAnswer, of, args)),
       (answer) => {
-        if (Number(answer) === Scripts.fenced) return Effect.fail(fenced())
-        if (Number(answer) === Scripts.lost) return Effect.succeed(false)
-        return Effect.map(Clock.currentTimeMillis, (now) => {
+        if (answer === Scripts.fenced) return Effect.fail(fenced())
+        if (answer === Scripts.lost) return Effect.succeed(Scripts.lost)
+        return Effect.map(Clock.monotonicTimeNanos, (now) => {
           answeredAt = now
-          return true
+          return answer === Scripts.unfinished ? answer : undefined
         })
       }
     )
 
-  /** Writes all records beside the ones that Redis has, in parts of about a megabyte. */
+  /** Writes all records beside the ones that Redis has, in parts. */
   const rewritten = Effect.fnUntraced(function*() {
-    let args: Array<string> = []
-    let bytes = 0
     let isFirst = true
-    const flush = Effect.suspend(() => {
-      const part = [owner, rewriteExpiry, isFirst ? "1" : "0", ...args]
+    for (const { puts } of partsOf({ deletes: new Set(), puts: current, isFreeing: false }, largestValue)) {
+      if (puts.length === 0) continue
+      const hindrance = yield* ask(line, Scripts.rewrite, allAndRewrite, [
+        owner,
+        rewriteExpiry,
+        isFirst ? "1" : "0",
+        ...puts
+      ])
+      if (hindrance !== undefined) return
       isFirst = false
-      args = []
-      bytes = 0
-      return ask(line, Scripts.rewrite, four, part)
-    })
-    for (const [key, record] of current) {
-      const value = toText(StoreRecordCodec.encode(record))
-      args.push(fieldOf(key), value)
-      bytes += value.length
-      if (bytes >= rewriteBytes) yield* flush
     }
-    if (args.length > 0) yield* flush
   })
 
   /** Makes Redis hold what it had confirmed. */
   const restore = Effect.gen(function*() {
-    const now = yield* Clock.currentTimeMillis
+    const now = yield* Clock.monotonicTimeNanos
     // Redis may have forgotten a newer owner since.
-    if (now - answeredAt > setup.memory) return yield* fenced()
+    if (now - answeredAt > memory) return yield* fenced()
     if (isLoaded) yield* rewritten()
     const count = isLoaded ? current.size : -1
-    const done = yield* ask(line, Scripts.restore, four, [owner, lease, confirmed.toString(), expiry, count.toString()])
-    if (!done) return yield* new StorageFailed({ detail: "Redis has lost what was just written" })
+    const args = [owner, lease, confirmed.toString(), expiry, count.toString()]
+    const hindrance = yield* ask(line, Scripts.restore, allAndRewrite, args)
+    if (hindrance !== undefined) return yield* new StorageFailed({ detail: "Redis has lost what was just written" })
     yield* Effect.logWarning(
       `Redis had lost commits of the session ${JSON.stringify(session)}: ${current.size} records were written again`
     )
   })
 
-  /** Runs a script that changes records, once more after what Redis had lost is back. */
-  const change = (script: Scripts.Script, args: ReadonlyArray<string>): Effect.Effect<void, StorageFailed> => {
-    const once = Effect.suspend(() => {
+  /** Moves what was concluded to the records. */
+  const finish = Effect.gen(function*() {
+    for (;;) {
+      const hindrance = yield* ask(line, Scripts.finish, all, [owner, lease])
+      if (hindrance !== Scripts.unfinished) return hindrance
+    }
+  })
+
+  /** Removes what hinders, and tries again. */
+  const insist = (
+    once: Effect.Effect<Hindrance | undefined, StorageFailed>
+  ): Effect.Effect<void, StorageFailed> =>
+    Effect.gen(function*() {
+      for (let hindered = 0; hindered < patience; hindered++) {
+        const hindrance = yield* once
+        if (hindrance === undefined) return
+        if (hindrance === Scripts.lost || (yield* finish) === Scripts.lost) yield* restore
+      }
+      return yield* new StorageFailed({ detail: "Redis keeps losing what was committed" })
+    })
+
+  /** Changes records by one script, under a number of its own. */
+  const change = (script: Scripts.Script, args: ReadonlyArray<string>): Effect.Effect<void, StorageFailed> =>
+    insist(Effect.suspend(() => {
       const number = ++attempt
       return Effect.map(
-        ask(line, script, three, [owner, lease, confirmed.toString(), number.toString(), ...args]),
-        (done) => {
-          if (done) confirmed = number
-          return done
+        ask(line, script, all, [owner, lease, confirmed.toString(), number.toString(), ...args]),
+        (answer) => {
+          if (answer === undefined) confirmed = number
+          return answer
         }
       )
-    })
-    return Effect.flatMap(once, (done) =>
-      done ? Effect.void : Effect.andThen(restore, once).pipe(
-        Effect.flatMap((again) =>
-          again
-            ? Effect.void
-            : Effect.fail(new StorageFailed({ detail: "Redis keeps losing what was committed" }))
-        )
-      ))
-  }
+    }))
 
-  const commit = (changes: ReadonlyArray<StoreChange>): Effect.Effect<void, StorageFailed> =>
-    Effect.suspend(() => {
-      const puts = new Map<string, StoreRecord>()
-      const deletes = new Set<string>()
-      // A releasing record replaces a larger one.
-      let frees = "1"
-      for (const change of changes) {
-        if (change._tag === "Put") {
-          const key = keyOf(change.record)
-          deletes.delete(key)
-          puts.set(key, change.record)
-          if (change.record._tag !== "Outbound" || change.record.state !== "releasing") frees = "0"
-        } else {
-          puts.delete(change.key)
-          deletes.add(change.key)
-        }
+  /** Changes records in parts that become valid at once, see `scripts.ts`. */
+  const staged = (commit: Commit): Effect.Effect<void, StorageFailed> =>
+    insist(Effect.gen(function*() {
+      const number = ++attempt
+      const identified = [owner, lease, confirmed.toString(), number.toString()]
+      const frees = commit.isFreeing ? "1" : "0"
+      let count = 0
+      let puts = 0
+      const parts = yield* partsLazily(commit)
+      for (let part = yield* parts; part !== undefined; part = yield* parts) {
+        const args = [...identified, frees, expiry, count.toString(), part.deletes.length.toString()]
+        const answer = yield* ask(line, Scripts.stage, all, args.concat(part.deletes, part.puts))
+        if (answer !== undefined) return answer
+        count += part.deletes.length + part.puts.length / 2
+        puts += part.puts.length / 2
       }
-      const args = [frees, deletes.size.toString()]
-      for (const key of deletes) args.push(fieldOf(key))
-      for (const [key, record] of puts) args.push(fieldOf(key), toText(StoreRecordCodec.encode(record)))
-      return Effect.map(change(Scripts.commit, args), () => {
-        for (const [key, record] of puts) current.set(key, record)
-        for (const key of deletes) current.delete(key)
+      const concluded = [...identified, expiry, count.toString(), puts.toString()]
+      const answer = yield* ask(line, Scripts.conclude, all, concluded)
+      if (answer === undefined) confirmed = number
+      return answer
+    })).pipe(
+      Effect.tapError(({ kind }) =>
+        kind === "full" ? Effect.ignore(ask(line, Scripts.discard, all, [owner, lease])) : Effect.void
+      ),
+      // The commit is valid. What cannot be moved now is moved by the next call, or by the next owner.
+      Effect.andThen(Effect.ignore(finish))
+    )
+
+  /** The parts of a commit, one after the other, as an effect that fails as making one does. */
+  const partsLazily = (commit: Commit) =>
+    Effect.sync(() => {
+      const parts = partsOf(commit, largestValue)
+      return Effect.try({
+        try: () => parts.next().value as Part | undefined,
+        catch: (error) => error as StorageFailed
       })
     })
 
-  const load = Effect.gen(function*() {
+  const commit = (changes: ReadonlyArray<StoreChange>): Effect.Effect<void, StorageFailed> =>
+    Effect.gen(function*() {
+      const content = commitOf(changes, current)
+      const parts = yield* partsLazily(content)
+      const first = (yield* parts)!
+      const count = content.deletes.size + content.puts.size
+      if (first.deletes.length + first.puts.length / 2 === count) {
+        const args = [content.isFreeing ? "1" : "0", first.deletes.length.toString()]
+        yield* change(Scripts.commit, args.concat(first.deletes, first.puts))
+      } else {
+        yield* staged(content)
+      }
+      for (const [key, record] of content.puts) current.set(key, record)
+      for (const key of content.deletes) current.delete(key)
+    })
+
+  /** Deletes what is not ours, page by page, and counts it. */
+  const removeForeign = Effect.fnUntraced(function*(records: ReadonlyMap<string, StoreRecord>) {
+    let count = 0
+    for (let page = foreignPages(line, keys.records, records);;) {
+      const { fields, next } = yield* page
+      if (fields.length > 0) yield* change(Scripts.commit, ["1", fields.length.toString(), ...fields])
+      count += fields.length
+      if (next === undefined) return count
+      page = next
+    }
+  })
+
+  const load: Effect.Effect<LoadedRecords, StorageFailed> = Effect.gen(function*() {
     // An owner that was fenced does not read what is another one's.
     yield* renewed(line)
-    const { damage, damaged, newest, records } = yield* readRecords(line, keys.records)
+    yield* insist(finish)
+    const { foreign, newest, records } = yield* readRecords(line, keys.records)
     // What failed without being known to fail, and was applied, counts from now on.
     confirmed = Math.max(confirmed, newest)
-    if (damaged.length > 0) {
-      yield* change(Scripts.commit, ["1", damaged.length.toString(), ...damaged])
-    }
-    current.clear()
-    for (const [key, record] of records) current.set(key, record)
+    const lost = foreign === undefined ? 0 : yield* removeForeign(records)
+    current = records
     isLoaded = true
-    return { records: Array.from(records.values()), damage }
+    return {
+      records: inOrder(records),
+      damage: foreign === undefined ? undefined : { lost, detail: foreign }
+    }
   })
 
   const clear = Effect.map(change(Scripts.clear, [expiry]), () => {
@@ -193,17 +265,39 @@ export const makeHandle = (setup: HandleSetup): Handle => {
   })
 
   const renewOnce = (through: Line) =>
-    Effect.suspend(() => ask(through, Scripts.renew, three, [owner, lease, confirmed.toString(), expiry]))
-  const renewed = (through: Line) => Effect.flatMap(renewOnce(through), (done) => done ? Effect.void : restore)
+    Effect.suspend(() => ask(through, Scripts.renew, all, [owner, lease, confirmed.toString(), expiry]))
+  const renewed = (through: Line) =>
+    Effect.flatMap(renewOnce(through), (hindrance) => hindrance === undefined ? Effect.void : restore)
 
-  const locked = lock.withPermits(1)
+  const exclusively = <A>(method: string, effect: Effect.Effect<A, StorageFailed>): Effect.Effect<A, MqttError> =>
+    Effect.andThen(standing, lock.withPermits(1)(Effect.andThen(standing, effect))).pipe(
+      Effect.mapError(toError(`SessionStore.${method}`))
+    )
   return {
     durability,
-    load: Effect.mapError(locked(load), toError("SessionStore.load")),
-    commit: (changes) => Effect.mapError(locked(commit(changes)), toError("SessionStore.commit")),
-    clear: Effect.mapError(locked(clear), toError("SessionStore.clear")),
-    renew: Effect.flatMap(renewOnce(renewalLine), (done) => done ? Effect.void : locked(renewed(line))).pipe(
+    load: exclusively("load", load),
+    commit: (changes) => exclusively("commit", commit(changes)),
+    clear: exclusively("clear", clear),
+    renew: Effect.flatMap(
+      renewOnce(renewalLine),
+      (hindrance) => hindrance === undefined ? Effect.void : lock.withPermits(1)(renewed(line))
+    ).pipe(
       Effect.mapError(toError("SessionStore.renew"))
-    )
+    ),
+    close: Effect.sync(() => {
+      isClosed = true
+    })
   }
+}
+
+/** Outbound records in the order of their sequence, which is that of their keys. */
+const inOrder = (records: ReadonlyMap<string, StoreRecord>): ReadonlyArray<StoreRecord> => {
+  const outbound = new Array<StoreRecord & { readonly _tag: "Outbound" }>()
+  const others = new Array<StoreRecord>()
+  for (const record of records.values()) {
+    if (record._tag === "Outbound") outbound.push(record)
+    else others.push(record)
+  }
+  outbound.sort((a, b) => a.sequence - b.sequence)
+  return [...others, ...outbound]
 }

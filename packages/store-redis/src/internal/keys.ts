@@ -12,6 +12,8 @@ export interface SessionKeys {
   readonly lease: string
   /** A hash: the keys of the records to their bytes, and the empty field to the number of the newest commit. */
   readonly records: string
+  /** A hash: a commit that is too large for one script, until it is applied in full, see `internal/scripts.ts`. */
+  readonly staged: string
   /** The next `records` while it is being written, see `internal/handle.ts`. */
   readonly rewrite: string
 }
@@ -26,7 +28,13 @@ const escape = (character: string): string => `%${character.charCodeAt(0).toStri
  */
 export const keysOf = (prefix: string, session: string): SessionKeys => {
   const base = `${prefix}{${session === "" ? "%" : session.replace(special, escape)}}:`
-  return { owner: `${base}owner`, lease: `${base}lease`, records: `${base}records`, rewrite: `${base}rewrite` }
+  return {
+    owner: `${base}owner`,
+    lease: `${base}lease`,
+    records: `${base}records`,
+    staged: `${base}staged`,
+    rewrite: `${base}rewrite`
+  }
 }
 
 // A session may have any name, and the key of an origin record has it: UTF-8 would make one of all lone surrogates.

@@ -1,88 +1,165 @@
 /**
- * Calls to Redis that are bounded in time and in number.
+ * Calls to Redis that are bounded in time, over a connection that is renewed when it proves useless.
  *
- * A driver without a connection keeps commands, and sends them when it has one again: a call that is given up may still happen. So calls
- * stand in a line, in which each waits for the one before it, even when that was given up: Redis sees them in their order, and a driver
- * never keeps more than one of them.
+ * A call that is given up may still arrive, late and behind what came later, and one that is made again over another
+ * connection may happen twice: the scripts are made for that.
  */
 import { StorageFailed } from "@effect-mqttx/core/MqttError"
-import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
-import * as Redis from "effect/persistence/Redis"
-import { isNoScript, toReason } from "./classification.ts"
+import type * as Redis from "effect/persistence/Redis"
+import * as Result from "effect/Result"
+import { isConnectionUseless, isNoScript, isReply, toReason } from "./classification.ts"
+import type { Connection, Connections } from "./connections.ts"
+import { oddReply, type Reader } from "./replies.ts"
 import type { Script } from "./scripts.ts"
 
 export interface Line {
-  readonly send: (command: string, ...args: ReadonlyArray<string>) => Effect.Effect<unknown, StorageFailed>
-  /** EVALSHA, or EVAL when the server does not know the script. */
-  readonly run: (
+  /** Sends a command and reads the reply; `patience` is added to the time limit. */
+  readonly send: <A>(
+    read: Reader<A>,
+    command: ReadonlyArray<string>,
+    patience?: Duration.Duration
+  ) => Effect.Effect<A, StorageFailed>
+  /**
+   * EVALSHA, or EVAL when the server does not know the script. A second for each megabyte is added to the time limit.
+   */
+  readonly run: <A>(
     script: Script,
+    read: Reader<A>,
     keys: ReadonlyArray<string>,
     args: ReadonlyArray<string>
-  ) => Effect.Effect<unknown, StorageFailed>
-  /** Whether a call has timed out and is still on its way. */
-  readonly isStalled: () => boolean
+  ) => Effect.Effect<A, StorageFailed>
 }
 
-// How long asking for the reason of a timeout may take.
-const diagnosis = Duration.seconds(1)
+type Call = (send: Connection["send"]) => Effect.Effect<unknown, Redis.RedisError>
+
+interface Failure {
+  readonly reason: StorageFailed
+  /** Another connection may do better; this one is of no use at all when it is broken. */
+  readonly isUseless: boolean
+  readonly isBroken: boolean
+  readonly isOdd?: true
+}
+
+/** How a call ended on one connection. */
+type Attempt<A> = Result.Result<A, Failure>
+
+const megabyte = 1_048_576
+/**
+ * On how many connections a call is made: what a driver reserves may be one that it had to spare already, as old as the
+ * first.
+ */
+const connectionsTried = 4
 
 /**
- * A line for one user at a time.
+ * The calls of a store.
  */
-export const makeLine = (redis: Redis.Redis["Service"], timeout: Duration.Duration): Line => {
-  let pending: Fiber.Fiber<unknown, Redis.RedisError> | undefined
-  let timedOut: typeof pending
-  const isPending = (fiber: typeof pending): fiber is Fiber.Fiber<unknown, Redis.RedisError> =>
-    fiber !== undefined && fiber.pollUnsafe() === undefined
+export const makeLine = (connections: Connections, timeout: Duration.Duration): Line => {
+  const noAnswer = (limit: Duration.Duration): StorageFailed =>
+    new StorageFailed({ detail: `Redis has not answered within ${Duration.format(limit)}` })
 
-  const noAnswer = new StorageFailed({ detail: `Redis has not answered within ${Duration.format(timeout)}` })
-
-  // A driver that connects again and again keeps the reason to itself; a connection of our own fails with it: refused, wrong password.
-  const whyNoAnswer: Effect.Effect<StorageFailed> = Effect.scoped(redis.reserve).pipe(
-    Effect.as(noAnswer),
-    Effect.catchCause((cause) => {
-      const error = Cause.squash(cause)
-      return Effect.succeed(error instanceof Redis.RedisError ? toReason(error.cause) : noAnswer)
-    }),
-    Effect.timeoutOrElse({ duration: Duration.min(timeout, diagnosis), orElse: () => Effect.succeed(noAnswer) })
-  )
-
-  // Nobody's child: whoever gives a call up cannot take it back from the driver.
-  const start = (command: Effect.Effect<unknown, Redis.RedisError>): Effect.Effect<unknown, Redis.RedisError> =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(Effect.forkDetach(command, { startImmediately: true }), (fiber) => {
-        pending = fiber
-        return restore(Fiber.join(fiber))
-      })
-    )
-
-  const enqueue = (command: Effect.Effect<unknown, Redis.RedisError>): Effect.Effect<unknown, StorageFailed> =>
-    Effect.suspend(() =>
-      isPending(pending) ? Effect.flatMap(Fiber.await(pending), () => start(command)) : start(command)
-    ).pipe(
-      Effect.mapError((error) => toReason(error.cause)),
-      Effect.timeoutOrElse({
-        duration: timeout,
-        orElse: () => {
-          timedOut = pending
-          return Effect.flatMap(whyNoAnswer, Effect.fail)
+  const attempt = <A>(
+    connection: Connection,
+    call: Call,
+    read: Reader<A>,
+    limit: Duration.Duration
+  ): Effect.Effect<Attempt<A>> =>
+    call(connection.send).pipe(
+      Effect.map((reply): Attempt<A> => {
+        const value = read(reply)
+        if (value === undefined) {
+          return Result.fail({ reason: oddReply(reply), isUseless: true, isBroken: false, isOdd: true })
         }
+        connections.prove(connection)
+        return Result.succeed(value)
+      }),
+      Effect.catch((error) =>
+        Effect.succeed<Attempt<A>>(Result.fail({
+          reason: toReason(error.cause),
+          isUseless: isConnectionUseless(error.cause),
+          isBroken: !isReply(error.cause)
+        }))
+      ),
+      Effect.timeoutOrElse({
+        duration: limit,
+        orElse: () =>
+          Effect.succeed<Attempt<A>>(Result.fail({ reason: noAnswer(limit), isUseless: true, isBroken: true }))
       })
     )
+
+  /** A connection, as soon as there is one; why there is none says more than that there is none in time. */
+  const connected = (limit: Duration.Duration): Effect.Effect<Connection, StorageFailed> =>
+    connections.get.pipe(
+      // Attempts have pauses of their own. What is refused is refused the next time, too.
+      Effect.retry({ while: ({ kind }) => kind !== "refused" }),
+      Effect.timeoutOrElse({
+        duration: limit,
+        orElse: () => Effect.fail(connections.failure() ?? new StorageFailed({ detail: noConnection(limit) }))
+      })
+    )
+
+  /** Goes on over other connections. A reply that makes no sense is final when more than one connection gives such. */
+  const elsewhere = <A>(
+    first: Connection,
+    failure: Failure,
+    again: (connection: Connection) => Effect.Effect<Attempt<A>>
+  ): Effect.Effect<A, StorageFailed> =>
+    Effect.gen(function*() {
+      let useless = first
+      let last = failure
+      let odd = failure.isOdd === true ? 1 : 0
+      for (let tried = 1; last.isUseless && tried < connectionsTried; tried++) {
+        if (!(yield* connections.leave(useless, last.isBroken))) break
+        const next = yield* Effect.result(connections.get)
+        if (Result.isFailure(next)) return yield* last.reason.cause === undefined ? next.failure : last.reason
+        const result = yield* again(next.success)
+        if (Result.isSuccess(result)) return result.success
+        useless = next.success
+        last = result.failure
+        if (last.isOdd === true) odd++
+      }
+      return yield* odd > 1 ? new StorageFailed({ ...last.reason, kind: "corrupt" }) : last.reason
+    })
+
+  const call = <A>(use: Call, read: Reader<A>, limit: Duration.Duration): Effect.Effect<A, StorageFailed> =>
+    Effect.flatMap(connected(limit), (first) =>
+      Effect.flatMap(attempt(first, use, read, limit), (result) => {
+        if (Result.isSuccess(result)) return Effect.succeed(result.success)
+        const { isUseless, reason } = result.failure
+        if (!isUseless) return Effect.fail(reason)
+        return elsewhere(first, result.failure, (connection) => attempt(connection, use, read, limit)).pipe(
+          Effect.timeoutOrElse({ duration: limit, orElse: () => Effect.fail(reason) })
+        )
+      }))
 
   return {
-    send: (command, ...args) => enqueue(redis.send(command, ...args)),
-    run: ({ lua, sha }, keys, args) => {
+    send: (read, [command, ...args], patience) =>
+      call(
+        (send) => send(command!, ...args),
+        read,
+        patience === undefined ? timeout : Duration.sum(timeout, patience)
+      ),
+    run: ({ lua, sha }, read, keys, args) => {
       const count = keys.length.toString()
-      return enqueue(Effect.catchIf(
-        redis.send("EVALSHA", sha, count, ...keys, ...args),
-        (error) => isNoScript(error.cause),
-        () => redis.send("EVAL", lua, count, ...keys, ...args)
-      ))
-    },
-    isStalled: () => isPending(timedOut)
+      let size = 0
+      for (const arg of args) size += arg.length
+      const limit = Duration.sum(timeout, Duration.seconds(Math.floor(size / megabyte)))
+      return call(
+        (send) =>
+          Effect.catchIf(
+            send("EVALSHA", sha, count, ...keys, ...args),
+            (error) => isNoScript(error.cause),
+            () => send("EVAL", lua, count, ...keys, ...args)
+          ),
+        read,
+        limit
+      )
+    }
   }
 }
+
+const noConnection = (limit: Duration.Duration): string =>
+  `the driver of Redis has given no connection within ${
+    Duration.format(limit)
+  }: it cannot connect, or has none to spare (maxConnections)`

@@ -1,5 +1,5 @@
 /**
- * Opening the store of a session: becoming its owner, staying it, and leaving.
+ * Opening the store of a session: becoming its owner, staying it, and leaving; and the end of the whole store.
  */
 import { InvalidOptions, MqttError, StorageFailed } from "@effect-mqttx/core/MqttError"
 import type { Durability, SessionStore, SessionStoreHandle } from "@effect-mqttx/core/SessionStore"
@@ -12,10 +12,12 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import type { RedisStoreOptions } from "../RedisStore.ts"
-import { readDurability } from "./durability.ts"
+import { makeConnections } from "./connections.ts"
+import { readDurability, readLargestValue } from "./durability.ts"
 import { makeHandle } from "./handle.ts"
 import { keysOf, type SessionKeys } from "./keys.ts"
 import { type Line, makeLine } from "./line.ts"
+import { oneOf, readAcquisition } from "./replies.ts"
 import * as Scripts from "./scripts.ts"
 
 // How long Redis remembers the newest owner of a session that has no records any more.
@@ -26,53 +28,66 @@ const grace = Duration.seconds(1)
 
 const describe = (milliseconds: number): string => Duration.format(Duration.millis(milliseconds))
 
+/** The store of all sessions over one `Redis` service, and its end. */
+export interface RedisSessions extends SessionStore {
+  /** Leaves all sessions that are open: what they ask for from now on fails with the kind `closed`. */
+  readonly close: Effect.Effect<void>
+}
+
+const closed = (): StorageFailed => new StorageFailed({ kind: "closed", detail: "the store is closed" })
+
+const readReleased = oneOf(0, 1)
+
+const now = Effect.map(Clock.monotonicTimeNanos, (nanoseconds) => Number(nanoseconds / 1_000_000n))
+
 /**
- * `SessionStore.open` over Redis.
+ * Makes the store.
  */
-export const makeOpen = (redis: Redis.Redis["Service"], options: RedisStoreOptions): SessionStore["open"] => {
-  const owned = new Set<string>()
+export const makeSessions = (redis: Redis.Redis["Service"], options: RedisStoreOptions): RedisSessions => {
+  const owned = new Map<string, Scope.Closeable>()
+  const connections = makeConnections(redis)
   const lease = Math.ceil(Duration.toMillis(options.leaseDuration))
   const expiry = options.expiry === undefined ? 0 : Math.ceil(Duration.toMillis(options.expiry))
   const remembered = expiry === 0 ? memory : Math.min(expiry, memory)
   const patience = Duration.toMillis(options.acquireTimeout ?? Duration.sum(options.leaseDuration, grace))
   let hasWarned = false
+  let isClosed = false
 
   const acquire = Effect.fnUntraced(function*(
     line: Line,
     keys: SessionKeys,
     token: string
   ): Effect.fn.Return<string, StorageFailed> {
-    const until = (yield* Clock.currentTimeMillis) + patience
+    const until = (yield* now) + patience
     for (let poll = 20;; poll = Math.min(poll * 2, longestPoll)) {
-      const answer = yield* line.run(Scripts.acquire, [keys.owner, keys.lease, keys.records], [
-        token,
-        lease.toString(),
-        expiry.toString()
-      ])
-      const [isOwner, value] = answer as readonly [unknown, unknown]
-      if (Number(isOwner) === 1) return String(value)
-      const remaining = Number(value)
-      const left = until - (yield* Clock.currentTimeMillis)
+      const answer = yield* line.run(
+        Scripts.acquire,
+        readAcquisition,
+        [keys.owner, keys.lease, keys.records, keys.staged],
+        [token, lease.toString(), expiry.toString()]
+      )
+      if (answer._tag === "Owner") return answer.owner
+      const left = until - (yield* now)
       if (left <= 0) {
         return yield* new StorageFailed({
           kind: "owned",
-          detail: `another owner has the session, with a lease for ${describe(remaining)} more`
+          detail: `another owner has the session, with a lease for ${describe(answer.remaining)} more`
         })
       }
-      yield* Effect.sleep(Math.max(1, Math.min(poll, remaining + 1, left)))
+      yield* Effect.sleep(Math.max(1, Math.min(poll, answer.remaining + 1, left)))
     }
   })
 
   const release = (line: Line, keys: SessionKeys, token: string): Effect.Effect<void> => {
     const released = Effect.ignore(
-      line.run(Scripts.release, [keys.owner, keys.lease, keys.records], [
+      line.run(Scripts.release, readReleased, [keys.owner, keys.lease, keys.records, keys.staged], [
         token,
         remembered.toString(),
         expiry.toString()
       ])
     )
-    // Redis has kept somebody waiting already: the lease ends by itself, if not by this.
-    return Effect.suspend(() => line.isStalled() ? Effect.asVoid(Effect.forkDetach(released)) : released)
+    // A Redis that cannot be reached is not waited for: the lease ends by itself.
+    return Effect.suspend(() => connections.failure() === undefined ? released : Effect.void)
   }
 
   const durabilityOf = Effect.fnUntraced(function*(line: Line): Effect.fn.Return<Durability, StorageFailed> {
@@ -91,31 +106,32 @@ export const makeOpen = (redis: Redis.Redis["Service"], options: RedisStoreOptio
   const own = Effect.fnUntraced(function*(
     session: string
   ): Effect.fn.Return<SessionStoreHandle, StorageFailed, Scope.Scope> {
-    if (owned.has(session)) {
-      return yield* new StorageFailed({ kind: "owned", detail: "this program has the session open" })
-    }
-    yield* Effect.acquireRelease(
-      Effect.sync(() => owned.add(session)),
-      () => Effect.sync(() => owned.delete(session))
-    )
+    yield* connections.use
     const keys = keysOf(options.keyPrefix, session)
-    const line = makeLine(redis, options.commandTimeout)
+    const line = makeLine(connections, options.commandTimeout)
     const token = `${(yield* Random.nextInt).toString(36)}${(yield* Random.nextInt).toString(36)}`
     // Before the acquisition: one whose answer is lost is taken back as well.
     yield* Effect.addFinalizer(() => release(line, keys, token))
     const owner = yield* acquire(line, keys, token)
+    if (isClosed) {
+      // Too late for the finalizers, which the end of the store has run already.
+      yield* release(line, keys, token)
+      return yield* closed()
+    }
     const handle = makeHandle({
       session,
       keys,
       owner,
       durability: yield* durabilityOf(line),
       line,
-      renewalLine: makeLine(redis, options.commandTimeout),
+      renewalLine: makeLine(connections, options.commandTimeout),
       lease,
       expiry,
       memory: remembered,
-      acquiredAt: yield* Clock.currentTimeMillis
+      largestValue: yield* readLargestValue(line),
+      acquiredAt: yield* Clock.monotonicTimeNanos
     })
+    yield* Effect.addFinalizer(() => handle.close)
     yield* Effect.ignore(handle.renew).pipe(
       Effect.delay(lease / 3),
       Effect.repeat(Schedule.forever),
@@ -124,17 +140,38 @@ export const makeOpen = (redis: Redis.Redis["Service"], options: RedisStoreOptio
     return handle
   })
 
-  return (session) =>
-    Effect.gen(function*() {
-      if (typeof session !== "string") {
-        return yield* new InvalidOptions({ issues: [{ path: "session", message: "must be a text" }] })
-      }
-      // A failed attempt leaves nothing, however long the caller's scope lives.
-      const scope = yield* Scope.fork(yield* Effect.scope)
-      return yield* Scope.provide(own(session), scope).pipe(
-        Effect.onExit((exit) => Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void)
-      )
-    }).pipe(Effect.mapError((reason) =>
-      new MqttError({ reason, method: "SessionStore.open", ...(typeof session === "string" && { session }) })
-    ))
+  const reserve = Effect.fnUntraced(function*(
+    session: string,
+    scope: Scope.Closeable
+  ): Effect.fn.Return<void, StorageFailed> {
+    if (isClosed) return yield* closed()
+    if (owned.has(session)) {
+      return yield* new StorageFailed({ kind: "owned", detail: "this program has the session open" })
+    }
+    owned.set(session, scope)
+    yield* Scope.addFinalizer(scope, Effect.sync(() => owned.delete(session)))
+  })
+
+  return {
+    open: (session) =>
+      Effect.gen(function*() {
+        if (typeof session !== "string") {
+          return yield* new InvalidOptions({ issues: [{ path: "session", message: "must be a text" }] })
+        }
+        // A failed attempt leaves nothing, however long the caller's scope lives, and the end of the store ends it.
+        const scope = yield* Scope.fork(yield* Effect.scope)
+        return yield* Effect.andThen(reserve(session, scope), Scope.provide(own(session), scope)).pipe(
+          Effect.onExit((exit) => Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void)
+        )
+      }).pipe(Effect.mapError((reason) =>
+        new MqttError({ reason, method: "SessionStore.open", ...(typeof session === "string" && { session }) })
+      )),
+    close: Effect.suspend(() => {
+      isClosed = true
+      return Effect.forEach(Array.from(owned.values()), (scope) => Scope.close(scope, Exit.void), {
+        concurrency: "unbounded",
+        discard: true
+      })
+    })
+  }
 }

@@ -1,79 +1,120 @@
 /**
- * Reading the records of a session in pages.
+ * Reading the records of a session in pages: Redis serves others between them, and no more than a page and the records
+ * themselves are in memory, however many fields are there that are no records.
  */
 import { StorageFailed } from "@effect-mqttx/core/MqttError"
-import type { LoadedRecords } from "@effect-mqttx/core/SessionStore"
 import type { StoreRecord } from "@effect-mqttx/core/StoreRecord"
 import * as StoreRecordCodec from "@effect-mqttx/core/StoreRecordCodec"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
-import { keyOfField } from "./keys.ts"
+import { fieldOf, keyOfField } from "./keys.ts"
 import type { Line } from "./line.ts"
+import { type Page, readPage } from "./replies.ts"
 import { toBytes } from "./value.ts"
 
 const pageBytes = 1_048_576
-const largestCount = 8_192
-// The first page tells how large records are.
-const firstCount = 64
+const largestCount = 1000
+/** How large the records of a page are shows when it is there: a page of one record may have 512 MB. */
+const pagePatience = Duration.minutes(1)
 
 export interface ReadRecords {
-  /** By their keys, in the order of the keys, in which outbound ones stand in that of their sequence. */
-  readonly records: ReadonlyMap<string, StoreRecord>
-  /** The fields that hold no record. */
-  readonly damaged: ReadonlyArray<string>
-  readonly damage: LoadedRecords["damage"]
+  readonly records: Map<string, StoreRecord>
+  /** What is wrong with the first field that holds no record; undefined when all do. */
+  readonly foreign: string | undefined
   /** The number of the newest commit. */
   readonly newest: number
 }
 
 /**
- * Reads a hash by HSCAN: Redis serves others between the pages, which have about a megabyte each. Fails with the kind `newerFormat`
- * when a record is newer than this version of the library, whatever the others are.
+ * How many entries to ask for: about a megabyte, from what the page before had. The first page has one, since nothing
+ * is known yet.
+ */
+const nextCount = (count: number, { entries }: Page): number => {
+  let bytes = 0
+  for (const text of entries) bytes += text.length
+  const fitting = Math.floor(pageBytes * entries.length / 2 / Math.max(1, bytes))
+  return Math.max(1, Math.min(largestCount, count * 4, entries.length === 0 ? largestCount : fitting))
+}
+
+const readPageAt = (line: Line, hash: string, cursor: string, count: number): Effect.Effect<Page, StorageFailed> =>
+  line.send(readPage, ["HSCAN", hash, cursor, "COUNT", count.toString()], pagePatience)
+
+/**
+ * Reads a hash. Fails with the kind `newerFormat` when a record is newer than this version of the library, whatever the
+ * others are.
  */
 export const readRecords = Effect.fnUntraced(function*(
   line: Line,
   hash: string
 ): Effect.fn.Return<ReadRecords, StorageFailed> {
   const records = new Map<string, StoreRecord>()
-  const damaged = new Set<string>()
-  let detail = ""
+  let foreign: string | undefined
   let newest = 0
-  let fields = 0
-  let bytes = 0
   let cursor = "0"
+  let count = 1
   do {
-    const count = fields === 0 ? firstCount : Math.ceil(Math.min(largestCount, pageBytes * fields / Math.max(1, bytes)))
-    const reply = yield* line.send("HSCAN", hash, cursor, "COUNT", count.toString())
-    const [next, page] = reply as readonly [unknown, ReadonlyArray<unknown>]
-    for (let i = 0; i + 1 < page.length; i += 2) {
-      const field = String(page[i])
-      const value = String(page[i + 1])
-      fields++
-      bytes += value.length
+    const page = yield* readPageAt(line, hash, cursor, count)
+    const { entries } = page
+    for (let i = 0; i < entries.length; i += 2) {
+      const field = entries[i]!
+      const value = entries[i + 1]!
       if (field === "") {
-        newest = Number(value)
+        newest = Number.isSafeInteger(Number(value)) ? Number(value) : 0
         continue
       }
       const key = keyOfField(field)
       const decoded = StoreRecordCodec.decode(key, toBytes(value))
-      if (Result.isSuccess(decoded)) {
+      if (Result.isFailure(decoded)) {
+        if (decoded.failure._tag === "NewerFormat") {
+          return yield* new StorageFailed({
+            kind: "newerFormat",
+            detail: `${field} has format ${decoded.failure.format}, and this version reads ${StoreRecordCodec.format}`
+          })
+        }
+        foreign ??= `${excerpt(field)}: ${decoded.failure.detail}`
+      } else if (fieldOf(key) === field) {
         records.set(key, decoded.success)
-      } else if (decoded.failure._tag === "Damaged") {
-        if (damaged.size === 0) detail = `${field}: ${decoded.failure.detail}`
-        damaged.add(field)
       } else {
-        return yield* new StorageFailed({
-          kind: "newerFormat",
-          detail: `${field} has format ${decoded.failure.format}, and this version reads ${StoreRecordCodec.format}`
-        })
+        foreign ??= `${excerpt(field)}: the record of another field`
       }
     }
-    cursor = String(next)
+    cursor = page.cursor
+    count = nextCount(count, page)
   } while (cursor !== "0")
-  return {
-    records: new Map(Array.from(records.keys()).sort().map((key) => [key, records.get(key)!])),
-    damaged: Array.from(damaged),
-    damage: damaged.size === 0 ? undefined : { lost: damaged.size, detail },
-    newest
-  }
+  return { records, foreign, newest }
 })
+
+const excerpt = (field: string): string => field.length > 100 ? `${field.slice(0, 100)}…` : field
+
+/** Fields of one page that hold no record, and the next page. */
+export interface ForeignPage {
+  readonly fields: ReadonlyArray<string>
+  readonly next: Effect.Effect<ForeignPage, StorageFailed> | undefined
+}
+
+/**
+ * The fields of a hash that hold none of these records, a page with each step. They may be deleted before the next
+ * step.
+ */
+export const foreignPages = (
+  line: Line,
+  hash: string,
+  records: ReadonlyMap<string, StoreRecord>
+): Effect.Effect<ForeignPage, StorageFailed> => {
+  const isForeign = (field: string): boolean => {
+    const key = keyOfField(field)
+    return field !== "" && !(records.has(key) && fieldOf(key) === field)
+  }
+  const pageAt = (cursor: string, count: number): Effect.Effect<ForeignPage, StorageFailed> =>
+    Effect.map(readPageAt(line, hash, cursor, count), (page) => {
+      const fields = new Set<string>()
+      for (let i = 0; i < page.entries.length; i += 2) if (isForeign(page.entries[i]!)) fields.add(page.entries[i]!)
+      const count_ = nextCount(count, page)
+      return {
+        fields: Array.from(fields),
+        next: page.cursor === "0" ? undefined : Effect.suspend(() => pageAt(page.cursor, count_))
+      }
+    })
+  return pageAt("0", 1)
+}

@@ -1,18 +1,31 @@
 /**
  * The Lua scripts: every change of a session's keys is one of them, so that it happens in full or not at all, and only for its owner.
  *
- * KEYS are owner, lease, records and rewrite, as far as a script needs them; ARGV[1] says who asks, ARGV[2] is the lease in milliseconds. An
- * expiry of 0 is none. Scripts answer 1 when they did what they are for, `lost` or `fenced`.
+ * KEYS are owner, lease, records, staged and rewrite, as far as a script needs them; ARGV[1] says who asks, ARGV[2] is
+ * the lease in milliseconds. An expiry of 0 is none. Scripts answer 1 when they did what they are for, `lost`, `fenced`
+ * or `unfinished`.
  *
- * Redis refuses a script for lack of memory at its first write that needs some, not behind any other write. So a script that only frees
- * memory, or has to succeed without any, begins with a write that needs none.
+ * A commit that is too large for one script is staged: parts of it go into the hash `staged`, `conclude` makes all of
+ * them valid at once, and `finish` moves them to the records, a part with each call. The empty field of `staged` is the
+ * number of the commit; once it is concluded, that number, how many changes there are, and which is the next one to be
+ * moved. Change `i` has the field `i` with the field of its record, and `i=` with the value, which a deletion has not.
+ *
+ * Every script may arrive twice, and late. Redis refuses a script for lack of memory at its first write that needs
+ * some, not behind any other write. So a script that only frees memory, or has to succeed without any, begins with a
+ * write that needs none.
  */
 import { createHash } from "node:crypto"
+import { oneOf } from "./replies.ts"
 
-/** Redis has lost commits of this owner, or does not know it any more, and nobody newer either. */
+/** Redis has lost commits of this owner, or does not know it any more, and no newer one either. */
 export const lost = 0
 /** A newer owner has taken the session over. */
 export const fenced = -1
+/** A concluded commit is not moved to the records in full. */
+export const unfinished = 2
+
+/** What every script but `acquire` answers. */
+export const readAnswer = oneOf(1, lost, fenced, unfinished)
 
 export interface Script {
   readonly lua: string
@@ -34,13 +47,23 @@ end
 local function number()
   return tonumber(redis.call('HGET', KEYS[3], '') or '') or -1
 end
+local function staging()
+  local state = redis.call('HGET', KEYS[4], '') or ''
+  local number, total, following = string.match(state, '^(%d+) (%d+) (%d+)$')
+  if number then return number, tonumber(total), tonumber(following) end
+  return state
+end
+local function isUnfinished()
+  local _, total = staging()
+  return total ~= nil
+end
 local function renew()
   if redis.call('PEXPIRE', KEYS[2], ARGV[2]) == 0 then
     redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
   end
 end
 local function expire(milliseconds)
-  for _, key in ipairs({ KEYS[1], KEYS[3] }) do
+  for _, key in ipairs({ KEYS[1], KEYS[3], KEYS[4] }) do
     if milliseconds == '0' then redis.call('PERSIST', key) else redis.call('PEXPIRE', key, milliseconds) end
   end
 end
@@ -48,6 +71,10 @@ end
 
 // Lua passes no more than some thousand arguments.
 const batch = 4000
+
+/** How many changes, and about how many bytes, `finish` moves at a time. */
+const movedChanges = 1000
+const movedBytes = 1_048_576
 
 /**
  * Becomes the owner. ARGV: token, lease, expiry. Answers 1 and the owner's text, or 0 and the milliseconds that the lease of another one still has.
@@ -67,8 +94,12 @@ if epoch <= previous then epoch = previous + 1 end
 local owner = string.format('%.0f:%s', epoch, ARGV[1])
 redis.call('SET', KEYS[1], owner)
 redis.call('SET', KEYS[2], owner, 'PX', ARGV[2])
+local state = redis.call('HGET', KEYS[4], '')
+if state and (not string.find(state, ' ', 1, true) or redis.call('EXISTS', KEYS[3]) == 0) then
+  redis.call('UNLINK', KEYS[4])
+end
 redis.call('HSET', KEYS[3], '', 0)
-for _, key in ipairs({ KEYS[1], KEYS[3] }) do
+for _, key in ipairs({ KEYS[1], KEYS[3], KEYS[4] }) do
   if ARGV[3] == '0' then redis.call('PERSIST', key) else redis.call('PEXPIRE', key, ARGV[3]) end
 end
 return {1, owner}`)
@@ -79,11 +110,13 @@ return {1, owner}`)
  */
 export const release: Script = script(`
 local lease = redis.call('GET', KEYS[2])
-if not lease or string.match(lease, ':(.*)') ~= ARGV[1] then return 0 end
+if not lease or string.match(lease, ':(.*)') ~= ARGV[1] then return ${lost} end
 redis.call('DEL', KEYS[2])
 redis.call('SET', KEYS[1], string.match(lease, '^%d+:'))
 local expiry = ARGV[3]
-if redis.call('HLEN', KEYS[3]) <= 1 then
+local isConcluded = string.find(redis.call('HGET', KEYS[4], '') or '', ' ', 1, true)
+if not isConcluded then redis.call('UNLINK', KEYS[4]) end
+if redis.call('HLEN', KEYS[3]) <= 1 and not isConcluded then
   redis.call('DEL', KEYS[3])
   expiry = ARGV[2]
 end
@@ -113,6 +146,7 @@ if standing ~= 1 then return standing end
 local newest = number()
 if newest < tonumber(ARGV[3]) then return ${lost} end
 if newest >= tonumber(ARGV[4]) then return 1 end
+if isUnfinished() then return ${unfinished} end
 local frees = ARGV[5] == '1'
 if frees then renew() end
 local deletes = tonumber(ARGV[6])
@@ -128,6 +162,117 @@ if not frees then renew() end
 return 1`)
 
 /**
+ * Stages a part of a commit. ARGV: owner, lease, number of the newest commit that succeeded, number of this one, '1'
+ * when the commit needs no memory, expiry, how many changes were staged before this part, how many keys are deleted,
+ * those keys, then keys and values that are put. Answers `lost` also when what was staged before is gone.
+ */
+export const stage: Script = script(`${standing}
+local standing = standing()
+if standing ~= 1 then return standing end
+local newest = number()
+if newest < tonumber(ARGV[3]) then return ${lost} end
+if newest >= tonumber(ARGV[4]) then return 1 end
+if isUnfinished() then return ${unfinished} end
+if ARGV[5] == '1' then renew() end
+local index = tonumber(ARGV[7])
+local staged = staging()
+if index == 0 then
+  if (tonumber(staged) or -1) > tonumber(ARGV[4]) then return ${lost} end
+  redis.call('HSET', KEYS[4], '', ARGV[4])
+  redis.call('UNLINK', KEYS[4])
+  redis.call('HSET', KEYS[4], '', ARGV[4])
+elseif staged ~= ARGV[4] then
+  return ${lost}
+end
+local fields = {}
+local function add(text)
+  fields[#fields + 1] = text
+  if #fields == ${batch} then
+    redis.call('HSET', KEYS[4], unpack(fields))
+    fields = {}
+  end
+end
+local deletes = tonumber(ARGV[8])
+for i = 9, 8 + deletes do
+  add(index)
+  add(ARGV[i])
+  index = index + 1
+end
+for i = 9 + deletes, #ARGV, 2 do
+  add(index)
+  add(ARGV[i])
+  add(index .. '=')
+  add(ARGV[i + 1])
+  index = index + 1
+end
+if #fields > 0 then redis.call('HSET', KEYS[4], unpack(fields)) end
+if ARGV[6] ~= '0' then redis.call('PEXPIRE', KEYS[4], ARGV[6]) end
+renew()
+return 1`)
+
+/**
+ * Makes a staged commit valid. ARGV: owner, lease, number of the newest commit that succeeded, number of this one,
+ * expiry, how many changes it has, and how many of them are puts.
+ */
+export const conclude: Script = script(`${standing}
+local standing = standing()
+if standing ~= 1 then return standing end
+local newest = number()
+if newest < tonumber(ARGV[3]) then return ${lost} end
+if newest >= tonumber(ARGV[4]) then return 1 end
+if staging() ~= ARGV[4] or redis.call('HLEN', KEYS[4]) ~= 1 + ARGV[6] + ARGV[7] then return ${lost} end
+renew()
+redis.call('HSET', KEYS[4], '', ARGV[4] .. ' ' .. ARGV[6] .. ' 0')
+redis.call('HSET', KEYS[3], '', ARGV[4])
+expire(ARGV[5])
+return 1`)
+
+/**
+ * Gives up what is staged and not concluded, for the memory that it takes. ARGV: owner, lease.
+ */
+export const discard: Script = script(`${standing}
+local standing = standing()
+if standing ~= 1 then return standing end
+if not isUnfinished() then redis.call('UNLINK', KEYS[4]) end
+return 1`)
+
+/**
+ * Moves some changes of a concluded commit to the records. ARGV: owner, lease. Answers \`unfinished\` when there are
+ * more.
+ */
+export const finish: Script = script(`${standing}
+local standing = standing()
+if standing ~= 1 then return standing end
+local number, total, following = staging()
+if not total then return 1 end
+renew()
+local puts, deletes, moved = {}, {}, {}
+local bytes = 0
+local last = math.min(following + ${movedChanges}, total)
+while following < last and bytes < ${movedBytes} do
+  local change = redis.call('HMGET', KEYS[4], following, following .. '=')
+  if change[2] then
+    puts[#puts + 1] = change[1]
+    puts[#puts + 1] = change[2]
+    bytes = bytes + #change[2]
+  elseif change[1] then
+    deletes[#deletes + 1] = change[1]
+  end
+  moved[#moved + 1] = following
+  moved[#moved + 1] = following .. '='
+  following = following + 1
+end
+if #puts > 0 then redis.call('HSET', KEYS[3], unpack(puts)) end
+if #deletes > 0 then redis.call('HDEL', KEYS[3], unpack(deletes)) end
+if following >= total then
+  redis.call('UNLINK', KEYS[4])
+  return 1
+end
+if #moved > 0 then redis.call('HDEL', KEYS[4], unpack(moved)) end
+redis.call('HSET', KEYS[4], '', number .. ' ' .. string.format('%.0f', total) .. ' ' .. string.format('%.0f', following))
+return ${unfinished}`)
+
+/**
  * Deletes all records. ARGV: owner, lease, number of the newest commit that succeeded, number of this one, expiry.
  */
 export const clear: Script = script(`${standing}
@@ -136,7 +281,7 @@ if standing ~= 1 then return standing end
 local newest = number()
 if newest < tonumber(ARGV[3]) then return ${lost} end
 if newest >= tonumber(ARGV[4]) then return 1 end
-redis.call('UNLINK', KEYS[3])
+redis.call('UNLINK', KEYS[3], KEYS[4])
 redis.call('HSET', KEYS[3], '', ARGV[4])
 renew()
 expire(ARGV[5])
@@ -148,26 +293,31 @@ return 1`)
 export const rewrite: Script = script(`${standing}
 local standing = standing()
 if standing == ${fenced} then return standing end
-if ARGV[3] == '1' and redis.call('EXISTS', KEYS[4]) == 1 then redis.call('UNLINK', KEYS[4]) end
+if ARGV[3] == '1' and redis.call('EXISTS', KEYS[5]) == 1 then redis.call('UNLINK', KEYS[5]) end
 for i = 4, #ARGV, ${batch} do
-  redis.call('HSET', KEYS[4], unpack(ARGV, i, math.min(i + ${batch - 1}, #ARGV)))
+  redis.call('HSET', KEYS[5], unpack(ARGV, i, math.min(i + ${batch - 1}, #ARGV)))
 end
-redis.call('PEXPIRE', KEYS[4], ARGV[2])
+redis.call('PEXPIRE', KEYS[5], ARGV[2])
 return 1`)
 
 /**
  * Puts the rewritten records in the place of the old ones, and makes the owner the owner again. ARGV: owner, lease, number of the newest commit
  * that succeeded, expiry, how many records were rewritten, or -1 to keep the old ones. Answers \`lost\` when the rewritten ones are lost as well.
+ * One that arrives late, when the records are newer, changes nothing.
  */
 export const restore: Script = script(`${standing}
-if standing() == ${fenced} then return ${fenced} end
+local standing = standing()
+if standing == ${fenced} then return ${fenced} end
+if standing == 1 and number() > tonumber(ARGV[3]) then return 1 end
 local count = tonumber(ARGV[5])
 if count > 0 then
-  if redis.call('HLEN', KEYS[4]) ~= count then return ${lost} end
-  redis.call('RENAME', KEYS[4], KEYS[3])
+  if redis.call('HLEN', KEYS[5]) ~= count then return ${lost} end
+  redis.call('UNLINK', KEYS[3])
+  redis.call('RENAME', KEYS[5], KEYS[3])
 elseif count == 0 then
   redis.call('UNLINK', KEYS[3])
 end
+if count >= 0 then redis.call('UNLINK', KEYS[4]) end
 redis.call('HSET', KEYS[3], '', ARGV[3])
 redis.call('SET', KEYS[1], ARGV[1])
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])

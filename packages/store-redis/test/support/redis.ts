@@ -20,6 +20,16 @@ export const driver = (
     (context) => Context.get(context, Redis.Redis)
   )
 
+/** A driver whose commands all go through `intercept`, on the shared connection and on reserved ones. */
+export const intercepted = (
+  redis: Redis.Redis["Service"],
+  intercept: (send: Redis.Redis["Service"]["send"]) => Redis.Redis["Service"]["send"]
+): Redis.Redis["Service"] => ({
+  ...redis,
+  send: intercept(redis.send),
+  reserve: Effect.map(redis.reserve, (connection) => ({ ...connection, send: intercept(connection.send) }))
+})
+
 /** A store with a driver of its own. */
 export const store = (
   server: RedisServer.Service,

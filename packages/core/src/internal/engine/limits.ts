@@ -53,6 +53,23 @@ export const refusePublish = (
   return size > limits.maximumPacketSize ? new PacketTooLarge({ size, maximum: limits.maximumPacketSize }) : undefined
 }
 
+/** What a user property, and all other properties together, take at most. */
+const largestUserProperty = 5 + 2 * 65_535
+const largestOthers = 4 * 65_540
+
+/**
+ * Why no packet can hold a message, whatever the server allows; undefined when one can. A store writes it as a PUBLISH
+ * of MQTT 5.
+ */
+export const refuseImpossible = (request: PublishRequest): MqttErrorReason | undefined => {
+  const { payload, properties, topic } = request
+  const upperBound = payload.length + topic.length * 3 + 16 + largestOthers +
+    (properties.userProperties?.length ?? 0) * largestUserProperty
+  if (upperBound <= largestPacket) return undefined
+  const size = sizeOf(asPacket(request, 5), 5)
+  return size > largestPacket ? new PacketTooLarge({ size, maximum: largestPacket }) : undefined
+}
+
 /**
  * Why the topic alias of a request cannot be used; undefined when it can.
  */

@@ -486,6 +486,8 @@ export class OutboundFlow {
       const reason = limits.refuseResponseTopic(responseTopic)
       if (reason !== undefined) return reason
     }
+    const impossible = limits.refuseImpossible(request)
+    if (impossible !== undefined) return impossible
     const { limits: server, options } = this.#core
     if (server === undefined) return undefined
     if (request.topicAlias !== 0) {

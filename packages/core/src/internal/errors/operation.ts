@@ -175,9 +175,11 @@ export class Expired extends TaggedError<Expired>(`${id}Expired`)("Expired", {})
 }
 
 /**
- * What is wrong with a session store: it cannot be reached or its disk answers with errors (`unavailable`), has no room (`full`), may not be
- * written (`readOnly`), does not let us in (`refused`), belongs to another session or process (`owned`), was taken over by another owner
- * while in use (`fenced`), holds nothing that can be read (`corrupt`), or was written by a later version of the library (`newerFormat`).
+ * What is wrong with a session store: it cannot be reached or its disk answers with errors (`unavailable`), has no room
+ * (`full`), may not be written (`readOnly`), does not let us in (`refused`), belongs to another session or process
+ * (`owned`), was taken over by another owner while in use (`fenced`), holds or answers what cannot be read (`corrupt`),
+ * was written by a later version of the library (`newerFormat`), cannot hold a record that it was given (`invalid`), or
+ * has been closed: its scope has ended (`closed`).
  */
 export const storageFailureKinds = [
   "unavailable",
@@ -187,11 +189,17 @@ export const storageFailureKinds = [
   "owned",
   "fenced",
   "corrupt",
-  "newerFormat"
+  "newerFormat",
+  "invalid",
+  "closed"
 ] as const
 
+/** The kinds that no further attempt on the same open store can end. */
+const permanentStorageFailures: ReadonlySet<string> = new Set(["fenced", "corrupt", "newerFormat", "invalid", "closed"])
+
 /**
- * The session store could not be opened, read or written; `kind` is `unavailable` by default.
+ * The session store could not be opened, read or written; `kind` is `unavailable` by default. The kinds `fenced`,
+ * `corrupt`, `newerFormat`, `invalid` and `closed` are permanent.
  */
 export class StorageFailed extends TaggedError<StorageFailed>(`${id}StorageFailed`)("StorageFailed", {
   kind: Schema.Literals(storageFailureKinds).pipe(
@@ -207,7 +215,7 @@ export class StorageFailed extends TaggedError<StorageFailed>(`${id}StorageFaile
     }`
   }
   get isRetryable(): boolean {
-    return this.kind !== "fenced" && this.kind !== "corrupt" && this.kind !== "newerFormat"
+    return !permanentStorageFailures.has(this.kind)
   }
 }
 

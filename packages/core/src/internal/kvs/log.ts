@@ -14,7 +14,7 @@ import * as Result from "effect/Result"
 import { MqttError, StorageFailed } from "../../MqttError.ts"
 import type { LoadedRecords, StoreDamage } from "../../SessionStore.ts"
 import { keyOf, type StoreChange, type StoreRecord } from "../../StoreRecord.ts"
-import { storageFailureKind } from "../storageFailure.ts"
+import { storageFailed, storageFailureKind } from "../storageFailure.ts"
 import * as Values from "./values.ts"
 
 /** The records of a copy go into several segments: a browser's storage has limits for one value. */
@@ -99,7 +99,13 @@ export const makeLog = (
     changes: ReadonlyArray<StoreChange>,
     marks: { readonly beginning: boolean; readonly clears: boolean }
   ) {
-    const segment = Values.encodeSegment(nameOf(state.next), changes, marks)
+    const segment = yield* Effect.try({
+      try: () => Values.encodeSegment(nameOf(state.next), changes, marks),
+      catch: (cause) => {
+        const why = cause instanceof Error ? cause.message : String(cause)
+        return storageFailed(session, "commit", "invalid", `a record cannot be written: ${why}`, cause)
+      }
+    })
     yield* set(state.next, segment.bytes)
     state.next++
     state.cost += segment.bytes.length + segmentCost

@@ -84,7 +84,8 @@ const deleted = 0xffffffff
 const flags = { beginning: 1, clears: 2 } as const
 
 /**
- * The bytes of a segment, and its changes with the sizes that they have there.
+ * The bytes of a segment, and its changes with the sizes that they have there. Throws what `StoreRecordCodec.encode`
+ * does.
  */
 export const encodeSegment = (
   name: string,

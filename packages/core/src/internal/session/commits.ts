@@ -23,6 +23,8 @@ export interface CommitHandlers {
   readonly onCommitted: (output: Output | undefined, epoch: number) => void
   /** The store has begun to fail; once for each outage. Answers the keys of what is not to be stored any more. */
   readonly onFailing: (error: MqttError, output: Output | undefined) => ReadonlyArray<string>
+  /** The store can never take a record of this commit. Refuses what it would accept, and answers the keys of that. */
+  readonly onInvalid: (error: MqttError, output: Output | undefined) => ReadonlyArray<string>
   /** The store takes commits again. */
   readonly onRecovered: () => void
   /** The store is lost for good. The output of the commit is what `stop` answers. */
@@ -38,6 +40,8 @@ export interface CommitsOptions {
   readonly figures: Figures
   readonly handlers: CommitHandlers
 }
+
+const isInvalid = ({ reason }: MqttError): boolean => reason._tag === "StorageFailed" && reason.kind === "invalid"
 
 const storeRetry = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("5 seconds")])
 
@@ -75,6 +79,7 @@ export class Commits {
   /** Commits the changes of an output, and of nothing else until that has ended. */
   run(changes: ReadonlyArray<StoreChange>, output: Output | undefined, epoch: number): void {
     let content = changes
+    let isRefused = false
     const { clock, figures, fork, handlers, store } = this.#options
     const began = clock.monotonicTimeNanosUnsafe()
     // Until the store takes it: what depends on it waits, and the bounds of the queues bound what collects meanwhile.
@@ -83,12 +88,19 @@ export class Commits {
       Effect.tapError((error) =>
         Effect.sync(() => {
           figures.commitFailed()
+          if (isInvalid(error) && !isRefused) {
+            const keys = handlers.onInvalid(error, output)
+            content = withoutRecords(content, keys)
+            isRefused = keys.length > 0
+            return
+          }
+          isRefused = false
           if (!error.reason.isRetryable || this.#failure !== undefined) return
           this.#failure = error
           content = withoutRecords(content, handlers.onFailing(error, output))
         })
       ),
-      Effect.retry({ schedule: storeRetry, while: (error) => error.reason.isRetryable })
+      Effect.retry({ schedule: storeRetry, while: (error) => error.reason.isRetryable || isRefused })
     )
     const running = { output, fiber: undefined }
     this.#running = running

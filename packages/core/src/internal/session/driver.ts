@@ -464,6 +464,10 @@ export class Driver implements ConsumerQueueHost {
           handlers.onStorage(error)
           return keys
         },
+        onInvalid: (error, output) => {
+          this.schedule()
+          return this.#engine.reject(output, error.reason, this.now())
+        },
         onRecovered: () => {
           this.#refusal = undefined
           handlers.onStorage(undefined)

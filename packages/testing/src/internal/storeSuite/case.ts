@@ -14,6 +14,11 @@ export interface SessionStoreUnderTest extends SessionStore {
    * yields the store of that process. The one before is not used any more.
    */
   readonly reopen?: Effect.Effect<SessionStore, unknown, Scope.Scope>
+  /**
+   * Ends the scope of the store, as the end of its layer does, while sessions may have it open. It is not used any more
+   * afterwards.
+   */
+  readonly close?: Effect.Effect<void>
 }
 
 /**

@@ -2,27 +2,44 @@
  * Who may use the store of a session, what survives its owner, and what an interruption leaves.
  */
 import { MqttError } from "@effect-mqttx/core/MqttError"
-import type { SessionStore } from "@effect-mqttx/core/SessionStore"
+import type { SessionStore, SessionStoreHandle } from "@effect-mqttx/core/SessionStore"
 import { keyOf, type StoreRecord } from "@effect-mqttx/core/StoreRecord"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
 import type { SessionStoreCase } from "./case.ts"
 import { expect, expectRecords, isSame } from "./expectation.ts"
 import * as Records from "./records.ts"
 
 const { outbound, put } = Records
 
+const expectKind = Effect.fnUntraced(
+  function*<A, R>(effect: Effect.Effect<A, MqttError, R>, kind: string, when: string) {
+    const exit = yield* Effect.exit(effect)
+    expect(Exit.isFailure(exit), `${when}: it has succeeded`)
+    const error = yield* Effect.flip(exit)
+    expect(
+      error instanceof MqttError && error.reason._tag === "StorageFailed" && error.reason.kind === kind,
+      `${when}: expected StorageFailed of the kind ${JSON.stringify(kind)}, got ${error.message}`
+    )
+    return error
+  }
+)
+
 const expectOwned = Effect.fnUntraced(function*(store: SessionStore, session: string, when: string) {
-  const exit = yield* Effect.exit(Effect.scoped(store.open(session)))
-  expect(Exit.isFailure(exit), `${when}: a second owner has opened the store`)
-  const error = yield* Effect.flip(exit)
-  expect(
-    error instanceof MqttError && error.reason._tag === "StorageFailed" && error.reason.kind === "owned",
-    `${when}: expected StorageFailed of the kind "owned", got ${error.message}`
-  )
+  const error = yield* expectKind(Effect.scoped(store.open(session)), "owned", `${when}, a second owner`)
   expect(error.session === session, `${when}: the error names the session ${JSON.stringify(error.session)}`)
+})
+
+/** Everything fails, and says that trying again is of no use. */
+const expectClosed = Effect.fnUntraced(function*(handle: SessionStoreHandle, when: string) {
+  const uses = { commit: handle.commit([put(outbound(9))]), load: handle.load, clear: handle.clear }
+  for (const [method, use] of Object.entries(uses)) {
+    const error = yield* expectKind(Effect.asVoid(use), "closed", `${method} ${when}`)
+    expect(!error.reason.isRetryable, `${method} ${when}: the failure counts as one that passes`)
+  }
 })
 
 /** How far an effect gets before it is interrupted: a store that never waits is done at once. */
@@ -47,6 +64,33 @@ export const ownershipCases: ReadonlyArray<SessionStoreCase> = [
       }))
       const next = yield* store.open("plant")
       expectRecords(yield* next.load, [outbound(1)], "for the next owner")
+    })
+  },
+  {
+    name: "after the end of its scope an owner fails at once and for good, and changes nothing",
+    run: Effect.fnUntraced(function*(store) {
+      const scope = yield* Scope.make()
+      const handle = yield* Scope.provide(store.open("plant"), scope)
+      yield* handle.commit([put(outbound(1))])
+      yield* Scope.close(scope, Exit.void)
+      yield* expectClosed(handle, "after the end of the scope")
+      const next = yield* store.open("plant")
+      yield* expectClosed(handle, "while another owner has the session")
+      expectRecords(yield* next.load, [outbound(1)], "for the next owner")
+    })
+  },
+  {
+    name: "when the store is closed before its sessions, all that they do fails at once and for good",
+    run: Effect.fnUntraced(function*(store) {
+      if (store.close === undefined) return
+      const handles = [yield* store.open("plant"), yield* store.open("cloud")]
+      for (const handle of handles) yield* handle.commit([put(outbound(1))])
+      yield* store.close
+      for (const handle of handles) yield* expectClosed(handle, "after the end of the store")
+      yield* expectKind(Effect.scoped(store.open("other")), "closed", "open after the end of the store")
+      if (store.reopen === undefined) return
+      const next = yield* (yield* store.reopen).open("plant")
+      expectRecords(yield* next.load, [outbound(1)], "after opening anew")
     })
   },
   {
@@ -103,6 +147,26 @@ export const ownershipCases: ReadonlyArray<SessionStoreCase> = [
         before = records.map(({ sequence }) => outbound(sequence, { topic: "next" }))
         yield* handle.commit(before.map(put))
         expectRecords(yield* handle.load, before, `committed after an interruption after ${count} turns`)
+      }
+    })
+  },
+  {
+    name: "a large commit that is interrupted is applied in full or not at all",
+    run: Effect.fnUntraced(function*(store) {
+      const handle = yield* store.open("plant")
+      const before = Array.from({ length: 3 }, (_, i) => outbound(i, { topic: "before" }))
+      const records = Array.from({ length: 9_000 }, (_, i) => outbound(i, { topic: "after" }))
+      for (const count of [1, 10, 100, 1_000]) {
+        yield* handle.clear
+        yield* handle.commit(before.map(put))
+        yield* interruptAfter(handle.commit(records.map(put)), count)
+        const loaded = yield* handle.load
+        const applied = isSame(loaded.records[0], records[0])
+        expectRecords(loaded, applied ? records : before, `interrupted after ${count} turns`)
+        const next = outbound(1, { topic: "next" })
+        yield* handle.commit([put(next)])
+        const expected = (applied ? records : before).map((record) => record.sequence === 1 ? next : record)
+        expectRecords(yield* handle.load, expected, `committed after an interruption after ${count} turns`)
       }
     })
   },

@@ -3,6 +3,7 @@
  */
 import { keyOf, outboundKey } from "@effect-mqttx/core/StoreRecord"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import { makeRandom } from "../scripted/random.ts"
 import type { SessionStoreCase } from "./case.ts"
 import { expect, expectRecords } from "./expectation.ts"
@@ -12,6 +13,8 @@ const { drop, outbound, put } = Records
 
 /** Enough that a store which works in parts has to use several. */
 const many = 10_000
+/** More than one call of a function, and one command of a database, can have as parameters. */
+const tooMany = 70_000
 
 export const recordCases: ReadonlyArray<SessionStoreCase> = [
   {
@@ -147,6 +150,42 @@ export const recordCases: ReadonlyArray<SessionStoreCase> = [
       expectRecords(yield* handle.load, records, "after all were put")
       yield* handle.commit(records.slice(1).map((record) => drop(keyOf(record))))
       expectRecords(yield* handle.load, records.slice(0, 1), "after all but the first were deleted")
+    })
+  },
+  {
+    name: `a commit may hold ${tooMany.toLocaleString("en")} messages, and another one their deletion`,
+    run: Effect.fnUntraced(function*(store) {
+      const handle = yield* store.open("plant")
+      const records = Array.from({ length: tooMany }, (_, i) => outbound(i + 1))
+      yield* handle.commit([put(Records.inbound(1)), ...records.map(put), put(Records.identity("last"))])
+      const others = [Records.inbound(1), Records.identity("last")]
+      expectRecords(yield* handle.load, [...records, ...others], "after all were put")
+      // The changes of what is put again and of what is deleted are far from each other in the commit.
+      const changed = outbound(1, { topic: "changed" })
+      yield* handle.commit([put(changed), ...records.slice(1).map((record) => drop(keyOf(record)))])
+      expectRecords(yield* handle.load, [changed, ...others], "after all but the first were deleted")
+      yield* handle.commit([put(outbound(2))])
+      expectRecords(yield* handle.load, [changed, outbound(2), ...others], "after a small commit that followed")
+    })
+  },
+  {
+    name: "a record that no packet can hold is stored as it is, or refused for good with all changes of its commit",
+    run: Effect.fnUntraced(function*(store) {
+      const handle = yield* store.open("plant")
+      yield* handle.commit([put(outbound(1))])
+      const impossible = outbound(3, { topic: "half a character: \ud800" })
+      const exit = yield* Effect.exit(handle.commit([put(outbound(2)), put(impossible), drop(outboundKey(1))]))
+      if (Exit.isSuccess(exit)) {
+        return expectRecords(yield* handle.load, [outbound(2), impossible], "after the commit")
+      }
+      const error = yield* Effect.flip(exit)
+      expect(
+        error.reason._tag === "StorageFailed" && error.reason.kind === "invalid" && !error.reason.isRetryable,
+        `expected StorageFailed of the kind "invalid", got ${error.message}`
+      )
+      expectRecords(yield* handle.load, [outbound(1)], "after the commit that was refused")
+      yield* handle.commit([put(outbound(2))])
+      expectRecords(yield* handle.load, [outbound(1), outbound(2)], "after a commit that followed")
     })
   },
   {

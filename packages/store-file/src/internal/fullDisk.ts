@@ -1,0 +1,272 @@
+/**
+ * The database while the disk is full: what LevelDB has left in its files, which are only read, and on top of it the
+ * journal of the reserve. LevelDB cannot be used then: it writes before it can open anything, and before it frees
+ * anything.
+ */
+import { crc32 } from "node:zlib"
+import { type Difference, isNumbered, type Patch, patched } from "./differences.ts"
+import type { Paths } from "./directory.ts"
+import { kindOf } from "./failure.ts"
+import { type Database, type Engine, type Operation, tailOf } from "./level.ts"
+import { logBytes, readAll, removeLeftovers, shrink } from "./repair.ts"
+import { freeRoom, type Reserve } from "./reserve.ts"
+
+/** Summaries are what is read by its key. */
+const summaryPrefix = "summary/"
+
+interface Live {
+  readonly size: number
+  /** The last four bytes of the value. */
+  readonly tail: number
+  /** Of a value that is in the files: its first bytes, and the checksum of what is between them and the last four. */
+  readonly base: { readonly head: string; readonly body: number } | undefined
+}
+
+/** In these bytes a record of a message has what changes while the message stays the same. */
+const headSize = 64
+/** Larger values are patched, or not taken. */
+const smallSize = 1024
+
+/**
+ * A database that hardly grows: the journal takes deletions, new states of messages that there are, small records of
+ * which there is a limited number, and some small messages.
+ */
+export class FullDiskDatabase implements Database {
+  readonly #paths: Paths
+  readonly #reserve: Reserve
+  /** The keys that there are. */
+  readonly #live = new Map<string, Live>()
+  readonly #summaries = new Map<string, Uint8Array>()
+  #liveBytes = 0
+
+  /** Reads all files once. Of the values only summaries stay in memory. */
+  constructor(paths: Paths, reserve: Reserve) {
+    this.#paths = paths
+    this.#reserve = reserve
+    const newest = new Map<string, { readonly sequence: number; readonly live: Live | undefined }>()
+    readAll(paths.records, (key, sequence, value) => {
+      if ((newest.get(key)?.sequence ?? -1) >= sequence) return
+      newest.set(key, { sequence, live: liveOf(value, true) })
+      if (!key.startsWith(summaryPrefix)) return
+      if (value === undefined) this.#summaries.delete(key)
+      else this.#summaries.set(key, new Uint8Array(value))
+    })
+    for (const [key, { live }] of newest) this.#note(key, live)
+    this.#apply(reserve.differences.operations())
+    this.#apply(reserve.differences.patches.values())
+  }
+
+  /** Bytes of all keys and values that there are. */
+  get liveBytes(): number {
+    return this.#liveBytes
+  }
+
+  isLive(key: string): boolean {
+    return this.#live.has(key)
+  }
+
+  /** Whether a value may be written under a key. */
+  admits(key: string, value: Uint8Array): boolean {
+    return this.#patch(key, value) !== undefined ||
+      (value.length <= smallSize && (this.#live.has(key) || !isNumbered(key) || this.#reserve.isRoomy))
+  }
+
+  /** No other keys than those of summaries are read by themselves. */
+  async get(key: string): Promise<Uint8Array | undefined> {
+    return this.#summaries.get(key)
+  }
+
+  async range(from: string, to: string, visit: (key: string, value: Uint8Array) => void): Promise<void> {
+    const newest = new Map<string, { readonly sequence: number; readonly value: Uint8Array | undefined }>()
+    readAll(this.#paths.records, (key, sequence, value) => {
+      if (key < from || key >= to || !this.#live.has(key)) return
+      // A value is a view of more than itself.
+      const copy = value && new Uint8Array(value)
+      if ((newest.get(key)?.sequence ?? -1) < sequence) newest.set(key, { sequence, value: copy })
+    })
+    const { patches, values } = this.#reserve.differences
+    for (const [key, value] of values) {
+      if (key >= from && key < to) newest.set(key, { sequence: Infinity, value })
+    }
+    for (const key of Array.from(newest.keys()).sort()) {
+      const { value } = newest.get(key)!
+      const patch = patches.get(key)
+      if (value !== undefined) visit(key, patch === undefined ? value : patched(value, patch))
+    }
+  }
+
+  async keys(from: string, to: string): Promise<ReadonlyArray<string>> {
+    return Array.from(this.#live.keys()).filter((key) => key >= from && key < to)
+  }
+
+  tails(from: string, to: string): ReadonlyMap<string, number> {
+    const tails = new Map<string, number>()
+    for (const [key, { tail }] of this.#live) if (key >= from && key < to) tails.set(key, tail)
+    return tails
+  }
+
+  async write(operations: Array<Operation>): Promise<void> {
+    const differences: Array<Difference> = []
+    for (const operation of operations) {
+      const { key } = operation
+      if (operation.type === "put") differences.push(this.#patch(key, operation.value) ?? operation)
+      // The deletion of what is not there would take room in the journal for nothing.
+      else if (this.#live.has(key)) differences.push(operation)
+    }
+    this.#reserve.append(differences)
+    this.#apply(differences)
+  }
+
+  async close(): Promise<void> {}
+
+  /** What makes a value of the one in the files; undefined when it is too different. */
+  #patch(key: string, value: Uint8Array): Patch | undefined {
+    const live = this.#live.get(key)
+    const base = live?.base
+    if (base === undefined || live?.size !== value.length || !isNumbered(key) || bodyOf(value) !== base.body) {
+      return undefined
+    }
+    const head = headOf(value)
+    let at = 0
+    let end = head.length
+    while (at < end && head[at] === base.head[at]) at++
+    while (end > at && head[end - 1] === base.head[end - 1]) end--
+    return { type: "patch", key, at, bytes: new Uint8Array(value.subarray(at, end)), tail: tailOf(value) }
+  }
+
+  #apply(differences: Iterable<Difference>): void {
+    for (const difference of differences) {
+      const { key } = difference
+      if (difference.type === "patch") {
+        const live = this.#live.get(key)
+        if (live !== undefined) this.#note(key, { ...live, tail: difference.tail })
+        continue
+      }
+      const value = difference.type === "put" ? difference.value : undefined
+      this.#note(key, liveOf(value, false))
+      if (!key.startsWith(summaryPrefix)) continue
+      if (value === undefined) this.#summaries.delete(key)
+      else this.#summaries.set(key, value)
+    }
+  }
+
+  #note(key: string, live: Live | undefined): void {
+    const before = this.#live.get(key)
+    if (before !== undefined) this.#liveBytes -= key.length + before.size
+    if (live === undefined) {
+      this.#live.delete(key)
+    } else {
+      this.#live.set(key, live)
+      this.#liveBytes += key.length + live.size
+    }
+  }
+}
+
+const headOf = (value: Uint8Array): string =>
+  Buffer.from(value.buffer, value.byteOffset, Math.min(headSize, Math.max(0, value.length - 4))).toString("latin1")
+
+const bodyOf = (value: Uint8Array): number => crc32(value.subarray(headSize, Math.max(headSize, value.length - 4)))
+
+const liveOf = (value: Uint8Array | undefined, isInFiles: boolean): Live | undefined =>
+  value && {
+    size: value.length,
+    tail: tailOf(value),
+    base: isInFiles ? { head: headOf(value), body: bodyOf(value) } : undefined
+  }
+
+/** What LevelDB needs to open a database, beyond the room for its logs as tables. */
+const openingBytes = 1_048_576
+/** Live records of so many bytes fit, with the files of a database, into the spare part of the reserve. */
+const spareBytes = 98_304
+/** With so much room LevelDB can do whatever it wants. */
+const plenty = 64 * 1_048_576
+const shortestPause = 1000
+const longestPause = 30_000
+/** LevelDB that fails again within this time needs more room than there is. */
+const trial = 60_000
+
+/**
+ * When a store turns from LevelDB to its reserve, and back.
+ *
+ * Back it goes when there is room for LevelDB to open, or when so little is left that the spare part of the reserve has
+ * room for a new database: that frees the old one. Attempts that fail are not made with every commit.
+ */
+export class FullDisk {
+  readonly #engine: Engine
+  readonly #paths: Paths
+  readonly #reserve: Reserve
+  #database: FullDiskDatabase | undefined
+  #pause = 0
+  #notBefore = -Infinity
+  #leftAt = -Infinity
+  /** The room that there was at the last attempt. */
+  #room = 0
+
+  constructor(engine: Engine, paths: Paths, reserve: Reserve) {
+    this.#engine = engine
+    this.#paths = paths
+    this.#reserve = reserve
+  }
+
+  /** What is in the place of LevelDB; undefined while that is in use. */
+  get database(): FullDiskDatabase | undefined {
+    return this.#database
+  }
+
+  /** Whether there is a reserve that can take something. */
+  get canTake(): boolean {
+    return this.#reserve.isHeld
+  }
+
+  /** The database in the place of LevelDB, which is closed. */
+  enter(): FullDiskDatabase {
+    if (this.#database !== undefined) return this.#database
+    if (performance.now() - this.#leftAt < trial) {
+      this.#postpone()
+    } else {
+      this.#pause = 0
+      this.#notBefore = -Infinity
+    }
+    removeLeftovers(this.#paths.records)
+    this.#room = freeRoom(this.#paths.root)
+    return this.#database = new FullDiskDatabase(this.#paths, this.#reserve)
+  }
+
+  /** LevelDB is in use again. */
+  leave(): void {
+    if (this.#database !== undefined) this.#leftAt = performance.now()
+    this.#database = undefined
+    this.#reserve.hold()
+  }
+
+  /** Whether LevelDB may be tried; makes room for it where that is possible. */
+  async isWorthLeaving(): Promise<boolean> {
+    const database = this.#database
+    if (database === undefined) return true
+    const room = freeRoom(this.#paths.root)
+    if (room > plenty) return true
+    const hasGrown = room > 2 * this.#room + openingBytes
+    if (performance.now() < this.#notBefore && !hasGrown) return false
+    if (room > logBytes(this.#paths.records) + openingBytes) {
+      this.#room = room
+      this.#postpone()
+      return true
+    }
+    if (database.liveBytes > spareBytes) return false
+    this.#postpone()
+    this.#reserve.releaseSpare()
+    try {
+      await shrink(this.#engine, this.#paths, this.#reserve.differences, (key) => database.isLive(key))
+      this.#reserve.clear()
+      return true
+    } catch (error) {
+      if (kindOf(error) === "full") return false
+      throw error
+    }
+  }
+
+  #postpone(): void {
+    this.#pause = Math.min(longestPause, Math.max(shortestPause, this.#pause * 2))
+    this.#notBefore = performance.now() + this.#pause
+  }
+}

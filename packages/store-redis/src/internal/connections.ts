@@ -1,0 +1,157 @@
+/**
+ * The connection of a store: one that it reserves from the `Redis` service for itself, and leaves for a new one when it
+ * proves useless.
+ *
+ * After a failover a connection may stay at a server that is a replica now, or at one that is gone without a word, and
+ * its driver does not know. A new connection to the same address reaches the server that serves now. The connection
+ * that the service shares with the rest of the program could not be renewed without harm to others, and keeps what was
+ * given up until it is closed. It is used only where the service cannot reserve one. `line.ts` is the caller.
+ */
+import type { StorageFailed } from "@effect-mqttx/core/MqttError"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Redis from "effect/persistence/Redis"
+import * as Result from "effect/Result"
+import * as Scope from "effect/Scope"
+import { toReason } from "./classification.ts"
+
+export interface Connection {
+  readonly send: Redis.Redis["Service"]["send"]
+}
+
+export interface Connections {
+  /**
+   * The connection to use now; a new one where there is none. Waits as long as the driver does: the caller bounds it.
+   */
+  readonly get: Effect.Effect<Connection, StorageFailed>
+  /**
+   * Leaves a connection that has proved useless; false where it is kept, since others were no better a moment ago. One
+   * that is `broken` is always left.
+   */
+  readonly leave: (useless: Connection, isBroken: boolean) => Effect.Effect<boolean>
+  /** The connection has given an answer that is of use. */
+  readonly prove: (connection: Connection) => void
+  /** Why the last attempt to connect has failed; undefined: it has not. */
+  readonly failure: () => StorageFailed | undefined
+  /** Keeps the connection as long as the scope, and gives it back when no scope is left. */
+  readonly use: Effect.Effect<void, never, Scope.Scope>
+}
+
+/** How long to wait before something is tried again: twice as long each time. */
+class Pause {
+  readonly #longest: bigint
+  #length = 0n
+  #until = 0n
+
+  constructor(longest: Duration.Duration) {
+    this.#longest = Duration.toNanosUnsafe(longest)
+  }
+
+  /** Nanoseconds that are left of it. */
+  left(now: bigint): bigint {
+    return this.#until > now ? this.#until - now : 0n
+  }
+
+  begin(now: bigint): void {
+    const next = this.#length === 0n ? shortestPause : this.#length * 2n
+    this.#length = next > this.#longest ? this.#longest : next
+    this.#until = now + this.#length
+  }
+
+  end(): void {
+    this.#length = 0n
+    this.#until = 0n
+  }
+}
+
+const shortestPause = Duration.toNanosUnsafe(Duration.millis(50))
+
+interface Own extends Connection {
+  readonly scope: Scope.Closeable
+}
+
+/**
+ * The connection of one store.
+ */
+export const makeConnections = (redis: Redis.Redis["Service"]): Connections => {
+  const shared: Connection = { send: redis.send }
+  /** Between attempts to connect, and between connections that are no better than the one before. */
+  const connecting = new Pause(Duration.seconds(2))
+  const moving = new Pause(Duration.seconds(5))
+  let own: Own | undefined
+  let attempt: Deferred.Deferred<Connection, StorageFailed> | undefined
+  let failure: StorageFailed | undefined
+  let users = 0
+
+  const giveBack = Effect.suspend(() => {
+    const connection = own
+    own = undefined
+    if (connection === undefined) return Effect.void
+    // The pool of the service closes a connection on which something is under way, and would keep one that is healthy
+    // in its eyes.
+    return Effect.forkDetach(Effect.ignore(connection.send("PING")), { startImmediately: true }).pipe(
+      Effect.andThen(Scope.close(connection.scope, Exit.void))
+    )
+  })
+
+  const reserve: Effect.Effect<Connection, StorageFailed> = Effect.gen(function*() {
+    const scope = yield* Scope.make()
+    const exit = yield* Effect.exit(Scope.provide(redis.reserve, scope))
+    if (Exit.isFailure(exit)) {
+      yield* Scope.close(scope, exit)
+      const error = Cause.squash(exit.cause)
+      if (error instanceof Redis.RedisError) return yield* toReason(error.cause)
+      // A service that cannot reserve; one that is shutting down answers by an interruption.
+      return shared
+    }
+    own = { send: exit.value.send, scope }
+    if (users === 0) yield* giveBack
+    return own ?? shared
+  })
+
+  /** One attempt for all who wait: a caller that gives up leaves it to the others. */
+  const connect = Effect.suspend(() => {
+    if (attempt !== undefined) return Deferred.await(attempt)
+    const deferred = Deferred.makeUnsafe<Connection, StorageFailed>()
+    attempt = deferred
+    return Effect.gen(function*() {
+      const left = connecting.left(yield* Clock.monotonicTimeNanos)
+      if (left > 0n) yield* Effect.sleep(Duration.nanos(left))
+      const result = yield* Effect.result(reserve)
+      failure = Result.isFailure(result) ? result.failure : undefined
+      if (failure === undefined) connecting.end()
+      else connecting.begin(yield* Clock.monotonicTimeNanos)
+      attempt = undefined
+      yield* Deferred.complete(deferred, Effect.fromResult(result))
+    }).pipe(
+      Effect.forkDetach({ startImmediately: true }),
+      Effect.andThen(Deferred.await(deferred))
+    )
+  })
+
+  return {
+    get: Effect.suspend(() => own === undefined ? connect : Effect.succeed(own)),
+    leave: (useless, isBroken) =>
+      Effect.flatMap(Clock.monotonicTimeNanos, (now) => {
+        // Somebody else has left it meanwhile.
+        if (own !== useless) return Effect.succeed(useless !== shared)
+        if (!isBroken && moving.left(now) > 0n) return Effect.succeed(false)
+        if (!isBroken) moving.begin(now)
+        return Effect.as(giveBack, true)
+      }),
+    prove: () => {
+      moving.end()
+    },
+    failure: () => failure,
+    use: Effect.acquireRelease(
+      Effect.sync(() => {
+        users++
+      }),
+      () => Effect.suspend(() => --users === 0 ? giveBack : Effect.void)
+    )
+  }
+}

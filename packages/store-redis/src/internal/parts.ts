@@ -1,0 +1,105 @@
+/**
+ * Changes in parts that one script call can take: the parameters of a call are limited at the driver and at Redis, and
+ * Redis serves no other client while it runs one.
+ */
+import { StorageFailed } from "@effect-mqttx/core/MqttError"
+import { keyOf, type StoreChange, type StoreRecord } from "@effect-mqttx/core/StoreRecord"
+import * as StoreRecordCodec from "@effect-mqttx/core/StoreRecordCodec"
+import { fieldOf } from "./keys.ts"
+import { toText } from "./value.ts"
+
+/** A part has at most this many changes, and no further one from this many bytes on. */
+const largestCount = 2000
+const enoughBytes = 524_288
+
+/** A part of a commit: the fields that are deleted, and fields and values in turn. */
+export interface Part {
+  readonly deletes: ReadonlyArray<string>
+  readonly puts: ReadonlyArray<string>
+}
+
+/** Changes of which the last one for each key counts. */
+export interface Commit {
+  readonly deletes: ReadonlySet<string>
+  readonly puts: ReadonlyMap<string, StoreRecord>
+  /** Nothing that needs more memory than it frees: records that take the place of others which are as large. */
+  readonly isFreeing: boolean
+}
+
+const sizeOf = (record: StoreRecord): number => record._tag === "Outbound" ? record.payload.length : 0
+
+/** `current` is what Redis holds, as far as it is known. */
+export const commitOf = (changes: ReadonlyArray<StoreChange>, current: ReadonlyMap<string, StoreRecord>): Commit => {
+  const puts = new Map<string, StoreRecord>()
+  const deletes = new Set<string>()
+  for (const change of changes) {
+    if (change._tag === "Put") {
+      const key = keyOf(change.record)
+      deletes.delete(key)
+      puts.set(key, change.record)
+    } else {
+      puts.delete(change.key)
+      deletes.add(change.key)
+    }
+  }
+  let isFreeing = true
+  for (const [key, record] of puts) {
+    const before = current.get(key)
+    isFreeing &&= before !== undefined && sizeOf(record) <= sizeOf(before)
+  }
+  return { deletes, puts, isFreeing }
+}
+
+/**
+ * The text of a record. Fails with the kind `invalid` when no store can hold it, or this Redis takes no text of its
+ * size.
+ */
+const valueOf = (key: string, record: StoreRecord, largestValue: number): string => {
+  let bytes: Uint8Array
+  try {
+    bytes = StoreRecordCodec.encode(record)
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause)
+    throw new StorageFailed({ kind: "invalid", detail: `the record ${key} cannot be written: ${why}`, cause })
+  }
+  const text = toText(bytes)
+  // A character takes two bytes at most.
+  if (text.length * 2 > largestValue && Buffer.byteLength(text) > largestValue) {
+    throw new StorageFailed({
+      kind: "invalid",
+      detail: `the record ${key} has ${Buffer.byteLength(text)} bytes, and Redis takes ${largestValue}`
+    })
+  }
+  return text
+}
+
+/**
+ * The parts of a commit, each made when it is asked for, so that no more than one is in memory. Throws `StorageFailed`
+ * of the kind `invalid`.
+ */
+export function* partsOf({ deletes, puts }: Commit, largestValue: number): Generator<Part> {
+  let part = { deletes: new Array<string>(), puts: new Array<string>() }
+  let bytes = 0
+  const isFull = () => part.deletes.length + part.puts.length / 2 >= largestCount || bytes >= enoughBytes
+  const take = (): Part => {
+    const taken = part
+    part = { deletes: [], puts: [] }
+    bytes = 0
+    return taken
+  }
+  for (const key of deletes) {
+    if (isFull()) yield take()
+    const field = fieldOf(key)
+    part.deletes.push(field)
+    bytes += field.length
+  }
+  for (const [key, record] of puts) {
+    if (isFull()) yield take()
+    const value = valueOf(key, record, largestValue)
+    // A large one has a part of its own, however small what stands before it is.
+    if (bytes > 0 && bytes + value.length > enoughBytes) yield take()
+    part.puts.push(fieldOf(key), value)
+    bytes += key.length + value.length
+  }
+  yield take()
+}
