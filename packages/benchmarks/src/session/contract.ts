@@ -5,8 +5,8 @@
 /** How one side is used. */
 export type Mode =
   | "onMessage"
-  | "runForEachArray"
-  | "runForEach"
+  | "batches"
+  | "messages"
   | "publishAll"
   | "publish"
   | "callback"

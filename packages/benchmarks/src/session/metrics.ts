@@ -7,8 +7,8 @@ import { measure, type Plan, type Run } from "./orchestrator.ts"
 import { format, printTable, summary } from "./table.ts"
 
 const uses: ReadonlyArray<readonly [name: string, side: Side]> = [
-  ["receive, QoS 0, Stream.runForEachArray", { client: "session", mode: "runForEachArray", qos: 0, outstanding: 0 }],
-  ["receive, QoS 1, Stream.runForEach", { client: "session", mode: "runForEach", qos: 1, outstanding: 0 }],
+  ["receive, QoS 0, batches", { client: "session", mode: "batches", qos: 0, outstanding: 0 }],
+  ["receive, QoS 1, Stream.runForEach", { client: "session", mode: "messages", qos: 1, outstanding: 0 }],
   ["publishAll, QoS 0", { client: "session", mode: "publishAll", qos: 0, outstanding: 0 }],
   ["publishAll, QoS 1", { client: "session", mode: "publishAll", qos: 1, outstanding: 0 }],
   ["publish, QoS 1, 100 at a time", { client: "session", mode: "publish", qos: 1, outstanding: 100 }]

@@ -163,7 +163,7 @@ const measureOnce = async (peer: Peer, side: Side, conditions: Conditions, plan:
 }
 
 const isReceiving = (side: Side): boolean =>
-  side.mode === "onMessage" || side.mode === "runForEachArray" || side.mode === "runForEach"
+  side.mode === "onMessage" || side.mode === "batches" || side.mode === "messages"
 
 /** A received QoS 0 message is confirmed by nobody but the receiver's handler; everything else the peer counts. */
 const confirmedByPeer = (side: Side): boolean => !(isReceiving(side) && side.qos === 0)

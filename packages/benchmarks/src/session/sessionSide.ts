@@ -25,16 +25,16 @@ const make = Effect.fnUntraced(function*(side: Side, conditions: Conditions) {
   let note = (): string => ""
 
   switch (side.mode) {
-    case "runForEachArray":
-    case "runForEach": {
+    case "batches":
+    case "messages": {
       // MQTT.js stops reading when its handler is slow and loses nothing: so does this stream.
       const subscription = yield* session.subscription(filter, { ...options, onOverflow: "suspend" })
-      const messages = side.mode === "runForEach"
+      const messages = side.mode === "messages"
         ? Stream.runForEach(subscription.messages, () =>
           Effect.sync(() => {
             state.count++
           }))
-        : Stream.runForEachArray(subscription.messages, (batch) =>
+        : Stream.runForEach(subscription.batches, (batch) =>
           Effect.sync(() => {
             state.count += batch.length
           }))

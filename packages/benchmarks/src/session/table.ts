@@ -29,8 +29,8 @@ const rowsOf = (qos: 0 | 1): ReadonlyArray<ReadonlyArray<Row>> => {
   if (qos === 0) bulk.push(raw("bare", qos, 100))
   return [
     [
-      { name: `receive, QoS ${qos}, Stream.runForEachArray`, session: session("runForEachArray", qos), raw: onMessage },
-      { name: `receive, QoS ${qos}, Stream.runForEach`, session: session("runForEach", qos), raw: onMessage }
+      { name: `receive, QoS ${qos}, batches`, session: session("batches", qos), raw: onMessage },
+      { name: `receive, QoS ${qos}, messages`, session: session("messages", qos), raw: onMessage }
     ],
     [
       { name: `publishAll, QoS ${qos}`, session: session("publishAll", qos), raw: bulk },
