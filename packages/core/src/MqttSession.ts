@@ -24,134 +24,15 @@ import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import type * as Sink from "effect/Sink"
-import type * as Stream from "effect/Stream"
+import type { Session } from "./internal/session/contract.ts"
 import { checkExtras, configured } from "./internal/session/extras.ts"
 import type { ReconnectSchedule } from "./internal/session/reconnect.ts"
 import { makeSession } from "./internal/session/session.ts"
-import type { Message } from "./Message.ts"
 import type { MqttError } from "./MqttError.ts"
-import type {
-  EnqueueReceipt,
-  OutgoingMessage,
-  Payload,
-  PublishOptions,
-  PublishReceipt,
-  PublishSummary
-} from "./Publication.ts"
-import type { SessionEvent } from "./SessionEvent.ts"
 import * as SessionOptions from "./SessionOptions.ts"
-import type { ConnectionInfo, NamedConsumer, SessionMetrics, SessionStatus } from "./SessionStatus.ts"
-import type { ConsumeOptions, SubscribeOptions, Subscription } from "./Subscription.ts"
 
-/**
- * What a session does.
- */
-export interface Session {
-  readonly name: string
-  readonly options: SessionOptions.SessionOptions
-
-  /**
-   * Publishes a message: QoS 0 succeeds when its bytes are in a socket write, QoS 1 and 2 when the server completed the
-   * handshake (MQTT 4.3).
-   *
-   * Waits in the queue while there is no connection or the server's Receive Maximum is used up. Interrupting withdraws a message
-   * that was not sent yet. Fails with `InvalidTopic`, `PacketTooLarge`, `NotSupported`, `PublishRefused`, `QueueFull`, `Dropped`,
-   * `Expired`, `SessionLost`, `Timeout`, `Closed` or the permanent failure of the session.
-   */
-  readonly publish: (
-    topic: string,
-    payload: Payload,
-    options?: PublishOptions
-  ) => Effect.Effect<PublishReceipt, MqttError>
-
-  /**
-   * Hands a message over: succeeds when it is safely accepted (stored, where the store is durable), with a receipt whose
-   * `acknowledged` can be awaited.
-   */
-  readonly enqueue: (
-    topic: string,
-    payload: Payload,
-    options?: PublishOptions
-  ) => Effect.Effect<EnqueueReceipt, MqttError>
-
-  /**
-   * Publishes a stream of messages at full speed and bounded memory; succeeds when all are acknowledged, fails with the first
-   * failure.
-   */
-  readonly publishAll: <E, R>(
-    messages: Stream.Stream<OutgoingMessage, E, R>
-  ) => Effect.Effect<PublishSummary, MqttError | E, R>
-
-  /** `publishAll` as a sink. */
-  readonly sink: Sink.Sink<PublishSummary, OutgoingMessage, never, MqttError>
-
-  /**
-   * Subscribes, and succeeds when the server granted it; the subscription lasts as long as the scope. Subscriptions on the same
-   * filter share one at the server.
-   */
-  readonly subscription: (
-    filters: string | ReadonlyArray<string>,
-    options?: SubscribeOptions
-  ) => Effect.Effect<Subscription, MqttError, Scope.Scope>
-
-  /** The messages of a subscription that lasts as long as the stream runs. */
-  readonly subscribe: (
-    filters: string | ReadonlyArray<string>,
-    options?: SubscribeOptions
-  ) => Stream.Stream<Message, MqttError>
-
-  /**
-   * Calls a handler for each message, and acknowledges after its success; runs until interrupted. By default up to 16 handlers at a time, but one
-   * at a time for each topic. A message whose handler fails is tried again, or what `ConsumeOptions.onFailure` says.
-   * Fails with `InvalidOptions` before it subscribes, and as `subscription` does.
-   */
-  readonly consume: <E, R>(
-    filters: string | ReadonlyArray<string>,
-    handler: (message: Message) => Effect.Effect<unknown, E, R>,
-    options?: ConsumeOptions<E, R>
-  ) => Effect.Effect<void, MqttError | E, R>
-
-  /**
-   * Removes the subscription on a filter at the server, kept ones included. Streams on it get nothing more. Fails with
-   * `UnsubscribeRefused` when the server refuses it with a reason code of UNSUBACK (MQTT 5, 3.11.3): what it goes on sending is
-   * unclaimed.
-   */
-  readonly unsubscribe: (filter: string) => Effect.Effect<void, MqttError>
-
-  /** The consumers that have a name (`SubscribeOptions.consumer`), absent ones included. */
-  readonly consumers: Effect.Effect<ReadonlyArray<NamedConsumer>>
-
-  /**
-   * Forgets the name of a consumer: what waits for it is acknowledged, dropped and counted as unclaimed. One that is not absent goes on without a name.
-   * Succeeds with whether the name was known.
-   */
-  readonly forgetConsumer: (name: string) => Effect.Effect<boolean>
-
-  /** Messages that were dropped because nobody claimed them in time, from the moment the stream runs. */
-  readonly unclaimed: Stream.Stream<Message>
-
-  readonly status: Effect.Effect<SessionStatus>
-  /** The status now, and whenever it changes. */
-  readonly statusChanges: Stream.Stream<SessionStatus>
-  /** The life of the session; who comes late sees the last 16 events. A slow listener misses the oldest ones and delays nobody. */
-  readonly events: Stream.Stream<SessionEvent>
-  readonly metrics: Effect.Effect<SessionMetrics>
-  /** What the server granted; none while there is no connection. */
-  readonly connectionInfo: Effect.Effect<Option.Option<ConnectionInfo>>
-
-  /** Succeeds when the session is connected and its subscriptions hold; fails with a permanent failure, or `Closed`. */
-  readonly awaitReady: Effect.Effect<void, MqttError>
-
-  /**
-   * Finishes what is in flight, acknowledges what the streams have taken, disconnects and ends the session, within the option
-   * `drainTimeout`. What could not be finished fails with `Closed`; a durable store keeps it. The end of the session's scope does
-   * the same.
-   */
-  readonly drain: Effect.Effect<void>
-}
+export type { Session } from "./internal/session/contract.ts"
 
 /**
  * Parts of a session that are code, not configuration.
@@ -173,7 +54,7 @@ export const make = (
 ): Effect.Effect<Session, MqttError, Scope.Scope> =>
   Effect.flatMap(
     Effect.all([SessionOptions.make(options), checkExtras(extras, "make")]),
-    ([valid, { reconnect }]) => makeSession(valid, reconnect)
+    ([valid, { reconnect }]) => Effect.map(makeSession(valid, reconnect), ({ session }) => session)
   )
 
 /**

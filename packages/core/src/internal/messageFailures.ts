@@ -71,12 +71,8 @@ const noLedger: FailureLedger = {
   onStopping: () => () => {}
 }
 
-const ledgers = new WeakMap<object, FailureLedger>()
-
-/** Makes the ledger of a session known to what has no other part of the session. */
-export const registerLedger = (session: object, ledger: FailureLedger): void => {
-  ledgers.set(session, ledger)
-}
+/** Where a session has its ledger; a program that wraps a session keeps it (`{ ...session, publish }`). */
+export const ledgerKey: unique symbol = Symbol.for("@effect-mqttx/core/FailureLedger")
 
 /**
  * What is needed of a session: every `Session` has it.
@@ -85,6 +81,7 @@ export interface FailingSession {
   readonly name: string
   readonly options: { readonly protocolVersion: ProtocolVersion; readonly servers?: ReadonlyArray<string> }
   readonly publish: (topic: string, payload: Payload, options?: PublishOptions) => Effect.Effect<unknown, MqttError>
+  readonly [ledgerKey]?: FailureLedger
 }
 
 /**
@@ -122,7 +119,7 @@ export class FailedMessages {
    * @param consumer its name, if it has one
    */
   constructor(session: FailingSession, filters: ReadonlyArray<string>, consumer?: string) {
-    this.ledger = ledgers.get(session) ?? noLedger
+    this.ledger = session[ledgerKey] ?? noLedger
     this.#consumer = consumer === undefined ? [] : [["mqttx-consumer", consumer]]
     this.#session = session
     this.#filters = filters

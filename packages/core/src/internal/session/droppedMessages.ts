@@ -1,0 +1,30 @@
+/**
+ * Messages that were dropped in one turn: one event for each cause, however many there were.
+ */
+import type { MessageDropped } from "../../SessionEvent.ts"
+import type { EventBody } from "./hub.ts"
+
+type Direction = MessageDropped["direction"]
+type Cause = MessageDropped["cause"]
+
+export class DroppedMessages {
+  #byCause: Map<Cause, { direction: Direction; topic: string; count: number }> | undefined
+
+  note(direction: Direction, cause: Cause, topic: string): void {
+    this.#byCause ??= new Map()
+    const dropped = this.#byCause.get(cause)
+    if (dropped === undefined) {
+      this.#byCause.set(cause, { direction, topic, count: 1 })
+    } else {
+      dropped.topic = topic
+      dropped.count++
+    }
+  }
+
+  /** At the end of a turn. */
+  tell(emit: (event: EventBody) => void): void {
+    if (this.#byCause === undefined) return
+    for (const [cause, dropped] of this.#byCause) emit({ _tag: "MessageDropped", cause, ...dropped })
+    this.#byCause = undefined
+  }
+}

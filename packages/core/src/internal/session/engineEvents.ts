@@ -1,0 +1,54 @@
+/**
+ * What the events of the engine mean to a session: events of its own, counters, and calls to the parts concerned.
+ *
+ * Called by the session's core within a turn. Nothing here waits.
+ */
+import { MqttError, type MqttErrorReason } from "../../MqttError.ts"
+import type { EngineEvent } from "../engine/contract.ts"
+import type { SessionCore } from "./core.ts"
+
+export const onEngineEvent = (core: SessionCore, event: EngineEvent): void => {
+  const { driver, hub } = core
+  switch (event._tag) {
+    case "SessionLost":
+    case "ReceiveMaximumExceeded":
+      return hub.emit(event)
+    case "OutboundDropped":
+      return core.dropped.note("outbound", event.reason, event.topic)
+    case "UnclaimedDropped":
+      core.unclaimed.publish(event.message)
+      return core.dropped.note("inbound", "unclaimed", event.message.topic)
+    case "SlowConsumer":
+      return hub.emit({
+        _tag: "SlowConsumer",
+        filters: event.filters,
+        absent: event.absent,
+        topic: event.message.topic,
+        waiting: event.waiting
+      })
+    case "ConsumerForgotten":
+      return hub.emit({
+        _tag: "ConsumerForgotten",
+        consumer: event.name,
+        error: subscribeError(core.name, event.reason)
+      })
+    case "OrphanFailed":
+      return hub.messageFailed(event.topic, event.reason)
+    case "SubscriptionRefused":
+      return hub.subscriptionFailed([event.reason.filter], undefined, subscribeError(core.name, event.reason))
+    case "UnsubscribeRefused":
+      return core.subscriber.onUnsubscribeRefused(event.reason)
+    case "InboundReleased":
+      if (core.releaseListeners === undefined) return
+      for (const listener of core.releaseListeners) listener(event.packetIdentifier)
+      return
+    case "ReconnectWanted":
+      if (driver.connection !== undefined) core.fork(driver.connection.close(0x83))
+      return
+    case "UnknownPacketIdentifier":
+      return
+  }
+}
+
+const subscribeError = (session: string, reason: MqttErrorReason): MqttError =>
+  new MqttError({ session, method: "subscribe", reason })

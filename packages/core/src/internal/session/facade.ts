@@ -1,0 +1,92 @@
+/**
+ * The `Session` that programs get: every member calls the part of the core that does it.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import { Closed, MqttError } from "../../MqttError.ts"
+import type { ConnectionInfo } from "../../SessionStatus.ts"
+import { ledgerKey } from "../messageFailures.ts"
+import type { Session } from "./contract.ts"
+import type { SessionCore } from "./core.ts"
+
+// Idle sessions are many: what is a tower of streams, or remembers where it was written, is made when it is asked for.
+export const makeSessionFacade = (core: SessionCore): Session => {
+  const { driver, hub, publisher, shutdown, subscriber, turns } = core
+  const facade = {
+    [ledgerKey]: core.failures,
+    name: core.name,
+    options: core.options,
+    publish: (topic, payload, options) => publisher.publish(topic, payload, options),
+    enqueue: (topic, payload, options) => publisher.enqueue(topic, payload, options),
+    publishAll: (messages) => publisher.publishAll(messages),
+    get sink() {
+      return publisher.sink
+    },
+    subscription: (filters, options) =>
+      Effect.withSpan(subscriber.subscription(filters, options), "MqttSession.subscription"),
+    subscribe: (filters, options) =>
+      Stream.unwrap(Effect.map(subscriber.subscription(filters, options), ({ messages }) => messages)),
+    consume: (filters, handler, options = {}) => core.consume(filters, handler, options),
+    unsubscribe: (filter) => Effect.withSpan(unsubscribe(core, filter), "MqttSession.unsubscribe"),
+    consumers: Effect.sync(() => driver.namedConsumers),
+    forgetConsumer: (name) =>
+      Effect.andThen(Effect.sync(() => driver.forgetConsumer(name)), (isKnown) =>
+        Effect.as(turns.untilStored, isKnown)),
+    get unclaimed() {
+      return core.unclaimed.stream
+    },
+    status: Effect.sync(() => core.statusOf(hub.current())),
+    get statusChanges() {
+      return hub.changes.pipe(
+        Stream.map((state) => core.statusOf(state)),
+        Stream.takeUntil(({ state }) => state === "closed")
+      )
+    },
+    get events() {
+      return hub.events
+    },
+    metrics: Effect.sync(() => driver.figures.metrics(driver, hub, core.failures, core.options.memoryLimit)),
+    connectionInfo: Effect.sync(() => infoOf(core)),
+    awaitReady: Effect.suspend(() => awaitReady(core)),
+    drain: shutdown.drain
+  } satisfies Session & { readonly [ledgerKey]: unknown }
+  return facade
+}
+
+const unsubscribe = (core: SessionCore, filter: string): Effect.Effect<void, MqttError> => {
+  const { hub, shutdown, subscriber, turns } = core
+  return subscriber.unsubscribe(
+    filter,
+    () => shutdown.storageLost !== undefined || hub.current().state === "closed"
+  ).pipe(
+    Effect.tap(() => Effect.sync(() => hub.subscriptionSettled([filter], false))),
+    Effect.andThen(turns.untilStored),
+    Effect.andThen(Effect.suspend(() =>
+      shutdown.storageLost === undefined ? Effect.void : Effect.fail(shutdown.storageLost)
+    ))
+  )
+}
+
+const awaitReady = ({ hub, name }: SessionCore): Effect.Effect<void, MqttError> =>
+  hub.changes.pipe(
+    Stream.filter(({ failure, ready, state }) => ready || failure !== undefined || state === "closed"),
+    Stream.take(1),
+    Stream.runForEach(({ failure, ready }) => {
+      if (ready) return Effect.void
+      return Effect.fail(failure ?? new MqttError({ session: name, method: "awaitReady", reason: new Closed({}) }))
+    })
+  )
+
+const infoOf = ({ clientId, driver, hub }: SessionCore): Option.Option<ConnectionInfo> => {
+  const { connection, limits } = driver
+  if (connection === undefined || limits === undefined) return Option.none()
+  return Option.some({
+    ...limits,
+    server: hub.current().server ?? "",
+    clientId,
+    sessionPresent: connection.connack.sessionPresent,
+    keepAlive: connection.keepAlive,
+    properties: connection.connack.properties
+  })
+}

@@ -1,0 +1,123 @@
+/**
+ * The end of a session: in order, within the time to drain, or because its store is lost.
+ */
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import { Closed, type MqttError } from "../../MqttError.ts"
+import * as ReasonCode from "../../ReasonCode.ts"
+import type { SessionCore } from "./core.ts"
+
+/**
+ * What keeps the session connected, and what has to be done at its end.
+ */
+export interface Connecting {
+  readonly supervisor: Fiber.Fiber<unknown, unknown>
+  /** Makes a server forget a session that ends with the process. */
+  readonly forget: Effect.Effect<void>
+}
+
+export class Shutdown {
+  /** The end of the connection is our own will: no further attempt follows. */
+  isStopping = false
+  /** The store will never take anything again. */
+  storageLost: MqttError | undefined
+  readonly #core: SessionCore
+  #connecting: Connecting | undefined
+  #running: Fiber.Fiber<unknown, unknown> | undefined
+
+  constructor(core: SessionCore) {
+    this.#core = core
+  }
+
+  /** The session has begun to connect. */
+  begun(connecting: Connecting): void {
+    this.#connecting = connecting
+  }
+
+  /** See `Session.drain`. In a fiber of its own: it goes on when a caller that waits for it is interrupted. */
+  get drain(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.#running ??= this.#core.fork(this.#shutDown())
+      return Effect.asVoid(Fiber.await(this.#running))
+    })
+  }
+
+  /** The store will never take anything again: the session has nothing more to do, and says why. */
+  endWithoutStorage(failure: MqttError): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function*() {
+      const { driver, hub, publisher, subscriber, turns } = this.#core
+      this.storageLost = failure
+      const isShuttingDown = this.isStopping
+      this.isStopping = true
+      if (hub.current().storageFailure === undefined) hub.emit({ _tag: "StorageDegraded", error: failure })
+      publisher.suspendAwaiting(failure)
+      subscriber.suspendAwaiting(failure, true)
+      const { connection } = driver
+      if (connection !== undefined && !isShuttingDown) {
+        yield* connection.close(ReasonCode.implementationSpecificError)
+        hub.emit({ _tag: "Disconnected", error: failure })
+      }
+      if (this.#connecting !== undefined) yield* Fiber.interrupt(this.#connecting.supervisor)
+      const isClosed = hub.current().state === "closed"
+      hub.set({
+        ...(isClosed ? undefined : { state: "disconnected" as const }),
+        ready: false,
+        server: undefined,
+        lastError: failure,
+        failure,
+        storageFailure: failure
+      })
+      turns.turned()
+    })
+  }
+
+  /** What is in flight and what streams have taken. */
+  get #finishWork(): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function*() {
+      const { driver, isDurable, turns } = this.#core
+      // A session that ends at the server needs no deliveries any more; a durable one gets the rest when it comes back.
+      if (!isDurable) {
+        const filters = new Set(Array.from(driver.queues).flatMap((queue) => queue.consumer.request.filters))
+        for (const filter of filters) driver.unsubscribe(filter)
+        yield* turns.until(() => driver.connection === undefined || driver.stats.pendingSubscriptions === 0)
+      }
+      for (const queue of driver.queues) queue.end("orderly", () => driver.schedule())
+      yield* turns.until(() => {
+        if (driver.connection === undefined) return true
+        for (const queue of driver.queues) if (!queue.isIdle) return false
+        return driver.stats.queuedMessages + driver.stats.inflight === 0
+      })
+      yield* turns.untilStored
+    })
+  }
+
+  #shutDown(): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function*() {
+      const { driver, failures, hub, options, publisher, subscriber, turns, unclaimed } = this.#core
+      publisher.close()
+      subscriber.close()
+      failures.stop()
+      yield* Effect.timeoutOption(this.#finishWork, options.drainTimeout)
+      this.isStopping = true
+      yield* turns.untilFlushed
+      const { connection } = driver
+      if (connection !== undefined) {
+        yield* connection.close(0, options.persistence === "process" ? 0 : undefined)
+        hub.emit({ _tag: "Disconnected", error: undefined })
+        if (this.#connecting !== undefined) yield* this.#connecting.forget
+      }
+      this.#connecting?.supervisor.interruptUnsafe()
+      for (const queue of driver.queues) queue.close()
+      driver.end(new Closed({}))
+      if (driver.isReleasing) {
+        // Asked for by what a turn has resumed: the rest of that turn, and what has just been settled, is told before
+        // the end.
+        yield* Effect.yieldNow
+        driver.flush()
+      }
+      hub.set({ state: "closed", ready: false, server: undefined })
+      hub.end()
+      unclaimed.end()
+    })
+  }
+}
