@@ -83,6 +83,45 @@ describe("SessionManager: handle", () => {
       assert.strictEqual((yield* manager.routes).length, 1)
     }))
 
+  it.live.each([1, 2] as const)(
+    "what a route has not handled when its scope ends goes to the route that replaces it, although another one has, QoS %s",
+    (qos) =>
+      Effect.gen(function*() {
+        const { broker, manager, ready } = yield* makeWorld()
+        yield* ready("plant")
+        const sent = Array.from({ length: 50 }, (_, index) => `${index}`)
+        const inbox = yield* makeInbox
+        yield* Effect.flatMap(manager.handle("t", inbox.put, { qos }), ({ active }) => active)
+        const scope = yield* Scope.make()
+        const stuck = yield* Scope.provide(manager.handleTo("plant", "t", () => Effect.never, { qos }), scope)
+        yield* stuck.active
+        for (const payload of sent) yield* broker.publish("t", payload, { qos })
+        assert.deepStrictEqual(texts(yield* inbox.take(50)), sent)
+        yield* Scope.close(scope, Exit.void)
+        const replacement = yield* makeInbox
+        yield* manager.handleTo("plant", "t", replacement.put, { qos })
+        assert.deepStrictEqual(texts(yield* replacement.take(50)), sent)
+        yield* broker.awaitIdle
+        assert.lengthOf(inbox.messages, 50)
+      })
+  )
+
+  it.live("what comes for a route with a name while it is away waits for it, however long that is", () =>
+    Effect.gen(function*() {
+      const { broker, manager, ready } = yield* makeWorld()
+      const session = yield* ready("plant", { unclaimed: { hold: "1 millis" } })
+      const options = { qos: 1, consumer: "billing" } as const
+      const inbox = yield* makeInbox
+      yield* Effect.scoped(Effect.flatMap(manager.handle("t", inbox.put, options), ({ active }) => active))
+      yield* broker.publish("t", "1", { qos: 1 })
+      yield* Effect.repeat(Effect.delay(session.metrics, "5 millis"), {
+        until: ({ messagesReceived }) => messagesReceived === 1
+      })
+      yield* manager.handle("t", inbox.put, options)
+      assert.deepStrictEqual(texts(yield* inbox.take(1)), ["1"])
+      assert.strictEqual((yield* session.metrics).dropped.unclaimed, 0)
+    }))
+
   it.live("handleTo concerns its session alone, stays over disconnect and connect, and ends with remove", () =>
     Effect.gen(function*() {
       const { broker, manager, ready } = yield* makeWorld()
