@@ -25,22 +25,14 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import type { Session } from "./internal/session/contract.ts"
+import type { Extras, Session } from "./internal/session/contract.ts"
 import { checkExtras, configured } from "./internal/session/extras.ts"
 import type { ReconnectSchedule } from "./internal/session/reconnect.ts"
 import { makeSession } from "./internal/session/session.ts"
 import type { MqttError } from "./MqttError.ts"
 import * as SessionOptions from "./SessionOptions.ts"
 
-export type { Session } from "./internal/session/contract.ts"
-
-/**
- * Parts of a session that are code, not configuration.
- */
-export interface Extras {
-  /** Replaces the schedule that `options.reconnect` describes; gets the failure, ends when it is over. */
-  readonly reconnect?: ReconnectSchedule
-}
+export type { Extras, Session } from "./internal/session/contract.ts"
 
 /**
  * Makes a session that lives as long as the scope, and starts to connect in the background. The network and the store are the

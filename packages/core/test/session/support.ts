@@ -5,14 +5,16 @@ import type { Message } from "@effect-mqttx/core/Message"
 import { MqttError, type MqttErrorReason } from "@effect-mqttx/core/MqttError"
 import * as MqttSession from "@effect-mqttx/core/MqttSession"
 import type { SessionEvent } from "@effect-mqttx/core/SessionEvent"
-import type { SessionOptionsInput } from "@effect-mqttx/core/SessionOptions"
+import * as SessionOptions from "@effect-mqttx/core/SessionOptions"
 import * as Transport from "@effect-mqttx/core/Transport"
 import * as ScriptedBroker from "@effect-mqttx/testing/ScriptedBroker"
 import { assert } from "@effect/vitest"
 import { Effect, Queue, type Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
+import type { SessionCore } from "../../src/internal/session/core.ts"
+import { makeSession as makeCore } from "../../src/internal/session/session.ts"
 
-export type Options = Partial<SessionOptionsInput>
+export type Options = Partial<SessionOptions.SessionOptionsInput>
 
 /** Waiting for the default schedule is not what most of these tests are about. */
 export const impatient: NonNullable<Options["reconnect"]> = {
@@ -54,6 +56,17 @@ export const readySession = (
   extras?: MqttSession.Extras
 ): Effect.Effect<MqttSession.Session, MqttError, Scope.Scope> =>
   Effect.tap(makeSession(broker, options, extras), (session) => session.awaitReady)
+
+/** The parts of a session that is ready, for tests of what no program can do. */
+export const readyCore = (
+  broker: ScriptedBroker.Service,
+  options?: Options
+): Effect.Effect<SessionCore, MqttError, Scope.Scope> =>
+  SessionOptions.make({ name: `session-${++sessions}`, servers: [broker.url], reconnect: impatient, ...options }).pipe(
+    Effect.flatMap((valid) => makeCore(valid, undefined)),
+    Effect.tap(({ session }) => session.awaitReady),
+    Effect.provideService(Transport.Transport, broker.transport)
+  )
 
 /** Every event of a session from now on, in a queue. */
 export const eventsOf = Effect.fnUntraced(function*(

@@ -8,8 +8,7 @@ import { Effect, Fiber, Logger, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import type { OutboundOwner, PublishRequest } from "../../src/internal/engine/contract.ts"
 import type { Driver } from "../../src/internal/session/driver.ts"
-import * as Seam from "../../src/internal/session/seam.ts"
-import { impatient, readySession, settle } from "../session/support.ts"
+import { impatient, readyCore, settle } from "../session/support.ts"
 
 const request = (topic: string, qos: 0 | 1 | 2 = 1): PublishRequest => ({
   topic,
@@ -55,8 +54,7 @@ describe.each(["process", "durable"] as const)("a defect in the turn of a %s ses
       withLog((lines) =>
         Effect.gen(function*() {
           const broker = yield* ScriptedBroker.makeMemory()
-          const session = yield* readySession(broker, { persistence })
-          const { driver } = Seam.seamOf(session)!
+          const { driver, session } = yield* readyCore(broker, { persistence })
           const others = yield* Effect.forkScoped(
             Effect.all(
               [session.publish("other", "1", { qos: 1 }), session.enqueue("other", "2", { qos: 1 })],
@@ -80,8 +78,7 @@ describe.each(["process", "durable"] as const)("a defect in the turn of a %s ses
     withLog((lines) =>
       Effect.gen(function*() {
         const broker = yield* ScriptedBroker.makeMemory()
-        const session = yield* readySession(broker, { persistence })
-        const { subscriber } = Seam.seamOf(session)!
+        const { session, subscriber } = yield* readyCore(broker, { persistence })
         yield* subscriber.tap(["a"], { qos: 1 }, { onDeliveries: failing, onEnd: () => {}, onFailure: () => {} })
         const { messages } = yield* session.subscription("+", { qos: 1 })
         yield* broker.publish("a", "1", { qos: 1 })
@@ -96,8 +93,7 @@ describe.each(["process", "durable"] as const)("a defect in the turn of a %s ses
     withLog((lines) =>
       Effect.gen(function*() {
         const broker = yield* ScriptedBroker.makeMemory()
-        const session = yield* readySession(broker, { persistence })
-        const { driver } = Seam.seamOf(session)!
+        const { driver, session } = yield* readyCore(broker, { persistence })
         const { turned } = driver.figures
         let defects = 0
         driver.figures.turned = (...given) => {
@@ -121,8 +117,7 @@ describe("a packet that cannot be written", () => {
   it.live("ends its connection and nothing else", () =>
     Effect.gen(function*() {
       const broker = yield* ScriptedBroker.makeMemory()
-      const session = yield* readySession(broker, { reconnect: { ...impatient, permanentDelay: 1 } })
-      const { driver } = Seam.seamOf(session)!
+      const { driver, session } = yield* readyCore(broker, { reconnect: { ...impatient, permanentDelay: 1 } })
       // Such a message cannot come from outside: it would have been refused.
       const payload = Object.defineProperty({ length: 1 }, "0", { get: failing })
       const admission = driver.publish({ ...request("bad", 0), payload: payload as never })

@@ -4,7 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { ForwarderMetrics } from "../../ForwarderMetrics.ts"
-import type { Manager } from "../../SessionManager.ts"
+import type { Manager } from "../manager/contract.ts"
 
 const announced = new WeakMap<Manager, Set<Effect.Effect<ForwarderMetrics>>>()
 

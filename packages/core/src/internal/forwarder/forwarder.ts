@@ -9,26 +9,24 @@ import * as Random from "effect/Random"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
-import * as Stream from "effect/Stream"
 import type { Forwarding } from "../../Forwarder.ts"
 import type { ForwarderMetrics, ForwarderSession, ForwarderState } from "../../ForwarderMetrics.ts"
 import type { ForwarderHooks, ForwarderOptions } from "../../ForwarderOptions.ts"
 import { ForwarderFailed, InvalidOptions, MqttError, type MqttErrorReason } from "../../MqttError.ts"
-import type { Session } from "../../MqttSession.ts"
 import * as RouteFilter from "../../RouteFilter.ts"
 import { SessionLog } from "../../SessionLog.ts"
-import type { Manager } from "../../SessionManager.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
 import type { SubscribeOptions } from "../../Subscription.ts"
 import * as Topic from "../../Topic.ts"
+import type { Manager } from "../manager/contract.ts"
 import { definedOnly } from "../manager/pipeline.ts"
+import { registryOf } from "../manager/registry.ts"
 import { type Place, RouteRunner } from "../manager/routeRunner.ts"
-import * as ManagerSeam from "../manager/seam.ts"
 import { callable, type Checks, having, unchecked } from "../options/plain.ts"
 import { refuseOptions, schedule } from "../options/subscribing.ts"
+import type { SessionCore } from "../session/core.ts"
 import { isSilent } from "../session/eventLog.ts"
 import { withPurpose } from "../session/purpose.ts"
-import * as SessionSeam from "../session/seam.ts"
 import type { Subscriber } from "../session/subscriber.ts"
 import type { TappedQueue } from "../session/tappedQueue.ts"
 import { monotonicMillis } from "../time.ts"
@@ -72,7 +70,7 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
     Effect.fail(new MqttError({ reason, method: "Forwarder.make", context: { forwarder: name } }))
   const invalid = (path: string, message: string): InvalidOptions => new InvalidOptions({ issues: [{ path, message }] })
 
-  const registry = ManagerSeam.seamOf(manager)
+  const registry = registryOf(manager)
   if (registry === undefined) return yield* fail(invalid("manager", "is not made by SessionManager.make"))
   const rules: Array<CompiledRule> = []
   for (const rule of options.mapping) {
@@ -156,7 +154,7 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
         { forwarder: name, session: error.session, event: "TargetUnfit", reason: error.reason._tag }
       ))
 
-  const subscribeOptions = ({ options: session }: Session): SubscribeOptions => {
+  const subscribeOptions = ({ options: session }: SessionCore): SubscribeOptions => {
     const isVersion5 = session.protocolVersion === 5
     const isShared = options.share !== undefined || filters.some(Topic.isShared)
     return withPurpose({
@@ -190,7 +188,7 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
    * The same through stops and starts, and when a session of its name comes back: what was written meanwhile may be
    * delivered then.
    */
-  const readerAt = ({ options: session }: Session): Reader => {
+  const readerAt = ({ options: session }: SessionCore): Reader => {
     const brokers = guard.marks.of(session)
     const known = readers.get(session.name)
     if (known?.reader.options.brokers === brokers && known.reader.options.protocolVersion === session.protocolVersion) {
@@ -210,37 +208,35 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
 
   const attachSource = (runner: RouteRunner<unknown>, relay: Relay) => (place: Place): Effect.Effect<void, MqttError> =>
     Effect.scoped(Effect.gen(function*() {
-      const { session } = place
-      const seam = SessionSeam.seamOf(session)!
+      const { core: session } = place
       const target = registry.optionsOf(options.target)
       const issue = target === undefined ? undefined : loopIssue(session.options, target)
-      if (issue !== undefined) return yield* seam.subscriber.refuse(filters, purpose, errorOf(session.name, issue))
+      if (issue !== undefined) return yield* session.subscriber.refuse(filters, purpose, errorOf(session.name, issue))
       const reader = readerAt(session)
       const source = yield* Effect.acquireRelease(
         Effect.sync(() => {
-          reader.attach(seam.driver)
-          return relay.addSource(session, seam, reader)
+          reader.attach(session.driver)
+          return relay.addSource(session, reader)
         }),
         (source) =>
           Effect.sync(() => {
             relay.removeSource(source)
-            reader.detach(seam.driver.now())
+            reader.detach(session.driver.now())
           })
       )
-      const queue = yield* subscribe(seam.subscriber, source, subscribeOptions(session))
+      const queue = yield* subscribe(session.subscriber, source, subscribeOptions(session))
       runner.activate(place, {
         filters: queue.consumer.request.filters,
         granted: queue.consumer.granted,
         pending: Effect.sync(() => ({ messages: queue.size, dropped: queue.dropped, highWater: queue.highWater }))
       })
-      yield* Effect.raceFirst(source.failure, untilClosed(session))
+      yield* Effect.raceFirst(source.failure, session.untilClosed)
     })).pipe(Effect.tapError(noteError))
 
   const attachOutlets =
     (outlets: RouteRunner<unknown>, relay: Relay) => (place: Place): Effect.Effect<void, MqttError> =>
       Effect.scoped(Effect.gen(function*() {
-        const { session } = place
-        const seam = SessionSeam.seamOf(session)!
+        const { core: session } = place
         const issue = session.name === options.target ? acceptanceIssue(session.options) : undefined
         if (issue !== undefined) {
           const error = errorOf(session.name, issue)
@@ -249,12 +245,12 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
         }
         for (const outlet of relay.outletsOf(session.name)) {
           yield* Effect.acquireRelease(
-            Effect.sync(() => outlet.join(session, seam)),
+            Effect.sync(() => outlet.join(session)),
             () => Effect.sync(() => outlet.leave(session))
           )
         }
         outlets.activate(place)
-        yield* untilClosed(session)
+        yield* session.untilClosed
       })).pipe(Effect.tapError(noteError))
 
   const begin = Effect.gen(function*() {
@@ -386,12 +382,11 @@ const consumerName = (forwarder: string): string => `forwarder ${forwarder}`
 /** A forwarder is removed: the durable sessions that are there wait for it no longer. */
 export const forgetForwarder = (manager: Manager, { name, sources, target }: ForwarderOptions): Effect.Effect<void> =>
   Effect.suspend(() => {
-    const registry = ManagerSeam.seamOf(manager)
-    const published = registry?.sessionOf(target)
-    if (published !== undefined) SessionSeam.seamOf(published)?.origins?.forgetForwarder(name)
+    const registry = registryOf(manager)
+    registry?.coreOf(target)?.origins?.forgetForwarder(name)
     return Effect.forEach(
       sources,
-      (source) => registry?.sessionOf(source)?.forgetConsumer(consumerName(name)) ?? Effect.void,
+      (source) => registry?.coreOf(source)?.session.forgetConsumer(consumerName(name)) ?? Effect.void,
       { discard: true }
     )
   })
@@ -411,7 +406,7 @@ const snapshot = (
     sources,
     targets,
     activeSources: sources.filter((source) => source.state === "active").length,
-    targetConnected: relay?.target.seam?.driver.connection !== undefined,
+    targetConnected: relay?.target.session?.driver.connection !== undefined,
     received: tally.received + overflowed,
     forwarded: tally.forwarded,
     filtered: tally.filtered,
@@ -431,6 +426,3 @@ const snapshot = (
     lastError: tally.lastError
   }
 }
-
-const untilClosed = (session: Session): Effect.Effect<void> =>
-  session.statusChanges.pipe(Stream.takeUntil(({ state }) => state === "closed"), Stream.runDrain)

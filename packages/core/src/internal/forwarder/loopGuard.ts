@@ -2,7 +2,7 @@
  * What all forwarders of a manager share, so that no message comes back to a broker that has it.
  */
 import type { Random } from "effect/Random"
-import type { Manager } from "../../SessionManager.ts"
+import type { Manager } from "../manager/contract.ts"
 import { BrokerMarks } from "./brokers.ts"
 import { Echoes } from "./echoes.ts"
 

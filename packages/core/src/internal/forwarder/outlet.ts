@@ -2,10 +2,9 @@
  * The session that a forwarder publishes by: what waits for it in order, while it has no room, no connection, or does not exist.
  */
 import { InvalidPayload, type MqttErrorReason } from "../../MqttError.ts"
-import type { Session } from "../../MqttSession.ts"
 import type { MessageProperties } from "../../Properties.ts"
 import type { PublishRequest } from "../engine/contract.ts"
-import type { SessionSeam } from "../session/seam.ts"
+import type { SessionCore } from "../session/core.ts"
 import type { Item } from "./item.ts"
 import type { Outgoing } from "./outgoing.ts"
 import type { TokenBucket } from "./tokenBucket.ts"
@@ -23,7 +22,7 @@ export interface OutletHost {
   readonly onPublished: (item: Item, outlet: Outlet) => void
   /** A session is there to publish by. */
   readonly onJoined: () => void
-  readonly makeOutgoing: (session: Session) => Outgoing
+  readonly makeOutgoing: (session: SessionCore) => Outgoing
   readonly deadLetterTopic: string
   /** Calls back after so many milliseconds. */
   readonly wake: (millis: number, callback: () => void) => void
@@ -34,8 +33,7 @@ export class Outlet {
   readonly #host: OutletHost
   readonly #isTarget: boolean
   readonly #bucket: TokenBucket | undefined
-  #session: Session | undefined
-  #seam: SessionSeam | undefined
+  #session: SessionCore | undefined
   #outgoing: Outgoing | undefined
   #waiting: Array<Item> = []
   #first = 0
@@ -51,12 +49,8 @@ export class Outlet {
     this.#bucket = bucket
   }
 
-  get session(): Session | undefined {
+  get session(): SessionCore | undefined {
     return this.#session
-  }
-
-  get seam(): SessionSeam | undefined {
-    return this.#seam
   }
 
   /** How it publishes; undefined: there has been no session yet. */
@@ -69,20 +63,18 @@ export class Outlet {
     return this.#session?.options.persistence === "durable"
   }
 
-  join(session: Session, seam: SessionSeam): void {
+  join(session: SessionCore): void {
     this.#session = session
-    this.#seam = seam
     this.#outgoing = this.#host.makeOutgoing(session)
     for (let i = this.#first; i < this.#waiting.length; i++) this.#waiting[i]!.request = undefined
     this.#host.onJoined()
     this.pump()
   }
 
-  leave(session: Session): void {
+  leave(session: SessionCore): void {
     if (this.#session !== session) return
     this.#unpark()
     this.#session = undefined
-    this.#seam = undefined
   }
 
   /** Nothing more is published. */
@@ -130,18 +122,18 @@ export class Outlet {
 
   /** Its session cannot go on for now, or is closing: what waits goes on waiting. */
   readonly fail = (): void => {
-    if (this.#isParked) this.#seam?.publisher.park(this)
+    if (this.#isParked) this.#session?.publisher.park(this)
   }
 
   #publishWaiting(): boolean {
-    const seam = this.#seam
-    if (seam === undefined) return true
+    const session = this.#session
+    if (session === undefined) return true
     // Whoever waits for room longer goes first.
-    if (!this.#isParked && seam.publisher.isParking && this.#first < this.#waiting.length) return this.#park()
+    if (!this.#isParked && session.publisher.isParking && this.#first < this.#waiting.length) return this.#park()
     while (this.#first < this.#waiting.length) {
       const item = this.#waiting[this.#first]!
       // Asked for only where it matters: most messages have no lifetime, and most forwarders no limit.
-      const now = item.expiresAt !== Infinity || this.#bucket !== undefined ? seam.driver.now() : 0
+      const now = item.expiresAt !== Infinity || this.#bucket !== undefined ? session.driver.now() : 0
       if (item.failure === undefined && !item.isDone) {
         if (item.isStale) {
           this.#shift()
@@ -160,7 +152,7 @@ export class Outlet {
           this.#host.onLooped(item)
           continue
         }
-        if (this.#isThere(item, seam)) {
+        if (this.#isThere(item, session)) {
           this.#shift()
           this.#host.onDuplicate(item)
           continue
@@ -176,11 +168,11 @@ export class Outlet {
         this.#host.onRefused(item, request)
         continue
       }
-      const admission = seam.driver.publish(request)
+      const admission = session.driver.publish(request)
       if (admission._tag === "Accepted") {
         this.#shift()
         item.outbound = admission.outbound
-        item.ledger = request.origin === undefined ? undefined : seam.origins
+        item.ledger = request.origin === undefined ? undefined : session.origins
         admission.outbound.owner = item
         this.#host.onPublished(item, this)
         continue
@@ -196,7 +188,7 @@ export class Outlet {
     return true
   }
 
-  #isThere(item: Item, { origins }: SessionSeam): boolean {
+  #isThere(item: Item, { origins }: SessionCore): boolean {
     return origins !== undefined && item.origin !== undefined && origins.has(item.origin)
   }
 
@@ -228,13 +220,13 @@ export class Outlet {
 
   #park(): false {
     this.#isParked = true
-    this.#seam!.publisher.park(this)
+    this.#session!.publisher.park(this)
     return false
   }
 
   #unpark(): void {
     this.#isParked = false
-    this.#seam?.publisher.unpark(this)
+    this.#session?.publisher.unpark(this)
   }
 
   #sleep(millis: number): true {

@@ -9,7 +9,7 @@ import type { Forwarding } from "../../Forwarder.ts"
 import type { Forwarders } from "../../ForwarderManager.ts"
 import * as Options from "../../ForwarderOptions.ts"
 import { Closed, DuplicateForwarder, ForwarderNotFound, MqttError, type MqttErrorReason } from "../../MqttError.ts"
-import type { Manager } from "../../SessionManager.ts"
+import type { Manager } from "../manager/contract.ts"
 import { nameOf } from "../valueNames.ts"
 import { forgetForwarder, makeForwarder } from "./forwarder.ts"
 

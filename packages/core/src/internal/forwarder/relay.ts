@@ -15,10 +15,9 @@ import type { ForwarderDrops } from "../../ForwarderMetrics.ts"
 import type { ForwarderHooks } from "../../ForwarderOptions.ts"
 import type { Message } from "../../Message.ts"
 import { Expired, InvalidTopic, type MqttError, type MqttErrorReason } from "../../MqttError.ts"
-import type { Session } from "../../MqttSession.ts"
 import * as RouteFilter from "../../RouteFilter.ts"
 import type { Delivery, Outbound, PublishOutcome } from "../engine/contract.ts"
-import type { SessionSeam } from "../session/seam.ts"
+import type { SessionCore } from "../session/core.ts"
 import { monotonicMillis } from "../time.ts"
 import { DeadLetters, smallerForm } from "./deadLetters.ts"
 import type { Failures } from "./failures.ts"
@@ -126,17 +125,17 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     return overflowed
   }
 
-  addSource(session: Session, seam: SessionSeam, reader: Reader): Source {
-    const source = new Source(session, seam, reader, this)
+  addSource(session: SessionCore, reader: Reader): Source {
+    const source = new Source(session, reader, this)
     this.#sources.add(source)
     this.#forgetOrigins(source)
     return source
   }
 
   /** What the source has finished is not delivered again. */
-  #forgetOrigins({ seam, session }: Source): void {
-    const useOf = (packetIdentifier: number): string | undefined => seam.driver.inboundUse(packetIdentifier)
-    this.target.seam?.origins?.retain(this.#parts.options.name, session.name, useOf)
+  #forgetOrigins({ session }: Source): void {
+    const useOf = (packetIdentifier: number): string | undefined => session.driver.inboundUse(packetIdentifier)
+    this.target.session?.origins?.retain(this.#parts.options.name, session.name, useOf)
   }
 
   removeSource(source: Source): void {
@@ -173,7 +172,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
       if (outbound === undefined) {
         const predecessor = this.#parts.published.get(item.delivery)
         if (predecessor !== undefined) predecessor.successor = undefined
-      } else if (!outlet!.isDurable && outlet!.seam?.driver.withdraw(outbound) === true) {
+      } else if (!outlet!.isDurable && outlet!.session?.driver.withdraw(outbound) === true) {
         item.written?.discard()
         item.written = undefined
       } else if (!item.isAccepted || item.ledger === undefined) {
@@ -245,7 +244,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     if (item.isDone) return
     if (item.delivery.stale) return this.onStale(item)
     if (outcome._tag === "Acknowledged") this.#forwarded(item)
-    else this.#select(item, item.source.seam.driver.now())
+    else this.#select(item, item.source.session.driver.now())
   }
 
   /** What the server has, or may have, may come back from now on. */
@@ -254,7 +253,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     if (written === undefined) return
     item.written = undefined
     if (outcome._tag === "Acknowledged" || unknownOutcomes.has(outcome.reason._tag)) {
-      written.settle(source.seam.driver.now())
+      written.settle(source.session.driver.now())
     } else written.discard()
   }
 
@@ -303,7 +302,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     const { echoes } = this.#parts.guard
     const outgoing = outlet.outgoing!
     if (!echoes.isNeeded(outgoing.isVersion5 ? 5 : 4)) return
-    const now = item.source.seam.driver.now()
+    const now = item.source.session.driver.now()
     item.written = echoes.note(outgoing.brokers, item.outbound!, outgoing.routeOf(item), outgoing.isVersion5, now)
   }
 
@@ -319,7 +318,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     for (const source of this.#sources) this.#forgetOrigins(source)
   }
 
-  makeOutgoing(session: Session): Outgoing {
+  makeOutgoing(session: SessionCore): Outgoing {
     const { guard, options } = this.#parts
     return new Outgoing(options, session.options, guard.marks.of(session.options), this.#loopCheck.signer)
   }
@@ -336,15 +335,15 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
 
   onStarved(): void {
     this.#isStarved = true
-    for (const { reader, seam } of this.#sources) reader.waitingSince ??= seam.driver.now()
+    for (const { reader, session } of this.#sources) reader.waitingSince ??= session.driver.now()
   }
 
   onPulled(): void {
-    this.target.seam?.driver.flush()
+    this.target.session?.driver.flush()
   }
 
   onReleased(session: string, packetIdentifier: number): void {
-    this.target.seam?.origins?.release({ forwarder: this.#parts.options.name, session, packetIdentifier })
+    this.target.session?.origins?.release({ forwarder: this.#parts.options.name, session, packetIdentifier })
   }
 
   receive(source: Source, delivery: Delivery, now: number): void {
@@ -417,7 +416,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
 
   #forwarded(item: Item): void {
     const tally = this.#tally
-    const now = item.outlet?.seam?.driver.now() ?? this.#now
+    const now = item.outlet?.session?.driver.now() ?? this.#now
     tally.forwarded++
     tally.forwardedRate.add(now)
     tally.bytesForwarded += item.message.payload.length

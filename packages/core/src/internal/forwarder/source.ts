@@ -3,10 +3,9 @@
  */
 import * as Effect from "effect/Effect"
 import type { MqttError } from "../../MqttError.ts"
-import type { Session } from "../../MqttSession.ts"
 import type { OriginKey } from "../../StoreRecord.ts"
 import type { Delivery } from "../engine/contract.ts"
-import type { SessionSeam } from "../session/seam.ts"
+import type { SessionCore } from "../session/core.ts"
 import type { Tap, TappedQueue } from "../session/tappedQueue.ts"
 import type { Reader } from "./reader.ts"
 
@@ -22,9 +21,8 @@ export interface SourceHost {
 }
 
 export class Source implements Tap {
-  readonly session: Session
+  readonly session: SessionCore
   readonly reader: Reader
-  readonly seam: SessionSeam
   readonly #host: SourceHost
   queue: TappedQueue | undefined
   #isPulling = false
@@ -32,12 +30,11 @@ export class Source implements Tap {
   #failed: ((effect: Effect.Effect<never, MqttError>) => void) | undefined
   #failure: MqttError | undefined
 
-  constructor(session: Session, seam: SessionSeam, reader: Reader, host: SourceHost) {
+  constructor(session: SessionCore, reader: Reader, host: SourceHost) {
     this.session = session
-    this.seam = seam
     this.reader = reader
     this.#host = host
-    seam.releaseListeners?.add(this.#onReleased)
+    session.releaseListeners?.add(this.#onReleased)
   }
 
   /** The marks of the broker that it is at. */
@@ -81,7 +78,7 @@ export class Source implements Tap {
         break
       }
       const batch = queue.shift(room)!
-      const now = this.seam.driver.now()
+      const now = this.session.driver.now()
       for (let i = 0; i < batch.length; i++) {
         queue.retain(batch[i]!)
         this.#host.receive(this, batch[i]!, now)
@@ -94,13 +91,13 @@ export class Source implements Tap {
   /** The delivery has its fate. */
   acknowledge(delivery: Delivery): void {
     const queue = this.queue!
-    if (!this.#isDetached && delivery.message.qos !== 0) this.seam.driver.acknowledge(queue.consumer, delivery)
+    if (!this.#isDetached && delivery.message.qos !== 0) this.session.driver.acknowledge(queue.consumer, delivery)
     queue.release(delivery)
   }
 
   /** The delivery has its fate although the forwarder has stopped: it counts, unless another consumer has taken the message since. */
   acknowledgeLate(delivery: Delivery): void {
-    if (delivery.message.qos !== 0) this.seam.driver.acknowledge(this.queue!.consumer, delivery)
+    if (delivery.message.qos !== 0) this.session.driver.acknowledge(this.queue!.consumer, delivery)
   }
 
   /** The delivery has none: the server, or whoever comes next, has to deal with it. */
@@ -117,7 +114,7 @@ export class Source implements Tap {
   /** The subscription is over: acknowledgements have nobody to go to. */
   detach(): void {
     this.#isDetached = true
-    this.seam.releaseListeners?.delete(this.#onReleased)
+    this.session.releaseListeners?.delete(this.#onReleased)
   }
 
   /** QoS 0 messages that were lost because nobody took them in time. */

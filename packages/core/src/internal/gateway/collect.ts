@@ -5,7 +5,6 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { ForwarderMetrics, ForwarderSession } from "../../ForwarderMetrics.ts"
 import { isMqttError } from "../../MqttError.ts"
-import type { Session } from "../../MqttSession.ts"
 import type {
   ForwarderSessionSnapshot,
   ForwarderSnapshot,
@@ -18,7 +17,6 @@ import type {
   StoreSnapshot,
   TotalsSnapshot
 } from "../../MqttSnapshot.ts"
-import type { Manager } from "../../SessionManager.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
 import type { Route } from "../../SessionRoute.ts"
 import type {
@@ -29,7 +27,9 @@ import type {
   StorageStatus
 } from "../../SessionStatus.ts"
 import { announcedTo } from "../forwarder/announced.ts"
+import type { Manager } from "../manager/contract.ts"
 import { addMetrics, noMetrics, noStates } from "../manager/metrics.ts"
+import type { Session } from "../session/contract.ts"
 import { causesOf } from "./readiness.ts"
 
 /**

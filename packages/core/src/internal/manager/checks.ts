@@ -1,7 +1,6 @@
 /**
  * Checks of what a manager is told: names, options and filters of events. Values may be of any type.
  */
-import type { AddOptions, AwaitOptions, EventFilter, ManagerOptions, RemoveOptions } from "../../SessionManager.ts"
 import type { HandleOptions, ListenOptions } from "../../SessionRoute.ts"
 import {
   type Check,
@@ -18,6 +17,7 @@ import {
 import { ack, schedule, sharedChecks } from "../options/subscribing.ts"
 import { extrasChecks } from "../session/extras.ts"
 import { kindOf } from "../valueNames.ts"
+import type { AddOptions, AwaitOptions, EventFilter, ManagerOptions, RemoveOptions } from "./contract.ts"
 
 export const managerChecks: Checks<ManagerOptions> = {
   sessions: list,

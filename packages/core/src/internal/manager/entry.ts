@@ -9,17 +9,18 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { Closed, MqttError, type MqttErrorReason } from "../../MqttError.ts"
-import type { Session } from "../../MqttSession.ts"
 import type { SessionEvent } from "../../SessionEvent.ts"
-import type { AddOptions } from "../../SessionManager.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
 import type { SessionMetrics, SessionStatus } from "../../SessionStatus.ts"
 import { SessionStore } from "../../SessionStore.ts"
 import { Transport } from "../../Transport.ts"
+import type { Session } from "../session/contract.ts"
+import type { SessionCore } from "../session/core.ts"
 import { noFailures } from "../session/hub.ts"
 import { makeSession } from "../session/session.ts"
 import { protectionOf } from "../session/trust.ts"
 import { monotonicMillis } from "../time.ts"
+import type { AddOptions } from "./contract.ts"
 import { addMetrics, countersOnly, noMetrics } from "./metrics.ts"
 
 export interface EntryHost {
@@ -28,13 +29,13 @@ export interface EntryHost {
   /** A session with these options has come or gone. */
   readonly emitMembership: (tag: "Added" | "Removed", options: SessionOptions) => void
   /** A session has begun, and has not begun to connect. */
-  readonly onStart: (session: Session) => void
+  readonly onStart: (core: SessionCore) => void
   /** Why a session must not connect: another one has its client identifier at one of its servers. */
   readonly refuse: (entry: Entry, clientId: string) => MqttErrorReason | undefined
 }
 
 interface Running {
-  readonly session: Session
+  readonly core: SessionCore
   readonly scope: Scope.Closeable
 }
 
@@ -89,19 +90,21 @@ export class Entry {
     return this.#clientId ?? this.options.clientId
   }
 
-  get session(): Session | undefined {
-    return this.#running?.session
+  get core(): SessionCore | undefined {
+    return this.#running?.core
   }
 
   get status(): Effect.Effect<SessionStatus> {
-    return Effect.suspend(() => this.#running === undefined ? Effect.succeed(this.#rest) : this.#running.session.status)
+    return Effect.suspend(() =>
+      this.#running === undefined ? Effect.succeed(this.#rest) : this.#running.core.session.status
+    )
   }
 
   get metrics(): Effect.Effect<SessionMetrics> {
     return Effect.suspend(() =>
       this.#running === undefined
         ? Effect.succeed(addMetrics(this.#past, noMetrics, this.#uptime))
-        : Effect.map(this.#running.session.metrics, (metrics) => addMetrics(this.#past, metrics, this.#uptime))
+        : Effect.map(this.#running.core.session.metrics, (metrics) => addMetrics(this.#past, metrics, this.#uptime))
     )
   }
 
@@ -113,14 +116,14 @@ export class Entry {
   expect(method: string): Effect.Effect<Session, MqttError> {
     return this.#running === undefined
       ? Effect.fail(new MqttError({ session: this.name, method, reason: new Closed({}) }))
-      : Effect.succeed(this.#running.session)
+      : Effect.succeed(this.#running.core.session)
   }
 
   /** Begins a session where none is alive, and answers the one that is. */
   get start(): Effect.Effect<Session, MqttError> {
     return this.#exclusive(Effect.gen({ self: this }, function*() {
       if (this.#running !== undefined) {
-        const { session } = this.#running
+        const { session } = this.#running.core
         const { state } = yield* session.status
         if (state !== "disconnected" && state !== "closed") return session
         // It gave up after a permanent failure, or was drained by someone: only a new one connects again.
@@ -156,20 +159,20 @@ export class Entry {
     return Effect.uninterruptibleMask((restore) =>
       Effect.gen({ self: this }, function*() {
         const scope = yield* Scope.make()
-        const session = yield* restore(makeSession(this.options, this.#extras.reconnect, this.#observe)).pipe(
+        const core = yield* restore(makeSession(this.options, this.#extras.reconnect, this.#observe)).pipe(
           // In place of the caller's context, not on top of it: a session would keep the spans of its birth for life.
           Effect.setContext(Context.add(this.context, Scope.Scope, scope)),
           Effect.onExit((exit) => Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void)
         )
         // Before it connects, and before anything else can happen: two that start at the same time must see each other.
-        const { clientId } = yield* session.status
+        const { clientId } = core
         const refusal = this.#host.refuse(this, clientId)
         if (refusal !== undefined) return yield* this.#refused(scope, refusal)
         this.#clientId = clientId
-        this.#running = { session, scope }
+        this.#running = { core, scope }
         this.#announce()
-        this.#host.onStart(session)
-        return session
+        this.#host.onStart(core)
+        return core.session
       })
     )
   }
@@ -192,7 +195,7 @@ export class Entry {
 
   #stop(to: "disconnected" | "closed"): Effect.Effect<void> {
     return Effect.uninterruptible(Effect.gen({ self: this }, function*() {
-      const { scope, session } = this.#running!
+      const { core: { session }, scope } = this.#running!
       const { lastError } = yield* session.status
       this.#ending = to
       yield* Scope.close(scope, Exit.void)

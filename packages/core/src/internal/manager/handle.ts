@@ -9,7 +9,6 @@ import type { HandleOptions } from "../../SessionRoute.ts"
 import type { ConsumeOptions } from "../../Subscription.ts"
 import type { ConsumeObserver } from "../session/consume.ts"
 import { withPurpose } from "../session/purpose.ts"
-import { seamOf } from "../session/seam.ts"
 import { definedOnly, makePipeline, subscribeOptions } from "./pipeline.ts"
 import type { RouteRunner } from "./routeRunner.ts"
 
@@ -40,8 +39,7 @@ export const startHandler = <E, R, E2, R2>(
   }
   return runner.start({
     attach: (place) =>
-      // Sessions of a manager are of this library's making.
-      seamOf(place.session)!.consume(
+      place.core.consume(
         runner.options.filters,
         handle,
         withPurpose({

@@ -12,10 +12,10 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Message } from "../../Message.ts"
 import { Closed, MqttError } from "../../MqttError.ts"
-import type { Session } from "../../MqttSession.ts"
 import type { ListenOptions } from "../../SessionRoute.ts"
 import { backoff, delaysOf } from "../backoff.ts"
 import { deadLetterTopics, FailedMessages, invalidFor, policiesOf } from "../messageFailures.ts"
+import type { Session } from "../session/contract.ts"
 import { withPurpose } from "../session/purpose.ts"
 import { makePipeline, subscribeOptions } from "./pipeline.ts"
 import type { RouteRunner } from "./routeRunner.ts"
@@ -38,7 +38,7 @@ export const startListener = <E, R>(
           runner.activate(place, subscription)
           yield* Stream.runForEachArray(subscription.messages, makePump(runner, session, queue, options))
           // The session drains: it waits for the acknowledgements of what the consumer has not seen yet.
-          yield* untilClosed(session)
+          yield* place.core.untilClosed
         })),
       onEnd: (exit) => {
         if (Exit.isSuccess(exit)) Queue.endUnsafe(queue)
@@ -168,9 +168,6 @@ const makeTransform = <E, R>(
       })
   }
 }
-
-const untilClosed = (session: Session): Effect.Effect<void> =>
-  session.statusChanges.pipe(Stream.takeUntil(({ state }) => state === "closed"), Stream.runDrain)
 
 /** The stream of a consumer that acknowledges by itself. */
 const counted = <E>(

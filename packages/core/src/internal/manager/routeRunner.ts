@@ -11,17 +11,19 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Message } from "../../Message.ts"
 import { isMqttError, MqttError, Unexpected } from "../../MqttError.ts"
-import type { Session } from "../../MqttSession.ts"
 import type { QoS } from "../../QoS.ts"
 import { SessionLog } from "../../SessionLog.ts"
 import type { Route, RouteSession, RouteStatistics } from "../../SessionRoute.ts"
 import type { Subscription, SubscriptionInfo } from "../../Subscription.ts"
+import type { Session } from "../session/contract.ts"
+import type { SessionCore } from "../session/core.ts"
 import { isSilent } from "../session/eventLog.ts"
 
 /**
  * One session that a route is on.
  */
 export interface Place {
+  readonly core: SessionCore
   readonly session: Session
   state: RouteSession["state"]
   granted: ReadonlyArray<QoS>
@@ -102,9 +104,10 @@ export class RouteRunner<E> {
   }
 
   /** Joins a session that has just begun, before it connects, or one that runs. */
-  join(session: Session): void {
+  join(core: SessionCore): void {
     if (this.#ended) return
-    const place: Place = { session, state: "joining", granted: [], error: undefined, pending: undefined }
+    const { session } = core
+    const place: Place = { core, session, state: "joining", granted: [], error: undefined, pending: undefined }
     this.#places.set(session.name, place)
     this.#fork(session, this.#run(place))
   }

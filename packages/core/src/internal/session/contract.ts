@@ -20,6 +20,7 @@ import type { SessionEvent } from "../../SessionEvent.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
 import type { ConnectionInfo, NamedConsumer, SessionMetrics, SessionStatus } from "../../SessionStatus.ts"
 import type { ConsumeOptions, SubscribeOptions, Subscription } from "../../Subscription.ts"
+import type { ReconnectSchedule } from "./reconnect.ts"
 
 /**
  * What a session does.
@@ -126,4 +127,12 @@ export interface Session {
    * the same.
    */
   readonly drain: Effect.Effect<void>
+}
+
+/**
+ * Parts of a session that are code, not configuration.
+ */
+export interface Extras {
+  /** Replaces the schedule that `options.reconnect` describes; gets the failure, ends when it is over. */
+  readonly reconnect?: ReconnectSchedule
 }

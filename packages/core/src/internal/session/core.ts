@@ -8,6 +8,7 @@ import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
+import * as Stream from "effect/Stream"
 import type { Message } from "../../Message.ts"
 import type { MqttError } from "../../MqttError.ts"
 import type { SessionLogOptions } from "../../SessionLog.ts"
@@ -24,8 +25,8 @@ import type { Session } from "./contract.ts"
 import { makeDefectLog } from "./defectLog.ts"
 import { Driver } from "./driver.ts"
 import { DroppedMessages } from "./droppedMessages.ts"
-import { inboundLimitOf } from "./engineOptions.ts"
 import { onEngineEvent } from "./engineEvents.ts"
+import { inboundLimitOf } from "./engineOptions.ts"
 import { logModeOf } from "./eventLog.ts"
 import { makeSessionFacade } from "./facade.ts"
 import { SessionFailures } from "./failureLedger.ts"
@@ -190,6 +191,11 @@ export class SessionCore {
         options,
         observer
       )))
+  }
+
+  /** Succeeds when the session has ended. */
+  get untilClosed(): Effect.Effect<void> {
+    return Stream.runDrain(Stream.takeUntil(this.hub.changes, ({ state }) => state === "closed"))
   }
 
   statusOf({ failingSince: _since, storageFailure, ...state }: HubState): SessionStatus {

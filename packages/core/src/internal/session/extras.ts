@@ -4,11 +4,11 @@
 import type * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import type { MqttError } from "../../MqttError.ts"
-import type { Extras } from "../../MqttSession.ts"
 import type { Checks } from "../options/plain.ts"
 import { isRecord, optionsIssues, refusal } from "../options/plain.ts"
 import { schedule } from "../options/subscribing.ts"
 import { kindOf } from "../valueNames.ts"
+import type { Extras } from "./contract.ts"
 
 export const extrasChecks: Checks<Extras> = { reconnect: schedule }
 

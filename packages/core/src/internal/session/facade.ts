@@ -31,8 +31,10 @@ export const makeSessionFacade = (core: SessionCore): Session => {
     unsubscribe: (filter) => Effect.withSpan(unsubscribe(core, filter), "MqttSession.unsubscribe"),
     consumers: Effect.sync(() => driver.namedConsumers),
     forgetConsumer: (name) =>
-      Effect.andThen(Effect.sync(() => driver.forgetConsumer(name)), (isKnown) =>
-        Effect.as(turns.untilStored, isKnown)),
+      Effect.andThen(
+        Effect.sync(() => driver.forgetConsumer(name)),
+        (isKnown) => Effect.as(turns.untilStored, isKnown)
+      ),
     get unclaimed() {
       return core.unclaimed.stream
     },
@@ -62,9 +64,9 @@ const unsubscribe = (core: SessionCore, filter: string): Effect.Effect<void, Mqt
   ).pipe(
     Effect.tap(() => Effect.sync(() => hub.subscriptionSettled([filter], false))),
     Effect.andThen(turns.untilStored),
-    Effect.andThen(Effect.suspend(() =>
-      shutdown.storageLost === undefined ? Effect.void : Effect.fail(shutdown.storageLost)
-    ))
+    Effect.andThen(
+      Effect.suspend(() => shutdown.storageLost === undefined ? Effect.void : Effect.fail(shutdown.storageLost))
+    )
   )
 }
 
