@@ -24,44 +24,15 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
-import type { ForwarderFailure, ForwarderMetrics, ForwarderState } from "./ForwarderMetrics.ts"
 import type { ForwarderHooks, ForwarderOptions, ForwarderOptionsInput } from "./ForwarderOptions.ts"
 import * as Options from "./ForwarderOptions.ts"
+import type { Forwarding } from "./internal/forwarder/contract.ts"
 import { makeForwarder } from "./internal/forwarder/forwarder.ts"
 import { configured } from "./internal/session/extras.ts"
 import type { MqttError } from "./MqttError.ts"
 import { SessionManager } from "./SessionManager.ts"
 
-/**
- * What a forwarder does.
- */
-export interface Forwarding {
-  readonly name: string
-  readonly options: ForwarderOptions
-  /**
-   * Begins to forward, also when the sessions do not exist yet or have no connection: they join when they come. Does nothing while it runs.
-   *
-   * Fails with `ForwarderFailed` when it would feed itself, or with `InvalidOptions` when the target cannot do what the options say, as
-   * far as the sessions are known; a session that comes later and does not fit is not joined, and is the `lastError` of the metrics.
-   */
-  readonly start: Effect.Effect<void, MqttError>
-  /**
-   * Takes no more messages and finishes what is in flight, within the option `stopTimeout`; what has no fate then is given back unacknowledged.
-   */
-  readonly stop: Effect.Effect<void>
-  /** `stop`, then `start`; the figures go on. */
-  readonly restart: Effect.Effect<void, MqttError>
-  readonly state: Effect.Effect<ForwarderState>
-  /** Succeeds when the subscription is in force at every source session that there is; fails with the first refusal. */
-  readonly active: Effect.Effect<void, MqttError>
-  readonly metrics: Effect.Effect<ForwarderMetrics>
-  /**
-   * Messages that could not be forwarded, from now on, through stops and starts: those that went to the dead-letter
-   * topic, and those that were given up. A listener who is slow misses the oldest.
-   */
-  readonly failures: Stream.Stream<ForwarderFailure>
-}
+export type { Forwarding } from "./internal/forwarder/contract.ts"
 
 /**
  * Makes a forwarder and starts it, unless `enabled` is false; the end of the scope stops it.

@@ -19,44 +19,15 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import type { Forwarding } from "./Forwarder.ts"
-import type { ForwarderMetrics } from "./ForwarderMetrics.ts"
-import type { ForwarderHooks, ForwarderOptions, ForwarderOptionsInput } from "./ForwarderOptions.ts"
+import type { ForwarderOptions, ForwarderOptionsInput } from "./ForwarderOptions.ts"
+import type { Forwarders } from "./internal/forwarder/contract.ts"
 import { makeForwarders } from "./internal/forwarder/registry.ts"
 import { type Checks, list, optionsIssues, refusal } from "./internal/options/plain.ts"
 import { configured } from "./internal/session/extras.ts"
 import type { MqttError } from "./MqttError.ts"
 import { SessionManager } from "./SessionManager.ts"
 
-/**
- * What a manager of forwarders does. Operations on a name that it does not have fail with `ForwarderNotFound`.
- */
-export interface Forwarders {
-  /**
-   * Adds a forwarder and starts it, unless `enabled` is false. Fails with `DuplicateForwarder`, `InvalidOptions`, `InvalidFilter`,
-   * `ForwarderFailed` when it would feed itself, or `Closed`; after a failure there is nothing of it.
-   */
-  readonly add: <E = never, R = never>(
-    options: ForwarderOptionsInput | ForwarderOptions,
-    hooks?: ForwarderHooks<E, R>
-  ) => Effect.Effect<Forwarding, MqttError, R>
-  /**
-   * Stops a forwarder and forgets its name, also at the durable sessions that it receives from: they wait for it no longer
-   * (`Session.forgetConsumer`).
-   */
-  readonly remove: (name: string) => Effect.Effect<void, MqttError>
-  readonly get: (name: string) => Effect.Effect<Forwarding, MqttError>
-  /** The names, in the order in which they were added. */
-  readonly list: Effect.Effect<ReadonlyArray<string>>
-  readonly start: (name: string) => Effect.Effect<void, MqttError>
-  readonly stop: (name: string) => Effect.Effect<void, MqttError>
-  readonly restart: (name: string) => Effect.Effect<void, MqttError>
-  readonly metrics: (name: string) => Effect.Effect<ForwarderMetrics, MqttError>
-  /** The figures of each forwarder, by name. */
-  readonly allMetrics: Effect.Effect<ReadonlyMap<string, ForwarderMetrics>>
-  /** Stops all at the same time; they can be started again. */
-  readonly stopAll: Effect.Effect<void>
-}
+export type { Forwarders } from "./internal/forwarder/contract.ts"
 
 /**
  * Options of a manager.

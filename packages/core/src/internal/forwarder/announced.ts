@@ -5,17 +5,19 @@
 import * as Effect from "effect/Effect"
 import type { ForwarderMetrics } from "../../ForwarderMetrics.ts"
 import type { Manager } from "../manager/contract.ts"
+import { registryOf } from "../manager/registry.ts"
 
-const announced = new WeakMap<Manager, Set<Effect.Effect<ForwarderMetrics>>>()
+const announced = new WeakMap<object, Set<Effect.Effect<ForwarderMetrics>>>()
 
 /** Adds the figures of a forwarder, until the returned function is called. */
 export const announce = (manager: Manager, metrics: Effect.Effect<ForwarderMetrics>): () => void => {
-  const all = announced.get(manager) ?? new Set()
-  announced.set(manager, all)
+  const key = registryOf(manager) ?? manager
+  const all = announced.get(key) ?? new Set()
+  announced.set(key, all)
   all.add(metrics)
   return () => all.delete(metrics)
 }
 
 /** The figures of all forwarders of a manager, in the order in which they were made. */
 export const announcedTo = (manager: Manager): Effect.Effect<ReadonlyArray<ForwarderMetrics>> =>
-  Effect.suspend(() => Effect.all(Array.from(announced.get(manager) ?? [])))
+  Effect.suspend(() => Effect.all(Array.from(announced.get(registryOf(manager) ?? manager) ?? [])))

@@ -2,6 +2,7 @@
  * Puts a forwarder together: its checks, and the life of its relay between start and stop.
  */
 import * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberSet from "effect/FiberSet"
@@ -9,45 +10,28 @@ import * as Random from "effect/Random"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
-import type { Forwarding } from "../../Forwarder.ts"
 import type { ForwarderMetrics, ForwarderSession, ForwarderState } from "../../ForwarderMetrics.ts"
 import type { ForwarderHooks, ForwarderOptions } from "../../ForwarderOptions.ts"
-import { ForwarderFailed, InvalidOptions, MqttError, type MqttErrorReason } from "../../MqttError.ts"
+import { InvalidOptions, MqttError, type MqttErrorReason } from "../../MqttError.ts"
 import * as RouteFilter from "../../RouteFilter.ts"
 import { SessionLog } from "../../SessionLog.ts"
-import type { SessionOptions } from "../../SessionOptions.ts"
-import type { SubscribeOptions } from "../../Subscription.ts"
-import * as Topic from "../../Topic.ts"
 import type { Manager } from "../manager/contract.ts"
-import { definedOnly } from "../manager/pipeline.ts"
-import { registryOf } from "../manager/registry.ts"
-import { type Place, RouteRunner } from "../manager/routeRunner.ts"
+import { type Registry, registryOf } from "../manager/registry.ts"
+import { RouteRunner } from "../manager/routeRunner.ts"
 import { callable, type Checks, having, unchecked } from "../options/plain.ts"
 import { refuseOptions, schedule } from "../options/subscribing.ts"
-import type { SessionCore } from "../session/core.ts"
-import { isSilent } from "../session/eventLog.ts"
-import { withPurpose } from "../session/purpose.ts"
-import type { Subscriber } from "../session/subscriber.ts"
-import type { TappedQueue } from "../session/tappedQueue.ts"
 import { monotonicMillis } from "../time.ts"
 import { announce } from "./announced.ts"
-import { isSameBroker } from "./brokers.ts"
+import type { Forwarding } from "./contract.ts"
 import { Failures } from "./failures.ts"
-import { loopGuardOf } from "./loopGuard.ts"
+import { Fitness } from "./fitness.ts"
+import { consumerName, Joining } from "./joining.ts"
+import { type LoopGuard, loopGuardOf } from "./loopGuard.ts"
 import { type CompiledRule, compileRule } from "./mapping.ts"
-import { Reader } from "./reader.ts"
 import { Relay, type RelayParts } from "./relay.ts"
-import type { Source } from "./source.ts"
 import { Tally } from "./tally.ts"
-import { feeds, withoutCovered } from "./topicImage.ts"
+import { withoutCovered } from "./topicImage.ts"
 import { watch } from "./watch.ts"
-
-interface Running {
-  readonly relay: Relay
-  readonly sources: RouteRunner<unknown>
-  readonly outlets: RouteRunner<unknown>
-  readonly scope: Scope.Closeable
-}
 
 const hookChecks: Checks<ForwarderHooks<unknown>> = {
   // Looked at below, in all its parts.
@@ -65,319 +49,239 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
   options: ForwarderOptions,
   hooks: ForwarderHooks<E, R>
 ): Effect.fn.Return<Forwarding, MqttError, R | Scope.Scope> {
-  const { name } = options
-  const fail = (reason: MqttErrorReason): Effect.Effect<never, MqttError> =>
-    Effect.fail(new MqttError({ reason, method: "Forwarder.make", context: { forwarder: name } }))
-  const invalid = (path: string, message: string): InvalidOptions => new InvalidOptions({ issues: [{ path, message }] })
-
   const registry = registryOf(manager)
-  if (registry === undefined) return yield* fail(invalid("manager", "is not made by SessionManager.make"))
+  if (registry === undefined) {
+    const issues = [{ path: "manager", message: "is not made by SessionManager.make" }]
+    return yield* makeError(options.name, new InvalidOptions({ issues }))
+  }
   const rules: Array<CompiledRule> = []
   for (const rule of options.mapping) {
     const compiled = compileRule(rule)
-    if (Result.isFailure(compiled)) return yield* fail(compiled.failure)
+    if (Result.isFailure(compiled)) return yield* makeError(options.name, compiled.failure)
     rules.push(compiled.success)
   }
   const hookIssue = refuseOptions(hooks, hookChecks) ?? hooks.transform?.issue ??
     (hooks.filter === undefined ? undefined : RouteFilter.validate(hooks.filter))
-  if (hookIssue !== undefined) return yield* fail(hookIssue)
+  if (hookIssue !== undefined) return yield* makeError(options.name, hookIssue)
 
-  const clock = yield* Clock.Clock
-  const random = yield* Random.Random
-  const context = yield* Effect.context<R>()
-  const parent = yield* Effect.scope
-  const guard = loopGuardOf(manager, random)
-  const filters = withoutCovered(options.filters)
-  const tally = new Tally()
-  const failures = new Failures(name, options.target, tally, clock)
-  const lock = Semaphore.makeUnsafe(1)
-  const loop = feeds({
-    filters,
-    exclude: options.exclude,
-    rules,
-    pass: options.unmapped === "pass",
-    isOpen: hooks.map !== undefined
-  })
-  const published: RelayParts["published"] = new Map()
-  const readers = new Map<string, { readonly reader: Reader; readonly end: () => void }>()
-  let running: Running | undefined
-  let state: ForwarderState = "stopped"
-
-  /** Why messages would go round between a source and the target without anything that stops them. */
-  const loopIssue = (source: SessionOptions, target: SessionOptions): MqttErrorReason | undefined => {
-    if (loop === undefined || options.allowLoops) return undefined
-    // On MQTT 5 the messages themselves say where they have been.
-    if (source.protocolVersion === 5 && target.protocolVersion === 5) return undefined
-    if (!isSameBroker(guard.marks.of(source), guard.marks.of(target))) return undefined
-    return new ForwarderFailed({
-      forwarder: name,
-      detail: `it would feed itself: what it writes to ${loop.image} comes back by ${loop.filter} of session ` +
-        `${JSON.stringify(source.name)}, and MQTT 3.1.1 has nothing to tell by; exclude it, or set allowLoops`
-    })
-  }
-
-  const acceptanceIssue = (target: SessionOptions): MqttErrorReason | undefined =>
-    options.acceptance === "stored" && target.persistence !== "durable"
-      ? invalid("acceptance", `"stored" needs a durable target, and session ${JSON.stringify(target.name)} is none`)
-      : undefined
-
-  /** What can be seen of the sessions that there are. */
-  const knownIssue = (): MqttErrorReason | undefined => {
-    const target = registry.optionsOf(options.target)
-    if (target === undefined) return undefined
-    const acceptance = acceptanceIssue(target)
-    if (acceptance !== undefined) return acceptance
-    for (const source of options.sources) {
-      const known = registry.optionsOf(source)
-      const issue = known === undefined ? undefined : loopIssue(known, target)
-      if (issue !== undefined) return issue
-    }
-    return undefined
-  }
-
-  const purpose = `forwarder ${JSON.stringify(name)}`
-  const targets = Array.from(new Set([options.target, options.deadLetter?.session ?? options.target]))
-  const sessions = Array.from(new Set([...options.sources, ...targets]))
-
-  const errorOf = (session: string, reason: MqttErrorReason): MqttError =>
-    new MqttError({ reason, session, method: "Forwarder.start", context: { forwarder: name } })
-
-  const noteError = (error: MqttError): Effect.Effect<void> =>
-    Effect.sync(() => {
-      if (error.reason._tag !== "Closed") failures.note(error)
-    })
-
-  const logUnfit = (error: MqttError): Effect.Effect<void> =>
-    Effect.flatMap(SessionLog, (settings) =>
-      isSilent(settings) ? Effect.void : Effect.annotateLogs(
-        Effect.logError(`the target does not fit: ${error.reason.message}`),
-        { forwarder: name, session: error.session, event: "TargetUnfit", reason: error.reason._tag }
-      ))
-
-  const subscribeOptions = ({ options: session }: SessionCore): SubscribeOptions => {
-    const isVersion5 = session.protocolVersion === 5
-    const isShared = options.share !== undefined || filters.some(Topic.isShared)
-    return withPurpose({
-      ...definedOnly({
-        share: options.share,
-        consumer: session.persistence === "durable" ? consumerName(name) : undefined
-      }),
-      qos: options.subscribeQoS,
-      retained: options.retained,
-      buffer: options.buffer,
-      onOverflow: options.onOverflow,
-      noLocal: isVersion5 && !isShared && (options.noLocal ?? session.name === options.target),
-      retainAsPublished: isVersion5 && options.retain === "keep"
-    }, purpose)
-  }
-
-  /** Where somebody else has subscribed to the filter already, what the two want of it may differ: the older subscription stands. */
-  const subscribe = (
-    subscriber: Subscriber,
-    source: Source,
-    subscribing: SubscribeOptions
-  ): Effect.Effect<TappedQueue, MqttError, Scope.Scope> =>
-    Effect.catch(subscriber.tap(filters, subscribing, source), (error) => {
-      const isSpecial = subscribing.noLocal === true || subscribing.retainAsPublished === true
-      if (error.reason._tag !== "SubscriptionConflict" || !isSpecial) return Effect.fail(error)
-      const common = { ...subscribing, noLocal: false, retainAsPublished: false }
-      return Effect.andThen(noteError(error), subscriber.tap(filters, common, source))
-    })
-
-  /**
-   * The same through stops and starts, and when a session of its name comes back: what was written meanwhile may be
-   * delivered then.
-   */
-  const readerAt = ({ options: session }: SessionCore): Reader => {
-    const brokers = guard.marks.of(session)
-    const known = readers.get(session.name)
-    if (known?.reader.options.brokers === brokers && known.reader.options.protocolVersion === session.protocolVersion) {
-      return known.reader
-    }
-    known?.end()
-    const reader = new Reader({
-      brokers,
-      filters,
-      protocolVersion: session.protocolVersion,
-      share: options.share,
-      isResumed: session.persistence !== "none"
-    })
-    readers.set(session.name, { reader, end: guard.echoes.read(reader, monotonicMillis(clock)) })
-    return reader
-  }
-
-  const attachSource = (runner: RouteRunner<unknown>, relay: Relay) => (place: Place): Effect.Effect<void, MqttError> =>
-    Effect.scoped(Effect.gen(function*() {
-      const { core: session } = place
-      const target = registry.optionsOf(options.target)
-      const issue = target === undefined ? undefined : loopIssue(session.options, target)
-      if (issue !== undefined) return yield* session.subscriber.refuse(filters, purpose, errorOf(session.name, issue))
-      const reader = readerAt(session)
-      const source = yield* Effect.acquireRelease(
-        Effect.sync(() => {
-          reader.attach(session.driver)
-          return relay.addSource(session, reader)
-        }),
-        (source) =>
-          Effect.sync(() => {
-            relay.removeSource(source)
-            reader.detach(session.driver.now())
-          })
-      )
-      const queue = yield* subscribe(session.subscriber, source, subscribeOptions(session))
-      runner.activate(place, {
-        filters: queue.consumer.request.filters,
-        granted: queue.consumer.granted,
-        pending: Effect.sync(() => ({ messages: queue.size, dropped: queue.dropped, highWater: queue.highWater }))
-      })
-      yield* Effect.raceFirst(source.failure, session.untilClosed)
-    })).pipe(Effect.tapError(noteError))
-
-  const attachOutlets =
-    (outlets: RouteRunner<unknown>, relay: Relay) => (place: Place): Effect.Effect<void, MqttError> =>
-      Effect.scoped(Effect.gen(function*() {
-        const { core: session } = place
-        const issue = session.name === options.target ? acceptanceIssue(session.options) : undefined
-        if (issue !== undefined) {
-          const error = errorOf(session.name, issue)
-          yield* logUnfit(error)
-          return yield* error
-        }
-        for (const outlet of relay.outletsOf(session.name)) {
-          yield* Effect.acquireRelease(
-            Effect.sync(() => outlet.join(session)),
-            () => Effect.sync(() => outlet.leave(session))
-          )
-        }
-        outlets.activate(place)
-        yield* session.untilClosed
-      })).pipe(Effect.tapError(noteError))
-
-  const begin = Effect.gen(function*() {
-    const fork = yield* FiberSet.runtime(yield* FiberSet.make<unknown, unknown>())<R>()
-    const relay = new Relay({
-      options: { ...options, filters },
-      rules,
-      hooks: hooks as ForwarderHooks<unknown>,
-      tally,
-      failures,
-      published,
-      clock,
-      random,
-      guard,
-      brokersOf: (session) => {
-        const known = registry.optionsOf(session)
-        return known === undefined ? undefined : guard.marks.of(known)
-      },
-      fork: fork as never
-    })
-    const runnerFor = (only: ReadonlySet<string>): RouteRunner<unknown> =>
-      new RouteRunner<unknown>({ filters, session: undefined, only, description: `forwarder ${name}`, purpose, clock })
-    const outlets = runnerFor(new Set(targets))
-    yield* outlets.start({ attach: attachOutlets(outlets, relay), onEnd: () => {} })
-    const sources = runnerFor(new Set(options.sources))
-    yield* sources.start({ attach: attachSource(sources, relay), onEnd: () => {} })
-    for (const runner of [outlets, sources]) {
-      yield* Effect.acquireRelease(
-        Effect.sync(() => registry.follow(runner)),
-        (end) => Effect.sync(end)
-      )
-    }
-    yield* watch({
-      forwarder: name,
-      missing: () => sessions.filter((session) => registry.optionsOf(session) === undefined),
-      changes: manager.eventsOf({ type: ["Added", "Removed"] }),
-      tally,
-      settings: yield* SessionLog
-    })
-    return { relay, sources, outlets }
-  })
-
-  const start: Effect.Effect<void, MqttError> = lock.withPermits(1)(Effect.uninterruptible(Effect.gen(function*() {
-    if (running !== undefined) return
-    const issue = knownIssue()
-    if (issue !== undefined) return yield* fail(issue)
-    const scope = yield* Scope.make()
-    const parts = yield* begin.pipe(
-      Scope.provide(scope),
-      Effect.provideContext(context),
-      Effect.onExit((exit) => Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void)
-    )
-    running = { ...parts, scope }
-    state = "running"
-  })))
-
-  const stop: Effect.Effect<void> = lock.withPermits(1)(Effect.uninterruptible(Effect.suspend(() => {
-    if (running === undefined) return Effect.void
-    const { relay, scope } = running
-    state = "stopping"
-    return Effect.andThen(
-      relay.stop(options.stopTimeout),
-      Effect.andThen(
-        Scope.close(scope, Exit.void),
-        Effect.sync(() => {
-          running = undefined
-          state = "stopped"
-        })
-      )
-    )
-  })))
-
-  yield* Scope.addFinalizer(
-    parent,
-    Effect.andThen(
-      stop,
-      Effect.sync(() => {
-        for (const { end } of readers.values()) end()
-        failures.end()
-      })
-    )
-  )
-
-  /** How a part of the forwarder stands with its sessions. */
-  const standing = (
-    runner: RouteRunner<unknown> | undefined,
-    names: ReadonlyArray<string>
-  ): Effect.Effect<ReadonlyArray<ForwarderSession>> =>
-    runner === undefined ?
-      Effect.succeed([]) :
-      Effect.map(runner.route.sessions, (places) =>
-        names.map((session): ForwarderSession => {
-          const place = places.get(session)
-          if (place !== undefined) return { name: session, state: place.state, error: place.error }
-          const state = registry.optionsOf(session) === undefined ? "missing" : "joining"
-          return { name: session, state, error: undefined }
-        }))
-
-  const metrics: Effect.Effect<ForwarderMetrics> = Effect.gen(function*() {
-    const now = monotonicMillis(clock)
-    const standings = {
-      sources: yield* standing(running?.sources, options.sources),
-      targets: yield* standing(running?.outlets, targets)
-    }
-    return snapshot(options, tally, state, running?.relay, standings, now)
-  })
-
-  yield* Effect.acquireRelease(
-    Effect.sync(() => announce(manager, metrics)),
-    (end) => Effect.sync(end)
-  )
-
-  return {
-    name,
+  const forwarder = new ForwarderCore({
     options,
-    start: Effect.withSpan(start, "Forwarder.start"),
-    stop: Effect.withSpan(stop, "Forwarder.stop"),
-    restart: Effect.andThen(stop, start),
-    state: Effect.sync(() => state),
-    failures: failures.stream,
-    active: Effect.suspend(() => running === undefined ? Effect.void : running.sources.route.active),
-    metrics
+    hooks: hooks as ForwarderHooks<unknown>,
+    rules,
+    manager,
+    registry,
+    clock: yield* Clock.Clock,
+    random: yield* Random.Random,
+    context: yield* Effect.context<R>() as Effect.Effect<Context.Context<never>, never, R>
+  })
+  yield* Scope.addFinalizer(yield* Effect.scope, forwarder.end)
+  yield* Effect.acquireRelease(
+    Effect.sync(() => announce(manager, forwarder.metrics)),
+    (withdraw) => Effect.sync(withdraw)
+  )
+  return {
+    name: options.name,
+    options,
+    start: Effect.withSpan(forwarder.start, "Forwarder.start"),
+    stop: Effect.withSpan(forwarder.stop, "Forwarder.stop"),
+    restart: Effect.andThen(forwarder.stop, forwarder.start),
+    state: Effect.sync(() => forwarder.state),
+    failures: forwarder.failures.stream,
+    active: forwarder.active,
+    metrics: forwarder.metrics
   }
 })
 
-/** The name by which the durable sessions that it receives from know a forwarder, see `SubscribeOptions.consumer`. */
-const consumerName = (forwarder: string): string => `forwarder ${forwarder}`
+interface ForwarderParts {
+  readonly options: ForwarderOptions
+  readonly hooks: ForwarderHooks<unknown>
+  readonly rules: ReadonlyArray<CompiledRule>
+  readonly manager: Manager
+  readonly registry: Registry
+  readonly clock: Clock.Clock
+  readonly random: RelayParts["random"]
+  /** Of the forwarder's birth, for the program's functions. */
+  readonly context: Context.Context<never>
+}
+
+interface Running {
+  readonly relay: Relay
+  readonly sources: RouteRunner<unknown>
+  readonly outlets: RouteRunner<unknown>
+  readonly scope: Scope.Closeable
+}
+
+/** The life of a forwarder between starts and stops. */
+class ForwarderCore {
+  readonly failures: Failures
+  state: ForwarderState = "stopped"
+  readonly #parts: ForwarderParts
+  readonly #filters: ReadonlyArray<string>
+  readonly #tally = new Tally()
+  readonly #guard: LoopGuard
+  readonly #fitness: Fitness
+  readonly #joining: Joining
+  readonly #published: RelayParts["published"] = new Map()
+  readonly #targets: ReadonlyArray<string>
+  readonly #purpose: string
+  readonly #lock = Semaphore.makeUnsafe(1)
+  #running: Running | undefined
+
+  constructor(parts: ForwarderParts) {
+    const { clock, hooks, manager, options, random, registry, rules } = parts
+    this.#parts = parts
+    this.#filters = withoutCovered(options.filters)
+    this.#guard = loopGuardOf(manager, random)
+    this.failures = new Failures(options.name, options.target, this.#tally, clock)
+    this.#targets = Array.from(new Set([options.target, options.deadLetter?.session ?? options.target]))
+    this.#purpose = `forwarder ${JSON.stringify(options.name)}`
+    this.#fitness = new Fitness({
+      options,
+      filters: this.#filters,
+      rules,
+      isOpen: hooks.map !== undefined,
+      marks: this.#guard.marks,
+      optionsOf: (session) => registry.optionsOf(session)
+    })
+    this.#joining = new Joining({
+      options,
+      filters: this.#filters,
+      purpose: this.#purpose,
+      failures: this.failures,
+      fitness: this.#fitness,
+      guard: this.#guard,
+      now: () => monotonicMillis(clock)
+    })
+  }
+
+  get start(): Effect.Effect<void, MqttError> {
+    return this.#lock.withPermits(1)(Effect.uninterruptible(Effect.gen({ self: this }, function*() {
+      if (this.#running !== undefined) return
+      const { context, options } = this.#parts
+      const { issue } = this.#fitness
+      if (issue !== undefined) return yield* makeError(options.name, issue)
+      const scope = yield* Scope.make()
+      const parts = yield* this.#begin.pipe(
+        Scope.provide(scope),
+        Effect.provideContext(context),
+        Effect.onExit((exit) => Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void)
+      )
+      this.#running = { ...parts, scope }
+      this.state = "running"
+    })))
+  }
+
+  get stop(): Effect.Effect<void> {
+    return this.#lock.withPermits(1)(Effect.uninterruptible(Effect.gen({ self: this }, function*() {
+      if (this.#running === undefined) return
+      const { relay, scope } = this.#running
+      this.state = "stopping"
+      yield* relay.stop(this.#parts.options.stopTimeout)
+      yield* Scope.close(scope, Exit.void)
+      this.#running = undefined
+      this.state = "stopped"
+    })))
+  }
+
+  /** The end of the forwarder's scope. */
+  get end(): Effect.Effect<void> {
+    return Effect.andThen(
+      this.stop,
+      Effect.sync(() => {
+        this.#joining.end()
+        this.failures.end()
+      })
+    )
+  }
+
+  /** See `Forwarding.active`. */
+  get active(): Effect.Effect<void, MqttError> {
+    return Effect.suspend(() => this.#running === undefined ? Effect.void : this.#running.sources.route.active)
+  }
+
+  get metrics(): Effect.Effect<ForwarderMetrics> {
+    return Effect.gen({ self: this }, function*() {
+      const { clock, options } = this.#parts
+      const running = this.#running
+      const standings = {
+        sources: yield* this.#standing(running?.sources, options.sources),
+        targets: yield* this.#standing(running?.outlets, this.#targets)
+      }
+      return snapshot(options, this.#tally, this.state, running?.relay, standings, monotonicMillis(clock))
+    })
+  }
+
+  get #begin(): Effect.Effect<Omit<Running, "scope">, never, Scope.Scope> {
+    return Effect.gen({ self: this }, function*() {
+      const { clock, hooks, manager, options, random, registry, rules } = this.#parts
+      const fork = yield* FiberSet.runtime(yield* FiberSet.make<unknown, unknown>())<never>()
+      const relay = new Relay({
+        options: { ...options, filters: this.#filters },
+        rules,
+        hooks,
+        tally: this.#tally,
+        failures: this.failures,
+        published: this.#published,
+        clock,
+        random,
+        guard: this.#guard,
+        brokersOf: (session) => {
+          const known = registry.optionsOf(session)
+          return known === undefined ? undefined : this.#guard.marks.of(known)
+        },
+        fork: fork as never
+      })
+      const outlets = this.#runnerFor(this.#targets)
+      yield* outlets.start({ attach: (place) => this.#joining.outlets(outlets, relay, place), onEnd: () => {} })
+      const sources = this.#runnerFor(options.sources)
+      yield* sources.start({ attach: (place) => this.#joining.source(sources, relay, place), onEnd: () => {} })
+      for (const runner of [outlets, sources]) {
+        yield* Effect.acquireRelease(
+          Effect.sync(() => registry.follow(runner)),
+          (end) => Effect.sync(end)
+        )
+      }
+      const sessions = Array.from(new Set([...options.sources, ...this.#targets]))
+      yield* watch({
+        forwarder: options.name,
+        missing: () => sessions.filter((session) => registry.optionsOf(session) === undefined),
+        changes: manager.eventsOf({ type: ["Added", "Removed"] }),
+        tally: this.#tally,
+        settings: yield* SessionLog
+      })
+      return { relay, sources, outlets }
+    })
+  }
+
+  #runnerFor(sessions: ReadonlyArray<string>): RouteRunner<unknown> {
+    return new RouteRunner<unknown>({
+      filters: this.#filters,
+      session: undefined,
+      only: new Set(sessions),
+      description: `forwarder ${this.#parts.options.name}`,
+      purpose: this.#purpose,
+      clock: this.#parts.clock
+    })
+  }
+
+  /** How a part of the forwarder stands with its sessions. */
+  #standing(
+    runner: RouteRunner<unknown> | undefined,
+    names: ReadonlyArray<string>
+  ): Effect.Effect<ReadonlyArray<ForwarderSession>> {
+    if (runner === undefined) return Effect.succeed([])
+    return Effect.map(runner.route.sessions, (places) =>
+      names.map((session): ForwarderSession => {
+        const place = places.get(session)
+        if (place !== undefined) return { name: session, state: place.state, error: place.error }
+        const state = this.#parts.registry.optionsOf(session) === undefined ? "missing" : "joining"
+        return { name: session, state, error: undefined }
+      }))
+  }
+}
+
+const makeError = (forwarder: string, reason: MqttErrorReason): MqttError =>
+  new MqttError({ reason, method: "Forwarder.make", context: { forwarder } })
 
 /** A forwarder is removed: the durable sessions that are there wait for it no longer. */
 export const forgetForwarder = (manager: Manager, { name, sources, target }: ForwarderOptions): Effect.Effect<void> =>

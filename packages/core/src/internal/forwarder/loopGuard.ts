@@ -3,6 +3,7 @@
  */
 import type { Random } from "effect/Random"
 import type { Manager } from "../manager/contract.ts"
+import { registryOf } from "../manager/registry.ts"
 import { BrokerMarks } from "./brokers.ts"
 import { Echoes } from "./echoes.ts"
 
@@ -15,10 +16,11 @@ export class LoopGuard {
   }
 }
 
-const ofManager = new WeakMap<Manager, LoopGuard>()
+const ofManager = new WeakMap<object, LoopGuard>()
 
 export const loopGuardOf = (manager: Manager, random: Random): LoopGuard => {
-  let guard = ofManager.get(manager)
-  if (guard === undefined) ofManager.set(manager, guard = new LoopGuard(random))
+  const key = registryOf(manager) ?? manager
+  let guard = ofManager.get(key)
+  if (guard === undefined) ofManager.set(key, guard = new LoopGuard(random))
   return guard
 }

@@ -5,12 +5,11 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
-import type { Forwarding } from "../../Forwarder.ts"
-import type { Forwarders } from "../../ForwarderManager.ts"
 import * as Options from "../../ForwarderOptions.ts"
 import { Closed, DuplicateForwarder, ForwarderNotFound, MqttError, type MqttErrorReason } from "../../MqttError.ts"
 import type { Manager } from "../manager/contract.ts"
 import { nameOf } from "../valueNames.ts"
+import type { Forwarders, Forwarding } from "./contract.ts"
 import { forgetForwarder, makeForwarder } from "./forwarder.ts"
 
 interface Entry {

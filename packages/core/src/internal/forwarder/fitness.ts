@@ -1,0 +1,80 @@
+/**
+ * Whether the sessions of a forwarder fit what its options say: a target that stores, and no way back into its own sources
+ * that nothing would stop.
+ *
+ * Looks at options only; never at what happens between sessions.
+ */
+import type { ForwarderOptions } from "../../ForwarderOptions.ts"
+import { ForwarderFailed, InvalidOptions, type MqttErrorReason } from "../../MqttError.ts"
+import type { SessionOptions } from "../../SessionOptions.ts"
+import { type BrokerMarks, isSameBroker } from "./brokers.ts"
+import type { CompiledRule } from "./mapping.ts"
+import { feeds } from "./topicImage.ts"
+
+export interface FitnessParts {
+  readonly options: ForwarderOptions
+  /** Without those that others cover. */
+  readonly filters: ReadonlyArray<string>
+  readonly rules: ReadonlyArray<CompiledRule>
+  /** A function of the program maps topics too. */
+  readonly isOpen: boolean
+  readonly marks: BrokerMarks
+  /** The options of a session, if there is one of this name. */
+  readonly optionsOf: (session: string) => SessionOptions | undefined
+}
+
+export class Fitness {
+  readonly #parts: FitnessParts
+  /** What the mapping can make of a filter, and which filter would bring it back. */
+  readonly #loop: ReturnType<typeof feeds>
+
+  constructor(parts: FitnessParts) {
+    const { filters, isOpen, options, rules } = parts
+    this.#parts = parts
+    this.#loop = feeds({ filters, exclude: options.exclude, rules, pass: options.unmapped === "pass", isOpen })
+  }
+
+  /** What can be seen of the sessions that there are. */
+  get issue(): MqttErrorReason | undefined {
+    const { options, optionsOf } = this.#parts
+    const target = optionsOf(options.target)
+    if (target === undefined) return undefined
+    const acceptance = this.acceptanceIssue(target)
+    if (acceptance !== undefined) return acceptance
+    for (const source of options.sources) {
+      const known = optionsOf(source)
+      const issue = known === undefined ? undefined : this.#loopIssue(known, target)
+      if (issue !== undefined) return issue
+    }
+    return undefined
+  }
+
+  /** Why a session cannot be a source. */
+  sourceIssue(source: SessionOptions): MqttErrorReason | undefined {
+    const { options, optionsOf } = this.#parts
+    const target = optionsOf(options.target)
+    return target === undefined ? undefined : this.#loopIssue(source, target)
+  }
+
+  /** Why a session cannot be the target. */
+  acceptanceIssue(target: SessionOptions): MqttErrorReason | undefined {
+    if (this.#parts.options.acceptance !== "stored" || target.persistence === "durable") return undefined
+    const message = `"stored" needs a durable target, and session ${JSON.stringify(target.name)} is none`
+    return new InvalidOptions({ issues: [{ path: "acceptance", message }] })
+  }
+
+  /** Why messages would go round between a source and the target without anything that stops them. */
+  #loopIssue(source: SessionOptions, target: SessionOptions): MqttErrorReason | undefined {
+    const { marks, options } = this.#parts
+    const loop = this.#loop
+    if (loop === undefined || options.allowLoops) return undefined
+    // On MQTT 5 the messages themselves say where they have been.
+    if (source.protocolVersion === 5 && target.protocolVersion === 5) return undefined
+    if (!isSameBroker(marks.of(source), marks.of(target))) return undefined
+    return new ForwarderFailed({
+      forwarder: options.name,
+      detail: `it would feed itself: what it writes to ${loop.image} comes back by ${loop.filter} of session ` +
+        `${JSON.stringify(source.name)}, and MQTT 3.1.1 has nothing to tell by; exclude it, or set allowLoops`
+    })
+  }
+}
