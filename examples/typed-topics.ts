@@ -4,18 +4,18 @@
  * One definition of a topic gives the filter to subscribe to, the parameters and the payload's type to both sides. A payload that is not of the type is passed
  * over, or goes to the dead letters.
  */
-import { MqttSession, PayloadCodec, Topic } from "@effect-mqttx/core"
+import { MqttSession, PayloadCodec, TopicTemplate } from "@effect-mqttx/core"
 import { ScriptedBroker } from "@effect-mqttx/testing"
 import { NodeRuntime } from "@effect/platform-node"
 import { Effect, Layer, Schema, Stream } from "effect"
 
 const Reading = Schema.Struct({ celsius: Schema.Finite, at: Schema.DateFromString })
 
-const temperature = Topic.template("sensors/:room/temperature", PayloadCodec.json(Reading))
-const lamp = Topic.template("rooms/:room/lamps/:number", PayloadCodec.text(Schema.Literals(["on", "off"])), {
+const temperature = TopicTemplate.make("sensors/:room/temperature", PayloadCodec.json(Reading))
+const lamp = TopicTemplate.make("rooms/:room/lamps/:number", PayloadCodec.text(Schema.Literals(["on", "off"])), {
   params: { number: Schema.FiniteFromString }
 })
-const file = Topic.template("files/*path", PayloadCodec.bytes)
+const file = TopicTemplate.make("files/*path", PayloadCodec.bytes)
 
 const program = Effect.gen(function*() {
   const session = yield* MqttSession.MqttSession

@@ -9,6 +9,7 @@ import { parse } from "./support/source.ts"
 import { stabilityViolations } from "./support/stability.ts"
 import {
   barrelViolations,
+  circles,
   escapeViolations,
   floorViolations,
   mqttViolations,
@@ -44,6 +45,23 @@ describe("floors", () => {
       floorViolations(tree({ "Novelty.ts": "export {}", "Packet.ts": `export * from "./Novelty.ts"` })),
       ["Novelty.ts: stands on no floor", "Packet.ts:1: imports Novelty.ts, which stands on no floor"]
     )
+  })
+
+  it.each(packages())("no files of %s import each other in a circle, type-only imports included", (name) => {
+    const files = filesBelow(`packages/${name}/src`, ".ts")
+    assert.isNotEmpty(files)
+    assert.deepStrictEqual(circles(files), [])
+  })
+
+  it("a circle is found, and what only leads to it is no part of it", () => {
+    const files = {
+      "a.ts": `import type { B } from "./b.ts"`,
+      "b.ts": `export * from "./c.ts"`,
+      "c.ts": `import "./a.ts"`,
+      "d.ts": `import "./a.ts"`
+    }
+    assert.deepStrictEqual(circles(tree(files)), [["a.ts", "b.ts", "c.ts"]])
+    assert.deepStrictEqual(circles(tree({ ...files, "c.ts": "export {}" })), [])
   })
 
   it("the engine and the connection are strangers in both directions", () => {

@@ -29,7 +29,9 @@ export const floors: ReadonlyArray<readonly [floor: number, places: ReadonlyArra
     "TopicTree.ts",
     "Transport.ts",
     "internal/errors/",
-    "internal/options/"
+    "internal/options/",
+    "internal/store/",
+    "internal/topicTemplate/"
   ]],
   [1, ["Codec.ts", "Packet.ts", "StoreRecordCodec.ts", "internal/codec/"]],
   [2, ["internal/connection/", "internal/node/", "internal/browser/"]],
@@ -98,6 +100,41 @@ export const resolveRelative = (from: string, specifier: string): string =>
   Path.normalize(Path.join(Path.dirname(from), specifier))
 
 const sources = (tree: Tree): ReadonlyArray<Source> => Array.from(tree, ([path, text]) => parse(path, text))
+
+/** Groups of files that import each other in a circle, type-only imports included. */
+export const circles = (tree: Tree): ReadonlyArray<ReadonlyArray<string>> => {
+  const targets = new Map(
+    sources(tree).map((source) => [
+      source.path,
+      importsOf(source).map(({ specifier }) => resolveRelative(source.path, specifier)).filter((path) => tree.has(path))
+    ])
+  )
+  const found = new Map<string, ReadonlyArray<string>>()
+  for (const start of targets.keys()) {
+    const reachable = reachableFrom(start, targets)
+    if (!reachable.has(start)) continue
+    const circle = Array.from(reachable).filter((path) => reachableFrom(path, targets).has(start)).sort()
+    found.set(circle.join(), circle)
+  }
+  return Array.from(found.values())
+}
+
+/** What a file imports, what that imports, and so on; the file itself only when it is among that. */
+const reachableFrom = (
+  start: string,
+  targets: ReadonlyMap<string, ReadonlyArray<string>>
+): ReadonlySet<string> => {
+  const reached = new Set<string>()
+  const waiting = [start]
+  for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
+    for (const target of targets.get(path) ?? []) {
+      if (reached.has(target)) continue
+      reached.add(target)
+      waiting.push(target)
+    }
+  }
+  return reached
+}
 
 /** Imports of the core that point up, join strangers, leave `src`, or come from a file without a floor. */
 export const floorViolations = (tree: Tree): ReadonlyArray<string> => {

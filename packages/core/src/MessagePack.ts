@@ -11,7 +11,7 @@ import * as PayloadCodec from "./PayloadCodec.ts"
  *
  * @example
  * const Reading = Schema.Struct({ celsius: Schema.Finite })
- * const temperatures = Topic.template("sensors/:room/temperature", MessagePack.codec(Reading))
+ * const temperatures = TopicTemplate.make("sensors/:room/temperature", MessagePack.codec(Reading))
  */
 export const codec = <A, Encoded, RD, RE>(
   schema: Schema.ConstraintCodec<A, Encoded, RD, RE>

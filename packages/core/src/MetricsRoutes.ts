@@ -15,29 +15,10 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import { routeChecks } from "./internal/gateway/checks.ts"
 import { makeHostGuard } from "./internal/gateway/hostGuard.ts"
+import type { MetricsRoutesOptions } from "./internal/gateway/options.ts"
 import { orDie } from "./internal/options/plain.ts"
 import { MqttMetrics } from "./MqttMetrics.ts"
-import type { UnreadyCause } from "./MqttSnapshot.ts"
-
-/**
- * Paths, and what being ready means.
- */
-export interface MetricsRoutesOptions {
-  /** Default `/metrics`. */
-  readonly metricsPath?: HttpRouter.PathInput | undefined
-  /** Default `/healthz`. */
-  readonly healthPath?: HttpRouter.PathInput | undefined
-  /** Default `/readyz`. */
-  readonly readyPath?: HttpRouter.PathInput | undefined
-  /**
-   * Names by which a client on the same machine may ask, besides `localhost`, `127.0.0.1` and `[::1]`: those of a
-   * proxy, for example. Others are refused with status 421, since a page from anywhere may point its name at this
-   * machine. Ports do not matter.
-   */
-  readonly allowedHosts?: ReadonlyArray<string> | undefined
-  /** Which causes hold back readiness. Default: all of them. */
-  readonly holdsBack?: ((cause: UnreadyCause) => boolean) | undefined
-}
+export type { MetricsRoutesOptions } from "./internal/gateway/options.ts"
 
 /** The content type of the text format. */
 const prometheusText = "text/plain; version=0.0.4; charset=utf-8"

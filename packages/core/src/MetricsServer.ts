@@ -21,41 +21,13 @@ import * as HttpServer from "effect/http/HttpServer"
 import * as Layer from "effect/Layer"
 import type * as NetAddress from "effect/net/NetAddress"
 import { serverChecks } from "./internal/gateway/checks.ts"
+import type { MetricsServerOptions, PageOptions } from "./internal/gateway/options.ts"
 import * as PageFeed from "./internal/gateway/pageFeed.ts"
 import * as PageRoutes from "./internal/gateway/pageRoutes.ts"
 import { checkedLayer } from "./internal/options/plain.ts"
 import * as MetricsRoutes from "./MetricsRoutes.ts"
 import type { MqttMetrics } from "./MqttMetrics.ts"
-
-/**
- * Options of the page.
- */
-export interface PageOptions {
-  /** What the page is of, shown in its header. Default: nothing. */
-  readonly title?: string | undefined
-  /** Where the page is; its events are at `events` below. Default `/`. */
-  readonly path?: HttpRouter.PathInput | undefined
-  /** Between two snapshots. Default one second. */
-  readonly interval?: Duration.Input | undefined
-  /**
-   * How far the plots of someone who opens the page go back. Default five minutes; a snapshot is taken for each interval, also while nobody
-   * watches, and keeps 16 bytes a session.
-   */
-  readonly history?: Duration.Input | undefined
-  /** Pages that may be open at the same time; more are refused with status 503, and try again. Default 32. */
-  readonly maximumViewers?: number | undefined
-  /**
-   * How long an open page may take nothing of what there is for it before its connection is ended. Default 30 seconds.
-   */
-  readonly viewerTimeout?: Duration.Input | undefined
-}
-
-/**
- * Options of the server: the page, and the paths of `MetricsRoutes`.
- */
-export interface MetricsServerOptions extends MetricsRoutes.MetricsRoutesOptions {
-  readonly page?: PageOptions | undefined
-}
+export type { MetricsServerOptions, PageOptions } from "./internal/gateway/options.ts"
 
 const feedLayer = (
   { history = "5 minutes", interval = "1 second", maximumViewers = 32, title = "", viewerTimeout = "30 seconds" }:

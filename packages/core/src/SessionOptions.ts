@@ -19,11 +19,13 @@ import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import { decodeValues } from "./internal/options/decode.ts"
 import { sessionConfig } from "./internal/options/environment.ts"
+import type { SessionOptionsEncoded } from "./internal/options/fields.ts"
 import type * as Model from "./internal/options/model.ts"
-import { type SessionOptionsEncoded, SessionOptionsSchema } from "./internal/options/schema.ts"
+import { SessionOptionsSchema } from "./internal/options/schema.ts"
 import { MqttError } from "./MqttError.ts"
 import type { ProtocolVersion } from "./QoS.ts"
 
+export type { SessionOptionsEncoded } from "./internal/options/fields.ts"
 export type {
   BytesInput,
   DurationInput,
@@ -45,7 +47,6 @@ export type {
   WillInput,
   WillOptions
 } from "./internal/options/model.ts"
-export type { SessionOptionsEncoded } from "./internal/options/schema.ts"
 
 /**
  * All options of a session, complete and checked.

@@ -7,69 +7,15 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type * as Scope from "effect/Scope"
-import { makeMemory } from "./internal/memoryStore.ts"
-import type { MqttError } from "./MqttError.ts"
-import type { StoreChange, StoreRecord } from "./StoreRecord.ts"
+import type * as Contract from "./internal/store/contract.ts"
+import { makeMemory } from "./internal/store/memory.ts"
 
-/**
- * What a successful commit survives at least: `session` the end of the session (of the client's process too, when another process keeps
- * the records, but not the end of that one), `process` kill -9 of every process concerned, `power` a power cut as well.
- */
-export type Durability = "session" | "process" | "power"
-
-/**
- * Records that a store held and could not read.
- */
-export interface StoreDamage {
-  /** How many, as far as the store can tell. */
-  readonly lost: number | undefined
-  readonly detail: string
-}
-
-/**
- * What a store held for a session when it was opened.
- */
-export interface LoadedRecords {
-  /** All records, outbound ones in the order of their sequence. Never an altered one: what cannot be trusted counts as damage. */
-  readonly records: ReadonlyArray<StoreRecord>
-  /** Reported once: a store removes what it could not read. */
-  readonly damage: StoreDamage | undefined
-}
-
-/**
- * The store of one session, owned by one session of one process until its scope ends.
- *
- * Every failure is an `MqttError` with the reason `StorageFailed`, whose `kind` says whether trying again can help.
- * After the end of the scope that opened it, or of the store itself, everything fails at once with the kind `closed`.
- */
-export interface SessionStoreHandle {
-  readonly durability: Durability
-  /** Fails with the kind `newerFormat`, and changes nothing, when a later version of the library wrote the records. */
-  readonly load: Effect.Effect<LoadedRecords, MqttError>
-  /**
-   * Applies the changes in order, all or none. Success means that they survive what `durability` says. After a failure it is unknown whether
-   * they were applied; committing the same changes again has the same effect as once. Commits of one session are never
-   * concurrent: the session waits for one before it starts the next, and does not change records that it has handed over.
-   *
-   * Fails with the kind `fenced` when another owner has taken the session over, and with `invalid` when a record can
-   * never be stored: more than a PUBLISH packet can hold. No number of changes is too large.
-   */
-  readonly commit: (changes: ReadonlyArray<StoreChange>) => Effect.Effect<void, MqttError>
-  /** Deletes all records of the session. */
-  readonly clear: Effect.Effect<void, MqttError>
-}
+export type { Durability, LoadedRecords, SessionStoreHandle, StoreDamage } from "./internal/store/contract.ts"
 
 /**
  * Opens the stores of sessions.
  */
-export interface SessionStore {
-  /**
-   * Opens the store of a session as its only owner; fails with the kind `owned` when another one, in this process or elsewhere, owns it.
-   * Any string is a session name; anything else fails with `InvalidOptions`.
-   */
-  readonly open: (session: string) => Effect.Effect<SessionStoreHandle, MqttError, Scope.Scope>
-}
+export interface SessionStore extends Contract.SessionStore {}
 
 /**
  * The store in use. The default keeps records in this process's memory, for as long as the program runs.

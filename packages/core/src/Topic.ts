@@ -14,9 +14,6 @@ import { type Fault, findFault } from "./internal/utf8String.ts"
 import { kindOf } from "./internal/valueNames.ts"
 import { InvalidFilter, InvalidTopic } from "./MqttError.ts"
 
-// Typed topics belong here for whoever writes topics; they stand in a module of their own.
-export { make as template } from "./TopicTemplate.ts"
-
 const slash = 0x2f
 const plus = 0x2b
 const hash = 0x23

@@ -1,4 +1,4 @@
-import { MqttSession, PayloadCodec, Topic } from "@effect-mqttx/core"
+import { MqttSession, PayloadCodec, TopicTemplate } from "@effect-mqttx/core"
 import * as MessagePack from "@effect-mqttx/core/MessagePack"
 import { ScriptedBroker } from "@effect-mqttx/testing"
 import { assert, describe, it } from "@effect/vitest"
@@ -36,7 +36,7 @@ describe("MessagePack", () => {
     Effect.gen(function*() {
       const session = yield* MqttSession.MqttSession
       const broker = yield* ScriptedBroker.ScriptedBroker
-      const template = Topic.template("sensors/:room", codec)
+      const template = TopicTemplate.make("sensors/:room", codec)
       const { messages } = yield* template.subscription(session, { qos: 1 })
       yield* template.publish(session, { room: "kitchen" }, reading, { qos: 1 })
       const [received] = yield* messages.pipe(Stream.take(1), Stream.runCollect)

@@ -4,8 +4,8 @@ import { Result, Schema } from "effect"
 
 const Reading = Schema.Struct({ celsius: Schema.Finite })
 const json = PayloadCodec.json(Reading)
-const temperature = Topic.template("sensors/:room/temperature", json)
-const file = Topic.template("files/:user/*path", PayloadCodec.bytes)
+const temperature = TopicTemplate.make("sensors/:room/temperature", json)
+const file = TopicTemplate.make("files/:user/*path", PayloadCodec.bytes)
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false
 const same = <A, B>(...same: Same<A, B> extends true ? [] : [never]): void => assert.isEmpty(same)
@@ -27,11 +27,11 @@ describe("TopicTemplate", () => {
     it("parameters become the wildcards of the filter", () => {
       assert.strictEqual(temperature.filter, "sensors/+/temperature")
       assert.strictEqual(file.filter, "files/+/#")
-      assert.strictEqual(Topic.template(":a/:b", json).filter, "+/+")
-      assert.strictEqual(Topic.template("*all", json).filter, "#")
-      assert.strictEqual(Topic.template("plain/topic", json).filter, "plain/topic")
-      assert.strictEqual(Topic.template("/a//:b/", json).filter, "/a//+/")
-      assert.strictEqual(Topic.template("a:b/c*", json).filter, "a:b/c*")
+      assert.strictEqual(TopicTemplate.make(":a/:b", json).filter, "+/+")
+      assert.strictEqual(TopicTemplate.make("*all", json).filter, "#")
+      assert.strictEqual(TopicTemplate.make("plain/topic", json).filter, "plain/topic")
+      assert.strictEqual(TopicTemplate.make("/a//:b/", json).filter, "/a//+/")
+      assert.strictEqual(TopicTemplate.make("a:b/c*", json).filter, "a:b/c*")
     })
 
     it("a malformed text is refused with the place that is wrong", () => {
@@ -55,7 +55,7 @@ describe("TopicTemplate", () => {
 
     it("make throws an MqttError for a malformed text that the compiler could not see", () => {
       const path: string = "a/+"
-      assert.throws(() => Topic.template(path, json), MqttError.MqttError, "invalid topic filter")
+      assert.throws(() => TopicTemplate.make(path, json), MqttError.MqttError, "invalid topic filter")
     })
   })
 
@@ -82,7 +82,7 @@ describe("TopicTemplate", () => {
 
     it("refuses a missing parameter, also one that every object has", () => {
       assert.deepStrictEqual(fault(temperature.format({} as never)), ["InvalidTopic", 8, "the parameter room: missing"])
-      const odd = Topic.template("a/:constructor", json)
+      const odd = TopicTemplate.make("a/:constructor", json)
       assert.deepStrictEqual(fault(odd.format({} as never)), ["InvalidTopic", 2, "the parameter constructor: missing"])
     })
 
@@ -92,11 +92,11 @@ describe("TopicTemplate", () => {
         12,
         "the parameter path: wildcard"
       ])
-      assert.deepStrictEqual(fault(Topic.template("*all", json).format({ all: "" })), ["InvalidTopic", 0, "empty"])
+      assert.deepStrictEqual(fault(TopicTemplate.make("*all", json).format({ all: "" })), ["InvalidTopic", 0, "empty"])
     })
 
     it("refuses a first level that the filter's wildcard would not match", () => {
-      const template = Topic.template(":a/b", json)
+      const template = TopicTemplate.make(":a/b", json)
       assert.deepStrictEqual(fault(template.format({ a: "$SYS" })), [
         "InvalidTopic",
         0,
@@ -137,8 +137,8 @@ describe("TopicTemplate", () => {
         assert.isTrue(Topic.matches(template.filter, topic))
         assert.isUndefined(template.parse(topic), topic)
       }
-      assert.isUndefined(Topic.template(":a/b", json).parse("$SYS/b"))
-      assert.isUndefined(Topic.template("*all", json).parse("$SYS/b"))
+      assert.isUndefined(TopicTemplate.make(":a/b", json).parse("$SYS/b"))
+      assert.isUndefined(TopicTemplate.make("*all", json).parse("$SYS/b"))
     })
 
     const parts = Schema.Array(Schema.Literals(["a", "b", "", ":x", ":y", "$s", "é"])).check(
@@ -166,7 +166,7 @@ describe("TopicTemplate", () => {
 
   describe("filterFor", () => {
     it("fixes some of the parameters", () => {
-      const template = Topic.template(":site/:room/*rest", json)
+      const template = TopicTemplate.make(":site/:room/*rest", json)
       assert.deepStrictEqual(template.filterFor({}), Result.succeed("+/+/#"))
       assert.deepStrictEqual(template.filterFor({ params: { room: "kitchen" } }), Result.succeed("+/kitchen/#"))
       assert.deepStrictEqual(
@@ -197,7 +197,9 @@ describe("TopicTemplate", () => {
   })
 
   describe("parameters with a schema", () => {
-    const chunk = Topic.template("files/:id/:index", PayloadCodec.bytes, { params: { index: Schema.FiniteFromString } })
+    const chunk = TopicTemplate.make("files/:id/:index", PayloadCodec.bytes, {
+      params: { index: Schema.FiniteFromString }
+    })
 
     it("are values on one side and text on the other", () => {
       same<ParamsOf<typeof chunk>, { readonly id: string; readonly index: number }>()
@@ -219,7 +221,7 @@ describe("TopicTemplate", () => {
       same<ParamsOf<typeof temperature>, { readonly room: string }>()
       same<ValueOf<typeof temperature>, { readonly celsius: number }>()
       same<ParamsOf<typeof file>, { readonly user: string; readonly path: string }>()
-      const degrees = Topic.template("a", Schema.FiniteFromString)
+      const degrees = TopicTemplate.make("a", Schema.FiniteFromString)
       same<ParamsOf<typeof degrees>, {}>()
       same<ValueOf<typeof degrees>, number>()
       const dynamic = TopicTemplate.fromString("a/:b" as string, json)
@@ -250,29 +252,29 @@ describe("TopicTemplate", () => {
 
     it("a text that is no template does not compile", () => {
       // @ts-expect-error a wildcard
-      assert.throws(() => Topic.template("a/+/b", json))
+      assert.throws(() => TopicTemplate.make("a/+/b", json))
       // @ts-expect-error a wildcard
-      assert.throws(() => Topic.template("a/#", json))
+      assert.throws(() => TopicTemplate.make("a/#", json))
       // @ts-expect-error a parameter without a name
-      assert.throws(() => Topic.template("a/:", json))
+      assert.throws(() => TopicTemplate.make("a/:", json))
       // @ts-expect-error the same parameter twice
-      assert.throws(() => Topic.template(":a/b/:a", json))
+      assert.throws(() => TopicTemplate.make(":a/b/:a", json))
       // @ts-expect-error the rest is not last
-      assert.throws(() => Topic.template("a/*b/c", json))
+      assert.throws(() => TopicTemplate.make("a/*b/c", json))
       // @ts-expect-error empty
-      assert.throws(() => Topic.template("", json))
+      assert.throws(() => TopicTemplate.make("", json))
     })
 
     it("a schema of an unknown parameter, or of one that is no text, does not compile", () => {
       assert.throws(
         // @ts-expect-error there is no parameter b
-        () => Topic.template("a/:a", json, { params: { b: Schema.FiniteFromString } }),
+        () => TopicTemplate.make("a/:a", json, { params: { b: Schema.FiniteFromString } }),
         /params\.b: no such parameter in the topic/
       )
       // @ts-expect-error its encoded form is a number
-      Topic.template("a/:a", json, { params: { a: Schema.Finite } })
+      TopicTemplate.make("a/:a", json, { params: { a: Schema.Finite } })
       // @ts-expect-error the payload's encoded form is no text
-      Topic.template("a/:a", Reading)
+      TopicTemplate.make("a/:a", Reading)
     })
   })
 })

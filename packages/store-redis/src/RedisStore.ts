@@ -19,6 +19,7 @@ import * as Redis from "effect/persistence/Redis"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { makeSessions } from "./internal/open.ts"
+import type * as Options from "./internal/options.ts"
 import { decodeOptions, StoreOptionsSchema } from "./internal/options.ts"
 
 /**
@@ -51,24 +52,12 @@ export interface RedisStoreInput {
 /**
  * Complete and checked options.
  */
-export interface RedisStoreOptions {
-  readonly keyPrefix: string
-  readonly expiry?: Duration.Duration
-  readonly leaseDuration: Duration.Duration
-  readonly acquireTimeout?: Duration.Duration
-  readonly commandTimeout: Duration.Duration
-}
+export type RedisStoreOptions = Options.RedisStoreOptions
 
 /**
  * How JSON holds options.
  */
-export interface RedisStoreOptionsEncoded {
-  readonly keyPrefix?: string
-  readonly expiry?: OptionsSchema.EncodedDuration
-  readonly leaseDuration?: OptionsSchema.EncodedDuration
-  readonly acquireTimeout?: OptionsSchema.EncodedDuration
-  readonly commandTimeout?: OptionsSchema.EncodedDuration
-}
+export type RedisStoreOptionsEncoded = Options.RedisStoreOptionsEncoded
 
 /**
  * The schema of options, with all defaults.

@@ -6,7 +6,7 @@ import type { Packet } from "@effect-mqttx/core/Packet"
 import * as PayloadCodec from "@effect-mqttx/core/PayloadCodec"
 import * as RequestResponse from "@effect-mqttx/core/RequestResponse"
 import * as SessionManager from "@effect-mqttx/core/SessionManager"
-import * as Topic from "@effect-mqttx/core/Topic"
+import * as TopicTemplate from "@effect-mqttx/core/TopicTemplate"
 import * as Transport from "@effect-mqttx/core/Transport"
 import * as Fault from "@effect-mqttx/testing/Fault"
 import type * as ScriptedBroker from "@effect-mqttx/testing/ScriptedBroker"
@@ -170,7 +170,7 @@ describe("what a publisher says", () => {
         yield* session.awaitReady
 
         // A stream of typed values: what cannot be read is a failure with its message.
-        const template = Topic.template("evil/:name", number)
+        const template = TopicTemplate.make("evil/:name", number)
         const typed = yield* template.subscription(session, { onInvalid: "result", qos: 1 })
         yield* broker.publish(topic, evil, { qos: 1 })
         yield* broker.publish(topic, "1", { qos: 1, properties: { contentType: evil } })

@@ -2,14 +2,14 @@
  * What becomes of messages that typed streams, typed handlers and responders cannot take, on the scripted broker and
  * the test clock.
  */
-import { PayloadCodec, RequestResponse, Topic } from "@effect-mqttx/core"
+import { PayloadCodec, RequestResponse, TopicTemplate } from "@effect-mqttx/core"
 import type { MqttSession } from "@effect-mqttx/core"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Queue, References, Schema, Stream } from "effect"
 import { pass, settle } from "../session/support.ts"
 import { inbox, makeWorld, reason, scripted, type World } from "./support.ts"
 
-const reading = Topic.template("sensors/:id", PayloadCodec.json(Schema.Struct({ celsius: Schema.Finite })))
+const reading = TopicTemplate.make("sensors/:id", PayloadCodec.json(Schema.Struct({ celsius: Schema.Finite })))
 
 const echo = RequestResponse.template("echo/:id", {
   request: PayloadCodec.json(Schema.String),

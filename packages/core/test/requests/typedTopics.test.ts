@@ -1,4 +1,4 @@
-import { PayloadCodec, Topic } from "@effect-mqttx/core"
+import { PayloadCodec, TopicTemplate } from "@effect-mqttx/core"
 import { assert, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Logger, Queue, References, Result, Schedule, Schema, Stream } from "effect"
 import { everywhere, fence, inbox, makeWorld, reason, scripted, type World } from "./support.ts"
@@ -7,7 +7,7 @@ const Reading = Schema.Struct({ celsius: Schema.Finite })
 
 // The first level is known at run time only; its parameters are not the less known.
 const templateOf = ({ unique }: World) =>
-  Topic.template(`${unique}/sensors/:room/temperature` as "t/sensors/:room/temperature", PayloadCodec.json(Reading))
+  TopicTemplate.make(`${unique}/sensors/:room/temperature` as "t/sensors/:room/temperature", PayloadCodec.json(Reading))
 
 const hot = { celsius: 40 }
 const cold = { celsius: -5 }
@@ -298,7 +298,7 @@ everywhere("typed topics", (test, { version }) => {
     Effect.gen(function*() {
       const session = yield* world.session()
       let decoded = 0
-      const template = Topic.template(
+      const template = TopicTemplate.make(
         `${world.unique}/retry/:id` as "t/retry/:id",
         PayloadCodec.make(Schema.String, {
           encode: (text) => text,
@@ -339,7 +339,7 @@ it.effect("what is skipped is logged with its topic", () =>
     const logger = Logger.make(({ fiber, message }) =>
       logged.push([message, fiber.getRef(References.CurrentLogAnnotations).topic])
     )
-    const template = Topic.template("sensors/:room", PayloadCodec.json(Reading))
+    const template = TopicTemplate.make("sensors/:room", PayloadCodec.json(Reading))
     const { messages } = yield* template.subscription(session, { qos: 1 })
     const next = yield* inbox(messages).pipe(Effect.provide(Logger.layer([logger])))
     yield* session.publish("sensors/a", "no json", { qos: 1 })
@@ -358,7 +358,7 @@ it.effect("the types of publish, subscribe and consume are those of the template
   Effect.gen(function*() {
     const world = yield* makeWorld(5)
     const session = yield* world.session()
-    const template = Topic.template("sensors/:room", PayloadCodec.json(Reading))
+    const template = TopicTemplate.make("sensors/:room", PayloadCodec.json(Reading))
     // @ts-expect-error room is missing
     yield* reason(template.publish(session, {}, hot), "InvalidTopic")
     // @ts-expect-error celsius is a number

@@ -1,7 +1,14 @@
 /**
  * What errors look like and what they tell: names, texts, records of JSON, fields with their paths, and never a value.
  */
-import { Message, PayloadCodec, RequestResponse, RouteTransformer, SessionManager, Topic } from "@effect-mqttx/core"
+import {
+  Message,
+  PayloadCodec,
+  RequestResponse,
+  RouteTransformer,
+  SessionManager,
+  TopicTemplate
+} from "@effect-mqttx/core"
 import * as MqttError from "@effect-mqttx/core/MqttError"
 import { ScriptedBroker } from "@effect-mqttx/testing"
 import { assert, describe, it } from "@effect/vitest"
@@ -152,7 +159,7 @@ const allFormsOf = (error: unknown): string =>
 
 describe("a payload that does not fit its schema", () => {
   const codec = PayloadCodec.json(Reading)
-  const readings = Topic.template("a", codec)
+  const readings = TopicTemplate.make("a", codec)
 
   const failures: Readonly<Record<string, Effect.Effect<unknown, unknown>>> = {
     "a codec": codec.decode(bytes(wrong)),

@@ -3,14 +3,13 @@
  *
  * Services that these functions make have a test of their own, `services.test.ts`.
  */
-import { SessionManager, type Transport } from "@effect-mqttx/core"
+import { SessionManager, TopicTemplate, type Transport } from "@effect-mqttx/core"
 import * as Message from "@effect-mqttx/core/Message"
 import * as MqttErrors from "@effect-mqttx/core/MqttError"
 import * as MqttMetrics from "@effect-mqttx/core/MqttMetrics"
 import * as MqttSession from "@effect-mqttx/core/MqttSession"
 import * as RouteTransformer from "@effect-mqttx/core/RouteTransformer"
 import * as SessionManagerModule from "@effect-mqttx/core/SessionManager"
-import * as Topic from "@effect-mqttx/core/Topic"
 import * as TransportModule from "@effect-mqttx/core/Transport"
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
@@ -384,7 +383,6 @@ const subjects: { readonly [module: string]: { readonly [name: string]: Subject 
     matches: subject("value", any("filter"), any("topic")),
     overlaps: subject("value", any("a"), any("b")),
     parseShared: subject("value", any("filter")),
-    template: subject("value", template, codec, any("options")),
     validateFilter: subject("value", filter),
     validateName: subject("value", topic)
   },
@@ -471,10 +469,10 @@ describe("what a function without a failure makes of wrong values", () => {
 
   it("a template throws what it is that is wrong", () => {
     for (const path of [undefined, 5, {}, "", "a/+", ":a/:a"] as never as ReadonlyArray<never>) {
-      assert.throws(() => Topic.template(path, Schema.String), MqttErrors.MqttError)
+      assert.throws(() => TopicTemplate.make(path, Schema.String), MqttErrors.MqttError)
     }
     for (const payload of [undefined, 5, "json", {}, []] as never as ReadonlyArray<never>) {
-      assert.throws(() => Topic.template("a", payload), MqttErrors.MqttError)
+      assert.throws(() => TopicTemplate.make("a", payload), MqttErrors.MqttError)
       assert.isTrue(Result.isResult(Result.void))
     }
   })

@@ -2,7 +2,14 @@
  * Payloads that are neither text nor a `Uint8Array`, at every door through which a payload comes in: bytes are sent as they lie in
  * memory, anything else is refused with `InvalidPayload`, and the session goes on.
  */
-import { type MqttSession, PayloadCodec, Publication, RequestResponse, SessionManager, Topic } from "@effect-mqttx/core"
+import {
+  type MqttSession,
+  PayloadCodec,
+  Publication,
+  RequestResponse,
+  SessionManager,
+  TopicTemplate
+} from "@effect-mqttx/core"
 import { isMqttError, type MqttError } from "@effect-mqttx/core/MqttError"
 import * as SessionOptions from "@effect-mqttx/core/SessionOptions"
 import * as SessionStore from "@effect-mqttx/core/SessionStore"
@@ -102,7 +109,7 @@ const asIs: PayloadCodec.PayloadCodec<never> = {
   encode: Effect.succeed,
   decode: (payload) => Effect.succeed(payload as never)
 }
-const anything = Topic.template("door", asIs)
+const anything = TopicTemplate.make("door", asIs)
 
 const doors: Readonly<Record<string, Door>> = {
   "publish QoS 0": (session, payload) => session.publish("door", payload, { qos: 0 }),
@@ -117,7 +124,8 @@ const doors: Readonly<Record<string, Door>> = {
     Effect.flatMap(anything.enqueue(session, {}, payload), ({ acknowledged }) => acknowledged),
   "template.outgoing": (session, payload) =>
     Effect.flatMap(anything.outgoing(session, {}, payload), (message) => session.publishAll(Stream.make(message))),
-  "a template of bytes": (session, payload) => Topic.template("door", PayloadCodec.bytes).publish(session, {}, payload)
+  "a template of bytes": (session, payload) =>
+    TopicTemplate.make("door", PayloadCodec.bytes).publish(session, {}, payload)
 }
 
 const quietly = Effect.provideService(References.MinimumLogLevel, "None")

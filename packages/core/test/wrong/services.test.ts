@@ -10,7 +10,7 @@ import {
   SessionManager,
   SessionMap,
   SessionPool,
-  Topic,
+  TopicTemplate,
   Transport
 } from "@effect-mqttx/core"
 import type { MqttError } from "@effect-mqttx/core/MqttError"
@@ -213,7 +213,7 @@ const reading = parameter("value", T.type("value", () => "21.5", (value) => type
 const message = parameter("message", T.type("message", () => ({ topic: "a" }), () => false))
 
 check("TopicTemplate", ({ session: it }) => {
-  const template = Topic.template("rooms/:room", PayloadCodec.text())
+  const template = TopicTemplate.make("rooms/:room", PayloadCodec.text())
   return Effect.succeed({
     ...template,
     publish: (...[a, b, c]: [never, never, never]) => template.publish(it, a, b, c),
@@ -241,7 +241,7 @@ check("TopicTemplate", ({ session: it }) => {
 })
 
 check("TopicTemplate, as for its session", () => {
-  const template = Topic.template("rooms/:room", PayloadCodec.text())
+  const template = TopicTemplate.make("rooms/:room", PayloadCodec.text())
   return Effect.succeed({
     publish: (it: never) => template.publish(it, { room: "a" }, "x"),
     enqueue: (it: never) => template.enqueue(it, { room: "a" }, "x"),

@@ -38,6 +38,28 @@ const fields = OptionsSchema.strict({
   )
 })
 
+/**
+ * Complete and checked options.
+ */
+export interface RedisStoreOptions {
+  readonly keyPrefix: string
+  readonly expiry?: Duration.Duration
+  readonly leaseDuration: Duration.Duration
+  readonly acquireTimeout?: Duration.Duration
+  readonly commandTimeout: Duration.Duration
+}
+
+/**
+ * How JSON holds options.
+ */
+export interface RedisStoreOptionsEncoded {
+  readonly keyPrefix?: string
+  readonly expiry?: OptionsSchema.EncodedDuration
+  readonly leaseDuration?: OptionsSchema.EncodedDuration
+  readonly acquireTimeout?: OptionsSchema.EncodedDuration
+  readonly commandTimeout?: OptionsSchema.EncodedDuration
+}
+
 /** The schema of the options, see `RedisStore.RedisStoreOptions`. */
 export const StoreOptionsSchema = fields.check(
   Schema.makeFilter(({ expiry, leaseDuration }: typeof fields.Type) =>

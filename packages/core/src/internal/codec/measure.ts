@@ -7,11 +7,12 @@ import * as Properties from "../../Properties.ts"
 import type { ProtocolVersion } from "../../QoS.ts"
 import * as ReasonCode from "../../ReasonCode.ts"
 import * as Topic from "../../Topic.ts"
-import { measureProperties, variableByteIntegerSize } from "./measureProperties.ts"
+import { measureProperties } from "./measureProperties.ts"
 import * as Table from "./propertyTable.ts"
 import { topicEncoding } from "./topicEncodings.ts"
 import { filterProblem } from "./topicFilter.ts"
 import { loneSurrogate, maximumTextBytes, measureLossy, measureUtf8 } from "./utf8.ts"
+import { variableByteIntegerSize } from "./variableByteInteger.ts"
 
 export class Measure {
   /** Why the packet cannot be encoded. */

@@ -2,13 +2,23 @@
  * Size and validity of the properties of MQTT 5 before they are written.
  */
 import type * as Properties from "../../Properties.ts"
-import type { Measure } from "./measure.ts"
 import * as Table from "./propertyTable.ts"
+import { variableByteIntegerSize } from "./variableByteInteger.ts"
+
+/** How the values of properties are measured and checked. */
+export interface ValueMeasure {
+  readonly fail: (detail: string) => void
+  /** Remembers a property for the writer. */
+  readonly property: (descriptor: Table.PropertyDescriptor, value: unknown) => void
+  readonly text: (value: string, what: string) => number
+  readonly topicName: (value: string, what: string) => number
+  readonly binary: (value: Uint8Array, what: string) => number
+}
 
 /**
  * The bytes of the properties without the property length that precedes them.
  */
-export const measureProperties = (measure: Measure, properties: {}, place: number): number => {
+export const measureProperties = (measure: ValueMeasure, properties: {}, place: number): number => {
   let size = 0
   for (const name in properties) {
     const value: unknown = (properties as { readonly [name: string]: unknown })[name]
@@ -32,7 +42,7 @@ export const measureProperties = (measure: Measure, properties: {}, place: numbe
 const wrongKey = (name: string, place: number): boolean =>
   name === "subscriptionIdentifiers" && place === Table.inSubscribe
 
-const measureValue = (measure: Measure, descriptor: Table.PropertyDescriptor, value: unknown): number => {
+const measureValue = (measure: ValueMeasure, descriptor: Table.PropertyDescriptor, value: unknown): number => {
   switch (descriptor.type) {
     case Table.flag:
       if (typeof value !== "boolean") {
@@ -89,16 +99,10 @@ const measureValue = (measure: Measure, descriptor: Table.PropertyDescriptor, va
   }
 }
 
-const subscriptionIdentifier = (measure: Measure, value: number): number => {
+const subscriptionIdentifier = (measure: ValueMeasure, value: number): number => {
   if (value >>> 0 !== value || value === 0 || value > Table.maximumVariableByteInteger) {
     measure.fail(`subscription identifier ${value} is out of range`)
     return 1
   }
   return variableByteIntegerSize(value)
 }
-
-/**
- * The bytes of a variable byte integer.
- */
-export const variableByteIntegerSize = (value: number): number =>
-  value < 0x80 ? 1 : value < 0x4000 ? 2 : value < 0x20_0000 ? 3 : 4

@@ -4,7 +4,7 @@
 import type { Packet } from "../../Packet.ts"
 import type { ProtocolVersion } from "../../QoS.ts"
 import { measureFor } from "./measure.ts"
-import { variableByteIntegerSize } from "./measureProperties.ts"
+import { variableByteIntegerSize } from "./variableByteInteger.ts"
 
 /**
  * The exact number of bytes of a packet on the wire, fixed header included: what a peer's Maximum Packet Size limits (MQTT

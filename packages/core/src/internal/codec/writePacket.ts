@@ -4,10 +4,10 @@
 import type * as Packet from "../../Packet.ts"
 import type * as Properties from "../../Properties.ts"
 import type { Measure } from "./measure.ts"
-import { variableByteIntegerSize } from "./measureProperties.ts"
 import * as PacketType from "./packetType.ts"
 import * as Table from "./propertyTable.ts"
 import { writeUtf8 } from "./utf8.ts"
+import { variableByteIntegerSize } from "./variableByteInteger.ts"
 
 // With its length [MQTT5-3.1.2-1].
 const protocolName = new Uint8Array([0, 4, 0x4d, 0x51, 0x54, 0x54])

@@ -3,7 +3,7 @@
  */
 import type { Message } from "../../Message.ts"
 import type { Delivery } from "./contract.ts"
-import type { EngineConsumer } from "./engineConsumer.ts"
+import type { EngineConsumer } from "./subscriptionEntry.ts"
 
 /**
  * One inbound message and who has not finished with it.

@@ -3,7 +3,7 @@
  */
 import * as Topic from "../../Topic.ts"
 import * as TopicTree from "../../TopicTree.ts"
-import type { EngineConsumer, Member } from "./engineConsumer.ts"
+import type { EngineConsumer, Member } from "./subscriptionEntry.ts"
 import type { SubscriptionEntry } from "./subscriptionEntry.ts"
 
 /** How long after SUBACK, and after each retained message, a consumer waits for more of them, in milliseconds. */

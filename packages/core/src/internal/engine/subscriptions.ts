@@ -13,9 +13,9 @@ import type { QoS } from "../../QoS.ts"
 import { consumerKey, type ConsumerRecord, subscriptionKey, type SubscriptionRecord } from "../../StoreRecord.ts"
 import type { ConsumerRequest } from "./contract.ts"
 import type { EngineCore } from "./core.ts"
-import { EngineConsumer, Member } from "./engineConsumer.ts"
 import * as limits from "./limits.ts"
 import type { Router } from "./router.ts"
+import { EngineConsumer, Member } from "./subscriptionEntry.ts"
 import { type RequestedSubscription, SubscriptionEntry } from "./subscriptionEntry.ts"
 
 /** As long as the session, for `unclaimed.hold`, or not at all. */

@@ -4,8 +4,8 @@
 import type * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
 import type { ForwarderFailure, ForwarderMetrics, ForwarderState } from "../../ForwarderMetrics.ts"
-import type { ForwarderHooks, ForwarderOptions, ForwarderOptionsInput } from "../../ForwarderOptions.ts"
 import type { MqttError } from "../../MqttError.ts"
+import type { ForwarderHooks, ForwarderOptions, ForwarderOptionsInput } from "./options.ts"
 
 /**
  * What a forwarder does.

@@ -6,31 +6,15 @@
  * message that it has had before, as what it was then, makes no dead letter any more. This module publishes nothing and
  * counts nothing, see `Relay`.
  */
-import type { ForwarderOptions } from "../../ForwarderOptions.ts"
 import type { Message } from "../../Message.ts"
-import type { MqttErrorReason } from "../../MqttError.ts"
 import type { MessageProperties, UserProperty } from "../../Properties.ts"
 import { carriedProperties, comesBack, deadLetterProperties, topicsBehind } from "../deadLetter.ts"
 import { isSameBroker } from "./brokers.ts"
 import type { Item } from "./item.ts"
+import { serversKey } from "./letterForm.ts"
+import type { ForwarderOptions } from "./options.ts"
 import { isAboutRoute } from "./route.ts"
 import type { Source } from "./source.ts"
-
-/**
- * How much of a message its dead letter has. `whole`: all, and the marks; `unmarked`: all, without the marks, for a
- * server to which they are too much; `marks`: no payload and no properties of its own, for one to which the message
- * itself is.
- */
-export type LetterForm = "whole" | "unmarked" | "marks"
-
-/** The form to try next when a server refuses one; undefined: there is none. */
-export const smallerForm = (form: LetterForm, reason: MqttErrorReason): LetterForm | undefined => {
-  if (reason._tag !== "PacketTooLarge" || form === "marks") return undefined
-  return form === "whole" ? "unmarked" : "marks"
-}
-
-/** By which the memory of dead letters knows the server of a session. */
-export const serversKey = ({ servers }: { readonly servers: ReadonlyArray<string> }): string => servers.join(" ")
 
 /** The topics on which a message was before it became a dead letter; of what a client may forge nothing counts. */
 export const topicsBefore = ({ loopGuard }: ForwarderOptions, { delivery, source }: Item): ReadonlyArray<string> =>

@@ -4,11 +4,11 @@
  *
  * Looks at options only; never at what happens between sessions.
  */
-import type { ForwarderOptions } from "../../ForwarderOptions.ts"
 import { ForwarderFailed, InvalidOptions, type MqttErrorReason } from "../../MqttError.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
 import { type BrokerMarks, isSameBroker } from "./brokers.ts"
 import type { CompiledRule } from "./mapping.ts"
+import type { ForwarderOptions } from "./options.ts"
 import { feeds } from "./topicImage.ts"
 
 export interface FitnessParts {

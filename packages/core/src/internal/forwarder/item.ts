@@ -5,12 +5,23 @@ import type { Message } from "../../Message.ts"
 import type { MqttError } from "../../MqttError.ts"
 import type { OriginKey } from "../../StoreRecord.ts"
 import type { Delivery, Outbound, OutboundOwner, PublishOutcome, PublishRequest } from "../engine/contract.ts"
+import type { SessionCore } from "../session/core.ts"
 import type { OriginLedger } from "../session/originLedger.ts"
-import type { LetterForm } from "./deadLetters.ts"
 import type { Written } from "./echoes.ts"
-import type { Outlet } from "./outlet.ts"
+import type { LetterForm } from "./letterForm.ts"
 import type { Route } from "./route.ts"
 import type { Source } from "./source.ts"
+
+/** What an item is published by. */
+export interface ItemOutlet {
+  /** Of the session. */
+  readonly name: string
+  readonly isDurable: boolean
+  readonly session: SessionCore | undefined
+  /** Publishes the item once more, in its place. */
+  readonly putBack: (item: Item) => void
+  readonly pumpLater: () => void
+}
 
 /** Whom an item tells what became of what was published for it. */
 export interface ItemHost {
@@ -50,7 +61,7 @@ export class Item implements OutboundOwner {
   isAccepted = false
   hasToken = false
   attempts = 0
-  outlet: Outlet | undefined = undefined
+  outlet: ItemOutlet | undefined = undefined
   outbound: Outbound | undefined = undefined
   request: PublishRequest | undefined = undefined
   /** How its target's broker recognises it when it comes back, see `Echoes`. */

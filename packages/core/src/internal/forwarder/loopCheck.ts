@@ -3,11 +3,11 @@
  * what follows from that.
  */
 import type { ForwarderDrops } from "../../ForwarderMetrics.ts"
-import type { ForwarderOptions } from "../../ForwarderOptions.ts"
 import type { Delivery } from "../engine/contract.ts"
 import { isSameBroker } from "./brokers.ts"
 import type { Item } from "./item.ts"
 import type { LoopGuard } from "./loopGuard.ts"
+import type { ForwarderOptions } from "./options.ts"
 import { lists, noRoute, type Route, routeOf, verdict } from "./route.ts"
 import { Signer } from "./signature.ts"
 import type { Source } from "./source.ts"

@@ -1,7 +1,6 @@
 /**
  * What is published in place of a received message: its quality of service, its flags, and what it carries besides the payload.
  */
-import type { ForwarderOptions, QoSRule } from "../../ForwarderOptions.ts"
 import type { Message } from "../../Message.ts"
 import { InvalidPayload } from "../../MqttError.ts"
 import { type MessageProperties, none, type PublishProperties, type UserProperty } from "../../Properties.ts"
@@ -10,8 +9,10 @@ import type { SessionOptions } from "../../SessionOptions.ts"
 import type { OriginKey } from "../../StoreRecord.ts"
 import { remember } from "../deadLetter.ts"
 import type { PublishRequest } from "../engine/contract.ts"
-import { letterProperties, serversKey, topicsBefore } from "./deadLetters.ts"
+import { letterProperties, topicsBefore } from "./deadLetters.ts"
 import type { Item } from "./item.ts"
+import { serversKey } from "./letterForm.ts"
+import type { ForwarderOptions, QoSRule } from "./options.ts"
 import {
   brokersProperty,
   forwardersProperty,

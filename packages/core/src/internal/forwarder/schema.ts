@@ -6,7 +6,6 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as EffectString from "effect/String"
-import type { ForwarderOptions } from "../../ForwarderOptions.ts"
 import { InvalidOptions } from "../../MqttError.ts"
 import * as Topic from "../../Topic.ts"
 import { toPlain } from "../options/decode.ts"
@@ -27,6 +26,7 @@ import { isRecord, withoutUndefined } from "../options/plain.ts"
 import { strict } from "../options/strict.ts"
 import { configOf, pairsOf, toTexts, treeOf, type Variable } from "../options/variables.ts"
 import { compileRule, type MappingRule } from "./mapping.ts"
+import type { ForwarderOptions } from "./options.ts"
 
 const check = <A>(test: (value: A) => string | undefined) => Schema.makeFilter((value: A) => test(value))
 

@@ -3,10 +3,10 @@
  */
 import * as Duration from "effect/Duration"
 import type { Random } from "effect/Random"
-import type { ForwarderOptions, Sampling } from "../../ForwarderOptions.ts"
 import type { Message } from "../../Message.ts"
 import { payloadText } from "../expressions.ts"
 import { digest } from "./digest.ts"
+import type { ForwarderOptions, Sampling } from "./options.ts"
 
 /** Whether a message passes. */
 export type Test = (message: Message, now: number) => boolean

@@ -6,9 +6,9 @@
  * broker can be repeated there as it is, with its lists and its signature.
  */
 import * as Redacted from "effect/Redacted"
-import type { LoopGuardOptions } from "../../ForwarderOptions.ts"
 import type { UserProperty } from "../../Properties.ts"
 import { hex, Hmac } from "../sha256.ts"
+import type { LoopGuardOptions } from "./options.ts"
 import { type Route, signatureProperty } from "./route.ts"
 
 /** As much of a signature as is sent, in bytes: guessing one of 2^128 is hopeless. */

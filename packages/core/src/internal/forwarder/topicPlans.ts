@@ -1,9 +1,9 @@
 /**
  * What the configuration says about a topic, worked out once for each.
  */
-import type { ForwarderOptions } from "../../ForwarderOptions.ts"
 import * as Topic from "../../Topic.ts"
 import { applyRules, type CompiledRule, type Mapped } from "./mapping.ts"
+import type { ForwarderOptions } from "./options.ts"
 
 /** Topics whose plan is known; longer ones are not worth the memory. */
 const knownTopics = 4096

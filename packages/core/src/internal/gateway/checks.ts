@@ -1,9 +1,9 @@
 /**
  * Checks of the options of HTTP routes and servers. Values may be of any type.
  */
-import type { MetricsRoutesOptions } from "../../MetricsRoutes.ts"
-import type { MetricsServerOptions, PageOptions } from "../../MetricsServer.ts"
 import { callable, type Check, type Checks, duration, integer, recordOf, text, texts } from "../options/plain.ts"
+import type { MetricsRoutesOptions } from "./options.ts"
+import type { MetricsServerOptions, PageOptions } from "./options.ts"
 
 const path: Check = (value) =>
   typeof value === "string" && (value === "*" || value.startsWith("/"))

@@ -5,18 +5,6 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { ForwarderMetrics, ForwarderSession } from "../../ForwarderMetrics.ts"
 import { isMqttError } from "../../MqttError.ts"
-import type {
-  ForwarderSessionSnapshot,
-  ForwarderSnapshot,
-  MetricsSnapshot,
-  MqttSnapshot,
-  Problem,
-  RouteSnapshot,
-  SessionSnapshot,
-  StorageSnapshot,
-  StoreSnapshot,
-  TotalsSnapshot
-} from "../../MqttSnapshot.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
 import type { Route } from "../../SessionRoute.ts"
 import type {
@@ -31,6 +19,18 @@ import type { Manager } from "../manager/contract.ts"
 import { addMetrics, noMetrics, noStates } from "../manager/metrics.ts"
 import type { Session } from "../session/contract.ts"
 import { causesOf } from "./readiness.ts"
+import type {
+  ForwarderSessionSnapshot,
+  ForwarderSnapshot,
+  MetricsSnapshot,
+  MqttSnapshot,
+  Problem,
+  RouteSnapshot,
+  SessionSnapshot,
+  StorageSnapshot,
+  StoreSnapshot,
+  TotalsSnapshot
+} from "./snapshot.ts"
 
 /**
  * What figures come from.

@@ -1,8 +1,8 @@
 /**
  * One metric as Prometheus sees it.
  */
-import type { MqttSnapshot } from "../../MqttSnapshot.ts"
 import type { Latencies } from "../../SessionStatus.ts"
+import type { MqttSnapshot } from "./snapshot.ts"
 
 /** Adds one series; no value, no series. */
 export type Add = (value: number | Latencies | undefined, ...labels: ReadonlyArray<string>) => void

@@ -16,11 +16,11 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { MqttMetrics } from "../../MqttMetrics.ts"
-import type { MqttSnapshot } from "../../MqttSnapshot.ts"
 import { pageEvent } from "./pageEvent.ts"
 import { History } from "./pageHistory.ts"
 import type { PageEvent, PageHello, PageSnapshot } from "./pageModel.ts"
 import { pageSnapshot } from "./pageSnapshot.ts"
+import type { MqttSnapshot } from "./snapshot.ts"
 
 export interface PageFeedOptions {
   readonly title: string

@@ -1,7 +1,6 @@
 /**
  * From the snapshots of the metrics to what the page shows: the figures, the rates since the snapshot before, and what was lost.
  */
-import type { ForwarderSnapshot, MetricsSnapshot, MqttSnapshot, SessionSnapshot } from "../../MqttSnapshot.ts"
 import type { Latencies, SessionMetrics } from "../../SessionStatus.ts"
 import type {
   PageFate,
@@ -13,6 +12,7 @@ import type {
   PageSession,
   PageSnapshot
 } from "./pageModel.ts"
+import type { ForwarderSnapshot, MetricsSnapshot, MqttSnapshot, SessionSnapshot } from "./snapshot.ts"
 
 /** Rates are those since the snapshot before; without one they are not known yet, and 0. */
 export const pageSnapshot = (now: MqttSnapshot, before: MqttSnapshot | undefined): PageSnapshot => {

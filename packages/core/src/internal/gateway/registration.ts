@@ -6,10 +6,10 @@
  */
 import type * as Context from "effect/Context"
 import * as Metric from "effect/Metric"
-import type { MqttSnapshot } from "../../MqttSnapshot.ts"
 import type { Latencies } from "../../SessionStatus.ts"
 import { families } from "./families.ts"
 import type { Family } from "./family.ts"
+import type { MqttSnapshot } from "./snapshot.ts"
 
 type Value = number | Latencies
 

@@ -1,9 +1,9 @@
 /**
  * The metrics of sessions.
  */
-import type { SessionSnapshot } from "../../MqttSnapshot.ts"
 import type { SessionState } from "../../SessionEvent.ts"
 import { each, type Family, flag, optionalSeconds, seconds, sum } from "./family.ts"
+import type { SessionSnapshot } from "./snapshot.ts"
 
 /** The numbers of states, as the gauge `mqtt_session_status` shows them. */
 const statusCodes: { readonly [State in SessionState]: number } = {

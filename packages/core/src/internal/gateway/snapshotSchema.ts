@@ -2,7 +2,7 @@
  * Snapshots as a schema; what the fields mean is said where the types are.
  */
 import * as Schema from "effect/Schema"
-import type { MqttSnapshot } from "../../MqttSnapshot.ts"
+import type { MqttSnapshot } from "./snapshot.ts"
 
 const { Array, Boolean, Literals, Number, Record, String, Struct, optional } = Schema
 

@@ -7,10 +7,11 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { InvalidOptions, issuesOf, type OptionsIssue } from "../errors/operation.ts"
 import { viewBytes } from "../payload.ts"
+import { type Fields, FieldsSchema } from "./fields.ts"
 import type { SessionOptions } from "./model.ts"
 import { isPlain } from "./plain.ts"
 import { issuesBetween } from "./rules.ts"
-import { type Fields, FieldsSchema, SessionOptionsSchema } from "./schema.ts"
+import { SessionOptionsSchema } from "./schema.ts"
 
 const base64FromBytes = Schema.encodeSync(Schema.Uint8ArrayFromBase64)
 

@@ -4,9 +4,9 @@
 import type * as Config from "effect/Config"
 import * as EffectString from "effect/String"
 import { decodeTexts, toPlain } from "./decode.ts"
+import { groupNames, names } from "./fields.ts"
 import type { SessionOptions } from "./model.ts"
 import { isRecord } from "./plain.ts"
-import { groupNames, names } from "./schema.ts"
 import { configOf, pairsOf, toTexts, treeOf, type Variable } from "./variables.ts"
 
 const constantCase = (name: string): string =>

@@ -5,7 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as ServerAddress from "../../ServerAddress.ts"
-import type { Fields } from "./schema.ts"
+import type { Fields } from "./fields.ts"
 
 /** One thing that is wrong, and where. */
 export interface Issue {

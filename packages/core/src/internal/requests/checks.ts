@@ -3,7 +3,6 @@
  */
 import * as Effect from "effect/Effect"
 import type { MqttError } from "../../MqttError.ts"
-import type { RequestManyOptions, RespondOptions } from "../../RequestResponse.ts"
 import type { OptionsIssue } from "../errors/operation.ts"
 import {
   callable,
@@ -19,6 +18,7 @@ import {
 } from "../options/plain.ts"
 import { qos } from "../options/subscribing.ts"
 import { kindOf } from "../valueNames.ts"
+import type { RequestManyOptions, RespondOptions } from "./contract.ts"
 
 const contentType = oneOf("ifPresent", "required", "ignore")
 

@@ -3,7 +3,6 @@
  *
  * Everything that concerns a single message is in `handlerPool.ts`. The session and the manager's routes call `run`.
  */
-import type * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
@@ -13,6 +12,7 @@ import type { Message } from "../../Message.ts"
 import type { MqttError } from "../../MqttError.ts"
 import type { ConsumeOptions } from "../../Subscription.ts"
 import { FailedMessages, type FailingSession, type FailureLedger } from "../messageFailures.ts"
+import type { ConsumeObserver } from "./consumeObserver.ts"
 import type { ConsumerQueue } from "./consumerQueue.ts"
 import type { Driver } from "./driver.ts"
 import { HandlerPool } from "./handlerPool.ts"
@@ -26,18 +26,6 @@ export interface ConsumeHost {
   readonly ledger: FailureLedger
   /** A QoS 0 message was dropped. */
   readonly onDropped: (topic: string) => void
-}
-
-/**
- * Whom `consume` tells about its messages besides the handler.
- */
-export interface ConsumeObserver {
-  /** A message was taken from the queue. */
-  readonly onReceived: (message: Message) => void
-  /** A message failed, and its policy has become due for the first time. */
-  readonly onFailed: (cause: Cause.Cause<unknown>) => void
-  /** A message failed under the policy `fail`. */
-  readonly onEnded: (cause: Cause.Cause<unknown>) => void
 }
 
 /**

@@ -2,24 +2,29 @@
  * What a session counts: plain numbers, added to as things happen, and put together when somebody asks.
  */
 import type { MqttErrorReason } from "../../MqttError.ts"
-import type { PublishedMessages, ReasonCounts, SessionMetrics } from "../../SessionStatus.ts"
+import type { PublishedMessages, SessionMetrics } from "../../SessionStatus.ts"
 import type { Outbound } from "../engine/contract.ts"
-import type { Driver } from "./driver.ts"
+import type { EngineStats } from "../engine/contract.ts"
+import type { ConsumerQueue } from "./consumerQueue.ts"
 import type { SessionFailures } from "./failureLedger.ts"
 import type { Hub } from "./hub.ts"
 import { acknowledgementBounds, commitBounds, LatencyRecorder } from "./latencies.ts"
 import { Rates, rateWindow } from "./rates.ts"
-
-/** Counts by reason, made when there is one. */
-export type Reasons = { -readonly [Reason in keyof ReasonCounts]: number }
-
-export const countReason = (reasons: Reasons, reason: MqttErrorReason["_tag"], count = 1): void => {
-  reasons[reason] = (reasons[reason] ?? 0) + count
-}
+import { countReason, type Reasons } from "./reasonCounts.ts"
 
 /**
  * The counters of one session that are about messages.
  */
+/** What the figures take from the driver of the session. */
+export interface MeasuredDriver {
+  readonly now: () => number
+  readonly toEpoch: (moment: number) => number
+  readonly bytes: { readonly received: number; readonly sent: number }
+  readonly stats: EngineStats
+  readonly queues: ReadonlySet<Pick<ConsumerQueue, "size" | "highWater">>
+  readonly reading: { readonly used: number }
+}
+
 export class Figures {
   readonly startedAt: number
   readonly #rates = new Rates()
@@ -91,7 +96,7 @@ export class Figures {
     this.#rates.note(now, messages, bytes)
   }
 
-  metrics(driver: Driver, { tally }: Hub, failures: SessionFailures, memoryLimit: number): SessionMetrics {
+  metrics(driver: MeasuredDriver, { tally }: Hub, failures: SessionFailures, memoryLimit: number): SessionMetrics {
     const now = driver.now()
     const { bytes, stats } = driver
     const uptime = Math.max(0, now - this.startedAt)

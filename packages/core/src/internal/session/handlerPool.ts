@@ -22,7 +22,7 @@ import {
   invalidFor,
   policiesOf
 } from "../messageFailures.ts"
-import type { ConsumeObserver } from "./consume.ts"
+import type { ConsumeObserver } from "./consumeObserver.ts"
 import type { ConsumerQueue } from "./consumerQueue.ts"
 
 /** Messages that may wait for a handler here, so that one busy topic does not stop the others at once. */

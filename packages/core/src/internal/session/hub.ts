@@ -8,7 +8,7 @@ import type { MessageDropped, SessionEvent, SessionState } from "../../SessionEv
 import type { LogMode, SessionLogOptions } from "../../SessionLog.ts"
 import * as Broadcast from "./broadcast.ts"
 import { EventLog, type Fork, isWorthLogging } from "./eventLog.ts"
-import { countReason, type Reasons } from "./figures.ts"
+import { countReason, type Reasons } from "./reasonCounts.ts"
 
 /**
  * What changes with the state.

@@ -13,8 +13,8 @@ import { type LoadedRecords, SessionStore } from "../../SessionStore.ts"
 import type { IdentityRecord } from "../../StoreRecord.ts"
 import { makeEngine } from "../engine/engine.ts"
 import { monotonicMillis } from "../time.ts"
+import { SessionAssembly } from "./assembly.ts"
 import { type Connector, makeConnector } from "./connector.ts"
-import { SessionCore } from "./core.ts"
 import { engineOptions } from "./engineOptions.ts"
 import { Fibers } from "./fibers.ts"
 import type { Observer } from "./hub.ts"
@@ -31,7 +31,7 @@ export const makeSession = Effect.fnUntraced(function*(
   options: SessionOptions,
   schedule: ReconnectSchedule | undefined,
   observer?: Observer
-): Effect.fn.Return<SessionCore, MqttError, Scope.Scope> {
+): Effect.fn.Return<SessionAssembly, MqttError, Scope.Scope> {
   const clock = yield* Clock.Clock
   const addresses = yield* parseServers(options)
   const store = options.persistence === "durable" ? yield* (yield* SessionStore).open(options.name) : undefined
@@ -46,7 +46,7 @@ export const makeSession = Effect.fnUntraced(function*(
   const fibers = new Fibers(yield* Effect.context<never>())
   yield* Scope.addFinalizer(scope, fibers.end)
   const settings = yield* SessionLog
-  const core = new SessionCore({ options, clientId, engine, store, records, clock, fibers, settings, observer })
+  const core = new SessionAssembly({ options, clientId, engine, store, records, clock, fibers, settings, observer })
   connect(core, {
     clock,
     schedule,
@@ -69,7 +69,7 @@ interface Beginning {
 }
 
 /** Starts what connects the session, and connects it again. */
-const connect = (core: SessionCore, { clock, identity, isStored, schedule, servers }: Beginning): void => {
+const connect = (core: SessionAssembly, { clock, identity, isStored, schedule, servers }: Beginning): void => {
   const { clientId, driver, hub, name, options, publisher, shutdown, subscriber } = core
   const connector = makeConnector({
     options,
@@ -122,7 +122,7 @@ const connect = (core: SessionCore, { clock, identity, isStored, schedule, serve
   shutdown.begun({ supervisor, forget: connector.forget })
 }
 
-const discardServerSession = ({ hub }: SessionCore, connector: Connector): void => {
+const discardServerSession = ({ hub }: SessionAssembly, connector: Connector): void => {
   connector.discardServerSession()
   hub.emit({ _tag: "SessionLost", unacknowledged: 0, subscriptions: 0 })
 }

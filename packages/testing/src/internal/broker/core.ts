@@ -14,7 +14,7 @@ import {
   type Unsubscribe
 } from "@effect-mqttx/core/Packet"
 import * as Properties from "@effect-mqttx/core/Properties"
-import type { BrokerCore, BrokerCoreOptions, SessionView } from "../../BrokerCore.ts"
+import type { BrokerCore, BrokerCoreOptions, SessionView } from "./contract.ts"
 import { makeFilterTree } from "./filterTree.ts"
 import {
   disconnect,

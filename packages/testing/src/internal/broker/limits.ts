@@ -1,5 +1,5 @@
 import type { ConnackProperties } from "@effect-mqttx/core/Properties"
-import type { BrokerLimits } from "../../BrokerCore.ts"
+import type { BrokerLimits } from "./contract.ts"
 
 export const defaultLimits: BrokerLimits = Object.freeze({
   receiveMaximum: 65_535,

@@ -4,7 +4,7 @@
 import type { SubscribeFilter } from "@effect-mqttx/core/Packet"
 import type { MessageProperties } from "@effect-mqttx/core/Properties"
 import type { QoS } from "@effect-mqttx/core/QoS"
-import type { ServerMessage } from "../../BrokerCore.ts"
+import type { ServerMessage } from "./contract.ts"
 import { hasWildcard, matches, type ParsedFilter, parseFilter } from "./filterTree.ts"
 import { deliver } from "./outbound.ts"
 import * as ReasonCodes from "./reasonCodes.ts"

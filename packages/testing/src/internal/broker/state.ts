@@ -13,6 +13,7 @@ import type {
 } from "@effect-mqttx/core/Packet"
 import * as Properties from "@effect-mqttx/core/Properties"
 import type { ProtocolVersion, QoS } from "@effect-mqttx/core/QoS"
+import type { JournalEntry } from "../../Journal.ts"
 import type {
   BrokerCoreOptions,
   BrokerLimits,
@@ -21,8 +22,7 @@ import type {
   DeliveryOutcome,
   Publication,
   PublishedMessage
-} from "../../BrokerCore.ts"
-import type { JournalEntry } from "../../Journal.ts"
+} from "./contract.ts"
 import type { FilterTree } from "./filterTree.ts"
 
 export interface TrackedPublication extends Publication {

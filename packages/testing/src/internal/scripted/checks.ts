@@ -1,16 +1,7 @@
 /**
  * Checks of the options of the scripted broker, of its commands and of its faults.
  */
-import type { BrokerCoreOptions, BrokerLimits } from "../../BrokerCore.ts"
-import type { Fault, PacketMatch } from "../../Fault.ts"
-import type {
-  CutOptions,
-  ListenOptions,
-  RecordMatch,
-  RefusalOptions,
-  ReleaseOptions,
-  ServerPublishOptions
-} from "../../ScriptedBroker.ts"
+import type { BrokerCoreOptions, BrokerLimits } from "../broker/contract.ts"
 import {
   bytes,
   callable,
@@ -29,6 +20,15 @@ import {
   text,
   valuesOf
 } from "../checks.ts"
+import type {
+  CutOptions,
+  ListenOptions,
+  RecordMatch,
+  RefusalOptions,
+  ReleaseOptions,
+  ServerPublishOptions
+} from "./contract.ts"
+import type { Fault, PacketMatch } from "./fault.ts"
 
 export const limitChecks: Checks<BrokerLimits> = {
   receiveMaximum: number(1, 65_535),

@@ -2,9 +2,9 @@
  * Cuts connections at random packet boundaries and inside packets.
  */
 import type { Packet } from "@effect-mqttx/core/Packet"
-import type { FaultAction } from "../../Fault.ts"
 import type { Direction } from "../../PacketRecord.ts"
 import type { HubConnection } from "./connection.ts"
+import type { FaultAction } from "./fault.ts"
 import { makeRandom } from "./random.ts"
 
 export interface CutterOptions {

@@ -4,9 +4,9 @@
 import * as Codec from "@effect-mqttx/core/Codec"
 import type { Packet } from "@effect-mqttx/core/Packet"
 import type * as Duration from "effect/Duration"
-import type { FaultAction } from "../../Fault.ts"
 import type { Direction } from "../../PacketRecord.ts"
 import type { HubConnection } from "./connection.ts"
+import type { FaultAction } from "./fault.ts"
 import type { SeededRandom } from "./random.ts"
 
 /**

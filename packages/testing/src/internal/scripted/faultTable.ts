@@ -2,8 +2,8 @@
  * The faults that are in force, and which of them a packet meets.
  */
 import type { Packet } from "@effect-mqttx/core/Packet"
-import type { Fault, FaultAction } from "../../Fault.ts"
 import type { Direction } from "../../PacketRecord.ts"
+import type { Fault, FaultAction } from "./fault.ts"
 import type { SeededRandom } from "./random.ts"
 
 export interface ActiveFault {

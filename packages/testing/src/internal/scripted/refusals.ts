@@ -2,10 +2,10 @@
  * Who and what is refused: users, and refusals that a test asks for.
  */
 import type { Connect, Publish, SubscribeFilter } from "@effect-mqttx/core/Packet"
-import type { ClientInfo } from "../../BrokerCore.ts"
-import type { ScriptedBrokerOptions } from "../../ScriptedBroker.ts"
+import type { ClientInfo } from "../broker/contract.ts"
 import { matches } from "../broker/filterTree.ts"
 import * as ReasonCodes from "../broker/reasonCodes.ts"
+import type { ScriptedBrokerOptions } from "./contract.ts"
 
 interface Refusal {
   readonly applies: (to: string) => boolean

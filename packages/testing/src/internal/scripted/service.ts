@@ -12,18 +12,9 @@ import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
-import type { ClientViolation, DeliveryOutcome, PublishedMessage } from "../../BrokerCore.ts"
 import type { BrokerEndpoints } from "../../BrokerEndpoints.ts"
 import type { RecordedPacket } from "../../PacketRecord.ts"
-import type {
-  CutOptions,
-  ListenOptions,
-  RecordedPacketOf,
-  RecordMatch,
-  RunningCutter,
-  Service,
-  Target
-} from "../../ScriptedBroker.ts"
+import type { ClientViolation, DeliveryOutcome, PublishedMessage } from "../broker/contract.ts"
 import { type Check, mistakeIn, mistakeOf, orDie, requiredOf } from "../checks.ts"
 import {
   argumentChecks,
@@ -37,6 +28,15 @@ import {
   timesChecks
 } from "./checks.ts"
 import type { HubConnection } from "./connection.ts"
+import type {
+  CutOptions,
+  ListenOptions,
+  RecordedPacketOf,
+  RecordMatch,
+  RunningCutter,
+  Service,
+  Target
+} from "./contract.ts"
 import { makeCutter } from "./cutter.ts"
 import { Hub } from "./hub.ts"
 import type { Accept, Listening } from "./listening.ts"

@@ -7,7 +7,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { Message } from "../Message.ts"
+import type { Message } from "../../Message.ts"
 import {
   type InvalidFilter,
   InvalidOptions,
@@ -15,11 +15,17 @@ import {
   InvalidTopic,
   MqttError,
   type MqttErrorReason
-} from "../MqttError.ts"
-import * as PayloadCodec from "../PayloadCodec.ts"
-import type { MessageProperties } from "../Properties.ts"
-import type { OutgoingMessage, PublishOptions } from "../Publication.ts"
-import type { ConsumeOptions, SubscribeOptions } from "../Subscription.ts"
+} from "../../MqttError.ts"
+import * as PayloadCodec from "../../PayloadCodec.ts"
+import type { MessageProperties } from "../../Properties.ts"
+import type { OutgoingMessage, PublishOptions } from "../../Publication.ts"
+import type { ConsumeOptions, SubscribeOptions } from "../../Subscription.ts"
+import { FailedMessages } from "../messageFailures.ts"
+import { type Check, type Checks, isRecord, oneOf, text } from "../options/plain.ts"
+import { consumeChecks, policyIssues, refuseHandler, refuseOptions, subscribeChecks } from "../options/subscribing.ts"
+import { parameterIssues } from "../templates.ts"
+import * as TopicPattern from "../topicPattern.ts"
+import { kindOf, nameOf } from "../valueNames.ts"
 import type {
   FilterOptions,
   InvalidMessage,
@@ -31,13 +37,7 @@ import type {
   TypedMessage,
   TypedSubscribeOptions,
   TypedSubscription
-} from "../TopicTemplate.ts"
-import { FailedMessages } from "./messageFailures.ts"
-import { type Check, type Checks, isRecord, oneOf, text } from "./options/plain.ts"
-import { consumeChecks, policyIssues, refuseHandler, refuseOptions, subscribeChecks } from "./options/subscribing.ts"
-import { parameterIssues } from "./templates.ts"
-import * as TopicPattern from "./topicPattern.ts"
-import { kindOf, nameOf } from "./valueNames.ts"
+} from "./contract.ts"
 
 type Schemas = { readonly [name: string]: Schema.ConstraintCodec<unknown, string> | undefined }
 

@@ -2,11 +2,11 @@
  * The memory store: a real store whose records live as long as the store itself.
  */
 import * as Effect from "effect/Effect"
-import { InvalidOptions, MqttError } from "../MqttError.ts"
-import type { SessionStore, SessionStoreHandle } from "../SessionStore.ts"
-import { keyOf, type StoreRecord } from "../StoreRecord.ts"
-import { storageFailed, whileOpen } from "./storageFailure.ts"
-import { kindOf } from "./valueNames.ts"
+import { InvalidOptions, MqttError } from "../../MqttError.ts"
+import { keyOf, type StoreRecord } from "../../StoreRecord.ts"
+import { storageFailed, whileOpen } from "../storageFailure.ts"
+import { kindOf } from "../valueNames.ts"
+import type { SessionStore, SessionStoreHandle } from "./contract.ts"
 
 interface Entry {
   readonly records: Map<string, StoreRecord>

@@ -1,0 +1,240 @@
+/**
+ * Puts the parts of a session together, and says what each of them has to tell the others.
+ */
+import type * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as Stream from "effect/Stream"
+import type { Message } from "../../Message.ts"
+import type { MqttError } from "../../MqttError.ts"
+import type { SessionLogOptions } from "../../SessionLog.ts"
+import type { SessionOptions } from "../../SessionOptions.ts"
+import type { SessionStatus } from "../../SessionStatus.ts"
+import type { SessionStoreHandle } from "../../SessionStore.ts"
+import type { StoreRecord } from "../../StoreRecord.ts"
+import type { ConsumeOptions } from "../../Subscription.ts"
+import { weighPublish } from "../codec/weigh.ts"
+import type { SessionEngine } from "../engine/contract.ts"
+import { Broadcast } from "./broadcast.ts"
+import * as Consume from "./consume.ts"
+import type { ConsumeObserver } from "./consumeObserver.ts"
+import type { Session } from "./contract.ts"
+import type { SessionCore } from "./core.ts"
+import { makeDefectLog } from "./defectLog.ts"
+import { Driver } from "./driver.ts"
+import { DroppedMessages } from "./droppedMessages.ts"
+import { onEngineEvent } from "./engineEvents.ts"
+import { inboundLimitOf } from "./engineOptions.ts"
+import { logModeOf } from "./eventLog.ts"
+import { makeSessionFacade } from "./facade.ts"
+import { SessionFailures } from "./failureLedger.ts"
+import type { Fibers } from "./fibers.ts"
+import { Hub, type HubState, type Observer } from "./hub.ts"
+import { OriginLedger } from "./originLedger.ts"
+import { Publisher } from "./publisher.ts"
+import { Shutdown } from "./shutdown.ts"
+import { Subscriber } from "./subscriber.ts"
+import { protectionOf } from "./trust.ts"
+import { Turns } from "./turns.ts"
+
+/**
+ * What a session is made of that has to be there before it.
+ */
+export interface SessionParts {
+  readonly options: SessionOptions
+  readonly clientId: string
+  readonly engine: SessionEngine
+  readonly store: SessionStoreHandle | undefined
+  readonly records: ReadonlyArray<StoreRecord>
+  readonly clock: Clock.Clock
+  readonly fibers: Fibers
+  readonly settings: SessionLogOptions
+  readonly observer: Observer | undefined
+}
+
+/** Messages without a consumer that wait for one listener, and the part of the memory for received messages that they take. */
+const unclaimedMessages = 1024
+const unclaimedShare = 1 / 8
+
+export class SessionAssembly implements SessionCore {
+  readonly options: SessionOptions
+  readonly clientId: string
+  readonly driver: Driver
+  readonly hub: Hub
+  readonly publisher: Publisher
+  readonly subscriber: Subscriber
+  readonly failures: SessionFailures
+  readonly turns: Turns
+  readonly dropped = new DroppedMessages()
+  readonly unclaimed: Broadcast<Message>
+  readonly shutdown: Shutdown
+  readonly origins: OriginLedger | undefined
+  readonly releaseListeners: Set<(packetIdentifier: number) => void> | undefined
+  readonly session: Session
+  readonly #store: SessionStoreHandle | undefined
+  readonly #fibers: Fibers
+  readonly #protection: SessionStatus["tls"]
+
+  constructor(parts: SessionParts) {
+    const { clientId, clock, engine, fibers, observer, options, records, settings, store } = parts
+    const inboundLimit = inboundLimitOf(options)
+    const log = logModeOf(options, settings)
+    this.options = options
+    this.clientId = clientId
+    this.#store = store
+    this.#fibers = fibers
+    this.#protection = protectionOf(options)
+    this.turns = new Turns(() => this.driver)
+    this.unclaimed = new Broadcast<Message>({
+      capacity: unclaimedMessages,
+      memory: { limit: unclaimedShare * inboundLimit, bytesOf: weighPublish },
+      replay: 0
+    })
+    this.hub = new Hub(options.name, clock, observer, { log, settings, fork: (effect) => this.fork(effect) })
+    const reportDefect = makeDefectLog(options.name, clock)
+    this.driver = new Driver({
+      session: options.name,
+      engine,
+      store,
+      onStorageFailure: options.onStorageFailure,
+      inboundLimit,
+      clock,
+      fork: (effect) => this.fork(effect),
+      handlers: {
+        onEvent: (event) => onEngineEvent(this, event),
+        onConsumer: (consumer) => this.subscriber.onConsumer(consumer),
+        onSpace: () => this.publisher.onSpace(),
+        onTurn: () => this.#turned(),
+        onStorage: (error) => this.#onStorage(error),
+        onStorageLost: (error) => {
+          this.fork(this.shutdown.endWithoutStorage(error))
+        },
+        onOverflow: (topic, count) =>
+          this.hub.emit({ _tag: "MessageDropped", direction: "inbound", cause: "streamOverflow", topic, count }),
+        onReadingStalled: (bytes) =>
+          this.hub.emit({ _tag: "MemoryLimitReached", bytes, limit: inboundLimit, isClosing: false }),
+        onMemoryExceeded: (bytes) =>
+          this.hub.emit({ _tag: "MemoryLimitReached", bytes, limit: inboundLimit, isClosing: true }),
+        onDefect: (cause) => {
+          this.fork(reportDefect(cause))
+        }
+      }
+    })
+    this.driver.figures.accepted(this.driver.stats.queuedMessages + this.driver.stats.inflight)
+    this.publisher = new Publisher(this.driver, {
+      session: options.name,
+      protocolVersion: options.protocolVersion,
+      publishTimeout: options.publishTimeout,
+      queueMessages: options.queue.messages,
+      hub: this.hub
+    })
+    this.subscriber = new Subscriber(this.driver, {
+      session: options.name,
+      streamBuffer: options.streamBuffer,
+      onOverflow: options.onOverflow,
+      subscribeTimeout: options.subscribeTimeout,
+      until: (holds) => this.turns.until(holds),
+      hub: this.hub,
+      onShared: (filters) => this.#onShared(filters)
+    })
+    this.failures = new SessionFailures({
+      now: () => this.driver.now(),
+      isSilent: log === "off",
+      schedule: () => this.driver.schedule(),
+      emit: (event) => this.hub.emit(event),
+      onFailing: (failingSince) => this.hub.set({ failingSince })
+    })
+    this.shutdown = new Shutdown(this)
+    this.origins = this.isDurable ? new OriginLedger(this.driver, records) : undefined
+    this.releaseListeners = this.isDurable ? new Set() : undefined
+    this.session = makeSessionFacade(this)
+  }
+
+  get name(): string {
+    return this.options.name
+  }
+
+  get isDurable(): boolean {
+    return this.options.persistence === "durable"
+  }
+
+  fork<A, E>(effect: Effect.Effect<A, E>): Fiber.Fiber<A, E> {
+    return this.#fibers.fork(effect)
+  }
+
+  consume<E, R>(
+    filters: string | ReadonlyArray<string>,
+    handler: (message: Message) => Effect.Effect<unknown, E, R>,
+    options: ConsumeOptions<E, R>,
+    observer?: ConsumeObserver
+  ): Effect.Effect<void, MqttError | E, R> {
+    return Effect.scoped(Effect.flatMap(this.subscriber.consumer(filters, options, handler), (queue) =>
+      Consume.run(
+        {
+          driver: this.driver,
+          session: this.session,
+          ledger: this.failures,
+          onDropped: (topic) => {
+            this.dropped.note("inbound", "streamOverflow", topic)
+            this.driver.schedule()
+          }
+        },
+        queue,
+        handler,
+        options,
+        observer
+      )))
+  }
+
+  get untilClosed(): Effect.Effect<void> {
+    return Stream.runDrain(Stream.takeUntil(this.hub.changes, ({ state }) => state === "closed"))
+  }
+
+  statusOf({ failingSince: _since, storageFailure, ...state }: HubState): SessionStatus {
+    const { failures } = this
+    const store = this.#store
+    return {
+      clientId: this.clientId,
+      ...state,
+      tls: this.#protection,
+      handlers: {
+        failing: failures.failing,
+        since: failures.since === undefined ? undefined : this.driver.toEpoch(failures.since)
+      },
+      storage: store === undefined
+        ? undefined
+        : { durability: store.durability, volatile: store.durability === "session", failure: storageFailure }
+    }
+  }
+
+  /** The end of each turn. */
+  #turned(): void {
+    const { driver, hub, publisher } = this
+    this.failures.turned()
+    this.dropped.tell((event) => hub.emit(event))
+    hub.turned(this.isDurable)
+    if (publisher.isParking) publisher.onSpace()
+    const { ready, state } = hub.current()
+    const holds = driver.connection !== undefined && driver.stats.pendingSubscriptions === 0
+    if (state === "connected" && !ready && holds) {
+      // The event first: a program that awaits readiness finds it in the past.
+      hub.emit({ _tag: "Ready", subscriptions: driver.stats.subscriptions })
+      hub.set({ ready: true })
+    }
+    this.turns.turned()
+  }
+
+  #onStorage(error: MqttError | undefined): void {
+    this.hub.emit(error === undefined ? { _tag: "StorageRecovered" } : { _tag: "StorageDegraded", error })
+    this.hub.set({ storageFailure: error })
+    // Publishers that wait for room learn that nothing is accepted.
+    this.publisher.onSpace()
+  }
+
+  #onShared(filters: ReadonlyArray<string>): void {
+    const { persistence, sessionExpiry } = this.options
+    if (persistence === "none" || Duration.isZero(sessionExpiry)) return
+    this.hub.emit({ _tag: "SharedSubscriptionAtRisk", filters, persistence })
+  }
+}

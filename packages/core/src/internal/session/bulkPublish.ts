@@ -1,0 +1,154 @@
+/**
+ * Publishes many messages: batches that go into the queue while it has room, and one outcome for all of them.
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import { InvalidOptions, type MqttError } from "../../MqttError.ts"
+import type { OutgoingMessage, PublishSummary } from "../../Publication.ts"
+import type { Outbound, OutboundOwner } from "../engine/contract.ts"
+import type { OptionsIssue } from "../errors/operation.ts"
+import { noSuchOption } from "../options/plain.ts"
+import { kindOf } from "../valueNames.ts"
+import type { Parked, PublishHost } from "./publishHost.ts"
+import { makeRequest, noOptions } from "./publishRequest.ts"
+
+/** How many messages a bulk may have in the queue before it waits, and how often it looks. */
+const bulkHighWater = 2048
+const bulkInterval = 64
+
+// `{ topic, payload, qos: 1 }` would be sent at QoS 0 without this.
+const messageIssues = (message: unknown): ReadonlyArray<OptionsIssue> | undefined => {
+  if (typeof message !== "object" || message === null) {
+    return [{ path: "", message: `expected a message with a topic and a payload, got ${kindOf(message)}` }]
+  }
+  for (const key in message) {
+    if (key !== "topic" && key !== "payload" && key !== "options") {
+      return [{ path: key, message: `${noSuchOption}: a message has topic, payload and options` }]
+    }
+  }
+  return undefined
+}
+
+/**
+ * Many messages with one owner: counts instead of callbacks.
+ */
+export class BulkPublish implements OutboundOwner, Parked {
+  readonly #publisher: PublishHost
+  readonly #highWater: number
+  readonly onAccepted = undefined
+  #outbounds: Array<Outbound> = []
+  #compactAt = 4096
+  #outstanding = 0
+  #published = 0
+  #failure: MqttError | undefined
+  #batch: ReadonlyArray<OutgoingMessage> = []
+  #index = 0
+  #resume: ((exit: Effect.Effect<void, MqttError>) => void) | undefined
+  #whenSettled: ((exit: Effect.Effect<PublishSummary, MqttError>) => void) | undefined
+
+  constructor(publisher: PublishHost) {
+    this.#publisher = publisher
+    this.#highWater = Math.min(bulkHighWater, Math.max(1, publisher.options.queueMessages >> 1))
+  }
+
+  submit(batch: ReadonlyArray<OutgoingMessage>): Effect.Effect<void, MqttError> {
+    return Effect.callback((resume) => {
+      this.#batch = batch
+      this.#index = 0
+      this.#resume = resume
+      if (this.#publisher.isParking || !this.attempt()) this.#publisher.park(this)
+      return Effect.sync(() => {
+        this.#resume = undefined
+        this.#publisher.unpark(this)
+      })
+    })
+  }
+
+  /** A plain loop over the batch, which stops when the queue has enough. */
+  attempt(): boolean {
+    const batch = this.#batch
+    const publisher = this.#publisher
+    const { driver } = publisher
+    const refusal = publisher.refusal
+    if (this.#failure !== undefined) return this.#finishBatch(Effect.fail(this.#failure))
+    if (refusal !== undefined) return this.#refuse(refusal)
+    while (this.#index < batch.length) {
+      if (this.#index % bulkInterval === 0 && driver.stats.queuedMessages >= this.#highWater) return false
+      const message = batch[this.#index]!
+      if (message?.options === undefined) {
+        const issues = messageIssues(message)
+        if (issues !== undefined) return this.#refuse(publisher.error(new InvalidOptions({ issues }), "publishAll"))
+      }
+      const { options = noOptions, payload, topic } = message
+      const request = makeRequest(publisher.options.protocolVersion, topic, payload, options)
+      if ("_tag" in request) return this.#refuse(publisher.error(request, "publishAll", topic))
+      const admission = driver.publish(request)
+      if (admission._tag === "Full") return false
+      if (admission._tag === "Refused") {
+        return this.#finishBatch(Effect.fail(publisher.error(admission.reason, "publishAll", topic)))
+      }
+      admission.outbound.owner = this
+      this.#track(admission.outbound)
+      this.#index++
+    }
+    return this.#finishBatch(Effect.void)
+  }
+
+  fail(error: MqttError): void {
+    this.#finishBatch(Effect.fail(error))
+  }
+
+  #refuse(error: MqttError): true {
+    this.#publisher.driver.figures.refused(error.reason)
+    return this.#finishBatch(Effect.fail(error))
+  }
+
+  onSettled(outbound: Outbound): void {
+    this.#outstanding--
+    const outcome = outbound.outcome!
+    if (outcome._tag === "Acknowledged") this.#published++
+    else this.#failure ??= this.#publisher.error(outcome.reason, "publishAll", outbound.request.topic)
+    if (this.#outstanding === 0) this.#whenSettled?.(this.#summary)
+  }
+
+  get settled(): Effect.Effect<PublishSummary, MqttError> {
+    return Effect.callback((resume) => {
+      if (this.#outstanding === 0) return resume(this.#summary)
+      this.#whenSettled = resume
+      return Effect.sync(() => {
+        this.#whenSettled = undefined
+      })
+    })
+  }
+
+  /** After a failure or an interruption what was not sent is withdrawn. */
+  finish(exit: Exit.Exit<unknown, unknown>): void {
+    if (Exit.isSuccess(exit)) return
+    for (const outbound of this.#outbounds) {
+      if (outbound.state === "queued") this.#publisher.driver.withdraw(outbound)
+    }
+    this.#outbounds = []
+  }
+
+  get #summary(): Effect.Effect<PublishSummary, MqttError> {
+    return this.#failure === undefined
+      ? Effect.succeed({ published: this.#published })
+      : Effect.fail(this.#failure)
+  }
+
+  #track(outbound: Outbound): void {
+    this.#outstanding++
+    this.#outbounds.push(outbound)
+    if (this.#outbounds.length < this.#compactAt) return
+    this.#outbounds = this.#outbounds.filter((each) => each.state === "queued")
+    this.#compactAt = Math.max(4096, this.#outbounds.length * 2)
+  }
+
+  #finishBatch(exit: Effect.Effect<void, MqttError>): true {
+    const resume = this.#resume
+    this.#resume = undefined
+    this.#publisher.unpark(this)
+    resume?.(exit)
+    return true
+  }
+}

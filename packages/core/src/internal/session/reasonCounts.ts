@@ -1,0 +1,12 @@
+/**
+ * Counts by the reason of an error.
+ */
+import type { MqttErrorReason } from "../../MqttError.ts"
+import type { ReasonCounts } from "../../SessionStatus.ts"
+
+/** Counts by reason, made when there is one. */
+export type Reasons = { -readonly [Reason in keyof ReasonCounts]: number }
+
+export const countReason = (reasons: Reasons, reason: MqttErrorReason["_tag"], count = 1): void => {
+  reasons[reason] = (reasons[reason] ?? 0) + count
+}

@@ -1,0 +1,256 @@
+/**
+ * What the protocol core of the scripted broker does; BrokerCore exports it.
+ */
+import type { Violation } from "@effect-mqttx/core/Codec"
+import type {
+  Connect,
+  Packet,
+  Puback,
+  Pubcomp,
+  Publish,
+  Pubrec,
+  SubscribeFilter,
+  Will
+} from "@effect-mqttx/core/Packet"
+import type { MessageProperties } from "@effect-mqttx/core/Properties"
+import type { ProtocolVersion, QoS } from "@effect-mqttx/core/QoS"
+import type { Journal } from "../../Journal.ts"
+
+/**
+ * What the server grants and limits. Each connection keeps the limits that were in force when its CONNECT arrived; on MQTT 5 CONNACK
+ * announces those that differ from the protocol's defaults (MQTT 3.2.2.3).
+ */
+export interface BrokerLimits {
+  /** QoS 1 and 2 publishes of a client that may be unacknowledged; one more is answered with DISCONNECT 0x93. Default 65,535. */
+  readonly receiveMaximum: number
+  /** The same on 3.1.1, where it cannot be announced and the connection is just closed; undefined: no limit. Default undefined. */
+  readonly receiveMaximum311: number | undefined
+  /** Unacknowledged QoS 1 and 2 publishes to one client, whatever the client allows. Default 65,535. */
+  readonly maximumInflight: number
+  /** Messages that wait in one session; more are dropped. Default unlimited. */
+  readonly maximumQueued: number
+  /** Bytes of a whole packet from a client; undefined: what the protocol can express. Default undefined. */
+  readonly maximumPacketSize: number | undefined
+  /** Default 2. */
+  readonly maximumQoS: QoS
+  /** Default true. */
+  readonly retainAvailable: boolean
+  /** Default true. */
+  readonly wildcardSubscriptionAvailable: boolean
+  /** Default true. */
+  readonly subscriptionIdentifiersAvailable: boolean
+  /** Default true. */
+  readonly sharedSubscriptionAvailable: boolean
+  /** Topic aliases that a client may use; 0: none. Default 10. */
+  readonly topicAliasMaximum: number
+  /** Seconds that replace the client's keep alive; undefined: the client's counts. Default undefined. */
+  readonly serverKeepAlive: number | undefined
+  /** Seconds; an upper bound of every session expiry interval. Default unlimited. */
+  readonly maximumSessionExpiryInterval: number | undefined
+}
+
+/**
+ * Who acts, for decisions about authorisation.
+ */
+export interface ClientInfo {
+  readonly connection: number
+  readonly clientId: string
+  readonly protocolVersion: ProtocolVersion
+  readonly username: string | undefined
+}
+
+/**
+ * A rule that breaks the protocol, or that a careful client would not break.
+ *
+ * `fatal` violations close the connection. The others are tolerated as the specification demands, and are still mistakes: acknowledgements
+ * out of order, or a publish that is resent while the connection lasts.
+ */
+export interface ClientViolation {
+  readonly at: number
+  readonly connection: number
+  readonly clientId: string
+  /** What DISCONNECT says on MQTT 5. */
+  readonly reasonCode: number
+  readonly detail: string
+  readonly fatal: boolean
+}
+
+/**
+ * An application message that the server accepted from a publisher (exactly once for QoS 2), or that it published itself.
+ */
+export interface PublishedMessage {
+  /** Position in the order of acceptance, from 1. */
+  readonly sequence: number
+  readonly at: number
+  /** The publisher's client identifier; undefined for the server's own messages. */
+  readonly publisher: string | undefined
+  readonly topic: string
+  readonly payload: Uint8Array
+  readonly qos: QoS
+  readonly retain: boolean
+  readonly properties: MessageProperties
+  /** Milliseconds when it expires (MQTT 3.3.2.3.3); undefined: never. */
+  readonly expiresAt: number | undefined
+}
+
+/**
+ * How the delivery of one message to one session ended.
+ *
+ * `Sent`: QoS 0, handed to the network. `Acknowledged`: PUBACK or PUBCOMP. `Refused`: a reason code of 0x80 or more. `Dropped`: the message was
+ * too large for the client, its queue was full, or it was QoS 0 and the client not there. `SessionEnded`: the session is gone.
+ */
+export interface DeliveryOutcome {
+  readonly message: PublishedMessage
+  readonly clientId: string
+  readonly qos: QoS
+  readonly outcome: "Sent" | "Acknowledged" | "Refused" | "Expired" | "Dropped" | "SessionEnded"
+  readonly reasonCode: number
+}
+
+/**
+ * A published message together with the state of its deliveries; `outstanding` counts the sessions that have not finished it.
+ */
+export interface Publication {
+  readonly message: PublishedMessage
+  readonly deliveries: number
+  readonly outstanding: number
+  /** Free for the owner, see `BrokerCoreOptions.onPublicationSettled`. */
+  owner: unknown
+}
+
+/**
+ * A message to publish by the server itself. Absent: QoS 0, not retained, no properties.
+ */
+export interface ServerMessage {
+  readonly topic: string
+  readonly payload: Uint8Array
+  readonly qos?: QoS
+  readonly retain?: boolean
+  readonly properties?: MessageProperties
+}
+
+/**
+ * A subscription of a session.
+ */
+export interface SubscriptionView extends SubscribeFilter {
+  /** 0: none (MQTT 3.8.2.1.2). */
+  readonly subscriptionIdentifier: number
+}
+
+/**
+ * What can be seen of a session.
+ */
+export interface SessionView {
+  readonly clientId: string
+  readonly protocolVersion: ProtocolVersion
+  /** The connection that it has now. */
+  readonly connection: number | undefined
+  /** Seconds; Infinity: never. */
+  readonly sessionExpiryInterval: number
+  readonly subscriptions: ReadonlyArray<SubscriptionView>
+  /** Messages that wait to be sent. */
+  readonly queued: number
+  /** QoS 1 and 2 messages that are sent and not acknowledged in full. */
+  readonly inflight: number
+  /** QoS 2 packet identifiers received from the client and not released. */
+  readonly unreleased: ReadonlyArray<number>
+  readonly will: Will | undefined
+}
+
+/**
+ * How the server behaves. Callbacks are called synchronously and must not call the core.
+ */
+export interface BrokerCoreOptions {
+  readonly limits?: Partial<BrokerLimits>
+  /**
+   * Overlapping subscriptions of one client: `merge` sends one copy with all subscription identifiers (MQTT 3.3.4), `separate` one copy for each
+   * subscription, as mosquitto does. Default `merge`.
+   */
+  readonly overlapping?: "merge" | "separate"
+  /** Use topic aliases towards clients that allow them. Default false. */
+  readonly assignTopicAliases?: boolean
+  /** Keep QoS 0 messages for sessions without a connection. Default false. */
+  readonly queueQoS0?: boolean
+  /** Send retained messages before SUBACK, which the protocol allows (MQTT 3.8.4). Default false. */
+  readonly retainedBeforeSuback?: boolean
+  /** Close connections after one and a half keep alive intervals of silence (MQTT 3.1.2.10). Default true. */
+  readonly enforceKeepAlive?: boolean
+  /** Judges a CONNECT: 0 accepts, any other reason code of MQTT 5 refuses (translated for 3.1.1). Default: accept. */
+  readonly authenticate?: (connect: Connect) => number
+  /** Judges a PUBLISH: 0 accepts, a reason code of 0x80 or more refuses. Default: accept. */
+  readonly authorizePublish?: (client: ClientInfo, publish: Publish) => number
+  /** Judges a topic filter: 0 accepts, a reason code of 0x80 or more refuses (0x80 on 3.1.1). Default: accept. */
+  readonly authorizeSubscribe?: (client: ClientInfo, filter: SubscribeFilter) => number
+  /** Where state is written before anything that follows from it is sent, and read from at the start. Default: none. */
+  readonly journal?: Journal
+  /** The sequence number of the first message, if the journal has none that is higher. Default 1. */
+  readonly firstSequence?: number
+  /** Answers true for an acknowledgement that must not be sent until `releaseAcknowledgements`. Default: none. */
+  readonly holdAcknowledgement?: (client: ClientInfo, packet: Puback | Pubrec | Pubcomp) => boolean
+  /** A message was accepted; what all publishers published, in order and after the de-duplication of QoS 2. */
+  readonly onPublished?: (message: PublishedMessage) => void
+  /** A delivery to one session ended. */
+  readonly onDelivery?: (outcome: DeliveryOutcome) => void
+  /** No delivery of this publication is outstanding any more; not called for publications without deliveries. */
+  readonly onPublicationSettled?: (publication: Publication) => void
+  readonly onViolation?: (violation: ClientViolation) => void
+}
+
+/**
+ * What the owner has to do for one connection: send the packets in order, then close it if asked to. A connection with `close` does not exist any
+ * more for the core.
+ */
+export interface ConnectionOutput {
+  readonly connection: number
+  readonly packets: ReadonlyArray<Packet>
+  readonly close: boolean
+}
+
+/**
+ * The state machine. Connections have numbers that the owner chooses and never uses again; all times are milliseconds of one clock.
+ */
+export interface BrokerCore {
+  /** The limits for the connections to come. */
+  readonly limits: BrokerLimits
+  readonly setLimits: (limits: Partial<BrokerLimits>) => void
+
+  readonly connectionOpened: (connection: number, now: number) => void
+  /** Packets of one connection in the order of the wire. Unknown or closed connections are ignored. */
+  readonly receive: (connection: number, packets: ReadonlyArray<Packet>, now: number) => void
+  /** The decoder found a violation: answered with DISCONNECT on MQTT 5, and closed. */
+  readonly malformed: (connection: number, violation: Violation, now: number) => void
+  /** The network is gone; ignored when the core has closed the connection itself. */
+  readonly connectionClosed: (connection: number, now: number) => void
+  /** While a connection is not writable, QoS 0 messages to it are dropped and others wait. */
+  readonly setWritable: (connection: number, writable: boolean, now: number) => void
+
+  /** What collected since the last call, connection by connection; the journal has been written. */
+  readonly take: () => ReadonlyArray<ConnectionOutput>
+
+  /** When `tick` may have something to do; undefined: never. */
+  readonly nextDeadline: () => number | undefined
+  readonly tick: (now: number) => void
+
+  /** Publishes as the server itself. */
+  readonly publish: (message: ServerMessage, now: number) => Publication
+  /** Closes a connection, with DISCONNECT and this reason code on MQTT 5. */
+  readonly disconnect: (connection: number, reasonCode: number, now: number) => void
+  /** Forgets a session as a server that lost its state: no will, no notice; false when there is none. Its connection stays open. */
+  readonly forgetSession: (clientId: string) => boolean
+  /**
+   * Sends acknowledgements that `holdAcknowledgement` kept back: all of them, or those that `choose` returns, in its order. Answers how many.
+   */
+  readonly releaseAcknowledgements: (
+    connection: number,
+    choose?: (held: ReadonlyArray<Puback | Pubrec | Pubcomp>) => ReadonlyArray<Puback | Pubrec | Pubcomp>
+  ) => number
+
+  readonly session: (clientId: string) => SessionView | undefined
+  readonly sessions: () => ReadonlyArray<SessionView>
+  /** Retained messages by topic. */
+  readonly retained: () => ReadonlyArray<PublishedMessage>
+  /** Deliveries that wait or are in flight, over all sessions. */
+  readonly outstanding: () => number
+  /** The same, of the sessions that are connected. */
+  readonly outstandingConnected: () => number
+}
