@@ -40,7 +40,10 @@ export interface Forwarders {
     options: ForwarderOptionsInput | ForwarderOptions,
     hooks?: ForwarderHooks<E, R>
   ) => Effect.Effect<Forwarding, MqttError, R>
-  /** Stops a forwarder and forgets its name. */
+  /**
+   * Stops a forwarder and forgets its name, also at the durable sessions that it receives from: they wait for it no longer
+   * (`Session.forgetConsumer`).
+   */
   readonly remove: (name: string) => Effect.Effect<void, MqttError>
   readonly get: (name: string) => Effect.Effect<Forwarding, MqttError>
   /** The names, in the order in which they were added. */

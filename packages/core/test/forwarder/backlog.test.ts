@@ -26,8 +26,8 @@ describe("Forwarder: a backlog", () => {
         const net = yield* netOf(brokers)
         const source = yield* net.ready("a", durable)
         yield* brokers.a.awaitUntil(() => brokers.a.sessions[0]!.inflight === durable.receiveMaximum)
-        yield* Effect.repeat(Effect.delay(source.metrics, "1 millis"), {
-          until: ({ unclaimed }) => unclaimed === durable.receiveMaximum
+        yield* Effect.repeat(Effect.delay(source.consumers, "1 millis"), {
+          until: ([forwarder]) => forwarder?.isAbsent === true && forwarder.unfinished === durable.receiveMaximum
         })
         yield* net.ready("b", durable)
         const forwarder = yield* net.forward({})

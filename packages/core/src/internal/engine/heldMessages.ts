@@ -9,15 +9,18 @@
  * comes all at once, and its consumer a moment later. From then on there may be fewer, so that a subscription without readers does not hold up the
  * others. The window is a bound here too, since MQTT 3.1.1 does not tell the server of it.
  */
+import type { EngineConsumer } from "./engineConsumer.ts"
 import type { InboundDelivery } from "./inboundDelivery.ts"
 
 /**
  * A consumer without a name that left, and the topic filters by which a successor may want what it left.
  */
 export class Departed {
+  readonly consumer: EngineConsumer
   readonly filters: Set<string>
 
-  constructor(filters: ReadonlyArray<string>) {
+  constructor(consumer: EngineConsumer, filters: ReadonlyArray<string>) {
+    this.consumer = consumer
     this.filters = new Set(filters)
   }
 }
@@ -110,6 +113,12 @@ export class HeldMessages {
     }
     this.#replace(rest)
     return claimed
+  }
+
+  /** A consumer that has left has finished with a message after all; whether it was still held for a successor. */
+  finished(consumer: EngineConsumer, delivery: InboundDelivery): boolean {
+    if (this.#left === 0) return false
+    return this.#remove((item) => item.delivery === delivery && item.departed?.consumer === consumer).length > 0
   }
 
   /** Somebody has ended a subscription: what was left by consumers of no other one has no successor. */

@@ -191,7 +191,8 @@ export class InboundFlow {
   }
 
   acknowledge(consumer: EngineConsumer, delivery: InboundDelivery, reasonCode: number): void {
-    if (!delivery.remove(consumer)) return
+    // One that has left may finish later, as long as no successor has taken the message.
+    if (!delivery.remove(consumer) && !this.#held.finished(consumer, delivery)) return
     delivery.answer(reasonCode)
     if (!delivery.isOwed) return this.#completeOnce(delivery)
     const { exchange } = delivery
@@ -241,7 +242,7 @@ export class InboundFlow {
     const hold = keep === "session" ? Infinity : keep === "hold" ? this.#held.holdMillis : 0
     if (hold <= 0) return this.#giveUp(left)
     if (left.length > 0) this.#held.expectConsumer()
-    this.#held.leave(left, new Departed(filters), now + hold)
+    this.#held.leave(left, new Departed(consumer, filters), now + hold)
   }
 
   /** Somebody has ended a subscription: what its consumers have left behind is not wanted any more. */

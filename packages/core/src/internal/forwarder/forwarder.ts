@@ -38,7 +38,7 @@ import { Failures } from "./failures.ts"
 import { loopGuardOf } from "./loopGuard.ts"
 import { type CompiledRule, compileRule } from "./mapping.ts"
 import { Reader } from "./reader.ts"
-import { Relay } from "./relay.ts"
+import { Relay, type RelayParts } from "./relay.ts"
 import type { Source } from "./source.ts"
 import { Tally } from "./tally.ts"
 import { feeds, withoutCovered } from "./topicImage.ts"
@@ -100,6 +100,7 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
     pass: options.unmapped === "pass",
     isOpen: hooks.map !== undefined
   })
+  const published: RelayParts["published"] = new Map()
   const readers = new Map<string, { readonly reader: Reader; readonly end: () => void }>()
   let running: Running | undefined
   let state: ForwarderState = "stopped"
@@ -159,7 +160,10 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
     const isVersion5 = session.protocolVersion === 5
     const isShared = options.share !== undefined || filters.some(Topic.isShared)
     return withPurpose({
-      ...definedOnly({ share: options.share }),
+      ...definedOnly({
+        share: options.share,
+        consumer: session.persistence === "durable" ? consumerName(name) : undefined
+      }),
       qos: options.subscribeQoS,
       retained: options.retained,
       buffer: options.buffer,
@@ -261,6 +265,7 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
       hooks: hooks as ForwarderHooks<unknown>,
       tally,
       failures,
+      published,
       clock,
       random,
       guard,
@@ -374,6 +379,22 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
     metrics
   }
 })
+
+/** The name by which the durable sessions that it receives from know a forwarder, see `SubscribeOptions.consumer`. */
+const consumerName = (forwarder: string): string => `forwarder ${forwarder}`
+
+/** A forwarder is removed: the durable sessions that are there wait for it no longer. */
+export const forgetForwarder = (manager: Manager, { name, sources, target }: ForwarderOptions): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const registry = ManagerSeam.seamOf(manager)
+    const published = registry?.sessionOf(target)
+    if (published !== undefined) SessionSeam.seamOf(published)?.origins?.forgetForwarder(name)
+    return Effect.forEach(
+      sources,
+      (source) => registry?.sessionOf(source)?.forgetConsumer(consumerName(name)) ?? Effect.void,
+      { discard: true }
+    )
+  })
 
 const snapshot = (
   { name }: ForwarderOptions,

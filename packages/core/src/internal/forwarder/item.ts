@@ -4,7 +4,7 @@
 import type { Message } from "../../Message.ts"
 import type { MqttError } from "../../MqttError.ts"
 import type { OriginKey } from "../../StoreRecord.ts"
-import type { Delivery, Outbound, OutboundOwner, PublishRequest } from "../engine/contract.ts"
+import type { Delivery, Outbound, OutboundOwner, PublishOutcome, PublishRequest } from "../engine/contract.ts"
 import type { OriginLedger } from "../session/originLedger.ts"
 import type { LetterForm } from "./deadLetters.ts"
 import type { Written } from "./echoes.ts"
@@ -16,6 +16,8 @@ import type { Source } from "./source.ts"
 export interface ItemHost {
   readonly onAccepted: (item: Item) => void
   readonly onSettled: (item: Item, outbound: Outbound) => void
+  /** What an earlier run of the forwarder had published of the same delivery has ended. */
+  readonly onPredecessorSettled: (item: Item, outcome: PublishOutcome) => void
 }
 
 /**
@@ -43,6 +45,8 @@ export class Item implements OutboundOwner {
   isDone = false
   /** The forwarder stopped before it had a fate. */
   isGivenBack = false
+  /** The same delivery in the next run of the forwarder, which waits for what becomes of this one. */
+  successor: Item | undefined = undefined
   isAccepted = false
   hasToken = false
   attempts = 0

@@ -11,7 +11,7 @@ import * as Options from "../../ForwarderOptions.ts"
 import { Closed, DuplicateForwarder, ForwarderNotFound, MqttError, type MqttErrorReason } from "../../MqttError.ts"
 import type { Manager } from "../../SessionManager.ts"
 import { nameOf } from "../valueNames.ts"
-import { makeForwarder } from "./forwarder.ts"
+import { forgetForwarder, makeForwarder } from "./forwarder.ts"
 
 interface Entry {
   readonly forwarder: Forwarding
@@ -97,7 +97,11 @@ export const makeForwarders = Effect.fnUntraced(function*(
 
   return {
     add,
-    remove: Effect.fn("ForwarderManager.remove")((name) => Effect.flatMap(find(name, "remove"), release)),
+    remove: Effect.fn("ForwarderManager.remove")(function*(name) {
+      const entry = yield* find(name, "remove")
+      yield* release(entry)
+      yield* forgetForwarder(manager, entry.forwarder.options)
+    }),
     get: on("get", Effect.succeed),
     list: Effect.map(all, (present) => present.map(({ forwarder }) => forwarder.name)),
     start: on("start", ({ start }) => start),

@@ -40,6 +40,8 @@ export interface RelayParts extends LoopCheckParts {
   readonly hooks: ForwarderHooks<unknown>
   readonly tally: Tally
   readonly failures: Failures
+  /** What earlier runs of the forwarder have published and did not see settled. */
+  readonly published: Map<Delivery, Item>
   readonly clock: Clock.Clock
   readonly random: Random
   readonly fork: <A>(effect: Effect.Effect<A>) => Fiber.Fiber<A>
@@ -168,10 +170,15 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
   #giveUp(): void {
     for (let item = this.#unfinished.head; item !== undefined; item = this.#unfinished.head) {
       const { outbound, outlet } = item
-      // What a durable target has taken stays there, with its origin: a redelivery is recognised.
-      if (outbound !== undefined && !outlet!.isDurable && outlet!.seam?.driver.withdraw(outbound) === true) {
+      if (outbound === undefined) {
+        const predecessor = this.#parts.published.get(item.delivery)
+        if (predecessor !== undefined) predecessor.successor = undefined
+      } else if (!outlet!.isDurable && outlet!.seam?.driver.withdraw(outbound) === true) {
         item.written?.discard()
         item.written = undefined
+      } else if (!item.isAccepted || item.ledger === undefined) {
+        // It goes on, and the next run must not publish it again. Where it is in the ledger, that tells.
+        this.#parts.published.set(item.delivery, item)
       }
       item.isGivenBack = true
       if (item.delivery.message.qos === 0) this.#tally.dropped.stopped++
@@ -197,6 +204,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
   onSettled(item: Item, outbound: Outbound): void {
     const outcome = outbound.outcome!
     this.#endWritten(item, outcome)
+    if (item.isGivenBack && this.#parts.published.delete(item.delivery)) return this.#settledAfterStop(item, outcome)
     if (outcome._tag === "Acknowledged") {
       if (item.isDone) return
       if (item.failure === undefined) this.#forwarded(item)
@@ -225,6 +233,19 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
       default:
         return this.onRefused(item, reason)
     }
+  }
+
+  #settledAfterStop(item: Item, outcome: PublishOutcome): void {
+    const { successor } = item
+    if (successor !== undefined) successor.host.onPredecessorSettled(successor, outcome)
+    else if (outcome._tag === "Acknowledged" && item.failure === undefined) item.source.acknowledgeLate(item.delivery)
+  }
+
+  onPredecessorSettled(item: Item, outcome: PublishOutcome): void {
+    if (item.isDone) return
+    if (item.delivery.stale) return this.onStale(item)
+    if (outcome._tag === "Acknowledged") this.#forwarded(item)
+    else this.#select(item, item.source.seam.driver.now())
   }
 
   /** What the server has, or may have, may come back from now on. */
@@ -328,12 +349,20 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
 
   receive(source: Source, delivery: Delivery, now: number): void {
     const tally = this.#tally
-    const { message } = delivery
     tally.received++
     tally.receivedRate.add(now)
     const route = this.#loopCheck.routeOf(source, delivery, now)
     const item = new Item(this, source, delivery, route, source.originOf(delivery, this.#parts.options.name))
     this.#unfinished.append(item)
+    const predecessor = this.#parts.published.get(delivery)
+    if (predecessor === undefined) return this.#select(item, now)
+    predecessor.successor = item
+  }
+
+  /** What is to be done with a message that has just arrived. */
+  #select(item: Item, now: number): void {
+    const tally = this.#tally
+    const { delivery: { message }, source } = item
     const stop = this.#loopCheck.stops(item)
     if (stop !== undefined) return this.#drop(item, stop)
     if (message.topic === this.deadLetterTopic && this.#letters.isOne(source, message)) {

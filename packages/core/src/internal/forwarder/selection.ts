@@ -5,18 +5,14 @@ import * as Duration from "effect/Duration"
 import type { Random } from "effect/Random"
 import type { ForwarderOptions, Sampling } from "../../ForwarderOptions.ts"
 import type { Message } from "../../Message.ts"
+import { payloadText } from "../expressions.ts"
 import { digest } from "./digest.ts"
 
 /** Whether a message passes. */
 export type Test = (message: Message, now: number) => boolean
 
-/** As much of a payload as an expression gets to see, in bytes: its cost grows with the text, not always in proportion. */
-const longestMatched = 65_536
-
 /** Topics whose last sample is known. */
 const sampledTopics = 10_000
-
-const utf8 = new TextDecoder("utf-8", { ignoreBOM: true })
 
 /**
  * All tests of a configuration as one; undefined when there are none.
@@ -32,7 +28,7 @@ export const makeSelection = (
   if (contains !== undefined) tests.push((message) => message.text.includes(contains))
   if (matches !== undefined) {
     const expression = new RegExp(matches)
-    tests.push(({ payload }) => expression.test(utf8.decode(payload.subarray(0, longestMatched))))
+    tests.push((message) => expression.test(payloadText(message)))
   }
   if (onChange > 0) tests.push(fresh(changed(onChange)))
   if (sample !== undefined) tests.push(fresh(sampled(sample, random)))

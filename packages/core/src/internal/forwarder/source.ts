@@ -98,6 +98,11 @@ export class Source implements Tap {
     queue.release(delivery)
   }
 
+  /** The delivery has its fate although the forwarder has stopped: it counts, unless another consumer has taken the message since. */
+  acknowledgeLate(delivery: Delivery): void {
+    if (delivery.message.qos !== 0) this.seam.driver.acknowledge(this.queue!.consumer, delivery)
+  }
+
   /** The delivery has none: the server, or whoever comes next, has to deal with it. */
   giveBack(delivery: Delivery): void {
     this.queue!.release(delivery)

@@ -400,6 +400,7 @@ export const makeManager = Effect.fnUntraced(function*(
         runner.stop()
       }
     },
+    sessionOf: (name) => entries.get(name)?.session,
     optionsOf: (name) => entries.get(name)?.options
   })
 
