@@ -22,6 +22,7 @@ interface Death {
 
 interface Process {
   readonly forwarder: Forwarding
+  readonly forwarders: ReadonlyArray<Forwarding>
   readonly crashed: Deferred.Deferred<void>
   readonly commits: () => number
 }
@@ -42,7 +43,8 @@ const durable = {
 const startProcess = Effect.fnUntraced(function*(
   brokers: Readonly<Record<string, ScriptedBroker.Service>>,
   disk: Disk,
-  death: Death | undefined
+  death: Death | undefined,
+  prefixes: ReadonlyArray<string> = [""]
 ): Effect.fn.Return<Process, MqttError, Scope.Scope> {
   const crashed = yield* Deferred.make<void>()
   let commits = 0
@@ -86,8 +88,18 @@ const startProcess = Effect.fnUntraced(function*(
       ...durable
     }, { store, transport: transportOf(brokers[name]!) as never })
   }
-  const forwarder = yield* net.forward({ filters: ["t/#"], stopTimeout: "1 millis" })
-  return { forwarder, crashed, commits: () => commits }
+  const forwarders: Array<Forwarding> = []
+  for (const prefix of prefixes) {
+    forwarders.push(
+      yield* net.forward({
+        name: `forwarder${prefix}`,
+        filters: ["t/#"],
+        stopTimeout: "1 millis",
+        ...(prefix === "" ? undefined : { mapping: [{ from: "t/#", to: `${prefix}/{1}` }] })
+      })
+    )
+  }
+  return { forwarder: forwarders[0]!, forwarders, crashed, commits: () => commits }
 })
 
 const kill = (brokers: Readonly<Record<string, ScriptedBroker.Service>>, scope: Scope.Closeable) =>
@@ -106,7 +118,12 @@ const messages = ["1", "2", "3"]
 /**
  * Lets one process after the other die, the last one finish, until the disk has what it should, and answers how many came so far as to die.
  */
-const run = (deaths: ReadonlyArray<Death>, qos: 1 | 2 = 2, isFinished: (disk: Disk) => boolean = () => true) =>
+const run = (
+  deaths: ReadonlyArray<Death>,
+  qos: 1 | 2 = 2,
+  isFinished: (disk: Disk) => boolean = () => true,
+  prefixes: ReadonlyArray<string> = [""]
+) =>
   Effect.gen(function*() {
     const brokers = { a: yield* makeMemory({ record: true }), b: yield* makeMemory({ record: true }) }
     const disk: Disk = new Map()
@@ -121,13 +138,16 @@ const run = (deaths: ReadonlyArray<Death>, qos: 1 | 2 = 2, isFinished: (disk: Di
     let died = 0
     for (const death of deaths) {
       const scope = yield* Scope.make()
-      const { crashed, forwarder } = yield* Scope.provide(startProcess(brokers, disk, death), scope)
+      const { crashed, forwarder, forwarders } = yield* Scope.provide(
+        startProcess(brokers, disk, death, prefixes),
+        scope
+      )
       const work = Effect.gen(function*() {
-        yield* forwarder.active
+        for (const each of forwarders) yield* each.active
         yield* until(forwarder, ({ targetConnected }) => targetConnected)
         yield* publish(messages)
         yield* brokers.a.awaitIdle
-        yield* until(forwarder, ({ inFlight }) => inFlight === 0)
+        for (const each of forwarders) yield* until(each, ({ inFlight }) => inFlight === 0)
         yield* brokers.b.awaitIdle
         // The last records are about to go.
         yield* Effect.sleep("20 millis")
@@ -136,15 +156,17 @@ const run = (deaths: ReadonlyArray<Death>, qos: 1 | 2 = 2, isFinished: (disk: Di
       yield* kill(brokers, scope)
     }
     const scope = yield* Scope.make()
-    const { forwarder } = yield* Scope.provide(startProcess(brokers, disk, undefined), scope)
-    yield* forwarder.active
+    const { forwarders } = yield* Scope.provide(startProcess(brokers, disk, undefined, prefixes), scope)
+    for (const each of forwarders) yield* each.active
     yield* publish([...messages, "last"])
-    yield* brokers.b.awaitUntil(() => arrivals(brokers.b).includes("last"))
+    yield* brokers.b.awaitUntil(() => arrivals(brokers.b).filter((text) => text === "last").length >= prefixes.length)
     yield* brokers.a.awaitIdle
-    const { duplicates } = yield* until(forwarder, ({ inFlight }) => inFlight === 0)
+    let duplicates = 0
+    for (const each of forwarders) duplicates += (yield* until(each, ({ inFlight }) => inFlight === 0)).duplicates
     while (!isFinished(disk)) yield* Effect.sleep("2 millis")
     yield* kill(brokers, scope)
-    return { died, arrived: arrivals(brokers.b), duplicates, disk }
+    const topics = brokers.b.published.map(({ payload, topic }) => `${topic} ${new TextDecoder().decode(payload)}`)
+    return { died, arrived: arrivals(brokers.b), topics, duplicates, disk }
   })
 
 describe("Forwarder: exactly once, from QoS 2 and a durable session to QoS 2 and a durable session", () => {
@@ -168,6 +190,25 @@ describe("Forwarder: exactly once, from QoS 2 and a durable session to QoS 2 and
       assert.isAbove(deaths, 15)
       assert.isAbove(recognised, 0)
     }), 120_000)
+
+  it.live(
+    "wherever the process dies, every message of two forwarders between the same sessions arrives once",
+    () =>
+      Effect.gen(function*() {
+        const prefixes = ["x", "y"]
+        const expected = prefixes.flatMap((prefix) => [...messages, "last"].map((text) => `${prefix}/1 ${text}`))
+        for (let commit = 1;; commit++) {
+          let died = false
+          for (const when of ["before", "after"] as const) {
+            const outcome = yield* run([{ commit, when }], 2, undefined, prefixes)
+            assert.sameMembers([...outcome.topics], expected, `death ${when} commit ${commit}`)
+            died ||= outcome.died > 0
+          }
+          if (!died) break
+        }
+      }),
+    120_000
+  )
 
   it.live("wherever two processes die one after the other", () =>
     Effect.gen(function*() {
