@@ -83,6 +83,29 @@ describe("SessionManager: handle", () => {
       assert.strictEqual((yield* manager.routes).length, 1)
     }))
 
+  it.live.each([1, 2] as const)(
+    "what a route has not handled when its scope ends goes to the route that replaces it, although another one has, QoS %s",
+    (qos) =>
+      Effect.gen(function*() {
+        const { broker, manager, ready } = yield* makeWorld()
+        yield* ready("plant")
+        const sent = Array.from({ length: 50 }, (_, index) => `${index}`)
+        const inbox = yield* makeInbox
+        yield* Effect.flatMap(manager.handle("t", inbox.put, { qos }), ({ active }) => active)
+        const scope = yield* Scope.make()
+        const stuck = yield* Scope.provide(manager.handleTo("plant", "t", () => Effect.never, { qos }), scope)
+        yield* stuck.active
+        for (const payload of sent) yield* broker.publish("t", payload, { qos })
+        assert.deepStrictEqual(texts(yield* inbox.take(50)), sent)
+        yield* Scope.close(scope, Exit.void)
+        const replacement = yield* makeInbox
+        yield* manager.handleTo("plant", "t", replacement.put, { qos })
+        assert.deepStrictEqual(texts(yield* replacement.take(50)), sent)
+        yield* broker.awaitIdle
+        assert.lengthOf(inbox.messages, 50)
+      })
+  )
+
   it.live("handleTo concerns its session alone, stays over disconnect and connect, and ends with remove", () =>
     Effect.gen(function*() {
       const { broker, manager, ready } = yield* makeWorld()
