@@ -95,7 +95,7 @@ export interface SubscriptionRecord {
  */
 export interface IdentityRecord {
   readonly _tag: "Identity"
-  /** The format of all records of the session: see `StoreRecordCodec.format`. */
+  /** Of this record's fields. How records become bytes has a format of its own: `StoreRecordCodec.format`. */
   readonly format: 1
   readonly protocolVersion: ProtocolVersion
   readonly clientId: string

@@ -113,6 +113,26 @@ describe("StoreRecordCodec", () => {
     )
   })
 
+  it("reads format 1, which knew neither uses of identifiers nor names", () => {
+    const inFormat1 = (key: string, ...parts: ReadonlyArray<Uint8Array>): Uint8Array => {
+      const bytes = new Uint8Array([1, ...parts.flatMap((part) => [...part]), 0, 0, 0, 0])
+      const end = bytes.length - 4
+      new DataView(bytes.buffer).setUint32(
+        end,
+        reference(new TextEncoder().encode(key), bytes.subarray(0, end))
+      )
+      return bytes
+    }
+    for (const record of records.filter(({ _tag }) => ["Outbound", "Subscription", "Identity"].includes(_tag))) {
+      const key = StoreRecord.keyOf(record)
+      const old = inFormat1(key, encode(record).subarray(1, -4))
+      assert.deepStrictEqual(Result.getOrThrow(decode(key, old)), record)
+    }
+    const inbound = { _tag: "Inbound", packetIdentifier: 7, acknowledged: false, use: "", finished: [] } as const
+    const key = StoreRecord.keyOf(inbound)
+    assert.deepStrictEqual(Result.getOrThrow(decode(key, inFormat1(key, new Uint8Array([2, 0, 7, 0])))), inbound)
+  })
+
   it("knows a later format from damage, by the checksum that every format has", () => {
     const bytes = new Uint8Array([3, 99, 1, 2, 3, 0, 0, 0, 0])
     new DataView(bytes.buffer).setUint32(5, reference(new TextEncoder().encode("key"), bytes.subarray(0, 5)))
