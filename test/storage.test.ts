@@ -5,8 +5,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { rowsOf, violations } from "./support/provenTable.ts"
-import { filesBelow, root } from "./support/repository.ts"
+import { root } from "./support/repository.ts"
 import type { Tree } from "./support/structure.ts"
+import { coreTests } from "./support/tests.ts"
 
 const header = "| What happens | What the session does | Test |"
 
@@ -14,7 +15,7 @@ describe("docs/storage.md", () => {
   it("names tests that exist in every row", () => {
     const rows = rowsOf(header, readFileSync(join(root, "docs/storage.md"), "utf8"))
     assert.isAbove(rows.length, 20)
-    assert.deepStrictEqual(violations(rows, filesBelow("packages/core/test", ".test.ts")), [])
+    assert.deepStrictEqual(violations(rows, coreTests()), [])
   })
 })
 

@@ -28,7 +28,7 @@ const names = (title: string, name: string): boolean =>
 /** What is wrong with the last cells: tests that do not exist, and cells that name none. */
 export const violations = (rows: ReadonlyArray<ReadonlyArray<string>>, tests: Tree): ReadonlyArray<string> =>
   rows.flatMap((cells) =>
-    (cells.at(-1) ?? "").split(/; (?=\S+\.test\.ts › )/).flatMap((proof) => {
+    (cells.at(-1) ?? "").split(/; (?=\S+\.ts › )/).flatMap((proof) => {
       const [what = ""] = cells
       const [file = "", name] = proof.split(" › ")
       if (name === undefined) return [`${what}: names no test: ${proof}`]
