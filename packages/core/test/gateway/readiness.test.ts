@@ -7,13 +7,13 @@ import * as MetricsRoutes from "@effect-mqttx/core/MetricsRoutes"
 import * as MqttMetrics from "@effect-mqttx/core/MqttMetrics"
 import type { MqttSnapshot, UnreadyCause } from "@effect-mqttx/core/MqttSnapshot"
 import * as SessionManager from "@effect-mqttx/core/SessionManager"
-import { SessionStore } from "@effect-mqttx/core/SessionStore"
+import { layerMemory, SessionStore } from "@effect-mqttx/core/SessionStore"
 import { Fault } from "@effect-mqttx/testing"
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Metric, Stream } from "effect"
 import { HttpClient, HttpRouter } from "effect/http"
-import { makePair, netOf } from "../forwarder/support.ts"
+import { makePair, netOf, until } from "../forwarder/support.ts"
 import { makeWorld } from "../manager/support.ts"
 import * as Faulty from "../session/faultyStore.ts"
 import { makeBroker, makeSession, readySession } from "../session/support.ts"
@@ -247,6 +247,23 @@ describe("/readyz with sessions", () => {
       yield* session.forgetConsumer("billing")
       assert.deepStrictEqual(yield* causes, [])
     }))
+
+  it.live("names a stopped forwarder as a consumer, as long as messages wait for it at a durable source", () =>
+    Effect.gen(function*() {
+      const net = yield* makePair({ persistence: "durable", drainTimeout: "10 millis" })
+      const forwarder = yield* net.forward({ name: "up" })
+      yield* forwarder.active
+      yield* forwarder.stop
+      const causes = readyz({ manager: net.manager })
+      assert.deepStrictEqual(yield* causes, [])
+      yield* net.brokers.a!.publish("t", "1", { qos: 1 })
+      const source = yield* net.manager.get("a")
+      yield* source.publish("$test/round-trip", "", { qos: 1 })
+      assert.deepStrictEqual(yield* causes, ["consumer forwarder up at a: ConsumerAbsent"])
+      yield* forwarder.start
+      yield* until(forwarder, ({ forwarded, inFlight }) => forwarded === 1 && inFlight === 0)
+      assert.deepStrictEqual(yield* causes, [])
+    }).pipe(Effect.provide(Layer.fresh(layerMemory))))
 
   it.live("what holds back readiness is an option", () =>
     Effect.gen(function*() {

@@ -106,6 +106,22 @@ describe("SessionManager: handle", () => {
       })
   )
 
+  it.live("what comes for a route with a name while it is away waits for it, however long that is", () =>
+    Effect.gen(function*() {
+      const { broker, manager, ready } = yield* makeWorld()
+      const session = yield* ready("plant", { unclaimed: { hold: "1 millis" } })
+      const options = { qos: 1, consumer: "billing" } as const
+      const inbox = yield* makeInbox
+      yield* Effect.scoped(Effect.flatMap(manager.handle("t", inbox.put, options), ({ active }) => active))
+      yield* broker.publish("t", "1", { qos: 1 })
+      yield* Effect.repeat(Effect.delay(session.metrics, "5 millis"), {
+        until: ({ messagesReceived }) => messagesReceived === 1
+      })
+      yield* manager.handle("t", inbox.put, options)
+      assert.deepStrictEqual(texts(yield* inbox.take(1)), ["1"])
+      assert.strictEqual((yield* session.metrics).dropped.unclaimed, 0)
+    }))
+
   it.live("handleTo concerns its session alone, stays over disconnect and connect, and ends with remove", () =>
     Effect.gen(function*() {
       const { broker, manager, ready } = yield* makeWorld()
