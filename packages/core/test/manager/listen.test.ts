@@ -46,6 +46,31 @@ describe("SessionManager: listen", () => {
       assert.strictEqual(broker.received("Puback").length, 1)
     }))
 
+  it.live.each([1, 2] as const)(
+    "acknowledges what its consumer has taken of many that wait, and nothing else, QoS %s",
+    (qos) =>
+      Effect.gen(function*() {
+        const { broker, manager, ready } = yield* makeWorld()
+        yield* ready("plant")
+        const sent = Array.from({ length: 20 }, (_, index) => `${index}`)
+        const listener = yield* manager.listener("t", { qos })
+        yield* listener.active
+        for (const payload of sent) yield* broker.publish("t", payload, { qos })
+        yield* Effect.repeat(Effect.delay(listener.statistics, "1 millis"), {
+          until: ({ received }) => received === sent.length
+        })
+        const packet = qos === 1 ? "Puback" : "Pubrec"
+        assert.deepStrictEqual(texts(yield* Stream.runCollect(Stream.take(listener.messages, 3))), ["0", "1", "2"])
+        yield* broker.awaitPacket({ direction: "received", packet, nth: 3 })
+        assert.deepStrictEqual(texts(yield* Stream.runCollect(Stream.take(listener.messages, 1))), ["3"])
+        yield* broker.awaitPacket({ direction: "received", packet, nth: 4 })
+        assert.lengthOf(broker.received(packet), 4)
+        const statistics = yield* listener.statistics
+        assert.deepStrictEqual([statistics.received, statistics.delivered], [20, 4])
+        assert.deepStrictEqual(texts(yield* Stream.runCollect(Stream.take(listener.messages, 16))), sent.slice(4))
+      })
+  )
+
   it.live("with ack manual a message is acknowledged by its ack, transformed or not", () =>
     Effect.gen(function*() {
       const { broker, manager, ready } = yield* makeWorld()

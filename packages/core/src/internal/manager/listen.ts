@@ -182,31 +182,42 @@ const counted = <E>(
     return messages
   }) as Stream.Stream<Message, E | MqttError>
 
-/** Acknowledges an array when the next one is pulled, as a subscription does. */
+/**
+ * Acknowledges what was handed over when more is pulled, as a subscription does. A stream does not tell what its consumer has taken out of an array:
+ * QoS 1 and 2 go out one by one.
+ */
 const acknowledged = <E>(
   runner: RouteRunner<E>,
   queue: Queue.Queue<Message, E | MqttError | Cause.Done>
 ): Stream.Stream<Message, E | MqttError> => {
   let handed: ReadonlyArray<Message> = []
-  let again: ReadonlyArray<Message> = []
+  /** Taken from the queue, and not handed over. */
+  let waiting: ReadonlyArray<Message> = []
+  /** So many of them come again. */
+  let again = 0
 
   const acknowledge = Effect.suspend(() => {
     const done = handed
     handed = []
     return Effect.forEach(done, (message) => message.qos === 0 ? Effect.void : message.ack, { discard: true })
   })
+  const hand = (): Batch => {
+    let end = 0
+    while (end < waiting.length && waiting[end]!.qos === 0) end++
+    end = Math.max(1, end)
+    handed = waiting.slice(0, end)
+    waiting = waiting.slice(end)
+    runner.delivered(Math.max(0, end - again))
+    again = Math.max(0, again - end)
+    return handed as Batch
+  }
   const pull: Pull.Pull<Batch, E | MqttError> = Effect.andThen(
     acknowledge,
     Effect.suspend((): Pull.Pull<Batch, E | MqttError> => {
-      if (again.length > 0) {
-        handed = again
-        again = []
-        return Effect.succeed(handed as Batch)
-      }
+      if (waiting.length > 0) return Effect.succeed(hand())
       return Effect.map(Queue.takeAll(queue), (messages) => {
-        runner.delivered(messages.length)
-        handed = messages
-        return messages
+        waiting = messages
+        return hand()
       })
     })
   )
@@ -215,7 +226,9 @@ const acknowledged = <E>(
     (_, exit) => {
       if (Exit.isSuccess(exit)) return acknowledge
       // What an interrupted run did not acknowledge comes first in the next run; QoS 0 was handed over for good.
-      again = handed.filter((message) => message.qos !== 0).concat(again)
+      const unfinished = handed.filter((message) => message.qos !== 0)
+      waiting = unfinished.concat(waiting)
+      again += unfinished.length
       handed = []
       return Effect.void
     }
