@@ -114,8 +114,8 @@ describe("StoreRecordCodec", () => {
   })
 
   it("reads format 1, which knew neither uses of identifiers nor names", () => {
-    const inFormat1 = (key: string, ...parts: ReadonlyArray<Uint8Array>): Uint8Array => {
-      const bytes = new Uint8Array([1, ...parts.flatMap((part) => [...part]), 0, 0, 0, 0])
+    const inFormat1 = (key: string, typeAndFields: Uint8Array): Uint8Array => {
+      const bytes = new Uint8Array([1, ...typeAndFields, 0, 0, 0, 0])
       const end = bytes.length - 4
       new DataView(bytes.buffer).setUint32(
         end,
