@@ -9,7 +9,6 @@
  * comes all at once, and its consumer a moment later. From then on there may be fewer, so that a subscription without readers does not hold up the
  * others. The window is a bound here too, since MQTT 3.1.1 does not tell the server of it.
  */
-import type { EngineConsumer } from "./engineConsumer.ts"
 import type { InboundDelivery } from "./inboundDelivery.ts"
 import type { EngineConsumer } from "./subscriptionEntry.ts"
 
