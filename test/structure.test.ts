@@ -47,10 +47,12 @@ describe("floors", () => {
     )
   })
 
-  it.each(packages())("no files of %s import each other in a circle, type-only imports included", (name) => {
-    const files = filesBelow(`packages/${name}/src`, ".ts")
-    assert.isNotEmpty(files)
-    assert.deepStrictEqual(circles(files), [])
+  it("no files of a package import each other in a circle, type-only imports included", () => {
+    for (const name of packages()) {
+      const files = filesBelow(`packages/${name}/src`, ".ts")
+      assert.isNotEmpty(files)
+      assert.deepStrictEqual(circles(files), [], name)
+    }
   })
 
   it("a circle is found, and what only leads to it is no part of it", () => {
