@@ -22,7 +22,9 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type { ListenOptions, ScriptedBrokerOptions, Service } from "./internal/scripted/contract.ts"
-import { makeHub, makeService, memoryUrl as urlInMemory } from "./internal/scripted/service.ts"
+import { memoryUrl as urlInMemory } from "./internal/scripted/memoryTransport.ts"
+import { makeHub } from "./internal/scripted/runningHub.ts"
+import { makeService } from "./internal/scripted/service.ts"
 export type {
   CutOptions,
   InjectedFault,
@@ -56,7 +58,7 @@ export const memoryUrl: string = urlInMemory
  * Makes a broker that is reached by its `transport` only, at `memoryUrl`. Dies with an `MqttError` for options that are wrong.
  */
 export const makeMemory = (options: ScriptedBrokerOptions = {}): Effect.Effect<Service, never, Scope.Scope> =>
-  Effect.flatMap(makeHub(options, "makeMemory"), (hub) => makeService(hub, undefined))
+  Effect.map(makeHub(options, "makeMemory"), (hub) => makeService(hub, undefined))
 
 /**
  * Makes a broker that listens on an ephemeral loopback port, and is reached by its `transport` too. Needs Node. Dies with an `MqttError` for options
@@ -66,7 +68,7 @@ export const make = (options: ListenOptions = {}): Effect.Effect<Service, never,
   Effect.gen(function*() {
     const hub = yield* makeHub(options, "make")
     const listening = yield* listen(hub.accept, { webSocket: options.webSocket ?? false })
-    return yield* makeService(hub, listening)
+    return makeService(hub, listening)
   })
 
 /**
