@@ -43,8 +43,11 @@ const comeToRest = (world: World): void => {
 }
 
 /** What nobody can know to be over is kept on purpose: identifiers of messages whose end is unknown. */
-const quarantined = (world: World): number =>
-  world.outbound.facts.filter(({ outcome }) => outcome === "Indeterminate" || outcome === "PoisonMessage").length
+const quarantined = ({ outbound, records }: World): number => {
+  const stored = [...records.values()].filter((record) => record._tag === "Outbound" && record.state === "quarantined")
+  const told = outbound.facts.filter(({ outcome }) => outcome === "Indeterminate" || outcome === "PoisonMessage")
+  return Math.max(stored.length, told.length)
+}
 
 const checkRest = (world: World): void => {
   const { broker, engine: { stats }, inbound, outbound, plan, records, slots } = world

@@ -160,7 +160,9 @@ export class World {
 
   serve(qos: QoS, index = this.served++): void {
     this.inbound.served(qos)
-    this.broker.publish({ topic: `s/${index}`, payload: new TextEncoder().encode(`s${index}`), qos }, this.now)
+    const payload = new TextEncoder().encode(`s${index}`)
+    const { deliveries } = this.broker.publish({ topic: `s/${index}`, payload, qos }, this.now)
+    if (deliveries === 0) this.inbound.ended(index, "without a subscription")
     this.#collect()
   }
 
@@ -174,7 +176,8 @@ export class World {
       _tag: "Connect",
       protocolVersion,
       clientId,
-      cleanStart: isFirst,
+      // On 3.1.1 a session that begins clean ends with its connection.
+      cleanStart: isFirst && protocolVersion === 5,
       keepAlive: 0,
       username: undefined,
       password: undefined,

@@ -130,9 +130,22 @@ export class HeldMessages {
     })
   }
 
-  /** Forgets the messages that the server delivers again. */
+  /** Forgets the messages that the server delivers again and that nobody has left unfinished. */
   forgetStale(): void {
-    this.#remove(({ delivery }) => delivery.stale)
+    this.#remove(({ delivery, departed }) => delivery.stale && departed === undefined)
+  }
+
+  /** The server does not deliver this message again. */
+  forget(delivery: InboundDelivery): void {
+    this.#remove((item) => item.delivery === delivery)
+  }
+
+  /** The server has delivered a message again: it waits for the same successors. */
+  redelivered(stale: InboundDelivery, delivery: InboundDelivery): void {
+    for (const { departed, until } of this.#items.filter((item) => item.delivery === stale)) {
+      if (departed !== undefined) this.leave([delivery], departed, until)
+    }
+    this.forget(stale)
   }
 
   /** The server has lost the session: it waits for none of these messages, and each is held as one without a consumer. */
