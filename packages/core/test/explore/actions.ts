@@ -61,11 +61,14 @@ export const enabled = (world: World): ReadonlyArray<string> => {
   if (toServer.length > 0) actions.push("to-server")
   // The driver takes nothing from the engine between CONNACK and the handing over of the connection.
   if (toClient.length > 0) actions.push("to-client")
+  // Places without a name are alike: the first that is free is taken.
+  const free = slots.findIndex(({ consumer }, index) => consumer === undefined && plan.slots[index]!.name === undefined)
   slots.forEach(({ consumer, pending }, index) => {
     const { name } = plan.slots[index]!
     pending.forEach((_, position) => actions.push(`ack ${index} ${position}`))
-    if (consumer === undefined) actions.push(`join ${index}`)
-    else if (left.leaves > 0) actions.push(`leave ${index}`)
+    if (consumer === undefined) {
+      if (name !== undefined || index === free) actions.push(`join ${index}`)
+    } else if (left.leaves > 0) actions.push(`leave ${index}`)
     if (name === undefined || left.forgets === 0) return
     if (engine.namedConsumers().some((other) => other.name === name)) actions.push(`forget ${index}`)
   })

@@ -18,6 +18,8 @@ interface InboundFact {
   /** The engine has said that nobody claimed it. */
   isDropped: boolean
   isFinished: boolean
+  /** See `Delivery.use`; undefined until it was handed out, and for QoS 0 and 1. */
+  use: string | undefined
   /** Names that have to finish it, and those that have. */
   readonly owed: Set<string>
   readonly finished: Set<string>
@@ -57,6 +59,7 @@ export class InboundLedger {
       outcome: undefined,
       isDropped: false,
       isFinished: false,
+      use: undefined,
       owed: new Set(),
       finished: new Set(),
       committed: new Set(),
@@ -90,9 +93,13 @@ export class InboundLedger {
     }
   }
 
-  handedOut(message: number, { name, serial, sole }: Party): void {
+  handedOut(message: number, { name, serial, sole }: Party, use: string): void {
     const fact = this.facts[message]!
     if (fact.qos === 2) {
+      const namesake = this.facts.findIndex((other) => other.use === use)
+      const isRight = namesake === message || (namesake < 0 && fact.use === undefined)
+      holds(isRight, "a use names one message", () => `s${message} has ${use}, before it ${fact.use ?? `s${namesake}`}`)
+      fact.use = use
       holds(!fact.handed.has(serial), "QoS 2 once to a consumer", () => `s${message} again to consumer ${serial}`)
       const party = name ?? sole
       holds(

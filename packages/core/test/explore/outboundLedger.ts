@@ -18,6 +18,8 @@ interface OutboundFact {
   settlements: number
   outcome: string | undefined
   arrivals: number
+  /** The network has the PUBLISH. */
+  isWritten: boolean
 }
 
 /** Ends that say that the server does not have the message, and never will. */
@@ -44,7 +46,8 @@ export class OutboundLedger {
       losses: 0,
       settlements: 0,
       outcome: undefined,
-      arrivals: 0
+      arrivals: 0,
+      isWritten: false
     })
   }
 
@@ -108,10 +111,19 @@ export class OutboundLedger {
     }
   }
 
-  #judge(message: string, { arrivals, outcome, qos }: OutboundFact): void {
+  written(message: number): void {
+    this.facts[message]!.isWritten = true
+  }
+
+  #judge(message: string, { arrivals, isWritten, outcome, qos }: OutboundFact): void {
     if (outcome === undefined) return
     if (outcome === "Acknowledged") {
-      holds(qos === 0 || arrivals > 0, "the outcome is true", () => `${message} is acknowledged and did not arrive`)
+      const isTrue = qos === 0 ? isWritten : arrivals > 0
+      holds(
+        isTrue,
+        "the outcome is true",
+        () => `${message} is acknowledged and was not ${qos === 0 ? "sent" : "received"}`
+      )
     } else if (definite.has(outcome)) {
       holds(arrivals === 0, "the outcome is true", () => `${message} failed as ${outcome} and is at the server`)
     }

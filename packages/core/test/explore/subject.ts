@@ -76,8 +76,19 @@ interface AstNode {
   readonly [key: string]: unknown
 }
 
+// Most files are the same in every bundle.
+const published = new Map<string, string>()
+
 /** `#name` as `$name`: a property like any other. */
 export const publish = (file: string, text: string): string => {
+  const known = published.get(text)
+  if (known !== undefined) return known
+  const result = withPublicNames(file, text)
+  published.set(text, result)
+  return result
+}
+
+const withPublicNames = (file: string, text: string): string => {
   const starts: Array<number> = []
   const visit = (value: unknown): void => {
     if (Array.isArray(value)) return value.forEach(visit)
@@ -89,13 +100,13 @@ export const publish = (file: string, text: string): string => {
   const { errors, program } = parseSync(file, text)
   if (errors.length > 0) throw new Error(`${file}: ${errors[0]!.message}`)
   visit(program)
-  let published = ""
+  let result = ""
   let from = 0
   for (const start of starts.sort((a, b) => a - b)) {
-    published += `${text.slice(from, start)}$`
+    result += `${text.slice(from, start)}$`
     from = start + 1
   }
-  return published + text.slice(from)
+  return result + text.slice(from)
 }
 
 const plugin = (edits: ReadonlyArray<Edit>, applied: Set<Edit>): Esbuild.Plugin => ({

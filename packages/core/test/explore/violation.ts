@@ -10,6 +10,7 @@ export type Invariant =
   | "acknowledged only when finished"
   | "QoS 2 once to a consumer"
   | "finished is never seen again"
+  | "a use names one message"
   | "QoS 2 once at the server"
   | "settled once"
   | "the outcome is true"

@@ -261,7 +261,10 @@ export class World {
 
   send({ connection, output: { packets } }: OpenCommit): void {
     if (this.connection === undefined || !this.isAttached || connection !== this.connection) return
-    this.toServer.push(...packets)
+    for (const packet of packets) {
+      this.toServer.push(packet)
+      if (packet._tag === "Publish" && packet.qos === 0) this.outbound.written(indexOf(packet.payload))
+    }
     this.engine.written()
   }
 
@@ -375,7 +378,7 @@ export class World {
       if (slot.consumer !== consumer) continue
       const index = indexOf(delivery.message.payload)
       this.inbound.routed(index, slot.party!)
-      this.inbound.handedOut(index, slot.party!)
+      this.inbound.handedOut(index, slot.party!, delivery.use)
       slot.pending.push(delivery)
     }
     for (const event of events) {

@@ -95,24 +95,23 @@ export class HeldMessages {
   /** What a consumer that joins takes: each message once, in the order of arrival. */
   claim(passes: (delivery: InboundDelivery) => boolean): ReadonlyArray<InboundDelivery> {
     if (this.#items.length === 0) return []
-    const claimed: Array<InboundDelivery> = []
-    const rest: Array<Held> = []
-    for (const item of this.#items) {
-      const { delivery, departed, isTaken } = item
-      if (isTaken && delivery.done) continue
-      const isAlreadyClaimed = claimed[claimed.length - 1] === delivery
-      if (isAlreadyClaimed || !passes(delivery)) {
-        rest.push(item)
-        continue
+    const items = this.#items.filter(({ delivery, isTaken }) => !isTaken || !delivery.done)
+    const claimed = new Set<InboundDelivery>()
+    const gone = new Set<Held>()
+    // What waits for a consumer goes before what one has: otherwise it would wait for another one.
+    for (const isTaken of [false, true]) {
+      for (const item of items) {
+        const { delivery, departed } = item
+        if (item.isTaken !== isTaken || claimed.has(delivery) || !passes(delivery)) continue
+        claimed.add(delivery)
+        if (isTaken) continue
+        this.#vacate(item)
+        if (departed === undefined) item.isTaken = true
+        else gone.add(item)
       }
-      claimed.push(delivery)
-      if (!isTaken) this.#vacate(item)
-      if (departed !== undefined) continue
-      item.isTaken = true
-      rest.push(item)
     }
-    this.#replace(rest)
-    return claimed
+    this.#replace(items.filter((item) => !gone.has(item)))
+    return [...claimed].sort((a, b) => a.sequence - b.sequence)
   }
 
   /** A consumer that has left has finished with a message after all; whether it was still held for a successor. */
