@@ -2,8 +2,14 @@
  * One state of a world: the real engine and the real broker core, the packets between them, the store, the consumers, and the ledgers that judge what
  * happens. Its methods are the single steps; which of them may happen is decided in `actions.ts`.
  */
-import type { Consumer, Delivery, IndependentOutput, Outbound, Output } from "../../src/internal/engine/contract.ts"
-import type { SessionEngine } from "../../src/internal/engine/contract.ts"
+import type {
+  Consumer,
+  Delivery,
+  IndependentOutput,
+  Outbound,
+  Output,
+  SessionEngine
+} from "../../src/internal/engine/contract.ts"
 import type { Packet } from "../../src/Packet.ts"
 import { none } from "../../src/Properties.ts"
 import type { QoS } from "../../src/QoS.ts"
@@ -29,7 +35,6 @@ const limitsOf: Readonly<Record<LimitName, object>> = {
 
 /** The payload of a message from the client, which is too large for `smallPackets`; its text ends at the first dot. */
 const padded = (text: string): Uint8Array => new TextEncoder().encode(text.padEnd(24, "."))
-
 /** The name of a message: `c0` and so on from the client, `s0` and so on from the server. */
 export const nameOf = (payload: Uint8Array): string => {
   let name = ""
@@ -204,7 +209,7 @@ export class World {
     const packet = this.toClient.shift()!
     if (packet._tag === "Publish") this.inbound.arriving(indexOf(packet.payload))
     const violation = this.engine.receive([packet], this.now)
-    holds(violation === undefined, "the engine finds no fault", () => violation!.detail)
+    if (violation !== undefined) holds(false, "the engine finds no fault", () => violation.detail)
     if (packet._tag !== "Connack") return
     this.isAttached = true
     for (const slot of this.slots) slot.pending = slot.pending.filter(({ stale }) => !stale)
@@ -250,7 +255,6 @@ export class World {
     if (independent !== undefined) this.#handOut(independent)
   }
 
-  /** The store has the changes. */
   store({ changes }: Output): void {
     for (const change of changes) {
       if (change._tag === "Put") this.records.set(keyOf(change.record), change.record)
@@ -360,8 +364,7 @@ export class World {
   }
 
   get #storedNames(): ReadonlySet<string> {
-    const names = new Set<string>()
-    if (!this.plan.durable) { for (const name of this.inbound.names.keys()) names.add(name) }
+    const names = new Set<string>(this.plan.durable ? [] : this.inbound.names.keys())
     for (const record of this.records.values()) if (record._tag === "Consumer") names.add(record.name)
     return names
   }
