@@ -16,22 +16,13 @@ import type { QoS } from "../../src/QoS.ts"
 import { keyOf, type StoreRecord } from "../../src/StoreRecord.ts"
 import { InboundLedger, type Party } from "./inboundLedger.ts"
 import { OutboundLedger } from "./outboundLedger.ts"
-import { type Budget, hold, type LimitName, type Plan } from "./plan.ts"
+import { type Budget, hold, type LimitName, limitsOf, noLimits, type Plan } from "./plan.ts"
 import type { OpenBroker, Subject } from "./subject.ts"
 import { holds } from "./violation.ts"
 
 export const clientId = "client"
 const filter = "s/#"
 const day = 86_400_000
-
-/** What "no limits" is, and what each limit is instead. Packets to subscribe and to acknowledge stay below the size. */
-const noLimits = { receiveMaximum: 65_535, maximumQoS: 2, maximumPacketSize: undefined } as const
-const limitsOf: Readonly<Record<LimitName, object>> = {
-  receiveMaximum1: { ...noLimits, receiveMaximum: 1 },
-  maximumQoS1: { ...noLimits, maximumQoS: 1 },
-  maximumQoS0: { ...noLimits, maximumQoS: 0 },
-  smallPackets: { ...noLimits, maximumPacketSize: 24 }
-}
 
 /** The payload of a message from the client, which is too large for `smallPackets`; its text ends at the first dot. */
 const padded = (text: string): Uint8Array => new TextEncoder().encode(text.padEnd(24, "."))
