@@ -206,4 +206,17 @@ describe("a message that was sent and that the new connection does not admit", (
     h.connect(false)
     assert.isFalse(h.records.has("outbound/0000000000000001"))
   })
+
+  it("is indeterminate as well when the server has lost the session in which it was sent, and cannot be withdrawn", () => {
+    const h = new Harness()
+    h.connect()
+    const sent = h.publish("a", 2)
+    h.flush()
+    h.disconnect()
+    h.connect(false, { receiveMaximum: 1 })
+    h.disconnect()
+    assert.isFalse(h.engine.withdraw(sent, h.now))
+    h.connect(false, { maximumQoS: 1 })
+    assert.strictEqual(outcomeOf(sent), "Indeterminate")
+  })
 })

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { ack, Harness, inbound, publish, topics, words } from "./harness.ts"
+import { ack, acknowledgeAll, Harness, inbound, leave, publish, topics, topicsFor, words } from "./harness.ts"
 
 const uses = ({ deliveries }: ReturnType<Harness["flush"]>): ReadonlyArray<string> =>
   deliveries.map(({ delivery }) => delivery.use)
@@ -114,5 +114,93 @@ describe("packet identifiers that the store knows and the server has not spoken 
     h.connect(true)
     h.feed(publish("t", 2, 8, { dup: true }), { _tag: "Pingresp" })
     assert.deepStrictEqual(h.reply(ack("Pubrel", 8), publish("t", 2, 7, { dup: true })), ["PUBCOMP 8", "PUBREC 7"])
+  })
+})
+
+describe("a CONNECT whose CONNACK was lost", () => {
+  const make = (): Harness => {
+    const h = new Harness()
+    h.engine.connecting(false)
+    h.connect()
+    h.subscribe("t", { retained: "none" })
+    h.feed(publish("t", 2, 1))
+    h.disconnect()
+    h.engine.connecting(false)
+    return h
+  }
+
+  it("may have begun a new session: subscriptions are asked for again, and identifiers are not taken for old messages", () => {
+    const h = make()
+    h.engine.disconnected(h.now)
+    h.engine.connecting(false)
+    assert.deepStrictEqual(words(h.connect(true).packets), ["PINGREQ"])
+    assert.deepStrictEqual(h.reply({ _tag: "Pingresp" }), ["SUBSCRIBE 2 t:2"])
+    assert.deepStrictEqual(topics(h.feed(publish("t", 2, 1))), ["t"])
+  })
+
+  it("what the server delivers again is still known", () => {
+    const h = make()
+    h.engine.disconnected(h.now)
+    h.engine.connecting(false)
+    h.connect(true)
+    assert.deepStrictEqual(topics(h.feed(publish("t", 2, 1, { dup: true }), { _tag: "Pingresp" })), [])
+  })
+
+  it("counts only when the network got something of it, and until the server has answered one", () => {
+    const h = make()
+    h.engine.disconnected(h.now, undefined, false)
+    h.engine.connecting(false)
+    assert.deepStrictEqual(words(h.connect(true).packets), [])
+    h.disconnect()
+    h.engine.connecting(false)
+    assert.deepStrictEqual(words(h.connect(true).packets), [])
+  })
+})
+
+describe("a QoS 1 message that is delivered again in a resumed session", () => {
+  it("still waits for the successor of a consumer that left it unfinished", () => {
+    const h = new Harness({ durable: true })
+    h.connect()
+    const left = h.subscribe("t", { retained: "none" })
+    const stays = h.subscribe("t", { retained: "none" })
+    h.feed(publish("t", 1, 1))
+    leave(h, left)
+    h.disconnect()
+    h.connect(true)
+    const again = h.feed(publish("t", 1, 1, { dup: true }))
+    assert.deepStrictEqual(acknowledgeAll(h, stays, again.deliveries.map(({ delivery }) => delivery)), [])
+    const successor = h.add("t", { retained: "none" })
+    const output = h.flush()
+    assert.deepStrictEqual(topicsFor(successor, output), ["t"])
+    assert.deepStrictEqual(acknowledgeAll(h, successor, output.deliveries.map(({ delivery }) => delivery)), [
+      "PUBACK 1"
+    ])
+  })
+
+  it("also when the consumer leaves between CONNACK and the message", () => {
+    const h = new Harness({ durable: true })
+    h.connect()
+    const left = h.subscribe("t", { retained: "none" })
+    const stays = h.subscribe("t", { retained: "none" })
+    h.feed(publish("t", 1, 1))
+    h.disconnect()
+    h.connect(true)
+    leave(h, left)
+    const again = h.feed(publish("t", 1, 1, { dup: true }))
+    assert.deepStrictEqual(topicsFor(stays, again), ["t"])
+    assert.deepStrictEqual(acknowledgeAll(h, stays, again.deliveries.map(({ delivery }) => delivery)), [])
+  })
+
+  it("another message under its identifier waits for nobody", () => {
+    const h = new Harness({ durable: true })
+    h.connect()
+    const left = h.subscribe("t", { retained: "none" })
+    const stays = h.subscribe("t", { retained: "none" })
+    h.feed(publish("t", 1, 1))
+    leave(h, left)
+    h.disconnect()
+    h.connect(true)
+    const other = h.feed(publish("t", 1, 1))
+    assert.deepStrictEqual(acknowledgeAll(h, stays, other.deliveries.map(({ delivery }) => delivery)), ["PUBACK 1"])
   })
 })

@@ -4,6 +4,7 @@ import {
   consuming,
   eventTags,
   Harness,
+  leave,
   publish,
   topics,
   topicsFor,
@@ -239,5 +240,19 @@ describe("unclaimed messages", () => {
     const { deliveries } = h.flush()
     assert.deepStrictEqual(topics({ deliveries } as never), ["a", "b"])
     assert.deepStrictEqual(acknowledgeAll(h, consumer, deliveries.map(({ delivery }) => delivery)), [])
+  })
+
+  it("a message that waited for a consumer, and was left by it, takes one successor", () => {
+    const h = new Harness({ durable: true })
+    h.connect()
+    const first = h.subscribe("#", { retained: "none" })
+    leave(h, first)
+    h.feed(publish("a", 1, 1))
+    leave(h, h.add("#", { retained: "none" }))
+    h.flush()
+    const successor = h.add("#", { retained: "none" })
+    const { deliveries } = h.flush()
+    assert.deepStrictEqual(deliveries.map(({ consumer }) => consumer === successor), [true])
+    assert.deepStrictEqual(acknowledgeAll(h, successor, deliveries.map(({ delivery }) => delivery)), ["PUBACK 1"])
   })
 })

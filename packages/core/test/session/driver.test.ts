@@ -7,12 +7,13 @@ import { Clock, Context, Effect, Layer } from "effect"
 import type { Connection, SendResult } from "../../src/internal/connection/contract.ts"
 import type { Outbound } from "../../src/internal/engine/contract.ts"
 import { makeEngine } from "../../src/internal/engine/engine.ts"
+import type { ConsumerQueue } from "../../src/internal/session/consumerQueue.ts"
 import { Driver } from "../../src/internal/session/driver.ts"
 import { Closed } from "../../src/MqttError.ts"
 import type { Connack, Connect, Packet } from "../../src/Packet.ts"
 import type { ProtocolVersion, QoS } from "../../src/QoS.ts"
 import type { SessionStoreHandle } from "../../src/SessionStore.ts"
-import { ack, connack, engineOptions, request, word } from "../engine/harness.ts"
+import { ack, connack, consumerRequest, engineOptions, request, suback, word } from "../engine/harness.ts"
 import { settle } from "./support.ts"
 
 const connect: Connect = {
@@ -242,3 +243,34 @@ it.effect("a queued QoS 0 message that waits for a commit fails when the session
     assert.deepStrictEqual(connection.asked, [])
     assert.sameMembers(ends.filter((end) => end.startsWith("a")), ["a Closed"])
   }))
+
+describe("an attempt to connect that ended without CONNACK", () => {
+  const counters = { bytesSent: 0, bytesReceived: 0, packetsSent: 0, packetsReceived: 0 }
+  const attempts = (bytesSent: number) =>
+    Effect.gen(function*() {
+      const { connected, driver } = yield* make(5)
+      const queue = { purgeStale: () => {} } as unknown as ConsumerQueue
+      driver.addConsumer(consumerRequest("t", { retained: "none" }), queue)
+      const first = connected()
+      yield* settle
+      assert.deepStrictEqual(first.asked, [["SUBSCRIBE 1 t:2"]])
+      driver.receive([suback(1, 2)])
+      driver.detach()
+      driver.opening(connect)
+      driver.gone({ ...counters, bytesSent })
+      driver.detach()
+      const second = connected(true)
+      yield* settle
+      return second.asked
+    })
+
+  it.effect("may have begun a new session at the server if it sent something: subscriptions are asked for again", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* attempts(20), [["SUBSCRIBE 2 t:2"]])
+    }))
+
+  it.effect("changes nothing if the server was not reached", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* attempts(0), [])
+    }))
+})

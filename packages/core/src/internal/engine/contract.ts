@@ -342,8 +342,11 @@ export interface SessionEngine {
    * follows is ignored until the next CONNACK.
    */
   readonly receive: (packets: ReadonlyArray<Packet>, now: number) => Violation | undefined
-  /** The connection is over. `endedByServer` says how, when the server has ended it for a reason that may lie in what it was sent. */
-  readonly disconnected: (now: number, endedByServer?: string) => void
+  /**
+   * The connection is over, or an attempt failed. `endedByServer` says how, when the server has ended it for a reason that may lie in what it was sent.
+   * `wasAsked` is false when the network has got nothing of CONNECT; otherwise the server may have begun a new session without the client knowing.
+   */
+  readonly disconnected: (now: number, endedByServer?: string, wasAsked?: boolean) => void
 
   readonly publish: (request: PublishRequest, now: number) => Admission
   /** Withdraws a message that was never sent (true: it is settled, with no outcome to hand out). False: too late. */

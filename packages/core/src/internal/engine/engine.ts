@@ -56,6 +56,9 @@ class Engine implements SessionEngine {
   #hasSession = false
   #cleanStart = false
   #condemned = false
+  /** CONNACK is awaited; and a CONNECT before it had no answer: the server may have begun a new session since. */
+  #awaitsConnack = false
+  #isUnanswered = false
   /** A PINGREQ is on its way whose answer tells what the server's session knows; nothing is subscribed before. */
   #isProbing = false
 
@@ -138,6 +141,7 @@ class Engine implements SessionEngine {
 
   connecting(cleanStart: boolean, receiveMaximum = this.#core.options.receiveMaximum): void {
     this.#cleanStart = cleanStart
+    this.#awaitsConnack = true
     this.#core.receiveMaximum = receiveMaximum
   }
 
@@ -159,8 +163,10 @@ class Engine implements SessionEngine {
     return violation
   }
 
-  disconnected(now: number, endedByServer?: string): void {
+  disconnected(now: number, endedByServer?: string, wasAsked = true): void {
     const core = this.#core
+    if (this.#awaitsConnack && wasAsked) this.#isUnanswered = true
+    this.#awaitsConnack = false
     const giveUp = endedByServer === undefined || core.limits === undefined ? undefined : this.#blame(endedByServer)
     core.now = now
     core.limits = undefined
@@ -289,6 +295,7 @@ class Engine implements SessionEngine {
     const core = this.#core
     if (core.limits !== undefined) return this.#condemned ? undefined : violations.unexpectedPacket("CONNACK")
     this.#condemned = false
+    this.#awaitsConnack = false
     // A refused connection never was one.
     if (packet.reasonCode !== 0) return undefined
     const cleanStart = this.#cleanStart
@@ -304,6 +311,7 @@ class Engine implements SessionEngine {
     if (packet.sessionPresent) {
       this.#outbound.resume(now)
       this.#inbound.resume()
+      if (this.#isUnanswered) this.#doubt()
       this.#subscriptions.resume()
       // A new session of the server has no subscriptions, and thus no messages, until we subscribe: what it sends before belongs to the
       // session that the store tells of.
@@ -317,7 +325,14 @@ class Engine implements SessionEngine {
     this.#subscriptions.connected()
     this.#hasSession = true
     this.#cleanStart = false
+    this.#isUnanswered = false
     return undefined
+  }
+
+  /** The session that the server has may be one that it began for a CONNECT whose CONNACK was lost. */
+  #doubt(): void {
+    this.#inbound.doubt()
+    this.#subscriptions.doubt()
   }
 
   #sessionLost(now: number): void {

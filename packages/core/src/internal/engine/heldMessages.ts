@@ -95,24 +95,23 @@ export class HeldMessages {
   /** What a consumer that joins takes: each message once, in the order of arrival. */
   claim(passes: (delivery: InboundDelivery) => boolean): ReadonlyArray<InboundDelivery> {
     if (this.#items.length === 0) return []
-    const claimed: Array<InboundDelivery> = []
-    const rest: Array<Held> = []
-    for (const item of this.#items) {
-      const { delivery, departed, isTaken } = item
-      if (isTaken && delivery.done) continue
-      const isAlreadyClaimed = claimed[claimed.length - 1] === delivery
-      if (isAlreadyClaimed || !passes(delivery)) {
-        rest.push(item)
-        continue
+    const items = this.#items.filter(({ delivery, isTaken }) => !isTaken || !delivery.done)
+    const claimed = new Set<InboundDelivery>()
+    const gone = new Set<Held>()
+    // What waits for a consumer goes before what one has: otherwise it would wait for another one.
+    for (const isTaken of [false, true]) {
+      for (const item of items) {
+        const { delivery, departed } = item
+        if (item.isTaken !== isTaken || claimed.has(delivery) || !passes(delivery)) continue
+        claimed.add(delivery)
+        if (isTaken) continue
+        this.#vacate(item)
+        if (departed === undefined) item.isTaken = true
+        else gone.add(item)
       }
-      claimed.push(delivery)
-      if (!isTaken) this.#vacate(item)
-      if (departed !== undefined) continue
-      item.isTaken = true
-      rest.push(item)
     }
-    this.#replace(rest)
-    return claimed
+    this.#replace(items.filter((item) => !gone.has(item)))
+    return [...claimed].sort((a, b) => a.sequence - b.sequence)
   }
 
   /** A consumer that has left has finished with a message after all; whether it was still held for a successor. */
@@ -130,9 +129,22 @@ export class HeldMessages {
     })
   }
 
-  /** Forgets the messages that the server delivers again. */
+  /** Forgets the messages that the server delivers again and that nobody has left unfinished. */
   forgetStale(): void {
-    this.#remove(({ delivery }) => delivery.stale)
+    this.#remove(({ delivery, departed }) => delivery.stale && departed === undefined)
+  }
+
+  /** The server does not deliver this message again. */
+  forget(delivery: InboundDelivery): void {
+    this.#remove((item) => item.delivery === delivery)
+  }
+
+  /** The server has delivered a message again: it waits for the same successors. */
+  redelivered(stale: InboundDelivery, delivery: InboundDelivery): void {
+    for (const { departed, until } of this.#items.filter((item) => item.delivery === stale)) {
+      if (departed !== undefined) this.leave([delivery], departed, until)
+    }
+    this.forget(stale)
   }
 
   /** The server has lost the session: it waits for none of these messages, and each is held as one without a consumer. */

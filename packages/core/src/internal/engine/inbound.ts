@@ -37,6 +37,8 @@ export class InboundFlow {
   #exchanges: Map<number, Exchange> | undefined
   /** QoS 1 of a lost connection, until it is known whether the server delivers it anew. */
   #interrupted: Array<InboundDelivery> = []
+  /** Of QoS 1, by packet identifier: who has not finished with a stale delivery, until the server has delivered them again. */
+  #awaited: Map<number, InboundDelivery> | undefined
   /** Of a lost session, or released before its time: nobody waits for the acknowledgement. */
   #detached: Set<InboundDelivery> | undefined
   /** Places that are taken in the window of this connection: until PUBACK, PUBCOMP or a refusing PUBREC. */
@@ -105,13 +107,23 @@ export class InboundFlow {
     return false
   }
 
+  /** The server may have lost the session without the client knowing. */
+  doubt(): void {
+    for (const exchange of this.#exchanges?.values() ?? []) exchange.isRestored = true
+  }
+
   /**
    * The server has sent again all that it has to, as long as our receive maximum has not stopped it: identifiers that it has not spoken of belong to
    * a session that it has lost. (A process that dies between CONNACK and the commit of what it changed leaves such records.)
    */
   settleDoubt(): void {
     if (this.#window >= this.#core.receiveMaximum) return
-    for (const exchange of this.#exchanges?.values() ?? []) if (exchange.isRestored) this.#end(exchange)
+    for (const exchange of this.#exchanges?.values() ?? []) if (exchange.isRestored) this.#forget(exchange)
+  }
+
+  #forget(exchange: Exchange): void {
+    if (exchange.delivery !== undefined) this.#detach(exchange.delivery)
+    this.#end(exchange)
   }
 
   /** The server delivers anew what is not acknowledged: QoS 1 as new messages, QoS 2 under the known identifiers. */
@@ -121,6 +133,7 @@ export class InboundFlow {
       if (delivery.done) continue
       delivery.stale = true
       this.#core.heldBytes -= delivery.bytes
+      this.#await(delivery)
     }
     if (this.#interrupted.length > 0) {
       this.#interrupted = []
@@ -132,6 +145,8 @@ export class InboundFlow {
 
   /** The server knows nothing: what is on its way to consumers stays there, and is acknowledged to nobody. */
   sessionLost(now: number): void {
+    for (const delivery of this.#awaited?.values() ?? []) this.#held.forget(delivery)
+    this.#awaited = undefined
     this.#held.sessionLost(now)
     for (const delivery of this.#interrupted) this.#detach(delivery)
     this.#interrupted = []
@@ -183,8 +198,7 @@ export class InboundFlow {
       core.emit({ _tag: "UnknownPacketIdentifier", packet: "Pubrel", packetIdentifier })
       if (core.isVersion5) reasonCode = 0x92
     } else {
-      if (exchange.delivery !== undefined) this.#detach(exchange.delivery)
-      this.#end(exchange)
+      this.#forget(exchange)
       this.#flushPubrecs()
     }
     core.send({ _tag: "Pubcomp", packetIdentifier, reasonCode, properties: none })
@@ -227,7 +241,8 @@ export class InboundFlow {
     }
     for (const delivery of claimed) {
       delivery.add(consumer)
-      this.#core.output.deliveries.push({ consumer, delivery })
+      // It gets what the server delivers again.
+      if (!delivery.stale) this.#core.output.deliveries.push({ consumer, delivery })
     }
   }
 
@@ -319,7 +334,7 @@ export class InboundFlow {
       if (packet.dup) {
         exchange.isRestored = false
       } else {
-        this.#end(exchange)
+        this.#forget(exchange)
         exchange = undefined
       }
     }
@@ -376,6 +391,7 @@ export class InboundFlow {
       this.#queuePubrec(exchange)
     } else if (qos === 1) {
       this.#pubacks.push(delivery)
+      this.#redelivered(delivery)
     }
     switch (fate) {
       case "targets":
@@ -384,10 +400,28 @@ export class InboundFlow {
         return this.#complete(delivery)
       case "unclaimed":
         if (qos === 0) this.#core.emit({ _tag: "UnclaimedDropped", message })
-        else {this.#giveUp(
-            this.#held.hold(delivery, now, this.#core.receiveMaximum, this.#core.options.inboundLimit / 2)
-          )}
+        else if (delivery.vacancies === 0) {
+          this.#giveUp(this.#held.hold(delivery, now, this.#core.receiveMaximum, this.#core.options.inboundLimit / 2))
+        }
     }
+  }
+
+  /** A QoS 1 message of an earlier connection still waits for the successors of those that left it, if it is the same message (MQTT 4.4). */
+  #redelivered(delivery: InboundDelivery): void {
+    const stale = this.#awaited?.get(delivery.packetIdentifier)
+    if (stale === undefined) return
+    this.#awaited!.delete(delivery.packetIdentifier)
+    if (stale.vacancies === 0) return
+    if (delivery.message.dup) this.#held.redelivered(stale, delivery)
+    else this.#held.forget(stale)
+  }
+
+  /** Remembers who has not finished a message that the server delivers again, and nothing of what it holds. */
+  #await(delivery: InboundDelivery): void {
+    const stub = delivery.toStub()
+    if (delivery.vacancies > 0) this.#held.redelivered(delivery, stub)
+    this.#awaited ??= new Map()
+    this.#awaited.set(delivery.packetIdentifier, stub)
   }
 
   /** To the consumers that the router has found. Absent ones get it when they are back. */
@@ -424,6 +458,7 @@ export class InboundFlow {
       if (delivery !== undefined) visit(delivery)
     }
     this.#interrupted.forEach(visit)
+    this.#awaited?.forEach(visit)
     this.#detached?.forEach(visit)
     return unfinished.sort((a, b) => a.sequence - b.sequence)
   }
@@ -431,6 +466,8 @@ export class InboundFlow {
   /** There is no consumer for them, and none is waited for any more. */
   #giveUp(deliveries: ReadonlyArray<InboundDelivery>): void {
     for (const delivery of deliveries) {
+      // It comes again: then it is seen who wants it.
+      if (delivery.stale) continue
       this.#core.emit({ _tag: "UnclaimedDropped", message: delivery.message })
       if (!delivery.isOwed) this.#completeOnce(delivery)
     }

@@ -1,9 +1,12 @@
 /**
  * Inbound messages on their way to consumers, and the QoS 2 exchanges that they belong to.
  */
-import type { Message } from "../../Message.ts"
+import { Message } from "../../Message.ts"
+import { none } from "../../Properties.ts"
 import type { Delivery } from "./contract.ts"
 import type { EngineConsumer } from "./subscriptionEntry.ts"
+
+const empty = new Uint8Array(0)
 
 /**
  * One inbound message and who has not finished with it.
@@ -89,6 +92,26 @@ export class InboundDelivery implements Delivery {
     return true
   }
 
+  /** A stale delivery with the same consumers, without what the message holds. */
+  toStub(): InboundDelivery {
+    const { properties: { subscriptionIdentifiers }, qos, receivedAt, retain, session, topic } = this.message
+    const message = new Message({
+      topic,
+      payload: empty,
+      qos,
+      retain,
+      dup: false,
+      properties: subscriptionIdentifiers === undefined ? none : { subscriptionIdentifiers },
+      session,
+      receivedAt
+    })
+    const { arrivedAt, isRetainedCopy, packetIdentifier, sequence } = this
+    const stub = new InboundDelivery(message, arrivedAt, packetIdentifier, 0, sequence, isRetainedCopy, undefined)
+    stub.stale = true
+    for (const consumer of this.consumers) stub.add(consumer)
+    return stub
+  }
+
   /** A consumer's answer: a refusal counts only while nobody has taken the message. */
   answer(reasonCode: number): void {
     if (reasonCode < 0x80) this.reasonCode = 0
@@ -107,7 +130,7 @@ export class Exchange {
   /** PUBREC may be sent, again and again. */
   done = false
   reasonCode = 0
-  /** The store knew of it, and the server has not spoken of it since. */
+  /** It may be of a session that the server has lost: the server has not spoken of it since. */
   isRestored = false
   /** The connection on which a PUBREC waits for its turn, 0: none does. */
   queuedOn = 0

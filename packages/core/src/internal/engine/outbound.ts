@@ -103,7 +103,7 @@ export class OutboundFlow {
   }
 
   withdraw(outbound: Outbound): boolean {
-    if (!(outbound instanceof OutboundMessage) || !this.#queue.has(outbound)) return false
+    if (!(outbound instanceof OutboundMessage) || !this.#queue.has(outbound) || outbound.wasSent) return false
     this.#queue.remove(outbound)
     outbound.state = "settled"
     this.#delete(outbound)
@@ -248,6 +248,7 @@ export class OutboundFlow {
     while (this.#publishing.head !== undefined) {
       const message = this.#publishing.head
       this.#publishing.remove(message)
+      message.wasSent = true
       if (lost === undefined) again.push(this.#unsend(message))
       else this.#complete(message, lost)
     }
@@ -334,7 +335,7 @@ export class OutboundFlow {
         if (refusal !== undefined) {
           queue.remove(message)
           this.#delete(message)
-          this.#finish(message, failed(refusal))
+          this.#finish(message, failed(message.wasSent ? new Indeterminate({ refusal: refusal.message }) : refusal))
           continue
         }
         if (!this.#admitsNew(message.request.qos, message.bytes) || !this.#core.poison.admits(message)) break

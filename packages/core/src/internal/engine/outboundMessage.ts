@@ -30,6 +30,8 @@ export class OutboundMessage implements Outbound, Suspect {
   connection = 0
   order = 0
   strikes = 0
+  /** It was sent in a session that the server has lost, and is queued again. */
+  wasSent = false
   /** The connection whose limits it has passed, 0: none. */
   checked = 0
   /** What PUBREC said. */

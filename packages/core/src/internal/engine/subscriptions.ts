@@ -144,6 +144,15 @@ export class Subscriptions {
     this.#restored = undefined
   }
 
+  /** The server may have begun a session that has none of them. */
+  doubt(): void {
+    for (const entry of this.#entries?.values() ?? []) {
+      if (!entry.known) continue
+      entry.uncertain = true
+      entry.isDoubtful = true
+    }
+  }
+
   add(request: ConsumerRequest): EngineConsumer | MqttErrorReason {
     const { name } = request
     const absent = name === undefined ? undefined : this.#named?.get(name)

@@ -93,6 +93,8 @@ export class Driver implements ConsumerQueueHost {
   /** Counts connections: what was taken for one is never written to another. */
   #epoch = 0
   #opening = false
+  /** The network has got bytes of the attempt, or of the connection, that is gone. */
+  #hasSent = false
   /** The connection has not sent what it was given, and its end has not been told yet. */
   #isBroken = false
   #scheduled = false
@@ -176,6 +178,7 @@ export class Driver implements ConsumerQueueHost {
   /** From here to `attach` or `detach` what the engine wants to send waits for the connection to be handed over. */
   opening({ cleanStart, properties }: Connect): void {
     this.#opening = true
+    this.#hasSent = false
     this.#engine.connecting(cleanStart, properties.receiveMaximum)
   }
 
@@ -194,13 +197,14 @@ export class Driver implements ConsumerQueueHost {
     this.#connection = undefined
     this.reading.attach(undefined)
     this.#epoch++
-    this.#engine.disconnected(this.#time(), endedByServer)
+    this.#engine.disconnected(this.#time(), endedByServer, this.#hasSent)
     this.schedule()
   }
 
   /** The network of a connection, or of an attempt, is done with. */
   gone({ bytesReceived, bytesSent }: ConnectionCounters): void {
     this.#counters = undefined
+    this.#hasSent = bytesSent > 0
     this.#bytesSent += bytesSent
     this.#bytesReceived += bytesReceived
   }
