@@ -25,13 +25,7 @@ import * as Properties from "../../Properties.ts"
 import * as ReasonCode from "../../ReasonCode.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
 import type { ByteStream, ByteStreamHandlers } from "../../Transport.ts"
-import {
-  type Attempt,
-  fromDisconnect,
-  fromNetworkError,
-  fromSilentEnd,
-  fromViolation
-} from "../classification.ts"
+import { type Attempt, fromDisconnect, fromNetworkError, fromSilentEnd, fromViolation } from "../classification.ts"
 import type { EncodeFailure, Violation } from "../codec/contract.ts"
 import { makeDecoder } from "../codec/decoder.ts"
 import { sizeOf } from "../codec/size.ts"
@@ -421,7 +415,11 @@ export class Link implements Connection, Observed {
   #streamClosed(cause: unknown): void {
     if (this.#reason === undefined) {
       if (cause !== undefined) {
-        this.#reason = fromNetworkError(cause, this.#connack === undefined ? "connect" : "connected", this.#attempt.server)
+        this.#reason = fromNetworkError(
+          cause,
+          this.#connack === undefined ? "connect" : "connected",
+          this.#attempt.server
+        )
       } else if (this.#connack === undefined) {
         this.#reason = fromSilentEnd(this.#attempt)
       } else {

@@ -6,6 +6,8 @@ import type { Transport } from "../../Transport.ts"
 import { openSocket } from "./socket.ts"
 import { openWebSocket } from "./webSocket.ts"
 
+export { canPauseStreams, mqttJsOptions, mqttJsRefusal, watchStream } from "./mqttJs.ts"
+
 /**
  * The transport that sessions use on Node unless another one is provided.
  */
