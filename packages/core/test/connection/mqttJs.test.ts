@@ -9,7 +9,7 @@ import { PassThrough } from "node:stream"
 import type * as Tls from "node:tls"
 import { WebSocket } from "ws"
 import type { TlsOptions } from "../../src/SessionOptions.ts"
-import { connect, openWith, Owner, publish, type RequestFields } from "./client.ts"
+import { connect, openWith, type Owner, publish, type RequestFields } from "./client.ts"
 import { accepting, listen, type Listener } from "./peer.ts"
 import * as SocksProxy from "./socksProxy.ts"
 

@@ -5,7 +5,7 @@
 import * as Redacted from "effect/Redacted"
 import type * as Http from "node:http"
 import * as Tls from "node:tls"
-import { WebSocket } from "ws"
+import type { WebSocket } from "ws"
 import type { MqttErrorReason } from "../../MqttError.ts"
 import type { TransportRequest } from "../../Transport.ts"
 import type { Duplex, Opening } from "../mqttJs/duplexStream.ts"
@@ -88,7 +88,7 @@ const watchUpgrade = (upgrade: Http.ClientRequest, webSocket: WebSocket, opening
   })
   // The listener of `ws` stands before this one, and has refused an answer that it does not take.
   upgrade.once("upgrade", () => {
-    if (webSocket.readyState === WebSocket.OPEN) {
+    if (webSocket.readyState === webSocket.OPEN) {
       opening.onReady()
     }
   })
