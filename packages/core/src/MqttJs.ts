@@ -6,13 +6,14 @@
  * nothing else. The handshake, the session and all errors are those of the default transport.
  */
 import { canPauseStreams, mqttJsOptions, mqttJsRefusal, watchStream } from "#transport"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import mqtt, { type IClientOptions, type StreamBuilder } from "mqtt"
 import { notSupported as inBrowser } from "./internal/browser/notSupported.ts"
 import { type Duplex, isDuplex, makeOpening, openDuplex, type Opening } from "./internal/mqttJs/duplexStream.ts"
-import { checks, crossIssues } from "./internal/mqttJs/options.ts"
+import { checks } from "./internal/mqttJs/options.ts"
 import { optionsIssues, refusal } from "./internal/options/plain.ts"
 import { MqttError, type MqttErrorReason, NotSupported } from "./MqttError.ts"
 import * as ServerAddress from "./ServerAddress.ts"
@@ -44,10 +45,11 @@ export interface MqttJsOptions {
    * the session.
    */
   readonly wsOptions?: Readonly<Record<string, unknown>> | undefined
-  /** `ws://` and `wss://` servers are reached through the sockets of a WeChat (`wx`) or Alipay (`ali`) mini program. */
-  readonly miniProgram?: "wx" | "ali" | undefined
-  /** The object `my` of an Alipay mini program. */
-  readonly my?: object | undefined
+  /**
+   * `ws://` and `wss://` servers are reached through the sockets of a WeChat mini program (`wx`), one connection at a time: MQTT.js keeps its
+   * stream in one place. A second one is refused with `NotSupported`. The next one begins a second after the end of the last.
+   */
+  readonly miniProgram?: "wx" | undefined
   /**
    * Takes the WebSocket of the platform on Node too; default false. MQTT.js decides about it at its first use in a process, for all of
    * that process.
@@ -65,8 +67,7 @@ export interface MqttJsOptions {
  */
 export const make = (options?: MqttJsOptions): Effect.Effect<Transport.Transport, MqttError> =>
   Effect.suspend(() => {
-    const issues = options === undefined ? [] : [...optionsIssues(options, checks), ...crossIssues(options)]
-    const mistake = refusal(issues, "MqttJs.make")
+    const mistake = options === undefined ? undefined : refusal(optionsIssues(options, checks), "MqttJs.make")
     if (mistake !== undefined) return Effect.fail(mistake)
     return Effect.succeed<Transport.Transport>({
       open: (request, handlers) =>
@@ -74,12 +75,13 @@ export const make = (options?: MqttJsOptions): Effect.Effect<Transport.Transport
           const reason = mqttJsRefusal(request) ?? notSupported(request, options ?? {})
           if (reason !== undefined) return Effect.fail(new MqttError({ reason }))
           const opening = makeOpening()
-          return openDuplex(request, handlers, {
+          const opened = openDuplex(request, handlers, {
             opening,
             make: () => buildStream(request, options ?? {}, opening),
             canPause: canPauseStreams && !isNative(options ?? {}),
             ownsBuffers: options?.miniProgram !== undefined
           })
+          return options?.miniProgram === undefined ? opened : alone(opening, opened)
         })
     })
   })
@@ -94,6 +96,28 @@ export const make = (options?: MqttJsOptions): Effect.Effect<Transport.Transport
  */
 export const layer = (options?: MqttJsOptions): Layer.Layer<never, MqttError> =>
   Layer.effect(Transport.Transport, make(options))
+
+/** The connection of the mini program, and when it ended by the monotonic clock. */
+let current: { over: number | undefined } | undefined
+
+// MQTT.js has one stream and one socket for all, and may take the late end of a socket for that of the next one.
+const settling = 1000
+
+/** Refuses what would be a second connection, and begins the next one some time after the end of the last. */
+const alone = <A, E, R>(opening: Opening, opened: Effect.Effect<A, E, R>): Effect.Effect<A, E | MqttError, R> =>
+  Effect.flatMap(Clock.Clock, (clock): Effect.Effect<A, E | MqttError, R> => {
+    const now = (): number => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
+    if (current !== undefined && current.over === undefined) {
+      const detail = "MQTT.js has one at a time"
+      return Effect.fail(new MqttError({ reason: new NotSupported({ feature: "a second connection of wx", detail }) }))
+    }
+    const wait = current?.over === undefined ? 0 : Math.max(0, current.over + settling - now())
+    const own: typeof current = current = { over: undefined }
+    opening.onOver = () => {
+      own.over ??= now()
+    }
+    return Effect.onError(wait === 0 ? opened : Effect.delay(opened, wait), () => Effect.sync(opening.onOver))
+  })
 
 /** WebSockets are the platform's, which takes neither certificates nor headers. */
 const isNative = ({ forceNativeWebSocket, miniProgram }: MqttJsOptions): boolean =>
@@ -177,7 +201,7 @@ const connectOptionsOf = (
       const url = ServerAddress.webSocketUrl(address)
       return {
         ...given,
-        protocol: miniProgram === undefined ? protocol : protocol === "ws" ? miniProgram : `${miniProgram}s`,
+        protocol: miniProgram === undefined ? protocol : protocol === "ws" ? "wx" : "wxs",
         hostname: host,
         host,
         port,

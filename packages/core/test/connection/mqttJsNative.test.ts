@@ -106,3 +106,23 @@ for (const [title, options] of ways) {
       yield* Effect.repeat(Effect.sleep(1), { until: () => listener.sockets.size === 0 })
     }))
 }
+
+it.live("has one connection at a time in a mini program, and begins the next one a second after the last", () =>
+  Effect.gen(function*() {
+    network.wx = wx
+    const options: MqttJs.MqttJsOptions = { forceNativeWebSocket: true, miniProgram: "wx" }
+    const listener = yield* listen({ protocol: "ws", serve: accepting() })
+    const { address } = listener
+    for (let attempt = 0; attempt < 3; attempt++) {
+      yield* Effect.scoped(Effect.gen(function*() {
+        const { owner } = yield* open({ address }, options)
+        const error = yield* Effect.flip(open({ address }, options))
+        assert.strictEqual(error.reason._tag, "NotSupported")
+        const peer = yield* listener.peer(attempt)
+        peer.send(publish())
+        yield* owner.until(() => owner.packets.length === 2)
+      }))
+    }
+    assert.strictEqual(listener.peers.length, 3)
+    yield* Effect.repeat(Effect.sleep(1), { until: () => listener.sockets.size === 0 })
+  }))

@@ -148,8 +148,7 @@ const mqttJsOptions = options("options", {
   createWebsocket: T.callable(() => () => undefined),
   transformWsUrl: T.callable(() => () => ""),
   wsOptions: T.record,
-  miniProgram: T.oneOf("wx", "ali"),
-  my: T.record,
+  miniProgram: T.oneOf("wx"),
   forceNativeWebSocket: T.flag,
   browserBufferSize: T.integer(1, 1_073_741_824),
   browserBufferTimeout: T.integer(1, 2_147_483_647)

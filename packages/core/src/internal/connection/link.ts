@@ -21,14 +21,12 @@ import {
   Unexpected
 } from "../../MqttError.ts"
 import { type Auth, type Connack, type Disconnect, type Packet, pingreq } from "../../Packet.ts"
-import * as Properties from "../../Properties.ts"
 import * as ReasonCode from "../../ReasonCode.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
 import type { ByteStream, ByteStreamHandlers } from "../../Transport.ts"
 import { type Attempt, fromDisconnect, fromNetworkError, fromSilentEnd, fromViolation } from "../classification.ts"
 import type { EncodeFailure, Violation } from "../codec/contract.ts"
 import { makeDecoder } from "../codec/decoder.ts"
-import { sizeOf } from "../codec/size.ts"
 import type {
   Connection,
   ConnectionCounters,
@@ -37,9 +35,10 @@ import type {
   NotSent,
   SendResult
 } from "./contract.ts"
+import * as Disconnecting from "./disconnect.ts"
 import * as Handshake from "./handshake.ts"
-import { Intake, packetsPerCall, PauseReason } from "./intake.ts"
-import { Sender } from "./sender.ts"
+import { Intake, type IntakeHandlers, packetsPerCall, PauseReason } from "./intake.ts"
+import { Sender, type SenderHandlers } from "./sender.ts"
 import type { Observed } from "./watch.ts"
 
 type Phase = "opening" | "open" | "closing" | "closed"
@@ -67,7 +66,7 @@ export interface LinkRuntime {
 /**
  * The state of one connection. A class, since a program may have thousands of idle connections.
  */
-export class Link implements Connection, Observed {
+export class Link implements Connection, IntakeHandlers, Observed, SenderHandlers {
   /** Succeeds when CONNACK has accepted; fails when the link is closed before that. */
   readonly accepted: Deferred.Deferred<void, MqttError> = Deferred.makeUnsafe()
   /** The link is closed. */
@@ -114,22 +113,8 @@ export class Link implements Connection, Observed {
       packetsPerCall,
       ownsChunks: true
     })
-    this.#intake = new Intake(decoder, {
-      onPackets: (packets) => {
-        this.counters.packetsReceived += packets.length
-        this.#dispatch(packets)
-      },
-      onViolation: ({ detail, reasonCode }) => this.#violate(reasonCode, detail),
-      onDefect: (cause) => this.#crash("inbound packets could not be handled", cause)
-    })
-    this.#sender = new Sender(connect.protocolVersion, this.counters, {
-      onClosed: () => this.#beginClosing(undefined),
-      onFailure: (cause) => {
-        this.#beginClosing(fromNetworkError(cause, "connected", this.#attempt.server))
-        queueMicrotask(() => this.#destroy())
-      },
-      onUnread: () => this.#intake.pause(PauseReason.answers)
-    })
+    this.#intake = new Intake(decoder, this)
+    this.#sender = new Sender(connect.protocolVersion, this.counters, this)
     this.lastSent = this.lastReceived = this.now()
   }
 
@@ -168,6 +153,36 @@ export class Link implements Connection, Observed {
     onData: (bytes) => this.#receive(bytes),
     onDrain: () => this.#drained(),
     onClose: (cause) => this.#streamClosed(cause)
+  }
+
+  // Of the intake. Methods, since closures for each connection would be most of what it holds here.
+
+  onPackets(packets: Array<Packet>): void {
+    this.counters.packetsReceived += packets.length
+    this.#dispatch(packets)
+  }
+
+  onViolation({ detail, reasonCode }: Violation): void {
+    this.#violate(reasonCode, detail)
+  }
+
+  onDefect(cause: unknown): void {
+    this.#crash("inbound packets could not be handled", cause)
+  }
+
+  // Of the sender.
+
+  onClosed(): void {
+    this.#beginClosing(undefined)
+  }
+
+  onFailure(cause: unknown): void {
+    this.#beginClosing(fromNetworkError(cause, "connected", this.#attempt.server))
+    queueMicrotask(() => this.#destroy())
+  }
+
+  onUnread(): void {
+    this.#intake.pause(PauseReason.answers)
   }
 
   /** Encodes CONNECT, for `start` to send. Answers what is wrong with it, if anything is. */
@@ -221,7 +236,7 @@ export class Link implements Connection, Observed {
     }
     if (failure !== undefined) {
       this.#beginClosing(new Unexpected({ detail: `cannot encode ${failure.packet}: ${failure.detail}` }))
-      queueMicrotask(() => this.#endStream(ReasonCode.implementationSpecificError))
+      queueMicrotask(() => this.#break(ReasonCode.implementationSpecificError))
     }
     return notSent(count, failure)
   }
@@ -253,14 +268,7 @@ export class Link implements Connection, Observed {
       return
     }
     this.#beginClosing(new Closed())
-    if (this.#request.connect.protocolVersion === 5) {
-      const properties = sessionExpiryInterval === undefined ? Properties.none : { sessionExpiryInterval }
-      this.#sendDisconnect(reasonCode, fits(this.connack, reasonCode, properties) ? properties : Properties.none)
-    } else if (reasonCode === ReasonCode.success) {
-      // Without a reason code it always discards the will (MQTT 3.1.1, 3.14.4): to keep the will is to leave without it.
-      this.#sendDisconnect(reasonCode, Properties.none)
-    }
-    this.#stream?.end()
+    this.#endStream(Disconnecting.ofLeaving(this.#request.connect, this.connack, reasonCode, sessionExpiryInterval))
   }
 
   /** The peer is gone, as far as one can tell. */
@@ -445,25 +453,24 @@ export class Link implements Connection, Observed {
       return
     }
     this.#beginClosing(reason)
-    this.#endStream(reasonCode)
+    this.#break(reasonCode)
   }
 
-  #endStream(reasonCode: number): void {
-    if (this.#request.connect.protocolVersion === 5) {
-      this.#sendDisconnect(reasonCode, Properties.none)
+  #break(reasonCode: number): void {
+    this.#endStream(Disconnecting.ofBreaking(this.#request.connect, reasonCode))
+  }
+
+  #endStream(disconnect: Disconnect | undefined): void {
+    if (disconnect !== undefined) {
+      if (this.#sender.encode(disconnect) !== undefined) {
+        // A code that DISCONNECT does not define.
+        this.#sender.encode({ ...disconnect, reasonCode: ReasonCode.protocolError })
+      }
+      if (this.#sender.flush() === undefined) {
+        this.counters.packetsSent++
+      }
     }
     this.#stream?.end()
-  }
-
-  #sendDisconnect(reasonCode: number, properties: Disconnect["properties"]): void {
-    const disconnect: Disconnect = { _tag: "Disconnect", reasonCode, properties }
-    if (this.#sender.encode(disconnect) !== undefined) {
-      // A code that DISCONNECT does not define.
-      this.#sender.encode({ ...disconnect, reasonCode: ReasonCode.protocolError })
-    }
-    if (this.#sender.flush() === undefined) {
-      this.counters.packetsSent++
-    }
   }
 
   #beginClosing(reason: MqttErrorReason | undefined): void {
@@ -509,11 +516,4 @@ const isSpecial = (packet: Packet): packet is Connack | Auth | Disconnect => {
     default:
       return false
   }
-}
-
-/** Whether the server takes a DISCONNECT with these properties (MQTT 3.2.2.3.6); without any, it takes each one that it can name. */
-const fits = (connack: Connack, reasonCode: number, properties: Disconnect["properties"]): boolean => {
-  const { maximumPacketSize } = connack.properties
-  return maximumPacketSize === undefined ||
-    sizeOf({ _tag: "Disconnect", reasonCode, properties }, 5) <= maximumPacketSize
 }

@@ -53,6 +53,8 @@ export interface Opening {
   explain: (failure: Error | undefined) => Error | undefined
   /** The first bytes have arrived. */
   onData: () => void
+  /** The stream is over. */
+  onOver: () => void
 }
 
 export const makeOpening = (): Opening => ({
@@ -61,7 +63,8 @@ export const makeOpening = (): Opening => ({
   onFailure: () => {},
   status: undefined,
   explain: (failure) => failure,
-  onData: () => {}
+  onData: () => {},
+  onOver: () => {}
 })
 
 export interface DuplexOptions {
@@ -119,8 +122,8 @@ class DuplexStream implements ByteStream {
     this.#handlers = handlers
     this.#options = options
     this.#opened = opened
-    const stream = this.#stream = options.make()
     const { opening } = options
+    const stream = this.#stream = options.make()
     // The listeners stay for the stream's whole life: an 'error' event without one is an uncaught exception.
     stream.on("error", (error: Error) => {
       this.#failure ??= error
@@ -246,6 +249,7 @@ class DuplexStream implements ByteStream {
       return
     }
     this.#isOver = true
+    this.#options.opening.onOver()
     const failure = this.#options.opening.explain(this.#failure)
     if (this.#isReady) {
       this.#handlers.onClose(failure)

@@ -2,7 +2,6 @@
  * What options of `MqttJs` have to be. Options of MQTT.js that belong to the session are refused with a word about where they go.
  */
 import * as Redacted from "effect/Redacted"
-import type { OptionsIssue } from "../errors/operation.ts"
 import { callable, type Check, flag, integer, isRecord, oneOf } from "../options/plain.ts"
 import { kindOf } from "../valueNames.ts"
 
@@ -58,15 +57,8 @@ export const checks: { readonly [name: string]: Check } = {
   createWebsocket: callable,
   transformWsUrl: callable,
   wsOptions: record,
-  miniProgram: oneOf("wx", "ali"),
-  my: record,
+  miniProgram: oneOf("wx"),
   forceNativeWebSocket: flag,
   browserBufferSize: integer(1, 1_073_741_824),
   browserBufferTimeout: integer(1, 2_147_483_647)
 }
-
-/** Options that contradict each other. */
-export const crossIssues = (options: unknown): ReadonlyArray<OptionsIssue> =>
-  isRecord(options) && options["miniProgram"] === "ali" && options["my"] === undefined
-    ? [{ path: "my", message: "must be the object my of the Alipay mini program" }]
-    : []
