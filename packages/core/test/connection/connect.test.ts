@@ -16,7 +16,7 @@ const properties: Connect["properties"] = {
   topicAliasMaximum: 10,
   requestResponseInformation: true,
   requestProblemInformation: false,
-  // MQTT.js keeps user properties in an object, which would lose the order and the second "b".
+  // The order and the second "b" are part of the meaning (MQTT 3.1.2.11.8).
   userProperties: [["b", "1"], ["a", "2"], ["b", "3"], ["2", "x"], ["1", "y"]]
 }
 

@@ -378,7 +378,7 @@ it.live("leaves no socket when it is interrupted at any moment", () =>
       assert.isAtMost(owner.closed.length, 1)
     }
     yield* Effect.repeat(Effect.sleep(5), { until: () => server.sockets.size === 0 })
-    // MQTT.js' timers, the keep alive and the linger are gone as well.
+    // The connect timeout, the keep alive and the linger are gone as well.
     const after = process.getActiveResourcesInfo().filter((name) => name === "Timeout").length
     assert.isAtMost(after, before + 1)
   }))

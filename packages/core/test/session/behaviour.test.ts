@@ -1,3 +1,4 @@
+import * as MqttJs from "@effect-mqttx/core/MqttJs"
 import type * as Certificates from "@effect-mqttx/testing/Certificates"
 import * as Journal from "@effect-mqttx/testing/Journal"
 import * as MosquittoBroker from "@effect-mqttx/testing/MosquittoBroker"
@@ -29,6 +30,7 @@ const scripted = (network: "memory" | "tcp"): Environment["server"] =>
         address: network === "memory" ? "mqtt://memory:1883" : broker.url,
         options: user,
         transport: network === "memory" ? broker.transport : undefined,
+        isInMemory: network === "memory",
         user,
         keepsOrder: true,
         restart: broker.restart,
@@ -67,7 +69,7 @@ const tlsFaults = (
     }
   })
 
-const mosquitto = (network: "tcp" | "tls" | "ws" | "wss"): Environment["server"] =>
+const mosquitto = (network: "tcp" | "tls" | "ws" | "wss", by?: "MQTT.js"): Environment["server"] =>
   Layer.effect(
     Server,
     Effect.gen(function*() {
@@ -87,7 +89,8 @@ const mosquitto = (network: "tcp" | "tls" | "ws" | "wss"): Environment["server"]
           ...user,
           ...(certificates === undefined ? undefined : { tls: { ca: certificates.ca, ...certificates.client } })
         },
-        transport: undefined,
+        transport: by === undefined ? undefined : yield* MqttJs.make(),
+        isInMemory: false,
         user,
         // mosquitto 2.0.11 sends new messages before queued ones when its window was full at a reconnect.
         keepsOrder: false,
@@ -138,26 +141,31 @@ const onMosquitto311 = {
 
 const missing = MosquittoBroker.isPresent() ? undefined : "mosquitto is not installed"
 
+const real = (version: 4 | 5, network: "tcp" | "tls" | "ws" | "wss", by?: "MQTT.js"): Environment => ({
+  name: `mosquitto ${version === 4 ? "3.1.1" : "5"} ${network}${by === undefined ? "" : ` by ${by}`}`,
+  version,
+  server: mosquitto(network, by),
+  missing,
+  // mosquitto 2.0.11 serves WebSockets every 100 ms.
+  concurrent: network === "ws" || network === "wss",
+  skip: {
+    ...onMosquitto,
+    ...(version === 4 ? { ...on311, ...onMosquitto311 } : undefined),
+    ...(network === "tls" || network === "wss" ? undefined : withoutTls)
+  }
+})
+
 const environments: ReadonlyArray<Environment> = [
   { name: "scripted 3.1.1 memory", version: 4, server: scripted("memory"), skip: { ...on311, ...withoutTls } },
   { name: "scripted 5 memory", version: 5, server: scripted("memory"), skip: withoutTls },
   { name: "scripted 3.1.1 tcp", version: 4, server: scripted("tcp"), skip: { ...on311, ...withoutTls } },
   { name: "scripted 5 tcp", version: 5, server: scripted("tcp"), skip: withoutTls },
-  ...(["tcp", "tls", "ws", "wss"] as const).flatMap((network) =>
-    ([4, 5] as const).map((version): Environment => ({
-      name: `mosquitto ${version === 4 ? "3.1.1" : "5"} ${network}`,
-      version,
-      server: mosquitto(network),
-      missing,
-      // mosquitto 2.0.11 serves WebSockets every 100 ms.
-      concurrent: network === "ws" || network === "wss",
-      skip: {
-        ...onMosquitto,
-        ...(version === 4 ? { ...on311, ...onMosquitto311 } : undefined),
-        ...(network === "tls" || network === "wss" ? undefined : withoutTls)
-      }
-    }))
-  )
+  ...(["tcp", "tls", "ws", "wss"] as const).flatMap((network) => [real(4, network), real(5, network)]),
+  // The streams of MQTT.js, in both versions and on every network that it has.
+  real(5, "tcp", "MQTT.js"),
+  real(4, "tls", "MQTT.js"),
+  real(4, "ws", "MQTT.js"),
+  real(5, "wss", "MQTT.js")
 ]
 
 it("every skip names a test", () => {

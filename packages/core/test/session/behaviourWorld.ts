@@ -35,8 +35,10 @@ export interface TestServer {
   readonly address: string
   /** What every session needs to get in. */
   readonly options: Options
-  /** For a network that the default transport does not know. */
+  /** In place of the default transport. */
   readonly transport: Transport.Transport | undefined
+  /** The hosts of `transport` are names in memory. */
+  readonly isInMemory: boolean
   /** A user that the server knows; others, with a name, are refused. */
   readonly user: { readonly username: string; readonly password: string }
   /** Whether messages keep their order through lost connections, as MQTT 4.6 demands. */
@@ -108,7 +110,9 @@ export const make = (version: 4 | 5, layer: Layer.Layer<Server, unknown>): Effec
     const memory = new Map<string, MemoryLink>()
     let names = 0
 
-    const transport = server.transport === undefined ? undefined : overLinks(server.transport, memory)
+    const transport = server.transport !== undefined && server.isInMemory
+      ? overLinks(server.transport, memory)
+      : server.transport
     const onNetwork: World["onNetwork"] = (effect) =>
       transport === undefined ? effect : Effect.provideService(effect, Transport.Transport, transport)
 
@@ -132,9 +136,9 @@ export const make = (version: 4 | 5, layer: Layer.Layer<Server, unknown>): Effec
       make: makeSession,
       session,
       onNetwork,
-      link: server.transport === undefined
-        ? tcpLink(server.address)
-        : Effect.sync(() => memoryLink(server.address, `${unique}-link${memory.size}`, memory)),
+      link: server.isInMemory
+        ? Effect.sync(() => memoryLink(server.address, `${unique}-link${memory.size}`, memory))
+        : tcpLink(server.address),
       isSubscribed: (topic) =>
         Effect.scoped(Effect.gen(function*() {
           const probe = yield* session({ protocolVersion: 5, persistence: "none" })

@@ -195,6 +195,8 @@ const disturbAll = (protocolVersion: 4 | 5, seed: number, moments: number) =>
 
 const main = (...parameters: Parameters<typeof disturbAll>): Effect.Effect<Leftovers, unknown> =>
   Effect.gen(function*() {
+    // Node makes the pipe of the log with its first line.
+    process.stderr.write("")
     const before = yield* resources
     const leftovers = yield* Effect.scoped(disturbAll(...parameters))
     return { ...leftovers, before, after: yield* resources }

@@ -140,6 +140,18 @@ const paths: Options["types"] = {
 }
 const page = T.empty
 const storeOptions = options("options", { prefix: T.text, durability: T.oneOf("session", "process", "power") })
+const mqttJsOptions = options("options", {
+  streamBuilder: T.callable(() => () => undefined),
+  socksProxy: T.type("socksProxy", () => "socks5h://127.0.0.1:1080", () => false),
+  socksTimeout: T.integer(1, 2_147_483_647),
+  createWebsocket: T.callable(() => () => undefined),
+  transformWsUrl: T.callable(() => () => ""),
+  wsOptions: T.record,
+  miniProgram: T.oneOf("wx"),
+  forceNativeWebSocket: T.flag,
+  browserBufferSize: T.integer(1, 1_073_741_824),
+  browserBufferTimeout: T.integer(1, 2_147_483_647)
+})
 const template = parameter("path", T.type("path", () => "rooms", (value) => value === "text"))
 const codec = parameter("payload", T.type("codec", () => Schema.String, () => false))
 const schema = parameter("schema", T.type("schema", () => Schema.String, () => false))
@@ -211,6 +223,10 @@ const subjects: { readonly [module: string]: { readonly [name: string]: Subject 
     ),
     layer: subject("layer", metricsOptions),
     layerSession: subject("layer", metricsOptions)
+  },
+  MqttJs: {
+    make: subject("effect", mqttJsOptions),
+    layer: subject("layer", mqttJsOptions)
   },
   MqttSession: {
     Service: {

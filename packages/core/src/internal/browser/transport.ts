@@ -9,11 +9,13 @@
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import type * as Scope from "effect/Scope"
-import { MqttError, type MqttErrorReason, NotSupported } from "../../MqttError.ts"
+import { MqttError } from "../../MqttError.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
-import type { TlsOptions } from "../../SessionOptions.ts"
 import type { ByteStream, ByteStreamHandlers, Transport, TransportRequest, WriteResult } from "../../Transport.ts"
 import { fromNetworkError } from "../classification.ts"
+import { notSupported } from "./notSupported.ts"
+
+export { canPauseStreams, mqttJsOptions, mqttJsRefusal, watchStream } from "./mqttJs.ts"
 
 // More than this many waiting bytes count as congestion, which is over at a quarter of it.
 const highWaterMark = 262_144
@@ -56,28 +58,6 @@ export const scheduleTurn = (task: () => void): void => {
   turns.push(task)
   channel.port2.postMessage(undefined)
 }
-
-const notSupported = (request: TransportRequest): MqttErrorReason | undefined => {
-  const { address, tls, webSocket } = request
-  if (address.protocol !== "ws" && address.protocol !== "wss") {
-    return new NotSupported({
-      feature: `the protocol of ${ServerAddress.format(address)}`,
-      detail: "a browser connects by ws:// and wss:// only"
-    })
-  }
-  if (tls !== undefined && demandsMaterial(tls)) {
-    return new NotSupported({ feature: "the option tls", detail: "the browser decides about certificates and trust" })
-  }
-  if (Object.keys(webSocket?.headers ?? {}).length > 0) {
-    return new NotSupported({ feature: "the option webSocket.headers", detail: "a browser sends its own headers" })
-  }
-  return undefined
-}
-
-// What a browser does by itself may be asked for.
-const demandsMaterial = (tls: TlsOptions): boolean =>
-  tls.insecureSkipVerify || tls.minVersion !== "TLSv1.2" ||
-  [tls.ca, tls.cert, tls.key, tls.pfx, tls.passphrase, tls.servername, tls.alpn].some((value) => value !== undefined)
 
 const openWebSocket = Effect.fnUntraced(function*(
   request: TransportRequest,

@@ -7,17 +7,8 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { Closed, InvalidOptions, MqttError, Timeout } from "../../MqttError.ts"
-import type { Connack, Packet } from "../../Packet.ts"
 import { Transport } from "../../Transport.ts"
-import { sizeOf } from "../codec/size.ts"
-import type {
-  Connection,
-  ConnectionCounters,
-  ConnectionHandlers,
-  ConnectionRequest,
-  Open,
-  SendResult
-} from "./contract.ts"
+import type { ConnectionHandlers, ConnectionRequest, Open } from "./contract.ts"
 import { Link } from "./link.ts"
 import { Watch } from "./watch.ts"
 
@@ -35,11 +26,10 @@ export const open: Open = Effect.fnUntraced(function*(request, handlers) {
       orElse: () =>
         Effect.fail(new MqttError({ reason: new Timeout({ operation: "connect", millis: request.connectTimeout }) }))
     }),
-    Effect.flatMap((connack) => {
-      const connection = new LinkConnection(request, connack, link)
-      link.watch(connection.keepAlive)
+    Effect.flatMap(() => {
+      link.watch()
       const reason = link.announce()
-      return reason === undefined ? Effect.succeed(connection) : Effect.fail(new MqttError({ reason }))
+      return reason === undefined ? Effect.succeed(link) : Effect.fail(new MqttError({ reason }))
     }),
     Effect.mapError((error) => error.session === undefined ? error.withSession(request.session) : error),
     Effect.onExit((exit) => {
@@ -85,48 +75,6 @@ const establish = Effect.fnUntraced(function*(request: ConnectionRequest, link: 
   link.start(stream)
   return yield* Deferred.await(link.accepted)
 })
-
-/** A class, since a program may have thousands of idle connections. */
-class LinkConnection implements Connection {
-  readonly connack: Connack
-  readonly keepAlive: number
-  readonly #link: Link
-
-  constructor(request: ConnectionRequest, connack: Connack, link: Link) {
-    this.connack = connack
-    this.keepAlive = connack.properties.serverKeepAlive ?? request.connect.keepAlive
-    this.#link = link
-  }
-
-  get counters(): ConnectionCounters {
-    return this.#link.counters
-  }
-
-  send(packets: ReadonlyArray<Packet>): SendResult {
-    return this.#link.send(packets)
-  }
-
-  pause(): void {
-    this.#link.pause()
-  }
-
-  resume(): void {
-    this.#link.resume()
-  }
-
-  close(reasonCode: number, sessionExpiryInterval?: number): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      const interval = fits(this.connack, reasonCode, sessionExpiryInterval) ? sessionExpiryInterval : undefined
-      this.#link.disconnect(reasonCode, interval)
-      return Deferred.await(this.#link.gone)
-    })
-  }
-}
-
-/** Whether the server takes a DISCONNECT with this interval (MQTT 3.2.2.3.6); without it, it takes any that it can name. */
-const fits = ({ properties }: Connack, reasonCode: number, sessionExpiryInterval: number | undefined): boolean =>
-  properties.maximumPacketSize === undefined || sessionExpiryInterval === undefined ||
-  sizeOf({ _tag: "Disconnect", reasonCode, properties: { sessionExpiryInterval } }, 5) <= properties.maximumPacketSize
 
 /**
  * Sends PINGREQ and finds a peer that is gone or takes no bytes, until the link ends.

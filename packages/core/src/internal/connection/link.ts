@@ -1,15 +1,15 @@
 /**
- * One connection without its effects: what happens to bytes and packets, synchronously, from the network's callback.
+ * One connection from CONNECT to its end: what happens to bytes and packets, synchronously, from the network's callback.
  *
- * Every inbound packet is framed and validated by our codec first. CONNACK, AUTH and DISCONNECT are then shown to MQTT.js, as
- * long as it is there (`driver.ts`), everything but AUTH goes to the owner in wire order. Outbound packets are encoded here as one
- * batch; the few that MQTT.js writes are joined and flushed once a loop turn, in order with ours.
+ * The codec frames and validates every inbound packet. The handshake (`handshake.ts`) judges what comes before CONNACK, and AUTH. Everything
+ * but AUTH goes to the owner in wire order. Time limits and the fiber of keep alive are in `connection.ts`.
  *
  * A link is `opening` until CONNACK, `open`, then `closing` (its last bytes are on their way and input is ignored), then
  * `closed`. The first reason that ends it stays.
  */
 import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import {
@@ -21,24 +21,24 @@ import {
   Unexpected
 } from "../../MqttError.ts"
 import { type Auth, type Connack, type Disconnect, type Packet, pingreq } from "../../Packet.ts"
-import * as Properties from "../../Properties.ts"
 import * as ReasonCode from "../../ReasonCode.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
 import type { ByteStream, ByteStreamHandlers } from "../../Transport.ts"
-import {
-  type Attempt,
-  fromConnack,
-  fromDisconnect,
-  fromNetworkError,
-  fromSilentEnd,
-  fromViolation
-} from "../classification.ts"
+import { type Attempt, fromDisconnect, fromNetworkError, fromSilentEnd, fromViolation } from "../classification.ts"
 import type { EncodeFailure, Violation } from "../codec/contract.ts"
 import { makeDecoder } from "../codec/decoder.ts"
-import type { ConnectionCounters, ConnectionHandlers, ConnectionRequest, NotSent, SendResult } from "./contract.ts"
-import * as Driver from "./driver.ts"
-import { Intake, packetsPerCall, PauseReason } from "./intake.ts"
-import { Sender } from "./sender.ts"
+import type {
+  Connection,
+  ConnectionCounters,
+  ConnectionHandlers,
+  ConnectionRequest,
+  NotSent,
+  SendResult
+} from "./contract.ts"
+import * as Disconnecting from "./disconnect.ts"
+import * as Handshake from "./handshake.ts"
+import { Intake, type IntakeHandlers, packetsPerCall, PauseReason } from "./intake.ts"
+import { Sender, type SenderHandlers } from "./sender.ts"
 import type { Observed } from "./watch.ts"
 
 type Phase = "opening" | "open" | "closing" | "closed"
@@ -64,11 +64,11 @@ export interface LinkRuntime {
 }
 
 /**
- * The state of one connection. The effects around it are in `connection.ts`.
+ * The state of one connection. A class, since a program may have thousands of idle connections.
  */
-export class Link implements Observed {
-  /** Succeeds with the accepting CONNACK; fails when the link is closed before that. */
-  readonly accepted: Deferred.Deferred<Connack, MqttError> = Deferred.makeUnsafe()
+export class Link implements Connection, IntakeHandlers, Observed, SenderHandlers {
+  /** Succeeds when CONNACK has accepted; fails when the link is closed before that. */
+  readonly accepted: Deferred.Deferred<void, MqttError> = Deferred.makeUnsafe()
   /** The link is closed. */
   readonly gone: Deferred.Deferred<void> = Deferred.makeUnsafe()
   readonly counters: { -readonly [K in keyof ConnectionCounters]: number } = {
@@ -88,11 +88,10 @@ export class Link implements Observed {
   readonly #intake: Intake
   readonly #sender: Sender
   #phase: Phase = "opening"
-  #wasOpen = false
   #announced = false
   #reason: MqttErrorReason | undefined
   #stream: ByteStream | undefined
-  #driver: Driver.Driver | undefined
+  #connack: Connack | undefined
   #watch: Fiber.Fiber<void> | undefined
 
   constructor(request: ConnectionRequest, handlers: ConnectionHandlers, clock: Clock.Clock, runtime: LinkRuntime) {
@@ -114,23 +113,18 @@ export class Link implements Observed {
       packetsPerCall,
       ownsChunks: true
     })
-    this.#intake = new Intake(decoder, {
-      onPackets: (packets) => {
-        this.counters.packetsReceived += packets.length
-        this.#dispatch(packets)
-      },
-      onViolation: ({ detail, reasonCode }) => this.#violate(reasonCode, detail),
-      onDefect: (cause) => this.#crash("inbound packets could not be handled", cause)
-    })
-    this.#sender = new Sender(connect.protocolVersion, this.counters, {
-      onClosed: () => this.#beginClosing(undefined),
-      onFailure: (cause) => {
-        this.#beginClosing(fromNetworkError(cause, "connected", this.#attempt.server))
-        queueMicrotask(() => this.#destroy())
-      },
-      onUnread: () => this.#intake.pause(PauseReason.answers)
-    })
+    this.#intake = new Intake(decoder, this)
+    this.#sender = new Sender(connect.protocolVersion, this.counters, this)
     this.lastSent = this.lastReceived = this.now()
+  }
+
+  /** The CONNACK that has accepted: there is none before `accepted`. */
+  get connack(): Connack {
+    return this.#connack!
+  }
+
+  get keepAlive(): number {
+    return this.#connack?.properties.serverKeepAlive ?? this.#request.connect.keepAlive
   }
 
   /** Milliseconds of the monotonic clock. */
@@ -161,6 +155,36 @@ export class Link implements Observed {
     onClose: (cause) => this.#streamClosed(cause)
   }
 
+  // Of the intake. Methods, since closures for each connection would be most of what it holds here.
+
+  onPackets(packets: Array<Packet>): void {
+    this.counters.packetsReceived += packets.length
+    this.#dispatch(packets)
+  }
+
+  onViolation({ detail, reasonCode }: Violation): void {
+    this.#violate(reasonCode, detail)
+  }
+
+  onDefect(cause: unknown): void {
+    this.#crash("inbound packets could not be handled", cause)
+  }
+
+  // Of the sender.
+
+  onClosed(): void {
+    this.#beginClosing(undefined)
+  }
+
+  onFailure(cause: unknown): void {
+    this.#beginClosing(fromNetworkError(cause, "connected", this.#attempt.server))
+    queueMicrotask(() => this.#destroy())
+  }
+
+  onUnread(): void {
+    this.#intake.pause(PauseReason.answers)
+  }
+
   /** Encodes CONNECT, for `start` to send. Answers what is wrong with it, if anything is. */
   prepare(): string | undefined {
     return this.#sender.encode(this.#request.connect)?.detail
@@ -175,28 +199,14 @@ export class Link implements Observed {
     }
     this.#intake.attach(stream)
     this.#sender.attach(stream)
-    this.#driver = Driver.make({
-      protocolVersion: this.#request.connect.protocolVersion,
-      authenticationMethod: this.#request.connect.properties.authenticationMethod
-    }, {
-      onBytes: (bytes) => this.#sender.forward(bytes),
-      onPacket: () => {
-        this.counters.packetsSent++
-      },
-      onEnd: () => {
-        this.#sender.flush()
-        this.#stream?.end()
-      },
-      onFailure: (error) => this.#violate(ReasonCode.protocolError, error.message)
-    })
     this.counters.packetsSent++
     this.lastSent = this.lastReceived = this.now()
     this.#sender.flush()
   }
 
   /** Begins to send PINGREQ, and to find out when the peer is gone. */
-  watch(keepAlive: number): void {
-    this.#watch = this.#runtime.watch(keepAlive)
+  watch(): void {
+    this.#watch = this.#runtime.watch(this.keepAlive)
   }
 
   /**
@@ -226,7 +236,7 @@ export class Link implements Observed {
     }
     if (failure !== undefined) {
       this.#beginClosing(new Unexpected({ detail: `cannot encode ${failure.packet}: ${failure.detail}` }))
-      queueMicrotask(() => this.#endStream(ReasonCode.implementationSpecificError))
+      queueMicrotask(() => this.#break(ReasonCode.implementationSpecificError))
     }
     return notSent(count, failure)
   }
@@ -245,22 +255,20 @@ export class Link implements Observed {
     this.#resume(PauseReason.owner)
   }
 
+  close(reasonCode: number, sessionExpiryInterval?: number): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.#disconnect(reasonCode, sessionExpiryInterval)
+      return Deferred.await(this.gone)
+    })
+  }
+
   /** Begins the orderly end: DISCONNECT after what is pending, then the end of the stream. */
-  disconnect(reasonCode: number, sessionExpiryInterval: number | undefined): void {
+  #disconnect(reasonCode: number, sessionExpiryInterval: number | undefined): void {
     if (this.#phase !== "open") {
       return
     }
     this.#beginClosing(new Closed())
-    if (this.#request.connect.protocolVersion === 5) {
-      this.#sendDisconnect(
-        reasonCode,
-        sessionExpiryInterval === undefined ? Properties.none : { sessionExpiryInterval }
-      )
-    } else if (reasonCode === ReasonCode.success) {
-      // Without a reason code it always discards the will (MQTT 3.1.1, 3.14.4): to keep the will is to leave without it.
-      this.#sendDisconnect(reasonCode, Properties.none)
-    }
-    this.#stream?.end()
+    this.#endStream(Disconnecting.ofLeaving(this.#request.connect, this.connack, reasonCode, sessionExpiryInterval))
   }
 
   /** The peer is gone, as far as one can tell. */
@@ -323,14 +331,10 @@ export class Link implements Observed {
   }
 
   #dispatchEach(packets: ReadonlyArray<Packet>): void {
-    let accepted: Connack | undefined
     let batch: Array<Packet> = []
     for (const packet of packets) {
-      if (this.#phase === "opening" && packet._tag !== "Auth") {
-        if (packet._tag !== "Connack") {
-          this.#violate(ReasonCode.protocolError, `${packet._tag} before CONNACK`)
-        } else if (this.#accept(packet)) {
-          accepted = packet
+      if (this.#phase === "opening") {
+        if (this.#accepts(packet)) {
           batch.push(packet)
         }
       } else if (!isSpecial(packet)) {
@@ -343,13 +347,14 @@ export class Link implements Observed {
         batch = []
         this.#onSpecial(packet)
       }
-      if (this.#phase !== "open" && this.#phase !== "opening") {
+      if (this.#phase === "closing" || this.#phase === "closed") {
         return
       }
     }
     this.#deliver(batch)
-    if (accepted !== undefined && this.#phase === "open") {
-      Deferred.doneUnsafe(this.accepted, Exit.succeed(accepted))
+    if (this.#phase === "open") {
+      // The first time only: the owner has CONNACK, and what came with it, before `open` succeeds.
+      Deferred.doneUnsafe(this.accepted, Exit.void)
     }
   }
 
@@ -369,54 +374,37 @@ export class Link implements Observed {
     }
   }
 
-  /** Whether the server accepted CONNECT, and MQTT.js agrees. */
-  #accept(connack: Connack): boolean {
-    if (connack.reasonCode !== ReasonCode.success) {
-      // Nothing is sent to a server that has refused: what MQTT.js says about it comes too late.
-      this.#phase = "closing"
-      this.#feed(connack)
-      this.destroy(fromConnack(connack.reasonCode, this.#attempt, connack.properties))
-      return false
+  /** Takes what comes before CONNACK has accepted. Answers whether this packet is the one that does. */
+  #accepts(packet: Packet): boolean {
+    const step = Handshake.beforeConnack(packet, this.#request.connect, this.#attempt)
+    switch (step._tag) {
+      case "Accepted":
+        this.#phase = "open"
+        this.#connack = step.connack
+        return true
+      case "Refused":
+        this.destroy(step.reason)
+        return false
+      case "Breach":
+        this.#violate(step.reasonCode, step.detail)
+        return false
     }
-    this.#feed(connack)
-    if (this.#phase !== "opening") {
-      return false
-    }
-    this.#phase = "open"
-    this.#wasOpen = true
-    if (this.#request.connect.properties.authenticationMethod === undefined) {
-      this.#driver?.closed()
-      this.#driver = undefined
-    }
-    return true
   }
 
   #onSpecial(packet: Connack | Auth | Disconnect): void {
     // The owner's answer to the packets before it may have ended the link.
-    if (this.#phase !== "open" && this.#phase !== "opening") {
+    if (this.#phase !== "open") {
       return
     }
     switch (packet._tag) {
       case "Connack":
         return this.#violate(ReasonCode.protocolError, "a second CONNACK")
-      case "Auth":
-        // Enhanced authentication and re-authentication (MQTT 4.12) will answer by way of MQTT.js.
-        return this.#request.connect.properties.authenticationMethod === undefined
-          ? this.#violate(ReasonCode.protocolError, "AUTH without an authentication method in CONNECT")
-          : this.#feed(packet)
+      case "Auth": {
+        const { detail, reasonCode } = Handshake.answerAuth(packet, this.#request.connect)
+        return this.#violate(reasonCode, detail)
+      }
       case "Disconnect":
-        this.#feed(packet)
         return this.destroy(fromDisconnect(packet.reasonCode, this.#attempt, packet.properties))
-    }
-  }
-
-  /** Shows a validated packet to MQTT.js, in canonical bytes of our own. */
-  #feed(packet: Connack | Auth | Disconnect): void {
-    for (const bytes of this.#sender.bytesOf(packet)) {
-      this.#driver?.feed(bytes)
-    }
-    if (packet._tag === "Connack" && packet.reasonCode === ReasonCode.success && this.#driver?.isConnected() !== true) {
-      this.#crash("MQTT.js did not accept a valid CONNACK", undefined)
     }
   }
 
@@ -435,8 +423,12 @@ export class Link implements Observed {
   #streamClosed(cause: unknown): void {
     if (this.#reason === undefined) {
       if (cause !== undefined) {
-        this.#reason = fromNetworkError(cause, this.#wasOpen ? "connected" : "connect", this.#attempt.server)
-      } else if (!this.#wasOpen) {
+        this.#reason = fromNetworkError(
+          cause,
+          this.#connack === undefined ? "connect" : "connected",
+          this.#attempt.server
+        )
+      } else if (this.#connack === undefined) {
         this.#reason = fromSilentEnd(this.#attempt)
       } else {
         this.#reason = new ConnectionLost({ reasonString: "the server closed it" })
@@ -461,25 +453,24 @@ export class Link implements Observed {
       return
     }
     this.#beginClosing(reason)
-    this.#endStream(reasonCode)
+    this.#break(reasonCode)
   }
 
-  #endStream(reasonCode: number): void {
-    if (this.#request.connect.protocolVersion === 5) {
-      this.#sendDisconnect(reasonCode, Properties.none)
+  #break(reasonCode: number): void {
+    this.#endStream(Disconnecting.ofBreaking(this.#request.connect, reasonCode))
+  }
+
+  #endStream(disconnect: Disconnect | undefined): void {
+    if (disconnect !== undefined) {
+      if (this.#sender.encode(disconnect) !== undefined) {
+        // A code that DISCONNECT does not define.
+        this.#sender.encode({ ...disconnect, reasonCode: ReasonCode.protocolError })
+      }
+      if (this.#sender.flush() === undefined) {
+        this.counters.packetsSent++
+      }
     }
     this.#stream?.end()
-  }
-
-  #sendDisconnect(reasonCode: number, properties: Disconnect["properties"]): void {
-    const disconnect: Disconnect = { _tag: "Disconnect", reasonCode, properties }
-    if (this.#sender.encode(disconnect) !== undefined) {
-      // A code that DISCONNECT does not define.
-      this.#sender.encode({ ...disconnect, reasonCode: ReasonCode.protocolError })
-    }
-    if (this.#sender.flush() === undefined) {
-      this.counters.packetsSent++
-    }
   }
 
   #beginClosing(reason: MqttErrorReason | undefined): void {
@@ -499,7 +490,6 @@ export class Link implements Observed {
     this.#phase = "closed"
     this.#intake.stop()
     this.#sender.stop()
-    this.#driver?.closed()
     this.#watch?.interruptUnsafe()
     this.#handlers.onGone?.(this.counters)
     const error = new MqttError({ reason: this.#reason ?? new Closed(), session: this.#request.session })

@@ -4,7 +4,6 @@
  * It keeps the accounts of what the stream has taken, so that nothing counts as sent that was not handed over. It decides nothing about
  * the connection: the link is told when the stream is over or has thrown.
  */
-import { scheduleTurn } from "#transport"
 import type { Packet } from "../../Packet.ts"
 import type { ProtocolVersion } from "../../QoS.ts"
 import type { ByteStream } from "../../Transport.ts"
@@ -56,7 +55,6 @@ export class Sender {
   readonly #encoder: Encoder
   readonly #answers = new UnreadAnswers()
   #stream: ByteStream | undefined
-  #foreign: Array<Uint8Array> = []
   #isCongested = false
 
   constructor(protocolVersion: ProtocolVersion, counters: SentCounters, handlers: SenderHandlers) {
@@ -89,20 +87,6 @@ export class Sender {
     }
   }
 
-  /** The bytes of one packet, which are not sent. */
-  bytesOf(packet: Packet): ReadonlyArray<Uint8Array> {
-    this.#encoder.write(packet)
-    return this.#encoder.take()
-  }
-
-  /** Sends bytes of MQTT.js with the next write, at the latest in the next turn. */
-  forward(bytes: Uint8Array): void {
-    if (this.#foreign.length === 0) {
-      scheduleTurn(() => this.flush())
-    }
-    this.#foreign.push(bytes)
-  }
-
   /** Sends a batch; what cannot be encoded, and all that follows it, is not sent. */
   send(packets: ReadonlyArray<Packet>): Handed {
     let failure: EncodeFailure | undefined
@@ -133,26 +117,24 @@ export class Sender {
   }
 
   /**
-   * Hands over all that is encoded. Undefined: the stream has it; otherwise how many bytes of our own it has taken before it failed.
+   * Hands over all that is encoded. Undefined: the stream has it; otherwise how many bytes it has taken before it failed.
    */
   flush(): number | undefined {
     const stream = this.#stream
-    const own = this.#encoder.take()
-    const foreign = this.#foreign
-    if (own.length === 0 && foreign.length === 0) {
+    const chunks = this.#encoder.take()
+    if (chunks.length === 0) {
       return undefined
     }
-    this.#foreign = []
     if (stream === undefined) {
       return 0
     }
     let handed = 0
     try {
-      for (const chunk of joined(foreign.length === 0 ? own : [...foreign, ...own])) {
+      for (const chunk of joined(chunks)) {
         const result = stream.write(chunk)
         if (result === "closed") {
           this.#handlers.onClosed()
-          return Math.max(0, handed - lengthOf(foreign))
+          return handed
         }
         handed += chunk.length
         this.#counters.bytesSent += chunk.length
@@ -162,7 +144,7 @@ export class Sender {
       }
     } catch (cause) {
       this.#handlers.onFailure(cause)
-      return Math.max(0, handed - lengthOf(foreign))
+      return handed
     }
     return undefined
   }
@@ -176,7 +158,6 @@ export class Sender {
 
   /** Nothing more is sent. */
   stop(): void {
-    this.#foreign = []
     this.#encoder.take()
     this.#stream = undefined
   }
@@ -212,6 +193,3 @@ export class Sender {
     }
   }
 }
-
-const lengthOf = (chunks: ReadonlyArray<Uint8Array>): number =>
-  chunks.reduce((length, chunk) => length + chunk.length, 0)

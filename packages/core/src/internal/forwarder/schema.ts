@@ -166,10 +166,16 @@ export const ForwarderOptionsSchema: Schema.Codec<ForwarderOptions, ForwarderOpt
   )
 )
 
-const decodeUnknown = Schema.decodeUnknownResult(ForwarderOptionsSchema, { errors: "all", onExcessProperty: "error" })
+const makeDecoder = () =>
+  Schema.decodeUnknownResult(ForwarderOptionsSchema, { errors: "all", onExcessProperty: "error" })
 
-export const decodeOptions = (input: unknown): Result.Result<ForwarderOptions, InvalidOptions> =>
-  Result.mapError(decodeUnknown(toPlain(input)), InvalidOptions.fromSchemaError)
+// Made at the first use: a program without forwarders should not wait for it.
+let decodeUnknown: ReturnType<typeof makeDecoder> | undefined
+
+export const decodeOptions = (input: unknown): Result.Result<ForwarderOptions, InvalidOptions> => {
+  decodeUnknown ??= makeDecoder()
+  return Result.mapError(decodeUnknown(toPlain(input)), InvalidOptions.fromSchemaError)
+}
 
 const groups: Readonly<Record<string, ReadonlyArray<string>>> = {
   sample: ["every", "probability", "interval"],
@@ -180,10 +186,11 @@ const groups: Readonly<Record<string, ReadonlyArray<string>>> = {
 
 const constantCase = (name: string): string => name === "subscribeQoS" ? "SUBSCRIBE_QOS" : EffectString.configCase(name)
 
-const variables: ReadonlyArray<Variable> = Object.keys(fields).flatMap((name): ReadonlyArray<Variable> =>
-  groups[name]?.map((key) => ({ name: `${constantCase(name)}_${constantCase(key)}`, path: [name, key] })) ??
-    [{ name: constantCase(name), path: [name] }]
-)
+const variablesOf = (): ReadonlyArray<Variable> =>
+  Object.keys(fields).flatMap((name): ReadonlyArray<Variable> =>
+    groups[name]?.map((key) => ({ name: `${constantCase(name)}_${constantCase(key)}`, path: [name, key] })) ??
+      [{ name: constantCase(name), path: [name] }]
+  )
 
 const valueOf = (option: string, text: string): unknown => {
   switch (option) {
@@ -200,10 +207,11 @@ const valueOf = (option: string, text: string): unknown => {
   }
 }
 
-const decodeTexts = Schema.decodeUnknownResult(Schema.toCodecStringTree(ForwarderOptionsSchema), { errors: "all" })
-
 /** See `ForwarderOptions.config`. */
 export const forwarderConfig = (prefix: string, base: object): Config.Config<ForwarderOptions> => {
+  // Made here: a program that configures no forwarder by its environment should not wait for it.
+  const decodeTexts = Schema.decodeUnknownResult(Schema.toCodecStringTree(ForwarderOptionsSchema), { errors: "all" })
+  const variables = variablesOf()
   const plain = toTexts(toPlain(base))
   const tree = isRecord(plain) ? plain : {}
   return configOf(

@@ -4,7 +4,11 @@
 import * as Effect from "effect/Effect"
 import type { Transport } from "../../Transport.ts"
 import { openSocket } from "./socket.ts"
-import { openWebSocket } from "./webSocket.ts"
+
+export { canPauseStreams, mqttJsOptions, mqttJsRefusal, watchStream } from "./mqttJs.ts"
+
+// Loaded at the first WebSocket: `ws` and the HTTP of Node are a quarter of what the import of the package would load.
+const webSockets = Effect.promise(() => import("./webSocket.ts"))
 
 /**
  * The transport that sessions use on Node unless another one is provided.
@@ -12,9 +16,9 @@ import { openWebSocket } from "./webSocket.ts"
 export const defaultTransport: Transport = {
   open: (request, handlers) => {
     const { protocol } = request.address
-    return Effect.suspend(() =>
-      protocol === "ws" || protocol === "wss" ? openWebSocket(request, handlers) : openSocket(request, handlers)
-    )
+    return protocol === "ws" || protocol === "wss"
+      ? Effect.flatMap(webSockets, ({ openWebSocket }) => openWebSocket(request, handlers))
+      : Effect.suspend(() => openSocket(request, handlers))
   }
 }
 

@@ -21,7 +21,8 @@ export const oneOf = <const Values extends ReadonlyArray<string | number>>(value
   Schema.Literals(values).annotate({ message: `expected one of ${values.join(", ")}` })
 
 /**
- * A key that may be missing. All options that have the default share it, decoded once.
+ * A key that may be missing. All options that have the default share it, decoded once: when it is first needed, since to compile the
+ * decoders of all defaults would be a third of the time that the import of the package takes.
  *
  * Not "missing or undefined": Config takes a group, or a list, that is not what it has to be for undefined, and the default, or nothing,
  * would stand in for it without a word.
@@ -30,9 +31,14 @@ export const withDefault = <S extends Schema.ConstraintDecoder<unknown>>(
   schema: S,
   value: S["Encoded"]
 ): Schema.withDecodingDefaultTypeKey<S> => {
-  const decoded = Schema.decodeUnknownSync(schema)(value)
-  if (typeof decoded === "object") Object.freeze(decoded)
-  return Schema.withDecodingDefaultTypeKey<S>(Effect.succeed(decoded))(schema)
+  let decoded: S["Type"] | undefined
+  return Schema.withDecodingDefaultTypeKey<S>(Effect.sync(() => {
+    if (decoded === undefined) {
+      decoded = Schema.decodeUnknownSync(schema)(value)
+      if (typeof decoded === "object") Object.freeze(decoded)
+    }
+    return decoded
+  }))(schema)
 }
 
 /** A text that MQTT can carry (MQTT 1.5.4). */

@@ -1,13 +1,13 @@
 /**
- * What opening a TCP socket and opening a WebSocket have in common: the wait, and the end with the scope.
+ * What all ways to open a stream on Node have in common: the wait, and the end with the scope.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
-import { MqttError } from "../../MqttError.ts"
-import * as ServerAddress from "../../ServerAddress.ts"
-import type { ByteStream } from "../../Transport.ts"
-import { fromNetworkError } from "../classification.ts"
+import { isMqttError, MqttError } from "../MqttError.ts"
+import * as ServerAddress from "../ServerAddress.ts"
+import type { ByteStream } from "../Transport.ts"
+import { fromNetworkError } from "./classification.ts"
 
 export interface StreamOpening<Socket> {
   /**
@@ -35,7 +35,9 @@ export const openStream = <Socket>(
         socket = connect(opened)
       } catch (cause) {
         return Effect.fail(
-          new MqttError({ reason: fromNetworkError(cause, "connect", ServerAddress.format(address)) })
+          isMqttError(cause)
+            ? cause
+            : new MqttError({ reason: fromNetworkError(cause, "connect", ServerAddress.format(address)) })
         )
       }
       const end = Effect.sync(() => destroy(socket))
