@@ -6,10 +6,9 @@ import { deliver, record } from "../storage/meter.ts"
 
 // Network and store of the program under test: both in memory, so that its time is the test's.
 const Test = Layer.mergeAll(ScriptedBroker.layerMemory(), SessionStore.layerMemory)
-const Meter = MqttSession.layer({
+const Meter = MqttSession.layerDurable({
   name: "meter",
   servers: [ScriptedBroker.memoryUrl],
-  persistence: "durable",
   drainTimeout: "1 second"
 })
 

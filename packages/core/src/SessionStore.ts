@@ -9,8 +9,10 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type * as Contract from "./internal/store/contract.ts"
+import type * as Scope from "effect/Scope"
+import type { SessionStoreHandle } from "./internal/store/contract.ts"
 import { makeMemory } from "./internal/store/memory.ts"
+import type { MqttError } from "./MqttError.ts"
 
 export type { Durability, LoadedRecords, SessionStoreHandle, StoreDamage } from "./internal/store/contract.ts"
 
@@ -22,9 +24,13 @@ export type { Durability, LoadedRecords, SessionStoreHandle, StoreDamage } from 
  *   Layer.provide(SessionStore.layerMemory)
  * )
  */
-export class SessionStore extends Context.Service<SessionStore, Contract.SessionStore>()(
-  "@effect-mqttx/core/SessionStore"
-) {}
+export class SessionStore extends Context.Service<SessionStore, {
+  /**
+   * Opens the store of a session as its only owner; fails with the kind `owned` when another one, in this process or elsewhere, owns it.
+   * Any string is a session name; anything else fails with `InvalidOptions`.
+   */
+  readonly open: (session: string) => Effect.Effect<SessionStoreHandle, MqttError, Scope.Scope>
+}>()("@effect-mqttx/core/SessionStore") {}
 
 /**
  * A fresh store in memory, for tests, and for programs whose durable sessions need not survive the process. It is closed with the
@@ -32,5 +38,5 @@ export class SessionStore extends Context.Service<SessionStore, Contract.Session
  */
 export const layerMemory: Layer.Layer<SessionStore> = Layer.effect(
   SessionStore,
-  Effect.map(Effect.acquireRelease(Effect.sync(makeMemory), ({ close }) => close), ({ store }) => store)
+  Effect.map(Effect.acquireRelease(Effect.sync(makeMemory), ({ close }) => close), ({ open }) => ({ open }))
 )
