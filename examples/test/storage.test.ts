@@ -1,6 +1,6 @@
-import { MqttSession, SessionStore } from "@effect-mqttx/core"
+import { MqttSession, SessionStore, Transport } from "@effect-mqttx/core"
 import { ScriptedBroker } from "@effect-mqttx/testing"
-import { assert, describe, it } from "@effect/vitest"
+import { assert, layer } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { deliver, record } from "../storage/meter.ts"
 
@@ -12,8 +12,9 @@ const Meter = MqttSession.layerDurable({
   drainTimeout: "1 second"
 })
 
-describe("the meter", () => {
-  it.live("delivers after a restart what it recorded without a network", () =>
+// A test that forgets its broker fails, instead of looking for one in the network.
+layer(Transport.layerForbidden, { excludeTestServices: true })("the meter", (it) => {
+  it.effect("delivers after a restart what it recorded without a network", () =>
     Effect.gen(function*() {
       const broker = yield* ScriptedBroker.ScriptedBroker
       yield* broker.refuseNetwork

@@ -81,7 +81,9 @@ const forward = ({ server, target = server }: Orders) =>
     report(["subscribed"])
     yield* Effect.never
   }).pipe(
-    Effect.provide(SessionManager.layerDurable({ sessions: [optionsOf("source", server), optionsOf("target", target)] }))
+    Effect.provide(
+      SessionManager.layerDurable({ sessions: [optionsOf("source", server), optionsOf("target", target)] })
+    )
   )
 
 const orders = fromArguments(process.argv[2])

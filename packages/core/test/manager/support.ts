@@ -3,8 +3,8 @@
  */
 import type { Message } from "@effect-mqttx/core/Message"
 import { MqttError, type MqttErrorReason } from "@effect-mqttx/core/MqttError"
-import type { SessionEvent } from "@effect-mqttx/core/SessionEvent"
 import type { Session } from "@effect-mqttx/core/MqttSession"
+import type { SessionEvent } from "@effect-mqttx/core/SessionEvent"
 import * as SessionManager from "@effect-mqttx/core/SessionManager"
 import type { Persistence, SessionOptionsInput } from "@effect-mqttx/core/SessionOptions"
 import * as Transport from "@effect-mqttx/core/Transport"

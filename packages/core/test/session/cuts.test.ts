@@ -171,7 +171,11 @@ describe.skipIf(!MosquittoBroker.isPresent()).each([4, 5] as const)("version %s,
         receiveMaximum: 65_535,
         reconnect: impatient
       } as const
-      const plant = yield* MqttSession.makeDurable({ name: "plant", servers: [`mqtt://127.0.0.1:${proxy.port}`], ...options })
+      const plant = yield* MqttSession.makeDurable({
+        name: "plant",
+        servers: [`mqtt://127.0.0.1:${proxy.port}`],
+        ...options
+      })
       const observer = yield* MqttSession.makeDurable({ name: "observer", servers: [mosquitto.url], ...options })
       yield* plant.awaitReady
       yield* observer.awaitReady

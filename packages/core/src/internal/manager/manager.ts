@@ -23,7 +23,8 @@ type Take = (input: unknown) => Effect.Effect<SessionOptions, MqttError>
 export const makeManager = (
   options: ManagerOptions,
   durable: string
-): Effect.Effect<Manager, MqttError, Scope.Scope> => make(options, (input) => withoutStore(input, "add", durable), undefined)
+): Effect.Effect<Manager, MqttError, Scope.Scope> =>
+  make(options, (input) => withoutStore(input, "add", durable), undefined)
 
 /** See `SessionManager.makeDurable`. */
 export const makeDurableManager = (

@@ -68,7 +68,10 @@ export const durableByDefault = (input: unknown): Effect.Effect<SessionOptions.S
 const isStore = having("open", "a SessionStore")
 
 /** The store that the program provides. A type that was cast away, or JavaScript, may have provided none. */
-export const storeOf = (session: string | undefined, method: string): Effect.Effect<SessionStore["Service"], MqttError> =>
+export const storeOf = (
+  session: string | undefined,
+  method: string
+): Effect.Effect<SessionStore["Service"], MqttError> =>
   Effect.contextWith((context: Context.Context<never>) => {
     const refused = (path: string, message: string): Effect.Effect<never, MqttError> =>
       Effect.fail(refusal([{ path, message }], method, session)!)

@@ -35,7 +35,9 @@ export const makeSession = Effect.fnUntraced(function*(
 ): Effect.fn.Return<SessionAssembly, MqttError, Scope.Scope> {
   const clock = yield* Clock.Clock
   const addresses = yield* parseServers(options)
-  const store = options.persistence === "durable" ? yield* (yield* storeOf(options.name, "make")).open(options.name) : undefined
+  const store = options.persistence === "durable"
+    ? yield* (yield* storeOf(options.name, "make")).open(options.name)
+    : undefined
   const { damage, records } = store === undefined ? nothingLoaded : yield* store.load
   const clientId = yield* chooseClientId(options, records)
   const engine = makeEngine(engineOptions(options, yield* randomToken))
