@@ -14,10 +14,9 @@ import { deliver, record } from "./storage/meter.ts"
 
 const program = Effect.fnUntraced(function*(name: string) {
   const broker = yield* ScriptedBroker.make()
-  const meter = MqttSession.layer({
+  const meter = MqttSession.layerDurable({
     name: "meter",
     servers: [broker.url],
-    persistence: "durable",
     drainTimeout: "100 millis",
     reconnect: { initialDelay: "20 millis" }
   })

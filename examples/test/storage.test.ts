@@ -1,20 +1,20 @@
-import { MqttSession, SessionStore } from "@effect-mqttx/core"
+import { MqttSession, SessionStore, Transport } from "@effect-mqttx/core"
 import { ScriptedBroker } from "@effect-mqttx/testing"
-import { assert, describe, it } from "@effect/vitest"
+import { assert, layer } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { deliver, record } from "../storage/meter.ts"
 
 // Network and store of the program under test: both in memory, so that its time is the test's.
 const Test = Layer.mergeAll(ScriptedBroker.layerMemory(), SessionStore.layerMemory)
-const Meter = MqttSession.layer({
+const Meter = MqttSession.layerDurable({
   name: "meter",
   servers: [ScriptedBroker.memoryUrl],
-  persistence: "durable",
   drainTimeout: "1 second"
 })
 
-describe("the meter", () => {
-  it.live("delivers after a restart what it recorded without a network", () =>
+// A test that forgets its broker fails, instead of looking for one in the network.
+layer(Transport.layerForbidden, { excludeTestServices: true })("the meter", (it) => {
+  it.effect("delivers after a restart what it recorded without a network", () =>
     Effect.gen(function*() {
       const broker = yield* ScriptedBroker.ScriptedBroker
       yield* broker.refuseNetwork

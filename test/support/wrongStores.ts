@@ -13,7 +13,7 @@ const changes = type("changes", () => [])
 const origin = { forwarder: "up", session: "plant", packetIdentifier: 1, use: "a" }
 
 /** Calls every function of the store, and of the store of one session. */
-export const tryWrongValues = (store: SessionStore): Effect.Effect<void, MqttError> =>
+export const tryWrongValues = (store: SessionStore["Service"]): Effect.Effect<void, MqttError> =>
   Effect.gen(function*() {
     const violations = [...yield* violationsOf("store.open", "effect", [parameter("name", name)], store.open)]
     const { commit, load } = yield* store.open("one")

@@ -4,6 +4,9 @@
  * A session outlives its network connections. Messages that were accepted are sent, streams go on, and subscriptions hold
  * through reconnects; how long, and what survives the process, is the option `persistence`.
  *
+ * `make` and `layer` make sessions whose state ends with the process. `makeDurable` and `layerDurable` make durable ones, and require a
+ * `SessionStore`: a program that has forgotten it does not compile.
+ *
  * @example
  * const program = Effect.gen(function*() {
  *   const session = yield* MqttSession.MqttSession
@@ -25,29 +28,68 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import { DefaultPersistence } from "./internal/options/environment.ts"
 import type { Extras, Session } from "./internal/session/contract.ts"
 import { checkExtras, configured } from "./internal/session/extras.ts"
+import { durableOnly, withoutStore } from "./internal/session/persistence.ts"
 import type { ReconnectSchedule } from "./internal/session/reconnect.ts"
 import { makeSession } from "./internal/session/session.ts"
 import type { MqttError } from "./MqttError.ts"
-import * as SessionOptions from "./SessionOptions.ts"
+import type { SessionOptions, SessionOptionsInput } from "./SessionOptions.ts"
+import type { SessionStore } from "./SessionStore.ts"
 
 export type { Extras, Session } from "./internal/session/contract.ts"
 
-/**
- * Makes a session that lives as long as the scope, and starts to connect in the background. The network and the store are the
- * references `Transport` and `SessionStore`.
- *
- * Fails with `InvalidOptions`, or `StorageFailed` when the store of a durable session cannot be opened.
- */
-export const make = (
-  options: SessionOptions.SessionOptionsInput,
-  extras?: Extras
+const open = (
+  options: Effect.Effect<SessionOptions, MqttError>,
+  extras: Extras | undefined
 ): Effect.Effect<Session, MqttError, Scope.Scope> =>
   Effect.flatMap(
-    Effect.all([SessionOptions.make(options), checkExtras(extras, "make")]),
+    Effect.all([options, checkExtras(extras, "make")]),
     ([valid, { reconnect }]) => Effect.map(makeSession(valid, reconnect), ({ session }) => session)
   )
+
+/** `durable` is the function that makes the durable sessions that this one refuses. */
+const openWithoutStore = (
+  options: unknown,
+  extras: Extras | undefined,
+  durable: string
+): Effect.Effect<Session, MqttError, Scope.Scope> => open(withoutStore(options, "make", durable), extras)
+
+/** `other` is the function that makes the sessions that this one refuses. */
+const openDurable = (
+  options: unknown,
+  extras: Extras | undefined,
+  other: string
+): Effect.Effect<Session, MqttError, SessionStore | Scope.Scope> =>
+  open(durableOnly(options, "makeDurable", other), extras)
+
+const configuredDurable = (
+  config: Config.Config<SessionOptions>
+): Effect.Effect<SessionOptions, MqttError | Config.ConfigError> =>
+  Effect.provideService(configured(config, "layerDurableConfig"), DefaultPersistence, "durable")
+
+/**
+ * Makes a session that lives as long as the scope, and starts to connect in the background. Its state ends with the process at the
+ * latest. The network is the reference `Transport`.
+ *
+ * Fails with `InvalidOptions`, also for the persistence `durable`, which `makeDurable` takes.
+ */
+export const make = (
+  options: SessionOptionsInput<"none" | "process">,
+  extras?: Extras
+): Effect.Effect<Session, MqttError, Scope.Scope> => openWithoutStore(options, extras, "MqttSession.makeDurable")
+
+/**
+ * Makes a durable session, see `make`: its state is in the `SessionStore`, and the next session of the same name goes on from there. The
+ * option `persistence` may be left out.
+ *
+ * Fails with `InvalidOptions`, or `StorageFailed` when the store cannot be opened.
+ */
+export const makeDurable = (
+  options: SessionOptionsInput<"durable">,
+  extras?: Extras
+): Effect.Effect<Session, MqttError, SessionStore | Scope.Scope> => openDurable(options, extras, "MqttSession.make")
 
 /**
  * The session of a program that has one.
@@ -62,34 +104,76 @@ export const make = (
 export class MqttSession extends Context.Service<MqttSession, Session>()("@effect-mqttx/core/MqttSession") {}
 
 /**
- * The layer of `MqttSession`.
+ * The layer of `MqttSession`, with a session of `make`.
  */
 export const layer = (
-  options: SessionOptions.SessionOptionsInput,
+  options: SessionOptionsInput<"none" | "process">,
   extras?: Extras
-): Layer.Layer<MqttSession, MqttError> => Layer.effect(MqttSession, make(options, extras))
+): Layer.Layer<MqttSession, MqttError> =>
+  Layer.effect(MqttSession, openWithoutStore(options, extras, "MqttSession.layerDurable"))
 
 /**
- * The layer of `MqttSession` with options from Config, for example `SessionOptions.config("MQTT")`.
+ * The layer of `MqttSession`, with a durable session of `makeDurable`. The store is the one line that changes with it.
+ *
+ * @example
+ * MqttSession.layerDurable({ name: "plant", servers: ["mqtt://localhost:1883"] }).pipe(
+ *   Layer.provide(FileStore.layer({ directory: "/var/lib/plant" }))
+ * )
+ */
+export const layerDurable = (
+  options: SessionOptionsInput<"durable">,
+  extras?: Extras
+): Layer.Layer<MqttSession, MqttError, SessionStore> =>
+  Layer.effect(MqttSession, openDurable(options, extras, "MqttSession.layer"))
+
+/**
+ * `layer` with options from Config, for example `SessionOptions.config("MQTT")`. Fails with `InvalidOptions` where they say `durable`.
  */
 export const layerConfig = (
-  config: Config.Config<SessionOptions.SessionOptions>,
+  config: Config.Config<SessionOptions>,
   extras?: Extras
 ): Layer.Layer<MqttSession, MqttError | Config.ConfigError> =>
-  Layer.effect(MqttSession, Effect.flatMap(configured(config, "layerConfig"), (options) => make(options, extras)))
+  Layer.effect(
+    MqttSession,
+    Effect.flatMap(
+      configured(config, "layerConfig"),
+      (options) => openWithoutStore(options, extras, "MqttSession.layerDurableConfig")
+    )
+  )
 
 /**
- * The tag of a named session, with its layers.
+ * `layerDurable` with options from Config, for example `SessionOptions.config("MQTT")`, which is `durable` here unless it says otherwise.
+ * Fails with `InvalidOptions` where it does. Options of another Config say `durable` themselves.
+ */
+export const layerDurableConfig = (
+  config: Config.Config<SessionOptions>,
+  extras?: Extras
+): Layer.Layer<MqttSession, MqttError | Config.ConfigError, SessionStore> =>
+  Layer.effect(
+    MqttSession,
+    Effect.flatMap(configuredDurable(config), (options) => openDurable(options, extras, "MqttSession.layerConfig"))
+  )
+
+/**
+ * The tag of a named session, with its layers, which are those of this module.
  */
 export interface ServiceClass<Self, Name extends string> extends Context.ServiceClass<Self, Name, Session> {
   readonly layer: (
-    options: Omit<SessionOptions.SessionOptionsInput, "name">,
+    options: Omit<SessionOptionsInput<"none" | "process">, "name">,
     extras?: Extras
   ) => Layer.Layer<Self, MqttError>
   readonly layerConfig: (
-    config: Config.Config<SessionOptions.SessionOptions>,
+    config: Config.Config<SessionOptions>,
     extras?: Extras
   ) => Layer.Layer<Self, MqttError | Config.ConfigError>
+  readonly layerDurable: (
+    options: Omit<SessionOptionsInput<"durable">, "name">,
+    extras?: Extras
+  ) => Layer.Layer<Self, MqttError, SessionStore>
+  readonly layerDurableConfig: (
+    config: Config.Config<SessionOptions>,
+    extras?: Extras
+  ) => Layer.Layer<Self, MqttError | Config.ConfigError, SessionStore>
 }
 
 /**
@@ -101,15 +185,29 @@ export interface ServiceClass<Self, Name extends string> extends Context.Service
  */
 export const Service = <Self>() => <const Name extends string>(name: Name): ServiceClass<Self, Name> => {
   const key = Context.Service<Self, Session>()(name)
-  return Object.assign(key, {
-    layer: (options: Omit<SessionOptions.SessionOptionsInput, "name">, extras?: Extras) =>
-      Layer.effect(key, make({ ...options, name }, extras)),
-    layerConfig: (config: Config.Config<SessionOptions.SessionOptions>, extras?: Extras) =>
+  const layers: Omit<ServiceClass<Self, Name>, keyof Context.ServiceClass<Self, Name, Session>> = {
+    layer: (options, extras) =>
+      Layer.effect(key, openWithoutStore({ ...options, name }, extras, "layerDurable of this class")),
+    layerConfig: (config, extras) =>
       Layer.effect(
         key,
-        Effect.flatMap(configured(config, "layerConfig"), (options) => make({ ...options, name }, extras))
+        Effect.flatMap(
+          configured(config, "layerConfig"),
+          (options) => openWithoutStore({ ...options, name }, extras, "layerDurableConfig of this class")
+        )
+      ),
+    layerDurable: (options, extras) =>
+      Layer.effect(key, openDurable({ ...options, name }, extras, "layer of this class")),
+    layerDurableConfig: (config, extras) =>
+      Layer.effect(
+        key,
+        Effect.flatMap(
+          configuredDurable(config),
+          (options) => openDurable({ ...options, name }, extras, "layerConfig of this class")
+        )
       )
-  }) as never
+  }
+  return Object.assign(key, layers) as never
 }
 
 export type { ReconnectSchedule }

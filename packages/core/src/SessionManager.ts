@@ -19,10 +19,12 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type { Manager, ManagerOptions } from "./internal/manager/contract.ts"
-import { makeManager } from "./internal/manager/manager.ts"
+import { makeDurableManager, makeManager } from "./internal/manager/manager.ts"
+import { DefaultPersistence } from "./internal/options/environment.ts"
 import { configured } from "./internal/session/extras.ts"
 import type { MqttError } from "./MqttError.ts"
 import type { SessionOptions } from "./SessionOptions.ts"
+import type { SessionStore } from "./SessionStore.ts"
 
 export type {
   AddOptions,
@@ -37,13 +39,23 @@ export type {
 export { SessionsNotReady } from "./internal/manager/sessionsNotReady.ts"
 
 /**
- * Makes a manager that lives as long as the scope, whose end drains and releases all sessions at the same time. The network and
- * the store of its sessions are the references `Transport` and `SessionStore`.
+ * Makes a manager that lives as long as the scope, whose end drains and releases all sessions at the same time. The network of its
+ * sessions is the reference `Transport`. Its first sessions are not durable; `addDurable` adds durable ones to any manager.
  *
  * Fails as `add` does for the first of the given sessions that cannot be added.
  */
-export const make = (options: ManagerOptions = {}): Effect.Effect<Manager, MqttError, Scope.Scope> =>
-  makeManager(options)
+export const make = (
+  options: ManagerOptions<"none" | "process"> = {}
+): Effect.Effect<Manager, MqttError, Scope.Scope> => makeManager(options, "SessionManager.makeDurable")
+
+/**
+ * `make` whose first sessions are durable in the `SessionStore`, unless their options have another `persistence`.
+ *
+ * Fails as `add` and `addDurable` do for the first of the given sessions that cannot be added.
+ */
+export const makeDurable = (
+  options: ManagerOptions = {}
+): Effect.Effect<Manager, MqttError, SessionStore | Scope.Scope> => makeDurableManager(options)
 
 /**
  * The manager of a program.
@@ -53,12 +65,23 @@ export class SessionManager extends Context.Service<SessionManager, Manager>()("
 /**
  * The layer of `SessionManager`, with the sessions that are known from the start.
  */
-export const layer = (options?: ManagerOptions): Layer.Layer<SessionManager, MqttError> =>
-  Layer.effect(SessionManager, make(options))
+export const layer = (options: ManagerOptions<"none" | "process"> = {}): Layer.Layer<SessionManager, MqttError> =>
+  Layer.effect(SessionManager, makeManager(options, "SessionManager.layerDurable"))
 
 /**
- * The layer of `SessionManager` with its sessions from Config, for example
- * `Config.all([SessionOptions.config("PLANT"), SessionOptions.config("CLOUD")])`.
+ * The layer of `SessionManager`, with a manager of `makeDurable`.
+ *
+ * @example
+ * SessionManager.layerDurable({ sessions: [{ name: "plant", servers: ["mqtt://localhost:1883"] }] }).pipe(
+ *   Layer.provide(FileStore.layer({ directory: "/var/lib/plant" }))
+ * )
+ */
+export const layerDurable = (options?: ManagerOptions): Layer.Layer<SessionManager, MqttError, SessionStore> =>
+  Layer.effect(SessionManager, makeDurable(options))
+
+/**
+ * `layer` with its sessions from Config, for example `Config.all([SessionOptions.config("PLANT"), SessionOptions.config("CLOUD")])`.
+ * Fails with `InvalidOptions` where one of them is durable.
  */
 export const layerConfig = (
   sessions: Config.Config<ReadonlyArray<SessionOptions>>,
@@ -66,5 +89,23 @@ export const layerConfig = (
 ): Layer.Layer<SessionManager, MqttError | Config.ConfigError> =>
   Layer.effect(
     SessionManager,
-    Effect.flatMap(configured(sessions, "layerConfig"), (sessions) => make({ ...options, sessions }))
+    Effect.flatMap(
+      configured(sessions, "layerConfig"),
+      (sessions) => makeManager({ ...options, sessions }, "SessionManager.layerDurableConfig")
+    )
+  )
+
+/**
+ * `layerDurable` with its sessions from Config. Those of `SessionOptions.config` are durable unless they say otherwise.
+ */
+export const layerDurableConfig = (
+  sessions: Config.Config<ReadonlyArray<SessionOptions>>,
+  options?: Omit<ManagerOptions, "sessions">
+): Layer.Layer<SessionManager, MqttError | Config.ConfigError, SessionStore> =>
+  Layer.effect(
+    SessionManager,
+    Effect.flatMap(
+      Effect.provideService(configured(sessions, "layerDurableConfig"), DefaultPersistence, "durable"),
+      (sessions) => makeDurable({ ...options, sessions })
+    )
   )

@@ -25,16 +25,20 @@ import {
   refusal,
   unchecked
 } from "./internal/options/plain.ts"
+import { checkExtras } from "./internal/session/extras.ts"
+import { durableOnly, storeOf, withoutStore } from "./internal/session/persistence.ts"
+import { makeSession } from "./internal/session/session.ts"
 import type { MqttError } from "./MqttError.ts"
-import * as MqttSession from "./MqttSession.ts"
-import type { SessionOptionsInput } from "./SessionOptions.ts"
+import type * as MqttSession from "./MqttSession.ts"
+import type { Persistence, SessionOptions, SessionOptionsInput } from "./SessionOptions.ts"
+import type { SessionStore } from "./SessionStore.ts"
 
 /**
- * How to make a map of sessions.
+ * How to make a map of sessions. `P` is which persistence they may have.
  */
-export interface SessionMapOptions<K, E, R> {
+export interface SessionMapOptions<K, E, R, P extends Persistence = Persistence> {
   /** The options of the session of a key. */
-  readonly lookup: (key: K) => SessionOptionsInput | Effect.Effect<SessionOptionsInput, E, R>
+  readonly lookup: (key: K) => SessionOptionsInput<P> | Effect.Effect<SessionOptionsInput<P>, E, R>
   /** How long a session stays open that nobody uses. Default 30 seconds. */
   readonly idleTimeToLive?: Duration.Input
   readonly extras?: MqttSession.Extras
@@ -69,15 +73,34 @@ const mapChecks: Checks<SessionMapOptions<unknown, unknown, unknown>> = {
 }
 
 /**
- * Makes a map of sessions, which are all closed with the scope. Keys are compared as Effect's `Equal` does. Fails with `InvalidOptions`.
+ * Makes a map of sessions, which are all closed with the scope. Keys are compared as Effect's `Equal` does. Fails with `InvalidOptions`; so does
+ * `get` for a lookup that says `durable`, which is for `makeDurable`.
  */
 export const make = <K, E = never, R = never>(
-  options: SessionMapOptions<K, E, R>
+  options: SessionMapOptions<K, E, R, "none" | "process">
+): Effect.Effect<SessionMap<K, E>, MqttError, R | Scope.Scope> =>
+  makeMap(options, "SessionMap.make", (found) => withoutStore(found, "SessionMap.get", "SessionMap.makeDurable"))
+
+/**
+ * `make` for durable sessions, each of which has its state in the `SessionStore`. The option `persistence` may be left out.
+ */
+export const makeDurable = <K, E = never, R = never>(
+  options: SessionMapOptions<K, E, R, "durable">
+): Effect.Effect<SessionMap<K, E>, MqttError, R | SessionStore | Scope.Scope> =>
+  Effect.andThen(
+    storeOf(undefined, "SessionMap.makeDurable"),
+    makeMap(options, "SessionMap.makeDurable", (found) => durableOnly(found, "SessionMap.get", "SessionMap.make"))
+  )
+
+const makeMap = <K, E, R, P extends Persistence>(
+  options: SessionMapOptions<K, E, R, P>,
+  method: string,
+  check: (found: SessionOptionsInput<P>) => Effect.Effect<SessionOptions, MqttError>
 ): Effect.Effect<SessionMap<K, E>, MqttError, R | Scope.Scope> =>
   Effect.gen(function*() {
     const invalid = refusal(
       optionsIssues(isRecord(options) ? { ...options, lookup: options.lookup ?? null } : options, mapChecks),
-      "SessionMap.make"
+      method
     )
     if (invalid !== undefined) return yield* invalid
     const open = new Set<string>()
@@ -85,7 +108,9 @@ export const make = <K, E = never, R = never>(
       lookup: (key: K) =>
         Effect.gen(function*() {
           const found = options.lookup(key)
-          const session = yield* MqttSession.make(Effect.isEffect(found) ? yield* found : found, options.extras)
+          const valid = yield* check(Effect.isEffect(found) ? yield* found : found)
+          const { reconnect } = yield* checkExtras(options.extras, "SessionMap.get")
+          const { session } = yield* makeSession(valid, reconnect)
           yield* Effect.acquireRelease(
             Effect.sync(() => open.add(session.name)),
             () => Effect.sync(() => open.delete(session.name))

@@ -83,7 +83,10 @@ export const make = (input: Model.SessionOptionsInput): Effect.Effect<SessionOpt
 /**
  * A session with one server and all defaults.
  */
-export const quickConnect = (name: string, server: string): Model.SessionOptionsInput => ({ name, servers: [server] })
+export const quickConnect = (name: string, server: string): Model.SessionOptionsInput<never> => ({
+  name,
+  servers: [server]
+})
 
 /**
  * A session that trusts the given authorities (PEM) and nobody else. A server without a scheme means TLS, and one with
@@ -93,9 +96,12 @@ export const secureConnect = (
   name: string,
   server: string,
   ca: string | ReadonlyArray<string>
-): Model.SessionOptionsInput => ({ name, servers: [server], secure: true, tls: { ca } })
+): Model.SessionOptionsInput<never> => ({ name, servers: [server], secure: true, tls: { ca } })
 
-type Change = (options: Model.SessionOptionsInput) => Model.SessionOptionsInput
+/** Keeps in the type which persistence the options have. */
+type Change = <P extends Model.Persistence = never>(
+  options: Model.SessionOptionsInput<P>
+) => Model.SessionOptionsInput<P>
 
 /** Replaces the servers. */
 export const withServers = (...servers: ReadonlyArray<string>): Change => (options) => ({ ...options, servers })
@@ -146,7 +152,8 @@ export const withoutReconnect: Change = (options) => ({
 
 /** Sets how long the session's state lives, here and, with `sessionExpiry`, at the server. */
 export const withPersistence =
-  (persistence: Model.Persistence, sessionExpiry?: Model.DurationInput): Change => (options) => ({
+  <P extends Model.Persistence>(persistence: P, sessionExpiry?: Model.DurationInput) =>
+  (options: Model.SessionOptionsInput): Model.SessionOptionsInput<P> => ({
     ...options,
     persistence,
     sessionExpiry

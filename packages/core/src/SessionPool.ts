@@ -12,28 +12,29 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import { type Checks, integer, isRecord, optionsIssues, refusal, text, unchecked } from "./internal/options/plain.ts"
 import { checkExtras } from "./internal/session/extras.ts"
+import { durableOnly, withoutStore } from "./internal/session/persistence.ts"
 import type { Message } from "./Message.ts"
 import type { MqttError } from "./MqttError.ts"
 import type { Extras, Session } from "./MqttSession.ts"
 import type { Payload, PublishOptions, PublishReceipt } from "./Publication.ts"
 import * as SessionManager from "./SessionManager.ts"
-import * as SessionOptions from "./SessionOptions.ts"
-import type { SessionOptionsInput } from "./SessionOptions.ts"
+import type { Persistence, SessionOptions, SessionOptionsInput } from "./SessionOptions.ts"
 import type { HandleOptions, ListenOptions, Route } from "./SessionRoute.ts"
+import type { SessionStore } from "./SessionStore.ts"
 
 /**
- * Options of a pool: those of its sessions, and how many there are.
+ * Options of a pool: those of its sessions, and how many there are. `P` is which persistence they may have.
  */
-export interface SessionPoolOptions extends SessionOptionsInput {
+export interface SessionPoolOptions<out P extends Persistence = Persistence> extends SessionOptionsInput<P> {
   /** 1 to 10,000. */
   readonly size: number
   /** The group of the shared subscriptions. Default: the name. Pools of one group, in several programs too, share the messages. */
   readonly share?: string
   /**
-   * Default `none`: what a member that is away would have got goes to the others. With other modes the server may keep it for that
-   * member, see the event `SharedSubscriptionAtRisk`.
+   * Default `none`, and `durable` in a pool of `makeDurable`: what a member that is away would have got goes to the others. With other modes
+   * than `none` the server may keep it for that member, see the event `SharedSubscriptionAtRisk`.
    */
-  readonly persistence?: SessionOptionsInput["persistence"]
+  readonly persistence?: P | undefined
   readonly extras?: Extras
 }
 
@@ -68,22 +69,46 @@ export interface SessionPool {
 }
 
 /**
- * Makes a pool that lives as long as the scope; its sessions connect in the background. Fails with `InvalidOptions`.
+ * Makes a pool that lives as long as the scope; its sessions connect in the background. Fails with `InvalidOptions`, also for the
+ * persistence `durable`, which `makeDurable` takes.
  */
-export const make = (options: SessionPoolOptions): Effect.Effect<SessionPool, MqttError, Scope.Scope> =>
+export const make = (
+  options: SessionPoolOptions<"none" | "process">
+): Effect.Effect<SessionPool, MqttError, Scope.Scope> =>
+  Effect.flatMap(
+    checked(options, "make", (input) => withoutStore(input, "SessionPool.make", "SessionPool.makeDurable")),
+    (valid) => makePool(valid, (manager, member) => manager.add({ persistence: "none", ...member }, valid.extras))
+  )
+
+/**
+ * `make` for durable sessions, each of which has its state in the `SessionStore`. The option `persistence` may be left out.
+ *
+ * Fails with `InvalidOptions`, or `StorageFailed` when the store of a session cannot be opened.
+ */
+export const makeDurable = (
+  options: SessionPoolOptions<"durable">
+): Effect.Effect<SessionPool, MqttError, SessionStore | Scope.Scope> =>
+  Effect.flatMap(
+    checked(options, "makeDurable", (input) => durableOnly(input, "SessionPool.makeDurable", "SessionPool.make")),
+    (valid) => makePool(valid, (manager, member) => manager.addDurable(member, valid.extras))
+  )
+
+const makePool = <P extends Persistence, R>(
+  { extras: _extras, share, size, ...rest }: SessionPoolOptions<P>,
+  add: (manager: SessionManager.Manager, member: SessionOptionsInput<P>) => Effect.Effect<Session, MqttError, R>
+): Effect.Effect<SessionPool, MqttError, R | Scope.Scope> =>
   Effect.gen(function*() {
-    const { extras, share, size, ...rest } = yield* checked(options)
     const group = share ?? rest.name
     const manager = yield* SessionManager.make()
     const sessions: Array<Session> = []
     for (let index = 0; index < size; index++) {
-      const member: SessionOptionsInput = {
-        persistence: "none",
-        ...rest,
-        name: `${rest.name}-${index}`,
-        ...(rest.clientId === undefined ? undefined : { clientId: `${rest.clientId}-${index}` })
-      }
-      sessions.push(yield* manager.add(member, extras))
+      sessions.push(
+        yield* add(manager, {
+          ...rest,
+          name: `${rest.name}-${index}`,
+          ...(rest.clientId === undefined ? undefined : { clientId: `${rest.clientId}-${index}` })
+        })
+      )
     }
     let turn = 0
     return {
@@ -105,18 +130,23 @@ const poolChecks: Checks<Pick<SessionPoolOptions, "size" | "share" | "extras">> 
 }
 
 /** Everything that is wrong with the pool and with its sessions at once: their options are the same but for the name. */
-const checked = (options: SessionPoolOptions): Effect.Effect<SessionPoolOptions, MqttError> =>
-  Effect.suspend(() => {
-    const { extras, share, size, ...rest } = isRecord(options) ? options : {} as Partial<SessionPoolOptions>
-    const members = SessionOptions.decode(isRecord(options) ? { persistence: "none", ...rest } : options)
+const checked = <P extends Persistence>(
+  options: SessionPoolOptions<P>,
+  name: "make" | "makeDurable",
+  check: (member: unknown) => Effect.Effect<SessionOptions, MqttError>
+): Effect.Effect<SessionPoolOptions<P>, MqttError> =>
+  Effect.gen(function*() {
+    const method = `SessionPool.${name}`
+    const { extras, share, size, ...rest } = isRecord(options) ? options : {} as Partial<SessionPoolOptions<P>>
+    const members = yield* Effect.result(check(isRecord(options) ? rest : options))
     const issues = [
       ...optionsIssues({ extras, share, size: size ?? null }, poolChecks),
       ...(Result.isFailure(members) && members.failure.reason._tag === "InvalidOptions"
         ? members.failure.reason.issues
         : [])
     ]
-    const invalid = refusal(issues, "SessionPool.make", rest.name)
-    return invalid === undefined
-      ? Effect.as(checkExtras(extras, "SessionPool.make"), options)
-      : Effect.fail(invalid)
+    const invalid = refusal(issues, method, rest.name)
+    if (invalid !== undefined) return yield* invalid
+    yield* checkExtras(extras, method)
+    return options
   })

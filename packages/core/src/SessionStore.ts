@@ -1,34 +1,42 @@
 /**
- * The contract for what a session keeps across connections and processes.
+ * The contract for what a durable session keeps across connections and processes.
  *
  * A store holds, for each session name, a small set of records. The session engine emits every change of its state as record
  * changes; a durable session sends nothing and settles nothing before the commit that holds the change succeeded.
+ *
+ * There is no default: what makes a durable session has `SessionStore` among its requirements, and the program provides a store by name.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type * as Contract from "./internal/store/contract.ts"
+import type * as Scope from "effect/Scope"
+import type { SessionStoreHandle } from "./internal/store/contract.ts"
 import { makeMemory } from "./internal/store/memory.ts"
+import type { MqttError } from "./MqttError.ts"
 
 export type { Durability, LoadedRecords, SessionStoreHandle, StoreDamage } from "./internal/store/contract.ts"
 
 /**
- * Opens the stores of sessions.
+ * The store of the durable sessions of a program.
+ *
+ * @example
+ * MqttSession.layerDurable({ name: "plant", servers: ["mqtt://localhost:1883"] }).pipe(
+ *   Layer.provide(SessionStore.layerMemory)
+ * )
  */
-export interface SessionStore extends Contract.SessionStore {}
+export class SessionStore extends Context.Service<SessionStore, {
+  /**
+   * Opens the store of a session as its only owner; fails with the kind `owned` when another one, in this process or elsewhere, owns it.
+   * Any string is a session name; anything else fails with `InvalidOptions`.
+   */
+  readonly open: (session: string) => Effect.Effect<SessionStoreHandle, MqttError, Scope.Scope>
+}>()("@effect-mqttx/core/SessionStore") {}
 
 /**
- * The store in use. The default keeps records in this process's memory, for as long as the program runs.
+ * A fresh store in memory, for tests, and for programs whose durable sessions need not survive the process. It is closed with the
+ * layer's scope, and its records are gone then.
  */
-export const SessionStore: Context.Reference<SessionStore> = Context.Reference("@effect-mqttx/core/SessionStore", {
-  defaultValue: (): SessionStore => makeMemory().store
-})
-
-/**
- * A fresh memory store, for tests and for programs that build several session environments. It is closed with the
- * layer's scope.
- */
-export const layerMemory: Layer.Layer<never> = Layer.effect(
+export const layerMemory: Layer.Layer<SessionStore> = Layer.effect(
   SessionStore,
-  Effect.map(Effect.acquireRelease(Effect.sync(makeMemory), ({ close }) => close), ({ store }) => store)
+  Effect.map(Effect.acquireRelease(Effect.sync(makeMemory), ({ close }) => close), ({ open }) => ({ open }))
 )

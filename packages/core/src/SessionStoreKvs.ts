@@ -63,7 +63,7 @@ type End = Effect.Effect<void>
  */
 export const make = (
   options?: SessionStoreKvsOptions
-): Effect.Effect<SessionStore.SessionStore, MqttError, KeyValueStore.KeyValueStore | Scope.Scope> =>
+): Effect.Effect<SessionStore.SessionStore["Service"], MqttError, KeyValueStore.KeyValueStore | Scope.Scope> =>
   Effect.gen(function*() {
     const kvs = yield* KeyValueStore.KeyValueStore
     const mistake = options === undefined ? undefined : refusal(optionsIssues(options, checks), "SessionStoreKvs.make")
@@ -79,7 +79,7 @@ export const make = (
       })
     )
 
-    const open: SessionStore.SessionStore["open"] = Effect.fnUntraced(function*(session) {
+    const open: SessionStore.SessionStore["Service"]["open"] = Effect.fnUntraced(function*(session) {
       if (typeof session !== "string") return yield* noName(session)
       const name = encodeName(session)
       const base = `${options?.prefix ?? "mqtt"}/${name}/`
@@ -147,7 +147,8 @@ const checks: Checks<SessionStoreKvsOptions> = {
  */
 export const layerKvs = (
   options?: SessionStoreKvsOptions
-): Layer.Layer<never, MqttError, KeyValueStore.KeyValueStore> => Layer.effect(SessionStore.SessionStore, make(options))
+): Layer.Layer<SessionStore.SessionStore, MqttError, KeyValueStore.KeyValueStore> =>
+  Layer.effect(SessionStore.SessionStore, make(options))
 
 /**
  * A key-value store in a directory whose files only their owner may read (0600), and the directory too where it is made

@@ -2,14 +2,15 @@
  * The contract between a connection and the network: an ordered, reliable stream of bytes to a server.
  *
  * The default opens TCP, TLS, WebSocket and Unix sockets on Node and WebSockets in a browser. Tests provide an in-memory
- * network; nothing above this contract knows the difference.
+ * network, or forbid the real one; nothing above this contract knows the difference.
  */
 import { defaultTransport } from "#transport"
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import type { MqttError } from "./MqttError.ts"
-import type { ServerAddress } from "./ServerAddress.ts"
+import { ConnectionRefused, MqttError } from "./MqttError.ts"
+import * as ServerAddress from "./ServerAddress.ts"
 import type { TlsOptions, WebSocketOptions } from "./SessionOptions.ts"
 
 /**
@@ -61,7 +62,7 @@ export interface ByteStream {
  * What is needed to reach a server.
  */
 export interface TransportRequest {
-  readonly address: ServerAddress
+  readonly address: ServerAddress.ServerAddress
   readonly tls: TlsOptions | undefined
   readonly webSocket: WebSocketOptions | undefined
   /**
@@ -90,4 +91,27 @@ export interface Transport {
  */
 export const Transport: Context.Reference<Transport> = Context.Reference("@effect-mqttx/core/Transport", {
   defaultValue: (): Transport => defaultTransport
+})
+
+/**
+ * No network at all, for tests: a session whose test has forgotten its broker does not reach a real one. Every connection fails with
+ * `ConnectionRefused` of the code `ERR_NETWORK_FORBIDDEN`, which is permanent: whoever awaits the session learns of it at once. A network that
+ * is provided closer to the session, such as that of `ScriptedBroker.layerMemory`, is used as ever.
+ *
+ * @example
+ * layer(Transport.layerForbidden)("the plant", (it) => {
+ *   it.effect("publishes", () => program.pipe(Effect.provide(Plant.pipe(Layer.provideMerge(ScriptedBroker.layerMemory())))))
+ * })
+ */
+export const layerForbidden: Layer.Layer<never> = Layer.succeed(Transport, {
+  open: ({ address }) =>
+    Effect.fail(
+      new MqttError({
+        reason: new ConnectionRefused({
+          server: ServerAddress.format(address),
+          code: "ERR_NETWORK_FORBIDDEN",
+          reasonString: "Transport.layerForbidden forbids the network here: provide the Transport of a test broker"
+        })
+      })
+    )
 })

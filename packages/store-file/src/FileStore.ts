@@ -6,7 +6,7 @@
  * good as far as possible, and reported by the load of each session that lost something.
  *
  * @example
- * MqttSession.layer({ name: "plant", servers: ["mqtts://broker.example"], persistence: "durable" }).pipe(
+ * MqttSession.layerDurable({ name: "plant", servers: ["mqtts://broker.example"] }).pipe(
  *   Layer.provide(FileStore.layer({ directory: "/var/lib/plant/mqtt" }))
  * )
  */
@@ -61,7 +61,7 @@ const checked = (input: FileStoreInput): Effect.Effect<FileStoreOptions, MqttErr
  * Fails with `InvalidOptions`, and with `StorageFailed` of the kinds `owned` (another process, or another store of this one, has the
  * directory), `newerFormat` (a later version of the library wrote it; nothing is changed), `full`, `readOnly`, `unavailable` and `corrupt`.
  */
-export const make = (options: FileStoreInput): Effect.Effect<SessionStore, MqttError, Scope.Scope> =>
+export const make = (options: FileStoreInput): Effect.Effect<SessionStore["Service"], MqttError, Scope.Scope> =>
   Effect.gen(function*() {
     const { directory, durability } = yield* checked(options)
     const engine = yield* Effect.acquireRelease(
@@ -77,7 +77,7 @@ export const make = (options: FileStoreInput): Effect.Effect<SessionStore, MqttE
 /**
  * Provides the store to sessions. Fails as `make` does.
  */
-export const layer = (options: FileStoreInput): Layer.Layer<never, MqttError> =>
+export const layer = (options: FileStoreInput): Layer.Layer<SessionStore, MqttError> =>
   Layer.effect(SessionStore, make(options))
 
 /**
@@ -86,10 +86,10 @@ export const layer = (options: FileStoreInput): Layer.Layer<never, MqttError> =>
  */
 export const layerConfig = (
   options: Config.Wrap<FileStoreInput>
-): Layer.Layer<never, MqttError | Config.ConfigError> =>
+): Layer.Layer<SessionStore, MqttError | Config.ConfigError> =>
   Layer.effect(SessionStore, Effect.flatMap(OptionsSchema.unwrap(options, "FileStore.layerConfig"), make))
 
-const fromEngine = (engine: FileEngine, durability: Durability): SessionStore => ({
+const fromEngine = (engine: FileEngine, durability: Durability): SessionStore["Service"] => ({
   open: (session) =>
     Effect.acquireRelease(
       typeof session !== "string" ? Effect.fail(noName) : Effect.try({

@@ -211,10 +211,9 @@ describe.skipIf(!canMount)("a disk without one free byte", () => {
           const directory = Path.join(yield* smallDisk("24m"), "store")
           const disk = Path.dirname(directory)
           const broker = yield* ScriptedBroker.makeMemory({ limits: { receiveMaximum: 20 } })
-          const session = MqttSession.make({
+          const session = MqttSession.makeDurable({
             name: "plant",
             servers: [broker.url],
-            persistence: "durable",
             drainTimeout: "100 millis"
           }).pipe(Effect.provideService(Transport.Transport, broker.transport))
           const over = Effect.fnUntraced(function*() {

@@ -71,7 +71,7 @@ export const RedisStoreOptions: Schema.Codec<RedisStoreOptions, RedisStoreOption
  */
 export const make = Effect.fnUntraced(function*(
   options: RedisStoreInput = {}
-): Effect.fn.Return<SessionStore.SessionStore, MqttError, Redis.Redis | Scope.Scope> {
+): Effect.fn.Return<SessionStore.SessionStore["Service"], MqttError, Redis.Redis | Scope.Scope> {
   const complete = yield* Effect.fromResult(decodeOptions(options))
   const redis = yield* Redis.Redis
   const { open } = yield* Effect.acquireRelease(
@@ -85,12 +85,12 @@ export const make = Effect.fnUntraced(function*(
  * Makes Redis the store of the sessions.
  *
  * @example
- * MqttSession.layer({ name: "plant", servers: ["mqtt://localhost:1883"], persistence: "durable" }).pipe(
+ * MqttSession.layerDurable({ name: "plant", servers: ["mqtt://localhost:1883"] }).pipe(
  *   Layer.provide(RedisStore.layer({ expiry: "7 days" })),
  *   Layer.provide(NodeRedis.layer({ url: "redis://localhost:6379" }))
  * )
  */
-export const layer = (options?: RedisStoreInput): Layer.Layer<never, MqttError, Redis.Redis> =>
+export const layer = (options?: RedisStoreInput): Layer.Layer<SessionStore.SessionStore, MqttError, Redis.Redis> =>
   Layer.effect(SessionStore.SessionStore, make(options))
 
 /**
@@ -98,5 +98,5 @@ export const layer = (options?: RedisStoreInput): Layer.Layer<never, MqttError, 
  */
 export const layerConfig = (
   options: Config.Wrap<RedisStoreInput>
-): Layer.Layer<never, MqttError | Config.ConfigError, Redis.Redis> =>
+): Layer.Layer<SessionStore.SessionStore, MqttError | Config.ConfigError, Redis.Redis> =>
   Layer.effect(SessionStore.SessionStore, Effect.flatMap(OptionsSchema.unwrap(options, "RedisStore.layerConfig"), make))

@@ -15,10 +15,9 @@ const report = (report: Report): void => {
   writeSync(1, formatReport(report))
 }
 
-const optionsOf = (name: string, server: string): SessionOptions.SessionOptionsInput => ({
+const optionsOf = (name: string, server: string): SessionOptions.SessionOptionsInput<"durable"> => ({
   name,
   servers: [server],
-  persistence: "durable",
   reconnect: { initialDelay: "5 millis", maxDelay: "50 millis" },
   queue: { messages: 2000 },
   drainTimeout: "5 seconds",
@@ -27,7 +26,7 @@ const optionsOf = (name: string, server: string): SessionOptions.SessionOptionsI
 })
 
 const makeSession = ({ role, server }: Orders) =>
-  MqttSession.make(optionsOf(role === "consume" ? "consumer" : "publisher", server))
+  MqttSession.makeDurable(optionsOf(role === "consume" ? "consumer" : "publisher", server))
 
 /** Accepted one after the other, several at a time, so that commits are shared. */
 const publish = Effect.fnUntraced(function*(orders: Orders) {
@@ -82,7 +81,9 @@ const forward = ({ server, target = server }: Orders) =>
     report(["subscribed"])
     yield* Effect.never
   }).pipe(
-    Effect.provide(SessionManager.layer({ sessions: [optionsOf("source", server), optionsOf("target", target)] }))
+    Effect.provide(
+      SessionManager.layerDurable({ sessions: [optionsOf("source", server), optionsOf("target", target)] })
+    )
   )
 
 const orders = fromArguments(process.argv[2])

@@ -37,10 +37,9 @@ export const measureSession = (request: SideRequest): Promise<SideResult> => {
           }
         }))
     }
-    const session = yield* MqttSession.make({
+    const session = yield* MqttSession.makeDurable({
       name: "meter",
       servers: "nowhere.invalid",
-      persistence: "durable",
       queue: { messages: 10_000_000, bytes: 10_000_000_000 },
       drainTimeout: "10 millis"
     }).pipe(Effect.provideService(SessionStore, counted), Effect.provideService(Transport, nowhere))

@@ -65,8 +65,8 @@ export const isTlsCode = (code: string): boolean =>
 export const isTlsTransient = (code: string | undefined): boolean => code === undefined || passingTlsCodes.has(code)
 
 /**
- * Socket error codes that another attempt alone will not mend: no right to use the address, or an address that cannot
- * exist.
+ * Socket error codes that another attempt alone will not mend: no right to use the address, an address that cannot exist, or
+ * `Transport.layerForbidden`.
  */
 const permanentSocketCodes: ReadonlySet<string> = new Set([
   "EACCES",
@@ -76,6 +76,7 @@ const permanentSocketCodes: ReadonlySet<string> = new Set([
   "ENOTSOCK",
   "ENAMETOOLONG",
   "ERR_INVALID_URL",
+  "ERR_NETWORK_FORBIDDEN",
   "ERR_SOCKET_BAD_PORT"
 ])
 

@@ -2,6 +2,7 @@
  * Both servers are stopped in turns while messages flow: mosquitto in an orderly way, with its persistence, and the scripted broker by a kill,
  * with its journal. FORWARDER_CHAOS_SECONDS=60 runs it for a minute, with a stop every five seconds.
  */
+import * as SessionStore from "@effect-mqttx/core/SessionStore"
 import * as Journal from "@effect-mqttx/testing/Journal"
 import * as MosquittoBroker from "@effect-mqttx/testing/MosquittoBroker"
 import { makeMemory } from "@effect-mqttx/testing/ScriptedBroker"
@@ -28,11 +29,10 @@ describe.skipIf(realServer("mosquitto") === undefined)("Forwarder: servers that 
         const atSource = {
           servers: [source.url],
           reconnect: impatient,
-          persistence: "durable" as const,
           drainTimeout: "1 second"
         }
-        yield* net.manager.add({ name: "a", ...atSource })
-        yield* net.manager.add({ name: "publisher", ...atSource, queue: { messages: 1_000_000 } })
+        yield* net.manager.addDurable({ name: "a", ...atSource })
+        yield* net.manager.addDurable({ name: "publisher", ...atSource, queue: { messages: 1_000_000 } })
         yield* net.ready("b")
         yield* net.manager.awaitAllReady()
         const forwarder = yield* net.forward({ filters: ["t/#"] })
@@ -85,7 +85,7 @@ describe.skipIf(realServer("mosquitto") === undefined)("Forwarder: servers that 
               JSON.stringify({ ...metrics, lastError: String(metrics.lastError) })
             }`
         )
-      }),
+      }).pipe(Effect.provide(SessionStore.layerMemory)),
     seconds * 1000 + 90_000
   )
 })

@@ -49,7 +49,7 @@ const startProcess = Effect.fnUntraced(function*(
   const crashed = yield* Deferred.make<void>()
   let commits = 0
   let dead = false
-  const store: SessionStore.SessionStore = {
+  const store: SessionStore.SessionStore["Service"] = {
     open: (session) =>
       Effect.sync(() => {
         const records = disk.get(session) ?? new Map<string, StoreRecord>()
@@ -81,12 +81,14 @@ const startProcess = Effect.fnUntraced(function*(
   })
   const net = yield* netOf(brokers)
   for (const name of ["a", "b"]) {
-    yield* net.manager.add({
+    yield* net.manager.addDurable({
       name,
       servers: [`mqtt://${name}.invalid`],
       reconnect: { initialDelay: "1 millis", maxDelay: "1 millis", factor: 1, jitter: "none" },
       ...durable
-    }, { store, transport: transportOf(brokers[name]!) as never })
+    }, { transport: transportOf(brokers[name]!) as never }).pipe(
+      Effect.provideService(SessionStore.SessionStore, store)
+    )
   }
   const forwarders: Array<Forwarding> = []
   for (const prefix of prefixes) {

@@ -188,7 +188,7 @@ describe("Forwarder: refusals", () => {
         yield* net.ready("a")
         let failures = 0
         const memory = yield* SessionStore.SessionStore
-        const store: SessionStore.SessionStore = {
+        const store: SessionStore.SessionStore["Service"] = {
           open: (session) =>
             Effect.map(memory.open(session), (handle) => ({
               ...handle,
@@ -198,13 +198,12 @@ describe("Forwarder: refusals", () => {
                   : handle.commit(changes)
             }))
         }
-        yield* net.manager.add({
+        yield* net.manager.addDurable({
           name: "b",
           servers: ["mqtt://b.invalid"],
-          persistence: "durable",
           onStorageFailure,
           reconnect: impatient
-        }, { store, transport: net.brokers.b!.transport })
+        }, { transport: net.brokers.b!.transport }).pipe(Effect.provideService(SessionStore.SessionStore, store))
         yield* net.manager.awaitReady("b")
         const forwarder = yield* net.forward({ deadLetter: { topic: "dead" } })
         yield* forwarder.active

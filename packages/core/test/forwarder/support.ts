@@ -7,19 +7,24 @@ import type { ForwarderHooks, ForwarderOptionsInput } from "@effect-mqttx/core/F
 import type { MqttError } from "@effect-mqttx/core/MqttError"
 import type { Session } from "@effect-mqttx/core/MqttSession"
 import * as SessionManager from "@effect-mqttx/core/SessionManager"
+import type { Persistence } from "@effect-mqttx/core/SessionOptions"
 import * as ScriptedBroker from "@effect-mqttx/testing/ScriptedBroker"
 import { assert } from "@effect/vitest"
 import { Effect, type Scope } from "effect"
-import { impatient, type Options } from "../manager/support.ts"
+import { impatient } from "../manager/support.ts"
+import { addSession, type Options, type StoreFor } from "../session/anySession.ts"
 
 export interface Net {
   readonly manager: SessionManager.Manager
   /** The brokers by name. */
   readonly brokers: Readonly<Record<string, ScriptedBroker.Service>>
   /** Adds a session at a broker, with the broker's name unless the options have another. */
-  readonly add: (broker: string, options?: Options) => Effect.Effect<Session, MqttError>
+  readonly add: <P extends Persistence = never>(
+    broker: string,
+    options?: Options<P>
+  ) => Effect.Effect<Session, MqttError, StoreFor<P>>
   /** The same, and waits until it is ready. */
-  readonly ready: (broker: string, options?: Options) => Effect.Effect<Session, MqttError>
+  readonly ready: Net["add"]
   readonly forward: <E = never, R = never>(
     options: Partial<ForwarderOptionsInput>,
     hooks?: ForwarderHooks<E, R>
@@ -41,8 +46,8 @@ export const netOf = Effect.fnUntraced(function*(
   brokers: Readonly<Record<string, ScriptedBroker.Service>>
 ): Effect.fn.Return<Net, MqttError, Scope.Scope> {
   const manager = yield* SessionManager.make()
-  const add: Net["add"] = (broker, options) =>
-    manager.add({
+  const add: Net["add"] = <P extends Persistence = never>(broker: string, options?: Options<P>) =>
+    addSession<P>(manager, {
       name: broker,
       servers: [`mqtt://${broker}.invalid:1883`],
       reconnect: impatient,
@@ -63,10 +68,10 @@ export const netOf = Effect.fnUntraced(function*(
 })
 
 /** A net of two brokers "a" and "b" with ready sessions of these names. */
-export const makePair = Effect.fnUntraced(function*(
-  options: Options = {},
+export const makePair = Effect.fnUntraced(function*<P extends Persistence = never>(
+  options: Options<P> = {},
   brokerOptions: ScriptedBroker.ScriptedBrokerOptions = {}
-): Effect.fn.Return<Net, MqttError, Scope.Scope> {
+): Effect.fn.Return<Net, MqttError, Scope.Scope | StoreFor<P>> {
   const net = yield* makeNet(["a", "b"], brokerOptions)
   yield* net.ready("a", options)
   yield* net.ready("b", options)

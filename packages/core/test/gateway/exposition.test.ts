@@ -4,6 +4,7 @@
 import type { ForwarderMetrics } from "@effect-mqttx/core/ForwarderMetrics"
 import * as MqttMetrics from "@effect-mqttx/core/MqttMetrics"
 import * as SessionManager from "@effect-mqttx/core/SessionManager"
+import * as SessionStore from "@effect-mqttx/core/SessionStore"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Layer, Metric, Scope } from "effect"
 import { spawnSync } from "node:child_process"
@@ -136,7 +137,7 @@ describe("Prometheus sees", () => {
         assert.strictEqual(help, family!.help)
       }
       assert.isTrue(seen.has("mqtt_store_commit_duration_seconds"))
-    }))
+    }).pipe(Effect.provide(SessionStore.layerMemory)))
 
   it.live("nothing about what never happened", () =>
     Effect.gen(function*() {
@@ -234,14 +235,14 @@ describe("Prometheus sees", () => {
     Effect.gen(function*() {
       const { manager, metrics, options } = yield* makeWatchedWorld({}, {}, { forwarders })
       for (const name of hostile) yield* manager.add(options(name))
-      yield* manager.add(options("durable", { persistence: "durable" }))
+      yield* manager.addDurable(options("durable", { persistence: "durable" }))
       yield* manager.handle("t", () => Effect.void, { description: "a \"route\"" })
       yield* manager.awaitAllReady()
       yield* manager.publishTo("durable", "t", "1", { qos: 1 })
       const checked = spawnSync(promtool!, ["check", "metrics"], { input: yield* metrics.prometheus, encoding: "utf8" })
       assert.strictEqual(checked.stdout + checked.stderr, "")
       assert.strictEqual(checked.status, 0)
-    }))
+    }).pipe(Effect.provide(SessionStore.layerMemory)))
 
   it.live("hundreds of sessions", () =>
     Effect.gen(function*() {

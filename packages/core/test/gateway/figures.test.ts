@@ -139,7 +139,7 @@ describe("figures of a session", () => {
       const memory = yield* SessionStore
       let refusals = 2
       const refusal = new MqttError({ reason: new StorageFailed({ kind: "unavailable" }) })
-      const store: SessionStore = {
+      const store: SessionStore["Service"] = {
         open: (session) =>
           Effect.map(memory.open(session), (handle) => ({
             ...handle,

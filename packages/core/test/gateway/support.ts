@@ -12,7 +12,7 @@ import { parse } from "./textFormat.ts"
 export type Registry = typeof Metric.MetricRegistry extends Context.Reference<infer Shape> ? Shape : never
 
 export const makeWatchedWorld = (
-  options?: SessionManager.ManagerOptions,
+  options?: SessionManager.ManagerOptions<"none" | "process">,
   brokerOptions?: ScriptedBroker.ScriptedBrokerOptions,
   sources?: Omit<MqttMetrics.MetricsSources, "manager">
 ) =>

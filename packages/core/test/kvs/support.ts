@@ -13,7 +13,7 @@ export type Change = StoreRecord.StoreChange
 export const over = (
   kvs: Kvs,
   options?: SessionStoreKvs.SessionStoreKvsOptions
-): Effect.Effect<SessionStore.SessionStore, never, Scope.Scope> =>
+): Effect.Effect<SessionStore.SessionStore["Service"], never, Scope.Scope> =>
   Effect.orDie(Effect.provideService(SessionStoreKvs.make(options), KeyValueStore.KeyValueStore, kvs))
 
 export const build = <E, R>(layer: Layer.Layer<Kvs, E, R>): Effect.Effect<Kvs, E, R | Scope.Scope> =>

@@ -8,6 +8,7 @@ import * as Transport from "@effect-mqttx/core/Transport"
 import { ScriptedBroker } from "@effect-mqttx/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Result } from "effect"
+import { addSession } from "../session/anySession.ts"
 import { settle } from "../session/support.ts"
 import { logOf, makeWorld, type Options, reasonOf } from "./support.ts"
 
@@ -37,7 +38,7 @@ describe("a client identifier", () => {
         const { broker, manager, options, ready } = yield* makeWorld()
         const log = yield* logOf(manager)
         const session = yield* ready(firstName, first)
-        const message = conflictOf(yield* reasonOf(manager.add(options(name, second))))
+        const message = conflictOf(yield* reasonOf(addSession(manager, options(name, second))))
         assert.include(message, JSON.stringify(firstName))
         assert.deepStrictEqual(yield* manager.list, [firstName])
         yield* settle
@@ -54,7 +55,7 @@ describe("a client identifier", () => {
       const { broker, manager, options } = yield* makeWorld()
       const adds = Array.from(
         { length: 10 },
-        (_, i) => manager.add(options(`s${i}`, { clientId: "plant", ...durable }))
+        (_, i) => manager.addDurable(options(`s${i}`, { clientId: "plant", ...durable }))
       )
       const results = yield* Effect.all(adds.map(Effect.result), { concurrency: "unbounded" })
       assert.lengthOf(results.filter(Result.isSuccess), 1)
@@ -93,15 +94,20 @@ describe("a client identifier", () => {
       yield* ready("a", { ...durable, clientId: "remembered" })
       yield* manager.remove("a")
       yield* ready("b", { clientId: "remembered" })
-      conflictOf(yield* reasonOf(manager.add(options("a", durable))))
+      conflictOf(yield* reasonOf(manager.addDurable(options("a", durable))))
       yield* ready("c", { clientId: "mqttx-a" })
     }).pipe(Effect.provide(SessionStore.layerMemory)))
 
   it.effect("is made for each member of a pool", () =>
     Effect.gen(function*() {
       const broker = yield* ScriptedBroker.makeMemory()
-      for (const options of [{ clientId: "worker" }, durable, {}]) {
-        const pool = yield* SessionPool.make({ name: "w", size: 3, servers: broker.url, ...options }).pipe(
+      const pools = [
+        SessionPool.make({ name: "w", size: 3, servers: broker.url, clientId: "worker" }),
+        SessionPool.makeDurable({ name: "w", size: 3, servers: broker.url }),
+        SessionPool.make({ name: "w", size: 3, servers: broker.url })
+      ]
+      for (const make of pools) {
+        const pool = yield* make.pipe(
           Effect.provideService(Transport.Transport, broker.transport),
           Effect.provide(SessionStore.layerMemory)
         )

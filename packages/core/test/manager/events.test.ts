@@ -1,7 +1,7 @@
 import { MqttError, StorageFailed } from "@effect-mqttx/core/MqttError"
 import type { SessionEvent } from "@effect-mqttx/core/SessionEvent"
 import * as SessionManager from "@effect-mqttx/core/SessionManager"
-import { SessionStore } from "@effect-mqttx/core/SessionStore"
+import { layerMemory, SessionStore } from "@effect-mqttx/core/SessionStore"
 import * as MosquittoBroker from "@effect-mqttx/testing/MosquittoBroker"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Latch, Stream } from "effect"
@@ -166,20 +166,18 @@ describe("SessionManager: events", () => {
       const { manager, options } = yield* makeWorld()
       const inner = yield* SessionStore
       let failures = 1
-      yield* manager.add(options("plant", { persistence: "durable" }), {
-        store: {
-          open: (name) =>
-            Effect.map(inner.open(name), (handle) => ({
-              ...handle,
-              commit: (changes) =>
-                Effect.suspend(() =>
-                  failures-- > 0
-                    ? Effect.fail(new MqttError({ reason: new StorageFailed({ detail: "disk full" }) }))
-                    : handle.commit(changes)
-                )
-            }))
-        }
-      })
+      yield* manager.addDurable(options("plant")).pipe(Effect.provideService(SessionStore, {
+        open: (name) =>
+          Effect.map(inner.open(name), (handle) => ({
+            ...handle,
+            commit: (changes) =>
+              Effect.suspend(() =>
+                failures-- > 0
+                  ? Effect.fail(new MqttError({ reason: new StorageFailed({ detail: "disk full" }) }))
+                  : handle.commit(changes)
+              )
+          }))
+      }))
       const log = yield* logOf(manager)
       const session = yield* manager.get("plant")
       yield* session.enqueue("t", "safe", { qos: 1 })
@@ -187,7 +185,7 @@ describe("SessionManager: events", () => {
       const degraded = log.all.find((event): event is Of<"StorageDegraded"> => event._tag === "StorageDegraded")!
       assert.strictEqual(degraded.error.reason._tag, "StorageFailed")
       assert.isBelow(log.tags().indexOf("StorageDegraded"), log.tags().indexOf("StorageRecovered"))
-    }))
+    }).pipe(Effect.provide(layerMemory)))
 
   describe.skipIf(!MosquittoBroker.isPresent())("mosquitto", () => {
     it.live("every event of a session's life with its payload, over a restart of the server", () =>

@@ -2,6 +2,7 @@ import { Message } from "@effect-mqttx/core/Message"
 import { MqttError } from "@effect-mqttx/core/MqttError"
 import * as PayloadCodec from "@effect-mqttx/core/PayloadCodec"
 import * as RouteTransformer from "@effect-mqttx/core/RouteTransformer"
+import * as SessionStore from "@effect-mqttx/core/SessionStore"
 import type { FailurePolicy } from "@effect-mqttx/core/Subscription"
 import * as TopicTemplate from "@effect-mqttx/core/TopicTemplate"
 import { assert, describe, it } from "@effect/vitest"
@@ -188,7 +189,7 @@ describe("listen", () => {
       assert.lengthOf(broker.received("Puback"), 0)
       yield* settle
       assert.isDefined(listener.pollUnsafe())
-    }).pipe(quietly))
+    }).pipe(quietly, Effect.provide(SessionStore.layerMemory)))
 
   it.effect("goes on after a dead letter that is refused for good, and waits for one whose refusal may pass", () =>
     Effect.gen(function*() {

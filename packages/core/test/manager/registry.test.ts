@@ -2,6 +2,7 @@ import { MqttError, StorageFailed } from "@effect-mqttx/core/MqttError"
 import type { SessionEvent } from "@effect-mqttx/core/SessionEvent"
 import * as SessionManager from "@effect-mqttx/core/SessionManager"
 import * as SessionOptions from "@effect-mqttx/core/SessionOptions"
+import * as SessionStore from "@effect-mqttx/core/SessionStore"
 import * as Transport from "@effect-mqttx/core/Transport"
 import * as ScriptedBroker from "@effect-mqttx/testing/ScriptedBroker"
 import { assert, describe, it } from "@effect/vitest"
@@ -85,14 +86,15 @@ describe("SessionManager: the registry", () => {
     Effect.gen(function*() {
       const { manager, options, ready } = yield* makeWorld()
       const log = yield* logOf(manager)
-      const durable = options("plant", { persistence: "durable" })
+      const addTo = (store: SessionStore.SessionStore["Service"]) =>
+        Effect.provideService(manager.addDurable(options("plant")), SessionStore.SessionStore, store)
       const full = new MqttError({ reason: new StorageFailed({ detail: "no space left" }) })
       const broken = { open: () => Effect.fail(full) }
-      assert.strictEqual((yield* reasonOf(manager.add(durable, { store: broken })))._tag, "StorageFailed")
+      assert.strictEqual((yield* reasonOf(addTo(broken)))._tag, "StorageFailed")
       const slow = { open: () => Effect.never }
-      const adding = yield* Effect.forkChild(manager.add(durable, { store: slow }), { startImmediately: true })
+      const adding = yield* Effect.forkChild(addTo(slow), { startImmediately: true })
       assert.strictEqual((yield* reasonOf(manager.get("plant")))._tag, "SessionNotFound")
-      assert.strictEqual((yield* reasonOf(manager.add(durable)))._tag, "DuplicateSession")
+      assert.strictEqual((yield* reasonOf(addTo(slow)))._tag, "DuplicateSession")
       yield* Fiber.interrupt(adding)
       assert.deepStrictEqual(yield* manager.list, [])
       yield* ready("plant")
@@ -104,11 +106,10 @@ describe("SessionManager: the registry", () => {
     Effect.gen(function*() {
       const scope = yield* Scope.make()
       const manager = yield* Scope.provide(SessionManager.make(), scope)
-      const store = { open: () => Effect.never }
-      const options = { name: "plant", servers: "plant.invalid", persistence: "durable" } as const
-      const adding = yield* Effect.forkChild(manager.add(options, { store }), {
-        startImmediately: true
-      })
+      const adding = yield* manager.addDurable({ name: "plant", servers: "plant.invalid" }).pipe(
+        Effect.provideService(SessionStore.SessionStore, { open: () => Effect.never }),
+        Effect.forkChild({ startImmediately: true })
+      )
       yield* Scope.close(scope, Exit.void)
       assert.strictEqual((yield* reasonOf(Fiber.join(adding)))._tag, "Closed")
     }))
@@ -196,7 +197,7 @@ describe("SessionManager: the registry", () => {
       assert.isUndefined(broker.session("plant-1"))
       const anew = yield* ready("plant", options)
       assert.strictEqual((yield* anew.metrics).subscriptions, 0)
-    }))
+    }).pipe(Effect.provide(SessionStore.layerMemory)))
 
   it.live("a listener of events may get, add and remove sessions", () =>
     Effect.gen(function*() {

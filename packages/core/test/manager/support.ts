@@ -3,15 +3,17 @@
  */
 import type { Message } from "@effect-mqttx/core/Message"
 import { MqttError, type MqttErrorReason } from "@effect-mqttx/core/MqttError"
+import type { Session } from "@effect-mqttx/core/MqttSession"
 import type { SessionEvent } from "@effect-mqttx/core/SessionEvent"
 import * as SessionManager from "@effect-mqttx/core/SessionManager"
-import type { SessionOptionsInput } from "@effect-mqttx/core/SessionOptions"
+import type { Persistence, SessionOptionsInput } from "@effect-mqttx/core/SessionOptions"
 import * as Transport from "@effect-mqttx/core/Transport"
 import * as ScriptedBroker from "@effect-mqttx/testing/ScriptedBroker"
 import { assert } from "@effect/vitest"
 import { Effect, Queue, type Scope, Stream } from "effect"
+import { addSession, type Options, type StoreFor } from "../session/anySession.ts"
 
-export type Options = Partial<SessionOptionsInput>
+export type { Options } from "../session/anySession.ts"
 
 /** Waiting for the default schedule is not what most of these tests are about. */
 export const impatient: NonNullable<Options["reconnect"]> = {
@@ -26,13 +28,16 @@ export interface World {
   readonly broker: ScriptedBroker.Service
   readonly manager: SessionManager.Manager
   /** Options of a session at the broker. */
-  readonly options: (name: string, options?: Options) => SessionOptionsInput
+  readonly options: <P extends Persistence = never>(name: string, options?: Options<P>) => SessionOptionsInput<P>
   /** Adds a session and waits until it is ready. */
-  readonly ready: (name: string, options?: Options) => ReturnType<SessionManager.Manager["add"]>
+  readonly ready: <P extends Persistence = never>(
+    name: string,
+    options?: Options<P>
+  ) => Effect.Effect<Session, MqttError, StoreFor<P>>
 }
 
 export const makeWorld = Effect.fnUntraced(function*(
-  options: SessionManager.ManagerOptions = {},
+  options: SessionManager.ManagerOptions<"none" | "process"> = {},
   brokerOptions: ScriptedBroker.ScriptedBrokerOptions = {}
 ): Effect.fn.Return<World, MqttError, Scope.Scope> {
   const broker = yield* ScriptedBroker.makeMemory(brokerOptions)
@@ -47,7 +52,7 @@ export const makeWorld = Effect.fnUntraced(function*(
     broker,
     manager,
     options: sessionOptions,
-    ready: (name, given) => Effect.tap(manager.add(sessionOptions(name, given)), ({ awaitReady }) => awaitReady)
+    ready: (name, given) => Effect.tap(addSession(manager, sessionOptions(name, given)), ({ awaitReady }) => awaitReady)
   }
 })
 

@@ -2,7 +2,7 @@
  * What becomes of messages that typed streams, typed handlers and responders cannot take, on the scripted broker and
  * the test clock.
  */
-import { PayloadCodec, RequestResponse, TopicTemplate } from "@effect-mqttx/core"
+import { PayloadCodec, RequestResponse, SessionStore, TopicTemplate } from "@effect-mqttx/core"
 import type { MqttSession } from "@effect-mqttx/core"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Queue, References, Schema, Stream } from "effect"
@@ -249,7 +249,7 @@ describe("version 5", () => {
       yield* session.drain
       yield* reason(Fiber.join(stream), "Closed")
       assert.lengthOf(broker.received("Puback"), before)
-    }))
+    }).pipe(Effect.provide(SessionStore.layerMemory)))
 
   test("a stream refuses to try messages again, and dead letters to its own topic", (world) =>
     Effect.gen(function*() {

@@ -1,4 +1,4 @@
-import { PayloadCodec, RequestResponse, Topic } from "@effect-mqttx/core"
+import { PayloadCodec, RequestResponse, SessionStore, Topic } from "@effect-mqttx/core"
 import { assert } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Latch, Queue, Result, Schema, Scope, Stream } from "effect"
 import { everywhere, fence, inbox, reason, type World } from "./support.ts"
@@ -367,7 +367,7 @@ everywhere("requests", (test, { version }) => {
       assert.strictEqual(yield* RequestResponse.request(asking, calculator(world), { id: "x" }, { a: 1, b: 2 }), 3)
       assert.strictEqual((yield* asking.metrics).subscriptions, 0)
       if (world.broker !== undefined) assert.deepStrictEqual(world.broker.subscriptions(clientId), [])
-    }))
+    }).pipe(Effect.provide(SessionStore.layerMemory)))
 
   test("the answering side may also be a 3.1.1 program, or one on MQTT 5 that serves both kinds", (world) =>
     Effect.gen(function*() {

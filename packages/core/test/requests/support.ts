@@ -1,13 +1,14 @@
 /**
  * The servers, networks and versions that typed topics and requests are tested on.
  */
-import { MqttSession, type SessionOptions, Transport } from "@effect-mqttx/core"
+import { type MqttSession, type SessionOptions, Transport } from "@effect-mqttx/core"
 import { isMqttError, type MqttError, type MqttErrorReason } from "@effect-mqttx/core/MqttError"
 import { MosquittoBroker, ScriptedBroker } from "@effect-mqttx/testing"
 import { assert, layer } from "@effect/vitest"
 import { type Cause, Context, Effect, Layer, Queue, References, type Scope, Stream } from "effect"
+import { openSession, type Options, type StoreFor } from "../session/anySession.ts"
 
-export type Options = Partial<SessionOptions.SessionOptionsInput>
+export type { Options } from "../session/anySession.ts"
 
 export interface TestServer {
   readonly address: string
@@ -23,7 +24,9 @@ export interface World extends TestServer {
   /** A first level that no other test uses. */
   readonly unique: string
   /** A session that is ready. */
-  readonly session: (options?: Options) => Effect.Effect<MqttSession.Session, MqttError, Scope.Scope>
+  readonly session: <P extends SessionOptions.Persistence = never>(
+    options?: Options<P>
+  ) => Effect.Effect<MqttSession.Session, MqttError, Scope.Scope | StoreFor<P>>
 }
 
 export const scripted = (network: "memory" | "tcp"): Layer.Layer<Server> =>
@@ -82,9 +85,9 @@ export const makeWorld = (version: 4 | 5): Effect.Effect<World, never, Server> =
       ...server,
       version,
       unique,
-      session: (options) => {
+      session: <P extends SessionOptions.Persistence = never>(options?: Options<P>) => {
         const made = Effect.tap(
-          MqttSession.make({
+          openSession<P>({
             name: `${unique}-${++names}`,
             servers: [server.address],
             protocolVersion: version,

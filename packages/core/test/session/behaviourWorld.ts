@@ -3,16 +3,17 @@
  */
 import type { Message } from "@effect-mqttx/core/Message"
 import { ConnectionRefused, isMqttError, MqttError, type MqttErrorReason } from "@effect-mqttx/core/MqttError"
-import * as MqttSession from "@effect-mqttx/core/MqttSession"
+import type * as MqttSession from "@effect-mqttx/core/MqttSession"
 import * as ServerAddress from "@effect-mqttx/core/ServerAddress"
 import type { SessionEvent } from "@effect-mqttx/core/SessionEvent"
 import type * as SessionOptions from "@effect-mqttx/core/SessionOptions"
 import * as Transport from "@effect-mqttx/core/Transport"
 import { assert } from "@effect/vitest"
 import { type Cause, Context, Effect, Exit, Layer, Queue, Result, Scope, Stream } from "effect"
+import { openSession, type Options, type StoreFor } from "./anySession.ts"
 import * as Proxy from "./behaviourProxy.ts"
 
-export type Options = Partial<SessionOptions.SessionOptionsInput>
+export type { Options } from "./anySession.ts"
 
 /**
  * TLS faults that an environment with TLS offers.
@@ -34,7 +35,7 @@ export interface TlsFaults {
 export interface TestServer {
   readonly address: string
   /** What every session needs to get in. */
-  readonly options: Options
+  readonly options: Options<never>
   /** In place of the default transport. */
   readonly transport: Transport.Transport | undefined
   /** The hosts of `transport` are names in memory. */
@@ -68,8 +69,6 @@ export interface Link {
   readonly connections: Effect.Effect<number>
 }
 
-export type Connected = Effect.Effect<MqttSession.Session, MqttError, Scope.Scope>
-
 export interface World {
   readonly version: 4 | 5
   readonly server: TestServer
@@ -78,11 +77,15 @@ export interface World {
   /** A topic, or filter, below the level that is this test's own. */
   readonly topic: (below: string) => string
   /** Everything that a session of this environment needs. */
-  readonly options: (options?: Options) => SessionOptions.SessionOptionsInput
+  readonly options: <P extends SessionOptions.Persistence = never>(
+    options?: Options<P>
+  ) => SessionOptions.SessionOptionsInput<P>
   /** A session that has begun to connect. */
-  readonly make: (options?: Options) => Connected
+  readonly make: <P extends SessionOptions.Persistence = never>(
+    options?: Options<P>
+  ) => Effect.Effect<MqttSession.Session, MqttError, Scope.Scope | StoreFor<P>>
   /** A session that is ready. */
-  readonly session: (options?: Options) => Connected
+  readonly session: World["make"]
   readonly link: Effect.Effect<Link, never, Scope.Scope>
   /** Runs with the environment's network. */
   readonly onNetwork: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
@@ -124,7 +127,7 @@ export const make = (version: 4 | 5, layer: Layer.Layer<Server, unknown>): Effec
       ...server.options,
       ...given
     })
-    const makeSession: World["make"] = (given) => Effect.tap(onNetwork(MqttSession.make(options(given))), record)
+    const makeSession: World["make"] = (given) => Effect.tap(onNetwork(openSession(options(given))), record)
     const session: World["session"] = (given) => Effect.tap(makeSession(given), (each) => each.awaitReady)
 
     return {

@@ -1,5 +1,6 @@
 import * as MqttSession from "@effect-mqttx/core/MqttSession"
 import type { OutgoingMessage } from "@effect-mqttx/core/Publication"
+import * as SessionStore from "@effect-mqttx/core/SessionStore"
 import * as MosquittoBroker from "@effect-mqttx/testing/MosquittoBroker"
 import type * as ScriptedBroker from "@effect-mqttx/testing/ScriptedBroker"
 import { assert, describe, it } from "@effect/vitest"
@@ -170,8 +171,12 @@ describe.skipIf(!MosquittoBroker.isPresent()).each([4, 5] as const)("version %s,
         receiveMaximum: 65_535,
         reconnect: impatient
       } as const
-      const plant = yield* MqttSession.make({ name: "plant", servers: [`mqtt://127.0.0.1:${proxy.port}`], ...options })
-      const observer = yield* MqttSession.make({ name: "observer", servers: [mosquitto.url], ...options })
+      const plant = yield* MqttSession.makeDurable({
+        name: "plant",
+        servers: [`mqtt://127.0.0.1:${proxy.port}`],
+        ...options
+      })
+      const observer = yield* MqttSession.makeDurable({ name: "observer", servers: [mosquitto.url], ...options })
       yield* plant.awaitReady
       yield* observer.awaitReady
       const outbound = { 1: new Ledger(), 2: new Ledger() }
@@ -203,5 +208,5 @@ describe.skipIf(!MosquittoBroker.isPresent()).each([4, 5] as const)("version %s,
         `out of order: QoS 1 ${inbound[1].misordered.length}, QoS 2 ${inbound[2].misordered.length};`,
         `duplicates to mosquitto and back: QoS 1 ${outbound[1].duplicates}, QoS 2 ${outbound[2].duplicates}`
       )
-    }), 120_000)
+    }).pipe(Effect.provide(SessionStore.layerMemory)), 120_000)
 })

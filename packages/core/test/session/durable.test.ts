@@ -6,11 +6,10 @@ import { Effect, Layer, Stream } from "effect"
 const connects = (broker: ScriptedBroker.Service) => broker.received("Connect").map(({ packet }) => packet.cleanStart)
 
 for (const protocolVersion of [4, 5] as const) {
-  const open = MqttSession.make({
+  const open = MqttSession.makeDurable({
     name: "plant",
     servers: [ScriptedBroker.memoryUrl],
     protocolVersion,
-    persistence: "durable",
     reconnect: { initialDelay: 1 }
   })
 

@@ -9,7 +9,7 @@ import { Deferred, Effect } from "effect"
 export type Kind = StorageFailed["kind"]
 
 export interface FaultyStore {
-  readonly store: SessionStore.SessionStore
+  readonly store: SessionStore.SessionStore["Service"]
   /** What a session would load now, by key. */
   readonly records: ReadonlyMap<string, StoreRecord>
   /** Commits that were tried. */

@@ -1,4 +1,4 @@
-import { MqttSession, Properties } from "@effect-mqttx/core"
+import { MqttSession, Properties, SessionStore } from "@effect-mqttx/core"
 import { MosquittoBroker, ScriptedBroker } from "@effect-mqttx/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Stream } from "effect"
@@ -49,11 +49,10 @@ describe("a server that sends more than our Receive Maximum", () => {
     () =>
       Effect.gen(function*() {
         const { url } = yield* MosquittoBroker.MosquittoBroker
-        const make = MqttSession.make({
+        const make = MqttSession.makeDurable({
           name: "plant",
           clientId: "plant",
           servers: [url],
-          persistence: "durable",
           receiveMaximum: 10,
           reconnect: { initialDelay: 1 }
         })
@@ -70,7 +69,7 @@ describe("a server that sends more than our Receive Maximum", () => {
           Effect.forkChild
         )
         yield* Fiber.join(receiving)
-      }).pipe(Effect.scoped, Effect.provide(MosquittoBroker.layer().pipe(Layer.orDie))),
+      }).pipe(Effect.scoped, Effect.provide([MosquittoBroker.layer().pipe(Layer.orDie), SessionStore.layerMemory])),
     30_000
   )
 })

@@ -255,7 +255,7 @@ describe("a store that is lost for good", () => {
         const invalid = new MqttError({
           reason: new StorageFailed({ kind: "invalid", detail: "too large for this store" })
         })
-        const picky: SessionStore = {
+        const picky: SessionStore["Service"] = {
           open: (name) =>
             Effect.map(store.store.open(name), (handle) => ({
               ...handle,

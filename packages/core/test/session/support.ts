@@ -3,7 +3,7 @@
  */
 import type { Message } from "@effect-mqttx/core/Message"
 import { MqttError, type MqttErrorReason } from "@effect-mqttx/core/MqttError"
-import * as MqttSession from "@effect-mqttx/core/MqttSession"
+import type * as MqttSession from "@effect-mqttx/core/MqttSession"
 import type { SessionEvent } from "@effect-mqttx/core/SessionEvent"
 import * as SessionOptions from "@effect-mqttx/core/SessionOptions"
 import * as Transport from "@effect-mqttx/core/Transport"
@@ -13,8 +13,9 @@ import { Effect, Queue, type Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import type { SessionCore } from "../../src/internal/session/core.ts"
 import { makeSession as makeCore } from "../../src/internal/session/session.ts"
+import { openSession, type Options, type StoreFor } from "./anySession.ts"
 
-export type Options = Partial<SessionOptions.SessionOptionsInput>
+export type { Options } from "./anySession.ts"
 
 /** Waiting for the default schedule is not what most of these tests are about. */
 export const impatient: NonNullable<Options["reconnect"]> = {
@@ -33,12 +34,12 @@ export const makeBroker = (network: Network, options?: ScriptedBroker.ListenOpti
 let sessions = 0
 
 /** A session of the broker that has begun to connect. */
-export const makeSession = (
+export const makeSession = <P extends SessionOptions.Persistence = never>(
   broker: ScriptedBroker.Service,
-  options?: Options,
+  options?: Options<P>,
   extras?: MqttSession.Extras
-): Effect.Effect<MqttSession.Session, MqttError, Scope.Scope> => {
-  const session = MqttSession.make({
+): Effect.Effect<MqttSession.Session, MqttError, Scope.Scope | StoreFor<P>> => {
+  const session = openSession<P>({
     name: `session-${++sessions}`,
     servers: [broker.url],
     reconnect: impatient,
@@ -50,18 +51,18 @@ export const makeSession = (
 }
 
 /** A session that is ready. */
-export const readySession = (
+export const readySession = <P extends SessionOptions.Persistence = never>(
   broker: ScriptedBroker.Service,
-  options?: Options,
+  options?: Options<P>,
   extras?: MqttSession.Extras
-): Effect.Effect<MqttSession.Session, MqttError, Scope.Scope> =>
+): Effect.Effect<MqttSession.Session, MqttError, Scope.Scope | StoreFor<P>> =>
   Effect.tap(makeSession(broker, options, extras), (session) => session.awaitReady)
 
 /** The parts of a session that is ready, for tests of what no program can do. */
-export const readyCore = (
+export const readyCore = <P extends SessionOptions.Persistence = never>(
   broker: ScriptedBroker.Service,
-  options?: Options
-): Effect.Effect<SessionCore, MqttError, Scope.Scope> =>
+  options?: Options<P>
+): Effect.Effect<SessionCore, MqttError, Scope.Scope | StoreFor<P>> =>
   SessionOptions.make({ name: `session-${++sessions}`, servers: [broker.url], reconnect: impatient, ...options }).pipe(
     Effect.flatMap((valid) => makeCore(valid, undefined)),
     Effect.tap(({ session }) => session.awaitReady),

@@ -4,6 +4,7 @@
 import * as MqttSession from "@effect-mqttx/core/MqttSession"
 import type { Packet } from "@effect-mqttx/core/Packet"
 import * as SessionManager from "@effect-mqttx/core/SessionManager"
+import * as SessionStore from "@effect-mqttx/core/SessionStore"
 import * as Transport from "@effect-mqttx/core/Transport"
 import * as Fault from "@effect-mqttx/testing/Fault"
 import type * as ScriptedBroker from "@effect-mqttx/testing/ScriptedBroker"
@@ -139,7 +140,7 @@ describe("an assigned client identifier that was not asked for (MQTT 3.2.2.3.7)"
           warnings[0]!,
           /^Warn the server assigned the client identifier "victim\\nforged line", which was not asked for/
         )
-      }).pipe(Effect.scoped, Effect.provide(log.layer))
+      }).pipe(Effect.scoped, Effect.provide([log.layer, SessionStore.layerMemory]))
     }))
 
   it.effect("that repeats our own says nothing", () =>

@@ -86,7 +86,7 @@ describe("a wall clock that is set", () => {
       yield* broker.refuseNetwork
       const records: Array<StoreRecord> = []
       const memory = yield* SessionStore.SessionStore
-      const store: SessionStore.SessionStore = {
+      const store: SessionStore.SessionStore["Service"] = {
         open: (name) =>
           Effect.map(memory.open(name), (handle) => ({
             ...handle,
@@ -97,7 +97,7 @@ describe("a wall clock that is set", () => {
           }))
       }
       const options = { name: "kept", persistence: "durable", drainTimeout: "1 millis" } as const
-      const live = <A, E>(body: Effect.Effect<A, E, Scope.Scope>) =>
+      const live = <A, E>(body: Effect.Effect<A, E, Scope.Scope | SessionStore.SessionStore>) =>
         Effect.scoped(body).pipe(
           Effect.provideService(Clock.Clock, clock),
           Effect.provideService(SessionStore.SessionStore, store)

@@ -10,6 +10,7 @@ import * as MqttMetrics from "@effect-mqttx/core/MqttMetrics"
 import * as MqttSession from "@effect-mqttx/core/MqttSession"
 import * as RouteTransformer from "@effect-mqttx/core/RouteTransformer"
 import * as SessionManagerModule from "@effect-mqttx/core/SessionManager"
+import * as SessionStore from "@effect-mqttx/core/SessionStore"
 import * as TransportModule from "@effect-mqttx/core/Transport"
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
@@ -79,6 +80,11 @@ const sessionOptions = options(
   false
 )
 
+const durableOptions: Parameter = {
+  ...sessionOptions,
+  options: { ...sessionOptions.options!, types: { ...sessionOptions.options!.types, persistence: T.oneOf("durable") } }
+}
+
 const extras = options("extras", { reconnect: T.schedule })
 
 const nowhere: Transport.Transport = { open: () => Effect.never }
@@ -94,6 +100,7 @@ const context = Layer.mergeAll(
   FileSystem.layerNoop({ exists: () => Effect.succeed(true) }),
   NodeHttpServer.layerTest,
   Logger.layer([]),
+  SessionStore.layerMemory,
   Layer.provide(MqttMetrics.layer(), managers)
 )
 
@@ -117,6 +124,26 @@ const managerOptions = options("options", {
   eventReplay: T.integer(0),
   eventBuffer: T.integer(1)
 })
+
+const mapOptions = options(
+  "options",
+  { lookup: T.callable(() => () => undefined), idleTimeToLive: T.duration, extras: T.anything },
+  () => ({ lookup: () => undefined }),
+  false
+)
+
+const poolOptions = (members: Parameter): Parameter =>
+  options(
+    "options",
+    {
+      ...members.options!.types,
+      size: T.type("size", () => 1, (value) => value === 1),
+      share: T.text,
+      extras: T.anything
+    },
+    () => ({ name: "x", servers: "a.invalid", size: 1 }),
+    false
+  )
 
 const config = parameter("config", T.type("config", () => Config.succeed(undefined), () => false))
 const prefix = parameter("prefix", T.anything)
@@ -234,8 +261,11 @@ const subjects: { readonly [module: string]: { readonly [name: string]: Subject 
       wrap: (call) => (name) => (call() as (name: never) => unknown)(name!)
     },
     make: subject("effect", sessionOptions, extras),
+    makeDurable: subject("effect", durableOptions, extras),
     layer: subject("layer", sessionOptions, extras),
-    layerConfig: subject("layer", config, extras)
+    layerDurable: subject("layer", durableOptions, extras),
+    layerConfig: subject("layer", config, extras),
+    layerDurableConfig: subject("layer", config, extras)
   },
   NodeMetricsServer: {
     layer: subject(
@@ -323,20 +353,13 @@ const subjects: { readonly [module: string]: { readonly [name: string]: Subject 
   },
   SessionManager: {
     make: subject("effect", managerOptions),
+    makeDurable: subject("effect", managerOptions),
     layer: subject("layer", managerOptions),
-    layerConfig: subject("layer", config)
+    layerDurable: subject("layer", managerOptions),
+    layerConfig: subject("layer", config),
+    layerDurableConfig: subject("layer", config)
   },
-  SessionMap: {
-    make: subject(
-      "effect",
-      options(
-        "options",
-        { lookup: T.callable(() => () => undefined), idleTimeToLive: T.duration, extras: T.anything },
-        () => ({ lookup: () => undefined }),
-        false
-      )
-    )
-  },
+  SessionMap: { make: subject("effect", mapOptions), makeDurable: subject("effect", mapOptions) },
   SessionOptions: {
     config: subject("config", prefix, any("base")),
     decode: subject("value", sessionOptions),
@@ -358,20 +381,8 @@ const subjects: { readonly [module: string]: { readonly [name: string]: Subject 
     withoutReconnect: subject("value", any("options"))
   },
   SessionPool: {
-    make: subject(
-      "effect",
-      options(
-        "options",
-        {
-          ...sessionOptions.options!.types,
-          size: T.type("size", () => 1, (value) => value === 1),
-          share: T.text,
-          extras: T.anything
-        },
-        () => ({ name: "x", servers: "a.invalid", size: 1 }),
-        false
-      )
-    )
+    make: subject("effect", poolOptions(sessionOptions)),
+    makeDurable: subject("effect", poolOptions(durableOptions))
   },
   SessionStoreKvs: {
     make: subject("effect", storeOptions),

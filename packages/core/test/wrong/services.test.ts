@@ -10,6 +10,7 @@ import {
   SessionManager,
   SessionMap,
   SessionPool,
+  SessionStore,
   TopicTemplate,
   Transport
 } from "@effect-mqttx/core"
@@ -85,7 +86,7 @@ const check = (
           yield* world.session.publish("after", "1", { qos: 1 })
           assert.strictEqual((yield* world.session.metrics).reconnects, 0)
           assert.deepStrictEqual(world.broker.violations, [])
-        }).pipe(Effect.provideService(References.MinimumLogLevel, "None"))
+        }).pipe(Effect.provideService(References.MinimumLogLevel, "None"), Effect.provide(SessionStore.layerMemory))
     )
   })
 }
@@ -115,19 +116,20 @@ const sessionOptions = options(
 
 const awaiting = options("options", { timeout: T.duration })
 
+const addParameters: ReadonlyArray<Parameter> = [
+  {
+    ...sessionOptions,
+    options: { ...sessionOptions.options!, types: { name: sessionOptions.options!.types["name"]! } }
+  },
+  options("extras", {
+    reconnect: T.schedule,
+    transport: T.type("transport", () => ({ open: () => Effect.never }), () => false)
+  })
+]
+
 check("SessionManager", ({ manager }) => Effect.succeed(manager), {
-  add: subject(
-    "effect",
-    {
-      ...sessionOptions,
-      options: { ...sessionOptions.options!, types: { name: sessionOptions.options!.types["name"]! } }
-    },
-    options("extras", {
-      reconnect: T.schedule,
-      store: T.type("store", () => ({ open: () => Effect.never }), () => false),
-      transport: T.type("transport", () => ({ open: () => Effect.never }), () => false)
-    })
-  ),
+  add: subject("effect", ...addParameters),
+  addDurable: subject("effect", ...addParameters),
   remove: subject(
     "effect",
     parameter("name", T.type("name", () => "nobody", () => false)),

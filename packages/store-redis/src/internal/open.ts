@@ -28,8 +28,10 @@ const grace = Duration.seconds(1)
 
 const describe = (milliseconds: number): string => Duration.format(Duration.millis(milliseconds))
 
+type Store = SessionStore["Service"]
+
 /** The store of all sessions over one `Redis` service, and its end. */
-export interface RedisSessions extends SessionStore {
+export interface RedisSessions extends Store {
   /** Leaves all sessions that are open: what they ask for from now on fails with the kind `closed`. */
   readonly close: Effect.Effect<void>
 }

@@ -35,7 +35,7 @@ export const store = (
   server: RedisServer.Service,
   options?: RedisStore.RedisStoreInput,
   driverOptions?: DriverOptions
-): Effect.Effect<SessionStore.SessionStore, Redis.RedisError | MqttError.MqttError, Scope.Scope> =>
+): Effect.Effect<SessionStore.SessionStore["Service"], Redis.RedisError | MqttError.MqttError, Scope.Scope> =>
   Effect.flatMap(
     driver(server, driverOptions),
     (redis) => Effect.provideService(RedisStore.make(options), Redis.Redis, redis)

@@ -27,7 +27,6 @@ export const managerChecks: Checks<ManagerOptions> = {
 
 export const addChecks: Checks<AddOptions> = {
   ...extrasChecks,
-  store: having("open", "a SessionStore"),
   transport: having("open", "a Transport")
 }
 

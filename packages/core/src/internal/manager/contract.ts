@@ -10,7 +10,7 @@ import type { Message } from "../../Message.ts"
 import type { MqttError } from "../../MqttError.ts"
 import type { Payload, PublishOptions, PublishReceipt } from "../../Publication.ts"
 import type { SessionEvent, SessionState } from "../../SessionEvent.ts"
-import type { SessionOptions, SessionOptionsInput } from "../../SessionOptions.ts"
+import type { Persistence, SessionOptions, SessionOptionsInput } from "../../SessionOptions.ts"
 import type { HandleOptions, Listener, ListenOptions, Route } from "../../SessionRoute.ts"
 import type { SessionMetrics, SessionStatus } from "../../SessionStatus.ts"
 import type { SessionStore } from "../../SessionStore.ts"
@@ -20,10 +20,10 @@ import type { Extras, Session } from "../session/contract.ts"
 import type { SessionsNotReady } from "./sessionsNotReady.ts"
 
 /**
- * Parts of one session that are not configuration. Default: those of the manager.
+ * Parts of one session that are not configuration.
  */
 export interface AddOptions extends Extras {
-  readonly store?: SessionStore
+  /** Default: that of the manager. */
   readonly transport?: Transport
 }
 
@@ -82,12 +82,25 @@ export interface ManagerMetrics {
  */
 export interface Manager {
   /**
-   * Registers a session, which joins the routes over all sessions and connects in the background; succeeds at once, for a durable
-   * session as soon as its store is open.
+   * Registers a session, which joins the routes over all sessions and connects in the background; succeeds at once.
    *
-   * Fails with `InvalidOptions`, `DuplicateSession`, `StorageFailed`, or `Closed` when the manager is.
+   * Fails with `InvalidOptions`, also for the persistence `durable`, `DuplicateSession`, or `Closed` when the manager is.
    */
-  readonly add: (options: SessionOptionsInput, extras?: AddOptions) => Effect.Effect<Session, MqttError>
+  readonly add: (
+    options: SessionOptionsInput<"none" | "process">,
+    extras?: AddOptions
+  ) => Effect.Effect<Session, MqttError>
+
+  /**
+   * `add` for a durable session, which keeps the `SessionStore` at hand for as long as the manager has its name; succeeds as soon as the
+   * store is open. The option `persistence` may be left out. Sessions may have different stores: `Effect.provideService` gives this one its own.
+   *
+   * Fails as `add` does, and with `StorageFailed` when the store cannot be opened.
+   */
+  readonly addDurable: (
+    options: SessionOptionsInput<"durable">,
+    extras?: AddOptions
+  ) => Effect.Effect<Session, MqttError, SessionStore>
 
   /**
    * Drains a session, releases it and forgets its name; waits for that, which takes at most the session's `drainTimeout`, and goes on
@@ -222,11 +235,11 @@ export interface Manager {
 }
 
 /**
- * Options of a manager.
+ * Options of a manager; `P` is which persistence its sessions may have.
  */
-export interface ManagerOptions {
+export interface ManagerOptions<out P extends Persistence = Persistence> {
   /** Sessions that are added when the manager is made. Default none. */
-  readonly sessions?: ReadonlyArray<SessionOptionsInput | SessionOptions>
+  readonly sessions?: ReadonlyArray<SessionOptionsInput<P>>
   /** Past events that a new listener sees. Default 128. */
   readonly eventReplay?: number
   /** Events that wait for one listener before it misses the oldest. Default 4096. */

@@ -4,7 +4,7 @@
 import * as Effect from "effect/Effect"
 import type { MqttError } from "../../MqttError.ts"
 import * as SessionOptions from "../../SessionOptions.ts"
-import { SessionStore } from "../../SessionStore.ts"
+import { storeOf } from "../session/persistence.ts"
 import { makeSession } from "../session/session.ts"
 import type { Entry } from "./entry.ts"
 
@@ -18,7 +18,7 @@ export const deleteState = (entry: Entry, clientId: string): Effect.Effect<void,
   const { options } = entry
   if (options.persistence !== "durable") return Effect.void
   const clear = Effect.scoped(Effect.gen(function*() {
-    const store = yield* (yield* SessionStore).open(options.name)
+    const store = yield* (yield* storeOf(options.name, "remove")).open(options.name)
     yield* store.clear
   }))
   return Effect.provideContext(Effect.andThen(forget(options, clientId), clear), entry.context)

@@ -34,6 +34,12 @@ export interface EntryHost {
   readonly refuse: (entry: Entry, clientId: string) => MqttErrorReason | undefined
 }
 
+/** What an entry is made of that is not configuration. */
+export interface EntryExtras extends AddOptions {
+  /** Of a durable session. */
+  readonly store?: SessionStore["Service"] | undefined
+}
+
 interface Running {
   readonly core: SessionCore
   readonly scope: Scope.Closeable
@@ -47,7 +53,7 @@ export class Entry {
   isKnown = false
   readonly context: Context.Context<never>
   readonly #host: EntryHost
-  readonly #extras: AddOptions
+  readonly #extras: EntryExtras
   /** Starting and stopping one session never overlap; connecting is neither. There while one of them goes on, or waits. */
   #lock: Semaphore.Semaphore | undefined
   #lockUsers = 0
@@ -59,7 +65,7 @@ export class Entry {
   #isRefused = false
   #rest: SessionStatus
 
-  constructor(host: EntryHost, context: Context.Context<never>, options: SessionOptions, extras: AddOptions) {
+  constructor(host: EntryHost, context: Context.Context<never>, options: SessionOptions, extras: EntryExtras) {
     this.#host = host
     this.#extras = extras
     this.options = options
@@ -235,7 +241,7 @@ export class Entry {
   }
 }
 
-const contextOf = (context: Context.Context<never>, { store, transport }: AddOptions): Context.Context<never> => {
+const contextOf = (context: Context.Context<never>, { store, transport }: EntryExtras): Context.Context<never> => {
   let own = context
   if (store !== undefined) own = Context.add(own, SessionStore, store)
   if (transport !== undefined) own = Context.add(own, Transport, transport)

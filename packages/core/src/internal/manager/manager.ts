@@ -5,7 +5,10 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { MqttError } from "../../MqttError.ts"
+import type { SessionOptions } from "../../SessionOptions.ts"
+import type { SessionStore } from "../../SessionStore.ts"
 import { optionsIssues, refusal } from "../options/plain.ts"
+import { durableByDefault, durableOnly, storeOf, withoutStore } from "../session/persistence.ts"
 import { nameOf } from "../valueNames.ts"
 import { eventChecks, managerChecks, removeChecks } from "./checks.ts"
 import type { Manager, ManagerOptions } from "./contract.ts"
@@ -13,24 +16,47 @@ import { awaitAllReady, awaitReady } from "./readiness.ts"
 import { makeRegistry, type Registry, registryKey } from "./registry.ts"
 import { makeHandler, makeListener } from "./routes.ts"
 
-/**
- * Makes a manager, see `SessionManager.make`.
- */
-export const makeManager = Effect.fnUntraced(function*(
+/** The options of one of a manager's first sessions, by which persistence the manager takes. */
+type Take = (input: unknown) => Effect.Effect<SessionOptions, MqttError>
+
+/** See `SessionManager.make`; `durable` is the function that takes the durable sessions that this one refuses. */
+export const makeManager = (
+  options: ManagerOptions,
+  durable: string
+): Effect.Effect<Manager, MqttError, Scope.Scope> =>
+  make(options, (input) => withoutStore(input, "add", durable), undefined)
+
+/** See `SessionManager.makeDurable`. */
+export const makeDurableManager = (
   options: ManagerOptions
+): Effect.Effect<Manager, MqttError, SessionStore | Scope.Scope> =>
+  Effect.flatMap(storeOf(undefined, "SessionManager.makeDurable"), (store) => make(options, durableByDefault, store))
+
+const make = Effect.fnUntraced(function*(
+  options: ManagerOptions,
+  take: Take,
+  store: SessionStore["Service"] | undefined
 ): Effect.fn.Return<Manager, MqttError, Scope.Scope> {
   const invalid = refusal(optionsIssues(options, managerChecks), "SessionManager.make")
   if (invalid !== undefined) return yield* invalid
   const registry = yield* makeRegistry(options)
   yield* Effect.addFinalizer(() => registry.close)
-  const manager = makeFacade(registry)
-  yield* Effect.forEach(options.sessions ?? [], (input) => manager.add(input), { discard: true })
-  return manager
+  yield* Effect.forEach(options.sessions ?? [], (input) => registry.add(take(input), {}, store), { discard: true })
+  return makeFacade(registry)
 })
 
 const makeFacade = (registry: Registry): Manager & { readonly [registryKey]: Registry } => ({
   [registryKey]: registry,
-  add: Effect.fn("SessionManager.add")((input, extras) => registry.add(input, extras)),
+  add: Effect.fn("SessionManager.add")((input, extras) =>
+    registry.add(withoutStore(input, "add", "SessionManager's addDurable"), extras)
+  ),
+  addDurable: Effect.fn("SessionManager.addDurable")((input, extras) =>
+    Effect.flatMap(durableOnly(input, "addDurable", "SessionManager's add"), (options) =>
+      Effect.flatMap(
+        storeOf(options.name, "addDurable"),
+        (store) => registry.add(Effect.succeed(options), extras, store)
+      ))
+  ),
   remove: Effect.fn("SessionManager.remove")((name, options = {}) => {
     const invalid = refusal(optionsIssues(options, removeChecks), "remove", name)
     return invalid === undefined

@@ -20,9 +20,10 @@ import {
 } from "../../MqttError.ts"
 import type { SessionEvent } from "../../SessionEvent.ts"
 import { SessionLog, type SessionLogOptions } from "../../SessionLog.ts"
-import * as SessionOptions from "../../SessionOptions.ts"
+import type { SessionOptions } from "../../SessionOptions.ts"
 import type { Route } from "../../SessionRoute.ts"
 import type { SessionMetrics } from "../../SessionStatus.ts"
+import type { SessionStore } from "../../SessionStore.ts"
 import { Transport } from "../../Transport.ts"
 import { optionsIssues, refusal } from "../options/plain.ts"
 import { Broadcast } from "../session/broadcast.ts"
@@ -35,7 +36,7 @@ import { nameOf } from "../valueNames.ts"
 import { addChecks } from "./checks.ts"
 import type { AddOptions, Manager, ManagerMetrics, ManagerOptions } from "./contract.ts"
 import { deleteState } from "./deleteState.ts"
-import { Entry, type EntryHost } from "./entry.ts"
+import { Entry, type EntryExtras, type EntryHost } from "./entry.ts"
 import { addMetrics, countersOnly, noMetrics, noStates } from "./metrics.ts"
 import type { RouteRunner } from "./routeRunner.ts"
 
@@ -130,7 +131,7 @@ export class Registry implements EntryHost {
     return this.#entries.get(name)?.core
   }
 
-  optionsOf(name: string): SessionOptions.SessionOptions | undefined {
+  optionsOf(name: string): SessionOptions | undefined {
     return this.#entries.get(name)?.options
   }
 
@@ -151,9 +152,14 @@ export class Registry implements EntryHost {
 
   // Coming and going
 
-  add(input: SessionOptions.SessionOptionsInput, extras: AddOptions = {}): Effect.Effect<Session, MqttError> {
+  /** The store is that of a durable session. */
+  add(
+    options: Effect.Effect<SessionOptions, MqttError>,
+    extras: AddOptions = {},
+    store?: SessionStore["Service"]
+  ): Effect.Effect<Session, MqttError> {
     return Effect.gen({ self: this }, function*() {
-      const valid = yield* SessionOptions.make(input)
+      const valid = yield* options
       const { name } = valid
       const invalid = refusal(optionsIssues(extras, addChecks), "add", name)
       if (invalid !== undefined) return yield* invalid
@@ -161,7 +167,7 @@ export class Registry implements EntryHost {
       for (let removal = this.#removalOf(name); removal !== undefined; removal = this.#removalOf(name)) {
         yield* Effect.exit(Deferred.await(removal))
       }
-      return yield* this.#addValid(valid, extras)
+      return yield* this.#addValid(valid, { ...extras, store })
     })
   }
 
@@ -169,7 +175,7 @@ export class Registry implements EntryHost {
     return this.#entries.get(name)?.removal
   }
 
-  #addValid(options: SessionOptions.SessionOptions, extras: AddOptions): Effect.Effect<Session, MqttError> {
+  #addValid(options: SessionOptions, extras: EntryExtras): Effect.Effect<Session, MqttError> {
     const { name } = options
     return Effect.uninterruptibleMask((restore): Effect.Effect<Session, MqttError> => {
       if (this.#isClosed) return failed(name, "add", new Closed({}))
@@ -266,7 +272,7 @@ export class Registry implements EntryHost {
     this.events.publish(event)
   }
 
-  emitMembership(_tag: "Added" | "Removed", options: SessionOptions.SessionOptions): void {
+  emitMembership(_tag: "Added" | "Removed", options: SessionOptions): void {
     const event = { _tag, session: options.name, at: this.clock.currentTimeMillisUnsafe() }
     this.events.publish(event)
     const log = logModeOf(options, this.#settings)

@@ -1,11 +1,13 @@
 /**
  * The names of a session's options in the environment: `reconnect.initialDelay` is `RECONNECT_INITIAL_DELAY` behind the prefix.
  */
-import type * as Config from "effect/Config"
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
 import * as EffectString from "effect/String"
 import { decodeTexts, toPlain } from "./decode.ts"
 import { groupNames, names } from "./fields.ts"
-import type { SessionOptions } from "./model.ts"
+import type { Persistence, SessionOptions } from "./model.ts"
 import { isRecord } from "./plain.ts"
 import { configOf, pairsOf, toTexts, treeOf, type Variable } from "./variables.ts"
 
@@ -32,13 +34,24 @@ const valueOf = (option: string, text: string): unknown => {
   }
 }
 
+/**
+ * What a Config makes of options without `persistence`. The layers of durable sessions set it: afterwards it could not be told from what is
+ * written, and other defaults, that of `sessionExpiry`, follow from it.
+ */
+export const DefaultPersistence: Context.Reference<Persistence> = Context.Reference(
+  "@effect-mqttx/core/internal/DefaultPersistence",
+  { defaultValue: (): Persistence => "process" }
+)
+
 /** See `SessionOptions.config`. */
 export const sessionConfig = (prefix: string, base: object): Config.Config<SessionOptions> => {
   const plain = toTexts(toPlain(base))
   const tree = isRecord(plain) ? plain : {}
-  return configOf(
-    prefix,
-    { options: names, variables },
-    (found) => decodeTexts(treeOf(tree, found, variables, valueOf))
-  )
+  const read = Config.mapEffect(Config.succeed(undefined), () => Effect.service(DefaultPersistence))
+  return Config.flatMap(read, (persistence) =>
+    configOf(
+      prefix,
+      { options: names, variables },
+      (found) => decodeTexts(treeOf({ persistence, ...tree }, found, variables, valueOf))
+    ))
 }

@@ -12,7 +12,8 @@ import type { ProtocolVersion, QoS } from "../../QoS.ts"
  *
  * - `none`: a clean session at every connect.
  * - `process`: a clean session at the first connect, resumed at every reconnect.
- * - `durable`: never clean; survives the process with a durable session store.
+ * - `durable`: never clean; survives the process with a durable session store. Sessions with it are made by the functions that require
+ *   a `SessionStore`, for example `MqttSession.layerDurable`.
  */
 export type Persistence = "none" | "process" | "durable"
 
@@ -151,7 +152,7 @@ export interface SessionOptions {
   readonly keepAlive: Duration.Duration
   /** From the first packet to the network until CONNACK; default 30 s. */
   readonly connectTimeout: Duration.Duration
-  /** Default `process`. */
+  /** Default `process`, and `durable` where a durable session is made, for example by `MqttSession.layerDurable`. */
   readonly persistence: Persistence
   /**
    * How long the server keeps the session without a connection, in whole seconds; infinite: for ever. Default 0 for
@@ -315,9 +316,10 @@ export interface WillInput {
 }
 
 /**
- * `SessionOptions` as one may write them: everything but the name and the servers has a default.
+ * `SessionOptions` as one may write them: everything but the name and the servers has a default. `P` is which `persistence` may be
+ * written; with `never` none is, and the function that makes the session chooses it.
  */
-export interface SessionOptionsInput {
+export interface SessionOptionsInput<out P extends Persistence = Persistence> {
   readonly name: string
   /**
    * One URL, several in one text separated by commas, or an array; credentials in them become `username` and
@@ -332,7 +334,7 @@ export interface SessionOptionsInput {
   readonly password?: SecretInput | undefined
   readonly keepAlive?: DurationInput | undefined
   readonly connectTimeout?: DurationInput | undefined
-  readonly persistence?: Persistence | undefined
+  readonly persistence?: P | undefined
   readonly sessionExpiry?: DurationInput | undefined
   readonly receiveMaximum?: number | undefined
   readonly maximumPacketSize?: number | undefined

@@ -9,7 +9,7 @@ import type { Connack } from "../../Packet.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
 import { SessionLog } from "../../SessionLog.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
-import { type LoadedRecords, SessionStore } from "../../SessionStore.ts"
+import type { LoadedRecords } from "../../SessionStore.ts"
 import type { IdentityRecord } from "../../StoreRecord.ts"
 import { makeEngine } from "../engine/engine.ts"
 import { monotonicMillis } from "../time.ts"
@@ -19,6 +19,7 @@ import { engineOptions } from "./engineOptions.ts"
 import { Fibers } from "./fibers.ts"
 import type { Observer } from "./hub.ts"
 import { chooseClientId, identityIn, identityOf, isSameIdentity, randomToken } from "./identity.ts"
+import { storeOf } from "./persistence.ts"
 import { Reconnect, type ReconnectSchedule } from "./reconnect.ts"
 import { Servers } from "./servers.ts"
 import * as Supervisor from "./supervisor.ts"
@@ -34,7 +35,9 @@ export const makeSession = Effect.fnUntraced(function*(
 ): Effect.fn.Return<SessionAssembly, MqttError, Scope.Scope> {
   const clock = yield* Clock.Clock
   const addresses = yield* parseServers(options)
-  const store = options.persistence === "durable" ? yield* (yield* SessionStore).open(options.name) : undefined
+  const store = options.persistence === "durable"
+    ? yield* (yield* storeOf(options.name, "make")).open(options.name)
+    : undefined
   const { damage, records } = store === undefined ? nothingLoaded : yield* store.load
   const clientId = yield* chooseClientId(options, records)
   const engine = makeEngine(engineOptions(options, yield* randomToken))

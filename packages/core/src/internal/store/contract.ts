@@ -1,8 +1,7 @@
 /**
- * What the store of a session does; SessionStore exports it.
+ * What the store of one session does; SessionStore exports it.
  */
 import type * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
 import type { MqttError } from "../../MqttError.ts"
 import type { StoreChange, StoreRecord } from "../../StoreRecord.ts"
 
@@ -52,15 +51,4 @@ export interface SessionStoreHandle {
   readonly commit: (changes: ReadonlyArray<StoreChange>) => Effect.Effect<void, MqttError>
   /** Deletes all records of the session. */
   readonly clear: Effect.Effect<void, MqttError>
-}
-
-/**
- * Opens the stores of sessions.
- */
-export interface SessionStore {
-  /**
-   * Opens the store of a session as its only owner; fails with the kind `owned` when another one, in this process or elsewhere, owns it.
-   * Any string is a session name; anything else fails with `InvalidOptions`.
-   */
-  readonly open: (session: string) => Effect.Effect<SessionStoreHandle, MqttError, Scope.Scope>
 }

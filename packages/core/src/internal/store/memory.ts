@@ -2,11 +2,12 @@
  * The memory store: a real store whose records live as long as the store itself.
  */
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import { InvalidOptions, MqttError } from "../../MqttError.ts"
 import { keyOf, type StoreRecord } from "../../StoreRecord.ts"
 import { storageFailed, whileOpen } from "../storageFailure.ts"
 import { kindOf } from "../valueNames.ts"
-import type { SessionStore, SessionStoreHandle } from "./contract.ts"
+import type { SessionStoreHandle } from "./contract.ts"
 
 interface Entry {
   readonly records: Map<string, StoreRecord>
@@ -15,7 +16,7 @@ interface Entry {
 
 /** A memory store and its end: every session that has it open fails from then on. */
 export interface MemoryStore {
-  readonly store: SessionStore
+  readonly open: (session: string) => Effect.Effect<SessionStoreHandle, MqttError, Scope.Scope>
   readonly close: Effect.Effect<void>
 }
 
@@ -62,21 +63,19 @@ export const makeMemory = (): MemoryStore => {
       entries.set(session, entry)
       return Effect.succeed({ entry, isOpen: true })
     })
-  const store: SessionStore = {
-    open: (session) =>
-      Effect.acquireRelease(
-        typeof session !== "string"
-          ? Effect.fail(noName(session))
-          : whileOpen(session, "open", () => !isClosed, acquire(session)),
-        (owner) =>
-          Effect.sync(() => {
-            owner.isOpen = false
-            owner.entry.owned = false
-          })
-      ).pipe(Effect.map((owner) => handle(session, owner.entry.records, () => owner.isOpen && !isClosed)))
-  }
+  const open: MemoryStore["open"] = (session) =>
+    Effect.acquireRelease(
+      typeof session !== "string"
+        ? Effect.fail(noName(session))
+        : whileOpen(session, "open", () => !isClosed, acquire(session)),
+      (owner) =>
+        Effect.sync(() => {
+          owner.isOpen = false
+          owner.entry.owned = false
+        })
+    ).pipe(Effect.map((owner) => handle(session, owner.entry.records, () => owner.isOpen && !isClosed)))
   const close = Effect.sync(() => {
     isClosed = true
   })
-  return { store, close }
+  return { open, close }
 }

@@ -26,7 +26,7 @@ export const modelCases: ReadonlyArray<SessionStoreCase> = seeds.map((seed) => (
   run: Effect.fnUntraced(function*(subject) {
     const random = makeRandom(seed)
     const model = new Map<string, StoreRecord>()
-    let store: SessionStore = subject
+    let store: SessionStore["Service"] = subject
     let scope = yield* Scope.make()
     yield* Effect.addFinalizer((exit) => Scope.close(scope, exit))
     let handle = yield* Scope.provide(store.open("plant"), scope)

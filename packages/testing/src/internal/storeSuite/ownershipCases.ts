@@ -28,7 +28,7 @@ const expectKind = Effect.fnUntraced(
   }
 )
 
-const expectOwned = Effect.fnUntraced(function*(store: SessionStore, session: string, when: string) {
+const expectOwned = Effect.fnUntraced(function*(store: SessionStore["Service"], session: string, when: string) {
   const error = yield* expectKind(Effect.scoped(store.open(session)), "owned", `${when}, a second owner`)
   expect(error.session === session, `${when}: the error names the session ${JSON.stringify(error.session)}`)
 })

@@ -1,0 +1,36 @@
+/**
+ * Sessions of any persistence, for tests that run with several: they are made by the function that takes theirs.
+ */
+import type { MqttError } from "@effect-mqttx/core/MqttError"
+import * as MqttSession from "@effect-mqttx/core/MqttSession"
+import type { AddOptions, Manager } from "@effect-mqttx/core/SessionManager"
+import type { Persistence, SessionOptionsInput } from "@effect-mqttx/core/SessionOptions"
+import type { SessionStore } from "@effect-mqttx/core/SessionStore"
+import type { Effect, Scope } from "effect"
+
+export type Options<P extends Persistence = Persistence> = Partial<SessionOptionsInput<P>>
+
+/**
+ * What options with this persistence need. Of options whose type admits all of them nothing is known: a durable session among them has its
+ * store provided, or fails.
+ */
+export type StoreFor<P extends Persistence> = Persistence extends P ? never
+  : "durable" extends P ? SessionStore
+  : never
+
+export const openSession = <P extends Persistence = never>(
+  options: SessionOptionsInput<P>,
+  extras?: MqttSession.Extras
+): Effect.Effect<MqttSession.Session, MqttError, Scope.Scope | StoreFor<P>> =>
+  (options.persistence === "durable"
+    ? MqttSession.makeDurable({ ...options, persistence: "durable" }, extras)
+    : MqttSession.make(options as SessionOptionsInput<never>, extras)) as Effect.Effect<never>
+
+export const addSession = <P extends Persistence = never>(
+  manager: Manager,
+  options: SessionOptionsInput<P>,
+  extras?: AddOptions
+): Effect.Effect<MqttSession.Session, MqttError, StoreFor<P>> =>
+  (options.persistence === "durable"
+    ? manager.addDurable({ ...options, persistence: "durable" }, extras)
+    : manager.add(options as SessionOptionsInput<never>, extras)) as Effect.Effect<never>
