@@ -1,6 +1,7 @@
 import type { Message } from "@effect-mqttx/core/Message"
 import type * as MqttSession from "@effect-mqttx/core/MqttSession"
 import type { HandlerFailed } from "@effect-mqttx/core/SessionEvent"
+import * as SessionStore from "@effect-mqttx/core/SessionStore"
 import type { ConsumeOptions, FailurePolicy } from "@effect-mqttx/core/Subscription"
 import type * as ScriptedBroker from "@effect-mqttx/testing/ScriptedBroker"
 import { assert, describe, it } from "@effect/vitest"
@@ -207,7 +208,7 @@ describe("a refused dead letter", () => {
       assert.isTrue(Exit.isSuccess(yield* Fiber.join(second)))
       assert.lengthOf(broker.received("Puback"), 0)
       assert.lengthOf(topicsOf(broker), 0)
-    }).pipe(quietly))
+    }).pipe(quietly, Effect.provide(SessionStore.layerMemory)))
 
   it.effect("at QoS 0 is bounded by the buffer", () =>
     Effect.gen(function*() {

@@ -1,5 +1,6 @@
 import type * as MqttSession from "@effect-mqttx/core/MqttSession"
 import type { HandlerFailed } from "@effect-mqttx/core/SessionEvent"
+import * as SessionStore from "@effect-mqttx/core/SessionStore"
 import type { ConsumeOptions } from "@effect-mqttx/core/Subscription"
 import type * as ScriptedBroker from "@effect-mqttx/testing/ScriptedBroker"
 import { assert, describe, it } from "@effect/vitest"
@@ -199,7 +200,7 @@ describe.each([4, 5] as const)("version %s", (version) => {
       assert.deepStrictEqual(handled, ["1", "2", "3"])
       assert.lengthOf(broker.received("Puback"), 0)
       assert.strictEqual(broker.session("durable")?.subscriptions.length, 1)
-    }).pipe(quietly))
+    }).pipe(quietly, Effect.provide(SessionStore.layerMemory)))
 
   it.effect("drain waits for a handler that runs, and leaves its message when it fails", () =>
     Effect.gen(function*() {
@@ -218,7 +219,7 @@ describe.each([4, 5] as const)("version %s", (version) => {
       assert.isDefined(draining.pollUnsafe())
       assert.lengthOf(broker.received("Puback"), 0)
       assert.strictEqual((yield* session.metrics).handlers.failures, 1)
-    }).pipe(quietly))
+    }).pipe(quietly, Effect.provide(SessionStore.layerMemory)))
 
   for (const qos of [1, 2] as const) {
     it.effect(`a reconnect while QoS ${qos} messages wait for another attempt makes no second copy of them`, () =>

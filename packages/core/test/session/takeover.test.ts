@@ -4,6 +4,7 @@
  */
 import type { ConnectionLost } from "@effect-mqttx/core/MqttError"
 import * as MqttSession from "@effect-mqttx/core/MqttSession"
+import * as SessionStore from "@effect-mqttx/core/SessionStore"
 import * as Fault from "@effect-mqttx/testing/Fault"
 import * as MosquittoBroker from "@effect-mqttx/testing/MosquittoBroker"
 import { assert, describe, it } from "@effect/vitest"
@@ -44,7 +45,7 @@ describe("two sessions with one client identifier, with default options", () => 
           assert.isAbove(connectsOf(broker).length, 12)
           const states = yield* Effect.all([first.status, second.status])
           assert.includeMembers(states.map(({ state }) => state), ["connected"])
-        }))
+        }).pipe(Effect.provide(SessionStore.layerMemory)))
     }
   }
 
