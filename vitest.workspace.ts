@@ -19,6 +19,8 @@ export default defineConfig({
   test: {
     projects: [
       project("core", "packages/core"),
+      project("metrics", "packages/metrics"),
+      project("store-kvs", "packages/store-kvs"),
       project("testing", "packages/testing"),
       project("store-file", "packages/store-file"),
       project("store-redis", "packages/store-redis"),

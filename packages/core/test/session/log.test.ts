@@ -14,7 +14,7 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { lineOf } from "../../src/internal/session/logLine.ts"
 import { makeWorld } from "../manager/support.ts"
-import * as Faulty from "./faultyStore.ts"
+import * as Faulty from "../../../../test/support/faultyStore.ts"
 import { makeLog } from "./logged.ts"
 import { eventsOf, makeBroker, makeSession, nextEvent, type Options, pass, readySession, settle } from "./support.ts"
 
