@@ -23,7 +23,7 @@ import { keyOf, type OriginKey, type OutboundRecord, type StoreRecord } from "./
  * them: for stores that keep several records in one value.
  */
 export const checksum = (bytes: Uint8Array, end: number = bytes.length, previous: number = 0): number =>
-  crc32(bytes, end, previous)
+  crc32(bytes, Math.min(end, bytes.length), previous)
 
 /** The format that `encode` writes, and the newest that `decode` reads. */
 export const format = 2

@@ -29,7 +29,7 @@ import {
   violationsOf
 } from "../../../../test/support/wrongValues.ts"
 import { impatient } from "../manager/support.ts"
-import * as T from "./types.ts"
+import * as T from "../../../../test/support/valueTypes.ts"
 
 interface Subject {
   readonly answer: Answer

@@ -9,7 +9,7 @@ import {
   parameter,
   type Type,
   type
-} from "../../../../test/support/wrongValues.ts"
+} from "./wrongValues.ts"
 
 const isText = (value: unknown): value is string => typeof value === "string"
 
