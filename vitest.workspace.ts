@@ -20,6 +20,7 @@ export default defineConfig({
     projects: [
       project("core", "packages/core"),
       project("metrics", "packages/metrics"),
+      project("msgpack", "packages/msgpack"),
       project("store-kvs", "packages/store-kvs"),
       project("testing", "packages/testing"),
       project("store-file", "packages/store-file"),

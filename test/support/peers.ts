@@ -1,18 +1,18 @@
 /**
  * A server side for tests: it records what arrives and sends what it is told, over any transport.
  */
-import { Deferred, Effect, type Scope } from "effect"
-import * as Http from "node:http"
-import * as Https from "node:https"
-import * as Net from "node:net"
-import * as Tls from "node:tls"
-import { type WebSocket, WebSocketServer } from "ws"
 import { encode, makeDecoder } from "@effect-mqttx/core/Codec"
 import type { Connack, Packet } from "@effect-mqttx/core/Packet"
 import * as Properties from "@effect-mqttx/core/Properties"
 import type { ProtocolVersion } from "@effect-mqttx/core/QoS"
 import type * as ServerAddress from "@effect-mqttx/core/ServerAddress"
 import type { ByteStream, ByteStreamHandlers, Transport, WriteResult } from "@effect-mqttx/core/Transport"
+import { Deferred, Effect, type Scope } from "effect"
+import * as Http from "node:http"
+import * as Https from "node:https"
+import * as Net from "node:net"
+import * as Tls from "node:tls"
+import { type WebSocket, WebSocketServer } from "ws"
 
 export const connack = (fields: Partial<Connack> = {}): Connack => ({
   _tag: "Connack",

@@ -2,14 +2,7 @@
  * What is right for each kind of parameter, said once more and without the library: the oracle of the tests with wrong values.
  */
 import { Effect, Schedule, Stream } from "effect"
-import {
-  type Options,
-  options,
-  type Parameter,
-  parameter,
-  type Type,
-  type
-} from "./wrongValues.ts"
+import { type Options, options, type Parameter, parameter, type Type, type } from "./wrongValues.ts"
 
 const isText = (value: unknown): value is string => typeof value === "string"
 

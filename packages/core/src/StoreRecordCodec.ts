@@ -217,7 +217,9 @@ export const encode = (record: StoreRecord): Uint8Array => {
 export const decode = (key: string, bytes: Uint8Array): Result.Result<StoreRecord, DecodeFailure> => {
   if (bytes.length < frame) return damaged(`${bytes.length} bytes are too few for a record`)
   const reader = new Reader(bytes)
-  if (reader.view.getUint32(reader.end) !== recordChecksum(key, bytes, reader.end)) return damaged("the checksum is wrong")
+  if (reader.view.getUint32(reader.end) !== recordChecksum(key, bytes, reader.end)) {
+    return damaged("the checksum is wrong")
+  }
   if (bytes[0]! > format) return Result.fail({ _tag: "NewerFormat", format: bytes[0]! })
   try {
     const record = read(reader)

@@ -1,11 +1,5 @@
 /** What an operator wants to know first: is anything lost, and what is wrong. */
-import type {
-  PageFate,
-  PageFigures,
-  PageForwarder,
-  PageSession,
-  PageSnapshot
-} from "../src/internal/page/model.ts"
+import type { PageFate, PageFigures, PageForwarder, PageSession, PageSnapshot } from "../src/internal/page/model.ts"
 import { age, count, exact, plural } from "./format.ts"
 
 export type Level = "good" | "bad" | "warning" | "waiting" | "off"

@@ -14,6 +14,12 @@
  * })
  * program.pipe(Effect.provide(MqttMetrics.layer().pipe(Layer.provideMerge(SessionManager.layer(options)))))
  */
+import type { ForwarderMetrics } from "@effect-mqttx/core/ForwarderMetrics"
+import { InvalidOptions, MqttError } from "@effect-mqttx/core/MqttError"
+import { MqttSession, type Session } from "@effect-mqttx/core/MqttSession"
+import * as OptionsSchema from "@effect-mqttx/core/OptionsSchema"
+import type { SessionEvent } from "@effect-mqttx/core/SessionEvent"
+import { type Manager, SessionManager } from "@effect-mqttx/core/SessionManager"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
@@ -21,20 +27,14 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as PrometheusMetrics from "effect/observability/PrometheusMetrics"
-import type * as Scope from "effect/Scope"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { ForwarderMetrics } from "@effect-mqttx/core/ForwarderMetrics"
 import { check, duration, type Fields, isRecord, opaque, orDie } from "./internal/options.ts"
-import { collect, RouteNames } from "./internal/snapshot/collect.ts"
 import { MetricRegistration } from "./internal/series/registration.ts"
-import { InvalidOptions, MqttError } from "@effect-mqttx/core/MqttError"
-import { MqttSession, type Session } from "@effect-mqttx/core/MqttSession"
-import * as OptionsSchema from "@effect-mqttx/core/OptionsSchema"
+import { collect, RouteNames } from "./internal/snapshot/collect.ts"
 import type { MqttSnapshot, SessionSnapshot } from "./MqttSnapshot.ts"
-import type { SessionEvent } from "@effect-mqttx/core/SessionEvent"
-import { type Manager, SessionManager } from "@effect-mqttx/core/SessionManager"
 
 /**
  * What one can ask for.

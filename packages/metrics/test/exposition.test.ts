@@ -2,15 +2,15 @@
  * What Prometheus gets to see.
  */
 import type { ForwarderMetrics } from "@effect-mqttx/core/ForwarderMetrics"
-import * as MqttMetrics from "@effect-mqttx/metrics/MqttMetrics"
 import * as SessionManager from "@effect-mqttx/core/SessionManager"
 import * as SessionStore from "@effect-mqttx/core/SessionStore"
+import * as MqttMetrics from "@effect-mqttx/metrics/MqttMetrics"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Layer, Metric, Scope } from "effect"
 import { spawnSync } from "node:child_process"
+import { collect } from "../../../test/support/managers.ts"
 import { realServer } from "../../../test/support/servers.ts"
 import { families } from "../src/internal/series/families.ts"
-import { collect } from "../../../test/support/managers.ts"
 import { makeWatchedWorld, type Registry } from "./support.ts"
 import { parse, valueOf } from "./textFormat.ts"
 

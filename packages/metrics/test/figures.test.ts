@@ -2,12 +2,12 @@
  * The figures of one session.
  */
 import { MqttError, StorageFailed } from "@effect-mqttx/core/MqttError"
-import * as MqttMetrics from "@effect-mqttx/metrics/MqttMetrics"
 import { MqttSession } from "@effect-mqttx/core/MqttSession"
-import * as MqttSnapshot from "@effect-mqttx/metrics/MqttSnapshot"
 import type { SessionMetrics } from "@effect-mqttx/core/SessionStatus"
 import { SessionStore } from "@effect-mqttx/core/SessionStore"
 import * as SessionStoreModule from "@effect-mqttx/core/SessionStore"
+import * as MqttMetrics from "@effect-mqttx/metrics/MqttMetrics"
+import * as MqttSnapshot from "@effect-mqttx/metrics/MqttSnapshot"
 import * as Fault from "@effect-mqttx/testing/Fault"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer, Metric, Schema, Stream } from "effect"

@@ -1,11 +1,11 @@
 /**
  * The live page in a real browser.
  */
-import * as MetricsServer from "@effect-mqttx/metrics/MetricsServer"
 import { ConnectionRefused, MqttError } from "@effect-mqttx/core/MqttError"
+import * as SessionManager from "@effect-mqttx/core/SessionManager"
+import * as MetricsServer from "@effect-mqttx/metrics/MetricsServer"
 import * as MqttMetrics from "@effect-mqttx/metrics/MqttMetrics"
 import * as NodeMetricsServer from "@effect-mqttx/metrics/NodeMetricsServer"
-import * as SessionManager from "@effect-mqttx/core/SessionManager"
 import * as ScriptedBroker from "@effect-mqttx/testing/ScriptedBroker"
 import { assert, describe, layer } from "@effect/vitest"
 import { Context, Effect, Exit, Layer, Metric, Schedule, Scope } from "effect"

@@ -9,7 +9,10 @@ const here = Path.join(import.meta.dirname, "..")
 describe("the page as one document", () => {
   it("is what its sources say; after a change, `npm run page` makes it anew", async () => {
     const generated = Fs.readFileSync(Path.join(here, "src/internal/page/assets.ts"), "utf8")
-    assert.isTrue(generated === await pageAssets(Path.join(here, "page")), "page/assets.ts is stale: run `npm run page`")
+    assert.isTrue(
+      generated === await pageAssets(Path.join(here, "page")),
+      "page/assets.ts is stale: run `npm run page`"
+    )
   })
 
   it("has nothing that is elsewhere, and is small", () => {

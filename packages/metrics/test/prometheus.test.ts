@@ -12,8 +12,8 @@ import * as Fs from "node:fs"
 import * as Net from "node:net"
 import * as Os from "node:os"
 import * as Path from "node:path"
-import { realServer } from "../../../test/support/servers.ts"
 import { makeWorld } from "../../../test/support/managers.ts"
+import { realServer } from "../../../test/support/servers.ts"
 
 const program = realServer("prometheus")
 

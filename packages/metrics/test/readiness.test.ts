@@ -3,19 +3,19 @@
  * cannot.
  */
 import * as ForwarderManager from "@effect-mqttx/core/ForwarderManager"
+import * as SessionManager from "@effect-mqttx/core/SessionManager"
+import { layerMemory, SessionStore } from "@effect-mqttx/core/SessionStore"
 import * as MetricsRoutes from "@effect-mqttx/metrics/MetricsRoutes"
 import * as MqttMetrics from "@effect-mqttx/metrics/MqttMetrics"
 import type { MqttSnapshot, UnreadyCause } from "@effect-mqttx/metrics/MqttSnapshot"
-import * as SessionManager from "@effect-mqttx/core/SessionManager"
-import { layerMemory, SessionStore } from "@effect-mqttx/core/SessionStore"
 import { Fault } from "@effect-mqttx/testing"
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Metric, Stream } from "effect"
 import { HttpClient, HttpRouter } from "effect/http"
+import * as Faulty from "../../../test/support/faultyStore.ts"
 import { makePair, netOf, until } from "../../../test/support/forwarders.ts"
 import { makeWorld } from "../../../test/support/managers.ts"
-import * as Faulty from "../../../test/support/faultyStore.ts"
 import { makeBroker, makeSession, readySession } from "../../../test/support/sessions.ts"
 
 /** What holds back readiness, as `/readyz` tells it. */

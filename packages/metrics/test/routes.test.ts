@@ -1,9 +1,9 @@
 /**
  * The routes for a server of one's own.
  */
+import type * as SessionManager from "@effect-mqttx/core/SessionManager"
 import * as MetricsRoutes from "@effect-mqttx/metrics/MetricsRoutes"
 import * as MqttMetrics from "@effect-mqttx/metrics/MqttMetrics"
-import type * as SessionManager from "@effect-mqttx/core/SessionManager"
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Metric } from "effect"

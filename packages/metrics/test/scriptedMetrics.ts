@@ -1,9 +1,14 @@
 /**
  * Metrics whose snapshots and events a test decides, for what no broker could be brought to do on demand.
  */
-import { MqttMetrics } from "@effect-mqttx/metrics/MqttMetrics"
-import type { ForwarderSnapshot, MetricsSnapshot, MqttSnapshot, SessionSnapshot } from "@effect-mqttx/metrics/MqttSnapshot"
 import type { SessionEvent } from "@effect-mqttx/core/SessionEvent"
+import { MqttMetrics } from "@effect-mqttx/metrics/MqttMetrics"
+import type {
+  ForwarderSnapshot,
+  MetricsSnapshot,
+  MqttSnapshot,
+  SessionSnapshot
+} from "@effect-mqttx/metrics/MqttSnapshot"
 import { type Duration, Effect, Layer, PubSub, Stream } from "effect"
 
 const noLatencies = { count: 0, total: 0, min: 0, max: 0, bounds: [1, 10, 100], buckets: [0, 0, 0, 0] }

@@ -1,8 +1,8 @@
 /**
  * What the tests of the figures share: a world whose figures are watched, in a metric registry of its own.
  */
-import * as MqttMetrics from "@effect-mqttx/metrics/MqttMetrics"
 import type * as SessionManager from "@effect-mqttx/core/SessionManager"
+import * as MqttMetrics from "@effect-mqttx/metrics/MqttMetrics"
 import type * as ScriptedBroker from "@effect-mqttx/testing/ScriptedBroker"
 import { type Context, Effect, Metric } from "effect"
 import { makeWorld } from "../../../test/support/managers.ts"

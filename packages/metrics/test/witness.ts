@@ -3,11 +3,11 @@
  * states, errors, figures, the page, spans. Tests look in it for what must not be there.
  */
 import { MqttError } from "@effect-mqttx/core/MqttError"
-import * as MqttMetrics from "@effect-mqttx/metrics/MqttMetrics"
 import type { SessionEvent } from "@effect-mqttx/core/SessionEvent"
 import * as SessionLog from "@effect-mqttx/core/SessionLog"
 import type * as SessionManager from "@effect-mqttx/core/SessionManager"
 import type { SessionStatus } from "@effect-mqttx/core/SessionStatus"
+import * as MqttMetrics from "@effect-mqttx/metrics/MqttMetrics"
 import { Cause, Effect, Layer, Logger, Metric, References, Schema, type Scope, Stream, Tracer } from "effect"
 import { inspect } from "node:util"
 import { pageEvent } from "../src/internal/page/event.ts"

@@ -32,10 +32,14 @@ describe("encodeName", () => {
       assert.strictEqual(yield* encodeName(name), `__${createHash("sha256").update(bytes).digest("hex")}`)
     }))
 
-  it.effect.prop("gives names that differ encodings that differ", [shortText, shortText], ([a, b]) =>
-    Effect.gen(function*() {
-      assert.strictEqual((yield* encodeName(a)) === (yield* encodeName(b)), a === b)
-    }))
+  it.effect.prop(
+    "gives names that differ encodings that differ",
+    [shortText, shortText],
+    ([a, b]) =>
+      Effect.gen(function*() {
+        assert.strictEqual((yield* encodeName(a)) === (yield* encodeName(b)), a === b)
+      })
+  )
 
   it.live("fails for a long name where there is no digest, and only for that", () =>
     Effect.gen(function*() {

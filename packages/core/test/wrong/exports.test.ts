@@ -15,7 +15,14 @@ import { assert, describe, it } from "@effect/vitest"
 import { Config, Effect, Layer, Logger, Result, Schema } from "effect"
 import * as Path from "node:path"
 import * as T from "../../../../test/support/valueTypes.ts"
-import { any, nothing, type Subject, subject, type Subjects, testExports } from "../../../../test/support/wrongExports.ts"
+import {
+  any,
+  nothing,
+  type Subject,
+  subject,
+  type Subjects,
+  testExports
+} from "../../../../test/support/wrongExports.ts"
 import { options, type Parameter, parameter } from "../../../../test/support/wrongValues.ts"
 
 const topic = parameter("topic", T.topic)
@@ -179,7 +186,6 @@ const subjects: Subjects = {
     decode: subject("value", forwarderOptions),
     make: subject("effect", forwarderOptions)
   },
-  MessagePack: { codec: subject("value", schema) },
   MqttError: { isMqttError: subject("predicate", any("u")) },
   MqttJs: {
     make: subject("effect", mqttJsOptions),

@@ -7,7 +7,7 @@ import * as OptionsSchema from "@effect-mqttx/core/OptionsSchema"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Result from "effect/Result"
+import type * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 
 /** A schema for every option of a type: the compiler finds one that is missing. */

@@ -8,12 +8,12 @@
  *
  * Nothing here is concurrent: the caller does one thing at a time, and does not interrupt it.
  */
-import * as Effect from "effect/Effect"
-import type { KeyValueStore, KeyValueStoreError } from "effect/persistence/KeyValueStore"
-import * as Result from "effect/Result"
 import type { MqttError } from "@effect-mqttx/core/MqttError"
 import type { LoadedRecords, StoreDamage } from "@effect-mqttx/core/SessionStore"
 import { keyOf, type StoreChange, type StoreRecord } from "@effect-mqttx/core/StoreRecord"
+import * as Effect from "effect/Effect"
+import type { KeyValueStore, KeyValueStoreError } from "effect/persistence/KeyValueStore"
+import * as Result from "effect/Result"
 import { storageFailed, storageFailureKind } from "./failure.ts"
 import * as Values from "./values.ts"
 
@@ -98,7 +98,11 @@ export const makeLog = (
       try: () => Values.encodeSegment(nameOf(state.next), changes, marks),
       catch: (cause) => {
         const why = cause instanceof Error ? cause.message : String(cause)
-        return storageFailed(session, "commit", { kind: "invalid", detail: `a record cannot be written: ${why}`, cause })
+        return storageFailed(session, "commit", {
+          kind: "invalid",
+          detail: `a record cannot be written: ${why}`,
+          cause
+        })
       }
     })
     yield* set(state.next, segment.bytes)

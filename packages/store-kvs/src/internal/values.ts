@@ -5,9 +5,9 @@
  * Every value is one byte of format, its fields, and four bytes of checksum over its name and all before. Every later format keeps the first
  * byte and the checksum, so that an older program can tell a newer value from a damaged one.
  */
-import * as Result from "effect/Result"
 import { keyOf, type StoreChange, type StoreRecord } from "@effect-mqttx/core/StoreRecord"
 import * as StoreRecordCodec from "@effect-mqttx/core/StoreRecordCodec"
+import * as Result from "effect/Result"
 
 const format = 1
 
@@ -44,14 +44,21 @@ const textDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 const seal = (name: string, bytes: Uint8Array): Uint8Array => {
   const view = new DataView(bytes.buffer)
   view.setUint8(0, format)
-  view.setUint32(bytes.length - 4, StoreRecordCodec.checksum(bytes, bytes.length - 4, StoreRecordCodec.checksum(textEncoder.encode(name))))
+  view.setUint32(
+    bytes.length - 4,
+    StoreRecordCodec.checksum(bytes, bytes.length - 4, StoreRecordCodec.checksum(textEncoder.encode(name)))
+  )
   return bytes
 }
 
 const unseal = (name: string, bytes: Uint8Array): Result.Result<DataView, Unreadable> => {
   if (bytes.length < 5) return Result.fail("damaged")
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-  const checksum = StoreRecordCodec.checksum(bytes, bytes.length - 4, StoreRecordCodec.checksum(textEncoder.encode(name)))
+  const checksum = StoreRecordCodec.checksum(
+    bytes,
+    bytes.length - 4,
+    StoreRecordCodec.checksum(textEncoder.encode(name))
+  )
   if (view.getUint32(bytes.length - 4) !== checksum) return Result.fail("damaged")
   return bytes[0]! > format ? Result.fail("newerFormat") : Result.succeed(view)
 }

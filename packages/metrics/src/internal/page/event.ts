@@ -2,8 +2,8 @@
  * Events as the page lists them: in words, and with a level.
  */
 import type { MqttError } from "@effect-mqttx/core/MqttError"
-import type { HandlerFailed, SessionEvent } from "@effect-mqttx/core/SessionEvent"
 import * as PeerText from "@effect-mqttx/core/PeerText"
+import type { HandlerFailed, SessionEvent } from "@effect-mqttx/core/SessionEvent"
 import type { PageEvent } from "./model.ts"
 
 /** Absent for what other events say already. */
@@ -11,7 +11,13 @@ export const pageEvent = (event: SessionEvent): PageEvent | undefined => {
   const described = describe(event)
   return described === undefined
     ? undefined
-    : { at: event.at, session: event.session, type: event._tag, level: described[0], text: PeerText.clean(described[1]) }
+    : {
+      at: event.at,
+      session: event.session,
+      type: event._tag,
+      level: described[0],
+      text: PeerText.clean(described[1])
+    }
 }
 
 const describe = (event: SessionEvent): readonly [PageEvent["level"], string] | undefined => {

@@ -16,11 +16,11 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { MqttMetrics } from "../../MqttMetrics.ts"
+import type { MqttSnapshot } from "../snapshot/model.ts"
 import { pageEvent } from "./event.ts"
 import { History } from "./history.ts"
 import type { PageEvent, PageHello, PageSnapshot } from "./model.ts"
 import { pageSnapshot } from "./snapshot.ts"
-import type { MqttSnapshot } from "../snapshot/model.ts"
 
 export interface PageFeedOptions {
   readonly title: string

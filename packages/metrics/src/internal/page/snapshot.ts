@@ -2,6 +2,7 @@
  * From the snapshots of the metrics to what the page shows: the figures, the rates since the snapshot before, and what was lost.
  */
 import type { Latencies, SessionMetrics } from "@effect-mqttx/core/SessionStatus"
+import type { ForwarderSnapshot, MetricsSnapshot, MqttSnapshot, SessionSnapshot } from "../snapshot/model.ts"
 import type {
   PageFate,
   PageFigures,
@@ -12,7 +13,6 @@ import type {
   PageSession,
   PageSnapshot
 } from "./model.ts"
-import type { ForwarderSnapshot, MetricsSnapshot, MqttSnapshot, SessionSnapshot } from "../snapshot/model.ts"
 
 /** Rates are those since the snapshot before; without one they are not known yet, and 0. */
 export const pageSnapshot = (now: MqttSnapshot, before: MqttSnapshot | undefined): PageSnapshot => {

@@ -1,9 +1,9 @@
 /**
  * The metrics of the library as Prometheus sees them: names, types, what they mean, and where they are in a snapshot.
  */
+import type { ForwarderSnapshot, MqttSnapshot, RouteSnapshot } from "../snapshot/model.ts"
 import { each, type Family, flag, type Kind, optionalSeconds, seconds, sum } from "./family.ts"
 import { sessionFamilies } from "./sessionFamilies.ts"
-import type { ForwarderSnapshot, MqttSnapshot, RouteSnapshot } from "../snapshot/model.ts"
 
 const stores: ReadonlyArray<Family> = [
   {

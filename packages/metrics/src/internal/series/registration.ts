@@ -4,12 +4,12 @@
  * No metric is ever updated: each series reads its value from the current snapshot when the registry is read, which costs sessions
  * nothing. All series that are read in one go show the same moment.
  */
+import type { Latencies } from "@effect-mqttx/core/SessionStatus"
 import type * as Context from "effect/Context"
 import * as Metric from "effect/Metric"
-import type { Latencies } from "@effect-mqttx/core/SessionStatus"
+import type { MqttSnapshot } from "../snapshot/model.ts"
 import { families } from "./families.ts"
 import type { Family } from "./family.ts"
-import type { MqttSnapshot } from "../snapshot/model.ts"
 
 type Value = number | Latencies
 

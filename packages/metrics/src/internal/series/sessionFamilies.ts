@@ -2,8 +2,8 @@
  * The metrics of sessions.
  */
 import type { SessionState } from "@effect-mqttx/core/SessionEvent"
-import { each, type Family, flag, optionalSeconds, seconds, sum } from "./family.ts"
 import type { SessionSnapshot } from "../snapshot/model.ts"
+import { each, type Family, flag, optionalSeconds, seconds, sum } from "./family.ts"
 
 /** The numbers of states, as the gauge `mqtt_session_status` shows them. */
 const statusCodes: { readonly [State in SessionState]: number } = {

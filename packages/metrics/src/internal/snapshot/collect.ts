@@ -18,7 +18,6 @@ import type {
 } from "@effect-mqttx/core/SessionStatus"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { causesOf } from "./readiness.ts"
 import type {
   ForwarderSessionSnapshot,
   ForwarderSnapshot,
@@ -31,6 +30,7 @@ import type {
   StoreSnapshot,
   TotalsSnapshot
 } from "./model.ts"
+import { causesOf } from "./readiness.ts"
 
 /**
  * What figures come from.

@@ -1,5 +1,5 @@
 import { MqttSession, PayloadCodec, TopicTemplate } from "@effect-mqttx/core"
-import * as MessagePack from "@effect-mqttx/core/MessagePack"
+import * as MessagePack from "@effect-mqttx/msgpack/MessagePack"
 import { ScriptedBroker } from "@effect-mqttx/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Schema, Stream } from "effect"

@@ -1,9 +1,9 @@
 /**
- * MessagePack payloads, a subpath of its own: it needs the package `@msgpack/msgpack`, which is an optional peer.
+ * MessagePack payloads: values go through a schema, and its encoded form through the package `@msgpack/msgpack`.
  */
+import * as PayloadCodec from "@effect-mqttx/core/PayloadCodec"
 import { decode, encode } from "@msgpack/msgpack"
 import type * as Schema from "effect/Schema"
-import * as PayloadCodec from "./PayloadCodec.ts"
 
 /**
  * A codec that writes a schema's encoded form as MessagePack, announced as `application/msgpack` on MQTT 5. What is no MessagePack,
