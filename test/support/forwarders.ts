@@ -11,8 +11,8 @@ import type { Persistence } from "@effect-mqttx/core/SessionOptions"
 import * as ScriptedBroker from "@effect-mqttx/testing/ScriptedBroker"
 import { assert } from "@effect/vitest"
 import { Effect, type Scope } from "effect"
-import { impatient } from "./managers.ts"
 import { addSession, type Options, type StoreFor } from "./anySession.ts"
+import { impatient } from "./managers.ts"
 
 export interface Net {
   readonly manager: SessionManager.Manager
