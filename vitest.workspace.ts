@@ -19,6 +19,9 @@ export default defineConfig({
   test: {
     projects: [
       project("core", "packages/core"),
+      project("metrics", "packages/metrics"),
+      project("msgpack", "packages/msgpack"),
+      project("store-kvs", "packages/store-kvs"),
       project("testing", "packages/testing"),
       project("store-file", "packages/store-file"),
       project("store-redis", "packages/store-redis"),

@@ -8,9 +8,9 @@
  * The broker is embedded; set MQTT_URL to use another one.
  */
 import { MqttSession } from "@effect-mqttx/core"
-import { MetricsServer } from "@effect-mqttx/core/MetricsServer"
-import * as MqttMetrics from "@effect-mqttx/core/MqttMetrics"
-import * as NodeMetricsServer from "@effect-mqttx/core/NodeMetricsServer"
+import { MetricsServer } from "@effect-mqttx/metrics/MetricsServer"
+import * as MqttMetrics from "@effect-mqttx/metrics/MqttMetrics"
+import * as NodeMetricsServer from "@effect-mqttx/metrics/NodeMetricsServer"
 import { ScriptedBroker } from "@effect-mqttx/testing"
 import { NodeRuntime } from "@effect/platform-node"
 import { Config, Context, Duration, Effect, Layer, Option, Random, Ref, Schema, Stream } from "effect"

@@ -5,8 +5,8 @@
  * few lines that say what has arrived. Brokers and servers are embedded.
  */
 import { SessionLog, SessionManager, SessionOptions } from "@effect-mqttx/core"
-import * as MetricsRoutes from "@effect-mqttx/core/MetricsRoutes"
-import * as MqttMetrics from "@effect-mqttx/core/MqttMetrics"
+import * as MetricsRoutes from "@effect-mqttx/metrics/MetricsRoutes"
+import * as MqttMetrics from "@effect-mqttx/metrics/MqttMetrics"
 import { ScriptedBroker } from "@effect-mqttx/testing"
 import { NodeHttpServer, NodeRuntime } from "@effect/platform-node"
 import { Deferred, Effect, Layer } from "effect"

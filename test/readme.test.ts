@@ -1,7 +1,8 @@
 /**
  * The first program that a reader meets does what it says, every time: in the README, and in the docstring of `MqttSession`.
  */
-import { AedesBroker, ScriptedBroker } from "@effect-mqttx/testing"
+import { ScriptedBroker } from "@effect-mqttx/testing"
+import * as AedesBroker from "@effect-mqttx/testing/AedesBroker"
 import { assert, describe, it } from "@effect/vitest"
 import { Console, Effect, type Layer } from "effect"
 import * as Fs from "node:fs"

@@ -3,7 +3,7 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { fencesOf, fenceViolations } from "./support/fences.ts"
 import { lockViolations } from "./support/lockfile.ts"
-import { effectDeclarations, filesBelow, packages, root } from "./support/repository.ts"
+import { effectDeclarations, filesBelow, manifestOf, packages, root } from "./support/repository.ts"
 import { find, realServer } from "./support/servers.ts"
 import { importsOf, parse } from "./support/source.ts"
 import { stabilityViolations } from "./support/stability.ts"
@@ -14,17 +14,47 @@ import {
   floorViolations,
   mqttViolations,
   nodeViolations,
+  packageFloors,
   reachable
 } from "./support/structure.ts"
 
 const core = filesBelow("packages/core/src", ".ts")
 const tree = (files: Readonly<Record<string, string>>) => new Map(Object.entries(files))
+const published = packages().filter((name) => manifestOf(name).private !== true)
 const file = (text: string) => [parse("Some.ts", text)]
 
 describe("floors", () => {
   it("every file of the core stands on a floor and imports only downwards", () => {
     assert.isAbove(core.size, 1)
     assert.deepStrictEqual(floorViolations(core), [])
+  })
+
+  it.each(Object.entries(packageFloors))(
+    "every file of %s stands on a floor of its own, and on the core",
+    (name, all) => {
+      const files = filesBelow(`packages/${name}/src`, ".ts")
+      assert.isAbove(files.size, 1)
+      assert.deepStrictEqual(floorViolations(files, all), [])
+    }
+  )
+
+  it("an import that points up is found in a package above the core, and one of another package than the core", () => {
+    const all = [[0, ["internal/"]], [1, ["A.ts"]]] as const
+    assert.deepStrictEqual(
+      floorViolations(
+        tree({
+          "A.ts": `import "@effect-mqttx/core/Topic"\nimport "@effect-mqttx/testing"`,
+          "internal/b.ts": `import type { A } from "../A.ts"`,
+          "C.ts": "export {}"
+        }),
+        all
+      ),
+      [
+        "A.ts:2: imports a package above: @effect-mqttx/testing",
+        "internal/b.ts:1: floor 0 imports A.ts of floor 1",
+        "C.ts: stands on no floor"
+      ]
+    )
   })
 
   it("an import that points up is found, type-only too", () => {
@@ -126,10 +156,25 @@ describe("packages", () => {
   })
 
   it("every concept of a package is exported by its barrel", () => {
-    assert.deepStrictEqual(barrelViolations(core), [])
-    assert.deepStrictEqual(barrelViolations(filesBelow("packages/testing/src", ".ts")), [])
-    assert.deepStrictEqual(barrelViolations(filesBelow("packages/store-file/src", ".ts")), [])
-    assert.deepStrictEqual(barrelViolations(filesBelow("packages/store-redis/src", ".ts")), [])
+    for (const name of published) {
+      assert.deepStrictEqual(barrelViolations(filesBelow(`packages/${name}/src`, ".ts")), [], name)
+    }
+  })
+
+  it("a package brings neither Effect nor the core a second time: both are peers", () => {
+    for (const name of published) {
+      const { dependencies = {}, peerDependencies = {} } = manifestOf(name)
+      const shared = name === "core" ? ["effect"] : ["effect", "@effect-mqttx/core"]
+      assert.includeMembers(Object.keys(peerDependencies), shared, name)
+      const twice = Object.keys(dependencies).filter((each) =>
+        each === "effect" || each.startsWith("@effect/") || each.startsWith("@effect-mqttx/")
+      )
+      assert.deepStrictEqual(twice, [], name)
+    }
+  })
+
+  it("the core has one optional peer at most", () => {
+    assert.isAtMost(Object.keys(manifestOf("core").peerDependenciesMeta ?? {}).length, 1)
   })
 
   it("a concept that the barrel lacks or misnames is found, and an export of what is no concept", () => {
@@ -186,9 +231,10 @@ describe("core entry", () => {
     assert.deepStrictEqual(nodeViolations(browser.files), [])
   })
 
-  it("takes only stable parts of Effect", () => {
-    assert.deepStrictEqual(stabilityViolations(browser.files, effectDeclarations), [])
-    assert.deepStrictEqual(stabilityViolations(node.files, effectDeclarations), [])
+  it("takes only stable parts of Effect, and so does every other file of the core", () => {
+    const files = Array.from(core, ([path, text]) => parse(path, text))
+    assert.isAtLeast(files.length, browser.files.length)
+    assert.deepStrictEqual(stabilityViolations(files, effectDeclarations), [])
   })
 
   it("what is reached through other files, re-exports and the seam counts", () => {

@@ -21,6 +21,17 @@ export const filesBelow = (folder: string, ending: string): Tree => {
 
 export const packages = (): ReadonlyArray<string> => Fs.readdirSync(Path.join(root, "packages"))
 
+interface Manifest {
+  readonly private?: boolean
+  readonly dependencies?: Readonly<Record<string, string>>
+  readonly peerDependencies?: Readonly<Record<string, string>>
+  readonly peerDependenciesMeta?: Readonly<Record<string, unknown>>
+}
+
+/** The package.json of a package. */
+export const manifestOf = (name: string): Manifest =>
+  JSON.parse(Fs.readFileSync(Path.join(root, "packages", name, "package.json"), "utf8")) as Manifest
+
 const requireFromCore = createRequire(Path.join(root, "packages/core/package.json"))
 
 /** The declaration text of a module of `effect`, found beside what its `exports` name. */

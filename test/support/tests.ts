@@ -15,12 +15,18 @@ export const coreTests = (): Tree => {
   return new Map([...filesBelow(folder, ".ts")].filter(([file]) => file.endsWith(".test.ts") || isBehaviour(file)))
 }
 
+/** The tests that every package makes of its exports, as long as the core does. */
+const sharedTests = "test/support/wrongExports.ts"
+
 /** Those of the core, of the other packages and the examples behind their names, and of the root behind `test`. */
 export const allTests = (): Tree => {
   const others = packages().filter((name) => name !== "core").map((name) => [name, `packages/${name}/test`] as const)
   const tests = new Map(coreTests())
   for (const [name, folder] of [...others, ["examples", "examples/test"], ["test", "test"]] as const) {
     for (const [file, text] of filesBelow(folder, ".test.ts")) tests.set(`${name}/${file}`, text)
+  }
+  if (tests.get("wrong/exports.test.ts")?.includes("testExports(") === true) {
+    tests.set(sharedTests, readFileSync(join(root, sharedTests), "utf8"))
   }
   return tests
 }

@@ -24,13 +24,16 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import type { ForwarderMetrics } from "./ForwarderMetrics.ts"
 import type { ForwarderHooks, ForwarderOptions, ForwarderOptionsInput } from "./ForwarderOptions.ts"
 import * as Options from "./ForwarderOptions.ts"
+import { announcedTo } from "./internal/forwarder/announced.ts"
 import type { Forwarding } from "./internal/forwarder/contract.ts"
 import { makeForwarder } from "./internal/forwarder/forwarder.ts"
+import { having, orDie } from "./internal/options/plain.ts"
 import { configured } from "./internal/session/extras.ts"
 import type { MqttError } from "./MqttError.ts"
-import { SessionManager } from "./SessionManager.ts"
+import { type Manager, SessionManager } from "./SessionManager.ts"
 
 export type { Forwarding } from "./internal/forwarder/contract.ts"
 
@@ -50,6 +53,16 @@ export const make = <E = never, R = never>(
     if (valid.enabled) yield* forwarder.start
     return forwarder
   })
+
+/**
+ * The metrics of all forwarders over the sessions of a manager, in the order in which `make` or a `ForwarderManager` made them. Dies with
+ * an `MqttError` for what is no manager.
+ */
+export const metricsOf = (manager: Manager): Effect.Effect<ReadonlyArray<ForwarderMetrics>> =>
+  Effect.andThen(
+    orDie({ manager: manager ?? null }, { manager: having("eventsOf", "a manager") }, "Forwarder.metricsOf"),
+    announcedTo(manager)
+  )
 
 /**
  * The forwarder of a program that has one; for more there is `ForwarderManager`.

@@ -20,10 +20,12 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type { Manager, ManagerOptions } from "./internal/manager/contract.ts"
 import { makeDurableManager, makeManager } from "./internal/manager/manager.ts"
+import { sumOf } from "./internal/manager/metrics.ts"
 import { DefaultPersistence } from "./internal/options/environment.ts"
 import { configured } from "./internal/session/extras.ts"
 import type { MqttError } from "./MqttError.ts"
 import type { SessionOptions } from "./SessionOptions.ts"
+import type { SessionMetrics } from "./SessionStatus.ts"
 import type { SessionStore } from "./SessionStore.ts"
 
 export type {
@@ -56,6 +58,11 @@ export const make = (
 export const makeDurable = (
   options: ManagerOptions = {}
 ): Effect.Effect<Manager, MqttError, SessionStore | Scope.Scope> => makeDurableManager(options)
+
+/**
+ * The metrics of several sessions in one, as in `ManagerMetrics.totals`: counters are added, and `uptime` and ages are those of the oldest.
+ */
+export const totalMetrics = (all: Iterable<SessionMetrics>): SessionMetrics => sumOf(all)
 
 /**
  * The manager of a program.

@@ -18,6 +18,13 @@ import type { Packet } from "./Packet.ts"
 import { isQoS, type QoS } from "./QoS.ts"
 import { keyOf, type OriginKey, type OutboundRecord, type StoreRecord } from "./StoreRecord.ts"
 
+/**
+ * The checksum CRC-32 (ISO 3309) of the first `end` bytes, default all of them, going on from the checksum `previous` of those before
+ * them: for stores that keep several records in one value.
+ */
+export const checksum = (bytes: Uint8Array, end: number = bytes.length, previous: number = 0): number =>
+  crc32(bytes, Math.min(end, bytes.length), previous)
+
 /** The format that `encode` writes, and the newest that `decode` reads. */
 export const format = 2
 
@@ -198,7 +205,7 @@ export const encode = (record: StoreRecord): Uint8Array => {
       writer.text(record.origin.use)
       break
   }
-  writer.fourBytes(checksum(keyOf(record), writer.bytes, writer.position))
+  writer.fourBytes(recordChecksum(keyOf(record), writer.bytes, writer.position))
   const bytes = writer.bytes.slice(0, writer.position)
   if (writer.bytes.length > keptSize) shared = new Writer()
   return bytes
@@ -210,7 +217,9 @@ export const encode = (record: StoreRecord): Uint8Array => {
 export const decode = (key: string, bytes: Uint8Array): Result.Result<StoreRecord, DecodeFailure> => {
   if (bytes.length < frame) return damaged(`${bytes.length} bytes are too few for a record`)
   const reader = new Reader(bytes)
-  if (reader.view.getUint32(reader.end) !== checksum(key, bytes, reader.end)) return damaged("the checksum is wrong")
+  if (reader.view.getUint32(reader.end) !== recordChecksum(key, bytes, reader.end)) {
+    return damaged("the checksum is wrong")
+  }
   if (bytes[0]! > format) return Result.fail({ _tag: "NewerFormat", format: bytes[0]! })
   try {
     const record = read(reader)
@@ -224,7 +233,7 @@ export const decode = (key: string, bytes: Uint8Array): Result.Result<StoreRecor
 
 const damaged = (detail: string): Result.Result<never, DecodeFailure> => Result.fail({ _tag: "Damaged", detail })
 
-const checksum = (key: string, bytes: Uint8Array, end: number): number =>
+const recordChecksum = (key: string, bytes: Uint8Array, end: number): number =>
   crc32(bytes, end, crc32(textEncoder.encode(key)))
 
 const read = (reader: Reader): StoreRecord => {

@@ -1,7 +1,7 @@
 import { StoreRecord, StoreRecordCodec } from "@effect-mqttx/core"
 import { assert, describe, it } from "@effect/vitest"
 import { Result, Schema } from "effect"
-import { reference } from "./crc32.ts"
+import { reference } from "../../../test/support/crc32.ts"
 
 const { decode, encode } = StoreRecordCodec
 

@@ -1,11 +1,13 @@
 /**
  * aedes as a broker in the same process, for demonstrations and functional tests. Needs Node.
  *
+ * A subpath of its own, `@effect-mqttx/testing/AedesBroker`: it needs the package `aedes`, which is an optional peer.
+ *
  * It is aedes 2.0.0-beta.1: the stable 1.2 refuses MQTT 5. Measured on it: duplicates QoS 2 messages and reorders when connections are
  * cut, ignores the client's Receive Maximum, and sends one copy with only the last identifier for overlapping subscriptions. What has to be
  * proved is proved on `ScriptedBroker` and a real mosquitto.
  */
-import { Aedes, type AedesOptions, type Client } from "aedes"
+import type { Aedes, AedesOptions, Client } from "aedes"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -14,7 +16,8 @@ import * as Http from "node:http"
 import * as Net from "node:net"
 import { createWebSocketStream, WebSocketServer } from "ws"
 import type { BrokerEndpoints } from "./BrokerEndpoints.ts"
-import { type Checks, flag, mistakeOf, number, orDie, record } from "./internal/checks.ts"
+import { type Checks, flag, integer, mistakeOf, orDie, record } from "./internal/checks.ts"
+import { BrokerUnavailable } from "./RealServer.ts"
 
 /**
  * Options of aedes, all optional.
@@ -56,12 +59,26 @@ const listening = (server: Net.Server, port: number): Effect.Effect<number, neve
     () => Effect.sync(() => server.close())
   )
 
+// Not imported above: a program that has no use for it need not install it.
+const load = Effect.tryPromise({
+  try: () => import("aedes"),
+  catch: (cause) =>
+    new BrokerUnavailable({
+      broker: "aedes",
+      detail: `its package cannot be loaded; npm install --save-dev aedes@2.0.0-beta.1 installs it: ${String(cause)}`
+    })
+})
+
 /**
- * Starts aedes on loopback ports; its scope's end closes all connections. Dies with an `MqttError` for options that are wrong.
+ * Starts aedes on loopback ports; its scope's end closes all connections. Fails with `BrokerUnavailable` when the package `aedes` is not
+ * installed. Dies with an `MqttError` for options that are wrong.
  */
-export const make = (options?: AedesBrokerOptions): Effect.Effect<Service, never, Scope.Scope> =>
+export const make = (
+  options?: AedesBrokerOptions
+): Effect.Effect<Service, BrokerUnavailable, Scope.Scope> =>
   Effect.gen(function*() {
     yield* orDie(() => mistakeOf("AedesBroker.make", options, checks))
+    const { Aedes } = yield* load
     const clients = new Map<string, Client>()
     const aedes = yield* Effect.acquireRelease(
       Effect.promise(() => Aedes.createBroker(options?.aedes)),
@@ -113,10 +130,10 @@ export const make = (options?: AedesBrokerOptions): Effect.Effect<Service, never
     }
   })
 
-const checks: Checks<AedesBrokerOptions> = { port: number(0, 65_535), webSocket: flag, aedes: record }
+const checks: Checks<AedesBrokerOptions> = { port: integer(0, 65_535), webSocket: flag, aedes: record }
 
 /**
  * aedes on loopback ports, see `make`.
  */
-export const layer = (options?: AedesBrokerOptions): Layer.Layer<AedesBroker> =>
+export const layer = (options?: AedesBrokerOptions): Layer.Layer<AedesBroker, BrokerUnavailable> =>
   Layer.effect(AedesBroker, make(options))

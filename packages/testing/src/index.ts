@@ -1,4 +1,3 @@
-export * as AedesBroker from "./AedesBroker.ts"
 export * as BrokerCore from "./BrokerCore.ts"
 export * as BrokerEndpoints from "./BrokerEndpoints.ts"
 export * as Certificates from "./Certificates.ts"

@@ -2,7 +2,7 @@
  * A session with its default options, but for what a full stream does to QoS 0, used as its users do.
  */
 import { MqttSession, type Publication } from "@effect-mqttx/core"
-import * as MqttMetrics from "@effect-mqttx/core/MqttMetrics"
+import * as MqttMetrics from "@effect-mqttx/metrics/MqttMetrics"
 import { Effect, Exit, Schedule, Scope, Stream } from "effect"
 import { type Conditions, filter, type Side, topics } from "./contract.ts"
 import { type Running, serve } from "./side.ts"

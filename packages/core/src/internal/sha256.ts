@@ -1,8 +1,8 @@
 /**
- * SHA-256 (FIPS 180-4) and HMAC with it (FIPS 198-1), for where an answer is needed at once: `crypto.subtle` is
- * asynchronous, and absent outside of secure contexts.
+ * HMAC (FIPS 198-1) with SHA-256 (FIPS 180-4), for where an answer is needed at once: `crypto.subtle` is asynchronous, and
+ * absent outside of secure contexts.
  *
- * Both are pure functions of their bytes; nothing here compares, stores or makes secrets.
+ * It is a pure function of its bytes; nothing here compares, stores or makes secrets.
  */
 const constants = new Int32Array(64)
 const start = new Int32Array(8)
@@ -119,11 +119,6 @@ export const hex = (bytes: Uint8Array): string => {
   for (let i = 0; i < bytes.length; i++) digits += bytes[i]!.toString(16).padStart(2, "0")
   return digits
 }
-
-/**
- * The digest of the bytes as 64 hexadecimal digits.
- */
-export const sha256 = (bytes: Uint8Array): string => hex(new Digest(start, 0).update(bytes).finish())
 
 /**
  * HMAC with SHA-256 under one key.

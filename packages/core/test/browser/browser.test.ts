@@ -6,7 +6,7 @@ import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
 import { join } from "node:path"
 import type { Browser, Page } from "playwright-core"
-import { executablePath, launch } from "./launch.ts"
+import { executablePath, launch } from "../../../../test/support/browsers.ts"
 import type { Result } from "./page.ts"
 
 const bundle: Effect.Effect<BuildResult<{ metafile: true; write: false }>> = Effect.promise(() =>

@@ -8,7 +8,7 @@ import * as Transport from "@effect-mqttx/core/Transport"
 import { ScriptedBroker } from "@effect-mqttx/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Result } from "effect"
-import { addSession } from "../session/anySession.ts"
+import { addSession } from "../../../../test/support/anySession.ts"
 import { settle } from "../session/support.ts"
 import { logOf, makeWorld, type Options, reasonOf } from "./support.ts"
 

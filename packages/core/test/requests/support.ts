@@ -6,9 +6,9 @@ import { isMqttError, type MqttError, type MqttErrorReason } from "@effect-mqttx
 import { MosquittoBroker, ScriptedBroker } from "@effect-mqttx/testing"
 import { assert, layer } from "@effect/vitest"
 import { type Cause, Context, Effect, Layer, Queue, References, type Scope, Stream } from "effect"
-import { openSession, type Options, type StoreFor } from "../session/anySession.ts"
+import { openSession, type Options, type StoreFor } from "../../../../test/support/anySession.ts"
 
-export type { Options } from "../session/anySession.ts"
+export type { Options } from "../../../../test/support/anySession.ts"
 
 export interface TestServer {
   readonly address: string

@@ -10,10 +10,10 @@ import type * as SessionOptions from "@effect-mqttx/core/SessionOptions"
 import * as Transport from "@effect-mqttx/core/Transport"
 import { assert } from "@effect/vitest"
 import { type Cause, Context, Effect, Exit, Layer, Queue, Result, Scope, Stream } from "effect"
-import { openSession, type Options, type StoreFor } from "./anySession.ts"
+import { openSession, type Options, type StoreFor } from "../../../../test/support/anySession.ts"
 import * as Proxy from "./behaviourProxy.ts"
 
-export type { Options } from "./anySession.ts"
+export type { Options } from "../../../../test/support/anySession.ts"
 
 /**
  * TLS faults that an environment with TLS offers.

@@ -8,7 +8,7 @@ import { SessionStore } from "@effect-mqttx/core/SessionStore"
 import { Fault } from "@effect-mqttx/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Queue, Stream } from "effect"
-import * as Faulty from "./faultyStore.ts"
+import * as Faulty from "../../../../test/support/faultyStore.ts"
 import {
   eventsOf,
   makeBroker,

@@ -5,7 +5,7 @@ import type { MqttError } from "@effect-mqttx/core/MqttError"
 import { SessionStore } from "@effect-mqttx/core/SessionStore"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Scope } from "effect"
-import * as Faulty from "./faultyStore.ts"
+import * as Faulty from "../../../../test/support/faultyStore.ts"
 import { seeded } from "./seeded.ts"
 import { makeBroker, makeSession, type Options, pass, reasonOf, settle } from "./support.ts"
 

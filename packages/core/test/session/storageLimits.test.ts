@@ -3,21 +3,17 @@
  */
 import { type Properties } from "@effect-mqttx/core"
 import { SessionStore } from "@effect-mqttx/core/SessionStore"
-import * as SessionStoreKvs from "@effect-mqttx/core/SessionStoreKvs"
+import * as SessionStoreKvs from "@effect-mqttx/store-kvs/SessionStoreKvs"
 import { Fault } from "@effect-mqttx/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Layer } from "effect"
 import { KeyValueStore } from "effect/persistence"
-import { build } from "../kvs/support.ts"
 import { makeBroker, makeSession, reasonOf } from "./support.ts"
 
 /** The fixed header, a topic of one byte, the packet identifier and no properties leave so much for the payload. */
 const largest = 268_435_455 - 3 - 2 - 1
 
-const storing = Effect.flatMap(
-  build(KeyValueStore.layerMemory),
-  (kvs) => Effect.provideService(SessionStoreKvs.make(), KeyValueStore.KeyValueStore, kvs)
-)
+const storing = Effect.provide(SessionStoreKvs.make(), Layer.fresh(KeyValueStore.layerMemory))
 
 describe("a message that no packet can hold", () => {
   for (const protocolVersion of [4, 5] as const) {

@@ -7,7 +7,7 @@ import { Effect, Fiber, Stream } from "effect"
 import * as process from "node:process"
 import * as v8 from "node:v8"
 import * as vm from "node:vm"
-import * as Faulty from "./faultyStore.ts"
+import * as Faulty from "../../../../test/support/faultyStore.ts"
 import { makeBroker, type Options, readySession, settle } from "./support.ts"
 
 v8.setFlagsFromString("--expose-gc")

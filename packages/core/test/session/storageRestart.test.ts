@@ -7,7 +7,7 @@ import { Fault } from "@effect-mqttx/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Queue, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
-import * as Faulty from "./faultyStore.ts"
+import * as Faulty from "../../../../test/support/faultyStore.ts"
 import { eventsOf, makeBroker, makeSession, nextEvent, type Options, settle } from "./support.ts"
 
 const make = Effect.fnUntraced(function*(options: Options = {}) {

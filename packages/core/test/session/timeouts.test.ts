@@ -11,7 +11,7 @@ import { Fault } from "@effect-mqttx/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { createServer } from "node:net"
-import * as Faulty from "./faultyStore.ts"
+import * as Faulty from "../../../../test/support/faultyStore.ts"
 import { makeBroker, makeSession, readySession } from "./support.ts"
 
 /** A port of this machine at which nothing listens. */

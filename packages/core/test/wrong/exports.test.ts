@@ -6,41 +6,24 @@
 import { SessionManager, TopicTemplate, type Transport } from "@effect-mqttx/core"
 import * as Message from "@effect-mqttx/core/Message"
 import * as MqttErrors from "@effect-mqttx/core/MqttError"
-import * as MqttMetrics from "@effect-mqttx/core/MqttMetrics"
 import * as MqttSession from "@effect-mqttx/core/MqttSession"
 import * as RouteTransformer from "@effect-mqttx/core/RouteTransformer"
 import * as SessionManagerModule from "@effect-mqttx/core/SessionManager"
 import * as SessionStore from "@effect-mqttx/core/SessionStore"
 import * as TransportModule from "@effect-mqttx/core/Transport"
-import { NodeHttpServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Config, Context, Effect, FileSystem, Layer, Logger, References, Result, Schema } from "effect"
-import { HttpRouter } from "effect/http"
-import { KeyValueStore } from "effect/persistence"
-import * as Fs from "node:fs"
+import { Config, Effect, Layer, Logger, Result, Schema } from "effect"
 import * as Path from "node:path"
-import { fileURLToPath } from "node:url"
+import * as T from "../../../../test/support/valueTypes.ts"
 import {
-  type Answer,
-  type Options,
-  options,
-  type Parameter,
-  parameter,
-  shown,
-  violationsOf
-} from "../../../../test/support/wrongValues.ts"
-import * as T from "./types.ts"
-
-interface Subject {
-  readonly answer: Answer
-  readonly parameters: ReadonlyArray<Parameter>
-  /** Arguments that are needed behind the parameters. */
-  readonly wrap?: (call: (...given: ReadonlyArray<never>) => unknown) => (...given: ReadonlyArray<never>) => unknown
-}
-
-const subject = (answer: Answer, ...parameters: ReadonlyArray<Parameter>): Subject => ({ answer, parameters })
-const any = (name: string): Parameter => parameter(name, T.anything)
-const nothing = (name: string, valid: () => unknown): Parameter => parameter(name, T.type(name, valid, () => false))
+  any,
+  nothing,
+  type Subject,
+  subject,
+  type Subjects,
+  testExports
+} from "../../../../test/support/wrongExports.ts"
+import { options, type Parameter, parameter } from "../../../../test/support/wrongValues.ts"
 
 const topic = parameter("topic", T.topic)
 const filter = parameter("filter", T.filters)
@@ -95,13 +78,8 @@ const managers = Layer.provideMerge(SessionManagerModule.layer(), offline)
 const context = Layer.mergeAll(
   managers,
   Layer.provide(MqttSession.layer({ name: "one", servers: "a.invalid" }), offline),
-  KeyValueStore.layerMemory,
-  // Every directory is there, and none is touched.
-  FileSystem.layerNoop({ exists: () => Effect.succeed(true) }),
-  NodeHttpServer.layerTest,
   Logger.layer([]),
-  SessionStore.layerMemory,
-  Layer.provide(MqttMetrics.layer(), managers)
+  SessionStore.layerMemory
 )
 
 const forwarder = { name: "up", sources: "plant", filters: "a/b", target: "cloud" }
@@ -152,21 +130,6 @@ const logOptions = options("options", {
   levels: T.empty,
   interval: T.duration
 })
-const metricsOptions = options("options", { synchronizeEvery: T.duration })
-const path = T.type("path", () => "/a", () => false)
-const paths: Options["types"] = {
-  metricsPath: path,
-  healthPath: path,
-  readyPath: path,
-  holdsBack: T.callable(() => () => true),
-  allowedHosts: T.type(
-    "allowedHosts",
-    () => ["a.example"],
-    (value) => Array.isArray(value) && value.every((item) => typeof item === "string")
-  )
-}
-const page = T.empty
-const storeOptions = options("options", { prefix: T.text, durability: T.oneOf("session", "process", "power") })
 const mqttJsOptions = options("options", {
   streamBuilder: T.callable(() => () => undefined),
   socksProxy: T.type("socksProxy", () => "socks5h://127.0.0.1:1080", () => false),
@@ -182,12 +145,6 @@ const mqttJsOptions = options("options", {
 const template = parameter("path", T.type("path", () => "rooms", (value) => value === "text"))
 const codec = parameter("payload", T.type("codec", () => Schema.String, () => false))
 const schema = parameter("schema", T.type("schema", () => Schema.String, () => false))
-const id = (call: (...given: ReadonlyArray<never>) => unknown) => call
-
-/** Routes go into a router of their own: there cannot be two of one path. */
-const routed: Subject["wrap"] = (call) => (...given) =>
-  Layer.provide(call(...given) as Layer.Layer<unknown>, Layer.fresh(HttpRouter.layer))
-
 /** A combinator of options: it answers a function, which the options go through, and `make` then refuses what is wrong. */
 const change: Subject = {
   answer: "value",
@@ -195,7 +152,7 @@ const change: Subject = {
   wrap: (call) => (...given) => (call(...given) as (options: object) => unknown)({ name: "x", servers: "a" })
 }
 
-const subjects: { readonly [module: string]: { readonly [name: string]: Subject } } = {
+const subjects: Subjects = {
   Codec: {
     encode: subject("value", nothing("packet", () => ({ _tag: "Pingreq" })), any("version")),
     sizeOf: subject("value", any("packet"), any("version")),
@@ -205,7 +162,8 @@ const subjects: { readonly [module: string]: { readonly [name: string]: Subject 
   Forwarder: {
     make: subject("effect", forwarderOptions),
     layer: subject("layer", forwarderOptions),
-    layerConfig: subject("layer", config)
+    layerConfig: subject("layer", config),
+    metricsOf: subject("effect", nothing("manager", () => ({ eventsOf: () => undefined })))
   },
   ForwarderManager: {
     make: subject(
@@ -228,29 +186,7 @@ const subjects: { readonly [module: string]: { readonly [name: string]: Subject 
     decode: subject("value", forwarderOptions),
     make: subject("effect", forwarderOptions)
   },
-  MessagePack: { codec: subject("value", schema) },
-  MetricsRoutes: { layer: { ...subject("layer", options("options", paths)), wrap: routed } },
-  MetricsServer: {
-    layer: subject("layer", options("options", { ...paths, page })),
-    layerRoutes: { ...subject("layer", options("options", { ...paths, page })), wrap: routed }
-  },
   MqttError: { isMqttError: subject("predicate", any("u")) },
-  MqttMetrics: {
-    make: subject(
-      "effect",
-      options(
-        "sources",
-        {
-          sessions: T.type("list", () => [], (value) => Array.isArray(value) && value.length === 0),
-          manager: nothing("manager", () => undefined).type,
-          forwarders: nothing("forwarders", () => undefined).type
-        }
-      ),
-      metricsOptions
-    ),
-    layer: subject("layer", metricsOptions),
-    layerSession: subject("layer", metricsOptions)
-  },
   MqttJs: {
     make: subject("effect", mqttJsOptions),
     layer: subject("layer", mqttJsOptions)
@@ -267,17 +203,6 @@ const subjects: { readonly [module: string]: { readonly [name: string]: Subject 
     layerConfig: subject("layer", config, extras),
     layerDurableConfig: subject("layer", config, extras)
   },
-  NodeMetricsServer: {
-    layer: subject(
-      "layer",
-      options(
-        "options",
-        { ...paths, page, port: T.type("port", () => 0, (value) => value === 0), host: T.text },
-        () => ({ port: 0 }),
-        false
-      )
-    )
-  },
   OptionsSchema: {
     strict: subject("value", any("fields")),
     duration: subject("value", any("bounds")),
@@ -293,6 +218,7 @@ const subjects: { readonly [module: string]: { readonly [name: string]: Subject 
     properties: subject("value", any("codec")),
     text: subject("value", parameter("schema", T.type("schema", () => Schema.String, (value) => value === undefined)))
   },
+  PeerText: { clean: subject("value", parameter("text", T.text), any("maximum")) },
   Publication: { toBytes: subject("value", parameter("payload", T.payload)) },
   QoS: { isQoS: subject("predicate", any("value")) },
   ReasonCode: {
@@ -357,7 +283,8 @@ const subjects: { readonly [module: string]: { readonly [name: string]: Subject 
     layer: subject("layer", managerOptions),
     layerDurable: subject("layer", managerOptions),
     layerConfig: subject("layer", config),
-    layerDurableConfig: subject("layer", config)
+    layerDurableConfig: subject("layer", config),
+    totalMetrics: subject("value", any("all"))
   },
   SessionMap: { make: subject("effect", mapOptions), makeDurable: subject("effect", mapOptions) },
   SessionOptions: {
@@ -384,11 +311,6 @@ const subjects: { readonly [module: string]: { readonly [name: string]: Subject 
     make: subject("effect", poolOptions(sessionOptions)),
     makeDurable: subject("effect", poolOptions(durableOptions))
   },
-  SessionStoreKvs: {
-    make: subject("effect", storeOptions),
-    layerKvs: subject("layer", storeOptions),
-    layerFileSystem: subject("layer", parameter("directory", T.text))
-  },
   StoreRecord: {
     consumerKey: subject("value", any("name")),
     inboundKey: subject("value", any("identifier")),
@@ -398,6 +320,7 @@ const subjects: { readonly [module: string]: { readonly [name: string]: Subject 
     subscriptionKey: subject("value", any("filter"))
   },
   StoreRecordCodec: {
+    checksum: subject("value", any("bytes"), any("end"), any("previous")),
     decode: subject("value", any("key"), nothing("bytes", () => new Uint8Array(0))),
     encode: subject("value", nothing("record", () => ({ _tag: "InboundQoS2", packetIdentifier: 1 })))
   },
@@ -420,41 +343,12 @@ const subjects: { readonly [module: string]: { readonly [name: string]: Subject 
   TopicTree: { make: subject("value", any("options")) }
 }
 
-const source = Path.join(Path.dirname(fileURLToPath(import.meta.url)), "../../src")
-
-const modules = Fs.readdirSync(source)
-  .filter((file) => file.endsWith(".ts") && file !== "index.ts")
-  .map((file) => file.slice(0, -3))
-
-/** Functions that are no classes, no schemas and no tags of services. */
-const isFunction = (value: unknown): value is (...given: ReadonlyArray<never>) => unknown =>
-  typeof value === "function" && !String(value).startsWith("class") && !Schema.isSchema(value) &&
-  !Context.isKey(value) && !Effect.isEffect(value)
-
-type Module = { readonly [name: string]: unknown }
-
-const load = (name: string): Effect.Effect<Module> =>
-  Effect.promise(() => import(`../../src/${name}.ts`) as Promise<Module>)
-
-const own = Effect.provideService(References.MinimumLogLevel, "None")
-
-describe.each(modules)("%s", (name) => {
-  it.live("has no function that is not looked at here", () =>
-    Effect.gen(function*() {
-      const module = yield* load(name)
-      const functions = Object.entries(module).filter(([, value]) => isFunction(value)).map(([key]) => key)
-      assert.sameMembers(functions, Object.keys(subjects[name] ?? {}))
-    }))
-
-  for (const [key, { answer, parameters, wrap = id }] of Object.entries(subjects[name] ?? {})) {
-    it.live(`${key} takes wrong values as the rule says`, () =>
-      Effect.gen(function*() {
-        const module = yield* load(name)
-        const call = wrap(module[key] as (...given: ReadonlyArray<never>) => unknown)
-        assert.strictEqual(shown(yield* violationsOf(`${name}.${key}`, answer, parameters, call)), "")
-      }).pipe(own, Effect.provide(context)) as Effect.Effect<void>, 60_000)
-  }
-})
+testExports(
+  Path.join(import.meta.dirname, "../../src"),
+  (name) => import(`../../src/${name}.ts`),
+  subjects,
+  context as Layer.Layer<never, unknown>
+)
 
 describe("what a function without a failure makes of wrong values", () => {
   const kinds: ReadonlyArray<never> = [undefined, null, 5, "a/#/b", {}, [], () => undefined, new Date(0)] as never

@@ -19,6 +19,7 @@ import type { Session } from "@effect-mqttx/core/MqttSession"
 import { ScriptedBroker } from "@effect-mqttx/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, References, type Scope, Stream } from "effect"
+import * as T from "../../../../test/support/valueTypes.ts"
 import {
   type Answer,
   optional,
@@ -29,7 +30,6 @@ import {
   violationsOf
 } from "../../../../test/support/wrongValues.ts"
 import { impatient } from "../manager/support.ts"
-import * as T from "./types.ts"
 
 interface Subject {
   readonly answer: Answer

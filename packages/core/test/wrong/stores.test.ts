@@ -4,20 +4,12 @@
 import { SessionStore } from "@effect-mqttx/core"
 import { describe, it } from "@effect/vitest"
 import { Effect, Layer, References } from "effect"
-import { KeyValueStore } from "effect/persistence"
 import { tryWrongValues } from "../../../../test/support/wrongStores.ts"
-import { build, over } from "../kvs/support.ts"
 
 describe("session stores with wrong values fail with a type, and go on", () => {
   it.live("memory", () =>
     Effect.flatMap(SessionStore.SessionStore, tryWrongValues).pipe(
       Effect.provide(Layer.fresh(SessionStore.layerMemory)),
-      Effect.provideService(References.MinimumLogLevel, "None")
-    ))
-
-  it.live("any key-value store", () =>
-    Effect.flatMap(build(KeyValueStore.layerMemory), over).pipe(
-      Effect.flatMap(tryWrongValues),
       Effect.provideService(References.MinimumLogLevel, "None")
     ))
 })

@@ -42,6 +42,13 @@ export const number = (minimum: number, maximum: number = Infinity): Check =>
     `must be a number ${maximum === Infinity ? `of at least ${minimum}` : `from ${minimum} to ${maximum}`}`
   )
 
+/** A whole number from the smaller to the larger one. */
+export const integer = (minimum: number, maximum: number): Check =>
+  rule(
+    (value) => Number.isInteger(value) && number(minimum, maximum)(value) === undefined,
+    `must be an integer from ${minimum} to ${maximum}`
+  )
+
 export const oneOf = (...values: ReadonlyArray<string>): Check =>
   rule((value) => values.some((each) => each === value), `must be one of ${values.join(", ")}`)
 

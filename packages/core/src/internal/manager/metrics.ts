@@ -127,6 +127,13 @@ export const addMetrics = (a: SessionMetrics, b: SessionMetrics, uptime: number)
   }
 }
 
+/** The sum of sessions that were there at the same time. */
+export const sumOf = (all: Iterable<SessionMetrics>): SessionMetrics => {
+  let sum = noMetrics
+  for (const metrics of all) sum = addMetrics(sum, metrics, Math.max(sum.uptime, metrics.uptime))
+  return sum
+}
+
 /**
  * What stays of the figures of a session that is no more: the counters, and nothing of what it held. What it had not finished, because
  * its store did not take it to the very end, has failed.

@@ -3,11 +3,25 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { InvalidOptions, MqttError } from "../../MqttError.ts"
+import { InvalidOptions, MqttError, StorageFailed } from "../../MqttError.ts"
 import { keyOf, type StoreRecord } from "../../StoreRecord.ts"
-import { storageFailed, whileOpen } from "../storageFailure.ts"
 import { kindOf } from "../valueNames.ts"
 import type { SessionStoreHandle } from "./contract.ts"
+
+/** The error of a method of this store. */
+const failed = (session: string, method: string, kind: StorageFailed["kind"], detail: string): MqttError =>
+  new MqttError({ session, method: `SessionStore.${method}`, reason: new StorageFailed({ kind, detail }) })
+
+/** Runs an effect as long as the store is open, and fails with the kind `closed` afterwards. */
+const whileOpen = <A>(
+  session: string,
+  method: string,
+  isOpen: () => boolean,
+  effect: Effect.Effect<A, MqttError>
+): Effect.Effect<A, MqttError> =>
+  Effect.suspend(() =>
+    isOpen() ? effect : Effect.fail(failed(session, method, "closed", "the store of this session is closed"))
+  )
 
 interface Entry {
   readonly records: Map<string, StoreRecord>
@@ -41,7 +55,7 @@ const handle = (session: string, records: Map<string, StoreRecord>, isOpen: () =
 }
 
 /** A store is opened by a text. */
-export const noName = (session: unknown): MqttError =>
+const noName = (session: unknown): MqttError =>
   new MqttError({
     method: "SessionStore.open",
     reason: new InvalidOptions({ issues: [{ path: "session", message: `must be a text, got ${kindOf(session)}` }] })
@@ -57,7 +71,7 @@ export const makeMemory = (): MemoryStore => {
     Effect.suspend(() => {
       const entry = entries.get(session) ?? { records: new Map<string, StoreRecord>(), owned: false }
       if (entry.owned) {
-        return Effect.fail(storageFailed(session, "open", "owned", "another owner has the store of this session open"))
+        return Effect.fail(failed(session, "open", "owned", "another owner has the store of this session open"))
       }
       entry.owned = true
       entries.set(session, entry)

@@ -1,5 +1,0 @@
-/** `npm run page`: writes the generated module, from the root of the repository. */
-import * as Fs from "node:fs"
-import { pageAssets } from "./assets.ts"
-
-Fs.writeFileSync("packages/core/src/internal/gateway/pageAssets.ts", await pageAssets("packages/core/page"))

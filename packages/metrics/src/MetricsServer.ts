@@ -1,0 +1,101 @@
+/**
+ * A server for operators: the live page, and what `MetricsRoutes` has for Prometheus and for health checks.
+ *
+ * Any `HttpServer` of Effect will do; on Node, `NodeMetricsServer` brings one.
+ *
+ * The page shows sessions, forwarders, rates and events as they are, and can change nothing; who can reach it can read the names of sessions,
+ * servers and topic filters.
+ *
+ * @example
+ * const Server = MetricsServer.layer({ page: { title: "plant" } }).pipe(
+ *   Layer.provide(NodeHttpServer.layer(createServer, { port: 9464, host: "127.0.0.1" })),
+ *   Layer.provideMerge(MqttMetrics.layer())
+ * )
+ */
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServer from "effect/http/HttpServer"
+import * as Layer from "effect/Layer"
+import type * as NetAddress from "effect/net/NetAddress"
+import type { MetricsServerOptions, PageOptions } from "./internal/http/options.ts"
+import { ServerSchema } from "./internal/http/schema.ts"
+import { checkedLayer } from "./internal/options.ts"
+import * as PageFeed from "./internal/page/feed.ts"
+import * as PageRoutes from "./internal/page/routes.ts"
+import * as MetricsRoutes from "./MetricsRoutes.ts"
+import type { MqttMetrics } from "./MqttMetrics.ts"
+export type { MetricsServerOptions, PageOptions } from "./internal/http/options.ts"
+
+const feedLayer = (
+  { history = "5 minutes", interval = "1 second", maximumViewers = 32, title = "", viewerTimeout = "30 seconds" }:
+    PageOptions = {}
+): Layer.Layer<PageFeed.PageFeed, never, MqttMetrics> => {
+  const period = Duration.max(Duration.fromInputUnsafe(interval), Duration.millis(100))
+  const points = Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(history)) / Duration.toMillis(period))
+  return PageFeed.layer({
+    title,
+    interval: period,
+    points: Math.min(Math.max(2, points), 3600),
+    maximumViewers,
+    viewerTimeout: Duration.fromInputUnsafe(viewerTimeout)
+  })
+}
+
+const routes = (
+  { page, ...paths }: MetricsServerOptions
+): Layer.Layer<never, never, HttpRouter.HttpRouter | MqttMetrics | PageFeed.PageFeed> =>
+  Layer.merge(MetricsRoutes.layer(paths), PageRoutes.layer(page?.path ?? "/", paths.allowedHosts ?? []))
+
+/**
+ * The routes of the server, for programs that have an HTTP server of their own. Dies with an `MqttError` for options that are wrong.
+ *
+ * Open pages are requests that do not end. At the end of its scope an HTTP server waits for requests, on Node for 20 seconds unless
+ * `gracefulShutdownTimeout` says otherwise; `layer` ends the pages first.
+ */
+export const layerRoutes = (
+  options: MetricsServerOptions = {}
+): Layer.Layer<never, never, HttpRouter.HttpRouter | MqttMetrics> =>
+  checkedLayer(
+    ServerSchema,
+    options,
+    "MetricsServer.layerRoutes",
+    () => Layer.provide(routes(options), feedLayer(options.page))
+  )
+
+/**
+ * The server at work: where it is.
+ */
+export class MetricsServer extends Context.Service<MetricsServer, {
+  /** Where it listens. */
+  readonly address: NetAddress.SocketAddress
+  /** The address of the page, for people. */
+  readonly url: string
+}>()("@effect-mqttx/metrics/MetricsServer") {}
+
+/**
+ * Serves the page, the metrics and the health checks on the program's `HttpServer`, and nothing else; ends with the scope, open pages or
+ * not. Dies with an `MqttError` for options that are wrong.
+ */
+export const layer = (
+  options: MetricsServerOptions = {}
+): Layer.Layer<MetricsServer, never, HttpServer.HttpServer | MqttMetrics> =>
+  checkedLayer(ServerSchema, options, "MetricsServer.layer", () => serve(options))
+
+const serve = (
+  options: MetricsServerOptions
+): Layer.Layer<MetricsServer, never, HttpServer.HttpServer | MqttMetrics> =>
+  Layer.effect(
+    MetricsServer,
+    Effect.gen(function*() {
+      const { address } = yield* HttpServer.HttpServer
+      const feed = yield* PageFeed.PageFeed
+      // What is acquired last is released first: the pages end, then the server has nothing to wait for.
+      yield* Effect.addFinalizer(() => feed.end)
+      return { address, url: HttpServer.formatAddress(address) + (options.page?.path ?? "/") }
+    })
+  ).pipe(
+    Layer.provide(HttpRouter.serve(routes(options), { disableLogger: true, disableListenLog: true })),
+    Layer.provide(feedLayer(options.page))
+  )

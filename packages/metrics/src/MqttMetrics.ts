@@ -1,0 +1,197 @@
+/**
+ * The figures of a program in one place: as snapshots, as streams of them, and in Effect's Metric module, from where they get to
+ * Prometheus (`MetricsRoutes`) or to an OpenTelemetry collector (Effect's `OtlpMetrics`).
+ *
+ * Sessions count in plain numbers, and no metric is updated for a message: a series of the Metric module reads its value from the
+ * session when somebody reads it. Series come and go with their session, route, store or forwarder.
+ *
+ * @example
+ * const program = Effect.gen(function*() {
+ *   const metrics = yield* MqttMetrics.MqttMetrics
+ *   yield* metrics.changes("5 seconds").pipe(
+ *     Stream.runForEach(({ totals }) => Effect.log(`${totals.ready} of ${totals.sessions} sessions are ready`))
+ *   )
+ * })
+ * program.pipe(Effect.provide(MqttMetrics.layer().pipe(Layer.provideMerge(SessionManager.layer(options)))))
+ */
+import type { ForwarderMetrics } from "@effect-mqttx/core/ForwarderMetrics"
+import { InvalidOptions, MqttError } from "@effect-mqttx/core/MqttError"
+import { MqttSession, type Session } from "@effect-mqttx/core/MqttSession"
+import * as OptionsSchema from "@effect-mqttx/core/OptionsSchema"
+import type { SessionEvent } from "@effect-mqttx/core/SessionEvent"
+import { type Manager, SessionManager } from "@effect-mqttx/core/SessionManager"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as PrometheusMetrics from "effect/observability/PrometheusMetrics"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { check, duration, type Fields, isRecord, opaque, orDie } from "./internal/options.ts"
+import { MetricRegistration } from "./internal/series/registration.ts"
+import { collect, RouteNames } from "./internal/snapshot/collect.ts"
+import type { MqttSnapshot, SessionSnapshot } from "./MqttSnapshot.ts"
+
+/**
+ * What one can ask for.
+ */
+export interface Metrics {
+  /** Everything, now. */
+  readonly snapshot: Effect.Effect<MqttSnapshot>
+  /** Everything now, and again after each interval (default one second). */
+  readonly changes: (interval?: Duration.Input) => Stream.Stream<MqttSnapshot>
+  /** One session now, and again after each interval (default one second), until it is not there any more. */
+  readonly sessionChanges: (name: string, interval?: Duration.Input) => Stream.Stream<SessionSnapshot>
+  /** The life of all sessions; who comes late sees the recent past. */
+  readonly events: Stream.Stream<SessionEvent>
+  /**
+   * Brings the series in Effect's metric registry in line with what there is now: call it before you read the registry yourself.
+   * It happens by itself a moment after a session was added or removed, and every few seconds.
+   */
+  readonly synchronize: Effect.Effect<void>
+  /** The text format of Prometheus, version 0.0.4: all metrics in the registry, the program's own included. */
+  readonly prometheus: Effect.Effect<string>
+}
+
+/**
+ * What knows forwarders: a `ForwarderManager`, for example.
+ */
+export interface ForwarderSource {
+  /** The figures of all of them, by name. Must not wait for anything. */
+  readonly allMetrics: Effect.Effect<ReadonlyMap<string, ForwarderMetrics>>
+}
+
+/**
+ * Where figures come from, all optional.
+ */
+export interface MetricsSources {
+  readonly manager?: Manager | undefined
+  /** Sessions that no manager knows. Their names must differ. */
+  readonly sessions?: ReadonlyArray<Session> | undefined
+  readonly forwarders?: ForwarderSource | undefined
+}
+
+/**
+ * How to export.
+ */
+export interface MetricsOptions {
+  /**
+   * How often series are brought in line for exporters that read the registry on their own; values are always those of the moment.
+   * Default five seconds.
+   */
+  readonly synchronizeEvery?: Duration.Input | undefined
+}
+
+/**
+ * Watches sources until the scope ends, which removes all series. Series get the attributes of `Metric.CurrentMetricAttributes` and go
+ * to the `Metric.MetricRegistry` of the caller. Dies with an `MqttError` for sources and options that are wrong.
+ */
+export const make = (
+  sources: MetricsSources,
+  options: MetricsOptions = {}
+): Effect.Effect<Metrics, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    yield* orDie(() => decodeSources(sources))
+    yield* check(MetricsSchema, options, "MqttMetrics.make")
+    const { forwarders, manager, sessions = [] } = sources
+    const context = yield* Effect.context<never>()
+    const clock = yield* Clock.Clock
+    const snapshot = collect({ manager, sessions, forwarders }, new RouteNames(), () => clock.currentTimeMillisUnsafe())
+    // The registry reads by callback. Nothing in a snapshot waits; if somebody's forwarders do, the figures stand still.
+    const runSync = Effect.runSyncExitWith(context)
+    let latest = yield* snapshot
+    const registration = new MetricRegistration(context, () => {
+      const exit = runSync(snapshot)
+      if (Exit.isSuccess(exit)) latest = exit.value
+      return latest
+    })
+    const synchronize = Effect.sync(() => registration.reconcile())
+    const comings = manager === undefined
+      ? Stream.empty
+      // A thousand sessions that are added one after the other are looked at once.
+      : Stream.debounce(Stream.map(manager.eventsOf({ type: ["Added", "Removed"] }), () => undefined), "100 millis")
+    yield* Effect.addFinalizer(() => Effect.sync(() => registration.clear()))
+    yield* synchronize
+    yield* Stream.merge(Stream.tick(options.synchronizeEvery ?? "5 seconds"), comings).pipe(
+      Stream.runForEach(() => synchronize),
+      Effect.forkScoped
+    )
+    const changes = (interval: Duration.Input = "1 second"): Stream.Stream<MqttSnapshot> =>
+      Stream.mapEffect(Stream.tick(interval), () => snapshot)
+    return {
+      snapshot,
+      changes,
+      sessionChanges: (name, interval) =>
+        changes(interval).pipe(
+          Stream.map((all) => all.sessions.find((session) => session.name === name)),
+          Stream.takeWhile((session) => session !== undefined)
+        ),
+      events: Stream.mergeAll(
+        [...manager === undefined ? [] : [manager.events], ...sessions.map(({ events }) => events)],
+        { concurrency: "unbounded" }
+      ),
+      synchronize,
+      prometheus: Effect.andThen(synchronize, Effect.sync(() => PrometheusMetrics.formatUnsafe(context)))
+    }
+  })
+
+/**
+ * The figures of the program.
+ */
+export class MqttMetrics extends Context.Service<MqttMetrics, Metrics>()("@effect-mqttx/metrics/MqttMetrics") {}
+
+/**
+ * The figures of a manager and its sessions, and of forwarders where there are some: `layer({ forwarders: ForwarderManager })` with the
+ * tag of a service that knows them.
+ */
+export const layer = <R = never>(
+  options: MetricsOptions & { readonly forwarders?: Effect.Effect<ForwarderSource, never, R> | undefined } = {}
+): Layer.Layer<MqttMetrics, never, SessionManager | R> =>
+  Layer.effect(
+    MqttMetrics,
+    Effect.gen(function*() {
+      yield* check(LayerSchema, options, "MqttMetrics.layer")
+      const manager = yield* SessionManager
+      const { forwarders: source, ...rest } = options
+      const forwarders = source === undefined ? undefined : yield* source
+      return yield* make({ manager, forwarders }, rest)
+    })
+  )
+
+/**
+ * The figures of a program with one session.
+ */
+export const layerSession = (options: MetricsOptions = {}): Layer.Layer<MqttMetrics, never, MqttSession> =>
+  Layer.effect(MqttMetrics, Effect.flatMap(MqttSession, (session) => make({ sessions: [session] }, options)))
+
+const metricsFields = { synchronizeEvery: Schema.optionalKey(duration) } satisfies Fields<MetricsOptions>
+const MetricsSchema = OptionsSchema.strict(metricsFields)
+const LayerSchema = OptionsSchema.strict({
+  ...metricsFields,
+  forwarders: Schema.optionalKey(opaque(Effect.isEffect, "an Effect"))
+})
+
+const SourcesSchema = OptionsSchema.strict(
+  {
+    manager: Schema.optional(
+      opaque((value) => isRecord(value) && typeof value["eventsOf"] === "function", "a manager")
+    ),
+    sessions: Schema.optional(
+      opaque((value) => Array.isArray(value) && Array.from(value, isRecord).every(Boolean), "an array of sessions")
+    ),
+    forwarders: Schema.optional(
+      opaque((value) => isRecord(value) && Effect.isEffect(value["allMetrics"]), "a ForwarderManager")
+    )
+  } satisfies Fields<MetricsSources>
+)
+
+/** Not by `OptionsSchema.decode`, which makes plain data of what it is given: sources are services. */
+const decodeSources = (sources: unknown): Result.Result<unknown, MqttError> =>
+  Result.mapError(
+    Schema.decodeUnknownResult(SourcesSchema, { errors: "all" })(sources),
+    (error) => new MqttError({ method: "MqttMetrics.make", reason: InvalidOptions.fromSchemaError(error) })
+  )

@@ -1,0 +1,88 @@
+/**
+ * The `MetricsServer` on an HTTP server of Node.
+ *
+ * A subpath of its own, `@effect-mqttx/metrics/NodeMetricsServer`: it needs the package `@effect/platform-node`, which is an optional peer.
+ *
+ * @example
+ * program.pipe(Effect.provide(NodeMetricsServer.layer({ port: 9464 }).pipe(Layer.provideMerge(MqttMetrics.layer()))))
+ */
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as HttpServer from "effect/http/HttpServer"
+import type { ServeError } from "effect/http/HttpServerError"
+import * as Layer from "effect/Layer"
+import * as Http from "node:http"
+import { NodeServerSchema } from "./internal/http/schema.ts"
+import { checkedLayer } from "./internal/options.ts"
+import * as MetricsServer from "./MetricsServer.ts"
+import type { PageOptions } from "./MetricsServer.ts"
+import type { MqttMetrics } from "./MqttMetrics.ts"
+
+/**
+ * Options of a server that listens by itself.
+ */
+export interface NodeMetricsServerOptions extends MetricsServer.MetricsServerOptions {
+  /** 0: any free one, see `MetricsServer.url`. */
+  readonly port: number
+  /**
+   * Where to listen. Default `127.0.0.1`, so that only this machine can connect; `::` is every interface. There is no authentication: put
+   * a proxy in front of what others shall reach.
+   */
+  readonly host?: string | undefined
+  /**
+   * How long a connection may take to send a request, take nothing of an answer, or stay without a request after the
+   * first one. Default ten seconds. Open pages have `page.viewerTimeout`.
+   */
+  readonly idleTimeout?: Duration.Input | undefined
+  /** Connections at the same time; more are closed at once. Default 128. */
+  readonly maximumConnections?: number | undefined
+}
+
+/**
+ * Listens, and serves the page, the metrics and the health checks until the scope ends, which takes at most a second.
+ *
+ * Fails with `ServeError` when it cannot listen, for example because the port is in use (its `cause` has the code `EADDRINUSE`). Dies with
+ * an `MqttError` for options that are wrong.
+ */
+export const layer = (
+  options: NodeMetricsServerOptions
+): Layer.Layer<MetricsServer.MetricsServer, ServeError, MqttMetrics> =>
+  checkedLayer(
+    NodeServerSchema,
+    options,
+    "NodeMetricsServer.layer",
+    () => {
+      const { host: _host, idleTimeout: _idle, maximumConnections: _maximum, port: _port, ...rest } = options
+      return Layer.provide(MetricsServer.layer(rest), httpServer(options))
+    }
+  )
+
+/** What a client does not read or finish within this time at the end is cut off. */
+const grace = "1 second"
+
+/** Of two limits for the same connection, the page's holds: a quiet page has nothing to take for its whole interval. */
+const inactivity = (idle: number, { interval = "1 second", viewerTimeout = "30 seconds" }: PageOptions): number =>
+  Math.max(idle, 3 * Duration.toMillis(interval), Duration.toMillis(viewerTimeout))
+
+const httpServer = (
+  { host = "127.0.0.1", idleTimeout = "10 seconds", maximumConnections = 128, page = {}, port }:
+    NodeMetricsServerOptions
+): Layer.Layer<HttpServer.HttpServer, ServeError> =>
+  Layer.effect(
+    HttpServer.HttpServer,
+    Effect.gen(function*() {
+      const idle = Math.max(1, Math.ceil(Duration.toMillis(idleTimeout)))
+      const server = Http.createServer({
+        headersTimeout: idle,
+        requestTimeout: idle,
+        keepAliveTimeout: idle,
+        connectionsCheckingInterval: Math.min(1000, idle)
+      })
+      server.maxConnections = maximumConnections
+      server.timeout = inactivity(idle, page)
+      const made = yield* NodeHttpServer.make(() => server, { host, port, gracefulShutdownTimeout: grace })
+      yield* Effect.addFinalizer(() => Effect.sync(() => server.closeAllConnections()))
+      return made
+    })
+  )

@@ -1,0 +1,1 @@
+export * as MessagePack from "./MessagePack.ts"

@@ -1,0 +1,175 @@
+/**
+ * Session stores in any key-value store of Effect: memory, files, SQL, a browser's storage.
+ *
+ * A commit is one write of one value, and is there in full or not at all, whatever the key-value store does on a crash; now and then the
+ * values of a session are written anew in a more compact form. A session's name is encoded so that it fits into file names and no two
+ * collide.
+ *
+ * What a key-value store cannot do: lock. Sessions are owned within the process only, for all layers over the same `KeyValueStore` object. Two
+ * processes, or two tabs of a browser, need different prefixes or stores. A write that has begun goes on when its caller is
+ * interrupted, and whoever opens the session next is told `owned` until it has ended.
+ */
+import { MqttError } from "@effect-mqttx/core/MqttError"
+import * as OptionsSchema from "@effect-mqttx/core/OptionsSchema"
+import * as SessionStore from "@effect-mqttx/core/SessionStore"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import type * as Path from "effect/Path"
+import * as KeyValueStore from "effect/persistence/KeyValueStore"
+import type { PlatformError } from "effect/PlatformError"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import { closedStore, storageFailed } from "./internal/failure.ts"
+import { makeLog } from "./internal/log.ts"
+import { encodeName } from "./internal/names.ts"
+import { privateFiles } from "./internal/privateFiles.ts"
+
+export interface SessionStoreKvsOptions {
+  /** All keys begin with it and a slash; "mqtt" by default. */
+  readonly prefix?: string | undefined
+  /**
+   * What a commit survives in this key-value store, which does not tell itself: "session" by default. Files that `layerFileSystem`
+   * writes and a browser's storage survive the end of the process, not always a power cut.
+   */
+  readonly durability?: SessionStore.Durability | undefined
+}
+
+/** How long the end of a scope waits for a key-value store that does not answer. */
+const patience = "5 seconds"
+
+/** The names in use, for each store: layers that are built over the same one know each other's sessions. */
+const owners = new WeakMap<KeyValueStore.KeyValueStore, Set<string>>()
+
+const ownersOf = (kvs: KeyValueStore.KeyValueStore): Set<string> => {
+  const known = owners.get(kvs) ?? new Set<string>()
+  owners.set(kvs, known)
+  return known
+}
+
+/**
+ * A session that is open: what ends it, and completes when nothing of it is under way any more, or `patience` is over.
+ */
+type End = Effect.Effect<void>
+
+/**
+ * Makes a store of sessions over the key-value store in the context. It is closed with its scope: sessions that are
+ * still open then fail with the kind `closed`. Fails with `InvalidOptions` for options that are wrong.
+ */
+export const make = (
+  options?: SessionStoreKvsOptions
+): Effect.Effect<SessionStore.SessionStore["Service"], MqttError, KeyValueStore.KeyValueStore | Scope.Scope> =>
+  Effect.gen(function*() {
+    const kvs = yield* KeyValueStore.KeyValueStore
+    const { durability, prefix } = yield* Effect.fromResult(
+      OptionsSchema.decode(KvsOptionsSchema, options === undefined ? {} : options, "SessionStoreKvs.make")
+    )
+    const owned = ownersOf(kvs)
+    const ends = new Set<End>()
+    let isClosed = false
+    yield* Effect.addFinalizer(() =>
+      Effect.suspend(() => {
+        isClosed = true
+        return Effect.forEach(Array.from(ends), (end) => end, { concurrency: "unbounded", discard: true })
+      })
+    )
+
+    const open: SessionStore.SessionStore["Service"]["open"] = Effect.fnUntraced(function*(session) {
+      yield* Effect.fromResult(OptionsSchema.decode(NameSchema, { session }, "SessionStore.open"))
+      const name = yield* Effect.mapError(
+        encodeName(session),
+        (reason) => new MqttError({ session, method: "SessionStore.open", reason })
+      )
+      const base = `${prefix}/${name}/`
+      const lock = Semaphore.makeUnsafe(1)
+      const closing = Deferred.makeUnsafe<never, MqttError>()
+      let hasEnded = false
+      // The next owner must not meet a write of this one, however long that takes.
+      const end: End = Effect.suspend(() => {
+        if (hasEnded) return Effect.void
+        hasEnded = true
+        ends.delete(end)
+        return Effect.forkDetach(lock.withPermits(1)(Effect.sync(() => owned.delete(base)))).pipe(
+          Effect.flatMap((released) => Effect.timeoutOption(Fiber.await(released), patience)),
+          // A caller that still waits for a key-value store which does not answer fails.
+          Effect.andThen(Deferred.fail(closing, closedStore(session, "commit")))
+        )
+      })
+      yield* Effect.acquireRelease(
+        Effect.suspend(() => {
+          if (isClosed) return Effect.fail(closedStore(session, "open"))
+          if (owned.has(base)) {
+            const detail = "another owner has the store of this session open"
+            return Effect.fail(storageFailed(session, "open", { kind: "owned", detail }))
+          }
+          owned.add(base)
+          ends.add(end)
+          return Effect.void
+        }),
+        () => end
+      )
+      const log = makeLog(kvs, { base, name, session })
+      // In a fiber of its own: an interrupted caller leaves at once, and the log is never left in the middle of a change.
+      const exclusively = <A>(method: string, effect: Effect.Effect<A, MqttError>): Effect.Effect<A, MqttError> => {
+        const whileOpen = Effect.suspend(() => hasEnded ? Effect.fail(closedStore(session, method)) : effect)
+        return Effect.suspend(() =>
+          hasEnded
+            ? Effect.fail(closedStore(session, method))
+            : Effect.flatMap(Effect.forkDetach(lock.withPermits(1)(whileOpen)), (fiber) =>
+              Effect.raceFirst(Fiber.join(fiber), Deferred.await(closing)))
+        )
+      }
+      return {
+        durability,
+        load: exclusively("load", log.load),
+        commit: (changes) => exclusively("commit", log.commit(changes)),
+        clear: exclusively("clear", log.clear)
+      }
+    })
+    return { open }
+  })
+
+const text = Schema.String.annotate({ message: "expected a text" })
+const NameSchema = OptionsSchema.strict({ session: text })
+const DirectorySchema = OptionsSchema.strict({ directory: text })
+const KvsOptionsSchema = OptionsSchema.strict({
+  prefix: text.pipe(Schema.withDecodingDefaultKey(Effect.succeed("mqtt"))),
+  durability: Schema.Literals(["session", "process", "power"]).pipe(
+    Schema.withDecodingDefaultKey(Effect.succeed("session" as const))
+  )
+})
+
+/**
+ * Provides session stores over the key-value store in the context.
+ *
+ * @example
+ * const storage = SessionStoreKvs.layerKvs({ durability: "process" }).pipe(
+ *   Layer.provide(SessionStoreKvs.layerFileSystem("/var/lib/plant")),
+ *   Layer.provide(NodeServices.layer)
+ * )
+ */
+export const layerKvs = (
+  options?: SessionStoreKvsOptions
+): Layer.Layer<SessionStore.SessionStore, MqttError, KeyValueStore.KeyValueStore> =>
+  Layer.effect(SessionStore.SessionStore, make(options))
+
+/**
+ * A key-value store in a directory whose files only their owner may read (0600), and the directory too where it is made
+ * (0700), whatever the umask says. Symbolic links to values are not followed: reading one fails with the kind
+ * `refused`. `KeyValueStore.layerFileSystem` makes files with what the umask leaves of 0666. Fails with `InvalidOptions` for
+ * what is no text.
+ */
+export const layerFileSystem = (
+  directory: string
+): Layer.Layer<KeyValueStore.KeyValueStore, MqttError | PlatformError, FileSystem.FileSystem | Path.Path> =>
+  Layer.unwrap(Effect.suspend(() =>
+    Effect.map(
+      Effect.fromResult(OptionsSchema.decode(DirectorySchema, { directory }, "SessionStoreKvs.layerFileSystem")),
+      () => KeyValueStore.layerFileSystem(directory)
+    )
+  )).pipe(
+    Layer.provide(Layer.effect(FileSystem.FileSystem, Effect.map(FileSystem.FileSystem, privateFiles)))
+  )

@@ -1,0 +1,1 @@
+export * as SessionStoreKvs from "./SessionStoreKvs.ts"
