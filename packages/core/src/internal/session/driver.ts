@@ -76,6 +76,8 @@ export interface DriverOptions {
 
 /** So many packets of one read are handed out at once, without waiting for the end of the turn. */
 const promptBatch = 256
+/** The same for what was received since the last turn: what is not handed out yet counts nowhere. */
+const promptBytes = 131_072
 
 const noQueues: ReadonlySet<ConsumerQueue> = new Set()
 
@@ -117,6 +119,7 @@ export class Driver implements ConsumerQueueHost {
   readonly reading: Reading
   #bytesSent = 0
   #bytesReceived = 0
+  #receivedAtFlush = 0
   /** Of the connection that is not gone yet. */
   #counters: ConnectionCounters | undefined
 
@@ -146,11 +149,11 @@ export class Driver implements ConsumerQueueHost {
 
   /** MQTT packet bytes of all connections so far, those that failed before CONNACK included. */
   get bytes(): { readonly sent: number; readonly received: number } {
-    const counters = this.#counters
-    return {
-      sent: this.#bytesSent + (counters?.bytesSent ?? 0),
-      received: this.#bytesReceived + (counters?.bytesReceived ?? 0)
-    }
+    return { sent: this.#bytesSent + (this.#counters?.bytesSent ?? 0), received: this.#received }
+  }
+
+  get #received(): number {
+    return this.#bytesReceived + (this.#counters?.bytesReceived ?? 0)
   }
 
   /** Milliseconds of the monotonic clock. */
@@ -217,7 +220,8 @@ export class Driver implements ConsumerQueueHost {
     }
     // A turn of a busy network may bring many chunks: what one of them brought is gone before the next, which keeps memory
     // short-lived, and streams from being flooded before they had a chance.
-    if (violation === undefined && packets.length >= promptBatch) this.flush()
+    const isMuch = packets.length >= promptBatch || this.#received - this.#receivedAtFlush >= promptBytes
+    if (violation === undefined && isMuch) this.flush()
     else this.schedule()
     this.reading.check()
     return violation
@@ -404,6 +408,7 @@ export class Driver implements ConsumerQueueHost {
     // A fiber that the last output has resumed got here: outputs are handed out one after the other.
     if (this.#releasing) return this.schedule()
     this.#flushes++
+    this.#receivedAtFlush = this.#received
     const commits = this.#commits
     if (commits === undefined) {
       const output = this.#engine.take()
