@@ -1,9 +1,10 @@
 /**
  * The library at work on real messages: `npm start`, or `npm start -- --seconds 5`.
  *
- * A `plant` session publishes the readings of simulated sensors at QoS 1. A pipeline takes them from there, drops the broken ones,
- * converts the rest and republishes them on a `cloud` session. Every few seconds a connection is cut. What arrives is compared
- * with what was published, by the numbers in the messages themselves. A page in the browser shows the same live.
+ * A `plant` session publishes the readings of simulated sensors at QoS 1. A pipeline takes them from there, drops the
+ * broken ones, converts the rest and republishes them on a `cloud` session. Every few seconds a connection is cut. What
+ * arrives is compared with what was published, by the numbers in the messages themselves. A page in the browser shows
+ * the same live.
  *
  * The broker is embedded; set MQTT_URL to use another one.
  */
@@ -44,7 +45,9 @@ const sensor = Effect.fnUntraced(function*(name: string, ledger: Ledger, running
   }
 })
 
-/** From the plant to the cloud: an array is acknowledged to the plant's server when the cloud's server has all of it. */
+/**
+ * From the plant to the cloud: an array is acknowledged to the plant's server when the cloud's server has all of it.
+ */
 const pipeline = Effect.gen(function*() {
   const plant = yield* Plant
   const cloud = yield* Cloud

@@ -1,9 +1,9 @@
 /**
  * Forwarders between brokers: `tsc -b examples && node examples/dist/forwarder.js`.
  *
- * Two plants report their temperatures, each to a broker of its own; forwarders bring them to a third broker, under other names, with metadata,
- * and from there back to where they are displayed. The brokers are embedded; the program checks what has arrived, and fails if it is not
- * what it should be.
+ * Two plants report their temperatures, each to a broker of its own; forwarders bring them to a third broker, under
+ * other names, with metadata, and from there back to where they are displayed. The brokers are embedded; the program
+ * checks what has arrived, and fails if it is not what it should be.
  */
 import { ForwarderManager, type ForwarderOptions, RouteFilter, SessionManager } from "@effect-mqttx/core"
 import { ScriptedBroker } from "@effect-mqttx/testing"
@@ -36,8 +36,8 @@ const temperatures: ForwarderOptions.ForwarderOptionsInput = {
 }
 
 /**
- * The way back, by prefixes: what a display shows, and no test data. A message does not return to a broker that has it, unless a forwarder
- * says `allowLoops`; the display is at plant 1, where one of the messages comes from.
+ * The way back, by prefixes: what a display shows, and no test data. A message does not return to a broker that has it,
+ * unless a forwarder says `allowLoops`; the display is at plant 1, where one of the messages comes from.
  */
 const display: ForwarderOptions.ForwarderOptionsInput = {
   name: "display-forwarder",

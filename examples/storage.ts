@@ -1,8 +1,9 @@
 /**
  * One program, three stores: `tsc -b examples && node examples/dist/storage.js`.
  *
- * A meter records readings while there is no network, and ends. Later it runs again and delivers them. The only difference between
- * the three runs is the layer that provides the store. Redis is REDIS_URL, or a server that the example starts when one is installed.
+ * A meter records readings while there is no network, and ends. Later it runs again and delivers them. The only
+ * difference between the three runs is the layer that provides the store. Redis is REDIS_URL, or a server that the
+ * example starts when one is installed.
  */
 import { MqttSession, SessionStore } from "@effect-mqttx/core"
 import { FileStore } from "@effect-mqttx/store-file"

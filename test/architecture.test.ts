@@ -1,5 +1,6 @@
 /**
- * Holds docs/architecture.md against the sources: the files that it names, and the imports between floors that it draws.
+ * Holds docs/architecture.md against the sources: the files that it names, and the imports between floors that it
+ * draws.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Fs from "node:fs"

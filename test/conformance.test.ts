@@ -1,6 +1,6 @@
 /**
- * Holds docs/conformance.md against the tests of the packages: every normative statement of both versions is listed once, and
- * every proof that the page names is a real test that claims the statement by its id.
+ * Holds docs/conformance.md against the tests of the packages: every normative statement of both versions is listed
+ * once, and every proof that the page names is a real test that claims the statement by its id.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { readdirSync, readFileSync } from "node:fs"
@@ -9,7 +9,8 @@ import { fileURLToPath } from "node:url"
 import { titlesOf } from "./support/titles.ts"
 
 /**
- * How many statements each section numbers. MQTT 3.1.1 has 141; MQTT 5.0 has 251, since its 2.2.1-1 was never given out.
+ * How many statements each section numbers. MQTT 3.1.1 has 141; MQTT 5.0 has 251, since its 2.2.1-1 was never given
+ * out.
  */
 const sections = {
   "3":
@@ -34,8 +35,8 @@ const known: ReadonlySet<string> = new Set(
 )
 
 /**
- * What a `later:` proof may name, with what is still to come in brackets. A floor leaves this list when it is built: its statements
- * are proved from then on. Of the connection only enhanced authentication is left.
+ * What a `later:` proof may name, with what is still to come in brackets. A floor leaves this list when it is built:
+ * its statements are proved from then on. Of the connection only enhanced authentication is left.
  */
 const laterFloors: ReadonlySet<string> = new Set(["connection"])
 
@@ -97,8 +98,8 @@ const idLike = /MQTT[35]?-\d+\.\d+/
 const titleWithIds = /^(\S.*?)((?: \[MQTT[35]-\d+\.\d+\.\d+-\d+\])+)$/s
 
 /**
- * The tests of one file that claim statements. A title is the first argument of an `it` or `test` call, written as a string. Where
- * a file makes tests from data (`it(name, ...)`), its other strings that end in ids are titles as well.
+ * The tests of one file that claim statements. A title is the first argument of an `it` or `test` call, written as a
+ * string. Where a file makes tests from data (`it(name, ...)`), its other strings that end in ids are titles as well.
  */
 const readTests = (packageName: string, file: string, source: string): Tests => {
   const problems: Array<string> = []

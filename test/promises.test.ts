@@ -1,5 +1,6 @@
 /**
- * Holds docs/promises.md against the tests of all packages, against the README's list of promises, and against the sections of all pages.
+ * Holds docs/promises.md against the tests of all packages, against the README's list of promises, and against the
+ * sections of all pages.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { readFileSync } from "node:fs"

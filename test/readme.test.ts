@@ -1,5 +1,6 @@
 /**
- * The first program that a reader meets does what it says, every time: in the README, and in the docstring of `MqttSession`.
+ * The first program that a reader meets does what it says, every time: in the README, and in the docstring of
+ * `MqttSession`.
  */
 import { ScriptedBroker } from "@effect-mqttx/testing"
 import * as AedesBroker from "@effect-mqttx/testing/AedesBroker"

@@ -290,6 +290,20 @@ describe("core entry", () => {
   })
 })
 
+describe("comments", () => {
+  it("are at most 120 columns wide", () => {
+    const wide: Array<string> = []
+    for (const folder of [...packages().map((name) => `packages/${name}`), "test", "examples"]) {
+      for (const [path, text] of filesBelow(folder, ".ts")) {
+        text.split("\n").forEach((line, index) => {
+          if (line.length > 120 && /^\s*(?:\/\/|\*|\/\*)/.test(line)) wide.push(`${folder}/${path}:${index + 1}`)
+        })
+      }
+    }
+    assert.deepStrictEqual(wide.filter((place) => !/\/(?:dist|node_modules)\//.test(place)), [])
+  })
+})
+
 describe("documentation", () => {
   const markdown = [
     ["README.md", Fs.readFileSync(Path.join(root, "README.md"), "utf8")] as const,

@@ -1,5 +1,6 @@
 /**
- * Counts messages by their own numbers, independently of the library: what was published and has not arrived is outstanding.
+ * Counts messages by their own numbers, independently of the library: what was published and has not arrived is
+ * outstanding.
  */
 export interface Summary {
   readonly published: number

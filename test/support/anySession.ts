@@ -11,8 +11,8 @@ import type { Effect, Scope } from "effect"
 export type Options<P extends Persistence = Persistence> = Partial<SessionOptionsInput<P>>
 
 /**
- * What options with this persistence need. Of options whose type admits all of them nothing is known: a durable session among them has its
- * store provided, or fails.
+ * What options with this persistence need. Of options whose type admits all of them nothing is known: a durable session
+ * among them has its store provided, or fails.
  */
 export type StoreFor<P extends Persistence> = Persistence extends P ? never
   : "durable" extends P ? SessionStore

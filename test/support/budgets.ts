@@ -20,7 +20,9 @@ const needs = ({ dependencies = {}, peerDependencies = {}, peerDependenciesMeta 
   ...Object.keys(peerDependencies).filter((name) => peerDependenciesMeta[name]?.optional !== true)
 ]
 
-/** The packages that an installation of a package brings with it, without those that only the packages in `whole` need. */
+/**
+ * The packages that an installation of a package brings with it, without those that only the packages in `whole` need.
+ */
 export const runtimePackages = (lock: Lock, start: string, whole: ReadonlySet<string> = new Set()): Array<string> => {
   const found = new Set<string>()
   const visit = (path: string): void => {

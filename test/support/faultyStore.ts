@@ -20,7 +20,9 @@ export interface FaultyStore {
   readonly outbound: () => ReadonlyArray<string>
   /** Waits for so many tries of a commit from now on. */
   readonly awaitCommits: (count: number) => Effect.Effect<void>
-  /** From now on commits fail; with `applies` they are applied nevertheless, which a store may do that answers too late. */
+  /**
+   * From now on commits fail; with `applies` they are applied nevertheless, which a store may do that answers too late.
+   */
   readonly fail: (kind?: Kind, options?: { readonly applies?: boolean }) => void
   /** From now on commits do not come back. */
   readonly hang: () => void

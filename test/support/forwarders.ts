@@ -78,7 +78,10 @@ export const makePair = Effect.fnUntraced(function*<P extends Persistence = neve
   return net
 })
 
-/** What the session has sent before is with its broker now. No forwarder sees this message: wildcards do not match its topic. */
+/**
+ * What the session has sent before is with its broker now. No forwarder sees this message: wildcards do not match its
+ * topic.
+ */
 export const roundTrip = (net: Net, name: string): Effect.Effect<unknown, MqttError> =>
   Effect.flatMap(net.manager.get(name), (session) => session.publish("$test/round-trip", "", { qos: 1 }))
 

@@ -21,7 +21,9 @@ export const rowsOf = (header: string, markdown: string): ReadonlyArray<Readonly
   return rows
 }
 
-/** A title with `…` for what is not the same in every run; a name that ends in `…` leaves the rest of the title out. */
+/**
+ * A title with `…` for what is not the same in every run; a name that ends in `…` leaves the rest of the title out.
+ */
 const names = (title: string, name: string): boolean =>
   name.endsWith("…") ? title.startsWith(name.slice(0, -1)) : title === name
 

@@ -6,7 +6,9 @@ import type { Tree } from "./structure.ts"
 
 export const root = fileURLToPath(new URL("../..", import.meta.url))
 
-/** The files with one ending below a folder of the repository, by their path with `/`; none if there is no such folder. */
+/**
+ * The files with one ending below a folder of the repository, by their path with `/`; none if there is no such folder.
+ */
 export const filesBelow = (folder: string, ending: string): Tree => {
   const absolute = Path.join(root, folder)
   const files = new Map<string, string>()

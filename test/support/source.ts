@@ -61,7 +61,10 @@ const importNodes = new Set([
   "TSExternalModuleReference"
 ])
 
-/** Every module that a file names: imports and re-exports, type-only ones too, and `import("...")` in both of its senses. */
+/**
+ * Every module that a file names: imports and re-exports, type-only ones too, and `import("...")` in both of its
+ * senses.
+ */
 export const importsOf = (source: Source): ReadonlyArray<Import> => {
   const found: Array<Import> = []
   walk(source.program, (node) => {

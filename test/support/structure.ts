@@ -84,8 +84,8 @@ export const packageFloors: Readonly<Record<string, Floors>> = {
 }
 
 /**
- * What the platform chooses stands beside the connection. Its contract names it all the same, as the default; the choice
- * is made by an export condition, so that no leaf depends on a file above.
+ * What the platform chooses stands beside the connection. Its contract names it all the same, as the default; the
+ * choice is made by an export condition, so that no leaf depends on a file above.
  */
 const seam = { specifier: "#transport", floor: 2, contract: "Transport.ts" } as const
 
@@ -147,8 +147,8 @@ const reachableFrom = (
 }
 
 /**
- * Imports of a package that point up, join strangers, leave `src`, or come from a file without a floor. The core imports
- * no other package, and the others nothing but the core.
+ * Imports of a package that point up, join strangers, leave `src`, or come from a file without a floor. The core
+ * imports no other package, and the others nothing but the core.
  */
 export const floorViolations = (tree: Tree, all: Floors = floors): ReadonlyArray<string> => {
   const violations: Array<string> = []

@@ -6,7 +6,10 @@ import { join } from "node:path"
 import { filesBelow, packages, root } from "./repository.ts"
 import type { Tree } from "./structure.ts"
 
-/** Of the core: by their path below its tests. The behaviours of a session are those that session/behaviour.ts makes tests of. */
+/**
+ * Of the core: by their path below its tests. The behaviours of a session are those that session/behaviour.ts makes
+ * tests of.
+ */
 export const coreTests = (): Tree => {
   const folder = "packages/core/test"
   const behaviours = readFileSync(join(root, folder, "session/behaviour.ts"), "utf8")

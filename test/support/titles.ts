@@ -13,7 +13,10 @@ export interface Titles {
 
 const children = (node: Node): Array<Node> => Object.values(node).flat().filter(isNode)
 
-/** The text of a string expression with `…` for each interpolation; undefined when it is not known from the source alone. */
+/**
+ * The text of a string expression with `…` for each interpolation; undefined when it is not known from the source
+ * alone.
+ */
 const textOf = (node: unknown): string | undefined => {
   if (!isNode(node)) return undefined
   if (node.type === "Literal" && typeof node["value"] === "string") return node["value"]

@@ -1,5 +1,6 @@
 /**
- * What is right for each kind of parameter, said once more and without the library: the oracle of the tests with wrong values.
+ * What is right for each kind of parameter, said once more and without the library: the oracle of the tests with wrong
+ * values.
  */
 import { Effect, Schedule, Stream } from "effect"
 import { type Options, options, type Parameter, parameter, type Type, type } from "./wrongValues.ts"

@@ -35,7 +35,10 @@ const id: NonNullable<Subject["wrap"]> = (call) => call
 
 const quiet = Effect.provideService(References.MinimumLogLevel, "None")
 
-/** The tests of all modules directly in a folder; `context` is what layers and effects of the modules need, so that they can be tried at all. */
+/**
+ * The tests of all modules directly in a folder; `context` is what layers and effects of the modules need, so that they
+ * can be tried at all.
+ */
 export const testExports = (
   source: string,
   load: (module: string) => Promise<Module>,

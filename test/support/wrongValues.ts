@@ -1,8 +1,9 @@
 /**
  * Values of every kind, and what happens when functions are called with them.
  *
- * The rule that is held here: what returns an Effect, a Stream, a Layer or a Config never throws, and fails with a type; a predicate
- * answers; any other function throws at once, or answers a Result, and never leaves something behind that fails later without a type.
+ * The rule that is held here: what returns an Effect, a Stream, a Layer or a Config never throws, and fails with a
+ * type; a predicate answers; any other function throws at once, or answers a Result, and never leaves something behind
+ * that fails later without a type.
  */
 import { isMqttError, MqttErrorReason } from "@effect-mqttx/core/MqttError"
 import { Cause, Config, Effect, Exit, Fiber, Layer, Option, Result, Schema, Stream } from "effect"
@@ -103,7 +104,10 @@ export const parameter = (name: string, of: Type): Parameter => ({ name, type: o
 
 const isRecord = (value: unknown): boolean => typeof value === "object" && value !== null && !Array.isArray(value)
 
-/** A parameter that is a record of options. What is an object otherwise is judged by its keys, and counts as wrong if it has any. */
+/**
+ * A parameter that is a record of options. What is an object otherwise is judged by its keys, and counts as wrong if it
+ * has any.
+ */
 export const options = (
   name: string,
   types: { readonly [key: string]: Type },
@@ -218,7 +222,8 @@ const asEffect = (answer: Answer, returned: unknown): Effect.Effect<unknown, unk
 }
 
 /**
- * Calls a function with wrong values in each place, and answers what went wrong with that: nothing, where the rule is held.
+ * Calls a function with wrong values in each place, and answers what went wrong with that: nothing, where the rule is
+ * held.
  */
 export const violationsOf = (
   subject: string,

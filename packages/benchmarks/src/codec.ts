@@ -1,5 +1,6 @@
 /**
- * The codec beside mqtt-packet: processor nanoseconds for each PUBLISH, decoding and encoding, in one process and in turns.
+ * The codec beside mqtt-packet: processor nanoseconds for each PUBLISH, decoding and encoding, in one process and in
+ * turns.
  */
 import { makeDecoder, makeEncoder } from "@effect-mqttx/core/Codec"
 import type { Packet, Publish } from "@effect-mqttx/core/Packet"

@@ -1,8 +1,9 @@
 /**
- * Compares embedded engines for the file store: `npx tsc -b packages/benchmarks && node packages/benchmarks/dist/engines.js [seconds]`.
+ * Compares embedded engines for the file store:
+ * `npx tsc -b packages/benchmarks && node packages/benchmarks/dist/engines.js [seconds]`.
  *
- * LMDB is compared when it is installed: `npm install --no-save lmdb@3.5.6`. The file store itself stands beside plain batches of LevelDB with
- * the same bytes. The decision that rests on this is docs/decisions/0001-embedded-engine.md.
+ * LMDB is compared when it is installed: `npm install --no-save lmdb@3.5.6`. The file store itself stands beside plain
+ * batches of LevelDB with the same bytes. The decision that rests on this is docs/decisions/0001-embedded-engine.md.
  */
 import { StoreRecordCodec } from "@effect-mqttx/core"
 import type { SessionStoreHandle } from "@effect-mqttx/core/SessionStore"

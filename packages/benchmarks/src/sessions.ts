@@ -1,9 +1,11 @@
 /**
- * The memory of an idle session in a manager, beyond its socket: `node packages/benchmarks/dist/sessions.js [sessions]`.
+ * The memory of an idle session in a manager, beyond its socket:
+ * `node packages/benchmarks/dist/sessions.js [sessions]`.
  *
  * Each row opens the same number of connections in a process of its own: plain sockets that said CONNECT, sessions of a
- * `SessionManager`, and the same with a route over all of them. What is printed is the growth of the heap and of buffers outside of
- * it, per connection, after garbage collections, less that of the sockets. The exit code is 1 beyond the goal.
+ * `SessionManager`, and the same with a route over all of them. What is printed is the growth of the heap and of
+ * buffers outside of it, per connection, after garbage collections, less that of the sockets. The exit code is 1 beyond
+ * the goal.
  */
 import { SessionManager } from "@effect-mqttx/core"
 import { Effect } from "effect"

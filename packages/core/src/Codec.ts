@@ -1,8 +1,8 @@
 /**
  * The wire format of MQTT 3.1.1 and 5.0: packets to bytes and back.
  *
- * For programs that stand on the wire themselves, as test brokers, proxies and recorders do. The decoder is strict, takes bytes in any
- * chunking and never buffers more than one packet; the encoder joins packets into few chunks.
+ * For programs that stand on the wire themselves, as test brokers, proxies and recorders do. The decoder is strict,
+ * takes bytes in any chunking and never buffers more than one packet; the encoder joins packets into few chunks.
  *
  * @example
  * const decoder = Codec.makeDecoder({ role: "client", protocolVersion: 5, maximumPacketSize: 65_536 })

@@ -1,10 +1,10 @@
 /**
- * A forwarder: takes messages from some sessions, and publishes them by another one, without losing any and without going round in
- * circles.
+ * A forwarder: takes messages from some sessions, and publishes them by another one, without losing any and without
+ * going round in circles.
  *
- * A message is acknowledged at its source when the target has acknowledged it, or when the durable queue of the target has stored it: a crash
- * of this process, of either server or of both means that it comes again, never that it is lost. The guide to forwarders has the exact
- * guarantees.
+ * A message is acknowledged at its source when the target has acknowledged it, or when the durable queue of the target
+ * has stored it: a crash of this process, of either server or of both means that it comes again, never that it is lost.
+ * The guide to forwarders has the exact guarantees.
  *
  * @example
  * const program = Effect.gen(function*() {
@@ -55,8 +55,8 @@ export const make = <E = never, R = never>(
   })
 
 /**
- * The metrics of all forwarders over the sessions of a manager, in the order in which `make` or a `ForwarderManager` made them. Dies with
- * an `MqttError` for what is no manager.
+ * The metrics of all forwarders over the sessions of a manager, in the order in which `make` or a `ForwarderManager`
+ * made them. Dies with an `MqttError` for what is no manager.
  */
 export const metricsOf = (manager: Manager): Effect.Effect<ReadonlyArray<ForwarderMetrics>> =>
   Effect.andThen(

@@ -38,7 +38,8 @@ export interface ForwarderManagerOptions {
 }
 
 /**
- * Makes a manager that lives as long as the scope, whose end stops all forwarders. Fails as `add` does for the first that cannot be added.
+ * Makes a manager that lives as long as the scope, whose end stops all forwarders. Fails as `add` does for the first
+ * that cannot be added.
  */
 export const make = (
   options: ForwarderManagerOptions = {}

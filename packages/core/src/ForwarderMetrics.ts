@@ -1,14 +1,14 @@
 /**
  * The figures of a forwarder: what became of every message that it received.
  *
- * They add up at every moment: `received` is the sum of `forwarded`, `filtered`, all of `dropped`, `deadLettered`, `failed`, `duplicates`,
- * `returned` and `inFlight`. Counters go on through `stop`, `start` and `restart`.
+ * They add up at every moment: `received` is the sum of `forwarded`, `filtered`, all of `dropped`, `deadLettered`,
+ * `failed`, `duplicates`, `returned` and `inFlight`. Counters go on through `stop`, `start` and `restart`.
  */
 import type { MqttError } from "./MqttError.ts"
 
 /**
- * Where a forwarder stands: `running` from `start` on, also while its sessions do not exist or have no connection; `stopping` while it
- * finishes what is in flight.
+ * Where a forwarder stands: `running` from `start` on, also while its sessions do not exist or have no connection;
+ * `stopping` while it finishes what is in flight.
  */
 export type ForwarderState = "stopped" | "running" | "stopping"
 
@@ -66,7 +66,10 @@ export interface ForwarderMetrics {
 
   /** Messages that the source sessions delivered, what came again included. */
   readonly received: number
-  /** Messages that the target server acknowledged (QoS 0: that were written), or that the target's durable queue accepted. */
+  /**
+   * Messages that the target server acknowledged (QoS 0: that were written), or that the target's durable queue
+   * accepted.
+   */
   readonly forwarded: number
   /** Messages that a filter, an exclude, sampling or the comparison with the last one kept back. */
   readonly filtered: number
@@ -87,7 +90,10 @@ export interface ForwarderMetrics {
 
   /** Attempts that were repeated, of transformations and of publishing. */
   readonly retried: number
-  /** Messages that the target server refused, or that expired, after the durable queue had accepted them; they count as `forwarded`. */
+  /**
+   * Messages that the target server refused, or that expired, after the durable queue had accepted them; they count as
+   * `forwarded`.
+   */
   readonly refusedLater: number
   /** Milliseconds since the oldest message in flight arrived; 0 when there is none. */
   readonly lag: number

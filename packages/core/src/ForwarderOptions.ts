@@ -46,8 +46,8 @@ export type { ForwarderOptionsEncoded, MappingRule }
 export type ForwarderOptions = Model.ForwarderOptions
 
 /**
- * The schema of the configuration: from JSON, with durations in milliseconds or as texts ("30 seconds"), to a checked configuration with all
- * defaults.
+ * The schema of the configuration: from JSON, with durations in milliseconds or as texts ("30 seconds"), to a checked
+ * configuration with all defaults.
  */
 export const ForwarderOptions: Schema.Codec<ForwarderOptions, ForwarderOptionsEncoded> = ForwarderOptionsSchema
 
@@ -58,7 +58,8 @@ export const decode = (input: unknown): Result.Result<ForwarderOptions, MqttErro
   Result.mapError(decodeOptions(input), (reason) => new MqttError({ reason, method: "ForwarderOptions.make" }))
 
 /**
- * Checks a configuration and fills in the defaults. Fails with `InvalidOptions`, which holds all issues with their paths.
+ * Checks a configuration and fills in the defaults. Fails with `InvalidOptions`, which holds all issues with their
+ * paths.
  */
 export const make = (input: ForwarderOptionsInput): Effect.Effect<ForwarderOptions, MqttError> =>
   Effect.suspend(() => Effect.fromResult(decode(input)))
@@ -68,9 +69,9 @@ export const make = (input: ForwarderOptionsInput): Effect.Effect<ForwarderOptio
  * `FORWARDER_MAX_IN_FLIGHT` and so on behind the prefix.
  *
  * Lists are separated by commas, rules are items `sensors/+/temperature=storage/{1}/temp`, metadata items `name=value`;
- * `FORWARDER_QOS` is `keep`, `cap 1` or `fix 1`; groups stand behind their names, as in `FORWARDER_DEAD_LETTER_TOPIC`. Records, as
- * `ConfigProvider.fromUnknown` has them, are read by the names of the options. What the provider does not have is taken from `base`, then from
- * the defaults. A name behind the prefix that no option has is a mistake.
+ * `FORWARDER_QOS` is `keep`, `cap 1` or `fix 1`; groups stand behind their names, as in `FORWARDER_DEAD_LETTER_TOPIC`.
+ * Records, as `ConfigProvider.fromUnknown` has them, are read by the names of the options. What the provider does not
+ * have is taken from `base`, then from the defaults. A name behind the prefix that no option has is a mistake.
  */
 export const config = (
   prefix: string = "FORWARDER",

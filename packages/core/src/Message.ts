@@ -37,15 +37,17 @@ const textDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 /**
  * A received message: topic, payload and everything that came with it (MQTT 3.3).
  *
- * The payload is a read-only view that all streams share; `copy` detaches a message that is kept for long. `text` and `decode`
- * work on demand, so that a message that is only forwarded is never decoded.
+ * The payload is a read-only view that all streams share; `copy` detaches a message that is kept for long. `text` and
+ * `decode` work on demand, so that a message that is only forwarded is never decoded.
  */
 export class Message {
   readonly topic: string
   readonly payload: Uint8Array
   /** The quality of service of the delivery: the lower of the publisher's and the granted one. */
   readonly qos: QoS
-  /** The server sent the message because it was retained when the subscription was made (or as published, if asked for). */
+  /**
+   * The server sent the message because it was retained when the subscription was made (or as published, if asked for).
+   */
   readonly retain: boolean
   /** The server may have sent the message before. */
   readonly dup: boolean
@@ -73,8 +75,8 @@ export class Message {
   }
 
   /**
-   * Acknowledges a message of a subscription with `ack: "manual"`; does nothing in the other modes, for QoS 0, and when it
-   * was acknowledged before. Acknowledgements leave in the order in which the messages arrived (MQTT 4.6).
+   * Acknowledges a message of a subscription with `ack: "manual"`; does nothing in the other modes, for QoS 0, and when
+   * it was acknowledged before. Acknowledgements leave in the order in which the messages arrived (MQTT 4.6).
    */
   get ack(): Effect.Effect<void> {
     return Effect.sync(() => this.#acknowledger?.acknowledge(this))
@@ -88,8 +90,8 @@ export class Message {
   }
 
   /**
-   * Decodes the payload's text through a schema, for example `Schema.fromJsonString(Reading)`; fails with `InvalidPayload`
-   * when the payload is not UTF-8 or does not fit the schema.
+   * Decodes the payload's text through a schema, for example `Schema.fromJsonString(Reading)`; fails with
+   * `InvalidPayload` when the payload is not UTF-8 or does not fit the schema.
    *
    * @example
    * const reading = message.decode(Schema.fromJsonString(Reading))
@@ -116,8 +118,8 @@ export class Message {
 
   /**
    * The same delivery with another topic, payload or anything else, for whoever transforms messages: acknowledging it
-   * acknowledges the original. The payload may be all that can be published. Throws an `MqttError` with `InvalidPayload` for one that
-   * cannot.
+   * acknowledges the original. The payload may be all that can be published. Throws an `MqttError` with
+   * `InvalidPayload` for one that cannot.
    */
   with(change: Partial<Omit<MessageFields, "payload">> & { readonly payload?: Payload | undefined }): Message {
     const { payload, ...others } = change

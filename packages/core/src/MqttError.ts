@@ -353,9 +353,10 @@ export class MqttError extends TaggedError<MqttError>("@effect-mqttx/core/MqttEr
   }
 
   /**
-   * The status with which a program that serves HTTP answers: 400 for what it was asked wrongly (topic, filter, payload, options), 401 and 403
-   * for what the server does not permit, 404 and 409 for names, 413 for size, 429 for a quota, 501 for what the server has not got, 502 for
-   * what it refuses or gets wrong, 503 while it cannot be reached or takes no more, 504 for what took too long, and 500 for the rest.
+   * The status with which a program that serves HTTP answers: 400 for what it was asked wrongly (topic, filter,
+   * payload, options), 401 and 403 for what the server does not permit, 404 and 409 for names, 413 for size, 429 for a
+   * quota, 501 for what the server has not got, 502 for what it refuses or gets wrong, 503 while it cannot be reached
+   * or takes no more, 504 for what took too long, and 500 for the rest.
    */
   get httpStatus(): number {
     const { reason } = this
@@ -438,8 +439,8 @@ export class MqttError extends TaggedError<MqttError>("@effect-mqttx/core/MqttEr
 export const isMqttError = (u: unknown): u is MqttError => Predicate.hasProperty(u, TypeId)
 
 /**
- * `MqttError` as the errors of an HTTP API: one schema for each HTTP status, so that a failure answers with the status that it has, see
- * `MqttError.httpStatus`. For `error` of Effect's `HttpApiEndpoint`.
+ * `MqttError` as the errors of an HTTP API: one schema for each HTTP status, so that a failure answers with the status
+ * that it has, see `MqttError.httpStatus`. For `error` of Effect's `HttpApiEndpoint`.
  *
  * @example
  * HttpApiEndpoint.post("publish", "/publish", { payload: Body, success: Schema.Void, error: MqttError.httpErrors })

@@ -1,9 +1,10 @@
 /**
- * A transport that opens its connections as MQTT.js does, by MQTT.js's own stream builders and connect options, or by one of your own. A
- * subpath of its own: it needs the package `mqtt`, which is an optional peer.
+ * A transport that opens its connections as MQTT.js does, by MQTT.js's own stream builders and connect options, or by
+ * one of your own. A subpath of its own: it needs the package `mqtt`, which is an optional peer.
  *
- * For what people have there today: stream builders, SOCKS proxies, WebSockets of their own making, mini programs. MQTT.js opens the stream and does
- * nothing else. The handshake, the session and all errors are those of the default transport.
+ * For what people have there today: stream builders, SOCKS proxies, WebSockets of their own making, mini programs.
+ * MQTT.js opens the stream and does nothing else. The handshake, the session and all errors are those of the default
+ * transport.
  */
 import { canPauseStreams, mqttJsOptions, mqttJsRefusal, watchStream } from "#transport"
 import * as Clock from "effect/Clock"
@@ -20,18 +21,20 @@ import * as ServerAddress from "./ServerAddress.ts"
 import * as Transport from "./Transport.ts"
 
 /**
- * Connect options of MQTT.js, by their names there. Addresses, TLS and headers come from the session's options. MQTT.js gets no user name, password
- * or client identifier, since CONNECT is not its own.
+ * Connect options of MQTT.js, by their names there. Addresses, TLS and headers come from the session's options. MQTT.js
+ * gets no user name, password or client identifier, since CONNECT is not its own.
  */
 export interface MqttJsOptions {
   /**
-   * Opens the stream in place of MQTT.js's builders. It is given a client that never connects, and the connect options: `protocol`, `host`,
-   * `port`, `path`, TLS, and what is set here. The stream may take bytes before it is connected, if it keeps them.
+   * Opens the stream in place of MQTT.js's builders. It is given a client that never connects, and the connect options:
+   * `protocol`, `host`, `port`, `path`, TLS, and what is set here. The stream may take bytes before it is connected, if
+   * it keeps them.
    */
   readonly streamBuilder?: StreamBuilder | undefined
   /**
-   * `socks5h://host:port`, `socks5://`, `socks4a://` or `socks4://`, for `mqtt://` and `mqtts://`. MQTT.js opens WebSockets and Unix sockets without it: they are refused
-   * with `NotSupported`. Default: the environment variable `MQTTJS_SOCKS_PROXY`, for `mqtt://` and `mqtts://` only.
+   * `socks5h://host:port`, `socks5://`, `socks4a://` or `socks4://`, for `mqtt://` and `mqtts://`. MQTT.js opens
+   * WebSockets and Unix sockets without it: they are refused with `NotSupported`. Default: the environment variable
+   * `MQTTJS_SOCKS_PROXY`, for `mqtt://` and `mqtts://` only.
    */
   readonly socksProxy?: string | Redacted.Redacted<string> | undefined
   /** Milliseconds for the proxy alone; default 30000. The session's connect timeout holds too. */
@@ -41,18 +44,19 @@ export interface MqttJsOptions {
   /** Changes the URL of the WebSocket, for example to sign it. */
   readonly transformWsUrl?: IClientOptions["transformWsUrl"] | undefined
   /**
-   * Options of `ws` on Node, such as `agent` or `origin`. The bound of a message, compression (off) and what the session's `tls` says come from
-   * the session.
+   * Options of `ws` on Node, such as `agent` or `origin`. The bound of a message, compression (off) and what the
+   * session's `tls` says come from the session.
    */
   readonly wsOptions?: Readonly<Record<string, unknown>> | undefined
   /**
-   * `ws://` and `wss://` servers are reached through the sockets of a WeChat mini program (`wx`), one connection at a time: MQTT.js keeps its
-   * stream in one place. A second one is refused with `NotSupported`. The next one begins a second after the end of the last.
+   * `ws://` and `wss://` servers are reached through the sockets of a WeChat mini program (`wx`), one connection at a
+   * time: MQTT.js keeps its stream in one place. A second one is refused with `NotSupported`. The next one begins a
+   * second after the end of the last.
    */
   readonly miniProgram?: "wx" | undefined
   /**
-   * Takes the WebSocket of the platform on Node too; default false. MQTT.js decides about it at its first use in a process, for all of
-   * that process.
+   * Takes the WebSocket of the platform on Node too; default false. MQTT.js decides about it at its first use in a
+   * process, for all of that process.
    */
   readonly forceNativeWebSocket?: boolean | undefined
   /** Bytes that may wait in a WebSocket of the platform; default 524288. */
@@ -62,8 +66,8 @@ export interface MqttJsOptions {
 }
 
 /**
- * Makes the transport. Fails with `InvalidOptions` for options that are wrong, among them those that belong to a session. What MQTT.js
- * cannot do with an address fails each attempt with `NotSupported`.
+ * Makes the transport. Fails with `InvalidOptions` for options that are wrong, among them those that belong to a
+ * session. What MQTT.js cannot do with an address fails each attempt with `NotSupported`.
  */
 export const make = (options?: MqttJsOptions): Effect.Effect<Transport.Transport, MqttError> =>
   Effect.suspend(() => {

@@ -1,11 +1,11 @@
 /**
  * An MQTT session: publish, subscribe, and stay connected.
  *
- * A session outlives its network connections. Messages that were accepted are sent, streams go on, and subscriptions hold
- * through reconnects; how long, and what survives the process, is the option `persistence`.
+ * A session outlives its network connections. Messages that were accepted are sent, streams go on, and subscriptions
+ * hold through reconnects; how long, and what survives the process, is the option `persistence`.
  *
- * `make` and `layer` make sessions whose state ends with the process. `makeDurable` and `layerDurable` make durable ones, and require a
- * `SessionStore`: a program that has forgotten it does not compile.
+ * `make` and `layer` make sessions whose state ends with the process. `makeDurable` and `layerDurable` make durable
+ * ones, and require a `SessionStore`: a program that has forgotten it does not compile.
  *
  * @example
  * const program = Effect.gen(function*() {
@@ -70,8 +70,8 @@ const configuredDurable = (
   Effect.provideService(configured(config, "layerDurableConfig"), DefaultPersistence, "durable")
 
 /**
- * Makes a session that lives as long as the scope, and starts to connect in the background. Its state ends with the process at the
- * latest. The network is the reference `Transport`.
+ * Makes a session that lives as long as the scope, and starts to connect in the background. Its state ends with the
+ * process at the latest. The network is the reference `Transport`.
  *
  * Fails with `InvalidOptions`, also for the persistence `durable`, which `makeDurable` takes.
  */
@@ -81,8 +81,8 @@ export const make = (
 ): Effect.Effect<Session, MqttError, Scope.Scope> => openWithoutStore(options, extras, "MqttSession.makeDurable")
 
 /**
- * Makes a durable session, see `make`: its state is in the `SessionStore`, and the next session of the same name goes on from there. The
- * option `persistence` may be left out.
+ * Makes a durable session, see `make`: its state is in the `SessionStore`, and the next session of the same name goes
+ * on from there. The option `persistence` may be left out.
  *
  * Fails with `InvalidOptions`, or `StorageFailed` when the store cannot be opened.
  */
@@ -127,7 +127,8 @@ export const layerDurable = (
   Layer.effect(MqttSession, openDurable(options, extras, "MqttSession.layer"))
 
 /**
- * `layer` with options from Config, for example `SessionOptions.config("MQTT")`. Fails with `InvalidOptions` where they say `durable`.
+ * `layer` with options from Config, for example `SessionOptions.config("MQTT")`. Fails with `InvalidOptions` where they
+ * say `durable`.
  */
 export const layerConfig = (
   config: Config.Config<SessionOptions>,
@@ -142,8 +143,8 @@ export const layerConfig = (
   )
 
 /**
- * `layerDurable` with options from Config, for example `SessionOptions.config("MQTT")`, which is `durable` here unless it says otherwise.
- * Fails with `InvalidOptions` where it does. Options of another Config say `durable` themselves.
+ * `layerDurable` with options from Config, for example `SessionOptions.config("MQTT")`, which is `durable` here unless
+ * it says otherwise. Fails with `InvalidOptions` where it does. Options of another Config say `durable` themselves.
  */
 export const layerDurableConfig = (
   config: Config.Config<SessionOptions>,

@@ -1,11 +1,15 @@
 /**
- * Schemas of options, for session stores and other packages that stand on this one: records that know their keys, durations, a decoder that
- * reports every mistake, and what Config says.
+ * Schemas of options, for session stores and other packages that stand on this one: records that know their keys,
+ * durations, a decoder that reports every mistake, and what Config says.
  *
  * @example
  * const Options = OptionsSchema.strict({
  *   directory: Schema.NonEmptyString,
- *   timeout: OptionsSchema.duration({ minimum: "1 millis", maximum: "24 days", message: "expected 1 ms to 24 days" }).pipe(
+ *   timeout: OptionsSchema.duration({
+ *     minimum: "1 millis",
+ *     maximum: "24 days",
+ *     message: "expected 1 ms to 24 days"
+ *   }).pipe(
  *     Schema.withDecodingDefaultKey(Effect.succeed("5 seconds"))
  *   )
  * })
@@ -26,13 +30,14 @@ import { InvalidOptions, MqttError } from "./MqttError.ts"
 export type { EncodedDuration, Strict }
 
 /**
- * The struct of these fields that refuses every other key, whatever the parse options say. Give fields that may be missing as
- * `Schema.optionalKey`, not as `Schema.optional`: Config would take a wrong value of a group for undefined.
+ * The struct of these fields that refuses every other key, whatever the parse options say. Give fields that may be
+ * missing as `Schema.optionalKey`, not as `Schema.optional`: Config would take a wrong value of a group for undefined.
  */
 export const strict: <const F extends Schema.Struct.Fields>(fields: F) => Strict<F> = strictStruct
 
 /**
- * A duration between two bounds: milliseconds, a text such as "30 seconds", a pair of seconds and nanoseconds, or units.
+ * A duration between two bounds: milliseconds, a text such as "30 seconds", a pair of seconds and nanoseconds, or
+ * units.
  */
 export const duration = (bounds: {
   readonly minimum: Duration.Input
@@ -47,8 +52,8 @@ export const duration = (bounds: {
   })
 
 /**
- * Decodes options as code gives them, with `Duration`, `Redacted` and bytes among them, and keys that are undefined. Fails with
- * `InvalidOptions`, which holds all issues with their paths and no value.
+ * Decodes options as code gives them, with `Duration`, `Redacted` and bytes among them, and keys that are undefined.
+ * Fails with `InvalidOptions`, which holds all issues with their paths and no value.
  */
 export const decode = <A, Encoded>(
   schema: Schema.Codec<A, Encoded>,
@@ -61,7 +66,8 @@ export const decode = <A, Encoded>(
   )
 
 /**
- * What a Config of all options, or a record with a Config for each of some, says. Fails with `InvalidOptions` for what is neither.
+ * What a Config of all options, or a record with a Config for each of some, says. Fails with `InvalidOptions` for what
+ * is neither.
  */
 export const unwrap = <A>(
   options: Config.Wrap<A>,

@@ -42,7 +42,8 @@ export interface PayloadCodec<A, RE = never, RD = never> {
 }
 
 /**
- * A format that a schema's encoded form is written in. `encode` and `decode` may throw, which makes an `InvalidPayload`.
+ * A format that a schema's encoded form is written in. `encode` and `decode` may throw, which makes an
+ * `InvalidPayload`.
  */
 export interface PayloadFormat<Encoded> {
   /** The MIME type; undefined: not announced, and anything is accepted. */
@@ -67,8 +68,8 @@ const misfit = (detail: string, direction: Direction) => (error: Schema.SchemaEr
 const mediaType = (contentType: string): string => contentType.split(";", 1)[0]!.trim().toLowerCase()
 
 /**
- * A codec of your own format through a schema, for example MessagePack or CBOR with the library of your choice. Throws an `MqttError` with
- * `InvalidOptions` for what is no schema or no format.
+ * A codec of your own format through a schema, for example MessagePack or CBOR with the library of your choice. Throws
+ * an `MqttError` with `InvalidOptions` for what is no schema or no format.
  *
  * @example
  * PayloadCodec.make(Reading, { contentType: "application/msgpack", encode: pack, decode: unpack })
@@ -133,7 +134,8 @@ const attempt = <A>(detail: string, direction: Direction, evaluate: () => A): Ef
   Effect.try({ try: evaluate, catch: (cause) => new InvalidPayload({ detail, direction, cause: cleanCause(cause) }) })
 
 /**
- * JSON through a schema whose encoded form is JSON. Announces `application/json`; accepts it and every type that ends in `+json`.
+ * JSON through a schema whose encoded form is JSON. Announces `application/json`; accepts it and every type that ends
+ * in `+json`.
  *
  * @example
  * PayloadCodec.json(Schema.Struct({ celsius: Schema.Finite }))
@@ -157,7 +159,8 @@ export const json = <A, Encoded, RD, RE>(
   })
 
 /**
- * UTF-8 text through a schema whose encoded form is text; without one, the text itself. Announces `text/plain`; accepts every type of text.
+ * UTF-8 text through a schema whose encoded form is text; without one, the text itself. Announces `text/plain`; accepts
+ * every type of text.
  *
  * @example
  * PayloadCodec.text(Schema.FiniteFromString)
@@ -175,14 +178,15 @@ export const text: {
   }) as never
 
 /**
- * Text through a schema, for a template that was given a schema in place of a codec: announces no content type, because the text may be of any, and
- * accepts all of them.
+ * Text through a schema, for a template that was given a schema in place of a codec: announces no content type, because
+ * the text may be of any, and accepts all of them.
  */
 export const fromSchema = <A, RD, RE>(schema: Schema.ConstraintCodec<A, string, RD, RE>): PayloadCodec<A, RE, RD> =>
   make(schema, { isText: true, encode: (value) => value, decode: (payload) => utf8.decode(payload) })
 
 /**
- * Bytes as they are. Announces nothing, and accepts everything. What is decoded is the message's own read-only view, see `Message.payload`.
+ * Bytes as they are. Announces nothing, and accepts everything. What is decoded is the message's own read-only view,
+ * see `Message.payload`.
  */
 export const bytes: PayloadCodec<Uint8Array> = {
   contentType: undefined,
@@ -193,8 +197,8 @@ export const bytes: PayloadCodec<Uint8Array> = {
 }
 
 /**
- * Whether the content type of a message is looked at: `ifPresent` (default) refuses one that the codec does not accept, `required` also a
- * message without any, `ignore` none. On 3.1.1, where there is none, it never matters.
+ * Whether the content type of a message is looked at: `ifPresent` (default) refuses one that the codec does not accept,
+ * `required` also a message without any, `ignore` none. On 3.1.1, where there is none, it never matters.
  */
 export type ContentTypePolicy = "ifPresent" | "required" | "ignore"
 
@@ -211,7 +215,8 @@ export const properties = (
 /**
  * Why a message with these properties is not one for the codec; undefined when it is.
  *
- * A payload format indicator of 1 is refused by a codec of a binary format. 0 says "unspecified bytes", which contradicts nothing.
+ * A payload format indicator of 1 is refused by a codec of a binary format. 0 says "unspecified bytes", which
+ * contradicts nothing.
  */
 export const mismatch = (
   codec: Pick<PayloadCodec<never>, "contentType" | "payloadFormatIndicator" | "accepts">,

@@ -1,12 +1,12 @@
 /**
  * The properties of MQTT 5 (section 2.2.2.2), one interface for each packet type that carries them.
  *
- * Absent means not sent: the codec never fills in defaults. Intervals are whole seconds, as on the wire. User properties keep
- * their order and their duplicates. On MQTT 3.1.1 every properties object is empty.
+ * Absent means not sent: the codec never fills in defaults. Intervals are whole seconds, as on the wire. User
+ * properties keep their order and their duplicates. On MQTT 3.1.1 every properties object is empty.
  *
- * In a received packet more than 32 user properties, or subscription identifiers, are decoded when they are asked for, and again when they
- * are asked for later: a message is held as its bytes, of which a peer could make ten times as much memory. Keep the list in a
- * variable while you work with it.
+ * In a received packet more than 32 user properties, or subscription identifiers, are decoded when they are asked for,
+ * and again when they are asked for later: a message is held as its bytes, of which a peer could make ten times as much
+ * memory. Keep the list in a variable while you work with it.
  */
 
 /**
@@ -15,7 +15,8 @@
 export type UserProperty = readonly [name: string, value: string]
 
 /**
- * Properties that describe the application message itself and travel with it from publisher to subscriber (MQTT 3.3.2.3).
+ * Properties that describe the application message itself and travel with it from publisher to subscriber (MQTT
+ * 3.3.2.3).
  */
 export interface MessageProperties {
   /** 0: unspecified bytes, 1: UTF-8 text. */

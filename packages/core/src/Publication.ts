@@ -10,16 +10,16 @@ import type { MessageProperties } from "./Properties.ts"
 import type { QoS } from "./QoS.ts"
 
 /**
- * A payload: text is sent as UTF-8, bytes as they are. Of a typed array, a DataView or a buffer all bytes that it shows are sent, in the
- * order in which they lie in memory. Anything else is refused with `InvalidPayload`, at run time too.
+ * A payload: text is sent as UTF-8, bytes as they are. Of a typed array, a DataView or a buffer all bytes that it shows
+ * are sent, in the order in which they lie in memory. Anything else is refused with `InvalidPayload`, at run time too.
  *
  * Bytes must not change, nor their buffer be transferred, until the message is settled; `enqueue` copies them.
  */
 export type Payload = string | ArrayBufferView | ArrayBufferLike
 
 /**
- * The bytes of a payload, as `publish` sends them; views and buffers are not copied. Fails with `InvalidPayload` for a value that is no
- * payload, whatever its type, and with `PacketTooLarge` for more than a packet can hold.
+ * The bytes of a payload, as `publish` sends them; views and buffers are not copied. Fails with `InvalidPayload` for a
+ * value that is no payload, whatever its type, and with `PacketTooLarge` for more than a packet can hold.
  */
 export const toBytes = (payload: Payload): Result.Result<Uint8Array, InvalidPayload | PacketTooLarge> => {
   const bytes = payloadBytes(payload)
@@ -27,8 +27,9 @@ export const toBytes = (payload: Payload): Result.Result<Uint8Array, InvalidPayl
 }
 
 /**
- * How to publish. Everything beyond `qos` and `retain` needs MQTT 5, and is refused with `NotSupported` on 3.1.1 where it cannot be
- * left out without a change of meaning. A key that is no option, and a value of a wrong type, are refused with `InvalidOptions`.
+ * How to publish. Everything beyond `qos` and `retain` needs MQTT 5, and is refused with `NotSupported` on 3.1.1 where
+ * it cannot be left out without a change of meaning. A key that is no option, and a value of a wrong type, are refused
+ * with `InvalidOptions`.
  */
 export interface PublishOptions {
   /** Default 0. */
@@ -45,7 +46,9 @@ export interface PublishOptions {
    * `publishTimeout`.
    */
   readonly timeout?: Duration.Input
-  /** Not worth sending after this time in the queue: fails with `Expired`. Default: the Message Expiry Interval, if any. */
+  /**
+   * Not worth sending after this time in the queue: fails with `Expired`. Default: the Message Expiry Interval, if any.
+   */
   readonly expiresAfter?: Duration.Input
 }
 

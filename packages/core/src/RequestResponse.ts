@@ -1,20 +1,25 @@
 /**
  * Requests and answers with types on both sides.
  *
- * **On MQTT 5** a request carries a Response Topic and Correlation Data (MQTT 4.10), and expires with its timeout. The answers of all requests of a
- * session come by one subscription, which lasts as long as someone asks: to `<response information>/responses/<client identifier>` where the server gave
- * Response Information (ask for it by the option `requestResponseInformation`), else to `mqttx/responses/<client identifier>`. A responder publishes the answer to the
- * response topic with the correlation data; any MQTT 5 program can be the other side.
+ * **On MQTT 5** a request carries a Response Topic and Correlation Data (MQTT 4.10), and expires with its timeout. The
+ * answers of all requests of a session come by one subscription, which lasts as long as someone asks: to
+ * `<response information>/responses/<client identifier>` where the server gave Response Information (ask for it by the
+ * option `requestResponseInformation`), else to `mqttx/responses/<client identifier>`. A responder publishes the answer
+ * to the response topic with the correlation data; any MQTT 5 program can be the other side.
  *
  * **On 3.1.1** messages have no properties, and the topics carry what is needed: the request goes to
- * `mqttx/requests/<client identifier>/<correlation>/<request topic>`, the answer to `mqttx/responses/<client identifier>/<correlation>/<status>`. The option `via: "topic"` does
- * the same on MQTT 5, and a responder with `via: "both"` serves both kinds. (In these topics `%`, `/`, `+` and `#` of the client identifier are written as `%25`, `%2f`, `%2b`, `%23`.)
+ * `mqttx/requests/<client identifier>/<correlation>/<request topic>`, the answer to
+ * `mqttx/responses/<client identifier>/<correlation>/<status>`. The option `via: "topic"` does the same on MQTT 5, and
+ * a responder with `via: "both"` serves both kinds. (In these topics `%`, `/`, `+` and `#` of the client identifier are
+ * written as `%25`, `%2f`, `%2b`, `%23`.)
  *
- * **Failures.** The answer has a status: the user property `mqttx-status`, absent for success, or the last level of the topic. `failure`: the handler failed
- * with a value of the template's `failure` type; the request fails with it. `invalid`: the request could not be read, and `error`: the handler failed with
- * anything else, or died; the request fails with `RequestFailed`. What an unexpected failure was is logged by the responder, and not told.
+ * **Failures.** The answer has a status: the user property `mqttx-status`, absent for success, or the last level of the
+ * topic. `failure`: the handler failed with a value of the template's `failure` type; the request fails with it.
+ * `invalid`: the request could not be read, and `error`: the handler failed with anything else, or died; the request
+ * fails with `RequestFailed`. What an unexpected failure was is logged by the responder, and not told.
  *
- * A request is acknowledged after its answer was published: a responder that dies in between gets it again, so that handlers see each request at least once.
+ * A request is acknowledged after its answer was published: a responder that dies in between gets it again, so that
+ * handlers see each request at least once.
  *
  * @example
  * const setLamp = RequestResponse.template("rooms/:room/lamp/set", {
@@ -105,9 +110,9 @@ export const template = <
 /**
  * Asks, and succeeds with the answer.
  *
- * Fails with the handler's failure if the template has a type for it, with `RequestFailed` (nobody answers, which MQTT 5 servers may tell, or the
- * responder could not), `Timeout`, `InvalidPayload` for an answer that is not of the type, and as `Session.publish` and `Session.subscription` do.
- * Interrupting withdraws a request that was not sent yet.
+ * Fails with the handler's failure if the template has a type for it, with `RequestFailed` (nobody answers, which MQTT
+ * 5 servers may tell, or the responder could not), `Timeout`, `InvalidPayload` for an answer that is not of the type,
+ * and as `Session.publish` and `Session.subscription` do. Interrupting withdraws a request that was not sent yet.
  *
  * Whoever asks often holds a `requester`: it keeps the subscription to the answers from one request to the next.
  *
@@ -124,13 +129,17 @@ export const request = <Params, Req, Res, Failure, RAsk, RAnswer>(
   Effect.withSpan(ask(session, template, params, value, options), "RequestResponse.request")
 
 /**
- * Asks everyone who answers. The stream ends with the timeout, the silence or the number of answers that the options say, and at once when the server tells that
- * nobody answers. It fails when the request could not be sent; what one responder failed with is a failure among the results.
+ * Asks everyone who answers. The stream ends with the timeout, the silence or the number of answers that the options
+ * say, and at once when the server tells that nobody answers. It fails when the request could not be sent; what one
+ * responder failed with is a failure among the results.
  *
  * At QoS 1 an answer can come twice after a reconnect.
  *
  * @example
- * const versions = RequestResponse.requestMany(session, version, {}, undefined, { timeout: "2 seconds", idle: "200 millis" })
+ * const versions = RequestResponse.requestMany(session, version, {}, undefined, {
+ *   timeout: "2 seconds",
+ *   idle: "200 millis"
+ * })
  */
 export const requestMany = <Params, Req, Res, Failure, RAsk, RAnswer>(
   session: Session,
@@ -151,7 +160,9 @@ export const requestMany = <Params, Req, Res, Failure, RAsk, RAnswer>(
  * request acknowledged.
  *
  * @example
- * yield* RequestResponse.respond(session, add, ({ value }) => Effect.succeed(value.a + value.b)).pipe(Effect.forkScoped)
+ * yield* RequestResponse.respond(session, add, ({ value }) => Effect.succeed(value.a + value.b)).pipe(
+ *   Effect.forkScoped
+ * )
  */
 export const respond = <Params, Req, Res, Failure, RAsk, RAnswer, R>(
   session: Session,
@@ -202,7 +213,8 @@ export interface Requester {
 }
 
 /**
- * Subscribes to the answers of a session for the life of the scope; shared with all others who ask on the session. Waits until the session is ready.
+ * Subscribes to the answers of a session for the life of the scope; shared with all others who ask on the session.
+ * Waits until the session is ready.
  *
  * @example
  * const requester = yield* RequestResponse.requester(session)
@@ -222,6 +234,6 @@ export const requester = (
         request(session, template, params, value, isRecord(given) ? { ...given, via } : given),
       requestMany: (template, params, value, given = {}) =>
         requestMany(session, template, params, value, isRecord(given) ? { ...given, via } : given),
-      stats: Effect.sync(() => ({ ...exchanges.tally, waiting: exchanges.size }))
+      stats: Effect.sync(() => ({ ...exchanges.counts, waiting: exchanges.size }))
     }))
   })

@@ -1,8 +1,8 @@
 /**
  * Which messages a route lets through: conditions as data, combined by `and`, `or` and `not`.
  *
- * A filter looks at messages that arrived. It can ask for what no topic filter can say, and costs the network nothing less:
- * subscribe as narrowly as the topic filter allows, and filter the rest.
+ * A filter looks at messages that arrived. It can ask for what no topic filter can say, and costs the network nothing
+ * less: subscribe as narrowly as the topic filter allows, and filter the rest.
  *
  * @example
  * const alarms = RouteFilter.and(
@@ -69,7 +69,8 @@ export const or = (...filters: ReadonlyArray<RouteFilter>): RouteFilter => ({ _t
 export const not = (filter: RouteFilter): RouteFilter => ({ _tag: "Not", filter })
 
 /**
- * What is wrong with a filter: the first topic pattern in it that is no topic filter, or the first part of it that is none at all.
+ * What is wrong with a filter: the first topic pattern in it that is no topic filter, or the first part of it that is
+ * none at all.
  */
 export const validate = (filter: RouteFilter): InvalidFilter | InvalidOptions | undefined => {
   switch (filter?._tag) {

@@ -1,9 +1,10 @@
 /**
- * What a route makes of a message before its handler or stream gets it: another topic, another payload, or nothing at all.
+ * What a route makes of a message before its handler or stream gets it: another topic, another payload, or nothing at
+ * all.
  *
- * Transformers run after the route's filter. One that answers undefined drops the message, which is counted; one that fails
- * hands the message to the route's failure policy. The message stays the same delivery: it is acknowledged as it would be
- * without the transformer.
+ * Transformers run after the route's filter. One that answers undefined drops the message, which is counted; one that
+ * fails hands the message to the route's failure policy. The message stays the same delivery: it is acknowledged as it
+ * would be without the transformer.
  *
  * @example
  * const normalise = RouteTransformer.pipe(
@@ -116,11 +117,11 @@ export const payload = (
 })
 
 /**
- * Sets a value in a JSON payload: at `a.b.0`, where numbers count the places of an array, or at a path of keys. Objects that are missing
- * on the way are made, and what is no object or array is replaced by one.
+ * Sets a value in a JSON payload: at `a.b.0`, where numbers count the places of an array, or at a path of keys. Objects
+ * that are missing on the way are made, and what is no object or array is replaced by one.
  *
- * Fails with `InvalidPayload` when the payload is no JSON, or an array has no such place (the place behind the last one is one). The
- * payload is parsed and written anew: integers beyond 2^53 lose digits.
+ * Fails with `InvalidPayload` when the payload is no JSON, or an array has no such place (the place behind the last one
+ * is one). The payload is parsed and written anew: integers beyond 2^53 lose digits.
  */
 export const json = (
   path: string | ReadonlyArray<string>,

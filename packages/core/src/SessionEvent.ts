@@ -6,8 +6,8 @@ import type { MqttError } from "./MqttError.ts"
 import type { FailureOutcome } from "./Subscription.ts"
 
 /**
- * Where a session stands: `disconnected` (not started, or stopped after a permanent failure), `connecting` (for the first
- * time), `connected`, `reconnecting` (after a loss, also while it waits for the next attempt) and `closed`.
+ * Where a session stands: `disconnected` (not started, or stopped after a permanent failure), `connecting` (for the
+ * first time), `connected`, `reconnecting` (after a loss, also while it waits for the next attempt) and `closed`.
  */
 export type SessionState = "disconnected" | "connecting" | "connected" | "reconnecting" | "closed"
 
@@ -117,7 +117,10 @@ export interface MessageFailed extends Base<"MessageFailed"> {
 export interface SlowConsumer extends Base<"SlowConsumer"> {
   /** The topic filters of the consumers that have not finished. */
   readonly filters: ReadonlyArray<string>
-  /** The names of those that are absent: the message waits until they are back or forgotten, see `SubscribeOptions.consumer`. */
+  /**
+   * The names of those that are absent: the message waits until they are back or forgotten, see
+   * `SubscribeOptions.consumer`.
+   */
   readonly absent: ReadonlyArray<string>
   readonly topic: string
   /** Messages whose acknowledgement waits. */
@@ -145,8 +148,8 @@ export interface SubscriptionRestored extends Base<"SubscriptionRestored"> {
 }
 
 /**
- * Received messages took all that `memoryLimit` leaves for them. Reading from the network has waited a second for their consumers; or
- * the connection is closed (Quota exceeded, 0x97), since more came with what the session was waiting for.
+ * Received messages took all that `memoryLimit` leaves for them. Reading from the network has waited a second for their
+ * consumers; or the connection is closed (Quota exceeded, 0x97), since more came with what the session was waiting for.
  */
 export interface MemoryLimitReached extends Base<"MemoryLimitReached"> {
   /** What received messages take, in bytes. */
@@ -157,16 +160,17 @@ export interface MemoryLimitReached extends Base<"MemoryLimitReached"> {
 }
 
 /**
- * The server has sent more unacknowledged messages than the session's Receive Maximum allows (MQTT 3.3.4). They are taken as long as
- * there is memory; told once for each connection.
+ * The server has sent more unacknowledged messages than the session's Receive Maximum allows (MQTT 3.3.4). They are
+ * taken as long as there is memory; told once for each connection.
  */
 export interface ReceiveMaximumExceeded extends Base<"ReceiveMaximumExceeded"> {
   readonly receiveMaximum: number
 }
 
 /**
- * A session that outlives its connection joined a group of subscribers: while it is away the server may go on giving it its share of
- * the messages, which then wait for it instead of going to the others (MQTT 4.8.2). Members with `persistence: "none"` strand nothing.
+ * A session that outlives its connection joined a group of subscribers: while it is away the server may go on giving it
+ * its share of the messages, which then wait for it instead of going to the others (MQTT 4.8.2). Members with
+ * `persistence: "none"` strand nothing.
  */
 export interface SharedSubscriptionAtRisk extends Base<"SharedSubscriptionAtRisk"> {
   readonly filters: ReadonlyArray<string>
@@ -174,8 +178,8 @@ export interface SharedSubscriptionAtRisk extends Base<"SharedSubscriptionAtRisk
 }
 
 /**
- * The store did not take a commit; the session tries again and settles nothing that depends on it meanwhile. Told once, until
- * StorageRecovered, however often it tries.
+ * The store did not take a commit; the session tries again and settles nothing that depends on it meanwhile. Told once,
+ * until StorageRecovered, however often it tries.
  */
 export interface StorageDegraded extends Base<"StorageDegraded"> {
   readonly error: MqttError

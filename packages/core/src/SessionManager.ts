@@ -1,11 +1,15 @@
 /**
- * Many named sessions in one program: add, remove and find them, wait for them, and receive from all of them, also from those
- * that are added later.
+ * Many named sessions in one program: add, remove and find them, wait for them, and receive from all of them, also from
+ * those that are added later.
  *
  * @example
  * const program = Effect.gen(function*() {
  *   const manager = yield* SessionManager.SessionManager
- *   yield* manager.handle("sensors/+/temperature", (message) => Effect.log(message.session, message.topic, message.text), { qos: 1 })
+ *   yield* manager.handle(
+ *     "sensors/+/temperature",
+ *     (message) => Effect.log(message.session, message.topic, message.text),
+ *     { qos: 1 }
+ *   )
  *   yield* manager.awaitAllReady()
  *   yield* manager.publishTo("plant", "sensors/room1/temperature", "23.5", { qos: 1 })
  * })
@@ -41,8 +45,9 @@ export type {
 export { SessionsNotReady } from "./internal/manager/sessionsNotReady.ts"
 
 /**
- * Makes a manager that lives as long as the scope, whose end drains and releases all sessions at the same time. The network of its
- * sessions is the reference `Transport`. Its first sessions are not durable; `addDurable` adds durable ones to any manager.
+ * Makes a manager that lives as long as the scope, whose end drains and releases all sessions at the same time. The
+ * network of its sessions is the reference `Transport`. Its first sessions are not durable; `addDurable` adds durable
+ * ones to any manager.
  *
  * Fails as `add` does for the first of the given sessions that cannot be added.
  */
@@ -60,7 +65,8 @@ export const makeDurable = (
 ): Effect.Effect<Manager, MqttError, SessionStore | Scope.Scope> => makeDurableManager(options)
 
 /**
- * The metrics of several sessions in one, as in `ManagerMetrics.totals`: counters are added, and `uptime` and ages are those of the oldest.
+ * The metrics of several sessions in one, as in `ManagerMetrics.totals`: counters are added, and `uptime` and ages are
+ * those of the oldest.
  */
 export const totalMetrics = (all: Iterable<SessionMetrics>): SessionMetrics => sumOf(all)
 
@@ -87,8 +93,9 @@ export const layerDurable = (options?: ManagerOptions): Layer.Layer<SessionManag
   Layer.effect(SessionManager, makeDurable(options))
 
 /**
- * `layer` with its sessions from Config, for example `Config.all([SessionOptions.config("PLANT"), SessionOptions.config("CLOUD")])`.
- * Fails with `InvalidOptions` where one of them is durable.
+ * `layer` with its sessions from Config, for example
+ * `Config.all([SessionOptions.config("PLANT"), SessionOptions.config("CLOUD")])`. Fails with `InvalidOptions` where one
+ * of them is durable.
  */
 export const layerConfig = (
   sessions: Config.Config<ReadonlyArray<SessionOptions>>,

@@ -1,6 +1,6 @@
 /**
- * Sessions that are opened when someone needs them, shared by everyone who does, and closed when nobody has needed them for a
- * while: for programs that talk to many servers or tenants, few of them at a time.
+ * Sessions that are opened when someone needs them, shared by everyone who does, and closed when nobody has needed them
+ * for a while: for programs that talk to many servers or tenants, few of them at a time.
  *
  * A `SessionManager` holds what a program wants to have; a `SessionMap` what it happens to use.
  *
@@ -49,8 +49,8 @@ export interface SessionMapOptions<K, E, R, P extends Persistence = Persistence>
  */
 export interface SessionMap<in K, out E = never> {
   /**
-   * The session of a key, which connects in the background if it was not open; it stays open at least as long as the scope. Fails
-   * as `MqttSession.make` and the lookup do; the next `get` tries again.
+   * The session of a key, which connects in the background if it was not open; it stays open at least as long as the
+   * scope. Fails as `MqttSession.make` and the lookup do; the next `get` tries again.
    */
   readonly get: (key: K) => Effect.Effect<MqttSession.Session, E | MqttError, Scope.Scope>
   /** Runs with the session of a key. */
@@ -73,8 +73,8 @@ const mapChecks: Checks<SessionMapOptions<unknown, unknown, unknown>> = {
 }
 
 /**
- * Makes a map of sessions, which are all closed with the scope. Keys are compared as Effect's `Equal` does. Fails with `InvalidOptions`; so does
- * `get` for a lookup that says `durable`, which is for `makeDurable`.
+ * Makes a map of sessions, which are all closed with the scope. Keys are compared as Effect's `Equal` does. Fails with
+ * `InvalidOptions`; so does `get` for a lookup that says `durable`, which is for `makeDurable`.
  */
 export const make = <K, E = never, R = never>(
   options: SessionMapOptions<K, E, R, "none" | "process">
@@ -82,7 +82,8 @@ export const make = <K, E = never, R = never>(
   makeMap(options, "SessionMap.make", (found) => withoutStore(found, "SessionMap.get", "SessionMap.makeDurable"))
 
 /**
- * `make` for durable sessions, each of which has its state in the `SessionStore`. The option `persistence` may be left out.
+ * `make` for durable sessions, each of which has its state in the `SessionStore`. The option `persistence` may be left
+ * out.
  */
 export const makeDurable = <K, E = never, R = never>(
   options: SessionMapOptions<K, E, R, "durable">

@@ -55,8 +55,9 @@ export type SessionOptions = Model.SessionOptions
 
 /**
  * The schema of options: from JSON, with durations in milliseconds or as texts ("30 seconds") and bytes as
- * `{ "base64": "..." }`, to checked options with all defaults. Secrets are decoded to `Redacted` and never encoded. A key that no option
- * has is a mistake, whatever the parse options say; all mistakes are reported with `{ errors: "all" }`, and always by `decode` and `config`.
+ * `{ "base64": "..." }`, to checked options with all defaults. Secrets are decoded to `Redacted` and never encoded. A
+ * key that no option has is a mistake, whatever the parse options say; all mistakes are reported with
+ * `{ errors: "all" }`, and always by `decode` and `config`.
  */
 export const SessionOptions: Schema.Codec<SessionOptions, SessionOptionsEncoded> = SessionOptionsSchema
 
@@ -188,13 +189,15 @@ export const withTimeouts = (timeouts: {
 })
 
 /**
- * Options from a ConfigProvider. From the environment: `MQTT_NAME`, `MQTT_SERVERS`, `MQTT_CLIENT_ID`, `MQTT_RECONNECT_INITIAL_DELAY` and so
- * on, the names of the options in constant case behind the prefix, those of a group behind the group's name. From records, such as
- * `ConfigProvider.fromUnknown({ mqtt: { name, servers } })` by the prefix `mqtt`: by the names of the options. What the provider does not
- * have is taken from `base`, then from the defaults.
+ * Options from a ConfigProvider. From the environment: `MQTT_NAME`, `MQTT_SERVERS`, `MQTT_CLIENT_ID`,
+ * `MQTT_RECONNECT_INITIAL_DELAY` and so on, the names of the options in constant case behind the prefix, those of a
+ * group behind the group's name. From records, such as `ConfigProvider.fromUnknown({ mqtt: { name, servers } })` by the
+ * prefix `mqtt`: by the names of the options. What the provider does not have is taken from `base`, then from the
+ * defaults.
  *
- * A name behind the prefix that no option has is a mistake, and all mistakes are reported at once. (Names that Kubernetes or Docker make for
- * a service that is called like the prefix, as `MQTT_SERVICE_HOST`, are passed over.) A variable that is empty counts as missing.
+ * A name behind the prefix that no option has is a mistake, and all mistakes are reported at once. (Names that
+ * Kubernetes or Docker make for a service that is called like the prefix, as `MQTT_SERVICE_HOST`, are passed over.) A
+ * variable that is empty counts as missing.
  *
  * Lists are separated by commas (`MQTT_SERVERS=mqtts://a,mqtts://b`), headers and user properties are items
  * `name=value`, durations are milliseconds or texts like `30 seconds`.

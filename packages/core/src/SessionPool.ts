@@ -1,10 +1,13 @@
 /**
- * Several sessions that work as one, for consumers that need more than one connection: the server deals each message to one of them
- * by a shared subscription (MQTT 4.8.2), and one stream or handler gets them all.
+ * Several sessions that work as one, for consumers that need more than one connection: the server deals each message to
+ * one of them by a shared subscription (MQTT 4.8.2), and one stream or handler gets them all.
  *
  * @example
  * const workers = yield* SessionPool.make({ name: "workers", size: 4, servers: ["mqtt://localhost:1883"] })
- * yield* Stream.runForEach(workers.listen("jobs/#", { qos: 1 }), (message) => Effect.log(message.session, message.text))
+ * yield* Stream.runForEach(
+ *   workers.listen("jobs/#", { qos: 1 }),
+ *   (message) => Effect.log(message.session, message.text)
+ * )
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
@@ -28,11 +31,15 @@ import type { SessionStore } from "./SessionStore.ts"
 export interface SessionPoolOptions<out P extends Persistence = Persistence> extends SessionOptionsInput<P> {
   /** 1 to 10,000. */
   readonly size: number
-  /** The group of the shared subscriptions. Default: the name. Pools of one group, in several programs too, share the messages. */
+  /**
+   * The group of the shared subscriptions. Default: the name. Pools of one group, in several programs too, share the
+   * messages.
+   */
   readonly share?: string
   /**
-   * Default `none`, and `durable` in a pool of `makeDurable`: what a member that is away would have got goes to the others. With other modes
-   * than `none` the server may keep it for that member, see the event `SharedSubscriptionAtRisk`.
+   * Default `none`, and `durable` in a pool of `makeDurable`: what a member that is away would have got goes to the
+   * others. With other modes than `none` the server may keep it for that member, see the event
+   * `SharedSubscriptionAtRisk`.
    */
   readonly persistence?: P | undefined
   readonly extras?: Extras
@@ -42,7 +49,10 @@ export interface SessionPoolOptions<out P extends Persistence = Persistence> ext
  * A pool of sessions.
  */
 export interface SessionPool {
-  /** `name-0`, `name-1` and so on; client identifiers are made in the same way where one is given, or the pool is durable. */
+  /**
+   * `name-0`, `name-1` and so on; client identifiers are made in the same way where one is given, or the pool is
+   * durable.
+   */
   readonly sessions: ReadonlyArray<Session>
   /** The sessions under their names, with their events and figures. */
   readonly manager: Pick<
@@ -69,8 +79,8 @@ export interface SessionPool {
 }
 
 /**
- * Makes a pool that lives as long as the scope; its sessions connect in the background. Fails with `InvalidOptions`, also for the
- * persistence `durable`, which `makeDurable` takes.
+ * Makes a pool that lives as long as the scope; its sessions connect in the background. Fails with `InvalidOptions`,
+ * also for the persistence `durable`, which `makeDurable` takes.
  */
 export const make = (
   options: SessionPoolOptions<"none" | "process">
@@ -81,7 +91,8 @@ export const make = (
   )
 
 /**
- * `make` for durable sessions, each of which has its state in the `SessionStore`. The option `persistence` may be left out.
+ * `make` for durable sessions, each of which has its state in the `SessionStore`. The option `persistence` may be left
+ * out.
  *
  * Fails with `InvalidOptions`, or `StorageFailed` when the store of a session cannot be opened.
  */
@@ -129,7 +140,9 @@ const poolChecks: Checks<Pick<SessionPoolOptions, "size" | "share" | "extras">> 
   extras: unchecked
 }
 
-/** Everything that is wrong with the pool and with its sessions at once: their options are the same but for the name. */
+/**
+ * Everything that is wrong with the pool and with its sessions at once: their options are the same but for the name.
+ */
 const checked = <P extends Persistence>(
   options: SessionPoolOptions<P>,
   name: "make" | "makeDurable",

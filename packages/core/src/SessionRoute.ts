@@ -49,11 +49,13 @@ export interface HandleOptions<E = never, R = never, E2 = never, R2 = never> ext
  */
 export interface ListenOptions<E = never, R = never> extends RouteOptions<E, R> {
   /**
-   * `onReceive` (default): an array of messages that was handed to the consumer is acknowledged when the next one is pulled or
-   * the stream ends normally. `manual`: by `message.ack`.
+   * `onReceive` (default): an array of messages that was handed to the consumer is acknowledged when the next one is
+   * pulled or the stream ends normally. `manual`: by `message.ack`.
    */
   readonly ack?: "onReceive" | "manual"
-  /** Messages of all sessions that wait for the consumer; behind them each session has its own `buffer`. Default 256. */
+  /**
+   * Messages of all sessions that wait for the consumer; behind them each session has its own `buffer`. Default 256.
+   */
   readonly capacity?: number
 }
 
@@ -84,8 +86,8 @@ export interface RouteStatistics {
 }
 
 /**
- * Where a route stands with one session: `joining` until the server granted the subscription, also while there is no connection;
- * `failed` when it was refused, until the next attempt.
+ * Where a route stands with one session: `joining` until the server granted the subscription, also while there is no
+ * connection; `failed` when it was refused, until the next attempt.
  */
 export interface RouteSession {
   readonly state: "joining" | "active" | "failed"
@@ -108,15 +110,15 @@ export interface Route<out E = never> {
   /** The sessions that it is on, by name. */
   readonly sessions: Effect.Effect<ReadonlyMap<string, RouteSession>>
   /**
-   * Succeeds when the subscription is in force at every session that the route is on, which takes as long as they take to
-   * connect; fails with the first refusal.
+   * Succeeds when the subscription is in force at every session that the route is on, which takes as long as they take
+   * to connect; fails with the first refusal.
    */
   readonly active: Effect.Effect<void, MqttError>
   /** Why the route has ended; undefined while it is at work, and after an orderly end. */
   readonly failure: Effect.Effect<unknown>
   /**
-   * Waits for the end: succeeds when the scope of the route, its session or the manager is gone; fails with a message's failure under
-   * the policy `fail`, and with the refusal of its session when there is only one.
+   * Waits for the end: succeeds when the scope of the route, its session or the manager is gone; fails with a message's
+   * failure under the policy `fail`, and with the refusal of its session when there is only one.
    */
   readonly await: Effect.Effect<void, E | MqttError>
 }
@@ -126,8 +128,8 @@ export interface Route<out E = never> {
  */
 export interface Listener<out E = never> extends Route<E> {
   /**
-   * The messages of all its sessions, each session's in its order. Run it once at a time: a second run goes on where the first one
-   * ended. It ends when the session or the manager is gone, and fails as `await` does.
+   * The messages of all its sessions, each session's in its order. Run it once at a time: a second run goes on where
+   * the first one ended. It ends when the session or the manager is gone, and fails as `await` does.
    */
   readonly messages: Stream.Stream<Message, E | MqttError>
 }

@@ -98,7 +98,10 @@ export interface Latencies {
   readonly max: number
   /** The upper bounds of the buckets, ascending. */
   readonly bounds: ReadonlyArray<number>
-  /** How many fell into each bucket: above the bound before and at most its own; the last one, without a bound, has the rest. */
+  /**
+   * How many fell into each bucket: above the bound before and at most its own; the last one, without a bound, has the
+   * rest.
+   */
   readonly buckets: ReadonlyArray<number>
 }
 
@@ -108,15 +111,18 @@ export interface Latencies {
 export type ReasonCounts = { readonly [Reason in MqttErrorReason["_tag"]]?: number }
 
 /**
- * What became of the messages that a session took to publish: at any time `accepted` is the sum of `acknowledged`, all of `failed`,
- * `withdrawn` and `pending`.
+ * What became of the messages that a session took to publish: at any time `accepted` is the sum of `acknowledged`, all
+ * of `failed`, `withdrawn` and `pending`.
  */
 export interface PublishedMessages {
   /** Taken into the session; those that a durable session found in its store are among them. */
   readonly accepted: number
   /** Written (QoS 0), or acknowledged in full by the server (QoS 1 and 2). */
   readonly acknowledged: number
-  /** Neither, and never will be: dropped, expired, refused by the server, lost with the session, or left over when it ended. */
+  /**
+   * Neither, and never will be: dropped, expired, refused by the server, lost with the session, or left over when it
+   * ended.
+   */
   readonly failed: ReasonCounts
   /** Given up by the publisher before they were sent. */
   readonly withdrawn: number
@@ -179,9 +185,11 @@ export interface HandlerMetrics {
 }
 
 /**
- * The figures of a session since it was made. Times are milliseconds; points in time are counted from the epoch, undefined: never.
+ * The figures of a session since it was made. Times are milliseconds; points in time are counted from the epoch,
+ * undefined: never.
  *
- * "Bytes" are those of whole MQTT packets of all types, as they are handed to and taken from the network: below TLS and WebSocket frames.
+ * "Bytes" are those of whole MQTT packets of all types, as they are handed to and taken from the network: below TLS and
+ * WebSocket frames.
  */
 export interface SessionMetrics {
   /** Since the session was made, or added to its manager. */
@@ -203,7 +211,10 @@ export interface SessionMetrics {
   /** The last message sent or received. */
   readonly lastMessageAt: number | undefined
   readonly published: PublishedMessages
-  /** From acceptance to the last acknowledgement of QoS 1 and 2 messages, time in the queue included; resolved to a millisecond. */
+  /**
+   * From acceptance to the last acknowledgement of QoS 1 and 2 messages, time in the queue included; resolved to a
+   * millisecond.
+   */
   readonly acknowledgement: Latencies
   readonly connections: number
   readonly reconnects: number

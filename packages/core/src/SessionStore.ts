@@ -1,10 +1,12 @@
 /**
  * The contract for what a durable session keeps across connections and processes.
  *
- * A store holds, for each session name, a small set of records. The session engine emits every change of its state as record
- * changes; a durable session sends nothing and settles nothing before the commit that holds the change succeeded.
+ * A store holds, for each session name, a small set of records. The session engine emits every change of its state as
+ * record changes; a durable session sends nothing and settles nothing before the commit that holds the change
+ * succeeded.
  *
- * There is no default: what makes a durable session has `SessionStore` among its requirements, and the program provides a store by name.
+ * There is no default: what makes a durable session has `SessionStore` among its requirements, and the program provides
+ * a store by name.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -26,15 +28,15 @@ export type { Durability, LoadedRecords, SessionStoreHandle, StoreDamage } from 
  */
 export class SessionStore extends Context.Service<SessionStore, {
   /**
-   * Opens the store of a session as its only owner; fails with the kind `owned` when another one, in this process or elsewhere, owns it.
-   * Any string is a session name; anything else fails with `InvalidOptions`.
+   * Opens the store of a session as its only owner; fails with the kind `owned` when another one, in this process or
+   * elsewhere, owns it. Any string is a session name; anything else fails with `InvalidOptions`.
    */
   readonly open: (session: string) => Effect.Effect<SessionStoreHandle, MqttError, Scope.Scope>
 }>()("@effect-mqttx/core/SessionStore") {}
 
 /**
- * A fresh store in memory, for tests, and for programs whose durable sessions need not survive the process. It is closed with the
- * layer's scope, and its records are gone then.
+ * A fresh store in memory, for tests, and for programs whose durable sessions need not survive the process. It is
+ * closed with the layer's scope, and its records are gone then.
  */
 export const layerMemory: Layer.Layer<SessionStore> = Layer.effect(
   SessionStore,

@@ -8,8 +8,9 @@ import type { ProtocolVersion, QoS } from "./QoS.ts"
  * An outbound message that the session has accepted and the server has not yet acknowledged in full.
  *
  * `state` is `queued` (no packet identifier yet), `publishing` (PUBLISH sent or about to be sent), `releasing` (PUBREC
- * received: only PUBREL is sent from now on, and the payload is dropped) or `quarantined` (given up after it was sent: the server may hold its
- * packet identifier, which is used for nothing else as long as the server has the session; the payload is dropped).
+ * received: only PUBREL is sent from now on, and the payload is dropped) or `quarantined` (given up after it was sent:
+ * the server may hold its packet identifier, which is used for nothing else as long as the server has the session; the
+ * payload is dropped).
  */
 export interface OutboundRecord {
   readonly _tag: "Outbound"
@@ -30,8 +31,8 @@ export interface OutboundRecord {
 }
 
 /**
- * Identifies what a forwarder made of an inbound QoS 2 message. Packet identifiers are used again and again; `use` tells the messages apart that have
- * had the same one: see `InboundRecord`.
+ * Identifies what a forwarder made of an inbound QoS 2 message. Packet identifiers are used again and again; `use`
+ * tells the messages apart that have had the same one: see `InboundRecord`.
  */
 export interface OriginKey {
   readonly forwarder: string
@@ -42,9 +43,9 @@ export interface OriginKey {
 }
 
 /**
- * The inbound message that an accepted outbound one was made from: kept in the target's store from the acceptance on, in the same
- * commit, so that a redelivery after a crash is recognised. The next message that the same forwarder makes of the same packet identifier of the same
- * session replaces it.
+ * The inbound message that an accepted outbound one was made from: kept in the target's store from the acceptance on,
+ * in the same commit, so that a redelivery after a crash is recognised. The next message that the same forwarder makes
+ * of the same packet identifier of the same session replaces it.
  */
 export interface OriginRecord {
   readonly _tag: "Origin"
@@ -52,8 +53,8 @@ export interface OriginRecord {
 }
 
 /**
- * A QoS 2 packet identifier that was received and not yet released by the sender (MQTT 4.3.3). `acknowledged` tells whether
- * PUBREC may be repeated at once, or the delivery is still with its consumers.
+ * A QoS 2 packet identifier that was received and not yet released by the sender (MQTT 4.3.3). `acknowledged` tells
+ * whether PUBREC may be repeated at once, or the delivery is still with its consumers.
  */
 export interface InboundRecord {
   readonly _tag: "Inbound"
@@ -76,7 +77,8 @@ export interface ConsumerRecord {
 }
 
 /**
- * A subscription that the server has, or was about to be asked for: its identifier must mean the same in the next process.
+ * A subscription that the server has, or was about to be asked for: its identifier must mean the same in the next
+ * process.
  */
 export interface SubscriptionRecord {
   readonly _tag: "Subscription"
@@ -124,7 +126,8 @@ export type StoreChange =
   | { readonly _tag: "Delete"; readonly key: string }
 
 /**
- * The key of a record, unique in its session: outbound records sort by `sequence`. Throws a TypeError for what is no record.
+ * The key of a record, unique in its session: outbound records sort by `sequence`. Throws a TypeError for what is no
+ * record.
  */
 export const keyOf = (record: StoreRecord): string => {
   switch (record._tag) {

@@ -1,9 +1,10 @@
 /**
  * Records of a session store to bytes and back, for stores that keep bytes.
  *
- * Format 1, of before 0.1, is read: what it did not say is empty. A record is one byte of format, one of type, its fields in the encodings of MQTT (an outbound message is an MQTT 5 PUBLISH packet), and
- * four bytes of checksum over key and record. Every later format keeps the first byte and the checksum, so that an older program can
- * tell a newer record from a damaged one.
+ * Format 1, of before 0.1, is read: what it did not say is empty. A record is one byte of format, one of type, its
+ * fields in the encodings of MQTT (an outbound message is an MQTT 5 PUBLISH packet), and four bytes of checksum over
+ * key and record. Every later format keeps the first byte and the checksum, so that an older program can tell a newer
+ * record from a damaged one.
  *
  * @example
  * const key = StoreRecord.keyOf(record)
@@ -19,8 +20,8 @@ import { isQoS, type QoS } from "./QoS.ts"
 import { keyOf, type OriginKey, type OutboundRecord, type StoreRecord } from "./StoreRecord.ts"
 
 /**
- * The checksum CRC-32 (ISO 3309) of the first `end` bytes, default all of them, going on from the checksum `previous` of those before
- * them: for stores that keep several records in one value.
+ * The checksum CRC-32 (ISO 3309) of the first `end` bytes, default all of them, going on from the checksum `previous`
+ * of those before them: for stores that keep several records in one value.
  */
 export const checksum = (bytes: Uint8Array, end: number = bytes.length, previous: number = 0): number =>
   crc32(bytes, Math.min(end, bytes.length), previous)

@@ -16,8 +16,8 @@ export interface SubscribeOptions {
   /** The maximum quality of service of the deliveries. Default 0. */
   readonly qos?: QoS
   /**
-   * Subscribes as a member of this group: each message goes to one of the members (MQTT 4.8.2), whatever sessions and programs they
-   * are in. The same as filters `$share/group/filter`; servers of MQTT 3.1.1 may have it too.
+   * Subscribes as a member of this group: each message goes to one of the members (MQTT 4.8.2), whatever sessions and
+   * programs they are in. The same as filters `$share/group/filter`; servers of MQTT 3.1.1 may have it too.
    */
   readonly share?: string
   /** MQTT 5: not what this session published itself (MQTT 3.8.3.1). Default false. */
@@ -30,15 +30,16 @@ export interface SubscribeOptions {
    */
   readonly retained?: "each" | "first" | "none"
   /**
-   * `onReceive` (default): a message that was handed to the consumer is acknowledged when the next one is pulled or the stream ends normally.
-   * `manual`: by `message.ack`.
+   * `onReceive` (default): a message that was handed to the consumer is acknowledged when the next one is pulled or the
+   * stream ends normally. `manual`: by `message.ack`.
    */
   readonly ack?: "onReceive" | "manual"
   /**
-   * A name by which the session knows this consumer when it comes back, unique in the session. What it has not finished when it leaves, and what arrives
-   * while it is away (QoS 1 and 2), waits for it: unacknowledged, so that it takes its part of the receive window. A durable session stores the name, and
-   * after a restart only those consumers get a QoS 2 message again that had not finished it. It waits until the consumer is back, or until
-   * `Session.forgetConsumer`. Default: none; see `Session.consumers`.
+   * A name by which the session knows this consumer when it comes back, unique in the session. What it has not finished
+   * when it leaves, and what arrives while it is away (QoS 1 and 2), waits for it: unacknowledged, so that it takes its
+   * part of the receive window. A durable session stores the name, and after a restart only those consumers get a QoS 2
+   * message again that had not finished it. It waits until the consumer is back, or until `Session.forgetConsumer`.
+   * Default: none; see `Session.consumers`.
    */
   readonly consumer?: string
   /** Keep the subscription at the server after the stream ended. Default false; a `durable` session always does. */
@@ -65,13 +66,14 @@ export interface SubscriptionInfo {
  */
 export interface Subscription extends SubscriptionInfo {
   /**
-   * The messages, through reconnects, until the subscription's scope ends. Run it once at a time: a second run goes on where the
-   * first one ended. What an interrupted or failed run was handed and had not acknowledged comes again.
+   * The messages, through reconnects, until the subscription's scope ends. Run it once at a time: a second run goes on
+   * where the first one ended. What an interrupted or failed run was handed and had not acknowledged comes again.
    */
   readonly messages: Stream.Stream<Message, MqttError>
   /**
-   * The same messages in arrays of all that wait, for consumers that work on many at once, such as one statement for many rows: an array is acknowledged
-   * as a whole, when the next one is pulled or the stream ends normally. One of `messages` and `batches` runs at a time.
+   * The same messages in arrays of all that wait, for consumers that work on many at once, such as one statement for
+   * many rows: an array is acknowledged as a whole, when the next one is pulled or the stream ends normally. One of
+   * `messages` and `batches` runs at a time.
    */
   readonly batches: Stream.Stream<Arr.NonEmptyReadonlyArray<Message>, MqttError>
 }

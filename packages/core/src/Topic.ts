@@ -6,8 +6,8 @@
  * MQTT does not forbid, also the control characters and non-characters that it merely advises against (MQTT 1.5.4); the
  * null character and lone surrogates are refused.
  *
- * The checks take values of any type, and refuse what is no text. Matching takes the filter and the name as valid, and throws a TypeError for
- * what is no text. Offsets count UTF-16 code units, as `String.charAt` does.
+ * The checks take values of any type, and refuse what is no text. Matching takes the filter and the name as valid, and
+ * throws a TypeError for what is no text. Offsets count UTF-16 code units, as `String.charAt` does.
  */
 import * as Result from "effect/Result"
 import { type Fault, findFault } from "./internal/utf8String.ts"

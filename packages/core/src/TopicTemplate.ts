@@ -1,9 +1,11 @@
 /**
- * Typed topics: one definition of a topic's parameters and its payload, for everyone who publishes to it or subscribes to it.
+ * Typed topics: one definition of a topic's parameters and its payload, for everyone who publishes to it or subscribes
+ * to it.
  *
- * A template is a topic with parameters in place of levels. `:room` stands for one level (the wildcard `+`), `*path` as the last level for all
- * that follow (the wildcard `#`; text with `/` in it, and `""` where the topic ends before). Names are a letter, then letters, digits and `_`. A level
- * of the topic itself cannot begin with `:` or `*`. Parameters are checked at compile time, and again at run time.
+ * A template is a topic with parameters in place of levels. `:room` stands for one level (the wildcard `+`), `*path` as
+ * the last level for all that follow (the wildcard `#`; text with `/` in it, and `""` where the topic ends before).
+ * Names are a letter, then letters, digits and `_`. A level of the topic itself cannot begin with `:` or `*`.
+ * Parameters are checked at compile time, and again at run time.
  *
  * @example
  * const temperature = TopicTemplate.make("sensors/:room/temperature", PayloadCodec.json(Reading))
@@ -62,7 +64,8 @@ type Problem<Path extends string, Seen extends string = never> = string extends 
   : LevelProblem<Path, Seen>
 
 /**
- * What a template's text has to be besides a string: nothing more, or something that no string is, which says what is wrong.
+ * What a template's text has to be besides a string: nothing more, or something that no string is, which says what is
+ * wrong.
  */
 export type CheckedPath<Path extends string> = [Problem<Path>] extends [never] ? unknown
   : { readonly "this is no topic template": Problem<Path> }
@@ -96,8 +99,9 @@ type Known<Path extends string, Schemas> = {
 }
 
 /**
- * Makes a template of a text that was not known at compile time; fails with `InvalidFilter`, whose `offset` is the place that is wrong, and
- * with `InvalidOptions` for a payload that is neither codec nor schema and for schemas of parameters that the text does not have.
+ * Makes a template of a text that was not known at compile time; fails with `InvalidFilter`, whose `offset` is the
+ * place that is wrong, and with `InvalidOptions` for a payload that is neither codec nor schema and for schemas of
+ * parameters that the text does not have.
  */
 export const fromString = <
   const Path extends string,
@@ -130,7 +134,9 @@ const refuse = (issues: ReadonlyArray<OptionsIssue>): Result.Result<void, Invali
  *
  * @example
  * const temperature = TopicTemplate.make("sensors/:room/temperature", PayloadCodec.json(Reading))
- * const chunk = TopicTemplate.make("files/:id/:index/*path", PayloadCodec.bytes, { params: { index: Schema.FiniteFromString } })
+ * const chunk = TopicTemplate.make("files/:id/:index/*path", PayloadCodec.bytes, {
+ *   params: { index: Schema.FiniteFromString }
+ * })
  */
 export const make = <
   const Path extends string,

@@ -1,8 +1,8 @@
 /**
  * The contract between a connection and the network: an ordered, reliable stream of bytes to a server.
  *
- * The default opens TCP, TLS, WebSocket and Unix sockets on Node and WebSockets in a browser. Tests provide an in-memory
- * network, or forbid the real one; nothing above this contract knows the difference.
+ * The default opens TCP, TLS, WebSocket and Unix sockets on Node and WebSockets in a browser. Tests provide an
+ * in-memory network, or forbid the real one; nothing above this contract knows the difference.
  */
 import { defaultTransport } from "#transport"
 import * as Context from "effect/Context"
@@ -14,8 +14,8 @@ import * as ServerAddress from "./ServerAddress.ts"
 import type { TlsOptions, WebSocketOptions } from "./SessionOptions.ts"
 
 /**
- * What a byte stream tells its owner. All are called synchronously from the driver's event, never after `onClose`, and never
- * before `open` succeeded.
+ * What a byte stream tells its owner. All are called synchronously from the driver's event, never after `onClose`, and
+ * never before `open` succeeded.
  */
 export interface ByteStreamHandlers {
   /** Bytes in order. They are the receiver's from now on: the transport does not write to them again. */
@@ -23,8 +23,9 @@ export interface ByteStreamHandlers {
   /** Called after `write` returned `congested`, when more may be written. */
   readonly onDrain: () => void
   /**
-   * The stream is over. Called exactly once, whichever side ended it; `cause` is absent after an orderly end by the peer. A peer that has
-   * ended its half, or has begun to close a WebSocket, has ended the stream: MQTT has no use for the other half.
+   * The stream is over. Called exactly once, whichever side ended it; `cause` is absent after an orderly end by the
+   * peer. A peer that has ended its half, or has begun to close a WebSocket, has ended the stream: MQTT has no use for
+   * the other half.
    */
   readonly onClose: (cause?: unknown) => void
 }
@@ -43,8 +44,8 @@ export type WriteResult = "taken" | "congested" | "closed"
  */
 export interface ByteStream {
   /**
-   * Hands over bytes, which the stream may use until it has sent them: the caller does not write to them again. Once it has answered
-   * `closed` it answers nothing else, and `onClose` has come or follows within the turn.
+   * Hands over bytes, which the stream may use until it has sent them: the caller does not write to them again. Once it
+   * has answered `closed` it answers nothing else, and `onClose` has come or follows within the turn.
    */
   readonly write: (bytes: Uint8Array) => WriteResult
   /** Bytes handed over and not yet taken by the operating system. */
@@ -52,7 +53,9 @@ export interface ByteStream {
   /** Stops `onData` (the peer is slowed down by the network's own flow control) until `resume`. */
   readonly pause: () => void
   readonly resume: () => void
-  /** Ends the stream in an orderly way after what was written is sent; `onClose` follows when the peer has ended too. */
+  /**
+   * Ends the stream in an orderly way after what was written is sent; `onClose` follows when the peer has ended too.
+   */
   readonly end: () => void
   /** Closes at once, discarding what was not sent; `onClose` follows, unless it came before. */
   readonly destroy: () => void
@@ -66,8 +69,8 @@ export interface TransportRequest {
   readonly tls: TlsOptions | undefined
   readonly webSocket: WebSocketOptions | undefined
   /**
-   * Bytes of the largest MQTT packet that is taken. A transport that has to hold bytes until it can hand them over, such as the
-   * message of a WebSocket, holds little more than this.
+   * Bytes of the largest MQTT packet that is taken. A transport that has to hold bytes until it can hand them over,
+   * such as the message of a WebSocket, holds little more than this.
    */
   readonly maximumPacketSize: number
 }
@@ -75,9 +78,9 @@ export interface TransportRequest {
 /**
  * Opens byte streams.
  *
- * `open` succeeds when the network is ready for the first byte of CONNECT (after the TLS handshake and the WebSocket upgrade),
- * fails with `ConnectionRefused` or `TlsFailure`, is interruptible at any time, and its scope's end destroys the stream. It
- * has no time limit of its own: the connection has one.
+ * `open` succeeds when the network is ready for the first byte of CONNECT (after the TLS handshake and the WebSocket
+ * upgrade), fails with `ConnectionRefused` or `TlsFailure`, is interruptible at any time, and its scope's end destroys
+ * the stream. It has no time limit of its own: the connection has one.
  */
 export interface Transport {
   readonly open: (
@@ -94,13 +97,15 @@ export const Transport: Context.Reference<Transport> = Context.Reference("@effec
 })
 
 /**
- * No network at all, for tests: a session whose test has forgotten its broker does not reach a real one. Every connection fails with
- * `ConnectionRefused` of the code `ERR_NETWORK_FORBIDDEN`, which is permanent: whoever awaits the session learns of it at once. A network that
- * is provided closer to the session, such as that of `ScriptedBroker.layerMemory`, is used as ever.
+ * No network at all, for tests: a session whose test has forgotten its broker does not reach a real one. Every
+ * connection fails with `ConnectionRefused` of the code `ERR_NETWORK_FORBIDDEN`, which is permanent: whoever awaits the
+ * session learns of it at once. A network that is provided closer to the session, such as that of
+ * `ScriptedBroker.layerMemory`, is used as ever.
  *
  * @example
  * layer(Transport.layerForbidden)("the plant", (it) => {
- *   it.effect("publishes", () => program.pipe(Effect.provide(Plant.pipe(Layer.provideMerge(ScriptedBroker.layerMemory())))))
+ *   it.effect("publishes", () =>
+ *     program.pipe(Effect.provide(Plant.pipe(Layer.provideMerge(ScriptedBroker.layerMemory())))))
  * })
  */
 export const layerForbidden: Layer.Layer<never> = Layer.succeed(Transport, {

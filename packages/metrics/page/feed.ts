@@ -9,8 +9,8 @@ export interface Listener {
 }
 
 /**
- * An EventSource connects again by itself after a lost connection, but not after an answer that it does not like, such as the 503
- * of a server that has enough viewers.
+ * An EventSource connects again by itself after a lost connection, but not after an answer that it does not like, such
+ * as the 503 of a server that has enough viewers.
  */
 export const startFeed = (url: string, listener: Listener): void => {
   const source = new EventSource(url)

@@ -116,12 +116,12 @@ const makePlot = (options: PlotOptions, cursor: Cursor, redraw: () => void) => {
 
     for (const { label, line, part } of gridlines) {
       const y = scale.y(highest * part)
-      place(line, frame.left, y, frame.right, y)
+      membership(line, frame.left, y, frame.right, y)
       setAttribute(label, "x", `${gutter - 8}`)
       setAttribute(label, "y", `${y + 4}`)
       setText(label, highest * part % 1 === 0 ? options.format(highest * part) : "")
     }
-    place(axis, frame.left, frame.bottom, frame.right, frame.bottom)
+    membership(axis, frame.left, frame.bottom, frame.right, frame.bottom)
     setAttribute(oldest, "x", `${gutter}`)
     setAttribute(oldest, "y", `${height - 3}`)
     setText(oldest, `${duration(Math.round((span.to - span.from) / 1000) * 1000)} ago`)
@@ -132,7 +132,7 @@ const makePlot = (options: PlotOptions, cursor: Cursor, redraw: () => void) => {
       ? at.length - 1
       : nearest(at, span.from + cursor.position * (span.to - span.from))
     const x = scale.x(at[index]!)
-    place(cursorLine, x, frame.top, x, frame.bottom)
+    membership(cursorLine, x, frame.top, x, frame.bottom)
     cursorLine.style.display = cursor.position === undefined ? "none" : ""
 
     setAttribute(area, "d", areaOf(at, totals[options.series[0]!.name], scale, frame))
@@ -148,7 +148,7 @@ const makePlot = (options: PlotOptions, cursor: Cursor, redraw: () => void) => {
   return { root, update }
 }
 
-const place = (line: SVGLineElement, x1: number, y1: number, x2: number, y2: number): void => {
+const membership = (line: SVGLineElement, x1: number, y1: number, x2: number, y2: number): void => {
   setAttribute(line, "x1", `${x1}`)
   setAttribute(line, "y1", `${y1}`)
   setAttribute(line, "x2", `${x2}`)

@@ -1,6 +1,6 @@
 /**
- * The routes of an HTTP server that tell how a program is doing: `/metrics` for Prometheus, `/healthz` and `/readyz` for whoever
- * keeps it alive.
+ * The routes of an HTTP server that tell how a program is doing: `/metrics` for Prometheus, `/healthz` and `/readyz`
+ * for whoever keeps it alive.
  *
  * For programs with an HTTP server; `MetricsServer` is for those without.
  *
@@ -26,8 +26,9 @@ const prometheusText = "text/plain; version=0.0.4; charset=utf-8"
 /**
  * Adds the routes to the router. Dies with an `MqttError` for options that are wrong.
  *
- * `/metrics` answers the text format of Prometheus. `/healthz` answers 200 as long as the process can. `/readyz` answers 200 when the
- * program can do its work, otherwise 503 with the causes as JSON: see `UnreadyCause`. Nothing but these is told.
+ * `/metrics` answers the text format of Prometheus. `/healthz` answers 200 as long as the process can. `/readyz`
+ * answers 200 when the program can do its work, otherwise 503 with the causes as JSON: see `UnreadyCause`. Nothing but
+ * these is told.
  */
 export const layer = (
   options: MetricsRoutesOptions = {}

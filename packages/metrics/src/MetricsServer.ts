@@ -3,8 +3,8 @@
  *
  * Any `HttpServer` of Effect will do; on Node, `NodeMetricsServer` brings one.
  *
- * The page shows sessions, forwarders, rates and events as they are, and can change nothing; who can reach it can read the names of sessions,
- * servers and topic filters.
+ * The page shows sessions, forwarders, rates and events as they are, and can change nothing; who can reach it can read
+ * the names of sessions, servers and topic filters.
  *
  * @example
  * const Server = MetricsServer.layer({ page: { title: "plant" } }).pipe(
@@ -49,10 +49,11 @@ const routes = (
   Layer.merge(MetricsRoutes.layer(paths), PageRoutes.layer(page?.path ?? "/", paths.allowedHosts ?? []))
 
 /**
- * The routes of the server, for programs that have an HTTP server of their own. Dies with an `MqttError` for options that are wrong.
+ * The routes of the server, for programs that have an HTTP server of their own. Dies with an `MqttError` for options
+ * that are wrong.
  *
- * Open pages are requests that do not end. At the end of its scope an HTTP server waits for requests, on Node for 20 seconds unless
- * `gracefulShutdownTimeout` says otherwise; `layer` ends the pages first.
+ * Open pages are requests that do not end. At the end of its scope an HTTP server waits for requests, on Node for 20
+ * seconds unless `gracefulShutdownTimeout` says otherwise; `layer` ends the pages first.
  */
 export const layerRoutes = (
   options: MetricsServerOptions = {}
@@ -75,8 +76,8 @@ export class MetricsServer extends Context.Service<MetricsServer, {
 }>()("@effect-mqttx/metrics/MetricsServer") {}
 
 /**
- * Serves the page, the metrics and the health checks on the program's `HttpServer`, and nothing else; ends with the scope, open pages or
- * not. Dies with an `MqttError` for options that are wrong.
+ * Serves the page, the metrics and the health checks on the program's `HttpServer`, and nothing else; ends with the
+ * scope, open pages or not. Dies with an `MqttError` for options that are wrong.
  */
 export const layer = (
   options: MetricsServerOptions = {}

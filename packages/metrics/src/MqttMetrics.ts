@@ -1,9 +1,9 @@
 /**
- * The figures of a program in one place: as snapshots, as streams of them, and in Effect's Metric module, from where they get to
- * Prometheus (`MetricsRoutes`) or to an OpenTelemetry collector (Effect's `OtlpMetrics`).
+ * The figures of a program in one place: as snapshots, as streams of them, and in Effect's Metric module, from where
+ * they get to Prometheus (`MetricsRoutes`) or to an OpenTelemetry collector (Effect's `OtlpMetrics`).
  *
- * Sessions count in plain numbers, and no metric is updated for a message: a series of the Metric module reads its value from the
- * session when somebody reads it. Series come and go with their session, route, store or forwarder.
+ * Sessions count in plain numbers, and no metric is updated for a message: a series of the Metric module reads its
+ * value from the session when somebody reads it. Series come and go with their session, route, store or forwarder.
  *
  * @example
  * const program = Effect.gen(function*() {
@@ -49,8 +49,8 @@ export interface Metrics {
   /** The life of all sessions; who comes late sees the recent past. */
   readonly events: Stream.Stream<SessionEvent>
   /**
-   * Brings the series in Effect's metric registry in line with what there is now: call it before you read the registry yourself.
-   * It happens by itself a moment after a session was added or removed, and every few seconds.
+   * Brings the series in Effect's metric registry in line with what there is now: call it before you read the registry
+   * yourself. It happens by itself a moment after a session was added or removed, and every few seconds.
    */
   readonly synchronize: Effect.Effect<void>
   /** The text format of Prometheus, version 0.0.4: all metrics in the registry, the program's own included. */
@@ -80,15 +80,16 @@ export interface MetricsSources {
  */
 export interface MetricsOptions {
   /**
-   * How often series are brought in line for exporters that read the registry on their own; values are always those of the moment.
-   * Default five seconds.
+   * How often series are brought in line for exporters that read the registry on their own; values are always those of
+   * the moment. Default five seconds.
    */
   readonly synchronizeEvery?: Duration.Input | undefined
 }
 
 /**
- * Watches sources until the scope ends, which removes all series. Series get the attributes of `Metric.CurrentMetricAttributes` and go
- * to the `Metric.MetricRegistry` of the caller. Dies with an `MqttError` for sources and options that are wrong.
+ * Watches sources until the scope ends, which removes all series. Series get the attributes of
+ * `Metric.CurrentMetricAttributes` and go to the `Metric.MetricRegistry` of the caller. Dies with an `MqttError` for
+ * sources and options that are wrong.
  */
 export const make = (
   sources: MetricsSources,
@@ -101,7 +102,8 @@ export const make = (
     const context = yield* Effect.context<never>()
     const clock = yield* Clock.Clock
     const snapshot = collect({ manager, sessions, forwarders }, new RouteNames(), () => clock.currentTimeMillisUnsafe())
-    // The registry reads by callback. Nothing in a snapshot waits; if somebody's forwarders do, the figures stand still.
+    // The registry reads by callback. Nothing in a snapshot waits; if somebody's forwarders do, the figures stand
+    // still.
     const runSync = Effect.runSyncExitWith(context)
     let latest = yield* snapshot
     const registration = new MetricRegistration(context, () => {
@@ -145,8 +147,8 @@ export const make = (
 export class MqttMetrics extends Context.Service<MqttMetrics, Metrics>()("@effect-mqttx/metrics/MqttMetrics") {}
 
 /**
- * The figures of a manager and its sessions, and of forwarders where there are some: `layer({ forwarders: ForwarderManager })` with the
- * tag of a service that knows them.
+ * The figures of a manager and its sessions, and of forwarders where there are some:
+ * `layer({ forwarders: ForwarderManager })` with the tag of a service that knows them.
  */
 export const layer = <R = never>(
   options: MetricsOptions & { readonly forwarders?: Effect.Effect<ForwarderSource, never, R> | undefined } = {}

@@ -1,7 +1,8 @@
 /**
  * The `MetricsServer` on an HTTP server of Node.
  *
- * A subpath of its own, `@effect-mqttx/metrics/NodeMetricsServer`: it needs the package `@effect/platform-node`, which is an optional peer.
+ * A subpath of its own, `@effect-mqttx/metrics/NodeMetricsServer`: it needs the package `@effect/platform-node`, which
+ * is an optional peer.
  *
  * @example
  * program.pipe(Effect.provide(NodeMetricsServer.layer({ port: 9464 }).pipe(Layer.provideMerge(MqttMetrics.layer()))))
@@ -26,8 +27,8 @@ export interface NodeMetricsServerOptions extends MetricsServer.MetricsServerOpt
   /** 0: any free one, see `MetricsServer.url`. */
   readonly port: number
   /**
-   * Where to listen. Default `127.0.0.1`, so that only this machine can connect; `::` is every interface. There is no authentication: put
-   * a proxy in front of what others shall reach.
+   * Where to listen. Default `127.0.0.1`, so that only this machine can connect; `::` is every interface. There is no
+   * authentication: put a proxy in front of what others shall reach.
    */
   readonly host?: string | undefined
   /**
@@ -42,8 +43,8 @@ export interface NodeMetricsServerOptions extends MetricsServer.MetricsServerOpt
 /**
  * Listens, and serves the page, the metrics and the health checks until the scope ends, which takes at most a second.
  *
- * Fails with `ServeError` when it cannot listen, for example because the port is in use (its `cause` has the code `EADDRINUSE`). Dies with
- * an `MqttError` for options that are wrong.
+ * Fails with `ServeError` when it cannot listen, for example because the port is in use (its `cause` has the code
+ * `EADDRINUSE`). Dies with an `MqttError` for options that are wrong.
  */
 export const layer = (
   options: NodeMetricsServerOptions

@@ -1,8 +1,9 @@
 /**
  * The figures of a session against an independent count: the record of the broker.
  *
- * Bytes count as sent when they are handed to the network, and as received when they come from it. So both sides agree to the byte as
- * long as connections end in order; of a connection that is cut, the other side may have got less than was sent, never more.
+ * Bytes count as sent when they are handed to the network, and as received when they come from it. So both sides agree
+ * to the byte as long as connections end in order; of a connection that is cut, the other side may have got less than
+ * was sent, never more.
  */
 import type { Session } from "@effect-mqttx/core/MqttSession"
 import type { SessionMetrics } from "@effect-mqttx/core/SessionStatus"

@@ -1,5 +1,6 @@
 /**
- * The dashboard, the alerts and the configuration in the docs: that they are valid, and that they speak of metrics that exist.
+ * The dashboard, the alerts and the configuration in the docs: that they are valid, and that they speak of metrics that
+ * exist.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { spawnSync } from "node:child_process"

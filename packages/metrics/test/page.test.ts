@@ -171,8 +171,10 @@ describe.skipIf(executablePath === undefined)("the live page", () => {
           waiting: 1
         })
         yield* shows(page, "#events .text", hostile)
-        for (const place of ["#title", "#sessions .name", "#sessions .server", "#sessions .why", "#forwarders .name"]) {
-          yield* shows(page, place, hostile)
+        for (
+          const membership of ["#title", "#sessions .name", "#sessions .server", "#sessions .why", "#forwarders .name"]
+        ) {
+          yield* shows(page, membership, hostile)
         }
         yield* shows(page, "#sessions .name", "__proto__")
         assert.include(yield* Effect.promise(() => page.title()), hostile)

@@ -1,9 +1,10 @@
 /**
  * A durable session store in a directory: what a session has accepted survives kill -9 and power cuts.
  *
- * One directory serves all sessions of one process at a time. Commits of all of them that arrive while a write is under way go to the
- * disk together, with one fsync, and none succeeds before it. Files are readable by their owner only. Damage is found by checksums, made
- * good as far as possible, and reported by the load of each session that lost something.
+ * One directory serves all sessions of one process at a time. Commits of all of them that arrive while a write is under
+ * way go to the disk together, with one fsync, and none succeeds before it. Files are readable by their owner only.
+ * Damage is found by checksums, made good as far as possible, and reported by the load of each session that lost
+ * something.
  *
  * @example
  * MqttSession.layerDurable({ name: "plant", servers: ["mqtts://broker.example"] }).pipe(
@@ -41,8 +42,8 @@ export interface FileStoreInput {
   /** Made, for its owner only, when it does not exist. Nothing else should write in it. */
   readonly directory: string
   /**
-   * `fsync`, the default: a commit survives a power cut. `os`: it survives kill -9; what the system has not yet written is lost
-   * with the power, and said to be lost at the next load.
+   * `fsync`, the default: a commit survives a power cut. `os`: it survives kill -9; what the system has not yet written
+   * is lost with the power, and said to be lost at the next load.
    */
   readonly durability?: "fsync" | "os" | undefined
 }
@@ -58,8 +59,9 @@ const checked = (input: FileStoreInput): Effect.Effect<FileStoreOptions, MqttErr
 /**
  * Opens the store in a directory as its only owner, until the scope ends.
  *
- * Fails with `InvalidOptions`, and with `StorageFailed` of the kinds `owned` (another process, or another store of this one, has the
- * directory), `newerFormat` (a later version of the library wrote it; nothing is changed), `full`, `readOnly`, `unavailable` and `corrupt`.
+ * Fails with `InvalidOptions`, and with `StorageFailed` of the kinds `owned` (another process, or another store of this
+ * one, has the directory), `newerFormat` (a later version of the library wrote it; nothing is changed), `full`,
+ * `readOnly`, `unavailable` and `corrupt`.
  */
 export const make = (options: FileStoreInput): Effect.Effect<SessionStore["Service"], MqttError, Scope.Scope> =>
   Effect.gen(function*() {

@@ -135,11 +135,11 @@ describe("the last write, cut at every byte", () => {
         const directory = Path.join(template, "cut")
         const source = Path.join(template, "source")
         yield* commits(source, "a", ...oneToFive.slice(0, 4))
-        const tally = Fs.readFileSync(Path.join(source, "tally"))
+        const commitCounts = Fs.readFileSync(Path.join(source, "tally"))
         // The last write goes into the same log only if the store is not opened in between.
         Fs.rmSync(source, { recursive: true })
         yield* commits(source, "a", ...oneToFive)
-        Fs.writeFileSync(Path.join(source, "tally"), tally)
+        Fs.writeFileSync(Path.join(source, "tally"), commitCounts)
         const { from, name, to } = cuts(source)
         assert.isAbove(to - from, 100)
         let whole = 0
@@ -275,10 +275,10 @@ describe("files that are damaged", () => {
 describe("a store of a newer format", () => {
   const sealTally = (directory: string, format: number) => {
     const path = Path.join(directory, "tally")
-    const tally = Fs.readFileSync(path)
-    tally.writeUInt32LE(format, 13)
-    tally.writeUInt32LE(crc32(tally.subarray(0, 28)), 28)
-    Fs.writeFileSync(path, tally)
+    const commitCounts = Fs.readFileSync(path)
+    commitCounts.writeUInt32LE(format, 13)
+    commitCounts.writeUInt32LE(crc32(commitCounts.subarray(0, 28)), 28)
+    Fs.writeFileSync(path, commitCounts)
   }
 
   it.live("is refused, and no byte of it is changed", () =>

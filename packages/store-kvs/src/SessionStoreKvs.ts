@@ -1,13 +1,13 @@
 /**
  * Session stores in any key-value store of Effect: memory, files, SQL, a browser's storage.
  *
- * A commit is one write of one value, and is there in full or not at all, whatever the key-value store does on a crash; now and then the
- * values of a session are written anew in a more compact form. A session's name is encoded so that it fits into file names and no two
- * collide.
+ * A commit is one write of one value, and is there in full or not at all, whatever the key-value store does on a crash;
+ * now and then the values of a session are written anew in a more compact form. A session's name is encoded so that it
+ * fits into file names and no two collide.
  *
- * What a key-value store cannot do: lock. Sessions are owned within the process only, for all layers over the same `KeyValueStore` object. Two
- * processes, or two tabs of a browser, need different prefixes or stores. A write that has begun goes on when its caller is
- * interrupted, and whoever opens the session next is told `owned` until it has ended.
+ * What a key-value store cannot do: lock. Sessions are owned within the process only, for all layers over the same
+ * `KeyValueStore` object. Two processes, or two tabs of a browser, need different prefixes or stores. A write that has
+ * begun goes on when its caller is interrupted, and whoever opens the session next is told `owned` until it has ended.
  */
 import { MqttError } from "@effect-mqttx/core/MqttError"
 import * as OptionsSchema from "@effect-mqttx/core/OptionsSchema"
@@ -32,8 +32,8 @@ export interface SessionStoreKvsOptions {
   /** All keys begin with it and a slash; "mqtt" by default. */
   readonly prefix?: string | undefined
   /**
-   * What a commit survives in this key-value store, which does not tell itself: "session" by default. Files that `layerFileSystem`
-   * writes and a browser's storage survive the end of the process, not always a power cut.
+   * What a commit survives in this key-value store, which does not tell itself: "session" by default. Files that
+   * `layerFileSystem` writes and a browser's storage survive the end of the process, not always a power cut.
    */
   readonly durability?: SessionStore.Durability | undefined
 }
@@ -112,7 +112,8 @@ export const make = (
         () => end
       )
       const log = makeLog(kvs, { base, name, session })
-      // In a fiber of its own: an interrupted caller leaves at once, and the log is never left in the middle of a change.
+      // In a fiber of its own: an interrupted caller leaves at once, and the log is never left in the middle of a
+      // change.
       const exclusively = <A>(method: string, effect: Effect.Effect<A, MqttError>): Effect.Effect<A, MqttError> => {
         const whileOpen = Effect.suspend(() => hasEnded ? Effect.fail(closedStore(session, method)) : effect)
         return Effect.suspend(() =>
@@ -159,8 +160,8 @@ export const layerKvs = (
 /**
  * A key-value store in a directory whose files only their owner may read (0600), and the directory too where it is made
  * (0700), whatever the umask says. Symbolic links to values are not followed: reading one fails with the kind
- * `refused`. `KeyValueStore.layerFileSystem` makes files with what the umask leaves of 0666. Fails with `InvalidOptions` for
- * what is no text.
+ * `refused`. `KeyValueStore.layerFileSystem` makes files with what the umask leaves of 0666. Fails with
+ * `InvalidOptions` for what is no text.
  */
 export const layerFileSystem = (
   directory: string

@@ -25,7 +25,10 @@ describe("SessionStoreKvs when the program or its storage stops at any write", (
     return { kvs, stop, handle }
   })
 
-  /** The values of a log that was written anew so many times; the next commit but one, or the next, has it written anew again. */
+  /**
+   * The values of a log that was written anew so many times; the next commit but one, or the next, has it written anew
+   * again.
+   */
   const prepare = Effect.fnUntraced(function*(generations: number) {
     const { handle, kvs, stop } = yield* startWith(new Map())
     yield* handle.commit(before.map(put))
@@ -50,7 +53,10 @@ describe("SessionStoreKvs when the program or its storage stops at any write", (
   type Act = (handle: SessionStore.SessionStoreHandle) => Effect.Effect<void, unknown>
   type Trial = Effect.Success<ReturnType<typeof startWith>>
 
-  /** Does the same over and over, stopping at one write after the other, each not done, half done or done; answers how many writes there are. */
+  /**
+   * Does the same over and over, stopping at one write after the other, each not done, half done or done; answers how
+   * many writes there are.
+   */
   const atEveryWrite = <E>(
     act: Act,
     values: ReadonlyMap<string, Uint8Array>,

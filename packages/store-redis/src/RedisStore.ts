@@ -1,6 +1,7 @@
 /**
- * A durable session store in Redis, over the service `Redis` of `effect/persistence`: any driver layer serves, on Node that of
- * `@effect/platform-node/NodeRedis`. That module of Effect is unstable, so that a minor version of Effect may change what is used here.
+ * A durable session store in Redis, over the service `Redis` of `effect/persistence`: any driver layer serves, on Node
+ * that of `@effect/platform-node/NodeRedis`. That module of Effect is unstable, so that a minor version of Effect may
+ * change what is used here.
  *
  * The store reserves one connection of the driver, and renews it when it is of no use, as after a failover. Every
  * commit is applied in full or not at all, whatever its size. A session has one owner, which holds a lease and renews
@@ -23,23 +24,25 @@ import type * as Options from "./internal/options.ts"
 import { decodeOptions, StoreOptionsSchema } from "./internal/options.ts"
 
 /**
- * Options of the store, all optional; durations are milliseconds, texts such as `30 seconds`, or what else `Duration` takes.
+ * Options of the store, all optional; durations are milliseconds, texts such as `30 seconds`, or what else `Duration`
+ * takes.
  */
 export interface RedisStoreInput {
   /** What the names of all keys begin with; no braces. Default `mqttx:session:`. */
   readonly keyPrefix?: string | undefined
   /**
-   * How long Redis keeps a session that nobody has open; prolonged while somebody has. Longer than `leaseDuration`. Default: for ever.
+   * How long Redis keeps a session that nobody has open; prolonged while somebody has. Longer than `leaseDuration`.
+   * Default: for ever.
    */
   readonly expiry?: Duration.Input | undefined
   /**
-   * How long the owner of a session that is gone without a word, by kill -9 or a cut network, keeps others out. A third of it is the time
-   * between renewals. Default 10 seconds.
+   * How long the owner of a session that is gone without a word, by kill -9 or a cut network, keeps others out. A third
+   * of it is the time between renewals. Default 10 seconds.
    */
   readonly leaseDuration?: Duration.Input | undefined
   /**
-   * How long opening a session waits for the lease of another owner to end. Default: `leaseDuration` and one second, so that a program can
-   * be started again at once after a kill.
+   * How long opening a session waits for the lease of another owner to end. Default: `leaseDuration` and one second, so
+   * that a program can be started again at once after a kill.
    */
   readonly acquireTimeout?: Duration.Input | undefined
   /**

@@ -275,7 +275,7 @@ describe.skipIf(!RedisServer.isPresent())("a connection that stays at a server w
       // Without the link of the replica.
       const clients = Effect.map(
         next.command("CLIENT", "LIST"),
-        (list) => String(list).split("\n").filter((line) => line.includes(" flags=N ")).length
+        (list) => String(list).split("\n").filter((commands) => commands.includes(" flags=N ")).length
       )
       const before = yield* clients
       const driverScope = yield* Scope.make()

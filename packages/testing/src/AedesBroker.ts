@@ -3,9 +3,9 @@
  *
  * A subpath of its own, `@effect-mqttx/testing/AedesBroker`: it needs the package `aedes`, which is an optional peer.
  *
- * It is aedes 2.0.0-beta.1: the stable 1.2 refuses MQTT 5. Measured on it: duplicates QoS 2 messages and reorders when connections are
- * cut, ignores the client's Receive Maximum, and sends one copy with only the last identifier for overlapping subscriptions. What has to be
- * proved is proved on `ScriptedBroker` and a real mosquitto.
+ * It is aedes 2.0.0-beta.1: the stable 1.2 refuses MQTT 5. Measured on it: duplicates QoS 2 messages and reorders when
+ * connections are cut, ignores the client's Receive Maximum, and sends one copy with only the last identifier for
+ * overlapping subscriptions. What has to be proved is proved on `ScriptedBroker` and a real mosquitto.
  */
 import type { Aedes, AedesOptions, Client } from "aedes"
 import * as Context from "effect/Context"
@@ -70,8 +70,8 @@ const load = Effect.tryPromise({
 })
 
 /**
- * Starts aedes on loopback ports; its scope's end closes all connections. Fails with `BrokerUnavailable` when the package `aedes` is not
- * installed. Dies with an `MqttError` for options that are wrong.
+ * Starts aedes on loopback ports; its scope's end closes all connections. Fails with `BrokerUnavailable` when the
+ * package `aedes` is not installed. Dies with an `MqttError` for options that are wrong.
  */
 export const make = (
   options?: AedesBrokerOptions

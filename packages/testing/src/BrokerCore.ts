@@ -1,9 +1,9 @@
 /**
- * An MQTT server as a pure state machine: sessions, subscriptions, retained messages, wills and the QoS flows of 3.1.1 and 5.0, without
- * any I/O and without a clock of its own.
+ * An MQTT server as a pure state machine: sessions, subscriptions, retained messages, wills and the QoS flows of 3.1.1
+ * and 5.0, without any I/O and without a clock of its own.
  *
- * The owner feeds it with packets and time and carries out what `take` answers. `ScriptedBroker` is this core with a network, faults
- * and a record around it; a property test may drive it directly against a client's engine.
+ * The owner feeds it with packets and time and carries out what `take` answers. `ScriptedBroker` is this core with a
+ * network, faults and a record around it; a property test may drive it directly against a client's engine.
  *
  * @example
  * const core = BrokerCore.makeBrokerCore({ limits: { receiveMaximum: 10 } })
@@ -39,8 +39,9 @@ export type {
 export const defaultLimits: BrokerLimits = internal.defaultLimits
 
 /**
- * Makes a server; with a journal that has entries, the sessions, retained messages and unfinished flows that stand in it are there again.
- * `now` is needed then, to let session expiry begin. Throws an `MqttError` for options that are wrong.
+ * Makes a server; with a journal that has entries, the sessions, retained messages and unfinished flows that stand in
+ * it are there again. `now` is needed then, to let session expiry begin. Throws an `MqttError` for options that are
+ * wrong.
  */
 export const makeBrokerCore = (options?: BrokerCoreOptions, now?: number): BrokerCore => {
   orThrow(mistakeOf("makeBrokerCore", options, coreChecks))

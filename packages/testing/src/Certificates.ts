@@ -1,5 +1,6 @@
 /**
- * Certificates for tests, made at run time: a certificate authority, what it signed, and what a careful peer must refuse. Needs Node.
+ * Certificates for tests, made at run time: a certificate authority, what it signed, and what a careful peer must
+ * refuse. Needs Node.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"

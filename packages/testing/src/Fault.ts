@@ -1,5 +1,6 @@
 /**
- * Faults that a scripted broker plays: which packets they hit, and what happens to them. What is no match or no option throws an `MqttError`.
+ * Faults that a scripted broker plays: which packets they hit, and what happens to them. What is no match or no option
+ * throws an `MqttError`.
  *
  * @example
  * // Dropping the connection after the third PUBLISH arrived, so that its acknowledgement is lost.
@@ -45,8 +46,8 @@ export const dropBefore = (match: PacketMatch, options?: DropOptions): Fault => 
 }
 
 /**
- * Closes the connection after the packet: a received one is processed, but nothing that follows from it reaches this client; a sent one is
- * handed to the network in full.
+ * Closes the connection after the packet: a received one is processed, but nothing that follows from it reaches this
+ * client; a sent one is handed to the network in full.
  */
 export const dropAfter = (match: PacketMatch, options?: DropOptions): Fault => {
   check("dropAfter", { match }, options, faultOptions.reset)
@@ -54,8 +55,8 @@ export const dropAfter = (match: PacketMatch, options?: DropOptions): Fault => {
 }
 
 /**
- * Closes the connection inside the packet: of a sent one the first `bytes` leave (default: a random number, at least one and not all), a
- * received one counts as incomplete and is never processed.
+ * Closes the connection inside the packet: of a sent one the first `bytes` leave (default: a random number, at least
+ * one and not all), a received one counts as incomplete and is never processed.
  */
 export const cutInside = (match: PacketMatch, options?: DropOptions & { readonly bytes?: number }): Fault => {
   check("cutInside", { match }, options, faultOptions.cut)
@@ -67,8 +68,8 @@ export const cutInside = (match: PacketMatch, options?: DropOptions & { readonly
 }
 
 /**
- * Holds the packet back for a while, by Effect's Clock, and all packets behind it in the same direction, as a slow network does. They are
- * lost when the connection ends meanwhile.
+ * Holds the packet back for a while, by Effect's Clock, and all packets behind it in the same direction, as a slow
+ * network does. They are lost when the connection ends meanwhile.
  */
 export const delay = (match: PacketMatch, duration: Duration.Input, options?: FaultOptions): Fault => {
   check("delay", { match, duration }, options)
@@ -92,8 +93,9 @@ export const discard = (match: PacketMatch, options?: FaultOptions): Fault => {
 }
 
 /**
- * Keeps packets that the broker would send until `release` is called, or the connection ends, while others pass. Withheld PUBACK, PUBREC and
- * PUBCOMP still take their place in the broker's receive maximum. `times` is unlimited by default.
+ * Keeps packets that the broker would send until `release` is called, or the connection ends, while others pass.
+ * Withheld PUBACK, PUBREC and PUBCOMP still take their place in the broker's receive maximum. `times` is unlimited by
+ * default.
  */
 export const withhold = (match: PacketMatch, options?: FaultOptions): Fault => {
   check("withhold", { match }, options)
@@ -101,7 +103,8 @@ export const withhold = (match: PacketMatch, options?: FaultOptions): Fault => {
 }
 
 /**
- * Withholds packets until `count` of them have gathered, and sends these in another order. `times` is unlimited by default.
+ * Withholds packets until `count` of them have gathered, and sends these in another order. `times` is unlimited by
+ * default.
  */
 export const misorder = (
   match: PacketMatch,
@@ -114,8 +117,8 @@ export const misorder = (
 }
 
 /**
- * Puts other packets, or none, in place of the packet. What the broker believes does not change. (To refuse CONNECT there is
- * `refuseConnect` of the broker.)
+ * Puts other packets, or none, in place of the packet. What the broker believes does not change. (To refuse CONNECT
+ * there is `refuseConnect` of the broker.)
  */
 export const replace = (
   match: PacketMatch,

@@ -10,8 +10,8 @@ import type { Journal, JournalEntry } from "./Journal.ts"
 /**
  * Opens the journal in this file, which is made when it does not exist; closed with the scope.
  *
- * What was appended survives `kill -9` of the process, since it is with the operating system by then; it is not forced to the disk.
- * A last line that was written in part is ignored.
+ * What was appended survives `kill -9` of the process, since it is with the operating system by then; it is not forced
+ * to the disk. A last line that was written in part is ignored.
  */
 export const make = (path: string): Effect.Effect<Journal, never, Scope.Scope> =>
   Effect.map(

@@ -65,7 +65,8 @@ export type JournalEntry =
   | { readonly _tag: "Released"; readonly clientId: string; readonly packetIdentifier: number }
 
 /**
- * Where changes are kept. All calls are synchronous: what `append` has taken survives the crash that the journal is made for.
+ * Where changes are kept. All calls are synchronous: what `append` has taken survives the crash that the journal is
+ * made for.
  */
 export interface Journal {
   readonly append: (entries: ReadonlyArray<JournalEntry>) => void

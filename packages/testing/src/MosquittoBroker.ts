@@ -1,10 +1,11 @@
 /**
- * A real mosquitto for tests: found on the machine, started on free loopback ports with a configuration of its own, and ended with its scope. Needs
- * Node and mosquitto 2.
+ * A real mosquitto for tests: found on the machine, started on free loopback ports with a configuration of its own, and
+ * ended with its scope. Needs Node and mosquitto 2.
  *
- * Measured on mosquitto 2.0.11: it acknowledges before it saves (a kill can lose acknowledged messages, an orderly stop does not), sends
- * one copy for each overlapping subscription on MQTT 5, loses sessions that were opened with Clean Start 1 in a restart, acknowledges and drops
- * QoS 1 and 2 publishes of a 3.1.1 client while 20 of its QoS 2 publishes are not released, and resets the connection for a denied QoS 0 publish.
+ * Measured on mosquitto 2.0.11: it acknowledges before it saves (a kill can lose acknowledged messages, an orderly stop
+ * does not), sends one copy for each overlapping subscription on MQTT 5, loses sessions that were opened with Clean
+ * Start 1 in a restart, acknowledges and drops QoS 1 and 2 publishes of a 3.1.1 client while 20 of its QoS 2 publishes
+ * are not released, and resets the connection for a denied QoS 0 publish.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -63,7 +64,10 @@ export interface Service extends BrokerEndpoints {
   readonly certificates: Certificates.Certificates | undefined
   /** What it has logged, the newest lines. */
   readonly log: () => string
-  /** Ends it in an orderly way (SIGTERM; Windows knows only killing), which saves what is persistent; succeeds when it is gone. */
+  /**
+   * Ends it in an orderly way (SIGTERM; Windows knows only killing), which saves what is persistent; succeeds when it
+   * is gone.
+   */
   readonly stop: Effect.Effect<void>
   /** Kills it (SIGKILL); succeeds when it is gone. */
   readonly kill: Effect.Effect<void>
@@ -95,8 +99,8 @@ const host = "127.0.0.1"
 const attempts = 5
 
 /**
- * Starts mosquitto; fails with `BrokerUnavailable` when it is not installed or does not start. Dies with an `MqttError` for options that
- * are wrong.
+ * Starts mosquitto; fails with `BrokerUnavailable` when it is not installed or does not start. Dies with an `MqttError`
+ * for options that are wrong.
  */
 export const make = (
   options?: MosquittoBrokerOptions

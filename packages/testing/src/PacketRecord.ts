@@ -10,8 +10,8 @@ import type { ProtocolVersion } from "@effect-mqttx/core/QoS"
 export type Direction = "received" | "sent"
 
 /**
- * One packet on the wire. Packets that a fault hit are here too, with the fault's name: a packet that was dropped on its way in, or
- * of which only some bytes went out.
+ * One packet on the wire. Packets that a fault hit are here too, with the fault's name: a packet that was dropped on
+ * its way in, or of which only some bytes went out.
  */
 export interface RecordedPacket {
   /** Position in the record of the broker, from 0. */

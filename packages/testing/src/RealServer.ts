@@ -33,7 +33,8 @@ const usualDirectories: ReadonlyArray<string> = platform === "win32"
   ]
 
 /**
- * The path of a program: in the directories of `PATH`, or where package managers put servers; undefined when it is nowhere.
+ * The path of a program: in the directories of `PATH`, or where package managers put servers; undefined when it is
+ * nowhere.
  */
 export const find = (program: string): string | undefined => {
   const file = platform === "win32" ? `${program}.exe` : program
@@ -52,8 +53,9 @@ export const find = (program: string): string | undefined => {
 }
 
 /**
- * Whether tests against a real server can run, for `describe.skipIf(!RealServer.isPresent("mosquitto"))`: a missing program is a visible skip, but an
- * error where the environment variable `EFFECT_MQTTX_REQUIRE_SERVERS` is `1`, as in continuous integration.
+ * Whether tests against a real server can run, for `describe.skipIf(!RealServer.isPresent("mosquitto"))`: a missing
+ * program is a visible skip, but an error where the environment variable `EFFECT_MQTTX_REQUIRE_SERVERS` is `1`, as in
+ * continuous integration.
  */
 export const isPresent = (program: string): boolean => {
   if (find(program) !== undefined) return true

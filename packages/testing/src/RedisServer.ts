@@ -1,6 +1,6 @@
 /**
- * A real Redis for tests: found on the machine, started on free loopback ports with a directory of its own, and ended with its scope. Needs
- * Node and redis-server 6 or later, for TLS one that was built with it.
+ * A real Redis for tests: found on the machine, started on free loopback ports with a directory of its own, and ended
+ * with its scope. Needs Node and redis-server 6 or later, for TLS one that was built with it.
  *
  * What `kill` leaves is what the append-only file holds: nothing without `appendonly`.
  */
@@ -96,8 +96,8 @@ const host = "127.0.0.1"
 const attempts = 5
 
 /**
- * Starts Redis; fails with `BrokerUnavailable` when it is not installed or does not start. Dies with an `MqttError` for options that are
- * wrong.
+ * Starts Redis; fails with `BrokerUnavailable` when it is not installed or does not start. Dies with an `MqttError` for
+ * options that are wrong.
  */
 export const make = (
   options?: RedisServerOptions

@@ -1,9 +1,10 @@
 /**
  * A broker for tests: strict, scriptable, recording, and in the same process as the test.
  *
- * It speaks MQTT 3.1.1 and 5.0 as the specification says (see `BrokerCore`), plays faults at any packet or byte (see `Fault`), and writes
- * down every packet with its time. `layerMemory` connects clients of `@effect-mqttx/core` to it without any socket and with no time but Effect's
- * Clock, so that tests run under `TestClock`; `layer` listens on an ephemeral loopback port. It is no server for production.
+ * It speaks MQTT 3.1.1 and 5.0 as the specification says (see `BrokerCore`), plays faults at any packet or byte (see
+ * `Fault`), and writes down every packet with its time. `layerMemory` connects clients of `@effect-mqttx/core` to it
+ * without any socket and with no time but Effect's Clock, so that tests run under `TestClock`; `layer` listens on an
+ * ephemeral loopback port. It is no server for production.
  *
  * @example
  * // A connection that is lost after a PUBLISH.
@@ -49,20 +50,21 @@ export class ScriptedBroker
 {}
 
 /**
- * The address of a broker in memory, for the `servers` of sessions. Its transport would take any other address too; this one is nobody's
- * should the transport be missing.
+ * The address of a broker in memory, for the `servers` of sessions. Its transport would take any other address too;
+ * this one is nobody's should the transport be missing.
  */
 export const memoryUrl: string = urlInMemory
 
 /**
- * Makes a broker that is reached by its `transport` only, at `memoryUrl`. Dies with an `MqttError` for options that are wrong.
+ * Makes a broker that is reached by its `transport` only, at `memoryUrl`. Dies with an `MqttError` for options that are
+ * wrong.
  */
 export const makeMemory = (options: ScriptedBrokerOptions = {}): Effect.Effect<Service, never, Scope.Scope> =>
   Effect.map(makeHub(options, "makeMemory"), (hub) => makeService(hub, undefined))
 
 /**
- * Makes a broker that listens on an ephemeral loopback port, and is reached by its `transport` too. Needs Node. Dies with an `MqttError` for options
- * that are wrong.
+ * Makes a broker that listens on an ephemeral loopback port, and is reached by its `transport` too. Needs Node. Dies
+ * with an `MqttError` for options that are wrong.
  */
 export const make = (options: ListenOptions = {}): Effect.Effect<Service, never, Scope.Scope> =>
   Effect.gen(function*() {

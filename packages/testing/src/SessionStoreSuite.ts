@@ -9,7 +9,8 @@
  * // `it.live`, so that the store has a real clock.
  * describe("my store", () => {
  *   for (const { name, run } of SessionStoreSuite.cases) {
- *     it.live(name, () => Effect.flatMap(SessionStore.SessionStore, run).pipe(Effect.scoped, Effect.provide(layerEmpty)))
+ *     it.live(name, () =>
+ *       Effect.flatMap(SessionStore.SessionStore, run).pipe(Effect.scoped, Effect.provide(layerEmpty)))
  *   }
  * })
  */

@@ -1,5 +1,6 @@
 /**
- * Every exported function of the package, and every command of the scripted broker, with wrong values of every kind in each of its places.
+ * Every exported function of the package, and every command of the scripted broker, with wrong values of every kind in
+ * each of its places.
  *
  * What a test does wrong is a defect that says so: an `MqttError` which names the options that are wrong.
  */
@@ -313,7 +314,8 @@ describe("the commands of the scripted broker", () => {
       assert.sameMembers(Object.keys(functionsOf(service)), Object.keys(commands))
     }))
 
-  // There are no connections of most targets, which the broker says; a packet that cannot be encoded is the encoder's to refuse.
+  // There are no connections of most targets, which the broker says; a packet that cannot be encoded is the encoder's
+  // to refuse.
   const isSaid = (defect: unknown): boolean =>
     defect instanceof Error && (defect.message.endsWith(" is open") || !/Cannot|undefined/.test(defect.message))
 

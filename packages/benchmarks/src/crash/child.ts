@@ -1,5 +1,6 @@
 /**
- * The process that is killed: a durable session that publishes or consumes, or two with a forwarder, as fast as their store allows.
+ * The process that is killed: a durable session that publishes or consumes, or two with a forwarder, as fast as their
+ * store allows.
  */
 import { Forwarder, MqttSession, SessionManager, type SessionOptions } from "@effect-mqttx/core"
 import * as Effect from "effect/Effect"

@@ -30,7 +30,8 @@ export const fromArguments = (argument: string | undefined): Orders => {
 }
 
 /**
- * A line of a process: `ready`, `subscribed`, `begun n` before a message is handed over, `done n` after it was accepted (or handled).
+ * A line of a process: `ready`, `subscribed`, `begun n` before a message is handed over, `done n` after it was accepted
+ * (or handled).
  *
  * A pipe takes a short line whole or not at all, and keeps it when its writer is killed.
  */

@@ -1,5 +1,6 @@
 /**
- * The trial of a forwarder: two scripted brokers that flap, and between them processes that are killed while they forward.
+ * The trial of a forwarder: two scripted brokers that flap, and between them processes that are killed while they
+ * forward.
  */
 import { ScriptedBroker } from "@effect-mqttx/testing"
 import * as Deferred from "effect/Deferred"
@@ -12,9 +13,11 @@ import { judge } from "./verdict.ts"
 import * as Victim from "./victim.ts"
 
 /**
- * Kills a forwarder again and again while the source publishes, then lets one finish, and compares what the target got with what was published.
+ * Kills a forwarder again and again while the source publishes, then lets one finish, and compares what the target got
+ * with what was published.
  *
- * It is killed from the moment on at which both stores are open: before, while and after the brokers deliver again what they must.
+ * It is killed from the moment on at which both stores are open: before, while and after the brokers deliver again what
+ * they must.
  */
 export const forwarding = Effect.fnUntraced(function*(trial: Trial): Effect.fn.Return<Outcome, Error, Scope.Scope> {
   const { qos, rounds, seed, store } = trial

@@ -1,5 +1,6 @@
 /**
- * The trials of one session: a scripted broker that flaps, a store, and processes that are killed between and inside their commits.
+ * The trials of one session: a scripted broker that flaps, a store, and processes that are killed between and inside
+ * their commits.
  */
 import { ScriptedBroker } from "@effect-mqttx/testing"
 import * as Effect from "effect/Effect"
@@ -11,7 +12,8 @@ import { judge } from "./verdict.ts"
 import * as Victim from "./victim.ts"
 
 /**
- * Kills a publisher again and again, then lets one send what the store holds, and compares what the broker got with what was accepted.
+ * Kills a publisher again and again, then lets one send what the store holds, and compares what the broker got with
+ * what was accepted.
  */
 export const publishing = Effect.fnUntraced(function*(trial: Trial): Effect.fn.Return<Outcome, Error, Scope.Scope> {
   const { qos, rounds, seed, store } = trial
@@ -51,7 +53,8 @@ export const publishing = Effect.fnUntraced(function*(trial: Trial): Effect.fn.R
 })
 
 /**
- * Kills a consumer again and again while the broker publishes, and compares what its handlers have seen with what was published.
+ * Kills a consumer again and again while the broker publishes, and compares what its handlers have seen with what was
+ * published.
  */
 export const consuming = Effect.fnUntraced(function*(trial: Trial): Effect.fn.Return<Outcome, Error, Scope.Scope> {
   const { qos, rounds, seed, store } = trial

@@ -1,5 +1,6 @@
 /**
- * What the trials share: where records are kept, what is published, and how connections, processes and servers come to their ends.
+ * What the trials share: where records are kept, what is published, and how connections, processes and servers come to
+ * their ends.
  */
 import type { QoS } from "@effect-mqttx/core/QoS"
 import { RedisServer, type ScriptedBroker } from "@effect-mqttx/testing"
@@ -58,7 +59,8 @@ const maybeCrash = Effect.fnUntraced(function*({ crash }: Keeper) {
 })
 
 /**
- * Starts one process after the other and kills each a moment after its first report; `meanwhile` goes on while it lives.
+ * Starts one process after the other and kills each a moment after its first report; `meanwhile` goes on while it
+ * lives.
  *
  * Answers how often the server of the store was killed too.
  */

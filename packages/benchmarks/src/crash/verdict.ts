@@ -15,7 +15,8 @@ export interface Verdict {
 }
 
 /**
- * `promised` are numbers; `arrivals` are the numbers of each topic in the order of arrival, undefined for an altered payload.
+ * `promised` are numbers; `arrivals` are the numbers of each topic in the order of arrival, undefined for an altered
+ * payload.
  */
 export const judge = (
   promised: ReadonlySet<number>,

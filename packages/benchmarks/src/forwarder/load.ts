@@ -1,8 +1,10 @@
 /**
- * The load of the forwarder benchmark, in a process of its own: publishes to one broker, receives from the other, and keeps the number of
- * messages on their way constant. Plain sockets and ready-made bytes, so that it is never the slowest part.
+ * The load of the forwarder benchmark, in a process of its own: publishes to one broker, receives from the other, and
+ * keeps the number of messages on their way constant. Plain sockets and ready-made bytes, so that it is never the
+ * slowest part.
  *
- * Arguments: the two ports, quality of service, bytes of a payload, messages on their way, seconds of warm-up and of measurement.
+ * Arguments: the two ports, quality of service, bytes of a payload, messages on their way, seconds of warm-up and of
+ * measurement.
  */
 import { once } from "node:events"
 import * as net from "node:net"

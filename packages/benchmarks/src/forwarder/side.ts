@@ -1,5 +1,6 @@
 /**
- * The forwarder of the benchmark, in a process of its own. Arguments: the two ports, the protocol version, the quality of service, and `maxInFlight`.
+ * The forwarder of the benchmark, in a process of its own. Arguments: the two ports, the protocol version, the quality
+ * of service, and `maxInFlight`.
  */
 import { Forwarder, SessionManager } from "@effect-mqttx/core"
 import { Effect } from "effect"

@@ -1,8 +1,8 @@
 /**
  * A forwarder between two mosquitto brokers beside mosquitto's own bridge doing the same in the same run.
  *
- * Both ways lead from a broker to one of the same kind, with the same limits; one load after the other goes over them, in turns. What is
- * printed are messages a second that arrived at the far end: medians, and their ratio.
+ * Both ways lead from a broker to one of the same kind, with the same limits; one load after the other goes over them,
+ * in turns. What is printed are messages a second that arrived at the far end: medians, and their ratio.
  */
 import { MosquittoBroker } from "@effect-mqttx/testing"
 import { Effect } from "effect"
@@ -111,7 +111,8 @@ const row = (conditions: ForwarderConditions, qos: 0 | 1): Effect.Effect<number,
     )
     const ours: Array<Run> = []
     const theirs: Array<Run> = []
-    // Not counted: mosquitto 2.0.11 sends more than the Receive Maximum in the first burst, which costs the session one reconnect.
+    // Not counted: mosquitto 2.0.11 sends more than the Receive Maximum in the first burst, which costs the session one
+    // reconnect.
     yield* Effect.promise(() => measure({ ...conditions, seconds: 3 }, qos, near.ports.tcp!, far.ports.tcp!, side))
     for (let run = 0; run < conditions.runs; run++) {
       ours.push(yield* Effect.promise(() => measure(conditions, qos, near.ports.tcp!, far.ports.tcp!, side)))

@@ -141,7 +141,10 @@ export class Connection {
   }
 }
 
-/** The payloads of the masked frames of a chunk. Those that the attacked session sends before an attack are small and whole. */
+/**
+ * The payloads of the masked frames of a chunk. Those that the attacked session sends before an attack are small and
+ * whole.
+ */
 const unmask = (chunk: Buffer): Buffer => {
   const payloads: Array<Buffer> = []
   let at = 0

@@ -1,5 +1,6 @@
 /**
- * Attacks a session in a process of its own, one attack after the other, and prints its highest resident memory beside the budget.
+ * Attacks a session in a process of its own, one attack after the other, and prints its highest resident memory beside
+ * the budget.
  */
 import { type ChildProcess, fork } from "node:child_process"
 import { once } from "node:events"

@@ -1,5 +1,6 @@
 /**
- * Opens idle connections, each with one subscription and one consumer, and prints what one of them costs. Run with `--expose-gc`.
+ * Opens idle connections, each with one subscription and one consumer, and prints what one of them costs. Run with
+ * `--expose-gc`.
  */
 import { MqttSession } from "@effect-mqttx/core"
 import { Effect, Stream } from "effect"

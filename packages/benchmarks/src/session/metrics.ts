@@ -1,5 +1,6 @@
 /**
- * The metrics table: messages a second of a session whose figures are exported and read once a second, beside the same session without.
+ * The metrics table: messages a second of a session whose figures are exported and read once a second, beside the same
+ * session without.
  */
 import { availableParallelism, loadavg } from "node:os"
 import type { Side } from "./contract.ts"

@@ -1,7 +1,9 @@
 /**
- * The far side of the session benchmark: a scripted server that does just enough of MQTT to be faster than any client, and counts.
+ * The far side of the session benchmark: a scripted server that does just enough of MQTT to be faster than any client,
+ * and counts.
  *
- * It shares no code with the library, so that it is an independent referee. One write answers all that one read brought.
+ * It shares no code with the library, so that it is an independent referee. One write answers all that one read
+ * brought.
  */
 import * as net from "node:net"
 import { performance } from "node:perf_hooks"
@@ -222,8 +224,8 @@ class Connection {
 }
 
 /**
- * Ready-made PUBLISH packets. Those of QoS 1 carry the identifiers 1 to `packets`, which come back in turn: as the client
- * acknowledges in order, an identifier is free when its turn comes.
+ * Ready-made PUBLISH packets. Those of QoS 1 carry the identifiers 1 to `packets`, which come back in turn: as the
+ * client acknowledges in order, an identifier is free when its turn comes.
  */
 class Ring {
   readonly buffer: Buffer

@@ -1,5 +1,6 @@
 /**
- * The engines by themselves, writing the bytes that a session writes: one write after the other, so many records in each.
+ * The engines by themselves, writing the bytes that a session writes: one write after the other, so many records in
+ * each.
  */
 import { StoreRecord, StoreRecordCodec } from "@effect-mqttx/core"
 import { ClassicLevel } from "classic-level"

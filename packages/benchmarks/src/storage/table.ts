@@ -1,5 +1,6 @@
 /**
- * Accepted messages per second of a session on each durable store, beside the engine under that store doing the same writes.
+ * Accepted messages per second of a session on each durable store, beside the engine under that store doing the same
+ * writes.
  */
 import { RedisServer } from "@effect-mqttx/testing"
 import * as Effect from "effect/Effect"

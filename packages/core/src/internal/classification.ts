@@ -4,7 +4,7 @@
  *
  * | what happened | reason | |
  * | --- | --- | --- |
- * | CONNACK 0x84, 3.1.1 return code 1, CONNACK that accepts MQTT 5 in the form of 3.1.1 | UnsupportedVersion | permanent |
+ * | CONNACK 0x84, 3.1.1 return code 1, CONNACK of 3.1.1 for MQTT 5 | UnsupportedVersion | permanent |
  * | CONNACK 0x85, 3.1.1 return code 2 | ClientIdentifierRejected | permanent |
  * | CONNACK 0x86, 0x8C, 3.1.1 return code 4 | BadCredentials | permanent |
  * | CONNACK 0x87, 0x8A, 3.1.1 return code 5 | NotAuthorized | permanent |

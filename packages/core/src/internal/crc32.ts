@@ -9,7 +9,8 @@ for (let byte = 0; byte < 256; byte++) {
 }
 
 /**
- * The checksum of the bytes, going on from the checksum of those before them; a plain loop, since it runs over every stored payload.
+ * The checksum of the bytes, going on from the checksum of those before them; a plain loop, since it runs over every
+ * stored payload.
  */
 export const crc32 = (bytes: Uint8Array, end: number = bytes.length, previous = 0): number => {
   let crc = ~previous

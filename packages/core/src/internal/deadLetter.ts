@@ -1,10 +1,10 @@
 /**
  * The marks of a dead letter, the same for handlers, streams, routes and forwarders, and how one is recognised.
  *
- * On MQTT 5 the marks are user properties: `mqttx-session` (the session that received the message), `mqttx-topic` (its topic;
- * one property for each time that it became a dead letter, the first one first) and `mqttx-error` (why). A message on MQTT 3.1.1
- * has no properties: there the process remembers digests of the dead letters that it published lately. This module publishes
- * nothing, and counts nothing.
+ * On MQTT 5 the marks are user properties: `mqttx-session` (the session that received the message), `mqttx-topic` (its
+ * topic; one property for each time that it became a dead letter, the first one first) and `mqttx-error` (why). A
+ * message on MQTT 3.1.1 has no properties: there the process remembers digests of the dead letters that it published
+ * lately. This module publishes nothing, and counts nothing.
  */
 import type { Message } from "../Message.ts"
 import type { MessageProperties, UserProperty } from "../Properties.ts"
@@ -58,10 +58,11 @@ export const deadLetterProperties = (
 }
 
 /**
- * The topics on which a message was received and became a dead letter, before it arrived on its present topic; empty for a
- * message that is no dead letter.
+ * The topics on which a message was received and became a dead letter, before it arrived on its present topic; empty
+ * for a message that is no dead letter.
  *
- * A dead letter that somebody publishes again on a topic where it has been is a new attempt: what came after that does not count.
+ * A dead letter that somebody publishes again on a topic where it has been is a new attempt: what came after that does
+ * not count.
  */
 export const topicsBehind = (message: Message, servers: string): ReadonlyArray<string> => {
   const { topic } = message
@@ -87,8 +88,8 @@ export const remember = (servers: string, topic: string, payload: Uint8Array, to
 }
 
 /**
- * Whether the dead letter of a message would come back to where it came from: to the topic that it is on now or was on before, or
- * of a message that the consumer of these filters has had before, as what it was then.
+ * Whether the dead letter of a message would come back to where it came from: to the topic that it is on now or was on
+ * before, or of a message that the consumer of these filters has had before, as what it was then.
  */
 export const comesBack = (
   message: Message,

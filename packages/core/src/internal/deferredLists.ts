@@ -1,9 +1,10 @@
 /**
- * Properties objects whose long lists are decoded on access: what comes from the network takes little more memory than its bytes, whatever
- * it would become.
+ * Properties objects whose long lists are decoded on access: what comes from the network takes little more memory than
+ * its bytes, whatever it would become.
  *
- * The codec makes them. What was decoded lives as long as it is in use, so that a loop over `properties.userProperties` decodes them once.
- * Spreading such an object decodes them, and the result keeps them; the functions here do not decode.
+ * The codec makes them. What was decoded lives as long as it is in use, so that a loop over `properties.userProperties`
+ * decodes them once. Spreading such an object decodes them, and the result keeps them; the functions here do not
+ * decode.
  */
 
 export interface DeferredLists {

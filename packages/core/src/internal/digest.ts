@@ -1,6 +1,6 @@
 /**
- * A number that tells messages apart: 53 bits over topic and payload, by two multiplicative hashes side by side. Fast, and no protection
- * against someone who wants two messages to look alike.
+ * A number that tells messages apart: 53 bits over topic and payload, by two multiplicative hashes side by side. Fast,
+ * and no protection against someone who wants two messages to look alike.
  */
 export const digest = (topic: string, payload: Uint8Array): number => {
   let a = 0xdeadbeef

@@ -65,8 +65,8 @@ export const isTlsCode = (code: string): boolean =>
 export const isTlsTransient = (code: string | undefined): boolean => code === undefined || passingTlsCodes.has(code)
 
 /**
- * Socket error codes that another attempt alone will not mend: no right to use the address, an address that cannot exist, or
- * `Transport.layerForbidden`.
+ * Socket error codes that another attempt alone will not mend: no right to use the address, an address that cannot
+ * exist, or `Transport.layerForbidden`.
  */
 const permanentSocketCodes: ReadonlySet<string> = new Set([
   "EACCES",

@@ -11,8 +11,8 @@ import { fromNetworkError } from "./classification.ts"
 
 export interface StreamOpening<Socket> {
   /**
-   * Makes the socket with its listeners; one of them completes `opened`. May throw: certificates and keys that OpenSSL cannot read
-   * do.
+   * Makes the socket with its listeners; one of them completes `opened`. May throw: certificates and keys that OpenSSL
+   * cannot read do.
    */
   readonly connect: (opened: Deferred.Deferred<void, MqttError>) => Socket
   readonly destroy: (socket: Socket) => unknown

@@ -1,8 +1,8 @@
 /**
  * What is taken for a payload, and its bytes.
  *
- * Every payload of a user comes by here before it is published, so that the engine, the stores and the codec only ever see a
- * `Uint8Array`. Nothing is copied: a view shows the memory of the value that it was made of.
+ * Every payload of a user comes by here before it is published, so that the engine, the stores and the codec only ever
+ * see a `Uint8Array`. Nothing is copied: a view shows the memory of the value that it was made of.
  */
 import { InvalidPayload, PacketTooLarge } from "../MqttError.ts"
 import { kindOf } from "./valueNames.ts"
@@ -37,10 +37,12 @@ export const payloadBytes = (payload: unknown): Uint8Array | InvalidPayload | Pa
 export const bufferGone = "its buffer is detached, or has become too small for it"
 
 /**
- * The bytes that a view or a buffer shows; undefined for what is neither, and `gone` for one whose buffer was detached or has shrunk.
+ * The bytes that a view or a buffer shows; undefined for what is neither, and `gone` for one whose buffer was detached
+ * or has shrunk.
  */
 export const viewBytes = (value: unknown): Uint8Array | "gone" | undefined => {
-  // First what every payload of bytes is: of an array of another realm (a vm context, a frame) only the second test fails.
+  // First what every payload of bytes is: of an array of another realm (a vm context, a frame) only the second test
+  // fails.
   if (ArrayBuffer.isView(value)) {
     if (value instanceof Uint8Array) return value.length === 0 && isGone(value) ? "gone" : value
     return attempt(() => {

@@ -1,6 +1,6 @@
 /**
- * HMAC (FIPS 198-1) with SHA-256 (FIPS 180-4), for where an answer is needed at once: `crypto.subtle` is asynchronous, and
- * absent outside of secure contexts.
+ * HMAC (FIPS 198-1) with SHA-256 (FIPS 180-4), for where an answer is needed at once: `crypto.subtle` is asynchronous,
+ * and absent outside of secure contexts.
  *
  * It is a pure function of its bytes; nothing here compares, stores or makes secrets.
  */

@@ -1,6 +1,6 @@
 /**
- * Monotonic time: what durations and deadlines are measured by. The wall clock may be set at any moment; it is for points in time only, those
- * that users see and those that are stored.
+ * Monotonic time: what durations and deadlines are measured by. The wall clock may be set at any moment; it is for
+ * points in time only, those that users see and those that are stored.
  */
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"

@@ -1,5 +1,6 @@
 /**
- * Words for values of a wrong type, for the messages of errors. They say what kind of value it is and never what is in it.
+ * Words for values of a wrong type, for the messages of errors. They say what kind of value it is and never what is in
+ * it.
  */
 
 /** What kind of thing a value is: "a number", "an array", "a Date". Never throws. */

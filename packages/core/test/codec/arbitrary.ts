@@ -1,6 +1,6 @@
 /**
- * Arbitrary packets, all that the encoder accepts: every type, every property, every length from a random source that can be
- * repeated.
+ * Arbitrary packets, all that the encoder accepts: every type, every property, every length from a random source that
+ * can be repeated.
  */
 import type * as Packet from "../../src/Packet.ts"
 import * as Properties from "../../src/Properties.ts"

@@ -1,5 +1,6 @@
 /**
- * mqtt-packet as an oracle: it must read what we write and we must read what it writes. Where it is wrong, a test says so.
+ * mqtt-packet as an oracle: it must read what we write and we must read what it writes. Where it is wrong, a test says
+ * so.
  */
 import { assert, describe, it } from "@effect/vitest"
 import mqttPacket from "mqtt-packet"
@@ -242,8 +243,8 @@ const generate = (packet: Packet.Packet, version: ProtocolVersion): Uint8Array =
     mqttPacket.generate(toTheirs(packet, version) as unknown as mqttPacket.Packet, { protocolVersion: version })
   )
 
-// User properties are an object there, so that names in another order than they were sent, names that repeat and names like
-// array indices do not survive it; an empty value is lost when the name comes again.
+// User properties are an object there, so that names in another order than they were sent, names that repeat and names
+// like array indices do not survive it; an empty value is lost when the name comes again.
 const speakable = (properties: {}): {} => {
   const { userProperties, ...rest } = properties as Properties.PublishProperties
   return userProperties === undefined

@@ -203,7 +203,8 @@ it.live("takes a CONNACK and a malformed packet in one chunk in their order", ()
     })
     const owner = new Owner()
     const exit = yield* Effect.exit(openWith({ address: server.address }, owner))
-    // CONNACK was accepted and the end follows at once: either the opening fails with it or the owner is told, never both.
+    // CONNACK was accepted and the end follows at once: either the opening fails with it or the owner is told, never
+    // both.
     if (exit._tag === "Success") {
       yield* Deferred.await(owner.ended)
       assert.strictEqual(owner.closed.length, 1)

@@ -5,7 +5,8 @@ import { WebSocket } from "ws"
 import { openWith, publish, type RequestFields } from "./client.ts"
 import { accepting, listen } from "./peer.ts"
 
-// A file of its own: MQTT.js decides at its first use in a process whether WebSockets are the platform's, and that it has mini programs then.
+// A file of its own: MQTT.js decides at its first use in a process whether WebSockets are the platform's, and that it
+// has mini programs then.
 
 const network = globalThis as { WebSocket?: unknown; wx?: unknown }
 // Node has a WebSocket of its own from version 22 on.

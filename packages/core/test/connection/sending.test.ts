@@ -1,5 +1,6 @@
 /**
- * `Connection.send` reports as sent what has left, and nothing else: not while the connection is closing, closed or broken.
+ * `Connection.send` reports as sent what has left, and nothing else: not while the connection is closing, closed or
+ * broken.
  */
 import * as Certificates from "@effect-mqttx/testing/Certificates"
 import { assert, describe, it } from "@effect/vitest"

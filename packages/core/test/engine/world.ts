@@ -1,6 +1,7 @@
 /**
- * The engine and the scripted broker's protocol core on an order-preserving link, driven at random by a seed: packets flow, the link
- * is cut and made anew, limits change, the server loses the session, consumers come and go, the process dies and starts again.
+ * The engine and the scripted broker's protocol core on an order-preserving link, driven at random by a seed: packets
+ * flow, the link is cut and made anew, limits change, the server loses the session, consumers come and go, the process
+ * dies and starts again.
  */
 import * as BrokerCore from "@effect-mqttx/testing/BrokerCore"
 import { assert } from "@effect/vitest"
@@ -74,7 +75,9 @@ export class World {
   sessionLosses = 0
   /** The server has begun a new session, and the store does not know of it. */
   #lossIsUnknown = false
-  /** Packet identifiers between PUBREC and PUBCOMP, in the order of the PUBRECs, and the PUBRELs that must come next. */
+  /**
+   * Packet identifiers between PUBREC and PUBCOMP, in the order of the PUBRECs, and the PUBRELs that must come next.
+   */
   #releasing: Array<number> = []
   #pubrels: Array<number> = []
 
@@ -93,7 +96,8 @@ export class World {
       },
       onDelivery: (outcome) => this.outcomes.push(outcome),
       onViolation: (violation) => {
-        // The server counts PUBRECs for each connection and compares with those of older ones; the order is checked here in its stead.
+        // The server counts PUBRECs for each connection and compares with those of older ones; the order is checked
+        // here in its stead.
         if (!/^PUBREL \d+ is out of order$/.test(violation.detail)) this.violations.push(violation)
       }
     })
@@ -102,7 +106,8 @@ export class World {
   }
 
   run(): void {
-    // Copies for overlapping filters are told apart by what SUBACK has confirmed: a lost SUBACK would be a case of its own.
+    // Copies for overlapping filters are told apart by what SUBACK has confirmed: a lost SUBACK would be a case of its
+    // own.
     this.#connect(false)
     this.#settle()
     for (let i = 0; i < this.plan.steps; i++) this.#step()
@@ -183,7 +188,10 @@ export class World {
     return new Set(this.plan.slots.flat()).size
   }
 
-  /** One turn of a session: commit, write, hand out; the link may break, and the process may die, between any two of them. */
+  /**
+   * One turn of a session: commit, write, hand out; the link may break, and the process may die, between any two of
+   * them.
+   */
   #turn(): void {
     const output = this.engine.take()
     if (output === undefined) return

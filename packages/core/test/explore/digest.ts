@@ -1,6 +1,6 @@
 /**
- * The digest of a state: equal for two states that behave alike from here on. Everything that the engine, the broker's session, the links, the store
- * and the ledgers hold goes in, except for what only counts.
+ * The digest of a state: equal for two states that behave alike from here on. Everything that the engine, the broker's
+ * session, the links, the store and the ledgers hold goes in, except for what only counts.
  */
 import * as Crypto from "node:crypto"
 import type { World } from "./world.ts"

@@ -1,6 +1,6 @@
 /**
- * What has to come of every state once no more faults happen: everything is delivered and settled, nothing is left behind, and further messages
- * under the same packet identifiers go through.
+ * What has to come of every state once no more faults happen: everything is delivered and settled, nothing is left
+ * behind, and further messages under the same packet identifiers go through.
  */
 import { holds } from "./violation.ts"
 import { clientId, type World } from "./world.ts"

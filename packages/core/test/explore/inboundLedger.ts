@@ -1,6 +1,6 @@
 /**
- * What is known from outside about the messages of the server: who is owed each of them, and who has finished it. It judges every handing out and
- * every acknowledgement, and knows nothing of the engine's state.
+ * What is known from outside about the messages of the server: who is owed each of them, and who has finished it. It
+ * judges every handing out and every acknowledgement, and knows nothing of the engine's state.
  */
 import type { QoS } from "../../src/QoS.ts"
 import { holds } from "./violation.ts"
@@ -25,7 +25,9 @@ interface InboundFact {
   readonly finished: Set<string>
   /** Parties whose finish is in the store, or needs none. */
   readonly committed: Set<string>
-  /** Consumers, by serial number, to whom it was handed, who have finished it, and who have it or are about to get it. */
+  /**
+   * Consumers, by serial number, to whom it was handed, who have finished it, and who have it or are about to get it.
+   */
   readonly handed: Set<number>
   readonly finishedBy: Set<number>
   readonly holders: Set<number>

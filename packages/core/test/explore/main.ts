@@ -1,8 +1,8 @@
 /**
  * Explores the session engine: `npm run explore -- [--world NAME] [--depth N] [--seconds N] [--no-mutants]`.
  *
- * Prints every world with its states, transitions, depth and violations, then every planted fault and what has found it. Exits with 1 when an
- * invariant does not hold or a planted fault is not found.
+ * Prints every world with its states, transitions, depth and violations, then every planted fault and what has found
+ * it. Exits with 1 when an invariant does not hold or a planted fault is not found.
  */
 import { parseArgs } from "node:util"
 import { mutants } from "./mutants.ts"

@@ -1,5 +1,6 @@
 /**
- * Faults that are planted in the engine: each of them has stood in a program of this kind, and the exploration has to find it.
+ * Faults that are planted in the engine: each of them has stood in a program of this kind, and the exploration has to
+ * find it.
  */
 import { type Edit, engineFile } from "./subject.ts"
 

@@ -1,5 +1,6 @@
 /**
- * What is known from outside about the messages of the client: what was promised to the publisher, and what the server got. It judges every outcome.
+ * What is known from outside about the messages of the client: what was promised to the publisher, and what the server
+ * got. It judges every outcome.
  */
 import type { Outbound } from "../../src/internal/engine/contract.ts"
 import type { QoS } from "../../src/QoS.ts"

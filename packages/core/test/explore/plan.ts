@@ -37,7 +37,10 @@ export interface Budget {
 /** Limits that a server may announce in its next CONNACK. */
 export type LimitName = "receiveMaximum1" | "maximumQoS1" | "maximumQoS0" | "smallPackets"
 
-/** What a server announces that grants everything. Packets to subscribe and to acknowledge stay below the size of `smallPackets`. */
+/**
+ * What a server announces that grants everything. Packets to subscribe and to acknowledge stay below the size of
+ * `smallPackets`.
+ */
 export const noLimits = { receiveMaximum: 65_535, maximumQoS: 2, maximumPacketSize: undefined } as const
 
 /** What each limit is. */

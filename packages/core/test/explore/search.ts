@@ -1,6 +1,6 @@
 /**
- * The breadth-first search through the states of a world. A state is the list of actions that leads to it, carried out from the beginning: the
- * engine and the broker cannot be copied. States with equal digests are one.
+ * The breadth-first search through the states of a world. A state is the list of actions that leads to it, carried out
+ * from the beginning: the engine and the broker cannot be copied. States with equal digests are one.
  */
 import { apply, enabled } from "./actions.ts"
 import { digestOf } from "./digest.ts"

@@ -1,6 +1,7 @@
 /**
- * Loads the engine and the broker core that are explored: their real sources, bundled with three changes. Private names become public ones, so that a
- * digest sees all of the state; the broker core shows its state; and a mutant has one fault planted. A change whose text is not found is an error.
+ * Loads the engine and the broker core that are explored: their real sources, bundled with three changes. Private names
+ * become public ones, so that a digest sees all of the state; the broker core shows its state; and a mutant has one
+ * fault planted. A change whose text is not found is an error.
  */
 import type { BrokerCore, BrokerCoreOptions } from "@effect-mqttx/testing/BrokerCore"
 import * as Esbuild from "esbuild"

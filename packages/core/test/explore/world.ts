@@ -1,6 +1,7 @@
 /**
- * One state of a world: the real engine and the real broker core, the packets between them, the store, the consumers, and the ledgers that judge what
- * happens. Its methods are the single steps; which of them may happen is decided in `actions.ts`.
+ * One state of a world: the real engine and the real broker core, the packets between them, the store, the consumers,
+ * and the ledgers that judge what happens. Its methods are the single steps; which of them may happen is decided in
+ * `actions.ts`.
  */
 import type {
   Consumer,
@@ -224,7 +225,10 @@ export class World {
     this.toClient = []
   }
 
-  /** Takes what the engine has to do: at once, or as a commit that begins. While one is on its way only what needs none is handed out. */
+  /**
+   * Takes what the engine has to do: at once, or as a commit that begins. While one is on its way only what needs none
+   * is handed out.
+   */
   take(): void {
     if (this.commit !== undefined) {
       const independent = this.engine.takeIndependent()
@@ -383,7 +387,10 @@ export class World {
     }
   }
 
-  /** What the server sends, and the identifiers that it takes next: the lowest that are free, so that they are used again. */
+  /**
+   * What the server sends, and the identifiers that it takes next: the lowest that are free, so that they are used
+   * again.
+   */
   #collect(): void {
     const session = this.broker.state.sessions.get(clientId)
     if (session !== undefined) session.nextPacketIdentifier = 1

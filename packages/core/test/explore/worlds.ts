@@ -1,6 +1,6 @@
 /**
- * The worlds that are explored, each small enough to be seen whole in seconds: together they have every QoS in both directions, both versions of the
- * protocol, consumers with and without names, and each fault with each of the others.
+ * The worlds that are explored, each small enough to be seen whole in seconds: together they have every QoS in both
+ * directions, both versions of the protocol, consumers with and without names, and each fault with each of the others.
  */
 import { named, type Plan, plan, unnamed } from "./plan.ts"
 

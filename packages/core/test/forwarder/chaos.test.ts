@@ -1,6 +1,7 @@
 /**
- * Both servers are stopped in turns while messages flow: mosquitto in an orderly way, with its persistence, and the scripted broker by a kill,
- * with its journal. FORWARDER_CHAOS_SECONDS=60 runs it for a minute, with a stop every five seconds.
+ * Both servers are stopped in turns while messages flow: mosquitto in an orderly way, with its persistence, and the
+ * scripted broker by a kill, with its journal. FORWARDER_CHAOS_SECONDS=60 runs it for a minute, with a stop every five
+ * seconds.
  */
 import * as SessionStore from "@effect-mqttx/core/SessionStore"
 import * as Journal from "@effect-mqttx/testing/Journal"

@@ -118,7 +118,8 @@ const arrivals = (broker: ScriptedBroker.Service): ReadonlyArray<string> =>
 const messages = ["1", "2", "3"]
 
 /**
- * Lets one process after the other die, the last one finish, until the disk has what it should, and answers how many came so far as to die.
+ * Lets one process after the other die, the last one finish, until the disk has what it should, and answers how many
+ * came so far as to die.
  */
 const run = (
   deaths: ReadonlyArray<Death>,

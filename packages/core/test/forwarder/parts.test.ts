@@ -2,10 +2,10 @@ import * as SessionOptions from "@effect-mqttx/core/SessionOptions"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Result } from "effect"
 import { BrokerMarks, isSameBroker } from "../../src/internal/forwarder/brokers.ts"
+import { Counters } from "../../src/internal/forwarder/counters.ts"
 import { digest } from "../../src/internal/forwarder/digest.ts"
 import { Hop, lists, noRoute, routeOf, verdict } from "../../src/internal/forwarder/route.ts"
 import { Recent } from "../../src/internal/forwarder/selection.ts"
-import { Tally } from "../../src/internal/forwarder/tally.ts"
 import { TokenBucket } from "../../src/internal/forwarder/tokenBucket.ts"
 import { OriginLedger } from "../../src/internal/session/originLedger.ts"
 
@@ -44,7 +44,7 @@ describe("token bucket", () => {
 
 describe("rates", () => {
   it("are over the whole seconds that have passed, ten at most", () => {
-    const { receivedRate } = new Tally()
+    const { receivedRate } = new Counters()
     for (let at = 0; at < 20_000; at += 100) receivedRate.add(at)
     assert.strictEqual(receivedRate.at(20_000), 10)
     assert.strictEqual(receivedRate.at(25_500), 5)
@@ -52,7 +52,7 @@ describe("rates", () => {
   })
 
   it("are right from the first second on", () => {
-    const { receivedRate } = new Tally()
+    const { receivedRate } = new Counters()
     for (let i = 0; i < 6; i++) receivedRate.add(100)
     assert.strictEqual(receivedRate.at(900), 6)
     assert.strictEqual(receivedRate.at(2100), 3)

@@ -1,5 +1,6 @@
 /**
- * What a behavioural test gets: sessions of the environment, a way to its server that can be cut, and topics of its own.
+ * What a behavioural test gets: sessions of the environment, a way to its server that can be cut, and topics of its
+ * own.
  */
 import type { Message } from "@effect-mqttx/core/Message"
 import { ConnectionRefused, isMqttError, MqttError, type MqttErrorReason } from "@effect-mqttx/core/MqttError"

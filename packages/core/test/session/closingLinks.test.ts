@@ -1,5 +1,6 @@
 /**
- * QoS 0 while connections end: what was reported as sent has left, the rest goes out by the next connection, and nothing twice.
+ * QoS 0 while connections end: what was reported as sent has left, the rest goes out by the next connection, and
+ * nothing twice.
  */
 import * as MqttSession from "@effect-mqttx/core/MqttSession"
 import * as Certificates from "@effect-mqttx/testing/Certificates"

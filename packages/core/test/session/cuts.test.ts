@@ -201,8 +201,9 @@ describe.skipIf(!MosquittoBroker.isPresent()).each([4, 5] as const)("version %s,
       yield* complete(inbound, "stream", "handler")
       yield* complete(outbound, "single", "bulk")
       assert.strictEqual(proxy.cuts(), cuts)
-      // Reported only. mosquitto 2.0.11 publishes a message again for which it has sent PUBREL when the next connection ends
-      // before the PUBREL is repeated, and on 3.1.1 a message may overtake earlier ones of its topic after a reconnect.
+      // Reported only. mosquitto 2.0.11 publishes a message again for which it has sent PUBREL when the next connection
+      // ends before the PUBREL is repeated, and on 3.1.1 a message may overtake earlier ones of its topic after a
+      // reconnect.
       yield* Effect.log(
         `duplicates from mosquitto: QoS 1 ${inbound[1].duplicates}, QoS 2 ${inbound[2].duplicates};`,
         `out of order: QoS 1 ${inbound[1].misordered.length}, QoS 2 ${inbound[2].misordered.length};`,

@@ -7,8 +7,8 @@ import { makeBroker, makeSession, reasonOf, settle } from "./support.ts"
 
 const text = new TextDecoder()
 
-// V8 lets garbage pile up, to four times of what is in use and more, as long as nobody tells it that memory is scarce. With a heap
-// that small a session that holds more than its queue would not get through at all.
+// V8 lets garbage pile up, to four times of what is in use and more, as long as nobody tells it that memory is scarce.
+// With a heap that small a session that holds more than its queue would not get through at all.
 const smallHeap = ["--expose-gc", "--max-old-space-size=40", "--max-semi-space-size=2"]
 
 describe("200,000 publishes into a queue of 10,000 without a connection, from one fiber and from 1,000", () => {

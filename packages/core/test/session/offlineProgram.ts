@@ -1,6 +1,6 @@
 /**
- * A program that floods a session without a connection, and prints what became of the messages and of its memory. It is run in
- * a process of its own, since memory of earlier tests would be used again.
+ * A program that floods a session without a connection, and prints what became of the messages and of its memory. It is
+ * run in a process of its own, since memory of earlier tests would be used again.
  */
 import { ConnectionRefused, MqttError } from "@effect-mqttx/core/MqttError"
 import * as MqttSession from "@effect-mqttx/core/MqttSession"

@@ -1,5 +1,6 @@
 /**
- * Messages over which a server ends the connection, instead of refusing them: what becomes of them, and of what waits behind.
+ * Messages over which a server ends the connection, instead of refusing them: what becomes of them, and of what waits
+ * behind.
  */
 import * as MqttError from "@effect-mqttx/core/MqttError"
 import * as MqttSession from "@effect-mqttx/core/MqttSession"

@@ -1,6 +1,6 @@
 /**
- * A program that interrupts every effect of a session at random moments, and prints what was left behind. It is run in a process
- * of its own: that it ends by itself is half of the proof.
+ * A program that interrupts every effect of a session at random moments, and prints what was left behind. It is run in
+ * a process of its own: that it ends by itself is half of the proof.
  */
 import * as MqttSession from "@effect-mqttx/core/MqttSession"
 import * as ScriptedBroker from "@effect-mqttx/testing/ScriptedBroker"

@@ -188,7 +188,8 @@ describe.skipIf(!MosquittoBroker.isPresent())(
                 yield* latch.open
                 yield* ledger.complete([`${topic}/slow`], 50)
                 yield* other.complete([`${topic}/other`], 1)
-                // On 5 mosquitto 2.0 forgets the Receive Maximum with the first acknowledgement, and is met again without it.
+                // On 5 mosquitto 2.0 forgets the Receive Maximum with the first acknowledgement, and is met again
+                // without it.
                 if (version === 4 && policy !== "reconnect") {
                   assert.strictEqual(ledger.count, 50)
                   assert.strictEqual((yield* session.metrics).reconnects, 0)

@@ -1,5 +1,6 @@
 /**
- * The end of a durable session at a bad moment: every outcome is settled in time, and what was accepted is there in the next life.
+ * The end of a durable session at a bad moment: every outcome is settled in time, and what was accepted is there in the
+ * next life.
  */
 import type { MqttError } from "@effect-mqttx/core/MqttError"
 import { SessionStore } from "@effect-mqttx/core/SessionStore"
@@ -88,8 +89,8 @@ describe("the end of a durable session", () => {
           for (let seed = 1; seed <= 40; seed++) {
             const random = seeded(seed)
             const int = (low: number, high: number): number => low + Math.floor(random() * (high - low + 1))
-            // A store that answers with a failure and has applied the commit all the same may keep what was taken back, when nothing reaches
-            // it any more before the session ends.
+            // A store that answers with a failure and has applied the commit all the same may keep what was taken back,
+            // when nothing reaches it any more before the session ends.
             const applies = seed % 2 === 0
             const broker = yield* makeBroker("memory")
             const faulty = Faulty.make()

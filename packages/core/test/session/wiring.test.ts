@@ -1,6 +1,6 @@
 /**
- * What a durable session needs is in its type: wirings without a store do not compile. Where types end, the same wirings fail with
- * `InvalidOptions`, and none of them gets a store in memory.
+ * What a durable session needs is in its type: wirings without a store do not compile. Where types end, the same
+ * wirings fail with `InvalidOptions`, and none of them gets a store in memory.
  */
 import {
   type MqttError,

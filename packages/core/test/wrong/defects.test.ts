@@ -1,5 +1,6 @@
 /**
- * A defect in the turn of a session: it ends neither the process nor that session's turn, and what stood behind it is carried out.
+ * A defect in the turn of a session: it ends neither the process nor that session's turn, and what stood behind it is
+ * carried out.
  */
 import * as SessionStore from "@effect-mqttx/core/SessionStore"
 import { ScriptedBroker } from "@effect-mqttx/testing"
@@ -7,7 +8,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Logger, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import type { OutboundOwner, PublishRequest } from "../../src/internal/engine/contract.ts"
-import type { Driver } from "../../src/internal/session/driver.ts"
+import type { EngineLoop } from "../../src/internal/session/engineLoop.ts"
 import { impatient, readyCore, settle } from "../session/support.ts"
 
 const request = (topic: string, qos: 0 | 1 | 2 = 1): PublishRequest => ({
@@ -21,8 +22,8 @@ const request = (topic: string, qos: 0 | 1 | 2 = 1): PublishRequest => ({
   origin: undefined
 })
 
-const publish = (driver: Driver, topic: string, owner: OutboundOwner): void => {
-  const admission = driver.publish(request(topic))
+const publish = (engineLoop: EngineLoop, topic: string, owner: OutboundOwner): void => {
+  const admission = engineLoop.publish(request(topic))
   if (admission._tag !== "Accepted") return assert.fail(admission._tag)
   admission.outbound.owner = owner
 }
@@ -54,7 +55,7 @@ describe.each(["process", "durable"] as const)("a defect in the turn of a %s ses
       withLog((lines) =>
         Effect.gen(function*() {
           const broker = yield* ScriptedBroker.makeMemory()
-          const { driver, session } = yield* readyCore(broker, { persistence })
+          const { engineLoop, session } = yield* readyCore(broker, { persistence })
           const others = yield* Effect.forkScoped(
             Effect.all(
               [session.publish("other", "1", { qos: 1 }), session.enqueue("other", "2", { qos: 1 })],
@@ -62,7 +63,7 @@ describe.each(["process", "durable"] as const)("a defect in the turn of a %s ses
             ),
             { startImmediately: true }
           )
-          for (let i = 0; i < 3; i++) publish(driver, `bad/${i}`, owner)
+          for (let i = 0; i < 3; i++) publish(engineLoop, `bad/${i}`, owner)
           yield* session.publish("behind", "1", { qos: 2 })
           yield* Fiber.join(others)
           yield* session.publish("after", "1", { qos: 1 })
@@ -93,12 +94,12 @@ describe.each(["process", "durable"] as const)("a defect in the turn of a %s ses
     withLog((lines) =>
       Effect.gen(function*() {
         const broker = yield* ScriptedBroker.makeMemory()
-        const { driver, session } = yield* readyCore(broker, { persistence })
-        const { turned } = driver.figures
+        const { engineLoop, session } = yield* readyCore(broker, { persistence })
+        const { turned } = engineLoop.figures
         let defects = 0
-        driver.figures.turned = (...given) => {
+        engineLoop.figures.turned = (...given) => {
           if (defects++ < 20) failing()
-          turned.apply(driver.figures, given)
+          turned.apply(engineLoop.figures, given)
         }
         for (let i = 0; i < 30; i++) yield* session.publish("a", "1", { qos: 1 })
         assert.lengthOf(broker.published, 30)
@@ -117,10 +118,10 @@ describe("a packet that cannot be written", () => {
   it.live("ends its connection and nothing else", () =>
     Effect.gen(function*() {
       const broker = yield* ScriptedBroker.makeMemory()
-      const { driver, session } = yield* readyCore(broker, { reconnect: { ...impatient, permanentDelay: 1 } })
+      const { engineLoop, session } = yield* readyCore(broker, { reconnect: { ...impatient, permanentDelay: 1 } })
       // Such a message cannot come from outside: it would have been refused.
       const payload = Object.defineProperty({ length: 1 }, "0", { get: failing })
-      const admission = driver.publish({ ...request("bad", 0), payload: payload as never })
+      const admission = engineLoop.publish({ ...request("bad", 0), payload: payload as never })
       assert.strictEqual(admission._tag, "Accepted")
       yield* broker.awaitConnections(2)
       const { acknowledged } = yield* session.enqueue("after", "1", { qos: 1 })

@@ -118,7 +118,7 @@ const Reading = Schema.Struct({
   celsius: Schema.Finite,
   unit: Schema.Literals(["C", "F"]),
   key: Schema.RedactedFromValue(Schema.String.check(Schema.isMinLength(20))),
-  place: Schema.Struct({ room: Schema.String.check(Schema.isPattern(/^[a-z]+$/)) }),
+  membership: Schema.Struct({ room: Schema.String.check(Schema.isPattern(/^[a-z]+$/)) }),
   tags: Schema.Array(Schema.String)
 })
 
@@ -127,7 +127,7 @@ const wrong = {
   celsius: "hunter2-celsius",
   unit: "hunter2-unit",
   key: "hunter2-key",
-  place: { room: "hunter2 room" },
+  membership: { room: "hunter2 room" },
   tags: ["ok", { hunter2: true }]
 }
 

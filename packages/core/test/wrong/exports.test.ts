@@ -145,7 +145,9 @@ const mqttJsOptions = options("options", {
 const template = parameter("path", T.type("path", () => "rooms", (value) => value === "text"))
 const codec = parameter("payload", T.type("codec", () => Schema.String, () => false))
 const schema = parameter("schema", T.type("schema", () => Schema.String, () => false))
-/** A combinator of options: it answers a function, which the options go through, and `make` then refuses what is wrong. */
+/**
+ * A combinator of options: it answers a function, which the options go through, and `make` then refuses what is wrong.
+ */
 const change: Subject = {
   answer: "value",
   parameters: [any("a"), any("b")],

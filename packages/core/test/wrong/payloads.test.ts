@@ -1,6 +1,6 @@
 /**
- * Payloads that are neither text nor a `Uint8Array`, at every door through which a payload comes in: bytes are sent as they lie in
- * memory, anything else is refused with `InvalidPayload`, and the session goes on.
+ * Payloads that are neither text nor a `Uint8Array`, at every door through which a payload comes in: bytes are sent as
+ * they lie in memory, anything else is refused with `InvalidPayload`, and the session goes on.
  */
 import {
   type MqttSession,

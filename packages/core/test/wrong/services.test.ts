@@ -1,6 +1,6 @@
 /**
- * Every function of every service, with wrong values of every kind in each of its places: it fails with a type or it does not mind, it
- * never throws, never hangs, and the session behind it goes on.
+ * Every function of every service, with wrong values of every kind in each of its places: it fails with a type or it
+ * does not mind, it never throws, never hangs, and the session behind it goes on.
  */
 import {
   Forwarder,

@@ -1,5 +1,6 @@
 /**
- * Makes one HTML document of the live page's sources: style and script are inside of it, and nothing else may run beside them.
+ * Makes one HTML document of the live page's sources: style and script are inside of it, and nothing else may run
+ * beside them.
  */
 import { build, transform } from "esbuild"
 import { createHash } from "node:crypto"

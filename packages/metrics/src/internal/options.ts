@@ -1,6 +1,6 @@
 /**
- * Schemas of what options are made of here, and what becomes of wrong ones: a defect, since layers and effects of this package
- * have no failure for it.
+ * Schemas of what options are made of here, and what becomes of wrong ones: a defect, since layers and effects of this
+ * package have no failure for it.
  */
 import type { MqttError } from "@effect-mqttx/core/MqttError"
 import * as OptionsSchema from "@effect-mqttx/core/OptionsSchema"

@@ -19,7 +19,7 @@ export interface Paths {
   readonly rebuilt: string
   /** The records before a replacement that needed their room, until they are deleted. */
   readonly replaced: string
-  readonly tally: string
+  readonly commitCounts: string
   readonly reserve: string
 }
 
@@ -31,7 +31,7 @@ export const pathsOf = (directory: string): Paths => {
     records: Path.join(root, "records"),
     rebuilt: Path.join(root, "rebuilt"),
     replaced: Path.join(root, "replaced"),
-    tally: Path.join(root, "tally"),
+    commitCounts: Path.join(root, "tally"),
     reserve: Path.join(root, "reserve")
   }
 }
@@ -59,7 +59,7 @@ export const refuseStrangers = (paths: Paths): void => {
   }
   const root = Fs.statSync(paths.root)
   const directories = [paths.lock, paths.records, paths.rebuilt, paths.replaced]
-  for (const path of [...directories, paths.tally, paths.reserve]) {
+  for (const path of [...directories, paths.commitCounts, paths.reserve]) {
     const stats = statsOf(path)
     if (stats === undefined) continue
     const expected = directories.includes(path) ? "directory" : "file"
@@ -96,7 +96,10 @@ export const openFile = (path: string, flags: number): number => {
   }
 }
 
-/** Makes a directory that is only its owner's, whatever the umask says. An existing one keeps its mode when it is `shared`. */
+/**
+ * Makes a directory that is only its owner's, whatever the umask says. An existing one keeps its mode when it is
+ * `shared`.
+ */
 export const makePrivate = (path: string, options?: { readonly shared?: boolean }): void => {
   const first = Fs.mkdirSync(path, { recursive: true, mode: 0o700 })
   if (first !== undefined) syncDirectory(Path.dirname(first))
@@ -107,7 +110,9 @@ export const makePrivate = (path: string, options?: { readonly shared?: boolean 
 /** The files that LevelDB makes; what else somebody puts there is not looked at. */
 const levelFile = /^(\d+\.(log|ldb|sst|dbtmp)|MANIFEST-\d+|CURRENT|LOCK|LOG(\.old)?)$/
 
-/** Takes the files of a directory from everybody but their owner: LevelDB makes them with what the umask leaves of 0666. */
+/**
+ * Takes the files of a directory from everybody but their owner: LevelDB makes them with what the umask leaves of 0666.
+ */
 export const makeFilesPrivate = (path: string): void => {
   if (process.platform === "win32") return
   for (const name of Fs.readdirSync(path)) {

@@ -1,17 +1,20 @@
 /**
- * The engine of a file store: one LevelDB database, one write at a time, and everything that waits meanwhile in the next one.
+ * The engine of a file store: one LevelDB database, one write at a time, and everything that waits meanwhile in the
+ * next one.
  *
- * Whatever fails in a write leaves LevelDB in a state that cannot be trusted: a record that is written in part makes all later ones of
- * its log unreadable. So the database is closed after every failure, and opened again by what comes next.
+ * Whatever fails in a write leaves LevelDB in a state that cannot be trusted: a record that is written in part makes
+ * all later ones of its log unreadable. So the database is closed after every failure, and opened again by what comes
+ * next.
  */
 import type { LoadedRecords } from "@effect-mqttx/core/SessionStore"
 import type { StoreChange } from "@effect-mqttx/core/StoreRecord"
 import * as Fs from "node:fs"
+import { checkFormat, CommitCounts } from "./commitCounts.ts"
+import { checkDamage } from "./damageCheck.ts"
 import { patched } from "./differences.ts"
 import { identityOf, makePrivate, NewFiles, type Paths, pathsOf, refuseStrangers } from "./directory.ts"
 import { kindOf, StoreFailure } from "./failure.ts"
 import { FullDisk, type FullDiskDatabase } from "./fullDisk.ts"
-import { judge } from "./judgement.ts"
 import {
   type Database,
   type Engine,
@@ -25,7 +28,6 @@ import { holdLock } from "./lock.ts"
 import { finishReplacement, inspect, rebuild } from "./repair.ts"
 import { Reserve } from "./reserve.ts"
 import { prepare, type PreparedChanges, SessionState } from "./sessionState.ts"
-import { checkFormat, Tally } from "./tally.ts"
 
 interface Write {
   readonly state: SessionState
@@ -41,7 +43,10 @@ const groupBytes = 67_108_864
 const takenOver = 10_000
 const takenOverBytes = 1_048_576
 
-/** The stores that this process has open: LevelDB's lock works between processes only, and a second try would even release it. */
+/**
+ * The stores that this process has open: LevelDB's lock works between processes only, and a second try would even
+ * release it.
+ */
 const owned = new Set<string>()
 
 const closedFailure = (): StoreFailure => new StoreFailure("closed", "the store is closed")
@@ -57,7 +62,7 @@ export class FileEngine {
   readonly #paths: Paths
   readonly #sync: boolean
   readonly #release: () => Promise<void>
-  readonly #tally: Tally
+  readonly #commitCounts: CommitCounts
   readonly #reserve: Reserve
   readonly #newFiles: NewFiles
   readonly #fullDisk: FullDisk
@@ -74,7 +79,7 @@ export class FileEngine {
     engine: Engine,
     paths: Paths,
     sync: boolean,
-    tally: Tally,
+    commitCounts: CommitCounts,
     reserve: Reserve,
     incident: string | undefined,
     release: () => Promise<void>
@@ -82,7 +87,7 @@ export class FileEngine {
     this.#engine = engine
     this.#paths = paths
     this.#sync = sync
-    this.#tally = tally
+    this.#commitCounts = commitCounts
     this.#reserve = reserve
     this.#fullDisk = new FullDisk(engine, paths, reserve)
     this.#incident = incident
@@ -93,7 +98,7 @@ export class FileEngine {
   /** Opens the store in a directory as its only owner, and repairs it when it is damaged. */
   static async open(directory: string, sync: boolean): Promise<FileEngine> {
     const paths = pathsOf(directory)
-    checkFormat(paths.tally)
+    checkFormat(paths.commitCounts)
     const engine = await loadEngine()
     makePrivate(paths.root, { shared: true })
     refuseStrangers(paths)
@@ -120,11 +125,11 @@ export class FileEngine {
       makePrivate(paths.records)
       const isNew = Fs.readdirSync(paths.records).length === 0
       const incident = await repairIfDamaged(engine, paths)
-      const tally = Tally.open(paths.tally, isNew)
-      releases.push(() => tally.close())
+      const commitCounts = CommitCounts.open(paths.commitCounts, isNew)
+      releases.push(() => commitCounts.close())
       const reserve = Reserve.open(paths.reserve, paths.root)
       releases.push(() => reserve.close())
-      const opened = new FileEngine(engine, paths, sync, tally, reserve, incident, release)
+      const opened = new FileEngine(engine, paths, sync, commitCounts, reserve, incident, release)
       await opened.#open()
       return opened
     } catch (error) {
@@ -152,10 +157,10 @@ export class FileEngine {
   load(state: SessionState): Promise<LoadedRecords> {
     return this.#exclusively(async (database) => {
       const found = await state.read(database)
-      const claim = this.#tally.claim(state.id)
-      const damage = judge(found, {
+      const claim = this.#commitCounts.claim(state.id)
+      const damage = checkDamage(found, {
         claim,
-        isTallyDamaged: this.#tally.damaged,
+        isTallyDamaged: this.#commitCounts.damaged,
         isSynced: this.#sync,
         incident: this.#incident
       })
@@ -163,13 +168,13 @@ export class FileEngine {
         state.resume(found)
         return { records: found.records, damage }
       }
-      this.#tally.reserve([state.id])
+      this.#commitCounts.reserve([state.id])
       state.adopt(found, Math.max(found.summary?.commits ?? 0, claim?.commits ?? 0))
       const batch: Array<Operation> = found.unreadable.map((key) => ({ type: "del", key }))
       state.write([], batch)
       await this.#apply(database, batch, true)
-      this.#tally.note(state.id, state.commits, state.records)
-      this.#tally.flush()
+      this.#commitCounts.note(state.id, state.commits, state.records)
+      this.#commitCounts.flush()
       return { records: found.records, damage }
     }, state)
   }
@@ -199,16 +204,16 @@ export class FileEngine {
   /** Deletes a session. The tally forgets its claim first, so that a crash in between is no loss. */
   clear(state: SessionState): Promise<void> {
     return this.#exclusively(async (database) => {
-      if (this.#tally.claim(state.id) !== undefined) {
-        this.#tally.note(state.id, 0, 0)
-        this.#tally.flush()
-        this.#tally.sync()
+      if (this.#commitCounts.claim(state.id) !== undefined) {
+        this.#commitCounts.note(state.id, 0, 0)
+        this.#commitCounts.flush()
+        this.#commitCounts.sync()
       }
       const batch: Array<Operation> = []
       await state.erase(database, batch)
       await this.#apply(database, batch, true)
-      this.#tally.free(state.id)
-      this.#tally.flush()
+      this.#commitCounts.free(state.id)
+      this.#commitCounts.flush()
       state.resume({ records: [], checksums: new Map(), unreadable: [], summary: undefined, isSummaryDamaged: false })
     }, state)
   }
@@ -295,7 +300,7 @@ export class FileEngine {
     try {
       const batch: Array<Operation> = []
       for (const { state } of accepted) states.add(state)
-      this.#tally.reserve(Array.from(states, (state) => state.id))
+      this.#commitCounts.reserve(Array.from(states, (state) => state.id))
       for (const { prepared, state } of accepted) state.write(prepared.changes, batch)
       if (batch.length > 0) await this.#apply(database, batch, this.#sync)
     } catch (error) {
@@ -303,15 +308,18 @@ export class FileEngine {
       throw error
     }
     try {
-      for (const state of states) this.#tally.note(state.id, state.commits, state.records)
-      this.#tally.flush()
+      for (const state of states) this.#commitCounts.note(state.id, state.commits, state.records)
+      this.#commitCounts.flush()
     } catch {
       // The commits are safe all the same; the tally catches up with the next ones.
     }
     for (const { settle } of accepted) settle(undefined)
   }
 
-  /** Sessions whose records are not known yet, or not any more, are read first; the writes of those that cannot be read fail. */
+  /**
+   * Sessions whose records are not known yet, or not any more, are read first; the writes of those that cannot be read
+   * fail.
+   */
   async #resumeAll(database: Database, writes: ReadonlyArray<Write>): Promise<ReadonlyArray<Write>> {
     const accepted: Array<Write> = []
     for (const write of writes) {

@@ -15,7 +15,10 @@ export type Operation =
 /** What `classic-level` exports; loading it fails where its binary is missing. */
 export type Engine = typeof ClassicLevelModule
 
-/** Loads the engine. Fails with the kind `unavailable` and the cause when it cannot be, for example on a platform without a binary. */
+/**
+ * Loads the engine. Fails with the kind `unavailable` and the cause when it cannot be, for example on a platform
+ * without a binary.
+ */
 export const loadEngine = async (): Promise<Engine> => {
   try {
     return await import("classic-level")
@@ -29,8 +32,8 @@ export const loadEngine = async (): Promise<Engine> => {
 }
 
 /**
- * Opens a database. Without compression: a reader that trusts no byte has to understand every block, and most records are deleted
- * before they ever get into a table.
+ * Opens a database. Without compression: a reader that trusts no byte has to understand every block, and most records
+ * are deleted before they ever get into a table.
  */
 export const openLevel = async (engine: Engine, location: string): Promise<Level> => {
   const level: Level = new engine.ClassicLevel<string, Uint8Array>(location, {

@@ -1,8 +1,9 @@
 /**
  * Reads the files of LevelDB, trusting no byte without its checksum.
  *
- * LevelDB itself skips what is damaged in a log without a word, and parses damaged tables as if they were whole. So they are read here
- * before it gets them. Formats: log_format.md and table_format.md of LevelDB 1.20. Tables are never compressed by this package.
+ * LevelDB itself skips what is damaged in a log without a word, and parses damaged tables as if they were whole. So
+ * they are read here before it gets them. Formats: log_format.md and table_format.md of LevelDB 1.20. Tables are never
+ * compressed by this package.
  */
 import { crc32c } from "./crc32c.ts"
 import { type Source, sourceOf } from "./source.ts"
@@ -77,8 +78,8 @@ const unmask = (masked: number): number => {
 const uint64 = (view: DataView, position: number): number => Number(view.getBigUint64(position, true))
 
 /**
- * Gives all whole records of a log to `visit` and returns what is damaged before the last of them. An incomplete record at
- * the end is what a crash during a write leaves, and no damage.
+ * Gives all whole records of a log to `visit` and returns what is damaged before the last of them. An incomplete record
+ * at the end is what a crash during a write leaves, and no damage.
  */
 export const readRecords = (log: Uint8Array | Source, visit: (record: Uint8Array) => void): ReadonlyArray<string> => {
   const source = sourceOf(log)
@@ -122,7 +123,8 @@ export const readRecords = (log: Uint8Array | Source, visit: (record: Uint8Array
       break
     } else if (unmask(view.getUint32(at, true)) !== crc32c(bytes, at + 6, end)) {
       suspect(position, "a record with a wrong checksum")
-      // The length may be what is wrong, and a payload may look like a record: only the next block begins at a sure place.
+      // The length may be what is wrong, and a payload may look like a record: only the next block begins at a sure
+      // place.
       position += left
     } else {
       const fragment = bytes.subarray(at + headerSize, end)

@@ -1,6 +1,7 @@
 /**
- * The lock of a store: that of a database which holds nothing. LevelDB's is the only lock of the system's kernel that Node programs reach without
- * native code of their own, and the records' own one is released while they are repaired or opened again. It ends with its process.
+ * The lock of a store: that of a database which holds nothing. LevelDB's is the only lock of the system's kernel that
+ * Node programs reach without native code of their own, and the records' own one is released while they are repaired or
+ * opened again. It ends with its process.
  */
 import * as Fs from "node:fs"
 import * as Path from "node:path"

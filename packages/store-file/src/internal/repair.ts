@@ -119,8 +119,8 @@ type Changes = Pick<Differences, "patches" | "values">
 const none: Changes = { patches: new Map(), values: new Map() }
 
 /**
- * Replaces a damaged database by one with everything that is whole in it, and returns where the damaged one was set aside. What was
- * deleted or overwritten in a lost part of a log comes back as it was before.
+ * Replaces a damaged database by one with everything that is whole in it, and returns where the damaged one was set
+ * aside. What was deleted or overwritten in a lost part of a log comes back as it was before.
  */
 export const rebuild = async (engine: Engine, paths: Paths): Promise<string> => {
   await build(engine, paths, none, () => true)

@@ -1,8 +1,8 @@
 /**
  * The records of one session in the database, and the summary that every commit writes beside them.
  *
- * The summary says how many records there are and what they add up to, so that a record that is missing, or that came back, is noticed
- * when the session is loaded, although every record that is there is whole.
+ * The summary says how many records there are and what they add up to, so that a record that is missing, or that came
+ * back, is noticed when the session is loaded, although every record that is there is whole.
  */
 import { keyOf, type StoreChange, type StoreRecord } from "@effect-mqttx/core/StoreRecord"
 import * as StoreRecordCodec from "@effect-mqttx/core/StoreRecordCodec"
@@ -13,8 +13,8 @@ import { StoreFailure } from "./failure.ts"
 import { type Database, type Operation, tailOf } from "./level.ts"
 
 /**
- * What stands for a session in keys: 128 bits of a digest of its name, so that any name is one, and of one length. Over UTF-16, since
- * names that are no well-formed Unicode would become the same in UTF-8.
+ * What stands for a session in keys: 128 bits of a digest of its name, so that any name is one, and of one length. Over
+ * UTF-16, since names that are no well-formed Unicode would become the same in UTF-8.
  */
 export const idOf = (session: string): string =>
   createHash("sha256").update(Buffer.from(session, "utf16le")).digest().subarray(0, 16).toString("base64url")
@@ -54,7 +54,8 @@ export interface PreparedChanges {
 
 const summaryFormat = 1
 const summarySize = 25
-// A key may hold the name of a session, which need not be well-formed, while LevelDB keeps UTF-8: what has no UTF-8 is escaped.
+// A key may hold the name of a session, which need not be well-formed, while LevelDB keeps UTF-8: what has no UTF-8 is
+// escaped.
 const escape = "\u{10fffe}"
 const escaped = /[\p{Surrogate}\u{10fffe}]/u
 
@@ -113,7 +114,9 @@ const newer = (found: number): StoreFailure =>
 export class SessionState {
   readonly session: string
   readonly id: string
-  /** What is known to be in the database; undefined before the first look, and after a write whose outcome is unknown. */
+  /**
+   * What is known to be in the database; undefined before the first look, and after a write whose outcome is unknown.
+   */
   checksums: Map<string, number> | undefined
   commits = 0
   records = 0
@@ -168,7 +171,10 @@ export class SessionState {
     return { summary, isSummaryDamaged: bytes !== undefined && summary === undefined }
   }
 
-  /** Goes on from what was found. When something is missing, later summaries go on saying so, for the next load to report it. */
+  /**
+   * Goes on from what was found. When something is missing, later summaries go on saying so, for the next load to
+   * report it.
+   */
   resume(found: Found): void {
     this.checksums = found.checksums
     if (found.summary === undefined) {

@@ -1,8 +1,8 @@
 /**
  * Opens a store and commits to it: `storeProgram <directory> <durability> <sessions> <commits>`.
  *
- * Every session puts a record and deletes the one 20 before it, again and again, and says so only when the commit has succeeded. A
- * commit that fails is said to have failed, and tried again.
+ * Every session puts a record and deletes the one 20 before it, again and again, and says so only when the commit has
+ * succeeded. A commit that fails is said to have failed, and tried again.
  */
 import { Effect } from "effect"
 import * as Fs from "node:fs"

@@ -1,6 +1,6 @@
 /**
- * The failures of the store: what kind an error is that a file system, a database or a browser gave, and how the store says that it is
- * closed. The store and its log make all their errors here.
+ * The failures of the store: what kind an error is that a file system, a database or a browser gave, and how the store
+ * says that it is closed. The store and its log make all their errors here.
  */
 import { MqttError, StorageFailed } from "@effect-mqttx/core/MqttError"
 
@@ -35,11 +35,15 @@ const kinds: { readonly [code: string]: StorageFailureKind } = {
   SecurityError: "refused"
 }
 
-/** Errors wrap each other as `cause`, and as `reason`. An endless chain is none that a store makes, but a cycle is possible. */
+/**
+ * Errors wrap each other as `cause`, and as `reason`. An endless chain is none that a store makes, but a cycle is
+ * possible.
+ */
 const depth = 10
 
 /**
- * The kind, found by the codes and names of the error and all that it wraps, the innermost last; `unavailable` when none is known.
+ * The kind, found by the codes and names of the error and all that it wraps, the innermost last; `unavailable` when
+ * none is known.
  */
 export const storageFailureKind = (cause: unknown): StorageFailureKind => {
   let errors: Array<unknown> = [cause]

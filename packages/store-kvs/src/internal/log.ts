@@ -1,10 +1,11 @@
 /**
  * The records of one session as a log in a key-value store, which can write one value at a time and no more.
  *
- * A commit is one value: a segment, numbered on from the one before. A value that was written in part has the wrong checksum, so that a commit
- * is there or not. When the log is more than twice as large as what it is worth, all records are written again, as further segments; then a
- * head says that the log begins there; then the segments before are deleted. A crash between any two of these writes leaves a log that
- * says the same. There are two heads, written in turn: one that was written in part leaves the other.
+ * A commit is one value: a segment, numbered on from the one before. A value that was written in part has the wrong
+ * checksum, so that a commit is there or not. When the log is more than twice as large as what it is worth, all records
+ * are written again, as further segments; then a head says that the log begins there; then the segments before are
+ * deleted. A crash between any two of these writes leaves a log that says the same. There are two heads, written in
+ * turn: one that was written in part leaves the other.
  *
  * Nothing here is concurrent: the caller does one thing at a time, and does not interrupt it.
  */
@@ -288,8 +289,8 @@ export const makeLog = (
       if (state.next === 0 && state.generation < 0 && !state.uncertain) return
       yield* appendForSession(state, [], { beginning: false, clears: true })
       yield* compact(state)
-      // Nothing is left but a segment without records and the heads, which lead nowhere once it is gone: where a removal fails, what is
-      // left is looked for again.
+      // Nothing is left but a segment without records and the heads, which lead nowhere once it is gone: where a
+      // removal fails, what is left is looked for again.
       recovered = undefined
       yield* remove(state.first)
       yield* remove(headOf(state.generation + 1))

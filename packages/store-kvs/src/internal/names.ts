@@ -1,6 +1,6 @@
 /**
- * Session names as parts of keys, for stores that make file names of keys and take neither every character nor every length, nor know
- * upper from lower case.
+ * Session names as parts of keys, for stores that make file names of keys and take neither every character nor every
+ * length, nor know upper from lower case.
  */
 import { StorageFailed } from "@effect-mqttx/core/MqttError"
 import * as Digest from "effect/crypto/Digest"
@@ -11,9 +11,9 @@ import * as Effect from "effect/Effect"
 const longest = 100
 
 /**
- * Lower case letters, digits and hyphens stand for themselves, everything else as `_` and the four digits of each UTF-16 unit. What would
- * be too long is `__`, which appears nowhere else, and its digest. Neither contains `/`. Fails where there is no digest: browsers have
- * `crypto.subtle` in secure contexts only.
+ * Lower case letters, digits and hyphens stand for themselves, everything else as `_` and the four digits of each
+ * UTF-16 unit. What would be too long is `__`, which appears nowhere else, and its digest. Neither contains `/`. Fails
+ * where there is no digest: browsers have `crypto.subtle` in secure contexts only.
  */
 export const encodeName = (name: string): Effect.Effect<string, StorageFailed> => {
   let encoded = ""

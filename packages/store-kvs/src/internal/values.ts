@@ -1,9 +1,9 @@
 /**
- * The values that a session has in a key-value store: segments of its log, each a batch of changes, and heads, which tell where the log
- * begins.
+ * The values that a session has in a key-value store: segments of its log, each a batch of changes, and heads, which
+ * tell where the log begins.
  *
- * Every value is one byte of format, its fields, and four bytes of checksum over its name and all before. Every later format keeps the first
- * byte and the checksum, so that an older program can tell a newer value from a damaged one.
+ * Every value is one byte of format, its fields, and four bytes of checksum over its name and all before. Every later
+ * format keeps the first byte and the checksum, so that an older program can tell a newer value from a damaged one.
  */
 import { keyOf, type StoreChange, type StoreRecord } from "@effect-mqttx/core/StoreRecord"
 import * as StoreRecordCodec from "@effect-mqttx/core/StoreRecordCodec"

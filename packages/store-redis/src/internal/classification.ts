@@ -44,7 +44,8 @@ const messagesOf = (cause: unknown): ReadonlyArray<string> => {
   return messages
 }
 
-// Before Redis 7 an error inside of a script is "ERR Error running script (call to f_...): ... -OOM command not allowed ...".
+// Before Redis 7 an error inside of a script is "ERR Error running script (call to f_...): ... -OOM command not allowed
+// ...".
 const codeIn = (message: string): RedisFailure | undefined => {
   const code = /^(?:ERR )?-?([A-Z]+)(?:\s|$)/.exec(message)?.[1]
   const kind = code === undefined ? undefined : kinds.get(code)

@@ -5,7 +5,7 @@
  * After a failover a connection may stay at a server that is a replica now, or at one that is gone without a word, and
  * its driver does not know. A new connection to the same address reaches the server that serves now. The connection
  * that the service shares with the rest of the program could not be renewed without harm to others, and keeps what was
- * given up until it is closed. It is used only where the service cannot reserve one. `line.ts` is the caller.
+ * given up until it is closed. It is used only where the service cannot reserve one. `commands.ts` is the caller.
  */
 import type { StorageFailed } from "@effect-mqttx/core/MqttError"
 import * as Cause from "effect/Cause"

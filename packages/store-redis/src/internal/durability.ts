@@ -5,7 +5,7 @@ import type { StorageFailed } from "@effect-mqttx/core/MqttError"
 import type { Durability } from "@effect-mqttx/core/SessionStore"
 import * as Effect from "effect/Effect"
 import { classify } from "./classification.ts"
-import type { Line } from "./line.ts"
+import type { CommandQueue } from "./commandQueue.ts"
 import { anything } from "./replies.ts"
 
 /**
@@ -26,9 +26,9 @@ export const settingsOf = (reply: unknown): ReadonlyMap<string, string> => {
 /**
  * What the settings promise; undefined when they do not tell.
  *
- * Redis writes its append-only file before it answers, so that a kill of Redis loses nothing that it has answered; except that with
- * `everysec` it writes up to two seconds late while a sync takes long. `appendfsync always` syncs as well, unless Redis may skip that
- * while it rewrites the file.
+ * Redis writes its append-only file before it answers, so that a kill of Redis loses nothing that it has answered;
+ * except that with `everysec` it writes up to two seconds late while a sync takes long. `appendfsync always` syncs as
+ * well, unless Redis may skip that while it rewrites the file.
  */
 export const durabilityOf = (settings: ReadonlyMap<string, string>): Durability | undefined => {
   switch (settings.get("appendonly")) {
@@ -49,16 +49,19 @@ const usualLargestValue = 536_870_912
 /**
  * How many bytes Redis takes as one value. It closes a connection on which it gets more.
  */
-export const readLargestValue = (line: Line): Effect.Effect<number, StorageFailed> =>
-  Effect.map(readSettings(line, "proto-max-bulk-len"), (settings) => {
+export const readLargestValue = (commands: CommandQueue): Effect.Effect<number, StorageFailed> =>
+  Effect.map(readSettings(commands, "proto-max-bulk-len"), (settings) => {
     const bytes = Number(settings.get("proto-max-bulk-len"))
     return bytes > 0 ? bytes : usualLargestValue
   })
 
 /** Settings by a pattern; none where CONFIG is forbidden. */
-const readSettings = (line: Line, pattern: string): Effect.Effect<ReadonlyMap<string, string>, StorageFailed> =>
+const readSettings = (
+  commands: CommandQueue,
+  pattern: string
+): Effect.Effect<ReadonlyMap<string, string>, StorageFailed> =>
   Effect.catchIf(
-    Effect.map(line.send(anything, ["CONFIG", "GET", pattern]), ({ reply }) => settingsOf(reply)),
+    Effect.map(commands.send(anything, ["CONFIG", "GET", pattern]), ({ reply }) => settingsOf(reply)),
     isForbidden,
     () => Effect.succeed(new Map<string, string>())
   )
@@ -67,15 +70,15 @@ const readSettings = (line: Line, pattern: string): Effect.Effect<ReadonlyMap<st
  * Reads the settings. Servers that others manage forbid CONFIG: then INFO tells at least whether there is an
  * append-only file.
  */
-export const readDurability = (line: Line): Effect.Effect<Durability | undefined, StorageFailed> =>
-  Effect.flatMap(readSettings(line, "*append*"), (settings) => {
+export const readDurability = (commands: CommandQueue): Effect.Effect<Durability | undefined, StorageFailed> =>
+  Effect.flatMap(readSettings(commands, "*append*"), (settings) => {
     const durability = durabilityOf(settings)
-    return durability === undefined ? readInfo(line) : Effect.succeed(durability)
+    return durability === undefined ? readInfo(commands) : Effect.succeed(durability)
   })
 
-const readInfo = (line: Line): Effect.Effect<Durability | undefined, StorageFailed> =>
+const readInfo = (commands: CommandQueue): Effect.Effect<Durability | undefined, StorageFailed> =>
   Effect.catchIf(
-    Effect.map(line.send(anything, ["INFO", "persistence"]), ({ reply }): Durability | undefined => {
+    Effect.map(commands.send(anything, ["INFO", "persistence"]), ({ reply }): Durability | undefined => {
       const enabled = /^aof_enabled:([01])/m.exec(String(reply))?.[1]
       return enabled === undefined ? undefined : enabled === "1" ? "process" : "session"
     }),

@@ -1,10 +1,10 @@
 /**
  * The store of one session in the hands of its owner.
  *
- * The owner numbers its attempts to commit, and the records in Redis carry the number of the newest one that was applied. So an attempt
- * that arrives late, behind a newer one, is recognised, and so is a Redis that has lost commits: restarted without its append-only file,
- * restored, or replaced by a replica that lagged. What was lost is written again from memory, which refers to the records that the
- * session holds anyway.
+ * The owner numbers its attempts to commit, and the records in Redis carry the number of the newest one that was
+ * applied. So an attempt that arrives late, behind a newer one, is recognised, and so is a Redis that has lost commits:
+ * restarted without its append-only file, restored, or replaced by a replica that lagged. What was lost is written
+ * again from memory, which refers to the records that the session holds anyway.
  */
 import { MqttError, StorageFailed } from "@effect-mqttx/core/MqttError"
 import type { Durability, LoadedRecords, SessionStoreHandle } from "@effect-mqttx/core/SessionStore"
@@ -12,8 +12,8 @@ import type { StoreChange, StoreRecord } from "@effect-mqttx/core/StoreRecord"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
+import type { CommandQueue } from "./commandQueue.ts"
 import type { SessionKeys } from "./keys.ts"
-import type { Line } from "./line.ts"
 import { type Commit, commitOf, type Part, partsOf } from "./parts.ts"
 import { foreignPages, readRecords } from "./recordPages.ts"
 import * as Scripts from "./scripts.ts"
@@ -25,9 +25,9 @@ export interface HandleSetup {
   readonly owner: string
   readonly durability: Durability
   /** For commits and what else the session asks for. */
-  readonly line: Line
+  readonly commands: CommandQueue
   /** For the renewal, which does not wait for a long load. */
-  readonly renewalLine: Line
+  readonly renewalCommands: CommandQueue
   /** Milliseconds. */
   readonly lease: number
   /** Milliseconds; 0: none. */
@@ -60,7 +60,7 @@ const patience = 4
  * Makes the handle of an owner.
  */
 export const makeHandle = (setup: HandleSetup): Handle => {
-  const { durability, keys, largestValue, line, owner, renewalLine, session } = setup
+  const { durability, keys, largestValue, commands, owner, renewalCommands, session } = setup
   const all = [keys.owner, keys.lease, keys.records, keys.staged]
   const allAndRewrite = [...all, keys.rewrite]
   const lease = setup.lease.toString()
@@ -95,7 +95,7 @@ export const makeHandle = (setup: HandleSetup): Handle => {
 
   /** Runs a script; yields what hinders it, undefined when it did what it is for. */
   const ask = (
-    through: Line,
+    through: CommandQueue,
     script: Scripts.Script,
     of: ReadonlyArray<string>,
     args: ReadonlyArray<string>
@@ -117,7 +117,7 @@ export const makeHandle = (setup: HandleSetup): Handle => {
     let isFirst = true
     for (const { puts } of partsOf({ deletes: new Set(), puts: current, isFreeing: false }, largestValue)) {
       if (puts.length === 0) continue
-      const hindrance = yield* ask(line, Scripts.rewrite, allAndRewrite, [
+      const hindrance = yield* ask(commands, Scripts.rewrite, allAndRewrite, [
         owner,
         rewriteExpiry,
         isFirst ? "1" : "0",
@@ -136,7 +136,7 @@ export const makeHandle = (setup: HandleSetup): Handle => {
     if (isLoaded) yield* rewritten()
     const count = isLoaded ? current.size : -1
     const args = [owner, lease, confirmed.toString(), expiry, count.toString()]
-    const hindrance = yield* ask(line, Scripts.restore, allAndRewrite, args)
+    const hindrance = yield* ask(commands, Scripts.restore, allAndRewrite, args)
     if (hindrance !== undefined) return yield* new StorageFailed({ detail: "Redis has lost what was just written" })
     yield* Effect.logWarning(
       `Redis had lost commits of the session ${JSON.stringify(session)}: ${current.size} records were written again`
@@ -146,7 +146,7 @@ export const makeHandle = (setup: HandleSetup): Handle => {
   /** Moves what was concluded to the records. */
   const finish = Effect.gen(function*() {
     for (;;) {
-      const hindrance = yield* ask(line, Scripts.finish, all, [owner, lease])
+      const hindrance = yield* ask(commands, Scripts.finish, all, [owner, lease])
       if (hindrance !== Scripts.unfinished) return hindrance
     }
   })
@@ -169,7 +169,7 @@ export const makeHandle = (setup: HandleSetup): Handle => {
     insist(Effect.suspend(() => {
       const number = ++attempt
       return Effect.map(
-        ask(line, script, all, [owner, lease, confirmed.toString(), number.toString(), ...args]),
+        ask(commands, script, all, [owner, lease, confirmed.toString(), number.toString(), ...args]),
         (answer) => {
           if (answer === undefined) confirmed = number
           return answer
@@ -188,18 +188,18 @@ export const makeHandle = (setup: HandleSetup): Handle => {
       const parts = yield* partsLazily(commit)
       for (let part = yield* parts; part !== undefined; part = yield* parts) {
         const args = [...identified, frees, expiry, count.toString(), part.deletes.length.toString()]
-        const answer = yield* ask(line, Scripts.stage, all, args.concat(part.deletes, part.puts))
+        const answer = yield* ask(commands, Scripts.stage, all, args.concat(part.deletes, part.puts))
         if (answer !== undefined) return answer
         count += part.deletes.length + part.puts.length / 2
         puts += part.puts.length / 2
       }
       const concluded = [...identified, expiry, count.toString(), puts.toString()]
-      const answer = yield* ask(line, Scripts.conclude, all, concluded)
+      const answer = yield* ask(commands, Scripts.conclude, all, concluded)
       if (answer === undefined) confirmed = number
       return answer
     })).pipe(
       Effect.tapError(({ kind }) =>
-        kind === "full" ? Effect.ignore(ask(line, Scripts.discard, all, [owner, lease])) : Effect.void
+        kind === "full" ? Effect.ignore(ask(commands, Scripts.discard, all, [owner, lease])) : Effect.void
       ),
       // The commit is valid. What cannot be moved now is moved by the next call, or by the next owner.
       Effect.andThen(Effect.ignore(finish))
@@ -234,7 +234,7 @@ export const makeHandle = (setup: HandleSetup): Handle => {
   /** Deletes what is not ours, page by page, and counts it. */
   const removeForeign = Effect.fnUntraced(function*(records: ReadonlyMap<string, StoreRecord>) {
     let count = 0
-    for (let page = foreignPages(line, keys.records, records);;) {
+    for (let page = foreignPages(commands, keys.records, records);;) {
       const { fields, next } = yield* page
       if (fields.length > 0) yield* change(Scripts.commit, ["1", fields.length.toString(), ...fields])
       count += fields.length
@@ -245,9 +245,9 @@ export const makeHandle = (setup: HandleSetup): Handle => {
 
   const load: Effect.Effect<LoadedRecords, StorageFailed> = Effect.gen(function*() {
     // An owner that was fenced does not read what is another one's.
-    yield* renewed(line)
+    yield* renewed(commands)
     yield* insist(finish)
-    const { foreign, newest, records } = yield* readRecords(line, keys.records)
+    const { foreign, newest, records } = yield* readRecords(commands, keys.records)
     // What failed without being known to fail, and was applied, counts from now on.
     confirmed = Math.max(confirmed, newest)
     const lost = foreign === undefined ? 0 : yield* removeForeign(records)
@@ -264,9 +264,9 @@ export const makeHandle = (setup: HandleSetup): Handle => {
     isLoaded = true
   })
 
-  const renewOnce = (through: Line) =>
+  const renewOnce = (through: CommandQueue) =>
     Effect.suspend(() => ask(through, Scripts.renew, all, [owner, lease, confirmed.toString(), expiry]))
-  const renewed = (through: Line) =>
+  const renewed = (through: CommandQueue) =>
     Effect.flatMap(renewOnce(through), (hindrance) => hindrance === undefined ? Effect.void : restore)
 
   const exclusively = <A>(method: string, effect: Effect.Effect<A, StorageFailed>): Effect.Effect<A, MqttError> =>
@@ -279,8 +279,8 @@ export const makeHandle = (setup: HandleSetup): Handle => {
     commit: (changes) => exclusively("commit", commit(changes)),
     clear: exclusively("clear", clear),
     renew: Effect.flatMap(
-      renewOnce(renewalLine),
-      (hindrance) => hindrance === undefined ? Effect.void : lock.withPermits(1)(renewed(line))
+      renewOnce(renewalCommands),
+      (hindrance) => hindrance === undefined ? Effect.void : lock.withPermits(1)(renewed(commands))
     ).pipe(
       Effect.mapError(toError("SessionStore.renew"))
     ),

@@ -18,13 +18,15 @@ export interface SessionKeys {
   readonly rewrite: string
 }
 
-// What would end the hash tag, what UTF-8 cannot carry, and what a terminal should not show. The escape itself keeps names apart.
+// What would end the hash tag, what UTF-8 cannot carry, and what a terminal should not show. The escape itself keeps
+// names apart.
 const special = /[%{}\p{Cc}\p{Cs}]/gu
 
 const escape = (character: string): string => `%${character.charCodeAt(0).toString(16).padStart(4, "0")}`
 
 /**
- * The keys of a session. No two names share one, and an empty name has a tag that is not empty: Redis ignores an empty one.
+ * The keys of a session. No two names share one, and an empty name has a tag that is not empty: Redis ignores an empty
+ * one.
  */
 export const keysOf = (prefix: string, session: string): SessionKeys => {
   const base = `${prefix}{${session === "" ? "%" : session.replace(special, escape)}}:`

@@ -11,11 +11,11 @@ import type * as Redis from "effect/persistence/Redis"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
+import { type CommandQueue, makeCommandQueue } from "./commandQueue.ts"
 import { makeConnections } from "./connections.ts"
 import { readDurability, readLargestValue } from "./durability.ts"
 import { makeHandle } from "./handle.ts"
 import { keysOf, type SessionKeys } from "./keys.ts"
-import { type Line, makeLine } from "./line.ts"
 import type { RedisStoreOptions } from "./options.ts"
 import { oneOf, readAcquisition } from "./replies.ts"
 import * as Scripts from "./scripts.ts"
@@ -56,13 +56,13 @@ export const makeSessions = (redis: Redis.Redis["Service"], options: RedisStoreO
   let isClosed = false
 
   const acquire = Effect.fnUntraced(function*(
-    line: Line,
+    commands: CommandQueue,
     keys: SessionKeys,
     token: string
   ): Effect.fn.Return<string, StorageFailed> {
     const until = (yield* now) + patience
     for (let poll = 20;; poll = Math.min(poll * 2, longestPoll)) {
-      const answer = yield* line.run(
+      const answer = yield* commands.run(
         Scripts.acquire,
         readAcquisition,
         [keys.owner, keys.lease, keys.records, keys.staged],
@@ -80,9 +80,9 @@ export const makeSessions = (redis: Redis.Redis["Service"], options: RedisStoreO
     }
   })
 
-  const release = (line: Line, keys: SessionKeys, token: string): Effect.Effect<void> => {
+  const release = (commands: CommandQueue, keys: SessionKeys, token: string): Effect.Effect<void> => {
     const released = Effect.ignore(
-      line.run(Scripts.release, readReleased, [keys.owner, keys.lease, keys.records, keys.staged], [
+      commands.run(Scripts.release, readReleased, [keys.owner, keys.lease, keys.records, keys.staged], [
         token,
         remembered.toString(),
         expiry.toString()
@@ -92,45 +92,47 @@ export const makeSessions = (redis: Redis.Redis["Service"], options: RedisStoreO
     return Effect.suspend(() => connections.failure() === undefined ? released : Effect.void)
   }
 
-  const durabilityOf = Effect.fnUntraced(function*(line: Line): Effect.fn.Return<Durability, StorageFailed> {
-    const durability = yield* readDurability(line)
-    if (durability !== undefined) return durability
-    if (!hasWarned) {
-      hasWarned = true
-      yield* Effect.logWarning(
-        "Redis does not tell whether it keeps an append-only file (CONFIG and INFO are forbidden): " +
-          "sessions are taken for lost when it ends"
-      )
+  const durabilityOf = Effect.fnUntraced(
+    function*(commands: CommandQueue): Effect.fn.Return<Durability, StorageFailed> {
+      const durability = yield* readDurability(commands)
+      if (durability !== undefined) return durability
+      if (!hasWarned) {
+        hasWarned = true
+        yield* Effect.logWarning(
+          "Redis does not tell whether it keeps an append-only file (CONFIG and INFO are forbidden): " +
+            "sessions are taken for lost when it ends"
+        )
+      }
+      return "session"
     }
-    return "session"
-  })
+  )
 
   const own = Effect.fnUntraced(function*(
     session: string
   ): Effect.fn.Return<SessionStoreHandle, StorageFailed, Scope.Scope> {
     yield* connections.use
     const keys = keysOf(options.keyPrefix, session)
-    const line = makeLine(connections, options.commandTimeout)
+    const commands = makeCommandQueue(connections, options.commandTimeout)
     const token = `${(yield* Random.nextInt).toString(36)}${(yield* Random.nextInt).toString(36)}`
     // Before the acquisition: one whose answer is lost is taken back as well.
-    yield* Effect.addFinalizer(() => release(line, keys, token))
-    const owner = yield* acquire(line, keys, token)
+    yield* Effect.addFinalizer(() => release(commands, keys, token))
+    const owner = yield* acquire(commands, keys, token)
     if (isClosed) {
       // Too late for the finalizers, which the end of the store has run already.
-      yield* release(line, keys, token)
+      yield* release(commands, keys, token)
       return yield* closed()
     }
     const handle = makeHandle({
       session,
       keys,
       owner,
-      durability: yield* durabilityOf(line),
-      line,
-      renewalLine: makeLine(connections, options.commandTimeout),
+      durability: yield* durabilityOf(commands),
+      commands,
+      renewalCommands: makeCommandQueue(connections, options.commandTimeout),
       lease,
       expiry,
       memory: remembered,
-      largestValue: yield* readLargestValue(line),
+      largestValue: yield* readLargestValue(commands),
       acquiredAt: yield* Clock.monotonicTimeNanos
     })
     yield* Effect.addFinalizer(() => handle.close)

@@ -8,8 +8,8 @@ import * as StoreRecordCodec from "@effect-mqttx/core/StoreRecordCodec"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
+import type { CommandQueue } from "./commandQueue.ts"
 import { fieldOf, keyOfField } from "./keys.ts"
-import type { Line } from "./line.ts"
 import { type Page, readPage } from "./replies.ts"
 import { toBytes } from "./value.ts"
 
@@ -37,15 +37,20 @@ const nextCount = (count: number, { entries }: Page): number => {
   return Math.max(1, Math.min(largestCount, count * 4, entries.length === 0 ? largestCount : fitting))
 }
 
-const readPageAt = (line: Line, hash: string, cursor: string, count: number): Effect.Effect<Page, StorageFailed> =>
-  line.send(readPage, ["HSCAN", hash, cursor, "COUNT", count.toString()], pagePatience)
+const readPageAt = (
+  commands: CommandQueue,
+  hash: string,
+  cursor: string,
+  count: number
+): Effect.Effect<Page, StorageFailed> =>
+  commands.send(readPage, ["HSCAN", hash, cursor, "COUNT", count.toString()], pagePatience)
 
 /**
  * Reads a hash. Fails with the kind `newerFormat` when a record is newer than this version of the library, whatever the
  * others are.
  */
 export const readRecords = Effect.fnUntraced(function*(
-  line: Line,
+  commands: CommandQueue,
   hash: string
 ): Effect.fn.Return<ReadRecords, StorageFailed> {
   const records = new Map<string, StoreRecord>()
@@ -54,7 +59,7 @@ export const readRecords = Effect.fnUntraced(function*(
   let cursor = "0"
   let count = 1
   do {
-    const page = yield* readPageAt(line, hash, cursor, count)
+    const page = yield* readPageAt(commands, hash, cursor, count)
     const { entries } = page
     for (let i = 0; i < entries.length; i += 2) {
       const field = entries[i]!
@@ -98,7 +103,7 @@ export interface ForeignPage {
  * step.
  */
 export const foreignPages = (
-  line: Line,
+  commands: CommandQueue,
   hash: string,
   records: ReadonlyMap<string, StoreRecord>
 ): Effect.Effect<ForeignPage, StorageFailed> => {
@@ -107,7 +112,7 @@ export const foreignPages = (
     return field !== "" && !(records.has(key) && fieldOf(key) === field)
   }
   const pageAt = (cursor: string, count: number): Effect.Effect<ForeignPage, StorageFailed> =>
-    Effect.map(readPageAt(line, hash, cursor, count), (page) => {
+    Effect.map(readPageAt(commands, hash, cursor, count), (page) => {
       const fields = new Set<string>()
       for (let i = 0; i < page.entries.length; i += 2) if (isForeign(page.entries[i]!)) fields.add(page.entries[i]!)
       const count_ = nextCount(count, page)

@@ -1,5 +1,6 @@
 /**
- * The Lua scripts: every change of a session's keys is one of them, so that it happens in full or not at all, and only for its owner.
+ * The Lua scripts: every change of a session's keys is one of them, so that it happens in full or not at all, and only
+ * for its owner.
  *
  * KEYS are owner, lease, records, staged and rewrite, as far as a script needs them; ARGV[1] says who asks, ARGV[2] is
  * the lease in milliseconds. An expiry of 0 is none. Scripts answer 1 when they did what they are for, `lost`, `fenced`
@@ -77,8 +78,9 @@ const movedChanges = 1000
 const movedBytes = 1_048_576
 
 /**
- * Becomes the owner. ARGV: token, lease, expiry. Answers 1 and the owner's text, or 0 and the milliseconds that the lease of another one still has.
- * Asked again with the same token, because the first answer was lost, it answers the same.
+ * Becomes the owner. ARGV: token, lease, expiry. Answers 1 and the owner's text, or 0 and the milliseconds that the
+ * lease of another one still has. Asked again with the same token, because the first answer was lost, it answers the
+ * same.
  */
 export const acquire: Script = script(`
 local held = redis.call('PTTL', KEYS[2])
@@ -105,8 +107,9 @@ end
 return {1, owner}`)
 
 /**
- * Stops being the owner. ARGV: token, milliseconds to remember the epoch of a session without records, expiry of one with records.
- * A session without records leaves no more than its epoch, which refuses whoever still believes to own it.
+ * Stops being the owner. ARGV: token, milliseconds to remember the epoch of a session without records, expiry of one
+ * with records. A session without records leaves no more than its epoch, which refuses whoever still believes to own
+ * it.
  */
 export const release: Script = script(`
 local lease = redis.call('GET', KEYS[2])
@@ -135,8 +138,8 @@ expire(ARGV[4])
 return 1`)
 
 /**
- * Applies a commit. ARGV: owner, lease, number of the newest commit that succeeded, number of this one, '1' when it needs no memory, how many
- * keys are deleted, those keys, then keys and values that are put.
+ * Applies a commit. ARGV: owner, lease, number of the newest commit that succeeded, number of this one, '1' when it
+ * needs no memory, how many keys are deleted, those keys, then keys and values that are put.
  *
  * A commit that has arrived already, or comes after a newer one, is not applied again.
  */
@@ -288,7 +291,8 @@ expire(ARGV[5])
 return 1`)
 
 /**
- * Writes a part of the records anew, beside the old ones. ARGV: owner, milliseconds to keep it, '1' for the first part, keys and values.
+ * Writes a part of the records anew, beside the old ones. ARGV: owner, milliseconds to keep it, '1' for the first part,
+ * keys and values.
  */
 export const rewrite: Script = script(`${standing}
 local standing = standing()
@@ -301,9 +305,10 @@ redis.call('PEXPIRE', KEYS[5], ARGV[2])
 return 1`)
 
 /**
- * Puts the rewritten records in the place of the old ones, and makes the owner the owner again. ARGV: owner, lease, number of the newest commit
- * that succeeded, expiry, how many records were rewritten, or -1 to keep the old ones. Answers \`lost\` when the rewritten ones are lost as well.
- * One that arrives late, when the records are newer, changes nothing.
+ * Puts the rewritten records in the place of the old ones, and makes the owner the owner again. ARGV: owner, lease,
+ * number of the newest commit that succeeded, expiry, how many records were rewritten, or -1 to keep the old ones.
+ * Answers \`lost\` when the rewritten ones are lost as well. One that arrives late, when the records are newer, changes
+ * nothing.
  */
 export const restore: Script = script(`${standing}
 local standing = standing()

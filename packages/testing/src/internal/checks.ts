@@ -1,6 +1,6 @@
 /**
- * Checks of what tests give: a misspelled option would be a test of something else. A mistake of a test is no failure that it could handle, so
- * that it is a defect: an `MqttError` that names every option that is wrong.
+ * Checks of what tests give: a misspelled option would be a test of something else. A mistake of a test is no failure
+ * that it could handle, so that it is a defect: an `MqttError` that names every option that is wrong.
  */
 import { InvalidOptions, MqttError } from "@effect-mqttx/core/MqttError"
 import { isQoS } from "@effect-mqttx/core/QoS"

@@ -1,5 +1,6 @@
 /**
- * What MQTT.js is told about a connection in a browser besides its address: nothing. `MqttJs` calls it by way of the platform's transport.
+ * What MQTT.js is told about a connection in a browser besides its address: nothing. `MqttJs` calls it by way of the
+ * platform's transport.
  */
 import type { Duplex, Opening } from "../mqttJs/duplexStream.ts"
 import type { PlatformOptions } from "../mqttJs/platform.ts"

@@ -1,5 +1,6 @@
 /**
- * Options that a browser cannot follow: certificates, trust and headers are its own business. The transports of the browser call it.
+ * Options that a browser cannot follow: certificates, trust and headers are its own business. The transports of the
+ * browser call it.
  */
 import { type MqttErrorReason, NotSupported } from "../../MqttError.ts"
 import * as ServerAddress from "../../ServerAddress.ts"

@@ -1,10 +1,10 @@
 /**
  * The network of a browser: its own WebSocket and nothing else (MQTT 6).
  *
- * A browser's WebSocket cannot be slowed down. What arrives while reading is paused is held, up to 16 MiB; more ends the
- * connection, because memory without a bound would be the alternative. A message that is much larger than the maximum packet size ends
- * it too, though the browser has held it by then. Certificates, trust and headers are the browser's business: options about them are
- * refused with `NotSupported`.
+ * A browser's WebSocket cannot be slowed down. What arrives while reading is paused is held, up to 16 MiB; more ends
+ * the connection, because memory without a bound would be the alternative. A message that is much larger than the
+ * maximum packet size ends it too, though the browser has held it by then. Certificates, trust and headers are the
+ * browser's business: options about them are refused with `NotSupported`.
  */
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
@@ -110,7 +110,8 @@ class BrowserStream implements ByteStream {
     socket.binaryType = "arraybuffer"
     socket.addEventListener("open", () => this.#settled(undefined))
     socket.addEventListener("message", (event: MessageEvent<unknown>) => this.#onMessage(event.data))
-    // The error event of a browser tells no cause. The close event follows in the same turn with a little more, as a rule.
+    // The error event of a browser tells no cause. The close event follows in the same turn with a little more, as a
+    // rule.
     socket.addEventListener("error", () => scheduleTurn(() => this.#onError()))
     socket.addEventListener("close", (event) => this.#onClose(event))
   }
@@ -124,7 +125,10 @@ class BrowserStream implements ByteStream {
     }
   }
 
-  /** Tells of the end of congestion. A WebSocket has no event for it, so this looks at the amount, while it is too high only. */
+  /**
+   * Tells of the end of congestion. A WebSocket has no event for it, so this looks at the amount, while it is too high
+   * only.
+   */
   readonly watchCongestion: Effect.Effect<never> = Effect.gen({ self: this }, function*() {
     while (true) {
       yield* this.#congestion.await
@@ -190,7 +194,8 @@ class BrowserStream implements ByteStream {
     this.#socket.close(normalClosure)
   }
 
-  // There is no way to close a WebSocket at once: the closing handshake goes on behind the scenes, with nobody listening.
+  // There is no way to close a WebSocket at once: the closing handshake goes on behind the scenes, with nobody
+  // listening.
   destroy(): void {
     if (this.#over) {
       return

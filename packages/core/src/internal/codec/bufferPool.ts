@@ -1,6 +1,6 @@
 /**
- * Buffers for encoders. An encoder holds one from its first packet until its bytes are taken; what is left of it then serves
- * the next encoder, so that an idle session holds none. Bytes that were handed out are never written again.
+ * Buffers for encoders. An encoder holds one from its first packet until its bytes are taken; what is left of it then
+ * serves the next encoder, so that an idle session holds none. Bytes that were handed out are never written again.
  */
 
 /** The size of a pooled buffer. */

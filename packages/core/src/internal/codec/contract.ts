@@ -23,13 +23,15 @@ export interface DecoderOptions {
   readonly protocolVersion: ProtocolVersion | undefined
   /** Bytes of a whole packet, fixed header included; a longer one is refused before it is buffered. */
   readonly maximumPacketSize: number
-  /** The same for packets up to the first CONNACK, itself included, where that is less; default: `maximumPacketSize`. */
+  /**
+   * The same for packets up to the first CONNACK, itself included, where that is less; default: `maximumPacketSize`.
+   */
   readonly maximumConnackSize?: number
   /** How many packets one call decodes at most; the rest waits for `next`. Default: all. */
   readonly packetsPerCall?: number
   /**
-   * The chunks belong to the decoder: nobody writes to them after `push`. Then a chunk that fills most of its buffer is not copied.
-   * Default false.
+   * The chunks belong to the decoder: nobody writes to them after `push`. Then a chunk that fills most of its buffer is
+   * not copied. Default false.
    */
   readonly ownsChunks?: boolean
 }
@@ -40,9 +42,10 @@ export interface DecoderOptions {
 export interface Decoder {
   readonly protocolVersion: ProtocolVersion | undefined
   /**
-   * Takes the next bytes, in any chunking, and appends the complete packets to `into`. The chunk may be reused by the caller
-   * afterwards (unless `ownsChunks`): payloads and binary properties are views of a copy (one copy for all packets of the call). A violation is
-   * final: packets before it are in `into`, and every later call answers the same violation. Throws when `hasMore`.
+   * Takes the next bytes, in any chunking, and appends the complete packets to `into`. The chunk may be reused by the
+   * caller afterwards (unless `ownsChunks`): payloads and binary properties are views of a copy (one copy for all
+   * packets of the call). A violation is final: packets before it are in `into`, and every later call answers the same
+   * violation. Throws when `hasMore`.
    */
   readonly push: (chunk: Uint8Array, into: Array<Packet>) => Violation | undefined
   /** The last call has left bytes of its chunk. The caller does not write to that chunk until `next` has taken them. */
@@ -70,8 +73,8 @@ export interface Encoder {
   /** Bytes appended and not taken yet. */
   readonly pendingBytes: number
   /**
-   * The appended bytes, usually one chunk (a new one begins when the pool's buffer is full; large payloads may stand alone),
-   * which belong to the caller from now on: the encoder never writes to them again.
+   * The appended bytes, usually one chunk (a new one begins when the pool's buffer is full; large payloads may stand
+   * alone), which belong to the caller from now on: the encoder never writes to them again.
    */
   readonly take: () => ReadonlyArray<Uint8Array>
 }

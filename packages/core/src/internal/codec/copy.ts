@@ -11,8 +11,8 @@ export interface Copy {
   readonly offset: number
 }
 
-// Small chunks share a buffer, as the small buffers of Node do: an allocation of its own costs more than all the rest of
-// the work on one short message. A message that is kept for long keeps no more than this alive.
+// Small chunks share a buffer, as the small buffers of Node do: an allocation of its own costs more than all the rest
+// of the work on one short message. A message that is kept for long keeps no more than this alive.
 const sharedSize = 8192
 const largestShared = 2048
 

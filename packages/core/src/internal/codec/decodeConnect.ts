@@ -12,8 +12,8 @@ import type { Reader } from "./reader.ts"
 const protocolName = [0, 4, 0x4d, 0x51, 0x54, 0x54]
 
 /**
- * CONNECT. The protocol name and level are judged before anything else, so that a server can answer 0x84 to a version that
- * it does not know [MQTT5-3.1.2-2].
+ * CONNECT. The protocol name and level are judged before anything else, so that a server can answer 0x84 to a version
+ * that it does not know [MQTT5-3.1.2-2].
  */
 export const decodeConnect = (reader: Reader): Packet.Connect => {
   for (const expected of protocolName) {
@@ -142,8 +142,8 @@ export const decodeDisconnect = (
 }
 
 /**
- * AUTH. The authentication method is mandatory (MQTT 3.15.2.2.2) but in a success without any properties, which may even be
- * an empty body (MQTT 3.15.2.1).
+ * AUTH. The authentication method is mandatory (MQTT 3.15.2.2.2) but in a success without any properties, which may
+ * even be an empty body (MQTT 3.15.2.1).
  */
 export const decodeAuth = (reader: Reader, fromServer: boolean): Packet.Auth => {
   let reasonCode = 0

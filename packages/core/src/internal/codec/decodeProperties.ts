@@ -23,8 +23,8 @@ const mostDecoded = 32
 const placesOfOwnedBytes = Table.inConnect | Table.inConnack | Table.inPublish | Table.inWill | Table.inAuth
 
 /**
- * The properties at the cursor, for one place in the protocol (`Table.inConnect` and so on). The result has the keys that
- * this place allows and no others.
+ * The properties at the cursor, for one place in the protocol (`Table.inConnect` and so on). The result has the keys
+ * that this place allows and no others.
  */
 export const decodeProperties = (reader: Reader, place: number): {} => {
   // The usual case, without the cost of a call.
@@ -51,8 +51,8 @@ export const decodeProperties = (reader: Reader, place: number): {} => {
 }
 
 /**
- * The properties up to the end of the reader. Of user properties and of subscription identifiers at most `most` are decoded: where there
- * are more, they are validated here and decoded when they are asked for.
+ * The properties up to the end of the reader. Of user properties and of subscription identifiers at most `most` are
+ * decoded: where there are more, they are validated here and decoded when they are asked for.
  */
 const decodeSection = (reader: Reader, place: number, most: number): {} => {
   const start = reader.position

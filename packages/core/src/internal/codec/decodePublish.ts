@@ -10,8 +10,8 @@ import * as Table from "./propertyTable.ts"
 import type { Reader } from "./reader.ts"
 
 /**
- * `first` is the first byte of the fixed header, whose flags belong to PUBLISH. The result is meaningless when the reader has
- * a violation.
+ * `first` is the first byte of the fixed header, whose flags belong to PUBLISH. The result is meaningless when the
+ * reader has a violation.
  */
 export const decodePublish = (
   reader: Reader,

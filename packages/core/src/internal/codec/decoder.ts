@@ -12,8 +12,8 @@ import * as PacketType from "./packetType.ts"
 import { Reader } from "./reader.ts"
 import { type CodecViolation, makeViolation, type ViolationKind } from "./violation.ts"
 
-// A packet that is announced but not there yet gets at most this much memory in advance; beyond it the buffer doubles with
-// what has really arrived, so that an announcement alone costs the peer's victim nothing.
+// A packet that is announced but not there yet gets at most this much memory in advance; beyond it the buffer doubles
+// with what has really arrived, so that an announcement alone costs the peer's victim nothing.
 const firstAllocation = 65_536
 // The first byte and four bytes of remaining length.
 const maximumHeaderBytes = 5
@@ -71,7 +71,8 @@ class PacketDecoder implements Decoder {
   // What the last call has left of its chunk.
   #rest: Uint8Array | undefined = undefined
 
-  // The packet that is incomplete: its first `#pendingLength` bytes, and its whole size once its header is there, else 0.
+  // The packet that is incomplete: its first `#pendingLength` bytes, and its whole size once its header is there, else
+  // 0.
   #pending: Uint8Array = nothing
   #pendingLength = 0
   #pendingTotal = 0
@@ -156,8 +157,8 @@ class PacketDecoder implements Decoder {
     // The packets before a header that is not acceptable come first.
     this.#violation = undefined
     if (end > position) {
-      // One copy serves all packets, up to the last complete one, so that no view keeps more alive than it must. A chunk of
-      // our own that fills its buffer would keep no less as a copy.
+      // One copy serves all packets, up to the last complete one, so that no view keeps more alive than it must. A
+      // chunk of our own that fills its buffer would keep no less as a copy.
       let bytes = chunk
       let offset = position
       if (this.#scannedBinary && !(this.#ownsChunks && 2 * (end - position) >= chunk.buffer.byteLength)) {
@@ -194,8 +195,8 @@ class PacketDecoder implements Decoder {
   }
 
   /**
-   * Packets of which some are held and some are gone soon: those of QoS 1 and 2, which may wait for a slow consumer, get bytes of their own, so
-   * that a small one does not keep all that came with it alive.
+   * Packets of which some are held and some are gone soon: those of QoS 1 and 2, which may wait for a slow consumer,
+   * get bytes of their own, so that a small one does not keep all that came with it alive.
    */
   #mixture(bytes: Uint8Array, position: number, end: number, into: Array<Packet.Packet>): void {
     const dataView = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
@@ -214,8 +215,8 @@ class PacketDecoder implements Decoder {
   }
 
   /**
-   * Where the last complete packet ends that this call may decode. A remaining length that is no remaining length or exceeds the
-   * maximum packet size ends the scan with a violation.
+   * Where the last complete packet ends that this call may decode. A remaining length that is no remaining length or
+   * exceeds the maximum packet size ends the scan with a violation.
    */
   #scan(bytes: Uint8Array, position: number): number {
     const length = bytes.length
@@ -378,8 +379,8 @@ class PacketDecoder implements Decoder {
     const reader = this.#reader
     reader.begin(start, position, end, PacketType.names[first >> 4])
     const packet = this.#body(first)
-    // MQTT 5 forbids a longer encoding than needed [MQTT5-1.5.5-1]; 3.1.1 has no such rule, and only CONNECT tells which
-    // version it is.
+    // MQTT 5 forbids a longer encoding than needed [MQTT5-1.5.5-1]; 3.1.1 has no such rule, and only CONNECT tells
+    // which version it is.
     if (byte === 0 && shift > 7 && this.#version !== 4) {
       reader.violation = undefined
       reader.fail("remaining-length", "the remaining length is encoded in more bytes than needed")

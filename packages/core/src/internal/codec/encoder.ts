@@ -16,8 +16,8 @@ export interface EncoderOptions {
   readonly separatePayload?: number
 }
 
-// Measured on a TCP socket of Node, 64 packets a write: at 2 KiB copying is cheaper than two more chunks for each packet, at
-// 4 KiB it is not.
+// Measured on a TCP socket of Node, 64 packets a write: at 2 KiB copying is cheaper than two more chunks for each
+// packet, at 4 KiB it is not.
 const defaultSeparatePayload = 4096
 
 const noChunks: ReadonlyArray<Uint8Array> = []
@@ -117,8 +117,8 @@ class PacketEncoder implements Encoder {
 }
 
 /**
- * One packet in bytes of its own. Throws a RangeError for a packet that cannot be encoded: for tests and for packets that
- * are known to be right.
+ * One packet in bytes of its own. Throws a RangeError for a packet that cannot be encoded: for tests and for packets
+ * that are known to be right.
  */
 export const encode = (packet: Packet.Packet, protocolVersion: ProtocolVersion): Uint8Array => {
   const encoder = new PacketEncoder(protocolVersion, Number.POSITIVE_INFINITY)

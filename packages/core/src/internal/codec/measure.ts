@@ -1,6 +1,6 @@
 /**
- * Size and validity of packets before they are written: one pass over the values, in the order of the wire, which keeps the
- * first problem and what the writer would have to find out again.
+ * Size and validity of packets before they are written: one pass over the values, in the order of the wire, which keeps
+ * the first problem and what the writer would have to find out again.
  */
 import type * as Packet from "../../Packet.ts"
 import * as Properties from "../../Properties.ts"
@@ -20,8 +20,8 @@ export class Measure {
   /** The encoded topic name of the last PUBLISH, if it is one of those that are kept. */
   topic: Uint8Array | undefined = undefined
   readonly version: ProtocolVersion
-  // The sizes of strings and of sets of properties, and the properties themselves: written here in one pass and read back in
-  // the same order in the other. Arrays that are used again and again cost no allocation.
+  // The sizes of strings and of sets of properties, and the properties themselves: written here in one pass and read
+  // back in the same order in the other. Arrays that are used again and again cost no allocation.
   readonly #sizes: Array<number> = []
   #sizeCount = 0
   #nextSize = 0

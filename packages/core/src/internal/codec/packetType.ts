@@ -58,6 +58,8 @@ export const numbers: Readonly<Record<Tag, number>> = {
   Auth: auth
 }
 
-/** The low four bits of the first byte: 0010 for three types, 0 for all others but PUBLISH, where they carry meaning. */
+/**
+ * The low four bits of the first byte: 0010 for three types, 0 for all others but PUBLISH, where they carry meaning.
+ */
 export const fixedFlags = (type: number): number =>
   type === pubrel || type === subscribe || type === unsubscribe ? 2 : 0

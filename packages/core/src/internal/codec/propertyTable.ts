@@ -1,5 +1,6 @@
 /**
- * The properties of MQTT 5: identifier, name, data type, and the packets in which each may stand (MQTT 2.2.2.2, table 2-4).
+ * The properties of MQTT 5: identifier, name, data type, and the packets in which each may stand (MQTT 2.2.2.2, table
+ * 2-4).
  */
 
 /** Where properties stand, as a bit each. */

@@ -1,6 +1,6 @@
 /**
- * A cursor over the body of one packet. The first failure is kept and moves the cursor to the end, so that a packet's decoder
- * reads field after field and asks once, at the end, whether all was well.
+ * A cursor over the body of one packet. The first failure is kept and moves the cursor to the end, so that a packet's
+ * decoder reads field after field and asks once, at the end, whether all was well.
  */
 import { TextCache } from "./textCache.ts"
 import { decodeAscii, decodeUtf8 } from "./utf8.ts"
@@ -234,7 +234,9 @@ export class Reader {
     return text
   }
 
-  /** The bits of all bytes together: 0 of nothing, below 0x80 of ASCII; -1 with a violation where one of them is U+0000. */
+  /**
+   * The bits of all bytes together: 0 of nothing, below 0x80 of ASCII; -1 with a violation where one of them is U+0000.
+   */
   #bitsOf(what: string, start: number, end: number): number {
     const bytes = this.bytes
     let all = 0

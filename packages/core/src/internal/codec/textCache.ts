@@ -1,6 +1,6 @@
 /**
- * A bounded cache from the bytes of a string to the string, so that a topic that repeats is neither validated nor decoded
- * again. A look-up allocates nothing.
+ * A bounded cache from the bytes of a string to the string, so that a topic that repeats is neither validated nor
+ * decoded again. A look-up allocates nothing.
  */
 
 interface Entry {
@@ -19,8 +19,9 @@ const seenShift = 20
 const maximumLength = 128
 
 /**
- * Two places for each hash value. A string is kept when it comes the second time, and takes the place of one that was not used
- * since the last attempt: neither strings that never repeat nor a flood of new ones push the frequent ones out.
+ * Two places for each hash value. A string is kept when it comes the second time, and takes the place of one that was
+ * not used since the last attempt: neither strings that never repeat nor a flood of new ones push the frequent ones
+ * out.
  */
 export class TextCache {
   #slots: Array<Entry | undefined> | undefined = undefined
@@ -39,8 +40,8 @@ export class TextCache {
       this.#length = 0
       return undefined
     }
-    // Words of four bytes in place of bytes, since every PUBLISH passes here. The last word may overlap the one before. What
-    // a multiplication mixes well are the high bits, which therefore choose the place.
+    // Words of four bytes in place of bytes, since every PUBLISH passes here. The last word may overlap the one before.
+    // What a multiplication mixes well are the high bits, which therefore choose the place.
     const last = end - 4
     let hash = length
     for (let position = start; position < last; position += 4) {

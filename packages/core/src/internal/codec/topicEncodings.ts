@@ -1,6 +1,6 @@
 /**
- * The encoded forms of topic names that repeat, length included, so that a publish neither validates nor encodes its topic
- * again.
+ * The encoded forms of topic names that repeat, length included, so that a publish neither validates nor encodes its
+ * topic again.
  */
 import { measureUtf8, writeUtf8 } from "./utf8.ts"
 
@@ -14,8 +14,8 @@ const known = new Map<string, Uint8Array>()
 let missed = 0
 
 /**
- * The bytes of a valid topic name, or undefined for one that is not valid, too long to be kept, or finds no place. The bytes
- * must not be written to.
+ * The bytes of a valid topic name, or undefined for one that is not valid, too long to be kept, or finds no place. The
+ * bytes must not be written to.
  */
 export const topicEncoding = (topic: string): Uint8Array | undefined => {
   const bytes = known.get(topic)

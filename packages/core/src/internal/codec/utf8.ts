@@ -1,6 +1,6 @@
 /**
- * UTF-8 strings of MQTT (section 1.5.4): well-formed, without U+0000, at most 65,535 bytes. Most strings are short ASCII,
- * which both directions treat apart.
+ * UTF-8 strings of MQTT (section 1.5.4): well-formed, without U+0000, at most 65,535 bytes. Most strings are short
+ * ASCII, which both directions treat apart.
  */
 
 // U+FEFF is an ordinary character in MQTT [MQTT5-1.5.4-3], so the decoder must not strip it.
@@ -12,8 +12,8 @@ export const maximumTextBytes = 65_535
 
 type Latin1Slice = (this: Uint8Array, start: number, end: number) => string
 
-// Node's native slice makes a string of ASCII bytes several times faster than TextDecoder. Where it is missing or does not
-// take a plain Uint8Array, TextDecoder does the work.
+// Node's native slice makes a string of ASCII bytes several times faster than TextDecoder. Where it is missing or does
+// not take a plain Uint8Array, TextDecoder does the work.
 const findLatin1Slice = (): Latin1Slice | undefined => {
   const host = globalThis as unknown as {
     readonly Buffer?: { readonly prototype?: { readonly latin1Slice?: unknown } }

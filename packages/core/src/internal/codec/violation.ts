@@ -1,11 +1,11 @@
 /**
- * The classes of malformation that the decoder tells apart, with the reason code that a DISCONNECT carries for each (MQTT
- * 4.13).
+ * The classes of malformation that the decoder tells apart, with the reason code that a DISCONNECT carries for each
+ * (MQTT 4.13).
  */
 import type { Violation } from "./contract.ts"
 
-// Malformed (0x81) is what cannot be parsed by the specification, Protocol Error (0x82) what can be parsed and is not allowed
-// (MQTT 1.2), unless the section about the field names another code.
+// Malformed (0x81) is what cannot be parsed by the specification, Protocol Error (0x82) what can be parsed and is not
+// allowed (MQTT 1.2), unless the section about the field names another code.
 const reasonCodes = {
   "remaining-length": 0x81,
   "variable-byte-integer": 0x81,

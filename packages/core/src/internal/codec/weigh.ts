@@ -1,6 +1,6 @@
 /**
- * What received packets take of memory, for those who hold them. Figures of V8, rounded up: a peer chooses what is sent, and must not be
- * able to choose something that takes far more than it is counted for.
+ * What received packets take of memory, for those who hold them. Figures of V8, rounded up: a peer chooses what is
+ * sent, and must not be able to choose something that takes far more than it is counted for.
  */
 import type { Publish } from "../../Packet.ts"
 import { none, type PublishProperties } from "../../Properties.ts"
@@ -19,7 +19,8 @@ const numberBytes = 16
 const listBytes = 128
 
 /**
- * The bytes that a PUBLISH takes while it is held, or is waited for by a consumer. Asks for nothing that is not decoded yet.
+ * The bytes that a PUBLISH takes while it is held, or is waited for by a consumer. Asks for nothing that is not decoded
+ * yet.
  */
 export const weighPublish = (
   { payload, properties, topic }: Pick<Publish, "payload" | "properties" | "topic">

@@ -22,9 +22,9 @@ export interface ConnectionRequest extends TransportRequest {
  */
 export interface ConnectionHandlers {
   /**
-   * Inbound packets in wire order, validated; the accepting CONNACK is the very first (before `open` succeeds), AUTH is not
-   * among them, and a DISCONNECT is (the connection then ends by itself). A violation answered here closes the connection
-   * with its reason code.
+   * Inbound packets in wire order, validated; the accepting CONNACK is the very first (before `open` succeeds), AUTH is
+   * not among them, and a DISCONNECT is (the connection then ends by itself). A violation answered here closes the
+   * connection with its reason code.
    */
   readonly onPackets: (packets: ReadonlyArray<Packet>) => Violation | undefined
   /** More may be sent, after `send` answered `Congested`. */
@@ -49,8 +49,8 @@ export interface ConnectionCounters {
  * What became of packets.
  *
  * - `Sent`: the network has all of them.
- * - `Congested`: likewise, and more than its high-water mark waits there: wait for `onWritable` before sending more PUBLISH packets.
- *   Acknowledgements may always be sent.
+ * - `Congested`: likewise, and more than its high-water mark waits there: wait for `onWritable` before sending more
+ *   PUBLISH packets. Acknowledgements may always be sent.
  * - `NotSent`: the connection is over or about to end.
  */
 export type SendResult = { readonly _tag: "Sent" } | { readonly _tag: "Congested" } | NotSent
@@ -69,23 +69,23 @@ export interface Connection {
   readonly keepAlive: number
   readonly counters: ConnectionCounters
   /**
-   * Encodes the packets and hands them to the network in one write. Never calls back: what ends the connection here is told after the
-   * answer.
+   * Encodes the packets and hands them to the network in one write. Never calls back: what ends the connection here is
+   * told after the answer.
    */
   readonly send: (packets: ReadonlyArray<Packet>) => SendResult
   /** Stops and resumes reading; PINGREQ goes on and a missing PINGRESP does not count while paused. */
   readonly pause: () => void
   readonly resume: () => void
   /**
-   * Sends what is pending and DISCONNECT with this reason code (0: the will is discarded), ends the socket, and waits until it is gone, at most
-   * a second whatever the peer does.
+   * Sends what is pending and DISCONNECT with this reason code (0: the will is discarded), ends the socket, and waits
+   * until it is gone, at most a second whatever the peer does.
    */
   readonly close: (reasonCode: number, sessionExpiryInterval?: number) => Effect.Effect<void>
 }
 
 /**
- * Opens a connection: succeeds when the server accepted CONNECT, fails with a classified reason (a refusing CONNACK, TLS, network, timeout,
- * violation). The scope's end destroys the socket at once; use `close` first for an orderly end.
+ * Opens a connection: succeeds when the server accepted CONNECT, fails with a classified reason (a refusing CONNACK,
+ * TLS, network, timeout, violation). The scope's end destroys the socket at once; use `close` first for an orderly end.
  */
 export type Open = (
   request: ConnectionRequest,

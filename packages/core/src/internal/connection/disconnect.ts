@@ -1,5 +1,6 @@
 /**
- * Which DISCONNECT leaves at the end of a connection, if any (MQTT 3.14). Pure decisions: the link sends it, and ends the stream.
+ * Which DISCONNECT leaves at the end of a connection, if any (MQTT 3.14). Pure decisions: the link sends it, and ends
+ * the stream.
  */
 import type { Connack, Connect, Disconnect } from "../../Packet.ts"
 import * as Properties from "../../Properties.ts"
@@ -7,8 +8,8 @@ import * as ReasonCode from "../../ReasonCode.ts"
 import { sizeOf } from "../codec/size.ts"
 
 /**
- * For an orderly end. On MQTT 3.1.1 DISCONNECT has no reason code and always discards the will (MQTT 3.1.1, 3.14.4): to keep the will is to
- * leave without it.
+ * For an orderly end. On MQTT 3.1.1 DISCONNECT has no reason code and always discards the will (MQTT 3.1.1, 3.14.4): to
+ * keep the will is to leave without it.
  */
 export const ofLeaving = (
   { protocolVersion }: Connect,

@@ -1,6 +1,6 @@
 /**
- * What the packets of a handshake mean: CONNACK (MQTT 3.2), AUTH (MQTT 3.15, 4.12), and whatever else arrives in their place. Pure decisions:
- * they send nothing and hold no state. The link asks them, and does what they say.
+ * What the packets of a handshake mean: CONNACK (MQTT 3.2), AUTH (MQTT 3.15, 4.12), and whatever else arrives in their
+ * place. Pure decisions: they send nothing and hold no state. The link asks them, and does what they say.
  */
 import type { MqttErrorReason } from "../../MqttError.ts"
 import type { Auth, Connack, Connect, Packet } from "../../Packet.ts"
@@ -42,7 +42,8 @@ export const beforeConnack = (packet: Packet, connect: Connect, attempt: Attempt
 /**
  * Judges an AUTH before CONNACK, and on an open connection, where it asks to authenticate again (MQTT 4.12.1).
  *
- * Enhanced authentication will add the step that answers with an AUTH of the client. Until then a valid AUTH ends the connection too.
+ * Enhanced authentication will add the step that answers with an AUTH of the client. Until then a valid AUTH ends the
+ * connection too.
  */
 export const answerAuth = ({ properties }: Auth, connect: Connect): Breach => {
   const method = connect.properties.authenticationMethod

@@ -1,8 +1,9 @@
 /**
- * What arrives on one connection, in portions: bytes become packets, at most so many in a turn of the event loop, and what is left waits for
- * the next turn while the network is paused.
+ * What arrives on one connection, in portions: bytes become packets, at most so many in a turn of the event loop, and
+ * what is left waits for the next turn while the network is paused.
  *
- * It knows nothing of what packets mean. The link above it hands it bytes, and is handed packets in the order of the wire.
+ * It knows nothing of what packets mean. The link above it hands it bytes, and is handed packets in the order of the
+ * wire.
  */
 import { scheduleTurn } from "#transport"
 import type { Packet } from "../../Packet.ts"
@@ -28,7 +29,8 @@ export type PauseReason = typeof PauseReason[keyof typeof PauseReason]
 // Packets of one call of the decoder. A chunk of a socket has so many only when they are tiny.
 export const packetsPerCall = 1024
 
-// Packets and chunks of one turn: some milliseconds, whatever they are. A socket alone would hand over 2 MiB, half a million of them.
+// Packets and chunks of one turn: some milliseconds, whatever they are. A socket alone would hand over 2 MiB, half a
+// million of them.
 const packetsPerTurn = 4096
 
 // A turn that brings less than this needs no watching.
@@ -89,7 +91,10 @@ export class Intake {
     }
   }
 
-  /** Drops what has not been decoded and what will arrive. The network is read on, because its end is seen only while it is read. */
+  /**
+   * Drops what has not been decoded and what will arrive. The network is read on, because its end is seen only while it
+   * is read.
+   */
   stop(): void {
     this.#isStopped = true
     this.#backlog = undefined

@@ -1,5 +1,6 @@
 /**
- * Joins the chunks that an encoder gives to as few writes as pay: each write to a WebSocket is a frame. The sender calls it; it keeps nothing.
+ * Joins the chunks that an encoder gives to as few writes as pay: each write to a WebSocket is a frame. The sender
+ * calls it; it keeps nothing.
  */
 
 // Beyond this, copying costs more than another write.

@@ -1,11 +1,13 @@
 /**
- * One connection from CONNECT to its end: what happens to bytes and packets, synchronously, from the network's callback.
+ * One connection from CONNECT to its end: what happens to bytes and packets, synchronously, from the network's
+ * callback.
  *
- * The codec frames and validates every inbound packet. The handshake (`handshake.ts`) judges what comes before CONNACK, and AUTH. Everything
- * but AUTH goes to the owner in wire order. Time limits and the fiber of keep alive are in `connection.ts`.
+ * The codec frames and validates every inbound packet. The handshake (`handshake.ts`) judges what comes before CONNACK,
+ * and AUTH. Everything but AUTH goes to the owner in wire order. Time limits and the fiber of keep alive are in
+ * `connection.ts`.
  *
- * A link is `opening` until CONNACK, `open`, then `closing` (its last bytes are on their way and input is ignored), then
- * `closed`. The first reason that ends it stays.
+ * A link is `opening` until CONNACK, `open`, then `closing` (its last bytes are on their way and input is ignored),
+ * then `closed`. The first reason that ends it stays.
  */
 import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"

@@ -1,8 +1,9 @@
 /**
- * What leaves on one connection: packets become bytes in the order in which they are sent, and go to the stream in one write a batch.
+ * What leaves on one connection: packets become bytes in the order in which they are sent, and go to the stream in one
+ * write a batch.
  *
- * It keeps the accounts of what the stream has taken, so that nothing counts as sent that was not handed over. It decides nothing about
- * the connection: the link is told when the stream is over or has thrown.
+ * It keeps the accounts of what the stream has taken, so that nothing counts as sent that was not handed over. It
+ * decides nothing about the connection: the link is told when the stream is over or has thrown.
  */
 import type { Packet } from "../../Packet.ts"
 import type { ProtocolVersion } from "../../QoS.ts"
@@ -39,8 +40,8 @@ export interface SenderHandlers {
 // An acknowledgement with a reason code.
 const answerBytes = 5
 
-// The bytes of one acknowledgement for every packet identifier. A peer that keeps to the protocol is never owed more, so that two peers which
-// both stop reading at this bound cannot wait for each other.
+// The bytes of one acknowledgement for every packet identifier. A peer that keeps to the protocol is never owed more,
+// so that two peers which both stop reading at this bound cannot wait for each other.
 const maximumUnread = 65_535 * answerBytes
 
 const complete: Handed = { isComplete: true, count: 0, failure: undefined }
@@ -117,7 +118,8 @@ export class Sender {
   }
 
   /**
-   * Hands over all that is encoded. Undefined: the stream has it; otherwise how many bytes it has taken before it failed.
+   * Hands over all that is encoded. Undefined: the stream has it; otherwise how many bytes it has taken before it
+   * failed.
    */
   flush(): number | undefined {
     const stream = this.#stream

@@ -1,8 +1,9 @@
 /**
  * How many bytes of acknowledgements wait in the network because the peer does not read.
  *
- * The bytes that wait are the last ones that were written, publishes and acknowledgements mixed. Only the acknowledgements say that the
- * peer asks without listening: it may be slow to read our publishes, and must not be made slower by us not reading its acknowledgements.
+ * The bytes that wait are the last ones that were written, publishes and acknowledgements mixed. Only the
+ * acknowledgements say that the peer asks without listening: it may be slow to read our publishes, and must not be made
+ * slower by us not reading its acknowledgements.
  */
 
 /** What was written up to a position of the stream. */
@@ -22,7 +23,10 @@ export class UnreadAnswers {
   readonly #marks: Array<Mark> = []
   #answers = 0
 
-  /** Notes a write that ends at this position, and the bytes of acknowledgements in it. True: `behind` should be asked, which forgets. */
+  /**
+   * Notes a write that ends at this position, and the bytes of acknowledgements in it. True: `behind` should be asked,
+   * which forgets.
+   */
   wrote(end: number, answers: number): boolean {
     this.#answers += answers
     const marks = this.#marks
@@ -36,7 +40,10 @@ export class UnreadAnswers {
     return marks.length > 2
   }
 
-  /** Bytes of acknowledgements behind the position up to which the network has taken the stream; rather too many than too few. */
+  /**
+   * Bytes of acknowledgements behind the position up to which the network has taken the stream; rather too many than
+   * too few.
+   */
   behind(taken: number): number {
     const marks = this.#marks
     let passed = 0

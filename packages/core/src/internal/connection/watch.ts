@@ -1,8 +1,9 @@
 /**
- * When the connection needs attention: the arithmetic of keep alive and of the write timeout, without timers and effects.
+ * When the connection needs attention: the arithmetic of keep alive and of the write timeout, without timers and
+ * effects.
  *
- * The connection stamps what passes it with plain numbers, once a batch; one fiber a connection asks `Watch.next` what to do
- * and how long to sleep. All times are milliseconds of one monotonic clock.
+ * The connection stamps what passes it with plain numbers, once a batch; one fiber a connection asks `Watch.next` what
+ * to do and how long to sleep. All times are milliseconds of one monotonic clock.
  */
 
 /**
@@ -32,16 +33,16 @@ const ping: Action = { _tag: "Ping" }
 const silent: Action = { _tag: "Silent" }
 const stuck: Action = { _tag: "Stuck" }
 
-// A wake-up that comes this much too late means that the process or the machine stood still, and that the answer of the peer
-// may lie unread in the socket.
+// A wake-up that comes this much too late means that the process or the machine stood still, and that the answer of the
+// peer may lie unread in the socket.
 const tolerance = 250
 
 /**
  * The watch over one connection.
  *
- * PINGREQ is due shortly before the keep alive has passed since the last packet in either direction: in the one because the
- * server closes a silent connection (MQTT 3.1.2.10), in the other to find a peer that is gone while we keep on sending. Half
- * a keep alive is left for the answer. Any byte that arrives counts as a sign of life.
+ * PINGREQ is due shortly before the keep alive has passed since the last packet in either direction: in the one because
+ * the server closes a silent connection (MQTT 3.1.2.10), in the other to find a peer that is gone while we keep on
+ * sending. Half a keep alive is left for the answer. Any byte that arrives counts as a sign of life.
  */
 export class Watch {
   readonly #pingAfter: number

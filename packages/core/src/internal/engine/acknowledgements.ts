@@ -1,5 +1,6 @@
 /**
- * A queue of acknowledgements that must leave in the order of the PUBLISH packets (MQTT 4.6), and the watch over its head.
+ * A queue of acknowledgements that must leave in the order of the PUBLISH packets (MQTT 4.6), and the watch over its
+ * head.
  */
 
 /**

@@ -8,8 +8,8 @@ const keyOfChange = (change: StoreChange): string => change._tag === "Put" ? key
 const outboundPrefix = "outbound/"
 
 /**
- * Keeps the latest change of each key, in place. Outbound records from `freshSequence` on are in no store: those that are gone
- * again leave nothing.
+ * Keeps the latest change of each key, in place. Outbound records from `freshSequence` on are in no store: those that
+ * are gone again leave nothing.
  */
 export const compactChanges = (changes: Array<StoreChange>, freshSequence: number): void => {
   const latest = new Map<string, StoreChange>()

@@ -1,9 +1,10 @@
 /**
  * What goes into the session engine and what comes out of it.
  *
- * The engine is a pure state machine: it does no I/O, reads no clock (each input carries the time) and knows no Effect. Inputs
- * change its state at once; what the outside has to do about them collects in an `Output`, which the session takes once a loop
- * turn, commits (`changes`), writes (`packets`) and then hands out (`settled`, `deliveries`, `events`).
+ * The engine is a pure state machine: it does no I/O, reads no clock (each input carries the time) and knows no Effect.
+ * Inputs change its state at once; what the outside has to do about them collects in an `Output`, which the session
+ * takes once a loop turn, commits (`changes`), writes (`packets`) and then hands out (`settled`, `deliveries`,
+ * `events`).
  */
 import type { Message } from "../../Message.ts"
 import type { MqttErrorReason, SubscriptionRefused, UnsubscribeRefused } from "../../MqttError.ts"
@@ -63,7 +64,10 @@ export interface PublishRequest {
   readonly properties: MessageProperties
   /** A topic alias that the caller chose (1 to the server's maximum), 0: none. */
   readonly topicAlias: number
-  /** Milliseconds after acceptance when the message is no longer worth sending; undefined: by its Message Expiry Interval only. */
+  /**
+   * Milliseconds after acceptance when the message is no longer worth sending; undefined: by its Message Expiry
+   * Interval only.
+   */
   readonly expiresAfter: number | undefined
   readonly origin: OriginKey | undefined
 }
@@ -103,8 +107,8 @@ export interface OutboundOwner {
 }
 
 /**
- * The answer to `publish`: accepted, to be tried again after `Output.spaceAvailable` (policy `suspend` with a full queue), or
- * refused for good.
+ * The answer to `publish`: accepted, to be tried again after `Output.spaceAvailable` (policy `suspend` with a full
+ * queue), or refused for good.
  */
 export type Admission =
   | { readonly _tag: "Accepted"; readonly outbound: Outbound }
@@ -123,20 +127,21 @@ export interface ConsumerRequest {
   /** Keep the subscription at the server when the last consumer has left. */
   readonly keep: boolean
   /**
-   * A consumer with a name stays known when it has left: what it has not finished, and what arrives for it, is not acknowledged until a consumer
-   * of this name comes back, or the name is forgotten. A durable session stores it.
+   * A consumer with a name stays known when it has left: what it has not finished, and what arrives for it, is not
+   * acknowledged until a consumer of this name comes back, or the name is forgotten. A durable session stores it.
    */
   readonly name?: string | undefined
 }
 
 /**
- * A registered consumer: the token by which the session and the engine speak about it. The engine owns all fields but `owner`.
+ * A registered consumer: the token by which the session and the engine speak about it. The engine owns all fields but
+ * `owner`.
  */
 export interface Consumer {
   readonly request: ConsumerRequest
   /**
-   * `joining` until every filter has a SUBACK, then `active`; `failed` when a filter was refused or the session was lost with
-   * `onSessionLost: "fail"`; after `removeConsumer` `absent` with a name, and otherwise `closed`.
+   * `joining` until every filter has a SUBACK, then `active`; `failed` when a filter was refused or the session was
+   * lost with `onSessionLost: "fail"`; after `removeConsumer` `absent` with a name, and otherwise `closed`.
    */
   readonly state: "joining" | "active" | "failed" | "absent" | "closed"
   /** The granted QoS of each filter, in the order of the request, once active. */
@@ -160,8 +165,8 @@ export interface NamedConsumer {
 }
 
 /**
- * An inbound message on its way to its consumers. QoS 1 and 2 deliveries are acknowledged to the server, in the order of
- * arrival, when every consumer is done with them.
+ * An inbound message on its way to its consumers. QoS 1 and 2 deliveries are acknowledged to the server, in the order
+ * of arrival, when every consumer is done with them.
  */
 export interface Delivery {
   readonly message: Message
@@ -174,7 +179,10 @@ export interface Delivery {
   readonly remaining: number
   /** What the message takes of memory, in bytes. */
   readonly bytes: number
-  /** Of QoS 2: the same for a redelivery of the message, also after a restart of a durable session, and different for every other one. Otherwise empty. */
+  /**
+   * Of QoS 2: the same for a redelivery of the message, also after a restart of a durable session, and different for
+   * every other one. Otherwise empty.
+   */
   readonly use: string
 }
 
@@ -200,8 +208,9 @@ export type EngineEvent =
   /** An inbound message that no consumer claimed was dropped. */
   | { readonly _tag: "UnclaimedDropped"; readonly message: Message }
   /**
-   * The oldest unacknowledged delivery has blocked the acknowledgements behind it; once per delivery. `filters` are those of the consumers that have
-   * not finished with it, also of those that have left; `absent` are the names of the consumers that have left and may come back.
+   * The oldest unacknowledged delivery has blocked the acknowledgements behind it; once per delivery. `filters` are
+   * those of the consumers that have not finished with it, also of those that have left; `absent` are the names of the
+   * consumers that have left and may come back.
    */
   | {
     readonly _tag: "SlowConsumer"
@@ -228,8 +237,8 @@ export type EngineEvent =
   | { readonly _tag: "UnknownPacketIdentifier"; readonly packet: Packet["_tag"]; readonly packetIdentifier: number }
 
 /**
- * What collected since the last `take`, to be carried out in this order: commit `changes`; write `packets`; call `written`;
- * then hand out the rest.
+ * What collected since the last `take`, to be carried out in this order: commit `changes`; write `packets`; call
+ * `written`; then hand out the rest.
  */
 export interface Output {
   readonly changes: Array<StoreChange>
@@ -247,13 +256,14 @@ export interface Output {
 }
 
 /**
- * The part of an output that rests on no change of the session's state, so that it need not wait for a commit: QoS 0 and 1
- * deliveries, messages that were given up before they were sent, and events.
+ * The part of an output that rests on no change of the session's state, so that it need not wait for a commit: QoS 0
+ * and 1 deliveries, messages that were given up before they were sent, and events.
  */
 export type IndependentOutput = Pick<Output, "settled" | "deliveries" | "events" | "spaceAvailable">
 
 /**
- * What CONNACK granted, with MQTT's defaults filled in (MQTT 3.2.2.3). On 3.1.1 the limits are those that the protocol itself has.
+ * What CONNACK granted, with MQTT's defaults filled in (MQTT 3.2.2.3). On 3.1.1 the limits are those that the protocol
+ * itself has.
  */
 export interface ServerLimits {
   readonly receiveMaximum: number
@@ -297,33 +307,41 @@ export interface EngineStats {
 }
 
 /**
- * The session engine. All times are milliseconds of one monotonic clock, the same for all inputs; only records and messages have milliseconds since
- * the epoch.
+ * The session engine. All times are milliseconds of one monotonic clock, the same for all inputs; only records and
+ * messages have milliseconds since the epoch.
  */
 export interface SessionEngine {
   readonly stats: EngineStats
-  /** What is to be added to the time of inputs for milliseconds since the epoch; it changes when the wall clock is set. Default 0. */
+  /**
+   * What is to be added to the time of inputs for milliseconds since the epoch; it changes when the wall clock is set.
+   * Default 0.
+   */
   epochOffset: number
   /** The limits of the live connection; undefined while there is none. */
   readonly limits: ServerLimits | undefined
 
   /**
-   * Takes the collected output and starts a new one; undefined when there is nothing to do. An output holds about a mebibyte of
-   * PUBLISH packets at most: take again after `written` to get the rest (`nextDeadline` answers a time that has come while there is
-   * more).
+   * Takes the collected output and starts a new one; undefined when there is nothing to do. An output holds about a
+   * mebibyte of PUBLISH packets at most: take again after `written` to get the rest (`nextDeadline` answers a time that
+   * has come while there is more).
    */
   readonly take: () => Output | undefined
-  /** Takes, out of the collecting output or of one that was taken, what may be handed out while the rest waits for a commit. */
+  /**
+   * Takes, out of the collecting output or of one that was taken, what may be handed out while the rest waits for a
+   * commit.
+   */
   readonly takeIndependent: (output?: Output) => IndependentOutput | undefined
   /**
-   * The output that was taken last is carried out: its packets are handed to the network. (When the connection ends between
-   * `take` and `written`, the session calls `disconnected` in its stead: the QoS 0 messages of that output are queued again.)
+   * The output that was taken last is carried out: its packets are handed to the network. (When the connection ends
+   * between `take` and `written`, the session calls `disconnected` in its stead: the QoS 0 messages of that output are
+   * queued again.)
    */
   readonly written: () => void
   /**
-   * In place of `written`, when the connection breaks: the network has the first `count` of the new PUBLISH packets of the output that
-   * was taken last (those that are not sent again). A `failure` settles the message behind them, whose packet cannot be encoded. QoS 0
-   * messages behind that have no outcome: `disconnected`, before which nothing more is taken, queues them again.
+   * In place of `written`, when the connection breaks: the network has the first `count` of the new PUBLISH packets of
+   * the output that was taken last (those that are not sent again). A `failure` settles the message behind them, whose
+   * packet cannot be encoded. QoS 0 messages behind that have no outcome: `disconnected`, before which nothing more is
+   * taken, queues them again.
    */
   readonly partlyWritten: (count: number, failure: MqttErrorReason | undefined) => void
   /** The network can (not) take more bytes: while it cannot, new publishes wait in the queue. */
@@ -332,19 +350,20 @@ export interface SessionEngine {
   /** Restores the state from a store's records, before the first connection. */
   readonly restore: (records: ReadonlyArray<StoreRecord>, now: number) => void
   /**
-   * A CONNECT with this clean start flag, and this receive maximum (by default that of the options), is about to be sent. `receive`
-   * answers a violation when the CONNACK says session present although it was a clean start, or although there has been neither a
-   * connection nor a restored record (an `Identity` is enough) before.
+   * A CONNECT with this clean start flag, and this receive maximum (by default that of the options), is about to be
+   * sent. `receive` answers a violation when the CONNACK says session present although it was a clean start, or
+   * although there has been neither a connection nor a restored record (an `Identity` is enough) before.
    */
   readonly connecting: (cleanStart: boolean, receiveMaximum?: number) => void
   /**
-   * Takes packets from the wire, in order, CONNACK included (which begins the connection). A violation ends the input: what
-   * follows is ignored until the next CONNACK.
+   * Takes packets from the wire, in order, CONNACK included (which begins the connection). A violation ends the input:
+   * what follows is ignored until the next CONNACK.
    */
   readonly receive: (packets: ReadonlyArray<Packet>, now: number) => Violation | undefined
   /**
-   * The connection is over, or an attempt failed. `endedByServer` says how, when the server has ended it for a reason that may lie in what it was sent.
-   * `wasAsked` is false when the network has got nothing of CONNECT; otherwise the server may have begun a new session without the client knowing.
+   * The connection is over, or an attempt failed. `endedByServer` says how, when the server has ended it for a reason
+   * that may lie in what it was sent. `wasAsked` is false when the network has got nothing of CONNECT; otherwise the
+   * server may have begun a new session without the client knowing.
    */
   readonly disconnected: (now: number, endedByServer?: string, wasAsked?: boolean) => void
 
@@ -352,8 +371,9 @@ export interface SessionEngine {
   /** Withdraws a message that was never sent (true: it is settled, with no outcome to hand out). False: too late. */
   readonly withdraw: (outbound: Outbound, now: number) => boolean
   /**
-   * Takes back the acceptance of everything that this output (taken, and neither committed nor written) and the collecting one have
-   * accepted: it fails with this reason and is never sent. Answers the keys of the records that must not be in the store.
+   * Takes back the acceptance of everything that this output (taken, and neither committed nor written) and the
+   * collecting one have accepted: it fails with this reason and is never sent. Answers the keys of the records that
+   * must not be in the store.
    */
   readonly reject: (output: Output | undefined, reason: MqttErrorReason, now: number) => ReadonlyArray<string>
   /** Settles everything that is not settled yet as failed with this reason: the session ends. */
@@ -365,15 +385,16 @@ export interface SessionEngine {
     now: number
   ) => Consumer | { readonly _tag: "Refused"; readonly reason: MqttErrorReason }
   /**
-   * The consumer has left. QoS 1 and 2 deliveries that it has not acknowledged stay unacknowledged, whatever others have done with them: with a name
-   * until a consumer of this name comes back or the name is forgotten; without one for the next consumer that matches, until the session ends
-   * (durable) or for `unclaimed.hold`, or until `unsubscribe`. The last consumer of a filter removes the subscription at the server, unless it is kept
-   * (`keep`, a name, or a durable session).
+   * The consumer has left. QoS 1 and 2 deliveries that it has not acknowledged stay unacknowledged, whatever others
+   * have done with them: with a name until a consumer of this name comes back or the name is forgotten; without one for
+   * the next consumer that matches, until the session ends (durable) or for `unclaimed.hold`, or until `unsubscribe`.
+   * The last consumer of a filter removes the subscription at the server, unless it is kept (`keep`, a name, or a
+   * durable session).
    */
   readonly removeConsumer: (consumer: Consumer, now: number) => void
   /**
-   * Forgets the name of a consumer: what it has not finished counts as unclaimed. One that is not absent goes on without a name. False: the name is
-   * not known.
+   * Forgets the name of a consumer: what it has not finished counts as unclaimed. One that is not absent goes on
+   * without a name. False: the name is not known.
    */
   readonly forgetConsumer: (name: string, now: number) => boolean
   /** The consumers that have a name, absent ones included. */

@@ -273,7 +273,10 @@ class Engine implements SessionEngine {
     this.#inbound.watch(now)
   }
 
-  /** The oldest packet without an answer is the one over which the server has ended the connection; answers how to give it up, if it is time. */
+  /**
+   * The oldest packet without an answer is the one over which the server has ended the connection; answers how to give
+   * it up, if it is time.
+   */
   #blame(last: string): (() => void) | undefined {
     const { poison, unwritten } = this.#core
     if (poison.threshold === 0) return undefined
@@ -313,8 +316,8 @@ class Engine implements SessionEngine {
       this.#inbound.resume()
       if (this.#isUnanswered) this.#doubt()
       this.#subscriptions.resume()
-      // A new session of the server has no subscriptions, and thus no messages, until we subscribe: what it sends before belongs to the
-      // session that the store tells of.
+      // A new session of the server has no subscriptions, and thus no messages, until we subscribe: what it sends
+      // before belongs to the session that the store tells of.
       if (this.#inbound.isInDoubt) {
         this.#isProbing = true
         core.send(pingreq)

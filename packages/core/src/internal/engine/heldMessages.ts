@@ -1,13 +1,14 @@
 /**
  * Messages that no present consumer answers for: held for a consumer that may come.
  *
- * Two kinds stand here. A message that found no consumer waits for `unclaimed.hold`. A message that a consumer without a name has left unfinished
- * waits for the successor of that consumer, until its own deadline. Nothing here acknowledges: the owner drops what `hold`, `expire` and
- * `unsubscribed` return.
+ * Two kinds stand here. A message that found no consumer waits for `unclaimed.hold`. A message that a consumer without
+ * a name has left unfinished waits for the successor of that consumer, until its own deadline. Nothing here
+ * acknowledges: the owner drops what `hold`, `expire` and `unsubscribed` return.
  *
- * Until no consumer has come for some message in time, there may be as many messages without a consumer as the receive window holds: a backlog
- * comes all at once, and its consumer a moment later. From then on there may be fewer, so that a subscription without readers does not hold up the
- * others. The window is a bound here too, since MQTT 3.1.1 does not tell the server of it.
+ * Until no consumer has come for some message in time, there may be as many messages without a consumer as the receive
+ * window holds: a backlog comes all at once, and its consumer a moment later. From then on there may be fewer, so that
+ * a subscription without readers does not hold up the others. The window is a bound here too, since MQTT 3.1.1 does not
+ * tell the server of it.
  */
 import type { InboundDelivery } from "./inboundDelivery.ts"
 import type { EngineConsumer } from "./subscriptionEntry.ts"
@@ -64,7 +65,10 @@ export class HeldMessages {
     this.#isForsaken = false
   }
 
-  /** Holds a message without a consumer; returns the oldest of them, which found no room among so many, or so many bytes. */
+  /**
+   * Holds a message without a consumer; returns the oldest of them, which found no room among so many, or so many
+   * bytes.
+   */
   hold(delivery: InboundDelivery, now: number, window: number, bytes: number): ReadonlyArray<InboundDelivery> {
     if (this.#hold <= 0) return [delivery]
     this.#add([delivery], now + this.#hold, undefined)
@@ -147,7 +151,9 @@ export class HeldMessages {
     this.forget(stale)
   }
 
-  /** The server has lost the session: it waits for none of these messages, and each is held as one without a consumer. */
+  /**
+   * The server has lost the session: it waits for none of these messages, and each is held as one without a consumer.
+   */
   sessionLost(now: number): void {
     this.#left = 0
     this.#bytes = this.#items.reduce((bytes, { delivery, isTaken }) => isTaken ? bytes : bytes + delivery.bytes, 0)

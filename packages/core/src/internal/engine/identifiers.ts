@@ -1,6 +1,6 @@
 /**
- * Packet identifiers of the packets that a client starts: PUBLISH with QoS 1 and 2, SUBSCRIBE and UNSUBSCRIBE share one space
- * (MQTT 2.2.1).
+ * Packet identifiers of the packets that a client starts: PUBLISH with QoS 1 and 2, SUBSCRIBE and UNSUBSCRIBE share one
+ * space (MQTT 2.2.1).
  */
 
 const last = 65_535
@@ -9,11 +9,12 @@ const smallest = 16
 const largest = 65_536
 
 /**
- * Allocates packet identifiers and knows who has them. Allocation rolls on, so that an identifier rests as long as possible
- * before it is used again.
+ * Allocates packet identifiers and knows who has them. Allocation rolls on, so that an identifier rests as long as
+ * possible before it is used again.
  *
- * A table whose slots follow from the identifiers: those in flight are neighbours most of the time. (A Map makes a new table of itself
- * for every few identifiers, and its dead tables keep messages alive until the next full garbage collection.)
+ * A table whose slots follow from the identifiers: those in flight are neighbours most of the time. (A Map makes a new
+ * table of itself for every few identifiers, and its dead tables keep messages alive until the next full garbage
+ * collection.)
  */
 export class PacketIdentifiers<Owner> {
   // Made with the first identifier: many sessions never need one.

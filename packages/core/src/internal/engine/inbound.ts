@@ -1,6 +1,6 @@
 /**
- * Inbound messages: the QoS 1 and QoS 2 handshakes of the receiver (MQTT 4.3), acknowledgements in the order of arrival (MQTT
- * 4.6), and what happens when consumers are slow, gone, or not there yet.
+ * Inbound messages: the QoS 1 and QoS 2 handshakes of the receiver (MQTT 4.3), acknowledgements in the order of arrival
+ * (MQTT 4.6), and what happens when consumers are slow, gone, or not there yet.
  */
 import { Message } from "../../Message.ts"
 import type { Publish, Pubrel } from "../../Packet.ts"
@@ -37,7 +37,10 @@ export class InboundFlow {
   #exchanges: Map<number, Exchange> | undefined
   /** QoS 1 of a lost connection, until it is known whether the server delivers it anew. */
   #interrupted: Array<InboundDelivery> = []
-  /** Of QoS 1, by packet identifier: who has not finished with a stale delivery, until the server has delivered them again. */
+  /**
+   * Of QoS 1, by packet identifier: who has not finished with a stale delivery, until the server has delivered them
+   * again.
+   */
   #awaited: Map<number, InboundDelivery> | undefined
   /** Of a lost session, or released before its time: nobody waits for the acknowledgement. */
   #detached: Set<InboundDelivery> | undefined
@@ -67,8 +70,8 @@ export class InboundFlow {
   }
 
   /**
-   * On MQTT 5 the window holds the server back; on 3.1.1, and where the server does not keep to it, only the network can. Messages that
-   * wait for PUBREL do not count: it is the server that has to go on with them.
+   * On MQTT 5 the window holds the server back; on 3.1.1, and where the server does not keep to it, only the network
+   * can. Messages that wait for PUBREL do not count: it is the server that has to go on with them.
    */
   get isWindowExceeded(): boolean {
     const { isVersion5, receiveMaximum } = this.#core
@@ -113,8 +116,9 @@ export class InboundFlow {
   }
 
   /**
-   * The server has sent again all that it has to, as long as our receive maximum has not stopped it: identifiers that it has not spoken of belong to
-   * a session that it has lost. (A process that dies between CONNACK and the commit of what it changed leaves such records.)
+   * The server has sent again all that it has to, as long as our receive maximum has not stopped it: identifiers that
+   * it has not spoken of belong to a session that it has lost. (A process that dies between CONNACK and the commit of
+   * what it changed leaves such records.)
    */
   settleDoubt(): void {
     if (this.#window >= this.#core.receiveMaximum) return
@@ -218,8 +222,8 @@ export class InboundFlow {
   }
 
   /**
-   * A consumer has joined: it gets what waits for a consumer, and what waits for the absent one whose name it has. What that one has left and this one
-   * no longer wants counts as finished.
+   * A consumer has joined: it gets what waits for a consumer, and what waits for the absent one whose name it has. What
+   * that one has left and this one no longer wants counts as finished.
    */
   joined(consumer: EngineConsumer, absent: EngineConsumer | undefined): void {
     const claimed = [...this.#held.claim((delivery) => {
@@ -302,8 +306,8 @@ export class InboundFlow {
   }
 
   /**
-   * Takes a place in the window. More than the receive maximum is tolerated as long as there is memory: servers exceed it, mosquitto 2.0 for example when
-   * a backlog or many retained messages leave at once.
+   * Takes a place in the window. More than the receive maximum is tolerated as long as there is memory: servers exceed
+   * it, mosquitto 2.0 for example when a backlog or many retained messages leave at once.
    */
   #occupy(): Violation | undefined {
     const core = this.#core
@@ -330,7 +334,8 @@ export class InboundFlow {
     const { connection } = this.#core
     let exchange = this.#exchanges?.get(packet.packetIdentifier)
     if (exchange?.isRestored === true) {
-      // An identifier that the store knows says nothing about a message that is not marked as a redelivery [MQTT-3.3.1-1].
+      // An identifier that the store knows says nothing about a message that is not marked as a redelivery
+      // [MQTT-3.3.1-1].
       if (packet.dup) {
         exchange.isRestored = false
       } else {
@@ -406,7 +411,10 @@ export class InboundFlow {
     }
   }
 
-  /** A QoS 1 message of an earlier connection still waits for the successors of those that left it, if it is the same message (MQTT 4.4). */
+  /**
+   * A QoS 1 message of an earlier connection still waits for the successors of those that left it, if it is the same
+   * message (MQTT 4.4).
+   */
   #redelivered(delivery: InboundDelivery): void {
     const stale = this.#awaited?.get(delivery.packetIdentifier)
     if (stale === undefined) return

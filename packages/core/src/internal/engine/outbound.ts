@@ -1,6 +1,6 @@
 /**
- * Outbound messages: the window, the QoS 1 and QoS 2 handshakes of the sender (MQTT 4.3), and what is sent again in a resumed
- * session (MQTT 4.4).
+ * Outbound messages: the window, the QoS 1 and QoS 2 handshakes of the sender (MQTT 4.3), and what is sent again in a
+ * resumed session (MQTT 4.4).
  */
 import { Indeterminate, type MqttErrorReason, PoisonMessage, SessionLost } from "../../MqttError.ts"
 import type { Puback, Pubcomp, Pubrec } from "../../Packet.ts"
@@ -33,7 +33,10 @@ export class OutboundFlow {
   readonly #publishing = new MessageList()
   /** QoS 2 between PUBREC and PUBCOMP, in the order of the PUBRECs. */
   readonly #releasing = new MessageList()
-  /** The next message of `#releasing` whose PUBREL, and of `#publishing` whose PUBLISH, has to be sent again on this connection. */
+  /**
+   * The next message of `#releasing` whose PUBREL, and of `#publishing` whose PUBLISH, has to be sent again on this
+   * connection.
+   */
   #release: OutboundMessage | undefined = undefined
   #replay: OutboundMessage | undefined = undefined
   /** Given up after they were sent: the server may hold their packet identifiers. */
@@ -111,8 +114,8 @@ export class OutboundFlow {
   }
 
   /**
-   * Takes back what these outputs have accepted: nothing of it has been sent. Only the latest messages are concerned, so that nothing
-   * which stays was to be sent behind them.
+   * Takes back what these outputs have accepted: nothing of it has been sent. Only the latest messages are concerned,
+   * so that nothing which stays was to be sent behind them.
    */
   reject(taken: Output | undefined, reason: MqttErrorReason): ReadonlyArray<string> {
     const { output } = this.#core
@@ -260,7 +263,9 @@ export class OutboundFlow {
     this.#inflightQoS2 = 0
   }
 
-  /** Calls back what the network never got: all of the collecting output, and QoS 0 of the output that was not written. */
+  /**
+   * Calls back what the network never got: all of the collecting output, and QoS 0 of the output that was not written.
+   */
   disconnected(now: number): void {
     const core = this.#core
     const back: Array<OutboundMessage> = []
@@ -302,7 +307,9 @@ export class OutboundFlow {
     if (this.#taken.length > 0) this.#taken = []
   }
 
-  /** The network has the first messages of the output that was taken. What cannot be encoded would end every connection. */
+  /**
+   * The network has the first messages of the output that was taken. What cannot be encoded would end every connection.
+   */
   partlyWritten(count: number, failure: MqttErrorReason | undefined): void {
     const refused = failure === undefined ? undefined : this.#taken[count]
     this.#taken.splice(0, refused === undefined ? count : count + 1)
@@ -591,8 +598,8 @@ export class OutboundFlow {
   }
 
   /**
-   * The end of a message that was sent and may have arrived: as long as the server has the session, another message under its packet identifier could be
-   * taken for it.
+   * The end of a message that was sent and may have arrived: as long as the server has the session, another message
+   * under its packet identifier could be taken for it.
    */
   #quarantine(message: OutboundMessage, outcome: PublishOutcome): void {
     message.dropPayload()

@@ -105,7 +105,8 @@ const messageProperties = (properties: PublishProperties): MessageProperties => 
 const userPropertyBytes = 100
 
 /**
- * What a message weighs in the queue: topic, payload and properties, in bytes or UTF-16 units, with the objects of user properties.
+ * What a message weighs in the queue: topic, payload and properties, in bytes or UTF-16 units, with the objects of user
+ * properties.
  */
 export const weigh = ({ payload, properties, topic }: PublishRequest): number => {
   let bytes = payload.length + topic.length
@@ -122,8 +123,8 @@ export const weigh = ({ payload, properties, topic }: PublishRequest): number =>
 }
 
 /**
- * The properties of a message that has waited so many milliseconds: the server must not take it for a younger one than it is; what is
- * sent at all lives a second at least.
+ * The properties of a message that has waited so many milliseconds: the server must not take it for a younger one than
+ * it is; what is sent at all lives a second at least.
  */
 export const withRemainingExpiry = (
   properties: MessageProperties,
@@ -176,8 +177,8 @@ export class MessageList {
 }
 
 /**
- * Removes the PUBLISH packets of some messages from packets that have not been written. `sent` are the messages whose PUBLISH is among
- * them for the first time, in the same order, and loses them too.
+ * Removes the PUBLISH packets of some messages from packets that have not been written. `sent` are the messages whose
+ * PUBLISH is among them for the first time, in the same order, and loses them too.
  */
 export const removePublishes = (
   packets: Array<Packet>,

@@ -1,5 +1,6 @@
 /**
- * The queue of accepted messages that have not been sent: one order for all, bounded, with a policy for when it is full.
+ * The queue of accepted messages that have not been sent: one order for all, bounded, with a policy for when it is
+ * full.
  */
 import { Dropped, Expired, QueueFull } from "../../MqttError.ts"
 import { outboundKey } from "../../StoreRecord.ts"
@@ -89,8 +90,8 @@ export class OutboundQueue {
   }
 
   /**
-   * Puts messages back that had left the queue: each before the first one that was accepted later. Both sides are in the order
-   * of acceptance.
+   * Puts messages back that had left the queue: each before the first one that was accepted later. Both sides are in
+   * the order of acceptance.
    */
   putBack(messages: ReadonlyArray<OutboundMessage>): void {
     let next = this.#list.head
@@ -135,8 +136,8 @@ export class OutboundQueue {
   }
 
   /**
-   * Whether those that were told `Full` should try again: an eighth of the queue is free, so that they do not wake up for one
-   * place, and it has shrunk since, so that they do not wake up for nothing.
+   * Whether those that were told `Full` should try again: an eighth of the queue is free, so that they do not wake up
+   * for one place, and it has shrunk since, so that they do not wake up for nothing.
    */
   takeSpaceAvailable(): boolean {
     if (!this.#refused || !this.#shrunk) return false

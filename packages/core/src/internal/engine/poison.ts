@@ -1,14 +1,18 @@
 /**
  * Finds the message or subscription over which the server ends the connection, again and again.
  *
- * A server that cannot take a packet may close the connection instead of refusing the packet. The packet is sent again in the resumed session, and
- * everything behind it would wait for ever. Servers work in order, so the oldest packet without an answer is the suspect. A network that is cut looks the
- * same from here. Therefore, from the second connection on that ends with the same suspect, the next connections are proved first: the server answers
- * `proof` PINGREQs, one after the other. Then the suspect goes alone. A connection that ends during the proof clears the suspect, one that ends over the
- * suspect counts, and after `threshold` connections it is given up. Time is that of the engine's inputs.
+ * A server that cannot take a packet may close the connection instead of refusing the packet. The packet is sent again
+ * in the resumed session, and everything behind it would wait for ever. Servers work in order, so the oldest packet
+ * without an answer is the suspect. A network that is cut looks the same from here. Therefore, from the second
+ * connection on that ends with the same suspect, the next connections are proved first: the server answers `proof`
+ * PINGREQs, one after the other. Then the suspect goes alone. A connection that ends during the proof clears the
+ * suspect, one that ends over the suspect counts, and after `threshold` connections it is given up. Time is that of the
+ * engine's inputs.
  */
 
-/** A connection that has lasted so long with nothing but the suspect on its way does not end over it, in milliseconds. */
+/**
+ * A connection that has lasted so long with nothing but the suspect on its way does not end over it, in milliseconds.
+ */
 const absolvedAfter = 10_000
 
 /** So many connections may end without a change of what is sent. */

@@ -10,8 +10,8 @@ import type { SubscriptionEntry } from "./subscriptionEntry.ts"
 export const retainedWait = 10_000
 
 /**
- * What becomes of a message: `targets` get it; it belongs to subscriptions that have no consumer, or to none (`unclaimed`); or
- * nobody is meant to get this copy (`covered`).
+ * What becomes of a message: `targets` get it; it belongs to subscriptions that have no consumer, or to none
+ * (`unclaimed`); or nobody is meant to get this copy (`covered`).
  */
 export type Fate = "targets" | "unclaimed" | "covered"
 
@@ -21,7 +21,9 @@ const none: ReadonlyArray<never> = []
  * The routing tables: filters that have consumers, and subscription identifiers.
  */
 export class Router {
-  /** The consumers of the latest `route`, the first `count` of them; overwritten by the next, so that none is allocated. */
+  /**
+   * The consumers of the latest `route`, the first `count` of them; overwritten by the next, so that none is allocated.
+   */
   readonly targets: Array<EngineConsumer> = []
   count = 0
   // Both begin with the first subscription: many sessions only publish.
@@ -122,8 +124,8 @@ export class Router {
   }
 
   /**
-   * The server may send a copy for each matching subscription of a consumer: it takes the one that names the first of them, among
-   * those that the server certainly has.
+   * The server may send a copy for each matching subscription of a consumer: it takes the one that names the first of
+   * them, among those that the server certainly has.
    */
   #isFirstMatch({ consumer, entry, position }: Member, topic: string): boolean {
     const matching = this.#tree?.match(topic) ?? none

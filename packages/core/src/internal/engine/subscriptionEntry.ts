@@ -1,6 +1,6 @@
 /**
- * Who subscribes to what: consumers, their topic filters, and the subscription at the server that consumers of one filter
- * share.
+ * Who subscribes to what: consumers, their topic filters, and the subscription at the server that consumers of one
+ * filter share.
  */
 import type { MqttErrorReason } from "../../MqttError.ts"
 import type { QoS } from "../../QoS.ts"

@@ -230,7 +230,8 @@ export class SubscriptionFlow {
   }
 
   /**
-   * There will be no new grant. When an older one stands, those that have it keep it, and only those fail that asked now.
+   * There will be no new grant. When an older one stands, those that have it keep it, and only those fail that asked
+   * now.
    */
   #deny(entry: SubscriptionEntry, reason: MqttErrorReason, hasAsked: (member: Member) => boolean): void {
     const { known } = entry
@@ -258,7 +259,8 @@ export class SubscriptionFlow {
       entry.identifier = this.#allocateIdentifier()
       this.#router.addIdentifier(entry)
     }
-    // A first subscription brings the retained messages to all who want them, a later one to those that have asked for it.
+    // A first subscription brings the retained messages to all who want them, a later one to those that have asked for
+    // it.
     let isAwaited = false
     for (const member of entry.members) {
       const { retained } = member.consumer.request

@@ -1,6 +1,6 @@
 /**
- * Subscriptions: what consumers want and what the server has, brought together by one SUBSCRIBE or UNSUBSCRIBE at a time for each
- * filter (MQTT 3.8 to 3.11).
+ * Subscriptions: what consumers want and what the server has, brought together by one SUBSCRIBE or UNSUBSCRIBE at a
+ * time for each filter (MQTT 3.8 to 3.11).
  */
 import {
   InvalidOptions,
@@ -131,9 +131,9 @@ export class Subscriptions {
   }
 
   /**
-   * The server has a session, though perhaps not the one that the store tells of: a process that dies between CONNACK and the commit of
-   * what it changed leaves the records of an older one. Nothing was subscribed in that session before the commit, so that asking once
-   * more for every restored subscription is all that it takes.
+   * The server has a session, though perhaps not the one that the store tells of: a process that dies between CONNACK
+   * and the commit of what it changed leaves the records of an older one. Nothing was subscribed in that session before
+   * the commit, so that asking once more for every restored subscription is all that it takes.
    */
   resume(): void {
     for (const entry of this.#restored ?? []) {

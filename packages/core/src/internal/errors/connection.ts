@@ -256,7 +256,8 @@ export class Timeout extends TaggedError<Timeout>(`${id}Timeout`)("Timeout", {
 }
 
 /**
- * The server broke the protocol, or says that we did (`reportedByServer`; MQTT 4.13); the connection is closed with `reasonCode`.
+ * The server broke the protocol, or says that we did (`reportedByServer`; MQTT 4.13); the connection is closed with
+ * `reasonCode`.
  */
 export class ProtocolViolation extends TaggedError<ProtocolViolation>(`${id}ProtocolViolation`)(
   "ProtocolViolation",

@@ -1,6 +1,6 @@
 /**
- * The HTTP status of each reason, for programs that serve HTTP and fail with what MQTT failed with. The one who asked is to blame for
- * statuses from 400 on, the program or its server for those from 500 on.
+ * The HTTP status of each reason, for programs that serve HTTP and fail with what MQTT failed with. The one who asked
+ * is to blame for statuses from 400 on, the program or its server for those from 500 on.
  */
 
 /** By the tag of the reason; some reasons know better, see `refusalStatus`. */

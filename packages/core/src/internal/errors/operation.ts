@@ -73,8 +73,8 @@ export class PublishRefused extends TaggedError<PublishRefused>(`${id}PublishRef
 }
 
 /**
- * Whether the server has the message is not known, and it is not sent again: it was sent on an earlier connection, was not acknowledged, and the limits
- * of the new connection do not admit it. `refusal` says which.
+ * Whether the server has the message is not known, and it is not sent again: it was sent on an earlier connection, was
+ * not acknowledged, and the limits of the new connection do not admit it. `refusal` says which.
  */
 export class Indeterminate extends TaggedError<Indeterminate>(`${id}Indeterminate`)("Indeterminate", {
   refusal: Schema.String
@@ -88,8 +88,9 @@ export class Indeterminate extends TaggedError<Indeterminate>(`${id}Indeterminat
 }
 
 /**
- * The server has ended so many connections, one after the other, while this message or subscription was the oldest that it had not answered: it is given
- * up, so that the others can go on. Whether the server has the message is not known. `last` says how the last connection ended.
+ * The server has ended so many connections, one after the other, while this message or subscription was the oldest that
+ * it had not answered: it is given up, so that the others can go on. Whether the server has the message is not known.
+ * `last` says how the last connection ended.
  */
 export class PoisonMessage extends TaggedError<PoisonMessage>(`${id}PoisonMessage`)("PoisonMessage", {
   connections: Schema.Int,
@@ -253,13 +254,15 @@ export class InvalidFilter extends TaggedError<InvalidFilter>(`${id}InvalidFilte
 }
 
 /**
- * One thing that is wrong with options or with a value: where, as keys joined by dots, and what is expected there. Never what was found.
+ * One thing that is wrong with options or with a value: where, as keys joined by dots, and what is expected there.
+ * Never what was found.
  */
 export const OptionsIssue: Schema.Struct<{ readonly path: Schema.String; readonly message: Schema.String }> = Schema
   .Struct({ path: Schema.String, message: Schema.String })
 
 /**
- * One thing that is wrong with options or with a value: where, as keys joined by dots, and what is expected there. Never what was found.
+ * One thing that is wrong with options or with a value: where, as keys joined by dots, and what is expected there.
+ * Never what was found.
  */
 export interface OptionsIssue {
   readonly path: string
@@ -267,8 +270,8 @@ export interface OptionsIssue {
 }
 
 /**
- * A payload, or a property of a message, is not what it has to be. `issues` says which of its fields, where a schema has looked at them;
- * `direction` whether it was to be sent, or was received.
+ * A payload, or a property of a message, is not what it has to be. `issues` says which of its fields, where a schema
+ * has looked at them; `direction` whether it was to be sent, or was received.
  */
 export class InvalidPayload extends TaggedError<InvalidPayload>(`${id}InvalidPayload`)("InvalidPayload", {
   detail: Schema.String,
@@ -298,8 +301,8 @@ export class InvalidPayload extends TaggedError<InvalidPayload>(`${id}InvalidPay
 /**
  * A request was not answered as it should be.
  *
- * `noResponder`: the server said that nobody subscribes to it (0x10, MQTT 3.4.2.1). `invalid`: the responder could not read it. `error`: the responder's
- * handler failed with something that is no part of the answer's type.
+ * `noResponder`: the server said that nobody subscribes to it (0x10, MQTT 3.4.2.1). `invalid`: the responder could not
+ * read it. `error`: the responder's handler failed with something that is no part of the answer's type.
  */
 export class RequestFailed extends TaggedError<RequestFailed>(`${id}RequestFailed`)("RequestFailed", {
   status: Schema.Literals(["noResponder", "invalid", "error"]),

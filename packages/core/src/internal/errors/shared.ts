@@ -35,8 +35,9 @@ const inspectSymbol = Symbol.for("nodejs.util.inspect.custom")
 type Inspect = (value: unknown, options?: object) => string
 
 /**
- * The base of the classes of errors and reasons: `Schema.TaggedError`, but an error prints under its tag alone, with its message and its
- * fields, in logs, in JSON and on the console. `httpApiStatus` is what Effect's HttpApi reads where the class is declared as an error.
+ * The base of the classes of errors and reasons: `Schema.TaggedError`, but an error prints under its tag alone, with
+ * its message and its fields, in logs, in JSON and on the console. `httpApiStatus` is what Effect's HttpApi reads where
+ * the class is declared as an error.
  */
 export const TaggedError: typeof Schema.TaggedError =
   ((identifier: string) => (tag: string, fields: Schema.Struct.Fields, annotations?: object) => {
@@ -55,7 +56,10 @@ export const TaggedError: typeof Schema.TaggedError =
 
 type Fields = { readonly [key: string]: unknown }
 
-/** The fields of an error without its tag and cause; a reason among them is a record, whose place in the code is that of the error. */
+/**
+ * The fields of an error without its tag and cause; a reason among them is a record, whose place in the code is that of
+ * the error.
+ */
 const fieldsOf = (error: object): Fields =>
   Object.fromEntries(
     Object.entries(error)

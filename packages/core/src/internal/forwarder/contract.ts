@@ -14,14 +14,17 @@ export interface Forwarding {
   readonly name: string
   readonly options: ForwarderOptions
   /**
-   * Begins to forward, also when the sessions do not exist yet or have no connection: they join when they come. Does nothing while it runs.
+   * Begins to forward, also when the sessions do not exist yet or have no connection: they join when they come. Does
+   * nothing while it runs.
    *
-   * Fails with `ForwarderFailed` when it would feed itself, or with `InvalidOptions` when the target cannot do what the options say, as
-   * far as the sessions are known; a session that comes later and does not fit is not joined, and is the `lastError` of the metrics.
+   * Fails with `ForwarderFailed` when it would feed itself, or with `InvalidOptions` when the target cannot do what the
+   * options say, as far as the sessions are known; a session that comes later and does not fit is not joined, and is
+   * the `lastError` of the metrics.
    */
   readonly start: Effect.Effect<void, MqttError>
   /**
-   * Takes no more messages and finishes what is in flight, within the option `stopTimeout`; what has no fate then is given back unacknowledged.
+   * Takes no more messages and finishes what is in flight, within the option `stopTimeout`; what has no fate then is
+   * given back unacknowledged.
    */
   readonly stop: Effect.Effect<void>
   /** `stop`, then `start`; the figures go on. */
@@ -42,16 +45,16 @@ export interface Forwarding {
  */
 export interface Forwarders {
   /**
-   * Adds a forwarder and starts it, unless `enabled` is false. Fails with `DuplicateForwarder`, `InvalidOptions`, `InvalidFilter`,
-   * `ForwarderFailed` when it would feed itself, or `Closed`; after a failure there is nothing of it.
+   * Adds a forwarder and starts it, unless `enabled` is false. Fails with `DuplicateForwarder`, `InvalidOptions`,
+   * `InvalidFilter`, `ForwarderFailed` when it would feed itself, or `Closed`; after a failure there is nothing of it.
    */
   readonly add: <E = never, R = never>(
     options: ForwarderOptionsInput | ForwarderOptions,
     hooks?: ForwarderHooks<E, R>
   ) => Effect.Effect<Forwarding, MqttError, R>
   /**
-   * Stops a forwarder and forgets its name, also at the durable sessions that it receives from: they wait for it no longer
-   * (`Session.forgetConsumer`).
+   * Stops a forwarder and forgets its name, also at the durable sessions that it receives from: they wait for it no
+   * longer (`Session.forgetConsumer`).
    */
   readonly remove: (name: string) => Effect.Effect<void, MqttError>
   readonly get: (name: string) => Effect.Effect<Forwarding, MqttError>

@@ -10,14 +10,17 @@ import type { Message } from "../../Message.ts"
 import type { MessageProperties, UserProperty } from "../../Properties.ts"
 import { carriedProperties, comesBack, deadLetterProperties, topicsBehind } from "../deadLetter.ts"
 import { isSameBroker } from "./brokers.ts"
-import type { Item } from "./item.ts"
+import type { ForwardedMessage } from "./forwardedMessage.ts"
 import { serversKey } from "./letterForm.ts"
 import type { ForwarderOptions } from "./options.ts"
 import { isAboutRoute } from "./route.ts"
 import type { Source } from "./source.ts"
 
 /** The topics on which a message was before it became a dead letter; of what a client may forge nothing counts. */
-export const topicsBefore = ({ loopGuard }: ForwarderOptions, { delivery, source }: Item): ReadonlyArray<string> =>
+export const topicsBefore = (
+  { loopGuard }: ForwarderOptions,
+  { delivery, source }: ForwardedMessage
+): ReadonlyArray<string> =>
   loopGuard === undefined ? topicsBehind(delivery.message, serversKey(source.session.options)) : []
 
 /**
@@ -38,7 +41,7 @@ export class DeadLetters {
   }
 
   /** Whether there is a dead letter of a message that has failed. */
-  isWanted(item: Item): boolean {
+  isWanted(item: ForwardedMessage): boolean {
     const { deadLetter, filters } = this.#options
     if (deadLetter === undefined) return false
     const topic = this.#goTo(item.source.brokers) ? deadLetter.topic : ""
@@ -58,7 +61,7 @@ export class DeadLetters {
  * @param route the properties of its route
  */
 export const letterProperties = (
-  item: Item,
+  item: ForwardedMessage,
   forwarder: string,
   topics: ReadonlyArray<string>,
   route: ReadonlyArray<UserProperty>

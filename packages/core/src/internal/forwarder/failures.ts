@@ -6,8 +6,8 @@ import type * as Stream from "effect/Stream"
 import type { ForwarderFailure } from "../../ForwarderMetrics.ts"
 import { ForwarderFailed, isMqttError, MqttError, type MqttErrorReason } from "../../MqttError.ts"
 import { Broadcast } from "../session/broadcast.ts"
-import type { Item } from "./item.ts"
-import type { Tally } from "./tally.ts"
+import type { Counters } from "./counters.ts"
+import type { ForwardedMessage } from "./forwardedMessage.ts"
 
 /** Failures that wait for one listener before it misses the oldest. */
 const capacity = 1024
@@ -19,7 +19,7 @@ const failureBytes = 1024
 export class Failures {
   readonly #forwarder: string
   readonly #target: string
-  readonly #tally: Tally
+  readonly #counters: Counters
   readonly #clock: Clock.Clock
   readonly #all = new Broadcast<ForwarderFailure>({
     capacity,
@@ -27,10 +27,10 @@ export class Failures {
     replay: 0
   })
 
-  constructor(forwarder: string, target: string, tally: Tally, clock: Clock.Clock) {
+  constructor(forwarder: string, target: string, counters: Counters, clock: Clock.Clock) {
     this.#forwarder = forwarder
     this.#target = target
-    this.#tally = tally
+    this.#counters = counters
     this.#clock = clock
   }
 
@@ -39,10 +39,10 @@ export class Failures {
   }
 
   /** The error of a message that a session refused. */
-  refused(item: Item, reason: MqttErrorReason): MqttError {
+  refused(item: ForwardedMessage, reason: MqttErrorReason): MqttError {
     const error = new MqttError({
       reason,
-      session: item.outlet?.name ?? this.#target,
+      session: item.targetQueue?.name ?? this.#target,
       topic: item.topic === "" ? item.delivery.message.topic : item.topic,
       context: { forwarder: this.#forwarder }
     })
@@ -51,7 +51,7 @@ export class Failures {
   }
 
   /** The error of a message that code failed at. */
-  died(item: Item, detail: string, cause: unknown): MqttError {
+  died(item: ForwardedMessage, detail: string, cause: unknown): MqttError {
     if (!isMqttError(cause)) {
       return this.refused(item, new ForwarderFailed({ forwarder: this.#forwarder, detail, cause }))
     }
@@ -60,11 +60,11 @@ export class Failures {
   }
 
   note(error: MqttError): void {
-    this.#tally.error(error, this.#clock.currentTimeMillisUnsafe())
+    this.#counters.error(error, this.#clock.currentTimeMillisUnsafe())
   }
 
   tell(
-    { delivery, source }: Item,
+    { delivery, source }: ForwardedMessage,
     error: MqttError,
     outcome: ForwarderFailure["outcome"],
     deadLetterError?: MqttError

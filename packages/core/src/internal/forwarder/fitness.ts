@@ -1,6 +1,6 @@
 /**
- * Whether the sessions of a forwarder fit what its options say: a target that stores, and no way back into its own sources
- * that nothing would stop.
+ * Whether the sessions of a forwarder fit what its options say: a target that stores, and no way back into its own
+ * sources that nothing would stop.
  *
  * Looks at options only; never at what happens between sessions.
  */

@@ -22,6 +22,7 @@ import { refuseOptions, schedule } from "../options/subscribing.ts"
 import { monotonicMillis } from "../time.ts"
 import { announce } from "./announced.ts"
 import type { Forwarding } from "./contract.ts"
+import { Counters } from "./counters.ts"
 import { Failures } from "./failures.ts"
 import { Fitness } from "./fitness.ts"
 import { consumerName, Joining } from "./joining.ts"
@@ -29,7 +30,6 @@ import { type LoopGuard, loopGuardOf } from "./loopGuard.ts"
 import { type CompiledRule, compileRule } from "./mapping.ts"
 import type { ForwarderHooks, ForwarderOptions } from "./options.ts"
 import { Relay, type RelayParts } from "./relay.ts"
-import { Tally } from "./tally.ts"
 import { withoutCovered } from "./topicImage.ts"
 import { watch } from "./watch.ts"
 
@@ -107,7 +107,7 @@ interface ForwarderParts {
 interface Running {
   readonly relay: Relay
   readonly sources: RouteRunner<unknown>
-  readonly outlets: RouteRunner<unknown>
+  readonly targetQueues: RouteRunner<unknown>
   readonly scope: Scope.Closeable
 }
 
@@ -117,7 +117,7 @@ class ForwarderCore {
   state: ForwarderState = "stopped"
   readonly #parts: ForwarderParts
   readonly #filters: ReadonlyArray<string>
-  readonly #tally = new Tally()
+  readonly #counters = new Counters()
   readonly #guard: LoopGuard
   readonly #fitness: Fitness
   readonly #joining: Joining
@@ -132,7 +132,7 @@ class ForwarderCore {
     this.#parts = parts
     this.#filters = withoutCovered(options.filters)
     this.#guard = loopGuardOf(manager, random)
-    this.failures = new Failures(options.name, options.target, this.#tally, clock)
+    this.failures = new Failures(options.name, options.target, this.#counters, clock)
     this.#targets = Array.from(new Set([options.target, options.deadLetter?.session ?? options.target]))
     this.#purpose = `forwarder ${JSON.stringify(options.name)}`
     this.#fitness = new Fitness({
@@ -205,9 +205,9 @@ class ForwarderCore {
       const running = this.#running
       const standings = {
         sources: yield* this.#standing(running?.sources, options.sources),
-        targets: yield* this.#standing(running?.outlets, this.#targets)
+        targets: yield* this.#standing(running?.targetQueues, this.#targets)
       }
-      return snapshot(options, this.#tally, this.state, running?.relay, standings, monotonicMillis(clock))
+      return snapshot(options, this.#counters, this.state, running?.relay, standings, monotonicMillis(clock))
     })
   }
 
@@ -219,7 +219,7 @@ class ForwarderCore {
         options: { ...options, filters: this.#filters },
         rules,
         hooks,
-        tally: this.#tally,
+        counters: this.#counters,
         failures: this.failures,
         published: this.#published,
         clock,
@@ -231,11 +231,17 @@ class ForwarderCore {
         },
         fork: fork as never
       })
-      const outlets = this.#runnerFor(this.#targets)
-      yield* outlets.start({ attach: (place) => this.#joining.outlets(outlets, relay, place), onEnd: () => {} })
+      const targetQueues = this.#runnerFor(this.#targets)
+      yield* targetQueues.start({
+        attach: (membership) => this.#joining.targetQueues(targetQueues, relay, membership),
+        onEnd: () => {}
+      })
       const sources = this.#runnerFor(options.sources)
-      yield* sources.start({ attach: (place) => this.#joining.source(sources, relay, place), onEnd: () => {} })
-      for (const runner of [outlets, sources]) {
+      yield* sources.start({
+        attach: (membership) => this.#joining.source(sources, relay, membership),
+        onEnd: () => {}
+      })
+      for (const runner of [targetQueues, sources]) {
         yield* Effect.acquireRelease(
           Effect.sync(() => registry.follow(runner)),
           (end) => Effect.sync(end)
@@ -246,10 +252,10 @@ class ForwarderCore {
         forwarder: options.name,
         missing: () => sessions.filter((session) => registry.optionsOf(session) === undefined),
         changes: manager.eventsOf({ type: ["Added", "Removed"] }),
-        tally: this.#tally,
+        counters: this.#counters,
         settings: yield* SessionLog
       })
-      return { relay, sources, outlets }
+      return { relay, sources, targetQueues }
     })
   }
 
@@ -270,10 +276,10 @@ class ForwarderCore {
     names: ReadonlyArray<string>
   ): Effect.Effect<ReadonlyArray<ForwarderSession>> {
     if (runner === undefined) return Effect.succeed([])
-    return Effect.map(runner.route.sessions, (places) =>
+    return Effect.map(runner.route.sessions, (memberships) =>
       names.map((session): ForwarderSession => {
-        const place = places.get(session)
-        if (place !== undefined) return { name: session, state: place.state, error: place.error }
+        const membership = memberships.get(session)
+        if (membership !== undefined) return { name: session, state: membership.state, error: membership.error }
         const state = this.#parts.registry.optionsOf(session) === undefined ? "missing" : "joining"
         return { name: session, state, error: undefined }
       }))
@@ -297,7 +303,7 @@ export const forgetForwarder = (manager: Manager, { name, sources, target }: For
 
 const snapshot = (
   { name }: ForwarderOptions,
-  tally: Tally,
+  counters: Counters,
   state: ForwarderState,
   relay: Relay | undefined,
   { sources, targets }: Pick<ForwarderMetrics, "sources" | "targets">,
@@ -310,23 +316,23 @@ const snapshot = (
     sources,
     targets,
     activeSources: sources.filter((source) => source.state === "active").length,
-    targetConnected: relay?.target.session?.driver.connection !== undefined,
-    received: tally.received + overflowed,
-    forwarded: tally.forwarded,
-    filtered: tally.filtered,
-    dropped: { ...tally.dropped, overflow: tally.dropped.overflow + overflowed },
-    deadLettered: tally.deadLettered,
-    failed: tally.failed,
-    duplicates: tally.duplicates,
-    returned: tally.returned,
+    targetConnected: relay?.target.session?.engineLoop.connection !== undefined,
+    received: counters.received + overflowed,
+    forwarded: counters.forwarded,
+    filtered: counters.filtered,
+    dropped: { ...counters.dropped, overflow: counters.dropped.overflow + overflowed },
+    deadLettered: counters.deadLettered,
+    failed: counters.failed,
+    duplicates: counters.duplicates,
+    returned: counters.returned,
     inFlight: relay?.inFlight ?? 0,
-    retried: tally.retried,
-    refusedLater: tally.refusedLater,
+    retried: counters.retried,
+    refusedLater: counters.refusedLater,
     lag: relay?.lag(now) ?? 0,
-    rates: { received: tally.receivedRate.at(now), forwarded: tally.forwardedRate.at(now) },
-    bytesForwarded: tally.bytesForwarded,
-    lastForwardedAt: tally.lastForwardedAt,
-    lastErrorAt: tally.lastErrorAt,
-    lastError: tally.lastError
+    rates: { received: counters.receivedRate.at(now), forwarded: counters.forwardedRate.at(now) },
+    bytesForwarded: counters.bytesForwarded,
+    lastForwardedAt: counters.lastForwardedAt,
+    lastErrorAt: counters.lastErrorAt,
+    lastError: counters.lastError
   }
 }

@@ -11,7 +11,7 @@ import { SessionLog } from "../../SessionLog.ts"
 import type { SubscribeOptions } from "../../Subscription.ts"
 import * as Topic from "../../Topic.ts"
 import { definedOnly } from "../manager/pipeline.ts"
-import type { Place, RouteRunner } from "../manager/routeRunner.ts"
+import type { Membership, RouteRunner } from "../manager/routeRunner.ts"
 import type { SessionCore } from "../session/core.ts"
 import { isSilent } from "../session/eventLog.ts"
 import { withPurpose } from "../session/purpose.ts"
@@ -52,8 +52,8 @@ export class Joining {
     for (const { end } of this.#readers.values()) end()
   }
 
-  source(runner: RouteRunner<unknown>, relay: Relay, place: Place): Effect.Effect<void, MqttError> {
-    const { core: session } = place
+  source(runner: RouteRunner<unknown>, relay: Relay, membership: Membership): Effect.Effect<void, MqttError> {
+    const { core: session } = membership
     const { filters, fitness, purpose } = this.#parts
     return Effect.scoped(Effect.gen({ self: this }, function*() {
       const issue = fitness.sourceIssue(session.options)
@@ -63,17 +63,17 @@ export class Joining {
       const reader = this.#readerAt(session)
       const source = yield* Effect.acquireRelease(
         Effect.sync(() => {
-          reader.attach(session.driver)
+          reader.attach(session.engineLoop)
           return relay.addSource(session, reader)
         }),
         (source) =>
           Effect.sync(() => {
             relay.removeSource(source)
-            reader.detach(session.driver.now())
+            reader.detach(session.engineLoop.now())
           })
       )
       const queue = yield* this.#subscribe(session.subscriber, source, this.#subscribeOptions(session))
-      runner.activate(place, {
+      runner.activate(membership, {
         filters: queue.consumer.request.filters,
         granted: queue.consumer.granted,
         pending: Effect.sync(() => ({ messages: queue.size, dropped: queue.dropped, highWater: queue.highWater }))
@@ -82,8 +82,8 @@ export class Joining {
     })).pipe(Effect.tapError((error) => this.#noteError(error)))
   }
 
-  outlets(runner: RouteRunner<unknown>, relay: Relay, place: Place): Effect.Effect<void, MqttError> {
-    const { core: session } = place
+  targetQueues(runner: RouteRunner<unknown>, relay: Relay, membership: Membership): Effect.Effect<void, MqttError> {
+    const { core: session } = membership
     const { fitness, options } = this.#parts
     return Effect.scoped(Effect.gen({ self: this }, function*() {
       const issue = session.name === options.target ? fitness.acceptanceIssue(session.options) : undefined
@@ -92,13 +92,13 @@ export class Joining {
         yield* this.#logUnfit(error)
         return yield* error
       }
-      for (const outlet of relay.outletsOf(session.name)) {
+      for (const targetQueue of relay.outletsOf(session.name)) {
         yield* Effect.acquireRelease(
-          Effect.sync(() => outlet.join(session)),
-          () => Effect.sync(() => outlet.leave(session))
+          Effect.sync(() => targetQueue.join(session)),
+          () => Effect.sync(() => targetQueue.leave(session))
         )
       }
-      runner.activate(place)
+      runner.activate(membership)
       yield* session.untilClosed
     })).pipe(Effect.tapError((error) => this.#noteError(error)))
   }
@@ -122,7 +122,7 @@ export class Joining {
       share: options.share,
       isResumed: session.persistence !== "none"
     })
-    this.#readers.set(session.name, { reader, end: guard.echoes.read(reader, now()) })
+    this.#readers.set(session.name, { reader, end: guard.recentWrites.read(reader, now()) })
     return reader
   }
 

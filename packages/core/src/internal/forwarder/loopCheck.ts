@@ -1,11 +1,11 @@
 /**
- * Whether a message may pass a forwarder: where it has been, by what it says itself or by what the manager remembers, and
- * what follows from that.
+ * Whether a message may pass a forwarder: where it has been, by what it says itself or by what the manager remembers,
+ * and what follows from that.
  */
 import type { ForwarderDrops } from "../../ForwarderMetrics.ts"
 import type { Delivery } from "../engine/contract.ts"
 import { isSameBroker } from "./brokers.ts"
-import type { Item } from "./item.ts"
+import type { ForwardedMessage } from "./forwardedMessage.ts"
 import type { LoopGuard } from "./loopGuard.ts"
 import type { ForwarderOptions } from "./options.ts"
 import { lists, noRoute, type Route, routeOf, verdict } from "./route.ts"
@@ -36,11 +36,11 @@ export class LoopCheck {
     const route = routeOf(userProperties)
     const isValid = route !== noRoute && this.signer?.verify(userProperties, route, topic, payload) !== false
     if (isValid) return route
-    return this.#parts.guard.echoes.take(reader, message, packetIdentifier, now) ?? noRoute
+    return this.#parts.guard.recentWrites.take(reader, message, packetIdentifier, now) ?? noRoute
   }
 
   /** Why a message goes no further; undefined: it may pass, as far as is known when it is received. */
-  stops(item: Item): Extract<keyof ForwarderDrops, "looped" | "tooManyHops"> | undefined {
+  stops(item: ForwardedMessage): Extract<keyof ForwarderDrops, "looped" | "tooManyHops"> | undefined {
     if (item.route === noRoute) return undefined
     const { maxHops, name } = this.#parts.options
     return verdict(item.route, name, maxHops) ?? (this.hasReached(item) ? "looped" : undefined)
@@ -50,7 +50,7 @@ export class LoopCheck {
    * Whether a message has been at the target's broker. Not asked within one broker: there it is at its target from the
    * beginning, and a copy under another topic is what is wanted.
    */
-  hasReached({ route, source }: Item): boolean {
+  hasReached({ route, source }: ForwardedMessage): boolean {
     const { brokersOf, options } = this.#parts
     if (route.brokers === "" || options.allowLoops) return false
     const target = brokersOf(options.target)

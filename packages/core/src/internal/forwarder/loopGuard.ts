@@ -5,11 +5,11 @@ import type { Random } from "effect/Random"
 import type { Manager } from "../manager/contract.ts"
 import { registryOf } from "../manager/registry.ts"
 import { BrokerMarks } from "./brokers.ts"
-import { Echoes } from "./echoes.ts"
+import { RecentWrites } from "./recentWrites.ts"
 
 export class LoopGuard {
   readonly marks: BrokerMarks
-  readonly echoes = new Echoes()
+  readonly recentWrites = new RecentWrites()
 
   constructor(random: Random) {
     this.marks = new BrokerMarks(`${random.nextIntUnsafe()} ${random.nextIntUnsafe()}`)

@@ -8,8 +8,8 @@ import { type CaptureTemplate, expand, makeTemplate, type Piece } from "../captu
 import { findFault } from "../utf8String.ts"
 
 /**
- * A rule as it is written: from a topic, a filter with wildcards, or a filter with named parameters, to a template; or one prefix in place
- * of another.
+ * A rule as it is written: from a topic, a filter with wildcards, or a filter with named parameters, to a template; or
+ * one prefix in place of another.
  */
 export type MappingRule =
   | { readonly from: string; readonly to: string }
@@ -20,7 +20,8 @@ export type CompiledRule =
   | { readonly _tag: "Prefix"; readonly strip: string; readonly add: string }
 
 /**
- * Where a topic goes: to another one; nowhere, since no rule is for it; or nowhere, since what a rule makes of it is no topic.
+ * Where a topic goes: to another one; nowhere, since no rule is for it; or nowhere, since what a rule makes of it is no
+ * topic.
  */
 export type Mapped = string | undefined | InvalidTopic
 

@@ -17,8 +17,8 @@ import type { MappingRule } from "./mapping.ts"
 export type QoSRule = "keep" | { readonly cap: QoS } | { readonly fix: QoS }
 
 /**
- * Which messages of a stream are taken: every `every`-th of all; each with this `probability`, 0 to 1; or at most one of each topic in
- * this `interval`.
+ * Which messages of a stream are taken: every `every`-th of all; each with this `probability`, 0 to 1; or at most one
+ * of each topic in this `interval`.
  */
 export type Sampling =
   | { readonly every: number }
@@ -63,8 +63,8 @@ export interface LoopGuardOptions {
 export type Optional<A> = { readonly [K in keyof A]?: A[K] | undefined }
 
 /**
- * `ForwarderOptions` as one may write them: everything but name, sources, filters and target has a default. Lists may be one text, separated by
- * commas.
+ * `ForwarderOptions` as one may write them: everything but name, sources, filters and target has a default. Lists may
+ * be one text, separated by commas.
  */
 export interface ForwarderOptionsInput extends
   Optional<
@@ -107,7 +107,8 @@ export interface ForwarderOptionsInput extends
 }
 
 /**
- * The parts of a forwarder that are code. They run in this order: `filter`, `transform`, and `map` for topics that no rule is for.
+ * The parts of a forwarder that are code. They run in this order: `filter`, `transform`, and `map` for topics that no
+ * rule is for.
  *
  * Without `transform` nothing of a forwarder is an Effect of its own for each message, which is several times faster.
  */
@@ -115,8 +116,8 @@ export interface ForwarderHooks<E = never, R = never> {
   /** Messages that do not pass count as filtered. One that throws makes the message fail. */
   readonly filter?: RouteFilter
   /**
-   * Changes payload and properties, or drops the message; a new topic is ignored, since topics are the business of `mapping` and
-   * `map`. Messages of one topic are transformed one after the other.
+   * Changes payload and properties, or drops the message; a new topic is ignored, since topics are the business of
+   * `mapping` and `map`. Messages of one topic are transformed one after the other.
    */
   readonly transform?: RouteTransformer<E, R>
   /** Repeats a failed transformation. Default: not at all. */
@@ -152,7 +153,10 @@ export interface ForwarderOptions {
    * itself publishes by it. Default: where source and target are one session.
    */
   readonly noLocal?: boolean | undefined
-  /** Whether retained messages are forwarded when a subscription begins, see `SubscribeOptions.retained`. Default `each`. */
+  /**
+   * Whether retained messages are forwarded when a subscription begins, see `SubscribeOptions.retained`. Default
+   * `each`.
+   */
   readonly retained: "each" | "first" | "none"
 
   /** Rules from topics to topics; the first that is for a topic decides. Default none. */
@@ -166,19 +170,23 @@ export interface ForwarderOptions {
   readonly matches?: string | undefined
   /** Default: all messages. */
   readonly sample?: Sampling | undefined
-  /** Only what differs from the message before on its topic; of so many topics the last payload is known. 0 (default): all messages. */
+  /**
+   * Only what differs from the message before on its topic; of so many topics the last payload is known. 0 (default):
+   * all messages.
+   */
   readonly onChange: number
 
   /** Default `keep`. */
   readonly qos: QoSRule
   /**
-   * `keep` (default): retained messages stay retained, on MQTT 5 also those that were published while the forwarder runs (Retain As
-   * Published); on 3.1.1 servers mark only what they send when a subscription begins. `clear`: never. `set`: always.
+   * `keep` (default): retained messages stay retained, on MQTT 5 also those that were published while the forwarder
+   * runs (Retain As Published); on 3.1.1 servers mark only what they send when a subscription begins. `clear`: never.
+   * `set`: always.
    */
   readonly retain: "keep" | "clear" | "set"
   /**
-   * What messages are given on their way: user properties on MQTT 5. In the values `{forwarder}`, `{session}`, `{topic}` and `{timestamp}`
-   * (milliseconds since the epoch) stand for what they say. Default none.
+   * What messages are given on their way: user properties on MQTT 5. In the values `{forwarder}`, `{session}`,
+   * `{topic}` and `{timestamp}` (milliseconds since the epoch) stand for what they say. Default none.
    */
   readonly metadata: { readonly [name: string]: string }
   /** On 3.1.1: wraps payload and metadata into a JSON text, see the guide to forwarders. Default false. */
@@ -193,8 +201,9 @@ export interface ForwarderOptions {
   /** What a QoS 0 message does to a full buffer: see `SubscribeOptions.onOverflow`. Default `dropOldest`. */
   readonly onOverflow: "dropOldest" | "suspend"
   /**
-   * When a message counts as forwarded, and is acknowledged at its source: when the target's server has acknowledged it, or when the queue
-   * of a durable target has stored it. Default `stored` for a durable target, else `acknowledged`.
+   * When a message counts as forwarded, and is acknowledged at its source: when the target's server has acknowledged
+   * it, or when the queue of a durable target has stored it. Default `stored` for a durable target, else
+   * `acknowledged`.
    */
   readonly acceptance?: "acknowledged" | "stored" | undefined
   /** Default: they are counted and given up. */

@@ -1,5 +1,6 @@
 /**
- * What is published in place of a received message: its quality of service, its flags, and what it carries besides the payload.
+ * What is published in place of a received message: its quality of service, its flags, and what it carries besides the
+ * payload.
  */
 import type { Message } from "../../Message.ts"
 import { InvalidPayload } from "../../MqttError.ts"
@@ -10,7 +11,7 @@ import type { OriginKey } from "../../StoreRecord.ts"
 import { remember } from "../deadLetter.ts"
 import type { PublishRequest } from "../engine/contract.ts"
 import { letterProperties, topicsBefore } from "./deadLetters.ts"
-import type { Item } from "./item.ts"
+import type { ForwardedMessage } from "./forwardedMessage.ts"
 import { serversKey } from "./letterForm.ts"
 import type { ForwarderOptions, QoSRule } from "./options.ts"
 import {
@@ -67,11 +68,11 @@ export class Outgoing {
   }
 
   /** The route of a message when it is published. */
-  routeOf({ route, source }: Item): Route {
+  routeOf({ route, source }: ForwardedMessage): Route {
     return this.#wayFrom(source.brokers).hop.after(route)
   }
 
-  request(item: Item, origin: OriginKey | undefined): PublishRequest | InvalidPayload {
+  request(item: ForwardedMessage, origin: OriginKey | undefined): PublishRequest | InvalidPayload {
     const { message, topic } = item
     const { qos, retain } = this.#options
     const properties = this.isVersion5 ? this.#properties(item) : none
@@ -89,7 +90,7 @@ export class Outgoing {
   }
 
   /** The failed message, as much of it as its form has, and why it failed. */
-  deadLetter(item: Item, topic: string, origin: OriginKey | undefined): PublishRequest {
+  deadLetter(item: ForwardedMessage, topic: string, origin: OriginKey | undefined): PublishRequest {
     const { delivery, letter, message } = item
     const payload = letter === "marks" ? noPayload : message.payload
     const topics = topicsBefore(this.#options, item)
@@ -110,7 +111,7 @@ export class Outgoing {
     }
   }
 
-  #properties({ message, route, source, topic }: Item): MessageProperties | undefined {
+  #properties({ message, route, source, topic }: ForwardedMessage): MessageProperties | undefined {
     const { payload, properties } = message
     const { hop, plain } = this.#wayFrom(source.brokers)
     if (plain !== undefined && route === noRoute && isBare(properties)) return plain

@@ -1,5 +1,5 @@
 /**
- * A forwarder at one of its sources, as far as it recognises what comes back to it, see `echoes.ts`.
+ * A forwarder at one of its sources, as far as it recognises what comes back to it, see `recentWrites.ts`.
  *
  * It follows its connection by looking at it whenever something is written or read there: what was written around a gap
  * may come when the gap is over, however long it was.

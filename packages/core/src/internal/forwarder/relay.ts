@@ -1,8 +1,8 @@
 /**
  * The work of a running forwarder: what becomes of each delivery, from its source's queue to its acknowledgement.
  *
- * Everything here is synchronous and driven by the sessions: deliveries of one read are taken in one loop, and their requests leave with one write
- * of the target. Only a transformation has a fiber.
+ * Everything here is synchronous and driven by the sessions: deliveries of one read are taken in one loop, and their
+ * requests leave with one write of the target. Only a transformation has a fiber.
  */
 import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
@@ -18,19 +18,19 @@ import * as RouteFilter from "../../RouteFilter.ts"
 import type { Delivery, Outbound, PublishOutcome } from "../engine/contract.ts"
 import type { SessionCore } from "../session/core.ts"
 import { monotonicMillis } from "../time.ts"
+import type { Counters } from "./counters.ts"
 import { DeadLetters } from "./deadLetters.ts"
 import type { Failures } from "./failures.ts"
-import { Item, type ItemHost, ItemList } from "./item.ts"
+import { ForwardedMessage, type ForwardedMessageHost, ForwardedMessages } from "./forwardedMessage.ts"
 import { smallerForm } from "./letterForm.ts"
 import { LoopCheck, type LoopCheckParts } from "./loopCheck.ts"
 import { checked, type CompiledRule } from "./mapping.ts"
 import type { ForwarderHooks } from "./options.ts"
 import { Outgoing } from "./outgoing.ts"
-import { Outlet, type OutletHost } from "./outlet.ts"
 import type { Reader } from "./reader.ts"
 import { makeSelection, type Test } from "./selection.ts"
 import { Source, type SourceHost } from "./source.ts"
-import type { Tally } from "./tally.ts"
+import { TargetQueue, type TargetQueueHost } from "./targetQueue.ts"
 import { TokenBucket } from "./tokenBucket.ts"
 import { TopicPlans } from "./topicPlans.ts"
 import { Transformations } from "./transformations.ts"
@@ -38,10 +38,10 @@ import { Transformations } from "./transformations.ts"
 export interface RelayParts extends LoopCheckParts {
   readonly rules: ReadonlyArray<CompiledRule>
   readonly hooks: ForwarderHooks<unknown>
-  readonly tally: Tally
+  readonly counters: Counters
   readonly failures: Failures
   /** What earlier runs of the forwarder have published and did not see settled. */
-  readonly published: Map<Delivery, Item>
+  readonly published: Map<Delivery, ForwardedMessage>
   readonly clock: Clock.Clock
   readonly random: Random
   readonly fork: <A>(effect: Effect.Effect<A>) => Fiber.Fiber<A>
@@ -56,28 +56,28 @@ const unknownOutcomes: ReadonlySet<MqttErrorReason["_tag"]> = new Set<MqttErrorR
   "PoisonMessage"
 ])
 
-export class Relay implements ItemHost, OutletHost, SourceHost {
+export class Relay implements ForwardedMessageHost, TargetQueueHost, SourceHost {
   readonly deadLetterTopic: string
-  readonly target: Outlet
-  readonly #deadLetters: Outlet | undefined
+  readonly target: TargetQueue
+  readonly #deadLetters: TargetQueue | undefined
   readonly #letters: DeadLetters
   readonly #parts: RelayParts
-  readonly #tally: Tally
+  readonly #counters: Counters
   readonly #selection: Test | undefined
   readonly #filter: ((message: Message) => boolean) | undefined
   readonly #plans: TopicPlans
   readonly #loopCheck: LoopCheck
   readonly #sources = new Set<Source>()
-  readonly #unfinished = new ItemList()
+  readonly #unfinished = new ForwardedMessages()
   readonly #transformations: Transformations | undefined
   #isStarved = false
   #isStopping = false
   #onIdle: (() => void) | undefined
 
   constructor(parts: RelayParts) {
-    const { clock, hooks, options, random, tally } = parts
+    const { clock, hooks, options, random, counters } = parts
     this.#parts = parts
-    this.#tally = tally
+    this.#counters = counters
     this.#plans = new TopicPlans(options, parts.rules)
     this.#loopCheck = new LoopCheck(parts)
     this.#selection = makeSelection(options, random)
@@ -87,21 +87,21 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
         transformer: hooks.transform,
         retry: hooks.retry,
         fork: parts.fork,
-        onRetry: () => tally.retried++,
+        onRetry: () => counters.retried++,
         onDone: (item, exit) => this.#transformed(item, exit)
       })
     }
     const bucket = options.rateLimit === undefined
       ? undefined
       : new TokenBucket(options.rateLimit, monotonicMillis(clock))
-    this.target = new Outlet(options.target, this, true, bucket)
+    this.target = new TargetQueue(options.target, this, true, bucket)
     this.#letters = new DeadLetters(options, parts.brokersOf)
     const { deadLetter } = options
     this.deadLetterTopic = deadLetter?.topic ?? ""
     if (deadLetter !== undefined) {
       this.#deadLetters = deadLetter.session === options.target
         ? this.target
-        : new Outlet(deadLetter.session, this, false, undefined)
+        : new TargetQueue(deadLetter.session, this, false, undefined)
     }
   }
 
@@ -135,22 +135,22 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
 
   /** What the source has finished is not delivered again. */
   #forgetOrigins({ session }: Source): void {
-    const useOf = (packetIdentifier: number): string | undefined => session.driver.inboundUse(packetIdentifier)
+    const useOf = (packetIdentifier: number): string | undefined => session.engineLoop.inboundUse(packetIdentifier)
     this.target.session?.origins?.retain(this.#parts.options.name, session.name, useOf)
   }
 
   removeSource(source: Source): void {
     source.detach()
     if (!this.#sources.delete(source)) return
-    this.#tally.received += source.overflowed
-    this.#tally.dropped.overflow += source.overflowed
+    this.#counters.received += source.overflowed
+    this.#counters.dropped.overflow += source.overflowed
   }
 
   /** The outlets of a session, one or none. */
-  outletsOf(session: string): ReadonlyArray<Outlet> {
-    const outlets = [this.target]
-    if (this.#deadLetters !== undefined && this.#deadLetters !== this.target) outlets.push(this.#deadLetters)
-    return outlets.filter(({ name }) => name === session)
+  outletsOf(session: string): ReadonlyArray<TargetQueue> {
+    const targetQueues = [this.target]
+    if (this.#deadLetters !== undefined && this.#deadLetters !== this.target) targetQueues.push(this.#deadLetters)
+    return targetQueues.filter(({ name }) => name === session)
   }
 
   /** Takes what has been delivered, waits until it has a fate, and gives back what has none after the time. */
@@ -169,11 +169,11 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
 
   #giveUp(): void {
     for (let item = this.#unfinished.head; item !== undefined; item = this.#unfinished.head) {
-      const { outbound, outlet } = item
+      const { outbound, targetQueue } = item
       if (outbound === undefined) {
         const predecessor = this.#parts.published.get(item.delivery)
         if (predecessor !== undefined) predecessor.successor = undefined
-      } else if (!outlet!.isDurable && outlet!.session?.driver.withdraw(outbound) === true) {
+      } else if (!targetQueue!.isDurable && targetQueue!.session?.engineLoop.withdraw(outbound) === true) {
         item.written?.discard()
         item.written = undefined
       } else if (!item.isAccepted || item.ledger === undefined) {
@@ -181,8 +181,8 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
         this.#parts.published.set(item.delivery, item)
       }
       item.isGivenBack = true
-      if (item.delivery.message.qos === 0) this.#tally.dropped.stopped++
-      else this.#tally.returned++
+      if (item.delivery.message.qos === 0) this.#counters.dropped.stopped++
+      else this.#counters.returned++
       this.#leave(item)
       item.source.giveBack(item.delivery)
     }
@@ -190,18 +190,18 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     this.#deadLetters?.close()
   }
 
-  // ItemHost
+  // ForwardedMessageHost
 
-  onAccepted(item: Item): void {
+  onAccepted(item: ForwardedMessage): void {
     item.isAccepted = true
-    const outlet = item.outlet!
+    const targetQueue = item.targetQueue!
     if (item.origin !== undefined) item.ledger?.add(item.origin)
-    if (item.isDone || !outlet.isDurable || this.#parts.options.acceptance === "acknowledged") return
+    if (item.isDone || !targetQueue.isDurable || this.#parts.options.acceptance === "acknowledged") return
     if (item.failure === undefined) this.#forwarded(item)
     else this.#deadLettered(item)
   }
 
-  onSettled(item: Item, outbound: Outbound): void {
+  onSettled(item: ForwardedMessage, outbound: Outbound): void {
     const outcome = outbound.outcome!
     this.#endWritten(item, outcome)
     if (item.isGivenBack && this.#parts.published.delete(item.delivery)) return this.#settledAfterStop(item, outcome)
@@ -217,7 +217,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
       case "Closed":
       case "StorageFailed":
         // The store has it, and the next session of that name sends it.
-        if (item.isAccepted && item.outlet!.isDurable) {
+        if (item.isAccepted && item.targetQueue!.isDurable) {
           if (item.failure === undefined) this.#forwarded(item)
           else this.#deadLettered(item)
           return
@@ -235,31 +235,31 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     }
   }
 
-  #settledAfterStop(item: Item, outcome: PublishOutcome): void {
+  #settledAfterStop(item: ForwardedMessage, outcome: PublishOutcome): void {
     const { successor } = item
     if (successor !== undefined) successor.host.onPredecessorSettled(successor, outcome)
     else if (outcome._tag === "Acknowledged" && item.failure === undefined) item.source.acknowledgeLate(item.delivery)
   }
 
-  onPredecessorSettled(item: Item, outcome: PublishOutcome): void {
+  onPredecessorSettled(item: ForwardedMessage, outcome: PublishOutcome): void {
     if (item.isDone) return
     if (item.delivery.stale) return this.onStale(item)
     if (outcome._tag === "Acknowledged") this.#forwarded(item)
-    else this.#select(item, item.source.session.driver.now())
+    else this.#select(item, item.source.session.engineLoop.now())
   }
 
   /** What the server has, or may have, may come back from now on. */
-  #endWritten(item: Item, outcome: PublishOutcome): void {
+  #endWritten(item: ForwardedMessage, outcome: PublishOutcome): void {
     const { source, written } = item
     if (written === undefined) return
     item.written = undefined
     if (outcome._tag === "Acknowledged" || unknownOutcomes.has(outcome.reason._tag)) {
-      written.settle(source.session.driver.now())
+      written.settle(source.session.engineLoop.now())
     } else written.discard()
   }
 
   /** The target's queue had accepted it, and the source is acknowledged: what remains is to say so. */
-  #settledLater(item: Item, reason: MqttErrorReason): void {
+  #settledLater(item: ForwardedMessage, reason: MqttErrorReason): void {
     if (reason._tag === "Closed" || reason._tag === "StorageFailed") return
     if (item.isGivenBack) return
     if (reason._tag === "SessionLost") return this.#again(item)
@@ -269,49 +269,49 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
       if (!this.#smaller(item, reason)) failures.tell(item, item.failure, "failed", error)
       return
     }
-    this.#tally.refusedLater++
+    this.#counters.refusedLater++
     const isOver = reason._tag === "Expired" || reason._tag === "Dropped"
     if (isOver || !this.#letters.isWanted(item)) return failures.tell(item, error, "failed")
     this.#toDeadLetters(item, error)
   }
 
-  // OutletHost
+  // TargetQueueHost
 
-  onDuplicate(item: Item): void {
-    this.#tally.duplicates++
+  onDuplicate(item: ForwardedMessage): void {
+    this.#counters.duplicates++
     this.#finish(item)
   }
 
-  onExpired(item: Item): void {
+  onExpired(item: ForwardedMessage): void {
     if (item.failure === undefined) this.#drop(item, "expired")
     else this.#failed(item, item.failure, this.#parts.failures.refused(item, new Expired({})))
   }
 
-  onStale(item: Item): void {
-    this.#tally.returned++
+  onStale(item: ForwardedMessage): void {
+    this.#counters.returned++
     item.source.giveBack(item.delivery)
     this.#leave(item)
   }
 
-  onRefused(item: Item, reason: MqttErrorReason): void {
+  onRefused(item: ForwardedMessage, reason: MqttErrorReason): void {
     if (item.isDone) return this.#settledLater(item, reason)
     if (reason._tag === "Dropped") return this.#droppedByQueue(item, reason)
     this.#fail(item, this.#parts.failures.refused(item, reason))
   }
 
-  onPublished(item: Item, outlet: Outlet): void {
-    const { echoes } = this.#parts.guard
-    const outgoing = outlet.outgoing!
-    if (!echoes.isNeeded(outgoing.isVersion5 ? 5 : 4)) return
-    const now = item.source.session.driver.now()
-    item.written = echoes.note(outgoing.brokers, item.outbound!, outgoing.routeOf(item), outgoing.isVersion5, now)
+  onPublished(item: ForwardedMessage, targetQueue: TargetQueue): void {
+    const { recentWrites } = this.#parts.guard
+    const outgoing = targetQueue.outgoing!
+    if (!recentWrites.isNeeded(outgoing.isVersion5 ? 5 : 4)) return
+    const now = item.source.session.engineLoop.now()
+    item.written = recentWrites.note(outgoing.brokers, item.outbound!, outgoing.routeOf(item), outgoing.isVersion5, now)
   }
 
-  onLooped(item: Item): void {
+  onLooped(item: ForwardedMessage): void {
     this.#drop(item, "looped")
   }
 
-  hasReached(item: Item): boolean {
+  hasReached(item: ForwardedMessage): boolean {
     return this.#loopCheck.hasReached(item)
   }
 
@@ -336,11 +336,11 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
 
   onStarved(): void {
     this.#isStarved = true
-    for (const { reader, session } of this.#sources) reader.waitingSince ??= session.driver.now()
+    for (const { reader, session } of this.#sources) reader.waitingSince ??= session.engineLoop.now()
   }
 
   onPulled(): void {
-    this.target.session?.driver.flush()
+    this.target.session?.engineLoop.flush()
   }
 
   onReleased(session: string, packetIdentifier: number): void {
@@ -348,11 +348,17 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
   }
 
   receive(source: Source, delivery: Delivery, now: number): void {
-    const tally = this.#tally
-    tally.received++
-    tally.receivedRate.add(now)
+    const counters = this.#counters
+    counters.received++
+    counters.receivedRate.add(now)
     const route = this.#loopCheck.routeOf(source, delivery, now)
-    const item = new Item(this, source, delivery, route, source.originOf(delivery, this.#parts.options.name))
+    const item = new ForwardedMessage(
+      this,
+      source,
+      delivery,
+      route,
+      source.originOf(delivery, this.#parts.options.name)
+    )
     this.#unfinished.append(item)
     const predecessor = this.#parts.published.get(delivery)
     if (predecessor === undefined) return this.#select(item, now)
@@ -360,8 +366,8 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
   }
 
   /** What is to be done with a message that has just arrived. */
-  #select(item: Item, now: number): void {
-    const tally = this.#tally
+  #select(item: ForwardedMessage, now: number): void {
+    const counters = this.#counters
     const { delivery: { message }, source } = item
     const stop = this.#loopCheck.stops(item)
     if (stop !== undefined) return this.#drop(item, stop)
@@ -376,14 +382,14 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
       return this.#fail(item, this.#parts.failures.died(item, "the filter died", cause))
     }
     if (!passes) {
-      tally.filtered++
+      counters.filtered++
       return this.#finish(item)
     }
     if (this.#transformations === undefined) this.#map(item)
     else this.#transformations.add(item)
   }
 
-  #map(item: Item): void {
+  #map(item: ForwardedMessage): void {
     const { hooks, options } = this.#parts
     const { topic } = item.delivery.message
     let mapped = this.#plans.of(topic).mapped
@@ -404,7 +410,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     this.target.push(item)
   }
 
-  #transformed(item: Item, exit: Exit.Exit<Message | undefined, unknown>): void {
+  #transformed(item: ForwardedMessage, exit: Exit.Exit<Message | undefined, unknown>): void {
     if (Exit.isFailure(exit)) {
       const cause = Cause.squash(exit.cause)
       return this.#fail(item, this.#parts.failures.died(item, "the transformation failed", cause))
@@ -415,48 +421,48 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     this.#map(item)
   }
 
-  #forwarded(item: Item): void {
-    const tally = this.#tally
-    const now = item.outlet?.session?.driver.now() ?? this.#now
-    tally.forwarded++
-    tally.forwardedRate.add(now)
-    tally.bytesForwarded += item.message.payload.length
-    tally.lastForwardedAt = this.#parts.clock.currentTimeMillisUnsafe()
+  #forwarded(item: ForwardedMessage): void {
+    const counters = this.#counters
+    const now = item.targetQueue?.session?.engineLoop.now() ?? this.#now
+    counters.forwarded++
+    counters.forwardedRate.add(now)
+    counters.bytesForwarded += item.message.payload.length
+    counters.lastForwardedAt = this.#parts.clock.currentTimeMillisUnsafe()
     this.#finish(item)
   }
 
-  #deadLettered(item: Item): void {
-    this.#tally.deadLettered++
+  #deadLettered(item: ForwardedMessage): void {
+    this.#counters.deadLettered++
     this.#parts.failures.tell(item, item.failure!, "deadLetter")
     this.#finish(item)
   }
 
-  #failed(item: Item, error: MqttError, deadLetterError?: MqttError): void {
-    this.#tally.failed++
+  #failed(item: ForwardedMessage, error: MqttError, deadLetterError?: MqttError): void {
+    this.#counters.failed++
     this.#parts.failures.tell(item, error, "failed", deadLetterError)
     this.#finish(item)
   }
 
   /** By the policy of its outlet's session, before or after it had been accepted. */
-  #droppedByQueue(item: Item, reason: MqttErrorReason): void {
+  #droppedByQueue(item: ForwardedMessage, reason: MqttErrorReason): void {
     if (item.failure === undefined) this.#drop(item, "targetQueue")
     else this.#failed(item, item.failure, this.#parts.failures.refused(item, reason))
   }
 
-  #drop(item: Item, reason: keyof ForwarderDrops): void {
-    this.#tally.dropped[reason]++
+  #drop(item: ForwardedMessage, reason: keyof ForwarderDrops): void {
+    this.#counters.dropped[reason]++
     this.#finish(item)
   }
 
-  #again(item: Item): void {
-    const outlet = item.outlet!
-    this.#tally.retried++
-    outlet.putBack(item)
+  #again(item: ForwardedMessage): void {
+    const targetQueue = item.targetQueue!
+    this.#counters.retried++
+    targetQueue.putBack(item)
     // When all that failed together are back in their places.
-    outlet.pumpLater()
+    targetQueue.pumpLater()
   }
 
-  #fail(item: Item, error: MqttError): void {
+  #fail(item: ForwardedMessage, error: MqttError): void {
     if (item.failure === undefined) {
       if (!this.#letters.isWanted(item)) return this.#failed(item, error)
       item.disown()
@@ -467,7 +473,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
   }
 
   /** Publishes a dead letter in a smaller form; false: there is none. */
-  #smaller(item: Item, reason: MqttErrorReason): boolean {
+  #smaller(item: ForwardedMessage, reason: MqttErrorReason): boolean {
     // Without user properties the smaller forms say nothing.
     const form = this.#deadLetters!.outgoing!.isVersion5 ? smallerForm(item.letter, reason) : undefined
     if (form === undefined) return false
@@ -476,7 +482,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     return true
   }
 
-  #toDeadLetters(item: Item, failure: MqttError): void {
+  #toDeadLetters(item: ForwardedMessage, failure: MqttError): void {
     item.failure = failure
     item.request = undefined
     item.outbound = undefined
@@ -485,7 +491,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
   }
 
   /** The fate of an item is counted: its source hears of it. */
-  #finish(item: Item): void {
+  #finish(item: ForwardedMessage): void {
     // First: whoever waits for the last item goes on at once, and ends the subscription.
     item.source.acknowledge(item.delivery)
     this.#leave(item)
@@ -496,7 +502,7 @@ export class Relay implements ItemHost, OutletHost, SourceHost {
     for (const { reader } of this.#sources) reader.waitingSince = undefined
   }
 
-  #leave(item: Item): void {
+  #leave(item: ForwardedMessage): void {
     item.isDone = true
     this.#unfinished.remove(item)
     if (this.#unfinished.size === 0) this.#onIdle?.()

@@ -1,6 +1,6 @@
 /**
  * The way that a message has come: the forwarders that it passed and the brokers that have it. MQTT 5 carries both
- * lists as user properties; for MQTT 3.1.1 see `echoes.ts`.
+ * lists as user properties; for MQTT 3.1.1 see `recentWrites.ts`.
  *
  * Sources read a route from a message, the relay decides by it, and `Outgoing` writes it, longer by one hop. A message
  * that no forwarder has had carries none, and shares `noRoute`.

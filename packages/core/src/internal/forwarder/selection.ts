@@ -17,8 +17,8 @@ const sampledTopics = 10_000
 /**
  * All tests of a configuration as one; undefined when there are none.
  *
- * A redelivery (DUP) passes samples and comparison: its first delivery may have been taken, and be lost if this one were acknowledged as
- * superfluous.
+ * A redelivery (DUP) passes samples and comparison: its first delivery may have been taken, and be lost if this one
+ * were acknowledged as superfluous.
  */
 export const makeSelection = (
   { contains, matches, onChange, sample }: ForwarderOptions,

@@ -1,5 +1,6 @@
 /**
- * A session that a forwarder receives from: takes deliveries while there is room for them, and acknowledges them when they have a fate.
+ * A session that a forwarder receives from: takes deliveries while there is room for them, and acknowledges them when
+ * they have a fate.
  */
 import * as Effect from "effect/Effect"
 import type { MqttError } from "../../MqttError.ts"
@@ -78,7 +79,7 @@ export class Source implements Tap {
         break
       }
       const batch = queue.shift(room)!
-      const now = this.session.driver.now()
+      const now = this.session.engineLoop.now()
       for (let i = 0; i < batch.length; i++) {
         queue.retain(batch[i]!)
         this.#host.receive(this, batch[i]!, now)
@@ -91,13 +92,16 @@ export class Source implements Tap {
   /** The delivery has its fate. */
   acknowledge(delivery: Delivery): void {
     const queue = this.queue!
-    if (!this.#isDetached && delivery.message.qos !== 0) this.session.driver.acknowledge(queue.consumer, delivery)
+    if (!this.#isDetached && delivery.message.qos !== 0) this.session.engineLoop.acknowledge(queue.consumer, delivery)
     queue.release(delivery)
   }
 
-  /** The delivery has its fate although the forwarder has stopped: it counts, unless another consumer has taken the message since. */
+  /**
+   * The delivery has its fate although the forwarder has stopped: it counts, unless another consumer has taken the
+   * message since.
+   */
   acknowledgeLate(delivery: Delivery): void {
-    if (delivery.message.qos !== 0) this.session.driver.acknowledge(this.queue!.consumer, delivery)
+    if (delivery.message.qos !== 0) this.session.engineLoop.acknowledge(this.queue!.consumer, delivery)
   }
 
   /** The delivery has none: the server, or whoever comes next, has to deal with it. */

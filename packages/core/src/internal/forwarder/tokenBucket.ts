@@ -1,5 +1,6 @@
 /**
- * A token bucket: so many messages a time, and a burst after a pause. It knows no clock; every call carries the time in milliseconds.
+ * A token bucket: so many messages a time, and a burst after a pause. It knows no clock; every call carries the time in
+ * milliseconds.
  */
 import * as Duration from "effect/Duration"
 import type { RateLimit } from "./options.ts"

@@ -92,7 +92,10 @@ const capturesOf = (filter: string, domain: string): ReadonlyArray<Pattern> => {
   return captures
 }
 
-/** The filter around a text with holes: a level with a hole is any level, and everything behind a hole of many levels is any rest. */
+/**
+ * The filter around a text with holes: a level with a hole is any level, and everything behind a hole of many levels is
+ * any rest.
+ */
 const joinPieces = (patterns: ReadonlyArray<Pattern>): string => {
   const levels: Array<string> = [""]
   const parts = patterns.flat()
@@ -125,7 +128,8 @@ const prefixImage = (
   { add, strip }: { readonly strip: string; readonly add: string },
   source: string
 ): string | undefined => {
-  // Whole levels are compared, and the level in which the prefix ends counts as matching: that can only enlarge the image.
+  // Whole levels are compared, and the level in which the prefix ends counts as matching: that can only enlarge the
+  // image.
   const whole = strip.slice(0, strip.lastIndexOf("/") + 1)
   if (strip === "") return source.startsWith("$") ? undefined : joinPieces([[add], patternOf(source)])
   if (whole !== strip) {

@@ -9,29 +9,29 @@ import type { Message } from "../../Message.ts"
 import { MqttError } from "../../MqttError.ts"
 import type { RouteTransformer } from "../../RouteTransformer.ts"
 import { checkMessage } from "../session/publishRequest.ts"
-import type { Item } from "./item.ts"
+import type { ForwardedMessage } from "./forwardedMessage.ts"
 
 export interface TransformationsParts {
   readonly transformer: RouteTransformer<unknown>
   readonly retry: Schedule.Schedule<unknown, unknown> | undefined
   readonly fork: <A>(effect: Effect.Effect<A>) => Fiber.Fiber<A>
   readonly onRetry: () => void
-  readonly onDone: (item: Item, exit: Exit.Exit<Message | undefined, unknown>) => void
+  readonly onDone: (item: ForwardedMessage, exit: Exit.Exit<Message | undefined, unknown>) => void
 }
 
 export class Transformations {
   readonly #parts: TransformationsParts
   /** Topics with a running transformation, each with what waits behind it. */
-  readonly #chains = new Map<string, Array<Item>>()
+  readonly #chains = new Map<string, Array<ForwardedMessage>>()
   /** Those that are to be started, and whether someone is about to. */
-  readonly #due: Array<Item> = []
+  readonly #due: Array<ForwardedMessage> = []
   #isStarting = false
 
   constructor(parts: TransformationsParts) {
     this.#parts = parts
   }
 
-  add(item: Item): void {
+  add(item: ForwardedMessage): void {
     const { topic } = item.delivery.message
     const behind = this.#chains.get(topic)
     if (behind !== undefined) {
@@ -54,7 +54,7 @@ export class Transformations {
     this.#isStarting = false
   }
 
-  #start(item: Item): void {
+  #start(item: ForwardedMessage): void {
     const { fork, onDone, onRetry, retry, transformer } = this.#parts
     const attempt = Effect.suspend(() => {
       if (item.attempts++ > 0) onRetry()
@@ -68,7 +68,7 @@ export class Transformations {
     }))
   }
 
-  #follow(item: Item): void {
+  #follow(item: ForwardedMessage): void {
     const { topic } = item.delivery.message
     const next = this.#chains.get(topic)?.shift()
     if (next === undefined) this.#chains.delete(topic)

@@ -12,7 +12,7 @@ import * as Stream from "effect/Stream"
 import type { SessionLogOptions } from "../../SessionLog.ts"
 import { firstPauseOf, isSilent } from "../session/eventLog.ts"
 import { Pace } from "../session/pace.ts"
-import type { Tally } from "./tally.ts"
+import type { Counters } from "./counters.ts"
 
 export interface WatchOptions {
   readonly forwarder: string
@@ -20,7 +20,7 @@ export interface WatchOptions {
   readonly missing: () => ReadonlyArray<string>
   /** Something for each session that comes or goes. */
   readonly changes: Stream.Stream<unknown>
-  readonly tally: Tally
+  readonly counters: Counters
   readonly settings: SessionLogOptions
 }
 
@@ -88,13 +88,13 @@ class Losses {
   constructor(options: WatchOptions, firstPause: number) {
     this.#options = options
     this.#pace = new Pace(firstPause)
-    this.#told = countsOf(options.tally)
+    this.#told = countsOf(options.counters)
     this.#seen = totalOf(this.#told)
   }
 
   /** How many are to be told now. */
   take(now: number): number {
-    const total = totalOf(countsOf(this.#options.tally))
+    const total = totalOf(countsOf(this.#options.counters))
     const lost = total - this.#seen
     this.#seen = total
     return lost > 0 ? this.#pace.note(now, lost) : this.#pace.take(now)
@@ -107,11 +107,11 @@ class Losses {
   tell(count: number): Effect.Effect<void> {
     return Effect.suspend(() => {
       if (count === 0) return Effect.void
-      const { forwarder, tally } = this.#options
-      const counts = countsOf(tally)
+      const { forwarder, counters } = this.#options
+      const counts = countsOf(counters)
       const before = this.#told
       this.#told = counts
-      const reason = tally.lastError?.reason
+      const reason = counters.lastError?.reason
       return log(
         Effect.logWarning(
           `${count} message${count === 1 ? " was" : "s were"} not forwarded${
@@ -137,7 +137,7 @@ interface Counts {
   readonly expired: number
 }
 
-const countsOf = ({ deadLettered, dropped, failed }: Tally): Counts => ({
+const countsOf = ({ deadLettered, dropped, failed }: Counters): Counts => ({
   failed,
   deadLettered,
   expired: dropped.expired

@@ -32,8 +32,8 @@ export interface AddOptions extends Extras {
  */
 export interface RemoveOptions {
   /**
-   * Deletes what a durable session keeps, in the store and, if it can be reached within five seconds, at the server. Default false:
-   * a session of this name that is added later goes on where this one ended.
+   * Deletes what a durable session keeps, in the store and, if it can be reached within five seconds, at the server.
+   * Default false: a session of this name that is added later goes on where this one ended.
    */
   readonly deleteState?: boolean
 }
@@ -78,13 +78,15 @@ export interface ManagerMetrics {
 /**
  * What a manager does.
  *
- * No operation waits for the network while it holds something that another one needs: handlers and listeners may call any of them.
+ * No operation waits for the network while it holds something that another one needs: handlers and listeners may call
+ * any of them.
  */
 export interface Manager {
   /**
    * Registers a session, which joins the routes over all sessions and connects in the background; succeeds at once.
    *
-   * Fails with `InvalidOptions`, also for the persistence `durable`, `DuplicateSession`, or `Closed` when the manager is.
+   * Fails with `InvalidOptions`, also for the persistence `durable`, `DuplicateSession`, or `Closed` when the manager
+   * is.
    */
   readonly add: (
     options: SessionOptionsInput<"none" | "process">,
@@ -92,8 +94,9 @@ export interface Manager {
   ) => Effect.Effect<Session, MqttError>
 
   /**
-   * `add` for a durable session, which keeps the `SessionStore` at hand for as long as the manager has its name; succeeds as soon as the
-   * store is open. The option `persistence` may be left out. Sessions may have different stores: `Effect.provideService` gives this one its own.
+   * `add` for a durable session, which keeps the `SessionStore` at hand for as long as the manager has its name;
+   * succeeds as soon as the store is open. The option `persistence` may be left out. Sessions may have different
+   * stores: `Effect.provideService` gives this one its own.
    *
    * Fails as `add` does, and with `StorageFailed` when the store cannot be opened.
    */
@@ -103,8 +106,9 @@ export interface Manager {
   ) => Effect.Effect<Session, MqttError, SessionStore>
 
   /**
-   * Drains a session, releases it and forgets its name; waits for that, which takes at most the session's `drainTimeout`, and goes on
-   * when the caller is interrupted. Fails with `SessionNotFound`, or `StorageFailed` when its state could not be deleted.
+   * Drains a session, releases it and forgets its name; waits for that, which takes at most the session's
+   * `drainTimeout`, and goes on when the caller is interrupted. Fails with `SessionNotFound`, or `StorageFailed` when
+   * its state could not be deleted.
    */
   readonly remove: (name: string, options?: RemoveOptions) => Effect.Effect<void, MqttError>
 
@@ -123,7 +127,8 @@ export interface Manager {
   readonly statuses: Effect.Effect<ReadonlyMap<string, SessionStatus>>
 
   /**
-   * Connects a session that was disconnected or has given up, in the background; nothing happens to one that connects or is connected.
+   * Connects a session that was disconnected or has given up, in the background; nothing happens to one that connects
+   * or is connected.
    */
   readonly connect: (name: string) => Effect.Effect<Session, MqttError>
   /** `connect` for every session. */
@@ -138,8 +143,8 @@ export interface Manager {
    */
   readonly awaitReady: (name: string, options?: AwaitOptions) => Effect.Effect<void, MqttError>
   /**
-   * Succeeds when all sessions that there are now are ready. Fails with all that are not: when every session either is ready or cannot
-   * become so by itself, or when the time is over. Fails with `InvalidOptions` for a time that is none.
+   * Succeeds when all sessions that there are now are ready. Fails with all that are not: when every session either is
+   * ready or cannot become so by itself, or when the time is over. Fails with `InvalidOptions` for a time that is none.
    */
   readonly awaitAllReady: (options?: AwaitOptions) => Effect.Effect<void, SessionsNotReady | MqttError>
 
@@ -158,8 +163,8 @@ export interface Manager {
   ) => Effect.Effect<ResultBySession<PublishReceipt>>
 
   /**
-   * Subscribes at every session that there is now, and succeeds when all have an answer: one without a connection keeps it waiting, so
-   * bound it with `Effect.timeout`. For sessions to come there are `handle` and `listen`.
+   * Subscribes at every session that there is now, and succeeds when all have an answer: one without a connection keeps
+   * it waiting, so bound it with `Effect.timeout`. For sessions to come there are `handle` and `listen`.
    */
   readonly subscribeAll: (
     filters: string | ReadonlyArray<string>,
@@ -169,11 +174,11 @@ export interface Manager {
   readonly unsubscribeAll: (filter: string) => Effect.Effect<ResultBySession<void>>
 
   /**
-   * Calls a handler for the messages of all sessions, present and future ones, until the scope ends. A message is acknowledged when
-   * its handler succeeded.
+   * Calls a handler for the messages of all sessions, present and future ones, until the scope ends. A message is
+   * acknowledged when its handler succeeded.
    *
-   * Succeeds when the route is registered, see `Route.active`. Fails with `InvalidFilter` or `InvalidOptions`. A session that refuses
-   * the subscription does not harm the others; it is tried again.
+   * Succeeds when the route is registered, see `Route.active`. Fails with `InvalidFilter` or `InvalidOptions`. A
+   * session that refuses the subscription does not harm the others; it is tried again.
    */
   readonly handle: <E, R, E2 = never, R2 = never>(
     filters: string | ReadonlyArray<string>,
@@ -181,8 +186,8 @@ export interface Manager {
     options?: HandleOptions<E, R, E2, R2>
   ) => Effect.Effect<Route<E | E2>, MqttError, R | R2 | Scope.Scope>
   /**
-   * `handle` for one session, also while that is disconnected; the route ends when it is removed or refuses the subscription for good.
-   * Fails with `SessionNotFound` too.
+   * `handle` for one session, also while that is disconnected; the route ends when it is removed or refuses the
+   * subscription for good. Fails with `SessionNotFound` too.
    */
   readonly handleTo: <E, R, E2 = never, R2 = never>(
     name: string,
@@ -221,9 +226,10 @@ export interface Manager {
   /**
    * The life of all sessions in one stream, each session's events in their order; who comes late sees the recent past.
    *
-   * A session that is added: Added, StateChanged, Connecting, Connected, StateChanged, Ready. A lost connection: Disconnected,
-   * StateChanged, Reconnecting. A session that is removed or disconnected: Disconnected if it was connected, StateChanged, and Removed
-   * where it was removed. A slow listener misses the oldest events and delays nobody.
+   * A session that is added: Added, StateChanged, Connecting, Connected, StateChanged, Ready. A lost connection:
+   * Disconnected, StateChanged, Reconnecting. A session that is removed or disconnected: Disconnected if it was
+   * connected, StateChanged, and Removed where it was removed. A slow listener misses the oldest events and delays
+   * nobody.
    */
   readonly events: Stream.Stream<SessionEvent>
   /** Some of the events. */

@@ -11,8 +11,8 @@ import type { Entry } from "./entry.ts"
 const patience = "5 seconds"
 
 /**
- * Clears the records of a session that has ended, and makes the server forget it if the server can be reached. Fails with
- * `StorageFailed`.
+ * Clears the records of a session that has ended, and makes the server forget it if the server can be reached. Fails
+ * with `StorageFailed`.
  */
 export const deleteState = (entry: Entry, clientId: string): Effect.Effect<void, MqttError> => {
   const { options } = entry

@@ -16,7 +16,7 @@ import { SessionStore } from "../../SessionStore.ts"
 import { Transport } from "../../Transport.ts"
 import type { Session } from "../session/contract.ts"
 import type { SessionCore } from "../session/core.ts"
-import { noFailures } from "../session/hub.ts"
+import { noFailures } from "../session/lifecycle.ts"
 import { makeSession } from "../session/session.ts"
 import { protectionOf } from "../session/trust.ts"
 import { monotonicMillis } from "../time.ts"
@@ -54,7 +54,9 @@ export class Entry {
   readonly context: Context.Context<never>
   readonly #host: EntryHost
   readonly #extras: EntryExtras
-  /** Starting and stopping one session never overlap; connecting is neither. There while one of them goes on, or waits. */
+  /**
+   * Starting and stopping one session never overlap; connecting is neither. There while one of them goes on, or waits.
+   */
   #lock: Semaphore.Semaphore | undefined
   #lockUsers = 0
   #running: Running | undefined
@@ -91,7 +93,9 @@ export class Entry {
     return this.options.name
   }
 
-  /** The client identifier of the last session, if there was one: the next one has it too, unless it is made at random. */
+  /**
+   * The client identifier of the last session, if there was one: the next one has it too, unless it is made at random.
+   */
   get clientId(): string | undefined {
     return this.#clientId ?? this.options.clientId
   }

@@ -1,5 +1,6 @@
 /**
- * Routes that call a handler: `consume` at each session, with the route's filter, transformer and figures around the handler.
+ * Routes that call a handler: `consume` at each session, with the route's filter, transformer and figures around the
+ * handler.
  */
 import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -38,13 +39,13 @@ export const startHandler = <E, R, E2, R2>(
     ...(retry === undefined ? undefined : { retry })
   }
   return runner.start({
-    attach: (place) =>
-      place.core.consume(
+    attach: (membership) =>
+      membership.core.consume(
         runner.options.filters,
         handle,
         withPurpose({
           ...consumeOptions,
-          onSubscribed: (subscription) => Effect.sync(() => runner.activate(place, subscription))
+          onSubscribed: (subscription) => Effect.sync(() => runner.activate(membership, subscription))
         }, runner.purpose),
         observer
       ),

@@ -1,6 +1,6 @@
 /**
- * Routes that feed a stream: one bounded queue that the subscriptions of all sessions fill, acknowledged by what the consumer of the
- * stream does.
+ * Routes that feed a stream: one bounded queue that the subscriptions of all sessions fill, acknowledged by what the
+ * consumer of the stream does.
  */
 import type * as Arr from "effect/Array"
 import type * as Cause from "effect/Cause"
@@ -31,14 +31,14 @@ export const startListener = <E, R>(
     const subscribing = withPurpose({ ...subscribeOptions(options), ack: "manual" as const }, runner.purpose)
 
     yield* runner.start({
-      attach: (place) =>
+      attach: (membership) =>
         Effect.scoped(Effect.gen(function*() {
-          const { session } = place
+          const { session } = membership
           const subscription = yield* session.subscription(runner.options.filters, subscribing)
-          runner.activate(place, subscription)
+          runner.activate(membership, subscription)
           yield* Stream.runForEachArray(subscription.messages, makePump(runner, session, queue, options))
           // The session drains: it waits for the acknowledgements of what the consumer has not seen yet.
-          yield* place.core.untilClosed
+          yield* membership.core.untilClosed
         })),
       onEnd: (exit) => {
         if (Exit.isSuccess(exit)) Queue.endUnsafe(queue)
@@ -180,8 +180,8 @@ const counted = <E>(
   }) as Stream.Stream<Message, E | MqttError>
 
 /**
- * Acknowledges what was handed over when more is pulled, as a subscription does. A stream does not tell what its consumer has taken out of an array:
- * QoS 1 and 2 go out one by one.
+ * Acknowledges what was handed over when more is pulled, as a subscription does. A stream does not tell what its
+ * consumer has taken out of an array: QoS 1 and 2 go out one by one.
  */
 const acknowledged = <E>(
   runner: RouteRunner<E>,

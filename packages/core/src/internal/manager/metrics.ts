@@ -57,7 +57,10 @@ export const noMetrics: SessionMetrics = {
   handlers: { failures: 0, retries: 0, givenUp: 0, deadLettered: 0, failing: 0, oldestFailingAge: 0 }
 }
 
-/** The sum of two sessions, or of two lives of one session that followed each other (`uptime` tells how long it was there). */
+/**
+ * The sum of two sessions, or of two lives of one session that followed each other (`uptime` tells how long it was
+ * there).
+ */
 export const addMetrics = (a: SessionMetrics, b: SessionMetrics, uptime: number): SessionMetrics => {
   const messagesSent = a.messagesSent + b.messagesSent
   const messagesReceived = a.messagesReceived + b.messagesReceived
@@ -135,8 +138,8 @@ export const sumOf = (all: Iterable<SessionMetrics>): SessionMetrics => {
 }
 
 /**
- * What stays of the figures of a session that is no more: the counters, and nothing of what it held. What it had not finished, because
- * its store did not take it to the very end, has failed.
+ * What stays of the figures of a session that is no more: the counters, and nothing of what it held. What it had not
+ * finished, because its store did not take it to the very end, has failed.
  */
 export const countersOnly = ({ published, ...metrics }: SessionMetrics): SessionMetrics => ({
   ...metrics,

@@ -1,6 +1,6 @@
 /**
- * What handlers and streams have in common: the checks of a route's options, and the way of a message through filter and
- * transformer.
+ * What handlers and streams have in common: the checks of a route's options, and the way of a message through filter
+ * and transformer.
  */
 import * as Effect from "effect/Effect"
 import type { Message } from "../../Message.ts"
@@ -13,8 +13,8 @@ import { filtersOf, refuseOptions } from "../options/subscribing.ts"
 import { shareFilters } from "../session/sharing.ts"
 
 /**
- * The filters as a list without duplicates, or what is wrong with them or the options: a route over all sessions has to be sound
- * before there is a session.
+ * The filters as a list without duplicates, or what is wrong with them or the options: a route over all sessions has to
+ * be sound before there is a session.
  */
 export const checkRoute = (
   method: string,

@@ -1,8 +1,8 @@
 /**
  * The sessions of a manager by their names, and the routes that join them.
  *
- * It adds, finds and removes; what is done to all sessions at once goes by `forAll`. The manager's facade, its routes and
- * forwarders work with it.
+ * It adds, finds and removes; what is done to all sessions at once goes by `forAll`. The manager's facade, its routes
+ * and forwarders work with it.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -30,7 +30,7 @@ import { Broadcast } from "../session/broadcast.ts"
 import type { Session } from "../session/contract.ts"
 import type { SessionCore } from "../session/core.ts"
 import { EventLog, isWorthLogging, logModeOf } from "../session/eventLog.ts"
-import { eventMemory } from "../session/hub.ts"
+import { eventMemory } from "../session/lifecycle.ts"
 import { monotonicMillis } from "../time.ts"
 import { nameOf } from "../valueNames.ts"
 import { addChecks } from "./checks.ts"
@@ -250,7 +250,9 @@ export class Registry implements EntryHost {
     registered.runner.stop()
   }
 
-  /** Lets a runner join the sessions that concern it, present and future ones, until the returned function is called. */
+  /**
+   * Lets a runner join the sessions that concern it, present and future ones, until the returned function is called.
+   */
   follow(runner: RouteRunner<unknown>): () => void {
     this.#followers.add(runner)
     this.#joinAll(runner)

@@ -1,5 +1,6 @@
 /**
- * The part of a route that does not care for whom: on which sessions it is, how it stands with each, its figures, and its end.
+ * The part of a route that does not care for whom: on which sessions it is, how it stands with each, its figures, and
+ * its end.
  */
 import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
@@ -22,7 +23,7 @@ import { isSilent } from "../session/eventLog.ts"
 /**
  * One session that a route is on.
  */
-export interface Place {
+export interface Membership {
   readonly core: SessionCore
   readonly session: Session
   state: RouteSession["state"]
@@ -43,20 +44,25 @@ export interface RouteRunnerOptions {
 }
 
 export interface RouteRunnerParts<E, R> {
-  /** Subscribes at a session and works until the session ends it; fails when it is refused, or with what `fail` was told. */
-  readonly attach: (place: Place) => Effect.Effect<void, E | MqttError, R>
+  /**
+   * Subscribes at a session and works until the session ends it; fails when it is refused, or with what `fail` was
+   * told.
+   */
+  readonly attach: (membership: Membership) => Effect.Effect<void, E | MqttError, R>
   /** The route is over. */
   readonly onEnd: (exit: Exit.Exit<void, E | MqttError>) => void
 }
 
-/** Milliseconds before a refused subscription that may succeed is tried again, doubled with each refusal up to a minute. */
+/**
+ * Milliseconds before a refused subscription that may succeed is tried again, doubled with each refusal up to a minute.
+ */
 const firstRetry = 1000
 const longestRetry = 60_000
 
 export class RouteRunner<E> {
   readonly options: RouteRunnerOptions
   readonly #end = Deferred.makeUnsafe<void, E | MqttError>()
-  readonly #places = new Map<string, Place>()
+  readonly #memberships = new Map<string, Membership>()
   readonly #waiters = new Set<() => void>()
   readonly #figures = {
     received: 0,
@@ -90,7 +96,7 @@ export class RouteRunner<E> {
       const fibers = yield* FiberMap.make<Session, void, never>()
       const context = yield* Effect.context<R>()
       const run = yield* FiberMap.runtime(fibers)()
-      this.#parts = { ...parts, attach: (place) => Effect.provideContext(parts.attach(place), context) }
+      this.#parts = { ...parts, attach: (membership) => Effect.provideContext(parts.attach(membership), context) }
       this.#fork = run
       this.#interruptOthers = (session) => {
         for (const [other, fiber] of fibers) if (other !== session) fiber.interruptUnsafe()
@@ -107,9 +113,16 @@ export class RouteRunner<E> {
   join(core: SessionCore): void {
     if (this.#ended) return
     const { session } = core
-    const place: Place = { core, session, state: "joining", granted: [], error: undefined, pending: undefined }
-    this.#places.set(session.name, place)
-    this.#fork(session, this.#run(place))
+    const membership: Membership = {
+      core,
+      session,
+      state: "joining",
+      granted: [],
+      error: undefined,
+      pending: undefined
+    }
+    this.#memberships.set(session.name, membership)
+    this.#fork(session, this.#run(membership))
   }
 
   /** There will be no more sessions for this route: it ends when those that it is on have ended. */
@@ -130,11 +143,11 @@ export class RouteRunner<E> {
   }
 
   /** The server granted the subscription at a session; without one, what the route does at that session has begun. */
-  activate(place: Place, subscription?: SubscriptionInfo): void {
-    place.state = "active"
-    place.granted = subscription?.granted ?? []
-    place.error = undefined
-    place.pending = subscription?.pending
+  activate(membership: Membership, subscription?: SubscriptionInfo): void {
+    membership.state = "active"
+    membership.granted = subscription?.granted ?? []
+    membership.error = undefined
+    membership.pending = subscription?.pending
     this.#notify()
   }
 
@@ -170,7 +183,7 @@ export class RouteRunner<E> {
       description,
       statistics: this.#statistics,
       sessions: Effect.sync(() =>
-        new Map(Array.from(this.#places, ([name, { error, granted, state }]) => [name, { state, granted, error }]))
+        new Map(Array.from(this.#memberships, ([name, { error, granted, state }]) => [name, { state, granted, error }]))
       ),
       active: this.#active,
       failure: Effect.sync(() => this.#endedWith),
@@ -181,7 +194,7 @@ export class RouteRunner<E> {
   get #statistics(): Effect.Effect<RouteStatistics> {
     return Effect.gen({ self: this }, function*() {
       let { overflowed } = this.#figures
-      for (const { pending } of this.#places.values()) {
+      for (const { pending } of this.#memberships.values()) {
         if (pending !== undefined) overflowed += (yield* pending).dropped
       }
       return { ...this.#figures, overflowed }
@@ -204,37 +217,37 @@ export class RouteRunner<E> {
 
   #outcome(): Exit.Exit<void, MqttError> | undefined {
     if (this.#ended) return Exit.void
-    let joining = this.options.session !== undefined && this.#places.size === 0
-    for (const { error, state } of this.#places.values()) {
+    let joining = this.options.session !== undefined && this.#memberships.size === 0
+    for (const { error, state } of this.#memberships.values()) {
       if (state === "failed") return Exit.fail(error!)
       if (state === "joining") joining = true
     }
     return joining ? undefined : Exit.void
   }
 
-  #run(place: Place): Effect.Effect<void> {
-    const { session } = place
+  #run(membership: Membership): Effect.Effect<void> {
+    const { session } = membership
     return Effect.gen({ self: this }, function*() {
       for (let refusals = 0;; refusals++) {
-        const exit = yield* Effect.exit(this.#parts.attach(place))
-        yield* this.#countOverflow(place)
+        const exit = yield* Effect.exit(this.#parts.attach(membership))
+        yield* this.#countOverflow(membership)
         if (Exit.isSuccess(exit) || this.#ended) return
-        if (this.#failure !== undefined) return this.#abort(place, Exit.failCause(this.#failure))
+        if (this.#failure !== undefined) return this.#abort(membership, Exit.failCause(this.#failure))
         if (Cause.hasInterruptsOnly(exit.cause)) return yield* Effect.interrupt
         const error = errorOf(session, exit.cause)
         yield* this.#log(session, error, exit.cause)
         // The session is ending; if its name gets another one, that one is joined.
         if (error.reason._tag === "Closed" || (yield* session.status).state === "closed") return
-        place.state = "failed"
-        place.error = error
+        membership.state = "failed"
+        membership.error = error
         this.#noteError(error)
-        if (this.options.session !== undefined && !error.isRetryable) return this.#abort(place, Exit.fail(error))
+        if (this.options.session !== undefined && !error.isRetryable) return this.#abort(membership, Exit.fail(error))
         this.#notify()
         yield* nextChance(session, error, refusals)
-        place.state = "joining"
+        membership.state = "joining"
       }
-    }).pipe(Effect.ensuring(Effect.map(this.#countOverflow(place), () => {
-      if (this.#places.get(session.name) === place) this.#places.delete(session.name)
+    }).pipe(Effect.ensuring(Effect.map(this.#countOverflow(membership), () => {
+      if (this.#memberships.get(session.name) === membership) this.#memberships.delete(session.name)
       this.#notify()
       this.#endWhenAlone()
     })))
@@ -253,8 +266,8 @@ export class RouteRunner<E> {
         : Effect.annotateLogs(line, { session: session.name, reason: reason._tag }))
   }
 
-  #abort(place: Place, exit: Exit.Exit<void, E | MqttError>): void {
-    this.#interruptOthers(place.session)
+  #abort(membership: Membership, exit: Exit.Exit<void, E | MqttError>): void {
+    this.#interruptOthers(membership.session)
     this.#finish(exit)
   }
 
@@ -262,7 +275,7 @@ export class RouteRunner<E> {
     if (this.#ended) return
     this.#ended = true
     if (Exit.isFailure(exit)) this.#endedWith = Cause.squash(exit.cause)
-    this.#places.clear()
+    this.#memberships.clear()
     // Whoever waits runs at once.
     this.#parts.onEnd(exit)
     Deferred.doneUnsafe(this.#end, exit)
@@ -270,13 +283,13 @@ export class RouteRunner<E> {
   }
 
   #endWhenAlone(): void {
-    if (this.#leaving && this.#places.size === 0) this.#finish(Exit.void)
+    if (this.#leaving && this.#memberships.size === 0) this.#finish(Exit.void)
   }
 
-  #countOverflow(place: Place): Effect.Effect<void> {
-    const { pending } = place
+  #countOverflow(membership: Membership): Effect.Effect<void> {
+    const { pending } = membership
     if (pending === undefined) return Effect.void
-    place.pending = undefined
+    membership.pending = undefined
     return Effect.map(pending, ({ dropped }) => {
       this.#figures.overflowed += dropped
     })
@@ -300,8 +313,8 @@ const errorOf = (session: Session, cause: Cause.Cause<unknown>): MqttError => {
 }
 
 /**
- * Waits until a refused subscription may succeed: after the next reconnect, after a while if it may pass by itself, and not at all if the
- * session has ended.
+ * Waits until a refused subscription may succeed: after the next reconnect, after a while if it may pass by itself, and
+ * not at all if the session has ended.
  */
 const nextChance = (session: Session, error: MqttError, refusals: number): Effect.Effect<void> => {
   let lost = false

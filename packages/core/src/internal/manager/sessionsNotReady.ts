@@ -14,8 +14,8 @@ const Failure = Schema.Struct({
 /**
  * Sessions that are not ready: each with its name, its state, and why.
  *
- * The reason of an `error` is the permanent failure of the session, the failure of its last attempt, `Timeout` when it simply takes
- * long, or `Closed` when the session is disconnected.
+ * The reason of an `error` is the permanent failure of the session, the failure of its last attempt, `Timeout` when it
+ * simply takes long, or `Closed` when the session is disconnected.
  */
 export class SessionsNotReady
   extends TaggedError<SessionsNotReady>("@effect-mqttx/core/SessionsNotReady")("SessionsNotReady", {

@@ -1,6 +1,7 @@
 /**
- * A duplex stream that MQTT.js has opened, as a byte stream. It knows the stream by its shape only: of Node, of `readable-stream`, or a user's own.
- * `MqttJs` calls it. The reports of the stream's platform, such as an upgrade that the server refuses, come through `Opening`.
+ * A duplex stream that MQTT.js has opened, as a byte stream. It knows the stream by its shape only: of Node, of
+ * `readable-stream`, or a user's own. `MqttJs` calls it. The reports of the stream's platform, such as an upgrade that
+ * the server refuses, come through `Opening`.
  */
 import * as Deferred from "effect/Deferred"
 import type * as Effect from "effect/Effect"
@@ -40,7 +41,10 @@ export const isDuplex = (value: unknown): value is Duplex =>
   typeof value === "object" && value !== null &&
   methods.every((name) => typeof (value as Partial<Duplex>)[name] === "function")
 
-/** What the platform sees of an attempt. The platform writes the fields and calls the functions, the stream does the reverse. */
+/**
+ * What the platform sees of an attempt. The platform writes the fields and calls the functions, the stream does the
+ * reverse.
+ */
 export interface Opening {
   /** A stream that does not tell by itself when it is ready is not, before `onReady`. */
   isAwaited: boolean
@@ -136,7 +140,8 @@ class DuplexStream implements ByteStream {
     })
     stream.on("secureConnect", () => this.#ready())
     stream.on("end", () => {
-      // A peer that has ended its half sends nothing more. What is still to be written to it would keep the stream open.
+      // A peer that has ended its half sends nothing more. What is still to be written to it would keep the stream
+      // open.
       if (this.#isReady) {
         this.#end()
       }

@@ -1,5 +1,6 @@
 /**
- * What options of `MqttJs` have to be. Options of MQTT.js that belong to the session are refused with a word about where they go.
+ * What options of `MqttJs` have to be. Options of MQTT.js that belong to the session are refused with a word about
+ * where they go.
  */
 import * as Redacted from "effect/Redacted"
 import { callable, type Check, flag, integer, isRecord, oneOf } from "../options/plain.ts"
@@ -7,7 +8,8 @@ import { kindOf } from "../valueNames.ts"
 
 const record: Check = (value) => isRecord(value) ? undefined : `must be a record, got ${kindOf(value)}`
 
-// MQTT.js finds the mistakes of a proxy's URL at the first connection only. The message never repeats it: it may hold a password.
+// MQTT.js finds the mistakes of a proxy's URL at the first connection only. The message never repeats it: it may hold a
+// password.
 const socksProxy: Check = (value) => {
   const text = Redacted.isRedacted(value) ? Redacted.value(value) : value
   return typeof text === "string" && /^socks(?:5h|4a|5|4):\/\/[^/?#]+:[0-9]{1,5}$/.test(text) && URL.canParse(text)

@@ -1,6 +1,7 @@
 /**
- * What MQTT.js is told about a connection on Node besides its address: TLS, the headers and bounds of a WebSocket. It sees how the upgrade of
- * a WebSocket ends, and which certificate is refused. `MqttJs` calls it by way of the platform's transport.
+ * What MQTT.js is told about a connection on Node besides its address: TLS, the headers and bounds of a WebSocket. It
+ * sees how the upgrade of a WebSocket ends, and which certificate is refused. `MqttJs` calls it by way of the
+ * platform's transport.
  */
 import * as Redacted from "effect/Redacted"
 import type * as Http from "node:http"

@@ -34,8 +34,8 @@ export const openSocket = (
     stream: (socket) => new SocketStream(socket, handlers)
   })
 
-// The listeners stand before the first event can come: an 'error' event without one is an uncaught exception. They stay for
-// the socket's whole life.
+// The listeners stand before the first event can come: an 'error' event without one is an uncaught exception. They stay
+// for the socket's whole life.
 const connect = (
   request: TransportRequest,
   handlers: ByteStreamHandlers,

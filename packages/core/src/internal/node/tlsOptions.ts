@@ -26,7 +26,8 @@ export const tlsConnectionOptions = (tls: TlsOptions | undefined, host: string):
   }))
 })
 
-// Server Name Indication carries names, never addresses (RFC 6066, section 3). The certificate is checked against either.
+// Server Name Indication carries names, never addresses (RFC 6066, section 3). The certificate is checked against
+// either.
 const serverName = (name: string): Tls.ConnectionOptions =>
   Net.isIP(name) === 0
     ? { servername: name }

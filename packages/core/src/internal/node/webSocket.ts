@@ -1,8 +1,8 @@
 /**
  * WebSockets on Node as byte streams (MQTT 6): one subprotocol, binary frames, one frame a write.
  *
- * `ws` frames and unmasks. It hands a message over only when all of it has arrived, so that the size of a message has a bound here. It
- * waits up to 30 seconds for the other side to finish a closing handshake; this module does not.
+ * `ws` frames and unmasks. It hands a message over only when all of it has arrived, so that the size of a message has a
+ * bound here. It waits up to 30 seconds for the other side to finish a closing handshake; this module does not.
  */
 import * as Deferred from "effect/Deferred"
 import type * as Effect from "effect/Effect"
@@ -51,7 +51,8 @@ export const openWebSocket = (
   })
 
 /**
- * Tells at once when a closing handshake begins. `ws` answers a close frame of the server by its own `close`, and has no event for it.
+ * Tells at once when a closing handshake begins. `ws` answers a close frame of the server by its own `close`, and has
+ * no event for it.
  */
 class Socket extends WebSocket {
   onClosing: (() => void) | undefined
@@ -67,8 +68,8 @@ class Socket extends WebSocket {
   }
 }
 
-// The listeners stand before the first event can come: an 'error' event without one is an uncaught exception. They stay for
-// the socket's whole life.
+// The listeners stand before the first event can come: an 'error' event without one is an uncaught exception. They stay
+// for the socket's whole life.
 const connect = (
   request: TransportRequest,
   handlers: ByteStreamHandlers,

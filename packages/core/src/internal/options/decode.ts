@@ -41,7 +41,8 @@ export const toPlain = (value: unknown): unknown => {
   if (!isPlain(value)) {
     return value
   }
-  // Not by assignment: that of the key `__proto__`, which JSON may have, would change the record instead of adding to it.
+  // Not by assignment: that of the key `__proto__`, which JSON may have, would change the record instead of adding to
+  // it.
   return Object.fromEntries(
     Object.entries(value).filter(([, inner]) => inner !== undefined).map(([key, inner]) => [key, toPlain(inner)])
   )

@@ -1,6 +1,6 @@
 /**
- * Durations as users write them, read without guessing: what is no duration is an error here, where `Duration.fromInput` takes
- * `NaN`, an empty record and a record of unknown units for zero.
+ * Durations as users write them, read without guessing: what is no duration is an error here, where
+ * `Duration.fromInput` takes `NaN`, an empty record and a record of unknown units for zero.
  */
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
@@ -19,8 +19,8 @@ const units: ReadonlySet<string> = new Set([
 const isNumeric = /^\d+(?:\.\d+)?$/
 
 /**
- * A duration of any form: a `Duration`, milliseconds (a number, or digits in a text), a text such as "30 seconds", nanoseconds as a
- * bigint, a pair of seconds and nanoseconds, or a record of units. Undefined for anything else.
+ * A duration of any form: a `Duration`, milliseconds (a number, or digits in a text), a text such as "30 seconds",
+ * nanoseconds as a bigint, a pair of seconds and nanoseconds, or a record of units. Undefined for anything else.
  */
 export const parseDuration = (value: unknown): Duration.Duration | undefined => {
   switch (typeof value) {

@@ -1,5 +1,6 @@
 /**
- * The names of a session's options in the environment: `reconnect.initialDelay` is `RECONNECT_INITIAL_DELAY` behind the prefix.
+ * The names of a session's options in the environment: `reconnect.initialDelay` is `RECONNECT_INITIAL_DELAY` behind the
+ * prefix.
  */
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
@@ -35,8 +36,8 @@ const valueOf = (option: string, text: string): unknown => {
 }
 
 /**
- * What a Config makes of options without `persistence`. The layers of durable sessions set it: afterwards it could not be told from what is
- * written, and other defaults, that of `sessionExpiry`, follow from it.
+ * What a Config makes of options without `persistence`. The layers of durable sessions set it: afterwards it could not
+ * be told from what is written, and other defaults, that of `sessionExpiry`, follow from it.
  */
 export const DefaultPersistence: Context.Reference<Persistence> = Context.Reference(
   "@effect-mqttx/core/internal/DefaultPersistence",

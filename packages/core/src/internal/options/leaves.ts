@@ -21,11 +21,11 @@ export const oneOf = <const Values extends ReadonlyArray<string | number>>(value
   Schema.Literals(values).annotate({ message: `expected one of ${values.join(", ")}` })
 
 /**
- * A key that may be missing. All options that have the default share it, decoded once: when it is first needed, since to compile the
- * decoders of all defaults would be a third of the time that the import of the package takes.
+ * A key that may be missing. All options that have the default share it, decoded once: when it is first needed, since
+ * to compile the decoders of all defaults would be a third of the time that the import of the package takes.
  *
- * Not "missing or undefined": Config takes a group, or a list, that is not what it has to be for undefined, and the default, or nothing,
- * would stand in for it without a word.
+ * Not "missing or undefined": Config takes a group, or a list, that is not what it has to be for undefined, and the
+ * default, or nothing, would stand in for it without a word.
  */
 export const withDefault = <S extends Schema.ConstraintDecoder<unknown>>(
   schema: S,
@@ -100,7 +100,8 @@ export const oneOrMore: Schema.Codec<ReadonlyArray<string>, string | ReadonlyArr
 )
 
 /**
- * A value that is never printed and never encoded. Not `RedactedFromValue`, which refuses to encode a key that is not there as well.
+ * A value that is never printed and never encoded. Not `RedactedFromValue`, which refuses to encode a key that is not
+ * there as well.
  */
 export const hidden = <A, Encoded>(
   schema: Schema.Codec<A, Encoded>,

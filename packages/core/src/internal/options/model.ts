@@ -12,8 +12,8 @@ import type { ProtocolVersion, QoS } from "../../QoS.ts"
  *
  * - `none`: a clean session at every connect.
  * - `process`: a clean session at the first connect, resumed at every reconnect.
- * - `durable`: never clean; survives the process with a durable session store. Sessions with it are made by the functions that require
- *   a `SessionStore`, for example `MqttSession.layerDurable`.
+ * - `durable`: never clean; survives the process with a durable session store. Sessions with it are made by the
+ *   functions that require a `SessionStore`, for example `MqttSession.layerDurable`.
  */
 export type Persistence = "none" | "process" | "durable"
 
@@ -85,8 +85,8 @@ export interface QueueOptions {
   /** Default 10,000. */
   readonly messages: number
   /**
-   * Bytes of topics, payloads and properties, those of unacknowledged messages included. Default: half of `memoryLimit`, and
-   * 32 MiB without it.
+   * Bytes of topics, payloads and properties, those of unacknowledged messages included. Default: half of
+   * `memoryLimit`, and 32 MiB without it.
    */
   readonly bytes: number
   /**
@@ -95,8 +95,8 @@ export interface QueueOptions {
    */
   readonly policy: QueuePolicy
   /**
-   * How long a message is worth sending after it was accepted, up to 24 days; the Message Expiry Interval and the `expiresAfter` of the
-   * single message hold too, and the shortest wins. Default: no limit.
+   * How long a message is worth sending after it was accepted, up to 24 days; the Message Expiry Interval and the
+   * `expiresAfter` of the single message hold too, and the shortest wins. Default: no limit.
    */
   readonly expiresAfter?: Duration.Duration | undefined
 }
@@ -105,7 +105,10 @@ export interface QueueOptions {
 export interface UnclaimedOptions {
   /** How long they are held before they are dropped; default 10 s. */
   readonly hold: Duration.Duration
-  /** Which part of the receive window they may take once nobody has come for some within `hold`, above 0 and at most 1; default 0.5. */
+  /**
+   * Which part of the receive window they may take once nobody has come for some within `hold`, above 0 and at most 1;
+   * default 0.5.
+   */
   readonly fraction: number
 }
 
@@ -168,8 +171,8 @@ export interface SessionOptions {
   /** How many own QoS 1 and 2 messages may be unacknowledged, 1 to 65535; the server may allow less. Default 1000. */
   readonly maxInflight: number
   /**
-   * The same for QoS 2 on MQTT 3.1.1, where servers cannot tell their limit; default 19. mosquitto 2.0 (20 by default) answers
-   * with a plain PUBACK, and drops, what comes at QoS 1 while its limit is reached.
+   * The same for QoS 2 on MQTT 3.1.1, where servers cannot tell their limit; default 19. mosquitto 2.0 (20 by default)
+   * answers with a plain PUBACK, and drops, what comes at QoS 1 while its limit is reached.
    */
   readonly maxInflightQoS2: number
   /** Asks the server for response information (MQTT 3.1.2.11.6); default `false`. */
@@ -191,21 +194,22 @@ export interface SessionOptions {
   /** What becomes of unacknowledged messages then; default `resend`. */
   readonly unacknowledgedOnSessionLost: "resend" | "fail"
   /**
-   * After how many connections that the server ends in a row over one message or subscription this one is given up with `PoisonMessage`; 0: never.
-   * Default 6.
+   * After how many connections that the server ends in a row over one message or subscription this one is given up with
+   * `PoisonMessage`; 0: never. Default 6.
    */
   readonly poisonThreshold: number
   /**
-   * What publishers see while the store of a durable session fails: they wait, within the bounds of the queue, or what they publish fails with
-   * `StorageFailed` and is neither kept nor sent. What was accepted before stays accepted either way. Default `wait`.
+   * What publishers see while the store of a durable session fails: they wait, within the bounds of the queue, or what
+   * they publish fails with `StorageFailed` and is neither kept nor sent. What was accepted before stays accepted
+   * either way. Default `wait`.
    */
   readonly onStorageFailure: "wait" | "fail"
   readonly queue: QueueOptions
   /**
-   * What messages of the session may take in memory, in bytes, weighed with what their properties cost: `queue.bytes` of those to
-   * be sent, the rest of received ones until their consumers have finished with them. At least `queue.bytes` and
-   * `maximumPacketSize` together. Default: `queue.bytes` and the larger of 32 MiB and two packets of `maximumPacketSize`, so
-   * 64 MiB without both.
+   * What messages of the session may take in memory, in bytes, weighed with what their properties cost: `queue.bytes`
+   * of those to be sent, the rest of received ones until their consumers have finished with them. At least
+   * `queue.bytes` and `maximumPacketSize` together. Default: `queue.bytes` and the larger of 32 MiB and two packets of
+   * `maximumPacketSize`, so 64 MiB without both.
    */
   readonly memoryLimit: number
   /** How long `publish` may take, and `enqueue` until the message is accepted, waiting included; default: no limit. */
@@ -316,8 +320,8 @@ export interface WillInput {
 }
 
 /**
- * `SessionOptions` as one may write them: everything but the name and the servers has a default. `P` is which `persistence` may be
- * written; with `never` none is, and the function that makes the session chooses it.
+ * `SessionOptions` as one may write them: everything but the name and the servers has a default. `P` is which
+ * `persistence` may be written; with `never` none is, and the function that makes the session chooses it.
  */
 export interface SessionOptionsInput<out P extends Persistence = Persistence> {
   readonly name: string

@@ -1,6 +1,7 @@
 /**
- * Checks of option records that are not decoded by a schema: names of keys, and what stands under them. All mistakes of a record are
- * found at once, and none of the checks throws. Values are named by their kind only, since any of them may be a secret.
+ * Checks of option records that are not decoded by a schema: names of keys, and what stands under them. All mistakes of
+ * a record are found at once, and none of the checks throws. Values are named by their kind only, since any of them may
+ * be a secret.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -91,7 +92,8 @@ export const refusal = (
   })
 
 /**
- * Dies with an `MqttError` where options are wrong: for layers and effects whose types have no failure. What is undefined counts as right.
+ * Dies with an `MqttError` where options are wrong: for layers and effects whose types have no failure. What is
+ * undefined counts as right.
  */
 export const orDie = (
   options: unknown,

@@ -1,6 +1,6 @@
 /**
- * Records of options that know their keys: a key that is none of them is a mistake, whatever road the record comes by. By itself a
- * schema drops such keys, unless the one who decodes asks it not to, and Config never asks.
+ * Records of options that know their keys: a key that is none of them is a mistake, whatever road the record comes by.
+ * By itself a schema drops such keys, unless the one who decodes asks it not to, and Config never asks.
  */
 import * as Schema from "effect/Schema"
 import { noSuchOption } from "./plain.ts"

@@ -1,5 +1,6 @@
 /**
- * Checks of topic filters and of the options of subscriptions and consumers, before anything is registered. Values may be of any type.
+ * Checks of topic filters and of the options of subscriptions and consumers, before anything is registered. Values may
+ * be of any type.
  */
 import * as Schedule from "effect/Schedule"
 import { InvalidOptions, type MqttErrorReason } from "../../MqttError.ts"
@@ -41,7 +42,10 @@ export const filtersOf = (filters: unknown): ReadonlyArray<string> | MqttErrorRe
   return list as ReadonlyArray<string>
 }
 
-/** What is wrong with options that these checks are for, and with the policies of a consumer of filters; undefined: nothing. */
+/**
+ * What is wrong with options that these checks are for, and with the policies of a consumer of filters; undefined:
+ * nothing.
+ */
 export const refuseOptions = (
   options: unknown,
   checks: { readonly [name: string]: Check },

@@ -1,9 +1,9 @@
 /**
- * Options as texts behind a prefix, from any ConfigProvider: variables of the environment by their names in constant case, records by
- * the names of the options.
+ * Options as texts behind a prefix, from any ConfigProvider: variables of the environment by their names in constant
+ * case, records by the names of the options.
  *
- * Every name behind the prefix is looked at, so that a mistyped one is a mistake and not a default. Values are no part of an issue.
- * Sessions and forwarders read theirs here, each with its own names.
+ * Every name behind the prefix is looked at, so that a mistyped one is a mistake and not a default. Values are no part
+ * of an issue. Sessions and forwarders read theirs here, each with its own names.
  */
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
@@ -116,8 +116,8 @@ const merge = (a: Found, b: Found): Found => ({
 })
 
 /**
- * A Config of what `decode` makes of everything behind a prefix. All mistakes are reported at once, those of names included. It counts as
- * absent where there is nothing behind the prefix and nothing can be made of nothing.
+ * A Config of what `decode` makes of everything behind a prefix. All mistakes are reported at once, those of names
+ * included. It counts as absent where there is nothing behind the prefix and nothing can be made of nothing.
  */
 export const configOf = <A>(
   prefix: string,

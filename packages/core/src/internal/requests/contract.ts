@@ -10,8 +10,8 @@ import type { TopicTemplate } from "../topicTemplate/contract.ts"
 import type { Via } from "./convention.ts"
 
 /**
- * A kind of request: its topic and the types of both directions. `RAsk` are the services that the asking side's codecs need, `RAnswer` those of the
- * answering side.
+ * A kind of request: its topic and the types of both directions. `RAsk` are the services that the asking side's codecs
+ * need, `RAnswer` those of the answering side.
  */
 export interface RequestTemplate<Params, Req, Res, Failure = never, RAsk = never, RAnswer = never> {
   readonly request: TopicTemplate<Params, Req, RAsk, RAnswer>

@@ -13,8 +13,8 @@ import type { UserProperty } from "../../Properties.ts"
 export type Via = "properties" | "topic"
 
 /**
- * What an answer is: `ok` a value, `failure` a failure of the template's type; `invalid` the request could not be read, `error` the handler failed with
- * something else.
+ * What an answer is: `ok` a value, `failure` a failure of the template's type; `invalid` the request could not be read,
+ * `error` the handler failed with something else.
  */
 export type Status = "ok" | "failure" | "invalid" | "error"
 

@@ -30,7 +30,7 @@ export interface Exchange {
   readonly onFailure: (error: MqttError) => void
 }
 
-export interface Tally {
+export interface Counts {
   answered: number
   late: number
   foreign: number
@@ -43,7 +43,7 @@ export class Exchanges {
   /** The topic of the answers, or with the convention by topic its first levels. */
   readonly base: string
   readonly clientId: string
-  readonly tally: Tally = { answered: 0, late: 0, foreign: 0, dropped: 0 }
+  readonly counts: Counts = { answered: 0, late: 0, foreign: 0, dropped: 0 }
   readonly #waiting = new Map<string, Exchange>()
   readonly #nonce: string
   #count = 0
@@ -81,11 +81,11 @@ export class Exchanges {
     const label = Convention.labelOf(message, this.base, this.via)
     const exchange = label === undefined ? undefined : this.#waiting.get(label.correlation)
     if (label === undefined || exchange === undefined) {
-      if (label?.correlation.startsWith(`${this.#nonce}-`) === true) this.tally.late++
-      else this.tally.foreign++
+      if (label?.correlation.startsWith(`${this.#nonce}-`) === true) this.counts.late++
+      else this.counts.foreign++
       return
     }
-    this.tally.answered++
+    this.counts.answered++
     if (!exchange.many) this.#waiting.delete(label.correlation)
     exchange.onAnswer({ status: label.status, message })
   }

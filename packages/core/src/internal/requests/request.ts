@@ -26,7 +26,9 @@ import { type Answer, type Exchange, type Exchanges, use } from "./exchanges.ts"
 
 const defaultTimeout = Duration.seconds(10)
 const second = Duration.seconds(1)
-/** Answers that one stream may hold; all streams of a session share its subscription, so that none can stop the flow. */
+/**
+ * Answers that one stream may hold; all streams of a session share its subscription, so that none can stop the flow.
+ */
 const maximumWaiting = 4096
 const encoder = new TextEncoder()
 
@@ -80,7 +82,8 @@ class Question<Params, Req, Res, Failure, RAsk, RAnswer> {
     const { session, timeout, via } = this
     const { qos = 1, userProperties } = this.#options
     const version5 = session.options.protocolVersion === 5
-    // The request is over before the queue or the publisher would give up, so that there is one way in which it is late.
+    // The request is over before the queue or the publisher would give up, so that there is one way in which it is
+    // late.
     const patience = Duration.sum(timeout, second)
     const properties: MessageProperties = {
       ...(version5 && Duration.isFinite(timeout) ? { messageExpiryInterval: expiryOf(timeout) } : undefined),
@@ -221,7 +224,7 @@ export const requestMany = <Params, Req, Res, Failure, RAsk, RAnswer>(
             onAnswer: (answer) => {
               progress.lastAt = monotonicMillis(clock)
               if (progress.received++ === 0) Deferred.doneUnsafe(first, Effect.void)
-              if (!Queue.offerUnsafe(answers, answer)) exchanges.tally.dropped++
+              if (!Queue.offerUnsafe(answers, answer)) exchanges.counts.dropped++
               if (progress.received === count) Queue.endUnsafe(answers)
             },
             onFailure: (error) => fail(answers, error)

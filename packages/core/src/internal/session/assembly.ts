@@ -22,15 +22,15 @@ import type { ConsumeObserver } from "./consumeObserver.ts"
 import type { Session } from "./contract.ts"
 import type { SessionCore } from "./core.ts"
 import { makeDefectLog } from "./defectLog.ts"
-import { Driver } from "./driver.ts"
 import { DroppedMessages } from "./droppedMessages.ts"
 import { onEngineEvent } from "./engineEvents.ts"
+import { EngineLoop } from "./engineLoop.ts"
 import { inboundLimitOf } from "./engineOptions.ts"
 import { logModeOf } from "./eventLog.ts"
 import { makeSessionFacade } from "./facade.ts"
 import { SessionFailures } from "./failureLedger.ts"
 import type { Fibers } from "./fibers.ts"
-import { Hub, type HubState, type Observer } from "./hub.ts"
+import { Lifecycle, type LifecycleState, type Observer } from "./lifecycle.ts"
 import { OriginLedger } from "./originLedger.ts"
 import { Publisher } from "./publisher.ts"
 import { Shutdown } from "./shutdown.ts"
@@ -53,15 +53,18 @@ export interface SessionParts {
   readonly observer: Observer | undefined
 }
 
-/** Messages without a consumer that wait for one listener, and the part of the memory for received messages that they take. */
+/**
+ * Messages without a consumer that wait for one listener, and the part of the memory for received messages that they
+ * take.
+ */
 const unclaimedMessages = 1024
 const unclaimedShare = 1 / 8
 
 export class SessionAssembly implements SessionCore {
   readonly options: SessionOptions
   readonly clientId: string
-  readonly driver: Driver
-  readonly hub: Hub
+  readonly engineLoop: EngineLoop
+  readonly lifecycle: Lifecycle
   readonly publisher: Publisher
   readonly subscriber: Subscriber
   readonly failures: SessionFailures
@@ -85,15 +88,19 @@ export class SessionAssembly implements SessionCore {
     this.#store = store
     this.#fibers = fibers
     this.#protection = protectionOf(options)
-    this.turns = new Turns(() => this.driver)
+    this.turns = new Turns(() => this.engineLoop)
     this.unclaimed = new Broadcast<Message>({
       capacity: unclaimedMessages,
       memory: { limit: unclaimedShare * inboundLimit, bytesOf: weighPublish },
       replay: 0
     })
-    this.hub = new Hub(options.name, clock, observer, { log, settings, fork: (effect) => this.fork(effect) })
+    this.lifecycle = new Lifecycle(options.name, clock, observer, {
+      log,
+      settings,
+      fork: (effect) => this.fork(effect)
+    })
     const reportDefect = makeDefectLog(options.name, clock)
-    this.driver = new Driver({
+    this.engineLoop = new EngineLoop({
       session: options.name,
       engine,
       store,
@@ -111,42 +118,42 @@ export class SessionAssembly implements SessionCore {
           this.fork(this.shutdown.endWithoutStorage(error))
         },
         onOverflow: (topic, count) =>
-          this.hub.emit({ _tag: "MessageDropped", direction: "inbound", cause: "streamOverflow", topic, count }),
+          this.lifecycle.emit({ _tag: "MessageDropped", direction: "inbound", cause: "streamOverflow", topic, count }),
         onReadingStalled: (bytes) =>
-          this.hub.emit({ _tag: "MemoryLimitReached", bytes, limit: inboundLimit, isClosing: false }),
+          this.lifecycle.emit({ _tag: "MemoryLimitReached", bytes, limit: inboundLimit, isClosing: false }),
         onMemoryExceeded: (bytes) =>
-          this.hub.emit({ _tag: "MemoryLimitReached", bytes, limit: inboundLimit, isClosing: true }),
+          this.lifecycle.emit({ _tag: "MemoryLimitReached", bytes, limit: inboundLimit, isClosing: true }),
         onDefect: (cause) => {
           this.fork(reportDefect(cause))
         }
       }
     })
-    this.driver.figures.accepted(this.driver.stats.queuedMessages + this.driver.stats.inflight)
-    this.publisher = new Publisher(this.driver, {
+    this.engineLoop.figures.accepted(this.engineLoop.stats.queuedMessages + this.engineLoop.stats.inflight)
+    this.publisher = new Publisher(this.engineLoop, {
       session: options.name,
       protocolVersion: options.protocolVersion,
       publishTimeout: options.publishTimeout,
       queueMessages: options.queue.messages,
-      hub: this.hub
+      lifecycle: this.lifecycle
     })
-    this.subscriber = new Subscriber(this.driver, {
+    this.subscriber = new Subscriber(this.engineLoop, {
       session: options.name,
       streamBuffer: options.streamBuffer,
       onOverflow: options.onOverflow,
       subscribeTimeout: options.subscribeTimeout,
       until: (holds) => this.turns.until(holds),
-      hub: this.hub,
+      lifecycle: this.lifecycle,
       onShared: (filters) => this.#onShared(filters)
     })
     this.failures = new SessionFailures({
-      now: () => this.driver.now(),
+      now: () => this.engineLoop.now(),
       isSilent: log === "off",
-      schedule: () => this.driver.schedule(),
-      emit: (event) => this.hub.emit(event),
-      onFailing: (failingSince) => this.hub.set({ failingSince })
+      schedule: () => this.engineLoop.schedule(),
+      emit: (event) => this.lifecycle.emit(event),
+      onFailing: (failingSince) => this.lifecycle.set({ failingSince })
     })
     this.shutdown = new Shutdown(this)
-    this.origins = this.isDurable ? new OriginLedger(this.driver, records) : undefined
+    this.origins = this.isDurable ? new OriginLedger(this.engineLoop, records) : undefined
     this.releaseListeners = this.isDurable ? new Set() : undefined
     this.session = makeSessionFacade(this)
   }
@@ -172,12 +179,12 @@ export class SessionAssembly implements SessionCore {
     return Effect.scoped(Effect.flatMap(this.subscriber.consumer(filters, options, handler), (queue) =>
       Consume.run(
         {
-          driver: this.driver,
+          engineLoop: this.engineLoop,
           session: this.session,
           ledger: this.failures,
           onDropped: (topic) => {
             this.dropped.note("inbound", "streamOverflow", topic)
-            this.driver.schedule()
+            this.engineLoop.schedule()
           }
         },
         queue,
@@ -188,10 +195,10 @@ export class SessionAssembly implements SessionCore {
   }
 
   get untilClosed(): Effect.Effect<void> {
-    return Stream.runDrain(Stream.takeUntil(this.hub.changes, ({ state }) => state === "closed"))
+    return Stream.runDrain(Stream.takeUntil(this.lifecycle.changes, ({ state }) => state === "closed"))
   }
 
-  statusOf({ failingSince: _since, storageFailure, ...state }: HubState): SessionStatus {
+  statusOf({ failingSince: _since, storageFailure, ...state }: LifecycleState): SessionStatus {
     const { failures } = this
     const store = this.#store
     return {
@@ -200,7 +207,7 @@ export class SessionAssembly implements SessionCore {
       tls: this.#protection,
       handlers: {
         failing: failures.failing,
-        since: failures.since === undefined ? undefined : this.driver.toEpoch(failures.since)
+        since: failures.since === undefined ? undefined : this.engineLoop.toEpoch(failures.since)
       },
       storage: store === undefined
         ? undefined
@@ -210,24 +217,24 @@ export class SessionAssembly implements SessionCore {
 
   /** The end of each turn. */
   #turned(): void {
-    const { driver, hub, publisher } = this
+    const { engineLoop, lifecycle, publisher } = this
     this.failures.turned()
-    this.dropped.tell((event) => hub.emit(event))
-    hub.turned(this.isDurable)
+    this.dropped.tell((event) => lifecycle.emit(event))
+    lifecycle.turned(this.isDurable)
     if (publisher.isParking) publisher.onSpace()
-    const { ready, state } = hub.current()
-    const holds = driver.connection !== undefined && driver.stats.pendingSubscriptions === 0
+    const { ready, state } = lifecycle.current()
+    const holds = engineLoop.connection !== undefined && engineLoop.stats.pendingSubscriptions === 0
     if (state === "connected" && !ready && holds) {
       // The event first: a program that awaits readiness finds it in the past.
-      hub.emit({ _tag: "Ready", subscriptions: driver.stats.subscriptions })
-      hub.set({ ready: true })
+      lifecycle.emit({ _tag: "Ready", subscriptions: engineLoop.stats.subscriptions })
+      lifecycle.set({ ready: true })
     }
     this.turns.turned()
   }
 
   #onStorage(error: MqttError | undefined): void {
-    this.hub.emit(error === undefined ? { _tag: "StorageRecovered" } : { _tag: "StorageDegraded", error })
-    this.hub.set({ storageFailure: error })
+    this.lifecycle.emit(error === undefined ? { _tag: "StorageRecovered" } : { _tag: "StorageDegraded", error })
+    this.lifecycle.set({ storageFailure: error })
     // Publishers that wait for room learn that nothing is accepted.
     this.publisher.onSpace()
   }
@@ -235,6 +242,6 @@ export class SessionAssembly implements SessionCore {
   #onShared(filters: ReadonlyArray<string>): void {
     const { persistence, sessionExpiry } = this.options
     if (persistence === "none" || Duration.isZero(sessionExpiry)) return
-    this.hub.emit({ _tag: "SharedSubscriptionAtRisk", filters, persistence })
+    this.lifecycle.emit({ _tag: "SharedSubscriptionAtRisk", filters, persistence })
   }
 }

@@ -1,8 +1,9 @@
 /**
- * Values for whoever listens: a slow listener misses the oldest ones and delays nobody, and all streams end with the broadcast.
+ * Values for whoever listens: a slow listener misses the oldest ones and delays nobody, and all streams end with the
+ * broadcast.
  *
- * Each listener has a queue of its own: a shared PubSub that is full because of one slow listener would refuse the newest value
- * to all of them.
+ * Each listener has a queue of its own: a shared PubSub that is full because of one slow listener would refuse the
+ * newest value to all of them.
  */
 import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"

@@ -68,12 +68,12 @@ export class BulkPublish implements OutboundOwner, Parked {
   attempt(): boolean {
     const batch = this.#batch
     const publisher = this.#publisher
-    const { driver } = publisher
+    const { engineLoop } = publisher
     const refusal = publisher.refusal
     if (this.#failure !== undefined) return this.#finishBatch(Effect.fail(this.#failure))
     if (refusal !== undefined) return this.#refuse(refusal)
     while (this.#index < batch.length) {
-      if (this.#index % bulkInterval === 0 && driver.stats.queuedMessages >= this.#highWater) return false
+      if (this.#index % bulkInterval === 0 && engineLoop.stats.queuedMessages >= this.#highWater) return false
       const message = batch[this.#index]!
       if (message?.options === undefined) {
         const issues = messageIssues(message)
@@ -82,7 +82,7 @@ export class BulkPublish implements OutboundOwner, Parked {
       const { options = noOptions, payload, topic } = message
       const request = makeRequest(publisher.options.protocolVersion, topic, payload, options)
       if ("_tag" in request) return this.#refuse(publisher.error(request, "publishAll", topic))
-      const admission = driver.publish(request)
+      const admission = engineLoop.publish(request)
       if (admission._tag === "Full") return false
       if (admission._tag === "Refused") {
         return this.#finishBatch(Effect.fail(publisher.error(admission.reason, "publishAll", topic)))
@@ -99,7 +99,7 @@ export class BulkPublish implements OutboundOwner, Parked {
   }
 
   #refuse(error: MqttError): true {
-    this.#publisher.driver.figures.refused(error.reason)
+    this.#publisher.engineLoop.figures.refused(error.reason)
     return this.#finishBatch(Effect.fail(error))
   }
 
@@ -125,7 +125,7 @@ export class BulkPublish implements OutboundOwner, Parked {
   finish(exit: Exit.Exit<unknown, unknown>): void {
     if (Exit.isSuccess(exit)) return
     for (const outbound of this.#outbounds) {
-      if (outbound.state === "queued") this.#publisher.driver.withdraw(outbound)
+      if (outbound.state === "queued") this.#publisher.engineLoop.withdraw(outbound)
     }
     this.#outbounds = []
   }

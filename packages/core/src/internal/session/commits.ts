@@ -19,7 +19,10 @@ import type { Figures } from "./figures.ts"
  * Whom the commits tell. All calls are synchronous.
  */
 export interface CommitHandlers {
-  /** The store has taken the changes, and what depends on them may go, if it was collected for the connection of this epoch. */
+  /**
+   * The store has taken the changes, and what depends on them may go, if it was collected for the connection of this
+   * epoch.
+   */
   readonly onCommitted: (output: Output | undefined, epoch: number) => void
   /** The store has begun to fail; once for each outage. Answers the keys of what is not to be stored any more. */
   readonly onFailing: (error: MqttError, output: Output | undefined) => ReadonlyArray<string>

@@ -1,6 +1,6 @@
 /**
- * Opens the connections of one session: what CONNECT says, and the clean connects that MQTT 3.1.1 needs for a session which
- * lives as long as the process.
+ * Opens the connections of one session: what CONNECT says, and the clean connects that MQTT 3.1.1 needs for a session
+ * which lives as long as the process.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -17,7 +17,10 @@ import type { Connection, ConnectionHandlers } from "../connection/contract.ts"
 export interface ConnectorOptions {
   readonly options: SessionOptions
   readonly clientId: string
-  /** What is known of the session belongs to another client identifier: whatever the server has under this one is not ours. */
+  /**
+   * What is known of the session belongs to another client identifier: whatever the server has under this one is not
+   * ours.
+   */
   readonly startsAnew: boolean
 }
 
@@ -32,8 +35,8 @@ export interface Connector {
   /** The server accepted CONNECT. */
   readonly connected: () => void
   /**
-   * The server has a session of which this client has no state: a client without state must not go on with it (MQTT 3.2.2.1.1), so
-   * that the next attempt begins a new one.
+   * The server has a session of which this client has no state: a client without state must not go on with it (MQTT
+   * 3.2.2.1.1), so that the next attempt begins a new one.
    */
   readonly discardServerSession: () => void
   /** Makes a 3.1.1 server forget a session that ends with the process; bounded, and never fails. */
@@ -56,8 +59,8 @@ export const makeConnector = ({ clientId, options, startsAnew }: ConnectorOption
   const version5 = options.protocolVersion === 5
   const process = options.persistence === "process"
   const durable = options.persistence === "durable"
-  // MQTT 3.1.1 ties the end of a session to a clean connect: a session for the life of the process begins and ends with one. A
-  // client identifier that we made up cannot have an old session.
+  // MQTT 3.1.1 ties the end of a session to a clean connect: a session for the life of the process begins and ends with
+  // one. A client identifier that we made up cannot have an old session.
   let mustForget = !version5 && (startsAnew || (process && options.clientId !== undefined))
   let hasSession = false
   let mustDiscard = version5 && startsAnew

@@ -14,14 +14,14 @@ import type { ConsumeOptions } from "../../Subscription.ts"
 import { FailedMessages, type FailingSession, type FailureLedger } from "../messageFailures.ts"
 import type { ConsumeObserver } from "./consumeObserver.ts"
 import type { ConsumerQueue } from "./consumerQueue.ts"
-import type { Driver } from "./driver.ts"
+import type { EngineLoop } from "./engineLoop.ts"
 import { HandlerPool } from "./handlerPool.ts"
 
 /**
  * What the consumer needs besides its queue.
  */
 export interface ConsumeHost {
-  readonly driver: Driver
+  readonly engineLoop: EngineLoop
   readonly session: FailingSession
   readonly ledger: FailureLedger
   /** A QoS 0 message was dropped. */
@@ -48,7 +48,7 @@ export const run = <E, R>(
       options,
       observer,
       failures: new FailedMessages(host.session, queue.consumer.request.filters, options.consumer),
-      acknowledge: (delivery) => host.driver.acknowledge(queue.consumer, delivery),
+      acknowledge: (delivery) => host.engineLoop.acknowledge(queue.consumer, delivery),
       onDropped: host.onDropped,
       fail: (cause) => Deferred.doneUnsafe(failed, Effect.failCause(cause)),
       fork

@@ -1,9 +1,9 @@
 /**
  * The bounded buffer between the engine and one stream of a subscriber.
  *
- * QoS 1 and 2 deliveries are never refused: their number is bounded by the acknowledgements that the stream withholds. QoS 0
- * messages are bounded here, but for retained ones: they are sent once, when the subscription begins, and do not come again. What
- * QoS 0 messages take of memory is told to the session until the consumer is done with them.
+ * QoS 1 and 2 deliveries are never refused: their number is bounded by the acknowledgements that the stream withholds.
+ * QoS 0 messages are bounded here, but for retained ones: they are sent once, when the subscription begins, and do not
+ * come again. What QoS 0 messages take of memory is told to the session until the consumer is done with them.
  */
 import type * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
@@ -173,8 +173,8 @@ export class ConsumerQueue {
   }
 
   /**
-   * Takes nothing more in; the stream ends when the consumer has seen what waits here. `whenIdle` is called then, at once if
-   * it is so already.
+   * Takes nothing more in; the stream ends when the consumer has seen what waits here. `whenIdle` is called then, at
+   * once if it is so already.
    */
   end(end: "orderly" | MqttError, whenIdle?: () => void): void {
     this.#end ??= end
@@ -224,8 +224,8 @@ export class ConsumerQueue {
   readonly take: Take = this.#takeUpTo(() => Infinity)
 
   /**
-   * The stream of a subscription, see `SubscribeOptions.ack`. A stream does not tell what its consumer has taken out of an array: QoS 1 and 2 go out
-   * one by one, so that what was not seen is not acknowledged.
+   * The stream of a subscription, see `SubscribeOptions.ack`. A stream does not tell what its consumer has taken out of
+   * an array: QoS 1 and 2 go out one by one, so that what was not seen is not acknowledged.
    */
   get messages(): Stream.Stream<Message, MqttError> {
     return this.#run(() => this.#takeUpTo(() => this.#items.run))

@@ -33,9 +33,9 @@ export interface Session {
    * Publishes a message: QoS 0 succeeds when its bytes are in a socket write, QoS 1 and 2 when the server completed the
    * handshake (MQTT 4.3).
    *
-   * Waits in the queue while there is no connection or the server's Receive Maximum is used up. Interrupting withdraws a message
-   * that was not sent yet. Fails with `InvalidTopic`, `PacketTooLarge`, `NotSupported`, `PublishRefused`, `QueueFull`, `Dropped`,
-   * `Expired`, `SessionLost`, `Timeout`, `Closed` or the permanent failure of the session.
+   * Waits in the queue while there is no connection or the server's Receive Maximum is used up. Interrupting withdraws
+   * a message that was not sent yet. Fails with `InvalidTopic`, `PacketTooLarge`, `NotSupported`, `PublishRefused`,
+   * `QueueFull`, `Dropped`, `Expired`, `SessionLost`, `Timeout`, `Closed` or the permanent failure of the session.
    */
   readonly publish: (
     topic: string,
@@ -44,8 +44,8 @@ export interface Session {
   ) => Effect.Effect<PublishReceipt, MqttError>
 
   /**
-   * Hands a message over: succeeds when it is safely accepted (stored, where the store is durable), with a receipt whose
-   * `acknowledged` can be awaited.
+   * Hands a message over: succeeds when it is safely accepted (stored, where the store is durable), with a receipt
+   * whose `acknowledged` can be awaited.
    */
   readonly enqueue: (
     topic: string,
@@ -54,8 +54,8 @@ export interface Session {
   ) => Effect.Effect<EnqueueReceipt, MqttError>
 
   /**
-   * Publishes a stream of messages at full speed and bounded memory; succeeds when all are acknowledged, fails with the first
-   * failure.
+   * Publishes a stream of messages at full speed and bounded memory; succeeds when all are acknowledged, fails with the
+   * first failure.
    */
   readonly publishAll: <E, R>(
     messages: Stream.Stream<OutgoingMessage, E, R>
@@ -65,8 +65,8 @@ export interface Session {
   readonly sink: Sink.Sink<PublishSummary, OutgoingMessage, never, MqttError>
 
   /**
-   * Subscribes, and succeeds when the server granted it; the subscription lasts as long as the scope. Subscriptions on the same
-   * filter share one at the server.
+   * Subscribes, and succeeds when the server granted it; the subscription lasts as long as the scope. Subscriptions on
+   * the same filter share one at the server.
    */
   readonly subscription: (
     filters: string | ReadonlyArray<string>,
@@ -80,9 +80,9 @@ export interface Session {
   ) => Stream.Stream<Message, MqttError>
 
   /**
-   * Calls a handler for each message, and acknowledges after its success; runs until interrupted. By default up to 16 handlers at a time, but one
-   * at a time for each topic. A message whose handler fails is tried again, or what `ConsumeOptions.onFailure` says.
-   * Fails with `InvalidOptions` before it subscribes, and as `subscription` does.
+   * Calls a handler for each message, and acknowledges after its success; runs until interrupted. By default up to 16
+   * handlers at a time, but one at a time for each topic. A message whose handler fails is tried again, or what
+   * `ConsumeOptions.onFailure` says. Fails with `InvalidOptions` before it subscribes, and as `subscription` does.
    */
   readonly consume: <E, R>(
     filters: string | ReadonlyArray<string>,
@@ -92,8 +92,8 @@ export interface Session {
 
   /**
    * Removes the subscription on a filter at the server, kept ones included. Streams on it get nothing more. Fails with
-   * `UnsubscribeRefused` when the server refuses it with a reason code of UNSUBACK (MQTT 5, 3.11.3): what it goes on sending is
-   * unclaimed.
+   * `UnsubscribeRefused` when the server refuses it with a reason code of UNSUBACK (MQTT 5, 3.11.3): what it goes on
+   * sending is unclaimed.
    */
   readonly unsubscribe: (filter: string) => Effect.Effect<void, MqttError>
 
@@ -101,8 +101,8 @@ export interface Session {
   readonly consumers: Effect.Effect<ReadonlyArray<NamedConsumer>>
 
   /**
-   * Forgets the name of a consumer: what waits for it is acknowledged, dropped and counted as unclaimed. One that is not absent goes on without a name.
-   * Succeeds with whether the name was known.
+   * Forgets the name of a consumer: what waits for it is acknowledged, dropped and counted as unclaimed. One that is
+   * not absent goes on without a name. Succeeds with whether the name was known.
    */
   readonly forgetConsumer: (name: string) => Effect.Effect<boolean>
 
@@ -112,7 +112,10 @@ export interface Session {
   readonly status: Effect.Effect<SessionStatus>
   /** The status now, and whenever it changes. */
   readonly statusChanges: Stream.Stream<SessionStatus>
-  /** The life of the session; who comes late sees the last 16 events. A slow listener misses the oldest ones and delays nobody. */
+  /**
+   * The life of the session; who comes late sees the last 16 events. A slow listener misses the oldest ones and delays
+   * nobody.
+   */
   readonly events: Stream.Stream<SessionEvent>
   readonly metrics: Effect.Effect<SessionMetrics>
   /** What the server granted; none while there is no connection. */
@@ -122,9 +125,9 @@ export interface Session {
   readonly awaitReady: Effect.Effect<void, MqttError>
 
   /**
-   * Finishes what is in flight, acknowledges what the streams have taken, disconnects and ends the session, within the option
-   * `drainTimeout`. What could not be finished fails with `Closed`; a durable store keeps it. The end of the session's scope does
-   * the same.
+   * Finishes what is in flight, acknowledges what the streams have taken, disconnects and ends the session, within the
+   * option `drainTimeout`. What could not be finished fails with `Closed`; a durable store keeps it. The end of the
+   * session's scope does the same.
    */
   readonly drain: Effect.Effect<void>
 }

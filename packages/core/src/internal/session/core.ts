@@ -1,8 +1,9 @@
 /**
  * A session by its parts.
  *
- * Everything that happens in a session goes by the driver, which carries out what the engine decides, once a turn. What the
- * library builds on sessions (managers, routes, forwarders) works with the core; programs get a `Session`, see `facade.ts`.
+ * Everything that happens in a session goes by the driver, which carries out what the engine decides, once a turn. What
+ * the library builds on sessions (managers, routes, forwarders) works with the core; programs get a `Session`, see
+ * `facade.ts`.
  */
 import type * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
@@ -14,10 +15,10 @@ import type { ConsumeOptions } from "../../Subscription.ts"
 import type { Broadcast } from "./broadcast.ts"
 import type { ConsumeObserver } from "./consumeObserver.ts"
 import type { Session } from "./contract.ts"
-import type { Driver } from "./driver.ts"
 import type { DroppedMessages } from "./droppedMessages.ts"
+import type { EngineLoop } from "./engineLoop.ts"
 import type { SessionFailures } from "./failureLedger.ts"
-import type { Hub, HubState } from "./hub.ts"
+import type { Lifecycle, LifecycleState } from "./lifecycle.ts"
 import type { OriginLedger } from "./originLedger.ts"
 import type { Publisher } from "./publisher.ts"
 import type { Subscriber } from "./subscriber.ts"
@@ -28,8 +29,8 @@ export interface SessionCore {
   readonly options: SessionOptions
   readonly clientId: string
   readonly isDurable: boolean
-  readonly driver: Driver
-  readonly hub: Hub
+  readonly engineLoop: EngineLoop
+  readonly lifecycle: Lifecycle
   readonly publisher: Publisher
   readonly subscriber: Subscriber
   readonly failures: SessionFailures
@@ -54,7 +55,7 @@ export interface SessionCore {
     options: ConsumeOptions<E, R>,
     observer?: ConsumeObserver
   ) => Effect.Effect<void, MqttError | E, R>
-  readonly statusOf: (state: HubState) => SessionStatus
+  readonly statusOf: (state: LifecycleState) => SessionStatus
 }
 
 /** The end of a session, see `shutdown.ts`. */

@@ -2,7 +2,7 @@
  * Messages that were dropped in one turn: one event for each cause, however many there were.
  */
 import type { MessageDropped } from "../../SessionEvent.ts"
-import type { EventBody } from "./hub.ts"
+import type { EventBody } from "./lifecycle.ts"
 
 type Direction = MessageDropped["direction"]
 type Cause = MessageDropped["cause"]

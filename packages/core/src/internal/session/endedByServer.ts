@@ -1,6 +1,6 @@
 /**
- * Whether a connection ended over something that the server was sent, as far as one can tell. Pure; the supervisor asks for the engine, which looks for
- * poison messages.
+ * Whether a connection ended over something that the server was sent, as far as one can tell. Pure; the supervisor asks
+ * for the engine, which looks for poison messages.
  */
 import type { MqttErrorReason } from "../../MqttError.ts"
 import * as ReasonCode from "../../ReasonCode.ts"
@@ -27,8 +27,8 @@ export const isClosedByPeer = (code: string | undefined): boolean =>
   code === undefined || code === "ECONNRESET" || code === "EPIPE"
 
 /**
- * How the server ended the connection; undefined: it did not, or what it was sent is not the reason. A connection that was cut on its way looks like
- * one that the server has closed.
+ * How the server ended the connection; undefined: it did not, or what it was sent is not the reason. A connection that
+ * was cut on its way looks like one that the server has closed.
  */
 export const endedByServer = (reason: MqttErrorReason): string | undefined => {
   switch (reason._tag) {

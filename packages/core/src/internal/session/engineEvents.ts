@@ -8,18 +8,18 @@ import type { EngineEvent } from "../engine/contract.ts"
 import type { SessionCore } from "./core.ts"
 
 export const onEngineEvent = (core: SessionCore, event: EngineEvent): void => {
-  const { driver, hub } = core
+  const { engineLoop, lifecycle } = core
   switch (event._tag) {
     case "SessionLost":
     case "ReceiveMaximumExceeded":
-      return hub.emit(event)
+      return lifecycle.emit(event)
     case "OutboundDropped":
       return core.dropped.note("outbound", event.reason, event.topic)
     case "UnclaimedDropped":
       core.unclaimed.publish(event.message)
       return core.dropped.note("inbound", "unclaimed", event.message.topic)
     case "SlowConsumer":
-      return hub.emit({
+      return lifecycle.emit({
         _tag: "SlowConsumer",
         filters: event.filters,
         absent: event.absent,
@@ -27,15 +27,15 @@ export const onEngineEvent = (core: SessionCore, event: EngineEvent): void => {
         waiting: event.waiting
       })
     case "ConsumerForgotten":
-      return hub.emit({
+      return lifecycle.emit({
         _tag: "ConsumerForgotten",
         consumer: event.name,
         error: subscribeError(core.name, event.reason)
       })
     case "OrphanFailed":
-      return hub.messageFailed(event.topic, event.reason)
+      return lifecycle.messageFailed(event.topic, event.reason)
     case "SubscriptionRefused":
-      return hub.subscriptionFailed([event.reason.filter], undefined, subscribeError(core.name, event.reason))
+      return lifecycle.subscriptionFailed([event.reason.filter], undefined, subscribeError(core.name, event.reason))
     case "UnsubscribeRefused":
       return core.subscriber.onUnsubscribeRefused(event.reason)
     case "InboundReleased":
@@ -43,7 +43,7 @@ export const onEngineEvent = (core: SessionCore, event: EngineEvent): void => {
       for (const listener of core.releaseListeners) listener(event.packetIdentifier)
       return
     case "ReconnectWanted":
-      if (driver.connection !== undefined) core.fork(driver.connection.close(0x83))
+      if (engineLoop.connection !== undefined) core.fork(engineLoop.connection.close(0x83))
       return
     case "UnknownPacketIdentifier":
       return

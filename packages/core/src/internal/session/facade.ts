@@ -12,7 +12,7 @@ import type { SessionCore } from "./core.ts"
 
 // Idle sessions are many: what is a tower of streams, or remembers where it was written, is made when it is asked for.
 export const makeSessionFacade = (core: SessionCore): Session => {
-  const { driver, hub, publisher, shutdown, subscriber, turns } = core
+  const { engineLoop, lifecycle, publisher, shutdown, subscriber, turns } = core
   const facade = {
     [ledgerKey]: core.failures,
     name: core.name,
@@ -29,26 +29,28 @@ export const makeSessionFacade = (core: SessionCore): Session => {
       Stream.unwrap(Effect.map(subscriber.subscription(filters, options), ({ messages }) => messages)),
     consume: (filters, handler, options = {}) => core.consume(filters, handler, options),
     unsubscribe: (filter) => Effect.withSpan(unsubscribe(core, filter), "MqttSession.unsubscribe"),
-    consumers: Effect.sync(() => driver.namedConsumers),
+    consumers: Effect.sync(() => engineLoop.namedConsumers),
     forgetConsumer: (name) =>
       Effect.andThen(
-        Effect.sync(() => driver.forgetConsumer(name)),
+        Effect.sync(() => engineLoop.forgetConsumer(name)),
         (isKnown) => Effect.as(turns.untilStored, isKnown)
       ),
     get unclaimed() {
       return core.unclaimed.stream
     },
-    status: Effect.sync(() => core.statusOf(hub.current())),
+    status: Effect.sync(() => core.statusOf(lifecycle.current())),
     get statusChanges() {
-      return hub.changes.pipe(
+      return lifecycle.changes.pipe(
         Stream.map((state) => core.statusOf(state)),
         Stream.takeUntil(({ state }) => state === "closed")
       )
     },
     get events() {
-      return hub.events
+      return lifecycle.events
     },
-    metrics: Effect.sync(() => driver.figures.metrics(driver, hub, core.failures, core.options.memoryLimit)),
+    metrics: Effect.sync(() =>
+      engineLoop.figures.metrics(engineLoop, lifecycle, core.failures, core.options.memoryLimit)
+    ),
     connectionInfo: Effect.sync(() => infoOf(core)),
     awaitReady: Effect.suspend(() => awaitReady(core)),
     drain: shutdown.drain
@@ -57,12 +59,12 @@ export const makeSessionFacade = (core: SessionCore): Session => {
 }
 
 const unsubscribe = (core: SessionCore, filter: string): Effect.Effect<void, MqttError> => {
-  const { hub, shutdown, subscriber, turns } = core
+  const { lifecycle, shutdown, subscriber, turns } = core
   return subscriber.unsubscribe(
     filter,
-    () => shutdown.storageLost !== undefined || hub.current().state === "closed"
+    () => shutdown.storageLost !== undefined || lifecycle.current().state === "closed"
   ).pipe(
-    Effect.tap(() => Effect.sync(() => hub.subscriptionSettled([filter], false))),
+    Effect.tap(() => Effect.sync(() => lifecycle.subscriptionSettled([filter], false))),
     Effect.andThen(turns.untilStored),
     Effect.andThen(
       Effect.suspend(() => shutdown.storageLost === undefined ? Effect.void : Effect.fail(shutdown.storageLost))
@@ -70,8 +72,8 @@ const unsubscribe = (core: SessionCore, filter: string): Effect.Effect<void, Mqt
   )
 }
 
-const awaitReady = ({ hub, name }: SessionCore): Effect.Effect<void, MqttError> =>
-  hub.changes.pipe(
+const awaitReady = ({ lifecycle, name }: SessionCore): Effect.Effect<void, MqttError> =>
+  lifecycle.changes.pipe(
     Stream.filter(({ failure, ready, state }) => ready || failure !== undefined || state === "closed"),
     Stream.take(1),
     Stream.runForEach(({ failure, ready }) => {
@@ -80,12 +82,12 @@ const awaitReady = ({ hub, name }: SessionCore): Effect.Effect<void, MqttError> 
     })
   )
 
-const infoOf = ({ clientId, driver, hub }: SessionCore): Option.Option<ConnectionInfo> => {
-  const { connection, limits } = driver
+const infoOf = ({ clientId, engineLoop, lifecycle }: SessionCore): Option.Option<ConnectionInfo> => {
+  const { connection, limits } = engineLoop
   if (connection === undefined || limits === undefined) return Option.none()
   return Option.some({
     ...limits,
-    server: hub.current().server ?? "",
+    server: lifecycle.current().server ?? "",
     clientId,
     sessionPresent: connection.connack.sessionPresent,
     keepAlive: connection.keepAlive,

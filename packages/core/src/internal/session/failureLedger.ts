@@ -5,7 +5,7 @@
 import type { HandlerMetrics } from "../../SessionStatus.ts"
 import type { FailureOutcome } from "../../Subscription.ts"
 import type { FailingMessage, FailureLedger, FailureReport } from "../messageFailures.ts"
-import type { EventBody } from "./hub.ts"
+import type { EventBody } from "./lifecycle.ts"
 
 export interface FailureLedgerHost {
   readonly now: () => number

@@ -7,8 +7,8 @@ import type { Outbound } from "../engine/contract.ts"
 import type { EngineStats } from "../engine/contract.ts"
 import type { ConsumerQueue } from "./consumerQueue.ts"
 import type { SessionFailures } from "./failureLedger.ts"
-import type { Hub } from "./hub.ts"
 import { acknowledgementBounds, commitBounds, LatencyRecorder } from "./latencies.ts"
+import type { Lifecycle } from "./lifecycle.ts"
 import { Rates, rateWindow } from "./rates.ts"
 import { countReason, type Reasons } from "./reasonCounts.ts"
 
@@ -16,7 +16,7 @@ import { countReason, type Reasons } from "./reasonCounts.ts"
  * The counters of one session that are about messages.
  */
 /** What the figures take from the driver of the session. */
-export interface MeasuredDriver {
+export interface MeasuredLoop {
   readonly now: () => number
   readonly toEpoch: (moment: number) => number
   readonly bytes: { readonly received: number; readonly sent: number }
@@ -96,15 +96,20 @@ export class Figures {
     this.#rates.note(now, messages, bytes)
   }
 
-  metrics(driver: MeasuredDriver, { tally }: Hub, failures: SessionFailures, memoryLimit: number): SessionMetrics {
-    const now = driver.now()
-    const { bytes, stats } = driver
+  metrics(
+    engineLoop: MeasuredLoop,
+    { counts }: Lifecycle,
+    failures: SessionFailures,
+    memoryLimit: number
+  ): SessionMetrics {
+    const now = engineLoop.now()
+    const { bytes, stats } = engineLoop
     const uptime = Math.max(0, now - this.startedAt)
     this.turned(now, stats.received, bytes.sent + bytes.received)
     const rates = this.#rates.perSecond(now, Math.min(rateWindow, Math.max(1000, uptime)))
     let buffered = 0
     let highWater = this.#highWater
-    for (const queue of driver.queues) {
+    for (const queue of engineLoop.queues) {
       buffered += queue.size
       if (queue.highWater > highWater) highWater = queue.highWater
     }
@@ -119,16 +124,16 @@ export class Figures {
       messageRate: rates.messages,
       averageMessageRate: uptime === 0 ? 0 : this.#messages * 1000 / uptime,
       bytesRate: rates.bytes,
-      lastMessageAt: this.#lastMessageAt === undefined ? undefined : driver.toEpoch(this.#lastMessageAt),
+      lastMessageAt: this.#lastMessageAt === undefined ? undefined : engineLoop.toEpoch(this.#lastMessageAt),
       published: this.#published,
       acknowledgement: this.#acknowledgement.latencies,
-      connections: tally.connections,
-      reconnects: Math.max(0, tally.connections - 1),
-      reconnectsByReason: { ...tally.reconnectsByReason },
-      errors: tally.errors,
-      errorsByReason: { ...tally.errorsByReason },
-      lastErrorAt: tally.lastErrorAt,
-      dropped: { ...tally.dropped },
+      connections: counts.connections,
+      reconnects: Math.max(0, counts.connections - 1),
+      reconnectsByReason: { ...counts.reconnectsByReason },
+      errors: counts.errors,
+      errorsByReason: { ...counts.errorsByReason },
+      lastErrorAt: counts.lastErrorAt,
+      dropped: { ...counts.dropped },
       queuedMessages: stats.queuedMessages,
       queuedBytes: stats.queuedBytes,
       oldestQueuedAge: oldestQueuedAt === undefined ? 0 : Math.max(0, now - oldestQueuedAt),
@@ -137,7 +142,11 @@ export class Figures {
       unclaimed: stats.unclaimed,
       subscriptions: stats.subscriptions,
       buffered: { messages: buffered, highWater },
-      memory: { inbound: driver.reading.used, outbound: stats.queuedBytes + stats.inflightBytes, limit: memoryLimit },
+      memory: {
+        inbound: engineLoop.reading.used,
+        outbound: stats.queuedBytes + stats.inflightBytes,
+        limit: memoryLimit
+      },
       commits: { failures: this.#commitFailures, latency: this.#commits.latencies },
       handlers: failures.metrics
     }

@@ -19,8 +19,8 @@ export const identityIn = (records: ReadonlyArray<StoreRecord.StoreRecord>): Sto
   records.find((record) => record._tag === "Identity")
 
 /**
- * The identifier of a durable session is that of its stored state, and otherwise follows from its name, so that it finds its
- * session again; other sessions get a random end, so that two programs never take over each other's.
+ * The identifier of a durable session is that of its stored state, and otherwise follows from its name, so that it
+ * finds its session again; other sessions get a random end, so that two programs never take over each other's.
  */
 export const chooseClientId = Effect.fnUntraced(function*(
   options: SessionOptions,

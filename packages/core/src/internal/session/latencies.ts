@@ -42,8 +42,8 @@ export const commitBounds: ReadonlyArray<number> = Object.freeze([
 ])
 
 /**
- * Numbers that change with every message stand in typed arrays: a field that holds a fraction or a large number may cost an allocation
- * for each change.
+ * Numbers that change with every message stand in typed arrays: a field that holds a fraction or a large number may
+ * cost an allocation for each change.
  */
 interface Buckets {
   readonly bounds: Float64Array

@@ -1,9 +1,10 @@
 /**
- * Which inbound messages of other sessions the outbound ones of a durable session were made from: what its store says, and what has been
- * committed since.
+ * Which inbound messages of other sessions the outbound ones of a durable session were made from: what its store says,
+ * and what has been committed since.
  *
- * An entry names the use of a packet identifier, so that an entry which has outlived its message is taken for no other one. Such entries are replaced by
- * the next message under their identifier, and deleted when forwarder, source and target meet (`retain`).
+ * An entry names the use of a packet identifier, so that an entry which has outlived its message is taken for no other
+ * one. Such entries are replaced by the next message under their identifier, and deleted when forwarder, source and
+ * target meet (`retain`).
  */
 import { type OriginKey, originKey, type StoreRecord } from "../../StoreRecord.ts"
 

@@ -1,6 +1,7 @@
 /**
- * Checks the options of a session against what makes it: `durable` needs a store, and the functions that make durable sessions have one
- * among their requirements. The type says the same; what comes from Config, JSON or JavaScript is refused here with `InvalidOptions`.
+ * Checks the options of a session against what makes it: `durable` needs a store, and the functions that make durable
+ * sessions have one among their requirements. The type says the same; what comes from Config, JSON or JavaScript is
+ * refused here with `InvalidOptions`.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

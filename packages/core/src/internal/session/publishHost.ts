@@ -3,12 +3,12 @@
  */
 import type * as Duration from "effect/Duration"
 import { type MqttError, type MqttErrorReason } from "../../MqttError.ts"
-import type { Driver } from "./driver.ts"
-import type { Hub } from "./hub.ts"
+import type { EngineLoop } from "./engineLoop.ts"
+import type { Lifecycle } from "./lifecycle.ts"
 
 /**
- * Something that waits for room in the queue. `attempt` answers false when there still is none, and otherwise takes itself out of
- * the waiting room before it resumes anyone: a resumed fiber runs at once, and may come back for more.
+ * Something that waits for room in the queue. `attempt` answers false when there still is none, and otherwise takes
+ * itself out of the waiting room before it resumes anyone: a resumed fiber runs at once, and may come back for more.
  */
 export interface Parked {
   readonly attempt: () => boolean
@@ -21,11 +21,11 @@ export interface PublisherOptions {
   readonly publishTimeout: Duration.Duration | undefined
   readonly queueMessages: number
   /** Knows why something takes long, and is told of failures that nobody awaits. */
-  readonly hub: Hub
+  readonly lifecycle: Lifecycle
 }
 
 export interface PublishHost {
-  readonly driver: Driver
+  readonly engineLoop: EngineLoop
   readonly options: PublisherOptions
   /** Publishes wait for room in the queue. */
   readonly isParking: boolean

@@ -20,8 +20,8 @@ export interface OperationHost extends PublishHost {
 }
 
 /**
- * One message and whoever waits for it. As an effect it gives the message up: what an interruption runs, without an effect and
- * a function more for each message.
+ * One message and whoever waits for it. As an effect it gives the message up: what an interruption runs, without an
+ * effect and a function more for each message.
  */
 export class PublishOperation extends Effectable.Class<void> implements OutboundOwner, Parked {
   readonly topic: string
@@ -45,7 +45,7 @@ export class PublishOperation extends Effectable.Class<void> implements Outbound
   }
 
   attempt(): boolean {
-    const admission = this.#publisher.driver.publish(this.request!)
+    const admission = this.#publisher.engineLoop.publish(this.request!)
     if (admission._tag === "Full") return false
     this.#publisher.unpark(this)
     switch (admission._tag) {
@@ -82,7 +82,7 @@ export class PublishOperation extends Effectable.Class<void> implements Outbound
       this.accept(Exit.fail(this.#error(outcome.reason)))
       this.accept = undefined
     } else if (this.#listeners === undefined && outcome._tag === "Failed") {
-      this.#publisher.options.hub.messageFailed(this.topic, outcome.reason)
+      this.#publisher.options.lifecycle.messageFailed(this.topic, outcome.reason)
     }
     if (this.#listeners !== undefined) {
       const exit = this.#exit(outcome)
@@ -134,6 +134,6 @@ export class PublishOperation extends Effectable.Class<void> implements Outbound
 
   #withdraw(): void {
     this.#publisher.untrack(this)
-    if (this.#outbound !== undefined) this.#publisher.driver.withdraw(this.#outbound)
+    if (this.#outbound !== undefined) this.#publisher.engineLoop.withdraw(this.#outbound)
   }
 }

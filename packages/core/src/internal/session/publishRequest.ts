@@ -1,6 +1,7 @@
 /**
- * From what the user publishes to what the engine takes: everything that would be malformed on the wire is refused here, values of
- * wrong types included. Nothing here throws. Called for each message by `publisher.ts`, and by forwarders for what their transformations change.
+ * From what the user publishes to what the engine takes: everything that would be malformed on the wire is refused
+ * here, values of wrong types included. Nothing here throws. Called for each message by `publisher.ts`, and by
+ * forwarders for what their transformations change.
  */
 import { Message } from "../../Message.ts"
 import {
@@ -35,8 +36,8 @@ const noProperties: Properties.MessageProperties = Properties.none
 export const noOptions: PublishOptions = Object.freeze({})
 
 /**
- * Makes the engine's request, or says why the message cannot be published. Takes values of any type, whatever the types say: a program
- * in JavaScript, or the body of an HTTP request that is `any`, gets a reason and never an exception.
+ * Makes the engine's request, or says why the message cannot be published. Takes values of any type, whatever the types
+ * say: a program in JavaScript, or the body of an HTTP request that is `any`, gets a reason and never an exception.
  */
 export const makeRequest = (
   protocolVersion: ProtocolVersion,
@@ -135,8 +136,8 @@ const topicIssue = (topic: unknown): InvalidTopic | undefined => {
   return result._tag === "Failure" ? result.failure : undefined
 }
 
-// A loop over the names of the keys that are there, most often one or two. It reads no value: a load by a name that varies costs more
-// than all the rest.
+// A loop over the names of the keys that are there, most often one or two. It reads no value: a load by a name that
+// varies costs more than all the rest.
 const hasKnownKeys = (options: unknown): options is object => {
   if (typeof options !== "object" || options === null || Array.isArray(options)) return false
   for (const key in options) {
@@ -191,7 +192,8 @@ const isInteger = (value: unknown, maximum: number): value is number =>
   typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= maximum
 
 /**
- * The properties that a message may have, in a record of their own: what the program does to its record later changes nothing.
+ * The properties that a message may have, in a record of their own: what the program does to its record later changes
+ * nothing.
  */
 const checkProperties = (
   protocolVersion: ProtocolVersion,

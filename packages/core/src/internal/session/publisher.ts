@@ -18,23 +18,26 @@ import type { PublishRequest } from "../engine/contract.ts"
 import { parseMillis } from "../options/durations.ts"
 import { kindOf } from "../valueNames.ts"
 import { BulkPublish } from "./bulkPublish.ts"
-import type { Driver } from "./driver.ts"
+import type { EngineLoop } from "./engineLoop.ts"
 import type { Parked, PublisherOptions, PublishHost } from "./publishHost.ts"
 import { PublishOperation } from "./publishOperation.ts"
 import { makeRequest, noOptions } from "./publishRequest.ts"
 import { timeoutReason } from "./timeouts.ts"
 
 export class Publisher implements PublishHost {
-  readonly driver: Driver
+  readonly engineLoop: EngineLoop
   readonly options: PublisherOptions
   #parked: Set<Parked> | undefined
-  /** The latest of the operations that someone awaits: a list, since a set costs more than all the rest of the bookkeeping. */
+  /**
+   * The latest of the operations that someone awaits: a list, since a set costs more than all the rest of the
+   * bookkeeping.
+   */
   #awaited: PublishOperation | undefined
   #closed = false
   #failure: MqttError | undefined
 
-  constructor(driver: Driver, options: PublisherOptions) {
-    this.driver = driver
+  constructor(engineLoop: EngineLoop, options: PublisherOptions) {
+    this.engineLoop = engineLoop
     this.options = options
   }
 
@@ -145,7 +148,7 @@ export class Publisher implements PublishHost {
     const timeout = options?.timeout === undefined ? this.options.publishTimeout : parseTimeout(options.timeout)
     if (timeout === undefined) return effect
     const late = (): MqttError =>
-      this.error(timeoutReason(method, Duration.toMillis(timeout), this.options.hub.current()), method, topic)
+      this.error(timeoutReason(method, Duration.toMillis(timeout), this.options.lifecycle.current()), method, topic)
     return Effect.timeoutOrElse(effect, { duration: timeout, orElse: () => Effect.suspend(() => Effect.fail(late())) })
   }
 
@@ -154,7 +157,7 @@ export class Publisher implements PublishHost {
     this.#parked = undefined
     for (const parked of all) {
       // A single message that waited for room was never taken in.
-      if (parked instanceof PublishOperation) this.driver.figures.refused(error.reason)
+      if (parked instanceof PublishOperation) this.engineLoop.figures.refused(error.reason)
       parked.fail(error)
     }
   }
@@ -197,7 +200,7 @@ export class Publisher implements PublishHost {
   }
 
   #refuse(operation: PublishOperation, error: MqttError): void {
-    this.driver.figures.refused(error.reason)
+    this.engineLoop.figures.refused(error.reason)
     operation.fail(error)
   }
 }

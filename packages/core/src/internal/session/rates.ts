@@ -1,6 +1,6 @@
 /**
- * Rates over a moving window, from counters that are looked at once a turn of the event loop: nothing is done for a message, and no
- * timer runs.
+ * Rates over a moving window, from counters that are looked at once a turn of the event loop: nothing is done for a
+ * message, and no timer runs.
  */
 
 /** Milliseconds that a rate looks back. */

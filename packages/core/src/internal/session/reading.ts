@@ -1,8 +1,10 @@
 /**
- * Decides when a session reads from the network: not while its consumers hold more than its memory limit allows, or ask it to wait.
+ * Decides when a session reads from the network: not while its consumers hold more than its memory limit allows, or ask
+ * it to wait.
  *
- * Who waits for an answer of the server needs the packets before it: then a session that does not read takes a chunk from time to time, up to a
- * second bound, where it ends the connection. Called by the driver; never decides what a message is worth.
+ * Who waits for an answer of the server needs the packets before it: then a session that does not read takes a chunk
+ * from time to time, up to a second bound, where it ends the connection. Called by the driver; never decides what a
+ * message is worth.
  */
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"

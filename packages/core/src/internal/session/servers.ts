@@ -24,8 +24,9 @@ export class Servers {
   }
 
   /**
-   * The order of one round: preferred ones first, but those that failed within their penalty (5 s, doubled with each failure in a
-   * row up to 5 min) last, the earliest failure first. Every server is in every round: none is ever given up.
+   * The order of one round: preferred ones first, but those that failed within their penalty (5 s, doubled with each
+   * failure in a row up to 5 min) last, the earliest failure first. Every server is in every round: none is ever given
+   * up.
    */
   round(now: number): ReadonlyArray<ServerAddress> {
     const healthy = this.#candidates.filter((candidate) => !isPenalised(candidate, now))

@@ -17,8 +17,8 @@ import { SessionAssembly } from "./assembly.ts"
 import { type Connector, makeConnector } from "./connector.ts"
 import { engineOptions } from "./engineOptions.ts"
 import { Fibers } from "./fibers.ts"
-import type { Observer } from "./hub.ts"
 import { chooseClientId, identityIn, identityOf, isSameIdentity, randomToken } from "./identity.ts"
+import type { Observer } from "./lifecycle.ts"
 import { storeOf } from "./persistence.ts"
 import { Reconnect, type ReconnectSchedule } from "./reconnect.ts"
 import { Servers } from "./servers.ts"
@@ -58,7 +58,7 @@ export const makeSession = Effect.fnUntraced(function*(
     identity: identityIn(records)
   })
   yield* Scope.addFinalizer(scope, core.shutdown.drain)
-  if (damage !== undefined) core.hub.emit({ _tag: "StorageDamaged", kept: records.length, ...damage })
+  if (damage !== undefined) core.lifecycle.emit({ _tag: "StorageDamaged", kept: records.length, ...damage })
   return core
 })
 
@@ -73,7 +73,7 @@ interface Beginning {
 
 /** Starts what connects the session, and connects it again. */
 const connect = (core: SessionAssembly, { clock, identity, isStored, schedule, servers }: Beginning): void => {
-  const { clientId, driver, hub, name, options, publisher, shutdown, subscriber } = core
+  const { clientId, engineLoop, lifecycle, name, options, publisher, shutdown, subscriber } = core
   const connector = makeConnector({
     options,
     clientId,
@@ -84,14 +84,15 @@ const connect = (core: SessionAssembly, { clock, identity, isStored, schedule, s
   const onConnected = (connack: Connack): void => {
     connector.connected()
     const assigned = connack.properties.assignedClientIdentifier
-    // Every CONNECT of ours has an identifier. The server's session is kept under that one, and so is what is stored here.
+    // Every CONNECT of ours has an identifier. The server's session is kept under that one, and so is what is stored
+    // here.
     if (assigned !== undefined && assigned !== clientId) {
-      core.fork(warnAssigned(name, hub.current().server, assigned))
+      core.fork(warnAssigned(name, lifecycle.current().server, assigned))
     }
     if (isStored) {
       const before = known
       known = identityOf(options, clientId, connack, before, clock.currentTimeMillisUnsafe())
-      if (before === undefined || !isSameIdentity(before, known)) driver.record(known)
+      if (before === undefined || !isSameIdentity(before, known)) engineLoop.record(known)
     }
     publisher.recover()
     subscriber.recover()
@@ -99,11 +100,11 @@ const connect = (core: SessionAssembly, { clock, identity, isStored, schedule, s
 
   const supervise = Supervisor.run({
     session: name,
-    driver,
-    hub,
+    engineLoop,
+    lifecycle,
     servers,
     reconnect: new Reconnect(schedule, options.reconnect),
-    now: () => driver.now(),
+    now: () => engineLoop.now(),
     isUnverified: protectionOf(options) === "unverified",
     persistent: options.persistence !== "none",
     autoReconnect: options.reconnect.enabled,
@@ -125,9 +126,9 @@ const connect = (core: SessionAssembly, { clock, identity, isStored, schedule, s
   shutdown.begun({ supervisor, forget: connector.forget })
 }
 
-const discardServerSession = ({ hub }: SessionAssembly, connector: Connector): void => {
+const discardServerSession = ({ lifecycle }: SessionAssembly, connector: Connector): void => {
   connector.discardServerSession()
-  hub.emit({ _tag: "SessionLost", unacknowledged: 0, subscriptions: 0 })
+  lifecycle.emit({ _tag: "SessionLost", unacknowledged: 0, subscriptions: 0 })
 }
 
 const parseServers = (options: SessionOptions): Effect.Effect<ReadonlyArray<ServerAddress.ServerAddress>, MqttError> =>

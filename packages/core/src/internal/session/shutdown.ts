@@ -45,21 +45,21 @@ export class Shutdown {
   /** The store will never take anything again: the session has nothing more to do, and says why. */
   endWithoutStorage(failure: MqttError): Effect.Effect<void> {
     return Effect.gen({ self: this }, function*() {
-      const { driver, hub, publisher, subscriber, turns } = this.#core
+      const { engineLoop, lifecycle, publisher, subscriber, turns } = this.#core
       this.storageLost = failure
       const isShuttingDown = this.isStopping
       this.isStopping = true
-      if (hub.current().storageFailure === undefined) hub.emit({ _tag: "StorageDegraded", error: failure })
+      if (lifecycle.current().storageFailure === undefined) lifecycle.emit({ _tag: "StorageDegraded", error: failure })
       publisher.suspendAwaiting(failure)
       subscriber.suspendAwaiting(failure, true)
-      const { connection } = driver
+      const { connection } = engineLoop
       if (connection !== undefined && !isShuttingDown) {
         yield* connection.close(ReasonCode.implementationSpecificError)
-        hub.emit({ _tag: "Disconnected", error: failure })
+        lifecycle.emit({ _tag: "Disconnected", error: failure })
       }
       if (this.#connecting !== undefined) yield* Fiber.interrupt(this.#connecting.supervisor)
-      const isClosed = hub.current().state === "closed"
-      hub.set({
+      const isClosed = lifecycle.current().state === "closed"
+      lifecycle.set({
         ...(isClosed ? undefined : { state: "disconnected" as const }),
         ready: false,
         server: undefined,
@@ -74,18 +74,18 @@ export class Shutdown {
   /** What is in flight and what streams have taken. */
   get #finishWork(): Effect.Effect<void> {
     return Effect.gen({ self: this }, function*() {
-      const { driver, isDurable, turns } = this.#core
+      const { engineLoop, isDurable, turns } = this.#core
       // A session that ends at the server needs no deliveries any more; a durable one gets the rest when it comes back.
       if (!isDurable) {
-        const filters = new Set(Array.from(driver.queues).flatMap((queue) => queue.consumer.request.filters))
-        for (const filter of filters) driver.unsubscribe(filter)
-        yield* turns.until(() => driver.connection === undefined || driver.stats.pendingSubscriptions === 0)
+        const filters = new Set(Array.from(engineLoop.queues).flatMap((queue) => queue.consumer.request.filters))
+        for (const filter of filters) engineLoop.unsubscribe(filter)
+        yield* turns.until(() => engineLoop.connection === undefined || engineLoop.stats.pendingSubscriptions === 0)
       }
-      for (const queue of driver.queues) queue.end("orderly", () => driver.schedule())
+      for (const queue of engineLoop.queues) queue.end("orderly", () => engineLoop.schedule())
       yield* turns.until(() => {
-        if (driver.connection === undefined) return true
-        for (const queue of driver.queues) if (!queue.isIdle) return false
-        return driver.stats.queuedMessages + driver.stats.inflight === 0
+        if (engineLoop.connection === undefined) return true
+        for (const queue of engineLoop.queues) if (!queue.isIdle) return false
+        return engineLoop.stats.queuedMessages + engineLoop.stats.inflight === 0
       })
       yield* turns.untilStored
     })
@@ -93,30 +93,30 @@ export class Shutdown {
 
   #shutDown(): Effect.Effect<void> {
     return Effect.gen({ self: this }, function*() {
-      const { driver, failures, hub, options, publisher, subscriber, turns, unclaimed } = this.#core
+      const { engineLoop, failures, lifecycle, options, publisher, subscriber, turns, unclaimed } = this.#core
       publisher.close()
       subscriber.close()
       failures.stop()
       yield* Effect.timeoutOption(this.#finishWork, options.drainTimeout)
       this.isStopping = true
       yield* turns.untilFlushed
-      const { connection } = driver
+      const { connection } = engineLoop
       if (connection !== undefined) {
         yield* connection.close(0, options.persistence === "process" ? 0 : undefined)
-        hub.emit({ _tag: "Disconnected", error: undefined })
+        lifecycle.emit({ _tag: "Disconnected", error: undefined })
         if (this.#connecting !== undefined) yield* this.#connecting.forget
       }
       this.#connecting?.supervisor.interruptUnsafe()
-      for (const queue of driver.queues) queue.close()
-      driver.end(new Closed({}))
-      if (driver.isReleasing) {
+      for (const queue of engineLoop.queues) queue.close()
+      engineLoop.end(new Closed({}))
+      if (engineLoop.isReleasing) {
         // Asked for by what a turn has resumed: the rest of that turn, and what has just been settled, is told before
         // the end.
         yield* Effect.yieldNow
-        driver.flush()
+        engineLoop.flush()
       }
-      hub.set({ state: "closed", ready: false, server: undefined })
-      hub.end()
+      lifecycle.set({ state: "closed", ready: false, server: undefined })
+      lifecycle.end()
       unclaimed.end()
     })
   }

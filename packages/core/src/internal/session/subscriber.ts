@@ -11,8 +11,8 @@ import * as Topic from "../../Topic.ts"
 import type { Consumer } from "../engine/contract.ts"
 import { consumeChecks, filtersOf, refuseHandler, refuseOptions, subscribeChecks } from "../options/subscribing.ts"
 import { ConsumerQueue, type ConsumerQueueOptions } from "./consumerQueue.ts"
-import type { Driver } from "./driver.ts"
-import type { Hub } from "./hub.ts"
+import type { EngineLoop } from "./engineLoop.ts"
+import type { Lifecycle } from "./lifecycle.ts"
 import { purposeOf, rememberedPurpose, rememberPurpose } from "./purpose.ts"
 import { shareFilters } from "./sharing.ts"
 import { type Tap, TappedQueue } from "./tappedQueue.ts"
@@ -29,7 +29,7 @@ export interface SubscriberOptions {
   /** A subscription to these filters is shared with others. */
   readonly onShared: (filters: ReadonlyArray<string>) => void
   /** Is told which subscriptions are in force, and knows why something takes long. */
-  readonly hub: Hub
+  readonly lifecycle: Lifecycle
 }
 
 type Joined = (exit: Exit.Exit<void, MqttError>) => void
@@ -41,15 +41,15 @@ interface Unsubscription {
 }
 
 export class Subscriber {
-  readonly #driver: Driver
+  readonly #engineLoop: EngineLoop
   readonly #options: SubscriberOptions
   #joining: Map<ConsumerQueue, Joined> | undefined
   #unsubscribing: Set<Unsubscription> | undefined
   #closed = false
   #failure: MqttError | undefined
 
-  constructor(driver: Driver, options: SubscriberOptions) {
-    this.#driver = driver
+  constructor(engineLoop: EngineLoop, options: SubscriberOptions) {
+    this.#engineLoop = engineLoop
     this.#options = options
   }
 
@@ -98,7 +98,7 @@ export class Subscriber {
     options: SubscribeOptions,
     tap: Tap
   ): Effect.Effect<TappedQueue, MqttError, Scope.Scope> {
-    return this.join(filters, options, (queueOptions) => new TappedQueue(this.#driver, queueOptions, tap))
+    return this.join(filters, options, (queueOptions) => new TappedQueue(this.#engineLoop, queueOptions, tap))
   }
 
   join<Queue extends ConsumerQueue = ConsumerQueue>(
@@ -109,7 +109,7 @@ export class Subscriber {
   join(
     filters: string | ReadonlyArray<string>,
     options: SubscribeOptions,
-    make = (queueOptions: ConsumerQueueOptions): ConsumerQueue => new ConsumerQueue(this.#driver, queueOptions)
+    make = (queueOptions: ConsumerQueueOptions): ConsumerQueue => new ConsumerQueue(this.#engineLoop, queueOptions)
   ): Effect.Effect<ConsumerQueue, MqttError, Scope.Scope> {
     return Effect.suspend(() => {
       const given = filtersOf(filters)
@@ -127,7 +127,7 @@ export class Subscriber {
           Effect.sync(() => {
             this.#joining?.delete(queue)
             queue.close()
-            this.#driver.removeConsumer(queue)
+            this.#engineLoop.removeConsumer(queue)
           })
       ).pipe(
         Effect.tap((queue) => this.#awaitGrant(queue)),
@@ -137,7 +137,7 @@ export class Subscriber {
             if (error === this.#failure || error.reason._tag === "Closed") return
             // What contradicts another subscription is for the caller: it may ask for something else.
             if (error.reason._tag === "SubscriptionConflict") return
-            this.#options.hub.subscriptionFailed(list, purposeOf(options), error)
+            this.#options.lifecycle.subscriptionFailed(list, purposeOf(options), error)
           })
         )
       )
@@ -147,7 +147,7 @@ export class Subscriber {
   /** Fails a subscription that is not even asked for, and tells of it as of any other. */
   refuse(filters: ReadonlyArray<string>, consumer: string, error: MqttError): Effect.Effect<never, MqttError> {
     return Effect.suspend(() => {
-      this.#options.hub.subscriptionFailed(filters, consumer, error)
+      this.#options.lifecycle.subscriptionFailed(filters, consumer, error)
       return Effect.fail(error)
     })
   }
@@ -165,7 +165,7 @@ export class Subscriber {
       onOverflow: options.onOverflow ?? this.#options.onOverflow
     })
     rememberPurpose(queue, options)
-    const refusal = this.#driver.addConsumer({
+    const refusal = this.#engineLoop.addConsumer({
       filters,
       qos: options.qos ?? 0,
       noLocal: options.noLocal ?? false,
@@ -193,23 +193,26 @@ export class Subscriber {
 
   /** Fires when the server has been connected for the whole time, over however many connections. */
   #timeout(operation: "subscribe" | "unsubscribe", filters: ReadonlyArray<string>): Effect.Effect<never, MqttError> {
-    const { hub, subscribeTimeout, until } = this.#options
-    const driver = this.#driver
+    const { lifecycle, subscribeTimeout, until } = this.#options
+    const engineLoop = this.#engineLoop
     return Effect.gen({ self: this }, function*() {
       let left = Duration.toMillis(subscribeTimeout)
       while (left > 0) {
-        yield* until(() => driver.connection !== undefined)
-        const connection = driver.connection
-        const since = driver.now()
-        yield* Effect.raceFirst(Effect.sleep(left), until(() => driver.connection !== connection))
-        left -= driver.now() - since
+        yield* until(() => engineLoop.connection !== undefined)
+        const connection = engineLoop.connection
+        const since = engineLoop.now()
+        yield* Effect.raceFirst(Effect.sleep(left), until(() => engineLoop.connection !== connection))
+        left -= engineLoop.now() - since
       }
-      const reason = timeoutReason(operation, Duration.toMillis(subscribeTimeout), hub.current())
+      const reason = timeoutReason(operation, Duration.toMillis(subscribeTimeout), lifecycle.current())
       return yield* Effect.fail(this.#error(reason, filters, operation))
     })
   }
 
-  /** Ends a subscription at the server, and fails when it refuses that, or takes too long; `isOver`: the session has ended. */
+  /**
+   * Ends a subscription at the server, and fails when it refuses that, or takes too long; `isOver`: the session has
+   * ended.
+   */
   unsubscribe(filter: string, isOver: () => boolean): Effect.Effect<void, MqttError> {
     return Effect.suspend(() => {
       const valid = Topic.validateFilter(filter)
@@ -217,9 +220,9 @@ export class Subscriber {
       const requests = this.#unsubscribing ??= new Set()
       const request: Unsubscription = { filter, refusal: undefined }
       requests.add(request)
-      this.#driver.unsubscribe(filter)
+      this.#engineLoop.unsubscribe(filter)
       const settled = this.#options.until(() =>
-        request.refusal !== undefined || this.#driver.isSettled(filter) || isOver()
+        request.refusal !== undefined || this.#engineLoop.isSettled(filter) || isOver()
       )
       return Effect.raceFirst(settled, this.#timeout("unsubscribe", [filter])).pipe(
         Effect.ensuring(Effect.sync(() => requests.delete(request))),
@@ -244,13 +247,13 @@ export class Subscriber {
     const joined = this.#joining?.get(queue)
     if (consumer.state === "active") {
       this.#joining?.delete(queue)
-      this.#options.hub.subscriptionSettled(consumer.request.filters, true)
+      this.#options.lifecycle.subscriptionSettled(consumer.request.filters, true)
       joined?.(Exit.void)
     } else if (consumer.state === "failed") {
       const failure = this.#failureOf(consumer)
       this.#joining?.delete(queue)
       if (joined === undefined) {
-        this.#options.hub.subscriptionFailed(consumer.request.filters, rememberedPurpose(queue), failure)
+        this.#options.lifecycle.subscriptionFailed(consumer.request.filters, rememberedPurpose(queue), failure)
       } else joined(Exit.fail(failure))
       queue.end(failure)
     }
@@ -261,7 +264,7 @@ export class Subscriber {
     this.#failure = failure
     for (const joined of this.#joining?.values() ?? []) joined(Exit.fail(failure))
     this.#joining = undefined
-    if (forGood) { for (const queue of this.#driver.queues) queue.end(failure) }
+    if (forGood) { for (const queue of this.#engineLoop.queues) queue.end(failure) }
   }
 
   recover(): void {

@@ -11,17 +11,17 @@ import * as ServerAddress from "../../ServerAddress.ts"
 import { permanence } from "../classification.ts"
 import type { Violation } from "../codec/contract.ts"
 import type { Connection, ConnectionHandlers } from "../connection/contract.ts"
-import type { Driver } from "./driver.ts"
 import { endedByServer } from "./endedByServer.ts"
-import type { Hub } from "./hub.ts"
+import type { EngineLoop } from "./engineLoop.ts"
+import type { Lifecycle } from "./lifecycle.ts"
 import type { Reconnect } from "./reconnect.ts"
 import type { Servers } from "./servers.ts"
 import { warnUnverified } from "./trust.ts"
 
 export interface SupervisorOptions {
   readonly session: string
-  readonly driver: Driver
-  readonly hub: Hub
+  readonly engineLoop: EngineLoop
+  readonly lifecycle: Lifecycle
   readonly servers: Servers
   readonly reconnect: Reconnect
   /** Milliseconds of a clock that nobody sets: how long connections last, and failed servers stand back. */
@@ -60,7 +60,7 @@ interface Ended {
 export const run = (options: SupervisorOptions): Effect.Effect<void> =>
   // One generator, and one around the connection: what waits while a session is idle stays in memory.
   Effect.gen(function*() {
-    const { hub, reconnect, servers } = options
+    const { lifecycle, reconnect, servers } = options
     let everConnected = false
     let attempt = 0
     while (true) {
@@ -69,9 +69,9 @@ export const run = (options: SupervisorOptions): Effect.Effect<void> =>
       // Every server once, until one answers; the last failure counts, or the first permanent one.
       for (const address of servers.round(options.now())) {
         const server = ServerAddress.format(address)
-        if (hub.current().state === "disconnected") hub.set({ state: "connecting" })
-        hub.set({ server, attempt })
-        hub.emit({ _tag: "Connecting", server, attempt })
+        if (lifecycle.current().state === "disconnected") lifecycle.set({ state: "connecting" })
+        lifecycle.set({ server, attempt })
+        lifecycle.emit({ _tag: "Connecting", server, attempt })
         // Before the server gets the password; of later attempts in a row only the one that succeeds says it again.
         if (options.isUnverified && attempt === 1) yield* warnUnverified(options.session, server)
         const { error, lasted } = yield* connectTo(options, address, server)
@@ -89,13 +89,13 @@ export const run = (options: SupervisorOptions): Effect.Effect<void> =>
         attempt = 0
         error = asLoss(reconnect.ended(error, lasted))
       }
-      if (lasted !== undefined) hub.emit({ _tag: "Disconnected", error })
+      if (lasted !== undefined) lifecycle.emit({ _tag: "Disconnected", error })
       const decision = yield* reconnect.next(error)
       if (decision._tag === "GiveUp") {
-        hub.set({ state: "disconnected", ready: false, lastError: error, failure: error, server: undefined })
+        lifecycle.set({ state: "disconnected", ready: false, lastError: error, failure: error, server: undefined })
         return yield* options.onFailure(error, true)
       }
-      hub.set({
+      lifecycle.set({
         state: everConnected ? "reconnecting" : "connecting",
         ready: false,
         lastError: error,
@@ -103,7 +103,7 @@ export const run = (options: SupervisorOptions): Effect.Effect<void> =>
         ...(isPermanent(error) ? { failure: error } : undefined)
       })
       if (isPermanent(error)) yield* options.onFailure(error, false)
-      hub.emit({ _tag: "Reconnecting", attempt: attempt + 1, delay: decision.delay, error })
+      lifecycle.emit({ _tag: "Reconnecting", attempt: attempt + 1, delay: decision.delay, error })
       yield* Effect.sleep(decision.delay)
     }
   })
@@ -121,7 +121,7 @@ const connectTo = (
       // The connection ends before the driver forgets it, whatever ended the attempt.
       Effect.andThen(
         Scope.close(scope, exit),
-        Effect.sync(() => options.driver.detach(Exit.isSuccess(exit) ? exit.value.byServer : undefined))
+        Effect.sync(() => options.engineLoop.detach(Exit.isSuccess(exit) ? exit.value.byServer : undefined))
       )))
 
 const serve = Effect.fnUntraced(function*(
@@ -130,18 +130,18 @@ const serve = Effect.fnUntraced(function*(
   server: string,
   scope: Scope.Scope
 ): Effect.fn.Return<Ended> {
-  const { driver, servers } = options
+  const { engineLoop, servers } = options
   const lost = Deferred.makeUnsafe<MqttError>()
   const connect = options.connect()
-  driver.opening(connect)
+  engineLoop.opening(connect)
   const opened = yield* options.open(address, connect, {
     onPackets: (packets) => {
-      const violation = driver.receive(packets)
+      const violation = engineLoop.receive(packets)
       if (violation !== undefined) options.onViolation(violation)
       return violation
     },
-    onWritable: () => driver.writable(),
-    onGone: (counters) => driver.gone(counters),
+    onWritable: () => engineLoop.writable(),
+    onGone: (counters) => engineLoop.gone(counters),
     onClosed: (error) => Deferred.doneUnsafe(lost, Exit.succeed(error))
   }).pipe(
     Scope.provide(scope),
@@ -156,21 +156,21 @@ const serve = Effect.fnUntraced(function*(
   established(options, connect, opened.success, server)
   servers.succeeded(address)
   const since = options.now()
-  if (options.isUnverified && options.hub.current().attempt > 1) yield* warnUnverified(options.session, server)
+  if (options.isUnverified && options.lifecycle.current().attempt > 1) yield* warnUnverified(options.session, server)
   const error = yield* Deferred.await(lost)
   return { error, lasted: options.now() - since, byServer: endedByServer(error.reason) }
 })
 
 const established = (
-  { autoReconnect, driver, hub, onConnected, persistent }: SupervisorOptions,
+  { autoReconnect, engineLoop, lifecycle, onConnected, persistent }: SupervisorOptions,
   connect: Connect,
   connection: Connection,
   server: string
 ): void => {
   const { connack } = connection
-  driver.attach(connection)
+  engineLoop.attach(connection)
   onConnected(connack, connect)
-  hub.emit({
+  lifecycle.emit({
     _tag: "Connected",
     server,
     clientId: connect.clientId,
@@ -178,9 +178,9 @@ const established = (
     sessionPresent: connack.sessionPresent,
     persistent,
     autoReconnect,
-    subscriptions: driver.stats.subscriptions
+    subscriptions: engineLoop.stats.subscriptions
   })
-  hub.set({ state: "connected", failure: undefined, lastError: undefined })
+  lifecycle.set({ state: "connected", failure: undefined, lastError: undefined })
 }
 
 /** A connection that we closed to get a better one counts as lost. */

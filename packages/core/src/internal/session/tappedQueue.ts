@@ -1,6 +1,6 @@
 /**
- * A consumer's queue whose consumer is called instead of woken: no fiber, no stream and no array of messages between the network and
- * it.
+ * A consumer's queue whose consumer is called instead of woken: no fiber, no stream and no array of messages between
+ * the network and it.
  */
 import type { MqttError } from "../../MqttError.ts"
 import { ConsumerQueue, type ConsumerQueueHost, type ConsumerQueueOptions } from "./consumerQueue.ts"

@@ -4,15 +4,15 @@
  * Never begins a turn by itself, but to write what has happened so far. Used by all parts of a session.
  */
 import * as Effect from "effect/Effect"
-import type { Driver } from "./driver.ts"
+import type { EngineLoop } from "./engineLoop.ts"
 
 export class Turns {
-  readonly #driver: () => Driver
+  readonly #engineLoop: () => EngineLoop
   #waiters: Set<() => void> | undefined
 
   /** The driver exists once the first effect runs. */
-  constructor(driver: () => Driver) {
-    this.#driver = driver
+  constructor(engineLoop: () => EngineLoop) {
+    this.#engineLoop = engineLoop
   }
 
   /** A turn is over. */
@@ -42,10 +42,10 @@ export class Turns {
    */
   get untilFlushed(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const driver = this.#driver()
-      const before = driver.flushes
-      driver.flush()
-      return this.until(() => driver.flushes > before)
+      const engineLoop = this.#engineLoop()
+      const before = engineLoop.flushes
+      engineLoop.flush()
+      return this.until(() => engineLoop.flushes > before)
     })
   }
 
@@ -57,9 +57,9 @@ export class Turns {
     return Effect.andThen(
       this.untilFlushed,
       Effect.suspend(() => {
-        const driver = this.#driver()
-        const goal = driver.commits + 2
-        return this.until(() => !driver.isCommitting || driver.commits >= goal)
+        const engineLoop = this.#engineLoop()
+        const goal = engineLoop.commits + 2
+        return this.until(() => !engineLoop.isCommitting || engineLoop.commits >= goal)
       })
     )
   }

@@ -6,8 +6,9 @@ import type { MqttError } from "../../MqttError.ts"
 import type { StoreChange, StoreRecord } from "../../StoreRecord.ts"
 
 /**
- * What a successful commit survives at least: `session` the end of the session (of the client's process too, when another process keeps
- * the records, but not the end of that one), `process` kill -9 of every process concerned, `power` a power cut as well.
+ * What a successful commit survives at least: `session` the end of the session (of the client's process too, when
+ * another process keeps the records, but not the end of that one), `process` kill -9 of every process concerned,
+ * `power` a power cut as well.
  */
 export type Durability = "session" | "process" | "power"
 
@@ -24,7 +25,10 @@ export interface StoreDamage {
  * What a store held for a session when it was opened.
  */
 export interface LoadedRecords {
-  /** All records, outbound ones in the order of their sequence. Never an altered one: what cannot be trusted counts as damage. */
+  /**
+   * All records, outbound ones in the order of their sequence. Never an altered one: what cannot be trusted counts as
+   * damage.
+   */
   readonly records: ReadonlyArray<StoreRecord>
   /** Reported once: a store removes what it could not read. */
   readonly damage: StoreDamage | undefined
@@ -41,9 +45,10 @@ export interface SessionStoreHandle {
   /** Fails with the kind `newerFormat`, and changes nothing, when a later version of the library wrote the records. */
   readonly load: Effect.Effect<LoadedRecords, MqttError>
   /**
-   * Applies the changes in order, all or none. Success means that they survive what `durability` says. After a failure it is unknown whether
-   * they were applied; committing the same changes again has the same effect as once. Commits of one session are never
-   * concurrent: the session waits for one before it starts the next, and does not change records that it has handed over.
+   * Applies the changes in order, all or none. Success means that they survive what `durability` says. After a failure
+   * it is unknown whether they were applied; committing the same changes again has the same effect as once. Commits of
+   * one session are never concurrent: the session waits for one before it starts the next, and does not change records
+   * that it has handed over.
    *
    * Fails with the kind `fenced` when another owner has taken the session over, and with `invalid` when a record can
    * never be stored: more than a PUBLISH packet can hold. No number of changes is too large.

@@ -22,7 +22,8 @@ export interface TypedMessage<Params, A> {
 }
 
 /**
- * A message that is not what the template says: `InvalidPayload`, or `InvalidTopic` where a level is empty or a parameter does not fit its schema.
+ * A message that is not what the template says: `InvalidPayload`, or `InvalidTopic` where a level is empty or a
+ * parameter does not fit its schema.
  */
 export interface InvalidMessage {
   readonly error: MqttError
@@ -66,7 +67,10 @@ export interface TemplateSession extends PublishingSession {
  * Which of the template's messages a subscription is about.
  */
 export interface FilterOptions<Params> {
-  /** Only messages with these parameters: `{ room: "kitchen" }` subscribes to `sensors/kitchen/temperature`. Default: all. */
+  /**
+   * Only messages with these parameters: `{ room: "kitchen" }` subscribes to `sensors/kitchen/temperature`. Default:
+   * all.
+   */
   readonly params?: Partial<Params>
   /** The share name of a shared subscription: each message goes to one of its subscribers (MQTT 4.8.2). */
   readonly share?: string
@@ -94,7 +98,10 @@ export interface TypedSubscribeOptions<Params> extends SubscribeOptions, FilterO
  * How to subscribe to a template where the stream shall bring what is invalid, too.
  */
 export interface ResultSubscribeOptions<Params> extends Omit<TypedSubscribeOptions<Params>, "onInvalid"> {
-  /** Messages are results, and those that are not what the template says are failures among them. They are acknowledged like the others. */
+  /**
+   * Messages are results, and those that are not what the template says are failures among them. They are acknowledged
+   * like the others.
+   */
   readonly onInvalid: "result"
 }
 
@@ -123,7 +130,8 @@ export interface TypedSubscription<M, R = never> {
 }
 
 /**
- * A topic with named parameters and a payload of a type. `RE` and `RD` are the services that encoding and decoding the payload need.
+ * A topic with named parameters and a payload of a type. `RE` and `RD` are the services that encoding and decoding the
+ * payload need.
  */
 export interface TopicTemplate<Params, A, RE = never, RD = never> {
   readonly path: string
@@ -131,7 +139,10 @@ export interface TopicTemplate<Params, A, RE = never, RD = never> {
   readonly filter: string
   readonly codec: PayloadCodec.PayloadCodec<A, RE, RD>
 
-  /** The topic with these parameters. Fails when one is missing or empty, has a `/`, a wildcard or U+0000 in it, or does not fit its schema. */
+  /**
+   * The topic with these parameters. Fails when one is missing or empty, has a `/`, a wildcard or U+0000 in it, or does
+   * not fit its schema.
+   */
   readonly format: (params: Params) => Result.Result<string, InvalidTopic>
 
   /** The parameters of a topic; undefined for a topic that `format` does not make. */
@@ -141,8 +152,8 @@ export interface TopicTemplate<Params, A, RE = never, RD = never> {
   readonly filterFor: (options: FilterOptions<Params>) => Result.Result<string, InvalidTopic | InvalidFilter>
 
   /**
-   * Publishes a value. On MQTT 5 the message says its content type and payload format. Fails as `Session.publish` does, with `InvalidTopic` for
-   * the parameters, and with `InvalidPayload` for a value that does not fit the schema.
+   * Publishes a value. On MQTT 5 the message says its content type and payload format. Fails as `Session.publish` does,
+   * with `InvalidTopic` for the parameters, and with `InvalidPayload` for a value that does not fit the schema.
    *
    * @example
    * temperature.publish(session, { room: "kitchen" }, { celsius: 21.5 }, { qos: 1 })
@@ -177,18 +188,23 @@ export interface TopicTemplate<Params, A, RE = never, RD = never> {
   ) => Effect.Effect<TypedMessage<Params, A>, MqttError, RD>
 
   /**
-   * A handler of messages made of one of typed messages, for routes and whoever else handles messages; fails as `decode` does where the message is not
-   * what the template says.
+   * A handler of messages made of one of typed messages, for routes and whoever else handles messages; fails as
+   * `decode` does where the message is not what the template says.
    *
    * @example
-   * manager.handle(temperature.filter, temperature.handler(({ params, value }) => store(params.room, value)), { qos: 1 })
+   * manager.handle(
+   *   temperature.filter,
+   *   temperature.handler(({ params, value }) => store(params.room, value)),
+   *   { qos: 1 }
+   * )
    */
   readonly handler: <B, E, R>(
     handle: (message: TypedMessage<Params, A>) => Effect.Effect<B, E, R>
   ) => (message: Message) => Effect.Effect<B, MqttError | E, R | RD>
 
   /**
-   * Subscribes, and succeeds when the server granted it; the subscription lasts as long as the scope. See `Session.subscription`.
+   * Subscribes, and succeeds when the server granted it; the subscription lasts as long as the scope. See
+   * `Session.subscription`.
    *
    * @example
    * const kitchen = yield* temperature.subscription(session, { qos: 1, params: { room: "kitchen" } })
@@ -226,10 +242,14 @@ export interface TopicTemplate<Params, A, RE = never, RD = never> {
   }
 
   /**
-   * Calls a handler for each message, and acknowledges after its success; runs until interrupted. See `Session.consume`.
+   * Calls a handler for each message, and acknowledges after its success; runs until interrupted. See
+   * `Session.consume`.
    *
    * @example
-   * temperature.consume(session, ({ params, value }) => store(params.room, value), { qos: 1, onInvalid: { deadLetter: "dead" } })
+   * temperature.consume(session, ({ params, value }) => store(params.room, value), {
+   *   qos: 1,
+   *   onInvalid: { deadLetter: "dead" }
+   * })
    */
   readonly consume: <E, R>(
     session: TemplateSession,

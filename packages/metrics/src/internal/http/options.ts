@@ -36,8 +36,8 @@ export interface PageOptions {
   /** Between two snapshots. Default one second. */
   readonly interval?: Duration.Input | undefined
   /**
-   * How far the plots of someone who opens the page go back. Default five minutes; a snapshot is taken for each interval, also while nobody
-   * watches, and keeps 16 bytes a session.
+   * How far the plots of someone who opens the page go back. Default five minutes; a snapshot is taken for each
+   * interval, also while nobody watches, and keeps 16 bytes a session.
    */
   readonly history?: Duration.Input | undefined
   /** Pages that may be open at the same time; more are refused with status 503, and try again. Default 32. */

@@ -1,5 +1,6 @@
 /**
- * The figures of the last minutes, for the plots of whoever opens the page: rings of numbers, one place for each interval.
+ * The figures of the last minutes, for the plots of whoever opens the page: rings of numbers, one place for each
+ * interval.
  */
 import type { PageHistory, PageSnapshot } from "./model.ts"
 

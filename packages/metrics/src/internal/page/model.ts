@@ -1,10 +1,14 @@
 /**
- * What the live page is told: JSON in server-sent events. It has no imports, since the page in the browser reads it too.
+ * What the live page is told: JSON in server-sent events. It has no imports, since the page in the browser reads it
+ * too.
  *
  * A viewer gets one `hello`, then a `snapshot` for each interval and an `event` for each event, as they come.
  */
 
-/** Times are milliseconds since the epoch by the clock of the server, rates are per second, sizes bytes, durations milliseconds. */
+/**
+ * Times are milliseconds since the epoch by the clock of the server, rates are per second, sizes bytes, durations
+ * milliseconds.
+ */
 export interface PageSnapshot {
   readonly at: number
   readonly totals: PageFigures

@@ -1,5 +1,6 @@
 /**
- * From the snapshots of the metrics to what the page shows: the figures, the rates since the snapshot before, and what was lost.
+ * From the snapshots of the metrics to what the page shows: the figures, the rates since the snapshot before, and what
+ * was lost.
  */
 import type { Latencies, SessionMetrics } from "@effect-mqttx/core/SessionStatus"
 import type { ForwarderSnapshot, MetricsSnapshot, MqttSnapshot, SessionSnapshot } from "../snapshot/model.ts"
@@ -102,7 +103,9 @@ const counters: { readonly [Counter in keyof PageRates]: (metrics: MetricsSnapsh
   bytesSent: (metrics) => metrics.bytesSent
 }
 
-/** `latestPerTopic` is missing: what a newer message replaced is not lost but out of date, as the queue's policy says. */
+/**
+ * `latestPerTopic` is missing: what a newer message replaced is not lost but out of date, as the queue's policy says.
+ */
 const causes: ReadonlyArray<readonly [cause: keyof SessionMetrics["dropped"], words: string]> = [
   ["expired", "expired"],
   ["dropOldest", "dropped by a full queue"],
@@ -139,7 +142,10 @@ const lossesOf = ({ dropped, published }: MetricsSnapshot): ReadonlyArray<PageLo
 const acknowledgedOf = (latencies: Latencies): PageFigures["acknowledged"] =>
   latencies.count === 0 ? undefined : { half: within(latencies, 0.5), most: within(latencies, 0.99) }
 
-/** The upper bound of the bucket that completes a part of all; the last bucket has none, so that its lower one has to do. */
+/**
+ * The upper bound of the bucket that completes a part of all; the last bucket has none, so that its lower one has to
+ * do.
+ */
 const within = ({ bounds, buckets, count }: Latencies, part: number): number => {
   let reached = 0
   for (let i = 0; i < bounds.length; i++) {

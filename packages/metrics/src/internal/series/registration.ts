@@ -1,8 +1,8 @@
 /**
  * Keeps the series of a snapshot in Effect's metric registry.
  *
- * No metric is ever updated: each series reads its value from the current snapshot when the registry is read, which costs sessions
- * nothing. All series that are read in one go show the same moment.
+ * No metric is ever updated: each series reads its value from the current snapshot when the registry is read, which
+ * costs sessions nothing. All series that are read in one go show the same moment.
  */
 import type { Latencies } from "@effect-mqttx/core/SessionStatus"
 import type * as Context from "effect/Context"

@@ -43,8 +43,8 @@ export interface Sources {
 }
 
 /**
- * Names for routes, by which they are told apart for as long as they are there. A name that is free again is given to the next one:
- * routes that come and go make no more series than there are routes at a time.
+ * Names for routes, by which they are told apart for as long as they are there. A name that is free again is given to
+ * the next one: routes that come and go make no more series than there are routes at a time.
  */
 export class RouteNames {
   #names = new Map<Route<unknown>, string>()
@@ -243,7 +243,8 @@ const storageSnapshot = ({ durability, failure, volatile }: StorageStatus): Stor
 })
 
 /**
- * An error of ours says nothing secret. Anything else comes from a handler, and may say what it likes: its name has to do.
+ * An error of ours says nothing secret. Anything else comes from a handler, and may say what it likes: its name has to
+ * do.
  */
 const problemOf = (error: unknown): Problem | undefined => {
   if (error === undefined) return undefined

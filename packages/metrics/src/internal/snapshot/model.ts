@@ -108,7 +108,9 @@ export interface SessionSnapshot {
  * One route, see `RouteStatistics`.
  */
 export interface RouteSnapshot {
-  /** What tells routes apart: the description, with a number behind it where several have the same, or a number alone. */
+  /**
+   * What tells routes apart: the description, with a number behind it where several have the same, or a number alone.
+   */
   readonly name: string
   readonly filters: ReadonlyArray<string>
   /** Absent: over all sessions. */
@@ -189,7 +191,7 @@ export interface TotalsSnapshot {
  * | `subscription` | the topic filter | the program's own subscription was refused, or ended with a failure |
  * | `consumer` | of the consumer | it is away, and messages wait for it unacknowledged |
  * | `route` | of the route | its subscription at `session` was refused or is not in force, or it ended with a failure |
- * | `forwarder` | of the forwarder | it runs and the manager has no session of this name, or it cannot use that session |
+ * | `forwarder` | of the forwarder | it runs, and its session is missing or cannot be used |
  *
  * There may be further kinds in later versions.
  */

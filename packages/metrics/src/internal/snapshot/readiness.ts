@@ -65,9 +65,10 @@ const routeCauses = (parts: Parts): ReadonlyArray<UnreadyCause> => {
     if (failure !== undefined) {
       return [{ kind: "route", name, ...(session === undefined ? undefined : { session }), ...failure }]
     }
-    return sessions.flatMap((place): ReadonlyArray<UnreadyCause> => {
-      const why = place.error ?? (place.state === "joining" && present.has(place.name) ? notInForce : undefined)
-      return why === undefined ? [] : [{ kind: "route", name, session: place.name, ...why }]
+    return sessions.flatMap((membership): ReadonlyArray<UnreadyCause> => {
+      const why = membership.error ??
+        (membership.state === "joining" && present.has(membership.name) ? notInForce : undefined)
+      return why === undefined ? [] : [{ kind: "route", name, session: membership.name, ...why }]
     })
   })
 }
@@ -77,18 +78,18 @@ const forwarderCauses = (parts: Parts): ReadonlyArray<UnreadyCause> => {
   return parts.forwarders.flatMap(({ name, sources, state, targets }): ReadonlyArray<UnreadyCause> => {
     if (state !== "running") return []
     const causes = (what: string, sessions: typeof sources): ReadonlyArray<UnreadyCause> =>
-      sessions.flatMap((place): ReadonlyArray<UnreadyCause> => {
+      sessions.flatMap((membership): ReadonlyArray<UnreadyCause> => {
         const cause = (why: Problem): ReadonlyArray<UnreadyCause> => [
-          { kind: "forwarder", name, session: place.name, ...why }
+          { kind: "forwarder", name, session: membership.name, ...why }
         ]
-        if (place.state === "missing") {
+        if (membership.state === "missing") {
           return cause({
             reason: "SessionNotFound",
-            message: `there is no session ${JSON.stringify(place.name)}, ${what}`
+            message: `there is no session ${JSON.stringify(membership.name)}, ${what}`
           })
         }
-        if (place.error !== undefined) return cause(place.error)
-        return place.state === "joining" && present.has(place.name) ? cause(notInForce) : []
+        if (membership.error !== undefined) return cause(membership.error)
+        return membership.state === "joining" && present.has(membership.name) ? cause(notInForce) : []
       })
     return [...causes("a source", sources), ...causes("a target", targets)]
   })

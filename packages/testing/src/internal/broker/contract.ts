@@ -17,13 +17,19 @@ import type { ProtocolVersion, QoS } from "@effect-mqttx/core/QoS"
 import type { Journal } from "../../Journal.ts"
 
 /**
- * What the server grants and limits. Each connection keeps the limits that were in force when its CONNECT arrived; on MQTT 5 CONNACK
- * announces those that differ from the protocol's defaults (MQTT 3.2.2.3).
+ * What the server grants and limits. Each connection keeps the limits that were in force when its CONNECT arrived; on
+ * MQTT 5 CONNACK announces those that differ from the protocol's defaults (MQTT 3.2.2.3).
  */
 export interface BrokerLimits {
-  /** QoS 1 and 2 publishes of a client that may be unacknowledged; one more is answered with DISCONNECT 0x93. Default 65,535. */
+  /**
+   * QoS 1 and 2 publishes of a client that may be unacknowledged; one more is answered with DISCONNECT 0x93. Default
+   * 65,535.
+   */
   readonly receiveMaximum: number
-  /** The same on 3.1.1, where it cannot be announced and the connection is just closed; undefined: no limit. Default undefined. */
+  /**
+   * The same on 3.1.1, where it cannot be announced and the connection is just closed; undefined: no limit. Default
+   * undefined.
+   */
   readonly receiveMaximum311: number | undefined
   /** Unacknowledged QoS 1 and 2 publishes to one client, whatever the client allows. Default 65,535. */
   readonly maximumInflight: number
@@ -62,8 +68,8 @@ export interface ClientInfo {
 /**
  * A rule that breaks the protocol, or that a careful client would not break.
  *
- * `fatal` violations close the connection. The others are tolerated as the specification demands, and are still mistakes: acknowledgements
- * out of order, or a publish that is resent while the connection lasts.
+ * `fatal` violations close the connection. The others are tolerated as the specification demands, and are still
+ * mistakes: acknowledgements out of order, or a publish that is resent while the connection lasts.
  */
 export interface ClientViolation {
   readonly at: number
@@ -76,7 +82,8 @@ export interface ClientViolation {
 }
 
 /**
- * An application message that the server accepted from a publisher (exactly once for QoS 2), or that it published itself.
+ * An application message that the server accepted from a publisher (exactly once for QoS 2), or that it published
+ * itself.
  */
 export interface PublishedMessage {
   /** Position in the order of acceptance, from 1. */
@@ -96,8 +103,9 @@ export interface PublishedMessage {
 /**
  * How the delivery of one message to one session ended.
  *
- * `Sent`: QoS 0, handed to the network. `Acknowledged`: PUBACK or PUBCOMP. `Refused`: a reason code of 0x80 or more. `Dropped`: the message was
- * too large for the client, its queue was full, or it was QoS 0 and the client not there. `SessionEnded`: the session is gone.
+ * `Sent`: QoS 0, handed to the network. `Acknowledged`: PUBACK or PUBCOMP. `Refused`: a reason code of 0x80 or more.
+ * `Dropped`: the message was too large for the client, its queue was full, or it was QoS 0 and the client not there.
+ * `SessionEnded`: the session is gone.
  */
 export interface DeliveryOutcome {
   readonly message: PublishedMessage
@@ -108,7 +116,8 @@ export interface DeliveryOutcome {
 }
 
 /**
- * A published message together with the state of its deliveries; `outstanding` counts the sessions that have not finished it.
+ * A published message together with the state of its deliveries; `outstanding` counts the sessions that have not
+ * finished it.
  */
 export interface Publication {
   readonly message: PublishedMessage
@@ -163,8 +172,8 @@ export interface SessionView {
 export interface BrokerCoreOptions {
   readonly limits?: Partial<BrokerLimits>
   /**
-   * Overlapping subscriptions of one client: `merge` sends one copy with all subscription identifiers (MQTT 3.3.4), `separate` one copy for each
-   * subscription, as mosquitto does. Default `merge`.
+   * Overlapping subscriptions of one client: `merge` sends one copy with all subscription identifiers (MQTT 3.3.4),
+   * `separate` one copy for each subscription, as mosquitto does. Default `merge`.
    */
   readonly overlapping?: "merge" | "separate"
   /** Use topic aliases towards clients that allow them. Default false. */
@@ -197,8 +206,8 @@ export interface BrokerCoreOptions {
 }
 
 /**
- * What the owner has to do for one connection: send the packets in order, then close it if asked to. A connection with `close` does not exist any
- * more for the core.
+ * What the owner has to do for one connection: send the packets in order, then close it if asked to. A connection with
+ * `close` does not exist any more for the core.
  */
 export interface ConnectionOutput {
   readonly connection: number
@@ -207,7 +216,8 @@ export interface ConnectionOutput {
 }
 
 /**
- * The state machine. Connections have numbers that the owner chooses and never uses again; all times are milliseconds of one clock.
+ * The state machine. Connections have numbers that the owner chooses and never uses again; all times are milliseconds
+ * of one clock.
  */
 export interface BrokerCore {
   /** The limits for the connections to come. */
@@ -235,10 +245,14 @@ export interface BrokerCore {
   readonly publish: (message: ServerMessage, now: number) => Publication
   /** Closes a connection, with DISCONNECT and this reason code on MQTT 5. */
   readonly disconnect: (connection: number, reasonCode: number, now: number) => void
-  /** Forgets a session as a server that lost its state: no will, no notice; false when there is none. Its connection stays open. */
+  /**
+   * Forgets a session as a server that lost its state: no will, no notice; false when there is none. Its connection
+   * stays open.
+   */
   readonly forgetSession: (clientId: string) => boolean
   /**
-   * Sends acknowledgements that `holdAcknowledgement` kept back: all of them, or those that `choose` returns, in its order. Answers how many.
+   * Sends acknowledgements that `holdAcknowledgement` kept back: all of them, or those that `choose` returns, in its
+   * order. Answers how many.
    */
   readonly releaseAcknowledgements: (
     connection: number,

@@ -154,8 +154,8 @@ const takeOver = (state: State, old: Connection, cleanStart: boolean, now: numbe
   forget(state, old)
   const session = old.session!
   session.connection = undefined
-  // MQTT 3.1.4-3 and 3.1.3.2.2: the old connection is lost, so its will goes out, unless it is delayed and the session goes on. onConnect ends
-  // a session that begins clean, which sends a delayed will too.
+  // MQTT 3.1.4-3 and 3.1.3.2.2: the old connection is lost, so its will goes out, unless it is delayed and the session
+  // goes on. onConnect ends a session that begins clean, which sends a delayed will too.
   if (session.will !== undefined && (session.will.properties.willDelayInterval ?? 0) === 0) {
     publishWill(state, session, now)
   }
@@ -180,7 +180,8 @@ const forget = (state: State, connection: Connection): void => {
 }
 
 /**
- * Closes a connection by the server's will: DISCONNECT (MQTT 5), and what the loss of a connection means for will and session.
+ * Closes a connection by the server's will: DISCONNECT (MQTT 5), and what the loss of a connection means for will and
+ * session.
  */
 export const disconnect = (state: State, connection: Connection, reasonCode: number, now: number): void => {
   if (connection.protocolVersion === 5 && connection.session !== undefined) {

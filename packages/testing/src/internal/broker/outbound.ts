@@ -146,8 +146,9 @@ const withAlias = (state: State, connection: Connection, packet: Publish): Publi
 /**
  * Sends what the window admits: first the publishes of earlier connections, then the queue.
  *
- * A message in the PUBREL stage takes a place until its PUBCOMP, over connections too: then neither reading of MQTT 4.9 (the quota starts
- * anew with the connection) and 3.3.4-9 (never more than Receive Maximum without PUBCOMP) is violated.
+ * A message in the PUBREL stage takes a place until its PUBCOMP, over connections too: then neither reading of MQTT 4.9
+ * (the quota starts anew with the connection) and 3.3.4-9 (never more than Receive Maximum without PUBCOMP) is
+ * violated.
  */
 export const pump = (state: State, session: Session, connection: Connection, now: number): void => {
   if (!connection.writable) return
@@ -243,8 +244,8 @@ const finish = (
 }
 
 /**
- * Begins a resumed connection: PUBREL is sent again at once, PUBLISH (with DUP) as the window of this connection admits, both in their
- * original order (MQTT 4.4, 4.6).
+ * Begins a resumed connection: PUBREL is sent again at once, PUBLISH (with DUP) as the window of this connection
+ * admits, both in their original order (MQTT 4.4, 4.6).
  */
 export const resume = (state: State, session: Session, connection: Connection, now: number): void => {
   for (const packetIdentifier of session.releasing.keys()) {

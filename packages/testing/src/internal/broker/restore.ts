@@ -16,8 +16,9 @@ import {
 } from "./state.ts"
 
 /**
- * Restores the state, and puts a journal that says only what is left in place of the old one. All connections are lost: the
- * clocks of session expiry and delayed wills begin now; a will without delay is due now too (MQTT 3.1.2.5 allows both).
+ * Restores the state, and puts a journal that says only what is left in place of the old one. All connections are lost:
+ * the clocks of session expiry and delayed wills begin now; a will without delay is due now too (MQTT 3.1.2.5 allows
+ * both).
  */
 export const restore = (state: State, journal: Journal, now: number): void => {
   const entries = journal.load()

@@ -1,5 +1,6 @@
 /**
- * From published messages to the sessions that want them: subscriptions, shared subscriptions and retained messages (MQTT 3.3.1.3, 3.8, 4.8).
+ * From published messages to the sessions that want them: subscriptions, shared subscriptions and retained messages
+ * (MQTT 3.3.1.3, 3.8, 4.8).
  */
 import type { SubscribeFilter } from "@effect-mqttx/core/Packet"
 import type { MessageProperties } from "@effect-mqttx/core/Properties"
@@ -135,7 +136,8 @@ const deliverTo = (
 }
 
 /**
- * The subscription that a route stands for: itself, or the member of a group whose turn it is, those without a connection last.
+ * The subscription that a route stands for: itself, or the member of a group whose turn it is, those without a
+ * connection last.
  */
 const pick = (route: Subscription | ShareGroup, publication: TrackedPublication): Subscription | undefined => {
   if (!("members" in route)) {

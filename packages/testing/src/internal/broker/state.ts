@@ -82,9 +82,14 @@ export interface Session {
   readonly releasing: Map<number, Outgoing>
   /** Publishes of earlier connections that wait to be sent again, in order. */
   resend: Array<Outgoing>
-  /** QoS 2 packet identifiers from the client that are not released, with the position of the PUBREC that was sent last. */
+  /**
+   * QoS 2 packet identifiers from the client that are not released, with the position of the PUBREC that was sent last.
+   */
   readonly received: Map<number, number>
-  /** Counts the PUBRECs of the session: PUBRELs of a resumed one answer those of its earlier connections too, in this order. */
+  /**
+   * Counts the PUBRECs of the session: PUBRELs of a resumed one answer those of its earlier connections too, in this
+   * order.
+   */
   recPosition: number
   nextPacketIdentifier: number
   nextDelivery: number
@@ -120,7 +125,10 @@ export interface Connection extends ClientInfo {
   packets: Array<Packet>
   dirty: boolean
   closed: boolean
-  /** Counts the publishes sent; and the position of those that were acknowledged last, to see acknowledgements out of order. */
+  /**
+   * Counts the publishes sent; and the position of those that were acknowledged last, to see acknowledgements out of
+   * order.
+   */
   position: number
   lastPuback: number
   lastPubrec: number
@@ -178,7 +186,8 @@ export const takeOutputs = (state: State): ReadonlyArray<ConnectionOutput> => {
 const noOutputs: ReadonlyArray<ConnectionOutput> = []
 
 /**
- * Whether the session's changes are written down: it would survive the loss of its connection, and has not been forgotten.
+ * Whether the session's changes are written down: it would survive the loss of its connection, and has not been
+ * forgotten.
  */
 export const isJournaled = (state: State, session: Session): boolean =>
   state.options.journal !== undefined && session.sessionExpiryInterval > 0 &&

@@ -32,9 +32,15 @@ export type Target = string | number
 export interface ScriptedBrokerOptions
   extends Omit<BrokerCoreOptions, "authenticate" | "holdAcknowledgement" | "onPublicationSettled" | "firstSequence">
 {
-  /** User names and their passwords: others are refused with 0x86, clients without a user name too. Default: everybody is welcome. */
+  /**
+   * User names and their passwords: others are refused with 0x86, clients without a user name too. Default: everybody
+   * is welcome.
+   */
   readonly users?: Readonly<Record<string, string>>
-  /** Packets that the record keeps, the newest ones: true all, false none; limits `published` and `deliveries` too. Default true. */
+  /**
+   * Packets that the record keeps, the newest ones: true all, false none; limits `published` and `deliveries` too.
+   * Default true.
+   */
   readonly record?: boolean | number
   /** The seed of everything that is random. Default 1. */
   readonly seed?: number
@@ -135,8 +141,9 @@ export interface RefusalOptions {
 }
 
 /**
- * What a scripted broker does. Queries are plain functions and values of this moment; commands are effects that have acted when they
- * succeed. A command dies with an `MqttError` for arguments and options that are wrong, since these are mistakes of the test.
+ * What a scripted broker does. Queries are plain functions and values of this moment; commands are effects that have
+ * acted when they succeed. A command dies with an `MqttError` for arguments and options that are wrong, since these are
+ * mistakes of the test.
  */
 export interface Service extends BrokerEndpoints {
   /** Connects in memory, whatever address is asked for. */
@@ -189,7 +196,10 @@ export interface Service extends BrokerEndpoints {
   /** Sends a packet that the broker's own state knows nothing about. */
   readonly sendPacket: (target: Target, packet: Packet) => Effect.Effect<void>
   readonly sendRaw: (target: Target, bytes: Uint8Array) => Effect.Effect<void>
-  /** Closes a connection as a server does: DISCONNECT with this reason code (MQTT 5), end. Default 0x8B, server shutting down. */
+  /**
+   * Closes a connection as a server does: DISCONNECT with this reason code (MQTT 5), end. Default 0x8B, server shutting
+   * down.
+   */
   readonly disconnect: (target: Target, reasonCode?: number) => Effect.Effect<void>
   /** For connections from now on. */
   readonly setLimits: (limits: Partial<BrokerLimits>) => Effect.Effect<void>
@@ -225,7 +235,9 @@ export interface Service extends BrokerEndpoints {
   readonly acceptNetwork: Effect.Effect<void>
   /** Refuses network connections for a while, by Effect's Clock, and succeeds when they are accepted again. */
   readonly refuseNetworkFor: (duration: Duration.Input) => Effect.Effect<void>
-  /** Kills the broker: connections are reset, network connections refused, and state that is not in the journal is gone. */
+  /**
+   * Kills the broker: connections are reset, network connections refused, and state that is not in the journal is gone.
+   */
   readonly crash: Effect.Effect<void>
   /** Starts it again after `crash`, with what the journal holds. */
   readonly start: Effect.Effect<void>

@@ -1,8 +1,8 @@
 /**
  * The scripted broker without Effect: the pure core between byte streams, with faults and a record in between.
  *
- * Every entry point does its work and then `settle`s: outputs of the core are carried out, one write for each connection, and those who
- * wait for something are told.
+ * Every entry point does its work and then `settle`s: outputs of the core are carried out, one write for each
+ * connection, and those who wait for something are told.
  */
 import * as Codec from "@effect-mqttx/core/Codec"
 import type { Packet } from "@effect-mqttx/core/Packet"

@@ -9,8 +9,8 @@ import type { ConnectionRecord } from "../../PacketRecord.ts"
 export type Accept = (stream: ByteStream, network: ConnectionRecord["network"]) => ByteStreamHandlers | undefined
 
 /**
- * Listeners that are open; `suspend` closes them (connections are refused by the operating system), `resume` opens them on the
- * same ports.
+ * Listeners that are open; `suspend` closes them (connections are refused by the operating system), `resume` opens them
+ * on the same ports.
  */
 export interface Listening {
   readonly endpoints: BrokerEndpoints

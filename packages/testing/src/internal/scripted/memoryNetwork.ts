@@ -1,7 +1,8 @@
 /**
  * A network of one cable: two byte streams that are connected to each other, without sockets and without time.
  *
- * Bytes arrive in a microtask of their own, never inside `write`, so that neither side is called back in the middle of its work.
+ * Bytes arrive in a microtask of their own, never inside `write`, so that neither side is called back in the middle of
+ * its work.
  */
 import type { ByteStream, ByteStreamHandlers, WriteResult } from "@effect-mqttx/core/Transport"
 

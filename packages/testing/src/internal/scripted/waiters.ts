@@ -1,7 +1,8 @@
 /**
  * Those who wait for something to happen in the broker.
  *
- * They are called back when the broker has finished what it is doing, never in the middle of it: who is told may give it commands at once.
+ * They are called back when the broker has finished what it is doing, never in the middle of it: who is told may give
+ * it commands at once.
  */
 export class Waiters {
   readonly #conditions = new Set<{ readonly check: () => boolean; readonly resume: () => void }>()

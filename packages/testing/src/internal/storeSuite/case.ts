@@ -12,8 +12,8 @@ type Store = SessionStore["Service"]
  */
 export interface SessionStoreUnderTest extends Store {
   /**
-   * For stores that outlive their process: closes the storage and opens it anew as a new process would, when no session is open, and
-   * yields the store of that process. The one before is not used any more.
+   * For stores that outlive their process: closes the storage and opens it anew as a new process would, when no session
+   * is open, and yields the store of that process. The one before is not used any more.
    */
   readonly reopen?: Effect.Effect<Store, unknown, Scope.Scope>
   /**
@@ -24,8 +24,8 @@ export interface SessionStoreUnderTest extends Store {
 }
 
 /**
- * One behaviour that the contract asks for, named by it. What the store does otherwise is a defect: an `Error` that says what was
- * expected. A store that is too slow is for the time limit of the test runner.
+ * One behaviour that the contract asks for, named by it. What the store does otherwise is a defect: an `Error` that
+ * says what was expected. A store that is too slow is for the time limit of the test runner.
  */
 export interface SessionStoreCase {
   readonly name: string

@@ -39,7 +39,8 @@ const show = (value: unknown): string => {
 const excerpt = (key: string): string => JSON.stringify(key.length > 100 ? `${key.slice(0, 100)}…` : key)
 
 /**
- * These records and no others were loaded: outbound ones in the order of their sequence, the others in any, nothing lost.
+ * These records and no others were loaded: outbound ones in the order of their sequence, the others in any, nothing
+ * lost.
  */
 export const expectRecords = (loaded: LoadedRecords, expected: Iterable<StoreRecord>, when: string): void => {
   const rest = new Map(Array.from(expected, (record) => [keyOf(record), record] as const))

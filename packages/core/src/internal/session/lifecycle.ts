@@ -13,7 +13,7 @@ import { countReason, type Reasons } from "./reasonCounts.ts"
 /**
  * What changes with the state.
  */
-export interface HubState {
+export interface LifecycleState {
   readonly state: SessionState
   /** Milliseconds since the epoch when the state began. */
   readonly since: number
@@ -47,7 +47,7 @@ export type EventBody = WithoutBase<SessionEvent>
 /**
  * How often things happened.
  */
-export interface Tally {
+export interface Counts {
   connections: number
   /** What ended the last connection. */
   lost: MqttErrorReason["_tag"] | undefined
@@ -71,12 +71,12 @@ export const eventMemory = {
 }
 
 const eventsOptions: Broadcast.BroadcastOptions<SessionEvent> = { capacity: 256, memory: eventMemory, replay: 16 }
-const changesOptions: Broadcast.BroadcastOptions<HubState> = { capacity: 256, replay: 1 }
+const changesOptions: Broadcast.BroadcastOptions<LifecycleState> = { capacity: 256, replay: 1 }
 
 /**
  * How a session logs.
  */
-export interface HubLog {
+export interface LifecycleLog {
   readonly log: LogMode
   readonly settings: SessionLogOptions
   readonly fork: Fork
@@ -93,8 +93,8 @@ interface Failures {
  * A class whose streams, and whose log, are made when there is something for them: most sessions of a large program are
  * well, and watched by nobody.
  */
-export class Hub {
-  readonly tally: Tally = {
+export class Lifecycle {
+  readonly counts: Counts = {
     connections: 0,
     lost: undefined,
     reconnectsByReason: {},
@@ -113,13 +113,18 @@ export class Hub {
   /** The server in use or tried last. */
   #server: string | undefined
   readonly #events = new Broadcast.Broadcast<SessionEvent>(eventsOptions)
-  #changes: Broadcast.Broadcast<HubState> | undefined
-  #state: HubState
+  #changes: Broadcast.Broadcast<LifecycleState> | undefined
+  #state: LifecycleState
   /** Filters whose latest subscription failed, whoever asked for it: when one is granted, that is news. */
   #broken: Set<string> | undefined
   #failures: Map<MqttErrorReason["_tag"], Failures> | undefined
 
-  constructor(session: string, clock: Clock.Clock, observer: Observer | undefined, { fork, log, settings }: HubLog) {
+  constructor(
+    session: string,
+    clock: Clock.Clock,
+    observer: Observer | undefined,
+    { fork, log, settings }: LifecycleLog
+  ) {
     this.#session = session
     this.#clock = clock
     this.#observer = observer
@@ -140,12 +145,12 @@ export class Hub {
     }
   }
 
-  current(): HubState {
+  current(): LifecycleState {
     return this.#state
   }
 
   /** The state now, and whenever it changes. */
-  get changes(): Stream.Stream<HubState> {
+  get changes(): Stream.Stream<LifecycleState> {
     return Stream.suspend(() => {
       if (this.#changes === undefined) {
         this.#changes = new Broadcast.Broadcast(changesOptions)
@@ -162,7 +167,7 @@ export class Hub {
   emit(body: EventBody): void {
     // Not `...body` first: V8 gives each such copy a hidden class of its own, which is larger than the event.
     const event = { session: this.#session, at: this.#clock.currentTimeMillisUnsafe(), ...body } as SessionEvent
-    count(this.tally, event)
+    count(this.counts, event)
     this.#events.publish(event)
     this.#observer?.(event)
     if (event._tag === "Connecting" || event._tag === "Connected") this.#server = event.server
@@ -178,12 +183,12 @@ export class Hub {
   }
 
   /** Changes the state; emits StateChanged when `state` itself changed. */
-  set(change: Partial<Omit<HubState, "since">>): void {
+  set(change: Partial<Omit<LifecycleState, "since">>): void {
     const before = this.#state
     const moved = change.state !== undefined && change.state !== before.state
     // The policy gives up: no attempt follows in which the failure would be counted.
     if (moved && change.state === "disconnected" && change.failure !== undefined) {
-      countError(this.tally, change.failure, this.#clock.currentTimeMillisUnsafe())
+      countError(this.counts, change.failure, this.#clock.currentTimeMillisUnsafe())
       this.#openLog()?.onGiveUp(change.failure, this.#server)
     }
     if (moved) this.emit({ _tag: "StateChanged", from: before.state, to: change.state! })
@@ -259,7 +264,7 @@ export class Hub {
 }
 
 const withFailures = (
-  { subscriptionFailures }: HubState,
+  { subscriptionFailures }: LifecycleState,
   filters: ReadonlyArray<string>,
   error: MqttError
 ): ReadonlyMap<string, MqttError> => {
@@ -272,26 +277,26 @@ const withFailures = (
   return failures
 }
 
-const count = (tally: Tally, event: SessionEvent): void => {
+const count = (counts: Counts, event: SessionEvent): void => {
   switch (event._tag) {
     case "Connected":
-      if (tally.connections++ > 0 && tally.lost !== undefined) countReason(tally.reconnectsByReason, tally.lost)
+      if (counts.connections++ > 0 && counts.lost !== undefined) countReason(counts.reconnectsByReason, counts.lost)
       return
     case "Disconnected":
-      tally.lost = event.error?.reason._tag
+      counts.lost = event.error?.reason._tag
       return
     case "MessageDropped":
-      tally.dropped[event.cause] += event.count
+      counts.dropped[event.cause] += event.count
       return
     // Every failed attempt and every loss that is not our own will ends in one of these.
     case "Reconnecting":
     case "StorageDegraded":
-      countError(tally, event.error, event.at)
+      countError(counts, event.error, event.at)
   }
 }
 
-const countError = (tally: Tally, error: MqttError, at: number): void => {
-  tally.errors++
-  countReason(tally.errorsByReason, error.reason._tag)
-  tally.lastErrorAt = at
+const countError = (counts: Counts, error: MqttError, at: number): void => {
+  counts.errors++
+  countReason(counts.errorsByReason, error.reason._tag)
+  counts.lastErrorAt = at
 }

@@ -2,11 +2,11 @@
  * Whether what was found for a session is all that there was.
  */
 import type { StoreDamage } from "@effect-mqttx/core/SessionStore"
+import type { Claim } from "./commitCounts.ts"
 import { type Found, summarise } from "./sessionState.ts"
-import type { Claim } from "./tally.ts"
 
 /** What else is known than the records themselves. */
-export interface Witnesses {
+export interface Evidence {
   /** Undefined: the session is not in the tally. */
   readonly claim: Claim | undefined
   readonly isTallyDamaged: boolean
@@ -19,8 +19,8 @@ export interface Witnesses {
 const count = (number: number, what: string): string => `${number} ${what}${number === 1 ? "" : "s"}`
 
 /** What is lost of a session, undefined when nothing is. */
-export const judge = (found: Found, witnesses: Witnesses): StoreDamage | undefined => {
-  const { claim, incident, isSynced, isTallyDamaged } = witnesses
+export const checkDamage = (found: Found, evidence: Evidence): StoreDamage | undefined => {
+  const { claim, incident, isSynced, isTallyDamaged } = evidence
   const { summary } = found
   const kept = found.records.length
   const findings: Array<string> = []

@@ -40,7 +40,7 @@ class Rate {
   }
 }
 
-export class Tally {
+export class Counters {
   received = 0
   forwarded = 0
   filtered = 0

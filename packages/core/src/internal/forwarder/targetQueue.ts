@@ -1,25 +1,26 @@
 /**
- * The session that a forwarder publishes by: what waits for it in order, while it has no room, no connection, or does not exist.
+ * The session that a forwarder publishes by: what waits for it in order, while it has no room, no connection, or does
+ * not exist.
  */
 import { InvalidPayload, type MqttErrorReason } from "../../MqttError.ts"
 import type { MessageProperties } from "../../Properties.ts"
 import type { PublishRequest } from "../engine/contract.ts"
 import type { SessionCore } from "../session/core.ts"
-import type { Item } from "./item.ts"
+import type { ForwardedMessage } from "./forwardedMessage.ts"
 import type { Outgoing } from "./outgoing.ts"
 import type { TokenBucket } from "./tokenBucket.ts"
 
-export interface OutletHost {
+export interface TargetQueueHost {
   /** Nothing will be published for the item: the target has it. */
-  readonly onDuplicate: (item: Item) => void
-  readonly onExpired: (item: Item) => void
-  readonly onStale: (item: Item) => void
-  readonly onRefused: (item: Item, reason: MqttErrorReason) => void
+  readonly onDuplicate: (item: ForwardedMessage) => void
+  readonly onExpired: (item: ForwardedMessage) => void
+  readonly onStale: (item: ForwardedMessage) => void
+  readonly onRefused: (item: ForwardedMessage, reason: MqttErrorReason) => void
   /** Whether the target's broker has the message already. */
-  readonly hasReached: (item: Item) => boolean
-  readonly onLooped: (item: Item) => void
+  readonly hasReached: (item: ForwardedMessage) => boolean
+  readonly onLooped: (item: ForwardedMessage) => void
   /** Published: the target may read it back. */
-  readonly onPublished: (item: Item, outlet: Outlet) => void
+  readonly onPublished: (item: ForwardedMessage, targetQueue: TargetQueue) => void
   /** A session is there to publish by. */
   readonly onJoined: () => void
   readonly makeOutgoing: (session: SessionCore) => Outgoing
@@ -28,21 +29,21 @@ export interface OutletHost {
   readonly wake: (millis: number, callback: () => void) => void
 }
 
-export class Outlet {
+export class TargetQueue {
   readonly name: string
-  readonly #host: OutletHost
+  readonly #host: TargetQueueHost
   readonly #isTarget: boolean
   readonly #bucket: TokenBucket | undefined
   #session: SessionCore | undefined
   #outgoing: Outgoing | undefined
-  #waiting: Array<Item> = []
+  #waiting: Array<ForwardedMessage> = []
   #first = 0
   #orders = 0
   #isPumping = false
   #isParked = false
   #isAsleep = false
 
-  constructor(name: string, host: OutletHost, isTarget: boolean, bucket: TokenBucket | undefined) {
+  constructor(name: string, host: TargetQueueHost, isTarget: boolean, bucket: TokenBucket | undefined) {
     this.name = name
     this.#isTarget = isTarget
     this.#host = host
@@ -84,21 +85,21 @@ export class Outlet {
     if (this.#session !== undefined) this.leave(this.#session)
   }
 
-  push(item: Item): void {
+  push(item: ForwardedMessage): void {
     item.order = ++this.#orders
-    item.outlet = this
+    item.targetQueue = this
     this.#waiting.push(item)
     this.pump()
   }
 
   /** Puts back what could not be published, in its place. */
-  putBack(item: Item): void {
+  putBack(item: ForwardedMessage): void {
     item.outbound = undefined
     item.request = undefined
     item.isAccepted = false
-    let place = this.#first
-    while (place < this.#waiting.length && this.#waiting[place]!.order < item.order) place++
-    this.#waiting.splice(place, 0, item)
+    let index = this.#first
+    while (index < this.#waiting.length && this.#waiting[index]!.order < item.order) index++
+    this.#waiting.splice(index, 0, item)
   }
 
   pumpLater(): void {
@@ -133,7 +134,7 @@ export class Outlet {
     while (this.#first < this.#waiting.length) {
       const item = this.#waiting[this.#first]!
       // Asked for only where it matters: most messages have no lifetime, and most forwarders no limit.
-      const now = item.expiresAt !== Infinity || this.#bucket !== undefined ? session.driver.now() : 0
+      const now = item.expiresAt !== Infinity || this.#bucket !== undefined ? session.engineLoop.now() : 0
       if (item.failure === undefined && !item.isDone) {
         if (item.isStale) {
           this.#shift()
@@ -168,7 +169,7 @@ export class Outlet {
         this.#host.onRefused(item, request)
         continue
       }
-      const admission = session.driver.publish(request)
+      const admission = session.engineLoop.publish(request)
       if (admission._tag === "Accepted") {
         this.#shift()
         item.outbound = admission.outbound
@@ -188,11 +189,11 @@ export class Outlet {
     return true
   }
 
-  #isThere(item: Item, { origins }: SessionCore): boolean {
+  #isThere(item: ForwardedMessage, { origins }: SessionCore): boolean {
     return origins !== undefined && item.origin !== undefined && origins.has(item.origin)
   }
 
-  #requestOf(item: Item, now: number): PublishRequest | InvalidPayload {
+  #requestOf(item: ForwardedMessage, now: number): PublishRequest | InvalidPayload {
     const outgoing = this.#outgoing!
     // The ledger of the target alone is asked, and tidied up.
     const origin = this.isDurable && this.#isTarget ? item.origin : undefined
@@ -241,7 +242,7 @@ export class Outlet {
 }
 
 /** The target must not take the message for a younger one than it is; what is sent at all lives a second at least. */
-const withRemainingLifetime = (request: PublishRequest, item: Item, now: number): PublishRequest => {
+const withRemainingLifetime = (request: PublishRequest, item: ForwardedMessage, now: number): PublishRequest => {
   const { messageExpiryInterval, ...properties } = request.properties
   const expiresAfter = item.expiresAt - now
   const remaining: MessageProperties = messageExpiryInterval === undefined

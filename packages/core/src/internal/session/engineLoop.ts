@@ -1,6 +1,6 @@
 /**
- * Joins the session engine with a connection, a store and the clock: once a loop turn it takes what the engine has collected,
- * commits it, writes it and hands it out.
+ * Joins the session engine with a connection, a store and the clock: once a loop turn it takes what the engine has
+ * collected, commits it, writes it and hands it out.
  */
 import { scheduleTurn } from "#transport"
 import type * as Clock from "effect/Clock"
@@ -39,7 +39,7 @@ import { Reading } from "./reading.ts"
 /**
  * Whom the driver tells. All calls are synchronous and come from the end of a turn.
  */
-export interface DriverHandlers {
+export interface EngineLoopHandlers {
   readonly onEvent: (event: EngineEvent) => void
   readonly onConsumer: (consumer: Consumer) => void
   /** The outbound queue has room again. */
@@ -60,7 +60,7 @@ export interface DriverHandlers {
   readonly onDefect: (cause: unknown) => void
 }
 
-export interface DriverOptions {
+export interface EngineLoopOptions {
   readonly session: string
   readonly engine: SessionEngine
   /** Present for a durable session. */
@@ -71,7 +71,7 @@ export interface DriverOptions {
   readonly clock: Clock.Clock
   /** Runs background work in the session's scope, with its context. */
   readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
-  readonly handlers: DriverHandlers
+  readonly handlers: EngineLoopHandlers
 }
 
 /** So many packets of one read are handed out at once, without waiting for the end of the turn. */
@@ -87,9 +87,9 @@ const isNewPublish = (packet: Packet): boolean => packet._tag === "Publish" && !
 /**
  * The driver of one session.
  */
-export class Driver implements ConsumerQueueHost {
+export class EngineLoop implements ConsumerQueueHost {
   readonly #engine: SessionEngine
-  readonly #options: DriverOptions
+  readonly #options: EngineLoopOptions
   #queues: Set<ConsumerQueue> | undefined
   #connection: Connection | undefined
   /** Counts connections: what was taken for one is never written to another. */
@@ -123,7 +123,7 @@ export class Driver implements ConsumerQueueHost {
   /** Of the connection that is not gone yet. */
   #counters: ConnectionCounters | undefined
 
-  constructor(options: DriverOptions) {
+  constructor(options: EngineLoopOptions) {
     this.#engine = options.engine
     this.#options = options
     this.figures = new Figures(this.now())
@@ -167,7 +167,8 @@ export class Driver implements ConsumerQueueHost {
   }
 
   /**
-   * The time of an input of the engine. The clocks are read once a turn of the event loop: every input asks for a turn, whose end forgets the time.
+   * The time of an input of the engine. The clocks are read once a turn of the event loop: every input asks for a turn,
+   * whose end forgets the time.
    */
   #time(): number {
     if (this.#timed !== undefined) return this.#timed
@@ -193,7 +194,10 @@ export class Driver implements ConsumerQueueHost {
     this.schedule()
   }
 
-  /** The connection is over, or an attempt failed. `endedByServer` says how, when the reason may lie in what the server was sent. */
+  /**
+   * The connection is over, or an attempt failed. `endedByServer` says how, when the reason may lie in what the server
+   * was sent.
+   */
   detach(endedByServer?: string): void {
     this.#opening = false
     this.#isBroken = false
@@ -218,8 +222,8 @@ export class Driver implements ConsumerQueueHost {
       this.#engine.setWritable(true, this.#time())
       for (const queue of this.queues) queue.purgeStale()
     }
-    // A turn of a busy network may bring many chunks: what one of them brought is gone before the next, which keeps memory
-    // short-lived, and streams from being flooded before they had a chance.
+    // A turn of a busy network may bring many chunks: what one of them brought is gone before the next, which keeps
+    // memory short-lived, and streams from being flooded before they had a chance.
     const isMuch = packets.length >= promptBatch || this.#received - this.#receivedAtFlush >= promptBytes
     if (violation === undefined && isMuch) this.flush()
     else this.schedule()
@@ -268,8 +272,8 @@ export class Driver implements ConsumerQueueHost {
   }
 
   /**
-   * Settles everything that is not settled yet, and stores and sends nothing more. What a commit on its way would have accepted fails,
-   * since nobody will know what became of it.
+   * Settles everything that is not settled yet, and stores and sends nothing more. What a commit on its way would have
+   * accepted fails, since nobody will know what became of it.
    */
   end(reason: MqttErrorReason): void {
     if (this.#ended) return
@@ -386,8 +390,8 @@ export class Driver implements ConsumerQueueHost {
   }
 
   /**
-   * Carries out what the engine has collected: at the end of a turn, or at once before a connection is closed. Never throws: it runs
-   * in a callback of the event loop, where an exception would end the process.
+   * Carries out what the engine has collected: at the end of a turn, or at once before a connection is closed. Never
+   * throws: it runs in a callback of the event loop, where an exception would end the process.
    */
   flush(): void {
     try {
@@ -402,7 +406,8 @@ export class Driver implements ConsumerQueueHost {
   }
 
   #flush(): void {
-    // The engine already believes in a connection that is still being handed over, or the last output is being committed.
+    // The engine already believes in a connection that is still being handed over, or the last output is being
+    // committed.
     if (this.#opening && this.#engine.limits !== undefined && !this.#ended) return
     if (this.#isBroken && !this.#ended) return
     // A fiber that the last output has resumed got here: outputs are handed out one after the other.
@@ -529,7 +534,10 @@ export class Driver implements ConsumerQueueHost {
     each(accepted, (outbound) => outbound.owner?.onAccepted?.(outbound), this.#options.handlers.onDefect)
   }
 
-  /** The connection is about to end by itself: until it has, the engine keeps what it would send, and nothing is handed out. */
+  /**
+   * The connection is about to end by itself: until it has, the engine keeps what it would send, and nothing is handed
+   * out.
+   */
   #break(packets: ReadonlyArray<Packet>, { failure, sent }: NotSent): void {
     const refused = packets[sent]
     this.#engine.partlyWritten(

@@ -14,7 +14,7 @@ import type { Connection, Connections } from "./connections.ts"
 import { oddReply, type Reader } from "./replies.ts"
 import type { Script } from "./scripts.ts"
 
-export interface Line {
+export interface CommandQueue {
   /** Sends a command and reads the reply; `patience` is added to the time limit. */
   readonly send: <A>(
     read: Reader<A>,
@@ -55,7 +55,7 @@ const connectionsTried = 4
 /**
  * The calls of a store.
  */
-export const makeLine = (connections: Connections, timeout: Duration.Duration): Line => {
+export const makeCommandQueue = (connections: Connections, timeout: Duration.Duration): CommandQueue => {
   const noAnswer = (limit: Duration.Duration): StorageFailed =>
     new StorageFailed({ detail: `Redis has not answered within ${Duration.format(limit)}` })
 

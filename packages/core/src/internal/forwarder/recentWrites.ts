@@ -179,7 +179,7 @@ class Broker {
 /**
  * The brokers of one manager.
  */
-export class Echoes {
+export class RecentWrites {
   /** By their marks. */
   readonly #brokers = new Map<string, Broker>()
   /** Readers that no message tells its route. */

@@ -8,7 +8,7 @@ import type { Connection, SendResult } from "../../src/internal/connection/contr
 import type { Outbound } from "../../src/internal/engine/contract.ts"
 import { makeEngine } from "../../src/internal/engine/engine.ts"
 import type { ConsumerQueue } from "../../src/internal/session/consumerQueue.ts"
-import { Driver } from "../../src/internal/session/driver.ts"
+import { EngineLoop } from "../../src/internal/session/engineLoop.ts"
 import { Closed } from "../../src/MqttError.ts"
 import type { Connack, Connect, Packet } from "../../src/Packet.ts"
 import type { ProtocolVersion, QoS } from "../../src/QoS.ts"
@@ -51,7 +51,7 @@ class FakeConnection implements Connection {
 }
 
 interface World {
-  readonly driver: Driver
+  readonly engineLoop: EngineLoop
   /** How messages ended: the topic, and the reason if they failed. */
   readonly ends: Array<string>
   readonly connected: (sessionPresent?: boolean) => FakeConnection
@@ -63,7 +63,7 @@ const make = Effect.fnUntraced(function*(version: ProtocolVersion, store?: Sessi
   const fork = Effect.runForkWith(yield* Effect.context<never>())
   const ends: Array<string> = []
   const nothing = (): void => {}
-  const driver: Driver = new Driver({
+  const engineLoop: EngineLoop = new EngineLoop({
     session: "test",
     engine: makeEngine(engineOptions({ protocolVersion: version, durable: store !== undefined })),
     store,
@@ -91,17 +91,17 @@ const make = Effect.fnUntraced(function*(version: ProtocolVersion, store?: Sessi
     }
   }
   const world: World = {
-    driver,
+    engineLoop,
     ends,
     connected: (sessionPresent = false) => {
-      driver.opening({ ...connect, protocolVersion: version })
-      driver.receive([connack(sessionPresent)])
+      engineLoop.opening({ ...connect, protocolVersion: version })
+      engineLoop.receive([connack(sessionPresent)])
       const connection = new FakeConnection()
-      driver.attach(connection)
+      engineLoop.attach(connection)
       return connection
     },
     publish: (topic, qos = 0) => {
-      const admission = driver.publish(request(topic, qos))
+      const admission = engineLoop.publish(request(topic, qos))
       if (admission._tag === "Accepted") admission.outbound.owner = owner
     }
   }
@@ -122,7 +122,7 @@ describe.each([[4, false], [4, true], [5, false], [5, true]] as const)(
 
     it.effect("a QoS 0 message that was not sent has no outcome, and is sent once by the next connection", () =>
       Effect.gen(function*() {
-        const { connected, driver, ends, publish } = yield* world
+        const { connected, engineLoop, ends, publish } = yield* world
         const closing = connected()
         closing.answer = () => notSent()
         publish("a")
@@ -136,19 +136,19 @@ describe.each([[4, false], [4, true], [5, false], [5, true]] as const)(
         yield* settle
         assert.deepStrictEqual(ends, [])
         assert.deepStrictEqual(closing.asked, [["PUBLISH0 0 a", "PUBLISH0 0 b"]])
-        driver.detach()
+        engineLoop.detach()
         yield* settle
-        assert.strictEqual(driver.stats.queuedMessages, 4)
+        assert.strictEqual(engineLoop.stats.queuedMessages, 4)
         const next = connected(true)
         yield* settle
         assert.deepStrictEqual(next.asked, [["a", "b", "c", "d"].map((topic) => `PUBLISH0 0 ${topic}`)])
         assert.deepStrictEqual(ends, ["a", "b", "c", "d"])
-        assert.strictEqual(driver.stats.queuedMessages, 0)
+        assert.strictEqual(engineLoop.stats.queuedMessages, 0)
       }))
 
     it.effect("of a batch that was sent in part, what left is settled and the rest is queued again", () =>
       Effect.gen(function*() {
-        const { connected, driver, ends, publish } = yield* world
+        const { connected, engineLoop, ends, publish } = yield* world
         const closing = connected()
         closing.answer = () => notSent(3)
         publish("a")
@@ -158,13 +158,13 @@ describe.each([[4, false], [4, true], [5, false], [5, true]] as const)(
         publish("e", 1)
         yield* settle
         assert.deepStrictEqual(ends, ["a", "c"])
-        driver.detach()
+        engineLoop.detach()
         const next = connected(true)
         yield* settle
         // QoS 1 has a packet identifier that the server may know; QoS 0 goes out for the first time.
         assert.deepStrictEqual(next.asked, [["PUBLISH*1 1 b", "PUBLISH*1 2 e", "PUBLISH0 0 d"]])
         assert.deepStrictEqual(ends, ["a", "c", "d"])
-        driver.receive([ack("Puback", 1), ack("Puback", 2)])
+        engineLoop.receive([ack("Puback", 1), ack("Puback", 2)])
         yield* settle
         assert.deepStrictEqual(ends, ["a", "c", "d", "b", "e"])
       }))
@@ -172,17 +172,17 @@ describe.each([[4, false], [4, true], [5, false], [5, true]] as const)(
     for (const qos of [0, 1, 2] as const) {
       it.effect(`a QoS ${qos} message that cannot be encoded fails, and ends no other connection`, () =>
         Effect.gen(function*() {
-          const { connected, driver, ends, publish } = yield* world
+          const { connected, engineLoop, ends, publish } = yield* world
           const closing = connected()
           closing.answer = () => ({ _tag: "NotSent", sent: 1, failure: { packet: "Publish", detail: "no topic" } })
           publish("a")
           publish("b", qos)
           publish("c")
           yield* settle
-          driver.detach()
+          engineLoop.detach()
           yield* settle
           assert.deepStrictEqual(ends, ["a", "b Unexpected"])
-          assert.strictEqual(driver.stats.inflight, 0)
+          assert.strictEqual(engineLoop.stats.inflight, 0)
           const next = connected(true)
           yield* settle
           assert.deepStrictEqual(next.asked, [["PUBLISH0 0 c"]])
@@ -192,7 +192,7 @@ describe.each([[4, false], [4, true], [5, false], [5, true]] as const)(
 
     it.effect("what a congested network has taken is settled, and new messages wait until it is writable", () =>
       Effect.gen(function*() {
-        const { connected, driver, ends, publish } = yield* world
+        const { connected, engineLoop, ends, publish } = yield* world
         const connection = connected()
         connection.answer = () => ({ _tag: "Congested" })
         publish("a")
@@ -201,7 +201,7 @@ describe.each([[4, false], [4, true], [5, false], [5, true]] as const)(
         publish("b")
         yield* settle
         assert.deepStrictEqual(ends, ["a"])
-        driver.writable()
+        engineLoop.writable()
         yield* settle
         assert.deepStrictEqual(connection.asked, [["PUBLISH0 0 a"], ["PUBLISH0 0 b"]])
         assert.deepStrictEqual(ends, ["a", "b"])
@@ -209,14 +209,14 @@ describe.each([[4, false], [4, true], [5, false], [5, true]] as const)(
 
     it.effect("what was not sent and never will be fails when the session ends", () =>
       Effect.gen(function*() {
-        const { connected, driver, ends, publish } = yield* world
+        const { connected, engineLoop, ends, publish } = yield* world
         connected().answer = () => notSent()
         publish("a")
         yield* settle
         publish("b")
-        driver.end(new Closed())
+        engineLoop.end(new Closed())
         yield* settle
-        driver.detach()
+        engineLoop.detach()
         yield* settle
         assert.sameMembers(ends, ["a Closed", "b Closed"])
       }))
@@ -227,7 +227,7 @@ it.effect("a queued QoS 0 message that waits for a commit fails when the session
   Effect.gen(function*() {
     const store = yield* openStore
     let hangs = false
-    const { connected, driver, ends, publish } = yield* make(5, {
+    const { connected, engineLoop, ends, publish } = yield* make(5, {
       ...store,
       commit: (changes) => hangs ? Effect.never : store.commit(changes)
     })
@@ -238,7 +238,7 @@ it.effect("a queued QoS 0 message that waits for a commit fails when the session
     yield* settle
     const connection = connected()
     yield* settle
-    driver.end(new Closed())
+    engineLoop.end(new Closed())
     yield* settle
     assert.deepStrictEqual(connection.asked, [])
     assert.sameMembers(ends.filter((end) => end.startsWith("a")), ["a Closed"])
@@ -248,17 +248,17 @@ describe("an attempt to connect that ended without CONNACK", () => {
   const counters = { bytesSent: 0, bytesReceived: 0, packetsSent: 0, packetsReceived: 0 }
   const attempts = (bytesSent: number) =>
     Effect.gen(function*() {
-      const { connected, driver } = yield* make(5)
+      const { connected, engineLoop } = yield* make(5)
       const queue = { purgeStale: () => {} } as unknown as ConsumerQueue
-      driver.addConsumer(consumerRequest("t", { retained: "none" }), queue)
+      engineLoop.addConsumer(consumerRequest("t", { retained: "none" }), queue)
       const first = connected()
       yield* settle
       assert.deepStrictEqual(first.asked, [["SUBSCRIBE 1 t:2"]])
-      driver.receive([suback(1, 2)])
-      driver.detach()
-      driver.opening(connect)
-      driver.gone({ ...counters, bytesSent })
-      driver.detach()
+      engineLoop.receive([suback(1, 2)])
+      engineLoop.detach()
+      engineLoop.opening(connect)
+      engineLoop.gone({ ...counters, bytesSent })
+      engineLoop.detach()
       const second = connected(true)
       yield* settle
       return second.asked

@@ -2,9 +2,9 @@ import { Message } from "@effect-mqttx/core/Message"
 import type { QoS } from "@effect-mqttx/core/QoS"
 import { assert, describe, it } from "@effect/vitest"
 import type { Outbound } from "../../src/internal/engine/contract.ts"
-import { Echoes, type Written } from "../../src/internal/forwarder/echoes.ts"
 import { Fifo } from "../../src/internal/forwarder/fifo.ts"
 import { Reader, type ReaderOptions } from "../../src/internal/forwarder/reader.ts"
+import { RecentWrites, type Written } from "../../src/internal/forwarder/recentWrites.ts"
 import type { Route } from "../../src/internal/forwarder/route.ts"
 
 const encoder = new TextEncoder()
@@ -45,10 +45,10 @@ interface Publication {
 }
 
 class World {
-  readonly echoes = new Echoes()
+  readonly recentWrites = new RecentWrites()
 
   read(...readers: ReadonlyArray<ReturnType<typeof makeReader>>): ReadonlyArray<() => void> {
-    return readers.map(({ reader }) => this.echoes.read(reader, 0))
+    return readers.map(({ reader }) => this.recentWrites.read(reader, 0))
   }
 
   /** A message on its way. */
@@ -63,7 +63,7 @@ class World {
       topic = "t/1"
     } = publication
     const request = { topic, payload: encoder.encode(payload), qos, retain }
-    return this.echoes.note(brokers, { request, state } as never, route(name), isCarried, now)!
+    return this.recentWrites.note(brokers, { request, state } as never, route(name), isCarried, now)!
   }
 
   /** The same, and the server has it at once. */
@@ -86,7 +86,7 @@ class World {
       session: "s",
       receivedAt: now
     })
-    return this.echoes.take(reader, message, packetIdentifier, now)?.forwarders
+    return this.recentWrites.take(reader, message, packetIdentifier, now)?.forwarders
   }
 }
 
@@ -251,21 +251,21 @@ describe("echoes: retained messages", () => {
 describe("echoes: bounds", () => {
   it("nothing is noted where nobody reads who needs it", () => {
     const world = new World()
-    assert.isFalse(world.echoes.isNeeded(4))
+    assert.isFalse(world.recentWrites.isNeeded(4))
     const [young] = [makeReader({ protocolVersion: 5 })]
     const [end] = world.read(young)
-    assert.isTrue(world.echoes.isNeeded(4))
-    assert.isFalse(world.echoes.isNeeded(5))
+    assert.isTrue(world.recentWrites.isNeeded(4))
+    assert.isFalse(world.recentWrites.isNeeded(5))
     assert.isUndefined(world.write("f", 0, { isCarried: true }))
     assert.isUndefined(world.write("f", 0, { brokers: ["elsewhere"] }))
     assert.isDefined(world.write("f", 0))
     const [endOld] = world.read(makeReader())
-    assert.isTrue(world.echoes.isNeeded(5))
+    assert.isTrue(world.recentWrites.isNeeded(5))
     endOld!()
     endOld!()
-    assert.isFalse(world.echoes.isNeeded(5))
+    assert.isFalse(world.recentWrites.isNeeded(5))
     end!()
-    assert.isFalse(world.echoes.isNeeded(4))
+    assert.isFalse(world.recentWrites.isNeeded(4))
     assert.isUndefined(world.write("f", 0))
   })
 

@@ -7,35 +7,36 @@ import type { OriginKey } from "../../StoreRecord.ts"
 import type { Delivery, Outbound, OutboundOwner, PublishOutcome, PublishRequest } from "../engine/contract.ts"
 import type { SessionCore } from "../session/core.ts"
 import type { OriginLedger } from "../session/originLedger.ts"
-import type { Written } from "./echoes.ts"
 import type { LetterForm } from "./letterForm.ts"
+import type { Written } from "./recentWrites.ts"
 import type { Route } from "./route.ts"
 import type { Source } from "./source.ts"
 
 /** What an item is published by. */
-export interface ItemOutlet {
+export interface MessageTarget {
   /** Of the session. */
   readonly name: string
   readonly isDurable: boolean
   readonly session: SessionCore | undefined
   /** Publishes the item once more, in its place. */
-  readonly putBack: (item: Item) => void
+  readonly putBack: (item: ForwardedMessage) => void
   readonly pumpLater: () => void
 }
 
 /** Whom an item tells what became of what was published for it. */
-export interface ItemHost {
-  readonly onAccepted: (item: Item) => void
-  readonly onSettled: (item: Item, outbound: Outbound) => void
+export interface ForwardedMessageHost {
+  readonly onAccepted: (item: ForwardedMessage) => void
+  readonly onSettled: (item: ForwardedMessage, outbound: Outbound) => void
   /** What an earlier run of the forwarder had published of the same delivery has ended. */
-  readonly onPredecessorSettled: (item: Item, outcome: PublishOutcome) => void
+  readonly onPredecessorSettled: (item: ForwardedMessage, outcome: PublishOutcome) => void
 }
 
 /**
- * One message, from its delivery to its fate. It owns what was published for it, so that nothing else is made for a message.
+ * One message, from its delivery to its fate. It owns what was published for it, so that nothing else is made for a
+ * message.
  */
-export class Item implements OutboundOwner {
-  readonly host: ItemHost
+export class ForwardedMessage implements OutboundOwner {
+  readonly host: ForwardedMessageHost
   readonly source: Source
   readonly delivery: Delivery
   /** The message as it leaves the transformation. */
@@ -57,24 +58,30 @@ export class Item implements OutboundOwner {
   /** The forwarder stopped before it had a fate. */
   isGivenBack = false
   /** The same delivery in the next run of the forwarder, which waits for what becomes of this one. */
-  successor: Item | undefined = undefined
+  successor: ForwardedMessage | undefined = undefined
   isAccepted = false
   hasToken = false
   attempts = 0
-  outlet: ItemOutlet | undefined = undefined
+  targetQueue: MessageTarget | undefined = undefined
   outbound: Outbound | undefined = undefined
   request: PublishRequest | undefined = undefined
-  /** How its target's broker recognises it when it comes back, see `Echoes`. */
+  /** How its target's broker recognises it when it comes back, see `RecentWrites`. */
   written: Written | undefined = undefined
   /** Where its origin is written down, together with the acceptance. */
   ledger: OriginLedger | undefined = undefined
   /** The place in the order of its outlet. */
   order = 0
 
-  previous: Item | undefined = undefined
-  next: Item | undefined = undefined
+  previous: ForwardedMessage | undefined = undefined
+  next: ForwardedMessage | undefined = undefined
 
-  constructor(host: ItemHost, source: Source, delivery: Delivery, route: Route, origin: OriginKey | undefined) {
+  constructor(
+    host: ForwardedMessageHost,
+    source: Source,
+    delivery: Delivery,
+    route: Route,
+    origin: OriginKey | undefined
+  ) {
     const { message } = delivery
     const { messageExpiryInterval } = message.properties
     this.host = host
@@ -109,12 +116,12 @@ export class Item implements OutboundOwner {
 /**
  * Items in the order of their arrival.
  */
-export class ItemList {
-  head: Item | undefined = undefined
-  #tail: Item | undefined = undefined
+export class ForwardedMessages {
+  head: ForwardedMessage | undefined = undefined
+  #tail: ForwardedMessage | undefined = undefined
   size = 0
 
-  append(item: Item): void {
+  append(item: ForwardedMessage): void {
     const tail = this.#tail
     item.previous = tail
     if (tail === undefined) this.head = item
@@ -123,7 +130,7 @@ export class ItemList {
     this.size++
   }
 
-  remove(item: Item): void {
+  remove(item: ForwardedMessage): void {
     const { next, previous } = item
     if (previous === undefined) this.head = next
     else previous.next = next

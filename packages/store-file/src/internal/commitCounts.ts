@@ -1,12 +1,13 @@
 /**
  * The tally: a small file beside the database that counts the commits of every session.
  *
- * A database whose log lost its end is a whole database of an earlier time: nothing in it tells of the loss. The tally does. A commit is
- * counted after it is safe, so the tally never claims more than there was; its writes are not synced, so that they cost little.
+ * A database whose log lost its end is a whole database of an earlier time: nothing in it tells of the loss. The tally
+ * does. A commit is counted after it is safe, so the tally never claims more than there was; its writes are not synced,
+ * so that they cost little.
  *
- * The file is a header of 32 bytes (magic, format of the store, checksum) and slots of 32 bytes: session, commits, records, checksum. A
- * slot lies in one sector and is old or new after a crash. All zeros: free. A session gets its slot, synced, before its first commit:
- * a session without one, and a slot that is neither free nor whole, are damage.
+ * The file is a header of 32 bytes (magic, format of the store, checksum) and slots of 32 bytes: session, commits,
+ * records, checksum. A slot lies in one sector and is old or new after a crash. All zeros: free. A session gets its
+ * slot, synced, before its first commit: a session without one, and a slot that is neither free nor whole, are damage.
  */
 import * as Fs from "node:fs"
 import * as Path from "node:path"
@@ -38,7 +39,8 @@ const isWhole = (slot: Buffer): boolean =>
 const isFree = (slot: Buffer): boolean => slot.every((byte) => byte === 0)
 
 /**
- * Reads the format of the store without changing anything. Fails with the kind `newerFormat` when a later version of the library wrote it.
+ * Reads the format of the store without changing anything. Fails with the kind `newerFormat` when a later version of
+ * the library wrote it.
  */
 export const checkFormat = (path: string): void => {
   const header = contentsOf(path).subarray(0, slotSize)
@@ -67,8 +69,11 @@ const contentsOf = (path: string): Buffer => {
 /**
  * The tally of an open store.
  */
-export class Tally {
-  /** Whether the file, or one of its slots, could not be read when it was opened: a session without a slot may have had one. */
+export class CommitCounts {
+  /**
+   * Whether the file, or one of its slots, could not be read when it was opened: a session without a slot may have had
+   * one.
+   */
   readonly damaged: boolean
   readonly #descriptor: number
   readonly #slots = new Map<string, number>()
@@ -98,7 +103,7 @@ export class Tally {
   }
 
   /** Opens the tally, or makes it; a store that is not new must have one. */
-  static open(path: string, isNew: boolean): Tally {
+  static open(path: string, isNew: boolean): CommitCounts {
     const file = contentsOf(path)
     const damaged = file.length === 0
       ? !isNew
@@ -113,13 +118,13 @@ export class Tally {
     const descriptor = openFile(path, O_RDWR | O_CREAT)
     try {
       Fs.fchmodSync(descriptor, 0o600)
-      const tally = new Tally(descriptor, whole, damaged)
-      if (tally.damaged || file.length === 0) {
-        tally.#write(0, whole.length)
-        tally.sync()
+      const commitCounts = new CommitCounts(descriptor, whole, damaged)
+      if (commitCounts.damaged || file.length === 0) {
+        commitCounts.#write(0, whole.length)
+        commitCounts.sync()
         syncDirectory(Path.dirname(path))
       }
-      return tally
+      return commitCounts
     } catch (error) {
       Fs.closeSync(descriptor)
       throw error
