@@ -7,215 +7,68 @@
  */
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
-import {
-  BadCredentials,
-  ClientIdentifierRejected,
-  Closed,
-  ConnectionLost,
-  ConnectionRefused,
-  NotAuthorized,
-  ProtocolViolation,
-  ServerMoved,
-  SessionLost,
-  SessionTakenOver,
-  Timeout,
-  TlsFailure,
-  UnsupportedVersion
-} from "./internal/errors/connection.ts"
+import * as Connection from "./internal/errors/connection.ts"
 import { httpStatuses, refusalStatus } from "./internal/errors/httpStatus.ts"
-import {
-  Dropped,
-  DuplicateForwarder,
-  DuplicateSession,
-  Expired,
-  ForwarderFailed,
-  ForwarderNotFound,
-  Indeterminate,
-  InvalidFilter,
-  InvalidOptions,
-  InvalidPayload,
-  InvalidTopic,
-  NotSupported,
-  PacketTooLarge,
-  PoisonMessage,
-  PublishRefused,
-  QueueFull,
-  RequestFailed,
-  SessionNotFound,
-  StorageFailed,
-  SubscriptionConflict,
-  SubscriptionRefused,
-  Unexpected,
-  UnsubscribeRefused
-} from "./internal/errors/operation.ts"
+import * as Operation from "./internal/errors/operation.ts"
 import { TaggedError } from "./internal/errors/shared.ts"
 import { isTimeoutCode } from "./internal/networkErrors.ts"
 import { cleanText } from "./internal/peerText.ts"
 import * as ReasonCode from "./ReasonCode.ts"
 
-export {
-  BadCredentials,
-  ClientIdentifierRejected,
-  Closed,
-  ConnectionLost,
-  ConnectionRefused,
-  NotAuthorized,
-  ProtocolViolation,
-  ServerMoved,
-  SessionLost,
-  SessionTakenOver,
-  Timeout,
-  TlsFailure,
-  UnsupportedVersion
-} from "./internal/errors/connection.ts"
-export {
-  Dropped,
-  DuplicateForwarder,
-  DuplicateSession,
-  Expired,
-  ForwarderFailed,
-  ForwarderNotFound,
-  Indeterminate,
-  InvalidFilter,
-  InvalidOptions,
-  InvalidPayload,
-  InvalidTopic,
-  NotSupported,
-  OptionsIssue,
-  PacketTooLarge,
-  PoisonMessage,
-  PublishRefused,
-  QueueFull,
-  RequestFailed,
-  SessionNotFound,
-  StorageFailed,
-  SubscriptionConflict,
-  SubscriptionRefused,
-  Unexpected,
-  UnsubscribeRefused
-} from "./internal/errors/operation.ts"
+export * from "./internal/errors/connection.ts"
+export * from "./internal/errors/operation.ts"
 
 const TypeId = "~@effect-mqttx/core/MqttError"
+
+/** All reasons: the one list of them. */
+const reasons = [
+  Connection.BadCredentials,
+  Connection.ClientIdentifierRejected,
+  Connection.Closed,
+  Connection.ConnectionLost,
+  Connection.ConnectionRefused,
+  Operation.Dropped,
+  Operation.DuplicateForwarder,
+  Operation.DuplicateSession,
+  Operation.Expired,
+  Operation.ForwarderFailed,
+  Operation.ForwarderNotFound,
+  Operation.Indeterminate,
+  Operation.InvalidFilter,
+  Operation.InvalidOptions,
+  Operation.InvalidPayload,
+  Operation.InvalidTopic,
+  Connection.NotAuthorized,
+  Operation.NotSupported,
+  Operation.PacketTooLarge,
+  Operation.PoisonMessage,
+  Connection.ProtocolViolation,
+  Operation.PublishRefused,
+  Operation.QueueFull,
+  Operation.RequestFailed,
+  Connection.ServerMoved,
+  Connection.SessionLost,
+  Operation.SessionNotFound,
+  Connection.SessionTakenOver,
+  Operation.StorageFailed,
+  Operation.SubscriptionConflict,
+  Operation.SubscriptionRefused,
+  Connection.Timeout,
+  Connection.TlsFailure,
+  Operation.Unexpected,
+  Operation.UnsubscribeRefused,
+  Connection.UnsupportedVersion
+] as const
 
 /**
  * Any reason of an `MqttError`.
  */
-export type MqttErrorReason =
-  | BadCredentials
-  | ClientIdentifierRejected
-  | Closed
-  | ConnectionLost
-  | ConnectionRefused
-  | Dropped
-  | DuplicateForwarder
-  | DuplicateSession
-  | Expired
-  | ForwarderFailed
-  | ForwarderNotFound
-  | Indeterminate
-  | InvalidFilter
-  | InvalidOptions
-  | InvalidPayload
-  | InvalidTopic
-  | NotAuthorized
-  | NotSupported
-  | PacketTooLarge
-  | PoisonMessage
-  | ProtocolViolation
-  | PublishRefused
-  | QueueFull
-  | RequestFailed
-  | ServerMoved
-  | SessionLost
-  | SessionNotFound
-  | SessionTakenOver
-  | StorageFailed
-  | SubscriptionConflict
-  | SubscriptionRefused
-  | Timeout
-  | TlsFailure
-  | Unexpected
-  | UnsubscribeRefused
-  | UnsupportedVersion
+export type MqttErrorReason = InstanceType<typeof reasons[number]>
 
 /**
  * Schema of any reason of an `MqttError`.
  */
-export const MqttErrorReason: Schema.Union<[
-  typeof BadCredentials,
-  typeof ClientIdentifierRejected,
-  typeof Closed,
-  typeof ConnectionLost,
-  typeof ConnectionRefused,
-  typeof Dropped,
-  typeof DuplicateForwarder,
-  typeof DuplicateSession,
-  typeof Expired,
-  typeof ForwarderFailed,
-  typeof ForwarderNotFound,
-  typeof Indeterminate,
-  typeof InvalidFilter,
-  typeof InvalidOptions,
-  typeof InvalidPayload,
-  typeof InvalidTopic,
-  typeof NotAuthorized,
-  typeof NotSupported,
-  typeof PacketTooLarge,
-  typeof PoisonMessage,
-  typeof ProtocolViolation,
-  typeof PublishRefused,
-  typeof QueueFull,
-  typeof RequestFailed,
-  typeof ServerMoved,
-  typeof SessionLost,
-  typeof SessionNotFound,
-  typeof SessionTakenOver,
-  typeof StorageFailed,
-  typeof SubscriptionConflict,
-  typeof SubscriptionRefused,
-  typeof Timeout,
-  typeof TlsFailure,
-  typeof Unexpected,
-  typeof UnsubscribeRefused,
-  typeof UnsupportedVersion
-]> = Schema.Union([
-  BadCredentials,
-  ClientIdentifierRejected,
-  Closed,
-  ConnectionLost,
-  ConnectionRefused,
-  Dropped,
-  DuplicateForwarder,
-  DuplicateSession,
-  Expired,
-  ForwarderFailed,
-  ForwarderNotFound,
-  Indeterminate,
-  InvalidFilter,
-  InvalidOptions,
-  InvalidPayload,
-  InvalidTopic,
-  NotAuthorized,
-  NotSupported,
-  PacketTooLarge,
-  PoisonMessage,
-  ProtocolViolation,
-  PublishRefused,
-  QueueFull,
-  RequestFailed,
-  ServerMoved,
-  SessionLost,
-  SessionNotFound,
-  SessionTakenOver,
-  StorageFailed,
-  SubscriptionConflict,
-  SubscriptionRefused,
-  Timeout,
-  TlsFailure,
-  Unexpected,
-  UnsubscribeRefused,
-  UnsupportedVersion
-])
+export const MqttErrorReason: Schema.Union<typeof reasons> = Schema.Union(reasons)
 
 /**
  * What an error is about.
