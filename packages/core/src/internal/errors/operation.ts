@@ -3,9 +3,9 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import * as SchemaIssue from "effect/SchemaIssue"
 import * as ReasonCode from "../../ReasonCode.ts"
 import { cleanText, quoted } from "../peerText.ts"
+import { issuesOf } from "./schemaIssues.ts"
 import { because, cause, causeText, id, TaggedError, text } from "./shared.ts"
 
 /**
@@ -182,7 +182,7 @@ export class Expired extends TaggedError<Expired>(`${id}Expired`)("Expired", {})
  * was written by a later version of the library (`newerFormat`), cannot hold a record that it was given (`invalid`), or
  * has been closed: its scope has ended (`closed`).
  */
-export const storageFailureKinds = [
+const storageFailureKinds = [
   "unavailable",
   "full",
   "readOnly",
@@ -321,33 +321,6 @@ export class RequestFailed extends TaggedError<RequestFailed>(`${id}RequestFaile
   get isRetryable(): boolean {
     return this.status === "noResponder"
   }
-}
-
-const format = SchemaIssue.makeFormatterStandardSchemaV1()
-
-const mostIssues = 100
-const longestKey = 64
-// eslint-disable-next-line no-control-regex
-const unprintable = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g
-
-/** A key in a path; those of a received record are the sender's words. */
-const keyOf = (segment: PropertyKey | { readonly key: PropertyKey }): string => {
-  const key = String(typeof segment === "object" ? segment.key : segment).replace(unprintable, "\ufffd")
-  return key.length > longestKey ? `${key.slice(0, longestKey)}...` : key
-}
-
-/** All issues with their paths. A union fails once for each of its members: the first of them says enough. */
-export const issuesOf = (error: Schema.SchemaError): ReadonlyArray<OptionsIssue> => {
-  const issues = new Map<string, OptionsIssue>()
-  for (const { message, path = [] } of format(error.issue).issues) {
-    const keys = path.map(keyOf).join(".")
-    if (!issues.has(keys)) {
-      issues.set(keys, { path: keys, message: message.replace(/ \| undefined$/, "") })
-    }
-    // A payload may be wrong in a million places.
-    if (issues.size === mostIssues) break
-  }
-  return Array.from(issues.values())
 }
 
 /** Issues in one line. */
