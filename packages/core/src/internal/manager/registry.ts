@@ -167,7 +167,7 @@ export class Registry implements EntryHost {
       for (let removal = this.#removalOf(name); removal !== undefined; removal = this.#removalOf(name)) {
         yield* Effect.exit(Deferred.await(removal))
       }
-      return yield* this.#addValid(valid, { ...extras, store })
+      return yield* this.#addValid(valid, store === undefined ? extras : { ...extras, store })
     })
   }
 
