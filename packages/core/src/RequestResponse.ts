@@ -1,24 +1,26 @@
 /**
- * Requests and answers with types on both sides.
+ * Typed requests and answers.
  *
  * **On MQTT 5** a request carries a Response Topic and Correlation Data (MQTT 4.10), and expires with its timeout. The
- * answers of all requests of a session come by one subscription, which lasts as long as someone asks: to
- * `<response information>/responses/<client identifier>` where the server gave Response Information (ask for it by the
- * option `requestResponseInformation`), else to `mqttx/responses/<client identifier>`. A responder publishes the answer
- * to the response topic with the correlation data; any MQTT 5 program can be the other side.
+ * answers to all requests of a session arrive through one subscription, which lasts as long as requests or requesters
+ * need it. Its topic is `<response information>/responses/<client identifier>` where the server gave Response
+ * Information (ask for it with the option `requestResponseInformation`), otherwise `mqttx/responses/<client
+ * identifier>`. A responder publishes the answer to the response topic with the correlation data. Any MQTT 5 program
+ * can be the other side.
  *
- * **On 3.1.1** messages have no properties, and the topics carry what is needed: the request goes to
- * `mqttx/requests/<client identifier>/<correlation>/<request topic>`, the answer to
- * `mqttx/responses/<client identifier>/<correlation>/<status>`. The option `via: "topic"` does the same on MQTT 5, and
- * a responder with `via: "both"` serves both kinds. (In these topics `%`, `/`, `+` and `#` of the client identifier are
- * written as `%25`, `%2f`, `%2b`, `%23`.)
+ * **On 3.1.1** messages have no properties, so the topics carry these values. The request goes to
+ * `mqttx/requests/<client identifier>/<correlation>/<request topic>`, the answer to `mqttx/responses/<client
+ * identifier>/<correlation>/<status>`. The option `via: "topic"` does the same on MQTT 5, and a responder with `via:
+ * "both"` serves both kinds. (In these topics `%`, `/`, `+` and `#` of the client identifier are written as `%25`,
+ * `%2f`, `%2b`, `%23`.)
  *
  * **Failures.** The answer has a status: the user property `mqttx-status`, absent for success, or the last level of the
- * topic. `failure`: the handler failed with a value of the template's `failure` type; the request fails with it.
- * `invalid`: the request could not be read, and `error`: the handler failed with anything else, or died; the request
- * fails with `RequestFailed`. What an unexpected failure was is logged by the responder, and not told.
+ * topic. `failure`: the handler failed with a value of the template's `failure` type, and the request fails with that
+ * value. `invalid`: the request could not be read. `error`: the handler failed with any other error, or died. After
+ * `invalid` and `error` the request fails with `RequestFailed`. The responder logs unexpected failures and does not
+ * send their details.
  *
- * A request is acknowledged after its answer was published: a responder that dies in between gets it again, so that
+ * A request is acknowledged after its answer was published. A responder that dies in between gets the request again, so
  * handlers see each request at least once.
  *
  * @example
