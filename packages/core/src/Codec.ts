@@ -1,8 +1,9 @@
 /**
  * The wire format of MQTT 3.1.1 and 5.0: packets to bytes and back.
  *
- * For programs that stand on the wire themselves, as test brokers, proxies and recorders do. The decoder is strict,
- * takes bytes in any chunking and never buffers more than one packet; the encoder joins packets into few chunks.
+ * For programs that speak MQTT on the wire themselves, such as test brokers, proxies and recorders. The decoder is
+ * strict, takes bytes in any chunking and never buffers more than one packet. The encoder joins packets into few
+ * chunks.
  *
  * @example
  * const decoder = Codec.makeDecoder({ role: "client", protocolVersion: 5, maximumPacketSize: 65_536 })
@@ -17,9 +18,7 @@ export {
   makeDecoder
 } from "./internal/codec/decoder.ts"
 export {
-  /**
-   * Encodes one packet into bytes of its own; throws a `RangeError` for a packet that cannot be encoded.
-   */
+  /** Encodes one packet into a new array of bytes. Throws a `RangeError` for a packet that cannot be encoded. */
   encode,
   type EncoderOptions,
   /**

@@ -1,10 +1,10 @@
 /**
- * A forwarder: takes messages from some sessions, and publishes them by another one, without losing any and without
- * going round in circles.
+ * A forwarder takes messages from some sessions and publishes them through another one. It loses no message and
+ * forwards none in circles.
  *
- * A message is acknowledged at its source when the target has acknowledged it, or when the durable queue of the target
- * has stored it: a crash of this process, of either server or of both means that it comes again, never that it is lost.
- * The guide to forwarders has the exact guarantees.
+ * A message is acknowledged at its source when the target server has acknowledged it, or when the durable queue of the
+ * target session has stored it. After a crash of this process or of either server the message may come again, but it is
+ * never lost. The guide to forwarders has the exact guarantees.
  *
  * @example
  * const program = Effect.gen(function*() {
@@ -38,7 +38,7 @@ import { type Manager, SessionManager } from "./SessionManager.ts"
 export type { Forwarding } from "./internal/forwarder/contract.ts"
 
 /**
- * Makes a forwarder and starts it, unless `enabled` is false; the end of the scope stops it.
+ * Makes a forwarder and starts it, unless `enabled` is false. The end of the scope stops it.
  *
  * Fails with `InvalidOptions` or `InvalidFilter`, and as `start` does.
  */
@@ -56,7 +56,7 @@ export const make = <E = never, R = never>(
 
 /**
  * The metrics of all forwarders over the sessions of a manager, in the order in which `make` or a `ForwarderManager`
- * made them. Dies with an `MqttError` for what is no manager.
+ * made them. Dies with an `MqttError` when the argument is not a manager.
  */
 export const metricsOf = (manager: Manager): Effect.Effect<ReadonlyArray<ForwarderMetrics>> =>
   Effect.andThen(
@@ -65,7 +65,7 @@ export const metricsOf = (manager: Manager): Effect.Effect<ReadonlyArray<Forward
   )
 
 /**
- * The forwarder of a program that has one; for more there is `ForwarderManager`.
+ * The service for a program with one forwarder. For several there is `ForwarderManager`.
  */
 export class Forwarder extends Context.Service<Forwarder, Forwarding>()("@effect-mqttx/core/Forwarder") {}
 

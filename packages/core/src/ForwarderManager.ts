@@ -1,5 +1,5 @@
 /**
- * Many named forwarders in one program: add, remove and find them, start and stop them, and see their figures.
+ * Many named forwarders in one program: adds, removes, finds, starts and stops them, and reads their metrics.
  *
  * @example
  * const program = Effect.gen(function*() {
@@ -38,8 +38,8 @@ export interface ForwarderManagerOptions {
 }
 
 /**
- * Makes a manager that lives as long as the scope, whose end stops all forwarders. Fails as `add` does for the first
- * that cannot be added.
+ * Makes a manager that lives as long as the scope; its end stops all forwarders. Fails as `add` does for the first
+ * forwarder that cannot be added.
  */
 export const make = (
   options: ForwarderManagerOptions = {}
@@ -59,7 +59,7 @@ export class ForwarderManager
 {}
 
 /**
- * The layer of `ForwarderManager`, with the forwarders that are known from the start.
+ * The layer of `ForwarderManager`, with its initial forwarders.
  */
 export const layer = (options?: ForwarderManagerOptions): Layer.Layer<ForwarderManager, MqttError, SessionManager> =>
   Layer.effect(ForwarderManager, make(options))

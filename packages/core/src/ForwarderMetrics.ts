@@ -1,105 +1,106 @@
 /**
- * The figures of a forwarder: what became of every message that it received.
+ * The metrics of a forwarder, which account for every message that it received.
  *
- * They add up at every moment: `received` is the sum of `forwarded`, `filtered`, all of `dropped`, `deadLettered`,
- * `failed`, `duplicates`, `returned` and `inFlight`. Counters go on through `stop`, `start` and `restart`.
+ * At every moment `received` is the sum of `forwarded`, `filtered`, all of `dropped`, `deadLettered`, `failed`,
+ * `duplicates`, `returned` and `inFlight`. Counters continue through `stop`, `start` and `restart`.
  */
 import type { MqttError } from "./MqttError.ts"
 
 /**
- * Where a forwarder stands: `running` from `start` on, also while its sessions do not exist or have no connection;
- * `stopping` while it finishes what is in flight.
+ * The state of a forwarder. `running` begins with `start`, and includes times when its sessions do not exist or have no
+ * connection. `stopping` lasts while it finishes the messages in flight.
  */
 export type ForwarderState = "stopped" | "running" | "stopping"
 
 /**
- * Why messages were given up without a failure. All but `overflow`, and `stopped`, were acknowledged at the source.
+ * Messages that were given up without a failure, by cause. All except `overflow` and `stopped` were acknowledged at the
+ * source.
  */
 export interface ForwarderDrops {
   /** No mapping rule matched, and unmapped topics are dropped. */
   readonly unmapped: number
-  /** The transformation answered that there is nothing to forward. */
+  /** The transformation dropped the message. */
   readonly transformed: number
   /**
-   * The message has passed this forwarder or the target's broker before, or has come from the forwarder's own
+   * The message has passed this forwarder or the target's broker before, or it came from the forwarder's own
    * dead-letter topic.
    */
   readonly looped: number
-  /** The message has passed as many forwarders as are allowed. */
+  /** The message has passed the allowed number of forwarders. */
   readonly tooManyHops: number
-  /** The lifetime of the message ended before the target had it. */
+  /** The message expired before the target had it. */
   readonly expired: number
-  /** QoS 0 that came faster than it could be sent. */
+  /** QoS 0 messages that arrived faster than they could be sent. */
   readonly overflow: number
   /** The policy of the target session's queue dropped it. */
   readonly targetQueue: number
-  /** QoS 0 that was in flight when the forwarder stopped. */
+  /** QoS 0 messages in flight when the forwarder stopped. */
   readonly stopped: number
 }
 
 /**
- * How a running forwarder stands with one of its sessions: `missing` when the manager has none of this name; `joining`
- * until the forwarder can use it, which takes as long as it takes to connect and to subscribe; `failed` when the
- * subscription was refused or the session does not fit, until the next attempt.
+ * The state of a running forwarder at one of its sessions. `missing`: the manager has no session of this name.
+ * `joining`: the forwarder waits for the connection and the subscription. `failed`: the subscription was refused or the
+ * session does not fit; lasts until the next attempt.
  */
 export interface ForwarderSession {
   readonly name: string
   readonly state: "missing" | "joining" | "active" | "failed"
-  /** Why it is not active, as far as known. */
+  /** Why it is not active, if known. */
   readonly error: MqttError | undefined
 }
 
 /**
- * A snapshot of a forwarder's figures.
+ * A snapshot of a forwarder's metrics.
  */
 export interface ForwarderMetrics {
   readonly name: string
   readonly state: ForwarderState
-  /** How it stands with its sources, in the order of the options; empty unless it runs. */
+  /** State at each source, in the order of the options; empty unless the forwarder runs. */
   readonly sources: ReadonlyArray<ForwarderSession>
-  /** The same with the target and, where it is another one, the session of the dead letters. */
+  /** State at the target and, if it is another session, at the session of the dead letters. */
   readonly targets: ReadonlyArray<ForwarderSession>
-  /** The source sessions at which the subscription is in force now. */
+  /** Number of source sessions at which the subscription is in force now. */
   readonly activeSources: number
-  /** The target session has a connection. */
+  /** Whether the target session has a connection. */
   readonly targetConnected: boolean
 
-  /** Messages that the source sessions delivered, what came again included. */
+  /** Messages that the source sessions delivered, redeliveries included. */
   readonly received: number
   /**
    * Messages that the target server acknowledged (QoS 0: that were written), or that the target's durable queue
    * accepted.
    */
   readonly forwarded: number
-  /** Messages that a filter, an exclude, sampling or the comparison with the last one kept back. */
+  /** Messages that were dropped by a filter, an exclude, sampling, or the comparison with the last payload. */
   readonly filtered: number
   readonly dropped: ForwarderDrops
-  /** Messages that failed for good and went to the dead-letter topic. */
+  /** Messages that failed permanently and went to the dead-letter topic. */
   readonly deadLettered: number
   /**
-   * Messages that failed for good and went nowhere: there is no dead-letter topic, it refused them too, or they were
-   * dead letters of what the forwarder has had before.
+   * Messages that failed permanently without a dead letter: there is no dead-letter topic, it refused the message too,
+   * or the message was a dead letter of an earlier message of this forwarder.
    */
   readonly failed: number
-  /** Messages that came again although the target has them: recognised by their origin, and not forwarded twice. */
+  /** Redelivered messages that the target already has. They are recognised by their origin and not forwarded twice. */
   readonly duplicates: number
-  /** Messages that were given back unacknowledged, because the forwarder stopped or the server delivers them anew. */
+  /** Messages that were given back unacknowledged, because the forwarder stopped or the server sends them again. */
   readonly returned: number
-  /** Messages that were received and have none of the fates above yet. */
+  /** Messages that were received and counted under none of the above yet. */
   readonly inFlight: number
 
-  /** Attempts that were repeated, of transformations and of publishing. */
+  /** Repeated attempts of transformations and of publishing. */
   readonly retried: number
   /**
-   * Messages that the target server refused, or that expired, after the durable queue had accepted them; they count as
+   * Messages that the durable queue accepted and that then expired or were refused by the target server. They count as
    * `forwarded`.
    */
   readonly refusedLater: number
   /** Milliseconds since the oldest message in flight arrived; 0 when there is none. */
   readonly lag: number
-  /** Messages a second, over the last ten seconds. */
+  /** Messages per second, over the last ten seconds. */
   readonly rates: { readonly received: number; readonly forwarded: number }
-  /** Bytes of the payloads that were forwarded. */
+  /** Bytes of the forwarded payloads. */
   readonly bytesForwarded: number
   /** Milliseconds since the epoch; undefined: none yet. */
   readonly lastForwardedAt: number | undefined
@@ -109,25 +110,25 @@ export interface ForwarderMetrics {
 }
 
 /**
- * A message that a forwarder could not forward, and what became of it.
+ * A message that a forwarder could not forward, and its outcome.
  */
 export interface ForwarderFailure {
   readonly forwarder: string
   /** The session that received the message. */
   readonly session: string
-  /** Its topic there. */
+  /** Its topic at that session. */
   readonly topic: string
   /** Milliseconds since the epoch. */
   readonly at: number
   /** `deadLetter`: it went to the dead-letter topic. `failed`: it was given up. */
   readonly outcome: "deadLetter" | "failed"
-  /** Why it could not be forwarded. */
+  /** Why the message could not be forwarded. */
   readonly error: MqttError
-  /** Why its dead letter was refused; undefined: there was none, or it was not. */
+  /** Why the dead letter was refused; undefined: it was not refused, or there was none. */
   readonly deadLetterError: MqttError | undefined
 }
 
-/** The reasons of `dropped` by their names, for whoever exports the figures. */
+/** The names of the reasons in `dropped`, for exporters of metrics. */
 export const dropReasons: ReadonlyArray<keyof ForwarderDrops> = [
   "unmapped",
   "transformed",
@@ -139,6 +140,6 @@ export const dropReasons: ReadonlyArray<keyof ForwarderDrops> = [
   "stopped"
 ]
 
-/** All of `dropped`. */
+/** The sum of `dropped`. */
 export const droppedTotal = ({ dropped }: ForwarderMetrics): number =>
   dropReasons.reduce((total, reason) => total + dropped[reason], 0)

@@ -1,7 +1,7 @@
 /**
  * The configuration of a forwarder: one schema with every default, for JSON, for the environment and for code.
  *
- * What is code, and not configuration, are the hooks: see `ForwarderHooks`.
+ * Parts that are code, not configuration, are hooks: see `ForwarderHooks`.
  *
  * @example
  * const options: ForwarderOptions.ForwarderOptionsInput = {
@@ -46,13 +46,13 @@ export type { ForwarderOptionsEncoded, MappingRule }
 export type ForwarderOptions = Model.ForwarderOptions
 
 /**
- * The schema of the configuration: from JSON, with durations in milliseconds or as texts ("30 seconds"), to a checked
- * configuration with all defaults.
+ * The schema of the configuration. Decodes JSON, with durations in milliseconds or as texts ("30 seconds"), to a
+ * checked configuration with all defaults.
  */
 export const ForwarderOptions: Schema.Codec<ForwarderOptions, ForwarderOptionsEncoded> = ForwarderOptionsSchema
 
 /**
- * Checks a configuration and fills in the defaults, as `make` does. A key that no option has is an issue as well.
+ * Checks a configuration and fills in the defaults, as `make` does. An unknown key is an issue as well.
  */
 export const decode = (input: unknown): Result.Result<ForwarderOptions, MqttError> =>
   Result.mapError(decodeOptions(input), (reason) => new MqttError({ reason, method: "ForwarderOptions.make" }))
@@ -66,12 +66,13 @@ export const make = (input: ForwarderOptionsInput): Effect.Effect<ForwarderOptio
 
 /**
  * A configuration from the environment: `FORWARDER_NAME`, `FORWARDER_SOURCES`, `FORWARDER_FILTERS`, `FORWARDER_TARGET`,
- * `FORWARDER_MAX_IN_FLIGHT` and so on behind the prefix.
+ * `FORWARDER_MAX_IN_FLIGHT` and so on after the prefix.
  *
- * Lists are separated by commas, rules are items `sensors/+/temperature=storage/{1}/temp`, metadata items `name=value`;
- * `FORWARDER_QOS` is `keep`, `cap 1` or `fix 1`; groups stand behind their names, as in `FORWARDER_DEAD_LETTER_TOPIC`.
- * Records, as `ConfigProvider.fromUnknown` has them, are read by the names of the options. What the provider does not
- * have is taken from `base`, then from the defaults. A name behind the prefix that no option has is a mistake.
+ * Lists are separated by commas. Rules are items `sensors/+/temperature=storage/{1}/temp`, metadata items `name=value`.
+ * `FORWARDER_QOS` is `keep`, `cap 1` or `fix 1`. Options of a group follow the group's name, as in
+ * `FORWARDER_DEAD_LETTER_TOPIC`. Records, for example of `ConfigProvider.fromUnknown`, are read by the names of the
+ * options. A value that the provider does not have is taken from `base`, then from the defaults. An unknown name after
+ * the prefix is a mistake.
  */
 export const config = (
   prefix: string = "FORWARDER",

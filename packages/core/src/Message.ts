@@ -1,5 +1,5 @@
 /**
- * An application message as a subscriber sees it.
+ * An application message as a subscriber receives it.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -12,14 +12,14 @@ import type { Payload } from "./Publication.ts"
 import type { QoS } from "./QoS.ts"
 
 /**
- * Who takes the acknowledgement of a message, see `Message.ack`.
+ * Takes the acknowledgement of a message, see `Message.ack`.
  */
 export interface Acknowledger {
   readonly acknowledge: (message: Message) => void
 }
 
 /**
- * What a message is made of.
+ * The fields of a message.
  */
 export interface MessageFields {
   readonly topic: string
@@ -35,18 +35,19 @@ export interface MessageFields {
 const textDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
 /**
- * A received message: topic, payload and everything that came with it (MQTT 3.3).
+ * A received message: topic, payload and all its other fields (MQTT 3.3).
  *
- * The payload is a read-only view that all streams share; `copy` detaches a message that is kept for long. `text` and
- * `decode` work on demand, so that a message that is only forwarded is never decoded.
+ * The payload is a read-only view that all streams share. Use `copy` for a message that is kept for long. `text` and
+ * `decode` work on demand, so a message that is only forwarded is never decoded.
  */
 export class Message {
   readonly topic: string
   readonly payload: Uint8Array
-  /** The quality of service of the delivery: the lower of the publisher's and the granted one. */
+  /** The quality of service of the delivery: the lower of the published and the granted one. */
   readonly qos: QoS
   /**
-   * The server sent the message because it was retained when the subscription was made (or as published, if asked for).
+   * The server sent the message because it was retained when the subscription was made; or, with `retainAsPublished`,
+   * the flag as published.
    */
   readonly retain: boolean
   /** The server may have sent the message before. */
@@ -55,7 +56,7 @@ export class Message {
   readonly properties: PublishProperties
   /** The name of the session that received the message. */
   readonly session: string
-  /** When the message arrived, in milliseconds since the epoch, by Effect's Clock. */
+  /** Time of arrival, in milliseconds since the epoch, by Effect's Clock. */
   readonly receivedAt: number
 
   readonly #acknowledger: Acknowledger | undefined
@@ -75,22 +76,20 @@ export class Message {
   }
 
   /**
-   * Acknowledges a message of a subscription with `ack: "manual"`; does nothing in the other modes, for QoS 0, and when
-   * it was acknowledged before. Acknowledgements leave in the order in which the messages arrived (MQTT 4.6).
+   * Acknowledges a message of a subscription with `ack: "manual"`. Does nothing in other modes, for QoS 0, and the
+   * second time. Acknowledgements leave in the order in which the messages arrived (MQTT 4.6).
    */
   get ack(): Effect.Effect<void> {
     return Effect.sync(() => this.#acknowledger?.acknowledge(this))
   }
 
-  /**
-   * The payload as UTF-8 text, with the replacement character where it is not UTF-8; decoded at the first use.
-   */
+  /** The payload decoded as UTF-8 on first use. Invalid bytes become the replacement character. */
   get text(): string {
     return this.#text ??= lossyTextDecoder.decode(this.payload)
   }
 
   /**
-   * Decodes the payload's text through a schema, for example `Schema.fromJsonString(Reading)`; fails with
+   * Decodes the payload's text through a schema, for example `Schema.fromJsonString(Reading)`. Fails with
    * `InvalidPayload` when the payload is not UTF-8 or does not fit the schema.
    *
    * @example
@@ -117,9 +116,9 @@ export class Message {
   }
 
   /**
-   * The same delivery with another topic, payload or anything else, for whoever transforms messages: acknowledging it
-   * acknowledges the original. The payload may be all that can be published. Throws an `MqttError` with
-   * `InvalidPayload` for one that cannot.
+   * The same delivery with another topic, payload or other field, for transformations: acknowledging it acknowledges
+   * the original. The payload may be any value that can be published. Throws an `MqttError` with `InvalidPayload` for
+   * other values.
    */
   with(change: Partial<Omit<MessageFields, "payload">> & { readonly payload?: Payload | undefined }): Message {
     const { payload, ...others } = change
@@ -136,13 +135,11 @@ export class Message {
     }, this.#acknowledger)
   }
 
-  /**
-   * The same message with bytes of its own, which keep no network buffer alive.
-   */
+  /** The same message with its own bytes, which keep no network buffer alive. */
   copy(): Message {
     return new Message({
       topic: this.topic,
-      // A copy whatever class the bytes are of: `slice` of a Buffer is a view.
+      // `new Uint8Array` copies bytes of every class; `slice` of a Buffer is a view.
       payload: new Uint8Array(this.payload),
       qos: this.qos,
       retain: this.retain,

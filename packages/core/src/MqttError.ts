@@ -1,8 +1,8 @@
 /**
- * The one error of the library: `MqttError` with a `reason`, which is one of the tagged classes below.
+ * The only error of the library: `MqttError` with a `reason`, which is one of the tagged classes below.
  *
  * Handle a reason with `Effect.catchReason("MqttError", "QueueFull", (reason) => ...)`, several with
- * `Effect.catchReasons`, or ask the error for its `category`, `severity` and `isRetryable`. Every error and reason is a
+ * `Effect.catchReasons`, or use the error's `category`, `severity` and `isRetryable`. Every error and reason is a
  * Schema class: it encodes to JSON and decodes back to instances.
  */
 import * as Predicate from "effect/Predicate"
@@ -71,7 +71,7 @@ export type MqttErrorReason = InstanceType<typeof reasons[number]>
 export const MqttErrorReason: Schema.Union<typeof reasons> = Schema.Union(reasons)
 
 /**
- * What an error is about.
+ * The subject of an error.
  */
 export type MqttErrorCategory =
   | "connection"
@@ -84,12 +84,12 @@ export type MqttErrorCategory =
   | "internal"
 
 /**
- * How bad an error is: `info` is part of an orderly life, `warning` passes by itself or cost one message, `error` needs
- * a look, `critical` stops the session until someone changes something.
+ * How bad an error is. `info`: part of normal operation. `warning`: passes by itself, or cost one message. `error`:
+ * needs attention. `critical`: stops the session until something is changed.
  */
 export type MqttErrorSeverity = "info" | "warning" | "error" | "critical"
 
-// `severityOf` raises a "warning" to "error" or "critical" where the failure at hand does not pass by itself.
+// `severityOf` raises a "warning" to "error" or "critical" where this failure does not pass by itself.
 const kinds: { readonly [Tag in MqttErrorReason["_tag"]]: readonly [MqttErrorCategory, MqttErrorSeverity] } = {
   BadCredentials: ["authentication", "critical"],
   ClientIdentifierRejected: ["authentication", "critical"],
@@ -152,7 +152,7 @@ const severityOf = (reason: MqttErrorReason): MqttErrorSeverity => {
  * Every failure of the library.
  *
  * `reason` says what happened. `session` is the session's name, `method` the public operation that failed, `topic` the
- * topic name or filter it was about, `context` what else a log should show. `cause` is the reason's cause, when it has
+ * topic name or filter concerned, and `context` holds more values for logs. `cause` is the reason's cause, when it has
  * one.
  *
  * @example
@@ -177,7 +177,7 @@ export class MqttError extends TaggedError<MqttError>("@effect-mqttx/core/MqttEr
     return "cause" in this.reason ? this.reason.cause : undefined
   }
 
-  /** The reason in one sentence, behind the session, the method and the topic. */
+  /** The reason in one sentence, after the session, the method and the topic. */
   override get message(): string {
     let where = this.session ?? ""
     if (this.method !== undefined) {
@@ -190,26 +190,26 @@ export class MqttError extends TaggedError<MqttError>("@effect-mqttx/core/MqttEr
     return where === "" ? this.reason.message : `${where}: ${this.reason.message}`
   }
 
-  /** Whether the same operation may succeed when it is tried again without any change. */
+  /** Whether the same operation may succeed if it is repeated without a change. */
   get isRetryable(): boolean {
     return this.reason.isRetryable
   }
 
-  /** What the error is about. */
+  /** The subject of the error. */
   get category(): MqttErrorCategory {
     return kinds[this.reason._tag][0]
   }
 
-  /** How bad it is. */
+  /** How bad the error is. */
   get severity(): MqttErrorSeverity {
     return severityOf(this.reason)
   }
 
   /**
-   * The status with which a program that serves HTTP answers: 400 for what it was asked wrongly (topic, filter,
-   * payload, options), 401 and 403 for what the server does not permit, 404 and 409 for names, 413 for size, 429 for a
-   * quota, 501 for what the server has not got, 502 for what it refuses or gets wrong, 503 while it cannot be reached
-   * or takes no more, 504 for what took too long, and 500 for the rest.
+   * The HTTP status for programs that serve HTTP: 400 for a wrong request (topic, filter, payload, options), 401 and
+   * 403 for missing permission, 404 and 409 for names, 413 for size, 429 for a quota, 501 for features that the server
+   * lacks, 502 for refusals and mistakes of the server, 503 while the server is unreachable or takes no more, 504 for
+   * timeouts, and 500 for the rest.
    */
   get httpStatus(): number {
     const { reason } = this
@@ -228,14 +228,14 @@ export class MqttError extends TaggedError<MqttError>("@effect-mqttx/core/MqttEr
   }
 
   /**
-   * Whether the state behind the failure passes by itself, without anyone doing anything: it is retryable and concerns
-   * the connection, the server's limits or the queue, not a message that is gone.
+   * Whether the failed state passes by itself: the error is retryable and concerns the connection, the server's limits
+   * or the queue, not a lost message.
    */
   get isTemporary(): boolean {
     return this.reason.isRetryable && this.reason._tag !== "Dropped"
   }
 
-  /** Whether something took too long: our own limit, or the server's keep alive or connect time. */
+  /** Whether it is a timeout: of this client, or the server's keep alive or connect time. */
   get isTimeout(): boolean {
     switch (this.reason._tag) {
       case "Timeout":
@@ -266,12 +266,12 @@ export class MqttError extends TaggedError<MqttError>("@effect-mqttx/core/MqttEr
     return this.#copy({ topic })
   }
 
-  /** The same error with more context; keys that it has already are replaced. */
+  /** The same error with more context. Existing keys are replaced. */
   withContext(context: { readonly [key: string]: Schema.Json }): MqttError {
     return this.#copy({ context: { ...this.context, ...context } })
   }
 
-  // The stack stays that of the failure: where a name was added to it is of no interest.
+  // Keeps the stack of the failure, because the place where a name was added does not matter.
   #copy(change: Partial<Pick<MqttError, "session" | "method" | "topic" | "context">>): MqttError {
     const copy = new MqttError({
       reason: this.reason,
@@ -292,8 +292,8 @@ export class MqttError extends TaggedError<MqttError>("@effect-mqttx/core/MqttEr
 export const isMqttError = (u: unknown): u is MqttError => Predicate.hasProperty(u, TypeId)
 
 /**
- * `MqttError` as the errors of an HTTP API: one schema for each HTTP status, so that a failure answers with the status
- * that it has, see `MqttError.httpStatus`. For `error` of Effect's `HttpApiEndpoint`.
+ * `MqttError` as the errors of an HTTP API: one schema for each HTTP status, so that a failure answers with its status,
+ * see `MqttError.httpStatus`. For `error` of Effect's `HttpApiEndpoint`.
  *
  * @example
  * HttpApiEndpoint.post("publish", "/publish", { payload: Body, success: Schema.Void, error: MqttError.httpErrors })

@@ -1,10 +1,9 @@
 /**
- * A transport that opens its connections as MQTT.js does, by MQTT.js's own stream builders and connect options, or by
- * one of your own. A subpath of its own: it needs the package `mqtt`, which is an optional peer.
+ * A transport that opens connections as MQTT.js does: with MQTT.js's stream builders and connect options, or with your
+ * own. It has its own subpath because it needs the package `mqtt`, an optional peer.
  *
- * For what people have there today: stream builders, SOCKS proxies, WebSockets of their own making, mini programs.
- * MQTT.js opens the stream and does nothing else. The handshake, the session and all errors are those of the default
- * transport.
+ * Use it for stream builders, SOCKS proxies, custom WebSockets and mini programs. MQTT.js only opens the stream. The
+ * handshake, the session and all errors are those of the default transport.
  */
 import { canPauseStreams, mqttJsOptions, mqttJsRefusal, watchStream } from "#transport"
 import * as Clock from "effect/Clock"
@@ -21,53 +20,53 @@ import * as ServerAddress from "./ServerAddress.ts"
 import * as Transport from "./Transport.ts"
 
 /**
- * Connect options of MQTT.js, by their names there. Addresses, TLS and headers come from the session's options. MQTT.js
- * gets no user name, password or client identifier, since CONNECT is not its own.
+ * Connect options with their names in MQTT.js. Addresses, TLS and headers come from the session's options. MQTT.js gets
+ * no user name, password or client identifier, because it does not send CONNECT.
  */
 export interface MqttJsOptions {
   /**
-   * Opens the stream in place of MQTT.js's builders. It is given a client that never connects, and the connect options:
-   * `protocol`, `host`, `port`, `path`, TLS, and what is set here. The stream may take bytes before it is connected, if
-   * it keeps them.
+   * Opens the stream instead of MQTT.js's builders. It gets a client that never connects, and the connect options:
+   * `protocol`, `host`, `port`, `path`, TLS, and the options set here. The stream may accept bytes before it is
+   * connected, if it keeps them.
    */
   readonly streamBuilder?: StreamBuilder | undefined
   /**
-   * `socks5h://host:port`, `socks5://`, `socks4a://` or `socks4://`, for `mqtt://` and `mqtts://`. MQTT.js opens
-   * WebSockets and Unix sockets without it: they are refused with `NotSupported`. Default: the environment variable
+   * `socks5h://host:port`, `socks5://`, `socks4a://` or `socks4://`, for `mqtt://` and `mqtts://`. MQTT.js ignores it
+   * for WebSockets and Unix sockets, so they are refused with `NotSupported`. Default: the environment variable
    * `MQTTJS_SOCKS_PROXY`, for `mqtt://` and `mqtts://` only.
    */
   readonly socksProxy?: string | Redacted.Redacted<string> | undefined
-  /** Milliseconds for the proxy alone; default 30000. The session's connect timeout holds too. */
+  /** Milliseconds for the proxy alone; default 30000. The session's connect timeout applies too. */
   readonly socksTimeout?: number | undefined
   /** Makes the WebSocket. */
   readonly createWebsocket?: IClientOptions["createWebsocket"] | undefined
   /** Changes the URL of the WebSocket, for example to sign it. */
   readonly transformWsUrl?: IClientOptions["transformWsUrl"] | undefined
   /**
-   * Options of `ws` on Node, such as `agent` or `origin`. The bound of a message, compression (off) and what the
-   * session's `tls` says come from the session.
+   * Options of `ws` on Node, such as `agent` or `origin`. The message size limit, compression (off) and TLS come from
+   * the session.
    */
   readonly wsOptions?: Readonly<Record<string, unknown>> | undefined
   /**
-   * `ws://` and `wss://` servers are reached through the sockets of a WeChat mini program (`wx`), one connection at a
-   * time: MQTT.js keeps its stream in one place. A second one is refused with `NotSupported`. The next one begins a
-   * second after the end of the last.
+   * Reaches `ws://` and `wss://` servers through the sockets of a WeChat mini program (`wx`). Only one connection at a
+   * time, because MQTT.js keeps its stream in one place: a second one is refused with `NotSupported`. The next one
+   * begins a second after the end of the last.
    */
   readonly miniProgram?: "wx" | undefined
   /**
-   * Takes the WebSocket of the platform on Node too; default false. MQTT.js decides about it at its first use in a
-   * process, for all of that process.
+   * Uses the WebSocket of the platform on Node too; default false. MQTT.js decides this once, at its first use in a
+   * process.
    */
   readonly forceNativeWebSocket?: boolean | undefined
   /** Bytes that may wait in a WebSocket of the platform; default 524288. */
   readonly browserBufferSize?: number | undefined
-  /** Milliseconds until it is looked at again; default 1000. */
+  /** Milliseconds between checks of these bytes; default 1000. */
   readonly browserBufferTimeout?: number | undefined
 }
 
 /**
- * Makes the transport. Fails with `InvalidOptions` for options that are wrong, among them those that belong to a
- * session. What MQTT.js cannot do with an address fails each attempt with `NotSupported`.
+ * Makes the transport. Fails with `InvalidOptions` for wrong options, and for options that belong to a session. An
+ * address that MQTT.js does not support fails each attempt with `NotSupported`.
  */
 export const make = (options?: MqttJsOptions): Effect.Effect<Transport.Transport, MqttError> =>
   Effect.suspend(() => {
@@ -101,13 +100,14 @@ export const make = (options?: MqttJsOptions): Effect.Effect<Transport.Transport
 export const layer = (options?: MqttJsOptions): Layer.Layer<never, MqttError> =>
   Layer.effect(Transport.Transport, make(options))
 
-/** The connection of the mini program, and when it ended by the monotonic clock. */
+/** The connection of the mini program, and when it ended on the monotonic clock. */
 let current: { over: number | undefined } | undefined
 
-// MQTT.js has one stream and one socket for all, and may take the late end of a socket for that of the next one.
+// Milliseconds. MQTT.js has one stream and one socket for all, and may take the late end of a socket for that of the
+// next.
 const settling = 1000
 
-/** Refuses what would be a second connection, and begins the next one some time after the end of the last. */
+/** Refuses a second connection, and begins the next one some time after the end of the last. */
 const alone = <A, E, R>(opening: Opening, opened: Effect.Effect<A, E, R>): Effect.Effect<A, E | MqttError, R> =>
   Effect.flatMap(Clock.Clock, (clock): Effect.Effect<A, E | MqttError, R> => {
     const now = (): number => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
@@ -123,7 +123,7 @@ const alone = <A, E, R>(opening: Opening, opened: Effect.Effect<A, E, R>): Effec
     return Effect.onError(wait === 0 ? opened : Effect.delay(opened, wait), () => Effect.sync(opening.onOver))
   })
 
-/** WebSockets are the platform's, which takes neither certificates nor headers. */
+/** Whether the platform makes the WebSockets. They take neither certificates nor headers. */
 const isNative = ({ forceNativeWebSocket, miniProgram }: MqttJsOptions): boolean =>
   forceNativeWebSocket === true || miniProgram !== undefined
 
@@ -149,17 +149,17 @@ const notSupported = (request: Transport.TransportRequest, options: MqttJsOption
 const buildStream = (request: Transport.TransportRequest, options: MqttJsOptions, opening: Opening): Duplex => {
   const connectOptions = connectOptionsOf(request, options, opening)
   const { protocol } = connectOptions
-  // Neither connects by itself: a builder is given a client, to read its options and to tell it errors.
+  // No client connects here: a builder uses it to read its options and to report errors.
   const client = options.streamBuilder === undefined
     ? mqtt.connect(connectOptions)
     : new mqtt.MqttClient(options.streamBuilder, connectOptions)
   client.on("error", () => {})
   if (connectOptions.protocol !== protocol) {
-    // MQTT.js takes another protocol for one that it does not have on a platform.
+    // MQTT.js takes another protocol when the platform does not have this one.
     const detail = "MQTT.js has it in mini programs only, and where its first use has forceNativeWebSocket"
     throw new MqttError({ reason: new NotSupported({ feature: `the protocol ${protocol}`, detail }) })
   }
-  // The one way to a builder that `connect` has chosen. Its name is that of the constructor's parameter.
+  // The only access to the builder that `connect` chose. Its name is that of the constructor's parameter.
   const stream = (options.streamBuilder ?? client["streamBuilder"])(client, connectOptions) as unknown
   if (!isDuplex(stream)) throw new Error("the stream builder gave no stream")
   if (
@@ -190,7 +190,7 @@ const connectOptionsOf = (
     manualConnect: true,
     log: () => {}
   }
-  // Only the WebSockets that MQTT.js makes by itself call back as Node's do.
+  // Only the WebSockets that MQTT.js makes itself call back as Node's do.
   opening.isAwaited &&= streamBuilder === undefined && options.createWebsocket === undefined && !isNative(options)
   const { host, path, port, protocol } = address
   switch (protocol) {
@@ -201,7 +201,7 @@ const connectOptionsOf = (
     case "unix":
       return { ...given, protocol: "mqtt", unixSocket: true, path }
     default: {
-      // MQTT.js forgets the brackets of an IPv6 address.
+      // MQTT.js drops the brackets of an IPv6 address.
       const url = ServerAddress.webSocketUrl(address)
       return {
         ...given,

@@ -1,11 +1,11 @@
 /**
- * An MQTT session: publish, subscribe, and stay connected.
+ * An MQTT session: publishes, subscribes, and stays connected.
  *
- * A session outlives its network connections. Messages that were accepted are sent, streams go on, and subscriptions
- * hold through reconnects; how long, and what survives the process, is the option `persistence`.
+ * A session outlives its network connections. Accepted messages are sent, streams continue and subscriptions last
+ * through reconnects. The option `persistence` says how long, and what survives the process.
  *
  * `make` and `layer` make sessions whose state ends with the process. `makeDurable` and `layerDurable` make durable
- * ones, and require a `SessionStore`: a program that has forgotten it does not compile.
+ * sessions and require a `SessionStore`: a program without one does not compile.
  *
  * @example
  * const program = Effect.gen(function*() {
@@ -49,14 +49,14 @@ const open = (
     ([valid, { reconnect }]) => Effect.map(makeSession(valid, reconnect), ({ session }) => session)
   )
 
-/** `durable` is the function that makes the durable sessions that this one refuses. */
+/** `durable` names the function for the durable sessions that this one refuses. */
 const openWithoutStore = (
   options: unknown,
   extras: Extras | undefined,
   durable: string
 ): Effect.Effect<Session, MqttError, Scope.Scope> => open(withoutStore(options, "make", durable), extras)
 
-/** `other` is the function that makes the sessions that this one refuses. */
+/** `other` names the function for the sessions that this one refuses. */
 const openDurable = (
   options: unknown,
   extras: Extras | undefined,
@@ -70,10 +70,10 @@ const configuredDurable = (
   Effect.provideService(configured(config, "layerDurableConfig"), DefaultPersistence, "durable")
 
 /**
- * Makes a session that lives as long as the scope, and starts to connect in the background. Its state ends with the
- * process at the latest. The network is the reference `Transport`.
+ * Makes a session that lives as long as the scope, and begins to connect in the background. Its state ends with the
+ * process at the latest. The reference `Transport` is its network.
  *
- * Fails with `InvalidOptions`, also for the persistence `durable`, which `makeDurable` takes.
+ * Fails with `InvalidOptions`, also for the persistence `durable`, which `makeDurable` accepts.
  */
 export const make = (
   options: SessionOptionsInput<"none" | "process">,
@@ -81,8 +81,8 @@ export const make = (
 ): Effect.Effect<Session, MqttError, Scope.Scope> => openWithoutStore(options, extras, "MqttSession.makeDurable")
 
 /**
- * Makes a durable session, see `make`: its state is in the `SessionStore`, and the next session of the same name goes
- * on from there. The option `persistence` may be left out.
+ * Makes a durable session, see `make`. Its state is in the `SessionStore`, and the next session of the same name
+ * continues from it. The option `persistence` may be omitted.
  *
  * Fails with `InvalidOptions`, or `StorageFailed` when the store cannot be opened.
  */
@@ -92,7 +92,7 @@ export const makeDurable = (
 ): Effect.Effect<Session, MqttError, SessionStore | Scope.Scope> => openDurable(options, extras, "MqttSession.make")
 
 /**
- * The session of a program that has one.
+ * The service for a program with one session.
  *
  * @example
  * const program = Effect.gen(function*() {
@@ -113,7 +113,7 @@ export const layer = (
   Layer.effect(MqttSession, openWithoutStore(options, extras, "MqttSession.layerDurable"))
 
 /**
- * The layer of `MqttSession`, with a durable session of `makeDurable`. The store is the one line that changes with it.
+ * The layer of `MqttSession`, with a durable session of `makeDurable`. Another store changes only the line that provides it.
  *
  * @example
  * MqttSession.layerDurable({ name: "plant", servers: ["mqtt://localhost:1883"] }).pipe(
@@ -143,8 +143,9 @@ export const layerConfig = (
   )
 
 /**
- * `layerDurable` with options from Config, for example `SessionOptions.config("MQTT")`, which is `durable` here unless
- * it says otherwise. Fails with `InvalidOptions` where it does. Options of another Config say `durable` themselves.
+ * `layerDurable` with options from Config, for example `SessionOptions.config("MQTT")`, whose default persistence is
+ * `durable` here. Fails with `InvalidOptions` for another persistence. Options of another Config must say `durable`
+ * themselves.
  */
 export const layerDurableConfig = (
   config: Config.Config<SessionOptions>,
@@ -156,7 +157,7 @@ export const layerDurableConfig = (
   )
 
 /**
- * The tag of a named session, with its layers, which are those of this module.
+ * The tag of a named session with its layers, which correspond to those of this module.
  */
 export interface ServiceClass<Self, Name extends string> extends Context.ServiceClass<Self, Name, Session> {
   readonly layer: (
@@ -178,7 +179,7 @@ export interface ServiceClass<Self, Name extends string> extends Context.Service
 }
 
 /**
- * Makes a tag for one of several sessions that are known at compile time; the session has the tag's name.
+ * Makes a tag for one of several sessions that are known at compile time. The session has the tag's name.
  *
  * @example
  * class Plant extends MqttSession.Service<Plant>()("plant") {}

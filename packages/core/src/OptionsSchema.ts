@@ -1,6 +1,6 @@
 /**
- * Schemas of options, for session stores and other packages that stand on this one: records that know their keys,
- * durations, a decoder that reports every mistake, and what Config says.
+ * Schemas of options, for session stores and other packages that build on this one: strict records, durations, a
+ * decoder that reports every mistake, and Config.
  *
  * @example
  * const Options = OptionsSchema.strict({
@@ -30,8 +30,8 @@ import { InvalidOptions, MqttError } from "./MqttError.ts"
 export type { EncodedDuration, Strict }
 
 /**
- * The struct of these fields that refuses every other key, whatever the parse options say. Give fields that may be
- * missing as `Schema.optionalKey`, not as `Schema.optional`: Config would take a wrong value of a group for undefined.
+ * The struct of these fields. It refuses every other key, whatever the parse options say. Make optional fields with
+ * `Schema.optionalKey`, not `Schema.optional`: Config would take a wrong value of a group for undefined.
  */
 export const strict: <const F extends Schema.Struct.Fields>(fields: F) => Strict<F> = strictStruct
 
@@ -42,7 +42,7 @@ export const strict: <const F extends Schema.Struct.Fields>(fields: F) => Strict
 export const duration = (bounds: {
   readonly minimum: Duration.Input
   readonly maximum: Duration.Input
-  /** What is said of any other value. */
+  /** The message for any other value. */
   readonly message: string
 }): Schema.Codec<Duration.Duration, EncodedDuration> =>
   durationSchema({
@@ -52,8 +52,8 @@ export const duration = (bounds: {
   })
 
 /**
- * Decodes options as code gives them, with `Duration`, `Redacted` and bytes among them, and keys that are undefined.
- * Fails with `InvalidOptions`, which holds all issues with their paths and no value.
+ * Decodes options as code gives them, including `Duration`, `Redacted`, bytes and undefined keys. Fails with
+ * `InvalidOptions`, which holds all issues with their paths and no values.
  */
 export const decode = <A, Encoded>(
   schema: Schema.Codec<A, Encoded>,
@@ -66,8 +66,8 @@ export const decode = <A, Encoded>(
   )
 
 /**
- * What a Config of all options, or a record with a Config for each of some, says. Fails with `InvalidOptions` for what
- * is neither.
+ * The value of a Config of all options, or of a record with a Config for each of some. Fails with `InvalidOptions` for
+ * any other value.
  */
 export const unwrap = <A>(
   options: Config.Wrap<A>,

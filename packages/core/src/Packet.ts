@@ -1,9 +1,9 @@
 /**
- * The control packets of MQTT 3.1.1 and 5.0 as plain values (MQTT section 3): what the codec reads and writes, and what
- * the session engine consumes and produces.
+ * The control packets of MQTT 3.1.1 and 5.0 as plain values (MQTT section 3). The codec reads and writes them; the
+ * session engine consumes and produces them.
  *
  * One shape serves both versions. On 3.1.1 properties are `Properties.none`, reason codes of acknowledgements are 0,
- * and the return code of CONNACK stands in `reasonCode` as the number that 3.1.1 defines (0 to 5).
+ * and `reasonCode` of CONNACK is the return code that 3.1.1 defines (0 to 5).
  */
 import type * as Properties from "./Properties.ts"
 import type { ProtocolVersion, QoS } from "./QoS.ts"
@@ -28,7 +28,7 @@ export interface Connect {
   readonly clientId: string
   /** Clean Session on 3.1.1, Clean Start on 5. */
   readonly cleanStart: boolean
-  /** Seconds, 0 switches keep alive off. */
+  /** Seconds; 0 switches keep alive off. */
   readonly keepAlive: number
   readonly username: string | undefined
   readonly password: Uint8Array | undefined

@@ -1,5 +1,5 @@
 /**
- * Payloads as values: how a value becomes bytes, how bytes become a value, and what MQTT 5 says about them on the way.
+ * Converts payloads to values and back, and gives the MQTT 5 properties that describe the payload.
  *
  * @example
  * const readings = PayloadCodec.json(Schema.Struct({ celsius: Schema.Finite }))
@@ -42,21 +42,20 @@ export interface PayloadCodec<A, RE = never, RD = never> {
 }
 
 /**
- * A format that a schema's encoded form is written in. `encode` and `decode` may throw, which makes an
- * `InvalidPayload`.
+ * A format for a schema's encoded form. An exception of `encode` or `decode` becomes an `InvalidPayload`.
  */
 export interface PayloadFormat<Encoded> {
-  /** The MIME type; undefined: not announced, and anything is accepted. */
+  /** The MIME type; undefined: none is announced, and every content type is accepted. */
   readonly contentType?: string | undefined
   /** Whether the format is UTF-8 text. Default false. */
   readonly isText?: boolean
-  /** Content types that can be decoded. Default: `contentType`, whatever its parameters. */
+  /** Content types that can be decoded. Default: `contentType`, with any parameters. */
   readonly accepts?: (contentType: string) => boolean
   readonly encode: (value: Encoded) => Payload
   readonly decode: (payload: Uint8Array) => unknown
 }
 
-// Fatal: text that is not UTF-8 is no value, and the replacement character would hide it.
+// Fatal, because text that is not UTF-8 must fail: a replacement character would hide the damage.
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
 type Direction = "sent" | "received"
@@ -68,8 +67,8 @@ const misfit = (detail: string, direction: Direction) => (error: Schema.SchemaEr
 const mediaType = (contentType: string): string => contentType.split(";", 1)[0]!.trim().toLowerCase()
 
 /**
- * A codec of your own format through a schema, for example MessagePack or CBOR with the library of your choice. Throws
- * an `MqttError` with `InvalidOptions` for what is no schema or no format.
+ * A codec of your own format through a schema, for example MessagePack or CBOR with a library of your choice. Throws an
+ * `MqttError` with `InvalidOptions` for an invalid schema or format.
  *
  * @example
  * PayloadCodec.make(Reading, { contentType: "application/msgpack", encode: pack, decode: unpack })
@@ -123,7 +122,7 @@ const formatIssues = (format: unknown): ReadonlyArray<OptionsIssue> => {
   return optionsIssues({ ...format, encode, decode }, formatChecks)
 }
 
-/** The payload, unless it is none: a format without types may make anything. */
+/** Checks that the result is a payload: an untyped format may return any value. */
 const checked = (payload: Payload): Effect.Effect<Payload, InvalidPayload> => {
   if (typeof payload === "string") return Effect.succeed(payload)
   const bytes = payloadBytes(payload)
@@ -159,8 +158,8 @@ export const json = <A, Encoded, RD, RE>(
   })
 
 /**
- * UTF-8 text through a schema whose encoded form is text; without one, the text itself. Announces `text/plain`; accepts
- * every type of text.
+ * UTF-8 text through a schema whose encoded form is text; without a schema, the text itself. Announces `text/plain`,
+ * and accepts every type of text.
  *
  * @example
  * PayloadCodec.text(Schema.FiniteFromString)
@@ -178,15 +177,15 @@ export const text: {
   }) as never
 
 /**
- * Text through a schema, for a template that was given a schema in place of a codec: announces no content type, because
- * the text may be of any, and accepts all of them.
+ * Text through a schema, for a template that got a schema instead of a codec. Announces no content type and accepts
+ * all, because the text may be of any type.
  */
 export const fromSchema = <A, RD, RE>(schema: Schema.ConstraintCodec<A, string, RD, RE>): PayloadCodec<A, RE, RD> =>
   make(schema, { isText: true, encode: (value) => value, decode: (payload) => utf8.decode(payload) })
 
 /**
- * Bytes as they are. Announces nothing, and accepts everything. What is decoded is the message's own read-only view,
- * see `Message.payload`.
+ * Bytes unchanged. Announces no content type, and accepts every one. A decoded value is the message's own read-only
+ * view, see `Message.payload`.
  */
 export const bytes: PayloadCodec<Uint8Array> = {
   contentType: undefined,
@@ -197,13 +196,14 @@ export const bytes: PayloadCodec<Uint8Array> = {
 }
 
 /**
- * Whether the content type of a message is looked at: `ifPresent` (default) refuses one that the codec does not accept,
- * `required` also a message without any, `ignore` none. On 3.1.1, where there is none, it never matters.
+ * Whether the content type of a message is checked. `ifPresent` (default) refuses a type that the codec does not
+ * accept, `required` also refuses a message without a type, `ignore` refuses none. On 3.1.1, which has no content type,
+ * it has no effect.
  */
 export type ContentTypePolicy = "ifPresent" | "required" | "ignore"
 
 /**
- * What a codec says about its payloads as MQTT 5 properties.
+ * The MQTT 5 properties that describe a codec's payloads.
  */
 export const properties = (
   codec: Pick<PayloadCodec<never>, "contentType" | "payloadFormatIndicator">
@@ -213,10 +213,10 @@ export const properties = (
 })
 
 /**
- * Why a message with these properties is not one for the codec; undefined when it is.
+ * Why the codec does not accept a message with these properties; undefined when it does.
  *
- * A payload format indicator of 1 is refused by a codec of a binary format. 0 says "unspecified bytes", which
- * contradicts nothing.
+ * A codec of a binary format refuses a payload format indicator of 1. 0 means "unspecified bytes" and is always
+ * accepted.
  */
 export const mismatch = (
   codec: Pick<PayloadCodec<never>, "contentType" | "payloadFormatIndicator" | "accepts">,
@@ -242,7 +242,7 @@ export const mismatch = (
 const received = (detail: string): InvalidPayload => new InvalidPayload({ detail, direction: "received" })
 
 /**
- * Whether a value is a codec, and not a schema.
+ * Whether a value is a codec. A schema is not.
  */
 export const isPayloadCodec = (u: unknown): u is PayloadCodec<unknown, unknown, unknown> =>
   Predicate.hasProperty(u, "payloadFormatIndicator")

@@ -1,9 +1,9 @@
 /**
- * Text that a peer chose, made fit to be shown: topic names, client identifiers, filters, text payloads.
+ * Makes text that a peer chose safe to show: topic names, client identifiers, filters, text payloads.
  *
  * Such text must not break a line of a log, move the cursor of a terminal, change the direction of the text around it
- * or fill a disk. The errors and log lines of this library are clean already. Clean what you print yourself of events
- * and messages.
+ * or fill a disk. The errors and log lines of this library are clean already. Clean events and messages that you print
+ * yourself.
  *
  * @example
  * Effect.log(PeerText.clean(message.topic))
@@ -11,7 +11,7 @@
 import { cleanText, maximumLength } from "./internal/peerText.ts"
 
 /**
- * The text on one line, with each character that does not show replaced by U+FFFD, and at most `maximum` UTF-16 code
- * units long; default 256.
+ * The text on one line, with each invisible character replaced by U+FFFD, and at most `maximum` UTF-16 code units long;
+ * default 256.
  */
 export const clean = (text: string, maximum: number = maximumLength): string => cleanText(text, maximum)

@@ -4,9 +4,9 @@
  * Absent means not sent: the codec never fills in defaults. Intervals are whole seconds, as on the wire. User
  * properties keep their order and their duplicates. On MQTT 3.1.1 every properties object is empty.
  *
- * In a received packet more than 32 user properties, or subscription identifiers, are decoded when they are asked for,
- * and again when they are asked for later: a message is held as its bytes, of which a peer could make ten times as much
- * memory. Keep the list in a variable while you work with it.
+ * In a received packet, more than 32 user properties or subscription identifiers are decoded on each access. The
+ * message keeps only their bytes, because the decoded list could take ten times as much memory, and a peer chooses its
+ * length. Keep the list in a variable while you work with it.
  */
 
 /**
@@ -129,6 +129,6 @@ export interface AuthProperties {
 }
 
 /**
- * The one object that stands for "no properties", shared so that a packet without properties costs no allocation.
+ * The shared object for "no properties", so that a packet without properties costs no allocation.
  */
 export const none: {} = Object.freeze({})

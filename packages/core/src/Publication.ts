@@ -1,5 +1,5 @@
 /**
- * What is published, how, and what comes back.
+ * Types of publishing: payloads, options, and results.
  */
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
@@ -10,16 +10,16 @@ import type { MessageProperties } from "./Properties.ts"
 import type { QoS } from "./QoS.ts"
 
 /**
- * A payload: text is sent as UTF-8, bytes as they are. Of a typed array, a DataView or a buffer all bytes that it shows
- * are sent, in the order in which they lie in memory. Anything else is refused with `InvalidPayload`, at run time too.
+ * A payload. Text is sent as UTF-8, bytes unchanged. Of a typed array, a DataView or a buffer, all bytes in its range
+ * are sent in memory order. Any other value is refused with `InvalidPayload`, at run time too.
  *
  * Bytes must not change, nor their buffer be transferred, until the message is settled; `enqueue` copies them.
  */
 export type Payload = string | ArrayBufferView | ArrayBufferLike
 
 /**
- * The bytes of a payload, as `publish` sends them; views and buffers are not copied. Fails with `InvalidPayload` for a
- * value that is no payload, whatever its type, and with `PacketTooLarge` for more than a packet can hold.
+ * The bytes of a payload, as `publish` sends them. Views and buffers are not copied. Fails with `InvalidPayload` for a
+ * value that is not a payload, and with `PacketTooLarge` for more than a packet can hold.
  */
 export const toBytes = (payload: Payload): Result.Result<Uint8Array, InvalidPayload | PacketTooLarge> => {
   const bytes = payloadBytes(payload)
@@ -27,9 +27,9 @@ export const toBytes = (payload: Payload): Result.Result<Uint8Array, InvalidPayl
 }
 
 /**
- * How to publish. Everything beyond `qos` and `retain` needs MQTT 5, and is refused with `NotSupported` on 3.1.1 where
- * it cannot be left out without a change of meaning. A key that is no option, and a value of a wrong type, are refused
- * with `InvalidOptions`.
+ * Options of a publish. All but `qos` and `retain` need MQTT 5. On 3.1.1 they are refused with `NotSupported` where
+ * leaving them out would change the meaning. An unknown key and a value of a wrong type are refused with
+ * `InvalidOptions`.
  */
 export interface PublishOptions {
   /** Default 0. */
@@ -41,13 +41,13 @@ export interface PublishOptions {
   /** A topic alias of your choice, 1 to the server's Topic Alias Maximum (MQTT 3.3.2.3.4). */
   readonly topicAlias?: number
   /**
-   * How long the whole operation may take, time in the queue included; of `enqueue`, until the message is accepted.
-   * Fails with `Timeout`, which says why it took so long as far as the session knows. Default: the session's
-   * `publishTimeout`.
+   * Time limit of the whole operation, including time in the queue; for `enqueue`, until the message is accepted. Fails
+   * with `Timeout`, which gives the reason as far as the session knows it. Default: the session's `publishTimeout`.
    */
   readonly timeout?: Duration.Input
   /**
-   * Not worth sending after this time in the queue: fails with `Expired`. Default: the Message Expiry Interval, if any.
+   * The message expires after this time in the queue and fails with `Expired`. Default: the Message Expiry Interval, if
+   * any.
    */
   readonly expiresAfter?: Duration.Input
 }
@@ -62,24 +62,24 @@ export interface OutgoingMessage {
 }
 
 /**
- * What the server said to a published message.
+ * The server's answer to a published message.
  */
 export interface PublishReceipt {
-  /** 0 success; 0x10 accepted, but nobody subscribes (MQTT 5, QoS 1 and 2). Always 0 for QoS 0. */
+  /** 0: success. 0x10: accepted, but there is no subscriber (MQTT 5, QoS 1 and 2). Always 0 for QoS 0. */
   readonly reasonCode: number
   readonly reasonString: string | undefined
 }
 
 /**
- * A message that was accepted: stored, where the session's store is durable.
+ * An accepted message. Where the session's store is durable, it is stored.
  */
 export interface EnqueueReceipt {
-  /** Succeeds when the server completed the handshake; may be awaited by many, or by none. */
+  /** Succeeds when the server completed the handshake. Any number of fibers may await it. */
   readonly acknowledged: Effect.Effect<PublishReceipt, MqttError>
 }
 
 /**
- * What bulk publishing did.
+ * The result of bulk publishing.
  */
 export interface PublishSummary {
   /** Messages that the server acknowledged in full (QoS 0: that were written). */

@@ -8,7 +8,7 @@
 export type QoS = 0 | 1 | 2
 
 /**
- * The protocol version as it stands in CONNECT: 4 is MQTT 3.1.1, 5 is MQTT 5.0 (MQTT 3.1.2.2).
+ * The protocol version as sent in CONNECT: 4 is MQTT 3.1.1, 5 is MQTT 5.0 (MQTT 3.1.2.2).
  */
 export type ProtocolVersion = 4 | 5
 

@@ -1,13 +1,13 @@
 /**
- * Reason codes of MQTT 5.0 (section 2.4) and return codes of MQTT 3.1.1 (sections 3.2.2.3 and 3.9.3): their names,
- * where they may stand, and whether a failure that carries one may pass by itself.
+ * Reason codes of MQTT 5.0 (section 2.4) and return codes of MQTT 3.1.1 (sections 3.2.2.3 and 3.9.3): their names, the
+ * packets that may carry them, and whether a failure with one may pass by itself.
  *
- * A code is transient when the same request may succeed later without any change on the client's side, and permanent
- * when only a change of credentials, rights, options or server can help. Codes that this version of the specification
- * does not know count as transient.
+ * A code is transient when the same request may succeed later without any change by the client. It is permanent when
+ * only a change of credentials, rights, options or server can help. Codes that this version of the specification does
+ * not define count as transient.
  *
  * The two numberings never collide where both may appear: the return codes 1 to 5 of a 3.1.1 CONNACK are not reason
- * codes of an MQTT 5 CONNACK, and 0x80 in a 3.1.1 SUBACK means what it means in an MQTT 5 one.
+ * codes of an MQTT 5 CONNACK, and 0x80 in a 3.1.1 SUBACK has the same meaning as in an MQTT 5 one.
  */
 import type { ProtocolVersion } from "./QoS.ts"
 
@@ -35,15 +35,15 @@ export type Permanence = "transient" | "permanent"
  */
 export interface ReasonCode {
   readonly code: number
-  /** The words of the specification. */
+  /** The name in the specification. */
   readonly name: string
-  /** One sentence for people. */
+  /** One sentence of explanation. */
   readonly meaning: string
-  /** The packets in which the code may stand. */
+  /** The packets that may carry the code. */
   readonly packets: ReadonlyArray<PacketTag>
   /** `true` for codes from 0x80 on and for the 3.1.1 return codes 1 to 5. */
   readonly isError: boolean
-  /** Codes that are no error count as transient. */
+  /** A code that is not an error counts as transient. */
   readonly permanence: Permanence
 }
 

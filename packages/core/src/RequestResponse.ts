@@ -1,24 +1,26 @@
 /**
- * Requests and answers with types on both sides.
+ * Typed requests and answers.
  *
  * **On MQTT 5** a request carries a Response Topic and Correlation Data (MQTT 4.10), and expires with its timeout. The
- * answers of all requests of a session come by one subscription, which lasts as long as someone asks: to
- * `<response information>/responses/<client identifier>` where the server gave Response Information (ask for it by the
- * option `requestResponseInformation`), else to `mqttx/responses/<client identifier>`. A responder publishes the answer
- * to the response topic with the correlation data; any MQTT 5 program can be the other side.
+ * answers to all requests of a session arrive through one subscription, which lasts as long as requests or requesters
+ * need it. Its topic is `<response information>/responses/<client identifier>` where the server gave Response
+ * Information (ask for it with the option `requestResponseInformation`), otherwise `mqttx/responses/<client
+ * identifier>`. A responder publishes the answer to the response topic with the correlation data. Any MQTT 5 program
+ * can be the other side.
  *
- * **On 3.1.1** messages have no properties, and the topics carry what is needed: the request goes to
- * `mqttx/requests/<client identifier>/<correlation>/<request topic>`, the answer to
- * `mqttx/responses/<client identifier>/<correlation>/<status>`. The option `via: "topic"` does the same on MQTT 5, and
- * a responder with `via: "both"` serves both kinds. (In these topics `%`, `/`, `+` and `#` of the client identifier are
- * written as `%25`, `%2f`, `%2b`, `%23`.)
+ * **On 3.1.1** messages have no properties, so the topics carry these values. The request goes to
+ * `mqttx/requests/<client identifier>/<correlation>/<request topic>`, the answer to `mqttx/responses/<client
+ * identifier>/<correlation>/<status>`. The option `via: "topic"` does the same on MQTT 5, and a responder with `via:
+ * "both"` serves both kinds. (In these topics `%`, `/`, `+` and `#` of the client identifier are written as `%25`,
+ * `%2f`, `%2b`, `%23`.)
  *
  * **Failures.** The answer has a status: the user property `mqttx-status`, absent for success, or the last level of the
- * topic. `failure`: the handler failed with a value of the template's `failure` type; the request fails with it.
- * `invalid`: the request could not be read, and `error`: the handler failed with anything else, or died; the request
- * fails with `RequestFailed`. What an unexpected failure was is logged by the responder, and not told.
+ * topic. `failure`: the handler failed with a value of the template's `failure` type, and the request fails with that
+ * value. `invalid`: the request could not be read. `error`: the handler failed with any other error, or died. After
+ * `invalid` and `error` the request fails with `RequestFailed`. The responder logs unexpected failures and does not
+ * send their details.
  *
- * A request is acknowledged after its answer was published: a responder that dies in between gets it again, so that
+ * A request is acknowledged after its answer was published. A responder that dies in between gets the request again, so
  * handlers see each request at least once.
  *
  * @example
@@ -62,19 +64,19 @@ export type {
 type PayloadOf<A, RE, RD> = PayloadCodec.PayloadCodec<A, RE, RD> | Schema.ConstraintCodec<A, string, RD, RE>
 
 /**
- * The payloads of a request template, each a codec or a schema whose encoded form is text.
+ * The payloads of a request template. Each is a codec, or a schema whose encoded form is text.
  */
 export interface RequestPayloads<Req, Res, Failure, RAsk, RAnswer, Schemas> {
   readonly request: PayloadOf<Req, RAsk, RAnswer>
   readonly response: PayloadOf<Res, RAnswer, RAsk>
-  /** What a handler may fail with, so that whoever asked fails with the same. Default: nothing. */
+  /** Failures of the handler that the requester gets as its own failure. Default: none. */
   readonly failure?: PayloadOf<Failure, RAnswer, RAsk>
   /** Schemas of the topic's parameters, see `TopicTemplate.make`. */
   readonly params?: Schemas
 }
 
 /**
- * Makes a request template; the text is that of a topic template, see `TopicTemplate`.
+ * Makes a request template. Its text is that of a topic template, see `TopicTemplate`.
  *
  * @example
  * const add = RequestResponse.template("calculator/add", {
@@ -108,13 +110,14 @@ export const template = <
 }
 
 /**
- * Asks, and succeeds with the answer.
+ * Sends a request, and succeeds with the answer.
  *
- * Fails with the handler's failure if the template has a type for it, with `RequestFailed` (nobody answers, which MQTT
- * 5 servers may tell, or the responder could not), `Timeout`, `InvalidPayload` for an answer that is not of the type,
- * and as `Session.publish` and `Session.subscription` do. Interrupting withdraws a request that was not sent yet.
+ * Fails with the handler's failure if the template has a type for it; with `RequestFailed` when there is no responder
+ * (MQTT 5 servers may report this) or the responder could not answer; with `Timeout`; with `InvalidPayload` for an
+ * answer of another type; and as `Session.publish` and `Session.subscription` do. Interrupting withdraws a request that
+ * was not sent yet.
  *
- * Whoever asks often holds a `requester`: it keeps the subscription to the answers from one request to the next.
+ * For frequent requests use a `requester`: it keeps the subscription to the answers between requests.
  *
  * @example
  * const answer = RequestResponse.request(session, add, {}, { a: 1, b: 2 }, { timeout: "2 seconds" })
@@ -129,9 +132,9 @@ export const request = <Params, Req, Res, Failure, RAsk, RAnswer>(
   Effect.withSpan(ask(session, template, params, value, options), "RequestResponse.request")
 
 /**
- * Asks everyone who answers. The stream ends with the timeout, the silence or the number of answers that the options
- * say, and at once when the server tells that nobody answers. It fails when the request could not be sent; what one
- * responder failed with is a failure among the results.
+ * Sends a request to every responder. The stream ends with the timeout, after the silence or the number of answers that
+ * the options give, and at once when the server reports that there is no responder. It fails when the request could not
+ * be sent. The failure of one responder is a failure among the results.
  *
  * At QoS 1 an answer can come twice after a reconnect.
  *
@@ -151,13 +154,13 @@ export const requestMany = <Params, Req, Res, Failure, RAsk, RAnswer>(
   askMany(session, template, params, value, options)
 
 /**
- * Answers requests; runs until interrupted. A template with a `failure` type takes handlers that fail with that only,
- * others take any.
+ * Answers requests; runs until interrupted. With a template that has a `failure` type, handlers may fail with that type
+ * only; with others, with any.
  *
- * Messages without a return address are no requests, and are passed over. A handler runs once for each delivery of a
- * request: an answer that cannot be published is published again after a growing delay, while its refusal may pass and,
- * on MQTT 5, the request has not expired. Otherwise it is given up: reported, counted (see `HandlerMetrics`), and its
- * request acknowledged.
+ * Messages without a return address are not requests, and are ignored. A handler runs once for each delivery of a
+ * request. An answer that cannot be published is published again after a growing delay, as long as its refusal may pass
+ * and, on MQTT 5, the request has not expired. Otherwise the answer is given up: it is reported and counted (see
+ * `HandlerMetrics`), and its request is acknowledged.
  *
  * @example
  * yield* RequestResponse.respond(session, add, ({ value }) => Effect.succeed(value.a + value.b)).pipe(
@@ -174,25 +177,25 @@ export const respond = <Params, Req, Res, Failure, RAsk, RAnswer, R>(
 ): Effect.Effect<void, MqttError, R | RAnswer> => answer(session, template, handler, options)
 
 /**
- * The answers that came to a session.
+ * Counters of the answers that reached a session.
  */
 export interface RequesterStats {
   /** Requests that wait for an answer. */
   readonly waiting: number
   readonly answered: number
-  /** Answers to requests that were over: too late, or a second one. They are ignored. */
+  /** Answers to requests that had ended: too late, or a second answer. They are ignored. */
   readonly late: number
-  /** Messages to the response topic that answer no request of ours. They are ignored. */
+  /** Messages to the response topic that answer no request of this session. They are ignored. */
   readonly foreign: number
   /** Answers beyond the 4,096 that a stream of `requestMany` holds for a slow consumer. */
   readonly dropped: number
 }
 
 /**
- * The asking side of a session, subscribed to the answers.
+ * The requesting side of a session, subscribed to the answers.
  */
 export interface Requester {
-  /** Where the answers come to; with `via: "topic"` the first levels of it. */
+  /** The topic of the answers; with `via: "topic"` its first levels. */
   readonly responseTopic: string
   /** See `request`. */
   readonly request: <Params, Req, Res, Failure, RAsk, RAnswer>(
@@ -208,13 +211,13 @@ export interface Requester {
     value: Req,
     options?: Omit<RequestManyOptions, "via">
   ) => Stream.Stream<Result.Result<Res, MqttError | Failure>, MqttError, RAsk>
-  /** Since the subscription was made, for all who ask on the session. */
+  /** Since the subscription was made, for all requesters of the session. */
   readonly stats: Effect.Effect<RequesterStats>
 }
 
 /**
- * Subscribes to the answers of a session for the life of the scope; shared with all others who ask on the session.
- * Waits until the session is ready.
+ * Subscribes to the answers of a session for the lifetime of the scope. All requesters of the session share the
+ * subscription. Waits until the session is ready.
  *
  * @example
  * const requester = yield* RequestResponse.requester(session)

@@ -1,8 +1,8 @@
 /**
- * Which messages a route lets through: conditions as data, combined by `and`, `or` and `not`.
+ * Which messages a route passes on: conditions as data, combined by `and`, `or` and `not`.
  *
- * A filter looks at messages that arrived. It can ask for what no topic filter can say, and costs the network nothing
- * less: subscribe as narrowly as the topic filter allows, and filter the rest.
+ * A filter looks at messages that have arrived. It can express more than a topic filter, but saves no network traffic:
+ * subscribe as narrowly as a topic filter allows, and filter the rest.
  *
  * @example
  * const alarms = RouteFilter.and(
@@ -35,8 +35,8 @@ export type RouteFilter =
 export const topic = (pattern: string): RouteFilter => ({ _tag: "Topic", pattern })
 
 /**
- * The topic matches a regular expression, anywhere in it unless the expression is anchored. Of a longer topic the
- * expression sees the first 4096 UTF-16 code units.
+ * The topic matches a regular expression, anywhere unless the expression is anchored. Only the first 4096 UTF-16 code
+ * units of a longer topic are tested.
  */
 export const topicExpression = (expression: RegExp): RouteFilter => ({ _tag: "TopicExpression", expression })
 
@@ -44,33 +44,33 @@ export const topicExpression = (expression: RegExp): RouteFilter => ({ _tag: "To
 export const text = (text: string): RouteFilter => ({ _tag: "Text", text })
 
 /**
- * The payload, read as UTF-8, matches a regular expression. Of a larger payload the expression sees the first 64 KiB:
- * its cost may grow faster than the text, which the publisher chooses.
+ * The payload, read as UTF-8, matches a regular expression. Only the first 64 KiB of a larger payload are tested,
+ * because the cost may grow faster than the text, and the publisher chooses the text.
  */
 export const textExpression = (expression: RegExp): RouteFilter => ({ _tag: "TextExpression", expression })
 
 /** The message came through the session of this name. */
 export const session = (session: string): RouteFilter => ({ _tag: "Session", session })
 
-/** Any condition. One that throws counts as a failure of the message, see the route's `onFailure`. */
+/** Any condition. An exception counts as a failure of the message, see the route's `onFailure`. */
 export const predicate = (test: (message: Message) => boolean, description: string = "predicate"): RouteFilter => ({
   _tag: "Predicate",
   test,
   description
 })
 
-/** All of them; `and()` lets everything through. */
+/** All of them. `and()` passes everything. */
 export const and = (...filters: ReadonlyArray<RouteFilter>): RouteFilter => ({ _tag: "And", filters })
 
-/** Any of them; `or()` lets nothing through. */
+/** Any of them. `or()` passes nothing. */
 export const or = (...filters: ReadonlyArray<RouteFilter>): RouteFilter => ({ _tag: "Or", filters })
 
 /** The opposite. */
 export const not = (filter: RouteFilter): RouteFilter => ({ _tag: "Not", filter })
 
 /**
- * What is wrong with a filter: the first topic pattern in it that is no topic filter, or the first part of it that is
- * none at all.
+ * The first problem of a filter: a topic pattern that is not a topic filter, or a part that is not a filter; undefined
+ * when it is valid.
  */
 export const validate = (filter: RouteFilter): InvalidFilter | InvalidOptions | undefined => {
   switch (filter?._tag) {
@@ -155,7 +155,7 @@ export const compile = (filter: RouteFilter): (message: Message) => boolean => {
 }
 
 /**
- * Whether a message passes a filter; compile a filter that is used often.
+ * Whether a message passes a filter. Use `compile` for a filter that is used often.
  */
 export const matches = (filter: RouteFilter, message: Message): boolean => compile(filter)(message)
 
@@ -185,7 +185,8 @@ export const describe = (filter: RouteFilter): string => {
   }
 }
 
-// An expression with the flags g or y begins where its last match ended: the answer would depend on the message before.
+// An expression with the flags g or y starts where its last match ended, so its answer would depend on earlier
+// messages.
 const stateless = (expression: RegExp): RegExp =>
   expression.global || expression.sticky
     ? new RegExp(expression.source, expression.flags.replace(/[gy]/g, ""))

@@ -1,10 +1,9 @@
 /**
- * What a route makes of a message before its handler or stream gets it: another topic, another payload, or nothing at
- * all.
+ * Changes messages of a route before its handler or stream gets them: the topic, the payload, or both; or drops them.
  *
- * Transformers run after the route's filter. One that answers undefined drops the message, which is counted; one that
- * fails hands the message to the route's failure policy. The message stays the same delivery: it is acknowledged as it
- * would be without the transformer.
+ * Transformers run after the route's filter. A transformer that answers undefined drops the message, which is counted.
+ * A failed transformation is treated by the route's failure policy. The message stays the same delivery: it is
+ * acknowledged as without the transformer.
  *
  * @example
  * const normalise = RouteTransformer.pipe(
@@ -33,12 +32,12 @@ export interface RouteTransformer<out E = never, out R = never> {
   readonly description: string
   /** The changed message, or undefined to drop it. */
   readonly transform: (message: Message) => Effect.Effect<Message | undefined, E, R>
-  /** What is wrong with the transformer itself: a route with it is refused. */
+  /** The problem of the transformer itself; a route with it is refused. Undefined: none. */
   readonly issue: MqttErrorReason | undefined
 }
 
 /**
- * Any Effect.
+ * A transformer from any Effect.
  */
 export const make = <E, R>(
   transform: (message: Message) => Effect.Effect<Message | undefined, E, R>,
@@ -47,13 +46,13 @@ export const make = <E, R>(
 
 /**
  * Rewrites the topic of messages that match a topic filter; others pass unchanged. In the template `{1}`, `{2}` and so
- * on stand for what the wildcards of the filter match, from the left, and `{0}` for the whole topic. Where `#` matches
- * no level, a level of the template that is nothing else is left out: with "a/#" and "b/{1}" "a" becomes "b", and "a/"
- * becomes "b/".
+ * on stand for the levels that the wildcards of the filter match, from the left, and `{0}` for the whole topic. Where
+ * `#` matches no level, a level of the template that consists only of its placeholder is omitted: with "a/#" and
+ * "b/{1}" "a" becomes "b", and "a/" becomes "b/".
  *
- * The route is refused with `InvalidFilter` for a malformed filter and `InvalidOptions` for a placeholder without a
- * wildcard; a message fails with `InvalidTopic` when its new topic is none, for example with an empty capture at its
- * end.
+ * The route is refused with `InvalidFilter` for a malformed filter, and with `InvalidOptions` for a placeholder without
+ * a wildcard. A message fails with `InvalidTopic` when its new topic is invalid, for example with an empty capture at
+ * its end.
  */
 export const topic = (filter: string, template: string): RouteTransformer<MqttError> => {
   const compiled = makeTemplate(filter, piecesOf(template))
@@ -83,9 +82,9 @@ const piecesOf = (template: string): ReadonlyArray<Piece> => {
 }
 
 /**
- * Replaces what a regular expression finds in the topic, as `String.replace` does: `$1` stands for the first group, and
- * the flag g for all places. A message fails with `InvalidTopic` when its topic is longer than 4096 UTF-16 code units,
- * which no expression gets to see.
+ * Replaces matches of a regular expression in the topic, as `String.replace` does: `$1` stands for the first group, and
+ * the flag g replaces all matches. A message fails with `InvalidTopic` when its topic is longer than 4096 UTF-16 code
+ * units; such topics are never tested.
  */
 export const topicExpression = (expression: RegExp, replacement: string): RouteTransformer<MqttError> => ({
   description: `topic ${expression} -> ${replacement}`,
@@ -117,11 +116,11 @@ export const payload = (
 })
 
 /**
- * Sets a value in a JSON payload: at `a.b.0`, where numbers count the places of an array, or at a path of keys. Objects
- * that are missing on the way are made, and what is no object or array is replaced by one.
+ * Sets a value in a JSON payload at a path: `a.b.0`, where numbers are indices of arrays, or a list of keys. Missing
+ * objects on the way are created, and values on the way that are neither object nor array are replaced by one.
  *
- * Fails with `InvalidPayload` when the payload is no JSON, or an array has no such place (the place behind the last one
- * is one). The payload is parsed and written anew: integers beyond 2^53 lose digits.
+ * Fails with `InvalidPayload` when the payload is not JSON, or when an array has no such index (the index after the
+ * last element is allowed). The payload is parsed and serialised again, so integers beyond 2^53 lose digits.
  */
 export const json = (
   path: string | ReadonlyArray<string>,
@@ -160,7 +159,7 @@ type Requirements<Transformers extends ReadonlyArray<RouteTransformer<unknown, u
   RouteTransformer<infer _, infer R> ? R : never
 
 /**
- * One after the other; the first one that drops the message ends it.
+ * Applies transformers one after the other. A transformer that drops the message ends the sequence.
  */
 export const pipe = <const Transformers extends ReadonlyArray<RouteTransformer<unknown, unknown>>>(
   ...transformers: Transformers
@@ -215,7 +214,7 @@ const noPlace = Symbol("noPlace")
 
 const isObject = (value: unknown): value is object => typeof value === "object" && value !== null
 
-/** The value that `target` becomes; what JSON.parse made is changed in place. */
+/** The new value of `target`. Values that JSON.parse made are changed in place. */
 const setPath = (target: unknown, keys: ReadonlyArray<string>, index: number, value: Schema.Json): unknown => {
   if (index === keys.length) return value
   const key = keys[index]!

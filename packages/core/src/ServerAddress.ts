@@ -20,12 +20,12 @@ import { kindOf } from "./internal/valueNames.ts"
 import { InvalidOptions } from "./MqttError.ts"
 
 /**
- * How bytes travel to a server.
+ * The protocol that carries the bytes to a server.
  */
 export type ServerProtocol = "tcp" | "tls" | "ws" | "wss" | "unix"
 
 /**
- * Where a server listens.
+ * The address at which a server listens.
  */
 export interface ServerAddress {
   readonly protocol: ServerProtocol
@@ -42,7 +42,7 @@ export interface ServerAddress {
 }
 
 /**
- * How to read an address.
+ * Options for reading an address.
  */
 export interface ParseOptions {
   /** An address without a scheme means TLS, and a scheme without TLS is refused; default `false`. */
@@ -144,7 +144,7 @@ export const parse = (input: string, options?: ParseOptions): Result.Result<Serv
       : Redacted.make(path.slice(mark + 1), { label: "query" }),
     ...credentials
   }
-  // Otherwise the constructor of the WebSocket would throw, and quote the address with its query.
+  // The constructor of the WebSocket would otherwise throw, and quote the address with its query.
   return isWebSocket && !URL.canParse(webSocketUrl(address))
     ? refuse("the address of the WebSocket is not a valid URL")
     : Result.succeed(address)
@@ -165,8 +165,7 @@ export const format = (address: ServerAddress): string => {
 }
 
 /**
- * The URL that a WebSocket is opened with, query included and credentials not. The query may hold a secret: do not
- * print it.
+ * The URL that opens a WebSocket, with the query and without credentials. The query may hold a secret: do not print it.
  */
 export const webSocketUrl = (address: ServerAddress): string =>
   `${address.protocol === "wss" ? "wss" : "ws"}://${formatHost(address.host)}:${address.port}${address.path}${
@@ -216,7 +215,7 @@ const parseUnix = (
     : Result.succeed({ protocol: "unix", host: "", port: 0, path: file, ...credentials })
 }
 
-// A message here must not quote what it refuses: with an unescaped "/" or "@" in a password that may be a part of it.
+// Messages here must not quote the input: with an unescaped "/" or "@" it may contain a part of a password.
 const parseEndpoint = (
   place: string,
   bare: boolean

@@ -1,13 +1,13 @@
 /**
- * What happens to a session over its life, as values.
+ * Events of a session, as values.
  */
 import type * as Cause from "effect/Cause"
 import type { MqttError } from "./MqttError.ts"
 import type { FailureOutcome } from "./Subscription.ts"
 
 /**
- * Where a session stands: `disconnected` (not started, or stopped after a permanent failure), `connecting` (for the
- * first time), `connected`, `reconnecting` (after a loss, also while it waits for the next attempt) and `closed`.
+ * The state of a session: `disconnected` (not started, or stopped after a permanent failure), `connecting` (for the
+ * first time), `connected`, `reconnecting` (after a loss, including the wait for the next attempt) and `closed`.
  */
 export type SessionState = "disconnected" | "connecting" | "connected" | "reconnecting" | "closed"
 
@@ -35,7 +35,7 @@ export interface Connected extends Base<"Connected"> {
   readonly sessionPresent: boolean
   readonly persistent: boolean
   readonly autoReconnect: boolean
-  /** Subscriptions that the session holds. */
+  /** Number of subscriptions that the session holds. */
   readonly subscriptions: number
 }
 
@@ -44,12 +44,12 @@ export interface Ready extends Base<"Ready"> {
   readonly subscriptions: number
 }
 
-/** The connection is over; `error` is absent after an orderly end on our side. */
+/** The connection has ended. `error` is absent after an orderly end by this client. */
 export interface Disconnected extends Base<"Disconnected"> {
   readonly error: MqttError | undefined
 }
 
-/** The next attempt is due after `delay` milliseconds, the delay that is really waited. */
+/** The next attempt follows after `delay` milliseconds. This is the real delay. */
 export interface Reconnecting extends Base<"Reconnecting"> {
   readonly attempt: number
   readonly delay: number
@@ -68,7 +68,7 @@ export interface Added extends Base<"Added"> {}
 /** The session left a manager. */
 export interface Removed extends Base<"Removed"> {}
 
-/** The server no longer had the session: what that concerned at our side. */
+/** The server no longer had the session. The counts say what this affects in the client. */
 export interface SessionLost extends Base<"SessionLost"> {
   /** Outbound QoS 1 and 2 messages whose handshake was not complete. */
   readonly unacknowledged: number
@@ -79,98 +79,99 @@ export interface SessionLost extends Base<"SessionLost"> {
 export interface MessageDropped extends Base<"MessageDropped"> {
   readonly direction: "inbound" | "outbound"
   readonly cause: "dropOldest" | "dropNewest" | "latestPerTopic" | "expired" | "poison" | "streamOverflow" | "unclaimed"
-  /** The topic of the last one. */
+  /** The topic of the last dropped message. */
   readonly topic: string
   readonly count: number
 }
 
 /**
- * Messages could not be handled, transformed or decoded, counted by what became of them over one turn of the event
- * loop. All fields but the count are those of the last one.
+ * Messages could not be handled, transformed or decoded, counted by outcome over one turn of the event loop. All fields
+ * except the count are those of the last message.
  */
 export interface HandlerFailed extends Base<"HandlerFailed"> {
   readonly outcome: FailureOutcome
   readonly topic: string
-  /** How often this message has failed. */
+  /** Number of times that this message has failed. */
   readonly attempt: number
-  /** Milliseconds until it is tried again, or its dead letter is published again; undefined: never. */
+  /** Milliseconds until the message is tried again, or its dead letter is published again; undefined: never. */
   readonly delay: number | undefined
-  /** What failed: the handler's own error, or what it died of. */
+  /** The handler's own error, or the cause of its death. */
   readonly cause: Cause.Cause<unknown>
-  /** Why its dead letter was refused. */
+  /** Why the dead letter was refused. */
   readonly error: MqttError | undefined
   readonly count: number
 }
 
 /**
- * Accepted messages failed whose outcome is awaited by no one, counted by reason over one turn of the event loop: those
- * of `enqueue`, and those that a durable session found in its store. What a queue's policy dropped, and what expired,
- * is MessageDropped.
+ * Accepted messages failed whose outcome no fiber awaits, counted by reason over one turn of the event loop. They are
+ * messages of `enqueue`, and messages that a durable session found in its store. Messages that a queue's policy
+ * dropped, and expired messages, are reported as MessageDropped.
  */
 export interface MessageFailed extends Base<"MessageFailed"> {
-  /** The reason, with the topic of the last one. */
+  /** The reason, with the topic of the last message. */
   readonly error: MqttError
   readonly count: number
 }
 
-/** A message that a consumer has not finished holds back the acknowledgements of those behind it. */
+/** A message that a consumer has not finished blocks the acknowledgements behind it. */
 export interface SlowConsumer extends Base<"SlowConsumer"> {
   /** The topic filters of the consumers that have not finished. */
   readonly filters: ReadonlyArray<string>
   /**
-   * The names of those that are absent: the message waits until they are back or forgotten, see
+   * The names of those that are absent. The message waits until they come back or are forgotten, see
    * `SubscribeOptions.consumer`.
    */
   readonly absent: ReadonlyArray<string>
   readonly topic: string
-  /** Messages whose acknowledgement waits. */
+  /** Number of messages whose acknowledgement waits. */
   readonly waiting: number
 }
 
-/** The server refused the subscription of an absent consumer: nothing waits for it any more. */
+/** The server refused the subscription of an absent consumer. No messages wait for the consumer any more. */
 export interface ConsumerForgotten extends Base<"ConsumerForgotten"> {
   /** Its name. */
   readonly consumer: string
   readonly error: MqttError
 }
 
-/** A subscription was refused, or is over because of a failure: nothing arrives by it until it is made again. */
+/** A subscription was refused, or ended because of a failure. It delivers no messages until it is made again. */
 export interface SubscriptionFailed extends Base<"SubscriptionFailed"> {
   readonly filters: ReadonlyArray<string>
-  /** The route or forwarder that it belongs to; undefined: it is the program's own. */
+  /** The route or forwarder that owns it; undefined: the program itself subscribed. */
   readonly consumer: string | undefined
   readonly error: MqttError
 }
 
-/** A subscription that the server had refused is in force. */
+/** The server granted a subscription that it had refused before. */
 export interface SubscriptionRestored extends Base<"SubscriptionRestored"> {
   readonly filters: ReadonlyArray<string>
 }
 
 /**
- * Received messages took all that `memoryLimit` leaves for them. Reading from the network has waited a second for their
- * consumers; or the connection is closed (Quota exceeded, 0x97), since more came with what the session was waiting for.
+ * Received messages reached the limit that `memoryLimit` sets for them. Either reading from the network has waited a
+ * second for their consumers, or the connection is closed (Quota exceeded, 0x97) because more messages came with an
+ * answer for which the session waited.
  */
 export interface MemoryLimitReached extends Base<"MemoryLimitReached"> {
-  /** What received messages take, in bytes. */
+  /** Memory that received messages take, in bytes. */
   readonly bytes: number
-  /** What they may take. */
+  /** Limit of this memory, in bytes. */
   readonly limit: number
   readonly isClosing: boolean
 }
 
 /**
- * The server has sent more unacknowledged messages than the session's Receive Maximum allows (MQTT 3.3.4). They are
- * taken as long as there is memory; told once for each connection.
+ * The server has sent more unacknowledged messages than the session's Receive Maximum allows (MQTT 3.3.4). The session
+ * accepts them while it has memory. Emitted once for each connection.
  */
 export interface ReceiveMaximumExceeded extends Base<"ReceiveMaximumExceeded"> {
   readonly receiveMaximum: number
 }
 
 /**
- * A session that outlives its connection joined a group of subscribers: while it is away the server may go on giving it
- * its share of the messages, which then wait for it instead of going to the others (MQTT 4.8.2). Members with
- * `persistence: "none"` strand nothing.
+ * A session that outlives its connection joined a group of subscribers. While it is away, the server may continue to
+ * assign it a share of the messages, which then wait for it instead of going to the other members (MQTT 4.8.2). Members
+ * with `persistence: "none"` have no such messages.
  */
 export interface SharedSubscriptionAtRisk extends Base<"SharedSubscriptionAtRisk"> {
   readonly filters: ReadonlyArray<string>
@@ -178,8 +179,8 @@ export interface SharedSubscriptionAtRisk extends Base<"SharedSubscriptionAtRisk
 }
 
 /**
- * The store did not take a commit; the session tries again and settles nothing that depends on it meanwhile. Told once,
- * until StorageRecovered, however often it tries.
+ * The store did not take a commit. The session tries again, and settles nothing that depends on the commit meanwhile.
+ * Emitted once until StorageRecovered, whatever the number of attempts.
  */
 export interface StorageDegraded extends Base<"StorageDegraded"> {
   readonly error: MqttError
@@ -188,11 +189,11 @@ export interface StorageDegraded extends Base<"StorageDegraded"> {
 /** The store takes commits again. */
 export interface StorageRecovered extends Base<"StorageRecovered"> {}
 
-/** The store held records that it could not read; they are gone. */
+/** The store held records that it could not read. Those records are lost. */
 export interface StorageDamaged extends Base<"StorageDamaged"> {
-  /** Records that the session goes on with. */
+  /** Number of records with which the session continues. */
   readonly kept: number
-  /** As far as the store can tell. */
+  /** Number of lost records, as far as the store can tell. */
   readonly lost: number | undefined
   readonly detail: string
 }

@@ -1,24 +1,27 @@
 /**
- * What sessions, routes and forwarders log by themselves.
+ * The log lines of sessions, routes and forwarders.
  *
- * Warnings are on by default: a session that cannot connect, has lost its connection, or loses messages says so through
- * Effect's logger, with the loggers and the minimum log level that were in force when it was made. A session's option
- * `log` says how much it writes: `warnings`, `all` or `off`. `SessionLog.layer` says it for all that are made with the
- * layer in their context, and sets levels and pace.
+ * Warnings are on by default. A session that cannot connect, has lost its connection, or loses messages reports this
+ * through Effect's logger, with the loggers and the minimum log level in force when it was made. A session's option
+ * `log` says how much it writes: `warnings`, `all` or `off`. `SessionLog.layer` sets this for all sessions made with
+ * the layer in their context, and sets levels and pace.
  *
  * `Error`: permanent failures to connect, StorageDegraded, StorageDamaged.
+ *
  * `Warn`: cannot connect, Disconnected with an error, SessionLost, MessageDropped, MessageFailed, SubscriptionFailed,
  * SlowConsumer, ConsumerForgotten, MemoryLimitReached, ReceiveMaximumExceeded, SharedSubscriptionAtRisk.
+ *
  * `Info`: connected after a failure, SubscriptionRestored, StorageRecovered; with `all` also Connected, Ready,
  * Disconnected in order, Added, Removed.
+ *
  * `Debug`, only with `all`: Connecting, StateChanged, the delay before the first attempt to reconnect.
  *
- * Every line is annotated with `session`, `server`, `event` and, where something went wrong, `reason`, the tag of the
- * error's reason. No line has a payload, a password, a key or a certificate.
+ * Every line has the annotations `session`, `server`, `event` and, after an error, `reason`: the tag of the error's
+ * reason. No line contains a payload, a password, a key or a certificate.
  *
- * What goes on is written at once, then after 10 s, 20 s, 40 s and so on up to every 10 minutes, with the count of all
- * since the line before; failures to connect also when the reason is a new one. The line that says that it is over
- * comes at once.
+ * A repeated event is written at once, then after 10 s, 20 s, 40 s and so on up to every 10 minutes, with the count
+ * since the line before. Failures to connect are also written when the reason is new. The line about the end of a
+ * failure is written at once.
  *
  * @example
  * const sessions = SessionManager.layer(options).pipe(Layer.provide(SessionLog.layer({ log: "all", levels: { Ready:
@@ -32,7 +35,7 @@ import { checkedLayer, type Checks, duration, oneOf, recordOf } from "./internal
 import type { SessionEvent } from "./SessionEvent.ts"
 
 /**
- * How much is logged: what goes wrong and what is mended, every event, or nothing.
+ * How much is logged: failures and their ends, every event, or nothing.
  */
 export type LogMode = "warnings" | "all" | "off"
 
@@ -40,16 +43,16 @@ export type LogMode = "warnings" | "all" | "off"
  * What to log.
  */
 export interface SessionLogOptions {
-  /** For sessions whose own option `log` is absent, and for routes and forwarders. Default `warnings`. */
+  /** For sessions without an option `log`, and for routes and forwarders. Default `warnings`. */
   readonly log?: LogMode | undefined
   /**
-   * Other levels than those of the table, by event, which is then written by `warnings` too; `None` leaves an event
-   * out.
+   * Other levels than those of the table, by event. Such an event is then also written in the mode `warnings`; `None`
+   * leaves an event out.
    */
   readonly levels?: { readonly [Tag in SessionEvent["_tag"]]?: LogLevel.Severity | "None" } | undefined
   /**
-   * The first pause between two lines of what goes on; each is twice as long as the one before, up to 10 minutes.
-   * Default ten seconds.
+   * The first pause between two lines of a repeated event. Each pause is twice as long as the one before, up to 10
+   * minutes. Default ten seconds.
    */
   readonly interval?: Duration.Input | undefined
 }

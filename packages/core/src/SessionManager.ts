@@ -1,6 +1,6 @@
 /**
- * Many named sessions in one program: add, remove and find them, wait for them, and receive from all of them, also from
- * those that are added later.
+ * Many named sessions in one program: adds, removes and finds them, waits for them, and receives from all of them,
+ * including sessions that are added later.
  *
  * @example
  * const program = Effect.gen(function*() {
@@ -45,9 +45,9 @@ export type {
 export { SessionsNotReady } from "./internal/manager/sessionsNotReady.ts"
 
 /**
- * Makes a manager that lives as long as the scope, whose end drains and releases all sessions at the same time. The
- * network of its sessions is the reference `Transport`. Its first sessions are not durable; `addDurable` adds durable
- * ones to any manager.
+ * Makes a manager that lives as long as the scope. The end of the scope drains and releases all sessions at the same
+ * time. The reference `Transport` is the network of its sessions. Its first sessions are not durable; `addDurable` adds
+ * durable ones to any manager.
  *
  * Fails as `add` does for the first of the given sessions that cannot be added.
  */
@@ -56,7 +56,7 @@ export const make = (
 ): Effect.Effect<Manager, MqttError, Scope.Scope> => makeManager(options, "SessionManager.makeDurable")
 
 /**
- * `make` whose first sessions are durable in the `SessionStore`, unless their options have another `persistence`.
+ * `make` with first sessions that are durable in the `SessionStore`, unless their options have another `persistence`.
  *
  * Fails as `add` and `addDurable` do for the first of the given sessions that cannot be added.
  */
@@ -65,18 +65,18 @@ export const makeDurable = (
 ): Effect.Effect<Manager, MqttError, SessionStore | Scope.Scope> => makeDurableManager(options)
 
 /**
- * The metrics of several sessions in one, as in `ManagerMetrics.totals`: counters are added, and `uptime` and ages are
+ * The sum of the metrics of several sessions, as in `ManagerMetrics.totals`. Counters are added; `uptime` and ages are
  * those of the oldest.
  */
 export const totalMetrics = (all: Iterable<SessionMetrics>): SessionMetrics => sumOf(all)
 
 /**
- * The manager of a program.
+ * The service for a program with a manager.
  */
 export class SessionManager extends Context.Service<SessionManager, Manager>()("@effect-mqttx/core/SessionManager") {}
 
 /**
- * The layer of `SessionManager`, with the sessions that are known from the start.
+ * The layer of `SessionManager`, with its initial sessions.
  */
 export const layer = (options: ManagerOptions<"none" | "process"> = {}): Layer.Layer<SessionManager, MqttError> =>
   Layer.effect(SessionManager, makeManager(options, "SessionManager.layerDurable"))
@@ -110,7 +110,7 @@ export const layerConfig = (
   )
 
 /**
- * `layerDurable` with its sessions from Config. Those of `SessionOptions.config` are durable unless they say otherwise.
+ * `layerDurable` with its sessions from Config. The default persistence of `SessionOptions.config` is `durable` here.
  */
 export const layerDurableConfig = (
   sessions: Config.Config<ReadonlyArray<SessionOptions>>,

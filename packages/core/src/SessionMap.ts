@@ -1,8 +1,8 @@
 /**
- * Sessions that are opened when someone needs them, shared by everyone who does, and closed when nobody has needed them
- * for a while: for programs that talk to many servers or tenants, few of them at a time.
+ * Sessions that are opened on first use, shared by all users of a key, and closed after a time without users. For
+ * programs that talk to many servers or tenants, a few of them at a time.
  *
- * A `SessionManager` holds what a program wants to have; a `SessionMap` what it happens to use.
+ * A `SessionManager` holds sessions that a program wants to keep; a `SessionMap` holds those that are in use.
  *
  * @example
  * const tenants = yield* SessionMap.make({
@@ -34,12 +34,12 @@ import type { Persistence, SessionOptions, SessionOptionsInput } from "./Session
 import type { SessionStore } from "./SessionStore.ts"
 
 /**
- * How to make a map of sessions. `P` is which persistence they may have.
+ * Options of a map of sessions. `P` is the persistence that the sessions may have.
  */
 export interface SessionMapOptions<K, E, R, P extends Persistence = Persistence> {
   /** The options of the session of a key. */
   readonly lookup: (key: K) => SessionOptionsInput<P> | Effect.Effect<SessionOptionsInput<P>, E, R>
-  /** How long a session stays open that nobody uses. Default 30 seconds. */
+  /** Time for which an unused session stays open. Default 30 seconds. */
   readonly idleTimeToLive?: Duration.Input
   readonly extras?: MqttSession.Extras
 }
@@ -49,18 +49,18 @@ export interface SessionMapOptions<K, E, R, P extends Persistence = Persistence>
  */
 export interface SessionMap<in K, out E = never> {
   /**
-   * The session of a key, which connects in the background if it was not open; it stays open at least as long as the
+   * The session of a key. If it was not open, it connects in the background. It stays open at least as long as the
    * scope. Fails as `MqttSession.make` and the lookup do; the next `get` tries again.
    */
   readonly get: (key: K) => Effect.Effect<MqttSession.Session, E | MqttError, Scope.Scope>
-  /** Runs with the session of a key. */
+  /** Runs a function with the session of a key. */
   readonly use: <A, E2, R2>(
     key: K,
     f: (session: MqttSession.Session) => Effect.Effect<A, E2, R2>
   ) => Effect.Effect<A, E | E2 | MqttError, R2>
   /** The names of the sessions that are open. */
   readonly open: Effect.Effect<ReadonlyArray<string>>
-  /** Opens the session of a key anew for whoever gets it from now on; the old one is closed when nobody uses it. */
+  /** Makes later calls of `get` open a new session for the key. The old one is closed when it has no more users. */
   readonly invalidate: (key: K) => Effect.Effect<void>
 }
 
@@ -73,8 +73,8 @@ const mapChecks: Checks<SessionMapOptions<unknown, unknown, unknown>> = {
 }
 
 /**
- * Makes a map of sessions, which are all closed with the scope. Keys are compared as Effect's `Equal` does. Fails with
- * `InvalidOptions`; so does `get` for a lookup that says `durable`, which is for `makeDurable`.
+ * Makes a map of sessions. All of them are closed with the scope. Keys are compared with Effect's `Equal`. Fails with
+ * `InvalidOptions`. `get` fails the same way for a lookup that says `durable`, which needs `makeDurable`.
  */
 export const make = <K, E = never, R = never>(
   options: SessionMapOptions<K, E, R, "none" | "process">
@@ -82,8 +82,7 @@ export const make = <K, E = never, R = never>(
   makeMap(options, "SessionMap.make", (found) => withoutStore(found, "SessionMap.get", "SessionMap.makeDurable"))
 
 /**
- * `make` for durable sessions, each of which has its state in the `SessionStore`. The option `persistence` may be left
- * out.
+ * `make` for durable sessions, whose state is in the `SessionStore`. The option `persistence` may be omitted.
  */
 export const makeDurable = <K, E = never, R = never>(
   options: SessionMapOptions<K, E, R, "durable">

@@ -1,10 +1,10 @@
 /**
  * The options of a session: one schema with every default, constructors, combinators, and Config.
  *
- * Options are written as a plain record, `SessionOptionsInput`: by hand, or by `quickConnect` and `secureConnect`, and
- * then changed by record updates or by the combinators `with...`. Nothing is checked until `make`, which is what
+ * Options are a plain record, `SessionOptionsInput`. Write it by hand or with `quickConnect` and `secureConnect`, and
+ * change it with record updates or the combinators `with...`. Nothing is checked before `make`, which
  * `MqttSession.layer` calls: it reports all issues at once and fills in all defaults. Options from JSON and from the
- * environment get the same checks and the same defaults.
+ * environment get the same checks and defaults.
  *
  * @example
  * const options = pipe(
@@ -54,16 +54,16 @@ export type {
 export type SessionOptions = Model.SessionOptions
 
 /**
- * The schema of options: from JSON, with durations in milliseconds or as texts ("30 seconds") and bytes as
- * `{ "base64": "..." }`, to checked options with all defaults. Secrets are decoded to `Redacted` and never encoded. A
- * key that no option has is a mistake, whatever the parse options say; all mistakes are reported with
- * `{ errors: "all" }`, and always by `decode` and `config`.
+ * The schema of options. Decodes JSON, with durations in milliseconds or as texts ("30 seconds") and bytes as `{
+ * "base64": "..." }`, to checked options with all defaults. Secrets are decoded to `Redacted` and never encoded. An
+ * unknown key is a mistake, whatever the parse options say. All mistakes are reported with `{ errors: "all" }`, and
+ * always by `decode` and `config`.
  */
 export const SessionOptions: Schema.Codec<SessionOptions, SessionOptionsEncoded> = SessionOptionsSchema
 
 /**
- * Checks options and fills in the defaults, as `make` does. Takes anything: values, JSON, options that were made
- * before. A key that no option has is an issue as well.
+ * Checks options and fills in the defaults, as `make` does. Accepts any value: records, JSON, options made before. An
+ * unknown key is an issue as well.
  */
 export const decode = (input: unknown): Result.Result<SessionOptions, MqttError> =>
   Result.mapError(decodeValues(input), (reason) =>
@@ -90,8 +90,8 @@ export const quickConnect = (name: string, server: string): Model.SessionOptions
 })
 
 /**
- * A session that trusts the given authorities (PEM) and nobody else. A server without a scheme means TLS, and one with
- * a scheme that does not encrypt is refused: nothing is ever sent in the clear.
+ * A session that trusts only the given authorities (PEM). A server without a scheme means TLS, and a scheme without
+ * encryption is refused: nothing is ever sent unencrypted.
  */
 export const secureConnect = (
   name: string,
@@ -99,7 +99,7 @@ export const secureConnect = (
   ca: string | ReadonlyArray<string>
 ): Model.SessionOptionsInput<never> => ({ name, servers: [server], secure: true, tls: { ca } })
 
-/** Keeps in the type which persistence the options have. */
+/** Keeps the persistence of the options in their type. */
 type Change = <P extends Model.Persistence = never>(
   options: Model.SessionOptionsInput<P>
 ) => Model.SessionOptionsInput<P>
@@ -126,20 +126,20 @@ export const withProtocolVersion = (protocolVersion: ProtocolVersion): Change =>
   protocolVersion
 })
 
-/** Demands TLS of every server, as `secureConnect` does, and adds to how it is set up. */
+/** Requires TLS of every server, as `secureConnect` does, and adds TLS options. */
 export const withTls = (tls: Model.TlsInput = {}): Change => (options) => ({
   ...options,
   secure: true,
   tls: { ...options.tls, ...tls }
 })
 
-/** Adds to how WebSockets are opened. */
+/** Adds options of WebSockets. */
 export const withWebSocket = (webSocket: Model.WebSocketInput): Change => (options) => ({
   ...options,
   webSocket: { ...options.webSocket, ...webSocket }
 })
 
-/** Adds to the reconnect policy, and switches reconnecting on unless it says otherwise. */
+/** Adds to the reconnect policy. Switches reconnecting on, unless `reconnect` says otherwise. */
 export const withReconnect = (reconnect: Model.ReconnectInput): Change => (options) => ({
   ...options,
   reconnect: { ...options.reconnect, enabled: true, ...reconnect }
@@ -151,7 +151,7 @@ export const withoutReconnect: Change = (options) => ({
   reconnect: { ...options.reconnect, enabled: false }
 })
 
-/** Sets how long the session's state lives, here and, with `sessionExpiry`, at the server. */
+/** Sets how long the session's state lives in the client and, with `sessionExpiry`, at the server. */
 export const withPersistence =
   <P extends Model.Persistence>(persistence: P, sessionExpiry?: Model.DurationInput) =>
   (options: Model.SessionOptionsInput): Model.SessionOptionsInput<P> => ({
@@ -170,7 +170,7 @@ export const withQueue = (queue: Model.QueueInput): Change => (options) => ({
 export const withWill = (will: Model.WillInput): Change => (options) => ({ ...options, will })
 
 /**
- * Sets time limits; what is not given stays as it is.
+ * Sets time limits. Limits that are not given stay unchanged.
  */
 export const withTimeouts = (timeouts: {
   readonly connect?: Model.DurationInput | undefined
@@ -190,14 +190,14 @@ export const withTimeouts = (timeouts: {
 
 /**
  * Options from a ConfigProvider. From the environment: `MQTT_NAME`, `MQTT_SERVERS`, `MQTT_CLIENT_ID`,
- * `MQTT_RECONNECT_INITIAL_DELAY` and so on, the names of the options in constant case behind the prefix, those of a
- * group behind the group's name. From records, such as `ConfigProvider.fromUnknown({ mqtt: { name, servers } })` by the
- * prefix `mqtt`: by the names of the options. What the provider does not have is taken from `base`, then from the
- * defaults.
+ * `MQTT_RECONNECT_INITIAL_DELAY` and so on. These are the names of the options in constant case after the prefix; names
+ * of a group follow the group's name. From records, such as `ConfigProvider.fromUnknown({ mqtt: { name, servers } })`
+ * with the prefix `mqtt`: by the names of the options. A value that the provider does not have is taken from `base`,
+ * then from the defaults.
  *
- * A name behind the prefix that no option has is a mistake, and all mistakes are reported at once. (Names that
- * Kubernetes or Docker make for a service that is called like the prefix, as `MQTT_SERVICE_HOST`, are passed over.) A
- * variable that is empty counts as missing.
+ * An unknown name after the prefix is a mistake, and all mistakes are reported at once. (Names that Kubernetes or
+ * Docker make for a service with the name of the prefix, such as `MQTT_SERVICE_HOST`, are ignored.) An empty variable
+ * counts as missing.
  *
  * Lists are separated by commas (`MQTT_SERVERS=mqtts://a,mqtts://b`), headers and user properties are items
  * `name=value`, durations are milliseconds or texts like `30 seconds`.

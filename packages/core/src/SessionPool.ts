@@ -1,6 +1,6 @@
 /**
- * Several sessions that work as one, for consumers that need more than one connection: the server deals each message to
- * one of them by a shared subscription (MQTT 4.8.2), and one stream or handler gets them all.
+ * Several sessions that work as one, for consumers that need more than one connection. The server sends each message to
+ * one of them through a shared subscription (MQTT 4.8.2), and one stream or handler gets all messages.
  *
  * @example
  * const workers = yield* SessionPool.make({ name: "workers", size: 4, servers: ["mqtt://localhost:1883"] })
@@ -26,20 +26,19 @@ import type { HandleOptions, ListenOptions, Route } from "./SessionRoute.ts"
 import type { SessionStore } from "./SessionStore.ts"
 
 /**
- * Options of a pool: those of its sessions, and how many there are. `P` is which persistence they may have.
+ * Options of a pool: those of its sessions, and their number. `P` is the persistence that the sessions may have.
  */
 export interface SessionPoolOptions<out P extends Persistence = Persistence> extends SessionOptionsInput<P> {
   /** 1 to 10,000. */
   readonly size: number
   /**
-   * The group of the shared subscriptions. Default: the name. Pools of one group, in several programs too, share the
-   * messages.
+   * The group of the shared subscriptions. Default: the name. Pools with the same group share the messages, in other
+   * programs too.
    */
   readonly share?: string
   /**
-   * Default `none`, and `durable` in a pool of `makeDurable`: what a member that is away would have got goes to the
-   * others. With other modes than `none` the server may keep it for that member, see the event
-   * `SharedSubscriptionAtRisk`.
+   * Default `none`, and `durable` in a pool of `makeDurable`. With `none`, messages for an absent member go to the
+   * others. With other modes the server may keep them for that member, see the event `SharedSubscriptionAtRisk`.
    */
   readonly persistence?: P | undefined
   readonly extras?: Extras
@@ -50,27 +49,27 @@ export interface SessionPoolOptions<out P extends Persistence = Persistence> ext
  */
 export interface SessionPool {
   /**
-   * `name-0`, `name-1` and so on; client identifiers are made in the same way where one is given, or the pool is
+   * `name-0`, `name-1` and so on. Client identifiers are numbered the same way where one is given or the pool is
    * durable.
    */
   readonly sessions: ReadonlyArray<Session>
-  /** The sessions under their names, with their events and figures. */
+  /** The sessions by name, with their events and metrics. */
   readonly manager: Pick<
     SessionManager.Manager,
     "awaitAllReady" | "events" | "eventsOf" | "metrics" | "routes" | "status" | "statuses"
   >
-  /** Each message once, by whichever session the server gave it to. */
+  /** Each message once, through the session to which the server sent it. */
   readonly listen: <E = never, R = never>(
     filters: string | ReadonlyArray<string>,
     options?: Omit<ListenOptions<E, R>, "share">
   ) => Stream.Stream<Message, E | MqttError, R>
-  /** Calls a handler for each message; `concurrency` counts for each session. */
+  /** Calls a handler for each message. `concurrency` applies to each session. */
   readonly handle: <E, R, E2 = never, R2 = never>(
     filters: string | ReadonlyArray<string>,
     handler: (message: Message) => Effect.Effect<unknown, E, R>,
     options?: Omit<HandleOptions<E, R, E2, R2>, "share">
   ) => Effect.Effect<Route<E | E2>, MqttError, R | R2 | Scope.Scope>
-  /** Publishes by one session after the other; the order of messages is that of their session only. */
+  /** Publishes through the sessions in turn. Order is kept only within one session. */
   readonly publish: (
     topic: string,
     payload: Payload,
@@ -79,8 +78,8 @@ export interface SessionPool {
 }
 
 /**
- * Makes a pool that lives as long as the scope; its sessions connect in the background. Fails with `InvalidOptions`,
- * also for the persistence `durable`, which `makeDurable` takes.
+ * Makes a pool that lives as long as the scope. Its sessions connect in the background. Fails with `InvalidOptions`,
+ * also for the persistence `durable`, which `makeDurable` accepts.
  */
 export const make = (
   options: SessionPoolOptions<"none" | "process">
@@ -91,8 +90,7 @@ export const make = (
   )
 
 /**
- * `make` for durable sessions, each of which has its state in the `SessionStore`. The option `persistence` may be left
- * out.
+ * `make` for durable sessions, whose state is in the `SessionStore`. The option `persistence` may be omitted.
  *
  * Fails with `InvalidOptions`, or `StorageFailed` when the store of a session cannot be opened.
  */
@@ -141,7 +139,8 @@ const poolChecks: Checks<Pick<SessionPoolOptions, "size" | "share" | "extras">> 
 }
 
 /**
- * Everything that is wrong with the pool and with its sessions at once: their options are the same but for the name.
+ * Checks the pool and one of its sessions, and reports all issues together. The options of the sessions differ only in
+ * the name.
  */
 const checked = <P extends Persistence>(
   options: SessionPoolOptions<P>,

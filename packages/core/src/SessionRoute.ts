@@ -1,5 +1,5 @@
 /**
- * Routes: what brings the messages of several sessions, present and future ones, to one handler or one stream.
+ * Routes: they bring the messages of several sessions, present and future ones, to one handler or one stream.
  */
 import type * as Effect from "effect/Effect"
 import type * as Schedule from "effect/Schedule"
@@ -12,19 +12,19 @@ import type { RouteTransformer } from "./RouteTransformer.ts"
 import type { FailurePolicy, SubscribeOptions } from "./Subscription.ts"
 
 /**
- * How a route subscribes, and what it does to messages before anyone gets them: first the filter, then the transformer.
+ * How a route subscribes, and how it changes messages before its handler or stream: first the filter, then the
+ * transformer.
  */
 export interface RouteOptions<E = never, R = never> extends Omit<SubscribeOptions, "ack"> {
   /** Messages that do not pass are acknowledged, dropped and counted. Default: all pass. */
   readonly filter?: RouteFilter
   /** Changes or drops messages. Default: none. */
   readonly transform?: RouteTransformer<E, R>
-  /** What becomes of a message whose transformer or handler failed. Default `retry`; `fail` ends the whole route. */
+  /** The policy for a message whose transformer or handler failed. Default `retry`; `fail` ends the whole route. */
   readonly onFailure?: FailurePolicy
   /**
-   * What becomes of a message that cannot be read: a transformer, or a handler that decodes, fails with
-   * `InvalidPayload` or `InvalidTopic`. Default: as `onFailure`, but `skip` where that is `retry`, see
-   * `ConsumeOptions.onInvalid`.
+   * The policy for a message that cannot be read: a transformer, or a handler that decodes, fails with `InvalidPayload`
+   * or `InvalidTopic`. Default: as `onFailure`, but `skip` where that is `retry`, see `ConsumeOptions.onInvalid`.
    */
   readonly onInvalid?: FailurePolicy
   /** For logs and status pages. */
@@ -35,7 +35,7 @@ export interface RouteOptions<E = never, R = never> extends Omit<SubscribeOption
  * How a route calls its handler.
  */
 export interface HandleOptions<E = never, R = never, E2 = never, R2 = never> extends RouteOptions<E2, R2> {
-  /** Handlers that run at the same time, for each session. Default 16. */
+  /** Maximum number of handlers that run at the same time, for each session. Default 16. */
   readonly concurrency?: number
   /** `topic` (default): one handler at a time for each topic of a session, in order. `none`: any order. */
   readonly order?: "topic" | "none"
@@ -45,37 +45,38 @@ export interface HandleOptions<E = never, R = never, E2 = never, R2 = never> ext
 
 /**
  * How a route feeds its stream. The stream keeps its order: while a transformation is tried again (`onFailure:
- * "retry"`), or a dead letter is refused for now, what came later through the same session waits.
+ * "retry"`), or a dead letter is refused temporarily, later messages of the same session wait.
  */
 export interface ListenOptions<E = never, R = never> extends RouteOptions<E, R> {
   /**
-   * `onReceive` (default): an array of messages that was handed to the consumer is acknowledged when the next one is
-   * pulled or the stream ends normally. `manual`: by `message.ack`.
+   * `onReceive` (default): an array of messages that the consumer got is acknowledged when the next one is pulled or
+   * the stream ends normally. `manual`: by `message.ack`.
    */
   readonly ack?: "onReceive" | "manual"
   /**
-   * Messages of all sessions that wait for the consumer; behind them each session has its own `buffer`. Default 256.
+   * Number of messages of all sessions together that wait for the consumer. In addition, each session has its own
+   * `buffer`. Default 256.
    */
   readonly capacity?: number
 }
 
 /**
- * The figures of a route since it was made, over all its sessions.
+ * The metrics of a route since it was made, over all its sessions.
  */
 export interface RouteStatistics {
   /** Messages that arrived. */
   readonly received: number
   /** Bytes of their payloads. */
   readonly bytes: number
-  /** Messages that a handler took with success, or the consumer took from the stream. */
+  /** Messages that a handler processed successfully, or that the consumer took from the stream. */
   readonly delivered: number
   /** Messages that the filter or the transformer dropped. */
   readonly dropped: number
   /** QoS 0 messages that were lost because buffers were full. */
   readonly overflowed: number
   /**
-   * Messages whose transformer or handler failed, after `retry` where there is one; each counts once, however often it
-   * is tried again.
+   * Messages whose transformer or handler failed, after `retry` if there is one. Each counts once, whatever the number
+   * of attempts.
    */
   readonly failures: number
   /** Milliseconds since the epoch; undefined: none yet. */
@@ -86,39 +87,39 @@ export interface RouteStatistics {
 }
 
 /**
- * Where a route stands with one session: `joining` until the server granted the subscription, also while there is no
- * connection; `failed` when it was refused, until the next attempt.
+ * The state of a route at one session. `joining`: until the server granted the subscription, also without a connection.
+ * `failed`: the subscription was refused; lasts until the next attempt.
  */
 export interface RouteSession {
   readonly state: "joining" | "active" | "failed"
   /** The granted quality of service of each filter, once active. */
   readonly granted: ReadonlyArray<QoS>
-  /** Why it is not active, where it was refused: kept while the subscription is tried again. */
+  /** Why the subscription was refused. Kept while it is tried again. */
   readonly error: MqttError | undefined
 }
 
 /**
- * A route at work, until its scope ends.
+ * A running route. It runs until its scope ends.
  */
 export interface Route<out E = never> {
-  /** The topic filters it subscribes to. */
+  /** The topic filters to which it subscribes. */
   readonly filters: ReadonlyArray<string>
-  /** The session of a route that has one; undefined for a route over all sessions. */
+  /** The session of a route for a single session; undefined for a route over all sessions. */
   readonly session: string | undefined
   readonly description: string | undefined
   readonly statistics: Effect.Effect<RouteStatistics>
-  /** The sessions that it is on, by name. */
+  /** The sessions of the route, by name. */
   readonly sessions: Effect.Effect<ReadonlyMap<string, RouteSession>>
   /**
-   * Succeeds when the subscription is in force at every session that the route is on, which takes as long as they take
-   * to connect; fails with the first refusal.
+   * Succeeds when the subscription is in force at every session of the route, which includes the time to connect. Fails
+   * with the first refusal.
    */
   readonly active: Effect.Effect<void, MqttError>
-  /** Why the route has ended; undefined while it is at work, and after an orderly end. */
+  /** Why the route has ended. Undefined while it runs, and after an orderly end. */
   readonly failure: Effect.Effect<unknown>
   /**
-   * Waits for the end: succeeds when the scope of the route, its session or the manager is gone; fails with a message's
-   * failure under the policy `fail`, and with the refusal of its session when there is only one.
+   * Waits for the end. Succeeds when the scope of the route, its session or the manager has ended. Fails with a
+   * message's failure under the policy `fail`, and with the refusal of its session when there is only one.
    */
   readonly await: Effect.Effect<void, E | MqttError>
 }
@@ -128,8 +129,8 @@ export interface Route<out E = never> {
  */
 export interface Listener<out E = never> extends Route<E> {
   /**
-   * The messages of all its sessions, each session's in its order. Run it once at a time: a second run goes on where
-   * the first one ended. It ends when the session or the manager is gone, and fails as `await` does.
+   * The messages of all its sessions, each session's in order. Only one run at a time; a later run continues where the
+   * earlier one ended. It ends with the session or the manager, and fails as `await` does.
    */
   readonly messages: Stream.Stream<Message, E | MqttError>
 }

@@ -1,12 +1,10 @@
 /**
- * The contract for what a durable session keeps across connections and processes.
+ * The contract of a store that keeps a durable session's state across connections and processes.
  *
  * A store holds, for each session name, a small set of records. The session engine emits every change of its state as
- * record changes; a durable session sends nothing and settles nothing before the commit that holds the change
- * succeeded.
+ * record changes. A durable session sends and settles nothing before the commit of the change has succeeded.
  *
- * There is no default: what makes a durable session has `SessionStore` among its requirements, and the program provides
- * a store by name.
+ * There is no default: functions that make durable sessions require `SessionStore`, and the program provides a store.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -28,15 +26,15 @@ export type { Durability, LoadedRecords, SessionStoreHandle, StoreDamage } from 
  */
 export class SessionStore extends Context.Service<SessionStore, {
   /**
-   * Opens the store of a session as its only owner; fails with the kind `owned` when another one, in this process or
-   * elsewhere, owns it. Any string is a session name; anything else fails with `InvalidOptions`.
+   * Opens the store of a session as its only owner. Fails with the kind `owned` when another owner, in this process or
+   * elsewhere, has it open. Any string is a session name; other values fail with `InvalidOptions`.
    */
   readonly open: (session: string) => Effect.Effect<SessionStoreHandle, MqttError, Scope.Scope>
 }>()("@effect-mqttx/core/SessionStore") {}
 
 /**
- * A fresh store in memory, for tests, and for programs whose durable sessions need not survive the process. It is
- * closed with the layer's scope, and its records are gone then.
+ * A new store in memory, for tests, and for programs whose durable sessions need not survive the process. It is closed
+ * with the layer's scope, and its records are then lost.
  */
 export const layerMemory: Layer.Layer<SessionStore> = Layer.effect(
   SessionStore,

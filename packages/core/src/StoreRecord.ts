@@ -1,5 +1,5 @@
 /**
- * What a session keeps: the records of a session store, and the changes that the session engine makes to them.
+ * The records of a session store, and the changes that the session engine makes to them.
  */
 import type { PublishProperties } from "./Properties.ts"
 import type { ProtocolVersion, QoS } from "./QoS.ts"
@@ -7,10 +7,10 @@ import type { ProtocolVersion, QoS } from "./QoS.ts"
 /**
  * An outbound message that the session has accepted and the server has not yet acknowledged in full.
  *
- * `state` is `queued` (no packet identifier yet), `publishing` (PUBLISH sent or about to be sent), `releasing` (PUBREC
- * received: only PUBREL is sent from now on, and the payload is dropped) or `quarantined` (given up after it was sent:
- * the server may hold its packet identifier, which is used for nothing else as long as the server has the session; the
- * payload is dropped).
+ * `state` is one of: `queued`, no packet identifier yet. `publishing`, PUBLISH sent or about to be sent. `releasing`,
+ * PUBREC received: only PUBREL is sent from now on, and the payload is dropped. `quarantined`, given up after it was
+ * sent: the server may hold its packet identifier, which is not used again as long as the server has the session; the
+ * payload is dropped.
  */
 export interface OutboundRecord {
   readonly _tag: "Outbound"
@@ -26,13 +26,13 @@ export interface OutboundRecord {
   readonly properties: PublishProperties
   /** Milliseconds since the epoch. */
   readonly acceptedAt: number
-  /** Milliseconds since the epoch, when the message stops being worth sending; undefined: never. */
+  /** Milliseconds since the epoch at which the message expires; undefined: never. */
   readonly expiresAt: number | undefined
 }
 
 /**
- * Identifies what a forwarder made of an inbound QoS 2 message. Packet identifiers are used again and again; `use`
- * tells the messages apart that have had the same one: see `InboundRecord`.
+ * Identifies a message that a forwarder made of an inbound QoS 2 message. Packet identifiers are reused; `use`
+ * distinguishes the messages that had the same one: see `InboundRecord`.
  */
 export interface OriginKey {
   readonly forwarder: string
@@ -43,9 +43,9 @@ export interface OriginKey {
 }
 
 /**
- * The inbound message that an accepted outbound one was made from: kept in the target's store from the acceptance on,
- * in the same commit, so that a redelivery after a crash is recognised. The next message that the same forwarder makes
- * of the same packet identifier of the same session replaces it.
+ * The inbound message from which an accepted outbound message was made. It is kept in the target's store from the
+ * acceptance on, in the same commit, so that a redelivery after a crash is recognised. It is replaced by the next
+ * message that the same forwarder makes from the same packet identifier of the same session.
  */
 export interface OriginRecord {
   readonly _tag: "Origin"
@@ -53,21 +53,21 @@ export interface OriginRecord {
 }
 
 /**
- * A QoS 2 packet identifier that was received and not yet released by the sender (MQTT 4.3.3). `acknowledged` tells
- * whether PUBREC may be repeated at once, or the delivery is still with its consumers.
+ * A QoS 2 packet identifier that was received and that the sender has not released (MQTT 4.3.3). `acknowledged` tells
+ * whether PUBREC may be repeated at once; otherwise the delivery is still with its consumers.
  */
 export interface InboundRecord {
   readonly _tag: "Inbound"
   readonly packetIdentifier: number
   readonly acknowledged: boolean
-  /** Made for this message: no other message under this packet identifier has the same. */
+  /** Unique to this message: no other message under this packet identifier has the same value. */
   readonly use: string
-  /** The names of the consumers that have finished with the message, while others have not. */
+  /** The names of the consumers that have finished the message, while others have not. */
   readonly finished: ReadonlyArray<string>
 }
 
 /**
- * A consumer with a name: what arrives for it while it is away waits for it.
+ * A named consumer. Messages that arrive while it is away wait for it.
  */
 export interface ConsumerRecord {
   readonly _tag: "Consumer"
@@ -77,7 +77,7 @@ export interface ConsumerRecord {
 }
 
 /**
- * A subscription that the server has, or was about to be asked for: its identifier must mean the same in the next
+ * A subscription that the server has, or was about to be asked for. Its identifier must mean the same in the next
  * process.
  */
 export interface SubscriptionRecord {
@@ -93,22 +93,22 @@ export interface SubscriptionRecord {
 }
 
 /**
- * Who the session is.
+ * The identity of the session at its server.
  */
 export interface IdentityRecord {
   readonly _tag: "Identity"
-  /** Of this record's fields. How records become bytes has a format of its own: `StoreRecordCodec.format`. */
+  /** The format of this record's fields. The format of the encoded bytes is `StoreRecordCodec.format`. */
   readonly format: 1
   readonly protocolVersion: ProtocolVersion
   readonly clientId: string
-  /** New whenever the server began a new session. */
+  /** Changes whenever the server began a new session. */
   readonly incarnation: string
   /** Seconds; undefined: unknown. */
   readonly sessionExpiryInterval: number | undefined
 }
 
 /**
- * Anything that a store holds.
+ * Any record of a store.
  */
 export type StoreRecord =
   | OutboundRecord
@@ -119,15 +119,15 @@ export type StoreRecord =
   | OriginRecord
 
 /**
- * A change of one record. The key of a record follows from it: see `keyOf`.
+ * A change of one record. `keyOf` derives the key from the record.
  */
 export type StoreChange =
   | { readonly _tag: "Put"; readonly record: StoreRecord }
   | { readonly _tag: "Delete"; readonly key: string }
 
 /**
- * The key of a record, unique in its session: outbound records sort by `sequence`. Throws a TypeError for what is no
- * record.
+ * The key of a record, unique in its session. Outbound records sort by `sequence`. Throws a TypeError for a value that
+ * is not a record.
  */
 export const keyOf = (record: StoreRecord): string => {
   switch (record._tag) {
@@ -148,7 +148,7 @@ export const keyOf = (record: StoreRecord): string => {
   }
 }
 
-/** The key of an outbound record; keys sort as the sequence does. */
+/** The key of an outbound record. Keys sort as the sequence does. */
 export const outboundKey = (sequence: number): string => `outbound/${sequence.toString().padStart(16, "0")}`
 /** The key of an inbound record. */
 export const inboundKey = (packetIdentifier: number): string => `inbound/${packetIdentifier}`
@@ -158,5 +158,5 @@ export const subscriptionKey = (filter: string): string => `subscription/${filte
 export const consumerKey = (name: string): string => `consumer/${name}`
 /** The key of an origin record: one for each forwarder and packet identifier of a source session. */
 export const originKey = ({ forwarder, packetIdentifier, session }: Omit<OriginKey, "use">): string =>
-  // With its length, so that no two pairs of names make one key.
+  // The length makes the key unique for each pair of names.
   `origin/${packetIdentifier}/${forwarder.length}/${forwarder}/${session}`

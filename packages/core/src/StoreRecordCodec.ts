@@ -1,10 +1,10 @@
 /**
- * Records of a session store to bytes and back, for stores that keep bytes.
+ * Encodes records of a session store to bytes and decodes them, for stores that keep bytes.
  *
- * Format 1, of before 0.1, is read: what it did not say is empty. A record is one byte of format, one of type, its
- * fields in the encodings of MQTT (an outbound message is an MQTT 5 PUBLISH packet), and four bytes of checksum over
- * key and record. Every later format keeps the first byte and the checksum, so that an older program can tell a newer
- * record from a damaged one.
+ * A record is one byte of format, one of type, its fields in the encodings of MQTT (an outbound message is an MQTT 5
+ * PUBLISH packet), and four bytes of checksum over key and record. Format 1, from before 0.1, can be read; fields that
+ * it lacks are empty. Every later format keeps the first byte and the checksum, so that an older program can tell a
+ * newer record from a damaged one.
  *
  * @example
  * const key = StoreRecord.keyOf(record)
@@ -20,8 +20,8 @@ import { isQoS, type QoS } from "./QoS.ts"
 import { keyOf, type OriginKey, type OutboundRecord, type StoreRecord } from "./StoreRecord.ts"
 
 /**
- * The checksum CRC-32 (ISO 3309) of the first `end` bytes, default all of them, going on from the checksum `previous`
- * of those before them: for stores that keep several records in one value.
+ * The checksum CRC-32 (ISO 3309) of the first `end` bytes; default: all. `previous` is the checksum of the bytes before
+ * them, for stores that keep several records in one value.
  */
 export const checksum = (bytes: Uint8Array, end: number = bytes.length, previous: number = 0): number =>
   crc32(bytes, Math.min(end, bytes.length), previous)
@@ -30,7 +30,8 @@ export const checksum = (bytes: Uint8Array, end: number = bytes.length, previous
 export const format = 2
 
 /**
- * Why bytes are no record: a later version of the library wrote them, or they are not what was written under this key.
+ * Why bytes cannot be decoded: a later version of the library wrote them, or they are not the bytes written under this
+ * key.
  */
 export type DecodeFailure =
   | { readonly _tag: "NewerFormat"; readonly format: number }
@@ -45,7 +46,7 @@ const textDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 /** Format, type and checksum. */
 const frame = 6
 
-/** What grew beyond this is not kept for the next record. */
+/** A larger buffer is not kept for the next record. */
 const keptSize = 65_536
 
 class Writer {
@@ -85,7 +86,7 @@ class Writer {
     const position = this.reserve(bytes.length)
     this.bytes.set(bytes, position)
   }
-  /** For a name that need not be well-formed. */
+  /** Writes a name that need not be well-formed. */
   codeUnits(value: string): void {
     this.fourBytes(value.length)
     for (let i = 0; i < value.length; i++) this.twoBytes(value.charCodeAt(i))
@@ -97,7 +98,7 @@ class Writer {
   }
 }
 
-// Records are made one after the other, each in the same place and then copied.
+// Shared, because records are made one after the other, each in the same buffer, and then copied.
 let shared = new Writer()
 const packets = makeEncoder(5, { separatePayload: Infinity })
 
@@ -157,9 +158,9 @@ class Reader {
 }
 
 /**
- * The bytes of a record. Throws a `RangeError` for one that cannot be written, since its message is more than a PUBLISH
- * packet can hold or has texts that are none of MQTT: sessions refuse such messages, and stores fail with the kind
- * `invalid`. Throws a `TypeError` for what is no record.
+ * Encodes a record. Throws a `RangeError` for a message that a PUBLISH packet cannot hold or whose texts are invalid in
+ * MQTT: sessions refuse such messages, and stores fail with the kind `invalid`. Throws a `TypeError` for a value that
+ * is not a record.
  */
 export const encode = (record: StoreRecord): Uint8Array => {
   const type: number | undefined = types[record._tag]
@@ -194,7 +195,7 @@ export const encode = (record: StoreRecord): Uint8Array => {
       break
     case "Identity":
       writer.byte(record.protocolVersion)
-      // Infinity is not a number of seconds that MQTT knows: its largest interval, 0xffffffff, stands for it.
+      // MQTT has no infinite number of seconds: its largest interval, 0xffffffff, stands for it.
       writer.double(record.sessionExpiryInterval ?? NaN)
       writer.text(record.clientId)
       writer.text(record.incarnation)
@@ -213,7 +214,7 @@ export const encode = (record: StoreRecord): Uint8Array => {
 }
 
 /**
- * The record that was stored under this key. The payload of an outbound record is a view of the bytes.
+ * Decodes the record that was stored under this key. The payload of an outbound record is a view of the bytes.
  */
 export const decode = (key: string, bytes: Uint8Array): Result.Result<StoreRecord, DecodeFailure> => {
   if (bytes.length < frame) return damaged(`${bytes.length} bytes are too few for a record`)
@@ -227,7 +228,7 @@ export const decode = (key: string, bytes: Uint8Array): Result.Result<StoreRecor
     if (reader.position !== reader.end) return damaged("it ends too late")
     return keyOf(record) === key ? Result.succeed(record) : damaged(`it is the record of ${keyOf(record)}`)
   } catch (cause) {
-    // Only bytes whose checksum is right get here: a record that a program has made by another rule.
+    // The checksum was right: another program wrote a record that breaks the rules.
     return damaged(cause instanceof Error ? cause.message : "it is not a record")
   }
 }
@@ -318,7 +319,7 @@ const writeOutbound = (writer: Writer, record: OutboundRecord): void => {
     qos: record.qos,
     retain: record.retain,
     dup: false,
-    // A queued message has none yet, and PUBLISH must have one.
+    // A queued message has no packet identifier yet, but PUBLISH needs one.
     packetIdentifier: record.qos === 0 ? 0 : 1,
     properties: record.properties
   })

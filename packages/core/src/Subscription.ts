@@ -1,5 +1,5 @@
 /**
- * How to subscribe, and what a subscription is.
+ * Options of subscribing and consuming, and the subscription that results.
  */
 import type * as Arr from "effect/Array"
 import type * as Effect from "effect/Effect"
@@ -10,17 +10,17 @@ import type { MqttError } from "./MqttError.ts"
 import type { QoS } from "./QoS.ts"
 
 /**
- * How to subscribe.
+ * Options of a subscription.
  */
 export interface SubscribeOptions {
   /** The maximum quality of service of the deliveries. Default 0. */
   readonly qos?: QoS
   /**
-   * Subscribes as a member of this group: each message goes to one of the members (MQTT 4.8.2), whatever sessions and
-   * programs they are in. The same as filters `$share/group/filter`; servers of MQTT 3.1.1 may have it too.
+   * Subscribes as a member of this group: each message goes to one member (MQTT 4.8.2), across sessions and programs.
+   * The same as filters `$share/group/filter`. Servers of MQTT 3.1.1 may support it too.
    */
   readonly share?: string
-  /** MQTT 5: not what this session published itself (MQTT 3.8.3.1). Default false. */
+  /** MQTT 5: no messages that this session published itself (MQTT 3.8.3.1). Default false. */
   readonly noLocal?: boolean
   /** MQTT 5: keep the retain flag as published. Default false. */
   readonly retainAsPublished?: boolean
@@ -30,34 +30,34 @@ export interface SubscribeOptions {
    */
   readonly retained?: "each" | "first" | "none"
   /**
-   * `onReceive` (default): a message that was handed to the consumer is acknowledged when the next one is pulled or the
-   * stream ends normally. `manual`: by `message.ack`.
+   * `onReceive` (default): a message that the consumer got is acknowledged when the next one is pulled or the stream
+   * ends normally. `manual`: by `message.ack`.
    */
   readonly ack?: "onReceive" | "manual"
   /**
-   * A name by which the session knows this consumer when it comes back, unique in the session. What it has not finished
-   * when it leaves, and what arrives while it is away (QoS 1 and 2), waits for it: unacknowledged, so that it takes its
-   * part of the receive window. A durable session stores the name, and after a restart only those consumers get a QoS 2
-   * message again that had not finished it. It waits until the consumer is back, or until `Session.forgetConsumer`.
-   * Default: none; see `Session.consumers`.
+   * A name by which the session knows this consumer when it comes back, unique in the session. Its unfinished messages,
+   * and QoS 1 and 2 messages that arrive while it is away, wait for it without acknowledgement, so they take places in
+   * the receive window. A durable session stores the name. After a restart, only consumers that had not finished a QoS
+   * 2 message get it again. Messages wait until the consumer comes back, or until `Session.forgetConsumer`. Default:
+   * none; see `Session.consumers`.
    */
   readonly consumer?: string
-  /** Keep the subscription at the server after the stream ended. Default false; a `durable` session always does. */
+  /** Keep the subscription at the server after the stream ended. Default false; a `durable` session always keeps it. */
   readonly keep?: boolean
-  /** QoS 0 messages that wait for the consumer. Default: the session's `streamBuffer`. */
+  /** Maximum number of QoS 0 messages that wait for the consumer. Default: the session's `streamBuffer`. */
   readonly buffer?: number
-  /** What happens to QoS 0 messages over the bound. Default: the session's `onOverflow`. */
+  /** What to do with QoS 0 messages above `buffer`. Default: the session's `onOverflow`. */
   readonly onOverflow?: "dropOldest" | "suspend"
 }
 
 /**
- * What is known of a subscription that the server granted.
+ * Information about a granted subscription.
  */
 export interface SubscriptionInfo {
   readonly filters: ReadonlyArray<string>
-  /** The granted quality of service of each filter, which may be lower than asked for (MQTT 3.9.3). */
+  /** The granted quality of service of each filter, which may be lower than requested (MQTT 3.9.3). */
   readonly granted: ReadonlyArray<QoS>
-  /** Messages that wait for the consumer, and QoS 0 messages that were dropped because it was too slow. */
+  /** Number of messages that wait for the consumer, and of QoS 0 messages dropped because the consumer was too slow. */
   readonly pending: Effect.Effect<{ readonly messages: number; readonly dropped: number; readonly highWater: number }>
 }
 
@@ -66,14 +66,15 @@ export interface SubscriptionInfo {
  */
 export interface Subscription extends SubscriptionInfo {
   /**
-   * The messages, through reconnects, until the subscription's scope ends. Run it once at a time: a second run goes on
-   * where the first one ended. What an interrupted or failed run was handed and had not acknowledged comes again.
+   * The messages, through reconnects, until the subscription's scope ends. Only one run at a time; a later run
+   * continues where the earlier one ended. Messages that an interrupted or failed run got and did not acknowledge come
+   * again.
    */
   readonly messages: Stream.Stream<Message, MqttError>
   /**
-   * The same messages in arrays of all that wait, for consumers that work on many at once, such as one statement for
-   * many rows: an array is acknowledged as a whole, when the next one is pulled or the stream ends normally. One of
-   * `messages` and `batches` runs at a time.
+   * The same messages in arrays of all that wait, for consumers that work on many at once, for example with one
+   * statement for many rows. An array is acknowledged as a whole, when the next one is pulled or the stream ends
+   * normally. Only one of `messages` and `batches` runs at a time.
    */
   readonly batches: Stream.Stream<Arr.NonEmptyReadonlyArray<Message>, MqttError>
 }
@@ -81,38 +82,37 @@ export interface Subscription extends SubscriptionInfo {
 /**
  * A topic for messages that could not be handled.
  *
- * The dead letter is published with the payload, the quality of service and, on MQTT 5, the properties of the message,
- * and with the user properties `mqttx-session`, `mqttx-topic` and `mqttx-error`, which say where the message came from
- * and why it failed. Then the message is acknowledged. What arrives on the topic itself is never given to the consumer
- * whose dead letters go there, and the dead letter of a message that the consumer has had before is not dead-lettered
- * once more.
+ * The dead letter has the payload, the quality of service and, on MQTT 5, the properties of the message. The user
+ * properties `mqttx-session`, `mqttx-topic` and `mqttx-error` say where the message came from and why it failed. Then
+ * the message is acknowledged. Messages that arrive on the dead-letter topic are never given to the consumer whose dead
+ * letters go there. A message that is a dead letter of this consumer is not dead-lettered again.
  */
 export interface DeadLetterPolicy {
-  /** A topic name, which must not be one of the consumer's filters; a filter with wildcards may match it. */
+  /** A topic name. It must not be one of the consumer's filters, but a filter with wildcards may match it. */
   readonly deadLetter: string
   /**
-   * What becomes of a message whose dead letter is refused for good: it is too large, or the session may not publish to
-   * the topic. `skip` (default): acknowledged, counted as given up, and reported as an error. `retry`: it stays
-   * unacknowledged, and its dead letter is published again after a growing delay. A refusal that may pass is always
-   * followed by another attempt.
+   * The policy for a message whose dead letter is refused permanently: it is too large, or the session may not publish
+   * to the topic. `skip` (default): acknowledged, counted as given up, and reported as an error. `retry`: the message
+   * stays unacknowledged, and its dead letter is published again after a growing delay. After a temporary refusal the
+   * dead letter is always published again.
    */
   readonly onRefused?: "skip" | "retry"
 }
 
 /**
- * What becomes of a message that a handler, a transformer or a codec could not take.
+ * The policy for a message that a handler, a transformer or a codec failed to process.
  *
- * `retry`: tried again for ever, after one second, then twice as long each time up to a minute, at random between half
- * and all of it. The message stays unacknowledged, and the messages behind it on its topic wait; all others go on,
- * until the receive window is full of messages behind it, since acknowledgements leave in the order of arrival (MQTT
- * 4.6). `skip`: acknowledged, and counted as given up. `fail`: the consumer fails with the error, and the message stays
- * unacknowledged. Otherwise a dead letter.
+ * `retry`: tried again without limit, after one second, then after twice as long each time up to a minute; each delay
+ * is random between half and all of it. The message stays unacknowledged, and later messages on its topic wait. Other
+ * topics continue until the receive window is full of messages behind it, because acknowledgements leave in the order
+ * of arrival (MQTT 4.6). `skip`: acknowledged, and counted as given up. `fail`: the consumer fails with the error, and
+ * the message stays unacknowledged. A record: the message goes to a dead-letter topic.
  */
 export type FailurePolicy = "retry" | "skip" | "fail" | DeadLetterPolicy
 
 /**
- * What became of a failed message: `deadLetterRetry` is a dead letter that was refused and is published again,
- * `deadLetterRefused` one that was refused for good, so that its message was given up. The others are as in
+ * The outcome of a failed message. `deadLetterRetry`: the dead letter was refused and is published again.
+ * `deadLetterRefused`: the dead letter was refused permanently, and the message was given up. The others are as in
  * `FailurePolicy`.
  */
 export type FailureOutcome = "retry" | "skip" | "fail" | "deadLetter" | "deadLetterRetry" | "deadLetterRefused"
@@ -121,27 +121,30 @@ export type FailureOutcome = "retry" | "skip" | "fail" | "deadLetter" | "deadLet
  * How `consume` calls the handler.
  */
 export interface ConsumeOptions<E = never, R = never> extends Omit<SubscribeOptions, "ack"> {
-  /** Handlers that run at the same time. A message that waits for its next attempt is none of them. Default 16. */
+  /**
+   * Maximum number of handlers that run at the same time. A message that waits for its next attempt does not count.
+   * Default 16.
+   */
   readonly concurrency?: number
   /** `topic` (default): one handler at a time for each topic, in order. `none`: any order. */
   readonly order?: "topic" | "none"
   /**
-   * Tries a message again by this schedule, before `onFailure` decides. A handler that dies is not tried again by it.
-   * Default: none.
+   * Tries a message again by this schedule, before `onFailure` decides. Does not apply to a handler that dies. Default:
+   * none.
    */
   readonly retry?: Schedule.Schedule<unknown, E, never, R>
   /**
-   * What becomes of a message whose handler failed, after `retry`. A handler that dies, throws or interrupts itself has
-   * failed. Default `retry`: nothing at QoS 1 and 2 is lost. Of QoS 0 messages that wait for an attempt, their own or
-   * one before them, `buffer` at most are kept; more are dropped from the oldest on and counted, or pause the network,
-   * as `onOverflow` says.
+   * The policy for a message whose handler failed, after `retry`. A handler that dies, throws or interrupts itself has
+   * failed. Default `retry`: no QoS 1 or 2 message is lost. At most `buffer` QoS 0 messages wait for an attempt, their
+   * own or that of a message before them. More are dropped, oldest first, and counted, or they pause the network, as
+   * `onOverflow` says.
    */
   readonly onFailure?: FailurePolicy
   /**
-   * What becomes of a message that cannot be read: its handler fails with `InvalidPayload` or `InvalidTopic` of
-   * `Message.decode`, `TopicTemplate.decode` or a transformer. `retry` (the option) does not apply. Default: as
-   * `onFailure`, but `skip` where that is `retry`, since no attempt makes it readable, and it would stop all messages
-   * behind it.
+   * The policy for a message that cannot be read: its handler fails with `InvalidPayload` or `InvalidTopic` of
+   * `Message.decode`, `TopicTemplate.decode` or a transformer. The option `retry` does not apply. Default: as
+   * `onFailure`, but `skip` where that is `retry`, because no further attempt could read the message, and it would
+   * block all messages behind it.
    */
   readonly onInvalid?: FailurePolicy
   /** Runs once, when the server granted the subscription and before the first message is handled. */

@@ -2,12 +2,12 @@
  * Topic names and topic filters (MQTT 4.7) and shared subscriptions (MQTT 4.8.2): validation, matching, captures,
  * overlap.
  *
- * Names and filters are compared code unit by code unit, without any normalisation. Accepted are all characters that
- * MQTT does not forbid, also the control characters and non-characters that it merely advises against (MQTT 1.5.4); the
- * null character and lone surrogates are refused.
+ * Names and filters are compared code unit by code unit, without normalisation. All characters that MQTT allows are
+ * accepted, including the control characters and non-characters that it merely advises against (MQTT 1.5.4). The null
+ * character and lone surrogates are refused.
  *
- * The checks take values of any type, and refuse what is no text. Matching takes the filter and the name as valid, and
- * throws a TypeError for what is no text. Offsets count UTF-16 code units, as `String.charAt` does.
+ * The checks accept values of any type, and refuse values that are not strings. Matching expects a valid filter and
+ * name, and throws a TypeError for other types. Offsets count UTF-16 code units, as `String.charAt` does.
  */
 import * as Result from "effect/Result"
 import { type Fault, findFault } from "./internal/utf8String.ts"
@@ -24,7 +24,7 @@ const sharePrefix = "$share/"
 const findTextFault = (text: string, wildcards: "allowed" | "forbidden"): Fault | undefined =>
   text === "" ? { offset: 0, detail: "empty" } : typeof text === "string" ? findFault(text, wildcards) : noText(text)
 
-// Programs without types give topics of any type.
+// Programs without types may pass topics of any type.
 const noText = (value: unknown): Fault => ({ offset: 0, detail: `expected a text, got ${kindOf(value)}` })
 
 const findShareFault = (filter: string): Fault | undefined => {
@@ -85,9 +85,9 @@ export const validateName = (topic: string): Result.Result<string, InvalidTopic>
 export const isValidName = (topic: string): boolean => findTextFault(topic, "forbidden") === undefined
 
 /**
- * Checks a topic filter: as a topic name, but `+` may fill a level and `#` the last one (MQTT 4.7.1). A filter that
- * begins with `$share/` is a shared subscription, `$share/name/filter`, whose name has neither `/` nor wildcards (MQTT
- * 4.8.2); the common 3.1.1 servers read it in the same way.
+ * Checks a topic filter. The rules are those of a topic name, but `+` may fill a level and `#` the last one (MQTT
+ * 4.7.1). A filter that begins with `$share/` is a shared subscription, `$share/name/filter`, whose name contains
+ * neither `/` nor wildcards (MQTT 4.8.2). The common 3.1.1 servers read it in the same way.
  */
 export const validateFilter = (filter: string): Result.Result<string, InvalidFilter> => {
   const fault = findFilterFault(filter)
@@ -107,8 +107,7 @@ export const isValidFilter = (filter: string): boolean => findFilterFault(filter
 export const isShared = (filter: string): boolean => typeof filter === "string" && filter.startsWith(sharePrefix)
 
 /**
- * The share name of a shared subscription and the filter behind it; undefined for any other filter and for a malformed
- * one.
+ * The share name of a shared subscription and its inner filter; undefined for other filters and for malformed ones.
  */
 export const parseShared = (filter: string): { readonly group: string; readonly filter: string } | undefined => {
   if (!isShared(filter) || findShareFault(filter) !== undefined) {
@@ -119,8 +118,7 @@ export const parseShared = (filter: string): { readonly group: string; readonly 
 }
 
 /**
- * The filter that decides which messages match: the one behind the share name of a shared subscription, else the
- * filter.
+ * The filter that decides which messages match: the inner filter of a shared subscription, otherwise the filter itself.
  */
 export const innerFilter = (filter: string): string => {
   const start = innerStart(filter)
@@ -131,10 +129,10 @@ const innerStart = (filter: string): number => isShared(filter) ? filter.indexOf
 
 /**
  * Whether a topic name matches a topic filter (MQTT 4.7). A filter that begins with a wildcard does not match a name
- * that begins with `$` (MQTT 4.7.2). A shared subscription matches by the filter behind its share name.
+ * that begins with `$` (MQTT 4.7.2). A shared subscription matches by its inner filter.
  */
 export const matches = (filter: string, topic: string): boolean => {
-  // Code units in place of split levels: this runs for each message and subscription when there is no tree.
+  // Compares code units without splitting levels: without a tree this runs for each message and subscription.
   let f = innerStart(filter)
   let t = 0
   const filterEnd = filter.length
@@ -179,8 +177,8 @@ export const matches = (filter: string, topic: string): boolean => {
 }
 
 /**
- * What the wildcards of a filter stand for in a topic name: one string for each `+`, and for `#` the rest of the name,
- * which is `""` for the parent level. Undefined when the name does not match.
+ * The parts of a topic name that the wildcards of a filter match: one string for each `+`, and for `#` the rest of the
+ * name, which is `""` for the parent level. Undefined when the name does not match.
  *
  * @example
  * captures("sensors/+/#", "sensors/room1/temperature/max") // ["room1", "temperature/max"]

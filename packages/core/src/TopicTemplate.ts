@@ -1,11 +1,10 @@
 /**
- * Typed topics: one definition of a topic's parameters and its payload, for everyone who publishes to it or subscribes
- * to it.
+ * Typed topics: one definition of a topic's parameters and its payload, for all publishers and subscribers.
  *
- * A template is a topic with parameters in place of levels. `:room` stands for one level (the wildcard `+`), `*path` as
- * the last level for all that follow (the wildcard `#`; text with `/` in it, and `""` where the topic ends before).
- * Names are a letter, then letters, digits and `_`. A level of the topic itself cannot begin with `:` or `*`.
- * Parameters are checked at compile time, and again at run time.
+ * A template is a topic with parameters instead of some levels. `:room` stands for one level (the wildcard `+`).
+ * `*path`, only as the last level, stands for all further levels (the wildcard `#`); its text may contain `/`, and is
+ * `""` where the topic ends before. A name is a letter, then letters, digits and `_`. A fixed level cannot begin with
+ * `:` or `*`. Parameters are checked at compile time, and again at run time.
  *
  * @example
  * const temperature = TopicTemplate.make("sensors/:room/temperature", PayloadCodec.json(Reading))
@@ -64,14 +63,14 @@ type Problem<Path extends string, Seen extends string = never> = string extends 
   : LevelProblem<Path, Seen>
 
 /**
- * What a template's text has to be besides a string: nothing more, or something that no string is, which says what is
- * wrong.
+ * The type that a template's text must have besides `string`: no restriction for a valid text, otherwise a type that no
+ * string has, which names the problem.
  */
 export type CheckedPath<Path extends string> = [Problem<Path>] extends [never] ? unknown
   : { readonly "this is no topic template": Problem<Path> }
 
 /**
- * Schemas of parameters that are more than text, each from and to the text of its level.
+ * Schemas of parameters that are not plain text. Each converts from and to the text of its level.
  */
 export type ParameterSchemas<Path extends string> = {
   readonly [Name in ParameterNames<Path>]?: Schema.ConstraintCodec<unknown, string>
@@ -87,7 +86,7 @@ export type TemplateParameters<Path extends string, Schemas = {}> = {
 }
 
 /**
- * Parts of a template that are not text.
+ * The code parts of a template.
  */
 export interface TemplateOptions<Schemas> {
   /** Schemas of parameters, for example `{ index: Schema.FiniteFromString }`. Without one, a parameter is text. */
@@ -99,8 +98,8 @@ type Known<Path extends string, Schemas> = {
 }
 
 /**
- * Makes a template of a text that was not known at compile time; fails with `InvalidFilter`, whose `offset` is the
- * place that is wrong, and with `InvalidOptions` for a payload that is neither codec nor schema and for schemas of
+ * Makes a template from a text that is not known at compile time. Fails with `InvalidFilter`, whose `offset` is the
+ * place of the mistake; and with `InvalidOptions` for a payload that is neither codec nor schema, and for schemas of
  * parameters that the text does not have.
  */
 export const fromString = <
@@ -127,10 +126,10 @@ const refuse = (issues: ReadonlyArray<OptionsIssue>): Result.Result<void, Invali
   issues.length === 0 ? Result.void : Result.fail(new InvalidOptions({ issues }))
 
 /**
- * Makes a template. A text that is none does not compile; one that is no literal and malformed throws an `MqttError`
+ * Makes a template. A malformed literal does not compile. A malformed text that is not a literal throws an `MqttError`
  * with `InvalidFilter`, see `fromString`.
  *
- * The payload is a codec, or a schema whose encoded form is text: then the messages announce no content type.
+ * The payload is a codec, or a schema whose encoded form is text; with a schema, messages announce no content type.
  *
  * @example
  * const temperature = TopicTemplate.make("sensors/:room/temperature", PayloadCodec.json(Reading))

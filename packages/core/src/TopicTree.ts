@@ -1,20 +1,20 @@
 /**
- * Many topic filters and what belongs to them, made for one question: which of them match this topic name?
+ * An index of values by topic filter, which finds the filters that match a topic name.
  *
- * A tree of levels with a small cache of answers in front. The cache is emptied by every change and never holds more
- * than twice `cacheSize` answers.
+ * It is a tree of levels with a small cache of answers in front. Every change empties the cache. The cache never holds
+ * more than twice `cacheSize` answers.
  */
 import * as Topic from "./Topic.ts"
 
 /**
- * Values under topic filters. A value may stand under several filters, and once under each.
+ * Values by topic filter. A value may be under several filters, and at most once under each.
  */
 export interface TopicTree<in out A> {
-  /** The number of values, counted once for each of their filters. */
+  /** Number of values, counted once for each of their filters. */
   readonly size: number
   /**
-   * Adds a value under a valid filter; `false` when it stands there already. A shared subscription is a filter of its
-   * own that matches by what stands behind its share name.
+   * Adds a value under a valid filter; `false` when it is there already. A shared subscription is a filter of its own
+   * that matches by its inner filter.
    */
   readonly add: (filter: string, value: A) => boolean
   /** Removes a value from under a filter; `false` when it was not there. */
@@ -23,7 +23,7 @@ export interface TopicTree<in out A> {
   readonly clear: () => void
   /**
    * The values under all filters that match a topic name (MQTT 4.7, with the rule for names that begin with `$`), each
-   * once per filter, in no particular order. The array is never changed afterwards and may be handed out again.
+   * once per filter, in no particular order. The array is never changed afterwards; another call may return it again.
    */
   readonly match: (topic: string) => ReadonlyArray<A>
   /** Whether any filter matches a topic name. */
@@ -31,14 +31,14 @@ export interface TopicTree<in out A> {
 }
 
 /**
- * How to make a tree.
+ * Options of a tree.
  */
 export interface TopicTreeOptions {
-  /** How many recent topic names keep their answer, 0 to switch the cache off; default 1024. */
+  /** Number of recent topic names whose answer is kept; 0 switches the cache off. Default 1024. */
   readonly cacheSize?: number | undefined
 }
 
-// The filter stands beside its value because a shared subscription and its inner filter end at the same node.
+// The entry keeps its filter, because a shared subscription and its inner filter end at the same node.
 interface Entry<A> {
   readonly filter: string
   readonly value: A
@@ -59,14 +59,14 @@ const isBare = <A>(node: Node<A>): boolean =>
 const childOf = <A>(node: Node<A>, level: string): Node<A> | undefined =>
   level === "+" ? node.plus : level === "#" ? node.hash : node.children?.get(level)
 
-// A name of 64 KiB could come with every message; the cache must not keep a thousand of them.
+// Longer names are not cached: a name of 64 KiB could come with every message.
 const longestCached = 256
 
 class TopicTreeImpl<in out A> implements TopicTree<A> {
   size = 0
   #root: Node<A> = makeNode()
-  // Two generations: what was asked for since the last turn, and before it. A hit costs one lookup, and nothing is
-  // reordered.
+  // Two generations: names that were asked for since the last change of generation, and those before. A hit costs one
+  // lookup and reorders nothing.
   #young: Map<string, ReadonlyArray<A>> | undefined
   #old: Map<string, ReadonlyArray<A>> | undefined
   readonly #cacheSize: number
@@ -179,7 +179,8 @@ class TopicTreeImpl<in out A> implements TopicTree<A> {
     }
   }
 
-  // A loop over the nodes alive at each level, not recursion: filters may have tens of thousands of levels.
+  // A loop over the live nodes of each level instead of recursion, because filters may have tens of thousands of
+  // levels.
   #collect(topic: string): ReadonlyArray<A> {
     const values: Array<A> = []
     const levels = topic.split("/")

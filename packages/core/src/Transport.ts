@@ -1,8 +1,8 @@
 /**
  * The contract between a connection and the network: an ordered, reliable stream of bytes to a server.
  *
- * The default opens TCP, TLS, WebSocket and Unix sockets on Node and WebSockets in a browser. Tests provide an
- * in-memory network, or forbid the real one; nothing above this contract knows the difference.
+ * The default opens TCP, TLS, WebSocket and Unix sockets on Node, and WebSockets in a browser. Tests provide an
+ * in-memory network, or forbid the real one. Code above this contract does not know the difference.
  */
 import { defaultTransport } from "#transport"
 import * as Context from "effect/Context"
@@ -14,18 +14,18 @@ import * as ServerAddress from "./ServerAddress.ts"
 import type { TlsOptions, WebSocketOptions } from "./SessionOptions.ts"
 
 /**
- * What a byte stream tells its owner. All are called synchronously from the driver's event, never after `onClose`, and
- * never before `open` succeeded.
+ * The callbacks of a byte stream. All are called synchronously from an event of the platform, never after `onClose`,
+ * and never before `open` succeeded.
  */
 export interface ByteStreamHandlers {
-  /** Bytes in order. They are the receiver's from now on: the transport does not write to them again. */
+  /** Bytes in order. The receiver owns them: the transport does not write to them again. */
   readonly onData: (bytes: Uint8Array) => void
   /** Called after `write` returned `congested`, when more may be written. */
   readonly onDrain: () => void
   /**
-   * The stream is over. Called exactly once, whichever side ended it; `cause` is absent after an orderly end by the
-   * peer. A peer that has ended its half, or has begun to close a WebSocket, has ended the stream: MQTT has no use for
-   * the other half.
+   * The stream has ended. Called exactly once, whichever side ended it. `cause` is absent after an orderly end by the
+   * peer. The stream also ends when the peer ends its half or begins to close a WebSocket, because MQTT has no use for
+   * a half-open stream.
    */
   readonly onClose: (cause?: unknown) => void
 }
@@ -44,13 +44,13 @@ export type WriteResult = "taken" | "congested" | "closed"
  */
 export interface ByteStream {
   /**
-   * Hands over bytes, which the stream may use until it has sent them: the caller does not write to them again. Once it
-   * has answered `closed` it answers nothing else, and `onClose` has come or follows within the turn.
+   * Hands over bytes, which the stream may use until it has sent them: the caller does not write to them again. After
+   * the first `closed` every answer is `closed`, and `onClose` has been called or follows within the turn.
    */
   readonly write: (bytes: Uint8Array) => WriteResult
-  /** Bytes handed over and not yet taken by the operating system. */
+  /** Number of bytes handed over and not yet taken by the operating system. */
   readonly pendingBytes: () => number
-  /** Stops `onData` (the peer is slowed down by the network's own flow control) until `resume`. */
+  /** Stops `onData` until `resume`. The network's own flow control then slows the peer down. */
   readonly pause: () => void
   readonly resume: () => void
   /**
@@ -62,15 +62,15 @@ export interface ByteStream {
 }
 
 /**
- * What is needed to reach a server.
+ * Everything that is needed to reach a server.
  */
 export interface TransportRequest {
   readonly address: ServerAddress.ServerAddress
   readonly tls: TlsOptions | undefined
   readonly webSocket: WebSocketOptions | undefined
   /**
-   * Bytes of the largest MQTT packet that is taken. A transport that has to hold bytes until it can hand them over,
-   * such as the message of a WebSocket, holds little more than this.
+   * Maximum size of an MQTT packet, in bytes. A transport that must hold bytes until it can hand them over, such as the
+   * message of a WebSocket, holds little more than this.
    */
   readonly maximumPacketSize: number
 }
@@ -79,8 +79,8 @@ export interface TransportRequest {
  * Opens byte streams.
  *
  * `open` succeeds when the network is ready for the first byte of CONNECT (after the TLS handshake and the WebSocket
- * upgrade), fails with `ConnectionRefused` or `TlsFailure`, is interruptible at any time, and its scope's end destroys
- * the stream. It has no time limit of its own: the connection has one.
+ * upgrade). It fails with `ConnectionRefused` or `TlsFailure`, and is interruptible at any time. The end of its scope
+ * destroys the stream. It has no time limit of its own: the connection has one.
  */
 export interface Transport {
   readonly open: (
@@ -97,10 +97,10 @@ export const Transport: Context.Reference<Transport> = Context.Reference("@effec
 })
 
 /**
- * No network at all, for tests: a session whose test has forgotten its broker does not reach a real one. Every
- * connection fails with `ConnectionRefused` of the code `ERR_NETWORK_FORBIDDEN`, which is permanent: whoever awaits the
- * session learns of it at once. A network that is provided closer to the session, such as that of
- * `ScriptedBroker.layerMemory`, is used as ever.
+ * No network at all, for tests: a session whose test forgot to provide a broker does not reach a real one. Every
+ * connection fails with `ConnectionRefused` of the code `ERR_NETWORK_FORBIDDEN`, which is permanent, so operations that
+ * wait for the session fail at once. A network that is provided closer to the session, such as that of
+ * `ScriptedBroker.layerMemory`, is used as usual.
  *
  * @example
  * layer(Transport.layerForbidden)("the plant", (it) => {

@@ -1,25 +1,25 @@
 /**
- * Buffers for encoders. An encoder holds one from its first packet until its bytes are taken; what is left of it then
- * serves the next encoder, so that an idle session holds none. Bytes that were handed out are never written again.
+ * Buffers for encoders. An encoder holds one from its first packet until its bytes are taken. The rest of the buffer
+ * then serves the next encoder, so an idle session holds none. Bytes that were handed out are never written again.
  */
 
 /** The size of a pooled buffer. */
 export const poolBufferSize = 65_536
 
-// Less than this is not worth coming back to.
+// A smaller rest is not reused.
 const smallestRest = 2048
 const keptBuffers = 8
 
 export interface PoolBuffer {
   readonly bytes: Uint8Array
-  /** Everything before was handed out. */
+  /** All bytes before it were handed out. */
   position: number
 }
 
 const rests: Array<PoolBuffer> = []
 
 /**
- * A buffer with room for some bytes at least.
+ * Takes a buffer with at least this much space.
  */
 export const acquireBuffer = (atLeast: number): PoolBuffer => {
   const rest = rests.length > 0 ? rests[rests.length - 1] : undefined
@@ -31,7 +31,7 @@ export const acquireBuffer = (atLeast: number): PoolBuffer => {
 }
 
 /**
- * Gives the rest of a buffer back.
+ * Returns the rest of a buffer to the pool.
  */
 export const releaseBuffer = (buffer: PoolBuffer): void => {
   if (buffer.bytes.length - buffer.position >= smallestRest && rests.length < keptBuffers) {

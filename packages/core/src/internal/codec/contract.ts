@@ -5,33 +5,37 @@ import type { Packet, Tag } from "../../Packet.ts"
 import type { ProtocolVersion } from "../../QoS.ts"
 
 /**
- * A violation of the protocol by the peer: the connection must be closed with this reason code (MQTT 4.13).
+ * A protocol violation by the peer. The connection must be closed with this reason code (MQTT 4.13).
  */
 export interface Violation {
-  /** 0x81 Malformed Packet, 0x82 Protocol Error, 0x95 Packet too large, ...: what DISCONNECT says on MQTT 5. */
+  /**
+   * The reason code for DISCONNECT on MQTT 5: 0x81 Malformed Packet, 0x82 Protocol Error, 0x95 Packet too large, and so
+   * on.
+   */
   readonly reasonCode: number
-  /** Which rule was broken, in words, with the packet type and, where it helps, the offset. */
+  /** The broken rule in words, with the packet type and, where it helps, the offset. */
   readonly detail: string
-  /** Which class of malformation it is, for tests and statistics. */
+  /** The class of the violation, for tests and statistics. */
   readonly kind: string
 }
 
 export interface DecoderOptions {
-  /** Who decodes: a client accepts only what a server may send, and the other way round. */
-  readonly role: "client" | "server"
-  /** Undefined for a server that has not seen CONNECT yet: the version is taken from there. */
-  readonly protocolVersion: ProtocolVersion | undefined
-  /** Bytes of a whole packet, fixed header included; a longer one is refused before it is buffered. */
-  readonly maximumPacketSize: number
   /**
-   * The same for packets up to the first CONNACK, itself included, where that is less; default: `maximumPacketSize`.
+   * The role of the decoding side. A client accepts only packets that a server may send, and a server only those of a
+   * client.
    */
+  readonly role: "client" | "server"
+  /** Undefined for a server before CONNECT, which then gives the version. */
+  readonly protocolVersion: ProtocolVersion | undefined
+  /** Maximum bytes of a packet, fixed header included. A longer one is refused before it is buffered. */
+  readonly maximumPacketSize: number
+  /** The same for packets up to and including the first CONNACK, where it is smaller. Default: `maximumPacketSize`. */
   readonly maximumConnackSize?: number
-  /** How many packets one call decodes at most; the rest waits for `next`. Default: all. */
+  /** Maximum number of packets that one call decodes; the rest waits for `next`. Default: all. */
   readonly packetsPerCall?: number
   /**
-   * The chunks belong to the decoder: nobody writes to them after `push`. Then a chunk that fills most of its buffer is
-   * not copied. Default false.
+   * Whether the decoder owns the chunks: nothing writes to them after `push`. Then a chunk that fills most of its
+   * buffer is not copied. Default false.
    */
   readonly ownsChunks?: boolean
 }
@@ -42,22 +46,22 @@ export interface DecoderOptions {
 export interface Decoder {
   readonly protocolVersion: ProtocolVersion | undefined
   /**
-   * Takes the next bytes, in any chunking, and appends the complete packets to `into`. The chunk may be reused by the
-   * caller afterwards (unless `ownsChunks`): payloads and binary properties are views of a copy (one copy for all
-   * packets of the call). A violation is final: packets before it are in `into`, and every later call answers the same
-   * violation. Throws when `hasMore`.
+   * Takes the next bytes, in any chunking, and appends the complete packets to `into`. Unless `ownsChunks`, the caller
+   * may reuse the chunk afterwards: payloads and binary properties are views of a copy (one copy for all packets of the
+   * call). A violation is final: packets before it are in `into`, and every later call answers the same violation.
+   * Throws when `hasMore`.
    */
   readonly push: (chunk: Uint8Array, into: Array<Packet>) => Violation | undefined
-  /** The last call has left bytes of its chunk. The caller does not write to that chunk until `next` has taken them. */
+  /** The last call left bytes of its chunk. The caller must not write to that chunk until `next` has taken them. */
   readonly hasMore: boolean
-  /** Goes on with what the last call has left. */
+  /** Continues with the bytes that the last call left. */
   readonly next: (into: Array<Packet>) => Violation | undefined
-  /** Bytes of an incomplete packet that wait for the rest; never more than `maximumPacketSize`. */
+  /** Bytes of an incomplete packet; never more than `maximumPacketSize`. */
   readonly bufferedBytes: number
 }
 
 /**
- * Why a packet cannot be encoded: the caller's mistake, never the peer's.
+ * Why a packet cannot be encoded: a mistake of the caller, never of the peer.
  */
 export interface EncodeFailure {
   readonly packet: Tag
@@ -70,11 +74,11 @@ export interface EncodeFailure {
 export interface Encoder {
   /** Appends one packet. A failure appends nothing. */
   readonly write: (packet: Packet) => EncodeFailure | undefined
-  /** Bytes appended and not taken yet. */
+  /** Bytes that were appended and not taken. */
   readonly pendingBytes: number
   /**
-   * The appended bytes, usually one chunk (a new one begins when the pool's buffer is full; large payloads may stand
-   * alone), which belong to the caller from now on: the encoder never writes to them again.
+   * The appended bytes, usually one chunk. A new chunk begins when the pool's buffer is full; large payloads may be
+   * chunks of their own. The caller owns the bytes: the encoder never writes to them again.
    */
   readonly take: () => ReadonlyArray<Uint8Array>
 }

@@ -1,9 +1,9 @@
 /**
- * Copies of inbound bytes, which payloads are views of.
+ * Copies inbound bytes. Payloads are views of these copies.
  */
 
 /**
- * Where a copy lies.
+ * The place of a copy.
  */
 export interface Copy {
   readonly bytes: Uint8Array
@@ -11,8 +11,8 @@ export interface Copy {
   readonly offset: number
 }
 
-// Small chunks share a buffer, as the small buffers of Node do: an allocation of its own costs more than all the rest
-// of the work on one short message. A message that is kept for long keeps no more than this alive.
+// Small chunks share a buffer, as the small buffers of Node do: a separate allocation costs more than all other work on
+// one short message. A message that is kept for long keeps at most this many bytes alive.
 const sharedSize = 8192
 const largestShared = 2048
 

@@ -12,8 +12,8 @@ import type { Reader } from "./reader.ts"
 const protocolName = [0, 4, 0x4d, 0x51, 0x54, 0x54]
 
 /**
- * CONNECT. The protocol name and level are judged before anything else, so that a server can answer 0x84 to a version
- * that it does not know [MQTT5-3.1.2-2].
+ * CONNECT. The protocol name and level are checked first, so that a server can answer 0x84 to a version that it does
+ * not know [MQTT5-3.1.2-2].
  */
 export const decodeConnect = (reader: Reader): Packet.Connect => {
   for (const expected of protocolName) {
@@ -84,9 +84,9 @@ const decodeWill = (reader: Reader, version: ProtocolVersion, qos: QoS, retain: 
 /**
  * CONNACK.
  *
- * A server that does not know the version of CONNECT answers in the form of its own: two bytes and a return code on
- * 3.1.1 (MQTT 3.1.1, 3.1.2.2), reason code 0x84 and properties on 5 (MQTT 3.1.2.2). Such refusals are decoded with the
- * code that they carry.
+ * A server that does not know the version of CONNECT answers in the form of its own version: two bytes and a return
+ * code on 3.1.1 (MQTT 3.1.1, 3.1.2.2), reason code 0x84 and properties on 5 (MQTT 3.1.2.2). Such refusals are decoded
+ * with the code that they carry.
  */
 export const decodeConnack = (reader: Reader, version: ProtocolVersion): Packet.Connack => {
   const flags = reader.byte("the acknowledge flags")
@@ -115,7 +115,7 @@ export const decodeConnack = (reader: Reader, version: ProtocolVersion): Packet.
 }
 
 /**
- * DISCONNECT. On MQTT 5 the reason code and the properties may be left out (MQTT 3.14.2.1).
+ * DISCONNECT. On MQTT 5 the reason code and the properties may be omitted (MQTT 3.14.2.1).
  */
 export const decodeDisconnect = (
   reader: Reader,
@@ -126,7 +126,7 @@ export const decodeDisconnect = (
   let properties: Properties.DisconnectProperties = Properties.none
   if (version === 5 && reader.position < reader.end) {
     reasonCode = reader.byte("the reason code")
-    // "Disconnect with Will Message" is a client's word (MQTT 3.14.2.1).
+    // Only a client sends "Disconnect with Will Message" (MQTT 3.14.2.1).
     if (!ReasonCode.isAllowed("Disconnect", reasonCode, 5) || (fromServer && reasonCode === 0x04)) {
       reader.fail("reason-code", `reason code 0x${reasonCode.toString(16)}`)
     }
@@ -142,8 +142,8 @@ export const decodeDisconnect = (
 }
 
 /**
- * AUTH. The authentication method is mandatory (MQTT 3.15.2.2.2) but in a success without any properties, which may
- * even be an empty body (MQTT 3.15.2.1).
+ * AUTH. The authentication method is mandatory (MQTT 3.15.2.2.2), except in a success without properties, whose body
+ * may even be empty (MQTT 3.15.2.1).
  */
 export const decodeAuth = (reader: Reader, fromServer: boolean): Packet.Auth => {
   let reasonCode = 0
@@ -152,7 +152,7 @@ export const decodeAuth = (reader: Reader, fromServer: boolean): Packet.Auth => 
     reasonCode = reader.byte("the reason code")
     properties = decodeProperties(reader, Table.inAuth)
   }
-  // Success is a server's word, Re-authenticate a client's (MQTT 3.15.2.1).
+  // Only a server sends Success, and only a client Re-authenticate (MQTT 3.15.2.1).
   if (!ReasonCode.isAllowed("Auth", reasonCode, 5) || reasonCode === (fromServer ? 0x19 : 0x00)) {
     reader.fail("reason-code", `reason code 0x${reasonCode.toString(16)}`)
   }

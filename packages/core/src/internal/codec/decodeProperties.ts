@@ -16,15 +16,16 @@ type Value =
 
 type MutableProperties = { [name: string]: Value }
 
-// So many user properties, and subscription identifiers, are decoded at once. Real messages have a handful.
+// Maximum number of user properties, and of subscription identifiers, that are decoded at once. Real messages have a
+// handful.
 const mostDecoded = 32
 
-// Where the bytes of the reader belong to the packet, which holds views of them anyway.
+// Places where the packet owns the bytes of the reader, because it has views of them anyway.
 const placesOfOwnedBytes = Table.inConnect | Table.inConnack | Table.inPublish | Table.inWill | Table.inAuth
 
 /**
- * The properties at the cursor, for one place in the protocol (`Table.inConnect` and so on). The result has the keys
- * that this place allows and no others.
+ * Decodes the properties at the cursor, for one place in the protocol (`Table.inConnect` and so on). The result has
+ * only keys that this place allows.
  */
 export const decodeProperties = (reader: Reader, place: number): {} => {
   // The usual case, without the cost of a call.
@@ -43,7 +44,7 @@ export const decodeProperties = (reader: Reader, place: number): {} => {
   }
   reader.end = end
   const properties = decodeSection(reader, place, mostDecoded)
-  // After a failure the cursor stays at the inner end, where nothing more can be read.
+  // After a failure the cursor stays at the inner end, where no more can be read.
   if (reader.violation === undefined) {
     reader.end = outerEnd
   }
@@ -51,8 +52,8 @@ export const decodeProperties = (reader: Reader, place: number): {} => {
 }
 
 /**
- * The properties up to the end of the reader. Of user properties and of subscription identifiers at most `most` are
- * decoded: where there are more, they are validated here and decoded when they are asked for.
+ * Decodes the properties up to the end of the reader. At most `most` user properties and subscription identifiers are
+ * decoded. More of them are validated here and decoded on access.
  */
 const decodeSection = (reader: Reader, place: number, most: number): {} => {
   const start = reader.position
@@ -76,7 +77,7 @@ const decodeSection = (reader: Reader, place: number, most: number): {} => {
     }
     if (id === Table.userPropertyId) {
       if (userProperties === undefined) {
-        // The key stands where the first of them stands, as those of other properties do.
+        // The key has the position of the first user property, as other properties do.
         properties["userProperties"] = userProperties = [userProperty(reader)]
       } else if (userProperties.length < most) {
         userProperties.push(userProperty(reader))
@@ -129,7 +130,7 @@ const userProperty = (reader: Reader): Properties.UserProperty => {
   return [name, reader.cachedText(valueLabel)]
 }
 
-/** Decodes all of a list that was only validated. */
+/** Decodes a whole list that was only validated. */
 const decodeList = (place: number) => (bytes: Uint8Array, name: string): ReadonlyArray<unknown> => {
   const reader = new Reader()
   reader.attach(bytes, undefined)

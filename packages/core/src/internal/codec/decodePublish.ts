@@ -1,5 +1,5 @@
 /**
- * Decoding of PUBLISH (MQTT 3.3) and of its acknowledgements (MQTT 3.4 to 3.7): the packets that come in numbers.
+ * Decoding of PUBLISH (MQTT 3.3) and of its acknowledgements (MQTT 3.4 to 3.7), which are the frequent packets.
  */
 import type * as Packet from "../../Packet.ts"
 import * as Properties from "../../Properties.ts"
@@ -50,7 +50,7 @@ export const decodePublish = (
 }
 
 /**
- * PUBACK, PUBREC, PUBREL and PUBCOMP. On MQTT 5 the reason code and the properties may be left out (MQTT 3.4.2.1).
+ * PUBACK, PUBREC, PUBREL and PUBCOMP. On MQTT 5 the reason code and the properties may be omitted (MQTT 3.4.2.1).
  */
 export const decodeAcknowledgement = <T extends "Puback" | "Pubrec" | "Pubrel" | "Pubcomp">(
   reader: Reader,

@@ -1,5 +1,5 @@
 /**
- * Framing: from bytes in any chunking to packets, with bounded memory.
+ * Framing: turns bytes in any chunking into packets, with bounded memory. The connection's intake calls it.
  */
 import * as Packet from "../../Packet.ts"
 import type { ProtocolVersion } from "../../QoS.ts"
@@ -12,13 +12,13 @@ import * as PacketType from "./packetType.ts"
 import { Reader } from "./reader.ts"
 import { type CodecViolation, makeViolation, type ViolationKind } from "./violation.ts"
 
-// A packet that is announced but not there yet gets at most this much memory in advance; beyond it the buffer doubles
-// with what has really arrived, so that an announcement alone costs the peer's victim nothing.
+// Initial allocation in bytes for an incomplete packet. Beyond it the buffer doubles with the bytes that have arrived,
+// so a peer cannot claim memory by announcing a large packet.
 const firstAllocation = 65_536
-// The first byte and four bytes of remaining length.
+// The first byte and up to four bytes of remaining length.
 const maximumHeaderBytes = 5
 
-// What the peer may send: a set of bits by packet type (MQTT 2.1.2, table 2-1).
+// Packet types that the peer may send, as a bit set (MQTT 2.1.2, table 2-1).
 const bits = (...types: ReadonlyArray<number>): number => types.reduce((all, type) => all | (1 << type), 0)
 const bothWays = [PacketType.publish, PacketType.puback, PacketType.pubrec, PacketType.pubrel, PacketType.pubcomp]
 const fromServer4 = bits(
@@ -39,13 +39,13 @@ const fromClient4 = bits(
 )
 const fromClient5 = fromClient4 | bits(PacketType.auth)
 const onlyConnect = bits(PacketType.connect)
-// Types whose packets may hold bytes that are handed out as views.
+// Types whose packets may contain bytes that are handed out as views.
 const withBinary = bits(PacketType.connect, PacketType.connack, PacketType.publish, PacketType.auth)
 
-// Where PUBLISH has its QoS, in the first byte.
+// The bits of the QoS of PUBLISH in the first byte.
 const qosBits = 6
 
-// A mixture of QoS 0 and others that is no larger than this is not taken apart.
+// A chunk with QoS 0 and other messages that is no larger than this, in bytes, is not split.
 const smallMixture = 8192
 
 const nothing = new Uint8Array(0)
@@ -64,20 +64,19 @@ class PacketDecoder implements Decoder {
   #version: ProtocolVersion | undefined
   #expected: number
   #violation: CodecViolation | undefined = undefined
-  // What holds for the packets that are scanned now: less than `#maximumPacketSize` until CONNACK was among them.
+  // The limit for packets that are scanned now: smaller than `#maximumPacketSize` until CONNACK.
   #limit: number
-  // How many packets the current call may still decode.
+  // Number of packets that the current call may still decode.
   #room = 0
-  // What the last call has left of its chunk.
+  // The rest of the chunk that the last call left.
   #rest: Uint8Array | undefined = undefined
 
-  // The packet that is incomplete: its first `#pendingLength` bytes, and its whole size once its header is there, else
-  // 0.
+  // The first `#pendingLength` bytes of the incomplete packet, and its whole size once its header is there, else 0.
   #pending: Uint8Array = nothing
   #pendingLength = 0
   #pendingTotal = 0
 
-  // What the last `#scan` found besides its result.
+  // Further results of the last `#scan`.
   #scannedBinary = false
   #scannedMixture = false
   #scannedTotal = 0
@@ -148,17 +147,17 @@ class PacketDecoder implements Decoder {
     return this.#fromServer ? fromServer4 : fromClient4
   }
 
-  /** All packets that are complete in the chunk; the rest of it waits. */
+  /** Decodes all complete packets in the chunk. The rest waits. */
   #frames(chunk: Uint8Array, position: number, into: Array<Packet.Packet>): void {
     const end = this.#scan(chunk, position)
     const badLength = this.#violation
     const isFull = this.#room === 0
     const total = this.#scannedTotal
-    // The packets before a header that is not acceptable come first.
+    // Packets before an unacceptable header come first.
     this.#violation = undefined
     if (end > position) {
-      // One copy serves all packets, up to the last complete one, so that no view keeps more alive than it must. A
-      // chunk of our own that fills its buffer would keep no less as a copy.
+      // One copy serves all packets up to the last complete one, so that a view keeps as little as possible alive. An
+      // owned chunk that fills its buffer would not shrink by a copy.
       let bytes = chunk
       let offset = position
       if (this.#scannedBinary && !(this.#ownsChunks && 2 * (end - position) >= chunk.buffer.byteLength)) {
@@ -185,7 +184,7 @@ class PacketDecoder implements Decoder {
       this.#rest = end < chunk.length ? chunk.subarray(end) : undefined
       return
     }
-    // A first byte that cannot begin a packet is refused now and not when its body has arrived.
+    // A first byte that cannot begin a packet is refused now, not when its body has arrived.
     if (end < chunk.length && this.#acceptable(chunk[end])) {
       this.#violation = badLength
       if (badLength === undefined) {
@@ -195,8 +194,8 @@ class PacketDecoder implements Decoder {
   }
 
   /**
-   * Packets of which some are held and some are gone soon: those of QoS 1 and 2, which may wait for a slow consumer,
-   * get bytes of their own, so that a small one does not keep all that came with it alive.
+   * A chunk with messages that are held and others that are released soon. QoS 1 and 2 messages, which may wait for a
+   * slow consumer, get their own bytes, so that a small one does not keep the whole chunk alive.
    */
   #mixture(bytes: Uint8Array, position: number, end: number, into: Array<Packet.Packet>): void {
     const dataView = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
@@ -215,8 +214,8 @@ class PacketDecoder implements Decoder {
   }
 
   /**
-   * Where the last complete packet ends that this call may decode. A remaining length that is no remaining length or
-   * exceeds the maximum packet size ends the scan with a violation.
+   * Answers the end of the last complete packet that this call may decode. A malformed remaining length, or one above
+   * the maximum packet size, ends the scan with a violation.
    */
   #scan(bytes: Uint8Array, position: number): number {
     const length = bytes.length
@@ -294,7 +293,7 @@ class PacketDecoder implements Decoder {
     this.#pendingTotal = total
   }
 
-  /** Continues the incomplete packet; returns how many bytes of the chunk it took. */
+  /** Continues the incomplete packet. Returns the number of bytes that it took from the chunk. */
   #resume(chunk: Uint8Array, into: Array<Packet.Packet>): number {
     let position = 0
     while (this.#pendingTotal === 0) {
@@ -321,7 +320,7 @@ class PacketDecoder implements Decoder {
     this.#pendingLength = needed
     position += take
     if (needed === total) {
-      // The buffer belongs to the packet from now on: its payload is a view of it.
+      // The packet owns the buffer from now on: its payload is a view of it.
       const bytes = this.#pending
       if (bytes[0] >> 4 === PacketType.connack) {
         this.#limit = this.#maximumPacketSize
@@ -336,7 +335,7 @@ class PacketDecoder implements Decoder {
     return position
   }
 
-  /** Whether a packet may begin with this byte here and now. */
+  /** Whether a packet may begin with this byte now. */
   #acceptable(first: number): boolean {
     const type = first >> 4
     if (((this.#expected >> type) & 1) === 0) {
@@ -360,7 +359,7 @@ class PacketDecoder implements Decoder {
     return true
   }
 
-  /** Decodes the complete packet at a position; returns where it ends. */
+  /** Decodes the complete packet at a position. Returns its end. */
   #packet(bytes: Uint8Array, start: number, into: Array<Packet.Packet>): number {
     const first = bytes[start]
     if (!this.#acceptable(first)) {
@@ -379,8 +378,8 @@ class PacketDecoder implements Decoder {
     const reader = this.#reader
     reader.begin(start, position, end, PacketType.names[first >> 4])
     const packet = this.#body(first)
-    // MQTT 5 forbids a longer encoding than needed [MQTT5-1.5.5-1]; 3.1.1 has no such rule, and only CONNECT tells
-    // which version it is.
+    // MQTT 5 forbids an encoding that is longer than needed [MQTT5-1.5.5-1]. 3.1.1 has no such rule, and only CONNECT
+    // gives the version.
     if (byte === 0 && shift > 7 && this.#version !== 4) {
       reader.violation = undefined
       reader.fail("remaining-length", "the remaining length is encoded in more bytes than needed")

@@ -1,5 +1,5 @@
 /**
- * The batch encoder: packets of one loop turn become one chunk.
+ * The batch encoder: the packets of one turn of the event loop become one chunk. The connection's sender calls it.
  */
 import type * as Packet from "../../Packet.ts"
 import type { ProtocolVersion } from "../../QoS.ts"
@@ -9,15 +9,15 @@ import { type Measure, measureFor } from "./measure.ts"
 import { fixedHeaderSize, writePacket } from "./writePacket.ts"
 
 /**
- * What an encoder may be told besides the version.
+ * Options of an encoder in addition to the version.
  */
 export interface EncoderOptions {
-  /** Payloads of this many bytes or more are handed out as they are, without a copy; 4096 by default. */
+  /** Payloads of at least this many bytes are handed out without a copy; 4096 by default. */
   readonly separatePayload?: number
 }
 
-// Measured on a TCP socket of Node, 64 packets a write: at 2 KiB copying is cheaper than two more chunks for each
-// packet, at 4 KiB it is not.
+// Measured on a TCP socket of Node with 64 packets per write: at 2 KiB, copying is cheaper than two more chunks per
+// packet; at 4 KiB it is not.
 const defaultSeparatePayload = 4096
 
 const noChunks: ReadonlyArray<Uint8Array> = []
@@ -32,7 +32,7 @@ class PacketEncoder implements Encoder {
   readonly #measure: Measure
   readonly #separatePayload: number
   #buffer: PoolBuffer | undefined = undefined
-  // Written from `#buffer.position` on, up to here.
+  // The end of the written bytes, which begin at `#buffer.position`.
   #position = 0
   #chunks: Array<Uint8Array> = []
   #chunkBytes = 0
@@ -90,7 +90,7 @@ class PacketEncoder implements Encoder {
     return chunks
   }
 
-  /** The buffer, with room for one packet. */
+  /** The buffer, with space for one packet. */
   #room(size: number): PoolBuffer {
     const buffer = this.#buffer
     if (buffer !== undefined) {
@@ -106,7 +106,7 @@ class PacketEncoder implements Encoder {
     return fresh
   }
 
-  /** What was written becomes a chunk. */
+  /** Makes a chunk of the written bytes. */
   #seal(buffer: PoolBuffer): void {
     if (this.#position > buffer.position) {
       this.#chunks.push(buffer.bytes.subarray(buffer.position, this.#position))
@@ -117,8 +117,8 @@ class PacketEncoder implements Encoder {
 }
 
 /**
- * One packet in bytes of its own. Throws a RangeError for a packet that cannot be encoded: for tests and for packets
- * that are known to be right.
+ * Encodes one packet into its own bytes. Throws a RangeError for a packet that cannot be encoded. For tests, and for
+ * packets that are known to be valid.
  */
 export const encode = (packet: Packet.Packet, protocolVersion: ProtocolVersion): Uint8Array => {
   const encoder = new PacketEncoder(protocolVersion, Number.POSITIVE_INFINITY)

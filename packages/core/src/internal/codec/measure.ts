@@ -1,6 +1,6 @@
 /**
- * Size and validity of packets before they are written: one pass over the values, in the order of the wire, which keeps
- * the first problem and what the writer would have to find out again.
+ * Measures and validates packets before they are written: one pass over the values, in wire order. It keeps the first
+ * problem, and the sizes that the writer needs again. It writes nothing.
  */
 import type * as Packet from "../../Packet.ts"
 import * as Properties from "../../Properties.ts"
@@ -17,11 +17,11 @@ import { variableByteIntegerSize } from "./variableByteInteger.ts"
 export class Measure {
   /** Why the packet cannot be encoded. */
   failure: string | undefined = undefined
-  /** The encoded topic name of the last PUBLISH, if it is one of those that are kept. */
+  /** The encoded topic name of the last PUBLISH, if it is cached. */
   topic: Uint8Array | undefined = undefined
   readonly version: ProtocolVersion
-  // The sizes of strings and of sets of properties, and the properties themselves: written here in one pass and read
-  // back in the same order in the other. Arrays that are used again and again cost no allocation.
+  // The sizes of strings and of property sets, and the properties themselves. The measuring pass writes them and the
+  // writing pass reads them in the same order. The arrays are reused, which saves allocations.
   readonly #sizes: Array<number> = []
   #sizeCount = 0
   #nextSize = 0
@@ -48,7 +48,7 @@ export class Measure {
     return remaining
   }
 
-  /** Forgets the values of the packet, which would be kept alive until the next one. */
+  /** Forgets the values of the packet, which would otherwise stay alive until the next one. */
   end(): void {
     this.topic = undefined
     for (let i = 0; i < this.#propertyCount; i++) {
@@ -139,7 +139,7 @@ export class Measure {
     return variableByteIntegerSize(size) + size
   }
 
-  // Dropping them would lose without a word what the caller wanted to say.
+  // Dropping them would silently lose what the caller wanted to send.
   #noProperties(properties: {}): void {
     for (const name in properties) {
       if ((properties as { readonly [name: string]: unknown })[name] !== undefined) {
@@ -353,12 +353,12 @@ export class Measure {
     if (packet.properties.authenticationMethod === undefined && (packet.reasonCode !== 0 || size > 0)) {
       this.fail("no authentication method")
     }
-    // Never the empty form of a success: mqtt-packet, and with it MQTT.js, does not understand it.
+    // Never the empty form of a success, which mqtt-packet, and therefore MQTT.js, does not understand.
     return 1 + variableByteIntegerSize(size) + size
   }
 }
 
-// Nothing is between the two passes over a packet but the writer: one measure a version serves all connections.
+// Only the writer runs between the two passes over a packet, so one measure per version serves all connections.
 const measures: Readonly<Record<ProtocolVersion, Measure>> = { 4: new Measure(4), 5: new Measure(5) }
 
 /** The measure of a version, free for the next packet. */

@@ -1,11 +1,11 @@
 /**
- * Size and validity of the properties of MQTT 5 before they are written.
+ * Measures and validates the properties of MQTT 5 before they are written.
  */
 import type * as Properties from "../../Properties.ts"
 import * as Table from "./propertyTable.ts"
 import { variableByteIntegerSize } from "./variableByteInteger.ts"
 
-/** How the values of properties are measured and checked. */
+/** The functions that measure and check values of properties. */
 export interface ValueMeasure {
   readonly fail: (detail: string) => void
   /** Remembers a property for the writer. */
@@ -88,7 +88,7 @@ const measureValue = (measure: ValueMeasure, descriptor: Table.PropertyDescripto
       return 1 + measure.binary(value as Uint8Array, descriptor.label)
     default: {
       let size = 0
-      // A plain loop: user properties travel with every message of some applications.
+      // A plain loop, because some applications send user properties with every message.
       const pairs = value as ReadonlyArray<Properties.UserProperty>
       for (let i = 0; i < pairs.length; i++) {
         size += 1 + measure.text(pairs[i][0], "the name of a user property") +

@@ -1,5 +1,5 @@
 /**
- * The numbers of the control packet types and the flags that the fixed header demands (MQTT 2.1).
+ * The numbers of the control packet types and the flags that the fixed header requires (MQTT 2.1).
  */
 import type { Tag } from "../../Packet.ts"
 
@@ -59,7 +59,8 @@ export const numbers: Readonly<Record<Tag, number>> = {
 }
 
 /**
- * The low four bits of the first byte: 0010 for three types, 0 for all others but PUBLISH, where they carry meaning.
+ * The low four bits of the first byte: 0010 for three types, 0 for all others except PUBLISH, where they have a
+ * meaning.
  */
 export const fixedFlags = (type: number): number =>
   type === pubrel || type === subscribe || type === unsubscribe ? 2 : 0

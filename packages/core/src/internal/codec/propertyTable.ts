@@ -3,7 +3,7 @@
  * 2-4).
  */
 
-/** Where properties stand, as a bit each. */
+/** The places of properties, one bit each. */
 export const inConnect = 1
 export const inConnack = 2
 export const inPublish = 4
@@ -34,12 +34,12 @@ export interface PropertyDescriptor {
   readonly id: number
   /** The key in the properties objects. */
   readonly name: string
-  /** The words of the specification, for details. */
+  /** The name in the specification, for error details. */
   readonly label: string
   readonly type: number
-  /** The packets, as a set of bits. */
+  /** The packets that may carry it, as a bit set. */
   readonly packets: number
-  /** The property's own bit, to notice duplicates. */
+  /** The property's own bit, to detect duplicates. */
   readonly bit: number
 }
 
@@ -57,7 +57,7 @@ define(0x02, "messageExpiryInterval", "message expiry interval", fourBytes, inPu
 define(0x03, "contentType", "content type", text, inPublish | inWill)
 define(0x08, "responseTopic", "response topic", topic, inPublish | inWill)
 define(0x09, "correlationData", "correlation data", binary, inPublish | inWill)
-// In SUBSCRIBE the key is `subscriptionIdentifier`, since there is only one.
+// In SUBSCRIBE the key is `subscriptionIdentifier`, because there is only one.
 define(0x0b, "subscriptionIdentifiers", "subscription identifier", variable, inPublish | inSubscribe)
 define(0x11, "sessionExpiryInterval", "session expiry interval", fourBytes, inConnect | inConnack | inDisconnect)
 define(0x12, "assignedClientIdentifier", "assigned client identifier", text, inConnack)
@@ -102,5 +102,5 @@ export const byName: ReadonlyMap<string, PropertyDescriptor> = new Map([
 export const subscriptionIdentifierId = 0x0b
 export const userPropertyId = 0x26
 
-/** The largest variable byte integer, and so the largest remaining length and subscription identifier. */
+/** The largest variable byte integer, which is also the largest remaining length and subscription identifier. */
 export const maximumVariableByteInteger = 268_435_455

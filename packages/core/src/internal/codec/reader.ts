@@ -1,6 +1,6 @@
 /**
- * A cursor over the body of one packet. The first failure is kept and moves the cursor to the end, so that a packet's
- * decoder reads field after field and asks once, at the end, whether all was well.
+ * A cursor over the body of one packet. The first failure is kept and moves the cursor to the end. So a decoder reads
+ * field after field and checks for a failure once, at the end.
  */
 import { TextCache } from "./textCache.ts"
 import { decodeAscii, decodeUtf8 } from "./utf8.ts"
@@ -13,21 +13,21 @@ const topicNames = new TextCache()
 const texts = new TextCache()
 
 export class Reader {
-  /** Bytes that belong to the decoder: views of them may be handed out. */
+  /** Bytes that the decoder owns: views of them may be handed out. */
   bytes: Uint8Array = noBytes
-  // Asked of the typed array once and not for each view, which is a call into the host.
+  // Read once from the typed array and not for each view, because the access is a call into the host.
   #buffer: ArrayBufferLike = noBytes.buffer
   #offset = 0
   #dataView: DataView | undefined = undefined
   position = 0
   end = 0
-  /** Where the packet begins, for offsets in details. */
+  /** The start of the packet, for offsets in details. */
   start = 0
   /** The packet's name, for details. */
   name = ""
   violation: CodecViolation | undefined = undefined
 
-  /** The bytes of the next packets; a DataView of them, if there is one. */
+  /** Sets the bytes of the next packets, and a DataView of them, if there is one. */
   attach(bytes: Uint8Array, dataView: DataView | undefined): void {
     this.bytes = bytes
     this.#buffer = bytes.buffer
@@ -141,7 +141,7 @@ export class Reader {
     return start < 0 ? "" : this.#decode(what, start, this.position)
   }
 
-  /** A string that is likely to repeat. */
+  /** A string that probably repeats. */
   cachedText(what: string): string {
     const start = this.#textStart(what)
     if (start < 0) {
@@ -170,7 +170,9 @@ export class Reader {
     }
   }
 
-  /** A topic name of a PUBLISH, a will or a response topic: no wildcards. May be empty, which the caller judges. */
+  /**
+   * A topic name of a PUBLISH, a will or a response topic, without wildcards. It may be empty; the caller checks that.
+   */
   topicName(what: string, wildcardKind: ViolationKind): string {
     const start = this.#textStart(what)
     if (start < 0) {
@@ -234,9 +236,7 @@ export class Reader {
     return text
   }
 
-  /**
-   * The bits of all bytes together: 0 of nothing, below 0x80 of ASCII; -1 with a violation where one of them is U+0000.
-   */
+  /** The bitwise OR of all bytes: 0 for none, below 0x80 for ASCII; -1 with a violation where a byte is U+0000. */
   #bitsOf(what: string, start: number, end: number): number {
     const bytes = this.bytes
     let all = 0

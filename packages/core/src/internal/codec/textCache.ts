@@ -1,6 +1,6 @@
 /**
- * A bounded cache from the bytes of a string to the string, so that a topic that repeats is neither validated nor
- * decoded again. A look-up allocates nothing.
+ * A bounded cache from the bytes of a string to the string, so that a repeated topic is not validated and decoded
+ * again. A lookup allocates nothing.
  */
 
 interface Entry {
@@ -8,7 +8,7 @@ interface Entry {
   readonly length: number
   readonly words: Int32Array
   readonly text: string
-  /** Whether the entry was used since another string last wanted its place. */
+  /** Whether the entry was used since another string last tried to take its place. */
   used: boolean
 }
 
@@ -19,15 +19,14 @@ const seenShift = 20
 const maximumLength = 128
 
 /**
- * Two places for each hash value. A string is kept when it comes the second time, and takes the place of one that was
- * not used since the last attempt: neither strings that never repeat nor a flood of new ones push the frequent ones
- * out.
+ * Two places for each hash value. A string is kept when it comes the second time. It replaces one that was not used
+ * since the last attempt. So neither strings that never repeat nor a flood of new ones displace the frequent ones.
  */
 export class TextCache {
   #slots: Array<Entry | undefined> | undefined = undefined
-  // Hashes of strings that were unknown when they came last.
+  // Hashes of strings that were unknown at their last lookup.
   #seen: Int32Array | undefined = undefined
-  // The last look-up, for `add`; a length of 0 means that its string is not to be kept.
+  // The last lookup, for `add`. A length of 0 means that its string is not to be kept.
   #hash = 0
   #length = 0
 
@@ -40,8 +39,8 @@ export class TextCache {
       this.#length = 0
       return undefined
     }
-    // Words of four bytes in place of bytes, since every PUBLISH passes here. The last word may overlap the one before.
-    // What a multiplication mixes well are the high bits, which therefore choose the place.
+    // Reads words of four bytes, because every PUBLISH passes here. The last word may overlap the one before.
+    // Multiplication mixes the high bits best, so they choose the place.
     const last = end - 4
     let hash = length
     for (let position = start; position < last; position += 4) {
@@ -76,9 +75,7 @@ export class TextCache {
     return entry.text
   }
 
-  /**
-   * Remembers the string of the last look-up, whose bytes these are, after it was decoded and validated.
-   */
+  /** Remembers the string of the last lookup, with these bytes, after it was decoded and validated. */
   add(view: DataView, start: number, end: number, text: string): void {
     if (this.#length === 0 || this.#length !== end - start) {
       return
@@ -86,7 +83,7 @@ export class TextCache {
     const slots = this.#slots ??= Array.from({ length: slotCount }, () => undefined)
     const seen = this.#seen ??= new Int32Array(seenCount)
     const first = this.#hash >>> slotShift
-    // Mixed again, so that two strings for one place do not hide each other for ever.
+    // Mixed again, so that two strings with the same place do not hide each other permanently.
     const mark = Math.imul(this.#hash, 0x85ebca6b) >>> seenShift
     if (seen[mark] !== this.#hash) {
       seen[mark] = this.#hash

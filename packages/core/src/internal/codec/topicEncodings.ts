@@ -1,21 +1,21 @@
 /**
- * The encoded forms of topic names that repeat, length included, so that a publish neither validates nor encodes its
- * topic again.
+ * The encoded forms of repeated topic names, length included, so that a publish does not validate and encode its topic
+ * again.
  */
 import { measureUtf8, writeUtf8 } from "./utf8.ts"
 
 const maximumTopics = 1024
 const maximumLength = 256
-// So many unknown topics after the cache was full make room for a new working set.
+// After this many unknown topics a full cache is cleared for a new working set.
 const patience = 4096
 
-// Shared by all encoders of the process: a topic has the same bytes in every session and both versions.
+// Shared by all encoders of the process: a topic has the same bytes in every session and in both versions.
 const known = new Map<string, Uint8Array>()
 let missed = 0
 
 /**
- * The bytes of a valid topic name, or undefined for one that is not valid, too long to be kept, or finds no place. The
- * bytes must not be written to.
+ * The bytes of a valid topic name. Undefined for an invalid name, for one that is too long to keep, and when there is
+ * no space. The bytes must not be written to.
  */
 export const topicEncoding = (topic: string): Uint8Array | undefined => {
   const bytes = known.get(topic)

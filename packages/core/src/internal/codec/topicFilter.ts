@@ -6,11 +6,11 @@ import type { ProtocolVersion } from "../../QoS.ts"
 import * as Topic from "../../Topic.ts"
 
 /**
- * What is wrong with a topic filter, or undefined.
+ * The problem of a topic filter; undefined: it is valid.
  */
 export const filterProblem = (filter: string, version: ProtocolVersion): string | undefined => {
-  // 3.1.1 has no shared subscriptions: there `$share` is a level like any other, and without its first character the
-  // filter has the same levels and no such prefix.
+  // 3.1.1 has no shared subscriptions: there `$share` is an ordinary level. Without its first character the filter has
+  // the same levels and no such prefix.
   const levels = version === 4 && Topic.isShared(filter) ? filter.slice(1) : filter
   if (Topic.isValidFilter(levels)) {
     return undefined

@@ -1,19 +1,19 @@
 /**
  * UTF-8 strings of MQTT (section 1.5.4): well-formed, without U+0000, at most 65,535 bytes. Most strings are short
- * ASCII, which both directions treat apart.
+ * ASCII, which both directions handle separately.
  */
 
 // U+FEFF is an ordinary character in MQTT [MQTT5-1.5.4-3], so the decoder must not strip it.
 const fatalDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 const textEncoder = new TextEncoder()
 
-/** The most bytes of a string or of binary data. */
+/** Maximum bytes of a string or of binary data. */
 export const maximumTextBytes = 65_535
 
 type Latin1Slice = (this: Uint8Array, start: number, end: number) => string
 
-// Node's native slice makes a string of ASCII bytes several times faster than TextDecoder. Where it is missing or does
-// not take a plain Uint8Array, TextDecoder does the work.
+// Node's native slice makes a string from ASCII bytes several times faster than TextDecoder. Where it is missing or
+// does not accept a plain Uint8Array, TextDecoder is used.
 const findLatin1Slice = (): Latin1Slice | undefined => {
   const host = globalThis as unknown as {
     readonly Buffer?: { readonly prototype?: { readonly latin1Slice?: unknown } }
@@ -32,13 +32,13 @@ const findLatin1Slice = (): Latin1Slice | undefined => {
 const latin1Slice = findLatin1Slice()
 
 /**
- * The string of bytes that are known to be ASCII.
+ * Decodes bytes that are known to be ASCII.
  */
 export const decodeAscii = (bytes: Uint8Array, start: number, end: number): string =>
   latin1Slice === undefined ? fatalDecoder.decode(bytes.subarray(start, end)) : latin1Slice.call(bytes, start, end)
 
 /**
- * The string of any bytes, or undefined when they are not well-formed UTF-8 (which includes encoded surrogates).
+ * Decodes any bytes. Undefined when they are not well-formed UTF-8, for example with encoded surrogates.
  */
 export const decodeUtf8 = (bytes: Uint8Array, start: number, end: number): string | undefined => {
   try {
@@ -54,7 +54,7 @@ export const loneSurrogate = -1
 export const nul = -2
 
 /**
- * The number of UTF-8 bytes of a string, or `loneSurrogate` or `nul` when it is not a string of MQTT.
+ * The number of UTF-8 bytes of a string; `loneSurrogate` or `nul` when it is not a valid MQTT string.
  */
 export const measureUtf8 = (text: string): number => {
   const length = text.length
@@ -85,7 +85,7 @@ export const measureUtf8 = (text: string): number => {
 }
 
 /**
- * The bytes that TextEncoder would make, which replaces a lone surrogate by U+FFFD.
+ * The number of bytes that TextEncoder would make, which replaces a lone surrogate by U+FFFD.
  */
 export const measureLossy = (text: string): number => {
   const length = text.length
@@ -109,11 +109,11 @@ export const measureLossy = (text: string): number => {
 }
 
 /**
- * Writes a string whose size is known; returns the position behind it.
+ * Writes a string of known size. Returns the position after it.
  */
 export const writeUtf8 = (target: Uint8Array, position: number, text: string, byteLength: number): number => {
   const end = position + byteLength
-  // For short ASCII a loop beats the call into the host.
+  // For short ASCII a loop is faster than the call into the host.
   if (byteLength === text.length && byteLength <= 64) {
     for (let i = 0; position < end; i++, position++) {
       target[position] = text.charCodeAt(i)

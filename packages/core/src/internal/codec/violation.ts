@@ -1,11 +1,10 @@
 /**
- * The classes of malformation that the decoder tells apart, with the reason code that a DISCONNECT carries for each
- * (MQTT 4.13).
+ * The classes of violations that the decoder distinguishes, each with the reason code for DISCONNECT (MQTT 4.13).
  */
 import type { Violation } from "./contract.ts"
 
-// Malformed (0x81) is what cannot be parsed by the specification, Protocol Error (0x82) what can be parsed and is not
-// allowed (MQTT 1.2), unless the section about the field names another code.
+// Malformed (0x81): the packet cannot be parsed according to the specification. Protocol Error (0x82): it can be parsed
+// and is not allowed (MQTT 1.2). Some sections name another code for their field.
 const reasonCodes = {
   "remaining-length": 0x81,
   "variable-byte-integer": 0x81,
@@ -51,12 +50,12 @@ const reasonCodes = {
 } as const
 
 /**
- * Which rule was broken; the value of `Violation.kind`.
+ * The broken rule; the value of `Violation.kind`.
  */
 export type ViolationKind = keyof typeof reasonCodes
 
 /**
- * A violation as this codec makes it.
+ * A violation that this codec makes.
  */
 export interface CodecViolation extends Violation {
   readonly kind: ViolationKind
@@ -67,9 +66,6 @@ export interface CodecViolation extends Violation {
  */
 export const violationKinds: ReadonlyArray<ViolationKind> = Object.keys(reasonCodes) as Array<ViolationKind>
 
-/**
- * The violation of one kind.
- */
 export const makeViolation = (kind: ViolationKind, detail: string): CodecViolation => ({
   kind,
   reasonCode: reasonCodes[kind],

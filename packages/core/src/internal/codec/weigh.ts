@@ -1,16 +1,16 @@
 /**
- * What received packets take of memory, for those who hold them. Figures of V8, rounded up: a peer chooses what is
- * sent, and must not be able to choose something that takes far more than it is counted for.
+ * Estimates the memory that received packets take. The figures are those of V8, rounded up: a peer chooses what it
+ * sends, and must not find messages that take far more than they count.
  */
 import type { Publish } from "../../Packet.ts"
 import { none, type PublishProperties } from "../../Properties.ts"
 import { deferredOf } from "../deferredLists.ts"
 
-// The packet, the message that is made of it and their views, and what the engine and one stream note about it.
+// The packet, its message and their views, and the notes of the engine and of one stream, in bytes.
 const packetBytes = 512
 const propertiesBytes = 320
 const viewBytes = 192
-// Of V8's own: its head, and two bytes for a character as soon as one of them needs them.
+// V8's own bytes of a string: its header. A character takes two bytes as soon as one of them needs two.
 const textBytes = 24
 const bytesPerCharacter = 2
 /** An array of two strings, and its place in the list. */
@@ -19,8 +19,7 @@ const numberBytes = 16
 const listBytes = 128
 
 /**
- * The bytes that a PUBLISH takes while it is held, or is waited for by a consumer. Asks for nothing that is not decoded
- * yet.
+ * The bytes that a PUBLISH takes while it is held or waits for a consumer. Decodes no lazy properties.
  */
 export const weighPublish = (
   { payload, properties, topic }: Pick<Publish, "payload" | "properties" | "topic">

@@ -1,5 +1,5 @@
 /**
- * Writing of packets that were measured: nothing here can fail.
+ * Writes packets that were measured. Nothing here can fail.
  */
 import type * as Packet from "../../Packet.ts"
 import type * as Properties from "../../Properties.ts"
@@ -13,7 +13,7 @@ import { variableByteIntegerSize } from "./variableByteInteger.ts"
 const protocolName = new Uint8Array([0, 4, 0x4d, 0x51, 0x54, 0x54])
 
 /**
- * Writes a packet without the payload of a PUBLISH, whose place the caller decides; returns the position behind it.
+ * Writes a packet without the payload of a PUBLISH, which the caller places. Returns the position after it.
  */
 export const writePacket = (
   target: Uint8Array,
@@ -139,7 +139,7 @@ const writeSubscribe = (target: Uint8Array, position: number, packet: Packet.Sub
 }
 
 /**
- * The next properties that were measured, with their length.
+ * Writes the next measured properties, with their length.
  */
 const writeProperties = (target: Uint8Array, position: number, measure: Measure): number => {
   const size = measure.size()
@@ -215,7 +215,7 @@ const writeTwoBytes = (target: Uint8Array, position: number, value: number): num
   return position + 2
 }
 
-/** The fewest bytes [MQTT5-1.5.5-1]. */
+/** With as few bytes as possible [MQTT5-1.5.5-1]. */
 const writeVariableByteInteger = (target: Uint8Array, position: number, value: number): number => {
   while (value > 0x7f) {
     target[position++] = (value & 0x7f) | 0x80

@@ -1,5 +1,6 @@
 /**
- * Opens a connection: the effects around a `Link`, which are its scope, its time limits and the fiber that watches it.
+ * Opens a connection: adds the effects around a `Link`, which are its scope, its time limits and the fiber that watches
+ * it. It handles no bytes or packets. The session's connector calls it.
  */
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -12,11 +13,11 @@ import type { ConnectionHandlers, ConnectionRequest, Open } from "./contract.ts"
 import { Link } from "./link.ts"
 import { Watch } from "./watch.ts"
 
-// What the peer gets to end the stream after our DISCONNECT: the whole end stays within a second.
+// Time for the peer to end the stream after our DISCONNECT, in milliseconds: the whole end stays within a second.
 const lingerMillis = 900
 
 export const open: Open = Effect.fnUntraced(function*(request, handlers) {
-  // A scope of its own: a failed attempt leaves nothing behind, however long the caller's scope lives.
+  // Its own scope: a failed attempt leaves nothing behind, however long the caller's scope lives.
   const scope = yield* Scope.fork(yield* Effect.scope)
   const link = yield* makeLink(request, handlers)
   return yield* establish(request, link).pipe(
@@ -43,7 +44,7 @@ export const open: Open = Effect.fnUntraced(function*(request, handlers) {
 })
 
 const makeLink = Effect.fnUntraced(function*(request: ConnectionRequest, handlers: ConnectionHandlers) {
-  // The callbacks of the network begin effects here, and nowhere else.
+  // The only place where the network's callbacks start effects.
   const runFork = Effect.runForkWith(yield* Effect.context<never>())
   const link: Link = new Link(request, handlers, yield* Clock.Clock, {
     watch: (keepAlive) => runFork(keepWatch(link, keepAlive, request.writeTimeout)),
@@ -77,11 +78,11 @@ const establish = Effect.fnUntraced(function*(request: ConnectionRequest, link: 
 })
 
 /**
- * Sends PINGREQ and finds a peer that is gone or takes no bytes, until the link ends.
+ * Sends PINGREQ, and detects a peer that is gone or accepts no bytes, until the link ends.
  */
 const keepWatch = (link: Link, keepAlive: number, writeTimeout: number): Effect.Effect<void> => {
   const watch = new Watch(keepAlive * 1000, writeTimeout, link.now())
-  // Not a generator, which would be most of what an idle connection holds here.
+  // Not a generator, because its frame would be most of the memory of an idle connection here.
   const next = Effect.suspend((): Effect.Effect<void> => {
     while (link.isOpen) {
       const action = watch.next(link.now(), link)

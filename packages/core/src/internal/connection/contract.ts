@@ -1,5 +1,6 @@
 /**
- * One network connection to a server, from CONNECT to the end of the socket.
+ * One network connection to a server, from CONNECT to the end of the socket. Types only: `connection.ts` implements
+ * them.
  */
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -18,20 +19,20 @@ export interface ConnectionRequest extends TransportRequest {
 }
 
 /**
- * What a connection tells its owner. All calls are synchronous, from the network's callback.
+ * The callbacks of a connection. All are synchronous, from the network's callback.
  */
 export interface ConnectionHandlers {
   /**
-   * Inbound packets in wire order, validated; the accepting CONNACK is the very first (before `open` succeeds), AUTH is
-   * not among them, and a DISCONNECT is (the connection then ends by itself). A violation answered here closes the
-   * connection with its reason code.
+   * Validated inbound packets in wire order. The accepting CONNACK is the first one, before `open` succeeds. AUTH is
+   * not included. A DISCONNECT is; the connection then ends by itself. If the callback answers a violation, the
+   * connection closes with its reason code.
    */
   readonly onPackets: (packets: ReadonlyArray<Packet>) => Violation | undefined
   /** More may be sent, after `send` answered `Congested`. */
   readonly onWritable: () => void
-  /** The connection is over: exactly once after `open` succeeded, whoever ended it. */
+  /** The connection has ended. Called exactly once after `open` succeeded, whichever side ended it. */
   readonly onClosed: (error: MqttError) => void
-  /** The network is done with, whether `open` succeeded or not: what the counters came to. Before `onClosed`. */
+  /** The network is closed, whether `open` succeeded or not. Gives the final counters. Called before `onClosed`. */
   readonly onGone?: (counters: ConnectionCounters) => void
 }
 
@@ -57,35 +58,36 @@ export type SendResult = { readonly _tag: "Sent" } | { readonly _tag: "Congested
 
 export interface NotSent {
   readonly _tag: "NotSent"
-  /** How many of the packets, from the first one on, the network has all the same; nothing of the others has left. */
+  /** Number of packets, from the first one on, that the network has nevertheless. No byte of the others was sent. */
   readonly sent: number
-  /** Why the first of the others cannot be encoded, if that is why the connection ends. */
+  /** Why the first of the others cannot be encoded, if this ends the connection. */
   readonly failure: EncodeFailure | undefined
 }
 
 export interface Connection {
   readonly connack: Connack
-  /** Seconds in effect: the server's Server Keep Alive wins (MQTT 3.2.2.3.14). */
+  /** Keep alive in force, in seconds: the server's Server Keep Alive wins (MQTT 3.2.2.3.14). */
   readonly keepAlive: number
   readonly counters: ConnectionCounters
   /**
-   * Encodes the packets and hands them to the network in one write. Never calls back: what ends the connection here is
-   * told after the answer.
+   * Encodes the packets and hands them to the network in one write. Never calls back: if this ends the connection, the
+   * callbacks follow after the answer.
    */
   readonly send: (packets: ReadonlyArray<Packet>) => SendResult
-  /** Stops and resumes reading; PINGREQ goes on and a missing PINGRESP does not count while paused. */
+  /** Stops and resumes reading. While paused, PINGREQ is still sent, and a missing PINGRESP does not count. */
   readonly pause: () => void
   readonly resume: () => void
   /**
-   * Sends what is pending and DISCONNECT with this reason code (0: the will is discarded), ends the socket, and waits
-   * until it is gone, at most a second whatever the peer does.
+   * Sends the pending bytes and DISCONNECT with this reason code (0: the will is discarded), ends the socket, and waits
+   * until it is closed, at most a second whatever the peer does.
    */
   readonly close: (reasonCode: number, sessionExpiryInterval?: number) => Effect.Effect<void>
 }
 
 /**
- * Opens a connection: succeeds when the server accepted CONNECT, fails with a classified reason (a refusing CONNACK,
- * TLS, network, timeout, violation). The scope's end destroys the socket at once; use `close` first for an orderly end.
+ * Opens a connection. Succeeds when the server accepted CONNECT. Fails with a classified reason (a refusing CONNACK,
+ * TLS, network, timeout, violation). The end of the scope destroys the socket at once; call `close` first for an
+ * orderly end.
  */
 export type Open = (
   request: ConnectionRequest,

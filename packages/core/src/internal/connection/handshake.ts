@@ -1,20 +1,20 @@
 /**
- * What the packets of a handshake mean: CONNACK (MQTT 3.2), AUTH (MQTT 3.15, 4.12), and whatever else arrives in their
- * place. Pure decisions: they send nothing and hold no state. The link asks them, and does what they say.
+ * Judges the packets of a handshake: CONNACK (MQTT 3.2), AUTH (MQTT 3.15, 4.12), and any other packet in their place.
+ * Pure functions without state: they send nothing. The link calls them and does what they answer.
  */
 import type { MqttErrorReason } from "../../MqttError.ts"
 import type { Auth, Connack, Connect, Packet } from "../../Packet.ts"
 import * as ReasonCode from "../../ReasonCode.ts"
 import { type Attempt, fromConnack } from "../classification.ts"
 
-/** What to do with a packet that arrives before the server has accepted CONNECT. */
+/** The step for a packet that arrives before the server has accepted CONNECT. */
 export type Step =
   | { readonly _tag: "Accepted"; readonly connack: Connack }
-  /** The connection ends, and nothing more is sent: a server that has refused closes it (MQTT 3.2.2.2). */
+  /** The connection ends without another packet: a server that has refused closes it (MQTT 3.2.2.2). */
   | { readonly _tag: "Refused"; readonly reason: MqttErrorReason }
   | Breach
 
-/** The packet breaks the protocol: the connection ends with this reason code (MQTT 4.13). */
+/** The packet violates the protocol. The connection ends with this reason code (MQTT 4.13). */
 export interface Breach {
   readonly _tag: "Breach"
   readonly reasonCode: number
@@ -40,10 +40,10 @@ export const beforeConnack = (packet: Packet, connect: Connect, attempt: Attempt
 }
 
 /**
- * Judges an AUTH before CONNACK, and on an open connection, where it asks to authenticate again (MQTT 4.12.1).
+ * Judges an AUTH before CONNACK, and one on an open connection, which asks to authenticate again (MQTT 4.12.1).
  *
- * Enhanced authentication will add the step that answers with an AUTH of the client. Until then a valid AUTH ends the
- * connection too.
+ * Enhanced authentication is not implemented. It would add a step that answers with an AUTH of the client. Until then a
+ * valid AUTH ends the connection too.
  */
 export const answerAuth = ({ properties }: Auth, connect: Connect): Breach => {
   const method = connect.properties.authenticationMethod

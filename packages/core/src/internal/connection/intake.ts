@@ -1,9 +1,8 @@
 /**
- * What arrives on one connection, in portions: bytes become packets, at most so many in a turn of the event loop, and
- * what is left waits for the next turn while the network is paused.
+ * Turns the bytes that arrive on one connection into packets, in portions: a turn of the event loop decodes a bounded
+ * number of packets. The rest waits for the next turn while the network is paused.
  *
- * It knows nothing of what packets mean. The link above it hands it bytes, and is handed packets in the order of the
- * wire.
+ * It does not interpret packets. The link hands it bytes, and gets packets in wire order.
  */
 import { scheduleTurn } from "#transport"
 import type { Packet } from "../../Packet.ts"
@@ -11,29 +10,29 @@ import type { ByteStream } from "../../Transport.ts"
 import type { Decoder, Violation } from "../codec/contract.ts"
 
 /**
- * Called synchronously, from the network's callback or in a turn of its own.
+ * All are called synchronously, from the network's callback or in a turn of the intake.
  */
 export interface IntakeHandlers {
   readonly onPackets: (packets: Array<Packet>) => void
-  /** Nothing more is to come. */
+  /** The peer violated the protocol. No packets follow. */
   readonly onViolation: (violation: Violation) => void
-  /** A handler has thrown. */
+  /** A handler has thrown an exception. */
   readonly onDefect: (cause: unknown) => void
 }
 
-/** Why the network is paused; each is lifted by itself. */
+/** Reasons for a pause of the network. Each is lifted separately. */
 export const PauseReason = { owner: 1, answers: 2, turn: 4 } as const
 
 export type PauseReason = typeof PauseReason[keyof typeof PauseReason]
 
-// Packets of one call of the decoder. A chunk of a socket has so many only when they are tiny.
+// Number of packets in one call of the decoder. Only tiny packets reach it in one chunk of a socket.
 export const packetsPerCall = 1024
 
-// Packets and chunks of one turn: some milliseconds, whatever they are. A socket alone would hand over 2 MiB, half a
-// million of them.
+// Number of packets and chunks in one turn: a few milliseconds of work. A socket alone would hand over 2 MiB, which can
+// be half a million packets.
 const packetsPerTurn = 4096
 
-// A turn that brings less than this needs no watching.
+// A turn with fewer packets than this is not counted.
 const countFrom = 256
 
 /**
@@ -45,7 +44,7 @@ export class Intake {
   #stream: ByteStream | undefined
   #pauses = 0
   #isStreamPaused = false
-  /** What came after the network was told to pause. */
+  /** Chunks that arrived after the network was told to pause. */
   #backlog: Array<Uint8Array> | undefined
   #count = 0
   #isScheduled = false
@@ -92,8 +91,8 @@ export class Intake {
   }
 
   /**
-   * Drops what has not been decoded and what will arrive. The network is read on, because its end is seen only while it
-   * is read.
+   * Drops bytes that were not decoded, and later ones. The network is still read, because its end is seen only by
+   * reading.
    */
   stop(): void {
     this.#isStopped = true
@@ -114,7 +113,7 @@ export class Intake {
     }
   }
 
-  /** Decodes a chunk, or what the last one has left. */
+  /** Decodes a chunk, or the rest of the last one. */
   #decode(bytes: Uint8Array | undefined): void {
     const packets: Array<Packet> = []
     try {
@@ -128,7 +127,7 @@ export class Intake {
         this.#handlers.onViolation(violation)
       }
     } catch (cause) {
-      // Nothing here should throw. If it does, the process must not end by it.
+      // No exception is expected here. If there is one, it must not end the process.
       this.#handlers.onDefect(cause)
     }
   }

@@ -1,13 +1,13 @@
 /**
- * Joins the chunks that an encoder gives to as few writes as pay: each write to a WebSocket is a frame. The sender
- * calls it; it keeps nothing.
+ * Joins the chunks of an encoder into few writes, because each write to a WebSocket is a frame. It keeps no state. The
+ * sender calls it.
  */
 
-// Beyond this, copying costs more than another write.
+// Beyond this size in bytes, copying costs more than another write.
 const joinUpTo = 65_536
 
 /**
- * The chunks of one turn as one write, where that is worth it.
+ * The chunks of one turn, joined into one write where that is cheaper.
  */
 export const joined = (chunks: ReadonlyArray<Uint8Array>): ReadonlyArray<Uint8Array> => {
   if (chunks.length === 1) {

@@ -1,13 +1,12 @@
 /**
- * One connection from CONNECT to its end: what happens to bytes and packets, synchronously, from the network's
- * callback.
+ * One connection from CONNECT to its end: handles bytes and packets synchronously, from the network's callback.
  *
- * The codec frames and validates every inbound packet. The handshake (`handshake.ts`) judges what comes before CONNACK,
- * and AUTH. Everything but AUTH goes to the owner in wire order. Time limits and the fiber of keep alive are in
+ * The codec frames and validates every inbound packet. The handshake (`handshake.ts`) judges AUTH and all packets
+ * before CONNACK. Every packet except AUTH goes to the owner in wire order. Time limits and the keep alive fiber are in
  * `connection.ts`.
  *
- * A link is `opening` until CONNACK, `open`, then `closing` (its last bytes are on their way and input is ignored),
- * then `closed`. The first reason that ends it stays.
+ * A link is `opening` until CONNACK, `open`, then `closing` (its last bytes are being sent and input is ignored), then
+ * `closed`. Only the first reason that ends it counts.
  */
 import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -45,7 +44,8 @@ import type { Observed } from "./watch.ts"
 
 type Phase = "opening" | "open" | "closing" | "closed"
 
-// Servers send some hundred bytes. A long reason string and some hundred user properties fit too.
+// Maximum size of CONNACK in bytes. Servers send a few hundred; a long reason string and some hundred user properties
+// fit.
 const maximumConnackSize = 65_536
 
 const sent: SendResult = { _tag: "Sent" }
@@ -54,19 +54,19 @@ const congested: SendResult = { _tag: "Congested" }
 const notSent = (sent: number, failure?: EncodeFailure): NotSent => ({ _tag: "NotSent", sent, failure })
 
 /**
- * What a link asks of the effectful world around it.
+ * The effects that a link needs from `connection.ts`.
  */
 export interface LinkRuntime {
-  /** Begins to look after the peer, with this keep alive in seconds; the link interrupts it at its end. */
+  /** Starts the watch over the peer, with this keep alive in seconds. The link interrupts the fiber at its end. */
   readonly watch: (keepAlive: number) => Fiber.Fiber<void>
-  /** The link has begun to close by itself and waits for the peer: see to it that this ends. */
+  /** The link has begun to close by itself and waits for the peer. The callee must bound this wait. */
   readonly onClosing: () => void
-  /** A handler failed where nothing is left to be done about it. */
+  /** A handler threw an exception that cannot be handled otherwise. */
   readonly onDefect: (cause: unknown) => void
 }
 
 /**
- * The state of one connection. A class, since a program may have thousands of idle connections.
+ * The state of one connection. A class, because a program may have thousands of idle connections.
  */
 export class Link implements Connection, IntakeHandlers, Observed, SenderHandlers {
   /** Succeeds when CONNACK has accepted; fails when the link is closed before that. */
@@ -120,7 +120,7 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
     this.lastSent = this.lastReceived = this.now()
   }
 
-  /** The CONNACK that has accepted: there is none before `accepted`. */
+  /** The accepting CONNACK. Only valid after `accepted`. */
   get connack(): Connack {
     return this.#connack!
   }
@@ -150,14 +150,14 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
     return this.#intake.isPaused
   }
 
-  /** What the transport is given. It may call early: before `start`, nothing but the end of the stream counts. */
+  /** The callbacks for the transport. It may call early: before `start` only the end of the stream counts. */
   readonly streamHandlers: ByteStreamHandlers = {
     onData: (bytes) => this.#receive(bytes),
     onDrain: () => this.#drained(),
     onClose: (cause) => this.#streamClosed(cause)
   }
 
-  // Of the intake. Methods, since closures for each connection would be most of what it holds here.
+  // Callbacks of the intake. Methods, because closures per connection would be most of its memory.
 
   onPackets(packets: Array<Packet>): void {
     this.counters.packetsReceived += packets.length
@@ -172,7 +172,7 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
     this.#crash("inbound packets could not be handled", cause)
   }
 
-  // Of the sender.
+  // Callbacks of the sender.
 
   onClosed(): void {
     this.#beginClosing(undefined)
@@ -187,7 +187,7 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
     this.#intake.pause(PauseReason.answers)
   }
 
-  /** Encodes CONNECT, for `start` to send. Answers what is wrong with it, if anything is. */
+  /** Encodes CONNECT, which `start` sends. Answers why it cannot be encoded; undefined: it can. */
   prepare(): string | undefined {
     return this.#sender.encode(this.#request.connect)?.detail
   }
@@ -206,14 +206,12 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
     this.#sender.flush()
   }
 
-  /** Begins to send PINGREQ, and to find out when the peer is gone. */
+  /** Starts the watch, which sends PINGREQ and detects a peer that is gone. */
   watch(): void {
     this.#watch = this.#runtime.watch(this.keepAlive)
   }
 
-  /**
-   * The owner has the connection from here on and hears of its end. Answers why not, when it ended meanwhile.
-   */
+  /** The owner has the connection from here on, and gets its end. Answers the reason when it has ended meanwhile. */
   announce(): MqttErrorReason | undefined {
     if (this.#phase === "closed") {
       return this.#reason
@@ -222,7 +220,7 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
     return undefined
   }
 
-  /** Nobody is to hear of the end: the owner never got the connection. */
+  /** No callback reports the end: the owner never got the connection. */
   silence(): void {
     this.#announced = false
   }
@@ -264,7 +262,7 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
     })
   }
 
-  /** Begins the orderly end: DISCONNECT after what is pending, then the end of the stream. */
+  /** Begins the orderly end: DISCONNECT after the pending bytes, then the end of the stream. */
   #disconnect(reasonCode: number, sessionExpiryInterval: number | undefined): void {
     if (this.#phase !== "open") {
       return
@@ -273,18 +271,18 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
     this.#endStream(Disconnecting.ofLeaving(this.#request.connect, this.connack, reasonCode, sessionExpiryInterval))
   }
 
-  /** The peer is gone, as far as one can tell. */
+  /** The peer is presumably gone. */
   lose(reasonString: string): void {
     this.destroy(new ConnectionLost({ reasonString, code: "ETIMEDOUT" }))
   }
 
-  /** Closes at once; what was not sent is lost. */
+  /** Closes at once. Unsent bytes are lost. */
   destroy(reason: MqttErrorReason): void {
     this.#reason ??= reason
     this.#destroy()
   }
 
-  /** The link has begun to close, and the stream does not end by itself. */
+  /** The link is closing, and the stream did not end in time. */
   giveUp(): void {
     this.#stream?.destroy()
     this.#streamClosed(undefined)
@@ -310,7 +308,7 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
 
   #resume(reason: PauseReason): void {
     const wasPaused = this.paused
-    // Stamped before the stream resumes, which may hand over bytes at once.
+    // Before the stream resumes, because it may hand over bytes at once.
     if (wasPaused) {
       this.lastReceived = this.now()
     }
@@ -319,7 +317,7 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
 
   #dispatch(packets: Array<Packet>): void {
     if (this.#phase === "open") {
-      // One look at each packet: almost always there is nothing to take out, and the array goes on as it is.
+      // One check per packet: there is almost never a packet to remove, and then the array is passed on unchanged.
       let index = 0
       while (index < packets.length && !isSpecial(packets[index]!)) {
         index++
@@ -355,7 +353,7 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
     }
     this.#deliver(batch)
     if (this.#phase === "open") {
-      // The first time only: the owner has CONNACK, and what came with it, before `open` succeeds.
+      // Only the first time: the owner gets CONNACK, and the packets that came with it, before `open` succeeds.
       Deferred.doneUnsafe(this.accepted, Exit.void)
     }
   }
@@ -376,7 +374,7 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
     }
   }
 
-  /** Takes what comes before CONNACK has accepted. Answers whether this packet is the one that does. */
+  /** Handles packets before the accepting CONNACK. Answers whether this packet is that CONNACK. */
   #accepts(packet: Packet): boolean {
     const step = Handshake.beforeConnack(packet, this.#request.connect, this.#attempt)
     switch (step._tag) {
@@ -394,7 +392,7 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
   }
 
   #onSpecial(packet: Connack | Auth | Disconnect): void {
-    // The owner's answer to the packets before it may have ended the link.
+    // The owner's answer to earlier packets may have ended the link.
     if (this.#phase !== "open") {
       return
     }
@@ -439,17 +437,17 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
     this.#close()
   }
 
-  /** The peer broke the protocol (MQTT 4.13). */
+  /** The peer violated the protocol (MQTT 4.13). */
   #violate(reasonCode: number, detail: string): void {
     this.#abort(reasonCode, fromViolation(reasonCode, detail, this.#attempt))
   }
 
-  /** We cannot go on. */
+  /** This client cannot continue. */
   #crash(detail: string, cause: unknown): void {
     this.#abort(ReasonCode.implementationSpecificError, new Unexpected({ detail, cause }))
   }
 
-  /** DISCONNECT with a reason code on MQTT 5, the end of the stream on both versions. */
+  /** Sends DISCONNECT with a reason code on MQTT 5, and ends the stream on both versions. */
   #abort(reasonCode: number, reason: MqttErrorReason): void {
     if (this.#phase === "closing" || this.#phase === "closed") {
       return
@@ -465,7 +463,7 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
   #endStream(disconnect: Disconnect | undefined): void {
     if (disconnect !== undefined) {
       if (this.#sender.encode(disconnect) !== undefined) {
-        // A code that DISCONNECT does not define.
+        // DISCONNECT does not define this code.
         this.#sender.encode({ ...disconnect, reasonCode: ReasonCode.protocolError })
       }
       if (this.#sender.flush() === undefined) {
@@ -495,7 +493,7 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
     this.#watch?.interruptUnsafe()
     this.#handlers.onGone?.(this.counters)
     const error = new MqttError({ reason: this.#reason ?? new Closed(), session: this.#request.session })
-    // The owner first: completing a Deferred runs those who wait for it at once.
+    // The owner first, because completing a Deferred runs the waiting fibers at once.
     if (this.#announced) {
       this.#announced = false
       try {

@@ -1,9 +1,8 @@
 /**
- * What leaves on one connection: packets become bytes in the order in which they are sent, and go to the stream in one
- * write a batch.
+ * Turns packets into bytes in the order in which they are sent, and hands them to the stream, in one write per batch.
  *
- * It keeps the accounts of what the stream has taken, so that nothing counts as sent that was not handed over. It
- * decides nothing about the connection: the link is told when the stream is over or has thrown.
+ * It counts what the stream has taken, so that no packet counts as sent that was not handed over. It decides nothing
+ * about the connection: it tells the link when the stream has ended or thrown.
  */
 import type { Packet } from "../../Packet.ts"
 import type { ProtocolVersion } from "../../QoS.ts"
@@ -14,34 +13,37 @@ import { sizeOf } from "../codec/size.ts"
 import { joined } from "./joined.ts"
 import { UnreadAnswers } from "./unreadAnswers.ts"
 
-/** What was handed to the network, as `ConnectionCounters` has it. */
+/** Counters of what was handed to the network, as in `ConnectionCounters`. */
 export interface SentCounters {
   bytesSent: number
   packetsSent: number
 }
 
-/** How sending a batch ended: with all of it handed over, or with the first `count` packets. */
+/** The result of sending a batch: all of it was handed over, or only the first `count` packets. */
 export interface Handed {
   readonly isComplete: boolean
   readonly count: number
-  /** Why the packet behind them cannot be encoded, if that is the reason. */
+  /** Why the next packet cannot be encoded, if that is the reason. */
   readonly failure: EncodeFailure | undefined
 }
 
 export interface SenderHandlers {
-  /** The stream is over, and tells the cause itself. */
+  /** The stream has ended. It reports the cause itself. */
   readonly onClosed: () => void
-  /** The stream has thrown. */
+  /** The stream has thrown an exception. */
   readonly onFailure: (cause: unknown) => void
-  /** The peer leaves more acknowledgements unread than it can be owed: it should not be read until `drained`. */
+  /**
+   * The peer leaves more acknowledgements unread than a correct peer can be owed. It should not be read until
+   * `drained`.
+   */
   readonly onUnread: () => void
 }
 
-// An acknowledgement with a reason code.
+// Bytes of an acknowledgement with a reason code.
 const answerBytes = 5
 
-// The bytes of one acknowledgement for every packet identifier. A peer that keeps to the protocol is never owed more,
-// so that two peers which both stop reading at this bound cannot wait for each other.
+// The bytes of one acknowledgement for every packet identifier. A correct peer is never owed more. So two peers that
+// both stop reading at this bound cannot block each other.
 const maximumUnread = 65_535 * answerBytes
 
 const complete: Handed = { isComplete: true, count: 0, failure: undefined }
@@ -69,7 +71,7 @@ export class Sender {
     this.#stream = stream
   }
 
-  /** More than the high-water mark of the stream waits. */
+  /** More bytes wait than the stream's high-water mark. */
   get isCongested(): boolean {
     return this.#isCongested
   }
@@ -79,7 +81,9 @@ export class Sender {
     return this.#stream?.pendingBytes() ?? 0
   }
 
-  /** Appends a packet to the next write. What throws here would end the process from the callback of a timer. */
+  /**
+   * Appends a packet to the next write. Catches exceptions, which would end the process from the callback of a timer.
+   */
   encode(packet: Packet): EncodeFailure | undefined {
     try {
       return this.#encoder.write(packet)
@@ -88,7 +92,7 @@ export class Sender {
     }
   }
 
-  /** Sends a batch; what cannot be encoded, and all that follows it, is not sent. */
+  /** Sends a batch. A packet that cannot be encoded, and all packets after it, are not sent. */
   send(packets: ReadonlyArray<Packet>): Handed {
     let failure: EncodeFailure | undefined
     let count = 0
@@ -118,8 +122,8 @@ export class Sender {
   }
 
   /**
-   * Hands over all that is encoded. Undefined: the stream has it; otherwise how many bytes it has taken before it
-   * failed.
+   * Hands over all encoded bytes. Undefined: the stream took them all; otherwise the number of bytes that it took
+   * before it failed.
    */
   flush(): number | undefined {
     const stream = this.#stream
@@ -151,14 +155,14 @@ export class Sender {
     return undefined
   }
 
-  /** The stream has room again. True: it had none. */
+  /** The stream has space again. Answers whether it was congested. */
   drained(): boolean {
     const wasCongested = this.#isCongested
     this.#isCongested = false
     return wasCongested
   }
 
-  /** Nothing more is sent. */
+  /** Stops sending. */
   stop(): void {
     this.#encoder.take()
     this.#stream = undefined
@@ -169,7 +173,7 @@ export class Sender {
     return { isComplete: false, count, failure }
   }
 
-  /** How many packets are whole in so many bytes. */
+  /** Number of packets that are complete within this many bytes. */
   #wholeIn(packets: ReadonlyArray<Packet>, bytes: number): number {
     let count = 0
     let length = 0

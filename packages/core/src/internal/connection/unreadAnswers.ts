@@ -1,31 +1,31 @@
 /**
- * How many bytes of acknowledgements wait in the network because the peer does not read.
+ * Counts the bytes of acknowledgements that wait in the network because the peer does not read.
  *
- * The bytes that wait are the last ones that were written, publishes and acknowledgements mixed. Only the
- * acknowledgements say that the peer asks without listening: it may be slow to read our publishes, and must not be made
- * slower by us not reading its acknowledgements.
+ * The waiting bytes are the last ones written, publishes and acknowledgements mixed. Only waiting acknowledgements show
+ * a peer that sends without reading. A peer that is slow to read our publishes must not become slower because we stop
+ * reading its acknowledgements.
  */
 
-/** What was written up to a position of the stream. */
+/** The bytes of acknowledgements up to a position of the stream. */
 interface Mark {
   end: number
   answers: number
 }
 
-// Writes that are closer to each other than this share a mark, so that there are few marks for what a network holds.
+// Writes closer to each other than this share a mark, which bounds the number of marks.
 const granularity = 16_384
 
 /**
- * Follows one stream, whose positions are counted in bytes from its beginning.
+ * Follows one stream. Positions are bytes from its beginning.
  */
 export class UnreadAnswers {
-  /** In the order of the stream; those that the network has taken are dropped, but for the last one. */
+  /** In the order of the stream. Marks of bytes that the network has taken are dropped, except the last one. */
   readonly #marks: Array<Mark> = []
   #answers = 0
 
   /**
-   * Notes a write that ends at this position, and the bytes of acknowledgements in it. True: `behind` should be asked,
-   * which forgets.
+   * Records a write that ends at this position, and its bytes of acknowledgements. True: the caller should call
+   * `behind`, which drops old marks.
    */
   wrote(end: number, answers: number): boolean {
     this.#answers += answers
@@ -40,10 +40,7 @@ export class UnreadAnswers {
     return marks.length > 2
   }
 
-  /**
-   * Bytes of acknowledgements behind the position up to which the network has taken the stream; rather too many than
-   * too few.
-   */
+  /** Bytes of acknowledgements after the position up to which the network has taken the stream. Rounded up. */
   behind(taken: number): number {
     const marks = this.#marks
     let passed = 0

@@ -1,13 +1,13 @@
 /**
- * When the connection needs attention: the arithmetic of keep alive and of the write timeout, without timers and
+ * Decides when a connection needs attention: the arithmetic of keep alive and write timeout, without timers and
  * effects.
  *
- * The connection stamps what passes it with plain numbers, once a batch; one fiber a connection asks `Watch.next` what
- * to do and how long to sleep. All times are milliseconds of one monotonic clock.
+ * The connection records times as plain numbers, once per batch. One fiber per connection asks `Watch.next` what to do
+ * and how long to sleep. All times are milliseconds of one monotonic clock.
  */
 
 /**
- * What is known about a connection at the moment.
+ * The current state of a connection.
  */
 export interface Observed {
   /** When the last bytes were handed to the network. */
@@ -33,16 +33,16 @@ const ping: Action = { _tag: "Ping" }
 const silent: Action = { _tag: "Silent" }
 const stuck: Action = { _tag: "Stuck" }
 
-// A wake-up that comes this much too late means that the process or the machine stood still, and that the answer of the
-// peer may lie unread in the socket.
+// A wake-up that is this much too late means that the process or the machine stood still. The peer's answer may then be
+// unread in the socket.
 const tolerance = 250
 
 /**
  * The watch over one connection.
  *
- * PINGREQ is due shortly before the keep alive has passed since the last packet in either direction: in the one because
- * the server closes a silent connection (MQTT 3.1.2.10), in the other to find a peer that is gone while we keep on
- * sending. Half a keep alive is left for the answer. Any byte that arrives counts as a sign of life.
+ * PINGREQ is due shortly before the keep alive has passed since the last packet in either direction. Outbound, because
+ * the server closes a silent connection (MQTT 3.1.2.10). Inbound, to detect a peer that is gone while we still send.
+ * Half a keep alive remains for the answer. Any received byte counts as a sign of life.
  */
 export class Watch {
   readonly #pingAfter: number
@@ -87,7 +87,7 @@ export class Watch {
     if (now >= silentAt) {
       return silent
     }
-    // While reading is paused an answer cannot arrive, and one question is enough until it does.
+    // Inbound silence causes no second PINGREQ before an answer, and none while reading is paused: no answer can arrive.
     const asking = seen.paused || this.#pinged > seen.lastReceived
     const pingAt = Math.min(seen.lastSent, asking ? Infinity : seen.lastReceived) + this.#pingAfter
     if (now >= pingAt) {
@@ -95,7 +95,7 @@ export class Watch {
       return ping
     }
     this.#due = Math.min(pingAt, silentAt, now + this.#writeTimeout / 4)
-    // Whole milliseconds, as timers have them: what is left by rounding would be waited for again and again.
+    // Whole milliseconds, as timers use them: a rounded-down rest would cause repeated short waits.
     return { _tag: "Wait", wait: Math.ceil(this.#due - now) }
   }
 }

@@ -1,25 +1,25 @@
 /**
- * A queue of acknowledgements that must leave in the order of the PUBLISH packets (MQTT 4.6), and the watch over its
- * head.
+ * A queue of acknowledgements that must leave in the order of the PUBLISH packets (MQTT 4.6). It also measures how long
+ * its head blocks the others. It sends nothing: `inbound.ts` calls it.
  */
 
 /**
- * What waits to be acknowledged.
+ * An item that waits to be acknowledged.
  */
 export interface Acknowledgeable {
   readonly done: boolean
 }
 
 /**
- * The queue of one kind, PUBACK or PUBREC, on one connection.
+ * The queue of one kind of acknowledgement, PUBACK or PUBREC, on one connection.
  */
 export class AcknowledgementQueue<A extends Acknowledgeable> {
   #items: Array<A | undefined> = []
   #first = 0
-  /** The head that is being watched, and since when it has been blocking; Infinity: it blocks nothing. */
+  /** The watched head, and since when it has blocked the queue; Infinity: it blocks nothing. */
   #watched: A | undefined = undefined
   blockedSince = Infinity
-  /** What has been done about the watched head. */
+  /** Which steps were taken for the watched head. */
   reported = false
   overdue = false
 
@@ -47,7 +47,7 @@ export class AcknowledgementQueue<A extends Acknowledgeable> {
     }
   }
 
-  /** Those that are not done, from the head. */
+  /** Visits the items that are not done, from the head. */
   forEachPending(f: (item: A) => void): void {
     for (let i = this.#first; i < this.#items.length; i++) {
       const item = this.#items[i]!
@@ -61,7 +61,7 @@ export class AcknowledgementQueue<A extends Acknowledgeable> {
     this.watch(Infinity, false)
   }
 
-  /** Looks whether the head blocks: others wait behind it, or the window is full. To be called after every change. */
+  /** Updates whether the head blocks: others wait behind it, or the window is full. Called after every change. */
   watch(now: number, windowIsFull: boolean): void {
     const head = this.head
     if (head !== this.#watched) {

@@ -1,5 +1,5 @@
 /**
- * Changes of records that have not been handed to a store yet, without those that later ones have made void.
+ * Removes obsolete changes of records that were not handed to a store yet. `core.ts` and the session's commits call it.
  */
 import { keyOf, outboundKey, type StoreChange } from "../../StoreRecord.ts"
 
@@ -8,8 +8,8 @@ const keyOfChange = (change: StoreChange): string => change._tag === "Put" ? key
 const outboundPrefix = "outbound/"
 
 /**
- * Keeps the latest change of each key, in place. Outbound records from `freshSequence` on are in no store: those that
- * are gone again leave nothing.
+ * Keeps the latest change of each key, in place. Outbound records from `freshSequence` on are in no store yet, so a
+ * deleted one needs no change at all.
  */
 export const compactChanges = (changes: Array<StoreChange>, freshSequence: number): void => {
   const latest = new Map<string, StoreChange>()
@@ -24,7 +24,7 @@ export const compactChanges = (changes: Array<StoreChange>, freshSequence: numbe
 }
 
 /**
- * The same changes for a store that must not hold these records.
+ * The same changes without those of the given records, which the store must not hold.
  */
 export const withoutRecords = (
   changes: ReadonlyArray<StoreChange>,

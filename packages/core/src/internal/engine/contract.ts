@@ -19,37 +19,42 @@ import type { Violation } from "../codec/contract.ts"
  */
 export interface EngineOptions {
   readonly session: string
-  /** Unlike that of any other engine of this session, also of earlier processes. */
+  /** Unique among all engines that ever ran this session, those of earlier processes included. */
   readonly life: string
   readonly protocolVersion: ProtocolVersion
   /** What the client announces in CONNECT and enforces: unacknowledged QoS 1 and 2 publishes of the server. */
   readonly receiveMaximum: number
-  /** Inbound topic aliases that the client announces. */
+  /** Highest topic alias that the client accepts from the server (Topic Alias Maximum of CONNECT). */
   readonly topicAliasMaximum: number
-  /** Upper bound of unacknowledged outbound QoS 1 and 2 publishes, whatever the server allows. */
+  /** Upper bound of unacknowledged outbound QoS 1 and 2 publishes; a smaller Receive Maximum of the server wins. */
   readonly maxInflight: number
   /** On 3.1.1 only: upper bound of unacknowledged outbound QoS 2 publishes. */
   readonly maxInflightQoS2: number
-  /** What received messages may take, in bytes, until they are acknowledged. */
+  /** Upper bound, in bytes, of received messages that are not acknowledged yet. */
   readonly inboundLimit: number
   readonly queue: {
     readonly messages: number
-    /** Of messages that wait to be sent or acknowledged. */
+    /** Of messages that wait to be sent or to be acknowledged. */
     readonly bytes: number
     readonly policy: "suspend" | "fail" | "dropOldest" | "dropNewest" | "latestPerTopic"
-    /** How long any message is worth sending after its acceptance; undefined: for ever. */
+    /** Upper bound of the time that a message may wait after its acceptance; undefined: none. */
     readonly expiresAfter?: number | undefined
   }
   readonly onSessionLost: "resubscribe" | "fail"
   readonly unacknowledgedOnSessionLost: "resend" | "fail"
-  /** How many connections a message or a subscription may end before it is given up, see `poison.ts`; 0: any number. */
+  /**
+   * Number of connections that the server may end over one message or subscription before the engine gives it up, see
+   * `poison.ts`. 0: no limit.
+   */
   readonly poisonThreshold: number
   readonly subscriptionIdentifiers: "auto" | "off"
   /** The session's persistence is `durable`: subscriptions outlive their consumers, and changes are recorded. */
   readonly durable: boolean
   readonly ackDeadline: number
   readonly onAckDeadline: "wait" | "acknowledge" | "reconnect"
-  /** How long messages without a consumer are held, and how many once none has come for some in that time. */
+  /**
+   * How long messages without a consumer are held, and how many are held after no consumer has come within that time.
+   */
   readonly unclaimed: { readonly hold: number; readonly messages: number }
 }
 
@@ -62,12 +67,9 @@ export interface PublishRequest {
   readonly qos: QoS
   readonly retain: boolean
   readonly properties: MessageProperties
-  /** A topic alias that the caller chose (1 to the server's maximum), 0: none. */
+  /** A topic alias that the caller chose (1 to the server's Topic Alias Maximum); 0: none. */
   readonly topicAlias: number
-  /**
-   * Milliseconds after acceptance when the message is no longer worth sending; undefined: by its Message Expiry
-   * Interval only.
-   */
+  /** Milliseconds after acceptance at which the message expires, unless another limit is reached before. */
   readonly expiresAfter: number | undefined
   readonly origin: OriginKey | undefined
 }
@@ -82,22 +84,22 @@ export type PublishOutcome =
   | { readonly _tag: "Failed"; readonly reason: MqttErrorReason }
 
 /**
- * An accepted outbound message: the token by which the session follows it. The engine owns all fields but `owner`.
+ * An accepted outbound message. The session follows the message by this object. The engine owns all fields but `owner`.
  */
 export interface Outbound {
   readonly request: PublishRequest
   readonly sequence: number
-  /** Milliseconds, see the input that brought it. */
+  /** Time of acceptance, in the milliseconds of the input that brought the message. */
   readonly acceptedAt: number
   readonly state: "queued" | "publishing" | "releasing" | "settled"
   readonly packetIdentifier: number
   readonly outcome: PublishOutcome | undefined
-  /** Free for the session: whom to tell. */
+  /** For the session: the observer of this message. The engine never reads it. */
   owner: OutboundOwner | undefined
 }
 
 /**
- * Whom the session tells about an outbound message.
+ * The session's observer of an outbound message.
  */
 export interface OutboundOwner {
   /** The acceptance is committed (at once without a durable store). */
@@ -107,8 +109,8 @@ export interface OutboundOwner {
 }
 
 /**
- * The answer to `publish`: accepted, to be tried again after `Output.spaceAvailable` (policy `suspend` with a full
- * queue), or refused for good.
+ * The answer to `publish`: accepted; `Full` (policy `suspend` with a full queue: try again after
+ * `Output.spaceAvailable`); or refused permanently.
  */
 export type Admission =
   | { readonly _tag: "Accepted"; readonly outbound: Outbound }
@@ -127,15 +129,16 @@ export interface ConsumerRequest {
   /** Keep the subscription at the server when the last consumer has left. */
   readonly keep: boolean
   /**
-   * A consumer with a name stays known when it has left: what it has not finished, and what arrives for it, is not
-   * acknowledged until a consumer of this name comes back, or the name is forgotten. A durable session stores it.
+   * A named consumer stays known after it has left. Its unfinished messages, and those that arrive for it later, are
+   * not acknowledged until a consumer of this name comes back or the name is forgotten. A durable session stores the
+   * name.
    */
   readonly name?: string | undefined
 }
 
 /**
- * A registered consumer: the token by which the session and the engine speak about it. The engine owns all fields but
- * `owner`.
+ * A registered consumer. The session and the engine refer to the consumer by this object. The engine owns all fields
+ * but `owner`.
  */
 export interface Consumer {
   readonly request: ConsumerRequest
@@ -146,9 +149,9 @@ export interface Consumer {
   readonly state: "joining" | "active" | "failed" | "absent" | "closed"
   /** The granted QoS of each filter, in the order of the request, once active. */
   readonly granted: ReadonlyArray<QoS>
-  /** Why, when failed. */
+  /** The failure, when `failed`. */
   readonly reason: MqttErrorReason | undefined
-  /** Free for the session. */
+  /** For the session. The engine never reads it. */
   owner: unknown
 }
 
@@ -158,36 +161,38 @@ export interface Consumer {
 export interface NamedConsumer {
   readonly name: string
   readonly filters: ReadonlyArray<string>
-  /** It has left, or has not come since the session was made; messages wait for it. */
+  /** It has left, or has not come since the session was made. Messages wait for it. */
   readonly isAbsent: boolean
-  /** Messages that it has not finished, or that wait for it. */
+  /** Number of messages that it has not finished or that wait for it. */
   readonly unfinished: number
 }
 
 /**
- * An inbound message on its way to its consumers. QoS 1 and 2 deliveries are acknowledged to the server, in the order
- * of arrival, when every consumer is done with them.
+ * An inbound message on its way to its consumers. A QoS 1 or 2 delivery is acknowledged to the server when every
+ * consumer has finished it, and in the order of arrival.
  */
 export interface Delivery {
   readonly message: Message
-  /** When it arrived, by the time of inputs. */
+  /** Time of arrival, on the clock of the engine's inputs. */
   readonly arrivedAt: number
   readonly packetIdentifier: number
-  /** The server delivers the message anew in the resumed session: a copy that no consumer has seen yet is worthless. */
+  /**
+   * The server will send the message again in the resumed session. A copy that no consumer has seen yet is discarded.
+   */
   readonly stale: boolean
-  /** Consumers that are not done yet, absent ones included. */
+  /** Number of consumers that have not finished, absent ones included. */
   readonly remaining: number
-  /** What the message takes of memory, in bytes. */
+  /** Memory that the message takes, in bytes. */
   readonly bytes: number
   /**
-   * Of QoS 2: the same for a redelivery of the message, also after a restart of a durable session, and different for
-   * every other one. Otherwise empty.
+   * QoS 2 only: identifies one use of the packet identifier. A redelivery of the message has the same value, also after
+   * a restart of a durable session; every other message has a different one. Empty for QoS 0 and 1.
    */
   readonly use: string
 }
 
 /**
- * A delivery together with one of its consumers, in the order in which they must reach the consumer's stream.
+ * A delivery and one of its consumers. These pairs stand in the order in which they must reach the consumer's stream.
  */
 export interface DeliveryFor {
   readonly consumer: Consumer
@@ -195,7 +200,7 @@ export interface DeliveryFor {
 }
 
 /**
- * What the session should tell the world, or do.
+ * What the session should report or do.
  */
 export type EngineEvent =
   | { readonly _tag: "SessionLost"; readonly unacknowledged: number; readonly subscriptions: number }
@@ -208,9 +213,9 @@ export type EngineEvent =
   /** An inbound message that no consumer claimed was dropped. */
   | { readonly _tag: "UnclaimedDropped"; readonly message: Message }
   /**
-   * The oldest unacknowledged delivery has blocked the acknowledgements behind it; once per delivery. `filters` are
-   * those of the consumers that have not finished with it, also of those that have left; `absent` are the names of the
-   * consumers that have left and may come back.
+   * The oldest unacknowledged delivery has blocked the acknowledgements behind it. Emitted once per delivery. `filters`
+   * are those of the consumers that have not finished it, including consumers that have left. `absent` are the names of
+   * the consumers that have left and may come back.
    */
   | {
     readonly _tag: "SlowConsumer"
@@ -219,31 +224,31 @@ export type EngineEvent =
     readonly message: Message
     readonly waiting: number
   }
-  /** The server has refused the subscription of an absent consumer: its name is forgotten. */
+  /** The server refused the subscription of an absent consumer. The engine has forgotten its name. */
   | { readonly _tag: "ConsumerForgotten"; readonly name: string; readonly reason: MqttErrorReason }
-  /** An accepted message failed that has no owner, since the store brought it. Told by the driver. */
+  /** An accepted message without an owner failed: it came from the store. The engine loop reports it. */
   | { readonly _tag: "OrphanFailed"; readonly topic: string; readonly reason: MqttErrorReason }
-  /** The server refuses a subscription that stays without consumers, so that none of them fails. */
+  /** The server refused a subscription that is kept without consumers, so no consumer fails. */
   | { readonly _tag: "SubscriptionRefused"; readonly reason: SubscriptionRefused }
-  /** The server keeps a subscription that nobody wants any more. */
+  /** The server refused to remove a subscription that has no consumer any more. */
   | { readonly _tag: "UnsubscribeRefused"; readonly reason: UnsubscribeRefused }
-  /** A durable session's server has released a QoS 2 identifier: its next message is a new one. */
+  /** A durable session's server has released a QoS 2 packet identifier. Its next use is a new message. */
   | { readonly _tag: "InboundReleased"; readonly packetIdentifier: number }
-  /** `onAckDeadline: "reconnect"` wants the connection closed and made anew. */
+  /** `onAckDeadline: "reconnect"`: the session should close the connection and connect again. */
   | { readonly _tag: "ReconnectWanted" }
-  /** The server has sent more than the Receive Maximum of CONNECT; once for each connection. */
+  /** The server has exceeded the Receive Maximum of CONNECT. Emitted once per connection. */
   | { readonly _tag: "ReceiveMaximumExceeded"; readonly receiveMaximum: number }
-  /** An acknowledgement that belongs to nothing we know (ignored, answered as MQTT says). */
+  /** An acknowledgement with an unknown packet identifier. It is ignored, or answered as MQTT requires. */
   | { readonly _tag: "UnknownPacketIdentifier"; readonly packet: Packet["_tag"]; readonly packetIdentifier: number }
 
 /**
- * What collected since the last `take`, to be carried out in this order: commit `changes`; write `packets`; call
- * `written`; then hand out the rest.
+ * What the engine collected since the last `take`. The session carries it out in this order: commit `changes`; write
+ * `packets`; call `written`; then hand out the rest.
  */
 export interface Output {
   readonly changes: Array<StoreChange>
   readonly packets: Array<Packet>
-  /** Newly accepted messages, whose acceptance is safe once `changes` are committed. */
+  /** Newly accepted messages. Their acceptance may be reported once `changes` are committed. */
   readonly accepted: Array<Outbound>
   /** Messages whose `outcome` is set. QoS 0 messages of this output appear here too: they count as written. */
   readonly settled: Array<Outbound>
@@ -256,14 +261,14 @@ export interface Output {
 }
 
 /**
- * The part of an output that rests on no change of the session's state, so that it need not wait for a commit: QoS 0
- * and 1 deliveries, messages that were given up before they were sent, and events.
+ * The part of an output that depends on no change of the session's state and need not wait for a commit: QoS 0 and 1
+ * deliveries, messages that were given up before they were sent, and events.
  */
 export type IndependentOutput = Pick<Output, "settled" | "deliveries" | "events" | "spaceAvailable">
 
 /**
- * What CONNACK granted, with MQTT's defaults filled in (MQTT 3.2.2.3). On 3.1.1 the limits are those that the protocol
- * itself has.
+ * The limits that CONNACK granted, with MQTT's defaults filled in (MQTT 3.2.2.3). On 3.1.1 they are the limits of the
+ * protocol itself.
  */
 export interface ServerLimits {
   readonly receiveMaximum: number
@@ -284,25 +289,25 @@ export interface EngineStats {
   /** Messages accepted and not yet sent. */
   readonly queuedMessages: number
   readonly queuedBytes: number
-  /** When the first of them was accepted; undefined: there is none. */
+  /** When the oldest of them was accepted; undefined: none waits. */
   readonly oldestQueuedAt: number | undefined
   /** PUBLISH packets that arrived, on all connections. */
   readonly received: number
   /** Outbound QoS 1 and 2 messages that were sent and not yet acknowledged in full. */
   readonly inflight: number
-  /** What they take of memory, in bytes. */
+  /** Memory that they take, in bytes. */
   readonly inflightBytes: number
   /** Inbound deliveries that are not acknowledged yet. */
   readonly unacknowledged: number
-  /** What they take of memory, in bytes, until their consumers have finished. */
+  /** Memory that received messages take until their consumers have finished, in bytes. */
   readonly heldBytes: number
-  /** The server has as many unacknowledged messages under way as it may, or more: reading can wait. */
+  /** The server has reached or exceeded the allowed number of unacknowledged messages. Reading may pause. */
   readonly isWindowExceeded: boolean
   readonly unclaimed: number
-  /** Subscriptions that the server has, as far as known. */
+  /** Subscriptions that the server is known to have. */
   readonly subscriptions: number
   readonly consumers: number
-  /** Filters that wait for a SUBACK or UNSUBACK, or for a connection to ask for one. */
+  /** Filters that wait for SUBACK or UNSUBACK, or for a connection on which to send the request. */
   readonly pendingSubscriptions: number
 }
 
@@ -313,7 +318,7 @@ export interface EngineStats {
 export interface SessionEngine {
   readonly stats: EngineStats
   /**
-   * What is to be added to the time of inputs for milliseconds since the epoch; it changes when the wall clock is set.
+   * Milliseconds to add to the time of inputs to get milliseconds since the epoch. Changes when the wall clock is set.
    * Default 0.
    */
   epochOffset: number
@@ -321,62 +326,62 @@ export interface SessionEngine {
   readonly limits: ServerLimits | undefined
 
   /**
-   * Takes the collected output and starts a new one; undefined when there is nothing to do. An output holds about a
-   * mebibyte of PUBLISH packets at most: take again after `written` to get the rest (`nextDeadline` answers a time that
-   * has come while there is more).
+   * Takes the collected output and starts a new one; undefined when there is nothing to do. An output holds at most
+   * about 1 MiB of PUBLISH packets. Take again after `written` to get the rest: `nextDeadline` answers a time in the
+   * past while there is more.
    */
   readonly take: () => Output | undefined
   /**
-   * Takes, out of the collecting output or of one that was taken, what may be handed out while the rest waits for a
-   * commit.
+   * Takes the part that may be handed out while the rest waits for a commit. Works on the collecting output, or on one
+   * that was taken.
    */
   readonly takeIndependent: (output?: Output) => IndependentOutput | undefined
   /**
-   * The output that was taken last is carried out: its packets are handed to the network. (When the connection ends
-   * between `take` and `written`, the session calls `disconnected` in its stead: the QoS 0 messages of that output are
-   * queued again.)
+   * The output that was taken last is carried out: its packets are handed to the network. When the connection ends
+   * between `take` and `written`, the session calls `disconnected` instead, which queues the QoS 0 messages of that
+   * output again.
    */
   readonly written: () => void
   /**
-   * In place of `written`, when the connection breaks: the network has the first `count` of the new PUBLISH packets of
-   * the output that was taken last (those that are not sent again). A `failure` settles the message behind them, whose
-   * packet cannot be encoded. QoS 0 messages behind that have no outcome: `disconnected`, before which nothing more is
-   * taken, queues them again.
+   * Called instead of `written` when the connection breaks. The network has the first `count` new PUBLISH packets of
+   * the output that was taken last; retransmissions do not count. A `failure` settles the next message, whose packet
+   * cannot be encoded. The QoS 0 messages after it have no outcome: `disconnected` queues them again, and nothing is
+   * taken before.
    */
   readonly partlyWritten: (count: number, failure: MqttErrorReason | undefined) => void
-  /** The network can (not) take more bytes: while it cannot, new publishes wait in the queue. */
+  /** Whether the network can take more bytes. While it cannot, new publishes wait in the queue. */
   readonly setWritable: (writable: boolean, now: number) => void
 
   /** Restores the state from a store's records, before the first connection. */
   readonly restore: (records: ReadonlyArray<StoreRecord>, now: number) => void
   /**
-   * A CONNECT with this clean start flag, and this receive maximum (by default that of the options), is about to be
-   * sent. `receive` answers a violation when the CONNACK says session present although it was a clean start, or
-   * although there has been neither a connection nor a restored record (an `Identity` is enough) before.
+   * A CONNECT with this clean start flag and this receive maximum (default: that of the options) is about to be sent.
+   * `receive` answers a violation when CONNACK says session present after a clean start, or when there was neither an
+   * earlier connection nor a restored record. An `Identity` record is enough.
    */
   readonly connecting: (cleanStart: boolean, receiveMaximum?: number) => void
   /**
-   * Takes packets from the wire, in order, CONNACK included (which begins the connection). A violation ends the input:
-   * what follows is ignored until the next CONNACK.
+   * Takes packets from the wire in order. CONNACK is one of them and begins the connection. A violation ends the input:
+   * later packets are ignored until the next CONNACK.
    */
   readonly receive: (packets: ReadonlyArray<Packet>, now: number) => Violation | undefined
   /**
-   * The connection is over, or an attempt failed. `endedByServer` says how, when the server has ended it for a reason
-   * that may lie in what it was sent. `wasAsked` is false when the network has got nothing of CONNECT; otherwise the
+   * The connection has ended, or an attempt failed. `endedByServer` describes how, when the server may have ended it
+   * because of a packet that it was sent. `wasAsked` is false when the network got no byte of CONNECT. Otherwise the
    * server may have begun a new session without the client knowing.
    */
   readonly disconnected: (now: number, endedByServer?: string, wasAsked?: boolean) => void
 
   readonly publish: (request: PublishRequest, now: number) => Admission
-  /** Withdraws a message that was never sent (true: it is settled, with no outcome to hand out). False: too late. */
+  /** Withdraws a message that was never sent. True: it is settled, and no outcome is handed out. False: too late. */
   readonly withdraw: (outbound: Outbound, now: number) => boolean
   /**
-   * Takes back the acceptance of everything that this output (taken, and neither committed nor written) and the
-   * collecting one have accepted: it fails with this reason and is never sent. Answers the keys of the records that
-   * must not be in the store.
+   * Takes back all acceptances of this output (taken, and neither committed nor written) and of the collecting one.
+   * Those messages fail with this reason and are never sent. Answers the keys of the records that must not be in the
+   * store.
    */
   readonly reject: (output: Output | undefined, reason: MqttErrorReason, now: number) => ReadonlyArray<string>
-  /** Settles everything that is not settled yet as failed with this reason: the session ends. */
+  /** Ends the session: settles everything that is not settled yet as failed with this reason. */
   readonly abandon: (reason: MqttErrorReason, now: number) => void
 
   /** Registers a consumer; a refusal is answered at once and registers nothing. */
@@ -385,25 +390,28 @@ export interface SessionEngine {
     now: number
   ) => Consumer | { readonly _tag: "Refused"; readonly reason: MqttErrorReason }
   /**
-   * The consumer has left. QoS 1 and 2 deliveries that it has not acknowledged stay unacknowledged, whatever others
-   * have done with them: with a name until a consumer of this name comes back or the name is forgotten; without one for
-   * the next consumer that matches, until the session ends (durable) or for `unclaimed.hold`, or until `unsubscribe`.
-   * The last consumer of a filter removes the subscription at the server, unless it is kept (`keep`, a name, or a
-   * durable session).
+   * The consumer has left. QoS 1 and 2 deliveries that it has not acknowledged stay unacknowledged, whatever other
+   * consumers did with them. With a name they wait until a consumer of this name comes back or the name is forgotten.
+   * Without one they wait for the next consumer that matches: until the session ends (durable), for `unclaimed.hold`
+   * (otherwise), or until `unsubscribe`. The last consumer of a filter removes the subscription at the server, unless
+   * it is kept (`keep`, a name, or a durable session).
    */
   readonly removeConsumer: (consumer: Consumer, now: number) => void
   /**
-   * Forgets the name of a consumer: what it has not finished counts as unclaimed. One that is not absent goes on
-   * without a name. False: the name is not known.
+   * Forgets the name of a consumer. Its unfinished messages become unclaimed. A consumer that is present continues
+   * without a name. Answers false when the name is not known.
    */
   readonly forgetConsumer: (name: string, now: number) => boolean
-  /** The consumers that have a name, absent ones included. */
+  /** The named consumers, absent ones included. */
   readonly namedConsumers: () => ReadonlyArray<NamedConsumer>
-  /** Removes the subscription at the server, and fails or ends nothing: consumers on the filter end up without it. */
+  /**
+   * Removes the subscription at the server. Does not end or fail consumers on the filter: they just get no more
+   * messages.
+   */
   readonly unsubscribe: (filter: string, now: number) => void
-  /** Whether the server has, or has not, a subscription to this filter as it is wanted, as far as known. */
+  /** Whether the server is known to have, or not to have, a subscription to this filter, as wanted. */
   readonly isSettled: (filter: string) => boolean
-  /** A consumer is done with a delivery; a reason code of 0x80 or more refuses the message (MQTT 5). */
+  /** A consumer has finished a delivery. A reason code of 0x80 or more refuses the message (MQTT 5). */
   readonly acknowledge: (consumer: Consumer, delivery: Delivery, now: number, reasonCode?: number) => void
 
   /** The use of an inbound QoS 2 packet identifier that the server has not released, see `Delivery.use`. */

@@ -1,5 +1,6 @@
 /**
- * What all parts of the session engine share: the options, the connection's state, and the output that collects.
+ * State that all parts of the session engine share: the options, the state of the connection, and the collecting
+ * output. It decides nothing about messages. Only the parts of the engine use it.
  */
 import { type Packet, pingreq } from "../../Packet.ts"
 import type { StoreRecord } from "../../StoreRecord.ts"
@@ -16,7 +17,7 @@ import type {
 } from "./contract.ts"
 import { PoisonGuard } from "./poison.ts"
 
-/** What an output may hold before it is looked through for what later inputs have made void. */
+/** An output of this length is searched for entries that later inputs made obsolete. */
 const compactAt = 1024
 
 const makeOutput = (): Output => ({
@@ -38,26 +39,26 @@ export class EngineCore {
   readonly isVersion5: boolean
   readonly poison: PoisonGuard
   output: Output = makeOutput()
-  /** What was taken last, until it is written: a lost connection calls parts of it back. */
+  /** The output that was taken last, until it is written. A lost connection takes parts of it back. */
   taken: Output | undefined
   /** The limits of the live connection; undefined while there is none. */
   limits: ServerLimits | undefined
   /** The number of the live or last connection, from 1. */
   connection = 0
-  /** Packets may be sent: there is a connection, and it has not been condemned by a violation. */
+  /** Packets may be sent: there is a connection, and no violation has condemned it. */
   online = false
   writable = true
-  /** What CONNECT announced for what the server sends. */
+  /** Receive Maximum that CONNECT announced: it bounds what the server sends. */
   receiveMaximum: number
   /** The time of the latest input. */
   now = 0
-  /** What is to be added to the time of inputs for milliseconds since the epoch, which records and messages have. */
+  /** Milliseconds to add to the time of inputs to get milliseconds since the epoch, which records and messages use. */
   epochOffset = 0
-  /** What inbound messages take that consumers have not finished. */
+  /** Memory of the inbound messages that consumers have not finished, in bytes. */
   heldBytes = 0
-  /** Outbound messages from this sequence on are in no output but the collecting one. */
+  /** Outbound messages from this sequence number on are only in the collecting output. */
   freshSequence = 1
-  /** Messages of the collecting output were given up without being sent. */
+  /** The collecting output contains messages that were given up before they were sent. */
   hasDiscarded = false
   #compactChangesAt = compactAt
   #compactAcceptedAt = compactAt
@@ -88,7 +89,7 @@ export class EngineCore {
     this.#bound()
   }
 
-  /** Packet identifiers of what the network has not got, and never will on this connection. */
+  /** Packet identifiers of packets that the network has not got and will not get on this connection. */
   get unwritten(): ReadonlySet<number> {
     const identifiers = new Set<number>()
     for (const output of [this.output, this.taken]) {
@@ -106,7 +107,7 @@ export class EngineCore {
     this.#compactAcceptedAt = Math.max(compactAt, accepted.length * 2)
   }
 
-  /** A message is settled as failed that no packet and no commit speaks for. */
+  /** Settles a message as failed. No packet and no commit belongs to this outcome. */
   discard(outbound: Outbound): void {
     this.hasDiscarded = true
     this.output.settled.push(outbound)
@@ -146,7 +147,8 @@ export class EngineCore {
     return { settled, deliveries, events, spaceAvailable }
   }
 
-  // While a store takes nothing the same records change again and again: what is kept of it is bounded by the records.
+  // While a store takes no commits, the same records change repeatedly. Compaction bounds the changes by the number of
+  // records.
   #bound(): void {
     const { changes } = this.output
     if (changes.length < this.#compactChangesAt) return
@@ -157,20 +159,20 @@ export class EngineCore {
 
 const none: Array<never> = []
 
-/** Whether its acceptance is still to be told. */
+/** Whether its acceptance is still to be reported. */
 export const isAcceptable = ({ outcome, state }: Outbound): boolean =>
   state !== "settled" || outcome?._tag === "Acknowledged"
 
-/** Whether its end has not been brought about by the server. */
+/** Whether the engine itself ended the message, not the server. */
 const isDiscarded = ({ outcome }: Outbound): boolean =>
   outcome?._tag === "Failed" && discardReasons.has(outcome.reason._tag)
 
 const discardReasons: ReadonlySet<string> = new Set(["Dropped", "Expired", "StorageFailed"])
 
-/** The identifier of a QoS 2 message has to be in the store before anyone sees the message (MQTT 4.3.3). */
+/** The packet identifier of a QoS 2 message must be stored before a consumer sees the message (MQTT 4.3.3). */
 const isIndependent = ({ delivery }: DeliveryFor): boolean => delivery.message.qos !== 2
 
-/** Moves the elements that pass into an array of their own. */
+/** Moves the elements that pass into a new array. */
 const takeOut = <A>(array: Array<A>, passes: (value: A) => boolean): Array<A> => {
   const taken: Array<A> = []
   retainInPlace(array, (value) => {
@@ -182,7 +184,7 @@ const takeOut = <A>(array: Array<A>, passes: (value: A) => boolean): Array<A> =>
 }
 
 /**
- * Removes the elements that do not pass, in place: the array has been handed out already.
+ * Removes the elements that do not pass, in place, because others already hold the array.
  */
 export const retainInPlace = <A>(array: Array<A>, keep: (value: A) => boolean): void => {
   let kept = 0

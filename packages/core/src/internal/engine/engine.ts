@@ -1,5 +1,6 @@
 /**
- * The session engine: one state machine for MQTT 3.1.1 and 5.0, put together from its parts.
+ * The session engine: one pure state machine for MQTT 3.1.1 and 5.0. This file assembles its parts, passes each input
+ * to them and handles CONNACK and PINGRESP. It does no I/O and reads no clock. The session's engine loop calls it.
  */
 import type { MqttErrorReason } from "../../MqttError.ts"
 import { type Connack, type Packet, pingreq } from "../../Packet.ts"
@@ -39,7 +40,7 @@ import { Subscriptions } from "./subscriptions.ts"
 import * as violations from "./violations.ts"
 
 /**
- * What tests may choose beside the options.
+ * Settings for tests, in addition to the options.
  */
 export interface EngineInternals {
   readonly firstPacketIdentifier?: number
@@ -52,14 +53,16 @@ class Engine implements SessionEngine {
   readonly #subscriptions: Subscriptions
   readonly #subscriptionFlow: SubscriptionFlow
   readonly stats: EngineStats
-  /** There is, or was, a session at the server: session present may be expected. */
+  /** The server has, or had, a session of ours: session present is possible. */
   #hasSession = false
   #cleanStart = false
   #condemned = false
-  /** CONNACK is awaited; and a CONNECT before it had no answer: the server may have begun a new session since. */
+  /**
+   * CONNACK is awaited. `#isUnanswered`: an earlier CONNECT had no answer, so the server may have begun a new session.
+   */
   #awaitsConnack = false
   #isUnanswered = false
-  /** A PINGREQ is on its way whose answer tells what the server's session knows; nothing is subscribed before. */
+  /** A PINGREQ is under way. Its answer shows what the server's session knows; nothing is subscribed before. */
   #isProbing = false
 
   constructor(options: EngineOptions, internals: EngineInternals) {
@@ -181,7 +184,7 @@ class Engine implements SessionEngine {
 
   publish(request: PublishRequest, now: number): Admission {
     this.#core.now = now
-    // What was asked for first goes out first: a program that subscribes and then publishes gets its own message.
+    // Subscriptions go out before later publishes: a program that subscribes and then publishes gets its own message.
     this.#flushSubscriptions()
     return this.#outbound.publish(request, now)
   }
@@ -255,7 +258,7 @@ class Engine implements SessionEngine {
   }
 
   nextDeadline(): number | undefined {
-    // More can be sent than one output holds: at once.
+    // More can be sent than one output holds: due now.
     if (this.#outbound.hasMore) return this.#core.now
     const outbound = this.#outbound.nextDeadline() ?? Infinity
     const inbound = this.#inbound.nextDeadline() ?? Infinity
@@ -274,8 +277,8 @@ class Engine implements SessionEngine {
   }
 
   /**
-   * The oldest packet without an answer is the one over which the server has ended the connection; answers how to give
-   * it up, if it is time.
+   * Blames the oldest unanswered packet for the end of the connection by the server. Answers how to give it up, once
+   * its threshold is reached.
    */
   #blame(last: string): (() => void) | undefined {
     const { poison, unwritten } = this.#core
@@ -299,7 +302,7 @@ class Engine implements SessionEngine {
     if (core.limits !== undefined) return this.#condemned ? undefined : violations.unexpectedPacket("CONNACK")
     this.#condemned = false
     this.#awaitsConnack = false
-    // A refused connection never was one.
+    // A refused connection never began.
     if (packet.reasonCode !== 0) return undefined
     const cleanStart = this.#cleanStart
     if (packet.sessionPresent && (cleanStart || !this.#hasSession)) return violations.unexpectedSession(cleanStart)
@@ -316,8 +319,8 @@ class Engine implements SessionEngine {
       this.#inbound.resume()
       if (this.#isUnanswered) this.#doubt()
       this.#subscriptions.resume()
-      // A new session of the server has no subscriptions, and thus no messages, until we subscribe: what it sends
-      // before belongs to the session that the store tells of.
+      // A new session of the server has no subscriptions, hence sends no messages, until we subscribe. Messages that
+      // come before that belong to the session that the store describes.
       if (this.#inbound.isInDoubt) {
         this.#isProbing = true
         core.send(pingreq)
@@ -332,7 +335,7 @@ class Engine implements SessionEngine {
     return undefined
   }
 
-  /** The session that the server has may be one that it began for a CONNECT whose CONNACK was lost. */
+  /** The server's session may be a new one, begun by a CONNECT whose CONNACK was lost. */
   #doubt(): void {
     this.#inbound.doubt()
     this.#subscriptions.doubt()
@@ -384,7 +387,7 @@ class Engine implements SessionEngine {
   }
 }
 
-// One figure is often asked for alone, and some have to be counted.
+// Getters, because callers often need one figure only and some figures have to be counted.
 class Stats implements EngineStats {
   readonly #outbound: OutboundFlow
   readonly #inbound: InboundFlow

@@ -1,20 +1,20 @@
 /**
- * Messages that no present consumer answers for: held for a consumer that may come.
+ * Holds messages that no present consumer will acknowledge, until a consumer comes or a deadline passes.
  *
- * Two kinds stand here. A message that found no consumer waits for `unclaimed.hold`. A message that a consumer without
- * a name has left unfinished waits for the successor of that consumer, until its own deadline. Nothing here
- * acknowledges: the owner drops what `hold`, `expire` and `unsubscribed` return.
+ * There are two kinds. A message that found no consumer waits for `unclaimed.hold`. A message that a consumer without a
+ * name left unfinished waits for a successor of that consumer, until its own deadline. This file acknowledges nothing:
+ * the caller (`inbound.ts`) gives up the messages that `hold`, `expire` and `unsubscribed` return.
  *
- * Until no consumer has come for some message in time, there may be as many messages without a consumer as the receive
- * window holds: a backlog comes all at once, and its consumer a moment later. From then on there may be fewer, so that
- * a subscription without readers does not hold up the others. The window is a bound here too, since MQTT 3.1.1 does not
- * tell the server of it.
+ * At first the whole receive window may hold messages without a consumer, because a backlog arrives all at once and its
+ * consumer a moment later. After one of them has expired, the limit is `unclaimed.messages`, so that a subscription
+ * without readers does not block the others. The window is also applied here because MQTT 3.1.1 does not announce it to
+ * the server.
  */
 import type { InboundDelivery } from "./inboundDelivery.ts"
 import type { EngineConsumer } from "./subscriptionEntry.ts"
 
 /**
- * A consumer without a name that left, and the topic filters by which a successor may want what it left.
+ * A consumer without a name that left, and the topic filters by which a consumer counts as its successor.
  */
 export class Departed {
   readonly consumer: EngineConsumer
@@ -28,11 +28,11 @@ export class Departed {
 
 interface Held {
   readonly delivery: InboundDelivery
-  /** Infinity: as long as the session lasts. */
+  /** Deadline. Infinity: until the session ends. */
   readonly until: number
-  /** Who left the message; undefined: it found no consumer. */
+  /** The consumer that left the message; undefined: the message found no consumer. */
   readonly departed: Departed | undefined
-  /** A consumer has it. Until it is acknowledged or the hold ends, further ones that join get it as well. */
+  /** A consumer has the message. Until it is acknowledged or the hold ends, later consumers get it too. */
   isTaken: boolean
 }
 
@@ -42,12 +42,12 @@ export class HeldMessages {
   #isForsaken = false
   /** In the order of arrival. */
   #items: Array<Held> = []
-  /** Nothing that is held expires before. */
+  /** The earliest deadline of all items. */
   #earliest = Infinity
-  /** Those that no consumer has, and those of them that a consumer left. */
+  /** Number of messages that no consumer has, and how many of them a consumer left. */
   #waiting = 0
   #left = 0
-  /** Of those that found no consumer. */
+  /** Bytes of the messages that found no consumer. */
   #bytes = 0
 
   constructor(options: { readonly hold: number; readonly messages: number }) {
@@ -55,20 +55,17 @@ export class HeldMessages {
     this.#hold = options.hold
   }
 
-  /** Messages that no consumer has. */
+  /** Number of messages that no consumer has. */
   get size(): number {
     return this.#waiting
   }
 
-  /** A consumer has taken messages, or left some behind: it is to be expected that one comes for the next. */
+  /** A consumer has taken messages, or left some: another one may come soon. The whole window may be held again. */
   expectConsumer(): void {
     this.#isForsaken = false
   }
 
-  /**
-   * Holds a message without a consumer; returns the oldest of them, which found no room among so many, or so many
-   * bytes.
-   */
+  /** Holds a message without a consumer. Returns the oldest messages that exceed the window, the limit or the bytes. */
   hold(delivery: InboundDelivery, now: number, window: number, bytes: number): ReadonlyArray<InboundDelivery> {
     if (this.#hold <= 0) return [delivery]
     this.#add([delivery], now + this.#hold, undefined)
@@ -83,7 +80,7 @@ export class HeldMessages {
     })
   }
 
-  /** Holds what a consumer has left unfinished, in the order of arrival. */
+  /** Holds the messages that a consumer left unfinished, in the order of arrival. */
   leave(deliveries: ReadonlyArray<InboundDelivery>, departed: Departed, until: number): void {
     if (deliveries.length === 0) return
     this.#add(deliveries, until, departed)
@@ -91,18 +88,19 @@ export class HeldMessages {
     this.#items.sort((a, b) => a.delivery.sequence - b.delivery.sequence)
   }
 
-  /** How long the deadline of a new message without a consumer is away. */
+  /** Milliseconds for which a message without a consumer is held. */
   get holdMillis(): number {
     return this.#hold
   }
 
-  /** What a consumer that joins takes: each message once, in the order of arrival. */
+  /** Takes the messages for a consumer that joins: each message once, in the order of arrival. */
   claim(passes: (delivery: InboundDelivery) => boolean): ReadonlyArray<InboundDelivery> {
     if (this.#items.length === 0) return []
     const items = this.#items.filter(({ delivery, isTaken }) => !isTaken || !delivery.done)
     const claimed = new Set<InboundDelivery>()
     const gone = new Set<Held>()
-    // What waits for a consumer goes before what one has: otherwise it would wait for another one.
+    // Messages without a consumer first; otherwise a message that already has one could take the place of its copy that
+    // waits.
     for (const isTaken of [false, true]) {
       for (const item of items) {
         const { delivery, departed } = item
@@ -118,13 +116,15 @@ export class HeldMessages {
     return [...claimed].sort((a, b) => a.sequence - b.sequence)
   }
 
-  /** A consumer that has left has finished with a message after all; whether it was still held for a successor. */
+  /**
+   * A consumer that has left finished a message afterwards. Answers whether the message was still held for a successor.
+   */
   finished(consumer: EngineConsumer, delivery: InboundDelivery): boolean {
     if (this.#left === 0) return false
     return this.#remove((item) => item.delivery === delivery && item.departed?.consumer === consumer).length > 0
   }
 
-  /** Somebody has ended a subscription: what was left by consumers of no other one has no successor. */
+  /** A subscription was ended. Returns the messages whose former consumers have no other filter. */
   unsubscribed(filter: string): ReadonlyArray<InboundDelivery> {
     if (this.#left === 0) return []
     return this.#remove(({ departed }) => {
@@ -133,17 +133,17 @@ export class HeldMessages {
     })
   }
 
-  /** Forgets the messages that the server delivers again and that nobody has left unfinished. */
+  /** Forgets stale messages that found no consumer: the server sends them again. */
   forgetStale(): void {
     this.#remove(({ delivery, departed }) => delivery.stale && departed === undefined)
   }
 
-  /** The server does not deliver this message again. */
+  /** Forgets a message that the server does not send again. */
   forget(delivery: InboundDelivery): void {
     this.#remove((item) => item.delivery === delivery)
   }
 
-  /** The server has delivered a message again: it waits for the same successors. */
+  /** The server sent a message again. The new copy waits for the same successors. */
   redelivered(stale: InboundDelivery, delivery: InboundDelivery): void {
     for (const { departed, until } of this.#items.filter((item) => item.delivery === stale)) {
       if (departed !== undefined) this.leave([delivery], departed, until)
@@ -151,9 +151,7 @@ export class HeldMessages {
     this.forget(stale)
   }
 
-  /**
-   * The server has lost the session: it waits for none of these messages, and each is held as one without a consumer.
-   */
+  /** The server lost the session and expects no acknowledgement. Each message is held as one without a consumer. */
   sessionLost(now: number): void {
     this.#left = 0
     this.#bytes = this.#items.reduce((bytes, { delivery, isTaken }) => isTaken ? bytes : bytes + delivery.bytes, 0)
@@ -173,12 +171,12 @@ export class HeldMessages {
     return expired
   }
 
-  /** Whether a message has a deadline of its own here. */
+  /** Whether a held message has a finite deadline here. */
   hasDeadline(delivery: InboundDelivery): boolean {
     return this.#items.some((item) => item.delivery === delivery && !item.isTaken && item.until !== Infinity)
   }
 
-  /** The topic filters of the consumers that have left a message. */
+  /** The topic filters of the consumers that left a message. */
   filtersOf(delivery: InboundDelivery): ReadonlyArray<string> {
     return this.#items.flatMap((item) => item.delivery === delivery ? [...item.departed?.filters ?? []] : [])
   }
@@ -193,7 +191,7 @@ export class HeldMessages {
     if (until < this.#earliest) this.#earliest = until
   }
 
-  /** Removes items; returns the messages of those that no consumer has. */
+  /** Removes items. Returns the messages that no consumer has. */
   #remove(passes: (item: Held) => boolean): ReadonlyArray<InboundDelivery> {
     if (this.#items.length === 0) return []
     const removed: Array<InboundDelivery> = []

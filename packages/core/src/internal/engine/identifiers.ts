@@ -1,25 +1,25 @@
 /**
- * Packet identifiers of the packets that a client starts: PUBLISH with QoS 1 and 2, SUBSCRIBE and UNSUBSCRIBE share one
- * space (MQTT 2.2.1).
+ * Packet identifiers of packets that the client initiates. PUBLISH with QoS 1 and 2, SUBSCRIBE and UNSUBSCRIBE share
+ * one space (MQTT 2.2.1). It knows nothing about the packets.
  */
 
 const last = 65_535
 const smallest = 16
-/** With so many slots every identifier has one of its own. */
+/** With this many slots every identifier has its own. */
 const largest = 65_536
 
 /**
- * Allocates packet identifiers and knows who has them. Allocation rolls on, so that an identifier rests as long as
- * possible before it is used again.
+ * Allocates packet identifiers and remembers their owners. Allocation continues upwards, so that an identifier rests as
+ * long as possible before it is used again.
  *
- * A table whose slots follow from the identifiers: those in flight are neighbours most of the time. (A Map makes a new
- * table of itself for every few identifiers, and its dead tables keep messages alive until the next full garbage
- * collection.)
+ * The table has one slot per identifier modulo its size, because identifiers in flight are mostly neighbours. A Map
+ * would rebuild its table every few identifiers, and the dead tables keep messages alive until the next full garbage
+ * collection.
  */
 export class PacketIdentifiers<Owner> {
-  // Made with the first identifier: many sessions never need one.
+  // Made with the first identifier, because many sessions never need one.
   #owners: Array<Owner | undefined> | undefined
-  /** The identifier in each slot, 0: free. */
+  /** The identifier in each slot; 0: free. */
   #taken: Uint16Array | undefined
   #size = 0
   #next: number
@@ -36,21 +36,21 @@ export class PacketIdentifiers<Owner> {
     return this.#size < last
   }
 
-  /** A free identifier, now the owner's; 0 when none is free. */
+  /** Allocates a free identifier for the owner; 0 when none is free. */
   allocate(owner: Owner): number {
     if (this.#size >= last) return 0
     if (this.#taken === undefined || this.#size * 2 >= this.#taken.length) this.#grow()
     const taken = this.#taken!
     const mask = taken.length - 1
     let identifier = this.#next
-    // One whose slot is another one's rests a little longer.
+    // An identifier whose slot is taken by another one is skipped for now.
     while (taken[identifier & mask] !== 0) identifier = identifier === last ? 1 : identifier + 1
     this.#next = identifier === last ? 1 : identifier + 1
     this.#put(identifier, owner)
     return identifier
   }
 
-  /** Gives a certain identifier to an owner: what a store remembers. */
+  /** Assigns the identifier that a store recorded. */
   reserve(identifier: number, owner: Owner): void {
     while (this.#taken === undefined || !this.#fits(identifier)) this.#grow()
     this.#put(identifier, owner)
@@ -86,7 +86,7 @@ export class PacketIdentifiers<Owner> {
     this.#owners![slot] = owner
   }
 
-  /** Twice the slots: what had different ones still has. */
+  /** Doubles the slots. Identifiers in different slots stay in different slots. */
   #grow(): void {
     const [taken, owners] = [this.#taken, this.#owners]
     if (taken !== undefined && taken.length >= largest) return

@@ -1,6 +1,7 @@
 /**
- * Inbound messages: the QoS 1 and QoS 2 handshakes of the receiver (MQTT 4.3), acknowledgements in the order of arrival
- * (MQTT 4.6), and what happens when consumers are slow, gone, or not there yet.
+ * The receiver of the engine: the QoS 1 and QoS 2 handshakes (MQTT 4.3) and acknowledgements in the order of arrival
+ * (MQTT 4.6). It also decides what happens when consumers are slow, have left, or have not come yet. It never
+ * acknowledges a message that a consumer has not finished, unless an option says so. `engine.ts` calls it.
  */
 import { Message } from "../../Message.ts"
 import type { Publish, Pubrel } from "../../Packet.ts"
@@ -20,7 +21,7 @@ import type { Keep } from "./subscriptions.ts"
 import { InboundAliases } from "./topicAliases.ts"
 import * as violations from "./violations.ts"
 
-/** A window that is full for this long, in milliseconds, has not just been filled by one burst. */
+/** A window that stays full for this long, in milliseconds, was not just filled by one burst. */
 const fullWindowGrace = 1000
 
 /**
@@ -33,25 +34,25 @@ export class InboundFlow {
   readonly #held: HeldMessages
   readonly #pubacks = new AcknowledgementQueue<InboundDelivery>()
   readonly #pubrecs = new AcknowledgementQueue<Exchange>()
-  /** QoS 2 packet identifiers that the server has not released. */
+  /** Packet identifiers of QoS 2 that the server has not released with PUBREL. */
   #exchanges: Map<number, Exchange> | undefined
-  /** QoS 1 of a lost connection, until it is known whether the server delivers it anew. */
+  /** QoS 1 deliveries of a lost connection, until it is known whether the server sends them again. */
   #interrupted: Array<InboundDelivery> = []
   /**
-   * Of QoS 1, by packet identifier: who has not finished with a stale delivery, until the server has delivered them
-   * again.
+   * Stale QoS 1 deliveries by packet identifier, with the consumers that have not finished them, until the server has
+   * sent them again.
    */
   #awaited: Map<number, InboundDelivery> | undefined
-  /** Of a lost session, or released before its time: nobody waits for the acknowledgement. */
+  /** Deliveries that need no acknowledgement: the session was lost, or the server released the identifier early. */
   #detached: Set<InboundDelivery> | undefined
-  /** Places that are taken in the window of this connection: until PUBACK, PUBCOMP or a refusing PUBREC. */
+  /** Places taken in the receive window of this connection. PUBACK, PUBCOMP or a refusing PUBREC frees a place. */
   #window = 0
   #sequence = 0
   #uses = 0
-  /** PUBLISH packets that arrived. */
+  /** Number of PUBLISH packets received. */
   received = 0
   #reconnectWanted = false
-  /** The server has sent more than the receive maximum on this connection, and that was told. */
+  /** The server has exceeded the receive maximum on this connection, and the event was emitted. */
   #isExceeded = false
 
   constructor(core: EngineCore, router: Router) {
@@ -70,8 +71,8 @@ export class InboundFlow {
   }
 
   /**
-   * On MQTT 5 the window holds the server back; on 3.1.1, and where the server does not keep to it, only the network
-   * can. Messages that wait for PUBREL do not count: it is the server that has to go on with them.
+   * Whether only the network can hold the server back: always on 3.1.1, and on MQTT 5 when the server ignores the
+   * receive maximum. Messages that wait for PUBREL do not count, because the server has to act next.
    */
   get isWindowExceeded(): boolean {
     const { isVersion5, receiveMaximum } = this.#core
@@ -82,7 +83,7 @@ export class InboundFlow {
     return this.#held.size
   }
 
-  /** Whether a lost session would lose anything here. */
+  /** Whether the loss of the session would lose state here. */
   get hasState(): boolean {
     return (this.#exchanges?.size ?? 0) > 0 || this.#interrupted.length > 0
   }
@@ -104,7 +105,7 @@ export class InboundFlow {
     this.#reconnectWanted = false
   }
 
-  /** The store knows of packet identifiers that the server has not spoken of since. */
+  /** There are restored packet identifiers that the server has not mentioned since. */
   get isInDoubt(): boolean {
     for (const { isRestored } of this.#exchanges?.values() ?? []) if (isRestored) return true
     return false
@@ -116,9 +117,8 @@ export class InboundFlow {
   }
 
   /**
-   * The server has sent again all that it has to, as long as our receive maximum has not stopped it: identifiers that
-   * it has not spoken of belong to a session that it has lost. (A process that dies between CONNACK and the commit of
-   * what it changed leaves such records.)
+   * The server has sent again all that it has to, unless our receive maximum stopped it. Identifiers that it has not
+   * mentioned belong to a lost session. Such records remain when a process dies between CONNACK and its commit.
    */
   settleDoubt(): void {
     if (this.#window >= this.#core.receiveMaximum) return
@@ -130,7 +130,7 @@ export class InboundFlow {
     this.#end(exchange)
   }
 
-  /** The server delivers anew what is not acknowledged: QoS 1 as new messages, QoS 2 under the known identifiers. */
+  /** The server sends again what is not acknowledged: QoS 1 as new messages, QoS 2 under the known identifiers. */
   resume(): void {
     const { output, taken } = this.#core
     for (const delivery of this.#interrupted) {
@@ -147,7 +147,7 @@ export class InboundFlow {
     }
   }
 
-  /** The server knows nothing: what is on its way to consumers stays there, and is acknowledged to nobody. */
+  /** The server has no state. Messages on their way to consumers stay there, and are not acknowledged. */
   sessionLost(now: number): void {
     for (const delivery of this.#awaited?.values() ?? []) this.#held.forget(delivery)
     this.#awaited = undefined
@@ -209,21 +209,21 @@ export class InboundFlow {
   }
 
   acknowledge(consumer: EngineConsumer, delivery: InboundDelivery, reasonCode: number): void {
-    // One that has left may finish later, as long as no successor has taken the message.
+    // A consumer that has left may still finish a delivery, until a successor takes the message.
     if (!delivery.remove(consumer) && !this.#held.finished(consumer, delivery)) return
     delivery.answer(reasonCode)
     if (!delivery.isOwed) return this.#completeOnce(delivery)
     const { exchange } = delivery
     const { name } = consumer
     if (exchange === undefined || name === undefined || exchange.released || delivery.done) return
-    // Others are still to finish: after a restart only they get it again.
+    // Other consumers have not finished: after a restart only they get the message again.
     exchange.finished = [...exchange.finished ?? [], name]
     this.#put(exchange)
   }
 
   /**
-   * A consumer has joined: it gets what waits for a consumer, and what waits for the absent one whose name it has. What
-   * that one has left and this one no longer wants counts as finished.
+   * A consumer has joined. It gets the messages that wait for any consumer, and those of the absent consumer whose name
+   * it has. Messages of the absent one that no filter of the new one matches count as finished.
    */
   joined(consumer: EngineConsumer, absent: EngineConsumer | undefined): void {
     const claimed = [...this.#held.claim((delivery) => {
@@ -245,12 +245,12 @@ export class InboundFlow {
     }
     for (const delivery of claimed) {
       delivery.add(consumer)
-      // It gets what the server delivers again.
+      // A stale delivery reaches it when the server sends the message again.
       if (!delivery.stale) this.#core.output.deliveries.push({ consumer, delivery })
     }
   }
 
-  /** A consumer has left: what it has not finished is held for its successor. */
+  /** A consumer has left. Its unfinished deliveries are held for its successor. */
   abandonedBy(consumer: EngineConsumer, filters: ReadonlyArray<string>, keep: Keep, now: number): void {
     const left: Array<InboundDelivery> = []
     for (const delivery of this.#unfinishedBy(consumer)) {
@@ -264,7 +264,7 @@ export class InboundFlow {
     this.#held.leave(left, new Departed(consumer, filters), now + hold)
   }
 
-  /** Somebody has ended a subscription: what its consumers have left behind is not wanted any more. */
+  /** A subscription was ended. The messages that its former consumers left unfinished are given up. */
   unsubscribed(filter: string): void {
     this.#giveUp(this.#held.unsubscribed(filter))
   }
@@ -273,12 +273,12 @@ export class InboundFlow {
     return this.#exchanges?.get(packetIdentifier)?.use
   }
 
-  /** How many deliveries a consumer has not finished. */
+  /** Number of deliveries that a consumer has not finished. */
   unfinishedBy(consumer: EngineConsumer): number {
     return this.#unfinishedBy(consumer).length
   }
 
-  /** To be called after every input. */
+  /** The engine calls it after every input. */
   watch(now: number): void {
     const isFull = this.#windowIsFull
     this.#pubacks.watch(now, isFull)
@@ -306,8 +306,8 @@ export class InboundFlow {
   }
 
   /**
-   * Takes a place in the window. More than the receive maximum is tolerated as long as there is memory: servers exceed
-   * it, mosquitto 2.0 for example when a backlog or many retained messages leave at once.
+   * Takes a place in the window. A server may exceed the receive maximum as long as memory allows it. Some do:
+   * mosquitto 2.0, for example, when a backlog or many retained messages leave at once.
    */
   #occupy(): Violation | undefined {
     const core = this.#core
@@ -322,7 +322,7 @@ export class InboundFlow {
     return undefined
   }
 
-  /** PUBREC is due once on a connection, however often the server repeats PUBLISH. */
+  /** Sends at most one PUBREC per connection, however often the server repeats PUBLISH. */
   #queuePubrec(exchange: Exchange): void {
     const { connection } = this.#core
     if (exchange.queuedOn === connection) return
@@ -334,8 +334,7 @@ export class InboundFlow {
     const { connection } = this.#core
     let exchange = this.#exchanges?.get(packet.packetIdentifier)
     if (exchange?.isRestored === true) {
-      // An identifier that the store knows says nothing about a message that is not marked as a redelivery
-      // [MQTT-3.3.1-1].
+      // A restored identifier says nothing about a message that is not marked as a redelivery [MQTT-3.3.1-1].
       if (packet.dup) {
         exchange.isRestored = false
       } else {
@@ -349,7 +348,7 @@ export class InboundFlow {
       if (exchange !== undefined) exchange.connection = connection
     }
     if (exchange !== undefined && (exchange.done || exchange.delivery !== undefined)) {
-      // Known: its consumers have it, or had it. Only the answer is due again, in its place.
+      // Known: its consumers have it, or had it. Only PUBREC is due again, in its place in the order.
       this.#queuePubrec(exchange)
       this.#flushPubrecs()
       return undefined
@@ -412,8 +411,8 @@ export class InboundFlow {
   }
 
   /**
-   * A QoS 1 message of an earlier connection still waits for the successors of those that left it, if it is the same
-   * message (MQTT 4.4).
+   * The server sent a QoS 1 message under the identifier of a stale delivery. If it is the same message (MQTT 4.4), it
+   * takes the place of the stale one for the successors of the consumers that left.
    */
   #redelivered(delivery: InboundDelivery): void {
     const stale = this.#awaited?.get(delivery.packetIdentifier)
@@ -424,7 +423,7 @@ export class InboundFlow {
     else this.#held.forget(stale)
   }
 
-  /** Remembers who has not finished a message that the server delivers again, and nothing of what it holds. */
+  /** Keeps which consumers have not finished a message that the server will send again, without its payload. */
   #await(delivery: InboundDelivery): void {
     const stub = delivery.toStub()
     if (delivery.vacancies > 0) this.#held.redelivered(delivery, stub)
@@ -432,7 +431,7 @@ export class InboundFlow {
     this.#awaited.set(delivery.packetIdentifier, stub)
   }
 
-  /** To the consumers that the router has found. Absent ones get it when they are back. */
+  /** Delivers to the consumers that the router found. Absent ones get the message when they come back. */
   #deliver(delivery: InboundDelivery): void {
     const { deliveries } = this.#core.output
     const { count, targets } = this.#router
@@ -471,10 +470,10 @@ export class InboundFlow {
     return unfinished.sort((a, b) => a.sequence - b.sequence)
   }
 
-  /** There is no consumer for them, and none is waited for any more. */
+  /** Gives up deliveries: they have no consumer, and the engine waits for none. */
   #giveUp(deliveries: ReadonlyArray<InboundDelivery>): void {
     for (const delivery of deliveries) {
-      // It comes again: then it is seen who wants it.
+      // The server sends it again, and the router then looks for consumers.
       if (delivery.stale) continue
       this.#core.emit({ _tag: "UnclaimedDropped", message: delivery.message })
       if (!delivery.isOwed) this.#completeOnce(delivery)
@@ -485,7 +484,9 @@ export class InboundFlow {
     if (!delivery.done) this.#complete(delivery)
   }
 
-  /** The acknowledgement may go out: as soon as all before it have, if there is anyone to send it to. */
+  /**
+   * Marks a delivery as complete. Its acknowledgement goes out after all earlier ones, if the server still expects it.
+   */
   #complete(delivery: InboundDelivery): void {
     const { exchange } = delivery
     delivery.done = true
@@ -598,7 +599,10 @@ export class InboundFlow {
     return { _tag: "SlowConsumer", filters: Array.from(new Set(filters)), absent, message, waiting }
   }
 
-  /** The head, and what stands behind it for the same consumers and has waited as long: they have not moved at all. */
+  /**
+   * Acknowledges the head, and the deliveries directly behind it that have waited as long for the same consumers: those
+   * consumers have made no progress.
+   */
   #acknowledgeOverdue(
     queue: AcknowledgementQueue<InboundDelivery> | AcknowledgementQueue<Exchange>,
     stalled: ReadonlyArray<EngineConsumer>,
@@ -614,7 +618,7 @@ export class InboundFlow {
   }
 }
 
-/** The consumer has finished with the message in an earlier life of the session. */
+/** The consumer finished the message before a restart of the session. */
 const hasFinished = ({ name }: EngineConsumer, exchange: Exchange | undefined): boolean =>
   name !== undefined && exchange?.finished !== undefined && exchange.finished.includes(name)
 

@@ -1,5 +1,6 @@
 /**
- * Inbound messages on their way to consumers, and the QoS 2 exchanges that they belong to.
+ * State of inbound messages on their way to consumers, and of the QoS 2 exchanges that they belong to. It sends
+ * nothing: `inbound.ts` decides.
  */
 import { Message } from "../../Message.ts"
 import { none } from "../../Properties.ts"
@@ -9,7 +10,7 @@ import type { EngineConsumer } from "./subscriptionEntry.ts"
 const empty = new Uint8Array(0)
 
 /**
- * One inbound message and who has not finished with it.
+ * One inbound message and the consumers that have not finished it.
  */
 export class InboundDelivery implements Delivery {
   readonly message: Message
@@ -18,21 +19,21 @@ export class InboundDelivery implements Delivery {
   readonly bytes: number
   stale = false
   remaining = 0
-  /** Consumers that left without finishing, and whose successor may still come: see `HeldMessages`. */
+  /** Number of consumers that left without finishing and whose successor may still come, see `HeldMessages`. */
   vacancies = 0
-  /** All consumers are done, or were given up: the acknowledgement may go out. */
+  /** All consumers have finished, or were given up. The acknowledgement may be sent. */
   done = false
-  /** Of the acknowledgement: success as soon as one consumer has taken the message. */
+  /** Reason code of the acknowledgement. Success as soon as one consumer has accepted the message. */
   reasonCode = 0
-  /** One consumer at least has taken or refused it. */
+  /** At least one consumer has accepted or refused the message. */
   answered = false
-  /** A copy that the server had retained: of no use to anyone but those who wait for it. */
+  /** A copy that the server had retained: only consumers that wait for retained messages need it. */
   readonly isRetainedCopy: boolean
   /** Position in the order of arrival. */
   readonly sequence: number
-  /** Of QoS 2. */
+  /** QoS 2 only. */
   readonly exchange: Exchange | undefined
-  // Nearly all messages have one consumer: no array for them.
+  // Nearly all messages have one consumer: this field avoids an array.
   #first: EngineConsumer | undefined = undefined
   #others: Array<EngineConsumer> | undefined = undefined
 
@@ -58,7 +59,7 @@ export class InboundDelivery implements Delivery {
     return this.exchange?.use ?? ""
   }
 
-  /** Somebody has not finished with it, or may still come for it. */
+  /** A consumer has not finished the message, or a successor may still come for it. */
   get isOwed(): boolean {
     return this.remaining > 0 || this.vacancies > 0
   }
@@ -78,7 +79,7 @@ export class InboundDelivery implements Delivery {
     return this.#first === consumer || (this.#others?.includes(consumer) ?? false)
   }
 
-  /** Whether the consumer was still to finish. */
+  /** Removes a consumer. Answers whether it had not finished. */
   remove(consumer: EngineConsumer): boolean {
     const others = this.#others
     if (this.#first === consumer) {
@@ -92,7 +93,7 @@ export class InboundDelivery implements Delivery {
     return true
   }
 
-  /** A stale delivery with the same consumers, without what the message holds. */
+  /** A stale delivery with the same consumers, without the payload. */
   toStub(): InboundDelivery {
     const { properties: { subscriptionIdentifiers }, qos, receivedAt, retain, session, topic } = this.message
     const message = new Message({
@@ -112,7 +113,7 @@ export class InboundDelivery implements Delivery {
     return stub
   }
 
-  /** A consumer's answer: a refusal counts only while nobody has taken the message. */
+  /** Records a consumer's answer. A refusal counts only as long as no consumer has accepted the message. */
   answer(reasonCode: number): void {
     if (reasonCode < 0x80) this.reasonCode = 0
     else if (!this.answered || this.reasonCode >= 0x80) this.reasonCode = reasonCode
@@ -127,20 +128,20 @@ export class Exchange {
   readonly packetIdentifier: number
   /** See `InboundRecord`. */
   readonly use: string
-  /** PUBREC may be sent, again and again. */
+  /** PUBREC may be sent, and repeated. */
   done = false
   reasonCode = 0
-  /** It may be of a session that the server has lost: the server has not spoken of it since. */
+  /** The identifier may belong to a session that the server has lost: the server has not mentioned it since. */
   isRestored = false
-  /** The connection on which a PUBREC waits for its turn, 0: none does. */
+  /** The connection on whose queue a PUBREC waits; 0: none. */
   queuedOn = 0
-  /** The exchange is over: a PUBREC that still waits for its turn is not sent. */
+  /** The exchange has ended: a PUBREC that still waits is not sent. */
   released = false
-  /** The connection of the latest PUBLISH, on which it takes a place in the window. */
+  /** The connection of the latest PUBLISH, in whose window it takes a place. */
   connection = 0
-  /** The message, until it is acknowledged; undefined also when an earlier process had it and did not finish. */
+  /** The message, until it is acknowledged. Undefined also when an earlier process received it and did not finish. */
   delivery: InboundDelivery | undefined = undefined
-  /** Names of the consumers that have finished with the message while others have not: they do not get it again. */
+  /** Names of the consumers that finished the message while others had not. They do not get it again. */
   finished: Array<string> | undefined = undefined
 
   constructor(packetIdentifier: number, use: string) {

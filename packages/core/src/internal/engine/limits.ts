@@ -1,5 +1,6 @@
 /**
- * What a server allows (MQTT 3.2.2.3), and what the client must not send because of it.
+ * Limits that a server grants (MQTT 3.2.2.3), and checks of what the client may send under them. Pure functions; they
+ * send nothing.
  */
 import { InvalidTopic, type MqttErrorReason, NotSupported, PacketTooLarge } from "../../MqttError.ts"
 import type { Connack, Publish } from "../../Packet.ts"
@@ -12,7 +13,7 @@ import type { PublishRequest, ServerLimits } from "./contract.ts"
 const largestPacket = 268_435_460
 
 /**
- * The limits that a CONNACK grants. MQTT 3.1.1 has none to grant.
+ * Reads the limits from a CONNACK. MQTT 3.1.1 grants none.
  */
 export const limitsOf = ({ properties }: Connack, version: ProtocolVersion): ServerLimits => ({
   receiveMaximum: properties.receiveMaximum ?? 65_535,
@@ -22,7 +23,7 @@ export const limitsOf = ({ properties }: Connack, version: ProtocolVersion): Ser
   topicAliasMaximum: properties.topicAliasMaximum ?? 0,
   wildcardSubscriptionAvailable: properties.wildcardSubscriptionAvailable ?? true,
   subscriptionIdentifiersAvailable: version === 5 && (properties.subscriptionIdentifiersAvailable ?? true),
-  // 3.1.1 knows no shared subscriptions, and many servers give them to its clients all the same.
+  // 3.1.1 has no shared subscriptions, but many servers offer them to its clients.
   sharedSubscriptionAvailable: properties.sharedSubscriptionAvailable ?? true
 })
 
@@ -44,7 +45,7 @@ export const refusePublish = (
     return new NotSupported({ feature: "retain", detail: "the server keeps no retained messages" })
   }
   const { payload, properties, topic } = request
-  // Most messages are so far below the limit that nothing needs to be measured: a UTF-16 unit takes at most 3 bytes.
+  // Most messages are far below the limit and need no measuring: a UTF-16 unit takes at most 3 bytes.
   const upperBound = payload.length + topic.length * 3 + 16
   if (upperBound <= limits.maximumPacketSize && (version === 4 || properties === none || isEmpty(properties))) {
     return undefined
@@ -53,13 +54,13 @@ export const refusePublish = (
   return size > limits.maximumPacketSize ? new PacketTooLarge({ size, maximum: limits.maximumPacketSize }) : undefined
 }
 
-/** What a user property, and all other properties together, take at most. */
+/** Maximum size in bytes of one user property, and of all other properties together. */
 const largestUserProperty = 5 + 2 * 65_535
 const largestOthers = 4 * 65_540
 
 /**
- * Why no packet can hold a message, whatever the server allows; undefined when one can. A store writes it as a PUBLISH
- * of MQTT 5.
+ * Why no packet can hold a message, whatever the server allows; undefined when one can. Assumes MQTT 5, because a store
+ * writes each message as a PUBLISH of MQTT 5.
  */
 export const refuseImpossible = (request: PublishRequest): MqttErrorReason | undefined => {
   const { payload, properties, topic } = request
@@ -109,7 +110,7 @@ const isEmpty = (properties: object): boolean => {
   return true
 }
 
-// The largest form of the packet: with the full topic and the alias. The value of the identifier does not matter.
+// The largest form of the packet: full topic and alias. The value of the packet identifier does not matter.
 const asPacket = (request: PublishRequest, version: ProtocolVersion): Publish => ({
   _tag: "Publish",
   topic: request.topic,

@@ -1,6 +1,6 @@
 /**
- * Outbound messages: the window, the QoS 1 and QoS 2 handshakes of the sender (MQTT 4.3), and what is sent again in a
- * resumed session (MQTT 4.4).
+ * The sender of the engine: the send window, the QoS 1 and QoS 2 handshakes (MQTT 4.3), and retransmission in a resumed
+ * session (MQTT 4.4). It never sends more than the server's Receive Maximum allows. `engine.ts` calls it.
  */
 import { Indeterminate, type MqttErrorReason, PoisonMessage, SessionLost } from "../../MqttError.ts"
 import type { Puback, Pubcomp, Pubrec } from "../../Packet.ts"
@@ -18,7 +18,7 @@ import { acknowledged, failed, outcomeOf, succeeded } from "./publishOutcome.ts"
 import { OutboundAliases } from "./topicAliases.ts"
 import * as violations from "./violations.ts"
 
-/** What one output holds of PUBLISH packets, in bytes; the rest waits in the queue, where its bounds count. */
+/** Limit of PUBLISH packets in one output, in bytes. The rest stays in the queue, whose bounds apply to it. */
 const outputBytes = 1_048_576
 
 /**
@@ -29,30 +29,30 @@ export class OutboundFlow {
   readonly #identifiers: PacketIdentifiers<unknown>
   readonly #queue: OutboundQueue
   readonly #aliases = new OutboundAliases()
-  /** Sent and not acknowledged: QoS 1 until PUBACK, QoS 2 until PUBREC. In the order of the first sending. */
+  /** Sent and not acknowledged: QoS 1 until PUBACK, QoS 2 until PUBREC. In the order of first transmission. */
   readonly #publishing = new MessageList()
   /** QoS 2 between PUBREC and PUBCOMP, in the order of the PUBRECs. */
   readonly #releasing = new MessageList()
   /**
-   * The next message of `#releasing` whose PUBREL, and of `#publishing` whose PUBLISH, has to be sent again on this
+   * The next message of `#releasing` whose PUBREL, and of `#publishing` whose PUBLISH, must be sent again on this
    * connection.
    */
   #release: OutboundMessage | undefined = undefined
   #replay: OutboundMessage | undefined = undefined
-  /** Given up after they were sent: the server may hold their packet identifiers. */
+  /** Messages that were given up after transmission: the server may still use their packet identifiers. */
   #quarantined: Set<OutboundMessage> | undefined = undefined
-  /** Places that are taken in the window of this connection, and those of them with QoS 2. */
+  /** The places taken in the windows of this connection (all, and QoS 2 only), then the sizes of these windows. */
   #inflight = 0
   #inflightQoS2 = 0
   #window = 0
   #windowQoS2 = 0
-  /** The messages whose PUBLISH is in the output that collects, and their bytes. */
+  /** Messages whose PUBLISH is in the collecting output, and their bytes. */
   #sent: Array<OutboundMessage> = []
   #sentBytes = 0
-  /** The same of the output that was taken and is not written yet. */
+  /** The same for the output that was taken and is not written yet. */
   #taken: Array<OutboundMessage> = []
   #sequence = 1
-  /** The session has ended: nothing is queued again. */
+  /** Set when the session has ended: nothing is queued again. */
   #ended: { readonly reason: MqttErrorReason } | undefined = undefined
 
   constructor(core: EngineCore, identifiers: PacketIdentifiers<unknown>) {
@@ -114,8 +114,8 @@ export class OutboundFlow {
   }
 
   /**
-   * Takes back what these outputs have accepted: nothing of it has been sent. Only the latest messages are concerned,
-   * so that nothing which stays was to be sent behind them.
+   * Takes back what these outputs have accepted. None of it was sent. Only the latest messages are affected, so no
+   * message that stays was to be sent after them.
    */
   reject(taken: Output | undefined, reason: MqttErrorReason): ReadonlyArray<string> {
     const { output } = this.#core
@@ -133,7 +133,7 @@ export class OutboundFlow {
     }
     if (taken !== undefined) rejectAll(taken, this.#taken)
     rejectAll(output, this.#sent)
-    // The packets needed the identifiers, which are free from here on.
+    // `removePublishes` needed the packet identifiers, which are free from here on.
     const keys: Array<string> = []
     const outcome = failed(reason)
     for (const message of rejected) {
@@ -158,7 +158,7 @@ export class OutboundFlow {
     return keys
   }
 
-  /** The records stay: a durable session goes on with them another time. */
+  /** Fails all messages but keeps their records, with which a durable session continues later. */
   abandon(reason: MqttErrorReason): void {
     const outcome = failed(reason)
     this.#ended = { reason }
@@ -220,7 +220,7 @@ export class OutboundFlow {
     }
   }
 
-  /** CONNACK: the window begins anew. */
+  /** CONNACK: a new window begins. */
   connected(): void {
     const { isVersion5, limits: server, options } = this.#core
     this.#window = Math.min(options.maxInflight, server!.receiveMaximum)
@@ -228,7 +228,7 @@ export class OutboundFlow {
     this.#aliases.clear()
   }
 
-  /** The server has the session: PUBRELs first, then PUBLISHes as the window admits (MQTT 4.4). */
+  /** The server has the session: sends PUBRELs first, then PUBLISHes as the window admits (MQTT 4.4). */
   resume(now: number): void {
     this.#inflight = 0
     this.#inflightQoS2 = 0
@@ -237,7 +237,10 @@ export class OutboundFlow {
     this.#replayReleases(now)
   }
 
-  /** The server has no session: what it has acknowledged is done, the rest begins anew or fails. */
+  /**
+   * The server has no session. Messages that it acknowledged with PUBREC are complete; the others are sent from the
+   * start or fail.
+   */
   sessionLost(now: number): void {
     while (this.#releasing.head !== undefined) {
       const message = this.#releasing.head
@@ -264,7 +267,7 @@ export class OutboundFlow {
   }
 
   /**
-   * Calls back what the network never got: all of the collecting output, and QoS 0 of the output that was not written.
+   * Queues again what the network never got: the whole collecting output, and QoS 0 of the output that was not written.
    */
   disconnected(now: number): void {
     const core = this.#core
@@ -308,7 +311,8 @@ export class OutboundFlow {
   }
 
   /**
-   * The network has the first messages of the output that was taken. What cannot be encoded would end every connection.
+   * The network got the first `count` messages of the output that was taken. The message that cannot be encoded fails,
+   * because it would end every connection.
    */
   partlyWritten(count: number, failure: MqttErrorReason | undefined): void {
     const refused = failure === undefined ? undefined : this.#taken[count]
@@ -326,7 +330,7 @@ export class OutboundFlow {
     }
   }
 
-  /** Sends what may be sent: first again, then for the first time. */
+  /** Sends what the window admits: retransmissions first, then new messages. */
   pump(now: number): void {
     const queue = this.#queue
     this.#replayReleases(now)
@@ -378,7 +382,7 @@ export class OutboundFlow {
     }
   }
 
-  /** The oldest message that the network got on this connection and the server has not answered. */
+  /** The oldest message that the network got on this connection and that the server has not answered. */
   oldestUnanswered(unwritten: ReadonlySet<number>): OutboundMessage | undefined {
     let oldest: OutboundMessage | undefined = undefined
     for (const list of [this.#releasing, this.#publishing]) {
@@ -390,7 +394,7 @@ export class OutboundFlow {
     return oldest
   }
 
-  /** The server ends connections over a message: it is given up. */
+  /** Gives up a message over which the server ends connections. */
   giveUp(message: OutboundMessage, last: string): void {
     if (message.list === this.#releasing) this.#releasing.remove(message)
     else this.#leavePublishing(message)
@@ -398,7 +402,7 @@ export class OutboundFlow {
     this.#quarantine(message, failed(new PoisonMessage({ connections: message.strikes, last })))
   }
 
-  /** Whether `pump` would send something: it stopped only because the output was large enough. */
+  /** Whether `pump` would send more: it stopped only because the output was large enough. */
   get hasMore(): boolean {
     if (this.#release !== undefined) return false
     if (this.#replay !== undefined) {
@@ -449,7 +453,7 @@ export class OutboundFlow {
       this.#complete(owner, outcomeOf(packet))
       return undefined
     }
-    // From an earlier connection it takes its place only now: before, it was not sent on this one.
+    // A message from an earlier connection takes its place only now, because it was not sent on this one.
     if (owner.connection === this.#core.connection) this.#vacate(owner)
     this.#occupy(owner, this.#core.now)
     owner.state = "releasing"
@@ -505,7 +509,7 @@ export class OutboundFlow {
     return limits.refusePublish(request, server, options.protocolVersion)
   }
 
-  // The alias of a message that was accepted before the connection is not checked: it is just not used.
+  // The alias of a message that was accepted before the connection is not checked, because it is not used.
   #check(message: OutboundMessage): MqttErrorReason | undefined {
     const { connection, limits: server, options } = this.#core
     if (message.checked === connection) return undefined
@@ -519,7 +523,7 @@ export class OutboundFlow {
     return this.#inflight < this.#window && (qos === 1 || this.#inflightQoS2 < this.#windowQoS2)
   }
 
-  /** The same for a message that has no packet identifier yet. What is not acknowledged has its bound in bytes, too. */
+  /** The same for a message without a packet identifier yet. Unacknowledged messages are bounded in bytes, too. */
   #admitsNew(qos: QoS, bytes: number): boolean {
     if (!this.#admits(qos)) return false
     if (qos === 0) return true
@@ -536,7 +540,7 @@ export class OutboundFlow {
     if (message.request.qos === 2) this.#inflightQoS2++
   }
 
-  /** Frees its place, if it has one: what was sent on an earlier connection only has none. */
+  /** Frees its place in the window. A message that was sent only on an earlier connection has none. */
   #vacate(message: OutboundMessage): void {
     if (message.connection !== this.#core.connection) return
     this.#core.poison.answered(message)
@@ -583,7 +587,7 @@ export class OutboundFlow {
       packetIdentifier,
       properties
     })
-    // What is sent again has been on the network before: it stays sent, whatever becomes of this output.
+    // A retransmission was on the network before: it counts as sent even if this output is not written.
     if (!dup) this.#sent.push(message)
     this.#sentBytes += message.bytes + 16
   }
@@ -598,8 +602,8 @@ export class OutboundFlow {
   }
 
   /**
-   * The end of a message that was sent and may have arrived: as long as the server has the session, another message
-   * under its packet identifier could be taken for it.
+   * Settles a message that was sent and may have arrived. Its packet identifier stays in use while the server has the
+   * session: the server could take another message under the identifier for this one.
    */
   #quarantine(message: OutboundMessage, outcome: PublishOutcome): void {
     message.dropPayload()
@@ -616,7 +620,7 @@ export class OutboundFlow {
     return undefined
   }
 
-  /** As if it had never been sent. */
+  /** Makes the message look as if it was never sent. */
   #unsend(message: OutboundMessage): OutboundMessage {
     this.#identifiers.release(message.packetIdentifier)
     message.packetIdentifier = 0
@@ -633,7 +637,7 @@ export class OutboundFlow {
     }
   }
 
-  /** The end of a message that had a packet identifier. */
+  /** Settles a message that had a packet identifier. */
   #complete(message: OutboundMessage, outcome: PublishOutcome): void {
     this.#identifiers.release(message.packetIdentifier)
     this.#delete(message)

@@ -1,5 +1,6 @@
 /**
- * Outbound messages and the lists that they stand in.
+ * Outbound messages, the lists that contain them, and their weight and remaining expiry. It sends nothing:
+ * `outbound.ts` and `outboundQueue.ts` use it.
  */
 import type { Packet } from "../../Packet.ts"
 import { type MessageProperties, none, type PublishProperties } from "../../Properties.ts"
@@ -11,7 +12,7 @@ import type { Suspect } from "./poison.ts"
 const empty = new Uint8Array(0)
 
 /**
- * One outbound message, which is its own list node: no allocation when it moves on.
+ * One outbound message. It is its own list node, so that changing lists allocates nothing.
  */
 export class OutboundMessage implements Outbound, Suspect {
   request: PublishRequest
@@ -23,18 +24,18 @@ export class OutboundMessage implements Outbound, Suspect {
 
   properties: MessageProperties
   readonly acceptedAt: number
-  /** Infinity: never. */
+  /** Time of expiry; Infinity: never. */
   readonly expiresAt: number
   readonly bytes: number
-  /** The connection on which it was sent last, 0: none. */
+  /** The connection on which it was sent last; 0: none. */
   connection = 0
   order = 0
   strikes = 0
-  /** It was sent in a session that the server has lost, and is queued again. */
+  /** It was sent in a session that the server lost, and is queued again. */
   wasSent = false
-  /** The connection whose limits it has passed, 0: none. */
+  /** The connection whose limits it was checked against; 0: none. */
   checked = 0
-  /** What PUBREC said. */
+  /** Reason code of PUBREC. */
   reasonCode = 0
   reasonString: string | undefined = undefined
 
@@ -51,12 +52,12 @@ export class OutboundMessage implements Outbound, Suspect {
     this.properties = messageProperties(request.properties)
   }
 
-  /** Whether it is not worth sending any more. What expires at once is still worth the moment of its acceptance. */
+  /** Whether it has expired. A message that expires at once is still sent at the moment of its acceptance. */
   isExpired(now: number): boolean {
     return now >= this.expiresAt && now > this.acceptedAt
   }
 
-  /** The server has the message: only the handshake is left. */
+  /** The server has the message: only the rest of the handshake remains. */
   dropPayload(): void {
     const { qos, retain, topic } = this.request
     this.request = {
@@ -72,7 +73,7 @@ export class OutboundMessage implements Outbound, Suspect {
     this.properties = none
   }
 
-  /** Times in a record are those of the wall clock. */
+  /** Times in a record are milliseconds since the epoch. */
   toRecord(
     epochOffset: number,
     state: OutboundRecord["state"] = this.state === "settled" ? "queued" : this.state
@@ -94,7 +95,7 @@ export class OutboundMessage implements Outbound, Suspect {
   }
 }
 
-// A message that was received from another session may carry what belongs to that session's connection (MQTT 3.3.4).
+// Drops properties that belong to the connection of another session, from which the message came (MQTT 3.3.4).
 const messageProperties = (properties: PublishProperties): MessageProperties => {
   if (properties.subscriptionIdentifiers === undefined && properties.topicAlias === undefined) return properties
   const { subscriptionIdentifiers: _identifiers, topicAlias: _alias, ...rest } = properties
@@ -105,7 +106,7 @@ const messageProperties = (properties: PublishProperties): MessageProperties => 
 const userPropertyBytes = 100
 
 /**
- * What a message weighs in the queue: topic, payload and properties, in bytes or UTF-16 units, with the objects of user
+ * Weight of a message in the queue: topic, payload and properties, in bytes or UTF-16 units, plus the objects of user
  * properties.
  */
 export const weigh = ({ payload, properties, topic }: PublishRequest): number => {
@@ -123,8 +124,8 @@ export const weigh = ({ payload, properties, topic }: PublishRequest): number =>
 }
 
 /**
- * The properties of a message that has waited so many milliseconds: the server must not take it for a younger one than
- * it is; what is sent at all lives a second at least.
+ * The properties of a message that has waited this many milliseconds. The Message Expiry Interval is reduced by the
+ * wait, but is at least one second.
  */
 export const withRemainingExpiry = (
   properties: MessageProperties,
@@ -136,7 +137,7 @@ export const withRemainingExpiry = (
 }
 
 /**
- * A doubly linked list of messages; a message stands in one list at most.
+ * A doubly linked list of messages. A message is in at most one list.
  */
 export class MessageList {
   head: OutboundMessage | undefined = undefined
@@ -148,7 +149,7 @@ export class MessageList {
     this.insertBefore(message, undefined)
   }
 
-  /** Before another message of this list, or at the end. */
+  /** Inserts before another message of this list, or at the end. */
   insertBefore(message: OutboundMessage, next: OutboundMessage | undefined): void {
     const previous = next === undefined ? this.tail : next.previous
     message.list = this
@@ -177,8 +178,8 @@ export class MessageList {
 }
 
 /**
- * Removes the PUBLISH packets of some messages from packets that have not been written. `sent` are the messages whose
- * PUBLISH is among them for the first time, in the same order, and loses them too.
+ * Removes the PUBLISH packets of `messages` from packets that were not written. `sent` holds, in the same order, the
+ * messages whose PUBLISH is among the packets for the first time; the function removes them there too.
  */
 export const removePublishes = (
   packets: Array<Packet>,

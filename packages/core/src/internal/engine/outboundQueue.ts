@@ -1,6 +1,6 @@
 /**
- * The queue of accepted messages that have not been sent: one order for all, bounded, with a policy for when it is
- * full.
+ * The queue of accepted messages that were not sent: one order for all, bounds, and a policy for a full queue. It sends
+ * nothing: `outbound.ts` takes messages out.
  */
 import { Dropped, Expired, QueueFull } from "../../MqttError.ts"
 import { outboundKey } from "../../StoreRecord.ts"
@@ -13,25 +13,26 @@ type DropReason = Extract<EngineEvent, { readonly _tag: "OutboundDropped" }>["re
 
 const full: Admission = Object.freeze({ _tag: "Full" })
 
-// Queued messages expire at their place in the queue or by this interval, whichever comes first.
+// Minimum milliseconds between two scans for expired messages. A message also expires when its turn comes.
 const expiryInterval = 1000
 
-/**
- * The queue. Its bounds hold for what is added; what comes back from a lost connection is always taken.
- */
+/** Shared, because errors are costly to make and this one does not depend on the message. */
 const expired = new Expired({})
 
+/**
+ * The queue. Its bounds apply to new messages; messages that come back from a lost connection are always taken.
+ */
 export class OutboundQueue {
   readonly #core: EngineCore
-  /** What was sent and is not acknowledged takes its part of the bytes. */
+  /** Sent messages without acknowledgement count against the bytes of the queue. */
   readonly #unacknowledged: MessageList
   readonly #list = new MessageList()
   readonly #byTopic: Map<string, OutboundMessage> | undefined
-  // Errors are costly to make, and this one and `expired` say nothing about the single message.
+  // Shared like `expired`.
   #dropped: Dropped | undefined
   #refused = false
   #shrunk = false
-  /** No queued message expires before. */
+  /** No queued message expires earlier. */
   #earliest = Infinity
   #lastScan = -Infinity
 
@@ -58,9 +59,7 @@ export class OutboundQueue {
     return this.#list.bytes
   }
 
-  /**
-   * Makes room for a message of this topic and weight by the policy; undefined: it may be added.
-   */
+  /** Makes room for a message of this topic and weight according to the policy; undefined: it may be added. */
   admit(topic: string, bytes: number): Admission | undefined {
     const { policy } = this.#core.options.queue
     if (this.#byTopic !== undefined) {
@@ -90,8 +89,8 @@ export class OutboundQueue {
   }
 
   /**
-   * Puts messages back that had left the queue: each before the first one that was accepted later. Both sides are in
-   * the order of acceptance.
+   * Returns messages to the queue, each before the first one that was accepted later. Both are in the order of
+   * acceptance.
    */
   putBack(messages: ReadonlyArray<OutboundMessage>): void {
     let next = this.#list.head
@@ -116,7 +115,7 @@ export class OutboundQueue {
     this.#settle(message, "expired")
   }
 
-  /** When messages have to be looked through for expired ones. */
+  /** The time of the next scan for expired messages. */
   nextDeadline(): number | undefined {
     return this.#earliest === Infinity ? undefined : Math.max(this.#earliest, this.#lastScan + expiryInterval)
   }
@@ -136,8 +135,8 @@ export class OutboundQueue {
   }
 
   /**
-   * Whether those that were told `Full` should try again: an eighth of the queue is free, so that they do not wake up
-   * for one place, and it has shrunk since, so that they do not wake up for nothing.
+   * Whether publishers that were told `Full` should try again. An eighth of the queue must be free, so that they do not
+   * wake up for a single place, and the queue must have shrunk since.
    */
   takeSpaceAvailable(): boolean {
     if (!this.#refused || !this.#shrunk) return false
@@ -147,7 +146,7 @@ export class OutboundQueue {
     return true
   }
 
-  // A message that is larger than the whole queue can go through an empty one.
+  // A message that is larger than the whole queue may pass through an empty one.
   #hasRoom(bytes: number): boolean {
     const { queue } = this.#core.options
     return this.size === 0 || (this.size < queue.messages && this.#total + bytes <= queue.bytes)

@@ -1,33 +1,34 @@
 /**
- * Finds the message or subscription over which the server ends the connection, again and again.
+ * Finds a message or subscription over which the server ends every connection.
  *
  * A server that cannot take a packet may close the connection instead of refusing the packet. The packet is sent again
- * in the resumed session, and everything behind it would wait for ever. Servers work in order, so the oldest packet
- * without an answer is the suspect. A network that is cut looks the same from here. Therefore, from the second
- * connection on that ends with the same suspect, the next connections are proved first: the server answers `proof`
- * PINGREQs, one after the other. Then the suspect goes alone. A connection that ends during the proof clears the
- * suspect, one that ends over the suspect counts, and after `threshold` connections it is given up. Time is that of the
- * engine's inputs.
+ * in the resumed session, and everything behind it would wait forever. Servers work in order, so the oldest unanswered
+ * packet is the suspect.
+ *
+ * A cut network looks the same from here. So after two connections have ended with the same suspect, each next
+ * connection is proved first: the server must answer `proof` PINGREQs, one after the other. Then the suspect is sent
+ * alone. A connection that ends during the proof clears the suspect. One that ends over the suspect counts. After
+ * `threshold` connections the suspect is given up. Times are those of the engine's inputs.
  */
 
 /**
- * A connection that has lasted so long with nothing but the suspect on its way does not end over it, in milliseconds.
+ * Milliseconds. A connection that lasts this long with only the suspect under way clears the suspect.
  */
 const absolvedAfter = 10_000
 
-/** So many connections may end without a change of what is sent. */
+/** Number of connections that may end before the suspect is sent alone. */
 const aloneFrom = 2
 
-/** PINGREQs that the server answers before the suspect is sent. */
+/** Number of PINGREQs that the server must answer before the suspect is sent. */
 const proof = 10
 
 /**
- * What waits for an answer of the server: a message, or the filter of a SUBSCRIBE or UNSUBSCRIBE.
+ * A message, or the filter of a SUBSCRIBE or UNSUBSCRIBE, that waits for an answer of the server.
  */
 export interface Suspect {
-  /** Position in the order of what was sent on the connection. */
+  /** Position in the order of transmission on the connection. */
   order: number
-  /** Connections that the server has ended in a row over it. */
+  /** Number of consecutive connections that the server ended over it. */
   strikes: number
 }
 
@@ -36,11 +37,11 @@ export class PoisonGuard {
   readonly threshold: number
   readonly #ping: () => void
   #order = 0
-  /** Packets of this connection that the server has not answered. */
+  /** Number of packets of this connection that the server has not answered. */
   #unanswered = 0
-  /** PINGREQs that the server has answered for the suspect; undefined: none is suspected on this connection. */
+  /** Number of PINGREQs that the server has answered for the suspect; undefined: no suspect on this connection. */
   #proved: number | undefined
-  /** What is to be sent, or was sent, alone. */
+  /** The suspect, which is sent alone. */
   #suspect: Pick<Suspect, "strikes"> | undefined
   #isSent = false
   #absolvedAt = Infinity
@@ -50,7 +51,7 @@ export class PoisonGuard {
     this.#ping = ping
   }
 
-  /** Nothing else may be sent. */
+  /** Whether only the suspect may be sent. */
   get isAlone(): boolean {
     return this.#suspect !== undefined
   }
@@ -59,13 +60,13 @@ export class PoisonGuard {
     return strikes >= aloneFrom
   }
 
-  /** Whether it may be sent now: a suspect may, when it is alone and the connection is proved. */
+  /** Whether it may be sent now. A suspect may when it is alone and the connection is proved. */
   permits(suspect: Pick<Suspect, "strikes">): boolean {
     if (this.#suspect === undefined) return suspect.strikes < aloneFrom
     return this.#suspect === suspect && !this.#isSent && this.#proved! >= proof
   }
 
-  /** The same for what is next: begins the proof of the connection for a suspect. */
+  /** The same for the next packet to send. Begins the proof of the connection when it is a suspect. */
   admits(suspect: Pick<Suspect, "strikes">): boolean {
     if (this.#suspect === undefined && suspect.strikes >= aloneFrom && this.#unanswered === 0) {
       this.#suspect = suspect
@@ -75,7 +76,7 @@ export class PoisonGuard {
     return this.permits(suspect)
   }
 
-  /** PINGRESP. */
+  /** A PINGRESP arrived. */
   ponged(): void {
     if (this.#proved === undefined || this.#proved >= proof) return
     if (++this.#proved < proof) this.#ping()
@@ -95,20 +96,20 @@ export class PoisonGuard {
     if (this.#isSent) this.#clear()
   }
 
-  /** A connection begins: nothing is on its way. */
+  /** A connection begins: no packet is under way. */
   connected(): void {
     this.#unanswered = 0
     this.#clear()
   }
 
-  /** The connection has ended; `byServer`: the server has ended it, as far as one can tell. */
+  /** The connection has ended; `byServer`: probably by the server. */
   disconnected(byServer: boolean): void {
-    // Nothing of the suspect was on its way: connections end here without it.
+    // The suspect was not sent: connections end without it.
     if (byServer && this.#suspect !== undefined && !this.#isSent) this.#suspect.strikes = 0
     this.connected()
   }
 
-  /** The server has ended a connection over it, as far as one can tell; whether it is to be given up. */
+  /** The server has probably ended a connection over it. Answers whether it is to be given up. */
   strike(suspect: Suspect): boolean {
     return ++suspect.strikes >= this.threshold
   }
@@ -117,7 +118,7 @@ export class PoisonGuard {
     return this.#absolvedAt === Infinity ? undefined : this.#absolvedAt
   }
 
-  /** The suspect has been on its way for long enough: the connection does not end over it. */
+  /** The suspect was under way for long enough: the connection does not end over it. */
   tick(now: number): void {
     if (this.#suspect === undefined || now < this.#absolvedAt) return
     this.#suspect.strikes = 0

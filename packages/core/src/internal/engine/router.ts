@@ -1,17 +1,18 @@
 /**
- * Which consumers get an inbound message.
+ * Decides which consumers get an inbound message. It delivers nothing: `inbound.ts` does. `subscriptions.ts` keeps its
+ * tables up to date.
  */
 import * as Topic from "../../Topic.ts"
 import * as TopicTree from "../../TopicTree.ts"
 import type { EngineConsumer, Member } from "./subscriptionEntry.ts"
 import type { SubscriptionEntry } from "./subscriptionEntry.ts"
 
-/** How long after SUBACK, and after each retained message, a consumer waits for more of them, in milliseconds. */
+/** Milliseconds that a consumer waits for retained messages after SUBACK, and for more of them after each one. */
 export const retainedWait = 10_000
 
 /**
- * What becomes of a message: `targets` get it; it belongs to subscriptions that have no consumer, or to none
- * (`unclaimed`); or nobody is meant to get this copy (`covered`).
+ * The result of routing. `targets`: there are consumers for the message. `unclaimed`: it belongs to subscriptions
+ * without a consumer, or to no subscription. `covered`: no consumer needs this copy.
  */
 export type Fate = "targets" | "unclaimed" | "covered"
 
@@ -22,11 +23,12 @@ const none: ReadonlyArray<never> = []
  */
 export class Router {
   /**
-   * The consumers of the latest `route`, the first `count` of them; overwritten by the next, so that none is allocated.
+   * The consumers of the latest `route`, the first `count` of them. The next call overwrites them, which saves an
+   * array.
    */
   readonly targets: Array<EngineConsumer> = []
   count = 0
-  // Both begin with the first subscription: many sessions only publish.
+  // Both are made with the first subscription, because many sessions only publish.
   #tree: TopicTree.TopicTree<SubscriptionEntry> | undefined
   #byIdentifier: Map<number, SubscriptionEntry> | undefined
   #routing = 0
@@ -73,7 +75,7 @@ export class Router {
     return isClaimed ? "covered" : "unclaimed"
   }
 
-  /** Whether a consumer that has joined now would get this message, which nobody has claimed. */
+  /** Whether a consumer that has just joined would get this unclaimed message. */
   claims(consumer: EngineConsumer, topic: string, identifiers: ReadonlyArray<number> | undefined): boolean {
     const entries = identifiers === undefined ? undefined : this.#identified(identifiers)
     for (const member of consumer.members) {
@@ -86,7 +88,7 @@ export class Router {
     return false
   }
 
-  /** The subscriptions that the packet names; undefined when it names none that is known. */
+  /** The known subscriptions that the packet names; undefined: none. */
   #identified(identifiers: ReadonlyArray<number>): ReadonlyArray<SubscriptionEntry> | undefined {
     let entries: Array<SubscriptionEntry> | undefined = undefined
     for (let i = 0; i < identifiers.length; i++) {
@@ -124,8 +126,8 @@ export class Router {
   }
 
   /**
-   * The server may send a copy for each matching subscription of a consumer: it takes the one that names the first of
-   * them, among those that the server certainly has.
+   * The server may send one copy for each matching subscription of a consumer. The consumer takes the copy that names
+   * the first of them, among the subscriptions that the server certainly has.
    */
   #isFirstMatch({ consumer, entry, position }: Member, topic: string): boolean {
     const matching = this.#tree?.match(topic) ?? none
@@ -150,7 +152,7 @@ const takesRetainedCopy = (member: Member, topic: string, now: number): boolean 
   return true
 }
 
-// What is published now is newer than what the server has retained.
+// A message published now is newer than the retained one.
 const noteLiveMessage = (consumer: EngineConsumer, topic: string, now: number): void => {
   if (consumer.isWaiting(now)) consumer.seen!.add(topic)
   else consumer.seen = undefined

@@ -1,6 +1,6 @@
 /**
- * Who subscribes to what: consumers, their topic filters, and the subscription at the server that consumers of one
- * filter share.
+ * The state of subscriptions: consumers, their topic filters, and the subscription at the server that consumers of one
+ * filter share. `subscriptions.ts` and `subscriptionFlow.ts` change it.
  */
 import type { MqttErrorReason } from "../../MqttError.ts"
 import type { QoS } from "../../QoS.ts"
@@ -10,44 +10,44 @@ import type { Consumer, ConsumerRequest } from "./contract.ts"
 import type { Suspect } from "./poison.ts"
 
 /**
- * A subscription of this session.
+ * One subscription of this session: a topic filter and its consumers.
  */
 export class SubscriptionEntry {
   readonly filter: string
   readonly isShared: boolean
   members: Array<Member> = []
-  /** It stays at the server without consumers, once the server has granted it. */
+  /** The subscription stays at the server without consumers, once the server has granted it. */
   keep = false
   wasGranted = false
-  /** Somebody has asked for its end. */
+  /** `unsubscribe` was called for it. */
   isUnsubscribed = false
 
-  // What is wanted. The QoS is that of the members, or of the last ones.
+  // The wanted options. The QoS is that of the members, or of the last ones.
   qos: QoS = 0
   noLocal = false
   retainAsPublished = false
-  /** Assigned for good at the first SUBSCRIBE that may carry one; 0: none. */
+  /** Subscription identifier, assigned once, at the first SUBSCRIBE that may carry one; 0: none. */
   identifier = 0
 
-  // What the server has, as far as known.
+  // The options that the server is known to have.
   known = false
-  /** A SUBSCRIBE or UNSUBSCRIBE was lost with its connection: the server may have done it. */
+  /** A SUBSCRIBE or UNSUBSCRIBE was lost with its connection: the server may have processed it. */
   uncertain = false
-  /** Known from the store only. */
+  /** Known only from the store. */
   isDoubtful = false
-  /** What the store has of it. */
+  /** The record in the store. */
   recorded: SubscriptionRecord | undefined = undefined
   requestedQoS: QoS = 0
   grantedQoS: QoS = 0
   serverNoLocal = false
   serverRetainAsPublished = false
   serverIdentifier = 0
-  /** A PUBLISH has named its identifier: the server has it, even if SUBACK was lost. */
+  /** A PUBLISH named its identifier: the server has the subscription, even if SUBACK was lost. */
   proven = false
 
-  /** At most one SUBSCRIBE or UNSUBSCRIBE of a filter is on its way. */
+  /** The SUBSCRIBE or UNSUBSCRIBE under way: at most one per filter. */
   request: SubscriptionRequest | undefined = undefined
-  /** Of the last request, see `Suspect`. */
+  /** Strikes of the last request, see `Suspect`. */
   strikes = 0
 
   constructor(filter: string) {
@@ -59,19 +59,19 @@ export class SubscriptionEntry {
     return this.members.length > 0 || (this.keep && this.wasGranted)
   }
 
-  /** The server has what is wanted, except for members that need a SUBSCRIBE of their own. */
+  /** The server has the wanted subscription. Members may still need a SUBSCRIBE of their own. */
   get isSatisfied(): boolean {
     return this.known && !this.uncertain && this.qos <= this.requestedQoS && this.noLocal === this.serverNoLocal &&
       this.retainAsPublished === this.serverRetainAsPublished
   }
 
-  /** Whether a packet has to be sent before all is as it should be. */
+  /** Whether the server needs a packet to reach the wanted state. */
   get isDue(): boolean {
     if (!this.isWanted) return this.known || this.uncertain
     return !this.isSatisfied || this.members.some((member) => !member.granted)
   }
 
-  /** Copies of a message that its filter matches name its identifier. */
+  /** Whether the server names its identifier in copies of messages that match its filter. */
   get isServed(): boolean {
     return this.proven || (this.known && this.serverIdentifier !== 0)
   }
@@ -85,7 +85,7 @@ export class SubscriptionEntry {
     this.qos = qos
   }
 
-  /** The server has nothing of it. */
+  /** The server has no such subscription. */
   forget(): void {
     this.known = false
     this.uncertain = false
@@ -94,7 +94,7 @@ export class SubscriptionEntry {
     this.proven = false
   }
 
-  /** What the server has granted. */
+  /** The record of the granted subscription. */
   toRecord(): SubscriptionRecord {
     return {
       _tag: "Subscription",
@@ -117,7 +117,7 @@ export class SubscriptionEntry {
 }
 
 /**
- * What a SUBSCRIBE asks for one filter, remembered until SUBACK.
+ * One filter of a SUBSCRIBE, remembered until SUBACK.
  */
 export interface RequestedSubscription {
   readonly entry: SubscriptionEntry
@@ -148,7 +148,7 @@ export class SubscriptionRequest implements Suspect {
     this.subscriptions = subscriptions
   }
 
-  /** Of the one that has most. */
+  /** The maximum of its entries. */
   get strikes(): number {
     let strikes = 0
     for (const entry of this.entries) if (entry.strikes > strikes) strikes = entry.strikes
@@ -166,19 +166,19 @@ export class SubscriptionRequest implements Suspect {
 export class EngineConsumer implements Consumer {
   readonly request: ConsumerRequest
   state: "joining" | "active" | "failed" | "absent" | "closed" = "joining"
-  /** Undefined also when the name was forgotten. */
+  /** Undefined also after the name was forgotten. */
   name: string | undefined
   granted: Array<QoS> = []
   reason: MqttErrorReason | undefined = undefined
   owner: unknown = undefined
 
-  /** In the order of the request's filters; without those that were unsubscribed. */
+  /** In the order of the request's filters, without those that were unsubscribed. */
   members: Array<Member> = []
-  /** Memberships that are not granted yet. */
+  /** Number of memberships that are not granted yet. */
   pending = 0
-  /** The last routing that considered this consumer: a consumer with several filters counts once. */
+  /** The last routing that considered this consumer. A consumer with several filters counts once. */
   routing = 0
-  /** Topics that it got while it waits for retained messages; undefined while it waits for none. */
+  /** Topics of the messages that it got while it waits for retained messages; undefined: it waits for none. */
   seen: Set<string> | undefined = undefined
 
   constructor(request: ConsumerRequest) {
@@ -186,7 +186,7 @@ export class EngineConsumer implements Consumer {
     this.name = request.name
   }
 
-  /** The topic filters that it is subscribed to. */
+  /** The topic filters to which it is subscribed. */
   get filters(): ReadonlyArray<string> {
     return this.members.map(({ entry }) => entry.filter)
   }
@@ -205,15 +205,15 @@ export class EngineConsumer implements Consumer {
 export class Member {
   readonly consumer: EngineConsumer
   readonly entry: SubscriptionEntry
-  /** In the order of the consumer's filters. */
+  /** Position in the consumer's filters. */
   readonly position: number
   granted = false
   grantedQoS: QoS = 0
-  /** The SUBSCRIBE whose SUBACK decides. */
+  /** The SUBSCRIBE whose SUBACK decides about this member. */
   request: SubscriptionRequest | undefined = undefined
-  /** It joined an existing subscription and wants the retained messages for itself. */
+  /** It joined an existing subscription and needs the retained messages. */
   wantsRetained = false
-  /** When it stops to wait for retained messages; Infinity: not before SUBACK. */
+  /** When it stops waiting for retained messages; Infinity: not before SUBACK. */
   waitsUntil = 0
 
   constructor(consumer: EngineConsumer, entry: SubscriptionEntry, position: number) {

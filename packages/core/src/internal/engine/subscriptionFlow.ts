@@ -1,5 +1,6 @@
 /**
- * The SUBSCRIBE and UNSUBSCRIBE packets on the way to the server, and their acknowledgements.
+ * Sends SUBSCRIBE and UNSUBSCRIBE and handles their acknowledgements. `subscriptions.ts` decides what is due;
+ * `engine.ts` calls this file.
  */
 import {
   type MqttErrorReason,
@@ -23,16 +24,16 @@ import { type RequestedSubscription, type SubscriptionEntry, SubscriptionRequest
 import type { Subscriptions } from "./subscriptions.ts"
 import * as violations from "./violations.ts"
 
-/** Servers limit the topic filters of a packet, to 8 at the least; most take a hundred. */
+/** Maximum number of topic filters in a packet. Servers limit it, the strictest to 8; most accept a hundred. */
 const filtersPerPacket = 100
 
 const everyone = (): boolean => true
 
-/** MQTT 3.8.2.1.2. */
+/** Largest subscription identifier (MQTT 3.8.2.1.2). */
 const largestIdentifier = 268_435_455
 
 /**
- * Sends what is due.
+ * Sends due requests and processes their answers.
  */
 export class SubscriptionFlow {
   readonly #core: EngineCore
@@ -61,7 +62,7 @@ export class SubscriptionFlow {
     this.#subscriptions.disconnected()
   }
 
-  /** Puts the packets for all that is due into the output. */
+  /** Adds the packets of all due entries to the output. */
   flush(): void {
     const core = this.#core
     if (!core.online || !this.#subscriptions.hasDue) return
@@ -89,7 +90,10 @@ export class SubscriptionFlow {
     this.#sendInBatches(unsubscribe, (batch) => this.#sendUnsubscribe(batch))
   }
 
-  /** Those that may be asked for now: one over which the server ends connections goes alone. The others stay due. */
+  /**
+   * The entries that may be requested now. A suspect, over which the server ends connections, goes alone; the others
+   * stay due.
+   */
   #admitted(due: ReadonlyArray<SubscriptionEntry>): ReadonlyArray<SubscriptionEntry> {
     const { poison } = this.#core
     const suspect = due.find((entry) => poison.isSuspect(entry))
@@ -99,13 +103,16 @@ export class SubscriptionFlow {
     return isAdmitted ? [suspect] : []
   }
 
-  /** The oldest request that the network got on this connection and the server has not answered. */
+  /** The oldest request that the network got on this connection and that the server has not answered. */
   oldestUnanswered(unwritten: ReadonlySet<number>): SubscriptionRequest | undefined {
     for (const request of this.#requests ?? []) if (!unwritten.has(request.packetIdentifier)) return request
     return undefined
   }
 
-  /** The server ends connections over a request, which was lost with the last one: nothing asks for it again. */
+  /**
+   * Gives up a request over which the server ends connections. It was lost with the last connection and is not
+   * repeated.
+   */
   giveUp({ entries, kind, strikes }: SubscriptionRequest, last: string): void {
     const reason = new PoisonMessage({ connections: strikes, last })
     for (const entry of entries) {
@@ -146,7 +153,8 @@ export class SubscriptionFlow {
     for (let i = 0; i < request.entries.length; i++) {
       const entry = request.entries[i]!
       entry.request = undefined
-      // None on 3.1.1. A refusal leaves it where it is; what comes of it then belongs to nobody.
+      // 3.1.1 has no reason codes. After a refusal the subscription stays at the server, and its messages are
+      // unclaimed.
       const reasonCode = reasonCodes[i] ?? 0
       if (reasonCode >= 0x80) {
         const reason = new UnsubscribeRefused(
@@ -190,7 +198,7 @@ export class SubscriptionFlow {
     entry.known = true
     entry.uncertain = false
     entry.isDoubtful = false
-    // Whoever left before the answer does not leave a subscription behind.
+    // A consumer that left before SUBACK leaves no subscription behind.
     if (entry.members.length > 0) entry.wasGranted = true
     entry.requestedQoS = requested.qos
     entry.grantedQoS = qos
@@ -221,7 +229,7 @@ export class SubscriptionFlow {
     )
     if (entry.members.length === 0 && entry.isWanted) this.#core.emit({ _tag: "SubscriptionRefused", reason })
     entry.uncertain = false
-    // Nothing but the store speaks for it, which may tell of another session: better a failure than silence.
+    // Only the store speaks for this subscription, and it may describe another session. Failing is better than silence.
     if (entry.isDoubtful) {
       this.#subscriptions.unrecord(entry)
       entry.forget()
@@ -230,8 +238,7 @@ export class SubscriptionFlow {
   }
 
   /**
-   * There will be no new grant. When an older one stands, those that have it keep it, and only those fail that asked
-   * now.
+   * No new grant will come. If an older grant stands, its members keep it, and only the members that asked now fail.
    */
   #deny(entry: SubscriptionEntry, reason: MqttErrorReason, hasAsked: (member: Member) => boolean): void {
     const { known } = entry
@@ -247,7 +254,7 @@ export class SubscriptionFlow {
     this.#subscriptions.review(entry)
   }
 
-  // The server refuses more than it has granted; asking again and again would not help.
+  // The server refuses more than it granted, and repeating the request would not help.
   #settleFor(entry: SubscriptionEntry): void {
     entry.requestedQoS = entry.qos
     entry.serverNoLocal = entry.noLocal
@@ -259,8 +266,8 @@ export class SubscriptionFlow {
       entry.identifier = this.#allocateIdentifier()
       this.#router.addIdentifier(entry)
     }
-    // A first subscription brings the retained messages to all who want them, a later one to those that have asked for
-    // it.
+    // A first subscription brings the retained messages to every consumer that wants them. A later one brings them to
+    // the consumers that asked.
     let isAwaited = false
     for (const member of entry.members) {
       const { retained } = member.consumer.request
@@ -317,7 +324,7 @@ export class SubscriptionFlow {
       for (const member of entry.members) {
         const { consumer } = member
         if (!entry.isShared && consumer.request.retained !== "none" && (!entry.known || member.wantsRetained)) {
-          // A new wait, also after a lost session: what is retained then may be newer than what it has seen.
+          // A new wait, also after a lost session: retained messages may now be newer than those it has seen.
           if (!consumer.members.some(({ waitsUntil }) => waitsUntil === Infinity)) consumer.seen = new Set()
           consumer.seen ??= new Set()
           member.waitsUntil = Infinity
@@ -337,7 +344,7 @@ export class SubscriptionFlow {
       properties: none
     }
     if (this.#isTooLarge(packet)) {
-      // Nothing waits for it: a subscription that cannot be named stays where it is.
+      // No caller waits for this. A subscription whose filter fits in no packet stays at the server.
       if (entries.length > 1) this.#halve(entries, (half) => this.#sendUnsubscribe(half))
       return
     }
@@ -345,7 +352,7 @@ export class SubscriptionFlow {
     if (packetIdentifier !== 0) this.#core.send({ ...packet, packetIdentifier })
   }
 
-  /** Takes a packet identifier; when there is none, the entries stay due. */
+  /** Takes a packet identifier. When none is free, the entries stay due. */
   #register(request: SubscriptionRequest): number {
     const packetIdentifier = this.#identifiers.allocate(request)
     if (packetIdentifier === 0) {

@@ -1,6 +1,6 @@
 /**
- * Subscriptions: what consumers want and what the server has, brought together by one SUBSCRIBE or UNSUBSCRIBE at a
- * time for each filter (MQTT 3.8 to 3.11).
+ * Subscriptions: compares what consumers want with what the server has, and marks the filters that need a SUBSCRIBE or
+ * UNSUBSCRIBE (MQTT 3.8 to 3.11), one request at a time for each filter. It sends nothing: `subscriptionFlow.ts` does.
  */
 import {
   InvalidOptions,
@@ -18,36 +18,36 @@ import type { Router } from "./router.ts"
 import { EngineConsumer, Member } from "./subscriptionEntry.ts"
 import { type RequestedSubscription, SubscriptionEntry } from "./subscriptionEntry.ts"
 
-/** As long as the session, for `unclaimed.hold`, or not at all. */
+/** How long unfinished deliveries are kept: until the session ends, for `unclaimed.hold`, or not at all. */
 export type Keep = "session" | "hold" | "not"
 
 /**
- * Who hears of consumers that come and go.
+ * Callbacks for consumers that join and leave.
  */
 export interface SubscriptionsHost {
-  /** A consumer is there; it has the name of this absent one. */
+  /** A consumer has joined. `absent` is the absent consumer whose name it has. */
   readonly onJoin: (consumer: EngineConsumer, absent: EngineConsumer | undefined) => void
-  /** A consumer of these filters has left: what it has not finished is kept so long for its successor. */
+  /** A consumer of these filters has left. `keep` says how long its unfinished deliveries wait for a successor. */
   readonly onLeave: (consumer: EngineConsumer, filters: ReadonlyArray<string>, keep: Keep) => void
-  /** Somebody has ended the subscription to this filter, and the server has done so. */
+  /** The subscription to this filter was ended by `unsubscribe`, and the server has confirmed it. */
   readonly onUnsubscribed: (filter: string) => void
 }
 
 /**
- * The book of subscriptions and consumers.
+ * All subscriptions and consumers of the session.
  */
 export class Subscriptions {
   readonly #core: EngineCore
   readonly #router: Router
   readonly #host: SubscriptionsHost
-  // Made for the first subscription: many sessions only publish.
+  // Made with the first subscription, because many sessions only publish.
   #entries: Map<string, SubscriptionEntry> | undefined
   #consumers: Set<EngineConsumer> | undefined
-  /** Those that have a name, absent ones included. */
+  /** Named consumers, absent ones included. */
   #named: Map<string, EngineConsumer> | undefined
-  /** Entries to look at before the next output leaves. */
+  /** Entries to review before the next output is taken. */
   #due: Set<SubscriptionEntry> | undefined
-  /** Those that are known from the store only, until the first connection. */
+  /** Entries known only from the store, until the first connection. */
   #restored: Array<SubscriptionEntry> | undefined
 
   constructor(core: EngineCore, router: Router, host: SubscriptionsHost) {
@@ -91,7 +91,8 @@ export class Subscriptions {
       const consumer = new EngineConsumer({
         filters,
         qos,
-        // Two consumers of one filter agree on these: what the server has is what this one asked for.
+        // Consumers of one filter agree on these options, so the server's values are those that this consumer asked
+        // for.
         noLocal: this.#entries?.get(filters[0]!)?.noLocal ?? false,
         retainAsPublished: this.#entries?.get(filters[0]!)?.retainAsPublished ?? false,
         retained: "none",
@@ -118,7 +119,7 @@ export class Subscriptions {
       entry.recorded = record
       this.#restored ??= []
       this.#restored.push(entry)
-      // MQTT 3.1.1, which the last process may not have spoken, has nothing of what follows.
+      // The last process may have used MQTT 5, but MQTT 3.1.1 has none of the following.
       if (!this.#core.isVersion5) continue
       entry.noLocal = entry.serverNoLocal = record.noLocal
       entry.retainAsPublished = entry.serverRetainAsPublished = record.retainAsPublished
@@ -131,9 +132,9 @@ export class Subscriptions {
   }
 
   /**
-   * The server has a session, though perhaps not the one that the store tells of: a process that dies between CONNACK
-   * and the commit of what it changed leaves the records of an older one. Nothing was subscribed in that session before
-   * the commit, so that asking once more for every restored subscription is all that it takes.
+   * The server has a session, perhaps not the one that the store describes: a process that dies between CONNACK and its
+   * commit leaves records of an older session. Nothing was subscribed in the new session before that commit, so it is
+   * enough to request every restored subscription once more.
    */
   resume(): void {
     for (const entry of this.#restored ?? []) {
@@ -144,7 +145,7 @@ export class Subscriptions {
     this.#restored = undefined
   }
 
-  /** The server may have begun a session that has none of them. */
+  /** The server may have begun a new session without these subscriptions. */
   doubt(): void {
     for (const entry of this.#entries?.values() ?? []) {
       if (!entry.known) continue
@@ -183,7 +184,7 @@ export class Subscriptions {
     }
   }
 
-  /** Whether there was a consumer of this name. */
+  /** Answers whether there was a consumer of this name. */
   forget(name: string): boolean {
     const consumer = this.#named?.get(name)
     if (consumer === undefined) return false
@@ -207,7 +208,7 @@ export class Subscriptions {
   }
 
   unsubscribe(filter: string): void {
-    // Also without consumers, and even if nothing is known of it: the server may have it from an earlier life.
+    // Also for an unknown filter without consumers: the server may have it from an earlier process.
     let entry = this.#entries?.get(filter)
     if (entry === undefined) {
       entry = this.#entryOf(filter)
@@ -228,7 +229,7 @@ export class Subscriptions {
     this.review(entry)
   }
 
-  /** CONNACK: everything that differs from what the server has is due. */
+  /** CONNACK: every entry that differs from the server's state is due. */
   connected(): void {
     for (const entry of this.#entries?.values() ?? []) this.#review(entry)
   }
@@ -250,7 +251,7 @@ export class Subscriptions {
     }
   }
 
-  /** Requests that were on their way may have been carried out, or not. */
+  /** Requests under way may or may not have been processed. */
   disconnected(): void {
     for (const entry of this.#entries?.values() ?? []) {
       if (entry.request === undefined) continue
@@ -265,7 +266,7 @@ export class Subscriptions {
     }
   }
 
-  /** Grants what can be granted without a packet, and notes what needs one. */
+  /** Grants what needs no packet, and marks what needs one. */
   review(entry: SubscriptionEntry): void {
     if (entry.isSatisfied && entry.request === undefined) {
       for (const member of entry.members) {
@@ -275,7 +276,7 @@ export class Subscriptions {
     this.#review(entry)
   }
 
-  /** The entries that need a look, once each; those with a request on its way get it when that is answered. */
+  /** Takes the entries to review, once each. Entries with a request under way are reviewed when it is answered. */
   takeDue(): ReadonlyArray<SubscriptionEntry> {
     if (this.#due === undefined || this.#due.size === 0) return []
     const due: Array<SubscriptionEntry> = []
@@ -312,12 +313,12 @@ export class Subscriptions {
     entry.updateQoS()
   }
 
-  /** The server has granted it, as it was asked for. */
+  /** Records that the server granted the subscription as requested. */
   record(entry: SubscriptionEntry): void {
     this.#put(entry, entry.toRecord())
   }
 
-  /** The server is about to be asked for it, with this identifier. */
+  /** Records that the server is about to be asked, with this identifier. */
   recordRequest({ entry, identifier, noLocal, qos, retainAsPublished }: RequestedSubscription): void {
     const { filter, recorded } = entry
     if (recorded?.granted === true && recorded.subscriptionIdentifier === identifier) return
@@ -369,14 +370,15 @@ export class Subscriptions {
       entry.noLocal = request.noLocal
       entry.retainAsPublished = request.retainAsPublished
       if (request.keep || this.#core.options.durable) entry.keep = true
-      // Joining a subscription that is there, or is being made: the retained messages come again, for this one alone.
+      // It joins a subscription that exists or is under way: the retained messages must come again, for this consumer
+      // only.
       member.wantsRetained = request.retained === "each" && !entry.isShared &&
         (entry.known || entry.request?.kind === "subscribe")
       entry.updateQoS()
     }
   }
 
-  /** Takes the consumer out of its filters. */
+  /** Removes the consumer from its filters. */
   #exit(consumer: EngineConsumer): void {
     this.#consumers?.delete(consumer)
     for (const member of consumer.members) {
@@ -468,7 +470,7 @@ export class Subscriptions {
   }
 }
 
-/** Whether a consumer that comes back asks for what is recorded of it. */
+/** Whether a returning consumer asks for what its record says. */
 const isSameConsumer = (consumer: EngineConsumer, before: EngineConsumer | undefined): boolean => {
   if (before === undefined || before.request.qos !== consumer.request.qos) return false
   const { filters } = consumer

@@ -5,7 +5,7 @@ import type { Violation } from "../codec/contract.ts"
 import * as violations from "./violations.ts"
 
 /**
- * The aliases that the server defines.
+ * Aliases that the server defines.
  */
 export class InboundAliases {
   readonly #maximum: number
@@ -19,7 +19,7 @@ export class InboundAliases {
     this.#topics = undefined
   }
 
-  /** The topic that is meant; defines the alias when the packet names the topic. */
+  /** Resolves the topic of an alias. Defines the alias when the packet carries a topic. */
   resolve(alias: number, topic: string): string | Violation {
     if (alias === 0 || alias > this.#maximum) return violations.topicAliasInvalid(alias, this.#maximum)
     if (topic !== "") {
@@ -32,7 +32,7 @@ export class InboundAliases {
 }
 
 /**
- * The aliases that the publishers of this session chose.
+ * Aliases that the publishers of this session choose.
  */
 export class OutboundAliases {
   #topics: Map<number, string> | undefined
@@ -41,7 +41,7 @@ export class OutboundAliases {
     this.#topics = undefined
   }
 
-  /** What stands in the topic field: nothing when the server knows the pair already. */
+  /** The topic field to send: empty when the server knows the pair already. */
   define(alias: number, topic: string): string {
     this.#topics ??= new Map()
     if (this.#topics.get(alias) === topic) return ""

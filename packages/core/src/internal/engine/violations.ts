@@ -21,7 +21,7 @@ export const unexpectedSession = (cleanStart: boolean): Violation => ({
     : "CONNACK says session present, and the client has no session state"
 })
 
-/** An acknowledgement that the flow of this packet identifier does not have, or not yet. */
+/** An acknowledgement that does not fit the state of this packet identifier. */
 export const wrongAcknowledgement = (packet: string, packetIdentifier: number): Violation => ({
   reasonCode: protocolError,
   kind: "packet-identifier",

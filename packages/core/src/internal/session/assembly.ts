@@ -1,5 +1,6 @@
 /**
- * Puts the parts of a session together, and says what each of them has to tell the others.
+ * Makes the parts of a session, connects their callbacks, and runs the work that follows each turn. It contains no
+ * protocol logic. `session.ts` calls it.
  */
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -39,7 +40,7 @@ import { protectionOf } from "./trust.ts"
 import { Turns } from "./turns.ts"
 
 /**
- * What a session is made of that has to be there before it.
+ * What must exist before the session: options, engine, store, clock and fibers.
  */
 export interface SessionParts {
   readonly options: SessionOptions
@@ -54,8 +55,8 @@ export interface SessionParts {
 }
 
 /**
- * Messages without a consumer that wait for one listener, and the part of the memory for received messages that they
- * take.
+ * Bounds of the dropped messages that wait for one listener of `unclaimed`: their number, and their share of the memory
+ * limit of received messages.
  */
 const unclaimedMessages = 1024
 const unclaimedShare = 1 / 8
@@ -215,7 +216,7 @@ export class SessionAssembly implements SessionCore {
     }
   }
 
-  /** The end of each turn. */
+  /** Runs at the end of each turn. */
   #turned(): void {
     const { engineLoop, lifecycle, publisher } = this
     this.failures.turned()
@@ -225,7 +226,7 @@ export class SessionAssembly implements SessionCore {
     const { ready, state } = lifecycle.current()
     const holds = engineLoop.connection !== undefined && engineLoop.stats.pendingSubscriptions === 0
     if (state === "connected" && !ready && holds) {
-      // The event first: a program that awaits readiness finds it in the past.
+      // Emit first: a program that awaits readiness then finds the event in the past.
       lifecycle.emit({ _tag: "Ready", subscriptions: engineLoop.stats.subscriptions })
       lifecycle.set({ ready: true })
     }
@@ -235,7 +236,7 @@ export class SessionAssembly implements SessionCore {
   #onStorage(error: MqttError | undefined): void {
     this.lifecycle.emit(error === undefined ? { _tag: "StorageRecovered" } : { _tag: "StorageDegraded", error })
     this.lifecycle.set({ storageFailure: error })
-    // Publishers that wait for room learn that nothing is accepted.
+    // Publishers that wait for queue space must learn that nothing is accepted.
     this.publisher.onSpace()
   }
 

@@ -1,9 +1,9 @@
 /**
- * Values for whoever listens: a slow listener misses the oldest ones and delays nobody, and all streams end with the
- * broadcast.
+ * Sends values to any number of listeners. A slow listener misses the oldest values and delays no other listener. All
+ * streams end with the broadcast.
  *
- * Each listener has a queue of its own: a shared PubSub that is full because of one slow listener would refuse the
- * newest value to all of them.
+ * Each listener has its own queue: a shared PubSub that is full because of one slow listener would refuse the newest
+ * value for all of them.
  */
 import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -12,22 +12,22 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 
 export interface BroadcastOptions<in A> {
-  /** Values that wait for one listener before it misses the oldest. */
+  /** Number of values that may wait for one listener; beyond it the listener misses the oldest. */
   readonly capacity: number
-  /** The same in bytes, for values whose size others choose; the last value waits in any case. */
+  /** The same bound in bytes, for values whose size peers choose. The last value is always kept. */
   readonly memory?: { readonly limit: number; readonly bytesOf: (value: A) => number } | undefined
-  /** Values of the recent past that a listener who comes late is shown; at most the capacity. */
+  /** Number of recent values that a late listener gets first; at most the capacity. */
   readonly replay: number
 }
 
-/** What waits for one listener. */
+/** The values that wait for one listener. */
 interface Listener<A> {
   readonly queue: Queue.Queue<A, Cause.Done>
-  /** In bytes; always 0 without a bound for them. */
+  /** Bytes of the waiting values; always 0 without a bound in bytes. */
   waiting: number
 }
 
-/** A class, since every session has two of them: methods on a prototype cost nothing. */
+/** A class, because every session has two of them and methods on a prototype cost no memory. */
 export class Broadcast<A> {
   readonly #options: BroadcastOptions<A>
   #listeners: Set<Listener<A>> | undefined
@@ -38,7 +38,7 @@ export class Broadcast<A> {
     this.#options = options
   }
 
-  /** Listens from the moment it runs. */
+  /** Values from the moment the stream runs, after the replayed ones. */
   get stream(): Stream.Stream<A> {
     const { memory } = this.#options
     return Stream.unwrap(Effect.map(this.#listen, (listener) => {
@@ -55,7 +55,7 @@ export class Broadcast<A> {
     const { replay } = this.#options
     if (replay > 0) {
       this.#recent.push(value)
-      // Cut once in a while: shifting the array for each value would cost more.
+      // Cut only occasionally, because shifting the array for each value would cost more.
       if (this.#recent.length >= 2 * replay) this.#recent = this.#recent.slice(-replay)
     }
     if (this.#listeners === undefined) return
@@ -70,7 +70,7 @@ export class Broadcast<A> {
       return
     }
     const bytes = memory.bytesOf(value)
-    // Here and not by the queue itself, which does not say what it drops.
+    // Dropped here and not by the queue, which does not tell what it drops.
     while (true) {
       const size = Queue.sizeUnsafe(queue)
       if (size === 0 || (size < capacity && listener.waiting + bytes <= memory.limit)) break
@@ -82,7 +82,7 @@ export class Broadcast<A> {
     Queue.offerUnsafe(queue, value)
   }
 
-  /** Ends the streams after what they have not seen yet. */
+  /** Ends the streams after the values that still wait. */
   end(): void {
     this.#ended = true
     for (const { queue } of this.#listeners ?? []) Queue.endUnsafe(queue)

@@ -1,5 +1,6 @@
 /**
- * Publishes many messages: batches that go into the queue while it has room, and one outcome for all of them.
+ * Publishes many messages: submits them in batches while the queue has space, and gives one outcome for all.
+ * `publisher.ts` calls it.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -12,11 +13,11 @@ import { kindOf } from "../valueNames.ts"
 import type { Parked, PublishHost } from "./publishHost.ts"
 import { makeRequest, noOptions } from "./publishRequest.ts"
 
-/** How many messages a bulk may have in the queue before it waits, and how often it looks. */
+/** Number of its messages in the queue at which a bulk waits, and the number between two checks. */
 const bulkHighWater = 2048
 const bulkInterval = 64
 
-// `{ topic, payload, qos: 1 }` would be sent at QoS 0 without this.
+// Without this check `{ topic, payload, qos: 1 }` would be sent at QoS 0.
 const messageIssues = (message: unknown): ReadonlyArray<OptionsIssue> | undefined => {
   if (typeof message !== "object" || message === null) {
     return [{ path: "", message: `expected a message with a topic and a payload, got ${kindOf(message)}` }]
@@ -30,7 +31,7 @@ const messageIssues = (message: unknown): ReadonlyArray<OptionsIssue> | undefine
 }
 
 /**
- * Many messages with one owner: counts instead of callbacks.
+ * The owner of many messages: it counts outcomes and needs no callback per message.
  */
 export class BulkPublish implements OutboundOwner, Parked {
   readonly #publisher: PublishHost
@@ -64,7 +65,7 @@ export class BulkPublish implements OutboundOwner, Parked {
     })
   }
 
-  /** A plain loop over the batch, which stops when the queue has enough. */
+  /** A plain loop over the batch, which stops when enough messages are queued. */
   attempt(): boolean {
     const batch = this.#batch
     const publisher = this.#publisher
@@ -121,7 +122,7 @@ export class BulkPublish implements OutboundOwner, Parked {
     })
   }
 
-  /** After a failure or an interruption what was not sent is withdrawn. */
+  /** After a failure or an interruption, withdraws the messages that were not sent. */
   finish(exit: Exit.Exit<unknown, unknown>): void {
     if (Exit.isSuccess(exit)) return
     for (const outbound of this.#outbounds) {

@@ -1,5 +1,6 @@
 /**
- * The commits of a durable session: one at a time, each tried again until the store takes it.
+ * Commits the changes of a durable session to its store: one commit at a time, repeated until the store takes it. It
+ * reports results to `engineLoop.ts` and sends nothing.
  */
 import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
@@ -16,21 +17,26 @@ import type { Output } from "../engine/contract.ts"
 import type { Figures } from "./figures.ts"
 
 /**
- * Whom the commits tell. All calls are synchronous.
+ * Callbacks of the commits. All are synchronous.
  */
 export interface CommitHandlers {
   /**
-   * The store has taken the changes, and what depends on them may go, if it was collected for the connection of this
-   * epoch.
+   * The store has taken the changes. Output that depends on them may be handed out, its packets only on the connection
+   * of this epoch.
    */
   readonly onCommitted: (output: Output | undefined, epoch: number) => void
-  /** The store has begun to fail; once for each outage. Answers the keys of what is not to be stored any more. */
+  /**
+   * The store has begun to fail; called once per outage. Answers the keys of records that must not be stored any more.
+   */
   readonly onFailing: (error: MqttError, output: Output | undefined) => ReadonlyArray<string>
-  /** The store can never take a record of this commit. Refuses what it would accept, and answers the keys of that. */
+  /**
+   * The store can never take a record of this commit. Refuses what the commit would accept, and answers the keys of
+   * those records.
+   */
   readonly onInvalid: (error: MqttError, output: Output | undefined) => ReadonlyArray<string>
   /** The store takes commits again. */
   readonly onRecovered: () => void
-  /** The store is lost for good. The output of the commit is what `stop` answers. */
+  /** The store has failed permanently. `stop` answers the output of the commit. */
   readonly onLost: (error: MqttError) => void
 }
 
@@ -49,7 +55,7 @@ const isInvalid = ({ reason }: MqttError): boolean => reason._tag === "StorageFa
 const storeRetry = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("5 seconds")])
 
 /**
- * The way of one session's changes into its store.
+ * The commits of one session.
  */
 export class Commits {
   readonly #options: CommitsOptions
@@ -64,28 +70,29 @@ export class Commits {
     this.#options = options
   }
 
-  /** Whether a commit is on its way. */
+  /** Whether a commit is running. */
   get isRunning(): boolean {
     return this.#running !== undefined
   }
 
-  /** How many commits have ended. */
+  /** Number of commits that have ended. */
   get ended(): number {
     return this.#ended
   }
 
-  /** Why the store takes no commits; undefined: it does. */
+  /** Why the store takes no commits; undefined: it takes them. */
   get failure(): MqttError | undefined {
     return this.#failure
   }
 
-  /** Commits the changes of an output, and of nothing else until that has ended. */
+  /** Commits the changes of an output. No other commit may start before this one has ended. */
   run(changes: ReadonlyArray<StoreChange>, output: Output | undefined, epoch: number): void {
     let content = changes
     let isRefused = false
     const { clock, figures, fork, handlers, store } = this.#options
     const began = clock.monotonicTimeNanosUnsafe()
-    // Until the store takes it: what depends on it waits, and the bounds of the queues bound what collects meanwhile.
+    // Repeated until the store takes it. Dependent output waits, and the bounds of the queues limit what collects
+    // meanwhile.
     const commit = Effect.suspend(() => store.commit(content)).pipe(
       Effect.catchDefect((cause) => Effect.fail(this.#died(cause))),
       Effect.tapError((error) =>
@@ -124,11 +131,11 @@ export class Commits {
         }
         handlers.onCommitted(output, epoch)
       })))
-    // It may have ended at once.
+    // The fiber may have ended at once.
     if (this.#running === running) this.#running = { output, fiber }
   }
 
-  /** Gives up the commit on its way, for good, and answers its output: nobody will know whether the store took it. */
+  /** Gives up the running commit permanently and answers its output. It stays unknown whether the store took it. */
   stop(): Output | undefined {
     const running = this.#running
     this.#stopped = true

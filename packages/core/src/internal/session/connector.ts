@@ -1,6 +1,6 @@
 /**
- * Opens the connections of one session: what CONNECT says, and the clean connects that MQTT 3.1.1 needs for a session
- * which lives as long as the process.
+ * Opens the connections of one session: builds CONNECT, and does the clean connects that MQTT 3.1.1 needs for a session
+ * that lives as long as the process. The supervisor calls it.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -17,15 +17,12 @@ import type { Connection, ConnectionHandlers } from "../connection/contract.ts"
 export interface ConnectorOptions {
   readonly options: SessionOptions
   readonly clientId: string
-  /**
-   * What is known of the session belongs to another client identifier: whatever the server has under this one is not
-   * ours.
-   */
+  /** The store describes a session under another client identifier: a session under this one is not ours. */
   readonly startsAnew: boolean
 }
 
 export interface Connector {
-  /** CONNECT for the next attempt. */
+  /** The CONNECT packet of the next attempt. */
   readonly packet: () => Connect
   readonly open: (
     address: ServerAddress,
@@ -35,11 +32,11 @@ export interface Connector {
   /** The server accepted CONNECT. */
   readonly connected: () => void
   /**
-   * The server has a session of which this client has no state: a client without state must not go on with it (MQTT
-   * 3.2.2.1.1), so that the next attempt begins a new one.
+   * The server has a session of which this client has no state. A client without state must not continue it (MQTT
+   * 3.2.2.1.1), so the next attempt begins a new one.
    */
   readonly discardServerSession: () => void
-  /** Makes a 3.1.1 server forget a session that ends with the process; bounded, and never fails. */
+  /** Makes a 3.1.1 server discard a session that ends with the process. Takes bounded time and never fails. */
   readonly forget: Effect.Effect<void>
 }
 
@@ -59,8 +56,8 @@ export const makeConnector = ({ clientId, options, startsAnew }: ConnectorOption
   const version5 = options.protocolVersion === 5
   const process = options.persistence === "process"
   const durable = options.persistence === "durable"
-  // MQTT 3.1.1 ties the end of a session to a clean connect: a session for the life of the process begins and ends with
-  // one. A client identifier that we made up cannot have an old session.
+  // On MQTT 3.1.1 only a clean connect ends a session, so a session for the life of the process begins and ends with
+  // one. A generated client identifier cannot have an old session.
   let mustForget = !version5 && (startsAnew || (process && options.clientId !== undefined))
   let hasSession = false
   let mustDiscard = version5 && startsAnew
@@ -96,7 +93,7 @@ export const makeConnector = ({ clientId, options, startsAnew }: ConnectorOption
       maximumPacketSize: options.maximumPacketSize
     }, handlers)
 
-  /** Connects clean and disconnects: the server keeps nothing. */
+  /** Connects clean and disconnects, so that the server keeps no session. */
   const forgetAt = (target: ServerAddress): Effect.Effect<void, MqttError> =>
     Effect.scoped(Effect.flatMap(
       openOne(target, { ...packet(), cleanStart: true, will: undefined }, {
@@ -122,7 +119,7 @@ export const makeConnector = ({ clientId, options, startsAnew }: ConnectorOption
         )
       }),
     discardServerSession: () => {
-      // A clean session of 3.1.1 would not outlive its connection either.
+      // A clean session of 3.1.1 ends with its connection. A durable session needs a separate clean connect first.
       if (version5 || !durable) mustDiscard = true
       else mustForget = true
     },

@@ -1,7 +1,7 @@
 /**
  * `consume`: takes the deliveries of one consumer from its queue and gives them to a pool of handlers.
  *
- * Everything that concerns a single message is in `handlerPool.ts`. The session and the manager's routes call `run`.
+ * Everything about a single message is in `handlerPool.ts`. The session and the manager's routes call `run`.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -18,7 +18,7 @@ import type { EngineLoop } from "./engineLoop.ts"
 import { HandlerPool } from "./handlerPool.ts"
 
 /**
- * What the consumer needs besides its queue.
+ * What `run` needs besides the queue.
  */
 export interface ConsumeHost {
   readonly engineLoop: EngineLoop
@@ -29,7 +29,7 @@ export interface ConsumeHost {
 }
 
 /**
- * Runs until the subscription ends, or a handler fails under the policy `fail`.
+ * Runs until the subscription ends, or until a handler fails under the policy `fail`.
  */
 export const run = <E, R>(
   host: ConsumeHost,
@@ -53,7 +53,8 @@ export const run = <E, R>(
       fail: (cause) => Deferred.doneUnsafe(failed, Effect.failCause(cause)),
       fork
     })
-    // Before the fibers end, and are taken for handlers that interrupted themselves.
+    // Closes the pool before its fibers are interrupted: otherwise they would look like handlers that interrupted
+    // themselves.
     yield* Effect.addFinalizer(() => Effect.sync(() => pool.close()))
     yield* Effect.acquireRelease(
       Effect.sync(() => host.ledger.onStopping(() => pool.stop())),

@@ -1,9 +1,9 @@
 /**
  * The bounded buffer between the engine and one stream of a subscriber.
  *
- * QoS 1 and 2 deliveries are never refused: their number is bounded by the acknowledgements that the stream withholds.
- * QoS 0 messages are bounded here, but for retained ones: they are sent once, when the subscription begins, and do not
- * come again. What QoS 0 messages take of memory is told to the session until the consumer is done with them.
+ * QoS 1 and 2 deliveries are never refused: the acknowledgements that the stream withholds bound their number. The
+ * option `buffer` bounds QoS 0 messages, except retained ones, which the server sends only once, when the subscription
+ * begins. The session counts the bytes of QoS 0 messages until the consumer has finished them.
  */
 import type * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
@@ -17,17 +17,17 @@ import type { Consumer, Delivery } from "../engine/contract.ts"
 import { DeliveryDeque } from "./deliveryDeque.ts"
 
 /**
- * What the queue asks of the session.
+ * The session, as the queue uses it.
  */
 export interface ConsumerQueueHost {
   readonly acknowledge: (consumer: Consumer, delivery: Delivery) => void
-  /** Asks to stop and go on reading from the network; each queue counts once. */
+  /** Stops and resumes reading from the network. Each queue counts once. */
   readonly pause: (queue: ConsumerQueue) => void
   readonly resume: (queue: ConsumerQueue) => void
   readonly dropped: (topic: string) => void
-  /** QoS 0 messages take so many bytes more, or less when below 0. */
+  /** Adds to the bytes that QoS 0 messages take; negative when they are freed. */
   readonly occupy: (bytes: number) => void
-  /** For what all consumers have received, in bytes. */
+  /** Memory limit for received messages of all consumers together, in bytes. */
   readonly inboundLimit: number
 }
 
@@ -44,17 +44,17 @@ type Take = Pull.Pull<Batch, MqttError>
 
 type Messages = Arr.NonEmptyReadonlyArray<Message>
 
-/** The part of the memory limit that messages take which a consumer works on and which nothing but QoS 0 bounds. */
+/** A consumer that works on more than this share of the memory limit in QoS 0 messages is laden. */
 const workShare = 1 / 8
 
-/** Whether the bound of the buffer is for it. */
+/** Whether the message counts against `buffer` and may be dropped. */
 const isDroppable = ({ message }: Delivery): boolean => message.qos === 0 && !message.retain
 
 /**
  * The queue of one consumer.
  */
 export class ConsumerQueue {
-  /** Set once, right after the engine registered the consumer. */
+  /** Set once, immediately after the engine registered the consumer. */
   consumer!: Consumer
   dropped = 0
   highWater = 0
@@ -62,16 +62,16 @@ export class ConsumerQueue {
   readonly #host: ConsumerQueueHost
   readonly #options: ConsumerQueueOptions
   readonly #items = new DeliveryDeque()
-  /** Those for which the bound is. */
+  /** Number of waiting messages that may be dropped. */
   #droppable = 0
-  /** What they take, and all QoS 0 messages that wait, in bytes. */
+  /** Bytes of the waiting messages that may be dropped, then of all waiting QoS 0 messages. */
   #droppableBytes = 0
   #waitingBytes = 0
-  /** What QoS 0 messages take that the consumer has. */
+  /** Bytes of the QoS 0 messages that the consumer has taken and not finished. */
   #workBytes = 0
-  /** Those of them that a stream handed out last. */
+  /** The part of `#workBytes` that a stream handed out last. */
   #handedBytes = 0
-  /** What QoS 0 messages take that were taken out last. */
+  /** Bytes of the QoS 0 messages that `shift` took last. */
   #takenBytes = 0
   #isRemoved = false
   #handed: ReadonlyArray<Delivery> = []
@@ -92,32 +92,37 @@ export class ConsumerQueue {
     return this.#items.size
   }
 
-  /** QoS 0 messages that may wait for the consumer. */
+  /** Maximum number of QoS 0 messages that wait for the consumer. */
   get buffer(): number {
     return this.#options.buffer
   }
 
-  /** More of them pause the network, and are not dropped. */
+  /** Whether more messages than `buffer` pause the network instead of being dropped. */
   get suspends(): boolean {
     return this.#options.onOverflow === "suspend"
   }
 
-  /** What those of the waiting messages take that may be dropped, in bytes. */
+  /** Bytes of the waiting messages that may be dropped. */
   get droppableBytes(): number {
     return this.suspends ? 0 : this.#droppableBytes
   }
 
-  /** The consumer has enough to work on: what it has not taken can be dropped, what it has taken cannot. */
+  /**
+   * Whether the consumer has enough to work on. Messages that wait can be dropped; messages that it has taken cannot.
+   */
   get isLaden(): boolean {
     return this.#workBytes > workShare * this.#host.inboundLimit
   }
 
-  /** Nothing waits and nothing is in the hands of the consumer. */
+  /** Whether nothing waits here and the consumer has finished everything that it took. */
   get isIdle(): boolean {
     return this.#items.size === 0 && this.#handed.length === 0 && this.#unsettled === 0
   }
 
-  /** Takes a delivery in; true for the first one since `pushed`, which has to follow. */
+  /**
+   * Buffers a delivery. Returns true if this is the first since the last `pushed()`; the caller must then call
+   * `pushed()`.
+   */
   push(delivery: Delivery): boolean {
     if (this.#end !== undefined) return false
     this.#items.push(delivery)
@@ -127,7 +132,7 @@ export class ConsumerQueue {
     return true
   }
 
-  /** A waiting consumer takes all that was pushed; the bound is for what nobody takes. */
+  /** Wakes the consumer, then applies the bound to the messages that it did not take. */
   pushed(): void {
     this.#touched = false
     if (this.#items.size > this.highWater) this.highWater = this.#items.size
@@ -135,19 +140,17 @@ export class ConsumerQueue {
     if (this.#droppable > this.#options.buffer) this.#overflow()
   }
 
-  /** Drops the oldest messages that may be dropped, until so many bytes are free. */
+  /** Drops the oldest messages that may be dropped, until this many bytes are free. */
   shed(bytes: number): void {
     this.#drop(0, bytes)
   }
 
-  /**
-   * Forgets the deliveries that the server sends again in the resumed session and that the consumer has not seen.
-   */
+  /** Drops the stale deliveries that still wait here: the server sends them again in the resumed session. */
   purgeStale(): void {
     this.#items.retain((delivery) => !delivery.stale)
   }
 
-  /** Takes what waits, from the oldest on: so many at most, and a MiB or one message. */
+  /** Takes the oldest deliveries: at most `limit`, and at most 1 MiB unless the first one is larger. */
   shift(limit: number = Infinity): Batch | undefined {
     if (this.#items.size === 0 || limit <= 0) return undefined
     const taken = this.#items.take(this.#items.batch(limit))
@@ -160,7 +163,7 @@ export class ConsumerQueue {
     return taken as unknown as Batch
   }
 
-  /** Counts a delivery that left the queue and is being worked on, until `release`. */
+  /** Counts a delivery that left the queue and is in work, until `release`. */
   retain(delivery: Delivery): void {
     this.#unsettled++
     if (delivery.message.qos === 0) this.#work(delivery.bytes)
@@ -173,8 +176,8 @@ export class ConsumerQueue {
   }
 
   /**
-   * Takes nothing more in; the stream ends when the consumer has seen what waits here. `whenIdle` is called then, at
-   * once if it is so already.
+   * Accepts no more deliveries. The stream ends when the consumer has seen the waiting ones. `whenIdle` is called when
+   * the queue is idle, immediately if it already is.
    */
   end(end: "orderly" | MqttError, whenIdle?: () => void): void {
     this.#end ??= end
@@ -184,9 +187,7 @@ export class ConsumerQueue {
     this.#notifyIdle()
   }
 
-  /**
-   * Ends at once and drops what waits.
-   */
+  /** Ends at once and drops the waiting deliveries. */
   close(): void {
     this.removed()
     this.#items.take(Infinity)
@@ -196,7 +197,7 @@ export class ConsumerQueue {
     this.end("orderly")
   }
 
-  /** The session counts nothing here any more. */
+  /** Stops counting for the session and gives all counted bytes back. */
   removed(): void {
     if (this.#isRemoved) return
     this.#isRemoved = true
@@ -218,25 +219,23 @@ export class ConsumerQueue {
     return take
   }
 
-  /**
-   * The deliveries as arrays: all that wait, as soon as there is one, up to a MiB. Without acknowledgement of any kind.
-   */
+  /** Takes all waiting deliveries, up to 1 MiB, and waits until there is one. Acknowledges nothing. */
   readonly take: Take = this.#takeUpTo(() => Infinity)
 
   /**
-   * The stream of a subscription, see `SubscribeOptions.ack`. A stream does not tell what its consumer has taken out of
-   * an array: QoS 1 and 2 go out one by one, so that what was not seen is not acknowledged.
+   * The stream of a subscription, see `SubscribeOptions.ack`. QoS 1 and 2 messages leave one by one: a stream does not
+   * tell which elements of an array its consumer has seen, and an unseen message must not be acknowledged.
    */
   get messages(): Stream.Stream<Message, MqttError> {
     return this.#run(() => this.#takeUpTo(() => this.#items.run))
   }
 
-  /** The same in arrays, each of which is acknowledged as a whole. */
+  /** The same as arrays, each of which is acknowledged as a whole. */
   get batches(): Stream.Stream<Messages, MqttError> {
     return Stream.chunks(this.#run(() => this.take))
   }
 
-  /** One run at a time, of either stream. */
+  /** Only one run at a time, of either stream. */
   #run(take: () => Take): Stream.Stream<Message, MqttError> {
     return Stream.scoped(Stream.fromPull(
       Effect.acquireRelease(
@@ -287,7 +286,8 @@ export class ConsumerQueue {
     this.#running = false
     this.#forgetHanded()
     if (Exit.isSuccess(exit)) return this.acknowledgeHanded()
-    // What the interrupted run did not acknowledge comes first in the next run; QoS 0 was handed over for good.
+    // What the interrupted run did not acknowledge comes first in the next run. QoS 0 messages are not handed out
+    // again.
     const again = this.#handed.filter((delivery) => delivery.message.qos !== 0 && !delivery.stale)
     this.#handed = []
     if (again.length > 0) this.#items.putBack(again)
@@ -320,7 +320,7 @@ export class ConsumerQueue {
     this.#drop(this.#droppable - this.#options.buffer, 0)
   }
 
-  /** Drops the oldest: so many messages, and so many bytes. */
+  /** Drops the oldest messages: at least this number, and at least this many bytes. */
   #drop(messages: number, bytes: number): void {
     const leastMessages = this.#droppable - messages
     const leastBytes = this.#droppableBytes - bytes
@@ -334,7 +334,7 @@ export class ConsumerQueue {
     })
   }
 
-  /** A QoS 0 message waits here from now on, or no longer. */
+  /** A QoS 0 message begins (1) or stops (-1) waiting here. */
   #occupy(delivery: Delivery, sign: 1 | -1): void {
     if (this.#isRemoved) return
     const bytes = sign * delivery.bytes
@@ -346,20 +346,20 @@ export class ConsumerQueue {
     this.#host.occupy(bytes)
   }
 
-  /** The consumer has QoS 0 messages of so many bytes, or is done with them when below 0. */
+  /** The consumer has taken QoS 0 messages of this many bytes; negative: it has finished them. */
   #work(bytes: number): void {
     if (bytes === 0 || this.#isRemoved) return
     this.#workBytes += bytes
     this.#host.occupy(bytes)
   }
 
-  /** A stream hands out what was taken last. */
+  /** Counts the messages taken last as handed out by a stream. */
   #hand(): void {
     this.#handedBytes = this.#takenBytes
     this.#work(this.#handedBytes)
   }
 
-  /** The batch that a stream handed out last is done with. */
+  /** The consumer has finished the QoS 0 messages of the batch that a stream handed out last. */
   #forgetHanded(): void {
     this.#work(-this.#handedBytes)
     this.#handedBytes = 0
@@ -375,7 +375,7 @@ export class ConsumerQueue {
     const waiter = this.#waiter
     if (waiter === undefined) return
     this.#waiter = undefined
-    // The fiber runs at once, and takes what waits.
+    // The fiber runs at once, and takes the waiting deliveries.
     waiter.resume(waiter.take)
   }
 

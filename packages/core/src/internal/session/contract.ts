@@ -1,5 +1,6 @@
 /**
- * What a session does for programs; `MqttSession` exports it.
+ * The `Session` interface that programs use; `MqttSession` exports it. It contains types only: `facade.ts` implements
+ * it.
  */
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
@@ -33,9 +34,10 @@ export interface Session {
    * Publishes a message: QoS 0 succeeds when its bytes are in a socket write, QoS 1 and 2 when the server completed the
    * handshake (MQTT 4.3).
    *
-   * Waits in the queue while there is no connection or the server's Receive Maximum is used up. Interrupting withdraws
-   * a message that was not sent yet. Fails with `InvalidTopic`, `PacketTooLarge`, `NotSupported`, `PublishRefused`,
-   * `QueueFull`, `Dropped`, `Expired`, `SessionLost`, `Timeout`, `Closed` or the permanent failure of the session.
+   * The message waits in the queue while there is no connection or the server's Receive Maximum is used up.
+   * Interrupting withdraws a message that was not sent yet. Fails with `InvalidTopic`, `PacketTooLarge`,
+   * `NotSupported`, `PublishRefused`, `QueueFull`, `Dropped`, `Expired`, `SessionLost`, `Timeout`, `Closed` or the
+   * permanent failure of the session.
    */
   readonly publish: (
     topic: string,
@@ -44,8 +46,8 @@ export interface Session {
   ) => Effect.Effect<PublishReceipt, MqttError>
 
   /**
-   * Hands a message over: succeeds when it is safely accepted (stored, where the store is durable), with a receipt
-   * whose `acknowledged` can be awaited.
+   * Hands a message over. Succeeds when the session has accepted it (stored it, where the store is durable) with a
+   * receipt, whose `acknowledged` can be awaited.
    */
   readonly enqueue: (
     topic: string,
@@ -54,8 +56,8 @@ export interface Session {
   ) => Effect.Effect<EnqueueReceipt, MqttError>
 
   /**
-   * Publishes a stream of messages at full speed and bounded memory; succeeds when all are acknowledged, fails with the
-   * first failure.
+   * Publishes a stream of messages at full speed in bounded memory. Succeeds when all messages are acknowledged, and
+   * fails with the first failure.
    */
   readonly publishAll: <E, R>(
     messages: Stream.Stream<OutgoingMessage, E, R>
@@ -65,8 +67,8 @@ export interface Session {
   readonly sink: Sink.Sink<PublishSummary, OutgoingMessage, never, MqttError>
 
   /**
-   * Subscribes, and succeeds when the server granted it; the subscription lasts as long as the scope. Subscriptions on
-   * the same filter share one at the server.
+   * Subscribes, and succeeds when the server granted it. The subscription lasts as long as the scope. Subscriptions on
+   * the same filter share one subscription at the server.
    */
   readonly subscription: (
     filters: string | ReadonlyArray<string>,
@@ -80,9 +82,10 @@ export interface Session {
   ) => Stream.Stream<Message, MqttError>
 
   /**
-   * Calls a handler for each message, and acknowledges after its success; runs until interrupted. By default up to 16
-   * handlers at a time, but one at a time for each topic. A message whose handler fails is tried again, or what
-   * `ConsumeOptions.onFailure` says. Fails with `InvalidOptions` before it subscribes, and as `subscription` does.
+   * Calls a handler for each message and acknowledges the message after the handler's success. Runs until interrupted.
+   * By default up to 16 handlers run at a time, and one for each topic. A message whose handler fails is tried again,
+   * or treated as `ConsumeOptions.onFailure` says. Fails with `InvalidOptions` before it subscribes, and as
+   * `subscription` does.
    */
   readonly consume: <E, R>(
     filters: string | ReadonlyArray<string>,
@@ -91,43 +94,46 @@ export interface Session {
   ) => Effect.Effect<void, MqttError | E, R>
 
   /**
-   * Removes the subscription on a filter at the server, kept ones included. Streams on it get nothing more. Fails with
-   * `UnsubscribeRefused` when the server refuses it with a reason code of UNSUBACK (MQTT 5, 3.11.3): what it goes on
-   * sending is unclaimed.
+   * Removes the subscription on a filter at the server, kept subscriptions included. Streams on it get no more
+   * messages. Fails with `UnsubscribeRefused` when the server refuses it with a reason code of UNSUBACK (MQTT 5,
+   * 3.11.3). Messages that the server still sends are then unclaimed.
    */
   readonly unsubscribe: (filter: string) => Effect.Effect<void, MqttError>
 
-  /** The consumers that have a name (`SubscribeOptions.consumer`), absent ones included. */
+  /** The named consumers (`SubscribeOptions.consumer`), absent ones included. */
   readonly consumers: Effect.Effect<ReadonlyArray<NamedConsumer>>
 
   /**
-   * Forgets the name of a consumer: what waits for it is acknowledged, dropped and counted as unclaimed. One that is
-   * not absent goes on without a name. Succeeds with whether the name was known.
+   * Forgets the name of a consumer. Messages that wait for it are acknowledged, dropped and counted as unclaimed. A
+   * consumer that is present continues without a name. Succeeds with whether the name was known.
    */
   readonly forgetConsumer: (name: string) => Effect.Effect<boolean>
 
-  /** Messages that were dropped because nobody claimed them in time, from the moment the stream runs. */
+  /** Messages that were dropped because no consumer claimed them in time, from the moment the stream runs. */
   readonly unclaimed: Stream.Stream<Message>
 
   readonly status: Effect.Effect<SessionStatus>
   /** The status now, and whenever it changes. */
   readonly statusChanges: Stream.Stream<SessionStatus>
   /**
-   * The life of the session; who comes late sees the last 16 events. A slow listener misses the oldest ones and delays
-   * nobody.
+   * The events of the session. A late listener first gets the last 16 events. A slow listener misses the oldest events
+   * and delays no other listener.
    */
   readonly events: Stream.Stream<SessionEvent>
   readonly metrics: Effect.Effect<SessionMetrics>
-  /** What the server granted; none while there is no connection. */
+  /** What the server granted; `None` while there is no connection. */
   readonly connectionInfo: Effect.Effect<Option.Option<ConnectionInfo>>
 
-  /** Succeeds when the session is connected and its subscriptions hold; fails with a permanent failure, or `Closed`. */
+  /**
+   * Succeeds when the session is connected and its subscriptions are granted. Fails with a permanent failure, or
+   * `Closed`.
+   */
   readonly awaitReady: Effect.Effect<void, MqttError>
 
   /**
-   * Finishes what is in flight, acknowledges what the streams have taken, disconnects and ends the session, within the
-   * option `drainTimeout`. What could not be finished fails with `Closed`; a durable store keeps it. The end of the
-   * session's scope does the same.
+   * Finishes the messages in flight, acknowledges the messages that streams have taken, disconnects and ends the
+   * session. The option `drainTimeout` bounds this. Messages that could not be finished fail with `Closed`; a durable
+   * store keeps them. The end of the session's scope does the same.
    */
   readonly drain: Effect.Effect<void>
 }
@@ -136,6 +142,8 @@ export interface Session {
  * Parts of a session that are code, not configuration.
  */
 export interface Extras {
-  /** Replaces the schedule that `options.reconnect` describes; gets the failure, ends when it is over. */
+  /**
+   * Replaces the schedule that `options.reconnect` describes. Its input is the failure; it ends to stop reconnecting.
+   */
   readonly reconnect?: ReconnectSchedule
 }

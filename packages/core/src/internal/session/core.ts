@@ -1,8 +1,8 @@
 /**
- * A session by its parts.
+ * The parts of a session.
  *
- * Everything that happens in a session goes by the driver, which carries out what the engine decides, once a turn. What
- * the library builds on sessions (managers, routes, forwarders) works with the core; programs get a `Session`, see
+ * The engine loop carries out what the engine decides, once per turn; everything in a session passes through it. The
+ * library's own code on top of sessions (managers, routes, forwarders) uses the core. Programs get a `Session`, see
  * `facade.ts`.
  */
 import type * as Effect from "effect/Effect"
@@ -38,15 +38,15 @@ export interface SessionCore {
   readonly dropped: DroppedMessages
   readonly unclaimed: Broadcast<Message>
   readonly shutdown: SessionShutdown
-  /** What has been forwarded into the session; durable sessions only. */
+  /** Origins of the messages that were forwarded into the session; durable sessions only. */
   readonly origins: OriginLedger | undefined
-  /** Called with each QoS 2 identifier that the server of a durable session has released. */
+  /** Called with each QoS 2 packet identifier that the server of a durable session released. */
   readonly releaseListeners: Set<(packetIdentifier: number) => void> | undefined
-  /** What programs have of it. */
+  /** The public interface of the session. */
   readonly session: Session
   /** Succeeds when the session has ended. */
   readonly untilClosed: Effect.Effect<void>
-  /** Runs in the background, until the session ends. */
+  /** Runs an effect in the background until the session ends. */
   readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
   /** `Session.consume` with an observer. */
   readonly consume: <E, R>(

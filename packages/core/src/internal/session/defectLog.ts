@@ -1,12 +1,14 @@
 /**
- * The log of what threw inside a session, and should not have.
+ * Logs unexpected exceptions inside a session.
  */
 import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import { monotonicMillis } from "../time.ts"
 
-/** A defect may come with every message: one a minute is logged, and how many came in between. */
+/**
+ * Logs at most one defect per minute, with the number of defects in between, because one may come with every message.
+ */
 export const makeDefectLog = (session: string, clock: Clock.Clock): (cause: unknown) => Effect.Effect<void> => {
   let quietUntil = -Infinity
   let unsaid = 0

@@ -1,12 +1,12 @@
 /**
- * Deliveries in the order of their arrival, taken out at the front in batches of bounded bytes.
+ * Deliveries in the order of arrival, taken from the front in batches of bounded bytes.
  */
 import type { Delivery } from "../engine/contract.ts"
 
-/** So many bytes at most are handed to a consumer at once, or one message. */
+/** Maximum bytes of a batch. A single larger delivery is a batch of its own. */
 export const batchBytes = 1_048_576
 
-/** Deliveries in the order of their arrival, taken out at the front. */
+/** Deliveries in the order of arrival, taken from the front. */
 export class DeliveryDeque {
   #items: Array<Delivery> = []
   #first = 0
@@ -23,7 +23,7 @@ export class DeliveryDeque {
     this.#items.push(delivery)
   }
 
-  /** How many at the front, of so many at most, one batch may hold. */
+  /** Number of deliveries, at most `limit`, that one batch may hold from the front. */
   batch(limit: number): number {
     const items = this.#items
     const end = Math.min(items.length, this.#first + limit)
@@ -37,7 +37,7 @@ export class DeliveryDeque {
     return index - this.#first
   }
 
-  /** So many at most from the front. */
+  /** Takes at most this many from the front. */
   take(limit: number): Array<Delivery> {
     const items = this.#items
     const first = this.#first
@@ -52,7 +52,7 @@ export class DeliveryDeque {
     return taken
   }
 
-  /** How many at the front are QoS 0 without a gap; 1 when the first one is not. */
+  /** Number of QoS 0 deliveries at the front without a gap; 1 when the first one is not QoS 0. */
   get run(): number {
     const items = this.#items
     let end = this.#first

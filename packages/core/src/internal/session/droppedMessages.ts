@@ -1,5 +1,5 @@
 /**
- * Messages that were dropped in one turn: one event for each cause, however many there were.
+ * Collects the messages dropped in one turn, and reports one event per cause.
  */
 import type { MessageDropped } from "../../SessionEvent.ts"
 import type { EventBody } from "./lifecycle.ts"
@@ -21,7 +21,7 @@ export class DroppedMessages {
     }
   }
 
-  /** At the end of a turn. */
+  /** Emits the events, at the end of a turn. */
   tell(emit: (event: EventBody) => void): void {
     if (this.#byCause === undefined) return
     for (const [cause, dropped] of this.#byCause) emit({ _tag: "MessageDropped", cause, ...dropped })

@@ -1,6 +1,6 @@
 /**
- * Calls something for each of some items. What one of the calls throws is told, and keeps none of the others from
- * theirs: they have waited for it too, and would wait for ever.
+ * Calls a function for each item. An exception of one call is reported, and the other items still get their calls:
+ * their fibers would otherwise wait forever.
  */
 export const each = <A>(
   items: ReadonlyArray<A>,

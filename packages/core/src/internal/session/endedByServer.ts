@@ -1,11 +1,11 @@
 /**
- * Whether a connection ended over something that the server was sent, as far as one can tell. Pure; the supervisor asks
- * for the engine, which looks for poison messages.
+ * Decides whether a connection probably ended over something that the server was sent. A pure function; the supervisor
+ * calls it for the engine, which looks for poison messages.
  */
 import type { MqttErrorReason } from "../../MqttError.ts"
 import * as ReasonCode from "../../ReasonCode.ts"
 
-/** DISCONNECT reason codes that speak of the server, of the client as a whole or of load, and not of a packet. */
+/** DISCONNECT reason codes that concern the server, the whole client or the load, and not a packet. */
 const elsewhere: ReadonlySet<number> = new Set([
   ReasonCode.serverBusy,
   ReasonCode.serverShuttingDown,
@@ -20,15 +20,15 @@ const elsewhere: ReadonlySet<number> = new Set([
 ])
 
 /**
- * Whether a network error code, or none, is that of a peer that has closed its end. Others mean a network that failed,
- * or our own time limits.
+ * Whether the network error code (or none) means that the peer closed its end. Other codes mean a failed network, or a
+ * timeout of this client.
  */
 export const isClosedByPeer = (code: string | undefined): boolean =>
   code === undefined || code === "ECONNRESET" || code === "EPIPE"
 
 /**
- * How the server ended the connection; undefined: it did not, or what it was sent is not the reason. A connection that
- * was cut on its way looks like one that the server has closed.
+ * How the server ended the connection. Undefined: it did not, or not because of a packet. A connection that was cut on
+ * its way looks like one that the server closed.
  */
 export const endedByServer = (reason: MqttErrorReason): string | undefined => {
   switch (reason._tag) {

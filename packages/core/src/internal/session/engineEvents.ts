@@ -1,7 +1,7 @@
 /**
- * What the events of the engine mean to a session: events of its own, counters, and calls to the parts concerned.
+ * Translates events of the engine into events of the session, counters and calls to its parts.
  *
- * Called by the session's core within a turn. Nothing here waits.
+ * The session's core calls it within a turn. Nothing here waits.
  */
 import { MqttError, type MqttErrorReason } from "../../MqttError.ts"
 import type { EngineEvent } from "../engine/contract.ts"

@@ -1,6 +1,7 @@
 /**
- * Joins the session engine with a connection, a store and the clock: once a loop turn it takes what the engine has
- * collected, commits it, writes it and hands it out.
+ * Joins the session engine with a connection, a store and the clock. Once per turn of the event loop it takes the
+ * output that the engine collected, commits it, writes it and hands it out. It makes no protocol decision: the engine
+ * does.
  */
 import { scheduleTurn } from "#transport"
 import type * as Clock from "effect/Clock"
@@ -37,26 +38,26 @@ import { Figures } from "./figures.ts"
 import { Reading } from "./reading.ts"
 
 /**
- * Whom the driver tells. All calls are synchronous and come from the end of a turn.
+ * The callbacks of the loop. All are synchronous and run at the end of a turn.
  */
 export interface EngineLoopHandlers {
   readonly onEvent: (event: EngineEvent) => void
   readonly onConsumer: (consumer: Consumer) => void
-  /** The outbound queue has room again. */
+  /** The outbound queue has space again. */
   readonly onSpace: () => void
-  /** All that was due in this turn is handed out. */
+  /** Everything due in this turn is handed out. */
   readonly onTurn: () => void
-  /** The store has begun to fail, or takes commits again; once for each outage. */
+  /** The store has begun to fail, or takes commits again. Called once per change. */
   readonly onStorage: (error: MqttError | undefined) => void
-  /** The store is lost for good: everything is settled, and nothing is stored any more. */
+  /** The store has failed permanently. Everything is settled, and nothing is stored any more. */
   readonly onStorageLost: (error: MqttError) => void
-  /** Inbound QoS 0 messages that streams dropped in this turn. */
+  /** Number of inbound QoS 0 messages that streams dropped in this turn. */
   readonly onOverflow: (topic: string, count: number) => void
-  /** Received messages have taken so many bytes for a second, and reading waits for their consumers. */
+  /** Received messages have taken this many bytes for a second. Reading waits for their consumers. */
   readonly onReadingStalled: (bytes: number) => void
-  /** They take so many that the connection ends. */
+  /** Received messages take so many bytes that the connection ends. */
   readonly onMemoryExceeded: (bytes: number) => void
-  /** Something in a turn threw, which nothing there should. The rest of the turn is carried out. */
+  /** An unexpected exception in a turn. The rest of the turn is carried out. */
   readonly onDefect: (cause: unknown) => void
 }
 
@@ -66,7 +67,7 @@ export interface EngineLoopOptions {
   /** Present for a durable session. */
   readonly store: SessionStoreHandle | undefined
   readonly onStorageFailure: "wait" | "fail"
-  /** For received messages until their consumers have finished, in bytes. */
+  /** Bound of received messages until their consumers have finished, in bytes. */
   readonly inboundLimit: number
   readonly clock: Clock.Clock
   /** Runs background work in the session's scope, with its context. */
@@ -74,9 +75,11 @@ export interface EngineLoopOptions {
   readonly handlers: EngineLoopHandlers
 }
 
-/** So many packets of one read are handed out at once, without waiting for the end of the turn. */
+/** A read of at least this many packets is flushed immediately instead of at the end of the turn. */
 const promptBatch = 256
-/** The same for what was received since the last turn: what is not handed out yet counts nowhere. */
+/**
+ * The same in bytes received since the last flush, because bytes that are not handed out yet count in no other limit.
+ */
 const promptBytes = 131_072
 
 const noQueues: ReadonlySet<ConsumerQueue> = new Set()
@@ -85,26 +88,26 @@ const noQueues: ReadonlySet<ConsumerQueue> = new Set()
 const isNewPublish = (packet: Packet): boolean => packet._tag === "Publish" && !packet.dup
 
 /**
- * The driver of one session.
+ * The loop of one session.
  */
 export class EngineLoop implements ConsumerQueueHost {
   readonly #engine: SessionEngine
   readonly #options: EngineLoopOptions
   #queues: Set<ConsumerQueue> | undefined
   #connection: Connection | undefined
-  /** Counts connections: what was taken for one is never written to another. */
+  /** Counts connections. An output that was taken for one connection is never written to another. */
   #epoch = 0
   #opening = false
-  /** The network has got bytes of the attempt, or of the connection, that is gone. */
+  /** The network got bytes of the previous connection or attempt. */
   #hasSent = false
-  /** The connection has not sent what it was given, and its end has not been told yet. */
+  /** The connection failed to send, and its end has not been reported yet. */
   #isBroken = false
   #scheduled = false
-  /** Of a durable session. */
+  /** Present in a durable session. */
   readonly #commits: Commits | undefined
-  /** Why nothing more is accepted. */
+  /** Why nothing more is accepted; undefined: publishes are accepted. */
   #refusal: Admission | undefined
-  /** Nothing is stored or sent any more. */
+  /** The session has ended: nothing is stored or sent any more. */
   #ended = false
   #ownChanges: Array<StoreChange> = []
   #releasing = false
@@ -120,7 +123,7 @@ export class EngineLoop implements ConsumerQueueHost {
   #bytesSent = 0
   #bytesReceived = 0
   #receivedAtFlush = 0
-  /** Of the connection that is not gone yet. */
+  /** Of the current connection, until `gone`. */
   #counters: ConnectionCounters | undefined
 
   constructor(options: EngineLoopOptions) {
@@ -147,7 +150,7 @@ export class EngineLoop implements ConsumerQueueHost {
     return this.#queues ?? noQueues
   }
 
-  /** MQTT packet bytes of all connections so far, those that failed before CONNACK included. */
+  /** MQTT packet bytes of all connections so far, including attempts that failed before CONNACK. */
   get bytes(): { readonly sent: number; readonly received: number } {
     return { sent: this.#bytesSent + (this.#counters?.bytesSent ?? 0), received: this.#received }
   }
@@ -161,14 +164,14 @@ export class EngineLoop implements ConsumerQueueHost {
     return monotonicMillis(this.#options.clock)
   }
 
-  /** Milliseconds since the epoch of a moment of `now`. */
+  /** Converts a moment of `now` to milliseconds since the epoch. */
   toEpoch(moment: number): number {
     return Math.round(moment - this.now() + this.#options.clock.currentTimeMillisUnsafe())
   }
 
   /**
-   * The time of an input of the engine. The clocks are read once a turn of the event loop: every input asks for a turn,
-   * whose end forgets the time.
+   * The time for an input of the engine. The clocks are read once per turn of the event loop: every input schedules a
+   * turn, and the turn clears the cached time.
    */
   #time(): number {
     if (this.#timed !== undefined) return this.#timed
@@ -179,7 +182,7 @@ export class EngineLoop implements ConsumerQueueHost {
     return now
   }
 
-  /** From here to `attach` or `detach` what the engine wants to send waits for the connection to be handed over. */
+  /** Begins an attempt. Until `attach` or `detach`, output of the engine waits for the connection to be handed over. */
   opening({ cleanStart, properties }: Connect): void {
     this.#opening = true
     this.#hasSent = false
@@ -195,8 +198,8 @@ export class EngineLoop implements ConsumerQueueHost {
   }
 
   /**
-   * The connection is over, or an attempt failed. `endedByServer` says how, when the reason may lie in what the server
-   * was sent.
+   * The connection has ended, or an attempt failed. `endedByServer` describes how, when a packet that the server was
+   * sent may be the reason.
    */
   detach(endedByServer?: string): void {
     this.#opening = false
@@ -208,7 +211,7 @@ export class EngineLoop implements ConsumerQueueHost {
     this.schedule()
   }
 
-  /** The network of a connection, or of an attempt, is done with. */
+  /** The network of a connection, or of an attempt, is closed. */
   gone({ bytesReceived, bytesSent }: ConnectionCounters): void {
     this.#counters = undefined
     this.#hasSent = bytesSent > 0
@@ -222,8 +225,8 @@ export class EngineLoop implements ConsumerQueueHost {
       this.#engine.setWritable(true, this.#time())
       for (const queue of this.queues) queue.purgeStale()
     }
-    // A turn of a busy network may bring many chunks: what one of them brought is gone before the next, which keeps
-    // memory short-lived, and streams from being flooded before they had a chance.
+    // A turn of a busy network may bring many chunks. Each large chunk is handed out before the next: memory stays
+    // short-lived, and streams get a chance to run before more arrives.
     const isMuch = packets.length >= promptBatch || this.#received - this.#receivedAtFlush >= promptBytes
     if (violation === undefined && isMuch) this.flush()
     else this.schedule()
@@ -251,7 +254,7 @@ export class EngineLoop implements ConsumerQueueHost {
     return withdrawn
   }
 
-  /** An output is being handed out, by a caller further up the stack. */
+  /** An output is being handed out by a caller further up the stack. */
   get isReleasing(): boolean {
     return this.#releasing
   }
@@ -261,7 +264,7 @@ export class EngineLoop implements ConsumerQueueHost {
     return this.#commits?.isRunning === true
   }
 
-  /** How many times the engine's output was carried out, or begun to be committed. */
+  /** Number of times that the engine's output was carried out or its commit began. */
   get flushes(): number {
     return this.#flushes
   }
@@ -272,8 +275,8 @@ export class EngineLoop implements ConsumerQueueHost {
   }
 
   /**
-   * Settles everything that is not settled yet, and stores and sends nothing more. What a commit on its way would have
-   * accepted fails, since nobody will know what became of it.
+   * Settles everything that is not settled yet. Nothing is stored or sent afterwards. Acceptances in a running commit
+   * fail, because their outcome could not be observed.
    */
   end(reason: MqttErrorReason): void {
     if (this.#ended) return
@@ -283,7 +286,7 @@ export class EngineLoop implements ConsumerQueueHost {
     this.#refusal = { _tag: "Refused", reason }
     const committing = commits?.stop()
     if (commits !== undefined) this.#engine.reject(committing, commits.failure?.reason ?? reason, now)
-    // What the engine believes to be sent, and never will be, is called back first.
+    // First takes back what the engine believes to be sent and never will be.
     if (commits !== undefined || this.#isBroken) this.#engine.disconnected(now)
     this.#engine.abandon(reason, now)
     if (committing !== undefined) this.#settle(committing)
@@ -348,7 +351,7 @@ export class EngineLoop implements ConsumerQueueHost {
 
   occupy(bytes: number): void {
     this.reading.occupy(bytes)
-    // Nothing else may follow when a consumer of QoS 0 messages is done with them.
+    // No other input may follow when a consumer finishes QoS 0 messages, so this schedules the turn.
     if (bytes < 0 && this.reading.isFull) this.schedule()
   }
 
@@ -365,13 +368,13 @@ export class EngineLoop implements ConsumerQueueHost {
     this.#overflowCount++
   }
 
-  /** Stores a record that is not the engine's, with its next changes. */
+  /** Stores a record that does not belong to the engine, with the next changes. */
   record(record: StoreRecord): void {
     this.#ownChanges.push({ _tag: "Put", record })
     this.schedule()
   }
 
-  /** Deletes a record that is not the engine's, with its next changes. */
+  /** Deletes a record that does not belong to the engine, with the next changes. */
   forget(key: string): void {
     this.#ownChanges.push({ _tag: "Delete", key })
     this.schedule()
@@ -390,8 +393,8 @@ export class EngineLoop implements ConsumerQueueHost {
   }
 
   /**
-   * Carries out what the engine has collected: at the end of a turn, or at once before a connection is closed. Never
-   * throws: it runs in a callback of the event loop, where an exception would end the process.
+   * Carries out what the engine collected: at the end of a turn, or immediately before a connection is closed. Never
+   * throws, because it runs in a callback of the event loop, where an exception would end the process.
    */
   flush(): void {
     try {
@@ -399,18 +402,17 @@ export class EngineLoop implements ConsumerQueueHost {
       this.#isFailing = false
     } catch (cause) {
       this.#options.handlers.onDefect(cause)
-      // The rest of the turn's work is done in another one. If that fails too, it waits for the next input.
+      // Another turn does the rest of the work. If it fails too, the rest waits for the next input.
       if (!this.#isFailing) this.schedule()
       this.#isFailing = true
     }
   }
 
   #flush(): void {
-    // The engine already believes in a connection that is still being handed over, or the last output is being
-    // committed.
+    // The engine already knows the connection, but the connection is not handed over yet.
     if (this.#opening && this.#engine.limits !== undefined && !this.#ended) return
     if (this.#isBroken && !this.#ended) return
-    // A fiber that the last output has resumed got here: outputs are handed out one after the other.
+    // A fiber that the last output resumed called this. Outputs are handed out one after the other.
     if (this.#releasing) return this.schedule()
     this.#flushes++
     this.#receivedAtFlush = this.#received
@@ -435,7 +437,7 @@ export class EngineLoop implements ConsumerQueueHost {
     const changes = output === undefined ? this.#ownChanges : this.#ownChanges.concat(output.changes)
     this.#ownChanges = []
     if (changes.length === 0) return output === undefined ? undefined : this.#release(output, this.#epoch)
-    // Split before anyone runs: what comes later must not overtake it.
+    // Split before any consumer runs, so that later output does not overtake this one.
     const independent = output === undefined ? undefined : this.#engine.takeIndependent(output)
     commits.run(changes, output, this.#epoch)
     this.#releaseIndependent(independent)
@@ -494,20 +496,20 @@ export class EngineLoop implements ConsumerQueueHost {
     })
   }
 
-  /** Refuses what this commit would have accepted, and what is published from now on. */
+  /** Refuses everything that this commit would have accepted, and every publish from now on. */
   #reject(reason: MqttErrorReason, output: Output | undefined): ReadonlyArray<string> {
     this.#refusal = { _tag: "Refused", reason }
     this.schedule()
     return this.#engine.reject(output, reason, this.#time())
   }
 
-  /** Hands out no more than how messages ended: the rest of the output goes nowhere. */
+  /** Hands out outcomes and events only; the rest of the output is discarded. */
   #settle(output: Output): void {
     const { events, settled, spaceAvailable } = output
     this.#release({ deliveries: [], events, settled, spaceAvailable }, undefined)
   }
 
-  /** The packets and all that depends on a commit are handed out for an epoch only. */
+  /** Hands an output out. Packets are sent only if the connection of this epoch still lives. */
   #release(output: Output | IndependentOutput, epoch: number | undefined): void {
     const isInner = this.#releasing
     this.#releasing = true
@@ -515,7 +517,7 @@ export class EngineLoop implements ConsumerQueueHost {
       if ("packets" in output) this.#handOutStored(output, epoch)
       this.#handOut(output)
     } finally {
-      // Whatever happened: while it is set, every turn puts its work off to the next one.
+      // Reset in every case: while it is set, every turn postpones its work.
       this.#releasing = isInner
     }
   }
@@ -534,10 +536,7 @@ export class EngineLoop implements ConsumerQueueHost {
     each(accepted, (outbound) => outbound.owner?.onAccepted?.(outbound), this.#options.handlers.onDefect)
   }
 
-  /**
-   * The connection is about to end by itself: until it has, the engine keeps what it would send, and nothing is handed
-   * out.
-   */
+  /** The connection is about to end by itself. Until then the engine keeps its packets, and nothing is handed out. */
   #break(packets: ReadonlyArray<Packet>, { failure, sent }: NotSent): void {
     const refused = packets[sent]
     this.#engine.partlyWritten(
@@ -578,7 +577,7 @@ export class EngineLoop implements ConsumerQueueHost {
     }
   }
 
-  /** A consumer that is woken runs at once: each gets all that there is for it before the first one does. */
+  /** Fills all queues before it wakes any consumer, because a woken consumer runs at once. */
   #deliver(deliveries: ReadonlyArray<DeliveryFor>): void {
     const queues: Array<ConsumerQueue> = []
     this.figures.delivered(deliveries.length)
@@ -590,21 +589,23 @@ export class EngineLoop implements ConsumerQueueHost {
     each(queues, (queue) => queue.pushed(), this.#options.handlers.onDefect)
   }
 
-  /** Once a turn, whatever happened in it. */
+  /** Updates the rates, once per turn. */
   #count(): void {
     const counters = this.#counters
     const bytes = counters === undefined ? 0 : counters.bytesSent + counters.bytesReceived
     this.figures.turned(this.now(), this.stats.received, this.#bytesSent + this.#bytesReceived + bytes)
   }
 
-  /** One sleeping fiber for the engine's next deadline; a later deadline is found when the earlier one is reached. */
+  /**
+   * Keeps one sleeping fiber for the engine's next deadline. A later deadline is found when the earlier one is reached.
+   */
   #arm(): void {
     if (this.#ended) return
     const deadline = this.#engine.nextDeadline()
     if (deadline === undefined) return
     const now = this.now()
     if (deadline <= now) {
-      // There is more to send than one output holds, or something is due: in the next turn, without a fiber.
+      // There is more to send than one output holds, or something is due: use the next turn, without a fiber.
       this.#engine.tick(now)
       return this.schedule()
     }

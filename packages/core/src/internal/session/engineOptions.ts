@@ -1,11 +1,11 @@
 /**
- * The part of the session's options that the engine acts on.
+ * Derives the options of the engine from those of the session.
  */
 import * as Duration from "effect/Duration"
 import type { SessionOptions } from "../../SessionOptions.ts"
 import type { EngineOptions } from "../engine/contract.ts"
 
-/** What received messages may take until their consumers have finished, in bytes. */
+/** Memory limit of received messages until their consumers have finished, in bytes. */
 export const inboundLimitOf = ({ memoryLimit, queue }: SessionOptions): number => memoryLimit - queue.bytes
 
 export const engineOptions = (options: SessionOptions, life: string): EngineOptions => ({

@@ -1,8 +1,9 @@
 /**
- * Writes the life of one session to Effect's logger: failures by themselves, everything when asked to.
+ * Writes the events of one session to Effect's logger: failures by default, all events on request.
  *
- * It costs nothing while nothing fails: it keeps no state before the first failure, starts no fiber but for a line, and
- * is not called for messages. What goes on is paced, see `Pace`. The hub calls it for each event, after all others.
+ * It costs nothing while nothing fails: it keeps no state before the first failure, starts a fiber only for a line, and
+ * is not called for messages. Repeated events are paced, see `Pace`. `lifecycle.ts` calls it for each event, after all
+ * observers.
  */
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -17,13 +18,13 @@ import { Pace } from "./pace.ts"
 
 type Tag = SessionEvent["_tag"]
 
-/** Starts what writes a line. */
+/** Starts the fiber that writes a line. */
 export type Fork = <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
 
 export const logModeOf = (options: SessionOptions, settings: SessionLogOptions): LogMode =>
   options.log ?? settings.log ?? "warnings"
 
-/** Whether a session that has logged nothing yet begins with this event: most never do. */
+/** Whether a session that has logged nothing yet begins with this event. Most sessions never log. */
 export const isWorthLogging = (event: SessionEvent, log: LogMode, { levels }: SessionLogOptions): boolean => {
   if (log !== "warnings") return log === "all"
   switch (event._tag) {
@@ -42,15 +43,15 @@ export const isWorthLogging = (event: SessionEvent, log: LogMode, { levels }: Se
   }
 }
 
-/** Whether nothing is logged of a session with these options, or, without options, of what belongs to no session. */
+/** Whether these settings log nothing, for a session with these options or, without options, outside of sessions. */
 export const isSilent = (settings: SessionLogOptions, options?: Pick<SessionOptions, "log">): boolean =>
   (options?.log ?? settings.log) === "off"
 
-/** The first pause between two lines of what goes on, in milliseconds. */
+/** The first pause between two lines of a repeated event, in milliseconds. */
 export const firstPauseOf = ({ interval = "10 seconds" }: SessionLogOptions): number =>
   Math.max(1, Duration.toMillis(interval))
 
-/** Keys are made of topic filters, which a program may invent without end. */
+/** Bound of the keys, which contain topic filters that a program may invent without limit. */
 const maximumKeys = 256
 
 interface PacedEvents {
@@ -60,22 +61,22 @@ interface PacedEvents {
   line: PacedLine["line"]
 }
 
-/** From the first failure to the next connection. */
+/** The time from the first failure to the next connection. */
 interface Outage {
   readonly since: number
   attempts: number
-  /** The reasons that are in the log: another one is news, and with any the end of the outage gets a line too. */
+  /** The reasons that were logged. Another reason is news. When there is any, the end of the outage is logged too. */
   readonly reasons: Set<string>
 }
 
-/** What is remembered of failures. */
+/** State about failures. */
 class Trouble {
   outage: Outage | undefined
   readonly loss: Pace
   readonly attempt: Pace
   readonly paced = new Map<string, PacedEvents>()
   timer: { readonly at: number; readonly fiber: Fiber.Fiber<void> } | undefined
-  /** The line of the store's failure is in the log, and that of its end is not. */
+  /** The failure of the store was logged, and its end was not. */
   isStorageTold = false
 
   constructor(firstPause: number) {
@@ -107,7 +108,7 @@ export class EventLog {
     this.#fork = fork
   }
 
-  /** `server` is the one in use, or the one that was tried last. */
+  /** `server` is the server in use, or the one tried last. */
   onEvent(event: SessionEvent, server: string | undefined): void {
     this.#server = server
     switch (event._tag) {
@@ -117,7 +118,7 @@ export class EventLog {
         this.#onMended()
         return this.#lifecycle(event)
       case "Disconnected":
-        // What the store has to do with it is told already.
+        // A failure of the store is already logged.
         return event.error === undefined || event.error.reason._tag === "StorageFailed"
           ? this.#lifecycle(event)
           : this.#onLost(event._tag, event.error)
@@ -138,7 +139,7 @@ export class EventLog {
       case "Removed":
         return this.#lifecycle(event)
       case "HandlerFailed":
-        // It is logged where it happens, with its cause.
+        // Logged elsewhere, with its cause.
         if (this.#isWanted(event._tag)) this.#pace(event)
         return
       default:
@@ -146,14 +147,14 @@ export class EventLog {
     }
   }
 
-  /** The session connects no more. */
+  /** The session stops connecting. */
   onGiveUp(error: MqttError, server: string | undefined): void {
     this.#server = server
     if (error.reason._tag === "StorageFailed" && this.#trouble?.isStorageTold === true) return
     this.#write("Disconnected", gaveUp(error))
   }
 
-  /** The last lines: what was counted and not told yet. */
+  /** Writes the last lines, with the counts that were not logged yet. */
   close(server: string | undefined): void {
     this.#server = server
     const trouble = this.#trouble
@@ -167,7 +168,7 @@ export class EventLog {
     this.#trouble = undefined
   }
 
-  /** What is a warning in no case is for those who want everything. */
+  /** Logs events that are never warnings, for the mode `all` and for custom levels. */
   #lifecycle(event: SessionEvent): void {
     if (this.#isWanted(event._tag)) this.#write(event._tag, lineOf(event) as LogLine)
   }
@@ -188,7 +189,7 @@ export class EventLog {
     if (isWanted) this.#write(event._tag, lineOf(event) as LogLine)
   }
 
-  /** Whether the failure gets a line: when one is due, and when its reason is news in this outage. */
+  /** Whether the failure is logged: a line is due, or its reason is new in this outage. */
   #noteFailure(tag: Tag, error: MqttError, isDue: boolean): boolean {
     const outage = this.#troubled.outage ??= { since: this.#now(), attempts: 0, reasons: new Set() }
     const isNews = outage.reasons.size > 0 && !outage.reasons.has(error.reason._tag)
@@ -204,7 +205,7 @@ export class EventLog {
     if (outage.reasons.size > 0) this.#write("Connected", mended(this.#now() - outage.since, outage.attempts + 1))
   }
 
-  /** Writes the event, or counts it until a line is due; true when it was written. */
+  /** Logs the event, or counts it until a line is due. Answers whether it was logged. */
   #pace(event: SessionEvent): boolean {
     const { count, key, line } = lineOf(event) as PacedLine
     const { paced } = this.#troubled
@@ -228,7 +229,7 @@ export class EventLog {
     paced.delete(key)
   }
 
-  /** Wakes up for a line that will be due then, and for those after it. */
+  /** Schedules the next due line, and those after it. */
   #arm(at: number): void {
     const trouble = this.#troubled
     if (at === Infinity || (trouble.timer !== undefined && trouble.timer.at <= at)) return
@@ -254,7 +255,7 @@ export class EventLog {
     return this.#trouble ??= new Trouble(firstPauseOf(this.#settings))
   }
 
-  /** Milliseconds of the clock that never jumps. */
+  /** Milliseconds of the monotonic clock. */
   #now(): number {
     return Number(this.#clock.monotonicTimeNanosUnsafe()) / 1_000_000
   }

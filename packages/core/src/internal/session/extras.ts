@@ -1,5 +1,5 @@
 /**
- * Checks of the parts of a session that are code, and of what shall bring its options.
+ * Checks the parts of a session that are code, and Config values that supply its options.
  */
 import type * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
@@ -12,7 +12,7 @@ import type { Extras } from "./contract.ts"
 
 export const extrasChecks: Checks<Extras> = { reconnect: schedule }
 
-/** The extras, unless something is wrong with them. */
+/** The checked extras. Fails when one is invalid. */
 export const checkExtras = (extras: Extras | undefined, method: string): Effect.Effect<Extras, MqttError> => {
   if (extras === undefined) return Effect.succeed({})
   const issues = optionsIssues(extras, extrasChecks)
@@ -20,7 +20,7 @@ export const checkExtras = (extras: Extras | undefined, method: string): Effect.
   return invalid === undefined ? Effect.succeed(extras) : Effect.fail(invalid)
 }
 
-/** What a Config brings, or why it is no Config. */
+/** The value of a Config. Fails when the argument is not a Config. */
 export const configured = <A>(
   config: Config.Config<A>,
   method: string

@@ -1,5 +1,6 @@
 /**
- * The `Session` that programs get: every member calls the part of the core that does it.
+ * Implements `Session`, which programs get, over the parts of a session. Each member calls the part that does the work,
+ * and adds only spans and the order of a few steps.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -10,7 +11,7 @@ import { ledgerKey } from "../messageFailures.ts"
 import type { Session } from "./contract.ts"
 import type { SessionCore } from "./core.ts"
 
-// Idle sessions are many: what is a tower of streams, or remembers where it was written, is made when it is asked for.
+// Members that are streams or traced effects are made on access, because a program may have many idle sessions.
 export const makeSessionFacade = (core: SessionCore): Session => {
   const { engineLoop, lifecycle, publisher, shutdown, subscriber, turns } = core
   const facade = {

@@ -1,6 +1,6 @@
 /**
- * The failed messages of a session: how many there are, since when, and what became of them. What happens in one turn
- * of the event loop becomes one event for each outcome, however many messages there were.
+ * Counts the failed messages of a session: how many, since when, and with which outcome. It emits one event per outcome
+ * and turn of the event loop, whatever the number of messages.
  */
 import type { HandlerMetrics } from "../../SessionStatus.ts"
 import type { FailureOutcome } from "../../Subscription.ts"
@@ -10,16 +10,16 @@ import type { EventBody } from "./lifecycle.ts"
 export interface FailureLedgerHost {
   readonly now: () => number
   readonly isSilent: boolean
-  /** Asks for a call of `turned` at the end of the turn. */
+  /** Requests a call of `turned` at the end of the turn. */
   readonly schedule: () => void
   readonly emit: (event: EventBody) => void
-  /** Messages fail now, the oldest one since; undefined: none does any more. */
+  /** Messages fail now, the oldest since this time; undefined: none fails any more. */
   readonly onFailing: (since: number | undefined) => void
 }
 
 export class SessionFailures implements FailureLedger {
   readonly #host: FailureLedgerHost
-  /** The oldest one first. */
+  /** In the order of failure, oldest first. */
   #failing: Set<FailingMessage> | undefined
   #isFailing = false
   #noted: Map<FailureOutcome, { count: number; last: FailureReport }> | undefined
@@ -88,7 +88,7 @@ export class SessionFailures implements FailureLedger {
     for (const listener of this.#listeners ?? []) listener()
   }
 
-  /** At the end of a turn of the event loop. */
+  /** Emits the events, at the end of a turn of the event loop. */
   turned(): void {
     const noted = this.#noted
     if (noted !== undefined) {
@@ -107,7 +107,7 @@ export class SessionFailures implements FailureLedger {
     return this.#failing?.size ?? 0
   }
 
-  /** When the oldest message that is failing now failed first. */
+  /** When the oldest of the failing messages first failed. */
   get since(): number | undefined {
     for (const { since } of this.#failing ?? []) return since
     return undefined

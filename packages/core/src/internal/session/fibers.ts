@@ -1,11 +1,12 @@
 /**
- * What a session does in the background: fibers that run with the context of its birth, and end with it.
+ * The background fibers of a session. They run with the context in which the session was made, and end with the
+ * session.
  */
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 
-/** In place of a FiberSet, which is a kilobyte in a session that does nothing. */
+/** Used instead of a FiberSet, which takes a kilobyte even in an idle session. */
 export class Fibers {
   readonly #context: Context.Context<never>
   #running: Set<Fiber.Fiber<unknown, unknown>> | undefined
@@ -15,7 +16,7 @@ export class Fibers {
     this.#context = context
   }
 
-  /** Starts at once; after the end, nothing starts any more. */
+  /** Starts at once. After `end`, nothing starts any more. */
   fork<A, E>(effect: Effect.Effect<A, E>): Fiber.Fiber<A, E> {
     const runFork = Effect.runForkWith(this.#context)
     if (this.#ended) return runFork(Effect.interrupt)
@@ -30,7 +31,7 @@ export class Fibers {
     return fiber
   }
 
-  /** Interrupts what runs, and waits until it is gone. */
+  /** Interrupts all fibers, and waits for their end. */
   get end(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.#ended = true

@@ -1,5 +1,5 @@
 /**
- * What a session counts: plain numbers, added to as things happen, and put together when somebody asks.
+ * The counters of a session: plain numbers that are added to as things happen, and combined when metrics are read.
  */
 import type { MqttErrorReason } from "../../MqttError.ts"
 import type { PublishedMessages, SessionMetrics } from "../../SessionStatus.ts"
@@ -37,7 +37,7 @@ export class Figures {
   readonly #failures: Reasons = {}
   readonly #refusals: Reasons = {}
   #delivered = 0
-  /** Sent and received, at the end of the last turn. */
+  /** Messages sent and received, at the end of the last turn. */
   #messages = 0
   #lastMessageAt: number | undefined
   #commitFailures = 0
@@ -81,12 +81,12 @@ export class Figures {
     this.#commitFailures++
   }
 
-  /** A buffer ends that held so many messages at most. */
+  /** Records the highest fill of a buffer that ends. */
   buffered(highWater: number): void {
     if (highWater > this.#highWater) this.#highWater = highWater
   }
 
-  /** At the end of a turn of the event loop. */
+  /** Updates the rates, at the end of a turn of the event loop. */
   turned(now: number, received: number, bytes: number): void {
     const messages = this.#acknowledged + received
     if (messages !== this.#messages) {

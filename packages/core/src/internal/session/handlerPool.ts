@@ -1,9 +1,9 @@
 /**
- * The handlers of one consumer: which message is handled when, and what becomes of those that fail.
+ * The handlers of one consumer: which message is handled when, and what happens to messages that fail.
  *
- * A message waits for a free handler and, where order is asked for, for the message before it on its topic. One that
- * failed holds its topic until it is settled, but no handler. Plain fields and loops: a message that succeeds costs one
- * fiber and nothing else.
+ * A message waits for a free handler and, with order `topic`, for the message before it on its topic. A failed message
+ * blocks its topic until it is settled, but occupies no handler. A message that succeeds costs one fiber and no other
+ * allocation, so this uses plain fields and loops.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -25,7 +25,7 @@ import {
 import type { ConsumeObserver } from "./consumeObserver.ts"
 import type { ConsumerQueue } from "./consumerQueue.ts"
 
-/** Messages that may wait for a handler here, so that one busy topic does not stop the others at once. */
+/** Number of messages that may wait for a handler here, so that one busy topic does not stop the others at once. */
 const lookAhead = 256
 
 export interface HandlerPoolParts<E, R> {
@@ -46,14 +46,14 @@ interface Failing<E, R> {
   readonly delivery: Delivery
   readonly token: FailingMessage
   attempts: number
-  /** The delays of the option `retry`; undefined when they are over. */
+  /** The delays of the option `retry`; undefined after the last one. */
   scheduled: NextDelay<E, R> | undefined
   backoff: NextDelay<void, never> | undefined
-  /** Its policy has decided about it once. */
+  /** The failure policy has already decided about it. */
   isDue: boolean
-  /** Its topic goes on without it. */
+  /** Its topic continues without it. */
   isDetached: boolean
-  /** What it waits in; undefined while its handler runs. */
+  /** The fiber in which it waits; undefined while its handler runs. */
   fiber: Fiber.Fiber<void> | undefined
 }
 
@@ -62,23 +62,23 @@ export class HandlerPool<E, R> {
   readonly #concurrency: number
   readonly #isOrdered: boolean
   readonly #policies: FailurePolicies
-  /** What arrives here was put aside by this consumer. */
+  /** Topics to which this consumer sends dead letters; messages on them are acknowledged, not handled. */
   readonly #deadLetterTopics: ReadonlyArray<string>
-  /** Topics with a message that is handled or waits for it, each with the messages that wait behind it. */
+  /** Topics with a message that is handled or waits for it, each with the messages behind it. */
   readonly #topics = new Map<string, Array<Delivery>>()
-  /** Messages whose topic is free, waiting for one of the handlers. */
+  /** Messages whose topic is free, waiting for a handler. */
   readonly #ready: Array<Delivery> = []
   readonly #failing = new Map<Delivery, Failing<E, R>>()
-  /** Topics that a failing message holds. */
+  /** Topics that a failing message blocks. */
   readonly #held = new Set<string>()
-  /** QoS 0 messages among the failing ones, the oldest failure first. */
+  /** QoS 0 messages among the failing ones, oldest failure first. */
   readonly #unreliableFailing = new Set<Failing<E, R>>()
-  /** QoS 0 messages that failed, or wait behind one that failed. */
+  /** Number of QoS 0 messages that failed, or wait behind one that failed. */
   #unreliable = 0
   #running = 0
-  /** Messages that wait for a handler, without those behind a failing one. */
+  /** Number of messages that wait for a handler, without those behind a failing one. */
   #waiting = 0
-  /** All messages that are not settled. */
+  /** Number of messages that are not settled. */
   #open = 0
   #isStarting = false
   #isStopped = false
@@ -127,7 +127,7 @@ export class HandlerPool<E, R> {
     })
   }
 
-  /** Waits until every message is settled, or left unacknowledged. */
+  /** Waits until every message is settled or left unacknowledged. */
   get idle(): Effect.Effect<void> {
     return Effect.callback<void>((resume) => {
       if (this.#open === 0) return resume(Effect.void)
@@ -139,8 +139,8 @@ export class HandlerPool<E, R> {
   }
 
   /**
-   * The session begins to end: handlers that run may finish, and what waits for another attempt stays unacknowledged,
-   * with all that is behind it on its topic.
+   * The session begins to end. Running handlers may finish. Messages that wait for another attempt stay unacknowledged,
+   * and so do the messages behind them on their topics.
    */
   stop(): void {
     this.#isStopped = true
@@ -151,7 +151,7 @@ export class HandlerPool<E, R> {
     this.#changed()
   }
 
-  /** The consumer is over: what its fibers end with means nothing any more. */
+  /** The consumer has ended: results of its fibers are ignored. */
   close(): void {
     this.#isClosed = true
     for (const { token } of this.#failing.values()) this.#parts.failures.ledger.end(token)
@@ -165,8 +165,8 @@ export class HandlerPool<E, R> {
   }
 
   /**
-   * Starts what may start, then tells who waits. Handlers that finish at once come back here: the outermost call does
-   * the work.
+   * Starts what may start, then resumes waiting fibers. Handlers that finish at once call this again; the outermost
+   * call does the work.
    */
   #changed(): void {
     if (this.#isStarting) return
@@ -174,7 +174,7 @@ export class HandlerPool<E, R> {
     while (this.#running < this.#concurrency && this.#ready.length > 0) {
       const delivery = this.#ready.shift()!
       this.#waiting--
-      // The server sends it again: the copy takes its place.
+      // The server sends a stale message again, and the new copy takes its place.
       if (delivery.stale) this.#settled(delivery)
       else this.#start(delivery)
     }
@@ -195,7 +195,7 @@ export class HandlerPool<E, R> {
   #start(delivery: Delivery): void {
     this.#running++
     const { fork, handler } = this.#parts
-    // An observer, not a finalizer: it hears of a handler that interrupts its own fiber too.
+    // An observer, not a finalizer, because it must also see a handler that interrupts its own fiber.
     fork(Effect.exit(Effect.suspend(() => handler(delivery.message)))).addObserver((exit) =>
       this.#ended(delivery, Exit.isSuccess(exit) ? exit.value : exit)
     )
@@ -217,7 +217,7 @@ export class HandlerPool<E, R> {
     if (delivery.message.qos !== 0) this.#parts.acknowledge(delivery)
   }
 
-  /** Nothing more happens with a message, whether it was acknowledged or not. */
+  /** The message is finished here, acknowledged or not. */
   #settled(delivery: Delivery): void {
     const failing = this.#failing.size === 0 ? undefined : this.#failing.get(delivery)
     if (failing !== undefined) this.#forget(failing)
@@ -233,7 +233,7 @@ export class HandlerPool<E, R> {
   #freeTopic(topic: string): void {
     if (!this.#isOrdered) return
     if (this.#held.size > 0 && this.#held.has(topic)) {
-      // What was left behind at the stop comes before anything that is to come.
+      // Messages left at the stop must come before later ones.
       if (this.#isStopped) return
       this.#held.delete(topic)
       const held = this.#topics.get(topic)!
@@ -255,7 +255,7 @@ export class HandlerPool<E, R> {
     failures.ledger.failed()
     const attempt = failing.attempts
     const fiber = fork(this.#decide(failing, cause))
-    // A fiber that is through already may have led to the next attempt, and its failure.
+    // A fiber that has already ended may have led to the next attempt and its failure.
     if (fiber.pollUnsafe() === undefined && failing.attempts === attempt) failing.fiber = fiber
   }
 
@@ -325,7 +325,7 @@ export class HandlerPool<E, R> {
         return fail(cause)
       }
       if (typeof policy === "object") {
-        // The message is handled no more: its topic goes on.
+        // The message is not handled any more: its topic continues.
         this.#detach(failing)
         const isWanted = (): boolean => !delivery.stale
         const error = yield* failures.deadLetter(kind, message, policy, cause, attempt, isWanted)
@@ -339,7 +339,9 @@ export class HandlerPool<E, R> {
     })
   }
 
-  /** The delay that the option `retry` asks for. It sees typed failures only, and is over when it fails itself. */
+  /**
+   * The delay that the option `retry` asks for. The schedule sees typed failures only. It ends when it fails itself.
+   */
   #scheduledDelay(failing: Failing<E, R>, cause: Cause.Cause<E>): Effect.Effect<number | undefined, never, R> {
     const { retry } = this.#parts.options
     const error = Cause.findErrorOption(cause)
@@ -363,7 +365,7 @@ export class HandlerPool<E, R> {
     this.#changed()
   }
 
-  /** The message stays unacknowledged; behind one that the server has sent again comes its copy. */
+  /** Leaves the message unacknowledged. If the server has sent it again, its copy comes next. */
   #leave(failing: Failing<E, R>): void {
     this.#settled(failing.delivery)
     this.#changed()
@@ -391,7 +393,7 @@ export class HandlerPool<E, R> {
     behind.length = 0
   }
 
-  /** Keeps the bound of QoS 0 messages: the oldest one of this topic goes first, then those that failed. */
+  /** Keeps the bound of QoS 0 messages. Drops the oldest one of this topic first, then those that failed. */
   #dropExcess(behind: Array<Delivery>): void {
     const { queue } = this.#parts
     while (!queue.suspends && (this.#unreliable > queue.buffer || (this.#unreliable > 1 && queue.isLaden))) {

@@ -1,5 +1,5 @@
 /**
- * Who a session is to its server: its client identifier, and the incarnation that a durable session remembers.
+ * The identity of a session at its server: its client identifier, and the incarnation that a durable session remembers.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -8,19 +8,20 @@ import type { Connack } from "../../Packet.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
 import type * as StoreRecord from "../../StoreRecord.ts"
 
-/** Different each time, whatever the clock says. */
+/** Different on each call, independent of the clock. */
 export const randomToken: Effect.Effect<string> = Effect.gen(function*() {
   const words = [yield* Random.nextIntBetween(0, 2 ** 32), yield* Random.nextIntBetween(0, 2 ** 32)]
   return words.map((word) => word.toString(36)).join("")
 })
 
-/** The identity among the records of a store. */
+/** Finds the identity record in the records of a store. */
 export const identityIn = (records: ReadonlyArray<StoreRecord.StoreRecord>): StoreRecord.IdentityRecord | undefined =>
   records.find((record) => record._tag === "Identity")
 
 /**
- * The identifier of a durable session is that of its stored state, and otherwise follows from its name, so that it
- * finds its session again; other sessions get a random end, so that two programs never take over each other's.
+ * Chooses the client identifier. A durable session uses the one in its store, otherwise one derived from its name, so
+ * that it finds its session again. Other sessions get a random suffix, so that two programs do not take over each
+ * other's session.
  */
 export const chooseClientId = Effect.fnUntraced(function*(
   options: SessionOptions,
@@ -34,7 +35,7 @@ export const chooseClientId = Effect.fnUntraced(function*(
 })
 
 /**
- * Who the session is since this CONNACK: it has another incarnation whenever the server began a new session.
+ * The identity after this CONNACK. The incarnation changes whenever the server began a new session.
  */
 export const identityOf = (
   options: SessionOptions,

@@ -1,9 +1,9 @@
 /**
- * Counts durations in fixed buckets: a few comparisons and three additions for each.
+ * Counts durations in fixed buckets. One sample costs a few comparisons and three additions.
  */
 import type { Latencies } from "../../SessionStatus.ts"
 
-/** For what waits for a server, in milliseconds. */
+/** Bucket bounds for acknowledgements by a server, in milliseconds. */
 export const acknowledgementBounds: ReadonlyArray<number> = Object.freeze([
   1,
   2,
@@ -22,7 +22,7 @@ export const acknowledgementBounds: ReadonlyArray<number> = Object.freeze([
   60_000
 ])
 
-/** For what waits for a disk, in milliseconds. */
+/** Bucket bounds for commits to a disk, in milliseconds. */
 export const commitBounds: ReadonlyArray<number> = Object.freeze([
   0.1,
   0.2,
@@ -42,8 +42,8 @@ export const commitBounds: ReadonlyArray<number> = Object.freeze([
 ])
 
 /**
- * Numbers that change with every message stand in typed arrays: a field that holds a fraction or a large number may
- * cost an allocation for each change.
+ * Numbers that change with every message are in typed arrays, because a field with a fraction or a large number may
+ * cost an allocation per change.
  */
 interface Buckets {
   readonly bounds: Float64Array
@@ -60,7 +60,7 @@ const makeBuckets = (bounds: ReadonlyArray<number>): Buckets => ({
 
 export class LatencyRecorder {
   readonly #bounds: ReadonlyArray<number>
-  /** Made with the first duration: idle sessions are many. */
+  /** Made with the first duration, because a program may have many idle sessions. */
   #buckets: Buckets | undefined
 
   constructor(bounds: ReadonlyArray<number>) {
@@ -92,7 +92,7 @@ export class LatencyRecorder {
   }
 }
 
-/** Two distributions over the same bounds as one. */
+/** Adds two distributions with the same bounds. */
 export const addLatencies = (a: Latencies, b: Latencies): Latencies => ({
   count: a.count + b.count,
   total: a.total + b.total,
@@ -102,5 +102,5 @@ export const addLatencies = (a: Latencies, b: Latencies): Latencies => ({
   buckets: a.buckets.map((count, index) => count + b.buckets[index]!)
 })
 
-/** None at all. */
+/** An empty distribution. */
 export const noLatencies = (bounds: ReadonlyArray<number>): Latencies => new LatencyRecorder(bounds).latencies

@@ -1,5 +1,6 @@
 /**
- * The state of a session and its events, for whoever listens.
+ * Holds the state of a session, its counts and its events, and publishes them to status streams, event streams and the
+ * log. It decides nothing: the supervisor, the engine loop and the shutdown change the state.
  */
 import type * as Clock from "effect/Clock"
 import * as Stream from "effect/Stream"
@@ -11,7 +12,7 @@ import { EventLog, type Fork, isWorthLogging } from "./eventLog.ts"
 import { countReason, type Reasons } from "./reasonCounts.ts"
 
 /**
- * What changes with the state.
+ * The fields that change together with the state.
  */
 export interface LifecycleState {
   readonly state: SessionState
@@ -21,37 +22,37 @@ export interface LifecycleState {
   readonly server: string | undefined
   readonly attempt: number
   readonly lastError: MqttError | undefined
-  /** Why the session does not connect for now, or any more: awaiting operations fail with it. */
+  /** Why the session does not connect now or any more. Operations that wait fail with it. */
   readonly failure: MqttError | undefined
   /** Why the store takes no commits. */
   readonly storageFailure: MqttError | undefined
-  /** Messages fail since; undefined: none does. */
+  /** When the oldest failing message first failed, on the monotonic clock; undefined: no message fails. */
   readonly failingSince: number | undefined
   /** Filters that are not in force, and why. */
   readonly subscriptionFailures: ReadonlyMap<string, MqttError>
 }
 
-/** Of every session that is well: one map for all. */
+/** Shared by all sessions without failures. */
 export const noFailures: ReadonlyMap<string, MqttError> = new Map()
 
-/** A program may be refused ever new filters. */
+/** Bound of `subscriptionFailures`: a program may ask for new filters without limit and be refused. */
 const maximumFailures = 100
 
 type WithoutBase<Event> = Event extends SessionEvent ? Omit<Event, "session" | "at"> : never
 
 /**
- * An event without what the hub fills in.
+ * An event without the fields that `emit` adds.
  */
 export type EventBody = WithoutBase<SessionEvent>
 
 /**
- * How often things happened.
+ * How often each kind of event happened.
  */
 export interface Counts {
   connections: number
   /** What ended the last connection. */
   lost: MqttErrorReason["_tag"] | undefined
-  /** By what ended the connection before. */
+  /** Keyed by the reason that ended the previous connection. */
   readonly reconnectsByReason: Reasons
   errors: number
   readonly errorsByReason: Reasons
@@ -60,11 +61,11 @@ export interface Counts {
 }
 
 /**
- * Whom a session tells each event at once, before anything else happens to it.
+ * Called synchronously with each event of the session, before any stream gets it.
  */
 export type Observer = (event: SessionEvent) => void
 
-/** The bound in bytes of the events that wait for one listener: others choose the topics in them. */
+/** Bound, in bytes, of the events that wait for one listener. Peers choose the topics in events. */
 export const eventMemory = {
   limit: 4 * 1024 * 1024,
   bytesOf: (event: SessionEvent): number => 512 + ("topic" in event ? 4 * event.topic.length : 0)
@@ -82,7 +83,7 @@ export interface LifecycleLog {
   readonly fork: Fork
 }
 
-/** Messages that failed for one reason in one turn. */
+/** Messages that failed for the same reason in one turn. */
 interface Failures {
   readonly reason: MqttErrorReason
   topic: string
@@ -90,8 +91,8 @@ interface Failures {
 }
 
 /**
- * A class whose streams, and whose log, are made when there is something for them: most sessions of a large program are
- * well, and watched by nobody.
+ * The state, counts and events of one session. Streams and log are made on first use, because most sessions of a large
+ * program have no failures and no listeners.
  */
 export class Lifecycle {
   readonly counts: Counts = {
@@ -115,7 +116,7 @@ export class Lifecycle {
   readonly #events = new Broadcast.Broadcast<SessionEvent>(eventsOptions)
   #changes: Broadcast.Broadcast<LifecycleState> | undefined
   #state: LifecycleState
-  /** Filters whose latest subscription failed, whoever asked for it: when one is granted, that is news. */
+  /** Filters whose latest subscription failed, for any consumer. A later grant of one of them is reported. */
   #broken: Set<string> | undefined
   #failures: Map<MqttErrorReason["_tag"], Failures> | undefined
 
@@ -165,13 +166,13 @@ export class Lifecycle {
   }
 
   emit(body: EventBody): void {
-    // Not `...body` first: V8 gives each such copy a hidden class of its own, which is larger than the event.
+    // No `...body` first: V8 gives each such copy a hidden class of its own, which is larger than the event.
     const event = { session: this.#session, at: this.#clock.currentTimeMillisUnsafe(), ...body } as SessionEvent
     count(this.counts, event)
     this.#events.publish(event)
     this.#observer?.(event)
     if (event._tag === "Connecting" || event._tag === "Connected") this.#server = event.server
-    // What is of no interest to a log that has written nothing needs none.
+    // A log that has written nothing skips events that are not worth logging.
     if (this.#log !== undefined || isWorthLogging(event, this.#logMode, this.#settings)) {
       this.#openLog()?.onEvent(event, this.#server)
     }
@@ -182,11 +183,11 @@ export class Lifecycle {
     return this.#log ??= new EventLog(this.#session, this.#logMode, this.#settings, this.#clock, this.#fork)
   }
 
-  /** Changes the state; emits StateChanged when `state` itself changed. */
+  /** Changes the state. Emits StateChanged when `state` itself changed. */
   set(change: Partial<Omit<LifecycleState, "since">>): void {
     const before = this.#state
     const moved = change.state !== undefined && change.state !== before.state
-    // The policy gives up: no attempt follows in which the failure would be counted.
+    // The reconnect policy gave up. No further attempt would count this failure.
     if (moved && change.state === "disconnected" && change.failure !== undefined) {
       countError(this.counts, change.failure, this.#clock.currentTimeMillisUnsafe())
       this.#openLog()?.onGiveUp(change.failure, this.#server)
@@ -198,11 +199,11 @@ export class Lifecycle {
   }
 
   /**
-   * An accepted message failed, and its outcome is awaited by no one: told at the end of the turn, with others of the
-   * same reason.
+   * Records the failure of an accepted message whose outcome has no observer. Failures of one turn are reported
+   * together, by reason.
    */
   messageFailed(topic: string, reason: MqttErrorReason): void {
-    // Drops have events of their own.
+    // Drops and expiries have their own events.
     if (reason._tag === "Dropped" || reason._tag === "Expired") return
     const all = this.#failures ??= new Map()
     const failures = all.get(reason._tag)
@@ -213,7 +214,7 @@ export class Lifecycle {
     }
   }
 
-  /** The end of a turn. What a durable session leaves behind has not failed: it is in its store. */
+  /** Reports the failures of the turn. Messages that a durable session leaves in its store have not failed. */
   turned(durable: boolean): void {
     const failures = this.#failures
     if (failures === undefined) return
@@ -224,10 +225,10 @@ export class Lifecycle {
     }
   }
 
-  /** A subscription is not in force. The latest of many failures are kept. */
+  /** Records that a subscription is not in force. Only the latest of many failures are kept. */
   subscriptionFailed(filters: ReadonlyArray<string>, consumer: string | undefined, error: MqttError): void {
     const { reason } = error
-    // Nothing was asked of the server.
+    // The server was not asked.
     if (reason._tag !== "InvalidOptions") {
       const failed = reason._tag === "SubscriptionRefused" ? [reason.filter] : filters
       const broken = this.#broken ??= new Set()
@@ -236,13 +237,13 @@ export class Lifecycle {
         broken.add(filter)
         if (broken.size > maximumFailures) broken.delete(broken.values().next().value!)
       }
-      // Routes and forwarders know by themselves how they stand, and for how long that matters.
+      // Routes and forwarders keep their own subscription state.
       if (consumer === undefined) this.set({ subscriptionFailures: withFailures(this.#state, failed, error) })
     }
     this.emit({ _tag: "SubscriptionFailed", filters, consumer, error })
   }
 
-  /** Filters are in force, or (with `wanted` false) are not asked for any more. */
+  /** Records that filters are in force or, with `wanted` false, no longer requested. */
   subscriptionSettled(filters: ReadonlyArray<string>, wanted: boolean): void {
     const restored = filters.filter((filter) => this.#broken?.delete(filter))
     if (restored.length === 0) return
@@ -288,7 +289,7 @@ const count = (counts: Counts, event: SessionEvent): void => {
     case "MessageDropped":
       counts.dropped[event.cause] += event.count
       return
-    // Every failed attempt and every loss that is not our own will ends in one of these.
+    // Every failed attempt, and every loss that the client did not cause itself, leads to one of these.
     case "Reconnecting":
     case "StorageDegraded":
       countError(counts, event.error, event.at)

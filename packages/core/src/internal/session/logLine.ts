@@ -1,9 +1,9 @@
 /**
- * Events of sessions as lines for the log: level, text and annotations. Pure, and the same for every session.
+ * Formats events of sessions as log lines: level, text and annotations. Pure, and the same for every session.
  *
- * A line names sessions, servers, topics and what went wrong. It never has a payload, a password, a key or a
- * certificate. What others have written, such as topics, is cut and has no control characters. `EventLog` decides which
- * lines are written, and when.
+ * A line names sessions, servers, topics and errors. It never contains a payload, a password, a key or a certificate.
+ * Text of peers, such as topics, is shortened and has no control characters. `EventLog` decides which lines are
+ * written, and when.
  */
 import type * as LogLevel from "effect/LogLevel"
 import type { MqttError } from "../../MqttError.ts"
@@ -18,8 +18,7 @@ export interface LogLine {
 }
 
 /**
- * How an event is written that may come many times: lines of one key are paced, each with the count since the one
- * before.
+ * The format of a repeated event: lines with one key are paced, each with the count since the line before.
  */
 export interface PacedLine {
   readonly key: string
@@ -41,7 +40,7 @@ const line = (
 
 const many = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`
 
-/** The line of an event, whatever was written before. */
+/** The line of an event, independent of earlier lines. */
 export const lineOf = (event: SessionEvent): LogLine | PacedLine => {
   switch (event._tag) {
     case "Connecting":
@@ -56,7 +55,7 @@ export const lineOf = (event: SessionEvent): LogLine | PacedLine => {
       return event.error === undefined ? line("Info", "disconnected") : lostTimes(1, event.error)
     case "Reconnecting": {
       const { attempt, delay, error } = event
-      // The loss of a connection has a line of its own.
+      // The loss of a connection has its own line.
       return attempt === 1
         ? line("Debug", `the next attempt to connect is in ${delay} ms`)
         : problem(`cannot connect, the next attempt is in ${delay} ms`, error, { attempt })
@@ -210,16 +209,16 @@ export const lineOf = (event: SessionEvent): LogLine | PacedLine => {
   }
 }
 
-/** The line of a connection that was lost `count` times since the line before. */
+/** The line for a connection that was lost `count` times since the line before. */
 export const lostTimes = (count: number, error: MqttError): LogLine =>
   count === 1 ? problem("connection lost", error) : problem(`connection lost ${count} times, at last`, error)
 
-/** The line of a session that gives up: no attempt to connect follows. */
+/** The line for a session that gives up: no attempt to connect follows. */
 export const gaveUp = (error: MqttError): LogLine => ({
   ...problem("does not connect any more", error),
   level: "Error"
 })
 
-/** The line of a connection that came back after a failure that was written. */
+/** The line for a connection that came back after a logged failure. */
 export const mended = (millis: number, attempts: number): LogLine =>
   line("Info", `connected after ${(millis / 1000).toFixed(1)} s and ${many(attempts, "attempt")}`)

@@ -1,14 +1,14 @@
 /**
- * Which inbound messages of other sessions the outbound ones of a durable session were made from: what its store says,
- * and what has been committed since.
+ * The origins of outbound messages of a durable session: from which inbound messages of other sessions they were made.
+ * It combines the records of the store with those committed since.
  *
- * An entry names the use of a packet identifier, so that an entry which has outlived its message is taken for no other
- * one. Such entries are replaced by the next message under their identifier, and deleted when forwarder, source and
- * target meet (`retain`).
+ * An entry names the use of a packet identifier, so an entry that outlives its message matches no other message. The
+ * next message under the identifier replaces such an entry, and `retain` deletes it when forwarder, source and target
+ * meet.
  */
 import { type OriginKey, originKey, type StoreRecord } from "../../StoreRecord.ts"
 
-/** Where entries are deleted from the store. */
+/** Deletes entries from the store. */
 export interface OriginLedgerHost {
   readonly forget: (key: string) => void
 }
@@ -30,18 +30,18 @@ export class OriginLedger {
     return this.#origins.get(originKey(origin))?.use === origin.use
   }
 
-  /** The commit that holds the record has succeeded. */
+  /** The commit that contains the record has succeeded. */
   add(origin: OriginKey): void {
     this.#origins.set(originKey(origin), origin)
   }
 
-  /** The message is over: the source's server has released the identifier, or what was made of the message is lost. */
+  /** Deletes an entry: the source's server released the identifier, or the message made from it is lost. */
   release(origin: Omit<OriginKey, "use">): void {
     const key = originKey(origin)
     if (this.#origins.delete(key)) this.#host.forget(key)
   }
 
-  /** Keeps of a forwarder and a source only the messages that the source has not finished. */
+  /** Keeps, for a forwarder and a source, only the messages that the source has not finished. */
   retain(
     forwarder: string,
     session: string,

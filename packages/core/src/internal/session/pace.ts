@@ -1,10 +1,9 @@
 /**
- * How often something is told that goes on and on: at once, then after a pause, then after twice that pause, up to a
- * longest one, each time with the count since it was told last. After a quiet time as long as its pause it is new, and
- * told at once again.
+ * Paces the reports of a repeated event: at once, then after a pause that doubles each time up to a maximum, each
+ * report with the count since the last one. After a quiet time as long as its pause, an event is new and reported at
+ * once.
  *
- * It knows neither what is told nor to whom, and has no clock: times are milliseconds of a monotonic clock, given by
- * the caller.
+ * It does not report anything itself and has no clock: the caller gives times in milliseconds of a monotonic clock.
  */
 
 /** The longest pause, in milliseconds. */
@@ -12,7 +11,7 @@ export const longestPause = 600_000
 
 export class Pace {
   readonly #first: number
-  /** 0: what happens next is told at once. */
+  /** 0: the next event is reported at once. */
   #pause = 0
   #toldAt = -Infinity
   #seenAt = -Infinity
@@ -22,7 +21,7 @@ export class Pace {
     this.#first = firstPause
   }
 
-  /** Something happened: answers how often since the last line when a line is due, otherwise 0. */
+  /** Counts an event. Answers the number since the last report when one is due, otherwise 0. */
   note(now: number, count = 1): number {
     if (now - this.#seenAt > this.#pause && now - this.#toldAt > this.#pause) this.#pause = 0
     this.#seenAt = now
@@ -30,17 +29,17 @@ export class Pace {
     return this.take(now)
   }
 
-  /** The count that is due to be told now, otherwise 0. */
+  /** Takes the count when a report is due, otherwise 0. */
   take(now: number): number {
     return now < this.dueAt ? 0 : this.#tell(now)
   }
 
-  /** The count that was not told, whether it is due or not. */
+  /** Takes the unreported count, due or not. */
   takeAll(now: number): number {
     return this.#untold === 0 ? 0 : this.#tell(now)
   }
 
-  /** When the next line is due; Infinity: nothing is untold. */
+  /** When the next report is due; Infinity: everything is reported. */
   get dueAt(): number {
     return this.#untold === 0 ? Infinity : this.#toldAt + this.#pause
   }

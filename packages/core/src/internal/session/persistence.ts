@@ -1,7 +1,7 @@
 /**
- * Checks the options of a session against what makes it: `durable` needs a store, and the functions that make durable
- * sessions have one among their requirements. The type says the same; what comes from Config, JSON or JavaScript is
- * refused here with `InvalidOptions`.
+ * Checks the option `persistence` against the function that makes the session. `durable` needs a store, and only the
+ * functions for durable sessions require one. The types say the same; this refuses options from Config, JSON or
+ * JavaScript with `InvalidOptions`.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -14,11 +14,11 @@ import { having, isRecord, refusal } from "../options/plain.ts"
 
 const writtenIn = (input: unknown): unknown => isRecord(input) ? input["persistence"] : undefined
 
-/** With `durable` where nothing else is written. */
+/** Sets `durable` where the option is absent. */
 const asDurable = (input: unknown): unknown =>
   isRecord(input) && input["persistence"] === undefined ? { ...input, persistence: "durable" } : input
 
-/** Decodes options, and reports what is wrong with their persistence together with all other mistakes. */
+/** Decodes options. Reports a wrong persistence together with all other mistakes. */
 const decoded = (
   input: unknown,
   mistake: string | undefined,
@@ -33,7 +33,7 @@ const decoded = (
   return Effect.fail(refusal(issues, method, isRecord(input) ? input["name"] : undefined)!)
 }
 
-/** Options of a session that has no store; `durable` is the function that takes the others. */
+/** Decodes options of a session without a store; `durable` names the function for durable sessions. */
 export const withoutStore = (
   input: unknown,
   method: string,
@@ -47,7 +47,7 @@ export const withoutStore = (
     )
   )
 
-/** Options of a durable session; `other` is the function that takes the others. */
+/** Decodes options of a durable session; `other` names the function for the others. */
 export const durableOnly = (
   input: unknown,
   method: string,
@@ -62,13 +62,13 @@ export const durableOnly = (
     )
   })
 
-/** Options of a session that is durable unless they say otherwise. */
+/** Decodes options of a session that is durable by default. */
 export const durableByDefault = (input: unknown): Effect.Effect<SessionOptions.SessionOptions, MqttError> =>
   Effect.suspend(() => Effect.fromResult(SessionOptions.decode(asDurable(input))))
 
 const isStore = having("open", "a SessionStore")
 
-/** The store that the program provides. A type that was cast away, or JavaScript, may have provided none. */
+/** The store that the program provides. It may be missing in JavaScript, or when a type was cast away. */
 export const storeOf = (
   session: string | undefined,
   method: string

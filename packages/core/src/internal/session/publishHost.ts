@@ -1,5 +1,5 @@
 /**
- * What single and bulk publishes need of the publisher that they belong to.
+ * The part of the publisher that single and bulk publishes use.
  */
 import type * as Duration from "effect/Duration"
 import { type MqttError, type MqttErrorReason } from "../../MqttError.ts"
@@ -7,8 +7,8 @@ import type { EngineLoop } from "./engineLoop.ts"
 import type { Lifecycle } from "./lifecycle.ts"
 
 /**
- * Something that waits for room in the queue. `attempt` answers false when there still is none, and otherwise takes
- * itself out of the waiting room before it resumes anyone: a resumed fiber runs at once, and may come back for more.
+ * An operation that waits for queue space. `attempt` answers false while there is none. Otherwise it unparks itself
+ * before it resumes a fiber: the fiber runs at once, and may publish again.
  */
 export interface Parked {
   readonly attempt: () => boolean
@@ -20,16 +20,16 @@ export interface PublisherOptions {
   readonly protocolVersion: 4 | 5
   readonly publishTimeout: Duration.Duration | undefined
   readonly queueMessages: number
-  /** Knows why something takes long, and is told of failures that nobody awaits. */
+  /** Gives the reason of a timeout, and gets failures that no fiber awaits. */
   readonly lifecycle: Lifecycle
 }
 
 export interface PublishHost {
   readonly engineLoop: EngineLoop
   readonly options: PublisherOptions
-  /** Publishes wait for room in the queue. */
+  /** Whether publishes wait for queue space. */
   readonly isParking: boolean
-  /** Why nothing can be published now. */
+  /** Why nothing can be published now; undefined: publishing is possible. */
   readonly refusal: MqttError | undefined
   readonly park: (parked: Parked) => void
   readonly unpark: (parked: Parked) => void

@@ -1,5 +1,5 @@
 /**
- * One message that a program publishes, and the fibers that wait for its outcome.
+ * One message that a program publishes, and the fibers that wait for its outcome. `publisher.ts` makes it.
  */
 import * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
@@ -13,15 +13,15 @@ const success: PublishReceipt = Object.freeze({ reasonCode: 0, reasonString: und
 
 const succeeded: Exit.Exit<PublishReceipt, MqttError> = Exit.succeed(success)
 
-/** What it needs of the publisher. */
+/** The part of the publisher that an operation uses. */
 export interface OperationHost extends PublishHost {
   readonly track: (operation: PublishOperation) => void
   readonly untrack: (operation: PublishOperation) => void
 }
 
 /**
- * One message and whoever waits for it. As an effect it gives the message up: what an interruption runs, without an
- * effect and a function more for each message.
+ * One message and the fibers that wait for it. It is itself the interruption finalizer, which withdraws the message:
+ * this saves one closure and one Effect per publish.
  */
 export class PublishOperation extends Effectable.Class<void> implements OutboundOwner, Parked {
   readonly topic: string
@@ -75,7 +75,7 @@ export class PublishOperation extends Effectable.Class<void> implements Outbound
       this.resume = undefined
       return
     }
-    // An error is made for those who want to know only: a full queue may drop a million messages.
+    // The error is made only for a fiber that waits: a full queue may drop a million messages.
     this.#outcome = outcome
     // A message that is refused before its acceptance is committed was never accepted.
     if (this.accept !== undefined && outcome._tag === "Failed") {
@@ -117,7 +117,7 @@ export class PublishOperation extends Effectable.Class<void> implements Outbound
     this.accept = undefined
   }
 
-  /** The session cannot go on for now: withdrawn while unsent, unawaited otherwise. */
+  /** The session cannot continue now. An unsent message is withdrawn; a sent one goes on unobserved. */
   abort(error: MqttError): void {
     this.#withdraw()
     this.fail(error)

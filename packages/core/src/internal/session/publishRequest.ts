@@ -1,7 +1,7 @@
 /**
- * From what the user publishes to what the engine takes: everything that would be malformed on the wire is refused
- * here, values of wrong types included. Nothing here throws. Called for each message by `publisher.ts`, and by
- * forwarders for what their transformations change.
+ * Turns a program's message into the engine's request. Refuses everything that would be malformed on the wire, values
+ * of wrong types included. Nothing here throws. `publisher.ts` calls it for each message, and forwarders for the
+ * results of their transformations.
  */
 import { Message } from "../../Message.ts"
 import {
@@ -25,19 +25,20 @@ import { noSuchOption } from "../options/plain.ts"
 import { bufferGone, largestPacket, largestRemaining, payloadBytes, viewBytes } from "../payload.ts"
 import { kindOf } from "../valueNames.ts"
 
-// Programs publish to few topics many times: what was checked is not checked again. Long names could fill the memory.
+// Topics that were already checked, because programs publish often to few topics. Long names are excluded to bound the
+// memory.
 const validTopics = new Set<string>()
 const rememberedTopics = 1024
 const longestRemembered = 256
 
 const noProperties: Properties.MessageProperties = Properties.none
 
-/** What most messages are published with. */
+/** The usual options, shared. */
 export const noOptions: PublishOptions = Object.freeze({})
 
 /**
- * Makes the engine's request, or says why the message cannot be published. Takes values of any type, whatever the types
- * say: a program in JavaScript, or the body of an HTTP request that is `any`, gets a reason and never an exception.
+ * Makes the engine's request, or answers why the message cannot be published. It accepts values of any type: JavaScript
+ * programs, and HTTP bodies of type `any`, get a reason and never an exception.
  */
 export const makeRequest = (
   protocolVersion: ProtocolVersion,
@@ -50,7 +51,7 @@ export const makeRequest = (
     if (invalid !== undefined) return invalid
     remember(topic)
   }
-  // What most payloads are passes with one look: each test of a class costs as much as the rest of all this.
+  // One check covers most payloads, because each `instanceof` costs as much as the rest of this function.
   let bytes: Uint8Array
   if (ArrayBuffer.isView(payload) && payload instanceof Uint8Array && payload.length > 0) bytes = payload
   else {
@@ -84,7 +85,7 @@ export const makeRequest = (
 }
 
 /**
- * The message that a user's code made of a received one, fit to be published, or why it is not.
+ * Checks a message that user code made from a received one. Answers it ready to be published, or why it cannot be.
  */
 export const checkMessage = (message: unknown): Message | MqttErrorReason => {
   if (!(message instanceof Message)) return new InvalidPayload({ detail: `expected a Message, got ${kindOf(message)}` })
@@ -109,13 +110,13 @@ const plainRequest = (topic: string, payload: Uint8Array, qos: QoS, retain: bool
   origin: undefined
 })
 
-// What the fixed header, an identifier and the other properties take at most, with a margin.
+// Maximum bytes of the fixed header, the packet identifier and the other properties, with a margin.
 const headroom = 128
 
-/** Refuses what is larger than a packet can be, whether there is a connection or not: no store could keep it either. */
+/** Refuses a message that fits in no packet, connected or not. No store could keep it either. */
 const bounded = (request: PublishRequest, propertiesUnits: number): PublishRequest | PacketTooLarge => {
   const { payload, topic } = request
-  // A code unit of UTF-16 takes three bytes at most: few messages have to be measured.
+  // A UTF-16 code unit takes at most three bytes, so few messages have to be measured.
   if (payload.length + (topic.length + propertiesUnits) * 3 + headroom <= largestRemaining) return request
   const { properties, retain } = request
   const size = sizeOf(
@@ -136,8 +137,8 @@ const topicIssue = (topic: unknown): InvalidTopic | undefined => {
   return result._tag === "Failure" ? result.failure : undefined
 }
 
-// A loop over the names of the keys that are there, most often one or two. It reads no value: a load by a name that
-// varies costs more than all the rest.
+// Checks the keys that are present, usually one or two. It reads no values, because a load by a varying name costs more
+// than everything else.
 const hasKnownKeys = (options: unknown): options is object => {
   if (typeof options !== "object" || options === null || Array.isArray(options)) return false
   for (const key in options) {
@@ -156,7 +157,7 @@ const hasKnownKeys = (options: unknown): options is object => {
   return true
 }
 
-/** Everything that is wrong with the options but their properties. */
+/** All issues of the options, except those of the properties. */
 const optionsIssues = (options: unknown): ReadonlyArray<OptionsIssue> => {
   if (typeof options !== "object" || options === null || Array.isArray(options)) {
     return [{ path: "", message: `expected a record of options, got ${kindOf(options)}` }]
@@ -192,8 +193,7 @@ const isInteger = (value: unknown, maximum: number): value is number =>
   typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= maximum
 
 /**
- * The properties that a message may have, in a record of their own: what the program does to its record later changes
- * nothing.
+ * Copies the properties that a message may have, so that later changes by the program have no effect.
  */
 const checkProperties = (
   protocolVersion: ProtocolVersion,
@@ -208,7 +208,7 @@ const checkProperties = (
   for (const key in properties) {
     const value: unknown = properties[key as never]
     if (value === undefined) continue
-    // What belongs to the delivery of a received message, whose properties are passed on as they are.
+    // These belong to the delivery of a received message, whose properties may be passed on unchanged.
     if (key === "subscriptionIdentifiers" || key === "topicAlias") continue
     isEmpty = false
     const refusal = checkProperty(key, value, checked)
@@ -276,7 +276,7 @@ const checkUserProperties = (pairs: unknown, into: Checked): InvalidOptions | un
   return undefined
 }
 
-/** An upper bound of how many code units, or thirds of bytes, the properties take. */
+/** An upper bound of the size of the properties, in code units or thirds of bytes. */
 const weighProperties = (properties: Properties.MessageProperties): number => {
   if (properties === Properties.none) return 0
   const { contentType = "", correlationData, responseTopic = "", userProperties = [] } = properties

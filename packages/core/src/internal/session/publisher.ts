@@ -1,5 +1,6 @@
 /**
- * The publishing half of a session: single messages, accepted messages, and bulk.
+ * Publishes messages of a session: single messages, accepted (enqueued) messages, and streams. It checks and submits;
+ * the engine decides about sending. `facade.ts` calls it.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -28,10 +29,7 @@ export class Publisher implements PublishHost {
   readonly engineLoop: EngineLoop
   readonly options: PublisherOptions
   #parked: Set<Parked> | undefined
-  /**
-   * The latest of the operations that someone awaits: a list, since a set costs more than all the rest of the
-   * bookkeeping.
-   */
+  /** The newest operation that a fiber awaits. A linked list, because a set costs more than all other bookkeeping. */
   #awaited: PublishOperation | undefined
   #closed = false
   #failure: MqttError | undefined
@@ -95,7 +93,7 @@ export class Publisher implements PublishHost {
     )
   }
 
-  /** The queue has room again: whoever came first goes first. */
+  /** The queue has space again. The operation that waited longest tries first. */
   onSpace(): void {
     for (const parked of this.#parked ?? []) {
       if (!parked.attempt()) return
@@ -115,15 +113,15 @@ export class Publisher implements PublishHost {
     return this.#parked !== undefined && this.#parked.size > 0
   }
 
-  /** Why nothing can be published now. */
+  /** Why nothing can be published now; undefined: publishing is possible. */
   get refusal(): MqttError | undefined {
     return this.#closed ? this.error(new Closed({}), "publish") : this.#failure
   }
 
-  /** Whoever awaits an acknowledgement, or room, fails; what is only accepted goes on waiting for better times. */
+  /** Fails publishes that await an acknowledgement or queue space. Enqueued messages stay queued. */
   suspendAwaiting(failure: MqttError): void {
     this.#failure = failure
-    // A resumed fiber runs at once, and what it publishes now fails: the list only shrinks.
+    // A resumed fiber runs at once, and what it publishes now fails. So the list only shrinks.
     while (this.#awaited !== undefined) this.#awaited.abort(failure)
     this.#failParked(failure)
   }
@@ -137,14 +135,14 @@ export class Publisher implements PublishHost {
     this.#failParked(this.error(new Closed({}), "publish"))
   }
 
-  /** Gives the operation up after its time limit, or the session's. */
+  /** Adds the timeout of the options, or that of the session. */
   #limited<A>(
     effect: Effect.Effect<A, MqttError>,
     method: "publish" | "enqueue",
     topic: string,
     options: PublishOptions
   ): Effect.Effect<A, MqttError> {
-    // A timeout that is none is refused with the other mistakes, before anything waits for it.
+    // An invalid timeout is ignored here. `makeRequest` refuses it together with the other mistakes in the options.
     const timeout = options?.timeout === undefined ? this.options.publishTimeout : parseTimeout(options.timeout)
     if (timeout === undefined) return effect
     const late = (): MqttError =>
@@ -156,7 +154,7 @@ export class Publisher implements PublishHost {
     const all = this.#parked ?? []
     this.#parked = undefined
     for (const parked of all) {
-      // A single message that waited for room was never taken in.
+      // A single message that waited for queue space was never accepted.
       if (parked instanceof PublishOperation) this.engineLoop.figures.refused(error.reason)
       parked.fail(error)
     }
@@ -191,7 +189,7 @@ export class Publisher implements PublishHost {
 
   #submit(operation: PublishOperation, payload: Payload, options: PublishOptions): void {
     if (this.#closed) return this.#refuse(operation, this.error(new Closed({}), operation.method, operation.topic))
-    // An accepted message may wait until the failure is mended; an awaited one must not.
+    // An accepted message may wait until the failure is repaired; an awaited one must not.
     if (this.#failure !== undefined && operation.method === "publish") return this.#refuse(operation, this.#failure)
     const request = makeRequest(this.options.protocolVersion, operation.topic, payload, options)
     if ("_tag" in request) return this.#refuse(operation, this.error(request, operation.method, operation.topic))
@@ -205,13 +203,13 @@ export class Publisher implements PublishHost {
   }
 }
 
-/** The request with bytes of its own, so that the program may change what it has handed over. */
+/** A copy of the request that owns its bytes, so that the program may change its buffers. */
 const ownedBy = (request: PublishRequest, given: Payload): PublishRequest => {
   const { payload, properties } = request
   const { correlationData } = properties
   return {
     ...request,
-    // The bytes of a text are nobody else's. A typed array of another one is a copy, which `slice` of a Buffer is not.
+    // No other code holds the bytes of an encoded string. `new Uint8Array` copies; `slice` of a Buffer does not.
     payload: typeof given === "string" ? payload : new Uint8Array(payload),
     properties: correlationData === undefined
       ? properties

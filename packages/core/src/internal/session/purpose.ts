@@ -1,6 +1,6 @@
 /**
- * For whom a subscription is: what a route or a forwarder adds to the options of its subscriptions, so that failures
- * name it. A symbol, since it is no option for users.
+ * The purpose of a subscription: routes and forwarders add it to their subscribe options, so that failures name them.
+ * It is a symbol because it is not an option for users.
  */
 import type { SubscribeOptions } from "../../Subscription.ts"
 
@@ -10,16 +10,16 @@ interface WithPurpose {
   readonly [purpose]?: string | undefined
 }
 
-/** The options with whom they are for, for example `forwarder "up"`. */
+/** Adds the purpose to the options, for example `forwarder "up"`. */
 export const withPurpose = <Options extends SubscribeOptions>(options: Options, of: string): Options => {
   const marked: Options & WithPurpose = { ...options, [purpose]: of }
   return marked
 }
 
-/** Undefined: the subscription is the program's own. */
+/** Undefined: the program itself subscribed. */
 export const purposeOf = (options: SubscribeOptions & WithPurpose): string | undefined => options[purpose]
 
-/** Of queues whose subscription has a purpose: one map for all sessions, since most have no such queue. */
+/** Purposes by queue. One map for all sessions, because most have no such queue. */
 const purposes = new WeakMap<object, string>()
 
 export const rememberPurpose = (queue: object, options: SubscribeOptions): void => {

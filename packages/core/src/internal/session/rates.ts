@@ -1,15 +1,15 @@
 /**
- * Rates over a moving window, from counters that are looked at once a turn of the event loop: nothing is done for a
- * message, and no timer runs.
+ * Rates over a moving window, from counters that are sampled once per turn of the event loop. It does no work per
+ * message and runs no timer.
  */
 
-/** Milliseconds that a rate looks back. */
+/** Length of the window, in milliseconds. */
 export const rateWindow = 10_000
 
 /** Milliseconds between two samples while there is traffic. */
 const interval = 1000
 
-/** What the counters said before the turn at this time. */
+/** The counters before the turn at this time. */
 interface Sample {
   readonly at: number
   readonly messages: number
@@ -17,22 +17,22 @@ interface Sample {
 }
 
 export class Rates {
-  /** From the last one that is at least as old as the window. */
+  /** From the latest sample that is at least as old as the window. */
   #samples: Array<Sample> | undefined
   #sampledAt = -Infinity
   #messages = 0
   #bytes = 0
 
-  /** Tells what the counters say at the end of a turn. */
+  /** Records the counters at the end of a turn. */
   note(now: number, messages: number, bytes: number): void {
-    // A clock that was put back: the past is of no use any more.
+    // The clock was set back: old samples are useless.
     if (now < this.#sampledAt) this.#samples = undefined
     if (this.#samples === undefined || now - this.#sampledAt >= interval) this.#sample(now)
     this.#messages = messages
     this.#bytes = bytes
   }
 
-  /** Per second, over the last `window` milliseconds, after `note` at the same time. */
+  /** Rates per second over the last `window` milliseconds. Call `note` with the same time before. */
   perSecond(now: number, window: number): { readonly messages: number; readonly bytes: number } {
     const before = this.#at(now, now - window)
     return {
@@ -48,7 +48,7 @@ export class Rates {
     while (samples.length > 1 && samples[1]!.at <= now - rateWindow) samples.shift()
   }
 
-  /** What the counters said at a time in the past. */
+  /** The counters at a time in the past. */
   #at(now: number, time: number): Omit<Sample, "at"> {
     const current: Sample = { at: now, messages: this.#messages, bytes: this.#bytes }
     const samples = this.#samples ?? []

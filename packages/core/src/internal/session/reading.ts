@@ -1,10 +1,10 @@
 /**
- * Decides when a session reads from the network: not while its consumers hold more than its memory limit allows, or ask
- * it to wait.
+ * Decides when a session reads from the network. It pauses while its consumers hold more than the memory limit, or
+ * while a queue asks for it.
  *
- * Who waits for an answer of the server needs the packets before it: then a session that does not read takes a chunk
- * from time to time, up to a second bound, where it ends the connection. Called by the driver; never decides what a
- * message is worth.
+ * An answer of the server may be behind other packets. So while an operation waits for one, a paused session still
+ * reads a chunk at intervals, up to a second bound, where it ends the connection. The engine loop calls it. It never
+ * decides which messages matter.
  */
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
@@ -13,22 +13,22 @@ import type { EngineStats } from "../engine/contract.ts"
 import type { ConsumerQueue } from "./consumerQueue.ts"
 
 export interface ReadingOptions {
-  /** For received messages until their consumers have finished, in bytes. */
+  /** Memory limit of received messages until their consumers have finished, in bytes. */
   readonly limit: number
   readonly stats: EngineStats
   readonly queues: () => ReadonlySet<ConsumerQueue>
   readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
-  /** The limit has stopped the reading for a second; once until it goes on. */
+  /** The limit has stopped reading for a second. Called once per pause. */
   readonly onStalled: (used: number) => void
-  /** So much is used that the connection has to end. */
+  /** So much memory is used that the connection must end. */
   readonly onExceeded: (connection: Connection, used: number) => void
 }
 
-/** Milliseconds between two chunks that are read although the session should not. */
+/** Milliseconds between two chunks that are read although reading is paused. */
 const chunkInterval = 100
-/** So many intervals without reading are worth telling. */
+/** Number of intervals without reading after which `onStalled` is called. */
 const stalledIntervals = 10
-/** Reading goes on below this part of the limit. */
+/** Reading resumes below this part of the limit. */
 const resumeAt = 7 / 8
 /** The part of the limit at which the connection ends. */
 const endAt = 5 / 4
@@ -37,12 +37,12 @@ export class Reading {
   readonly #options: ReadingOptions
   #pausers: Set<ConsumerQueue> | undefined
   #connection: Connection | undefined
-  /** QoS 0 messages with consumers; those of QoS 1 and 2 are the engine's. */
+  /** Bytes of QoS 0 messages. The engine counts those of QoS 1 and 2. */
   #bytes = 0
   #isFull = false
   #isPaused = false
   #isTiming = false
-  /** Intervals for which the limit has stopped the reading. */
+  /** Number of intervals for which the limit has stopped reading. */
   #intervals = 0
 
   constructor(options: ReadingOptions) {
@@ -53,12 +53,12 @@ export class Reading {
     return this.#options.limit
   }
 
-  /** What received messages take, in bytes. */
+  /** Memory that received messages take, in bytes. */
   get used(): number {
     return this.#bytes + this.#options.stats.heldBytes
   }
 
-  /** The limit stops the reading, until a check finds that enough is free. */
+  /** The limit has stopped reading, until a check finds enough free memory. */
   get isFull(): boolean {
     return this.#isFull
   }
@@ -69,7 +69,7 @@ export class Reading {
     this.#apply()
   }
 
-  /** A consumer has taken in so many bytes of QoS 0 messages, or is done with them when less than 0. */
+  /** Adds bytes of QoS 0 messages; negative when consumers have finished them. */
   occupy(bytes: number): void {
     this.#bytes += bytes
   }
@@ -84,7 +84,7 @@ export class Reading {
     if (this.#pausers?.delete(queue) === true) this.#apply()
   }
 
-  /** After packets were taken in, and after each turn. */
+  /** Called after packets were received, and after each turn. */
   check(): void {
     const { limit, stats } = this.#options
     if (this.used > limit) this.#shed()
@@ -106,13 +106,13 @@ export class Reading {
     this.#time()
   }
 
-  /** The server owes an answer that somebody waits for. */
+  /** Whether an operation waits for an answer of the server. */
   get #isAwaiting(): boolean {
     const { stats } = this.#options
     return stats.inflight > 0 || stats.pendingSubscriptions > 0
   }
 
-  /** Streams that may drop messages do, the fullest first, before anybody else has to wait. */
+  /** Drops messages of streams that allow it, from the fullest stream first, before any other stream has to wait. */
   #shed(): void {
     const goal = resumeAt * this.limit
     while (this.used > goal) {
@@ -125,7 +125,7 @@ export class Reading {
     }
   }
 
-  // One fiber however often the reading pauses: it outlives short pauses, and sees in the end what became of them.
+  // Only one fiber, however often reading pauses: it outlives short pauses and checks the state when it wakes up.
   #time(): void {
     if (this.#isTiming) return
     this.#isTiming = true
@@ -149,7 +149,7 @@ export class Reading {
       this.#connection = undefined
       return onExceeded(connection, used)
     }
-    // Until the next check, which follows whatever it brings.
+    // Until the next check, which follows the packets that this brings.
     this.#isPaused = false
     connection.resume()
   }

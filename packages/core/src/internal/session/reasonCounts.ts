@@ -4,7 +4,7 @@
 import type { MqttErrorReason } from "../../MqttError.ts"
 import type { ReasonCounts } from "../../SessionStatus.ts"
 
-/** Counts by reason, made when there is one. */
+/** Counts by reason; a key is added with its first error. */
 export type Reasons = { -readonly [Reason in keyof ReasonCounts]: number }
 
 export const countReason = (reasons: Reasons, reason: MqttErrorReason["_tag"], count = 1): void => {

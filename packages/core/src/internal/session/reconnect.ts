@@ -1,5 +1,6 @@
 /**
- * When to connect again: the user's schedule, and longer waits where trying soon cannot help.
+ * Decides when to connect again: by the user's schedule, and later than that where an early attempt cannot help. The
+ * supervisor calls it. It never connects.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -13,12 +14,12 @@ import { permanence } from "../classification.ts"
 import { isClosedByPeer } from "./endedByServer.ts"
 
 /**
- * A reconnect policy: gets the failure, says when to try again, or that it is over.
+ * A reconnect policy. Its input is the failure; its delays are the waits, and its end means no further attempt.
  */
 export type ReconnectSchedule = Schedule.Schedule<unknown, MqttError>
 
 /**
- * The schedule that the options describe; `slowdown` is asked for each delay, and multiplies it up to `maxDelay`.
+ * The schedule that the options describe. Each delay is multiplied by `slowdown()`, up to `maxDelay`.
  */
 export const fromOptions = (
   options: SessionOptions["reconnect"],
@@ -45,16 +46,15 @@ export const fromOptions = (
 /** A connection that ended sooner than this after CONNACK, in milliseconds, may have been taken over. */
 const shortLived = 10_000
 
-/** So many such connections in a row are no accident any more. */
+/** From this number of such connections in a row on, a takeover is suspected. */
 const suspicious = 3
 
-/** How many steps of the schedule each of them skips from then on. */
+/** Number of steps of the schedule that each further one skips. */
 const skippedSteps = 4
 
 /**
- * Whether the server, or someone before it, ended the connection and did not say why. Nothing else is seen of a
- * takeover on MQTT 3.1.1, which has no DISCONNECT from the server, and at old servers of MQTT 5. "Normal disconnection"
- * and "Unspecified error" say nothing either.
+ * Whether the peer ended the connection without a reason. A takeover looks like this on MQTT 3.1.1, whose server sends
+ * no DISCONNECT, and with old MQTT 5 servers. "Normal disconnection" and "Unspecified error" give no reason either.
  */
 const isUnexplained = ({ code, reasonCode }: ConnectionLost): boolean =>
   reasonCode === undefined
@@ -67,20 +67,21 @@ const isUnexplained = ({ code, reasonCode }: ConnectionLost): boolean =>
 export type Decision = { readonly _tag: "Wait"; readonly delay: number } | { readonly _tag: "GiveUp" }
 
 /**
- * Steps through the schedule; after a permanent failure the delay is at least `permanentDelay`, or it is over.
+ * Steps through the schedule. After a permanent failure the delay is at least `permanentDelay`, or there is no further
+ * attempt.
  *
- * Two clients with one client identifier take each other's session over again and again. With the schedule alone, which
- * begins with short delays, they would keep the server busy. Therefore the third connection in a row that ended within
- * ten seconds and without a reason skips four steps of the schedule, and so does each further one that was not stable,
- * up to `maxDelay`: two clients with the default options make at most 12 CONNECTs in a minute. The count begins again
- * after a connection that was stable, and after an attempt that failed. A constant delay (`factor` 1) and a schedule of
- * the user's own are left alone.
+ * Two clients with one client identifier take over each other's session repeatedly. The schedule alone begins with
+ * short delays, so they would keep the server busy. Therefore the third connection in a row that ended within ten
+ * seconds and without a reason skips four steps of the schedule, and so does each further one that was not stable, up
+ * to `maxDelay`. Two clients with the default options then send at most 12 CONNECTs in a minute. The count restarts
+ * after a stable connection, and after a failed attempt. A constant delay (`factor` 1) and a user's own schedule are
+ * not changed.
  */
 export class Reconnect {
   readonly #schedule: ReconnectSchedule | undefined
   readonly #options: SessionOptions["reconnect"]
   #shortConnections = 0
-  // Begins with the first failure: most sessions have none, and a schedule takes its memory.
+  // Made with the first failure, because a schedule takes memory and most sessions have no failure.
   #step: Effect.Success<ReturnType<typeof begin>> | undefined
 
   constructor(schedule: ReconnectSchedule | undefined, options: SessionOptions["reconnect"]) {
@@ -99,7 +100,7 @@ export class Reconnect {
       return yield* this.#step(now, error).pipe(
         Effect.map(([, duration]): Decision => ({
           _tag: "Wait",
-          // Whole milliseconds, as timers have them: what is announced is what is waited.
+          // Whole milliseconds, as timers use them, so that the announced delay is the real one.
           delay: Math.ceil(
             Math.max(Duration.toMillis(duration), permanent ? Duration.toMillis(options.permanentDelay) : 0)
           )
@@ -110,8 +111,8 @@ export class Reconnect {
   }
 
   /**
-   * A connection ended after so many milliseconds. After one that was stable the schedule begins again. Answers the
-   * error, with what is suspected.
+   * A connection ended after this many milliseconds. After a stable one the schedule restarts. Answers the error, with
+   * the suspected takeover.
    */
   ended(error: MqttError, lasted: number): MqttError {
     if (lasted >= Duration.toMillis(this.#options.stableAfter)) {
@@ -121,7 +122,8 @@ export class Reconnect {
     }
     const { reason } = error
     if (reason._tag !== "ConnectionLost" || !isUnexplained(reason)) return error
-    // Once it is suspected, any that was not stable counts: the other client takes its time too.
+    // Once a takeover is suspected, every connection that was not stable counts, because the other client may wait
+    // longer.
     if (lasted < shortLived || this.#shortConnections >= suspicious) this.#shortConnections++
     if (this.#shortConnections < suspicious) return error
     return new MqttError({
@@ -130,7 +132,7 @@ export class Reconnect {
     })
   }
 
-  /** No connection came about: what keeps the session from its server is not another client. */
+  /** An attempt failed: another client is not the cause. */
   failed(): void {
     this.#shortConnections = 0
   }

@@ -1,5 +1,5 @@
 /**
- * Several servers for one session: which one to try next.
+ * Chooses the next server of a session with several servers.
  */
 import type { ServerAddress } from "../../ServerAddress.ts"
 
@@ -10,7 +10,7 @@ interface Candidate {
 }
 
 /**
- * Servers in the order of preference, with a memory of what failed lately.
+ * Servers in the order of preference, with their recent failures.
  */
 export class Servers {
   readonly #candidates: ReadonlyArray<Candidate>
@@ -24,9 +24,9 @@ export class Servers {
   }
 
   /**
-   * The order of one round: preferred ones first, but those that failed within their penalty (5 s, doubled with each
-   * failure in a row up to 5 min) last, the earliest failure first. Every server is in every round: none is ever given
-   * up.
+   * The order of one round. Servers that failed within their penalty come last, the earliest failure first; the others
+   * keep the order of preference. The penalty is 5 s, doubled with each failure in a row up to 5 min. Every round
+   * contains every server.
    */
   round(now: number): ReadonlyArray<ServerAddress> {
     const healthy = this.#candidates.filter((candidate) => !isPenalised(candidate, now))

@@ -1,5 +1,6 @@
 /**
- * Makes a session: opens its store, restores what is there, and begins to connect.
+ * Makes a session: opens its store, restores the records and starts the connection. `MqttSession`, `SessionMap` and the
+ * manager call it.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -67,11 +68,11 @@ interface Beginning {
   readonly schedule: ReconnectSchedule | undefined
   readonly servers: Servers
   readonly isStored: boolean
-  /** As which the server knew the session before. */
+  /** The identity that the store recorded; undefined: none. */
   readonly identity: IdentityRecord | undefined
 }
 
-/** Starts what connects the session, and connects it again. */
+/** Starts the supervisor, which connects and reconnects the session. */
 const connect = (core: SessionAssembly, { clock, identity, isStored, schedule, servers }: Beginning): void => {
   const { clientId, engineLoop, lifecycle, name, options, publisher, shutdown, subscriber } = core
   const connector = makeConnector({
@@ -84,8 +85,8 @@ const connect = (core: SessionAssembly, { clock, identity, isStored, schedule, s
   const onConnected = (connack: Connack): void => {
     connector.connected()
     const assigned = connack.properties.assignedClientIdentifier
-    // Every CONNECT of ours has an identifier. The server's session is kept under that one, and so is what is stored
-    // here.
+    // Every CONNECT of this client carries an identifier. The server's session and the stored records stay under that
+    // one.
     if (assigned !== undefined && assigned !== clientId) {
       core.fork(warnAssigned(name, lifecycle.current().server, assigned))
     }
@@ -121,7 +122,7 @@ const connect = (core: SessionAssembly, { clock, identity, isStored, schedule, s
         subscriber.suspendAwaiting(failure, forGood)
       })
   })
-  // Begins in the next turn, when the maker of the session has it.
+  // Begins in the next turn, when the caller has the session.
   const supervisor = core.fork(Effect.andThen(Effect.yieldNow, supervise))
   shutdown.begun({ supervisor, forget: connector.forget })
 }

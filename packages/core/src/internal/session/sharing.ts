@@ -5,7 +5,7 @@ import { InvalidOptions } from "../../MqttError.ts"
 import * as Topic from "../../Topic.ts"
 
 /**
- * The filters as members of a group subscribe to them, or what is wrong with the name of the group.
+ * The filters with the share name, or why the share name is invalid.
  */
 export const shareFilters = (
   filters: ReadonlyArray<string>,

@@ -1,5 +1,5 @@
 /**
- * The end of a session: in order, within the time to drain, or because its store is lost.
+ * Ends a session: in order, within `drainTimeout`, or because its store failed permanently.
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -8,18 +8,18 @@ import * as ReasonCode from "../../ReasonCode.ts"
 import type { SessionCore } from "./core.ts"
 
 /**
- * What keeps the session connected, and what has to be done at its end.
+ * The fiber that keeps the session connected, and the work at its end.
  */
 export interface Connecting {
   readonly supervisor: Fiber.Fiber<unknown, unknown>
-  /** Makes a server forget a session that ends with the process. */
+  /** Makes a server discard a session that ends with the process. */
   readonly forget: Effect.Effect<void>
 }
 
 export class Shutdown {
-  /** The end of the connection is our own will: no further attempt follows. */
+  /** The client itself ends the connection: no further attempt follows. */
   isStopping = false
-  /** The store will never take anything again. */
+  /** The store failed permanently, with this error. */
   storageLost: MqttError | undefined
   readonly #core: SessionCore
   #connecting: Connecting | undefined
@@ -34,7 +34,7 @@ export class Shutdown {
     this.#connecting = connecting
   }
 
-  /** See `Session.drain`. In a fiber of its own: it goes on when a caller that waits for it is interrupted. */
+  /** See `Session.drain`. Runs in its own fiber, so that it continues when a waiting caller is interrupted. */
   get drain(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.#running ??= this.#core.fork(this.#shutDown())
@@ -42,7 +42,7 @@ export class Shutdown {
     })
   }
 
-  /** The store will never take anything again: the session has nothing more to do, and says why. */
+  /** The store failed permanently: ends the session with this failure. */
   endWithoutStorage(failure: MqttError): Effect.Effect<void> {
     return Effect.gen({ self: this }, function*() {
       const { engineLoop, lifecycle, publisher, subscriber, turns } = this.#core
@@ -71,11 +71,11 @@ export class Shutdown {
     })
   }
 
-  /** What is in flight and what streams have taken. */
+  /** Waits for messages in flight, and for those that streams have taken. */
   get #finishWork(): Effect.Effect<void> {
     return Effect.gen({ self: this }, function*() {
       const { engineLoop, isDurable, turns } = this.#core
-      // A session that ends at the server needs no deliveries any more; a durable one gets the rest when it comes back.
+      // A session that ends at the server needs no more deliveries. A durable one gets the rest when it comes back.
       if (!isDurable) {
         const filters = new Set(Array.from(engineLoop.queues).flatMap((queue) => queue.consumer.request.filters))
         for (const filter of filters) engineLoop.unsubscribe(filter)
@@ -110,7 +110,7 @@ export class Shutdown {
       for (const queue of engineLoop.queues) queue.close()
       engineLoop.end(new Closed({}))
       if (engineLoop.isReleasing) {
-        // Asked for by what a turn has resumed: the rest of that turn, and what has just been settled, is told before
+        // Yields, because a fiber that a turn resumed may call this: the rest of that turn's events must come before
         // the end.
         yield* Effect.yieldNow
         engineLoop.flush()

@@ -1,5 +1,6 @@
 /**
- * The subscribing half of a session: consumers, their queues, and the wait for SUBACK.
+ * Subscribes for a session: registers consumers with the engine, makes their queues, and waits for SUBACK and UNSUBACK.
+ * It never sends packets itself. `facade.ts`, routes and forwarders call it.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -22,19 +23,19 @@ export interface SubscriberOptions {
   readonly session: string
   readonly streamBuffer: number
   readonly onOverflow: "dropOldest" | "suspend"
-  /** How long a connected server may take for SUBACK and UNSUBACK, over all connections. */
+  /** Time that a connected server may take for SUBACK and UNSUBACK, summed over all connections. */
   readonly subscribeTimeout: Duration.Duration
-  /** Waits for a condition that is looked at after each turn. */
+  /** Waits for a condition, which is checked after each turn. */
   readonly until: (holds: () => boolean) => Effect.Effect<void>
-  /** A subscription to these filters is shared with others. */
+  /** Called for shared subscriptions, with their filters. */
   readonly onShared: (filters: ReadonlyArray<string>) => void
-  /** Is told which subscriptions are in force, and knows why something takes long. */
+  /** Gets the state of subscriptions, and gives the reason of a timeout. */
   readonly lifecycle: Lifecycle
 }
 
 type Joined = (exit: Exit.Exit<void, MqttError>) => void
 
-/** Someone who waits for UNSUBACK. */
+/** A call of `unsubscribe` that waits for UNSUBACK. */
 interface Unsubscription {
   readonly filter: string
   refusal: UnsubscribeRefused | undefined
@@ -53,9 +54,7 @@ export class Subscriber {
     this.#options = options
   }
 
-  /**
-   * Registers a consumer for the scope's life and waits until the server granted it.
-   */
+  /** Registers a consumer for the lifetime of the scope, and waits until the server granted its subscription. */
   subscription(
     filters: string | ReadonlyArray<string>,
     options: SubscribeOptions = {}
@@ -66,7 +65,7 @@ export class Subscriber {
     )
   }
 
-  /** The same for `consume`, which takes from the queue itself, and for its handler. */
+  /** The same for `consume`, which takes from the queue itself. Checks its options and handler. */
   consumer<E, R>(
     filters: string | ReadonlyArray<string>,
     options: ConsumeOptions<E, R>,
@@ -92,7 +91,7 @@ export class Subscriber {
     )
   }
 
-  /** The same for who takes deliveries without a fiber, see `TappedQueue`. */
+  /** The same for a consumer that takes deliveries without a fiber, see `TappedQueue`. */
   tap(
     filters: ReadonlyArray<string>,
     options: SubscribeOptions,
@@ -116,7 +115,7 @@ export class Subscriber {
       if ("_tag" in given) return Effect.fail(this.#error(given, typeof filters === "string" ? [filters] : []))
       const shares = shareFilters(given, options.share)
       if ("_tag" in shares) return Effect.fail(this.#error(shares, given))
-      // With the share name before them they may be no filters any more.
+      // A share name can make a valid filter invalid.
       const list = filtersOf(shares)
       if ("_tag" in list) return Effect.fail(this.#error(list, given))
       const shared = list.filter(Topic.isShared)
@@ -133,9 +132,9 @@ export class Subscriber {
         Effect.tap((queue) => this.#awaitGrant(queue)),
         Effect.tapError((error) =>
           Effect.sync(() => {
-            // What fails with its session, or ends with it, is told by the session.
+            // The session reports a failure or an end of its own.
             if (error === this.#failure || error.reason._tag === "Closed") return
-            // What contradicts another subscription is for the caller: it may ask for something else.
+            // A conflict with another subscription concerns only the caller, which may ask for something else.
             if (error.reason._tag === "SubscriptionConflict") return
             this.#options.lifecycle.subscriptionFailed(list, purposeOf(options), error)
           })
@@ -144,7 +143,7 @@ export class Subscriber {
     })
   }
 
-  /** Fails a subscription that is not even asked for, and tells of it as of any other. */
+  /** Fails a subscription without asking the server, and reports it like any other failure. */
   refuse(filters: ReadonlyArray<string>, consumer: string, error: MqttError): Effect.Effect<never, MqttError> {
     return Effect.suspend(() => {
       this.#options.lifecycle.subscriptionFailed(filters, consumer, error)
@@ -191,7 +190,7 @@ export class Subscriber {
     return Effect.raceFirst(granted, this.#timeout("subscribe", filters))
   }
 
-  /** Fires when the server has been connected for the whole time, over however many connections. */
+  /** Fails after the server has been connected for the whole timeout, over any number of connections. */
   #timeout(operation: "subscribe" | "unsubscribe", filters: ReadonlyArray<string>): Effect.Effect<never, MqttError> {
     const { lifecycle, subscribeTimeout, until } = this.#options
     const engineLoop = this.#engineLoop
@@ -210,8 +209,8 @@ export class Subscriber {
   }
 
   /**
-   * Ends a subscription at the server, and fails when it refuses that, or takes too long; `isOver`: the session has
-   * ended.
+   * Ends a subscription at the server. Fails when the server refuses or takes too long. `isOver` tells that the session
+   * has ended.
    */
   unsubscribe(filter: string, isOver: () => boolean): Effect.Effect<void, MqttError> {
     return Effect.suspend(() => {
@@ -234,14 +233,14 @@ export class Subscriber {
     })
   }
 
-  /** Where nobody has asked for it, a stream has ended, and what the server still sends is unclaimed. */
+  /** Without a caller that waits, the stream has ended, and messages that the server still sends are unclaimed. */
   onUnsubscribeRefused(refusal: UnsubscribeRefused): void {
     for (const request of this.#unsubscribing ?? []) {
       if (request.filter === refusal.filter) request.refusal = refusal
     }
   }
 
-  /** The engine settled a consumer: its subscription is in force, or is over. */
+  /** The engine settled a consumer: its subscription is granted, or has failed. */
   onConsumer(consumer: Consumer): void {
     const queue = consumer.owner as ConsumerQueue
     const joined = this.#joining?.get(queue)
@@ -259,7 +258,10 @@ export class Subscriber {
     }
   }
 
-  /** Whoever waits for a grant fails; subscriptions that were granted wait for better times, unless it is for good. */
+  /**
+   * Fails subscriptions that wait for a grant. Granted ones keep waiting for a connection, unless the failure is
+   * permanent (`forGood`).
+   */
   suspendAwaiting(failure: MqttError, forGood: boolean): void {
     this.#failure = failure
     for (const joined of this.#joining?.values() ?? []) joined(Exit.fail(failure))
@@ -271,7 +273,7 @@ export class Subscriber {
     this.#failure = undefined
   }
 
-  /** No new subscriptions; the streams end when their consumers have seen what waits. */
+  /** Refuses new subscriptions. Streams end when their consumers have seen the waiting messages. */
   close(): void {
     this.#closed = true
     for (const joined of this.#joining?.values() ?? []) joined(Exit.fail(this.#error(new Closed({}), [])))

@@ -1,5 +1,6 @@
 /**
- * The fiber that keeps a session connected: connects, waits for the end of the connection, waits, connects again.
+ * The fiber that keeps a session connected: it connects, waits for the end of the connection, waits for the reconnect
+ * delay and connects again. It never writes or reads packets. `session.ts` starts it.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -24,29 +25,29 @@ export interface SupervisorOptions {
   readonly lifecycle: Lifecycle
   readonly servers: Servers
   readonly reconnect: Reconnect
-  /** Milliseconds of a clock that nobody sets: how long connections last, and failed servers stand back. */
+  /** Milliseconds of the monotonic clock. Measures how long connections last and how long failed servers stand back. */
   readonly now: () => number
   /** The servers' certificates are not verified. */
   readonly isUnverified: boolean
   readonly persistent: boolean
   readonly autoReconnect: boolean
-  /** The end of the connection is our own will: no further attempt. */
+  /** The client itself ends the connection: no further attempt. */
   readonly isStopping: () => boolean
-  /** What CONNECT says now; called for each attempt. */
+  /** Makes CONNECT, for each attempt. */
   readonly connect: () => Connect
   readonly open: (
     address: ServerAddress.ServerAddress,
     connect: Connect,
     handlers: ConnectionHandlers
   ) => Effect.Effect<Connection, MqttError, Scope.Scope>
-  /** The server broke a rule that only the session's state shows; the connection ends with it. */
+  /** The server broke a rule that only the session's state reveals. The connection ends with this violation. */
   readonly onViolation: (violation: Violation) => void
   readonly onConnected: (connack: Connack, connect: Connect) => void
-  /** Awaiting operations cannot be served for now (`forGood`: ever again). */
+  /** Operations that wait cannot be served now, or (`forGood`) never again. */
   readonly onFailure: (error: MqttError, forGood: boolean) => Effect.Effect<void>
 }
 
-/** How an attempt ended: in vain, or with a connection that lasted some milliseconds. */
+/** How an attempt ended. `lasted` is undefined without a connection, otherwise its duration in milliseconds. */
 interface Ended {
   readonly error: MqttError
   readonly lasted: number | undefined
@@ -55,10 +56,10 @@ interface Ended {
 }
 
 /**
- * Runs until the reconnect policy gives up; interrupting it closes the connection at once.
+ * Runs until the reconnect policy gives up. Interrupting it closes the connection at once.
  */
 export const run = (options: SupervisorOptions): Effect.Effect<void> =>
-  // One generator, and one around the connection: what waits while a session is idle stays in memory.
+  // Only two generators, one for the loop and one for the connection: suspended frames of idle sessions take memory.
   Effect.gen(function*() {
     const { lifecycle, reconnect, servers } = options
     let everConnected = false
@@ -66,20 +67,20 @@ export const run = (options: SupervisorOptions): Effect.Effect<void> =>
     while (true) {
       let end: Ended | undefined
       attempt++
-      // Every server once, until one answers; the last failure counts, or the first permanent one.
+      // Tries every server once, until one answers. The last failure counts, or the first permanent one.
       for (const address of servers.round(options.now())) {
         const server = ServerAddress.format(address)
         if (lifecycle.current().state === "disconnected") lifecycle.set({ state: "connecting" })
         lifecycle.set({ server, attempt })
         lifecycle.emit({ _tag: "Connecting", server, attempt })
-        // Before the server gets the password; of later attempts in a row only the one that succeeds says it again.
+        // Warn before the server gets the password. Later attempts in a row warn only when they succeed.
         if (options.isUnverified && attempt === 1) yield* warnUnverified(options.session, server)
         const { error, lasted } = yield* connectTo(options, address, server)
         if (lasted !== undefined || end === undefined || !isPermanent(end.error)) end = { error, lasted }
         if (lasted !== undefined) break
         servers.failed(address, options.now())
       }
-      // The shutdown closed the connection, and tells so itself.
+      // The shutdown closed the connection, and reports this itself.
       if (options.isStopping()) return
       const { lasted } = end!
       let { error } = end!
@@ -118,7 +119,7 @@ const connectTo = (
 ): Effect.Effect<Ended> =>
   Effect.flatMap(Scope.make(), (scope) =>
     Effect.onExit(serve(options, address, server, scope), (exit) =>
-      // The connection ends before the driver forgets it, whatever ended the attempt.
+      // The connection always ends before the engine loop forgets it.
       Effect.andThen(
         Scope.close(scope, exit),
         Effect.sync(() => options.engineLoop.detach(Exit.isSuccess(exit) ? exit.value.byServer : undefined))
@@ -183,7 +184,7 @@ const established = (
   lifecycle.set({ state: "connected", failure: undefined, lastError: undefined })
 }
 
-/** A connection that we closed to get a better one counts as lost. */
+/** A connection that the client closed to get a better one counts as lost. */
 const asLoss = (error: MqttError): MqttError =>
   error.reason._tag === "Closed"
     ? new MqttError({ ...error, reason: new ConnectionLost({ reasonString: "closed by the session itself" }) })

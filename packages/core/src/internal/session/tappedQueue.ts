@@ -1,17 +1,17 @@
 /**
- * A consumer's queue whose consumer is called instead of woken: no fiber, no stream and no array of messages between
- * the network and it.
+ * A consumer queue that calls its consumer instead of waking a fiber. There is no fiber, no stream and no array of
+ * messages between the network and the consumer. Forwarders use it.
  */
 import type { MqttError } from "../../MqttError.ts"
 import { ConsumerQueue, type ConsumerQueueHost, type ConsumerQueueOptions } from "./consumerQueue.ts"
 
 /**
- * The consumer. All calls are synchronous.
+ * The callbacks of the consumer. All are synchronous.
  */
 export interface Tap {
-  /** Something waits: take it by `shift`, all or some, now or later. */
+  /** Deliveries wait. Take all or some of them with `shift`, now or later. */
   readonly onDeliveries: (queue: TappedQueue) => void
-  /** Nothing more comes in. The session waits until what is here is taken and released. */
+  /** No more deliveries come. The session waits until the buffered ones are taken and released. */
   readonly onEnd: () => void
   /** The subscription failed. */
   readonly onFailure: (error: MqttError) => void
@@ -27,7 +27,7 @@ export class TappedQueue extends ConsumerQueue {
   }
 
   override pushed(): void {
-    // First: the bound is for what nobody takes.
+    // Before the bound is applied, which is only for messages that the consumer does not take.
     this.#tap.onDeliveries(this)
     super.pushed()
   }

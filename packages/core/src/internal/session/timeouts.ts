@@ -1,9 +1,8 @@
 /**
- * Errors for what took too long, with what the session knows about the reason.
+ * Makes timeout errors that say why an operation took too long.
  *
- * A time limit says nothing by itself: that the connection was refused, or that the store is full, is in the state of
- * the session. Called by everything that has a time limit: publishing, subscribing, requests, and waiting for
- * readiness.
+ * A timeout alone says little. The state of the session tells the reason, for example a refused connection or a full
+ * store. Publishing, subscribing, requests and waiting for readiness use it.
  */
 import { type MqttError, type MqttErrorReason, Timeout } from "../../MqttError.ts"
 import type { SessionState } from "../../SessionEvent.ts"
@@ -11,7 +10,7 @@ import type { SessionStatus } from "../../SessionStatus.ts"
 import { causeText } from "../errors/shared.ts"
 
 /**
- * What a session knows about why something takes long.
+ * The state of a session that explains a timeout.
  */
 export interface Standing {
   readonly state: SessionState
@@ -20,7 +19,7 @@ export interface Standing {
   readonly storageFailure: MqttError | undefined
 }
 
-/** The part of a session's status that says why something takes long. */
+/** Takes this state from the session's status. */
 export const standingOf = ({ lastError, server, state, storage }: SessionStatus): Standing => ({
   state,
   server,
@@ -29,7 +28,7 @@ export const standingOf = ({ lastError, server, state, storage }: SessionStatus)
 })
 
 /**
- * The reason of an operation that took longer than `millis`.
+ * The `Timeout` of an operation that took longer than `millis`.
  */
 export const timeoutReason = (operation: string, millis: number, standing: Standing): Timeout => {
   const { lastError, server, state, storageFailure } = standing
@@ -46,7 +45,7 @@ export const timeoutReason = (operation: string, millis: number, standing: Stand
 
 /** Why a session is not connected, in one sentence. */
 export const whyNotConnected = (reason: MqttErrorReason): string => {
-  // What the reason says in front of the network's own words is said already.
+  // The reason's own prefix would repeat what is said already.
   const words = reason._tag === "ConnectionRefused" && reason.cause !== undefined
     ? causeText(reason.cause)
     : reason.message

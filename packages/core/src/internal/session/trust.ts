@@ -1,6 +1,6 @@
 /**
- * What a session says about servers that it has no reason to trust: a field of its status, and log lines. The session,
- * its supervisor and the manager call it.
+ * Reports weak protection and unexpected identifiers of servers: a field of the status, and log lines. The session, its
+ * supervisor and the manager call it.
  */
 import * as Effect from "effect/Effect"
 import type { SessionOptions } from "../../SessionOptions.ts"
@@ -8,7 +8,8 @@ import type { SessionStatus } from "../../SessionStatus.ts"
 import { quoted } from "../peerText.ts"
 
 /**
- * How the connections of these options are protected. Either all servers use TLS or none does: the options see to it.
+ * How the connections with these options are protected. The options ensure that either all servers use TLS or none
+ * does.
  */
 export const protectionOf = ({ servers, tls }: SessionOptions): SessionStatus["tls"] =>
   !servers.some((server) => server.startsWith("mqtts:") || server.startsWith("wss:"))
@@ -22,7 +23,7 @@ const warn = (session: string, server: string | undefined, text: string): Effect
     Effect.annotateLogs({ session, ...(server === undefined ? undefined : { server }) })
   )
 
-/** TLS with `insecureSkipVerify` is never silent. */
+/** `insecureSkipVerify` always logs a warning. */
 export const warnUnverified = (session: string, server: string): Effect.Effect<void> =>
   warn(
     session,
@@ -31,7 +32,7 @@ export const warnUnverified = (session: string, server: string): Effect.Effect<v
       "and read the user name, the password and all messages"
   )
 
-/** The server names the session although it has a name (MQTT 3.2.2.3.7). */
+/** The server assigned a client identifier although CONNECT carried one (MQTT 3.2.2.3.7). */
 export const warnAssigned = (session: string, server: string | undefined, assigned: string): Effect.Effect<void> =>
   warn(
     session,

@@ -1,7 +1,7 @@
 /**
- * Waiting for what turns bring: a condition that is looked at after each turn, what is written, what is stored.
+ * Waits for events of turns: a condition that is checked after each turn, a write, or a commit.
  *
- * Never begins a turn by itself, but to write what has happened so far. Used by all parts of a session.
+ * It starts no turn itself, except to write what has happened so far. All parts of a session use it.
  */
 import * as Effect from "effect/Effect"
 import type { EngineLoop } from "./engineLoop.ts"
@@ -10,7 +10,7 @@ export class Turns {
   readonly #engineLoop: () => EngineLoop
   #waiters: Set<() => void> | undefined
 
-  /** The driver exists once the first effect runs. */
+  /** A function, because the engine loop is made later and exists when the first effect runs. */
   constructor(engineLoop: () => EngineLoop) {
     this.#engineLoop = engineLoop
   }
@@ -21,7 +21,7 @@ export class Turns {
     for (const waiter of this.#waiters) waiter()
   }
 
-  /** Waits for a condition that is looked at after each turn. */
+  /** Waits for a condition, which is checked after each turn. */
   until(holds: () => boolean): Effect.Effect<void> {
     return Effect.callback((resume) => {
       if (holds()) return resume(Effect.void)
@@ -37,8 +37,8 @@ export class Turns {
   }
 
   /**
-   * What has happened so far is written, or about to be committed. A fiber that an output has resumed gets here before
-   * the next output is taken.
+   * Waits until everything so far is written or its commit begins. A fiber that an output resumed gets here before the
+   * next output is taken.
    */
   get untilFlushed(): Effect.Effect<void> {
     return Effect.suspend(() => {
@@ -49,10 +49,7 @@ export class Turns {
     })
   }
 
-  /**
-   * Waits for the end of every commit that has something to do with what has happened so far: the one on its way, and
-   * the next.
-   */
+  /** Waits for the commits that concern everything so far: the running one, and the next. */
   get untilStored(): Effect.Effect<void> {
     return Effect.andThen(
       this.untilFlushed,
