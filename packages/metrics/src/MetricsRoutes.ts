@@ -24,11 +24,11 @@ export type { MetricsRoutesOptions } from "./internal/http/options.ts"
 const prometheusText = "text/plain; version=0.0.4; charset=utf-8"
 
 /**
- * Adds the routes to the router. Dies with an `MqttError` for options that are wrong.
+ * Adds the routes to the router. Dies with an `MqttError` for invalid options.
  *
- * `/metrics` answers the text format of Prometheus. `/healthz` answers 200 as long as the process can. `/readyz`
- * answers 200 when the program can do its work, otherwise 503 with the causes as JSON: see `UnreadyCause`. Nothing but
- * these is told.
+ * `/metrics` returns the text format of Prometheus. `/healthz` returns 200 while the process responds. `/readyz`
+ * returns 200 when the program can do its work, otherwise 503 with the causes as JSON: see `UnreadyCause`. The routes
+ * reveal nothing else.
  */
 export const layer = (
   options: MetricsRoutesOptions = {}

@@ -49,11 +49,11 @@ const routes = (
   Layer.merge(MetricsRoutes.layer(paths), PageRoutes.layer(page?.path ?? "/", paths.allowedHosts ?? []))
 
 /**
- * The routes of the server, for programs that have an HTTP server of their own. Dies with an `MqttError` for options
- * that are wrong.
+ * The routes of the server, for programs that have an HTTP server of their own. Dies with an `MqttError` for invalid
+ * options.
  *
  * Open pages are requests that do not end. At the end of its scope an HTTP server waits for requests, on Node for 20
- * seconds unless `gracefulShutdownTimeout` says otherwise; `layer` ends the pages first.
+ * seconds unless `gracefulShutdownTimeout` is set. `layer` ends the pages first.
  */
 export const layerRoutes = (
   options: MetricsServerOptions = {}
@@ -66,18 +66,18 @@ export const layerRoutes = (
   )
 
 /**
- * The server at work: where it is.
+ * The running server and its address.
  */
 export class MetricsServer extends Context.Service<MetricsServer, {
-  /** Where it listens. */
+  /** The address that it listens on. */
   readonly address: NetAddress.SocketAddress
-  /** The address of the page, for people. */
+  /** The URL of the page. */
   readonly url: string
 }>()("@effect-mqttx/metrics/MetricsServer") {}
 
 /**
- * Serves the page, the metrics and the health checks on the program's `HttpServer`, and nothing else; ends with the
- * scope, open pages or not. Dies with an `MqttError` for options that are wrong.
+ * Serves only the page, the metrics and the health checks on the program's `HttpServer`. Ends with the scope, including
+ * open pages. Dies with an `MqttError` for invalid options.
  */
 export const layer = (
   options: MetricsServerOptions = {}
@@ -92,7 +92,7 @@ const serve = (
     Effect.gen(function*() {
       const { address } = yield* HttpServer.HttpServer
       const feed = yield* PageFeed.PageFeed
-      // What is acquired last is released first: the pages end, then the server has nothing to wait for.
+      // Acquired last, so released first: the pages end, and the server has no request to wait for.
       yield* Effect.addFinalizer(() => feed.end)
       return { address, url: HttpServer.formatAddress(address) + (options.page?.path ?? "/") }
     })

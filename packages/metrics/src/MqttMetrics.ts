@@ -37,20 +37,23 @@ import { collect, RouteNames } from "./internal/snapshot/collect.ts"
 import type { MqttSnapshot, SessionSnapshot } from "./MqttSnapshot.ts"
 
 /**
- * What one can ask for.
+ * The operations of the metrics service.
  */
 export interface Metrics {
-  /** Everything, now. */
+  /** The current snapshot. */
   readonly snapshot: Effect.Effect<MqttSnapshot>
-  /** Everything now, and again after each interval (default one second). */
+  /** A snapshot now, and another after each interval (default one second). */
   readonly changes: (interval?: Duration.Input) => Stream.Stream<MqttSnapshot>
-  /** One session now, and again after each interval (default one second), until it is not there any more. */
+  /**
+   * The snapshot of one session now, and another after each interval (default one second), until the session is
+   * removed.
+   */
   readonly sessionChanges: (name: string, interval?: Duration.Input) => Stream.Stream<SessionSnapshot>
-  /** The life of all sessions; who comes late sees the recent past. */
+  /** The lifecycle events of all sessions. A new listener first receives the recent events. */
   readonly events: Stream.Stream<SessionEvent>
   /**
-   * Brings the series in Effect's metric registry in line with what there is now: call it before you read the registry
-   * yourself. It happens by itself a moment after a session was added or removed, and every few seconds.
+   * Updates the series in Effect's metric registry to the current sessions: call it before you read the registry
+   * yourself. It also runs by itself a moment after a session was added or removed, and every few seconds.
    */
   readonly synchronize: Effect.Effect<void>
   /** The text format of Prometheus, version 0.0.4: all metrics in the registry, the program's own included. */
@@ -58,30 +61,30 @@ export interface Metrics {
 }
 
 /**
- * What knows forwarders: a `ForwarderManager`, for example.
+ * A source of forwarder metrics, for example a `ForwarderManager`.
  */
 export interface ForwarderSource {
-  /** The figures of all of them, by name. Must not wait for anything. */
+  /** The metrics of all forwarders, by name. Must not wait. */
   readonly allMetrics: Effect.Effect<ReadonlyMap<string, ForwarderMetrics>>
 }
 
 /**
- * Where figures come from, all optional.
+ * The sources of the metrics, all optional.
  */
 export interface MetricsSources {
   readonly manager?: Manager | undefined
-  /** Sessions that no manager knows. Their names must differ. */
+  /** Sessions without a manager. Their names must differ. */
   readonly sessions?: ReadonlyArray<Session> | undefined
   readonly forwarders?: ForwarderSource | undefined
 }
 
 /**
- * How to export.
+ * Options of the export.
  */
 export interface MetricsOptions {
   /**
-   * How often series are brought in line for exporters that read the registry on their own; values are always those of
-   * the moment. Default five seconds.
+   * How often series are updated for exporters that read the registry on their own. Values are always current. Default
+   * five seconds.
    */
   readonly synchronizeEvery?: Duration.Input | undefined
 }
@@ -89,7 +92,7 @@ export interface MetricsOptions {
 /**
  * Watches sources until the scope ends, which removes all series. Series get the attributes of
  * `Metric.CurrentMetricAttributes` and go to the `Metric.MetricRegistry` of the caller. Dies with an `MqttError` for
- * sources and options that are wrong.
+ * invalid sources and options.
  */
 export const make = (
   sources: MetricsSources,
@@ -102,8 +105,8 @@ export const make = (
     const context = yield* Effect.context<never>()
     const clock = yield* Clock.Clock
     const snapshot = collect({ manager, sessions, forwarders }, new RouteNames(), () => clock.currentTimeMillisUnsafe())
-    // The registry reads by callback. Nothing in a snapshot waits; if somebody's forwarders do, the figures stand
-    // still.
+    // The registry reads by callback. No part of a snapshot waits; if a custom forwarder source waits, the values are
+    // not updated.
     const runSync = Effect.runSyncExitWith(context)
     let latest = yield* snapshot
     const registration = new MetricRegistration(context, () => {
@@ -114,7 +117,7 @@ export const make = (
     const synchronize = Effect.sync(() => registration.reconcile())
     const comings = manager === undefined
       ? Stream.empty
-      // A thousand sessions that are added one after the other are looked at once.
+      // Debounced, so that a thousand sessions that are added one after the other cause one update.
       : Stream.debounce(Stream.map(manager.eventsOf({ type: ["Added", "Removed"] }), () => undefined), "100 millis")
     yield* Effect.addFinalizer(() => Effect.sync(() => registration.clear()))
     yield* synchronize
@@ -142,13 +145,13 @@ export const make = (
   })
 
 /**
- * The figures of the program.
+ * The metrics of the program.
  */
 export class MqttMetrics extends Context.Service<MqttMetrics, Metrics>()("@effect-mqttx/metrics/MqttMetrics") {}
 
 /**
- * The figures of a manager and its sessions, and of forwarders where there are some:
- * `layer({ forwarders: ForwarderManager })` with the tag of a service that knows them.
+ * The metrics of a manager and its sessions, and optionally of forwarders: `layer({ forwarders: ForwarderManager })`
+ * with the tag of a service that provides them.
  */
 export const layer = <R = never>(
   options: MetricsOptions & { readonly forwarders?: Effect.Effect<ForwarderSource, never, R> | undefined } = {}
@@ -165,7 +168,7 @@ export const layer = <R = never>(
   )
 
 /**
- * The figures of a program with one session.
+ * The metrics of a program with one session.
  */
 export const layerSession = (options: MetricsOptions = {}): Layer.Layer<MqttMetrics, never, MqttSession> =>
   Layer.effect(MqttMetrics, Effect.flatMap(MqttSession, (session) => make({ sessions: [session] }, options)))
@@ -191,7 +194,7 @@ const SourcesSchema = OptionsSchema.strict(
   } satisfies Fields<MetricsSources>
 )
 
-/** Not by `OptionsSchema.decode`, which makes plain data of what it is given: sources are services. */
+/** Not by `OptionsSchema.decode`, which makes plain data of its input: sources are services. */
 const decodeSources = (sources: unknown): Result.Result<unknown, MqttError> =>
   Result.mapError(
     Schema.decodeUnknownResult(SourcesSchema, { errors: "all" })(sources),

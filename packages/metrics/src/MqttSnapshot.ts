@@ -1,10 +1,10 @@
 /**
- * All figures of a program at one moment: sessions, routes, stores and forwarders, as plain data that survive JSON.
- * `MqttMetrics` makes them.
+ * All metrics of a program at one moment: sessions, routes, stores and forwarders, as plain data that can be converted
+ * to JSON and back. `MqttMetrics` makes them.
  *
- * No snapshot holds a secret, a payload or the topic of a message: what it names are sessions, servers, the filters of
- * routes, and what went wrong. Times are milliseconds; points in time are counted from the epoch, and absent when there
- * was none.
+ * No snapshot contains a secret, a payload or the topic of a message. It contains the names of sessions, servers and
+ * the filters of routes, and errors. Times are milliseconds; points in time are counted from the epoch, and absent when
+ * the event never happened.
  */
 import type * as Schema from "effect/Schema"
 import type * as Model from "./internal/snapshot/model.ts"
@@ -27,11 +27,11 @@ export type {
 } from "./internal/snapshot/model.ts"
 
 /**
- * Everything, at one moment.
+ * All metrics at one moment.
  */
 export type MqttSnapshot = Model.MqttSnapshot
 
 /**
- * The schema of snapshots: what it encodes is JSON as it is.
+ * The schema of snapshots. Its encoded form is JSON.
  */
 export const MqttSnapshot: Schema.Codec<MqttSnapshot> = snapshotSchema

@@ -21,22 +21,22 @@ import type { PageOptions } from "./MetricsServer.ts"
 import type { MqttMetrics } from "./MqttMetrics.ts"
 
 /**
- * Options of a server that listens by itself.
+ * Options of a server with its own listener.
  */
 export interface NodeMetricsServerOptions extends MetricsServer.MetricsServerOptions {
-  /** 0: any free one, see `MetricsServer.url`. */
+  /** 0: any free port, see `MetricsServer.url`. */
   readonly port: number
   /**
-   * Where to listen. Default `127.0.0.1`, so that only this machine can connect; `::` is every interface. There is no
-   * authentication: put a proxy in front of what others shall reach.
+   * The address to listen on. Default `127.0.0.1`, so that only this machine can connect; `::` is every interface.
+   * There is no authentication: put a proxy in front of a server that others can reach.
    */
   readonly host?: string | undefined
   /**
-   * How long a connection may take to send a request, take nothing of an answer, or stay without a request after the
-   * first one. Default ten seconds. Open pages have `page.viewerTimeout`.
+   * How long a connection may take to send a request, to read a part of an answer, or to stay without a request after
+   * the first one. Default ten seconds. Open pages have `page.viewerTimeout`.
    */
   readonly idleTimeout?: Duration.Input | undefined
-  /** Connections at the same time; more are closed at once. Default 128. */
+  /** The number of connections at the same time; further ones are closed at once. Default 128. */
   readonly maximumConnections?: number | undefined
 }
 
@@ -44,7 +44,7 @@ export interface NodeMetricsServerOptions extends MetricsServer.MetricsServerOpt
  * Listens, and serves the page, the metrics and the health checks until the scope ends, which takes at most a second.
  *
  * Fails with `ServeError` when it cannot listen, for example because the port is in use (its `cause` has the code
- * `EADDRINUSE`). Dies with an `MqttError` for options that are wrong.
+ * `EADDRINUSE`). Dies with an `MqttError` for invalid options.
  */
 export const layer = (
   options: NodeMetricsServerOptions
@@ -59,10 +59,10 @@ export const layer = (
     }
   )
 
-/** What a client does not read or finish within this time at the end is cut off. */
+/** At the end, requests that are unfinished after this time are cut off. */
 const grace = "1 second"
 
-/** Of two limits for the same connection, the page's holds: a quiet page has nothing to take for its whole interval. */
+/** The page's limit takes precedence on its connection: a quiet page has nothing to read for its whole interval. */
 const inactivity = (idle: number, { interval = "1 second", viewerTimeout = "30 seconds" }: PageOptions): number =>
   Math.max(idle, 3 * Duration.toMillis(interval), Duration.toMillis(viewerTimeout))
 

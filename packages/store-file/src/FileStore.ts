@@ -42,8 +42,8 @@ export interface FileStoreInput {
   /** Made, for its owner only, when it does not exist. Nothing else should write in it. */
   readonly directory: string
   /**
-   * `fsync`, the default: a commit survives a power cut. `os`: it survives kill -9; what the system has not yet written
-   * is lost with the power, and said to be lost at the next load.
+   * `fsync`, the default: a commit survives a power cut. `os`: it survives kill -9. Data that the system has not yet
+   * written is lost in a power cut, and reported as lost at the next load.
    */
   readonly durability?: "fsync" | "os" | undefined
 }

@@ -1,13 +1,13 @@
 /**
  * Session stores in any key-value store of Effect: memory, files, SQL, a browser's storage.
  *
- * A commit is one write of one value, and is there in full or not at all, whatever the key-value store does on a crash;
- * now and then the values of a session are written anew in a more compact form. A session's name is encoded so that it
- * fits into file names and no two collide.
+ * A commit is one write of one value, and is complete or absent, whatever the key-value store does on a crash. From
+ * time to time the values of a session are rewritten in a more compact form. A session's name is encoded so that it
+ * fits into file names and no two names collide.
  *
- * What a key-value store cannot do: lock. Sessions are owned within the process only, for all layers over the same
+ * A key-value store has no locks. Sessions are owned within the process only, for all layers over the same
  * `KeyValueStore` object. Two processes, or two tabs of a browser, need different prefixes or stores. A write that has
- * begun goes on when its caller is interrupted, and whoever opens the session next is told `owned` until it has ended.
+ * begun continues when its caller is interrupted, and until it ends, opening the session again fails with `owned`.
  */
 import { MqttError } from "@effect-mqttx/core/MqttError"
 import * as OptionsSchema from "@effect-mqttx/core/OptionsSchema"
@@ -29,19 +29,19 @@ import { encodeName } from "./internal/names.ts"
 import { privateFiles } from "./internal/privateFiles.ts"
 
 export interface SessionStoreKvsOptions {
-  /** All keys begin with it and a slash; "mqtt" by default. */
+  /** The prefix of all keys, followed by a slash. Default "mqtt". */
   readonly prefix?: string | undefined
   /**
-   * What a commit survives in this key-value store, which does not tell itself: "session" by default. Files that
-   * `layerFileSystem` writes and a browser's storage survive the end of the process, not always a power cut.
+   * What a commit survives in this key-value store, which cannot report it itself. Default "session". The files of
+   * `layerFileSystem` and a browser's storage survive the end of the process, but not always a power cut.
    */
   readonly durability?: SessionStore.Durability | undefined
 }
 
-/** How long the end of a scope waits for a key-value store that does not answer. */
+/** How long the end of a scope waits for a key-value store that does not respond. */
 const patience = "5 seconds"
 
-/** The names in use, for each store: layers that are built over the same one know each other's sessions. */
+/** The names in use, for each store, so that layers over the same store know each other's sessions. */
 const owners = new WeakMap<KeyValueStore.KeyValueStore, Set<string>>()
 
 const ownersOf = (kvs: KeyValueStore.KeyValueStore): Set<string> => {
@@ -51,13 +51,13 @@ const ownersOf = (kvs: KeyValueStore.KeyValueStore): Set<string> => {
 }
 
 /**
- * A session that is open: what ends it, and completes when nothing of it is under way any more, or `patience` is over.
+ * Ends an open session. Completes when none of its operations is running any more, or `patience` is over.
  */
 type End = Effect.Effect<void>
 
 /**
- * Makes a store of sessions over the key-value store in the context. It is closed with its scope: sessions that are
- * still open then fail with the kind `closed`. Fails with `InvalidOptions` for options that are wrong.
+ * Makes a store of sessions over the key-value store in the context. The end of its scope closes it: sessions that are
+ * still open then fail with the kind `closed`. Fails with `InvalidOptions` for invalid options.
  */
 export const make = (
   options?: SessionStoreKvsOptions
@@ -87,14 +87,14 @@ export const make = (
       const lock = Semaphore.makeUnsafe(1)
       const closing = Deferred.makeUnsafe<never, MqttError>()
       let hasEnded = false
-      // The next owner must not meet a write of this one, however long that takes.
+      // The next owner must not meet a write of this one, however long that write takes.
       const end: End = Effect.suspend(() => {
         if (hasEnded) return Effect.void
         hasEnded = true
         ends.delete(end)
         return Effect.forkDetach(lock.withPermits(1)(Effect.sync(() => owned.delete(base)))).pipe(
           Effect.flatMap((released) => Effect.timeoutOption(Fiber.await(released), patience)),
-          // A caller that still waits for a key-value store which does not answer fails.
+          // A caller that still waits for an unresponsive key-value store fails.
           Effect.andThen(Deferred.fail(closing, closedStore(session, "commit")))
         )
       })
@@ -112,7 +112,7 @@ export const make = (
         () => end
       )
       const log = makeLog(kvs, { base, name, session })
-      // In a fiber of its own: an interrupted caller leaves at once, and the log is never left in the middle of a
+      // Runs in its own fiber: an interrupted caller returns at once, and the log is never left in the middle of a
       // change.
       const exclusively = <A>(method: string, effect: Effect.Effect<A, MqttError>): Effect.Effect<A, MqttError> => {
         const whileOpen = Effect.suspend(() => hasEnded ? Effect.fail(closedStore(session, method)) : effect)
@@ -158,10 +158,10 @@ export const layerKvs = (
   Layer.effect(SessionStore.SessionStore, make(options))
 
 /**
- * A key-value store in a directory whose files only their owner may read (0600), and the directory too where it is made
- * (0700), whatever the umask says. Symbolic links to values are not followed: reading one fails with the kind
- * `refused`. `KeyValueStore.layerFileSystem` makes files with what the umask leaves of 0666. Fails with
- * `InvalidOptions` for what is no text.
+ * A key-value store in a directory whose files only their owner may read (0600). A directory that it makes has the mode
+ * 0700. Both are independent of the umask. Symbolic links to values are not followed: reading one fails with the kind
+ * `refused`. (`KeyValueStore.layerFileSystem` makes files with 0666 minus the umask.) Fails with `InvalidOptions` for a
+ * directory that is no string.
  */
 export const layerFileSystem = (
   directory: string

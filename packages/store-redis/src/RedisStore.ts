@@ -24,20 +24,20 @@ import type * as Options from "./internal/options.ts"
 import { decodeOptions, StoreOptionsSchema } from "./internal/options.ts"
 
 /**
- * Options of the store, all optional; durations are milliseconds, texts such as `30 seconds`, or what else `Duration`
- * takes.
+ * Options of the store, all optional. Durations are milliseconds, strings such as `30 seconds`, or any other input of
+ * `Duration`.
  */
 export interface RedisStoreInput {
-  /** What the names of all keys begin with; no braces. Default `mqttx:session:`. */
+  /** The prefix of all keys; no braces. Default `mqttx:session:`. */
   readonly keyPrefix?: string | undefined
   /**
-   * How long Redis keeps a session that nobody has open; prolonged while somebody has. Longer than `leaseDuration`.
-   * Default: for ever.
+   * How long Redis keeps a session that no program has open. Prolonged while the session is open. Must be longer than
+   * `leaseDuration`. Default: without limit.
    */
   readonly expiry?: Duration.Input | undefined
   /**
-   * How long the owner of a session that is gone without a word, by kill -9 or a cut network, keeps others out. A third
-   * of it is the time between renewals. Default 10 seconds.
+   * How long a session stays locked after its owner has disappeared, by kill -9 or a cut network. The lease is renewed
+   * after each third of this time. Default 10 seconds.
    */
   readonly leaseDuration?: Duration.Input | undefined
   /**
@@ -46,8 +46,8 @@ export interface RedisStoreInput {
    */
   readonly acquireTimeout?: Duration.Input | undefined
   /**
-   * How long to wait for an answer of Redis, connected or not, and a second more for each megabyte that is sent. When
-   * there is none, another connection is tried for as long again. Default 5 seconds.
+   * How long to wait for a reply of Redis, connected or not, plus a second for each megabyte that is sent. Without a
+   * reply, another connection is tried for the same time. Default 5 seconds.
    */
   readonly commandTimeout?: Duration.Input | undefined
 }
@@ -58,7 +58,7 @@ export interface RedisStoreInput {
 export type RedisStoreOptions = Options.RedisStoreOptions
 
 /**
- * How JSON holds options.
+ * The JSON form of the options.
  */
 export type RedisStoreOptionsEncoded = Options.RedisStoreOptionsEncoded
 
@@ -68,9 +68,9 @@ export type RedisStoreOptionsEncoded = Options.RedisStoreOptionsEncoded
 export const RedisStoreOptions: Schema.Codec<RedisStoreOptions, RedisStoreOptionsEncoded> = StoreOptionsSchema
 
 /**
- * Makes the store. Fails with `InvalidOptions`; whether Redis answers shows when a session is opened. With its scope
- * the store is closed: it leaves the sessions that are still open, and everything that they ask for afterwards fails
- * with `StorageFailed` of the kind `closed`.
+ * Makes the store. Fails with `InvalidOptions`. It does not contact Redis: an unreachable Redis shows when a session is
+ * opened. The end of its scope closes the store: it releases the sessions that are still open, and their later
+ * operations fail with `StorageFailed` of the kind `closed`.
  */
 export const make = Effect.fnUntraced(function*(
   options: RedisStoreInput = {}

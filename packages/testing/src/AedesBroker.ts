@@ -27,7 +27,7 @@ export interface AedesBrokerOptions {
   readonly port?: number
   /** Listen for WebSockets too, on a port of their own (path `/mqtt`). Default false. */
   readonly webSocket?: boolean
-  /** Handed to aedes as they are. */
+  /** Options that are passed to aedes unchanged. */
   readonly aedes?: AedesOptions
 }
 
@@ -35,9 +35,9 @@ export interface AedesBrokerOptions {
  * A running aedes.
  */
 export interface Service extends BrokerEndpoints {
-  /** The identifiers of the clients that are connected. */
+  /** The client identifiers of the connected clients. */
   readonly clients: ReadonlyArray<string>
-  /** Ends a client's connection without a word; false when it has none. */
+  /** Ends a client's connection without DISCONNECT; false when the client has none. */
   readonly cut: (clientId: string) => Effect.Effect<boolean>
   /** aedes itself. */
   readonly native: Aedes
@@ -59,7 +59,7 @@ const listening = (server: Net.Server, port: number): Effect.Effect<number, neve
     () => Effect.sync(() => server.close())
   )
 
-// Not imported above: a program that has no use for it need not install it.
+// Imported on demand, so that a program without aedes need not install it.
 const load = Effect.tryPromise({
   try: () => import("aedes"),
   catch: (cause) =>
@@ -70,8 +70,8 @@ const load = Effect.tryPromise({
 })
 
 /**
- * Starts aedes on loopback ports; its scope's end closes all connections. Fails with `BrokerUnavailable` when the
- * package `aedes` is not installed. Dies with an `MqttError` for options that are wrong.
+ * Starts aedes on loopback ports. The end of its scope closes all connections. Fails with `BrokerUnavailable` when the
+ * package `aedes` is not installed. Dies with an `MqttError` for invalid options.
  */
 export const make = (
   options?: AedesBrokerOptions
@@ -84,14 +84,14 @@ export const make = (
       Effect.promise(() => Aedes.createBroker(options?.aedes)),
       (running) => Effect.callback<void>((resume) => running.close(() => resume(Effect.void)))
     )
-    // Not "clientReady", which comes after CONNACK: a client that knows it is connected must be in the list.
+    // Not "clientReady", which comes after CONNACK: a client that has received CONNACK must be in the list.
     aedes.on("client", (client) => {
       clients.set(client.id, client)
     })
     aedes.on("clientDisconnect", (client) => {
       if (clients.get(client.id) === client) clients.delete(client.id)
     })
-    // An error event without a listener would end the process; broken connections are a matter of their clients.
+    // An error event without a listener would end the process. Broken connections concern their clients only.
     aedes.on("clientError", () => {})
     aedes.on("connectionError", () => {})
 

@@ -39,9 +39,8 @@ export type {
 export const defaultLimits: BrokerLimits = internal.defaultLimits
 
 /**
- * Makes a server; with a journal that has entries, the sessions, retained messages and unfinished flows that stand in
- * it are there again. `now` is needed then, to let session expiry begin. Throws an `MqttError` for options that are
- * wrong.
+ * Makes a server. With a journal that has entries, it restores their sessions, retained messages and unfinished flows.
+ * `now` is required then, to start session expiry. Throws an `MqttError` for invalid options.
  */
 export const makeBrokerCore = (options?: BrokerCoreOptions, now?: number): BrokerCore => {
   orThrow(mistakeOf("makeBrokerCore", options, coreChecks))

@@ -1,5 +1,5 @@
 /**
- * Where a broker listens: the shape that every broker of this package has in common.
+ * The addresses of a broker: the shape that all brokers of this package share.
  */
 import type { ServerProtocol } from "@effect-mqttx/core/ServerAddress"
 

@@ -1,6 +1,6 @@
 /**
- * Certificates for tests, made at run time: a certificate authority, what it signed, and what a careful peer must
- * refuse. Needs Node.
+ * Certificates for tests, generated at run time: a certificate authority, certificates that it signed, and certificates
+ * that a peer must refuse. Needs Node.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -17,7 +17,7 @@ export interface CertificateAndKey {
 }
 
 /**
- * What to issue.
+ * The content of a certificate to issue.
  */
 export interface CertificateRequest {
   readonly commonName: string
@@ -30,7 +30,7 @@ export interface CertificateRequest {
 }
 
 /**
- * A certificate authority and its works. All keys are RSA with 2048 bits.
+ * A certificate authority and its certificates. All keys are RSA with 2048 bits.
  */
 export interface Certificates {
   /** The authority's certificate, PEM. */
@@ -42,13 +42,13 @@ export interface Certificates {
   /** For the same names as `server`, valid until yesterday. */
   readonly expiredServer: CertificateAndKey
   readonly expiredClient: CertificateAndKey
-  /** In `revocationList`, and valid otherwise. */
+  /** Listed in `revocationList`, and valid otherwise. */
   readonly revokedClient: CertificateAndKey
-  /** What `ca` has revoked, as a CRL, PEM. */
+  /** The certificates that `ca` has revoked, as a CRL, PEM. */
   readonly revocationList: string
   /** Valid, for `other.example` only. */
   readonly otherHostServer: CertificateAndKey
-  /** An authority that has nothing to do with `ca`, and what it signed. */
+  /** An authority unrelated to `ca`, and a certificate that it signed. */
   readonly otherCa: string
   readonly otherCaServer: CertificateAndKey
   readonly otherCaClient: CertificateAndKey
@@ -72,7 +72,7 @@ const hour = 3_600_000
 const day = 24 * hour
 const loopback = ["localhost", "127.0.0.1", "::1"]
 
-// Node makes the keys: node-forge needs seconds for one in plain JavaScript.
+// Node generates the keys: node-forge needs seconds for one in plain JavaScript.
 const makeKeys: Effect.Effect<KeyPair> = Effect.map(
   Effect.promise(() =>
     promisify(generateKeyPair)("rsa", {
@@ -92,7 +92,7 @@ const makeKeys: Effect.Effect<KeyPair> = Effect.map(
  * Makes an authority and all certificates; takes about half a second.
  */
 export const make: Effect.Effect<Certificates> = Effect.gen(function*() {
-  // Real time in any case: TLS knows no TestClock.
+  // Always real time: TLS does not use the TestClock.
   const now = Clock.Clock.defaultValue().currentTimeMillisUnsafe()
   const [caKeys, otherCaKeys, serverKeys, clientKeys] = yield* Effect.all([makeKeys, makeKeys, makeKeys, makeKeys], {
     concurrency: "unbounded"

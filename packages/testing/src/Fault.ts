@@ -14,14 +14,14 @@ import type { Fault, PacketMatch } from "./internal/scripted/fault.ts"
 export type { Fault, FaultAction, PacketMatch, ReleaseOrder } from "./internal/scripted/fault.ts"
 
 /**
- * How long a fault stands. `times` is 1 by default.
+ * How long a fault stays in force. `times` is 1 by default.
  */
 export interface FaultOptions {
   readonly times?: number
 }
 
 /**
- * How a connection is dropped: in an orderly way (default), or with a reset that may also destroy bytes on their way.
+ * How a connection is dropped: in an orderly way (default), or with a reset that may also destroy bytes in flight.
  */
 export interface DropOptions extends FaultOptions {
   readonly reset?: boolean
@@ -38,7 +38,7 @@ const check = (
 }
 
 /**
- * Closes the connection in place of the packet: a received one is never processed, a sent one never leaves.
+ * Closes the connection instead of the packet: a received packet is never processed, a sent one never leaves.
  */
 export const dropBefore = (match: PacketMatch, options?: DropOptions): Fault => {
   check("dropBefore", { match }, options, faultOptions.reset)
@@ -46,8 +46,8 @@ export const dropBefore = (match: PacketMatch, options?: DropOptions): Fault => 
 }
 
 /**
- * Closes the connection after the packet: a received one is processed, but nothing that follows from it reaches this
- * client; a sent one is handed to the network in full.
+ * Closes the connection after the packet. A received packet is processed, but none of its effects reach this client; a
+ * sent packet is handed to the network in full.
  */
 export const dropAfter = (match: PacketMatch, options?: DropOptions): Fault => {
   check("dropAfter", { match }, options, faultOptions.reset)
@@ -55,8 +55,8 @@ export const dropAfter = (match: PacketMatch, options?: DropOptions): Fault => {
 }
 
 /**
- * Closes the connection inside the packet: of a sent one the first `bytes` leave (default: a random number, at least
- * one and not all), a received one counts as incomplete and is never processed.
+ * Closes the connection inside the packet. Of a sent packet the first `bytes` leave (default: a random number, at least
+ * one and not all). A received packet counts as incomplete and is never processed.
  */
 export const cutInside = (match: PacketMatch, options?: DropOptions & { readonly bytes?: number }): Fault => {
   check("cutInside", { match }, options, faultOptions.cut)
@@ -68,8 +68,8 @@ export const cutInside = (match: PacketMatch, options?: DropOptions & { readonly
 }
 
 /**
- * Holds the packet back for a while, by Effect's Clock, and all packets behind it in the same direction, as a slow
- * network does. They are lost when the connection ends meanwhile.
+ * Delays the packet by Effect's Clock, and all packets after it in the same direction, as a slow network does. They are
+ * lost if the connection ends meanwhile.
  */
 export const delay = (match: PacketMatch, duration: Duration.Input, options?: FaultOptions): Fault => {
   check("delay", { match, duration }, options)
@@ -85,7 +85,7 @@ export const duplicate = (match: PacketMatch, options?: FaultOptions & { readonl
 }
 
 /**
- * Makes the packet vanish while the connection goes on, which no network does, and a broken peer may.
+ * Drops the packet while the connection continues. No network does that, but a broken peer may.
  */
 export const discard = (match: PacketMatch, options?: FaultOptions): Fault => {
   check("discard", { match }, options)
@@ -93,9 +93,8 @@ export const discard = (match: PacketMatch, options?: FaultOptions): Fault => {
 }
 
 /**
- * Keeps packets that the broker would send until `release` is called, or the connection ends, while others pass.
- * Withheld PUBACK, PUBREC and PUBCOMP still take their place in the broker's receive maximum. `times` is unlimited by
- * default.
+ * Withholds packets from the broker until `release` is called, or the connection ends, while others pass. Withheld
+ * PUBACK, PUBREC and PUBCOMP still count in the broker's receive maximum. `times` is unlimited by default.
  */
 export const withhold = (match: PacketMatch, options?: FaultOptions): Fault => {
   check("withhold", { match }, options)
@@ -103,8 +102,7 @@ export const withhold = (match: PacketMatch, options?: FaultOptions): Fault => {
 }
 
 /**
- * Withholds packets until `count` of them have gathered, and sends these in another order. `times` is unlimited by
- * default.
+ * Withholds packets until there are `count` of them, and sends these in another order. `times` is unlimited by default.
  */
 export const misorder = (
   match: PacketMatch,
@@ -117,8 +115,8 @@ export const misorder = (
 }
 
 /**
- * Puts other packets, or none, in place of the packet. What the broker believes does not change. (To refuse CONNECT
- * there is `refuseConnect` of the broker.)
+ * Replaces the packet by other packets, or by none. The state of the broker does not change. (To refuse CONNECT, use
+ * the broker's `refuseConnect`.)
  */
 export const replace = (
   match: PacketMatch,
@@ -130,7 +128,7 @@ export const replace = (
 }
 
 /**
- * Sends bytes as they are after the packet, or `instead` of it.
+ * Sends raw bytes after the packet, or `instead` of it.
  */
 export const sendRaw = (
   match: PacketMatch,
@@ -142,7 +140,8 @@ export const sendRaw = (
 }
 
 /**
- * From this packet on (and without it) the connection is half open: its bytes are taken, and nothing is answered.
+ * From this packet on (without processing it) the connection is half open: the client's bytes are accepted, and nothing
+ * is answered.
  */
 export const goSilent = (match: PacketMatch, options?: FaultOptions): Fault => {
   check("goSilent", { match }, options)
@@ -150,7 +149,7 @@ export const goSilent = (match: PacketMatch, options?: FaultOptions): Fault => {
 }
 
 /**
- * From this packet on (which is still processed) nothing is read any more, so that the client's writes pile up.
+ * From this packet on (which is still processed) the broker reads nothing more, so that the client's writes accumulate.
  */
 export const stopReading = (match: PacketMatch, options?: FaultOptions): Fault => {
   check("stopReading", { match }, options)
@@ -158,7 +157,7 @@ export const stopReading = (match: PacketMatch, options?: FaultOptions): Fault =
 }
 
 /**
- * Says the contrary of the truth, or a given value, about session present in CONNACK.
+ * Reports the opposite of the real session present in CONNACK, or a given value.
  */
 export const lieAboutSessionPresent = (
   value?: boolean,

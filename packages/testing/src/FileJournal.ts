@@ -8,10 +8,10 @@ import { mistakeIn, orDie, text } from "./internal/checks.ts"
 import type { Journal, JournalEntry } from "./Journal.ts"
 
 /**
- * Opens the journal in this file, which is made when it does not exist; closed with the scope.
+ * Opens the journal in this file, which is created if it does not exist. Closed with the scope.
  *
- * What was appended survives `kill -9` of the process, since it is with the operating system by then; it is not forced
- * to the disk. A last line that was written in part is ignored.
+ * Appended entries survive `kill -9` of the process, because the operating system has them by then; they are not synced
+ * to the disk. A partly written last line is ignored.
  */
 export const make = (path: string): Effect.Effect<Journal, never, Scope.Scope> =>
   Effect.map(
@@ -40,7 +40,7 @@ export const make = (path: string): Effect.Effect<Journal, never, Scope.Scope> =
 const toLines = (entries: ReadonlyArray<JournalEntry>): string =>
   entries.map((entry) => `${JSON.stringify(entry, replaceBytes)}\n`).join("")
 
-// A plain function: a Buffer has become something else by the time that the value is handed in, so the holder is asked.
+// A function with `this`: JSON passes a Buffer already converted, so the original is read from its holder.
 function replaceBytes(this: Readonly<Record<string, unknown>>, key: string, value: unknown): unknown {
   const raw = this[key]
   return raw instanceof Uint8Array ? { $bytes: Buffer.from(raw).toString("base64") } : value

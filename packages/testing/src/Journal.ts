@@ -1,5 +1,5 @@
 /**
- * What a broker writes down so that its state survives a crash: an append-only list of changes.
+ * The journal of a broker: an append-only list of changes, so that its state survives a crash.
  */
 import type { Will } from "@effect-mqttx/core/Packet"
 import type { MessageProperties } from "@effect-mqttx/core/Properties"
@@ -65,14 +65,14 @@ export type JournalEntry =
   | { readonly _tag: "Released"; readonly clientId: string; readonly packetIdentifier: number }
 
 /**
- * Where changes are kept. All calls are synchronous: what `append` has taken survives the crash that the journal is
- * made for.
+ * The storage of changes. All calls are synchronous: entries that `append` has accepted survive the crash that the
+ * journal is made for.
  */
 export interface Journal {
   readonly append: (entries: ReadonlyArray<JournalEntry>) => void
   /** All entries in order. */
   readonly load: () => ReadonlyArray<JournalEntry>
-  /** Puts these entries in place of all others. */
+  /** Replaces all entries by these. */
   readonly replace: (entries: ReadonlyArray<JournalEntry>) => void
 }
 

@@ -1,5 +1,5 @@
 /**
- * A real mosquitto for tests: found on the machine, started on free loopback ports with a configuration of its own, and
+ * A real mosquitto for tests: found on the machine, started on free loopback ports with its own configuration, and
  * ended with its scope. Needs Node and mosquitto 2.
  *
  * Measured on mosquitto 2.0.11: it acknowledges before it saves (a kill can lose acknowledged messages, an orderly stop
@@ -35,20 +35,20 @@ export interface MosquittoBrokerOptions {
   readonly secureWebSocket?: boolean
   /** Listen on a Unix socket. Default false. */
   readonly unixSocket?: boolean
-  /** Demand a certificate of `certificates.ca` from clients of the TLS listeners. Default false. */
+  /** Require a certificate of `certificates.ca` from clients of the TLS listeners. Default false. */
   readonly requireClientCertificate?: boolean
-  /** Default: made anew when a listener needs them. */
+  /** Default: generated when a listener needs them. */
   readonly certificates?: Certificates.Certificates
-  /** What the TLS listeners show; default `certificates.server`. */
+  /** The certificate of the TLS listeners. Default `certificates.server`. */
   readonly serverCertificate?: Certificates.CertificateAndKey
   /**
-   * The TLS listener refuses what this list (PEM) revokes, for example `certificates.revocationList`; mosquitto's
-   * WebSockets have no such lists. Default: nothing.
+   * The TLS listener refuses the certificates that this list (PEM) revokes, for example `certificates.revocationList`.
+   * mosquitto's WebSockets have no such lists. Default: none.
    */
   readonly revocationList?: string
-  /** Keep sessions and retained messages over `stop` and `start`. Default false. */
+  /** Keep sessions and retained messages across `stop` and `start`. Default false. */
   readonly persistence?: boolean
-  /** User names and their passwords; others are refused. Default: everybody is welcome. */
+  /** User names and their passwords; other users are refused. Default: every client is accepted. */
   readonly users?: Readonly<Record<string, string>>
   /** Lines of configuration, before the first listener: `max_inflight_messages 5` and the like. */
   readonly config?: ReadonlyArray<string>
@@ -62,16 +62,16 @@ export interface Service extends BrokerEndpoints {
   readonly version: string
   /** Undefined without a TLS listener. */
   readonly certificates: Certificates.Certificates | undefined
-  /** What it has logged, the newest lines. */
+  /** The newest lines of its log. */
   readonly log: () => string
   /**
-   * Ends it in an orderly way (SIGTERM; Windows knows only killing), which saves what is persistent; succeeds when it
-   * is gone.
+   * Ends it in an orderly way (SIGTERM; Windows can only kill), which saves persistent state. Succeeds when the process
+   * has ended.
    */
   readonly stop: Effect.Effect<void>
-  /** Kills it (SIGKILL); succeeds when it is gone. */
+  /** Kills it (SIGKILL). Succeeds when the process has ended. */
   readonly kill: Effect.Effect<void>
-  /** Starts it again on the same ports; succeeds when all of them accept connections. */
+  /** Starts it again on the same ports. Succeeds when all of them accept connections. */
   readonly start: Effect.Effect<void, RealServer.BrokerUnavailable>
   /** `stop`, then `start`. */
   readonly restart: Effect.Effect<void, RealServer.BrokerUnavailable>
@@ -85,7 +85,7 @@ export class MosquittoBroker
 {}
 
 /**
- * Whether the program is on this machine.
+ * Whether the program is installed on this machine.
  */
 export const available: Effect.Effect<boolean> = Effect.sync(() => RealServer.find("mosquitto") !== undefined)
 
@@ -95,12 +95,12 @@ export const available: Effect.Effect<boolean> = Effect.sync(() => RealServer.fi
 export const isPresent = (): boolean => RealServer.isPresent("mosquitto")
 
 const host = "127.0.0.1"
-// A port that was free may be taken before mosquitto has it.
+// A free port may be taken by another process before mosquitto opens it.
 const attempts = 5
 
 /**
- * Starts mosquitto; fails with `BrokerUnavailable` when it is not installed or does not start. Dies with an `MqttError`
- * for options that are wrong.
+ * Starts mosquitto. Fails with `BrokerUnavailable` when it is not installed or does not start. Dies with an `MqttError`
+ * for invalid options.
  */
 export const make = (
   options?: MosquittoBrokerOptions
@@ -171,7 +171,7 @@ export const make = (
       start: running.start,
       restart: Effect.andThen(running.end("SIGTERM"), running.start)
     }
-    // Processes and sockets know real time only.
+    // Processes and sockets run in real time, so this does not use a TestClock.
   }).pipe(Effect.provideService(Clock.Clock, Clock.Clock.defaultValue()))
 
 const checks: Checks<MosquittoBrokerOptions> = {

@@ -1,17 +1,17 @@
 /**
- * What a scripted broker writes down about connections and packets.
+ * The records of a scripted broker about connections and packets.
  */
 import type { Connack, Connect, Packet } from "@effect-mqttx/core/Packet"
 import type { ProtocolVersion } from "@effect-mqttx/core/QoS"
 
 /**
- * From the broker's point of view.
+ * The direction from the broker's point of view.
  */
 export type Direction = "received" | "sent"
 
 /**
- * One packet on the wire. Packets that a fault hit are here too, with the fault's name: a packet that was dropped on
- * its way in, or of which only some bytes went out.
+ * One packet on the wire. Packets hit by a fault are recorded too, with the fault's name: for example a received packet
+ * that was dropped, or a sent one that was cut.
  */
 export interface RecordedPacket {
   /** Position in the record of the broker, from 0. */
@@ -29,7 +29,7 @@ export interface RecordedPacket {
 }
 
 /**
- * Publishes that are not acknowledged in full: now, and at the most so far.
+ * Publishes without their last acknowledgement: the current number and the maximum so far.
  */
 export interface InflightRecord {
   readonly current: number
@@ -50,7 +50,7 @@ export interface ConnectionRecord {
   readonly connack: Connack | undefined
   readonly openedAt: number
   readonly closedAt: number | undefined
-  /** Who ended it: the client, the broker by the protocol's rules, or a fault. */
+  /** The cause of the end: the client, the broker by the protocol's rules, or a fault. */
   readonly closedBy: "client" | "broker" | "fault" | undefined
   readonly bytesReceived: number
   readonly bytesSent: number

@@ -1,5 +1,5 @@
 /**
- * Real servers for tests: where their programs are, and what a test does without them. Needs Node.
+ * Finds the programs of real servers for tests, and decides what a test does when they are missing. Needs Node.
  */
 import * as Data from "effect/Data"
 import { accessSync, constants } from "node:fs"
@@ -7,7 +7,7 @@ import { delimiter, join } from "node:path"
 import { env, platform } from "node:process"
 
 /**
- * A broker that could not be started: the program is missing, or it gave up.
+ * A broker could not be started: the program is missing, or it ended.
  */
 export class BrokerUnavailable extends Data.TaggedError("BrokerUnavailable")<{
   readonly broker: string
@@ -33,8 +33,8 @@ const usualDirectories: ReadonlyArray<string> = platform === "win32"
   ]
 
 /**
- * The path of a program: in the directories of `PATH`, or where package managers put servers; undefined when it is
- * nowhere.
+ * The path of a program: in the directories of `PATH`, or where package managers install servers; undefined when it is
+ * not found.
  */
 export const find = (program: string): string | undefined => {
   const file = platform === "win32" ? `${program}.exe` : program
@@ -53,8 +53,8 @@ export const find = (program: string): string | undefined => {
 }
 
 /**
- * Whether tests against a real server can run, for `describe.skipIf(!RealServer.isPresent("mosquitto"))`: a missing
- * program is a visible skip, but an error where the environment variable `EFFECT_MQTTX_REQUIRE_SERVERS` is `1`, as in
+ * Whether tests against a real server can run, for `describe.skipIf(!RealServer.isPresent("mosquitto"))`. A missing
+ * program is a visible skip. It is an error if the environment variable `EFFECT_MQTTX_REQUIRE_SERVERS` is `1`, as in
  * continuous integration.
  */
 export const isPresent = (program: string): boolean => {

@@ -1,8 +1,8 @@
 /**
- * A real Redis for tests: found on the machine, started on free loopback ports with a directory of its own, and ended
- * with its scope. Needs Node and redis-server 6 or later, for TLS one that was built with it.
+ * A real Redis for tests: found on the machine, started on free loopback ports with its own directory, and ended with
+ * its scope. Needs Node and redis-server 6 or later; TLS needs a redis-server that was built with it.
  *
- * What `kill` leaves is what the append-only file holds: nothing without `appendonly`.
+ * After `kill`, only the content of the append-only file remains: nothing without `appendonly`.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -32,9 +32,9 @@ export interface RedisServerOptions {
   readonly appendfsync?: "always" | "everysec" | "no"
   /** Listen for TLS as well. Default false. */
   readonly tls?: boolean
-  /** Demand a certificate of `certificates.ca` from clients over TLS. Default false. */
+  /** Require a certificate of `certificates.ca` from clients over TLS. Default false. */
   readonly requireClientCertificate?: boolean
-  /** Default: made anew when TLS needs them. */
+  /** Default: generated when TLS needs them. */
   readonly certificates?: Certificates.Certificates
   /** The password of the user `default`. */
   readonly requirepass?: string
@@ -58,19 +58,19 @@ export interface Service {
   readonly version: string
   /** Undefined without TLS. */
   readonly certificates: Certificates.Certificates | undefined
-  /** What it has logged, the newest lines. */
+  /** The newest lines of its log. */
   readonly log: () => string
   /**
-   * Sends one command as the user `default` and yields the reply, bytes as latin-1; fails with the server's message.
+   * Sends one command as the user `default` and returns the reply, bytes as Latin-1. Fails with the server's message.
    */
   readonly command: (...command: ReadonlyArray<string>) => Effect.Effect<RedisReply, string>
-  /** `CONFIG SET`, lost by a restart. The password of `requirepass` is used from then on. */
+  /** `CONFIG SET`, which a restart reverts. The password of `requirepass` is used from then on. */
   readonly config: (name: string, value: string) => Effect.Effect<void, string>
-  /** Ends it in an orderly way (SIGTERM; Windows knows only killing); succeeds when it is gone. */
+  /** Ends it in an orderly way (SIGTERM; Windows can only kill). Succeeds when the process has ended. */
   readonly stop: Effect.Effect<void>
-  /** Kills it (SIGKILL); succeeds when it is gone. */
+  /** Kills it (SIGKILL). Succeeds when the process has ended. */
   readonly kill: Effect.Effect<void>
-  /** Starts it again on the same ports with its files; succeeds when it has read them and serves. */
+  /** Starts it again on the same ports with its files. Succeeds when it has read them and answers commands. */
   readonly start: Effect.Effect<void, RealServer.BrokerUnavailable>
   /** `stop`, then `start`. */
   readonly restart: Effect.Effect<void, RealServer.BrokerUnavailable>
@@ -82,7 +82,7 @@ export interface Service {
 export class RedisServer extends Context.Service<RedisServer, Service>()("@effect-mqttx/testing/RedisServer") {}
 
 /**
- * Whether the program is on this machine.
+ * Whether the program is installed on this machine.
  */
 export const available: Effect.Effect<boolean> = Effect.sync(() => RealServer.find("redis-server") !== undefined)
 
@@ -92,12 +92,12 @@ export const available: Effect.Effect<boolean> = Effect.sync(() => RealServer.fi
 export const isPresent = (): boolean => RealServer.isPresent("redis-server")
 
 const host = "127.0.0.1"
-// A port that was free may be taken before Redis has it.
+// A free port may be taken by another process before Redis opens it.
 const attempts = 5
 
 /**
- * Starts Redis; fails with `BrokerUnavailable` when it is not installed or does not start. Dies with an `MqttError` for
- * options that are wrong.
+ * Starts Redis. Fails with `BrokerUnavailable` when it is not installed or does not start. Dies with an `MqttError` for
+ * invalid options.
  */
 export const make = (
   options?: RedisServerOptions
@@ -135,7 +135,7 @@ export const make = (
     )
     const start = Effect.gen(function*() {
       password = options?.requirepass
-      // While it was away, a connection of somebody else may have had its port.
+      // While Redis was stopped, a connection of another process may have used its port.
       yield* Effect.retry(running.start, { times: attempts - 1, schedule: Schedule.spaced(200) })
       yield* serving
     })
@@ -162,7 +162,7 @@ export const make = (
       start: onRealTime(start),
       restart: onRealTime(Effect.andThen(running.end("SIGTERM"), start))
     } satisfies Service
-    // Processes and sockets know real time only.
+    // Processes and sockets run in real time, so this does not use a TestClock.
   }).pipe(Effect.provideService(Clock.Clock, Clock.Clock.defaultValue()))
 
 const checks: Checks<RedisServerOptions> = {
@@ -208,7 +208,7 @@ const writeConfig = (directory: string, { certificates, options, port, tlsPort }
     `port ${port}`,
     `dir ${directory}`,
     "daemonize no",
-    // Snapshots would keep what the append-only file should.
+    // Snapshots would restore what only the append-only file should restore.
     `save ""`,
     `appendonly ${options.appendonly === true ? "yes" : "no"}`,
     `appendfsync ${options.appendfsync ?? "everysec"}`,

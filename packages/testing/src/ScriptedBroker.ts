@@ -50,21 +50,21 @@ export class ScriptedBroker
 {}
 
 /**
- * The address of a broker in memory, for the `servers` of sessions. Its transport would take any other address too;
- * this one is nobody's should the transport be missing.
+ * The address of a broker in memory, for the `servers` of sessions. Its transport accepts any other address too. This
+ * one resolves nowhere if the transport is missing.
  */
 export const memoryUrl: string = urlInMemory
 
 /**
- * Makes a broker that is reached by its `transport` only, at `memoryUrl`. Dies with an `MqttError` for options that are
- * wrong.
+ * Makes a broker that is reachable only by its `transport`, at `memoryUrl`. Dies with an `MqttError` for invalid
+ * options.
  */
 export const makeMemory = (options: ScriptedBrokerOptions = {}): Effect.Effect<Service, never, Scope.Scope> =>
   Effect.map(makeHub(options, "makeMemory"), (hub) => makeService(hub, undefined))
 
 /**
- * Makes a broker that listens on an ephemeral loopback port, and is reached by its `transport` too. Needs Node. Dies
- * with an `MqttError` for options that are wrong.
+ * Makes a broker that listens on an ephemeral loopback port, and is also reachable by its `transport`. Needs Node. Dies
+ * with an `MqttError` for invalid options.
  */
 export const make = (options: ListenOptions = {}): Effect.Effect<Service, never, Scope.Scope> =>
   Effect.gen(function*() {

@@ -23,6 +23,6 @@ import { recordCases } from "./internal/storeSuite/recordCases.ts"
 export type { SessionStoreCase, SessionStoreUnderTest } from "./internal/storeSuite/case.ts"
 
 /**
- * All cases. They wait for nothing but the store, and the largest commit has 70,000 changes.
+ * All cases. They wait only for the store, and the largest commit has 70,000 changes.
  */
 export const cases: ReadonlyArray<SessionStoreCase> = [...recordCases, ...ownershipCases, ...nameCases, ...modelCases]

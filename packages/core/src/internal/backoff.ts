@@ -1,5 +1,5 @@
 /**
- * The growing delays after failures that may pass: of handlers, of transformers, and of dead letters that were refused.
+ * The increasing delays after temporary failures: of handlers, of transformers, and of refused dead letters.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -8,7 +8,7 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 
 /**
- * One second, doubled up to a minute, each time at random between half and all of it; for ever.
+ * One second, doubled up to a minute, without end. Each delay is a random time between half of it and all of it.
  */
 export const backoff: Schedule.Schedule<unknown> = Schedule.modifyDelay(
   Schedule.min([Schedule.exponential("1 second", 2), Schedule.spaced("1 minute")]),
@@ -17,12 +17,12 @@ export const backoff: Schedule.Schedule<unknown> = Schedule.modifyDelay(
 )
 
 /**
- * The delay after a failure, in whole milliseconds; undefined when the schedule is over.
+ * The delay after a failure, in whole milliseconds; undefined when the schedule has ended.
  */
 export type NextDelay<Input, R> = (input: Input) => Effect.Effect<number | undefined, never, R>
 
 /**
- * Begins a schedule.
+ * Starts a schedule.
  */
 export const delaysOf = <Input, R>(
   schedule: Schedule.Schedule<unknown, Input, never, R>

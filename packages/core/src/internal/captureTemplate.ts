@@ -1,12 +1,12 @@
 /**
- * Templates of topic names with what the wildcards of a filter stand for: `storage/{1}/temp`.
+ * Templates of topic names that insert the matches of a filter's wildcards: `storage/{1}/temp`.
  *
- * `#` may stand for no level at all: "a/#" is for "a" as well. A template in which it is a level of its own then has no
- * such level, so that "a" and "a/" become two topics as well.
+ * `#` may match no level at all: "a/#" matches "a" as well. A template level that consists only of this match is then
+ * left out, so that "a" and "a/" become two different topics.
  */
 import * as Topic from "../Topic.ts"
 
-/** A piece of a template: text as it is, or what a place of the filter stands for. */
+/** A piece of a template: literal text, or the match of a wildcard. */
 export type Piece =
   | { readonly _tag: "Text"; readonly text: string }
   | { readonly _tag: "Whole" }
@@ -15,7 +15,7 @@ export type Piece =
 export interface CaptureTemplate {
   readonly filter: string
   readonly pieces: ReadonlyArray<Piece>
-  /** For the topic for which `#` stands for no level. */
+  /** The pieces for the topic for which `#` matches no level. */
   readonly parentPieces: ReadonlyArray<Piece>
 }
 
@@ -28,11 +28,11 @@ export const makeTemplate = (filter: string, pieces: ReadonlyArray<Piece>): Capt
   }
 }
 
-/** Whether a topic that the filter matches is the one for which its `#` stands for no level. */
+/** Whether the topic, which the filter matches, is the one for which its `#` matches no level. */
 export const isParent = (filter: string, topic: string): boolean =>
   filter.endsWith("#") && levelsOf(topic) < levelsOf(Topic.innerFilter(filter))
 
-/** What becomes of a topic; undefined when the filter does not match it. */
+/** The topic that the template makes of a topic; undefined when the filter does not match it. */
 export const expand = ({ filter, parentPieces, pieces }: CaptureTemplate, topic: string): string | undefined => {
   const captures = Topic.captures(filter, topic)
   if (captures === undefined) return undefined
@@ -51,7 +51,7 @@ const levelsOf = (text: string): number => {
   return levels
 }
 
-/** The pieces without the levels that are this capture and nothing else. */
+/** The pieces without the levels that consist only of this capture. */
 const withoutLevel = (pieces: ReadonlyArray<Piece>, index: number): ReadonlyArray<Piece> => {
   const levels: Array<Array<Piece>> = [[]]
   for (const piece of pieces) {

@@ -1,6 +1,7 @@
 /**
- * From what ended a connection, or kept it from coming about, to a typed reason. Pure functions; `reason.isRetryable`
- * says whether the session tries again by its schedule (transient) or only after a long pause, if at all (permanent).
+ * Maps the end of a connection, or the failure to establish one, to a typed reason. Pure functions, called by links and
+ * transports. `reason.isRetryable` says whether the session retries by its schedule (transient) or only after a long
+ * pause, if at all (permanent).
  *
  * | what happened | reason | |
  * | --- | --- | --- |
@@ -48,19 +49,19 @@ import * as ReasonCode from "../ReasonCode.ts"
 import { errorCodeOf, isTlsCode, isTlsTransient } from "./networkErrors.ts"
 import { cleanCause, cleanText } from "./peerText.ts"
 
-/** What the server said besides the code. */
+/** The server's text besides the code. */
 export interface ServerWords {
   readonly reasonString?: string | undefined
   readonly serverReference?: string | undefined
 }
 
-/** A server may say anything: what gets into errors, and from there into logs, is clean. */
+/** A server may send any text. It is cleaned before it enters errors, and logs through them. */
 const cleanWords = ({ reasonString, serverReference }: ServerWords): ServerWords => ({
   reasonString: reasonString === undefined ? undefined : cleanText(reasonString),
   serverReference: serverReference === undefined ? undefined : cleanText(serverReference)
 })
 
-/** Which CONNECT or connection it was about. */
+/** The connection attempt or connection that the reason is about. */
 export interface Attempt {
   readonly protocolVersion: ProtocolVersion
   readonly clientId?: string | undefined
@@ -69,9 +70,9 @@ export interface Attempt {
 }
 
 /**
- * The reason behind a CONNACK that refuses: `reasonCode` is a return code of 3.1.1, below 0x80 (MQTT 3.1.1 3.2.2.3), or
- * a reason code of 5, from 0x80 on (MQTT 3.2.2.2). A server that speaks the other version only answers with a code of
- * that one.
+ * The reason for a CONNACK that refuses. `reasonCode` is a return code of 3.1.1, below 0x80 (MQTT 3.1.1 3.2.2.3), or a
+ * reason code of 5, from 0x80 on (MQTT 3.2.2.2). A server that speaks only the other version answers with a code of
+ * that version.
  */
 export const fromConnack = (reasonCode: number, attempt: Attempt, words: ServerWords = {}): MqttErrorReason => {
   const { reasonString, serverReference } = cleanWords(words)
@@ -95,7 +96,7 @@ export const fromConnack = (reasonCode: number, attempt: Attempt, words: ServerW
 }
 
 /**
- * The reason behind a DISCONNECT from the server, which only MQTT 5 has (MQTT 3.14.2.1).
+ * The reason for a DISCONNECT from the server, which only MQTT 5 has (MQTT 3.14.2.1).
  */
 export const fromDisconnect = (
   reasonCode: number,
@@ -126,8 +127,8 @@ export const fromDisconnect = (
 }
 
 /**
- * The reason behind a violation of the protocol that ends the connection with this reason code (MQTT 4.13). An answer
- * to CONNECT that accepts it as another version of the protocol is one, with 0x84.
+ * The reason for a protocol violation that ends the connection with this reason code (MQTT 4.13). An accepting CONNACK
+ * of another protocol version is such a violation, with 0x84.
  */
 export const fromViolation = (reasonCode: number, detail: string, attempt: Attempt): MqttErrorReason =>
   reasonCode === ReasonCode.unsupportedProtocolVersion
@@ -135,8 +136,8 @@ export const fromViolation = (reasonCode: number, detail: string, attempt: Attem
     : new ProtocolViolation({ reasonCode, detail })
 
 /**
- * The reason behind an orderly end of the connection before CONNACK. It is the only answer of some servers to a version
- * that they do not know, and of many that are about to stop.
+ * The reason for an orderly end of the connection before CONNACK. Some servers answer an unknown version only in this
+ * way, and many do so when they are about to stop.
  */
 export const fromSilentEnd = ({ protocolVersion, server }: Attempt): MqttErrorReason =>
   new ConnectionRefused({
@@ -147,7 +148,7 @@ export const fromSilentEnd = ({ protocolVersion, server }: Attempt): MqttErrorRe
   })
 
 /**
- * The reason behind an error of a socket, of TLS or of a WebSocket. `phase` is `connect` until the transport is open.
+ * The reason for an error of a socket, of TLS or of a WebSocket. `phase` is `connect` until the transport is open.
  */
 export const fromNetworkError = (
   error: unknown,
@@ -163,7 +164,7 @@ export const fromNetworkError = (
 }
 
 /**
- * The reason behind a WebSocket upgrade that the server answered with an HTTP status other than 101.
+ * The reason for a WebSocket upgrade that the server answered with an HTTP status other than 101.
  */
 export const fromHttpStatus = (httpStatus: number, server?: string | undefined): MqttErrorReason => {
   switch (httpStatus) {
@@ -177,7 +178,7 @@ export const fromHttpStatus = (httpStatus: number, server?: string | undefined):
 }
 
 /**
- * Whether the session tries again by its schedule or only after a long pause, if at all.
+ * Whether the session retries by its schedule, or only after a long pause, if at all.
  */
 export const permanence = (reason: MqttErrorReason): ReasonCode.Permanence =>
   reason.isRetryable ? "transient" : "permanent"

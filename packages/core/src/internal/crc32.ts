@@ -1,5 +1,5 @@
 /**
- * The checksum CRC-32 (ISO 3309): finds every burst of errors up to 32 bits.
+ * The checksum CRC-32 (ISO 3309). It detects every burst of errors up to 32 bits.
  */
 const table = new Int32Array(256)
 for (let byte = 0; byte < 256; byte++) {
@@ -9,8 +9,8 @@ for (let byte = 0; byte < 256; byte++) {
 }
 
 /**
- * The checksum of the bytes, going on from the checksum of those before them; a plain loop, since it runs over every
- * stored payload.
+ * The checksum of the bytes, continued from the checksum of the bytes before them. A plain loop, because it runs over
+ * every stored payload.
  */
 export const crc32 = (bytes: Uint8Array, end: number = bytes.length, previous = 0): number => {
   let crc = ~previous

@@ -1,10 +1,10 @@
 /**
- * The marks of a dead letter, the same for handlers, streams, routes and forwarders, and how one is recognised.
+ * The marks of a dead letter, and the recognition of one. Handlers, streams, routes and forwarders share them.
  *
  * On MQTT 5 the marks are user properties: `mqttx-session` (the session that received the message), `mqttx-topic` (its
- * topic; one property for each time that it became a dead letter, the first one first) and `mqttx-error` (why). A
- * message on MQTT 3.1.1 has no properties: there the process remembers digests of the dead letters that it published
- * lately. This module publishes nothing, and counts nothing.
+ * topic; one property for each time that it became a dead letter, the first one first) and `mqttx-error` (the reason).
+ * A message on MQTT 3.1.1 has no properties, so the process remembers digests of the dead letters that it published
+ * recently. This module publishes nothing and counts nothing.
  */
 import type { Message } from "../Message.ts"
 import type { MessageProperties, UserProperty } from "../Properties.ts"
@@ -15,15 +15,15 @@ const sessionProperty = "mqttx-session"
 const topicProperty = "mqttx-topic"
 const errorProperty = "mqttx-error"
 
-/** Dead letters that are remembered for MQTT 3.1.1, and the length of the topics of one. */
+/** The number of dead letters that are remembered for MQTT 3.1.1, and the longest remembered topics of one. */
 const remembered = 4096
 const longestTopics = 1024
 
-/** The topics of dead letters by server, topic and payload, the oldest first. */
+/** The topics of dead letters by server, topic and payload, oldest first. */
 const memory = new Map<string, ReadonlyArray<string>>()
 
 /**
- * The properties that a message carries itself, without those of its delivery.
+ * The properties that belong to a message itself, without those of its delivery.
  */
 export const carriedProperties = ({ properties }: Message): MessageProperties => {
   const { subscriptionIdentifiers: _identifiers, topicAlias: _alias, ...carried } = properties
@@ -58,11 +58,11 @@ export const deadLetterProperties = (
 }
 
 /**
- * The topics on which a message was received and became a dead letter, before it arrived on its present topic; empty
+ * The topics on which a message was received and became a dead letter, before it arrived on its present topic. Empty
  * for a message that is no dead letter.
  *
- * A dead letter that somebody publishes again on a topic where it has been is a new attempt: what came after that does
- * not count.
+ * A dead letter that is published again on a topic where it has been is a new attempt: the topics after that one do not
+ * count.
  */
 export const topicsBehind = (message: Message, servers: string): ReadonlyArray<string> => {
   const { topic } = message
@@ -77,7 +77,7 @@ export const topicsBehind = (message: Message, servers: string): ReadonlyArray<s
 }
 
 /**
- * Remembers a dead letter that was published to a server, for recipients that cannot see its marks.
+ * Remembers a dead letter that was published to a server, for receivers that cannot see its marks.
  */
 export const remember = (servers: string, topic: string, payload: Uint8Array, topics: ReadonlyArray<string>): void => {
   if (topics.reduce((length, each) => length + each.length, 0) > longestTopics) return
@@ -88,8 +88,8 @@ export const remember = (servers: string, topic: string, payload: Uint8Array, to
 }
 
 /**
- * Whether the dead letter of a message would come back to where it came from: to the topic that it is on now or was on
- * before, or of a message that the consumer of these filters has had before, as what it was then.
+ * Whether the dead letter of a message would return to its origin: to the topic that the message is on now or was on
+ * before, or to a consumer of these filters that has already received the message on an earlier topic.
  */
 export const comesBack = (
   message: Message,
@@ -111,6 +111,6 @@ const keyOf = (servers: string, topic: string, payload: Uint8Array): string => `
 
 const unprintable = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g
 
-/** A text that MQTT can carry (MQTT 1.5.4). */
+/** Replaces what an MQTT string cannot contain (MQTT 1.5.4). */
 export const printable = (text: string): string =>
   text.slice(0, 1024).replace(unprintable, "\ufffd").replaceAll("\0", "\ufffd")

@@ -1,14 +1,14 @@
 /**
- * Properties objects whose long lists are decoded on access: what comes from the network takes little more memory than
- * its bytes, whatever it would become.
+ * Properties objects whose long lists are decoded on access, so that received properties take little more memory than
+ * their bytes.
  *
- * The codec makes them. What was decoded lives as long as it is in use, so that a loop over `properties.userProperties`
- * decodes them once. Spreading such an object decodes them, and the result keeps them; the functions here do not
- * decode.
+ * The codec makes them. A decoded list is cached for as long as it is in use, so that a loop over
+ * `properties.userProperties` decodes it once. Spreading such an object decodes the lists, and the result keeps them;
+ * the functions here do not decode.
  */
 
 export interface DeferredLists {
-  /** What the lists are decoded from. */
+  /** The bytes that the lists are decoded from. */
   readonly bytes: Uint8Array
   /** The keys of the lists. */
   readonly names: ReadonlyArray<string>
@@ -18,7 +18,7 @@ export interface DeferredLists {
 const all = new WeakMap<object, DeferredLists>()
 
 /**
- * Gives the object its lists.
+ * Adds the lists to the object.
  */
 export const defer = (properties: object, lists: DeferredLists): void => {
   all.set(properties, lists)
@@ -40,12 +40,12 @@ export const defer = (properties: object, lists: DeferredLists): void => {
 }
 
 /**
- * The lists of an object that has some.
+ * The deferred lists of an object; undefined: it has none.
  */
 export const deferredOf = (properties: object): DeferredLists | undefined => all.get(properties)
 
 /**
- * The same properties with bytes of their own, which keep no network buffer alive: `slice` of a Buffer would be a view.
+ * The same properties with bytes of their own, which retain no network buffer. `slice` of a Buffer would be a view.
  */
 export const detach = <Properties extends { readonly correlationData?: Uint8Array }>(
   properties: Properties

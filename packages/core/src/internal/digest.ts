@@ -1,6 +1,6 @@
 /**
- * A number that tells messages apart: 53 bits over topic and payload, by two multiplicative hashes side by side. Fast,
- * and no protection against someone who wants two messages to look alike.
+ * A 53-bit digest over topic and payload, made of two multiplicative hashes. It is fast, and not resistant to
+ * deliberate collisions.
  */
 export const digest = (topic: string, payload: Uint8Array): number => {
   let a = 0xdeadbeef
@@ -10,7 +10,7 @@ export const digest = (topic: string, payload: Uint8Array): number => {
     a = Math.imul(a ^ unit, 0x9e3779b1)
     b = Math.imul(b ^ unit, 0x5f356495)
   }
-  // No byte is above 255: topic and payload cannot run into each other.
+  // No byte is above 255, so that topic and payload cannot be confused.
   a = Math.imul(a ^ 0x100, 0x9e3779b1)
   b = Math.imul(b ^ 0x100, 0x5f356495)
   for (let i = 0; i < payload.length; i++) {

@@ -1,6 +1,6 @@
 /**
- * How much of a message the regular expressions of users get to see. Whoever may publish chooses the text, and the cost
- * of an expression may grow with its square.
+ * Limits how much of a message the regular expressions of users see. Any publisher chooses the text, and the cost of an
+ * expression may grow with the square of its length.
  */
 import type { Message } from "../Message.ts"
 
@@ -12,12 +12,12 @@ export const longestTopic = 4096
 
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true })
 
-/** The payload as text, as far as an expression sees it. */
+/** The payload as text, cut to what an expression sees. */
 export const payloadText = (message: Message): string =>
   message.payload.length <= longestPayload
     ? message.text
     : utf8.decode(message.payload.subarray(0, longestPayload))
 
-/** The topic name, as far as an expression sees it. */
+/** The topic name, cut to what an expression sees. */
 export const topicText = (message: Message): string =>
   message.topic.length <= longestTopic ? message.topic : message.topic.slice(0, longestTopic)

@@ -1,8 +1,8 @@
 /**
- * Messages that a handler, a transformer or a codec could not take: what is counted, told and published in their
- * place, the same way for `consume`, streams and routes.
+ * Handles messages that a handler, a transformer or a codec rejected: counts them, reports them, and publishes their
+ * dead letters, the same way for `consume`, streams and routes.
  *
- * It never acknowledges a message and never runs a handler: that is up to its callers.
+ * It never acknowledges a message and never runs a handler; its callers do.
  */
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
@@ -21,19 +21,19 @@ import { cleanText } from "./peerText.ts"
 import { monotonicMillis } from "./time.ts"
 
 /**
- * What became of one failed message, for an event.
+ * The outcome of one failed message, for an event.
  */
 export interface FailureReport {
   readonly outcome: FailureOutcome
   readonly topic: string
-  /** How often it has failed. */
+  /** How many times the message has failed. */
   readonly attempt: number
   /** Milliseconds until the next attempt. */
   readonly delay?: number | undefined
   readonly cause: Cause.Cause<unknown>
   /** Why its dead letter was refused. */
   readonly error?: MqttError | undefined
-  /** It was a dead letter before, which is not published once more. */
+  /** The message already was a dead letter, and is not published once more. */
   readonly isDeadLetter?: boolean
 }
 
@@ -49,15 +49,15 @@ export interface FailingMessage {
  * Where a session counts failed messages.
  */
 export interface FailureLedger {
-  /** A message has failed for the first time; `end` has to follow. */
+  /** A message has failed for the first time. The caller must call `end` later. */
   readonly begin: () => FailingMessage
   readonly end: (message: FailingMessage) => void
   readonly failed: () => void
   readonly retried: () => void
   readonly note: (report: FailureReport) => void
-  /** The session writes nothing to the log. */
+  /** The session writes no log. */
   readonly isSilent: boolean
-  /** Calls back when the session begins to end (at once when it has), until the answer is called. */
+  /** Calls back when the session begins to end, or at once if it already has, until the returned function is called. */
   readonly onStopping: (listener: () => void) => () => void
 }
 
@@ -71,11 +71,13 @@ const noLedger: FailureLedger = {
   onStopping: () => () => {}
 }
 
-/** Where a session has its ledger; a program that wraps a session keeps it (`{ ...session, publish }`). */
+/**
+ * The property of a session that holds its ledger. A program that wraps a session keeps it (`{ ...session, publish }`).
+ */
 export const ledgerKey: unique symbol = Symbol.for("@effect-mqttx/core/FailureLedger")
 
 /**
- * What is needed of a session: every `Session` has it.
+ * The parts of a session that are needed here. Every `Session` has them.
  */
 export interface FailingSession {
   readonly name: string
@@ -85,7 +87,7 @@ export interface FailingSession {
 }
 
 /**
- * Who could not take a message, for the log.
+ * The part that rejected a message, for the log.
  */
 export type Failed = "handler" | "transformer" | "codec" | "template" | "answer"
 
@@ -99,7 +101,7 @@ const texts: { readonly [Kind in Failed]: string } = {
 
 const noPayload = new Uint8Array(0)
 
-/** Of each consumer and outcome, one line is logged in so many milliseconds. */
+/** At most one line is logged for each consumer and outcome in this many milliseconds. */
 const logInterval = 10_000
 
 /**
@@ -110,7 +112,7 @@ export class FailedMessages {
   readonly #session: FailingSession
   readonly #filters: ReadonlyArray<string>
   readonly #servers: string
-  /** The user properties that say who could not take a message. */
+  /** The user properties that identify the consumer that rejected a message. */
   readonly #consumer: ReadonlyArray<UserProperty>
   #logged: Map<FailureOutcome, { at: number; untold: number }> | undefined
 
@@ -126,7 +128,7 @@ export class FailedMessages {
     this.#servers = session.options.servers?.join(" ") ?? ""
   }
 
-  /** Counts an outcome, tells it by an event, and logs it unless the same was logged a short while ago. */
+  /** Counts an outcome, emits its event, and logs it unless the same outcome was logged recently. */
   report(kind: Failed, message: Message, report: Omit<FailureReport, "topic">): Effect.Effect<void> {
     return Effect.clockWith((clock) => {
       const { attempt, cause, delay, error, outcome } = report
@@ -160,7 +162,7 @@ export class FailedMessages {
     })
   }
 
-  /** Waits, and answers whether the session begins to end meanwhile: then the rest of the time is not waited. */
+  /** Waits. Returns early with true if the session begins to end meanwhile. */
   isStoppingWithin(millis: number): Effect.Effect<boolean> {
     const stopping = Effect.callback<boolean>((resume) => {
       const stop = this.ledger.onStopping(() => resume(Effect.succeed(true)))
@@ -173,9 +175,9 @@ export class FailedMessages {
   }
 
   /**
-   * Publishes the dead letter of a message, again and again while its refusal may pass. Answers undefined when the
-   * message is settled: its dead letter is published, or given up; an error when it must stay unacknowledged, since the
-   * session ends or `isWanted` says that nobody waits for it any more.
+   * Publishes the dead letter of a message, and retries while its refusal may be temporary. Returns undefined when the
+   * message is settled: its dead letter is published, or given up. Returns an error when the message must stay
+   * unacknowledged, because the session ends or `isWanted` says that no consumer waits for it any more.
    */
   deadLetter(
     kind: Failed,
@@ -223,14 +225,14 @@ export class FailedMessages {
     cause: Cause.Cause<unknown>
   ): Effect.Effect<unknown, MqttError> {
     const { options, publish } = this.#session
-    // Before the publish: the server may deliver it before it acknowledges it.
+    // Remembered before the publish, because the server may deliver it before it acknowledges it.
     remember(this.#servers, topic, message.payload, [...behind, message.topic])
     if (options.protocolVersion === 4) return publish(topic, message.payload, { qos: message.qos })
     const marked = publish(topic, message.payload, {
       qos: message.qos,
       properties: deadLetterProperties(message, behind, textOf(cause), this.#consumer)
     })
-    // The marks may be what is too large.
+    // The marks may be the part that is too large.
     return Effect.catchIf(
       marked,
       ({ reason }) => reason._tag === "PacketTooLarge",
@@ -239,7 +241,7 @@ export class FailedMessages {
   }
 
   /**
-   * Of a message that is too large for a dead letter, what and why it was; as far as the server takes at least that.
+   * For a message that is too large for a dead letter: publishes the marks only, if the server accepts at least that.
    */
   #publishMarks(
     message: Message,
@@ -259,8 +261,8 @@ export class FailedMessages {
 }
 
 /**
- * Who found a message to be at fault itself: its payload or topic cannot be read, by `decode` or a transformer,
- * however often one tries. Undefined for all other failures.
+ * The part that found the message itself to be invalid, permanently: `decode` or a transformer. Undefined for all other
+ * failures.
  */
 export const invalidFor = (cause: Cause.Cause<unknown>): "codec" | "transformer" | undefined => {
   const error = Option.getOrUndefined(Cause.findErrorOption(cause))
@@ -270,7 +272,7 @@ export const invalidFor = (cause: Cause.Cause<unknown>): "codec" | "transformer"
 }
 
 /**
- * What becomes of messages that are invalid, and of all others that failed.
+ * What to do with invalid messages, and with all other failed messages.
  */
 export interface FailurePolicies {
   readonly onFailure: FailurePolicy
@@ -278,7 +280,7 @@ export interface FailurePolicies {
 }
 
 /**
- * The policies with their defaults: what cannot be read is not worth to be tried again.
+ * The policies with their defaults. An invalid message is not retried by default.
  */
 export const policiesOf = (
   { onFailure = "retry", onInvalid }: {
@@ -287,12 +289,12 @@ export const policiesOf = (
   }
 ): FailurePolicies => ({ onFailure, onInvalid: onInvalid ?? (onFailure === "retry" ? "skip" : onFailure) })
 
-/** The topics that a consumer's dead letters go to: what arrives there is no message of its own. */
+/** The topics that a consumer's dead letters go to. Messages on them are not the consumer's input. */
 export const deadLetterTopics = ({ onFailure, onInvalid }: FailurePolicies): ReadonlyArray<string> =>
   [onFailure, onInvalid].flatMap((policy) => typeof policy === "object" ? [policy.deadLetter] : [])
 
 /**
- * Whether the refusal of a publish is about the message, and will be the same the next time; everything else may pass.
+ * Whether the refusal of a publish concerns the message itself and would recur. Every other refusal may be temporary.
  */
 export const isRefusedForGood = (error: MqttError): boolean => {
   if (error.isRetryable) return false
@@ -330,7 +332,7 @@ const wordsOf = ({ delay, error, isDeadLetter, outcome }: Omit<FailureReport, "t
   }
 }
 
-/** What failed in one sentence. */
+/** The failure in one sentence. */
 const textOf = (cause: Cause.Cause<unknown>): string => {
   const error = Cause.squash(cause)
   if (isMqttError(error)) return error.reason.message

@@ -1,11 +1,11 @@
 /**
- * What the error codes of sockets, TLS and WebSocket upgrades mean for a session. Pure tables without any import, so
- * that both the error classes and the classification can use them.
+ * The meaning of the error codes of sockets, TLS and WebSocket upgrades. Pure tables without any import, so that both
+ * the error classes and the classification can use them.
  */
 
 /**
- * TLS verification codes of OpenSSL as Node reports them in `error.code`. All of them need a change of certificates,
- * trust, names or clocks before another attempt can succeed.
+ * TLS verification codes of OpenSSL as Node reports them in `error.code`. Another attempt succeeds only after a change
+ * of certificates, trust, names or clocks.
  */
 const verificationCodes: ReadonlySet<string> = new Set([
   "UNABLE_TO_GET_ISSUER_CERT",
@@ -39,7 +39,7 @@ const verificationCodes: ReadonlySet<string> = new Set([
 ])
 
 /**
- * TLS failures that belong to one handshake or record and not to the configuration of either side.
+ * TLS failures of one handshake or record, not caused by the configuration of either side.
  */
 const passingTlsCodes: ReadonlySet<string> = new Set([
   "ERR_TLS_HANDSHAKE_TIMEOUT",
@@ -60,13 +60,13 @@ export const isTlsCode = (code: string): boolean =>
   code.startsWith("ERR_OSSL_")
 
 /**
- * Whether a TLS failure may pass by itself. Without a code it may: the peer merely went away during the handshake.
+ * Whether a TLS failure may be temporary. A failure without a code may be: the peer left during the handshake.
  */
 export const isTlsTransient = (code: string | undefined): boolean => code === undefined || passingTlsCodes.has(code)
 
 /**
- * Socket error codes that another attempt alone will not mend: no right to use the address, an address that cannot
- * exist, or `Transport.layerForbidden`.
+ * Socket error codes that a retry alone cannot resolve: no right to use the address, an impossible address, or
+ * `Transport.layerForbidden`.
  */
 const permanentSocketCodes: ReadonlySet<string> = new Set([
   "EACCES",
@@ -81,15 +81,15 @@ const permanentSocketCodes: ReadonlySet<string> = new Set([
 ])
 
 /**
- * Whether a failure to open a socket may pass by itself. Most do: servers restart, name services and routes come back,
- * and a Unix socket (`ENOENT`) appears when its server starts.
+ * Whether a failure to open a socket may be temporary. Most are: servers restart, name services and routes recover, and
+ * a Unix socket (`ENOENT`) appears when its server starts.
  */
 export const isSocketTransient = (code: string | undefined): boolean =>
   code === undefined || !permanentSocketCodes.has(code)
 
 /**
- * Whether a refused WebSocket upgrade may pass by itself: timeouts, rate limits and server errors do, while redirects
- * and all other answers (wrong path, wrong credentials, no WebSocket there) do not.
+ * Whether a refused WebSocket upgrade may be temporary. Timeouts, rate limits and server errors are. Redirects and all
+ * other answers (wrong path, wrong credentials, no WebSocket there) are not.
  */
 export const isHttpTransient = (status: number): boolean =>
   status === 408 || status === 425 || status === 429 || status >= 500
@@ -100,7 +100,7 @@ export const isHttpTransient = (status: number): boolean =>
  */
 export const errorCodeOf = (error: unknown): string | undefined => {
   let current = error
-  // A chain of causes can be circular; eight links are more than any driver makes.
+  // A chain of causes can be circular. No driver makes more than eight links.
   for (let depth = 0; depth < 8; depth++) {
     if (typeof current !== "object" || current === null) {
       return undefined
@@ -118,7 +118,7 @@ export const errorCodeOf = (error: unknown): string | undefined => {
 }
 
 /**
- * Whether a socket or TLS error code says that something took too long.
+ * Whether a socket or TLS error code reports a timeout.
  */
 export const isTimeoutCode = (code: string | undefined): boolean =>
   code === "ETIMEDOUT" || code === "ESOCKETTIMEDOUT" || code === "ERR_TLS_HANDSHAKE_TIMEOUT"

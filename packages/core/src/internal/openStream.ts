@@ -1,5 +1,5 @@
 /**
- * What all ways to open a stream on Node have in common: the wait, and the end with the scope.
+ * What all streams on Node share when they open: the wait until they are open, and the end with the scope.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -11,8 +11,8 @@ import { fromNetworkError } from "./classification.ts"
 
 export interface StreamOpening<Socket> {
   /**
-   * Makes the socket with its listeners; one of them completes `opened`. May throw: certificates and keys that OpenSSL
-   * cannot read do.
+   * Makes the socket with its listeners, one of which completes `opened`. May throw, for example for certificates and
+   * keys that OpenSSL cannot read.
    */
   readonly connect: (opened: Deferred.Deferred<void, MqttError>) => Socket
   readonly destroy: (socket: Socket) => unknown
@@ -26,7 +26,7 @@ export const openStream = <Socket>(
   address: ServerAddress.ServerAddress,
   { connect, destroy, stream }: StreamOpening<Socket>
 ): Effect.Effect<ByteStream, MqttError, Scope.Scope> =>
-  // Nothing comes between the connecting and the finalizer, which holds the socket alone.
+  // No interruption can come between connecting and adding the finalizer, which alone holds the socket.
   Effect.uninterruptibleMask((restore) =>
     Effect.flatMap(Effect.scope, (scope) => {
       const opened = Deferred.makeUnsafe<void, MqttError>()

@@ -1,8 +1,8 @@
 /**
- * What is taken for a payload, and its bytes.
+ * Converts values to payload bytes.
  *
- * Every payload of a user comes by here before it is published, so that the engine, the stores and the codec only ever
- * see a `Uint8Array`. Nothing is copied: a view shows the memory of the value that it was made of.
+ * Every payload of a user passes here before it is published, so that the engine, the stores and the codec only ever
+ * see a `Uint8Array`. Nothing is copied: the result is a view of the memory of the value.
  */
 import { InvalidPayload, PacketTooLarge } from "../MqttError.ts"
 import { kindOf } from "./valueNames.ts"
@@ -10,16 +10,17 @@ import { kindOf } from "./valueNames.ts"
 /** The largest remaining length of a packet (MQTT 2.1.4): no payload is larger. */
 export const largestRemaining = 268_435_455
 
-/** The largest packet: 5 bytes of fixed header, and the largest remaining length behind it. */
+/** The largest packet: 5 bytes of fixed header, and the largest remaining length. */
 export const largestPacket = 268_435_460
 
 const encoder = new TextEncoder()
 
 /**
- * The bytes of a payload: those of a text in UTF-8; of a view or a buffer all that it shows. Or why it is no payload.
+ * The bytes of a payload: of a string in UTF-8, of a view or a buffer its whole extent. Otherwise the reason why it is
+ * no payload.
  */
 export const payloadBytes = (payload: unknown): Uint8Array | InvalidPayload | PacketTooLarge => {
-  // A code unit takes one byte at least: a text that is too long need not be encoded to find out.
+  // A code unit takes at least one byte, so a string that is too long need not be encoded.
   if (typeof payload === "string") {
     return payload.length > largestRemaining ? tooLarge(payload.length) : bounded(encoder.encode(payload))
   }
@@ -33,16 +34,15 @@ export const payloadBytes = (payload: unknown): Uint8Array | InvalidPayload | Pa
   return bytes === "gone" ? new InvalidPayload({ detail: bufferGone, direction: "sent" }) : bounded(bytes)
 }
 
-/** What is said of a view whose buffer cannot be read any more. */
+/** The error text for a view whose buffer cannot be read any more. */
 export const bufferGone = "its buffer is detached, or has become too small for it"
 
 /**
- * The bytes that a view or a buffer shows; undefined for what is neither, and `gone` for one whose buffer was detached
- * or has shrunk.
+ * The bytes of a view or a buffer; undefined for any other value, and `gone` for one whose buffer was detached or has
+ * shrunk.
  */
 export const viewBytes = (value: unknown): Uint8Array | "gone" | undefined => {
-  // First what every payload of bytes is: of an array of another realm (a vm context, a frame) only the second test
-  // fails.
+  // The most frequent case first. Only an array of another realm (a vm context, a frame) fails the second test.
   if (ArrayBuffer.isView(value)) {
     if (value instanceof Uint8Array) return value.length === 0 && isGone(value) ? "gone" : value
     return attempt(() => {
@@ -53,7 +53,7 @@ export const viewBytes = (value: unknown): Uint8Array | "gone" | undefined => {
   return isBuffer(value) ? attempt(() => new Uint8Array(value)) : undefined
 }
 
-// What is made of a view or a buffer throws when that is gone, and only then.
+// Making a view of a value throws exactly when its buffer is gone.
 const attempt = (make: () => Uint8Array | "gone"): Uint8Array | "gone" => {
   try {
     return make()
@@ -64,7 +64,7 @@ const attempt = (make: () => Uint8Array | "gone"): Uint8Array | "gone" => {
 
 /** Whether the buffer of an empty view is gone. */
 const isGone = (view: ArrayBufferView): boolean => {
-  // The length of a DataView throws by itself; what walks over a typed array wants one that is there.
+  // The length of a DataView throws by itself. Iterating over a typed array requires an attached buffer.
   if (!("BYTES_PER_ELEMENT" in view)) return false
   try {
     Uint8Array.prototype.values.call(view)
@@ -74,7 +74,8 @@ const isGone = (view: ArrayBufferView): boolean => {
   }
 }
 
-// By the getters, which want the real thing: a tag can be claimed, and a class has another identity in another realm.
+// Uses the getters, which require a genuine buffer: a tag can be forged, and a class has another identity in another
+// realm.
 const lengths: ReadonlyArray<object> = typeof SharedArrayBuffer === "undefined"
   ? [ArrayBuffer.prototype]
   : [ArrayBuffer.prototype, SharedArrayBuffer.prototype]

@@ -1,8 +1,8 @@
 /**
- * HMAC (FIPS 198-1) with SHA-256 (FIPS 180-4), for where an answer is needed at once: `crypto.subtle` is asynchronous,
- * and absent outside of secure contexts.
+ * HMAC (FIPS 198-1) with SHA-256 (FIPS 180-4), for callers that need a synchronous result: `crypto.subtle` is
+ * asynchronous, and absent outside of secure contexts.
  *
- * It is a pure function of its bytes; nothing here compares, stores or makes secrets.
+ * It is a pure function of its bytes. Nothing here compares, stores or generates secrets.
  */
 const constants = new Int32Array(64)
 const start = new Int32Array(8)
@@ -18,10 +18,10 @@ for (let candidate = 2, found = 0; found < 64; candidate++) {
 
 const blockBytes = 64
 
-/** One computation at a time uses it, from its begin to its end. */
+/** Shared by all computations: only one runs at a time, from start to end. */
 const words = new Int32Array(64)
 
-// Plain loops over typed arrays: this runs for each message of a forwarder with a secret.
+// Plain loops over typed arrays, because this runs for each message of a forwarder with a secret.
 const compress = (state: Int32Array, bytes: Uint8Array, offset: number): void => {
   for (let i = 0, at = offset; i < 16; i++, at += 4) {
     words[i] = (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!
@@ -65,14 +65,14 @@ const compress = (state: Int32Array, bytes: Uint8Array, offset: number): void =>
   state[7]! += h
 }
 
-/** The digest of bytes that come in parts. */
+/** The digest of bytes that are added in parts. */
 class Digest {
   readonly #state: Int32Array
   readonly #block = new Uint8Array(blockBytes)
   #filled = 0
   #length: number
 
-  /** From a state in the middle, after so many bytes, which are whole blocks. */
+  /** Continues from a state after `length` bytes, which are whole blocks. */
   constructor(state: Int32Array, length: number) {
     this.#state = state.slice()
     this.#length = length
@@ -134,7 +134,7 @@ export class Hmac {
     this.#outer = new Digest(start, 0).update(block.map((byte) => byte ^ 0x5c)).state
   }
 
-  /** The 32 bytes for a message in parts. */
+  /** The 32 bytes of the signature of a message in parts. */
   sign(...parts: ReadonlyArray<Uint8Array>): Uint8Array {
     const inner = new Digest(this.#inner, blockBytes)
     for (const part of parts) inner.update(part)

@@ -1,5 +1,5 @@
 /**
- * Checks of what topic templates and request templates are made of. Values may be of any type.
+ * Checks the arguments of topic templates and request templates. Values may be of any type.
  */
 import * as Schema from "effect/Schema"
 import * as PayloadCodec from "../PayloadCodec.ts"
@@ -7,7 +7,7 @@ import type { OptionsIssue } from "./errors/operation.ts"
 import { callable, type Check, isRecord, optionsIssues } from "./options/plain.ts"
 import { kindOf } from "./valueNames.ts"
 
-/** A codec, or a schema whose encoded form is text: the latter stands for a codec without a content type. */
+/** Returns a codec. A schema whose encoded form is a string becomes a codec without a content type. */
 export const codecOf = <A, RE, RD>(
   payload: PayloadCodec.PayloadCodec<A, RE, RD> | Schema.ConstraintCodec<A, string, RD, RE>
 ): PayloadCodec.PayloadCodec<A, RE, RD> =>
@@ -31,14 +31,14 @@ const schemas: Check = (value) => {
   return undefined
 }
 
-/** Schemas for parameters: all of them those of the path. */
+/** Schemas for parameters: there must be one for each parameter of the path. */
 export const parameterIssues = (names: ReadonlyArray<string>, params: object): ReadonlyArray<OptionsIssue> =>
   Object.keys(params).filter((name) => !names.includes(name)).map((name) => ({
     path: `params.${name}`,
     message: "no such parameter in the topic"
   }))
 
-/** What is wrong with the payload and the options of a topic template. */
+/** The problems with the payload and the options of a topic template. */
 export const templateIssues = (payload: unknown, options: unknown): ReadonlyArray<OptionsIssue> => {
   const message = payloadCheck(payload)
   return [
@@ -47,7 +47,7 @@ export const templateIssues = (payload: unknown, options: unknown): ReadonlyArra
   ]
 }
 
-/** What is wrong with the payloads of a request template. */
+/** The problems with the payloads of a request template. */
 export const requestIssues = (payloads: unknown): ReadonlyArray<OptionsIssue> => {
   const checks = { request: payloadCheck, response: payloadCheck, failure: payloadCheck, params: schemas }
   if (!isRecord(payloads)) return optionsIssues(payloads, checks)

@@ -1,14 +1,14 @@
 /**
- * Monotonic time: what durations and deadlines are measured by. The wall clock may be set at any moment; it is for
- * points in time only, those that users see and those that are stored.
+ * Monotonic time, which measures durations and deadlines. The wall clock may be set at any moment; it is used only for
+ * points in time that users see or that are stored.
  */
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 
-/** Milliseconds since some moment, which never jump and never go back. */
+/** Milliseconds since an arbitrary moment. They never jump and never decrease. */
 export const monotonicMillis = (clock: Clock.Clock): number => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
 
-/** The same of the fiber's clock. */
+/** The same from the fiber's clock. */
 export const monotonicNow: Effect.Effect<number> = Effect.clockWith((clock) =>
   Effect.sync(() => monotonicMillis(clock))
 )

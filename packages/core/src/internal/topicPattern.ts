@@ -1,12 +1,13 @@
 /**
- * Topic templates as text: `sensors/:room/temperature` to a topic filter, to topic names, and back to the parameters.
+ * Topic templates as strings: converts `sensors/:room/temperature` to a topic filter, to topic names, and back to the
+ * parameters.
  */
 import * as Result from "effect/Result"
 import { InvalidFilter, InvalidTopic } from "../MqttError.ts"
 import { findFault } from "./utf8String.ts"
 import { kindOf, nameOf } from "./valueNames.ts"
 
-/** One level: its own text, or a parameter that stands for one level (`level`) or for all that follow (`rest`). */
+/** One level: literal text, or a parameter that stands for one level (`level`) or for all that follow (`rest`). */
 export interface Level {
   readonly text: string
   readonly parameter: "level" | "rest" | undefined
@@ -18,7 +19,7 @@ export interface Pattern {
   readonly names: ReadonlyArray<string>
 }
 
-/** Parameters as they stand in a topic. */
+/** Parameters as strings, as in a topic. */
 export type Texts = { readonly [name: string]: string }
 
 const nameOfParameter = /^[A-Za-z][A-Za-z0-9_]*$/
@@ -66,7 +67,7 @@ export const parsePattern = (path: string): Result.Result<Pattern, InvalidFilter
 }
 
 /**
- * A topic name, or with `partial` a topic filter with wildcards where a parameter is not given.
+ * A topic name; with `partial`, a topic filter with wildcards for absent parameters.
  */
 export const formatPattern = (
   pattern: Pattern,
@@ -100,12 +101,12 @@ export const formatPattern = (
         })
       )
     }
-    // The rest may be nothing at all: "a/#" matches "a" as well.
+    // The rest may be empty: "a/#" matches "a" as well.
     if (value !== "") parts.push(value!)
     offset += value!.length + 1
   }
   const topic = parts.join("/")
-  // Nothing of a part is too long by itself, all of them together may be.
+  // Each part is short enough by itself, but all of them together may be too long.
   const fault = topic === "" ? { offset: 0, detail: "empty" } : findFault(topic, "allowed")
   return fault === undefined ? Result.succeed(topic) : Result.fail(new InvalidTopic({ topic, ...fault }))
 }
@@ -126,11 +127,11 @@ const faultOf = (
 }
 
 /**
- * The parameters of a topic name; undefined when the name is none that `formatPattern` makes.
+ * The parameters of a topic name; undefined for a name that `formatPattern` cannot make.
  */
 export const matchPattern = (pattern: Pattern, topic: string): Texts | undefined => {
   if (typeof topic !== "string") return undefined
-  // A walk over the topic in place of a split: this runs for each message.
+  // Walks over the topic instead of splitting it, because this runs for each message.
   const { levels } = pattern
   const texts: Record<string, string> = {}
   const length = topic.length

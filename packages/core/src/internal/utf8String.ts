@@ -3,7 +3,7 @@
  * characters and non-characters, which MQTT advises against, are allowed.
  */
 
-/** Where a text is not what it has to be; `offset` counts UTF-16 code units. */
+/** The first invalid place of a string. `offset` counts UTF-16 code units. */
 export interface Fault {
   readonly offset: number
   readonly detail: string
@@ -12,10 +12,10 @@ export interface Fault {
 const maximumBytes = 65_535
 
 /**
- * Finds the first fault of a text. The empty text has none.
+ * Finds the first fault of a string. The empty string has none.
  *
- * One pass over the code units: it stands in the path of every publish, so nothing is allocated for a valid text, and
- * topic names have their wildcards found in the same pass.
+ * One pass over the code units, because it runs for every publish. It allocates nothing for a valid string, and checks
+ * the wildcards of topic names in the same pass.
  */
 export const findFault = (text: string, wildcards: "allowed" | "forbidden"): Fault | undefined => {
   const length = text.length

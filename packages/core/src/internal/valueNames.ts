@@ -1,9 +1,8 @@
 /**
- * Words for values of a wrong type, for the messages of errors. They say what kind of value it is and never what is in
- * it.
+ * Describes values of a wrong type for error messages: the kind of the value, never its content.
  */
 
-/** What kind of thing a value is: "a number", "an array", "a Date". Never throws. */
+/** The kind of a value: "a number", "an array", "a Date". Never throws. */
 export const kindOf = (value: unknown): string => {
   switch (typeof value) {
     case "undefined":
@@ -20,7 +19,7 @@ export const kindOf = (value: unknown): string => {
 const kindOfObject = (value: object): string => {
   let tag: string
   try {
-    // Not by the constructor's name: code minifiers change it. A revoked proxy throws here.
+    // Does not use the constructor's name, because code minifiers change it. A revoked proxy throws here.
     tag = Array.isArray(value) ? "array" : Object.prototype.toString.call(value).slice(8, -1)
   } catch {
     return "an object"
@@ -29,5 +28,5 @@ const kindOfObject = (value: object): string => {
   return `${/^[aeiou]/i.test(tag) ? "an" : "a"} ${tag.slice(0, 64)}`
 }
 
-/** A name as it is, and of anything else what it is: for errors that carry the name of what was not found. */
+/** A string as it is, and the kind of any other value: for errors that contain a name that was not found. */
 export const nameOf = (value: unknown): string => typeof value === "string" ? value : kindOf(value)

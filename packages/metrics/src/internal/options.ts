@@ -1,6 +1,6 @@
 /**
- * Schemas of what options are made of here, and what becomes of wrong ones: a defect, since layers and effects of this
- * package have no failure for it.
+ * Schemas for the options of this package. Invalid options are a defect, because the layers and effects of this package
+ * have no failure for them.
  */
 import type { MqttError } from "@effect-mqttx/core/MqttError"
 import * as OptionsSchema from "@effect-mqttx/core/OptionsSchema"
@@ -10,7 +10,7 @@ import * as Layer from "effect/Layer"
 import type * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 
-/** A schema for every option of a type: the compiler finds one that is missing. */
+/** A schema for every option of a type. The compiler reports a missing one. */
 export type Fields<Options> = { readonly [Name in keyof Required<Options>]: Schema.Top }
 
 export const text: Schema.String = Schema.String.annotate({ message: "expected a text" })
@@ -31,7 +31,7 @@ export const integer = (minimum: number, maximum: number): Schema.Number => {
   )
 }
 
-/** What no schema can describe: functions, effects, services. */
+/** Values that no schema can describe: functions, effects, services. */
 export const opaque = (is: (value: unknown) => boolean, what: string): Schema.declare<unknown> =>
   Schema.declare((value): value is unknown => is(value), { message: `expected ${what}` })
 
@@ -43,14 +43,14 @@ export const isRecord = (value: unknown): value is { readonly [key: string]: unk
 export const orDie = (result: () => Result.Result<unknown, MqttError>): Effect.Effect<void> =>
   Effect.suspend(() => Effect.asVoid(Effect.orDie(Effect.fromResult(result()))))
 
-/** Dies with an `MqttError` for options that are wrong; what is undefined counts as no options. */
+/** Dies with an `MqttError` for invalid options. Undefined counts as no options. */
 export const check = (
   schema: Schema.Codec<unknown, unknown>,
   options: unknown,
   method: string
 ): Effect.Effect<void> => orDie(() => OptionsSchema.decode(schema, options === undefined ? {} : options, method))
 
-/** A layer that dies with an `MqttError` for options that are wrong. */
+/** A layer that dies with an `MqttError` for invalid options. */
 export const checkedLayer = <A, E, R>(
   schema: Schema.Codec<unknown, unknown>,
   options: unknown,

@@ -1,13 +1,14 @@
 /**
- * The tally: a small file beside the database that counts the commits of every session.
+ * The tally: a small file next to the database that counts the commits of every session.
  *
- * A database whose log lost its end is a whole database of an earlier time: nothing in it tells of the loss. The tally
- * does. A commit is counted after it is safe, so the tally never claims more than there was; its writes are not synced,
- * so that they cost little.
+ * A database whose log lost its end is a whole database of an earlier time: nothing in it shows the loss. The tally
+ * shows it. A commit is counted after it is safe, so the tally never claims more than was committed. Its writes are not
+ * synced, which makes them cheap.
  *
  * The file is a header of 32 bytes (magic, format of the store, checksum) and slots of 32 bytes: session, commits,
- * records, checksum. A slot lies in one sector and is old or new after a crash. All zeros: free. A session gets its
- * slot, synced, before its first commit: a session without one, and a slot that is neither free nor whole, are damage.
+ * records, checksum. A slot lies in one sector, so it is old or new after a crash. All zeros: free. A session gets its
+ * slot, synced, before its first commit. A session without a slot, and a slot that is neither free nor whole, are
+ * damage.
  */
 import * as Fs from "node:fs"
 import * as Path from "node:path"
@@ -15,10 +16,10 @@ import { crc32 } from "node:zlib"
 import { openFile, syncDirectory } from "./directory.ts"
 import { StoreFailure } from "./failure.ts"
 
-/** The newest format of a store that this version of the library reads, and the one that it writes. */
+/** The newest store format that this version of the library reads, and the format that it writes. */
 export const format = 1
 
-/** What the tally knows of a session: `commits` are known to be safe; 0 claims nothing. */
+/** What the tally records of a session. `commits` are known to be safe; 0 claims nothing. */
 export interface Claim {
   readonly commits: number
   readonly records: number
@@ -51,7 +52,7 @@ export const checkFormat = (path: string): void => {
   }
 }
 
-/** Nothing when there is no such file. */
+/** Empty when there is no such file. */
 const contentsOf = (path: string): Buffer => {
   try {
     const descriptor = openFile(path, Fs.constants.O_RDONLY)
@@ -71,8 +72,8 @@ const contentsOf = (path: string): Buffer => {
  */
 export class CommitCounts {
   /**
-   * Whether the file, or one of its slots, could not be read when it was opened: a session without a slot may have had
-   * one.
+   * Whether the file, or one of its slots, could not be read when it was opened. A session without a slot may then have
+   * had one.
    */
   readonly damaged: boolean
   readonly #descriptor: number
@@ -102,7 +103,7 @@ export class CommitCounts {
     this.damaged = broken
   }
 
-  /** Opens the tally, or makes it; a store that is not new must have one. */
+  /** Opens the tally, or creates it. A store that is not new must have one. */
   static open(path: string, isNew: boolean): CommitCounts {
     const file = contentsOf(path)
     const damaged = file.length === 0
@@ -131,7 +132,7 @@ export class CommitCounts {
     }
   }
 
-  /** What is claimed for a session; undefined when it has no slot. */
+  /** The claim for a session; undefined when it has no slot. */
   claim(id: string): Claim | undefined {
     const position = this.#slots.get(id)
     if (position === undefined) return undefined
@@ -139,7 +140,7 @@ export class CommitCounts {
     return { commits: slot.readUIntLE(16, 6), records: slot.readUInt32LE(22) }
   }
 
-  /** Gives sessions their slots, on disk when it returns. */
+  /** Allocates slots for sessions. They are on disk when it returns. */
   reserve(ids: ReadonlyArray<string>): void {
     const missing = ids.filter((id) => !this.#slots.has(id))
     if (missing.length === 0) return
@@ -158,7 +159,7 @@ export class CommitCounts {
     }
   }
 
-  /** Notes what is safe now; written by the next `flush`. */
+  /** Records what is safe now. The next `flush` writes it. */
   note(id: string, commits: number, records: number): void {
     const position = this.#slots.get(id)
     if (position === undefined) return
@@ -180,7 +181,7 @@ export class CommitCounts {
     this.#touch(position)
   }
 
-  /** Writes what was noted, in one piece. */
+  /** Writes the recorded counts in one write. */
   flush(): void {
     if (this.#lastDirty < 0) return
     this.#write(this.#firstDirty, this.#lastDirty + slotSize)
@@ -216,7 +217,7 @@ export class CommitCounts {
     }
   }
 
-  // New slots are real zeros on the disk, so that no later write of one needs room.
+  // New slots are written as zeros on the disk, so that no later write of a slot needs room.
   #grow(): void {
     const from = this.#file.length
     const file = Buffer.concat([this.#file, Buffer.alloc(growth)])

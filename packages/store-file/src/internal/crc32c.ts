@@ -1,6 +1,6 @@
 /**
- * The checksum CRC-32C (Castagnoli), which LevelDB has in its files; eight bytes a step, since it runs over a whole
- * store when that is opened.
+ * The checksum CRC-32C (Castagnoli), which LevelDB uses in its files. It takes eight bytes a step, because it runs over
+ * a whole store when that is opened.
  */
 const tables = Array.from({ length: 8 }, () => new Int32Array(256))
 for (let byte = 0; byte < 256; byte++) {

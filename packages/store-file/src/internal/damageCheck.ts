@@ -1,24 +1,24 @@
 /**
- * Whether what was found for a session is all that there was.
+ * Decides whether the records found for a session are complete.
  */
 import type { StoreDamage } from "@effect-mqttx/core/SessionStore"
 import type { Claim } from "./commitCounts.ts"
 import { type Found, summarise } from "./sessionState.ts"
 
-/** What else is known than the records themselves. */
+/** What is known besides the records themselves. */
 export interface Evidence {
-  /** Undefined: the session is not in the tally. */
+  /** Undefined: the session has no slot in the tally. */
   readonly claim: Claim | undefined
   readonly isTallyDamaged: boolean
-  /** Whether commits are synced: what is not may be missing after a power cut. */
+  /** Whether commits are synced. Commits without a sync may be missing after a power cut. */
   readonly isSynced: boolean
-  /** What was found damaged when the store was opened; it explains a loss, but is none. */
+  /** The damage found when the store was opened. It explains a loss, but is not a loss itself. */
   readonly incident: string | undefined
 }
 
 const count = (number: number, what: string): string => `${number} ${what}${number === 1 ? "" : "s"}`
 
-/** What is lost of a session, undefined when nothing is. */
+/** The loss of a session; undefined when nothing is lost. */
 export const checkDamage = (found: Found, evidence: Evidence): StoreDamage | undefined => {
   const { claim, incident, isSynced, isTallyDamaged } = evidence
   const { summary } = found

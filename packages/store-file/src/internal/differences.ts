@@ -1,8 +1,7 @@
 /**
- * What differs from a database: keys that are deleted, values that are other ones, and values of which a few bytes are
- * other ones. Most of the keys are those of outbound records, which end in numbers that follow one another: deleted
- * ones are kept and written as runs. So it is little, however many messages are sent and deleted, and however large
- * they are.
+ * The differences from a database: deleted keys, changed values, and values of which a few bytes changed. Most of the
+ * keys are those of outbound records, which end in consecutive numbers, so deleted keys are kept and written as runs.
+ * The differences stay small, however many messages are sent and deleted, and however large they are.
  */
 import type { Operation } from "./level.ts"
 
@@ -10,7 +9,7 @@ import type { Operation } from "./level.ts"
 const numbered = /^(.*\/)(\d{16})$/s
 const digits = 16
 
-/** A value of the database with other bytes near its beginning, and another checksum at its end. */
+/** A value of the database with changed bytes near its beginning, and another checksum at its end. */
 export interface Patch {
   readonly type: "patch"
   readonly key: string
@@ -21,7 +20,7 @@ export interface Patch {
 
 export type Difference = Operation | Patch
 
-/** The value that a patch makes of the one in the database. */
+/** Applies a patch to the value of the database. */
 export const patched = (value: Uint8Array, { at, bytes, tail }: Patch): Uint8Array => {
   const result = Buffer.from(value)
   result.set(bytes, at)
@@ -29,7 +28,7 @@ export const patched = (value: Uint8Array, { at, bytes, tail }: Patch): Uint8Arr
   return result
 }
 
-/** Whether a key is one of those of which there may be any number. */
+/** Whether a key belongs to a kind of which there may be any number. */
 export const isNumbered = (key: string): boolean => split(key) !== undefined
 
 const split = (key: string): readonly [prefix: string, number: number] | undefined => {
@@ -38,7 +37,7 @@ const split = (key: string): readonly [prefix: string, number: number] | undefin
   return prefix !== undefined && Number.isSafeInteger(number) ? [prefix, number] : undefined
 }
 
-/** Numbers as runs, in their order. */
+/** Sets of numbers as runs, in order. */
 class Runs {
   readonly #runs: Array<{ first: number; end: number }> = []
 
@@ -72,7 +71,7 @@ class Runs {
     this.#runs.splice(at, 1, ...parts.filter(({ end, first }) => first < end))
   }
 
-  /** The index of the first run that begins behind a number. */
+  /** The index of the first run that begins after a number. */
   #after(number: number): number {
     let [low, high] = [0, this.#runs.length]
     while (low < high) {
@@ -103,12 +102,12 @@ export class Differences {
     return this.#values.size === 0 && this.#patches.size === 0 && this.#deleted.size === 0 && this.#runs.size === 0
   }
 
-  /** The values that are other ones than in the database. */
+  /** The values that differ from those of the database. */
   get values(): ReadonlyMap<string, Uint8Array> {
     return this.#values
   }
 
-  /** By their keys, which are those of numbered records. */
+  /** Patches by key; only numbered records have them. */
   get patches(): ReadonlyMap<string, Patch> {
     return this.#patches
   }
@@ -129,7 +128,7 @@ export class Differences {
     this.#runs.clear()
   }
 
-  /** What makes them but for the patches, as operations. */
+  /** The differences without the patches, as operations. */
   *operations(): Generator<Operation> {
     for (const key of this.#deleted) yield { type: "del", key }
     for (const [prefix, { runs }] of this.#runs) {
@@ -140,7 +139,7 @@ export class Differences {
     for (const [key, value] of this.#values) yield { type: "put", key, value }
   }
 
-  /** Bytes from which `decode` makes them again. */
+  /** The differences as bytes, for `decode`. */
   encode(): Uint8Array {
     const writer = new Writer()
     for (const key of this.#deleted) {
@@ -183,7 +182,7 @@ export class Differences {
     return writer.all()
   }
 
-  /** Adds what bytes say. Only for bytes whose checksum is right. */
+  /** Adds encoded differences. The caller must have verified their checksum. */
   decode(encoded: Uint8Array): void {
     const bytes = Buffer.from(encoded.buffer, encoded.byteOffset, encoded.length)
     let position = 0
@@ -224,7 +223,7 @@ export class Differences {
     this.#patches.set(patch.key, patch)
   }
 
-  /** It is not deleted any more. */
+  /** The key is not deleted any more. */
   #restore(key: string): void {
     const parts = split(key)
     if (parts === undefined) this.#deleted.delete(key)

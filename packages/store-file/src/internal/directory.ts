@@ -1,8 +1,8 @@
 /**
- * The directory of a store: what lies where, who may read it, that names in it are safe, and that nothing in it leads
- * elsewhere.
+ * The directory of a store: the paths of its files, their permissions, the durability of file names, and the refusal of
+ * links.
  *
- * Modes and owners are those of POSIX; on Windows they mean nothing, and the access control list of the directory
+ * Modes and owners are those of POSIX. On Windows they have no effect, and the access control list of the directory
  * decides.
  */
 import * as Fs from "node:fs"
@@ -12,12 +12,12 @@ import { StoreFailure } from "./failure.ts"
 /** The paths of a store. */
 export interface Paths {
   readonly root: string
-  /** A LevelDB database that holds nothing: its lock is the store's. */
+  /** A LevelDB database without content. Its lock is the store's lock. */
   readonly lock: string
   readonly records: string
-  /** The records after a repair, until they take the place of the damaged ones. */
+  /** The records after a repair, until they replace the damaged ones. */
   readonly rebuilt: string
-  /** The records before a replacement that needed their room, until they are deleted. */
+  /** The old records of a replacement that needed their room, until they are deleted. */
   readonly replaced: string
   readonly commitCounts: string
   readonly reserve: string
@@ -42,14 +42,14 @@ const statsOf = (path: string): Fs.Stats | undefined => Fs.lstatSync(path, { thr
 
 const isOurs = ({ uid }: Fs.Stats): boolean => process.geteuid === undefined || uid === process.geteuid()
 
-/** Others may put something into it. */
+/** Whether other users may write in it. */
 const isShared = ({ mode }: Fs.Stats): boolean => (mode & 0o022) !== 0
 
 /**
- * Refuses a store in whose directory stands something else than its own directories and files: a symbolic link, which
- * would lead elsewhere, what is neither, such as a pipe, which would never answer, and, where others may write in the
- * directory, what another user has made. The directory itself may be reached by a link, but by none that another user
- * has made.
+ * Refuses a store whose directory contains anything but its own directories and files: a symbolic link, which would
+ * lead elsewhere; another kind of file, such as a pipe, which would block; and, where others may write in the
+ * directory, anything that another user has made. The directory itself may be reached by a link, but not by one that
+ * another user has made.
  */
 export const refuseStrangers = (paths: Paths): void => {
   if (process.platform === "win32") return
@@ -74,7 +74,7 @@ export const refuseStrangers = (paths: Paths): void => {
   }
 }
 
-/** LevelDB follows whatever it finds under the names of its files. */
+/** LevelDB follows links under the names of its files. */
 const refuseLinks = (path: string): void => {
   for (const entry of Fs.readdirSync(path, { withFileTypes: true })) {
     if (entry.isSymbolicLink()) throw linkFailure(Path.join(path, entry.name))
@@ -84,9 +84,9 @@ const refuseLinks = (path: string): void => {
 const linkFailure = (path: string): StoreFailure =>
   new StoreFailure("refused", `${path} is a symbolic link, which a store does not follow`)
 
-/** Opens a file of the store, which is its owner's only from the first moment on; fails when it is a link. */
+/** Opens a file of the store with permissions for its owner only from the start. Fails when it is a link. */
 export const openFile = (path: string, flags: number): number => {
-  // Windows knows no such flag. A pipe must not keep the program waiting for its other end.
+  // Windows has no such flag. A pipe must not block the program until its other end is opened.
   const { O_NOFOLLOW = 0, O_NONBLOCK = 0 } = Fs.constants as Partial<typeof Fs.constants>
   try {
     return Fs.openSync(path, flags | O_NOFOLLOW | O_NONBLOCK, 0o600)
@@ -97,8 +97,8 @@ export const openFile = (path: string, flags: number): number => {
 }
 
 /**
- * Makes a directory that is only its owner's, whatever the umask says. An existing one keeps its mode when it is
- * `shared`.
+ * Makes a directory with permissions for its owner only, independent of the umask. An existing one keeps its mode when
+ * it is `shared`.
  */
 export const makePrivate = (path: string, options?: { readonly shared?: boolean }): void => {
   const first = Fs.mkdirSync(path, { recursive: true, mode: 0o700 })
@@ -107,11 +107,11 @@ export const makePrivate = (path: string, options?: { readonly shared?: boolean 
   if ((first !== undefined || options?.shared !== true) && mode !== 0o700) Fs.chmodSync(path, 0o700)
 }
 
-/** The files that LevelDB makes; what else somebody puts there is not looked at. */
+/** The files that LevelDB makes. Other files are not examined. */
 const levelFile = /^(\d+\.(log|ldb|sst|dbtmp)|MANIFEST-\d+|CURRENT|LOCK|LOG(\.old)?)$/
 
 /**
- * Takes the files of a directory from everybody but their owner: LevelDB makes them with what the umask leaves of 0666.
+ * Restricts the files of a directory to their owner: LevelDB makes them with 0666 minus the umask.
  */
 export const makeFilesPrivate = (path: string): void => {
   if (process.platform === "win32") return
@@ -122,13 +122,13 @@ export const makeFilesPrivate = (path: string): void => {
       const { mode } = Fs.lstatSync(file)
       if ((mode & 0o170000) === 0o100000 && (mode & 0o777) !== 0o600) Fs.chmodSync(file, 0o600)
     } catch (error) {
-      // LevelDB deletes files at any time.
+      // LevelDB may delete files at any time.
       if (!isMissing(error)) throw error
     }
   }
 }
 
-/** Makes the names in a directory safe; Windows has no such call, and its file systems keep a journal of names. */
+/** Makes the names in a directory durable. Windows has no such call, and its file systems journal names. */
 export const syncDirectory = (path: string): void => {
   if (process.platform === "win32") return
   const descriptor = Fs.openSync(path, "r")
@@ -139,30 +139,30 @@ export const syncDirectory = (path: string): void => {
   }
 }
 
-/** The next free name for what is set aside. */
+/** The next free name for a damaged database that is set aside. */
 export const asidePath = (root: string): string => {
   let number = 1
-  // A link that leads nowhere exists, too.
+  // A dangling link exists too.
   while (statsOf(Path.join(root, `damaged-${number}`)) !== undefined) number++
   return Path.join(root, `damaged-${number}`)
 }
 
-/** Identifies a directory by whatever path it is reached. */
+/** Identifies a directory independent of the path by which it is reached. */
 export const identityOf = (path: string): string => {
   const { dev, ino } = Fs.statSync(path, { bigint: true })
   return `${dev}:${ino}`
 }
 
-/** A system's clock has ticks of at most this many milliseconds. */
+/** A tick of a system's clock has at most this many milliseconds. */
 const tick = 20
 
 /**
- * Watches for new files, whose names and modes are not safe until someone sees to it.
+ * Watches for new files, whose names and modes are not safe until `secure` runs.
  */
 export class NewFiles {
   readonly #path: string
   #seen = -1n
-  /** When this time of the last change was met for the first time, by a clock that does not jump. */
+  /** When this modification time was first seen, by a monotonic clock. */
   #since = 0
   #isFinal = false
 
@@ -170,7 +170,7 @@ export class NewFiles {
     this.#path = path
   }
 
-  /** Cheap when there are none: the time of the directory's last change tells. */
+  /** Cheap when there are no new files: the modification time of the directory shows it. */
   secure(): void {
     if (process.platform === "win32") return
     const changed = Fs.statSync(this.#path, { bigint: true }).mtimeNs
@@ -182,8 +182,8 @@ export class NewFiles {
     }
     makeFilesPrivate(this.#path)
     syncDirectory(this.#path)
-    // Two changes within one tick of the system's clock have the same time: it is not to be trusted before that has
-    // passed.
+    // Two changes within one tick of the system's clock have the same time, so the time is not trusted before a tick
+    // has passed.
     this.#isFinal = now - this.#since > tick
   }
 }

@@ -1,12 +1,12 @@
 /**
- * What an error of the file system or of LevelDB means for a store.
+ * Maps an error of the file system or of LevelDB to a failure of the store.
  */
 import { MqttError, StorageFailed } from "@effect-mqttx/core/MqttError"
 
-/** What is wrong with a store, as `StorageFailed` says it. */
+/** The kind of a `StorageFailed`. */
 export type Kind = StorageFailed["kind"]
 
-/** A failure that already says what it means. */
+/** A failure that already has its kind. */
 export class StoreFailure extends Error {
   readonly kind: Kind
 
@@ -33,13 +33,13 @@ const codes: Readonly<Record<string, Kind>> = {
   LEVEL_CORRUPTION: "corrupt"
 }
 
-// LevelDB hands on the texts of the system, not its codes.
+// LevelDB passes on the messages of the system, not its codes.
 const texts: ReadonlyArray<readonly [RegExp, Kind]> = [
   [/no space left|disk quota exceeded|not enough space|disk is full/i, "full"],
   [/read-only file system|permission denied|operation not permitted|access is denied|write.protected/i, "readOnly"]
 ]
 
-/** Tells a disk that is full or not writable, another owner and damage from other failures, which are `unavailable`. */
+/** Distinguishes a full or read-only disk, another owner and damage from other failures, which are `unavailable`. */
 export const kindOf = (error: unknown): Kind => {
   for (const cause of causesOf(error)) {
     if (cause instanceof StoreFailure) return cause.kind
@@ -51,10 +51,10 @@ export const kindOf = (error: unknown): Kind => {
   return "unavailable"
 }
 
-/** The error that users see. */
+/** The error that callers see. */
 export const toMqttError = (error: unknown, method: string, session?: string): MqttError => {
   let detail = String(error)
-  // The innermost error names the file and what the system said.
+  // The innermost error contains the file and the system's message.
   for (const cause of causesOf(error)) detail = cause.message
   if (error instanceof StoreFailure) detail = error.message
   return new MqttError({ session, method, reason: new StorageFailed({ kind: kindOf(error), detail, cause: error }) })

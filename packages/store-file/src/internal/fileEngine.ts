@@ -1,10 +1,9 @@
 /**
- * The engine of a file store: one LevelDB database, one write at a time, and everything that waits meanwhile in the
- * next one.
+ * The engine of a file store: one LevelDB database and one write at a time. All commits that wait meanwhile go into the
+ * next write.
  *
- * Whatever fails in a write leaves LevelDB in a state that cannot be trusted: a record that is written in part makes
- * all later ones of its log unreadable. So the database is closed after every failure, and opened again by what comes
- * next.
+ * A failed write leaves LevelDB in an unreliable state: a partly written record makes all later ones of its log
+ * unreadable. So the database is closed after every failure, and the next operation opens it again.
  */
 import type { LoadedRecords } from "@effect-mqttx/core/SessionStore"
 import type { StoreChange } from "@effect-mqttx/core/StoreRecord"
@@ -38,13 +37,13 @@ interface Write {
 
 type Task = Write | (() => Promise<void>)
 
-/** Writes that wait go together, up to so many bytes: LevelDB keeps all of them in memory. */
+/** Waiting writes are joined up to this number of bytes, because LevelDB keeps all of them in memory. */
 const groupBytes = 67_108_864
 const takenOver = 10_000
 const takenOverBytes = 1_048_576
 
 /**
- * The stores that this process has open: LevelDB's lock works between processes only, and a second try would even
+ * The stores that this process has open. LevelDB's lock works between processes only, and a second attempt would even
  * release it.
  */
 const owned = new Set<string>()
@@ -69,7 +68,7 @@ export class FileEngine {
   readonly #sessions = new Map<string, SessionState>()
   /** LevelDB; undefined before the first use, after a failure, and while the disk is full. */
   #level: Database | undefined
-  /** What was found damaged when the store was opened. */
+  /** The damage found when the store was opened. */
   #incident: string | undefined
   #queue: Array<Task> = []
   #running = false
@@ -95,7 +94,7 @@ export class FileEngine {
     this.#newFiles = new NewFiles(paths.records)
   }
 
-  /** Opens the store in a directory as its only owner, and repairs it when it is damaged. */
+  /** Opens the store in a directory as its only owner, and repairs it if it is damaged. */
   static async open(directory: string, sync: boolean): Promise<FileEngine> {
     const paths = pathsOf(directory)
     checkFormat(paths.commitCounts)
@@ -111,7 +110,7 @@ export class FileEngine {
         try {
           await step()
         } catch {
-          // What is released holds nothing that is not safe already, and the other steps have to follow.
+          // The released resource holds only data that is already safe, and the other steps have to run.
         }
       }
     }
@@ -153,7 +152,7 @@ export class FileEngine {
     this.#sessions.delete(state.session)
   }
 
-  /** Reads a session, and makes good what is damaged in it. */
+  /** Reads a session, and repairs damage in it. */
   load(state: SessionState): Promise<LoadedRecords> {
     return this.#exclusively(async (database) => {
       const found = await state.read(database)
@@ -179,7 +178,7 @@ export class FileEngine {
     }, state)
   }
 
-  /** Applies changes; `settle` is called once, with the error or without one when they are safe. */
+  /** Applies changes. `settle` is called once: with the error, or without one when they are safe. */
   commit(state: SessionState, changes: ReadonlyArray<StoreChange>, settle: (error: unknown) => void): void {
     if (this.#closed) return settle(closedFailure())
     if (changes.length === 0) return settle(undefined)
@@ -201,7 +200,7 @@ export class FileEngine {
     })
   }
 
-  /** Deletes a session. The tally forgets its claim first, so that a crash in between is no loss. */
+  /** Deletes a session. The tally removes its claim first, so that a crash in between does not count as a loss. */
   clear(state: SessionState): Promise<void> {
     return this.#exclusively(async (database) => {
       if (this.#commitCounts.claim(state.id) !== undefined) {
@@ -218,7 +217,7 @@ export class FileEngine {
     }, state)
   }
 
-  /** Closes the store after what was begun; later calls fail. */
+  /** Closes the store after the running operations. Later calls fail. */
   close(): Promise<void> {
     this.#closed = true
     return new Promise((resolve) =>
@@ -227,7 +226,7 @@ export class FileEngine {
         try {
           this.#newFiles.secure()
         } catch {
-          // The directory keeps others out; the modes of its files are a second wall.
+          // The directory already denies access to others; the modes of its files are a second protection.
         }
         await this.#release()
         resolve()
@@ -239,7 +238,7 @@ export class FileEngine {
     this.#queue.push(task)
     if (this.#running) return
     this.#running = true
-    // What arrives in the same turn goes into the first write already.
+    // Commits of the same turn are part of the first write.
     queueMicrotask(() => void this.#run())
   }
 
@@ -274,7 +273,9 @@ export class FileEngine {
     )
   }
 
-  /** One write for all. When the disk is full, those that need no room of it go on without the others. */
+  /**
+   * One write for all waiting commits. When the disk is full, those that need no room of it proceed without the others.
+   */
   async #write(writes: ReadonlyArray<Write>): Promise<void> {
     const fullDisk = this.#fullDisk
     try {
@@ -292,7 +293,7 @@ export class FileEngine {
     }
   }
 
-  /** Settles all writes, or throws and settles none but those of sessions that cannot be read. */
+  /** Settles all writes. When it throws, it has settled only those of sessions that cannot be read. */
   async #commit(database: Database, writes: ReadonlyArray<Write>): Promise<void> {
     if (writes.length === 0) return
     const accepted = await this.#resumeAll(database, writes)
@@ -311,14 +312,13 @@ export class FileEngine {
       for (const state of states) this.#commitCounts.note(state.id, state.commits, state.records)
       this.#commitCounts.flush()
     } catch {
-      // The commits are safe all the same; the tally catches up with the next ones.
+      // The commits are safe even so; the tally catches up with the next ones.
     }
     for (const { settle } of accepted) settle(undefined)
   }
 
   /**
-   * Sessions whose records are not known yet, or not any more, are read first; the writes of those that cannot be read
-   * fail.
+   * Reads sessions whose records are not known yet, or not any more. The writes of sessions that cannot be read fail.
    */
   async #resumeAll(database: Database, writes: ReadonlyArray<Write>): Promise<ReadonlyArray<Write>> {
     const accepted: Array<Write> = []
@@ -343,7 +343,7 @@ export class FileEngine {
     }
   }
 
-  /** The database that can be used now: LevelDB, or on a full disk what takes its place. */
+  /** The database that is usable now: LevelDB, or its replacement on a full disk. */
   async #open(): Promise<Database> {
     if (this.#level !== undefined) return this.#level
     if (this.#fullDisk.database !== undefined && !await this.#fullDisk.isWorthLeaving()) return this.#fullDisk.enter()
@@ -377,7 +377,7 @@ export class FileEngine {
     }
   }
 
-  /** Gives LevelDB what was written while the disk was full. In parts: what is interrupted is done again. */
+  /** Writes to LevelDB what was written while the disk was full. In parts: an interrupted part is repeated. */
   async #takeOver(database: Database): Promise<void> {
     const { differences } = this.#reserve
     if (differences.isEmpty) return
@@ -406,7 +406,8 @@ export class FileEngine {
     try {
       await level?.close()
     } catch {
-      // It was closed because of a failure that is reported already, or at the end: nothing depends on it any more.
+      // The database was closed after a failure that is already reported, or at the end. Nothing depends on it any
+      // more.
     }
   }
 }
@@ -415,7 +416,7 @@ const fail = (writes: ReadonlyArray<Write>, error: unknown): void => {
   for (const { settle } of writes) settle(error)
 }
 
-/** Those that can be taken while the disk is full; the others fail. */
+/** Returns the writes that are possible while the disk is full; the others fail. */
 const admitted = (database: FullDiskDatabase, writes: ReadonlyArray<Write>): ReadonlyArray<Write> =>
   writes.filter(({ prepared, settle, state }) => {
     const isAdmitted = prepared.changes.every(({ key, value }) =>

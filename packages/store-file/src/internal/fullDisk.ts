@@ -1,7 +1,6 @@
 /**
- * The database while the disk is full: what LevelDB has left in its files, which are only read, and on top of it the
- * journal of the reserve. LevelDB cannot be used then: it writes before it can open anything, and before it frees
- * anything.
+ * The database while the disk is full. It combines LevelDB's files, which are only read, with the journal of the
+ * reserve. LevelDB itself cannot be used then: it writes before it can open anything, and before it frees anything.
  */
 import { crc32 } from "node:zlib"
 import { type Difference, isNumbered, type Patch, patched } from "./differences.ts"
@@ -11,35 +10,37 @@ import { type Database, type Engine, type Operation, tailOf } from "./level.ts"
 import { logBytes, readAll, removeLeftovers, shrink } from "./repair.ts"
 import { freeRoom, type Reserve } from "./reserve.ts"
 
-/** Summaries are what is read by its key. */
+/** Only summaries are read by their keys. */
 const summaryPrefix = "summary/"
 
 interface Live {
   readonly size: number
   /** The last four bytes of the value. */
   readonly tail: number
-  /** Of a value that is in the files: its first bytes, and the checksum of what is between them and the last four. */
+  /**
+   * For a value that is in the files: its first bytes, and the checksum of the bytes between them and the last four.
+   */
   readonly base: { readonly head: string; readonly body: number } | undefined
 }
 
-/** In these bytes a record of a message has what changes while the message stays the same. */
+/** In the record of a message, the fields that change while the message stays the same are within these bytes. */
 const headSize = 64
-/** Larger values are patched, or not taken. */
+/** Larger values are patched, or refused. */
 const smallSize = 1024
 
 /**
- * A database that hardly grows: the journal takes deletions, new states of messages that there are, small records of
- * which there is a limited number, and some small messages.
+ * A database that hardly grows. The journal takes deletions, new states of existing messages, small records of which
+ * there is a limited number, and some small messages.
  */
 export class FullDiskDatabase implements Database {
   readonly #paths: Paths
   readonly #reserve: Reserve
-  /** The keys that there are. */
+  /** The existing keys. */
   readonly #live = new Map<string, Live>()
   readonly #summaries = new Map<string, Uint8Array>()
   #liveBytes = 0
 
-  /** Reads all files once. Of the values only summaries stay in memory. */
+  /** Reads all files once. Only the values of summaries stay in memory. */
   constructor(paths: Paths, reserve: Reserve) {
     this.#paths = paths
     this.#reserve = reserve
@@ -56,7 +57,7 @@ export class FullDiskDatabase implements Database {
     this.#apply(reserve.differences.patches.values())
   }
 
-  /** Bytes of all keys and values that there are. */
+  /** Bytes of all existing keys and values. */
   get liveBytes(): number {
     return this.#liveBytes
   }
@@ -71,7 +72,7 @@ export class FullDiskDatabase implements Database {
       (value.length <= smallSize && (this.#live.has(key) || !isNumbered(key) || this.#reserve.isRoomy))
   }
 
-  /** No other keys than those of summaries are read by themselves. */
+  /** Only summaries are read singly. */
   async get(key: string): Promise<Uint8Array | undefined> {
     return this.#summaries.get(key)
   }
@@ -80,7 +81,7 @@ export class FullDiskDatabase implements Database {
     const newest = new Map<string, { readonly sequence: number; readonly value: Uint8Array | undefined }>()
     readAll(this.#paths.records, (key, sequence, value) => {
       if (key < from || key >= to || !this.#live.has(key)) return
-      // A value is a view of more than itself.
+      // A copy, because a value is a view of a larger buffer.
       const copy = value && new Uint8Array(value)
       if ((newest.get(key)?.sequence ?? -1) < sequence) newest.set(key, { sequence, value: copy })
     })
@@ -110,7 +111,7 @@ export class FullDiskDatabase implements Database {
     for (const operation of operations) {
       const { key } = operation
       if (operation.type === "put") differences.push(this.#patch(key, operation.value) ?? operation)
-      // The deletion of what is not there would take room in the journal for nothing.
+      // Deleting a key that does not exist would waste room in the journal.
       else if (this.#live.has(key)) differences.push(operation)
     }
     this.#reserve.append(differences)
@@ -119,7 +120,7 @@ export class FullDiskDatabase implements Database {
 
   async close(): Promise<void> {}
 
-  /** What makes a value of the one in the files; undefined when it is too different. */
+  /** The patch that turns the value in the files into this one; undefined when they differ too much. */
   #patch(key: string, value: Uint8Array): Patch | undefined {
     const live = this.#live.get(key)
     const base = live?.base
@@ -174,22 +175,23 @@ const liveOf = (value: Uint8Array | undefined, isInFiles: boolean): Live | undef
     base: isInFiles ? { head: headOf(value), body: bodyOf(value) } : undefined
   }
 
-/** What LevelDB needs to open a database, beyond the room for its logs as tables. */
+/** The bytes that LevelDB needs to open a database, in addition to the room for its logs as tables. */
 const openingBytes = 1_048_576
-/** Live records of so many bytes fit, with the files of a database, into the spare part of the reserve. */
+/** Live records up to this number of bytes fit, with the files of a database, into the spare part of the reserve. */
 const spareBytes = 98_304
-/** With so much room LevelDB can do whatever it wants. */
+/** With this much room LevelDB can do anything. */
 const plenty = 64 * 1_048_576
 const shortestPause = 1000
 const longestPause = 30_000
-/** LevelDB that fails again within this time needs more room than there is. */
+/** LevelDB that fails again within this time, in milliseconds, needs more room than there is. */
 const trial = 60_000
 
 /**
- * When a store turns from LevelDB to its reserve, and back.
+ * Decides when a store switches from LevelDB to its reserve, and back.
  *
- * Back it goes when there is room for LevelDB to open, or when so little is left that the spare part of the reserve has
- * room for a new database: that frees the old one. Attempts that fail are not made with every commit.
+ * It switches back when there is room for LevelDB to open. It also switches back when so little data is left that the
+ * spare part of the reserve has room for a new database, which frees the old one. Failing attempts are not repeated
+ * with every commit.
  */
 export class FullDisk {
   readonly #engine: Engine
@@ -199,7 +201,7 @@ export class FullDisk {
   #pause = 0
   #notBefore = -Infinity
   #leftAt = -Infinity
-  /** The room that there was at the last attempt. */
+  /** The free room at the last attempt. */
   #room = 0
 
   constructor(engine: Engine, paths: Paths, reserve: Reserve) {
@@ -208,17 +210,17 @@ export class FullDisk {
     this.#reserve = reserve
   }
 
-  /** What is in the place of LevelDB; undefined while that is in use. */
+  /** The replacement for LevelDB; undefined while LevelDB is in use. */
   get database(): FullDiskDatabase | undefined {
     return this.#database
   }
 
-  /** Whether there is a reserve that can take something. */
+  /** Whether there is a reserve that can take writes. */
   get canTake(): boolean {
     return this.#reserve.isHeld
   }
 
-  /** The database in the place of LevelDB, which is closed. */
+  /** Switches to the replacement. LevelDB is already closed. */
   enter(): FullDiskDatabase {
     if (this.#database !== undefined) return this.#database
     if (performance.now() - this.#leftAt < trial) {
@@ -239,7 +241,7 @@ export class FullDisk {
     this.#reserve.hold()
   }
 
-  /** Whether LevelDB may be tried; makes room for it where that is possible. */
+  /** Whether LevelDB may be tried. Makes room for it if that is possible. */
   async isWorthLeaving(): Promise<boolean> {
     const database = this.#database
     if (database === undefined) return true

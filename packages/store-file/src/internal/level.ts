@@ -1,10 +1,10 @@
 /**
- * LevelDB, opened as this package wants it.
+ * Opens LevelDB with the settings of this package.
  */
 import type * as ClassicLevelModule from "classic-level"
 import { StoreFailure } from "./failure.ts"
 
-/** A database of texts and bytes. */
+/** A database with strings as keys and bytes as values. */
 export type Level = ClassicLevelModule.ClassicLevel<string, Uint8Array>
 
 /** One write of a batch. */
@@ -12,11 +12,11 @@ export type Operation =
   | { readonly type: "put"; readonly key: string; readonly value: Uint8Array }
   | { readonly type: "del"; readonly key: string }
 
-/** What `classic-level` exports; loading it fails where its binary is missing. */
+/** The exports of `classic-level`. Loading it fails where its binary is missing. */
 export type Engine = typeof ClassicLevelModule
 
 /**
- * Loads the engine. Fails with the kind `unavailable` and the cause when it cannot be, for example on a platform
+ * Loads the engine. Fails with the kind `unavailable` and the cause when it cannot be loaded, for example on a platform
  * without a binary.
  */
 export const loadEngine = async (): Promise<Engine> => {
@@ -32,8 +32,8 @@ export const loadEngine = async (): Promise<Engine> => {
 }
 
 /**
- * Opens a database. Without compression: a reader that trusts no byte has to understand every block, and most records
- * are deleted before they ever get into a table.
+ * Opens a database without compression. A reader that verifies every byte must understand every block, and most records
+ * are deleted before they reach a table.
  */
 export const openLevel = async (engine: Engine, location: string): Promise<Level> => {
   const level: Level = new engine.ClassicLevel<string, Uint8Array>(location, {
@@ -45,17 +45,17 @@ export const openLevel = async (engine: Engine, location: string): Promise<Level
   return level
 }
 
-/** What the store needs of a database: LevelDB, or what takes its place while the disk is full. */
+/** The database operations that the store needs: LevelDB, or its replacement while the disk is full. */
 export interface Database {
   readonly get: (key: string) => Promise<Uint8Array | undefined>
-  /** All entries of a range of keys, in their order. */
+  /** All entries of a range of keys, in order. */
   readonly range: (from: string, to: string, visit: (key: string, value: Uint8Array) => void) => Promise<void>
   readonly keys: (from: string, to: string) => Promise<ReadonlyArray<string>>
   /**
-   * Where that is at hand without reading the values: the last four bytes of each, which are the checksum of a record.
+   * Present where it needs no reading of values: the last four bytes of each value, which are the checksum of a record.
    */
   readonly tails?: (from: string, to: string) => ReadonlyMap<string, number>
-  /** All or nothing. */
+  /** Writes all operations or none. */
   readonly write: (operations: Array<Operation>, options: { readonly sync: boolean }) => Promise<void>
   readonly close: () => Promise<void>
 }
@@ -98,12 +98,12 @@ export const levelDatabase = (level: Level): Database => ({
   close: () => level.close()
 })
 
-/** Bytes above which a batch is given to LevelDB in one call. */
+/** A batch above this number of bytes is passed to LevelDB in one call. */
 const large = 65_536
 
 /**
- * Writes a batch. Collecting it at LevelDB costs a third of the time of one call with everything, but keeps it in
- * memory until the next garbage collection, which for large batches would be too much.
+ * Writes a batch. Collecting it in LevelDB takes a third of the time of one call with everything, but keeps it in
+ * memory until the next garbage collection, which is too much for large batches.
  */
 const writeBatch = async (
   level: Level,

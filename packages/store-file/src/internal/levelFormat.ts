@@ -1,25 +1,25 @@
 /**
- * Reads the files of LevelDB, trusting no byte without its checksum.
+ * Reads the files of LevelDB, and trusts no byte without its checksum.
  *
- * LevelDB itself skips what is damaged in a log without a word, and parses damaged tables as if they were whole. So
- * they are read here before it gets them. Formats: log_format.md and table_format.md of LevelDB 1.20. Tables are never
- * compressed by this package.
+ * LevelDB itself silently skips damaged parts of a log, and parses damaged tables as if they were whole. So this module
+ * reads the files before LevelDB opens them. Formats: log_format.md and table_format.md of LevelDB 1.20. Tables are
+ * never compressed by this package.
  */
 import { crc32c } from "./crc32c.ts"
 import { type Source, sourceOf } from "./source.ts"
 
-/** One write of a key: the newest sequence number decides; undefined is a deletion. */
+/** One write of a key. The newest sequence number decides; undefined is a deletion. */
 export type Visit = (key: string, sequence: number, value: Uint8Array | undefined) => void
 
-/** The files that a database consists of, as its manifest says. */
+/** The files that belong to a database, from its manifest. */
 export interface Manifest {
-  /** Logs of this number and later ones are in use. */
+  /** Logs with this number or a higher one are in use. */
   readonly logNumber: number
   readonly tables: ReadonlyMap<number, { readonly size: number }>
 }
 
 const blockSize = 32_768
-/** How many blocks of a log are read at a time. */
+/** The number of log blocks that are read at a time. */
 const windowSize = 32 * blockSize
 const headerSize = 7
 const tableMagic = 0xdb4775248b80fb57n
@@ -74,12 +74,12 @@ const unmask = (masked: number): number => {
   return ((rotated >>> 17) | (rotated << 15)) >>> 0
 }
 
-/** Sequence numbers have 56 bits; no store of this package gets beyond 2^53. */
+/** Sequence numbers have 56 bits. No store of this package exceeds 2^53. */
 const uint64 = (view: DataView, position: number): number => Number(view.getBigUint64(position, true))
 
 /**
- * Gives all whole records of a log to `visit` and returns what is damaged before the last of them. An incomplete record
- * at the end is what a crash during a write leaves, and no damage.
+ * Passes all whole records of a log to `visit`, and returns the damage before the last of them. An incomplete record at
+ * the end is the result of a crash during a write, and no damage.
  */
 export const readRecords = (log: Uint8Array | Source, visit: (record: Uint8Array) => void): ReadonlyArray<string> => {
   const source = sourceOf(log)
@@ -95,7 +95,7 @@ export const readRecords = (log: Uint8Array | Source, visit: (record: Uint8Array
     suspicions = []
     visit(record)
   }
-  // No record leaves its block, and a window has whole blocks.
+  // No record crosses the end of its block, and a window has whole blocks.
   let bytes: Uint8Array = new Uint8Array(0)
   let view = viewOf(bytes)
   let start = 0
@@ -123,8 +123,8 @@ export const readRecords = (log: Uint8Array | Source, visit: (record: Uint8Array
       break
     } else if (unmask(view.getUint32(at, true)) !== crc32c(bytes, at + 6, end)) {
       suspect(position, "a record with a wrong checksum")
-      // The length may be what is wrong, and a payload may look like a record: only the next block begins at a sure
-      // place.
+      // The length itself may be damaged, and a payload may look like a record. Only the start of the next block is
+      // certain.
       position += left
     } else {
       const fragment = bytes.subarray(at + headerSize, end)
@@ -249,7 +249,7 @@ const readEntries = (block: Uint8Array, visit: (key: Uint8Array, value: Uint8Arr
   }
 }
 
-/** Reads what is whole in a table, and returns what is not. */
+/** Reads the whole parts of a table, and returns the damaged ones. */
 export const readTable = (table: Uint8Array | Source, visit: Visit): ReadonlyArray<string> => {
   const source = sourceOf(table)
   const damage: Array<string> = []
@@ -262,7 +262,7 @@ export const readTable = (table: Uint8Array | Source, visit: Visit): ReadonlyArr
     }
     const footer = new Cursor(bytes)
     try {
-      // LevelDB reads the filters that this block lists: damaged ones could hide keys.
+      // LevelDB reads the filters that this block lists. Damaged ones could hide keys.
       readEntries(readBlock(source, footer), (_, handle) => readBlock(source, new Cursor(handle)))
     } catch (error) {
       if (!isOfBytes(error)) throw error
@@ -290,5 +290,5 @@ export const readTable = (table: Uint8Array | Source, visit: Visit): ReadonlyArr
   return damage
 }
 
-/** Whether an error comes of what the bytes are, not of reading them. */
+/** Whether an error comes from the content of the bytes, not from reading them. */
 const isOfBytes = (error: unknown): boolean => error instanceof Malformed || error instanceof RangeError

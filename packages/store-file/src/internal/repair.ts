@@ -1,8 +1,7 @@
 /**
- * Finds damaged files of a database before LevelDB sees them, and builds a new database of what is whole, or of what is
- * left.
+ * Finds damaged files of a database before LevelDB opens them, and builds a new database from the undamaged parts.
  *
- * LevelDB's own repair is not used: it reads damaged tables without their checksums, and says nothing of what it drops.
+ * LevelDB's own repair is not used: it reads damaged tables without their checksums, and does not report what it drops.
  */
 import * as Fs from "node:fs"
 import * as Path from "node:path"
@@ -26,7 +25,7 @@ const numberOf = (name: string): number => Number.parseInt(name, 10)
 const currentManifest = (directory: string): Manifest | undefined => {
   try {
     const name = Fs.readFileSync(Path.join(directory, "CURRENT"), "latin1")
-    // A damaged name must not lead elsewhere.
+    // A damaged name must not lead out of the directory.
     if (!/^MANIFEST-\d+\n$/.test(name)) return undefined
     return withFile(
       Path.join(directory, name.trim()),
@@ -38,7 +37,7 @@ const currentManifest = (directory: string): Manifest | undefined => {
   }
 }
 
-/** The files of a database that count: without a manifest all do. */
+/** The files of a database that are in use; without a manifest, all files. */
 const filesOf = (directory: string): Files => {
   const names = Fs.readdirSync(directory)
   const logs = names.filter((name) => /^\d+\.log$/.test(name)).sort((a, b) => numberOf(a) - numberOf(b))
@@ -59,7 +58,7 @@ const filesOf = (directory: string): Files => {
   }
 }
 
-/** Reads all files that count and returns what is damaged. */
+/** Reads all files in use and returns the damage. */
 export const readAll = (directory: string, visit: Visit): ReadonlyArray<string> => {
   const { damage, logs, tables } = filesOf(directory)
   const found = [...damage]
@@ -76,7 +75,7 @@ export const readAll = (directory: string, visit: Visit): ReadonlyArray<string> 
   return found
 }
 
-/** What is damaged in a database; nothing in one that LevelDB may open. */
+/** The damage of a database; empty for one that LevelDB may open. */
 export const inspect = (directory: string): ReadonlyArray<string> => readAll(directory, ignore)
 
 /** Bytes of the logs, which LevelDB turns into tables when it opens a database. */
@@ -87,8 +86,8 @@ export const logBytes = (directory: string): number => {
 }
 
 /**
- * Deletes the files of a closed database that do not count: what LevelDB has left of work that it could not finish,
- * which it deletes only when it opens.
+ * Deletes the files of a closed database that are not in use. LevelDB leaves them after work that it could not finish,
+ * and deletes them only when it opens.
  */
 export const removeLeftovers = (directory: string): void => {
   const { logs, manifest, tables } = filesOf(directory)
@@ -104,7 +103,7 @@ export const removeLeftovers = (directory: string): void => {
 
 const remove = (path: string): void => Fs.rmSync(path, { recursive: true, force: true })
 
-/** Finishes a replacement that was interrupted. */
+/** Finishes an interrupted replacement. */
 export const finishReplacement = (paths: Paths): void => {
   const [isRebuilt, isReplaced] = [Fs.existsSync(paths.rebuilt), Fs.existsSync(paths.replaced)]
   if (!isRebuilt && !isReplaced) return
@@ -119,8 +118,8 @@ type Changes = Pick<Differences, "patches" | "values">
 const none: Changes = { patches: new Map(), values: new Map() }
 
 /**
- * Replaces a damaged database by one with everything that is whole in it, and returns where the damaged one was set
- * aside. What was deleted or overwritten in a lost part of a log comes back as it was before.
+ * Replaces a damaged database by one with all its undamaged content, and returns where the damaged one was set aside. A
+ * key that was deleted or overwritten in a lost part of a log returns with its older value.
  */
 export const rebuild = async (engine: Engine, paths: Paths): Promise<string> => {
   await build(engine, paths, none, () => true)
@@ -130,8 +129,8 @@ export const rebuild = async (engine: Engine, paths: Paths): Promise<string> => 
 }
 
 /**
- * Replaces a database by one that has no more than the live keys, with these changes of their values: the old one frees
- * its room. Nothing has changed when it fails.
+ * Replaces a database by one with only the live keys, with these changes of their values, which frees the room of the
+ * old one. If it fails, nothing has changed.
  */
 export const shrink = async (
   engine: Engine,
@@ -149,7 +148,7 @@ export const shrink = async (
   remove(paths.replaced)
 }
 
-/** A new database beside the old one. */
+/** Builds a new database next to the old one. */
 const build = async (
   engine: Engine,
   paths: Paths,
@@ -182,7 +181,7 @@ const build = async (
       }
     }
     await level.batch(operations, { sync: true })
-    // Into tables, whose directory entries LevelDB syncs.
+    // Moves the records into tables, whose directory entries LevelDB syncs.
     await level.compactRange("", "\u{10ffff}")
   } finally {
     await level.close()

@@ -1,14 +1,14 @@
 /**
- * The reserve: a file whose room on the disk is taken while there is some, so that a full disk can still take what
- * makes room.
+ * The reserve: a file that allocates room on the disk in advance, so that a full disk can still take the writes that
+ * free room.
  *
- * Its first part is a journal, which is overwritten in place and so needs no room: what is deleted while LevelDB, which
- * writes before it frees, can do nothing at all. The rest is spare: it is given back to the disk when opening or
- * rebuilding the store needs some blocks.
+ * Its first part is a journal, which is overwritten in place and so needs no further room. It takes deletions while
+ * LevelDB, which writes before it frees, cannot work at all. The rest is spare: it is given back to the disk when
+ * opening or rebuilding the store needs some blocks.
  *
  * The journal has two halves. Each is a head of 32 bytes (magic, generation, checksum) and entries: 4 bytes of size, 4
  * of checksum, the differences. The half with the larger generation counts, up to its last whole entry. When a half is
- * full, all that is known is written to the other one in a compact form, and then that one's head.
+ * full, all differences are written to the other one in a compact form, and then the head of that half.
  */
 import { randomFillSync } from "node:crypto"
 import * as Fs from "node:fs"
@@ -20,14 +20,14 @@ import { readAt } from "./source.ts"
 
 const halfSize = 131_072
 const journalSize = 2 * halfSize
-/** Of the whole file. */
+/** Bytes of the whole file. */
 const reserveSize = journalSize + 3 * halfSize
 const lockBytes = 65_536
 const headSize = 32
 const frameSize = 8
 const magic = Buffer.from("effect-mqttx reserve")
 
-/** Room that others may use, in bytes; of a file system that does not tell, as much as one likes. */
+/** Free room for other files, in bytes; unlimited for a file system that does not report it. */
 export const freeRoom = (path: string): number => {
   try {
     const { bavail, bsize } = Fs.statfsSync(path)
@@ -45,7 +45,7 @@ const encodeHead = (generation: number): Buffer => {
   return head
 }
 
-/** Undefined when it is none. */
+/** Undefined for an invalid head. */
 const decodeHead = (head: Uint8Array): number | undefined => {
   const bytes = Buffer.from(head.buffer, head.byteOffset, head.length)
   return bytes.length === headSize && bytes.readUInt32LE(28) === crc32(bytes.subarray(0, 28)) &&
@@ -54,21 +54,21 @@ const decodeHead = (head: Uint8Array): number | undefined => {
     : undefined
 }
 
-/** An entry of an older generation in the same place must not be taken for one of this. */
+/** The checksum includes the generation, so that an entry of an older generation in the same place is not accepted. */
 const seal = (operations: Uint8Array, generation: number, position: number): number =>
   crc32(operations, crc32(Buffer.from(`${generation} ${position}`)))
 
-/** Whether one entry has room in a half. */
+/** Whether one entry fits into a half. */
 const fits = (encoded: Uint8Array): boolean => headSize + frameSize + encoded.length <= halfSize
 
-/** Without what later operations make void. */
+/** Without what later operations supersede. */
 const merged = (encoded: Uint8Array): Uint8Array => {
   const differences = new Differences()
   differences.decode(encoded)
   return differences.encode()
 }
 
-/** Cuts a file; false when it is not longer. */
+/** Shortens a file; false when it is not longer. */
 const cut = (descriptor: number, size: number): boolean => {
   if (Fs.fstatSync(descriptor).size <= size) return false
   Fs.ftruncateSync(descriptor, size)
@@ -80,10 +80,10 @@ const cut = (descriptor: number, size: number): boolean => {
  */
 export class Reserve {
   readonly #root: string
-  /** Undefined: there was no room for a file, not even for an empty one. */
+  /** Undefined: there was no room even for an empty file. */
   readonly #descriptor: number | undefined
   #generation = 0
-  /** In which half, and where in it the next entry goes. */
+  /** The half in use, and the position of the next entry in it. */
   #half = 0
   #position = headSize
   readonly #differences = new Differences()
@@ -93,7 +93,7 @@ export class Reserve {
     this.#descriptor = descriptor
   }
 
-  /** Opens the reserve, and takes its room when there is enough; without room it opens all the same. */
+  /** Opens the reserve, and allocates its room if there is enough. Without room it still opens. */
   static open(path: string, root: string): Reserve {
     const { O_CREAT, O_RDWR } = Fs.constants
     let descriptor: number
@@ -116,7 +116,7 @@ export class Reserve {
   }
 
   /**
-   * Gives a few blocks back, which the lock of a store needs before anything else can be opened; false when there are
+   * Gives back a few blocks, which the lock of a store needs before anything else can be opened; false when there are
    * none.
    */
   static releaseBlocks(path: string): boolean {
@@ -131,14 +131,13 @@ export class Reserve {
     }
   }
 
-  /** What the journal says, on top of the database. */
+  /** The differences in the journal, relative to the database. */
   get differences(): Pick<Differences, "isEmpty" | "operations" | "patches" | "values"> {
     return this.#differences
   }
 
   /**
-   * Whether there is so much room that small messages may have some of it: states of messages and deletions need the
-   * rest.
+   * Whether there is enough room to admit small messages. States of messages and deletions need the rest.
    */
   get isRoomy(): boolean {
     return this.#differences.valueBytes < halfSize / 4
@@ -149,30 +148,33 @@ export class Reserve {
     return this.#descriptor !== undefined && Fs.fstatSync(this.#descriptor).size >= journalSize
   }
 
-  /** Gives the spare part back but for the blocks of the lock; false when there is none. */
+  /** Gives back the spare part except the blocks of the lock; false when there is none. */
   releaseSpare(): boolean {
     return this.#descriptor !== undefined && cut(this.#descriptor, journalSize + lockBytes)
   }
 
-  /** Takes the room of the whole file, if that leaves much more to others. */
+  /** Allocates the whole file, if that leaves much more room to others. */
   hold(): void {
     const descriptor = this.#descriptor
     if (descriptor === undefined) return
     const { size } = Fs.fstatSync(descriptor)
     if (size >= reserveSize || freeRoom(this.#root) < 4 * reserveSize) return
-    // Zeros might take no room: file systems compress them, or leave holes.
+    // Random bytes, because file systems may compress zeros or leave holes.
     const bytes = randomFillSync(Buffer.alloc(reserveSize - size))
     try {
       this.#put(descriptor, bytes, size)
       Fs.fsyncSync(descriptor)
       syncDirectory(this.#root)
     } catch {
-      // Somebody else was faster: without a reserve the store works until the disk is full.
+      // Another process took the room first. Without a reserve the store works until the disk is full.
       Fs.ftruncateSync(descriptor, size)
     }
   }
 
-  /** Writes differences, safe when it returns. Fails with the kind `full` when the journal has no room for them. */
+  /**
+   * Writes differences, which are safe when it returns. Fails with the kind `full` when the journal has no room for
+   * them.
+   */
   append(differences: ReadonlyArray<Difference>): void {
     const descriptor = this.#descriptor
     if (descriptor === undefined || !this.isHeld) {
@@ -191,7 +193,7 @@ export class Reserve {
     this.#differences.apply(differences)
   }
 
-  /** Forgets everything, safe when it returns: the database has it. */
+  /** Removes all entries, because the database has them. Safe when it returns. */
   clear(): void {
     if (this.#descriptor === undefined || this.#differences.isEmpty) return
     this.#writeAll(this.#descriptor, new Differences().encode())
@@ -210,7 +212,7 @@ export class Reserve {
     this.#position += frameSize + encoded.length
   }
 
-  /** A new generation in the other half; its head last. */
+  /** Writes a new generation to the other half, its head last. */
   #writeAll(descriptor: number, encoded: Uint8Array): void {
     if (!fits(encoded)) {
       throw new StoreFailure("full", "the disk is full, and so is the store's reserve on it")
@@ -224,10 +226,10 @@ export class Reserve {
       Fs.fdatasyncSync(descriptor)
       this.#put(descriptor, encodeHead(this.#generation), this.#half * halfSize)
       Fs.fdatasyncSync(descriptor)
-      // Were the new head damaged one day, the old half would tell of what is long over.
+      // If the new head were damaged later, the old half would show an outdated state.
       this.#put(descriptor, Buffer.alloc(headSize), half * halfSize)
     } catch (error) {
-      // The new head may be there or not: what comes next is a generation that is newer than both.
+      // It is unknown whether the new head is written, so the next generation is newer than both.
       this.#half = half
       this.#position = Infinity
       throw error

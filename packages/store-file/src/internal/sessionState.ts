@@ -1,8 +1,8 @@
 /**
- * The records of one session in the database, and the summary that every commit writes beside them.
+ * The records of one session in the database, and the summary that every commit writes with them.
  *
- * The summary says how many records there are and what they add up to, so that a record that is missing, or that came
- * back, is noticed when the session is loaded, although every record that is there is whole.
+ * The summary has the number of records and a sum over them. So a load notices a record that is missing or that came
+ * back, although every present record is whole.
  */
 import { keyOf, type StoreChange, type StoreRecord } from "@effect-mqttx/core/StoreRecord"
 import * as StoreRecordCodec from "@effect-mqttx/core/StoreRecordCodec"
@@ -13,13 +13,13 @@ import { StoreFailure } from "./failure.ts"
 import { type Database, type Operation, tailOf } from "./level.ts"
 
 /**
- * What stands for a session in keys: 128 bits of a digest of its name, so that any name is one, and of one length. Over
- * UTF-16, since names that are no well-formed Unicode would become the same in UTF-8.
+ * Identifies a session in keys: 128 bits of a digest of its name, so that any name fits, with a fixed length. The
+ * digest is over UTF-16, because names that are not well-formed Unicode would become equal in UTF-8.
  */
 export const idOf = (session: string): string =>
   createHash("sha256").update(Buffer.from(session, "utf16le")).digest().subarray(0, 16).toString("base64url")
 
-/** What the records of a session add up to. */
+/** Count and sum over the records of a session. */
 export interface Summary {
   readonly commits: number
   readonly records: number
@@ -27,35 +27,35 @@ export interface Summary {
   readonly exclusive: number
 }
 
-/** What was found in the database for a session. */
+/** The content of the database for a session. */
 export interface Found {
   readonly records: ReadonlyArray<StoreRecord>
   /** The checksum of each record under its key. */
   readonly checksums: Map<string, number>
-  /** Keys, in the database, of what cannot be read. */
+  /** The keys, in the database, of values that cannot be read. */
   readonly unreadable: ReadonlyArray<string>
   readonly summary: Summary | undefined
-  /** Whether there is a summary that cannot be read. */
+  /** Whether the summary exists and cannot be read. */
   readonly isSummaryDamaged: boolean
 }
 
 interface Prepared {
   readonly key: string
-  /** Undefined deletes. */
+  /** Undefined: the key is deleted. */
   readonly value: Uint8Array | undefined
 }
 
-/** Changes as they will be written: the caller may change nothing any more. */
+/** Changes in the form in which they are written. The caller's later changes have no effect on them. */
 export interface PreparedChanges {
   readonly changes: ReadonlyArray<Prepared>
-  /** Of all values. */
+  /** The bytes of all values. */
   readonly bytes: number
 }
 
 const summaryFormat = 1
 const summarySize = 25
-// A key may hold the name of a session, which need not be well-formed, while LevelDB keeps UTF-8: what has no UTF-8 is
-// escaped.
+// A key may contain the name of a session, which need not be well-formed, while LevelDB keeps UTF-8. Code units without
+// UTF-8 are escaped.
 const escape = "\u{10fffe}"
 const escaped = /[\p{Surrogate}\u{10fffe}]/u
 
@@ -75,11 +75,11 @@ const fromStored = (key: string): string =>
     )
     : key
 
-/** LevelDB keeps a write in memory, and the store reads it in one piece when it opens. */
+/** LevelDB keeps a write in memory, and the store reads it in one piece when it opens. Bytes. */
 const largestCommit = 1_073_741_824
 
 /**
- * Encodes changes. Fails with the kind `invalid` when there is one that can never be written, or too many for one
+ * Encodes changes. Fails with the kind `invalid` when a change can never be written, or there are too many for one
  * write.
  */
 export const prepare = (changes: ReadonlyArray<StoreChange>, limit: number = largestCommit): PreparedChanges => {
@@ -110,12 +110,12 @@ const newer = (found: number): StoreFailure =>
     `a record has the format ${found}, and this version reads up to ${StoreRecordCodec.format}`
   )
 
-/** The session's part of the database. */
+/** One session's part of the database. */
 export class SessionState {
   readonly session: string
   readonly id: string
   /**
-   * What is known to be in the database; undefined before the first look, and after a write whose outcome is unknown.
+   * The known content of the database; undefined before the first read, and after a write with an unknown outcome.
    */
   checksums: Map<string, number> | undefined
   commits = 0
@@ -136,7 +136,7 @@ export class SessionState {
     this.#nameChecksum = crc32(Buffer.from(session, "utf16le"))
   }
 
-  /** Reads everything, changing nothing. Fails with the kind `newerFormat`. */
+  /** Reads everything and changes nothing. Fails with the kind `newerFormat`. */
   async read(database: Database): Promise<Found> {
     const records: Array<StoreRecord> = []
     const checksums = new Map<string, number>()
@@ -157,7 +157,7 @@ export class SessionState {
     return { records, checksums, unreadable, ...await this.#readSummary(database) }
   }
 
-  /** Goes on from what is in the database, after a write whose outcome is unknown. */
+  /** Continues from the content of the database, after a write with an unknown outcome. */
   async recall(database: Database): Promise<void> {
     const tails = database.tails?.(this.#prefix, this.#end)
     if (tails === undefined) return this.resume(await this.read(database))
@@ -172,13 +172,13 @@ export class SessionState {
   }
 
   /**
-   * Goes on from what was found. When something is missing, later summaries go on saying so, for the next load to
-   * report it.
+   * Continues from what was found. When something is missing, later summaries keep showing that, so that the next load
+   * reports it.
    */
   resume(found: Found): void {
     this.checksums = found.checksums
     if (found.summary === undefined) {
-      // No sum of no records: the next load tells that there is more than there should be.
+      // An impossible sum for no records: the next load sees that there should be more.
       this.commits = 0
       this.records = 0
       this.#sum = 0
@@ -191,7 +191,7 @@ export class SessionState {
     }
   }
 
-  /** Begins anew with what was found, after `commits` commits. */
+  /** Starts over with what was found, after `commits` commits. */
   adopt(found: Found, commits: number): void {
     const { exclusive, records, sum } = summarise(found.checksums, commits)
     this.checksums = found.checksums
@@ -264,13 +264,13 @@ export class SessionState {
     }
   }
 
-  // The name is under the seal: two names of one digest would be found out, not mixed.
+  // The seal covers the name: two names with one digest would be detected, not mixed.
   #seal(bytes: Buffer): number {
     return crc32(bytes.subarray(0, bytes.length - 4), this.#nameChecksum)
   }
 }
 
-/** What records add up to. */
+/** Computes the summary of records. */
 export const summarise = (checksums: ReadonlyMap<string, number>, commits: number): Summary => {
   let sum = 0
   let exclusive = 0

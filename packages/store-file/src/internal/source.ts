@@ -1,16 +1,15 @@
 /**
- * Bytes to read from: those of a file, a piece at a time, or such that are in memory. A log may be larger than what
- * Node reads at once, and than what the process has as memory.
+ * A source of bytes: a file that is read in pieces, or bytes in memory. A log may be larger than what Node reads at
+ * once, and than the memory of the process.
  */
 import * as Fs from "node:fs"
 import { openFile } from "./directory.ts"
 
-/** Something to read from. */
+/** A source of bytes. */
 export interface Source {
   readonly length: number
   /**
-   * The bytes from `position` on; fewer where it ends before. They may be overwritten by nothing but the file's own
-   * writers.
+   * The bytes from `position` on; fewer where the source ends before. Only the file's own writers may overwrite them.
    */
   readonly read: (position: number, size: number) => Uint8Array
 }
@@ -22,7 +21,7 @@ export const bytesSource = (bytes: Uint8Array): Source => ({
 
 export const sourceOf = (bytes: Uint8Array | Source): Source => bytes instanceof Uint8Array ? bytesSource(bytes) : bytes
 
-/** Reads from a descriptor until there is enough, or no more. */
+/** Reads from a descriptor until `size` bytes are read, or the file ends. */
 export const readAt = (descriptor: number, position: number, size: number): Uint8Array => {
   const bytes = Buffer.allocUnsafe(size)
   let filled = 0

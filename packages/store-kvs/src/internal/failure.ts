@@ -1,6 +1,6 @@
 /**
- * The failures of the store: what kind an error is that a file system, a database or a browser gave, and how the store
- * says that it is closed. The store and its log make all their errors here.
+ * The failures of the store: the kind of an error from a file system, a database or a browser, and the error of a
+ * closed store. The store and its log make all their errors here.
  */
 import { MqttError, StorageFailed } from "@effect-mqttx/core/MqttError"
 
@@ -13,7 +13,7 @@ export const storageFailed = (
   failure: { readonly kind: StorageFailureKind; readonly detail: string; readonly cause?: unknown }
 ): MqttError => new MqttError({ session, method: `SessionStore.${method}`, reason: new StorageFailed(failure) })
 
-/** The failure of everything that comes after the end of a store or of the scope that opened it. */
+/** The failure of every operation after the end of a store or of the scope that opened it. */
 export const closedStore = (session: string, method: string): MqttError =>
   storageFailed(session, method, { kind: "closed", detail: "the store of this session is closed" })
 
@@ -36,13 +36,12 @@ const kinds: { readonly [code: string]: StorageFailureKind } = {
 }
 
 /**
- * Errors wrap each other as `cause`, and as `reason`. An endless chain is none that a store makes, but a cycle is
- * possible.
+ * Errors wrap each other as `cause`, and as `reason`. No store makes an endless chain, but a cycle is possible.
  */
 const depth = 10
 
 /**
- * The kind, found by the codes and names of the error and all that it wraps, the innermost last; `unavailable` when
+ * The kind, by the codes and names of the error and of all errors that it wraps, the innermost last; `unavailable` when
  * none is known.
  */
 export const storageFailureKind = (cause: unknown): StorageFailureKind => {

@@ -1,13 +1,13 @@
 /**
- * The records of one session as a log in a key-value store, which can write one value at a time and no more.
+ * The records of one session as a log in a key-value store, which can only write one value at a time.
  *
- * A commit is one value: a segment, numbered on from the one before. A value that was written in part has the wrong
- * checksum, so that a commit is there or not. When the log is more than twice as large as what it is worth, all records
- * are written again, as further segments; then a head says that the log begins there; then the segments before are
- * deleted. A crash between any two of these writes leaves a log that says the same. There are two heads, written in
- * turn: one that was written in part leaves the other.
+ * A commit is one value: a segment, numbered consecutively. A partly written value has a wrong checksum, so that a
+ * commit is complete or absent. When the log is over twice the size of its live records, all records are written again
+ * as further segments; then a head says that the log begins there; then the segments before are deleted. A crash
+ * between any two of these writes leaves a log with the same content. There are two heads, written in turn, so that a
+ * partly written one leaves the other.
  *
- * Nothing here is concurrent: the caller does one thing at a time, and does not interrupt it.
+ * Nothing here is concurrent: the caller runs one operation at a time, and does not interrupt it.
  */
 import type { MqttError } from "@effect-mqttx/core/MqttError"
 import type { LoadedRecords, StoreDamage } from "@effect-mqttx/core/SessionStore"
@@ -18,26 +18,29 @@ import * as Result from "effect/Result"
 import { storageFailed, storageFailureKind } from "./failure.ts"
 import * as Values from "./values.ts"
 
-/** The records of a copy go into several segments: a browser's storage has limits for one value. */
+/**
+ * The bytes of one segment of a copy. A copy has several segments, because a browser's storage limits the size of one
+ * value.
+ */
 const copySize = 256 * 1024
-/** What a segment costs beside its bytes: a file, a row, a request. */
+/** The estimated cost of a segment besides its bytes: a file, a row, a request. */
 const segmentCost = 1024
-/** A log that is not larger than this stays as it is. */
+/** A log of at most this size is not rewritten. */
 const slack = 64 * 1024
 
 interface State {
   readonly live: Map<string, { readonly record: StoreRecord; readonly size: number }>
   liveCost: number
-  /** Of the newest head; -1: there is none. */
+  /** The generation of the newest head; -1: there is none. */
   generation: number
   first: number
-  /** No segment below has been left. */
+  /** No segment with a lower number is left. */
   garbage: number
   next: number
   cost: number
-  /** No attempt to write the log anew before it costs this. */
+  /** The log is not rewritten before its cost exceeds this. */
   patience: number
-  /** Writing the next segment has failed, so that it may be there, in part or in full. */
+  /** Writing the next segment has failed, so that it may exist, in part or in full. */
   uncertain: boolean
   damage: StoreDamage | undefined
 }
@@ -51,7 +54,7 @@ export interface Log {
 const plain = { beginning: false, clears: false } as const
 
 /**
- * The log of a session below `base`, the beginning of all its keys. `name` is what the checksums know the session by.
+ * The log of a session below `base`, the prefix of all its keys. `name` identifies the session in the checksums.
  */
 export const makeLog = (
   kvs: KeyValueStore,
@@ -113,7 +116,7 @@ export const makeLog = (
     apply(state, segment.changes)
   })
 
-  /** Appends what a session waits for. A copy, which says nothing new, may be there or not. */
+  /** Appends a commit that a session waits for. A copy, which adds nothing new, may exist or not. */
   const appendForSession: typeof append = (state, changes, marks) => {
     state.uncertain = true
     return Effect.tap(append(state, changes, marks), () => {
@@ -122,7 +125,7 @@ export const makeLog = (
     })
   }
 
-  /** Writes the log anew, from the records that are left of it. */
+  /** Rewrites the log from its remaining records. */
   const compact = Effect.fnUntraced(function*(state: State) {
     const first = state.next
     const before = state.cost
@@ -149,7 +152,7 @@ export const makeLog = (
   })
 
   const sweep = Effect.fnUntraced(function*(state: State) {
-    // In order, so that what a crash leaves is an unbroken end of the log.
+    // In order, so that a crash leaves an unbroken end of the log.
     for (; state.garbage < state.first; state.garbage++) yield* remove(state.garbage)
   })
 
@@ -157,7 +160,10 @@ export const makeLog = (
     if (state.cost > Math.max(2 * state.liveCost + slack, state.patience)) yield* tidy(state, compact(state))
   })
 
-  /** What can wait: the records are safe without it, and their session hears of the failure when a commit fails. */
+  /**
+   * Runs work that can wait: the records are safe without it, and the session learns of the failure when a commit
+   * fails.
+   */
   const tidy = (state: State, effect: Effect.Effect<void, MqttError>): Effect.Effect<void> =>
     Effect.catch(effect, (error) => {
       state.patience = state.cost + state.liveCost + slack
@@ -173,7 +179,7 @@ export const makeLog = (
     return head.failure === "newerFormat" ? yield* newerFormat : "damaged"
   })
 
-  /** Where a head leads nowhere, the segments are looked for among all keys. */
+  /** If a head leads to no segment, the segments are searched among all keys. */
   const listSegments = Effect.map(
     Effect.mapError(kvs.keys, failed("load")),
     (keys) =>
@@ -214,7 +220,7 @@ export const makeLog = (
     let unreadable = 0
     let unknown = 0
     let missing = 0
-    // The number that follows the last one is looked at, too: a single value may be gone.
+    // The number after the last one is read too, because a single value may be missing.
     for (let number = state.first, index = 0;; bytes = yield* get(number)) {
       if (bytes !== undefined) {
         missing += number - state.next
@@ -250,7 +256,7 @@ export const makeLog = (
           `before it was complete), ${missing + (complete ? 0 : 1)} are missing; ${unknown} records are unknown`
       }
     }
-    // What was lost is not reported again, and a head that leads nowhere is replaced.
+    // Prevents a second report of the loss, and replaces a head that leads to no segment.
     if (state.damage !== undefined || lost) {
       yield* tidy(state, Effect.andThen(compact(state), Effect.suspend(() => remove(headOf(state.generation + 1)))))
     } else if (state.garbage < state.first && (yield* get(state.first - 1)) !== undefined) {
@@ -268,7 +274,7 @@ export const makeLog = (
     load: Effect.gen(function*() {
       const state = yield* current
       if (state.uncertain) {
-        // What may have been written in vain must not turn up later.
+        // A segment from a failed write must not appear later.
         yield* remove(state.next)
         state.uncertain = false
       }
@@ -289,8 +295,8 @@ export const makeLog = (
       if (state.next === 0 && state.generation < 0 && !state.uncertain) return
       yield* appendForSession(state, [], { beginning: false, clears: true })
       yield* compact(state)
-      // Nothing is left but a segment without records and the heads, which lead nowhere once it is gone: where a
-      // removal fails, what is left is looked for again.
+      // Only a segment without records and the heads are left, which lead nowhere once that segment is gone. If a
+      // removal fails, the rest is searched again.
       recovered = undefined
       yield* remove(state.first)
       yield* remove(headOf(state.generation + 1))

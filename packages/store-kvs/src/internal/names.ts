@@ -1,19 +1,19 @@
 /**
- * Session names as parts of keys, for stores that make file names of keys and take neither every character nor every
- * length, nor know upper from lower case.
+ * Encodes session names as parts of keys. Some stores turn keys into file names, which do not accept every character or
+ * length, and may not distinguish upper from lower case.
  */
 import { StorageFailed } from "@effect-mqttx/core/MqttError"
 import * as Digest from "effect/crypto/Digest"
 import { WebCrypto } from "effect/crypto/WebCrypto"
 import * as Effect from "effect/Effect"
 
-/** File names have 255 bytes, and key-value stores may write a character as three. */
+/** File names have at most 255 bytes, and key-value stores may write a character as three. */
 const longest = 100
 
 /**
- * Lower case letters, digits and hyphens stand for themselves, everything else as `_` and the four digits of each
- * UTF-16 unit. What would be too long is `__`, which appears nowhere else, and its digest. Neither contains `/`. Fails
- * where there is no digest: browsers have `crypto.subtle` in secure contexts only.
+ * Lower case letters, digits and hyphens are kept; any other UTF-16 unit becomes `_` and its four digits. A result that
+ * is too long becomes `__`, which appears nowhere else, and the name's digest. Neither contains `/`. Fails where no
+ * digest is available: browsers have `crypto.subtle` in secure contexts only.
  */
 export const encodeName = (name: string): Effect.Effect<string, StorageFailed> => {
   let encoded = ""
@@ -36,7 +36,7 @@ const digestOf = (name: string): Effect.Effect<string> =>
     Effect.provide(Digest.layerWebCrypto)
   )
 
-// UTF-8 has no halves of characters, but any string is a name.
+// As UTF-16 units, because UTF-8 cannot encode lone surrogates, but any string is a name.
 const unitsOf = (name: string): Uint8Array => {
   const bytes = new Uint8Array(name.length * 2)
   const view = new DataView(bytes.buffer)

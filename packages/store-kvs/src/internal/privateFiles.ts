@@ -1,10 +1,10 @@
 /**
- * A file system whose files are their owner's only, for a key-value store of files: Effect's own makes them with what
- * the umask leaves of 0666, and follows links.
+ * A file system with private files, for a key-value store of files. Effect's own makes them with 0666 minus the umask,
+ * and follows links.
  *
- * A value is written to a new file beside the one that it is for, and then takes its place: a crash leaves the old or
- * the new one, and a symbolic link in that place is replaced, never followed. Reading refuses links and what is no
- * file. On Windows the modes mean nothing, and links are followed.
+ * A value is written to a new file next to its own, which then replaces it. A crash leaves the old or the new value,
+ * and a symbolic link in that place is replaced, never followed. Reading refuses links and everything that is no file.
+ * On Windows the modes have no effect, and links are followed.
  */
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
@@ -13,7 +13,7 @@ import { type PlatformError, systemError } from "effect/PlatformError"
 
 const fileMode = 0o600
 const directoryMode = 0o700
-/** What was begun and not finished has the name of its file and this. */
+/** The suffix of an unfinished file. */
 const unfinished = ".tmp"
 
 const textEncoder = new TextEncoder()
@@ -22,20 +22,20 @@ const textDecoder = new TextDecoder()
 const isTag = (error: PlatformError, tag: string): boolean => error.reason._tag === tag
 
 /**
- * The same file system for private files. Only what `KeyValueStore.layerFileSystem` uses is changed.
+ * The same file system with private files. Only the operations that `KeyValueStore.layerFileSystem` uses are changed.
  */
 export const privateFiles = (fs: FileSystem.FileSystem): FileSystem.FileSystem => {
   const open = (path: string): ReturnType<typeof fs.open> =>
     Effect.catchIf(
       fs.open(path, { flag: "r", noFollow: true }),
-      // A platform that cannot tell a link from what it leads to.
+      // The platform cannot distinguish a link from its target.
       (error) => isTag(error, "BadArgument"),
       () => fs.open(path, { flag: "r" })
     )
 
   const readFile = (path: string): Effect.Effect<Uint8Array, PlatformError> =>
     Effect.gen(function*() {
-      // A pipe would keep the reader waiting for its other end.
+      // A pipe would block the reader until its other end is opened.
       const { type } = yield* fs.stat(path)
       if (type !== "File") {
         return yield* Effect.fail(systemError({
@@ -61,7 +61,7 @@ export const privateFiles = (fs: FileSystem.FileSystem): FileSystem.FileSystem =
 
   const writeFile = (path: string, bytes: Uint8Array): Effect.Effect<void, PlatformError> => {
     const temporary = `${path}${unfinished}`
-    // Fails when anything is there, also a link.
+    // Fails when anything exists there, also a link.
     const write = fs.writeFile(temporary, bytes, { flag: "wx", mode: fileMode })
     return write.pipe(
       Effect.catchIf(
@@ -69,7 +69,7 @@ export const privateFiles = (fs: FileSystem.FileSystem): FileSystem.FileSystem =
         () => Effect.andThen(fs.remove(temporary, { force: true }), write)
       ),
       Effect.andThen(fs.rename(temporary, path)),
-      // A full disk has room for nothing that is not finished.
+      // Frees the room of the unfinished file, because the disk may be full.
       Effect.tapError(() => Effect.ignore(fs.remove(temporary, { force: true })))
     )
   }

@@ -1,9 +1,10 @@
 /**
- * The values that a session has in a key-value store: segments of its log, each a batch of changes, and heads, which
- * tell where the log begins.
+ * The values of a session in a key-value store: segments of its log, each a batch of changes, and heads, which say
+ * where the log begins.
  *
- * Every value is one byte of format, its fields, and four bytes of checksum over its name and all before. Every later
- * format keeps the first byte and the checksum, so that an older program can tell a newer value from a damaged one.
+ * Every value is one byte of format, its fields, and four bytes of checksum over its name and all bytes before. Every
+ * later format keeps the first byte and the checksum, so that an older program can distinguish a newer value from a
+ * damaged one.
  */
 import { keyOf, type StoreChange, type StoreRecord } from "@effect-mqttx/core/StoreRecord"
 import * as StoreRecordCodec from "@effect-mqttx/core/StoreRecordCodec"
@@ -15,26 +16,26 @@ const format = 1
 export type Unreadable = "newerFormat" | "damaged"
 
 export interface Head {
-  /** Grows by one with every head: the one with the larger generation counts. */
+  /** Increased by one with every head. The head with the larger generation counts. */
   readonly generation: number
   /** The number of the first segment of the log. */
   readonly first: number
-  /** The first number of a segment that may be left of an older log. */
+  /** The lowest number of a segment that may be left from an older log. */
   readonly garbage: number
 }
 
-/** A change as it is in a segment. */
+/** A change as it is stored in a segment. */
 export type SegmentChange =
   | { readonly _tag: "Put"; readonly key: string; readonly record: StoreRecord; readonly size: number }
   | { readonly _tag: "Delete"; readonly key: string }
 
 export interface Segment {
-  /** The log is complete from here on: a copy of all records begins here, or all before were cleared. */
+  /** The log is complete from here on: a copy of all records begins here, or everything before was cleared. */
   readonly beginning: boolean
-  /** What was before it is deleted. */
+  /** Everything before this segment is deleted. */
   readonly clears: boolean
   readonly changes: ReadonlyArray<SegmentChange>
-  /** Records whose bytes are unharmed and yet no record. */
+  /** The number of records whose bytes are intact but are no valid record. */
   readonly unknown: number
 }
 
@@ -90,8 +91,7 @@ const deleted = 0xffffffff
 const flags = { beginning: 1, clears: 2 } as const
 
 /**
- * The bytes of a segment, and its changes with the sizes that they have there. Throws what `StoreRecordCodec.encode`
- * does.
+ * The bytes of a segment, and its changes with their sizes there. Throws what `StoreRecordCodec.encode` throws.
  */
 export const encodeSegment = (
   name: string,
@@ -135,7 +135,7 @@ export const decodeSegment = (name: string, bytes: Uint8Array): Result.Result<Se
     const changes: Array<SegmentChange> = []
     let unknown = 0
     let position = 6
-    // The checksum is right: what does not fit was made by another rule, and nothing of it is trusted.
+    // The checksum is right, so content that does not fit comes from another format, and none of it is trusted.
     try {
       for (let i = 0; i < count; i++) {
         const keySize = view.getUint32(position)

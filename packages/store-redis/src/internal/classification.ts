@@ -1,14 +1,14 @@
 /**
- * What an error of Redis or of its driver means for a session.
+ * Maps an error of Redis or of its driver to a failure of the store.
  */
 import { StorageFailed } from "@effect-mqttx/core/MqttError"
 
 /**
- * See `StorageFailed`; `unknownCommand` is one that the server does not have or has renamed.
+ * See `StorageFailed`. `unknownCommand` is a command that the server does not have or has renamed.
  */
 export type RedisFailure = StorageFailed["kind"] | "unknownCommand"
 
-// The first word of an error reply. Codes that are not here pass by themselves or are not known: trying again is right.
+// The first word of an error reply. Codes that are not listed are temporary or unknown, so a retry is right.
 const kinds: ReadonlyMap<string, RedisFailure> = new Map([
   ["OOM", "full"],
   ["READONLY", "readOnly"],
@@ -21,13 +21,13 @@ const kinds: ReadonlyMap<string, RedisFailure> = new Map([
 ])
 
 const withoutCode: ReadonlyArray<readonly [RegExp, RedisFailure]> = [
-  // Servers that others manage limit what one command may have. What we send is small, unless a single record is large.
+  // Managed servers limit the size of one command. The store's commands are small, unless a single record is large.
   [/max(?:imum)? request size|request (?:is )?too large/i, "invalid"],
   [/unknown command/i, "unknownCommand"],
   [/invalid password|without any password configured|no password is set/i, "refused"]
 ]
 
-/** The innermost message: drivers wrap the server's words in errors of their own. */
+/** All messages down to the innermost: drivers wrap the server's message in errors of their own. */
 const messagesOf = (cause: unknown): ReadonlyArray<string> => {
   const messages: Array<string> = []
   let current = cause
@@ -55,7 +55,7 @@ const codeIn = (message: string): RedisFailure | undefined => {
 }
 
 /**
- * What went wrong, from what the driver threw: an error reply of Redis, an error of the socket, an error of the driver.
+ * Classifies what the driver threw: an error reply of Redis, an error of the socket, or an error of the driver.
  */
 export const classify = (cause: unknown): RedisFailure => {
   for (const message of messagesOf(cause)) {
@@ -66,9 +66,9 @@ export const classify = (cause: unknown): RedisFailure => {
 }
 
 /**
- * Whether another connection may do better: this one is gone or stays at a server that cannot take commands now, for
- * example one that has become a replica, is loading, or has lost its primary or its replicas. What a server says of the
- * user, of a key or of its memory is the same on every connection.
+ * Whether another connection may work better. This one is broken, or is at a server that cannot take commands now, for
+ * example one that has become a replica, is loading, or has lost its primary or its replicas. Errors about the user, a
+ * key or the server's memory are the same on every connection.
  */
 export const isConnectionUseless = (cause: unknown): boolean => {
   const failure = classify(cause)
@@ -76,7 +76,7 @@ export const isConnectionUseless = (cause: unknown): boolean => {
     messagesOf(cause).some((message) => /\bNOAUTH\b/.test(message))
 }
 
-/** Whether the server has said it, and not the driver or the system. */
+/** Whether the error comes from the server, and not from the driver or the system. */
 export const isReply = (cause: unknown): boolean =>
   messagesOf(cause).some((message) => /^-?[A-Z][A-Z0-9]{2,}(?:\s|$)/.test(message))
 

@@ -1,8 +1,8 @@
 /**
- * Calls to Redis that are bounded in time, over a connection that is renewed when it proves useless.
+ * Sends commands to Redis with a time limit, over a connection that is replaced when it proves useless.
  *
- * A call that is given up may still arrive, late and behind what came later, and one that is made again over another
- * connection may happen twice: the scripts are made for that.
+ * A command that has timed out may still arrive late, after newer ones, and a command that is repeated over another
+ * connection may run twice. The scripts are written for that.
  */
 import { StorageFailed } from "@effect-mqttx/core/MqttError"
 import * as Duration from "effect/Duration"
@@ -22,7 +22,8 @@ export interface CommandQueue {
     patience?: Duration.Duration
   ) => Effect.Effect<A, StorageFailed>
   /**
-   * EVALSHA, or EVAL when the server does not know the script. A second for each megabyte is added to the time limit.
+   * Runs EVALSHA, or EVAL when the server does not know the script. A second for each megabyte is added to the time
+   * limit.
    */
   readonly run: <A>(
     script: Script,
@@ -36,24 +37,24 @@ type Call = (send: Connection["send"]) => Effect.Effect<unknown, Redis.RedisErro
 
 interface Failure {
   readonly reason: StorageFailed
-  /** Another connection may do better; this one is of no use at all when it is broken. */
+  /** Another connection may work better. This one is of no use at all when it is broken. */
   readonly isUseless: boolean
   readonly isBroken: boolean
   readonly isOdd?: true
 }
 
-/** How a call ended on one connection. */
+/** The outcome of a command on one connection. */
 type Attempt<A> = Result.Result<A, Failure>
 
 const megabyte = 1_048_576
 /**
- * On how many connections a call is made: what a driver reserves may be one that it had to spare already, as old as the
- * first.
+ * The number of connections on which a command is tried. The driver may reserve an idle connection that is as old as
+ * the first one.
  */
 const connectionsTried = 4
 
 /**
- * The calls of a store.
+ * The command queue of a store.
  */
 export const makeCommandQueue = (connections: Connections, timeout: Duration.Duration): CommandQueue => {
   const noAnswer = (limit: Duration.Duration): StorageFailed =>
@@ -88,10 +89,10 @@ export const makeCommandQueue = (connections: Connections, timeout: Duration.Dur
       })
     )
 
-  /** A connection, as soon as there is one; why there is none says more than that there is none in time. */
+  /** A connection, as soon as there is one. The failure to connect says more than a timeout. */
   const connected = (limit: Duration.Duration): Effect.Effect<Connection, StorageFailed> =>
     connections.get.pipe(
-      // Attempts have pauses of their own. What is refused is refused the next time, too.
+      // The attempts have pauses of their own. A refusal is permanent.
       Effect.retry({ while: ({ kind }) => kind !== "refused" }),
       Effect.timeoutOrElse({
         duration: limit,
@@ -99,7 +100,7 @@ export const makeCommandQueue = (connections: Connections, timeout: Duration.Dur
       })
     )
 
-  /** Goes on over other connections. A reply that makes no sense is final when more than one connection gives such. */
+  /** Retries over other connections. An invalid reply is final when more than one connection gives one. */
   const elsewhere = <A>(
     first: Connection,
     failure: Failure,

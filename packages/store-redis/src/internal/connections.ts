@@ -1,11 +1,11 @@
 /**
- * The connection of a store: one that it reserves from the `Redis` service for itself, and leaves for a new one when it
- * proves useless.
+ * The connection of a store. The store reserves one from the `Redis` service for itself, and replaces it when it proves
+ * useless.
  *
- * After a failover a connection may stay at a server that is a replica now, or at one that is gone without a word, and
- * its driver does not know. A new connection to the same address reaches the server that serves now. The connection
- * that the service shares with the rest of the program could not be renewed without harm to others, and keeps what was
- * given up until it is closed. It is used only where the service cannot reserve one. `commands.ts` is the caller.
+ * After a failover a connection may stay at a server that is a replica now, or at one that has silently disappeared,
+ * and its driver does not know. A new connection to the same address reaches the current server. The connection that
+ * the service shares with the rest of the program cannot be replaced without harm to other users, and keeps abandoned
+ * commands until it is closed. It is used only where the service cannot reserve one. Called by `commandQueue.ts`.
  */
 import type { StorageFailed } from "@effect-mqttx/core/MqttError"
 import * as Cause from "effect/Cause"
@@ -25,23 +25,23 @@ export interface Connection {
 
 export interface Connections {
   /**
-   * The connection to use now; a new one where there is none. Waits as long as the driver does: the caller bounds it.
+   * The current connection, or a new one. Waits as long as the driver does; the caller sets a time limit.
    */
   readonly get: Effect.Effect<Connection, StorageFailed>
   /**
-   * Leaves a connection that has proved useless; false where it is kept, since others were no better a moment ago. One
-   * that is `broken` is always left.
+   * Abandons a useless connection. Returns false if it is kept, because others were no better a moment ago. A
+   * connection that `isBroken` is always abandoned.
    */
   readonly leave: (useless: Connection, isBroken: boolean) => Effect.Effect<boolean>
-  /** The connection has given an answer that is of use. */
+  /** The connection has given a usable reply. */
   readonly prove: (connection: Connection) => void
-  /** Why the last attempt to connect has failed; undefined: it has not. */
+  /** Why the last attempt to connect failed; undefined: it did not. */
   readonly failure: () => StorageFailed | undefined
-  /** Keeps the connection as long as the scope, and gives it back when no scope is left. */
+  /** Keeps the connection as long as the scope, and gives it back when the last scope ends. */
   readonly use: Effect.Effect<void, never, Scope.Scope>
 }
 
-/** How long to wait before something is tried again: twice as long each time. */
+/** The wait before the next attempt, which doubles each time. */
 class Pause {
   readonly #longest: bigint
   #length = 0n
@@ -51,7 +51,7 @@ class Pause {
     this.#longest = Duration.toNanosUnsafe(longest)
   }
 
-  /** Nanoseconds that are left of it. */
+  /** The remaining nanoseconds. */
   left(now: bigint): bigint {
     return this.#until > now ? this.#until - now : 0n
   }
@@ -79,7 +79,7 @@ interface Own extends Connection {
  */
 export const makeConnections = (redis: Redis.Redis["Service"]): Connections => {
   const shared: Connection = { send: redis.send }
-  /** Between attempts to connect, and between connections that are no better than the one before. */
+  /** The pause between attempts to connect, and between connections that are no better than the one before. */
   const connecting = new Pause(Duration.seconds(2))
   const moving = new Pause(Duration.seconds(5))
   let own: Own | undefined
@@ -91,8 +91,7 @@ export const makeConnections = (redis: Redis.Redis["Service"]): Connections => {
     const connection = own
     own = undefined
     if (connection === undefined) return Effect.void
-    // The pool of the service closes a connection on which something is under way, and would keep one that is healthy
-    // in its eyes.
+    // The pool of the service closes a connection with a running command, and would keep one that it considers healthy.
     return Effect.forkDetach(Effect.ignore(connection.send("PING")), { startImmediately: true }).pipe(
       Effect.andThen(Scope.close(connection.scope, Exit.void))
     )
@@ -105,7 +104,7 @@ export const makeConnections = (redis: Redis.Redis["Service"]): Connections => {
       yield* Scope.close(scope, exit)
       const error = Cause.squash(exit.cause)
       if (error instanceof Redis.RedisError) return yield* toReason(error.cause)
-      // A service that cannot reserve; one that is shutting down answers by an interruption.
+      // The service cannot reserve. A service that is shutting down interrupts instead.
       return shared
     }
     own = { send: exit.value.send, scope }
@@ -113,7 +112,7 @@ export const makeConnections = (redis: Redis.Redis["Service"]): Connections => {
     return own ?? shared
   })
 
-  /** One attempt for all who wait: a caller that gives up leaves it to the others. */
+  /** One attempt for all callers. A caller that gives up leaves it to the others. */
   const connect = Effect.suspend(() => {
     if (attempt !== undefined) return Deferred.await(attempt)
     const deferred = Deferred.makeUnsafe<Connection, StorageFailed>()
@@ -137,7 +136,7 @@ export const makeConnections = (redis: Redis.Redis["Service"]): Connections => {
     get: Effect.suspend(() => own === undefined ? connect : Effect.succeed(own)),
     leave: (useless, isBroken) =>
       Effect.flatMap(Clock.monotonicTimeNanos, (now) => {
-        // Somebody else has left it meanwhile.
+        // Another caller has abandoned it meanwhile.
         if (own !== useless) return Effect.succeed(useless !== shared)
         if (!isBroken && moving.left(now) > 0n) return Effect.succeed(false)
         if (!isBroken) moving.begin(now)

@@ -1,5 +1,5 @@
 /**
- * How durable a commit is, as the server's settings say.
+ * Derives the durability of a commit from the server's settings.
  */
 import type { StorageFailed } from "@effect-mqttx/core/MqttError"
 import type { Durability } from "@effect-mqttx/core/SessionStore"
@@ -9,7 +9,7 @@ import type { CommandQueue } from "./commandQueue.ts"
 import { anything } from "./replies.ts"
 
 /**
- * The reply to CONFIG GET: pairs one behind the other, or a record or map from drivers that speak RESP 3.
+ * The reply to CONFIG GET: alternating names and values, or a record or map from drivers that use RESP 3.
  */
 export const settingsOf = (reply: unknown): ReadonlyMap<string, string> => {
   const settings = new Map<string, string>()
@@ -24,11 +24,11 @@ export const settingsOf = (reply: unknown): ReadonlyMap<string, string> => {
 }
 
 /**
- * What the settings promise; undefined when they do not tell.
+ * The durability of these settings; undefined when they are not known.
  *
- * Redis writes its append-only file before it answers, so that a kill of Redis loses nothing that it has answered;
- * except that with `everysec` it writes up to two seconds late while a sync takes long. `appendfsync always` syncs as
- * well, unless Redis may skip that while it rewrites the file.
+ * Redis writes its append-only file before it replies, so that a kill of Redis loses nothing that it has acknowledged.
+ * The exception is `everysec`, which delays the write up to two seconds while a sync takes long. `appendfsync always`
+ * also syncs, unless Redis may skip that while it rewrites the file.
  */
 export const durabilityOf = (settings: ReadonlyMap<string, string>): Durability | undefined => {
   switch (settings.get("appendonly")) {
@@ -43,11 +43,11 @@ export const durabilityOf = (settings: ReadonlyMap<string, string>): Durability 
   }
 }
 
-/** What Redis takes as one value when nothing else is set: 512 MB. */
+/** The default size limit of one value in Redis: 512 MB. */
 const usualLargestValue = 536_870_912
 
 /**
- * How many bytes Redis takes as one value. It closes a connection on which it gets more.
+ * The largest value that Redis accepts, in bytes. It closes a connection that sends more.
  */
 export const readLargestValue = (commands: CommandQueue): Effect.Effect<number, StorageFailed> =>
   Effect.map(readSettings(commands, "proto-max-bulk-len"), (settings) => {
@@ -67,8 +67,7 @@ const readSettings = (
   )
 
 /**
- * Reads the settings. Servers that others manage forbid CONFIG: then INFO tells at least whether there is an
- * append-only file.
+ * Reads the settings. Managed servers forbid CONFIG; INFO at least says whether there is an append-only file.
  */
 export const readDurability = (commands: CommandQueue): Effect.Effect<Durability | undefined, StorageFailed> =>
   Effect.flatMap(readSettings(commands, "*append*"), (settings) => {

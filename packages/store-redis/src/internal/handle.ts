@@ -1,9 +1,9 @@
 /**
- * The store of one session in the hands of its owner.
+ * The store of one session, as its owner uses it.
  *
- * The owner numbers its attempts to commit, and the records in Redis carry the number of the newest one that was
- * applied. So an attempt that arrives late, behind a newer one, is recognised, and so is a Redis that has lost commits:
- * restarted without its append-only file, restored, or replaced by a replica that lagged. What was lost is written
+ * The owner numbers its attempts to commit, and the records in Redis carry the number of the newest applied one. So an
+ * attempt that arrives late, after a newer one, is recognised. A Redis that has lost commits is recognised too:
+ * restarted without its append-only file, restored, or replaced by a replica that lagged. Lost commits are written
  * again from memory, which refers to the records that the session holds anyway.
  */
 import { MqttError, StorageFailed } from "@effect-mqttx/core/MqttError"
@@ -21,39 +21,39 @@ import * as Scripts from "./scripts.ts"
 export interface HandleSetup {
   readonly session: string
   readonly keys: SessionKeys
-  /** What the acquisition answered: see `SessionKeys.owner`. */
+  /** The reply of the acquisition: see `SessionKeys.owner`. */
   readonly owner: string
   readonly durability: Durability
-  /** For commits and what else the session asks for. */
+  /** For commits and the other operations of the session. */
   readonly commands: CommandQueue
-  /** For the renewal, which does not wait for a long load. */
+  /** For the renewal, which must not wait for a long load. */
   readonly renewalCommands: CommandQueue
   /** Milliseconds. */
   readonly lease: number
   /** Milliseconds; 0: none. */
   readonly expiry: number
-  /** For how many milliseconds at least Redis remembers who the newest owner is. */
+  /** The least number of milliseconds for which Redis remembers the newest owner. */
   readonly memory: number
-  /** How many bytes Redis takes as one value. */
+  /** The largest value that Redis accepts, in bytes. */
   readonly largestValue: number
   /** Nanoseconds of the monotonic clock. */
   readonly acquiredAt: bigint
 }
 
 export interface Handle extends SessionStoreHandle {
-  /** Prolongs the lease; what a failure means shows at the next commit. */
+  /** Prolongs the lease. A failure takes effect at the next commit. */
   readonly renew: Effect.Effect<void, MqttError>
-  /** Everything fails with the kind `closed` from now on. */
+  /** Every later operation fails with the kind `closed`. */
   readonly close: Effect.Effect<void>
 }
 
-/** How long Redis keeps an unfinished rewrite behind its last part, in milliseconds. */
+/** How long Redis keeps an unfinished rewrite after its last part, in milliseconds. */
 const rewriteExpiry = "60000"
 
-/** Something that a script could do only after a loss was made good, or an earlier commit finished. */
+/** Why a script has to wait: a loss must be repaired first, or an earlier commit finished. */
 type Hindrance = typeof Scripts.lost | typeof Scripts.unfinished
 
-/** How often one commit may be hindered: by a commit to finish, by a loss, and by both again on the way. */
+/** How often one commit may be delayed: by a commit to finish, by a loss, and by both again during the repair. */
 const patience = 4
 
 /**
@@ -68,10 +68,10 @@ export const makeHandle = (setup: HandleSetup): Handle => {
   const memory = BigInt(setup.memory) * 1_000_000n
   const lock = Semaphore.makeUnsafe(1)
 
-  /** The newest attempt, and the newest one that Redis has confirmed. */
+  /** The number of the newest attempt, and of the newest one that Redis has confirmed. */
   let attempt = 0
   let confirmed = 0
-  /** What Redis holds as far as it has confirmed; incomplete before the first load. */
+  /** The confirmed content of Redis; incomplete before the first load. */
   let current = new Map<string, StoreRecord>()
   let isLoaded = false
   let isFenced = false
@@ -93,7 +93,7 @@ export const makeHandle = (setup: HandleSetup): Handle => {
       : Effect.void
   )
 
-  /** Runs a script; yields what hinders it, undefined when it did what it is for. */
+  /** Runs a script. Yields its hindrance; undefined when it succeeded. */
   const ask = (
     through: CommandQueue,
     script: Scripts.Script,
@@ -112,7 +112,7 @@ export const makeHandle = (setup: HandleSetup): Handle => {
       }
     )
 
-  /** Writes all records beside the ones that Redis has, in parts. */
+  /** Writes all records again in parts, under a separate key. */
   const rewritten = Effect.fnUntraced(function*() {
     let isFirst = true
     for (const { puts } of partsOf({ deletes: new Set(), puts: current, isFreeing: false }, largestValue)) {
@@ -128,10 +128,10 @@ export const makeHandle = (setup: HandleSetup): Handle => {
     }
   })
 
-  /** Makes Redis hold what it had confirmed. */
+  /** Restores in Redis what it had confirmed. */
   const restore = Effect.gen(function*() {
     const now = yield* Clock.monotonicTimeNanos
-    // Redis may have forgotten a newer owner since.
+    // Redis may have forgotten a newer owner since then.
     if (now - answeredAt > memory) return yield* fenced()
     if (isLoaded) yield* rewritten()
     const count = isLoaded ? current.size : -1
@@ -143,7 +143,7 @@ export const makeHandle = (setup: HandleSetup): Handle => {
     )
   })
 
-  /** Moves what was concluded to the records. */
+  /** Moves the changes of a concluded commit to the records. */
   const finish = Effect.gen(function*() {
     for (;;) {
       const hindrance = yield* ask(commands, Scripts.finish, all, [owner, lease])
@@ -151,7 +151,7 @@ export const makeHandle = (setup: HandleSetup): Handle => {
     }
   })
 
-  /** Removes what hinders, and tries again. */
+  /** Removes the hindrance and retries. */
   const insist = (
     once: Effect.Effect<Hindrance | undefined, StorageFailed>
   ): Effect.Effect<void, StorageFailed> =>
@@ -164,7 +164,7 @@ export const makeHandle = (setup: HandleSetup): Handle => {
       return yield* new StorageFailed({ detail: "Redis keeps losing what was committed" })
     })
 
-  /** Changes records by one script, under a number of its own. */
+  /** Changes records by one script, under a new commit number. */
   const change = (script: Scripts.Script, args: ReadonlyArray<string>): Effect.Effect<void, StorageFailed> =>
     insist(Effect.suspend(() => {
       const number = ++attempt
@@ -201,11 +201,11 @@ export const makeHandle = (setup: HandleSetup): Handle => {
       Effect.tapError(({ kind }) =>
         kind === "full" ? Effect.ignore(ask(commands, Scripts.discard, all, [owner, lease])) : Effect.void
       ),
-      // The commit is valid. What cannot be moved now is moved by the next call, or by the next owner.
+      // The commit is valid. Changes that cannot be moved now are moved by the next call, or by the next owner.
       Effect.andThen(Effect.ignore(finish))
     )
 
-  /** The parts of a commit, one after the other, as an effect that fails as making one does. */
+  /** The parts of a commit one after the other, as an effect that fails where making a part throws. */
   const partsLazily = (commit: Commit) =>
     Effect.sync(() => {
       const parts = partsOf(commit, largestValue)
@@ -231,7 +231,7 @@ export const makeHandle = (setup: HandleSetup): Handle => {
       for (const key of content.deletes) current.delete(key)
     })
 
-  /** Deletes what is not ours, page by page, and counts it. */
+  /** Deletes foreign fields page by page, and counts them. */
   const removeForeign = Effect.fnUntraced(function*(records: ReadonlyMap<string, StoreRecord>) {
     let count = 0
     for (let page = foreignPages(commands, keys.records, records);;) {
@@ -244,11 +244,11 @@ export const makeHandle = (setup: HandleSetup): Handle => {
   })
 
   const load: Effect.Effect<LoadedRecords, StorageFailed> = Effect.gen(function*() {
-    // An owner that was fenced does not read what is another one's.
+    // A fenced owner must not read the records of another one.
     yield* renewed(commands)
     yield* insist(finish)
     const { foreign, newest, records } = yield* readRecords(commands, keys.records)
-    // What failed without being known to fail, and was applied, counts from now on.
+    // A commit with an unknown outcome that was applied counts from now on.
     confirmed = Math.max(confirmed, newest)
     const lost = foreign === undefined ? 0 : yield* removeForeign(records)
     current = records

@@ -6,11 +6,13 @@
  * All keys of one session. Redis Cluster puts them into one slot, because their only braces hold the session's name.
  */
 export interface SessionKeys {
-  /** A text: the epoch of the newest owner, `:`, and its token, which is empty once it has released the session. */
+  /** A string: the epoch of the newest owner, `:`, and its token, which is empty once it has released the session. */
   readonly owner: string
-  /** A text that lives as long as the lease; the same as in `owner`. */
+  /** A string that lives as long as the lease; the same as in `owner`. */
   readonly lease: string
-  /** A hash: the keys of the records to their bytes, and the empty field to the number of the newest commit. */
+  /**
+   * A hash: from the keys of the records to their bytes, and from the empty field to the number of the newest commit.
+   */
   readonly records: string
   /** A hash: a commit that is too large for one script, until it is applied in full, see `internal/scripts.ts`. */
   readonly staged: string
@@ -18,15 +20,15 @@ export interface SessionKeys {
   readonly rewrite: string
 }
 
-// What would end the hash tag, what UTF-8 cannot carry, and what a terminal should not show. The escape itself keeps
-// names apart.
+// Characters that would end the hash tag, that UTF-8 cannot encode, or that a terminal should not show. The escape
+// itself is included, so that different names have different keys.
 const special = /[%{}\p{Cc}\p{Cs}]/gu
 
 const escape = (character: string): string => `%${character.charCodeAt(0).toString(16).padStart(4, "0")}`
 
 /**
- * The keys of a session. No two names share one, and an empty name has a tag that is not empty: Redis ignores an empty
- * one.
+ * The keys of a session. No two names share a key. The tag of an empty name is not empty, because Redis ignores an
+ * empty tag.
  */
 export const keysOf = (prefix: string, session: string): SessionKeys => {
   const base = `${prefix}{${session === "" ? "%" : session.replace(special, escape)}}:`
@@ -39,7 +41,7 @@ export const keysOf = (prefix: string, session: string): SessionKeys => {
   }
 }
 
-// A session may have any name, and the key of an origin record has it: UTF-8 would make one of all lone surrogates.
+// A session may have any name, and the key of an origin record contains it. UTF-8 would make all lone surrogates equal.
 const specialInField = /[%\p{Cs}]/gu
 const escaped = /%([0-9a-f]{4})/g
 

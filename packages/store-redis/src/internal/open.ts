@@ -1,5 +1,5 @@
 /**
- * Opening the store of a session: becoming its owner, staying it, and leaving; and the end of the whole store.
+ * Opens the store of a session: acquires, renews and releases the ownership, and closes the whole store.
  */
 import { InvalidOptions, MqttError, StorageFailed } from "@effect-mqttx/core/MqttError"
 import type { Durability, SessionStore, SessionStoreHandle } from "@effect-mqttx/core/SessionStore"
@@ -22,7 +22,7 @@ import * as Scripts from "./scripts.ts"
 
 // How long Redis remembers the newest owner of a session that has no records any more.
 const memory = Duration.toMillis(Duration.days(1))
-// An owner may leave before its lease ends.
+// Polls at least this often, in milliseconds, because an owner may release the session before its lease ends.
 const longestPoll = 500
 const grace = Duration.seconds(1)
 
@@ -32,7 +32,7 @@ type Store = SessionStore["Service"]
 
 /** The store of all sessions over one `Redis` service, and its end. */
 export interface RedisSessions extends Store {
-  /** Leaves all sessions that are open: what they ask for from now on fails with the kind `closed`. */
+  /** Closes all open sessions: their later operations fail with the kind `closed`. */
   readonly close: Effect.Effect<void>
 }
 
@@ -88,7 +88,7 @@ export const makeSessions = (redis: Redis.Redis["Service"], options: RedisStoreO
         expiry.toString()
       ])
     )
-    // A Redis that cannot be reached is not waited for: the lease ends by itself.
+    // An unreachable Redis is not waited for: the lease ends by itself.
     return Effect.suspend(() => connections.failure() === undefined ? released : Effect.void)
   }
 
@@ -114,11 +114,11 @@ export const makeSessions = (redis: Redis.Redis["Service"], options: RedisStoreO
     const keys = keysOf(options.keyPrefix, session)
     const commands = makeCommandQueue(connections, options.commandTimeout)
     const token = `${(yield* Random.nextInt).toString(36)}${(yield* Random.nextInt).toString(36)}`
-    // Before the acquisition: one whose answer is lost is taken back as well.
+    // Added before the acquisition, so that an acquisition whose reply is lost is released too.
     yield* Effect.addFinalizer(() => release(commands, keys, token))
     const owner = yield* acquire(commands, keys, token)
     if (isClosed) {
-      // Too late for the finalizers, which the end of the store has run already.
+      // Too late for the finalizers, because the end of the store has already run them.
       yield* release(commands, keys, token)
       return yield* closed()
     }
@@ -162,7 +162,8 @@ export const makeSessions = (redis: Redis.Redis["Service"], options: RedisStoreO
         if (typeof session !== "string") {
           return yield* new InvalidOptions({ issues: [{ path: "session", message: "must be a text" }] })
         }
-        // A failed attempt leaves nothing, however long the caller's scope lives, and the end of the store ends it.
+        // A failed attempt leaves nothing, however long the caller's scope lives. The end of the store closes this
+        // scope.
         const scope = yield* Scope.fork(yield* Effect.scope)
         return yield* Effect.andThen(reserve(session, scope), Scope.provide(own(session), scope)).pipe(
           Effect.onExit((exit) => Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void)

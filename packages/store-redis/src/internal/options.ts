@@ -11,7 +11,7 @@ import * as Schema from "effect/Schema"
 const timer = (minimum: Duration.Input, unit: string) =>
   OptionsSchema.duration({
     minimum,
-    // What fits into the timers of every platform.
+    // The longest delay of the timers of every platform.
     maximum: 2_147_483_647,
     message: `expected a duration from ${unit} to 24 days`
   })
@@ -50,7 +50,7 @@ export interface RedisStoreOptions {
 }
 
 /**
- * How JSON holds options.
+ * The JSON form of the options.
  */
 export interface RedisStoreOptionsEncoded {
   readonly keyPrefix?: string

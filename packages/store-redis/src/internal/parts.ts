@@ -1,5 +1,5 @@
 /**
- * Changes in parts that one script call can take: the parameters of a call are limited at the driver and at Redis, and
+ * Splits changes into parts that one script call can take. The driver and Redis limit the parameters of a call, and
  * Redis serves no other client while it runs one.
  */
 import { StorageFailed } from "@effect-mqttx/core/MqttError"
@@ -8,21 +8,21 @@ import * as StoreRecordCodec from "@effect-mqttx/core/StoreRecordCodec"
 import { fieldOf } from "./keys.ts"
 import { toText } from "./value.ts"
 
-/** A part has at most this many changes, and no further one from this many bytes on. */
+/** A part has at most this many changes, and takes no further one once it has this many bytes. */
 const largestCount = 2000
 const enoughBytes = 524_288
 
-/** A part of a commit: the fields that are deleted, and fields and values in turn. */
+/** A part of a commit: the deleted fields, and alternating fields and values. */
 export interface Part {
   readonly deletes: ReadonlyArray<string>
   readonly puts: ReadonlyArray<string>
 }
 
-/** Changes of which the last one for each key counts. */
+/** Changes with only the last one for each key. */
 export interface Commit {
   readonly deletes: ReadonlySet<string>
   readonly puts: ReadonlyMap<string, StoreRecord>
-  /** Nothing that needs more memory than it frees: records that take the place of others which are as large. */
+  /** Whether the changes need no more memory than they free: records that replace others of the same size. */
   readonly isFreeing: boolean
 }
 
@@ -51,8 +51,8 @@ export const commitOf = (changes: ReadonlyArray<StoreChange>, current: ReadonlyM
 }
 
 /**
- * The text of a record. Fails with the kind `invalid` when no store can hold it, or this Redis takes no text of its
- * size.
+ * The string of a record. Fails with the kind `invalid` when no store can hold it, or this Redis accepts no string of
+ * its size.
  */
 const valueOf = (key: string, record: StoreRecord, largestValue: number): string => {
   let bytes: Uint8Array
@@ -63,7 +63,7 @@ const valueOf = (key: string, record: StoreRecord, largestValue: number): string
     throw new StorageFailed({ kind: "invalid", detail: `the record ${key} cannot be written: ${why}`, cause })
   }
   const text = toText(bytes)
-  // A character takes two bytes at most.
+  // A character takes at most two bytes.
   if (text.length * 2 > largestValue && Buffer.byteLength(text) > largestValue) {
     throw new StorageFailed({
       kind: "invalid",
@@ -74,8 +74,8 @@ const valueOf = (key: string, record: StoreRecord, largestValue: number): string
 }
 
 /**
- * The parts of a commit, each made when it is asked for, so that no more than one is in memory. Throws `StorageFailed`
- * of the kind `invalid`.
+ * The parts of a commit, each made on demand, so that only one is in memory. Throws `StorageFailed` of the kind
+ * `invalid`.
  */
 export function* partsOf({ deletes, puts }: Commit, largestValue: number): Generator<Part> {
   let part = { deletes: new Array<string>(), puts: new Array<string>() }
@@ -96,7 +96,7 @@ export function* partsOf({ deletes, puts }: Commit, largestValue: number): Gener
   for (const [key, record] of puts) {
     if (isFull()) yield take()
     const value = valueOf(key, record, largestValue)
-    // A large one has a part of its own, however small what stands before it is.
+    // A large value has a part of its own, even if the part before it is small.
     if (bytes > 0 && bytes + value.length > enoughBytes) yield take()
     part.puts.push(fieldOf(key), value)
     bytes += key.length + value.length

@@ -1,6 +1,6 @@
 /**
- * Reading the records of a session in pages: Redis serves others between them, and no more than a page and the records
- * themselves are in memory, however many fields are there that are no records.
+ * Reads the records of a session in pages. Redis serves other clients between them, and only one page and the records
+ * are in memory, however many foreign fields there are.
  */
 import { StorageFailed } from "@effect-mqttx/core/MqttError"
 import type { StoreRecord } from "@effect-mqttx/core/StoreRecord"
@@ -15,20 +15,20 @@ import { toBytes } from "./value.ts"
 
 const pageBytes = 1_048_576
 const largestCount = 1000
-/** How large the records of a page are shows when it is there: a page of one record may have 512 MB. */
+/** Extra time for a page, because its size is unknown before it arrives: a page of one record may have 512 MB. */
 const pagePatience = Duration.minutes(1)
 
 export interface ReadRecords {
   readonly records: Map<string, StoreRecord>
-  /** What is wrong with the first field that holds no record; undefined when all do. */
+  /** Describes the first field that holds no record; undefined when all do. */
   readonly foreign: string | undefined
   /** The number of the newest commit. */
   readonly newest: number
 }
 
 /**
- * How many entries to ask for: about a megabyte, from what the page before had. The first page has one, since nothing
- * is known yet.
+ * How many entries to ask for: about a megabyte, by the size of the page before. The first page has one entry, because
+ * no size is known yet.
  */
 const nextCount = (count: number, { entries }: Page): number => {
   let bytes = 0
@@ -46,8 +46,7 @@ const readPageAt = (
   commands.send(readPage, ["HSCAN", hash, cursor, "COUNT", count.toString()], pagePatience)
 
 /**
- * Reads a hash. Fails with the kind `newerFormat` when a record is newer than this version of the library, whatever the
- * others are.
+ * Reads a hash. Fails with the kind `newerFormat` when any record is newer than this version of the library.
  */
 export const readRecords = Effect.fnUntraced(function*(
   commands: CommandQueue,
@@ -99,7 +98,7 @@ export interface ForeignPage {
 }
 
 /**
- * The fields of a hash that hold none of these records, a page with each step. They may be deleted before the next
+ * The fields of a hash that hold none of these records, one page for each step. They may be deleted before the next
  * step.
  */
 export const foreignPages = (

@@ -1,14 +1,14 @@
 /**
- * What replies of Redis must look like. A reply that does not is never taken for a success: `undefined` says so, and
- * the caller fails.
+ * Readers for the replies of Redis. A reply of an unexpected shape is never taken for a success: the reader returns
+ * `undefined`, and the caller fails.
  */
 import { StorageFailed } from "@effect-mqttx/core/MqttError"
 
-/** Reads a reply; undefined when it has another shape than the command can answer. */
+/** Reads a reply; undefined when it has a shape that the command cannot return. */
 export type Reader<A> = (reply: unknown) => A | undefined
 
 const toInteger = (value: unknown): number | undefined => {
-  // Drivers give integers as numbers, bigints or texts.
+  // Drivers return integers as numbers, bigints or strings.
   const number = typeof value === "number"
     ? value
     : typeof value === "bigint" || (typeof value === "string" && /^-?\d{1,16}$/.test(value))
@@ -23,7 +23,7 @@ export const oneOf = <const A extends number>(...allowed: ReadonlyArray<A>): Rea
   return number !== undefined && (allowed as ReadonlyArray<number>).includes(number) ? number as A : undefined
 }
 
-/** What an acquisition answers. */
+/** The reply of an acquisition. */
 export type Acquisition =
   | { readonly _tag: "Owner"; readonly owner: string }
   | { readonly _tag: "Held"; readonly remaining: number }
@@ -41,7 +41,7 @@ export const readAcquisition: Reader<Acquisition> = (reply) => {
 /** A page of HSCAN. */
 export interface Page {
   readonly cursor: string
-  /** Fields and values in turn. */
+  /** Alternating fields and values. */
   readonly entries: ReadonlyArray<string>
 }
 
@@ -55,7 +55,7 @@ export const readPage: Reader<Page> = (reply) => {
   return Array.isArray(entries) && entries.length % 2 === 0 && entries.every(isText) ? { cursor, entries } : undefined
 }
 
-/** For commands whose every reply is looked at by its reader. */
+/** For commands whose every reply is checked by its caller. */
 export const anything: Reader<{ readonly reply: unknown }> = (reply) => ({ reply })
 
 const excerpt = (reply: unknown): string => {
@@ -63,11 +63,11 @@ const excerpt = (reply: unknown): string => {
   try {
     text = JSON.stringify(reply)
   } catch {
-    // A bigint, or a cycle: its kind has to do.
+    // A bigint, or a cycle: its kind must suffice.
   }
   return (text ?? typeof reply).slice(0, 100)
 }
 
-/** The failure for a reply of another shape; whether it is final shows on another connection. */
+/** The failure for a reply of another shape. Another connection shows whether it is final. */
 export const oddReply = (reply: unknown): StorageFailed =>
   new StorageFailed({ detail: `Redis has answered something else than what was asked: ${excerpt(reply)}` })

@@ -1,42 +1,43 @@
 /**
- * The Lua scripts: every change of a session's keys is one of them, so that it happens in full or not at all, and only
- * for its owner.
+ * The Lua scripts. Every change of a session's keys is one script, so that it happens in full or not at all, and only
+ * for the owner.
  *
- * KEYS are owner, lease, records, staged and rewrite, as far as a script needs them; ARGV[1] says who asks, ARGV[2] is
- * the lease in milliseconds. An expiry of 0 is none. Scripts answer 1 when they did what they are for, `lost`, `fenced`
- * or `unfinished`.
+ * KEYS are owner, lease, records, staged and rewrite, as far as a script needs them. ARGV[1] is the caller, ARGV[2] the
+ * lease in milliseconds. An expiry of 0 means none. Scripts return 1 when they succeeded, or `lost`, `fenced` or
+ * `unfinished`.
  *
  * A commit that is too large for one script is staged: parts of it go into the hash `staged`, `conclude` makes all of
  * them valid at once, and `finish` moves them to the records, a part with each call. The empty field of `staged` is the
- * number of the commit; once it is concluded, that number, how many changes there are, and which is the next one to be
- * moved. Change `i` has the field `i` with the field of its record, and `i=` with the value, which a deletion has not.
+ * number of the commit. Once the commit is concluded, that field also has the number of changes and the number of the
+ * next one to be moved. Change `i` has the field `i` with the field of its record, and `i=` with the value, which a
+ * deletion does not have.
  *
  * Every script may arrive twice, and late. Redis refuses a script for lack of memory at its first write that needs
- * some, not behind any other write. So a script that only frees memory, or has to succeed without any, begins with a
- * write that needs none.
+ * memory, if no other write came before. So a script that only frees memory, or has to succeed without any, begins with
+ * a write that needs none.
  */
 import { createHash } from "node:crypto"
 import { oneOf } from "./replies.ts"
 
-/** Redis has lost commits of this owner, or does not know it any more, and no newer one either. */
+/** Redis has lost commits of this owner, or knows neither this owner nor a newer one. */
 export const lost = 0
 /** A newer owner has taken the session over. */
 export const fenced = -1
-/** A concluded commit is not moved to the records in full. */
+/** A concluded commit is not yet completely moved to the records. */
 export const unfinished = 2
 
-/** What every script but `acquire` answers. */
+/** The reply of every script except `acquire`. */
 export const readAnswer = oneOf(1, lost, fenced, unfinished)
 
 export interface Script {
   readonly lua: string
-  /** What EVALSHA calls it. */
+  /** The digest by which EVALSHA calls the script. */
   readonly sha: string
 }
 
 const script = (lua: string): Script => ({ lua, sha: createHash("sha1").update(lua).digest("hex") })
 
-// An owner is older than another one when its epoch is: epochs are times of Redis in milliseconds, and always grow.
+// The owner with the smaller epoch is the older one. Epochs are times of Redis in milliseconds, and always grow.
 const standing = `
 local function standing()
   local owner = redis.call('GET', KEYS[1])
@@ -70,17 +71,16 @@ local function expire(milliseconds)
 end
 `
 
-// Lua passes no more than some thousand arguments.
+// Lua accepts only some thousand arguments in one call.
 const batch = 4000
 
-/** How many changes, and about how many bytes, `finish` moves at a time. */
+/** The number of changes, and about the number of bytes, that `finish` moves at a time. */
 const movedChanges = 1000
 const movedBytes = 1_048_576
 
 /**
- * Becomes the owner. ARGV: token, lease, expiry. Answers 1 and the owner's text, or 0 and the milliseconds that the
- * lease of another one still has. Asked again with the same token, because the first answer was lost, it answers the
- * same.
+ * Becomes the owner. ARGV: token, lease, expiry. Returns 1 and the owner's text, or 0 and the remaining milliseconds of
+ * another owner's lease. A repeated call with the same token, because the first reply was lost, returns the same.
  */
 export const acquire: Script = script(`
 local held = redis.call('PTTL', KEYS[2])
@@ -107,9 +107,9 @@ end
 return {1, owner}`)
 
 /**
- * Stops being the owner. ARGV: token, milliseconds to remember the epoch of a session without records, expiry of one
- * with records. A session without records leaves no more than its epoch, which refuses whoever still believes to own
- * it.
+ * Stops being the owner. ARGV: token, milliseconds to remember the epoch of a session without records, expiry of a
+ * session with records. A session without records keeps only its epoch, which refuses an older owner that still
+ * believes to own it.
  */
 export const release: Script = script(`
 local lease = redis.call('GET', KEYS[2])
@@ -141,7 +141,7 @@ return 1`)
  * Applies a commit. ARGV: owner, lease, number of the newest commit that succeeded, number of this one, '1' when it
  * needs no memory, how many keys are deleted, those keys, then keys and values that are put.
  *
- * A commit that has arrived already, or comes after a newer one, is not applied again.
+ * A commit that has already arrived, or arrives after a newer one, is not applied again.
  */
 export const commit: Script = script(`${standing}
 local standing = standing()
@@ -167,7 +167,7 @@ return 1`)
 /**
  * Stages a part of a commit. ARGV: owner, lease, number of the newest commit that succeeded, number of this one, '1'
  * when the commit needs no memory, expiry, how many changes were staged before this part, how many keys are deleted,
- * those keys, then keys and values that are put. Answers `lost` also when what was staged before is gone.
+ * those keys, then keys and values that are put. Also returns `lost` when the earlier parts are missing.
  */
 export const stage: Script = script(`${standing}
 local standing = standing()
@@ -231,7 +231,7 @@ expire(ARGV[5])
 return 1`)
 
 /**
- * Gives up what is staged and not concluded, for the memory that it takes. ARGV: owner, lease.
+ * Discards a commit that is staged and not concluded, to free its memory. ARGV: owner, lease.
  */
 export const discard: Script = script(`${standing}
 local standing = standing()
@@ -240,7 +240,7 @@ if not isUnfinished() then redis.call('UNLINK', KEYS[4]) end
 return 1`)
 
 /**
- * Moves some changes of a concluded commit to the records. ARGV: owner, lease. Answers \`unfinished\` when there are
+ * Moves some changes of a concluded commit to the records. ARGV: owner, lease. Returns `unfinished` when there are
  * more.
  */
 export const finish: Script = script(`${standing}
@@ -291,8 +291,8 @@ expire(ARGV[5])
 return 1`)
 
 /**
- * Writes a part of the records anew, beside the old ones. ARGV: owner, milliseconds to keep it, '1' for the first part,
- * keys and values.
+ * Writes a part of the records again, under a separate key. ARGV: owner, milliseconds to keep it, '1' for the first
+ * part, keys and values.
  */
 export const rewrite: Script = script(`${standing}
 local standing = standing()
@@ -305,10 +305,9 @@ redis.call('PEXPIRE', KEYS[5], ARGV[2])
 return 1`)
 
 /**
- * Puts the rewritten records in the place of the old ones, and makes the owner the owner again. ARGV: owner, lease,
- * number of the newest commit that succeeded, expiry, how many records were rewritten, or -1 to keep the old ones.
- * Answers \`lost\` when the rewritten ones are lost as well. One that arrives late, when the records are newer, changes
- * nothing.
+ * Replaces the old records by the rewritten ones, and restores the ownership. ARGV: owner, lease, number of the newest
+ * commit that succeeded, expiry, how many records were rewritten, or -1 to keep the old ones. Returns `lost` when the
+ * rewritten ones are lost as well. A call that arrives late, when the records are newer, changes nothing.
  */
 export const restore: Script = script(`${standing}
 local standing = standing()

@@ -1,6 +1,6 @@
 /**
- * Checks of what tests give: a misspelled option would be a test of something else. A mistake of a test is no failure
- * that it could handle, so that it is a defect: an `MqttError` that names every option that is wrong.
+ * Checks the arguments of tests, because a misspelled option would test something else. A mistake of a test is a
+ * defect, not a failure that it could handle: an `MqttError` that names every invalid option.
  */
 import { InvalidOptions, MqttError } from "@effect-mqttx/core/MqttError"
 import { isQoS } from "@effect-mqttx/core/QoS"
@@ -13,10 +13,10 @@ interface Issue {
   readonly message: string
 }
 
-/** Says what is wrong with a value; undefined: nothing. */
+/** Describes what is wrong with a value; undefined: nothing. */
 export type Check = (value: unknown) => string | undefined
 
-/** A check for every option of a type: the compiler finds one that is missing. */
+/** A check for every option of a type. The compiler reports a missing check. */
 export type Checks<Options> = { readonly [Name in keyof Required<Options>]: Check }
 
 type AnyChecks = { readonly [name: string]: Check }
@@ -35,14 +35,14 @@ export const bytes = rule((value) => value instanceof Uint8Array, "must be a Uin
 export const qos = rule(isQoS, "must be 0, 1 or 2")
 export const record = rule(isRecord, "must be a record")
 
-/** A number from the smaller to the larger one; Infinity too, where nothing larger is given. */
+/** A number within two bounds; Infinity is allowed if there is no upper bound. */
 export const number = (minimum: number, maximum: number = Infinity): Check =>
   rule(
     (value) => typeof value === "number" && value >= minimum && value <= maximum,
     `must be a number ${maximum === Infinity ? `of at least ${minimum}` : `from ${minimum} to ${maximum}`}`
   )
 
-/** A whole number from the smaller to the larger one. */
+/** A whole number within two bounds. */
 export const integer = (minimum: number, maximum: number): Check =>
   rule(
     (value) => Number.isInteger(value) && number(minimum, maximum)(value) === undefined,
@@ -70,7 +70,7 @@ export const listOf = (item: Check): Check => (value) => {
   return Array.from(value, (each) => item(each)).find((message) => message !== undefined)
 }
 
-/** A record of which every value is of one kind. */
+/** A record whose values all pass one check. */
 export const valuesOf = (item: Check): Check => (value) =>
   record(value) ?? Object.values(value as object).map(item).find((message) => message !== undefined)
 
@@ -98,13 +98,13 @@ const issuesOf = (value: unknown, checks: AnyChecks): ReadonlyArray<Issue> => {
   return issues
 }
 
-/** What is wrong with options; undefined is none, and right. */
+/** The mistake in options; undefined: none. Undefined options are valid. */
 export const mistakeOf = (method: string, options: unknown, checks: AnyChecks): MqttError | undefined => {
   const issues = options === undefined ? [] : issuesOf(options, checks)
   return issues.length === 0 ? undefined : new MqttError({ method, reason: new InvalidOptions({ issues }) })
 }
 
-/** The same options, with null for those that have to be there and are not. */
+/** The same options, with null for required ones that are absent. */
 export const requiredOf = (options: unknown, ...names: ReadonlyArray<string>): unknown =>
   isRecord(options)
     ? { ...Object.fromEntries(names.map((name) => [name, null])), ...definedOf(options) }
@@ -113,7 +113,7 @@ export const requiredOf = (options: unknown, ...names: ReadonlyArray<string>): u
 const definedOf = (options: { readonly [key: string]: unknown }): object =>
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
 
-/** The same for arguments by their names, of which every one has to be there. */
+/** The same for arguments by their names, all of which are required. */
 export const mistakeIn = (
   method: string,
   given: { readonly [name: string]: unknown },

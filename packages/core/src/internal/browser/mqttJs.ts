@@ -1,6 +1,6 @@
 /**
- * What MQTT.js is told about a connection in a browser besides its address: nothing. `MqttJs` calls it by way of the
- * platform's transport.
+ * The connection options for MQTT.js in a browser, besides the address: none. Called by `MqttJs` through the platform's
+ * transport.
  */
 import type { Duplex, Opening } from "../mqttJs/duplexStream.ts"
 import type { PlatformOptions } from "../mqttJs/platform.ts"
@@ -11,5 +11,5 @@ export const mqttJsOptions: PlatformOptions = () => ({})
 
 export const watchStream = (_stream: Duplex, _opening: Opening): void => {}
 
-// The stream of MQTT.js over a WebSocket of a browser takes what arrives, paused or not.
+// MQTT.js's stream over a browser's WebSocket delivers data even while it is paused.
 export const canPauseStreams = false

@@ -1,6 +1,6 @@
 /**
- * Options that a browser cannot follow: certificates, trust and headers are its own business. The transports of the
- * browser call it.
+ * Detects options that a browser cannot apply, because it manages certificates, trust and headers itself. Called by the
+ * transports of the browser.
  */
 import { type MqttErrorReason, NotSupported } from "../../MqttError.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
@@ -8,7 +8,7 @@ import type { TlsOptions } from "../../SessionOptions.ts"
 import type { TransportRequest } from "../../Transport.ts"
 
 /**
- * Why a browser cannot connect as the request asks, if it cannot.
+ * Why a browser cannot connect as the request asks; undefined: it can.
  */
 export const notSupported = (request: TransportRequest): MqttErrorReason | undefined => {
   const { address, tls, webSocket } = request
@@ -27,7 +27,7 @@ export const notSupported = (request: TransportRequest): MqttErrorReason | undef
   return undefined
 }
 
-// What a browser does by itself may be asked for.
+// Options that match what a browser does anyway are accepted.
 const demandsMaterial = (tls: TlsOptions): boolean =>
   tls.insecureSkipVerify || tls.minVersion !== "TLSv1.2" ||
   [tls.ca, tls.cert, tls.key, tls.pfx, tls.passphrase, tls.servername, tls.alpn].some((value) => value !== undefined)

@@ -1,10 +1,10 @@
 /**
- * The network of a browser: its own WebSocket and nothing else (MQTT 6).
+ * The transport of a browser: its own WebSocket only (MQTT 6).
  *
- * A browser's WebSocket cannot be slowed down. What arrives while reading is paused is held, up to 16 MiB; more ends
- * the connection, because memory without a bound would be the alternative. A message that is much larger than the
- * maximum packet size ends it too, though the browser has held it by then. Certificates, trust and headers are the
- * browser's business: options about them are refused with `NotSupported`.
+ * A browser's WebSocket has no flow control. Data that arrives while reading is paused is held, up to 16 MiB; more ends
+ * the connection, because memory would be unbounded otherwise. A message that is much larger than the maximum packet
+ * size ends it too, although the browser has already buffered it. The browser manages certificates, trust and headers:
+ * options about them are refused with `NotSupported`.
  */
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
@@ -17,19 +17,21 @@ import { notSupported } from "./notSupported.ts"
 
 export { canPauseStreams, mqttJsOptions, mqttJsRefusal, watchStream } from "./mqttJs.ts"
 
-// More than this many waiting bytes count as congestion, which is over at a quarter of it.
+// More waiting bytes than this count as congestion. The congestion ends at a quarter of it.
 const highWaterMark = 262_144
 const lowWaterMark = 65_536
 const maximumHeld = 16_777_216
 
-// As on Node: what a server may join with a packet of the largest size, and the largest message that may hold CONNACK.
+// As on Node: the bytes that a server may join with a packet of the largest size, and the largest message that may hold
+// CONNACK.
 const messageSlack = 65_536
 const maximumFirstBytes = 131_072
 
-// A closing handshake that the server begins has no event, only a state. How often that is looked at, in milliseconds.
+// A closing handshake that the server begins has no event, only a state. Interval at which the state is read, in
+// milliseconds.
 const stateInterval = 500
 
-// RFC 6455, 7.4.1: the only code of a normal end that scripts may send.
+// RFC 6455, 7.4.1: the only code of a normal end that a script may send.
 const normalClosure = 1000
 
 /**
@@ -46,8 +48,8 @@ const turns: Array<() => void> = []
 let channel: MessageChannel | undefined
 
 /**
- * Runs a task in the next turn of the event loop. Timers of a browser are clamped to 4 ms and to a second in the
- * background; messages are not.
+ * Runs a task in the next turn of the event loop. Browsers clamp timers to 4 ms, and to a second in the background;
+ * messages are not clamped.
  */
 export const scheduleTurn = (task: () => void): void => {
   if (channel === undefined) {
@@ -89,7 +91,7 @@ const openWebSocket = Effect.fnUntraced(function*(
 })
 
 /**
- * A WebSocket that was constructed, and from `connect` on calls its handlers.
+ * A constructed WebSocket. Its handlers are called once `connect` has run.
  */
 class BrowserStream implements ByteStream {
   readonly #socket: WebSocket
@@ -110,13 +112,12 @@ class BrowserStream implements ByteStream {
     socket.binaryType = "arraybuffer"
     socket.addEventListener("open", () => this.#settled(undefined))
     socket.addEventListener("message", (event: MessageEvent<unknown>) => this.#onMessage(event.data))
-    // The error event of a browser tells no cause. The close event follows in the same turn with a little more, as a
-    // rule.
+    // The error event of a browser has no cause. The close event, which usually says more, follows in the same turn.
     socket.addEventListener("error", () => scheduleTurn(() => this.#onError()))
     socket.addEventListener("close", (event) => this.#onClose(event))
   }
 
-  /** Calls back once: when the socket is open, or with the cause why it never will be. */
+  /** Calls back once: when the socket is open, or with the cause of the failure. */
   connect(settle: (cause: Error | undefined) => void): void {
     if (this.#socket.readyState === WebSocket.CONNECTING) {
       this.#settle = settle
@@ -126,8 +127,8 @@ class BrowserStream implements ByteStream {
   }
 
   /**
-   * Tells of the end of congestion. A WebSocket has no event for it, so this looks at the amount, while it is too high
-   * only.
+   * Reports the end of congestion. A WebSocket has no event for it, so this polls the buffered amount, only while it is
+   * too high.
    */
   readonly watchCongestion: Effect.Effect<never> = Effect.gen({ self: this }, function*() {
     while (true) {
@@ -144,7 +145,9 @@ class BrowserStream implements ByteStream {
     }
   })
 
-  /** Finds a closing handshake that the server has begun: the close event waits for the end of the network. */
+  /**
+   * Detects a closing handshake that the server has begun: the close event waits for the end of the network connection.
+   */
   readonly watchState: Effect.Effect<void> = Effect.gen({ self: this }, function*() {
     while (!this.#over && this.#socket.readyState === WebSocket.OPEN) {
       yield* Effect.sleep(stateInterval)
@@ -194,8 +197,7 @@ class BrowserStream implements ByteStream {
     this.#socket.close(normalClosure)
   }
 
-  // There is no way to close a WebSocket at once: the closing handshake goes on behind the scenes, with nobody
-  // listening.
+  // A WebSocket cannot be closed at once: the closing handshake continues in the background, without listeners.
   destroy(): void {
     if (this.#over) {
       return
@@ -252,7 +254,7 @@ class BrowserStream implements ByteStream {
     }
   }
 
-  /** The server has begun to close, and what it has sent before has been handed over. */
+  /** The server has begun to close, and everything that it had sent has been handed over. */
   #closing(): void {
     if (!this.#ending && !this.#over && this.#socket.readyState !== WebSocket.OPEN) {
       scheduleTurn(() => this.#end(undefined))

@@ -8,8 +8,9 @@ import { cleanText, quoted } from "../peerText.ts"
 import { because, cause, causeText, code, id, TaggedError, text } from "./shared.ts"
 
 /**
- * No connection came about: the network refused it, the WebSocket upgrade failed (`httpStatus`), or the server answered
- * CONNECT with a reason code (MQTT 3.2.2.2; on 3.1.1 a return code from 1 to 5) that has no reason of its own here.
+ * No connection was established: the network refused it, the WebSocket upgrade failed (`httpStatus`), or the server
+ * answered CONNECT with a reason code (MQTT 3.2.2.2; on 3.1.1 a return code from 1 to 5) that has no reason class of
+ * its own here.
  */
 export class ConnectionRefused extends TaggedError<ConnectionRefused>(`${id}ConnectionRefused`)(
   "ConnectionRefused",
@@ -46,8 +47,8 @@ export class ConnectionRefused extends TaggedError<ConnectionRefused>(`${id}Conn
 }
 
 /**
- * An established connection ended without the session's doing; `reasonCode` is that of the server's DISCONNECT, if it
- * sent one (MQTT 3.14.2.1).
+ * An established connection ended, and the session did not end it. `reasonCode` is that of the server's DISCONNECT, if
+ * it sent one (MQTT 3.14.2.1).
  */
 export class ConnectionLost extends TaggedError<ConnectionLost>(`${id}ConnectionLost`)("ConnectionLost", {
   reasonCode: code,
@@ -55,8 +56,8 @@ export class ConnectionLost extends TaggedError<ConnectionLost>(`${id}Connection
   /** The network's error code, for example `ECONNRESET`. */
   code: text,
   /**
-   * How many connections in a row, with this one, ended soon after CONNACK and without a reason. Said from the third on
-   * that lasted less than ten seconds, when it is probable that another client uses the same client identifier.
+   * How many consecutive connections, including this one, ended soon after CONNACK and without a reason. Set from the
+   * third connection on that lasted less than ten seconds: another client probably uses the same client identifier.
    */
   shortConnections: code,
   cause
@@ -80,7 +81,7 @@ export class ConnectionLost extends TaggedError<ConnectionLost>(`${id}Connection
 }
 
 /**
- * The server does not accept the user name, the password or the authentication method.
+ * The server refuses the user name, the password or the authentication method.
  */
 export class BadCredentials extends TaggedError<BadCredentials>(`${id}BadCredentials`)("BadCredentials", {
   reasonCode: code,
@@ -98,7 +99,7 @@ export class BadCredentials extends TaggedError<BadCredentials>(`${id}BadCredent
 }
 
 /**
- * The client is known to the server, but has no right to be connected, or was banned.
+ * The server knows the client, but the client has no right to connect, or was banned.
  */
 export class NotAuthorized extends TaggedError<NotAuthorized>(`${id}NotAuthorized`)("NotAuthorized", {
   reasonCode: code,
@@ -116,7 +117,7 @@ export class NotAuthorized extends TaggedError<NotAuthorized>(`${id}NotAuthorize
 }
 
 /**
- * The server does not accept the client identifier (MQTT 3.1.3.1).
+ * The server refuses the client identifier (MQTT 3.1.3.1).
  */
 export class ClientIdentifierRejected extends TaggedError<ClientIdentifierRejected>(`${id}ClientIdentifierRejected`)(
   "ClientIdentifierRejected",
@@ -133,7 +134,7 @@ export class ClientIdentifierRejected extends TaggedError<ClientIdentifierReject
 }
 
 /**
- * The server does not speak the protocol version of the session.
+ * The server does not support the protocol version of the session.
  */
 export class UnsupportedVersion extends TaggedError<UnsupportedVersion>(`${id}UnsupportedVersion`)(
   "UnsupportedVersion",
@@ -155,7 +156,7 @@ export class UnsupportedVersion extends TaggedError<UnsupportedVersion>(`${id}Un
 }
 
 /**
- * TLS could not be established: the certificate of one side does not satisfy the other, or the peer does not speak TLS.
+ * TLS could not be established: one side refuses the other side's certificate, or the peer does not speak TLS.
  */
 export class TlsFailure extends TaggedError<TlsFailure>(`${id}TlsFailure`)("TlsFailure", {
   /** The code of the TLS library, for example `CERT_HAS_EXPIRED`. */
@@ -191,8 +192,8 @@ export class SessionTakenOver extends TaggedError<SessionTakenOver>(`${id}Sessio
 }
 
 /**
- * The server sends the client elsewhere: for now (reason code 0x9C) or for good (0x9D), to `serverReference` if it says
- * so.
+ * The server redirects the client, temporarily (reason code 0x9C) or permanently (0x9D), to `serverReference` if it
+ * names one.
  */
 export class ServerMoved extends TaggedError<ServerMoved>(`${id}ServerMoved`)("ServerMoved", {
   reasonCode: Schema.Int,
@@ -210,7 +211,7 @@ export class ServerMoved extends TaggedError<ServerMoved>(`${id}ServerMoved`)("S
 }
 
 /**
- * The server no longer has the session's state (session present was false, MQTT 3.2.2.1.1). What was in flight may or
+ * The server no longer has the session's state (session present was false, MQTT 3.2.2.1.1). Messages in flight may or
  * may not have arrived.
  */
 export class SessionLost extends TaggedError<SessionLost>(`${id}SessionLost`)("SessionLost", {
@@ -237,9 +238,9 @@ export class Closed extends TaggedError<Closed>(`${id}Closed`)("Closed", {}) {
 }
 
 /**
- * Something did not happen in its time; `operation` names it in a few words, for example "publish". As far as the
- * session knows why,
- * `detail` says so, and `cause` is its error, for example the `MqttError` of the last attempt to connect.
+ * An operation exceeded its time limit. `operation` names it in a few words, for example "publish". If the session
+ * knows why, `detail` says so, and `cause` is the underlying error, for example the `MqttError` of the last attempt to
+ * connect.
  */
 export class Timeout extends TaggedError<Timeout>(`${id}Timeout`)("Timeout", {
   operation: Schema.String,
@@ -256,8 +257,8 @@ export class Timeout extends TaggedError<Timeout>(`${id}Timeout`)("Timeout", {
 }
 
 /**
- * The server broke the protocol, or says that we did (`reportedByServer`; MQTT 4.13); the connection is closed with
- * `reasonCode`.
+ * The server violated the protocol, or reports that the session did (`reportedByServer`; MQTT 4.13). The connection is
+ * closed with `reasonCode`.
  */
 export class ProtocolViolation extends TaggedError<ProtocolViolation>(`${id}ProtocolViolation`)(
   "ProtocolViolation",

@@ -1,9 +1,9 @@
 /**
- * The HTTP status of each reason, for programs that serve HTTP and fail with what MQTT failed with. The one who asked
- * is to blame for statuses from 400 on, the program or its server for those from 500 on.
+ * The HTTP status of each reason, for programs that serve HTTP and fail with an MQTT failure. A status of 400 or above
+ * blames the HTTP client; a status of 500 or above blames the program or its server.
  */
 
-/** By the tag of the reason; some reasons know better, see `refusalStatus`. */
+/** By the tag of the reason. Some reasons have a more exact status, see `refusalStatus`. */
 export const httpStatuses = {
   BadCredentials: 401,
   ClientIdentifierRejected: 502,
@@ -43,7 +43,7 @@ export const httpStatuses = {
   UnsupportedVersion: 502
 } as const
 
-/** What the server's reason code says about a refused message or subscription (MQTT 2.4). */
+/** The HTTP status for the server's reason code about a refused message or subscription (MQTT 2.4). */
 export const refusalStatus = (reasonCode: number): number => {
   switch (reasonCode) {
     case 0x87:

@@ -43,7 +43,7 @@ export class UnsubscribeRefused extends TaggedError<UnsubscribeRefused>(`${id}Un
 }
 
 /**
- * A subscription contradicts another one on the same filter in this session, for example another no-local option.
+ * A subscription conflicts with another one on the same filter in this session, for example in its no-local option.
  */
 export class SubscriptionConflict extends TaggedError<SubscriptionConflict>(`${id}SubscriptionConflict`)(
   "SubscriptionConflict",
@@ -73,8 +73,8 @@ export class PublishRefused extends TaggedError<PublishRefused>(`${id}PublishRef
 }
 
 /**
- * Whether the server has the message is not known, and it is not sent again: it was sent on an earlier connection, was
- * not acknowledged, and the limits of the new connection do not admit it. `refusal` says which.
+ * The message is not sent again, and it is unknown whether the server has it. It was sent on an earlier connection, was
+ * not acknowledged, and exceeds the limits of the new connection. `refusal` says which limit.
  */
 export class Indeterminate extends TaggedError<Indeterminate>(`${id}Indeterminate`)("Indeterminate", {
   refusal: Schema.String
@@ -88,8 +88,8 @@ export class Indeterminate extends TaggedError<Indeterminate>(`${id}Indeterminat
 }
 
 /**
- * The server has ended so many connections, one after the other, while this message or subscription was the oldest that
- * it had not answered: it is given up, so that the others can go on. Whether the server has the message is not known.
+ * The server has ended this number of consecutive connections while this message or subscription was the oldest that it
+ * had not answered. It is given up, so that the others can proceed. It is unknown whether the server has the message.
  * `last` says how the last connection ended.
  */
 export class PoisonMessage extends TaggedError<PoisonMessage>(`${id}PoisonMessage`)("PoisonMessage", {
@@ -120,7 +120,7 @@ export class PacketTooLarge extends TaggedError<PacketTooLarge>(`${id}PacketTooL
 }
 
 /**
- * The server, or the protocol version, does not have what was asked for.
+ * The server, or the protocol version, does not support the requested feature.
  */
 export class NotSupported extends TaggedError<NotSupported>(`${id}NotSupported`)("NotSupported", {
   feature: Schema.String,
@@ -135,7 +135,7 @@ export class NotSupported extends TaggedError<NotSupported>(`${id}NotSupported`)
 }
 
 /**
- * The offline queue is full, and its policy is to fail; with what it holds.
+ * The offline queue is full, and its policy is to fail. The fields say what it holds.
  */
 export class QueueFull extends TaggedError<QueueFull>(`${id}QueueFull`)("QueueFull", {
   messages: Schema.Int,
@@ -150,7 +150,7 @@ export class QueueFull extends TaggedError<QueueFull>(`${id}QueueFull`)("QueueFu
 }
 
 /**
- * The offline queue dropped the message to keep its bound; `policy` is the queue's.
+ * The offline queue dropped the message to stay within its limit. `policy` is the queue's policy.
  */
 export class Dropped extends TaggedError<Dropped>(`${id}Dropped`)("Dropped", {
   policy: Schema.String
@@ -176,11 +176,11 @@ export class Expired extends TaggedError<Expired>(`${id}Expired`)("Expired", {})
 }
 
 /**
- * What is wrong with a session store: it cannot be reached or its disk answers with errors (`unavailable`), has no room
- * (`full`), may not be written (`readOnly`), does not let us in (`refused`), belongs to another session or process
- * (`owned`), was taken over by another owner while in use (`fenced`), holds or answers what cannot be read (`corrupt`),
- * was written by a later version of the library (`newerFormat`), cannot hold a record that it was given (`invalid`), or
- * has been closed: its scope has ended (`closed`).
+ * The kinds of failures of a session store. `unavailable`: it cannot be reached, or its disk answers with errors.
+ * `full`: it has no room. `readOnly`: it may not be written. `refused`: it denies access. `owned`: it belongs to
+ * another session or process. `fenced`: another owner has taken it over while in use. `corrupt`: its contents or
+ * answers cannot be read. `newerFormat`: a later version of the library wrote it. `invalid`: it cannot hold a record
+ * that it was given. `closed`: its scope has ended.
  */
 const storageFailureKinds = [
   "unavailable",
@@ -195,11 +195,11 @@ const storageFailureKinds = [
   "closed"
 ] as const
 
-/** The kinds that no further attempt on the same open store can end. */
+/** The kinds that no retry on the same open store can resolve. */
 const permanentStorageFailures: ReadonlySet<string> = new Set(["fenced", "corrupt", "newerFormat", "invalid", "closed"])
 
 /**
- * The session store could not be opened, read or written; `kind` is `unavailable` by default. The kinds `fenced`,
+ * The session store could not be opened, read or written. `kind` is `unavailable` by default. The kinds `fenced`,
  * `corrupt`, `newerFormat`, `invalid` and `closed` are permanent.
  */
 export class StorageFailed extends TaggedError<StorageFailed>(`${id}StorageFailed`)("StorageFailed", {
@@ -221,7 +221,7 @@ export class StorageFailed extends TaggedError<StorageFailed>(`${id}StorageFaile
 }
 
 /**
- * A topic name may not be published to; `offset` counts UTF-16 code units to the place that is wrong (MQTT 4.7).
+ * A topic name is not valid for publishing. `offset` is the position of the error in UTF-16 code units (MQTT 4.7).
  */
 export class InvalidTopic extends TaggedError<InvalidTopic>(`${id}InvalidTopic`)("InvalidTopic", {
   topic: Schema.String,
@@ -237,7 +237,7 @@ export class InvalidTopic extends TaggedError<InvalidTopic>(`${id}InvalidTopic`)
 }
 
 /**
- * A topic filter may not be subscribed to; `offset` counts UTF-16 code units to the place that is wrong (MQTT 4.7,
+ * A topic filter is not valid for subscribing. `offset` is the position of the error in UTF-16 code units (MQTT 4.7,
  * 4.8.2).
  */
 export class InvalidFilter extends TaggedError<InvalidFilter>(`${id}InvalidFilter`)("InvalidFilter", {
@@ -254,15 +254,15 @@ export class InvalidFilter extends TaggedError<InvalidFilter>(`${id}InvalidFilte
 }
 
 /**
- * One thing that is wrong with options or with a value: where, as keys joined by dots, and what is expected there.
- * Never what was found.
+ * One problem of options or of a value: the place, as keys joined by dots, and what is expected there. Never contains
+ * the value found.
  */
 export const OptionsIssue: Schema.Struct<{ readonly path: Schema.String; readonly message: Schema.String }> = Schema
   .Struct({ path: Schema.String, message: Schema.String })
 
 /**
- * One thing that is wrong with options or with a value: where, as keys joined by dots, and what is expected there.
- * Never what was found.
+ * One problem of options or of a value: the place, as keys joined by dots, and what is expected there. Never contains
+ * the value found.
  */
 export interface OptionsIssue {
   readonly path: string
@@ -270,8 +270,8 @@ export interface OptionsIssue {
 }
 
 /**
- * A payload, or a property of a message, is not what it has to be. `issues` says which of its fields, where a schema
- * has looked at them; `direction` whether it was to be sent, or was received.
+ * A payload, or a property of a message, is invalid. `issues` lists the invalid fields if a schema has checked them.
+ * `direction` says whether the message was to be sent or was received.
  */
 export class InvalidPayload extends TaggedError<InvalidPayload>(`${id}InvalidPayload`)("InvalidPayload", {
   detail: Schema.String,
@@ -279,7 +279,7 @@ export class InvalidPayload extends TaggedError<InvalidPayload>(`${id}InvalidPay
   direction: Schema.optional(Schema.Literals(["sent", "received"])),
   cause
 }) {
-  /** What a schema has found in a value. */
+  /** Converts the issues of a schema. */
   static fromSchemaError(
     error: Schema.SchemaError,
     detail: string,
@@ -299,10 +299,11 @@ export class InvalidPayload extends TaggedError<InvalidPayload>(`${id}InvalidPay
 }
 
 /**
- * A request was not answered as it should be.
+ * A request got no valid answer.
  *
- * `noResponder`: the server said that nobody subscribes to it (0x10, MQTT 3.4.2.1). `invalid`: the responder could not
- * read it. `error`: the responder's handler failed with something that is no part of the answer's type.
+ * `noResponder`: the server said that no client subscribes to the request topic (0x10, MQTT 3.4.2.1). `invalid`: the
+ * responder could not read the request. `error`: the responder's handler failed with an error outside the answer's
+ * type.
  */
 export class RequestFailed extends TaggedError<RequestFailed>(`${id}RequestFailed`)("RequestFailed", {
   status: Schema.Literals(["noResponder", "invalid", "error"]),
@@ -328,12 +329,12 @@ const printed = (issues: ReadonlyArray<OptionsIssue>): string =>
   issues.map(({ message, path }) => path === "" ? message : `${path}: ${message}`).join("; ")
 
 /**
- * Options are not acceptable; all issues at once.
+ * The options are invalid. Contains all issues at once.
  */
 export class InvalidOptions extends TaggedError<InvalidOptions>(`${id}InvalidOptions`)("InvalidOptions", {
   issues: Schema.Array(OptionsIssue)
 }) {
-  /** What a schema of options has found, each issue with its path. */
+  /** Converts the issues of an options schema, each with its path. */
   static fromSchemaError(error: Schema.SchemaError): InvalidOptions {
     return new InvalidOptions({ issues: issuesOf(error) })
   }
@@ -346,7 +347,7 @@ export class InvalidOptions extends TaggedError<InvalidOptions>(`${id}InvalidOpt
 }
 
 /**
- * A session of this name exists already.
+ * A session of this name already exists.
  */
 export class DuplicateSession extends TaggedError<DuplicateSession>(`${id}DuplicateSession`)(
   "DuplicateSession",
@@ -375,7 +376,7 @@ export class SessionNotFound extends TaggedError<SessionNotFound>(`${id}SessionN
 }
 
 /**
- * A forwarder of this name exists already.
+ * A forwarder of this name already exists.
  */
 export class DuplicateForwarder extends TaggedError<DuplicateForwarder>(`${id}DuplicateForwarder`)(
   "DuplicateForwarder",
@@ -405,7 +406,7 @@ export class ForwarderNotFound extends TaggedError<ForwarderNotFound>(`${id}Forw
 }
 
 /**
- * A forwarder cannot start or go on, for example because it would feed itself.
+ * A forwarder cannot start or continue, for example because it would feed itself.
  */
 export class ForwarderFailed extends TaggedError<ForwarderFailed>(`${id}ForwarderFailed`)("ForwarderFailed", {
   forwarder: Schema.String,
@@ -421,7 +422,7 @@ export class ForwarderFailed extends TaggedError<ForwarderFailed>(`${id}Forwarde
 }
 
 /**
- * Something that should not happen did: a defect of this library or of one below it.
+ * An internal error: a defect of this library or of one below it.
  */
 export class Unexpected extends TaggedError<Unexpected>(`${id}Unexpected`)("Unexpected", {
   detail: Schema.String,

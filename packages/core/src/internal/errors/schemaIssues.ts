@@ -8,7 +8,7 @@ const format = SchemaIssue.makeFormatterStandardSchemaV1()
 
 const mostIssues = 100
 
-/** A key in a path; those of a received record are the sender's words. */
+/** A key in a path. Keys of a received record are text of the sender. */
 const keyOf = (segment: PropertyKey | { readonly key: PropertyKey }): string => {
   const key = String(typeof segment === "object" ? segment.key : segment).replace(unprintable, "\ufffd")
   return key.length > longestKey ? `${key.slice(0, longestKey)}...` : key
@@ -25,7 +25,7 @@ export interface FieldIssue {
   readonly message: string
 }
 
-/** All issues with their paths. A union fails once for each of its members: the first of them says enough. */
+/** All issues with their paths. A union fails once for each of its members: the first failure is enough. */
 export const issuesOf = (error: Schema.SchemaError): ReadonlyArray<FieldIssue> => {
   const issues = new Map<string, FieldIssue>()
   for (const { message, path = [] } of format(error.issue).issues) {
@@ -33,7 +33,7 @@ export const issuesOf = (error: Schema.SchemaError): ReadonlyArray<FieldIssue> =
     if (!issues.has(keys)) {
       issues.set(keys, { path: keys, message: message.replace(/ \| undefined$/, "") })
     }
-    // A payload may be wrong in a million places.
+    // A payload may have millions of invalid places.
     if (issues.size === mostIssues) break
   }
   return Array.from(issues.values())

@@ -1,5 +1,5 @@
 /**
- * What the reasons of an `MqttError` have in common.
+ * Helpers that the reason classes of an `MqttError` share.
  */
 import * as Schema from "effect/Schema"
 import { cleanText } from "../peerText.ts"
@@ -17,11 +17,11 @@ export const code: Schema.optional<Schema.Int> = Schema.optional(Schema.Int)
 /** An optional cause. */
 export const cause: Schema.optional<Schema.Defect> = Schema.optional(Schema.Defect())
 
-/** The server's words, if it said something, to put behind our own. */
+/** The server's reason string, if it sent one, as a suffix to our own text. */
 export const because = (reasonString: string | undefined): string =>
   reasonString === undefined ? "" : `: ${cleanText(reasonString)}`
 
-/** What a thrown value says about itself in one line. */
+/** The message of a thrown value in one line. */
 export const causeText = (cause: unknown): string => {
   if (cause instanceof Error) {
     // OpenSSL ends its messages with a line break.
@@ -35,8 +35,8 @@ const inspectSymbol = Symbol.for("nodejs.util.inspect.custom")
 type Inspect = (value: unknown, options?: object) => string
 
 /**
- * The base of the classes of errors and reasons: `Schema.TaggedError`, but an error prints under its tag alone, with
- * its message and its fields, in logs, in JSON and on the console. `httpApiStatus` is what Effect's HttpApi reads where
+ * The base of the classes of errors and reasons. It is `Schema.TaggedError`, but an error prints under its tag alone,
+ * with its message and its fields, in logs, in JSON and on the console. Effect's HttpApi reads `httpApiStatus` where
  * the class is declared as an error.
  */
 export const TaggedError: typeof Schema.TaggedError =
@@ -45,7 +45,7 @@ export const TaggedError: typeof Schema.TaggedError =
       httpApiStatus: (httpStatuses as { readonly [tag: string]: number })[tag],
       ...annotations
     } as never) as unknown as { readonly prototype: object }
-    // On the prototype, where the stack of a new error finds it.
+    // Set on the prototype, where the stack of a new error reads it.
     Object.defineProperties(Base.prototype, {
       name: { value: tag, configurable: true, writable: true },
       toJSON: { value: toJSON, configurable: true, writable: true },
@@ -57,7 +57,7 @@ export const TaggedError: typeof Schema.TaggedError =
 type Fields = { readonly [key: string]: unknown }
 
 /**
- * The fields of an error without its tag and cause; a reason among them is a record, whose place in the code is that of
+ * The fields of an error without its tag and cause. A reason among them becomes a record, because its stack is that of
  * the error.
  */
 const fieldsOf = (error: object): Fields =>

@@ -1,6 +1,6 @@
 /**
- * The forwarders over the sessions of each manager. A program may make them by `Forwarder` or by a `ForwarderManager`;
- * figures and readiness are those of all of them, without being told where they are.
+ * The registry of the running forwarders of each manager. A program may make forwarders by `Forwarder` or by a
+ * `ForwarderManager`. Metrics and readiness read all of them from here, so the program need not name them.
  */
 import * as Effect from "effect/Effect"
 import type { ForwarderMetrics } from "../../ForwarderMetrics.ts"

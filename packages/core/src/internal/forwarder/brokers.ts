@@ -1,9 +1,10 @@
 /**
- * Which broker a session is at, as marks that messages carry: two sessions with a mark in common are at one broker.
+ * Identifies the broker of a session by marks that messages carry. Two sessions with a mark in common are at one
+ * broker.
  *
- * A name that the options give means the same in every program. Without a name the addresses of the servers are the
- * marks, and they count in this program only: `localhost` and `10.0.0.5` are other brokers elsewhere, and taking two
- * brokers for one would lose messages.
+ * A name from the options means the same in every program. Without a name, the addresses of the servers are the marks,
+ * and they are valid within this program only. An address such as `localhost` or `10.0.0.5` may be another broker on
+ * another machine, and taking two brokers for one would lose messages.
  */
 import * as Result from "effect/Result"
 import * as ServerAddress from "../../ServerAddress.ts"
@@ -19,10 +20,10 @@ const loopback = /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/
 export class BrokerMarks {
   readonly #program: string
   readonly #known = new WeakMap<SessionOptions, ReadonlyArray<string>>()
-  /** One array for all sessions with the same marks, by which others may go. */
+  /** One array for all sessions with the same marks, so that callers can compare arrays by identity. */
   readonly #arrays = new Map<string, ReadonlyArray<string>>()
 
-  /** `program` tells the addresses of this program from those of others. */
+  /** `program` makes the address marks of this program differ from those of other programs. */
   constructor(program: string) {
     this.#program = program
   }
@@ -40,14 +41,16 @@ export class BrokerMarks {
     return marks
   }
 
-  /** Not the address itself: everyone who reads the messages sees the marks. A name cannot begin with `@`. */
+  /**
+   * A hash instead of the address, because every reader of the messages sees the marks. A name cannot begin with `@`.
+   */
   #markOf(server: string): string {
     const number = digest(`${this.#program} ${placeOf(server)}`, noPayload)
     return `@${(number % 2 ** 41).toString(36).padStart(8, "0")}`
   }
 }
 
-/** Where a server listens, whatever the protocol and the query of the URL. */
+/** The host and port of a server, without the protocol and the query of the URL. */
 const placeOf = (server: string): string => {
   const parsed = ServerAddress.parse(server)
   if (Result.isFailure(parsed)) return server

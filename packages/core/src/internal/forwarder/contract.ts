@@ -1,5 +1,5 @@
 /**
- * What forwarders do for programs; `Forwarder` and `ForwarderManager` export it.
+ * The interfaces of a forwarder and of a manager of forwarders. `Forwarder` and `ForwarderManager` export them.
  */
 import type * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
@@ -8,53 +8,54 @@ import type { MqttError } from "../../MqttError.ts"
 import type { ForwarderHooks, ForwarderOptions, ForwarderOptionsInput } from "./options.ts"
 
 /**
- * What a forwarder does.
+ * The operations of one forwarder.
  */
 export interface Forwarding {
   readonly name: string
   readonly options: ForwarderOptions
   /**
-   * Begins to forward, also when the sessions do not exist yet or have no connection: they join when they come. Does
-   * nothing while it runs.
+   * Starts to forward. The sessions need not exist or be connected yet: the forwarder joins each one when it appears.
+   * Does nothing while the forwarder runs.
    *
-   * Fails with `ForwarderFailed` when it would feed itself, or with `InvalidOptions` when the target cannot do what the
-   * options say, as far as the sessions are known; a session that comes later and does not fit is not joined, and is
-   * the `lastError` of the metrics.
+   * Fails with `ForwarderFailed` when the forwarder would feed itself, or with `InvalidOptions` when the target cannot
+   * do what the options require. Only the sessions that exist now are checked. A session that is added later and does
+   * not fit is not joined, and becomes the `lastError` of the metrics.
    */
   readonly start: Effect.Effect<void, MqttError>
   /**
-   * Takes no more messages and finishes what is in flight, within the option `stopTimeout`; what has no fate then is
-   * given back unacknowledged.
+   * Takes no more messages and waits for the messages in flight, at most for the option `stopTimeout`. Messages that
+   * are unfinished then are given back unacknowledged.
    */
   readonly stop: Effect.Effect<void>
-  /** `stop`, then `start`; the figures go on. */
+  /** `stop`, then `start`. The counters are not reset. */
   readonly restart: Effect.Effect<void, MqttError>
   readonly state: Effect.Effect<ForwarderState>
-  /** Succeeds when the subscription is in force at every source session that there is; fails with the first refusal. */
+  /** Succeeds when the subscription is in force at every source session that exists. Fails with the first refusal. */
   readonly active: Effect.Effect<void, MqttError>
   readonly metrics: Effect.Effect<ForwarderMetrics>
   /**
-   * Messages that could not be forwarded, from now on, through stops and starts: those that went to the dead-letter
-   * topic, and those that were given up. A listener who is slow misses the oldest.
+   * Messages that could not be forwarded, from now on and across stops and starts: those that went to the dead-letter
+   * topic, and those that were given up. A slow listener misses the oldest failures.
    */
   readonly failures: Stream.Stream<ForwarderFailure>
 }
 
 /**
- * What a manager of forwarders does. Operations on a name that it does not have fail with `ForwarderNotFound`.
+ * The operations of a manager of forwarders. Operations on an unknown name fail with `ForwarderNotFound`.
  */
 export interface Forwarders {
   /**
    * Adds a forwarder and starts it, unless `enabled` is false. Fails with `DuplicateForwarder`, `InvalidOptions`,
-   * `InvalidFilter`, `ForwarderFailed` when it would feed itself, or `Closed`; after a failure there is nothing of it.
+   * `InvalidFilter`, `ForwarderFailed` when it would feed itself, or `Closed`. After a failure the forwarder is not
+   * registered.
    */
   readonly add: <E = never, R = never>(
     options: ForwarderOptionsInput | ForwarderOptions,
     hooks?: ForwarderHooks<E, R>
   ) => Effect.Effect<Forwarding, MqttError, R>
   /**
-   * Stops a forwarder and forgets its name, also at the durable sessions that it receives from: they wait for it no
-   * longer (`Session.forgetConsumer`).
+   * Stops a forwarder and removes its name. Its durable source sessions stop keeping messages for it
+   * (`Session.forgetConsumer`).
    */
   readonly remove: (name: string) => Effect.Effect<void, MqttError>
   readonly get: (name: string) => Effect.Effect<Forwarding, MqttError>
@@ -64,8 +65,8 @@ export interface Forwarders {
   readonly stop: (name: string) => Effect.Effect<void, MqttError>
   readonly restart: (name: string) => Effect.Effect<void, MqttError>
   readonly metrics: (name: string) => Effect.Effect<ForwarderMetrics, MqttError>
-  /** The figures of each forwarder, by name. */
+  /** The metrics of each forwarder, by name. */
   readonly allMetrics: Effect.Effect<ReadonlyMap<string, ForwarderMetrics>>
-  /** Stops all at the same time; they can be started again. */
+  /** Stops all forwarders at the same time. They can be started again. */
   readonly stopAll: Effect.Effect<void>
 }

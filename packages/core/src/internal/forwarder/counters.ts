@@ -1,13 +1,13 @@
 /**
- * The figures of a forwarder while it counts, see `ForwarderMetrics`.
+ * The running counters of a forwarder, see `ForwarderMetrics`.
  */
 import type { ForwarderDrops } from "../../ForwarderMetrics.ts"
 import type { MqttError } from "../../MqttError.ts"
 
-/** Seconds that rates are taken over. */
+/** Length of the window over which rates are computed, in seconds. */
 const window = 10
 
-/** Events in the last seconds. */
+/** Counts the events of the last seconds. */
 class Rate {
   readonly #counts: Array<number> = Array.from({ length: window + 1 }, () => 0)
   #second = 0
@@ -17,7 +17,7 @@ class Rate {
     this.#counts[this.#advance(now) % (window + 1)]!++
   }
 
-  /** A second, over the whole seconds that have passed, ten at most. */
+  /** Events per second, over the whole seconds that have passed, at most ten. */
   at(now: number): number {
     const second = this.#advance(now)
     const passed = Math.min(window, second - this.#since!)

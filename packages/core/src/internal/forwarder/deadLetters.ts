@@ -1,9 +1,9 @@
 /**
- * Which messages become dead letters, and what a dead letter looks like: the message with marks, or as much of it as
- * the server takes.
+ * Decides which messages become dead letters, and builds their content: the whole message with marks, or as much of it
+ * as the server accepts.
  *
- * The output of a forwarder is never its input again: what arrives on its own dead-letter topic is not forwarded, and a
- * message that it has had before, as what it was then, makes no dead letter any more. This module publishes nothing and
+ * The output of a forwarder is never its input again. Messages on its own dead-letter topic are not forwarded, and a
+ * message that already became a dead letter under another topic makes no second one. This module publishes nothing and
  * counts nothing, see `Relay`.
  */
 import type { Message } from "../../Message.ts"
@@ -16,7 +16,7 @@ import type { ForwarderOptions } from "./options.ts"
 import { isAboutRoute } from "./route.ts"
 import type { Source } from "./source.ts"
 
-/** The topics on which a message was before it became a dead letter; of what a client may forge nothing counts. */
+/** The topics that a message had before it became a dead letter. Properties that a client could forge do not count. */
 export const topicsBefore = (
   { loopGuard }: ForwarderOptions,
   { delivery, source }: ForwardedMessage
@@ -35,12 +35,12 @@ export class DeadLetters {
     this.#brokersOf = brokersOf
   }
 
-  /** Whether a message has arrived where the dead letters go. */
+  /** Whether a message has arrived on the dead-letter topic. */
   isOne({ brokers }: Source, { topic }: Message): boolean {
     return topic === this.#options.deadLetter?.topic && this.#goTo(brokers)
   }
 
-  /** Whether there is a dead letter of a message that has failed. */
+  /** Whether a failed message needs a dead letter. */
   isWanted(item: ForwardedMessage): boolean {
     const { deadLetter, filters } = this.#options
     if (deadLetter === undefined) return false

@@ -1,5 +1,5 @@
 /**
- * Tells a forwarder's failures: as its last error, and to those who listen to its stream of failures.
+ * Reports the failures of a forwarder: as its last error, and to the listeners of its stream of failures.
  */
 import type * as Clock from "effect/Clock"
 import type * as Stream from "effect/Stream"
@@ -9,11 +9,11 @@ import { Broadcast } from "../session/broadcast.ts"
 import type { Counters } from "./counters.ts"
 import type { ForwardedMessage } from "./forwardedMessage.ts"
 
-/** Failures that wait for one listener before it misses the oldest. */
+/** Failures that are buffered for one listener before it misses the oldest. */
 const capacity = 1024
-/** The same in bytes. */
+/** The same limit in bytes. */
 const memoryLimit = 8 * 1024 * 1024
-/** A failure with its errors, without the topic, which stands in the error too. */
+/** Estimated bytes of a failure with its errors, without the topic, which the error contains too. */
 const failureBytes = 1024
 
 export class Failures {
@@ -50,7 +50,7 @@ export class Failures {
     return error
   }
 
-  /** The error of a message that code failed at. */
+  /** The error of a message for which the program's code failed. */
   died(item: ForwardedMessage, detail: string, cause: unknown): MqttError {
     if (!isMqttError(cause)) {
       return this.refused(item, new ForwarderFailed({ forwarder: this.#forwarder, detail, cause }))

@@ -1,5 +1,6 @@
 /**
- * A queue whose ends cost the same however long it is; what lies in between is found by its distance from the front.
+ * A queue whose operations at both ends have a constant cost at any length. Entries between the ends are found by their
+ * distance from the front.
  */
 export class Fifo<A> {
   #items: Array<A> = []

@@ -1,8 +1,8 @@
 /**
- * Whether the sessions of a forwarder fit what its options say: a target that stores, and no way back into its own
- * sources that nothing would stop.
+ * Checks whether the sessions of a forwarder fit its options: a durable target where the options need one, and no
+ * unguarded loop from the target back into the sources.
  *
- * Looks at options only; never at what happens between sessions.
+ * Looks at options only, never at the traffic between sessions.
  */
 import { ForwarderFailed, InvalidOptions, type MqttErrorReason } from "../../MqttError.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
@@ -13,19 +13,19 @@ import { feeds } from "./topicImage.ts"
 
 export interface FitnessParts {
   readonly options: ForwarderOptions
-  /** Without those that others cover. */
+  /** The filters without those that another filter covers. */
   readonly filters: ReadonlyArray<string>
   readonly rules: ReadonlyArray<CompiledRule>
-  /** A function of the program maps topics too. */
+  /** Whether a function of the program maps topics too. */
   readonly isOpen: boolean
   readonly marks: BrokerMarks
-  /** The options of a session, if there is one of this name. */
+  /** The options of the session of this name; undefined if there is none. */
   readonly optionsOf: (session: string) => SessionOptions | undefined
 }
 
 export class Fitness {
   readonly #parts: FitnessParts
-  /** What the mapping can make of a filter, and which filter would bring it back. */
+  /** What the mapping can make of a filter, and the filter that would bring it back. */
   readonly #loop: ReturnType<typeof feeds>
 
   constructor(parts: FitnessParts) {
@@ -34,7 +34,7 @@ export class Fitness {
     this.#loop = feeds({ filters, exclude: options.exclude, rules, pass: options.unmapped === "pass", isOpen })
   }
 
-  /** What can be seen of the sessions that there are. */
+  /** The first problem among the sessions that exist now. */
   get issue(): MqttErrorReason | undefined {
     const { options, optionsOf } = this.#parts
     const target = optionsOf(options.target)
@@ -63,12 +63,12 @@ export class Fitness {
     return new InvalidOptions({ issues: [{ path: "acceptance", message }] })
   }
 
-  /** Why messages would go round between a source and the target without anything that stops them. */
+  /** Why messages would circulate between a source and the target without a guard that stops them. */
   #loopIssue(source: SessionOptions, target: SessionOptions): MqttErrorReason | undefined {
     const { marks, options } = this.#parts
     const loop = this.#loop
     if (loop === undefined || options.allowLoops) return undefined
-    // On MQTT 5 the messages themselves say where they have been.
+    // On MQTT 5 the messages carry the list of brokers that they have passed.
     if (source.protocolVersion === 5 && target.protocolVersion === 5) return undefined
     if (!isSameBroker(marks.of(source), marks.of(target))) return undefined
     return new ForwarderFailed({

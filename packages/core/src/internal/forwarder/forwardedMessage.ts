@@ -1,5 +1,5 @@
 /**
- * A message on its way through a forwarder, and the list of all that are.
+ * A message on its way through a forwarder, and the list of all such messages.
  */
 import type { Message } from "../../Message.ts"
 import type { MqttError } from "../../MqttError.ts"
@@ -12,28 +12,28 @@ import type { Written } from "./recentWrites.ts"
 import type { Route } from "./route.ts"
 import type { Source } from "./source.ts"
 
-/** What an item is published by. */
+/** The target that publishes an item. */
 export interface MessageTarget {
-  /** Of the session. */
+  /** The name of the target's session. */
   readonly name: string
   readonly isDurable: boolean
   readonly session: SessionCore | undefined
-  /** Publishes the item once more, in its place. */
+  /** Queues the item once more, in its original position. */
   readonly putBack: (item: ForwardedMessage) => void
   readonly pumpLater: () => void
 }
 
-/** Whom an item tells what became of what was published for it. */
+/** Receives the outcome of what was published for an item. */
 export interface ForwardedMessageHost {
   readonly onAccepted: (item: ForwardedMessage) => void
   readonly onSettled: (item: ForwardedMessage, outbound: Outbound) => void
-  /** What an earlier run of the forwarder had published of the same delivery has ended. */
+  /** A publish from an earlier run of the forwarder, for the same delivery, has ended. */
   readonly onPredecessorSettled: (item: ForwardedMessage, outcome: PublishOutcome) => void
 }
 
 /**
- * One message, from its delivery to its fate. It owns what was published for it, so that nothing else is made for a
- * message.
+ * One message, from its delivery to its outcome. It is itself the owner of its publish, so that no further object is
+ * allocated for a message.
  */
 export class ForwardedMessage implements OutboundOwner {
   readonly host: ForwardedMessageHost
@@ -41,23 +41,23 @@ export class ForwardedMessage implements OutboundOwner {
   readonly delivery: Delivery
   /** The message as it leaves the transformation. */
   message: Message
-  /** The topic that it is forwarded to. */
+  /** The topic that the message is forwarded to. */
   topic = ""
-  /** The way that it has come. */
+  /** The forwarders and brokers that the message has passed. */
   readonly route: Route
-  /** Of QoS 2 that a durable session received. */
+  /** Set for a QoS 2 message that a durable session received. */
   readonly origin: OriginKey | undefined
-  /** Of the monotonic clock; Infinity: never. */
+  /** Time of the monotonic clock; Infinity: never. */
   readonly expiresAt: number
 
-  /** Why it goes to the dead-letter topic. */
+  /** Why the message goes to the dead-letter topic. */
   failure: MqttError | undefined = undefined
   letter: LetterForm = "whole"
-  /** The fate is counted and the delivery acknowledged; what was published may still be refused. */
+  /** The outcome is counted and the delivery acknowledged. The published copy may still be refused. */
   isDone = false
-  /** The forwarder stopped before it had a fate. */
+  /** The forwarder stopped before the message had an outcome. */
   isGivenBack = false
-  /** The same delivery in the next run of the forwarder, which waits for what becomes of this one. */
+  /** The same delivery in the next run of the forwarder, which waits for the outcome of this one. */
   successor: ForwardedMessage | undefined = undefined
   isAccepted = false
   hasToken = false
@@ -65,11 +65,11 @@ export class ForwardedMessage implements OutboundOwner {
   targetQueue: MessageTarget | undefined = undefined
   outbound: Outbound | undefined = undefined
   request: PublishRequest | undefined = undefined
-  /** How its target's broker recognises it when it comes back, see `RecentWrites`. */
+  /** How the target's broker recognises the message when it comes back, see `RecentWrites`. */
   written: Written | undefined = undefined
-  /** Where its origin is written down, together with the acceptance. */
+  /** The ledger that stores the origin in the same write as the acceptance. */
   ledger: OriginLedger | undefined = undefined
-  /** The place in the order of its outlet. */
+  /** Position in the order of its target queue. */
   order = 0
 
   previous: ForwardedMessage | undefined = undefined
@@ -93,12 +93,15 @@ export class ForwardedMessage implements OutboundOwner {
     this.expiresAt = messageExpiryInterval === undefined ? Infinity : delivery.arrivedAt + messageExpiryInterval * 1000
   }
 
-  /** The server delivers it anew, and what has not been published of it yet need not be. */
+  /** Whether the server will deliver the message again, so that what is not yet published of it can be skipped. */
   get isStale(): boolean {
     return this.delivery.stale && this.outbound === undefined
   }
 
-  /** What was published is no more, or never counts: a redelivery must not be taken for a duplicate. */
+  /**
+   * Removes the origin from the ledger, because the published copy is lost or never counts. A redelivery must be
+   * published again.
+   */
   disown(): void {
     if (this.origin !== undefined) this.ledger?.release(this.origin)
     this.ledger = undefined

@@ -1,5 +1,5 @@
 /**
- * Puts a forwarder together: its checks, and the life of its relay between start and stop.
+ * Assembles a forwarder: its option checks, and the life of its relay between start and stop.
  */
 import * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
@@ -34,7 +34,7 @@ import { withoutCovered } from "./topicImage.ts"
 import { watch } from "./watch.ts"
 
 const hookChecks: Checks<ForwarderHooks<unknown>> = {
-  // Looked at below, in all its parts.
+  // Checked below, in all its parts.
   filter: unchecked,
   transform: having("transform", "a RouteTransformer"),
   retry: schedule,
@@ -42,7 +42,7 @@ const hookChecks: Checks<ForwarderHooks<unknown>> = {
 }
 
 /**
- * Makes a forwarder that is stopped; the end of the scope stops it.
+ * Makes a stopped forwarder. Closing the scope stops it.
  */
 export const makeForwarder = Effect.fnUntraced(function*<E, R>(
   manager: Manager,
@@ -100,7 +100,7 @@ interface ForwarderParts {
   readonly registry: Registry
   readonly clock: Clock.Clock
   readonly random: RelayParts["random"]
-  /** Of the forwarder's birth, for the program's functions. */
+  /** The context in which the forwarder was made, for the program's functions. */
   readonly context: Context.Context<never>
 }
 
@@ -270,7 +270,7 @@ class ForwarderCore {
     })
   }
 
-  /** How a part of the forwarder stands with its sessions. */
+  /** The status of one part of the forwarder at its sessions. */
   #standing(
     runner: RouteRunner<unknown> | undefined,
     names: ReadonlyArray<string>
@@ -289,7 +289,7 @@ class ForwarderCore {
 const makeError = (forwarder: string, reason: MqttErrorReason): MqttError =>
   new MqttError({ reason, method: "Forwarder.make", context: { forwarder } })
 
-/** A forwarder is removed: the durable sessions that are there wait for it no longer. */
+/** Runs when a forwarder is removed: its durable source sessions stop keeping messages for it. */
 export const forgetForwarder = (manager: Manager, { name, sources, target }: ForwarderOptions): Effect.Effect<void> =>
   Effect.suspend(() => {
     const registry = registryOf(manager)

@@ -1,8 +1,9 @@
 /**
- * Joins a forwarder to its sessions: subscribes at sources, and gives outlets the sessions that they publish by.
+ * Joins a forwarder to its sessions: subscribes at the sources, and gives each target queue the session that it
+ * publishes by.
  *
- * Each session is joined by a route runner, as often as it comes, and left when it ends. A session that does not fit is
- * refused, and is the last error of the metrics.
+ * A route runner joins each session every time it starts, and leaves it when it ends. A session that does not fit is
+ * refused and becomes the last error of the metrics.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -32,11 +33,11 @@ export interface JoiningParts {
   readonly failures: Failures
   readonly fitness: Fitness
   readonly guard: LoopGuard
-  /** Milliseconds of the monotonic clock. */
+  /** Time of the monotonic clock in milliseconds. */
   readonly now: () => number
 }
 
-/** The name by which the durable sessions that it receives from know a forwarder, see `SubscribeOptions.consumer`. */
+/** The consumer name of a forwarder at its durable source sessions, see `SubscribeOptions.consumer`. */
 export const consumerName = (forwarder: string): string => `forwarder ${forwarder}`
 
 export class Joining {
@@ -47,7 +48,7 @@ export class Joining {
     this.#parts = parts
   }
 
-  /** The forwarder is over. */
+  /** The forwarder has ended. */
   end(): void {
     for (const { end } of this.#readers.values()) end()
   }
@@ -104,8 +105,8 @@ export class Joining {
   }
 
   /**
-   * The same through stops and starts, and when a session of its name comes back: what was written meanwhile may be
-   * delivered then.
+   * The reader of a session name. It is kept across stops and starts, and when a new session of that name starts:
+   * messages written meanwhile may be delivered then.
    */
   #readerAt({ options: session }: SessionCore): Reader {
     const { filters, guard, now, options } = this.#parts
@@ -127,8 +128,8 @@ export class Joining {
   }
 
   /**
-   * Where another consumer has subscribed to the filter already, what the two want of it may differ: the older
-   * subscription stands.
+   * When another consumer has already subscribed to the filter with other options, the older subscription stays in
+   * force.
    */
   #subscribe(
     subscriber: Subscriber,

@@ -1,6 +1,6 @@
 /**
- * Whether a message may pass a forwarder: where it has been, by what it says itself or by what the manager remembers,
- * and what follows from that.
+ * Decides whether a message may pass a forwarder. It reads the route of the message, which the message carries or the
+ * manager remembers.
  */
 import type { ForwarderDrops } from "../../ForwarderMetrics.ts"
 import type { Delivery } from "../engine/contract.ts"
@@ -20,7 +20,7 @@ export interface LoopCheckParts {
 }
 
 export class LoopCheck {
-  /** Undefined: every route counts. */
+  /** Undefined: every route counts, signed or not. */
   readonly signer: Signer | undefined
   readonly #parts: LoopCheckParts
 
@@ -30,7 +30,7 @@ export class LoopCheck {
     this.signer = loopGuard === undefined ? undefined : new Signer(loopGuard)
   }
 
-  /** The way that a delivery has come. */
+  /** The route of a delivery. */
   routeOf({ reader }: Source, { message, packetIdentifier }: Delivery, now: number): Route {
     const { payload, properties: { userProperties }, topic } = message
     const route = routeOf(userProperties)
@@ -39,7 +39,7 @@ export class LoopCheck {
     return this.#parts.guard.recentWrites.take(reader, message, packetIdentifier, now) ?? noRoute
   }
 
-  /** Why a message goes no further; undefined: it may pass, as far as is known when it is received. */
+  /** Why a message is not forwarded; undefined: it may pass, as far as is known at reception. */
   stops(item: ForwardedMessage): Extract<keyof ForwarderDrops, "looped" | "tooManyHops"> | undefined {
     if (item.route === noRoute) return undefined
     const { maxHops, name } = this.#parts.options
@@ -47,8 +47,8 @@ export class LoopCheck {
   }
 
   /**
-   * Whether a message has been at the target's broker. Not asked within one broker: there it is at its target from the
-   * beginning, and a copy under another topic is what is wanted.
+   * Whether a message has already been at the target's broker. Always false when source and target are at one broker: a
+   * copy under another topic is wanted there.
    */
   hasReached({ route, source }: ForwardedMessage): boolean {
     const { brokersOf, options } = this.#parts

@@ -1,5 +1,5 @@
 /**
- * What all forwarders of a manager share, so that no message comes back to a broker that has it.
+ * State that all forwarders of a manager share, so that no message returns to a broker that already has it.
  */
 import type { Random } from "effect/Random"
 import type { Manager } from "../manager/contract.ts"

@@ -1,5 +1,5 @@
 /**
- * From the topic of a received message to the topic that it is forwarded to.
+ * Maps the topic of a received message to the topic that it is forwarded to.
  */
 import * as Result from "effect/Result"
 import { InvalidFilter, InvalidOptions, InvalidTopic } from "../../MqttError.ts"
@@ -8,8 +8,8 @@ import { type CaptureTemplate, expand, makeTemplate, type Piece } from "../captu
 import { findFault } from "../utf8String.ts"
 
 /**
- * A rule as it is written: from a topic, a filter with wildcards, or a filter with named parameters, to a template; or
- * one prefix in place of another.
+ * A rule as the options write it: from a topic, a filter with wildcards, or a filter with named parameters, to a
+ * template; or the replacement of a topic prefix.
  */
 export type MappingRule =
   | { readonly from: string; readonly to: string }
@@ -20,8 +20,8 @@ export type CompiledRule =
   | { readonly _tag: "Prefix"; readonly strip: string; readonly add: string }
 
 /**
- * Where a topic goes: to another one; nowhere, since no rule is for it; or nowhere, since what a rule makes of it is no
- * topic.
+ * The result of a mapping: a topic; undefined when no rule matches; or `InvalidTopic` when the rule's result is not a
+ * valid topic.
  */
 export type Mapped = string | undefined | InvalidTopic
 
@@ -29,11 +29,12 @@ const parameter = /^[:*]([A-Za-z][A-Za-z0-9_]*)$/
 const placeholder = /\{([^{}]*)\}/g
 
 /**
- * Reads a rule; fails with what is wrong with it.
+ * Compiles a rule. Fails with a description of what is wrong with it.
  *
  * `:name` in the filter stands for one level and `*name` at its end for the rest, as `+` and `#` do. In the template
- * `{1}`, `{2}` and so on are what the wildcards stand for, from the left, `{name}` what a parameter stands for, and
- * `{0}` the whole topic. Where the rest stands for no level, a level of the template that is nothing else is left out.
+ * `{1}`, `{2}` and so on are replaced by the matches of the wildcards from left to right, `{name}` by the match of a
+ * parameter, and `{0}` by the whole topic. When the rest matches no level, a level of the template that consists only
+ * of it is left out.
  */
 export const compileRule = (rule: MappingRule): Result.Result<CompiledRule, InvalidFilter | InvalidOptions> => {
   if ("strip" in rule) return compilePrefix(rule)
@@ -88,7 +89,7 @@ const issue = (path: string, message: string): Result.Result<never, InvalidOptio
   Result.fail(new InvalidOptions({ issues: [{ path, message }] }))
 
 /**
- * The first rule that is for a topic decides.
+ * The first rule that matches a topic decides.
  */
 export const applyRules = (rules: ReadonlyArray<CompiledRule>, topic: string): Mapped => {
   for (let i = 0; i < rules.length; i++) {
@@ -99,7 +100,8 @@ export const applyRules = (rules: ReadonlyArray<CompiledRule>, topic: string): M
 }
 
 /**
- * A topic that messages may be forwarded to: what MQTT accepts, and not of the server's own ones (MQTT 4.7.2).
+ * Accepts a topic that messages may be forwarded to: valid in MQTT, and outside the server's own `$` topics (MQTT
+ * 4.7.2).
  */
 export const checked = (topic: string): string | InvalidTopic => {
   if (topic.startsWith("$")) {
@@ -111,7 +113,7 @@ export const checked = (topic: string): string | InvalidTopic => {
 
 const applyRule = (rule: CompiledRule, topic: string): string | undefined => {
   if (rule._tag === "Prefix") {
-    // No more than what a filter that begins with a wildcard does: the server's own topics are not meant (MQTT 4.7.2).
+    // An empty prefix does not match the server's own topics, like a filter that begins with a wildcard (MQTT 4.7.2).
     if (!topic.startsWith(rule.strip) || (rule.strip === "" && topic.startsWith("$"))) return undefined
     return rule.add + topic.slice(rule.strip.length)
   }

@@ -12,13 +12,13 @@ import type { DurationInput, SecretInput } from "../../SessionOptions.ts"
 import type { MappingRule } from "./mapping.ts"
 
 /**
- * The quality of service that messages are forwarded with: that of the delivery, at most `cap`, or always `fix`.
+ * The quality of service of forwarded messages: that of the delivery, at most `cap`, or always `fix`.
  */
 export type QoSRule = "keep" | { readonly cap: QoS } | { readonly fix: QoS }
 
 /**
- * Which messages of a stream are taken: every `every`-th of all; each with this `probability`, 0 to 1; or at most one
- * of each topic in this `interval`.
+ * Which messages of a stream are forwarded: one in `every`; each with this `probability`, 0 to 1; or at most one for
+ * each topic in this `interval`.
  */
 export type Sampling =
   | { readonly every: number }
@@ -26,7 +26,7 @@ export type Sampling =
   | { readonly interval: Duration.Duration }
 
 /**
- * A token bucket: `messages` in each time `per`, and `burst` at once after a pause. It stands through reconnects.
+ * A token bucket: `messages` in each time `per`, and `burst` at once after a pause. Reconnects do not reset it.
  */
 export interface RateLimit {
   readonly messages: number
@@ -37,7 +37,7 @@ export interface RateLimit {
 }
 
 /**
- * Where messages go that failed for good.
+ * Where messages go when forwarding has failed permanently.
  */
 export interface DeadLetter {
   readonly topic: string
@@ -46,25 +46,25 @@ export interface DeadLetter {
 }
 
 /**
- * How forwarders recognise the routes that others of them have written into messages.
+ * How forwarders recognise the routes that other forwarders have written into messages.
  *
- * Every client that may publish can write the user properties of a route itself, and so hide a message from forwarders.
- * With a secret only routes with a valid signature (HMAC-SHA256) count, and what carries another one is forwarded like
- * a message without. All forwarders that can reach each other need the same secret: a ring of forwarders that do not
- * accept each other's signatures never comes to rest.
+ * Every client with the right to publish can write the user properties of a route, and so hide a message from
+ * forwarders. With a secret, only routes with a valid signature (HMAC-SHA256) count; a message with any other route is
+ * forwarded like a message without a route. All forwarders that can reach each other need the same secret: in a ring of
+ * forwarders that reject each other's signatures, messages circulate without end.
  */
 export interface LoopGuardOptions {
   /** Signs routes; at least 16 characters. */
   readonly secret: Redacted.Redacted<string>
-  /** Other secrets whose signatures count, while a secret is replaced. Default none. */
+  /** Further secrets whose signatures are accepted while a secret is being replaced. Default none. */
   readonly accepts: ReadonlyArray<Redacted.Redacted<string>>
 }
 
 export type Optional<A> = { readonly [K in keyof A]?: A[K] | undefined }
 
 /**
- * `ForwarderOptions` as one may write them: everything but name, sources, filters and target has a default. Lists may
- * be one text, separated by commas.
+ * `ForwarderOptions` as a program may write them. Everything but name, sources, filters and target has a default. A
+ * list may be one string, separated by commas.
  */
 export interface ForwarderOptionsInput extends
   Optional<
@@ -108,21 +108,21 @@ export interface ForwarderOptionsInput extends
 
 /**
  * The parts of a forwarder that are code. They run in this order: `filter`, `transform`, and `map` for topics that no
- * rule is for.
+ * rule matches.
  *
- * Without `transform` nothing of a forwarder is an Effect of its own for each message, which is several times faster.
+ * Without `transform` a forwarder runs no Effect for each message, which is several times faster.
  */
 export interface ForwarderHooks<E = never, R = never> {
-  /** Messages that do not pass count as filtered. One that throws makes the message fail. */
+  /** Messages that do not pass count as filtered. If the filter throws, the message fails. */
   readonly filter?: RouteFilter
   /**
-   * Changes payload and properties, or drops the message; a new topic is ignored, since topics are the business of
-   * `mapping` and `map`. Messages of one topic are transformed one after the other.
+   * Changes payload and properties, or drops the message. A new topic is ignored, because `mapping` and `map` decide
+   * about topics. Messages of one topic are transformed one after the other.
    */
   readonly transform?: RouteTransformer<E, R>
-  /** Repeats a failed transformation. Default: not at all. */
+  /** Repeats a failed transformation. Default: no retry. */
   readonly retry?: Schedule.Schedule<unknown, E>
-  /** The new topic of a message that no rule is for; undefined: there is none, see `unmapped`. */
+  /** The new topic of a message that no rule matches; undefined: none, see `unmapped`. */
   readonly map?: (message: Message) => string | undefined
 }
 
@@ -130,27 +130,30 @@ export interface ForwarderHooks<E = never, R = never> {
  * The configuration of a forwarder, complete and checked.
  */
 export interface ForwarderOptions {
-  /** Names the forwarder, also to others: messages on MQTT 5 list the names of the forwarders that they passed. */
+  /** The name of the forwarder. Messages on MQTT 5 list the names of the forwarders that they have passed. */
   readonly name: string
-  /** `ForwarderManager.add` starts it at once. Default true. */
+  /** Whether `ForwarderManager.add` starts the forwarder at once. Default true. */
   readonly enabled: boolean
-  /** The sessions that messages come from, by name. They may be added later. */
+  /** The names of the sessions that messages come from. The sessions may be added later. */
   readonly sources: ReadonlyArray<string>
-  /** The topic filters that are subscribed to at each of them. */
+  /** The topic filters that the forwarder subscribes to at each source. */
   readonly filters: ReadonlyArray<string>
-  /** Topic filters of what is not forwarded although `filters` match it. Default none. */
+  /** Topic filters of messages that are not forwarded although `filters` match them. Default none. */
   readonly exclude: ReadonlyArray<string>
-  /** The session that messages are forwarded by. */
+  /** The name of the session that publishes the forwarded messages. */
   readonly target: string
 
   /** The highest quality of service of the deliveries, see `SubscribeOptions.qos`. Default 2: as published. */
   readonly subscribeQoS: QoS
-  /** Subscribes as a member of this group, so that several forwarders share the work (MQTT 4.8.2). Default: alone. */
+  /**
+   * Subscribes as a member of this group, so that several forwarders share the work (MQTT 4.8.2). Default: no shared
+   * subscription.
+   */
   readonly share?: string | undefined
   /**
-   * Asks the sources not to send what is published by the same session (No Local, MQTT 5; not with shared
-   * subscriptions). It spares the way back of what another forwarder publishes by it, and keeps back what the program
-   * itself publishes by it. Default: where source and target are one session.
+   * Asks the sources not to send what the same session publishes (No Local, MQTT 5; not with shared subscriptions). It
+   * avoids the way back of messages that another forwarder publishes by that session. It also excludes what the program
+   * itself publishes by it. Default: true when source and target are one session.
    */
   readonly noLocal?: boolean | undefined
   /**
@@ -159,9 +162,9 @@ export interface ForwarderOptions {
    */
   readonly retained: "each" | "first" | "none"
 
-  /** Rules from topics to topics; the first that is for a topic decides. Default none. */
+  /** Rules from topics to topics. The first rule that matches a topic decides. Default none. */
   readonly mapping: ReadonlyArray<MappingRule>
-  /** What becomes of topics that no rule is for. Default `pass`: forwarded as they are. */
+  /** What happens to topics that no rule matches. Default `pass`: forwarded unchanged. */
   readonly unmapped: "pass" | "drop"
 
   /** Only payloads that contain this text, read as UTF-8. Default: all. */
@@ -171,46 +174,47 @@ export interface ForwarderOptions {
   /** Default: all messages. */
   readonly sample?: Sampling | undefined
   /**
-   * Only what differs from the message before on its topic; of so many topics the last payload is known. 0 (default):
-   * all messages.
+   * Number of topics whose last payload is remembered. A message whose payload equals the last one on its topic is
+   * dropped. Default 0: off.
    */
   readonly onChange: number
 
   /** Default `keep`. */
   readonly qos: QoSRule
   /**
-   * `keep` (default): retained messages stay retained, on MQTT 5 also those that were published while the forwarder
-   * runs (Retain As Published); on 3.1.1 servers mark only what they send when a subscription begins. `clear`: never.
-   * `set`: always.
+   * `keep` (default): retained messages stay retained. On MQTT 5 this includes those published while the forwarder runs
+   * (Retain As Published); on 3.1.1 servers mark only what they send when a subscription begins. `clear`: never
+   * retained. `set`: always retained.
    */
   readonly retain: "keep" | "clear" | "set"
   /**
-   * What messages are given on their way: user properties on MQTT 5. In the values `{forwarder}`, `{session}`,
-   * `{topic}` and `{timestamp}` (milliseconds since the epoch) stand for what they say. Default none.
+   * User properties that are added to each message on MQTT 5. In the values, `{forwarder}`, `{session}`, `{topic}` and
+   * `{timestamp}` (milliseconds since the epoch) are replaced. Default none.
    */
   readonly metadata: { readonly [name: string]: string }
   /** On 3.1.1: wraps payload and metadata into a JSON text, see the guide to forwarders. Default false. */
   readonly envelope: boolean
 
-  /** How many messages a time are forwarded at most. Default: as many as come. */
+  /** The highest rate at which messages are forwarded. Default: no limit. */
   readonly rateLimit?: RateLimit | undefined
-  /** Messages that are on their way at a time; 1 to 65,535. Default 1000. */
+  /** Messages in flight at a time; 1 to 65,535. Default 1000. */
   readonly maxInFlight: number
-  /** QoS 0 messages of one session that wait behind them. Default 1000. */
+  /** QoS 0 messages of one session that wait while `maxInFlight` is reached. Default 1000. */
   readonly buffer: number
-  /** What a QoS 0 message does to a full buffer: see `SubscribeOptions.onOverflow`. Default `dropOldest`. */
+  /** What happens when a QoS 0 message meets a full buffer: see `SubscribeOptions.onOverflow`. Default `dropOldest`. */
   readonly onOverflow: "dropOldest" | "suspend"
   /**
-   * When a message counts as forwarded, and is acknowledged at its source: when the target's server has acknowledged
-   * it, or when the queue of a durable target has stored it. Default `stored` for a durable target, else
-   * `acknowledged`.
+   * When a message counts as forwarded and is acknowledged at its source. `acknowledged`: when the target's server has
+   * acknowledged it. `stored`: when the queue of a durable target has stored it. Default `stored` for a durable target,
+   * else `acknowledged`.
    */
   readonly acceptance?: "acknowledged" | "stored" | undefined
-  /** Default: they are counted and given up. */
+  /** Default: none; failed messages are counted and given up. */
   readonly deadLetter?: DeadLetter | undefined
   /**
-   * Lets messages come back to a broker that has them, for example under another topic, and allows a configuration that
-   * feeds itself by MQTT 3.1.1. What still ends them: a forwarder that they have passed, and `maxHops`. Default false.
+   * Lets messages return to a broker that already has them, for example under another topic, and allows a configuration
+   * that feeds itself by MQTT 3.1.1. Two guards remain: a message does not pass the same forwarder twice, and
+   * `maxHops`. Default false.
    */
   readonly allowLoops: boolean
   /** Default: routes are not signed, and every route counts. */
@@ -220,6 +224,6 @@ export interface ForwarderOptions {
    * broker.
    */
   readonly maxHops: number
-  /** How long `stop` waits for what is in flight. Default 10 s. */
+  /** How long `stop` waits for the messages in flight. Default 10 s. */
   readonly stopTimeout: Duration.Duration
 }

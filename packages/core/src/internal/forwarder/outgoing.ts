@@ -1,6 +1,5 @@
 /**
- * What is published in place of a received message: its quality of service, its flags, and what it carries besides the
- * payload.
+ * Builds the publish request of a forwarded message: its quality of service, its flags, and its properties.
  */
 import type { Message } from "../../Message.ts"
 import { InvalidPayload } from "../../MqttError.ts"
@@ -29,15 +28,15 @@ const encoder = new TextEncoder()
 const noPayload = new Uint8Array(0)
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
-/** What the messages of one source have in common. */
+/** Values that the messages of one source have in common. */
 interface Way {
   readonly hop: Hop
-  /** The properties of most messages: they bring none, and have passed no other forwarder. */
+  /** The properties of most messages: those without properties of their own that have passed no other forwarder. */
   readonly plain: MessageProperties | undefined
 }
 
 /**
- * Makes requests for one forwarder and one session that it publishes by.
+ * Builds requests for one forwarder and one target session.
  */
 export class Outgoing {
   /** The marks of the broker that it publishes to. */
@@ -67,7 +66,7 @@ export class Outgoing {
     this.#isFixed = signer === undefined && !this.#entries.some(([, value]) => isVariable(value))
   }
 
-  /** The route of a message when it is published. */
+  /** The route of a message after this forwarder. */
   routeOf({ route, source }: ForwardedMessage): Route {
     return this.#wayFrom(source.brokers).hop.after(route)
   }
@@ -89,12 +88,12 @@ export class Outgoing {
     }
   }
 
-  /** The failed message, as much of it as its form has, and why it failed. */
+  /** The dead letter of a failed message in its current form, with the reason of the failure. */
   deadLetter(item: ForwardedMessage, topic: string, origin: OriginKey | undefined): PublishRequest {
     const { delivery, letter, message } = item
     const payload = letter === "marks" ? noPayload : message.payload
     const topics = topicsBefore(this.#options, item)
-    // Before it is published: the server may deliver it before it acknowledges it.
+    // Remembered before the publish, because the server may deliver it before it acknowledges it.
     remember(serversKey(this.#session), topic, payload, [...topics, delivery.message.topic])
     const properties = this.isVersion5
       ? letterProperties(item, this.#options.name, topics, this.#routeProperties(this.routeOf(item), topic, payload))
@@ -135,7 +134,7 @@ export class Outgoing {
       : [...lists, [signatureProperty, this.#signer.sign(route, topic, payload)]]
   }
 
-  /** Sources have the same array for their whole life, and there are few of them. */
+  /** Cached by the identity of the array: a source keeps its array for its whole life, and sources are few. */
   #wayFrom(source: ReadonlyArray<string>): Way {
     let way = this.#ways.get(source)
     if (way === undefined) {
@@ -160,10 +159,10 @@ const listsOf = ({ brokers, forwarders }: Route): ReadonlyArray<UserProperty> =>
   [brokersProperty, brokers]
 ]
 
-/** So many UTF-16 units fit into a text of MQTT, whatever they are (MQTT 1.5.4). */
+/** The largest number of UTF-16 units that fit into an MQTT string with any content (MQTT 1.5.4). */
 const longestValue = 21_845
 
-/** Text as it is, anything else in base64. */
+/** Valid UTF-8 as text, any other payload in base64. */
 const payloadOf = (payload: Uint8Array): { readonly payload: string; readonly encoding?: "base64" } => {
   try {
     return { payload: utf8.decode(payload) }

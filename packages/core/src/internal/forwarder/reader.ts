@@ -1,8 +1,8 @@
 /**
- * A forwarder at one of its sources, as far as it recognises what comes back to it, see `recentWrites.ts`.
+ * A forwarder at one of its sources, as far as it recognises messages that come back to it, see `recentWrites.ts`.
  *
- * It follows its connection by looking at it whenever something is written or read there: what was written around a gap
- * may come when the gap is over, however long it was.
+ * It checks its connection on each write and each read there. A message written around a gap of the connection may
+ * arrive after the gap, which may be of any length.
  */
 import type { Message } from "../../Message.ts"
 import type { ProtocolVersion } from "../../QoS.ts"
@@ -17,9 +17,9 @@ export interface ReaderOptions {
   readonly brokers: ReadonlyArray<string>
   readonly filters: ReadonlyArray<string>
   readonly protocolVersion: ProtocolVersion
-  /** The group of subscribers that it belongs to, whose members share the copies of one. */
+  /** The group of its shared subscription. The members of a group share the copies of one message. */
   readonly share: string | undefined
-  /** The server keeps messages of QoS 1 and 2 for it while it has no connection. */
+  /** Whether the server keeps messages of QoS 1 and 2 for it while it has no connection. */
   readonly isResumed: boolean
 }
 
@@ -30,17 +30,20 @@ interface Recognised {
 
 export class Reader {
   readonly options: ReaderOptions
-  /** Who takes the copies: this reader, or its group. */
+  /** The party to which the server sends copies: this reader, or its group. */
   readonly member: unknown
-  /** Since when messages have waited here without a pause; undefined: they are read as they come. */
+  /** Since when messages have waited here without a pause; undefined: they are read on arrival. */
   waitingSince: number | undefined
-  /** Of the session that it reads by; undefined: it does not read now. */
+  /** The session that it reads by; undefined: it does not read now. */
   #session: { readonly connection: unknown; readonly now: () => number } | undefined
   #connection: unknown
   #seenAt = -Infinity
   #gapFrom = Infinity
   #gapTo = -Infinity
-  /** What was recognised last under each packet identifier: the server repeats it under the same one. */
+  /**
+   * The message that was recognised last under each packet identifier. The server repeats a message under the same
+   * identifier.
+   */
   readonly #recognised = new Map<number, Recognised>()
 
   constructor(options: ReaderOptions) {
@@ -77,20 +80,23 @@ export class Reader {
     if (connection !== undefined) this.#seenAt = now
   }
 
-  /** Whether a message that is read now may be one that was settled then; `isKept`: the server keeps it over a gap. */
+  /**
+   * Whether a message that is read now may be one that was settled at that time. `isKept`: the server keeps it over a
+   * gap.
+   */
   mayHave(settledAt: number, isKept: boolean, now: number): boolean {
     const arrivedAt = this.waitingSince ?? now
     if (arrivedAt < settledAt + window) return true
     return isKept && this.options.isResumed && settledAt + window > this.#gapFrom && arrivedAt < this.#gapTo + window
   }
 
-  /** What was settled before is of no interest to it any more. */
+  /** The reader does not need what was settled before this time. */
   needsFrom(now: number): number {
     const isAfterGap = this.options.isResumed && now < this.#gapTo + window
     return Math.min(this.waitingSince ?? now, isAfterGap ? this.#gapFrom : Infinity) - window
   }
 
-  /** The route of a message that the server repeats, and that was recognised before. */
+  /** The route of a message that the server repeats and that was recognised before. */
   repeated({ dup }: Message, packetIdentifier: number, key: number): Route | undefined {
     if (packetIdentifier === 0) return undefined
     const recognised = this.#recognised.get(packetIdentifier)

@@ -1,13 +1,14 @@
 /**
- * The routes of messages that cannot carry them, that is where MQTT 3.1.1 is involved: what the forwarders of a manager
- * have written to each broker lately, so that a forwarder that reads there knows the route of what comes back.
+ * Loop guard for MQTT 3.1.1, which has no user properties. It remembers what the forwarders of a manager have recently
+ * written to each broker, so that a forwarder that reads there finds the route of a message that comes back.
  *
- * A message is recognised by a digest of topic and payload. Two equal messages look alike, therefore copies are
- * counted: each reader recognises a written message once for each of its filters that match the topic (mosquitto sends
- * a copy for each on 3.1.1), and an equal message of another client is one copy more, and passes.
+ * A message is recognised by a digest of topic and payload. Two equal messages have one digest, therefore copies are
+ * counted. Each reader recognises a written message once for each of its filters that match the topic (mosquitto sends
+ * a copy for each on 3.1.1). An equal message of another client is one copy more, and passes.
  *
- * Nothing here decides about a message, and nothing is stored: a program that starts knows of nothing. Times are
- * milliseconds of the sessions' clock. Everything is bounded in number, and in time as far as the readers keep up.
+ * This module makes no decision about a message and stores nothing: its memory is empty when a program starts. Times
+ * are milliseconds of the sessions' clock. Every table has a bound in number, and a bound in time as long as the
+ * readers keep up.
  */
 import type { Message } from "../../Message.ts"
 import type { ProtocolVersion } from "../../QoS.ts"
@@ -17,20 +18,20 @@ import { Fifo } from "./fifo.ts"
 import { type Reader, window } from "./reader.ts"
 import type { Route } from "./route.ts"
 
-/** Written messages, and topics with a retained message, that are known of one broker. */
+/** Number of written messages, and of topics with a retained message, that are remembered for one broker. */
 const capacity = 65_536
 
 const noPayload = new Uint8Array(0)
 
 /**
- * One message that was handed to a session for publishing.
+ * One message that was given to a session for publishing.
  */
 export class Written {
   readonly route: Route
-  /** The message itself tells its route to those who read it by MQTT 5. */
+  /** The message itself carries its route for readers on MQTT 5. */
   readonly isCarried: boolean
   readonly #isKept: boolean
-  /** Until it is settled. */
+  /** Set until the message is settled. */
   #outbound: Outbound | undefined
   #settledAt = Infinity
 
@@ -41,13 +42,13 @@ export class Written {
     this.isCarried = isCarried
   }
 
-  /** The server has it, or that will never be known: it may come back from now on, for a while. */
+  /** The server has the message, or its outcome will never be known. It may come back for a while from now on. */
   settle(now: number): void {
     this.#outbound = undefined
     this.#settledAt = now
   }
 
-  /** The server never had it. */
+  /** The server never received the message. */
   discard(): void {
     this.#outbound = undefined
     this.#settledAt = -Infinity
@@ -57,7 +58,7 @@ export class Written {
     return this.#settledAt < before
   }
 
-  /** What has not left its queue cannot have come back. */
+  /** A message that has not left the queue cannot have come back. */
   get isQueued(): boolean {
     return this.#outbound?.state === "queued"
   }
@@ -74,9 +75,9 @@ export class Written {
 /** Written messages with the same digest. */
 class Equals {
   readonly #written = new Fifo<Written>()
-  /** How many were forgotten before the first. */
+  /** The number of forgotten messages before the first remembered one. */
   #forgotten = 0
-  /** How many copies of all, forgotten ones included, each member has taken. */
+  /** How many copies of all of them, forgotten ones included, each member has received. */
   #taken: Map<unknown, number> | undefined
 
   get isEmpty(): boolean {
@@ -96,7 +97,7 @@ class Equals {
     const copies = reader.copiesOf(topic)
     let taken = this.#taken?.get(reader.member) ?? 0
     let index = Math.max(0, Math.floor(taken / copies) - this.#forgotten)
-    // What cannot come any more is passed over for all time, so that each message is looked at once.
+    // What cannot arrive any more is skipped permanently, so that each message is examined once.
     while (this.#written.at(index)?.mayReach(reader, now) === false) index++
     taken = Math.max(taken, (this.#forgotten + index) * copies)
     let written = this.#written.at(index)
@@ -112,12 +113,12 @@ interface Retained {
   readonly written: Written
 }
 
-/** What is known of one broker. */
+/** The writes that are remembered for one broker. */
 class Broker {
   readonly readers = new Set<Reader>()
   readonly #all = new Fifo<{ readonly key: number; readonly written: Written }>()
   readonly #byKey = new Map<number, Equals>()
-  /** What was written to be retained last, by topic: it is delivered whenever a subscription begins. */
+  /** The last write with the retain flag, by topic. It is delivered whenever a subscription begins. */
   readonly #retained = new Map<number, Retained>()
 
   get isEmpty(): boolean {
@@ -152,7 +153,7 @@ class Broker {
     return retained?.key === key && retained.written.isFor(reader) ? retained.written.route : undefined
   }
 
-  /** Takes over what is known of another one: they are the same. */
+  /** Merges the memory of another broker into this one, when the two turn out to be the same. */
   join(other: Broker, now: number): void {
     for (const reader of other.readers) this.readers.add(reader)
     for (let i = 0; i < other.#all.size; i++) {
@@ -180,12 +181,12 @@ class Broker {
  * The brokers of one manager.
  */
 export class RecentWrites {
-  /** By their marks. */
+  /** The brokers by their marks. */
   readonly #brokers = new Map<string, Broker>()
-  /** Readers that no message tells its route. */
+  /** Readers whose messages carry no route. */
   #blind = 0
 
-  /** Registers a reader; the answer ends it. */
+  /** Registers a reader. The returned function removes it. */
   read(reader: Reader, now: number): () => void {
     const { brokers, protocolVersion } = reader.options
     let broker: Broker | undefined
@@ -208,12 +209,12 @@ export class RecentWrites {
     }
   }
 
-  /** Whether somebody may read what is written by this version, and not be told its route. */
+  /** Whether a reader may receive what is written by this version without its route. */
   isNeeded(protocolVersion: ProtocolVersion): boolean {
     return this.#blind > 0 || (protocolVersion === 4 && this.#brokers.size > 0)
   }
 
-  /** Notes what is written to a broker; undefined: nobody who needs it reads there. */
+  /** Records a write to a broker; undefined: no reader there needs it. */
   note(
     brokers: ReadonlyArray<string>,
     outbound: Outbound,
@@ -235,8 +236,8 @@ export class RecentWrites {
   }
 
   /**
-   * The route of a message that carries none; undefined: no forwarder of this manager has written it, as far as is
-   * known.
+   * The route of a message that carries none; undefined: as far as is known, no forwarder of this manager has written
+   * it.
    */
   take(reader: Reader, message: Message, packetIdentifier: number, now: number): Route | undefined {
     const { brokers, protocolVersion } = reader.options
@@ -251,7 +252,7 @@ export class RecentWrites {
     if (!retain) route = broker.passing(key, reader, topic, now)
     else {
       const topicKey = digest(topic, noPayload)
-      // On 3.1.1 the mark says that a subscription has begun; on MQTT 5 it may also be the publisher's own.
+      // On 3.1.1 the retain flag says that a subscription has begun. On MQTT 5 it may also be the publisher's own flag.
       route = protocolVersion === 4
         ? broker.retained(topicKey, key, reader) ?? broker.passing(key, reader, topic, now)
         : broker.passing(key, reader, topic, now) ?? broker.retained(topicKey, key, reader)

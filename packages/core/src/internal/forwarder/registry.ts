@@ -15,7 +15,7 @@ import { forgetForwarder, makeForwarder } from "./forwarder.ts"
 interface Entry {
   readonly forwarder: Forwarding
   readonly scope: Scope.Closeable
-  /** Set while it is on its way out. */
+  /** Set while the forwarder is being removed. */
   removal: Deferred.Deferred<void> | undefined
 }
 
@@ -44,7 +44,7 @@ export const makeForwarders = Effect.fnUntraced(function*(
   const on = <A, E>(method: string, work: (forwarder: Forwarding) => Effect.Effect<A, E>) => (name: string) =>
     Effect.flatMap(find(name, method), ({ forwarder }) => work(forwarder))
 
-  /** In a fiber of its own: the end goes on when whoever asked for it is interrupted. */
+  /** Runs in its own fiber, so that the removal continues when the caller is interrupted. */
   const release = (entry: Entry): Effect.Effect<void> =>
     Effect.uninterruptibleMask((restore) => {
       if (entry.removal !== undefined) return restore(Deferred.await(entry.removal))
@@ -62,7 +62,7 @@ export const makeForwarders = Effect.fnUntraced(function*(
   const add: Forwarders["add"] = Effect.fn("ForwarderManager.add")(function*(input, hooks = {}) {
     const options = yield* Options.make(input)
     const { name } = options
-    // A name that is on its way out is free soon.
+    // The name of a forwarder that is being removed is free soon.
     while (entries.get(name)?.removal !== undefined) yield* Deferred.await(entries.get(name)!.removal!)
     if (closed) return yield* fail("add", new Closed({}))
     if (entries.has(name) || adding.has(name)) {

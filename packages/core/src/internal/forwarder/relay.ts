@@ -1,8 +1,8 @@
 /**
- * The work of a running forwarder: what becomes of each delivery, from its source's queue to its acknowledgement.
+ * The work of a running forwarder: takes each delivery from its source's queue, publishes it, and acknowledges it.
  *
- * Everything here is synchronous and driven by the sessions: deliveries of one read are taken in one loop, and their
- * requests leave with one write of the target. Only a transformation has a fiber.
+ * Everything here is synchronous and driven by the sessions. The deliveries of one read are taken in one loop, and
+ * their requests leave with one write of the target. Only a transformation has a fiber.
  */
 import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
@@ -40,14 +40,14 @@ export interface RelayParts extends LoopCheckParts {
   readonly hooks: ForwarderHooks<unknown>
   readonly counters: Counters
   readonly failures: Failures
-  /** What earlier runs of the forwarder have published and did not see settled. */
+  /** Messages that earlier runs of the forwarder have published and whose outcome is still open. */
   readonly published: Map<Delivery, ForwardedMessage>
   readonly clock: Clock.Clock
   readonly random: Random
   readonly fork: <A>(effect: Effect.Effect<A>) => Fiber.Fiber<A>
 }
 
-/** The reasons with which publishing fails although the server may have the message. */
+/** The reasons of failed publishes after which the server may still have the message. */
 const unknownOutcomes: ReadonlySet<MqttErrorReason["_tag"]> = new Set<MqttErrorReason["_tag"]>([
   "Closed",
   "StorageFailed",
@@ -119,7 +119,7 @@ export class Relay implements ForwardedMessageHost, TargetQueueHost, SourceHost 
     return oldest === undefined ? 0 : Math.max(0, now - oldest.delivery.arrivedAt)
   }
 
-  /** QoS 0 messages that the queues of the present sources dropped. */
+  /** QoS 0 messages that the queues of the current sources dropped. */
   get overflowed(): number {
     let overflowed = 0
     for (const source of this.#sources) overflowed += source.overflowed
@@ -133,7 +133,7 @@ export class Relay implements ForwardedMessageHost, TargetQueueHost, SourceHost 
     return source
   }
 
-  /** What the source has finished is not delivered again. */
+  /** The source has finished these messages, so they are not delivered again. */
   #forgetOrigins({ session }: Source): void {
     const useOf = (packetIdentifier: number): string | undefined => session.engineLoop.inboundUse(packetIdentifier)
     this.target.session?.origins?.retain(this.#parts.options.name, session.name, useOf)
@@ -146,14 +146,14 @@ export class Relay implements ForwardedMessageHost, TargetQueueHost, SourceHost 
     this.#counters.dropped.overflow += source.overflowed
   }
 
-  /** The outlets of a session, one or none. */
+  /** The target queues of a session, one or none. */
   outletsOf(session: string): ReadonlyArray<TargetQueue> {
     const targetQueues = [this.target]
     if (this.#deadLetters !== undefined && this.#deadLetters !== this.target) targetQueues.push(this.#deadLetters)
     return targetQueues.filter(({ name }) => name === session)
   }
 
-  /** Takes what has been delivered, waits until it has a fate, and gives back what has none after the time. */
+  /** Handles what has been delivered, waits for the outcomes, and gives back what has none after the timeout. */
   stop(timeout: Duration.Duration): Effect.Effect<void> {
     const idle = Effect.callback<void>((resume) => {
       this.#isStopping = true
@@ -177,7 +177,8 @@ export class Relay implements ForwardedMessageHost, TargetQueueHost, SourceHost 
         item.written?.discard()
         item.written = undefined
       } else if (!item.isAccepted || item.ledger === undefined) {
-        // It goes on, and the next run must not publish it again. Where it is in the ledger, that tells.
+        // The publish continues, and the next run must not publish the message again. Where the origin is in the
+        // ledger, the ledger prevents that.
         this.#parts.published.set(item.delivery, item)
       }
       item.isGivenBack = true
@@ -216,7 +217,7 @@ export class Relay implements ForwardedMessageHost, TargetQueueHost, SourceHost 
     switch (reason._tag) {
       case "Closed":
       case "StorageFailed":
-        // The store has it, and the next session of that name sends it.
+        // The store has the message, and the next session of that name sends it.
         if (item.isAccepted && item.targetQueue!.isDurable) {
           if (item.failure === undefined) this.#forwarded(item)
           else this.#deadLettered(item)
@@ -258,7 +259,7 @@ export class Relay implements ForwardedMessageHost, TargetQueueHost, SourceHost 
     } else written.discard()
   }
 
-  /** The target's queue had accepted it, and the source is acknowledged: what remains is to say so. */
+  /** The target's queue had accepted the message, and the source is acknowledged. Only the report remains. */
   #settledLater(item: ForwardedMessage, reason: MqttErrorReason): void {
     if (reason._tag === "Closed" || reason._tag === "StorageFailed") return
     if (item.isGivenBack) return
@@ -365,7 +366,7 @@ export class Relay implements ForwardedMessageHost, TargetQueueHost, SourceHost 
     predecessor.successor = item
   }
 
-  /** What is to be done with a message that has just arrived. */
+  /** Decides what to do with a message that has just arrived. */
   #select(item: ForwardedMessage, now: number): void {
     const counters = this.#counters
     const { delivery: { message }, source } = item
@@ -443,7 +444,7 @@ export class Relay implements ForwardedMessageHost, TargetQueueHost, SourceHost 
     this.#finish(item)
   }
 
-  /** By the policy of its outlet's session, before or after it had been accepted. */
+  /** Dropped by the policy of the target session's queue, before or after it was accepted. */
   #droppedByQueue(item: ForwardedMessage, reason: MqttErrorReason): void {
     if (item.failure === undefined) this.#drop(item, "targetQueue")
     else this.#failed(item, item.failure, this.#parts.failures.refused(item, reason))
@@ -458,7 +459,7 @@ export class Relay implements ForwardedMessageHost, TargetQueueHost, SourceHost 
     const targetQueue = item.targetQueue!
     this.#counters.retried++
     targetQueue.putBack(item)
-    // When all that failed together are back in their places.
+    // Runs after all messages that failed together are back in their positions.
     targetQueue.pumpLater()
   }
 
@@ -468,7 +469,7 @@ export class Relay implements ForwardedMessageHost, TargetQueueHost, SourceHost 
       item.disown()
       return this.#toDeadLetters(item, error)
     }
-    // Whatever becomes of a dead letter, no other message waits for it.
+    // Whatever the outcome of a dead letter, no other message waits for it.
     if (!this.#smaller(item, error.reason)) this.#failed(item, item.failure, error)
   }
 
@@ -490,14 +491,14 @@ export class Relay implements ForwardedMessageHost, TargetQueueHost, SourceHost 
     this.#deadLetters!.push(item)
   }
 
-  /** The fate of an item is counted: its source hears of it. */
+  /** Counts the outcome of an item and acknowledges it at its source. */
   #finish(item: ForwardedMessage): void {
-    // First: whoever waits for the last item goes on at once, and ends the subscription.
+    // Acknowledged first: a caller that waits for the last item resumes at once and ends the subscription.
     item.source.acknowledge(item.delivery)
     this.#leave(item)
   }
 
-  /** Nothing waits at the sources any more. */
+  /** Records that no messages wait at the sources. */
   #caughtUp(): void {
     for (const { reader } of this.#sources) reader.waitingSince = undefined
   }
@@ -506,7 +507,7 @@ export class Relay implements ForwardedMessageHost, TargetQueueHost, SourceHost 
     item.isDone = true
     this.#unfinished.remove(item)
     if (this.#unfinished.size === 0) this.#onIdle?.()
-    // Half of the room at once, not a place at a time.
+    // Waits until half of the places are free, instead of refilling one place at a time.
     if (this.#isStarved && this.#unfinished.size * 2 <= this.#parts.options.maxInFlight) {
       this.#isStarved = false
       for (const source of this.#sources) source.pull()

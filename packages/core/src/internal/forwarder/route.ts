@@ -1,9 +1,9 @@
 /**
- * The way that a message has come: the forwarders that it passed and the brokers that have it. MQTT 5 carries both
- * lists as user properties; for MQTT 3.1.1 see `recentWrites.ts`.
+ * The route of a message: the forwarders that it has passed and the brokers that have it. MQTT 5 carries both lists as
+ * user properties; for MQTT 3.1.1 see `recentWrites.ts`.
  *
- * Sources read a route from a message, the relay decides by it, and `Outgoing` writes it, longer by one hop. A message
- * that no forwarder has had carries none, and shares `noRoute`.
+ * Sources read a route from a message, the relay decides by it, and `Outgoing` writes it with one hop more. A message
+ * that no forwarder has passed on carries no route, and shares `noRoute`.
  */
 import type { UserProperty } from "../../Properties.ts"
 
@@ -16,7 +16,7 @@ export const brokersProperty = "mqttx-brokers"
 /** Proves that a forwarder with the same secret has written the two lists, see `Signer`. */
 export const signatureProperty = "mqttx-signature"
 
-/** The properties of a received message that are about its way and are written anew for the next hop. */
+/** The properties of a received message that describe its route. They are replaced for the next hop. */
 export const isAboutRoute = (name: string): boolean =>
   name === forwardersProperty || name === brokersProperty || name === signatureProperty
 
@@ -29,10 +29,10 @@ export interface Route {
 
 export const noRoute: Route = Object.freeze({ forwarders: "", brokers: "" })
 
-/** No list that our own forwarders have written is as long, and a text of MQTT has its bound (MQTT 1.5.4). */
+/** No list of our own forwarders is as long as this, and an MQTT string has a limit (MQTT 1.5.4). */
 const longestList = 8192
 
-/** What the properties of a message say; the first one of a name counts. */
+/** Reads the route from user properties. The first property of a name counts. */
 export const routeOf = (userProperties: ReadonlyArray<UserProperty> | undefined): Route => {
   if (userProperties === undefined) return noRoute
   let forwarders: string | undefined
@@ -65,10 +65,10 @@ export const verdict = (
 }
 
 /**
- * One step of a route: a forwarder takes messages at one broker to another one.
+ * One step of a route: a forwarder moves messages from one broker to another.
  */
 export class Hop {
-  /** The route of a message after it, when the message had none before. */
+  /** The route of a message after this hop, when the message had no route before. */
   readonly first: Route
   readonly #name: string
   readonly #brokers: ReadonlyArray<string>

@@ -1,5 +1,5 @@
 /**
- * The schema of `ForwarderOptions`, and how texts of the environment become options.
+ * The schema of `ForwarderOptions`, and the conversion of environment strings to options.
  */
 import type * as Config from "effect/Config"
 import * as Result from "effect/Result"
@@ -142,7 +142,7 @@ const fields = {
 
 const Fields = strict(fields)
 
-/** Options as JSON holds them. */
+/** The JSON form of the options. */
 export type ForwarderOptionsEncoded = typeof Fields.Encoded
 
 /** Fills in the defaults that follow from other options. */
@@ -169,7 +169,7 @@ export const ForwarderOptionsSchema: Schema.Codec<ForwarderOptions, ForwarderOpt
 const makeDecoder = () =>
   Schema.decodeUnknownResult(ForwarderOptionsSchema, { errors: "all", onExcessProperty: "error" })
 
-// Made at the first use: a program without forwarders should not wait for it.
+// Made at the first use, so that a program without forwarders does not pay for it.
 let decodeUnknown: ReturnType<typeof makeDecoder> | undefined
 
 export const decodeOptions = (input: unknown): Result.Result<ForwarderOptions, InvalidOptions> => {
@@ -209,7 +209,7 @@ const valueOf = (option: string, text: string): unknown => {
 
 /** See `ForwarderOptions.config`. */
 export const forwarderConfig = (prefix: string, base: object): Config.Config<ForwarderOptions> => {
-  // Made here: a program that configures no forwarder by its environment should not wait for it.
+  // Made here, so that a program that configures no forwarder by its environment does not pay for it.
   const decodeTexts = Schema.decodeUnknownResult(Schema.toCodecStringTree(ForwarderOptionsSchema), { errors: "all" })
   const variables = variablesOf()
   const plain = toTexts(toPlain(base))

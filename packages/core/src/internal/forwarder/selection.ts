@@ -1,5 +1,5 @@
 /**
- * Which of the received messages are forwarded: what the configuration says about payloads, samples and repetition.
+ * Selects the received messages that are forwarded, by the options about payloads, samples and repetition.
  */
 import * as Duration from "effect/Duration"
 import type { Random } from "effect/Random"
@@ -11,14 +11,14 @@ import type { ForwarderOptions, Sampling } from "./options.ts"
 /** Whether a message passes. */
 export type Test = (message: Message, now: number) => boolean
 
-/** Topics whose last sample is known. */
+/** Number of topics whose last sample is remembered. */
 const sampledTopics = 10_000
 
 /**
- * All tests of a configuration as one; undefined when there are none.
+ * Combines all tests of a configuration; undefined when there are none.
  *
- * A redelivery (DUP) passes samples and comparison: its first delivery may have been taken, and be lost if this one
- * were acknowledged as superfluous.
+ * A redelivery (DUP) passes sampling and comparison. Its first delivery may have been selected, and would be lost if
+ * this one were acknowledged as unselected.
  */
 export const makeSelection = (
   { contains, matches, onChange, sample }: ForwarderOptions,
@@ -71,7 +71,7 @@ const sampled = (sample: Sampling, random: Random): Test => {
   }
 }
 
-/** Values by key, of which the ones that were not asked for longest are forgotten. */
+/** Values by key. The least recently used ones are dropped first. */
 export class Recent<A> {
   readonly #capacity: number
   readonly #values = new Map<string, A>()

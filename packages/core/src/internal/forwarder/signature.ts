@@ -1,9 +1,9 @@
 /**
- * Signatures of routes: proofs that a forwarder with the same secret has written the lists of a message, so that a
- * client that may publish cannot hide a message from forwarders by writing such lists itself.
+ * Signs routes. A signature proves that a forwarder with the same secret has written the lists of a message, so that a
+ * client with the right to publish cannot hide a message from forwarders with lists of its own.
  *
- * A signature is for one topic and one payload. What it does not prevent: a message that a forwarder has written to a
- * broker can be repeated there as it is, with its lists and its signature.
+ * A signature is for one topic and one payload. It does not prevent a replay: a client can repeat a message that a
+ * forwarder has written to that broker, with its lists and its signature.
  */
 import * as Redacted from "effect/Redacted"
 import type { UserProperty } from "../../Properties.ts"
@@ -11,13 +11,13 @@ import { hex, Hmac } from "../sha256.ts"
 import type { LoopGuardOptions } from "./options.ts"
 import { type Route, signatureProperty } from "./route.ts"
 
-/** As much of a signature as is sent, in bytes: guessing one of 2^128 is hopeless. */
+/** The number of bytes of a signature that are sent. Guessing one of 2^128 is infeasible. */
 const sentBytes = 16
 
 const encoder = new TextEncoder()
 
 export class Signer {
-  /** The first one signs. */
+  /** The first key signs. */
   readonly #keys: ReadonlyArray<Hmac>
 
   constructor({ accepts, secret }: LoopGuardOptions) {
@@ -28,7 +28,7 @@ export class Signer {
     return signatureBy(this.#keys[0]!, headOf(route, topic), payload)
   }
 
-  /** Whether the lists of a message are what a forwarder with one of the secrets has written. */
+  /** Whether a forwarder with one of the secrets has written the lists of a message. */
   verify(
     userProperties: ReadonlyArray<UserProperty> | undefined,
     route: Route,
@@ -45,11 +45,11 @@ export class Signer {
 const signatureBy = (key: Hmac, head: Uint8Array, payload: Uint8Array): string =>
   hex(key.sign(head, payload).subarray(0, sentBytes))
 
-/** No JSON contains a null character: head and payload cannot run into each other. */
+/** JSON contains no null character, so head and payload cannot be confused. */
 const headOf = ({ brokers, forwarders }: Route, topic: string): Uint8Array =>
   encoder.encode(`${JSON.stringify([forwarders, brokers, topic])}\0`)
 
-/** Takes the same time wherever the two differ. */
+/** Takes the same time wherever the two strings differ. */
 const isEqual = (one: string, other: string): boolean => {
   let difference = one.length ^ other.length
   for (let i = 0; i < one.length; i++) difference |= one.charCodeAt(i) ^ other.charCodeAt(i)

@@ -1,6 +1,6 @@
 /**
- * A session that a forwarder receives from: takes deliveries while there is room for them, and acknowledges them when
- * they have a fate.
+ * A session that a forwarder receives from. Takes deliveries while there is room for them, and acknowledges each one
+ * when it has an outcome.
  */
 import * as Effect from "effect/Effect"
 import type { MqttError } from "../../MqttError.ts"
@@ -13,10 +13,10 @@ import type { Reader } from "./reader.ts"
 export interface SourceHost {
   /** How many deliveries may be taken now. */
   readonly room: () => number
-  /** Deliveries wait and there is no room: `pull` is to be called when there is. */
+  /** Deliveries wait and there is no room. Call `pull` when there is. */
   readonly onStarved: () => void
   readonly receive: (source: Source, delivery: Delivery, now: number) => void
-  /** All that there was room for is on its way. */
+  /** Every delivery for which there was room has been taken. */
   readonly onPulled: () => void
   readonly onReleased: (session: string, packetIdentifier: number) => void
 }
@@ -66,10 +66,10 @@ export class Source implements Tap {
     this.#failed?.(Effect.fail(error))
   }
 
-  /** Takes what there is room for; with `all` what waits now in any case. */
+  /** Takes the deliveries for which there is room. With `all`, takes every waiting delivery. */
   pull(all: boolean = false): void {
     const queue = this.queue
-    // What is taken in the middle of a batch would overtake the rest of it.
+    // A delivery that is taken in the middle of a batch would overtake the rest of it.
     if (queue === undefined || this.#isPulling || this.#isDetached) return
     this.#isPulling = true
     while (queue.size > 0) {
@@ -89,7 +89,7 @@ export class Source implements Tap {
     this.#host.onPulled()
   }
 
-  /** The delivery has its fate. */
+  /** Acknowledges a delivery that has an outcome. */
   acknowledge(delivery: Delivery): void {
     const queue = this.queue!
     if (!this.#isDetached && delivery.message.qos !== 0) this.session.engineLoop.acknowledge(queue.consumer, delivery)
@@ -97,31 +97,31 @@ export class Source implements Tap {
   }
 
   /**
-   * The delivery has its fate although the forwarder has stopped: it counts, unless another consumer has taken the
-   * message since.
+   * The delivery got its outcome after the forwarder stopped. It counts, unless another consumer has taken the message
+   * since.
    */
   acknowledgeLate(delivery: Delivery): void {
     if (delivery.message.qos !== 0) this.session.engineLoop.acknowledge(this.queue!.consumer, delivery)
   }
 
-  /** The delivery has none: the server, or whoever comes next, has to deal with it. */
+  /** The delivery has no outcome. The server, or the next consumer, has to handle it. */
   giveBack(delivery: Delivery): void {
     this.queue!.release(delivery)
   }
 
-  /** Where a message comes from, by which a redelivery of it is recognised. */
+  /** The origin of a message, by which its redelivery is recognised. */
   originOf({ message, packetIdentifier, use }: Delivery, forwarder: string): OriginKey | undefined {
     if (message.qos !== 2) return undefined
     return { forwarder, session: this.session.name, packetIdentifier, use }
   }
 
-  /** The subscription is over: acknowledgements have nobody to go to. */
+  /** The subscription has ended, so acknowledgements have no receiver. */
   detach(): void {
     this.#isDetached = true
     this.session.releaseListeners?.delete(this.#onReleased)
   }
 
-  /** QoS 0 messages that were lost because nobody took them in time. */
+  /** QoS 0 messages that were dropped because the forwarder did not take them in time. */
   get overflowed(): number {
     return this.queue?.dropped ?? 0
   }

@@ -1,6 +1,6 @@
 /**
- * The session that a forwarder publishes by: what waits for it in order, while it has no room, no connection, or does
- * not exist.
+ * The queue of messages for one target session. It keeps them in order while the session has no room, has no
+ * connection, or does not exist.
  */
 import { InvalidPayload, type MqttErrorReason } from "../../MqttError.ts"
 import type { MessageProperties } from "../../Properties.ts"
@@ -11,7 +11,7 @@ import type { Outgoing } from "./outgoing.ts"
 import type { TokenBucket } from "./tokenBucket.ts"
 
 export interface TargetQueueHost {
-  /** Nothing will be published for the item: the target has it. */
+  /** Nothing is published for the item, because the target already has it. */
   readonly onDuplicate: (item: ForwardedMessage) => void
   readonly onExpired: (item: ForwardedMessage) => void
   readonly onStale: (item: ForwardedMessage) => void
@@ -19,13 +19,13 @@ export interface TargetQueueHost {
   /** Whether the target's broker has the message already. */
   readonly hasReached: (item: ForwardedMessage) => boolean
   readonly onLooped: (item: ForwardedMessage) => void
-  /** Published: the target may read it back. */
+  /** The item was published. The target may read it back. */
   readonly onPublished: (item: ForwardedMessage, targetQueue: TargetQueue) => void
-  /** A session is there to publish by. */
+  /** A session for publishing has appeared. */
   readonly onJoined: () => void
   readonly makeOutgoing: (session: SessionCore) => Outgoing
   readonly deadLetterTopic: string
-  /** Calls back after so many milliseconds. */
+  /** Calls back after this number of milliseconds. */
   readonly wake: (millis: number, callback: () => void) => void
 }
 
@@ -54,12 +54,12 @@ export class TargetQueue {
     return this.#session
   }
 
-  /** How it publishes; undefined: there has been no session yet. */
+  /** How the session publishes; undefined: there has been no session yet. */
   get outgoing(): Outgoing | undefined {
     return this.#outgoing
   }
 
-  /** What the session has accepted survives it, and goes out in its next life. */
+  /** Messages that the session has accepted survive it, and the next session of its name sends them. */
   get isDurable(): boolean {
     return this.#session?.options.persistence === "durable"
   }
@@ -78,7 +78,7 @@ export class TargetQueue {
     this.#session = undefined
   }
 
-  /** Nothing more is published. */
+  /** Stops publishing. */
   close(): void {
     this.#waiting = []
     this.#first = 0
@@ -92,7 +92,7 @@ export class TargetQueue {
     this.pump()
   }
 
-  /** Puts back what could not be published, in its place. */
+  /** Puts back, in its position, an item that could not be published. */
   putBack(item: ForwardedMessage): void {
     item.outbound = undefined
     item.request = undefined
@@ -106,7 +106,7 @@ export class TargetQueue {
     this.#sleep(1)
   }
 
-  /** Publishes what the session takes; false when it takes no more for now. */
+  /** Publishes what the session accepts. Returns false when it accepts no more for now. */
   pump(): boolean {
     if (this.#isPumping) return true
     this.#isPumping = true
@@ -121,7 +121,7 @@ export class TargetQueue {
     return done
   }
 
-  /** Its session cannot go on for now, or is closing: what waits goes on waiting. */
+  /** The session cannot publish for now, or is closing. Queued messages stay queued. */
   readonly fail = (): void => {
     if (this.#isParked) this.#session?.publisher.park(this)
   }
@@ -129,11 +129,11 @@ export class TargetQueue {
   #publishWaiting(): boolean {
     const session = this.#session
     if (session === undefined) return true
-    // Whoever waits for room longer goes first.
+    // A caller that has waited longer for room goes first.
     if (!this.#isParked && session.publisher.isParking && this.#first < this.#waiting.length) return this.#park()
     while (this.#first < this.#waiting.length) {
       const item = this.#waiting[this.#first]!
-      // Asked for only where it matters: most messages have no lifetime, and most forwarders no limit.
+      // Read only when needed: most messages have no expiry, and most forwarders no rate limit.
       const now = item.expiresAt !== Infinity || this.#bucket !== undefined ? session.engineLoop.now() : 0
       if (item.failure === undefined && !item.isDone) {
         if (item.isStale) {
@@ -146,8 +146,7 @@ export class TargetQueue {
           this.#host.onExpired(item)
           continue
         }
-        // Asked again for the session that is there now: while it was received there may have been none, or another
-        // one.
+        // Checked again for the current session: at reception there may have been no session, or another one.
         if (item.request === undefined && this.#isTarget && this.#host.hasReached(item)) {
           this.#shift()
           this.#host.onLooped(item)
@@ -179,9 +178,9 @@ export class TargetQueue {
         continue
       }
       if (admission._tag === "Full") return this.#park()
-      // A queue and a store that take nothing for now are waited for.
+      // A full queue and an unavailable store are waited for.
       if (admission.reason._tag === "QueueFull" || admission.reason._tag === "StorageFailed") return this.#park()
-      // It has ended; another session of its name will take the rest.
+      // The session has ended; the next session of its name takes the rest.
       if (admission.reason._tag === "Closed") return true
       this.#shift()
       this.#host.onRefused(item, admission.reason)
@@ -195,7 +194,7 @@ export class TargetQueue {
 
   #requestOf(item: ForwardedMessage, now: number): PublishRequest | InvalidPayload {
     const outgoing = this.#outgoing!
-    // The ledger of the target alone is asked, and tidied up.
+    // Only the ledger of the target is asked and cleaned.
     const origin = this.isDurable && this.#isTarget ? item.origin : undefined
     if (item.failure !== undefined) {
       return item.request ??= outgoing.deadLetter(item, this.#host.deadLetterTopic, origin)
@@ -241,7 +240,10 @@ export class TargetQueue {
   }
 }
 
-/** The target must not take the message for a younger one than it is; what is sent at all lives a second at least. */
+/**
+ * Subtracts the time that the message has waited from its expiry interval. A message that is sent keeps at least one
+ * second.
+ */
 const withRemainingLifetime = (request: PublishRequest, item: ForwardedMessage, now: number): PublishRequest => {
   const { messageExpiryInterval, ...properties } = request.properties
   const expiresAfter = item.expiresAt - now

@@ -1,6 +1,6 @@
 /**
- * A token bucket: so many messages a time, and a burst after a pause. It knows no clock; every call carries the time in
- * milliseconds.
+ * A token bucket: a number of messages per time, and a burst after a pause. It reads no clock; every call passes the
+ * time in milliseconds.
  */
 import * as Duration from "effect/Duration"
 import type { RateLimit } from "./options.ts"
@@ -22,13 +22,13 @@ export class TokenBucket {
   take(now: number): boolean {
     if (now > this.#at) this.#tokens = Math.min(this.#burst, this.#tokens + (now - this.#at) * this.#perMilli)
     this.#at = now
-    // A hair below one is one: the fractions of the milliseconds in between do not add up exactly.
+    // Slightly less than one counts as one, because the fractions of the milliseconds in between do not add up exactly.
     if (this.#tokens < 1 - 1e-9) return false
     this.#tokens -= 1
     return true
   }
 
-  /** Milliseconds until there is a token, at least one. */
+  /** Milliseconds until the next token, at least one. */
   get wait(): number {
     return Math.max(1, Math.ceil((1 - this.#tokens) / this.#perMilli))
   }

@@ -1,7 +1,7 @@
 /**
- * Whether what is written can come back: decisions about sets of topics, each set written as topic filters.
+ * Decides whether what a forwarder writes can come back to it. Works on sets of topics, each written as topic filters.
  *
- * All answers err on one side: an image may be larger than what a rule really makes, never smaller.
+ * All answers err on one side: an image may be larger than the real result of a rule, never smaller.
  */
 import * as Topic from "../../Topic.ts"
 import { isParent, type Piece } from "../captureTemplate.ts"
@@ -24,13 +24,13 @@ export const covers = (wide: string, narrow: string): boolean => {
   }
 }
 
-/** The filters without those that another one covers: on MQTT 3.1.1 some servers send a copy for each. */
+/** Removes the filters that another one covers: on MQTT 3.1.1 some servers send a copy for each. */
 export const withoutCovered = (filters: ReadonlyArray<string>): ReadonlyArray<string> =>
   filters.filter((filter, index) =>
     !filters.some((other, at) => at !== index && covers(other, filter) && (at < index || !covers(filter, other)))
   )
 
-/** The filter that matches what both match; undefined when that is nothing. */
+/** The filter that matches the topics that both filters match; undefined when there are none. */
 export const intersect = (filterA: string, filterB: string): string | undefined => {
   if (!Topic.overlaps(filterA, filterB)) return undefined
   const a = Topic.innerFilter(filterA).split("/")
@@ -47,7 +47,8 @@ export const intersect = (filterA: string, filterB: string): string | undefined 
 }
 
 /**
- * What a rule makes of the topics that a filter matches, as a filter; undefined when the rule is for none of them.
+ * The topics that a rule makes of those that a filter matches, as a filter; undefined when the rule matches none of
+ * them.
  */
 export const imageOf = (rule: CompiledRule, source: string): string | undefined => {
   if (rule._tag === "Prefix") return prefixImage(rule, Topic.innerFilter(source))
@@ -63,7 +64,7 @@ export const imageOf = (rule: CompiledRule, source: string): string | undefined 
   )
 }
 
-/** A text with holes: one level of any text, levels of any text, or nothing or a slash and levels of any text. */
+/** A string with holes: one level of any text; any levels; or nothing, or a slash and any levels. */
 type Pattern = ReadonlyArray<string | typeof anyLevel | typeof anyRest | typeof anyTail>
 const anyLevel = Symbol("anyLevel")
 const anyRest = Symbol("anyRest")
@@ -81,7 +82,7 @@ const patternOf = (filter: string): Pattern => {
   return pattern
 }
 
-/** What each wildcard of a rule's filter can stand for among the topics of a narrower filter. */
+/** What each wildcard of a rule's filter can match among the topics of a narrower filter. */
 const capturesOf = (filter: string, domain: string): ReadonlyArray<Pattern> => {
   const captures: Array<Pattern> = []
   const domainLevels = domain.split("/")
@@ -93,8 +94,8 @@ const capturesOf = (filter: string, domain: string): ReadonlyArray<Pattern> => {
 }
 
 /**
- * The filter around a text with holes: a level with a hole is any level, and everything behind a hole of many levels is
- * any rest.
+ * Converts a string with holes to a filter: a level with a hole becomes `+`, and everything after a hole of several
+ * levels becomes `#`.
  */
 const joinPieces = (patterns: ReadonlyArray<Pattern>): string => {
   const levels: Array<string> = [""]
@@ -104,7 +105,7 @@ const joinPieces = (patterns: ReadonlyArray<Pattern>): string => {
     const part = parts[i]!
     if (part === anyTail && i === parts.length - 1) return [...levels, "#"].join("/")
     if (part === anyTail || part === anyRest) {
-      // It may go on in the level that has begun.
+      // It may continue in the level that has begun.
       const begun = part === anyTail || open || levels.at(-1) !== ""
       return [...levels.slice(0, -1), ...(begun ? ["+", "#"] : ["#"])].join("/")
     }
@@ -128,8 +129,7 @@ const prefixImage = (
   { add, strip }: { readonly strip: string; readonly add: string },
   source: string
 ): string | undefined => {
-  // Whole levels are compared, and the level in which the prefix ends counts as matching: that can only enlarge the
-  // image.
+  // Compares whole levels, and counts the level in which the prefix ends as matching. That can only enlarge the image.
   const whole = strip.slice(0, strip.lastIndexOf("/") + 1)
   if (strip === "") return source.startsWith("$") ? undefined : joinPieces([[add], patternOf(source)])
   if (whole !== strip) {
@@ -145,19 +145,19 @@ const prefixImage = (
 }
 
 /**
- * A mapping, as far as the decision needs it.
+ * The parts of a mapping that the decision needs.
  */
 export interface ImageSource {
   readonly filters: ReadonlyArray<string>
   readonly exclude: ReadonlyArray<string>
   readonly rules: ReadonlyArray<CompiledRule>
-  /** Topics without a rule pass unchanged. */
+  /** Topics that no rule matches pass unchanged. */
   readonly pass: boolean
-  /** Code decides about topics without a rule: they may become anything. */
+  /** Code decides about topics that no rule matches: they may become any topic. */
   readonly isOpen: boolean
 }
 
-/** What no rule is for among the topics that a filter matches; undefined when that is nothing. */
+/** The part of a filter's topics that no rule matches; undefined when that is empty. */
 const unmapped = (filter: string, rules: ReadonlyArray<CompiledRule>): string | undefined => {
   let rest = filter
   for (const rule of rules) {
@@ -166,7 +166,7 @@ const unmapped = (filter: string, rules: ReadonlyArray<CompiledRule>): string | 
     } else if (rule.strip === "") {
       if (!rest.startsWith("$")) return undefined
     } else if (rule.strip.endsWith("/") && covers(`${rule.strip}#`, rest)) {
-      // The filter "a/#" is for "a" as well, and the prefix "a/" is not.
+      // The filter "a/#" matches "a" as well, and the prefix "a/" does not.
       const parent = rule.strip.slice(0, -1)
       if (!Topic.matches(rest, parent)) return undefined
       rest = parent
@@ -175,7 +175,7 @@ const unmapped = (filter: string, rules: ReadonlyArray<CompiledRule>): string | 
   return rest
 }
 
-/** Filters that together match every topic that can be written. */
+/** Filters that together match every topic that the forwarder can write. */
 export const images = ({ filters, isOpen, pass, rules }: ImageSource): ReadonlyArray<string> => {
   const found: Array<string> = []
   for (const filter of filters.map(Topic.innerFilter)) {
@@ -192,7 +192,8 @@ export const images = ({ filters, isOpen, pass, rules }: ImageSource): ReadonlyA
 }
 
 /**
- * A filter of the source that can match what is written, and what that is; undefined when nothing can come back.
+ * A filter of the source that can match what the forwarder writes, and the image that it matches; undefined when nothing
+ * can come back.
  */
 export const feeds = (source: ImageSource): { readonly filter: string; readonly image: string } | undefined => {
   const { exclude, filters } = source

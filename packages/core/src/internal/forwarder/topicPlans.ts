@@ -1,11 +1,11 @@
 /**
- * What the configuration says about a topic, worked out once for each.
+ * Computes what the configuration says about a topic, once for each topic.
  */
 import * as Topic from "../../Topic.ts"
 import { applyRules, type CompiledRule, type Mapped } from "./mapping.ts"
 import type { ForwarderOptions } from "./options.ts"
 
-/** Topics whose plan is known; longer ones are not worth the memory. */
+/** Number of topics whose plan is cached. Long topics are not cached, to bound the memory. */
 const knownTopics = 4096
 const longestKnown = 256
 

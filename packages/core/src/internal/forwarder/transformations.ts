@@ -1,5 +1,6 @@
 /**
- * Transformations in code: many at a time, but one after the other for each topic, so that its order holds.
+ * Runs the program's transformations: many at a time, but one after the other for each topic, which keeps the order of
+ * the topic.
  */
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
@@ -21,9 +22,9 @@ export interface TransformationsParts {
 
 export class Transformations {
   readonly #parts: TransformationsParts
-  /** Topics with a running transformation, each with what waits behind it. */
+  /** Topics with a running transformation, each with the messages that wait for it. */
   readonly #chains = new Map<string, Array<ForwardedMessage>>()
-  /** Those that are to be started, and whether someone is about to. */
+  /** Messages whose transformation is due to start, and whether a start is scheduled. */
   readonly #due: Array<ForwardedMessage> = []
   #isStarting = false
 
@@ -43,7 +44,7 @@ export class Transformations {
     this.#startDue()
   }
 
-  // A loop, not a recursion: a transformation that needs no time ends before `fork` answers, and starts the next one.
+  // A loop, not a recursion: a synchronous transformation ends before `fork` returns, and starts the next one.
   #startDue(): void {
     if (this.#isStarting) return
     this.#isStarting = true
@@ -76,7 +77,7 @@ export class Transformations {
   }
 }
 
-/** What was made of a message, if it can be forwarded: code without types may answer anything. */
+/** Checks the result of a transformation, because untyped code may return any value. */
 const checked = (message: unknown): Effect.Effect<Message | undefined, MqttError> => {
   if (message === undefined) return Effect.undefined
   const fit = checkMessage(message)

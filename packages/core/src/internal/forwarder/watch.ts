@@ -1,8 +1,8 @@
 /**
- * Tells the log what a running forwarder cannot do: that sessions of its are missing, and that messages were lost to
- * it. What happens to its sessions, and to its subscriptions, the sessions tell themselves.
+ * Logs what a running forwarder cannot do: which of its sessions are missing, and which messages were lost. The
+ * sessions log their own events and the failures of subscriptions.
  *
- * One fiber for each forwarder, which looks now and then: nothing is done for a message.
+ * One fiber for each forwarder checks this periodically. Nothing is done for a single message.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -18,13 +18,13 @@ export interface WatchOptions {
   readonly forwarder: string
   /** The names of its sessions that the manager does not have. */
   readonly missing: () => ReadonlyArray<string>
-  /** Something for each session that comes or goes. */
+  /** Emits for each session that is added or removed. */
   readonly changes: Stream.Stream<unknown>
   readonly counters: Counters
   readonly settings: SessionLogOptions
 }
 
-/** A program may make its forwarders before its sessions. */
+/** A program may make its forwarders before its sessions. Milliseconds. */
 const grace = 5000
 
 export const watch = (options: WatchOptions): Effect.Effect<void, never, Scope.Scope> =>
@@ -34,7 +34,7 @@ export const watch = (options: WatchOptions): Effect.Effect<void, never, Scope.S
     const now = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos) / 1_000_000)
     yield* Effect.forkScoped(watchSessions(options, now, firstPause), { startImmediately: true })
     const losses = new Losses(options, firstPause)
-    // The last words: what was counted and not told yet.
+    // The last report: what was counted and not logged yet.
     yield* Effect.addFinalizer(() => Effect.flatMap(now, (at) => losses.tell(losses.takeAll(at))))
     yield* Effect.forkScoped(
       Effect.flatMap(now, (at) => losses.tell(losses.take(at))).pipe(
@@ -66,7 +66,8 @@ const watchSessions = Effect.fnUntraced(function*(
       yield* Queue.take(changed)
       continue
     }
-    // Those that were told are told again at the pace, others after a moment in which they may come.
+    // Names that were logged are logged again at the pace. Others are logged after a short delay in which they may
+    // appear.
     yield* Effect.raceFirst(Queue.take(changed), Effect.sleep(told === names ? firstPause : grace))
     if (missing().join(", ") !== names) continue
     if (pace.note(yield* now) === 0 && told === names) continue
@@ -78,7 +79,7 @@ const watchSessions = Effect.fnUntraced(function*(
   }
 })
 
-/** What a forwarder has given up, and nobody else tells of. */
+/** Losses of a forwarder that no other part logs. */
 class Losses {
   readonly #options: WatchOptions
   readonly #pace: Pace
@@ -92,7 +93,7 @@ class Losses {
     this.#seen = totalOf(this.#told)
   }
 
-  /** How many are to be told now. */
+  /** The number of losses to log now. */
   take(now: number): number {
     const total = totalOf(countsOf(this.#options.counters))
     const lost = total - this.#seen

@@ -1,5 +1,5 @@
 /**
- * Checks of what a manager is told: names, options and filters of events. Values may be of any type.
+ * Checks the arguments of a manager's operations: names, options and filters of events. Values may be of any type.
  */
 import type { HandleOptions, ListenOptions } from "../../SessionRoute.ts"
 import {
@@ -45,7 +45,7 @@ export const eventChecks: Checks<EventFilter> = { type: texts, session: text }
 
 const route = {
   ...sharedChecks,
-  // Looked at by themselves, in all their parts.
+  // Checked separately, in all their parts.
   filter: unchecked,
   transform: having("transform", "a RouteTransformer"),
   onFailure: unchecked,

@@ -1,5 +1,5 @@
 /**
- * What a manager of sessions does for programs; `SessionManager` exports it.
+ * The interface of a session manager. `SessionManager` exports it.
  */
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
@@ -32,8 +32,8 @@ export interface AddOptions extends Extras {
  */
 export interface RemoveOptions {
   /**
-   * Deletes what a durable session keeps, in the store and, if it can be reached within five seconds, at the server.
-   * Default false: a session of this name that is added later goes on where this one ended.
+   * Deletes the state of a durable session: in the store and, if the server can be reached within five seconds, at the
+   * server. Default false: a session of this name that is added later continues where this one ended.
    */
   readonly deleteState?: boolean
 }
@@ -42,12 +42,12 @@ export interface RemoveOptions {
  * How long to wait.
  */
 export interface AwaitOptions {
-  /** Default 30 seconds; `"Infinity"` waits as long as it takes. */
+  /** Default 30 seconds. `"Infinity"` waits without limit. */
   readonly timeout?: Duration.Input
 }
 
 /**
- * Which events.
+ * Selects events.
  */
 export interface EventFilter<Tag extends SessionEvent["_tag"] = SessionEvent["_tag"]> {
   readonly type?: Tag | ReadonlyArray<Tag>
@@ -55,38 +55,38 @@ export interface EventFilter<Tag extends SessionEvent["_tag"] = SessionEvent["_t
 }
 
 /**
- * The outcome of an operation on every session, by name. Sessions that are disconnected fail with `Closed`.
+ * The outcome of an operation on every session, by name. Disconnected sessions fail with `Closed`.
  */
 export type ResultBySession<A> = ReadonlyMap<string, Result.Result<A, MqttError>>
 
 /**
- * The figures of a manager and of its sessions.
+ * The metrics of a manager and of its sessions.
  */
 export interface ManagerMetrics {
   readonly sessions: number
   readonly ready: number
   /** How many sessions are in each state. */
   readonly states: { readonly [State in SessionState]: number }
-  /** Routes at work. */
+  /** Number of active routes. */
   readonly routes: number
-  /** Over all sessions since the manager was made, removed and disconnected ones included. */
+  /** Totals over all sessions since the manager was made, including removed and disconnected ones. */
   readonly totals: SessionMetrics
-  /** Of each session since it was added, however often it was disconnected meanwhile. */
+  /** The metrics of each session since it was added, across disconnects. */
   readonly bySession: ReadonlyMap<string, SessionMetrics>
 }
 
 /**
- * What a manager does.
+ * The operations of a manager.
  *
- * No operation waits for the network while it holds something that another one needs: handlers and listeners may call
- * any of them.
+ * No operation waits for the network while it holds a lock that another operation needs. Handlers and listeners may
+ * call any of them.
  */
 export interface Manager {
   /**
-   * Registers a session, which joins the routes over all sessions and connects in the background; succeeds at once.
+   * Registers a session, which joins the routes over all sessions and connects in the background. Succeeds at once.
    *
-   * Fails with `InvalidOptions`, also for the persistence `durable`, `DuplicateSession`, or `Closed` when the manager
-   * is.
+   * Fails with `InvalidOptions`, also for the persistence `durable`, with `DuplicateSession`, or with `Closed` when the
+   * manager is closed.
    */
   readonly add: (
     options: SessionOptionsInput<"none" | "process">,
@@ -94,8 +94,8 @@ export interface Manager {
   ) => Effect.Effect<Session, MqttError>
 
   /**
-   * `add` for a durable session, which keeps the `SessionStore` at hand for as long as the manager has its name;
-   * succeeds as soon as the store is open. The option `persistence` may be left out. Sessions may have different
+   * `add` for a durable session, which uses the `SessionStore` of the context for as long as the manager has its name.
+   * Succeeds as soon as the store is open. The option `persistence` may be left out. Sessions may have different
    * stores: `Effect.provideService` gives this one its own.
    *
    * Fails as `add` does, and with `StorageFailed` when the store cannot be opened.
@@ -106,45 +106,49 @@ export interface Manager {
   ) => Effect.Effect<Session, MqttError, SessionStore>
 
   /**
-   * Drains a session, releases it and forgets its name; waits for that, which takes at most the session's
-   * `drainTimeout`, and goes on when the caller is interrupted. Fails with `SessionNotFound`, or `StorageFailed` when
-   * its state could not be deleted.
+   * Drains a session, releases it and removes its name. Waits for the end of the removal, which takes at most the
+   * session's `drainTimeout`. The removal continues when the caller is interrupted. Fails with `SessionNotFound`, or
+   * with `StorageFailed` when its state could not be deleted.
    */
   readonly remove: (name: string, options?: RemoveOptions) => Effect.Effect<void, MqttError>
 
-  /** A session by its name; fails with `SessionNotFound`, or `Closed` while it is disconnected by `disconnect`. */
+  /**
+   * Returns a session by its name. Fails with `SessionNotFound`, or with `Closed` while it is disconnected by
+   * `disconnect`.
+   */
   readonly get: (name: string) => Effect.Effect<Session, MqttError>
 
-  /** What a session was added with, all defaults filled in; fails with `SessionNotFound`. */
+  /** The options of a session, all defaults filled in. Fails with `SessionNotFound`. */
   readonly options: (name: string) => Effect.Effect<SessionOptions, MqttError>
 
   /** The names, in the order in which they were added. */
   readonly list: Effect.Effect<ReadonlyArray<string>>
 
-  /** Where a session stands; fails with `SessionNotFound`. */
+  /** The status of a session. Fails with `SessionNotFound`. */
   readonly status: (name: string) => Effect.Effect<SessionStatus, MqttError>
-  /** Where all sessions stand, by name. */
+  /** The status of all sessions, by name. */
   readonly statuses: Effect.Effect<ReadonlyMap<string, SessionStatus>>
 
   /**
-   * Connects a session that was disconnected or has given up, in the background; nothing happens to one that connects
-   * or is connected.
+   * Connects, in the background, a session that was disconnected or has given up. Does nothing for a session that is
+   * connecting or connected.
    */
   readonly connect: (name: string) => Effect.Effect<Session, MqttError>
   /** `connect` for every session. */
   readonly connectAll: Effect.Effect<ResultBySession<Session>>
-  /** Drains and disconnects a session; its name, options and routes stay, for `connect`. */
+  /** Drains and disconnects a session. Its name, options and routes stay, for `connect`. */
   readonly disconnect: (name: string) => Effect.Effect<void, MqttError>
   /** `disconnect` for every session, at the same time. */
   readonly disconnectAll: Effect.Effect<void>
 
   /**
-   * Succeeds when a session is ready; fails with its permanent failure, `Timeout`, `Closed` or `SessionNotFound`.
+   * Succeeds when a session is ready. Fails with its permanent failure, `Timeout`, `Closed` or `SessionNotFound`.
    */
   readonly awaitReady: (name: string, options?: AwaitOptions) => Effect.Effect<void, MqttError>
   /**
-   * Succeeds when all sessions that there are now are ready. Fails with all that are not: when every session either is
-   * ready or cannot become so by itself, or when the time is over. Fails with `InvalidOptions` for a time that is none.
+   * Succeeds when all current sessions are ready. Fails with all sessions that are not ready: at the timeout, or
+   * earlier when every session either is ready or cannot become ready by itself. Fails with `InvalidOptions` for an
+   * invalid timeout.
    */
   readonly awaitAllReady: (options?: AwaitOptions) => Effect.Effect<void, SessionsNotReady | MqttError>
 
@@ -155,7 +159,7 @@ export interface Manager {
     payload: Payload,
     options?: PublishOptions
   ) => Effect.Effect<PublishReceipt, MqttError>
-  /** Publishes by every session at the same time. A session without a connection waits for one: give a `timeout`. */
+  /** Publishes by every session at the same time. A session without a connection waits for one; set a `timeout`. */
   readonly publishToAll: (
     topic: string,
     payload: Payload,
@@ -163,8 +167,8 @@ export interface Manager {
   ) => Effect.Effect<ResultBySession<PublishReceipt>>
 
   /**
-   * Subscribes at every session that there is now, and succeeds when all have an answer: one without a connection keeps
-   * it waiting, so bound it with `Effect.timeout`. For sessions to come there are `handle` and `listen`.
+   * Subscribes at every current session, and succeeds when all have an answer. A session without a connection keeps it
+   * waiting, so bound it with `Effect.timeout`. For future sessions use `handle` and `listen`.
    */
   readonly subscribeAll: (
     filters: string | ReadonlyArray<string>,
@@ -174,11 +178,11 @@ export interface Manager {
   readonly unsubscribeAll: (filter: string) => Effect.Effect<ResultBySession<void>>
 
   /**
-   * Calls a handler for the messages of all sessions, present and future ones, until the scope ends. A message is
-   * acknowledged when its handler succeeded.
+   * Calls a handler for the messages of all sessions, current and future ones, until the scope ends. A message is
+   * acknowledged when its handler succeeds.
    *
-   * Succeeds when the route is registered, see `Route.active`. Fails with `InvalidFilter` or `InvalidOptions`. A
-   * session that refuses the subscription does not harm the others; it is tried again.
+   * Succeeds when the route is registered, see `Route.active`. Fails with `InvalidFilter` or `InvalidOptions`. When a
+   * session refuses the subscription, the route retries there, and the other sessions are not affected.
    */
   readonly handle: <E, R, E2 = never, R2 = never>(
     filters: string | ReadonlyArray<string>,
@@ -186,8 +190,8 @@ export interface Manager {
     options?: HandleOptions<E, R, E2, R2>
   ) => Effect.Effect<Route<E | E2>, MqttError, R | R2 | Scope.Scope>
   /**
-   * `handle` for one session, also while that is disconnected; the route ends when it is removed or refuses the
-   * subscription for good. Fails with `SessionNotFound` too.
+   * `handle` for one session, also while that is disconnected. The route ends when the session is removed or refuses
+   * the subscription permanently. Also fails with `SessionNotFound`.
    */
   readonly handleTo: <E, R, E2 = never, R2 = never>(
     name: string,
@@ -196,43 +200,44 @@ export interface Manager {
     options?: HandleOptions<E, R, E2, R2>
   ) => Effect.Effect<Route<E | E2>, MqttError, R | R2 | Scope.Scope>
 
-  /** The messages of all sessions, present and future ones, as a stream that subscribes while it runs. */
+  /** The messages of all sessions, current and future ones, as a stream that subscribes while it runs. */
   readonly listen: <E = never, R = never>(
     filters: string | ReadonlyArray<string>,
     options?: ListenOptions<E, R>
   ) => Stream.Stream<Message, E | MqttError, R>
-  /** `listen` for one session; ends when that is removed. */
+  /** `listen` for one session. Ends when that session is removed. */
   readonly listenTo: <E = never, R = never>(
     name: string,
     filters: string | ReadonlyArray<string>,
     options?: ListenOptions<E, R>
   ) => Stream.Stream<Message, E | MqttError, R>
 
-  /** `listen` as a route with figures, which subscribes at once and lasts as long as the scope. */
+  /** `listen` as a route with metrics, which subscribes at once and lasts as long as the scope. */
   readonly listener: <E = never, R = never>(
     filters: string | ReadonlyArray<string>,
     options?: ListenOptions<E, R>
   ) => Effect.Effect<Listener<E>, MqttError, R | Scope.Scope>
-  /** `listenTo` as a route with figures. */
+  /** `listenTo` as a route with metrics. */
   readonly listenerTo: <E = never, R = never>(
     name: string,
     filters: string | ReadonlyArray<string>,
     options?: ListenOptions<E, R>
   ) => Effect.Effect<Listener<E>, MqttError, R | Scope.Scope>
 
-  /** The routes at work, in the order in which they were made. */
+  /** The active routes, in the order in which they were made. */
   readonly routes: Effect.Effect<ReadonlyArray<Route<unknown>>>
 
   /**
-   * The life of all sessions in one stream, each session's events in their order; who comes late sees the recent past.
+   * The lifecycle events of all sessions in one stream, each session's events in their order. A new listener first
+   * receives the recent events.
    *
    * A session that is added: Added, StateChanged, Connecting, Connected, StateChanged, Ready. A lost connection:
    * Disconnected, StateChanged, Reconnecting. A session that is removed or disconnected: Disconnected if it was
-   * connected, StateChanged, and Removed where it was removed. A slow listener misses the oldest events and delays
-   * nobody.
+   * connected, StateChanged, and Removed if it was removed. A slow listener misses the oldest events and does not delay
+   * other listeners.
    */
   readonly events: Stream.Stream<SessionEvent>
-  /** Some of the events. */
+  /** The events of these kinds. */
   readonly eventsOf: <Tag extends SessionEvent["_tag"] = SessionEvent["_tag"]>(
     filter: EventFilter<Tag>
   ) => Stream.Stream<Extract<SessionEvent, { readonly _tag: Tag }>>
@@ -241,13 +246,13 @@ export interface Manager {
 }
 
 /**
- * Options of a manager; `P` is which persistence its sessions may have.
+ * Options of a manager. `P` is the persistence that its sessions may have.
  */
 export interface ManagerOptions<out P extends Persistence = Persistence> {
   /** Sessions that are added when the manager is made. Default none. */
   readonly sessions?: ReadonlyArray<SessionOptionsInput<P>>
-  /** Past events that a new listener sees. Default 128. */
+  /** Number of past events that a new listener receives. Default 128. */
   readonly eventReplay?: number
-  /** Events that wait for one listener before it misses the oldest. Default 4096. */
+  /** Number of events that are buffered for one listener before it misses the oldest. Default 4096. */
   readonly eventBuffer?: number
 }

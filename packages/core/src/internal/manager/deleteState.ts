@@ -1,5 +1,5 @@
 /**
- * Deletes what a durable session leaves behind.
+ * Deletes the state of a durable session.
  */
 import * as Effect from "effect/Effect"
 import type { MqttError } from "../../MqttError.ts"
@@ -11,7 +11,7 @@ import type { Entry } from "./entry.ts"
 const patience = "5 seconds"
 
 /**
- * Clears the records of a session that has ended, and makes the server forget it if the server can be reached. Fails
+ * Clears the records of an ended session, and makes the server discard the session if the server can be reached. Fails
  * with `StorageFailed`.
  */
 export const deleteState = (entry: Entry, clientId: string): Effect.Effect<void, MqttError> => {
@@ -24,7 +24,10 @@ export const deleteState = (entry: Entry, clientId: string): Effect.Effect<void,
   return Effect.provideContext(Effect.andThen(forget(options, clientId), clear), entry.context)
 }
 
-/** A session begins anew with Clean Start and ends with its connection (MQTT 3.1.2.4, 3.1.2.11.2). */
+/**
+ * Clean Start discards the old session, and without an expiry interval the new one ends with its connection (MQTT
+ * 3.1.2.4, 3.1.2.11.2).
+ */
 const forget = (options: SessionOptions.SessionOptions, clientId: string): Effect.Effect<void> =>
   Effect.scoped(Effect.gen(function*() {
     const { will: _will, ...rest } = options

@@ -1,5 +1,5 @@
 /**
- * A name in the manager: the definition of a session, and the session itself while it runs.
+ * One name in the manager: the definition of a session, and the session itself while it runs.
  */
 import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -26,17 +26,17 @@ import { addMetrics, countersOnly, noMetrics } from "./metrics.ts"
 export interface EntryHost {
   readonly clock: Clock.Clock
   readonly emit: (event: SessionEvent) => void
-  /** A session with these options has come or gone. */
+  /** A session with these options was added or removed. */
   readonly emitMembership: (tag: "Added" | "Removed", options: SessionOptions) => void
-  /** A session has begun, and has not begun to connect. */
+  /** A session was made and has not started to connect. */
   readonly onStart: (core: SessionCore) => void
-  /** Why a session must not connect: another one has its client identifier at one of its servers. */
+  /** Why a session must not connect: another session has the same client identifier at one of its servers. */
   readonly refuse: (entry: Entry, clientId: string) => MqttErrorReason | undefined
 }
 
-/** What an entry is made of that is not configuration. */
+/** The parts of an entry that are not configuration. */
 export interface EntryExtras extends AddOptions {
-  /** Of a durable session. */
+  /** The store of a durable session. */
   readonly store?: SessionStore["Service"] | undefined
 }
 
@@ -47,15 +47,16 @@ interface Running {
 
 export class Entry {
   readonly options: SessionOptions
-  /** Set when the entry is on its way out; done when it is gone. */
+  /** Set while the entry is being removed; completed when it is removed. */
   removal: Deferred.Deferred<void, MqttError> | undefined
-  /** Others know of it: its first session has begun. */
+  /** The entry is visible to others: its first session has started. */
   isKnown = false
   readonly context: Context.Context<never>
   readonly #host: EntryHost
   readonly #extras: EntryExtras
   /**
-   * Starting and stopping one session never overlap; connecting is neither. There while one of them goes on, or waits.
+   * Starting and stopping a session never overlap; connecting does not take the lock. Set while an operation runs or
+   * waits.
    */
   #lock: Semaphore.Semaphore | undefined
   #lockUsers = 0
@@ -94,7 +95,8 @@ export class Entry {
   }
 
   /**
-   * The client identifier of the last session, if there was one: the next one has it too, unless it is made at random.
+   * The client identifier of the last session, if there was one. The next session reuses it, unless it is generated at
+   * random.
    */
   get clientId(): string | undefined {
     return this.#clientId ?? this.options.clientId
@@ -122,21 +124,21 @@ export class Entry {
     return monotonicMillis(this.#host.clock) - this.#addedAt
   }
 
-  /** The session, or why there is none. */
+  /** Returns the session, or fails with the reason why there is none. */
   expect(method: string): Effect.Effect<Session, MqttError> {
     return this.#running === undefined
       ? Effect.fail(new MqttError({ session: this.name, method, reason: new Closed({}) }))
       : Effect.succeed(this.#running.core.session)
   }
 
-  /** Begins a session where none is alive, and answers the one that is. */
+  /** Starts a session if none is alive, and returns the running one. */
   get start(): Effect.Effect<Session, MqttError> {
     return this.#exclusive(Effect.gen({ self: this }, function*() {
       if (this.#running !== undefined) {
         const { session } = this.#running.core
         const { state } = yield* session.status
         if (state !== "disconnected" && state !== "closed") return session
-        // It gave up after a permanent failure, or was drained by someone: only a new one connects again.
+        // The session gave up after a permanent failure, or was drained by a caller. Only a new session connects again.
         yield* this.#stop("disconnected")
       }
       return yield* this.#start
@@ -170,11 +172,13 @@ export class Entry {
       Effect.gen({ self: this }, function*() {
         const scope = yield* Scope.make()
         const core = yield* restore(makeSession(this.options, this.#extras.reconnect, this.#observe)).pipe(
-          // In place of the caller's context, not on top of it: a session would keep the spans of its birth for life.
+          // Replaces the caller's context instead of extending it: a session would keep the caller's spans for its
+          // whole life.
           Effect.setContext(Context.add(this.context, Scope.Scope, scope)),
           Effect.onExit((exit) => Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void)
         )
-        // Before it connects, and before anything else can happen: two that start at the same time must see each other.
+        // Registered before the session connects and before anything else can run: two that start at the same time must
+        // see each other.
         const { clientId } = core
         const refusal = this.#host.refuse(this, clientId)
         if (refusal !== undefined) return yield* this.#refused(scope, refusal)
@@ -187,14 +191,14 @@ export class Entry {
     )
   }
 
-  /** The session ends before it has done anything, and nobody hears of it. */
+  /** Ends the session before it has done anything, without an event. */
   #refused(scope: Scope.Closeable, reason: MqttErrorReason): Effect.Effect<never, MqttError> {
     return Effect.gen({ self: this }, function*() {
       const isFirst = this.#clientId === undefined
       this.#isRefused = true
       yield* Scope.close(scope, Exit.void)
       this.#isRefused = false
-      // Its store may have had something to tell.
+      // The store may have events to report.
       if (isFirst && this.isKnown) {
         this.isKnown = false
         this.#host.emit({ _tag: "Removed", session: this.name, at: this.#host.clock.currentTimeMillisUnsafe() })
@@ -216,11 +220,11 @@ export class Entry {
     }))
   }
 
-  /** Sees every event of the session before anyone else, in order. */
+  /** Receives every event of the session before the listeners, in order. */
   readonly #observe = (event: SessionEvent): void => {
     if (this.#isRefused) return
     this.#announce()
-    // To the manager a session that it may connect again is disconnected, not closed.
+    // For the manager, a session that it may connect again is disconnected, not closed.
     if (event._tag === "StateChanged" && event.to === "closed" && this.#ending === "disconnected") {
       if (event.from !== "disconnected") this.#host.emit({ ...event, to: "disconnected" })
       return

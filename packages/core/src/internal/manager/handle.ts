@@ -1,5 +1,5 @@
 /**
- * Routes that call a handler: `consume` at each session, with the route's filter, transformer and figures around the
+ * Routes that call a handler: `consume` at each session, with the route's filter, transformer and metrics around the
  * handler.
  */
 import type * as Cause from "effect/Cause"

@@ -1,6 +1,6 @@
 /**
- * Routes that feed a stream: one bounded queue that the subscriptions of all sessions fill, acknowledged by what the
- * consumer of the stream does.
+ * Routes that feed a stream. The subscriptions of all sessions fill one bounded queue, and the pulls of the stream's
+ * consumer acknowledge the messages.
  */
 import type * as Arr from "effect/Array"
 import type * as Cause from "effect/Cause"
@@ -37,7 +37,8 @@ export const startListener = <E, R>(
           const subscription = yield* session.subscription(runner.options.filters, subscribing)
           runner.activate(membership, subscription)
           yield* Stream.runForEachArray(subscription.messages, makePump(runner, session, queue, options))
-          // The session drains: it waits for the acknowledgements of what the consumer has not seen yet.
+          // The session is draining: it waits for the acknowledgements of messages that the consumer has not received
+          // yet.
           yield* membership.core.untilClosed
         })),
       onEnd: (exit) => {
@@ -50,7 +51,7 @@ export const startListener = <E, R>(
 
 type Pump<E, R> = (messages: Batch) => Effect.Effect<void, E | MqttError, R>
 
-/** Brings the messages of one array through the pipeline into the queue, and waits while that is full. */
+/** Moves the messages of one array through the pipeline into the queue, and waits while the queue is full. */
 const makePump = <E, R>(
   runner: RouteRunner<E>,
   session: Session,
@@ -73,7 +74,7 @@ const makePump = <E, R>(
       let passed: Array<Message> = []
       for (let i = 0; i < messages.length; i++) {
         const message = messages[i]!
-        // What this route has put aside is none of its messages.
+        // Messages that this route itself put aside are not its input.
         if (putAside.includes(message.topic)) {
           yield* message.ack
           continue
@@ -83,7 +84,7 @@ const makePump = <E, R>(
         if (Exit.isSuccess(exit)) {
           changed = exit.value
         } else {
-          // What came before need not wait for what may take long.
+          // The earlier messages are offered first, because the next one may take long.
           if (passed.length > 0) yield* Queue.offerAll(queue, passed)
           passed = []
           const again = yield* transform.afterFailure(message, exit.cause)
@@ -106,7 +107,7 @@ const makePump = <E, R>(
 
 interface Transform<E, R> {
   readonly once: (message: Message) => Effect.Effect<Message | undefined, E, R>
-  /** Decides by the policy, and may try again: a stream keeps its order, so that what is behind the message waits. */
+  /** Applies the failure policy, and may retry. A stream keeps its order, so that later messages wait. */
   readonly afterFailure: (
     message: Message,
     cause: Cause.Cause<E>
@@ -149,7 +150,7 @@ const makeTransform = <E, R>(
       const delay = (yield* nextDelay(undefined)) ?? 0
       yield* failures.report("transformer", message, { outcome: "retry", attempt, delay, cause })
       if (yield* failures.isStoppingWithin(delay)) {
-        // Without the message: it stays unacknowledged.
+        // Fails without the message, which stays unacknowledged.
         return yield* Effect.fail(new MqttError({ session: session.name, method: "listen", reason: new Closed({}) }))
       }
       ledger.retried()
@@ -180,8 +181,8 @@ const counted = <E>(
   }) as Stream.Stream<Message, E | MqttError>
 
 /**
- * Acknowledges what was handed over when more is pulled, as a subscription does. A stream does not tell what its
- * consumer has taken out of an array: QoS 1 and 2 go out one by one.
+ * Acknowledges the pulled messages at the next pull, as a subscription does. A stream does not tell which elements of
+ * an array its consumer has taken, so QoS 1 and 2 are emitted one by one.
  */
 const acknowledged = <E>(
   runner: RouteRunner<E>,
@@ -190,7 +191,7 @@ const acknowledged = <E>(
   let handed: ReadonlyArray<Message> = []
   /** Taken from the queue, and not handed over. */
   let waiting: ReadonlyArray<Message> = []
-  /** So many of them come again. */
+  /** The number of those that are emitted again. */
   let again = 0
 
   const acknowledge = Effect.suspend(() => {
@@ -222,7 +223,8 @@ const acknowledged = <E>(
     Effect.succeed(pull),
     (_, exit) => {
       if (Exit.isSuccess(exit)) return acknowledge
-      // What an interrupted run did not acknowledge comes first in the next run; QoS 0 was handed over for good.
+      // Messages that an interrupted run did not acknowledge come first in the next run. QoS 0 messages are not emitted
+      // again.
       const unfinished = handed.filter((message) => message.qos !== 0)
       waiting = unfinished.concat(waiting)
       again += unfinished.length

@@ -1,5 +1,5 @@
 /**
- * Makes a manager: its registry, and the `Manager` that programs get, whose members call the part that does it.
+ * Makes a manager: its registry, and the `Manager` facade, whose members call the part that does the work.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -16,10 +16,13 @@ import { awaitAllReady, awaitReady } from "./readiness.ts"
 import { makeRegistry, type Registry, registryKey } from "./registry.ts"
 import { makeHandler, makeListener } from "./routes.ts"
 
-/** The options of one of a manager's first sessions, by which persistence the manager takes. */
+/** Decodes the options of one of a manager's first sessions, by the persistence that the manager accepts. */
 type Take = (input: unknown) => Effect.Effect<SessionOptions, MqttError>
 
-/** See `SessionManager.make`; `durable` is the function that takes the durable sessions that this one refuses. */
+/**
+ * See `SessionManager.make`. `durable` is the name of the function that accepts the durable sessions that this one
+ * refuses.
+ */
 export const makeManager = (
   options: ManagerOptions,
   durable: string
@@ -113,7 +116,7 @@ const makeFacade = (registry: Registry): Manager & { readonly [registryKey]: Reg
   routes: Effect.sync(() => Array.from(registry.routes, ({ route }) => route)),
   events: registry.events.stream,
   eventsOf: (filter) => {
-    // The stream has no failures: a filter of a wrong type is a mistake in the program.
+    // The stream has no typed failures: a filter of a wrong type is a defect of the program.
     const invalid = refusal(optionsIssues(filter, eventChecks), "eventsOf")
     if (invalid !== undefined) return Stream.die(invalid)
     const { session, type } = filter

@@ -1,5 +1,5 @@
 /**
- * Adding up the figures of sessions.
+ * Adds up the metrics of sessions.
  */
 import type { SessionState } from "../../SessionEvent.ts"
 import type { ReasonCounts, SessionMetrics } from "../../SessionStatus.ts"
@@ -15,7 +15,7 @@ const none: SessionMetrics["dropped"] = {
   unclaimed: 0
 }
 
-/** Sessions by state, to count in. */
+/** A count of zero for each session state. */
 export const noStates = (): { [State in SessionState]: number } => ({
   disconnected: 0,
   connecting: 0,
@@ -58,8 +58,7 @@ export const noMetrics: SessionMetrics = {
 }
 
 /**
- * The sum of two sessions, or of two lives of one session that followed each other (`uptime` tells how long it was
- * there).
+ * The sum of two sessions, or of two consecutive lives of one session (`uptime` is that of the sum).
  */
 export const addMetrics = (a: SessionMetrics, b: SessionMetrics, uptime: number): SessionMetrics => {
   const messagesSent = a.messagesSent + b.messagesSent
@@ -130,7 +129,7 @@ export const addMetrics = (a: SessionMetrics, b: SessionMetrics, uptime: number)
   }
 }
 
-/** The sum of sessions that were there at the same time. */
+/** The sum of sessions that exist at the same time. */
 export const sumOf = (all: Iterable<SessionMetrics>): SessionMetrics => {
   let sum = noMetrics
   for (const metrics of all) sum = addMetrics(sum, metrics, Math.max(sum.uptime, metrics.uptime))
@@ -138,8 +137,8 @@ export const sumOf = (all: Iterable<SessionMetrics>): SessionMetrics => {
 }
 
 /**
- * What stays of the figures of a session that is no more: the counters, and nothing of what it held. What it had not
- * finished, because its store did not take it to the very end, has failed.
+ * Keeps the counters of an ended session and drops what it held. Publishes that were unfinished, because its store did
+ * not take them before the end, count as failed.
  */
 export const countersOnly = ({ published, ...metrics }: SessionMetrics): SessionMetrics => ({
   ...metrics,

@@ -1,5 +1,5 @@
 /**
- * What handlers and streams have in common: the checks of a route's options, and the way of a message through filter
+ * The parts that handlers and streams share: the checks of a route's options, and the pass of a message through filter
  * and transformer.
  */
 import * as Effect from "effect/Effect"
@@ -13,8 +13,8 @@ import { filtersOf, refuseOptions } from "../options/subscribing.ts"
 import { shareFilters } from "../session/sharing.ts"
 
 /**
- * The filters as a list without duplicates, or what is wrong with them or the options: a route over all sessions has to
- * be sound before there is a session.
+ * Returns the filters without duplicates, or the problem with them or with the options. A route over all sessions must
+ * be valid before there is a session.
  */
 export const checkRoute = (
   method: string,
@@ -45,13 +45,13 @@ const optionsIssue = (
   if (issue !== undefined) return issue
   const shared = shareFilters(filters, options.share)
   if ("_tag" in shared) return shared
-  // With the share name before them they may be no filters any more.
+  // With the share name in front they may be invalid filters.
   const valid = filtersOf(shared)
   if ("_tag" in valid) return valid
   return (options.filter === undefined ? undefined : RouteFilter.validate(options.filter)) ?? options.transform?.issue
 }
 
-/** The part of a route's options that is about the subscription. */
+/** The options of a route that concern the subscription. */
 export const subscribeOptions = (options: RouteOptions<unknown, unknown>): Omit<SubscribeOptions, "ack"> => {
   const { buffer, consumer, keep, noLocal, onOverflow, qos, retainAsPublished, retained, share } = options
   return definedOnly({ buffer, consumer, keep, noLocal, onOverflow, qos, retainAsPublished, retained, share })

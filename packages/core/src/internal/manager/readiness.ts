@@ -1,5 +1,5 @@
 /**
- * Waits until sessions are ready: one, or all that there are.
+ * Waits until sessions are ready: one, or all current ones.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

@@ -1,8 +1,8 @@
 /**
  * The sessions of a manager by their names, and the routes that join them.
  *
- * It adds, finds and removes; what is done to all sessions at once goes by `forAll`. The manager's facade, its routes
- * and forwarders work with it.
+ * It adds, finds and removes sessions; operations on all sessions use `forAll`. Called by the manager's facade, its
+ * routes and the forwarders.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -40,7 +40,7 @@ import { Entry, type EntryExtras, type EntryHost } from "./entry.ts"
 import { addMetrics, countersOnly, noMetrics, noStates } from "./metrics.ts"
 import type { RouteRunner } from "./routeRunner.ts"
 
-/** A route at work. */
+/** An active route. */
 export interface RegisteredRoute {
   readonly runner: RouteRunner<unknown>
   readonly route: Route<unknown>
@@ -57,7 +57,7 @@ export class Registry implements EntryHost {
   readonly events: Broadcast<SessionEvent>
   readonly routes = new Set<RegisteredRoute>()
   readonly #entries = new Map<string, Entry>()
-  /** Of forwarders: they join sessions as routes do, and are none. */
+  /** The runners of forwarders. They join sessions as routes do, but are not listed as routes. */
   readonly #followers = new Set<RouteRunner<unknown>>()
   readonly #context: Context.Context<never>
   readonly #settings: SessionLogOptions
@@ -84,7 +84,7 @@ export class Registry implements EntryHost {
     })
   }
 
-  /** Entries that others know of, and that are not on their way out. */
+  /** Entries that are visible to others and are not being removed. */
   get present(): ReadonlyArray<Entry> {
     return Array.from(this.#entries.values()).filter((entry) => entry.isKnown && entry.removal === undefined)
   }
@@ -152,7 +152,7 @@ export class Registry implements EntryHost {
 
   // Coming and going
 
-  /** The store is that of a durable session. */
+  /** `store` is set for a durable session. */
   add(
     options: Effect.Effect<SessionOptions, MqttError>,
     extras: AddOptions = {},
@@ -163,7 +163,7 @@ export class Registry implements EntryHost {
       const { name } = valid
       const invalid = refusal(optionsIssues(extras, addChecks), "add", name)
       if (invalid !== undefined) return yield* invalid
-      // A name that is on its way out is free soon.
+      // The name of a session that is being removed is free soon.
       for (let removal = this.#removalOf(name); removal !== undefined; removal = this.#removalOf(name)) {
         yield* Effect.exit(Deferred.await(removal))
       }
@@ -182,7 +182,7 @@ export class Registry implements EntryHost {
       if (this.#entries.has(name)) return failed(name, "add", new DuplicateSession({ session: name }))
       const entry = new Entry(this, this.#context, options, extras)
       this.#entries.set(name, entry)
-      // Only a store can keep the start waiting, and then the end of the manager must not wait for it.
+      // Only a store can delay the start, and the end of the manager must not wait for it.
       const start = options.persistence === "durable"
         ? Effect.raceFirst(entry.start, Deferred.await(this.#closing))
         : entry.start
@@ -195,13 +195,13 @@ export class Registry implements EntryHost {
     })
   }
 
-  /** Begins the removal of an entry, or joins the one that goes on. */
+  /** Starts the removal of an entry, or joins the running one. */
   release(entry: Entry, withState: boolean): Effect.Effect<void, MqttError> {
     return Effect.uninterruptibleMask((restore) => {
       if (entry.removal !== undefined) return restore(Deferred.await(entry.removal))
       const removal = entry.removal = Deferred.makeUnsafe<void, MqttError>()
       const work = Effect.onExit(this.#remove(entry, withState), (exit) => Deferred.done(removal, exit))
-      // In a fiber of its own: the removal goes on when its caller is interrupted.
+      // Runs in its own fiber, so that the removal continues when its caller is interrupted.
       return Effect.andThen(Effect.forkDetach(work, { startImmediately: true }), restore(Deferred.await(removal)))
     })
   }
@@ -219,7 +219,7 @@ export class Registry implements EntryHost {
     })
   }
 
-  /** Drains and releases all sessions at the same time; nothing can be added any more. */
+  /** Drains and releases all sessions at the same time. Nothing can be added any more. */
   get close(): Effect.Effect<void> {
     return Effect.gen({ self: this }, function*() {
       this.#isClosed = true
@@ -241,7 +241,7 @@ export class Registry implements EntryHost {
     const { session } = runner.options
     this.routes.add(registered)
     this.#joinAll(runner)
-    // The session may have gone meanwhile.
+    // The session may have been removed meanwhile.
     if (this.#isClosed || (session !== undefined && this.#removalOf(session) !== undefined)) runner.leave()
   }
 
@@ -251,7 +251,7 @@ export class Registry implements EntryHost {
   }
 
   /**
-   * Lets a runner join the sessions that concern it, present and future ones, until the returned function is called.
+   * Lets a runner join the sessions that concern it, current and future ones, until the returned function is called.
    */
   follow(runner: RouteRunner<unknown>): () => void {
     this.#followers.add(runner)
@@ -300,22 +300,26 @@ export class Registry implements EntryHost {
   }
 }
 
-/** Where a manager has its registry; a program that wraps a manager keeps it (`{ ...manager, add }`). */
+/**
+ * The property of a manager that holds its registry. A program that wraps a manager keeps it (`{ ...manager, add }`).
+ */
 export const registryKey: unique symbol = Symbol.for("@effect-mqttx/core/Registry")
 
-/** Undefined for a manager that is not of this library's making. */
+/** Undefined for a manager that this library did not make. */
 export const registryOf = (manager: Manager & { readonly [registryKey]?: Registry }): Registry | undefined =>
   manager[registryKey]
 
 const failed = (session: string, method: string, reason: MqttErrorReason): Effect.Effect<never, MqttError> =>
   Effect.fail(new MqttError({ session: nameOf(session), method, reason }))
 
-/** Whether two sessions may meet at one server. Those with transports of their own live in networks of their own. */
+/** Whether two sessions may meet at one server. Sessions with a custom transport are in separate networks. */
 const sharesServer = (a: Entry, b: Entry): boolean =>
   Context.get(a.context, Transport) === Context.get(b.context, Transport) &&
   a.options.servers.some((server) => b.options.servers.includes(server))
 
-/** Two with one client identifier would take over each other's session at the server, again and again (MQTT 3.1.4). */
+/**
+ * Two sessions with one client identifier would repeatedly take over each other's session at the server (MQTT 3.1.4).
+ */
 const sameClientId = (clientId: string, session: string): InvalidOptions =>
   new InvalidOptions({
     issues: [{

@@ -1,6 +1,5 @@
 /**
- * The part of a route that does not care for whom: on which sessions it is, how it stands with each, its figures, and
- * its end.
+ * Everything about a route except its handler or stream: its membership per session, its metrics, and its end.
  */
 import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
@@ -35,26 +34,26 @@ export interface Membership {
 export interface RouteRunnerOptions {
   readonly filters: ReadonlyArray<string>
   readonly session: string | undefined
-  /** Of all sessions only these; unlike `session`, none of them can end the route. */
+  /** Restricts a route over all sessions to these. Unlike `session`, none of them can end the route. */
   readonly only?: ReadonlySet<string>
   readonly description: string | undefined
-  /** Default: made of the description. */
+  /** Default: derived from the description. */
   readonly purpose?: string
   readonly clock: Clock.Clock
 }
 
 export interface RouteRunnerParts<E, R> {
   /**
-   * Subscribes at a session and works until the session ends it; fails when it is refused, or with what `fail` was
-   * told.
+   * Subscribes at a session and works until the session ends it. Fails when the subscription is refused, or with the
+   * error given to `fail`.
    */
   readonly attach: (membership: Membership) => Effect.Effect<void, E | MqttError, R>
-  /** The route is over. */
+  /** The route has ended. */
   readonly onEnd: (exit: Exit.Exit<void, E | MqttError>) => void
 }
 
 /**
- * Milliseconds before a refused subscription that may succeed is tried again, doubled with each refusal up to a minute.
+ * Milliseconds before a refused subscription that may succeed is retried. Doubles with each refusal, up to a minute.
  */
 const firstRetry = 1000
 const longestRetry = 60_000
@@ -79,7 +78,7 @@ export class RouteRunner<E> {
   #fork!: (session: Session, effect: Effect.Effect<void>) => void
   #interruptOthers!: (session: Session) => void
   #failure: Cause.Cause<E> | undefined
-  /** Why the route ended, where that was not in order. */
+  /** The failure that ended the route, if any. */
   #endedWith: unknown
   #ended = false
   #leaving = false
@@ -89,7 +88,7 @@ export class RouteRunner<E> {
   }
 
   /**
-   * Gives the route its work and its fibers, which end with the scope.
+   * Sets the work of the route and starts its fibers, which end with the scope.
    */
   start<R>(parts: RouteRunnerParts<E, R>): Effect.Effect<void, never, R | Scope.Scope> {
     return Effect.gen({ self: this }, function*() {
@@ -109,7 +108,7 @@ export class RouteRunner<E> {
     return !this.#ended && (single === undefined || single === session) && (only === undefined || only.has(session))
   }
 
-  /** Joins a session that has just begun, before it connects, or one that runs. */
+  /** Joins a session that has just started, before it connects, or one that runs. */
   join(core: SessionCore): void {
     if (this.#ended) return
     const { session } = core
@@ -125,7 +124,7 @@ export class RouteRunner<E> {
     this.#fork(session, this.#run(membership))
   }
 
-  /** There will be no more sessions for this route: it ends when those that it is on have ended. */
+  /** No further sessions join this route. It ends when its current memberships have ended. */
   leave(): void {
     this.#leaving = true
     this.#endWhenAlone()
@@ -136,13 +135,16 @@ export class RouteRunner<E> {
     this.#finish(Exit.void)
   }
 
-  /** Whom the subscriptions of the route are for, see `withPurpose`. */
+  /** The purpose of the route's subscriptions, see `withPurpose`. */
   get purpose(): string {
     const { description, purpose } = this.options
     return purpose ?? (description === undefined ? "a route" : `route ${JSON.stringify(description)}`)
   }
 
-  /** The server granted the subscription at a session; without one, what the route does at that session has begun. */
+  /**
+   * The server granted the subscription at a session. Without `subscription`, the route's work at that session has
+   * begun.
+   */
   activate(membership: Membership, subscription?: SubscriptionInfo): void {
     membership.state = "active"
     membership.granted = subscription?.granted ?? []
@@ -170,7 +172,7 @@ export class RouteRunner<E> {
     this.#noteError(Cause.squash(cause))
   }
 
-  /** A failure that ends the route, by its policy. */
+  /** Handles a failure that ends the route, by its policy. */
   fail(cause: Cause.Cause<E>): void {
     this.#failure ??= cause
   }
@@ -236,7 +238,7 @@ export class RouteRunner<E> {
         if (Cause.hasInterruptsOnly(exit.cause)) return yield* Effect.interrupt
         const error = errorOf(session, exit.cause)
         yield* this.#log(session, error, exit.cause)
-        // The session is ending; if its name gets another one, that one is joined.
+        // The session is ending. If its name gets another session, the route joins that one.
         if (error.reason._tag === "Closed" || (yield* session.status).state === "closed") return
         membership.state = "failed"
         membership.error = error
@@ -253,7 +255,7 @@ export class RouteRunner<E> {
     })))
   }
 
-  /** The session tells what its subscriptions fail with, but not these. */
+  /** The session logs the failures of its subscriptions, but not these. */
   #log(session: Session, error: MqttError, cause: Cause.Cause<unknown>): Effect.Effect<void> {
     const { reason } = error
     if (reason._tag !== "Unexpected" && reason._tag !== "SubscriptionConflict") return Effect.void
@@ -276,7 +278,7 @@ export class RouteRunner<E> {
     this.#ended = true
     if (Exit.isFailure(exit)) this.#endedWith = Cause.squash(exit.cause)
     this.#memberships.clear()
-    // Whoever waits runs at once.
+    // Callers that wait run at once.
     this.#parts.onEnd(exit)
     Deferred.doneUnsafe(this.#end, exit)
     this.#notify()
@@ -313,8 +315,8 @@ const errorOf = (session: Session, cause: Cause.Cause<unknown>): MqttError => {
 }
 
 /**
- * Waits until a refused subscription may succeed: after the next reconnect, after a while if it may pass by itself, and
- * not at all if the session has ended.
+ * Waits until a refused subscription may succeed: after the next reconnect, or after a delay if the cause may be
+ * temporary. Does not wait if the session has ended.
  */
 const nextChance = (session: Session, error: MqttError, refusals: number): Effect.Effect<void> => {
   let lost = false

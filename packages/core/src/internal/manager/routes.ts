@@ -18,7 +18,7 @@ import { RouteRunner } from "./routeRunner.ts"
 
 interface RouteRequest {
   readonly method: string
-  /** Undefined: all sessions. */
+  /** Undefined: the route is over all sessions. */
   readonly session: string | undefined
   readonly filters: string | ReadonlyArray<string>
   readonly options: HandleOptions<never, never, unknown, unknown> & ListenOptions<unknown, unknown>

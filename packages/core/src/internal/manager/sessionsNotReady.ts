@@ -12,10 +12,10 @@ const Failure = Schema.Struct({
 })
 
 /**
- * Sessions that are not ready: each with its name, its state, and why.
+ * Sessions that are not ready: each with its name, its state, and the error.
  *
  * The reason of an `error` is the permanent failure of the session, the failure of its last attempt, `Timeout` when it
- * simply takes long, or `Closed` when the session is disconnected.
+ * only takes long, or `Closed` when the session is disconnected.
  */
 export class SessionsNotReady
   extends TaggedError<SessionsNotReady>("@effect-mqttx/core/SessionsNotReady")("SessionsNotReady", {
@@ -27,7 +27,7 @@ export class SessionsNotReady
     return `sessions that are not ready: ${lines.join("; ")}`
   }
 
-  /** Whether waiting longer may help every one of them. */
+  /** Whether waiting longer may help for every one of them. */
   get isRetryable(): boolean {
     return this.failures.every(({ error }) => error.isRetryable)
   }

@@ -1,6 +1,6 @@
 /**
- * A duplex stream that MQTT.js has opened, as a byte stream. It knows the stream by its shape only: of Node, of
- * `readable-stream`, or a user's own. `MqttJs` calls it. The reports of the stream's platform, such as an upgrade that
+ * Adapts a duplex stream that MQTT.js has opened to a byte stream. It knows the stream by its shape only: one of Node,
+ * of `readable-stream`, or a user's own. Called by `MqttJs`. Reports of the stream's platform, such as an upgrade that
  * the server refuses, come through `Opening`.
  */
 import * as Deferred from "effect/Deferred"
@@ -15,7 +15,7 @@ import { errorCodeOf, isTlsCode } from "../networkErrors.ts"
 import { openStream } from "../openStream.ts"
 import { cleanCause } from "../peerText.ts"
 
-/** What is used of a duplex stream. */
+/** The members of a duplex stream that are used here. */
 export interface Duplex {
   readonly on: (event: string, listener: (argument: never) => void) => unknown
   readonly write: (bytes: Uint8Array, written: (error?: Error | null) => void) => unknown
@@ -25,31 +25,31 @@ export interface Duplex {
   readonly destroy: () => unknown
   readonly destroyed?: boolean
   readonly writable?: boolean
-  /** Of a socket that has not reached its server yet. */
+  /** Set for a socket that has not reached its server yet. */
   readonly connecting?: boolean
-  /** Of TLS, until the handshake is done. */
+  /** Set for TLS until the handshake is done. */
   readonly secureConnecting?: boolean
-  /** Of MQTT.js's stream over a WebSocket of a browser or a mini program. */
+  /** Set for MQTT.js's stream over a WebSocket of a browser or a mini program. */
   readonly isSocketOpen?: boolean
   readonly setNoDelay?: (noDelay: boolean) => unknown
 }
 
 const methods = ["on", "write", "pause", "resume", "end", "destroy"] as const
 
-/** Whether a value, as a builder gives it, can be used as a stream. */
+/** Whether a value that a builder returned can be used as a stream. */
 export const isDuplex = (value: unknown): value is Duplex =>
   typeof value === "object" && value !== null &&
   methods.every((name) => typeof (value as Partial<Duplex>)[name] === "function")
 
 /**
- * What the platform sees of an attempt. The platform writes the fields and calls the functions, the stream does the
- * reverse.
+ * What the platform observes of an attempt. The platform writes the fields and calls the functions; the stream reads
+ * the fields and sets the functions.
  */
 export interface Opening {
-  /** A stream that does not tell by itself when it is ready is not, before `onReady`. */
+  /** Whether a stream without a ready event of its own has to wait for `onReady`. */
   isAwaited: boolean
   onReady: () => void
-  /** The stream has failed in a way that it does not tell itself. */
+  /** The stream has failed in a way that it does not report itself. */
   onFailure: (cause: Error) => void
   /** The HTTP status with which the server refused the upgrade. */
   status: number | undefined
@@ -57,7 +57,7 @@ export interface Opening {
   explain: (failure: Error | undefined) => Error | undefined
   /** The first bytes have arrived. */
   onData: () => void
-  /** The stream is over. */
+  /** The stream has ended. */
   onOver: () => void
 }
 
@@ -75,20 +75,20 @@ export interface DuplexOptions {
   readonly opening: Opening
   /** Makes the stream; may throw. */
   readonly make: () => Duplex
-  /** False: the stream takes everything at once, and what arrives while reading is paused is held here. */
+  /** False: the stream delivers data while it is paused, which is then held here. */
   readonly canPause: boolean
-  /** Each write is a buffer of its own: the stream sends the whole buffer of a view. */
+  /** Each write gets its own buffer, because the stream sends the whole buffer of a view. */
   readonly ownsBuffers: boolean
 }
 
-// More than this many waiting bytes count as congestion.
+// More waiting bytes than this count as congestion.
 const highWaterMark = 262_144
 
-// As in a browser: more than this while reading is paused ends the connection.
+// As in a browser: holding more than this while reading is paused ends the connection.
 const maximumHeld = 16_777_216
 
 /**
- * Waits until the stream is ready for CONNECT, as far as it tells, and destroys it with the scope.
+ * Waits until the stream is ready for CONNECT, as far as it reports that, and destroys it with the scope.
  */
 export const openDuplex = (
   request: TransportRequest,
@@ -128,7 +128,7 @@ class DuplexStream implements ByteStream {
     this.#opened = opened
     const { opening } = options
     const stream = this.#stream = options.make()
-    // The listeners stay for the stream's whole life: an 'error' event without one is an uncaught exception.
+    // The listeners stay for the stream's whole life: an 'error' event without a listener is an uncaught exception.
     stream.on("error", (error: Error) => {
       this.#failure ??= error
     })
@@ -140,8 +140,7 @@ class DuplexStream implements ByteStream {
     })
     stream.on("secureConnect", () => this.#ready())
     stream.on("end", () => {
-      // A peer that has ended its half sends nothing more. What is still to be written to it would keep the stream
-      // open.
+      // A peer that has ended its half sends nothing more. Unsent writes would keep the stream open.
       if (this.#isReady) {
         this.#end()
       }
@@ -168,7 +167,7 @@ class DuplexStream implements ByteStream {
     }
     const { length } = bytes
     this.#pending += length
-    // The stream's own count is in chunks where it is in object mode.
+    // In object mode the stream's own count is in chunks.
     stream.write(this.#options.ownsBuffers ? bytes.slice() : bytes, () => this.#written(length))
     this.#isCongested ||= this.#pending > highWaterMark
     return this.#isCongested ? "congested" : "taken"
@@ -205,7 +204,7 @@ class DuplexStream implements ByteStream {
 
   destroy(): void {
     this.#stream.destroy()
-    // Not every stream tells of an end that it was asked for.
+    // Not every stream reports an end that was requested.
     this.#end()
   }
 
@@ -269,7 +268,7 @@ class DuplexStream implements ByteStream {
     if (status !== undefined) {
       return fromHttpStatus(status, server)
     }
-    // A peer that breaks the TLS handshake off leaves a plain network error behind, or none.
+    // A peer that breaks off the TLS handshake leaves a plain network error, or none.
     return this.#hasReached && this.#stream.secureConnecting === true && !isTlsCode(errorCodeOf(failure) ?? "")
       ? new TlsFailure({
         server,
@@ -279,7 +278,7 @@ class DuplexStream implements ByteStream {
   }
 }
 
-/** The event with which a stream says that it is ready. Others take bytes at once, and keep them until they are. */
+/** The event by which a stream reports that it is ready. Other streams accept bytes at once and buffer them. */
 const awaitedEvent = (stream: Duplex): "connect" | "secureConnect" | undefined =>
   stream.secureConnecting === true
     ? "secureConnect"

@@ -1,5 +1,5 @@
 /**
- * What options of `MqttJs` have to be. Options of MQTT.js that belong to the session are refused with a word about
+ * Checks the options of `MqttJs`. Options of MQTT.js that belong to the session are refused with a message that says
  * where they go.
  */
 import * as Redacted from "effect/Redacted"
@@ -8,8 +8,8 @@ import { kindOf } from "../valueNames.ts"
 
 const record: Check = (value) => isRecord(value) ? undefined : `must be a record, got ${kindOf(value)}`
 
-// MQTT.js finds the mistakes of a proxy's URL at the first connection only. The message never repeats it: it may hold a
-// password.
+// MQTT.js finds errors in a proxy's URL only at the first connection. The message never repeats the URL, which may hold
+// a password.
 const socksProxy: Check = (value) => {
   const text = Redacted.isRedacted(value) ? Redacted.value(value) : value
   return typeof text === "string" && /^socks(?:5h|4a|5|4):\/\/[^/?#]+:[0-9]{1,5}$/.test(text) && URL.canParse(text)
@@ -19,7 +19,7 @@ const socksProxy: Check = (value) => {
 
 const ofTheSession: Check = () => "belongs to the session's options: MQTT.js opens the stream only"
 
-// Of the connect options of MQTT.js those that a session has too, or does without.
+// Connect options of MQTT.js that a session has too, or does not use.
 const session: ReadonlyArray<string> = [
   "ALPNProtocols",
   "ca",

@@ -1,12 +1,13 @@
 /**
- * What `MqttJs` asks of the platform: `internal/node/mqttJs.ts` and `internal/browser/mqttJs.ts` answer.
+ * The interface between `MqttJs` and the platform. `internal/node/mqttJs.ts` and `internal/browser/mqttJs.ts` implement
+ * it.
  */
 import type { TransportRequest } from "../../Transport.ts"
 import type { Opening } from "./duplexStream.ts"
 
 /**
- * Options for MQTT.js, with a user's options of `ws` among them. Tells by `opening` what the platform will see of the
- * attempt.
+ * Builds the options for MQTT.js, including a user's options of `ws`. Sets in `opening` what the platform observes of
+ * the attempt.
  */
 export type PlatformOptions = (
   request: TransportRequest,

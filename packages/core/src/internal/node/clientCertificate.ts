@@ -1,20 +1,20 @@
 /**
  * Recognises a server that refuses the client's certificate, or the lack of one, after the client's side of the TLS 1.3
- * handshake is done (RFC 8446, 4.4.2.4). Sockets and WebSockets ask it what the end of a young connection means.
+ * handshake is done (RFC 8446, 4.4.2.4). Called by sockets and WebSockets when a young connection ends.
  *
- * The client hears of such a refusal by an alert behind its own handshake, or, when the server closed while the first
- * bytes were on their way, by a reset or the plain end of the connection, which may overtake the alert. So the
- * circumstances decide: the server asked for a certificate, and ended the connection before it sent a session ticket,
- * which it sends only after it has accepted the client's, or any data.
+ * The client learns of such a refusal by an alert after its own handshake. If the server closed while the first bytes
+ * were in flight, there is a reset or a plain end of the connection, which may overtake the alert. So the circumstances
+ * decide: the server asked for a certificate, and ended the connection before it sent any data or a session ticket,
+ * which it sends only after it has accepted the client's certificate.
  */
 import type * as Tls from "node:tls"
 import { errorCodeOf, isTlsCode } from "../networkErrors.ts"
 
-/** The code of the error that stands for such a refusal, beside those of OpenSSL's alerts. */
+/** The error code of such a refusal, in addition to those of OpenSSL's alerts. */
 export const refusedCode = "ERR_TLS_CLIENT_CERTIFICATE_REFUSED"
 
 export interface CertificateWatch {
-  /** The server has sent data: it has accepted the handshake. */
+  /** The server has sent data, so it has accepted the handshake. */
   readonly accepted: () => void
   /** What the end of the connection means, with this error or without one. */
   readonly explain: (failure: Error | undefined) => Error | undefined

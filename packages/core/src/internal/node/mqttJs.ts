@@ -1,6 +1,6 @@
 /**
- * What MQTT.js is told about a connection on Node besides its address: TLS, the headers and bounds of a WebSocket. It
- * sees how the upgrade of a WebSocket ends, and which certificate is refused. `MqttJs` calls it by way of the
+ * The connection options for MQTT.js on Node, besides the address: TLS, and the headers and limits of a WebSocket. It
+ * observes how the upgrade of a WebSocket ends, and which certificate is refused. Called by `MqttJs` through the
  * platform's transport.
  */
 import * as Redacted from "effect/Redacted"
@@ -14,10 +14,10 @@ import type { PlatformOptions } from "../mqttJs/platform.ts"
 import { watchCertificate } from "./clientCertificate.ts"
 import { tlsConnectionOptions } from "./tlsOptions.ts"
 
-// As for the library's own WebSockets: a server may join what it has at hand to a packet of the largest size.
+// As for the library's own WebSockets: the bytes that a server may join with a packet of the largest size.
 const messageSlack = 65_536
 
-// RFC 6455, 7.4.1: data of a kind that the endpoint does not take.
+// RFC 6455, 7.4.1: data of a kind that the endpoint does not accept.
 const unsupportedData = 1003
 
 export const mqttJsOptions: PlatformOptions = (request, wsOptions, opening) => {
@@ -35,7 +35,7 @@ export const mqttJsOptions: PlatformOptions = (request, wsOptions, opening) => {
 
 export const mqttJsRefusal = (_request: TransportRequest): MqttErrorReason | undefined => undefined
 
-/** Looks at the stream itself, where it is one of Node's. */
+/** Observes the stream itself, if it is one of Node's. */
 export const watchStream = (stream: Duplex, opening: Opening): void => {
   if (stream instanceof Tls.TLSSocket) {
     watchTls(stream, opening)
@@ -87,13 +87,13 @@ const watchUpgrade = (upgrade: Http.ClientRequest, webSocket: WebSocket, opening
   upgrade.once("response", (response) => {
     opening.status = response.statusCode
   })
-  // The listener of `ws` stands before this one, and has refused an answer that it does not take.
+  // The listener of `ws` runs before this one, and has refused an invalid answer.
   upgrade.once("upgrade", () => {
     if (webSocket.readyState === webSocket.OPEN) {
       opening.onReady()
     }
   })
-  // Before the stream's own listener, which makes no difference between the kinds of frames.
+  // Runs before the stream's own listener, which does not distinguish the kinds of frames.
   webSocket.on("message", (_data, isBinary) => {
     if (!isBinary) {
       // Only binary frames carry MQTT [MQTT5-6.0.0-1].

@@ -18,11 +18,11 @@ import { watchCertificate } from "./clientCertificate.ts"
 import { tlsConnectionOptions } from "./tlsOptions.ts"
 import { TurnCork } from "./turnCork.ts"
 
-// More than this many waiting bytes count as congestion. Node's own mark of 16 KiB is less than one batch of packets.
+// More waiting bytes than this count as congestion. Node's default of 16 KiB is less than one batch of packets.
 const highWaterMark = 262_144
 
 /**
- * Connects, with the TLS handshake if there is one.
+ * Connects, with the TLS handshake if TLS is used.
  */
 export const openSocket = (
   request: TransportRequest,
@@ -34,8 +34,8 @@ export const openSocket = (
     stream: (socket) => new SocketStream(socket, handlers)
   })
 
-// The listeners stand before the first event can come: an 'error' event without one is an uncaught exception. They stay
-// for the socket's whole life.
+// The listeners are added before the first event can occur: an 'error' event without a listener is an uncaught
+// exception. They stay for the socket's whole life.
 const connect = (
   request: TransportRequest,
   handlers: ByteStreamHandlers,
@@ -50,7 +50,7 @@ const connect = (
   let ready = false
   let over = false
   const refusal = (): MqttErrorReason =>
-    // A peer that breaks the handshake off leaves a plain network error behind, or none.
+    // A peer that breaks off the handshake leaves a plain network error, or none.
     secure && reached && !isTlsCode(errorCodeOf(failure) ?? "")
       ? new TlsFailure({
         server,
@@ -76,7 +76,7 @@ const connect = (
     }
   }
   socket.once("end", () => {
-    // A peer that has ended its half sends nothing more. What is still to be written to it would keep the socket open.
+    // A peer that has ended its half sends nothing more. Unsent writes would keep the socket open.
     if (ready) {
       end()
     }
@@ -103,7 +103,7 @@ const makeSocket = (request: TransportRequest): Net.Socket => {
   }
 }
 
-/** A class, since a program may have thousands of idle sockets. */
+/** A class to save memory, because a program may have thousands of idle sockets. */
 class SocketStream implements ByteStream {
   readonly #socket: Net.Socket
   readonly #cork: TurnCork
@@ -112,7 +112,7 @@ class SocketStream implements ByteStream {
   constructor(socket: Net.Socket, handlers: ByteStreamHandlers) {
     this.#socket = socket
     this.#cork = new TurnCork(socket)
-    // Node's event comes after each write beyond its own mark, when everything is sent.
+    // Node emits the event when everything is sent, after a write beyond its own mark.
     socket.on("drain", () => {
       if (this.#congested && socket.writable) {
         this.#congested = false
@@ -149,7 +149,7 @@ class SocketStream implements ByteStream {
   }
 
   destroy(): void {
-    // QoS 0 messages of this turn are reported as sent.
+    // QoS 0 messages of this turn are already reported as sent.
     this.#cork.release()
     this.#socket.destroy()
   }

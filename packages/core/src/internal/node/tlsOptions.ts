@@ -1,5 +1,5 @@
 /**
- * From a session's TLS options to those of Node.
+ * Converts a session's TLS options to those of Node.
  */
 import * as Redacted from "effect/Redacted"
 import * as Net from "node:net"
@@ -8,12 +8,12 @@ import type { TlsOptions } from "../../SessionOptions.ts"
 
 /**
  * The options that `node:tls` and `ws` share, for a connection to `host`. The server's certificate and its name are
- * verified unless the options say `insecureSkipVerify`. What else is not given is left to Node, which trusts its own
- * list of authorities.
+ * verified unless the options say `insecureSkipVerify`. Other absent options keep Node's defaults, including its own
+ * list of trusted authorities.
  */
 export const tlsConnectionOptions = (tls: TlsOptions | undefined, host: string): Tls.ConnectionOptions => ({
   ...serverName(tls?.servername ?? host),
-  // Said in any case: otherwise the environment (NODE_TLS_REJECT_UNAUTHORIZED) could switch the verification off.
+  // Always set: otherwise the environment (NODE_TLS_REJECT_UNAUTHORIZED) could switch the verification off.
   rejectUnauthorized: tls?.insecureSkipVerify !== true,
   ...(tls === undefined ? undefined : given({
     ca: tls.ca === undefined ? undefined : [...tls.ca],
@@ -26,7 +26,7 @@ export const tlsConnectionOptions = (tls: TlsOptions | undefined, host: string):
   }))
 })
 
-// Server Name Indication carries names, never addresses (RFC 6066, section 3). The certificate is checked against
+// Server Name Indication carries host names, never addresses (RFC 6066, section 3). The certificate is checked against
 // either.
 const serverName = (name: string): Tls.ConnectionOptions =>
   Net.isIP(name) === 0

@@ -1,5 +1,5 @@
 /**
- * The network of Node: TCP, TLS, Unix sockets and WebSockets.
+ * The transport of Node: TCP, TLS, Unix sockets and WebSockets.
  */
 import * as Effect from "effect/Effect"
 import type { Transport } from "../../Transport.ts"
@@ -7,7 +7,7 @@ import { openSocket } from "./socket.ts"
 
 export { canPauseStreams, mqttJsOptions, mqttJsRefusal, watchStream } from "./mqttJs.ts"
 
-// Loaded at the first WebSocket: `ws` and the HTTP of Node are a quarter of what the import of the package would load.
+// Loaded at the first WebSocket: `ws` and Node's HTTP would be a quarter of what an import of the package loads.
 const webSockets = Effect.promise(() => import("./webSocket.ts"))
 
 /**

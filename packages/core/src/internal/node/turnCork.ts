@@ -1,10 +1,10 @@
 /**
- * Joins what is written to a socket within one turn, so that it goes to the operating system together.
+ * Joins the writes to a socket within one turn, so that they go to the operating system together.
  */
 import type * as Net from "node:net"
 
 /**
- * The cork of one socket. A class, since a program may have thousands of idle sockets.
+ * The cork of one socket. A class to save memory, because a program may have thousands of idle sockets.
  */
 export class TurnCork {
   readonly #socket: Net.Socket
@@ -14,7 +14,7 @@ export class TurnCork {
     this.#socket = socket
   }
 
-  /** To be called before a write. */
+  /** Call this before a write. */
   hold(): void {
     if (!this.#corked) {
       this.#corked = true
@@ -23,7 +23,7 @@ export class TurnCork {
     }
   }
 
-  /** Hands over what was written in this turn: before the socket is destroyed, which would discard it. */
+  /** Sends the writes of this turn. Call it before the socket is destroyed, which would discard them. */
   release(): void {
     if (this.#corked) {
       this.#corked = false

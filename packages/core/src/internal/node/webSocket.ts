@@ -1,8 +1,9 @@
 /**
- * WebSockets on Node as byte streams (MQTT 6): one subprotocol, binary frames, one frame a write.
+ * WebSockets on Node as byte streams (MQTT 6): one subprotocol, binary frames, one frame for each write.
  *
- * `ws` frames and unmasks. It hands a message over only when all of it has arrived, so that the size of a message has a
- * bound here. It waits up to 30 seconds for the other side to finish a closing handshake; this module does not.
+ * `ws` frames and unmasks. It emits a message only when the whole message has arrived, so this module limits the size
+ * of a message. `ws` waits up to 30 seconds for the other side to finish a closing handshake; this module does not
+ * wait.
  */
 import * as Deferred from "effect/Deferred"
 import type * as Effect from "effect/Effect"
@@ -23,22 +24,23 @@ import { TurnCork } from "./turnCork.ts"
 
 const highWaterMark = 262_144
 
-// A server, or a proxy before it, may join what it has at hand to one message with a packet of the largest size.
+// A server, or a proxy in front of it, may join further bytes to one message with a packet of the largest size.
 const messageSlack = 65_536
 
-// All bytes until the first message is complete. That message holds CONNACK, which is small.
+// The largest number of bytes until the first message is complete. That message holds CONNACK, which is small.
 const maximumFirstBytes = 131_072
 
-// In how many chunks of the network a message may arrive: each one costs `ws` about 200 bytes, however short it is.
+// The number of network chunks in which a message may arrive: each chunk costs `ws` about 200 bytes, however short it
+// is.
 const minimumChunks = 1024
 const bytesPerChunk = 512
 
-// RFC 6455, 7.4.1: normal closure, and data of a kind that the endpoint does not take.
+// RFC 6455, 7.4.1: normal closure, and data of a kind that the endpoint does not accept.
 const normalClosure = 1000
 const unsupportedData = 1003
 
 /**
- * Connects, with the TLS handshake if there is one, and the upgrade.
+ * Connects, with the TLS handshake if TLS is used, and the upgrade.
  */
 export const openWebSocket = (
   request: TransportRequest,
@@ -51,12 +53,12 @@ export const openWebSocket = (
   })
 
 /**
- * Tells at once when a closing handshake begins. `ws` answers a close frame of the server by its own `close`, and has
- * no event for it.
+ * Reports the start of a closing handshake at once. `ws` answers a close frame of the server by its own `close`, and
+ * has no event for it.
  */
 class Socket extends WebSocket {
   onClosing: (() => void) | undefined
-  /** Of the network below, once it is there. */
+  /** The cork of the underlying socket, once there is one. */
   cork: TurnCork | undefined
 
   override close(code?: number, data?: string | Buffer): void {
@@ -68,8 +70,8 @@ class Socket extends WebSocket {
   }
 }
 
-// The listeners stand before the first event can come: an 'error' event without one is an uncaught exception. They stay
-// for the socket's whole life.
+// The listeners are added before the first event can occur: an 'error' event without a listener is an uncaught
+// exception. They stay for the socket's whole life.
 const connect = (
   request: TransportRequest,
   handlers: ByteStreamHandlers,
@@ -93,7 +95,7 @@ const connect = (
     }
     over = true
     if (ready) {
-      // The close frame is on its way before the socket goes.
+      // Sends the close frame before the socket is destroyed.
       socket.cork?.release()
       setImmediate(() => socket.terminate())
       handlers.onClose(cause)
@@ -134,7 +136,7 @@ const connect = (
   socket.on("open", () => {
     ready = true
     socket.onClosing = () => {
-      // An error of the frames comes behind this call, and tells more.
+      // An error of the frames follows this call, and says more.
       process.nextTick(() => close(failure))
     }
     Deferred.doneUnsafe(opened, Exit.void)
@@ -166,7 +168,7 @@ const makeSocket = (
     headers[name] = Redacted.value(value)
   }
   return new Socket(ServerAddress.webSocketUrl(address), [webSocket?.subprotocol ?? "mqtt"], {
-    // MQTT payloads are small or compressed already, and each deflate context costs 300 KB.
+    // MQTT payloads are small or already compressed, and each deflate context costs 300 KB.
     perMessageDeflate: false,
     maxPayload: maximumMessage,
     maxBufferedChunks: minimumChunks + Math.ceil(maximumMessage / bytesPerChunk),
@@ -181,7 +183,7 @@ const makeSocket = (
   })
 }
 
-/** Ends a connection that sends much before its first message is complete. */
+/** Ends a connection that sends too much before its first message is complete. */
 const boundFirstMessage = (socket: WebSocket, network: Net.Socket, onExceeded: () => void): void => {
   let bytes = 0
   const count = (chunk: Buffer): void => {
@@ -199,7 +201,7 @@ const boundFirstMessage = (socket: WebSocket, network: Net.Socket, onExceeded: (
   socket.once("message", stop)
 }
 
-/** A class, since a program may have thousands of idle sockets. */
+/** A class to save memory, because a program may have thousands of idle sockets. */
 class WebSocketStream implements ByteStream {
   readonly #socket: Socket
   readonly #onSent: () => void
@@ -244,7 +246,7 @@ class WebSocketStream implements ByteStream {
   }
 
   destroy(): void {
-    // QoS 0 messages of this turn are reported as sent.
+    // QoS 0 messages of this turn are already reported as sent.
     this.#socket.cork?.release()
     this.#socket.terminate()
   }

@@ -1,5 +1,5 @@
 /**
- * Decoding options with every issue at once, from values, JSON and the environment.
+ * Decodes options with every issue at once, from values, JSON and the environment.
  */
 import * as Duration from "effect/Duration"
 import * as Redacted from "effect/Redacted"
@@ -19,8 +19,8 @@ const base64FromBytes = Schema.encodeSync(Schema.Uint8ArrayFromBase64)
 type Plain = { readonly [key: string]: unknown }
 
 /**
- * A value as JSON would hold it: durations, secrets and bytes become what the schema decodes again, and keys that are
- * undefined disappear.
+ * A value as JSON would hold it. Durations, secrets and bytes take a form that the schema decodes again, and undefined
+ * keys are removed.
  */
 export const toPlain = (value: unknown): unknown => {
   if (Duration.isDuration(value)) {
@@ -42,14 +42,13 @@ export const toPlain = (value: unknown): unknown => {
   if (!isPlain(value)) {
     return value
   }
-  // Not by assignment: that of the key `__proto__`, which JSON may have, would change the record instead of adding to
-  // it.
+  // Not by assignment: JSON may contain the key `__proto__`, whose assignment would change the record's prototype.
   return Object.fromEntries(
     Object.entries(value).filter(([, inner]) => inner !== undefined).map(([key, inner]) => [key, toPlain(inner)])
   )
 }
 
-/** The same record without what stands at a path; items of arrays go with their array. */
+/** The same record without the value at a path. For an item of an array, the whole array is removed. */
 const without = (record: Plain, path: ReadonlyArray<string>): Plain => {
   const [key, ...rest] = path
   if (key === undefined || !Object.hasOwn(record, key)) {
@@ -60,8 +59,8 @@ const without = (record: Plain, path: ReadonlyArray<string>): Plain => {
 }
 
 /**
- * The issues between the options that are right by themselves, although others are not: those are taken out first, and
- * when a group is incomplete without them, the whole group.
+ * The issues between the options that are valid on their own, although others are invalid. The invalid ones are removed
+ * first, and the whole group when a group is incomplete without them.
  */
 const furtherIssues = (
   decodeFields: (input: unknown) => Result.Result<Fields, Schema.SchemaError>,
@@ -112,7 +111,7 @@ export const decodeValues: (input: unknown) => Result.Result<SessionOptions, Inv
   SessionOptionsSchema
 )
 
-/** Decodes records whose leaves are texts, as the environment has them. */
+/** Decodes records whose leaves are strings, as in the environment. */
 export const decodeTexts: (input: unknown) => Result.Result<SessionOptions, InvalidOptions> = makeDecoder(
   Schema.toCodecStringTree(FieldsSchema),
   Schema.toCodecStringTree(SessionOptionsSchema)

@@ -1,6 +1,6 @@
 /**
- * Durations as users write them, read without guessing: what is no duration is an error here, where
- * `Duration.fromInput` takes `NaN`, an empty record and a record of unknown units for zero.
+ * Parses durations as users write them, strictly. Invalid durations are errors here, whereas `Duration.fromInput` takes
+ * `NaN`, an empty record and a record of unknown units for zero.
  */
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
@@ -19,8 +19,9 @@ const units: ReadonlySet<string> = new Set([
 const isNumeric = /^\d+(?:\.\d+)?$/
 
 /**
- * A duration of any form: a `Duration`, milliseconds (a number, or digits in a text), a text such as "30 seconds",
- * nanoseconds as a bigint, a pair of seconds and nanoseconds, or a record of units. Undefined for anything else.
+ * Parses a duration of any form: a `Duration`, milliseconds (a number, or digits in a string), a string such as "30
+ * seconds", nanoseconds as a bigint, a pair of seconds and nanoseconds, or a record of units. Undefined for anything
+ * else.
  */
 export const parseDuration = (value: unknown): Duration.Duration | undefined => {
   switch (typeof value) {
@@ -37,7 +38,7 @@ export const parseDuration = (value: unknown): Duration.Duration | undefined => 
   }
 }
 
-// `fromInput` decides at run time what is a duration; its type only helps those who write literals.
+// `fromInput` checks at run time what is a duration; its type only helps with literals.
 const fromInput = (value: unknown): Duration.Duration | undefined =>
   Option.getOrUndefined(Duration.fromInput(value as Duration.Input))
 
@@ -56,7 +57,7 @@ const parseRecord = (value: object): Duration.Duration | undefined => {
   return count === 0 ? undefined : fromInput(value)
 }
 
-/** Milliseconds of a duration that is no less than 0; undefined for anything else. */
+/** Milliseconds of a duration of 0 or more; undefined for anything else. */
 export const parseMillis = (value: unknown): number | undefined => {
   const duration = parseDuration(value)
   if (duration === undefined) return undefined
@@ -64,5 +65,5 @@ export const parseMillis = (value: unknown): number | undefined => {
   return millis >= 0 ? millis : undefined
 }
 
-/** What is said where `parseMillis` found none. */
+/** The error text when `parseMillis` returns undefined. */
 export const expectedDuration = "must be a duration of 0 or more, for example \"30 seconds\""

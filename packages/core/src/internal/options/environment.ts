@@ -1,6 +1,6 @@
 /**
- * The names of a session's options in the environment: `reconnect.initialDelay` is `RECONNECT_INITIAL_DELAY` behind the
- * prefix.
+ * The names of a session's options in the environment: `reconnect.initialDelay` becomes `RECONNECT_INITIAL_DELAY` after
+ * the prefix.
  */
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
@@ -17,7 +17,7 @@ const constantCase = (name: string): string =>
 
 const variablesOf = (name: string): ReadonlyArray<Variable> =>
   groupNames[name]
-    // Properties of a will and queries of servers have no text form; a query stands in the URL.
+    // Properties of a will and queries of servers have no string form. A query is a part of the URL.
     ?.filter((key) => key !== "properties" && key !== "queries")
     .map((key) => ({ name: `${constantCase(name)}_${constantCase(key)}`, path: [name, key] as const })) ??
     [{ name: constantCase(name), path: [name] }]
@@ -36,8 +36,9 @@ const valueOf = (option: string, text: string): unknown => {
 }
 
 /**
- * What a Config makes of options without `persistence`. The layers of durable sessions set it: afterwards it could not
- * be told from what is written, and other defaults, that of `sessionExpiry`, follow from it.
+ * The `persistence` that a Config uses for options without one. The layers of durable sessions set it. It cannot be
+ * changed after decoding, because a default could not be told from an explicit value, and other defaults, such as that
+ * of `sessionExpiry`, follow from it.
  */
 export const DefaultPersistence: Context.Reference<Persistence> = Context.Reference(
   "@effect-mqttx/core/internal/DefaultPersistence",

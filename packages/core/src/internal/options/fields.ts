@@ -1,7 +1,7 @@
 /**
- * The options of a session as a schema: each option by itself, with its default.
+ * The options of a session as a schema: each option on its own, with its default.
  *
- * What options have to do with each other is in rules.ts, and what becomes of them in schema.ts.
+ * The rules between options are in rules.ts, and the conversion to `SessionOptions` in schema.ts.
  */
 import * as Schema from "effect/Schema"
 import { findFault } from "../utf8String.ts"
@@ -100,7 +100,7 @@ export const brokerNameFault = (name: string): string | undefined =>
     ? "expected a name of at most 256 characters that is no address, without commas and without @ at its begin"
     : undefined
 
-/** The names of the options that are groups, with the names in them. */
+/** The names of the options that are groups, with the names of their members. */
 export const groupNames: Readonly<Record<string, ReadonlyArray<string>>> = {
   will: Object.keys(will.schema.fields),
   tls: Object.keys(tls.schema.fields),
@@ -114,7 +114,7 @@ export const noServer = "expected at least one server, for example mqtts://broke
 
 export const fields = {
   name: nonEmptyText.annotateKey({ messageMissingKey: "expected a name" }),
-  // No default: a mistyped name would connect to whatever happens to run on this machine.
+  // No default: with one, a mistyped option name would connect to any server on this machine.
   servers: commaSeparated.check(
     Schema.makeFilter((value: ReadonlyArray<string>) => value.length > 0 || noServer)
   ).annotateKey({ messageMissingKey: noServer }),
@@ -164,11 +164,11 @@ export const names: ReadonlyArray<string> = Object.keys(fields)
 
 export const FieldsStruct = strict(fields)
 
-/** Each option by itself, with its default. */
+/** Each option on its own, with its default. */
 export type Fields = typeof FieldsStruct.Type
 
-/** Options as JSON holds them. */
+/** The JSON form of the options. */
 export type SessionOptionsEncoded = typeof FieldsStruct.Encoded
 
-/** Checks each option by itself. */
+/** Checks each option on its own. */
 export const FieldsSchema: Schema.Codec<Fields, SessionOptionsEncoded> = FieldsStruct

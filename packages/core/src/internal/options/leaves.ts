@@ -1,6 +1,6 @@
 /**
- * The schemas of single options: texts, numbers, switches, bytes, secrets, durations. Each says in a sentence what it
- * expects.
+ * The schemas of single options: strings, numbers, booleans, bytes, secrets, durations. Each error says in a sentence
+ * what is expected.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -21,11 +21,11 @@ export const oneOf = <const Values extends ReadonlyArray<string | number>>(value
   Schema.Literals(values).annotate({ message: `expected one of ${values.join(", ")}` })
 
 /**
- * A key that may be missing. All options that have the default share it, decoded once: when it is first needed, since
- * to compile the decoders of all defaults would be a third of the time that the import of the package takes.
+ * A key that may be missing. All options with a default share that default, which is decoded once, at the first use.
+ * Compiling the decoders of all defaults would be a third of the import time of the package.
  *
- * Not "missing or undefined": Config takes a group, or a list, that is not what it has to be for undefined, and the
- * default, or nothing, would stand in for it without a word.
+ * Not "missing or undefined": Config decodes an invalid group or list as undefined, and the default, or nothing, would
+ * silently replace it.
  */
 export const withDefault = <S extends Schema.ConstraintDecoder<unknown>>(
   schema: S,
@@ -41,7 +41,7 @@ export const withDefault = <S extends Schema.ConstraintDecoder<unknown>>(
   }))(schema)
 }
 
-/** A text that MQTT can carry (MQTT 1.5.4). */
+/** A string that MQTT can carry (MQTT 1.5.4). */
 export const text: Schema.String = Schema.String.annotate({ message: "expected a text" }).check(
   Schema.makeFilter((value: string) => findFault(value, "allowed")?.detail)
 )
@@ -51,7 +51,7 @@ export const nonEmptyText: Schema.String = text.check(
   Schema.makeFilter((value: string) => value === "" ? "expected a text that is not empty" : undefined)
 )
 
-/** A switch. */
+/** A boolean. */
 export const flag: Schema.Boolean = Schema.Boolean.annotate({ message: "expected true or false" })
 
 /** A whole number. */
@@ -76,7 +76,7 @@ const texts = Schema.Union([Schema.Array(Schema.String), Schema.String]).annotat
   message: "expected a text or an array of texts"
 })
 
-/** An array, or one text with commas between its items. */
+/** An array, or one string with commas between its items. */
 export const commaSeparated: Schema.Codec<ReadonlyArray<string>, string | ReadonlyArray<string>> = texts.pipe(
   Schema.decodeTo(
     Schema.Array(nonEmptyText),
@@ -88,7 +88,7 @@ export const commaSeparated: Schema.Codec<ReadonlyArray<string>, string | Readon
   )
 )
 
-/** An array, or one text that is taken as a whole: PEM texts may contain anything. */
+/** An array, or one string that is taken as a whole: PEM texts may contain any character. */
 export const oneOrMore: Schema.Codec<ReadonlyArray<string>, string | ReadonlyArray<string>> = texts.pipe(
   Schema.decodeTo(
     Schema.Array(nonEmptyText),
@@ -100,8 +100,7 @@ export const oneOrMore: Schema.Codec<ReadonlyArray<string>, string | ReadonlyArr
 )
 
 /**
- * A value that is never printed and never encoded. Not `RedactedFromValue`, which refuses to encode a key that is not
- * there as well.
+ * A value that is never printed and never encoded. Not `RedactedFromValue`, which also refuses to encode a missing key.
  */
 export const hidden = <A, Encoded>(
   schema: Schema.Codec<A, Encoded>,
@@ -115,7 +114,7 @@ export const hidden = <A, Encoded>(
     })
   ))
 
-/** A text that is hidden. */
+/** A hidden string. */
 export const secret = (label: string): Schema.Codec<Redacted.Redacted<string>, string> =>
   hidden(Schema.String.annotate({ message: "expected a text" }), label)
 
@@ -130,7 +129,7 @@ const bytesFromBase64 = Schema.decodeUnknownOption(Schema.Uint8ArrayFromBase64)
 const base64FromBytes = Schema.encodeSync(Schema.Uint8ArrayFromBase64)
 const encoder = new TextEncoder()
 
-/** Bytes as `{ "base64": "..." }`, or a text in the given encoding. */
+/** Bytes as `{ "base64": "..." }`, or a string in the given encoding. */
 export const bytes = (encoding: "base64" | "utf-8"): Schema.Codec<Uint8Array, string | { readonly base64: string }> =>
   Schema.Union([Schema.String, strict({ base64: Schema.String })]).annotate({
     message: encoding === "utf-8" ? "expected a text or bytes" : "expected bytes or base64"
@@ -168,10 +167,10 @@ const units = strict({
   nanoseconds: Schema.optionalKey(Schema.Number)
 })
 
-/** How JSON holds a duration. */
+/** The JSON form of a duration. */
 export type EncodedDuration = number | string | readonly [number, number] | typeof units.Type
 
-/** Milliseconds, a text such as "30 seconds", a pair of seconds and nanoseconds, or units. */
+/** Milliseconds, a string such as "30 seconds", a pair of seconds and nanoseconds, or units. */
 export const duration = (
   { maximum, message, minimum, wholeSeconds }: DurationBounds
 ): Schema.Codec<Duration.Duration, EncodedDuration> =>
@@ -194,7 +193,7 @@ export const duration = (
     )
   )
 
-// What fits into the timers of every platform, about 24.8 days.
+// The longest delay of the timers of every platform, about 24.8 days.
 const longest = Duration.millis(2_147_483_647)
 
 /** A time limit. */
@@ -204,14 +203,14 @@ export const timeout: Schema.Codec<Duration.Duration, EncodedDuration> = duratio
   message: "expected a duration from 1 millisecond to 24 days"
 })
 
-/** A time to wait, or none. */
+/** A delay, which may be zero. */
 export const delay: Schema.Codec<Duration.Duration, EncodedDuration> = duration({
   minimum: Duration.zero,
   maximum: longest,
   message: "expected a duration from 0 to 24 days"
 })
 
-/** Whole seconds, as the protocol carries them. */
+/** Whole seconds, as in the protocol. */
 export const interval = (maximum: number): Schema.Codec<Duration.Duration, EncodedDuration> =>
   duration({
     minimum: Duration.zero,
@@ -220,7 +219,7 @@ export const interval = (maximum: number): Schema.Codec<Duration.Duration, Encod
     message: `expected a duration of whole seconds from 0 to ${maximum} seconds`
   })
 
-/** Whole seconds, or for ever. */
+/** Whole seconds, or infinite. */
 export const expiry: Schema.Codec<Duration.Duration, EncodedDuration> = duration({
   minimum: Duration.zero,
   maximum: Duration.infinity,

@@ -1,5 +1,5 @@
 /**
- * The options of a session as types: what they are after decoding, and what one may write. Re-exported by
+ * The types of a session's options: the decoded form, and the form that a program writes. Re-exported by
  * `SessionOptions.ts`.
  */
 import type * as Duration from "effect/Duration"
@@ -12,67 +12,72 @@ import type { ProtocolVersion, QoS } from "../../QoS.ts"
  *
  * - `none`: a clean session at every connect.
  * - `process`: a clean session at the first connect, resumed at every reconnect.
- * - `durable`: never clean; survives the process with a durable session store. Sessions with it are made by the
- *   functions that require a `SessionStore`, for example `MqttSession.layerDurable`.
+ * - `durable`: never clean; survives the process with a durable session store. The functions that require a
+ *   `SessionStore` make such sessions, for example `MqttSession.layerDurable`.
  */
 export type Persistence = "none" | "process" | "durable"
 
-/** What a full queue does with another message. */
+/** What a full queue does when another message is added. */
 export type QueuePolicy = "suspend" | "fail" | "dropOldest" | "dropNewest" | "latestPerTopic"
 
-/** How TLS is set up. Certificates and keys are PEM texts. */
+/** The TLS settings. Certificates and keys are PEM texts. */
 export interface TlsOptions {
-  /** The authorities to trust in place of the system's. */
+  /** The trusted authorities, instead of the system's. */
   readonly ca?: ReadonlyArray<string> | undefined
   /** The client's certificate with its chain; together with `key`. */
   readonly cert?: string | undefined
   readonly key?: Redacted.Redacted<string> | undefined
-  /** Certificate and key in one PKCS #12 archive, in place of `cert` and `key`. */
+  /** Certificate and key in one PKCS #12 archive, instead of `cert` and `key`. */
   readonly pfx?: Redacted.Redacted<Uint8Array> | undefined
   /** Decrypts `key` or `pfx`. */
   readonly passphrase?: Redacted.Redacted<string> | undefined
-  /** The name to ask for and to check the certificate against; default: the host of the server in use. */
+  /**
+   * The host name that is requested and that the certificate is checked against. Default: the host of the server in
+   * use.
+   */
   readonly servername?: string | undefined
   /** Application protocols to offer; default none. */
   readonly alpn?: ReadonlyArray<string> | undefined
   /**
-   * Connects to a server whose certificate is not verified: anyone on the way can pose as the server, and gets user
-   * name and password. The session warns at each connect, and its status says so. Default `false`.
+   * Connects to a server whose certificate is not verified. Anyone on the network path can then pose as the server and
+   * obtain user name and password. The session warns at each connect, and its status says so. Default `false`.
    */
   readonly insecureSkipVerify: boolean
   /** Default `TLSv1.2`. */
   readonly minVersion: "TLSv1.2" | "TLSv1.3"
 }
 
-/** How a WebSocket is opened. */
+/** The settings of a WebSocket. */
 export interface WebSocketOptions {
   /** Headers of the upgrade request; a browser cannot send any. Default none. */
   readonly headers: { readonly [name: string]: Redacted.Redacted<string> }
-  /** Default `mqtt`, as the specification demands (MQTT 6.0.0-4); some old servers want `mqttv3.1`. */
+  /** Default `mqtt`, as the specification demands (MQTT 6.0.0-4). Some old servers require `mqttv3.1`. */
   readonly subprotocol: string
   /**
-   * The queries of the servers' URLs without `?`, by the URL as it stands in `servers`. They often hold tokens. Default
-   * none.
+   * The queries of the servers' URLs without `?`, by the URL as in `servers`. They often hold tokens. Default none.
    */
   readonly queries?: { readonly [server: string]: Redacted.Redacted<string> } | undefined
 }
 
 /** When and how often a session tries to connect. */
 export interface ReconnectOptions {
-  /** `false`: the session ends with its first connection, or when that fails. Default `true`. */
+  /** `false`: the session ends with its first connection, or when that connection fails. Default `true`. */
   readonly enabled: boolean
-  /** The delay before the first attempt after a failure or loss; default 2 s. */
+  /** The delay before the first attempt after a failure or loss. Default 2 s. */
   readonly initialDelay: Duration.Duration
-  /** What the delay is multiplied with after each failure; default 1.5. */
+  /** The factor by which the delay grows after each failure. Default 1.5. */
   readonly factor: number
-  /** The longest delay; default 120 s. */
+  /** The longest delay. Default 120 s. */
   readonly maxDelay: Duration.Duration
-  /** Each delay is taken at random from: `equal` 50 to 100 %, `full` 0 to 100 %, `none` all of it. Default `equal`. */
+  /**
+   * The random part of each delay. `equal`: 50 to 100 % of it; `full`: 0 to 100 %; `none`: exactly the delay. Default
+   * `equal`.
+   */
   readonly jitter: "equal" | "full" | "none"
-  /** How long a connection has to last before the delays start from `initialDelay` again; default 30 s. */
+  /** How long a connection must last before the delays start from `initialDelay` again. Default 30 s. */
   readonly stableAfter: Duration.Duration
   /**
-   * What a failure leads to that does not pass by itself: another attempt after `permanentDelay`, or the end. Default
+   * The reaction to a permanent failure: another attempt after `permanentDelay`, or the end of the session. Default
    * `retry`.
    */
   readonly onPermanentFailure: "retry" | "stop"
@@ -80,34 +85,34 @@ export interface ReconnectOptions {
   readonly permanentDelay: Duration.Duration
 }
 
-/** The bounds of what waits to be sent. */
+/** The limits of the queue of outgoing messages. */
 export interface QueueOptions {
   /** Default 10,000. */
   readonly messages: number
   /**
-   * Bytes of topics, payloads and properties, those of unacknowledged messages included. Default: half of
+   * Bytes of topics, payloads and properties, including those of unacknowledged messages. Default: half of
    * `memoryLimit`, and 32 MiB without it.
    */
   readonly bytes: number
   /**
-   * `suspend` makes the publisher wait, `fail` fails it with `QueueFull`, the others drop the oldest message, the new
-   * one, or the one that waits for the same topic. Default `suspend`.
+   * `suspend` makes the publisher wait, and `fail` fails it with `QueueFull`. The others drop the oldest message, the
+   * new one, or the one that waits for the same topic. Default `suspend`.
    */
   readonly policy: QueuePolicy
   /**
-   * How long a message is worth sending after it was accepted, up to 24 days; the Message Expiry Interval and the
-   * `expiresAfter` of the single message hold too, and the shortest wins. Default: no limit.
+   * The lifetime of a message after it was accepted, up to 24 days. The Message Expiry Interval and the `expiresAfter`
+   * of the single message apply too, and the shortest wins. Default: no limit.
    */
   readonly expiresAfter?: Duration.Duration | undefined
 }
 
-/** What happens to messages of a resumed session that no stream asks for. */
+/** What happens to messages of a resumed session that no stream consumes. */
 export interface UnclaimedOptions {
-  /** How long they are held before they are dropped; default 10 s. */
+  /** How long the messages are held before they are dropped. Default 10 s. */
   readonly hold: Duration.Duration
   /**
-   * Which part of the receive window they may take once nobody has come for some within `hold`, above 0 and at most 1;
-   * default 0.5.
+   * Fraction of the Receive Maximum that unclaimed messages may occupy after one batch has waited for `hold`. Above 0
+   * and at most 1; default 0.5.
    */
   readonly fraction: number
 }
@@ -120,9 +125,9 @@ export interface WillOptions {
   readonly qos: QoS
   /** Default `false`. */
   readonly retain: boolean
-  /** How long the server waits for a reconnect first, in whole seconds; MQTT 5; default 0. */
+  /** How long the server waits for a reconnect before it publishes the will, in whole seconds. MQTT 5. Default 0. */
   readonly delay: Duration.Duration
-  /** MQTT 5; default none. */
+  /** MQTT 5. Default none. */
   readonly properties: MessageProperties
 }
 
@@ -138,120 +143,125 @@ export interface SessionOptions {
    */
   readonly servers: readonly [string, ...Array<string>]
   /**
-   * Names the broker behind the servers, for forwarders: all sessions with this name, in all programs, are at one
-   * broker, and no message is forwarded to a broker that has it. At most 256 characters, without commas. Default: in
-   * this program the addresses of the servers say it, and sessions with an address in common are at one broker.
+   * The name of the broker behind the servers, for forwarders. All sessions with this name, in all programs, are at one
+   * broker, and no message is forwarded to a broker that has it. At most 256 characters, without commas. Default: the
+   * addresses of the servers identify the broker within this program, and sessions with an address in common are at one
+   * broker.
    */
   readonly brokerName?: string | undefined
-  /** Every server has to use TLS, and one without a scheme means `mqtts`; default `false`. */
+  /** Every server must use TLS, and a server without a scheme means `mqtts`. Default `false`. */
   readonly secure: boolean
-  /** 4 is MQTT 3.1.1; default 5. */
+  /** 4 is MQTT 3.1.1. Default 5. */
   readonly protocolVersion: ProtocolVersion
-  /** Default: made by the session from its name, with something random behind it unless the session is durable. */
+  /** Default: derived by the session from its name, with a random suffix unless the session is durable. */
   readonly clientId?: string | undefined
   readonly username?: string | undefined
   readonly password?: Redacted.Redacted<string> | undefined
-  /** Whole seconds up to 65535 s, 0 switches it off; default 60 s. */
+  /** Whole seconds up to 65535 s; 0 disables it. Default 60 s. */
   readonly keepAlive: Duration.Duration
-  /** From the first packet to the network until CONNACK; default 30 s. */
+  /** From the first packet to the network until CONNACK. Default 30 s. */
   readonly connectTimeout: Duration.Duration
   /** Default `process`, and `durable` where a durable session is made, for example by `MqttSession.layerDurable`. */
   readonly persistence: Persistence
   /**
-   * How long the server keeps the session without a connection, in whole seconds; infinite: for ever. Default 0 for
-   * `none`, 1 h for `process`, and 7 days for `durable`, so that a forgotten client does not fill the server for ever.
+   * How long the server keeps the session without a connection, in whole seconds; infinite: without limit. Default 0
+   * for `none`, 1 h for `process`, and 7 days for `durable`, so that a forgotten client does not occupy the server
+   * without end.
    */
   readonly sessionExpiry: Duration.Duration
-  /** How many QoS 1 and 2 messages the server may send ahead of their acknowledgements, 1 to 65535; default 1024. */
+  /** How many unacknowledged QoS 1 and 2 messages the server may send, 1 to 65535. Default 1024. */
   readonly receiveMaximum: number
-  /** The largest inbound packet in bytes, 1 to 268,435,460; default 1 MiB. */
+  /** The largest inbound packet in bytes, 1 to 268,435,460. Default 1 MiB. */
   readonly maximumPacketSize: number
-  /** How many topic aliases the server may use, 0 to 65535; default 16. */
+  /** How many topic aliases the server may use, 0 to 65535. Default 16. */
   readonly topicAliasMaximum: number
-  /** How many own QoS 1 and 2 messages may be unacknowledged, 1 to 65535; the server may allow less. Default 1000. */
+  /**
+   * How many outgoing QoS 1 and 2 messages may be unacknowledged, 1 to 65535. The server may allow fewer. Default 1000.
+   */
   readonly maxInflight: number
   /**
-   * The same for QoS 2 on MQTT 3.1.1, where servers cannot tell their limit; default 19. mosquitto 2.0 (20 by default)
-   * answers with a plain PUBACK, and drops, what comes at QoS 1 while its limit is reached.
+   * The same for QoS 2 on MQTT 3.1.1, where servers cannot announce their limit. Default 19. While its limit is reached
+   * (20 by default), mosquitto 2.0 answers a QoS 1 message with a plain PUBACK and drops it.
    */
   readonly maxInflightQoS2: number
-  /** Asks the server for response information (MQTT 3.1.2.11.6); default `false`. */
+  /** Asks the server for response information (MQTT 3.1.2.11.6). Default `false`. */
   readonly requestResponseInformation: boolean
-  /** Lets the server explain failures (MQTT 3.1.2.11.7); default `true`. */
+  /** Lets the server explain failures (MQTT 3.1.2.11.7). Default `true`. */
   readonly requestProblemInformation: boolean
-  /** User properties of CONNECT; MQTT 5; default none. */
+  /** User properties of CONNECT. MQTT 5. Default none. */
   readonly connectUserProperties: ReadonlyArray<UserProperty>
   readonly will?: WillOptions | undefined
-  /** Absent: the system's authorities and Node's own defaults; a browser has no choice. */
+  /** Absent: the system's authorities and Node's own defaults. A browser always uses its own settings. */
   readonly tls?: TlsOptions | undefined
   readonly webSocket: WebSocketOptions
   readonly reconnect: ReconnectOptions
   /**
-   * When the server has lost the session: subscribe again, or fail the streams with `SessionLost`. Default
+   * The reaction when the server has lost the session: subscribe again, or fail the streams with `SessionLost`. Default
    * `resubscribe`.
    */
   readonly onSessionLost: "resubscribe" | "fail"
-  /** What becomes of unacknowledged messages then; default `resend`. */
+  /** What then happens to unacknowledged messages. Default `resend`. */
   readonly unacknowledgedOnSessionLost: "resend" | "fail"
   /**
-   * After how many connections that the server ends in a row over one message or subscription this one is given up with
-   * `PoisonMessage`; 0: never. Default 6.
+   * The number of consecutive connections that the server ends over one message or subscription before that one is
+   * given up with `PoisonMessage`; 0: never. Default 6.
    */
   readonly poisonThreshold: number
   /**
-   * What publishers see while the store of a durable session fails: they wait, within the bounds of the queue, or what
-   * they publish fails with `StorageFailed` and is neither kept nor sent. What was accepted before stays accepted
-   * either way. Default `wait`.
+   * What happens to publishes while the store of a durable session fails. `wait`: they wait, within the limits of the
+   * queue. `fail`: they fail with `StorageFailed`, and the message is neither kept nor sent. What was accepted before
+   * stays accepted either way. Default `wait`.
    */
   readonly onStorageFailure: "wait" | "fail"
   readonly queue: QueueOptions
   /**
-   * What messages of the session may take in memory, in bytes, weighed with what their properties cost: `queue.bytes`
-   * of those to be sent, the rest of received ones until their consumers have finished with them. At least
-   * `queue.bytes` and `maximumPacketSize` together. Default: `queue.bytes` and the larger of 32 MiB and two packets of
-   * `maximumPacketSize`, so 64 MiB without both.
+   * The memory that messages of the session may take, in bytes, including the cost of their properties: `queue.bytes`
+   * for outgoing messages, and the rest for received ones until their consumers have finished with them. At least
+   * `queue.bytes` and `maximumPacketSize` together. Default: `queue.bytes` plus the larger of 32 MiB and two packets of
+   * `maximumPacketSize`; 64 MiB without both options.
    */
   readonly memoryLimit: number
-  /** How long `publish` may take, and `enqueue` until the message is accepted, waiting included; default: no limit. */
+  /**
+   * The time limit of `publish`, and of `enqueue` until the message is accepted, including waits. Default: no limit.
+   */
   readonly publishTimeout?: Duration.Duration | undefined
-  /** How long the network may accept no byte; default 30 s. */
+  /** How long the network may accept no byte. Default 30 s. */
   readonly writeTimeout: Duration.Duration
-  /** How long SUBACK and UNSUBACK may take; default 30 s. */
+  /** How long the server may take to answer with SUBACK or UNSUBACK. Default 30 s. */
   readonly subscribeTimeout: Duration.Duration
-  /** How many messages a stream buffers; default 1000. */
+  /** How many messages a stream buffers. Default 1000. */
   readonly streamBuffer: number
-  /** What a QoS 0 message does to a full buffer; default `dropOldest`. */
+  /** What happens when a QoS 0 message meets a full buffer. Default `dropOldest`. */
   readonly onOverflow: "dropOldest" | "suspend"
-  /** How long the oldest unacknowledged message may block the receive window; default 30 s. */
+  /** How long the oldest unacknowledged message may block the receive window. Default 30 s. */
   readonly ackDeadline: Duration.Duration
-  /** What happens after that; default `wait`. */
+  /** What happens after `ackDeadline`. Default `wait`. */
   readonly onAckDeadline: "wait" | "acknowledge" | "reconnect"
   readonly unclaimed: UnclaimedOptions
-  /** `auto` uses them where the server has them (MQTT 3.8.2.1.2); default `auto`. */
+  /** `auto` uses subscription identifiers if the server supports them (MQTT 3.8.2.1.2). Default `auto`. */
   readonly subscriptionIdentifiers: "auto" | "off"
-  /** How long `drain` may take; default 10 s. */
+  /** How long `drain` may take. Default 10 s. */
   readonly drainTimeout: Duration.Duration
   /**
-   * What the session writes to Effect's logger: what goes wrong and what is mended (`warnings`), every event (`all`),
-   * or nothing (`off`); see
-   * `SessionLog`. Default: what `SessionLog.layer` says, otherwise `warnings`.
+   * What the session writes to Effect's logger: failures and recoveries (`warnings`), every event (`all`), or nothing
+   * (`off`); see `SessionLog`. Default: the setting of `SessionLog.layer`, otherwise `warnings`.
    */
   readonly log?: "warnings" | "all" | "off" | undefined
 }
 
 /**
- * How to write a duration: `Duration`, milliseconds, a text such as `"30 seconds"` or `"Infinity"`, or anything else
- * that `Duration.fromInput` takes.
+ * A duration as a program writes it: `Duration`, milliseconds, a string such as `"30 seconds"` or `"Infinity"`, or
+ * anything else that `Duration.fromInput` takes.
  */
 export type DurationInput = Duration.Input | (string & {})
 
-/** How to write a secret: as it is, or wrapped already. */
+/** A secret as a program writes it: plain, or already redacted. */
 export type SecretInput = string | Redacted.Redacted<string>
 
-/** How to write bytes: as they are, or in base64 as JSON does. */
+/** Bytes as a program writes them: raw, or in base64 as in JSON. */
 export type BytesInput = Uint8Array | { readonly base64: string }
 
-/** `TlsOptions` as one may write them. */
+/** `TlsOptions` as a program writes them. */
 export interface TlsInput {
   readonly ca?: string | ReadonlyArray<string> | undefined
   readonly cert?: string | undefined
@@ -264,16 +274,16 @@ export interface TlsInput {
   readonly minVersion?: "TLSv1.2" | "TLSv1.3" | undefined
 }
 
-/** `WebSocketOptions` as one may write them. */
+/** `WebSocketOptions` as a program writes them. */
 export interface WebSocketInput {
-  /** The path, with a query or without, for servers whose URL has none; default `/`. */
+  /** The path, with or without a query, for servers whose URL has none. Default `/`. */
   readonly path?: string | undefined
   readonly headers?: { readonly [name: string]: SecretInput } | undefined
   readonly subprotocol?: string | undefined
   readonly queries?: { readonly [server: string]: SecretInput } | undefined
 }
 
-/** `ReconnectOptions` as one may write them. */
+/** `ReconnectOptions` as a program writes them. */
 export interface ReconnectInput {
   readonly enabled?: boolean | undefined
   readonly initialDelay?: DurationInput | undefined
@@ -285,7 +295,7 @@ export interface ReconnectInput {
   readonly permanentDelay?: DurationInput | undefined
 }
 
-/** `QueueOptions` as one may write them. */
+/** `QueueOptions` as a program writes them. */
 export interface QueueInput {
   readonly messages?: number | undefined
   readonly bytes?: number | undefined
@@ -293,13 +303,13 @@ export interface QueueInput {
   readonly expiresAfter?: DurationInput | undefined
 }
 
-/** `UnclaimedOptions` as one may write them. */
+/** `UnclaimedOptions` as a program writes them. */
 export interface UnclaimedInput {
   readonly hold?: DurationInput | undefined
   readonly fraction?: number | undefined
 }
 
-/** `MessageProperties` as one may write them. */
+/** `MessageProperties` as a program writes them. */
 export interface MessagePropertiesInput {
   readonly payloadFormatIndicator?: 0 | 1 | undefined
   readonly messageExpiryInterval?: number | undefined
@@ -309,7 +319,7 @@ export interface MessagePropertiesInput {
   readonly userProperties?: ReadonlyArray<UserProperty> | undefined
 }
 
-/** `WillOptions` as one may write them; a text is sent in UTF-8. */
+/** `WillOptions` as a program writes them. A string payload is sent in UTF-8. */
 export interface WillInput {
   readonly topic: string
   readonly payload: string | BytesInput
@@ -320,13 +330,14 @@ export interface WillInput {
 }
 
 /**
- * `SessionOptions` as one may write them: everything but the name and the servers has a default. `P` is which
- * `persistence` may be written; with `never` none is, and the function that makes the session chooses it.
+ * `SessionOptions` as a program writes them. Everything but the name and the servers has a default. `P` is the set of
+ * values that `persistence` may have; with `never` the option is absent, and the function that makes the session
+ * chooses it.
  */
 export interface SessionOptionsInput<out P extends Persistence = Persistence> {
   readonly name: string
   /**
-   * One URL, several in one text separated by commas, or an array; credentials in them become `username` and
+   * One URL, several in one string separated by commas, or an array. Credentials in them become `username` and
    * `password`, queries become `webSocket.queries`.
    */
   readonly servers: string | ReadonlyArray<string>

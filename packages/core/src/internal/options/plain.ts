@@ -1,7 +1,6 @@
 /**
- * Checks of option records that are not decoded by a schema: names of keys, and what stands under them. All mistakes of
- * a record are found at once, and none of the checks throws. Values are named by their kind only, since any of them may
- * be a secret.
+ * Checks option records that no schema decodes: their keys and the values. All mistakes of a record are found at once,
+ * and no check throws. Errors name values by their kind only, because any value may be a secret.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -10,17 +9,17 @@ import type { OptionsIssue } from "../errors/operation.ts"
 import { kindOf } from "../valueNames.ts"
 import { expectedDuration, parseMillis } from "./durations.ts"
 
-/** What is said of a key that means nothing. */
+/** The error text for an unknown key. */
 export const noSuchOption = "no such option"
 
-/** Says what is wrong with a value; undefined: nothing. */
+/** Describes what is wrong with a value; undefined: nothing. */
 export type Check = (value: unknown) => string | undefined
 
-/** A check for every option of a type: the compiler finds one that is missing. */
+/** A check for every option of a type. The compiler reports a missing check. */
 export type Checks<Options> = { readonly [Name in keyof Required<Options>]: Check }
 
 /**
- * Everything that is wrong with a record of options. What is undefined counts as not given.
+ * Every problem of a record of options. An undefined value counts as absent.
  */
 export const optionsIssues = (options: unknown, checks: { readonly [name: string]: Check }): Array<OptionsIssue> => {
   if (!isRecord(options)) return [{ path: "", message: `expected a record of options, got ${kindOf(options)}` }]
@@ -37,14 +36,14 @@ export const optionsIssues = (options: unknown, checks: { readonly [name: string
 export const isRecord = (value: unknown): value is { readonly [key: string]: unknown } =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
-/** Whether a value is a record of JSON's kind, and no instance of a class. */
+/** Whether a value is a plain record as JSON makes it, and no instance of a class. */
 export const isPlain = (value: unknown): value is { readonly [key: string]: unknown } => {
   if (typeof value !== "object" || value === null) return false
   const prototype: unknown = Object.getPrototypeOf(value)
   return prototype === Object.prototype || prototype === null
 }
 
-/** The same record without the keys that are undefined, in the records below it too. */
+/** The same record without undefined keys, also in nested records. */
 export const withoutUndefined = <A>(value: A): A =>
   isPlain(value)
     ? Object.fromEntries(
@@ -65,21 +64,21 @@ export const integer = (minimum: number, maximum: number = Number.MAX_SAFE_INTEG
     ? `must be an integer of at least ${minimum}`
     : `must be an integer from ${minimum} to ${maximum}`
 
-/** One of some texts. */
+/** One of several strings. */
 export const oneOf = (...texts: ReadonlyArray<string>): Check => (value) =>
   typeof value === "string" && texts.includes(value) ? undefined : `must be one of ${texts.join(", ")}`
 
-/** A text. */
+/** A string. */
 export const text: Check = (value) => typeof value === "string" ? undefined : `must be a text, got ${kindOf(value)}`
 
 /** A function. */
 export const callable: Check = (value) =>
   typeof value === "function" ? undefined : `must be a function, got ${kindOf(value)}`
 
-/** Anything: what another place checks. */
+/** Any value: another place checks it. */
 export const unchecked: Check = () => undefined
 
-/** An error for options that are wrong; undefined: they are right. */
+/** An error for invalid options; undefined: they are valid. */
 export const refusal = (
   issues: ReadonlyArray<OptionsIssue>,
   method: string,
@@ -92,8 +91,8 @@ export const refusal = (
   })
 
 /**
- * Dies with an `MqttError` where options are wrong: for layers and effects whose types have no failure. What is
- * undefined counts as right.
+ * Dies with an `MqttError` for invalid options: for layers and effects whose types have no failure. Undefined counts as
+ * valid.
  */
 export const orDie = (
   options: unknown,
@@ -108,7 +107,7 @@ export const orDie = (
 /** A duration of 0 or more. */
 export const duration: Check = (value) => parseMillis(value) === undefined ? expectedDuration : undefined
 
-/** A record with options of its own, of whose mistakes the first is told. */
+/** A record with options of its own. Only its first mistake is reported. */
 export const recordOf = (checks: { readonly [name: string]: Check }): Check => (value) => {
   const [issue] = optionsIssues(value, checks)
   return issue === undefined || issue.path === "" ? issue?.message : `${issue.path}: ${issue.message}`
@@ -121,13 +120,13 @@ export const having = (method: string, what: string): Check => (value) =>
 /** An array. */
 export const list: Check = (value) => Array.isArray(value) ? undefined : `must be an array, got ${kindOf(value)}`
 
-/** An array of texts. */
+/** An array of strings. */
 export const texts: Check = (value) =>
   Array.isArray(value) && Array.from(value as ReadonlyArray<unknown>).every((item) => typeof item === "string")
     ? undefined
     : "must be an array of texts"
 
-/** A layer that dies with an `MqttError` for options that are wrong. */
+/** A layer that dies with an `MqttError` for invalid options. */
 export const checkedLayer = <A, E, R>(
   options: unknown,
   checks: { readonly [name: string]: Check },

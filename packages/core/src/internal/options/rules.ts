@@ -1,5 +1,5 @@
 /**
- * What options have to do with each other: credentials, TLS, protocol versions, expiry, memory.
+ * The rules between options: credentials, TLS, protocol versions, expiry, memory.
  */
 import * as Duration from "effect/Duration"
 import * as Redacted from "effect/Redacted"
@@ -7,13 +7,13 @@ import * as Result from "effect/Result"
 import * as ServerAddress from "../../ServerAddress.ts"
 import type { Fields } from "./fields.ts"
 
-/** One thing that is wrong, and where. */
+/** One problem, and its place. */
 export interface Issue {
   readonly path: ReadonlyArray<PropertyKey>
   readonly issue: string
 }
 
-/** The addresses of the servers, or why they have none. */
+/** The addresses of the servers, or the issues of invalid ones. */
 export const parseServers = (options: Fields): ReadonlyArray<ServerAddress.ServerAddress | Issue> =>
   options.servers.map((server, index) => {
     const parsed = ServerAddress.parse(server, { secure: options.secure })
@@ -32,8 +32,8 @@ const passwordOf = (value: Redacted.Redacted<string> | undefined): string | unde
   value === undefined ? undefined : Redacted.value(value)
 
 /**
- * The user name and password, whether they are options or stand in the URLs of the servers; an issue when they differ:
- * all servers of a session hold the same session, so that one identity must be good for all.
+ * The user name and password, from the options or from the URLs of the servers. An issue when they differ: all servers
+ * of a session hold the same session, so that one identity must be valid for all.
  */
 export const credentialsOf = (
   options: Fields,
@@ -86,8 +86,8 @@ const mqtt5Issues = (options: Fields): ReadonlyArray<Issue> => {
 }
 
 /**
- * All servers of a session use TLS, or none does. With a mixed list whoever breaks the TLS connection off would get the
- * user name, the password and the messages in clear a moment later.
+ * All servers of a session use TLS, or none does. With a mixed list, an attacker who breaks off the TLS connection
+ * would obtain the user name, the password and the messages in clear text at the next attempt.
  */
 const downgradeIssues = (addresses: ReadonlyArray<ServerAddress.ServerAddress>): ReadonlyArray<Issue> => {
   const plain = addresses.findIndex((address) => !ServerAddress.isSecure(address))
@@ -112,7 +112,7 @@ const tlsIssues = ({ tls }: Fields): ReadonlyArray<Issue> => {
 
 const mebibyte = 1024 * 1024
 
-/** The bounds in bytes; each that is not given follows from the other. */
+/** The limits in bytes. If one is absent, it follows from the other. */
 export const memoryOf = (
   { maximumPacketSize, memoryLimit, queue: { bytes } }: Fields
 ): { readonly limit: number; readonly queue: number } => {
@@ -121,8 +121,8 @@ export const memoryOf = (
 }
 
 /**
- * What is wrong between options that are each right. `broken` are the paths of those that are not, and whose defaults
- * stand in their places: nothing is said about them.
+ * The problems between options that are each valid. `broken` are the paths of the invalid ones, which defaults replace:
+ * no issue is reported about them.
  */
 export const issuesBetween = (options: Fields, broken: ReadonlyArray<string> = []): ReadonlyArray<Issue> => {
   const issues: Array<Issue> = []

@@ -1,5 +1,5 @@
 /**
- * The schema of `SessionOptions`: from JSON, or texts, to checked options with every default filled in.
+ * The schema of `SessionOptions`: from JSON, or strings, to checked options with every default filled in.
  */
 import * as Duration from "effect/Duration"
 import type * as Redacted from "effect/Redacted"
@@ -18,7 +18,7 @@ const defaultExpiry = {
   durable: Duration.days(7)
 }
 
-/** A WebSocket without a path gets that of the options, which may have a query. */
+/** A WebSocket URL without a path gets the path of the options, which may have a query. */
 const withPath = (address: ServerAddress.ServerAddress, path: string | undefined): ServerAddress.ServerAddress => {
   if (path === undefined || address.path !== "/" || address.query !== undefined) return address
   const parsed = ServerAddress.parse(ServerAddress.webSocketUrl({ ...address, path }))
@@ -46,7 +46,7 @@ const resolve = (options: Fields): SessionOptions => {
     ...others,
     ...("issue" in credentials || credentials.username === undefined ? undefined : { username: credentials.username }),
     ...("issue" in credentials || credentials.password === undefined ? undefined : { password: credentials.password }),
-    // The check has seen that there is one at least, and that each can be parsed.
+    // The check has ensured at least one server, and that each can be parsed.
     servers: servers as [string, ...Array<string>],
     sessionExpiry: options.sessionExpiry ?? defaultExpiry[options.persistence],
     queue: { ...options.queue, bytes: memory.queue },
@@ -56,8 +56,8 @@ const resolve = (options: Fields): SessionOptions => {
 }
 
 /**
- * Options from JSON: durations in milliseconds or as texts, bytes as `{ "base64": "..." }`, secrets as they are.
- * Secrets are never encoded: options that hold one cannot be turned into JSON again.
+ * Options from JSON: durations in milliseconds or as strings, bytes as `{ "base64": "..." }`, secrets as plain strings.
+ * Secrets are never encoded: options that hold one cannot be converted back to JSON.
  */
 export const SessionOptionsSchema: Schema.Codec<SessionOptions, SessionOptionsEncoded> = FieldsStruct.check(
   Schema.makeFilter((options: Fields) => issuesBetween(options))

@@ -1,13 +1,13 @@
 /**
- * Records of options that know their keys: a key that is none of them is a mistake, whatever road the record comes by.
- * By itself a schema drops such keys, unless the one who decodes asks it not to, and Config never asks.
+ * Structs of options that refuse unknown keys, from every source. By default a schema drops such keys unless the caller
+ * of the decoder says otherwise, and Config never does.
  */
 import * as Schema from "effect/Schema"
 import { noSuchOption } from "./plain.ts"
 
 type Fields = Schema.Struct.Fields
 
-/** A struct whose other keys are mistakes. */
+/** A struct that refuses every other key. */
 export interface Strict<F extends Fields> extends
   Schema.Codec<
     Schema.Struct<F>["Type"],
@@ -21,7 +21,7 @@ export interface Strict<F extends Fields> extends
 }
 
 /**
- * The struct of these fields that refuses every other key.
+ * Makes a struct of these fields that refuses every other key.
  */
 export const strict = <const F extends Fields>(fields: F): Strict<F> => {
   const names = new Set(Object.keys(fields))

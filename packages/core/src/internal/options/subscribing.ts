@@ -23,7 +23,7 @@ import {
 } from "./plain.ts"
 
 /**
- * The topic filters as a list without duplicates, or what is wrong with them.
+ * Returns the topic filters as a list without duplicates, or the problem with them.
  */
 export const filtersOf = (filters: unknown): ReadonlyArray<string> | MqttErrorReason => {
   const list: ReadonlyArray<unknown> | undefined = Array.isArray(filters)
@@ -43,8 +43,7 @@ export const filtersOf = (filters: unknown): ReadonlyArray<string> | MqttErrorRe
 }
 
 /**
- * What is wrong with options that these checks are for, and with the policies of a consumer of filters; undefined:
- * nothing.
+ * The problem with the options of these checks, or with the policies of a consumer of the filters; undefined: none.
  */
 export const refuseOptions = (
   options: unknown,
@@ -58,7 +57,7 @@ export const refuseOptions = (
   return issues.length === 0 ? undefined : new InvalidOptions({ issues })
 }
 
-/** What is wrong with a handler; undefined: nothing. */
+/** The problem with a handler; undefined: none. */
 export const refuseHandler = (handler: unknown): InvalidOptions | undefined => {
   const message = callable(handler)
   return message === undefined ? undefined : invalid("handler", message)
@@ -77,7 +76,7 @@ const policyChecks: Checks<DeadLetterPolicy> = {
 }
 
 /**
- * What is wrong with the policies of a consumer of these filters.
+ * The problems with the policies of a consumer of these filters.
  */
 export const policyIssues = (
   options: { readonly onFailure?: unknown; readonly onInvalid?: unknown },
@@ -114,7 +113,7 @@ const subscription = {
   onOverflow: oneOf("dropOldest", "suspend")
 }
 
-/** The checks of a route's and a consumer's share of the options. */
+/** The checks of the options that routes and consumers share. */
 export const sharedChecks: Checks<Omit<SubscribeOptions, "ack">> = subscription
 
 export const ack: Check = oneOf("onReceive", "manual")
@@ -126,7 +125,7 @@ export const consumeChecks: Checks<ConsumeOptions<unknown, unknown>> = {
   concurrency: integer(1),
   order: oneOf("topic", "none"),
   retry: schedule,
-  // Looked at by themselves, see `policyIssues`.
+  // Checked separately, see `policyIssues`.
   onFailure: unchecked,
   onInvalid: unchecked,
   onSubscribed: callable

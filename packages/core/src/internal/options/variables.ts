@@ -1,9 +1,9 @@
 /**
- * Options as texts behind a prefix, from any ConfigProvider: variables of the environment by their names in constant
+ * Options as strings after a prefix, from any ConfigProvider: variables of the environment by their names in constant
  * case, records by the names of the options.
  *
- * Every name behind the prefix is looked at, so that a mistyped one is a mistake and not a default. Values are no part
- * of an issue. Sessions and forwarders read theirs here, each with its own names.
+ * Every name after the prefix is read, so that a mistyped name is an error and not a silent default. Issues never
+ * contain values. Sessions and forwarders read their options here, each with its own names.
  */
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
@@ -16,9 +16,9 @@ import * as EffectString from "effect/String"
 import { InvalidOptions, type OptionsIssue } from "../errors/operation.ts"
 import { noSuchOption, text } from "./plain.ts"
 
-/** Where the text of a variable belongs among the options. */
+/** The place of a variable's text among the options. */
 export interface Variable {
-  /** Without the prefix. */
+  /** The name without the prefix. */
   readonly name: string
   readonly path: readonly [string] | readonly [string, string]
 }
@@ -32,7 +32,7 @@ type Tree = { readonly [key: string]: unknown }
 const prefixSegments = (prefix: string): ReadonlyArray<string> =>
   EffectString.configCase(prefix).split("_").filter((segment) => segment !== "")
 
-/** Items behind commas, each a name and a value around the first "=". */
+/** Items separated by commas, each a name and a value around the first "=". */
 export const pairsOf = (text: string): ReadonlyArray<readonly [string, string]> =>
   text.split(",").map((item) => item.trim()).filter((item) => item !== "").map((item) => {
     const middle = item.indexOf("=")
@@ -46,18 +46,18 @@ const Nested: Schema.Codec<Nested> = Schema.suspend(() =>
   Schema.Union([Schema.Record(Schema.String, Nested), Schema.Array(Nested), Schema.String])
 )
 
-// Without arrays: a variable PLANT_4294967294 would be one of four thousand million items.
+// Without arrays: a variable PLANT_4294967294 would make an array of four thousand million items.
 const Segments: Schema.Codec<Segments> = Schema.suspend(() =>
   Schema.Union([Schema.Record(Schema.String, Segments), Schema.String])
 )
 
-/** The options and the variables that there are. */
+/** The known options and variables. */
 export interface Names {
   readonly options: ReadonlyArray<string>
   readonly variables: ReadonlyArray<Variable>
 }
 
-/** Everything behind a prefix. */
+/** Reads everything after a prefix. */
 const reader = ({ options, variables }: Names): Schema.Codec<Tree> => {
   const fields: Record<string, Schema.optionalKey<Schema.Codec<unknown>>> = {}
   for (const name of options) fields[name] = Schema.optionalKey(Nested)
@@ -67,25 +67,25 @@ const reader = ({ options, variables }: Names): Schema.Codec<Tree> => {
   return Schema.StructWithRest(Schema.Struct(fields), [Schema.Record(others, Segments)])
 }
 
-// What Kubernetes and Docker put into the environment of a program beside a service whose name is the prefix.
+// Variables that Kubernetes and Docker add to the environment for a service whose name is the prefix.
 const serviceLink = /^(?:SERVICE_HOST|SERVICE_PORT(?:_.+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)$/
 const linkAddress = /^(?:tcp|udp|sctp):\/\//
 
 const isServiceLink = (name: string, value: string): boolean =>
   serviceLink.test(name) || (name === "PORT" && linkAddress.test(value))
 
-/** The variables below a segment, by their whole names. */
+/** The variables below a segment, by their full names. */
 const flatten = (segment: string, below: Segments): ReadonlyArray<readonly [name: string, value: string]> =>
   typeof below === "string"
     ? [[segment, below]]
     : Object.entries(below).flatMap(([next, deeper]) => flatten(`${segment}_${next}`, deeper))
 
-/** What was found behind a prefix. */
+/** The content found after a prefix. */
 export interface Found {
   readonly texts: Texts
-  /** Options that stand under their own names. */
+  /** Options under their own names. */
   readonly nested: Tree
-  /** Names that mean nothing. */
+  /** Unknown names. */
   readonly issues: ReadonlyArray<OptionsIssue>
 }
 
@@ -116,8 +116,8 @@ const merge = (a: Found, b: Found): Found => ({
 })
 
 /**
- * A Config of what `decode` makes of everything behind a prefix. All mistakes are reported at once, those of names
- * included. It counts as absent where there is nothing behind the prefix and nothing can be made of nothing.
+ * A Config that decodes everything after a prefix. All mistakes are reported at once, including those of names. The
+ * Config counts as absent when there is nothing after the prefix and an empty record does not decode.
  */
 export const configOf = <A>(
   prefix: string,
@@ -129,7 +129,7 @@ export const configOf = <A>(
   const schema = reader(names)
   const at = (path: ReadonlyArray<string>): Config.Config<Option.Option<Found>> =>
     Config.map(Config.option(Config.schema(schema, path)), Option.map((tree) => sort(names, path, tree)))
-  // Records stand under the prefix as it is written.
+  // Records are looked up under the prefix exactly as it is written.
   const places = segments.join("_") === prefix ? [at(segments)] : [at([prefix]), at(segments)]
   return Config.flatMap(Config.all(places), (results) => {
     const found = results.filter(Option.isSome).map(({ value }) => value)
@@ -147,7 +147,7 @@ const issueOf = (issues: ReadonlyArray<OptionsIssue>): SchemaIssue.Issue =>
 const refused = (issues: ReadonlyArray<OptionsIssue>): Config.Config<never> =>
   Config.fail(new Schema.SchemaError(issueOf(issues)))
 
-/** Fails with an issue as what is not there does, so that `Config.withDefault` and `Config.option` have their say. */
+/** Fails with an issue for an absent value, so that `Config.withDefault` and `Config.option` apply. */
 const absent = (path: ReadonlyArray<string>, issue: SchemaIssue.Issue): Config.Config<never> =>
   Config.schema(
     Schema.UndefinedOr(Schema.String).pipe(
@@ -163,7 +163,7 @@ const absent = (path: ReadonlyArray<string>, issue: SchemaIssue.Issue): Config.C
   )
 
 /**
- * The tree of options that the texts and records make, on top of a base.
+ * The tree of options from the variables and records, on top of a base.
  */
 export const treeOf = (
   base: Tree,
@@ -184,7 +184,7 @@ export const treeOf = (
   return tree
 }
 
-/** Numbers and switches as texts, as the environment has them. */
+/** Numbers and booleans as strings, as in the environment. */
 export const toTexts = (value: unknown): unknown => {
   if (Array.isArray(value)) return value.map(toTexts)
   if (typeof value === "object" && value !== null) {

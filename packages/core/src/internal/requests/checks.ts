@@ -1,5 +1,6 @@
 /**
- * Checks of what a request or a responder is given, before it asks or subscribes. Values may be of any type.
+ * Checks the arguments of requests and responders, before a request is published or a subscription is made. Values may
+ * be of any type.
  */
 import * as Effect from "effect/Effect"
 import type { MqttError } from "../../MqttError.ts"
@@ -25,7 +26,7 @@ const contentType = oneOf("ifPresent", "required", "ignore")
 const requestManyChecks: Checks<RequestManyOptions> = {
   timeout: duration,
   qos,
-  // What they are is checked where the request is published.
+  // Their content is checked when the request is published.
   userProperties: unchecked,
   contentType,
   via: oneOf("properties", "topic"),
@@ -46,7 +47,7 @@ const respondChecks: Checks<RespondOptions<unknown>> = {
   onSubscribed: (value) => Effect.isEffect(value) ? undefined : `must be an Effect, got ${kindOf(value)}`
 }
 
-/** What is wrong with a session; undefined: nothing that shows. */
+/** The visible problem with a session; undefined: none. */
 export const sessionIssue = (session: unknown): OptionsIssue | undefined =>
   isRecord(session) && isRecord(session["options"]) && typeof session["publish"] === "function" &&
     typeof session["consume"] === "function"
@@ -64,7 +65,7 @@ const present = (...issues: ReadonlyArray<OptionsIssue | undefined>): ReadonlyAr
 const failure = (issues: ReadonlyArray<OptionsIssue>, session: unknown, method: string): MqttError | undefined =>
   refusal(issues, method, isRecord(session) ? session["name"] : undefined)
 
-/** Why nothing can be asked with these; undefined: it can. */
+/** Why these arguments cannot make a request; undefined: they can. */
 export const refuseRequest = (
   session: unknown,
   template: unknown,
@@ -80,7 +81,7 @@ export const refuseRequest = (
     "request"
   )
 
-/** Why nothing can be answered with these; undefined: it can. */
+/** Why these arguments cannot make a responder; undefined: they can. */
 export const refuseRespond = (
   session: unknown,
   template: unknown,
@@ -102,7 +103,7 @@ export const refuseRespond = (
   )
 }
 
-/** Why there can be no requester with these; undefined: there can. */
+/** Why these arguments cannot make a requester; undefined: they can. */
 export const refuseRequester = (session: unknown, options: unknown): MqttError | undefined =>
   failure(
     [...present(sessionIssue(session)), ...optionsIssues(options, { via: requestChecks.via })],

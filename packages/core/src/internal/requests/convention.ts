@@ -9,22 +9,22 @@
 import type { Message } from "../../Message.ts"
 import type { UserProperty } from "../../Properties.ts"
 
-/** How a request says where its answer belongs. */
+/** How a request carries the return address of its answer. */
 export type Via = "properties" | "topic"
 
 /**
- * What an answer is: `ok` a value, `failure` a failure of the template's type; `invalid` the request could not be read,
- * `error` the handler failed with something else.
+ * The status of an answer. `ok`: a value. `failure`: a failure of the template's type. `invalid`: the request could not
+ * be read. `error`: the handler failed with another error.
  */
 export type Status = "ok" | "failure" | "invalid" | "error"
 
-/** The user property that says the status of an answer; absent: `ok`, so that any responder can answer. */
+/** The user property with the status of an answer. Absent means `ok`, so that any responder can answer. */
 export const statusProperty = "mqttx-status"
 
 const isStatus = (text: string): text is Status =>
   text === "ok" || text === "failure" || text === "invalid" || text === "error"
 
-/** A client identifier as one level: what a level cannot hold is written in hexadecimal digits. */
+/** A client identifier as one topic level. Characters that a level cannot hold are written in hexadecimal digits. */
 export const levelOf = (clientId: string): string =>
   clientId.replace(/[%/+#]/g, (character) => `%${character.charCodeAt(0).toString(16)}`)
 
@@ -33,19 +33,19 @@ const requestPrefix = "mqttx/requests/"
 /** The topic, or the first levels, of the answers to a client. */
 export const responsesTo = (clientId: string): string => `mqttx/responses/${levelOf(clientId)}`
 
-/** The topic of a request that carries everything. */
+/** The topic of a request by topic, which carries client, correlation and request topic. */
 export const requestTopic = (clientId: string, correlation: string, topic: string): string =>
   `${requestPrefix}${levelOf(clientId)}/${correlation}/${topic}`
 
 /** The filter of such requests. */
 export const requestFilter = (filter: string): string => `${requestPrefix}+/+/${filter}`
 
-/** Where the answer to a request goes. */
+/** The return address of a request. */
 export interface ReturnAddress {
   readonly topic: (status: Status) => string
   readonly correlationData: Uint8Array | undefined
   readonly via: Via
-  /** The request as it would be without the convention. */
+  /** The request with the topic and content that it has without the convention. */
   readonly message: Message
 }
 
@@ -69,11 +69,11 @@ export const returnAddress = (message: Message): ReturnAddress | undefined => {
     : { topic: () => responseTopic, correlationData, via: "properties", message }
 }
 
-/** The properties of an answer's status. */
+/** The properties for an answer's status. */
 export const statusProperties = (status: Status): { readonly userProperties?: ReadonlyArray<UserProperty> } =>
   status === "ok" ? {} : { userProperties: [[statusProperty, status]] }
 
-/** What an answer says about itself. */
+/** The correlation and the status of an answer. */
 export interface Label {
   readonly correlation: string
   readonly status: Status
@@ -81,7 +81,7 @@ export interface Label {
 
 const decoder = new TextDecoder()
 
-/** The label of an answer that came to `base`; undefined when it has none. */
+/** The label of an answer that arrived below `base`; undefined when it has none. */
 export const labelOf = (message: Message, base: string, via: Via): Label | undefined => {
   if (via === "topic") {
     const [correlation, status] = message.topic.slice(base.length + 1).split("/")
@@ -92,7 +92,7 @@ export const labelOf = (message: Message, base: string, via: Via): Label | undef
   let status: Status = "ok"
   if (userProperties !== undefined) {
     for (const [name, value] of userProperties) {
-      // A status of a later version is no success.
+      // A status of a later version counts as an error.
       if (name === statusProperty) status = isStatus(value) ? value : "error"
     }
   }

@@ -1,5 +1,5 @@
 /**
- * The requests of one session that wait for answers, and the one subscription that brings the answers.
+ * The requests of one session that wait for answers, and the one subscription that receives the answers.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -21,10 +21,10 @@ export interface Answer {
   readonly message: Message
 }
 
-/** One request: who wants its answers. */
+/** One request that waits for answers. */
 export interface Exchange {
   readonly correlation: string
-  /** Whether it wants further answers. */
+  /** Whether it accepts further answers. */
   readonly many: boolean
   readonly onAnswer: (answer: Answer) => void
   readonly onFailure: (error: MqttError) => void
@@ -40,7 +40,7 @@ export interface Counts {
 export class Exchanges {
   readonly session: Session
   readonly via: Convention.Via
-  /** The topic of the answers, or with the convention by topic its first levels. */
+  /** The topic of the answers; with the convention by topic, its first levels. */
   readonly base: string
   readonly clientId: string
   readonly counts: Counts = { answered: 0, late: 0, foreign: 0, dropped: 0 }
@@ -65,7 +65,7 @@ export class Exchanges {
     return this.#failure
   }
 
-  /** Begins to wait for the answers of a new request. */
+  /** Starts to wait for the answers of a new request. */
   begin(handlers: Omit<Exchange, "correlation">): Exchange {
     const exchange = { ...handlers, correlation: `${this.#nonce}-${(++this.#count).toString(36)}` }
     if (this.#failure === undefined) this.#waiting.set(exchange.correlation, exchange)
@@ -90,7 +90,7 @@ export class Exchanges {
     exchange.onAnswer({ status: label.status, message })
   }
 
-  /** There will be no more answers. */
+  /** No more answers will arrive. */
   fail(error: MqttError): void {
     this.#failure = error
     for (const exchange of this.#waiting.values()) exchange.onFailure(error)
@@ -111,13 +111,13 @@ const make = Effect.fnUntraced(function*(
   const filter = via === "properties" ? base : `${base}/+/+`
   const exchanges = new Exchanges(session, via, base, clientId, nonce)
   if (session.options.persistence === "durable") {
-    // It would keep the subscription, and get answers that nobody waits for.
+    // The consumer would otherwise keep the subscription, and receive answers that no request waits for.
     yield* Effect.addFinalizer(() =>
       Effect.interruptible(session.unsubscribe(filter)).pipe(Effect.timeoutOption("1 second"), Effect.ignore)
     )
   }
   const { messages } = yield* session.subscription(filter, { qos: 1, retained: "none", ack: "manual" })
-  // Acknowledged first: the one who waits for an answer may end the subscription with it.
+  // Acknowledged first: the requester may end the subscription when it gets the answer.
   yield* Stream.runForEachArray(
     messages,
     Effect.fnUntraced(function*(batch) {
@@ -132,7 +132,7 @@ const make = Effect.fnUntraced(function*(
   return exchanges
 })
 
-/** The response topic by the server's Response Information, if it gave some (MQTT 4.10.1). */
+/** The response topic from the server's Response Information, if the server sent some (MQTT 4.10.1). */
 const informed = (
   session: Session,
   clientId: string,
@@ -155,13 +155,13 @@ const failureOf = (session: Session, exit: Exit.Exit<void, MqttError>): MqttErro
 
 type Shared = { readonly [Via in Convention.Via]?: RcRef.RcRef<Exchanges, MqttError> }
 
-// One subscription for everyone who asks on a session. A session that is gone takes its entry with it.
+// One subscription for all requests of a session. The entry is garbage-collected with its session.
 const shared = new WeakMap<Session, Shared>()
 
 const sharedBy = Effect.fnUntraced(function*(session: Session, via: Convention.Via) {
   const existing = shared.get(session)?.[via]
   if (existing !== undefined) return existing
-  // The reference counts its users and ends with the last one; it needs no end of its own.
+  // The reference counts its users and ends with the last one, so it needs no explicit end.
   const ref = yield* Scope.provide(RcRef.make({ acquire: make(session, via) }), Scope.makeUnsafe())
   const entry = shared.get(session)
   const other = entry?.[via]
@@ -170,7 +170,7 @@ const sharedBy = Effect.fnUntraced(function*(session: Session, via: Convention.V
   return ref
 })
 
-/** The session's exchanges, whose subscription lasts as long as anyone uses it. */
+/** The session's exchanges, whose subscription lasts as long as it has users. */
 export const use = Effect.fnUntraced(function*(
   session: Session,
   via: Convention.Via

@@ -1,5 +1,5 @@
 /**
- * Asking: one answer, or many.
+ * Publishes requests, and reads one answer or many.
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -27,19 +27,20 @@ import { type Answer, type Exchange, type Exchanges, use } from "./exchanges.ts"
 const defaultTimeout = Duration.seconds(10)
 const second = Duration.seconds(1)
 /**
- * Answers that one stream may hold; all streams of a session share its subscription, so that none can stop the flow.
+ * The number of answers that one stream may buffer. All streams of a session share its subscription, so no stream may
+ * block it.
  */
 const maximumWaiting = 4096
 const encoder = new TextEncoder()
 
-/** How the session asks, if the options do not say. */
+/** How the session sends requests, if the options do not say. */
 export const viaOf = (session: Session, via: Convention.Via | undefined): Convention.Via =>
   via ?? (session.options.protocolVersion === 5 ? "properties" : "topic")
 
 const errorOf = (session: Session, topic: string, reason: MqttErrorReason): MqttError =>
   new MqttError({ reason, session: session.name, method: "request", topic })
 
-/** What decides about one request, whatever it gets back. */
+/** The parts of one request that do not depend on its answers. */
 class Question<Params, Req, Res, Failure, RAsk, RAnswer> {
   readonly session: Session
   readonly via: Convention.Via
@@ -58,7 +59,7 @@ class Question<Params, Req, Res, Failure, RAsk, RAnswer> {
   ) {
     this.session = session
     this.via = viaOf(session, options.via)
-    // It was checked with the other options.
+    // Checked with the other options.
     this.timeout = options.timeout === undefined ? defaultTimeout : Duration.millis(parseMillis(options.timeout) ?? 0)
     this.#template = template
     this.#params = params
@@ -77,13 +78,13 @@ class Question<Params, Req, Res, Failure, RAsk, RAnswer> {
     )
   }
 
-  /** Publishes the request; fails where the server knows that nobody will answer. */
+  /** Publishes the request. Fails if the server reports that it has no subscriber. */
   publish(exchanges: Exchanges, { correlation }: Exchange): Effect.Effect<void, MqttError, RAsk> {
     const { session, timeout, via } = this
     const { qos = 1, userProperties } = this.#options
     const version5 = session.options.protocolVersion === 5
-    // The request is over before the queue or the publisher would give up, so that there is one way in which it is
-    // late.
+    // Longer than the timeout of the request, so that only that timeout can expire, and not one of the queue or the
+    // publisher.
     const patience = Duration.sum(timeout, second)
     const properties: MessageProperties = {
       ...(version5 && Duration.isFinite(timeout) ? { messageExpiryInterval: expiryOf(timeout) } : undefined),
@@ -113,7 +114,7 @@ class Question<Params, Req, Res, Failure, RAsk, RAnswer> {
     )
   }
 
-  /** What an answer says. */
+  /** Decodes an answer. */
   read({ message, status }: Answer): Effect.Effect<Res, MqttError | Failure, RAsk> {
     const { contentType } = this.#options
     const policy = this.session.options.protocolVersion === 5 ? contentType : "ignore"
@@ -238,7 +239,7 @@ export const requestMany = <Params, Req, Res, Failure, RAsk, RAnswer>(
     yield* publishing.pipe(
       Effect.catch((error) =>
         Effect.sync(() => {
-          // Nobody to ask is an answer too: there are none.
+          // No responder means an empty stream, not a failure.
           if (error.reason._tag === "RequestFailed") Queue.endUnsafe(answers)
           else fail(answers, error)
         })

@@ -1,5 +1,5 @@
 /**
- * Answering.
+ * Receives requests, runs the handler, and publishes the answers.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -28,10 +28,10 @@ interface Reply {
   readonly codec: Pick<PayloadCodec.PayloadCodec<never>, "contentType" | "payloadFormatIndicator">
 }
 
-/** An answer that is not published yet: when it is tried again, its handler does not run again. */
+/** An answer that is not published yet. A retry does not run its handler again. */
 interface Unpublished {
   readonly reply: Reply
-  /** Milliseconds since the epoch; undefined: the request does not say how long somebody waits. */
+  /** Milliseconds since the epoch; undefined: the request does not say how long the requester waits. */
   readonly until: number | undefined
   attempts: number
 }
@@ -75,7 +75,7 @@ export const respond = <Params, Req, Res, Failure, RAsk, RAnswer, E, R>(
       if (template.failure !== undefined && Option.isSome(failure)) {
         return yield* encoded("failure", template.failure, failure.value as unknown as Failure, message)
       }
-      // What went wrong in here is no business of whoever asked.
+      // The requester does not learn the details of an internal error.
       yield* report(message, "the handler of a request failed", Cause.pretty(exit.cause))
       return note("error", "")
     })
@@ -179,7 +179,7 @@ const propertiesOf = (
   const { messageExpiryInterval } = message.properties
   return {
     ...PayloadCodec.properties(codec),
-    // Nobody waits for the answer longer than for the request.
+    // The answer expires with the request.
     ...(messageExpiryInterval === undefined ? undefined : { messageExpiryInterval }),
     ...(correlationData === undefined ? undefined : { correlationData }),
     ...(via === "properties" ? Convention.statusProperties(status) : undefined)

@@ -1,14 +1,14 @@
 /**
- * What the store of one session does; SessionStore exports it.
+ * The interface of the store of one session. `SessionStore` exports it.
  */
 import type * as Effect from "effect/Effect"
 import type { MqttError } from "../../MqttError.ts"
 import type { StoreChange, StoreRecord } from "../../StoreRecord.ts"
 
 /**
- * What a successful commit survives at least: `session` the end of the session (of the client's process too, when
- * another process keeps the records, but not the end of that one), `process` kill -9 of every process concerned,
- * `power` a power cut as well.
+ * What a successful commit survives at least. `session`: the end of the session, and of the client's process if another
+ * process keeps the records, but not the end of that other process. `process`: kill -9 of every process concerned.
+ * `power`: a power cut as well.
  */
 export type Durability = "session" | "process" | "power"
 
@@ -16,17 +16,17 @@ export type Durability = "session" | "process" | "power"
  * Records that a store held and could not read.
  */
 export interface StoreDamage {
-  /** How many, as far as the store can tell. */
+  /** The number of lost records, if the store knows it. */
   readonly lost: number | undefined
   readonly detail: string
 }
 
 /**
- * What a store held for a session when it was opened.
+ * The content of a store for a session when it was opened.
  */
 export interface LoadedRecords {
   /**
-   * All records, outbound ones in the order of their sequence. Never an altered one: what cannot be trusted counts as
+   * All records, outbound ones in the order of their sequence. Never an altered record: untrusted content counts as
    * damage.
    */
   readonly records: ReadonlyArray<StoreRecord>
@@ -37,8 +37,8 @@ export interface LoadedRecords {
 /**
  * The store of one session, owned by one session of one process until its scope ends.
  *
- * Every failure is an `MqttError` with the reason `StorageFailed`, whose `kind` says whether trying again can help.
- * After the end of the scope that opened it, or of the store itself, everything fails at once with the kind `closed`.
+ * Every failure is an `MqttError` with the reason `StorageFailed`, whose `kind` says whether a retry can help. After
+ * the end of the scope that opened it, or of the store itself, every operation fails at once with the kind `closed`.
  */
 export interface SessionStoreHandle {
   readonly durability: Durability
@@ -46,12 +46,12 @@ export interface SessionStoreHandle {
   readonly load: Effect.Effect<LoadedRecords, MqttError>
   /**
    * Applies the changes in order, all or none. Success means that they survive what `durability` says. After a failure
-   * it is unknown whether they were applied; committing the same changes again has the same effect as once. Commits of
-   * one session are never concurrent: the session waits for one before it starts the next, and does not change records
-   * that it has handed over.
+   * it is unknown whether they were applied; committing the same changes again has the same effect as committing them
+   * once. Commits of one session are never concurrent: the session waits for one before it starts the next. It does not
+   * change records that it has handed over.
    *
    * Fails with the kind `fenced` when another owner has taken the session over, and with `invalid` when a record can
-   * never be stored: more than a PUBLISH packet can hold. No number of changes is too large.
+   * never be stored because a PUBLISH packet cannot hold it. The number of changes is not limited.
    */
   readonly commit: (changes: ReadonlyArray<StoreChange>) => Effect.Effect<void, MqttError>
   /** Deletes all records of the session. */

@@ -1,5 +1,5 @@
 /**
- * The memory store: a real store whose records live as long as the store itself.
+ * The memory store: a full store whose records live as long as the store itself.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -12,7 +12,7 @@ import type { SessionStoreHandle } from "./contract.ts"
 const failed = (session: string, method: string, kind: StorageFailed["kind"], detail: string): MqttError =>
   new MqttError({ session, method: `SessionStore.${method}`, reason: new StorageFailed({ kind, detail }) })
 
-/** Runs an effect as long as the store is open, and fails with the kind `closed` afterwards. */
+/** Runs an effect while the store is open, and fails with the kind `closed` afterwards. */
 const whileOpen = <A>(
   session: string,
   method: string,
@@ -28,7 +28,7 @@ interface Entry {
   owned: boolean
 }
 
-/** A memory store and its end: every session that has it open fails from then on. */
+/** A memory store and its end. After the end, every session that has it open fails. */
 export interface MemoryStore {
   readonly open: (session: string) => Effect.Effect<SessionStoreHandle, MqttError, Scope.Scope>
   readonly close: Effect.Effect<void>
@@ -54,7 +54,7 @@ const handle = (session: string, records: Map<string, StoreRecord>, isOpen: () =
   }
 }
 
-/** A store is opened by a text. */
+/** The error for a session name that is no string. */
 const noName = (session: unknown): MqttError =>
   new MqttError({
     method: "SessionStore.open",

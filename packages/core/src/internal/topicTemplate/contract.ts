@@ -1,5 +1,5 @@
 /**
- * What a topic template does; TopicTemplate exports it.
+ * The interface of a topic template. `TopicTemplate` exports it.
  */
 import type * as Effect from "effect/Effect"
 import type * as Result from "effect/Result"
@@ -13,7 +13,7 @@ import type { ProtocolVersion, QoS } from "../../QoS.ts"
 import type { ConsumeOptions, FailurePolicy, SubscribeOptions, Subscription } from "../../Subscription.ts"
 
 /**
- * A message whose topic and payload are what the template says.
+ * A message whose topic and payload match the template.
  */
 export interface TypedMessage<Params, A> {
   readonly params: Params
@@ -22,8 +22,8 @@ export interface TypedMessage<Params, A> {
 }
 
 /**
- * A message that is not what the template says: `InvalidPayload`, or `InvalidTopic` where a level is empty or a
- * parameter does not fit its schema.
+ * A message that does not match the template: `InvalidPayload`, or `InvalidTopic` when a level is empty or a parameter
+ * does not match its schema.
  */
 export interface InvalidMessage {
   readonly error: MqttError
@@ -31,7 +31,7 @@ export interface InvalidMessage {
 }
 
 /**
- * What a template needs of a session to publish. Every `Session` has it.
+ * The parts of a session that a template needs to publish. Every `Session` has them.
  */
 export interface PublishingSession {
   readonly name: string
@@ -44,7 +44,7 @@ export interface PublishingSession {
 }
 
 /**
- * What a template needs of a session for everything it does. Every `Session` has it.
+ * The parts of a session that a template needs for all its operations. Every `Session` has them.
  */
 export interface TemplateSession extends PublishingSession {
   readonly enqueue: (
@@ -64,7 +64,7 @@ export interface TemplateSession extends PublishingSession {
 }
 
 /**
- * Which of the template's messages a subscription is about.
+ * Selects the messages of a template.
  */
 export interface FilterOptions<Params> {
   /**
@@ -77,42 +77,42 @@ export interface FilterOptions<Params> {
 }
 
 export interface DecodeOptions {
-  /** Whether the content type of MQTT 5 messages must fit. Default `ifPresent`. */
+  /** Whether the content type of MQTT 5 messages must match. Default `ifPresent`. */
   readonly contentType?: PayloadCodec.ContentTypePolicy
 }
 
 /**
- * How to subscribe to a template.
+ * Options of a subscription to a template.
  */
 export interface TypedSubscribeOptions<Params> extends SubscribeOptions, FilterOptions<Params>, DecodeOptions {
   /**
-   * What becomes of a message that is not what the template says. `skip` (default): acknowledged, counted as given up,
-   * told by the event HandlerFailed, and logged. `fail`: the stream fails with the error after the messages before it,
-   * and the message stays unacknowledged. `deadLetter`: published to that topic, then acknowledged; while its refusal
-   * may pass, the stream waits.
+   * What happens to a message that does not match the template. `skip` (default): it is acknowledged, counted as given
+   * up, reported by the event HandlerFailed, and logged. `fail`: the stream fails with the error after the messages
+   * before it, and the message stays unacknowledged. `deadLetter`: it is published to that topic, then acknowledged;
+   * while its refusal may be temporary, the stream waits.
    */
   readonly onInvalid?: Exclude<FailurePolicy, "retry">
 }
 
 /**
- * How to subscribe to a template where the stream shall bring what is invalid, too.
+ * Options of a subscription whose stream also emits invalid messages.
  */
 export interface ResultSubscribeOptions<Params> extends Omit<TypedSubscribeOptions<Params>, "onInvalid"> {
   /**
-   * Messages are results, and those that are not what the template says are failures among them. They are acknowledged
-   * like the others.
+   * Messages are results, and those that do not match the template are failures among them. They are acknowledged like
+   * the others.
    */
   readonly onInvalid: "result"
 }
 
 /**
- * How `consume` calls the handler of a template. `retry` and `onFailure` are for the handler, `onInvalid` is for what
- * cannot be decoded.
+ * How `consume` calls the handler of a template. `retry` and `onFailure` apply to the handler, `onInvalid` to messages
+ * that cannot be decoded.
  */
 export interface TypedConsumeOptions<Params, E = never, R = never>
   extends Omit<ConsumeOptions<E, R>, "onSubscribed">, FilterOptions<Params>, DecodeOptions
 {
-  /** Runs once, when the server granted the subscription and before the first message is handled. */
+  /** Runs once, when the server has granted the subscription and before the first message is handled. */
   readonly onSubscribed?: (subscription: Omit<TypedSubscription<never>, "messages">) => Effect.Effect<void>
 }
 
@@ -125,12 +125,12 @@ export interface TypedSubscription<M, R = never> {
   /** See `Subscription.messages`. */
   readonly messages: Stream.Stream<M, MqttError, R>
   readonly pending: Subscription["pending"]
-  /** Messages so far that were not what the template says. */
+  /** Number of messages so far that did not match the template. */
   readonly invalid: Effect.Effect<number>
 }
 
 /**
- * A topic with named parameters and a payload of a type. `RE` and `RD` are the services that encoding and decoding the
+ * A topic with named parameters and a typed payload. `RE` and `RD` are the services that encoding and decoding the
  * payload need.
  */
 export interface TopicTemplate<Params, A, RE = never, RD = never> {
@@ -140,15 +140,15 @@ export interface TopicTemplate<Params, A, RE = never, RD = never> {
   readonly codec: PayloadCodec.PayloadCodec<A, RE, RD>
 
   /**
-   * The topic with these parameters. Fails when one is missing or empty, has a `/`, a wildcard or U+0000 in it, or does
-   * not fit its schema.
+   * The topic with these parameters. Fails when a parameter is missing or empty, contains a `/`, a wildcard or U+0000,
+   * or does not match its schema.
    */
   readonly format: (params: Params) => Result.Result<string, InvalidTopic>
 
   /** The parameters of a topic; undefined for a topic that `format` does not make. */
   readonly parse: (topic: string) => Params | undefined
 
-  /** The topic filter for some of the parameters, shared or not. Throws an `MqttError` for options that are none. */
+  /** The topic filter for some of the parameters, shared or not. Throws an `MqttError` for invalid options. */
   readonly filterFor: (options: FilterOptions<Params>) => Result.Result<string, InvalidTopic | InvalidFilter>
 
   /**
@@ -165,7 +165,7 @@ export interface TopicTemplate<Params, A, RE = never, RD = never> {
     options?: PublishOptions
   ) => Effect.Effect<PublishReceipt, MqttError, RE>
 
-  /** Hands a value over, see `Session.enqueue`. */
+  /** Enqueues a value, see `Session.enqueue`. */
   readonly enqueue: (
     session: TemplateSession,
     params: Params,
@@ -173,7 +173,7 @@ export interface TopicTemplate<Params, A, RE = never, RD = never> {
     options?: PublishOptions
   ) => Effect.Effect<EnqueueReceipt, MqttError, RE>
 
-  /** The message that `publish` sends, for `Session.publishAll` and whoever else publishes. */
+  /** The message that `publish` sends, for `Session.publishAll` and other ways to publish. */
   readonly outgoing: (
     session: Pick<PublishingSession, "name" | "options">,
     params: Params,
@@ -181,7 +181,7 @@ export interface TopicTemplate<Params, A, RE = never, RD = never> {
     options?: PublishOptions
   ) => Effect.Effect<OutgoingMessage, MqttError, RE>
 
-  /** What a message says in the template's terms; fails with `InvalidTopic` or `InvalidPayload`. */
+  /** Decodes a message. Fails with `InvalidTopic` or `InvalidPayload`. */
   readonly decode: (
     message: Message,
     contentType?: PayloadCodec.ContentTypePolicy

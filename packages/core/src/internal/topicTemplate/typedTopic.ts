@@ -1,5 +1,5 @@
 /**
- * What a topic template does, on any session.
+ * The implementation of topic templates, on any session.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -107,7 +107,7 @@ export class TypedTopic<Params, A, RE, RD> implements TopicTemplate<Params, A, R
 
   readonly filterFor = (options: FilterOptions<Params>): Result.Result<string, InvalidTopic | InvalidFilter> => {
     const mistake = refuseOptions(options, filterChecks)
-    // Of the results none says this.
+    // The result type has no failure for this mistake.
     if (mistake !== undefined) throw new MqttError({ reason: mistake, method: "filterFor", topic: this.path })
     return this.#filterFor(options)
   }
@@ -123,7 +123,7 @@ export class TypedTopic<Params, A, RE, RD> implements TopicTemplate<Params, A, R
   }
 
   #format(params: Partial<Params>, partial: boolean): Result.Result<string, InvalidTopic> {
-    // A program without types may give anything: what is no record has no parameters.
+    // A program without types may pass any value. A value that is no record has no parameters.
     const given: { readonly [name: string]: unknown } = isRecord(params) ? params : {}
     if (this.#parameters.size === 0) {
       return TopicPattern.formatPattern(this.#pattern, given as TopicPattern.Texts, partial)
@@ -166,7 +166,7 @@ export class TypedTopic<Params, A, RE, RD> implements TopicTemplate<Params, A, R
       })
     })
 
-  /** What is no record is left as it is, for the session to refuse. */
+  /** A value that is no record is passed on, and the session refuses it. */
   #withAnnounced(options: PublishOptions): PublishOptions {
     return isRecord(options) && (options.properties === undefined || isRecord(options.properties))
       ? { ...options, properties: { ...options.properties, ...this.#announced } }
@@ -248,7 +248,8 @@ export class TypedTopic<Params, A, RE, RD> implements TopicTemplate<Params, A, R
       const decode = this.#decoded(session, contentType)
       const deadLetterTopic = typeof onInvalid === "object" ? onInvalid.deadLetter : undefined
       const settle = this.#settleInvalid(session, filter, options.consumer, onInvalid)
-      // Whole arrays: they are what the session acknowledges. Undefined is what this stream has put aside itself.
+      // Whole arrays, because the session acknowledges arrays. Undefined marks messages that this stream itself has put
+      // aside.
       const results = Stream.mapArrayEffect(messages, (batch) =>
         Effect.gen(function*() {
           const decoded: Array<Decoded<Params, A> | undefined> = []
@@ -282,8 +283,8 @@ export class TypedTopic<Params, A, RE, RD> implements TopicTemplate<Params, A, R
     })) as TopicTemplate<Params, A, RE, RD>["subscription"]
 
   /**
-   * What a stream does about an invalid message by its policy; fails when its dead letter cannot be published before
-   * the session ends.
+   * Applies the stream's policy to an invalid message. Fails when its dead letter cannot be published before the
+   * session ends.
    */
   #settleInvalid(
     session: TemplateSession,
@@ -332,7 +333,7 @@ export class TypedTopic<Params, A, RE, RD> implements TopicTemplate<Params, A, R
       const filter = yield* this.#filter(session, options)
       const decode = this.#decoded(session, contentType)
       let invalid = 0
-      // What is known of messages that failed: each is decoded, or counted as invalid, once.
+      // The result of decoding a failed message, so that each is decoded, or counted as invalid, only once.
       const known = new WeakMap<Message, TypedMessage<Params, A> | "invalid">()
       const handle = (message: Message, typed: TypedMessage<Params, A>): Effect.Effect<unknown, E, R> =>
         Effect.tapCause(Effect.suspend(() => handler(typed)), () => Effect.sync(() => known.set(message, typed)))
@@ -351,7 +352,7 @@ export class TypedTopic<Params, A, RE, RD> implements TopicTemplate<Params, A, R
           })
         },
         {
-          // What cannot be decoded is not tried again by the schedule: it sees the handler's errors only.
+          // The schedule retries errors of the handler only, not messages that cannot be decoded.
           ...consumeOptions as ConsumeOptions<E | MqttError, R>,
           ...(onSubscribed === undefined ? undefined : {
             onSubscribed: ({ granted, pending }) =>
@@ -369,7 +370,7 @@ const parameters: Check = (value) =>
 
 const filterChecks: Checks<FilterOptions<unknown>> = { params: parameters, share: text }
 
-// Functions, since the modules of topics and of these checks import each other.
+// Functions, because the modules of topics and of these checks import each other.
 const subscriptionChecks = (): Checks<TypedSubscribeOptions<unknown>> => ({
   ...subscribeChecks,
   params: parameters,
@@ -383,7 +384,7 @@ const consumptionChecks = (): Checks<TypedConsumeOptions<unknown, unknown, unkno
   contentType: contentTypePolicy
 })
 
-/** Why a template cannot be subscribed to with these; undefined: it can. */
+/** Why these options cannot make a subscription to the template; undefined: they can. */
 const refusalOf = (
   session: unknown,
   method: "subscribe" | "consume",
@@ -411,10 +412,10 @@ const noMessage = (message: unknown): MqttError =>
 
 type StreamPolicy = NonNullable<(TypedSubscribeOptions<unknown> | ResultSubscribeOptions<unknown>)["onInvalid"]>
 
-/** In place of a message that belongs to nobody. */
+/** Stands for a message that was put aside and is not emitted. */
 const putAside = Result.fail(undefined)
 
-/** A dead letter must not come back to the subscription. */
+/** A dead letter must not return to the subscription. */
 const checkPolicy = (
   session: TemplateSession,
   filter: string,

@@ -1,9 +1,9 @@
 /**
- * Keeps other sites out of a server on loopback. A page from anywhere may give its own name the address 127.0.0.1 (DNS
- * rebinding), and read what the browser's machine serves there as if it were its own; what it cannot do is to change
- * the Host header, which has its name.
+ * Protects a server on loopback from other sites. A page from anywhere may resolve its own name to 127.0.0.1 (DNS
+ * rebinding), and then read what this machine serves there as if it were its own. It cannot change the Host header,
+ * which contains its name.
  *
- * Only what comes over loopback is checked: elsewhere a server is known by names that it cannot know.
+ * Only requests over loopback are checked: on other interfaces a server cannot know its own names.
  */
 import * as Effect from "effect/Effect"
 import * as HttpServer from "effect/http/HttpServer"
@@ -22,20 +22,20 @@ const refusal = HttpServerResponse.text(
   }
 )
 
-/** Without the port and in lower case; a name may end with the dot of the root. */
+/** The host without the port and in lower case. A name may end with the dot of the root. */
 const nameOf = (host: string): string => host.toLowerCase().replace(/:\d*$/, "").replace(/\.$/, "")
 
-/** The other side's address, as Node gives it: an IPv4 address may be mapped into IPv6. */
+/** The remote address, as Node reports it: an IPv4 address may be mapped into IPv6. */
 const isLoopback = (address: string): boolean => address === "::1" || /^(?:::ffff:)?127\.\d+\.\d+\.\d+$/.test(address)
 
-/** What handlers of a server are wrapped into: that of a request which is refused is not run. */
+/** Wraps the handlers of a server. The handler of a refused request does not run. */
 export type HostGuard = <E, R>(
   handler: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>
 ) => Effect.Effect<HttpServerResponse.HttpServerResponse, E, R | HttpServerRequest.HttpServerRequest>
 
 /**
- * Makes the guard for the server in the context: the address that it is bound to is a name of its own. `allowed` are
- * further names or addresses; ports do not matter.
+ * Makes the guard for the server in the context. The address that it is bound to is accepted. `allowed` are further
+ * names or addresses; ports do not matter.
  */
 export const makeHostGuard = (allowed: ReadonlyArray<string>): Effect.Effect<HostGuard> =>
   Effect.map(Effect.serviceOption(HttpServer.HttpServer), (server): HostGuard => {
@@ -44,7 +44,7 @@ export const makeHostGuard = (allowed: ReadonlyArray<string>): Effect.Effect<Hos
     return (handler) =>
       Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ headers, remoteAddress }) => {
         const host = headers["host"]
-        // No browser leaves it out.
+        // Every browser sends the header.
         const isOwn = host === undefined || names.has(nameOf(host))
         return isOwn || !Option.exists(remoteAddress, isLoopback) ? handler : Effect.succeed(refusal)
       })

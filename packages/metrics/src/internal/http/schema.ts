@@ -35,7 +35,7 @@ export const RoutesSchema = OptionsSchema.strict(routeFields)
 
 export const ServerSchema = OptionsSchema.strict(serverFields)
 
-/** The options of a server that listens by itself. */
+/** The options of a server with its own listener. */
 export const NodeServerSchema = OptionsSchema.strict({
   ...serverFields,
   port: integer(0, 65_535),

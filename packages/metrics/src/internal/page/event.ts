@@ -1,12 +1,12 @@
 /**
- * Events as the page lists them: in words, and with a level.
+ * Converts events to the text and the level that the page shows.
  */
 import type { MqttError } from "@effect-mqttx/core/MqttError"
 import * as PeerText from "@effect-mqttx/core/PeerText"
 import type { HandlerFailed, SessionEvent } from "@effect-mqttx/core/SessionEvent"
 import type { PageEvent } from "./model.ts"
 
-/** Absent for what other events say already. */
+/** Undefined for events whose content another event already shows. */
 export const pageEvent = (event: SessionEvent): PageEvent | undefined => {
   const described = describe(event)
   return described === undefined
@@ -87,7 +87,7 @@ const describe = (event: SessionEvent): readonly [PageEvent["level"], string] | 
   }
 }
 
-/** What failed is the program's own affair, and may say what it likes: it is not shown. */
+/** The error of a handler is not shown, because its text belongs to the program and may contain anything. */
 const handlerFailed = ({ count, delay, error, outcome, topic }: HandlerFailed): string =>
   `${many(count, "message")}: ${outcome}${delay === undefined ? "" : ` in ${seconds(delay)}`}, last on ${topic}${
     error === undefined ? "" : `, ${explain(error)}`

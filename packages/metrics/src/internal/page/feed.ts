@@ -1,10 +1,10 @@
 /**
  * The server-sent events of the live page: one producer for all viewers.
  *
- * A snapshot is taken for each interval, for the plots; it becomes JSON at most once, when the first viewer wants it. A
- * viewer has no queue: it remembers what it has seen, and when its connection takes more it gets the events since then,
- * as far as they are kept, and the latest snapshot. A slow one therefore misses snapshots, and costs no more memory
- * than a fast one. One that takes nothing for a while is cut off.
+ * A snapshot is taken for each interval, for the plots. It becomes JSON at most once, when the first viewer needs it. A
+ * viewer has no queue: it remembers its position, and when its connection accepts more, it gets the events since then,
+ * as far as they are kept, and the latest snapshot. A slow viewer therefore misses snapshots, and costs no more memory
+ * than a fast one. A viewer that reads nothing for a while is cut off.
  */
 import type * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
@@ -25,15 +25,15 @@ import { pageSnapshot } from "./snapshot.ts"
 export interface PageFeedOptions {
   readonly title: string
   readonly interval: Duration.Duration
-  /** Snapshots that the plots show. */
+  /** The number of snapshots that the plots show. */
   readonly points: number
-  /** At the same time. */
+  /** The number of viewers at the same time. */
   readonly maximumViewers: number
-  /** How long a viewer may take nothing of what there is. */
+  /** How long a viewer may leave waiting data unread. */
   readonly viewerTimeout: Duration.Duration
 }
 
-/** Events that are kept for viewers to come. */
+/** The number of events that are kept for new viewers. */
 const keptEvents = 100
 
 const encoder = new TextEncoder()
@@ -42,7 +42,7 @@ const encoder = new TextEncoder()
 const frame = (type: "hello" | "snapshot" | "event", data: unknown): Uint8Array =>
   encoder.encode(`event: ${type}\ndata: ${JSON.stringify(data)}\n\n`)
 
-/** After a lost connection the browser tries again each second. */
+/** After a lost connection the browser retries each second. */
 const retry = encoder.encode("retry: 1000\n\n")
 
 interface KeptEvent {
@@ -53,9 +53,9 @@ interface KeptEvent {
 type Frames = Arr.NonEmptyReadonlyArray<Uint8Array>
 
 interface Viewer {
-  /** It has all that there is. */
+  /** The viewer has received everything. */
   isUpToDate: boolean
-  /** When it last asked for more, in milliseconds of a monotonic clock. */
+  /** When the viewer last asked for more, in milliseconds of a monotonic clock. */
   askedAt: number
   isCut: boolean
   readonly cut: () => void
@@ -68,12 +68,12 @@ class Feed {
   readonly #waiting = new Set<() => void>()
   #before: MqttSnapshot | undefined
   #latest: PageSnapshot | undefined
-  /** Snapshots so far. */
+  /** The number of snapshots so far. */
   #ticks = 0
   #snapshotFrame: Uint8Array | undefined
   #helloFrame: Uint8Array | undefined
   #events: Array<KeptEvent> = []
-  /** Events so far. */
+  /** The number of events so far. */
   #count = 0
   readonly #viewers = new Set<Viewer>()
   #ended = false
@@ -88,7 +88,7 @@ class Feed {
 
   snapshot(snapshot: MqttSnapshot): void {
     this.#latest = pageSnapshot(snapshot, this.#before)
-    // The first one has no rates.
+    // The first snapshot has no rates.
     if (this.#before !== undefined) this.#history.push(this.#latest)
     this.#before = snapshot
     this.#ticks++
@@ -100,7 +100,7 @@ class Feed {
 
   event(event: PageEvent): void {
     this.#events.push({ event, frame: undefined })
-    // Cut once in a while: shifting the array for each event would cost more.
+    // Cut only occasionally: shifting the array for each event would cost more.
     if (this.#events.length >= 2 * keptEvents) this.#events = this.#events.slice(-keptEvents)
     this.#count++
     this.#helloFrame = undefined
@@ -112,7 +112,7 @@ class Feed {
     this.#wake()
   }
 
-  /** Undefined when there are as many viewers as there may be. */
+  /** Undefined when the maximum number of viewers is reached. */
   enter(cut: () => void): Viewer | undefined {
     if (this.#viewers.size >= this.#options.maximumViewers) return undefined
     const viewer: Viewer = { isUpToDate: false, askedAt: this.#now(), isCut: false, cut }
@@ -124,7 +124,7 @@ class Feed {
     this.#viewers.delete(viewer)
   }
 
-  /** What a viewer is told. */
+  /** The frames for a viewer. */
   framesFor(viewer: Viewer): Stream.Stream<Uint8Array> {
     return Stream.fromPull(Effect.sync(() => {
       let seen = { ticks: 0, count: 0 }
@@ -142,7 +142,7 @@ class Feed {
     }))
   }
 
-  /** Ends the connections of viewers that do not read: their places are for others. */
+  /** Ends the connections of viewers that do not read, to free their places. */
   #cutDeaf(): void {
     const patience = Duration.toMillis(this.#options.viewerTimeout)
     const now = this.#now()
@@ -192,19 +192,19 @@ class Feed {
 }
 
 /**
- * What the routes of the page need.
+ * The operations that the routes of the page need.
  */
 export class PageFeed extends Context.Service<PageFeed, {
   /**
-   * The server-sent events of a viewer as long as the scope is open; undefined when there are too many viewers. `cut`
-   * is called when it takes none of them for too long, and must end its connection.
+   * The server-sent events of a viewer for as long as the scope is open; undefined when there are too many viewers.
+   * `cut` is called when the viewer reads none of them for too long, and must end its connection.
    */
   readonly view: (cut: () => void) => Effect.Effect<Stream.Stream<Uint8Array> | undefined, never, Scope.Scope>
-  /** Ends the streams of all viewers, those to come too. */
+  /** Ends the streams of all current and future viewers. */
   readonly end: Effect.Effect<void>
 }>()("@effect-mqttx/metrics/internal/page/PageFeed") {}
 
-/** Takes snapshots and listens to events as long as the scope is open; without viewers that is all it does. */
+/** Takes snapshots and collects events for as long as the scope is open. Without viewers it does nothing else. */
 export const layer = (options: PageFeedOptions): Layer.Layer<PageFeed, never, MqttMetrics> =>
   Layer.effect(
     PageFeed,

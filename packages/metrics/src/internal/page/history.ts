@@ -1,10 +1,9 @@
 /**
- * The figures of the last minutes, for the plots of whoever opens the page: rings of numbers, one place for each
- * interval.
+ * The values of the last minutes, for the plots of a newly opened page: rings of numbers, one place for each interval.
  */
 import type { PageHistory, PageSnapshot } from "./model.ts"
 
-/** A ring that keeps the newest numbers. It grows to its capacity only as far as it is filled. */
+/** A ring that keeps the newest numbers. Its memory grows only as far as it is filled. */
 class Ring {
   readonly #capacity: number
   readonly #values: Array<number> = []
@@ -19,7 +18,7 @@ class Ring {
     this.#next = (this.#next + 1) % this.#capacity
   }
 
-  /** The oldest one first. */
+  /** The values, oldest first. */
   get values(): Array<number> {
     return this.#values.length < this.#capacity
       ? this.#values.slice()

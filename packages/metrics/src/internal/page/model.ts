@@ -1,8 +1,8 @@
 /**
- * What the live page is told: JSON in server-sent events. It has no imports, since the page in the browser reads it
+ * The data of the live page: JSON in server-sent events. It has no imports, because the page in the browser reads it
  * too.
  *
- * A viewer gets one `hello`, then a `snapshot` for each interval and an `event` for each event, as they come.
+ * A viewer gets one `hello`, then a `snapshot` for each interval and an `event` for each event, as they occur.
  */
 
 /**
@@ -14,16 +14,16 @@ export interface PageSnapshot {
   readonly totals: PageFigures
   readonly sessions: ReadonlyArray<PageSession>
   readonly forwarders: ReadonlyArray<PageForwarder>
-  /** What keeps the program from its work, besides sessions, which show that themselves: the first of them. */
+  /** The first causes that keep the program from its work, except those of sessions, which the sessions' rows show. */
   readonly causes: ReadonlyArray<PageCause>
-  /** How many there are in all. */
+  /** The number of all such causes. */
   readonly causeCount: number
 }
 
 export interface PageCause {
-  /** What does not work, for example `route alarms`. */
+  /** The part that does not work, for example `route alarms`. */
   readonly what: string
-  /** The session that it is about; absent: none. */
+  /** The session concerned; absent: none. */
   readonly session?: string | undefined
   /** The tag of the reason, for example `SubscriptionRefused`. */
   readonly reason: string
@@ -43,11 +43,13 @@ export interface PageFigures {
   readonly queuedFor: number
   readonly reconnects: number
   readonly errors: number
-  /** Messages that reached nobody, by cause; causes without any are absent. */
+  /** Messages that were not delivered, by cause; causes without any are absent. */
   readonly lost: ReadonlyArray<PageLoss>
-  /** Messages that a newer one on their topic replaced in the queue, as the queue's policy asks. */
+  /** Messages that a newer one on their topic replaced in the queue, by the queue's policy. */
   readonly replaced: number
-  /** Milliseconds within which the servers acknowledged, since the beginning; absent without any acknowledgement. */
+  /**
+   * The time until the servers acknowledged, in milliseconds, since the beginning; absent without any acknowledgement.
+   */
   readonly acknowledged?: { readonly half: number; readonly most: number } | undefined
 }
 
@@ -81,7 +83,7 @@ export interface PageReason {
   /** The tag of the reason, for example `ConnectionRefused`. */
   readonly reason: string
   readonly message: string
-  /** The session has given up, or tries again only rarely. */
+  /** The session has given up, or retries only rarely. */
   readonly permanent: boolean
 }
 
@@ -90,13 +92,13 @@ export interface PageForwarder {
   /** In words, for example `Running`. */
   readonly state: string
   readonly level: "good" | "bad" | "waiting" | "off"
-  /** Messages forwarded. */
+  /** Forwarded messages per second. */
   readonly rate: number
   /** The age of the oldest message in flight. */
   readonly lag: number
   readonly inflight: number
   readonly received: number
-  /** What became of the messages that are not in flight any more. */
+  /** The outcomes of the messages that are not in flight any more. */
   readonly fates: ReadonlyArray<PageFate>
   readonly why?: PageReason | undefined
 }
@@ -105,7 +107,7 @@ export interface PageFate {
   /** In words, for example `filtered`. */
   readonly name: string
   readonly count: number
-  /** It arrived; it was meant not to; it lies at the dead-letter topic; it reached nobody. */
+  /** Delivered; dropped on purpose; at the dead-letter topic; lost. */
   readonly kind: "good" | "intended" | "aside" | "lost"
 }
 
@@ -117,7 +119,10 @@ export interface PageEvent {
   readonly text: string
 }
 
-/** The past: every list has a number for each time of `at`; those of a session that joined later end with them. */
+/**
+ * The past values. Every list has a number for each time of `at`. The lists of a session that was added later are
+ * shorter, and end at the same time.
+ */
 export interface PageHistory {
   readonly at: ReadonlyArray<number>
   readonly totals: PageSeries
@@ -144,10 +149,10 @@ export interface PageHello {
   readonly title: string
   /** Milliseconds between two snapshots. */
   readonly interval: number
-  /** How many points the plots have. */
+  /** The number of points of the plots. */
   readonly points: number
   readonly snapshot: PageSnapshot
   readonly history: PageHistory
-  /** The last events, the newest one last. */
+  /** The last events, newest last. */
   readonly events: ReadonlyArray<PageEvent>
 }

@@ -1,5 +1,5 @@
 /**
- * The live page and its events as routes.
+ * The HTTP routes of the live page and its events.
  */
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
@@ -19,7 +19,7 @@ const headers = {
 const eventsBelow = (path: string): HttpRouter.PathInput =>
   `/${[...path.split("/"), "events"].filter((part) => part !== "").join("/")}`
 
-/** Where the page finds its events: relative, so that the page also works behind a proxy that adds a prefix. */
+/** The URL of the events, relative to the page, so that the page also works behind a proxy that adds a prefix. */
 const relativeEvents = (path: string): string => {
   const last = path.slice(path.lastIndexOf("/") + 1)
   return last === "" ? "events" : `${last}/events`
@@ -33,7 +33,7 @@ const page = (path: string): HttpServerResponse.HttpServerResponse =>
 
 const events = Effect.gen(function*() {
   const feed = yield* PageFeed
-  // The fiber of the request also writes the answer: its interruption ends the connection, whatever it waits for.
+  // The fiber of the request also writes the answer, so its interruption ends the connection, whatever it waits for.
   const request = yield* Effect.withFiber(Effect.succeed)
   const frames = yield* feed.view(() => request.interruptUnsafe())
   return frames === undefined

@@ -1,6 +1,6 @@
 /**
- * From the snapshots of the metrics to what the page shows: the figures, the rates since the snapshot before, and what
- * was lost.
+ * Converts snapshots of the metrics to what the page shows: the values, the rates since the previous snapshot, and the
+ * losses.
  */
 import type { Latencies, SessionMetrics } from "@effect-mqttx/core/SessionStatus"
 import type { ForwarderSnapshot, MetricsSnapshot, MqttSnapshot, SessionSnapshot } from "../snapshot/model.ts"
@@ -15,7 +15,7 @@ import type {
   PageSnapshot
 } from "./model.ts"
 
-/** Rates are those since the snapshot before; without one they are not known yet, and 0. */
+/** Rates are those since the previous snapshot; without one they are unknown, and 0. */
 export const pageSnapshot = (now: MqttSnapshot, before: MqttSnapshot | undefined): PageSnapshot => {
   const seconds = before === undefined ? 0 : (now.at - before.at) / 1000
   const earlier = new Map(before?.sessions.map((session) => [session.name, session.metrics]))
@@ -28,7 +28,7 @@ export const pageSnapshot = (now: MqttSnapshot, before: MqttSnapshot | undefined
   }
 }
 
-/** More rows than anyone reads would only make the page slow. */
+/** Further rows would only make the page slow. */
 const maximumCauses = 50
 
 const causesOf = ({ unready }: MqttSnapshot): Pick<PageSnapshot, "causes" | "causeCount"> => {
@@ -83,7 +83,7 @@ const figuresOf = (now: MetricsSnapshot, before: MetricsSnapshot | undefined, se
 const ratesOf = (now: MetricsSnapshot, before: MetricsSnapshot | undefined, seconds: number): PageRates => {
   const rate = (counter: keyof PageRates): number => {
     const [later, earlier] = [counters[counter](now), before === undefined ? 0 : counters[counter](before)]
-    // A session of the same name that was made anew begins at 0.
+    // A new session of the same name begins at 0.
     return seconds <= 0 || before === undefined || later < earlier
       ? 0
       : Math.round((later - earlier) / seconds * 10) / 10
@@ -104,7 +104,8 @@ const counters: { readonly [Counter in keyof PageRates]: (metrics: MetricsSnapsh
 }
 
 /**
- * `latestPerTopic` is missing: what a newer message replaced is not lost but out of date, as the queue's policy says.
+ * `latestPerTopic` is missing: a message that a newer one replaced is not lost but outdated, as the queue's policy
+ * says.
  */
 const causes: ReadonlyArray<readonly [cause: keyof SessionMetrics["dropped"], words: string]> = [
   ["expired", "expired"],
@@ -115,7 +116,7 @@ const causes: ReadonlyArray<readonly [cause: keyof SessionMetrics["dropped"], wo
   ["unclaimed", "claimed by nobody"]
 ]
 
-/** Failures that are no drops: those are counted by their causes. */
+/** Failures that are not drops; drops are counted by their causes. */
 const failures: Readonly<Record<string, string>> = {
   PublishRefused: "refused by the server",
   PacketTooLarge: "too large for the server",
@@ -143,8 +144,8 @@ const acknowledgedOf = (latencies: Latencies): PageFigures["acknowledged"] =>
   latencies.count === 0 ? undefined : { half: within(latencies, 0.5), most: within(latencies, 0.99) }
 
 /**
- * The upper bound of the bucket that completes a part of all; the last bucket has none, so that its lower one has to
- * do.
+ * The upper bound of the bucket that completes this part of all values. The last bucket has no upper bound, so its
+ * lower one is used.
  */
 const within = ({ bounds, buckets, count }: Latencies, part: number): number => {
   let reached = 0

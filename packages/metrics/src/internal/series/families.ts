@@ -1,5 +1,5 @@
 /**
- * The metrics of the library as Prometheus sees them: names, types, what they mean, and where they are in a snapshot.
+ * The metrics of the library as Prometheus shows them: names, types, meanings, and their places in a snapshot.
  */
 import type { ForwarderSnapshot, MqttSnapshot, RouteSnapshot } from "../snapshot/model.ts"
 import { each, type Family, flag, type Kind, optionalSeconds, seconds, sum } from "./family.ts"

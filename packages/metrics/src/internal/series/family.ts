@@ -1,10 +1,10 @@
 /**
- * One metric as Prometheus sees it.
+ * One metric family of Prometheus.
  */
 import type { Latencies } from "@effect-mqttx/core/SessionStatus"
 import type { MqttSnapshot } from "../snapshot/model.ts"
 
-/** Adds one series; no value, no series. */
+/** Adds one series. Without a value there is no series. */
 export type Add = (value: number | Latencies | undefined, ...labels: ReadonlyArray<string>) => void
 
 /**
@@ -33,7 +33,7 @@ export type Counts = { readonly [key: string]: number | undefined }
 export const sum = (counts: Counts): number =>
   Object.values(counts).reduce<number>((total, count) => total + (count ?? 0), 0)
 
-/** One series for each thing of a kind, and one for each count of it where `read` answers counts. */
+/** One series for each item of a kind, or one for each of its counts where `read` returns counts. */
 export const each = <A>(
   prefix: string,
   label: string,

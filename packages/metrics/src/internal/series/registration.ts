@@ -2,7 +2,7 @@
  * Keeps the series of a snapshot in Effect's metric registry.
  *
  * No metric is ever updated: each series reads its value from the current snapshot when the registry is read, which
- * costs sessions nothing. All series that are read in one go show the same moment.
+ * costs sessions nothing. All series that are read together show the same moment.
  */
 import type { Latencies } from "@effect-mqttx/core/SessionStatus"
 import type * as Context from "effect/Context"
@@ -20,7 +20,7 @@ interface Series {
 }
 
 interface Registered {
-  /** What is shown for as long as the series is there without being in the snapshot. */
+  /** The value shown while the series exists and the snapshot does not contain it. */
   last: Value
   readonly registration: Metric.Registration
 }
@@ -31,7 +31,7 @@ export class MetricRegistration {
   readonly #registered = new Map<string, Registered>()
   #current: ReadonlyMap<string, Series> | undefined
 
-  /** `snapshot` is called when the registry is read, hence must not wait for anything. */
+  /** `snapshot` is called when the registry is read, so it must not wait. */
   constructor(context: Context.Context<never>, snapshot: () => MqttSnapshot) {
     this.#context = context
     this.#snapshot = snapshot
@@ -59,7 +59,7 @@ export class MetricRegistration {
 
   #read(): ReadonlyMap<string, Series> {
     if (this.#current !== undefined) return this.#current
-    // Whoever reads one series reads all of them, in one go.
+    // A reader of one series reads all of them, in one turn.
     queueMicrotask(() => {
       this.#current = undefined
     })
@@ -91,7 +91,7 @@ const seriesOf = (snapshot: MqttSnapshot): ReadonlyMap<string, Series> => {
   return all
 }
 
-/** Families have one label or two; of two, the second one is never a name that somebody chose. */
+/** Families have one label or two. The second one is never a name from the user. */
 const keyOf = ({ name }: Family, labels: ReadonlyArray<string>): string =>
   labels.length === 2 ? `${name} ${labels[1]} ${labels[0]}` : `${name} ${labels[0] ?? ""}`
 
@@ -127,7 +127,7 @@ const register = (
   }
 }
 
-/** In seconds, the buckets cumulated. */
+/** In seconds, with cumulative buckets. */
 const histogramState = ({ bounds, buckets, count, max, min, total }: Latencies): Metric.HistogramState => {
   let cumulated = 0
   return {

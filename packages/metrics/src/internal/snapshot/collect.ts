@@ -1,5 +1,5 @@
 /**
- * Puts a snapshot together from what there is to look at.
+ * Collects a snapshot from its sources.
  */
 import * as Forwarder from "@effect-mqttx/core/Forwarder"
 import type { ForwarderMetrics, ForwarderSession } from "@effect-mqttx/core/ForwarderMetrics"
@@ -33,23 +33,23 @@ import type {
 import { causesOf } from "./readiness.ts"
 
 /**
- * What figures come from.
+ * The sources of the metrics.
  */
 export interface Sources {
   readonly manager: Manager | undefined
-  /** Sessions that no manager knows. */
+  /** Sessions without a manager. */
   readonly sessions: ReadonlyArray<Session>
   readonly forwarders: { readonly allMetrics: Effect.Effect<ReadonlyMap<string, ForwarderMetrics>> } | undefined
 }
 
 /**
- * Names for routes, by which they are told apart for as long as they are there. A name that is free again is given to
- * the next one: routes that come and go make no more series than there are routes at a time.
+ * Names that identify routes while they exist. A free name is reused for the next route, so that there are no more
+ * series than routes at one time.
  */
 export class RouteNames {
   #names = new Map<Route<unknown>, string>()
 
-  /** The names of all routes that there are now. */
+  /** The names of all current routes. */
   of(routes: ReadonlyArray<Route<unknown>>): ReadonlyMap<Route<unknown>, string> {
     const present = new Set(routes)
     for (const route of this.#names.keys()) if (!present.has(route)) this.#names.delete(route)
@@ -115,7 +115,7 @@ const managedSessions = (manager: Manager): Effect.Effect<ReadonlyArray<SessionS
     const { bySession } = yield* manager.metrics
     const found: Array<SessionSnapshot> = []
     for (const [name, metrics] of bySession) {
-      // One that goes away just now is as good as gone.
+      // A session that is removed at this moment is left out.
       const parts = yield* Effect.option(Effect.all([manager.status(name), manager.options(name)]))
       if (Option.isNone(parts)) continue
       const [status, options] = parts.value
@@ -205,7 +205,7 @@ const routeSnapshot = (route: Route<unknown>, name: string): Effect.Effect<Route
     }
   })
 
-/** Those that a source names, and those that the manager knows besides; equal names get a number. */
+/** The forwarders of the source, and further ones that the manager knows. Equal names get a number. */
 const forwarderSnapshots = (
   named: ReadonlyArray<ForwarderMetrics>,
   announced: ReadonlyArray<ForwarderMetrics>
@@ -243,8 +243,8 @@ const storageSnapshot = ({ durability, failure, volatile }: StorageStatus): Stor
 })
 
 /**
- * An error of ours says nothing secret. Anything else comes from a handler, and may say what it likes: its name has to
- * do.
+ * An error of this library contains no secret. Any other error comes from a handler and may contain anything, so only
+ * its name is used.
  */
 const problemOf = (error: unknown): Problem | undefined => {
   if (error === undefined) return undefined

@@ -1,5 +1,5 @@
 /**
- * The figures of a program as data; MqttSnapshot exports them.
+ * The types of a snapshot. `MqttSnapshot` exports them.
  */
 import type { ForwarderMetrics, ForwarderSession } from "@effect-mqttx/core/ForwarderMetrics"
 import type { ProtocolVersion, QoS } from "@effect-mqttx/core/QoS"
@@ -8,17 +8,17 @@ import type { Latencies, SessionMetrics, SessionStatus } from "@effect-mqttx/cor
 import type { Durability } from "@effect-mqttx/core/SessionStore"
 
 /**
- * What went wrong.
+ * An error as data.
  */
 export interface Problem {
   /** The tag of the reason of an `MqttError`; `Unknown` for anything else. */
   readonly reason: string
-  /** In one sentence. */
+  /** One sentence. */
   readonly message: string
 }
 
 /**
- * The figures of a session, where points in time that never were are absent.
+ * The metrics of a session. Points in time of events that never happened are absent.
  */
 export interface MetricsSnapshot extends Omit<SessionMetrics, "lastMessageAt" | "lastErrorAt"> {
   readonly lastMessageAt?: number | undefined
@@ -49,7 +49,7 @@ export interface ConnectionSnapshot {
 export interface StorageSnapshot {
   readonly durability: Durability
   readonly volatile: boolean
-  /** Why it takes no commits. */
+  /** Why the store takes no commits. */
   readonly failure?: Problem | undefined
 }
 
@@ -62,11 +62,11 @@ export interface SubscriptionFailureSnapshot {
 }
 
 /**
- * A named consumer that is away while messages wait for it, see `SubscribeOptions.consumer`.
+ * A named consumer that is absent while messages wait for it, see `SubscribeOptions.consumer`.
  */
 export interface AbsentConsumerSnapshot {
   readonly name: string
-  /** Messages that wait for it, unacknowledged. */
+  /** The number of unacknowledged messages that wait for it. */
   readonly unfinished: number
 }
 
@@ -89,7 +89,7 @@ export interface SessionSnapshot {
   readonly attempt: number
   /** Why it is not connected. */
   readonly lastError?: Problem | undefined
-  /** Why it cannot be connected before something is changed. */
+  /** The permanent failure: the session cannot connect before the cause is fixed. */
   readonly failure?: Problem | undefined
   readonly connection?: ConnectionSnapshot | undefined
   readonly storage?: StorageSnapshot | undefined
@@ -109,14 +109,14 @@ export interface SessionSnapshot {
  */
 export interface RouteSnapshot {
   /**
-   * What tells routes apart: the description, with a number behind it where several have the same, or a number alone.
+   * Identifies the route: the description, with a number if several routes have the same, or a number alone.
    */
   readonly name: string
   readonly filters: ReadonlyArray<string>
-  /** Absent: over all sessions. */
+  /** Absent: the route is over all sessions. */
   readonly session?: string | undefined
   readonly description?: string | undefined
-  /** How it stands with each of its sessions. */
+  /** The status of the route at each of its sessions. */
   readonly sessions: ReadonlyArray<{
     readonly name: string
     readonly state: "joining" | "active" | "failed"
@@ -141,21 +141,21 @@ export interface RouteSnapshot {
  */
 export interface StoreSnapshot {
   readonly session: string
-  /** The commits that succeeded. */
+  /** The latencies of the commits that succeeded. */
   readonly commits: Latencies
-  /** Attempts that the store refused. */
+  /** The number of attempts that the store refused. */
   readonly failures: number
 }
 
 /**
- * How a forwarder stands with one of its sessions, see `ForwarderSession`.
+ * The status of a forwarder at one of its sessions, see `ForwarderSession`.
  */
 export interface ForwarderSessionSnapshot extends Omit<ForwarderSession, "error"> {
   readonly error?: Problem | undefined
 }
 
 /**
- * One forwarder: its figures, where points in time that never were are absent.
+ * One forwarder and its metrics. Points in time of events that never happened are absent.
  */
 export interface ForwarderSnapshot
   extends Omit<ForwarderMetrics, "sources" | "targets" | "lastForwardedAt" | "lastErrorAt" | "lastError">
@@ -168,7 +168,7 @@ export interface ForwarderSnapshot
 }
 
 /**
- * All sessions together.
+ * Totals over all sessions.
  */
 export interface TotalsSnapshot {
   readonly sessions: number
@@ -177,7 +177,7 @@ export interface TotalsSnapshot {
   readonly states: { readonly [State in SessionState]: number }
   readonly routes: number
   readonly forwarders: number
-  /** Sessions that were removed are included. */
+  /** Includes sessions that were removed. */
   readonly metrics: MetricsSnapshot
 }
 
@@ -198,19 +198,19 @@ export interface TotalsSnapshot {
 export interface UnreadyCause extends Problem {
   readonly kind: "session" | "store" | "subscription" | "consumer" | "route" | "forwarder"
   readonly name: string
-  /** The session that it is about; absent for a route that ended and was over all sessions. */
+  /** The session concerned; absent for a route over all sessions that has ended. */
   readonly session?: string | undefined
-  /** Of a session: its state, when that began, and the address in use or being tried. */
+  /** For a session: its state, when that began, and the address in use or being tried. */
   readonly state?: SessionState | undefined
   readonly since?: number | undefined
   readonly server?: string | undefined
 }
 
 /**
- * Everything, at one moment.
+ * All metrics at one moment.
  */
 export interface MqttSnapshot {
-  /** When. */
+  /** When the snapshot was taken. */
   readonly at: number
   readonly totals: TotalsSnapshot
   /** In the order in which they were added. */
@@ -218,6 +218,6 @@ export interface MqttSnapshot {
   readonly routes: ReadonlyArray<RouteSnapshot>
   readonly stores: ReadonlyArray<StoreSnapshot>
   readonly forwarders: ReadonlyArray<ForwarderSnapshot>
-  /** What is not ready; none: the program can do its work. */
+  /** The causes why the program is not ready; none: it can do its work. */
   readonly unready: ReadonlyArray<UnreadyCause>
 }

@@ -1,14 +1,14 @@
 /**
- * What keeps a program from doing its work: read from a snapshot, and part of it.
+ * The causes that keep a program from doing its work. They are computed from a snapshot, and part of it.
  *
- * A cause names the session, subscription, store, route or forwarder that does not work, and why. A new kind of cause
- * gets a function here, and is then part of `/readyz`, of the live page and of the figures.
+ * A cause names the session, subscription, store, route or forwarder that does not work, and the reason. A new kind of
+ * cause gets a function here, and is then part of `/readyz`, of the live page and of the metrics.
  */
 import type { MqttSnapshot, Problem, UnreadyCause } from "./model.ts"
 
 type Parts = Pick<MqttSnapshot, "sessions" | "routes" | "forwarders">
 
-/** All causes; none: the program is ready. */
+/** All causes; when there are none, the program is ready. */
 export const causesOf = (parts: Parts): ReadonlyArray<UnreadyCause> => [
   ...sessionCauses(parts),
   ...storeCauses(parts),
@@ -55,7 +55,7 @@ const consumerCauses = ({ sessions }: Parts): ReadonlyArray<UnreadyCause> =>
 
 const notInForce: Problem = { reason: "Subscribing", message: "its subscription is not in force yet" }
 
-/** Sessions that are connected: what is not, is a cause of its own. */
+/** The connected sessions: a session without a connection is a cause of its own. */
 const connected = ({ sessions }: Parts): ReadonlySet<string> =>
   new Set(sessions.filter(({ state }) => state === "connected").map(({ name }) => name))
 

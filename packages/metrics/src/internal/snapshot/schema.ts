@@ -1,5 +1,5 @@
 /**
- * Snapshots as a schema; what the fields mean is said where the types are.
+ * The schema of snapshots. The types in `model.ts` document the fields.
  */
 import * as Schema from "effect/Schema"
 import type { MqttSnapshot } from "./model.ts"

@@ -1,5 +1,5 @@
 /**
- * What the protocol core of the scripted broker does; BrokerCore exports it.
+ * The interface of the scripted broker's protocol core. `BrokerCore` exports it.
  */
 import type { Violation } from "@effect-mqttx/core/Codec"
 import type {
@@ -17,25 +17,27 @@ import type { ProtocolVersion, QoS } from "@effect-mqttx/core/QoS"
 import type { Journal } from "../../Journal.ts"
 
 /**
- * What the server grants and limits. Each connection keeps the limits that were in force when its CONNECT arrived; on
- * MQTT 5 CONNACK announces those that differ from the protocol's defaults (MQTT 3.2.2.3).
+ * The limits and features of the server. Each connection keeps those that were in force when its CONNECT arrived. On
+ * MQTT 5, CONNACK announces those that differ from the protocol's defaults (MQTT 3.2.2.3).
  */
 export interface BrokerLimits {
   /**
-   * QoS 1 and 2 publishes of a client that may be unacknowledged; one more is answered with DISCONNECT 0x93. Default
-   * 65,535.
+   * The number of QoS 1 and 2 publishes of a client that may be unacknowledged. A further one is answered with
+   * DISCONNECT 0x93. Default 65,535.
    */
   readonly receiveMaximum: number
   /**
-   * The same on 3.1.1, where it cannot be announced and the connection is just closed; undefined: no limit. Default
-   * undefined.
+   * The same on 3.1.1, where it cannot be announced and the connection is closed without a packet; undefined: no limit.
+   * Default undefined.
    */
   readonly receiveMaximum311: number | undefined
-  /** Unacknowledged QoS 1 and 2 publishes to one client, whatever the client allows. Default 65,535. */
+  /**
+   * The number of unacknowledged QoS 1 and 2 publishes to one client, even if the client allows more. Default 65,535.
+   */
   readonly maximumInflight: number
-  /** Messages that wait in one session; more are dropped. Default unlimited. */
+  /** The number of messages that may wait in one session; further ones are dropped. Default unlimited. */
   readonly maximumQueued: number
-  /** Bytes of a whole packet from a client; undefined: what the protocol can express. Default undefined. */
+  /** The largest packet from a client in bytes; undefined: the largest of the protocol. Default undefined. */
   readonly maximumPacketSize: number | undefined
   /** Default 2. */
   readonly maximumQoS: QoS
@@ -47,16 +49,16 @@ export interface BrokerLimits {
   readonly subscriptionIdentifiersAvailable: boolean
   /** Default true. */
   readonly sharedSubscriptionAvailable: boolean
-  /** Topic aliases that a client may use; 0: none. Default 10. */
+  /** The number of topic aliases that a client may use; 0: none. Default 10. */
   readonly topicAliasMaximum: number
-  /** Seconds that replace the client's keep alive; undefined: the client's counts. Default undefined. */
+  /** Keep alive in seconds that replaces the client's; undefined: the client's applies. Default undefined. */
   readonly serverKeepAlive: number | undefined
-  /** Seconds; an upper bound of every session expiry interval. Default unlimited. */
+  /** The upper limit of every session expiry interval, in seconds. Default unlimited. */
   readonly maximumSessionExpiryInterval: number | undefined
 }
 
 /**
- * Who acts, for decisions about authorisation.
+ * The client that an authorisation decision is about.
  */
 export interface ClientInfo {
   readonly connection: number
@@ -66,7 +68,7 @@ export interface ClientInfo {
 }
 
 /**
- * A rule that breaks the protocol, or that a careful client would not break.
+ * A violation of the protocol, or behaviour that a correct client would avoid.
  *
  * `fatal` violations close the connection. The others are tolerated as the specification demands, and are still
  * mistakes: acknowledgements out of order, or a publish that is resent while the connection lasts.
@@ -75,7 +77,7 @@ export interface ClientViolation {
   readonly at: number
   readonly connection: number
   readonly clientId: string
-  /** What DISCONNECT says on MQTT 5. */
+  /** The reason code of DISCONNECT on MQTT 5. */
   readonly reasonCode: number
   readonly detail: string
   readonly fatal: boolean
@@ -103,9 +105,9 @@ export interface PublishedMessage {
 /**
  * How the delivery of one message to one session ended.
  *
- * `Sent`: QoS 0, handed to the network. `Acknowledged`: PUBACK or PUBCOMP. `Refused`: a reason code of 0x80 or more.
- * `Dropped`: the message was too large for the client, its queue was full, or it was QoS 0 and the client not there.
- * `SessionEnded`: the session is gone.
+ * `Sent`: QoS 0, passed to the network. `Acknowledged`: PUBACK or PUBCOMP. `Refused`: a reason code of 0x80 or more.
+ * `Dropped`: the message was too large for the client, its queue was full, or it was QoS 0 and the client was not
+ * connected. `SessionEnded`: the session has ended.
  */
 export interface DeliveryOutcome {
   readonly message: PublishedMessage
@@ -123,12 +125,12 @@ export interface Publication {
   readonly message: PublishedMessage
   readonly deliveries: number
   readonly outstanding: number
-  /** Free for the owner, see `BrokerCoreOptions.onPublicationSettled`. */
+  /** For the owner's use, see `BrokerCoreOptions.onPublicationSettled`. */
   owner: unknown
 }
 
 /**
- * A message to publish by the server itself. Absent: QoS 0, not retained, no properties.
+ * A message that the server itself publishes. Defaults: QoS 0, not retained, no properties.
  */
 export interface ServerMessage {
   readonly topic: string
@@ -147,19 +149,19 @@ export interface SubscriptionView extends SubscribeFilter {
 }
 
 /**
- * What can be seen of a session.
+ * The observable state of a session.
  */
 export interface SessionView {
   readonly clientId: string
   readonly protocolVersion: ProtocolVersion
-  /** The connection that it has now. */
+  /** Its current connection. */
   readonly connection: number | undefined
   /** Seconds; Infinity: never. */
   readonly sessionExpiryInterval: number
   readonly subscriptions: ReadonlyArray<SubscriptionView>
-  /** Messages that wait to be sent. */
+  /** The number of queued messages. */
   readonly queued: number
-  /** QoS 1 and 2 messages that are sent and not acknowledged in full. */
+  /** The number of QoS 1 and 2 messages that were sent and are not completely acknowledged. */
   readonly inflight: number
   /** QoS 2 packet identifiers received from the client and not released. */
   readonly unreleased: ReadonlyArray<number>
@@ -167,7 +169,7 @@ export interface SessionView {
 }
 
 /**
- * How the server behaves. Callbacks are called synchronously and must not call the core.
+ * Options of the server's behaviour. Callbacks are called synchronously and must not call the core.
  */
 export interface BrokerCoreOptions {
   readonly limits?: Partial<BrokerLimits>
@@ -184,19 +186,23 @@ export interface BrokerCoreOptions {
   readonly retainedBeforeSuback?: boolean
   /** Close connections after one and a half keep alive intervals of silence (MQTT 3.1.2.10). Default true. */
   readonly enforceKeepAlive?: boolean
-  /** Judges a CONNECT: 0 accepts, any other reason code of MQTT 5 refuses (translated for 3.1.1). Default: accept. */
+  /**
+   * Decides on a CONNECT: 0 accepts, any other reason code of MQTT 5 refuses (translated for 3.1.1). Default: accept.
+   */
   readonly authenticate?: (connect: Connect) => number
-  /** Judges a PUBLISH: 0 accepts, a reason code of 0x80 or more refuses. Default: accept. */
+  /** Decides on a PUBLISH: 0 accepts, a reason code of 0x80 or more refuses. Default: accept. */
   readonly authorizePublish?: (client: ClientInfo, publish: Publish) => number
-  /** Judges a topic filter: 0 accepts, a reason code of 0x80 or more refuses (0x80 on 3.1.1). Default: accept. */
+  /** Decides on a topic filter: 0 accepts, a reason code of 0x80 or more refuses (0x80 on 3.1.1). Default: accept. */
   readonly authorizeSubscribe?: (client: ClientInfo, filter: SubscribeFilter) => number
-  /** Where state is written before anything that follows from it is sent, and read from at the start. Default: none. */
+  /**
+   * The journal that state is written to before any of its effects is sent, and read from at the start. Default: none.
+   */
   readonly journal?: Journal
   /** The sequence number of the first message, if the journal has none that is higher. Default 1. */
   readonly firstSequence?: number
-  /** Answers true for an acknowledgement that must not be sent until `releaseAcknowledgements`. Default: none. */
+  /** Returns true for an acknowledgement that must not be sent until `releaseAcknowledgements`. Default: none. */
   readonly holdAcknowledgement?: (client: ClientInfo, packet: Puback | Pubrec | Pubcomp) => boolean
-  /** A message was accepted; what all publishers published, in order and after the de-duplication of QoS 2. */
+  /** A message was accepted: called for all publishers, in order and after the de-duplication of QoS 2. */
   readonly onPublished?: (message: PublishedMessage) => void
   /** A delivery to one session ended. */
   readonly onDelivery?: (outcome: DeliveryOutcome) => void
@@ -206,8 +212,8 @@ export interface BrokerCoreOptions {
 }
 
 /**
- * What the owner has to do for one connection: send the packets in order, then close it if asked to. A connection with
- * `close` does not exist any more for the core.
+ * The owner's work for one connection: send the packets in order, then close it if asked to. With `close`, the
+ * connection no longer exists for the core.
  */
 export interface ConnectionOutput {
   readonly connection: number
@@ -216,25 +222,25 @@ export interface ConnectionOutput {
 }
 
 /**
- * The state machine. Connections have numbers that the owner chooses and never uses again; all times are milliseconds
- * of one clock.
+ * The state machine. The owner chooses the numbers of connections and never reuses them. All times are milliseconds of
+ * one clock.
  */
 export interface BrokerCore {
-  /** The limits for the connections to come. */
+  /** The limits of future connections. */
   readonly limits: BrokerLimits
   readonly setLimits: (limits: Partial<BrokerLimits>) => void
 
   readonly connectionOpened: (connection: number, now: number) => void
-  /** Packets of one connection in the order of the wire. Unknown or closed connections are ignored. */
+  /** Processes packets of one connection in the order of the wire. Unknown or closed connections are ignored. */
   readonly receive: (connection: number, packets: ReadonlyArray<Packet>, now: number) => void
-  /** The decoder found a violation: answered with DISCONNECT on MQTT 5, and closed. */
+  /** Reports a violation that the decoder found. The core answers with DISCONNECT on MQTT 5, and closes. */
   readonly malformed: (connection: number, violation: Violation, now: number) => void
-  /** The network is gone; ignored when the core has closed the connection itself. */
+  /** Reports the end of the network connection; ignored if the core has closed the connection itself. */
   readonly connectionClosed: (connection: number, now: number) => void
   /** While a connection is not writable, QoS 0 messages to it are dropped and others wait. */
   readonly setWritable: (connection: number, writable: boolean, now: number) => void
 
-  /** What collected since the last call, connection by connection; the journal has been written. */
+  /** Returns the outputs since the last call, by connection. The journal has been written. */
   readonly take: () => ReadonlyArray<ConnectionOutput>
 
   /** When `tick` may have something to do; undefined: never. */
@@ -246,13 +252,13 @@ export interface BrokerCore {
   /** Closes a connection, with DISCONNECT and this reason code on MQTT 5. */
   readonly disconnect: (connection: number, reasonCode: number, now: number) => void
   /**
-   * Forgets a session as a server that lost its state: no will, no notice; false when there is none. Its connection
+   * Discards a session like a server that lost its state: no will, no notice; false when there is none. Its connection
    * stays open.
    */
   readonly forgetSession: (clientId: string) => boolean
   /**
-   * Sends acknowledgements that `holdAcknowledgement` kept back: all of them, or those that `choose` returns, in its
-   * order. Answers how many.
+   * Sends acknowledgements that `holdAcknowledgement` held back: all of them, or those that `choose` returns, in its
+   * order. Returns their number.
    */
   readonly releaseAcknowledgements: (
     connection: number,
@@ -263,8 +269,8 @@ export interface BrokerCore {
   readonly sessions: () => ReadonlyArray<SessionView>
   /** Retained messages by topic. */
   readonly retained: () => ReadonlyArray<PublishedMessage>
-  /** Deliveries that wait or are in flight, over all sessions. */
+  /** The number of deliveries that are queued or in flight, over all sessions. */
   readonly outstanding: () => number
-  /** The same, of the sessions that are connected. */
+  /** The same for connected sessions. */
   readonly outstandingConnected: () => number
 }

@@ -1,5 +1,6 @@
 /**
- * The broker: one packet after the other (MQTT 3 and 4), see `BrokerCore` for the contract.
+ * The broker's state machine, which processes one packet after the other (MQTT 3 and 4), see `BrokerCore` for the
+ * contract.
  */
 import { sizeOf, type Violation } from "@effect-mqttx/core/Codec"
 import {
@@ -163,7 +164,7 @@ const onPublish = (state: State, session: Session, connection: Connection, packe
   acknowledge(state, connection, acknowledgement("Pubrec", packetIdentifier, reasonCode))
 }
 
-/** Undefined: the alias is not valid (MQTT 3.3.2.3.4). */
+/** Undefined for an invalid alias (MQTT 3.3.2.3.4). */
 const resolveTopic = (connection: Connection, packet: Publish): string | undefined => {
   const alias = packet.properties.topicAlias
   if (alias === undefined) return packet.topic
@@ -183,7 +184,7 @@ const judgeAndAccept = (
 ): number => {
   const judged = state.options.authorizePublish?.(connection, topic === packet.topic ? packet : { ...packet, topic }) ??
     0
-  // 3.1.1 has no way to refuse: acknowledged, and not delivered (MQTT 3.1.1, 3.3.5).
+  // 3.1.1 cannot refuse a publish: it is acknowledged and not delivered (MQTT 3.1.1, 3.3.5).
   if (judged >= 0x80) return connection.protocolVersion === 5 ? judged : 0
   const deliveries = accept(state, session, topic, packet, now)
   return deliveries === 0 && connection.protocolVersion === 5 ? ReasonCodes.noMatchingSubscribers : 0

@@ -1,13 +1,13 @@
 /**
- * Topic filters and their matching, as the broker does it (MQTT 4.7 and 4.8.2).
+ * Topic filters and their matching in the broker (MQTT 4.7 and 4.8.2).
  *
- * On purpose not the client's own matcher: a broker that shared it would agree with each of its mistakes.
+ * It does not share the client's matcher on purpose, so that it does not share the client's mistakes.
  */
 
 const sharePrefix = "$share/"
 
 /**
- * A topic filter taken apart.
+ * A parsed topic filter.
  */
 export interface ParsedFilter {
   readonly share: string | undefined
@@ -15,7 +15,7 @@ export interface ParsedFilter {
 }
 
 /**
- * Undefined for a filter that MQTT does not allow.
+ * Undefined for an invalid filter.
  */
 export const parseFilter = (full: string): ParsedFilter | undefined => {
   let share: string | undefined
@@ -71,7 +71,7 @@ const makeNode = <T>(): Node<T> => ({ children: new Map(), values: [] })
 export interface FilterTree<T> {
   readonly insert: (filter: string, value: T) => void
   readonly remove: (filter: string, value: T) => void
-  /** The values of all matching filters; the array is shared, do not change it. */
+  /** The values of all matching filters. The array is shared; callers must not change it. */
   readonly match: (topic: string) => ReadonlyArray<T>
 }
 

@@ -1,5 +1,5 @@
 /**
- * The beginning and the end of connections and sessions, wills, and time (MQTT 3.1, 3.14, 4.1).
+ * The start and the end of connections and sessions, wills, and time (MQTT 3.1, 3.14, 4.1).
  */
 import type { Connect, Disconnect } from "@effect-mqttx/core/Packet"
 import * as Properties from "@effect-mqttx/core/Properties"
@@ -74,7 +74,7 @@ export const onConnect = (state: State, connection: Connection, packet: Connect,
 
   const previous = state.sessions.get(clientId)
   if (previous?.connection !== undefined) takeOver(state, previous.connection, packet.cleanStart, now)
-  // Taking over may have ended the session: look again.
+  // The takeover may have ended the session, so it is looked up again.
   let known = state.sessions.get(clientId)
   if (known !== undefined && (packet.cleanStart || known.protocolVersion !== packet.protocolVersion)) {
     endSession(state, known, now)
@@ -154,8 +154,8 @@ const takeOver = (state: State, old: Connection, cleanStart: boolean, now: numbe
   forget(state, old)
   const session = old.session!
   session.connection = undefined
-  // MQTT 3.1.4-3 and 3.1.3.2.2: the old connection is lost, so its will goes out, unless it is delayed and the session
-  // goes on. onConnect ends a session that begins clean, which sends a delayed will too.
+  // MQTT 3.1.4-3 and 3.1.3.2.2: the old connection is lost, so its will is published, unless it is delayed and the
+  // session continues. For a clean start onConnect ends the session, which publishes a delayed will too.
   if (session.will !== undefined && (session.will.properties.willDelayInterval ?? 0) === 0) {
     publishWill(state, session, now)
   }
@@ -168,7 +168,7 @@ const disconnectPacket = (reasonCode: number): Disconnect => ({
   properties: Properties.none
 })
 
-/** The connection is over for the core; what it still has to send goes out before the owner closes it. */
+/** The connection is closed for the core. Its remaining packets are sent before the owner closes it. */
 const forget = (state: State, connection: Connection): void => {
   connection.closed = true
   connection.held = []
@@ -180,8 +180,7 @@ const forget = (state: State, connection: Connection): void => {
 }
 
 /**
- * Closes a connection by the server's will: DISCONNECT (MQTT 5), and what the loss of a connection means for will and
- * session.
+ * The server closes a connection: DISCONNECT (MQTT 5), and the effects of a lost connection on will and session.
  */
 export const disconnect = (state: State, connection: Connection, reasonCode: number, now: number): void => {
   if (connection.protocolVersion === 5 && connection.session !== undefined) {
@@ -200,7 +199,7 @@ export const fail = (state: State, connection: Connection, reasonCode: number, d
 }
 
 /**
- * The network is gone.
+ * The network connection has ended.
  */
 export const onClosed = (state: State, connection: Connection, now: number): void => {
   connection.closed = true
@@ -263,7 +262,7 @@ const publishWill = (state: State, session: Session, now: number): void => {
 }
 
 /**
- * Ends a session: its will is due at the latest now (MQTT 3.1.3.2.2), its deliveries are void.
+ * Ends a session: its will is due now at the latest (MQTT 3.1.3.2.2), and its deliveries end.
  */
 export const endSession = (state: State, session: Session, now: number): void => {
   publishWill(state, session, now)
@@ -282,7 +281,7 @@ const clearSession = (state: State, session: Session): void => {
 }
 
 /**
- * The server loses a session's state. A live connection goes on with an empty session, which ends with it.
+ * Discards a session's state in the server. A live connection continues with an empty session, which ends with it.
  */
 export const forgetSession = (state: State, clientId: string): boolean => {
   const session = state.sessions.get(clientId)
@@ -301,7 +300,7 @@ export const forgetSession = (state: State, clientId: string): boolean => {
 }
 
 /**
- * Does what is due, and finds the next deadline.
+ * Runs due work, and computes the next deadline.
  */
 export const tick = (state: State, now: number): void => {
   if (now < state.deadline) return

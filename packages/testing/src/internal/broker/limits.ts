@@ -18,7 +18,7 @@ export const defaultLimits: BrokerLimits = Object.freeze({
 })
 
 /**
- * What CONNACK says about the limits: those that differ from the protocol's defaults (MQTT 3.2.2.3).
+ * The limits that CONNACK announces: those that differ from the protocol's defaults (MQTT 3.2.2.3).
  */
 export const announce = (limits: BrokerLimits): ConnackProperties => ({
   ...(limits.receiveMaximum !== 65_535 && { receiveMaximum: limits.receiveMaximum }),

@@ -1,5 +1,5 @@
 /**
- * Messages to clients: queue, window, the sender's side of QoS 1 and 2 (MQTT 4.3, 4.4, 4.6, 4.9).
+ * Messages to clients: the queue, the window, and the sender's side of QoS 1 and 2 (MQTT 4.3, 4.4, 4.6, 4.9).
  */
 import { sizeOf } from "@effect-mqttx/core/Codec"
 import type { Puback, Pubcomp, Publish, Pubrec } from "@effect-mqttx/core/Packet"
@@ -36,7 +36,7 @@ const shiftQueue = (session: Session): Outgoing => {
 }
 
 /**
- * Takes a message for one session: sent at once where the window allows, queued otherwise.
+ * Adds a message for one session: it is sent at once if the window allows, and queued otherwise.
  */
 export const deliver = (
   state: State,
@@ -126,7 +126,7 @@ const makePublish = (
     sent = properties
     if (subscriptionIdentifiers.length > 0) sent = { ...sent, subscriptionIdentifiers }
     if (expiresAt !== undefined) {
-      // MQTT 3.3.2.3.3: the interval goes out reduced by the time that the message has waited here.
+      // MQTT 3.3.2.3.3: the interval is reduced by the time that the message has waited here.
       sent = { ...sent, messageExpiryInterval: Math.max(1, Math.ceil((expiresAt - now) / 1000)) }
     }
   }
@@ -144,11 +144,11 @@ const withAlias = (state: State, connection: Connection, packet: Publish): Publi
 }
 
 /**
- * Sends what the window admits: first the publishes of earlier connections, then the queue.
+ * Sends as many messages as the window allows: first the publishes of earlier connections, then the queue.
  *
- * A message in the PUBREL stage takes a place until its PUBCOMP, over connections too: then neither reading of MQTT 4.9
- * (the quota starts anew with the connection) and 3.3.4-9 (never more than Receive Maximum without PUBCOMP) is
- * violated.
+ * A message in the PUBREL stage occupies a place until its PUBCOMP, across connections too. This satisfies both
+ * readings: that of MQTT 4.9 (the quota restarts with the connection) and that of 3.3.4-9 (never more than Receive
+ * Maximum without PUBCOMP).
  */
 export const pump = (state: State, session: Session, connection: Connection, now: number): void => {
   if (!connection.writable) return
@@ -208,7 +208,7 @@ const sendPublish = (state: State, connection: Connection, outgoing: Outgoing, d
   const { packetIdentifier, publication, qos, retain, subscriptionIdentifiers } = outgoing
   const packet = makePublish(connection, publication, qos, retain, dup, packetIdentifier, subscriptionIdentifiers, now)
   if (isTooLarge(connection, packet)) {
-    // MQTT 3.1.2-25: discarded, and then as if it had been delivered.
+    // MQTT 3.1.2-25: discarded, and then treated as delivered.
     const session = connection.session!
     session.publishing.delete(packetIdentifier)
     return finish(state, session, outgoing, "Dropped", 0x95)
@@ -244,8 +244,8 @@ const finish = (
 }
 
 /**
- * Begins a resumed connection: PUBREL is sent again at once, PUBLISH (with DUP) as the window of this connection
- * admits, both in their original order (MQTT 4.4, 4.6).
+ * Starts a resumed connection: PUBREL is sent again at once, PUBLISH (with DUP) as the window of this connection
+ * allows, both in their original order (MQTT 4.4, 4.6).
  */
 export const resume = (state: State, session: Session, connection: Connection, now: number): void => {
   for (const packetIdentifier of session.releasing.keys()) {
@@ -263,7 +263,7 @@ const dropResend = (session: Session, connection: Connection, outgoing: Outgoing
 }
 
 /**
- * Each answers a protocol error that closes the connection, or undefined.
+ * Each handler returns a protocol error that closes the connection, or undefined.
  */
 export const onPuback = (
   state: State,
@@ -273,7 +273,8 @@ export const onPuback = (
   now: number
 ): string | undefined => {
   const outgoing = session.publishing.get(packet.packetIdentifier)
-  // An acknowledgement that belongs to nothing is no error in MQTT 5 (4.13 does not list it), nor in 3.1.1.
+  // An acknowledgement without a matching packet identifier is no error in MQTT 5 (4.13 does not list it), nor in
+  // 3.1.1.
   if (outgoing === undefined) return undefined
   if (outgoing.qos !== 1) return `PUBACK ${packet.packetIdentifier} for a QoS 2 PUBLISH`
   if (outgoing.sentOn === connection.connection) {
@@ -347,7 +348,7 @@ export const onPubcomp = (
 }
 
 /**
- * Settles everything that the session still had to deliver.
+ * Settles all remaining deliveries of the session.
  */
 export const abandon = (state: State, session: Session): void => {
   const { publishing, queue, releasing } = session

@@ -1,5 +1,5 @@
 /**
- * The reason codes that the broker says (MQTT 2.4).
+ * The reason codes that the broker sends (MQTT 2.4).
  */
 export const noMatchingSubscribers = 0x10
 export const noSubscriptionExisted = 0x11
@@ -25,7 +25,7 @@ export const subscriptionIdentifiersNotSupported = 0xa1
 export const wildcardSubscriptionsNotSupported = 0xa2
 
 /**
- * The return code of CONNACK on 3.1.1 that is nearest to a reason code of MQTT 5 (MQTT 3.1.1, table 3.1).
+ * The return code of CONNACK on 3.1.1 that is closest to a reason code of MQTT 5 (MQTT 3.1.1, table 3.1).
  */
 export const toReturnCode = (reasonCode: number): number => {
   switch (reasonCode) {
@@ -40,7 +40,7 @@ export const toReturnCode = (reasonCode: number): number => {
     case notAuthorized:
     case 0x8a:
       return 5
-    // A test may name the return code of 3.1.1 itself.
+    // A test may pass the return code of 3.1.1 itself.
     case 1:
     case 2:
     case 3:

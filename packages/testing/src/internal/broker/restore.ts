@@ -1,5 +1,5 @@
 /**
- * From a journal back to sessions, retained messages and unfinished flows.
+ * Restores sessions, retained messages and unfinished flows from a journal.
  */
 import type { Journal, JournalEntry } from "../../Journal.ts"
 import { parseFilter } from "./filterTree.ts"
@@ -16,9 +16,8 @@ import {
 } from "./state.ts"
 
 /**
- * Restores the state, and puts a journal that says only what is left in place of the old one. All connections are lost:
- * the clocks of session expiry and delayed wills begin now; a will without delay is due now too (MQTT 3.1.2.5 allows
- * both).
+ * Restores the state, and replaces the journal by one with only the remaining state. All connections are lost: the
+ * clocks of session expiry and delayed wills start now, and a will without delay is due now (MQTT 3.1.2.5 allows both).
  */
 export const restore = (state: State, journal: Journal, now: number): void => {
   const entries = journal.load()

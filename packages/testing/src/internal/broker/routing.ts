@@ -1,6 +1,6 @@
 /**
- * From published messages to the sessions that want them: subscriptions, shared subscriptions and retained messages
- * (MQTT 3.3.1.3, 3.8, 4.8).
+ * Routes published messages to the subscribed sessions: subscriptions, shared subscriptions and retained messages (MQTT
+ * 3.3.1.3, 3.8, 4.8).
  */
 import type { SubscribeFilter } from "@effect-mqttx/core/Packet"
 import type { MessageProperties } from "@effect-mqttx/core/Properties"
@@ -25,7 +25,7 @@ import {
 const noProperties: MessageProperties = {}
 
 /**
- * Accepts a message and hands it to every session with a matching subscription.
+ * Accepts a message and delivers it to every session with a matching subscription.
  */
 export const publish = (
   state: State,
@@ -77,7 +77,7 @@ const route = (state: State, publication: TrackedPublication, now: number): void
   for (const candidate of routes) {
     const subscription = pick(candidate, publication)
     if (subscription === undefined) continue
-    // A shared subscription is a subscription of its own, never merged with the client's other ones (MQTT 4.8.2).
+    // A shared subscription is separate, and never merged with the client's other ones (MQTT 4.8.2).
     if (bySession === undefined || subscription.share !== undefined) {
       deliverTo(state, subscription, publication, now)
       continue
@@ -136,7 +136,7 @@ const deliverTo = (
 }
 
 /**
- * The subscription that a route stands for: itself, or the member of a group whose turn it is, those without a
+ * The subscription that receives the message: the route itself, or the next member of a group, members without a
  * connection last.
  */
 const pick = (route: Subscription | ShareGroup, publication: TrackedPublication): Subscription | undefined => {
@@ -276,7 +276,7 @@ export const removeRoute = (state: State, subscription: Subscription): void => {
 }
 
 /**
- * Answers the reason code of UNSUBACK.
+ * Returns the reason code of UNSUBACK.
  */
 export const unsubscribe = (state: State, session: Session, filter: string): number => {
   const subscription = session.subscriptions.get(filter)

@@ -1,5 +1,5 @@
 /**
- * The broker's state, and the few things that every part of it does: queue a packet, write the journal, close.
+ * The broker's state, and the operations that all its parts share: queue a packet, write the journal, close.
  */
 import type {
   Connect,
@@ -28,7 +28,7 @@ import type { FilterTree } from "./filterTree.ts"
 export interface TrackedPublication extends Publication {
   deliveries: number
   outstanding: number
-  /** The message stands in the journal. */
+  /** The message is in the journal. */
   journaled: boolean
 }
 
@@ -58,7 +58,7 @@ export interface Subscription extends SubscribeFilter {
 }
 
 /**
- * The members of one shared subscription; `turn` says who is next.
+ * The members of one shared subscription. `turn` is the index of the next one.
  */
 export interface ShareGroup {
   readonly members: Array<Subscription>
@@ -80,23 +80,23 @@ export interface Session {
   readonly publishing: Map<number, Outgoing>
   /** By packet identifier, in the order in which PUBREC arrived. */
   readonly releasing: Map<number, Outgoing>
-  /** Publishes of earlier connections that wait to be sent again, in order. */
+  /** Publishes of earlier connections that are to be sent again, in order. */
   resend: Array<Outgoing>
   /**
-   * QoS 2 packet identifiers from the client that are not released, with the position of the PUBREC that was sent last.
+   * QoS 2 packet identifiers from the client that are not released, with the position of the last PUBREC.
    */
   readonly received: Map<number, number>
   /**
-   * Counts the PUBRECs of the session: PUBRELs of a resumed one answer those of its earlier connections too, in this
-   * order.
+   * Counts the PUBRECs of the session. PUBRELs on a resumed connection also answer those of earlier connections, in
+   * this order.
    */
   recPosition: number
   nextPacketIdentifier: number
   nextDelivery: number
   will: Will | undefined
-  /** When the delayed will is due. */
+  /** The time when the delayed will is due. */
   willAt: number
-  /** When the session ends. */
+  /** The time when the session ends. */
   endsAt: number
 }
 
@@ -109,16 +109,16 @@ export interface Connection extends ClientInfo {
   session: Session | undefined
   limits: BrokerLimits
   connect: Connect | undefined
-  /** Milliseconds of silence that are allowed; 0: any. */
+  /** Milliseconds of silence that are allowed; 0: no limit. */
   patience: number
   lastReceivedAt: number
-  /** What the client allows. */
+  /** The client's Receive Maximum. */
   receiveMaximum: number
   maximumPacketSize: number | undefined
   topicAliasMaximum: number
   readonly aliasesIn: Map<number, string>
   readonly aliasesOut: Map<string, number>
-  /** Publishes from the client that are not acknowledged. */
+  /** Unacknowledged publishes from the client. */
   readonly unacknowledged: Set<number>
   held: Array<Puback | Pubrec | Pubcomp>
   writable: boolean
@@ -126,7 +126,7 @@ export interface Connection extends ClientInfo {
   dirty: boolean
   closed: boolean
   /**
-   * Counts the publishes sent; and the position of those that were acknowledged last, to see acknowledgements out of
+   * Counts the publishes sent, and holds the position of the last acknowledged ones, to detect acknowledgements out of
    * order.
    */
   position: number
@@ -155,7 +155,7 @@ export interface State {
 export const noIdentifiers: ReadonlyArray<number> = []
 
 /**
- * Appends a packet to what the connection has to send.
+ * Appends a packet to the output of the connection.
  */
 export const send = (state: State, connection: Connection, packet: Packet): void => {
   connection.packets.push(packet)
@@ -186,8 +186,8 @@ export const takeOutputs = (state: State): ReadonlyArray<ConnectionOutput> => {
 const noOutputs: ReadonlyArray<ConnectionOutput> = []
 
 /**
- * Whether the session's changes are written down: it would survive the loss of its connection, and has not been
- * forgotten.
+ * Whether the session's changes are written to the journal: the session would survive the loss of its connection, and
+ * was not discarded.
  */
 export const isJournaled = (state: State, session: Session): boolean =>
   state.options.journal !== undefined && session.sessionExpiryInterval > 0 &&
@@ -214,7 +214,7 @@ export const arm = (state: State, at: number): void => {
 }
 
 /**
- * One delivery is over.
+ * One delivery has ended.
  */
 export const settle = (
   state: State,
@@ -260,7 +260,7 @@ export const makePublication = (message: PublishedMessage): TrackedPublication =
 })
 
 /**
- * The properties of a publish that belong to the message and travel with it.
+ * The properties of a publish that belong to the message and are forwarded with it.
  */
 export const messageProperties = (properties: Publish["properties"]): Publish["properties"] => {
   if (properties.topicAlias === undefined && properties.subscriptionIdentifiers === undefined) return properties

@@ -2,7 +2,7 @@ import * as Effect from "effect/Effect"
 import * as Net from "node:net"
 
 /**
- * Ports that were free on the loopback interface a moment ago, all different.
+ * Ports that were free on the loopback interface just now, all different.
  */
 export const freePorts = (count: number): Effect.Effect<ReadonlyArray<number>> =>
   Effect.scoped(

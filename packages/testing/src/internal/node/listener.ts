@@ -39,7 +39,7 @@ interface Listener {
   readonly close: Effect.Effect<void>
 }
 
-/** Opened again, it has the same port. */
+/** A reopened listener has the same port. */
 const listener = (create: () => Net.Server): Effect.Effect<Listener, never, Scope.Scope> => {
   let server: Net.Server | undefined
   let port = 0
@@ -55,7 +55,7 @@ const listener = (create: () => Net.Server): Effect.Effect<Listener, never, Scop
   })
   const close = Effect.callback<void>((resume) => {
     if (server === undefined) return resume(Effect.void)
-    // It ends when its connections have ended too, which nobody needs to wait for: the port is free at once.
+    // The close event comes when its connections have ended too. It is not awaited, because the port is free at once.
     server.close()
     server = undefined
     resume(Effect.void)
@@ -87,7 +87,7 @@ const socketStream = (socket: Net.Socket): ByteStream => ({
   resume: () => {
     socket.resume()
   },
-  // Does not wait for the peer's end: a peer that never closes must not hold the broker.
+  // Does not wait for the peer's end: a peer that never closes must not delay the broker.
   end: () => socket.destroySoon(),
   destroy: () => {
     socket.resetAndDestroy()
@@ -133,7 +133,7 @@ const acceptWebSocket = (accept: Accept, webSocket: WebSocket, socket: Net.Socke
   }
   const { onClose, onData, onDrain } = handlers
   webSocket.on("message", (data, isBinary) => {
-    // MQTT 6.0.0-1: anything but binary frames closes the connection.
+    // MQTT 6.0.0-1: a frame that is not binary closes the connection.
     if (!isBinary) return webSocket.terminate()
     for (const chunk of Array.isArray(data) ? data : [data]) {
       onData(chunk instanceof ArrayBuffer ? new Uint8Array(chunk) : chunk)

@@ -1,5 +1,5 @@
 /**
- * The configuration file of mosquitto 2.
+ * Writes the configuration file of mosquitto 2.
  */
 import { pbkdf2Sync, randomBytes } from "node:crypto"
 import { writeFileSync } from "node:fs"
@@ -30,7 +30,7 @@ export interface MosquittoSetup {
 const host = "127.0.0.1"
 
 /**
- * Writes the configuration and what it refers to; answers its path.
+ * Writes the configuration and the files that it refers to. Returns its path.
  */
 export const writeConfig = (setup: MosquittoSetup): string => {
   const { certificates, config, directory, persistence, ports, serverCertificate, unixSocket, users } = setup
@@ -40,7 +40,7 @@ export const writeConfig = (setup: MosquittoSetup): string => {
     return path
   }
   const lines = [
-    // Without it mosquitto changes to a user that cannot read the directory.
+    // Without this line mosquitto changes to a user that cannot read the directory.
     ...(getuid?.() === 0 ? ["user root"] : []),
     "log_dest stderr",
     "log_type error",
@@ -68,7 +68,7 @@ export const writeConfig = (setup: MosquittoSetup): string => {
   return file("mosquitto.conf", `${lines.join("\n")}\n`)
 }
 
-/** The format of mosquitto_passwd, which need not be installed: type 7 is PBKDF2 with SHA-512. */
+/** The format of mosquitto_passwd, which may not be installed: type 7 is PBKDF2 with SHA-512. */
 const passwords = (users: Readonly<Record<string, string>>): string =>
   Object.entries(users).map(([name, password]) => {
     const iterations = 101

@@ -1,17 +1,18 @@
 /**
- * One command to a Redis server on a connection of its own, as RESP 2: tests look at a server without a driver.
+ * Sends commands to a Redis server on a separate connection, as RESP 2, so that tests can inspect a server without a
+ * driver.
  */
 import * as Effect from "effect/Effect"
 import * as Net from "node:net"
 
 /**
- * What a command is answered with.
+ * The reply to a command.
  */
 export type RedisReply = string | number | null | ReadonlyArray<RedisReply>
 
 class ReplyError extends Error {}
 
-/** Undefined while bytes are missing. Bytes are kept as latin-1, one character each. */
+/** Undefined while bytes are missing. Bytes are kept as Latin-1, one character each. */
 const parse = (text: string, start: number): { readonly reply: RedisReply; readonly end: number } | undefined => {
   const lineEnd = text.indexOf("\r\n", start)
   if (lineEnd === -1) return undefined
@@ -50,7 +51,7 @@ const encode = (command: ReadonlyArray<string>): string =>
   `*${command.length}\r\n${command.map((part) => `$${Buffer.byteLength(part)}\r\n${part}\r\n`).join("")}`
 
 /**
- * Sends commands in order and yields the reply to the last one; fails with the message of the first error.
+ * Sends commands in order and returns the reply to the last one. Fails with the message of the first error.
  */
 export const sendCommands = (
   address: Net.NetConnectOpts,

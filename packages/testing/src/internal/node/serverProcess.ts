@@ -1,5 +1,5 @@
 /**
- * A server in a process of its own, which is up when its addresses accept connections.
+ * Runs a server in its own process. It is ready when its addresses accept connections.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -16,21 +16,23 @@ const retryDelay = 10
 export interface ServerProcess {
   readonly log: () => string
   readonly start: Effect.Effect<void, BrokerUnavailable>
-  /** Does nothing when it does not run. One that ignores SIGTERM for five seconds is killed. */
+  /**
+   * Ends the process, or does nothing if it does not run. A process that ignores SIGTERM for five seconds is killed.
+   */
   readonly end: (signal: "SIGTERM" | "SIGKILL") => Effect.Effect<void>
 }
 
-/** The first version number that a program says about itself. */
+/** The first version number in the output of a program. */
 export const readVersion = (program: string): Effect.Effect<string> =>
   Effect.callback<string>((resume) => {
-    // mosquitto prints its usage and exits with an error code: only the output counts.
+    // mosquitto prints its usage and exits with an error code, so only the output counts.
     execFile(program, ["-h"], (_error, stdout, stderr) => {
       resume(Effect.succeed(/\d+\.\d+(\.\d+)?/.exec(stdout + stderr)?.[0] ?? "unknown"))
     })
   })
 
 /**
- * Prepares a server process; the scope's end kills it.
+ * Prepares a server process. The end of the scope kills it.
  */
 export const makeProcess = (
   name: string,

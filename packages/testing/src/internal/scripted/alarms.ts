@@ -1,5 +1,5 @@
 /**
- * What is to be done later, by the owner's clock.
+ * Callbacks that are due later, by the owner's clock.
  */
 export class Alarms {
   #alarms: Array<{ readonly at: number; readonly run: () => void }> = []
@@ -8,7 +8,7 @@ export class Alarms {
     this.#alarms.push({ at, run })
   }
 
-  /** Infinity: nothing waits. */
+  /** Infinity: none is due. */
   next(): number {
     let next = Infinity
     for (const { at } of this.#alarms) if (at < next) next = at

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import { type Check, mistakeIn, mistakeOf } from "../checks.ts"
 import { argumentChecks } from "./checks.ts"
 
-/** Dies where an argument is none, or an option is not known. */
+/** Dies for an invalid argument or an unknown option. */
 export const checked = <A>(
   method: string,
   given: { readonly [Name in keyof typeof argumentChecks]?: unknown },

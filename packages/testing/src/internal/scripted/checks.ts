@@ -131,7 +131,7 @@ export const faultChecks: Checks<Fault> = {
   times: number(0)
 }
 
-/** What faults take, by the names of their arguments and options. */
+/** The checks of faults, by the names of their arguments and options. */
 export const faultArguments = {
   match,
   by: callable,
@@ -148,7 +148,7 @@ export const faultOptions = {
   clientId: { clientId: text }
 } satisfies { readonly [kind: string]: { readonly [name: string]: Check } }
 
-/** What the commands take, by the names of their arguments. */
+/** The checks of commands, by the names of their arguments. */
 export const argumentChecks = {
   target: either(text, number(0)),
   count: number(0),

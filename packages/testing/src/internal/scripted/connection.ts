@@ -1,5 +1,5 @@
 /**
- * One network connection of the scripted broker: its bytes, its figures and the packets that wait in it.
+ * One network connection of the scripted broker: its bytes, its counters and its waiting packets.
  */
 import * as Codec from "@effect-mqttx/core/Codec"
 import type { Connack, Connect, Packet } from "@effect-mqttx/core/Packet"
@@ -47,7 +47,7 @@ export class HubConnection {
   closed = false
   closedAt: number | undefined = undefined
   closedBy: ConnectionRecord["closedBy"] = undefined
-  /** The core has closed it: it ends when what is left to send is sent. */
+  /** The core has closed it. It ends when the remaining bytes are sent. */
   ending = false
   silent = false
   congested = false
@@ -62,9 +62,9 @@ export class HubConnection {
   delayedOut = false
   outQueue: Array<Packet> = []
   held: Array<HeldPacket> = []
-  /** Packets until the cutter cuts; undefined: not decided yet. */
+  /** The number of packets until the cutter cuts; undefined: not chosen yet. */
   untilCut: number | undefined = undefined
-  /** It stands in the list of those that have bytes to write. */
+  /** It is in the list of connections with bytes to write. */
   unwritten = false
 
   constructor(
@@ -127,7 +127,7 @@ export class HubConnection {
     }
   }
 
-  /** The figures as they are now, or as a plain value for `record`. */
+  /** The current counters; for `record` as a plain value. */
   view(): ConnectionRecord {
     return {
       connection: this.id,

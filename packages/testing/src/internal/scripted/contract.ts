@@ -1,5 +1,5 @@
 /**
- * What the scripted broker does for tests; ScriptedBroker exports it.
+ * The interface of the scripted broker. `ScriptedBroker` exports it.
  */
 import type { Packet, Tag } from "@effect-mqttx/core/Packet"
 import type { MessageProperties } from "@effect-mqttx/core/Properties"
@@ -22,7 +22,7 @@ import type {
 import type { Fault, ReleaseOrder } from "./fault.ts"
 
 /**
- * A connection by its client identifier (the one it has now) or by its number.
+ * A connection by the client identifier that it has now, or by its number.
  */
 export type Target = string | number
 
@@ -33,23 +33,23 @@ export interface ScriptedBrokerOptions
   extends Omit<BrokerCoreOptions, "authenticate" | "holdAcknowledgement" | "onPublicationSettled" | "firstSequence">
 {
   /**
-   * User names and their passwords: others are refused with 0x86, clients without a user name too. Default: everybody
-   * is welcome.
+   * User names and their passwords. Other users, and clients without a user name, are refused with 0x86. Default: every
+   * client is accepted.
    */
   readonly users?: Readonly<Record<string, string>>
   /**
-   * Packets that the record keeps, the newest ones: true all, false none; limits `published` and `deliveries` too.
-   * Default true.
+   * The number of packets that the record keeps, the newest ones: true all, false none. Also limits `published` and
+   * `deliveries`. Default true.
    */
   readonly record?: boolean | number
-  /** The seed of everything that is random. Default 1. */
+  /** The seed of all random choices. Default 1. */
   readonly seed?: number
   /** Bytes that may wait for one client before QoS 0 messages to it are dropped. Default 16 MiB. */
   readonly maximumPendingBytes?: number
 }
 
 /**
- * Which recorded packets are meant. Absent fields match everything.
+ * Selects recorded packets. Absent fields match everything.
  */
 export interface RecordMatch<T extends Tag = Tag> {
   readonly direction?: Direction
@@ -59,7 +59,7 @@ export interface RecordMatch<T extends Tag = Tag> {
   readonly where?: (record: RecordedPacket) => boolean
   /** The n-th one, counted from 1. Default 1. */
   readonly nth?: number
-  /** Count only packets from now on; default false: what is in the record counts too. */
+  /** Count only packets from now on. Default false: packets in the record count too. */
   readonly fromNow?: boolean
 }
 
@@ -84,9 +84,9 @@ export interface ServerPublishOptions {
  */
 export interface ServerPublication {
   readonly message: PublishedMessage
-  /** How many sessions it went to. */
+  /** The number of sessions that it was delivered to. */
   readonly deliveries: number
-  /** Waits until every delivery has ended, and tells how. */
+  /** Waits until every delivery has ended, and returns the outcomes. */
   readonly settled: Effect.Effect<ReadonlyArray<DeliveryOutcome>>
 }
 
@@ -94,30 +94,30 @@ export interface ServerPublication {
  * A fault in force.
  */
 export interface InjectedFault {
-  /** Packets that it has hit. */
+  /** The number of packets that it was applied to. */
   readonly hits: () => number
-  /** Waits until it has hit this many packets; default 1. */
+  /** Waits until it was applied to this many packets. Default 1. */
   readonly awaitHits: (count?: number) => Effect.Effect<void>
   readonly remove: Effect.Effect<void>
 }
 
 /**
- * When connections are cut.
+ * Options of the random cutter.
  */
 export interface CutOptions {
-  /** Packets (of both directions) of a connection before it is cut: the bounds of a random number. */
+  /** The number of packets (of both directions) on a connection before it is cut: the bounds of a random number. */
   readonly packets: readonly [minimum: number, maximum: number]
   readonly seed: number
-  /** Cuts after which it stops; default unlimited. */
+  /** The number of cuts after which it stops. Default unlimited. */
   readonly limit?: number
-  /** Cut at CONNECT and CONNACK too; default false. */
+  /** Cut at CONNECT and CONNACK too. Default false. */
   readonly handshake?: boolean
   /** Only connections of this client. */
   readonly clientId?: string
 }
 
 /**
- * A random cutter at work.
+ * A running random cutter.
  */
 export interface RunningCutter {
   readonly cuts: () => number
@@ -126,7 +126,7 @@ export interface RunningCutter {
 }
 
 /**
- * Which withheld packets go out: by default all of them, in their original order.
+ * Selects the withheld packets to send: by default all of them, in their original order.
  */
 export interface ReleaseOptions {
   readonly order?: ReleaseOrder
@@ -134,19 +134,19 @@ export interface ReleaseOptions {
 }
 
 /**
- * How often a refusal is repeated; default Infinity.
+ * The number of times that a refusal is repeated. Default Infinity.
  */
 export interface RefusalOptions {
   readonly times?: number
 }
 
 /**
- * What a scripted broker does. Queries are plain functions and values of this moment; commands are effects that have
- * acted when they succeed. A command dies with an `MqttError` for arguments and options that are wrong, since these are
- * mistakes of the test.
+ * The operations of a scripted broker. Queries are plain functions and current values. Commands are effects whose
+ * action is complete when they succeed. A command dies with an `MqttError` for invalid arguments and options, because
+ * these are mistakes of the test.
  */
 export interface Service extends BrokerEndpoints {
-  /** Connects in memory, whatever address is asked for. */
+  /** Connects in memory, whatever the requested address. */
   readonly transport: Transport.Transport
 
   /** The record, oldest first. */
@@ -155,27 +155,27 @@ export interface Service extends BrokerEndpoints {
   readonly received: <T extends Tag>(packet: T, clientId?: string) => ReadonlyArray<RecordedPacketOf<T>>
   /** Packets that the broker sent. */
   readonly sent: <T extends Tag>(packet: T, clientId?: string) => ReadonlyArray<RecordedPacketOf<T>>
-  /** Waits for a packet that is in the record already, or comes. */
+  /** Waits for a packet. Succeeds at once if the record already has it. */
   readonly awaitPacket: <T extends Tag = Tag>(match: RecordMatch<T>) => Effect.Effect<RecordedPacketOf<T>>
   /** All connections so far, oldest first. (With the record off, at least the newest 1000.) */
   readonly connections: ReadonlyArray<ConnectionRecord>
-  /** The connection that a client has now. */
+  /** The current connection of a client. */
   readonly connection: (target: Target) => ConnectionRecord | undefined
-  /** Waits until this many connections have got a CONNACK that accepts, over the life of the broker. */
+  /** Waits until this many connections have received an accepting CONNACK, over the life of the broker. */
   readonly awaitConnections: (count: number, clientId?: string) => Effect.Effect<void>
   /** Waits until no connection is open. */
   readonly awaitNoConnections: Effect.Effect<void>
-  /** Waits until a condition on the broker holds, looked at after everything that happens. */
+  /** Waits until a condition on the broker holds. It is checked after every event. */
   readonly awaitUntil: (condition: () => boolean) => Effect.Effect<void>
   /** Messages that publishers published: in order, and exactly once for QoS 2. */
   readonly published: ReadonlyArray<PublishedMessage>
   /** How deliveries to sessions ended, in order. */
   readonly deliveries: ReadonlyArray<DeliveryOutcome>
-  /** Mistakes of clients, see `ClientViolation`. */
+  /** Protocol violations of clients, see `ClientViolation`. */
   readonly violations: ReadonlyArray<ClientViolation>
   readonly bytesReceived: number
   readonly bytesSent: number
-  /** Forgets the record, `published`, `deliveries` and `violations`. */
+  /** Clears the record, `published`, `deliveries` and `violations`. */
   readonly clearRecord: Effect.Effect<void>
   /** Turns recording on (true), off (false), or limits it. */
   readonly setRecord: (record: boolean | number) => Effect.Effect<void>
@@ -184,38 +184,38 @@ export interface Service extends BrokerEndpoints {
   readonly session: (clientId: string) => SessionView | undefined
   readonly subscriptions: (clientId: string) => ReadonlyArray<SubscriptionView>
   readonly retained: ReadonlyArray<PublishedMessage>
-  /** Waits until connected sessions have nothing queued and nothing in flight. */
+  /** Waits until no connected session has queued or unacknowledged messages. */
   readonly awaitIdle: Effect.Effect<void>
 
-  /** Publishes as the server. Dies with an `MqttError` for a topic or a payload that is none. */
+  /** Publishes as the server. Dies with an `MqttError` for an invalid topic or payload. */
   readonly publish: (
     topic: string,
     payload: Payload,
     options?: ServerPublishOptions
   ) => Effect.Effect<ServerPublication>
-  /** Sends a packet that the broker's own state knows nothing about. */
+  /** Sends a packet that is not part of the broker's own state. */
   readonly sendPacket: (target: Target, packet: Packet) => Effect.Effect<void>
   readonly sendRaw: (target: Target, bytes: Uint8Array) => Effect.Effect<void>
   /**
-   * Closes a connection as a server does: DISCONNECT with this reason code (MQTT 5), end. Default 0x8B, server shutting
-   * down.
+   * Closes a connection as a server does: DISCONNECT with this reason code (MQTT 5), then the end. Default 0x8B, server
+   * shutting down.
    */
   readonly disconnect: (target: Target, reasonCode?: number) => Effect.Effect<void>
-  /** For connections from now on. */
+  /** Changes the limits of future connections. */
   readonly setLimits: (limits: Partial<BrokerLimits>) => Effect.Effect<void>
-  /** Forgets a session, as a server that lost it. */
+  /** Discards a session, like a server that lost it. */
   readonly forgetSession: (clientId: string) => Effect.Effect<boolean>
 
   readonly inject: (fault: Fault) => Effect.Effect<InjectedFault>
   /** Removes all faults and the cutter; withheld packets stay withheld. */
   readonly clearFaults: Effect.Effect<void>
-  /** Ends a connection without a word, now. */
+  /** Ends a connection at once, without DISCONNECT. */
   readonly cut: (target: Target, options?: { readonly reset?: boolean }) => Effect.Effect<void>
   /** Cuts every connection after a random number of packets: before, after or (towards the client) inside a packet. */
   readonly cutEvery: (options: CutOptions) => Effect.Effect<RunningCutter>
-  /** Sends withheld packets; answers how many. */
+  /** Sends withheld packets. Returns their number. */
   readonly release: (target: Target, options?: ReleaseOptions) => Effect.Effect<number>
-  /** Half open from now on: bytes are taken, and nothing is answered. */
+  /** Makes the connection half open from now on: bytes are accepted, and nothing is answered. */
   readonly goSilent: (target: Target) => Effect.Effect<void>
   readonly stopReading: (target: Target) => Effect.Effect<void>
   readonly resumeReading: (target: Target) => Effect.Effect<void>
@@ -228,18 +228,18 @@ export interface Service extends BrokerEndpoints {
   readonly refusePublish: (filter: string, reasonCode: number, options?: RefusalOptions) => Effect.Effect<void>
   /** Refuses subscriptions to this filter, and to filters that it covers. */
   readonly refuseSubscribe: (filter: string, reasonCode: number, options?: RefusalOptions) => Effect.Effect<void>
-  /** Accepts everything again that was refused by the three commands above. */
+  /** Removes the refusals of the three commands above. */
   readonly clearRefusals: Effect.Effect<void>
-  /** Refuses network connections until `acceptNetwork`; those that exist go on. */
+  /** Refuses network connections until `acceptNetwork`. Existing connections continue. */
   readonly refuseNetwork: Effect.Effect<void>
   readonly acceptNetwork: Effect.Effect<void>
   /** Refuses network connections for a while, by Effect's Clock, and succeeds when they are accepted again. */
   readonly refuseNetworkFor: (duration: Duration.Input) => Effect.Effect<void>
   /**
-   * Kills the broker: connections are reset, network connections refused, and state that is not in the journal is gone.
+   * Kills the broker: connections are reset, network connections are refused, and state outside the journal is lost.
    */
   readonly crash: Effect.Effect<void>
-  /** Starts it again after `crash`, with what the journal holds. */
+  /** Starts the broker after `crash`, with the content of the journal. */
   readonly start: Effect.Effect<void>
   /** `crash`, then `start`. */
   readonly restart: Effect.Effect<void>

@@ -41,7 +41,7 @@ export const makeCutter = (options: CutterOptions): Cutter => {
       if (cuts >= options.limit) return undefined
       if (options.clientId !== undefined && options.clientId !== connection.clientId) return undefined
       if (!options.handshake && (packet._tag === "Connect" || packet._tag === "Connack")) return undefined
-      // The end that a client wants is no packet to cut at.
+      // A DISCONNECT of the client is an orderly end, so there is no cut at it.
       if (packet._tag === "Disconnect") return undefined
       connection.untilCut ??= random.between(options.minimum, options.maximum)
       if (--connection.untilCut > 0) return undefined

@@ -1,21 +1,21 @@
 /**
- * A fault that the scripted broker commits; Fault exports it.
+ * The types of the scripted broker's faults. `Fault` exports them.
  */
 import type { Packet, Tag } from "@effect-mqttx/core/Packet"
 import type * as Duration from "effect/Duration"
 import type { Direction } from "../../PacketRecord.ts"
 
 /**
- * Which packets a fault hits. Absent fields match everything.
+ * Selects the packets that a fault applies to. Absent fields match everything.
  */
 export interface PacketMatch {
   /** `received` by the broker, or `sent` by it. */
   readonly direction?: Direction
   readonly packet?: Tag | ReadonlyArray<Tag>
   readonly clientId?: string
-  /** A connection's number, or `next`: the first one that is opened after the fault was injected. */
+  /** The number of a connection, or `next`: the first one that is opened after the fault was injected. */
   readonly connection?: number | "next"
-  /** Only from the n-th matching packet on, counted from 1 since the fault was injected. */
+  /** Applies from the n-th matching packet on, counted from 1 since the fault was injected. */
   readonly nth?: number
   readonly where?: (packet: Packet) => boolean
   /** Between 0 and 1, drawn from the broker's seeded generator. */
@@ -39,16 +39,16 @@ export type FaultAction =
   | { readonly _tag: "StopReading" }
 
 /**
- * In which order withheld packets go out.
+ * The order in which withheld packets are sent.
  */
 export type ReleaseOrder = "original" | "reverse" | "shuffle"
 
 /**
- * A fault: to be given to `ScriptedBroker`'s `inject`.
+ * A fault, for `ScriptedBroker`'s `inject`.
  */
 export interface Fault {
   readonly match: PacketMatch
   readonly action: FaultAction
-  /** How many packets it hits before it is over; Infinity: until it is removed. */
+  /** The number of packets that it applies to before it is removed; Infinity: no limit. */
   readonly times: number
 }

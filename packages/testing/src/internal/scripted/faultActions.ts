@@ -1,5 +1,5 @@
 /**
- * What a fault does to a packet, and to the connection that it is on.
+ * Applies a fault to a packet and to its connection.
  */
 import * as Codec from "@effect-mqttx/core/Codec"
 import type { Packet } from "@effect-mqttx/core/Packet"
@@ -10,19 +10,19 @@ import type { FaultAction } from "./fault.ts"
 import type { SeededRandom } from "./random.ts"
 
 /**
- * The way of packets between byte streams and the core, as far as actions interfere with it.
+ * The path of packets between byte streams and the core, as far as actions change it.
  */
 export interface PacketPath {
   readonly random: SeededRandom
-  /** A packet of the client, which other faults may meet. */
+  /** A packet of the client, to which other faults may apply. */
   readonly receive: (connection: HubConnection, packet: Packet) => void
-  /** Packets of the client for the core, past all faults. */
+  /** Packets of the client for the core, without further faults. */
   readonly process: (connection: HubConnection, packets: ReadonlyArray<Packet>) => void
-  /** Carries out what the core has answered so far. */
+  /** Carries out the outputs of the core so far. */
   readonly carryOut: () => void
-  /** A packet of the broker, which other faults may meet. */
+  /** A packet of the broker, to which other faults may apply. */
   readonly send: (connection: HubConnection, packet: Packet) => void
-  /** A packet for the next write, past all faults. */
+  /** A packet for the next write, without further faults. */
   readonly writeRecorded: (connection: HubConnection, packet: Packet, action: FaultAction | undefined) => void
   readonly record: (
     direction: Direction,
@@ -30,9 +30,9 @@ export interface PacketPath {
     packet: Packet,
     action: FaultAction | undefined
   ) => void
-  /** Hands what is encoded to the network. */
+  /** Passes the encoded bytes to the network. */
   readonly flush: (connection: HubConnection) => void
-  /** Sends bytes behind everything that was sent before. */
+  /** Sends bytes after everything that was sent before. */
   readonly writeRaw: (connection: HubConnection, bytes: Uint8Array) => void
   /** Ends a connection as a failing network does. */
   readonly cut: (connection: HubConnection, reset: boolean) => void
@@ -42,7 +42,7 @@ export interface PacketPath {
 }
 
 /**
- * Does what an action says to a packet of the client.
+ * Applies an action to a packet of the client.
  */
 export const actOnReceived = (
   path: PacketPath,
@@ -55,7 +55,7 @@ export const actOnReceived = (
     case "CutInside":
       return path.cut(connection, action.reset)
     case "DropAfter":
-      // What is answered from here on must not reach the client.
+      // Later answers must not reach the client.
       path.carryOut()
       connection.silent = true
       path.process(connection, [packet])
@@ -96,7 +96,7 @@ export const actOnReceived = (
 }
 
 /**
- * Does what an action says to a packet of the broker. What is withheld never gets here.
+ * Applies an action to a packet of the broker. Withheld packets never get here.
  */
 export const actOnSent = (
   path: PacketPath,

@@ -1,5 +1,5 @@
 /**
- * The faults that are in force, and which of them a packet meets.
+ * The faults in force, and the choice of the fault that applies to a packet.
  */
 import type { Packet } from "@effect-mqttx/core/Packet"
 import type { Direction } from "../../PacketRecord.ts"
@@ -8,11 +8,11 @@ import type { SeededRandom } from "./random.ts"
 
 export interface ActiveFault {
   readonly fault: Fault
-  /** The connections that existed when it was injected. */
+  /** The number of connections when the fault was injected. */
   readonly after: number
   seen: number
   hits: number
-  /** For `Withhold`: how many are held now, over all connections. */
+  /** For `Withhold`: how many packets are held now, over all connections. */
   held: number
   readonly onHit: Array<() => void>
 }
@@ -22,7 +22,7 @@ export interface FaultTable {
   readonly inject: (fault: Fault, lastConnection: number) => ActiveFault
   readonly remove: (active: ActiveFault) => void
   readonly clear: () => void
-  /** The first fault that hits, with one hit counted. `only` restricts the kinds of actions. */
+  /** The first fault that applies, with the hit counted. `only` restricts the kinds of actions. */
   readonly find: (
     direction: Direction,
     connection: number,

@@ -1,5 +1,5 @@
 /**
- * What a test lets go wrong: faults of packets and connections, and cuts.
+ * The commands by which a test injects faults of packets and connections, and cuts.
  */
 import * as Effect from "effect/Effect"
 import { requiredOf } from "../checks.ts"
@@ -10,7 +10,7 @@ import { makeCutter } from "./cutter.ts"
 import type { RunningHub } from "./runningHub.ts"
 import { awaitUntil, findConnection, onConnection } from "./targets.ts"
 
-/** Of `Service`. */
+/** These members of `Service`. */
 export const faultingMembers = (
   running: RunningHub
 ): Pick<

@@ -1,8 +1,8 @@
 /**
- * The scripted broker without Effect: the pure core between byte streams, with faults and a record in between.
+ * The scripted broker without Effect: the pure core connected to byte streams, with faults and a record in between.
  *
- * Every entry point does its work and then `settle`s: outputs of the core are carried out, one write for each
- * connection, and those who wait for something are told.
+ * Every entry point does its work and then calls `settle`: it carries out the core's outputs, with one write for each
+ * connection, and notifies waiters.
  */
 import * as Codec from "@effect-mqttx/core/Codec"
 import type { Packet } from "@effect-mqttx/core/Packet"
@@ -31,7 +31,7 @@ export interface HubOptions {
   readonly recorder: Recorder
   /** Bytes that may wait for one client before QoS 0 messages to it are dropped. */
   readonly maximumPendingBytes: number
-  /** Something is due earlier than before. */
+  /** The next deadline is earlier than before. */
   readonly onDeadline: () => void
 }
 
@@ -73,7 +73,7 @@ export class Hub implements PacketPath {
     return makeBrokerCore({
       ...this.options.core,
       limits: this.#limits,
-      // The numbers of messages go on after a crash, so that logs of both lives can be told apart.
+      // Message numbers continue after a crash, so that logs of both lives can be distinguished.
       firstSequence: this.#sequence + 1,
       onPublished: (message) => {
         this.#sequence = message.sequence
@@ -99,7 +99,7 @@ export class Hub implements PacketPath {
     }
   }
 
-  /** How many connections were accepted, of one client or of all. */
+  /** The number of accepted connections, of one client or of all. */
   accepted(clientId?: string): number {
     if (clientId !== undefined) return this.#accepted.get(clientId) ?? 0
     let total = 0
@@ -111,12 +111,13 @@ export class Hub implements PacketPath {
     return this.#connections
   }
 
-  /** The open connection of a client, or with this number. */
+  /** The open connection of a client, or the one with this number. */
   find(target: string | number): HubConnection | undefined {
     if (typeof target === "number") return this.#live.get(target)
     const connection = this.core?.session(target)?.connection
     if (connection !== undefined) return this.#live.get(connection)
-    // Without a session (before CONNACK, or closed by the core alone): the newest one that used the name.
+    // The client may have no session (before CONNACK, or closed by the core alone): then the newest connection that
+    // used the name.
     let newest: HubConnection | undefined
     for (const candidate of this.#live.values()) {
       if (candidate.clientId === target) newest = candidate
@@ -151,7 +152,7 @@ export class Hub implements PacketPath {
     if (connection.closed || connection.ending || connection.silent) return
     const packets: Array<Packet> = []
     const violation = connection.decoder.push(bytes, packets)
-    // Counted before any of them is answered: the client had sent them all without an acknowledgement of the first.
+    // Counted before any of them is answered, because the client had sent them all before the first acknowledgement.
     for (const packet of packets) connection.account("received", packet)
     if (this.#isPlain(connection)) this.core?.receive(connection.id, packets, this.options.now())
     else {
@@ -181,7 +182,7 @@ export class Hub implements PacketPath {
     this.settle()
   }
 
-  /** Nothing looks at single packets of this connection. */
+  /** Whether no fault, waiter or record examines single packets of this connection. */
   #isPlain(connection: HubConnection): boolean {
     return this.cutter === undefined && this.faults.isEmpty() && !this.options.recorder.isNeeded() &&
       !connection.delayedIn && !connection.delayedOut
@@ -265,7 +266,7 @@ export class Hub implements PacketPath {
     recorder.add(this.options.now(), direction, connection.id, connection.clientId, packet, size, action?._tag)
   }
 
-  /** Hands what is encoded to the network. */
+  /** Passes the encoded bytes to the network. */
   flush(connection: HubConnection): void {
     connection.unwritten = false
     for (const chunk of connection.takeBytes()) this.#writeBytes(connection, chunk)
@@ -280,13 +281,13 @@ export class Hub implements PacketPath {
     this.core?.setWritable(connection.id, false, this.options.now())
   }
 
-  /** Sends bytes behind everything that was sent before. */
+  /** Sends bytes after everything that was sent before. */
   writeRaw(connection: HubConnection, bytes: Uint8Array): void {
     this.flush(connection)
     this.#writeBytes(connection, bytes)
   }
 
-  /** Sends a packet that the core knows nothing about; faults do not apply. */
+  /** Sends a packet that is not part of the core's state. Faults do not apply. */
   sendPacket(connection: HubConnection, packet: Packet): void {
     this.writeRecorded(connection, packet, undefined)
     this.settle()
@@ -302,7 +303,7 @@ export class Hub implements PacketPath {
     this.core?.connectionClosed(connection.id, this.options.now())
   }
 
-  /** Releases withheld packets of a connection; answers how many. */
+  /** Releases withheld packets of a connection. Returns their number. */
   release(connection: HubConnection, order: ReleaseOrder, count: number, by: ActiveFault | undefined): number {
     const ordered = <A>(items: ReadonlyArray<A>): ReadonlyArray<A> => {
       const chosen = items.slice(0, count)
@@ -326,7 +327,7 @@ export class Hub implements PacketPath {
     return this.faults.inject(fault, this.#lastConnection)
   }
 
-  /** Kills the broker: connections are reset, and what is not in the journal is lost. */
+  /** Kills the broker: connections are reset, and state outside the journal is lost. */
   crash(): void {
     this.core = undefined
     this.#alarms.clear()
@@ -344,7 +345,7 @@ export class Hub implements PacketPath {
     this.settle()
   }
 
-  /** Limits outlive a crash, as a configuration does. */
+  /** Limits survive a crash, like a configuration. */
   setLimits(limits: Partial<BrokerLimits>): void {
     this.#limits = { ...this.#limits, ...limits }
     this.core?.setLimits(limits)

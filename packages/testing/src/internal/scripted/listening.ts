@@ -4,13 +4,13 @@ import type { BrokerEndpoints } from "../../BrokerEndpoints.ts"
 import type { ConnectionRecord } from "../../PacketRecord.ts"
 
 /**
- * Offers a new stream to the broker; undefined: it does not run.
+ * Passes a new stream to the broker; undefined: the broker does not run.
  */
 export type Accept = (stream: ByteStream, network: ConnectionRecord["network"]) => ByteStreamHandlers | undefined
 
 /**
- * Listeners that are open; `suspend` closes them (connections are refused by the operating system), `resume` opens them
- * on the same ports.
+ * The open listeners. `suspend` closes them (the operating system refuses connections), `resume` opens them on the same
+ * ports.
  */
 export interface Listening {
   readonly endpoints: BrokerEndpoints

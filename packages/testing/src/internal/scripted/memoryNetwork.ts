@@ -1,8 +1,8 @@
 /**
- * A network of one cable: two byte streams that are connected to each other, without sockets and without time.
+ * A network in memory: two byte streams that are connected to each other, without sockets and without time.
  *
- * Bytes arrive in a microtask of their own, never inside `write`, so that neither side is called back in the middle of
- * its work.
+ * Bytes arrive in their own microtask, never inside `write`, so that neither side is called back in the middle of its
+ * work.
  */
 import type { ByteStream, ByteStreamHandlers, WriteResult } from "@effect-mqttx/core/Transport"
 
@@ -11,7 +11,7 @@ const highWaterMark = 65_536
 class End implements ByteStream {
   #handlers: ByteStreamHandlers | undefined = undefined
   #peer: End | undefined = undefined
-  // Bytes on their way to this end.
+  // Bytes that have not yet been delivered to this end.
   #inbox: Array<Uint8Array> = []
   #inboxBytes = 0
   #scheduled = false
@@ -35,7 +35,7 @@ class End implements ByteStream {
   write(bytes: Uint8Array): WriteResult {
     const peer = this.#peer!
     if (this.#ended || this.#closed || peer.#closed) return "closed"
-    // A network has bytes of its own: a payload that its publisher changes later arrives as it was sent.
+    // Copied, as a network does: a payload that its publisher changes later arrives as it was sent.
     peer.#inbox.push(bytes.slice())
     peer.#inboxBytes += bytes.length
     peer.#schedule()
@@ -110,7 +110,7 @@ class End implements ByteStream {
       peer.#handlers?.onDrain()
     }
     if (this.#peerEnded && this.#inbox.length === 0 && !this.#closed) {
-      // As a socket that does not stay half open: the peer's end ends this side too.
+      // Like a socket that does not stay half open: the peer's end ends this side too.
       this.#close(this.#cause)
       if (!this.#ended) {
         this.#ended = true
@@ -122,11 +122,11 @@ class End implements ByteStream {
 }
 
 /**
- * A pair of connected streams; nothing is delivered to an end before `attach`.
+ * A pair of connected streams. No bytes are delivered to an end before `attach`.
  */
 export interface MemoryStream extends ByteStream {
   readonly attach: (handlers: ByteStreamHandlers) => void
-  /** With a cause: the peer sees it as the reason of the end. */
+  /** With a cause, the peer sees it as the reason of the end. */
   readonly destroy: (cause?: unknown) => void
 }
 

@@ -1,5 +1,5 @@
 /**
- * The network of a scripted broker that lives in the memory of its program.
+ * The transport to a scripted broker in the same process.
  */
 import { ConnectionRefused, MqttError } from "@effect-mqttx/core/MqttError"
 import * as ServerAddress from "@effect-mqttx/core/ServerAddress"

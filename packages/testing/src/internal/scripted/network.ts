@@ -1,5 +1,5 @@
 /**
- * The network and the life of the broker: refused, accepted, crashed, started again.
+ * The commands for the network and the life of the broker: refuse, accept, crash, start.
  */
 import * as Effect from "effect/Effect"
 import { checked } from "./checked.ts"
@@ -8,7 +8,7 @@ import type { Listening } from "./listening.ts"
 import type { RunningHub } from "./runningHub.ts"
 import { command } from "./targets.ts"
 
-/** Of `Service`. */
+/** These members of `Service`. */
 export const networkMembers = (
   running: RunningHub,
   listening: Listening | undefined
@@ -29,7 +29,7 @@ export const networkMembers = (
   const crash = Effect.andThen(
     refuseNetwork,
     command(running, () => {
-      // Without a journal nothing is left that could deliver what was published.
+      // Without a journal there is no state left that could deliver earlier publishes.
       if (hub.options.core.journal === undefined) {
         for (const tracker of trackers.values()) tracker.isSettled = true
         trackers.clear()

@@ -1,5 +1,5 @@
 /**
- * The record: packets in order, and those who wait for one.
+ * The record of packets in order, and the waiters for packets.
  */
 import type { Packet } from "@effect-mqttx/core/Packet"
 import type { Direction, RecordedPacket } from "../../PacketRecord.ts"
@@ -16,7 +16,7 @@ export interface Recorder {
   readonly setLimit: (limit: number) => void
   readonly clear: () => void
   readonly packets: () => ReadonlyArray<RecordedPacket>
-  /** Whether anybody wants to know about packets. */
+  /** Whether a record or a waiter needs packets. */
   readonly isNeeded: () => boolean
   readonly add: (
     at: number,
@@ -27,7 +27,7 @@ export interface Recorder {
     size: number,
     fault: string | undefined
   ) => void
-  /** Answers how to stop waiting. */
+  /** Adds a waiter. Returns a function that removes it. */
   readonly wait: (waiter: Waiter) => () => void
 }
 
@@ -67,7 +67,7 @@ export const makeRecorder = (initialLimit: number): Recorder => {
       const record: RecordedPacket = { index: index++, at, direction, connection, clientId, packet, size, fault }
       if (limit > 0) {
         packets.push(record)
-        // Half the limit of slack: trimming costs a copy, and so it happens seldom.
+        // Allows half the limit more before trimming, because trimming copies the array.
         trim(limit === Infinity ? Infinity : Math.ceil(limit / 2) + 16)
       }
       for (const waiter of waiters) {

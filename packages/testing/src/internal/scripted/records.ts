@@ -1,5 +1,5 @@
 /**
- * The packets that the broker has recorded: those of one type, and waiting for one.
+ * Queries on the recorded packets: those of one type, and the wait for one.
  */
 import type { Tag } from "@effect-mqttx/core/Packet"
 import * as Effect from "effect/Effect"

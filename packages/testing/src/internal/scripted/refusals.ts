@@ -1,5 +1,5 @@
 /**
- * Who and what is refused: users, and refusals that a test asks for.
+ * Decides what the broker refuses: unknown users, and what a test asked it to refuse.
  */
 import type { Connect, Publish, SubscribeFilter } from "@effect-mqttx/core/Packet"
 import type { ClientInfo } from "../broker/contract.ts"

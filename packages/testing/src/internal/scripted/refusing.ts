@@ -1,5 +1,5 @@
 /**
- * What a test lets the broker refuse.
+ * The commands by which a test makes the broker refuse.
  */
 import * as Effect from "effect/Effect"
 import { checked } from "./checked.ts"
@@ -7,7 +7,7 @@ import { refusalChecks, timesChecks } from "./checks.ts"
 import type { Service } from "./contract.ts"
 import type { RunningHub } from "./runningHub.ts"
 
-/** Of `Service`. */
+/** These members of `Service`. */
 export const refusingMembers = (
   running: RunningHub
 ): Pick<Service, "refuseConnect" | "refusePublish" | "refuseSubscribe" | "clearRefusals"> => {

@@ -1,5 +1,5 @@
 /**
- * The hub of a scripted broker with its records and its clock.
+ * Runs the hub of a scripted broker with its records and its clock.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -16,7 +16,7 @@ import { makeRecorder, type Recorder } from "./recorder.ts"
 import { makeRefusals, type Refusals } from "./refusals.ts"
 
 const mebibyte = 1_048_576
-// No deadline is slept for in one go: timers of the platform end at 24 days.
+// Milliseconds. A deadline is awaited in several sleeps, because timers of the platform are limited to 24 days.
 const longestSleep = 3_600_000
 
 /**
@@ -31,7 +31,7 @@ export interface RunningHub {
   readonly deliveries: Array<DeliveryOutcome>
   readonly violations: Array<ClientViolation>
   readonly trackers: Map<number, Tracker>
-  /** While the broker itself publishes: where the outcomes of that message go. */
+  /** Set while the broker itself publishes: receives the outcomes of that message. */
   capture: Array<DeliveryOutcome> | undefined
   isAccepting: boolean
 }
@@ -110,7 +110,7 @@ export const makeHub = (options: ListenOptions, method: string): Effect.Effect<R
     return running
   })
 
-/** Lets the hub do what is due, by the clock that the broker was made with. */
+/** Runs the hub's due work, by the clock that the broker was made with. */
 const watchTime = (hub: Hub, clock: Clock.Clock, wake: Latch.Latch): Effect.Effect<never> =>
   Effect.forever(
     Effect.suspend(() => {

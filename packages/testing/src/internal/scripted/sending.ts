@@ -1,5 +1,5 @@
 /**
- * What a test lets the broker send: messages, packets and bytes.
+ * The commands by which a test makes the broker send messages, packets and bytes.
  */
 import { MqttError } from "@effect-mqttx/core/MqttError"
 import type { Packet } from "@effect-mqttx/core/Packet"
@@ -14,7 +14,7 @@ import type { Service, Target } from "./contract.ts"
 import type { RunningHub, Tracker } from "./runningHub.ts"
 import { awaitUntil, onConnection } from "./targets.ts"
 
-/** Of `Service`. */
+/** These members of `Service`. */
 export const sendingMembers = (
   running: RunningHub
 ): Pick<Service, "publish" | "sendPacket" | "sendRaw" | "disconnect" | "setLimits" | "forgetSession"> => {

@@ -1,5 +1,5 @@
 /**
- * The scripted broker as tests have it: what it has seen, and what one lets it do.
+ * Builds the scripted broker's service for tests: its queries and its commands.
  */
 import * as Effect from "effect/Effect"
 import { checked } from "./checked.ts"

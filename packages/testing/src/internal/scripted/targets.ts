@@ -1,5 +1,5 @@
 /**
- * What the methods of the broker have in common: waiting for a condition, and acting on one connection.
+ * Helpers that the methods of the broker share: waiting for a condition, and acting on one connection.
  */
 import * as Effect from "effect/Effect"
 import { checked } from "./checked.ts"
@@ -22,7 +22,7 @@ export const findConnection = ({ hub }: RunningHub, target: Target): Effect.Effe
       : Effect.succeed(connection)
   })
 
-/** Acts, and carries out what follows. */
+/** Runs an action, and carries out its outputs. */
 export const command = ({ hub }: RunningHub, act: () => void): Effect.Effect<void> =>
   Effect.sync(() => {
     act()

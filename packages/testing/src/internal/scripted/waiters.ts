@@ -1,14 +1,14 @@
 /**
- * Those who wait for something to happen in the broker.
+ * Callbacks that wait for a condition in the broker.
  *
- * They are called back when the broker has finished what it is doing, never in the middle of it: who is told may give
+ * They are called when the broker has finished its current work, never in the middle of it, so that a callback may give
  * it commands at once.
  */
 export class Waiters {
   readonly #conditions = new Set<{ readonly check: () => boolean; readonly resume: () => void }>()
   readonly #resumes: Array<() => void> = []
 
-  /** Waits until a condition holds. Answers how to stop waiting; undefined: it holds already. */
+  /** Waits until a condition holds. Returns a function that stops the wait; undefined: the condition already holds. */
   when(check: () => boolean, resume: () => void): (() => void) | undefined {
     if (check()) return undefined
     const condition = { check, resume }

@@ -1,5 +1,5 @@
 /**
- * What a case of the suite is, and what it is run on.
+ * The types of a case of the suite, and of the store under test.
  */
 import type { SessionStore } from "@effect-mqttx/core/SessionStore"
 import type * as Effect from "effect/Effect"
@@ -8,24 +8,24 @@ import type * as Scope from "effect/Scope"
 type Store = SessionStore["Service"]
 
 /**
- * A store that is put to the test. Any `SessionStore` is one; every case wants one of its own that holds nothing yet.
+ * A store under test. Any `SessionStore` is one. Every case needs a separate, empty one.
  */
 export interface SessionStoreUnderTest extends Store {
   /**
-   * For stores that outlive their process: closes the storage and opens it anew as a new process would, when no session
-   * is open, and yields the store of that process. The one before is not used any more.
+   * For stores that outlive their process: closes the storage and opens it again as a new process would, when no
+   * session is open, and returns the new store. The previous store is not used afterwards.
    */
   readonly reopen?: Effect.Effect<Store, unknown, Scope.Scope>
   /**
-   * Ends the scope of the store, as the end of its layer does, while sessions may have it open. It is not used any more
+   * Ends the scope of the store, as the end of its layer does, while sessions may have it open. The store is not used
    * afterwards.
    */
   readonly close?: Effect.Effect<void>
 }
 
 /**
- * One behaviour that the contract asks for, named by it. What the store does otherwise is a defect: an `Error` that
- * says what was expected. A store that is too slow is for the time limit of the test runner.
+ * One behaviour that the contract requires, which is its name. `run` dies with an `Error` when the store behaves
+ * differently; the message says what was expected. The time limit of the test runner catches a store that is too slow.
  */
 export interface SessionStoreCase {
   readonly name: string

@@ -1,5 +1,5 @@
 /**
- * Expectations that need no test runner: one that does not hold throws an `Error` that says so.
+ * Expectations without a test runner. A failed one throws an `Error` that describes it.
  */
 import type { LoadedRecords } from "@effect-mqttx/core/SessionStore"
 import { keyOf, type StoreRecord } from "@effect-mqttx/core/StoreRecord"
@@ -11,7 +11,7 @@ export const expect = (holds: boolean, message: string): void => {
 const entriesOf = (value: object): ReadonlyArray<readonly [string, unknown]> =>
   Object.entries(value).filter(([, part]) => part !== undefined)
 
-/** Equal in everything that a session can tell: a property that is undefined is as good as none. */
+/** Equality as far as a session can observe it: an undefined property equals an absent one. */
 export const isSame = (a: unknown, b: unknown): boolean => {
   if (Object.is(a, b)) return true
   if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false
@@ -39,8 +39,7 @@ const show = (value: unknown): string => {
 const excerpt = (key: string): string => JSON.stringify(key.length > 100 ? `${key.slice(0, 100)}…` : key)
 
 /**
- * These records and no others were loaded: outbound ones in the order of their sequence, the others in any, nothing
- * lost.
+ * Expects exactly these records: outbound ones in the order of their sequence, the others in any order, and no loss.
  */
 export const expectRecords = (loaded: LoadedRecords, expected: Iterable<StoreRecord>, when: string): void => {
   const rest = new Map(Array.from(expected, (record) => [keyOf(record), record] as const))

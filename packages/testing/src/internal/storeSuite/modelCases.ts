@@ -1,5 +1,5 @@
 /**
- * Any history of a session, compared with a model: a map of keys to records.
+ * Cases: random histories of a session, compared with a model, which is a map of keys to records.
  */
 import type { SessionStore } from "@effect-mqttx/core/SessionStore"
 import { keyOf, type StoreChange, type StoreRecord } from "@effect-mqttx/core/StoreRecord"

@@ -1,12 +1,12 @@
 /**
- * Sessions keep apart, whatever their names are.
+ * Cases: sessions of any name are separate from each other.
  */
 import * as Effect from "effect/Effect"
 import type { SessionStoreCase } from "./case.ts"
 import { expectRecords } from "./expectation.ts"
 import { identity, outbound, put, subscription, unusualTexts } from "./records.ts"
 
-/** Names that some storage might take for a path, a pattern, a key of its own, or each other. */
+/** Names that some storage might take for a path, a pattern, one of its own keys, or each other. */
 const hostileNames: ReadonlyArray<string> = [
   "",
   ".",
@@ -44,7 +44,7 @@ const hostileNames: ReadonlyArray<string> = [
   "İ",
   "i",
   "\u{10000}",
-  // Halves of a character, which UTF-8 cannot tell from each other.
+  // Lone surrogates, which UTF-8 cannot distinguish from each other.
   "\ud800",
   "\udc00",
   "\ufffd",

@@ -1,5 +1,5 @@
 /**
- * Who may use the store of a session, what survives its owner, and what an interruption leaves.
+ * Cases: the ownership of a session's store, the state that survives its owner, and the effect of interruptions.
  */
 import { MqttError } from "@effect-mqttx/core/MqttError"
 import type { SessionStore, SessionStoreHandle } from "@effect-mqttx/core/SessionStore"
@@ -33,7 +33,7 @@ const expectOwned = Effect.fnUntraced(function*(store: SessionStore["Service"], 
   expect(error.session === session, `${when}: the error names the session ${JSON.stringify(error.session)}`)
 })
 
-/** Everything fails, and says that trying again is of no use. */
+/** Expects that every operation fails, permanently. */
 const expectClosed = Effect.fnUntraced(function*(handle: SessionStoreHandle, when: string) {
   const uses = { commit: handle.commit([put(outbound(9))]), load: handle.load, clear: handle.clear }
   for (const [method, use] of Object.entries(uses)) {
@@ -42,7 +42,7 @@ const expectClosed = Effect.fnUntraced(function*(handle: SessionStoreHandle, whe
   }
 })
 
-/** How far an effect gets before it is interrupted: a store that never waits is done at once. */
+/** The number of turns after which an effect is interrupted. A store that never waits is finished at once. */
 const turns = [0, 1, 2, 3, 5, 8, 13, 30, 100]
 
 const interruptAfter = Effect.fnUntraced(function*<A, E, R>(effect: Effect.Effect<A, E, R>, count: number) {
@@ -113,7 +113,7 @@ export const ownershipCases: ReadonlyArray<SessionStoreCase> = [
         Effect.scoped,
         Effect.forkChild
       )
-      // An owner that cannot open ends the wait, too.
+      // Also ends the wait when the owner cannot open the store.
       yield* Effect.raceFirst(Deferred.await(opened), Fiber.join(owner))
       yield* expectOwned(store, "plant", "while the other fiber runs")
       yield* Fiber.interrupt(owner)

@@ -1,5 +1,5 @@
 /**
- * What a commit changes, and what is loaded after it.
+ * Cases: the changes of a commit, and the records loaded after it.
  */
 import { keyOf, outboundKey } from "@effect-mqttx/core/StoreRecord"
 import * as Effect from "effect/Effect"
@@ -11,9 +11,9 @@ import * as Records from "./records.ts"
 
 const { drop, outbound, put } = Records
 
-/** Enough that a store which works in parts has to use several. */
+/** Enough records that a store which works in parts needs several parts. */
 const many = 10_000
-/** More than one call of a function, and one command of a database, can have as parameters. */
+/** More than the possible number of parameters of one function call, or of one command of a database. */
 const tooMany = 70_000
 
 export const recordCases: ReadonlyArray<SessionStoreCase> = [
@@ -160,7 +160,7 @@ export const recordCases: ReadonlyArray<SessionStoreCase> = [
       yield* handle.commit([put(Records.inbound(1)), ...records.map(put), put(Records.identity("last"))])
       const others = [Records.inbound(1), Records.identity("last")]
       expectRecords(yield* handle.load, [...records, ...others], "after all were put")
-      // The changes of what is put again and of what is deleted are far from each other in the commit.
+      // The two changes of each key are far apart in the commit.
       const changed = outbound(1, { topic: "changed" })
       yield* handle.commit([put(changed), ...records.slice(1).map((record) => drop(keyOf(record)))])
       expectRecords(yield* handle.load, [changed, ...others], "after all but the first were deleted")

@@ -1,5 +1,5 @@
 /**
- * Records for the suite: samples of every type, and any that a session may make.
+ * Records for the suite: samples of every type, and random ones.
  */
 import type { QoS } from "@effect-mqttx/core/QoS"
 import type * as StoreRecord from "@effect-mqttx/core/StoreRecord"
@@ -73,7 +73,7 @@ export const origin = (session: string, packetIdentifier: number, use = "life.1"
   origin: { forwarder: "up", session, packetIdentifier, use }
 })
 
-/** Text that is long, foreign, or looks like the syntax of some storage. */
+/** Strings that are long, in other scripts, or like the syntax of some storage. */
 export const unusualTexts: ReadonlyArray<string> = [
   "/",
   "//",
@@ -147,7 +147,7 @@ const bytes = (random: SeededRandom): Uint8Array =>
     () => random.between(0, 255)
   )
 
-/** Any record of a small set of keys, so that changes meet each other. */
+/** A random record over a small set of keys, so that changes concern the same keys. */
 export const anyRecord = (random: SeededRandom): StoreRecord.StoreRecord => {
   const qos = pick<QoS>(random, [0, 1, 2])
   switch (random.between(0, 8)) {
