@@ -33,19 +33,19 @@ const decoded = (
   return Effect.fail(refusal(issues, method, isRecord(input) ? input["name"] : undefined)!)
 }
 
-/** Decodes options of a session without a store; `durable` names the function for durable sessions. */
+/**
+ * Decodes options of a session without a store; `durable` names the function for durable sessions. Where types end, a
+ * durable session passes if the program provides a store all the same.
+ */
 export const withoutStore = (
   input: unknown,
   method: string,
   durable: string
 ): Effect.Effect<SessionOptions.SessionOptions, MqttError> =>
-  Effect.suspend(() =>
-    decoded(
-      input,
-      writtenIn(input) === "durable" ? `a durable session needs a SessionStore: use ${durable}` : undefined,
-      method
-    )
-  )
+  Effect.contextWith((context: Context.Context<never>) => {
+    const lacksStore = writtenIn(input) === "durable" && Context.getOrUndefined(context, SessionStore) === undefined
+    return decoded(input, lacksStore ? `a durable session needs a SessionStore: use ${durable}` : undefined, method)
+  })
 
 /** Decodes options of a durable session; `other` names the function for the others. */
 export const durableOnly = (
