@@ -50,7 +50,7 @@ export type EventBody = WithoutBase<SessionEvent>
  */
 export interface Counts {
   connections: number
-  /** What ended the last connection. */
+  /** The reason that ended the last connection. */
   lost: MqttErrorReason["_tag"] | undefined
   /** Keyed by the reason that ended the previous connection. */
   readonly reconnectsByReason: Reasons
