@@ -22,7 +22,7 @@ export interface EngineOptions {
   /** Unique among all engines that ever ran this session, those of earlier processes included. */
   readonly life: string
   readonly protocolVersion: ProtocolVersion
-  /** Receive Maximum of CONNECT: the bound of unacknowledged QoS 1 and 2 publishes of the server. The engine enforces it. */
+  /** Receive Maximum of CONNECT, which the engine enforces: unacknowledged QoS 1 and 2 publishes of the server. */
   readonly receiveMaximum: number
   /** Highest topic alias that the client accepts from the server (Topic Alias Maximum of CONNECT). */
   readonly topicAliasMaximum: number

@@ -61,7 +61,7 @@ export interface Counts {
 }
 
 /**
- * Called synchronously with each event of the session, before any stream gets it.
+ * Called synchronously with each event, before the session does anything else.
  */
 export type Observer = (event: SessionEvent) => void
 
