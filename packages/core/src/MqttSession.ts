@@ -113,7 +113,8 @@ export const layer = (
   Layer.effect(MqttSession, openWithoutStore(options, extras, "MqttSession.layerDurable"))
 
 /**
- * The layer of `MqttSession`, with a durable session of `makeDurable`. Another store changes only the line that provides it.
+ * The layer of `MqttSession`, with a durable session of `makeDurable`. Only the line that provides the store
+ * depends on the store.
  *
  * @example
  * MqttSession.layerDurable({ name: "plant", servers: ["mqtt://localhost:1883"] }).pipe(

@@ -40,7 +40,7 @@ import type { SessionEvent } from "./SessionEvent.ts"
 export type LogMode = "warnings" | "all" | "off"
 
 /**
- * What to log.
+ * The settings of the log.
  */
 export interface SessionLogOptions {
   /** For sessions without an option `log`, and for routes and forwarders. Default `warnings`. */

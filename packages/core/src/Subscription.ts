@@ -85,7 +85,7 @@ export interface Subscription extends SubscriptionInfo {
  * The dead letter has the payload, the quality of service and, on MQTT 5, the properties of the message. The user
  * properties `mqttx-session`, `mqttx-topic` and `mqttx-error` say where the message came from and why it failed. Then
  * the message is acknowledged. Messages that arrive on the dead-letter topic are never given to the consumer whose dead
- * letters go there. A message that is a dead letter of this consumer is not dead-lettered again.
+ * letters go there. The dead letter of a message that the consumer has had before is not dead-lettered again.
  */
 export interface DeadLetterPolicy {
   /** A topic name. It must not be one of the consumer's filters, but a filter with wildcards may match it. */

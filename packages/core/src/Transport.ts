@@ -31,11 +31,11 @@ export interface ByteStreamHandlers {
 }
 
 /**
- * What became of bytes that were handed to a stream.
+ * The result of handing bytes to a stream.
  *
- * - `taken`: the stream has them.
- * - `congested`: the stream has them, and more than its high-water mark is waiting: wait for `onDrain`.
- * - `closed`: the stream is over, or about to be, and has taken none of them.
+ * - `taken`: the stream has taken them.
+ * - `congested`: the stream has taken them, and more bytes wait than its high-water mark. Wait for `onDrain`.
+ * - `closed`: the stream has ended or is about to end, and has taken none of them.
  */
 export type WriteResult = "taken" | "congested" | "closed"
 

@@ -47,12 +47,12 @@ export interface ConnectionCounters {
 }
 
 /**
- * What became of packets.
+ * The result of sending packets.
  *
  * - `Sent`: the network has all of them.
- * - `Congested`: likewise, and more than its high-water mark waits there: wait for `onWritable` before sending more
- *   PUBLISH packets. Acknowledgements may always be sent.
- * - `NotSent`: the connection is over or about to end.
+ * - `Congested`: the network has all of them, and more bytes wait there than its high-water mark. Wait for `onWritable`
+ *   before sending more PUBLISH packets. Acknowledgements may always be sent.
+ * - `NotSent`: the connection has ended or is about to end.
  */
 export type SendResult = { readonly _tag: "Sent" } | { readonly _tag: "Congested" } | NotSent
 

@@ -87,7 +87,8 @@ export class Watch {
     if (now >= silentAt) {
       return silent
     }
-    // Inbound silence causes no second PINGREQ before an answer, and none while reading is paused: no answer can arrive.
+    // Inbound silence causes no second PINGREQ before an answer. While reading is paused it causes none, because no
+    // answer can arrive.
     const asking = seen.paused || this.#pinged > seen.lastReceived
     const pingAt = Math.min(seen.lastSent, asking ? Infinity : seen.lastReceived) + this.#pingAfter
     if (now >= pingAt) {

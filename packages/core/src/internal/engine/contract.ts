@@ -1,5 +1,5 @@
 /**
- * What goes into the session engine and what comes out of it.
+ * The contract of the session engine: its inputs, its output and its options.
  *
  * The engine is a pure state machine: it does no I/O, reads no clock (each input carries the time) and knows no Effect.
  * Inputs change its state at once; what the outside has to do about them collects in an `Output`, which the session
@@ -22,7 +22,7 @@ export interface EngineOptions {
   /** Unique among all engines that ever ran this session, those of earlier processes included. */
   readonly life: string
   readonly protocolVersion: ProtocolVersion
-  /** What the client announces in CONNECT and enforces: unacknowledged QoS 1 and 2 publishes of the server. */
+  /** Receive Maximum of CONNECT, which the engine enforces: unacknowledged QoS 1 and 2 publishes of the server. */
   readonly receiveMaximum: number
   /** Highest topic alias that the client accepts from the server (Topic Alias Maximum of CONNECT). */
   readonly topicAliasMaximum: number

@@ -1,7 +1,8 @@
 /**
  * The receiver of the engine: the QoS 1 and QoS 2 handshakes (MQTT 4.3) and acknowledgements in the order of arrival
- * (MQTT 4.6). It also decides what happens when consumers are slow, have left, or have not come yet. It never
- * acknowledges a message that a consumer has not finished, unless an option says so. `engine.ts` calls it.
+ * (MQTT 4.6). It also decides what happens when consumers are slow, have left, or have not come yet. It
+ * acknowledges no message that a consumer still has to finish, except with `onAckDeadline: "acknowledge"`. `engine.ts`
+ * calls it.
  */
 import { Message } from "../../Message.ts"
 import type { Publish, Pubrel } from "../../Packet.ts"

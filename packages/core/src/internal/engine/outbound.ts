@@ -1,6 +1,6 @@
 /**
  * The sender of the engine: the send window, the QoS 1 and QoS 2 handshakes (MQTT 4.3), and retransmission in a resumed
- * session (MQTT 4.4). It never sends more than the server's Receive Maximum allows. `engine.ts` calls it.
+ * session (MQTT 4.4). New publishes stay within the server's Receive Maximum. `engine.ts` calls it.
  */
 import { Indeterminate, type MqttErrorReason, PoisonMessage, SessionLost } from "../../MqttError.ts"
 import type { Puback, Pubcomp, Pubrec } from "../../Packet.ts"

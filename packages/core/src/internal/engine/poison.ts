@@ -12,7 +12,7 @@
  */
 
 /**
- * Milliseconds. A connection that lasts this long with only the suspect under way clears the suspect.
+ * Milliseconds. A connection that lasts this long with only the suspect unanswered clears the suspect.
  */
 const absolvedAfter = 10_000
 

@@ -13,7 +13,7 @@ import { kindOf } from "../valueNames.ts"
 import type { Parked, PublishHost } from "./publishHost.ts"
 import { makeRequest, noOptions } from "./publishRequest.ts"
 
-/** Number of its messages in the queue at which a bulk waits, and the number between two checks. */
+/** Number of queued messages at which a bulk waits, and the number of its messages between two checks. */
 const bulkHighWater = 2048
 const bulkInterval = 64
 

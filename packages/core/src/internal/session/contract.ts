@@ -24,7 +24,7 @@ import type { ConsumeOptions, SubscribeOptions, Subscription } from "../../Subsc
 import type { ReconnectSchedule } from "./reconnect.ts"
 
 /**
- * What a session does.
+ * One MQTT session, see the module `MqttSession`.
  */
 export interface Session {
   readonly name: string

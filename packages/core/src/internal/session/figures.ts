@@ -15,7 +15,7 @@ import { countReason, type Reasons } from "./reasonCounts.ts"
 /**
  * The counters of one session that are about messages.
  */
-/** What the figures take from the driver of the session. */
+/** The part of the engine loop that the figures read. */
 export interface MeasuredLoop {
   readonly now: () => number
   readonly toEpoch: (moment: number) => number

@@ -50,7 +50,7 @@ export type EventBody = WithoutBase<SessionEvent>
  */
 export interface Counts {
   connections: number
-  /** What ended the last connection. */
+  /** The reason that ended the last connection. */
   lost: MqttErrorReason["_tag"] | undefined
   /** Keyed by the reason that ended the previous connection. */
   readonly reconnectsByReason: Reasons
@@ -61,7 +61,7 @@ export interface Counts {
 }
 
 /**
- * Called synchronously with each event of the session, before any stream gets it.
+ * Called synchronously with each event, before the session does anything else.
  */
 export type Observer = (event: SessionEvent) => void
 

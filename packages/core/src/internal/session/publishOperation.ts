@@ -117,7 +117,7 @@ export class PublishOperation extends Effectable.Class<void> implements Outbound
     this.accept = undefined
   }
 
-  /** The session cannot continue now. An unsent message is withdrawn; a sent one goes on unobserved. */
+  /** The session cannot continue now. An unsent message is withdrawn; a sent one continues without an observer. */
   abort(error: MqttError): void {
     this.#withdraw()
     this.fail(error)
