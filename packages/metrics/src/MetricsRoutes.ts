@@ -1,8 +1,8 @@
 /**
- * The routes of an HTTP server that tell how a program is doing: `/metrics` for Prometheus, `/healthz` and `/readyz`
- * for whoever keeps it alive.
+ * HTTP routes for monitoring a program: `/metrics` for Prometheus, `/healthz` and `/readyz` for an orchestrator such as
+ * Kubernetes.
  *
- * For programs with an HTTP server; `MetricsServer` is for those without.
+ * For programs with an HTTP server of their own; `MetricsServer` is for programs without one.
  *
  * @example
  * const Server = HttpRouter.serve(MetricsRoutes.layer()).pipe(

@@ -1,10 +1,10 @@
 /**
- * A server for operators: the live page, and what `MetricsRoutes` has for Prometheus and for health checks.
+ * A server for operators: the live page, and the routes of `MetricsRoutes` for Prometheus and for health checks.
  *
- * Any `HttpServer` of Effect will do; on Node, `NodeMetricsServer` brings one.
+ * It runs on any `HttpServer` of Effect. On Node, `NodeMetricsServer` includes one.
  *
- * The page shows sessions, forwarders, rates and events as they are, and can change nothing; who can reach it can read
- * the names of sessions, servers and topic filters.
+ * The page shows the current sessions, forwarders, rates and events, and cannot change anything. Any client that can
+ * reach it can read the names of sessions, servers and topic filters.
  *
  * @example
  * const Server = MetricsServer.layer({ page: { title: "plant" } }).pipe(

@@ -1,9 +1,9 @@
 /**
- * The figures of a program in one place: as snapshots, as streams of them, and in Effect's Metric module, from where
- * they get to Prometheus (`MetricsRoutes`) or to an OpenTelemetry collector (Effect's `OtlpMetrics`).
+ * The metrics of a program in one place: as snapshots, as streams of snapshots, and in Effect's Metric module, from
+ * which they are exported to Prometheus (`MetricsRoutes`) or to an OpenTelemetry collector (Effect's `OtlpMetrics`).
  *
  * Sessions count in plain numbers, and no metric is updated for a message: a series of the Metric module reads its
- * value from the session when somebody reads it. Series come and go with their session, route, store or forwarder.
+ * value from the session when the registry is read. A series exists as long as its session, route, store or forwarder.
  *
  * @example
  * const program = Effect.gen(function*() {

@@ -1,8 +1,8 @@
 /**
  * The `MetricsServer` on an HTTP server of Node.
  *
- * A subpath of its own, `@effect-mqttx/metrics/NodeMetricsServer`: it needs the package `@effect/platform-node`, which
- * is an optional peer.
+ * It has the separate subpath `@effect-mqttx/metrics/NodeMetricsServer`, because it needs the package
+ * `@effect/platform-node`, which is an optional peer.
  *
  * @example
  * program.pipe(Effect.provide(NodeMetricsServer.layer({ port: 9464 }).pipe(Layer.provideMerge(MqttMetrics.layer()))))

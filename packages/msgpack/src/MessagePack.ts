@@ -6,8 +6,8 @@ import { decode, encode } from "@msgpack/msgpack"
 import type * as Schema from "effect/Schema"
 
 /**
- * A codec that writes a schema's encoded form as MessagePack, announced as `application/msgpack` on MQTT 5. What is no
- * MessagePack, or does not fit the schema, is an `InvalidPayload`.
+ * A codec that writes a schema's encoded form as MessagePack, announced as `application/msgpack` on MQTT 5. A payload
+ * that is not valid MessagePack, or does not match the schema, is an `InvalidPayload`.
  *
  * @example
  * const Reading = Schema.Struct({ celsius: Schema.Finite })

@@ -1,10 +1,9 @@
 /**
- * A durable session store in a directory: what a session has accepted survives kill -9 and power cuts.
+ * A durable session store in a directory. Messages that a session has accepted survive kill -9 and power cuts.
  *
- * One directory serves all sessions of one process at a time. Commits of all of them that arrive while a write is under
- * way go to the disk together, with one fsync, and none succeeds before it. Files are readable by their owner only.
- * Damage is found by checksums, made good as far as possible, and reported by the load of each session that lost
- * something.
+ * One directory serves all sessions of one process at a time. Commits that arrive during a write go to the disk
+ * together, with one fsync, and none succeeds before that. Files are readable by their owner only. Checksums detect
+ * damage. It is repaired as far as possible, and reported by the load of each session that lost records.
  *
  * @example
  * MqttSession.layerDurable({ name: "plant", servers: ["mqtts://broker.example"] }).pipe(

@@ -1,13 +1,13 @@
 /**
- * A durable session store in Redis, over the service `Redis` of `effect/persistence`: any driver layer serves, on Node
- * that of `@effect/platform-node/NodeRedis`. That module of Effect is unstable, so that a minor version of Effect may
- * change what is used here.
+ * A durable session store in Redis, over the service `Redis` of `effect/persistence`. Any driver layer works, on Node
+ * that of `@effect/platform-node/NodeRedis`. That module of Effect is unstable: a minor version of Effect may change
+ * the API that is used here.
  *
- * The store reserves one connection of the driver, and renews it when it is of no use, as after a failover. Every
- * commit is applied in full or not at all, whatever its size. A session has one owner, which holds a lease and renews
- * it; an owner that lost its lease to another one cannot write any more. All keys of a session are in one slot of Redis
- * Cluster. How durable a commit is depends on the server's append-only file: `durability` of the handle says what the
- * server's settings promise.
+ * The store reserves one connection of the driver, and replaces it when it proves useless, for example after a
+ * failover. Every commit is applied in full or not at all, whatever its size. A session has one owner, which holds a
+ * lease and renews it. An owner that lost its lease to another one cannot write any more. All keys of a session are in
+ * one slot of Redis Cluster. The durability of a commit depends on the server's append-only file: `durability` of the
+ * handle reports what the server's settings guarantee.
  */
 import type { MqttError } from "@effect-mqttx/core/MqttError"
 import * as OptionsSchema from "@effect-mqttx/core/OptionsSchema"

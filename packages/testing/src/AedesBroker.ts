@@ -1,11 +1,13 @@
 /**
  * aedes as a broker in the same process, for demonstrations and functional tests. Needs Node.
  *
- * A subpath of its own, `@effect-mqttx/testing/AedesBroker`: it needs the package `aedes`, which is an optional peer.
+ * It has the separate subpath `@effect-mqttx/testing/AedesBroker`, because it needs the package `aedes`, which is an
+ * optional peer.
  *
- * It is aedes 2.0.0-beta.1: the stable 1.2 refuses MQTT 5. Measured on it: duplicates QoS 2 messages and reorders when
- * connections are cut, ignores the client's Receive Maximum, and sends one copy with only the last identifier for
- * overlapping subscriptions. What has to be proved is proved on `ScriptedBroker` and a real mosquitto.
+ * It is aedes 2.0.0-beta.1, because the stable 1.2 refuses MQTT 5. Measured on it: it duplicates QoS 2 messages and
+ * reorders when connections are cut, ignores the client's Receive Maximum, and sends one copy with only the last
+ * identifier for overlapping subscriptions. Use `ScriptedBroker` and a real mosquitto for tests that have to prove a
+ * behaviour.
  */
 import type { Aedes, AedesOptions, Client } from "aedes"
 import * as Context from "effect/Context"

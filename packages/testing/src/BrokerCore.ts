@@ -2,8 +2,8 @@
  * An MQTT server as a pure state machine: sessions, subscriptions, retained messages, wills and the QoS flows of 3.1.1
  * and 5.0, without any I/O and without a clock of its own.
  *
- * The owner feeds it with packets and time and carries out what `take` answers. `ScriptedBroker` is this core with a
- * network, faults and a record around it; a property test may drive it directly against a client's engine.
+ * The owner passes packets and times to it and carries out the outputs that `take` returns. `ScriptedBroker` is this
+ * core with a network, faults and a record around it. A property test may connect it directly to a client's engine.
  *
  * @example
  * const core = BrokerCore.makeBrokerCore({ limits: { receiveMaximum: 10 } })

@@ -1,6 +1,6 @@
 /**
- * Faults that a scripted broker plays: which packets they hit, and what happens to them. What is no match or no option
- * throws an `MqttError`.
+ * Faults of a scripted broker: the packets that they apply to, and their effects. An invalid match or option throws an
+ * `MqttError`.
  *
  * @example
  * // Dropping the connection after the third PUBLISH arrived, so that its acknowledgement is lost.

@@ -1,10 +1,10 @@
 /**
  * A broker for tests: strict, scriptable, recording, and in the same process as the test.
  *
- * It speaks MQTT 3.1.1 and 5.0 as the specification says (see `BrokerCore`), plays faults at any packet or byte (see
- * `Fault`), and writes down every packet with its time. `layerMemory` connects clients of `@effect-mqttx/core` to it
- * without any socket and with no time but Effect's Clock, so that tests run under `TestClock`; `layer` listens on an
- * ephemeral loopback port. It is no server for production.
+ * It implements MQTT 3.1.1 and 5.0 (see `BrokerCore`), applies faults at any packet or byte (see `Fault`), and records
+ * every packet with its time. `layerMemory` connects clients of `@effect-mqttx/core` to it without sockets, and takes
+ * the time only from Effect's Clock, so that tests run under `TestClock`. `layer` listens on an ephemeral loopback
+ * port. It is not for production.
  *
  * @example
  * // A connection that is lost after a PUBLISH.

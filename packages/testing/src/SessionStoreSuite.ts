@@ -1,8 +1,8 @@
 /**
- * The behaviour that every layer of the contract `SessionStore` must show, as cases that any test runner can run.
+ * The required behaviour of every implementation of `SessionStore`, as cases for any test runner.
  *
- * `layerEmpty` opens a storage that holds nothing: another directory, database or key prefix for each case. A store
- * that outlives its process passes `{ ...store, reopen }`, and is shown to keep its records; one whose layer ends it
+ * `layerEmpty` opens an empty storage: another directory, database or key prefix for each case. A store that outlives
+ * its process passes `{ ...store, reopen }`, and the suite tests that it keeps its records. A store whose layer ends it
  * passes `close` as well.
  *
  * @example

@@ -152,8 +152,9 @@ export interface TopicTemplate<Params, A, RE = never, RD = never> {
   readonly filterFor: (options: FilterOptions<Params>) => Result.Result<string, InvalidTopic | InvalidFilter>
 
   /**
-   * Publishes a value. On MQTT 5 the message says its content type and payload format. Fails as `Session.publish` does,
-   * with `InvalidTopic` for the parameters, and with `InvalidPayload` for a value that does not fit the schema.
+   * Publishes a value. On MQTT 5 the message carries its content type and payload format. Fails as `Session.publish`
+   * does, with `InvalidTopic` for invalid parameters, and with `InvalidPayload` for a value that does not match the
+   * schema.
    *
    * @example
    * temperature.publish(session, { room: "kitchen" }, { celsius: 21.5 }, { qos: 1 })
@@ -188,8 +189,8 @@ export interface TopicTemplate<Params, A, RE = never, RD = never> {
   ) => Effect.Effect<TypedMessage<Params, A>, MqttError, RD>
 
   /**
-   * A handler of messages made of one of typed messages, for routes and whoever else handles messages; fails as
-   * `decode` does where the message is not what the template says.
+   * Converts a handler of typed messages to a handler of messages, for routes and other consumers. It fails as `decode`
+   * does for a message that does not match the template.
    *
    * @example
    * manager.handle(
@@ -203,7 +204,7 @@ export interface TopicTemplate<Params, A, RE = never, RD = never> {
   ) => (message: Message) => Effect.Effect<B, MqttError | E, R | RD>
 
   /**
-   * Subscribes, and succeeds when the server granted it; the subscription lasts as long as the scope. See
+   * Subscribes, and succeeds when the server has granted the subscription, which lasts as long as the scope. See
    * `Session.subscription`.
    *
    * @example
@@ -242,8 +243,8 @@ export interface TopicTemplate<Params, A, RE = never, RD = never> {
   }
 
   /**
-   * Calls a handler for each message, and acknowledges after its success; runs until interrupted. See
-   * `Session.consume`.
+   * Calls a handler for each message, and acknowledges the message when the handler succeeds. Runs until interrupted.
+   * See `Session.consume`.
    *
    * @example
    * temperature.consume(session, ({ params, value }) => store(params.room, value), {

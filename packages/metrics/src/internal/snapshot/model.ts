@@ -182,7 +182,7 @@ export interface TotalsSnapshot {
 }
 
 /**
- * Why the program cannot do its work, or not all of it.
+ * A cause that keeps the program from all or some of its work.
  *
  * | `kind` | `name` | when |
  * | --- | --- | --- |
