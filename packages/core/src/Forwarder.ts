@@ -89,3 +89,40 @@ export const layerConfig = <E = never, R = never>(
     Forwarder,
     Effect.flatMap(configured(config, "layerConfig"), (options) => make(options, hooks))
   ) as never
+
+/**
+ * The tag of a named forwarder, with its layers.
+ */
+export interface ServiceClass<Self, Name extends string>
+  extends Context.ServiceClass<Self, `@effect-mqttx/core/Forwarder/${Name}`, Forwarding>
+{
+  readonly layer: <E = never, R = never>(
+    options: Omit<ForwarderOptionsInput, "name">,
+    hooks?: ForwarderHooks<E, R>
+  ) => Layer.Layer<Self, MqttError, Exclude<R, Scope.Scope> | SessionManager>
+  readonly layerConfig: <E = never, R = never>(
+    config: Config.Config<ForwarderOptions>,
+    hooks?: ForwarderHooks<E, R>
+  ) => Layer.Layer<Self, MqttError | Config.ConfigError, Exclude<R, Scope.Scope> | SessionManager>
+}
+
+/**
+ * Makes a tag for one of several forwarders that are known at compile time. The forwarder has the tag's name.
+ *
+ * @example
+ * class Up extends Forwarder.Service<Up>()("up") {}
+ * const UpLayer = Up.layer({ sources: ["plant"], filters: ["sensors/#"], target: "cloud" })
+ */
+export const Service = <Self>() => <const Name extends string>(name: Name): ServiceClass<Self, Name> => {
+  // Sessions have tags of their names: a forwarder and a session may share one.
+  const key = Context.Service<Self, Forwarding>()(`@effect-mqttx/core/Forwarder/${String(name)}`)
+  return Object.assign(key, {
+    layer: <E, R>(options: Omit<ForwarderOptionsInput, "name">, hooks?: ForwarderHooks<E, R>) =>
+      Layer.effect(key, make({ ...options, name }, hooks)),
+    layerConfig: <E, R>(config: Config.Config<ForwarderOptions>, hooks?: ForwarderHooks<E, R>) =>
+      Layer.effect(
+        key,
+        Effect.flatMap(configured(config, "layerConfig"), (options) => make({ ...options, name }, hooks))
+      )
+  }) as never
+}

@@ -1,9 +1,10 @@
 import * as Forwarder from "@effect-mqttx/core/Forwarder"
 import * as ForwarderManager from "@effect-mqttx/core/ForwarderManager"
+import * as ForwarderOptions from "@effect-mqttx/core/ForwarderOptions"
 import type { MqttError } from "@effect-mqttx/core/MqttError"
 import * as SessionManager from "@effect-mqttx/core/SessionManager"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Layer, Scope } from "effect"
+import { Config, Context, Effect, Exit, Layer, Scope } from "effect"
 import { reasonOf } from "../manager/support.ts"
 import { makePair, type Net, publishedAt, settled } from "./support.ts"
 
@@ -131,5 +132,35 @@ describe("ForwarderManager", () => {
       yield* net.brokers.a!.publish("t/1", "1", { qos: 1 })
       const { lastError } = yield* settled(one, 1)
       assert.strictEqual(lastError?.reason._tag, "SubscriptionConflict")
+    }))
+})
+
+class Up extends Forwarder.Service<Up>()("up") {}
+class Down extends Forwarder.Service<Down>()("down") {}
+
+describe("Forwarder.Service", () => {
+  it.live("makes tags for forwarders that one program has beside each other, each with the name of its tag", () =>
+    Effect.gen(function*() {
+      const net = yield* makePair({}, { record: true })
+      const layers = Layer.mergeAll(
+        Up.layer({ sources: ["a"], filters: ["up/#"], target: "b" }),
+        Down.layerConfig(Config.succeed(
+          yield* ForwarderOptions.make({
+            name: "another",
+            sources: ["b"],
+            filters: ["down/#"],
+            target: "a"
+          })
+        ))
+      ).pipe(Layer.provide(Layer.succeed(SessionManager.SessionManager, net.manager)))
+      yield* Effect.gen(function*() {
+        const up = yield* Up
+        const down = yield* Down
+        assert.deepStrictEqual([up.name, down.name], ["up", "down"])
+        yield* up.active
+        yield* net.brokers.a!.publish("up/1", "x", { qos: 1 })
+        yield* settled(up, 1)
+        assert.strictEqual((yield* down.metrics).received, 0)
+      }).pipe(Effect.provide(layers))
     }))
 })

@@ -162,6 +162,10 @@ const subjects: Subjects = {
     makeEncoder: subject("value", any("version"), any("options"))
   },
   Forwarder: {
+    Service: {
+      ...subject("value", any("name")),
+      wrap: (call) => (name) => (call() as (name: never) => unknown)(name!)
+    },
     make: subject("effect", forwarderOptions),
     layer: subject("layer", forwarderOptions),
     layerConfig: subject("layer", config),
