@@ -192,8 +192,8 @@ export const images = ({ filters, isOpen, pass, rules }: ImageSource): ReadonlyA
 }
 
 /**
- * A filter of the source that can match what the forwarder writes, and the image that it matches; undefined when nothing
- * can come back.
+ * A filter of the source that can match what the forwarder writes, and the image that it matches; undefined when
+ * nothing can come back.
  */
 export const feeds = (source: ImageSource): { readonly filter: string; readonly image: string } | undefined => {
   const { exclude, filters } = source
