@@ -178,7 +178,7 @@ export class SessionState {
   resume(found: Found): void {
     this.checksums = found.checksums
     if (found.summary === undefined) {
-      // An impossible sum for no records: the next load sees that there should be more.
+      // The sums of no records: the next load sees that there are more records than there should be.
       this.commits = 0
       this.records = 0
       this.#sum = 0

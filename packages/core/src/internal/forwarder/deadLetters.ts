@@ -2,9 +2,9 @@
  * Decides which messages become dead letters, and builds their content: the whole message with marks, or as much of it
  * as the server accepts.
  *
- * The output of a forwarder is never its input again. Messages on its own dead-letter topic are not forwarded, and a
- * message that already became a dead letter under another topic makes no second one. This module publishes nothing and
- * counts nothing, see `Relay`.
+ * The output of a forwarder is never its input again. Messages on its own dead-letter topic are not forwarded. A
+ * message that the forwarder has already had, before the message became a dead letter, makes no further dead letter.
+ * This module publishes nothing and counts nothing, see `Relay`.
  */
 import type { Message } from "../../Message.ts"
 import type { MessageProperties, UserProperty } from "../../Properties.ts"

@@ -1,5 +1,5 @@
 /**
- * Where requests and answers go, and what an answer says about itself.
+ * The topics and properties of requests and answers.
  *
  * On MQTT 5 a request carries its response topic and correlation data. Without properties the topics carry both:
  *

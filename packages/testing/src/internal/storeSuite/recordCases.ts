@@ -160,7 +160,7 @@ export const recordCases: ReadonlyArray<SessionStoreCase> = [
       yield* handle.commit([put(Records.inbound(1)), ...records.map(put), put(Records.identity("last"))])
       const others = [Records.inbound(1), Records.identity("last")]
       expectRecords(yield* handle.load, [...records, ...others], "after all were put")
-      // The two changes of each key are far apart in the commit.
+      // The put and most of the deletions are far apart in the commit.
       const changed = outbound(1, { topic: "changed" })
       yield* handle.commit([put(changed), ...records.slice(1).map((record) => drop(keyOf(record)))])
       expectRecords(yield* handle.load, [changed, ...others], "after all but the first were deleted")
