@@ -7,10 +7,10 @@ import type { AddressInfo } from "node:net"
 import { fileURLToPath } from "node:url"
 import { chromium } from "playwright-core"
 import { WebSocket as NodeWebSocket } from "ws"
+import { accepting, listen } from "../../../../test/support/peers.ts"
 import { defaultTransport, scheduleTurn } from "../../src/internal/browser/transport.ts"
 import { Transport } from "../../src/Transport.ts"
 import { anyAddress, openWith, publish } from "./client.ts"
-import { accepting, listen } from "./peer.ts"
 
 // Older versions of Node have no WebSocket of their own.
 globalThis.WebSocket ??= NodeWebSocket as unknown as typeof WebSocket

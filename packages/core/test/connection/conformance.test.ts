@@ -1,12 +1,12 @@
 import { assert, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
+import { accepting, type connack, listen, memoryNetwork } from "../../../../test/support/peers.ts"
 import { makeEngine } from "../../src/internal/engine/engine.ts"
 import type { Packet } from "../../src/Packet.ts"
 import { Transport } from "../../src/Transport.ts"
 import { engineOptions } from "../engine/harness.ts"
 import { openWith, Owner, publish } from "./client.ts"
-import { accepting, type connack, listen, memoryNetwork } from "./peer.ts"
 
 // What no test of a part of the connection says in so many words.
 

@@ -1,11 +1,11 @@
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { accepting, memoryNetwork } from "../../../../test/support/peers.ts"
 import { encode } from "../../src/internal/codec/encoder.ts"
 import type { Connect } from "../../src/Packet.ts"
 import type { ProtocolVersion } from "../../src/QoS.ts"
 import { Transport } from "../../src/Transport.ts"
 import { connect, openWith } from "./client.ts"
-import { accepting, memoryNetwork } from "./peer.ts"
 
 const bytes = (...values: ReadonlyArray<number>): Uint8Array => Uint8Array.from(values)
 

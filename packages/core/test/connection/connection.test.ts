@@ -1,12 +1,12 @@
 import { assert, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Scope } from "effect"
 import { TestClock } from "effect/testing"
+import { accepting, connack, listen, memoryNetwork, type Peer } from "../../../../test/support/peers.ts"
 import type { Packet } from "../../src/Packet.ts"
 import * as Properties from "../../src/Properties.ts"
 import * as ReasonCode from "../../src/ReasonCode.ts"
 import { Transport } from "../../src/Transport.ts"
 import { openWith, Owner, publish } from "./client.ts"
-import { accepting, connack, listen, memoryNetwork, type Peer } from "./peer.ts"
 
 const tags = (packets: ReadonlyArray<Packet>): ReadonlyArray<string> => packets.map((packet) => packet._tag)
 

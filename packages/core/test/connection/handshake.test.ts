@@ -1,11 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
+import { connack, memoryNetwork, type Peer } from "../../../../test/support/peers.ts"
 import { answerAuth, beforeConnack } from "../../src/internal/connection/handshake.ts"
 import { type Auth, type Packet, pingreq } from "../../src/Packet.ts"
 import { Transport } from "../../src/Transport.ts"
 import { connect, openWith, publish } from "./client.ts"
-import { connack, memoryNetwork, type Peer } from "./peer.ts"
 
 const auth = (method: string, reasonCode = 0x18): Auth => ({
   _tag: "Auth",

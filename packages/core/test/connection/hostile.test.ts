@@ -1,10 +1,10 @@
 import { assert, it } from "@effect/vitest"
 import { Clock, Deferred, Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
+import { accepting, connack, listen, memoryNetwork, type Peer } from "../../../../test/support/peers.ts"
 import type { ProtocolVersion } from "../../src/QoS.ts"
 import { Transport } from "../../src/Transport.ts"
 import { openWith, Owner } from "./client.ts"
-import { accepting, connack, listen, memoryNetwork, type Peer } from "./peer.ts"
 
 type Bytes = ReadonlyArray<number>
 

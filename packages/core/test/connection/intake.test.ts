@@ -4,11 +4,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect } from "effect"
 import { TestClock } from "effect/testing"
+import { accepting, connack, listen, memoryNetwork } from "../../../../test/support/peers.ts"
 import { encode } from "../../src/internal/codec/encoder.ts"
 import type { Packet } from "../../src/Packet.ts"
 import { Transport } from "../../src/Transport.ts"
 import { openWith, type Owner, publish } from "./client.ts"
-import { accepting, connack, listen, memoryNetwork } from "./peer.ts"
 
 const acceptingNetwork = () =>
   memoryNetwork((peer) => {

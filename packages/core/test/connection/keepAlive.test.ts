@@ -1,10 +1,17 @@
 import { assert, it } from "@effect/vitest"
 import { Clock, Deferred, Effect } from "effect"
 import { TestClock } from "effect/testing"
+import {
+  accepting,
+  type connack,
+  listen,
+  memoryNetwork,
+  type MemoryStream,
+  type Peer
+} from "../../../../test/support/peers.ts"
 import { Watch } from "../../src/internal/connection/watch.ts"
 import { Transport } from "../../src/Transport.ts"
 import { openWith, publish, type RequestFields } from "./client.ts"
-import { accepting, type connack, listen, memoryNetwork, type MemoryStream, type Peer } from "./peer.ts"
 
 /** An open connection in memory; the server answers PINGREQ while it is `alive`. */
 const openInMemory = Effect.fnUntraced(

@@ -8,9 +8,9 @@ import * as Net from "node:net"
 import { PassThrough } from "node:stream"
 import type * as Tls from "node:tls"
 import { WebSocket } from "ws"
+import { accepting, listen, type Listener } from "../../../../test/support/peers.ts"
 import type { TlsOptions } from "../../src/SessionOptions.ts"
 import { connect, openWith, type Owner, publish, type RequestFields } from "./client.ts"
-import { accepting, listen, type Listener } from "./peer.ts"
 import * as SocksProxy from "./socksProxy.ts"
 
 // MQTT.js opens the streams of this file. What a session makes of them is in the behaviour suite.

@@ -2,8 +2,8 @@ import * as MqttJs from "@effect-mqttx/core/MqttJs"
 import { assert, it } from "@effect/vitest"
 import { Deferred, Effect } from "effect"
 import { WebSocket } from "ws"
+import { accepting, listen } from "../../../../test/support/peers.ts"
 import { openWith, publish, type RequestFields } from "./client.ts"
-import { accepting, listen } from "./peer.ts"
 
 // A file of its own: MQTT.js decides at its first use in a process whether WebSockets are the platform's, and that it
 // has mini programs then.

@@ -6,10 +6,17 @@ import * as Certificates from "@effect-mqttx/testing/Certificates"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Scope } from "effect"
 import { TestClock } from "effect/testing"
+import {
+  accepting,
+  listen,
+  type ListenOptions,
+  type MemoryNetwork,
+  memoryNetwork,
+  type Peer
+} from "../../../../test/support/peers.ts"
 import type { NotSent } from "../../src/internal/connection/contract.ts"
 import { Transport } from "../../src/Transport.ts"
 import { openWith, publish } from "./client.ts"
-import { accepting, listen, type ListenOptions, type MemoryNetwork, memoryNetwork, type Peer } from "./peer.ts"
 
 const certificates = await Effect.runPromise(Certificates.make)
 const tls = { ca: [certificates.ca], insecureSkipVerify: false, minVersion: "TLSv1.2" as const }

@@ -4,10 +4,10 @@ import { assert, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, FileSystem, Redacted, type Scope } from "effect"
 import * as Net from "node:net"
 import type * as Tls from "node:tls"
+import { accepting, listen, type Listener, type ListenOptions } from "../../../../test/support/peers.ts"
 import type { TlsOptions } from "../../src/SessionOptions.ts"
 import { archive, encrypted } from "./certificates.ts"
 import { openWith, publish } from "./client.ts"
-import { accepting, listen, type Listener, type ListenOptions } from "./peer.ts"
 
 const certificates = await Effect.runPromise(Certificates.make)
 const { ca, client, server } = certificates

@@ -1,9 +1,9 @@
 import { assert, it } from "@effect/vitest"
 import { Clock, Deferred, Effect } from "effect"
 import { TestClock } from "effect/testing"
+import { accepting, listen, memoryNetwork } from "../../../../test/support/peers.ts"
 import { Transport } from "../../src/Transport.ts"
 import { openWith, publish } from "./client.ts"
-import { accepting, listen, memoryNetwork } from "./peer.ts"
 
 const acceptingNetwork = () =>
   memoryNetwork((peer) => {

@@ -5,7 +5,7 @@ import * as SessionStore from "@effect-mqttx/core/SessionStore"
 import { makeMemory } from "@effect-mqttx/testing/ScriptedBroker"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import { makeNet, netOf, publishedAt, settled, until } from "./support.ts"
+import { makeNet, netOf, publishedAt, settled, until } from "../../../../test/support/forwarders.ts"
 
 const durable = { persistence: "durable", receiveMaximum: 100, drainTimeout: "20 millis" } as const
 

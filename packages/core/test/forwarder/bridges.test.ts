@@ -8,10 +8,19 @@ import * as MosquittoBroker from "@effect-mqttx/testing/MosquittoBroker"
 import * as ScriptedBroker from "@effect-mqttx/testing/ScriptedBroker"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import {
+  makeNet,
+  makePair,
+  type Net,
+  netOf,
+  publishedAt,
+  roundTrip,
+  settled,
+  until
+} from "../../../../test/support/forwarders.ts"
+import type { Options } from "../../../../test/support/managers.ts"
 import { realServer } from "../../../../test/support/servers.ts"
-import type { Options } from "../manager/support.ts"
 import { pass } from "../session/support.ts"
-import { makeNet, makePair, type Net, netOf, publishedAt, roundTrip, settled, until } from "./support.ts"
 
 const versions = [[5, "5"], [4, "3.1.1"]] as const
 

@@ -9,10 +9,10 @@ import * as MosquittoBroker from "@effect-mqttx/testing/MosquittoBroker"
 import { makeMemory } from "@effect-mqttx/testing/ScriptedBroker"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { assertSum, netOf, until } from "../../../../test/support/forwarders.ts"
+import { impatient } from "../../../../test/support/managers.ts"
 import { realServer } from "../../../../test/support/servers.ts"
-import { impatient } from "../manager/support.ts"
 import { Ledger } from "../session/support.ts"
-import { assertSum, netOf, until } from "./support.ts"
 
 const seconds = Number(process.env["FORWARDER_CHAOS_SECONDS"] ?? 10)
 const pause = seconds >= 60 ? 5000 : 2000

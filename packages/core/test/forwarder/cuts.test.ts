@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { assertSum, makePair, settled } from "../../../../test/support/forwarders.ts"
 import { seeded } from "../session/seeded.ts"
 import { Ledger } from "../session/support.ts"
-import { assertSum, makePair, settled } from "./support.ts"
 
 const topics = ["t/1", "t/2", "t/3", "t/4"]
 const each = 500

@@ -9,8 +9,8 @@ import * as SessionStore from "@effect-mqttx/core/SessionStore"
 import * as ScriptedBroker from "@effect-mqttx/testing/ScriptedBroker"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Queue, type Scope, Stream } from "effect"
+import { makeNet, makePair, type Net, netOf, publishedAt, settled, until } from "../../../../test/support/forwarders.ts"
 import type { Forwarding } from "../../src/Forwarder.ts"
-import { makeNet, makePair, type Net, netOf, publishedAt, settled, until } from "./support.ts"
 
 const versions = [[5, "5"], [4, "3.1.1"]] as const
 

@@ -8,8 +8,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Scope } from "effect"
 import type { Forwarding } from "../../src/Forwarder.ts"
 
+import { netOf, settled, until } from "../../../../test/support/forwarders.ts"
 import { seeded } from "../session/seeded.ts"
-import { netOf, settled, until } from "./support.ts"
 
 /** What two processes share: the records of their sessions. */
 type Disk = Map<string, Map<string, StoreRecord>>

@@ -3,7 +3,15 @@ import type { PublishedMessage } from "@effect-mqttx/testing/BrokerCore"
 import * as Fault from "@effect-mqttx/testing/Fault"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Scope } from "effect"
-import { assertSum, makeNet, makePair, publishedAt, roundTrip, settled, until } from "./support.ts"
+import {
+  assertSum,
+  makeNet,
+  makePair,
+  publishedAt,
+  roundTrip,
+  settled,
+  until
+} from "../../../../test/support/forwarders.ts"
 
 const text = (payload: Uint8Array): string => new TextDecoder().decode(payload)
 

@@ -4,9 +4,9 @@
 import * as SessionLog from "@effect-mqttx/core/SessionLog"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
+import { makeNet, makePair, settled } from "../../../../test/support/forwarders.ts"
 import { makeLog } from "../session/logged.ts"
 import { pass, settle } from "../session/support.ts"
-import { makeNet, makePair, settled } from "./support.ts"
 
 describe("a forwarder without its sessions", () => {
   it.effect("says so after a moment, at growing intervals, and when they are there", () =>

@@ -1,8 +1,8 @@
 import * as MosquittoBroker from "@effect-mqttx/testing/MosquittoBroker"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { assertSum, makeNet, makePair, netOf, settled, until } from "../../../../test/support/forwarders.ts"
 import { realServer } from "../../../../test/support/servers.ts"
-import { assertSum, makeNet, makePair, netOf, settled, until } from "./support.ts"
 
 const names = ["a", "b", "c"]
 

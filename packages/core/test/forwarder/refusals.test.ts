@@ -4,8 +4,8 @@ import * as SessionStore from "@effect-mqttx/core/SessionStore"
 import * as Fault from "@effect-mqttx/testing/Fault"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schedule } from "effect"
-import { impatient } from "../manager/support.ts"
-import { assertSum, makeNet, makePair, publishedAt, settled, until } from "./support.ts"
+import { assertSum, makeNet, makePair, publishedAt, settled, until } from "../../../../test/support/forwarders.ts"
+import { impatient } from "../../../../test/support/managers.ts"
 
 describe("Forwarder: refusals", () => {
   it.live("what the target refuses goes to the dead-letter topic with its reason, and later messages flow on", () =>

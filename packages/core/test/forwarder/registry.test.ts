@@ -5,8 +5,8 @@ import type { MqttError } from "@effect-mqttx/core/MqttError"
 import * as SessionManager from "@effect-mqttx/core/SessionManager"
 import { assert, describe, it } from "@effect/vitest"
 import { Config, Context, Effect, Exit, Layer, Scope } from "effect"
-import { reasonOf } from "../manager/support.ts"
-import { makePair, type Net, publishedAt, settled } from "./support.ts"
+import { makePair, type Net, publishedAt, settled } from "../../../../test/support/forwarders.ts"
+import { reasonOf } from "../../../../test/support/managers.ts"
 
 const options = { name: "one", sources: ["a"], filters: ["t/#"], target: "b" }
 

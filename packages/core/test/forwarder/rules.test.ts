@@ -6,8 +6,8 @@ import * as RouteTransformer from "@effect-mqttx/core/RouteTransformer"
 import type { PublishedMessage } from "@effect-mqttx/testing/BrokerCore"
 import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Effect, Result, Schema } from "effect"
+import { makePair, publishedAt, settled } from "../../../../test/support/forwarders.ts"
 import { pass } from "../session/support.ts"
-import { makePair, publishedAt, settled } from "./support.ts"
 
 const text = ({ payload }: PublishedMessage): string => new TextDecoder().decode(payload)
 const payloads = (published: ReadonlyArray<PublishedMessage>): ReadonlyArray<string> => published.map(text)

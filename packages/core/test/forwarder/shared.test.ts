@@ -8,7 +8,7 @@ import type * as ScriptedBroker from "@effect-mqttx/testing/ScriptedBroker"
 import { makeMemory } from "@effect-mqttx/testing/ScriptedBroker"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import { makeNet, netOf, publishedAt, settled, until } from "./support.ts"
+import { makeNet, netOf, publishedAt, settled, until } from "../../../../test/support/forwarders.ts"
 
 const numbers = (count: number): ReadonlyArray<string> => Array.from({ length: count }, (_, index) => `${index}`)
 

@@ -6,9 +6,9 @@ import type { UserProperty } from "@effect-mqttx/core/Properties"
 import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Effect, Redacted, Result } from "effect"
 import { inspect } from "node:util"
+import { makePair, publishedAt, settled, until } from "../../../../test/support/forwarders.ts"
 import { signatureProperty } from "../../src/internal/forwarder/route.ts"
 import { Signer } from "../../src/internal/forwarder/signature.ts"
-import { makePair, publishedAt, settled, until } from "./support.ts"
 
 const secret = "known to the forwarders only"
 const named = (broker: string) => ({ brokerName: `plant ${broker}` })

@@ -4,8 +4,8 @@
 import type { ForwarderOptionsInput } from "@effect-mqttx/core/ForwarderOptions"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { assertSum, makeNet, type Net } from "../../../../test/support/forwarders.ts"
 import { seeded } from "../session/seeded.ts"
-import { assertSum, makeNet, type Net } from "./support.ts"
 
 interface Edge {
   readonly name: string

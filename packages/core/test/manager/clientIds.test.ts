@@ -9,8 +9,8 @@ import { ScriptedBroker } from "@effect-mqttx/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Result } from "effect"
 import { addSession } from "../../../../test/support/anySession.ts"
+import { logOf, makeWorld, type Options, reasonOf } from "../../../../test/support/managers.ts"
 import { settle } from "../session/support.ts"
-import { logOf, makeWorld, type Options, reasonOf } from "./support.ts"
 
 const conflictOf = (reason: { readonly _tag: string }): string => {
   assert.strictEqual(reason._tag, "InvalidOptions")

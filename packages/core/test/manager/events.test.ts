@@ -5,7 +5,7 @@ import { layerMemory, SessionStore } from "@effect-mqttx/core/SessionStore"
 import * as MosquittoBroker from "@effect-mqttx/testing/MosquittoBroker"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Latch, Stream } from "effect"
-import { impatient, logOf, makeWorld } from "./support.ts"
+import { impatient, logOf, makeWorld } from "../../../../test/support/managers.ts"
 
 type Of<Tag extends SessionEvent["_tag"]> = Extract<SessionEvent, { readonly _tag: Tag }>
 

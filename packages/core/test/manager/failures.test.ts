@@ -7,8 +7,8 @@ import type { FailurePolicy } from "@effect-mqttx/core/Subscription"
 import * as TopicTemplate from "@effect-mqttx/core/TopicTemplate"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, References, Schedule, Schema, Stream } from "effect"
+import { collect, makeInbox, makeWorld, texts } from "../../../../test/support/managers.ts"
 import { pass, settle } from "../session/support.ts"
-import { collect, makeInbox, makeWorld, texts } from "./support.ts"
 
 const quietly = Effect.provideService(References.MinimumLogLevel, "None")
 

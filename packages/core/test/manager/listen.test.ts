@@ -2,7 +2,7 @@ import * as RouteFilter from "@effect-mqttx/core/RouteFilter"
 import * as RouteTransformer from "@effect-mqttx/core/RouteTransformer"
 import { assert, describe, it } from "@effect/vitest"
 import { Data, Effect, Fiber, Latch, Stream } from "effect"
-import { collect, from, makeWorld, texts } from "./support.ts"
+import { collect, from, makeWorld, texts } from "../../../../test/support/managers.ts"
 
 class Refused extends Data.TaggedError("Refused")<{ readonly text: string }> {}
 

@@ -7,7 +7,7 @@ import * as Transport from "@effect-mqttx/core/Transport"
 import * as ScriptedBroker from "@effect-mqttx/testing/ScriptedBroker"
 import { assert, describe, it } from "@effect/vitest"
 import { Config, ConfigProvider, Effect, Exit, Fiber, Latch, Layer, Result, Scope, Stream } from "effect"
-import { collect, logOf, makeWorld, reasonOf } from "./support.ts"
+import { collect, logOf, makeWorld, reasonOf } from "../../../../test/support/managers.ts"
 
 const arrival: ReadonlyArray<SessionEvent["_tag"]> = [
   "Added",

@@ -5,7 +5,16 @@ import * as SessionManager from "@effect-mqttx/core/SessionManager"
 import * as MosquittoBroker from "@effect-mqttx/testing/MosquittoBroker"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Context, Data, Effect, Exit, Fiber, Latch, Result, Schedule, Scope } from "effect"
-import { collect, from, impatient, logOf, makeInbox, makeWorld, reasonOf, texts } from "./support.ts"
+import {
+  collect,
+  from,
+  impatient,
+  logOf,
+  makeInbox,
+  makeWorld,
+  reasonOf,
+  texts
+} from "../../../../test/support/managers.ts"
 
 class Refused extends Data.TaggedError("Refused")<{ readonly text: string }> {}
 

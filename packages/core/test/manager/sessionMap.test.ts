@@ -5,7 +5,7 @@ import * as ScriptedBroker from "@effect-mqttx/testing/ScriptedBroker"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Scope } from "effect"
 import { TestClock } from "effect/testing"
-import { reasonOf } from "./support.ts"
+import { reasonOf } from "../../../../test/support/managers.ts"
 
 const lookup = (tenant: string) => ({ name: tenant, servers: ["mqtt://memory"], clientId: tenant })
 

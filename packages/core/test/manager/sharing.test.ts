@@ -5,7 +5,7 @@ import * as MosquittoBroker from "@effect-mqttx/testing/MosquittoBroker"
 import * as ScriptedBroker from "@effect-mqttx/testing/ScriptedBroker"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
-import { collect, impatient, logOf, makeWorld, reasonOf, texts } from "./support.ts"
+import { collect, impatient, logOf, makeWorld, reasonOf, texts } from "../../../../test/support/managers.ts"
 
 describe("shared subscriptions", () => {
   it.live("share subscribes as a member of the group, and a bad name of a group is refused", () =>

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Latch } from "effect"
-import { makeWorld } from "./support.ts"
+import { makeWorld } from "../../../../test/support/managers.ts"
 
 const names = (prefix: string, count: number): ReadonlyArray<string> =>
   Array.from({ length: count }, (_, n) => `${prefix}-${n}`)

@@ -2,7 +2,7 @@ import { Message } from "@effect-mqttx/core/Message"
 import * as RouteTransformer from "@effect-mqttx/core/RouteTransformer"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect } from "effect"
-import { reasonOf } from "./support.ts"
+import { reasonOf } from "../../../../test/support/managers.ts"
 
 const message = (topic: string, text = "") =>
   new Message({

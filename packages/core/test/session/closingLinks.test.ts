@@ -6,7 +6,7 @@ import * as MqttSession from "@effect-mqttx/core/MqttSession"
 import * as Certificates from "@effect-mqttx/testing/Certificates"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { accepting, listen, type ListenOptions, type Peer } from "../connection/peer.ts"
+import { accepting, listen, type ListenOptions, type Peer } from "../../../../test/support/peers.ts"
 import { impatient } from "./support.ts"
 
 const certificates = await Effect.runPromise(Certificates.make)

@@ -13,8 +13,8 @@ import { Cause, ConfigProvider, Context, Effect, Exit, Fiber, Layer, Scope } fro
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import * as Faulty from "../../../../test/support/faultyStore.ts"
+import { makeWorld } from "../../../../test/support/managers.ts"
 import { lineOf } from "../../src/internal/session/logLine.ts"
-import { makeWorld } from "../manager/support.ts"
 import { makeLog } from "./logged.ts"
 import { eventsOf, makeBroker, makeSession, nextEvent, type Options, pass, readySession, settle } from "./support.ts"
 

@@ -9,8 +9,8 @@ import * as MosquittoBroker from "@effect-mqttx/testing/MosquittoBroker"
 import * as ScriptedBroker from "@effect-mqttx/testing/ScriptedBroker"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
+import { makePair, publishedAt, settled } from "../../../../test/support/forwarders.ts"
 import { realServer } from "../../../../test/support/servers.ts"
-import { makePair, publishedAt, settled } from "../forwarder/support.ts"
 import { eventsOf, impatient, makeSession, nextEvent, reasonOf } from "./support.ts"
 
 const behind = Array.from({ length: 20 }, (_, index) => `${index}`)

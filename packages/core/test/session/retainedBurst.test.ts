@@ -4,7 +4,7 @@
 import * as ScriptedBroker from "@effect-mqttx/testing/ScriptedBroker"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
-import { makePair, until } from "../forwarder/support.ts"
+import { makePair, until } from "../../../../test/support/forwarders.ts"
 import { readySession } from "./support.ts"
 
 const count = 6000

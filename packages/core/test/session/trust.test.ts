@@ -12,7 +12,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Logger, Option, References } from "effect"
 import * as Http from "node:http"
 import type * as Net from "node:net"
-import { listen } from "../connection/peer.ts"
+import { listen } from "../../../../test/support/peers.ts"
 import { eventsOf, makeBroker, makeSession, nextEvent, type Options, pass, reasonOf, settle } from "./support.ts"
 
 /** What is logged, as text with its annotations. */

@@ -19,6 +19,7 @@ import type { Session } from "@effect-mqttx/core/MqttSession"
 import { ScriptedBroker } from "@effect-mqttx/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, References, type Scope, Stream } from "effect"
+import { impatient } from "../../../../test/support/managers.ts"
 import * as T from "../../../../test/support/valueTypes.ts"
 import {
   type Answer,
@@ -29,7 +30,6 @@ import {
   shown,
   violationsOf
 } from "../../../../test/support/wrongValues.ts"
-import { impatient } from "../manager/support.ts"
 
 interface Subject {
   readonly answer: Answer

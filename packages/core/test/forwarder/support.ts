@@ -1,2 +1,0 @@
-/** What the tests of forwarders share with those of other packages. */
-export * from "../../../../test/support/forwarders.ts"
