@@ -12,10 +12,10 @@
  * )
  */
 import { payloadText, topicText } from "./internal/expressions.ts"
+import * as Topic from "./internal/topics.ts"
 import { kindOf } from "./internal/valueNames.ts"
 import type { Message } from "./Message.ts"
 import { type InvalidFilter, InvalidOptions } from "./MqttError.ts"
-import * as Topic from "./Topic.ts"
 
 /**
  * A condition on a message.

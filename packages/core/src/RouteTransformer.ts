@@ -18,11 +18,11 @@ import { longestTopic } from "./internal/expressions.ts"
 import { parseJson } from "./internal/json.ts"
 import { callable, type Check, having, text } from "./internal/options/plain.ts"
 import { cleanCause } from "./internal/peerText.ts"
+import * as Topic from "./internal/topics.ts"
 import { kindOf } from "./internal/valueNames.ts"
 import type { Message } from "./Message.ts"
 import { InvalidOptions, InvalidPayload, InvalidTopic, MqttError, type MqttErrorReason } from "./MqttError.ts"
 import type { Payload } from "./Publication.ts"
-import * as Topic from "./Topic.ts"
 
 /**
  * A change to messages.

@@ -4,7 +4,7 @@
  * It is a tree of levels with a small cache of answers in front. Every change empties the cache. The cache never holds
  * more than twice `cacheSize` answers.
  */
-import * as Topic from "./Topic.ts"
+import * as Topic from "./internal/topics.ts"
 
 /**
  * Values by topic filter. A value may be under several filters, and at most once under each.

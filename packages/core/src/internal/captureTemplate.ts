@@ -4,7 +4,7 @@
  * `#` may match no level at all: "a/#" matches "a" as well. A template level that consists only of this match is then
  * left out, so that "a" and "a/" become two different topics.
  */
-import * as Topic from "../Topic.ts"
+import * as Topic from "./topics.ts"
 
 /** A piece of a template: literal text, or the match of a wildcard. */
 export type Piece =

@@ -8,8 +8,8 @@
  */
 import type { Message } from "../Message.ts"
 import type { MessageProperties, UserProperty } from "../Properties.ts"
-import * as Topic from "../Topic.ts"
 import { digest } from "./digest.ts"
+import * as Topic from "./topics.ts"
 
 const sessionProperty = "mqttx-session"
 const topicProperty = "mqttx-topic"

@@ -339,6 +339,7 @@ const subjects: Subjects = {
     matches: subject("value", any("filter"), any("topic")),
     overlaps: subject("value", any("a"), any("b")),
     parseShared: subject("value", any("filter")),
+    template: subject("value", template, codec, any("options")),
     validateFilter: subject("value", filter),
     validateName: subject("value", topic)
   },

@@ -3,7 +3,7 @@
  */
 import * as Result from "effect/Result"
 import type { ProtocolVersion } from "../../QoS.ts"
-import * as Topic from "../../Topic.ts"
+import * as Topic from "../topics.ts"
 
 /**
  * The problem of a topic filter; undefined: it is valid.

@@ -2,8 +2,8 @@
  * Decides which consumers get an inbound message. It delivers nothing: `inbound.ts` does. `subscriptions.ts` keeps its
  * tables up to date.
  */
-import * as Topic from "../../Topic.ts"
 import * as TopicTree from "../../TopicTree.ts"
+import * as Topic from "../topics.ts"
 import type { EngineConsumer, Member } from "./subscriptionEntry.ts"
 import type { SubscriptionEntry } from "./subscriptionEntry.ts"
 

@@ -5,7 +5,7 @@
 import type { MqttErrorReason } from "../../MqttError.ts"
 import type { QoS } from "../../QoS.ts"
 import type { SubscriptionRecord } from "../../StoreRecord.ts"
-import { isShared } from "../../Topic.ts"
+import { isShared } from "../topics.ts"
 import type { Consumer, ConsumerRequest } from "./contract.ts"
 import type { Suspect } from "./poison.ts"
 

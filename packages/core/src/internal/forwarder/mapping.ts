@@ -3,8 +3,8 @@
  */
 import * as Result from "effect/Result"
 import { InvalidFilter, InvalidOptions, InvalidTopic } from "../../MqttError.ts"
-import * as Topic from "../../Topic.ts"
 import { type CaptureTemplate, expand, makeTemplate, type Piece } from "../captureTemplate.ts"
+import * as Topic from "../topics.ts"
 import { findFault } from "../utf8String.ts"
 
 /**

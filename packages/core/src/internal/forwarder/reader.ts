@@ -6,7 +6,7 @@
  */
 import type { Message } from "../../Message.ts"
 import type { ProtocolVersion } from "../../QoS.ts"
-import * as Topic from "../../Topic.ts"
+import * as Topic from "../topics.ts"
 import type { Route } from "./route.ts"
 
 /** How long after its acknowledgement a written message is recognised, in milliseconds. */

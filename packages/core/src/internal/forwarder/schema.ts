@@ -7,7 +7,6 @@ import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as EffectString from "effect/String"
 import { InvalidOptions } from "../../MqttError.ts"
-import * as Topic from "../../Topic.ts"
 import { toPlain } from "../options/decode.ts"
 import {
   commaSeparated,
@@ -25,6 +24,7 @@ import {
 import { isRecord, withoutUndefined } from "../options/plain.ts"
 import { strict } from "../options/strict.ts"
 import { configOf, pairsOf, toTexts, treeOf, type Variable } from "../options/variables.ts"
+import * as Topic from "../topics.ts"
 import { compileRule, type MappingRule } from "./mapping.ts"
 import type { ForwarderOptions } from "./options.ts"
 

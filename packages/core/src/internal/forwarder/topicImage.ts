@@ -3,8 +3,8 @@
  *
  * All answers err on one side: an image may be larger than the real result of a rule, never smaller.
  */
-import * as Topic from "../../Topic.ts"
 import { isParent, type Piece } from "../captureTemplate.ts"
+import * as Topic from "../topics.ts"
 import type { CompiledRule } from "./mapping.ts"
 
 const isWildcard = (level: string): boolean => level === "+" || level === "#"

@@ -1,7 +1,7 @@
 /**
  * Computes what the configuration says about a topic, once for each topic.
  */
-import * as Topic from "../../Topic.ts"
+import * as Topic from "../topics.ts"
 import { applyRules, type CompiledRule, type Mapped } from "./mapping.ts"
 import type { ForwarderOptions } from "./options.ts"
 

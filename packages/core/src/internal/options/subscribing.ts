@@ -6,8 +6,8 @@ import * as Schedule from "effect/Schedule"
 import { InvalidOptions, type MqttErrorReason } from "../../MqttError.ts"
 import { isQoS } from "../../QoS.ts"
 import type { ConsumeOptions, DeadLetterPolicy, FailurePolicy, SubscribeOptions } from "../../Subscription.ts"
-import * as Topic from "../../Topic.ts"
 import type { OptionsIssue } from "../errors/operation.ts"
+import * as Topic from "../topics.ts"
 import { kindOf } from "../valueNames.ts"
 import {
   callable,

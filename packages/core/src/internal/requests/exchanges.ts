@@ -11,8 +11,8 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Message } from "../../Message.ts"
 import { Closed, isMqttError, MqttError } from "../../MqttError.ts"
-import * as Topic from "../../Topic.ts"
 import type { Session } from "../session/contract.ts"
+import * as Topic from "../topics.ts"
 import * as Convention from "./convention.ts"
 
 /** A message that answers a request. */

@@ -2,7 +2,7 @@
  * Shared subscriptions by option (MQTT 4.8.2).
  */
 import { InvalidOptions } from "../../MqttError.ts"
-import * as Topic from "../../Topic.ts"
+import * as Topic from "../topics.ts"
 
 /**
  * The filters with the share name, or why the share name is invalid.
