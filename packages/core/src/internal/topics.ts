@@ -1,7 +1,7 @@
 /**
- * The functions of `Topic`: validation, matching, captures and overlap of topic names and topic filters (MQTT 4.7) and of
- * shared subscriptions (MQTT 4.8.2). Modules of the library import them from here, because `Topic` also exports templates,
- * which are built on them.
+ * The functions of `Topic`: validation, matching, captures and overlap of topic names and topic filters (MQTT 4.7) and
+ * of shared subscriptions (MQTT 4.8.2). Modules of the library import them from here, because `Topic` also exports
+ * templates, which are built on them.
  */
 import * as Result from "effect/Result"
 import { InvalidFilter, InvalidTopic } from "../MqttError.ts"
