@@ -41,6 +41,11 @@ const paths: Options["types"] = {
     (value) => Array.isArray(value) && value.every((item) => typeof item === "string")
   )
 }
+const host = T.type(
+  "host",
+  () => "127.0.0.1",
+  (value) => typeof value === "string" && value !== "" && !/[\s\p{Cc}\p{Cs}]/u.test(value)
+)
 const page = T.empty
 
 const subjects = {
@@ -70,7 +75,7 @@ const subjects = {
       "layer",
       options(
         "options",
-        { ...paths, page, port: T.type("port", () => 0, (value) => value === 0), host: T.text },
+        { ...paths, page, port: T.type("port", () => 0, (value) => value === 0), host },
         () => ({ port: 0 }),
         false
       )

@@ -9,6 +9,9 @@ import type { MetricsRoutesOptions, MetricsServerOptions, PageOptions } from "./
 const isPath = (value: unknown): boolean => typeof value === "string" && (value === "*" || value.startsWith("/"))
 const path = Schema.optionalKey(opaque(isPath, "a path that begins with /"))
 
+// An empty text would mean every interface, and Node throws at a null character.
+const isHost = (value: unknown): boolean => typeof value === "string" && /^[^\s\p{Cc}\p{Cs}]+$/u.test(value)
+
 const routeFields = {
   metricsPath: path,
   healthPath: path,
@@ -39,7 +42,7 @@ export const ServerSchema = OptionsSchema.strict(serverFields)
 export const NodeServerSchema = OptionsSchema.strict({
   ...serverFields,
   port: integer(0, 65_535),
-  host: Schema.optionalKey(text),
+  host: Schema.optionalKey(opaque(isHost, "a host name or an address")),
   idleTimeout: Schema.optionalKey(duration),
   maximumConnections: Schema.optionalKey(integer(1, Number.MAX_SAFE_INTEGER))
 })
