@@ -27,6 +27,7 @@ const reasons = [
   Connection.Closed,
   Connection.ConnectionLost,
   Connection.ConnectionRefused,
+  Connection.CredentialsFailed,
   Operation.Dropped,
   Operation.DuplicateForwarder,
   Operation.DuplicateSession,
@@ -96,6 +97,7 @@ const kinds: { readonly [Tag in MqttErrorReason["_tag"]]: readonly [MqttErrorCat
   Closed: ["connection", "info"],
   ConnectionLost: ["connection", "warning"],
   ConnectionRefused: ["connection", "warning"],
+  CredentialsFailed: ["authentication", "warning"],
   Dropped: ["publish", "warning"],
   DuplicateForwarder: ["forwarder", "error"],
   DuplicateSession: ["configuration", "error"],
@@ -138,6 +140,7 @@ const severityOf = (reason: MqttErrorReason): MqttErrorSeverity => {
   }
   switch (reason._tag) {
     case "ConnectionRefused":
+    case "CredentialsFailed":
     case "ServerMoved":
     case "TlsFailure":
       return "critical"

@@ -46,7 +46,7 @@ const open = (
 ): Effect.Effect<Session, MqttError, Scope.Scope> =>
   Effect.flatMap(
     Effect.all([options, checkExtras(extras, "make")]),
-    ([valid, { reconnect }]) => Effect.map(makeSession(valid, reconnect), ({ session }) => session)
+    ([valid, code]) => Effect.map(makeSession(valid, code), ({ session }) => session)
   )
 
 /** `durable` names the function for the durable sessions that this one refuses. */

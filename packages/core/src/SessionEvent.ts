@@ -56,6 +56,19 @@ export interface Reconnecting extends Base<"Reconnecting"> {
   readonly error: MqttError
 }
 
+/** New credentials are in force on the open connection, or on the one that follows a planned reconnect. */
+export interface CredentialsRefreshed extends Base<"CredentialsRefreshed"> {
+  /** When they expire, in milliseconds since the epoch; undefined: never. */
+  readonly expiresAt: number | undefined
+}
+
+/** New credentials could not be fetched. The connection continues with the old ones, and the session tries again. */
+export interface CredentialsNotRefreshed extends Base<"CredentialsNotRefreshed"> {
+  readonly error: MqttError
+  /** When the old ones expire, in milliseconds since the epoch; undefined: never. */
+  readonly expiresAt: number | undefined
+}
+
 /** The state changed. */
 export interface StateChanged extends Base<"StateChanged"> {
   readonly from: SessionState
@@ -207,6 +220,8 @@ export type SessionEvent =
   | Ready
   | Disconnected
   | Reconnecting
+  | CredentialsRefreshed
+  | CredentialsNotRefreshed
   | StateChanged
   | Added
   | Removed

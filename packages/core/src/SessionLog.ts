@@ -78,6 +78,8 @@ const levelChecks: Checks<NonNullable<SessionLogOptions["levels"]>> = {
   Ready: level,
   Disconnected: level,
   Reconnecting: level,
+  CredentialsRefreshed: level,
+  CredentialsNotRefreshed: level,
   StateChanged: level,
   Added: level,
   Removed: level,

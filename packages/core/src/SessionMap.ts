@@ -109,8 +109,7 @@ const makeMap = <K, E, R, P extends Persistence>(
         Effect.gen(function*() {
           const found = options.lookup(key)
           const valid = yield* check(Effect.isEffect(found) ? yield* found : found)
-          const { reconnect } = yield* checkExtras(options.extras, "SessionMap.get")
-          const { session } = yield* makeSession(valid, reconnect)
+          const { session } = yield* makeSession(valid, yield* checkExtras(options.extras, "SessionMap.get"))
           yield* Effect.acquireRelease(
             Effect.sync(() => open.add(session.name)),
             () => Effect.sync(() => open.delete(session.name))

@@ -19,6 +19,8 @@ import * as internal from "./internal/broker/core.ts"
 import { mistakeOf, orThrow } from "./internal/checks.ts"
 import { coreChecks } from "./internal/scripted/checks.ts"
 export type {
+  AuthenticationAnswer,
+  AuthenticationRequest,
   BrokerCore,
   BrokerCoreOptions,
   BrokerLimits,

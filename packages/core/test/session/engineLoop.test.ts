@@ -43,6 +43,10 @@ class FakeConnection implements Connection {
     return this.answer(packets)
   }
 
+  reauthenticate(): Effect.Effect<void> {
+    return Effect.void
+  }
+
   pause(): void {}
   resume(): void {}
   close(): Effect.Effect<void> {

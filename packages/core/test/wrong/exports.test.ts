@@ -155,12 +155,17 @@ const change: Subject = {
 }
 
 const subjects: Subjects = {
+  Authentication: {
+    challenge: subject("value", any("method"), any("respond"), any("initial")),
+    token: subject("value", any("method"), any("data"))
+  },
   Codec: {
     encode: subject("value", nothing("packet", () => ({ _tag: "Pingreq" })), any("version")),
     sizeOf: subject("value", any("packet"), any("version")),
     makeDecoder: subject("value", any("options")),
     makeEncoder: subject("value", any("version"), any("options"))
   },
+  Credentials: { failed: subject("value", any("detail"), any("options")) },
   Forwarder: {
     Service: {
       ...subject("value", any("name")),

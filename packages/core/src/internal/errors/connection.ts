@@ -99,6 +99,24 @@ export class BadCredentials extends TaggedError<BadCredentials>(`${id}BadCredent
 }
 
 /**
+ * The credentials for an attempt to connect are not available: the provider failed (`Credentials`), or an exchange with
+ * the server did (`Authentication`), for example because the server could not prove who it is.
+ */
+export class CredentialsFailed extends TaggedError<CredentialsFailed>(`${id}CredentialsFailed`)("CredentialsFailed", {
+  detail: Schema.String,
+  /** `false`: another attempt would fail too. Default: the session tries again. */
+  isTransient: Schema.optional(Schema.Boolean),
+  cause
+}) {
+  override get message(): string {
+    return `no credentials: ${cleanText(this.detail)}${this.cause === undefined ? "" : `: ${causeText(this.cause)}`}`
+  }
+  get isRetryable(): boolean {
+    return this.isTransient !== false
+  }
+}
+
+/**
  * The server knows the client, but the client has no right to connect, or was banned.
  */
 export class NotAuthorized extends TaggedError<NotAuthorized>(`${id}NotAuthorized`)("NotAuthorized", {

@@ -10,6 +10,7 @@ export const httpStatuses = {
   Closed: 503,
   ConnectionLost: 503,
   ConnectionRefused: 503,
+  CredentialsFailed: 503,
   Dropped: 503,
   DuplicateForwarder: 409,
   DuplicateSession: 409,

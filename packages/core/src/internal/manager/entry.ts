@@ -17,7 +17,7 @@ import { Transport } from "../../Transport.ts"
 import type { Session } from "../session/contract.ts"
 import type { SessionCore } from "../session/core.ts"
 import { noFailures } from "../session/lifecycle.ts"
-import { makeSession } from "../session/session.ts"
+import { makeSession, type SessionCode } from "../session/session.ts"
 import { protectionOf } from "../session/trust.ts"
 import { monotonicMillis } from "../time.ts"
 import type { AddOptions } from "./contract.ts"
@@ -153,6 +153,10 @@ export class Entry {
     }))
   }
 
+  get code(): SessionCode {
+    return this.#extras
+  }
+
   #exclusive<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> {
     return Effect.acquireUseRelease(
       Effect.sync(() => {
@@ -171,7 +175,7 @@ export class Entry {
     return Effect.uninterruptibleMask((restore) =>
       Effect.gen({ self: this }, function*() {
         const scope = yield* Scope.make()
-        const core = yield* restore(makeSession(this.options, this.#extras.reconnect, this.#observe)).pipe(
+        const core = yield* restore(makeSession(this.options, this.#extras, this.#observe)).pipe(
           // Replaces the caller's context instead of extending it: a session would keep the caller's spans for its
           // whole life.
           Effect.setContext(Context.add(this.context, Scope.Scope, scope)),

@@ -7,6 +7,8 @@ import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type * as Sink from "effect/Sink"
 import type * as Stream from "effect/Stream"
+import type { Authenticator } from "../../Authentication.ts"
+import type { Provider } from "../../Credentials.ts"
 import type { Message } from "../../Message.ts"
 import type { MqttError } from "../../MqttError.ts"
 import type {
@@ -131,6 +133,14 @@ export interface Session {
   readonly awaitReady: Effect.Effect<void, MqttError>
 
   /**
+   * Asks the program for new credentials now, for example because a file with them has changed. Succeeds when they are
+   * in force: on the open connection where the session authenticates (MQTT 4.12.1), otherwise after a planned reconnect
+   * that loses no message. Without a connection, or without `credentials` and `authentication`, it succeeds at once. It
+   * fails as the provider does, and the connection stays.
+   */
+  readonly refreshCredentials: Effect.Effect<void, MqttError>
+
+  /**
    * Finishes the messages in flight, acknowledges the messages that streams have taken, disconnects and ends the
    * session. The option `drainTimeout` bounds this. Messages that could not be finished fail with `Closed`; a durable
    * store keeps them. The end of the session's scope does the same.
@@ -141,9 +151,13 @@ export interface Session {
 /**
  * Parts of a session that are code, not configuration.
  */
-export interface Extras {
+export interface Extras<R = never> {
   /**
    * Replaces the schedule that `options.reconnect` describes. Its input is the failure; it ends to stop reconnecting.
    */
   readonly reconnect?: ReconnectSchedule
+  /** Asked before each attempt to connect. */
+  readonly credentials?: Provider<R>
+  /** Enhanced authentication (MQTT 5, 4.12). */
+  readonly authentication?: Authenticator<R>
 }

@@ -239,6 +239,12 @@ export class EngineLoop implements ConsumerQueueHost {
     this.schedule()
   }
 
+  /** Sends no more PUBLISH on this connection, which is about to be replaced. Acknowledgements are still sent. */
+  holdPublishes(): void {
+    this.#engine.setWritable(false, this.#time())
+    this.schedule()
+  }
+
   publish(request: PublishRequest): Admission {
     const admission = this.#refusal ?? this.#engine.publish(request, this.#time())
     if (admission._tag === "Accepted") this.figures.accepted()

@@ -10,7 +10,17 @@ import { schedule } from "../options/subscribing.ts"
 import { kindOf } from "../valueNames.ts"
 import type { Extras } from "./contract.ts"
 
-export const extrasChecks: Checks<Extras> = { reconnect: schedule }
+export const extrasChecks: Checks<Extras> = {
+  reconnect: schedule,
+  credentials: (value) =>
+    typeof value === "function" || Effect.isEffect(value)
+      ? undefined
+      : `must be an Effect or a function that answers one, got ${kindOf(value)}`,
+  authentication: (value) =>
+    isRecord(value) && typeof value["method"] === "string" && typeof value["initiate"] === "function"
+      ? undefined
+      : `must be an Authenticator, got ${kindOf(value)}`
+}
 
 /** The checked extras. Fails when one is invalid. */
 export const checkExtras = (extras: Extras | undefined, method: string): Effect.Effect<Extras, MqttError> => {

@@ -54,6 +54,7 @@ export const makeSessionFacade = (core: SessionCore): Session => {
     ),
     connectionInfo: Effect.sync(() => infoOf(core)),
     awaitReady: Effect.suspend(() => awaitReady(core)),
+    refreshCredentials: Effect.suspend(() => core.renewal?.request ?? Effect.void),
     drain: shutdown.drain
   } satisfies Session & { readonly [ledgerKey]: unknown }
   return facade

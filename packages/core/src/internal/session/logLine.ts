@@ -38,6 +38,9 @@ const line = (
   annotations: Readonly<Record<string, unknown>> = {}
 ): LogLine => ({ level, text, annotations })
 
+const expiry = (expiresAt: number | undefined): Readonly<Record<string, unknown>> =>
+  expiresAt === undefined || !Number.isFinite(expiresAt) ? {} : { expiresAt: new Date(expiresAt).toISOString() }
+
 const many = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`
 
 /** The line of an event, independent of earlier lines. */
@@ -59,6 +62,16 @@ export const lineOf = (event: SessionEvent): LogLine | PacedLine => {
       return attempt === 1
         ? line("Debug", `the next attempt to connect is in ${delay} ms`)
         : problem(`cannot connect, the next attempt is in ${delay} ms`, error, { attempt })
+    }
+    case "CredentialsRefreshed":
+      return line("Info", "the credentials are renewed", expiry(event.expiresAt))
+    case "CredentialsNotRefreshed": {
+      const { error, expiresAt } = event
+      return {
+        key: `CredentialsNotRefreshed ${error.reason._tag}`,
+        count: 1,
+        line: () => problem("the credentials could not be renewed", error, expiry(expiresAt))
+      }
     }
     case "StateChanged":
       return line("Debug", `${event.from} -> ${event.to}`)

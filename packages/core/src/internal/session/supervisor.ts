@@ -11,11 +11,13 @@ import type { Connack, Connect } from "../../Packet.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
 import { permanence } from "../classification.ts"
 import type { Violation } from "../codec/contract.ts"
-import type { Connection, ConnectionHandlers } from "../connection/contract.ts"
+import type { Connection } from "../connection/contract.ts"
+import type { Connector, Prepared } from "./connector.ts"
 import { endedByServer } from "./endedByServer.ts"
 import type { EngineLoop } from "./engineLoop.ts"
 import type { Lifecycle } from "./lifecycle.ts"
 import type { Reconnect } from "./reconnect.ts"
+import type { Renewal } from "./renewal.ts"
 import type { Servers } from "./servers.ts"
 import { warnUnverified } from "./trust.ts"
 
@@ -33,13 +35,9 @@ export interface SupervisorOptions {
   readonly autoReconnect: boolean
   /** The client itself ends the connection: no further attempt. */
   readonly isStopping: () => boolean
-  /** Makes CONNECT, for each attempt. */
-  readonly connect: () => Connect
-  readonly open: (
-    address: ServerAddress.ServerAddress,
-    connect: Connect,
-    handlers: ConnectionHandlers
-  ) => Effect.Effect<Connection, MqttError, Scope.Scope>
+  readonly connector: Pick<Connector, "open" | "prepare">
+  /** Present where credentials are asked for before each attempt. */
+  readonly renewal: Renewal | undefined
   /** The server broke a rule that only the session's state reveals. The connection ends with this violation. */
   readonly onViolation: (violation: Violation) => void
   readonly onConnected: (connack: Connack, connect: Connect) => void
@@ -64,6 +62,7 @@ export const run = (options: SupervisorOptions): Effect.Effect<void> =>
     const { lifecycle, reconnect, servers } = options
     let everConnected = false
     let attempt = 0
+    let lastError: MqttError | undefined
     while (true) {
       let end: Ended | undefined
       attempt++
@@ -75,7 +74,7 @@ export const run = (options: SupervisorOptions): Effect.Effect<void> =>
         lifecycle.emit({ _tag: "Connecting", server, attempt })
         // Warn before the server gets the password. Later attempts in a row warn only when they succeed.
         if (options.isUnverified && attempt === 1) yield* warnUnverified(options.session, server)
-        const { error, lasted } = yield* connectTo(options, address, server)
+        const { error, lasted } = yield* connectTo(options, address, server, attempt === 1 ? undefined : lastError)
         if (lasted !== undefined || end === undefined || !isPermanent(end.error)) end = { error, lasted }
         if (lasted !== undefined) break
         servers.failed(address, options.now())
@@ -90,6 +89,13 @@ export const run = (options: SupervisorOptions): Effect.Effect<void> =>
         attempt = 0
         error = asLoss(reconnect.ended(error, lasted))
       }
+      lastError = error
+      if (lasted !== undefined && options.renewal?.isPlanned === true) {
+        lifecycle.emit({ _tag: "Disconnected", error: undefined })
+        lifecycle.set({ state: "reconnecting", ready: false, server: undefined })
+        continue
+      }
+      options.renewal?.failed(error)
       if (lasted !== undefined) lifecycle.emit({ _tag: "Disconnected", error })
       const decision = yield* reconnect.next(error)
       if (decision._tag === "GiveUp") {
@@ -115,27 +121,32 @@ export const run = (options: SupervisorOptions): Effect.Effect<void> =>
 const connectTo = (
   options: SupervisorOptions,
   address: ServerAddress.ServerAddress,
-  server: string
+  server: string,
+  lastError: MqttError | undefined
 ): Effect.Effect<Ended> =>
-  Effect.flatMap(Scope.make(), (scope) =>
-    Effect.onExit(serve(options, address, server, scope), (exit) =>
-      // The connection always ends before the engine loop forgets it.
-      Effect.andThen(
-        Scope.close(scope, exit),
-        Effect.sync(() => options.engineLoop.detach(Exit.isSuccess(exit) ? exit.value.byServer : undefined))
-      )))
+  Effect.matchEffect(options.connector.prepare(address, lastError), {
+    onFailure: (error) => Effect.succeed<Ended>({ error, lasted: undefined }),
+    onSuccess: (prepared) =>
+      Effect.flatMap(Scope.make(), (scope) =>
+        Effect.onExit(serve(options, prepared, server, scope), (exit) =>
+          // The connection always ends before the engine loop forgets it.
+          Effect.andThen(
+            Scope.close(scope, exit),
+            Effect.sync(() => options.engineLoop.detach(Exit.isSuccess(exit) ? exit.value.byServer : undefined))
+          )))
+  })
 
 const serve = Effect.fnUntraced(function*(
   options: SupervisorOptions,
-  address: ServerAddress.ServerAddress,
+  prepared: Prepared,
   server: string,
   scope: Scope.Scope
 ): Effect.fn.Return<Ended> {
-  const { engineLoop, servers } = options
+  const { connector, engineLoop, renewal, servers } = options
+  const { access, address, connect } = prepared
   const lost = Deferred.makeUnsafe<MqttError>()
-  const connect = options.connect()
   engineLoop.opening(connect)
-  const opened = yield* options.open(address, connect, {
+  const opened = yield* connector.open(prepared, {
     onPackets: (packets) => {
       const violation = engineLoop.receive(packets)
       if (violation !== undefined) options.onViolation(violation)
@@ -156,6 +167,11 @@ const serve = Effect.fnUntraced(function*(
   if (opened._tag === "Failure") return { error: opened.failure, lasted: undefined }
   established(options, connect, opened.success, server)
   servers.succeeded(address)
+  if (renewal !== undefined) {
+    renewal.established(access)
+    // Ends with the connection.
+    yield* Effect.forkIn(renewal.run(opened.success, address, access), scope)
+  }
   const since = options.now()
   if (options.isUnverified && options.lifecycle.current().attempt > 1) yield* warnUnverified(options.session, server)
   const error = yield* Deferred.await(lost)

@@ -169,6 +169,28 @@ export interface SessionView {
 }
 
 /**
+ * What a client sent for its authentication: in CONNECT, in an AUTH, or in the AUTH that begins a renewal.
+ */
+export interface AuthenticationRequest {
+  readonly clientId: string
+  readonly method: string
+  readonly data: Uint8Array | undefined
+  /** 1 for the packet that begins the exchange, 2 for the client's next answer. */
+  readonly round: number
+  /** The client is connected, and authenticates again (MQTT 4.12.1). */
+  readonly isRenewal: boolean
+}
+
+/**
+ * The server's answer: ask for more (AUTH 0x18), accept (CONNACK, or AUTH 0x00 for a renewal), or refuse (CONNACK, or
+ * DISCONNECT for a renewal).
+ */
+export type AuthenticationAnswer =
+  | { readonly _tag: "Continue"; readonly data?: Uint8Array | undefined }
+  | { readonly _tag: "Accept"; readonly data?: Uint8Array | undefined }
+  | { readonly _tag: "Refuse"; readonly reasonCode: number }
+
+/**
  * Options of the server's behaviour. Callbacks are called synchronously and must not call the core.
  */
 export interface BrokerCoreOptions {
@@ -190,6 +212,10 @@ export interface BrokerCoreOptions {
    * Decides on a CONNECT: 0 accepts, any other reason code of MQTT 5 refuses (translated for 3.1.1). Default: accept.
    */
   readonly authenticate?: (connect: Connect) => number
+  /**
+   * Decides on each step of an enhanced authentication (MQTT 4.12). Default: every method is refused with 0x8C.
+   */
+  readonly authenticateEnhanced?: (request: AuthenticationRequest) => AuthenticationAnswer
   /** Decides on a PUBLISH: 0 accepts, a reason code of 0x80 or more refuses. Default: accept. */
   readonly authorizePublish?: (client: ClientInfo, publish: Publish) => number
   /** Decides on a topic filter: 0 accepts, a reason code of 0x80 or more refuses (0x80 on 3.1.1). Default: accept. */

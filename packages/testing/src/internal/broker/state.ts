@@ -14,6 +14,7 @@ import type {
 import * as Properties from "@effect-mqttx/core/Properties"
 import type { ProtocolVersion, QoS } from "@effect-mqttx/core/QoS"
 import type { JournalEntry } from "../../Journal.ts"
+import type { Exchange } from "./authentication.ts"
 import type {
   BrokerCoreOptions,
   BrokerLimits,
@@ -109,6 +110,8 @@ export interface Connection extends ClientInfo {
   session: Session | undefined
   limits: BrokerLimits
   connect: Connect | undefined
+  /** The enhanced authentication in progress. */
+  exchange: Exchange | undefined
   /** Milliseconds of silence that are allowed; 0: no limit. */
   patience: number
   lastReceivedAt: number
