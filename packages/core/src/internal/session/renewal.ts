@@ -45,6 +45,7 @@ export class Renewal {
   #isRenewed = false
   /** Requests of the program that wait for new credentials to be in force. */
   #requested: Deferred.Deferred<void, MqttError> | undefined
+  #isConnected = false
   /** Wakes the fiber of the connection. */
   #wake: Deferred.Deferred<void> | undefined
 
@@ -70,6 +71,7 @@ export class Renewal {
 
   /** A connection with this access is established. */
   established({ expiresAt }: Access): void {
+    this.#isConnected = true
     if (this.#isRenewed || this.#requested !== undefined) this.#host.onRenewed(expiresAt)
     this.#settle(Exit.void)
   }
@@ -85,9 +87,9 @@ export class Renewal {
    */
   get request(): Effect.Effect<void, MqttError> {
     return Effect.suspend(() => {
-      if (this.#wake === undefined) return Effect.void
+      if (!this.#isConnected) return Effect.void
       this.#requested ??= Deferred.makeUnsafe()
-      Deferred.doneUnsafe(this.#wake, Exit.void)
+      if (this.#wake !== undefined) Deferred.doneUnsafe(this.#wake, Exit.void)
       return Deferred.await(this.#requested)
     })
   }
@@ -117,6 +119,7 @@ export class Renewal {
       }
     }).pipe(Effect.ensuring(Effect.sync(() => {
       this.#wake = undefined
+      this.#isConnected = false
     })))
   }
 

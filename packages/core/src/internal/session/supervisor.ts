@@ -165,10 +165,11 @@ const serve = Effect.fnUntraced(function*(
     Effect.result
   )
   if (opened._tag === "Failure") return { error: opened.failure, lasted: undefined }
+  // Before the program learns of the connection, because it may ask for other credentials at once.
+  renewal?.established(access)
   established(options, connect, opened.success, server)
   servers.succeeded(address)
   if (renewal !== undefined) {
-    renewal.established(access)
     // Ends with the connection.
     yield* Effect.forkIn(renewal.run(opened.success, address, access), scope)
   }
