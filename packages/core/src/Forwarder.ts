@@ -27,9 +27,9 @@ import type * as Scope from "effect/Scope"
 import type { ForwarderMetrics } from "./ForwarderMetrics.ts"
 import type { ForwarderHooks, ForwarderOptions, ForwarderOptionsInput } from "./ForwarderOptions.ts"
 import * as Options from "./ForwarderOptions.ts"
-import { announcedTo } from "./internal/forwarder/announced.ts"
 import type { Forwarding } from "./internal/forwarder/contract.ts"
 import { makeForwarder } from "./internal/forwarder/forwarder.ts"
+import { registeredMetrics } from "./internal/forwarder/metricsRegistry.ts"
 import { having, orDie } from "./internal/options/plain.ts"
 import { configured } from "./internal/session/extras.ts"
 import type { MqttError } from "./MqttError.ts"
@@ -61,7 +61,7 @@ export const make = <E = never, R = never>(
 export const metricsOf = (manager: Manager): Effect.Effect<ReadonlyArray<ForwarderMetrics>> =>
   Effect.andThen(
     orDie({ manager: manager ?? null }, { manager: having("eventsOf", "a manager") }, "Forwarder.metricsOf"),
-    announcedTo(manager)
+    registeredMetrics(manager)
   )
 
 /**

@@ -10,8 +10,8 @@ import type { Message } from "../../Message.ts"
 import type { MessageProperties, UserProperty } from "../../Properties.ts"
 import { carriedProperties, comesBack, deadLetterProperties, topicsBehind } from "../deadLetter.ts"
 import { isSameBroker } from "./brokers.ts"
+import { serversKey } from "./deadLetterForm.ts"
 import type { ForwardedMessage } from "./forwardedMessage.ts"
-import { serversKey } from "./letterForm.ts"
 import type { ForwarderOptions } from "./options.ts"
 import { isAboutRoute } from "./route.ts"
 import type { Source } from "./source.ts"
@@ -60,7 +60,7 @@ export class DeadLetters {
  * @param topics of the message, see `topicsBefore`
  * @param route the properties of its route
  */
-export const letterProperties = (
+export const formProperties = (
   item: ForwardedMessage,
   forwarder: string,
   topics: ReadonlyArray<string>,

@@ -51,7 +51,7 @@ export class Failures {
   }
 
   /** The error of a message for which the program's code failed. */
-  died(item: ForwardedMessage, detail: string, cause: unknown): MqttError {
+  programFailed(item: ForwardedMessage, detail: string, cause: unknown): MqttError {
     if (!isMqttError(cause)) {
       return this.refused(item, new ForwarderFailed({ forwarder: this.#forwarder, detail, cause }))
     }
@@ -63,7 +63,7 @@ export class Failures {
     this.#counters.error(error, this.#clock.currentTimeMillisUnsafe())
   }
 
-  tell(
+  report(
     { delivery, source }: ForwardedMessage,
     error: MqttError,
     outcome: ForwarderFailure["outcome"],

@@ -7,8 +7,8 @@ import type { OriginKey } from "../../StoreRecord.ts"
 import type { Delivery, Outbound, OutboundOwner, PublishOutcome, PublishRequest } from "../engine/contract.ts"
 import type { SessionCore } from "../session/core.ts"
 import type { OriginLedger } from "../session/originLedger.ts"
-import type { LetterForm } from "./letterForm.ts"
-import type { Written } from "./recentWrites.ts"
+import type { DeadLetterForm } from "./deadLetterForm.ts"
+import type { WrittenMessage } from "./recentWrites.ts"
 import type { Route } from "./route.ts"
 import type { Source } from "./source.ts"
 
@@ -52,7 +52,7 @@ export class ForwardedMessage implements OutboundOwner {
 
   /** Why the message goes to the dead-letter topic. */
   failure: MqttError | undefined = undefined
-  letter: LetterForm = "whole"
+  letter: DeadLetterForm = "whole"
   /** The outcome is counted and the delivery acknowledged. The published copy may still be refused. */
   isDone = false
   /** The forwarder stopped before the message had an outcome. */
@@ -66,7 +66,7 @@ export class ForwardedMessage implements OutboundOwner {
   outbound: Outbound | undefined = undefined
   request: PublishRequest | undefined = undefined
   /** How the target's broker recognises the message when it comes back, see `RecentWrites`. */
-  written: Written | undefined = undefined
+  written: WrittenMessage | undefined = undefined
   /** The ledger that stores the origin in the same write as the acceptance. */
   ledger: OriginLedger | undefined = undefined
   /** Position in the order of its target queue. */
@@ -102,7 +102,7 @@ export class ForwardedMessage implements OutboundOwner {
    * Removes the origin from the ledger, because the published copy is lost or never counts. A redelivery must be
    * published again.
    */
-  disown(): void {
+  releaseOrigin(): void {
     if (this.origin !== undefined) this.ledger?.release(this.origin)
     this.ledger = undefined
   }

@@ -19,10 +19,10 @@ import type { Delivery, Outbound, PublishOutcome } from "../engine/contract.ts"
 import type { SessionCore } from "../session/core.ts"
 import { monotonicMillis } from "../time.ts"
 import type { Counters } from "./counters.ts"
+import { smallerForm } from "./deadLetterForm.ts"
 import { DeadLetters } from "./deadLetters.ts"
 import type { Failures } from "./failures.ts"
 import { ForwardedMessage, type ForwardedMessageHost, ForwardedMessages } from "./forwardedMessage.ts"
-import { smallerForm } from "./letterForm.ts"
 import { LoopCheck, type LoopCheckParts } from "./loopCheck.ts"
 import { checked, type CompiledRule } from "./mapping.ts"
 import type { ForwarderHooks } from "./options.ts"
@@ -60,7 +60,7 @@ export class Relay implements ForwardedMessageHost, TargetQueueHost, SourceHost 
   readonly deadLetterTopic: string
   readonly target: TargetQueue
   readonly #deadLetters: TargetQueue | undefined
-  readonly #letters: DeadLetters
+  readonly #deadLetterRules: DeadLetters
   readonly #parts: RelayParts
   readonly #counters: Counters
   readonly #selection: Test | undefined
@@ -95,7 +95,7 @@ export class Relay implements ForwardedMessageHost, TargetQueueHost, SourceHost 
       ? undefined
       : new TokenBucket(options.rateLimit, monotonicMillis(clock))
     this.target = new TargetQueue(options.target, this, true, bucket)
-    this.#letters = new DeadLetters(options, parts.brokersOf)
+    this.#deadLetterRules = new DeadLetters(options, parts.brokersOf)
     const { deadLetter } = options
     this.deadLetterTopic = deadLetter?.topic ?? ""
     if (deadLetter !== undefined) {
@@ -147,7 +147,7 @@ export class Relay implements ForwardedMessageHost, TargetQueueHost, SourceHost 
   }
 
   /** The target queues of a session, one or none. */
-  outletsOf(session: string): ReadonlyArray<TargetQueue> {
+  targetQueuesOf(session: string): ReadonlyArray<TargetQueue> {
     const targetQueues = [this.target]
     if (this.#deadLetters !== undefined && this.#deadLetters !== this.target) targetQueues.push(this.#deadLetters)
     return targetQueues.filter(({ name }) => name === session)
@@ -225,7 +225,7 @@ export class Relay implements ForwardedMessageHost, TargetQueueHost, SourceHost 
         }
         return this.#again(item)
       case "SessionLost":
-        item.disown()
+        item.releaseOrigin()
         return this.#again(item)
       case "Expired":
         return this.onExpired(item)
@@ -267,12 +267,12 @@ export class Relay implements ForwardedMessageHost, TargetQueueHost, SourceHost 
     const { failures } = this.#parts
     const error = failures.refused(item, reason)
     if (item.failure !== undefined) {
-      if (!this.#smaller(item, reason)) failures.tell(item, item.failure, "failed", error)
+      if (!this.#smaller(item, reason)) failures.report(item, item.failure, "failed", error)
       return
     }
     this.#counters.refusedLater++
     const isOver = reason._tag === "Expired" || reason._tag === "Dropped"
-    if (isOver || !this.#letters.isWanted(item)) return failures.tell(item, error, "failed")
+    if (isOver || !this.#deadLetterRules.isWanted(item)) return failures.report(item, error, "failed")
     this.#toDeadLetters(item, error)
   }
 
@@ -372,7 +372,7 @@ export class Relay implements ForwardedMessageHost, TargetQueueHost, SourceHost 
     const { delivery: { message }, source } = item
     const stop = this.#loopCheck.stops(item)
     if (stop !== undefined) return this.#drop(item, stop)
-    if (message.topic === this.deadLetterTopic && this.#letters.isOne(source, message)) {
+    if (message.topic === this.deadLetterTopic && this.#deadLetterRules.isOne(source, message)) {
       return this.#drop(item, "looped")
     }
     let passes: boolean
@@ -380,7 +380,7 @@ export class Relay implements ForwardedMessageHost, TargetQueueHost, SourceHost 
       passes = !this.#plans.of(message.topic).isExcluded && (this.#filter === undefined || this.#filter(message)) &&
         (this.#selection === undefined || this.#selection(message, now))
     } catch (cause) {
-      return this.#fail(item, this.#parts.failures.died(item, "the filter died", cause))
+      return this.#fail(item, this.#parts.failures.programFailed(item, "the filter died", cause))
     }
     if (!passes) {
       counters.filtered++
@@ -399,7 +399,7 @@ export class Relay implements ForwardedMessageHost, TargetQueueHost, SourceHost 
         const answer = hooks.map(item.message)
         if (answer !== undefined) mapped = checked(answer)
       } catch (cause) {
-        return this.#fail(item, this.#parts.failures.died(item, "the mapping died", cause))
+        return this.#fail(item, this.#parts.failures.programFailed(item, "the mapping died", cause))
       }
     }
     if (mapped === undefined) {
@@ -414,7 +414,7 @@ export class Relay implements ForwardedMessageHost, TargetQueueHost, SourceHost 
   #transformed(item: ForwardedMessage, exit: Exit.Exit<Message | undefined, unknown>): void {
     if (Exit.isFailure(exit)) {
       const cause = Cause.squash(exit.cause)
-      return this.#fail(item, this.#parts.failures.died(item, "the transformation failed", cause))
+      return this.#fail(item, this.#parts.failures.programFailed(item, "the transformation failed", cause))
     }
     if (item.isStale) return this.onStale(item)
     if (exit.value === undefined) return this.#drop(item, "transformed")
@@ -434,13 +434,13 @@ export class Relay implements ForwardedMessageHost, TargetQueueHost, SourceHost 
 
   #deadLettered(item: ForwardedMessage): void {
     this.#counters.deadLettered++
-    this.#parts.failures.tell(item, item.failure!, "deadLetter")
+    this.#parts.failures.report(item, item.failure!, "deadLetter")
     this.#finish(item)
   }
 
   #failed(item: ForwardedMessage, error: MqttError, deadLetterError?: MqttError): void {
     this.#counters.failed++
-    this.#parts.failures.tell(item, error, "failed", deadLetterError)
+    this.#parts.failures.report(item, error, "failed", deadLetterError)
     this.#finish(item)
   }
 
@@ -465,8 +465,8 @@ export class Relay implements ForwardedMessageHost, TargetQueueHost, SourceHost 
 
   #fail(item: ForwardedMessage, error: MqttError): void {
     if (item.failure === undefined) {
-      if (!this.#letters.isWanted(item)) return this.#failed(item, error)
-      item.disown()
+      if (!this.#deadLetterRules.isWanted(item)) return this.#failed(item, error)
+      item.releaseOrigin()
       return this.#toDeadLetters(item, error)
     }
     // Whatever the outcome of a dead letter, no other message waits for it.

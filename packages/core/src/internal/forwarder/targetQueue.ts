@@ -5,6 +5,7 @@
 import { InvalidPayload, type MqttErrorReason } from "../../MqttError.ts"
 import type { MessageProperties } from "../../Properties.ts"
 import type { PublishRequest } from "../engine/contract.ts"
+import { Fifo } from "../fifo.ts"
 import type { SessionCore } from "../session/core.ts"
 import type { ForwardedMessage } from "./forwardedMessage.ts"
 import type { Outgoing } from "./outgoing.ts"
@@ -36,8 +37,7 @@ export class TargetQueue {
   readonly #bucket: TokenBucket | undefined
   #session: SessionCore | undefined
   #outgoing: Outgoing | undefined
-  #waiting: Array<ForwardedMessage> = []
-  #first = 0
+  readonly #waiting = new Fifo<ForwardedMessage>()
   #orders = 0
   #isPumping = false
   #isParked = false
@@ -67,7 +67,7 @@ export class TargetQueue {
   join(session: SessionCore): void {
     this.#session = session
     this.#outgoing = this.#host.makeOutgoing(session)
-    for (let i = this.#first; i < this.#waiting.length; i++) this.#waiting[i]!.request = undefined
+    for (let i = 0; i < this.#waiting.size; i++) this.#waiting.at(i)!.request = undefined
     this.#host.onJoined()
     this.pump()
   }
@@ -80,8 +80,7 @@ export class TargetQueue {
 
   /** Stops publishing. */
   close(): void {
-    this.#waiting = []
-    this.#first = 0
+    this.#waiting.clear()
     if (this.#session !== undefined) this.leave(this.#session)
   }
 
@@ -97,9 +96,9 @@ export class TargetQueue {
     item.outbound = undefined
     item.request = undefined
     item.isAccepted = false
-    let index = this.#first
-    while (index < this.#waiting.length && this.#waiting[index]!.order < item.order) index++
-    this.#waiting.splice(index, 0, item)
+    let index = 0
+    while (index < this.#waiting.size && this.#waiting.at(index)!.order < item.order) index++
+    this.#waiting.insert(index, item)
   }
 
   pumpLater(): void {
@@ -130,30 +129,29 @@ export class TargetQueue {
     const session = this.#session
     if (session === undefined) return true
     // A caller that has waited longer for room goes first.
-    if (!this.#isParked && session.publisher.isParking && this.#first < this.#waiting.length) return this.#park()
-    while (this.#first < this.#waiting.length) {
-      const item = this.#waiting[this.#first]!
+    if (!this.#isParked && session.publisher.isParking && this.#waiting.size > 0) return this.#park()
+    for (let item = this.#waiting.at(0); item !== undefined; item = this.#waiting.at(0)) {
       // Read only when needed: most messages have no expiry, and most forwarders no rate limit.
       const now = item.expiresAt !== Infinity || this.#bucket !== undefined ? session.engineLoop.now() : 0
       if (item.failure === undefined && !item.isDone) {
         if (item.isStale) {
-          this.#shift()
+          this.#waiting.shift()
           this.#host.onStale(item)
           continue
         }
         if (item.expiresAt <= now) {
-          this.#shift()
+          this.#waiting.shift()
           this.#host.onExpired(item)
           continue
         }
         // Checked again for the current session: at reception there may have been no session, or another one.
         if (item.request === undefined && this.#isTarget && this.#host.hasReached(item)) {
-          this.#shift()
+          this.#waiting.shift()
           this.#host.onLooped(item)
           continue
         }
         if (this.#isThere(item, session)) {
-          this.#shift()
+          this.#waiting.shift()
           this.#host.onDuplicate(item)
           continue
         }
@@ -164,13 +162,13 @@ export class TargetQueue {
       }
       const request = this.#requestOf(item, now)
       if (request instanceof InvalidPayload) {
-        this.#shift()
+        this.#waiting.shift()
         this.#host.onRefused(item, request)
         continue
       }
       const admission = session.engineLoop.publish(request)
       if (admission._tag === "Accepted") {
-        this.#shift()
+        this.#waiting.shift()
         item.outbound = admission.outbound
         item.ledger = request.origin === undefined ? undefined : session.origins
         admission.outbound.owner = item
@@ -182,7 +180,7 @@ export class TargetQueue {
       if (admission.reason._tag === "QueueFull" || admission.reason._tag === "StorageFailed") return this.#park()
       // The session has ended; the next session of its name takes the rest.
       if (admission.reason._tag === "Closed") return true
-      this.#shift()
+      this.#waiting.shift()
       this.#host.onRefused(item, admission.reason)
     }
     return true
@@ -205,17 +203,6 @@ export class TargetQueue {
       item.request = request
     }
     return item.expiresAt === Infinity ? item.request : withRemainingLifetime(item.request, item, now)
-  }
-
-  #shift(): void {
-    this.#waiting[this.#first++] = undefined as never
-    if (this.#first === this.#waiting.length) {
-      this.#waiting.length = 0
-      this.#first = 0
-    } else if (this.#first >= 1024 && this.#first * 2 >= this.#waiting.length) {
-      this.#waiting = this.#waiting.slice(this.#first)
-      this.#first = 0
-    }
   }
 
   #park(): false {
