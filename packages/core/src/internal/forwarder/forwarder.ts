@@ -22,6 +22,7 @@ import { refuseOptions, schedule } from "../options/subscribing.ts"
 import { monotonicMillis } from "../time.ts"
 import type { Forwarding } from "./contract.ts"
 import { Counters } from "./counters.ts"
+import { EarlierRuns } from "./earlierRuns.ts"
 import { Failures } from "./failures.ts"
 import { type LoopGuard, loopGuardOf } from "./loopGuard.ts"
 import { type CompiledRule, compileRule } from "./mapping.ts"
@@ -121,7 +122,7 @@ class ForwarderCore {
   readonly #guard: LoopGuard
   readonly #sessionChecks: SessionChecks
   readonly #memberships: Memberships
-  readonly #published: RelayParts["published"] = new Map()
+  readonly #earlierRuns = new EarlierRuns()
   readonly #targets: ReadonlyArray<string>
   readonly #purpose: string
   readonly #lock = Semaphore.makeUnsafe(1)
@@ -221,7 +222,7 @@ class ForwarderCore {
         hooks,
         counters: this.#counters,
         failures: this.failures,
-        published: this.#published,
+        earlierRuns: this.#earlierRuns,
         clock,
         random,
         guard: this.#guard,
@@ -233,7 +234,7 @@ class ForwarderCore {
       })
       const targetQueues = this.#runnerFor(this.#targets)
       yield* targetQueues.start({
-        attach: (membership) => this.#memberships.targetQueues(targetQueues, relay, membership),
+        attach: (membership) => this.#memberships.target(targetQueues, relay, membership),
         onEnd: () => {}
       })
       const sources = this.#runnerFor(options.sources)

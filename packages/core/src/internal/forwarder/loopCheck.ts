@@ -40,10 +40,10 @@ export class LoopCheck {
   }
 
   /** Why a message is not forwarded; undefined: it may pass, as far as is known at reception. */
-  stops(item: ForwardedMessage): Extract<keyof ForwarderDrops, "looped" | "tooManyHops"> | undefined {
-    if (item.route === noRoute) return undefined
+  stops(message: ForwardedMessage): Extract<keyof ForwarderDrops, "looped" | "tooManyHops"> | undefined {
+    if (message.route === noRoute) return undefined
     const { maxHops, name } = this.#parts.options
-    return routeIssue(item.route, name, maxHops) ?? (this.hasReached(item) ? "looped" : undefined)
+    return routeIssue(message.route, name, maxHops) ?? (this.hasReached(message) ? "looped" : undefined)
   }
 
   /**

@@ -83,7 +83,7 @@ export class Memberships {
     })).pipe(Effect.tapError((error) => this.#noteError(error)))
   }
 
-  targetQueues(runner: RouteRunner<unknown>, relay: Relay, membership: Membership): Effect.Effect<void, MqttError> {
+  target(runner: RouteRunner<unknown>, relay: Relay, membership: Membership): Effect.Effect<void, MqttError> {
     const { core: session } = membership
     const { sessionChecks, options } = this.#parts
     return Effect.scoped(Effect.gen({ self: this }, function*() {
@@ -93,12 +93,10 @@ export class Memberships {
         yield* this.#logUnfit(error)
         return yield* error
       }
-      for (const targetQueue of relay.targetQueuesOf(session.name)) {
-        yield* Effect.acquireRelease(
-          Effect.sync(() => targetQueue.join(session)),
-          () => Effect.sync(() => targetQueue.leave(session))
-        )
-      }
+      yield* Effect.acquireRelease(
+        Effect.sync(() => relay.join(session)),
+        () => Effect.sync(() => relay.leave(session))
+      )
       runner.activate(membership)
       yield* session.untilClosed
     })).pipe(Effect.tapError((error) => this.#noteError(error)))

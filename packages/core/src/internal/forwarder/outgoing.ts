@@ -11,7 +11,7 @@ import { remember } from "../deadLetter.ts"
 import type { PublishRequest } from "../engine/contract.ts"
 import { serversKey } from "./deadLetterForm.ts"
 import { formProperties, topicsBefore } from "./deadLetters.ts"
-import type { ForwardedMessage } from "./forwardedMessage.ts"
+import type { DeadLetter, ForwardedMessage } from "./forwardedMessage.ts"
 import type { ForwarderOptions, QoSRule } from "./options.ts"
 import {
   brokersProperty,
@@ -71,10 +71,10 @@ export class Outgoing {
     return this.#hopFrom(source.brokers).hop.after(route)
   }
 
-  request(item: ForwardedMessage, origin: OriginKey | undefined): PublishRequest | InvalidPayload {
-    const { message, topic } = item
+  request(forwarded: ForwardedMessage, origin: OriginKey | undefined): PublishRequest | InvalidPayload {
+    const { message, topic } = forwarded
     const { qos, retain } = this.#options
-    const properties = this.isVersion5 ? this.#properties(item) : none
+    const properties = this.isVersion5 ? this.#properties(forwarded) : none
     if (properties === undefined) return new InvalidPayload({ detail: "the metadata is too long" })
     return {
       topic,
@@ -89,21 +89,24 @@ export class Outgoing {
   }
 
   /** The dead letter of a failed message in its current form, with the reason of the failure. */
-  deadLetter(item: ForwardedMessage, topic: string, origin: OriginKey | undefined): PublishRequest {
-    const { delivery, letter, message } = item
-    const payload = letter === "marks" ? noPayload : message.payload
-    const topics = topicsBefore(this.#options, item)
+  deadLetter(
+    forwarded: ForwardedMessage,
+    deadLetter: DeadLetter,
+    topic: string,
+    origin: OriginKey | undefined
+  ): PublishRequest {
+    const { delivery, message } = forwarded
+    const payload = deadLetter.form === "marks" ? noPayload : message.payload
+    const topics = topicsBefore(this.#options, forwarded)
     // Remembered before the publish, because the server may deliver it before it acknowledges it.
     remember(serversKey(this.#session), topic, payload, [...topics, delivery.message.topic])
-    const properties = this.isVersion5
-      ? formProperties(item, this.#options.name, topics, this.#routeProperties(this.routeOf(item), topic, payload))
-      : none
+    const route = this.#routeProperties(this.routeOf(forwarded), topic, payload)
     return {
       topic,
       payload,
       qos: message.qos,
       retain: false,
-      properties,
+      properties: this.isVersion5 ? formProperties(forwarded, deadLetter, this.#options.name, topics, route) : none,
       topicAlias: 0,
       expiresAfter: undefined,
       origin
