@@ -189,9 +189,9 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "a sent message that the next connection refuses is refused, and its identifier released",
     edits: [
       inEngine(
-        "outbound",
-        "this.#quarantine(message, failed(new Indeterminate({ refusal: refusal.message })))",
-        "this.#complete(message, failed(refusal))"
+        "retransmission",
+        "this.#messages.quarantine(message, failed(new Indeterminate({ refusal: refusal.message })))",
+        "this.#messages.complete(message, failed(refusal))"
       )
     ],
     worlds: ["publish-limits"]
@@ -200,9 +200,9 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "the identifier of a sent message that the next connection refuses is released",
     edits: [
       inEngine(
-        "outbound",
-        "this.#quarantine(message, failed(new Indeterminate({ refusal: refusal.message })))",
-        "this.#complete(message, failed(new Indeterminate({ refusal: refusal.message })))"
+        "retransmission",
+        "this.#messages.quarantine(message, failed(new Indeterminate({ refusal: refusal.message })))",
+        "this.#messages.complete(message, failed(new Indeterminate({ refusal: refusal.message })))"
       )
     ],
     worlds: ["publish-limits-restart"]
@@ -218,9 +218,9 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "a quarantined identifier is free after a restart",
     edits: [
       inEngine(
-        "outbound",
-        "      this.#identifiers.reserve(packetIdentifier, message)\n      if (record.state === \"quarantined\") {",
-        "      if (record.state !== \"quarantined\") this.#identifiers.reserve(packetIdentifier, message)\n      if (record.state === \"quarantined\") {"
+        "outboundMessages",
+        "      this.identifiers.reserve(packetIdentifier, message)\n      if (record.state === \"quarantined\") {",
+        "      if (record.state !== \"quarantined\") this.identifiers.reserve(packetIdentifier, message)\n      if (record.state === \"quarantined\") {"
       )
     ],
     worlds: ["publish-limits-restart"]
@@ -229,7 +229,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "the new limits of the server are not looked at before a message is sent again",
     edits: [
       inEngine(
-        "outbound",
+        "limits",
         "if (message.checked === connection) return undefined",
         "if (message.checked > 0) return undefined"
       )
@@ -240,7 +240,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "the receive maximum of an older connection counts",
     edits: [
       inEngine(
-        "outbound",
+        "sendWindow",
         "this.#window = Math.min(options.maxInflight, server!.receiveMaximum)",
         "this.#window = options.maxInflight"
       )
@@ -257,8 +257,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     edits: [
       inEngine(
         "outbound",
-        "this.#quarantine(message, failed(new PoisonMessage({ connections: message.strikes, last })))",
-        "this.#finish(message, failed(new PoisonMessage({ connections: message.strikes, last })))"
+        "this.#messages.quarantine(message, failed(new PoisonMessage({ connections: message.strikes, last })))",
+        "this.#messages.finish(message, failed(new PoisonMessage({ connections: message.strikes, last })))"
       )
     ],
     worlds: ["publish-poison-qos2"]
@@ -294,9 +294,9 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "a QoS 2 message is sent again after PUBREC",
     edits: [
       inEngine(
-        "outbound",
-        "    this.#release = this.#releasing.head\n    this.#replay = this.#publishing.head",
-        "    for (const list of [this.#releasing]) for (let at = list.head; at !== undefined; at = list.head) { list.remove(at); at.state = \"publishing\"; this.#publishing.append(at) }\n    this.#replay = this.#publishing.head"
+        "retransmission",
+        "    this.#release = this.#messages.releasing.head\n    this.#publish = this.#messages.publishing.head",
+        "    for (const list of [this.#messages.releasing]) for (let at = list.head; at !== undefined; at = list.head) { list.remove(at); at.state = \"publishing\"; this.#messages.publishing.append(at) }\n    this.#publish = this.#messages.publishing.head"
       )
     ],
     worlds: ["publish-qos2"]
@@ -305,9 +305,9 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "PUBREC is not stored",
     edits: [
       inEngine(
-        "outbound",
-        "    this.#releasing.append(owner)\n    this.#put(owner)",
-        "    this.#releasing.append(owner)"
+        "outboundHandshake",
+        "    this.#messages.releasing.append(owner)\n    this.#messages.put(owner)",
+        "    this.#messages.releasing.append(owner)"
       )
     ],
     worlds: ["publish-qos2"]
@@ -327,9 +327,9 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "a QoS 0 message that no network got counts as written",
     edits: [
       inEngine(
-        "outbound",
-        "if (message.request.qos === 0 && message.state === \"settled\") back.push(message)",
-        "void back"
+        "outboundPackets",
+        "if (message.request.qos === 0 && message.state === \"settled\") unwritten.push(message)",
+        "void unwritten"
       )
     ],
     worlds: ["publish-qos0-stored"]
@@ -339,8 +339,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     edits: [
       inEngine(
         "outbound",
-        "      this.#queue.append(message)\n      this.#put(message)",
-        "      this.#queue.append(message)"
+        "      this.#messages.queue.append(message)\n      this.#messages.put(message)",
+        "      this.#messages.queue.append(message)"
       )
     ],
     worlds: ["publish-qos1"]

@@ -357,14 +357,14 @@ class Engine implements SessionEngine {
       case "Publish":
         return this.#inbound.onPublish(packet, now)
       case "Puback":
-        return this.#outbound.onPuback(packet)
+        return this.#outbound.handshake.onPuback(packet)
       case "Pubrec":
-        return this.#outbound.onPubrec(packet)
+        return this.#outbound.handshake.onPubrec(packet)
       case "Pubrel":
         this.#inbound.onPubrel(packet)
         return undefined
       case "Pubcomp":
-        return this.#outbound.onPubcomp(packet)
+        return this.#outbound.handshake.onPubcomp(packet)
       case "Suback":
         return this.#subscriptionFlow.onSuback(packet, now)
       case "Unsuback":
