@@ -30,7 +30,7 @@ export const makeSessionFacade = (core: SessionCore): Session => {
       Stream.unwrap(Effect.map(subscriber.subscription(filters, options), ({ messages }) => messages)),
     consume: (filters, handler, options = {}) => core.consume(filters, handler, options),
     unsubscribe: (filter) => Effect.withSpan(unsubscribe(core, filter), "MqttSession.unsubscribe"),
-    consumers: Effect.sync(() => engineLoop.namedConsumers),
+    consumers: Effect.sync(() => engineLoop.engine.namedConsumers()),
     forgetConsumer: (name) =>
       Effect.andThen(
         Effect.sync(() => engineLoop.forgetConsumer(name)),

@@ -221,7 +221,7 @@ export class Subscriber {
       requests.add(request)
       this.#engineLoop.unsubscribe(filter)
       const settled = this.#options.until(() =>
-        request.refusal !== undefined || this.#engineLoop.isSettled(filter) || isOver()
+        request.refusal !== undefined || this.#engineLoop.engine.isSettled(filter) || isOver()
       )
       return Effect.raceFirst(settled, this.#timeout("unsubscribe", [filter])).pipe(
         Effect.ensuring(Effect.sync(() => requests.delete(request))),

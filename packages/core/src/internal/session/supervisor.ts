@@ -142,7 +142,7 @@ const serve = Effect.fnUntraced(function*(
       return violation
     },
     onWritable: () => engineLoop.writable(),
-    onGone: (counters) => engineLoop.gone(counters),
+    onGone: (counters) => engineLoop.current.gone(counters),
     onClosed: (error) => Deferred.doneUnsafe(lost, Exit.succeed(error))
   }).pipe(
     Scope.provide(scope),
