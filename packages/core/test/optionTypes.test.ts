@@ -62,7 +62,7 @@ describe("types of options", () => {
 })
 
 describe("documentation of options", () => {
-  it.each(["options/fields.ts", "options/groups.ts"])(
+  it.each(["options/fields.ts", "options/groups.ts", "forwarder/options.ts"])(
     "stands at every option of %s",
     (file) => {
       const source = Fs.readFileSync(new URL(`../src/internal/${file}`, import.meta.url), "utf8")

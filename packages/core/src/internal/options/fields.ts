@@ -72,14 +72,8 @@ export const fields = {
   /** From the first packet to the network until CONNACK. Default 30 s. */
   connectTimeout: withDefault(timeout, 30_000),
   /**
-   * How long the session's state lives.
-   *
-   * - `none`: a clean session at every connect.
-   * - `process`: a clean session at the first connect, resumed at every reconnect.
-   * - `durable`: never clean; survives the process with a durable session store. The functions that require a
-   *   `SessionStore` make such sessions, for example `MqttSession.layerDurable`.
-   *
-   * Default `process`, and `durable` where a durable session is made.
+   * How long the session's state lives, see `Persistence`. Default `process`, and `durable` where a durable session is
+   * made, for example by `MqttSession.layerDurable`.
    */
   persistence: withDefault(oneOf(["none", "process", "durable"]), "process"),
   /**
@@ -194,7 +188,14 @@ export interface SessionOptions
   readonly webSocket: WebSocketOptions
 }
 
-/** How long the session's state lives: see `SessionOptions.persistence`. */
+/**
+ * How long the session's state lives.
+ *
+ * - `none`: a clean session at every connect.
+ * - `process`: a clean session at the first connect, resumed at every reconnect.
+ * - `durable`: never clean; survives the process with a durable session store. The functions that require a
+ *   `SessionStore` make such sessions, for example `MqttSession.layerDurable`.
+ */
 export type Persistence = Fields["persistence"]
 
 /**
@@ -205,7 +206,7 @@ export type Persistence = Fields["persistence"]
 export interface SessionOptionsInput<out P extends Persistence = Persistence>
   extends Omit<InputOf<typeof fields>, "persistence">
 {
-  /** See `Persistence`. */
+  /** How long the session's state lives, see `Persistence`. Default `process`. */
   readonly persistence?: P | undefined
 }
 

@@ -65,7 +65,7 @@ export const SessionOptionsSchema: Schema.Codec<SessionOptions, SessionOptionsEn
     Schema.declare((value): value is SessionOptions => typeof value === "object" && value !== null),
     SchemaTransformation.transform({
       decode: resolve,
-      encode: (options): Fields => withoutUndefined(options) as Fields
+      encode: (options): Fields => withoutUndefined(options)
     })
   )
 )
