@@ -18,14 +18,9 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import type { MappingRule } from "./internal/forwarder/mapping.ts"
-import type { ForwarderOptionsInput } from "./internal/forwarder/options.ts"
-import type * as Model from "./internal/forwarder/options.ts"
-import {
-  decodeOptions,
-  forwarderConfig,
-  type ForwarderOptionsEncoded,
-  ForwarderOptionsSchema
-} from "./internal/forwarder/schema.ts"
+import type * as Fields from "./internal/forwarder/options.ts"
+import type { ForwarderOptionsEncoded, ForwarderOptionsInput } from "./internal/forwarder/options.ts"
+import { decodeOptions, forwarderConfig, ForwarderOptionsSchema } from "./internal/forwarder/schema.ts"
 import { MqttError } from "./MqttError.ts"
 
 export type {
@@ -43,7 +38,7 @@ export type { ForwarderOptionsEncoded, MappingRule }
 /**
  * The configuration of a forwarder, complete and checked.
  */
-export type ForwarderOptions = Model.ForwarderOptions
+export type ForwarderOptions = Fields.ForwarderOptions
 
 /**
  * The schema of the configuration. Decodes JSON, with durations in milliseconds or as texts ("30 seconds"), to a

@@ -234,7 +234,7 @@ const subjects: Subjects = {
     isAllowed: subject("predicate", any("packet"), any("code"), any("version")),
     isError: subject("predicate", any("code")),
     nameOf: subject("value", any("code"), any("packet")),
-    permanence: subject("value", any("code"), any("packet"))
+    isRetryable: subject("value", any("code"), any("packet"))
   },
   RequestResponse: {
     request: subject("effect", nothing("session", () => undefined)),
