@@ -237,10 +237,8 @@ const subjects: Subjects = {
     permanence: subject("value", any("code"), any("packet"))
   },
   RequestResponse: {
-    request: subject("effect", nothing("session", () => undefined)),
-    requestMany: subject("stream", nothing("session", () => undefined)),
+    isRequestTemplate: subject("predicate", any("u")),
     requester: subject("effect", nothing("session", () => undefined)),
-    respond: subject("effect", nothing("session", () => undefined)),
     template: subject(
       "value",
       template,
