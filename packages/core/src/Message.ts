@@ -2,6 +2,7 @@
  * An application message as a subscriber receives it.
  */
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import { detach } from "./internal/deferredLists.ts"
 import { payloadBytes } from "./internal/payload.ts"
@@ -10,6 +11,8 @@ import { InvalidPayload, MqttError } from "./MqttError.ts"
 import type { PublishProperties } from "./Properties.ts"
 import type { Payload } from "./Publication.ts"
 import type { QoS } from "./QoS.ts"
+
+const TypeId = "~effect-mqttx/core/Message"
 
 /**
  * Takes the acknowledgement of a message, see `Message.ack`.
@@ -73,6 +76,11 @@ export class Message {
     this.receivedAt = fields.receivedAt
     this.#acknowledger = acknowledger
     this.#text = undefined
+  }
+
+  // On the prototype, so that it takes no memory of a message.
+  get [TypeId](): typeof TypeId {
+    return TypeId
   }
 
   /**
@@ -160,5 +168,10 @@ export class Message {
     return new MqttError({ reason, session: this.session, method: "decode", topic: this.topic })
   }
 }
+
+/**
+ * Whether a value is a received message.
+ */
+export const isMessage = (u: unknown): u is Message => Predicate.hasProperty(u, TypeId)
 
 const lossyTextDecoder = new TextDecoder("utf-8", { ignoreBOM: true })

@@ -27,9 +27,10 @@ import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import { DefaultPersistence } from "./internal/options/environment.ts"
-import type { Extras, Session } from "./internal/session/contract.ts"
+import { type Extras, type Session, TypeId } from "./internal/session/contract.ts"
 import { checkExtras, configured } from "./internal/session/extras.ts"
 import { durableOnly, withoutStore } from "./internal/session/persistence.ts"
 import type { ReconnectSchedule } from "./internal/session/reconnect.ts"
@@ -68,6 +69,11 @@ const configuredDurable = (
   config: Config.Config<SessionOptions>
 ): Effect.Effect<SessionOptions, MqttError | Config.ConfigError> =>
   Effect.provideService(configured(config, "layerDurableConfig"), DefaultPersistence, "durable")
+
+/**
+ * Whether a value is a session.
+ */
+export const isSession = (u: unknown): u is Session => Predicate.hasProperty(u, TypeId)
 
 /**
  * Makes a session that lives as long as the scope, and begins to connect in the background. Its state ends with the

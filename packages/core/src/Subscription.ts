@@ -3,11 +3,17 @@
  */
 import type * as Arr from "effect/Array"
 import type * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import type * as Schedule from "effect/Schedule"
 import type * as Stream from "effect/Stream"
 import type { Message } from "./Message.ts"
 import type { MqttError } from "./MqttError.ts"
 import type { QoS } from "./QoS.ts"
+
+/**
+ * The property by which `isSubscription` knows a subscription.
+ */
+export const TypeId = "~effect-mqttx/core/Subscription"
 
 /**
  * Options of a subscription.
@@ -65,6 +71,7 @@ export interface SubscriptionInfo {
  * A subscription that the server granted.
  */
 export interface Subscription extends SubscriptionInfo {
+  readonly [TypeId]: typeof TypeId
   /**
    * The messages, through reconnects, until the subscription's scope ends. Only one run at a time; a later run
    * continues where the earlier one ended. Messages that an interrupted or failed run got and did not acknowledge come
@@ -78,6 +85,11 @@ export interface Subscription extends SubscriptionInfo {
    */
   readonly batches: Stream.Stream<Arr.NonEmptyReadonlyArray<Message>, MqttError>
 }
+
+/**
+ * Whether a value is a subscription that the server granted.
+ */
+export const isSubscription = (u: unknown): u is Subscription => Predicate.hasProperty(u, TypeId)
 
 /**
  * A topic for messages that could not be handled.

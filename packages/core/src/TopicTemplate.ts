@@ -16,11 +16,12 @@
  *   )
  * })
  */
+import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import type { OptionsIssue } from "./internal/errors/operation.ts"
 import { codecOf, templateIssues } from "./internal/templates.ts"
-import type { TopicTemplate } from "./internal/topicTemplate/contract.ts"
+import { type TopicTemplate, TypeId } from "./internal/topicTemplate/contract.ts"
 import { TypedTopic } from "./internal/topicTemplate/typedTopic.ts"
 import { InvalidOptions, MqttError, type MqttErrorReason } from "./MqttError.ts"
 import type * as PayloadCodec from "./PayloadCodec.ts"
@@ -149,3 +150,9 @@ export const make = <
   options?: TemplateOptions<Schemas & Known<Path, Schemas>>
 ): TopicTemplate<TemplateParameters<Path, Schemas>, A, RE, RD> =>
   Result.getOrThrow(fromString<Path, A, RE, RD, Schemas>(path, payload, options))
+
+/**
+ * Whether a value is a topic template.
+ */
+export const isTopicTemplate = (u: unknown): u is TopicTemplate<unknown, unknown, unknown, unknown> =>
+  Predicate.hasProperty(u, TypeId)

@@ -1,6 +1,6 @@
 /**
- * The `Session` interface that programs use; `MqttSession` exports it. It contains types only: `facade.ts` implements
- * it.
+ * The `Session` interface that programs use; `MqttSession` exports it. It contains types and the name of the type:
+ * `facade.ts` implements it.
  */
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
@@ -23,10 +23,13 @@ import type { ConnectionInfo, NamedConsumer, SessionMetrics, SessionStatus } fro
 import type { ConsumeOptions, SubscribeOptions, Subscription } from "../../Subscription.ts"
 import type { ReconnectSchedule } from "./reconnect.ts"
 
+export const TypeId = "~effect-mqttx/core/Session"
+
 /**
  * One MQTT session, see the module `MqttSession`.
  */
 export interface Session {
+  readonly [TypeId]: typeof TypeId
   readonly name: string
   readonly options: SessionOptions
 

@@ -12,6 +12,8 @@ import type { EnqueueReceipt, OutgoingMessage, Payload, PublishOptions, PublishR
 import type { ProtocolVersion, QoS } from "../../QoS.ts"
 import type { ConsumeOptions, FailurePolicy, SubscribeOptions, Subscription } from "../../Subscription.ts"
 
+export const TypeId = "~effect-mqttx/core/TopicTemplate"
+
 /**
  * A message whose topic and payload match the template.
  */
@@ -134,6 +136,7 @@ export interface TypedSubscription<M, R = never> {
  * payload need.
  */
 export interface TopicTemplate<Params, A, RE = never, RD = never> {
+  readonly [TypeId]: typeof TypeId
   readonly path: string
   /** The topic filter of all topics of the template, for example `sensors/+/temperature`. */
   readonly filter: string
