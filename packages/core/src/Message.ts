@@ -100,8 +100,16 @@ export class Message {
    * Decodes the payload's text through a schema, for example `Schema.fromJsonString(Reading)`. Fails with
    * `InvalidPayload` when the payload is not UTF-8 or does not fit the schema.
    *
-   * @example
-   * const reading = message.decode(Schema.fromJsonString(Reading))
+   * **Example** (Decoding JSON)
+   *
+   * ```ts
+   * import type { Message } from "@effect-mqttx/core"
+   * import { Schema } from "effect"
+   *
+   * const Reading = Schema.fromJsonString(Schema.Struct({ celsius: Schema.Finite }))
+   *
+   * export const celsius = (message: Message.Message) => message.decode(Reading)
+   * ```
    */
   decode<A, RD>(schema: Schema.ConstraintDecoder<A, RD>): Effect.Effect<A, MqttError, RD> {
     return Effect.suspend(() => {

@@ -23,14 +23,33 @@
  * A request is acknowledged after its answer was published. A responder that dies in between gets the request again, so
  * handlers see each request at least once.
  *
- * @example
+ * **Example** (Asking and answering)
+ *
+ * ```ts
+ * import { MqttSession, PayloadCodec, RequestResponse } from "@effect-mqttx/core"
+ * import { Deferred, Effect, Schema } from "effect"
+ *
  * const setLamp = RequestResponse.template("rooms/:room/lamp/set", {
  *   request: PayloadCodec.json(Schema.Struct({ on: Schema.Boolean })),
  *   response: PayloadCodec.json(Schema.Struct({ watts: Schema.Finite })),
  *   failure: PayloadCodec.json(Schema.Literal("burnt out"))
  * })
- * const responder = setLamp.respond(session, ({ params, value }) => switchLamp(params.room, value.on))
- * const answer = setLamp.request(session, { room: "kitchen" }, { on: true }, { timeout: "2 seconds" })
+ *
+ * export const program = Effect.gen(function*() {
+ *   const session = yield* MqttSession.MqttSession
+ *   const ready = yield* Deferred.make<void>()
+ *   yield* setLamp.respond(
+ *     session,
+ *     ({ params, value }) =>
+ *       params.room === "cellar"
+ *         ? Effect.fail("burnt out" as const)
+ *         : Effect.succeed({ watts: value.on ? 7 : 0 }),
+ *     { onSubscribed: Effect.asVoid(Deferred.succeed(ready, undefined)) }
+ *   ).pipe(Effect.forkScoped)
+ *   yield* Deferred.await(ready)
+ *   return yield* setLamp.request(session, { room: "kitchen" }, { on: true }, { timeout: "2 seconds" })
+ * })
+ * ```
  */
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
@@ -80,11 +99,19 @@ export interface RequestPayloads<Req, Res, Failure, RAsk, RAnswer, Schemas> {
 /**
  * Makes a request template. Its text is that of a topic template, see `TopicTemplate`.
  *
- * @example
- * const add = RequestResponse.template("calculator/add", {
+ * **Example** (Describing a request)
+ *
+ * ```ts
+ * import { PayloadCodec, RequestResponse } from "@effect-mqttx/core"
+ * import { Schema } from "effect"
+ *
+ * const add = RequestResponse.template("calculators/:name/add", {
  *   request: PayloadCodec.json(Schema.Struct({ a: Schema.Finite, b: Schema.Finite })),
  *   response: PayloadCodec.json(Schema.Finite)
  * })
+ *
+ * add.topic.filter // => "calculators/+/add"
+ * ```
  */
 export const template = <
   const Path extends string,
@@ -161,9 +188,20 @@ export interface Requester {
  * Subscribes to the answers of a session for the lifetime of the scope. All requesters of the session share the
  * subscription. Waits until the session is ready.
  *
- * @example
- * const requester = yield* RequestResponse.requester(session)
- * const three = yield* requester.request(add, {}, { a: 1, b: 2 })
+ * **Example** (Sending many requests)
+ *
+ * ```ts
+ * import { type MqttSession, PayloadCodec, RequestResponse } from "@effect-mqttx/core"
+ * import { Effect } from "effect"
+ *
+ * const echo = RequestResponse.template("echo", { request: PayloadCodec.text(), response: PayloadCodec.text() })
+ *
+ * export const ask = (session: MqttSession.Session, questions: ReadonlyArray<string>) =>
+ *   Effect.gen(function*() {
+ *     const requester = yield* RequestResponse.requester(session)
+ *     return yield* Effect.forEach(questions, (question) => requester.request(echo, {}, question))
+ *   }).pipe(Effect.scoped)
+ * ```
  */
 export const requester = (
   session: Session,

@@ -4,12 +4,20 @@
  * A filter looks at messages that have arrived. It can express more than a topic filter, but saves no network traffic:
  * subscribe as narrowly as a topic filter allows, and filter the rest.
  *
- * @example
+ * **Example** (Combining conditions)
+ *
+ * ```ts
+ * import { RouteFilter } from "@effect-mqttx/core"
+ * import { pipe } from "effect"
+ *
  * const alarms = pipe(
  *   RouteFilter.topic("sensors/+/temperature"),
  *   RouteFilter.and(RouteFilter.not(RouteFilter.session("test-bench"))),
- *   RouteFilter.and(RouteFilter.predicate((message) => Number(message.text) > 80))
+ *   RouteFilter.and(RouteFilter.predicate((message) => Number(message.text) > 80, "above 80"))
  * )
+ *
+ * RouteFilter.describe(alarms) // => "((topic sensors/+/temperature and not session test-bench) and above 80)"
+ * ```
  */
 import { dual } from "effect/Function"
 import { payloadText, topicText } from "./internal/expressions.ts"

@@ -5,11 +5,19 @@
  * A failed transformation is treated by the route's failure policy. The message stays the same delivery: it is
  * acknowledged as without the transformer.
  *
- * @example
+ * **Example** (Changing topic and payload)
+ *
+ * ```ts
+ * import { RouteTransformer } from "@effect-mqttx/core"
+ * import { pipe } from "effect"
+ *
  * const normalise = pipe(
  *   RouteTransformer.topic("sensors/+/temperature", "storage/{1}/temp"),
  *   RouteTransformer.andThen(RouteTransformer.json("unit", "celsius"))
  * )
+ *
+ * normalise.description // => "topic sensors/+/temperature -> storage/{1}/temp, json unit"
+ * ```
  */
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"

@@ -27,9 +27,16 @@ export { make as template } from "./TopicTemplate.ts"
  * Whether a topic name matches a topic filter (MQTT 4.7). A filter that begins with a wildcard does not match a name
  * that begins with `$` (MQTT 4.7.2). A shared subscription matches by its inner filter.
  *
- * @example
- * Topic.matches("sensors/+/temperature", "sensors/room1/temperature") // true
- * const isListening = filters.some(Topic.matches("sensors/room1/temperature"))
+ * **Example** (Matching a topic name)
+ *
+ * ```ts
+ * import { Topic } from "@effect-mqttx/core"
+ *
+ * Topic.matches("sensors/+/temperature", "sensors/room1/temperature") // => true
+ *
+ * const filters = ["sensors/#", "alarms/#"]
+ * filters.filter(Topic.matches("sensors/room1/temperature")) // => ["sensors/#"]
+ * ```
  */
 export const matches: {
   (topic: string): (filter: string) => boolean
@@ -40,8 +47,13 @@ export const matches: {
  * The parts of a topic name that the wildcards of a filter match: one string for each `+`, and for `#` the rest of the
  * name, which is `""` for the parent level. Undefined when the name does not match.
  *
- * @example
- * Topic.captures("sensors/+/#", "sensors/room1/temperature/max") // ["room1", "temperature/max"]
+ * **Example** (Reading the levels of a topic name)
+ *
+ * ```ts
+ * import { Topic } from "@effect-mqttx/core"
+ *
+ * Topic.captures("sensors/+/#", "sensors/room1/temperature/max") // => ["room1", "temperature/max"]
+ * ```
  */
 export const captures: {
   (topic: string): (filter: string) => ReadonlyArray<string> | undefined
@@ -50,6 +62,15 @@ export const captures: {
 
 /**
  * Whether there is a topic name that both filters match.
+ *
+ * **Example** (Comparing topic filters)
+ *
+ * ```ts
+ * import { Topic } from "@effect-mqttx/core"
+ *
+ * Topic.overlaps("sensors/+/temperature", "sensors/room1/#") // => true
+ * Topic.overlaps("sensors/+/temperature", "sensors/+/humidity") // => false
+ * ```
  */
 export const overlaps: {
   (that: string): (self: string) => boolean

@@ -235,6 +235,18 @@ const push = <A>(values: Array<A>, node: Node<A>): void => {
 
 /**
  * An empty tree. Values are told apart by `===`.
+ *
+ * **Example** (Finding the listeners of a topic name)
+ *
+ * ```ts
+ * import { TopicTree } from "@effect-mqttx/core"
+ *
+ * const listeners = TopicTree.make<string>()
+ * listeners.add("sensors/+/temperature", "thermometer")
+ * listeners.add("alarms/#", "siren")
+ *
+ * listeners.match("sensors/room1/temperature") // => ["thermometer"]
+ * ```
  */
 export const make = <A>(options?: TopicTreeOptions): TopicTree<A> => new TopicTreeImpl(options?.cacheSize ?? 1024)
 

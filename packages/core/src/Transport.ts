@@ -102,11 +102,25 @@ export const Transport: Context.Reference<Transport> = Context.Reference("@effec
  * wait for the session fail at once. A network that is provided closer to the session, such as that of
  * `ScriptedBroker.layerMemory`, is used as usual.
  *
- * @example
- * layer(Transport.layerForbidden)("the plant", (it) => {
- *   it.effect("publishes", () =>
- *     program.pipe(Effect.provide(Plant.pipe(Layer.provideMerge(ScriptedBroker.layerMemory())))))
+ * **Example** (Keeping tests away from real servers)
+ *
+ * ```ts
+ * import { MqttSession, Transport } from "@effect-mqttx/core"
+ * import { ScriptedBroker } from "@effect-mqttx/testing"
+ * import { Effect, Layer } from "effect"
+ *
+ * const Plant = MqttSession.layer({ name: "plant", servers: ["mqtt://plant.example"] })
+ * const publish = Effect.gen(function*() {
+ *   const session = yield* MqttSession.MqttSession
+ *   return yield* session.publish("sensors/room1/temperature", "23.5", { qos: 1 })
  * })
+ *
+ * export const program = Effect.gen(function*() {
+ *   const { reason } = yield* Effect.flip(Effect.provide(publish, Plant))
+ *   yield* Effect.log(reason._tag)
+ *   yield* Effect.provide(publish, Plant.pipe(Layer.provide(ScriptedBroker.layerMemory())))
+ * }).pipe(Effect.provide(Transport.layerForbidden))
+ * ```
  */
 export const layerForbidden: Layer.Layer<never> = Layer.succeed(Transport, {
   open: ({ address }) =>

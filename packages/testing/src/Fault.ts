@@ -2,9 +2,23 @@
  * Faults of a scripted broker: the packets that they apply to, and their effects. An invalid match or option throws an
  * `MqttError`.
  *
- * @example
- * // Dropping the connection after the third PUBLISH arrived, so that its acknowledgement is lost.
- * yield* broker.inject(Fault.dropAfter({ direction: "received", packet: "Publish", nth: 3 }))
+ * **Example** (Losing the acknowledgement of a PUBLISH)
+ *
+ * ```ts
+ * import { MqttSession } from "@effect-mqttx/core"
+ * import { Fault, ScriptedBroker } from "@effect-mqttx/testing"
+ * import { Effect, Layer } from "effect"
+ *
+ * const Plant = MqttSession.layer({ name: "plant", servers: [ScriptedBroker.memoryUrl] })
+ *
+ * export const program = Effect.gen(function*() {
+ *   const broker = yield* ScriptedBroker.ScriptedBroker
+ *   const session = yield* MqttSession.MqttSession
+ *   const fault = yield* broker.inject(Fault.dropAfter({ direction: "received", packet: "Publish" }))
+ *   yield* session.publish("sensors/room1/temperature", "23.5", { qos: 1 })
+ *   return fault.hits()
+ * }).pipe(Effect.provide(Plant.pipe(Layer.provideMerge(ScriptedBroker.layerMemory()))))
+ * ```
  */
 import type { Packet } from "@effect-mqttx/core/Packet"
 import * as Duration from "effect/Duration"

@@ -37,6 +37,21 @@ export interface RequestTemplate<Params, Req, Res, Failure = never, RAsk = never
    * that was not sent yet.
    *
    * For frequent requests use a `requester`: it keeps the subscription to the answers between requests.
+   *
+   * **Example** (Asking for a value)
+   *
+   * ```ts
+   * import { type MqttSession, PayloadCodec, RequestResponse } from "@effect-mqttx/core"
+   * import { Schema } from "effect"
+   *
+   * const add = RequestResponse.template("calculator/add", {
+   *   request: PayloadCodec.json(Schema.Struct({ a: Schema.Finite, b: Schema.Finite })),
+   *   response: PayloadCodec.json(Schema.Finite)
+   * })
+   *
+   * export const three = (session: MqttSession.Session) =>
+   *   add.request(session, {}, { a: 1, b: 2 }, { timeout: "2 seconds" })
+   * ```
    */
   readonly request: (
     session: Session,
@@ -51,6 +66,24 @@ export interface RequestTemplate<Params, Req, Res, Failure = never, RAsk = never
    * could not be sent. The failure of one responder is a failure among the results.
    *
    * At QoS 1 an answer can come twice after a reconnect.
+   *
+   * **Example** (Asking everyone)
+   *
+   * ```ts
+   * import { type MqttSession, PayloadCodec, RequestResponse } from "@effect-mqttx/core"
+   * import { Stream } from "effect"
+   *
+   * const version = RequestResponse.template("version", {
+   *   request: PayloadCodec.text(),
+   *   response: PayloadCodec.text()
+   * })
+   *
+   * export const versions = (session: MqttSession.Session) =>
+   *   version.requestMany(session, {}, "", { timeout: "2 seconds", idle: "200 millis" }).pipe(
+   *     Stream.filterMap((answer) => answer),
+   *     Stream.runCollect
+   *   )
+   * ```
    */
   readonly requestMany: (
     session: Session,
@@ -67,6 +100,21 @@ export interface RequestTemplate<Params, Req, Res, Failure = never, RAsk = never
    * request. An answer that cannot be published is published again after a growing delay, as long as its refusal may
    * pass and, on MQTT 5, the request has not expired. Otherwise the answer is given up: it is reported and counted (see
    * `HandlerMetrics`), and its request is acknowledged.
+   *
+   * **Example** (Answering until interrupted)
+   *
+   * ```ts
+   * import { type MqttSession, PayloadCodec, RequestResponse } from "@effect-mqttx/core"
+   * import { Effect, Schema } from "effect"
+   *
+   * const add = RequestResponse.template("calculator/add", {
+   *   request: PayloadCodec.json(Schema.Struct({ a: Schema.Finite, b: Schema.Finite })),
+   *   response: PayloadCodec.json(Schema.Finite)
+   * })
+   *
+   * export const calculator = (session: MqttSession.Session) =>
+   *   add.respond(session, ({ value }) => Effect.succeed(value.a + value.b))
+   * ```
    */
   readonly respond: <R>(
     session: Session,

@@ -159,8 +159,17 @@ export interface TopicTemplate<Params, A, RE = never, RD = never> {
    * does, with `InvalidTopic` for invalid parameters, and with `InvalidPayload` for a value that does not match the
    * schema.
    *
-   * @example
-   * temperature.publish(session, { room: "kitchen" }, { celsius: 21.5 }, { qos: 1 })
+   * **Example** (Publishing a value)
+   *
+   * ```ts
+   * import { type MqttSession, PayloadCodec, TopicTemplate } from "@effect-mqttx/core"
+   * import { Schema } from "effect"
+   *
+   * const temperature = TopicTemplate.make("sensors/:room/temperature", PayloadCodec.text(Schema.FiniteFromString))
+   *
+   * export const publish = (session: MqttSession.Session) =>
+   *   temperature.publish(session, { room: "kitchen" }, 21.5, { qos: 1 })
+   * ```
    */
   readonly publish: (
     session: PublishingSession,
@@ -195,12 +204,23 @@ export interface TopicTemplate<Params, A, RE = never, RD = never> {
    * Converts a handler of typed messages to a handler of messages, for routes and other consumers. It fails as `decode`
    * does for a message that does not match the template.
    *
-   * @example
-   * manager.handle(
-   *   temperature.filter,
-   *   temperature.handler(({ params, value }) => store(params.room, value)),
-   *   { qos: 1 }
-   * )
+   * **Example** (Routing the messages of all sessions)
+   *
+   * ```ts
+   * import { PayloadCodec, SessionManager, TopicTemplate } from "@effect-mqttx/core"
+   * import { Effect, Schema } from "effect"
+   *
+   * const temperature = TopicTemplate.make("sensors/:room/temperature", PayloadCodec.text(Schema.FiniteFromString))
+   *
+   * export const program = Effect.gen(function*() {
+   *   const manager = yield* SessionManager.SessionManager
+   *   yield* manager.handle(
+   *     temperature.filter,
+   *     temperature.handler(({ params, value }) => Effect.log(params.room, value)),
+   *     { qos: 1 }
+   *   )
+   * })
+   * ```
    */
   readonly handler: <B, E, R>(
     handle: (message: TypedMessage<Params, A>) => Effect.Effect<B, E, R>
@@ -210,8 +230,20 @@ export interface TopicTemplate<Params, A, RE = never, RD = never> {
    * Subscribes, and succeeds when the server has granted the subscription, which lasts as long as the scope. See
    * `Session.subscription`.
    *
-   * @example
-   * const kitchen = yield* temperature.subscription(session, { qos: 1, params: { room: "kitchen" } })
+   * **Example** (Subscribing to one room)
+   *
+   * ```ts
+   * import { type MqttSession, PayloadCodec, TopicTemplate } from "@effect-mqttx/core"
+   * import { Effect, Schema, Stream } from "effect"
+   *
+   * const temperature = TopicTemplate.make("sensors/:room/temperature", PayloadCodec.text(Schema.FiniteFromString))
+   *
+   * export const kitchen = (session: MqttSession.Session) =>
+   *   Effect.gen(function*() {
+   *     const { messages } = yield* temperature.subscription(session, { qos: 1, params: { room: "kitchen" } })
+   *     yield* Stream.runForEach(messages, ({ value }) => Effect.log(value))
+   *   })
+   * ```
    */
   readonly subscription: {
     (
@@ -231,8 +263,19 @@ export interface TopicTemplate<Params, A, RE = never, RD = never> {
   /**
    * The messages of a subscription that lasts as long as the stream runs.
    *
-   * @example
-   * temperature.subscribe(session, { share: "workers" }).pipe(Stream.runForEach(({ value }) => store(value)))
+   * **Example** (Sharing the messages with other programs)
+   *
+   * ```ts
+   * import { type MqttSession, PayloadCodec, TopicTemplate } from "@effect-mqttx/core"
+   * import { Effect, Schema, Stream } from "effect"
+   *
+   * const temperature = TopicTemplate.make("sensors/:room/temperature", PayloadCodec.text(Schema.FiniteFromString))
+   *
+   * export const worker = (session: MqttSession.Session) =>
+   *   temperature.subscribe(session, { qos: 1, share: "workers" }).pipe(
+   *     Stream.runForEach(({ params, value }) => Effect.log(params.room, value))
+   *   )
+   * ```
    */
   readonly subscribe: {
     (
@@ -249,11 +292,20 @@ export interface TopicTemplate<Params, A, RE = never, RD = never> {
    * Calls a handler for each message, and acknowledges the message when the handler succeeds. Runs until interrupted.
    * See `Session.consume`.
    *
-   * @example
-   * temperature.consume(session, ({ params, value }) => store(params.room, value), {
-   *   qos: 1,
-   *   onInvalid: { deadLetter: "dead" }
-   * })
+   * **Example** (Handling values)
+   *
+   * ```ts
+   * import { type MqttSession, PayloadCodec, TopicTemplate } from "@effect-mqttx/core"
+   * import { Effect, Schema } from "effect"
+   *
+   * const temperature = TopicTemplate.make("sensors/:room/temperature", PayloadCodec.text(Schema.FiniteFromString))
+   *
+   * export const store = (session: MqttSession.Session) =>
+   *   temperature.consume(session, ({ params, value }) => Effect.log(params.room, value), {
+   *     qos: 1,
+   *     onInvalid: { deadLetter: "dead" }
+   *   })
+   * ```
    */
   readonly consume: <E, R>(
     session: TemplateSession,
