@@ -134,10 +134,12 @@ export const layerConfig = <E = never, R = never>(
 export interface ServiceClass<Self, Name extends string>
   extends Context.ServiceClass<Self, `@effect-mqttx/core/Forwarder/${Name}`, Forwarding>
 {
+  /** The module's `layer` under this tag. The name of the forwarder is that of the tag. */
   readonly layer: <E = never, R = never>(
     options: Omit<ForwarderOptionsInput, "name">,
     hooks?: ForwarderHooks<E, R>
   ) => Layer.Layer<Self, MqttError, Exclude<R, Scope.Scope> | SessionManager>
+  /** The module's `layerConfig` under this tag. The name from Config is ignored. */
   readonly layerConfig: <E = never, R = never>(
     config: Config.Config<ForwarderOptions>,
     hooks?: ForwarderHooks<E, R>

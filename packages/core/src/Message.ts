@@ -18,6 +18,7 @@ const TypeId = "~effect-mqttx/core/Message"
  * Takes the acknowledgement of a message, see `Message.ack`.
  */
 export interface Acknowledger {
+  /** Called by each run of `Message.ack`. Calls after the first one do nothing. */
   readonly acknowledge: (message: Message) => void
 }
 
@@ -25,13 +26,21 @@ export interface Acknowledger {
  * The fields of a message.
  */
 export interface MessageFields {
+  /** The topic name, as the server sent it. */
   readonly topic: string
+  /** The payload, which nothing changes afterwards. */
   readonly payload: Uint8Array
+  /** The quality of service of the delivery. */
   readonly qos: QoS
+  /** The retain flag of the packet. */
   readonly retain: boolean
+  /** The DUP flag of the packet. */
   readonly dup: boolean
+  /** The MQTT 5 properties; empty on 3.1.1. */
   readonly properties: PublishProperties
+  /** The name of the session that received the message. */
   readonly session: string
+  /** Time of arrival, in milliseconds since the epoch. */
   readonly receivedAt: number
 }
 
@@ -44,7 +53,9 @@ const textDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
  * `decode` work on demand, so a message that is only forwarded is never decoded.
  */
 export class Message {
+  /** The topic name, as the server sent it. */
   readonly topic: string
+  /** The payload: a read-only view that all streams share, see `copy`. */
   readonly payload: Uint8Array
   /** The quality of service of the delivery: the lower of the published and the granted one. */
   readonly qos: QoS

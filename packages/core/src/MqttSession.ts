@@ -218,18 +218,22 @@ export const layerDurableConfig = (
  * The tag of a named session with its layers, which correspond to those of this module.
  */
 export interface ServiceClass<Self, Name extends string> extends Context.ServiceClass<Self, Name, Session> {
+  /** The module's `layer` under this tag. The name of the session is that of the tag. */
   readonly layer: (
     options: Omit<SessionOptionsInput<"none" | "process">, "name">,
     extras?: Extras
   ) => Layer.Layer<Self, MqttError>
+  /** The module's `layerConfig` under this tag. The name from Config is ignored. */
   readonly layerConfig: (
     config: Config.Config<SessionOptions>,
     extras?: Extras
   ) => Layer.Layer<Self, MqttError | Config.ConfigError>
+  /** The module's `layerDurable` under this tag. The name of the session is that of the tag. */
   readonly layerDurable: (
     options: Omit<SessionOptionsInput<"durable">, "name">,
     extras?: Extras
   ) => Layer.Layer<Self, MqttError, SessionStore>
+  /** The module's `layerDurableConfig` under this tag. The name from Config is ignored. */
   readonly layerDurableConfig: (
     config: Config.Config<SessionOptions>,
     extras?: Extras

@@ -45,7 +45,9 @@ export interface PayloadCodec<A, RE = never, RD = never> {
   readonly payloadFormatIndicator: 0 | 1
   /** Whether a payload of this content type can be decoded. */
   readonly accepts: (contentType: string) => boolean
+  /** The payload of a value. Fails for a value that does not fit. */
   readonly encode: (value: A) => Effect.Effect<Payload, InvalidPayload, RE>
+  /** The value of a payload. Fails for a payload that does not fit. */
   readonly decode: (payload: Uint8Array) => Effect.Effect<A, InvalidPayload, RD>
 }
 
@@ -59,7 +61,9 @@ export interface PayloadFormat<Encoded> {
   readonly isText?: boolean
   /** Content types that can be decoded. Default: `contentType`, with any parameters. */
   readonly accepts?: (contentType: string) => boolean
+  /** The payload of an encoded value. May throw. */
   readonly encode: (value: Encoded) => Payload
+  /** The encoded value of a payload, which the schema then checks. May throw. */
   readonly decode: (payload: Uint8Array) => unknown
 }
 

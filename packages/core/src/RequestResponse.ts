@@ -88,7 +88,9 @@ type PayloadOf<A, RE, RD> = PayloadCodec.PayloadCodec<A, RE, RD> | Schema.Constr
  * The payloads of a request template. Each is a codec, or a schema whose encoded form is text.
  */
 export interface RequestPayloads<Req, Res, Failure, RAsk, RAnswer, Schemas> {
+  /** The payload of the request. */
   readonly request: PayloadOf<Req, RAsk, RAnswer>
+  /** The payload of the answer. */
   readonly response: PayloadOf<Res, RAnswer, RAsk>
   /** Failures of the handler that the requester gets as its own failure. Default: none. */
   readonly failure?: PayloadOf<Failure, RAnswer, RAsk>
@@ -151,6 +153,7 @@ export const isRequestTemplate = (
 export interface RequesterStats {
   /** Requests that wait for an answer. */
   readonly waiting: number
+  /** Answers that reached their request. */
   readonly answered: number
   /** Answers to requests that had ended: too late, or a second answer. They are ignored. */
   readonly late: number

@@ -49,6 +49,7 @@ export interface SessionMapOptions<K, E, R, P extends Persistence = Persistence>
   readonly lookup: (key: K) => SessionOptionsInput<P> | Effect.Effect<SessionOptionsInput<P>, E, R>
   /** Time for which an unused session stays open. Default 30 seconds. */
   readonly idleTimeToLive?: Duration.Input
+  /** Parts of all sessions that are code, not configuration. Default: none. */
   readonly extras?: MqttSession.Extras
 }
 

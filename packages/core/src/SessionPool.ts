@@ -49,6 +49,7 @@ export interface SessionPoolOptions<out P extends Persistence = Persistence> ext
    * others. With other modes the server may keep them for that member, see the event `SharedSubscriptionAtRisk`.
    */
   readonly persistence?: P | undefined
+  /** Parts of all sessions that are code, not configuration. Default: none. */
   readonly extras?: Extras
 }
 

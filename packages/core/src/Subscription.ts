@@ -60,6 +60,7 @@ export interface SubscribeOptions {
  * Information about a granted subscription.
  */
 export interface SubscriptionInfo {
+  /** The topic filters, in the order in which they were given. */
   readonly filters: ReadonlyArray<string>
   /** The granted quality of service of each filter, which may be lower than requested (MQTT 3.9.3). */
   readonly granted: ReadonlyArray<QoS>

@@ -52,6 +52,7 @@ export interface ByteStream {
   readonly pendingBytes: () => number
   /** Stops `onData` until `resume`. The network's own flow control then slows the peer down. */
   readonly pause: () => void
+  /** Ends `pause`. */
   readonly resume: () => void
   /**
    * Ends the stream in an orderly way after what was written is sent; `onClose` follows when the peer has ended too.
@@ -65,8 +66,11 @@ export interface ByteStream {
  * Everything that is needed to reach a server.
  */
 export interface TransportRequest {
+  /** Where the server listens. */
   readonly address: ServerAddress.ServerAddress
+  /** The options of TLS; undefined: the defaults of the platform. */
   readonly tls: TlsOptions | undefined
+  /** The options of WebSockets; undefined: the defaults. */
   readonly webSocket: WebSocketOptions | undefined
   /**
    * Maximum size of an MQTT packet, in bytes. A transport that must hold bytes until it can hand them over, such as the
@@ -83,6 +87,7 @@ export interface TransportRequest {
  * destroys the stream. It has no time limit of its own: the connection has one.
  */
 export interface Transport {
+  /** Opens a stream to a server, see `Transport`. */
   readonly open: (
     request: TransportRequest,
     handlers: ByteStreamHandlers

@@ -78,9 +78,11 @@ export interface ForwarderSource {
  * The sources of the metrics, all optional.
  */
 export interface MetricsSources {
+  /** The manager whose sessions are watched, later ones included. */
   readonly manager?: Manager | undefined
   /** Sessions without a manager. Their names must differ. */
   readonly sessions?: ReadonlyArray<Session> | undefined
+  /** The forwarders that are watched. */
   readonly forwarders?: ForwarderSource | undefined
 }
 

@@ -37,7 +37,9 @@ const FieldsSchema = OptionsSchema.strict({
  * Options of a file store, complete and checked.
  */
 export interface FileStoreOptions {
+  /** The directory of the store. */
   readonly directory: string
+  /** See `FileStoreInput`. */
   readonly durability: "fsync" | "os"
 }
 

@@ -28,6 +28,9 @@ import { makeLog } from "./internal/log.ts"
 import { encodeName } from "./internal/names.ts"
 import { privateFiles } from "./internal/privateFiles.ts"
 
+/**
+ * Options of the stores, all optional.
+ */
 export interface SessionStoreKvsOptions {
   /** The prefix of all keys, followed by a slash. Default "mqtt". */
   readonly prefix?: string | undefined

@@ -31,6 +31,7 @@ export type { Fault, FaultAction, PacketMatch, ReleaseOrder } from "./internal/s
  * How long a fault stays in force. `times` is 1 by default.
  */
 export interface FaultOptions {
+  /** Number of packets that the fault applies to. Default: see the fault, mostly 1. */
   readonly times?: number
 }
 
@@ -38,6 +39,7 @@ export interface FaultOptions {
  * How a connection is dropped: in an orderly way (default), or with a reset that may also destroy bytes in flight.
  */
 export interface DropOptions extends FaultOptions {
+  /** Whether the connection is reset. Default false. */
   readonly reset?: boolean
 }
 

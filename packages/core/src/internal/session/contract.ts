@@ -30,7 +30,9 @@ export const TypeId = "~effect-mqttx/core/Session"
  */
 export interface Session {
   readonly [TypeId]: typeof TypeId
+  /** The name of the session, unique in its manager and its store. */
   readonly name: string
+  /** Its options, all defaults filled in. */
   readonly options: SessionOptions
 
   /**
@@ -192,6 +194,7 @@ export interface Session {
   /** Messages that were dropped because no consumer claimed them in time, from the moment the stream runs. */
   readonly unclaimed: Stream.Stream<Message>
 
+  /** The status now. */
   readonly status: Effect.Effect<SessionStatus>
   /** The status now, and whenever it changes. */
   readonly statusChanges: Stream.Stream<SessionStatus>
@@ -210,6 +213,7 @@ export interface Session {
    * ```
    */
   readonly events: Stream.Stream<SessionEvent>
+  /** The metrics now. */
   readonly metrics: Effect.Effect<SessionMetrics>
   /** What the server granted; `None` while there is no connection. */
   readonly connectionInfo: Effect.Effect<Option.Option<ConnectionInfo>>

@@ -18,8 +18,11 @@ export const TypeId = "~effect-mqttx/core/TopicTemplate"
  * A message whose topic and payload match the template.
  */
 export interface TypedMessage<Params, A> {
+  /** The parameters of the topic. */
   readonly params: Params
+  /** The decoded payload. */
   readonly value: A
+  /** The message itself. */
   readonly message: Message
 }
 
@@ -28,7 +31,9 @@ export interface TypedMessage<Params, A> {
  * does not match its schema.
  */
 export interface InvalidMessage {
+  /** Why it does not match. */
   readonly error: MqttError
+  /** The message itself. */
   readonly message: Message
 }
 
@@ -36,8 +41,11 @@ export interface InvalidMessage {
  * The parts of a session that a template needs to publish. Every `Session` has them.
  */
 export interface PublishingSession {
+  /** See `Session.name`. */
   readonly name: string
+  /** See `Session.options`. */
   readonly options: { readonly protocolVersion: ProtocolVersion }
+  /** See `Session.publish`. */
   readonly publish: (
     topic: string,
     payload: Payload,
@@ -49,15 +57,18 @@ export interface PublishingSession {
  * The parts of a session that a template needs for all its operations. Every `Session` has them.
  */
 export interface TemplateSession extends PublishingSession {
+  /** See `Session.enqueue`. */
   readonly enqueue: (
     topic: string,
     payload: Payload,
     options?: PublishOptions
   ) => Effect.Effect<EnqueueReceipt, MqttError>
+  /** See `Session.subscription`. */
   readonly subscription: (
     filters: string | ReadonlyArray<string>,
     options?: SubscribeOptions
   ) => Effect.Effect<Subscription, MqttError, Scope.Scope>
+  /** See `Session.consume`. */
   readonly consume: <E, R>(
     filters: string | ReadonlyArray<string>,
     handler: (message: Message) => Effect.Effect<unknown, E, R>,
@@ -78,6 +89,9 @@ export interface FilterOptions<Params> {
   readonly share?: string
 }
 
+/**
+ * How messages are decoded.
+ */
 export interface DecodeOptions {
   /** Whether the content type of MQTT 5 messages must match. Default `ifPresent`. */
   readonly contentType?: PayloadCodec.ContentTypePolicy
@@ -122,10 +136,13 @@ export interface TypedConsumeOptions<Params, E = never, R = never>
  * A subscription to a template that the server granted.
  */
 export interface TypedSubscription<M, R = never> {
+  /** The topic filter of the subscription. */
   readonly filter: string
+  /** The granted quality of service, which may be lower than requested (MQTT 3.9.3). */
   readonly granted: QoS
   /** See `Subscription.messages`. */
   readonly messages: Stream.Stream<M, MqttError, R>
+  /** See `SubscriptionInfo.pending`. */
   readonly pending: Subscription["pending"]
   /** Number of messages so far that did not match the template. */
   readonly invalid: Effect.Effect<number>
@@ -137,9 +154,11 @@ export interface TypedSubscription<M, R = never> {
  */
 export interface TopicTemplate<Params, A, RE = never, RD = never> {
   readonly [TypeId]: typeof TypeId
+  /** The text of the template, for example `sensors/:room/temperature`. */
   readonly path: string
   /** The topic filter of all topics of the template, for example `sensors/+/temperature`. */
   readonly filter: string
+  /** The codec of the payload. */
   readonly codec: PayloadCodec.PayloadCodec<A, RE, RD>
 
   /**
