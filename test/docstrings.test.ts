@@ -2,31 +2,32 @@
  * Every public name, and every member of a public type, says what it is.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { type Member, publicDeclarations, publicMembers } from "./support/publicApi.ts"
+import { type Member, publicDeclarations, publicMembers, Resolver } from "./support/publicApi.ts"
 import { filesBelow, manifestOf, packages } from "./support/repository.ts"
 import { lineOf } from "./support/source.ts"
 
-/**
- * A type for the input or for the JSON form of options has the members of the options, which are documented there, and
- * the reasons of errors have some members of `MqttError`.
- */
+/** A type for the input or for the JSON form of options has the members of the options. */
+const stemOf = (name: string): string => name.replace(/(?:Options)?(?:Input|Encoded)?$/, "")
+
+/** One form of options has the docstrings for all, and `MqttError` has those for its reasons. */
 const isDocumentedElsewhere = (members: ReadonlyArray<Member>): (member: Member) => boolean => {
   const known = new Set(
-    members.filter(({ doc }) => doc !== undefined).map(({ declaration, name }) => `${declaration.name}.${name}`)
+    members.filter(({ doc }) => doc !== undefined).map(({ declaration, name }) => `${stemOf(declaration.name)}.${name}`)
   )
-  return ({ declaration, name }) =>
-    known.has(`${declaration.name.replace(/(?:Input|Encoded)$/, "")}.${name}`) ||
-    known.has(`${declaration.name.replace(/(?:Input|Encoded)$/, "Options")}.${name}`) ||
-    (declaration.source.path.startsWith("internal/errors/") && known.has(`MqttError.${name}`))
+  return ({ declaration, name, source }) =>
+    known.has(`${stemOf(declaration.name)}.${name}`) ||
+    (source.path.startsWith("internal/errors/") && known.has(`MqttError.${name}`))
 }
 
 const published = packages().filter((name) => manifestOf(name).private !== true)
 
 describe("docstrings", () => {
   it.each(published)("every export of %s and every member of its types has one", (name) => {
-    const declarations = publicDeclarations(filesBelow(`packages/${name}/src`, ".ts"))
+    const files = filesBelow(`packages/${name}/src`, ".ts")
+    const resolver = new Resolver(files)
+    const declarations = publicDeclarations(files, resolver)
     assert.isNotEmpty(declarations)
-    const members = publicMembers(declarations)
+    const members = publicMembers(declarations, resolver)
     const isElsewhere = isDocumentedElsewhere(members)
     const excluded = /^internal\/(?:options|errors|forwarder|engine)\//
     assert.deepStrictEqual(
@@ -34,9 +35,8 @@ describe("docstrings", () => {
         ...declarations.filter(({ doc }) => doc === undefined).map((each) =>
           `${each.source.path}:${lineOf(each.source, each.statement.start)} ${each.module}.${each.name}`
         ),
-        ...members.filter((each) =>
-          each.doc === undefined && !isElsewhere(each) && !excluded.test(each.declaration.source.path)
-        ).map((each) => `${each.declaration.source.path}:${each.line} ${each.declaration.name}.${each.name}`)
+        ...members.filter((each) => each.doc === undefined && !isElsewhere(each) && !excluded.test(each.source.path))
+          .map((each) => `${each.source.path}:${each.line} ${each.declaration.name}.${each.name}`)
       ],
       []
     )
@@ -62,12 +62,13 @@ export interface D extends Base {
       ["internal/b.ts", "export const b = 1\nexport interface C {\n  /** E. */\n  readonly e: 1\n}"],
       ["internal/c.ts", "/** F. */\nexport class F {\n  #g = 1\n  h(): void {}\n}"]
     ])
-    const declarations = publicDeclarations(files)
+    const resolver = new Resolver(files)
+    const declarations = publicDeclarations(files, resolver)
     const bare = declarations.filter(({ doc }) => doc === undefined)
     assert.deepStrictEqual(declarations.map(({ name }) => name).sort(), ["C", "D", "F", "b"])
     assert.deepStrictEqual(bare.map(({ name, source }) => `${source.path} ${name}`), ["internal/b.ts C"])
     assert.deepStrictEqual(
-      publicMembers(declarations).filter(({ doc }) => doc === undefined).map(({ name }) => name),
+      publicMembers(declarations, resolver).filter(({ doc }) => doc === undefined).map(({ name }) => name),
       ["h", "d", "base"]
     )
   })

@@ -1,5 +1,5 @@
 import * as Path from "node:path/posix"
-import { lineOf, type Node, parse, type Source } from "./source.ts"
+import { isNode, lineOf, type Node, parse, type Source, walk } from "./source.ts"
 import type { Tree } from "./structure.ts"
 
 /** One declaration of a public name; a name may have several, for example a type and a schema. */
@@ -19,6 +19,8 @@ export interface Declaration {
 /** A member of a public type. */
 export interface Member {
   readonly declaration: Declaration
+  /** The file that it stands in. */
+  readonly source: Source
   readonly name: string
   readonly line: number
   readonly doc: string | undefined
@@ -58,14 +60,15 @@ const declarationTypes = new Set([
   "TSTypeAliasDeclaration"
 ])
 
-interface Found {
+/** A declaration in its file. */
+export interface Found {
   readonly source: Source
   readonly statement: Node
   readonly node: Node
 }
 
-/** Resolves the exports of the files of one package. */
-class Resolver {
+/** Resolves the names in the files of one package. */
+export class Resolver {
   readonly #files: Tree
   readonly #sources = new Map<string, Source>()
   readonly #exports = new Map<string, ReadonlyMap<string, ReadonlyArray<Found>>>()
@@ -125,6 +128,32 @@ class Resolver {
     return this.#files.has(path) ? this.exportsOf(path) : new Map()
   }
 
+  /** The declarations in this package that a declaration names: types, constants, members of `* as` imports. */
+  referencesOf({ node, source: { path } }: Found): ReadonlyArray<Found> {
+    const found = new Map<Node, Found>()
+    walk(node, (each) => {
+      const left = each.left as Node | undefined
+      const all = each.type === "TSQualifiedName" && left?.type === "Identifier"
+        ? this.#memberOf(path, left.name as string, nameOf(each.right)!)
+        : each.type === "Identifier"
+        ? this.#localOf(path, each.name as string)
+        : []
+      for (const one of all) found.set(one.node, one)
+    })
+    return Array.from(found.values())
+  }
+
+  #memberOf(path: string, namespace: string, name: string): ReadonlyArray<Found> {
+    for (const statement of this.sourceOf(path).program.body as ReadonlyArray<Node>) {
+      if (statement.type !== "ImportDeclaration") continue
+      const isIt = (statement.specifiers as ReadonlyArray<Node>).some((specifier) =>
+        specifier.type === "ImportNamespaceSpecifier" && nameOf(specifier.local) === namespace
+      )
+      if (isIt) return this.#exportsAt(path, statement.source).get(name) ?? []
+    }
+    return []
+  }
+
   /** A name of the file itself, declared or imported. */
   #localOf(path: string, local: string): ReadonlyArray<Found> {
     const source = this.sourceOf(path)
@@ -137,7 +166,7 @@ class Resolver {
         }
         continue
       }
-      const node = (statement.declaration ?? statement) as Node
+      const node = isNode(statement.declaration) ? statement.declaration : statement
       if (declarationTypes.has(node.type) && namesOf(node).includes(local)) {
         found.push({ source, statement, node })
       }
@@ -147,8 +176,10 @@ class Resolver {
 }
 
 /** Every declaration of every public name: the exports of the files directly in `src`, except the barrel. */
-export const publicDeclarations = (files: Tree): ReadonlyArray<Declaration> => {
-  const resolver = new Resolver(files)
+export const publicDeclarations = (
+  files: Tree,
+  resolver: Resolver = new Resolver(files)
+): ReadonlyArray<Declaration> => {
   const all: Array<Declaration> = []
   for (const path of files.keys()) {
     if (path.includes("/") || path === "index.ts") continue
@@ -168,35 +199,38 @@ const isPublic = (member: Node): boolean =>
   memberTypes.has(member.type) && member.computed !== true && member.static !== true && member.override !== true &&
   member.kind !== "constructor" && (member.key as Node).type !== "PrivateIdentifier"
 
-/** The members of the public types, also of types of the same file that they extend and do not export. */
-export const publicMembers = (declarations: ReadonlyArray<Declaration>): ReadonlyArray<Member> => {
+/** The members of the public types, also of types that these extend or are another name of. */
+export const publicMembers = (
+  declarations: ReadonlyArray<Declaration>,
+  resolver: Resolver
+): ReadonlyArray<Member> => {
   const seen = new Set<Node>()
   return declarations.flatMap((declaration) => {
-    const collect = (node: Node): ReadonlyArray<Member> => {
+    const collect = (found: Found): ReadonlyArray<Member> => {
+      const { node, source } = found
       if (seen.has(node)) return []
       seen.add(node)
-      const { source } = declaration
       const body = node.type === "TSTypeAliasDeclaration"
         ? ((node.typeAnnotation as Node).members ?? []) as ReadonlyArray<Node>
         : node.type === "TSInterfaceDeclaration" || node.type === "ClassDeclaration"
         ? (node.body as Node).body as ReadonlyArray<Node>
         : []
-      const bases = (node.extends ?? []) as ReadonlyArray<Node>
+      const alias = node.type === "TSTypeAliasDeclaration" ? node.typeAnnotation as Node : undefined
+      const bases = alias?.type === "TSTypeReference" ? [alias] : (node.extends ?? []) as ReadonlyArray<Node>
       return [
         ...body.filter(isPublic).map((member) => ({
           declaration,
+          source,
           name: nameOf(member.key)!,
           line: lineOf(source, member.start),
           doc: docBefore(source, member.start)
         })),
         ...bases.flatMap((base) => {
-          const name = nameOf(base.expression)
-          return (source.program.body as ReadonlyArray<Node>)
-            .filter((each) => each.type === "TSInterfaceDeclaration" && nameOf(each.id) === name)
-            .flatMap(collect)
+          const name = (base.expression ?? base.typeName) as Node
+          return resolver.referencesOf({ source, statement: base, node: name }).flatMap(collect)
         })
       ]
     }
-    return collect(declaration.node)
+    return collect(declaration)
   })
 }
