@@ -3,8 +3,12 @@
  *
  * Parts that are code, not configuration, are hooks: see `ForwarderHooks`.
  *
- * @example
- * const options: ForwarderOptions.ForwarderOptionsInput = {
+ * **Example** (Naming a level of the topic)
+ *
+ * ```ts
+ * import { ForwarderOptions } from "@effect-mqttx/core"
+ *
+ * export const options: ForwarderOptions.ForwarderOptionsInput = {
  *   name: "temperatures",
  *   sources: ["plant-a", "plant-b"],
  *   filters: ["sensors/+/temperature"],
@@ -12,6 +16,9 @@
  *   mapping: [{ from: "sensors/:room/temperature", to: "storage/{room}/temp" }],
  *   qos: { cap: 1 }
  * }
+ *
+ * ForwarderOptions.decode(options)._tag // => "Success"
+ * ```
  */
 import type * as Config from "effect/Config"
 import * as Effect from "effect/Effect"

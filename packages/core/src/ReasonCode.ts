@@ -32,6 +32,7 @@ type Permanence = "transient" | "permanent"
  * What the specification says about a code.
  */
 export interface ReasonCode {
+  /** The value on the wire, 0 to 0xff. */
   readonly code: number
   /** The name in the specification. */
   readonly name: string

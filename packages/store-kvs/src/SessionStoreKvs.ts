@@ -28,6 +28,9 @@ import { makeLog } from "./internal/log.ts"
 import { encodeName } from "./internal/names.ts"
 import { privateFiles } from "./internal/privateFiles.ts"
 
+/**
+ * Options of the stores, all optional.
+ */
 export interface SessionStoreKvsOptions {
   /** The prefix of all keys, followed by a slash. Default "mqtt". */
   readonly prefix?: string | undefined
@@ -146,11 +149,18 @@ const KvsOptionsSchema = OptionsSchema.strict({
 /**
  * Provides session stores over the key-value store in the context.
  *
- * @example
- * const storage = SessionStoreKvs.layerKvs({ durability: "process" }).pipe(
+ * **Example** (Keeping the state of sessions in files)
+ *
+ * ```ts
+ * import { SessionStoreKvs } from "@effect-mqttx/store-kvs"
+ * import { NodeServices } from "@effect/platform-node"
+ * import { Layer } from "effect"
+ *
+ * export const Storage = SessionStoreKvs.layerKvs({ durability: "process" }).pipe(
  *   Layer.provide(SessionStoreKvs.layerFileSystem("/var/lib/plant")),
  *   Layer.provide(NodeServices.layer)
  * )
+ * ```
  */
 export const layerKvs = (
   options?: SessionStoreKvsOptions

@@ -87,11 +87,19 @@ export const make = Effect.fnUntraced(function*(
 /**
  * Makes Redis the store of the sessions.
  *
- * @example
- * MqttSession.layerDurable({ name: "plant", servers: ["mqtt://localhost:1883"] }).pipe(
+ * **Example** (Keeping the state of a session in Redis)
+ *
+ * ```ts
+ * import { MqttSession } from "@effect-mqttx/core"
+ * import { RedisStore } from "@effect-mqttx/store-redis"
+ * import { NodeRedis } from "@effect/platform-node"
+ * import { Layer } from "effect"
+ *
+ * export const Plant = MqttSession.layerDurable({ name: "plant", servers: ["mqtt://localhost:1883"] }).pipe(
  *   Layer.provide(RedisStore.layer({ expiry: "7 days" })),
  *   Layer.provide(NodeRedis.layer({ url: "redis://localhost:6379" }))
  * )
+ * ```
  */
 export const layer = (options?: RedisStoreInput): Layer.Layer<SessionStore.SessionStore, MqttError, Redis.Redis> =>
   Layer.effect(SessionStore.SessionStore, make(options))

@@ -8,13 +8,14 @@ import * as Stream from "effect/Stream"
 import { Closed, MqttError } from "../../MqttError.ts"
 import type { ConnectionInfo } from "../../SessionStatus.ts"
 import { ledgerKey } from "../messageFailures.ts"
-import type { Session } from "./contract.ts"
+import { type Session, TypeId } from "./contract.ts"
 import type { SessionCore } from "./core.ts"
 
 // Members that are streams or traced effects are made on access, because a program may have many idle sessions.
 export const makeSessionFacade = (core: SessionCore): Session => {
   const { engineLoop, lifecycle, publisher, shutdown, subscriber, turns } = core
   const facade = {
+    [TypeId]: TypeId,
     [ledgerKey]: core.failures,
     name: core.name,
     options: core.options,

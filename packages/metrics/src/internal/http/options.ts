@@ -55,5 +55,6 @@ export interface PageOptions {
  * Options of the server: the page, and the paths of `MetricsRoutes`.
  */
 export interface MetricsServerOptions extends MetricsRoutesOptions {
+  /** Options of the page. Default: see `PageOptions`. */
   readonly page?: PageOptions | undefined
 }

@@ -125,16 +125,23 @@ const metrics: Schema.Codec<MetricsSnapshot> = Struct(
 const connectionFields = {
   /** The address of the server, without secrets. */
   server: String,
+  /** The client identifier, which the server may have assigned. */
   clientId: String,
+  /** 4 for MQTT 3.1.1, 5 for MQTT 5. */
   protocolVersion: Literals([4, 5]),
+  /** Whether the server continues a session that it had. */
   sessionPresent: Boolean,
   /** Seconds, 0: off. */
   keepAlive: Number,
+  /** Number of QoS 1 and 2 messages that the session may send without acknowledgement. */
   receiveMaximum: Number,
+  /** The highest quality of service that the server accepts. */
   maximumQoS: Literals([0, 1, 2]),
   /** Bytes. */
   maximumPacketSize: Number,
+  /** Whether the server retains messages. */
   retainAvailable: Boolean,
+  /** Whether subscriptions may be shared. */
   sharedSubscriptionAvailable: Boolean
 }
 
@@ -144,7 +151,9 @@ const connectionFields = {
 export interface ConnectionSnapshot extends TypeOf<typeof connectionFields> {}
 
 const storageFields = {
+  /** What a successful commit survives at least. */
   durability: Literals(["session", "process", "power"]),
+  /** The records are lost when the process that keeps them is killed. */
   volatile: Boolean,
   /** Why the store takes no commits. */
   failure: optional(problem)
@@ -163,6 +172,7 @@ const subscriptionFailureFields = { filter: String, error: problem }
 export interface SubscriptionFailureSnapshot extends TypeOf<typeof subscriptionFailureFields> {}
 
 const absentConsumerFields = {
+  /** The name of the consumer. */
   name: String,
   /** The number of unacknowledged messages that wait for it. */
   unfinished: Number
@@ -187,12 +197,15 @@ const subscriptionFailure: Schema.Codec<SubscriptionFailureSnapshot> = Struct(su
 const absentConsumer: Schema.Codec<AbsentConsumerSnapshot> = Struct(absentConsumerFields)
 
 const sessionFields = {
+  /** The name of the session. */
   name: String,
+  /** See `SessionState`. */
   state: states,
   /** When the state began. */
   since: Number,
   /** Connected, and every subscription is in force at the server. */
   ready: Boolean,
+  /** The client identifier, which the server may have assigned. */
   clientId: String,
   /** The address in use or being tried, without secrets. */
   server: optional(String),
@@ -204,15 +217,21 @@ const sessionFields = {
   lastError: optional(problem),
   /** The permanent failure: the session cannot connect before the cause is fixed. */
   failure: optional(problem),
+  /** What the server granted; absent while there is no connection. */
   connection: optional(connection),
+  /** The store of a durable session; absent: there is none. */
   storage: optional(storage),
+  /** Topic filters whose subscription failed: the latest hundred. */
   subscriptionFailures: Array(subscriptionFailure),
+  /** Named consumers that are absent while messages wait for them. */
   absentConsumers: Array(absentConsumer),
+  /** The option `persistence`. */
   persistence: Literals(["none", "process", "durable"]),
   /** The session outlives its connection: its persistence is not `none`. */
   persistent: Boolean,
   /** Its first connection is a clean start: its persistence is not `durable`. */
   cleanSession: Boolean,
+  /** Whether the session connects again after a loss. */
   autoReconnect: Boolean,
   metrics
 }
@@ -240,23 +259,33 @@ const routeFields = {
    * Identifies the route: the description, with a number if several routes have the same, or a number alone.
    */
   name: String,
+  /** The topic filters to which it subscribes. */
   filters: Array(String),
   /** Absent: the route is over all sessions. */
   session: optional(String),
+  /** The option `description`. */
   description: optional(String),
   /** The status of the route at each of its sessions. */
   sessions: Array(routeSession),
   /** Why it has ended. */
   failure: optional(problem),
+  /** Messages that arrived. */
   received: Number,
   /** Bytes of payloads. */
   bytes: Number,
+  /** Messages that a handler processed successfully, or that the consumer took from the stream. */
   delivered: Number,
+  /** Messages that the filter or the transformer dropped. */
   dropped: Number,
+  /** QoS 0 messages that were lost because buffers were full. */
   overflowed: Number,
+  /** Messages whose transformer or handler failed. */
   failures: Number,
+  /** The last message, in milliseconds since the epoch. */
   lastMessageAt: optional(Number),
+  /** When `lastError` occurred, in milliseconds since the epoch. */
   lastErrorAt: optional(Number),
+  /** The last failure of a message, or of a subscription. */
   lastError: optional(problem)
 }
 
@@ -266,6 +295,7 @@ const routeFields = {
 export interface RouteSnapshot extends TypeOf<typeof routeFields> {}
 
 const storeFields = {
+  /** The name of the session. */
   session: String,
   /** The latencies of the commits that succeeded. */
   commits: latencies,
@@ -281,6 +311,7 @@ export interface StoreSnapshot extends TypeOf<typeof storeFields> {}
 const forwarderSessionFields = {
   name: String,
   state: Literals(["missing", "joining", "active", "failed"]),
+  /** Why it is not active, if known. */
   error: optional(problem)
 } satisfies SchemasOf<ForwarderSession>
 
@@ -344,7 +375,9 @@ const forwarder: Schema.Codec<ForwarderSnapshot> = Struct(
 )
 
 const totalsFields = {
+  /** Number of sessions. */
   sessions: Number,
+  /** Number of sessions that are ready. */
   ready: Number,
   /** How many sessions are in each state. */
   states: Struct(
@@ -356,7 +389,9 @@ const totalsFields = {
       closed: Number
     } satisfies Record<SessionState, Schema.Constraint>
   ),
+  /** Number of routes. */
   routes: Number,
+  /** Number of forwarders. */
   forwarders: Number,
   /** Includes sessions that were removed. */
   metrics
@@ -369,7 +404,9 @@ export interface TotalsSnapshot extends TypeOf<typeof totalsFields> {}
 
 const unreadyCauseFields = {
   ...problemFields,
+  /** What keeps the program from its work. */
   kind: Literals(["session", "store", "subscription", "consumer", "route", "forwarder"]),
+  /** Its name, see `UnreadyCause`. */
   name: String,
   /** The session concerned; absent for a route over all sessions that has ended. */
   session: optional(String),
@@ -409,8 +446,11 @@ const snapshotFields = {
   totals,
   /** In the order in which they were added. */
   sessions: Array(session),
+  /** The routes of the manager. */
   routes: Array(route),
+  /** The stores of the durable sessions. */
   stores: Array(store),
+  /** The forwarders. */
   forwarders: Array(forwarder),
   /** The causes why the program is not ready; none: it can do its work. */
   unready: Array(unreadyCause)
