@@ -29,10 +29,7 @@ const FieldsSchema = OptionsSchema.strict({
 /**
  * Options of a file store, complete and checked.
  */
-export interface FileStoreOptions {
-  readonly directory: string
-  readonly durability: "fsync" | "os"
-}
+export interface FileStoreOptions extends Schema.Schema.Type<typeof FieldsSchema> {}
 
 /**
  * Options of a file store.

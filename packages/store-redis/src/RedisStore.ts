@@ -53,6 +53,11 @@ export interface RedisStoreInput {
 }
 
 /**
+ * The schema of options, with all defaults.
+ */
+export const RedisStoreOptions: Schema.Codec<RedisStoreOptions, RedisStoreOptionsEncoded> = StoreOptionsSchema
+
+/**
  * Complete and checked options.
  */
 export type RedisStoreOptions = Options.RedisStoreOptions
@@ -61,11 +66,6 @@ export type RedisStoreOptions = Options.RedisStoreOptions
  * The JSON form of the options.
  */
 export type RedisStoreOptionsEncoded = Options.RedisStoreOptionsEncoded
-
-/**
- * The schema of options, with all defaults.
- */
-export const RedisStoreOptions: Schema.Codec<RedisStoreOptions, RedisStoreOptionsEncoded> = StoreOptionsSchema
 
 /**
  * Makes the store. Fails with `InvalidOptions`. It does not contact Redis: an unreachable Redis shows when a session is
