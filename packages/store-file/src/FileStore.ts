@@ -36,12 +36,7 @@ const FieldsSchema = OptionsSchema.strict({
 /**
  * Options of a file store, complete and checked.
  */
-export interface FileStoreOptions {
-  /** The directory of the store. */
-  readonly directory: string
-  /** See `FileStoreInput`. */
-  readonly durability: "fsync" | "os"
-}
+export interface FileStoreOptions extends Schema.Schema.Type<typeof FieldsSchema> {}
 
 /**
  * Options of a file store.

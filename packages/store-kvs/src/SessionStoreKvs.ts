@@ -24,7 +24,8 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { closedStore, storageFailed } from "./internal/failure.ts"
-import { makeLog } from "./internal/log.ts"
+import { Log } from "./internal/log.ts"
+import { LogValues } from "./internal/logValues.ts"
 import { encodeName } from "./internal/names.ts"
 import { privateFiles } from "./internal/privateFiles.ts"
 
@@ -114,7 +115,7 @@ export const make = (
         }),
         () => end
       )
-      const log = makeLog(kvs, { base, name, session })
+      const log = new Log(new LogValues(kvs, { base, name, session }))
       // Runs in its own fiber: an interrupted caller returns at once, and the log is never left in the middle of a
       // change.
       const exclusively = <A>(method: string, effect: Effect.Effect<A, MqttError>): Effect.Effect<A, MqttError> => {
