@@ -1,8 +1,8 @@
 /**
  * The commit counts: a small file next to the database that counts the commits of every session.
  *
- * A database whose log lost its end is a whole database of an earlier time: nothing in it shows the loss. The
- * counts show it. A commit is counted after it is safe, so the file never claims more than was committed. Its writes are not
+ * A database whose log lost its end is a whole database of an earlier time: nothing in it shows the loss. The counts
+ * show it. A commit is counted after it is safe, so the file never claims more than was committed. Its writes are not
  * synced, which makes them cheap.
  *
  * The file is a header of 32 bytes (magic, format of the store, checksum) and slots of 32 bytes: session, commits,

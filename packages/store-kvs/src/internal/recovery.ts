@@ -34,7 +34,10 @@ export const recover = Effect.fnUntraced(function*(values: LogValues): Effect.fn
   return state
 })
 
-/** Reads segments from the first one on, which may be read already. The number after the last one is read too: a single value may be missing. */
+/**
+ * Reads segments from the first one on, which may be read already. The number after the last one is read too: a single
+ * value may be missing.
+ */
 const readConsecutive = Effect.fnUntraced(function*(
   values: LogValues,
   state: LogState,

@@ -55,7 +55,9 @@ const counts: Schema.Codec<ReasonCounts> = Record(String, Number)
  * The metrics of a session. Points in time of events that never happened are absent.
  */
 export interface MetricsSnapshot extends Omit<SessionMetrics, "lastMessageAt" | "lastErrorAt"> {
+  /** The last message sent or received, in milliseconds since the epoch. */
   readonly lastMessageAt?: number | undefined
+  /** The last failed attempt to connect, lost connection or refused commit, in milliseconds since the epoch. */
   readonly lastErrorAt?: number | undefined
 }
 
@@ -328,10 +330,15 @@ const forwarderSession: Schema.Codec<ForwarderSessionSnapshot> = Struct(forwarde
 export interface ForwarderSnapshot
   extends Omit<ForwarderMetrics, "sources" | "targets" | "lastForwardedAt" | "lastErrorAt" | "lastError">
 {
+  /** State at each source, in the order of the options; empty unless the forwarder runs. */
   readonly sources: ReadonlyArray<ForwarderSessionSnapshot>
+  /** State at the target and, if it is another session, at the session of the dead letters. */
   readonly targets: ReadonlyArray<ForwarderSessionSnapshot>
+  /** The last forwarded message, in milliseconds since the epoch. */
   readonly lastForwardedAt?: number | undefined
+  /** When `lastError` occurred, in milliseconds since the epoch. */
   readonly lastErrorAt?: number | undefined
+  /** The last failure of a message, or of a subscription. */
   readonly lastError?: Problem | undefined
 }
 
