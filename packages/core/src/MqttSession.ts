@@ -7,7 +7,12 @@
  * `make` and `layer` make sessions whose state ends with the process. `makeDurable` and `layerDurable` make durable
  * sessions and require a `SessionStore`: a program without one does not compile.
  *
- * @example
+ * **Example** (Publishing and subscribing)
+ *
+ * ```ts
+ * import { MqttSession } from "@effect-mqttx/core"
+ * import { Effect, Stream } from "effect"
+ *
  * const program = Effect.gen(function*() {
  *   const session = yield* MqttSession.MqttSession
  *   const temperatures = yield* session.subscription("sensors/+/temperature", { qos: 1 })
@@ -17,19 +22,22 @@
  *     Stream.runForEach((message) => Effect.log(message.topic, message.text))
  *   )
  * })
+ *
  * program.pipe(
  *   Effect.scoped,
  *   Effect.provide(MqttSession.layer({ name: "plant", servers: ["mqtt://localhost:1883"] })),
  *   Effect.runPromise
  * )
+ * ```
  */
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import { DefaultPersistence } from "./internal/options/environment.ts"
-import type { Extras, Session } from "./internal/session/contract.ts"
+import { type Extras, type Session, TypeId } from "./internal/session/contract.ts"
 import { checkExtras, configured } from "./internal/session/extras.ts"
 import { durableOnly, withoutStore } from "./internal/session/persistence.ts"
 import type { ReconnectSchedule } from "./internal/session/reconnect.ts"
@@ -70,10 +78,27 @@ const configuredDurable = (
   Effect.provideService(configured(config, "layerDurableConfig"), DefaultPersistence, "durable")
 
 /**
+ * Whether a value is a session.
+ */
+export const isSession = (u: unknown): u is Session => Predicate.hasProperty(u, TypeId)
+
+/**
  * Makes a session that lives as long as the scope, and begins to connect in the background. Its state ends with the
  * process at the latest. The reference `Transport` is its network.
  *
  * Fails with `InvalidOptions`, also for the persistence `durable`, which `makeDurable` accepts.
+ *
+ * **Example** (Opening a session for the lifetime of a scope)
+ *
+ * ```ts
+ * import { MqttSession } from "@effect-mqttx/core"
+ * import { Effect } from "effect"
+ *
+ * export const program = Effect.gen(function*() {
+ *   const session = yield* MqttSession.make({ name: "plant", servers: ["mqtt://localhost:1883"] })
+ *   yield* session.publish("sensors/room1/temperature", "23.5", { qos: 1 })
+ * }).pipe(Effect.scoped)
+ * ```
  */
 export const make = (
   options: SessionOptionsInput<"none" | "process">,
@@ -85,6 +110,18 @@ export const make = (
  * continues from it. The option `persistence` may be omitted.
  *
  * Fails with `InvalidOptions`, or `StorageFailed` when the store cannot be opened.
+ *
+ * **Example** (Opening a session that continues after a restart)
+ *
+ * ```ts
+ * import { MqttSession, SessionStore } from "@effect-mqttx/core"
+ * import { Effect } from "effect"
+ *
+ * export const program = Effect.gen(function*() {
+ *   const session = yield* MqttSession.makeDurable({ name: "plant", servers: ["mqtt://localhost:1883"] })
+ *   yield* session.enqueue("sensors/room1/temperature", "23.5", { qos: 1 })
+ * }).pipe(Effect.scoped, Effect.provide(SessionStore.layerMemory))
+ * ```
  */
 export const makeDurable = (
   options: SessionOptionsInput<"durable">,
@@ -94,12 +131,17 @@ export const makeDurable = (
 /**
  * The service for a program with one session.
  *
- * @example
- * const program = Effect.gen(function*() {
+ * **Example** (Using the session of a program)
+ *
+ * ```ts
+ * import { MqttSession } from "@effect-mqttx/core"
+ * import { Effect } from "effect"
+ *
+ * export const program = Effect.gen(function*() {
  *   const session = yield* MqttSession.MqttSession
  *   yield* session.publish("sensors/room1/temperature", "23.5", { qos: 1 })
- * })
- * program.pipe(Effect.provide(MqttSession.layer({ name: "plant", servers: ["mqtt://localhost:1883"] })))
+ * }).pipe(Effect.provide(MqttSession.layer({ name: "plant", servers: ["mqtt://localhost:1883"] })))
+ * ```
  */
 export class MqttSession extends Context.Service<MqttSession, Session>()("@effect-mqttx/core/MqttSession") {}
 
@@ -116,10 +158,17 @@ export const layer = (
  * The layer of `MqttSession`, with a durable session of `makeDurable`. Only the line that provides the store
  * depends on the store.
  *
- * @example
- * MqttSession.layerDurable({ name: "plant", servers: ["mqtt://localhost:1883"] }).pipe(
+ * **Example** (Keeping the state of a session in a directory)
+ *
+ * ```ts
+ * import { MqttSession } from "@effect-mqttx/core"
+ * import { FileStore } from "@effect-mqttx/store-file"
+ * import { Layer } from "effect"
+ *
+ * export const Plant = MqttSession.layerDurable({ name: "plant", servers: ["mqtt://localhost:1883"] }).pipe(
  *   Layer.provide(FileStore.layer({ directory: "/var/lib/plant" }))
  * )
+ * ```
  */
 export const layerDurable = (
   options: SessionOptionsInput<"durable">,
@@ -130,6 +179,14 @@ export const layerDurable = (
 /**
  * `layer` with options from Config, for example `SessionOptions.config("MQTT")`. Fails with `InvalidOptions` where they
  * say `durable`.
+ *
+ * **Example** (Reading the options from the environment)
+ *
+ * ```ts
+ * import { MqttSession, SessionOptions } from "@effect-mqttx/core"
+ *
+ * export const Plant = MqttSession.layerConfig(SessionOptions.config("MQTT"))
+ * ```
  */
 export const layerConfig = (
   config: Config.Config<SessionOptions>,
@@ -161,18 +218,22 @@ export const layerDurableConfig = (
  * The tag of a named session with its layers, which correspond to those of this module.
  */
 export interface ServiceClass<Self, Name extends string> extends Context.ServiceClass<Self, Name, Session> {
+  /** The module's `layer` under this tag. The name of the session is that of the tag. */
   readonly layer: (
     options: Omit<SessionOptionsInput<"none" | "process">, "name">,
     extras?: Extras
   ) => Layer.Layer<Self, MqttError>
+  /** The module's `layerConfig` under this tag. The name from Config is ignored. */
   readonly layerConfig: (
     config: Config.Config<SessionOptions>,
     extras?: Extras
   ) => Layer.Layer<Self, MqttError | Config.ConfigError>
+  /** The module's `layerDurable` under this tag. The name of the session is that of the tag. */
   readonly layerDurable: (
     options: Omit<SessionOptionsInput<"durable">, "name">,
     extras?: Extras
   ) => Layer.Layer<Self, MqttError, SessionStore>
+  /** The module's `layerDurableConfig` under this tag. The name from Config is ignored. */
   readonly layerDurableConfig: (
     config: Config.Config<SessionOptions>,
     extras?: Extras
@@ -182,9 +243,20 @@ export interface ServiceClass<Self, Name extends string> extends Context.Service
 /**
  * Makes a tag for one of several sessions that are known at compile time. The session has the tag's name.
  *
- * @example
+ * **Example** (Tagging two sessions)
+ *
+ * ```ts
+ * import { MqttSession } from "@effect-mqttx/core"
+ * import { Layer } from "effect"
+ *
  * class Plant extends MqttSession.Service<Plant>()("plant") {}
- * const PlantLayer = Plant.layer({ servers: ["mqtt://localhost:1883"] })
+ * class Cloud extends MqttSession.Service<Cloud>()("cloud") {}
+ *
+ * export const Sessions = Layer.merge(
+ *   Plant.layer({ servers: ["mqtt://localhost:1883"] }),
+ *   Cloud.layer({ servers: ["mqtts://cloud.example"] })
+ * )
+ * ```
  */
 export const Service = <Self>() => <const Name extends string>(name: Name): ServiceClass<Self, Name> => {
   const key = Context.Service<Self, Session>()(name)

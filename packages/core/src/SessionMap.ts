@@ -4,12 +4,20 @@
  *
  * A `SessionManager` holds sessions that a program wants to keep; a `SessionMap` holds those that are in use.
  *
- * @example
- * const tenants = yield* SessionMap.make({
- *   lookup: (tenant) => ({ name: tenant, servers: [`mqtts://${tenant}.example.com`] }),
- *   idleTimeToLive: "1 minute"
+ * **Example** (Opening a session for each tenant)
+ *
+ * ```ts
+ * import { SessionMap } from "@effect-mqttx/core"
+ * import { Effect } from "effect"
+ *
+ * export const program = Effect.gen(function*() {
+ *   const tenants = yield* SessionMap.make({
+ *     lookup: (tenant: string) => ({ name: tenant, servers: [`mqtts://${tenant}.example.com`] }),
+ *     idleTimeToLive: "1 minute"
+ *   })
+ *   yield* tenants.use("acme", (session) => session.publish("hello", "world", { qos: 1 }))
  * })
- * yield* tenants.use("acme", (session) => session.publish("hello", "world", { qos: 1 }))
+ * ```
  */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -41,6 +49,7 @@ export interface SessionMapOptions<K, E, R, P extends Persistence = Persistence>
   readonly lookup: (key: K) => SessionOptionsInput<P> | Effect.Effect<SessionOptionsInput<P>, E, R>
   /** Time for which an unused session stays open. Default 30 seconds. */
   readonly idleTimeToLive?: Duration.Input
+  /** Parts of all sessions that are code, not configuration. Default: none. */
   readonly extras?: MqttSession.Extras
 }
 

@@ -2,12 +2,20 @@
  * Several sessions that work as one, for consumers that need more than one connection. The server sends each message to
  * one of them through a shared subscription (MQTT 4.8.2), and one stream or handler gets all messages.
  *
- * @example
- * const workers = yield* SessionPool.make({ name: "workers", size: 4, servers: ["mqtt://localhost:1883"] })
- * yield* Stream.runForEach(
- *   workers.listen("jobs/#", { qos: 1 }),
- *   (message) => Effect.log(message.session, message.text)
- * )
+ * **Example** (Dividing the messages among four connections)
+ *
+ * ```ts
+ * import { SessionPool } from "@effect-mqttx/core"
+ * import { Effect, Stream } from "effect"
+ *
+ * export const workers = Effect.gen(function*() {
+ *   const pool = yield* SessionPool.make({ name: "workers", size: 4, servers: ["mqtt://localhost:1883"] })
+ *   yield* Stream.runForEach(
+ *     pool.listen("jobs/#", { qos: 1 }),
+ *     (message) => Effect.log(message.session, message.text)
+ *   )
+ * })
+ * ```
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
@@ -41,6 +49,7 @@ export interface SessionPoolOptions<out P extends Persistence = Persistence> ext
    * others. With other modes the server may keep them for that member, see the event `SharedSubscriptionAtRisk`.
    */
   readonly persistence?: P | undefined
+  /** Parts of all sessions that are code, not configuration. Default: none. */
   readonly extras?: Extras
 }
 

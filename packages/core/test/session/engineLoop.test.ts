@@ -261,7 +261,7 @@ describe("an attempt to connect that ended without CONNACK", () => {
       engineLoop.receive([suback(1, 2)])
       engineLoop.detach()
       engineLoop.opening(connect)
-      engineLoop.gone({ ...counters, bytesSent })
+      engineLoop.current.gone({ ...counters, bytesSent })
       engineLoop.detach()
       const second = connected(true)
       yield* settle

@@ -202,7 +202,9 @@ const subjects: Subjects = {
     make: subject("effect", mqttJsOptions),
     layer: subject("layer", mqttJsOptions)
   },
+  Message: { isMessage: subject("predicate", any("u")) },
   MqttSession: {
+    isSession: subject("predicate", any("u")),
     Service: {
       ...subject("value", any("name")),
       wrap: (call) => (name) => (call() as (name: never) => unknown)(name!)
@@ -239,13 +241,11 @@ const subjects: Subjects = {
     isAllowed: subject("predicate", any("packet"), any("code"), any("version")),
     isError: subject("predicate", any("code")),
     nameOf: subject("value", any("code"), any("packet")),
-    permanence: subject("value", any("code"), any("packet"))
+    isRetryable: subject("value", any("code"), any("packet"))
   },
   RequestResponse: {
-    request: subject("effect", nothing("session", () => undefined)),
-    requestMany: subject("stream", nothing("session", () => undefined)),
+    isRequestTemplate: subject("predicate", any("u")),
     requester: subject("effect", nothing("session", () => undefined)),
-    respond: subject("effect", nothing("session", () => undefined)),
     template: subject(
       "value",
       template,
@@ -253,14 +253,17 @@ const subjects: Subjects = {
     )
   },
   RouteFilter: {
-    and: subject("value", any("filter")),
+    and: subject("value", any("self"), any("that")),
     compile: subject("value", any("filter")),
     describe: subject("value", any("filter")),
+    every: subject("value", any("filters")),
+    isRouteFilter: subject("predicate", any("u")),
     matches: subject("value", any("filter"), any("message")),
     not: subject("value", any("filter")),
-    or: subject("value", any("filter")),
+    or: subject("value", any("self"), any("that")),
     predicate: subject("value", any("test"), any("description")),
     session: subject("value", any("name")),
+    some: subject("value", any("filters")),
     text: subject("value", any("text")),
     textExpression: subject("value", any("expression")),
     topic: subject("value", any("pattern")),
@@ -268,10 +271,12 @@ const subjects: Subjects = {
     validate: subject("value", any("filter"))
   },
   RouteTransformer: {
+    andThen: subject("value", any("self"), any("that")),
+    compose: subject("value", any("transformer")),
+    isRouteTransformer: subject("predicate", any("u")),
     json: subject("value", any("path"), any("value")),
     make: subject("value", any("transform"), any("description")),
     payload: subject("value", any("change"), any("description")),
-    pipe: subject("value", any("transformer")),
     topic: subject("value", any("filter"), any("template")),
     topicExpression: subject("value", any("expression"), any("replacement"))
   },
@@ -350,9 +355,11 @@ const subjects: Subjects = {
   },
   TopicTemplate: {
     fromString: subject("value", template, codec, any("options")),
+    isTopicTemplate: subject("predicate", any("u")),
     make: subject("value", template, codec, any("options"))
   },
-  TopicTree: { make: subject("value", any("options")) }
+  Subscription: { isSubscription: subject("predicate", any("u")) },
+  TopicTree: { isTopicTree: subject("predicate", any("u")), make: subject("value", any("options")) }
 }
 
 testExports(
@@ -378,8 +385,10 @@ describe("what a function without a failure makes of wrong values", () => {
         [(value) => ({ filter: RouteFilter.session(value) }), (value) => typeof value === "string"],
         [(value) => ({ filter: RouteFilter.predicate(value) }), (value) => typeof value === "function"],
         [(value) => ({ filter: RouteFilter.not(value) }), () => false],
-        [(value) => ({ filter: RouteFilter.and(value) }), () => false],
-        [(value) => ({ filter: RouteFilter.or(RouteFilter.and(value)) }), () => false],
+        [(value) => ({ filter: RouteFilter.and(value, value) }), () => false],
+        [(value) => ({ filter: RouteFilter.or(RouteFilter.and(value, value), value) }), () => false],
+        [(value) => ({ filter: RouteFilter.every(value) }), Array.isArray],
+        [(value) => ({ filter: RouteFilter.some(value) }), Array.isArray],
         [(value) => ({ transform: RouteTransformer.make(value) }), (value) => typeof value === "function"],
         [(value) => ({ transform: RouteTransformer.payload(value) }), (value) => typeof value === "function"],
         [(value) => ({ transform: RouteTransformer.topicExpression(value, "b") }), regular]

@@ -50,7 +50,9 @@ export interface AwaitOptions {
  * Selects events.
  */
 export interface EventFilter<Tag extends SessionEvent["_tag"] = SessionEvent["_tag"]> {
+  /** The kinds of events. Default: all. */
   readonly type?: Tag | ReadonlyArray<Tag>
+  /** The name of a session. Default: all sessions. */
   readonly session?: string
 }
 
@@ -63,7 +65,9 @@ export type ResultBySession<A> = ReadonlyMap<string, Result.Result<A, MqttError>
  * The metrics of a manager and of its sessions.
  */
 export interface ManagerMetrics {
+  /** Number of sessions, disconnected ones included. */
   readonly sessions: number
+  /** Number of sessions that are ready. */
   readonly ready: number
   /** How many sessions are in each state. */
   readonly states: { readonly [State in SessionState]: number }
@@ -242,6 +246,7 @@ export interface Manager {
     filter: EventFilter<Tag>
   ) => Stream.Stream<Extract<SessionEvent, { readonly _tag: Tag }>>
 
+  /** The metrics now. */
   readonly metrics: Effect.Effect<ManagerMetrics>
 }
 

@@ -8,7 +8,6 @@
 import type * as LogLevel from "effect/LogLevel"
 import type { MqttError } from "../../MqttError.ts"
 import type { SessionEvent } from "../../SessionEvent.ts"
-import { permanence } from "../classification.ts"
 import { cleanText } from "../peerText.ts"
 
 export interface LogLine {
@@ -27,7 +26,7 @@ export interface PacedLine {
 }
 
 const problem = (text: string, error: MqttError, annotations: Readonly<Record<string, unknown>> = {}): LogLine => ({
-  level: permanence(error.reason) === "permanent" ? "Error" : "Warn",
+  level: error.isRetryable ? "Warn" : "Error",
   text: `${text}: ${error.reason.message}`,
   annotations: { reason: error.reason._tag, ...annotations }
 })
@@ -205,7 +204,7 @@ export const lineOf = (event: SessionEvent): LogLine | PacedLine => {
       }
     case "StorageDegraded": {
       const { error } = event
-      const isLost = permanence(error.reason) === "permanent"
+      const isLost = !error.isRetryable
       return {
         key: "StorageDegraded",
         count: 1,

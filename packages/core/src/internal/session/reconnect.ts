@@ -10,7 +10,6 @@ import * as Schedule from "effect/Schedule"
 import { ConnectionLost, MqttError } from "../../MqttError.ts"
 import * as ReasonCode from "../../ReasonCode.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
-import { permanence } from "../classification.ts"
 import { isClosedByPeer } from "./endedByServer.ts"
 
 /**
@@ -93,7 +92,7 @@ export class Reconnect {
   next(error: MqttError): Effect.Effect<Decision> {
     return Effect.gen({ self: this }, function*() {
       const options = this.#options
-      const permanent = permanence(error.reason) === "permanent"
+      const permanent = !error.isRetryable
       if (permanent && options.onPermanentFailure === "stop") return { _tag: "GiveUp" }
       const now = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
       this.#step ??= yield* begin(this.#schedule ?? fromOptions(options, () => this.#slowdown()))

@@ -9,7 +9,6 @@ import * as Scope from "effect/Scope"
 import { ConnectionLost, MqttError, Unexpected } from "../../MqttError.ts"
 import type { Connack, Connect } from "../../Packet.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
-import { permanence } from "../classification.ts"
 import type { Violation } from "../codec/contract.ts"
 import type { Connection } from "../connection/contract.ts"
 import type { Connector, Prepared } from "./connector.ts"
@@ -75,7 +74,7 @@ export const run = (options: SupervisorOptions): Effect.Effect<void> =>
         // Warn before the server gets the password. Later attempts in a row warn only when they succeed.
         if (options.isUnverified && attempt === 1) yield* warnUnverified(options.session, server)
         const { error, lasted } = yield* connectTo(options, address, server, attempt === 1 ? undefined : lastError)
-        if (lasted !== undefined || end === undefined || !isPermanent(end.error)) end = { error, lasted }
+        if (lasted !== undefined || end === undefined || end.error.isRetryable) end = { error, lasted }
         if (lasted !== undefined) break
         servers.failed(address, options.now())
       }
@@ -107,9 +106,9 @@ export const run = (options: SupervisorOptions): Effect.Effect<void> =>
         ready: false,
         lastError: error,
         server: undefined,
-        ...(isPermanent(error) ? { failure: error } : undefined)
+        ...(!error.isRetryable ? { failure: error } : undefined)
       })
-      if (isPermanent(error)) yield* options.onFailure(error, false)
+      if (!error.isRetryable) yield* options.onFailure(error, false)
       lifecycle.emit({ _tag: "Reconnecting", attempt: attempt + 1, delay: decision.delay, error })
       yield* Effect.sleep(decision.delay)
     }
@@ -153,7 +152,7 @@ const serve = Effect.fnUntraced(function*(
       return violation
     },
     onWritable: () => engineLoop.writable(),
-    onGone: (counters) => engineLoop.gone(counters),
+    onGone: (counters) => engineLoop.current.gone(counters),
     onClosed: (error) => Deferred.doneUnsafe(lost, Exit.succeed(error))
   }).pipe(
     Scope.provide(scope),
@@ -206,5 +205,3 @@ const asLoss = (error: MqttError): MqttError =>
   error.reason._tag === "Closed"
     ? new MqttError({ ...error, reason: new ConnectionLost({ reasonString: "closed by the session itself" }) })
     : error
-
-const isPermanent = (error: MqttError): boolean => permanence(error.reason) === "permanent"

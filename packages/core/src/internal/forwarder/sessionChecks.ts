@@ -9,9 +9,9 @@ import type { SessionOptions } from "../../SessionOptions.ts"
 import { type BrokerMarks, isSameBroker } from "./brokers.ts"
 import type { CompiledRule } from "./mapping.ts"
 import type { ForwarderOptions } from "./options.ts"
-import { feeds } from "./topicImage.ts"
+import { findLoop } from "./topicImage.ts"
 
-export interface FitnessParts {
+export interface SessionChecksParts {
   readonly options: ForwarderOptions
   /** The filters without those that another filter covers. */
   readonly filters: ReadonlyArray<string>
@@ -23,15 +23,15 @@ export interface FitnessParts {
   readonly optionsOf: (session: string) => SessionOptions | undefined
 }
 
-export class Fitness {
-  readonly #parts: FitnessParts
+export class SessionChecks {
+  readonly #parts: SessionChecksParts
   /** What the mapping can make of a filter, and the filter that would bring it back. */
-  readonly #loop: ReturnType<typeof feeds>
+  readonly #loop: ReturnType<typeof findLoop>
 
-  constructor(parts: FitnessParts) {
+  constructor(parts: SessionChecksParts) {
     const { filters, isOpen, options, rules } = parts
     this.#parts = parts
-    this.#loop = feeds({ filters, exclude: options.exclude, rules, pass: options.unmapped === "pass", isOpen })
+    this.#loop = findLoop({ filters, exclude: options.exclude, rules, pass: options.unmapped === "pass", isOpen })
   }
 
   /** The first problem among the sessions that exist now. */
@@ -39,7 +39,7 @@ export class Fitness {
     const { options, optionsOf } = this.#parts
     const target = optionsOf(options.target)
     if (target === undefined) return undefined
-    const acceptance = this.acceptanceIssue(target)
+    const acceptance = this.targetIssue(target)
     if (acceptance !== undefined) return acceptance
     for (const source of options.sources) {
       const known = optionsOf(source)
@@ -57,7 +57,7 @@ export class Fitness {
   }
 
   /** Why a session cannot be the target. */
-  acceptanceIssue(target: SessionOptions): MqttErrorReason | undefined {
+  targetIssue(target: SessionOptions): MqttErrorReason | undefined {
     if (this.#parts.options.acceptance !== "stored" || target.persistence === "durable") return undefined
     const message = `"stored" needs a durable target, and session ${JSON.stringify(target.name)} is none`
     return new InvalidOptions({ issues: [{ path: "acceptance", message }] })

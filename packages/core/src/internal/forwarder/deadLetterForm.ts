@@ -8,10 +8,10 @@ import type { MqttErrorReason } from "../../MqttError.ts"
  * the marks, for a server that refuses the marks as too large. `marks`: no payload and no properties of the message,
  * for a server that refuses the message itself as too large.
  */
-export type LetterForm = "whole" | "unmarked" | "marks"
+export type DeadLetterForm = "whole" | "unmarked" | "marks"
 
 /** The form to try next after a server refused one; undefined: there is none. */
-export const smallerForm = (form: LetterForm, reason: MqttErrorReason): LetterForm | undefined => {
+export const smallerForm = (form: DeadLetterForm, reason: MqttErrorReason): DeadLetterForm | undefined => {
   if (reason._tag !== "PacketTooLarge" || form === "marks") return undefined
   return form === "whole" ? "unmarked" : "marks"
 }

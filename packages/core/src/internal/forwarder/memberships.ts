@@ -19,19 +19,19 @@ import type { Subscriber } from "../session/subscriber.ts"
 import type { TappedQueue } from "../session/tappedQueue.ts"
 import * as Topic from "../topics.ts"
 import type { Failures } from "./failures.ts"
-import type { Fitness } from "./fitness.ts"
 import type { LoopGuard } from "./loopGuard.ts"
 import type { ForwarderOptions } from "./options.ts"
 import { Reader } from "./reader.ts"
 import type { Relay } from "./relay.ts"
+import type { SessionChecks } from "./sessionChecks.ts"
 import type { Source } from "./source.ts"
 
-export interface JoiningParts {
+export interface MembershipsParts {
   readonly options: ForwarderOptions
   readonly filters: ReadonlyArray<string>
   readonly purpose: string
   readonly failures: Failures
-  readonly fitness: Fitness
+  readonly sessionChecks: SessionChecks
   readonly guard: LoopGuard
   /** Time of the monotonic clock in milliseconds. */
   readonly now: () => number
@@ -40,11 +40,11 @@ export interface JoiningParts {
 /** The consumer name of a forwarder at its durable source sessions, see `SubscribeOptions.consumer`. */
 export const consumerName = (forwarder: string): string => `forwarder ${forwarder}`
 
-export class Joining {
-  readonly #parts: JoiningParts
+export class Memberships {
+  readonly #parts: MembershipsParts
   readonly #readers = new Map<string, { readonly reader: Reader; readonly end: () => void }>()
 
-  constructor(parts: JoiningParts) {
+  constructor(parts: MembershipsParts) {
     this.#parts = parts
   }
 
@@ -55,9 +55,9 @@ export class Joining {
 
   source(runner: RouteRunner<unknown>, relay: Relay, membership: Membership): Effect.Effect<void, MqttError> {
     const { core: session } = membership
-    const { filters, fitness, purpose } = this.#parts
+    const { filters, sessionChecks, purpose } = this.#parts
     return Effect.scoped(Effect.gen({ self: this }, function*() {
-      const issue = fitness.sourceIssue(session.options)
+      const issue = sessionChecks.sourceIssue(session.options)
       if (issue !== undefined) {
         return yield* session.subscriber.refuse(filters, purpose, this.#errorOf(session.name, issue))
       }
@@ -83,22 +83,20 @@ export class Joining {
     })).pipe(Effect.tapError((error) => this.#noteError(error)))
   }
 
-  targetQueues(runner: RouteRunner<unknown>, relay: Relay, membership: Membership): Effect.Effect<void, MqttError> {
+  target(runner: RouteRunner<unknown>, relay: Relay, membership: Membership): Effect.Effect<void, MqttError> {
     const { core: session } = membership
-    const { fitness, options } = this.#parts
+    const { sessionChecks, options } = this.#parts
     return Effect.scoped(Effect.gen({ self: this }, function*() {
-      const issue = session.name === options.target ? fitness.acceptanceIssue(session.options) : undefined
+      const issue = session.name === options.target ? sessionChecks.targetIssue(session.options) : undefined
       if (issue !== undefined) {
         const error = this.#errorOf(session.name, issue)
         yield* this.#logUnfit(error)
         return yield* error
       }
-      for (const targetQueue of relay.outletsOf(session.name)) {
-        yield* Effect.acquireRelease(
-          Effect.sync(() => targetQueue.join(session)),
-          () => Effect.sync(() => targetQueue.leave(session))
-        )
-      }
+      yield* Effect.acquireRelease(
+        Effect.sync(() => relay.join(session)),
+        () => Effect.sync(() => relay.leave(session))
+      )
       runner.activate(membership)
       yield* session.untilClosed
     })).pipe(Effect.tapError((error) => this.#noteError(error)))
