@@ -34,6 +34,7 @@ export type {
   QueuePolicy,
   ReconnectInput,
   ReconnectOptions,
+  ReconnectSchedule,
   TlsInput,
   TlsOptions,
   UnclaimedInput,

@@ -5,9 +5,10 @@
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import * as EffectString from "effect/String"
-import { decodeTexts, toPlain } from "./decode.ts"
-import { names, type Persistence, type SessionOptions } from "./fields.ts"
+import { decodeTexts, decodeValues, toPlain } from "./decode.ts"
+import { names, type Persistence, type SessionOptions, type SessionOptionsInput } from "./fields.ts"
 import { groupNames } from "./groups.ts"
 import { isRecord } from "./plain.ts"
 import { configOf, pairsOf, toTexts, treeOf, type Variable } from "./variables.ts"
@@ -46,14 +47,21 @@ export const DefaultPersistence: Context.Reference<Persistence> = Context.Refere
 )
 
 /** See `SessionOptions.config`. */
-export const sessionConfig = (prefix: string, base: object): Config.Config<SessionOptions> => {
-  const plain = toTexts(toPlain(base))
+export const sessionConfig = (prefix: string, base: Partial<SessionOptionsInput>): Config.Config<SessionOptions> => {
+  // A schedule has no string form, so it is added to the options that the strings make.
+  const { reconnectSchedule, ...others } = isRecord(base) ? base : {}
+  const plain = toTexts(toPlain(others))
   const tree = isRecord(plain) ? plain : {}
   const read = Config.mapEffect(Config.succeed(undefined), () => Effect.service(DefaultPersistence))
   return Config.flatMap(read, (persistence) =>
     configOf(
       prefix,
       { options: names, variables },
-      (found) => decodeTexts(treeOf({ persistence, ...tree }, found, variables, valueOf))
+      (found) => {
+        const decoded = decodeTexts(treeOf({ persistence, ...tree }, found, variables, valueOf))
+        return reconnectSchedule === undefined
+          ? decoded
+          : Result.flatMap(decoded, (options) => decodeValues({ ...options, reconnectSchedule }))
+      }
     ))
 }

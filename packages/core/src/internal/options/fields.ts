@@ -9,6 +9,7 @@ import {
   queue,
   type QueueOptions,
   reconnect,
+  reconnectSchedule,
   tls,
   unclaimed,
   webSocket,
@@ -112,6 +113,11 @@ export const fields = {
   /** When and how often the session tries to connect. */
   reconnect: withDefault(reconnect, {}),
   /**
+   * Replaces the schedule that `reconnect` describes. Its input is the failure, and its end stops reconnecting. It is
+   * code: JSON and the environment have no form for it. Default: as `reconnect` says.
+   */
+  reconnectSchedule: Schema.optionalKey(reconnectSchedule),
+  /**
    * The reaction when the server has lost the session: subscribe again, or fail the streams with `SessionLost`. Default
    * `resubscribe`.
    */
@@ -170,8 +176,11 @@ export const fields = {
 /** Each option on its own, with its default. */
 export interface Fields extends Schema.Struct.Type<typeof fields> {}
 
+/** The options that have a JSON form. */
+type Configurable = Omit<typeof fields, "reconnectSchedule">
+
 /** The JSON form of the options. */
-export interface SessionOptionsEncoded extends Schema.Struct.Encoded<typeof fields> {}
+export interface SessionOptionsEncoded extends Schema.Struct.Encoded<Configurable> {}
 
 /** The options whose defaults follow from other options. */
 type Computed = "sessionExpiry" | "memoryLimit"
@@ -210,8 +219,8 @@ export interface SessionOptionsInput<out P extends Persistence = Persistence>
   readonly persistence?: P | undefined
 }
 
-/** All options by their names. */
-export const names: ReadonlyArray<string> = Object.keys(fields)
+/** The names of all options that the environment can hold. */
+export const names: ReadonlyArray<string> = Object.keys(fields).filter((name) => name !== "reconnectSchedule")
 
 /** Checks each option on its own. */
 export const FieldsSchema: Group<Fields, SessionOptionsEncoded, unknown> = group(fields)

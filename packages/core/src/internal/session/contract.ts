@@ -21,7 +21,6 @@ import type { SessionEvent } from "../../SessionEvent.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
 import type { ConnectionInfo, NamedConsumer, SessionMetrics, SessionStatus } from "../../SessionStatus.ts"
 import type { ConsumeOptions, SubscribeOptions, Subscription } from "../../Subscription.ts"
-import type { ReconnectSchedule } from "./reconnect.ts"
 
 export const TypeId = "~effect-mqttx/core/Session"
 
@@ -230,14 +229,4 @@ export interface Session {
    * store keeps them. The end of the session's scope does the same.
    */
   readonly drain: Effect.Effect<void>
-}
-
-/**
- * Parts of a session that are code, not configuration.
- */
-export interface Extras {
-  /**
-   * Replaces the schedule that `options.reconnect` describes. Its input is the failure; it ends to stop reconnecting.
-   */
-  readonly reconnect?: ReconnectSchedule
 }

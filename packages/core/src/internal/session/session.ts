@@ -21,7 +21,7 @@ import { Fibers } from "./fibers.ts"
 import { chooseClientId, identityIn, identityOf, isSameIdentity, randomToken } from "./identity.ts"
 import type { Observer } from "./lifecycle.ts"
 import { storeOf } from "./persistence.ts"
-import { Reconnect, type ReconnectSchedule } from "./reconnect.ts"
+import { Reconnect } from "./reconnect.ts"
 import { Servers } from "./servers.ts"
 import * as Supervisor from "./supervisor.ts"
 import { protectionOf, warnAssigned } from "./trust.ts"
@@ -31,7 +31,6 @@ import { protectionOf, warnAssigned } from "./trust.ts"
  */
 export const makeSession = Effect.fnUntraced(function*(
   options: SessionOptions,
-  schedule: ReconnectSchedule | undefined,
   observer?: Observer
 ): Effect.fn.Return<SessionAssembly, MqttError, Scope.Scope> {
   const clock = yield* Clock.Clock
@@ -53,7 +52,6 @@ export const makeSession = Effect.fnUntraced(function*(
   const core = new SessionAssembly({ options, clientId, engine, store, records, clock, fibers, settings, observer })
   connect(core, {
     clock,
-    schedule,
     servers: new Servers(addresses),
     isStored: store !== undefined,
     identity: identityIn(records)
@@ -65,7 +63,6 @@ export const makeSession = Effect.fnUntraced(function*(
 
 interface Beginning {
   readonly clock: Clock.Clock
-  readonly schedule: ReconnectSchedule | undefined
   readonly servers: Servers
   readonly isStored: boolean
   /** The identity that the store recorded; undefined: none. */
@@ -73,7 +70,7 @@ interface Beginning {
 }
 
 /** Starts the supervisor, which connects and reconnects the session. */
-const connect = (core: SessionAssembly, { clock, identity, isStored, schedule, servers }: Beginning): void => {
+const connect = (core: SessionAssembly, { clock, identity, isStored, servers }: Beginning): void => {
   const { clientId, engineLoop, lifecycle, name, options, publisher, shutdown, subscriber } = core
   const connector = makeConnector({
     options,
@@ -104,7 +101,7 @@ const connect = (core: SessionAssembly, { clock, identity, isStored, schedule, s
     engineLoop,
     lifecycle,
     servers,
-    reconnect: new Reconnect(schedule, options.reconnect),
+    reconnect: new Reconnect(options),
     now: () => engineLoop.now(),
     isUnverified: protectionOf(options) === "unverified",
     persistent: options.persistence !== "none",
