@@ -6,14 +6,17 @@
  * session carries the data between the exchange and the server, in CONNECT, CONNACK and AUTH. MQTT 3.1.1 has no
  * enhanced authentication: such a session is refused with `NotSupported`.
  *
- * @example
+ * **Example** (Renewing a token on the open connection)
+ *
+ * ```ts
  * import { Authentication, MqttSession } from "@effect-mqttx/core"
  * import { Effect } from "effect"
  *
  * declare const token: Effect.Effect<{ readonly bytes: Uint8Array; readonly expiresAt: number }, Authentication.CredentialsError>
  *
  * const authentication = Authentication.token("CUSTOM-JWT", token)
- * const Plant = MqttSession.layer({ name: "plant", servers: ["mqtts://broker.example"], authentication })
+ * export const Plant = MqttSession.layer({ name: "plant", servers: ["mqtts://broker.example"], authentication })
+ * ```
  */
 import * as Effect from "effect/Effect"
 import { type Attempt, CredentialsError } from "./Credentials.ts"

@@ -5,7 +5,9 @@
  * session's layer. When the credentials expire, the session asks ahead of time for new ones and connects again with
  * them, without losing messages. Nothing here is logged or printed.
  *
- * @example
+ * **Example** (Fetching a token before each connect)
+ *
+ * ```ts
  * import { Credentials, MqttSession } from "@effect-mqttx/core"
  * import { Effect } from "effect"
  *
@@ -15,7 +17,8 @@
  *   Effect.map(({ expiresAt, token }): Credentials.Credentials => ({ username: "device", password: token, expiresAt })),
  *   Effect.mapError(Credentials.failed("no token"))
  * )
- * const Plant = MqttSession.layer({ name: "plant", servers: ["mqtts://broker.example"], credentials })
+ * export const Plant = MqttSession.layer({ name: "plant", servers: ["mqtts://broker.example"], credentials })
+ * ```
  */
 import type * as Effect from "effect/Effect"
 import type * as Redacted from "effect/Redacted"

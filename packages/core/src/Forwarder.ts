@@ -37,7 +37,7 @@ import type { Forwarding } from "./internal/forwarder/contract.ts"
 import { makeForwarder } from "./internal/forwarder/forwarder.ts"
 import { registeredMetrics } from "./internal/forwarder/metricsRegistry.ts"
 import { having, orDie } from "./internal/options/plain.ts"
-import { configured } from "./internal/session/extras.ts"
+import { configured } from "./internal/session/configured.ts"
 import type { MqttError } from "./MqttError.ts"
 import { type Manager, SessionManager } from "./SessionManager.ts"
 

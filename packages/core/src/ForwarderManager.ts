@@ -29,7 +29,7 @@ import type { ForwarderOptions, ForwarderOptionsInput } from "./ForwarderOptions
 import type { Forwarders } from "./internal/forwarder/contract.ts"
 import { makeForwarders } from "./internal/forwarder/registry.ts"
 import { type Checks, list, optionsIssues, refusal } from "./internal/options/plain.ts"
-import { configured } from "./internal/session/extras.ts"
+import { configured } from "./internal/session/configured.ts"
 import type { MqttError } from "./MqttError.ts"
 import { SessionManager } from "./SessionManager.ts"
 

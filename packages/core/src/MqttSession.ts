@@ -37,40 +37,30 @@ import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import { DefaultPersistence } from "./internal/options/environment.ts"
-import { type Extras, type Session, TypeId } from "./internal/session/contract.ts"
-import { checkExtras, configured } from "./internal/session/extras.ts"
+import { configured } from "./internal/session/configured.ts"
+import { type Session, TypeId } from "./internal/session/contract.ts"
 import { durableOnly, withoutStore } from "./internal/session/persistence.ts"
-import type { ReconnectSchedule } from "./internal/session/reconnect.ts"
 import { makeSession } from "./internal/session/session.ts"
 import type { MqttError } from "./MqttError.ts"
 import type { SessionOptions, SessionOptionsInput } from "./SessionOptions.ts"
 import type { SessionStore } from "./SessionStore.ts"
 
-export type { Extras, Session } from "./internal/session/contract.ts"
+export type { Session } from "./internal/session/contract.ts"
 
-const open = (
-  options: Effect.Effect<SessionOptions, MqttError>,
-  extras: Extras | undefined
-): Effect.Effect<Session, MqttError, Scope.Scope> =>
-  Effect.flatMap(
-    Effect.all([options, checkExtras(extras, "make")]),
-    ([valid, code]) => Effect.map(makeSession(valid, code), ({ session }) => session)
-  )
+const open = (options: Effect.Effect<SessionOptions, MqttError>): Effect.Effect<Session, MqttError, Scope.Scope> =>
+  Effect.flatMap(options, (valid) => Effect.map(makeSession(valid), ({ session }) => session))
 
 /** `durable` names the function for the durable sessions that this one refuses. */
 const openWithoutStore = (
   options: unknown,
-  extras: Extras | undefined,
   durable: string
-): Effect.Effect<Session, MqttError, Scope.Scope> => open(withoutStore(options, "make", durable), extras)
+): Effect.Effect<Session, MqttError, Scope.Scope> => open(withoutStore(options, "make", durable))
 
 /** `other` names the function for the sessions that this one refuses. */
 const openDurable = (
   options: unknown,
-  extras: Extras | undefined,
   other: string
-): Effect.Effect<Session, MqttError, SessionStore | Scope.Scope> =>
-  open(durableOnly(options, "makeDurable", other), extras)
+): Effect.Effect<Session, MqttError, SessionStore | Scope.Scope> => open(durableOnly(options, "makeDurable", other))
 
 const configuredDurable = (
   config: Config.Config<SessionOptions>
@@ -100,10 +90,9 @@ export const isSession = (u: unknown): u is Session => Predicate.hasProperty(u, 
  * }).pipe(Effect.scoped)
  * ```
  */
-export const make = (
-  options: SessionOptionsInput<"none" | "process">,
-  extras?: Extras
-): Effect.Effect<Session, MqttError, Scope.Scope> => openWithoutStore(options, extras, "MqttSession.makeDurable")
+export const make = <R = never>(
+  options: SessionOptionsInput<"none" | "process", R>
+): Effect.Effect<Session, MqttError, Scope.Scope | R> => openWithoutStore(options, "MqttSession.makeDurable")
 
 /**
  * Makes a durable session, see `make`. Its state is in the `SessionStore`, and the next session of the same name
@@ -123,10 +112,9 @@ export const make = (
  * }).pipe(Effect.scoped, Effect.provide(SessionStore.layerMemory))
  * ```
  */
-export const makeDurable = (
-  options: SessionOptionsInput<"durable">,
-  extras?: Extras
-): Effect.Effect<Session, MqttError, SessionStore | Scope.Scope> => openDurable(options, extras, "MqttSession.make")
+export const makeDurable = <R = never>(
+  options: SessionOptionsInput<"durable", R>
+): Effect.Effect<Session, MqttError, SessionStore | Scope.Scope | R> => openDurable(options, "MqttSession.make")
 
 /**
  * The service for a program with one session.
@@ -148,11 +136,10 @@ export class MqttSession extends Context.Service<MqttSession, Session>()("@effec
 /**
  * The layer of `MqttSession`, with a session of `make`.
  */
-export const layer = (
-  options: SessionOptionsInput<"none" | "process">,
-  extras?: Extras
-): Layer.Layer<MqttSession, MqttError> =>
-  Layer.effect(MqttSession, openWithoutStore(options, extras, "MqttSession.layerDurable"))
+export const layer = <R = never>(
+  options: SessionOptionsInput<"none" | "process", R>
+): Layer.Layer<MqttSession, MqttError, R> =>
+  Layer.effect(MqttSession, openWithoutStore(options, "MqttSession.layerDurable"))
 
 /**
  * The layer of `MqttSession`, with a durable session of `makeDurable`. Only the line that provides the store
@@ -170,11 +157,10 @@ export const layer = (
  * )
  * ```
  */
-export const layerDurable = (
-  options: SessionOptionsInput<"durable">,
-  extras?: Extras
-): Layer.Layer<MqttSession, MqttError, SessionStore> =>
-  Layer.effect(MqttSession, openDurable(options, extras, "MqttSession.layer"))
+export const layerDurable = <R = never>(
+  options: SessionOptionsInput<"durable", R>
+): Layer.Layer<MqttSession, MqttError, SessionStore | R> =>
+  Layer.effect(MqttSession, openDurable(options, "MqttSession.layer"))
 
 /**
  * `layer` with options from Config, for example `SessionOptions.config("MQTT")`. Fails with `InvalidOptions` where they
@@ -189,14 +175,13 @@ export const layerDurable = (
  * ```
  */
 export const layerConfig = (
-  config: Config.Config<SessionOptions>,
-  extras?: Extras
+  config: Config.Config<SessionOptions>
 ): Layer.Layer<MqttSession, MqttError | Config.ConfigError> =>
   Layer.effect(
     MqttSession,
     Effect.flatMap(
       configured(config, "layerConfig"),
-      (options) => openWithoutStore(options, extras, "MqttSession.layerDurableConfig")
+      (options) => openWithoutStore(options, "MqttSession.layerDurableConfig")
     )
   )
 
@@ -206,12 +191,11 @@ export const layerConfig = (
  * themselves.
  */
 export const layerDurableConfig = (
-  config: Config.Config<SessionOptions>,
-  extras?: Extras
+  config: Config.Config<SessionOptions>
 ): Layer.Layer<MqttSession, MqttError | Config.ConfigError, SessionStore> =>
   Layer.effect(
     MqttSession,
-    Effect.flatMap(configuredDurable(config), (options) => openDurable(options, extras, "MqttSession.layerConfig"))
+    Effect.flatMap(configuredDurable(config), (options) => openDurable(options, "MqttSession.layerConfig"))
   )
 
 /**
@@ -219,24 +203,20 @@ export const layerDurableConfig = (
  */
 export interface ServiceClass<Self, Name extends string> extends Context.ServiceClass<Self, Name, Session> {
   /** The module's `layer` under this tag. The name of the session is that of the tag. */
-  readonly layer: (
-    options: Omit<SessionOptionsInput<"none" | "process">, "name">,
-    extras?: Extras
-  ) => Layer.Layer<Self, MqttError>
+  readonly layer: <R = never>(
+    options: Omit<SessionOptionsInput<"none" | "process", R>, "name">
+  ) => Layer.Layer<Self, MqttError, R>
   /** The module's `layerConfig` under this tag. The name from Config is ignored. */
   readonly layerConfig: (
-    config: Config.Config<SessionOptions>,
-    extras?: Extras
+    config: Config.Config<SessionOptions>
   ) => Layer.Layer<Self, MqttError | Config.ConfigError>
   /** The module's `layerDurable` under this tag. The name of the session is that of the tag. */
-  readonly layerDurable: (
-    options: Omit<SessionOptionsInput<"durable">, "name">,
-    extras?: Extras
-  ) => Layer.Layer<Self, MqttError, SessionStore>
+  readonly layerDurable: <R = never>(
+    options: Omit<SessionOptionsInput<"durable", R>, "name">
+  ) => Layer.Layer<Self, MqttError, SessionStore | R>
   /** The module's `layerDurableConfig` under this tag. The name from Config is ignored. */
   readonly layerDurableConfig: (
-    config: Config.Config<SessionOptions>,
-    extras?: Extras
+    config: Config.Config<SessionOptions>
   ) => Layer.Layer<Self, MqttError | Config.ConfigError, SessionStore>
 }
 
@@ -261,28 +241,24 @@ export interface ServiceClass<Self, Name extends string> extends Context.Service
 export const Service = <Self>() => <const Name extends string>(name: Name): ServiceClass<Self, Name> => {
   const key = Context.Service<Self, Session>()(name)
   const layers: Omit<ServiceClass<Self, Name>, keyof Context.ServiceClass<Self, Name, Session>> = {
-    layer: (options, extras) =>
-      Layer.effect(key, openWithoutStore({ ...options, name }, extras, "layerDurable of this class")),
-    layerConfig: (config, extras) =>
+    layer: (options) => Layer.effect(key, openWithoutStore({ ...options, name }, "layerDurable of this class")),
+    layerConfig: (config) =>
       Layer.effect(
         key,
         Effect.flatMap(
           configured(config, "layerConfig"),
-          (options) => openWithoutStore({ ...options, name }, extras, "layerDurableConfig of this class")
+          (options) => openWithoutStore({ ...options, name }, "layerDurableConfig of this class")
         )
       ),
-    layerDurable: (options, extras) =>
-      Layer.effect(key, openDurable({ ...options, name }, extras, "layer of this class")),
-    layerDurableConfig: (config, extras) =>
+    layerDurable: (options) => Layer.effect(key, openDurable({ ...options, name }, "layer of this class")),
+    layerDurableConfig: (config) =>
       Layer.effect(
         key,
         Effect.flatMap(
           configuredDurable(config),
-          (options) => openDurable({ ...options, name }, extras, "layerConfig of this class")
+          (options) => openDurable({ ...options, name }, "layerConfig of this class")
         )
       )
   }
   return Object.assign(key, layers) as never
 }
-
-export type { ReconnectSchedule }

@@ -34,6 +34,7 @@ export type {
   QueuePolicy,
   ReconnectInput,
   ReconnectOptions,
+  ReconnectSchedule,
   TlsInput,
   TlsOptions,
   UnclaimedInput,
@@ -97,9 +98,9 @@ export const secureConnect = (
 ): Fields.SessionOptionsInput<never> => ({ name, servers: [server], secure: true, tls: { ca } })
 
 /** Keeps the persistence of the options in their type. */
-type Change = <P extends Fields.Persistence = never>(
-  options: Fields.SessionOptionsInput<P>
-) => Fields.SessionOptionsInput<P>
+type Change = <P extends Fields.Persistence = never, R = never>(
+  options: Fields.SessionOptionsInput<P, R>
+) => Fields.SessionOptionsInput<P, R>
 
 /** Replaces the servers. */
 export const withServers = (...servers: ReadonlyArray<string>): Change => (options) => ({ ...options, servers })
@@ -151,7 +152,7 @@ export const withoutReconnect: Change = (options) => ({
 /** Sets how long the session's state lives in the client and, with `sessionExpiry`, at the server. */
 export const withPersistence =
   <P extends Fields.Persistence>(persistence: P, sessionExpiry?: DurationInput) =>
-  (options: Fields.SessionOptionsInput): Fields.SessionOptionsInput<P> => ({
+  <R = never>(options: Fields.SessionOptionsInput<Fields.Persistence, R>): Fields.SessionOptionsInput<P, R> => ({
     ...options,
     persistence,
     sessionExpiry

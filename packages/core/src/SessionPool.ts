@@ -21,12 +21,11 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import { type Checks, integer, isRecord, optionsIssues, refusal, text, unchecked } from "./internal/options/plain.ts"
-import { checkExtras } from "./internal/session/extras.ts"
+import { type Checks, integer, isRecord, optionsIssues, refusal, text } from "./internal/options/plain.ts"
 import { durableOnly, withoutStore } from "./internal/session/persistence.ts"
 import type { Message } from "./Message.ts"
 import type { MqttError } from "./MqttError.ts"
-import type { Extras, Session } from "./MqttSession.ts"
+import type { Session } from "./MqttSession.ts"
 import type { Payload, PublishOptions, PublishReceipt } from "./Publication.ts"
 import * as SessionManager from "./SessionManager.ts"
 import type { Persistence, SessionOptions, SessionOptionsInput } from "./SessionOptions.ts"
@@ -49,8 +48,6 @@ export interface SessionPoolOptions<out P extends Persistence = Persistence> ext
    * others. With other modes the server may keep them for that member, see the event `SharedSubscriptionAtRisk`.
    */
   readonly persistence?: P | undefined
-  /** Parts of all sessions that are code, not configuration. Default: none. */
-  readonly extras?: Extras
 }
 
 /**
@@ -95,7 +92,7 @@ export const make = (
 ): Effect.Effect<SessionPool, MqttError, Scope.Scope> =>
   Effect.flatMap(
     checked(options, "make", (input) => withoutStore(input, "SessionPool.make", "SessionPool.makeDurable")),
-    (valid) => makePool(valid, (manager, member) => manager.add({ persistence: "none", ...member }, valid.extras))
+    (valid) => makePool(valid, (manager, member) => manager.add({ persistence: "none", ...member }))
   )
 
 /**
@@ -108,11 +105,11 @@ export const makeDurable = (
 ): Effect.Effect<SessionPool, MqttError, SessionStore | Scope.Scope> =>
   Effect.flatMap(
     checked(options, "makeDurable", (input) => durableOnly(input, "SessionPool.makeDurable", "SessionPool.make")),
-    (valid) => makePool(valid, (manager, member) => manager.addDurable(member, valid.extras))
+    (valid) => makePool(valid, (manager, member) => manager.addDurable(member))
   )
 
 const makePool = <P extends Persistence, R>(
-  { extras: _extras, share, size, ...rest }: SessionPoolOptions<P>,
+  { share, size, ...rest }: SessionPoolOptions<P>,
   add: (manager: SessionManager.Manager, member: SessionOptionsInput<P>) => Effect.Effect<Session, MqttError, R>
 ): Effect.Effect<SessionPool, MqttError, R | Scope.Scope> =>
   Effect.gen(function*() {
@@ -141,10 +138,9 @@ const makePool = <P extends Persistence, R>(
 
 const maximumSize = 10_000
 
-const poolChecks: Checks<Pick<SessionPoolOptions, "size" | "share" | "extras">> = {
+const poolChecks: Checks<Pick<SessionPoolOptions, "size" | "share">> = {
   size: integer(1, maximumSize),
-  share: text,
-  extras: unchecked
+  share: text
 }
 
 /**
@@ -158,16 +154,15 @@ const checked = <P extends Persistence>(
 ): Effect.Effect<SessionPoolOptions<P>, MqttError> =>
   Effect.gen(function*() {
     const method = `SessionPool.${name}`
-    const { extras, share, size, ...rest } = isRecord(options) ? options : {} as Partial<SessionPoolOptions<P>>
+    const { share, size, ...rest } = isRecord(options) ? options : {} as Partial<SessionPoolOptions<P>>
     const members = yield* Effect.result(check(isRecord(options) ? rest : options))
     const issues = [
-      ...optionsIssues({ extras, share, size: size ?? null }, poolChecks),
+      ...optionsIssues({ share, size: size ?? null }, poolChecks),
       ...(Result.isFailure(members) && members.failure.reason._tag === "InvalidOptions"
         ? members.failure.reason.issues
         : [])
     ]
     const invalid = refusal(issues, method, rest.name)
     if (invalid !== undefined) return yield* invalid
-    yield* checkExtras(extras, method)
     return options
   })

@@ -3,17 +3,22 @@
  *
  * @see https://docs.aws.amazon.com/iot/latest/developerguide/custom-auth.html
  *
- * @example
+ * **Example** (Connecting through a custom authorizer)
+ *
+ * ```ts
  * import { MqttSession } from "@effect-mqttx/core"
  * import { AwsCustomAuthorizer } from "@effect-mqttx/credentials"
  * import type { Redacted } from "effect"
  *
  * declare const password: Redacted.Redacted<string>
  *
- * const Aws = MqttSession.layer(
- *   { name: "aws", servers: ["mqtts://abc123-ats.iot.eu-central-1.amazonaws.com:443"], tls: { alpn: ["mqtt"] } },
- *   { credentials: AwsCustomAuthorizer.make({ authorizer: "plant", username: "device-1", password }) }
- * )
+ * export const Aws = MqttSession.layer({
+ *   name: "aws",
+ *   servers: ["mqtts://abc123-ats.iot.eu-central-1.amazonaws.com:443"],
+ *   tls: { alpn: ["mqtt"] },
+ *   credentials: AwsCustomAuthorizer.make({ authorizer: "plant", username: "device-1", password })
+ * })
+ * ```
  */
 import type { Credentials } from "@effect-mqttx/core/Credentials"
 import * as Effect from "effect/Effect"

@@ -3,7 +3,9 @@
  *
  * @see https://docs.aws.amazon.com/iot/latest/developerguide/protocols.html#mqtt-ws
  *
- * @example
+ * **Example** (Connecting to IoT Core over WebSocket)
+ *
+ * ```ts
  * import { MqttSession } from "@effect-mqttx/core"
  * import { AwsSigV4 } from "@effect-mqttx/credentials"
  * import type { Credentials } from "@effect-mqttx/core"
@@ -11,10 +13,12 @@
  *
  * declare const keys: Effect.Effect<AwsSigV4.Keys, Credentials.CredentialsError>
  *
- * const Aws = MqttSession.layer(
- *   { name: "aws", servers: ["wss://abc123-ats.iot.eu-central-1.amazonaws.com/mqtt"] },
- *   { credentials: AwsSigV4.iotCore({ region: "eu-central-1", keys }) }
- * )
+ * export const Aws = MqttSession.layer({
+ *   name: "aws",
+ *   servers: ["wss://abc123-ats.iot.eu-central-1.amazonaws.com/mqtt"],
+ *   credentials: AwsSigV4.iotCore({ region: "eu-central-1", keys })
+ * })
+ * ```
  */
 import { type Attempt, type Credentials, type CredentialsError } from "@effect-mqttx/core/Credentials"
 import * as Clock from "effect/Clock"

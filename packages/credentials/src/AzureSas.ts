@@ -3,17 +3,23 @@
  *
  * @see https://learn.microsoft.com/azure/iot/iot-mqtt-connect-to-iot-hub
  *
- * @example
+ * **Example** (Connecting a device to an IoT Hub)
+ *
+ * ```ts
  * import { MqttSession } from "@effect-mqttx/core"
  * import { AzureSas } from "@effect-mqttx/credentials"
  * import type { Redacted } from "effect"
  *
  * declare const key: Redacted.Redacted<string>
  *
- * const Hub = MqttSession.layer(
- *   { name: "hub", servers: ["mqtts://plant.azure-devices.net"], clientId: "device-1", protocolVersion: 4 },
- *   { credentials: AzureSas.iotHub({ hostName: "plant.azure-devices.net", deviceId: "device-1", key }) }
- * )
+ * export const Hub = MqttSession.layer({
+ *   name: "hub",
+ *   servers: ["mqtts://plant.azure-devices.net"],
+ *   clientId: "device-1",
+ *   protocolVersion: 4,
+ *   credentials: AzureSas.iotHub({ hostName: "plant.azure-devices.net", deviceId: "device-1", key })
+ * })
+ * ```
  */
 import { type Credentials, CredentialsError } from "@effect-mqttx/core/Credentials"
 import type * as Duration from "effect/Duration"

@@ -1,7 +1,9 @@
 /**
  * Credentials from Config: the values are read again before each attempt to connect.
  *
- * @example
+ * **Example** (Reading a token from the environment)
+ *
+ * ```ts
  * import { MqttSession } from "@effect-mqttx/core"
  * import { ConfigCredentials } from "@effect-mqttx/credentials"
  * import { Config } from "effect"
@@ -10,7 +12,8 @@
  *   username: Config.String("MQTT_USER"),
  *   password: Config.Redacted("MQTT_TOKEN")
  * })
- * const Plant = MqttSession.layer({ name: "plant", servers: ["mqtts://broker.example"] }, { credentials })
+ * export const Plant = MqttSession.layer({ name: "plant", servers: ["mqtts://broker.example"], credentials })
+ * ```
  */
 import { type Credentials, CredentialsError } from "@effect-mqttx/core/Credentials"
 import type * as Config from "effect/Config"

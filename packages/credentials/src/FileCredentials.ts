@@ -4,19 +4,24 @@
  *
  * This module needs Effect's `FileSystem`, which is not stable yet.
  *
- * @example
+ * **Example** (Following a mounted secret)
+ *
+ * ```ts
  * import { MqttSession } from "@effect-mqttx/core"
  * import { FileCredentials } from "@effect-mqttx/credentials"
  * import { Effect, Layer } from "effect"
  * import { NodeFileSystem } from "@effect/platform-node"
  *
  * const files = { password: "/var/run/secrets/mqtt/token" }
- * const Plant = MqttSession.layer(
- *   { name: "plant", servers: ["mqtts://broker.example"], username: "plant" },
- *   { credentials: FileCredentials.make(files) }
- * )
+ * const Plant = MqttSession.layer({
+ *   name: "plant",
+ *   servers: ["mqtts://broker.example"],
+ *   username: "plant",
+ *   credentials: FileCredentials.make(files)
+ * })
  * const Fresh = Layer.effectDiscard(Effect.flatMap(MqttSession.MqttSession, FileCredentials.refreshOnChange(files)))
- * const Live = Fresh.pipe(Layer.provideMerge(Plant), Layer.provide(NodeFileSystem.layer))
+ * export const Live = Fresh.pipe(Layer.provideMerge(Plant), Layer.provide(NodeFileSystem.layer))
+ * ```
  */
 import { type Credentials, CredentialsError } from "@effect-mqttx/core/Credentials"
 import type * as MqttSession from "@effect-mqttx/core/MqttSession"

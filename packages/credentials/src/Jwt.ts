@@ -1,7 +1,9 @@
 /**
  * Signs JSON Web Tokens (RFC 7519), which servers take as a password, or in an enhanced authentication.
  *
- * @example
+ * **Example** (Signing tokens for a device)
+ *
+ * ```ts
  * import { Authentication } from "@effect-mqttx/core"
  * import { Jwt } from "@effect-mqttx/credentials"
  * import { Redacted } from "effect"
@@ -9,8 +11,9 @@
  * declare const pem: Redacted.Redacted<string>
  *
  * const options = { algorithm: "RS256", key: pem, claims: { sub: "device-1" }, lifetime: "1 hour" } as const
- * const asPassword = Jwt.credentials({ ...options, username: "device-1" })
- * const renewedInPlace = Authentication.token("CUSTOM-JWT", Jwt.data(options))
+ * export const asPassword = Jwt.credentials({ ...options, username: "device-1" })
+ * export const renewedInPlace = Authentication.token("CUSTOM-JWT", Jwt.data(options))
+ * ```
  */
 import { type Credentials, CredentialsError } from "@effect-mqttx/core/Credentials"
 import type * as Duration from "effect/Duration"

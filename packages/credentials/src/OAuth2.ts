@@ -3,7 +3,9 @@
  *
  * This module needs Effect's `HttpClient`, which is not stable yet.
  *
- * @example
+ * **Example** (Getting tokens from a login server)
+ *
+ * ```ts
  * import { MqttSession } from "@effect-mqttx/core"
  * import { OAuth2 } from "@effect-mqttx/credentials"
  * import { Layer, type Redacted } from "effect"
@@ -17,9 +19,10 @@
  *   clientSecret,
  *   username: "plant"
  * })
- * const Plant = MqttSession.layer({ name: "plant", servers: ["mqtts://broker.example"] }, { credentials }).pipe(
+ * export const Plant = MqttSession.layer({ name: "plant", servers: ["mqtts://broker.example"], credentials }).pipe(
  *   Layer.provide(FetchHttpClient.layer)
  * )
+ * ```
  */
 import { type Credentials, CredentialsError } from "@effect-mqttx/core/Credentials"
 import * as Clock from "effect/Clock"

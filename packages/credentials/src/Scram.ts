@@ -2,7 +2,9 @@
  * SCRAM-SHA-256 (RFC 5802, RFC 7677) as enhanced authentication of MQTT 5: the password never leaves the client, and
  * the server proves that it knows it too.
  *
- * @example
+ * **Example** (Authenticating by SCRAM)
+ *
+ * ```ts
  * import { MqttSession } from "@effect-mqttx/core"
  * import { Scram } from "@effect-mqttx/credentials"
  * import type { Redacted } from "effect"
@@ -10,7 +12,8 @@
  * declare const password: Redacted.Redacted<string>
  *
  * const authentication = Scram.sha256({ username: "plant", password })
- * const Plant = MqttSession.layer({ name: "plant", servers: ["mqtts://broker.example"] }, { authentication })
+ * export const Plant = MqttSession.layer({ name: "plant", servers: ["mqtts://broker.example"], authentication })
+ * ```
  */
 import { type Authenticator, CredentialsError, type Exchange } from "@effect-mqttx/core/Authentication"
 import * as Effect from "effect/Effect"

@@ -36,8 +36,12 @@ describe("files", () => {
       const broker = yield* ScriptedBroker.makeMemory()
       const files = { password: `${folder}/token` }
       const session = yield* MqttSession.make(
-        { name: "plant", servers: [ScriptedBroker.memoryUrl], username: "plant" },
-        { credentials: FileCredentials.make(files) }
+        {
+          name: "plant",
+          servers: [ScriptedBroker.memoryUrl],
+          username: "plant",
+          credentials: FileCredentials.make(files)
+        }
       ).pipe(on(broker))
       yield* session.awaitReady
       yield* FileCredentials.refreshOnChange(files)(session)
@@ -95,8 +99,11 @@ describe("OAuth 2", () => {
       const broker = yield* ScriptedBroker.makeMemory()
       const client = { tokenUrl: url, clientId: "plant", clientSecret: Redacted.make("s:1"), scope: "mqtt" }
       const session = yield* MqttSession.make(
-        { name: "plant", servers: [ScriptedBroker.memoryUrl] },
-        { credentials: OAuth2.credentials({ ...client, username: "plant" }) }
+        {
+          name: "plant",
+          servers: [ScriptedBroker.memoryUrl],
+          credentials: OAuth2.credentials({ ...client, username: "plant" })
+        }
       ).pipe(on(broker))
       yield* session.awaitReady
       yield* session.refreshCredentials
@@ -161,8 +168,11 @@ describe("SCRAM", () => {
     Effect.gen(function*() {
       const broker = yield* ScriptedBroker.makeMemory({ authenticateEnhanced: scramServer("pencil") })
       const session = yield* MqttSession.make(
-        { name: "plant", servers: [ScriptedBroker.memoryUrl] },
-        { authentication: Scram.sha256({ username: "user", password: Redacted.make("pencil") }) }
+        {
+          name: "plant",
+          servers: [ScriptedBroker.memoryUrl],
+          authentication: Scram.sha256({ username: "user", password: Redacted.make("pencil") })
+        }
       ).pipe(on(broker))
       yield* session.awaitReady
       yield* session.refreshCredentials
@@ -174,8 +184,11 @@ describe("SCRAM", () => {
     Effect.gen(function*() {
       const broker = yield* ScriptedBroker.makeMemory({ authenticateEnhanced: scramServer("pencil") })
       const session = yield* MqttSession.make(
-        { name: "plant", servers: [ScriptedBroker.memoryUrl] },
-        { authentication: Scram.sha256({ username: "user", password: "pen" }) }
+        {
+          name: "plant",
+          servers: [ScriptedBroker.memoryUrl],
+          authentication: Scram.sha256({ username: "user", password: "pen" })
+        }
       ).pipe(on(broker))
       assert.strictEqual((yield* Effect.flip(session.awaitReady)).reason._tag, "NotAuthorized")
     }))
@@ -193,8 +206,9 @@ it.live("a JWT is renewed on the open connection, as Azure Event Grid takes it",
       }
     })
     const session = yield* MqttSession.make(
-      { name: "grid", servers: [ScriptedBroker.memoryUrl] },
       {
+        name: "grid",
+        servers: [ScriptedBroker.memoryUrl],
         authentication: Authentication.token(
           "CUSTOM-JWT",
           Jwt.data({ algorithm: "HS256", key: "k", claims: { sub: "device" }, lifetime: "1 hour" })

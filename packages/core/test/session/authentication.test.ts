@@ -16,12 +16,11 @@ const textOf = (data: Uint8Array | undefined): string => data === undefined ? "n
 const open = (
   broker: ScriptedBroker.Service,
   authentication: Authentication.Authenticator,
-  options?: Options<never>
+  options?: Options<"none" | "process">
 ) =>
-  MqttSession.make(
-    { name: "plant", servers: [broker.url], reconnect: impatient, ...options },
-    { authentication }
-  ).pipe(Effect.provideService(Transport.Transport, broker.transport))
+  MqttSession.make({ name: "plant", servers: [broker.url], reconnect: impatient, authentication, ...options }).pipe(
+    Effect.provideService(Transport.Transport, broker.transport)
+  )
 
 /** A server that asks for the reverse of its challenge, and proves itself with "server". */
 const reversing =

@@ -9,11 +9,19 @@ import { Clock, Context, Effect, Fiber, Layer, Redacted, Ref, Schedule, Stream }
 import { TestClock } from "effect/testing"
 import { impatient, makeBroker, type Options, settle } from "./support.ts"
 
-const open = (broker: ScriptedBroker.Service, credentials: Credentials.Provider, options?: Options<never>) =>
-  MqttSession.make(
-    { name: "plant", servers: [broker.url], reconnect: impatient, clientId: "plant", ...options },
-    { credentials }
-  ).pipe(Effect.provideService(Transport.Transport, broker.transport))
+const open = (
+  broker: ScriptedBroker.Service,
+  credentials: Credentials.Provider,
+  options?: Options<"none" | "process">
+) =>
+  MqttSession.make({
+    name: "plant",
+    servers: [broker.url],
+    reconnect: impatient,
+    clientId: "plant",
+    credentials,
+    ...options
+  }).pipe(Effect.provideService(Transport.Transport, broker.transport))
 
 const passwordsOf = (broker: ScriptedBroker.Service): ReadonlyArray<string> =>
   broker.received("Connect").map(({ packet }) => `${packet.username} ${new TextDecoder().decode(packet.password)}`)
@@ -70,8 +78,9 @@ describe("before an attempt", () => {
       class Vault extends Context.Service<Vault, { readonly password: Effect.Effect<string> }>()("Vault") {}
       const broker = yield* makeBroker("memory")
       const layer = MqttSession.layer(
-        { name: "plant", servers: [broker.url] },
         {
+          name: "plant",
+          servers: [broker.url],
           credentials: Effect.gen(function*() {
             return { username: "device", password: yield* (yield* Vault).password }
           })

@@ -57,6 +57,7 @@ const sessionOptions = options(
     tls: nothing("tls", () => undefined).type,
     webSocket: T.empty,
     queue: T.empty,
+    reconnectSchedule: T.schedule,
     drainTimeout: T.duration
   },
   () => ({ name: "x", servers: "a.invalid" }),
@@ -67,8 +68,6 @@ const durableOptions: Parameter = {
   ...sessionOptions,
   options: { ...sessionOptions.options!, types: { ...sessionOptions.options!.types, persistence: T.oneOf("durable") } }
 }
-
-const extras = options("extras", { reconnect: T.schedule })
 
 const nowhere: Transport.Transport = { open: () => Effect.never }
 const offline = Layer.succeed(TransportModule.Transport, nowhere)
@@ -105,7 +104,7 @@ const managerOptions = options("options", {
 
 const mapOptions = options(
   "options",
-  { lookup: T.callable(() => () => undefined), idleTimeToLive: T.duration, extras: T.anything },
+  { lookup: T.callable(() => () => undefined), idleTimeToLive: T.duration },
   () => ({ lookup: () => undefined }),
   false
 )
@@ -116,8 +115,7 @@ const poolOptions = (members: Parameter): Parameter =>
     {
       ...members.options!.types,
       size: T.type("size", () => 1, (value) => value === 1),
-      share: T.text,
-      extras: T.anything
+      share: T.text
     },
     () => ({ name: "x", servers: "a.invalid", size: 1 }),
     false
@@ -209,12 +207,12 @@ const subjects: Subjects = {
       ...subject("value", any("name")),
       wrap: (call) => (name) => (call() as (name: never) => unknown)(name!)
     },
-    make: subject("effect", sessionOptions, extras),
-    makeDurable: subject("effect", durableOptions, extras),
-    layer: subject("layer", sessionOptions, extras),
-    layerDurable: subject("layer", durableOptions, extras),
-    layerConfig: subject("layer", config, extras),
-    layerDurableConfig: subject("layer", config, extras)
+    make: subject("effect", sessionOptions),
+    makeDurable: subject("effect", durableOptions),
+    layer: subject("layer", sessionOptions),
+    layerDurable: subject("layer", durableOptions),
+    layerConfig: subject("layer", config),
+    layerDurableConfig: subject("layer", config)
   },
   OptionsSchema: {
     strict: subject("value", any("fields")),

@@ -121,8 +121,7 @@ const addParameters: ReadonlyArray<Parameter> = [
     ...sessionOptions,
     options: { ...sessionOptions.options!, types: { name: sessionOptions.options!.types["name"]! } }
   },
-  options("extras", {
-    reconnect: T.schedule,
+  options("addOptions", {
     transport: T.type("transport", () => ({ open: () => Effect.never }), () => false)
   })
 ]

@@ -16,13 +16,13 @@ import type { SessionMetrics, SessionStatus } from "../../SessionStatus.ts"
 import type { SessionStore } from "../../SessionStore.ts"
 import type { SubscribeOptions, Subscription } from "../../Subscription.ts"
 import type { Transport } from "../../Transport.ts"
-import type { Extras, Session } from "../session/contract.ts"
+import type { Session } from "../session/contract.ts"
 import type { SessionsNotReady } from "./sessionsNotReady.ts"
 
 /**
- * Parts of one session that are not configuration.
+ * How a session is added.
  */
-export interface AddOptions extends Extras {
+export interface AddOptions {
   /** Default: that of the manager. */
   readonly transport?: Transport
 }
@@ -94,7 +94,7 @@ export interface Manager {
    */
   readonly add: (
     options: SessionOptionsInput<"none" | "process">,
-    extras?: AddOptions
+    addOptions?: AddOptions
   ) => Effect.Effect<Session, MqttError>
 
   /**
@@ -106,7 +106,7 @@ export interface Manager {
    */
   readonly addDurable: (
     options: SessionOptionsInput<"durable">,
-    extras?: AddOptions
+    addOptions?: AddOptions
   ) => Effect.Effect<Session, MqttError, SessionStore>
 
   /**

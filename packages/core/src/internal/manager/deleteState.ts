@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import type { MqttError } from "../../MqttError.ts"
 import * as SessionOptions from "../../SessionOptions.ts"
 import { storeOf } from "../session/persistence.ts"
-import { makeSession, type SessionCode } from "../session/session.ts"
+import { makeSession } from "../session/session.ts"
 import type { Entry } from "./entry.ts"
 
 const patience = "5 seconds"
@@ -21,18 +21,18 @@ export const deleteState = (entry: Entry, clientId: string): Effect.Effect<void,
     const store = yield* (yield* storeOf(options.name, "remove")).open(options.name)
     yield* store.clear
   }))
-  return Effect.provideContext(Effect.andThen(forget(options, entry.code, clientId), clear), entry.context)
+  return Effect.provideContext(Effect.andThen(forget(options, clientId), clear), entry.context)
 }
 
 /**
  * Clean Start discards the old session, and without an expiry interval the new one ends with its connection (MQTT
  * 3.1.2.4, 3.1.2.11.2).
  */
-const forget = (options: SessionOptions.SessionOptions, code: SessionCode, clientId: string): Effect.Effect<void> =>
+const forget = (options: SessionOptions.SessionOptions, clientId: string): Effect.Effect<void> =>
   Effect.scoped(Effect.gen(function*() {
     const { will: _will, ...rest } = options
     const clean = yield* SessionOptions.make({ ...rest, clientId, persistence: "none", sessionExpiry: 0 })
-    const { session } = yield* makeSession(clean, code)
+    const { session } = yield* makeSession(clean)
     yield* session.awaitReady
     yield* session.drain
   })).pipe(Effect.timeout(patience), Effect.ignore)

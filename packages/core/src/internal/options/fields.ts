@@ -5,10 +5,15 @@
  * The rules between options are in rules.ts, and the conversion to `SessionOptions` in schema.ts.
  */
 import * as Schema from "effect/Schema"
+import type { Authenticator } from "../../Authentication.ts"
+import type { Provider } from "../../Credentials.ts"
 import {
+  authentication,
+  credentials,
   queue,
   type QueueOptions,
   reconnect,
+  reconnectSchedule,
   tls,
   unclaimed,
   webSocket,
@@ -112,6 +117,21 @@ export const fields = {
   /** When and how often the session tries to connect. */
   reconnect: withDefault(reconnect, {}),
   /**
+   * Replaces the schedule that `reconnect` describes. Its input is the failure, and its end stops reconnecting. It is
+   * code: JSON and the environment have no form for it. Default: as `reconnect` says.
+   */
+  reconnectSchedule: Schema.optionalKey(reconnectSchedule),
+  /**
+   * Answers credentials before each attempt to connect, and before they expire; see the module `Credentials`. What it
+   * answers replaces the options of the same names. It is code, as `reconnectSchedule` is. Default: the options alone.
+   */
+  credentials: Schema.optionalKey(credentials),
+  /**
+   * Enhanced authentication (MQTT 4.12), see the module `Authentication`. It is code, as `reconnectSchedule` is. MQTT 5.
+   * Default none.
+   */
+  authentication: Schema.optionalKey(authentication),
+  /**
    * The reaction when the server has lost the session: subscribe again, or fail the streams with `SessionLost`. Default
    * `resubscribe`.
    */
@@ -170,8 +190,16 @@ export const fields = {
 /** Each option on its own, with its default. */
 export interface Fields extends Schema.Struct.Type<typeof fields> {}
 
+/** The options that are code. */
+export const codeNames = ["reconnectSchedule", "credentials", "authentication"] as const
+
+type CodeName = typeof codeNames[number]
+
+/** The options that have a JSON form. */
+type Configurable = Omit<typeof fields, CodeName>
+
 /** The JSON form of the options. */
-export interface SessionOptionsEncoded extends Schema.Struct.Encoded<typeof fields> {}
+export interface SessionOptionsEncoded extends Schema.Struct.Encoded<Configurable> {}
 
 /** The options whose defaults follow from other options. */
 type Computed = "sessionExpiry" | "memoryLimit"
@@ -201,17 +229,23 @@ export type Persistence = Fields["persistence"]
 /**
  * `SessionOptions` as a program writes them. Everything but the name and the servers has a default. `P` is the set of
  * values that `persistence` may have; with `never` the option is absent, and the function that makes the session
- * chooses it.
+ * chooses it. `R` are the services that `credentials` and `authentication` need.
  */
-export interface SessionOptionsInput<out P extends Persistence = Persistence>
-  extends Omit<InputOf<typeof fields>, "persistence">
+export interface SessionOptionsInput<out P extends Persistence = Persistence, out R = never>
+  extends Omit<InputOf<typeof fields>, "authentication" | "credentials" | "persistence">
 {
+  /** Answers credentials before each attempt to connect, see the module `Credentials`. Default: the options alone. */
+  readonly credentials?: Provider<R> | undefined
+  /** Enhanced authentication (MQTT 4.12), see the module `Authentication`. MQTT 5. Default none. */
+  readonly authentication?: Authenticator<R> | undefined
   /** How long the session's state lives, see `Persistence`. Default `process`. */
   readonly persistence?: P | undefined
 }
 
-/** All options by their names. */
-export const names: ReadonlyArray<string> = Object.keys(fields)
+/** The names of all options that the environment can hold. */
+export const names: ReadonlyArray<string> = Object.keys(fields).filter((name) =>
+  !codeNames.some((each) => each === name)
+)
 
 /** Checks each option on its own. */
 export const FieldsSchema: Group<Fields, SessionOptionsEncoded, unknown> = group(fields)

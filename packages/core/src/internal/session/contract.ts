@@ -7,8 +7,6 @@ import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type * as Sink from "effect/Sink"
 import type * as Stream from "effect/Stream"
-import type { Authenticator } from "../../Authentication.ts"
-import type { Provider } from "../../Credentials.ts"
 import type { Message } from "../../Message.ts"
 import type { MqttError } from "../../MqttError.ts"
 import type {
@@ -23,7 +21,6 @@ import type { SessionEvent } from "../../SessionEvent.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
 import type { ConnectionInfo, NamedConsumer, SessionMetrics, SessionStatus } from "../../SessionStatus.ts"
 import type { ConsumeOptions, SubscribeOptions, Subscription } from "../../Subscription.ts"
-import type { ReconnectSchedule } from "./reconnect.ts"
 
 export const TypeId = "~effect-mqttx/core/Session"
 
@@ -240,18 +237,4 @@ export interface Session {
    * store keeps them. The end of the session's scope does the same.
    */
   readonly drain: Effect.Effect<void>
-}
-
-/**
- * Parts of a session that are code, not configuration.
- */
-export interface Extras<R = never> {
-  /**
-   * Replaces the schedule that `options.reconnect` describes. Its input is the failure; it ends to stop reconnecting.
-   */
-  readonly reconnect?: ReconnectSchedule
-  /** Asked before each attempt to connect. */
-  readonly credentials?: Provider<R>
-  /** Enhanced authentication (MQTT 5, 4.12). */
-  readonly authentication?: Authenticator<R>
 }

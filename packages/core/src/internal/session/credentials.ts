@@ -7,14 +7,14 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import type { Authenticator, Exchange } from "../../Authentication.ts"
-import type { Attempt, Credentials, CredentialsError, Provider } from "../../Credentials.ts"
+import type { Exchange } from "../../Authentication.ts"
+import type { Attempt, Credentials, CredentialsError } from "../../Credentials.ts"
 import { CredentialsFailed, InvalidOptions, MqttError, NotSupported, Timeout } from "../../MqttError.ts"
 import type { UserProperty } from "../../Properties.ts"
 import type { ServerAddress } from "../../ServerAddress.ts"
 import type { SessionOptions, TlsOptions, WebSocketOptions } from "../../SessionOptions.ts"
 import { toPlain } from "../options/decode.ts"
-import { tls } from "../options/fields.ts"
+import { tls } from "../options/groups.ts"
 import { bytes, hidden, secret, text, userProperties } from "../options/leaves.ts"
 import { strict } from "../options/strict.ts"
 import { kindOf } from "../valueNames.ts"
@@ -50,24 +50,16 @@ export interface Access {
   readonly expiresAt: number | undefined
 }
 
-/** The parts of a session that ask the program. Their services are provided. */
-export interface AccessCode {
-  readonly credentials?: Provider | undefined
-  readonly authentication?: Authenticator | undefined
-}
-
 const encoder = new TextEncoder()
 
 export class AccessSource {
   readonly #options: SessionOptions
   readonly #clientId: string
-  readonly #code: AccessCode
   readonly #fixed: Access
 
-  constructor(options: SessionOptions, clientId: string, code: AccessCode) {
+  constructor(options: SessionOptions, clientId: string) {
     this.#options = options
     this.#clientId = clientId
-    this.#code = code
     this.#fixed = {
       username: options.username,
       password: options.password === undefined ? undefined : encoder.encode(Redacted.value(options.password)),
@@ -84,12 +76,12 @@ export class AccessSource {
 
   /** The program is asked before each attempt. */
   get isDynamic(): boolean {
-    return this.#code.credentials !== undefined || this.#code.authentication !== undefined
+    return this.#options.credentials !== undefined || this.#options.authentication !== undefined
   }
 
   /** Renewals are sent on the open connection, and the connection stays. */
   get renewsInPlace(): boolean {
-    return this.#code.authentication !== undefined && this.#code.credentials === undefined
+    return this.#options.authentication !== undefined && this.#options.credentials === undefined
   }
 
   /** What the next attempt uses. Fails with `CredentialsFailed`, `InvalidOptions` or `Timeout`. */
@@ -104,7 +96,7 @@ export class AccessSource {
 
   #ask(server: ServerAddress, lastError: MqttError | undefined): Effect.Effect<Access, MqttError> {
     return Effect.gen({ self: this }, function*() {
-      const { authentication, credentials } = this.#code
+      const { authentication, credentials } = this.#options
       const attempt = this.#attempt(server, lastError)
       let access = this.#fixed
       if (credentials !== undefined) {
@@ -123,7 +115,7 @@ export class AccessSource {
   }
 
   #initiate(attempt: Attempt): Effect.Effect<Exchange, MqttError> {
-    const { initiate } = this.#code.authentication!
+    const { initiate } = this.#options.authentication!
     return Effect.flatMap(
       Effect.flatMap(this.#called(() => initiate(attempt)), (effect) => this.#failing(effect)),
       (exchange) => {

@@ -177,7 +177,7 @@ export class EngineLoop implements ConsumerQueueHost, DeadlineHost, DurabilityHo
 
   /** Sends no more PUBLISH on this connection, which is about to be replaced. Acknowledgements are still sent. */
   holdPublishes(): void {
-    this.#engine.setWritable(false, this.#time())
+    this.engine.setWritable(false, this.clock.time)
     this.schedule()
   }
 

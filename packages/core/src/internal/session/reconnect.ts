@@ -9,13 +9,8 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import { ConnectionLost, MqttError } from "../../MqttError.ts"
 import * as ReasonCode from "../../ReasonCode.ts"
-import type { SessionOptions } from "../../SessionOptions.ts"
+import type { ReconnectSchedule, SessionOptions } from "../../SessionOptions.ts"
 import { isClosedByPeer } from "./endedByServer.ts"
-
-/**
- * A reconnect policy. Its input is the failure; its delays are the waits, and its end means no further attempt.
- */
-export type ReconnectSchedule = Schedule.Schedule<unknown, MqttError>
 
 /**
  * The schedule that the options describe. Each delay is multiplied by `slowdown()`, up to `maxDelay`.
@@ -83,9 +78,9 @@ export class Reconnect {
   // Made with the first failure, because a schedule takes memory and most sessions have no failure.
   #step: Effect.Success<ReturnType<typeof begin>> | undefined
 
-  constructor(schedule: ReconnectSchedule | undefined, options: SessionOptions["reconnect"]) {
-    this.#schedule = schedule
-    this.#options = options
+  constructor({ reconnect, reconnectSchedule }: Pick<SessionOptions, "reconnect" | "reconnectSchedule">) {
+    this.#schedule = reconnectSchedule
+    this.#options = reconnect
   }
 
   /** The delay after this failure. */

@@ -16,33 +16,27 @@ import { makeEngine } from "../engine/engine.ts"
 import { monotonicMillis } from "../time.ts"
 import { SessionAssembly } from "./assembly.ts"
 import { type Connector, makeConnector } from "./connector.ts"
-import { type AccessCode, AccessSource } from "./credentials.ts"
+import { AccessSource } from "./credentials.ts"
 import { engineOptions } from "./engineOptions.ts"
 import { Fibers } from "./fibers.ts"
 import { chooseClientId, identityIn, identityOf, isSameIdentity, randomToken } from "./identity.ts"
 import type { Observer } from "./lifecycle.ts"
 import { storeOf } from "./persistence.ts"
-import { Reconnect, type ReconnectSchedule } from "./reconnect.ts"
+import { Reconnect } from "./reconnect.ts"
 import { Renewal } from "./renewal.ts"
 import { Servers } from "./servers.ts"
 import * as Supervisor from "./supervisor.ts"
 import { protectionOf, warnAssigned } from "./trust.ts"
-
-/** The parts of a session that are code. Their services are in the context. */
-export interface SessionCode extends AccessCode {
-  readonly reconnect?: ReconnectSchedule | undefined
-}
 
 /**
  * Makes a session from valid options, see `MqttSession.make`.
  */
 export const makeSession = Effect.fnUntraced(function*(
   options: SessionOptions,
-  code: SessionCode,
   observer?: Observer
 ): Effect.fn.Return<SessionAssembly, MqttError, Scope.Scope> {
   const clock = yield* Clock.Clock
-  if (code.authentication !== undefined && options.protocolVersion === 4) {
+  if (options.authentication !== undefined && options.protocolVersion === 4) {
     return yield* new MqttError({
       session: options.name,
       method: "make",
@@ -67,7 +61,6 @@ export const makeSession = Effect.fnUntraced(function*(
   const core = new SessionAssembly({ options, clientId, engine, store, records, clock, fibers, settings, observer })
   connect(core, {
     clock,
-    code,
     servers: new Servers(addresses),
     isStored: store !== undefined,
     identity: identityIn(records)
@@ -79,7 +72,6 @@ export const makeSession = Effect.fnUntraced(function*(
 
 interface Beginning {
   readonly clock: Clock.Clock
-  readonly code: SessionCode
   readonly servers: Servers
   readonly isStored: boolean
   /** The identity that the store recorded; undefined: none. */
@@ -87,9 +79,9 @@ interface Beginning {
 }
 
 /** Starts the supervisor, which connects and reconnects the session. */
-const connect = (core: SessionAssembly, { clock, code, identity, isStored, servers }: Beginning): void => {
+const connect = (core: SessionAssembly, { clock, identity, isStored, servers }: Beginning): void => {
   const { clientId, engineLoop, lifecycle, name, options, publisher, shutdown, subscriber } = core
-  const source = new AccessSource(options, clientId, code)
+  const source = new AccessSource(options, clientId)
   const renewal = source.isDynamic ? makeRenewal(core, source, clock) : undefined
   core.renewal = renewal
   const connector = makeConnector({
@@ -123,7 +115,7 @@ const connect = (core: SessionAssembly, { clock, code, identity, isStored, serve
     engineLoop,
     lifecycle,
     servers,
-    reconnect: new Reconnect(code.reconnect, options.reconnect),
+    reconnect: new Reconnect(options),
     now: () => engineLoop.now(),
     isUnverified: protectionOf(options) === "unverified",
     persistent: options.persistence !== "none",
