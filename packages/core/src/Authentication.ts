@@ -10,16 +10,19 @@
  *
  * ```ts
  * import { Authentication, MqttSession } from "@effect-mqttx/core"
- * import { Effect } from "effect"
+ * import type { Effect } from "effect"
  *
- * declare const token: Effect.Effect<{ readonly bytes: Uint8Array; readonly expiresAt: number }, Authentication.CredentialsError>
+ * declare const token: Effect.Effect<
+ *   { readonly bytes: Uint8Array; readonly expiresAt: number },
+ *   Authentication.CredentialsError
+ * >
  *
  * const authentication = Authentication.token("CUSTOM-JWT", token)
  * export const Plant = MqttSession.layer({ name: "plant", servers: ["mqtts://broker.example"], authentication })
  * ```
  */
 import * as Effect from "effect/Effect"
-import { type Attempt, CredentialsError } from "./Credentials.ts"
+import type { Attempt, CredentialsError } from "./Credentials.ts"
 
 export { type Attempt, CredentialsError } from "./Credentials.ts"
 

@@ -14,7 +14,7 @@
  * declare const fetchToken: Effect.Effect<{ readonly token: string; readonly expiresAt: number }, Error>
  *
  * const credentials = fetchToken.pipe(
- *   Effect.map(({ expiresAt, token }): Credentials.Credentials => ({ username: "device", password: token, expiresAt })),
+ *   Effect.map(({ expiresAt, token }) => ({ username: "device", password: token, expiresAt })),
  *   Effect.mapError(Credentials.failed("no token"))
  * )
  * export const Plant = MqttSession.layer({ name: "plant", servers: ["mqtts://broker.example"], credentials })
@@ -24,10 +24,11 @@ import type * as Effect from "effect/Effect"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { causeText, TaggedError } from "./internal/errors/shared.ts"
+import type { TlsInput } from "./internal/options/groups.ts"
+import type { SecretInput } from "./internal/options/input.ts"
 import type { MqttError } from "./MqttError.ts"
 import type { UserProperty } from "./Properties.ts"
 import type { ServerAddress } from "./ServerAddress.ts"
-import type { SecretInput, TlsInput } from "./SessionOptions.ts"
 
 /**
  * What a session needs for one attempt to connect. Each part replaces the option of the same name; parts that are
@@ -35,6 +36,7 @@ import type { SecretInput, TlsInput } from "./SessionOptions.ts"
  * and is an option.
  */
 export interface Credentials {
+  /** Replaces the option `username`. */
   readonly username?: string | undefined
   /** A text, or bytes such as a signature. */
   readonly password?: SecretInput | Uint8Array | Redacted.Redacted<Uint8Array> | undefined
@@ -42,6 +44,7 @@ export interface Credentials {
   readonly userProperties?: ReadonlyArray<UserProperty> | undefined
   /** Added to the TLS options, for example a client certificate and its key. */
   readonly tls?: TlsInput | undefined
+  /** For servers with `ws` or `wss`. */
   readonly webSocket?: {
     /** Added to the headers of the upgrade request. A browser cannot send any. */
     readonly headers?: { readonly [name: string]: SecretInput } | undefined
@@ -59,7 +62,9 @@ export interface Credentials {
 export interface Attempt {
   /** The name of the session. */
   readonly session: string
+  /** The client identifier of CONNECT. */
   readonly clientId: string
+  /** The server that is tried. */
   readonly server: ServerAddress
   /** Why the last attempt or connection ended; undefined: it is the first, or credentials are renewed as planned. */
   readonly lastError: MqttError | undefined

@@ -76,6 +76,7 @@ export interface CredentialsRefreshed extends Base<"CredentialsRefreshed"> {
 
 /** New credentials could not be fetched. The connection continues with the old ones, and the session tries again. */
 export interface CredentialsNotRefreshed extends Base<"CredentialsNotRefreshed"> {
+  /** Why, as the provider says. */
   readonly error: MqttError
   /** When the old ones expire, in milliseconds since the epoch; undefined: never. */
   readonly expiresAt: number | undefined

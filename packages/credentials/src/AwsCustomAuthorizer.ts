@@ -31,6 +31,7 @@ export interface AwsCustomAuthorizerOptions {
   readonly authorizer?: string | undefined
   /** The user name as the authorizer sees it. */
   readonly username?: string | undefined
+  /** The password as the authorizer sees it. Default none. */
   readonly password?: SecretInput | Redacted.Redacted<Uint8Array> | undefined
   /** For an authorizer with signed tokens: the token's parameter and value, and its signature in base64. */
   readonly token?: {

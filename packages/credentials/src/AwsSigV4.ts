@@ -29,8 +29,11 @@ import { reveal, type SecretInput } from "./internal/secret.ts"
 
 /** An access key, and the token of a session of AWS STS or Cognito. */
 export interface Keys {
+  /** The identifier of the key. */
   readonly accessKeyId: string
+  /** The secret of the key. It signs and is not sent. */
   readonly secretAccessKey: SecretInput
+  /** The token of temporary keys. Default none. */
   readonly sessionToken?: SecretInput | undefined
   /** When the keys expire, in milliseconds since the epoch. The session connects again with new ones before. */
   readonly expiresAt?: number | undefined
@@ -38,10 +41,15 @@ export interface Keys {
 
 /** What is signed. */
 export interface PresignOptions {
+  /** The host name, as the header `host` has it. */
   readonly host: string
+  /** The path of the URL. */
   readonly path: string
+  /** The region, for example `eu-central-1`. */
   readonly region: string
+  /** The service, for example `iotdevicegateway`. */
   readonly service: string
+  /** The keys that sign. */
   readonly keys: Keys
   /** Milliseconds since the epoch. */
   readonly at: number
@@ -85,6 +93,7 @@ export const presign = (options: PresignOptions): Effect.Effect<Redacted.Redacte
 
 /** AWS IoT Core over WebSocket. */
 export interface IotCoreOptions<R> {
+  /** The region, for example `eu-central-1`. */
   readonly region: string
   /** Answers the keys before each attempt to connect. */
   readonly keys: Effect.Effect<Keys, CredentialsError, R>

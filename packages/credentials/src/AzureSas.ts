@@ -43,7 +43,9 @@ export interface SasOptions {
 
 /** A signature, and when it expires in milliseconds since the epoch. */
 export interface Sas {
+  /** The text to use as a password. */
   readonly signature: Redacted.Redacted<string>
+  /** The end of its lifetime, in milliseconds since the epoch. */
   readonly expiresAt: number
 }
 
@@ -67,11 +69,15 @@ export const sign = ({ key, lifetime, policy, resource }: SasOptions): Effect.Ef
 
 /** A device, or a module of one, at an IoT Hub. */
 export interface IotHubOptions {
+  /** The host name of the hub. */
   readonly hostName: string
   /** The client identifier of the session is the same: `device`, or `device/module`. */
   readonly deviceId: string
+  /** The module of the device. Default none. */
   readonly moduleId?: string | undefined
+  /** The shared key of the device or the policy, base64. */
   readonly key: SecretInput
+  /** The name of a policy; absent for the key of a device. */
   readonly policy?: string | undefined
   /** Default one hour. */
   readonly lifetime?: Duration.Input | undefined

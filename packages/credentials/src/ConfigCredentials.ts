@@ -22,7 +22,9 @@ import type * as Redacted from "effect/Redacted"
 
 /** The values to read. */
 export interface ConfigCredentialsOptions {
+  /** The user name. Default: the option of the session. */
   readonly username?: Config.Config<string> | undefined
+  /** The password. Default: the option of the session. */
   readonly password?: Config.Config<Redacted.Redacted<string>> | Config.Config<string> | undefined
 }
 

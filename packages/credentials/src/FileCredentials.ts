@@ -34,7 +34,9 @@ import * as Stream from "effect/Stream"
 
 /** The paths of the files. */
 export interface Files {
+  /** The user name. Default: the option of the session. */
   readonly username?: string | undefined
+  /** The password. Default: the option of the session. */
   readonly password?: string | undefined
   /** Trusted authorities, PEM. */
   readonly ca?: string | undefined

@@ -28,6 +28,7 @@ export type Algorithm = "HS256" | "RS256" | "ES256"
 
 /** A token and how it is signed. */
 export interface JwtOptions {
+  /** The algorithm of the signature. */
   readonly algorithm: Algorithm
   /** For HS256 a text, otherwise a private key in PKCS #8 (PEM, `-----BEGIN PRIVATE KEY-----`). */
   readonly key: SecretInput
@@ -41,6 +42,7 @@ export interface JwtOptions {
 
 /** A signed token. */
 export interface Token {
+  /** The signed token. */
   readonly token: Redacted.Redacted<string>
   /** Milliseconds since the epoch. */
   readonly expiresAt: number

@@ -37,10 +37,15 @@ import { reveal, type SecretInput } from "./internal/secret.ts"
 
 /** The client and what it asks for. */
 export interface OAuth2Options {
+  /** The token endpoint of the authorization server. */
   readonly tokenUrl: string
+  /** The client identifier at the authorization server, which is not that of MQTT. */
   readonly clientId: string
+  /** The secret of the client. */
   readonly clientSecret: SecretInput
+  /** The scopes, separated by spaces. Default: as the server decides. */
   readonly scope?: string | undefined
+  /** The audience, which some servers ask for. Default none. */
   readonly audience?: string | undefined
   /** How the client proves itself: the header Authorization, or fields of the form. Default `basic`. */
   readonly clientAuthentication?: "basic" | "form" | undefined
@@ -48,6 +53,7 @@ export interface OAuth2Options {
 
 /** An access token. */
 export interface Token {
+  /** The access token. */
   readonly token: Redacted.Redacted<string>
   /** Milliseconds since the epoch; undefined: the server does not say. */
   readonly expiresAt: number | undefined

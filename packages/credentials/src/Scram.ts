@@ -22,6 +22,7 @@ import { reveal, type SecretInput } from "./internal/secret.ts"
 
 /** The user. */
 export interface ScramOptions {
+  /** The name of the user at the server. */
   readonly username: string
   /** Normalised by NFKC, which is SASLprep (RFC 4013) for all but rare characters. */
   readonly password: SecretInput

@@ -35,12 +35,17 @@ const reversing =
 const reverse = (data: Uint8Array | undefined) => Effect.succeed(bytes(textOf(data).split("").reverse().join("")))
 
 describe("before CONNACK", () => {
-  it.effect("answers the challenge of the server, and is ready", () =>
+  it.effect("answers the challenge of the server, and is ready [MQTT5-4.12.0-3] [MQTT5-4.12.0-5]", () =>
     Effect.gen(function*() {
       const broker = yield* makeBroker("memory", { authenticateEnhanced: reversing() })
       const session = yield* open(broker, Authentication.challenge("REVERSE", reverse, bytes("hello")))
       yield* session.awaitReady
-      assert.lengthOf(broker.received("Auth"), 1)
+      const [answer] = broker.received("Auth")
+      assert.deepStrictEqual(answer?.packet, {
+        _tag: "Auth",
+        reasonCode: 0x18,
+        properties: { authenticationMethod: "REVERSE", authenticationData: bytes("cba") }
+      })
       assert.deepInclude(broker.received("Connect")[0]!.packet.properties, {
         authenticationMethod: "REVERSE",
         authenticationData: bytes("hello")
@@ -171,7 +176,7 @@ describe("on the open connection", () => {
       assert.lengthOf(broker.received("Publish"), 10)
     }))
 
-  it.effect("renews on request", () =>
+  it.effect("renews on request, by the method of CONNECT [MQTT5-4.12.1-1]", () =>
     Effect.gen(function*() {
       const server = tokens()
       const broker = yield* makeBroker("memory", { authenticateEnhanced: server.authenticateEnhanced })
@@ -179,6 +184,32 @@ describe("on the open connection", () => {
       yield* session.awaitReady
       yield* session.refreshCredentials
       assert.deepStrictEqual(server.seen, ["connect token 1", "renewal token 2"])
+      assert.deepStrictEqual(broker.received("Auth").map(({ packet }) => [packet.reasonCode, packet.properties]), [
+        [0x19, { authenticationMethod: "CUSTOM-JWT", authenticationData: bytes("token 2") }]
+      ])
+    }))
+
+  it.effect("ends with DISCONNECT when this client does not accept the result [MQTT5-4.12.1-2]", () =>
+    Effect.gen(function*() {
+      const server = tokens()
+      const broker = yield* makeBroker("memory", { authenticateEnhanced: server.authenticateEnhanced })
+      let count = 0
+      const session = yield* open(broker, {
+        method: "CUSTOM-JWT",
+        initiate: () =>
+          Effect.sync(() =>
+            ++count === 1
+              ? { data: bytes("good") }
+              : {
+                data: bytes("good"),
+                verify: () => Effect.fail(new Authentication.CredentialsError({ detail: "no proof" }))
+              }
+          )
+      })
+      yield* session.awaitReady
+      const error = yield* Effect.flip(session.refreshCredentials)
+      assert.deepInclude(error.reason, { _tag: "CredentialsFailed", detail: "no proof" })
+      yield* broker.awaitPacket({ direction: "received", packet: "Disconnect" })
     }))
 
   it.effect("loses the connection when the server refuses the new token, and the request fails", () =>

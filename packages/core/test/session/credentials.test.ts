@@ -1,7 +1,7 @@
 /**
  * Credentials as an effect: asked for before each attempt, renewed before they expire.
  */
-import { Credentials, MqttError, MqttSession } from "@effect-mqttx/core"
+import { Credentials, type MqttError, MqttSession } from "@effect-mqttx/core"
 import * as Transport from "@effect-mqttx/core/Transport"
 import type * as ScriptedBroker from "@effect-mqttx/testing/ScriptedBroker"
 import { assert, describe, it } from "@effect/vitest"

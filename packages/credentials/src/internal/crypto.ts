@@ -36,7 +36,9 @@ export const fromBase64 = (text: string): Uint8Array<ArrayBuffer> | undefined =>
 export const hex = (bytes: Uint8Array): string =>
   Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")
 
-/** Runs a function of Web Crypto. Its failure never holds a key: the platform's messages do not, and no cause is kept. */
+/**
+ * Runs a function of Web Crypto. Its failure never holds a key: the platform's messages do not, and no cause is kept.
+ */
 export const attempt = <A>(
   detail: string,
   run: (subtle: SubtleCrypto) => Promise<A>

@@ -63,7 +63,9 @@ export class Authenticating {
     }
   }
 
-  /** CONNACK has accepted. Calls back when the exchange accepts the server's data, at once if it does not check them. */
+  /**
+   * CONNACK has accepted. Calls back when the exchange accepts the server's data, at once if it does not check them.
+   */
   onConnack({ properties }: Connack, accept: () => void): void {
     if (this.#isBusy) {
       return this.#violate("CONNACK before the answer to AUTH")

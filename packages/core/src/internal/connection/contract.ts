@@ -81,8 +81,8 @@ export interface Connection {
   readonly pause: () => void
   readonly resume: () => void
   /**
-   * Authenticates again while the connection is in use (MQTT 4.12.1), by the method of CONNECT. Succeeds when the server
-   * has accepted. Takes at most the connect timeout; every failure ends the connection.
+   * Authenticates again while the connection is in use (MQTT 4.12.1), by the method of CONNECT. Succeeds when the
+   * server has accepted. Takes at most the connect timeout; every failure ends the connection.
    */
   readonly reauthenticate: (exchange: Exchange) => Effect.Effect<void, MqttError>
   /**

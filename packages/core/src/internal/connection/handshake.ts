@@ -56,8 +56,8 @@ const isOtherMethod = ({ properties }: Connack, connect: Connect): boolean =>
   properties.authenticationMethod !== connect.properties.authenticationMethod
 
 /**
- * Judges an AUTH before CONNACK, where the exchange is that of CONNECT, and on an open connection, where it is a renewal
- * that this client began (MQTT 4.12.1).
+ * Judges an AUTH before CONNACK, where the exchange is that of CONNECT, and on an open connection, where it is a
+ * renewal that this client began (MQTT 4.12.1).
  */
 export const onAuth = (
   { properties, reasonCode }: Auth,

@@ -7,9 +7,8 @@
 import * as Schema from "effect/Schema"
 import type { Authenticator } from "../../Authentication.ts"
 import type { Provider } from "../../Credentials.ts"
+import { authentication, credentials } from "./access.ts"
 import {
-  authentication,
-  credentials,
   queue,
   type QueueOptions,
   reconnect,
@@ -127,8 +126,8 @@ export const fields = {
    */
   credentials: Schema.optionalKey(credentials),
   /**
-   * Enhanced authentication (MQTT 4.12), see the module `Authentication`. It is code, as `reconnectSchedule` is. MQTT 5.
-   * Default none.
+   * Enhanced authentication (MQTT 4.12), see the module `Authentication`. It is code, as `reconnectSchedule` is. MQTT
+   * 5. Default none.
    */
   authentication: Schema.optionalKey(authentication),
   /**

@@ -3,12 +3,8 @@
  * here once, with its documentation, bounds and default; the types follow from it. See fields.ts for the options
  * themselves.
  */
-import * as Effect from "effect/Effect"
-import * as Predicate from "effect/Predicate"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
-import type { Authenticator } from "../../Authentication.ts"
-import type { Provider } from "../../Credentials.ts"
 import type { MqttError } from "../../MqttError.ts"
 import type { MessageProperties } from "../../Properties.ts"
 import { findFault } from "../utf8String.ts"
@@ -202,18 +198,6 @@ export type ReconnectSchedule = Schedule.Schedule<unknown, MqttError>
 export const reconnectSchedule: Written<ReconnectSchedule, ReconnectSchedule, ReconnectSchedule> = code(
   (value: unknown): value is ReconnectSchedule => Schedule.isSchedule(value),
   "a Schedule"
-)
-
-export const credentials: Written<Provider, Provider, Provider> = code(
-  (value: unknown): value is Provider => typeof value === "function" || Effect.isEffect(value),
-  "an Effect, or a function that answers one"
-)
-
-export const authentication: Written<Authenticator, Authenticator, Authenticator> = code(
-  (value: unknown): value is Authenticator =>
-    Predicate.hasProperty(value, "method") && typeof value.method === "string" &&
-    Predicate.hasProperty(value, "initiate") && typeof value.initiate === "function",
-  "an Authenticator"
 )
 
 const queueFields = {

@@ -5,15 +5,7 @@
 import type { Auth, Connect } from "@effect-mqttx/core/Packet"
 import type { AuthenticationAnswer } from "./contract.ts"
 import * as ReasonCodes from "./reasonCodes.ts"
-import { type Connection, send, type State } from "./state.ts"
-
-/** The exchange in progress on a connection. */
-export interface Exchange {
-  readonly method: string
-  readonly isRenewal: boolean
-  /** Number of packets of the client so far. */
-  round: number
-}
+import { type Connection, type Exchange, send, type State } from "./state.ts"
 
 /** What the caller does next. */
 export type AuthenticationStep =

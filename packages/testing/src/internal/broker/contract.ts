@@ -204,8 +204,11 @@ export interface SessionView {
  * What a client sent for its authentication: in CONNECT, in an AUTH, or in the AUTH that begins a renewal.
  */
 export interface AuthenticationRequest {
+  /** The client identifier of CONNECT. */
   readonly clientId: string
+  /** The Authentication Method (MQTT 3.1.2.11.9). */
   readonly method: string
+  /** The Authentication Data (MQTT 3.1.2.11.10); undefined: none. */
   readonly data: Uint8Array | undefined
   /** 1 for the packet that begins the exchange, 2 for the client's next answer. */
   readonly round: number

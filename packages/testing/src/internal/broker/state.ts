@@ -14,7 +14,6 @@ import type {
 import * as Properties from "@effect-mqttx/core/Properties"
 import type { ProtocolVersion, QoS } from "@effect-mqttx/core/QoS"
 import type { JournalEntry } from "../../Journal.ts"
-import type { Exchange } from "./authentication.ts"
 import type {
   BrokerCoreOptions,
   BrokerLimits,
@@ -99,6 +98,14 @@ export interface Session {
   willAt: number
   /** The time when the session ends. */
   endsAt: number
+}
+
+/** The exchange in progress on a connection. */
+export interface Exchange {
+  readonly method: string
+  readonly isRenewal: boolean
+  /** Number of packets of the client so far. */
+  round: number
 }
 
 export interface Connection extends ClientInfo {
