@@ -26,6 +26,7 @@ export default defineConfig({
       project("testing", "packages/testing"),
       project("store-file", "packages/store-file"),
       project("store-redis", "packages/store-redis"),
+      project("benchmarks", "packages/benchmarks"),
       project("examples", "examples"),
       project("workspace", ".")
     ],

@@ -1,32 +1,22 @@
 /**
- * The codec beside mqtt-packet: processor nanoseconds for each PUBLISH, decoding and encoding, in one process and in
- * turns.
+ * The codec and mqtt-packet on one workload: processor nanoseconds for each PUBLISH.
+ *
+ * Both run in one process and take turns of milliseconds, because a function of nanoseconds moves more with the speed
+ * of the processor than with anything else.
  */
 import { makeDecoder, makeEncoder } from "@effect-mqttx/core/Codec"
 import type { Packet, Publish } from "@effect-mqttx/core/Packet"
 import * as Properties from "@effect-mqttx/core/Properties"
-import type { ProtocolVersion, QoS } from "@effect-mqttx/core/QoS"
+import type { ProtocolVersion } from "@effect-mqttx/core/QoS"
 import mqttPacket from "mqtt-packet"
-import { median } from "./median.ts"
-
-interface Workload {
-  readonly version: ProtocolVersion
-  readonly qos: QoS
-  readonly bytes: number
-  readonly withProperties: boolean
-}
-
-interface Row {
-  readonly name: string
-  readonly ours: number
-  readonly theirs: number
-  readonly ratio: number
-}
+import { answerWith } from "../harness/child.ts"
+import { median } from "../harness/median.ts"
+import type { CodecRequest, CodecResult, Workload } from "./contract.ts"
 
 /** Runs some packets and says how many. */
 type Side = () => number
 
-const rounds = 41
+const rounds = 21
 const roundMillis = 12
 const warmUpMillis = 60
 const topicCount = 64
@@ -224,85 +214,19 @@ const run = (side: Side, millis: number): number => {
   return ((user + system) * 1000) / packets
 }
 
-interface Measured {
-  /** Processor nanoseconds for each packet, by side. */
-  readonly times: ReadonlyArray<number>
-  /** How much longer than the first side each one takes. */
-  readonly ratios: ReadonlyArray<number>
+const measure = async ({ direction, workload }: CodecRequest): Promise<CodecResult> => {
+  const sides: Record<keyof CodecResult, Side | undefined> = direction === "decode"
+    ? { ours: ourDecode(workload), other: theirDecode(workload), stream: undefined }
+    : { ours: ourEncode(workload), other: theirGenerate(workload), stream: theirWriteToStream(workload) }
+  const all = Object.entries(sides).flatMap(([name, side]) => side === undefined ? [] : [{ name, side }])
+  for (const { side } of all) run(side, warmUpMillis)
+  // Every round runs every side, so that a slow moment of the machine hits all of them.
+  const times = Array.from({ length: rounds }, () => all.map(({ side }) => run(side, roundMillis)))
+  // A result that depends on the checksum: no side's work can be optimised away.
+  if (checksum === 0) throw new Error("nothing was read or written")
+  return Object.fromEntries(
+    all.map(({ name }, index) => [name, median(times.map((round) => round[index]!))])
+  ) as unknown as CodecResult
 }
 
-/**
- * Every round runs every side, so that a slow moment of the machine hits all of them, and compares within the round.
- */
-const measure = (sides: ReadonlyArray<Side>): Measured => {
-  for (const side of sides) {
-    run(side, warmUpMillis)
-  }
-  const all = Array.from({ length: rounds }, () => sides.map((side) => run(side, roundMillis)))
-  return {
-    times: sides.map((_, side) => median(all.map((round) => round[side]))),
-    ratios: sides.map((_, side) => median(all.map((round) => round[side] / round[0])))
-  }
-}
-
-const label = (direction: string, { bytes, qos, version, withProperties }: Workload): string =>
-  `${direction} ${bytes === 64 ? "64 B " : "1 KiB"} QoS ${qos} ${
-    version === 4 ? "3.1.1" : withProperties ? "5, properties" : "5"
-  }`
-
-const workloads: ReadonlyArray<Workload> = [64, 1024].flatMap((bytes) =>
-  ([0, 1] as const).flatMap((qos) => [
-    { bytes, qos, version: 4 as const, withProperties: false },
-    { bytes, qos, version: 5 as const, withProperties: false },
-    { bytes, qos, version: 5 as const, withProperties: true }
-  ])
-)
-
-const print = (title: string, notes: ReadonlyArray<string>, theirs: string, rows: ReadonlyArray<Row>): void => {
-  console.log(
-    [
-      title,
-      `${"".padEnd(34)}${"ours".padStart(8)}${theirs.padStart(18)}${"ratio".padStart(8)}`,
-      ...rows.map((row) =>
-        row.name.padEnd(34) + row.ours.toFixed(0).padStart(8) + row.theirs.toFixed(0).padStart(18) +
-        `${row.ratio.toFixed(1)}x`.padStart(8)
-      ),
-      ...notes,
-      ""
-    ].join("\n")
-  )
-}
-
-/**
- * Measures every row and prints the tables; answers the lowest ratio of decoding by `parser().parse` and encoding by
- * `generate`, the two functions of mqtt-packet between packets and bytes.
- */
-export const benchmarkCodec = (): number => {
-  const decoded: Array<Row> = []
-  const generated: Array<Row> = []
-  const streamed: Array<Row> = []
-  for (const workload of workloads) {
-    const { ratios, times } = measure([ourDecode(workload), theirDecode(workload)])
-    decoded.push({ name: label("decode", workload), ours: times[0], theirs: times[1], ratio: ratios[1] })
-  }
-  for (const workload of workloads) {
-    const { ratios, times } = measure([ourEncode(workload), theirGenerate(workload), theirWriteToStream(workload)])
-    const name = label("encode", workload)
-    generated.push({ name, ours: times[0], theirs: times[1], ratio: ratios[1] })
-    streamed.push({ name, ours: times[0], theirs: times[2], ratio: ratios[2] })
-  }
-  console.log(
-    `Codec beside mqtt-packet on Node ${process.versions.node}: processor nanoseconds for each PUBLISH, median of ${rounds} rounds\n`
-  )
-  print("Bytes to packets", [], "parser().parse", decoded)
-  print("Packets to bytes", [], "generate", generated)
-  print(
-    "For comparison: writeToStream makes no bytes but writes four to thirty pieces for each packet.",
-    [`Here a sink joins the pieces of ${batch} packets into one chunk, which no stream does.`],
-    "writeToStream",
-    streamed
-  )
-  // Printed so that no side's work can be optimised away.
-  console.log(`(checksum ${checksum % 1_000_003})`)
-  return Math.min(...[...decoded, ...generated].map(({ ratio }) => ratio))
-}
+answerWith(measure)
