@@ -108,8 +108,11 @@ const observer = {
     say(`  once more: ${rows.map(({ ratio, title }) => `${title} (${ratioText(ratio)})`).join(", ")}`)
 }
 
+/** What the group that runs has started. */
+let fixtures = new Fixtures()
+
 const runGroup = async (rows: ReadonlyArray<Row>, plan: Plan): Promise<ReadonlyArray<RowResult>> => {
-  const fixtures = new Fixtures()
+  fixtures = new Fixtures()
   try {
     const results: Array<RowResult> = []
     for (const block of blocksOf(rows)) results.push(...await runBlock(block, plan, fixtures, observer))
@@ -167,9 +170,10 @@ const list = async (): Promise<void> => {
   }
 }
 
-// Ends the children too: each of them ends with its channel.
-process.on("SIGINT", () => process.exit(130))
-process.on("SIGTERM", () => process.exit(143))
+// Brokers are no children of this channel: they have to be ended.
+for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
+  process.once(signal, () => void fixtures.close().finally(() => process.exit(code)))
+}
 
 try {
   if (values.help) console.log(help)
