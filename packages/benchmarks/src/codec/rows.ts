@@ -1,5 +1,5 @@
 /**
- * The codec beside mqtt-packet: `parser().parse` and `generate`, its two functions between packets and bytes.
+ * The codec compared with mqtt-packet: `parser().parse` and `generate`, its two functions between packets and bytes.
  *
  * For comparison stands `writeToStream`, which makes no bytes but writes four to thirty pieces for each packet. Here a
  * sink joins the pieces of 64 packets into one chunk, which no stream does.
@@ -50,7 +50,7 @@ export const rows: ReadonlyArray<Row> = (["decode", "encode", "stream"] as const
     const other = kind === "decode" ? "parser().parse" : kind === "encode" ? "generate" : "writeToStream"
     return {
       id: `codec.${kind}.${bytes}.qos${qos}.v${version}${withProperties ? ".properties" : ""}`,
-      title: `${direction} ${what}${kind === "stream" ? ", beside writeToStream" : ""}`,
+      title: `${direction} ${what}${kind === "stream" ? ", compared with writeToStream" : ""}`,
       unit: "CPU ns",
       better: "lower",
       sides: [

@@ -1,5 +1,5 @@
 /**
- * A forwarder between two mosquitto brokers beside mosquitto's own bridge in C, which does the same in the same run.
+ * A forwarder between two mosquitto brokers, compared with mosquitto's own bridge in C in the same run.
  *
  * The bridge keeps nothing on a disk; a durable forwarder, which does, is compared with it all the same.
  *

@@ -21,7 +21,7 @@ const sideOf = (request: SideRequest, name = nameOf(request)): Side => ({
 
 const ten = sideOf({ ...receive, idleFilters: 9 })
 
-/** Among more filters, beside the same session with ten. */
+/** Among more filters, compared with the same session with ten. */
 const routing: ReadonlyArray<Row> = [10, 1000, 100_000].map((filters) => ({
   id: `growth.routing.${filters}`,
   title: `receive QoS 0 among ${filters.toLocaleString("en")} filters`,

@@ -1,6 +1,6 @@
 /**
- * What it takes to import the library in a fresh process, beside MQTT.js. The limit is Effect alone, which the core
- * stands on.
+ * What it takes to import the library in a fresh process, and to import MQTT.js. The limit is Effect alone,
+ * which the core stands on.
  */
 import { resultOf } from "../harness/child.ts"
 import { type Parts, type Role, type Row, sidesOf, type Source } from "../harness/model.ts"

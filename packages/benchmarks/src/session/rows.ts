@@ -1,5 +1,5 @@
 /**
- * Messages a second of a session beside MQTT.js, both with their default options, on the same scripted peer.
+ * Messages a second of a session and of MQTT.js, both with their default options, on the same scripted peer.
  *
  * Received at QoS 0 counts what the consumer handled, received at QoS 1 the PUBACKs at the peer, published the PUBLISH
  * packets at the peer. Nothing may be lost: streams take QoS 0 with `onOverflow: "suspend"`, because MQTT.js stops

@@ -1,6 +1,6 @@
 /**
- * Accepted messages a second of a session on each durable store, beside the engine under that store doing the same
- * writes.
+ * Accepted messages a second of a session on each durable store, compared with the engine under that store doing
+ * the same writes.
  */
 import { RedisServer } from "@effect-mqttx/testing"
 import * as Effect from "effect/Effect"
