@@ -1,6 +1,6 @@
 /**
- * What idle sessions cost, on TCP to the embedded broker in a process of its own, and what MQTT.js takes. The limit is a
- * bare socket: what a session costs beyond it is the library's.
+ * What idle sessions cost, on TCP to the embedded broker in a process of its own, and what MQTT.js takes. The limit is
+ * a bare socket: what a session costs beyond it is the library's.
  */
 import { resultOf } from "../harness/child.ts"
 import { type Parts, type Role, type Row, sidesOf, type Source } from "../harness/model.ts"
