@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import type * as Tracer from "effect/Tracer"
 import { detach } from "./internal/deferredLists.ts"
 import { payloadBytes } from "./internal/payload.ts"
 import { cleanCause } from "./internal/peerText.ts"
@@ -11,6 +12,7 @@ import { InvalidPayload, MqttError } from "./MqttError.ts"
 import type { PublishProperties } from "./Properties.ts"
 import type { Payload } from "./Publication.ts"
 import type { QoS } from "./QoS.ts"
+import { fromUserProperties } from "./TraceContext.ts"
 
 const TypeId = "~effect-mqttx/core/Message"
 
@@ -20,6 +22,8 @@ const TypeId = "~effect-mqttx/core/Message"
 export interface Acknowledger {
   /** Called by each run of `Message.ack`. Calls after the first one do nothing. */
   readonly acknowledge: (message: Message) => void
+  /** Replaces the effect of `Message.ack`, for example by one with a span. Default: the effect alone. */
+  readonly effect?: ((message: Message, acknowledge: Effect.Effect<void>) => Effect.Effect<void>) | undefined
 }
 
 /**
@@ -99,7 +103,17 @@ export class Message {
    * second time. Acknowledgements leave in the order in which the messages arrived (MQTT 4.6).
    */
   get ack(): Effect.Effect<void> {
-    return Effect.sync(() => this.#acknowledger?.acknowledge(this))
+    const acknowledger = this.#acknowledger
+    const acknowledge = Effect.sync(() => acknowledger?.acknowledge(this))
+    return acknowledger?.effect === undefined ? acknowledge : acknowledger.effect(this, acknowledge)
+  }
+
+  /**
+   * The span of the sender, from the user properties `traceparent` and `tracestate` (MQTT 5); undefined when the
+   * message carries none. It is for `parent` or `links` of a span, see `TraceContext`.
+   */
+  get spanContext(): Tracer.ExternalSpan | undefined {
+    return fromUserProperties(this.properties.userProperties)
   }
 
   /** The payload decoded as UTF-8 on first use. Invalid bytes become the replacement character. */

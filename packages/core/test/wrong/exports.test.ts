@@ -357,7 +357,11 @@ const subjects: Subjects = {
     make: subject("value", template, codec, any("options"))
   },
   Subscription: { isSubscription: subject("predicate", any("u")) },
-  TopicTree: { isTopicTree: subject("predicate", any("u")), make: subject("value", any("options")) }
+  TopicTree: { isTopicTree: subject("predicate", any("u")), make: subject("value", any("options")) },
+  TraceContext: {
+    fromUserProperties: subject("value", any("userProperties")),
+    toUserProperties: subject("value", nothing("span", () => ({ _tag: "ExternalSpan" })))
+  }
 }
 
 testExports(

@@ -180,6 +180,11 @@ export const fields = {
   /** How long `drain` may take. Default 10 s. */
   drainTimeout: withDefault(timeout, 10_000),
   /**
+   * Spans for messages, with the trace context of the W3C in user properties (MQTT 5): `publish` writes it, and a
+   * handler runs in a span `process` under that of the sender (`parent`) or linked to it (`link`). Default `off`.
+   */
+  tracing: withDefault(oneOf(["off", "link", "parent"]), "off"),
+  /**
    * What the session writes to Effect's logger: failures and recoveries (`warnings`), every event (`all`), or nothing
    * (`off`); see `SessionLog`. Default: the setting of `SessionLog.layer`, otherwise `warnings`.
    */

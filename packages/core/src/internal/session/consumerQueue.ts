@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
-import { Message } from "../../Message.ts"
+import { type Acknowledger, Message } from "../../Message.ts"
 import { InvalidOptions, MqttError } from "../../MqttError.ts"
 import type { Consumer, Delivery } from "../engine/contract.ts"
 import { DeliveryDeque } from "./deliveryDeque.ts"
@@ -36,6 +36,8 @@ export interface ConsumerQueueOptions {
   readonly ack: "onReceive" | "manual"
   readonly buffer: number
   readonly onOverflow: "dropOldest" | "suspend"
+  /** See `Acknowledger.effect`. */
+  readonly acknowledgeEffect?: Acknowledger["effect"]
 }
 
 type Batch = Arr.NonEmptyReadonlyArray<Delivery>
@@ -305,7 +307,8 @@ export class ConsumerQueue {
         done = true
         this.#host.acknowledge(this.consumer, delivery)
         this.release(delivery)
-      }
+      },
+      effect: this.#options.acknowledgeEffect
     })
   }
 

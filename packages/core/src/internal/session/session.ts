@@ -13,6 +13,7 @@ import type { SessionOptions } from "../../SessionOptions.ts"
 import type { LoadedRecords } from "../../SessionStore.ts"
 import type { IdentityRecord } from "../../StoreRecord.ts"
 import { makeEngine } from "../engine/engine.ts"
+import { withoutSpan } from "../spans.ts"
 import { monotonicMillis } from "../time.ts"
 import { SessionAssembly } from "./assembly.ts"
 import { type Connector, makeConnector } from "./connector.ts"
@@ -55,7 +56,7 @@ export const makeSession = Effect.fnUntraced(function*(
   engine.restore(records, now)
 
   const scope = yield* Effect.scope
-  const fibers = new Fibers(yield* Effect.context<never>())
+  const fibers = new Fibers(withoutSpan(yield* Effect.context<never>()))
   yield* Scope.addFinalizer(scope, fibers.end)
   const settings = yield* SessionLog
   const core = new SessionAssembly({ options, clientId, engine, store, records, clock, fibers, settings, observer })
