@@ -1,9 +1,8 @@
 /**
  * One connection from CONNECT to its end: handles bytes and packets synchronously, from the network's callback.
  *
- * The codec frames and validates every inbound packet. The handshake (`handshake.ts`) judges AUTH and all packets
- * before CONNACK. Every packet except AUTH goes to the owner in wire order. Time limits and the keep alive fiber are in
- * `connection.ts`.
+ * The codec frames and validates every inbound packet, and `dispatch.ts` passes it to the owner. Time limits and the
+ * keep alive fiber are in `connection.ts`.
  *
  * A link is `opening` until CONNACK, `open`, then `closing` (its last bytes are being sent and input is ignored), then
  * `closed`. Only the first reason that ends it counts.
@@ -13,20 +12,13 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import {
-  Closed,
-  ConnectionLost,
-  MqttError,
-  type MqttErrorReason,
-  ProtocolViolation,
-  Unexpected
-} from "../../MqttError.ts"
-import { type Auth, type Connack, type Disconnect, type Packet, pingreq } from "../../Packet.ts"
+import { Closed, MqttError, type MqttErrorReason, ProtocolViolation, Unexpected } from "../../MqttError.ts"
+import type { Connack, Disconnect, Packet } from "../../Packet.ts"
 import * as ReasonCode from "../../ReasonCode.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
 import type { ByteStream, ByteStreamHandlers } from "../../Transport.ts"
-import { type Attempt, fromDisconnect, fromNetworkError, fromSilentEnd, fromViolation } from "../classification.ts"
-import type { EncodeFailure, Violation } from "../codec/contract.ts"
+import { type Attempt, fromNetworkError, fromStreamEnd, fromViolation } from "../classification.ts"
+import type { Decoder, EncodeFailure } from "../codec/contract.ts"
 import { makeDecoder } from "../codec/decoder.ts"
 import type {
   Connection,
@@ -37,12 +29,10 @@ import type {
   SendResult
 } from "./contract.ts"
 import * as Disconnecting from "./disconnect.ts"
-import * as Handshake from "./handshake.ts"
-import { Intake, type IntakeHandlers, packetsPerCall, PauseReason } from "./intake.ts"
+import { Dispatch, type DispatchHost } from "./dispatch.ts"
+import { Intake, packetsPerCall, PauseReason } from "./intake.ts"
 import { Sender, type SenderHandlers } from "./sender.ts"
 import type { Observed } from "./watch.ts"
-
-type Phase = "opening" | "open" | "closing" | "closed"
 
 // Maximum size of CONNACK in bytes. Servers send a few hundred; a long reason string and some hundred user properties
 // fit.
@@ -52,6 +42,22 @@ const sent: SendResult = { _tag: "Sent" }
 const congested: SendResult = { _tag: "Congested" }
 
 const notSent = (sent: number, failure?: EncodeFailure): NotSent => ({ _tag: "NotSent", sent, failure })
+
+const attemptOf = ({ address, connect: { clientId, protocolVersion } }: ConnectionRequest): Attempt => ({
+  protocolVersion,
+  clientId,
+  server: ServerAddress.format(address)
+})
+
+const decoderOf = ({ connect: { protocolVersion }, maximumPacketSize }: ConnectionRequest): Decoder =>
+  makeDecoder({
+    role: "client",
+    protocolVersion,
+    maximumPacketSize,
+    maximumConnackSize,
+    packetsPerCall,
+    ownsChunks: true
+  })
 
 /**
  * The effects that a link needs from `connection.ts`.
@@ -68,7 +74,7 @@ export interface LinkRuntime {
 /**
  * The state of one connection. A class, because a program may have thousands of idle connections.
  */
-export class Link implements Connection, IntakeHandlers, Observed, SenderHandlers {
+export class Link implements Connection, DispatchHost, Observed, SenderHandlers {
   /** Succeeds when CONNACK has accepted; fails when the link is closed before that. */
   readonly accepted: Deferred.Deferred<void, MqttError> = Deferred.makeUnsafe()
   /** The link is closed. */
@@ -89,44 +95,33 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
   readonly #attempt: Attempt
   readonly #intake: Intake
   readonly #sender: Sender
-  #phase: Phase = "opening"
+  readonly #dispatch: Dispatch
+  phase: DispatchHost["phase"] = "opening"
   #announced = false
   #reason: MqttErrorReason | undefined
   #stream: ByteStream | undefined
-  #connack: Connack | undefined
   #watch: Fiber.Fiber<void> | undefined
 
   constructor(request: ConnectionRequest, handlers: ConnectionHandlers, clock: Clock.Clock, runtime: LinkRuntime) {
-    const { address, connect } = request
+    const { connect } = request
     this.#request = request
     this.#handlers = handlers
     this.#clock = clock
     this.#runtime = runtime
-    this.#attempt = {
-      protocolVersion: connect.protocolVersion,
-      clientId: connect.clientId,
-      server: ServerAddress.format(address)
-    }
-    const decoder = makeDecoder({
-      role: "client",
-      protocolVersion: connect.protocolVersion,
-      maximumPacketSize: request.maximumPacketSize,
-      maximumConnackSize,
-      packetsPerCall,
-      ownsChunks: true
-    })
-    this.#intake = new Intake(decoder, this)
+    this.#attempt = attemptOf(request)
+    this.#dispatch = new Dispatch(connect, this.#attempt, handlers, this)
+    this.#intake = new Intake(decoderOf(request), this.#dispatch)
     this.#sender = new Sender(connect.protocolVersion, this.counters, this)
     this.lastSent = this.lastReceived = this.now()
   }
 
   /** The accepting CONNACK. Only valid after `accepted`. */
   get connack(): Connack {
-    return this.#connack!
+    return this.#dispatch.connack!
   }
 
   get keepAlive(): number {
-    return this.#connack?.properties.serverKeepAlive ?? this.#request.connect.keepAlive
+    return this.#dispatch.connack?.properties.serverKeepAlive ?? this.#request.connect.keepAlive
   }
 
   /** Milliseconds of the monotonic clock. */
@@ -142,10 +137,6 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
     return this.#sender.pendingBytes
   }
 
-  get isOpen(): boolean {
-    return this.#phase === "open"
-  }
-
   get paused(): boolean {
     return this.#intake.isPaused
   }
@@ -157,19 +148,23 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
     onClose: (cause) => this.#streamClosed(cause)
   }
 
-  // Callbacks of the intake. Methods, because closures per connection would be most of its memory.
+  // Callbacks of the dispatch.
 
-  onPackets(packets: Array<Packet>): void {
-    this.counters.packetsReceived += packets.length
-    this.#dispatch(packets)
+  opened(): void {
+    this.phase = "open"
   }
 
-  onViolation({ detail, reasonCode }: Violation): void {
-    this.#violate(reasonCode, detail)
+  handedOver(): void {
+    // Only the first time: the owner gets CONNACK, and the packets that came with it, before `open` succeeds.
+    Deferred.doneUnsafe(this.accepted, Exit.void)
   }
 
-  onDefect(cause: unknown): void {
-    this.#crash("inbound packets could not be handled", cause)
+  violate(reasonCode: number, detail: string): void {
+    this.#abort(reasonCode, fromViolation(reasonCode, detail, this.#attempt))
+  }
+
+  crash(detail: string, cause: unknown): void {
+    this.#abort(ReasonCode.implementationSpecificError, new Unexpected({ detail, cause }))
   }
 
   // Callbacks of the sender.
@@ -195,7 +190,7 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
   /** Takes the open stream and sends CONNECT. */
   start(stream: ByteStream): void {
     this.#stream = stream
-    if (this.#phase !== "opening") {
+    if (this.phase !== "opening") {
       stream.destroy()
       return
     }
@@ -213,7 +208,7 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
 
   /** The owner has the connection from here on, and gets its end. Answers the reason when it has ended meanwhile. */
   announce(): MqttErrorReason | undefined {
-    if (this.#phase === "closed") {
+    if (this.phase === "closed") {
       return this.#reason
     }
     this.#announced = true
@@ -226,7 +221,7 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
   }
 
   send(packets: ReadonlyArray<Packet>): SendResult {
-    if (this.#phase !== "open") {
+    if (this.phase !== "open") {
       return notSent(0)
     }
     const { count, failure, isComplete } = this.#sender.send(packets)
@@ -241,12 +236,8 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
     return notSent(count, failure)
   }
 
-  ping(): void {
-    this.send([pingreq])
-  }
-
   pause(): void {
-    if (this.#phase === "open") {
+    if (this.phase === "open") {
       this.#intake.pause(PauseReason.owner)
     }
   }
@@ -264,16 +255,11 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
 
   /** Begins the orderly end: DISCONNECT after the pending bytes, then the end of the stream. */
   #disconnect(reasonCode: number, sessionExpiryInterval: number | undefined): void {
-    if (this.#phase !== "open") {
+    if (this.phase !== "open") {
       return
     }
     this.#beginClosing(new Closed())
     this.#endStream(Disconnecting.ofLeaving(this.#request.connect, this.connack, reasonCode, sessionExpiryInterval))
-  }
-
-  /** The peer is presumably gone. */
-  lose(reasonString: string): void {
-    this.destroy(new ConnectionLost({ reasonString, code: "ETIMEDOUT" }))
   }
 
   /** Closes at once. Unsent bytes are lost. */
@@ -294,7 +280,7 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
   }
 
   #receive(bytes: Uint8Array): void {
-    if (this.#phase !== "opening" && this.#phase !== "open") {
+    if (this.phase !== "opening" && this.phase !== "open") {
       return
     }
     if (this.#stream === undefined) {
@@ -315,141 +301,26 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
     this.#intake.resume(reason)
   }
 
-  #dispatch(packets: Array<Packet>): void {
-    if (this.#phase === "open") {
-      // One check per packet: there is almost never a packet to remove, and then the array is passed on unchanged.
-      let index = 0
-      while (index < packets.length && !isSpecial(packets[index]!)) {
-        index++
-      }
-      if (index === packets.length) {
-        this.#deliver(packets)
-        return
-      }
-    }
-    this.#dispatchEach(packets)
-  }
-
-  #dispatchEach(packets: ReadonlyArray<Packet>): void {
-    let batch: Array<Packet> = []
-    for (const packet of packets) {
-      if (this.#phase === "opening") {
-        if (this.#accepts(packet)) {
-          batch.push(packet)
-        }
-      } else if (!isSpecial(packet)) {
-        batch.push(packet)
-      } else {
-        if (packet._tag === "Disconnect") {
-          batch.push(packet)
-        }
-        this.#deliver(batch)
-        batch = []
-        this.#onSpecial(packet)
-      }
-      if (this.#phase === "closing" || this.#phase === "closed") {
-        return
-      }
-    }
-    this.#deliver(batch)
-    if (this.#phase === "open") {
-      // Only the first time: the owner gets CONNACK, and the packets that came with it, before `open` succeeds.
-      Deferred.doneUnsafe(this.accepted, Exit.void)
-    }
-  }
-
-  #deliver(packets: ReadonlyArray<Packet>): void {
-    if (packets.length === 0) {
-      return
-    }
-    let violation: Violation | undefined
-    try {
-      violation = this.#handlers.onPackets(packets)
-    } catch (cause) {
-      this.#crash("the handler of inbound packets failed", cause)
-      return
-    }
-    if (violation !== undefined) {
-      this.#violate(violation.reasonCode, violation.detail)
-    }
-  }
-
-  /** Handles packets before the accepting CONNACK. Answers whether this packet is that CONNACK. */
-  #accepts(packet: Packet): boolean {
-    const step = Handshake.beforeConnack(packet, this.#request.connect, this.#attempt)
-    switch (step._tag) {
-      case "Accepted":
-        this.#phase = "open"
-        this.#connack = step.connack
-        return true
-      case "Refused":
-        this.destroy(step.reason)
-        return false
-      case "Breach":
-        this.#violate(step.reasonCode, step.detail)
-        return false
-    }
-  }
-
-  #onSpecial(packet: Connack | Auth | Disconnect): void {
-    // The owner's answer to earlier packets may have ended the link.
-    if (this.#phase !== "open") {
-      return
-    }
-    switch (packet._tag) {
-      case "Connack":
-        return this.#violate(ReasonCode.protocolError, "a second CONNACK")
-      case "Auth": {
-        const { detail, reasonCode } = Handshake.answerAuth(packet, this.#request.connect)
-        return this.#violate(reasonCode, detail)
-      }
-      case "Disconnect":
-        return this.destroy(fromDisconnect(packet.reasonCode, this.#attempt, packet.properties))
-    }
-  }
-
   #drained(): void {
     const wasCongested = this.#sender.drained()
     this.#resume(PauseReason.answers)
-    if (wasCongested && this.#phase === "open") {
+    if (wasCongested && this.phase === "open") {
       try {
         this.#handlers.onWritable()
       } catch (cause) {
-        this.#crash("the handler of the writable connection failed", cause)
+        this.crash("the handler of the writable connection failed", cause)
       }
     }
   }
 
   #streamClosed(cause: unknown): void {
-    if (this.#reason === undefined) {
-      if (cause !== undefined) {
-        this.#reason = fromNetworkError(
-          cause,
-          this.#connack === undefined ? "connect" : "connected",
-          this.#attempt.server
-        )
-      } else if (this.#connack === undefined) {
-        this.#reason = fromSilentEnd(this.#attempt)
-      } else {
-        this.#reason = new ConnectionLost({ reasonString: "the server closed it" })
-      }
-    }
+    this.#reason ??= fromStreamEnd(cause, this.#dispatch.connack !== undefined, this.#attempt)
     this.#close()
-  }
-
-  /** The peer violated the protocol (MQTT 4.13). */
-  #violate(reasonCode: number, detail: string): void {
-    this.#abort(reasonCode, fromViolation(reasonCode, detail, this.#attempt))
-  }
-
-  /** This client cannot continue. */
-  #crash(detail: string, cause: unknown): void {
-    this.#abort(ReasonCode.implementationSpecificError, new Unexpected({ detail, cause }))
   }
 
   /** Sends DISCONNECT with a reason code on MQTT 5, and ends the stream on both versions. */
   #abort(reasonCode: number, reason: MqttErrorReason): void {
-    if (this.#phase === "closing" || this.#phase === "closed") {
+    if (this.phase === "closing" || this.phase === "closed") {
       return
     }
     this.#beginClosing(reason)
@@ -462,32 +333,26 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
 
   #endStream(disconnect: Disconnect | undefined): void {
     if (disconnect !== undefined) {
-      if (this.#sender.encode(disconnect) !== undefined) {
-        // DISCONNECT does not define this code.
-        this.#sender.encode({ ...disconnect, reasonCode: ReasonCode.protocolError })
-      }
-      if (this.#sender.flush() === undefined) {
-        this.counters.packetsSent++
-      }
+      this.#sender.leave(disconnect)
     }
     this.#stream?.end()
   }
 
   #beginClosing(reason: MqttErrorReason | undefined): void {
-    if (this.#phase === "closing") {
+    if (this.phase === "closing") {
       return
     }
-    this.#phase = "closing"
+    this.phase = "closing"
     this.#reason ??= reason
     this.#intake.stop()
     this.#runtime.onClosing()
   }
 
   #close(): void {
-    if (this.#phase === "closed") {
+    if (this.phase === "closed") {
       return
     }
-    this.#phase = "closed"
+    this.phase = "closed"
     this.#intake.stop()
     this.#sender.stop()
     this.#watch?.interruptUnsafe()
@@ -504,16 +369,5 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
     }
     Deferred.doneUnsafe(this.accepted, Exit.fail(error))
     Deferred.doneUnsafe(this.gone, Exit.void)
-  }
-}
-
-const isSpecial = (packet: Packet): packet is Connack | Auth | Disconnect => {
-  switch (packet._tag) {
-    case "Connack":
-    case "Auth":
-    case "Disconnect":
-      return true
-    default:
-      return false
   }
 }
