@@ -269,8 +269,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     edits: [
       inEngine(
         "outbound",
-        "this.#messages.quarantine(message, failed(new PoisonMessage({ connections: message.strikes, last })))",
-        "this.#messages.finish(message, failed(new PoisonMessage({ connections: message.strikes, last })))"
+        "this.messages.quarantine(message, failed(new PoisonMessage({ connections: message.strikes, last })))",
+        "this.messages.finish(message, failed(new PoisonMessage({ connections: message.strikes, last })))"
       )
     ],
     worlds: ["publish-poison-qos2"]
@@ -351,8 +351,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     edits: [
       inEngine(
         "outbound",
-        "      this.#messages.queue.append(message)\n      this.#messages.put(message)",
-        "      this.#messages.queue.append(message)"
+        "      this.messages.queue.append(message)\n      this.messages.put(message)",
+        "      this.messages.queue.append(message)"
       )
     ],
     worlds: ["publish-qos1"]

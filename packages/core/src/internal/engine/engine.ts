@@ -1,6 +1,6 @@
 /**
- * The session engine: one pure state machine for MQTT 3.1.1 and 5.0. This file assembles its parts and passes each input
- * to them. It does no I/O and reads no clock. The session's engine loop calls it.
+ * The session engine: one pure state machine for MQTT 3.1.1 and 5.0. This file assembles its parts and passes each
+ * input to them. It does no I/O and reads no clock. The session's engine loop calls it.
  */
 import type { MqttErrorReason } from "../../MqttError.ts"
 import type { Connack, Packet } from "../../Packet.ts"
@@ -76,7 +76,7 @@ class Engine implements SessionEngine {
     )
     this.#subscriptionFlow = new SubscriptionFlow(core, router, identifiers, this.#subscriptions)
     this.#serverSession = new ServerSession(core, this.#outbound, this.#inbound, this.#subscriptions)
-    this.stats = new Stats(this.#outbound, this.#inbound, this.#subscriptions)
+    this.stats = new Stats(this.#outbound.messages, this.#inbound, this.#subscriptions)
   }
 
   get limits(): ServerLimits | undefined {
@@ -131,7 +131,7 @@ class Engine implements SessionEngine {
       else if (record._tag === "Consumer") consumers.push(record)
     }
     if (records.length > 0) this.#serverSession.restored()
-    this.#outbound.restore(outbound)
+    this.#outbound.messages.restore(outbound)
     this.#inbound.restore(inbound)
     this.#subscriptions.table.restore(subscriptions)
     this.#subscriptions.restore(consumers)
@@ -253,7 +253,7 @@ class Engine implements SessionEngine {
   nextDeadline(): number | undefined {
     // More can be sent than one output holds: due now.
     if (this.#outbound.hasMore) return this.#core.now
-    const outbound = this.#outbound.nextDeadline() ?? Infinity
+    const outbound = this.#outbound.messages.queue.nextDeadline() ?? Infinity
     const inbound = this.#inbound.nextDeadline() ?? Infinity
     const poison = this.#core.poison.nextDeadline() ?? Infinity
     const next = Math.min(outbound, inbound, poison)
@@ -263,7 +263,7 @@ class Engine implements SessionEngine {
   tick(now: number): void {
     this.#core.now = now
     this.#core.poison.tick(now)
-    this.#outbound.tick(now)
+    this.#outbound.messages.queue.tick(now)
     this.#inbound.tick(now)
     this.#outbound.pump(now)
     this.#inbound.slowConsumers.watch(now)

@@ -4,30 +4,30 @@
  */
 import type { EngineStats } from "./contract.ts"
 import type { InboundFlow } from "./inbound.ts"
-import type { OutboundFlow } from "./outbound.ts"
+import type { OutboundMessages } from "./outboundMessages.ts"
 import type { Subscriptions } from "./subscriptions.ts"
 
 export class Stats implements EngineStats {
-  readonly #outbound: OutboundFlow
+  readonly #outbound: OutboundMessages
   readonly #inbound: InboundFlow
   readonly #subscriptions: Subscriptions
 
-  constructor(outbound: OutboundFlow, inbound: InboundFlow, subscriptions: Subscriptions) {
+  constructor(outbound: OutboundMessages, inbound: InboundFlow, subscriptions: Subscriptions) {
     this.#outbound = outbound
     this.#inbound = inbound
     this.#subscriptions = subscriptions
   }
 
   get queuedMessages(): number {
-    return this.#outbound.queuedMessages
+    return this.#outbound.queue.size
   }
 
   get queuedBytes(): number {
-    return this.#outbound.queuedBytes
+    return this.#outbound.queue.bytes
   }
 
   get oldestQueuedAt(): number | undefined {
-    return this.#outbound.oldestQueuedAt
+    return this.#outbound.queue.head?.acceptedAt
   }
 
   get received(): number {
@@ -39,7 +39,7 @@ export class Stats implements EngineStats {
   }
 
   get inflightBytes(): number {
-    return this.#outbound.inflightBytes
+    return this.#outbound.publishing.bytes
   }
 
   get heldBytes(): number {

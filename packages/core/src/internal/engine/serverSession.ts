@@ -100,7 +100,7 @@ export class ServerSession {
   }
 
   #sessionLost(now: number): void {
-    const unacknowledged = this.#outbound.inflight
+    const unacknowledged = this.#outbound.messages.inflight
     const subscriptions = this.#subscriptions.table.known
     if (unacknowledged > 0 || subscriptions > 0 || this.#inbound.hasState) {
       this.#core.emit({ _tag: "SessionLost", unacknowledged, subscriptions })
