@@ -51,8 +51,8 @@ export class SubscriptionFlow {
       }
       const refusal = limits.refuseFilter(entry.filter, entry.isShared, core.limits!)
       if (refusal !== undefined) {
-        if (entry.known) this.#subscriptions.table.unrecord(entry)
-        entry.known = false
+        if (entry.isKnown) this.#subscriptions.table.unrecord(entry)
+        entry.isKnown = false
         this.#subscriptions.deny(entry, refusal)
         continue
       }
@@ -90,7 +90,7 @@ export class SubscriptionFlow {
     const reason = new PoisonMessage({ connections: strikes, last })
     for (const entry of entries) {
       entry.strikes = 0
-      entry.uncertain = false
+      entry.isUncertain = false
       if (kind === "subscribe" && !entry.isDoubtful) {
         this.#subscriptions.deny(entry, reason)
         continue
@@ -144,8 +144,8 @@ export class SubscriptionFlow {
 
   #granted(request: SubscriptionRequest, requested: RequestedSubscription, qos: QoS, now: number): void {
     const { entry } = requested
-    entry.known = true
-    entry.uncertain = false
+    entry.isKnown = true
+    entry.isUncertain = false
     entry.isDoubtful = false
     // A consumer that left before SUBACK leaves no subscription behind.
     if (entry.members.length > 0) entry.wasGranted = true
@@ -177,7 +177,7 @@ export class SubscriptionFlow {
         : { filter, reasonCode, reasonString: cleanText(reasonString) }
     )
     if (entry.members.length === 0 && entry.isWanted) this.#core.emit({ _tag: "SubscriptionRefused", reason })
-    entry.uncertain = false
+    entry.isUncertain = false
     // Only the store speaks for this subscription, and it may describe another session. Failing is better than silence.
     if (entry.isDoubtful) {
       this.#subscriptions.table.unrecord(entry)

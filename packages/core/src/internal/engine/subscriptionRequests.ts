@@ -89,7 +89,7 @@ export class SubscriptionRequests {
     let isAwaited = false
     for (const member of entry.members) {
       const { retained } = member.consumer.request
-      if (entry.isShared || retained === "none" || (entry.known && !member.wantsRetained)) continue
+      if (entry.isShared || retained === "none" || (entry.isKnown && !member.wantsRetained)) continue
       isAwaited = true
     }
     return {
@@ -150,7 +150,7 @@ export class SubscriptionRequests {
     for (const entry of entries) {
       for (const member of entry.members) {
         const { consumer } = member
-        if (!entry.isShared && consumer.request.retained !== "none" && (!entry.known || member.wantsRetained)) {
+        if (!entry.isShared && consumer.request.retained !== "none" && (!entry.isKnown || member.wantsRetained)) {
           // A new wait, also after a lost session: retained messages may now be newer than those it has seen.
           if (!consumer.members.some(({ waitsUntil }) => waitsUntil === Infinity)) consumer.seen = new Set()
           consumer.seen ??= new Set()

@@ -25,8 +25,8 @@ export class SubscriptionTable {
   /** Number of subscriptions that the server is known to have. */
   get known(): number {
     let count = 0
-    for (const { known } of this.#entries?.values() ?? []) {
-      if (known) count++
+    for (const { isKnown } of this.#entries?.values() ?? []) {
+      if (isKnown) count++
     }
     return count
   }
@@ -64,8 +64,8 @@ export class SubscriptionTable {
       const entry = this.entryOf(record.filter)
       entry.keep = true
       entry.wasGranted = record.granted
-      entry.known = true
-      entry.uncertain = !record.granted
+      entry.isKnown = true
+      entry.isUncertain = !record.granted
       entry.qos = entry.requestedQoS = entry.grantedQoS = record.qos
       entry.recorded = record
       this.#restored ??= []
@@ -89,8 +89,8 @@ export class SubscriptionTable {
    */
   resume(): void {
     for (const entry of this.#restored ?? []) {
-      if (!entry.known) continue
-      entry.uncertain = true
+      if (!entry.isKnown) continue
+      entry.isUncertain = true
       entry.isDoubtful = true
     }
     this.#restored = undefined
@@ -99,8 +99,8 @@ export class SubscriptionTable {
   /** The server may have begun a new session without these subscriptions. */
   doubt(): void {
     for (const entry of this.#entries?.values() ?? []) {
-      if (!entry.known) continue
-      entry.uncertain = true
+      if (!entry.isKnown) continue
+      entry.isUncertain = true
       entry.isDoubtful = true
     }
   }
@@ -124,13 +124,13 @@ export class SubscriptionTable {
   disconnected(): void {
     for (const entry of this.#entries?.values() ?? []) {
       if (entry.request === undefined) continue
-      if (entry.request.kind === "unsubscribe") entry.known = false
+      if (entry.request.kind === "unsubscribe") entry.isKnown = false
       entry.request = undefined
-      entry.uncertain = true
+      entry.isUncertain = true
       for (const member of entry.members) {
         if (member.request === undefined) continue
         member.request = undefined
-        member.wantsRetained = entry.known && member.waitsUntil === Infinity
+        member.wantsRetained = entry.isKnown && member.waitsUntil === Infinity
       }
     }
   }
@@ -147,7 +147,7 @@ export class SubscriptionTable {
     const due: Array<SubscriptionEntry> = []
     for (const entry of this.#due) {
       if (entry.request !== undefined) continue
-      if (!entry.isWanted && !entry.known && !entry.uncertain) this.#remove(entry)
+      if (!entry.isWanted && !entry.isKnown && !entry.isUncertain) this.#remove(entry)
       else if (entry.isDue) due.push(entry)
     }
     this.#due.clear()

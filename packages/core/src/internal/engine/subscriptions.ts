@@ -72,7 +72,7 @@ export class Subscriptions {
       consumer.state = "absent"
       this.#enter(consumer)
       for (const member of consumer.members) {
-        member.granted = member.entry.known
+        member.granted = member.entry.isKnown
         member.wantsRetained = false
       }
     }
@@ -135,16 +135,16 @@ export class Subscriptions {
    * No new grant will come. If an older grant stands, its members keep it, and only the members that asked now fail.
    */
   deny(entry: SubscriptionEntry, reason: MqttErrorReason, hasAsked: (member: Member) => boolean = everyone): void {
-    const { known } = entry
-    if (!known) {
+    const { isKnown } = entry
+    if (!isKnown) {
       entry.wasGranted = false
       this.table.unrecord(entry)
     }
     for (const member of [...entry.members]) {
-      if (!known || (!member.granted && hasAsked(member))) this.fail(member.consumer, reason)
+      if (!isKnown || (!member.granted && hasAsked(member))) this.fail(member.consumer, reason)
       else if (hasAsked(member)) member.request = undefined
     }
-    if (known && entry.members.every(({ granted }) => granted)) this.#settleFor(entry)
+    if (isKnown && entry.members.every(({ granted }) => granted)) this.#settleFor(entry)
     this.review(entry)
   }
 
@@ -160,7 +160,7 @@ export class Subscriptions {
     let entry = this.table.get(filter)
     if (entry === undefined) {
       entry = this.table.entryOf(filter)
-      entry.uncertain = true
+      entry.isUncertain = true
     }
     entry.keep = false
     entry.wasGranted = false
@@ -241,7 +241,7 @@ export class Subscriptions {
       // It joins a subscription that exists or is under way: the retained messages must come again, for this consumer
       // only.
       member.wantsRetained = request.retained === "each" && !entry.isShared &&
-        (entry.known || entry.request?.kind === "subscribe")
+        (entry.isKnown || entry.request?.kind === "subscribe")
       entry.updateQoS()
     }
   }

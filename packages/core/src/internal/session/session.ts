@@ -78,7 +78,7 @@ const connect = (core: SessionAssembly, { clock, identity, isStored, schedule, s
   const connector = makeConnector({
     options,
     clientId,
-    startsAnew: identity !== undefined && identity.clientId !== clientId
+    isNewSession: identity !== undefined && identity.clientId !== clientId
   })
   let known = identity
 
@@ -116,10 +116,10 @@ const connect = (core: SessionAssembly, { clock, identity, isStored, schedule, s
       if (kind === "session-present") discardServerSession(core, connector)
     },
     onConnected,
-    onFailure: (failure, forGood) =>
+    onFailure: (failure, isPermanent) =>
       Effect.sync(() => {
         publisher.suspendAwaiting(failure)
-        subscriber.suspendAwaiting(failure, forGood)
+        subscriber.suspendAwaiting(failure, isPermanent)
       })
   })
   // Begins in the next turn, when the caller has the session.
