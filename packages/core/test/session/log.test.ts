@@ -490,6 +490,8 @@ describe("a line", () => {
         subscriptions: 0
       }),
       event("Ready", { subscriptions: 0 }),
+      event("CredentialsRefreshed", { expiresAt: 1 }),
+      event("CredentialsNotRefreshed", { error: passing, expiresAt: undefined }),
       event("Disconnected", { error: undefined }),
       event("SubscriptionRestored", { filters: ["t"] }),
       event("StorageRecovered", {}),

@@ -1,6 +1,7 @@
 /**
  * Measures and validates packets before they are written: one pass over the values, in wire order. It keeps the first
- * problem, and the sizes that the writer needs again. It writes nothing.
+ * problem, and the sizes that the writer needs again. It writes nothing. Size: one method for each type of packet, over
+ * the same sizes in wire order, which the writer reads back.
  */
 import type * as Packet from "../../Packet.ts"
 import * as Properties from "../../Properties.ts"

@@ -90,7 +90,7 @@ const connect = (core: SessionAssembly, { clock, identity, isStored, servers }: 
     clientId,
     access: (address, lastError) =>
       renewal === undefined ? source.get(address, lastError) : renewal.access(address, lastError),
-    startsAnew: identity !== undefined && identity.clientId !== clientId
+    isNewSession: identity !== undefined && identity.clientId !== clientId
   })
   let known = identity
 
@@ -128,10 +128,10 @@ const connect = (core: SessionAssembly, { clock, identity, isStored, servers }: 
       if (kind === "session-present") discardServerSession(core, connector)
     },
     onConnected,
-    onFailure: (failure, forGood) =>
+    onFailure: (failure, isPermanent) =>
       Effect.sync(() => {
         publisher.suspendAwaiting(failure)
-        subscriber.suspendAwaiting(failure, forGood)
+        subscriber.suspendAwaiting(failure, isPermanent)
       })
   })
   // Begins in the next turn, when the caller has the session.

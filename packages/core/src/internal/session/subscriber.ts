@@ -269,13 +269,13 @@ export class Subscriber {
 
   /**
    * Fails subscriptions that wait for a grant. Granted ones keep waiting for a connection, unless the failure is
-   * permanent (`forGood`).
+   * permanent (`isPermanent`).
    */
-  suspendAwaiting(failure: MqttError, forGood: boolean): void {
+  suspendAwaiting(failure: MqttError, isPermanent: boolean): void {
     this.#failure = failure
     for (const joined of this.#joining?.values() ?? []) joined(Exit.fail(failure))
     this.#joining = undefined
-    if (forGood) { for (const queue of this.#engineLoop.queues) queue.end(failure) }
+    if (isPermanent) { for (const queue of this.#engineLoop.queues) queue.end(failure) }
   }
 
   recover(): void {
