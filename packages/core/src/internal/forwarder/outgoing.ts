@@ -7,6 +7,7 @@ import { type MessageProperties, none, type PublishProperties, type UserProperty
 import type { QoS } from "../../QoS.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
 import type { OriginKey } from "../../StoreRecord.ts"
+import { encodeUserProperties } from "../codec/encodeProperties.ts"
 import { remember } from "../deadLetter.ts"
 import type { PublishRequest } from "../engine/contract.ts"
 import { serversKey } from "./deadLetterForm.ts"
@@ -142,7 +143,7 @@ export class Outgoing {
     let known = this.#hops.get(source)
     if (known === undefined) {
       const hop = new Hop(this.#options.name, source, this.brokers)
-      const plain = this.#isFixed ? { userProperties: [...this.#entries, ...listsOf(hop.first)] } : undefined
+      const plain = this.#isFixed ? encodeUserProperties([...this.#entries, ...listsOf(hop.first)]) : undefined
       this.#hops.set(source, known = { hop, plain })
     }
     return known
