@@ -7,6 +7,7 @@ import type * as Packet from "../../Packet.ts"
 import * as Properties from "../../Properties.ts"
 import type { ProtocolVersion } from "../../QoS.ts"
 import * as ReasonCode from "../../ReasonCode.ts"
+import { EncodedProperties } from "../encodedProperties.ts"
 import * as Topic from "../topics.ts"
 import { measureProperties } from "./measureProperties.ts"
 import * as Table from "./propertyTable.ts"
@@ -20,6 +21,8 @@ export class Measure {
   failure: string | undefined = undefined
   /** The encoded topic name of the last PUBLISH, if it is cached. */
   topic: Uint8Array | undefined = undefined
+  /** The encoded properties of the last PUBLISH, with their length, if they were encoded before. */
+  properties: Uint8Array | undefined = undefined
   readonly version: ProtocolVersion
   // The sizes of strings and of property sets, and the properties themselves. The measuring pass writes them and the
   // writing pass reads them in the same order. The arrays are reused, which saves allocations.
@@ -52,6 +55,7 @@ export class Measure {
   /** Forgets the values of the packet, which would otherwise stay alive until the next one. */
   end(): void {
     this.topic = undefined
+    this.properties = undefined
     for (let i = 0; i < this.#propertyCount; i++) {
       this.#values[i] = undefined
     }
@@ -199,7 +203,9 @@ export class Measure {
     } else {
       size += this.topicName(topic, "the topic name")
     }
-    size += this.#properties(packet.properties, Table.inPublish)
+    const properties = this.version === 5 ? EncodedProperties.bytesOf(packet.properties) : undefined
+    this.properties = properties
+    size += properties === undefined ? this.#properties(packet.properties, Table.inPublish) : properties.length
     if (qos === 1 || qos === 2) {
       this.#packetIdentifier(packet.packetIdentifier)
       return size + 2
