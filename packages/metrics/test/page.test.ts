@@ -24,7 +24,7 @@ const serve = (
     (context) => Context.get(context, MetricsServer.MetricsServer).url
   )
 
-const metricsOf = (manager: SessionManager.Manager) =>
+const metricsOf = (manager: SessionManager.SessionManager["Service"]) =>
   Layer.effect(MqttMetrics.MqttMetrics, MqttMetrics.make({ manager })).pipe(
     Layer.provide(Layer.sync(Metric.MetricRegistry, () => new Map()))
   )

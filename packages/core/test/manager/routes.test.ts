@@ -467,7 +467,7 @@ describe.skipIf(!MosquittoBroker.isPresent())("SessionManager: routes on mosquit
 
 describe("SessionManager: failures keep their type", () => {
   it("the failure of a handler and of a transformer is that of the route", () => {
-    const program = (manager: SessionManager.Manager) =>
+    const program = (manager: SessionManager.SessionManager["Service"]) =>
       Effect.gen(function*() {
         const route = yield* manager.handle("t", () => Effect.fail("handler" as const), {
           transform: RouteTransformer.make(() => Effect.fail("transformer" as const))

@@ -6,7 +6,7 @@ import type { ForwarderMetrics, ForwarderSession } from "@effect-mqttx/core/Forw
 import { isMqttError } from "@effect-mqttx/core/MqttError"
 import type { Session } from "@effect-mqttx/core/MqttSession"
 import type { SessionState } from "@effect-mqttx/core/SessionEvent"
-import { type Manager, totalMetrics } from "@effect-mqttx/core/SessionManager"
+import { type SessionManager, totalMetrics } from "@effect-mqttx/core/SessionManager"
 import type { SessionOptions } from "@effect-mqttx/core/SessionOptions"
 import type { Route } from "@effect-mqttx/core/SessionRoute"
 import type {
@@ -35,7 +35,7 @@ import type {
  * The sources of the metrics.
  */
 export interface Sources {
-  readonly manager: Manager | undefined
+  readonly manager: SessionManager["Service"] | undefined
   /** Sessions without a manager. */
   readonly sessions: ReadonlyArray<Session>
   readonly forwarders: { readonly allMetrics: Effect.Effect<ReadonlyMap<string, ForwarderMetrics>> } | undefined
@@ -109,7 +109,7 @@ export const collect = (
     return { at: at(), totals, sessions: all, routes, stores, forwarders: metrics, unready }
   })
 
-const managedSessions = (manager: Manager): Effect.Effect<ReadonlyArray<SessionSnapshot>> =>
+const managedSessions = (manager: SessionManager["Service"]): Effect.Effect<ReadonlyArray<SessionSnapshot>> =>
   Effect.gen(function*() {
     const { bySession } = yield* manager.metrics
     const found: Array<SessionSnapshot> = []
