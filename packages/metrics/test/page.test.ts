@@ -31,9 +31,9 @@ const metricsOf = (manager: SessionManager.SessionManager["Service"]) =>
 
 /** A page with sessions, forwarders, losses and events of every kind. */
 const busy = Effect.gen(function*() {
-  const metrics = Scripted.figures({
+  const metrics = Scripted.metricsOf({
     messagesReceived: 120_000,
-    dropped: { ...Scripted.figures().dropped, expired: 3 }
+    dropped: { ...Scripted.metricsOf().dropped, expired: 3 }
   })
   const lastError = { reason: "ConnectionRefused", message: "connect ECONNREFUSED" }
   const world = yield* Scripted.make(Scripted.everything([

@@ -94,15 +94,15 @@ export const collect = (
       states[session.state]++
       if (session.ready) ready++
     }
-    const figures = yield* Effect.forEach(sessions, ({ metrics }) => metrics)
-    if (manager !== undefined) figures.unshift((yield* manager.metrics).totals)
+    const each = yield* Effect.forEach(sessions, ({ metrics }) => metrics)
+    if (manager !== undefined) each.unshift((yield* manager.metrics).totals)
     const totals: TotalsSnapshot = {
       sessions: all.length,
       ready,
       states,
       routes: routes.length,
       forwarders: metrics.length,
-      metrics: totalMetrics(figures)
+      metrics: totalMetrics(each)
     }
     const stores = all.filter(({ persistence }) => persistence === "durable").map(storeSnapshot)
     const unready = causesOf({ sessions: all, routes, forwarders: metrics })
@@ -182,7 +182,7 @@ const storeSnapshot = ({ metrics, name }: SessionSnapshot): StoreSnapshot => ({
 
 const routeSnapshot = (route: Route<unknown>, name: string): Effect.Effect<RouteSnapshot> =>
   Effect.gen(function*() {
-    const { lastError, ...figures } = yield* route.statistics
+    const { lastError, ...metrics } = yield* route.metrics
     const sessions = Array.from(yield* route.sessions, ([session, { error, state }]) => ({
       name: session,
       state,
@@ -197,7 +197,7 @@ const routeSnapshot = (route: Route<unknown>, name: string): Effect.Effect<Route
       description,
       sessions,
       ...(failure === undefined ? undefined : { failure }),
-      ...figures,
+      ...metrics,
       lastError: problemOf(lastError)
     }
   })
@@ -220,8 +220,8 @@ const forwarderSnapshots = (
   return all
 }
 
-const forwarderSnapshot = ({ lastError, sources, targets, ...figures }: ForwarderMetrics): ForwarderSnapshot => ({
-  ...figures,
+const forwarderSnapshot = ({ lastError, sources, targets, ...metrics }: ForwarderMetrics): ForwarderSnapshot => ({
+  ...metrics,
   sources: sources.map(forwarderSession),
   targets: targets.map(forwarderSession),
   lastError: problemOf(lastError)

@@ -301,7 +301,7 @@ const routeFields = {
 }
 
 /**
- * One route, see `RouteStatistics`.
+ * One route, see `RouteMetrics`.
  */
 export interface RouteSnapshot extends TypeOf<typeof routeFields> {}
 
