@@ -19,6 +19,21 @@ const isDocumentedElsewhere = (members: ReadonlyArray<Member>): (member: Member)
     (source.path.startsWith("internal/errors/") && known.has(`MqttError.${name}`))
 }
 
+/** The fields without a docstring in records of schemas, named `fields` or `...Fields`, that types follow from. */
+const bareFields = (text: string): ReadonlyArray<string> =>
+  Array.from(text.matchAll(/^(?:export )?const (fields|\w+Fields) = \{\n((?: .*\n)*)\}/gm)).flatMap(
+    ([, record, body]) => {
+      if (!text.includes(`<typeof ${record}>`)) return []
+      const lines = body!.split("\n")
+      return lines.flatMap((line, at) => {
+        const field = /^ {2}(\w+):/.exec(line)?.[1]
+        let before = at - 1
+        while (lines[before]?.startsWith("  //") === true) before--
+        return field === undefined || lines[before]?.endsWith("*/") === true ? [] : [`${record}.${field}`]
+      })
+    }
+  )
+
 const published = packages().filter((name) => manifestOf(name).private !== true)
 
 describe("docstrings", () => {
@@ -39,6 +54,24 @@ describe("docstrings", () => {
           .map((each) => `${each.source.path}:${each.line} ${each.declaration.name}.${each.name}`)
       ],
       []
+    )
+  })
+
+  it.each(published)("every field of %s that a public type follows from has one", (name) => {
+    assert.deepStrictEqual(
+      Array.from(filesBelow(`packages/${name}/src`, ".ts")).flatMap(([path, text]) =>
+        bareFields(text).map((field) => `${path}: ${field}`)
+      ),
+      []
+    )
+  })
+
+  it("a field without one is found", () => {
+    const text = "const queueFields = {\n  /** A. */\n  a: number(1),\n  b: number(\n    2\n  ),\n  // C.\n  c: 3\n}\n"
+    assert.deepStrictEqual(bareFields(text), [])
+    assert.deepStrictEqual(
+      bareFields(`${text}interface Queue extends Type<typeof queueFields> {}\nexport const other = {\n  d: 4\n}`),
+      ["queueFields.b", "queueFields.c"]
     )
   })
 

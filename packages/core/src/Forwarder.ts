@@ -39,9 +39,7 @@ import { registeredMetrics } from "./internal/forwarder/metricsRegistry.ts"
 import { having, orDie } from "./internal/options/plain.ts"
 import { configured } from "./internal/session/configured.ts"
 import type { MqttError } from "./MqttError.ts"
-import { type Manager, SessionManager } from "./SessionManager.ts"
-
-export type { Forwarding } from "./internal/forwarder/contract.ts"
+import { SessionManager } from "./SessionManager.ts"
 
 /**
  * Makes a forwarder and starts it, unless `enabled` is false. The end of the scope stops it.
@@ -62,7 +60,7 @@ export type { Forwarding } from "./internal/forwarder/contract.ts"
 export const make = <E = never, R = never>(
   options: ForwarderOptionsInput | ForwarderOptions,
   hooks: ForwarderHooks<E, R> = {}
-): Effect.Effect<Forwarding, MqttError, R | SessionManager | Scope.Scope> =>
+): Effect.Effect<Forwarder["Service"], MqttError, R | SessionManager | Scope.Scope> =>
   Effect.gen(function*() {
     const manager = yield* SessionManager
     const valid = yield* Options.make(options)
@@ -75,7 +73,7 @@ export const make = <E = never, R = never>(
  * The metrics of all forwarders over the sessions of a manager, in the order in which `make` or a `ForwarderManager`
  * made them. Dies with an `MqttError` when the argument is not a manager.
  */
-export const metricsOf = (manager: Manager): Effect.Effect<ReadonlyArray<ForwarderMetrics>> =>
+export const metricsOf = (manager: SessionManager["Service"]): Effect.Effect<ReadonlyArray<ForwarderMetrics>> =>
   Effect.andThen(
     orDie({ manager: manager ?? null }, { manager: having("eventsOf", "a manager") }, "Forwarder.metricsOf"),
     registeredMetrics(manager)

@@ -33,8 +33,6 @@ import { configured } from "./internal/session/configured.ts"
 import type { MqttError } from "./MqttError.ts"
 import { SessionManager } from "./SessionManager.ts"
 
-export type { Forwarders } from "./internal/forwarder/contract.ts"
-
 /**
  * Options of a manager.
  */
@@ -49,7 +47,7 @@ export interface ForwarderManagerOptions {
  */
 export const make = (
   options: ForwarderManagerOptions = {}
-): Effect.Effect<Forwarders, MqttError, SessionManager | Scope.Scope> =>
+): Effect.Effect<ForwarderManager["Service"], MqttError, SessionManager | Scope.Scope> =>
   Effect.flatMap(SessionManager, (manager) => {
     const invalid = refusal(optionsIssues(options, managerChecks), "ForwarderManager.make")
     return invalid === undefined ? makeForwarders(manager, options.forwarders ?? []) : Effect.fail(invalid)

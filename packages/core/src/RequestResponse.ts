@@ -150,7 +150,7 @@ export const isRequestTemplate = (
 /**
  * Counters of the answers that reached a session.
  */
-export interface RequesterStats {
+export interface RequesterMetrics {
   /** Requests that wait for an answer. */
   readonly waiting: number
   /** Answers that reached their request. */
@@ -184,7 +184,7 @@ export interface Requester {
     options?: Omit<RequestManyOptions, "via">
   ) => Stream.Stream<Result.Result<Res, MqttError | Failure>, MqttError, RAsk>
   /** Since the subscription was made, for all requesters of the session. */
-  readonly stats: Effect.Effect<RequesterStats>
+  readonly metrics: Effect.Effect<RequesterMetrics>
 }
 
 /**
@@ -228,6 +228,6 @@ export const requester = (
           ? template.requestMany(session, params, value, isRecord(given) ? { ...given, via } : given)
           : Stream.fail(mistake)
       },
-      stats: Effect.sync(() => ({ ...exchanges.counts, waiting: exchanges.size }))
+      metrics: Effect.sync(() => ({ ...exchanges.counts, waiting: exchanges.size }))
     }))
   })

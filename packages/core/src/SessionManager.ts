@@ -44,7 +44,6 @@ export type {
   AddOptions,
   AwaitOptions,
   EventFilter,
-  Manager,
   ManagerMetrics,
   ManagerOptions,
   RemoveOptions,
@@ -75,7 +74,8 @@ export { SessionsNotReady } from "./internal/manager/sessionsNotReady.ts"
  */
 export const make = (
   options: ManagerOptions<"none" | "process"> = {}
-): Effect.Effect<Manager, MqttError, Scope.Scope> => makeManager(options, "SessionManager.makeDurable")
+): Effect.Effect<SessionManager["Service"], MqttError, Scope.Scope> =>
+  makeManager(options, "SessionManager.makeDurable")
 
 /**
  * `make` with first sessions that are durable in the `SessionStore`, unless their options have another `persistence`.
@@ -84,7 +84,7 @@ export const make = (
  */
 export const makeDurable = (
   options: ManagerOptions = {}
-): Effect.Effect<Manager, MqttError, SessionStore | Scope.Scope> => makeDurableManager(options)
+): Effect.Effect<SessionManager["Service"], MqttError, SessionStore | Scope.Scope> => makeDurableManager(options)
 
 /**
  * The sum of the metrics of several sessions, as in `ManagerMetrics.totals`. Counters are added; `uptime` and ages are

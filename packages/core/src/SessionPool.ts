@@ -61,7 +61,7 @@ export interface SessionPool {
   readonly sessions: ReadonlyArray<Session>
   /** The sessions by name, with their events and metrics. */
   readonly manager: Pick<
-    SessionManager.Manager,
+    SessionManager.SessionManager["Service"],
     "awaitAllReady" | "events" | "eventsOf" | "metrics" | "routes" | "status" | "statuses"
   >
   /** Each message once, through the session to which the server sent it. */
@@ -110,7 +110,10 @@ export const makeDurable = (
 
 const makePool = <P extends Persistence, R>(
   { share, size, ...rest }: SessionPoolOptions<P>,
-  add: (manager: SessionManager.Manager, member: SessionOptionsInput<P>) => Effect.Effect<Session, MqttError, R>
+  add: (
+    manager: SessionManager.SessionManager["Service"],
+    member: SessionOptionsInput<P>
+  ) => Effect.Effect<Session, MqttError, R>
 ): Effect.Effect<SessionPool, MqttError, R | Scope.Scope> =>
   Effect.gen(function*() {
     const group = share ?? rest.name

@@ -63,7 +63,7 @@ export interface ListenOptions<E = never, R = never> extends RouteOptions<E, R> 
 /**
  * The metrics of a route since it was made, over all its sessions.
  */
-export interface RouteStatistics {
+export interface RouteMetrics {
   /** Messages that arrived. */
   readonly received: number
   /** Bytes of their payloads. */
@@ -111,7 +111,7 @@ export interface Route<out E = never> {
   /** The option `description`; undefined: none. */
   readonly description: string | undefined
   /** Its metrics now. */
-  readonly statistics: Effect.Effect<RouteStatistics>
+  readonly metrics: Effect.Effect<RouteMetrics>
   /** The sessions of the route, by name. */
   readonly sessions: Effect.Effect<ReadonlyMap<string, RouteSession>>
   /**

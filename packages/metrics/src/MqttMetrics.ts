@@ -25,7 +25,7 @@ import { InvalidOptions, MqttError } from "@effect-mqttx/core/MqttError"
 import { MqttSession, type Session } from "@effect-mqttx/core/MqttSession"
 import * as OptionsSchema from "@effect-mqttx/core/OptionsSchema"
 import type { SessionEvent } from "@effect-mqttx/core/SessionEvent"
-import { type Manager, SessionManager } from "@effect-mqttx/core/SessionManager"
+import { SessionManager } from "@effect-mqttx/core/SessionManager"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
@@ -43,30 +43,6 @@ import { collect, RouteNames } from "./internal/snapshot/collect.ts"
 import type { MqttSnapshot, SessionSnapshot } from "./MqttSnapshot.ts"
 
 /**
- * The operations of the metrics service.
- */
-export interface Metrics {
-  /** The current snapshot. */
-  readonly snapshot: Effect.Effect<MqttSnapshot>
-  /** A snapshot now, and another after each interval (default one second). */
-  readonly changes: (interval?: Duration.Input) => Stream.Stream<MqttSnapshot>
-  /**
-   * The snapshot of one session now, and another after each interval (default one second), until the session is
-   * removed.
-   */
-  readonly sessionChanges: (name: string, interval?: Duration.Input) => Stream.Stream<SessionSnapshot>
-  /** The lifecycle events of all sessions. A new listener first receives the recent events. */
-  readonly events: Stream.Stream<SessionEvent>
-  /**
-   * Updates the series in Effect's metric registry to the current sessions: call it before you read the registry
-   * yourself. It also runs by itself a moment after a session was added or removed, and every few seconds.
-   */
-  readonly synchronize: Effect.Effect<void>
-  /** The text format of Prometheus, version 0.0.4: all metrics in the registry, the program's own included. */
-  readonly prometheus: Effect.Effect<string>
-}
-
-/**
  * A source of forwarder metrics, for example a `ForwarderManager`.
  */
 export interface ForwarderSource {
@@ -79,7 +55,7 @@ export interface ForwarderSource {
  */
 export interface MetricsSources {
   /** The manager whose sessions are watched, later ones included. */
-  readonly manager?: Manager | undefined
+  readonly manager?: SessionManager["Service"] | undefined
   /** Sessions without a manager. Their names must differ. */
   readonly sessions?: ReadonlyArray<Session> | undefined
   /** The forwarders that are watched. */
@@ -105,7 +81,7 @@ export interface MetricsOptions {
 export const make = (
   sources: MetricsSources,
   options: MetricsOptions = {}
-): Effect.Effect<Metrics, never, Scope.Scope> =>
+): Effect.Effect<MqttMetrics["Service"], never, Scope.Scope> =>
   Effect.gen(function*() {
     yield* orDie(() => decodeSources(sources))
     yield* check(MetricsSchema, options, "MqttMetrics.make")
@@ -155,7 +131,26 @@ export const make = (
 /**
  * The metrics of the program.
  */
-export class MqttMetrics extends Context.Service<MqttMetrics, Metrics>()("@effect-mqttx/metrics/MqttMetrics") {}
+export class MqttMetrics extends Context.Service<MqttMetrics, {
+  /** The current snapshot. */
+  readonly snapshot: Effect.Effect<MqttSnapshot>
+  /** A snapshot now, and another after each interval (default one second). */
+  readonly changes: (interval?: Duration.Input) => Stream.Stream<MqttSnapshot>
+  /**
+   * The snapshot of one session now, and another after each interval (default one second), until the session is
+   * removed.
+   */
+  readonly sessionChanges: (name: string, interval?: Duration.Input) => Stream.Stream<SessionSnapshot>
+  /** The lifecycle events of all sessions. A new listener first receives the recent events. */
+  readonly events: Stream.Stream<SessionEvent>
+  /**
+   * Updates the series in Effect's metric registry to the current sessions: call it before you read the registry
+   * yourself. It also runs by itself a moment after a session was added or removed, and every few seconds.
+   */
+  readonly synchronize: Effect.Effect<void>
+  /** The text format of Prometheus, version 0.0.4: all metrics in the registry, the program's own included. */
+  readonly prometheus: Effect.Effect<string>
+}>()("@effect-mqttx/metrics/MqttMetrics") {}
 
 /**
  * The metrics of a manager and its sessions, and optionally of forwarders: `layer({ forwarders: ForwarderManager })`

@@ -15,7 +15,7 @@ export interface Violation {
   readonly reasonCode: number
   /** The broken rule in words, with the packet type and, where it helps, the offset. */
   readonly detail: string
-  /** The class of the violation, for tests and statistics. */
+  /** The class of the violation, for tests and metrics. */
   readonly kind: string
 }
 

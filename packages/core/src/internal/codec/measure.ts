@@ -9,11 +9,12 @@ import type { ProtocolVersion } from "../../QoS.ts"
 import * as ReasonCode from "../../ReasonCode.ts"
 import { EncodedProperties } from "../encodedProperties.ts"
 import * as Topic from "../topics.ts"
+import { maximumTextBytes, measureUtf8 } from "../utf8String.ts"
 import { measureProperties } from "./measureProperties.ts"
 import * as Table from "./propertyTable.ts"
 import { topicEncoding } from "./topicEncodings.ts"
 import { filterProblem } from "./topicFilter.ts"
-import { loneSurrogate, maximumTextBytes, measureLossy, measureUtf8 } from "./utf8.ts"
+import { measureLossy } from "./utf8.ts"
 import { variableByteIntegerSize } from "./variableByteInteger.ts"
 
 export class Measure {
@@ -90,7 +91,7 @@ export class Measure {
     const size = measureUtf8(value)
     this.#sizes[this.#sizeCount++] = size
     if (size < 0) {
-      this.fail(size === loneSurrogate ? `${label} holds a lone surrogate` : `${label} holds U+0000`)
+      this.fail(`${label} holds ${value.charCodeAt(~size) === 0 ? "U+0000" : "a lone surrogate"}`)
       return 2 + measureLossy(value)
     }
     if (size > maximumTextBytes) {

@@ -135,7 +135,7 @@ export class SessionAssembly implements SessionCore {
         }
       }
     })
-    this.engineLoop.figures.accepted(this.engineLoop.stats.queuedMessages + this.engineLoop.stats.inflight)
+    this.engineLoop.counters.accepted(this.engineLoop.stats.queuedMessages + this.engineLoop.stats.inflight)
     this.publisher = new Publisher(this.engineLoop, {
       session: options.name,
       protocolVersion: options.protocolVersion,

@@ -57,7 +57,7 @@ export const makeSessionFacade = (core: SessionCore): Session => {
       return lifecycle.events
     },
     metrics: Effect.sync(() =>
-      engineLoop.figures.metrics(engineLoop, lifecycle, core.failures, core.options.memoryLimit)
+      engineLoop.counters.metrics(engineLoop, lifecycle, core.failures, core.options.memoryLimit)
     ),
     connectionInfo: Effect.sync(() => infoOf(core)),
     awaitReady: Effect.suspend(() => awaitReady(core)),

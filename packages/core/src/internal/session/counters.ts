@@ -12,10 +12,7 @@ import type { Lifecycle } from "./lifecycle.ts"
 import { Rates, rateWindow } from "./rates.ts"
 import { countReason, type Reasons } from "./reasonCounts.ts"
 
-/**
- * The counters of one session that are about messages.
- */
-/** The part of the engine loop that the figures read. */
+/** The part of the engine loop that the counters read. */
 export interface MeasuredLoop {
   readonly now: () => number
   readonly toEpoch: (moment: number) => number
@@ -25,7 +22,8 @@ export interface MeasuredLoop {
   readonly reading: { readonly used: number }
 }
 
-export class Figures {
+/** The counters of one session that are about messages. */
+export class SessionCounters {
   readonly startedAt: number
   readonly #rates = new Rates()
   readonly #acknowledgement = new LatencyRecorder(acknowledgementBounds)
