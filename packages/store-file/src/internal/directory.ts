@@ -51,7 +51,7 @@ const isShared = ({ mode }: Fs.Stats): boolean => (mode & 0o022) !== 0
  * directory, anything that another user has made. The directory itself may be reached by a link, but not by one that
  * another user has made.
  */
-export const refuseStrangers = (paths: Paths): void => {
+export const refuseForeignFiles = (paths: Paths): void => {
   if (process.platform === "win32") return
   const link = Fs.lstatSync(paths.root)
   if (link.isSymbolicLink() && !isOurs(link) && link.uid !== 0) {
