@@ -26,7 +26,7 @@
 import * as Result from "effect/Result"
 import { makeDecoder } from "./internal/codec/decoder.ts"
 import { makeEncoder } from "./internal/codec/encoder.ts"
-import { crc32 } from "./internal/crc32.ts"
+import { crc32, crc32OfText } from "./internal/crc32.ts"
 import type { Packet } from "./Packet.ts"
 import { isQoS, type QoS } from "./QoS.ts"
 import { keyOf, type OriginKey, type OutboundRecord, type StoreRecord } from "./StoreRecord.ts"
@@ -247,8 +247,7 @@ export const decode = (key: string, bytes: Uint8Array): Result.Result<StoreRecor
 
 const damaged = (detail: string): Result.Result<never, DecodeFailure> => Result.fail({ _tag: "Damaged", detail })
 
-const recordChecksum = (key: string, bytes: Uint8Array, end: number): number =>
-  crc32(bytes, end, crc32(textEncoder.encode(key)))
+const recordChecksum = (key: string, bytes: Uint8Array, end: number): number => crc32(bytes, end, crc32OfText(key))
 
 const read = (reader: Reader): StoreRecord => {
   const isFormat1 = reader.bytes[0] === 1

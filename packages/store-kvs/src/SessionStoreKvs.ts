@@ -43,7 +43,7 @@ export interface SessionStoreKvsOptions {
 }
 
 /** How long the end of a scope waits for a key-value store that does not respond. */
-const patience = "5 seconds"
+const closeTimeout = "5 seconds"
 
 /** The names in use, for each store, so that layers over the same store know each other's sessions. */
 const owners = new WeakMap<KeyValueStore.KeyValueStore, Set<string>>()
@@ -55,7 +55,7 @@ const ownersOf = (kvs: KeyValueStore.KeyValueStore): Set<string> => {
 }
 
 /**
- * Ends an open session. Completes when none of its operations is running any more, or `patience` is over.
+ * Ends an open session. Completes when none of its operations is running any more, or `closeTimeout` is over.
  */
 type End = Effect.Effect<void>
 
@@ -97,7 +97,7 @@ export const make = (
         hasEnded = true
         ends.delete(end)
         return Effect.forkDetach(lock.withPermits(1)(Effect.sync(() => owned.delete(base)))).pipe(
-          Effect.flatMap((released) => Effect.timeoutOption(Fiber.await(released), patience)),
+          Effect.flatMap((released) => Effect.timeoutOption(Fiber.await(released), closeTimeout)),
           // A caller that still waits for an unresponsive key-value store fails.
           Effect.andThen(Deferred.fail(closing, closedStore(session, "commit")))
         )
