@@ -33,7 +33,7 @@ describe("docstrings", () => {
     assert.deepStrictEqual(
       [
         ...declarations.filter(({ doc }) => doc === undefined).map((each) =>
-          `${each.source.path}:${lineOf(each.source, each.statement.start)} ${each.module}.${each.name}`
+          `${each.source.path}:${lineOf(each.source, each.node.start)} ${each.module}.${each.name}`
         ),
         ...members.filter((each) => each.doc === undefined && !isElsewhere(each) && !excluded.test(each.source.path))
           .map((each) => `${each.source.path}:${each.line} ${each.declaration.name}.${each.name}`)

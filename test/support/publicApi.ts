@@ -7,13 +7,19 @@ export interface Declaration {
   /** The module that exports it, `ScriptedBroker` for `ScriptedBroker.ts`. */
   readonly module: string
   readonly name: string
+  /** The declaration itself, and its file. */
   readonly source: Source
-  /** The statement, or the specifier of a re-export that has a docstring of its own. */
-  readonly statement: Node
-  /** The declaration itself. */
   readonly node: Node
+  /** Where its docstring ends: before the statement, or before the specifier of a re-export that has one of its own. */
+  readonly documented: Place
   /** The text of its docstring without the delimiters; undefined: none. */
   readonly doc: string | undefined
+}
+
+/** A place in a file. */
+export interface Place {
+  readonly source: Source
+  readonly offset: number
 }
 
 /** A member of a public type. */
@@ -63,9 +69,15 @@ const declarationTypes = new Set([
 /** A declaration in its file. */
 export interface Found {
   readonly source: Source
-  readonly statement: Node
   readonly node: Node
+  readonly documented: Place
 }
+
+const foundIn = (source: Source, statement: Node, node: Node): Found => ({
+  source,
+  node,
+  documented: { source, offset: statement.start }
+})
 
 /** Resolves the names in the files of one package. */
 export class Resolver {
@@ -102,7 +114,7 @@ export class Resolver {
       if (statement.type !== "ExportNamedDeclaration") continue
       const node = statement.declaration as Node | null
       if (node !== null) {
-        for (const name of namesOf(node)) add(name, [{ source, statement, node }])
+        for (const name of namesOf(node)) add(name, [foundIn(source, statement, node)])
         continue
       }
       for (const specifier of statement.specifiers as ReadonlyArray<Node>) {
@@ -116,7 +128,7 @@ export class Resolver {
           name,
           docBefore(source, specifier.start) === undefined
             ? all
-            : all.map(({ node }) => ({ source, statement: specifier, node }))
+            : all.map((each) => ({ ...each, documented: { source, offset: specifier.start } }))
         )
       }
     }
@@ -129,7 +141,7 @@ export class Resolver {
   }
 
   /** The declarations in this package that a declaration names: types, constants, members of `* as` imports. */
-  referencesOf({ node, source: { path } }: Found): ReadonlyArray<Found> {
+  referencesOf({ node, source: { path } }: Pick<Found, "node" | "source">): ReadonlyArray<Found> {
     const found = new Map<Node, Found>()
     walk(node, (each) => {
       const left = each.left as Node | undefined
@@ -168,7 +180,7 @@ export class Resolver {
       }
       const node = isNode(statement.declaration) ? statement.declaration : statement
       if (declarationTypes.has(node.type) && namesOf(node).includes(local)) {
-        found.push({ source, statement, node })
+        found.push(foundIn(source, statement, node))
       }
     }
     return found
@@ -185,8 +197,8 @@ export const publicDeclarations = (
     if (path.includes("/") || path === "index.ts") continue
     const module = Path.basename(path, ".ts")
     for (const [name, found] of resolver.exportsOf(path)) {
-      for (const { node, source, statement } of found) {
-        all.push({ module, name, source, statement, node, doc: docBefore(source, statement.start) })
+      for (const each of found) {
+        all.push({ ...each, module, name, doc: docBefore(each.documented.source, each.documented.offset) })
       }
     }
   }
@@ -206,8 +218,7 @@ export const publicMembers = (
 ): ReadonlyArray<Member> => {
   const seen = new Set<Node>()
   return declarations.flatMap((declaration) => {
-    const collect = (found: Found): ReadonlyArray<Member> => {
-      const { node, source } = found
+    const collect = ({ node, source }: Found): ReadonlyArray<Member> => {
       if (seen.has(node)) return []
       seen.add(node)
       const body = node.type === "TSTypeAliasDeclaration"
@@ -227,7 +238,7 @@ export const publicMembers = (
         })),
         ...bases.flatMap((base) => {
           const name = (base.expression ?? base.typeName) as Node
-          return resolver.referencesOf({ source, statement: base, node: name }).flatMap(collect)
+          return resolver.referencesOf({ source, node: name }).flatMap(collect)
         })
       ]
     }
