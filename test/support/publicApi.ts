@@ -41,11 +41,14 @@ export const docBefore = (source: Source, offset: number): string | undefined =>
     if (source.comments[middle]!.end <= offset) low = middle + 1
     else high = middle
   }
-  const comment = source.comments[low - 1]
-  return comment !== undefined && comment.type === "Block" && comment.value.startsWith("*") &&
-      source.text.slice(comment.end, offset).trim() === ""
-    ? comment.value
-    : undefined
+  // Comments on the code may stand between.
+  for (let end = offset, i = low - 1; i >= 0; i--) {
+    const comment = source.comments[i]!
+    if (source.text.slice(comment.end, end).trim() !== "") return undefined
+    if (comment.type === "Block") return comment.value.startsWith("*") ? comment.value : undefined
+    end = comment.start
+  }
+  return undefined
 }
 
 const nameOf = (node: unknown): string | undefined => {
@@ -128,7 +131,11 @@ export class Resolver {
           name,
           docBefore(source, specifier.start) === undefined
             ? all
-            : all.map((each) => ({ ...each, documented: { source, offset: specifier.start } }))
+            : all.map((each) => ({
+              source: each.source,
+              node: each.node,
+              documented: { source, offset: specifier.start }
+            }))
         )
       }
     }
@@ -205,13 +212,30 @@ export const publicDeclarations = (
   return all
 }
 
-const memberTypes = new Set(["TSPropertySignature", "TSMethodSignature", "PropertyDefinition", "MethodDefinition"])
+const memberTypes = new Set([
+  "TSPropertySignature",
+  "TSMethodSignature",
+  "PropertyDefinition",
+  "MethodDefinition",
+  "Property"
+])
 
 const isPublic = (member: Node): boolean =>
   memberTypes.has(member.type) && member.computed !== true && member.static !== true && member.override !== true &&
   member.kind !== "constructor" && (member.key as Node).type !== "PrivateIdentifier"
 
-/** The members of the public types, also of types that these extend or are another name of. */
+const aliasTypes = new Set(["TSTypeReference", "TSTypeQuery"])
+
+/** The fields of a record of schemas, from which types of options are derived. */
+const fieldsOf = (node: Node): ReadonlyArray<Node> =>
+  (node.declarations as ReadonlyArray<{ readonly init: Node | null }>).flatMap(({ init }) =>
+    init?.type === "ObjectExpression" ? init.properties as ReadonlyArray<Node> : []
+  )
+
+/**
+ * The members of the public types, also of types that these extend or are another name of, and the fields of the
+ * schemas from which they are derived.
+ */
 export const publicMembers = (
   declarations: ReadonlyArray<Declaration>,
   resolver: Resolver
@@ -225,9 +249,13 @@ export const publicMembers = (
         ? ((node.typeAnnotation as Node).members ?? []) as ReadonlyArray<Node>
         : node.type === "TSInterfaceDeclaration" || node.type === "ClassDeclaration"
         ? (node.body as Node).body as ReadonlyArray<Node>
+        : node.type === "VariableDeclaration"
+        ? fieldsOf(node)
         : []
       const alias = node.type === "TSTypeAliasDeclaration" ? node.typeAnnotation as Node : undefined
-      const bases = alias?.type === "TSTypeReference" ? [alias] : (node.extends ?? []) as ReadonlyArray<Node>
+      const bases = alias !== undefined && aliasTypes.has(alias.type)
+        ? [alias]
+        : (node.extends ?? []) as ReadonlyArray<Node>
       return [
         ...body.filter(isPublic).map((member) => ({
           declaration,
@@ -236,12 +264,9 @@ export const publicMembers = (
           line: lineOf(source, member.start),
           doc: docBefore(source, member.start)
         })),
-        ...bases.flatMap((base) => {
-          const name = (base.expression ?? base.typeName) as Node
-          return resolver.referencesOf({ source, node: name }).flatMap(collect)
-        })
+        ...bases.flatMap((base) => resolver.referencesOf({ source, node: base }).flatMap(collect))
       ]
     }
-    return collect(declaration)
+    return declaration.node.type === "VariableDeclaration" ? [] : collect(declaration)
   })
 }

@@ -90,10 +90,17 @@ export type MqttErrorSeverity = Shared.MqttErrorSeverity
  * topic name or filter concerned, and `context` holds more values for logs. `cause` is the reason's cause, when it has
  * one.
  *
- * @example
- * session.publish("sensors/a", "1").pipe(
- *   Effect.catchReason("MqttError", "QueueFull", (reason) => Effect.logWarning(`${reason.messages} are waiting`))
- * )
+ * **Example** (Handling one reason)
+ *
+ * ```ts
+ * import type { MqttSession } from "@effect-mqttx/core"
+ * import { Effect } from "effect"
+ *
+ * export const publish = (session: MqttSession.Session) =>
+ *   session.publish("sensors/a", "1").pipe(
+ *     Effect.catchReason("MqttError", "QueueFull", (reason) => Effect.logWarning(`${reason.messages} are waiting`))
+ *   )
+ * ```
  */
 export class MqttError extends TaggedError<MqttError>("@effect-mqttx/core/MqttError")("MqttError", {
   reason: MqttErrorReason,
@@ -230,8 +237,19 @@ export const isMqttError = (u: unknown): u is MqttError => Predicate.hasProperty
  * `MqttError` as the errors of an HTTP API: one schema for each HTTP status, so that a failure answers with its status,
  * see `MqttError.httpStatus`. For `error` of Effect's `HttpApiEndpoint`.
  *
- * @example
- * HttpApiEndpoint.post("publish", "/publish", { payload: Body, success: Schema.Void, error: MqttError.httpErrors })
+ * **Example** (Publishing by HTTP)
+ *
+ * ```ts
+ * import { MqttError } from "@effect-mqttx/core"
+ * import { Schema } from "effect"
+ * import { HttpApiEndpoint } from "effect/http-api"
+ *
+ * export const publish = HttpApiEndpoint.post("publish", "/publish", {
+ *   payload: Schema.Struct({ topic: Schema.String, payload: Schema.String }),
+ *   success: Schema.Void,
+ *   error: MqttError.httpErrors
+ * })
+ * ```
  */
 export const httpErrors: ReadonlyArray<Schema.Codec<MqttError, typeof MqttError["Encoded"]>> = [
   400,

@@ -2,7 +2,12 @@
  * Schemas of options, for session stores and other packages that build on this one: strict records, durations, a
  * decoder that reports every mistake, and Config.
  *
- * @example
+ * **Example** (Checking the options of a store)
+ *
+ * ```ts
+ * import { OptionsSchema } from "@effect-mqttx/core"
+ * import { Effect, Schema } from "effect"
+ *
  * const Options = OptionsSchema.strict({
  *   directory: Schema.NonEmptyString,
  *   timeout: OptionsSchema.duration({
@@ -13,7 +18,9 @@
  *     Schema.withDecodingDefaultKey(Effect.succeed("5 seconds"))
  *   )
  * })
- * const options = OptionsSchema.decode(Options, input, "MyStore.make")
+ *
+ * OptionsSchema.decode(Options, { directory: "/var/lib/plant" }, "MyStore.make")._tag // => "Success"
+ * ```
  */
 import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"

@@ -6,12 +6,20 @@
  * `MqttSession.layer` calls: it reports all issues at once and fills in all defaults. Options from JSON and from the
  * environment get the same checks and defaults.
  *
- * @example
- * const options = pipe(
- *   SessionOptions.secureConnect("plant", "broker.example.com", caPem),
- *   SessionOptions.withAuth("me", "secret"),
- *   SessionOptions.withKeepAlive("30 seconds")
- * )
+ * **Example** (Building options in a pipe)
+ *
+ * ```ts
+ * import { MqttSession, SessionOptions } from "@effect-mqttx/core"
+ * import { pipe } from "effect"
+ *
+ * export const plant = (ca: string) =>
+ *   pipe(
+ *     SessionOptions.secureConnect("plant", "broker.example.com", ca),
+ *     SessionOptions.withAuth("me", "secret"),
+ *     SessionOptions.withKeepAlive("30 seconds"),
+ *     MqttSession.layer
+ *   )
+ * ```
  */
 import type * as Config from "effect/Config"
 import * as Effect from "effect/Effect"

@@ -301,7 +301,9 @@ export const OptionsIssue: Schema.Struct<{ readonly path: Schema.String; readonl
  * the value found.
  */
 export interface OptionsIssue {
+  /** The keys to the place, joined by dots; `""`: the value as a whole. */
   readonly path: string
+  /** What is expected there, in words. */
   readonly message: string
 }
 

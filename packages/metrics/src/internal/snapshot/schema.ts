@@ -166,7 +166,12 @@ const storageFields = {
  */
 export interface StorageSnapshot extends TypeOf<typeof storageFields> {}
 
-const subscriptionFailureFields = { filter: String, error: problem }
+const subscriptionFailureFields = {
+  /** The topic filter. */
+  filter: String,
+  /** Why the subscription failed. */
+  error: problem
+}
 
 /**
  * A topic filter whose subscription failed, see `SessionStatus.subscriptionFailures`.
@@ -235,6 +240,7 @@ const sessionFields = {
   cleanSession: Boolean,
   /** Whether the session connects again after a loss. */
   autoReconnect: Boolean,
+  /** Its metrics. */
   metrics
 }
 
@@ -244,8 +250,11 @@ const sessionFields = {
 export interface SessionSnapshot extends TypeOf<typeof sessionFields> {}
 
 const routeSessionFields = {
+  /** The name of the session. */
   name: String,
+  /** See `RouteSession`. */
   state: Literals(["joining", "active", "failed"]),
+  /** Why the subscription was refused. */
   error: optional(problem)
 }
 
@@ -450,6 +459,7 @@ const unreadyCause: Schema.Codec<UnreadyCause> = Struct(unreadyCauseFields)
 const snapshotFields = {
   /** When the snapshot was taken. */
   at: Number,
+  /** Totals over all sessions. */
   totals,
   /** In the order in which they were added. */
   sessions: Array(session),
