@@ -54,8 +54,14 @@ interface Base {
   readonly base: 1
 }
 /** D. */
-export interface D extends Base {
+export interface D extends Base, Type<typeof fields> {
   readonly d: () => void
+}
+const fields = {
+  /** G. */
+  // Code between.
+  g: 1,
+  i: 2
 }`
       ],
       ["internal/b.ts", "export const b = 1\nexport interface C {\n  /** E. */\n  readonly e: 1\n}"],
@@ -68,7 +74,7 @@ export interface D extends Base {
     assert.deepStrictEqual(bare.map(({ name, source }) => `${source.path} ${name}`), ["internal/b.ts C"])
     assert.deepStrictEqual(
       publicMembers(declarations, resolver).filter(({ doc }) => doc === undefined).map(({ name }) => name),
-      ["h", "d", "base"]
+      ["h", "d", "base", "i"]
     )
   })
 })

@@ -19,7 +19,7 @@ import * as ReasonCode from "./ReasonCode.ts"
 export * from "./internal/errors/connection.ts"
 export * from "./internal/errors/operation.ts"
 
-const TypeId = "~@effect-mqttx/core/MqttError"
+const TypeId = "~effect-mqttx/core/MqttError"
 
 /** All reasons: the one list of them. */
 const reasons = [
