@@ -20,6 +20,15 @@ export type Payload = string | ArrayBufferView | ArrayBufferLike
 /**
  * The bytes of a payload, as `publish` sends them. Views and buffers are not copied. Fails with `InvalidPayload` for a
  * value that is not a payload, and with `PacketTooLarge` for more than a packet can hold.
+ *
+ * **Example** (Taking the bytes of a payload)
+ *
+ * ```ts
+ * import { Publication } from "@effect-mqttx/core"
+ * import { Result } from "effect"
+ *
+ * Result.getOrThrow(Publication.toBytes("é")) // => Uint8Array.of(0xc3, 0xa9)
+ * ```
  */
 export const toBytes = (payload: Payload): Result.Result<Uint8Array, InvalidPayload | PacketTooLarge> => {
   const bytes = payloadBytes(payload)

@@ -297,6 +297,15 @@ export const isAllowed = (packet: PacketTag, code: number, version: ProtocolVers
  *
  * With `"Connack"` the codes 1 to 5 are the return codes of MQTT 3.1.1; without a packet type the MQTT 5 meaning is
  * returned.
+ *
+ * **Example** (Looking up what a server answered)
+ *
+ * ```ts
+ * import { ReasonCode } from "@effect-mqttx/core"
+ *
+ * ReasonCode.get(0x87, "Puback")?.name // => "Not authorized"
+ * ReasonCode.isError(0x10) // => false
+ * ```
  */
 export const get = (code: number, packet?: PacketTag): ReasonCode | undefined =>
   packet === "Connack" && code >= 1 && code <= 5 ? allReturnCodes[code] : byCode.get(code)

@@ -89,6 +89,19 @@ export const isSecure = (address: ServerAddress): boolean => address.protocol ==
 
 /**
  * Reads an address. Fails with `InvalidOptions`, whose text never contains a part of the address that may be a secret.
+ *
+ * **Example** (Reading a URL)
+ *
+ * ```ts
+ * import { ServerAddress } from "@effect-mqttx/core"
+ * import { Result } from "effect"
+ *
+ * const address = Result.getOrThrow(ServerAddress.parse("mqtts://broker.example"))
+ *
+ * address.port // => 8883
+ * ServerAddress.isSecure(address) // => true
+ * ServerAddress.format(address) // => "mqtts://broker.example:8883"
+ * ```
  */
 export const parse = (input: string, options?: ParseOptions): Result.Result<ServerAddress, InvalidOptions> => {
   if (typeof input !== "string") {

@@ -1,5 +1,19 @@
 /**
  * Events of a session, as values.
+ *
+ * **Example** (Reacting to one kind of event)
+ *
+ * ```ts
+ * import { SessionManager } from "@effect-mqttx/core"
+ * import { Effect, Stream } from "effect"
+ *
+ * export const report = Effect.gen(function*() {
+ *   const manager = yield* SessionManager.SessionManager
+ *   yield* manager.eventsOf({ type: "MessageDropped" }).pipe(
+ *     Stream.runForEach(({ cause, count, session }) => Effect.logWarning(`${session}: ${count} dropped, ${cause}`))
+ *   )
+ * })
+ * ```
  */
 import type * as Cause from "effect/Cause"
 import type { MqttError } from "./MqttError.ts"

@@ -99,6 +99,19 @@ export class SessionManager extends Context.Service<SessionManager, Manager>()("
 
 /**
  * The layer of `SessionManager`, with its initial sessions.
+ *
+ * **Example** (Providing two sessions)
+ *
+ * ```ts
+ * import { SessionManager } from "@effect-mqttx/core"
+ *
+ * export const Sessions = SessionManager.layer({
+ *   sessions: [
+ *     { name: "plant", servers: ["mqtt://plant.example"] },
+ *     { name: "cloud", servers: ["mqtts://cloud.example"], persistence: "process" }
+ *   ]
+ * })
+ * ```
  */
 export const layer = (options: ManagerOptions<"none" | "process"> = {}): Layer.Layer<SessionManager, MqttError> =>
   Layer.effect(SessionManager, makeManager(options, "SessionManager.layerDurable"))

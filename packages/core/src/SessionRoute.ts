@@ -1,5 +1,23 @@
 /**
  * Routes: they bring the messages of several sessions, present and future ones, to one handler or one stream.
+ *
+ * **Example** (Reading the metrics of a route)
+ *
+ * ```ts
+ * import { SessionManager } from "@effect-mqttx/core"
+ * import { Effect } from "effect"
+ *
+ * export const program = Effect.gen(function*() {
+ *   const manager = yield* SessionManager.SessionManager
+ *   const route = yield* manager.handle("sensors/#", (message) => Effect.log(message.text), {
+ *     qos: 1,
+ *     description: "readings"
+ *   })
+ *   yield* route.active
+ *   const { delivered, received } = yield* route.statistics
+ *   yield* Effect.log(`${delivered} of ${received} messages`)
+ * }).pipe(Effect.scoped)
+ * ```
  */
 import type * as Effect from "effect/Effect"
 import type * as Schedule from "effect/Schedule"

@@ -1,5 +1,20 @@
 /**
  * The status of a session: its state, the limits that the server granted, and its metrics.
+ *
+ * **Example** (Looking at a session)
+ *
+ * ```ts
+ * import { MqttSession } from "@effect-mqttx/core"
+ * import { Effect } from "effect"
+ *
+ * export const program = Effect.gen(function*() {
+ *   const session = yield* MqttSession.MqttSession
+ *   yield* session.awaitReady
+ *   const { server, state } = yield* session.status
+ *   const { messagesSent, queuedMessages } = yield* session.metrics
+ *   yield* Effect.log(`${state} to ${server}, ${messagesSent} sent, ${queuedMessages} queued`)
+ * })
+ * ```
  */
 export type { NamedConsumer } from "./internal/engine/contract.ts"
 import type { MqttError, MqttErrorReason } from "./MqttError.ts"

@@ -136,6 +136,20 @@ const checks: Checks<AedesBrokerOptions> = { port: integer(0, 65_535), webSocket
 
 /**
  * aedes on loopback ports, see `make`.
+ *
+ * **Example** (Publishing to aedes in this process)
+ *
+ * ```ts
+ * import { MqttSession } from "@effect-mqttx/core"
+ * import * as AedesBroker from "@effect-mqttx/testing/AedesBroker"
+ * import { Effect } from "effect"
+ *
+ * export const publish = Effect.gen(function*() {
+ *   const { url } = yield* AedesBroker.AedesBroker
+ *   const session = yield* MqttSession.make({ name: "plant", servers: [url] })
+ *   yield* session.publish("sensors/room1/temperature", "23.5", { qos: 1 })
+ * }).pipe(Effect.scoped, Effect.provide(AedesBroker.layer()))
+ * ```
  */
 export const layer = (options?: AedesBrokerOptions): Layer.Layer<AedesBroker, BrokerUnavailable> =>
   Layer.effect(AedesBroker, make(options))

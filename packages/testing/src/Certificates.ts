@@ -98,6 +98,18 @@ const makeKeys: Effect.Effect<KeyPair> = Effect.map(
 
 /**
  * Makes an authority and all certificates; takes about half a second.
+ *
+ * **Example** (Issuing a certificate)
+ *
+ * ```ts
+ * import { Certificates } from "@effect-mqttx/testing"
+ * import { Effect } from "effect"
+ *
+ * export const program = Effect.gen(function*() {
+ *   const { issue } = yield* Certificates.make
+ *   return issue({ commonName: "plant", usage: "client" })
+ * })
+ * ```
  */
 export const make: Effect.Effect<Certificates> = Effect.gen(function*() {
   // Always real time: TLS does not use the TestClock.

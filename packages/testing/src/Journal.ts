@@ -79,6 +79,20 @@ export interface Journal {
 
 /**
  * A journal in memory, which survives a simulated crash of the broker that writes it.
+ *
+ * **Example** (Keeping the state of a broker)
+ *
+ * ```ts
+ * import { Journal, ScriptedBroker } from "@effect-mqttx/testing"
+ * import { Effect } from "effect"
+ *
+ * export const program = Effect.gen(function*() {
+ *   const journal = Journal.makeMemory()
+ *   yield* Effect.scoped(Effect.asVoid(ScriptedBroker.makeMemory({ journal })))
+ *   // The next broker has the sessions and retained messages of the first one.
+ *   yield* ScriptedBroker.makeMemory({ journal })
+ * })
+ * ```
  */
 export const makeMemory = (): Journal => {
   let kept: Array<JournalEntry> = []

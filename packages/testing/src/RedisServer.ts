@@ -180,6 +180,24 @@ const checks: Checks<RedisServerOptions> = {
 
 /**
  * A real Redis on loopback ports, see `make`.
+ *
+ * **Example** (Storing a session in a real Redis)
+ *
+ * ```ts
+ * import { MqttSession } from "@effect-mqttx/core"
+ * import { RedisStore } from "@effect-mqttx/store-redis"
+ * import * as RedisServer from "@effect-mqttx/testing/RedisServer"
+ * import { NodeRedis } from "@effect/platform-node"
+ * import { Effect, Layer } from "effect"
+ *
+ * const Redis = Layer.unwrap(Effect.map(RedisServer.RedisServer, ({ url }) => NodeRedis.layer({ url })))
+ *
+ * export const Plant = MqttSession.layerDurable({ name: "plant", servers: ["mqtt://localhost:1883"] }).pipe(
+ *   Layer.provide(RedisStore.layer()),
+ *   Layer.provide(Redis),
+ *   Layer.provide(RedisServer.layer())
+ * )
+ * ```
  */
 export const layer = (
   options?: RedisServerOptions
