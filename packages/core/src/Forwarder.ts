@@ -58,6 +58,10 @@ export type { Forwarding } from "./internal/forwarder/contract.ts"
  *   { filter: RouteFilter.not(RouteFilter.text("NaN")) }
  * )
  * ```
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = <E = never, R = never>(
   options: ForwarderOptionsInput | ForwarderOptions,
@@ -74,6 +78,10 @@ export const make = <E = never, R = never>(
 /**
  * The metrics of all forwarders over the sessions of a manager, in the order in which `make` or a `ForwarderManager`
  * made them. Dies with an `MqttError` when the argument is not a manager.
+ *
+ * @stability stable
+ * @category getters
+ * @since 0.1.0
  */
 export const metricsOf = (manager: Manager): Effect.Effect<ReadonlyArray<ForwarderMetrics>> =>
   Effect.andThen(
@@ -83,6 +91,10 @@ export const metricsOf = (manager: Manager): Effect.Effect<ReadonlyArray<Forward
 
 /**
  * The service for a program with one forwarder. For several there is `ForwarderManager`.
+ *
+ * @stability stable
+ * @category services
+ * @since 0.1.0
  */
 export class Forwarder extends Context.Service<Forwarder, Forwarding>()("@effect-mqttx/core/Forwarder") {}
 
@@ -109,6 +121,10 @@ export class Forwarder extends Context.Service<Forwarder, Forwarding>()("@effect
  *   }))
  * )
  * ```
+ *
+ * @stability stable
+ * @category layers
+ * @since 0.1.0
  */
 export const layer = <E = never, R = never>(
   options: ForwarderOptionsInput | ForwarderOptions,
@@ -118,6 +134,10 @@ export const layer = <E = never, R = never>(
 
 /**
  * The layer of `Forwarder` with its options from Config, for example `ForwarderOptions.config("FORWARDER")`.
+ *
+ * @stability stable
+ * @category layers
+ * @since 0.1.0
  */
 export const layerConfig = <E = never, R = never>(
   config: Config.Config<ForwarderOptions>,
@@ -130,6 +150,10 @@ export const layerConfig = <E = never, R = never>(
 
 /**
  * The tag of a named forwarder, with its layers.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface ServiceClass<Self, Name extends string>
   extends Context.ServiceClass<Self, `@effect-mqttx/core/Forwarder/${Name}`, Forwarding>
@@ -166,6 +190,10 @@ export interface ServiceClass<Self, Name extends string>
  *   }))
  * )
  * ```
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const Service = <Self>() => <const Name extends string>(name: Name): ServiceClass<Self, Name> => {
   // Sessions have tags of their names: a forwarder and a session may share one.

@@ -64,22 +64,38 @@ const reasons = [
 
 /**
  * Any reason of an `MqttError`.
+ *
+ * @stability stable
+ * @category errors
+ * @since 0.1.0
  */
 export type MqttErrorReason = InstanceType<typeof reasons[number]>
 
 /**
  * Schema of any reason of an `MqttError`.
+ *
+ * @stability stable
+ * @category schemas
+ * @since 0.1.0
  */
 export const MqttErrorReason: Schema.Union<typeof reasons> = Schema.Union(reasons)
 
 /**
  * The subject of an error.
+ *
+ * @stability stable
+ * @category errors
+ * @since 0.1.0
  */
 export type MqttErrorCategory = Shared.MqttErrorCategory
 
 /**
  * How bad an error is. `info`: part of normal operation. `warning`: passes by itself, or cost one message. `error`:
  * needs attention. `critical`: stops the session until something is changed.
+ *
+ * @stability stable
+ * @category errors
+ * @since 0.1.0
  */
 export type MqttErrorSeverity = Shared.MqttErrorSeverity
 
@@ -101,6 +117,10 @@ export type MqttErrorSeverity = Shared.MqttErrorSeverity
  *     Effect.catchReason("MqttError", "QueueFull", (reason) => Effect.logWarning(`${reason.messages} are waiting`))
  *   )
  * ```
+ *
+ * @stability stable
+ * @category errors
+ * @since 0.1.0
  */
 export class MqttError extends TaggedError<MqttError>("@effect-mqttx/core/MqttError")("MqttError", {
   reason: MqttErrorReason,
@@ -230,6 +250,10 @@ export class MqttError extends TaggedError<MqttError>("@effect-mqttx/core/MqttEr
 
 /**
  * Whether a value is an `MqttError`.
+ *
+ * @stability stable
+ * @category guards
+ * @since 0.1.0
  */
 export const isMqttError = (u: unknown): u is MqttError => Predicate.hasProperty(u, TypeId)
 
@@ -250,6 +274,10 @@ export const isMqttError = (u: unknown): u is MqttError => Predicate.hasProperty
  *   error: MqttError.httpErrors
  * })
  * ```
+ *
+ * @stability stable
+ * @category schemas
+ * @since 0.1.0
  */
 export const httpErrors: ReadonlyArray<Schema.Codec<MqttError, typeof MqttError["Encoded"]>> = [
   400,

@@ -43,10 +43,18 @@ export type {
 
 /**
  * All metrics at one moment.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
  */
 export type MqttSnapshot = Snapshot.MqttSnapshot
 
 /**
  * The schema of snapshots. Its encoded form is JSON.
+ *
+ * @stability unstable
+ * @category schemas
+ * @since 0.1.0
  */
 export const MqttSnapshot: Schema.Codec<MqttSnapshot> = snapshotSchema

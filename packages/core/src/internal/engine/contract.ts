@@ -157,6 +157,10 @@ export interface Consumer {
 
 /**
  * A consumer with a name, see `SubscribeOptions.consumer`.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface NamedConsumer {
   /** The name, unique in the session. */
