@@ -56,6 +56,10 @@ import { SessionManager } from "./SessionManager.ts"
  *   { filter: RouteFilter.not(RouteFilter.text("NaN")) }
  * )
  * ```
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = <E = never, R = never>(
   options: ForwarderOptionsInput | ForwarderOptions,
@@ -72,6 +76,10 @@ export const make = <E = never, R = never>(
 /**
  * The metrics of all forwarders over the sessions of a manager, in the order in which `make` or a `ForwarderManager`
  * made them. Dies with an `MqttError` when the argument is not a manager.
+ *
+ * @stability stable
+ * @category getters
+ * @since 0.1.0
  */
 export const metricsOf = (manager: SessionManager["Service"]): Effect.Effect<ReadonlyArray<ForwarderMetrics>> =>
   Effect.andThen(
@@ -81,6 +89,10 @@ export const metricsOf = (manager: SessionManager["Service"]): Effect.Effect<Rea
 
 /**
  * The service for a program with one forwarder. For several there is `ForwarderManager`.
+ *
+ * @stability stable
+ * @category services
+ * @since 0.1.0
  */
 export class Forwarder extends Context.Service<Forwarder, Forwarding>()("@effect-mqttx/core/Forwarder") {}
 
@@ -107,6 +119,10 @@ export class Forwarder extends Context.Service<Forwarder, Forwarding>()("@effect
  *   }))
  * )
  * ```
+ *
+ * @stability stable
+ * @category layers
+ * @since 0.1.0
  */
 export const layer = <E = never, R = never>(
   options: ForwarderOptionsInput | ForwarderOptions,
@@ -116,6 +132,10 @@ export const layer = <E = never, R = never>(
 
 /**
  * The layer of `Forwarder` with its options from Config, for example `ForwarderOptions.config("FORWARDER")`.
+ *
+ * @stability stable
+ * @category layers
+ * @since 0.1.0
  */
 export const layerConfig = <E = never, R = never>(
   config: Config.Config<ForwarderOptions>,
@@ -128,6 +148,10 @@ export const layerConfig = <E = never, R = never>(
 
 /**
  * The tag of a named forwarder, with its layers.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface ServiceClass<Self, Name extends string>
   extends Context.ServiceClass<Self, `@effect-mqttx/core/Forwarder/${Name}`, Forwarding>
@@ -164,6 +188,10 @@ export interface ServiceClass<Self, Name extends string>
  *   }))
  * )
  * ```
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const Service = <Self>() => <const Name extends string>(name: Name): ServiceClass<Self, Name> => {
   // Sessions have tags of their names: a forwarder and a session may share one.

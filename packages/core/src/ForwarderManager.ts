@@ -35,6 +35,10 @@ import { SessionManager } from "./SessionManager.ts"
 
 /**
  * Options of a manager.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface ForwarderManagerOptions {
   /** Forwarders that are added when the manager is made. Default none. */
@@ -44,6 +48,10 @@ export interface ForwarderManagerOptions {
 /**
  * Makes a manager that lives as long as the scope; its end stops all forwarders. Fails as `add` does for the first
  * forwarder that cannot be added.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = (
   options: ForwarderManagerOptions = {}
@@ -57,6 +65,10 @@ const managerChecks: Checks<ForwarderManagerOptions> = { forwarders: list }
 
 /**
  * The manager of a program's forwarders.
+ *
+ * @stability stable
+ * @category services
+ * @since 0.1.0
  */
 export class ForwarderManager
   extends Context.Service<ForwarderManager, Forwarders>()("@effect-mqttx/core/ForwarderManager")
@@ -82,6 +94,10 @@ export class ForwarderManager
  *   }))
  * )
  * ```
+ *
+ * @stability stable
+ * @category layers
+ * @since 0.1.0
  */
 export const layer = (options?: ForwarderManagerOptions): Layer.Layer<ForwarderManager, MqttError, SessionManager> =>
   Layer.effect(ForwarderManager, make(options))
@@ -89,6 +105,10 @@ export const layer = (options?: ForwarderManagerOptions): Layer.Layer<ForwarderM
 /**
  * The layer of `ForwarderManager` with its forwarders from Config, for example
  * `Config.all([ForwarderOptions.config("UP"), ForwarderOptions.config("DOWN")])`.
+ *
+ * @stability stable
+ * @category layers
+ * @since 0.1.0
  */
 export const layerConfig = (
   forwarders: Config.Config<ReadonlyArray<ForwarderOptions>>

@@ -18,6 +18,10 @@ const TypeId = "~effect-mqttx/core/Message"
 
 /**
  * Takes the acknowledgement of a message, see `Message.ack`.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface Acknowledger {
   /** Called by each run of `Message.ack`. Calls after the first one do nothing. */
@@ -28,6 +32,10 @@ export interface Acknowledger {
 
 /**
  * The fields of a message.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface MessageFields {
   /** The topic name, as the server sent it. */
@@ -55,6 +63,10 @@ const textDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
  *
  * The payload is a read-only view that all streams share. Use `copy` for a message that is kept for long. `text` and
  * `decode` work on demand, so a message that is only forwarded is never decoded.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class Message {
   /** The topic name, as the server sent it. */
@@ -204,6 +216,10 @@ export class Message {
 
 /**
  * Whether a value is a received message.
+ *
+ * @stability stable
+ * @category guards
+ * @since 0.1.0
  */
 export const isMessage = (u: unknown): u is Message => Predicate.hasProperty(u, TypeId)
 

@@ -34,6 +34,10 @@ import type { SessionStore } from "./SessionStore.ts"
 
 /**
  * Options of a pool: those of its sessions, and their number. `P` is the persistence that the sessions may have.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface SessionPoolOptions<out P extends Persistence = Persistence> extends SessionOptionsInput<P> {
   /** 1 to 10,000. */
@@ -52,6 +56,10 @@ export interface SessionPoolOptions<out P extends Persistence = Persistence> ext
 
 /**
  * A pool of sessions.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface SessionPool {
   /**
@@ -86,6 +94,10 @@ export interface SessionPool {
 /**
  * Makes a pool that lives as long as the scope. Its sessions connect in the background. Fails with `InvalidOptions`,
  * also for the persistence `durable`, which `makeDurable` accepts.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = (
   options: SessionPoolOptions<"none" | "process">
@@ -99,6 +111,10 @@ export const make = (
  * `make` for durable sessions, whose state is in the `SessionStore`. The option `persistence` may be omitted.
  *
  * Fails with `InvalidOptions`, or `StorageFailed` when the store of a session cannot be opened.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const makeDurable = (
   options: SessionPoolOptions<"durable">

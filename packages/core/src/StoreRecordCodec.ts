@@ -34,16 +34,30 @@ import { keyOf, type OriginKey, type OutboundRecord, type StoreRecord } from "./
 /**
  * The checksum CRC-32 (ISO 3309) of the first `end` bytes; default: all. `previous` is the checksum of the bytes before
  * them, for stores that keep several records in one value.
+ *
+ * @stability stable
+ * @category encoding
+ * @since 0.1.0
  */
 export const checksum = (bytes: Uint8Array, end: number = bytes.length, previous: number = 0): number =>
   crc32(bytes, Math.min(end, bytes.length), previous)
 
-/** The format that `encode` writes, and the newest that `decode` reads. */
+/**
+ * The format that `encode` writes, and the newest that `decode` reads.
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const format = 2
 
 /**
  * Why bytes cannot be decoded: a later version of the library wrote them, or they are not the bytes written under this
  * key.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export type DecodeFailure =
   | { readonly _tag: "NewerFormat"; readonly format: number }
@@ -173,6 +187,10 @@ class Reader {
  * Encodes a record. Throws a `RangeError` for a message that a PUBLISH packet cannot hold or whose texts are invalid in
  * MQTT: sessions refuse such messages, and stores fail with the kind `invalid`. Throws a `TypeError` for a value that
  * is not a record.
+ *
+ * @stability stable
+ * @category encoding
+ * @since 0.1.0
  */
 export const encode = (record: StoreRecord): Uint8Array => {
   const type: number | undefined = types[record._tag]
@@ -227,6 +245,10 @@ export const encode = (record: StoreRecord): Uint8Array => {
 
 /**
  * Decodes the record that was stored under this key. The payload of an outbound record is a view of the bytes.
+ *
+ * @stability stable
+ * @category decoding
+ * @since 0.1.0
  */
 export const decode = (key: string, bytes: Uint8Array): Result.Result<StoreRecord, DecodeFailure> => {
   if (bytes.length < frame) return damaged(`${bytes.length} bytes are too few for a record`)

@@ -11,6 +11,10 @@ import type { UserProperty } from "./Properties.ts"
 
 /**
  * The `tracestate` that came with a span of another process: the vendors' own data, passed on unchanged.
+ *
+ * @stability stable
+ * @category references
+ * @since 0.1.0
  */
 export const TraceState: Context.Reference<string> = Context.Reference("@effect-mqttx/core/TraceState", {
   defaultValue: () => ""
@@ -25,6 +29,10 @@ const longestState = 512
 /**
  * The span that these user properties name; undefined when they name none, or name it wrongly. Names count as the
  * draft has them, in lower case.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const fromUserProperties = (
   userProperties: ReadonlyArray<UserProperty> | undefined
@@ -48,7 +56,13 @@ export const fromUserProperties = (
   })
 }
 
-/** The user properties that name a span. */
+/**
+ * The user properties that name a span.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
+ */
 export const toUserProperties = (span: Tracer.AnySpan): ReadonlyArray<UserProperty> => {
   const parent: UserProperty = ["traceparent", `00-${span.traceId}-${span.spanId}-${span.sampled ? "01" : "00"}`]
   const state = stateOf(span)

@@ -44,6 +44,10 @@ import type { MqttSnapshot, SessionSnapshot } from "./MqttSnapshot.ts"
 
 /**
  * A source of forwarder metrics, for example a `ForwarderManager`.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
  */
 export interface ForwarderSource {
   /** The metrics of all forwarders, by name. Must not wait. */
@@ -52,6 +56,10 @@ export interface ForwarderSource {
 
 /**
  * The sources of the metrics, all optional.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
  */
 export interface MetricsSources {
   /** The manager whose sessions are watched, later ones included. */
@@ -64,6 +72,10 @@ export interface MetricsSources {
 
 /**
  * Options of the export.
+ *
+ * @stability unstable
+ * @category options
+ * @since 0.1.0
  */
 export interface MetricsOptions {
   /**
@@ -77,6 +89,10 @@ export interface MetricsOptions {
  * Watches sources until the scope ends, which removes all series. Series get the attributes of
  * `Metric.CurrentMetricAttributes` and go to the `Metric.MetricRegistry` of the caller. Dies with an `MqttError` for
  * invalid sources and options.
+ *
+ * @stability unstable
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = (
   sources: MetricsSources,
@@ -130,6 +146,10 @@ export const make = (
 
 /**
  * The metrics of the program.
+ *
+ * @stability unstable
+ * @category services
+ * @since 0.1.0
  */
 export class MqttMetrics extends Context.Service<MqttMetrics, {
   /** The current snapshot. */
@@ -168,6 +188,10 @@ export class MqttMetrics extends Context.Service<MqttMetrics, {
  *   Layer.provideMerge(SessionManager.layer({ sessions: [{ name: "plant", servers: ["mqtt://localhost:1883"] }] }))
  * )
  * ```
+ *
+ * @stability unstable
+ * @category layers
+ * @since 0.1.0
  */
 export const layer = <R = never>(
   options: MetricsOptions & { readonly forwarders?: Effect.Effect<ForwarderSource, never, R> | undefined } = {}
@@ -200,6 +224,10 @@ export const layer = <R = never>(
  *   return yield* metrics.prometheus
  * }).pipe(Effect.provide(Layer.provide(MqttMetrics.layerSession(), Plant)))
  * ```
+ *
+ * @stability unstable
+ * @category layers
+ * @since 0.1.0
  */
 export const layerSession = (options: MetricsOptions = {}): Layer.Layer<MqttMetrics, never, MqttSession> =>
   Layer.effect(MqttMetrics, Effect.flatMap(MqttSession, (session) => make({ sessions: [session] }, options)))

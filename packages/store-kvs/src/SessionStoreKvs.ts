@@ -31,6 +31,10 @@ import { privateFiles } from "./internal/privateFiles.ts"
 
 /**
  * Options of the stores, all optional.
+ *
+ * @stability unstable
+ * @category options
+ * @since 0.1.0
  */
 export interface SessionStoreKvsOptions {
   /** The prefix of all keys, followed by a slash. Default "mqtt". */
@@ -62,6 +66,10 @@ type End = Effect.Effect<void>
 /**
  * Makes a store of sessions over the key-value store in the context. The end of its scope closes it: sessions that are
  * still open then fail with the kind `closed`. Fails with `InvalidOptions` for invalid options.
+ *
+ * @stability unstable
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = (
   options?: SessionStoreKvsOptions
@@ -162,6 +170,10 @@ const KvsOptionsSchema = OptionsSchema.strict({
  *   Layer.provide(NodeServices.layer)
  * )
  * ```
+ *
+ * @stability unstable
+ * @category layers
+ * @since 0.1.0
  */
 export const layerKvs = (
   options?: SessionStoreKvsOptions
@@ -173,6 +185,10 @@ export const layerKvs = (
  * 0700. Both are independent of the umask. Symbolic links to values are not followed: reading one fails with the kind
  * `refused`. (`KeyValueStore.layerFileSystem` makes files with 0666 minus the umask.) Fails with `InvalidOptions` for a
  * directory that is no string.
+ *
+ * @stability unstable
+ * @category layers
+ * @since 0.1.0
  */
 export const layerFileSystem = (
   directory: string

@@ -33,6 +33,10 @@ const problemFields = {
 
 /**
  * An error as data.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
  */
 export interface Problem extends TypeOf<typeof problemFields> {}
 
@@ -53,6 +57,10 @@ const counts: Schema.Codec<ReasonCounts> = Record(String, Number)
 
 /**
  * The metrics of a session. Points in time of events that never happened are absent.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
  */
 export interface MetricsSnapshot extends Omit<SessionMetrics, "lastMessageAt" | "lastErrorAt"> {
   /** The last message sent or received, in milliseconds since the epoch. */
@@ -149,6 +157,10 @@ const connectionFields = {
 
 /**
  * What the server granted on the live connection, see `ConnectionInfo`.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
  */
 export interface ConnectionSnapshot extends TypeOf<typeof connectionFields> {}
 
@@ -163,6 +175,10 @@ const storageFields = {
 
 /**
  * The store of a durable session, see `StorageStatus`.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
  */
 export interface StorageSnapshot extends TypeOf<typeof storageFields> {}
 
@@ -175,6 +191,10 @@ const subscriptionFailureFields = {
 
 /**
  * A topic filter whose subscription failed, see `SessionStatus.subscriptionFailures`.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
  */
 export interface SubscriptionFailureSnapshot extends TypeOf<typeof subscriptionFailureFields> {}
 
@@ -187,6 +207,10 @@ const absentConsumerFields = {
 
 /**
  * A named consumer that is absent while messages wait for it, see `SubscribeOptions.consumer`.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
  */
 export interface AbsentConsumerSnapshot extends TypeOf<typeof absentConsumerFields> {}
 
@@ -246,6 +270,10 @@ const sessionFields = {
 
 /**
  * One session.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
  */
 export interface SessionSnapshot extends TypeOf<typeof sessionFields> {}
 
@@ -260,6 +288,10 @@ const routeSessionFields = {
 
 /**
  * The status of a route at one of its sessions.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
  */
 export interface RouteSessionSnapshot extends TypeOf<typeof routeSessionFields> {}
 
@@ -302,6 +334,10 @@ const routeFields = {
 
 /**
  * One route, see `RouteMetrics`.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
  */
 export interface RouteSnapshot extends TypeOf<typeof routeFields> {}
 
@@ -316,6 +352,10 @@ const storeFields = {
 
 /**
  * The store of one durable session.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
  */
 export interface StoreSnapshot extends TypeOf<typeof storeFields> {}
 
@@ -330,6 +370,10 @@ const forwarderSessionFields = {
 
 /**
  * The status of a forwarder at one of its sessions, see `ForwarderSession`.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
  */
 export interface ForwarderSessionSnapshot extends TypeOf<typeof forwarderSessionFields> {}
 
@@ -337,6 +381,10 @@ const forwarderSession: Schema.Codec<ForwarderSessionSnapshot> = Struct(forwarde
 
 /**
  * One forwarder and its metrics. Points in time of events that never happened are absent.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
  */
 export interface ForwarderSnapshot
   extends Omit<ForwarderMetrics, "sources" | "targets" | "lastForwardedAt" | "lastErrorAt" | "lastError">
@@ -417,6 +465,10 @@ const totalsFields = {
 
 /**
  * Totals over all sessions.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
  */
 export interface TotalsSnapshot extends TypeOf<typeof totalsFields> {}
 
@@ -449,6 +501,10 @@ const unreadyCauseFields = {
  * | `forwarder` | of the forwarder | it runs, and its session is missing or cannot be used |
  *
  * There may be further kinds in later versions.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
  */
 export interface UnreadyCause extends TypeOf<typeof unreadyCauseFields> {}
 
