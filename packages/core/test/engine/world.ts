@@ -110,7 +110,10 @@ export class World {
     // own.
     this.#connect(false)
     this.#settle()
-    for (let i = 0; i < this.plan.steps; i++) this.#step()
+    for (let i = 0; i < this.plan.steps; i++) {
+      this.#step()
+      this.#checkCount()
+    }
     this.#finish()
   }
 
@@ -457,6 +460,13 @@ export class World {
   #isQuiet(): boolean {
     return this.#toBroker.length === 0 && this.#toClient.length === 0 &&
       this.#slots.every(({ pending }) => pending.length === 0) && this.broker.outstanding() === 0
+  }
+
+  /** The number of pending subscriptions, which the engine keeps, is that of the filters that are not settled. */
+  #checkCount(): void {
+    const filters = new Set(this.plan.slots.flat())
+    const pending = Array.from(filters).filter((filter) => !this.engine.isSettled(filter)).length
+    assert.strictEqual(this.engine.stats.pendingSubscriptions, pending)
   }
 
   check(): void {

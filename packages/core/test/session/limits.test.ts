@@ -6,7 +6,7 @@ import * as Fault from "@effect-mqttx/testing/Fault"
 import type * as ScriptedBroker from "@effect-mqttx/testing/ScriptedBroker"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Stream } from "effect"
-import { makeBroker, makeSession, readySession, reasonOf, settle } from "./support.ts"
+import { makeBroker, makeSession, readyCore, readySession, reasonOf, settle } from "./support.ts"
 
 const acknowledgements = { direction: "sent", packet: ["Puback", "Pubrec"] } as const
 
@@ -20,6 +20,23 @@ const qualities: Record<string, (i: number) => 1 | 2> = {
   "QoS 2": () => 2,
   "both": (i) => i % 3 === 0 ? 2 : 1
 }
+
+const ten = Array.from({ length: 10 }, (_, i) => String(i))
+
+type Publish = (session: MqttSession.Session) => Effect.Effect<unknown, MqttError>
+
+const waitingPublishers: ReadonlyArray<readonly [string, Publish]> = [
+  [
+    "single messages",
+    (session) => Effect.forEach(ten, (text) => session.publish("t", text, { qos: 1 }), { concurrency: "unbounded" })
+  ],
+  ["a bulk", (session) =>
+    session.publishAll(
+      Stream.fromIterable(ten).pipe(
+        Stream.map((payload) => ({ topic: "t", payload, options: { qos: 1 } as const }))
+      )
+    )]
+]
 
 describe("Receive Maximum", () => {
   for (const [title, qosOf] of Object.entries(qualities)) {
@@ -207,4 +224,28 @@ describe("what the server does not allow fails with a typed error before anythin
       assert.strictEqual((yield* reasonOf(session.publish("t", "x".repeat(301 - overhead))))._tag, "PacketTooLarge")
       assert.deepStrictEqual(broker.violations, [])
     }))
+})
+
+describe("publishers that wait for space in the queue", () => {
+  for (const [title, publish] of waitingPublishers) {
+    it.live(`cost no turn while nothing changes, and get theirs in order: ${title}`, () =>
+      Effect.gen(function*() {
+        const broker = yield* makeBroker("memory", { limits: { receiveMaximum: 1 } })
+        const withheld = yield* broker.inject(Fault.withhold(acknowledgements))
+        const { engineLoop, session } = yield* readyCore(broker, { clientId: "plant", queue: { messages: 2 } })
+        const all = yield* Effect.forkScoped(publish(session))
+        yield* broker.awaitUntil(() => publishesOf(broker, "plant") === 1)
+        yield* settle
+        const { flushes } = engineLoop
+        for (let i = 0; i < 10; i++) yield* settle
+        assert.strictEqual(engineLoop.flushes, flushes)
+        yield* withheld.remove
+        yield* broker.release("plant")
+        yield* Fiber.join(all)
+        assert.deepStrictEqual(
+          broker.published.map(({ payload }) => new TextDecoder().decode(payload)),
+          ten
+        )
+      }))
+  }
 })

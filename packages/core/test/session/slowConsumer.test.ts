@@ -1,5 +1,6 @@
 import * as MqttSession from "@effect-mqttx/core/MqttSession"
 import type { QoS } from "@effect-mqttx/core/QoS"
+import * as Fault from "@effect-mqttx/testing/Fault"
 import * as MosquittoBroker from "@effect-mqttx/testing/MosquittoBroker"
 import type * as ScriptedBroker from "@effect-mqttx/testing/ScriptedBroker"
 import { assert, describe, it, layer } from "@effect/vitest"
@@ -32,6 +33,26 @@ const flowing = Effect.fnUntraced(function*(session: MqttSession.Session, filter
   const { messages } = yield* session.subscription(filter, { qos })
   yield* Effect.forkScoped(Stream.runForEach(messages, (message) => Effect.sync(() => ledger.noteMessage(message))))
   return ledger
+})
+
+describe("a stream that suspends reading", () => {
+  it.effect("does not suspend it before its own SUBACK, which would never arrive", () =>
+    Effect.gen(function*() {
+      const broker = yield* makeBroker("memory")
+      const session = yield* readySession(broker, { clientId: "plant", streamBuffer: 10, onOverflow: "suspend" })
+      const first = yield* flowing(session, "flood", 0)
+      const withheld = yield* broker.inject(Fault.withhold({ direction: "sent", packet: "Suback" }))
+      const second = yield* Effect.forkChild(session.subscription("flood", { qos: 0 }))
+      yield* broker.awaitPacket({ direction: "received", packet: "Subscribe", nth: 2 })
+      yield* publishMany(broker, "flood", 0, 100)
+      yield* settle
+      assert.strictEqual(first.count, 100)
+      yield* withheld.remove
+      yield* broker.release("plant")
+      // Without the help of time, after which reading goes on for a moment.
+      const { pending } = yield* Fiber.join(second)
+      assert.deepInclude(yield* pending, { messages: 10, dropped: 90 })
+    }))
 })
 
 describe.each([4, 5] as const)("version %s", (version) => {

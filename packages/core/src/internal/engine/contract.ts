@@ -315,6 +315,8 @@ export interface EngineStats {
   readonly consumers: number
   /** Filters that wait for SUBACK or UNSUBACK, or for a connection on which to send the request. */
   readonly pendingSubscriptions: number
+  /** A publish found the queue full, and `Output.spaceAvailable` has not been set since. */
+  readonly isQueueFull: boolean
 }
 
 /**

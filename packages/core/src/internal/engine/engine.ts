@@ -131,6 +131,7 @@ class Engine implements SessionEngine {
       else if (record._tag === "Consumer") consumers.push(record)
     }
     if (records.length > 0) this.#serverSession.restored()
+    this.#subscriptions.table.changed()
     this.#outbound.messages.restore(outbound)
     this.#inbound.restore(inbound)
     this.#subscriptions.table.restore(subscriptions)
@@ -138,6 +139,7 @@ class Engine implements SessionEngine {
   }
 
   connecting(cleanStart: boolean, receiveMaximum = this.#core.options.receiveMaximum): void {
+    this.#subscriptions.table.changed()
     this.#serverSession.connecting(cleanStart)
     this.#core.receiveMaximum = receiveMaximum
   }
@@ -162,6 +164,7 @@ class Engine implements SessionEngine {
 
   disconnected(now: number, endedByServer?: string, wasAsked = true): void {
     const core = this.#core
+    this.#subscriptions.table.changed()
     this.#serverSession.disconnected(wasAsked)
     const giveUp = endedByServer === undefined || core.limits === undefined ? undefined : this.#blame(endedByServer)
     core.now = now
@@ -202,6 +205,7 @@ class Engine implements SessionEngine {
     now: number
   ): Consumer | { readonly _tag: "Refused"; readonly reason: MqttErrorReason } {
     this.#core.now = now
+    this.#subscriptions.table.changed()
     const consumer = this.#subscriptions.add(request)
     if (!(consumer instanceof EngineConsumer)) return { _tag: "Refused", reason: consumer }
     this.#inbound.slowConsumers.watch(now)
@@ -210,12 +214,14 @@ class Engine implements SessionEngine {
 
   removeConsumer(consumer: Consumer, now: number): void {
     this.#core.now = now
+    this.#subscriptions.table.changed()
     if (consumer instanceof EngineConsumer) this.#subscriptions.remove(consumer)
     this.#inbound.slowConsumers.watch(now)
   }
 
   forgetConsumer(name: string, now: number): boolean {
     this.#core.now = now
+    this.#subscriptions.table.changed()
     const isKnown = this.#subscriptions.forget(name)
     this.#inbound.slowConsumers.watch(now)
     return isKnown
@@ -240,6 +246,7 @@ class Engine implements SessionEngine {
 
   unsubscribe(filter: string, now: number): void {
     this.#core.now = now
+    this.#subscriptions.table.changed()
     this.#subscriptions.unsubscribe(filter)
   }
 
@@ -262,6 +269,7 @@ class Engine implements SessionEngine {
 
   tick(now: number): void {
     this.#core.now = now
+    this.#subscriptions.table.changed()
     this.#core.poison.tick(now)
     this.#outbound.messages.queue.tick(now)
     this.#inbound.tick(now)
@@ -295,6 +303,7 @@ class Engine implements SessionEngine {
       return this.#isCondemned ? undefined : violations.unexpectedPacket("CONNACK")
     }
     this.#isCondemned = false
+    this.#subscriptions.table.changed()
     return this.#serverSession.onConnack(packet, now)
   }
 
@@ -312,8 +321,10 @@ class Engine implements SessionEngine {
       case "Pubcomp":
         return this.#outbound.handshake.onPubcomp(packet)
       case "Suback":
+        this.#subscriptions.table.changed()
         return this.#subscriptionFlow.onSuback(packet, now)
       case "Unsuback":
+        this.#subscriptions.table.changed()
         return this.#subscriptionFlow.onUnsuback(packet)
       case "Pingresp":
         this.#serverSession.onPingresp()

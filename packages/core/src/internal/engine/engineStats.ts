@@ -30,6 +30,10 @@ export class Stats implements EngineStats {
     return this.#outbound.queue.head?.acceptedAt
   }
 
+  get isQueueFull(): boolean {
+    return this.#outbound.queue.isFull
+  }
+
   get received(): number {
     return this.#inbound.received
   }

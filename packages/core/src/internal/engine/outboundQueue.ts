@@ -59,6 +59,11 @@ export class OutboundQueue {
     return this.#list.bytes
   }
 
+  /** A publisher was told `Full`, and not yet that there is space. */
+  get isFull(): boolean {
+    return this.#refused
+  }
+
   /** Makes room for a message of this topic and weight according to the policy; undefined: it may be added. */
   admit(topic: string, bytes: number): Admission | undefined {
     const { policy } = this.#core.options.queue

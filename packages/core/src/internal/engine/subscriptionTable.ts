@@ -16,6 +16,8 @@ export class SubscriptionTable {
   #due: Set<SubscriptionEntry> | undefined
   /** Entries known only from the store, until the first connection. */
   #restored: Array<SubscriptionEntry> | undefined
+  /** Number of entries that differ from what the server has; undefined: not counted since the last change. */
+  #pending: number | undefined = undefined
 
   constructor(core: EngineCore, router: Router) {
     this.#core = core
@@ -31,12 +33,19 @@ export class SubscriptionTable {
     return count
   }
 
+  /** Counted once after each change: sessions ask in every turn, and may have a hundred thousand entries. */
   get pending(): number {
+    if (this.#pending !== undefined) return this.#pending
     let count = 0
     for (const entry of this.#entries?.values() ?? []) {
       if (entry.request !== undefined || entry.isDue) count++
     }
-    return count
+    return this.#pending = count
+  }
+
+  /** An entry may have changed. The engine tells it with every input that can change one. */
+  changed(): void {
+    this.#pending = undefined
   }
 
   isSettled(filter: string): boolean {
@@ -137,6 +146,7 @@ export class SubscriptionTable {
 
   /** The entry may need a packet. */
   mark(entry: SubscriptionEntry): void {
+    this.#pending = undefined
     this.#due ??= new Set()
     this.#due.add(entry)
   }
@@ -145,6 +155,7 @@ export class SubscriptionTable {
   takeDue(): ReadonlyArray<SubscriptionEntry> {
     if (this.#due === undefined || this.#due.size === 0) return []
     const due: Array<SubscriptionEntry> = []
+    this.#pending = undefined
     for (const entry of this.#due) {
       if (entry.request !== undefined) continue
       if (!entry.isWanted && !entry.isKnown && !entry.isUncertain) this.#remove(entry)

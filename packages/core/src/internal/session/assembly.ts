@@ -231,7 +231,9 @@ export class SessionAssembly implements SessionCore {
     this.failures.turned()
     this.dropped.tell((event) => lifecycle.emit(event))
     lifecycle.turned(this.isDurable)
-    if (publisher.isParking) publisher.onSpace()
+    // A bulk waits below the bound of the queue. At the bound the engine tells when there is space: trying now would
+    // only bring another turn, and so on.
+    if (publisher.isParking && !engineLoop.stats.isQueueFull) publisher.onSpace()
     const { ready, state } = lifecycle.current()
     const holds = engineLoop.connection !== undefined && engineLoop.stats.pendingSubscriptions === 0
     if (state === "connected" && !ready && holds) {

@@ -286,7 +286,8 @@ export class ConsumerQueue {
   }
 
   #overflow(): void {
-    if (this.#options.onOverflow === "suspend") {
+    // Nothing takes from a queue before SUBACK, which reading alone can bring: it must not stop for this queue.
+    if (this.#options.onOverflow === "suspend" && this.consumer.state !== "joining") {
       if (!this.#isPaused) {
         this.#isPaused = true
         this.#host.pause(this)
