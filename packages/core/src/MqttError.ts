@@ -43,6 +43,7 @@ const reasons = [
   Operation.PacketTooLarge,
   Operation.PoisonMessage,
   Connection.ProtocolViolation,
+  Connection.ProxyFailed,
   Operation.PublishRefused,
   Operation.QueueFull,
   Operation.RequestFailed,
@@ -112,6 +113,7 @@ const kinds: { readonly [Tag in MqttErrorReason["_tag"]]: readonly [MqttErrorCat
   PacketTooLarge: ["publish", "error"],
   PoisonMessage: ["publish", "error"],
   ProtocolViolation: ["connection", "error"],
+  ProxyFailed: ["connection", "warning"],
   PublishRefused: ["publish", "warning"],
   QueueFull: ["publish", "warning"],
   RequestFailed: ["publish", "warning"],
@@ -138,6 +140,7 @@ const severityOf = (reason: MqttErrorReason): MqttErrorSeverity => {
   }
   switch (reason._tag) {
     case "ConnectionRefused":
+    case "ProxyFailed":
     case "ServerMoved":
     case "TlsFailure":
       return "critical"
@@ -243,6 +246,8 @@ export class MqttError extends TaggedError<MqttError>("@effect-mqttx/core/MqttEr
       case "ConnectionLost":
         return this.reason.reasonCode === ReasonCode.keepAliveTimeout || isTimeoutCode(this.reason.code)
       case "ConnectionRefused":
+        return isTimeoutCode(this.reason.code)
+      case "ProxyFailed":
         return isTimeoutCode(this.reason.code)
       case "TlsFailure":
         return isTimeoutCode(this.reason.code)

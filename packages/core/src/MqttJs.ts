@@ -131,6 +131,9 @@ const notSupported = (request: Transport.TransportRequest, options: MqttJsOption
   const { address: { protocol }, webSocket } = request
   const { miniProgram, socksProxy } = options
   const isWebSocket = protocol === "ws" || protocol === "wss"
+  if (request.proxy !== undefined) {
+    return new NotSupported({ feature: "the session's option proxy", detail: "MQTT.js has its own: socksProxy" })
+  }
   if (socksProxy !== undefined && (isWebSocket || protocol === "unix")) {
     return new NotSupported({ feature: `a SOCKS proxy for ${protocol}://`, detail: "MQTT.js would connect without it" })
   }

@@ -31,6 +31,8 @@ export type {
   DurationInput,
   MessagePropertiesInput,
   Persistence,
+  ProxyInput,
+  ProxyOptions,
   QueueInput,
   QueueOptions,
   QueuePolicy,

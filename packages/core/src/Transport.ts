@@ -11,7 +11,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { ConnectionRefused, MqttError } from "./MqttError.ts"
 import * as ServerAddress from "./ServerAddress.ts"
-import type { TlsOptions, WebSocketOptions } from "./SessionOptions.ts"
+import type { ProxyOptions, TlsOptions, WebSocketOptions } from "./SessionOptions.ts"
 
 /**
  * The callbacks of a byte stream. All are called synchronously from an event of the platform, never after `onClose`,
@@ -68,6 +68,8 @@ export interface TransportRequest {
   readonly address: ServerAddress.ServerAddress
   readonly tls: TlsOptions | undefined
   readonly webSocket: WebSocketOptions | undefined
+  /** Absent: no proxy. */
+  readonly proxy?: ProxyOptions | undefined
   /**
    * Maximum size of an MQTT packet, in bytes. A transport that must hold bytes until it can hand them over, such as the
    * message of a WebSocket, holds little more than this.
@@ -79,8 +81,8 @@ export interface TransportRequest {
  * Opens byte streams.
  *
  * `open` succeeds when the network is ready for the first byte of CONNECT (after the TLS handshake and the WebSocket
- * upgrade). It fails with `ConnectionRefused` or `TlsFailure`, and is interruptible at any time. The end of its scope
- * destroys the stream. It has no time limit of its own: the connection has one.
+ * upgrade). It fails with `ConnectionRefused`, `TlsFailure` or `ProxyFailed`, and is interruptible at any time. The end
+ * of its scope destroys the stream. It has no time limit of its own: the connection has one.
  */
 export interface Transport {
   readonly open: (

@@ -76,6 +76,14 @@ const full: Input = {
     minVersion: "TLSv1.3"
   },
   webSocket: { headers: { authorization: "Bearer token" }, subprotocol: "mqttv3.1" },
+  proxy: {
+    url: "socks5h://proxy.example",
+    username: "me",
+    password: Redacted.make("proxy-secret", { label: "password" }),
+    ca: "ca",
+    environment: false,
+    noProxy: "localhost, 10.0.0.0/8"
+  },
   reconnect: {
     enabled: false,
     initialDelay: 1n * 1_000_000_000n,
@@ -209,6 +217,7 @@ describe("SessionOptions", () => {
           properties: { ...full.will?.properties, correlationData: { base64: "AQ==" } }
         },
         tls: { ...full.tls, passphrase: "open" },
+        proxy: { ...full.proxy, password: "proxy-secret" },
         reconnect: { ...full.reconnect, initialDelay: 1000 }
       }))
       const fromSchema = Schema.decodeUnknownSync(SessionOptions.SessionOptions)(json)
@@ -217,7 +226,7 @@ describe("SessionOptions", () => {
     })
 
     it("comes back from JSON when there is no secret", () => {
-      const { password: _password, tls: _tls, webSocket: _webSocket, ...open } = full
+      const { password: _password, proxy: _proxy, tls: _tls, webSocket: _webSocket, ...open } = full
       // The query of a WebSocket is a secret too.
       const options = made({ ...open, servers: ["mqtts://a.example", "wss://b.example/mqtt"] })
       const json = JSON.stringify(Schema.encodeSync(SessionOptions.SessionOptions)(options))
@@ -384,6 +393,13 @@ describe("SessionOptions", () => {
       [{ will: { topic: "a", payload: { base64: "!" } } }, "will.payload"],
       [{ will: { topic: "a", payload: "", properties: { responseTopic: "a/#" } } }, "will.properties.responseTopic"],
       [{ webSocket: { path: "mqtt" } }, "webSocket.path"],
+      [{ proxy: { url: "ftp://a" } }, "proxy.url"],
+      [{ proxy: { url: "http://a/b" } }, "proxy.url"],
+      [{ proxy: { url: "http://a:b@c", username: "d" } }, "proxy.url"],
+      [{ proxy: { url: "socks5h://a", username: "b" } }, "proxy.username"],
+      [{ proxy: { username: "a", password: "b" } }, "proxy.username"],
+      [{ proxy: { url: "http://a", environment: true } }, "proxy.environment"],
+      [{ proxy: { environment: true, noProxy: "a, 10.0.0.0/40" } }, "proxy.noProxy.1"],
       [{ secure: true, tls: { cert: "c" } }, "tls"],
       [{ secure: true, tls: { cert: "c", key: "k", pfx: new Uint8Array(1) } }, "tls.pfx"],
       [{ tls: { ca: "ca" } }, "tls"],
@@ -427,6 +443,19 @@ describe("SessionOptions", () => {
         "mqtts://a:8883",
         "mqtts://b:8883"
       ])
+    })
+
+    it("may be behind a proxy, whose credentials leave its URL", () => {
+      const { proxy } = made({ name: "a", proxy: { url: "http://me:sec%40ret@proxy:3128", noProxy: "b" } })
+      assert.deepEqual(comparable(proxy), {
+        url: "http://proxy:3128",
+        username: "me",
+        password: ["secret", "sec@ret"],
+        environment: false,
+        noProxy: ["b"]
+      })
+      assert.deepEqual(comparable(made({ name: "a", proxy }).proxy), comparable(proxy))
+      assert.isUndefined(made({ name: "a" }).proxy)
     })
 
     it("get the path of webSocket where they have none", () => {

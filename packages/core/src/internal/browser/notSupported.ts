@@ -24,6 +24,9 @@ export const notSupported = (request: TransportRequest): MqttErrorReason | undef
   if (Object.keys(webSocket?.headers ?? {}).length > 0) {
     return new NotSupported({ feature: "the option webSocket.headers", detail: "a browser sends its own headers" })
   }
+  if (request.proxy?.url !== undefined) {
+    return new NotSupported({ feature: "the option proxy.url", detail: "a browser uses the proxy of its own settings" })
+  }
   return undefined
 }
 

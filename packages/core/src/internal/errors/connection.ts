@@ -3,7 +3,7 @@
  */
 import * as Schema from "effect/Schema"
 import * as ReasonCode from "../../ReasonCode.ts"
-import { isHttpTransient, isSocketTransient, isTlsTransient } from "../networkErrors.ts"
+import { isHttpTransient, isReplyTransient, isSocketTransient, isTlsCode, isTlsTransient } from "../networkErrors.ts"
 import { cleanText, quoted } from "../peerText.ts"
 import { because, cause, causeText, code, id, TaggedError, text } from "./shared.ts"
 
@@ -171,6 +171,63 @@ export class TlsFailure extends TaggedError<TlsFailure>(`${id}TlsFailure`)("TlsF
   }
   get isRetryable(): boolean {
     return isTlsTransient(this.code)
+  }
+}
+
+/**
+ * No connection through the proxy. The server was not reached, and has seen neither user name nor password.
+ */
+export class ProxyFailed extends TaggedError<ProxyFailed>(`${id}ProxyFailed`)("ProxyFailed", {
+  /** The URL of the proxy, without user name and password. */
+  proxy: Schema.String,
+  /**
+   * - `unreachable`: there is no connection to the proxy, or it ended it before it answered.
+   * - `authentication`: the proxy demands a user name and password, others, or another way of authentication.
+   * - `refused`: the proxy does not connect to the server; see `httpStatus` or `reply`.
+   * - `protocol`: it is no proxy of this kind.
+   */
+  failure: Schema.Literals(["unreachable", "authentication", "refused", "protocol"]),
+  server: text,
+  /** The status of an HTTP proxy. */
+  httpStatus: code,
+  /**
+   * The reply of a SOCKS proxy (RFC 1928, 6): `generalFailure`, `notAllowed`, `networkUnreachable`, `hostUnreachable`,
+   * `connectionRefused`, `ttlExpired`, `commandNotSupported`, `addressTypeNotSupported`, or `unassigned(9)`.
+   */
+  reply: text,
+  /** The network's or TLS's error code, for example `ECONNREFUSED`. */
+  code: text,
+  detail: text,
+  cause
+}) {
+  override get message(): string {
+    const { httpStatus, proxy, reply } = this
+    switch (this.failure) {
+      case "unreachable":
+        return `no connection to the proxy ${proxy}${
+          because(this.detail ?? (this.cause === undefined ? this.code : causeText(this.cause)))
+        }`
+      case "authentication":
+        return `the proxy ${proxy} does not accept the credentials${because(this.detail)}`
+      case "refused":
+        return `the proxy ${proxy} does not connect to ${this.server ?? "the server"}: ${
+          httpStatus === undefined ? reply ?? "unknown cause" : `HTTP status ${httpStatus}`
+        }`
+      case "protocol":
+        return `the proxy ${proxy} does not speak its protocol${because(this.detail)}`
+    }
+  }
+  get isRetryable(): boolean {
+    switch (this.failure) {
+      case "unreachable":
+        return this.code !== undefined && isTlsCode(this.code)
+          ? isTlsTransient(this.code)
+          : isSocketTransient(this.code)
+      case "refused":
+        return this.httpStatus === undefined ? isReplyTransient(this.reply) : isHttpTransient(this.httpStatus)
+      default:
+        return false
+    }
   }
 }
 

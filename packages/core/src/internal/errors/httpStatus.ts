@@ -26,6 +26,7 @@ export const httpStatuses = {
   PacketTooLarge: 413,
   PoisonMessage: 502,
   ProtocolViolation: 502,
+  ProxyFailed: 503,
   PublishRefused: 502,
   QueueFull: 503,
   RequestFailed: 502,

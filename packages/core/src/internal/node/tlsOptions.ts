@@ -28,7 +28,7 @@ export const tlsConnectionOptions = (tls: TlsOptions | undefined, host: string):
 
 // Server Name Indication carries host names, never addresses (RFC 6066, section 3). The certificate is checked against
 // either.
-const serverName = (name: string): Tls.ConnectionOptions =>
+export const serverName = (name: string): Tls.ConnectionOptions =>
   Net.isIP(name) === 0
     ? { servername: name }
     : { checkServerIdentity: (_host, certificate) => Tls.checkServerIdentity(name, certificate) }

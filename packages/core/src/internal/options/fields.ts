@@ -72,6 +72,15 @@ export const webSocket = strict({
   queries: Schema.optionalKey(Schema.Record(Schema.String, secret("query")))
 })
 
+export const proxy = strict({
+  url: Schema.optionalKey(nonEmptyText),
+  username: Schema.optionalKey(nonEmptyText),
+  password: Schema.optionalKey(secret("password")),
+  ca: Schema.optionalKey(oneOrMore),
+  environment: withDefault(flag, false),
+  noProxy: withDefault(commaSeparated, [])
+})
+
 export const reconnect = strict({
   enabled: withDefault(flag, true),
   initialDelay: withDefault(timeout, 2_000),
@@ -105,6 +114,7 @@ export const groupNames: Readonly<Record<string, ReadonlyArray<string>>> = {
   will: Object.keys(will.schema.fields),
   tls: Object.keys(tls.schema.fields),
   webSocket: Object.keys(webSocket.schema.fields),
+  proxy: Object.keys(proxy.schema.fields),
   reconnect: Object.keys(reconnect.schema.fields),
   queue: Object.keys(queue.schema.fields),
   unclaimed: Object.keys(unclaimed.schema.fields)
@@ -139,6 +149,7 @@ export const fields = {
   will: Schema.optionalKey(will),
   tls: Schema.optionalKey(tls),
   webSocket: withDefault(webSocket, {}),
+  proxy: Schema.optionalKey(proxy),
   reconnect: withDefault(reconnect, {}),
   onSessionLost: withDefault(oneOf(["resubscribe", "fail"]), "resubscribe"),
   unacknowledgedOnSessionLost: withDefault(oneOf(["resend", "fail"]), "resend"),

@@ -59,6 +59,30 @@ export interface WebSocketOptions {
   readonly queries?: { readonly [server: string]: Redacted.Redacted<string> } | undefined
 }
 
+/** The proxy between the client and its servers. Node only: a browser has settings of its own. */
+export interface ProxyOptions {
+  /**
+   * `http://host:port` or `https://host:port` (the method CONNECT), `socks5h://host:port`, or `socks5://host:port`,
+   * where this client resolves the name of the server. Without user name and password. Default none.
+   */
+  readonly url?: string | undefined
+  readonly username?: string | undefined
+  readonly password?: Redacted.Redacted<string> | undefined
+  /** The authorities that are trusted for an `https://` proxy. PEM texts. Default: the system's. */
+  readonly ca?: ReadonlyArray<string> | undefined
+  /**
+   * Takes the proxy from the environment of the process at each connect: `HTTPS_PROXY` for servers with TLS,
+   * `HTTP_PROXY` for the others, then `ALL_PROXY`, each in small letters first; and `NO_PROXY` in addition to
+   * `noProxy`. Default `false`.
+   */
+  readonly environment: boolean
+  /**
+   * Servers that are reached without the proxy: `name` and all names that end in `.name`, addresses, both also with
+   * `:port`, subnets such as `10.0.0.0/8`, or `*`. Default none.
+   */
+  readonly noProxy: ReadonlyArray<string>
+}
+
 /** When and how often a session tries to connect. */
 export interface ReconnectOptions {
   /** `false`: the session ends with its first connection, or when that connection fails. Default `true`. */
@@ -194,6 +218,8 @@ export interface SessionOptions {
   /** Absent: the system's authorities and Node's own defaults. A browser always uses its own settings. */
   readonly tls?: TlsOptions | undefined
   readonly webSocket: WebSocketOptions
+  /** Absent: no proxy, whatever the environment says. Unix sockets have none. */
+  readonly proxy?: ProxyOptions | undefined
   readonly reconnect: ReconnectOptions
   /**
    * The reaction when the server has lost the session: subscribe again, or fail the streams with `SessionLost`. Default
@@ -283,6 +309,17 @@ export interface WebSocketInput {
   readonly queries?: { readonly [server: string]: SecretInput } | undefined
 }
 
+/** `ProxyOptions` as a program writes them. */
+export interface ProxyInput {
+  /** May contain user name and password, percent-encoded; they become `username` and `password`. */
+  readonly url?: SecretInput | undefined
+  readonly username?: string | undefined
+  readonly password?: SecretInput | undefined
+  readonly ca?: string | ReadonlyArray<string> | undefined
+  readonly environment?: boolean | undefined
+  readonly noProxy?: string | ReadonlyArray<string> | undefined
+}
+
 /** `ReconnectOptions` as a program writes them. */
 export interface ReconnectInput {
   readonly enabled?: boolean | undefined
@@ -362,6 +399,7 @@ export interface SessionOptionsInput<out P extends Persistence = Persistence> {
   readonly will?: WillInput | undefined
   readonly tls?: TlsInput | undefined
   readonly webSocket?: WebSocketInput | undefined
+  readonly proxy?: ProxyInput | undefined
   readonly reconnect?: ReconnectInput | undefined
   readonly onSessionLost?: "resubscribe" | "fail" | undefined
   readonly unacknowledgedOnSessionLost?: "resend" | "fail" | undefined

@@ -5,6 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as ServerAddress from "../../ServerAddress.ts"
+import { credentialsFault, formatProxy, parseNoProxy, parseProxy } from "../proxyUrl.ts"
 import type { Fields } from "./fields.ts"
 
 /** One problem, and its place. */
@@ -110,6 +111,57 @@ const tlsIssues = ({ tls }: Fields): ReadonlyArray<Issue> => {
   return issues
 }
 
+/** The proxy with its URL and credentials apart, or the issue of an invalid one. Undefined: there is none. */
+export const proxyOf = ({ proxy }: Fields): NonNullable<Fields["proxy"]> | Issue | undefined => {
+  if (proxy?.url === undefined) {
+    return proxy
+  }
+  const issue = (key: string, message: string): Issue => ({ path: ["proxy", key], issue: message })
+  const address = parseProxy(proxy.url)
+  if (typeof address === "string") {
+    return issue("url", address)
+  }
+  const username = proxy.username ?? address.username
+  const password = proxy.password ?? address.password
+  if (
+    (address.username !== undefined && address.username !== username) ||
+    (address.password !== undefined && passwordOf(address.password) !== passwordOf(password))
+  ) {
+    return issue("url", "the user name or password differs from that of the options")
+  }
+  const fault = credentialsFault({ ...address, username, password })
+  if (fault !== undefined) {
+    return issue("username", fault)
+  }
+  return {
+    ...proxy,
+    url: formatProxy(address),
+    ...(username === undefined ? undefined : { username }),
+    ...(password === undefined ? undefined : { password })
+  }
+}
+
+const proxyIssues = (options: Fields): ReadonlyArray<Issue> => {
+  const issues: Array<Issue> = []
+  const { proxy } = options
+  const parsed = proxyOf(options)
+  if (parsed !== undefined && "issue" in parsed) {
+    issues.push(parsed)
+  }
+  if (proxy?.environment === true && proxy.url !== undefined) {
+    issues.push({ path: ["proxy", "environment"], issue: "the proxy comes from url or from the environment, not both" })
+  }
+  if (proxy !== undefined && proxy.url === undefined && (proxy.username ?? proxy.password) !== undefined) {
+    issues.push({ path: ["proxy", "username"], issue: "user name and password belong to a url" })
+  }
+  for (const [index, rule] of (proxy?.noProxy ?? []).entries()) {
+    if (parseNoProxy(rule) === undefined) {
+      issues.push({ path: ["proxy", "noProxy", index], issue: "expected a name, an address, address/prefix or *" })
+    }
+  }
+  return issues
+}
+
 const mebibyte = 1024 * 1024
 
 /** The limits in bytes. If one is absent, it follows from the other. */
@@ -142,6 +194,9 @@ export const issuesBetween = (options: Fields, broken: ReadonlyArray<string> = [
   }
   if (intact("tls")) {
     issues.push(...tlsIssues(options))
+  }
+  if (intact("proxy")) {
+    issues.push(...proxyIssues(options))
   }
   if (options.protocolVersion === 4) {
     issues.push(...mqtt5Issues(options))

@@ -87,6 +87,7 @@ export const makeConnector = ({ clientId, options, startsAnew }: ConnectorOption
       address: target,
       tls: options.tls,
       webSocket: options.webSocket,
+      proxy: options.proxy,
       connect,
       connectTimeout: Duration.toMillis(options.connectTimeout),
       writeTimeout: Duration.toMillis(options.writeTimeout),
