@@ -129,7 +129,7 @@ class Attempts {
  * One error for all addresses. It has the code of the first failure that may pass: a machine without IPv6 must not make
  * the failure of a server on both families a permanent one.
  */
-const summary = (errors: ReadonlyArray<Error>): Error => {
+export const summary = (errors: ReadonlyArray<Error>): Error => {
   if (errors.length === 1) return errors[0]!
   const codes = errors.map(errorCodeOf)
   const code = codes.find(isSocketTransient) ?? codes[0]
