@@ -91,9 +91,11 @@ const full: Input = {
     maxDelay: [60, 0],
     jitter: "full",
     stableAfter: 0,
+    returnAfter: "5 minutes",
     onPermanentFailure: "stop",
     permanentDelay: "2 minutes"
   },
+  redirects: 1,
   onSessionLost: "fail",
   unacknowledgedOnSessionLost: "fail",
   onStorageFailure: "fail",
@@ -132,6 +134,7 @@ describe("SessionOptions", () => {
         requestProblemInformation: true,
         connectUserProperties: [],
         webSocket: { headers: {}, subprotocol: "mqtt" },
+        redirects: 3,
         reconnect: {
           enabled: true,
           initialDelay: "2000 ms",

@@ -35,6 +35,8 @@
  * | a certificate that the server refuses after the handshake, as TLS 1.3 does | TlsFailure | permanent |
  * | every other network error later | ConnectionLost | transient |
  *
+ * `session/servers.ts` follows a ServerMoved first: only one that is not followed is a failure.
+ *
  * On 3.1.1 a server has no DISCONNECT: a takeover looks like any lost connection.
  */
 import {

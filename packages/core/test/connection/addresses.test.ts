@@ -80,10 +80,10 @@ describe("the addresses of a name", () => {
 
   it("fail for now when one of them may answer later, although another never can", () => {
     const [never, later] = ["EAFNOSUPPORT", "ECONNREFUSED"].map((code) => Object.assign(new Error(code), { code }))
-    for (const errors of [[never!, later!], [later!, never!]]) {
-      assert.deepInclude(summary(errors), { code: "ECONNREFUSED" })
-    }
-    assert.deepInclude(summary([never!, never!]), { code: "EAFNOSUPPORT" })
+    const codeOf = (...errors: ReadonlyArray<Error>) => (summary(errors) as NodeJS.ErrnoException).code
+    assert.strictEqual(codeOf(never!, later!), "ECONNREFUSED")
+    assert.strictEqual(codeOf(later!, never!), "ECONNREFUSED")
+    assert.strictEqual(codeOf(never!, never!), "EAFNOSUPPORT")
   })
 
   it.live("that are silent do not keep the next one waiting, nor are they given up while they may still answer", () =>
@@ -124,7 +124,7 @@ describe("the addresses of a name", () => {
       yield* (yield* listener.peer()).gone
       const silent = yield* SilentHost.make("127.0.0.2")
       const turn = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
-      const sockets = (): number => process.getActiveResourcesInfo().filter((name) => /^TCP/.test(name)).length
+      const sockets = (): number => process.getActiveResourcesInfo().filter((name) => name.startsWith("TCP")).length
       yield* turn
       const before = sockets()
       const fiber = yield* Effect.forkChild(Effect.scoped(race(["127.0.0.2"], silent)), { startImmediately: true })

@@ -249,18 +249,20 @@ export class SessionTakenOver extends TaggedError<SessionTakenOver>(`${id}Sessio
 }
 
 /**
- * The server redirects the client, temporarily (reason code 0x9C) or permanently (0x9D), to `serverReference` if it
- * names one.
+ * The server sends the client elsewhere, for now (reason code 0x9C) or from now on (0x9D), to `serverReference` if it
+ * names one. The session follows it, so this fails an operation only when it does not (`notFollowed`).
  */
 export class ServerMoved extends TaggedError<ServerMoved>(`${id}ServerMoved`)("ServerMoved", {
   reasonCode: Schema.Int,
   serverReference: text,
-  reasonString: text
+  reasonString: text,
+  /** Why the session does not go there. */
+  notFollowed: text
 }) {
   override get message(): string {
     return `${ReasonCode.describe(this.reasonCode)}${
       this.serverReference === undefined ? "" : `, which is ${cleanText(this.serverReference)}`
-    }${because(this.reasonString)}`
+    }${because(this.reasonString)}${this.notFollowed === undefined ? "" : `; not followed: ${this.notFollowed}`}`
   }
   get isRetryable(): boolean {
     return this.reasonCode !== ReasonCode.serverMoved

@@ -88,6 +88,7 @@ export const reconnect = strict({
   maxDelay: withDefault(timeout, 120_000),
   jitter: withDefault(oneOf(["equal", "full", "none"]), "equal"),
   stableAfter: withDefault(delay, 30_000),
+  returnAfter: Schema.optionalKey(timeout),
   onPermanentFailure: withDefault(oneOf(["retry", "stop"]), "retry"),
   permanentDelay: withDefault(timeout, 60_000)
 })
@@ -151,6 +152,7 @@ export const fields = {
   webSocket: withDefault(webSocket, {}),
   proxy: Schema.optionalKey(proxy),
   reconnect: withDefault(reconnect, {}),
+  redirects: withDefault(integer(0, 100), 3),
   onSessionLost: withDefault(oneOf(["resubscribe", "fail"]), "resubscribe"),
   unacknowledgedOnSessionLost: withDefault(oneOf(["resend", "fail"]), "resend"),
   poisonThreshold: withDefault(integer(0, 1000), 6),

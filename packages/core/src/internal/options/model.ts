@@ -101,6 +101,12 @@ export interface ReconnectOptions {
   /** How long a connection must last before the delays start from `initialDelay` again. Default 30 s. */
   readonly stableAfter: Duration.Duration
   /**
+   * How long a session stays connected to another server than the preferred one, the first of its list, before it
+   * returns. It looks first whether that one can be reached, and again after the same time when it cannot. Default: it
+   * stays until the connection ends.
+   */
+  readonly returnAfter?: Duration.Duration | undefined
+  /**
    * The reaction to a permanent failure: another attempt after `permanentDelay`, or the end of the session. Default
    * `retry`.
    */
@@ -222,6 +228,11 @@ export interface SessionOptions {
   readonly proxy?: ProxyOptions | undefined
   readonly reconnect: ReconnectOptions
   /**
+   * How many times in a row the session follows a server that sends it to another one (MQTT 4.11), 0 to 100; 0: never.
+   * MQTT 5. Default 3.
+   */
+  readonly redirects: number
+  /**
    * The reaction when the server has lost the session: subscribe again, or fail the streams with `SessionLost`. Default
    * `resubscribe`.
    */
@@ -328,6 +339,7 @@ export interface ReconnectInput {
   readonly maxDelay?: DurationInput | undefined
   readonly jitter?: "equal" | "full" | "none" | undefined
   readonly stableAfter?: DurationInput | undefined
+  readonly returnAfter?: DurationInput | undefined
   readonly onPermanentFailure?: "retry" | "stop" | undefined
   readonly permanentDelay?: DurationInput | undefined
 }
@@ -401,6 +413,7 @@ export interface SessionOptionsInput<out P extends Persistence = Persistence> {
   readonly webSocket?: WebSocketInput | undefined
   readonly proxy?: ProxyInput | undefined
   readonly reconnect?: ReconnectInput | undefined
+  readonly redirects?: number | undefined
   readonly onSessionLost?: "resubscribe" | "fail" | undefined
   readonly unacknowledgedOnSessionLost?: "resend" | "fail" | undefined
   readonly poisonThreshold?: number | undefined

@@ -11,6 +11,7 @@ import type { Connect, Will } from "../../Packet.ts"
 import * as Properties from "../../Properties.ts"
 import type { ServerAddress } from "../../ServerAddress.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
+import { Transport } from "../../Transport.ts"
 import { open as openConnection } from "../connection/connection.ts"
 import type { Connection, ConnectionHandlers } from "../connection/contract.ts"
 
@@ -29,6 +30,8 @@ export interface Connector {
     connect: Connect,
     handlers: ConnectionHandlers
   ) => Effect.Effect<Connection, MqttError, Scope.Scope>
+  /** Whether a server can be reached: its network, TLS and WebSocket, without CONNECT. Takes bounded time. */
+  readonly probe: (address: ServerAddress) => Effect.Effect<boolean>
   /** The server accepted CONNECT. */
   readonly connected: () => void
   /**
@@ -119,6 +122,21 @@ export const makeConnector = ({ clientId, options, startsAnew }: ConnectorOption
           })
         )
       }),
+    probe: (target) =>
+      Transport.pipe(
+        Effect.flatMap((transport) =>
+          transport.open({
+            address: target,
+            tls: options.tls,
+            webSocket: options.webSocket,
+            proxy: options.proxy,
+            maximumPacketSize: options.maximumPacketSize
+          }, { onData: () => {}, onDrain: () => {}, onClose: () => {} })
+        ),
+        Effect.scoped,
+        Effect.timeout(options.connectTimeout),
+        Effect.isSuccess
+      ),
     discardServerSession: () => {
       // A clean session of 3.1.1 ends with its connection. A durable session needs a separate clean connect first.
       if (version5 || !durable) mustDiscard = true

@@ -3,6 +3,7 @@
  * manager call it.
  */
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import { MqttError } from "../../MqttError.ts"
@@ -54,7 +55,7 @@ export const makeSession = Effect.fnUntraced(function*(
   connect(core, {
     clock,
     schedule,
-    servers: new Servers(addresses),
+    servers: new Servers(addresses, options.redirects),
     isStored: store !== undefined,
     identity: identityIn(records)
   })
@@ -106,12 +107,17 @@ const connect = (core: SessionAssembly, { clock, identity, isStored, schedule, s
     servers,
     reconnect: new Reconnect(schedule, options.reconnect),
     now: () => engineLoop.now(),
+    stableAfter: Duration.toMillis(options.reconnect.stableAfter),
     isUnverified: protectionOf(options) === "unverified",
     persistent: options.persistence !== "none",
     autoReconnect: options.reconnect.enabled,
     isStopping: () => shutdown.isStopping,
     connect: connector.packet,
     open: connector.open,
+    returnAfter: options.reconnect.returnAfter === undefined
+      ? undefined
+      : Duration.toMillis(options.reconnect.returnAfter),
+    probe: connector.probe,
     onViolation: ({ kind }) => {
       if (kind === "session-present") discardServerSession(core, connector)
     },

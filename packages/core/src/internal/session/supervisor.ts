@@ -15,7 +15,7 @@ import type { Connection, ConnectionHandlers } from "../connection/contract.ts"
 import { endedByServer } from "./endedByServer.ts"
 import type { EngineLoop } from "./engineLoop.ts"
 import type { Lifecycle } from "./lifecycle.ts"
-import type { Reconnect } from "./reconnect.ts"
+import type { Decision, Reconnect } from "./reconnect.ts"
 import type { Servers } from "./servers.ts"
 import { warnUnverified } from "./trust.ts"
 
@@ -27,6 +27,8 @@ export interface SupervisorOptions {
   readonly reconnect: Reconnect
   /** Milliseconds of the monotonic clock. Measures how long connections last and how long failed servers stand back. */
   readonly now: () => number
+  /** Milliseconds after which a connection counts as stable. */
+  readonly stableAfter: number
   /** The servers' certificates are not verified. */
   readonly isUnverified: boolean
   readonly persistent: boolean
@@ -40,6 +42,9 @@ export interface SupervisorOptions {
     connect: Connect,
     handlers: ConnectionHandlers
   ) => Effect.Effect<Connection, MqttError, Scope.Scope>
+  /** Milliseconds after which a session at another server returns to the preferred one. Undefined: it stays. */
+  readonly returnAfter: number | undefined
+  readonly probe: (address: ServerAddress.ServerAddress) => Effect.Effect<boolean>
   /** The server broke a rule that only the session's state reveals. The connection ends with this violation. */
   readonly onViolation: (violation: Violation) => void
   readonly onConnected: (connack: Connack, connect: Connect) => void
@@ -68,14 +73,20 @@ export const run = (options: SupervisorOptions): Effect.Effect<void> =>
       let end: Ended | undefined
       attempt++
       // Tries every server once, until one answers. The last failure counts, or the first permanent one.
-      for (const address of servers.round(options.now())) {
+      servers.begin(options.now())
+      for (let address = servers.next(); address !== undefined; address = servers.next()) {
         const server = ServerAddress.format(address)
         if (lifecycle.current().state === "disconnected") lifecycle.set({ state: "connecting" })
         lifecycle.set({ server, attempt })
         lifecycle.emit({ _tag: "Connecting", server, attempt })
         // Warn before the server gets the password. Later attempts in a row warn only when they succeed.
         if (options.isUnverified && attempt === 1) yield* warnUnverified(options.session, server)
-        const { error, lasted } = yield* connectTo(options, address, server)
+        const attempted = yield* connectTo(options, address, server)
+        const { lasted } = attempted
+        if (lasted !== undefined && lasted >= options.stableAfter) servers.settled()
+        const redirected = servers.redirect(address, attempted.error)
+        if (lasted === undefined && redirected === undefined) continue
+        const error = redirected ?? attempted.error
         if (lasted !== undefined || end === undefined || !isPermanent(end.error)) end = { error, lasted }
         if (lasted !== undefined) break
         servers.failed(address, options.now())
@@ -91,7 +102,8 @@ export const run = (options: SupervisorOptions): Effect.Effect<void> =>
         error = asLoss(reconnect.ended(error, lasted))
       }
       if (lasted !== undefined) lifecycle.emit({ _tag: "Disconnected", error })
-      const decision = yield* reconnect.next(error)
+      // The next server is known, and expects the session: there is nothing to wait for.
+      const decision = servers.isExpected && options.autoReconnect ? now : yield* reconnect.next(error)
       if (decision._tag === "GiveUp") {
         lifecycle.set({ state: "disconnected", ready: false, lastError: error, failure: error, server: undefined })
         return yield* options.onFailure(error, true)
@@ -101,13 +113,15 @@ export const run = (options: SupervisorOptions): Effect.Effect<void> =>
         ready: false,
         lastError: error,
         server: undefined,
-        ...(isPermanent(error) ? { failure: error } : undefined)
+        ...(isPermanent(error) && decision !== now ? { failure: error } : undefined)
       })
-      if (isPermanent(error)) yield* options.onFailure(error, false)
+      if (isPermanent(error) && decision !== now) yield* options.onFailure(error, false)
       lifecycle.emit({ _tag: "Reconnecting", attempt: attempt + 1, delay: decision.delay, error })
       yield* Effect.sleep(decision.delay)
     }
   })
+
+const now: Decision = { _tag: "Wait", delay: 0 }
 
 /**
  * Connects to a server, and waits for the end of the connection.
@@ -158,9 +172,25 @@ const serve = Effect.fnUntraced(function*(
   servers.succeeded(address)
   const since = options.now()
   if (options.isUnverified && options.lifecycle.current().attempt > 1) yield* warnUnverified(options.session, server)
-  const error = yield* Deferred.await(lost)
+  const error = yield* options.returnAfter === undefined || servers.isPreferred(address)
+    ? Deferred.await(lost)
+    : Effect.raceFirst(Deferred.await(lost), returning(options, options.returnAfter, opened.success))
   return { error, lasted: options.now() - since, byServer: endedByServer(error.reason) }
 })
+
+/** Ends the connection as soon as the preferred server can be reached again, which is then the next one. */
+const returning = (
+  { probe, servers }: SupervisorOptions,
+  returnAfter: number,
+  connection: Connection
+): Effect.Effect<never> =>
+  Effect.suspend(() => probe(servers.preferred)).pipe(
+    Effect.delay(returnAfter),
+    Effect.repeat({ until: (isReachable) => isReachable }),
+    Effect.andThen(Effect.sync(() => servers.returning())),
+    Effect.andThen(connection.close(0)),
+    Effect.andThen(Effect.never)
+  )
 
 const established = (
   { autoReconnect, engineLoop, lifecycle, onConnected, persistent }: SupervisorOptions,
