@@ -77,6 +77,7 @@ export const packageFloors: Readonly<Record<string, Floors>> = {
     [5, ["MetricsRoutes.ts", "MetricsServer.ts", "NodeMetricsServer.ts"]]
   ],
   msgpack: [[0, ["MessagePack.ts"]]],
+  socket: [[0, ["SocketTransport.ts"]]],
   "store-kvs": [
     [0, ["internal/"]],
     [1, ["SessionStoreKvs.ts"]]

@@ -9,6 +9,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import { fromNetworkError } from "./internal/classification.ts"
 import { ConnectionRefused, MqttError } from "./MqttError.ts"
 import * as ServerAddress from "./ServerAddress.ts"
 import type { ProxyOptions, TlsOptions, WebSocketOptions } from "./SessionOptions.ts"
@@ -97,6 +98,14 @@ export interface Transport {
 export const Transport: Context.Reference<Transport> = Context.Reference("@effect-mqttx/core/Transport", {
   defaultValue: (): Transport => defaultTransport
 })
+
+/**
+ * The failure of an attempt to reach a server, from the error of a socket, of TLS or of a WebSocket: for transports of
+ * your own. It is `TlsFailure` for the codes of TLS and `ConnectionRefused` otherwise. Whether it is retryable follows
+ * from the code, as with the default transport.
+ */
+export const failure = (error: unknown, address: ServerAddress.ServerAddress): MqttError =>
+  new MqttError({ reason: fromNetworkError(error, "connect", ServerAddress.format(address)) })
 
 /**
  * No network at all, for tests: a session whose test forgot to provide a broker does not reach a real one. Every

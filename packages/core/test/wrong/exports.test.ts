@@ -347,7 +347,8 @@ const subjects: Subjects = {
     fromString: subject("value", template, codec, any("options")),
     make: subject("value", template, codec, any("options"))
   },
-  TopicTree: { make: subject("value", any("options")) }
+  TopicTree: { make: subject("value", any("options")) },
+  Transport: { failure: subject("value", any("error"), any("address")) }
 }
 
 testExports(
