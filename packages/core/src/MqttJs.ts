@@ -173,7 +173,7 @@ const buildStream = (request: Transport.TransportRequest, options: MqttJsOptions
     const detail = "MQTT.js takes the platform's WebSocket in all of a process whose first use has forceNativeWebSocket"
     throw new MqttError({ reason: new NotSupported({ feature: "a WebSocket of Node", detail }) })
   }
-  watchStream(stream, opening)
+  watchStream(stream, opening, request)
   return stream
 }
 

@@ -73,7 +73,10 @@ const full: Input = {
     servername: "c.example",
     alpn: ["mqtt"],
     insecureSkipVerify: true,
-    minVersion: "TLSv1.3"
+    minVersion: "TLSv1.3",
+    ciphers: "ECDHE-RSA-AES128-GCM-SHA256:TLS_AES_128_GCM_SHA256",
+    crl: "-----BEGIN X509 CRL-----, with a comma",
+    pins: "sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
   },
   webSocket: { headers: { authorization: "Bearer token" }, subprotocol: "mqttv3.1" },
   proxy: {
@@ -405,6 +408,9 @@ describe("SessionOptions", () => {
       [{ proxy: { environment: true, noProxy: "a, 10.0.0.0/40" } }, "proxy.noProxy.1"],
       [{ secure: true, tls: { cert: "c" } }, "tls"],
       [{ secure: true, tls: { cert: "c", key: "k", pfx: new Uint8Array(1) } }, "tls.pfx"],
+      [{ secure: true, tls: { pins: [] } }, "tls.pins"],
+      [{ secure: true, tls: { pins: "sha256/abc=" } }, "tls.pins.0"],
+      [{ secure: true, tls: { ciphers: "" } }, "tls.ciphers"],
       [{ tls: { ca: "ca" } }, "tls"],
       [{ persistence: "none", sessionExpiry: "1 hour" }, "sessionExpiry"],
       [{ persistence: "durable", sessionExpiry: 0 }, "sessionExpiry"],

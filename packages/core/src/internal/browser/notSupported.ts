@@ -33,4 +33,15 @@ export const notSupported = (request: TransportRequest): MqttErrorReason | undef
 // Options that match what a browser does anyway are accepted.
 const demandsMaterial = (tls: TlsOptions): boolean =>
   tls.insecureSkipVerify || tls.minVersion !== "TLSv1.2" ||
-  [tls.ca, tls.cert, tls.key, tls.pfx, tls.passphrase, tls.servername, tls.alpn].some((value) => value !== undefined)
+  [
+    tls.ca,
+    tls.cert,
+    tls.key,
+    tls.pfx,
+    tls.passphrase,
+    tls.servername,
+    tls.alpn,
+    tls.ciphers,
+    tls.crl,
+    tls.pins
+  ].some((value) => value !== undefined)

@@ -11,10 +11,12 @@ import { MqttError, type MqttErrorReason, TlsFailure } from "../../MqttError.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
 import type { ByteStream, ByteStreamHandlers, TransportRequest, WriteResult } from "../../Transport.ts"
 import { fromNetworkError } from "../classification.ts"
+import { causeText } from "../errors/shared.ts"
 import { errorCodeOf, isTlsCode } from "../networkErrors.ts"
 import { openStream } from "../openStream.ts"
 import { cleanCause } from "../peerText.ts"
 import { watchCertificate } from "./clientCertificate.ts"
+import { checkPins } from "./pins.ts"
 import { tlsConnectionOptions } from "./tlsOptions.ts"
 import { TurnCork } from "./turnCork.ts"
 
@@ -72,6 +74,8 @@ const connect = (
     reached = true
   })
   const onReady = (): void => {
+    // By the check of pinned keys.
+    if (socket.destroyed) return
     ready = true
     socket.on("data", (bytes: Uint8Array) => handlers.onData(bytes))
     if (certificate !== undefined) socket.once("data", certificate.accepted)
@@ -113,10 +117,23 @@ export const makeSocket = ({ address, tls }: TransportRequest, way: Way): Net.So
     return typeof way === "string" ? Net.connect({ host: way, port, noDelay: true }) : way
   }
   const options = tlsConnectionOptions(tls, host)
-  return typeof way === "string"
-    ? Tls.connect({ host: way, port, ...options }).setNoDelay(true)
-    : Tls.connect({ socket: way, ...options })
+  let socket: Tls.TLSSocket
+  try {
+    socket = typeof way === "string"
+      ? Tls.connect({ host: way, port, ...options }).setNoDelay(true)
+      : Tls.connect({ socket: way, ...options })
+  } catch (cause) {
+    // OpenSSL gives no code for an archive with another passphrase, and another attempt cannot help.
+    throw isTlsCode(errorCodeOf(cause) ?? "")
+      ? cause
+      : Object.assign(new Error(causeText(cause), { cause }), { code: unusableCode })
+  }
+  checkPins(socket, tls)
+  return socket
 }
+
+/** The error code of certificates, keys and archives that cannot be used. */
+const unusableCode = "ERR_TLS_UNUSABLE_CREDENTIALS"
 
 /** A class to save memory, because a program may have thousands of idle sockets. */
 class SocketStream implements ByteStream {

@@ -22,7 +22,9 @@ export const tlsConnectionOptions = (tls: TlsOptions | undefined, host: string):
     pfx: tls.pfx === undefined ? undefined : Buffer.from(Redacted.value(tls.pfx)),
     passphrase: reveal(tls.passphrase),
     ALPNProtocols: tls.alpn === undefined ? undefined : [...tls.alpn],
-    minVersion: tls.minVersion
+    minVersion: tls.minVersion,
+    ciphers: tls.ciphers,
+    crl: tls.crl === undefined ? undefined : [...tls.crl]
   }))
 })
 

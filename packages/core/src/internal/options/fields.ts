@@ -58,7 +58,10 @@ export const tls = strict({
   servername: Schema.optionalKey(nonEmptyText),
   alpn: Schema.optionalKey(commaSeparated),
   insecureSkipVerify: withDefault(flag, false),
-  minVersion: withDefault(oneOf(["TLSv1.2", "TLSv1.3"]), "TLSv1.2")
+  minVersion: withDefault(oneOf(["TLSv1.2", "TLSv1.3"]), "TLSv1.2"),
+  ciphers: Schema.optionalKey(nonEmptyText),
+  crl: Schema.optionalKey(oneOrMore),
+  pins: Schema.optionalKey(commaSeparated)
 })
 
 export const webSocket = strict({

@@ -36,15 +36,32 @@ export interface TlsOptions {
    * use.
    */
   readonly servername?: string | undefined
-  /** Application protocols to offer; default none. */
+  /**
+   * Application protocols to offer (ALPN); default none. AWS IoT on port 443 wants `x-amzn-mqtt-ca`, or `mqtt` with a
+   * custom authorizer.
+   */
   readonly alpn?: ReadonlyArray<string> | undefined
   /**
-   * Connects to a server whose certificate is not verified. Anyone on the network path can then pose as the server and
-   * obtain user name and password. The session warns at each connect, and its status says so. Default `false`.
+   * Connects to a server whose certificate is not verified. Without `pins` anyone on the network path can then pose as
+   * the server and obtain user name and password. The session warns at each connect, and its status says so. Default
+   * `false`.
    */
   readonly insecureSkipVerify: boolean
   /** Default `TLSv1.2`. */
   readonly minVersion: "TLSv1.2" | "TLSv1.3"
+  /** The cipher suites to offer, in the form of OpenSSL: names with `:` between them. Default: those of Node. */
+  readonly ciphers?: string | undefined
+  /**
+   * Revocation lists, PEM texts. With them every certificate of the server's chain needs a list of its issuer, and must
+   * not be in it. Default none.
+   */
+  readonly crl?: ReadonlyArray<string> | undefined
+  /**
+   * Public keys that the server's own certificate may have, each as `sha256/` and the digest of its
+   * SubjectPublicKeyInfo in base64. Checked in addition to the certificate; with `insecureSkipVerify` they are what
+   * verifies the server. Default: any.
+   */
+  readonly pins?: ReadonlyArray<string> | undefined
 }
 
 /** The settings of a WebSocket. */
@@ -309,6 +326,9 @@ export interface TlsInput {
   readonly alpn?: string | ReadonlyArray<string> | undefined
   readonly insecureSkipVerify?: boolean | undefined
   readonly minVersion?: "TLSv1.2" | "TLSv1.3" | undefined
+  readonly ciphers?: string | undefined
+  readonly crl?: string | ReadonlyArray<string> | undefined
+  readonly pins?: string | ReadonlyArray<string> | undefined
 }
 
 /** `WebSocketOptions` as a program writes them. */

@@ -108,6 +108,15 @@ const tlsIssues = ({ tls }: Fields): ReadonlyArray<Issue> => {
   if (tls?.pfx !== undefined && tls.cert !== undefined) {
     issues.push({ path: ["tls", "pfx"], issue: "pfx stands in place of cert and key" })
   }
+  // An empty list would allow no server, or every one.
+  if (tls?.pins?.length === 0) {
+    issues.push({ path: ["tls", "pins"], issue: "expected at least one pin" })
+  }
+  for (const [index, pin] of (tls?.pins ?? []).entries()) {
+    if (!/^sha256\/[A-Za-z0-9+/]{43}=$/.test(pin)) {
+      issues.push({ path: ["tls", "pins", index], issue: "expected sha256/ and 32 bytes in base64" })
+    }
+  }
   return issues
 }
 
