@@ -19,6 +19,7 @@ export default defineConfig({
   test: {
     projects: [
       project("core", "packages/core"),
+      project("credentials", "packages/credentials"),
       project("metrics", "packages/metrics"),
       project("msgpack", "packages/msgpack"),
       project("socket", "packages/socket"),

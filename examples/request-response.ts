@@ -20,9 +20,8 @@ const divide = RequestResponse.template("calculators/:name/divide", {
 /** Succeeds when the calculator answers. */
 const calculator = Effect.fnUntraced(function*(session: MqttSession.Session) {
   const ready = yield* Deferred.make<void>()
-  yield* RequestResponse.respond(
+  yield* divide.respond(
     session,
-    divide,
     ({ value: { dividend, divisor } }) =>
       divisor === 0 ? Effect.fail(new DividedByZero({ dividend })) : Effect.succeed(dividend / divisor),
     { via: "both", onSubscribed: Effect.asVoid(Deferred.succeed(ready, undefined)) }

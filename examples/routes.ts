@@ -24,7 +24,7 @@ const storing = Effect.gen(function*() {
         RouteFilter.topic("sensors/+/temperature"),
         RouteFilter.not(RouteFilter.topicExpression(/test-bench/))
       ),
-      transform: RouteTransformer.pipe(
+      transform: RouteTransformer.compose(
         RouteTransformer.topic("sensors/+/temperature", "storage/{1}/temp"),
         RouteTransformer.json("unit", "celsius")
       ),

@@ -50,4 +50,20 @@ describe("docs/architecture.md", () => {
     const drawn = Array.from(page.matchAll(/^ {2}(\w+ --> \w+)$/gm), ([, arrow]) => arrow!).sort()
     assert.deepStrictEqual(drawn, imported())
   })
+
+  it("lists the stages of a forwarder in the order in which they know each other: none imports an earlier one", () => {
+    const section = page.slice(page.indexOf("## One forwarded message"), page.indexOf("## Where to find"))
+    const stages = Array.from(section.matchAll(/\| `([\w/]+\.ts)` *\|/g), ([, path]) => path!)
+      .filter((path) =>
+        /\/(?:messageFilter|transformations|topicMapping|targetQueue|settlement|inFlight)\.ts$/.test(path)
+      )
+    assert.strictEqual(stages.length, 6)
+    const backwards = stages.flatMap((path, index) =>
+      importsOf(parse(path, core.get(path)!))
+        .map(({ specifier }) => resolveRelative(path, specifier))
+        .filter((target) => stages.includes(target) && stages.indexOf(target) < index)
+        .map((target) => `${path}: imports ${target}`)
+    )
+    assert.deepStrictEqual(backwards, [])
+  })
 })

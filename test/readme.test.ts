@@ -8,6 +8,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Console, Effect, type Layer } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import { examplesOf } from "./support/examples.ts"
 import { fencesOf } from "./support/fences.ts"
 import { root } from "./support/repository.ts"
 
@@ -15,12 +16,7 @@ const read = (path: string): string => Fs.readFileSync(Path.join(root, path), "u
 
 const first = fencesOf("README.md", read("README.md"))[0]!.code
 
-/** The first example of the docstring, with the imports that docstrings leave out. */
-const docstring = ((): string => {
-  const [, example] = /@example\n([^]*?)\n \*\//.exec(read("packages/core/src/MqttSession.ts"))!
-  const code = example!.split("\n").map((line) => line.replace(/^ \* ?/, "")).join("\n")
-  return `import { MqttSession } from "@effect-mqttx/core"\nimport { Effect, Stream } from "effect"\n\n${code}\n`
-})()
+const docstring = examplesOf("MqttSession.ts", read("packages/core/src/MqttSession.ts"))[0]!.code
 
 const directory = Path.join(root, "build/readme")
 

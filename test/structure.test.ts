@@ -313,7 +313,7 @@ describe("documentation", () => {
 
   it("every TypeScript fence of the README and the docs compiles", () => {
     assert.deepStrictEqual(fenceViolations(root, Path.join(root, "build/fences"), fences), [])
-  })
+  }, 180_000)
 
   it("a fence that does not compile or asks to be ignored is found at its line", () => {
     const bad = fencesOf(

@@ -19,18 +19,17 @@ export type StoreFor<P extends Persistence> = Persistence extends P ? never
   : never
 
 export const openSession = <P extends Persistence = never>(
-  options: SessionOptionsInput<P>,
-  extras?: MqttSession.Extras
+  options: SessionOptionsInput<P>
 ): Effect.Effect<MqttSession.Session, MqttError, Scope.Scope | StoreFor<P>> =>
   (options.persistence === "durable"
-    ? MqttSession.makeDurable({ ...options, persistence: "durable" }, extras)
-    : MqttSession.make(options as SessionOptionsInput<never>, extras)) as Effect.Effect<never>
+    ? MqttSession.makeDurable({ ...options, persistence: "durable" })
+    : MqttSession.make(options as SessionOptionsInput<never>)) as Effect.Effect<never>
 
 export const addSession = <P extends Persistence = never>(
   manager: Manager,
   options: SessionOptionsInput<P>,
-  extras?: AddOptions
+  addOptions?: AddOptions
 ): Effect.Effect<MqttSession.Session, MqttError, StoreFor<P>> =>
   (options.persistence === "durable"
-    ? manager.addDurable({ ...options, persistence: "durable" }, extras)
-    : manager.add(options as SessionOptionsInput<never>, extras)) as Effect.Effect<never>
+    ? manager.addDurable({ ...options, persistence: "durable" }, addOptions)
+    : manager.add(options as SessionOptionsInput<never>, addOptions)) as Effect.Effect<never>

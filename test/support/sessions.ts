@@ -34,15 +34,14 @@ let sessions = 0
 /** A session of the broker that has begun to connect. */
 export const makeSession = <P extends SessionOptions.Persistence = never>(
   broker: ScriptedBroker.Service,
-  options?: Options<P>,
-  extras?: MqttSession.Extras
+  options?: Options<P>
 ): Effect.Effect<MqttSession.Session, MqttError, Scope.Scope | StoreFor<P>> => {
   const session = openSession<P>({
     name: `session-${++sessions}`,
     servers: [broker.url],
     reconnect: impatient,
     ...options
-  }, extras)
+  })
   return broker.ports.tcp === undefined
     ? Effect.provideService(session, Transport.Transport, broker.transport)
     : session
@@ -51,10 +50,9 @@ export const makeSession = <P extends SessionOptions.Persistence = never>(
 /** A session that is ready. */
 export const readySession = <P extends SessionOptions.Persistence = never>(
   broker: ScriptedBroker.Service,
-  options?: Options<P>,
-  extras?: MqttSession.Extras
+  options?: Options<P>
 ): Effect.Effect<MqttSession.Session, MqttError, Scope.Scope | StoreFor<P>> =>
-  Effect.tap(makeSession(broker, options, extras), (session) => session.awaitReady)
+  Effect.tap(makeSession(broker, options), (session) => session.awaitReady)
 
 /** Every event of a session from now on, in a queue. */
 export const eventsOf = Effect.fnUntraced(function*(

@@ -13,6 +13,8 @@ export type Floors = ReadonlyArray<readonly [floor: number, places: ReadonlyArra
 /** The floors of the core. */
 export const floors: Floors = [
   [0, [
+    "Authentication.ts",
+    "Credentials.ts",
     "Message.ts",
     "MqttError.ts",
     "OptionsSchema.ts",
@@ -75,6 +77,19 @@ export const packageFloors: Readonly<Record<string, Floors>> = {
     [3, ["internal/http/"]],
     [4, ["internal/page/"]],
     [5, ["MetricsRoutes.ts", "MetricsServer.ts", "NodeMetricsServer.ts"]]
+  ],
+  credentials: [
+    [0, ["internal/"]],
+    [1, [
+      "AwsCustomAuthorizer.ts",
+      "AwsSigV4.ts",
+      "AzureSas.ts",
+      "ConfigCredentials.ts",
+      "FileCredentials.ts",
+      "Jwt.ts",
+      "OAuth2.ts",
+      "Scram.ts"
+    ]]
   ],
   msgpack: [[0, ["MessagePack.ts"]]],
   socket: [[0, ["SocketTransport.ts"]]],

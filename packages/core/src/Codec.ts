@@ -5,10 +5,21 @@
  * strict, takes bytes in any chunking and never buffers more than one packet. The encoder joins packets into few
  * chunks.
  *
- * @example
- * const decoder = Codec.makeDecoder({ role: "client", protocolVersion: 5, maximumPacketSize: 65_536 })
+ * **Example** (Encoding packets and decoding them again)
+ *
+ * ```ts
+ * import { Codec, Packet } from "@effect-mqttx/core"
+ *
+ * const encoder = Codec.makeEncoder(5)
+ * encoder.write(Packet.pingreq)
+ *
+ * const decoder = Codec.makeDecoder({ role: "server", protocolVersion: 5, maximumPacketSize: 65_536 })
  * const packets: Array<Packet.Packet> = []
- * const violation = decoder.push(bytes, packets)
+ * const violations = encoder.take().map((chunk) => decoder.push(chunk, packets))
+ *
+ * packets.map(({ _tag }) => _tag) // => ["Pingreq"]
+ * violations // => [undefined]
+ * ```
  */
 export type { Decoder, DecoderOptions, EncodeFailure, Encoder, Violation } from "./internal/codec/contract.ts"
 export {

@@ -6,8 +6,13 @@
  * target session has stored it. After a crash of this process or of either server the message may come again, but it is
  * never lost. The guide to forwarders has the exact guarantees.
  *
- * @example
- * const program = Effect.gen(function*() {
+ * **Example** (Forwarding from two sessions to a third one)
+ *
+ * ```ts
+ * import { Forwarder } from "@effect-mqttx/core"
+ * import { Effect } from "effect"
+ *
+ * export const program = Effect.gen(function*() {
  *   const forwarder = yield* Forwarder.make({
  *     name: "temperatures",
  *     sources: ["plant-a", "plant-b"],
@@ -16,8 +21,9 @@
  *     mapping: [{ from: "sensors/+/temperature", to: "storage/{1}/temp" }]
  *   })
  *   const { forwarded, received } = yield* forwarder.metrics
+ *   yield* Effect.log(`${forwarded} of ${received} messages are forwarded`)
  * })
- * program.pipe(Effect.scoped, Effect.provide(SessionManager.layer({ sessions })))
+ * ```
  */
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
@@ -27,11 +33,11 @@ import type * as Scope from "effect/Scope"
 import type { ForwarderMetrics } from "./ForwarderMetrics.ts"
 import type { ForwarderHooks, ForwarderOptions, ForwarderOptionsInput } from "./ForwarderOptions.ts"
 import * as Options from "./ForwarderOptions.ts"
-import { announcedTo } from "./internal/forwarder/announced.ts"
 import type { Forwarding } from "./internal/forwarder/contract.ts"
 import { makeForwarder } from "./internal/forwarder/forwarder.ts"
+import { registeredMetrics } from "./internal/forwarder/metricsRegistry.ts"
 import { having, orDie } from "./internal/options/plain.ts"
-import { configured } from "./internal/session/extras.ts"
+import { configured } from "./internal/session/configured.ts"
 import type { MqttError } from "./MqttError.ts"
 import { type Manager, SessionManager } from "./SessionManager.ts"
 
@@ -41,6 +47,17 @@ export type { Forwarding } from "./internal/forwarder/contract.ts"
  * Makes a forwarder and starts it, unless `enabled` is false. The end of the scope stops it.
  *
  * Fails with `InvalidOptions` or `InvalidFilter`, and as `start` does.
+ *
+ * **Example** (Choosing the messages by code)
+ *
+ * ```ts
+ * import { Forwarder, RouteFilter } from "@effect-mqttx/core"
+ *
+ * export const make = Forwarder.make(
+ *   { name: "readings", sources: "plant-a", filters: "sensors/#", target: "storage" },
+ *   { filter: RouteFilter.not(RouteFilter.text("NaN")) }
+ * )
+ * ```
  */
 export const make = <E = never, R = never>(
   options: ForwarderOptionsInput | ForwarderOptions,
@@ -61,7 +78,7 @@ export const make = <E = never, R = never>(
 export const metricsOf = (manager: Manager): Effect.Effect<ReadonlyArray<ForwarderMetrics>> =>
   Effect.andThen(
     orDie({ manager: manager ?? null }, { manager: having("eventsOf", "a manager") }, "Forwarder.metricsOf"),
-    announcedTo(manager)
+    registeredMetrics(manager)
   )
 
 /**
@@ -71,6 +88,27 @@ export class Forwarder extends Context.Service<Forwarder, Forwarding>()("@effect
 
 /**
  * The layer of `Forwarder`.
+ *
+ * **Example** (Providing the forwarder of a program)
+ *
+ * ```ts
+ * import { Forwarder, SessionManager } from "@effect-mqttx/core"
+ * import { Layer } from "effect"
+ *
+ * export const Forwarding = Forwarder.layer({
+ *   name: "up",
+ *   sources: "plant",
+ *   filters: "sensors/#",
+ *   target: "cloud"
+ * }).pipe(
+ *   Layer.provideMerge(SessionManager.layer({
+ *     sessions: [
+ *       { name: "plant", servers: ["mqtt://plant.example"] },
+ *       { name: "cloud", servers: ["mqtts://cloud.example"] }
+ *     ]
+ *   }))
+ * )
+ * ```
  */
 export const layer = <E = never, R = never>(
   options: ForwarderOptionsInput | ForwarderOptions,
@@ -96,10 +134,12 @@ export const layerConfig = <E = never, R = never>(
 export interface ServiceClass<Self, Name extends string>
   extends Context.ServiceClass<Self, `@effect-mqttx/core/Forwarder/${Name}`, Forwarding>
 {
+  /** The module's `layer` under this tag. The name of the forwarder is that of the tag. */
   readonly layer: <E = never, R = never>(
     options: Omit<ForwarderOptionsInput, "name">,
     hooks?: ForwarderHooks<E, R>
   ) => Layer.Layer<Self, MqttError, Exclude<R, Scope.Scope> | SessionManager>
+  /** The module's `layerConfig` under this tag. The name from Config is ignored. */
   readonly layerConfig: <E = never, R = never>(
     config: Config.Config<ForwarderOptions>,
     hooks?: ForwarderHooks<E, R>
@@ -109,9 +149,23 @@ export interface ServiceClass<Self, Name extends string>
 /**
  * Makes a tag for one of several forwarders that are known at compile time. The forwarder has the tag's name.
  *
- * @example
+ * **Example** (Tagging a forwarder)
+ *
+ * ```ts
+ * import { Forwarder, SessionManager } from "@effect-mqttx/core"
+ * import { Layer } from "effect"
+ *
  * class Up extends Forwarder.Service<Up>()("up") {}
- * const UpLayer = Up.layer({ sources: ["plant"], filters: ["sensors/#"], target: "cloud" })
+ *
+ * export const UpLayer = Up.layer({ sources: ["plant"], filters: ["sensors/#"], target: "cloud" }).pipe(
+ *   Layer.provide(SessionManager.layer({
+ *     sessions: [
+ *       { name: "plant", servers: ["mqtt://plant.example"] },
+ *       { name: "cloud", servers: ["mqtts://cloud.example"] }
+ *     ]
+ *   }))
+ * )
+ * ```
  */
 export const Service = <Self>() => <const Name extends string>(name: Name): ServiceClass<Self, Name> => {
   // Sessions have tags of their names: a forwarder and a session may share one.

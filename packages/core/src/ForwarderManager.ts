@@ -1,8 +1,13 @@
 /**
  * Many named forwarders in one program: adds, removes, finds, starts and stops them, and reads their metrics.
  *
- * @example
- * const program = Effect.gen(function*() {
+ * **Example** (Adding a forwarder at run time)
+ *
+ * ```ts
+ * import { ForwarderManager } from "@effect-mqttx/core"
+ * import { Effect } from "effect"
+ *
+ * export const program = Effect.gen(function*() {
  *   const forwarders = yield* ForwarderManager.ForwarderManager
  *   yield* forwarders.add({
  *     name: "temperatures",
@@ -11,8 +16,9 @@
  *     target: "storage"
  *   })
  *   const { forwarded } = yield* forwarders.metrics("temperatures")
+ *   yield* Effect.log(`${forwarded} messages are forwarded`)
  * })
- * program.pipe(Effect.provide(ForwarderManager.layer()), Effect.provide(SessionManager.layer({ sessions })))
+ * ```
  */
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
@@ -23,7 +29,7 @@ import type { ForwarderOptions, ForwarderOptionsInput } from "./ForwarderOptions
 import type { Forwarders } from "./internal/forwarder/contract.ts"
 import { makeForwarders } from "./internal/forwarder/registry.ts"
 import { type Checks, list, optionsIssues, refusal } from "./internal/options/plain.ts"
-import { configured } from "./internal/session/extras.ts"
+import { configured } from "./internal/session/configured.ts"
 import type { MqttError } from "./MqttError.ts"
 import { SessionManager } from "./SessionManager.ts"
 
@@ -60,6 +66,24 @@ export class ForwarderManager
 
 /**
  * The layer of `ForwarderManager`, with its initial forwarders.
+ *
+ * **Example** (Providing forwarders over the sessions of a program)
+ *
+ * ```ts
+ * import { ForwarderManager, SessionManager } from "@effect-mqttx/core"
+ * import { Layer } from "effect"
+ *
+ * export const Forwarders = ForwarderManager.layer({
+ *   forwarders: [{ name: "up", sources: "plant", filters: "sensors/#", target: "cloud" }]
+ * }).pipe(
+ *   Layer.provideMerge(SessionManager.layer({
+ *     sessions: [
+ *       { name: "plant", servers: ["mqtt://plant.example"] },
+ *       { name: "cloud", servers: ["mqtts://cloud.example"] }
+ *     ]
+ *   }))
+ * )
+ * ```
  */
 export const layer = (options?: ForwarderManagerOptions): Layer.Layer<ForwarderManager, MqttError, SessionManager> =>
   Layer.effect(ForwarderManager, make(options))

@@ -44,7 +44,9 @@ export interface ForwarderDrops {
  * session does not fit; lasts until the next attempt.
  */
 export interface ForwarderSession {
+  /** The name of the session. */
   readonly name: string
+  /** See `ForwarderSession`. */
   readonly state: "missing" | "joining" | "active" | "failed"
   /** Why it is not active, if known. */
   readonly error: MqttError | undefined
@@ -54,7 +56,9 @@ export interface ForwarderSession {
  * A snapshot of a forwarder's metrics.
  */
 export interface ForwarderMetrics {
+  /** The name of the forwarder. */
   readonly name: string
+  /** Its state now. */
   readonly state: ForwarderState
   /** State at each source, in the order of the options; empty unless the forwarder runs. */
   readonly sources: ReadonlyArray<ForwarderSession>
@@ -74,6 +78,7 @@ export interface ForwarderMetrics {
   readonly forwarded: number
   /** Messages that were dropped by a filter, an exclude, sampling, or the comparison with the last payload. */
   readonly filtered: number
+  /** Messages that were given up without a failure, by cause. */
   readonly dropped: ForwarderDrops
   /** Messages that failed permanently and went to the dead-letter topic. */
   readonly deadLettered: number
@@ -104,6 +109,7 @@ export interface ForwarderMetrics {
   readonly bytesForwarded: number
   /** Milliseconds since the epoch; undefined: none yet. */
   readonly lastForwardedAt: number | undefined
+  /** When `lastError` occurred, in milliseconds since the epoch; undefined: none yet. */
   readonly lastErrorAt: number | undefined
   /** The last failure of a message, or of a subscription. */
   readonly lastError: MqttError | undefined
@@ -113,6 +119,7 @@ export interface ForwarderMetrics {
  * A message that a forwarder could not forward, and its outcome.
  */
 export interface ForwarderFailure {
+  /** The name of the forwarder. */
   readonly forwarder: string
   /** The session that received the message. */
   readonly session: string

@@ -3,8 +3,12 @@
  *
  * Parts that are code, not configuration, are hooks: see `ForwarderHooks`.
  *
- * @example
- * const options: ForwarderOptions.ForwarderOptionsInput = {
+ * **Example** (Naming a level of the topic)
+ *
+ * ```ts
+ * import { ForwarderOptions } from "@effect-mqttx/core"
+ *
+ * export const options: ForwarderOptions.ForwarderOptionsInput = {
  *   name: "temperatures",
  *   sources: ["plant-a", "plant-b"],
  *   filters: ["sensors/+/temperature"],
@@ -12,20 +16,18 @@
  *   mapping: [{ from: "sensors/:room/temperature", to: "storage/{room}/temp" }],
  *   qos: { cap: 1 }
  * }
+ *
+ * ForwarderOptions.decode(options)._tag // => "Success"
+ * ```
  */
 import type * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import type { MappingRule } from "./internal/forwarder/mapping.ts"
-import type { ForwarderOptionsInput } from "./internal/forwarder/options.ts"
-import type * as Model from "./internal/forwarder/options.ts"
-import {
-  decodeOptions,
-  forwarderConfig,
-  type ForwarderOptionsEncoded,
-  ForwarderOptionsSchema
-} from "./internal/forwarder/schema.ts"
+import type * as Fields from "./internal/forwarder/options.ts"
+import type { ForwarderOptionsEncoded, ForwarderOptionsInput } from "./internal/forwarder/options.ts"
+import { decodeOptions, forwarderConfig, ForwarderOptionsSchema } from "./internal/forwarder/schema.ts"
 import { MqttError } from "./MqttError.ts"
 
 export type {
@@ -43,7 +45,7 @@ export type { ForwarderOptionsEncoded, MappingRule }
 /**
  * The configuration of a forwarder, complete and checked.
  */
-export type ForwarderOptions = Model.ForwarderOptions
+export type ForwarderOptions = Fields.ForwarderOptions
 
 /**
  * The schema of the configuration. Decodes JSON, with durations in milliseconds or as texts ("30 seconds"), to a

@@ -2,6 +2,7 @@
  * An application message as a subscriber receives it.
  */
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import { detach } from "./internal/deferredLists.ts"
 import { payloadBytes } from "./internal/payload.ts"
@@ -11,10 +12,13 @@ import type { PublishProperties } from "./Properties.ts"
 import type { Payload } from "./Publication.ts"
 import type { QoS } from "./QoS.ts"
 
+const TypeId = "~effect-mqttx/core/Message"
+
 /**
  * Takes the acknowledgement of a message, see `Message.ack`.
  */
 export interface Acknowledger {
+  /** Called by each run of `Message.ack`. Calls after the first one do nothing. */
   readonly acknowledge: (message: Message) => void
 }
 
@@ -22,13 +26,21 @@ export interface Acknowledger {
  * The fields of a message.
  */
 export interface MessageFields {
+  /** The topic name, as the server sent it. */
   readonly topic: string
+  /** The payload, which nothing changes afterwards. */
   readonly payload: Uint8Array
+  /** The quality of service of the delivery. */
   readonly qos: QoS
+  /** The retain flag of the packet. */
   readonly retain: boolean
+  /** The DUP flag of the packet. */
   readonly dup: boolean
+  /** The MQTT 5 properties; empty on 3.1.1. */
   readonly properties: PublishProperties
+  /** The name of the session that received the message. */
   readonly session: string
+  /** Time of arrival, in milliseconds since the epoch. */
   readonly receivedAt: number
 }
 
@@ -41,7 +53,9 @@ const textDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
  * `decode` work on demand, so a message that is only forwarded is never decoded.
  */
 export class Message {
+  /** The topic name, as the server sent it. */
   readonly topic: string
+  /** The payload: a read-only view that all streams share, see `copy`. */
   readonly payload: Uint8Array
   /** The quality of service of the delivery: the lower of the published and the granted one. */
   readonly qos: QoS
@@ -75,6 +89,11 @@ export class Message {
     this.#text = undefined
   }
 
+  // On the prototype, so that it takes no memory of a message.
+  get [TypeId](): typeof TypeId {
+    return TypeId
+  }
+
   /**
    * Acknowledges a message of a subscription with `ack: "manual"`. Does nothing in other modes, for QoS 0, and the
    * second time. Acknowledgements leave in the order in which the messages arrived (MQTT 4.6).
@@ -92,8 +111,16 @@ export class Message {
    * Decodes the payload's text through a schema, for example `Schema.fromJsonString(Reading)`. Fails with
    * `InvalidPayload` when the payload is not UTF-8 or does not fit the schema.
    *
-   * @example
-   * const reading = message.decode(Schema.fromJsonString(Reading))
+   * **Example** (Decoding JSON)
+   *
+   * ```ts
+   * import type { Message } from "@effect-mqttx/core"
+   * import { Schema } from "effect"
+   *
+   * const Reading = Schema.fromJsonString(Schema.Struct({ celsius: Schema.Finite }))
+   *
+   * export const celsius = (message: Message.Message) => message.decode(Reading)
+   * ```
    */
   decode<A, RD>(schema: Schema.ConstraintDecoder<A, RD>): Effect.Effect<A, MqttError, RD> {
     return Effect.suspend(() => {
@@ -160,5 +187,10 @@ export class Message {
     return new MqttError({ reason, session: this.session, method: "decode", topic: this.topic })
   }
 }
+
+/**
+ * Whether a value is a received message.
+ */
+export const isMessage = (u: unknown): u is Message => Predicate.hasProperty(u, TypeId)
 
 const lossyTextDecoder = new TextDecoder("utf-8", { ignoreBOM: true })

@@ -8,9 +8,10 @@
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Connection from "./internal/errors/connection.ts"
-import { httpStatuses, refusalStatus } from "./internal/errors/httpStatus.ts"
+import { refusalStatus } from "./internal/errors/httpStatus.ts"
 import * as Operation from "./internal/errors/operation.ts"
-import { TaggedError } from "./internal/errors/shared.ts"
+import type * as Shared from "./internal/errors/shared.ts"
+import { httpStatusOf, TaggedError } from "./internal/errors/shared.ts"
 import { isTimeoutCode } from "./internal/networkErrors.ts"
 import { cleanText } from "./internal/peerText.ts"
 import * as ReasonCode from "./ReasonCode.ts"
@@ -27,6 +28,7 @@ const reasons = [
   Connection.Closed,
   Connection.ConnectionLost,
   Connection.ConnectionRefused,
+  Connection.CredentialsFailed,
   Operation.Dropped,
   Operation.DuplicateForwarder,
   Operation.DuplicateSession,
@@ -74,82 +76,13 @@ export const MqttErrorReason: Schema.Union<typeof reasons> = Schema.Union(reason
 /**
  * The subject of an error.
  */
-export type MqttErrorCategory =
-  | "connection"
-  | "authentication"
-  | "subscription"
-  | "publish"
-  | "configuration"
-  | "storage"
-  | "forwarder"
-  | "internal"
+export type MqttErrorCategory = Shared.MqttErrorCategory
 
 /**
  * How bad an error is. `info`: part of normal operation. `warning`: passes by itself, or cost one message. `error`:
  * needs attention. `critical`: stops the session until something is changed.
  */
-export type MqttErrorSeverity = "info" | "warning" | "error" | "critical"
-
-// `severityOf` raises a "warning" to "error" or "critical" where this failure does not pass by itself.
-const kinds: { readonly [Tag in MqttErrorReason["_tag"]]: readonly [MqttErrorCategory, MqttErrorSeverity] } = {
-  BadCredentials: ["authentication", "critical"],
-  ClientIdentifierRejected: ["authentication", "critical"],
-  Closed: ["connection", "info"],
-  ConnectionLost: ["connection", "warning"],
-  ConnectionRefused: ["connection", "warning"],
-  Dropped: ["publish", "warning"],
-  DuplicateForwarder: ["forwarder", "error"],
-  DuplicateSession: ["configuration", "error"],
-  Expired: ["publish", "warning"],
-  ForwarderFailed: ["forwarder", "error"],
-  ForwarderNotFound: ["forwarder", "error"],
-  Indeterminate: ["publish", "error"],
-  InvalidFilter: ["subscription", "error"],
-  InvalidOptions: ["configuration", "critical"],
-  InvalidPayload: ["publish", "error"],
-  InvalidTopic: ["publish", "error"],
-  NotAuthorized: ["authentication", "critical"],
-  NotSupported: ["configuration", "error"],
-  PacketTooLarge: ["publish", "error"],
-  PoisonMessage: ["publish", "error"],
-  ProtocolViolation: ["connection", "error"],
-  ProxyFailed: ["connection", "warning"],
-  PublishRefused: ["publish", "warning"],
-  QueueFull: ["publish", "warning"],
-  RequestFailed: ["publish", "warning"],
-  ServerMoved: ["connection", "warning"],
-  SessionLost: ["connection", "warning"],
-  SessionNotFound: ["configuration", "error"],
-  SessionTakenOver: ["connection", "critical"],
-  StorageFailed: ["storage", "critical"],
-  SubscriptionConflict: ["subscription", "error"],
-  SubscriptionRefused: ["subscription", "warning"],
-  Timeout: ["connection", "warning"],
-  TlsFailure: ["connection", "warning"],
-  Unexpected: ["internal", "critical"],
-  UnsubscribeRefused: ["subscription", "warning"],
-  UnsupportedVersion: ["connection", "critical"]
-}
-
-const statuses: { readonly [Tag in MqttErrorReason["_tag"]]: number } = httpStatuses
-
-const severityOf = (reason: MqttErrorReason): MqttErrorSeverity => {
-  const severity = kinds[reason._tag][1]
-  if (severity !== "warning" || reason.isRetryable) {
-    return severity
-  }
-  switch (reason._tag) {
-    case "ConnectionRefused":
-    case "ProxyFailed":
-    case "ServerMoved":
-    case "TlsFailure":
-      return "critical"
-    case "Expired":
-      return "warning"
-    default:
-      return "error"
-  }
-}
+export type MqttErrorSeverity = Shared.MqttErrorSeverity
 
 /**
  * Every failure of the library.
@@ -200,12 +133,12 @@ export class MqttError extends TaggedError<MqttError>("@effect-mqttx/core/MqttEr
 
   /** The subject of the error. */
   get category(): MqttErrorCategory {
-    return kinds[this.reason._tag][0]
+    return this.reason.category
   }
 
   /** How bad the error is. */
   get severity(): MqttErrorSeverity {
-    return severityOf(this.reason)
+    return this.reason.severity
   }
 
   /**
@@ -226,7 +159,7 @@ export class MqttError extends TaggedError<MqttError>("@effect-mqttx/core/MqttEr
       case "InvalidPayload":
         return reason.direction === "received" ? 502 : 400
       default:
-        return statuses[reason._tag]
+        return httpStatusOf(reason)
     }
   }
 

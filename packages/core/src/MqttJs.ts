@@ -92,10 +92,17 @@ export const make = (options?: MqttJsOptions): Effect.Effect<Transport.Transport
 /**
  * The transport as a layer, for sessions, managers and forwarders.
  *
- * @example
- * const Plant = MqttSession.layer({ name: "plant", servers: ["mqtts://plant.example"] }).pipe(
+ * **Example** (Connecting through a proxy)
+ *
+ * ```ts
+ * import { MqttSession } from "@effect-mqttx/core"
+ * import * as MqttJs from "@effect-mqttx/core/MqttJs"
+ * import { Layer } from "effect"
+ *
+ * export const Plant = MqttSession.layer({ name: "plant", servers: ["mqtts://plant.example"] }).pipe(
  *   Layer.provide(MqttJs.layer({ socksProxy: "socks5h://127.0.0.1:1080" }))
  * )
+ * ```
  */
 export const layer = (options?: MqttJsOptions): Layer.Layer<never, MqttError> =>
   Layer.effect(Transport.Transport, make(options))

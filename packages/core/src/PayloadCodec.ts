@@ -1,10 +1,18 @@
 /**
  * Converts payloads to values and back, and gives the MQTT 5 properties that describe the payload.
  *
- * @example
+ * **Example** (Making codecs for JSON and for text)
+ *
+ * ```ts
+ * import { PayloadCodec } from "@effect-mqttx/core"
+ * import { Effect, Schema } from "effect"
+ *
  * const readings = PayloadCodec.json(Schema.Struct({ celsius: Schema.Finite }))
  * const degrees = PayloadCodec.text(Schema.FiniteFromString)
- * const packed = PayloadCodec.make(Reading, { contentType: "application/msgpack", encode: pack, decode: unpack })
+ *
+ * Effect.runSync(readings.encode({ celsius: 21.5 })) // => '{"celsius":21.5}'
+ * Effect.runSync(degrees.decode(new TextEncoder().encode("21.5"))) // => 21.5
+ * ```
  */
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
@@ -37,7 +45,9 @@ export interface PayloadCodec<A, RE = never, RD = never> {
   readonly payloadFormatIndicator: 0 | 1
   /** Whether a payload of this content type can be decoded. */
   readonly accepts: (contentType: string) => boolean
+  /** The payload of a value. Fails for a value that does not fit. */
   readonly encode: (value: A) => Effect.Effect<Payload, InvalidPayload, RE>
+  /** The value of a payload. Fails for a payload that does not fit. */
   readonly decode: (payload: Uint8Array) => Effect.Effect<A, InvalidPayload, RD>
 }
 
@@ -51,7 +61,9 @@ export interface PayloadFormat<Encoded> {
   readonly isText?: boolean
   /** Content types that can be decoded. Default: `contentType`, with any parameters. */
   readonly accepts?: (contentType: string) => boolean
+  /** The payload of an encoded value. May throw. */
   readonly encode: (value: Encoded) => Payload
+  /** The encoded value of a payload, which the schema then checks. May throw. */
   readonly decode: (payload: Uint8Array) => unknown
 }
 
@@ -70,8 +82,19 @@ const mediaType = (contentType: string): string => contentType.split(";", 1)[0]!
  * A codec of your own format through a schema, for example MessagePack or CBOR with a library of your choice. Throws an
  * `MqttError` with `InvalidOptions` for an invalid schema or format.
  *
- * @example
- * PayloadCodec.make(Reading, { contentType: "application/msgpack", encode: pack, decode: unpack })
+ * **Example** (Making a codec of another format)
+ *
+ * ```ts
+ * import { PayloadCodec } from "@effect-mqttx/core"
+ * import { Effect, Schema } from "effect"
+ *
+ * const pair = PayloadCodec.make(Schema.Tuple([Schema.Finite, Schema.Finite]), {
+ *   encode: (bytes) => Uint8Array.from(bytes),
+ *   decode: (payload) => Array.from(payload)
+ * })
+ *
+ * Effect.runSync(pair.decode(Uint8Array.of(1, 2))) // => [1, 2]
+ * ```
  */
 export const make = <A, Encoded, RD, RE>(
   schema: Schema.ConstraintCodec<A, Encoded, RD, RE>,
@@ -136,8 +159,16 @@ const attempt = <A>(detail: string, direction: Direction, evaluate: () => A): Ef
  * JSON through a schema whose encoded form is JSON. Announces `application/json`; accepts it and every type that ends
  * in `+json`.
  *
- * @example
- * PayloadCodec.json(Schema.Struct({ celsius: Schema.Finite }))
+ * **Example** (Checking JSON by a schema)
+ *
+ * ```ts
+ * import { PayloadCodec } from "@effect-mqttx/core"
+ * import { Schema } from "effect"
+ *
+ * const readings = PayloadCodec.json(Schema.Struct({ celsius: Schema.Finite }))
+ *
+ * readings.contentType // => "application/json"
+ * ```
  */
 export const json = <A, Encoded, RD, RE>(
   schema: Schema.ConstraintCodec<A, Encoded, RD, RE>
@@ -161,8 +192,14 @@ export const json = <A, Encoded, RD, RE>(
  * UTF-8 text through a schema whose encoded form is text; without a schema, the text itself. Announces `text/plain`,
  * and accepts every type of text.
  *
- * @example
- * PayloadCodec.text(Schema.FiniteFromString)
+ * **Example** (Writing a number as text)
+ *
+ * ```ts
+ * import { PayloadCodec } from "@effect-mqttx/core"
+ * import { Effect, Schema } from "effect"
+ *
+ * Effect.runSync(PayloadCodec.text(Schema.FiniteFromString).encode(21.5)) // => "21.5"
+ * ```
  */
 export const text: {
   (): PayloadCodec<string>

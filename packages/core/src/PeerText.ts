@@ -5,8 +5,14 @@
  * or fill a disk. The errors and log lines of this library are clean already. Clean events and messages that you print
  * yourself.
  *
- * @example
- * Effect.log(PeerText.clean(message.topic))
+ * **Example** (Printing a topic)
+ *
+ * ```ts
+ * import { type Message, PeerText } from "@effect-mqttx/core"
+ * import { Effect } from "effect"
+ *
+ * export const report = (message: Message.Message) => Effect.log(PeerText.clean(message.topic))
+ * ```
  */
 import { cleanText, maximumLength } from "./internal/peerText.ts"
 

@@ -23,9 +23,13 @@ export interface MessageProperties {
   readonly payloadFormatIndicator?: 0 | 1
   /** Lifetime in seconds. */
   readonly messageExpiryInterval?: number
+  /** The MIME type of the payload, or any other text that describes it (MQTT 3.3.2.3.9). */
   readonly contentType?: string
+  /** The topic name for the answer to a request (MQTT 3.3.2.3.5). */
   readonly responseTopic?: string
+  /** The bytes by which a requester knows the answer to its request (MQTT 3.3.2.3.6). */
   readonly correlationData?: Uint8Array
+  /** The user properties, in their order. */
   readonly userProperties?: ReadonlyArray<UserProperty>
 }
 
@@ -33,6 +37,7 @@ export interface MessageProperties {
  * Properties of a PUBLISH packet (MQTT 3.3.2.3).
  */
 export interface PublishProperties extends MessageProperties {
+  /** A number that stands for the topic name on this connection, from 1 on (MQTT 3.3.2.3.4). */
   readonly topicAlias?: number
   /** Present on packets from a server only: the identifiers of the subscriptions that matched (MQTT 3.3.2.3.8). */
   readonly subscriptionIdentifiers?: ReadonlyArray<number>
@@ -50,14 +55,23 @@ export interface WillProperties extends MessageProperties {
  * Properties of CONNECT (MQTT 3.1.2.11).
  */
 export interface ConnectProperties {
+  /** Seconds for which the server keeps the session after the connection; 0xffffffff: without limit. Default 0. */
   readonly sessionExpiryInterval?: number
+  /** Number of QoS 1 and 2 messages that the server may send without acknowledgement. Default 65,535. */
   readonly receiveMaximum?: number
+  /** The largest packet in bytes that the client accepts. Default: no limit. */
   readonly maximumPacketSize?: number
+  /** The highest topic alias that the client accepts. Default 0: none. */
   readonly topicAliasMaximum?: number
+  /** Asks the server for Response Information in CONNACK. Default false. */
   readonly requestResponseInformation?: boolean
+  /** Whether the server may send reason strings and user properties with any packet. Default true. */
   readonly requestProblemInformation?: boolean
+  /** The user properties, in their order. */
   readonly userProperties?: ReadonlyArray<UserProperty>
+  /** The name of the method of enhanced authentication (MQTT 4.12). */
   readonly authenticationMethod?: string
+  /** The bytes of that method. */
   readonly authenticationData?: Uint8Array
 }
 
@@ -65,22 +79,39 @@ export interface ConnectProperties {
  * Properties of CONNACK: what the server grants and limits (MQTT 3.2.2.3).
  */
 export interface ConnackProperties {
+  /** Seconds for which the server keeps the session. Default: as requested. */
   readonly sessionExpiryInterval?: number
+  /** Number of QoS 1 and 2 messages that the client may send without acknowledgement. Default 65,535. */
   readonly receiveMaximum?: number
+  /** The highest quality of service that the server accepts. Default 2. */
   readonly maximumQoS?: 0 | 1
+  /** Whether the server retains messages. Default true. */
   readonly retainAvailable?: boolean
+  /** The largest packet in bytes that the server accepts. Default: no limit. */
   readonly maximumPacketSize?: number
+  /** The client identifier that the server chose, where the client had none. */
   readonly assignedClientIdentifier?: string
+  /** The highest topic alias that the server accepts. Default 0: none. */
   readonly topicAliasMaximum?: number
+  /** A text of the peer for people, for logs only. */
   readonly reasonString?: string
+  /** The user properties, in their order. */
   readonly userProperties?: ReadonlyArray<UserProperty>
+  /** Whether topic filters may have wildcards. Default true. */
   readonly wildcardSubscriptionAvailable?: boolean
+  /** Whether subscriptions may have identifiers. Default true. */
   readonly subscriptionIdentifiersAvailable?: boolean
+  /** Whether subscriptions may be shared. Default true. */
   readonly sharedSubscriptionAvailable?: boolean
+  /** Seconds of keep alive that the client must use instead of its own; 0: off. */
   readonly serverKeepAlive?: number
+  /** The beginning of topic names for answers (MQTT 3.2.2.3.15). */
   readonly responseInformation?: string
+  /** Other servers that the client can use (MQTT 4.11). */
   readonly serverReference?: string
+  /** The name of the method of enhanced authentication (MQTT 4.12). */
   readonly authenticationMethod?: string
+  /** The bytes of that method. */
   readonly authenticationData?: Uint8Array
 }
 
@@ -88,7 +119,9 @@ export interface ConnackProperties {
  * Properties of PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK and UNSUBACK (MQTT 3.4.2.2 and alike).
  */
 export interface AcknowledgementProperties {
+  /** A text of the peer for people, for logs only. */
   readonly reasonString?: string
+  /** The user properties, in their order. */
   readonly userProperties?: ReadonlyArray<UserProperty>
 }
 
@@ -98,6 +131,7 @@ export interface AcknowledgementProperties {
 export interface SubscribeProperties {
   /** 1 to 268,435,455. */
   readonly subscriptionIdentifier?: number
+  /** The user properties, in their order. */
   readonly userProperties?: ReadonlyArray<UserProperty>
 }
 
@@ -105,6 +139,7 @@ export interface SubscribeProperties {
  * Properties of UNSUBSCRIBE (MQTT 3.10.2.1).
  */
 export interface UnsubscribeProperties {
+  /** The user properties, in their order. */
   readonly userProperties?: ReadonlyArray<UserProperty>
 }
 
@@ -112,9 +147,13 @@ export interface UnsubscribeProperties {
  * Properties of DISCONNECT (MQTT 3.14.2.2).
  */
 export interface DisconnectProperties {
+  /** Seconds for which the server keeps the session, instead of those of CONNECT. Of clients only. */
   readonly sessionExpiryInterval?: number
+  /** A text of the peer for people, for logs only. */
   readonly reasonString?: string
+  /** The user properties, in their order. */
   readonly userProperties?: ReadonlyArray<UserProperty>
+  /** Other servers that the client can use (MQTT 4.11). Of servers only. */
   readonly serverReference?: string
 }
 
@@ -122,9 +161,13 @@ export interface DisconnectProperties {
  * Properties of AUTH (MQTT 3.15.2.2).
  */
 export interface AuthProperties {
+  /** The name of the method of enhanced authentication (MQTT 4.12). */
   readonly authenticationMethod?: string
+  /** The bytes of that method. */
   readonly authenticationData?: Uint8Array
+  /** A text of the peer for people, for logs only. */
   readonly reasonString?: string
+  /** The user properties, in their order. */
   readonly userProperties?: ReadonlyArray<UserProperty>
 }
 

@@ -56,8 +56,11 @@ export interface PublishOptions {
  * A message for bulk publishing.
  */
 export interface OutgoingMessage {
+  /** The topic name. */
   readonly topic: string
+  /** The payload. */
   readonly payload: Payload
+  /** How it is published. Default: see `PublishOptions`. */
   readonly options?: PublishOptions
 }
 
@@ -67,6 +70,7 @@ export interface OutgoingMessage {
 export interface PublishReceipt {
   /** 0: success. 0x10: accepted, but there is no subscriber (MQTT 5, QoS 1 and 2). Always 0 for QoS 0. */
   readonly reasonCode: number
+  /** A text of the server for people (MQTT 5); undefined: none. */
   readonly reasonString: string | undefined
 }
 

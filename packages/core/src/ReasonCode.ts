@@ -25,15 +25,14 @@ export type PacketTag =
   | "Disconnect"
   | "Auth"
 
-/**
- * Whether a failure may pass by itself (`transient`) or needs a change first (`permanent`).
- */
-export type Permanence = "transient" | "permanent"
+/** Whether a failure may pass by itself (`transient`) or needs a change first (`permanent`). */
+type Permanence = "transient" | "permanent"
 
 /**
  * What the specification says about a code.
  */
 export interface ReasonCode {
+  /** The value on the wire, 0 to 0xff. */
   readonly code: number
   /** The name in the specification. */
   readonly name: string
@@ -43,8 +42,8 @@ export interface ReasonCode {
   readonly packets: ReadonlyArray<PacketTag>
   /** `true` for codes from 0x80 on and for the 3.1.1 return codes 1 to 5. */
   readonly isError: boolean
-  /** A code that is not an error counts as transient. */
-  readonly permanence: Permanence
+  /** Whether the same packet may succeed if it is repeated without a change; `true` for codes that are no errors. */
+  readonly isRetryable: boolean
 }
 
 const tags: ReadonlyArray<PacketTag> = [
@@ -65,7 +64,7 @@ const entry = (
   meaning: string,
   permanence: Permanence,
   packets: ReadonlyArray<PacketTag>
-): ReasonCode => ({ code, name, meaning, packets, isError: code >= 0x80, permanence })
+): ReasonCode => ({ code, name, meaning, packets, isError: code >= 0x80, isRetryable: permanence === "transient" })
 
 /**
  * The reason codes of MQTT 5.0 in ascending order.
@@ -236,7 +235,7 @@ const returnCode = (code: number, name: string, meaning: string, permanence: Per
   meaning,
   packets: ["Connack"],
   isError: code !== 0,
-  permanence
+  isRetryable: permanence === "transient"
 })
 
 /**
@@ -329,9 +328,9 @@ export const isError = (code: number): boolean => typeof code === "number" && co
 
 /**
  * Whether a failure with this code may pass by itself. 1 to 5 are taken as return codes of a 3.1.1 CONNACK when the
- * packet says so; unknown codes are transient.
+ * packet says so; unknown codes may pass.
  */
-export const permanence = (code: number, packet?: PacketTag): Permanence => get(code, packet)?.permanence ?? "transient"
+export const isRetryable = (code: number, packet?: PacketTag): boolean => get(code, packet)?.isRetryable ?? true
 
 /**
  * The MQTT 5 reason code that means the same as a return code of a 3.1.1 CONNACK. Codes that 3.1.1 reserves become 0x80

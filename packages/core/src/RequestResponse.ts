@@ -23,38 +23,59 @@
  * A request is acknowledged after its answer was published. A responder that dies in between gets the request again, so
  * handlers see each request at least once.
  *
- * @example
+ * **Example** (Asking and answering)
+ *
+ * ```ts
+ * import { MqttSession, PayloadCodec, RequestResponse } from "@effect-mqttx/core"
+ * import { Deferred, Effect, Schema } from "effect"
+ *
  * const setLamp = RequestResponse.template("rooms/:room/lamp/set", {
  *   request: PayloadCodec.json(Schema.Struct({ on: Schema.Boolean })),
  *   response: PayloadCodec.json(Schema.Struct({ watts: Schema.Finite })),
  *   failure: PayloadCodec.json(Schema.Literal("burnt out"))
  * })
- * const responder = RequestResponse.respond(session, setLamp, ({ params, value }) => switchLamp(params.room, value.on))
- * const answer = RequestResponse.request(session, setLamp, { room: "kitchen" }, { on: true }, { timeout: "2 seconds" })
+ *
+ * export const program = Effect.gen(function*() {
+ *   const session = yield* MqttSession.MqttSession
+ *   const ready = yield* Deferred.make<void>()
+ *   yield* setLamp.respond(
+ *     session,
+ *     ({ params, value }) =>
+ *       params.room === "cellar"
+ *         ? Effect.fail("burnt out" as const)
+ *         : Effect.succeed({ watts: value.on ? 7 : 0 }),
+ *     { onSubscribed: Effect.asVoid(Deferred.succeed(ready, undefined)) }
+ *   ).pipe(Effect.forkScoped)
+ *   yield* Deferred.await(ready)
+ *   return yield* setLamp.request(session, { room: "kitchen" }, { on: true }, { timeout: "2 seconds" })
+ * })
+ * ```
  */
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import type * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
 import { isRecord, refusal } from "./internal/options/plain.ts"
-import { refuseRequester } from "./internal/requests/checks.ts"
-import type {
-  RequestManyOptions,
-  RequestOptions,
-  RequestTemplate,
-  RespondOptions
+import { refuseRequester, refuseTemplate } from "./internal/requests/checks.ts"
+import {
+  type RequestManyOptions,
+  type RequestOptions,
+  type RequestTemplate,
+  TypeId
 } from "./internal/requests/contract.ts"
 import { use } from "./internal/requests/exchanges.ts"
-import { request as ask, requestMany as askMany, viaOf } from "./internal/requests/request.ts"
-import { respond as answer } from "./internal/requests/respond.ts"
+import { viaOf } from "./internal/requests/request.ts"
+import { TypedRequest } from "./internal/requests/requestTemplate.ts"
 import { codecOf, requestIssues } from "./internal/templates.ts"
 import type { MqttError } from "./MqttError.ts"
 import type { Session } from "./MqttSession.ts"
 import type * as PayloadCodec from "./PayloadCodec.ts"
-import type { CheckedPath, ParameterSchemas, TemplateParameters, TypedMessage } from "./TopicTemplate.ts"
+import type { CheckedPath, ParameterSchemas, TemplateParameters } from "./TopicTemplate.ts"
 import * as TopicTemplateModule from "./TopicTemplate.ts"
 export type {
+  HandlerFailure,
   RequestManyOptions,
   RequestOptions,
   RequestTemplate,
@@ -67,7 +88,9 @@ type PayloadOf<A, RE, RD> = PayloadCodec.PayloadCodec<A, RE, RD> | Schema.Constr
  * The payloads of a request template. Each is a codec, or a schema whose encoded form is text.
  */
 export interface RequestPayloads<Req, Res, Failure, RAsk, RAnswer, Schemas> {
+  /** The payload of the request. */
   readonly request: PayloadOf<Req, RAsk, RAnswer>
+  /** The payload of the answer. */
   readonly response: PayloadOf<Res, RAnswer, RAsk>
   /** Failures of the handler that the requester gets as its own failure. Default: none. */
   readonly failure?: PayloadOf<Failure, RAnswer, RAsk>
@@ -78,11 +101,19 @@ export interface RequestPayloads<Req, Res, Failure, RAsk, RAnswer, Schemas> {
 /**
  * Makes a request template. Its text is that of a topic template, see `TopicTemplate`.
  *
- * @example
- * const add = RequestResponse.template("calculator/add", {
+ * **Example** (Describing a request)
+ *
+ * ```ts
+ * import { PayloadCodec, RequestResponse } from "@effect-mqttx/core"
+ * import { Schema } from "effect"
+ *
+ * const add = RequestResponse.template("calculators/:name/add", {
  *   request: PayloadCodec.json(Schema.Struct({ a: Schema.Finite, b: Schema.Finite })),
  *   response: PayloadCodec.json(Schema.Finite)
  * })
+ *
+ * add.topic.filter // => "calculators/+/add"
+ * ```
  */
 export const template = <
   const Path extends string,
@@ -98,83 +129,23 @@ export const template = <
 ): RequestTemplate<TemplateParameters<Path, Schemas>, Req, Res, Failure, RAsk, RAnswer> => {
   const mistake = refusal(requestIssues(payloads), "template")
   if (mistake !== undefined) throw mistake
-  return {
-    request: TopicTemplateModule.make<Path, Req, RAsk, RAnswer, Schemas>(
+  return new TypedRequest(
+    TopicTemplateModule.make<Path, Req, RAsk, RAnswer, Schemas>(
       path,
       codecOf(payloads.request),
       (payloads.params === undefined ? {} : { params: payloads.params }) as {}
     ),
-    response: codecOf(payloads.response),
-    failure: payloads.failure === undefined ? undefined : codecOf(payloads.failure)
-  }
+    codecOf(payloads.response),
+    payloads.failure === undefined ? undefined : codecOf(payloads.failure)
+  )
 }
 
 /**
- * Sends a request, and succeeds with the answer.
- *
- * Fails with the handler's failure if the template has a type for it; with `RequestFailed` when there is no responder
- * (MQTT 5 servers may report this) or the responder could not answer; with `Timeout`; with `InvalidPayload` for an
- * answer of another type; and as `Session.publish` and `Session.subscription` do. Interrupting withdraws a request that
- * was not sent yet.
- *
- * For frequent requests use a `requester`: it keeps the subscription to the answers between requests.
- *
- * @example
- * const answer = RequestResponse.request(session, add, {}, { a: 1, b: 2 }, { timeout: "2 seconds" })
+ * Whether a value is a request template.
  */
-export const request = <Params, Req, Res, Failure, RAsk, RAnswer>(
-  session: Session,
-  template: RequestTemplate<Params, Req, Res, Failure, RAsk, RAnswer>,
-  params: Params,
-  value: Req,
-  options: RequestOptions = {}
-): Effect.Effect<Res, MqttError | Failure, RAsk> =>
-  Effect.withSpan(ask(session, template, params, value, options), "RequestResponse.request")
-
-/**
- * Sends a request to every responder. The stream ends with the timeout, after the silence or the number of answers that
- * the options give, and at once when the server reports that there is no responder. It fails when the request could not
- * be sent. The failure of one responder is a failure among the results.
- *
- * At QoS 1 an answer can come twice after a reconnect.
- *
- * @example
- * const versions = RequestResponse.requestMany(session, version, {}, undefined, {
- *   timeout: "2 seconds",
- *   idle: "200 millis"
- * })
- */
-export const requestMany = <Params, Req, Res, Failure, RAsk, RAnswer>(
-  session: Session,
-  template: RequestTemplate<Params, Req, Res, Failure, RAsk, RAnswer>,
-  params: Params,
-  value: Req,
-  options: RequestManyOptions = {}
-): Stream.Stream<Result.Result<Res, MqttError | Failure>, MqttError, RAsk> =>
-  askMany(session, template, params, value, options)
-
-/**
- * Answers requests; runs until interrupted. With a template that has a `failure` type, handlers may fail with that type
- * only; with others, with any.
- *
- * Messages without a return address are not requests, and are ignored. A handler runs once for each delivery of a
- * request. An answer that cannot be published is published again after a growing delay, as long as its refusal may pass
- * and, on MQTT 5, the request has not expired. Otherwise the answer is given up: it is reported and counted (see
- * `HandlerMetrics`), and its request is acknowledged.
- *
- * @example
- * yield* RequestResponse.respond(session, add, ({ value }) => Effect.succeed(value.a + value.b)).pipe(
- *   Effect.forkScoped
- * )
- */
-export const respond = <Params, Req, Res, Failure, RAsk, RAnswer, R>(
-  session: Session,
-  template: RequestTemplate<Params, Req, Res, Failure, RAsk, RAnswer>,
-  handler: (
-    request: TypedMessage<Params, Req>
-  ) => Effect.Effect<Res, [Failure] extends [never] ? unknown : NoInfer<Failure>, R>,
-  options: RespondOptions<Params> = {}
-): Effect.Effect<void, MqttError, R | RAnswer> => answer(session, template, handler, options)
+export const isRequestTemplate = (
+  u: unknown
+): u is RequestTemplate<unknown, unknown, unknown, unknown, unknown, unknown> => Predicate.hasProperty(u, TypeId)
 
 /**
  * Counters of the answers that reached a session.
@@ -182,6 +153,7 @@ export const respond = <Params, Req, Res, Failure, RAsk, RAnswer, R>(
 export interface RequesterStats {
   /** Requests that wait for an answer. */
   readonly waiting: number
+  /** Answers that reached their request. */
   readonly answered: number
   /** Answers to requests that had ended: too late, or a second answer. They are ignored. */
   readonly late: number
@@ -197,14 +169,14 @@ export interface RequesterStats {
 export interface Requester {
   /** The topic of the answers; with `via: "topic"` its first levels. */
   readonly responseTopic: string
-  /** See `request`. */
+  /** See `RequestTemplate.request`. */
   readonly request: <Params, Req, Res, Failure, RAsk, RAnswer>(
     template: RequestTemplate<Params, Req, Res, Failure, RAsk, RAnswer>,
     params: Params,
     value: Req,
     options?: Omit<RequestOptions, "via">
   ) => Effect.Effect<Res, MqttError | Failure, RAsk>
-  /** See `requestMany`. */
+  /** See `RequestTemplate.requestMany`. */
   readonly requestMany: <Params, Req, Res, Failure, RAsk, RAnswer>(
     template: RequestTemplate<Params, Req, Res, Failure, RAsk, RAnswer>,
     params: Params,
@@ -219,9 +191,20 @@ export interface Requester {
  * Subscribes to the answers of a session for the lifetime of the scope. All requesters of the session share the
  * subscription. Waits until the session is ready.
  *
- * @example
- * const requester = yield* RequestResponse.requester(session)
- * const three = yield* requester.request(add, {}, { a: 1, b: 2 })
+ * **Example** (Sending many requests)
+ *
+ * ```ts
+ * import { type MqttSession, PayloadCodec, RequestResponse } from "@effect-mqttx/core"
+ * import { Effect } from "effect"
+ *
+ * const echo = RequestResponse.template("echo", { request: PayloadCodec.text(), response: PayloadCodec.text() })
+ *
+ * export const ask = (session: MqttSession.Session, questions: ReadonlyArray<string>) =>
+ *   Effect.gen(function*() {
+ *     const requester = yield* RequestResponse.requester(session)
+ *     return yield* Effect.forEach(questions, (question) => requester.request(echo, {}, question))
+ *   }).pipe(Effect.scoped)
+ * ```
  */
 export const requester = (
   session: Session,
@@ -233,10 +216,18 @@ export const requester = (
     const via = viaOf(session, options.via)
     return Effect.map(use(session, via), (exchanges) => ({
       responseTopic: exchanges.base,
-      request: (template, params, value, given = {}) =>
-        request(session, template, params, value, isRecord(given) ? { ...given, via } : given),
-      requestMany: (template, params, value, given = {}) =>
-        requestMany(session, template, params, value, isRecord(given) ? { ...given, via } : given),
+      request: (template, params, value, given = {}) => {
+        const mistake = refuseTemplate(template, session.name, "request")
+        return mistake === undefined
+          ? template.request(session, params, value, isRecord(given) ? { ...given, via } : given)
+          : Effect.fail(mistake)
+      },
+      requestMany: (template, params, value, given = {}) => {
+        const mistake = refuseTemplate(template, session.name, "request")
+        return mistake === undefined
+          ? template.requestMany(session, params, value, isRecord(given) ? { ...given, via } : given)
+          : Stream.fail(mistake)
+      },
       stats: Effect.sync(() => ({ ...exchanges.counts, waiting: exchanges.size }))
     }))
   })

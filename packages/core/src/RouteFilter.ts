@@ -4,13 +4,22 @@
  * A filter looks at messages that have arrived. It can express more than a topic filter, but saves no network traffic:
  * subscribe as narrowly as a topic filter allows, and filter the rest.
  *
- * @example
- * const alarms = RouteFilter.and(
+ * **Example** (Combining conditions)
+ *
+ * ```ts
+ * import { RouteFilter } from "@effect-mqttx/core"
+ * import { pipe } from "effect"
+ *
+ * const alarms = pipe(
  *   RouteFilter.topic("sensors/+/temperature"),
- *   RouteFilter.not(RouteFilter.session("test-bench")),
- *   RouteFilter.predicate((message) => Number(message.text) > 80)
+ *   RouteFilter.and(RouteFilter.not(RouteFilter.session("test-bench"))),
+ *   RouteFilter.and(RouteFilter.predicate((message) => Number(message.text) > 80, "above 80"))
  * )
+ *
+ * RouteFilter.describe(alarms) // => "((topic sensors/+/temperature and not session test-bench) and above 80)"
+ * ```
  */
+import { dual } from "effect/Function"
 import { payloadText, topicText } from "./internal/expressions.ts"
 import * as Topic from "./internal/topics.ts"
 import { kindOf } from "./internal/valueNames.ts"
@@ -59,11 +68,23 @@ export const predicate = (test: (message: Message) => boolean, description: stri
   description
 })
 
-/** All of them. `and()` passes everything. */
-export const and = (...filters: ReadonlyArray<RouteFilter>): RouteFilter => ({ _tag: "And", filters })
+/** All filters of a list. An empty list passes everything. */
+export const every = (filters: ReadonlyArray<RouteFilter>): RouteFilter => ({ _tag: "And", filters })
 
-/** Any of them. `or()` passes nothing. */
-export const or = (...filters: ReadonlyArray<RouteFilter>): RouteFilter => ({ _tag: "Or", filters })
+/** Any filter of a list. An empty list passes nothing. */
+export const some = (filters: ReadonlyArray<RouteFilter>): RouteFilter => ({ _tag: "Or", filters })
+
+/** Both filters. */
+export const and: {
+  (that: RouteFilter): (self: RouteFilter) => RouteFilter
+  (self: RouteFilter, that: RouteFilter): RouteFilter
+} = dual(2, (self: RouteFilter, that: RouteFilter): RouteFilter => every([self, that]))
+
+/** At least one of both filters. */
+export const or: {
+  (that: RouteFilter): (self: RouteFilter) => RouteFilter
+  (self: RouteFilter, that: RouteFilter): RouteFilter
+} = dual(2, (self: RouteFilter, that: RouteFilter): RouteFilter => some([self, that]))
 
 /** The opposite. */
 export const not = (filter: RouteFilter): RouteFilter => ({ _tag: "Not", filter })
@@ -105,6 +126,11 @@ export const validate = (filter: RouteFilter): InvalidFilter | InvalidOptions | 
 
 const malformed = (part: unknown): InvalidOptions =>
   new InvalidOptions({ issues: [{ path: "filter", message: `${kindOf(part)} is no part of a RouteFilter` }] })
+
+/**
+ * Whether a value is a valid filter: it is plain data, so filters that were not made here count as well.
+ */
+export const isRouteFilter = (u: unknown): u is RouteFilter => validate(u as RouteFilter) === undefined
 
 /**
  * The filter as a function, for hot paths.
@@ -157,7 +183,10 @@ export const compile = (filter: RouteFilter): (message: Message) => boolean => {
 /**
  * Whether a message passes a filter. Use `compile` for a filter that is used often.
  */
-export const matches = (filter: RouteFilter, message: Message): boolean => compile(filter)(message)
+export const matches: {
+  (message: Message): (self: RouteFilter) => boolean
+  (self: RouteFilter, message: Message): boolean
+} = dual(2, (self: RouteFilter, message: Message): boolean => compile(self)(message))
 
 /**
  * The filter in words, for logs and status pages.

@@ -5,13 +5,23 @@
  * A failed transformation is treated by the route's failure policy. The message stays the same delivery: it is
  * acknowledged as without the transformer.
  *
- * @example
- * const normalise = RouteTransformer.pipe(
+ * **Example** (Changing topic and payload)
+ *
+ * ```ts
+ * import { RouteTransformer } from "@effect-mqttx/core"
+ * import { pipe } from "effect"
+ *
+ * const normalise = pipe(
  *   RouteTransformer.topic("sensors/+/temperature", "storage/{1}/temp"),
- *   RouteTransformer.json("unit", "celsius")
+ *   RouteTransformer.andThen(RouteTransformer.json("unit", "celsius"))
  * )
+ *
+ * normalise.description // => "topic sensors/+/temperature -> storage/{1}/temp, json unit"
+ * ```
  */
 import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
+import * as Predicate from "effect/Predicate"
 import type * as Schema from "effect/Schema"
 import { expand, makeTemplate, type Piece } from "./internal/captureTemplate.ts"
 import { longestTopic } from "./internal/expressions.ts"
@@ -24,10 +34,13 @@ import type { Message } from "./Message.ts"
 import { InvalidOptions, InvalidPayload, InvalidTopic, MqttError, type MqttErrorReason } from "./MqttError.ts"
 import type { Payload } from "./Publication.ts"
 
+const TypeId = "~effect-mqttx/core/RouteTransformer"
+
 /**
  * A change to messages.
  */
 export interface RouteTransformer<out E = never, out R = never> {
+  readonly [TypeId]: typeof TypeId
   /** In words, for logs and status pages. */
   readonly description: string
   /** The changed message, or undefined to drop it. */
@@ -42,7 +55,12 @@ export interface RouteTransformer<out E = never, out R = never> {
 export const make = <E, R>(
   transform: (message: Message) => Effect.Effect<Message | undefined, E, R>,
   description: string = "effect"
-): RouteTransformer<E, R> => ({ description, transform, issue: issueAt("transform", callable(transform)) })
+): RouteTransformer<E, R> => ({
+  [TypeId]: TypeId,
+  description,
+  transform,
+  issue: issueAt("transform", callable(transform))
+})
 
 /**
  * Rewrites the topic of messages that match a topic filter; others pass unchanged. In the template `{1}`, `{2}` and so
@@ -57,6 +75,7 @@ export const make = <E, R>(
 export const topic = (filter: string, template: string): RouteTransformer<MqttError> => {
   const compiled = makeTemplate(filter, piecesOf(template))
   return {
+    [TypeId]: TypeId,
     description: `topic ${filter} -> ${template}`,
     transform: (message) => {
       const expanded = expand(compiled, message.topic)
@@ -87,6 +106,7 @@ const piecesOf = (template: string): ReadonlyArray<Piece> => {
  * units; such topics are never tested.
  */
 export const topicExpression = (expression: RegExp, replacement: string): RouteTransformer<MqttError> => ({
+  [TypeId]: TypeId,
   description: `topic ${expression} -> ${replacement}`,
   transform: (message) => {
     if (message.topic.length > longestTopic) {
@@ -106,6 +126,7 @@ export const payload = (
   change: (message: Message) => Payload | undefined,
   description: string = "payload"
 ): RouteTransformer => ({
+  [TypeId]: TypeId,
   description,
   transform: (message) =>
     Effect.sync(() => {
@@ -128,6 +149,7 @@ export const json = (
 ): RouteTransformer<MqttError> => {
   const keys = typeof path === "string" ? path.split(".") : path
   return {
+    [TypeId]: TypeId,
     description: `json ${keys.join(".")}`,
     transform: (message) =>
       Effect.suspend(() => {
@@ -161,10 +183,11 @@ type Requirements<Transformers extends ReadonlyArray<RouteTransformer<unknown, u
 /**
  * Applies transformers one after the other. A transformer that drops the message ends the sequence.
  */
-export const pipe = <const Transformers extends ReadonlyArray<RouteTransformer<unknown, unknown>>>(
+export const compose = <const Transformers extends ReadonlyArray<RouteTransformer<unknown, unknown>>>(
   ...transformers: Transformers
 ): RouteTransformer<Failures<Transformers>, Requirements<Transformers>> =>
   ({
+    [TypeId]: TypeId,
     description: transformers.map(({ description }) => description).join(", "),
     transform: Effect.fnUntraced(function*(message: Message) {
       let current: Message | undefined = message
@@ -177,6 +200,24 @@ export const pipe = <const Transformers extends ReadonlyArray<RouteTransformer<u
       issue !== undefined
     )
   }) as RouteTransformer<Failures<Transformers>, Requirements<Transformers>>
+
+/**
+ * Applies one transformer after another, unless the first one drops the message.
+ */
+export const andThen: {
+  <E2, R2>(that: RouteTransformer<E2, R2>): <E, R>(self: RouteTransformer<E, R>) => RouteTransformer<E | E2, R | R2>
+  <E, R, E2, R2>(self: RouteTransformer<E, R>, that: RouteTransformer<E2, R2>): RouteTransformer<E | E2, R | R2>
+} = dual(
+  2,
+  <E, R, E2, R2>(self: RouteTransformer<E, R>, that: RouteTransformer<E2, R2>): RouteTransformer<E | E2, R | R2> =>
+    compose(self, that)
+)
+
+/**
+ * Whether a value is a transformer.
+ */
+export const isRouteTransformer = (u: unknown): u is RouteTransformer<unknown, unknown> =>
+  Predicate.hasProperty(u, TypeId)
 
 const regular: Check = (value) =>
   value instanceof RegExp ? undefined : `must be a regular expression, got ${kindOf(value)}`

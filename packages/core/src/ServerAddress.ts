@@ -28,6 +28,7 @@ export type ServerProtocol = "tcp" | "tls" | "ws" | "wss" | "unix"
  * The address at which a server listens.
  */
 export interface ServerAddress {
+  /** How the server is reached. */
   readonly protocol: ServerProtocol
   /** A name, an IPv4 address, or an IPv6 address without brackets; `""` for a Unix socket. */
   readonly host: string
@@ -37,7 +38,9 @@ export interface ServerAddress {
   readonly path: string
   /** The query of a WebSocket without `?`, which often holds a token; absent: none. */
   readonly query?: Redacted.Redacted<string> | undefined
+  /** The user name in the address; undefined: none. */
   readonly username: string | undefined
+  /** The password in the address; undefined: none. */
   readonly password: Redacted.Redacted<string> | undefined
 }
 

@@ -12,6 +12,7 @@ import type { FailureOutcome } from "./Subscription.ts"
 export type SessionState = "disconnected" | "connecting" | "connected" | "reconnecting" | "closed"
 
 interface Base<Tag extends string> {
+  /** The kind of event. */
   readonly _tag: Tag
   /** The name of the session. */
   readonly session: string
@@ -29,11 +30,17 @@ export interface Connecting extends Base<"Connecting"> {
 
 /** The server accepted the connection. */
 export interface Connected extends Base<"Connected"> {
+  /** The server's address without secrets. */
   readonly server: string
+  /** The client identifier, which the server may have assigned. */
   readonly clientId: string
+  /** Whether the session asked for a new session at the server. */
   readonly cleanStart: boolean
+  /** Whether the server continues a session that it had. */
   readonly sessionPresent: boolean
+  /** Whether the persistence of the session is `process` or `durable`. */
   readonly persistent: boolean
+  /** Whether the session connects again after a loss. */
   readonly autoReconnect: boolean
   /** Number of subscriptions that the session holds. */
   readonly subscriptions: number
@@ -41,24 +48,45 @@ export interface Connected extends Base<"Connected"> {
 
 /** The session is connected and every subscription it holds is in force at the server. */
 export interface Ready extends Base<"Ready"> {
+  /** Number of subscriptions that are in force. */
   readonly subscriptions: number
 }
 
 /** The connection has ended. `error` is absent after an orderly end by this client. */
 export interface Disconnected extends Base<"Disconnected"> {
+  /** Why the connection ended; undefined after an orderly end by this client. */
   readonly error: MqttError | undefined
 }
 
 /** The next attempt follows after `delay` milliseconds. This is the real delay. */
 export interface Reconnecting extends Base<"Reconnecting"> {
+  /** The number of the attempt that follows, see `Connecting.attempt`. */
   readonly attempt: number
+  /** Milliseconds until the attempt. */
   readonly delay: number
+  /** Why the session is not connected. */
   readonly error: MqttError
+}
+
+/** New credentials are in force on the open connection, or on the one that follows a planned reconnect. */
+export interface CredentialsRefreshed extends Base<"CredentialsRefreshed"> {
+  /** When they expire, in milliseconds since the epoch; undefined: never. */
+  readonly expiresAt: number | undefined
+}
+
+/** New credentials could not be fetched. The connection continues with the old ones, and the session tries again. */
+export interface CredentialsNotRefreshed extends Base<"CredentialsNotRefreshed"> {
+  /** Why, as the provider says. */
+  readonly error: MqttError
+  /** When the old ones expire, in milliseconds since the epoch; undefined: never. */
+  readonly expiresAt: number | undefined
 }
 
 /** The state changed. */
 export interface StateChanged extends Base<"StateChanged"> {
+  /** The state before. */
   readonly from: SessionState
+  /** The state now. */
   readonly to: SessionState
 }
 
@@ -72,15 +100,22 @@ export interface Removed extends Base<"Removed"> {}
 export interface SessionLost extends Base<"SessionLost"> {
   /** Outbound QoS 1 and 2 messages whose handshake was not complete. */
   readonly unacknowledged: number
+  /** Subscriptions that the session had at the server. */
   readonly subscriptions: number
 }
 
 /** Messages were dropped, counted by cause over one turn of the event loop. */
 export interface MessageDropped extends Base<"MessageDropped"> {
+  /** `inbound`: received messages. `outbound`: messages to publish. */
   readonly direction: "inbound" | "outbound"
+  /**
+   * The policy of the queue, the expiry of the message, a message that ends the connection each time (`poison`), a slow
+   * stream, or no consumer.
+   */
   readonly cause: "dropOldest" | "dropNewest" | "latestPerTopic" | "expired" | "poison" | "streamOverflow" | "unclaimed"
   /** The topic of the last dropped message. */
   readonly topic: string
+  /** Number of messages in this turn. */
   readonly count: number
 }
 
@@ -89,7 +124,9 @@ export interface MessageDropped extends Base<"MessageDropped"> {
  * except the count are those of the last message.
  */
 export interface HandlerFailed extends Base<"HandlerFailed"> {
+  /** What happened to the message. */
   readonly outcome: FailureOutcome
+  /** The topic of the message. */
   readonly topic: string
   /** Number of times that this message has failed. */
   readonly attempt: number
@@ -99,6 +136,7 @@ export interface HandlerFailed extends Base<"HandlerFailed"> {
   readonly cause: Cause.Cause<unknown>
   /** Why the dead letter was refused. */
   readonly error: MqttError | undefined
+  /** Number of messages in this turn. */
   readonly count: number
 }
 
@@ -110,6 +148,7 @@ export interface HandlerFailed extends Base<"HandlerFailed"> {
 export interface MessageFailed extends Base<"MessageFailed"> {
   /** The reason, with the topic of the last message. */
   readonly error: MqttError
+  /** Number of messages in this turn. */
   readonly count: number
 }
 
@@ -122,6 +161,7 @@ export interface SlowConsumer extends Base<"SlowConsumer"> {
    * `SubscribeOptions.consumer`.
    */
   readonly absent: ReadonlyArray<string>
+  /** The topic of the message. */
   readonly topic: string
   /** Number of messages whose acknowledgement waits. */
   readonly waiting: number
@@ -131,19 +171,23 @@ export interface SlowConsumer extends Base<"SlowConsumer"> {
 export interface ConsumerForgotten extends Base<"ConsumerForgotten"> {
   /** Its name. */
   readonly consumer: string
+  /** Why the server refused the subscription. */
   readonly error: MqttError
 }
 
 /** A subscription was refused, or ended because of a failure. It delivers no messages until it is made again. */
 export interface SubscriptionFailed extends Base<"SubscriptionFailed"> {
+  /** Its topic filters. */
   readonly filters: ReadonlyArray<string>
   /** The route or forwarder that owns it; undefined: the program itself subscribed. */
   readonly consumer: string | undefined
+  /** Why it failed. */
   readonly error: MqttError
 }
 
 /** The server granted a subscription that it had refused before. */
 export interface SubscriptionRestored extends Base<"SubscriptionRestored"> {
+  /** Its topic filters. */
   readonly filters: ReadonlyArray<string>
 }
 
@@ -157,6 +201,7 @@ export interface MemoryLimitReached extends Base<"MemoryLimitReached"> {
   readonly bytes: number
   /** Limit of this memory, in bytes. */
   readonly limit: number
+  /** Whether the connection is closed. */
   readonly isClosing: boolean
 }
 
@@ -165,6 +210,7 @@ export interface MemoryLimitReached extends Base<"MemoryLimitReached"> {
  * accepts them while it has memory. Emitted once for each connection.
  */
 export interface ReceiveMaximumExceeded extends Base<"ReceiveMaximumExceeded"> {
+  /** The number of messages that the session allows. */
   readonly receiveMaximum: number
 }
 
@@ -174,7 +220,9 @@ export interface ReceiveMaximumExceeded extends Base<"ReceiveMaximumExceeded"> {
  * with `persistence: "none"` have no such messages.
  */
 export interface SharedSubscriptionAtRisk extends Base<"SharedSubscriptionAtRisk"> {
+  /** The filters of the shared subscription. */
   readonly filters: ReadonlyArray<string>
+  /** The persistence of the session. */
   readonly persistence: "process" | "durable"
 }
 
@@ -183,6 +231,7 @@ export interface SharedSubscriptionAtRisk extends Base<"SharedSubscriptionAtRisk
  * Emitted once until StorageRecovered, whatever the number of attempts.
  */
 export interface StorageDegraded extends Base<"StorageDegraded"> {
+  /** Why the store did not take the commit. */
   readonly error: MqttError
 }
 
@@ -195,6 +244,7 @@ export interface StorageDamaged extends Base<"StorageDamaged"> {
   readonly kept: number
   /** Number of lost records, as far as the store can tell. */
   readonly lost: number | undefined
+  /** What the store found, in words. */
   readonly detail: string
 }
 
@@ -207,6 +257,8 @@ export type SessionEvent =
   | Ready
   | Disconnected
   | Reconnecting
+  | CredentialsRefreshed
+  | CredentialsNotRefreshed
   | StateChanged
   | Added
   | Removed

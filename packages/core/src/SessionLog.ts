@@ -23,9 +23,18 @@
  * since the line before. Failures to connect are also written when the reason is new. The line about the end of a
  * failure is written at once.
  *
- * @example
- * const sessions = SessionManager.layer(options).pipe(Layer.provide(SessionLog.layer({ log: "all", levels: { Ready:
- * "Debug" } })))
+ * **Example** (Logging every event)
+ *
+ * ```ts
+ * import { SessionLog, SessionManager } from "@effect-mqttx/core"
+ * import { Layer } from "effect"
+ *
+ * export const Sessions = SessionManager.layer({
+ *   sessions: [{ name: "plant", servers: ["mqtt://localhost:1883"] }]
+ * }).pipe(
+ *   Layer.provide(SessionLog.layer({ log: "all", levels: { Ready: "Debug" } }))
+ * )
+ * ```
  */
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
@@ -78,6 +87,8 @@ const levelChecks: Checks<NonNullable<SessionLogOptions["levels"]>> = {
   Ready: level,
   Disconnected: level,
   Reconnecting: level,
+  CredentialsRefreshed: level,
+  CredentialsNotRefreshed: level,
   StateChanged: level,
   Added: level,
   Removed: level,

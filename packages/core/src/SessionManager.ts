@@ -2,8 +2,13 @@
  * Many named sessions in one program: adds, removes and finds them, waits for them, and receives from all of them,
  * including sessions that are added later.
  *
- * @example
- * const program = Effect.gen(function*() {
+ * **Example** (Handling the messages of all sessions)
+ *
+ * ```ts
+ * import { SessionManager } from "@effect-mqttx/core"
+ * import { Effect } from "effect"
+ *
+ * export const program = Effect.gen(function*() {
  *   const manager = yield* SessionManager.SessionManager
  *   yield* manager.handle(
  *     "sensors/+/temperature",
@@ -12,10 +17,13 @@
  *   )
  *   yield* manager.awaitAllReady()
  *   yield* manager.publishTo("plant", "sensors/room1/temperature", "23.5", { qos: 1 })
- * })
- * program.pipe(Effect.scoped, Effect.provide(SessionManager.layer({
- *   sessions: [{ name: "plant", servers: ["mqtt://localhost:1883"] }]
- * })))
+ * }).pipe(
+ *   Effect.scoped,
+ *   Effect.provide(SessionManager.layer({
+ *     sessions: [{ name: "plant", servers: ["mqtt://localhost:1883"] }]
+ *   }))
+ * )
+ * ```
  */
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
@@ -26,7 +34,7 @@ import type { Manager, ManagerOptions } from "./internal/manager/contract.ts"
 import { makeDurableManager, makeManager } from "./internal/manager/manager.ts"
 import { sumOf } from "./internal/manager/metrics.ts"
 import { DefaultPersistence } from "./internal/options/environment.ts"
-import { configured } from "./internal/session/extras.ts"
+import { configured } from "./internal/session/configured.ts"
 import type { MqttError } from "./MqttError.ts"
 import type { SessionOptions } from "./SessionOptions.ts"
 import type { SessionMetrics } from "./SessionStatus.ts"
@@ -50,6 +58,20 @@ export { SessionsNotReady } from "./internal/manager/sessionsNotReady.ts"
  * durable ones to any manager.
  *
  * Fails as `add` does for the first of the given sessions that cannot be added.
+ *
+ * **Example** (Adding and removing sessions)
+ *
+ * ```ts
+ * import { SessionManager } from "@effect-mqttx/core"
+ * import { Effect } from "effect"
+ *
+ * export const program = Effect.gen(function*() {
+ *   const manager = yield* SessionManager.make()
+ *   const session = yield* manager.add({ name: "plant", servers: ["mqtt://localhost:1883"] })
+ *   yield* session.publish("sensors/room1/temperature", "23.5", { qos: 1 })
+ *   yield* manager.remove("plant")
+ * }).pipe(Effect.scoped)
+ * ```
  */
 export const make = (
   options: ManagerOptions<"none" | "process"> = {}
@@ -84,10 +106,17 @@ export const layer = (options: ManagerOptions<"none" | "process"> = {}): Layer.L
 /**
  * The layer of `SessionManager`, with a manager of `makeDurable`.
  *
- * @example
- * SessionManager.layerDurable({ sessions: [{ name: "plant", servers: ["mqtt://localhost:1883"] }] }).pipe(
- *   Layer.provide(FileStore.layer({ directory: "/var/lib/plant" }))
- * )
+ * **Example** (Keeping the state of all sessions in a directory)
+ *
+ * ```ts
+ * import { SessionManager } from "@effect-mqttx/core"
+ * import { FileStore } from "@effect-mqttx/store-file"
+ * import { Layer } from "effect"
+ *
+ * export const Sessions = SessionManager.layerDurable({
+ *   sessions: [{ name: "plant", servers: ["mqtt://localhost:1883"] }]
+ * }).pipe(Layer.provide(FileStore.layer({ directory: "/var/lib/plant" })))
+ * ```
  */
 export const layerDurable = (options?: ManagerOptions): Layer.Layer<SessionManager, MqttError, SessionStore> =>
   Layer.effect(SessionManager, makeDurable(options))

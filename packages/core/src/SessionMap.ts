@@ -4,28 +4,27 @@
  *
  * A `SessionManager` holds sessions that a program wants to keep; a `SessionMap` holds those that are in use.
  *
- * @example
- * const tenants = yield* SessionMap.make({
- *   lookup: (tenant) => ({ name: tenant, servers: [`mqtts://${tenant}.example.com`] }),
- *   idleTimeToLive: "1 minute"
+ * **Example** (Opening a session for each tenant)
+ *
+ * ```ts
+ * import { SessionMap } from "@effect-mqttx/core"
+ * import { Effect } from "effect"
+ *
+ * export const program = Effect.gen(function*() {
+ *   const tenants = yield* SessionMap.make({
+ *     lookup: (tenant: string) => ({ name: tenant, servers: [`mqtts://${tenant}.example.com`] }),
+ *     idleTimeToLive: "1 minute"
+ *   })
+ *   yield* tenants.use("acme", (session) => session.publish("hello", "world", { qos: 1 }))
  * })
- * yield* tenants.use("acme", (session) => session.publish("hello", "world", { qos: 1 }))
+ * ```
  */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as RcMap from "effect/RcMap"
 import type * as Scope from "effect/Scope"
 import { parseDuration } from "./internal/options/durations.ts"
-import {
-  callable,
-  type Checks,
-  duration,
-  isRecord,
-  optionsIssues,
-  refusal,
-  unchecked
-} from "./internal/options/plain.ts"
-import { checkExtras } from "./internal/session/extras.ts"
+import { callable, type Checks, duration, isRecord, optionsIssues, refusal } from "./internal/options/plain.ts"
 import { durableOnly, storeOf, withoutStore } from "./internal/session/persistence.ts"
 import { makeSession } from "./internal/session/session.ts"
 import type { MqttError } from "./MqttError.ts"
@@ -41,7 +40,6 @@ export interface SessionMapOptions<K, E, R, P extends Persistence = Persistence>
   readonly lookup: (key: K) => SessionOptionsInput<P> | Effect.Effect<SessionOptionsInput<P>, E, R>
   /** Time for which an unused session stays open. Default 30 seconds. */
   readonly idleTimeToLive?: Duration.Input
-  readonly extras?: MqttSession.Extras
 }
 
 /**
@@ -68,8 +66,7 @@ const defaultTimeToLive = "30 seconds"
 
 const mapChecks: Checks<SessionMapOptions<unknown, unknown, unknown>> = {
   lookup: callable,
-  idleTimeToLive: duration,
-  extras: unchecked
+  idleTimeToLive: duration
 }
 
 /**
@@ -109,8 +106,7 @@ const makeMap = <K, E, R, P extends Persistence>(
         Effect.gen(function*() {
           const found = options.lookup(key)
           const valid = yield* check(Effect.isEffect(found) ? yield* found : found)
-          const { reconnect } = yield* checkExtras(options.extras, "SessionMap.get")
-          const { session } = yield* makeSession(valid, reconnect)
+          const { session } = yield* makeSession(valid)
           yield* Effect.acquireRelease(
             Effect.sync(() => open.add(session.name)),
             () => Effect.sync(() => open.delete(session.name))

@@ -19,18 +19,16 @@ import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import { decodeValues } from "./internal/options/decode.ts"
 import { sessionConfig } from "./internal/options/environment.ts"
-import type { SessionOptionsEncoded } from "./internal/options/fields.ts"
-import type * as Model from "./internal/options/model.ts"
+import type * as Fields from "./internal/options/fields.ts"
+import type { QueueInput, ReconnectInput, TlsInput, WebSocketInput, WillInput } from "./internal/options/groups.ts"
+import type { DurationInput, SecretInput } from "./internal/options/input.ts"
 import { SessionOptionsSchema } from "./internal/options/schema.ts"
 import { MqttError } from "./MqttError.ts"
 import type { ProtocolVersion } from "./QoS.ts"
 
-export type { SessionOptionsEncoded } from "./internal/options/fields.ts"
+export type { Persistence, SessionOptionsEncoded, SessionOptionsInput } from "./internal/options/fields.ts"
 export type {
-  BytesInput,
-  DurationInput,
   MessagePropertiesInput,
-  Persistence,
   ProxyInput,
   ProxyOptions,
   QueueInput,
@@ -38,8 +36,7 @@ export type {
   QueuePolicy,
   ReconnectInput,
   ReconnectOptions,
-  SecretInput,
-  SessionOptionsInput,
+  ReconnectSchedule,
   TlsInput,
   TlsOptions,
   UnclaimedInput,
@@ -48,12 +45,13 @@ export type {
   WebSocketOptions,
   WillInput,
   WillOptions
-} from "./internal/options/model.ts"
+} from "./internal/options/groups.ts"
+export type { BytesInput, DurationInput, SecretInput } from "./internal/options/input.ts"
 
 /**
  * All options of a session, complete and checked.
  */
-export type SessionOptions = Model.SessionOptions
+export type SessionOptions = Fields.SessionOptions
 
 /**
  * The schema of options. Decodes JSON, with durations in milliseconds or as texts ("30 seconds") and bytes as `{
@@ -61,7 +59,7 @@ export type SessionOptions = Model.SessionOptions
  * unknown key is a mistake, whatever the parse options say. All mistakes are reported with `{ errors: "all" }`, and
  * always by `decode` and `config`.
  */
-export const SessionOptions: Schema.Codec<SessionOptions, SessionOptionsEncoded> = SessionOptionsSchema
+export const SessionOptions: Schema.Codec<SessionOptions, Fields.SessionOptionsEncoded> = SessionOptionsSchema
 
 /**
  * Checks options and fills in the defaults, as `make` does. Accepts any value: records, JSON, options made before. An
@@ -80,13 +78,13 @@ export const decode = (input: unknown): Result.Result<SessionOptions, MqttError>
 /**
  * Checks options and fills in the defaults. Fails with `InvalidOptions`, which holds all issues with their paths.
  */
-export const make = (input: Model.SessionOptionsInput): Effect.Effect<SessionOptions, MqttError> =>
+export const make = (input: Fields.SessionOptionsInput): Effect.Effect<SessionOptions, MqttError> =>
   Effect.suspend(() => Effect.fromResult(decode(input)))
 
 /**
  * A session with one server and all defaults.
  */
-export const quickConnect = (name: string, server: string): Model.SessionOptionsInput<never> => ({
+export const quickConnect = (name: string, server: string): Fields.SessionOptionsInput<never> => ({
   name,
   servers: [server]
 })
@@ -99,12 +97,12 @@ export const secureConnect = (
   name: string,
   server: string,
   ca: string | ReadonlyArray<string>
-): Model.SessionOptionsInput<never> => ({ name, servers: [server], secure: true, tls: { ca } })
+): Fields.SessionOptionsInput<never> => ({ name, servers: [server], secure: true, tls: { ca } })
 
 /** Keeps the persistence of the options in their type. */
-type Change = <P extends Model.Persistence = never>(
-  options: Model.SessionOptionsInput<P>
-) => Model.SessionOptionsInput<P>
+type Change = <P extends Fields.Persistence = never, R = never>(
+  options: Fields.SessionOptionsInput<P, R>
+) => Fields.SessionOptionsInput<P, R>
 
 /** Replaces the servers. */
 export const withServers = (...servers: ReadonlyArray<string>): Change => (options) => ({ ...options, servers })
@@ -113,14 +111,14 @@ export const withServers = (...servers: ReadonlyArray<string>): Change => (optio
 export const withClientId = (clientId: string): Change => (options) => ({ ...options, clientId })
 
 /** Sets user name and password. */
-export const withAuth = (username: string, password?: Model.SecretInput): Change => (options) => ({
+export const withAuth = (username: string, password?: SecretInput): Change => (options) => ({
   ...options,
   username,
   password
 })
 
 /** Sets the keep alive interval, in whole seconds; 0 switches it off. */
-export const withKeepAlive = (keepAlive: Model.DurationInput): Change => (options) => ({ ...options, keepAlive })
+export const withKeepAlive = (keepAlive: DurationInput): Change => (options) => ({ ...options, keepAlive })
 
 /** Sets the protocol version: 4 is MQTT 3.1.1. */
 export const withProtocolVersion = (protocolVersion: ProtocolVersion): Change => (options) => ({
@@ -129,20 +127,20 @@ export const withProtocolVersion = (protocolVersion: ProtocolVersion): Change =>
 })
 
 /** Requires TLS of every server, as `secureConnect` does, and adds TLS options. */
-export const withTls = (tls: Model.TlsInput = {}): Change => (options) => ({
+export const withTls = (tls: TlsInput = {}): Change => (options) => ({
   ...options,
   secure: true,
   tls: { ...options.tls, ...tls }
 })
 
 /** Adds options of WebSockets. */
-export const withWebSocket = (webSocket: Model.WebSocketInput): Change => (options) => ({
+export const withWebSocket = (webSocket: WebSocketInput): Change => (options) => ({
   ...options,
   webSocket: { ...options.webSocket, ...webSocket }
 })
 
 /** Adds to the reconnect policy. Switches reconnecting on, unless `reconnect` says otherwise. */
-export const withReconnect = (reconnect: Model.ReconnectInput): Change => (options) => ({
+export const withReconnect = (reconnect: ReconnectInput): Change => (options) => ({
   ...options,
   reconnect: { ...options.reconnect, enabled: true, ...reconnect }
 })
@@ -155,31 +153,31 @@ export const withoutReconnect: Change = (options) => ({
 
 /** Sets how long the session's state lives in the client and, with `sessionExpiry`, at the server. */
 export const withPersistence =
-  <P extends Model.Persistence>(persistence: P, sessionExpiry?: Model.DurationInput) =>
-  (options: Model.SessionOptionsInput): Model.SessionOptionsInput<P> => ({
+  <P extends Fields.Persistence>(persistence: P, sessionExpiry?: DurationInput) =>
+  <R = never>(options: Fields.SessionOptionsInput<Fields.Persistence, R>): Fields.SessionOptionsInput<P, R> => ({
     ...options,
     persistence,
     sessionExpiry
   })
 
 /** Adds to the bounds and the policy of the queue. */
-export const withQueue = (queue: Model.QueueInput): Change => (options) => ({
+export const withQueue = (queue: QueueInput): Change => (options) => ({
   ...options,
   queue: { ...options.queue, ...queue }
 })
 
 /** Sets the will. */
-export const withWill = (will: Model.WillInput): Change => (options) => ({ ...options, will })
+export const withWill = (will: WillInput): Change => (options) => ({ ...options, will })
 
 /**
  * Sets time limits. Limits that are not given stay unchanged.
  */
 export const withTimeouts = (timeouts: {
-  readonly connect?: Model.DurationInput | undefined
-  readonly write?: Model.DurationInput | undefined
-  readonly subscribe?: Model.DurationInput | undefined
-  readonly publish?: Model.DurationInput | undefined
-  readonly drain?: Model.DurationInput | undefined
+  readonly connect?: DurationInput | undefined
+  readonly write?: DurationInput | undefined
+  readonly subscribe?: DurationInput | undefined
+  readonly publish?: DurationInput | undefined
+  readonly drain?: DurationInput | undefined
 }): Change =>
 (options) => ({
   ...options,
@@ -206,5 +204,5 @@ export const withTimeouts = (timeouts: {
  */
 export const config = (
   prefix: string = "MQTT",
-  base: Partial<Model.SessionOptionsInput> = {}
+  base: Partial<Fields.SessionOptionsInput> = {}
 ): Config.Config<SessionOptions> => sessionConfig(prefix, base)

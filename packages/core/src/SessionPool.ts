@@ -2,23 +2,30 @@
  * Several sessions that work as one, for consumers that need more than one connection. The server sends each message to
  * one of them through a shared subscription (MQTT 4.8.2), and one stream or handler gets all messages.
  *
- * @example
- * const workers = yield* SessionPool.make({ name: "workers", size: 4, servers: ["mqtt://localhost:1883"] })
- * yield* Stream.runForEach(
- *   workers.listen("jobs/#", { qos: 1 }),
- *   (message) => Effect.log(message.session, message.text)
- * )
+ * **Example** (Dividing the messages among four connections)
+ *
+ * ```ts
+ * import { SessionPool } from "@effect-mqttx/core"
+ * import { Effect, Stream } from "effect"
+ *
+ * export const workers = Effect.gen(function*() {
+ *   const pool = yield* SessionPool.make({ name: "workers", size: 4, servers: ["mqtt://localhost:1883"] })
+ *   yield* Stream.runForEach(
+ *     pool.listen("jobs/#", { qos: 1 }),
+ *     (message) => Effect.log(message.session, message.text)
+ *   )
+ * })
+ * ```
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import { type Checks, integer, isRecord, optionsIssues, refusal, text, unchecked } from "./internal/options/plain.ts"
-import { checkExtras } from "./internal/session/extras.ts"
+import { type Checks, integer, isRecord, optionsIssues, refusal, text } from "./internal/options/plain.ts"
 import { durableOnly, withoutStore } from "./internal/session/persistence.ts"
 import type { Message } from "./Message.ts"
 import type { MqttError } from "./MqttError.ts"
-import type { Extras, Session } from "./MqttSession.ts"
+import type { Session } from "./MqttSession.ts"
 import type { Payload, PublishOptions, PublishReceipt } from "./Publication.ts"
 import * as SessionManager from "./SessionManager.ts"
 import type { Persistence, SessionOptions, SessionOptionsInput } from "./SessionOptions.ts"
@@ -41,7 +48,6 @@ export interface SessionPoolOptions<out P extends Persistence = Persistence> ext
    * others. With other modes the server may keep them for that member, see the event `SharedSubscriptionAtRisk`.
    */
   readonly persistence?: P | undefined
-  readonly extras?: Extras
 }
 
 /**
@@ -86,7 +92,7 @@ export const make = (
 ): Effect.Effect<SessionPool, MqttError, Scope.Scope> =>
   Effect.flatMap(
     checked(options, "make", (input) => withoutStore(input, "SessionPool.make", "SessionPool.makeDurable")),
-    (valid) => makePool(valid, (manager, member) => manager.add({ persistence: "none", ...member }, valid.extras))
+    (valid) => makePool(valid, (manager, member) => manager.add({ persistence: "none", ...member }))
   )
 
 /**
@@ -99,11 +105,11 @@ export const makeDurable = (
 ): Effect.Effect<SessionPool, MqttError, SessionStore | Scope.Scope> =>
   Effect.flatMap(
     checked(options, "makeDurable", (input) => durableOnly(input, "SessionPool.makeDurable", "SessionPool.make")),
-    (valid) => makePool(valid, (manager, member) => manager.addDurable(member, valid.extras))
+    (valid) => makePool(valid, (manager, member) => manager.addDurable(member))
   )
 
 const makePool = <P extends Persistence, R>(
-  { extras: _extras, share, size, ...rest }: SessionPoolOptions<P>,
+  { share, size, ...rest }: SessionPoolOptions<P>,
   add: (manager: SessionManager.Manager, member: SessionOptionsInput<P>) => Effect.Effect<Session, MqttError, R>
 ): Effect.Effect<SessionPool, MqttError, R | Scope.Scope> =>
   Effect.gen(function*() {
@@ -132,10 +138,9 @@ const makePool = <P extends Persistence, R>(
 
 const maximumSize = 10_000
 
-const poolChecks: Checks<Pick<SessionPoolOptions, "size" | "share" | "extras">> = {
+const poolChecks: Checks<Pick<SessionPoolOptions, "size" | "share">> = {
   size: integer(1, maximumSize),
-  share: text,
-  extras: unchecked
+  share: text
 }
 
 /**
@@ -149,16 +154,15 @@ const checked = <P extends Persistence>(
 ): Effect.Effect<SessionPoolOptions<P>, MqttError> =>
   Effect.gen(function*() {
     const method = `SessionPool.${name}`
-    const { extras, share, size, ...rest } = isRecord(options) ? options : {} as Partial<SessionPoolOptions<P>>
+    const { share, size, ...rest } = isRecord(options) ? options : {} as Partial<SessionPoolOptions<P>>
     const members = yield* Effect.result(check(isRecord(options) ? rest : options))
     const issues = [
-      ...optionsIssues({ extras, share, size: size ?? null }, poolChecks),
+      ...optionsIssues({ share, size: size ?? null }, poolChecks),
       ...(Result.isFailure(members) && members.failure.reason._tag === "InvalidOptions"
         ? members.failure.reason.issues
         : [])
     ]
     const invalid = refusal(issues, method, rest.name)
     if (invalid !== undefined) return yield* invalid
-    yield* checkExtras(extras, method)
     return options
   })

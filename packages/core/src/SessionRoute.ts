@@ -81,6 +81,7 @@ export interface RouteStatistics {
   readonly failures: number
   /** Milliseconds since the epoch; undefined: none yet. */
   readonly lastMessageAt: number | undefined
+  /** When `lastError` occurred, in milliseconds since the epoch; undefined: none yet. */
   readonly lastErrorAt: number | undefined
   /** The last failure of a message, or of a subscription. */
   readonly lastError: unknown
@@ -91,6 +92,7 @@ export interface RouteStatistics {
  * `failed`: the subscription was refused; lasts until the next attempt.
  */
 export interface RouteSession {
+  /** See `RouteSession`. */
   readonly state: "joining" | "active" | "failed"
   /** The granted quality of service of each filter, once active. */
   readonly granted: ReadonlyArray<QoS>
@@ -106,7 +108,9 @@ export interface Route<out E = never> {
   readonly filters: ReadonlyArray<string>
   /** The session of a route for a single session; undefined for a route over all sessions. */
   readonly session: string | undefined
+  /** The option `description`; undefined: none. */
   readonly description: string | undefined
+  /** Its metrics now. */
   readonly statistics: Effect.Effect<RouteStatistics>
   /** The sessions of the route, by name. */
   readonly sessions: Effect.Effect<ReadonlyMap<string, RouteSession>>

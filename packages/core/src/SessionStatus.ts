@@ -12,11 +12,13 @@ import type { Durability } from "./SessionStore.ts"
  * The state of a session at one moment.
  */
 export interface SessionStatus {
+  /** See `SessionState`. */
   readonly state: SessionState
   /** Milliseconds since the epoch when the state began. */
   readonly since: number
   /** Whether it is connected and every subscription is in force at the server. */
   readonly ready: boolean
+  /** The client identifier, which the server may have assigned. */
   readonly clientId: string
   /** The address in use or being tried, without secrets. */
   readonly server: string | undefined
@@ -47,6 +49,7 @@ export interface SessionStatus {
  * up. `statusChanges` emits when the first one begins to fail, and when none fails any more.
  */
 export interface HandlerStatus {
+  /** Number of messages that fail now. */
   readonly failing: number
   /** When the oldest of them first failed, in milliseconds since the epoch; undefined: none fails. */
   readonly since: number | undefined
@@ -56,6 +59,7 @@ export interface HandlerStatus {
  * The status of the store of a session.
  */
 export interface StorageStatus {
+  /** What a successful commit survives at least. */
   readonly durability: Durability
   /** The records are lost when the process that keeps them is killed. */
   readonly volatile: boolean
@@ -67,19 +71,29 @@ export interface StorageStatus {
  * The limits that the server granted on the live connection, with MQTT's defaults filled in (MQTT 3.2.2.3).
  */
 export interface ConnectionInfo {
+  /** The server's address without secrets. */
   readonly server: string
+  /** The client identifier, which the server may have assigned. */
   readonly clientId: string
+  /** Whether the server continues a session that it had. */
   readonly sessionPresent: boolean
   /** Seconds, 0: off. */
   readonly keepAlive: number
+  /** Number of QoS 1 and 2 messages that the session may send without acknowledgement. */
   readonly receiveMaximum: number
+  /** The highest quality of service that the server accepts. */
   readonly maximumQoS: QoS
+  /** Whether the server retains messages. */
   readonly retainAvailable: boolean
   /** Bytes. */
   readonly maximumPacketSize: number
+  /** The highest topic alias that the server accepts; 0: none. */
   readonly topicAliasMaximum: number
+  /** Whether topic filters may have wildcards. */
   readonly wildcardSubscriptionAvailable: boolean
+  /** Whether subscriptions may have identifiers. */
   readonly subscriptionIdentifiersAvailable: boolean
+  /** Whether subscriptions may be shared. */
   readonly sharedSubscriptionAvailable: boolean
   /** All properties of CONNACK as the server sent them. */
   readonly properties: ConnackProperties
@@ -89,11 +103,13 @@ export interface ConnectionInfo {
  * Durations in fixed buckets. Times are milliseconds.
  */
 export interface Latencies {
+  /** Number of durations. */
   readonly count: number
   /** The sum of all durations. */
   readonly total: number
   /** The shortest and the longest duration; 0: there was none. */
   readonly min: number
+  /** The longest duration; 0: there was none. */
   readonly max: number
   /** The upper bounds of the buckets, ascending. */
   readonly bounds: ReadonlyArray<number>
@@ -144,6 +160,7 @@ export interface MessageMemory {
  * Messages in the buffers of a session's streams.
  */
 export interface BufferedMessages {
+  /** Number of messages that wait for their consumers. */
   readonly messages: number
   /** The highest fill that one stream's buffer has had. */
   readonly highWater: number
@@ -196,7 +213,9 @@ export interface SessionMetrics {
   readonly messagesReceived: number
   /** Messages handed to streams, counted for each stream. */
   readonly messagesDelivered: number
+  /** Bytes handed to the network. */
   readonly bytesSent: number
+  /** Bytes taken from the network. */
   readonly bytesReceived: number
   /** Messages sent and received per second, over the last ten seconds, or over the uptime if it is shorter. */
   readonly messageRate: number
@@ -206,21 +225,28 @@ export interface SessionMetrics {
   readonly bytesRate: number
   /** The last message sent or received. */
   readonly lastMessageAt: number | undefined
+  /** Outcomes of the messages that the session accepted. */
   readonly published: PublishedMessages
   /**
    * From acceptance to the last acknowledgement of QoS 1 and 2 messages, time in the queue included; resolved to a
    * millisecond.
    */
   readonly acknowledgement: Latencies
+  /** Number of times that a server accepted the connection. */
   readonly connections: number
+  /** The same without the first time. */
   readonly reconnects: number
   /** Keyed by the reason that ended the connection before. */
   readonly reconnectsByReason: ReasonCounts
   /** Failed attempts to connect, lost connections and refused commits. */
   readonly errors: number
+  /** The same by the reason of the error. */
   readonly errorsByReason: ReasonCounts
+  /** The last of these errors. */
   readonly lastErrorAt: number | undefined
+  /** Dropped messages by their cause, see `MessageDropped`. */
   readonly dropped: { readonly [Cause in MessageDropped["cause"]]: number }
+  /** Messages in the queue. */
   readonly queuedMessages: number
   /** Memory that the messages in the queue take, in bytes. */
   readonly queuedBytes: number
@@ -230,11 +256,16 @@ export interface SessionMetrics {
   readonly inflight: number
   /** Received messages whose acknowledgement is withheld. */
   readonly unacknowledged: number
+  /** Received messages that were dropped because no consumer claimed them in time. */
   readonly unclaimed: number
   /** Subscriptions that the server has. */
   readonly subscriptions: number
+  /** Messages in the buffers of its streams. */
   readonly buffered: BufferedMessages
+  /** Memory that messages take. */
   readonly memory: MessageMemory
+  /** The commits of its store; all 0 without one. */
   readonly commits: StoreCommits
+  /** Failures of handlers, transformers and codecs. */
   readonly handlers: HandlerMetrics
 }

@@ -19,10 +19,16 @@ export type { Durability, LoadedRecords, SessionStoreHandle, StoreDamage } from 
 /**
  * The store of the durable sessions of a program.
  *
- * @example
- * MqttSession.layerDurable({ name: "plant", servers: ["mqtt://localhost:1883"] }).pipe(
+ * **Example** (Keeping state in the memory of the process)
+ *
+ * ```ts
+ * import { MqttSession, SessionStore } from "@effect-mqttx/core"
+ * import { Layer } from "effect"
+ *
+ * export const Plant = MqttSession.layerDurable({ name: "plant", servers: ["mqtt://localhost:1883"] }).pipe(
  *   Layer.provide(SessionStore.layerMemory)
  * )
+ * ```
  */
 export class SessionStore extends Context.Service<SessionStore, {
   /**

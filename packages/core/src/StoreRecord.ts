@@ -13,16 +13,23 @@ import type { ProtocolVersion, QoS } from "./QoS.ts"
  * payload is dropped.
  */
 export interface OutboundRecord {
+  /** The type of the record. */
   readonly _tag: "Outbound"
   /** Position in the order of acceptance; unique in the session, never reused. */
   readonly sequence: number
+  /** See `OutboundRecord`. */
   readonly state: "queued" | "publishing" | "releasing" | "quarantined"
   /** 0 while queued. */
   readonly packetIdentifier: number
+  /** The topic name. */
   readonly topic: string
+  /** The payload; empty once it is dropped. */
   readonly payload: Uint8Array
+  /** The quality of service. */
   readonly qos: QoS
+  /** Whether the server retains the message. */
   readonly retain: boolean
+  /** The MQTT 5 properties; empty on 3.1.1. */
   readonly properties: PublishProperties
   /** Milliseconds since the epoch. */
   readonly acceptedAt: number
@@ -35,10 +42,13 @@ export interface OutboundRecord {
  * distinguishes the messages that had the same one: see `InboundRecord`.
  */
 export interface OriginKey {
+  /** The name of the forwarder. */
   readonly forwarder: string
   /** The source session. */
   readonly session: string
+  /** The packet identifier of the inbound message. */
   readonly packetIdentifier: number
+  /** The `use` of the inbound message. */
   readonly use: string
 }
 
@@ -48,7 +58,9 @@ export interface OriginKey {
  * message that the same forwarder makes from the same packet identifier of the same session.
  */
 export interface OriginRecord {
+  /** The type of the record. */
   readonly _tag: "Origin"
+  /** The inbound message. */
   readonly origin: OriginKey
 }
 
@@ -57,8 +69,11 @@ export interface OriginRecord {
  * whether PUBREC may be repeated at once; otherwise the delivery is still with its consumers.
  */
 export interface InboundRecord {
+  /** The type of the record. */
   readonly _tag: "Inbound"
+  /** 1 to 65,535. */
   readonly packetIdentifier: number
+  /** Whether PUBREC may be repeated at once. */
   readonly acknowledged: boolean
   /** Unique to this message: no other message under this packet identifier has the same value. */
   readonly use: string
@@ -70,9 +85,13 @@ export interface InboundRecord {
  * A named consumer. Messages that arrive while it is away wait for it.
  */
 export interface ConsumerRecord {
+  /** The type of the record. */
   readonly _tag: "Consumer"
+  /** The name, unique in the session. */
   readonly name: string
+  /** Its topic filters. */
   readonly filters: ReadonlyArray<string>
+  /** The maximum quality of service of its deliveries. */
   readonly qos: QoS
 }
 
@@ -81,12 +100,17 @@ export interface ConsumerRecord {
  * process.
  */
 export interface SubscriptionRecord {
+  /** The type of the record. */
   readonly _tag: "Subscription"
+  /** The topic filter. */
   readonly filter: string
   /** The server has granted it. */
   readonly granted: boolean
+  /** The granted quality of service, and the requested one until it is granted. */
   readonly qos: QoS
+  /** MQTT 5; false on 3.1.1. */
   readonly noLocal: boolean
+  /** MQTT 5; false on 3.1.1. */
   readonly retainAsPublished: boolean
   /** 0: none. */
   readonly subscriptionIdentifier: number
@@ -96,10 +120,13 @@ export interface SubscriptionRecord {
  * The identity of the session at its server.
  */
 export interface IdentityRecord {
+  /** The type of the record. */
   readonly _tag: "Identity"
   /** The format of this record's fields. The format of the encoded bytes is `StoreRecordCodec.format`. */
   readonly format: 1
+  /** The version that the session spoke last. */
   readonly protocolVersion: ProtocolVersion
+  /** The client identifier, which the server may have assigned. */
   readonly clientId: string
   /** Changes whenever the server began a new session. */
   readonly incarnation: string

@@ -6,10 +6,22 @@
  * it lacks are empty. Every later format keeps the first byte and the checksum, so that an older program can tell a
  * newer record from a damaged one.
  *
- * @example
+ * **Example** (Keeping a record as bytes)
+ *
+ * ```ts
+ * import { StoreRecord, StoreRecordCodec } from "@effect-mqttx/core"
+ *
+ * const record: StoreRecord.StoreRecord = {
+ *   _tag: "Consumer",
+ *   name: "billing",
+ *   filters: ["orders/#"],
+ *   qos: 1
+ * }
  * const key = StoreRecord.keyOf(record)
  * const bytes = StoreRecordCodec.encode(record)
- * const result = StoreRecordCodec.decode(key, bytes)
+ *
+ * StoreRecordCodec.decode(key, bytes)._tag // => "Success"
+ * ```
  */
 import * as Result from "effect/Result"
 import { makeDecoder } from "./internal/codec/decoder.ts"

@@ -3,11 +3,17 @@
  */
 import type * as Arr from "effect/Array"
 import type * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import type * as Schedule from "effect/Schedule"
 import type * as Stream from "effect/Stream"
 import type { Message } from "./Message.ts"
 import type { MqttError } from "./MqttError.ts"
 import type { QoS } from "./QoS.ts"
+
+/**
+ * The property by which `isSubscription` knows a subscription.
+ */
+export const TypeId = "~effect-mqttx/core/Subscription"
 
 /**
  * Options of a subscription.
@@ -54,6 +60,7 @@ export interface SubscribeOptions {
  * Information about a granted subscription.
  */
 export interface SubscriptionInfo {
+  /** The topic filters, in the order in which they were given. */
   readonly filters: ReadonlyArray<string>
   /** The granted quality of service of each filter, which may be lower than requested (MQTT 3.9.3). */
   readonly granted: ReadonlyArray<QoS>
@@ -65,6 +72,7 @@ export interface SubscriptionInfo {
  * A subscription that the server granted.
  */
 export interface Subscription extends SubscriptionInfo {
+  readonly [TypeId]: typeof TypeId
   /**
    * The messages, through reconnects, until the subscription's scope ends. Only one run at a time; a later run
    * continues where the earlier one ended. Messages that an interrupted or failed run got and did not acknowledge come
@@ -78,6 +86,11 @@ export interface Subscription extends SubscriptionInfo {
    */
   readonly batches: Stream.Stream<Arr.NonEmptyReadonlyArray<Message>, MqttError>
 }
+
+/**
+ * Whether a value is a subscription that the server granted.
+ */
+export const isSubscription = (u: unknown): u is Subscription => Predicate.hasProperty(u, TypeId)
 
 /**
  * A topic for messages that could not be handled.

@@ -6,21 +6,34 @@
  * `""` where the topic ends before. A name is a letter, then letters, digits and `_`. A fixed level cannot begin with
  * `:` or `*`. Parameters are checked at compile time, and again at run time.
  *
- * @example
- * const temperature = TopicTemplate.make("sensors/:room/temperature", PayloadCodec.json(Reading))
- * const program = Effect.gen(function*() {
+ * **Example** (Publishing and subscribing with types)
+ *
+ * ```ts
+ * import { MqttSession, PayloadCodec, TopicTemplate } from "@effect-mqttx/core"
+ * import { Effect, Schema, Stream } from "effect"
+ *
+ * const temperature = TopicTemplate.make(
+ *   "sensors/:room/temperature",
+ *   PayloadCodec.json(Schema.Struct({ celsius: Schema.Finite }))
+ * )
+ *
+ * export const program = Effect.gen(function*() {
  *   const session = yield* MqttSession.MqttSession
+ *   const readings = yield* temperature.subscription(session, { qos: 1 })
  *   yield* temperature.publish(session, { room: "kitchen" }, { celsius: 21.5 }, { qos: 1 })
- *   yield* temperature.subscribe(session, { qos: 1 }).pipe(
+ *   yield* readings.messages.pipe(
+ *     Stream.take(1),
  *     Stream.runForEach(({ params, value }) => Effect.log(params.room, value.celsius))
  *   )
  * })
+ * ```
  */
+import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import type { OptionsIssue } from "./internal/errors/operation.ts"
 import { codecOf, templateIssues } from "./internal/templates.ts"
-import type { TopicTemplate } from "./internal/topicTemplate/contract.ts"
+import { type TopicTemplate, TypeId } from "./internal/topicTemplate/contract.ts"
 import { TypedTopic } from "./internal/topicTemplate/typedTopic.ts"
 import { InvalidOptions, MqttError, type MqttErrorReason } from "./MqttError.ts"
 import type * as PayloadCodec from "./PayloadCodec.ts"
@@ -131,11 +144,23 @@ const refuse = (issues: ReadonlyArray<OptionsIssue>): Result.Result<void, Invali
  *
  * The payload is a codec, or a schema whose encoded form is text; with a schema, messages announce no content type.
  *
- * @example
- * const temperature = TopicTemplate.make("sensors/:room/temperature", PayloadCodec.json(Reading))
+ * **Example** (Describing topics)
+ *
+ * ```ts
+ * import { PayloadCodec, TopicTemplate } from "@effect-mqttx/core"
+ * import { Schema } from "effect"
+ *
+ * const temperature = TopicTemplate.make(
+ *   "sensors/:room/temperature",
+ *   PayloadCodec.json(Schema.Struct({ celsius: Schema.Finite }))
+ * )
  * const chunk = TopicTemplate.make("files/:id/:index/*path", PayloadCodec.bytes, {
  *   params: { index: Schema.FiniteFromString }
  * })
+ *
+ * temperature.filter // => "sensors/+/temperature"
+ * chunk.parse("files/a/2/readme.md") // => { id: "a", index: 2, path: "readme.md" }
+ * ```
  */
 export const make = <
   const Path extends string,
@@ -149,3 +174,9 @@ export const make = <
   options?: TemplateOptions<Schemas & Known<Path, Schemas>>
 ): TopicTemplate<TemplateParameters<Path, Schemas>, A, RE, RD> =>
   Result.getOrThrow(fromString<Path, A, RE, RD, Schemas>(path, payload, options))
+
+/**
+ * Whether a value is a topic template.
+ */
+export const isTopicTemplate = (u: unknown): u is TopicTemplate<unknown, unknown, unknown, unknown> =>
+  Predicate.hasProperty(u, TypeId)

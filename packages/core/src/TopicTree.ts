@@ -4,12 +4,16 @@
  * It is a tree of levels with a small cache of answers in front. Every change empties the cache. The cache never holds
  * more than twice `cacheSize` answers.
  */
+import * as Predicate from "effect/Predicate"
 import * as Topic from "./internal/topics.ts"
+
+const TypeId = "~effect-mqttx/core/TopicTree"
 
 /**
  * Values by topic filter. A value may be under several filters, and at most once under each.
  */
 export interface TopicTree<in out A> {
+  readonly [TypeId]: typeof TypeId
   /** Number of values, counted once for each of their filters. */
   readonly size: number
   /**
@@ -63,6 +67,7 @@ const childOf = <A>(node: Node<A>, level: string): Node<A> | undefined =>
 const longestCached = 256
 
 class TopicTreeImpl<in out A> implements TopicTree<A> {
+  readonly [TypeId]: typeof TypeId = TypeId
   size = 0
   #root: Node<A> = makeNode()
   // Two generations: names that were asked for since the last change of generation, and those before. A hit costs one
@@ -230,5 +235,22 @@ const push = <A>(values: Array<A>, node: Node<A>): void => {
 
 /**
  * An empty tree. Values are told apart by `===`.
+ *
+ * **Example** (Finding the listeners of a topic name)
+ *
+ * ```ts
+ * import { TopicTree } from "@effect-mqttx/core"
+ *
+ * const listeners = TopicTree.make<string>()
+ * listeners.add("sensors/+/temperature", "thermometer")
+ * listeners.add("alarms/#", "siren")
+ *
+ * listeners.match("sensors/room1/temperature") // => ["thermometer"]
+ * ```
  */
 export const make = <A>(options?: TopicTreeOptions): TopicTree<A> => new TopicTreeImpl(options?.cacheSize ?? 1024)
+
+/**
+ * Whether a value is a tree of this module.
+ */
+export const isTopicTree = (u: unknown): u is TopicTree<unknown> => Predicate.hasProperty(u, TypeId)

@@ -53,6 +53,7 @@ export interface ByteStream {
   readonly pendingBytes: () => number
   /** Stops `onData` until `resume`. The network's own flow control then slows the peer down. */
   readonly pause: () => void
+  /** Ends `pause`. */
   readonly resume: () => void
   /**
    * Ends the stream in an orderly way after what was written is sent; `onClose` follows when the peer has ended too.
@@ -66,8 +67,11 @@ export interface ByteStream {
  * Everything that is needed to reach a server.
  */
 export interface TransportRequest {
+  /** Where the server listens. */
   readonly address: ServerAddress.ServerAddress
+  /** The options of TLS; undefined: the defaults of the platform. */
   readonly tls: TlsOptions | undefined
+  /** The options of WebSockets; undefined: the defaults. */
   readonly webSocket: WebSocketOptions | undefined
   /** Absent: no proxy. */
   readonly proxy?: ProxyOptions | undefined
@@ -86,6 +90,7 @@ export interface TransportRequest {
  * of its scope destroys the stream. It has no time limit of its own: the connection has one.
  */
 export interface Transport {
+  /** Opens a stream to a server, see `Transport`. */
   readonly open: (
     request: TransportRequest,
     handlers: ByteStreamHandlers
@@ -113,11 +118,25 @@ export const failure = (error: unknown, address: ServerAddress.ServerAddress): M
  * wait for the session fail at once. A network that is provided closer to the session, such as that of
  * `ScriptedBroker.layerMemory`, is used as usual.
  *
- * @example
- * layer(Transport.layerForbidden)("the plant", (it) => {
- *   it.effect("publishes", () =>
- *     program.pipe(Effect.provide(Plant.pipe(Layer.provideMerge(ScriptedBroker.layerMemory())))))
+ * **Example** (Keeping tests away from real servers)
+ *
+ * ```ts
+ * import { MqttSession, Transport } from "@effect-mqttx/core"
+ * import { ScriptedBroker } from "@effect-mqttx/testing"
+ * import { Effect, Layer } from "effect"
+ *
+ * const Plant = MqttSession.layer({ name: "plant", servers: ["mqtt://plant.example"] })
+ * const publish = Effect.gen(function*() {
+ *   const session = yield* MqttSession.MqttSession
+ *   return yield* session.publish("sensors/room1/temperature", "23.5", { qos: 1 })
  * })
+ *
+ * export const program = Effect.gen(function*() {
+ *   const { reason } = yield* Effect.flip(Effect.provide(publish, Plant))
+ *   yield* Effect.log(reason._tag)
+ *   yield* Effect.provide(publish, Plant.pipe(Layer.provide(ScriptedBroker.layerMemory())))
+ * }).pipe(Effect.provide(Transport.layerForbidden))
+ * ```
  */
 export const layerForbidden: Layer.Layer<never> = Layer.succeed(Transport, {
   open: ({ address }) =>

@@ -1,4 +1,6 @@
+export * as Authentication from "./Authentication.ts"
 export * as Codec from "./Codec.ts"
+export * as Credentials from "./Credentials.ts"
 export * as Forwarder from "./Forwarder.ts"
 export * as ForwarderManager from "./ForwarderManager.ts"
 export * as ForwarderMetrics from "./ForwarderMetrics.ts"

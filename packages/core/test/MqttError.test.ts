@@ -12,6 +12,7 @@ const reasons: { readonly [Tag in MqttError.MqttErrorReason["_tag"]]: MqttError.
   Closed: new MqttError.Closed(),
   ConnectionLost: new MqttError.ConnectionLost({ cause: socketError }),
   ConnectionRefused: new MqttError.ConnectionRefused({ server: "mqtt://a:1883", cause: socketError }),
+  CredentialsFailed: new MqttError.CredentialsFailed({ detail: "the vault is sealed" }),
   Dropped: new MqttError.Dropped({ policy: "dropOldest" }),
   DuplicateForwarder: new MqttError.DuplicateForwarder({ forwarder: "f" }),
   DuplicateSession: new MqttError.DuplicateSession({ session: "s" }),

@@ -39,7 +39,7 @@ describe("ReasonCode", () => {
       assert.strictEqual(reason.isError, ReasonCode.isError(reason.code))
       assert.strictEqual(ReasonCode.get(reason.code), reason)
       if (!reason.isError) {
-        assert.strictEqual(reason.permanence, "transient")
+        assert.isTrue(reason.isRetryable)
       }
     }
   })
@@ -56,22 +56,22 @@ describe("ReasonCode", () => {
       "Connection Refused, not authorized (0x05)"
     )
     assert.strictEqual(ReasonCode.describe(1, "Suback"), "Granted QoS 1 (0x01)")
-    assert.strictEqual(ReasonCode.permanence(3, "Connack"), "transient")
-    assert.strictEqual(ReasonCode.permanence(4, "Connack"), "permanent")
+    assert.isTrue(ReasonCode.isRetryable(3, "Connack"))
+    assert.isFalse(ReasonCode.isRetryable(4, "Connack"))
   })
 
   it("describes a code that nobody defined", () => {
     assert.strictEqual(ReasonCode.describe(0xee), "Unknown reason code (0xee)")
-    assert.strictEqual(ReasonCode.permanence(0xee), "transient")
+    assert.isTrue(ReasonCode.isRetryable(0xee))
   })
 
   it("translates return codes of 3.1.1 to reason codes of 5", () => {
     assert.deepEqual([0, 1, 2, 3, 4, 5, 6].map(ReasonCode.fromReturnCode), [0, 0x84, 0x85, 0x88, 0x86, 0x87, 0x80])
   })
 
-  it("agrees on permanence between a return code and the reason code it translates to", () => {
-    for (const { code, permanence } of ReasonCode.allReturnCodes) {
-      assert.strictEqual(permanence, ReasonCode.permanence(ReasonCode.fromReturnCode(code)))
+  it("agrees between a return code and the reason code it translates to", () => {
+    for (const { code, isRetryable } of ReasonCode.allReturnCodes) {
+      assert.strictEqual(isRetryable, ReasonCode.isRetryable(ReasonCode.fromReturnCode(code)))
     }
   })
 })

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Config, ConfigProvider, Duration, Effect, Exit, pipe, Redacted, Result, Schema } from "effect"
+import { Cause, Config, ConfigProvider, Duration, Effect, Exit, pipe, Redacted, Result, Schedule, Schema } from "effect"
 import { inspect } from "node:util"
 import * as SessionOptions from "../src/SessionOptions.ts"
 
@@ -747,6 +747,37 @@ describe("SessionOptions", () => {
           comparable(options),
           comparable(made({ name: "a", servers: "b", keepAlive: 5000, reconnect: { factor: 2 } }))
         )
+      }))
+  })
+
+  describe("a schedule of code", () => {
+    const reconnectSchedule = Schedule.spaced("1 second")
+
+    it("is kept as it is, also when options that were made are made again", () => {
+      const options = made({ name: "a", reconnectSchedule })
+      assert.strictEqual(options.reconnectSchedule, reconnectSchedule)
+      assert.strictEqual(made(options).reconnectSchedule, reconnectSchedule)
+      assert.isFalse(Object.hasOwn(made({ name: "a" }), "reconnectSchedule"))
+    })
+
+    it("is refused in JSON, where it has no form, and never encoded", () => {
+      assert.deepEqual(issues({ name: "a", reconnectSchedule: "1 second" }), [[
+        "reconnectSchedule",
+        "expected a Schedule"
+      ]])
+      const encoded = Schema.encodeResult(SessionOptions.SessionOptions)(made({ name: "a", reconnectSchedule }))
+      assert.isTrue(Result.isFailure(encoded))
+      if (Result.isFailure(encoded)) assert.include(String(encoded.failure), "a Schedule is never encoded")
+    })
+
+    it.effect("comes from the base of a Config, and not from the environment", () =>
+      Effect.gen(function*() {
+        const read = (env: Record<string, string>, base: Partial<Input>) =>
+          SessionOptions.config("MQTT", base).parse(ConfigProvider.fromEnv({ env }))
+        const env = { MQTT_NAME: "a", MQTT_SERVERS: "a.example" }
+        assert.strictEqual((yield* read(env, { reconnectSchedule })).reconnectSchedule, reconnectSchedule)
+        const refused = yield* Effect.flip(read({ ...env, MQTT_RECONNECT_SCHEDULE: "1 second" }, {}))
+        assert.include(String(refused), "MQTT_RECONNECT_SCHEDULE: no such option")
       }))
   })
 

@@ -1,10 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Classification from "../src/internal/classification.ts"
+import type { MqttErrorReason } from "../src/MqttError.ts"
 
 const v4: Classification.Attempt = { protocolVersion: 4, clientId: "me" }
 const v5: Classification.Attempt = { protocolVersion: 5, clientId: "me" }
 
 const coded = (code: string) => Object.assign(new Error(`failed with ${code}`), { code })
+
+const permanenceOf = (reason: MqttErrorReason): string => reason.isRetryable ? "transient" : "permanent"
 
 describe("classification", () => {
   it.each(
@@ -18,7 +21,7 @@ describe("classification", () => {
     ] as const
   )("takes return code %i of a 3.1.1 CONNACK as %s, %s", (code, tag, permanence) => {
     const reason = Classification.fromConnack(code, v4)
-    assert.deepEqual([reason._tag, Classification.permanence(reason)], [tag, permanence])
+    assert.deepEqual([reason._tag, permanenceOf(reason)], [tag, permanence])
   })
 
   it("takes a return code of 3.1.1 to CONNECT of MQTT 5, and a reason code of 5 to one of 3.1.1, for what it is", () => {
@@ -34,7 +37,7 @@ describe("classification", () => {
     assert.strictEqual(Classification.fromConnack(0x87, v4)._tag, "NotAuthorized")
     assert.strictEqual(Classification.fromViolation(0x84, "3.1.1", v5)._tag, "UnsupportedVersion")
     assert.strictEqual(Classification.fromViolation(0x82, "a", v5)._tag, "ProtocolViolation")
-    assert.strictEqual(Classification.permanence(Classification.fromSilentEnd(v5)), "transient")
+    assert.strictEqual(permanenceOf(Classification.fromSilentEnd(v5)), "transient")
   })
 
   it.each(
@@ -64,7 +67,7 @@ describe("classification", () => {
     ] as const
   )("takes reason code %i of an MQTT 5 CONNACK as %s, %s", (code, tag, permanence) => {
     const reason = Classification.fromConnack(code, v5)
-    assert.deepEqual([reason._tag, Classification.permanence(reason)], [tag, permanence])
+    assert.deepEqual([reason._tag, permanenceOf(reason)], [tag, permanence])
   })
 
   it.each(
@@ -88,7 +91,7 @@ describe("classification", () => {
     ] as const
   )("takes reason code %i of DISCONNECT as %s, %s", (code, tag, permanence) => {
     const reason = Classification.fromDisconnect(code, v5)
-    assert.deepEqual([reason._tag, Classification.permanence(reason)], [tag, permanence])
+    assert.deepEqual([reason._tag, permanenceOf(reason)], [tag, permanence])
   })
 
   it("keeps what the server said", () => {
@@ -125,7 +128,7 @@ describe("classification", () => {
   )("takes %s while connecting as %s, %s", (code, tag, permanence) => {
     const cause = coded(code)
     const reason = Classification.fromNetworkError(cause, "connect", "mqtts://host:8883")
-    assert.deepEqual([reason._tag, Classification.permanence(reason)], [tag, permanence])
+    assert.deepEqual([reason._tag, permanenceOf(reason)], [tag, permanence])
     assert.isTrue("cause" in reason && reason.cause === cause)
     assert.include(reason.message, "mqtts://host:8883")
   })
@@ -141,7 +144,7 @@ describe("classification", () => {
     ] as const
   )("takes %s on an open connection as %s, %s", (code, tag, permanence) => {
     const reason = Classification.fromNetworkError(coded(code), "connected")
-    assert.deepEqual([reason._tag, Classification.permanence(reason)], [tag, permanence])
+    assert.deepEqual([reason._tag, permanenceOf(reason)], [tag, permanence])
   })
 
   it("finds the code of a host with several addresses and of a wrapped error", () => {
@@ -156,7 +159,7 @@ describe("classification", () => {
     const circular: Error = new Error("round and round")
     circular.cause = circular
     for (const cause of [undefined, "text", new Error(""), circular]) {
-      assert.strictEqual(Classification.permanence(Classification.fromNetworkError(cause, "connect")), "transient")
+      assert.strictEqual(permanenceOf(Classification.fromNetworkError(cause, "connect")), "transient")
       assert.strictEqual(Classification.fromNetworkError(cause, "connected")._tag, "ConnectionLost")
     }
   })
@@ -175,6 +178,6 @@ describe("classification", () => {
     ] as const
   )("takes HTTP status %i of a WebSocket upgrade as %s, %s", (status, tag, permanence) => {
     const reason = Classification.fromHttpStatus(status, "wss://host:443/")
-    assert.deepEqual([reason._tag, Classification.permanence(reason)], [tag, permanence])
+    assert.deepEqual([reason._tag, permanenceOf(reason)], [tag, permanence])
   })
 })

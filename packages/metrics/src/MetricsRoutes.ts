@@ -4,10 +4,19 @@
  *
  * For programs with an HTTP server of their own; `MetricsServer` is for programs without one.
  *
- * @example
- * const Server = HttpRouter.serve(MetricsRoutes.layer()).pipe(
+ * **Example** (Serving the routes on Node)
+ *
+ * ```ts
+ * import { MetricsRoutes } from "@effect-mqttx/metrics"
+ * import { NodeHttpServer } from "@effect/platform-node"
+ * import { Layer } from "effect"
+ * import { HttpRouter } from "effect/http"
+ * import { createServer } from "node:http"
+ *
+ * export const Server = HttpRouter.serve(MetricsRoutes.layer()).pipe(
  *   Layer.provide(NodeHttpServer.layer(createServer, { port: 9464, host: "127.0.0.1" }))
  * )
+ * ```
  */
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"

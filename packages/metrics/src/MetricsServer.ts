@@ -6,11 +6,19 @@
  * The page shows the current sessions, forwarders, rates and events, and cannot change anything. Any client that can
  * reach it can read the names of sessions, servers and topic filters.
  *
- * @example
- * const Server = MetricsServer.layer({ page: { title: "plant" } }).pipe(
+ * **Example** (Serving the page and the metrics)
+ *
+ * ```ts
+ * import { MetricsServer, MqttMetrics } from "@effect-mqttx/metrics"
+ * import { NodeHttpServer } from "@effect/platform-node"
+ * import { Layer } from "effect"
+ * import { createServer } from "node:http"
+ *
+ * export const Server = MetricsServer.layer({ page: { title: "plant" } }).pipe(
  *   Layer.provide(NodeHttpServer.layer(createServer, { port: 9464, host: "127.0.0.1" })),
  *   Layer.provideMerge(MqttMetrics.layer())
  * )
+ * ```
  */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"

@@ -5,14 +5,20 @@
  * Sessions count in plain numbers, and no metric is updated for a message: a series of the Metric module reads its
  * value from the session when the registry is read. A series exists as long as its session, route, store or forwarder.
  *
- * @example
- * const program = Effect.gen(function*() {
+ * **Example** (Printing how many sessions are ready)
+ *
+ * ```ts
+ * import { MqttMetrics } from "@effect-mqttx/metrics"
+ * import { Effect, Stream } from "effect"
+ *
+ * export const program = Effect.gen(function*() {
  *   const metrics = yield* MqttMetrics.MqttMetrics
  *   yield* metrics.changes("5 seconds").pipe(
+ *     Stream.take(1),
  *     Stream.runForEach(({ totals }) => Effect.log(`${totals.ready} of ${totals.sessions} sessions are ready`))
  *   )
  * })
- * program.pipe(Effect.provide(MqttMetrics.layer().pipe(Layer.provideMerge(SessionManager.layer(options)))))
+ * ```
  */
 import type { ForwarderMetrics } from "@effect-mqttx/core/ForwarderMetrics"
 import { InvalidOptions, MqttError } from "@effect-mqttx/core/MqttError"
@@ -72,9 +78,11 @@ export interface ForwarderSource {
  * The sources of the metrics, all optional.
  */
 export interface MetricsSources {
+  /** The manager whose sessions are watched, later ones included. */
   readonly manager?: Manager | undefined
   /** Sessions without a manager. Their names must differ. */
   readonly sessions?: ReadonlyArray<Session> | undefined
+  /** The forwarders that are watched. */
   readonly forwarders?: ForwarderSource | undefined
 }
 
@@ -152,6 +160,19 @@ export class MqttMetrics extends Context.Service<MqttMetrics, Metrics>()("@effec
 /**
  * The metrics of a manager and its sessions, and optionally of forwarders: `layer({ forwarders: ForwarderManager })`
  * with the tag of a service that provides them.
+ *
+ * **Example** (Watching sessions and forwarders)
+ *
+ * ```ts
+ * import { ForwarderManager, SessionManager } from "@effect-mqttx/core"
+ * import { MqttMetrics } from "@effect-mqttx/metrics"
+ * import { Layer } from "effect"
+ *
+ * export const Metrics = MqttMetrics.layer({ forwarders: ForwarderManager.ForwarderManager }).pipe(
+ *   Layer.provideMerge(ForwarderManager.layer()),
+ *   Layer.provideMerge(SessionManager.layer({ sessions: [{ name: "plant", servers: ["mqtt://localhost:1883"] }] }))
+ * )
+ * ```
  */
 export const layer = <R = never>(
   options: MetricsOptions & { readonly forwarders?: Effect.Effect<ForwarderSource, never, R> | undefined } = {}
@@ -169,6 +190,21 @@ export const layer = <R = never>(
 
 /**
  * The metrics of a program with one session.
+ *
+ * **Example** (Reading the text for Prometheus)
+ *
+ * ```ts
+ * import { MqttSession } from "@effect-mqttx/core"
+ * import { MqttMetrics } from "@effect-mqttx/metrics"
+ * import { Effect, Layer } from "effect"
+ *
+ * const Plant = MqttSession.layer({ name: "plant", servers: ["mqtt://localhost:1883"] })
+ *
+ * export const program = Effect.gen(function*() {
+ *   const metrics = yield* MqttMetrics.MqttMetrics
+ *   return yield* metrics.prometheus
+ * }).pipe(Effect.provide(Layer.provide(MqttMetrics.layerSession(), Plant)))
+ * ```
  */
 export const layerSession = (options: MetricsOptions = {}): Layer.Layer<MqttMetrics, never, MqttSession> =>
   Layer.effect(MqttMetrics, Effect.flatMap(MqttSession, (session) => make({ sessions: [session] }, options)))

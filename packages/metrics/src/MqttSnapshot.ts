@@ -7,7 +7,7 @@
  * the event never happened.
  */
 import type * as Schema from "effect/Schema"
-import type * as Model from "./internal/snapshot/model.ts"
+import type * as Snapshot from "./internal/snapshot/schema.ts"
 import { snapshotSchema } from "./internal/snapshot/schema.ts"
 
 export type {
@@ -17,6 +17,7 @@ export type {
   ForwarderSnapshot,
   MetricsSnapshot,
   Problem,
+  RouteSessionSnapshot,
   RouteSnapshot,
   SessionSnapshot,
   StorageSnapshot,
@@ -24,12 +25,12 @@ export type {
   SubscriptionFailureSnapshot,
   TotalsSnapshot,
   UnreadyCause
-} from "./internal/snapshot/model.ts"
+} from "./internal/snapshot/schema.ts"
 
 /**
  * All metrics at one moment.
  */
-export type MqttSnapshot = Model.MqttSnapshot
+export type MqttSnapshot = Snapshot.MqttSnapshot
 
 /**
  * The schema of snapshots. Its encoded form is JSON.

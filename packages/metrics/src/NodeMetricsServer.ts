@@ -4,8 +4,18 @@
  * It has the separate subpath `@effect-mqttx/metrics/NodeMetricsServer`, because it needs the package
  * `@effect/platform-node`, which is an optional peer.
  *
- * @example
- * program.pipe(Effect.provide(NodeMetricsServer.layer({ port: 9464 }).pipe(Layer.provideMerge(MqttMetrics.layer()))))
+ * **Example** (Serving on any free port)
+ *
+ * ```ts
+ * import { MetricsServer, MqttMetrics } from "@effect-mqttx/metrics"
+ * import * as NodeMetricsServer from "@effect-mqttx/metrics/NodeMetricsServer"
+ * import { Effect, Layer } from "effect"
+ *
+ * export const program = Effect.gen(function*() {
+ *   const { url } = yield* MetricsServer.MetricsServer
+ *   yield* Effect.log(`the page is at ${url}`)
+ * }).pipe(Effect.provide(NodeMetricsServer.layer({ port: 0 }).pipe(Layer.provide(MqttMetrics.layer()))))
+ * ```
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as Duration from "effect/Duration"

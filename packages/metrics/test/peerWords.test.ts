@@ -208,7 +208,7 @@ describe("what a publisher says", () => {
         const request = RequestResponse.template("ask/:what", { request: number, response: number })
         for (const status of ["invalid", "error"]) {
           const asked = yield* Effect.forkScoped(
-            Effect.flip(RequestResponse.request(session, request, { what: "x" }, 1))
+            Effect.flip(request.request(session, { what: "x" }, 1))
           )
           const { packet } = yield* broker.awaitPacket({
             direction: "received",

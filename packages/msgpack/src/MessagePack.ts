@@ -9,9 +9,18 @@ import type * as Schema from "effect/Schema"
  * A codec that writes a schema's encoded form as MessagePack, announced as `application/msgpack` on MQTT 5. A payload
  * that is not valid MessagePack, or does not match the schema, is an `InvalidPayload`.
  *
- * @example
+ * **Example** (Publishing MessagePack)
+ *
+ * ```ts
+ * import { TopicTemplate } from "@effect-mqttx/core"
+ * import { MessagePack } from "@effect-mqttx/msgpack"
+ * import { Schema } from "effect"
+ *
  * const Reading = Schema.Struct({ celsius: Schema.Finite })
  * const temperatures = TopicTemplate.make("sensors/:room/temperature", MessagePack.codec(Reading))
+ *
+ * temperatures.codec.contentType // => "application/msgpack"
+ * ```
  */
 export const codec = <A, Encoded, RD, RE>(
   schema: Schema.ConstraintCodec<A, Encoded, RD, RE>

@@ -5,10 +5,17 @@
  * together, with one fsync, and none succeeds before that. Files are readable by their owner only. Checksums detect
  * damage. It is repaired as far as possible, and reported by the load of each session that lost records.
  *
- * @example
- * MqttSession.layerDurable({ name: "plant", servers: ["mqtts://broker.example"] }).pipe(
+ * **Example** (Keeping the state of a session in a directory)
+ *
+ * ```ts
+ * import { MqttSession } from "@effect-mqttx/core"
+ * import { FileStore } from "@effect-mqttx/store-file"
+ * import { Layer } from "effect"
+ *
+ * export const Plant = MqttSession.layerDurable({ name: "plant", servers: ["mqtts://broker.example"] }).pipe(
  *   Layer.provide(FileStore.layer({ directory: "/var/lib/plant/mqtt" }))
  * )
+ * ```
  */
 import { InvalidOptions, MqttError } from "@effect-mqttx/core/MqttError"
 import * as OptionsSchema from "@effect-mqttx/core/OptionsSchema"
@@ -29,10 +36,7 @@ const FieldsSchema = OptionsSchema.strict({
 /**
  * Options of a file store, complete and checked.
  */
-export interface FileStoreOptions {
-  readonly directory: string
-  readonly durability: "fsync" | "os"
-}
+export interface FileStoreOptions extends Schema.Schema.Type<typeof FieldsSchema> {}
 
 /**
  * Options of a file store.

@@ -24,10 +24,14 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { closedStore, storageFailed } from "./internal/failure.ts"
-import { makeLog } from "./internal/log.ts"
+import { Log } from "./internal/log.ts"
+import { LogValues } from "./internal/logValues.ts"
 import { encodeName } from "./internal/names.ts"
 import { privateFiles } from "./internal/privateFiles.ts"
 
+/**
+ * Options of the stores, all optional.
+ */
 export interface SessionStoreKvsOptions {
   /** The prefix of all keys, followed by a slash. Default "mqtt". */
   readonly prefix?: string | undefined
@@ -111,7 +115,7 @@ export const make = (
         }),
         () => end
       )
-      const log = makeLog(kvs, { base, name, session })
+      const log = new Log(new LogValues(kvs, { base, name, session }))
       // Runs in its own fiber: an interrupted caller returns at once, and the log is never left in the middle of a
       // change.
       const exclusively = <A>(method: string, effect: Effect.Effect<A, MqttError>): Effect.Effect<A, MqttError> => {
@@ -146,11 +150,18 @@ const KvsOptionsSchema = OptionsSchema.strict({
 /**
  * Provides session stores over the key-value store in the context.
  *
- * @example
- * const storage = SessionStoreKvs.layerKvs({ durability: "process" }).pipe(
+ * **Example** (Keeping the state of sessions in files)
+ *
+ * ```ts
+ * import { SessionStoreKvs } from "@effect-mqttx/store-kvs"
+ * import { NodeServices } from "@effect/platform-node"
+ * import { Layer } from "effect"
+ *
+ * export const Storage = SessionStoreKvs.layerKvs({ durability: "process" }).pipe(
  *   Layer.provide(SessionStoreKvs.layerFileSystem("/var/lib/plant")),
  *   Layer.provide(NodeServices.layer)
  * )
+ * ```
  */
 export const layerKvs = (
   options?: SessionStoreKvsOptions

@@ -19,9 +19,9 @@ import * as Layer from "effect/Layer"
 import * as Redis from "effect/persistence/Redis"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import { makeSessions } from "./internal/open.ts"
 import type * as Options from "./internal/options.ts"
 import { decodeOptions, StoreOptionsSchema } from "./internal/options.ts"
+import { Sessions } from "./internal/sessions.ts"
 
 /**
  * Options of the store, all optional. Durations are milliseconds, strings such as `30 seconds`, or any other input of
@@ -53,6 +53,11 @@ export interface RedisStoreInput {
 }
 
 /**
+ * The schema of options, with all defaults.
+ */
+export const RedisStoreOptions: Schema.Codec<RedisStoreOptions, RedisStoreOptionsEncoded> = StoreOptionsSchema
+
+/**
  * Complete and checked options.
  */
 export type RedisStoreOptions = Options.RedisStoreOptions
@@ -61,11 +66,6 @@ export type RedisStoreOptions = Options.RedisStoreOptions
  * The JSON form of the options.
  */
 export type RedisStoreOptionsEncoded = Options.RedisStoreOptionsEncoded
-
-/**
- * The schema of options, with all defaults.
- */
-export const RedisStoreOptions: Schema.Codec<RedisStoreOptions, RedisStoreOptionsEncoded> = StoreOptionsSchema
 
 /**
  * Makes the store. Fails with `InvalidOptions`. It does not contact Redis: an unreachable Redis shows when a session is
@@ -77,21 +77,29 @@ export const make = Effect.fnUntraced(function*(
 ): Effect.fn.Return<SessionStore.SessionStore["Service"], MqttError, Redis.Redis | Scope.Scope> {
   const complete = yield* Effect.fromResult(decodeOptions(options))
   const redis = yield* Redis.Redis
-  const { open } = yield* Effect.acquireRelease(
-    Effect.sync(() => makeSessions(redis, complete)),
+  const sessions = yield* Effect.acquireRelease(
+    Effect.sync(() => new Sessions(redis, complete)),
     ({ close }) => close
   )
-  return { open }
+  return { open: (session) => sessions.open(session) }
 })
 
 /**
  * Makes Redis the store of the sessions.
  *
- * @example
- * MqttSession.layerDurable({ name: "plant", servers: ["mqtt://localhost:1883"] }).pipe(
+ * **Example** (Keeping the state of a session in Redis)
+ *
+ * ```ts
+ * import { MqttSession } from "@effect-mqttx/core"
+ * import { RedisStore } from "@effect-mqttx/store-redis"
+ * import { NodeRedis } from "@effect/platform-node"
+ * import { Layer } from "effect"
+ *
+ * export const Plant = MqttSession.layerDurable({ name: "plant", servers: ["mqtt://localhost:1883"] }).pipe(
  *   Layer.provide(RedisStore.layer({ expiry: "7 days" })),
  *   Layer.provide(NodeRedis.layer({ url: "redis://localhost:6379" }))
  * )
+ * ```
  */
 export const layer = (options?: RedisStoreInput): Layer.Layer<SessionStore.SessionStore, MqttError, Redis.Redis> =>
   Layer.effect(SessionStore.SessionStore, make(options))

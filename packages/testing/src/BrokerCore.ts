@@ -5,20 +5,37 @@
  * The owner passes packets and times to it and carries out the outputs that `take` returns. `ScriptedBroker` is this
  * core with a network, faults and a record around it. A property test may connect it directly to a client's engine.
  *
- * @example
- * const core = BrokerCore.makeBrokerCore({ limits: { receiveMaximum: 10 } })
- * core.connectionOpened(1, now)
- * core.receive(1, [connect], now)
- * for (const output of core.take()) {
- *   deliver(output.connection, output.packets)
- *   if (output.close) closeConnection(output.connection)
+ * **Example** (Connecting a client without a network)
+ *
+ * ```ts
+ * import type { Packet } from "@effect-mqttx/core"
+ * import { BrokerCore } from "@effect-mqttx/testing"
+ *
+ * const connect: Packet.Connect = {
+ *   _tag: "Connect",
+ *   protocolVersion: 5,
+ *   clientId: "plant",
+ *   cleanStart: true,
+ *   keepAlive: 60,
+ *   will: undefined,
+ *   username: undefined,
+ *   password: undefined,
+ *   properties: {}
  * }
+ * const core = BrokerCore.makeBrokerCore({ limits: { receiveMaximum: 10 } })
+ * core.connectionOpened(1, 0)
+ * core.receive(1, [connect], 0)
+ *
+ * core.take().flatMap(({ packets }) => packets.map(({ _tag }) => _tag)) // => ["Connack"]
+ * ```
  */
 import type { BrokerCore, BrokerCoreOptions, BrokerLimits } from "./internal/broker/contract.ts"
 import * as internal from "./internal/broker/core.ts"
 import { mistakeOf, orThrow } from "./internal/checks.ts"
 import { coreChecks } from "./internal/scripted/checks.ts"
 export type {
+  AuthenticationAnswer,
+  AuthenticationRequest,
   BrokerCore,
   BrokerCoreOptions,
   BrokerLimits,

@@ -12,7 +12,9 @@ import { promisify } from "node:util"
  * A certificate with its private key, both PEM.
  */
 export interface CertificateAndKey {
+  /** The certificate, PEM. */
   readonly cert: string
+  /** The private key, PEM. */
   readonly key: string
 }
 
@@ -20,12 +22,15 @@ export interface CertificateAndKey {
  * The content of a certificate to issue.
  */
 export interface CertificateRequest {
+  /** The common name of its subject. */
   readonly commonName: string
   /** DNS names and IP addresses. */
   readonly subjectAltNames?: ReadonlyArray<string>
+  /** What it may be used for. */
   readonly usage: "server" | "client"
   /** Milliseconds since the epoch. Default: valid from an hour ago to a day ahead. */
   readonly notBefore?: number
+  /** Milliseconds since the epoch. Default: a day ahead. */
   readonly notAfter?: number
 }
 
@@ -41,6 +46,7 @@ export interface Certificates {
   readonly client: CertificateAndKey
   /** For the same names as `server`, valid until yesterday. */
   readonly expiredServer: CertificateAndKey
+  /** A client's, valid until yesterday. */
   readonly expiredClient: CertificateAndKey
   /** Listed in `revocationList`, and valid otherwise. */
   readonly revokedClient: CertificateAndKey
@@ -52,7 +58,9 @@ export interface Certificates {
   readonly otherHostServer: CertificateAndKey
   /** An authority unrelated to `ca`, and a certificate that it signed. */
   readonly otherCa: string
+  /** A server's, for the same names as `server`, signed by `otherCa`. */
   readonly otherCaServer: CertificateAndKey
+  /** A client's, signed by `otherCa`. */
   readonly otherCaClient: CertificateAndKey
   /** Signs another certificate by `ca`. */
   readonly issue: (request: CertificateRequest) => CertificateAndKey

@@ -2,9 +2,23 @@
  * Faults of a scripted broker: the packets that they apply to, and their effects. An invalid match or option throws an
  * `MqttError`.
  *
- * @example
- * // Dropping the connection after the third PUBLISH arrived, so that its acknowledgement is lost.
- * yield* broker.inject(Fault.dropAfter({ direction: "received", packet: "Publish", nth: 3 }))
+ * **Example** (Losing the acknowledgement of a PUBLISH)
+ *
+ * ```ts
+ * import { MqttSession } from "@effect-mqttx/core"
+ * import { Fault, ScriptedBroker } from "@effect-mqttx/testing"
+ * import { Effect, Layer } from "effect"
+ *
+ * const Plant = MqttSession.layer({ name: "plant", servers: [ScriptedBroker.memoryUrl] })
+ *
+ * export const program = Effect.gen(function*() {
+ *   const broker = yield* ScriptedBroker.ScriptedBroker
+ *   const session = yield* MqttSession.MqttSession
+ *   const fault = yield* broker.inject(Fault.dropAfter({ direction: "received", packet: "Publish" }))
+ *   yield* session.publish("sensors/room1/temperature", "23.5", { qos: 1 })
+ *   return fault.hits()
+ * }).pipe(Effect.provide(Plant.pipe(Layer.provideMerge(ScriptedBroker.layerMemory()))))
+ * ```
  */
 import type { Packet } from "@effect-mqttx/core/Packet"
 import * as Duration from "effect/Duration"
@@ -17,6 +31,7 @@ export type { Fault, FaultAction, PacketMatch, ReleaseOrder } from "./internal/s
  * How long a fault stays in force. `times` is 1 by default.
  */
 export interface FaultOptions {
+  /** Number of packets that the fault applies to. Default: see the fault, mostly 1. */
   readonly times?: number
 }
 
@@ -24,6 +39,7 @@ export interface FaultOptions {
  * How a connection is dropped: in an orderly way (default), or with a reset that may also destroy bytes in flight.
  */
 export interface DropOptions extends FaultOptions {
+  /** Whether the connection is reset. Default false. */
   readonly reset?: boolean
 }
 

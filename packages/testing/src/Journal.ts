@@ -69,6 +69,7 @@ export type JournalEntry =
  * journal is made for.
  */
 export interface Journal {
+  /** Adds entries after all others. They survive from the moment when it returns. */
   readonly append: (entries: ReadonlyArray<JournalEntry>) => void
   /** All entries in order. */
   readonly load: () => ReadonlyArray<JournalEntry>

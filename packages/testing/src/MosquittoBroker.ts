@@ -190,6 +190,20 @@ const checks: Checks<MosquittoBrokerOptions> = {
 
 /**
  * A real mosquitto on loopback ports, see `make`.
+ *
+ * **Example** (Publishing to a real server)
+ *
+ * ```ts
+ * import { MqttSession } from "@effect-mqttx/core"
+ * import * as MosquittoBroker from "@effect-mqttx/testing/MosquittoBroker"
+ * import { Effect } from "effect"
+ *
+ * export const publish = Effect.gen(function*() {
+ *   const { url } = yield* MosquittoBroker.MosquittoBroker
+ *   const session = yield* MqttSession.make({ name: "plant", servers: [url] })
+ *   yield* session.publish("sensors/room1/temperature", "23.5", { qos: 1 })
+ * }).pipe(Effect.scoped, Effect.provide(MosquittoBroker.layer()))
+ * ```
  */
 export const layer = (
   options?: MosquittoBrokerOptions

@@ -50,7 +50,9 @@ export interface RedisServerOptions {
 export interface Service {
   /** `redis://127.0.0.1:port`, without credentials. */
   readonly url: string
+  /** The address that it listens on. */
   readonly host: string
+  /** The port without TLS. */
   readonly port: number
   /** Undefined without TLS. */
   readonly tlsPort: number | undefined

@@ -6,15 +6,25 @@
  * the time only from Effect's Clock, so that tests run under `TestClock`. `layer` listens on an ephemeral loopback
  * port. It is not for production.
  *
- * @example
- * // A connection that is lost after a PUBLISH.
- * it.effect("publishes again", () => Effect.gen(function*() {
+ * **Example** (Testing what is published)
+ *
+ * ```ts
+ * import { MqttSession } from "@effect-mqttx/core"
+ * import { ScriptedBroker } from "@effect-mqttx/testing"
+ * import { Effect, Layer } from "effect"
+ * import * as assert from "node:assert"
+ *
+ * const Plant = MqttSession.layer({ name: "plant", servers: [ScriptedBroker.memoryUrl] })
+ *
+ * export const program = Effect.gen(function*() {
+ *   const session = yield* MqttSession.MqttSession
+ *   yield* session.publish("sensors/room1/temperature", "23.5", { qos: 1 })
+ *
  *   const broker = yield* ScriptedBroker.ScriptedBroker
- *   yield* broker.inject(Fault.dropAfter({ direction: "received", packet: "Publish" }))
- *   // ... publish with a session ...
- *   const again = yield* broker.awaitPacket({ direction: "received", packet: "Publish", nth: 2 })
- *   assert.isTrue(again.packet.dup)
- * }).pipe(Effect.provide(ScriptedBroker.layerMemory())))
+ *   const { packet } = yield* broker.awaitPacket({ direction: "received", packet: "Publish" })
+ *   assert.strictEqual(packet.topic, "sensors/room1/temperature")
+ * }).pipe(Effect.provide(Plant.pipe(Layer.provideMerge(ScriptedBroker.layerMemory()))))
+ * ```
  */
 import { listen } from "#listener"
 import * as Transport from "@effect-mqttx/core/Transport"
@@ -75,6 +85,20 @@ export const make = (options: ListenOptions = {}): Effect.Effect<Service, never,
 
 /**
  * A broker that listens on an ephemeral loopback port, see `make`.
+ *
+ * **Example** (Listening on a port of this machine)
+ *
+ * ```ts
+ * import { MqttSession } from "@effect-mqttx/core"
+ * import { ScriptedBroker } from "@effect-mqttx/testing"
+ * import { Effect } from "effect"
+ *
+ * export const publish = Effect.gen(function*() {
+ *   const broker = yield* ScriptedBroker.ScriptedBroker
+ *   const session = yield* MqttSession.make({ name: "plant", servers: [broker.url] })
+ *   yield* session.publish("sensors/room1/temperature", "23.5", { qos: 1 })
+ * }).pipe(Effect.scoped, Effect.provide(ScriptedBroker.layer()))
+ * ```
  */
 export const layer = (options?: ListenOptions): Layer.Layer<ScriptedBroker> =>
   Layer.effect(ScriptedBroker, make(options))
@@ -82,9 +106,17 @@ export const layer = (options?: ListenOptions): Layer.Layer<ScriptedBroker> =>
 /**
  * A broker in memory, together with core's `Transport`, so that every session below this layer is connected to it.
  *
- * @example
- * const Plant = MqttSession.layer({ name: "plant", servers: [ScriptedBroker.memoryUrl] })
- * const Test = Plant.pipe(Layer.provideMerge(ScriptedBroker.layerMemory()))
+ * **Example** (Connecting a session to the broker in memory)
+ *
+ * ```ts
+ * import { MqttSession } from "@effect-mqttx/core"
+ * import { ScriptedBroker } from "@effect-mqttx/testing"
+ * import { Layer } from "effect"
+ *
+ * export const Test = MqttSession.layer({ name: "plant", servers: [ScriptedBroker.memoryUrl] }).pipe(
+ *   Layer.provideMerge(ScriptedBroker.layerMemory())
+ * )
+ * ```
  */
 export const layerMemory = (options?: ScriptedBrokerOptions): Layer.Layer<ScriptedBroker> =>
   Layer.effectContext(

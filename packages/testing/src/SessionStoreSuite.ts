@@ -5,7 +5,16 @@
  * its process passes `{ ...store, reopen }`, and the suite tests that it keeps its records. A store whose layer ends it
  * passes `close` as well.
  *
- * @example
+ * **Example** (Testing a store)
+ *
+ * ```ts
+ * import { SessionStore } from "@effect-mqttx/core"
+ * import { SessionStoreSuite } from "@effect-mqttx/testing"
+ * import { describe, it } from "@effect/vitest"
+ * import { Effect } from "effect"
+ *
+ * const layerEmpty = SessionStore.layerMemory
+ *
  * // `it.live`, so that the store has a real clock.
  * describe("my store", () => {
  *   for (const { name, run } of SessionStoreSuite.cases) {
@@ -13,6 +22,7 @@
  *       Effect.flatMap(SessionStore.SessionStore, run).pipe(Effect.scoped, Effect.provide(layerEmpty)))
  *   }
  * })
+ * ```
  */
 import type { SessionStoreCase } from "./internal/storeSuite/case.ts"
 import { modelCases } from "./internal/storeSuite/modelCases.ts"

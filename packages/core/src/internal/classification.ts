@@ -184,9 +184,3 @@ export const fromHttpStatus = (httpStatus: number, server?: string | undefined):
       return new ConnectionRefused({ httpStatus, server })
   }
 }
-
-/**
- * Whether the session retries by its schedule, or only after a long pause, if at all.
- */
-export const permanence = (reason: MqttErrorReason): ReasonCode.Permanence =>
-  reason.isRetryable ? "transient" : "permanent"

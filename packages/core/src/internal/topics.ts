@@ -121,10 +121,7 @@ export const innerFilter = (filter: string): string => {
 
 const innerStart = (filter: string): number => isShared(filter) ? filter.indexOf("/", sharePrefix.length) + 1 : 0
 
-/**
- * Whether a topic name matches a topic filter (MQTT 4.7). A filter that begins with a wildcard does not match a name
- * that begins with `$` (MQTT 4.7.2). A shared subscription matches by its inner filter.
- */
+/** See `Topic.matches`. */
 export const matches = (filter: string, topic: string): boolean => {
   // Compares code units without splitting levels: without a tree this runs for each message and subscription.
   let f = innerStart(filter)
@@ -170,13 +167,7 @@ export const matches = (filter: string, topic: string): boolean => {
   }
 }
 
-/**
- * The parts of a topic name that the wildcards of a filter match: one string for each `+`, and for `#` the rest of the
- * name, which is `""` for the parent level. Undefined when the name does not match.
- *
- * @example
- * captures("sensors/+/#", "sensors/room1/temperature/max") // ["room1", "temperature/max"]
- */
+/** See `Topic.captures`. */
 export const captures = (filter: string, topic: string): ReadonlyArray<string> | undefined => {
   if (!matches(filter, topic)) {
     return undefined
@@ -197,9 +188,7 @@ export const captures = (filter: string, topic: string): ReadonlyArray<string> |
   return captured
 }
 
-/**
- * Whether there is a topic name that both filters match.
- */
+/** See `Topic.overlaps`. */
 export const overlaps = (filterA: string, filterB: string): boolean => {
   const a = innerFilter(filterA).split("/")
   const b = innerFilter(filterB).split("/")

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import { connack, memoryNetwork, type Peer } from "../../../../test/support/peers.ts"
-import { answerAuth, beforeConnack } from "../../src/internal/connection/handshake.ts"
+import { beforeConnack, onAuth } from "../../src/internal/connection/handshake.ts"
 import { type Auth, type Packet, pingreq } from "../../src/Packet.ts"
 import { Transport } from "../../src/Transport.ts"
 import { connect, openWith, publish } from "./client.ts"
@@ -63,15 +63,47 @@ describe("the decision", () => {
     }
   })
 
-  it("takes an AUTH as a protocol error: without a method in CONNECT, with another one, and for now with the same", () => {
-    for (const reasonCode of [0, 0x18, 0x19]) {
-      assert.match(answerAuth(auth("SCRAM", reasonCode), plain).detail, /without an authentication method in CONNECT/)
-      assert.match(answerAuth(auth("PLAIN", reasonCode), scram).detail, /does not match/)
-      assert.match(answerAuth(auth("SCRAM", reasonCode), scram).detail, /not supported/)
-      const step = beforeConnack(auth("SCRAM", reasonCode), scram, attempt)
-      assert.deepStrictEqual(step, answerAuth(auth("SCRAM", reasonCode), scram))
-      assert.strictEqual(step._tag === "Breach" && step.reasonCode, 0x82)
+  it("takes an AUTH as a protocol error without a method in CONNECT, and with another method", () => {
+    for (const exchange of ["connect", "renewal"] as const) {
+      for (const reasonCode of [0, 0x18]) {
+        for (
+          const [packet, opened, detail] of [
+            [auth("SCRAM", reasonCode), plain, /without an authentication method in CONNECT/],
+            [auth("PLAIN", reasonCode), scram, /does not match/]
+          ] as const
+        ) {
+          const step = onAuth(packet, opened, exchange)
+          assert.deepInclude(step, { _tag: "Breach", reasonCode: 0x82 })
+          assert.match(step._tag === "Breach" ? step.detail : "", detail)
+        }
+      }
     }
+  })
+
+  it("continues with the data of an AUTH of the same method, and accepts a renewal with one that says success", () => {
+    const asked: Auth = {
+      _tag: "Auth",
+      reasonCode: 0x18,
+      properties: { authenticationMethod: "SCRAM", authenticationData: new Uint8Array([7]) }
+    }
+    const next = { _tag: "Continue", data: new Uint8Array([7]) } as const
+    assert.deepStrictEqual(beforeConnack(asked, scram, attempt), next)
+    assert.deepStrictEqual(onAuth(asked, scram, "renewal"), next)
+    assert.deepStrictEqual(onAuth(auth("SCRAM", 0), scram, "renewal"), { _tag: "Renewed", data: undefined })
+    // A success may be empty (MQTT 3.15.2.1).
+    assert.deepStrictEqual(
+      onAuth({ _tag: "Auth", reasonCode: 0, properties: {} }, scram, "renewal"),
+      { _tag: "Renewed", data: undefined }
+    )
+    assert.deepInclude(beforeConnack(auth("SCRAM", 0), scram, attempt), { _tag: "Breach" })
+  })
+
+  it("refuses a CONNACK that names another method, and takes one that names none", () => {
+    assert.deepInclude(
+      beforeConnack(connack({ properties: { authenticationMethod: "PLAIN" } }), scram, attempt),
+      { _tag: "Breach", reasonCode: 0x82 }
+    )
+    assert.strictEqual(beforeConnack(connack(), scram, attempt)._tag, "Accepted")
   })
 })
 
@@ -88,11 +120,21 @@ const accepted = connack({ properties: { authenticationMethod: "SCRAM" } })
 it.effect("sends nothing but AUTH and DISCONNECT before CONNACK when it authenticates by a method [MQTT5-3.1.2-30]", () =>
   Effect.gen(function*() {
     const network = answering(auth("SCRAM"))
-    const error = yield* Effect.flip(openWith(method).pipe(Effect.provideService(Transport, network.transport)))
-    // Until enhanced authentication is there, a challenge is the end.
-    assert.strictEqual(error.reason._tag, "ProtocolViolation")
-    assert.match(error.message, /enhanced authentication/)
+    const error = yield* Effect.flip(
+      openWith({ ...method, exchange: { data: undefined } }).pipe(Effect.provideService(Transport, network.transport))
+    )
+    assert.strictEqual(error.reason._tag, "CredentialsFailed")
+    assert.match(error.message, /the server asks for more/)
     assert.deepStrictEqual(network.peers[0]!.packets.map((packet) => packet._tag), ["Connect", "Disconnect"])
+    const asking = answering(auth("SCRAM"), connack())
+    const answered = yield* Effect.forkChild(
+      openWith({ ...method, exchange: { data: undefined, respond: () => Effect.never } }).pipe(
+        Effect.provideService(Transport, asking.transport),
+        Effect.flip
+      )
+    )
+    // CONNACK before the answer.
+    assert.strictEqual((yield* Fiber.join(answered)).reason._tag, "ProtocolViolation")
   }))
 
 it.effect("opens with an authentication method when the server asks for no exchange", () =>
@@ -102,16 +144,17 @@ it.effect("opens with an authentication method when the server asks for no excha
     assert.deepStrictEqual(owner.packets.map((packet) => packet._tag), ["Connack"])
   }))
 
-it.effect("judges what the server asks after CONNACK by the authentication method of CONNECT", () =>
+it.effect("takes an AUTH after CONNACK as a protocol error, unless it has begun to authenticate again", () =>
   Effect.gen(function*() {
-    for (const [name, detail] of [["PLAIN", /does not match/], ["SCRAM", /not supported/]] as const) {
+    for (const exchange of [undefined, { data: undefined }]) {
       const network = answering(accepted)
-      const { owner } = yield* openWith(method).pipe(Effect.provideService(Transport, network.transport))
+      const { owner } = yield* openWith({ ...method, exchange }).pipe(
+        Effect.provideService(Transport, network.transport)
+      )
       const peer = network.peers[0]!
-      peer.send(auth(name))
+      peer.send(auth("SCRAM"))
       yield* peer.gone
       assert.deepStrictEqual(owner.closed.map((error) => error.reason._tag), ["ProtocolViolation"])
-      assert.match(owner.closed[0]!.message, detail)
       assert.deepStrictEqual(peer.packets.map((packet) => packet._tag), ["Connect", "Disconnect"])
     }
   }))

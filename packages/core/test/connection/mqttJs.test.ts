@@ -80,9 +80,9 @@ describe("networks", () => {
           tls: { ...named, ca, requestCert: true, rejectUnauthorized: true, ALPNProtocols: ["mqtt"] },
           serve: accepting()
         })
-        const alpn = protocol === "tls" ? ["mqtt"] : undefined
+        const alpn = protocol === "tls" ? { alpn: ["mqtt"] } : {}
         yield* exchange(listener, {
-          tls: tls({ servername: "broker.example", alpn, cert: client.cert, key: Redacted.make(client.key) })
+          tls: tls({ servername: "broker.example", ...alpn, cert: client.cert, key: Redacted.make(client.key) })
         })
         assert.strictEqual(listener.tlsSockets[0]?.servername, "broker.example")
         assert.strictEqual(listener.tlsSockets[0]?.client, "test-client")

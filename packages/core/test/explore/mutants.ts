@@ -20,9 +20,9 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "acknowledged when one of several consumers has answered and another leaves",
     edits: [
       inEngine(
-        "inbound",
+        "handover",
         "if (!delivery.isRetainedCopy) left.push(delivery)",
-        "if (!delivery.isRetainedCopy && !delivery.answered) left.push(delivery)"
+        "if (!delivery.isRetainedCopy && !delivery.wasAnswered) left.push(delivery)"
       )
     ],
     worlds: ["share-two-qos2", "share-two-qos1"]
@@ -32,8 +32,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     edits: [
       inEngine(
         "inbound",
-        "if (!delivery.isOwed) return this.#completeOnce(delivery)\n    const",
-        "if (delivery.answered) return this.#completeOnce(delivery)\n    const"
+        "if (!delivery.isOwed) return this.#acknowledgements.completeOnce(delivery)\n    const",
+        "if (delivery.wasAnswered) return this.#acknowledgements.completeOnce(delivery)\n    const"
       )
     ],
     worlds: ["share-two-qos1"]
@@ -42,16 +42,16 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "what was routed and not handed out counts as acknowledged when its consumer leaves",
     edits: [
       inEngine(
-        "inbound",
-        "    for (const delivery of this.#unfinishedBy(consumer)) {\n      delivery.remove(consumer)\n      if (!delivery.isRetainedCopy) left",
-        "    for (const delivery of this.#unfinishedBy(consumer)) {\n      delivery.remove(consumer)\n      const isPulled = this.#core.output.deliveries.some((other) => other.delivery === delivery)\n      if (!delivery.isRetainedCopy && !isPulled) left"
+        "handover",
+        "    for (const delivery of this.unfinishedBy(consumer)) {\n      delivery.remove(consumer)\n      if (!delivery.isRetainedCopy) left",
+        "    for (const delivery of this.unfinishedBy(consumer)) {\n      delivery.remove(consumer)\n      const isPulled = this.#core.output.deliveries.some((other) => other.delivery === delivery)\n      if (!delivery.isRetainedCopy && !isPulled) left"
       )
     ],
     worlds: ["share-two-qos1", "consume-leave"]
   },
   {
     name: "a QoS 1 message that is delivered again forgets who left it unfinished",
-    edits: [inEngine("inbound", "if (delivery.message.dup) this.#held.redelivered(stale, delivery)\n    else ", "")],
+    edits: [inEngine("redelivery", "if (delivery.message.dup) this.#held.redelivered(stale, delivery)\n    else ", "")],
     worlds: ["share-two-qos1"]
   },
   {
@@ -62,14 +62,22 @@ export const mutants: ReadonlyArray<Mutant> = [
         "if (packet.dup) {\n        exchange.isRestored = false",
         "if (packet.qos === 2) {\n        exchange.isRestored = false"
       ),
-      inEngine("inbound", "if (exchange.isRestored) this.#forget(exchange)", "exchange.isRestored = false")
+      inEngine(
+        "inbound",
+        "if (exchange.isRestored) this.#acknowledgements.forget(exchange)",
+        "exchange.isRestored = false"
+      )
     ],
     worlds: ["consume-session-lost", "named-session-lost"]
   },
   {
     name: "PUBREL leaves a stale entry",
     edits: [
-      inEngine("inbound", "      this.#forget(exchange)\n      this.#flushPubrecs()", "      this.#flushPubrecs()")
+      inEngine(
+        "inbound",
+        "      this.#acknowledgements.forget(exchange)\n      this.#acknowledgements.flushPubrecs()",
+        "      this.#acknowledgements.flushPubrecs()"
+      )
     ],
     worlds: ["consume-qos2-cuts"]
   },
@@ -77,7 +85,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "PUBREL leaves a stale entry in the store",
     edits: [
       inEngine(
-        "inbound",
+        "inboundExchanges",
         "this.#core.delete(inboundKey(exchange.packetIdentifier))\n      this.#core.emit",
         "this.#core.emit"
       )
@@ -89,8 +97,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     edits: [
       inEngine(
         "inbound",
-        "if (exchange !== undefined && (exchange.done || exchange.delivery !== undefined)) {",
-        "if (exchange !== undefined && exchange.done) {"
+        "if (exchange !== undefined && (exchange.isDone || exchange.delivery !== undefined)) {",
+        "if (exchange !== undefined && exchange.isDone) {"
       )
     ],
     worlds: ["consume-qos2-cuts"]
@@ -100,7 +108,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     edits: [
       inEngine(
         "inbound",
-        "if (exchange !== undefined && (exchange.done || exchange.delivery !== undefined)) {",
+        "if (exchange !== undefined && (exchange.isDone || exchange.delivery !== undefined)) {",
         "if (exchange !== undefined && exchange.delivery !== undefined) {"
       )
     ],
@@ -110,21 +118,23 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "the use of a packet identifier is the identifier",
     edits: [
       inEngine(
-        "inbound",
-        "new Exchange(packet.packetIdentifier, this.#nextUse())",
-        "new Exchange(packet.packetIdentifier, String(packet.packetIdentifier))"
+        "inboundExchanges",
+        "new Exchange(packetIdentifier, this.#nextUse())",
+        "new Exchange(packetIdentifier, String(packetIdentifier))"
       )
     ],
     worlds: ["consume-qos2-cuts"]
   },
   {
     name: "the use of a packet identifier is another one after a restart",
-    edits: [inEngine("inbound", "use === \"\" ? this.#nextUse() : use", "use === \"\" ? use : this.#nextUse()")],
+    edits: [
+      inEngine("inboundExchanges", "use === \"\" ? this.#nextUse() : use", "use === \"\" ? use : this.#nextUse()")
+    ],
     worlds: ["consume-qos2"]
   },
   {
     name: "PUBREC is not stored before it leaves",
-    edits: [inEngine("inbound", "if (exchange.reasonCode < 0x80) this.#put(exchange)", "")],
+    edits: [inEngine("inboundAcknowledgements", "if (exchange.reasonCode < 0x80) this.#exchanges.put(exchange)", "")],
     worlds: ["consume-qos2"]
   },
   {
@@ -151,7 +161,9 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     name: "which consumers have finished is forgotten at a restart",
-    edits: [inEngine("inbound", "if (finished.length > 0) exchange.finished = [...finished]", "void finished")],
+    edits: [
+      inEngine("inboundExchanges", "if (finished.length > 0) exchange.finished = [...finished]", "void finished")
+    ],
     worlds: ["named-qos2"]
   },
   {
@@ -189,9 +201,9 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "a sent message that the next connection refuses is refused, and its identifier released",
     edits: [
       inEngine(
-        "outbound",
-        "this.#quarantine(message, failed(new Indeterminate({ refusal: refusal.message })))",
-        "this.#complete(message, failed(refusal))"
+        "retransmission",
+        "this.#messages.quarantine(message, failed(new Indeterminate({ refusal: refusal.message })))",
+        "this.#messages.complete(message, failed(refusal))"
       )
     ],
     worlds: ["publish-limits"]
@@ -200,9 +212,9 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "the identifier of a sent message that the next connection refuses is released",
     edits: [
       inEngine(
-        "outbound",
-        "this.#quarantine(message, failed(new Indeterminate({ refusal: refusal.message })))",
-        "this.#complete(message, failed(new Indeterminate({ refusal: refusal.message })))"
+        "retransmission",
+        "this.#messages.quarantine(message, failed(new Indeterminate({ refusal: refusal.message })))",
+        "this.#messages.complete(message, failed(new Indeterminate({ refusal: refusal.message })))"
       )
     ],
     worlds: ["publish-limits-restart"]
@@ -218,9 +230,9 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "a quarantined identifier is free after a restart",
     edits: [
       inEngine(
-        "outbound",
-        "      this.#identifiers.reserve(packetIdentifier, message)\n      if (record.state === \"quarantined\") {",
-        "      if (record.state !== \"quarantined\") this.#identifiers.reserve(packetIdentifier, message)\n      if (record.state === \"quarantined\") {"
+        "outboundMessages",
+        "      this.identifiers.reserve(packetIdentifier, message)\n      if (record.state === \"quarantined\") {",
+        "      if (record.state !== \"quarantined\") this.identifiers.reserve(packetIdentifier, message)\n      if (record.state === \"quarantined\") {"
       )
     ],
     worlds: ["publish-limits-restart"]
@@ -229,7 +241,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "the new limits of the server are not looked at before a message is sent again",
     edits: [
       inEngine(
-        "outbound",
+        "limits",
         "if (message.checked === connection) return undefined",
         "if (message.checked > 0) return undefined"
       )
@@ -240,7 +252,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "the receive maximum of an older connection counts",
     edits: [
       inEngine(
-        "outbound",
+        "sendWindow",
         "this.#window = Math.min(options.maxInflight, server!.receiveMaximum)",
         "this.#window = options.maxInflight"
       )
@@ -257,8 +269,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     edits: [
       inEngine(
         "outbound",
-        "this.#quarantine(message, failed(new PoisonMessage({ connections: message.strikes, last })))",
-        "this.#finish(message, failed(new PoisonMessage({ connections: message.strikes, last })))"
+        "this.#messages.quarantine(message, failed(new PoisonMessage({ connections: message.strikes, last })))",
+        "this.#messages.finish(message, failed(new PoisonMessage({ connections: message.strikes, last })))"
       )
     ],
     worlds: ["publish-poison-qos2"]
@@ -284,8 +296,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     edits: [
       inEngine(
         "inbound",
-        "this.#giveUp(this.#held.expire(now))",
-        "this.#giveUp(this.#held.expire(now + this.#core.epochOffset))"
+        "this.#acknowledgements.giveUp(this.#held.expire(now))",
+        "this.#acknowledgements.giveUp(this.#held.expire(now + this.#core.epochOffset))"
       )
     ],
     worlds: ["share-clock"]
@@ -294,9 +306,9 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "a QoS 2 message is sent again after PUBREC",
     edits: [
       inEngine(
-        "outbound",
-        "    this.#release = this.#releasing.head\n    this.#replay = this.#publishing.head",
-        "    for (const list of [this.#releasing]) for (let at = list.head; at !== undefined; at = list.head) { list.remove(at); at.state = \"publishing\"; this.#publishing.append(at) }\n    this.#replay = this.#publishing.head"
+        "retransmission",
+        "    this.#release = this.#messages.releasing.head\n    this.#publish = this.#messages.publishing.head",
+        "    for (const list of [this.#messages.releasing]) for (let at = list.head; at !== undefined; at = list.head) { list.remove(at); at.state = \"publishing\"; this.#messages.publishing.append(at) }\n    this.#publish = this.#messages.publishing.head"
       )
     ],
     worlds: ["publish-qos2"]
@@ -305,9 +317,9 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "PUBREC is not stored",
     edits: [
       inEngine(
-        "outbound",
-        "    this.#releasing.append(owner)\n    this.#put(owner)",
-        "    this.#releasing.append(owner)"
+        "outboundHandshake",
+        "    this.#messages.releasing.append(owner)\n    this.#messages.put(owner)",
+        "    this.#messages.releasing.append(owner)"
       )
     ],
     worlds: ["publish-qos2"]
@@ -327,9 +339,9 @@ export const mutants: ReadonlyArray<Mutant> = [
     name: "a QoS 0 message that no network got counts as written",
     edits: [
       inEngine(
-        "outbound",
-        "if (message.request.qos === 0 && message.state === \"settled\") back.push(message)",
-        "void back"
+        "outboundPackets",
+        "if (message.request.qos === 0 && message.state === \"settled\") unwritten.push(message)",
+        "void unwritten"
       )
     ],
     worlds: ["publish-qos0-stored"]
@@ -339,8 +351,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     edits: [
       inEngine(
         "outbound",
-        "      this.#queue.append(message)\n      this.#put(message)",
-        "      this.#queue.append(message)"
+        "      this.#messages.queue.append(message)\n      this.#messages.put(message)",
+        "      this.#messages.queue.append(message)"
       )
     ],
     worlds: ["publish-qos1"]

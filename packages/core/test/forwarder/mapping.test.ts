@@ -3,7 +3,7 @@ import * as Topic from "@effect-mqttx/core/Topic"
 import { assert, describe, it } from "@effect/vitest"
 import { Result } from "effect"
 import { applyRules, compileRule, type MappingRule } from "../../src/internal/forwarder/mapping.ts"
-import { covers, feeds, images, intersect, withoutCovered } from "../../src/internal/forwarder/topicImage.ts"
+import { covers, findLoop, images, intersect, withoutCovered } from "../../src/internal/forwarder/topicImage.ts"
 import { seeded } from "../session/seeded.ts"
 
 const compile = (...rules: ReadonlyArray<MappingRule>) => rules.map((rule) => Result.getOrThrow(compileRule(rule)))
@@ -197,7 +197,7 @@ describe("sets of topics", () => {
     )
   })
 
-  it("the image of a mapping holds everything that it makes, and one that feeds itself is known", () => {
+  it("the image of a mapping holds everything that it makes, and one that findLoop itself is known", () => {
     let mappings = 0
     let loops = 0
     for (let seed = 1; seed <= 50_000; seed++) {
@@ -217,7 +217,7 @@ describe("sets of topics", () => {
       assert.isTrue(all.some((each) => Topic.matches(each, mapped)), `${what}, which is in none of ${all.join(", ")}`)
       if (!isTaken(mapped)) continue
       loops++
-      assert.isDefined(feeds(source), what)
+      assert.isDefined(findLoop(source), what)
     }
     assert.isAbove(mappings, 5000)
     assert.isAbove(loops, 1000)
@@ -228,7 +228,7 @@ describe("sets of topics", () => {
       filters: ReadonlyArray<string>,
       exclude: ReadonlyArray<string>,
       ...rules: ReadonlyArray<MappingRule>
-    ) => assert.isUndefined(feeds({ filters, exclude, rules: compile(...rules), pass: true, isOpen: false }))
+    ) => assert.isUndefined(findLoop({ filters, exclude, rules: compile(...rules), pass: true, isOpen: false }))
     free(["sensors/+/temperature"], [], { from: "sensors/+/temperature", to: "storage/{1}/temp" })
     free(["sensors/+/temperature"], [], { from: "sensors/#", to: "sensors/{1}/copy" })
     free(["local/#"], [], { strip: "local/", add: "remote/" }, { from: "local", to: "remote" })

@@ -1,10 +1,10 @@
 import * as SessionOptions from "@effect-mqttx/core/SessionOptions"
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Result } from "effect"
+import { digest } from "../../src/internal/digest.ts"
 import { BrokerMarks, isSameBroker } from "../../src/internal/forwarder/brokers.ts"
 import { Counters } from "../../src/internal/forwarder/counters.ts"
-import { digest } from "../../src/internal/forwarder/digest.ts"
-import { Hop, lists, noRoute, routeOf, verdict } from "../../src/internal/forwarder/route.ts"
+import { hasBroker, Hop, noRoute, routeIssue, routeOf } from "../../src/internal/forwarder/route.ts"
 import { Recent } from "../../src/internal/forwarder/selection.ts"
 import { TokenBucket } from "../../src/internal/forwarder/tokenBucket.ts"
 import { OriginLedger } from "../../src/internal/session/originLedger.ts"
@@ -76,23 +76,23 @@ describe("the way of a message", () => {
     const hop = new Hop("y", ["b", "b2"], ["c"])
     assert.deepStrictEqual(hop.after(noRoute), passed("y", "b,b2,c"))
     assert.deepStrictEqual(hop.after(passed("x", "a,b")), passed("x,y", "a,b,b2,c"))
-    // A forwarder of an earlier version lists itself alone.
+    // A forwarder of an earlier version hasBroker itself alone.
     assert.deepStrictEqual(hop.after(passed("x")), passed("x,y", "b,b2,c"))
   })
 
   it("ends at a forwarder that it has passed, or at the bound", () => {
-    assert.isUndefined(verdict(noRoute, "x", 8))
-    assert.isUndefined(verdict(passed("xy,yx"), "x", 8))
-    assert.strictEqual(verdict(passed("y,x"), "x", 8), "looped")
-    assert.strictEqual(verdict(passed("a,b"), "x", 2), "tooManyHops")
-    assert.strictEqual(verdict(passed("a".repeat(60_000)), "x", 8), "tooManyHops")
-    assert.strictEqual(verdict(passed("a", "b".repeat(60_000)), "x", 8), "tooManyHops")
+    assert.isUndefined(routeIssue(noRoute, "x", 8))
+    assert.isUndefined(routeIssue(passed("xy,yx"), "x", 8))
+    assert.strictEqual(routeIssue(passed("y,x"), "x", 8), "looped")
+    assert.strictEqual(routeIssue(passed("a,b"), "x", 2), "tooManyHops")
+    assert.strictEqual(routeIssue(passed("a".repeat(60_000)), "x", 8), "tooManyHops")
+    assert.strictEqual(routeIssue(passed("a", "b".repeat(60_000)), "x", 8), "tooManyHops")
   })
 
   it("names brokers in full", () => {
-    assert.isTrue(lists("a,bc", ["x", "bc"]))
-    assert.isFalse(lists("a,bc", ["b", "c"]))
-    assert.isFalse(lists("", [""]))
+    assert.isTrue(hasBroker("a,bc", ["x", "bc"]))
+    assert.isFalse(hasBroker("a,bc", ["b", "c"]))
+    assert.isFalse(hasBroker("", [""]))
   })
 })
 

@@ -2,9 +2,8 @@ import { Message } from "@effect-mqttx/core/Message"
 import type { QoS } from "@effect-mqttx/core/QoS"
 import { assert, describe, it } from "@effect/vitest"
 import type { Outbound } from "../../src/internal/engine/contract.ts"
-import { Fifo } from "../../src/internal/forwarder/fifo.ts"
 import { Reader, type ReaderOptions } from "../../src/internal/forwarder/reader.ts"
-import { RecentWrites, type Written } from "../../src/internal/forwarder/recentWrites.ts"
+import { RecentWrites, type WrittenMessage } from "../../src/internal/forwarder/recentWrites.ts"
 import type { Route } from "../../src/internal/forwarder/route.ts"
 
 const encoder = new TextEncoder()
@@ -52,7 +51,7 @@ class World {
   }
 
   /** A message on its way. */
-  write(name: string, now: number, publication: Publication = {}): Written {
+  write(name: string, now: number, publication: Publication = {}): WrittenMessage {
     const {
       brokers = ["s"],
       isCarried = false,
@@ -90,7 +89,7 @@ class World {
   }
 }
 
-describe("echoes: copies", () => {
+describe("recent writes: copies", () => {
   it("each reader recognises a written message once, and equal ones of others pass", () => {
     const world = new World()
     const [one, two] = [makeReader(), makeReader()]
@@ -162,7 +161,7 @@ describe("echoes: copies", () => {
   })
 })
 
-describe("echoes: time", () => {
+describe("recent writes: time", () => {
   it("a message is recognised for five seconds after the server has it, however long that took", () => {
     const world = new World()
     const reader = makeReader()
@@ -229,7 +228,7 @@ describe("echoes: time", () => {
   })
 })
 
-describe("echoes: retained messages", () => {
+describe("recent writes: retained messages", () => {
   it("are recognised whenever a subscription begins, until another one takes their place", () => {
     const world = new World()
     const reader = makeReader()
@@ -248,7 +247,7 @@ describe("echoes: retained messages", () => {
   })
 })
 
-describe("echoes: bounds", () => {
+describe("recent writes: bounds", () => {
   it("nothing is noted where nobody reads who needs it", () => {
     const world = new World()
     assert.isFalse(world.recentWrites.isNeeded(4))
@@ -296,17 +295,5 @@ describe("echoes: bounds", () => {
       assert.strictEqual(world.take(reader, i), "f")
     }
     assert.isBelow(looks, 100_000)
-  })
-
-  it("a queue keeps its order while it is emptied and filled", () => {
-    const fifo = new Fifo<number>()
-    const plain: Array<number> = []
-    for (let i = 0; i < 10_000; i++) {
-      fifo.push(i)
-      plain.push(i)
-      for (let taken = 0; taken < (i * 7) % 3; taken++) assert.strictEqual(fifo.shift(), plain.shift())
-      assert.strictEqual(fifo.size, plain.length)
-      assert.strictEqual(fifo.at(plain.length >> 1), plain[plain.length >> 1])
-    }
   })
 })

@@ -25,7 +25,7 @@ describe("RouteFilter", () => {
 
   it("a malformed topic filter is found at any depth", () => {
     const bad = RouteFilter.topic("a/#/b")
-    for (const filter of [bad, RouteFilter.not(bad), RouteFilter.and(RouteFilter.text("x"), RouteFilter.or(bad))]) {
+    for (const filter of [bad, RouteFilter.not(bad), RouteFilter.and(RouteFilter.text("x"), RouteFilter.some([bad]))]) {
       const issue = RouteFilter.validate(filter)
       assert.strictEqual(issue?._tag, "InvalidFilter")
       assert.strictEqual(issue?._tag === "InvalidFilter" ? issue.offset : undefined, 2)
@@ -86,7 +86,7 @@ describe("RouteFilter", () => {
     assert.deepStrictEqual([answer(RouteFilter.and(yes, yes)), answer(RouteFilter.and(yes, no))], [true, false])
     assert.deepStrictEqual([answer(RouteFilter.or(no, yes)), answer(RouteFilter.or(no, no))], [true, false])
     assert.deepStrictEqual([answer(RouteFilter.not(no)), answer(RouteFilter.not(yes))], [true, false])
-    assert.deepStrictEqual([answer(RouteFilter.and()), answer(RouteFilter.or())], [true, false])
+    assert.deepStrictEqual([answer(RouteFilter.every([])), answer(RouteFilter.some([]))], [true, false])
   })
 
   it("and stops at the first one that says no", () => {
@@ -102,16 +102,16 @@ describe("RouteFilter", () => {
 
   it("describes itself in words", () => {
     assert.strictEqual(
-      RouteFilter.describe(RouteFilter.and(
+      RouteFilter.describe(RouteFilter.every([
         RouteFilter.topic("a/#"),
         RouteFilter.or(RouteFilter.text("x"), RouteFilter.textExpression(/y/)),
         RouteFilter.not(RouteFilter.session("b")),
         RouteFilter.topicExpression(/z/),
         RouteFilter.predicate(() => true, "is fresh")
-      )),
+      ])),
       `(topic a/# and (payload contains "x" or payload /y/) and not session b and topic /z/ and is fresh)`
     )
-    assert.strictEqual(RouteFilter.describe(RouteFilter.and()), "anything")
-    assert.strictEqual(RouteFilter.describe(RouteFilter.or()), "nothing")
+    assert.strictEqual(RouteFilter.describe(RouteFilter.every([])), "anything")
+    assert.strictEqual(RouteFilter.describe(RouteFilter.some([])), "nothing")
   })
 })

@@ -297,7 +297,7 @@ describe("SessionManager: handle", () => {
           order.push(`filter ${message.topic}`)
           return message.text !== "filtered"
         }),
-        transform: RouteTransformer.pipe(
+        transform: RouteTransformer.compose(
           RouteTransformer.make((message) => {
             order.push(`transformer ${message.topic}`)
             return Effect.succeed(message.text === "transformed away" ? undefined : message)

@@ -69,7 +69,7 @@ describe("RouteTransformer", () => {
     assert.isUndefined(RouteTransformer.topic("a/+/#", "c/{0}/{1}/{2}").issue)
     assert.strictEqual(RouteTransformer.json("a..b", 1).issue?._tag, "InvalidOptions")
     assert.strictEqual(
-      RouteTransformer.pipe(RouteTransformer.json("a", 1), RouteTransformer.json([], 1)).issue?._tag,
+      RouteTransformer.compose(RouteTransformer.json("a", 1), RouteTransformer.json([], 1)).issue?._tag,
       "InvalidOptions"
     )
   })
@@ -146,7 +146,7 @@ describe("RouteTransformer", () => {
     Effect.gen(function*() {
       class Suffix extends Context.Service<Suffix, string>()("test/Suffix") {}
       let calls = 0
-      const all = RouteTransformer.pipe(
+      const all = RouteTransformer.compose(
         RouteTransformer.topic("a/+", "b/{1}"),
         RouteTransformer.make((message) =>
           Effect.gen(function*() {

@@ -146,18 +146,18 @@ describe.each([4, 5] as const)("version %s", (version) => {
         yield* world.session({ clientId: "other" })
       ]
       const [subscribed, runs] = [yield* Deferred.make<void>(), yield* Queue.unbounded<string>()]
-      yield* RequestResponse.respond(answering, echo, ({ value }) => Effect.as(Queue.offer(runs, value), value), {
+      yield* echo.respond(answering, ({ value }) => Effect.as(Queue.offer(runs, value), value), {
         onSubscribed: Effect.asVoid(Deferred.succeed(subscribed, undefined))
       }).pipe(Effect.forkScoped)
       yield* Deferred.await(subscribed)
       yield* broker.refusePublish("mqttx/responses/#", 0x87, { times: 1 })
-      const first = yield* RequestResponse.request(asking, echo, { id: "1" }, "first", { timeout: "1 second" }).pipe(
+      const first = yield* echo.request(asking, { id: "1" }, "first", { timeout: "1 second" }).pipe(
         Effect.exit,
         Effect.forkScoped
       )
       assert.strictEqual(yield* Queue.take(runs), "first")
       yield* settle
-      assert.strictEqual(yield* RequestResponse.request(asking, echo, { id: "1" }, "second"), "second")
+      assert.strictEqual(yield* echo.request(asking, { id: "1" }, "second"), "second")
       yield* pass(60_000, 1000)
       assert.isTrue(Exit.isFailure(yield* Fiber.join(first)))
       assert.deepStrictEqual(yield* Queue.clear(runs), ["second"])
@@ -175,14 +175,14 @@ describe("version 5", () => {
       const [asking, answering] = [yield* world.session(), yield* world.session()]
       let runs = 0
       const subscribed = yield* Deferred.make<void>()
-      yield* RequestResponse.respond(answering, echo, ({ value }) =>
+      yield* echo.respond(answering, ({ value }) =>
         Effect.sync(() => {
           runs++
           return value
         }), { onSubscribed: Effect.asVoid(Deferred.succeed(subscribed, undefined)) }).pipe(Effect.forkScoped)
       yield* Deferred.await(subscribed)
       yield* broker.refusePublish("mqttx/responses/#", 0x97, { times: 2 })
-      const asked = yield* Effect.forkScoped(RequestResponse.request(asking, echo, { id: "1" }, "hello"))
+      const asked = yield* Effect.forkScoped(echo.request(asking, { id: "1" }, "hello"))
       yield* pass(3100)
       assert.strictEqual(yield* Fiber.join(asked), "hello")
       assert.strictEqual(runs, 1)
@@ -193,13 +193,13 @@ describe("version 5", () => {
       const broker = world.broker!
       const [asking, answering] = [yield* world.session(), yield* world.session({ clientId: "responder" })]
       const subscribed = yield* Deferred.make<void>()
-      yield* RequestResponse.respond(answering, echo, ({ value }) => Effect.succeed(value), {
+      yield* echo.respond(answering, ({ value }) => Effect.succeed(value), {
         onSubscribed: Effect.asVoid(Deferred.succeed(subscribed, undefined))
       }).pipe(Effect.forkScoped)
       yield* Deferred.await(subscribed)
       yield* broker.refusePublish("mqttx/responses/#", 0x97)
       const asked = yield* Effect.forkScoped(
-        Effect.exit(RequestResponse.request(asking, echo, { id: "1" }, "hello", { timeout: "5 seconds" }))
+        Effect.exit(echo.request(asking, { id: "1" }, "hello", { timeout: "5 seconds" }))
       )
       yield* pass(60_000, 1000)
       assert.isTrue(Exit.isFailure(yield* Fiber.join(asked)))
@@ -216,7 +216,7 @@ describe("version 5", () => {
       const broker = world.broker!
       const session = yield* world.session()
       const subscribed = yield* Deferred.make<void>()
-      yield* RequestResponse.respond(session, echo, ({ value }) => Effect.succeed(value), {
+      yield* echo.respond(session, ({ value }) => Effect.succeed(value), {
         onSubscribed: Effect.asVoid(Deferred.succeed(subscribed, undefined))
       }).pipe(Effect.forkScoped)
       yield* Deferred.await(subscribed)

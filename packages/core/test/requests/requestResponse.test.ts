@@ -1,4 +1,11 @@
-import { PayloadCodec, RequestResponse, SessionStore, Topic } from "@effect-mqttx/core"
+import {
+  type MqttSession,
+  PayloadCodec,
+  RequestResponse,
+  SessionStore,
+  Topic,
+  type TopicTemplate
+} from "@effect-mqttx/core"
 import { assert } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Latch, Queue, Result, Schema, Scope, Stream } from "effect"
 import { everywhere, fence, inbox, reason, type World } from "./support.ts"
@@ -19,24 +26,24 @@ const careless = ({ unique }: World) =>
     response: PayloadCodec.json(Schema.Finite)
   })
 
-type Respond = typeof RequestResponse.respond
-
 /** A responder that is subscribed. */
-const responding = ((...[session, template, handler, options]: Parameters<Respond>) =>
+const responding = <Params, Req, Res, Failure, RAsk, RAnswer, R>(
+  session: MqttSession.Session,
+  template: RequestResponse.RequestTemplate<Params, Req, Res, Failure, RAsk, RAnswer>,
+  handler: (
+    request: TopicTemplate.TypedMessage<Params, Req>
+  ) => Effect.Effect<Res, RequestResponse.HandlerFailure<Failure>, R>,
+  options?: RequestResponse.RespondOptions<Params>
+): Effect.Effect<Fiber.Fiber<void, unknown>, never, R | RAnswer | Scope.Scope> =>
   Effect.gen(function*() {
     const subscribed = yield* Deferred.make<void>()
-    const fiber = yield* RequestResponse.respond(session, template, handler, {
+    const fiber = yield* template.respond(session, handler, {
       ...options,
       onSubscribed: Effect.asVoid(Deferred.succeed(subscribed, undefined))
     }).pipe(Effect.forkScoped)
     yield* Deferred.await(subscribed)
     return fiber
-  })) as unknown as <Params, Req, Res, Failure, RAsk, RAnswer, R>(
-    session: Parameters<Respond>[0],
-    template: RequestResponse.RequestTemplate<Params, Req, Res, Failure, RAsk, RAnswer>,
-    handler: Parameters<typeof RequestResponse.respond<Params, Req, Res, Failure, RAsk, RAnswer, R>>[2],
-    options?: RequestResponse.RespondOptions<Params>
-  ) => Effect.Effect<Fiber.Fiber<void, unknown>, never, R | RAnswer | Scope.Scope>
+  })
 
 const add = ({ value }: { readonly value: typeof Sum.Type }) => Effect.succeed(value.a + value.b)
 
@@ -50,7 +57,7 @@ everywhere("requests", (test, { version }) => {
         seen.push([request.params, request.message.topic])
         return add(request)
       })
-      assert.strictEqual(yield* RequestResponse.request(asking, template, { id: "x" }, { a: 1, b: 2 }), 3)
+      assert.strictEqual(yield* template.request(asking, { id: "x" }, { a: 1, b: 2 }), 3)
       assert.deepStrictEqual(seen, [[{ id: "x" }, `${world.unique}/calculator/x/add`]])
     }))
 
@@ -58,7 +65,7 @@ everywhere("requests", (test, { version }) => {
     Effect.gen(function*() {
       const session = yield* world.session()
       yield* responding(session, calculator(world), add)
-      assert.strictEqual(yield* RequestResponse.request(session, calculator(world), { id: "x" }, { a: 1, b: 2 }), 3)
+      assert.strictEqual(yield* calculator(world).request(session, { id: "x" }, { a: 1, b: 2 }), 3)
     }))
 
   test("1,000 concurrent requests get each its own answer, by one subscription", (world) =>
@@ -70,8 +77,7 @@ everywhere("requests", (test, { version }) => {
       const ask = (count: number) =>
         Effect.forEach(
           Array.from({ length: count }, (_, i) => i),
-          (i) =>
-            RequestResponse.request(asking, template, { id: `n${i % 10}` }, { a: i, b: i }, { timeout: "25 seconds" }),
+          (i) => template.request(asking, { id: `n${i % 10}` }, { a: i, b: i }, { timeout: "25 seconds" }),
           { concurrency: "unbounded" }
         )
       assert.deepStrictEqual(yield* ask(1000), Array.from({ length: 1000 }, (_, i) => 2 * i))
@@ -89,7 +95,7 @@ everywhere("requests", (test, { version }) => {
       const requester = yield* Scope.provide(RequestResponse.requester(asking), scope)
       const before = world.broker?.received("Subscribe").length ?? 0
       for (const a of [1, 2, 3]) assert.strictEqual(yield* requester.request(template, { id: "x" }, { a, b: 0 }), a)
-      assert.strictEqual(yield* RequestResponse.request(asking, template, { id: "x" }, { a: 4, b: 0 }), 4)
+      assert.strictEqual(yield* template.request(asking, { id: "x" }, { a: 4, b: 0 }), 4)
       if (world.broker !== undefined) assert.strictEqual(world.broker.received("Subscribe").length, before)
       assert.deepStrictEqual(yield* requester.stats, { waiting: 0, answered: 4, late: 0, foreign: 0, dropped: 0 })
       assert.strictEqual((yield* asking.metrics).subscriptions, 1)
@@ -103,7 +109,7 @@ everywhere("requests", (test, { version }) => {
       const session = yield* world.session()
       const template = calculator(world)
       yield* responding(session, template, ({ value }) => Effect.fail({ tooLarge: value.a }))
-      const failed = yield* Effect.flip(RequestResponse.request(session, template, { id: "x" }, { a: 1e9, b: 2 }))
+      const failed = yield* Effect.flip(template.request(session, { id: "x" }, { a: 1e9, b: 2 }))
       assert.deepStrictEqual(failed, { tooLarge: 1e9 })
     }))
 
@@ -122,11 +128,11 @@ everywhere("requests", (test, { version }) => {
         const template = careless(world)
         yield* responding(session, template, (request) => request.params.id === "bad" ? handler() : add(request))
         const failed = yield* reason(
-          RequestResponse.request(session, template, { id: "bad" }, { a: 1, b: 2 }),
+          template.request(session, { id: "bad" }, { a: 1, b: 2 }),
           "RequestFailed"
         )
         assert.deepStrictEqual([failed.status, failed.detail], ["error", undefined])
-        assert.strictEqual(yield* RequestResponse.request(session, template, { id: "good" }, { a: 1, b: 2 }), 3)
+        assert.strictEqual(yield* template.request(session, { id: "good" }, { a: 1, b: 2 }), 3)
       }))
   }
 
@@ -135,7 +141,7 @@ everywhere("requests", (test, { version }) => {
       const session = yield* world.session()
       yield* responding(session, calculator(world), ({ value }) => Effect.fail({ tooLarge: value.a }))
       const failed = yield* reason(
-        RequestResponse.request(session, careless(world), { id: "x" }, { a: 1, b: 2 }),
+        careless(world).request(session, { id: "x" }, { a: 1, b: 2 }),
         "RequestFailed"
       )
       assert.strictEqual(failed.status, "error")
@@ -149,7 +155,7 @@ everywhere("requests", (test, { version }) => {
         request: PayloadCodec.json(Schema.String),
         response: PayloadCodec.json(Schema.Finite)
       })
-      const failed = yield* reason(RequestResponse.request(session, other, {}, "one and one"), "RequestFailed")
+      const failed = yield* reason(other.request(session, {}, "one and one"), "RequestFailed")
       assert.deepStrictEqual([failed.status, failed.detail], [
         "invalid",
         "invalid payload: the payload does not fit the schema: Expected object"
@@ -164,22 +170,21 @@ everywhere("requests", (test, { version }) => {
         request: PayloadCodec.json(Sum),
         response: PayloadCodec.json(Schema.String)
       })
-      yield* reason(RequestResponse.request(session, other, {}, { a: 1, b: 2 }), "InvalidPayload")
+      yield* reason(other.request(session, {}, { a: 1, b: 2 }), "InvalidPayload")
     }))
 
   test("a request that does not fit its template is refused before anything is sent", (world) =>
     Effect.gen(function*() {
       const session = yield* world.session()
       const template = calculator(world)
-      yield* reason(RequestResponse.request(session, template, { id: "" }, { a: 1, b: 2 }), "InvalidTopic")
-      yield* reason(RequestResponse.request(session, template, { id: "x" }, { a: Number.NaN, b: 2 }), "InvalidPayload")
+      yield* reason(template.request(session, { id: "" }, { a: 1, b: 2 }), "InvalidTopic")
+      yield* reason(template.request(session, { id: "x" }, { a: Number.NaN, b: 2 }), "InvalidPayload")
     }))
 
   test("without a responder a request fails: at once where the server tells, else with the timeout", (world) =>
     Effect.gen(function*() {
       const session = yield* world.session()
-      const request = (timeout: number) =>
-        RequestResponse.request(session, calculator(world), { id: "x" }, { a: 1, b: 2 }, { timeout })
+      const request = (timeout: number) => calculator(world).request(session, { id: "x" }, { a: 1, b: 2 }, { timeout })
       if (version === 5) {
         assert.strictEqual((yield* reason(request(10_000), "RequestFailed")).status, "noResponder")
       } else {
@@ -273,9 +278,9 @@ everywhere("requests", (test, { version }) => {
       const template = calculator(world)
       yield* responding(session, template, () => Effect.succeed(1), { params: { id: "one" } })
       yield* responding(session, template, () => Effect.succeed(2), { params: { id: "two" } })
-      assert.strictEqual(yield* RequestResponse.request(session, template, { id: "one" }, { a: 0, b: 0 }), 1)
-      assert.strictEqual(yield* RequestResponse.request(session, template, { id: "two" }, { a: 0, b: 0 }), 2)
-      const wrong = RequestResponse.respond(session, template, add, { params: { id: "#" } })
+      assert.strictEqual(yield* template.request(session, { id: "one" }, { a: 0, b: 0 }), 1)
+      assert.strictEqual(yield* template.request(session, { id: "two" }, { a: 0, b: 0 }), 2)
+      const wrong = template.respond(session, add, { params: { id: "#" } })
       yield* reason(wrong, "InvalidTopic")
     }))
 
@@ -288,7 +293,7 @@ everywhere("requests", (test, { version }) => {
           n === 2 ? Effect.fail({ tooLarge: n }) : Effect.succeed(n))
       }
       const answers = yield* Stream.runCollect(
-        RequestResponse.requestMany(asking, template, { id: "x" }, { a: 1, b: 2 }, { count: 3 })
+        template.requestMany(asking, { id: "x" }, { a: 1, b: 2 }, { count: 3 })
       )
       assert.deepStrictEqual(
         answers.map((answer) =>
@@ -306,7 +311,7 @@ everywhere("requests", (test, { version }) => {
       const template = calculator(world)
       for (const _ of [1, 2]) yield* responding(yield* world.session(), template, add)
       const answers = yield* Stream.runCollect(
-        RequestResponse.requestMany(asking, template, { id: "x" }, { a: 1, b: 2 }, {
+        template.requestMany(asking, { id: "x" }, { a: 1, b: 2 }, {
           timeout: "1 hour",
           idle: "500 millis"
         })
@@ -319,7 +324,7 @@ everywhere("requests", (test, { version }) => {
       const session = yield* world.session()
       const template = calculator(world)
       const many = (timeout: number) =>
-        Stream.runCollect(RequestResponse.requestMany(session, template, { id: "x" }, { a: 1, b: 2 }, { timeout }))
+        Stream.runCollect(template.requestMany(session, { id: "x" }, { a: 1, b: 2 }, { timeout }))
       assert.deepStrictEqual(yield* many(version === 5 ? 60_000 : 200), [])
       yield* responding(session, template, add)
       assert.deepStrictEqual(yield* many(500), [Result.succeed(3)])
@@ -328,7 +333,7 @@ everywhere("requests", (test, { version }) => {
   test("requestMany fails when the request cannot be sent", (world) =>
     Effect.gen(function*() {
       const session = yield* world.session()
-      const many = RequestResponse.requestMany(session, calculator(world), { id: "/" }, { a: 1, b: 2 })
+      const many = calculator(world).requestMany(session, { id: "/" }, { a: 1, b: 2 })
       yield* reason(Stream.runCollect(many), "InvalidTopic")
     }))
 
@@ -339,12 +344,12 @@ everywhere("requests", (test, { version }) => {
       yield* responding(answering, calculator(world), () =>
         Effect.andThen(Deferred.succeed(asked, undefined), Effect.never))
       const request = yield* Effect.forkScoped(
-        RequestResponse.request(asking, calculator(world), { id: "x" }, { a: 1, b: 2 })
+        calculator(world).request(asking, { id: "x" }, { a: 1, b: 2 })
       )
       yield* Deferred.await(asked)
       yield* asking.drain
       yield* reason(Fiber.join(request), "Closed")
-      yield* reason(RequestResponse.request(asking, calculator(world), { id: "x" }, { a: 1, b: 2 }), "Closed")
+      yield* reason(calculator(world).request(asking, { id: "x" }, { a: 1, b: 2 }), "Closed")
     }))
 
   test("a client identifier may have any character", (world) =>
@@ -364,7 +369,7 @@ everywhere("requests", (test, { version }) => {
         yield* world.session()
       ]
       yield* responding(answering, calculator(world), add)
-      assert.strictEqual(yield* RequestResponse.request(asking, calculator(world), { id: "x" }, { a: 1, b: 2 }), 3)
+      assert.strictEqual(yield* calculator(world).request(asking, { id: "x" }, { a: 1, b: 2 }), 3)
       assert.strictEqual((yield* asking.metrics).subscriptions, 0)
       if (world.broker !== undefined) assert.deepStrictEqual(world.broker.subscriptions(clientId), [])
     }).pipe(Effect.provide(SessionStore.layerMemory)))
@@ -375,7 +380,7 @@ everywhere("requests", (test, { version }) => {
       const old = yield* world.session({ protocolVersion: 4 })
       const modern = yield* world.session({ protocolVersion: 5 })
       const ask = (session: typeof old, via?: "topic") =>
-        RequestResponse.request(session, template, { id: "x" }, { a: 1, b: 2 }, via === undefined ? {} : { via })
+        template.request(session, { id: "x" }, { a: 1, b: 2 }, via === undefined ? {} : { via })
       const one = yield* responding(old, template, add)
       assert.deepStrictEqual([yield* ask(old), yield* ask(modern, "topic")], [3, 3])
       yield* Fiber.interrupt(one)
@@ -392,7 +397,7 @@ everywhere("requests", (test, { version }) => {
         Effect.andThen(Queue.offer(handled, request.params.id), add(request)))
       yield* session.publish(`${world.unique}/calculator/no/add`, `{"a":1,"b":2}`, { qos: 1 })
       yield* session.publish("mqttx/requests/short", `{"a":1,"b":2}`, { qos: 1 })
-      assert.strictEqual(yield* RequestResponse.request(session, template, { id: "x" }, { a: 1, b: 2 }), 3)
+      assert.strictEqual(yield* template.request(session, { id: "x" }, { a: 1, b: 2 }), 3)
       assert.deepStrictEqual(yield* Queue.takeAll(handled), ["x"])
       yield* fence(session)
       assert.strictEqual((yield* session.metrics).unacknowledged, 0)
@@ -415,7 +420,7 @@ everywhere("requests", (test, { version }) => {
         yield* Fiber.interrupt(responder)
 
         const requests = yield* inbox((yield* theirs.subscription(topic, { qos: 1 })).messages)
-        const asking = yield* Effect.forkScoped(RequestResponse.request(ours, template, { id: "x" }, { a: 1, b: 2 }))
+        const asking = yield* Effect.forkScoped(template.request(ours, { id: "x" }, { a: 1, b: 2 }))
         const { properties } = yield* requests
         yield* theirs.publish(properties.responseTopic!, "4", {
           qos: 1,
@@ -433,7 +438,7 @@ everywhere("requests", (test, { version }) => {
         response: Schema.String
       })
       yield* responding(session, template, ({ params, value }) => Effect.succeed(`${value} ${params.path}`))
-      assert.strictEqual(yield* RequestResponse.request(session, template, { path: "a/b" }, "read"), "read a/b")
-      assert.isTrue(Topic.matches(template.request.filter, `${world.unique}/files/a/b`))
+      assert.strictEqual(yield* template.request(session, { path: "a/b" }, "read"), "read a/b")
+      assert.isTrue(Topic.matches(template.topic.filter, `${world.unique}/files/a/b`))
     }))
 })

@@ -1,4 +1,4 @@
-import { PayloadCodec, RequestResponse } from "@effect-mqttx/core"
+import { type MqttSession, PayloadCodec, RequestResponse } from "@effect-mqttx/core"
 import { Fault } from "@effect-mqttx/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Fiber, Latch, Layer, References, Result, Schema, Stream } from "effect"
@@ -11,12 +11,12 @@ const echo = RequestResponse.template("echo/:id", {
 })
 
 const responding = Effect.fnUntraced(function*(
-  session: Parameters<typeof RequestResponse.respond>[0],
+  session: MqttSession.Session,
   handler: (value: string) => Effect.Effect<string, unknown>,
   concurrency = 16
 ) {
   const subscribed = yield* Deferred.make<void>()
-  const fiber = yield* RequestResponse.respond(session, echo, ({ value }) => handler(value), {
+  const fiber = yield* echo.respond(session, ({ value }) => handler(value), {
     concurrency,
     onSubscribed: Effect.asVoid(Deferred.succeed(subscribed, undefined))
   }).pipe(Effect.forkScoped)
@@ -54,7 +54,7 @@ describe("requests on the wire of MQTT 5", () => {
       const broker = world.broker!
       const session = yield* world.session({ clientId: "asker" })
       yield* responding(session, Effect.succeed)
-      yield* RequestResponse.request(session, echo, { id: "1" }, "hello", {
+      yield* echo.request(session, { id: "1" }, "hello", {
         timeout: "2500 millis",
         userProperties: [["trace", "7"]]
       })
@@ -81,7 +81,7 @@ describe("requests on the wire of MQTT 5", () => {
     Effect.gen(function*() {
       const session = yield* world.session()
       yield* responding(session, () => Effect.fail("a secret"))
-      yield* Effect.flip(RequestResponse.request(session, echo, { id: "1" }, "hello"))
+      yield* Effect.flip(echo.request(session, { id: "1" }, "hello"))
       const response = world.broker!.received("Publish")[1]!.packet
       assert.deepStrictEqual(response.properties.userProperties, [["mqttx-status", "error"]])
       assert.strictEqual(response.payload.length, 0)
@@ -96,7 +96,7 @@ describe("requests on the wire of MQTT 5", () => {
       const withheld = yield* broker.inject(
         Fault.withhold({ direction: "sent", packet: "Puback", clientId: "responder" })
       )
-      assert.strictEqual(yield* RequestResponse.request(asking, echo, { id: "1" }, "hello"), "hello")
+      assert.strictEqual(yield* echo.request(asking, { id: "1" }, "hello"), "hello")
       yield* withheld.awaitHits(1)
       yield* settle
       assert.strictEqual(broker.received("Puback", "responder").length, 0)
@@ -110,7 +110,7 @@ describe("requests on the wire of MQTT 5", () => {
       const asking = yield* world.session({ clientId: "asker" })
       yield* responding(yield* world.session(), Effect.succeed)
       yield* broker.inject(Fault.withhold({ direction: "sent", packet: "Puback", clientId: "asker" }))
-      assert.strictEqual(yield* RequestResponse.request(asking, echo, { id: "1" }, "hello"), "hello")
+      assert.strictEqual(yield* echo.request(asking, { id: "1" }, "hello"), "hello")
       yield* broker.release("asker")
     }))
 
@@ -150,8 +150,8 @@ describe("requests on the wire of 3.1.1", () => {
     Effect.gen(function*() {
       const session = yield* world.session({ clientId: "asker" })
       yield* responding(session, (value) => value === "bad" ? Effect.fail("a secret") : Effect.succeed(value))
-      yield* RequestResponse.request(session, echo, { id: "1" }, "hello")
-      yield* Effect.flip(RequestResponse.request(session, echo, { id: "2" }, "bad"))
+      yield* echo.request(session, { id: "1" }, "hello")
+      yield* Effect.flip(echo.request(session, { id: "2" }, "bad"))
       const topics = world.broker!.received("Publish").map(({ packet }) => packet.topic.split("/"))
       const [one, two] = [topics[0]![3]!, topics[2]![3]!]
       assert.notStrictEqual(one, two)
@@ -188,7 +188,7 @@ for (const version of [4, 5] as const) {
         yield* responding(session, () => Effect.never)
         for (const [options, millis] of [[{}, 10_000], [{ timeout: "1 second" }, 1000]] as const) {
           const asking = yield* Effect.forkChild(
-            reason(RequestResponse.request(session, echo, { id: "1" }, "hello", options), "Timeout"),
+            reason(echo.request(session, { id: "1" }, "hello", options), "Timeout"),
             { startImmediately: true }
           )
           yield* settle
@@ -208,7 +208,7 @@ for (const version of [4, 5] as const) {
         yield* responding(session, (value) =>
           Deferred.succeed(asked, undefined).pipe(Effect.andThen(go.await), Effect.as(value)))
         const asking = yield* Effect.forkChild(
-          RequestResponse.request(session, echo, { id: "1" }, "hello", { timeout: Duration.infinity })
+          echo.request(session, { id: "1" }, "hello", { timeout: Duration.infinity })
         )
         yield* Deferred.await(asked)
         const { messageExpiryInterval } = world.broker!.received("Publish")[0]!.packet.properties
@@ -227,9 +227,9 @@ for (const version of [4, 5] as const) {
         yield* broker.cut("asker")
         const [tooShort, patient] = [
           yield* Effect.forkChild(
-            reason(RequestResponse.request(asking, echo, { id: "1" }, "a", { timeout: "1 second" }), "Timeout")
+            reason(echo.request(asking, { id: "1" }, "a", { timeout: "1 second" }), "Timeout")
           ),
-          yield* Effect.forkChild(RequestResponse.request(asking, echo, { id: "1" }, "b", { timeout: "1 minute" }))
+          yield* Effect.forkChild(echo.request(asking, { id: "1" }, "b", { timeout: "1 minute" }))
         ]
         yield* settle
         yield* TestClock.adjust("1 second")
@@ -251,7 +251,7 @@ for (const version of [4, 5] as const) {
         yield* responding(yield* world.session(), (value) =>
           Deferred.succeed(asked, undefined).pipe(Effect.andThen(go.await), Effect.as(value)))
         const request = yield* Effect.forkChild(
-          RequestResponse.request(asking, echo, { id: "1" }, "hello", { timeout: "1 hour" })
+          echo.request(asking, { id: "1" }, "hello", { timeout: "1 hour" })
         )
         yield* Deferred.await(asked)
         yield* broker.cut("asker")
@@ -331,14 +331,12 @@ for (const version of [4, 5] as const) {
           yield* responding(yield* world.session(), Effect.succeed)
           yield* broker.refuseSubscribe("mqttx/responses/#", 0x87)
           const both = yield* Effect.all(
-            [1, 2].map(() =>
-              reason(RequestResponse.request(asking, echo, { id: "1" }, "hello"), "SubscriptionRefused")
-            ),
+            [1, 2].map(() => reason(echo.request(asking, { id: "1" }, "hello"), "SubscriptionRefused")),
             { concurrency: "unbounded" }
           )
           assert.deepStrictEqual(both.map(({ reasonCode }) => reasonCode), [0x87, 0x87])
           yield* broker.clearRefusals
-          assert.strictEqual(yield* RequestResponse.request(asking, echo, { id: "1" }, "hello"), "hello")
+          assert.strictEqual(yield* echo.request(asking, { id: "1" }, "hello"), "hello")
         }))
     }
 
@@ -352,7 +350,7 @@ for (const version of [4, 5] as const) {
           Effect.gen(function*() {
             const got: Array<string> = []
             const fiber = yield* Effect.forkChild(
-              Stream.runForEach(RequestResponse.requestMany(asking, echo, { id: "1" }, "after ", options), (answer) =>
+              Stream.runForEach(echo.requestMany(asking, { id: "1" }, "after ", options), (answer) =>
                 Effect.sync(() => got.push(Result.getOrElse(answer, () => "none")))),
               { startImmediately: true }
             )
@@ -383,7 +381,7 @@ for (const version of [4, 5] as const) {
         yield* settle
         const many = yield* Effect.forkChild(
           reason(
-            Stream.runCollect(RequestResponse.requestMany(asking, echo, { id: "1" }, "a", { timeout: "1 second" })),
+            Stream.runCollect(echo.requestMany(asking, { id: "1" }, "a", { timeout: "1 second" })),
             "Timeout"
           ),
           { startImmediately: true }

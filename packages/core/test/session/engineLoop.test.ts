@@ -43,6 +43,10 @@ class FakeConnection implements Connection {
     return this.answer(packets)
   }
 
+  reauthenticate(): Effect.Effect<void> {
+    return Effect.void
+  }
+
   pause(): void {}
   resume(): void {}
   close(): Effect.Effect<void> {
@@ -257,7 +261,7 @@ describe("an attempt to connect that ended without CONNACK", () => {
       engineLoop.receive([suback(1, 2)])
       engineLoop.detach()
       engineLoop.opening(connect)
-      engineLoop.gone({ ...counters, bytesSent })
+      engineLoop.current.gone({ ...counters, bytesSent })
       engineLoop.detach()
       const second = connected(true)
       yield* settle

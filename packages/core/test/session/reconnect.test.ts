@@ -162,11 +162,11 @@ describe("the schedule", () => {
       const broker = yield* makeBroker("memory")
       yield* broker.refuseNetwork
       const seen: Array<unknown> = []
-      const reconnect = Schedule.spaced("7 seconds").pipe(
+      const reconnectSchedule = Schedule.spaced("7 seconds").pipe(
         Schedule.upTo({ times: 2 }),
         Schedule.tap(({ input }) => Effect.sync(() => seen.push(input)))
       )
-      const session = yield* makeSession(broker, {}, { reconnect })
+      const session = yield* makeSession(broker, { reconnectSchedule })
       const events = yield* eventsOf(session)
       const waiting = yield* Effect.forkScoped(reasonOf(session.awaitReady))
       yield* pass(60_000, step)

@@ -1,5 +1,6 @@
 import * as MqttSession from "@effect-mqttx/core/MqttSession"
 import * as ServerAddress from "@effect-mqttx/core/ServerAddress"
+import type * as SessionOptions from "@effect-mqttx/core/SessionOptions"
 import * as Certificates from "@effect-mqttx/testing/Certificates"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Result, Scope } from "effect"
@@ -59,15 +60,8 @@ const url = ({ address }: Listener): string => ServerAddress.format(address)
 
 let sessions = 0
 
-const connect = (servers: ReadonlyArray<Listener>, options: Partial<Parameters<typeof MqttSession.make>[0]> = {}) =>
-  MqttSession.make(
-    {
-      name: `moved-${++sessions}`,
-      servers: servers.map(url),
-      reconnect: impatient,
-      ...options
-    } as Parameters<typeof MqttSession.make>[0]
-  )
+const connect = (servers: ReadonlyArray<Listener>, options: Partial<SessionOptions.SessionOptionsInput<never>> = {}) =>
+  MqttSession.make({ name: `moved-${++sessions}`, servers: servers.map(url), reconnect: impatient, ...options })
 
 const open = (peer: Peer): Effect.Effect<void> => Effect.asVoid(peer.received("Connect"))
 

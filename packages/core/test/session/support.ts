@@ -21,7 +21,7 @@ export const readyCore = <P extends SessionOptions.Persistence = never>(
   options?: Options<P>
 ): Effect.Effect<SessionCore, MqttError, Scope.Scope | StoreFor<P>> =>
   SessionOptions.make({ name: `core-${++sessions}`, servers: [broker.url], reconnect: impatient, ...options }).pipe(
-    Effect.flatMap((valid) => makeCore(valid, undefined)),
+    Effect.flatMap((valid) => makeCore(valid)),
     Effect.tap(({ session }) => session.awaitReady),
     Effect.provideService(Transport.Transport, broker.transport)
   )

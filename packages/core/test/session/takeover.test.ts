@@ -95,10 +95,10 @@ describe("reconnecting after real cuts", () => {
   const delays = Effect.fnUntraced(function*(
     reconnect: NonNullable<Options["reconnect"]>,
     ends: ReadonlyArray<readonly [uptime: number, end: "cut" | "reset" | "disconnect" | "refuse"]>,
-    extras?: MqttSession.Extras
+    reconnectSchedule?: Options["reconnectSchedule"]
   ) {
     const broker = yield* makeBroker("memory")
-    const session = yield* readySession(broker, { reconnect, clientId: "plant" }, extras)
+    const session = yield* readySession(broker, { reconnect, reconnectSchedule, clientId: "plant" })
     const events = yield* eventsOf(session)
     const found: Array<number> = []
     for (const [uptime, end] of ends) {
@@ -170,7 +170,7 @@ describe("reconnecting after real cuts", () => {
         [250, 250, 250, 250, 250, 250]
       )
       assert.deepStrictEqual(
-        yield* delays(schedule, cuts, { reconnect: Schedule.spaced("1 second") }),
+        yield* delays(schedule, cuts, Schedule.spaced("1 second")),
         [1000, 1000, 1000, 1000, 1000, 1000]
       )
     }))

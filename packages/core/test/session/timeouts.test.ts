@@ -99,7 +99,7 @@ describe("what takes too long while there is no connection", () => {
       const { options, why } = yield* refused
       const session = yield* MqttSession.make(options)
       yield* untilRefused(session)
-      const ask = RequestResponse.request(session, Calibrate, { room: "a" }, { offset: 1 }, { timeout: "50 millis" })
+      const ask = Calibrate.request(session, { room: "a" }, { offset: 1 }, { timeout: "50 millis" })
       const error = yield* Effect.flip(ask)
       assertLate(error, "request", why)
       assertCause(error)

@@ -229,11 +229,11 @@ describe("a payload that does not fit its schema", () => {
         request: PayloadCodec.json(Schema.Unknown),
         response: PayloadCodec.json(Reading)
       })
-      yield* Effect.forkScoped(RequestResponse.respond(session, strict, ({ value }) => Effect.succeed(value)))
+      yield* Effect.forkScoped(strict.respond(session, ({ value }) => Effect.succeed(value)))
       yield* settle
-      const asked = yield* Effect.flip(RequestResponse.request(session, strict, {}, wrong as never))
+      const asked = yield* Effect.flip(strict.request(session, {}, wrong as never))
       assert.include(asked.message, "celsius: Expected")
-      const answered = yield* Effect.flip(RequestResponse.request(session, loose, {}, wrong))
+      const answered = yield* Effect.flip(loose.request(session, {}, wrong))
       assert.strictEqual(answered.reason._tag, "RequestFailed")
       assert.include(answered.message, "the responder could not read the request: invalid payload")
       assert.include(answered.message, "celsius: Expected")

@@ -57,6 +57,7 @@ const sessionOptions = options(
     tls: nothing("tls", () => undefined).type,
     webSocket: T.empty,
     queue: T.empty,
+    reconnectSchedule: T.schedule,
     drainTimeout: T.duration
   },
   () => ({ name: "x", servers: "a.invalid" }),
@@ -67,8 +68,6 @@ const durableOptions: Parameter = {
   ...sessionOptions,
   options: { ...sessionOptions.options!, types: { ...sessionOptions.options!.types, persistence: T.oneOf("durable") } }
 }
-
-const extras = options("extras", { reconnect: T.schedule })
 
 const nowhere: Transport.Transport = { open: () => Effect.never }
 const offline = Layer.succeed(TransportModule.Transport, nowhere)
@@ -105,7 +104,7 @@ const managerOptions = options("options", {
 
 const mapOptions = options(
   "options",
-  { lookup: T.callable(() => () => undefined), idleTimeToLive: T.duration, extras: T.anything },
+  { lookup: T.callable(() => () => undefined), idleTimeToLive: T.duration },
   () => ({ lookup: () => undefined }),
   false
 )
@@ -116,8 +115,7 @@ const poolOptions = (members: Parameter): Parameter =>
     {
       ...members.options!.types,
       size: T.type("size", () => 1, (value) => value === 1),
-      share: T.text,
-      extras: T.anything
+      share: T.text
     },
     () => ({ name: "x", servers: "a.invalid", size: 1 }),
     false
@@ -155,12 +153,17 @@ const change: Subject = {
 }
 
 const subjects: Subjects = {
+  Authentication: {
+    challenge: subject("value", any("method"), any("respond"), any("initial")),
+    token: subject("value", any("method"), any("data"))
+  },
   Codec: {
     encode: subject("value", nothing("packet", () => ({ _tag: "Pingreq" })), any("version")),
     sizeOf: subject("value", any("packet"), any("version")),
     makeDecoder: subject("value", any("options")),
     makeEncoder: subject("value", any("version"), any("options"))
   },
+  Credentials: { failed: subject("value", any("detail"), any("options")) },
   Forwarder: {
     Service: {
       ...subject("value", any("name")),
@@ -197,17 +200,19 @@ const subjects: Subjects = {
     make: subject("effect", mqttJsOptions),
     layer: subject("layer", mqttJsOptions)
   },
+  Message: { isMessage: subject("predicate", any("u")) },
   MqttSession: {
+    isSession: subject("predicate", any("u")),
     Service: {
       ...subject("value", any("name")),
       wrap: (call) => (name) => (call() as (name: never) => unknown)(name!)
     },
-    make: subject("effect", sessionOptions, extras),
-    makeDurable: subject("effect", durableOptions, extras),
-    layer: subject("layer", sessionOptions, extras),
-    layerDurable: subject("layer", durableOptions, extras),
-    layerConfig: subject("layer", config, extras),
-    layerDurableConfig: subject("layer", config, extras)
+    make: subject("effect", sessionOptions),
+    makeDurable: subject("effect", durableOptions),
+    layer: subject("layer", sessionOptions),
+    layerDurable: subject("layer", durableOptions),
+    layerConfig: subject("layer", config),
+    layerDurableConfig: subject("layer", config)
   },
   OptionsSchema: {
     strict: subject("value", any("fields")),
@@ -234,13 +239,11 @@ const subjects: Subjects = {
     isAllowed: subject("predicate", any("packet"), any("code"), any("version")),
     isError: subject("predicate", any("code")),
     nameOf: subject("value", any("code"), any("packet")),
-    permanence: subject("value", any("code"), any("packet"))
+    isRetryable: subject("value", any("code"), any("packet"))
   },
   RequestResponse: {
-    request: subject("effect", nothing("session", () => undefined)),
-    requestMany: subject("stream", nothing("session", () => undefined)),
+    isRequestTemplate: subject("predicate", any("u")),
     requester: subject("effect", nothing("session", () => undefined)),
-    respond: subject("effect", nothing("session", () => undefined)),
     template: subject(
       "value",
       template,
@@ -248,14 +251,17 @@ const subjects: Subjects = {
     )
   },
   RouteFilter: {
-    and: subject("value", any("filter")),
+    and: subject("value", any("self"), any("that")),
     compile: subject("value", any("filter")),
     describe: subject("value", any("filter")),
+    every: subject("value", any("filters")),
+    isRouteFilter: subject("predicate", any("u")),
     matches: subject("value", any("filter"), any("message")),
     not: subject("value", any("filter")),
-    or: subject("value", any("filter")),
+    or: subject("value", any("self"), any("that")),
     predicate: subject("value", any("test"), any("description")),
     session: subject("value", any("name")),
+    some: subject("value", any("filters")),
     text: subject("value", any("text")),
     textExpression: subject("value", any("expression")),
     topic: subject("value", any("pattern")),
@@ -263,10 +269,12 @@ const subjects: Subjects = {
     validate: subject("value", any("filter"))
   },
   RouteTransformer: {
+    andThen: subject("value", any("self"), any("that")),
+    compose: subject("value", any("transformer")),
+    isRouteTransformer: subject("predicate", any("u")),
     json: subject("value", any("path"), any("value")),
     make: subject("value", any("transform"), any("description")),
     payload: subject("value", any("change"), any("description")),
-    pipe: subject("value", any("transformer")),
     topic: subject("value", any("filter"), any("template")),
     topicExpression: subject("value", any("expression"), any("replacement"))
   },
@@ -345,9 +353,11 @@ const subjects: Subjects = {
   },
   TopicTemplate: {
     fromString: subject("value", template, codec, any("options")),
+    isTopicTemplate: subject("predicate", any("u")),
     make: subject("value", template, codec, any("options"))
   },
-  TopicTree: { make: subject("value", any("options")) },
+  Subscription: { isSubscription: subject("predicate", any("u")) },
+  TopicTree: { isTopicTree: subject("predicate", any("u")), make: subject("value", any("options")) },
   Transport: { failure: subject("value", any("error"), any("address")) }
 }
 
@@ -374,8 +384,10 @@ describe("what a function without a failure makes of wrong values", () => {
         [(value) => ({ filter: RouteFilter.session(value) }), (value) => typeof value === "string"],
         [(value) => ({ filter: RouteFilter.predicate(value) }), (value) => typeof value === "function"],
         [(value) => ({ filter: RouteFilter.not(value) }), () => false],
-        [(value) => ({ filter: RouteFilter.and(value) }), () => false],
-        [(value) => ({ filter: RouteFilter.or(RouteFilter.and(value)) }), () => false],
+        [(value) => ({ filter: RouteFilter.and(value, value) }), () => false],
+        [(value) => ({ filter: RouteFilter.or(RouteFilter.and(value, value), value) }), () => false],
+        [(value) => ({ filter: RouteFilter.every(value) }), Array.isArray],
+        [(value) => ({ filter: RouteFilter.some(value) }), Array.isArray],
         [(value) => ({ transform: RouteTransformer.make(value) }), (value) => typeof value === "function"],
         [(value) => ({ transform: RouteTransformer.payload(value) }), (value) => typeof value === "function"],
         [(value) => ({ transform: RouteTransformer.topicExpression(value, "b") }), regular]

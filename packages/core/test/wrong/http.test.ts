@@ -16,6 +16,7 @@ const reasons = {
   ClientIdentifierRejected: [new MqttError.ClientIdentifierRejected({ clientId: "a" }), 502],
   Closed: [new MqttError.Closed(), 503],
   ConnectionLost: [new MqttError.ConnectionLost({}), 503],
+  CredentialsFailed: [new MqttError.CredentialsFailed({ detail: "sealed" }), 503],
   ConnectionRefused: [new MqttError.ConnectionRefused({ cause: new Error("ECONNREFUSED") }), 503],
   Dropped: [new MqttError.Dropped({ policy: "dropOldest" }), 503],
   DuplicateForwarder: [new MqttError.DuplicateForwarder({ forwarder: "f" }), 409],

@@ -221,20 +221,20 @@ describe.each([4, 5] as const)("payloads on version %s", (protocolVersion) => {
       const ask = RequestResponse.template("ask", { request: asIs, response: PayloadCodec.text() })
       const answer = RequestResponse.template("answer", { request: PayloadCodec.text(), response: asIs })
       let value: unknown
-      yield* Effect.forkScoped(RequestResponse.respond(session, ask, () => Effect.succeed("fine")))
-      yield* Effect.forkScoped(RequestResponse.respond(session, answer, () => Effect.sync(() => value as never)))
+      yield* Effect.forkScoped(ask.respond(session, () => Effect.succeed("fine")))
+      yield* Effect.forkScoped(answer.respond(session, () => Effect.sync(() => value as never)))
       yield* settle
       for (const [name, make] of wrong) {
-        const asked = yield* Effect.flip(RequestResponse.request(session, ask, {}, make() as never))
+        const asked = yield* Effect.flip(ask.request(session, {}, make() as never))
         assert.strictEqual(asked.reason._tag, "InvalidPayload", name)
         value = make()
-        const answered = yield* Effect.flip(RequestResponse.request(session, answer, {}, "?"))
+        const answered = yield* Effect.flip(answer.request(session, {}, "?"))
         assert.strictEqual(answered.reason._tag, "RequestFailed", name)
       }
       for (const [name, make, expected] of bytes) {
-        assert.strictEqual(yield* RequestResponse.request(session, ask, {}, make() as never), "fine", name)
+        assert.strictEqual(yield* ask.request(session, {}, make() as never), "fine", name)
         value = make()
-        const given: Uint8Array = yield* RequestResponse.request(session, answer, {}, "?")
+        const given: Uint8Array = yield* answer.request(session, {}, "?")
         assert.deepStrictEqual(Array.from(given), expected, name)
       }
       yield* goesOn(session)

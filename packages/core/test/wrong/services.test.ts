@@ -121,8 +121,7 @@ const addParameters: ReadonlyArray<Parameter> = [
     ...sessionOptions,
     options: { ...sessionOptions.options!, types: { name: sessionOptions.options!.types["name"]! } }
   },
-  options("extras", {
-    reconnect: T.schedule,
+  options("addOptions", {
     transport: T.type("transport", () => ({ open: () => Effect.never }), () => false)
   })
 ]
@@ -271,18 +270,18 @@ check("Requester", ({ session: it }) => RequestResponse.requester(it), {
 
 check("RequestResponse", ({ session: it }) =>
   Effect.succeed({
-    request: (...[a, b, c, d]: [never, never, never, never]) => RequestResponse.request(it, a, b, c, d),
-    requestMany: (...[a, b, c, d]: [never, never, never, never]) => RequestResponse.requestMany(it, a, b, c, d),
-    respond: (...[a, b, c]: [never, never, never]) => RequestResponse.respond(it, a, b, c),
+    request: (...[a, b, c]: [never, never, never]) => ask.request(it, a, b, c),
+    requestMany: (...[a, b, c]: [never, never, never]) => ask.requestMany(it, a, b, c),
+    respond: (...[a, b]: [never, never]) => ask.respond(it, a, b),
     requester: (a: never) => RequestResponse.requester(it, a),
-    requestOf: (a: never) => RequestResponse.request(a, ask, { room: "a" }, "x"),
-    requestManyOf: (a: never) => RequestResponse.requestMany(a, ask, { room: "a" }, "x"),
-    respondOf: (a: never) => RequestResponse.respond(a, ask, () => Effect.succeed("x")),
+    requestOf: (a: never) => ask.request(a, { room: "a" }, "x"),
+    requestManyOf: (a: never) => ask.requestMany(a, { room: "a" }, "x"),
+    respondOf: (a: never) => ask.respond(a, () => Effect.succeed("x")),
     requesterOf: (a: never) => RequestResponse.requester(a)
   }), {
-  request: subject("effect", template, params, reading, T.requestOptions()),
-  requestMany: subject("stream", template, params, reading, T.requestManyOptions()),
-  respond: subject("effect", template, handler, T.respondOptions()),
+  request: subject("effect", params, reading, T.requestOptions()),
+  requestMany: subject("stream", params, reading, T.requestManyOptions()),
+  respond: subject("effect", handler, T.respondOptions()),
   requester: subject("effect", options("options", { via: T.oneOf("properties", "topic") })),
   requestOf: subject("effect", parameter("session", T.type("session", () => undefined, () => false))),
   requestManyOf: subject("stream", parameter("session", T.type("session", () => undefined, () => false))),

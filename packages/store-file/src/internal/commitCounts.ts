@@ -1,8 +1,8 @@
 /**
- * The tally: a small file next to the database that counts the commits of every session.
+ * The commit counts: a small file next to the database that counts the commits of every session.
  *
- * A database whose log lost its end is a whole database of an earlier time: nothing in it shows the loss. The tally
- * shows it. A commit is counted after it is safe, so the tally never claims more than was committed. Its writes are not
+ * A database whose log lost its end is a whole database of an earlier time: nothing in it shows the loss. The counts
+ * show it. A commit is counted after it is safe, so the file never claims more than was committed. Its writes are not
  * synced, which makes them cheap.
  *
  * The file is a header of 32 bytes (magic, format of the store, checksum) and slots of 32 bytes: session, commits,
@@ -19,7 +19,7 @@ import { StoreFailure } from "./failure.ts"
 /** The newest store format that this version of the library reads, and the format that it writes. */
 export const format = 1
 
-/** What the tally records of a session. `commits` are known to be safe; 0 claims nothing. */
+/** What the file records of a session. `commits` are known to be safe; 0 claims nothing. */
 export interface Claim {
   readonly commits: number
   readonly records: number
@@ -68,14 +68,14 @@ const contentsOf = (path: string): Buffer => {
 }
 
 /**
- * The tally of an open store.
+ * The commit counts of an open store.
  */
 export class CommitCounts {
   /**
    * Whether the file, or one of its slots, could not be read when it was opened. A session without a slot may then have
    * had one.
    */
-  readonly damaged: boolean
+  readonly isDamaged: boolean
   readonly #descriptor: number
   readonly #slots = new Map<string, number>()
   readonly #free: Array<number> = []
@@ -100,10 +100,10 @@ export class CommitCounts {
       }
     }
     this.#free.reverse()
-    this.damaged = broken
+    this.isDamaged = broken
   }
 
-  /** Opens the tally, or creates it. A store that is not new must have one. */
+  /** Opens the file, or creates it. A store that is not new must have one. */
   static open(path: string, isNew: boolean): CommitCounts {
     const file = contentsOf(path)
     const damaged = file.length === 0
@@ -120,7 +120,7 @@ export class CommitCounts {
     try {
       Fs.fchmodSync(descriptor, 0o600)
       const commitCounts = new CommitCounts(descriptor, whole, damaged)
-      if (commitCounts.damaged || file.length === 0) {
+      if (commitCounts.isDamaged || file.length === 0) {
         commitCounts.#write(0, whole.length)
         commitCounts.sync()
         syncDirectory(Path.dirname(path))

@@ -7,9 +7,9 @@ import { type Found, summarise } from "./sessionState.ts"
 
 /** What is known besides the records themselves. */
 export interface Evidence {
-  /** Undefined: the session has no slot in the tally. */
+  /** Undefined: the session has no slot in the commit counts. */
   readonly claim: Claim | undefined
-  readonly isTallyDamaged: boolean
+  readonly areCountsDamaged: boolean
   /** Whether commits are synced. Commits without a sync may be missing after a power cut. */
   readonly isSynced: boolean
   /** The damage found when the store was opened. It explains a loss, but is not a loss itself. */
@@ -20,7 +20,7 @@ const count = (number: number, what: string): string => `${number} ${what}${numb
 
 /** The loss of a session; undefined when nothing is lost. */
 export const checkDamage = (found: Found, evidence: Evidence): StoreDamage | undefined => {
-  const { claim, incident, isSynced, isTallyDamaged } = evidence
+  const { claim, incident, isSynced, areCountsDamaged } = evidence
   const { summary } = found
   const kept = found.records.length
   const findings: Array<string> = []
@@ -54,8 +54,8 @@ export const checkDamage = (found: Found, evidence: Evidence): StoreDamage | und
     findings.push(`the last ${count(missing, "commit")} ${missing === 1 ? "is" : "are"} missing${why}`)
     lost = kept === 0 ? claim.records : undefined
   }
-  if (claim === undefined && (isTallyDamaged || commits > 0)) {
-    findings.push("the tally is damaged, so that it is unknown whether the last commits are there")
+  if (claim === undefined && (areCountsDamaged || commits > 0)) {
+    findings.push("the commit counts are damaged, so that it is unknown whether the last commits are there")
     lost = undefined
   }
 

@@ -2,7 +2,9 @@
  * Sends commands to Redis with a time limit, over a connection that is replaced when it proves useless.
  *
  * A command that has timed out may still arrive late, after newer ones, and a command that is repeated over another
- * connection may run twice. The scripts are written for that.
+ * connection may run twice. The scripts are written for that. Scripts do not run through `Redis.eval`, because it loads
+ * them over the driver's shared connection, which after a failover may be at another server than the reserved one, or
+ * down.
  */
 import { StorageFailed } from "@effect-mqttx/core/MqttError"
 import * as Duration from "effect/Duration"

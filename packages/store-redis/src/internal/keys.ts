@@ -16,7 +16,7 @@ export interface SessionKeys {
   readonly records: string
   /** A hash: a commit that is too large for one script, until it is applied in full, see `internal/scripts.ts`. */
   readonly staged: string
-  /** The next `records` while it is being written, see `internal/handle.ts`. */
+  /** The next `records` while it is being written, see `internal/lossRepair.ts`. */
   readonly rewrite: string
 }
 

@@ -38,28 +38,6 @@ const fields = OptionsSchema.strict({
   )
 })
 
-/**
- * Complete and checked options.
- */
-export interface RedisStoreOptions {
-  readonly keyPrefix: string
-  readonly expiry?: Duration.Duration
-  readonly leaseDuration: Duration.Duration
-  readonly acquireTimeout?: Duration.Duration
-  readonly commandTimeout: Duration.Duration
-}
-
-/**
- * The JSON form of the options.
- */
-export interface RedisStoreOptionsEncoded {
-  readonly keyPrefix?: string
-  readonly expiry?: OptionsSchema.EncodedDuration
-  readonly leaseDuration?: OptionsSchema.EncodedDuration
-  readonly acquireTimeout?: OptionsSchema.EncodedDuration
-  readonly commandTimeout?: OptionsSchema.EncodedDuration
-}
-
 /** The schema of the options, see `RedisStore.RedisStoreOptions`. */
 export const StoreOptionsSchema = fields.check(
   Schema.makeFilter(({ expiry, leaseDuration }: typeof fields.Type) =>
@@ -69,6 +47,16 @@ export const StoreOptionsSchema = fields.check(
   )
 )
 
+/**
+ * Complete and checked options.
+ */
+export interface RedisStoreOptions extends Schema.Schema.Type<typeof StoreOptionsSchema> {}
+
+/**
+ * The JSON form of the options.
+ */
+export interface RedisStoreOptionsEncoded extends Schema.Codec.Encoded<typeof StoreOptionsSchema> {}
+
 /** Checks options and fills in the defaults. */
-export const decodeOptions = (input: unknown): Result.Result<typeof StoreOptionsSchema.Type, MqttError> =>
+export const decodeOptions = (input: unknown): Result.Result<RedisStoreOptions, MqttError> =>
   OptionsSchema.decode(StoreOptionsSchema, input, "RedisStore.make")

@@ -38,7 +38,7 @@ export interface Script {
 const script = (lua: string): Script => ({ lua, sha: createHash("sha1").update(lua).digest("hex") })
 
 // The owner with the smaller epoch is the older one. Epochs are times of Redis in milliseconds, and always grow.
-const standing = `
+const functions = `
 local function standing()
   local owner = redis.call('GET', KEYS[1])
   if owner == ARGV[1] then return 1 end
@@ -71,6 +71,24 @@ local function expire(milliseconds)
 end
 `
 
+/** A script that runs for the newest owner only. */
+const ownerScript = (lua: string): Script =>
+  script(`${functions}
+local standing = standing()
+if standing ~= 1 then return standing end
+${lua}`)
+
+/**
+ * A script of a numbered commit, for the newest owner. ARGV[3] is the number of the newest commit that succeeded,
+ * ARGV[4] that of this one. A commit that has already arrived, or arrives after a newer one, is not applied again.
+ */
+const commitScript = (lua: string): Script =>
+  ownerScript(`
+local newest = number()
+if newest < tonumber(ARGV[3]) then return ${lost} end
+if newest >= tonumber(ARGV[4]) then return 1 end
+${lua}`)
+
 // Lua accepts only some thousand arguments in one call.
 const batch = 4000
 
@@ -82,7 +100,7 @@ const movedBytes = 1_048_576
  * Becomes the owner. ARGV: token, lease, expiry. Returns 1 and the owner's text, or 0 and the remaining milliseconds of
  * another owner's lease. A repeated call with the same token, because the first reply was lost, returns the same.
  */
-export const acquire: Script = script(`
+export const acquire: Script = script(`${functions}
 local held = redis.call('PTTL', KEYS[2])
 if held > 0 then
   local lease = redis.call('GET', KEYS[2])
@@ -101,9 +119,7 @@ if state and (not string.find(state, ' ', 1, true) or redis.call('EXISTS', KEYS[
   redis.call('UNLINK', KEYS[4])
 end
 redis.call('HSET', KEYS[3], '', 0)
-for _, key in ipairs({ KEYS[1], KEYS[3], KEYS[4] }) do
-  if ARGV[3] == '0' then redis.call('PERSIST', key) else redis.call('PEXPIRE', key, ARGV[3]) end
-end
+expire(ARGV[3])
 return {1, owner}`)
 
 /**
@@ -129,9 +145,7 @@ return 1`)
 /**
  * Prolongs the lease and the expiry. ARGV: owner, lease, number of the newest commit that succeeded, expiry.
  */
-export const renew: Script = script(`${standing}
-local standing = standing()
-if standing ~= 1 then return standing end
+export const renew: Script = ownerScript(`
 renew()
 if number() < tonumber(ARGV[3]) then return ${lost} end
 expire(ARGV[4])
@@ -143,12 +157,7 @@ return 1`)
  *
  * A commit that has already arrived, or arrives after a newer one, is not applied again.
  */
-export const commit: Script = script(`${standing}
-local standing = standing()
-if standing ~= 1 then return standing end
-local newest = number()
-if newest < tonumber(ARGV[3]) then return ${lost} end
-if newest >= tonumber(ARGV[4]) then return 1 end
+export const commit: Script = commitScript(`
 if isUnfinished() then return ${unfinished} end
 local frees = ARGV[5] == '1'
 if frees then renew() end
@@ -169,12 +178,7 @@ return 1`)
  * when the commit needs no memory, expiry, how many changes were staged before this part, how many keys are deleted,
  * those keys, then keys and values that are put. Also returns `lost` when the earlier parts are missing.
  */
-export const stage: Script = script(`${standing}
-local standing = standing()
-if standing ~= 1 then return standing end
-local newest = number()
-if newest < tonumber(ARGV[3]) then return ${lost} end
-if newest >= tonumber(ARGV[4]) then return 1 end
+export const stage: Script = commitScript(`
 if isUnfinished() then return ${unfinished} end
 if ARGV[5] == '1' then renew() end
 local index = tonumber(ARGV[7])
@@ -217,12 +221,7 @@ return 1`)
  * Makes a staged commit valid. ARGV: owner, lease, number of the newest commit that succeeded, number of this one,
  * expiry, how many changes it has, and how many of them are puts.
  */
-export const conclude: Script = script(`${standing}
-local standing = standing()
-if standing ~= 1 then return standing end
-local newest = number()
-if newest < tonumber(ARGV[3]) then return ${lost} end
-if newest >= tonumber(ARGV[4]) then return 1 end
+export const conclude: Script = commitScript(`
 if staging() ~= ARGV[4] or redis.call('HLEN', KEYS[4]) ~= 1 + ARGV[6] + ARGV[7] then return ${lost} end
 renew()
 redis.call('HSET', KEYS[4], '', ARGV[4] .. ' ' .. ARGV[6] .. ' 0')
@@ -233,9 +232,7 @@ return 1`)
 /**
  * Discards a commit that is staged and not concluded, to free its memory. ARGV: owner, lease.
  */
-export const discard: Script = script(`${standing}
-local standing = standing()
-if standing ~= 1 then return standing end
+export const discard: Script = ownerScript(`
 if not isUnfinished() then redis.call('UNLINK', KEYS[4]) end
 return 1`)
 
@@ -243,9 +240,7 @@ return 1`)
  * Moves some changes of a concluded commit to the records. ARGV: owner, lease. Returns `unfinished` when there are
  * more.
  */
-export const finish: Script = script(`${standing}
-local standing = standing()
-if standing ~= 1 then return standing end
+export const finish: Script = ownerScript(`
 local number, total, following = staging()
 if not total then return 1 end
 renew()
@@ -278,12 +273,7 @@ return ${unfinished}`)
 /**
  * Deletes all records. ARGV: owner, lease, number of the newest commit that succeeded, number of this one, expiry.
  */
-export const clear: Script = script(`${standing}
-local standing = standing()
-if standing ~= 1 then return standing end
-local newest = number()
-if newest < tonumber(ARGV[3]) then return ${lost} end
-if newest >= tonumber(ARGV[4]) then return 1 end
+export const clear: Script = commitScript(`
 redis.call('UNLINK', KEYS[3], KEYS[4])
 redis.call('HSET', KEYS[3], '', ARGV[4])
 renew()
@@ -291,17 +281,17 @@ expire(ARGV[5])
 return 1`)
 
 /**
- * Writes a part of the records again, under a separate key. ARGV: owner, milliseconds to keep it, '1' for the first
- * part, keys and values.
+ * Writes a part of the records again, under a separate key. ARGV: owner, lease, milliseconds to keep it, '1' for the
+ * first part, keys and values.
  */
-export const rewrite: Script = script(`${standing}
+export const rewrite: Script = script(`${functions}
 local standing = standing()
 if standing == ${fenced} then return standing end
-if ARGV[3] == '1' and redis.call('EXISTS', KEYS[5]) == 1 then redis.call('UNLINK', KEYS[5]) end
-for i = 4, #ARGV, ${batch} do
+if ARGV[4] == '1' and redis.call('EXISTS', KEYS[5]) == 1 then redis.call('UNLINK', KEYS[5]) end
+for i = 5, #ARGV, ${batch} do
   redis.call('HSET', KEYS[5], unpack(ARGV, i, math.min(i + ${batch - 1}, #ARGV)))
 end
-redis.call('PEXPIRE', KEYS[5], ARGV[2])
+redis.call('PEXPIRE', KEYS[5], ARGV[3])
 return 1`)
 
 /**
@@ -309,7 +299,7 @@ return 1`)
  * commit that succeeded, expiry, how many records were rewritten, or -1 to keep the old ones. Returns `lost` when the
  * rewritten ones are lost as well. A call that arrives late, when the records are newer, changes nothing.
  */
-export const restore: Script = script(`${standing}
+export const restore: Script = script(`${functions}
 local standing = standing()
 if standing == ${fenced} then return ${fenced} end
 if standing == 1 and number() > tonumber(ARGV[3]) then return 1 end

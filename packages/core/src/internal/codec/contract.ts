@@ -19,6 +19,9 @@ export interface Violation {
   readonly kind: string
 }
 
+/**
+ * Options of a decoder.
+ */
 export interface DecoderOptions {
   /**
    * The role of the decoding side. A client accepts only packets that a server may send, and a server only those of a
@@ -44,6 +47,7 @@ export interface DecoderOptions {
  * An incremental decoder for one direction of one connection.
  */
 export interface Decoder {
+  /** The version that it decodes; undefined until a server's decoder has read CONNECT. */
   readonly protocolVersion: ProtocolVersion | undefined
   /**
    * Takes the next bytes, in any chunking, and appends the complete packets to `into`. Unless `ownsChunks`, the caller
@@ -64,7 +68,9 @@ export interface Decoder {
  * Why a packet cannot be encoded: a mistake of the caller, never of the peer.
  */
 export interface EncodeFailure {
+  /** The type of the packet. */
   readonly packet: Tag
+  /** What cannot be encoded, in words. */
   readonly detail: string
 }
 

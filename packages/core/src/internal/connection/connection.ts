@@ -58,6 +58,11 @@ const makeLink = Effect.fnUntraced(function*(request: ConnectionRequest, handler
         )
       )
     },
+    run: (effect, onExit) => {
+      const fiber = runFork(effect)
+      fiber.addObserver(onExit)
+      return fiber
+    },
     onDefect: (cause) => {
       runFork(Effect.logError("The handler of the closed connection failed", cause))
     }

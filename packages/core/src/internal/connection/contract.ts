@@ -4,6 +4,7 @@
  */
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import type { Exchange } from "../../Authentication.ts"
 import type { MqttError } from "../../MqttError.ts"
 import type { Connack, Connect, Packet } from "../../Packet.ts"
 import type { TransportRequest } from "../../Transport.ts"
@@ -12,6 +13,8 @@ import type { EncodeFailure, Violation } from "../codec/contract.ts"
 export interface ConnectionRequest extends TransportRequest {
   readonly session: string
   readonly connect: Connect
+  /** The exchange that CONNECT begins, if it names an authentication method. */
+  readonly exchange?: Exchange | undefined
   /** Milliseconds for the network, TLS, WebSocket and CONNACK together. */
   readonly connectTimeout: number
   /** Milliseconds that bytes may wait in the network without any progress before the peer counts as gone. */
@@ -77,6 +80,11 @@ export interface Connection {
   /** Stops and resumes reading. While paused, PINGREQ is still sent, and a missing PINGRESP does not count. */
   readonly pause: () => void
   readonly resume: () => void
+  /**
+   * Authenticates again while the connection is in use (MQTT 4.12.1), by the method of CONNECT. Succeeds when the
+   * server has accepted. Takes at most the connect timeout; every failure ends the connection.
+   */
+  readonly reauthenticate: (exchange: Exchange) => Effect.Effect<void, MqttError>
   /**
    * Sends the pending bytes and DISCONNECT with this reason code (0: the will is discarded), ends the socket, and waits
    * until it is closed, at most a second whatever the peer does.

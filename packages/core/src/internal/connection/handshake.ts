@@ -12,6 +12,14 @@ export type Step =
   | { readonly _tag: "Accepted"; readonly connack: Connack }
   /** The connection ends without another packet: a server that has refused closes it (MQTT 3.2.2.2). */
   | { readonly _tag: "Refused"; readonly reason: MqttErrorReason }
+  | AuthStep
+
+/** The step for an AUTH. */
+export type AuthStep =
+  /** The server asks for more: the exchange answers this data. */
+  | { readonly _tag: "Continue"; readonly data: Uint8Array | undefined }
+  /** The server has accepted a renewal. */
+  | { readonly _tag: "Renewed"; readonly data: Uint8Array | undefined }
   | Breach
 
 /** The packet violates the protocol. The connection ends with this reason code (MQTT 4.13). */
@@ -29,28 +37,47 @@ const breach = (detail: string): Breach => ({ _tag: "Breach", reasonCode: Reason
 export const beforeConnack = (packet: Packet, connect: Connect, attempt: Attempt): Step => {
   switch (packet._tag) {
     case "Connack":
-      return packet.reasonCode === ReasonCode.success
-        ? { _tag: "Accepted", connack: packet }
-        : { _tag: "Refused", reason: fromConnack(packet.reasonCode, attempt, packet.properties) }
+      if (packet.reasonCode === ReasonCode.success) {
+        return isOtherMethod(packet, connect)
+          ? breach("the authentication method of CONNACK does not match that of CONNECT")
+          : { _tag: "Accepted", connack: packet }
+      }
+      return { _tag: "Refused", reason: fromConnack(packet.reasonCode, attempt, packet.properties) }
     case "Auth":
-      return answerAuth(packet, connect)
+      return onAuth(packet, connect, "connect")
     default:
       return breach(`${packet._tag} before CONNACK`)
   }
 }
 
+// Some servers leave the method out of CONNACK, although it should repeat it (MQTT 4.12.0-5).
+const isOtherMethod = ({ properties }: Connack, connect: Connect): boolean =>
+  properties.authenticationMethod !== undefined &&
+  properties.authenticationMethod !== connect.properties.authenticationMethod
+
 /**
- * Judges an AUTH before CONNACK, and one on an open connection, which asks to authenticate again (MQTT 4.12.1).
- *
- * Enhanced authentication is not implemented. It would add a step that answers with an AUTH of the client. Until then a
- * valid AUTH ends the connection too.
+ * Judges an AUTH before CONNACK, where the exchange is that of CONNECT, and on an open connection, where it is a
+ * renewal that this client began (MQTT 4.12.1).
  */
-export const answerAuth = ({ properties }: Auth, connect: Connect): Breach => {
+export const onAuth = (
+  { properties, reasonCode }: Auth,
+  connect: Connect,
+  exchange: "connect" | "renewal"
+): AuthStep => {
   const method = connect.properties.authenticationMethod
   if (method === undefined) {
     return breach("AUTH without an authentication method in CONNECT")
   }
-  return properties.authenticationMethod === method
-    ? breach("enhanced authentication is not supported")
-    : breach("the authentication method of AUTH does not match that of CONNECT")
+  const isRenewed = exchange === "renewal" && reasonCode === ReasonCode.success
+  // A success may leave the method out (MQTT 3.15.2.1).
+  if (properties.authenticationMethod !== method && !(isRenewed && properties.authenticationMethod === undefined)) {
+    return breach("the authentication method of AUTH does not match that of CONNECT")
+  }
+  const data = properties.authenticationData
+  if (reasonCode === ReasonCode.continueAuthentication) {
+    return { _tag: "Continue", data }
+  }
+  return isRenewed
+    ? { _tag: "Renewed", data }
+    : breach(`AUTH with reason code ${reasonCode} before CONNACK`)
 }

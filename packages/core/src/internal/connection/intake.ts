@@ -21,7 +21,7 @@ export interface IntakeHandlers {
 }
 
 /** Reasons for a pause of the network. Each is lifted separately. */
-export const PauseReason = { owner: 1, answers: 2, turn: 4 } as const
+export const PauseReason = { owner: 1, answers: 2, turn: 4, authentication: 8 } as const
 
 export type PauseReason = typeof PauseReason[keyof typeof PauseReason]
 

@@ -13,12 +13,16 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import type { Exchange } from "../../Authentication.ts"
+import { CredentialsError } from "../../Credentials.ts"
 import {
   Closed,
   ConnectionLost,
+  CredentialsFailed,
   MqttError,
   type MqttErrorReason,
   ProtocolViolation,
+  Timeout,
   Unexpected
 } from "../../MqttError.ts"
 import { type Auth, type Connack, type Disconnect, type Packet, pingreq } from "../../Packet.ts"
@@ -28,6 +32,7 @@ import type { ByteStream, ByteStreamHandlers } from "../../Transport.ts"
 import { type Attempt, fromDisconnect, fromNetworkError, fromSilentEnd, fromViolation } from "../classification.ts"
 import type { EncodeFailure, Violation } from "../codec/contract.ts"
 import { makeDecoder } from "../codec/decoder.ts"
+import { Authenticating, type AuthenticatingHost } from "./authenticating.ts"
 import type {
   Connection,
   ConnectionCounters,
@@ -61,6 +66,8 @@ export interface LinkRuntime {
   readonly watch: (keepAlive: number) => Fiber.Fiber<void>
   /** The link has begun to close by itself and waits for the peer. The callee must bound this wait. */
   readonly onClosing: () => void
+  /** Runs an effect of the program. The link interrupts it at its end. */
+  readonly run: <A, E>(effect: Effect.Effect<A, E>, onExit: (exit: Exit.Exit<A, E>) => void) => Fiber.Fiber<A, E>
   /** A handler threw an exception that cannot be handled otherwise. */
   readonly onDefect: (cause: unknown) => void
 }
@@ -68,7 +75,7 @@ export interface LinkRuntime {
 /**
  * The state of one connection. A class, because a program may have thousands of idle connections.
  */
-export class Link implements Connection, IntakeHandlers, Observed, SenderHandlers {
+export class Link implements AuthenticatingHost, Connection, IntakeHandlers, Observed, SenderHandlers {
   /** Succeeds when CONNACK has accepted; fails when the link is closed before that. */
   readonly accepted: Deferred.Deferred<void, MqttError> = Deferred.makeUnsafe()
   /** The link is closed. */
@@ -95,6 +102,13 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
   #stream: ByteStream | undefined
   #connack: Connack | undefined
   #watch: Fiber.Fiber<void> | undefined
+  readonly #authenticating: Authenticating | undefined
+  #exchange: Fiber.Fiber<unknown, unknown> | undefined
+  #renewal: Deferred.Deferred<void, MqttError> | undefined
+  /** CONNACK and what came with it, while the exchange checks the server's data. */
+  #held: Array<Packet> | undefined
+  #isVerifying = false
+  #isVerified = false
 
   constructor(request: ConnectionRequest, handlers: ConnectionHandlers, clock: Clock.Clock, runtime: LinkRuntime) {
     const { address, connect } = request
@@ -117,6 +131,9 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
     })
     this.#intake = new Intake(decoder, this)
     this.#sender = new Sender(connect.protocolVersion, this.counters, this)
+    this.#authenticating = request.exchange === undefined
+      ? undefined
+      : new Authenticating(connect, request.exchange, this)
     this.lastSent = this.lastReceived = this.now()
   }
 
@@ -187,6 +204,43 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
     this.#intake.pause(PauseReason.answers)
   }
 
+  // Callbacks of the authentication.
+
+  sendAuth(packet: Auth): void {
+    if (this.#phase === "opening" || this.#phase === "open") {
+      const failure = this.#sender.encode(packet)
+      if (failure !== undefined) {
+        return this.refuse(new CredentialsFailed({ detail: failure.detail, isTransient: false }))
+      }
+      this.counters.packetsSent++
+      this.lastSent = this.now()
+      this.#sender.flush()
+    }
+  }
+
+  violate(reasonCode: number, detail: string): void {
+    this.#violate(reasonCode, detail)
+  }
+
+  refuse(reason: MqttErrorReason): void {
+    this.#abort(ReasonCode.implementationSpecificError, reason)
+  }
+
+  run<A>(
+    effect: Effect.Effect<A, CredentialsError>,
+    onExit: (exit: Exit.Exit<A, MqttErrorReason>) => void
+  ): void {
+    this.#exchange = this.#runtime.run(
+      Effect.mapError(Effect.catchDefect(effect, credentialsDied), asReason),
+      (exit) => {
+        this.#exchange = undefined
+        if (this.#phase === "opening" || this.#phase === "open") {
+          onExit(exit)
+        }
+      }
+    )
+  }
+
   /** Encodes CONNECT, which `start` sends. Answers why it cannot be encoded; undefined: it can. */
   prepare(): string | undefined {
     return this.#sender.encode(this.#request.connect)?.detail
@@ -239,6 +293,33 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
       queueMicrotask(() => this.#break(ReasonCode.implementationSpecificError))
     }
     return notSent(count, failure)
+  }
+
+  reauthenticate(exchange: Exchange): Effect.Effect<void, MqttError> {
+    return Effect.suspend(() => {
+      const authenticating = this.#authenticating
+      if (this.#phase !== "open" || authenticating === undefined || this.#renewal !== undefined) {
+        const reason = this.#phase === "open"
+          ? new CredentialsFailed({ detail: "the connection cannot authenticate again now" })
+          : this.#reason ?? new Closed()
+        return Effect.fail(new MqttError({ reason, session: this.#request.session }))
+      }
+      const millis = this.#request.connectTimeout
+      const renewal = this.#renewal = Deferred.makeUnsafe<void, MqttError>()
+      authenticating.renew(exchange, renewal)
+      return Deferred.await(renewal).pipe(
+        Effect.timeoutOrElse({
+          duration: millis,
+          orElse: () => {
+            this.destroy(new Timeout({ operation: "authentication", millis }))
+            return Deferred.await(renewal)
+          }
+        }),
+        Effect.ensuring(Effect.sync(() => {
+          this.#renewal = undefined
+        }))
+      )
+    })
   }
 
   ping(): void {
@@ -331,11 +412,19 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
   }
 
   #dispatchEach(packets: ReadonlyArray<Packet>): void {
+    if (this.#held !== undefined) {
+      this.#held.push(...packets)
+      return
+    }
     let batch: Array<Packet> = []
-    for (const packet of packets) {
+    for (let index = 0; index < packets.length; index++) {
+      const packet = packets[index]!
       if (this.#phase === "opening") {
         if (this.#accepts(packet)) {
           batch.push(packet)
+        } else if (this.#isVerifying) {
+          this.#held = packets.slice(index)
+          return
         }
       } else if (!isSpecial(packet)) {
         batch.push(packet)
@@ -379,9 +468,16 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
     const step = Handshake.beforeConnack(packet, this.#request.connect, this.#attempt)
     switch (step._tag) {
       case "Accepted":
+        if (this.#authenticating !== undefined && !this.#isVerified) {
+          return this.#verify(this.#authenticating, step.connack)
+        }
         this.#phase = "open"
         this.#connack = step.connack
         return true
+      case "Continue":
+      case "Renewed":
+        this.#onAuth(packet as Auth)
+        return false
       case "Refused":
         this.destroy(step.reason)
         return false
@@ -389,6 +485,37 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
         this.#violate(step.reasonCode, step.detail)
         return false
     }
+  }
+
+  /** Answers whether CONNACK is accepted already. Otherwise it waits for the check of the server's data. */
+  #verify(authenticating: Authenticating, connack: Connack): boolean {
+    authenticating.onConnack(connack, () => {
+      this.#isVerified = true
+      this.#isVerifying = false
+      const held = this.#held
+      this.#held = undefined
+      if (held !== undefined) {
+        this.#intake.resume(PauseReason.authentication)
+        this.#dispatchEach(held)
+      }
+    })
+    if (this.#isVerified) {
+      this.#phase = "open"
+      this.#connack = connack
+      return true
+    }
+    if (this.#phase === "opening") {
+      this.#isVerifying = true
+      this.#intake.pause(PauseReason.authentication)
+    }
+    return false
+  }
+
+  #onAuth(packet: Auth): void {
+    if (this.#authenticating === undefined) {
+      return this.#violate(ReasonCode.protocolError, "AUTH without an authentication method in CONNECT")
+    }
+    this.#authenticating.onAuth(packet, this.#phase === "open")
   }
 
   #onSpecial(packet: Connack | Auth | Disconnect): void {
@@ -399,10 +526,8 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
     switch (packet._tag) {
       case "Connack":
         return this.#violate(ReasonCode.protocolError, "a second CONNACK")
-      case "Auth": {
-        const { detail, reasonCode } = Handshake.answerAuth(packet, this.#request.connect)
-        return this.#violate(reasonCode, detail)
-      }
+      case "Auth":
+        return this.#onAuth(packet)
       case "Disconnect":
         return this.destroy(fromDisconnect(packet.reasonCode, this.#attempt, packet.properties))
     }
@@ -491,6 +616,7 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
     this.#intake.stop()
     this.#sender.stop()
     this.#watch?.interruptUnsafe()
+    this.#exchange?.interruptUnsafe()
     this.#handlers.onGone?.(this.counters)
     const error = new MqttError({ reason: this.#reason ?? new Closed(), session: this.#request.session })
     // The owner first, because completing a Deferred runs the waiting fibers at once.
@@ -503,6 +629,9 @@ export class Link implements Connection, IntakeHandlers, Observed, SenderHandler
       }
     }
     Deferred.doneUnsafe(this.accepted, Exit.fail(error))
+    if (this.#renewal !== undefined) {
+      Deferred.doneUnsafe(this.#renewal, Exit.fail(error))
+    }
     Deferred.doneUnsafe(this.gone, Exit.void)
   }
 }
@@ -517,3 +646,9 @@ const isSpecial = (packet: Packet): packet is Connack | Auth | Disconnect => {
       return false
   }
 }
+
+const credentialsDied = (cause: unknown): Effect.Effect<never, CredentialsError> =>
+  Effect.fail(new CredentialsError({ detail: "the authentication died", cause, isRetryable: false }))
+
+const asReason = ({ cause, detail, isRetryable }: CredentialsError): CredentialsFailed =>
+  new CredentialsFailed({ detail, cause, isTransient: isRetryable })

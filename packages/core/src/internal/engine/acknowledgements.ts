@@ -1,13 +1,13 @@
 /**
  * A queue of acknowledgements that must leave in the order of the PUBLISH packets (MQTT 4.6). It also measures how long
- * its head blocks the others. It sends nothing: `inbound.ts` calls it.
+ * its head blocks the others. It sends nothing: `inboundAcknowledgements.ts` and `slowConsumers.ts` use it.
  */
 
 /**
  * An item that waits to be acknowledged.
  */
 export interface Acknowledgeable {
-  readonly done: boolean
+  readonly isDone: boolean
 }
 
 /**
@@ -20,8 +20,8 @@ export class AcknowledgementQueue<A extends Acknowledgeable> {
   #watched: A | undefined = undefined
   blockedSince = Infinity
   /** Which steps were taken for the watched head. */
-  reported = false
-  overdue = false
+  wasReported = false
+  isOverdue = false
 
   get size(): number {
     return this.#items.length - this.#first
@@ -51,7 +51,7 @@ export class AcknowledgementQueue<A extends Acknowledgeable> {
   forEachPending(f: (item: A) => void): void {
     for (let i = this.#first; i < this.#items.length; i++) {
       const item = this.#items[i]!
-      if (!item.done) f(item)
+      if (!item.isDone) f(item)
     }
   }
 
@@ -67,8 +67,8 @@ export class AcknowledgementQueue<A extends Acknowledgeable> {
     if (head !== this.#watched) {
       this.#watched = head
       this.blockedSince = Infinity
-      this.reported = false
-      this.overdue = false
+      this.wasReported = false
+      this.isOverdue = false
     }
     const isBlocking = head !== undefined && (windowIsFull || this.size > 1)
     if (!isBlocking) this.blockedSince = Infinity

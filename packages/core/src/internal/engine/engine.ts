@@ -76,9 +76,9 @@ class Engine implements SessionEngine {
       core,
       router,
       {
-        onJoin: (consumer, absent) => this.#inbound.joined(consumer, absent),
-        onLeave: (consumer, filters, keep) => this.#inbound.abandonedBy(consumer, filters, keep, core.now),
-        onUnsubscribed: (filter) => this.#inbound.unsubscribed(filter)
+        onJoin: (consumer, absent) => this.#inbound.handover.joined(consumer, absent),
+        onLeave: (consumer, filters, keep) => this.#inbound.handover.left(consumer, filters, keep, core.now),
+        onUnsubscribed: (filter) => this.#inbound.handover.unsubscribed(filter)
       }
     )
     this.#subscriptionFlow = new SubscriptionFlow(core, router, identifiers, this.#subscriptions)
@@ -162,7 +162,7 @@ class Engine implements SessionEngine {
       }
     }
     this.#outbound.pump(now)
-    this.#inbound.watch(now)
+    this.#inbound.slowConsumers.watch(now)
     return violation
   }
 
@@ -211,20 +211,20 @@ class Engine implements SessionEngine {
     this.#core.now = now
     const consumer = this.#subscriptions.add(request)
     if (!(consumer instanceof EngineConsumer)) return { _tag: "Refused", reason: consumer }
-    this.#inbound.watch(now)
+    this.#inbound.slowConsumers.watch(now)
     return consumer
   }
 
   removeConsumer(consumer: Consumer, now: number): void {
     this.#core.now = now
     if (consumer instanceof EngineConsumer) this.#subscriptions.remove(consumer)
-    this.#inbound.watch(now)
+    this.#inbound.slowConsumers.watch(now)
   }
 
   forgetConsumer(name: string, now: number): boolean {
     this.#core.now = now
     const isKnown = this.#subscriptions.forget(name)
-    this.#inbound.watch(now)
+    this.#inbound.slowConsumers.watch(now)
     return isKnown
   }
 
@@ -233,7 +233,7 @@ class Engine implements SessionEngine {
       name: consumer.name!,
       filters: consumer.filters,
       isAbsent: consumer.state === "absent",
-      unfinished: this.#inbound.unfinishedBy(consumer)
+      unfinished: this.#inbound.handover.unfinishedBy(consumer).length
     }))
   }
 
@@ -254,7 +254,7 @@ class Engine implements SessionEngine {
     this.#core.now = now
     if (!(consumer instanceof EngineConsumer) || !(delivery instanceof InboundDelivery)) return
     this.#inbound.acknowledge(consumer, delivery, reasonCode)
-    this.#inbound.watch(now)
+    this.#inbound.slowConsumers.watch(now)
   }
 
   nextDeadline(): number | undefined {
@@ -273,7 +273,7 @@ class Engine implements SessionEngine {
     this.#outbound.tick(now)
     this.#inbound.tick(now)
     this.#outbound.pump(now)
-    this.#inbound.watch(now)
+    this.#inbound.slowConsumers.watch(now)
   }
 
   /**
@@ -357,14 +357,14 @@ class Engine implements SessionEngine {
       case "Publish":
         return this.#inbound.onPublish(packet, now)
       case "Puback":
-        return this.#outbound.onPuback(packet)
+        return this.#outbound.handshake.onPuback(packet)
       case "Pubrec":
-        return this.#outbound.onPubrec(packet)
+        return this.#outbound.handshake.onPubrec(packet)
       case "Pubrel":
         this.#inbound.onPubrel(packet)
         return undefined
       case "Pubcomp":
-        return this.#outbound.onPubcomp(packet)
+        return this.#outbound.handshake.onPubcomp(packet)
       case "Suback":
         return this.#subscriptionFlow.onSuback(packet, now)
       case "Unsuback":

@@ -39,7 +39,7 @@ interface Held {
 export class HeldMessages {
   readonly #limit: number
   readonly #hold: number
-  #isForsaken = false
+  #hasExpired = false
   /** In the order of arrival. */
   #items: Array<Held> = []
   /** The earliest deadline of all items. */
@@ -62,14 +62,14 @@ export class HeldMessages {
 
   /** A consumer has taken messages, or left some: another one may come soon. The whole window may be held again. */
   expectConsumer(): void {
-    this.#isForsaken = false
+    this.#hasExpired = false
   }
 
   /** Holds a message without a consumer. Returns the oldest messages that exceed the window, the limit or the bytes. */
   hold(delivery: InboundDelivery, now: number, window: number, bytes: number): ReadonlyArray<InboundDelivery> {
     if (this.#hold <= 0) return [delivery]
     this.#add([delivery], now + this.#hold, undefined)
-    let excess = this.#waiting - this.#left - (this.#isForsaken ? this.#limit : window)
+    let excess = this.#waiting - this.#left - (this.#hasExpired ? this.#limit : window)
     let excessBytes = this.#bytes - bytes
     if (excess <= 0 && excessBytes <= 0) return []
     return this.#remove(({ delivery: { bytes: weight }, departed, isTaken }) => {
@@ -96,7 +96,7 @@ export class HeldMessages {
   /** Takes the messages for a consumer that joins: each message once, in the order of arrival. */
   claim(passes: (delivery: InboundDelivery) => boolean): ReadonlyArray<InboundDelivery> {
     if (this.#items.length === 0) return []
-    const items = this.#items.filter(({ delivery, isTaken }) => !isTaken || !delivery.done)
+    const items = this.#items.filter(({ delivery, isTaken }) => !isTaken || !delivery.isDone)
     const claimed = new Set<InboundDelivery>()
     const gone = new Set<Held>()
     // Messages without a consumer first; otherwise a message that already has one could take the place of its copy that
@@ -167,7 +167,7 @@ export class HeldMessages {
   expire(now: number): ReadonlyArray<InboundDelivery> {
     if (now < this.#earliest) return []
     const expired = this.#remove(({ until }) => until <= now)
-    if (expired.length > 0) this.#isForsaken = true
+    if (expired.length > 0) this.#hasExpired = true
     return expired
   }
 

@@ -22,11 +22,11 @@ export class InboundDelivery implements Delivery {
   /** Number of consumers that left without finishing and whose successor may still come, see `HeldMessages`. */
   vacancies = 0
   /** All consumers have finished, or were given up. The acknowledgement may be sent. */
-  done = false
+  isDone = false
   /** Reason code of the acknowledgement. Success as soon as one consumer has accepted the message. */
   reasonCode = 0
   /** At least one consumer has accepted or refused the message. */
-  answered = false
+  wasAnswered = false
   /** A copy that the server had retained: only consumers that wait for retained messages need it. */
   readonly isRetainedCopy: boolean
   /** Position in the order of arrival. */
@@ -116,8 +116,8 @@ export class InboundDelivery implements Delivery {
   /** Records a consumer's answer. A refusal counts only as long as no consumer has accepted the message. */
   answer(reasonCode: number): void {
     if (reasonCode < 0x80) this.reasonCode = 0
-    else if (!this.answered || this.reasonCode >= 0x80) this.reasonCode = reasonCode
-    this.answered = true
+    else if (!this.wasAnswered || this.reasonCode >= 0x80) this.reasonCode = reasonCode
+    this.wasAnswered = true
   }
 }
 
@@ -129,14 +129,14 @@ export class Exchange {
   /** See `InboundRecord`. */
   readonly use: string
   /** PUBREC may be sent, and repeated. */
-  done = false
+  isDone = false
   reasonCode = 0
   /** The identifier may belong to a session that the server has lost: the server has not mentioned it since. */
   isRestored = false
   /** The connection on whose queue a PUBREC waits; 0: none. */
   queuedOn = 0
   /** The exchange has ended: a PUBREC that still waits is not sent. */
-  released = false
+  isReleased = false
   /** The connection of the latest PUBLISH, in whose window it takes a place. */
   connection = 0
   /** The message, until it is acknowledged. Undefined also when an earlier process received it and did not finish. */
@@ -149,3 +149,7 @@ export class Exchange {
     this.use = use
   }
 }
+
+/** Whether the consumer finished the message before a restart of the session. */
+export const hasFinished = ({ name }: EngineConsumer, exchange: Exchange | undefined): boolean =>
+  name !== undefined && exchange?.finished !== undefined && exchange.finished.includes(name)

@@ -1,5 +1,5 @@
 /**
- * Limits that a server grants (MQTT 3.2.2.3), and checks of what the client may send under them. Pure functions; they
+ * Limits that a server grants (MQTT 3.2.2.3), and checks of what the client may send under them. The functions
  * send nothing.
  */
 import { InvalidTopic, type MqttErrorReason, NotSupported, PacketTooLarge } from "../../MqttError.ts"
@@ -8,6 +8,8 @@ import { none } from "../../Properties.ts"
 import type { ProtocolVersion } from "../../QoS.ts"
 import { sizeOf } from "../codec/size.ts"
 import type { PublishRequest, ServerLimits } from "./contract.ts"
+import type { EngineCore } from "./core.ts"
+import type { OutboundMessage } from "./outboundMessage.ts"
 
 /** The largest packet that MQTT can express: 5 bytes of fixed header and 268,435,455 behind it. */
 const largestPacket = 268_435_460
@@ -52,6 +54,37 @@ export const refusePublish = (
   }
   const size = sizeOf(asPacket(request, version), version)
   return size > limits.maximumPacketSize ? new PacketTooLarge({ size, maximum: limits.maximumPacketSize }) : undefined
+}
+
+/**
+ * Why a new message is not accepted; undefined when it is. Without a connection no limits of the server are known.
+ */
+export const refuseRequest = (request: PublishRequest, core: EngineCore): MqttErrorReason | undefined => {
+  const { responseTopic } = request.properties
+  if (responseTopic !== undefined) {
+    const reason = refuseResponseTopic(responseTopic)
+    if (reason !== undefined) return reason
+  }
+  const impossible = refuseImpossible(request)
+  if (impossible !== undefined) return impossible
+  const { limits: server, options } = core
+  if (server === undefined) return undefined
+  if (request.topicAlias !== 0) {
+    const reason = refuseTopicAlias(request.topicAlias, server)
+    if (reason !== undefined) return reason
+  }
+  return refusePublish(request, server, options.protocolVersion)
+}
+
+/**
+ * The same for an accepted message, once on each connection. The alias of a message that was accepted before the
+ * connection is not checked, because it is not used.
+ */
+export const refuseLater = (message: OutboundMessage, core: EngineCore): MqttErrorReason | undefined => {
+  const { connection, limits: server, options } = core
+  if (message.checked === connection) return undefined
+  message.checked = connection
+  return refusePublish(message.request, server!, options.protocolVersion)
 }
 
 /** Maximum size in bytes of one user property, and of all other properties together. */

@@ -14,7 +14,7 @@ export const retainedWait = 10_000
  * The result of routing. `targets`: there are consumers for the message. `unclaimed`: it belongs to subscriptions
  * without a consumer, or to no subscription. `covered`: no consumer needs this copy.
  */
-export type Fate = "targets" | "unclaimed" | "covered"
+export type Routing = "targets" | "unclaimed" | "covered"
 
 const none: ReadonlyArray<never> = []
 
@@ -55,7 +55,7 @@ export class Router {
     this.#byIdentifier?.delete(entry.identifier)
   }
 
-  route(topic: string, identifiers: ReadonlyArray<number> | undefined, retain: boolean, now: number): Fate {
+  route(topic: string, identifiers: ReadonlyArray<number> | undefined, retain: boolean, now: number): Routing {
     this.count = 0
     this.#routing++
     const entries = identifiers === undefined ? undefined : this.#identified(identifiers)

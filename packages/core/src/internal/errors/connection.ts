@@ -5,16 +5,15 @@ import * as Schema from "effect/Schema"
 import * as ReasonCode from "../../ReasonCode.ts"
 import { isHttpTransient, isReplyTransient, isSocketTransient, isTlsCode, isTlsTransient } from "../networkErrors.ts"
 import { cleanText, quoted } from "../peerText.ts"
-import { because, cause, causeText, code, id, TaggedError, text } from "./shared.ts"
+import { because, cause, causeText, code, type MqttErrorSeverity, Reason, text } from "./shared.ts"
 
 /**
  * No connection was established: the network refused it, the WebSocket upgrade failed (`httpStatus`), or the server
  * answered CONNECT with a reason code (MQTT 3.2.2.2; on 3.1.1 a return code from 1 to 5) that has no reason class of
  * its own here.
  */
-export class ConnectionRefused extends TaggedError<ConnectionRefused>(`${id}ConnectionRefused`)(
-  "ConnectionRefused",
-  {
+export class ConnectionRefused
+  extends Reason<ConnectionRefused>()({ category: "connection", httpApiStatus: 503 })("ConnectionRefused", {
     reasonCode: code,
     reasonString: text,
     server: text,
@@ -22,8 +21,8 @@ export class ConnectionRefused extends TaggedError<ConnectionRefused>(`${id}Conn
     code: text,
     httpStatus: code,
     cause
-  }
-) {
+  })
+{
   override get message(): string {
     const server = this.server ?? "the server"
     if (this.reasonCode !== undefined) {
@@ -40,9 +39,12 @@ export class ConnectionRefused extends TaggedError<ConnectionRefused>(`${id}Conn
   }
   get isRetryable(): boolean {
     if (this.reasonCode !== undefined) {
-      return ReasonCode.permanence(this.reasonCode, "Connack") === "transient"
+      return ReasonCode.isRetryable(this.reasonCode, "Connack")
     }
     return this.httpStatus === undefined ? isSocketTransient(this.code) : isHttpTransient(this.httpStatus)
+  }
+  get severity(): MqttErrorSeverity {
+    return this.isRetryable ? "warning" : "critical"
   }
 }
 
@@ -50,7 +52,12 @@ export class ConnectionRefused extends TaggedError<ConnectionRefused>(`${id}Conn
  * An established connection ended, and the session did not end it. `reasonCode` is that of the server's DISCONNECT, if
  * it sent one (MQTT 3.14.2.1).
  */
-export class ConnectionLost extends TaggedError<ConnectionLost>(`${id}ConnectionLost`)("ConnectionLost", {
+export class ConnectionLost extends Reason<ConnectionLost>()({
+  category: "connection",
+  severity: "warning",
+  isRetryable: true,
+  httpApiStatus: 503
+})("ConnectionLost", {
   reasonCode: code,
   reasonString: text,
   /** The network's error code, for example `ECONNRESET`. */
@@ -75,15 +82,17 @@ export class ConnectionLost extends TaggedError<ConnectionLost>(`${id}Connection
       : `${what}; ${this.shortConnections} connections in a row ended soon after they began: probably another client uses ` +
         "this client identifier, or the server does not allow something that this session does"
   }
-  get isRetryable(): boolean {
-    return true
-  }
 }
 
 /**
  * The server refuses the user name, the password or the authentication method.
  */
-export class BadCredentials extends TaggedError<BadCredentials>(`${id}BadCredentials`)("BadCredentials", {
+export class BadCredentials extends Reason<BadCredentials>()({
+  category: "authentication",
+  severity: "critical",
+  isRetryable: false,
+  httpApiStatus: 401
+})("BadCredentials", {
   reasonCode: code,
   reasonString: text,
   httpStatus: code
@@ -93,15 +102,41 @@ export class BadCredentials extends TaggedError<BadCredentials>(`${id}BadCredent
       this.reasonCode === undefined ? "" : `: ${ReasonCode.describe(this.reasonCode, "Connack")}`
     }${because(this.reasonString)}`
   }
+}
+
+/**
+ * The credentials for an attempt to connect are not available: the provider failed (`Credentials`), or an exchange with
+ * the server did (`Authentication`), for example because the server could not prove who it is.
+ */
+export class CredentialsFailed extends Reason<CredentialsFailed>()({
+  category: "authentication",
+  httpApiStatus: 503
+})("CredentialsFailed", {
+  detail: Schema.String,
+  /** `false`: another attempt would fail too. Default: the session tries again. */
+  isTransient: Schema.optional(Schema.Boolean),
+  cause
+}) {
+  override get message(): string {
+    return `no credentials: ${cleanText(this.detail)}${this.cause === undefined ? "" : `: ${causeText(this.cause)}`}`
+  }
   get isRetryable(): boolean {
-    return false
+    return this.isTransient !== false
+  }
+  get severity(): MqttErrorSeverity {
+    return this.isRetryable ? "warning" : "critical"
   }
 }
 
 /**
  * The server knows the client, but the client has no right to connect, or was banned.
  */
-export class NotAuthorized extends TaggedError<NotAuthorized>(`${id}NotAuthorized`)("NotAuthorized", {
+export class NotAuthorized extends Reason<NotAuthorized>()({
+  category: "authentication",
+  severity: "critical",
+  isRetryable: false,
+  httpApiStatus: 403
+})("NotAuthorized", {
   reasonCode: code,
   reasonString: text,
   httpStatus: code
@@ -111,35 +146,33 @@ export class NotAuthorized extends TaggedError<NotAuthorized>(`${id}NotAuthorize
       this.reasonCode === undefined ? "" : `: ${ReasonCode.describe(this.reasonCode, "Connack")}`
     }${because(this.reasonString)}`
   }
-  get isRetryable(): boolean {
-    return false
-  }
 }
 
 /**
  * The server refuses the client identifier (MQTT 3.1.3.1).
  */
-export class ClientIdentifierRejected extends TaggedError<ClientIdentifierRejected>(`${id}ClientIdentifierRejected`)(
-  "ClientIdentifierRejected",
-  { clientId: text, reasonString: text }
-) {
+export class ClientIdentifierRejected extends Reason<ClientIdentifierRejected>()({
+  category: "authentication",
+  severity: "critical",
+  isRetryable: false,
+  httpApiStatus: 502
+})("ClientIdentifierRejected", { clientId: text, reasonString: text }) {
   override get message(): string {
     return `the server does not accept the client identifier${
       this.clientId === undefined ? "" : ` ${quoted(this.clientId)}`
     }${because(this.reasonString)}`
-  }
-  get isRetryable(): boolean {
-    return false
   }
 }
 
 /**
  * The server does not support the protocol version of the session.
  */
-export class UnsupportedVersion extends TaggedError<UnsupportedVersion>(`${id}UnsupportedVersion`)(
-  "UnsupportedVersion",
-  { protocolVersion: code, reasonString: text }
-) {
+export class UnsupportedVersion extends Reason<UnsupportedVersion>()({
+  category: "connection",
+  severity: "critical",
+  isRetryable: false,
+  httpApiStatus: 502
+})("UnsupportedVersion", { protocolVersion: code, reasonString: text }) {
   override get message(): string {
     const version = this.protocolVersion === undefined
       ? "this version of MQTT"
@@ -150,15 +183,12 @@ export class UnsupportedVersion extends TaggedError<UnsupportedVersion>(`${id}Un
       : `protocol version ${this.protocolVersion}`
     return `the server does not speak ${version}${because(this.reasonString)}`
   }
-  get isRetryable(): boolean {
-    return false
-  }
 }
 
 /**
  * TLS could not be established: one side refuses the other side's certificate, or the peer does not speak TLS.
  */
-export class TlsFailure extends TaggedError<TlsFailure>(`${id}TlsFailure`)("TlsFailure", {
+export class TlsFailure extends Reason<TlsFailure>()({ category: "connection", httpApiStatus: 502 })("TlsFailure", {
   /** The code of the TLS library, for example `CERT_HAS_EXPIRED`. */
   code: text,
   server: text,
@@ -172,12 +202,15 @@ export class TlsFailure extends TaggedError<TlsFailure>(`${id}TlsFailure`)("TlsF
   get isRetryable(): boolean {
     return isTlsTransient(this.code)
   }
+  get severity(): MqttErrorSeverity {
+    return this.isRetryable ? "warning" : "critical"
+  }
 }
 
 /**
  * No connection through the proxy. The server was not reached, and has seen neither user name nor password.
  */
-export class ProxyFailed extends TaggedError<ProxyFailed>(`${id}ProxyFailed`)("ProxyFailed", {
+export class ProxyFailed extends Reason<ProxyFailed>()({ category: "connection", httpApiStatus: 503 })("ProxyFailed", {
   /** The URL of the proxy, without user name and password. */
   proxy: Schema.String,
   /**
@@ -229,22 +262,24 @@ export class ProxyFailed extends TaggedError<ProxyFailed>(`${id}ProxyFailed`)("P
         return false
     }
   }
+  get severity(): MqttErrorSeverity {
+    return this.isRetryable ? "warning" : "critical"
+  }
 }
 
 /**
  * Another connection with the same client identifier took the session over (reason code 0x8E).
  */
-export class SessionTakenOver extends TaggedError<SessionTakenOver>(`${id}SessionTakenOver`)(
-  "SessionTakenOver",
-  { clientId: text, reasonString: text }
-) {
+export class SessionTakenOver extends Reason<SessionTakenOver>()({
+  category: "connection",
+  severity: "critical",
+  isRetryable: false,
+  httpApiStatus: 503
+})("SessionTakenOver", { clientId: text, reasonString: text }) {
   override get message(): string {
     return `another client with the identifier ${
       this.clientId === undefined ? "of this session" : quoted(this.clientId)
     } took the session over${because(this.reasonString)}`
-  }
-  get isRetryable(): boolean {
-    return false
   }
 }
 
@@ -252,7 +287,7 @@ export class SessionTakenOver extends TaggedError<SessionTakenOver>(`${id}Sessio
  * The server sends the client elsewhere, for now (reason code 0x9C) or from now on (0x9D), to `serverReference` if it
  * names one. The session follows it, so this fails an operation only when it does not (`notFollowed`).
  */
-export class ServerMoved extends TaggedError<ServerMoved>(`${id}ServerMoved`)("ServerMoved", {
+export class ServerMoved extends Reason<ServerMoved>()({ category: "connection", httpApiStatus: 503 })("ServerMoved", {
   reasonCode: Schema.Int,
   serverReference: text,
   reasonString: text,
@@ -267,32 +302,39 @@ export class ServerMoved extends TaggedError<ServerMoved>(`${id}ServerMoved`)("S
   get isRetryable(): boolean {
     return this.reasonCode !== ReasonCode.serverMoved
   }
+  get severity(): MqttErrorSeverity {
+    return this.isRetryable ? "warning" : "critical"
+  }
 }
 
 /**
  * The server no longer has the session's state (session present was false, MQTT 3.2.2.1.1). Messages in flight may or
  * may not have arrived.
  */
-export class SessionLost extends TaggedError<SessionLost>(`${id}SessionLost`)("SessionLost", {
-  clientId: text
-}) {
+export class SessionLost
+  extends Reason<SessionLost>()({ category: "connection", severity: "warning", isRetryable: true, httpApiStatus: 503 })(
+    "SessionLost",
+    {
+      clientId: text
+    }
+  )
+{
   override get message(): string {
     return "the server has lost the state of the session"
-  }
-  get isRetryable(): boolean {
-    return true
   }
 }
 
 /**
  * The session is closed: its scope ended, it was removed, or it has been drained.
  */
-export class Closed extends TaggedError<Closed>(`${id}Closed`)("Closed", {}) {
+export class Closed
+  extends Reason<Closed>()({ category: "connection", severity: "info", isRetryable: false, httpApiStatus: 503 })(
+    "Closed",
+    {}
+  )
+{
   override get message(): string {
     return "the session is closed"
-  }
-  get isRetryable(): boolean {
-    return false
   }
 }
 
@@ -301,17 +343,19 @@ export class Closed extends TaggedError<Closed>(`${id}Closed`)("Closed", {}) {
  * knows why, `detail` says so, and `cause` is the underlying error, for example the `MqttError` of the last attempt to
  * connect.
  */
-export class Timeout extends TaggedError<Timeout>(`${id}Timeout`)("Timeout", {
-  operation: Schema.String,
-  millis: Schema.Number,
-  detail: text,
-  cause
-}) {
+export class Timeout
+  extends Reason<Timeout>()({ category: "connection", severity: "warning", isRetryable: true, httpApiStatus: 504 })(
+    "Timeout",
+    {
+      operation: Schema.String,
+      millis: Schema.Number,
+      detail: text,
+      cause
+    }
+  )
+{
   override get message(): string {
     return `${this.operation} took longer than ${this.millis} ms${this.detail === undefined ? "" : `; ${this.detail}`}`
-  }
-  get isRetryable(): boolean {
-    return true
   }
 }
 
@@ -319,17 +363,20 @@ export class Timeout extends TaggedError<Timeout>(`${id}Timeout`)("Timeout", {
  * The server violated the protocol, or reports that the session did (`reportedByServer`; MQTT 4.13). The connection is
  * closed with `reasonCode`.
  */
-export class ProtocolViolation extends TaggedError<ProtocolViolation>(`${id}ProtocolViolation`)(
-  "ProtocolViolation",
-  { reasonCode: Schema.Int, detail: Schema.String, reportedByServer: Schema.optional(Schema.Boolean) }
-) {
+export class ProtocolViolation extends Reason<ProtocolViolation>()({
+  category: "connection",
+  severity: "error",
+  isRetryable: true,
+  httpApiStatus: 502
+})("ProtocolViolation", {
+  reasonCode: Schema.Int,
+  detail: Schema.String,
+  reportedByServer: Schema.optional(Schema.Boolean)
+}) {
   override get message(): string {
     const who = this.reportedByServer === true
       ? "the server says that this client broke the protocol"
       : "the server broke the protocol"
     return `${who}: ${cleanText(this.detail)}: ${ReasonCode.describe(this.reasonCode)}`
-  }
-  get isRetryable(): boolean {
-    return true
   }
 }

@@ -1,12 +1,38 @@
 /**
  * Helpers that the reason classes of an `MqttError` share.
  */
+import type * as Cause from "effect/Cause"
 import * as Schema from "effect/Schema"
 import { cleanText } from "../peerText.ts"
-import { httpStatuses } from "./httpStatus.ts"
 
-/** Prefix of the identifiers of all reasons. */
-export const id = "@effect-mqttx/core/MqttError/"
+/**
+ * The subject of an error.
+ */
+export type MqttErrorCategory =
+  | "connection"
+  | "authentication"
+  | "subscription"
+  | "publish"
+  | "configuration"
+  | "storage"
+  | "forwarder"
+  | "internal"
+
+/**
+ * How bad an error is. `info`: part of normal operation. `warning`: passes by itself, or cost one message. `error`:
+ * needs attention. `critical`: stops the session until something is changed.
+ */
+export type MqttErrorSeverity = "info" | "warning" | "error" | "critical"
+
+/** What each class of reasons says about its failures. */
+export interface ReasonTraits {
+  /** The subject of the failure. */
+  readonly category: MqttErrorCategory
+  /** How bad the failure is. */
+  readonly severity: MqttErrorSeverity
+  /** Whether the same operation may succeed if it is repeated without a change. */
+  readonly isRetryable: boolean
+}
 
 /** An optional text. */
 export const text: Schema.optional<Schema.String> = Schema.optional(Schema.String)
@@ -34,25 +60,60 @@ const inspectSymbol = Symbol.for("nodejs.util.inspect.custom")
 
 type Inspect = (value: unknown, options?: object) => string
 
+const printing: PropertyDescriptorMap = {
+  toJSON: { value: toJSON, configurable: true, writable: true },
+  [inspectSymbol]: { value: inspectError, configurable: true, writable: true }
+}
+
 /**
  * The base of the classes of errors and reasons. It is `Schema.TaggedError`, but an error prints under its tag alone,
- * with its message and its fields, in logs, in JSON and on the console. Effect's HttpApi reads `httpApiStatus` where
- * the class is declared as an error.
+ * with its message and its fields, in logs, in JSON and on the console.
  */
 export const TaggedError: typeof Schema.TaggedError =
   ((identifier: string) => (tag: string, fields: Schema.Struct.Fields, annotations?: object) => {
-    const Base = Schema.TaggedError<Error>(identifier)(tag, fields, {
-      httpApiStatus: (httpStatuses as { readonly [tag: string]: number })[tag],
-      ...annotations
-    } as never) as unknown as { readonly prototype: object }
+    const Base = Schema.TaggedError<Error>(identifier)(tag, fields, annotations as never) as unknown as {
+      readonly prototype: object
+    }
     // Set on the prototype, where the stack of a new error reads it.
     Object.defineProperties(Base.prototype, {
       name: { value: tag, configurable: true, writable: true },
-      toJSON: { value: toJSON, configurable: true, writable: true },
-      [inspectSymbol]: { value: inspectError, configurable: true, writable: true }
+      ...printing
     })
     return Base
   }) as never
+
+/** The HTTP status of the reasons of a class, kept out of their fields, some of which have the same name. */
+const httpStatus = Symbol("@effect-mqttx/core/MqttError/httpStatus")
+
+/** The HTTP status that the class of a reason states. */
+export const httpStatusOf = (reason: object): number => (reason as { readonly [httpStatus]: number })[httpStatus]
+
+type Traits = Partial<ReasonTraits> & { readonly category: MqttErrorCategory; readonly httpApiStatus: number }
+
+type ReasonOf<Self, T extends Traits> = <Tag extends string, const F extends Schema.Struct.Fields>(
+  tag: Tag,
+  fields: F
+) => Schema.Class<
+  Self,
+  Schema.TaggedStruct<Tag, F>,
+  Cause.YieldableError & Pick<ReasonTraits, Extract<keyof T, keyof ReasonTraits>>
+>
+
+/**
+ * The base of a class of reasons. A trait that differs from failure to failure is left out here, and is a getter of the
+ * class. `httpApiStatus` is the status for programs that serve HTTP and fail with such a failure: 400 or above blames
+ * the HTTP client, 500 or above the program or its server. Effect's HttpApi reads it where the class is declared as an
+ * error.
+ */
+export const Reason =
+  <Self = never>() => <const T extends Traits>({ httpApiStatus, ...traits }: T): ReasonOf<Self, T> =>
+    ((tag: string, fields: Schema.Struct.Fields) => {
+      const Base = TaggedError<Error>(`@effect-mqttx/core/MqttError/${tag}`)(tag, fields, {
+        httpApiStatus
+      } as never) as unknown as { readonly prototype: object }
+      Object.assign(Base.prototype, traits, { [httpStatus]: httpApiStatus })
+      return Base
+    }) as never
 
 type Fields = { readonly [key: string]: unknown }
 

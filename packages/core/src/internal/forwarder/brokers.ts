@@ -9,7 +9,7 @@
 import * as Result from "effect/Result"
 import * as ServerAddress from "../../ServerAddress.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
-import { digest } from "./digest.ts"
+import { digest } from "../digest.ts"
 
 /** Servers of one session whose addresses are marks. */
 const mostAddresses = 16
@@ -45,13 +45,13 @@ export class BrokerMarks {
    * A hash instead of the address, because every reader of the messages sees the marks. A name cannot begin with `@`.
    */
   #markOf(server: string): string {
-    const number = digest(`${this.#program} ${placeOf(server)}`, noPayload)
+    const number = digest(`${this.#program} ${hostAndPortOf(server)}`, noPayload)
     return `@${(number % 2 ** 41).toString(36).padStart(8, "0")}`
   }
 }
 
 /** The host and port of a server, without the protocol and the query of the URL. */
-const placeOf = (server: string): string => {
+const hostAndPortOf = (server: string): string => {
   const parsed = ServerAddress.parse(server)
   if (Result.isFailure(parsed)) return server
   const { host, path, port } = parsed.success

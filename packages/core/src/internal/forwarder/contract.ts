@@ -11,7 +11,9 @@ import type { ForwarderHooks, ForwarderOptions, ForwarderOptionsInput } from "./
  * The operations of one forwarder.
  */
 export interface Forwarding {
+  /** The name of the forwarder. */
   readonly name: string
+  /** Its options, all defaults filled in. */
   readonly options: ForwarderOptions
   /**
    * Starts to forward. The sessions need not exist or be connected yet: the forwarder joins each one when it appears.
@@ -29,9 +31,11 @@ export interface Forwarding {
   readonly stop: Effect.Effect<void>
   /** `stop`, then `start`. The counters are not reset. */
   readonly restart: Effect.Effect<void, MqttError>
+  /** Its state now. */
   readonly state: Effect.Effect<ForwarderState>
   /** Succeeds when the subscription is in force at every source session that exists. Fails with the first refusal. */
   readonly active: Effect.Effect<void, MqttError>
+  /** Its metrics now. */
   readonly metrics: Effect.Effect<ForwarderMetrics>
   /**
    * Messages that could not be forwarded, from now on and across stops and starts: those that went to the dead-letter
@@ -58,12 +62,17 @@ export interface Forwarders {
    * (`Session.forgetConsumer`).
    */
   readonly remove: (name: string) => Effect.Effect<void, MqttError>
+  /** Returns a forwarder by its name. */
   readonly get: (name: string) => Effect.Effect<Forwarding, MqttError>
   /** The names, in the order in which they were added. */
   readonly list: Effect.Effect<ReadonlyArray<string>>
+  /** `start` of a forwarder. */
   readonly start: (name: string) => Effect.Effect<void, MqttError>
+  /** `stop` of a forwarder. */
   readonly stop: (name: string) => Effect.Effect<void, MqttError>
+  /** `restart` of a forwarder. */
   readonly restart: (name: string) => Effect.Effect<void, MqttError>
+  /** `metrics` of a forwarder. */
   readonly metrics: (name: string) => Effect.Effect<ForwarderMetrics, MqttError>
   /** The metrics of each forwarder, by name. */
   readonly allMetrics: Effect.Effect<ReadonlyMap<string, ForwarderMetrics>>

@@ -4,14 +4,14 @@
  *
  * The output of a forwarder is never its input again. Messages on its own dead-letter topic are not forwarded. A
  * message that the forwarder has already had, before the message became a dead letter, makes no further dead letter.
- * This module publishes nothing and counts nothing, see `Relay`.
+ * This module publishes nothing and counts nothing, see `settlement.ts`.
  */
 import type { Message } from "../../Message.ts"
 import type { MessageProperties, UserProperty } from "../../Properties.ts"
 import { carriedProperties, comesBack, deadLetterProperties, topicsBehind } from "../deadLetter.ts"
 import { isSameBroker } from "./brokers.ts"
-import type { ForwardedMessage } from "./forwardedMessage.ts"
-import { serversKey } from "./letterForm.ts"
+import { serversKey } from "./deadLetterForm.ts"
+import type { DeadLetter, ForwardedMessage } from "./forwardedMessage.ts"
 import type { ForwarderOptions } from "./options.ts"
 import { isAboutRoute } from "./route.ts"
 import type { Source } from "./source.ts"
@@ -41,11 +41,11 @@ export class DeadLetters {
   }
 
   /** Whether a failed message needs a dead letter. */
-  isWanted(item: ForwardedMessage): boolean {
+  isWanted(message: ForwardedMessage): boolean {
     const { deadLetter, filters } = this.#options
     if (deadLetter === undefined) return false
-    const topic = this.#goTo(item.source.brokers) ? deadLetter.topic : ""
-    return !comesBack(item.delivery.message, topicsBefore(this.#options, item), filters, topic)
+    const topic = this.#goTo(message.source.brokers) ? deadLetter.topic : ""
+    return !comesBack(message.delivery.message, topicsBefore(this.#options, message), filters, topic)
   }
 
   #goTo(brokers: ReadonlyArray<string>): boolean {
@@ -60,19 +60,19 @@ export class DeadLetters {
  * @param topics of the message, see `topicsBefore`
  * @param route the properties of its route
  */
-export const letterProperties = (
-  item: ForwardedMessage,
+export const formProperties = (
+  { message }: ForwardedMessage,
+  { error, form }: DeadLetter,
   forwarder: string,
   topics: ReadonlyArray<string>,
   route: ReadonlyArray<UserProperty>
 ): MessageProperties => {
-  const { letter, message } = item
   const carried = carriedProperties(message)
   const own = (carried.userProperties ?? []).filter(([name]) => !isAboutRoute(name))
-  if (letter === "unmarked") return { ...carried, userProperties: [...own, ...route] }
-  const detail = item.failure!.message
+  if (form === "unmarked") return { ...carried, userProperties: [...own, ...route] }
+  const detail = error.message
   const more: ReadonlyArray<UserProperty> = [...route, ["mqttx-forwarder", forwarder]]
-  if (letter === "whole") {
+  if (form === "whole") {
     return deadLetterProperties(message.with({ properties: { ...carried, userProperties: own } }), topics, detail, more)
   }
   return deadLetterProperties(message.with({ properties: {} }), topics, detail, [

@@ -39,11 +39,12 @@ export class Failures {
   }
 
   /** The error of a message that a session refused. */
-  refused(item: ForwardedMessage, reason: MqttErrorReason): MqttError {
+  refused(message: ForwardedMessage, reason: MqttErrorReason): MqttError {
+    const queue = message.state === "received" ? undefined : message.queue
     const error = new MqttError({
       reason,
-      session: item.targetQueue?.name ?? this.#target,
-      topic: item.topic === "" ? item.delivery.message.topic : item.topic,
+      session: queue?.name ?? this.#target,
+      topic: message.topic === "" ? message.delivery.message.topic : message.topic,
       context: { forwarder: this.#forwarder }
     })
     this.note(error)
@@ -51,9 +52,9 @@ export class Failures {
   }
 
   /** The error of a message for which the program's code failed. */
-  died(item: ForwardedMessage, detail: string, cause: unknown): MqttError {
+  programFailed(message: ForwardedMessage, detail: string, cause: unknown): MqttError {
     if (!isMqttError(cause)) {
-      return this.refused(item, new ForwarderFailed({ forwarder: this.#forwarder, detail, cause }))
+      return this.refused(message, new ForwarderFailed({ forwarder: this.#forwarder, detail, cause }))
     }
     this.note(cause)
     return cause
@@ -63,7 +64,7 @@ export class Failures {
     this.#counters.error(error, this.#clock.currentTimeMillisUnsafe())
   }
 
-  tell(
+  report(
     { delivery, source }: ForwardedMessage,
     error: MqttError,
     outcome: ForwarderFailure["outcome"],

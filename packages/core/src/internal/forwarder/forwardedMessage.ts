@@ -1,5 +1,13 @@
 /**
- * A message on its way through a forwarder, and the list of all such messages.
+ * A message on its way through a forwarder, as a union of states. Each state has only the fields and the transitions
+ * that it can have.
+ *
+ * received -> waiting -> published -> accepted -> settled. A message that never reaches a target goes from `received`
+ * or `waiting` to `settled`. A settled message whose publish is repeated, or that becomes a dead letter, waits again.
+ * What the source knows is a state of its own, because a durable target lets the source be acknowledged before the
+ * publish has an outcome.
+ *
+ * This module decides nothing: the stages of the forwarder do, see `relay.ts`.
  */
 import type { Message } from "../../Message.ts"
 import type { MqttError } from "../../MqttError.ts"
@@ -7,84 +15,151 @@ import type { OriginKey } from "../../StoreRecord.ts"
 import type { Delivery, Outbound, OutboundOwner, PublishOutcome, PublishRequest } from "../engine/contract.ts"
 import type { SessionCore } from "../session/core.ts"
 import type { OriginLedger } from "../session/originLedger.ts"
-import type { LetterForm } from "./letterForm.ts"
-import type { Written } from "./recentWrites.ts"
+import type { DeadLetterForm } from "./deadLetterForm.ts"
+import type { WrittenMessage } from "./recentWrites.ts"
 import type { Route } from "./route.ts"
 import type { Source } from "./source.ts"
 
-/** The target that publishes an item. */
-export interface MessageTarget {
+/** The queue of the target that publishes a message, see `TargetQueue`. */
+export interface MessageQueue {
   /** The name of the target's session. */
   readonly name: string
   readonly isDurable: boolean
   readonly session: SessionCore | undefined
-  /** Queues the item once more, in its original position. */
-  readonly putBack: (item: ForwardedMessage) => void
-  readonly pumpLater: () => void
+  readonly onAccepted: (message: Published) => void
+  readonly onSettled: (message: Published, outcome: PublishOutcome) => void
+  /** Takes back a message that is not sent and not stored. Then it is settled, without an outcome. */
+  readonly withdraw: (message: Published) => boolean
 }
 
-/** Receives the outcome of what was published for an item. */
-export interface ForwardedMessageHost {
-  readonly onAccepted: (item: ForwardedMessage) => void
-  readonly onSettled: (item: ForwardedMessage, outbound: Outbound) => void
-  /** A publish from an earlier run of the forwarder, for the same delivery, has ended. */
-  readonly onPredecessorSettled: (item: ForwardedMessage, outcome: PublishOutcome) => void
+/** Why a message goes to the dead-letter topic, and how much of it. */
+export interface DeadLetter {
+  readonly error: MqttError
+  readonly form: DeadLetterForm
 }
 
 /**
- * One message, from its delivery to its outcome. It is itself the owner of its publish, so that no further object is
- * allocated for a message.
+ * What the source knows of a message. `open`: nothing yet. `acknowledged`: the outcome is counted, and the source is
+ * told. `returned`: the forwarder gave the message back without an outcome.
  */
-export class ForwardedMessage implements OutboundOwner {
-  readonly host: ForwardedMessageHost
+export type SourceState = "open" | "acknowledged" | "returned"
+
+interface Common {
   readonly source: Source
   readonly delivery: Delivery
   /** The message as it leaves the transformation. */
-  message: Message
-  /** The topic that the message is forwarded to. */
-  topic = ""
+  readonly message: Message
+  /** The topic that the message is forwarded to; empty: not mapped. */
+  readonly topic: string
   /** The forwarders and brokers that the message has passed. */
   readonly route: Route
   /** Set for a QoS 2 message that a durable session received. */
   readonly origin: OriginKey | undefined
   /** Time of the monotonic clock; Infinity: never. */
   readonly expiresAt: number
+  readonly deadLetter: DeadLetter | undefined
+  /** Ends the message for its source. It is settled, unless a target has it and will report the outcome. */
+  readonly close: (sourceState: "acknowledged" | "returned") => void
+}
 
-  /** Why the message goes to the dead-letter topic. */
-  failure: MqttError | undefined = undefined
-  letter: LetterForm = "whole"
-  /** The outcome is counted and the delivery acknowledged. The published copy may still be refused. */
-  isDone = false
-  /** The forwarder stopped before the message had an outcome. */
-  isGivenBack = false
-  /** The same delivery in the next run of the forwarder, which waits for the outcome of this one. */
-  successor: ForwardedMessage | undefined = undefined
-  isAccepted = false
-  hasToken = false
-  attempts = 0
-  targetQueue: MessageTarget | undefined = undefined
-  outbound: Outbound | undefined = undefined
-  request: PublishRequest | undefined = undefined
-  /** How the target's broker recognises the message when it comes back, see `RecentWrites`. */
-  written: Written | undefined = undefined
+/** No target has it: it is filtered, transformed and mapped. */
+export interface Received extends Common {
+  readonly state: "received"
+  readonly sourceState: "open"
+  readonly transform: (message: Message) => void
+  readonly map: (topic: string) => void
+  readonly failed: (deadLetter: DeadLetter) => Received
+  readonly enqueue: (queue: MessageQueue, order: number) => Waiting
+}
+
+/** It waits in the queue of a target until the target's session accepts it. */
+export interface Waiting extends Common {
+  readonly state: "waiting"
+  readonly sourceState: "open" | "acknowledged"
+  readonly queue: MessageQueue
+  /** Position in the order of the queue. */
+  readonly order: number
+  /** It has a token of the rate limit. */
+  readonly hasToken: boolean
+  /** Built for the present session of the target. */
+  readonly request: PublishRequest | undefined
+  readonly takeToken: () => void
+  readonly prepare: (request: PublishRequest | undefined) => void
+  readonly publish: (outbound: Outbound, ledger: OriginLedger | undefined) => Published
+  readonly settle: () => Settled
+}
+
+/**
+ * The target's session has it. `published`: it is not stored yet. `accepted`: the acceptance is committed, or nothing
+ * is to be stored.
+ */
+export interface Published extends Common {
+  readonly state: "published" | "accepted"
+  readonly sourceState: SourceState
+  readonly queue: MessageQueue
+  readonly outbound: Outbound
   /** The ledger that stores the origin in the same write as the acceptance. */
-  ledger: OriginLedger | undefined = undefined
-  /** Position in the order of its target queue. */
+  readonly ledger: OriginLedger | undefined
+  /** How the target's broker recognises the message when it comes back, see `RecentWrites`. */
+  readonly written: WrittenMessage | undefined
+  readonly remember: (written: WrittenMessage | undefined) => void
+  readonly accept: () => void
+  readonly settle: () => Settled
+}
+
+/** Its last publish has an outcome, or nothing was published. */
+export interface Settled extends Common {
+  readonly state: "settled"
+  readonly sourceState: SourceState
+  /** Where it was published last. */
+  readonly queue: MessageQueue | undefined
+  readonly order: number
+  readonly failed: (deadLetter: DeadLetter) => Settled
+  /**
+   * Removes the origin from the ledger, because the published copy is lost or never counts. A redelivery must be
+   * published again.
+   */
+  readonly releaseOrigin: () => void
+  readonly enqueue: (queue: MessageQueue, order: number) => Waiting
+}
+
+export type ForwardedMessage = Received | Waiting | Published | Settled
+
+export const receive = (
+  source: Source,
+  delivery: Delivery,
+  route: Route,
+  origin: OriginKey | undefined
+): Received => new MessageInFlight(source, delivery, route, origin) as unknown as Received
+
+/**
+ * All states in one object, so that a transition allocates nothing. It is also the owner of its publish, and the node
+ * of the list of messages in flight. Only this class sees the fields of other states.
+ */
+class MessageInFlight implements OutboundOwner {
+  readonly source: Source
+  readonly delivery: Delivery
+  message: Message
+  topic = ""
+  readonly route: Route
+  readonly origin: OriginKey | undefined
+  readonly expiresAt: number
+  deadLetter: DeadLetter | undefined = undefined
+  state: ForwardedMessage["state"] = "received"
+  sourceState: SourceState = "open"
+  queue: MessageQueue | undefined = undefined
   order = 0
+  hasToken = false
+  request: PublishRequest | undefined = undefined
+  outbound: Outbound | undefined = undefined
+  ledger: OriginLedger | undefined = undefined
+  written: WrittenMessage | undefined = undefined
+  previous: MessageInFlight | undefined = undefined
+  next: MessageInFlight | undefined = undefined
 
-  previous: ForwardedMessage | undefined = undefined
-  next: ForwardedMessage | undefined = undefined
-
-  constructor(
-    host: ForwardedMessageHost,
-    source: Source,
-    delivery: Delivery,
-    route: Route,
-    origin: OriginKey | undefined
-  ) {
+  constructor(source: Source, delivery: Delivery, route: Route, origin: OriginKey | undefined) {
     const { message } = delivery
     const { messageExpiryInterval } = message.properties
-    this.host = host
     this.source = source
     this.delivery = delivery
     this.message = message
@@ -93,53 +168,110 @@ export class ForwardedMessage implements OutboundOwner {
     this.expiresAt = messageExpiryInterval === undefined ? Infinity : delivery.arrivedAt + messageExpiryInterval * 1000
   }
 
-  /** Whether the server will deliver the message again, so that what is not yet published of it can be skipped. */
-  get isStale(): boolean {
-    return this.delivery.stale && this.outbound === undefined
+  transform(message: Message): void {
+    this.message = message
   }
 
-  /**
-   * Removes the origin from the ledger, because the published copy is lost or never counts. A redelivery must be
-   * published again.
-   */
-  disown(): void {
+  map(topic: string): void {
+    this.topic = topic
+  }
+
+  failed(deadLetter: DeadLetter): this {
+    this.deadLetter = deadLetter
+    return this
+  }
+
+  enqueue(queue: MessageQueue, order: number): Waiting {
+    this.state = "waiting"
+    this.queue = queue
+    this.order = order
+    return this as unknown as Waiting
+  }
+
+  takeToken(): void {
+    this.hasToken = true
+  }
+
+  prepare(request: PublishRequest | undefined): void {
+    this.request = request
+  }
+
+  publish(outbound: Outbound, ledger: OriginLedger | undefined): Published {
+    this.state = "published"
+    this.outbound = outbound
+    this.ledger = ledger
+    this.request = undefined
+    outbound.owner = this
+    return this as unknown as Published
+  }
+
+  remember(written: WrittenMessage | undefined): void {
+    this.written = written
+  }
+
+  accept(): void {
+    this.state = "accepted"
+  }
+
+  settle(): Settled {
+    this.state = "settled"
+    this.request = undefined
+    this.outbound = undefined
+    this.written = undefined
+    return this as unknown as Settled
+  }
+
+  releaseOrigin(): void {
     if (this.origin !== undefined) this.ledger?.release(this.origin)
     this.ledger = undefined
   }
 
+  close(sourceState: "acknowledged" | "returned"): void {
+    this.sourceState = sourceState
+    if (this.state !== "published" && this.state !== "accepted") this.settle()
+  }
+
+  // OutboundOwner
+
   onAccepted(): void {
-    this.host.onAccepted(this)
+    if (this.state === "published") this.queue!.onAccepted(this as unknown as Published)
   }
 
   onSettled(outbound: Outbound): void {
-    this.host.onSettled(this, outbound)
+    this.queue!.onSettled(this as unknown as Published, outbound.outcome!)
   }
 }
 
 /**
- * Items in the order of their arrival.
+ * Messages in the order of their arrival. The list goes through the messages, so that it allocates nothing.
  */
 export class ForwardedMessages {
-  head: ForwardedMessage | undefined = undefined
-  #tail: ForwardedMessage | undefined = undefined
+  #head: MessageInFlight | undefined = undefined
+  #tail: MessageInFlight | undefined = undefined
   size = 0
 
-  append(item: ForwardedMessage): void {
+  get head(): ForwardedMessage | undefined {
+    return this.#head as unknown as ForwardedMessage | undefined
+  }
+
+  append(message: ForwardedMessage): void {
+    const node = message as unknown as MessageInFlight
     const tail = this.#tail
-    item.previous = tail
-    if (tail === undefined) this.head = item
-    else tail.next = item
-    this.#tail = item
+    node.previous = tail
+    if (tail === undefined) this.#head = node
+    else tail.next = node
+    this.#tail = node
     this.size++
   }
 
-  remove(item: ForwardedMessage): void {
-    const { next, previous } = item
-    if (previous === undefined) this.head = next
+  remove(message: ForwardedMessage): void {
+    const node = message as unknown as MessageInFlight
+    const { next, previous } = node
+    if (previous === undefined) this.#head = next
     else previous.next = next
     if (next === undefined) this.#tail = previous
     else next.previous = previous
-    item.previous = item.next = undefined
+    node.previous = node.next = undefined
     this.size--
   }
 }

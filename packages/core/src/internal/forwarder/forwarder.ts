@@ -20,16 +20,17 @@ import { RouteRunner } from "../manager/routeRunner.ts"
 import { callable, type Checks, having, unchecked } from "../options/plain.ts"
 import { refuseOptions, schedule } from "../options/subscribing.ts"
 import { monotonicMillis } from "../time.ts"
-import { announce } from "./announced.ts"
 import type { Forwarding } from "./contract.ts"
 import { Counters } from "./counters.ts"
+import { EarlierRuns } from "./earlierRuns.ts"
 import { Failures } from "./failures.ts"
-import { Fitness } from "./fitness.ts"
-import { consumerName, Joining } from "./joining.ts"
 import { type LoopGuard, loopGuardOf } from "./loopGuard.ts"
 import { type CompiledRule, compileRule } from "./mapping.ts"
+import { consumerName, Memberships } from "./memberships.ts"
+import { registerMetrics } from "./metricsRegistry.ts"
 import type { ForwarderHooks, ForwarderOptions } from "./options.ts"
 import { Relay, type RelayParts } from "./relay.ts"
+import { SessionChecks } from "./sessionChecks.ts"
 import { withoutCovered } from "./topicImage.ts"
 import { watch } from "./watch.ts"
 
@@ -76,7 +77,7 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
   })
   yield* Scope.addFinalizer(yield* Effect.scope, forwarder.end)
   yield* Effect.acquireRelease(
-    Effect.sync(() => announce(manager, forwarder.metrics)),
+    Effect.sync(() => registerMetrics(manager, forwarder.metrics)),
     (withdraw) => Effect.sync(withdraw)
   )
   return {
@@ -119,9 +120,9 @@ class ForwarderCore {
   readonly #filters: ReadonlyArray<string>
   readonly #counters = new Counters()
   readonly #guard: LoopGuard
-  readonly #fitness: Fitness
-  readonly #joining: Joining
-  readonly #published: RelayParts["published"] = new Map()
+  readonly #sessionChecks: SessionChecks
+  readonly #memberships: Memberships
+  readonly #earlierRuns = new EarlierRuns()
   readonly #targets: ReadonlyArray<string>
   readonly #purpose: string
   readonly #lock = Semaphore.makeUnsafe(1)
@@ -135,7 +136,7 @@ class ForwarderCore {
     this.failures = new Failures(options.name, options.target, this.#counters, clock)
     this.#targets = Array.from(new Set([options.target, options.deadLetter?.session ?? options.target]))
     this.#purpose = `forwarder ${JSON.stringify(options.name)}`
-    this.#fitness = new Fitness({
+    this.#sessionChecks = new SessionChecks({
       options,
       filters: this.#filters,
       rules,
@@ -143,12 +144,12 @@ class ForwarderCore {
       marks: this.#guard.marks,
       optionsOf: (session) => registry.optionsOf(session)
     })
-    this.#joining = new Joining({
+    this.#memberships = new Memberships({
       options,
       filters: this.#filters,
       purpose: this.#purpose,
       failures: this.failures,
-      fitness: this.#fitness,
+      sessionChecks: this.#sessionChecks,
       guard: this.#guard,
       now: () => monotonicMillis(clock)
     })
@@ -158,7 +159,7 @@ class ForwarderCore {
     return this.#lock.withPermits(1)(Effect.uninterruptible(Effect.gen({ self: this }, function*() {
       if (this.#running !== undefined) return
       const { context, options } = this.#parts
-      const { issue } = this.#fitness
+      const { issue } = this.#sessionChecks
       if (issue !== undefined) return yield* makeError(options.name, issue)
       const scope = yield* Scope.make()
       const parts = yield* this.#begin.pipe(
@@ -188,7 +189,7 @@ class ForwarderCore {
     return Effect.andThen(
       this.stop,
       Effect.sync(() => {
-        this.#joining.end()
+        this.#memberships.end()
         this.failures.end()
       })
     )
@@ -221,7 +222,7 @@ class ForwarderCore {
         hooks,
         counters: this.#counters,
         failures: this.failures,
-        published: this.#published,
+        earlierRuns: this.#earlierRuns,
         clock,
         random,
         guard: this.#guard,
@@ -233,12 +234,12 @@ class ForwarderCore {
       })
       const targetQueues = this.#runnerFor(this.#targets)
       yield* targetQueues.start({
-        attach: (membership) => this.#joining.targetQueues(targetQueues, relay, membership),
+        attach: (membership) => this.#memberships.target(targetQueues, relay, membership),
         onEnd: () => {}
       })
       const sources = this.#runnerFor(options.sources)
       yield* sources.start({
-        attach: (membership) => this.#joining.source(sources, relay, membership),
+        attach: (membership) => this.#memberships.source(sources, relay, membership),
         onEnd: () => {}
       })
       for (const runner of [targetQueues, sources]) {

@@ -8,7 +8,7 @@ import { isSameBroker } from "./brokers.ts"
 import type { ForwardedMessage } from "./forwardedMessage.ts"
 import type { LoopGuard } from "./loopGuard.ts"
 import type { ForwarderOptions } from "./options.ts"
-import { lists, noRoute, type Route, routeOf, verdict } from "./route.ts"
+import { hasBroker, noRoute, type Route, routeIssue, routeOf } from "./route.ts"
 import { Signer } from "./signature.ts"
 import type { Source } from "./source.ts"
 
@@ -40,10 +40,10 @@ export class LoopCheck {
   }
 
   /** Why a message is not forwarded; undefined: it may pass, as far as is known at reception. */
-  stops(item: ForwardedMessage): Extract<keyof ForwarderDrops, "looped" | "tooManyHops"> | undefined {
-    if (item.route === noRoute) return undefined
+  stops(message: ForwardedMessage): Extract<keyof ForwarderDrops, "looped" | "tooManyHops"> | undefined {
+    if (message.route === noRoute) return undefined
     const { maxHops, name } = this.#parts.options
-    return verdict(item.route, name, maxHops) ?? (this.hasReached(item) ? "looped" : undefined)
+    return routeIssue(message.route, name, maxHops) ?? (this.hasReached(message) ? "looped" : undefined)
   }
 
   /**
@@ -54,6 +54,6 @@ export class LoopCheck {
     const { brokersOf, options } = this.#parts
     if (route.brokers === "" || options.allowLoops) return false
     const target = brokersOf(options.target)
-    return target !== undefined && lists(route.brokers, target) && !isSameBroker(source.brokers, target)
+    return target !== undefined && hasBroker(route.brokers, target) && !isSameBroker(source.brokers, target)
   }
 }

@@ -9,9 +9,9 @@ import type { SessionOptions } from "../../SessionOptions.ts"
 import type { OriginKey } from "../../StoreRecord.ts"
 import { remember } from "../deadLetter.ts"
 import type { PublishRequest } from "../engine/contract.ts"
-import { letterProperties, topicsBefore } from "./deadLetters.ts"
-import type { ForwardedMessage } from "./forwardedMessage.ts"
-import { serversKey } from "./letterForm.ts"
+import { serversKey } from "./deadLetterForm.ts"
+import { formProperties, topicsBefore } from "./deadLetters.ts"
+import type { DeadLetter, ForwardedMessage } from "./forwardedMessage.ts"
 import type { ForwarderOptions, QoSRule } from "./options.ts"
 import {
   brokersProperty,
@@ -29,7 +29,7 @@ const noPayload = new Uint8Array(0)
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
 /** Values that the messages of one source have in common. */
-interface Way {
+interface HopProperties {
   readonly hop: Hop
   /** The properties of most messages: those without properties of their own that have passed no other forwarder. */
   readonly plain: MessageProperties | undefined
@@ -48,7 +48,7 @@ export class Outgoing {
   readonly #metadata: ReadonlyArray<readonly [name: string, value: (message: Message) => string]>
   readonly #isFixed: boolean
   readonly #signer: Signer | undefined
-  readonly #ways = new Map<ReadonlyArray<string>, Way>()
+  readonly #hops = new Map<ReadonlyArray<string>, HopProperties>()
 
   constructor(
     options: ForwarderOptions,
@@ -68,13 +68,13 @@ export class Outgoing {
 
   /** The route of a message after this forwarder. */
   routeOf({ route, source }: ForwardedMessage): Route {
-    return this.#wayFrom(source.brokers).hop.after(route)
+    return this.#hopFrom(source.brokers).hop.after(route)
   }
 
-  request(item: ForwardedMessage, origin: OriginKey | undefined): PublishRequest | InvalidPayload {
-    const { message, topic } = item
+  request(forwarded: ForwardedMessage, origin: OriginKey | undefined): PublishRequest | InvalidPayload {
+    const { message, topic } = forwarded
     const { qos, retain } = this.#options
-    const properties = this.isVersion5 ? this.#properties(item) : none
+    const properties = this.isVersion5 ? this.#properties(forwarded) : none
     if (properties === undefined) return new InvalidPayload({ detail: "the metadata is too long" })
     return {
       topic,
@@ -89,21 +89,24 @@ export class Outgoing {
   }
 
   /** The dead letter of a failed message in its current form, with the reason of the failure. */
-  deadLetter(item: ForwardedMessage, topic: string, origin: OriginKey | undefined): PublishRequest {
-    const { delivery, letter, message } = item
-    const payload = letter === "marks" ? noPayload : message.payload
-    const topics = topicsBefore(this.#options, item)
+  deadLetter(
+    forwarded: ForwardedMessage,
+    deadLetter: DeadLetter,
+    topic: string,
+    origin: OriginKey | undefined
+  ): PublishRequest {
+    const { delivery, message } = forwarded
+    const payload = deadLetter.form === "marks" ? noPayload : message.payload
+    const topics = topicsBefore(this.#options, forwarded)
     // Remembered before the publish, because the server may deliver it before it acknowledges it.
     remember(serversKey(this.#session), topic, payload, [...topics, delivery.message.topic])
-    const properties = this.isVersion5
-      ? letterProperties(item, this.#options.name, topics, this.#routeProperties(this.routeOf(item), topic, payload))
-      : none
+    const route = this.#routeProperties(this.routeOf(forwarded), topic, payload)
     return {
       topic,
       payload,
       qos: message.qos,
       retain: false,
-      properties,
+      properties: this.isVersion5 ? formProperties(forwarded, deadLetter, this.#options.name, topics, route) : none,
       topicAlias: 0,
       expiresAfter: undefined,
       origin
@@ -112,7 +115,7 @@ export class Outgoing {
 
   #properties({ message, route, source, topic }: ForwardedMessage): MessageProperties | undefined {
     const { payload, properties } = message
-    const { hop, plain } = this.#wayFrom(source.brokers)
+    const { hop, plain } = this.#hopFrom(source.brokers)
     if (plain !== undefined && route === noRoute && isBare(properties)) return plain
     const { subscriptionIdentifiers: _identifiers, topicAlias: _alias, ...carried } = properties
     const userProperties: Array<UserProperty> = (properties.userProperties ?? []).filter(([name]) =>
@@ -135,14 +138,14 @@ export class Outgoing {
   }
 
   /** Cached by the identity of the array: a source keeps its array for its whole life, and sources are few. */
-  #wayFrom(source: ReadonlyArray<string>): Way {
-    let way = this.#ways.get(source)
-    if (way === undefined) {
+  #hopFrom(source: ReadonlyArray<string>): HopProperties {
+    let known = this.#hops.get(source)
+    if (known === undefined) {
       const hop = new Hop(this.#options.name, source, this.brokers)
       const plain = this.#isFixed ? { userProperties: [...this.#entries, ...listsOf(hop.first)] } : undefined
-      this.#ways.set(source, way = { hop, plain })
+      this.#hops.set(source, known = { hop, plain })
     }
-    return way
+    return known
   }
 
   #envelope(message: Message): Uint8Array {

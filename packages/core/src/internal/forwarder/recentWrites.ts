@@ -12,9 +12,9 @@
  */
 import type { Message } from "../../Message.ts"
 import type { ProtocolVersion } from "../../QoS.ts"
+import { digest } from "../digest.ts"
 import type { Outbound } from "../engine/contract.ts"
-import { digest } from "./digest.ts"
-import { Fifo } from "./fifo.ts"
+import { Fifo } from "../fifo.ts"
 import { type Reader, window } from "./reader.ts"
 import type { Route } from "./route.ts"
 
@@ -26,7 +26,7 @@ const noPayload = new Uint8Array(0)
 /**
  * One message that was given to a session for publishing.
  */
-export class Written {
+export class WrittenMessage {
   readonly route: Route
   /** The message itself carries its route for readers on MQTT 5. */
   readonly isCarried: boolean
@@ -73,18 +73,18 @@ export class Written {
 }
 
 /** Written messages with the same digest. */
-class Equals {
-  readonly #written = new Fifo<Written>()
+class EqualMessages {
+  readonly #written = new Fifo<WrittenMessage>()
   /** The number of forgotten messages before the first remembered one. */
   #forgotten = 0
   /** How many copies of all of them, forgotten ones included, each member has received. */
-  #taken: Map<unknown, number> | undefined
+  #received: Map<unknown, number> | undefined
 
   get isEmpty(): boolean {
     return this.#written.size === 0
   }
 
-  push(written: Written): void {
+  push(written: WrittenMessage): void {
     this.#written.push(written)
   }
 
@@ -95,29 +95,29 @@ class Equals {
 
   take(reader: Reader, topic: string, now: number): Route | undefined {
     const copies = reader.copiesOf(topic)
-    let taken = this.#taken?.get(reader.member) ?? 0
-    let index = Math.max(0, Math.floor(taken / copies) - this.#forgotten)
+    let received = this.#received?.get(reader.member) ?? 0
+    let index = Math.max(0, Math.floor(received / copies) - this.#forgotten)
     // What cannot arrive any more is skipped permanently, so that each message is examined once.
     while (this.#written.at(index)?.mayReach(reader, now) === false) index++
-    taken = Math.max(taken, (this.#forgotten + index) * copies)
+    received = Math.max(received, (this.#forgotten + index) * copies)
     let written = this.#written.at(index)
     while (written?.isQueued === true || written?.mayReach(reader, now) === false) written = this.#written.at(++index)
-    this.#taken ??= new Map()
-    this.#taken.set(reader.member, written === undefined ? taken : taken + 1)
+    this.#received ??= new Map()
+    this.#received.set(reader.member, written === undefined ? received : received + 1)
     return written?.route
   }
 }
 
 interface Retained {
   readonly key: number
-  readonly written: Written
+  readonly written: WrittenMessage
 }
 
 /** The writes that are remembered for one broker. */
 class Broker {
   readonly readers = new Set<Reader>()
-  readonly #all = new Fifo<{ readonly key: number; readonly written: Written }>()
-  readonly #byKey = new Map<number, Equals>()
+  readonly #all = new Fifo<{ readonly key: number; readonly written: WrittenMessage }>()
+  readonly #byKey = new Map<number, EqualMessages>()
   /** The last write with the retain flag, by topic. It is delivered whenever a subscription begins. */
   readonly #retained = new Map<number, Retained>()
 
@@ -125,26 +125,26 @@ class Broker {
     return this.#all.size === 0 && this.#retained.size === 0
   }
 
-  isReadBlind(isCarried: boolean): boolean {
+  isReadWithoutRoute(isCarried: boolean): boolean {
     if (!isCarried) return this.readers.size > 0
     for (const reader of this.readers) if (reader.options.protocolVersion === 4) return true
     return false
   }
 
-  note(key: number, written: Written, retainedTopic: number | undefined, now: number): void {
+  note(key: number, written: WrittenMessage, retainedTopic: number | undefined, now: number): void {
     for (const reader of this.readers) reader.follow(now)
     this.#forget(now)
     this.#all.push({ key, written })
-    let equals = this.#byKey.get(key)
-    if (equals === undefined) this.#byKey.set(key, equals = new Equals())
-    equals.push(written)
+    let equal = this.#byKey.get(key)
+    if (equal === undefined) this.#byKey.set(key, equal = new EqualMessages())
+    equal.push(written)
     if (retainedTopic === undefined) return
     this.#retained.delete(retainedTopic)
     this.#retained.set(retainedTopic, { key, written })
     if (this.#retained.size > capacity) this.#retained.delete(this.#retained.keys().next().value!)
   }
 
-  passing(key: number, reader: Reader, topic: string, now: number): Route | undefined {
+  published(key: number, reader: Reader, topic: string, now: number): Route | undefined {
     return this.#byKey.get(key)?.take(reader, topic, now)
   }
 
@@ -170,9 +170,9 @@ class Broker {
     for (let next = this.#all.at(0); next !== undefined; next = this.#all.at(0)) {
       if (this.#all.size < capacity && !next.written.isOver(before)) return
       this.#all.shift()
-      const equals = this.#byKey.get(next.key)!
-      equals.shift()
-      if (equals.isEmpty) this.#byKey.delete(next.key)
+      const equal = this.#byKey.get(next.key)!
+      equal.shift()
+      if (equal.isEmpty) this.#byKey.delete(next.key)
     }
   }
 }
@@ -184,7 +184,7 @@ export class RecentWrites {
   /** The brokers by their marks. */
   readonly #brokers = new Map<string, Broker>()
   /** Readers whose messages carry no route. */
-  #blind = 0
+  #readersWithoutRoute = 0
 
   /** Registers a reader. The returned function removes it. */
   read(reader: Reader, now: number): () => void {
@@ -199,11 +199,11 @@ export class RecentWrites {
     broker ??= new Broker()
     broker.readers.add(reader)
     for (const mark of brokers) this.#brokers.set(mark, broker)
-    if (protocolVersion === 4) this.#blind++
+    if (protocolVersion === 4) this.#readersWithoutRoute++
     return () => {
       const present = this.#brokers.get(brokers[0]!)
       if (present?.readers.delete(reader) !== true) return
-      if (protocolVersion === 4) this.#blind--
+      if (protocolVersion === 4) this.#readersWithoutRoute--
       if (present.readers.size > 0) return
       for (const [mark, each] of this.#brokers) if (each === present) this.#brokers.delete(mark)
     }
@@ -211,7 +211,7 @@ export class RecentWrites {
 
   /** Whether a reader may receive what is written by this version without its route. */
   isNeeded(protocolVersion: ProtocolVersion): boolean {
-    return this.#blind > 0 || (protocolVersion === 4 && this.#brokers.size > 0)
+    return this.#readersWithoutRoute > 0 || (protocolVersion === 4 && this.#brokers.size > 0)
   }
 
   /** Records a write to a broker; undefined: no reader there needs it. */
@@ -221,15 +221,15 @@ export class RecentWrites {
     route: Route,
     isCarried: boolean,
     now: number
-  ): Written | undefined {
+  ): WrittenMessage | undefined {
     const { payload, retain, topic } = outbound.request
-    let written: Written | undefined
-    let noted: Broker | undefined
+    let written: WrittenMessage | undefined
+    let last: Broker | undefined
     for (let i = 0; i < brokers.length; i++) {
       const broker = this.#brokers.get(brokers[i]!)
-      if (broker === undefined || broker === noted || !broker.isReadBlind(isCarried)) continue
-      noted = broker
-      written ??= new Written(outbound, route, isCarried)
+      if (broker === undefined || broker === last || !broker.isReadWithoutRoute(isCarried)) continue
+      last = broker
+      written ??= new WrittenMessage(outbound, route, isCarried)
       broker.note(digest(topic, payload), written, retain ? digest(topic, noPayload) : undefined, now)
     }
     return written
@@ -249,13 +249,13 @@ export class RecentWrites {
     const repeated = reader.repeated(message, packetIdentifier, key)
     if (repeated !== undefined) return repeated
     let route: Route | undefined
-    if (!retain) route = broker.passing(key, reader, topic, now)
+    if (!retain) route = broker.published(key, reader, topic, now)
     else {
       const topicKey = digest(topic, noPayload)
       // On 3.1.1 the retain flag says that a subscription has begun. On MQTT 5 it may also be the publisher's own flag.
       route = protocolVersion === 4
-        ? broker.retained(topicKey, key, reader) ?? broker.passing(key, reader, topic, now)
-        : broker.passing(key, reader, topic, now) ?? broker.retained(topicKey, key, reader)
+        ? broker.retained(topicKey, key, reader) ?? broker.published(key, reader, topic, now)
+        : broker.published(key, reader, topic, now) ?? broker.retained(topicKey, key, reader)
     }
     if (route !== undefined) reader.note(packetIdentifier, key, route)
     return route

@@ -48,11 +48,11 @@ export const routeOf = (userProperties: ReadonlyArray<UserProperty> | undefined)
 }
 
 /** Whether one of the marks is in a list of them. */
-export const lists = (list: string, marks: ReadonlyArray<string>): boolean =>
+export const hasBroker = (list: string, marks: ReadonlyArray<string>): boolean =>
   list !== "" && list.split(",").some((mark) => marks.includes(mark))
 
 /** Whether a message may not pass the forwarder of this name. */
-export const verdict = (
+export const routeIssue = (
   { brokers, forwarders }: Route,
   name: string,
   maxHops: number

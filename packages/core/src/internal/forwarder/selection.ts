@@ -4,8 +4,8 @@
 import * as Duration from "effect/Duration"
 import type { Random } from "effect/Random"
 import type { Message } from "../../Message.ts"
+import { digest } from "../digest.ts"
 import { payloadText } from "../expressions.ts"
-import { digest } from "./digest.ts"
 import type { ForwarderOptions, Sampling } from "./options.ts"
 
 /** Whether a message passes. */

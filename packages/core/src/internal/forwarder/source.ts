@@ -1,6 +1,6 @@
 /**
- * A session that a forwarder receives from. Takes deliveries while there is room for them, and acknowledges each one
- * when it has an outcome.
+ * The first stage of a forwarder: a session that it receives from. It takes deliveries while there is room for them,
+ * and hands each to `messageFilter.ts`. When a message has an outcome, `inFlight.ts` acknowledges the delivery here.
  */
 import * as Effect from "effect/Effect"
 import type { MqttError } from "../../MqttError.ts"
@@ -10,31 +10,33 @@ import type { SessionCore } from "../session/core.ts"
 import type { Tap, TappedQueue } from "../session/tappedQueue.ts"
 import type { Reader } from "./reader.ts"
 
-export interface SourceHost {
+export interface SourceParts {
   /** How many deliveries may be taken now. */
   readonly room: () => number
   /** Deliveries wait and there is no room. Call `pull` when there is. */
-  readonly onStarved: () => void
+  readonly awaitRoom: () => void
+  /** The next stage. */
   readonly receive: (source: Source, delivery: Delivery, now: number) => void
   /** Every delivery for which there was room has been taken. */
   readonly onPulled: () => void
+  /** The server of the source has released a QoS 2 packet identifier. */
   readonly onReleased: (session: string, packetIdentifier: number) => void
 }
 
 export class Source implements Tap {
   readonly session: SessionCore
   readonly reader: Reader
-  readonly #host: SourceHost
+  readonly #parts: SourceParts
   queue: TappedQueue | undefined
   #isPulling = false
   #isDetached = false
   #failed: ((effect: Effect.Effect<never, MqttError>) => void) | undefined
   #failure: MqttError | undefined
 
-  constructor(session: SessionCore, reader: Reader, host: SourceHost) {
+  constructor(session: SessionCore, reader: Reader, parts: SourceParts) {
     this.session = session
     this.reader = reader
-    this.#host = host
+    this.#parts = parts
     session.releaseListeners?.add(this.#onReleased)
   }
 
@@ -73,20 +75,20 @@ export class Source implements Tap {
     if (queue === undefined || this.#isPulling || this.#isDetached) return
     this.#isPulling = true
     while (queue.size > 0) {
-      const room = all ? Infinity : queue.isLaden ? 0 : this.#host.room()
+      const room = all ? Infinity : queue.isLaden ? 0 : this.#parts.room()
       if (room <= 0) {
-        this.#host.onStarved()
+        this.#parts.awaitRoom()
         break
       }
       const batch = queue.shift(room)!
       const now = this.session.engineLoop.now()
       for (let i = 0; i < batch.length; i++) {
         queue.retain(batch[i]!)
-        this.#host.receive(this, batch[i]!, now)
+        this.#parts.receive(this, batch[i]!, now)
       }
     }
     this.#isPulling = false
-    this.#host.onPulled()
+    this.#parts.onPulled()
   }
 
   /** Acknowledges a delivery that has an outcome. */
@@ -127,6 +129,6 @@ export class Source implements Tap {
   }
 
   readonly #onReleased = (packetIdentifier: number): void => {
-    this.#host.onReleased(this.session.name, packetIdentifier)
+    this.#parts.onReleased(this.session.name, packetIdentifier)
   }
 }

@@ -1,52 +1,64 @@
 /**
- * The queue of messages for one target session. It keeps them in order while the session has no room, has no
- * connection, or does not exist.
+ * The stage of a forwarder where messages wait for their target: while its session has no room or no connection, does
+ * not exist, or the rate limit has no token. It publishes them in order, and reports the outcome of each to
+ * `settlement.ts`. What the target lost it publishes again.
+ *
+ * Everything here is synchronous and called by the sessions, so that the messages of one read leave with one write of
+ * the target.
  */
 import { InvalidPayload, type MqttErrorReason } from "../../MqttError.ts"
 import type { MessageProperties } from "../../Properties.ts"
-import type { PublishRequest } from "../engine/contract.ts"
+import type { Outbound, PublishOutcome, PublishRequest } from "../engine/contract.ts"
+import { Fifo } from "../fifo.ts"
 import type { SessionCore } from "../session/core.ts"
-import type { ForwardedMessage } from "./forwardedMessage.ts"
-import type { Outgoing } from "./outgoing.ts"
+import type { Counters } from "./counters.ts"
+import type { EarlierRuns } from "./earlierRuns.ts"
+import type { MessageQueue, Published, Received, Settled, Waiting } from "./forwardedMessage.ts"
+import type { LoopCheck } from "./loopCheck.ts"
+import type { LoopGuard } from "./loopGuard.ts"
+import type { ForwarderOptions } from "./options.ts"
+import { dropped, duplicate, forwarded, type Outcome, refused, returned, type Settle } from "./outcome.ts"
+import { Outgoing } from "./outgoing.ts"
 import type { TokenBucket } from "./tokenBucket.ts"
 
-export interface TargetQueueHost {
-  /** Nothing is published for the item, because the target already has it. */
-  readonly onDuplicate: (item: ForwardedMessage) => void
-  readonly onExpired: (item: ForwardedMessage) => void
-  readonly onStale: (item: ForwardedMessage) => void
-  readonly onRefused: (item: ForwardedMessage, reason: MqttErrorReason) => void
-  /** Whether the target's broker has the message already. */
-  readonly hasReached: (item: ForwardedMessage) => boolean
-  readonly onLooped: (item: ForwardedMessage) => void
-  /** The item was published. The target may read it back. */
-  readonly onPublished: (item: ForwardedMessage, targetQueue: TargetQueue) => void
-  /** A session for publishing has appeared. */
-  readonly onJoined: () => void
-  readonly makeOutgoing: (session: SessionCore) => Outgoing
-  readonly deadLetterTopic: string
+export interface TargetQueueParts {
+  readonly options: ForwarderOptions
+  readonly counters: Counters
+  readonly guard: LoopGuard
+  readonly loopCheck: LoopCheck
+  readonly earlierRuns: EarlierRuns
   /** Calls back after this number of milliseconds. */
   readonly wake: (millis: number, callback: () => void) => void
+  readonly settle: Settle
 }
 
-export class TargetQueue {
+/** The reasons of failed publishes after which the server may still have the message. */
+const unknownOutcomes: ReadonlySet<MqttErrorReason["_tag"]> = new Set<MqttErrorReason["_tag"]>([
+  "Closed",
+  "StorageFailed",
+  "SessionLost",
+  "Indeterminate",
+  "PoisonMessage"
+])
+
+export class TargetQueue implements MessageQueue {
   readonly name: string
-  readonly #host: TargetQueueHost
+  readonly #parts: TargetQueueParts
   readonly #isTarget: boolean
   readonly #bucket: TokenBucket | undefined
   #session: SessionCore | undefined
   #outgoing: Outgoing | undefined
-  #waiting: Array<ForwardedMessage> = []
-  #first = 0
+  readonly #waiting = new Fifo<Waiting>()
   #orders = 0
   #isPumping = false
   #isParked = false
   #isAsleep = false
 
-  constructor(name: string, host: TargetQueueHost, isTarget: boolean, bucket: TokenBucket | undefined) {
+  /** `isTarget` is false for a queue of dead letters only. */
+  constructor(name: string, parts: TargetQueueParts, isTarget: boolean, bucket: TokenBucket | undefined) {
     this.name = name
+    this.#parts = parts
     this.#isTarget = isTarget
-    this.#host = host
     this.#bucket = bucket
   }
 
@@ -54,9 +66,9 @@ export class TargetQueue {
     return this.#session
   }
 
-  /** How the session publishes; undefined: there has been no session yet. */
-  get outgoing(): Outgoing | undefined {
-    return this.#outgoing
+  /** Whether the session that was there last publishes on MQTT 5. */
+  get isVersion5(): boolean {
+    return this.#outgoing?.isVersion5 === true
   }
 
   /** Messages that the session has accepted survive it, and the next session of its name sends them. */
@@ -65,10 +77,10 @@ export class TargetQueue {
   }
 
   join(session: SessionCore): void {
+    const { guard, loopCheck, options } = this.#parts
     this.#session = session
-    this.#outgoing = this.#host.makeOutgoing(session)
-    for (let i = this.#first; i < this.#waiting.length; i++) this.#waiting[i]!.request = undefined
-    this.#host.onJoined()
+    this.#outgoing = new Outgoing(options, session.options, guard.marks.of(session.options), loopCheck.signer)
+    for (let i = 0; i < this.#waiting.size; i++) this.#waiting.at(i)!.prepare(undefined)
     this.pump()
   }
 
@@ -80,30 +92,13 @@ export class TargetQueue {
 
   /** Stops publishing. */
   close(): void {
-    this.#waiting = []
-    this.#first = 0
+    this.#waiting.clear()
     if (this.#session !== undefined) this.leave(this.#session)
   }
 
-  push(item: ForwardedMessage): void {
-    item.order = ++this.#orders
-    item.targetQueue = this
-    this.#waiting.push(item)
+  push(message: Received | Settled): void {
+    this.#waiting.push(message.enqueue(this, ++this.#orders))
     this.pump()
-  }
-
-  /** Puts back, in its position, an item that could not be published. */
-  putBack(item: ForwardedMessage): void {
-    item.outbound = undefined
-    item.request = undefined
-    item.isAccepted = false
-    let index = this.#first
-    while (index < this.#waiting.length && this.#waiting[index]!.order < item.order) index++
-    this.#waiting.splice(index, 0, item)
-  }
-
-  pumpLater(): void {
-    this.#sleep(1)
   }
 
   /** Publishes what the session accepts. Returns false when it accepts no more for now. */
@@ -114,6 +109,13 @@ export class TargetQueue {
     this.#isPumping = false
     return answer
   }
+
+  /** Sends what the session has accepted, without waiting for the end of the turn. */
+  flush(): void {
+    this.#session?.engineLoop.flush()
+  }
+
+  // Parked: called when the session has room again.
 
   readonly attempt = (): boolean => {
     const done = this.pump()
@@ -126,55 +128,84 @@ export class TargetQueue {
     if (this.#isParked) this.#session?.publisher.park(this)
   }
 
+  // MessageQueue: called with what became of a publish.
+
+  onAccepted(message: Published): void {
+    message.accept()
+    if (message.origin !== undefined) message.ledger?.add(message.origin)
+    if (!this.isDurable || this.#parts.options.acceptance === "acknowledged") return
+    this.#parts.settle(message, forwarded)
+  }
+
+  onSettled(message: Published, outcome: PublishOutcome): void {
+    const { earlierRuns, settle } = this.#parts
+    endWritten(message, outcome)
+    const isStored = message.state === "accepted" && this.isDurable
+    const settled = message.settle()
+    const { sourceState } = settled
+    if (sourceState === "returned" && earlierRuns.settle(settled, outcome)) return
+    if (outcome._tag === "Acknowledged") return settle(settled, forwarded)
+    switch (outcome.reason._tag) {
+      case "Closed":
+      case "StorageFailed":
+        if (sourceState !== "open") return
+        // The store has the message, and the next session of that name sends it.
+        return isStored ? settle(settled, forwarded) : this.#publishAgain(settled)
+      case "SessionLost":
+        if (sourceState === "returned") return
+        if (sourceState === "open") settled.releaseOrigin()
+        return this.#publishAgain(settled)
+      default:
+        return settle(settled, refused(outcome.reason))
+    }
+  }
+
+  withdraw(message: Published): boolean {
+    if (this.isDurable || this.#session?.engineLoop.withdraw(message.outbound) !== true) return false
+    message.written?.discard()
+    message.settle()
+    return true
+  }
+
+  /** Puts a message back in its position. */
+  #publishAgain(message: Settled): void {
+    this.#parts.counters.retried++
+    let index = 0
+    while (index < this.#waiting.size && this.#waiting.at(index)!.order < message.order) index++
+    this.#waiting.insert(index, message.enqueue(this, message.order))
+    // Runs after all messages that failed together are back in their positions.
+    this.#sleep(1)
+  }
+
   #publishWaiting(): boolean {
     const session = this.#session
     if (session === undefined) return true
     // A caller that has waited longer for room goes first.
-    if (!this.#isParked && session.publisher.isParking && this.#first < this.#waiting.length) return this.#park()
-    while (this.#first < this.#waiting.length) {
-      const item = this.#waiting[this.#first]!
+    if (!this.#isParked && session.publisher.isParking && this.#waiting.size > 0) return this.#park()
+    for (let message = this.#waiting.at(0); message !== undefined; message = this.#waiting.at(0)) {
       // Read only when needed: most messages have no expiry, and most forwarders no rate limit.
-      const now = item.expiresAt !== Infinity || this.#bucket !== undefined ? session.engineLoop.now() : 0
-      if (item.failure === undefined && !item.isDone) {
-        if (item.isStale) {
-          this.#shift()
-          this.#host.onStale(item)
+      const now = message.expiresAt !== Infinity || this.#bucket !== undefined ? session.engineLoop.now() : 0
+      if (message.deadLetter === undefined && message.sourceState === "open") {
+        const outcome = this.#outcomeBefore(message, session, now)
+        if (outcome !== undefined) {
+          this.#remove(message, outcome)
           continue
         }
-        if (item.expiresAt <= now) {
-          this.#shift()
-          this.#host.onExpired(item)
-          continue
+        if (!message.hasToken && this.#bucket !== undefined) {
+          if (!this.#bucket.take(now)) return this.#sleep(this.#bucket.wait)
+          message.takeToken()
         }
-        // Checked again for the current session: at reception there may have been no session, or another one.
-        if (item.request === undefined && this.#isTarget && this.#host.hasReached(item)) {
-          this.#shift()
-          this.#host.onLooped(item)
-          continue
-        }
-        if (this.#isThere(item, session)) {
-          this.#shift()
-          this.#host.onDuplicate(item)
-          continue
-        }
-        if (!item.hasToken && this.#bucket !== undefined && !this.#bucket.take(now)) {
-          return this.#sleep(this.#bucket.wait)
-        }
-        item.hasToken = true
       }
-      const request = this.#requestOf(item, now)
+      const request = this.#requestOf(message, now)
       if (request instanceof InvalidPayload) {
-        this.#shift()
-        this.#host.onRefused(item, request)
+        this.#remove(message, refused(request))
         continue
       }
       const admission = session.engineLoop.publish(request)
       if (admission._tag === "Accepted") {
-        this.#shift()
-        item.outbound = admission.outbound
-        item.ledger = request.origin === undefined ? undefined : session.origins
-        admission.outbound.owner = item
-        this.#host.onPublished(item, this)
+        this.#waiting.shift()
+        const { outbound } = admission
+        this.#remember(message.publish(outbound, request.origin === undefined ? undefined : session.origins), outbound)
         continue
       }
       if (admission._tag === "Full") return this.#park()
@@ -182,40 +213,51 @@ export class TargetQueue {
       if (admission.reason._tag === "QueueFull" || admission.reason._tag === "StorageFailed") return this.#park()
       // The session has ended; the next session of its name takes the rest.
       if (admission.reason._tag === "Closed") return true
-      this.#shift()
-      this.#host.onRefused(item, admission.reason)
+      this.#remove(message, refused(admission.reason))
     }
     return true
   }
 
-  #isThere(item: ForwardedMessage, { origins }: SessionCore): boolean {
-    return origins !== undefined && item.origin !== undefined && origins.has(item.origin)
+  /** The outcome of a message that must not be published; undefined: publish it. */
+  #outcomeBefore(message: Waiting, { origins }: SessionCore, now: number): Outcome | undefined {
+    if (message.delivery.stale) return returned
+    if (message.expiresAt <= now) return dropped("expired")
+    // Checked again for the current session: at reception there may have been no session, or another one.
+    if (message.request === undefined && this.#isTarget && this.#parts.loopCheck.hasReached(message)) {
+      return dropped("looped")
+    }
+    return origins !== undefined && message.origin !== undefined && origins.has(message.origin) ? duplicate : undefined
   }
 
-  #requestOf(item: ForwardedMessage, now: number): PublishRequest | InvalidPayload {
+  #remove(message: Waiting, outcome: Outcome): void {
+    this.#waiting.shift()
+    this.#parts.settle(message.settle(), outcome)
+  }
+
+  /** The target may read the message back. */
+  #remember(message: Published, outbound: Outbound): void {
+    const { recentWrites } = this.#parts.guard
     const outgoing = this.#outgoing!
-    // Only the ledger of the target is asked and cleaned.
-    const origin = this.isDurable && this.#isTarget ? item.origin : undefined
-    if (item.failure !== undefined) {
-      return item.request ??= outgoing.deadLetter(item, this.#host.deadLetterTopic, origin)
-    }
-    if (item.request === undefined) {
-      const request = outgoing.request(item, origin)
-      if (request instanceof InvalidPayload) return request
-      item.request = request
-    }
-    return item.expiresAt === Infinity ? item.request : withRemainingLifetime(item.request, item, now)
+    const { brokers, isVersion5 } = outgoing
+    if (!recentWrites.isNeeded(isVersion5 ? 5 : 4)) return
+    const now = message.source.session.engineLoop.now()
+    message.remember(recentWrites.note(brokers, outbound, outgoing.routeOf(message), isVersion5, now))
   }
 
-  #shift(): void {
-    this.#waiting[this.#first++] = undefined as never
-    if (this.#first === this.#waiting.length) {
-      this.#waiting.length = 0
-      this.#first = 0
-    } else if (this.#first >= 1024 && this.#first * 2 >= this.#waiting.length) {
-      this.#waiting = this.#waiting.slice(this.#first)
-      this.#first = 0
+  #requestOf(message: Waiting, now: number): PublishRequest | InvalidPayload {
+    const outgoing = this.#outgoing!
+    const { deadLetter, expiresAt } = message
+    let { request } = message
+    if (request === undefined) {
+      // Only the ledger of the target is asked and cleaned.
+      const origin = this.isDurable && this.#isTarget ? message.origin : undefined
+      const made = deadLetter === undefined
+        ? outgoing.request(message, origin)
+        : outgoing.deadLetter(message, deadLetter, this.#parts.options.deadLetter!.topic, origin)
+      if (made instanceof InvalidPayload) return made
+      message.prepare(request = made)
     }
+    return deadLetter !== undefined || expiresAt === Infinity ? request : withRemainingLifetime(request, message, now)
   }
 
   #park(): false {
@@ -232,7 +274,7 @@ export class TargetQueue {
   #sleep(millis: number): true {
     if (this.#isAsleep) return true
     this.#isAsleep = true
-    this.#host.wake(millis, () => {
+    this.#parts.wake(millis, () => {
       this.#isAsleep = false
       this.pump()
     })
@@ -240,18 +282,26 @@ export class TargetQueue {
   }
 }
 
+/** What the server has, or may have, may come back from now on. */
+const endWritten = ({ source, written }: Published, outcome: PublishOutcome): void => {
+  if (written === undefined) return
+  if (outcome._tag === "Acknowledged" || unknownOutcomes.has(outcome.reason._tag)) {
+    written.settle(source.session.engineLoop.now())
+  } else written.discard()
+}
+
 /**
  * Subtracts the time that the message has waited from its expiry interval. A message that is sent keeps at least one
  * second.
  */
-const withRemainingLifetime = (request: PublishRequest, item: ForwardedMessage, now: number): PublishRequest => {
+const withRemainingLifetime = (request: PublishRequest, message: Waiting, now: number): PublishRequest => {
   const { messageExpiryInterval, ...properties } = request.properties
-  const expiresAfter = item.expiresAt - now
+  const expiresAfter = message.expiresAt - now
   const remaining: MessageProperties = messageExpiryInterval === undefined
     ? properties
     : {
       ...properties,
-      messageExpiryInterval: Math.max(1, messageExpiryInterval - Math.floor((now - item.delivery.arrivedAt) / 1000))
+      messageExpiryInterval: Math.max(1, messageExpiryInterval - Math.floor((now - message.delivery.arrivedAt) / 1000))
     }
   return { ...request, properties: remaining, expiresAfter }
 }

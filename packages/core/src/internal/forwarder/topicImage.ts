@@ -195,7 +195,7 @@ export const images = ({ filters, isOpen, pass, rules }: ImageSource): ReadonlyA
  * A filter of the source that can match what the forwarder writes, and the image that it matches; undefined when
  * nothing can come back.
  */
-export const feeds = (source: ImageSource): { readonly filter: string; readonly image: string } | undefined => {
+export const findLoop = (source: ImageSource): { readonly filter: string; readonly image: string } | undefined => {
   const { exclude, filters } = source
   for (const image of images(source)) {
     for (const filter of filters) {

@@ -1,46 +1,53 @@
 /**
- * Runs the program's transformations: many at a time, but one after the other for each topic, which keeps the order of
- * the topic.
+ * The stage of a forwarder that runs the program's transformation. It works on many messages at a time, but on one
+ * after the other for each topic, which keeps the order of the topic. Forwarders without a transformation do not have
+ * it.
+ *
+ * `messageFilter.ts` hands it messages, and it hands them to `topicMapping.ts`.
  */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type * as Schedule from "effect/Schedule"
 import type { Message } from "../../Message.ts"
 import { MqttError } from "../../MqttError.ts"
 import type { RouteTransformer } from "../../RouteTransformer.ts"
 import { checkMessage } from "../session/publishRequest.ts"
-import type { ForwardedMessage } from "./forwardedMessage.ts"
+import type { ForwardedMessage, Received } from "./forwardedMessage.ts"
+import { dropped, failed, returned, type Settle } from "./outcome.ts"
 
 export interface TransformationsParts {
   readonly transformer: RouteTransformer<unknown>
   readonly retry: Schedule.Schedule<unknown, unknown> | undefined
   readonly fork: <A>(effect: Effect.Effect<A>) => Fiber.Fiber<A>
   readonly onRetry: () => void
-  readonly onDone: (item: ForwardedMessage, exit: Exit.Exit<Message | undefined, unknown>) => void
+  /** The next stage. */
+  readonly map: (message: Received) => void
+  readonly settle: Settle
 }
 
 export class Transformations {
   readonly #parts: TransformationsParts
   /** Topics with a running transformation, each with the messages that wait for it. */
-  readonly #chains = new Map<string, Array<ForwardedMessage>>()
+  readonly #chains = new Map<string, Array<Received>>()
   /** Messages whose transformation is due to start, and whether a start is scheduled. */
-  readonly #due: Array<ForwardedMessage> = []
+  readonly #due: Array<Received> = []
   #isStarting = false
 
   constructor(parts: TransformationsParts) {
     this.#parts = parts
   }
 
-  add(item: ForwardedMessage): void {
-    const { topic } = item.delivery.message
+  add(message: Received): void {
+    const { topic } = message.delivery.message
     const behind = this.#chains.get(topic)
     if (behind !== undefined) {
-      behind.push(item)
+      behind.push(message)
       return
     }
     this.#chains.set(topic, [])
-    this.#due.push(item)
+    this.#due.push(message)
     this.#startDue()
   }
 
@@ -48,34 +55,49 @@ export class Transformations {
   #startDue(): void {
     if (this.#isStarting) return
     this.#isStarting = true
-    for (let item = this.#due.shift(); item !== undefined; item = this.#due.shift()) {
-      if (item.isDone) this.#follow(item)
-      else this.#start(item)
+    for (let message = this.#due.shift(); message !== undefined; message = this.#due.shift()) {
+      if (isReceived(message)) this.#start(message)
+      else this.#follow(message)
     }
     this.#isStarting = false
   }
 
-  #start(item: ForwardedMessage): void {
-    const { fork, onDone, onRetry, retry, transformer } = this.#parts
+  #start(message: Received): void {
+    const { fork, onRetry, retry, transformer } = this.#parts
+    let attempts = 0
     const attempt = Effect.suspend(() => {
-      if (item.attempts++ > 0) onRetry()
-      return transformer.transform(item.message)
+      if (attempts++ > 0) onRetry()
+      return transformer.transform(message.message)
     })
     const repeated = retry === undefined ? attempt : Effect.retry(attempt, retry)
     fork(Effect.map(Effect.exit(Effect.flatMap(repeated, checked)), (exit) => {
-      this.#follow(item)
-      if (!item.isDone) onDone(item, exit)
+      this.#follow(message)
+      if (isReceived(message)) this.#transformed(message, exit)
       this.#startDue()
     }))
   }
 
-  #follow(item: ForwardedMessage): void {
-    const { topic } = item.delivery.message
+  #follow(message: Received): void {
+    const { topic } = message.delivery.message
     const next = this.#chains.get(topic)?.shift()
     if (next === undefined) this.#chains.delete(topic)
     else this.#due.push(next)
   }
+
+  #transformed(message: Received, exit: Exit.Exit<Message | undefined, unknown>): void {
+    const { map, settle } = this.#parts
+    if (Exit.isFailure(exit)) {
+      return settle(message, failed("the transformation failed", Cause.squash(exit.cause)))
+    }
+    if (message.delivery.stale) return settle(message, returned)
+    if (exit.value === undefined) return settle(message, dropped("transformed"))
+    message.transform(exit.value)
+    map(message)
+  }
 }
+
+/** False: the forwarder has given the message back since. */
+const isReceived = (message: ForwardedMessage): boolean => message.state === "received"
 
 /** Checks the result of a transformation, because untyped code may return any value. */
 const checked = (message: unknown): Effect.Effect<Message | undefined, MqttError> => {

@@ -35,9 +35,9 @@ export const watch = (options: WatchOptions): Effect.Effect<void, never, Scope.S
     yield* Effect.forkScoped(watchSessions(options, now, firstPause), { startImmediately: true })
     const losses = new Losses(options, firstPause)
     // The last report: what was counted and not logged yet.
-    yield* Effect.addFinalizer(() => Effect.flatMap(now, (at) => losses.tell(losses.takeAll(at))))
+    yield* Effect.addFinalizer(() => Effect.flatMap(now, (at) => losses.log(losses.takeAll(at))))
     yield* Effect.forkScoped(
-      Effect.flatMap(now, (at) => losses.tell(losses.take(at))).pipe(
+      Effect.flatMap(now, (at) => losses.log(losses.take(at))).pipe(
         Effect.delay(firstPause),
         Effect.forever({ disableYield: true })
       )
@@ -56,22 +56,22 @@ const watchSessions = Effect.fnUntraced(function*(
     startImmediately: true
   })
   let pace = new Pace(firstPause)
-  let told = ""
+  let logged = ""
   while (true) {
     const names = missing().join(", ")
     if (names === "") {
-      if (told !== "") yield* log(Effect.logInfo("the forwarder has all its sessions"), forwarder, { event })
-      told = ""
+      if (logged !== "") yield* log(Effect.logInfo("the forwarder has all its sessions"), forwarder, { event })
+      logged = ""
       pace = new Pace(firstPause)
       yield* Queue.take(changed)
       continue
     }
     // Names that were logged are logged again at the pace. Others are logged after a short delay in which they may
     // appear.
-    yield* Effect.raceFirst(Queue.take(changed), Effect.sleep(told === names ? firstPause : grace))
+    yield* Effect.raceFirst(Queue.take(changed), Effect.sleep(logged === names ? firstPause : grace))
     if (missing().join(", ") !== names) continue
-    if (pace.note(yield* now) === 0 && told === names) continue
-    told = names
+    if (pace.note(yield* now) === 0 && logged === names) continue
+    logged = names
     yield* log(Effect.logWarning("the forwarder misses sessions, and does not work without them"), forwarder, {
       event,
       missing: missing()
@@ -84,13 +84,13 @@ class Losses {
   readonly #options: WatchOptions
   readonly #pace: Pace
   #seen: number
-  #told: Counts
+  #logged: Counts
 
   constructor(options: WatchOptions, firstPause: number) {
     this.#options = options
     this.#pace = new Pace(firstPause)
-    this.#told = countsOf(options.counters)
-    this.#seen = totalOf(this.#told)
+    this.#logged = countsOf(options.counters)
+    this.#seen = totalOf(this.#logged)
   }
 
   /** The number of losses to log now. */
@@ -105,13 +105,13 @@ class Losses {
     return this.take(now) + this.#pace.takeAll(now)
   }
 
-  tell(count: number): Effect.Effect<void> {
+  log(count: number): Effect.Effect<void> {
     return Effect.suspend(() => {
       if (count === 0) return Effect.void
       const { forwarder, counters } = this.#options
       const counts = countsOf(counters)
-      const before = this.#told
-      this.#told = counts
+      const before = this.#logged
+      this.#logged = counts
       const reason = counters.lastError?.reason
       return log(
         Effect.logWarning(

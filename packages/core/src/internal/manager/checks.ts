@@ -15,7 +15,6 @@ import {
   unchecked
 } from "../options/plain.ts"
 import { ack, schedule, sharedChecks } from "../options/subscribing.ts"
-import { extrasChecks } from "../session/extras.ts"
 import { kindOf } from "../valueNames.ts"
 import type { AddOptions, AwaitOptions, EventFilter, ManagerOptions, RemoveOptions } from "./contract.ts"
 
@@ -25,10 +24,7 @@ export const managerChecks: Checks<ManagerOptions> = {
   eventBuffer: integer(1)
 }
 
-export const addChecks: Checks<AddOptions> = {
-  ...extrasChecks,
-  transport: having("open", "a Transport")
-}
+export const addChecks: Checks<AddOptions> = { transport: having("open", "a Transport") }
 
 export const removeChecks: Checks<RemoveOptions> = { deleteState: flag }
 

@@ -16,13 +16,13 @@ import type { SessionMetrics, SessionStatus } from "../../SessionStatus.ts"
 import type { SessionStore } from "../../SessionStore.ts"
 import type { SubscribeOptions, Subscription } from "../../Subscription.ts"
 import type { Transport } from "../../Transport.ts"
-import type { Extras, Session } from "../session/contract.ts"
+import type { Session } from "../session/contract.ts"
 import type { SessionsNotReady } from "./sessionsNotReady.ts"
 
 /**
- * Parts of one session that are not configuration.
+ * How a session is added.
  */
-export interface AddOptions extends Extras {
+export interface AddOptions {
   /** Default: that of the manager. */
   readonly transport?: Transport
 }
@@ -50,7 +50,9 @@ export interface AwaitOptions {
  * Selects events.
  */
 export interface EventFilter<Tag extends SessionEvent["_tag"] = SessionEvent["_tag"]> {
+  /** The kinds of events. Default: all. */
   readonly type?: Tag | ReadonlyArray<Tag>
+  /** The name of a session. Default: all sessions. */
   readonly session?: string
 }
 
@@ -63,7 +65,9 @@ export type ResultBySession<A> = ReadonlyMap<string, Result.Result<A, MqttError>
  * The metrics of a manager and of its sessions.
  */
 export interface ManagerMetrics {
+  /** Number of sessions, disconnected ones included. */
   readonly sessions: number
+  /** Number of sessions that are ready. */
   readonly ready: number
   /** How many sessions are in each state. */
   readonly states: { readonly [State in SessionState]: number }
@@ -90,7 +94,7 @@ export interface Manager {
    */
   readonly add: (
     options: SessionOptionsInput<"none" | "process">,
-    extras?: AddOptions
+    addOptions?: AddOptions
   ) => Effect.Effect<Session, MqttError>
 
   /**
@@ -102,7 +106,7 @@ export interface Manager {
    */
   readonly addDurable: (
     options: SessionOptionsInput<"durable">,
-    extras?: AddOptions
+    addOptions?: AddOptions
   ) => Effect.Effect<Session, MqttError, SessionStore>
 
   /**
@@ -242,6 +246,7 @@ export interface Manager {
     filter: EventFilter<Tag>
   ) => Stream.Stream<Extract<SessionEvent, { readonly _tag: Tag }>>
 
+  /** The metrics now. */
   readonly metrics: Effect.Effect<ManagerMetrics>
 }
 

@@ -32,7 +32,7 @@ const forget = (options: SessionOptions.SessionOptions, clientId: string): Effec
   Effect.scoped(Effect.gen(function*() {
     const { will: _will, ...rest } = options
     const clean = yield* SessionOptions.make({ ...rest, clientId, persistence: "none", sessionExpiry: 0 })
-    const { session } = yield* makeSession(clean, undefined)
+    const { session } = yield* makeSession(clean)
     yield* session.awaitReady
     yield* session.drain
   })).pipe(Effect.timeout(patience), Effect.ignore)

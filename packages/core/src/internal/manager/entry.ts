@@ -34,8 +34,8 @@ export interface EntryHost {
   readonly refuse: (entry: Entry, clientId: string) => MqttErrorReason | undefined
 }
 
-/** The parts of an entry that are not configuration. */
-export interface EntryExtras extends AddOptions {
+/** The services of an entry's session; absent: those of the manager. */
+export interface EntryServices extends AddOptions {
   /** The store of a durable session. */
   readonly store?: SessionStore["Service"] | undefined
 }
@@ -53,7 +53,6 @@ export class Entry {
   isKnown = false
   readonly context: Context.Context<never>
   readonly #host: EntryHost
-  readonly #extras: EntryExtras
   /**
    * Starting and stopping a session never overlap; connecting does not take the lock. Set while an operation runs or
    * waits.
@@ -68,11 +67,10 @@ export class Entry {
   #isRefused = false
   #rest: SessionStatus
 
-  constructor(host: EntryHost, context: Context.Context<never>, options: SessionOptions, extras: EntryExtras) {
+  constructor(host: EntryHost, context: Context.Context<never>, options: SessionOptions, services: EntryServices) {
     this.#host = host
-    this.#extras = extras
     this.options = options
-    this.context = contextOf(context, extras)
+    this.context = contextOf(context, services)
     this.#addedAt = monotonicMillis(host.clock)
     this.#rest = {
       state: "disconnected",
@@ -171,7 +169,7 @@ export class Entry {
     return Effect.uninterruptibleMask((restore) =>
       Effect.gen({ self: this }, function*() {
         const scope = yield* Scope.make()
-        const core = yield* restore(makeSession(this.options, this.#extras.reconnect, this.#observe)).pipe(
+        const core = yield* restore(makeSession(this.options, this.#observe)).pipe(
           // Replaces the caller's context instead of extending it: a session would keep the caller's spans for its
           // whole life.
           Effect.setContext(Context.add(this.context, Scope.Scope, scope)),
@@ -249,7 +247,7 @@ export class Entry {
   }
 }
 
-const contextOf = (context: Context.Context<never>, { store, transport }: EntryExtras): Context.Context<never> => {
+const contextOf = (context: Context.Context<never>, { store, transport }: EntryServices): Context.Context<never> => {
   let own = context
   if (store !== undefined) own = Context.add(own, SessionStore, store)
   if (transport !== undefined) own = Context.add(own, Transport, transport)

@@ -50,14 +50,14 @@ const make = Effect.fnUntraced(function*(
 
 const makeFacade = (registry: Registry): Manager & { readonly [registryKey]: Registry } => ({
   [registryKey]: registry,
-  add: Effect.fn("SessionManager.add")((input, extras) =>
-    registry.add(withoutStore(input, "add", "SessionManager's addDurable"), extras)
+  add: Effect.fn("SessionManager.add")((input, addOptions) =>
+    registry.add(withoutStore(input, "add", "SessionManager's addDurable"), addOptions)
   ),
-  addDurable: Effect.fn("SessionManager.addDurable")((input, extras) =>
+  addDurable: Effect.fn("SessionManager.addDurable")((input, addOptions) =>
     Effect.flatMap(durableOnly(input, "addDurable", "SessionManager's add"), (options) =>
       Effect.flatMap(
         storeOf(options.name, "addDurable"),
-        (store) => registry.add(Effect.succeed(options), extras, store)
+        (store) => registry.add(Effect.succeed(options), addOptions, store)
       ))
   ),
   remove: Effect.fn("SessionManager.remove")((name, options = {}) => {

@@ -36,7 +36,7 @@ import { nameOf } from "../valueNames.ts"
 import { addChecks } from "./checks.ts"
 import type { AddOptions, Manager, ManagerMetrics, ManagerOptions } from "./contract.ts"
 import { deleteState } from "./deleteState.ts"
-import { Entry, type EntryExtras, type EntryHost } from "./entry.ts"
+import { Entry, type EntryHost, type EntryServices } from "./entry.ts"
 import { addMetrics, countersOnly, noMetrics, noStates } from "./metrics.ts"
 import type { RouteRunner } from "./routeRunner.ts"
 
@@ -155,19 +155,19 @@ export class Registry implements EntryHost {
   /** `store` is set for a durable session. */
   add(
     options: Effect.Effect<SessionOptions, MqttError>,
-    extras: AddOptions = {},
+    addOptions: AddOptions = {},
     store?: SessionStore["Service"]
   ): Effect.Effect<Session, MqttError> {
     return Effect.gen({ self: this }, function*() {
       const valid = yield* options
       const { name } = valid
-      const invalid = refusal(optionsIssues(extras, addChecks), "add", name)
+      const invalid = refusal(optionsIssues(addOptions, addChecks), "add", name)
       if (invalid !== undefined) return yield* invalid
       // The name of a session that is being removed is free soon.
       for (let removal = this.#removalOf(name); removal !== undefined; removal = this.#removalOf(name)) {
         yield* Effect.exit(Deferred.await(removal))
       }
-      return yield* this.#addValid(valid, store === undefined ? extras : { ...extras, store })
+      return yield* this.#addValid(valid, store === undefined ? addOptions : { ...addOptions, store })
     })
   }
 
@@ -175,12 +175,12 @@ export class Registry implements EntryHost {
     return this.#entries.get(name)?.removal
   }
 
-  #addValid(options: SessionOptions, extras: EntryExtras): Effect.Effect<Session, MqttError> {
+  #addValid(options: SessionOptions, services: EntryServices): Effect.Effect<Session, MqttError> {
     const { name } = options
     return Effect.uninterruptibleMask((restore): Effect.Effect<Session, MqttError> => {
       if (this.#isClosed) return failed(name, "add", new Closed({}))
       if (this.#entries.has(name)) return failed(name, "add", new DuplicateSession({ session: name }))
-      const entry = new Entry(this, this.#context, options, extras)
+      const entry = new Entry(this, this.#context, options, services)
       this.#entries.set(name, entry)
       // Only a store can delay the start, and the end of the manager must not wait for it.
       const start = options.persistence === "durable"

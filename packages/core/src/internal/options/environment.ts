@@ -5,11 +5,12 @@
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import * as EffectString from "effect/String"
-import { decodeTexts, toPlain } from "./decode.ts"
-import { groupNames, names } from "./fields.ts"
-import type { Persistence, SessionOptions } from "./model.ts"
-import { isRecord } from "./plain.ts"
+import { decodeTexts, decodeValues, toPlain } from "./decode.ts"
+import { names, type Persistence, type SessionOptions, type SessionOptionsInput } from "./fields.ts"
+import { groupNames } from "./groups.ts"
+import { isRecord, withoutUndefined } from "./plain.ts"
 import { configOf, pairsOf, toTexts, treeOf, type Variable } from "./variables.ts"
 
 const constantCase = (name: string): string =>
@@ -46,14 +47,22 @@ export const DefaultPersistence: Context.Reference<Persistence> = Context.Refere
 )
 
 /** See `SessionOptions.config`. */
-export const sessionConfig = (prefix: string, base: object): Config.Config<SessionOptions> => {
-  const plain = toTexts(toPlain(base))
+export const sessionConfig = (prefix: string, base: Partial<SessionOptionsInput>): Config.Config<SessionOptions> => {
+  // Code has no string form, so it is added to the options that the strings make.
+  const { authentication, credentials, reconnectSchedule, ...others } = isRecord(base) ? base : {}
+  const code = withoutUndefined({ authentication, credentials, reconnectSchedule })
+  const plain = toTexts(toPlain(others))
   const tree = isRecord(plain) ? plain : {}
   const read = Config.mapEffect(Config.succeed(undefined), () => Effect.service(DefaultPersistence))
   return Config.flatMap(read, (persistence) =>
     configOf(
       prefix,
       { options: names, variables },
-      (found) => decodeTexts(treeOf({ persistence, ...tree }, found, variables, valueOf))
+      (found) => {
+        const decoded = decodeTexts(treeOf({ persistence, ...tree }, found, variables, valueOf))
+        return Object.keys(code).length === 0
+          ? decoded
+          : Result.flatMap(decoded, (options) => decodeValues({ ...options, ...code }))
+      }
     ))
 }

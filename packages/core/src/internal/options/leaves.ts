@@ -11,6 +11,7 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import { findFault } from "../utf8String.ts"
 import { parseDuration } from "./durations.ts"
+import type { Written } from "./input.ts"
 import { strict } from "./strict.ts"
 
 const invalid = (message: string): Effect.Effect<never, SchemaIssue.Issue> =>
@@ -113,6 +114,26 @@ export const hidden = <A, Encoded>(
       encode: () => Effect.fail(new SchemaIssue.InvalidValue({ message: "secrets are never encoded" }))
     })
   ))
+
+/**
+ * A value that is code, such as a Schedule: no text and no JSON stands for it, and it is never encoded.
+ */
+export const code = <A>(is: (value: unknown) => value is A, what: string): Written<A, A, A> => {
+  const message = `expected ${what}`
+  const encode = () => invalid(`${what} is never encoded`)
+  return Schema.declare(is, {
+    message,
+    // The codecs for JSON and for strings need a form, which no value has.
+    toCodec: () =>
+      Schema.link<A>()(
+        Schema.String,
+        SchemaTransformation.transformEffect<A, string>({ decode: () => invalid(message), encode })
+      )
+  }).pipe(Schema.decodeTo(
+    Schema.declare(is),
+    SchemaTransformation.transformEffect<A, A>({ decode: (value) => Effect.succeed(value), encode })
+  )) as never
+}
 
 /** A hidden string. */
 export const secret = (label: string): Schema.Codec<Redacted.Redacted<string>, string> =>

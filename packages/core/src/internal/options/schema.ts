@@ -7,8 +7,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as ServerAddress from "../../ServerAddress.ts"
-import { type Fields, FieldsStruct, type SessionOptionsEncoded } from "./fields.ts"
-import type { SessionOptions } from "./model.ts"
+import { type Fields, FieldsSchema, type SessionOptions, type SessionOptionsEncoded } from "./fields.ts"
 import { withoutUndefined } from "./plain.ts"
 import { credentialsOf, isAddress, issuesBetween, memoryOf, parseServers, proxyOf } from "./rules.ts"
 
@@ -61,14 +60,14 @@ const resolve = (options: Fields): SessionOptions => {
  * Options from JSON: durations in milliseconds or as strings, bytes as `{ "base64": "..." }`, secrets as plain strings.
  * Secrets are never encoded: options that hold one cannot be converted back to JSON.
  */
-export const SessionOptionsSchema: Schema.Codec<SessionOptions, SessionOptionsEncoded> = FieldsStruct.check(
+export const SessionOptionsSchema: Schema.Codec<SessionOptions, SessionOptionsEncoded> = FieldsSchema.check(
   Schema.makeFilter((options: Fields) => issuesBetween(options))
 ).pipe(
   Schema.decodeTo(
     Schema.declare((value): value is SessionOptions => typeof value === "object" && value !== null),
     SchemaTransformation.transform({
       decode: resolve,
-      encode: (options): Fields => withoutUndefined(options) as Fields
+      encode: (options): Fields => withoutUndefined(options)
     })
   )
 )

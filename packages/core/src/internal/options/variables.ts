@@ -14,7 +14,7 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as EffectString from "effect/String"
 import { InvalidOptions, type OptionsIssue } from "../errors/operation.ts"
-import { noSuchOption, text } from "./plain.ts"
+import { isPlain, noSuchOption, text } from "./plain.ts"
 
 /** The place of a variable's text among the options. */
 export interface Variable {
@@ -187,7 +187,7 @@ export const treeOf = (
 /** Numbers and booleans as strings, as in the environment. */
 export const toTexts = (value: unknown): unknown => {
   if (Array.isArray(value)) return value.map(toTexts)
-  if (typeof value === "object" && value !== null) {
+  if (isPlain(value)) {
     return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, toTexts(inner)]))
   }
   return typeof value === "number" || typeof value === "boolean" ? String(value) : value

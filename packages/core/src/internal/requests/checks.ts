@@ -3,6 +3,7 @@
  * be of any type.
  */
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import type { MqttError } from "../../MqttError.ts"
 import type { OptionsIssue } from "../errors/operation.ts"
 import {
@@ -19,7 +20,7 @@ import {
 } from "../options/plain.ts"
 import { qos } from "../options/subscribing.ts"
 import { kindOf } from "../valueNames.ts"
-import type { RequestManyOptions, RespondOptions } from "./contract.ts"
+import { type RequestManyOptions, type RespondOptions, TypeId } from "./contract.ts"
 
 const contentType = oneOf("ifPresent", "required", "ignore")
 
@@ -54,10 +55,11 @@ export const sessionIssue = (session: unknown): OptionsIssue | undefined =>
     ? undefined
     : { path: "session", message: `must be a session, got ${kindOf(session)}` }
 
-const templateIssue = (template: unknown): OptionsIssue | undefined =>
-  isRecord(template) && isRecord(template["request"]) && isRecord(template["response"])
+/** Why this is no request template; undefined: it is one. */
+export const refuseTemplate = (template: unknown, session: string, method: string): MqttError | undefined =>
+  Predicate.hasProperty(template, TypeId)
     ? undefined
-    : { path: "template", message: `must be a request template, got ${kindOf(template)}` }
+    : refusal([{ path: "template", message: `must be a request template, got ${kindOf(template)}` }], method, session)
 
 const present = (...issues: ReadonlyArray<OptionsIssue | undefined>): ReadonlyArray<OptionsIssue> =>
   issues.filter((issue) => issue !== undefined)
@@ -68,13 +70,12 @@ const failure = (issues: ReadonlyArray<OptionsIssue>, session: unknown, method: 
 /** Why these arguments cannot make a request; undefined: they can. */
 export const refuseRequest = (
   session: unknown,
-  template: unknown,
   options: unknown,
   many: boolean
 ): MqttError | undefined =>
   failure(
     [
-      ...present(sessionIssue(session), templateIssue(template)),
+      ...present(sessionIssue(session)),
       ...optionsIssues(options, many ? requestManyChecks : requestChecks)
     ],
     session,
@@ -84,7 +85,6 @@ export const refuseRequest = (
 /** Why these arguments cannot make a responder; undefined: they can. */
 export const refuseRespond = (
   session: unknown,
-  template: unknown,
   handler: unknown,
   options: unknown
 ): MqttError | undefined => {
@@ -93,7 +93,6 @@ export const refuseRespond = (
     [
       ...present(
         sessionIssue(session),
-        templateIssue(template),
         message === undefined ? undefined : { path: "handler", message }
       ),
       ...optionsIssues(options, respondChecks)

@@ -68,7 +68,7 @@ class Question<Params, Req, Res, Failure, RAsk, RAnswer> {
   }
 
   error(reason: MqttErrorReason): MqttError {
-    return errorOf(this.session, this.#template.request.path, reason)
+    return errorOf(this.session, this.#template.topic.path, reason)
   }
 
   get late(): Effect.Effect<MqttError> {
@@ -93,7 +93,7 @@ class Question<Params, Req, Res, Failure, RAsk, RAnswer> {
         ? { responseTopic: exchanges.base, correlationData: encoder.encode(correlation) }
         : undefined)
     }
-    return this.#template.request.outgoing(session, this.#params, this.#value, {
+    return this.#template.topic.outgoing(session, this.#params, this.#value, {
       qos,
       properties,
       timeout: patience,
@@ -148,7 +148,7 @@ export const request = <Params, Req, Res, Failure, RAsk, RAnswer>(
   options: RequestOptions
 ): Effect.Effect<Res, MqttError | Failure, RAsk> =>
   Effect.suspend(() => {
-    const refusal = refuseRequest(session, template, options, false)
+    const refusal = refuseRequest(session, options, false)
     if (refusal !== undefined) return Effect.fail(refusal)
     const question = new Question(session, template, params, value, options)
     const ask = (exchanges: Exchanges): Effect.Effect<Answer, MqttError, RAsk> =>
@@ -186,7 +186,7 @@ export const requestMany = <Params, Req, Res, Failure, RAsk, RAnswer>(
   options: RequestManyOptions
 ): Stream.Stream<Result.Result<Res, MqttError | Failure>, MqttError, RAsk> => {
   const ask = Effect.gen(function*() {
-    const refusal = refuseRequest(session, template, options, true)
+    const refusal = refuseRequest(session, options, true)
     if (refusal !== undefined) return Stream.fail(refusal)
     const question = new Question(session, template, params, value, options)
     const { count, idle } = options

@@ -47,7 +47,7 @@ export const respond = <Params, Req, Res, Failure, RAsk, RAnswer, E, R>(
   options: RespondOptions<Params>
 ): Effect.Effect<void, MqttError, R | RAnswer> =>
   Effect.suspend(() => {
-    const refusal = refuseRespond(session, template, handler, options)
+    const refusal = refuseRespond(session, handler, options)
     if (refusal !== undefined) return Effect.fail(refusal)
     const { concurrency, contentType, onSubscribed, order = "none", params, qos = 1, share, via } = options
     const filters = filtersOf(template, via ?? viaOf(session, undefined), params, share)
@@ -57,14 +57,14 @@ export const respond = <Params, Req, Res, Failure, RAsk, RAnswer, E, R>(
           reason: filters.failure,
           session: session.name,
           method: "respond",
-          topic: template.request.path
+          topic: template.topic.path
         })
       )
     }
     const policy = session.options.protocolVersion === 5 ? contentType : "ignore"
 
     const reply = Effect.fnUntraced(function*(message: Message): Effect.fn.Return<Reply, never, R | RAnswer> {
-      const decoded = yield* Effect.result(template.request.decode(message, policy))
+      const decoded = yield* Effect.result(template.topic.decode(message, policy))
       if (Result.isFailure(decoded)) {
         yield* report(message, "a request could not be read", decoded.failure.reason.message)
         return note("invalid", decoded.failure.reason.message)
@@ -161,7 +161,7 @@ const filtersOf = <Params, Req, Res, Failure, RAsk, RAnswer>(
   share: string | undefined
 ): Result.Result<ReadonlyArray<string>, InvalidTopic | InvalidFilter> =>
   Result.gen(function*() {
-    const filter = yield* template.request.filterFor(params === undefined ? {} : { params })
+    const filter = yield* template.topic.filterFor(params === undefined ? {} : { params })
     const filters = via === "both"
       ? [filter, Convention.requestFilter(filter)]
       : [via === "topic" ? Convention.requestFilter(filter) : filter]

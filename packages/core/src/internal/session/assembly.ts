@@ -34,6 +34,7 @@ import type { Fibers } from "./fibers.ts"
 import { Lifecycle, type LifecycleState, type Observer } from "./lifecycle.ts"
 import { OriginLedger } from "./originLedger.ts"
 import { Publisher } from "./publisher.ts"
+import type { Renewal } from "./renewal.ts"
 import { Shutdown } from "./shutdown.ts"
 import { Subscriber } from "./subscriber.ts"
 import { protectionOf } from "./trust.ts"
@@ -76,6 +77,8 @@ export class SessionAssembly implements SessionCore {
   readonly origins: OriginLedger | undefined
   readonly releaseListeners: Set<(packetIdentifier: number) => void> | undefined
   readonly session: Session
+  /** Present where credentials are asked for before each attempt. */
+  renewal: Renewal | undefined
   readonly #store: SessionStoreHandle | undefined
   readonly #fibers: Fibers
   readonly #protection: SessionStatus["tls"]

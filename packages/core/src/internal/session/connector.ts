@@ -4,7 +4,6 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type { MqttError } from "../../MqttError.ts"
 import type { Connect, Will } from "../../Packet.ts"
@@ -14,23 +13,35 @@ import type { SessionOptions } from "../../SessionOptions.ts"
 import { Transport } from "../../Transport.ts"
 import { open as openConnection } from "../connection/connection.ts"
 import type { Connection, ConnectionHandlers } from "../connection/contract.ts"
+import type { Access } from "./credentials.ts"
 
 export interface ConnectorOptions {
   readonly options: SessionOptions
   readonly clientId: string
   /** The store describes a session under another client identifier: a session under this one is not ours. */
   readonly startsAnew: boolean
+  /** Asks for credentials before each attempt. */
+  readonly access: (address: ServerAddress, lastError: MqttError | undefined) => Effect.Effect<Access, MqttError>
+}
+
+/** Everything that one attempt to connect needs. */
+export interface Prepared {
+  readonly address: ServerAddress
+  readonly access: Access
+  readonly connect: Connect
 }
 
 export interface Connector {
-  /** The CONNECT packet of the next attempt. */
-  readonly packet: () => Connect
-  readonly open: (
+  /** Prepares the next attempt. Fails when there are no credentials for it. */
+  readonly prepare: (
     address: ServerAddress,
-    connect: Connect,
-    handlers: ConnectionHandlers
-  ) => Effect.Effect<Connection, MqttError, Scope.Scope>
-  /** Whether a server can be reached: its network, TLS and WebSocket, without CONNECT. Takes bounded time. */
+    lastError: MqttError | undefined
+  ) => Effect.Effect<Prepared, MqttError>
+  readonly open: (prepared: Prepared, handlers: ConnectionHandlers) => Effect.Effect<Connection, MqttError, Scope.Scope>
+  /**
+   * Whether a server can be reached: its network, TLS and WebSocket, without CONNECT. Asks for credentials, which may
+   * hold a certificate or a query. Takes bounded time.
+   */
   readonly probe: (address: ServerAddress) => Effect.Effect<boolean>
   /** The server accepted CONNECT. */
   readonly connected: () => void
@@ -43,8 +54,6 @@ export interface Connector {
   readonly forget: Effect.Effect<void>
 }
 
-const encoder = new TextEncoder()
-
 const makeWill = (will: NonNullable<SessionOptions["will"]>): Will => ({
   topic: will.topic,
   payload: will.payload,
@@ -55,7 +64,7 @@ const makeWill = (will: NonNullable<SessionOptions["will"]>): Will => ({
     : { ...will.properties, willDelayInterval: toSeconds(will.delay) }
 })
 
-export const makeConnector = ({ clientId, options, startsAnew }: ConnectorOptions): Connector => {
+export const makeConnector = ({ access, clientId, options, startsAnew }: ConnectorOptions): Connector => {
   const version5 = options.protocolVersion === 5
   const process = options.persistence === "process"
   const durable = options.persistence === "durable"
@@ -68,39 +77,46 @@ export const makeConnector = ({ clientId, options, startsAnew }: ConnectorOption
 
   const will = options.will === undefined ? undefined : makeWill(options.will)
 
-  const packet = (): Connect => ({
+  const packetOf = (access: Access): Connect => ({
     _tag: "Connect",
     protocolVersion: options.protocolVersion,
     clientId,
     cleanStart: mustDiscard || options.persistence === "none" || (version5 && process && !hasSession),
     keepAlive: Math.round(Duration.toSeconds(options.keepAlive)),
-    username: options.username,
-    password: options.password === undefined ? undefined : encoder.encode(Redacted.value(options.password)),
+    username: access.username,
+    password: access.password,
     will,
-    properties: version5 ? connectProperties(options) : Properties.none
+    properties: version5 ? connectProperties(options, access) : Properties.none
   })
 
+  const prepare = (target: ServerAddress, lastError: MqttError | undefined): Effect.Effect<Prepared, MqttError> =>
+    Effect.map(access(target, lastError), (granted) => ({
+      address: target,
+      access: granted,
+      connect: packetOf(granted)
+    }))
+
   const openOne = (
-    target: ServerAddress,
-    connect: Connect,
+    { access: { exchange, query, tls, webSocket }, address: target, connect }: Prepared,
     handlers: ConnectionHandlers
   ): Effect.Effect<Connection, MqttError, Scope.Scope> =>
     openConnection({
       session: options.name,
-      address: target,
-      tls: options.tls,
-      webSocket: options.webSocket,
+      address: query === undefined ? target : { ...target, query },
+      tls,
+      webSocket,
       proxy: options.proxy,
       connect,
+      exchange,
       connectTimeout: Duration.toMillis(options.connectTimeout),
       writeTimeout: Duration.toMillis(options.writeTimeout),
       maximumPacketSize: options.maximumPacketSize
     }, handlers)
 
   /** Connects clean and disconnects, so that the server keeps no session. */
-  const forgetAt = (target: ServerAddress): Effect.Effect<void, MqttError> =>
+  const forgetAt = (prepared: Prepared): Effect.Effect<void, MqttError> =>
     Effect.scoped(Effect.flatMap(
-      openOne(target, { ...packet(), cleanStart: true, will: undefined }, {
+      openOne({ ...prepared, connect: { ...prepared.connect, cleanStart: true, will: undefined } }, {
         onPackets: () => undefined,
         onWritable: () => {},
         onClosed: () => {}
@@ -109,26 +125,27 @@ export const makeConnector = ({ clientId, options, startsAnew }: ConnectorOption
     ))
 
   return {
-    packet,
-    open: (target, connect, handlers) =>
+    prepare,
+    open: (prepared, handlers) =>
       Effect.suspend(() => {
-        address = target
-        if (!mustForget) return openOne(target, connect, handlers)
-        return Effect.andThen(
-          forgetAt(target),
-          Effect.suspend(() => {
+        address = prepared.address
+        if (!mustForget) return openOne(prepared, handlers)
+        return forgetAt(prepared).pipe(
+          Effect.andThen(Effect.sync(() => {
             mustForget = false
-            return openOne(target, connect, handlers)
-          })
+          })),
+          // Credentials may serve only once.
+          Effect.andThen(prepared.access.isFixed ? Effect.succeed(prepared) : prepare(prepared.address, undefined)),
+          Effect.flatMap((again) => openOne(again, handlers))
         )
       }),
     probe: (target) =>
-      Transport.pipe(
-        Effect.flatMap((transport) =>
+      Effect.all([Transport, access(target, undefined)]).pipe(
+        Effect.flatMap(([transport, { query, tls, webSocket }]) =>
           transport.open({
-            address: target,
-            tls: options.tls,
-            webSocket: options.webSocket,
+            address: query === undefined ? target : { ...target, query },
+            tls,
+            webSocket,
             proxy: options.proxy,
             maximumPacketSize: options.maximumPacketSize
           }, { onData: () => {}, onDrain: () => {}, onClose: () => {} })
@@ -148,19 +165,24 @@ export const makeConnector = ({ clientId, options, startsAnew }: ConnectorOption
     },
     forget: Effect.suspend(() => {
       if (version5 || !process || !hasSession || address === undefined) return Effect.void
-      return Effect.ignore(Effect.timeout(forgetAt(address), "1 second"))
+      return Effect.ignore(Effect.timeout(Effect.flatMap(prepare(address, undefined), forgetAt), "1 second"))
     })
   }
 }
 
-const connectProperties = (options: SessionOptions): Properties.ConnectProperties => ({
+const connectProperties = (
+  options: SessionOptions,
+  { exchange, method, userProperties }: Access
+): Properties.ConnectProperties => ({
   receiveMaximum: options.receiveMaximum,
   maximumPacketSize: options.maximumPacketSize,
   ...(Duration.isZero(options.sessionExpiry) ? undefined : { sessionExpiryInterval: toSeconds(options.sessionExpiry) }),
   ...(options.topicAliasMaximum === 0 ? undefined : { topicAliasMaximum: options.topicAliasMaximum }),
   ...(options.requestResponseInformation ? { requestResponseInformation: true } : undefined),
   ...(options.requestProblemInformation ? undefined : { requestProblemInformation: false }),
-  ...(options.connectUserProperties.length === 0 ? undefined : { userProperties: options.connectUserProperties })
+  ...(userProperties.length === 0 ? undefined : { userProperties }),
+  ...(method === undefined ? undefined : { authenticationMethod: method }),
+  ...(exchange?.data === undefined ? undefined : { authenticationData: exchange.data })
 })
 
 /** 0xFFFFFFFF means never (MQTT 3.1.2.11.2). */

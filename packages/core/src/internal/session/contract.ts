@@ -1,6 +1,6 @@
 /**
- * The `Session` interface that programs use; `MqttSession` exports it. It contains types only: `facade.ts` implements
- * it.
+ * The `Session` interface that programs use; `MqttSession` exports it. It contains types and the name of the type:
+ * `facade.ts` implements it.
  */
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
@@ -21,13 +21,17 @@ import type { SessionEvent } from "../../SessionEvent.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
 import type { ConnectionInfo, NamedConsumer, SessionMetrics, SessionStatus } from "../../SessionStatus.ts"
 import type { ConsumeOptions, SubscribeOptions, Subscription } from "../../Subscription.ts"
-import type { ReconnectSchedule } from "./reconnect.ts"
+
+export const TypeId = "~effect-mqttx/core/Session"
 
 /**
  * One MQTT session, see the module `MqttSession`.
  */
 export interface Session {
+  readonly [TypeId]: typeof TypeId
+  /** The name of the session, unique in its manager and its store. */
   readonly name: string
+  /** Its options, all defaults filled in. */
   readonly options: SessionOptions
 
   /**
@@ -38,6 +42,18 @@ export interface Session {
    * Interrupting withdraws a message that was not sent yet. Fails with `InvalidTopic`, `PacketTooLarge`,
    * `NotSupported`, `PublishRefused`, `QueueFull`, `Dropped`, `Expired`, `SessionLost`, `Timeout`, `Closed` or the
    * permanent failure of the session.
+   *
+   * **Example** (Publishing a retained message)
+   *
+   * ```ts
+   * import { MqttSession } from "@effect-mqttx/core"
+   * import { Effect } from "effect"
+   *
+   * export const program = Effect.gen(function*() {
+   *   const session = yield* MqttSession.MqttSession
+   *   yield* session.publish("sensors/room1/temperature", "23.5", { qos: 1, retain: true })
+   * })
+   * ```
    */
   readonly publish: (
     topic: string,
@@ -48,6 +64,20 @@ export interface Session {
   /**
    * Hands a message over. Succeeds when the session has accepted it (stored it, where the store is durable) with a
    * receipt, whose `acknowledged` can be awaited.
+   *
+   * **Example** (Handing over now, waiting later)
+   *
+   * ```ts
+   * import { MqttSession } from "@effect-mqttx/core"
+   * import { Effect } from "effect"
+   *
+   * export const program = Effect.gen(function*() {
+   *   const session = yield* MqttSession.MqttSession
+   *   const { acknowledged } = yield* session.enqueue("sensors/room1/temperature", "23.5", { qos: 1 })
+   *   // Other work, while the message is sent.
+   *   yield* acknowledged
+   * })
+   * ```
    */
   readonly enqueue: (
     topic: string,
@@ -58,6 +88,19 @@ export interface Session {
   /**
    * Publishes a stream of messages at full speed in bounded memory. Succeeds when all messages are acknowledged, and
    * fails with the first failure.
+   *
+   * **Example** (Publishing a stream)
+   *
+   * ```ts
+   * import { MqttSession } from "@effect-mqttx/core"
+   * import { Effect, Stream } from "effect"
+   *
+   * export const program = Effect.gen(function*() {
+   *   const session = yield* MqttSession.MqttSession
+   *   const messages = Stream.map(Stream.range(1, 100), (n) => ({ topic: "counter", payload: String(n) }))
+   *   yield* session.publishAll(messages)
+   * })
+   * ```
    */
   readonly publishAll: <E, R>(
     messages: Stream.Stream<OutgoingMessage, E, R>
@@ -69,13 +112,41 @@ export interface Session {
   /**
    * Subscribes, and succeeds when the server granted it. The subscription lasts as long as the scope. Subscriptions on
    * the same filter share one subscription at the server.
+   *
+   * **Example** (Subscribing before publishing)
+   *
+   * ```ts
+   * import { MqttSession } from "@effect-mqttx/core"
+   * import { Effect, Stream } from "effect"
+   *
+   * export const program = Effect.gen(function*() {
+   *   const session = yield* MqttSession.MqttSession
+   *   const { messages } = yield* session.subscription("sensors/#", { qos: 1 })
+   *   yield* session.publish("sensors/room1/temperature", "23.5", { qos: 1 })
+   *   yield* messages.pipe(Stream.take(1), Stream.runForEach((message) => Effect.log(message.text)))
+   * })
+   * ```
    */
   readonly subscription: (
     filters: string | ReadonlyArray<string>,
     options?: SubscribeOptions
   ) => Effect.Effect<Subscription, MqttError, Scope.Scope>
 
-  /** The messages of a subscription that lasts as long as the stream runs. */
+  /**
+   * The messages of a subscription that lasts as long as the stream runs.
+   *
+   * **Example** (Reading messages as a stream)
+   *
+   * ```ts
+   * import type { MqttSession } from "@effect-mqttx/core"
+   * import { Effect, Stream } from "effect"
+   *
+   * export const print = (session: MqttSession.Session) =>
+   *   session.subscribe("sensors/#", { qos: 1 }).pipe(
+   *     Stream.runForEach((message) => Effect.log(message.topic, message.text))
+   *   )
+   * ```
+   */
   readonly subscribe: (
     filters: string | ReadonlyArray<string>,
     options?: SubscribeOptions
@@ -86,6 +157,16 @@ export interface Session {
    * By default up to 16 handlers run at a time, and one for each topic. A message whose handler fails is tried again,
    * or treated as `ConsumeOptions.onFailure` says. Fails with `InvalidOptions` before it subscribes, and as
    * `subscription` does.
+   *
+   * **Example** (Handling messages, four at a time)
+   *
+   * ```ts
+   * import type { MqttSession } from "@effect-mqttx/core"
+   * import { Effect } from "effect"
+   *
+   * export const print = (session: MqttSession.Session) =>
+   *   session.consume("sensors/#", (message) => Effect.log(message.topic, message.text), { qos: 1, concurrency: 4 })
+   * ```
    */
   readonly consume: <E, R>(
     filters: string | ReadonlyArray<string>,
@@ -112,14 +193,26 @@ export interface Session {
   /** Messages that were dropped because no consumer claimed them in time, from the moment the stream runs. */
   readonly unclaimed: Stream.Stream<Message>
 
+  /** The status now. */
   readonly status: Effect.Effect<SessionStatus>
   /** The status now, and whenever it changes. */
   readonly statusChanges: Stream.Stream<SessionStatus>
   /**
    * The events of the session. A late listener first gets the last 16 events. A slow listener misses the oldest events
    * and delays no other listener.
+   *
+   * **Example** (Waiting for the next loss of the connection)
+   *
+   * ```ts
+   * import type { MqttSession } from "@effect-mqttx/core"
+   * import { Stream } from "effect"
+   *
+   * export const lost = (session: MqttSession.Session) =>
+   *   session.events.pipe(Stream.filter(({ _tag }) => _tag === "Disconnected"), Stream.take(1), Stream.runDrain)
+   * ```
    */
   readonly events: Stream.Stream<SessionEvent>
+  /** The metrics now. */
   readonly metrics: Effect.Effect<SessionMetrics>
   /** What the server granted; `None` while there is no connection. */
   readonly connectionInfo: Effect.Effect<Option.Option<ConnectionInfo>>
@@ -131,19 +224,17 @@ export interface Session {
   readonly awaitReady: Effect.Effect<void, MqttError>
 
   /**
+   * Asks the program for new credentials now, for example because a file with them has changed. Succeeds when they are
+   * in force: on the open connection where the session authenticates (MQTT 4.12.1), otherwise after a planned reconnect
+   * that loses no message. Without a connection, or without `credentials` and `authentication`, it succeeds at once. It
+   * fails as the provider does, and the connection stays.
+   */
+  readonly refreshCredentials: Effect.Effect<void, MqttError>
+
+  /**
    * Finishes the messages in flight, acknowledges the messages that streams have taken, disconnects and ends the
    * session. The option `drainTimeout` bounds this. Messages that could not be finished fail with `Closed`; a durable
    * store keeps them. The end of the session's scope does the same.
    */
   readonly drain: Effect.Effect<void>
-}
-
-/**
- * Parts of a session that are code, not configuration.
- */
-export interface Extras {
-  /**
-   * Replaces the schedule that `options.reconnect` describes. Its input is the failure; it ends to stop reconnecting.
-   */
-  readonly reconnect?: ReconnectSchedule
 }

@@ -21,6 +21,7 @@ import type { SessionFailures } from "./failureLedger.ts"
 import type { Lifecycle, LifecycleState } from "./lifecycle.ts"
 import type { OriginLedger } from "./originLedger.ts"
 import type { Publisher } from "./publisher.ts"
+import type { Renewal } from "./renewal.ts"
 import type { Subscriber } from "./subscriber.ts"
 import type { Turns } from "./turns.ts"
 
@@ -42,6 +43,8 @@ export interface SessionCore {
   readonly origins: OriginLedger | undefined
   /** Called with each QoS 2 packet identifier that the server of a durable session released. */
   readonly releaseListeners: Set<(packetIdentifier: number) => void> | undefined
+  /** Present where credentials are asked for before each attempt. */
+  readonly renewal: Renewal | undefined
   /** The public interface of the session. */
   readonly session: Session
   /** Succeeds when the session has ended. */

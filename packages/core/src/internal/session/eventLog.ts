@@ -30,6 +30,7 @@ export const isWorthLogging = (event: SessionEvent, log: LogMode, { levels }: Se
   switch (event._tag) {
     case "Connecting":
     case "Connected":
+    case "CredentialsRefreshed":
     case "Ready":
     case "StateChanged":
     case "Added":
@@ -133,6 +134,7 @@ export class EventLog {
         return this.#write(event._tag, lineOf(event) as LogLine)
       case "StorageDamaged":
         return this.#write(event._tag, lineOf(event) as LogLine)
+      case "CredentialsRefreshed":
       case "Ready":
       case "StateChanged":
       case "Added":

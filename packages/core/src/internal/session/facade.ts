@@ -8,13 +8,14 @@ import * as Stream from "effect/Stream"
 import { Closed, MqttError } from "../../MqttError.ts"
 import type { ConnectionInfo } from "../../SessionStatus.ts"
 import { ledgerKey } from "../messageFailures.ts"
-import type { Session } from "./contract.ts"
+import { type Session, TypeId } from "./contract.ts"
 import type { SessionCore } from "./core.ts"
 
 // Members that are streams or traced effects are made on access, because a program may have many idle sessions.
 export const makeSessionFacade = (core: SessionCore): Session => {
   const { engineLoop, lifecycle, publisher, shutdown, subscriber, turns } = core
   const facade = {
+    [TypeId]: TypeId,
     [ledgerKey]: core.failures,
     name: core.name,
     options: core.options,
@@ -30,7 +31,7 @@ export const makeSessionFacade = (core: SessionCore): Session => {
       Stream.unwrap(Effect.map(subscriber.subscription(filters, options), ({ messages }) => messages)),
     consume: (filters, handler, options = {}) => core.consume(filters, handler, options),
     unsubscribe: (filter) => Effect.withSpan(unsubscribe(core, filter), "MqttSession.unsubscribe"),
-    consumers: Effect.sync(() => engineLoop.namedConsumers),
+    consumers: Effect.sync(() => engineLoop.engine.namedConsumers()),
     forgetConsumer: (name) =>
       Effect.andThen(
         Effect.sync(() => engineLoop.forgetConsumer(name)),
@@ -54,6 +55,7 @@ export const makeSessionFacade = (core: SessionCore): Session => {
     ),
     connectionInfo: Effect.sync(() => infoOf(core)),
     awaitReady: Effect.suspend(() => awaitReady(core)),
+    refreshCredentials: Effect.suspend(() => core.renewal?.request ?? Effect.void),
     drain: shutdown.drain
   } satisfies Session & { readonly [ledgerKey]: unknown }
   return facade

@@ -8,7 +8,6 @@
 import type * as LogLevel from "effect/LogLevel"
 import type { MqttError } from "../../MqttError.ts"
 import type { SessionEvent } from "../../SessionEvent.ts"
-import { permanence } from "../classification.ts"
 import { cleanText } from "../peerText.ts"
 
 export interface LogLine {
@@ -27,7 +26,7 @@ export interface PacedLine {
 }
 
 const problem = (text: string, error: MqttError, annotations: Readonly<Record<string, unknown>> = {}): LogLine => ({
-  level: permanence(error.reason) === "permanent" ? "Error" : "Warn",
+  level: error.isRetryable ? "Warn" : "Error",
   text: `${text}: ${error.reason.message}`,
   annotations: { reason: error.reason._tag, ...annotations }
 })
@@ -37,6 +36,9 @@ const line = (
   text: string,
   annotations: Readonly<Record<string, unknown>> = {}
 ): LogLine => ({ level, text, annotations })
+
+const expiry = (expiresAt: number | undefined): Readonly<Record<string, unknown>> =>
+  expiresAt === undefined || !Number.isFinite(expiresAt) ? {} : { expiresAt: new Date(expiresAt).toISOString() }
 
 const many = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`
 
@@ -59,6 +61,16 @@ export const lineOf = (event: SessionEvent): LogLine | PacedLine => {
       return attempt === 1
         ? line("Debug", `the next attempt to connect is in ${delay} ms`)
         : problem(`cannot connect, the next attempt is in ${delay} ms`, error, { attempt })
+    }
+    case "CredentialsRefreshed":
+      return line("Info", "the credentials are renewed", expiry(event.expiresAt))
+    case "CredentialsNotRefreshed": {
+      const { error, expiresAt } = event
+      return {
+        key: `CredentialsNotRefreshed ${error.reason._tag}`,
+        count: 1,
+        line: () => problem("the credentials could not be renewed", error, expiry(expiresAt))
+      }
     }
     case "StateChanged":
       return line("Debug", `${event.from} -> ${event.to}`)
@@ -192,7 +204,7 @@ export const lineOf = (event: SessionEvent): LogLine | PacedLine => {
       }
     case "StorageDegraded": {
       const { error } = event
-      const isLost = permanence(error.reason) === "permanent"
+      const isLost = !error.isRetryable
       return {
         key: "StorageDegraded",
         count: 1,

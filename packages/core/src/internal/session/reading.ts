@@ -8,6 +8,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
+import * as ReasonCode from "../../ReasonCode.ts"
 import type { Connection } from "../connection/contract.ts"
 import type { EngineStats } from "../engine/contract.ts"
 import type { ConsumerQueue } from "./consumerQueue.ts"
@@ -20,8 +21,8 @@ export interface ReadingOptions {
   readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
   /** The limit has stopped reading for a second. Called once per pause. */
   readonly onStalled: (used: number) => void
-  /** So much memory is used that the connection must end. */
-  readonly onExceeded: (connection: Connection, used: number) => void
+  /** So much memory is used that the connection ends. */
+  readonly onExceeded: (used: number) => void
 }
 
 /** Milliseconds between two chunks that are read although reading is paused. */
@@ -141,13 +142,14 @@ export class Reading {
   }
 
   #passed(connection: Connection): void {
-    const { limit, onExceeded, onStalled } = this.#options
+    const { fork, limit, onExceeded, onStalled } = this.#options
     const { used } = this
     if (this.#isFull && ++this.#intervals === stalledIntervals) onStalled(used)
     if (!this.#isAwaiting) return
     if (used > endAt * limit) {
       this.#connection = undefined
-      return onExceeded(connection, used)
+      fork(connection.close(ReasonCode.quotaExceeded))
+      return onExceeded(used)
     }
     // Until the next check, which follows the packets that this brings.
     this.#isPaused = false

@@ -9,14 +9,8 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import { ConnectionLost, MqttError } from "../../MqttError.ts"
 import * as ReasonCode from "../../ReasonCode.ts"
-import type { SessionOptions } from "../../SessionOptions.ts"
-import { permanence } from "../classification.ts"
+import type { ReconnectSchedule, SessionOptions } from "../../SessionOptions.ts"
 import { isClosedByPeer } from "./endedByServer.ts"
-
-/**
- * A reconnect policy. Its input is the failure; its delays are the waits, and its end means no further attempt.
- */
-export type ReconnectSchedule = Schedule.Schedule<unknown, MqttError>
 
 /**
  * The schedule that the options describe. Each delay is multiplied by `slowdown()`, up to `maxDelay`.
@@ -84,16 +78,16 @@ export class Reconnect {
   // Made with the first failure, because a schedule takes memory and most sessions have no failure.
   #step: Effect.Success<ReturnType<typeof begin>> | undefined
 
-  constructor(schedule: ReconnectSchedule | undefined, options: SessionOptions["reconnect"]) {
-    this.#schedule = schedule
-    this.#options = options
+  constructor({ reconnect, reconnectSchedule }: Pick<SessionOptions, "reconnect" | "reconnectSchedule">) {
+    this.#schedule = reconnectSchedule
+    this.#options = reconnect
   }
 
   /** The delay after this failure. */
   next(error: MqttError): Effect.Effect<Decision> {
     return Effect.gen({ self: this }, function*() {
       const options = this.#options
-      const permanent = permanence(error.reason) === "permanent"
+      const permanent = !error.isRetryable
       if (permanent && options.onPermanentFailure === "stop") return { _tag: "GiveUp" }
       const now = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
       this.#step ??= yield* begin(this.#schedule ?? fromOptions(options, () => this.#slowdown()))

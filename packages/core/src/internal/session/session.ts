@@ -6,7 +6,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
-import { MqttError } from "../../MqttError.ts"
+import { MqttError, NotSupported } from "../../MqttError.ts"
 import type { Connack } from "../../Packet.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
 import { SessionLog } from "../../SessionLog.ts"
@@ -17,12 +17,14 @@ import { makeEngine } from "../engine/engine.ts"
 import { monotonicMillis } from "../time.ts"
 import { SessionAssembly } from "./assembly.ts"
 import { type Connector, makeConnector } from "./connector.ts"
+import { AccessSource } from "./credentials.ts"
 import { engineOptions } from "./engineOptions.ts"
 import { Fibers } from "./fibers.ts"
 import { chooseClientId, identityIn, identityOf, isSameIdentity, randomToken } from "./identity.ts"
 import type { Observer } from "./lifecycle.ts"
 import { storeOf } from "./persistence.ts"
-import { Reconnect, type ReconnectSchedule } from "./reconnect.ts"
+import { Reconnect } from "./reconnect.ts"
+import { Renewal } from "./renewal.ts"
 import { Servers } from "./servers.ts"
 import * as Supervisor from "./supervisor.ts"
 import { protectionOf, warnAssigned } from "./trust.ts"
@@ -32,10 +34,16 @@ import { protectionOf, warnAssigned } from "./trust.ts"
  */
 export const makeSession = Effect.fnUntraced(function*(
   options: SessionOptions,
-  schedule: ReconnectSchedule | undefined,
   observer?: Observer
 ): Effect.fn.Return<SessionAssembly, MqttError, Scope.Scope> {
   const clock = yield* Clock.Clock
+  if (options.authentication !== undefined && options.protocolVersion === 4) {
+    return yield* new MqttError({
+      session: options.name,
+      method: "make",
+      reason: new NotSupported({ feature: "enhanced authentication", detail: "it needs MQTT 5" })
+    })
+  }
   const addresses = yield* parseServers(options)
   const store = options.persistence === "durable"
     ? yield* (yield* storeOf(options.name, "make")).open(options.name)
@@ -54,7 +62,6 @@ export const makeSession = Effect.fnUntraced(function*(
   const core = new SessionAssembly({ options, clientId, engine, store, records, clock, fibers, settings, observer })
   connect(core, {
     clock,
-    schedule,
     servers: new Servers(addresses, options.redirects),
     isStored: store !== undefined,
     identity: identityIn(records)
@@ -66,7 +73,6 @@ export const makeSession = Effect.fnUntraced(function*(
 
 interface Beginning {
   readonly clock: Clock.Clock
-  readonly schedule: ReconnectSchedule | undefined
   readonly servers: Servers
   readonly isStored: boolean
   /** The identity that the store recorded; undefined: none. */
@@ -74,11 +80,16 @@ interface Beginning {
 }
 
 /** Starts the supervisor, which connects and reconnects the session. */
-const connect = (core: SessionAssembly, { clock, identity, isStored, schedule, servers }: Beginning): void => {
+const connect = (core: SessionAssembly, { clock, identity, isStored, servers }: Beginning): void => {
   const { clientId, engineLoop, lifecycle, name, options, publisher, shutdown, subscriber } = core
+  const source = new AccessSource(options, clientId)
+  const renewal = source.isDynamic ? makeRenewal(core, source, clock) : undefined
+  core.renewal = renewal
   const connector = makeConnector({
     options,
     clientId,
+    access: (address, lastError) =>
+      renewal === undefined ? source.get(address, lastError) : renewal.access(address, lastError),
     startsAnew: identity !== undefined && identity.clientId !== clientId
   })
   let known = identity
@@ -105,19 +116,18 @@ const connect = (core: SessionAssembly, { clock, identity, isStored, schedule, s
     engineLoop,
     lifecycle,
     servers,
-    reconnect: new Reconnect(schedule, options.reconnect),
+    reconnect: new Reconnect(options),
     now: () => engineLoop.now(),
     stableAfter: Duration.toMillis(options.reconnect.stableAfter),
     isUnverified: protectionOf(options) === "unverified",
     persistent: options.persistence !== "none",
     autoReconnect: options.reconnect.enabled,
     isStopping: () => shutdown.isStopping,
-    connect: connector.packet,
-    open: connector.open,
+    connector,
+    renewal,
     returnAfter: options.reconnect.returnAfter === undefined
       ? undefined
       : Duration.toMillis(options.reconnect.returnAfter),
-    probe: connector.probe,
     onViolation: ({ kind }) => {
       if (kind === "session-present") discardServerSession(core, connector)
     },
@@ -132,6 +142,22 @@ const connect = (core: SessionAssembly, { clock, identity, isStored, schedule, s
   const supervisor = core.fork(Effect.andThen(Effect.yieldNow, supervise))
   shutdown.begun({ supervisor, forget: connector.forget })
 }
+
+const makeRenewal = (
+  { engineLoop, lifecycle, turns }: SessionAssembly,
+  source: AccessSource,
+  clock: Clock.Clock
+): Renewal =>
+  new Renewal(source, {
+    finishInFlight: Effect.suspend(() => {
+      engineLoop.holdPublishes()
+      return Effect.ignore(Effect.timeout(turns.until(() => engineLoop.stats.inflight === 0), "1 second"))
+    }),
+    now: () => clock.currentTimeMillisUnsafe(),
+    onRenewed: (expiresAt) => lifecycle.emit({ _tag: "CredentialsRefreshed", expiresAt }),
+    onFailure: (error, expiresAt) =>
+      Effect.sync(() => lifecycle.emit({ _tag: "CredentialsNotRefreshed", error, expiresAt }))
+  })
 
 const discardServerSession = ({ lifecycle }: SessionAssembly, connector: Connector): void => {
   connector.discardServerSession()

@@ -7,7 +7,13 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import { Closed, MqttError, type MqttErrorReason, type UnsubscribeRefused } from "../../MqttError.ts"
-import type { ConsumeOptions, SubscribeOptions, Subscription, SubscriptionInfo } from "../../Subscription.ts"
+import {
+  type ConsumeOptions,
+  type SubscribeOptions,
+  type Subscription,
+  type SubscriptionInfo,
+  TypeId
+} from "../../Subscription.ts"
 import type { Consumer } from "../engine/contract.ts"
 import { consumeChecks, filtersOf, refuseHandler, refuseOptions, subscribeChecks } from "../options/subscribing.ts"
 import * as Topic from "../topics.ts"
@@ -61,7 +67,7 @@ export class Subscriber {
   ): Effect.Effect<Subscription, MqttError, Scope.Scope> {
     return Effect.map(
       this.#checked(filters, refuseOptions(options, subscribeChecks), () => this.join(filters, options)),
-      (queue) => ({ ...describe(queue), messages: queue.messages, batches: queue.batches })
+      (queue) => ({ [TypeId]: TypeId, ...describe(queue), messages: queue.messages, batches: queue.batches })
     )
   }
 
@@ -221,7 +227,7 @@ export class Subscriber {
       requests.add(request)
       this.#engineLoop.unsubscribe(filter)
       const settled = this.#options.until(() =>
-        request.refusal !== undefined || this.#engineLoop.isSettled(filter) || isOver()
+        request.refusal !== undefined || this.#engineLoop.engine.isSettled(filter) || isOver()
       )
       return Effect.raceFirst(settled, this.#timeout("unsubscribe", [filter])).pipe(
         Effect.ensuring(Effect.sync(() => requests.delete(request))),

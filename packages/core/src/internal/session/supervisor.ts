@@ -9,13 +9,14 @@ import * as Scope from "effect/Scope"
 import { ConnectionLost, MqttError, Unexpected } from "../../MqttError.ts"
 import type { Connack, Connect } from "../../Packet.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
-import { permanence } from "../classification.ts"
 import type { Violation } from "../codec/contract.ts"
-import type { Connection, ConnectionHandlers } from "../connection/contract.ts"
+import type { Connection } from "../connection/contract.ts"
+import type { Connector, Prepared } from "./connector.ts"
 import { endedByServer } from "./endedByServer.ts"
 import type { EngineLoop } from "./engineLoop.ts"
 import type { Lifecycle } from "./lifecycle.ts"
 import type { Decision, Reconnect } from "./reconnect.ts"
+import type { Renewal } from "./renewal.ts"
 import type { Servers } from "./servers.ts"
 import { warnUnverified } from "./trust.ts"
 
@@ -35,16 +36,11 @@ export interface SupervisorOptions {
   readonly autoReconnect: boolean
   /** The client itself ends the connection: no further attempt. */
   readonly isStopping: () => boolean
-  /** Makes CONNECT, for each attempt. */
-  readonly connect: () => Connect
-  readonly open: (
-    address: ServerAddress.ServerAddress,
-    connect: Connect,
-    handlers: ConnectionHandlers
-  ) => Effect.Effect<Connection, MqttError, Scope.Scope>
+  readonly connector: Pick<Connector, "open" | "prepare" | "probe">
+  /** Present where credentials are asked for before each attempt. */
+  readonly renewal: Renewal | undefined
   /** Milliseconds after which a session at another server returns to the preferred one. Undefined: it stays. */
   readonly returnAfter: number | undefined
-  readonly probe: (address: ServerAddress.ServerAddress) => Effect.Effect<boolean>
   /** The server broke a rule that only the session's state reveals. The connection ends with this violation. */
   readonly onViolation: (violation: Violation) => void
   readonly onConnected: (connack: Connack, connect: Connect) => void
@@ -69,6 +65,7 @@ export const run = (options: SupervisorOptions): Effect.Effect<void> =>
     const { lifecycle, reconnect, servers } = options
     let everConnected = false
     let attempt = 0
+    let lastError: MqttError | undefined
     while (true) {
       let end: Ended | undefined
       attempt++
@@ -81,13 +78,13 @@ export const run = (options: SupervisorOptions): Effect.Effect<void> =>
         lifecycle.emit({ _tag: "Connecting", server, attempt })
         // Warn before the server gets the password. Later attempts in a row warn only when they succeed.
         if (options.isUnverified && attempt === 1) yield* warnUnverified(options.session, server)
-        const attempted = yield* connectTo(options, address, server)
+        const attempted = yield* connectTo(options, address, server, attempt === 1 ? undefined : lastError)
         const { lasted } = attempted
         if (lasted !== undefined && lasted >= options.stableAfter) servers.settled()
         const redirected = servers.redirect(address, attempted.error)
         if (lasted === undefined && redirected === undefined) continue
         const error = redirected ?? attempted.error
-        if (lasted !== undefined || end === undefined || !isPermanent(end.error)) end = { error, lasted }
+        if (lasted !== undefined || end === undefined || end.error.isRetryable) end = { error, lasted }
         if (lasted !== undefined) break
         servers.failed(address, options.now())
       }
@@ -101,6 +98,13 @@ export const run = (options: SupervisorOptions): Effect.Effect<void> =>
         attempt = 0
         error = asLoss(reconnect.ended(error, lasted))
       }
+      lastError = error
+      if (lasted !== undefined && options.renewal?.isPlanned === true) {
+        lifecycle.emit({ _tag: "Disconnected", error: undefined })
+        lifecycle.set({ state: "reconnecting", ready: false, server: undefined })
+        continue
+      }
+      options.renewal?.failed(error)
       if (lasted !== undefined) lifecycle.emit({ _tag: "Disconnected", error })
       // The next server is known, and expects the session: there is nothing to wait for.
       const decision = servers.isExpected && options.autoReconnect ? now : yield* reconnect.next(error)
@@ -113,9 +117,9 @@ export const run = (options: SupervisorOptions): Effect.Effect<void> =>
         ready: false,
         lastError: error,
         server: undefined,
-        ...(isPermanent(error) && decision !== now ? { failure: error } : undefined)
+        ...(!error.isRetryable && decision !== now ? { failure: error } : undefined)
       })
-      if (isPermanent(error) && decision !== now) yield* options.onFailure(error, false)
+      if (!error.isRetryable && decision !== now) yield* options.onFailure(error, false)
       lifecycle.emit({ _tag: "Reconnecting", attempt: attempt + 1, delay: decision.delay, error })
       yield* Effect.sleep(decision.delay)
     }
@@ -129,34 +133,39 @@ const now: Decision = { _tag: "Wait", delay: 0 }
 const connectTo = (
   options: SupervisorOptions,
   address: ServerAddress.ServerAddress,
-  server: string
+  server: string,
+  lastError: MqttError | undefined
 ): Effect.Effect<Ended> =>
-  Effect.flatMap(Scope.make(), (scope) =>
-    Effect.onExit(serve(options, address, server, scope), (exit) =>
-      // The connection always ends before the engine loop forgets it.
-      Effect.andThen(
-        Scope.close(scope, exit),
-        Effect.sync(() => options.engineLoop.detach(Exit.isSuccess(exit) ? exit.value.byServer : undefined))
-      )))
+  Effect.matchEffect(options.connector.prepare(address, lastError), {
+    onFailure: (error) => Effect.succeed<Ended>({ error, lasted: undefined }),
+    onSuccess: (prepared) =>
+      Effect.flatMap(Scope.make(), (scope) =>
+        Effect.onExit(serve(options, prepared, server, scope), (exit) =>
+          // The connection always ends before the engine loop forgets it.
+          Effect.andThen(
+            Scope.close(scope, exit),
+            Effect.sync(() => options.engineLoop.detach(Exit.isSuccess(exit) ? exit.value.byServer : undefined))
+          )))
+  })
 
 const serve = Effect.fnUntraced(function*(
   options: SupervisorOptions,
-  address: ServerAddress.ServerAddress,
+  prepared: Prepared,
   server: string,
   scope: Scope.Scope
 ): Effect.fn.Return<Ended> {
-  const { engineLoop, servers } = options
+  const { connector, engineLoop, renewal, servers } = options
+  const { access, address, connect } = prepared
   const lost = Deferred.makeUnsafe<MqttError>()
-  const connect = options.connect()
   engineLoop.opening(connect)
-  const opened = yield* options.open(address, connect, {
+  const opened = yield* connector.open(prepared, {
     onPackets: (packets) => {
       const violation = engineLoop.receive(packets)
       if (violation !== undefined) options.onViolation(violation)
       return violation
     },
     onWritable: () => engineLoop.writable(),
-    onGone: (counters) => engineLoop.gone(counters),
+    onGone: (counters) => engineLoop.current.gone(counters),
     onClosed: (error) => Deferred.doneUnsafe(lost, Exit.succeed(error))
   }).pipe(
     Scope.provide(scope),
@@ -168,8 +177,14 @@ const serve = Effect.fnUntraced(function*(
     Effect.result
   )
   if (opened._tag === "Failure") return { error: opened.failure, lasted: undefined }
+  // Before the program learns of the connection, because it may ask for other credentials at once.
+  renewal?.established(access)
   established(options, connect, opened.success, server)
   servers.succeeded(address)
+  if (renewal !== undefined) {
+    // Ends with the connection.
+    yield* Effect.forkIn(renewal.run(opened.success, address, access), scope)
+  }
   const since = options.now()
   if (options.isUnverified && options.lifecycle.current().attempt > 1) yield* warnUnverified(options.session, server)
   const error = yield* options.returnAfter === undefined || servers.isPreferred(address)
@@ -180,11 +195,11 @@ const serve = Effect.fnUntraced(function*(
 
 /** Ends the connection as soon as the preferred server can be reached again, which is then the next one. */
 const returning = (
-  { probe, servers }: SupervisorOptions,
+  { connector, servers }: SupervisorOptions,
   returnAfter: number,
   connection: Connection
 ): Effect.Effect<never> =>
-  Effect.suspend(() => probe(servers.preferred)).pipe(
+  Effect.suspend(() => connector.probe(servers.preferred)).pipe(
     Effect.delay(returnAfter),
     Effect.repeat({ until: (isReachable) => isReachable }),
     Effect.andThen(Effect.sync(() => servers.returning())),
@@ -219,5 +234,3 @@ const asLoss = (error: MqttError): MqttError =>
   error.reason._tag === "Closed"
     ? new MqttError({ ...error, reason: new ConnectionLost({ reasonString: "closed by the session itself" }) })
     : error
-
-const isPermanent = (error: MqttError): boolean => permanence(error.reason) === "permanent"

@@ -18,6 +18,7 @@ export type Durability = "session" | "process" | "power"
 export interface StoreDamage {
   /** The number of lost records, if the store knows it. */
   readonly lost: number | undefined
+  /** What the store found, in words. */
   readonly detail: string
 }
 
@@ -41,6 +42,7 @@ export interface LoadedRecords {
  * the end of the scope that opened it, or of the store itself, every operation fails at once with the kind `closed`.
  */
 export interface SessionStoreHandle {
+  /** What a successful commit survives at least. */
   readonly durability: Durability
   /** Fails with the kind `newerFormat`, and changes nothing, when a later version of the library wrote the records. */
   readonly load: Effect.Effect<LoadedRecords, MqttError>

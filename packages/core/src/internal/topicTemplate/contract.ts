@@ -12,12 +12,17 @@ import type { EnqueueReceipt, OutgoingMessage, Payload, PublishOptions, PublishR
 import type { ProtocolVersion, QoS } from "../../QoS.ts"
 import type { ConsumeOptions, FailurePolicy, SubscribeOptions, Subscription } from "../../Subscription.ts"
 
+export const TypeId = "~effect-mqttx/core/TopicTemplate"
+
 /**
  * A message whose topic and payload match the template.
  */
 export interface TypedMessage<Params, A> {
+  /** The parameters of the topic. */
   readonly params: Params
+  /** The decoded payload. */
   readonly value: A
+  /** The message itself. */
   readonly message: Message
 }
 
@@ -26,7 +31,9 @@ export interface TypedMessage<Params, A> {
  * does not match its schema.
  */
 export interface InvalidMessage {
+  /** Why it does not match. */
   readonly error: MqttError
+  /** The message itself. */
   readonly message: Message
 }
 
@@ -34,8 +41,11 @@ export interface InvalidMessage {
  * The parts of a session that a template needs to publish. Every `Session` has them.
  */
 export interface PublishingSession {
+  /** See `Session.name`. */
   readonly name: string
+  /** See `Session.options`. */
   readonly options: { readonly protocolVersion: ProtocolVersion }
+  /** See `Session.publish`. */
   readonly publish: (
     topic: string,
     payload: Payload,
@@ -47,15 +57,18 @@ export interface PublishingSession {
  * The parts of a session that a template needs for all its operations. Every `Session` has them.
  */
 export interface TemplateSession extends PublishingSession {
+  /** See `Session.enqueue`. */
   readonly enqueue: (
     topic: string,
     payload: Payload,
     options?: PublishOptions
   ) => Effect.Effect<EnqueueReceipt, MqttError>
+  /** See `Session.subscription`. */
   readonly subscription: (
     filters: string | ReadonlyArray<string>,
     options?: SubscribeOptions
   ) => Effect.Effect<Subscription, MqttError, Scope.Scope>
+  /** See `Session.consume`. */
   readonly consume: <E, R>(
     filters: string | ReadonlyArray<string>,
     handler: (message: Message) => Effect.Effect<unknown, E, R>,
@@ -76,6 +89,9 @@ export interface FilterOptions<Params> {
   readonly share?: string
 }
 
+/**
+ * How messages are decoded.
+ */
 export interface DecodeOptions {
   /** Whether the content type of MQTT 5 messages must match. Default `ifPresent`. */
   readonly contentType?: PayloadCodec.ContentTypePolicy
@@ -120,10 +136,13 @@ export interface TypedConsumeOptions<Params, E = never, R = never>
  * A subscription to a template that the server granted.
  */
 export interface TypedSubscription<M, R = never> {
+  /** The topic filter of the subscription. */
   readonly filter: string
+  /** The granted quality of service, which may be lower than requested (MQTT 3.9.3). */
   readonly granted: QoS
   /** See `Subscription.messages`. */
   readonly messages: Stream.Stream<M, MqttError, R>
+  /** See `SubscriptionInfo.pending`. */
   readonly pending: Subscription["pending"]
   /** Number of messages so far that did not match the template. */
   readonly invalid: Effect.Effect<number>
@@ -134,9 +153,12 @@ export interface TypedSubscription<M, R = never> {
  * payload need.
  */
 export interface TopicTemplate<Params, A, RE = never, RD = never> {
+  readonly [TypeId]: typeof TypeId
+  /** The text of the template, for example `sensors/:room/temperature`. */
   readonly path: string
   /** The topic filter of all topics of the template, for example `sensors/+/temperature`. */
   readonly filter: string
+  /** The codec of the payload. */
   readonly codec: PayloadCodec.PayloadCodec<A, RE, RD>
 
   /**
@@ -156,8 +178,17 @@ export interface TopicTemplate<Params, A, RE = never, RD = never> {
    * does, with `InvalidTopic` for invalid parameters, and with `InvalidPayload` for a value that does not match the
    * schema.
    *
-   * @example
-   * temperature.publish(session, { room: "kitchen" }, { celsius: 21.5 }, { qos: 1 })
+   * **Example** (Publishing a value)
+   *
+   * ```ts
+   * import { type MqttSession, PayloadCodec, TopicTemplate } from "@effect-mqttx/core"
+   * import { Schema } from "effect"
+   *
+   * const temperature = TopicTemplate.make("sensors/:room/temperature", PayloadCodec.text(Schema.FiniteFromString))
+   *
+   * export const publish = (session: MqttSession.Session) =>
+   *   temperature.publish(session, { room: "kitchen" }, 21.5, { qos: 1 })
+   * ```
    */
   readonly publish: (
     session: PublishingSession,
@@ -192,12 +223,23 @@ export interface TopicTemplate<Params, A, RE = never, RD = never> {
    * Converts a handler of typed messages to a handler of messages, for routes and other consumers. It fails as `decode`
    * does for a message that does not match the template.
    *
-   * @example
-   * manager.handle(
-   *   temperature.filter,
-   *   temperature.handler(({ params, value }) => store(params.room, value)),
-   *   { qos: 1 }
-   * )
+   * **Example** (Routing the messages of all sessions)
+   *
+   * ```ts
+   * import { PayloadCodec, SessionManager, TopicTemplate } from "@effect-mqttx/core"
+   * import { Effect, Schema } from "effect"
+   *
+   * const temperature = TopicTemplate.make("sensors/:room/temperature", PayloadCodec.text(Schema.FiniteFromString))
+   *
+   * export const program = Effect.gen(function*() {
+   *   const manager = yield* SessionManager.SessionManager
+   *   yield* manager.handle(
+   *     temperature.filter,
+   *     temperature.handler(({ params, value }) => Effect.log(params.room, value)),
+   *     { qos: 1 }
+   *   )
+   * })
+   * ```
    */
   readonly handler: <B, E, R>(
     handle: (message: TypedMessage<Params, A>) => Effect.Effect<B, E, R>
@@ -207,8 +249,20 @@ export interface TopicTemplate<Params, A, RE = never, RD = never> {
    * Subscribes, and succeeds when the server has granted the subscription, which lasts as long as the scope. See
    * `Session.subscription`.
    *
-   * @example
-   * const kitchen = yield* temperature.subscription(session, { qos: 1, params: { room: "kitchen" } })
+   * **Example** (Subscribing to one room)
+   *
+   * ```ts
+   * import { type MqttSession, PayloadCodec, TopicTemplate } from "@effect-mqttx/core"
+   * import { Effect, Schema, Stream } from "effect"
+   *
+   * const temperature = TopicTemplate.make("sensors/:room/temperature", PayloadCodec.text(Schema.FiniteFromString))
+   *
+   * export const kitchen = (session: MqttSession.Session) =>
+   *   Effect.gen(function*() {
+   *     const { messages } = yield* temperature.subscription(session, { qos: 1, params: { room: "kitchen" } })
+   *     yield* Stream.runForEach(messages, ({ value }) => Effect.log(value))
+   *   })
+   * ```
    */
   readonly subscription: {
     (
@@ -228,8 +282,19 @@ export interface TopicTemplate<Params, A, RE = never, RD = never> {
   /**
    * The messages of a subscription that lasts as long as the stream runs.
    *
-   * @example
-   * temperature.subscribe(session, { share: "workers" }).pipe(Stream.runForEach(({ value }) => store(value)))
+   * **Example** (Sharing the messages with other programs)
+   *
+   * ```ts
+   * import { type MqttSession, PayloadCodec, TopicTemplate } from "@effect-mqttx/core"
+   * import { Effect, Schema, Stream } from "effect"
+   *
+   * const temperature = TopicTemplate.make("sensors/:room/temperature", PayloadCodec.text(Schema.FiniteFromString))
+   *
+   * export const worker = (session: MqttSession.Session) =>
+   *   temperature.subscribe(session, { qos: 1, share: "workers" }).pipe(
+   *     Stream.runForEach(({ params, value }) => Effect.log(params.room, value))
+   *   )
+   * ```
    */
   readonly subscribe: {
     (
@@ -246,11 +311,20 @@ export interface TopicTemplate<Params, A, RE = never, RD = never> {
    * Calls a handler for each message, and acknowledges the message when the handler succeeds. Runs until interrupted.
    * See `Session.consume`.
    *
-   * @example
-   * temperature.consume(session, ({ params, value }) => store(params.room, value), {
-   *   qos: 1,
-   *   onInvalid: { deadLetter: "dead" }
-   * })
+   * **Example** (Handling values)
+   *
+   * ```ts
+   * import { type MqttSession, PayloadCodec, TopicTemplate } from "@effect-mqttx/core"
+   * import { Effect, Schema } from "effect"
+   *
+   * const temperature = TopicTemplate.make("sensors/:room/temperature", PayloadCodec.text(Schema.FiniteFromString))
+   *
+   * export const store = (session: MqttSession.Session) =>
+   *   temperature.consume(session, ({ params, value }) => Effect.log(params.room, value), {
+   *     qos: 1,
+   *     onInvalid: { deadLetter: "dead" }
+   *   })
+   * ```
    */
   readonly consume: <E, R>(
     session: TemplateSession,

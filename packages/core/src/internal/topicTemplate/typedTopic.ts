@@ -26,17 +26,18 @@ import { consumeChecks, policyIssues, refuseHandler, refuseOptions, subscribeChe
 import { parameterIssues } from "../templates.ts"
 import * as TopicPattern from "../topicPattern.ts"
 import { kindOf, nameOf } from "../valueNames.ts"
-import type {
-  FilterOptions,
-  InvalidMessage,
-  PublishingSession,
-  ResultSubscribeOptions,
-  TemplateSession,
-  TopicTemplate,
-  TypedConsumeOptions,
-  TypedMessage,
-  TypedSubscribeOptions,
-  TypedSubscription
+import {
+  type FilterOptions,
+  type InvalidMessage,
+  type PublishingSession,
+  type ResultSubscribeOptions,
+  type TemplateSession,
+  type TopicTemplate,
+  type TypedConsumeOptions,
+  type TypedMessage,
+  type TypedSubscribeOptions,
+  type TypedSubscription,
+  TypeId
 } from "./contract.ts"
 
 type Schemas = { readonly [name: string]: Schema.ConstraintCodec<unknown, string> | undefined }
@@ -49,6 +50,7 @@ interface ParameterCodec {
 }
 
 export class TypedTopic<Params, A, RE, RD> implements TopicTemplate<Params, A, RE, RD> {
+  readonly [TypeId]: typeof TypeId = TypeId
   readonly path: string
   readonly filter: string
   readonly codec: PayloadCodec.PayloadCodec<A, RE, RD>

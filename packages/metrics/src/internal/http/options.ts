@@ -3,7 +3,7 @@
  */
 import type * as Duration from "effect/Duration"
 import type * as HttpRouter from "effect/http/HttpRouter"
-import type { UnreadyCause } from "../snapshot/model.ts"
+import type { UnreadyCause } from "../snapshot/schema.ts"
 
 /**
  * Options of the routes: their paths, and the definition of readiness.
@@ -55,5 +55,6 @@ export interface PageOptions {
  * Options of the server: the page, and the paths of `MetricsRoutes`.
  */
 export interface MetricsServerOptions extends MetricsRoutesOptions {
+  /** Options of the page. Default: see `PageOptions`. */
   readonly page?: PageOptions | undefined
 }

@@ -36,6 +36,10 @@ const describe = (event: SessionEvent): readonly [PageEvent["level"], string] | 
       return event.error === undefined ? ["info", "as it was asked to be"] : ["bad", explain(event.error)]
     case "Reconnecting":
       return ["warning", `attempt ${event.attempt} in ${seconds(event.delay)}`]
+    case "CredentialsRefreshed":
+      return ["good", "new credentials are in force"]
+    case "CredentialsNotRefreshed":
+      return ["warning", explain(event.error)]
     case "StateChanged":
       return event.to === "closed" ? ["info", "closed"] : undefined
     case "SessionLost":

@@ -3,7 +3,7 @@
  * losses.
  */
 import type { Latencies, SessionMetrics } from "@effect-mqttx/core/SessionStatus"
-import type { ForwarderSnapshot, MetricsSnapshot, MqttSnapshot, SessionSnapshot } from "../snapshot/model.ts"
+import type { ForwarderSnapshot, MetricsSnapshot, MqttSnapshot, SessionSnapshot } from "../snapshot/schema.ts"
 import type {
   PageFate,
   PageFigures,

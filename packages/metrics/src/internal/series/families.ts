@@ -1,7 +1,7 @@
 /**
  * The metrics of the library as Prometheus shows them: names, types, meanings, and their places in a snapshot.
  */
-import type { ForwarderSnapshot, MqttSnapshot, RouteSnapshot } from "../snapshot/model.ts"
+import type { ForwarderSnapshot, MqttSnapshot, RouteSnapshot } from "../snapshot/schema.ts"
 import { each, type Family, flag, type Kind, optionalSeconds, seconds, sum } from "./family.ts"
 import { sessionFamilies } from "./sessionFamilies.ts"
 

@@ -2,7 +2,7 @@
  * One metric family of Prometheus.
  */
 import type { Latencies } from "@effect-mqttx/core/SessionStatus"
-import type { MqttSnapshot } from "../snapshot/model.ts"
+import type { MqttSnapshot } from "../snapshot/schema.ts"
 
 /** Adds one series. Without a value there is no series. */
 export type Add = (value: number | Latencies | undefined, ...labels: ReadonlyArray<string>) => void

@@ -7,7 +7,7 @@
 import type { Latencies } from "@effect-mqttx/core/SessionStatus"
 import type * as Context from "effect/Context"
 import * as Metric from "effect/Metric"
-import type { MqttSnapshot } from "../snapshot/model.ts"
+import type { MqttSnapshot } from "../snapshot/schema.ts"
 import { families } from "./families.ts"
 import type { Family } from "./family.ts"
 

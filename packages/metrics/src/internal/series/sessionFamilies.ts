@@ -2,7 +2,7 @@
  * The metrics of sessions.
  */
 import type { SessionState } from "@effect-mqttx/core/SessionEvent"
-import type { SessionSnapshot } from "../snapshot/model.ts"
+import type { SessionSnapshot } from "../snapshot/schema.ts"
 import { each, type Family, flag, optionalSeconds, seconds, sum } from "./family.ts"
 
 /** The numbers of states, as the gauge `mqtt_session_status` shows them. */

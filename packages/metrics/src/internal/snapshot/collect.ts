@@ -18,10 +18,10 @@ import type {
 } from "@effect-mqttx/core/SessionStatus"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { causesOf } from "./readiness.ts"
 import type {
   ForwarderSessionSnapshot,
   ForwarderSnapshot,
-  MetricsSnapshot,
   MqttSnapshot,
   Problem,
   RouteSnapshot,
@@ -29,8 +29,7 @@ import type {
   StorageSnapshot,
   StoreSnapshot,
   TotalsSnapshot
-} from "./model.ts"
-import { causesOf } from "./readiness.ts"
+} from "./schema.ts"
 
 /**
  * The sources of the metrics.
@@ -103,7 +102,7 @@ export const collect = (
       states,
       routes: routes.length,
       forwarders: metrics.length,
-      metrics: metricsSnapshot(totalMetrics(figures))
+      metrics: totalMetrics(figures)
     }
     const stores = all.filter(({ persistence }) => persistence === "durable").map(storeSnapshot)
     const unready = causesOf({ sessions: all, routes, forwarders: metrics })
@@ -172,10 +171,8 @@ const sessionSnapshot = (
   persistent: persistence !== "none",
   cleanSession: persistence !== "durable",
   autoReconnect: reconnect.enabled,
-  metrics: metricsSnapshot(metrics)
+  metrics
 })
-
-const metricsSnapshot = (metrics: SessionMetrics): MetricsSnapshot => metrics
 
 const storeSnapshot = ({ metrics, name }: SessionSnapshot): StoreSnapshot => ({
   session: name,

@@ -4,7 +4,7 @@
  * A cause names the session, subscription, store, route or forwarder that does not work, and the reason. A new kind of
  * cause gets a function here, and is then part of `/readyz`, of the live page and of the metrics.
  */
-import type { MqttSnapshot, Problem, UnreadyCause } from "./model.ts"
+import type { MqttSnapshot, Problem, UnreadyCause } from "./schema.ts"
 
 type Parts = Pick<MqttSnapshot, "sessions" | "routes" | "forwarders">
 

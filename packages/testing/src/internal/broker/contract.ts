@@ -61,9 +61,13 @@ export interface BrokerLimits {
  * The client that an authorisation decision is about.
  */
 export interface ClientInfo {
+  /** The number of its connection. */
   readonly connection: number
+  /** The client identifier. */
   readonly clientId: string
+  /** The version that it speaks. */
   readonly protocolVersion: ProtocolVersion
+  /** The user name of CONNECT; undefined: none. */
   readonly username: string | undefined
 }
 
@@ -74,12 +78,17 @@ export interface ClientInfo {
  * mistakes: acknowledgements out of order, or a publish that is resent while the connection lasts.
  */
 export interface ClientViolation {
+  /** Milliseconds, by the owner's clock. */
   readonly at: number
+  /** The number of the connection. */
   readonly connection: number
+  /** The client identifier. */
   readonly clientId: string
   /** The reason code of DISCONNECT on MQTT 5. */
   readonly reasonCode: number
+  /** The violated rule, in words. */
   readonly detail: string
+  /** Whether the connection was closed. */
   readonly fatal: boolean
 }
 
@@ -90,13 +99,19 @@ export interface ClientViolation {
 export interface PublishedMessage {
   /** Position in the order of acceptance, from 1. */
   readonly sequence: number
+  /** Milliseconds when the server accepted it, by the owner's clock. */
   readonly at: number
   /** The publisher's client identifier; undefined for the server's own messages. */
   readonly publisher: string | undefined
+  /** The topic name. */
   readonly topic: string
+  /** The payload. */
   readonly payload: Uint8Array
+  /** The quality of service of the publish. */
   readonly qos: QoS
+  /** The retain flag of the publish. */
   readonly retain: boolean
+  /** The MQTT 5 properties; empty where the publisher speaks 3.1.1. */
   readonly properties: MessageProperties
   /** Milliseconds when it expires (MQTT 3.3.2.3.3); undefined: never. */
   readonly expiresAt: number | undefined
@@ -110,10 +125,15 @@ export interface PublishedMessage {
  * connected. `SessionEnded`: the session has ended.
  */
 export interface DeliveryOutcome {
+  /** The message. */
   readonly message: PublishedMessage
+  /** The client identifier. */
   readonly clientId: string
+  /** The quality of service of the delivery. */
   readonly qos: QoS
+  /** See `DeliveryOutcome`. */
   readonly outcome: "Sent" | "Acknowledged" | "Refused" | "Expired" | "Dropped" | "SessionEnded"
+  /** The reason code of the acknowledgement; 0 where there is none. */
   readonly reasonCode: number
 }
 
@@ -122,8 +142,11 @@ export interface DeliveryOutcome {
  * finished it.
  */
 export interface Publication {
+  /** The message. */
   readonly message: PublishedMessage
+  /** The number of sessions that it is delivered to. */
   readonly deliveries: number
+  /** The number of sessions that have not finished it. */
   readonly outstanding: number
   /** For the owner's use, see `BrokerCoreOptions.onPublicationSettled`. */
   owner: unknown
@@ -133,10 +156,15 @@ export interface Publication {
  * A message that the server itself publishes. Defaults: QoS 0, not retained, no properties.
  */
 export interface ServerMessage {
+  /** The topic name. */
   readonly topic: string
+  /** The payload. */
   readonly payload: Uint8Array
+  /** The quality of service. Default 0. */
   readonly qos?: QoS
+  /** Whether it is retained. Default false. */
   readonly retain?: boolean
+  /** The MQTT 5 properties. Default: none. */
   readonly properties?: MessageProperties
 }
 
@@ -152,12 +180,15 @@ export interface SubscriptionView extends SubscribeFilter {
  * The observable state of a session.
  */
 export interface SessionView {
+  /** The client identifier. */
   readonly clientId: string
+  /** The version that the client spoke last. */
   readonly protocolVersion: ProtocolVersion
   /** Its current connection. */
   readonly connection: number | undefined
   /** Seconds; Infinity: never. */
   readonly sessionExpiryInterval: number
+  /** Its subscriptions. */
   readonly subscriptions: ReadonlyArray<SubscriptionView>
   /** The number of queued messages. */
   readonly queued: number
@@ -165,13 +196,40 @@ export interface SessionView {
   readonly inflight: number
   /** QoS 2 packet identifiers received from the client and not released. */
   readonly unreleased: ReadonlyArray<number>
+  /** The will of its connection; undefined: none. */
   readonly will: Will | undefined
 }
+
+/**
+ * What a client sent for its authentication: in CONNECT, in an AUTH, or in the AUTH that begins a renewal.
+ */
+export interface AuthenticationRequest {
+  /** The client identifier of CONNECT. */
+  readonly clientId: string
+  /** The Authentication Method (MQTT 3.1.2.11.9). */
+  readonly method: string
+  /** The Authentication Data (MQTT 3.1.2.11.10); undefined: none. */
+  readonly data: Uint8Array | undefined
+  /** 1 for the packet that begins the exchange, 2 for the client's next answer. */
+  readonly round: number
+  /** The client is connected, and authenticates again (MQTT 4.12.1). */
+  readonly isRenewal: boolean
+}
+
+/**
+ * The server's answer: ask for more (AUTH 0x18), accept (CONNACK, or AUTH 0x00 for a renewal), or refuse (CONNACK, or
+ * DISCONNECT for a renewal).
+ */
+export type AuthenticationAnswer =
+  | { readonly _tag: "Continue"; readonly data?: Uint8Array | undefined }
+  | { readonly _tag: "Accept"; readonly data?: Uint8Array | undefined }
+  | { readonly _tag: "Refuse"; readonly reasonCode: number }
 
 /**
  * Options of the server's behaviour. Callbacks are called synchronously and must not call the core.
  */
 export interface BrokerCoreOptions {
+  /** The limits that differ from `defaultLimits`. */
   readonly limits?: Partial<BrokerLimits>
   /**
    * Overlapping subscriptions of one client: `merge` sends one copy with all subscription identifiers (MQTT 3.3.4),
@@ -190,6 +248,10 @@ export interface BrokerCoreOptions {
    * Decides on a CONNECT: 0 accepts, any other reason code of MQTT 5 refuses (translated for 3.1.1). Default: accept.
    */
   readonly authenticate?: (connect: Connect) => number
+  /**
+   * Decides on each step of an enhanced authentication (MQTT 4.12). Default: every method is refused with 0x8C.
+   */
+  readonly authenticateEnhanced?: (request: AuthenticationRequest) => AuthenticationAnswer
   /** Decides on a PUBLISH: 0 accepts, a reason code of 0x80 or more refuses. Default: accept. */
   readonly authorizePublish?: (client: ClientInfo, publish: Publish) => number
   /** Decides on a topic filter: 0 accepts, a reason code of 0x80 or more refuses (0x80 on 3.1.1). Default: accept. */
@@ -208,6 +270,7 @@ export interface BrokerCoreOptions {
   readonly onDelivery?: (outcome: DeliveryOutcome) => void
   /** No delivery of this publication is outstanding any more; not called for publications without deliveries. */
   readonly onPublicationSettled?: (publication: Publication) => void
+  /** A client broke a rule. */
   readonly onViolation?: (violation: ClientViolation) => void
 }
 
@@ -216,8 +279,11 @@ export interface BrokerCoreOptions {
  * connection no longer exists for the core.
  */
 export interface ConnectionOutput {
+  /** The number of the connection. */
   readonly connection: number
+  /** The packets to send, in order. */
   readonly packets: ReadonlyArray<Packet>
+  /** Whether to close the connection after them. */
   readonly close: boolean
 }
 
@@ -228,8 +294,10 @@ export interface ConnectionOutput {
 export interface BrokerCore {
   /** The limits of future connections. */
   readonly limits: BrokerLimits
+  /** Changes the limits of future connections. */
   readonly setLimits: (limits: Partial<BrokerLimits>) => void
 
+  /** Reports a network connection under a number that was not used before. */
   readonly connectionOpened: (connection: number, now: number) => void
   /** Processes packets of one connection in the order of the wire. Unknown or closed connections are ignored. */
   readonly receive: (connection: number, packets: ReadonlyArray<Packet>, now: number) => void
@@ -245,6 +313,7 @@ export interface BrokerCore {
 
   /** When `tick` may have something to do; undefined: never. */
   readonly nextDeadline: () => number | undefined
+  /** Does what is due at this time: keep alive, expiries, delayed wills. */
   readonly tick: (now: number) => void
 
   /** Publishes as the server itself. */
@@ -265,7 +334,9 @@ export interface BrokerCore {
     choose?: (held: ReadonlyArray<Puback | Pubrec | Pubcomp>) => ReadonlyArray<Puback | Pubrec | Pubcomp>
   ) => number
 
+  /** The session of a client; undefined: there is none. */
   readonly session: (clientId: string) => SessionView | undefined
+  /** All sessions. */
   readonly sessions: () => ReadonlyArray<SessionView>
   /** Retained messages by topic. */
   readonly retained: () => ReadonlyArray<PublishedMessage>

@@ -22,6 +22,7 @@ import {
   fail,
   forgetSession,
   makeConnection,
+  onAuth,
   onClosed,
   onConnect,
   onDisconnect,
@@ -52,7 +53,8 @@ export { defaultLimits }
 const receiveOne = (state: State, connection: Connection, packet: Packet, now: number): void => {
   const { session } = connection
   if (session === undefined) {
-    if (packet._tag === "Connect") return onConnect(state, connection, packet, now)
+    if (packet._tag === "Connect" && connection.connect === undefined) return onConnect(state, connection, packet, now)
+    if (packet._tag === "Auth" && connection.exchange !== undefined) return onAuth(state, connection, packet, now)
     return fail(state, connection, ReasonCodes.protocolError, `${packet._tag} before CONNECT`, now)
   }
   const { maximumPacketSize } = connection.limits
@@ -84,6 +86,8 @@ const receiveOne = (state: State, connection: Connection, packet: Packet, now: n
       return onSubscribe(state, session, connection, packet, now)
     case "Unsubscribe":
       return onUnsubscribe(state, session, connection, packet)
+    case "Auth":
+      return onAuth(state, connection, packet, now)
     case "Pingreq":
       return send(state, connection, pingresp)
     case "Disconnect":

@@ -1,9 +1,10 @@
 /**
  * The start and the end of connections and sessions, wills, and time (MQTT 3.1, 3.14, 4.1).
  */
-import type { Connect, Disconnect } from "@effect-mqttx/core/Packet"
+import type { Auth, Connect, Disconnect } from "@effect-mqttx/core/Packet"
 import * as Properties from "@effect-mqttx/core/Properties"
 import type { ProtocolVersion } from "@effect-mqttx/core/QoS"
+import * as Authentication from "./authentication.ts"
 import { announce } from "./limits.ts"
 import { abandon, pump, resume } from "./outbound.ts"
 import * as ReasonCodes from "./reasonCodes.ts"
@@ -20,6 +21,7 @@ export const makeConnection = (state: State, connection: number, now: number): C
   session: undefined,
   limits: state.limits,
   connect: undefined,
+  exchange: undefined,
   patience: 0,
   lastReceivedAt: now,
   receiveMaximum: 65_535,
@@ -64,14 +66,57 @@ export const onConnect = (state: State, connection: Connection, packet: Connect,
   connection.connect = packet
   connection.username = packet.username
   connection.limits = state.limits
-  const { limits } = connection
   const is5 = packet.protocolVersion === 5
   let { clientId } = packet
   if (clientId === "" && (is5 || packet.cleanStart)) clientId = `assigned-${++state.assignedClientIds}`
   connection.clientId = clientId
   const refusal = judge(state, packet, clientId)
   if (refusal !== 0) return refuse(state, connection, refusal)
+  if (packet.properties.authenticationMethod === undefined) {
+    return accept(state, connection, packet, Properties.none, now)
+  }
+  return authenticated(state, connection, Authentication.begin(state, connection, packet), now)
+}
 
+/** Carries out a step of the authentication of a connection without a session. */
+const authenticated = (
+  state: State,
+  connection: Connection,
+  step: Authentication.AuthenticationStep,
+  now: number
+): void => {
+  switch (step._tag) {
+    case "Waiting":
+      return
+    case "Refused":
+      return refuse(state, connection, step.reasonCode)
+    case "Breach":
+      return fail(state, connection, ReasonCodes.protocolError, step.detail, now)
+    case "Accepted":
+      return accept(state, connection, connection.connect!, {
+        authenticationMethod: step.method,
+        ...(step.data === undefined ? undefined : { authenticationData: step.data })
+      }, now)
+  }
+}
+
+/** An AUTH arrived. */
+export const onAuth = (state: State, connection: Connection, packet: Auth, now: number): void => {
+  const step = Authentication.onAuth(state, connection, packet)
+  if (connection.session === undefined) return authenticated(state, connection, step, now)
+  if (step._tag === "Refused") return disconnect(state, connection, step.reasonCode, now)
+  if (step._tag === "Breach") fail(state, connection, ReasonCodes.protocolError, step.detail, now)
+}
+
+const accept = (
+  state: State,
+  connection: Connection,
+  packet: Connect,
+  authentication: Properties.ConnackProperties,
+  now: number
+): void => {
+  const { clientId, limits } = connection
+  const is5 = packet.protocolVersion === 5
   const previous = state.sessions.get(clientId)
   if (previous?.connection !== undefined) takeOver(state, previous.connection, packet.cleanStart, now)
   // The takeover may have ended the session, so it is looked up again.
@@ -90,6 +135,7 @@ export const onConnect = (state: State, connection: Connection, packet: Connect,
     properties: is5
       ? {
         ...announce(limits),
+        ...authentication,
         ...(packet.clientId === "" && { assignedClientIdentifier: clientId }),
         ...(limits.maximumSessionExpiryInterval !== undefined &&
           expiryOf(packet) > limits.maximumSessionExpiryInterval &&
@@ -130,7 +176,6 @@ const expiryOf = (packet: Connect): number => {
 const judge = (state: State, packet: Connect, clientId: string): number => {
   const { limits } = state
   if (clientId === "") return ReasonCodes.clientIdentifierNotValid
-  if (packet.properties.authenticationMethod !== undefined) return ReasonCodes.badAuthenticationMethod
   if (packet.will !== undefined && packet.will.qos > limits.maximumQoS) return ReasonCodes.qosNotSupported
   if (packet.will !== undefined && packet.will.retain && !limits.retainAvailable) return ReasonCodes.retainNotSupported
   return state.options.authenticate?.(packet) ?? 0

@@ -100,6 +100,14 @@ export interface Session {
   endsAt: number
 }
 
+/** The exchange in progress on a connection. */
+export interface Exchange {
+  readonly method: string
+  readonly isRenewal: boolean
+  /** Number of packets of the client so far. */
+  round: number
+}
+
 export interface Connection extends ClientInfo {
   readonly connection: number
   clientId: string
@@ -109,6 +117,8 @@ export interface Connection extends ClientInfo {
   session: Session | undefined
   limits: BrokerLimits
   connect: Connect | undefined
+  /** The enhanced authentication in progress. */
+  exchange: Exchange | undefined
   /** Milliseconds of silence that are allowed; 0: no limit. */
   patience: number
   lastReceivedAt: number

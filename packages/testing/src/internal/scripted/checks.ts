@@ -54,6 +54,7 @@ export const coreChecks: Checks<BrokerCoreOptions> = {
   retainedBeforeSuback: flag,
   enforceKeepAlive: flag,
   authenticate: callable,
+  authenticateEnhanced: callable,
   authorizePublish: callable,
   authorizeSubscribe: callable,
   journal: having("append", "load", "replace"),

@@ -52,10 +52,15 @@ export interface ScriptedBrokerOptions
  * Selects recorded packets. Absent fields match everything.
  */
 export interface RecordMatch<T extends Tag = Tag> {
+  /** `received` by the broker, or `sent` by it. */
   readonly direction?: Direction
+  /** The type of the packet. */
   readonly packet?: T
+  /** The client identifier. */
   readonly clientId?: string
+  /** The number of the connection. */
   readonly connection?: number
+  /** Any other condition. */
   readonly where?: (record: RecordedPacket) => boolean
   /** The n-th one, counted from 1. Default 1. */
   readonly nth?: number
@@ -67,6 +72,7 @@ export interface RecordMatch<T extends Tag = Tag> {
  * A recorded packet of a known type.
  */
 export interface RecordedPacketOf<T extends Tag> extends RecordedPacket {
+  /** The packet. */
   readonly packet: Extract<Packet, { readonly _tag: T }>
 }
 
@@ -74,8 +80,11 @@ export interface RecordedPacketOf<T extends Tag> extends RecordedPacket {
  * Options of a message that the broker publishes itself. Default QoS 0, not retained, no properties.
  */
 export interface ServerPublishOptions {
+  /** The quality of service. Default 0. */
   readonly qos?: QoS
+  /** Whether it is retained. Default false. */
   readonly retain?: boolean
+  /** The MQTT 5 properties. Default: none. */
   readonly properties?: MessageProperties
 }
 
@@ -83,6 +92,7 @@ export interface ServerPublishOptions {
  * A message that the broker published itself.
  */
 export interface ServerPublication {
+  /** The message. */
   readonly message: PublishedMessage
   /** The number of sessions that it was delivered to. */
   readonly deliveries: number
@@ -98,6 +108,7 @@ export interface InjectedFault {
   readonly hits: () => number
   /** Waits until it was applied to this many packets. Default 1. */
   readonly awaitHits: (count?: number) => Effect.Effect<void>
+  /** Removes the fault. Packets that it withholds stay withheld. */
   readonly remove: Effect.Effect<void>
 }
 
@@ -107,6 +118,7 @@ export interface InjectedFault {
 export interface CutOptions {
   /** The number of packets (of both directions) on a connection before it is cut: the bounds of a random number. */
   readonly packets: readonly [minimum: number, maximum: number]
+  /** The seed of the random numbers. */
   readonly seed: number
   /** The number of cuts after which it stops. Default unlimited. */
   readonly limit?: number
@@ -120,8 +132,11 @@ export interface CutOptions {
  * A running random cutter.
  */
 export interface RunningCutter {
+  /** The number of cuts so far. */
   readonly cuts: () => number
+  /** Waits until there have been this many cuts. */
   readonly awaitCuts: (count: number) => Effect.Effect<void>
+  /** Ends the cutting. */
   readonly stop: Effect.Effect<void>
 }
 
@@ -129,7 +144,9 @@ export interface RunningCutter {
  * Selects the withheld packets to send: by default all of them, in their original order.
  */
 export interface ReleaseOptions {
+  /** The order of the packets. Default `original`. */
   readonly order?: ReleaseOrder
+  /** The number of packets. Default: all. */
   readonly count?: number
 }
 
@@ -137,6 +154,7 @@ export interface ReleaseOptions {
  * The number of times that a refusal is repeated. Default Infinity.
  */
 export interface RefusalOptions {
+  /** How many times. Default Infinity. */
   readonly times?: number
 }
 
@@ -173,16 +191,22 @@ export interface Service extends BrokerEndpoints {
   readonly deliveries: ReadonlyArray<DeliveryOutcome>
   /** Protocol violations of clients, see `ClientViolation`. */
   readonly violations: ReadonlyArray<ClientViolation>
+  /** Bytes of all clients. */
   readonly bytesReceived: number
+  /** Bytes to all clients. */
   readonly bytesSent: number
   /** Clears the record, `published`, `deliveries` and `violations`. */
   readonly clearRecord: Effect.Effect<void>
   /** Turns recording on (true), off (false), or limits it. */
   readonly setRecord: (record: boolean | number) => Effect.Effect<void>
 
+  /** All sessions, disconnected ones included. */
   readonly sessions: ReadonlyArray<SessionView>
+  /** The session of a client; undefined: there is none. */
   readonly session: (clientId: string) => SessionView | undefined
+  /** The subscriptions of a client. */
   readonly subscriptions: (clientId: string) => ReadonlyArray<SubscriptionView>
+  /** Retained messages. */
   readonly retained: ReadonlyArray<PublishedMessage>
   /** Waits until no connected session has queued or unacknowledged messages. */
   readonly awaitIdle: Effect.Effect<void>
@@ -195,6 +219,7 @@ export interface Service extends BrokerEndpoints {
   ) => Effect.Effect<ServerPublication>
   /** Sends a packet that is not part of the broker's own state. */
   readonly sendPacket: (target: Target, packet: Packet) => Effect.Effect<void>
+  /** Sends bytes as they are. */
   readonly sendRaw: (target: Target, bytes: Uint8Array) => Effect.Effect<void>
   /**
    * Closes a connection as a server does: DISCONNECT with this reason code (MQTT 5), then the end. Default 0x8B, server
@@ -206,6 +231,7 @@ export interface Service extends BrokerEndpoints {
   /** Discards a session, like a server that lost it. */
   readonly forgetSession: (clientId: string) => Effect.Effect<boolean>
 
+  /** Puts a fault in force. */
   readonly inject: (fault: Fault) => Effect.Effect<InjectedFault>
   /** Removes all faults and the cutter; withheld packets stay withheld. */
   readonly clearFaults: Effect.Effect<void>
@@ -217,7 +243,9 @@ export interface Service extends BrokerEndpoints {
   readonly release: (target: Target, options?: ReleaseOptions) => Effect.Effect<number>
   /** Makes the connection half open from now on: bytes are accepted, and nothing is answered. */
   readonly goSilent: (target: Target) => Effect.Effect<void>
+  /** Reads nothing more of a connection, so that the client's writes accumulate. */
   readonly stopReading: (target: Target) => Effect.Effect<void>
+  /** Ends `stopReading`. */
   readonly resumeReading: (target: Target) => Effect.Effect<void>
   /** Refuses CONNECT with a reason code of MQTT 5 (translated for 3.1.1) or a return code of 3.1.1. */
   readonly refuseConnect: (
@@ -232,6 +260,7 @@ export interface Service extends BrokerEndpoints {
   readonly clearRefusals: Effect.Effect<void>
   /** Refuses network connections until `acceptNetwork`. Existing connections continue. */
   readonly refuseNetwork: Effect.Effect<void>
+  /** Ends `refuseNetwork`. */
   readonly acceptNetwork: Effect.Effect<void>
   /** Refuses network connections for a while, by Effect's Clock, and succeeds when they are accepted again. */
   readonly refuseNetworkFor: (duration: Duration.Input) => Effect.Effect<void>

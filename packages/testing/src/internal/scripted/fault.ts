@@ -11,12 +11,15 @@ import type { Direction } from "../../PacketRecord.ts"
 export interface PacketMatch {
   /** `received` by the broker, or `sent` by it. */
   readonly direction?: Direction
+  /** The type of the packet, or several. */
   readonly packet?: Tag | ReadonlyArray<Tag>
+  /** The client identifier. */
   readonly clientId?: string
   /** The number of a connection, or `next`: the first one that is opened after the fault was injected. */
   readonly connection?: number | "next"
   /** Applies from the n-th matching packet on, counted from 1 since the fault was injected. */
   readonly nth?: number
+  /** Any other condition. */
   readonly where?: (packet: Packet) => boolean
   /** Between 0 and 1, drawn from the broker's seeded generator. */
   readonly probability?: number
@@ -47,7 +50,9 @@ export type ReleaseOrder = "original" | "reverse" | "shuffle"
  * A fault, for `ScriptedBroker`'s `inject`.
  */
 export interface Fault {
+  /** The packets that it applies to. */
   readonly match: PacketMatch
+  /** What happens to them. */
   readonly action: FaultAction
   /** The number of packets that it applies to before it is removed; Infinity: no limit. */
   readonly times: number

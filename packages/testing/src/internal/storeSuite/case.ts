@@ -28,6 +28,8 @@ export interface SessionStoreUnderTest extends Store {
  * differently; the message says what was expected. The time limit of the test runner catches a store that is too slow.
  */
 export interface SessionStoreCase {
+  /** What the store does, as the title of a test. */
   readonly name: string
+  /** Fails, or dies, where the store does not. */
   readonly run: (store: SessionStoreUnderTest) => Effect.Effect<void, unknown, Scope.Scope>
 }

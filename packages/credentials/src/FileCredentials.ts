@@ -1,0 +1,130 @@
+/**
+ * Credentials in files: a mounted Kubernetes secret, a service account token, a certificate that another program
+ * renews. The files are read before each attempt to connect. With `refreshOnChange` a change is used at once.
+ *
+ * This module needs Effect's `FileSystem`, which is not stable yet.
+ *
+ * **Example** (Following a mounted secret)
+ *
+ * ```ts
+ * import { MqttSession } from "@effect-mqttx/core"
+ * import { FileCredentials } from "@effect-mqttx/credentials"
+ * import { Effect, Layer } from "effect"
+ * import { NodeFileSystem } from "@effect/platform-node"
+ *
+ * const files = { password: "/var/run/secrets/mqtt/token" }
+ * const Plant = MqttSession.layer({
+ *   name: "plant",
+ *   servers: ["mqtts://broker.example"],
+ *   username: "plant",
+ *   credentials: FileCredentials.make(files)
+ * })
+ * const Fresh = Layer.effectDiscard(Effect.flatMap(MqttSession.MqttSession, FileCredentials.refreshOnChange(files)))
+ * export const Live = Fresh.pipe(Layer.provideMerge(Plant), Layer.provide(NodeFileSystem.layer))
+ * ```
+ */
+import { type Credentials, CredentialsError } from "@effect-mqttx/core/Credentials"
+import type * as MqttSession from "@effect-mqttx/core/MqttSession"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+
+/** The paths of the files. */
+export interface Files {
+  /** The user name. Default: the option of the session. */
+  readonly username?: string | undefined
+  /** The password. Default: the option of the session. */
+  readonly password?: string | undefined
+  /** Trusted authorities, PEM. */
+  readonly ca?: string | undefined
+  /** The client's certificate with its chain, PEM. */
+  readonly cert?: string | undefined
+  /** The key of the certificate, PEM. */
+  readonly key?: string | undefined
+}
+
+/** No file of credentials is larger, in bytes. */
+const largest = 1_048_576
+
+const read = (path: string): Effect.Effect<string, CredentialsError, FileSystem.FileSystem> =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const { size } = yield* fs.stat(path)
+    if (Number(size) > largest) {
+      return yield* new CredentialsError({ detail: `${path} is larger than ${largest} bytes` })
+    }
+    return yield* fs.readFileString(path)
+  }).pipe(
+    Effect.mapError((error) =>
+      error._tag === "CredentialsError"
+        ? error
+        : new CredentialsError({ detail: `${path} cannot be read: ${error.reason._tag}` })
+    )
+  )
+
+/**
+ * Reads the files. White space at the end of user name and password is not part of them. Fails, and is tried again,
+ * while a file cannot be read.
+ */
+export const make = (files: Files): Effect.Effect<Credentials, CredentialsError, FileSystem.FileSystem> =>
+  Effect.gen(function*() {
+    const texts: { -readonly [Name in keyof Files]?: string } = {}
+    for (const name of ["username", "password", "ca", "cert", "key"] as const) {
+      const path = files[name]
+      if (path !== undefined) texts[name] = yield* read(path)
+    }
+    const { ca, cert, key, password, username } = texts
+    const tls = {
+      ...(ca === undefined ? undefined : { ca }),
+      ...(cert === undefined ? undefined : { cert }),
+      ...(key === undefined ? undefined : { key: Redacted.make(key) })
+    }
+    return {
+      ...(username === undefined ? undefined : { username: username.trimEnd() }),
+      ...(password === undefined ? undefined : { password: Redacted.make(password.trimEnd()) }),
+      ...(Object.keys(tls).length === 0 ? undefined : { tls })
+    }
+  })
+
+/**
+ * Watches the folders of the files until the scope ends, and refreshes the session's credentials when the contents have
+ * changed. (The files of a Kubernetes secret are links into a folder that is replaced, so watching the files alone
+ * would miss the change.) A refresh that fails is logged, and tried again with the next change.
+ */
+export const refreshOnChange =
+  (files: Files) => (session: MqttSession.Session): Effect.Effect<void, never, FileSystem.FileSystem | Scope.Scope> =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const paths = Object.values(files).filter((path) => path !== undefined)
+      const folders = new Set(paths.map((path) => path.replace(/[^/\\]*$/, "") || "."))
+      const fingerprint = Effect.map(
+        Effect.forEach(paths, (path) => Effect.option(fs.readFileString(path))),
+        (texts) => JSON.stringify(texts.map((text) => text._tag === "Some" ? text.value : undefined))
+      )
+      let known = yield* fingerprint
+      const check = Effect.gen(function*() {
+        const now = yield* fingerprint
+        if (now === known) return
+        yield* session.refreshCredentials
+        known = now
+      }).pipe(Effect.catch((error) =>
+        Effect.logWarning("the changed credentials are not in force").pipe(
+          Effect.annotateLogs({ session: session.name, reason: error.reason._tag })
+        )
+      ))
+      const changes = Stream.mergeAll(Array.from(folders, (folder) => fs.watch(folder)), { concurrency: "unbounded" })
+      yield* changes.pipe(
+        // A writer makes several changes, and several files belong together.
+        Stream.debounce("200 millis"),
+        Stream.runForEach(() => check),
+        // A folder that is removed or made again ends the watch.
+        Effect.catch(() => Effect.void),
+        Effect.andThen(Effect.sleep("1 second")),
+        Effect.andThen(check),
+        Effect.repeat(Schedule.forever),
+        Effect.forkScoped({ startImmediately: true })
+      )
+    })

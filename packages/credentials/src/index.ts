@@ -1,0 +1,8 @@
+export * as AwsCustomAuthorizer from "./AwsCustomAuthorizer.ts"
+export * as AwsSigV4 from "./AwsSigV4.ts"
+export * as AzureSas from "./AzureSas.ts"
+export * as ConfigCredentials from "./ConfigCredentials.ts"
+export * as FileCredentials from "./FileCredentials.ts"
+export * as Jwt from "./Jwt.ts"
+export * as OAuth2 from "./OAuth2.ts"
+export * as Scram from "./Scram.ts"

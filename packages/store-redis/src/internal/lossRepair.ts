@@ -1,0 +1,87 @@
+/**
+ * Repairs a loss: a Redis that was restarted without its append-only file, restored, or replaced by a replica that
+ * lagged has lost commits that it had confirmed. They are written again from memory, which refers to the records that
+ * the session holds anyway.
+ */
+import { StorageFailed } from "@effect-mqttx/core/MqttError"
+import type { StoreRecord } from "@effect-mqttx/core/StoreRecord"
+import * as Effect from "effect/Effect"
+import type { Hindrance, Ownership } from "./ownership.ts"
+import { partsOf } from "./parts.ts"
+import * as Scripts from "./scripts.ts"
+
+/** What Redis has confirmed. */
+export class Confirmed {
+  /** The number of the newest confirmed commit. */
+  number = 0
+  /** Incomplete before the first load. */
+  records = new Map<string, StoreRecord>()
+  isLoaded = false
+}
+
+/** How long Redis keeps an unfinished rewrite after its last part, in milliseconds. */
+const rewriteExpiry = "60000"
+
+/** How often one commit may be delayed: by a commit to finish, by a loss, and by both again during the repair. */
+const patience = 4
+
+export class LossRepair {
+  readonly #ownership: Ownership
+  readonly #confirmed: Confirmed
+  readonly #largestValue: number
+
+  constructor(ownership: Ownership, confirmed: Confirmed, largestValue: number) {
+    this.#ownership = ownership
+    this.#confirmed = confirmed
+    this.#largestValue = largestValue
+  }
+
+  /** Runs a script, and again after each of its hindrances is removed. */
+  insist(once: Effect.Effect<Hindrance | undefined, StorageFailed>): Effect.Effect<void, StorageFailed> {
+    return Effect.gen({ self: this }, function*() {
+      for (let hindered = 0; hindered < patience; hindered++) {
+        const hindrance = yield* once
+        if (hindrance === undefined) return
+        if (hindrance === Scripts.lost || (yield* this.finish) === Scripts.lost) yield* this.restore
+      }
+      return yield* new StorageFailed({ detail: "Redis keeps losing what was committed" })
+    })
+  }
+
+  /** Moves the changes of a concluded commit to the records. */
+  readonly finish: Effect.Effect<Hindrance | undefined, StorageFailed> = Effect.gen({ self: this }, function*() {
+    for (;;) {
+      const hindrance = yield* this.#ownership.run(Scripts.finish, [])
+      if (hindrance !== Scripts.unfinished) return hindrance
+    }
+  })
+
+  /** Restores in Redis what it had confirmed. */
+  readonly restore: Effect.Effect<void, StorageFailed> = Effect.gen({ self: this }, function*() {
+    const { isLoaded, number, records } = this.#confirmed
+    const { expiry, session } = this.#ownership.options
+    yield* this.#ownership.checkMemory
+    if (isLoaded) yield* this.#rewrite
+    const count = isLoaded ? records.size : -1
+    const args = [number.toString(), expiry.toString(), count.toString()]
+    const hindrance = yield* this.#ownership.runRewrite(Scripts.restore, args)
+    if (hindrance !== undefined) return yield* new StorageFailed({ detail: "Redis has lost what was just written" })
+    yield* Effect.logWarning(
+      `Redis had lost commits of the session ${JSON.stringify(session)}: ${records.size} records were written again`
+    )
+  })
+
+  /** Writes all records again in parts, under a separate key. */
+  get #rewrite(): Effect.Effect<void, StorageFailed> {
+    return Effect.gen({ self: this }, function*() {
+      const all = { deletes: new Set<string>(), puts: this.#confirmed.records, isFreeing: false }
+      let isFirst = true
+      for (const { puts } of partsOf(all, this.#largestValue)) {
+        if (puts.length === 0) continue
+        const args = [rewriteExpiry, isFirst ? "1" : "0", ...puts]
+        if ((yield* this.#ownership.runRewrite(Scripts.rewrite, args)) !== undefined) return
+        isFirst = false
+      }
+    })
+  }
+}
