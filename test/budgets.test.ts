@@ -73,7 +73,7 @@ describe("browser", () => {
     assert.deepStrictEqual(modules.filter((path) => /internal\/node\/|node_modules\/(?!effect\/)/.test(path)), [])
   })
 
-  it("the README's program as it stands is 160 KB at most, gzipped", async () => {
-    assert.isAtMost((await gzippedForBrowser(program)).bytes, 160_000)
+  it("the README's program as it stands is 165 KB at most, gzipped", async () => {
+    assert.isAtMost((await gzippedForBrowser(program)).bytes, 165_000)
   })
 })

@@ -1,6 +1,6 @@
 /**
- * The groups of a session's options: will, TLS, WebSocket, proxy, reconnect, queue and unclaimed messages. Each option stands
- * here once, with its documentation, bounds and default; the types follow from it. See fields.ts for the options
+ * The groups of a session's options: will, TLS, WebSocket, proxy, reconnect, queue and unclaimed messages. Each option
+ * stands here once, with its documentation, bounds and default; the types follow from it. See fields.ts for the options
  * themselves.
  */
 import * as Schedule from "effect/Schedule"
