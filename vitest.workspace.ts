@@ -3,10 +3,10 @@ import { defineConfig } from "vitest/config"
 
 const conditions = ["@effect-mqttx/source", "module", "node", "development|production"]
 
-const project = (name: string, root: string) => ({
+const project = (name: string, root: string, testTimeout = 30_000) => ({
   extends: true as const,
   root,
-  test: { name, include: ["test/**/*.test.ts"] }
+  test: { name, include: ["test/**/*.test.ts"], testTimeout }
 })
 
 /**
@@ -27,14 +27,15 @@ export default defineConfig({
       project("testing", "packages/testing"),
       project("store-file", "packages/store-file"),
       project("store-redis", "packages/store-redis"),
+      project("benchmarks", "packages/benchmarks"),
       project("examples", "examples"),
-      project("workspace", ".")
+      // These compile and read the whole repository.
+      project("workspace", ".", 180_000)
     ],
     // What a passing test logs, for example that a handler failed as it should, is of no interest.
     silent: "passed-only",
     pool: "forks",
     maxWorkers: 2,
-    testTimeout: 30_000,
     hookTimeout: 30_000
   }
 })

@@ -53,7 +53,7 @@ const program = (url: string) =>
     for (const [name, { ready, server, state }] of yield* manager.statuses) {
       yield* Effect.log(`status: ${name} is ${state}${ready ? " and ready" : ""} at ${server}`)
     }
-    const { delivered, dropped, received } = yield* alarms.statistics
+    const { delivered, dropped, received } = yield* alarms.metrics
     yield* Effect.log(`alarms: ${received} received, ${dropped} dropped, ${delivered} delivered`)
     const { bySession, totals } = yield* manager.metrics
     yield* Effect.log(

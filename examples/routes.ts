@@ -44,7 +44,7 @@ const storing = Effect.gen(function*() {
   yield* publish("sensors/room2/temperature", `{"value":"NaN"}`)
   yield* publish("sensors/room3/temperature", "garbled")
   yield* Effect.sleep("200 millis")
-  const { delivered, dropped, failures, received } = yield* route.statistics
+  const { delivered, dropped, failures, received } = yield* route.metrics
   yield* Effect.log(
     `${route.description}: ${received} received, ${dropped} dropped, ${delivered} delivered, ${failures} failed`
   )

@@ -18,7 +18,7 @@ import { ScriptedBroker } from "@effect-mqttx/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Logger } from "effect"
 import * as Path from "node:path"
-import { examplesOf, isExecutable, isProgram, writeExample } from "./support/examples.ts"
+import { examplesOf, isExecutable, isProgram, unfencedExamples, writeExample } from "./support/examples.ts"
 import { fenceViolations } from "./support/fences.ts"
 import { filesBelow, packages, root } from "./support/repository.ts"
 
@@ -60,6 +60,11 @@ const run = (file: string) =>
   })
 
 describe("examples of docstrings", () => {
+  it("are fenced blocks", () => {
+    assert.deepStrictEqual(sources.flatMap(([file, text]) => unfencedExamples(file, text)), [])
+    assert.deepStrictEqual(unfencedExamples("a.ts", "/**\n * @example\n * a()\n */"), ["a.ts:2"])
+  })
+
   it("compile", () => {
     assert.isAbove(examples.length, 50)
     assert.deepStrictEqual(fenceViolations(root, Path.join(root, "build/examples"), examples), [])

@@ -5,6 +5,7 @@ import { fencesOf, fenceViolations } from "./support/fences.ts"
 import { lockViolations } from "./support/lockfile.ts"
 import { effectDeclarations, filesBelow, manifestOf, packages, root } from "./support/repository.ts"
 import { find, realServer } from "./support/servers.ts"
+import { limits, sizeViolations } from "./support/sizes.ts"
 import { importsOf, parse } from "./support/source.ts"
 import { stabilityViolations } from "./support/stability.ts"
 import {
@@ -287,6 +288,45 @@ describe("core entry", () => {
       check(`import * as Queue from "effect/Queue"\nexport const a = Queue.offer\nexport type B = Queue.Queue<1>`),
       []
     )
+  })
+})
+
+describe("sizes", () => {
+  it("a function has 120 lines at most, a class 300 and a file 500, or the file's header says why not", () => {
+    const violations = packages().flatMap((name) => {
+      const files = filesBelow(`packages/${name}/src`, ".ts")
+      assert.isNotEmpty(files)
+      return sizeViolations(files).map((violation) => `${name}/${violation}`)
+    })
+    assert.deepStrictEqual(violations, [])
+  })
+
+  it("what is too long is found, and what has the last allowed line is not", () => {
+    const body = (lines: number): string => "  // line\n".repeat(lines - 2)
+    const check = (text: string) => sizeViolations(tree({ "a.ts": text }))
+    assert.deepStrictEqual(check(`const f = () => {\n${body(limits.function)}}\n`), [])
+    assert.deepStrictEqual(check(`const f = () => {\n${body(limits.function + 1)}}\n`), [
+      "a.ts:1: the function f has 121 lines"
+    ])
+    assert.deepStrictEqual(check(`\nclass A {\n  m() {\n${body(limits.function + 1)}}\n}\n`), [
+      "a.ts:3: the function m has 121 lines"
+    ])
+    assert.deepStrictEqual(check(`class A {\n${body(limits.class)}}\n`), [])
+    assert.deepStrictEqual(check(`export class A {\n${body(limits.class + 1)}}\n`), [
+      "a.ts:1: the class A has 301 lines"
+    ])
+    assert.deepStrictEqual(check("export {}\n".repeat(limits.file)), [])
+    assert.deepStrictEqual(check("export {}\n".repeat(limits.file + 1)), ["a.ts: has 501 lines"])
+  })
+
+  it("only a sentence of the header that gives the reason excuses a size", () => {
+    const rest = "export {}\n".repeat(limits.file + 1)
+    const check = (header: string) => sizeViolations(tree({ "a.ts": header + rest })).length
+    assert.strictEqual(check("/**\n * Holds a table. Size: one table, whose rows belong\n * together.\n */\n"), 0)
+    assert.strictEqual(check("/**\n * Holds a table.\n */\n"), 1)
+    assert.strictEqual(check("/**\n * The Size: one table of rows.\n */\n"), 1)
+    assert.strictEqual(check("/** Size: */\n"), 1)
+    assert.strictEqual(check("export {}\n/** Size: one table of rows. */\n"), 1)
   })
 })
 

@@ -3,7 +3,7 @@
  */
 import type { MqttError } from "@effect-mqttx/core/MqttError"
 import * as MqttSession from "@effect-mqttx/core/MqttSession"
-import type { AddOptions, Manager } from "@effect-mqttx/core/SessionManager"
+import type { AddOptions, SessionManager } from "@effect-mqttx/core/SessionManager"
 import type { Persistence, SessionOptionsInput } from "@effect-mqttx/core/SessionOptions"
 import type { SessionStore } from "@effect-mqttx/core/SessionStore"
 import type { Effect, Scope } from "effect"
@@ -26,7 +26,7 @@ export const openSession = <P extends Persistence = never>(
     : MqttSession.make(options as SessionOptionsInput<never>)) as Effect.Effect<never>
 
 export const addSession = <P extends Persistence = never>(
-  manager: Manager,
+  manager: SessionManager["Service"],
   options: SessionOptionsInput<P>,
   addOptions?: AddOptions
 ): Effect.Effect<MqttSession.Session, MqttError, StoreFor<P>> =>

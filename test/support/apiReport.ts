@@ -30,6 +30,12 @@ const emit = (names: ReadonlyArray<string>, directory: string): void => {
       include: names.map((name) => toRoot(`packages/${name}/src/*.ts`))
     })
   )
+  // TypeScript 7.0.2 now and then loses the files of a folder that it has to make itself.
+  for (const name of names) {
+    for (const path of filesBelow(`packages/${name}/src`, ".ts").keys()) {
+      Fs.mkdirSync(Path.join(directory, "types", name, "src", Path.dirname(path)), { recursive: true })
+    }
+  }
   const tsc = ChildProcess.spawnSync(
     process.execPath,
     [Path.join(root, "node_modules/typescript/bin/tsc"), "-p", directory, "--pretty", "false"],

@@ -6,6 +6,10 @@ import { type Fence, fencesOf } from "./fences.ts"
 export const examplesOf = (file: string, text: string): ReadonlyArray<Fence> =>
   fencesOf(file, text.split("\n").map((line) => /^\s*\* ?(.*)$/.exec(line)?.[1] ?? "").join("\n"))
 
+/** Examples that are no fenced blocks. */
+export const unfencedExamples = (file: string, text: string): ReadonlyArray<string> =>
+  text.split("\n").flatMap((line, index) => /^\s*\*\s+@example\b/.test(line) ? [`${file}:${index + 1}`] : [])
+
 /** Examples that run by themselves when they are imported, and tests, which only a test runner can run. */
 export const isProgram = ({ code }: Fence): boolean =>
   /\b(?:runPromise|runFork|runMain)\b/.test(code) || code.includes("from \"@effect/vitest\"")

@@ -15,7 +15,7 @@ import { addSession, type Options, type StoreFor } from "./anySession.ts"
 import { impatient } from "./managers.ts"
 
 export interface Net {
-  readonly manager: SessionManager.Manager
+  readonly manager: SessionManager.SessionManager["Service"]
   /** The brokers by name. */
   readonly brokers: Readonly<Record<string, ScriptedBroker.Service>>
   /** Adds a session at a broker, with the broker's name unless the options have another. */
@@ -28,7 +28,7 @@ export interface Net {
   readonly forward: <E = never, R = never>(
     options: Partial<ForwarderOptionsInput>,
     hooks?: ForwarderHooks<E, R>
-  ) => Effect.Effect<Forwarder.Forwarding, MqttError, R | Scope.Scope>
+  ) => Effect.Effect<Forwarder.Forwarder["Service"], MqttError, R | Scope.Scope>
 }
 
 /** A manager and brokers in memory, at addresses of their own. */
@@ -87,7 +87,7 @@ export const roundTrip = (net: Net, name: string): Effect.Effect<unknown, MqttEr
 
 /** Waits until the figures fulfil a condition. */
 export const until = (
-  forwarder: Forwarder.Forwarding,
+  forwarder: Forwarder.Forwarder["Service"],
   holds: (metrics: ForwarderMetrics) => boolean
 ): Effect.Effect<ForwarderMetrics> =>
   Effect.gen(function*() {
@@ -99,7 +99,7 @@ export const until = (
   })
 
 /** The figures when nothing is in flight any more and so many messages were received. */
-export const settled = (forwarder: Forwarder.Forwarding, received: number): Effect.Effect<ForwarderMetrics> =>
+export const settled = (forwarder: Forwarder.Forwarder["Service"], received: number): Effect.Effect<ForwarderMetrics> =>
   Effect.tap(
     until(forwarder, (metrics) => metrics.received >= received && metrics.inFlight === 0),
     (metrics) => Effect.sync(() => assertSum(metrics))

@@ -26,7 +26,7 @@ export const impatient: NonNullable<Options["reconnect"]> = {
 /** A broker in memory with a manager whose sessions reach it. */
 export interface World {
   readonly broker: ScriptedBroker.Service
-  readonly manager: SessionManager.Manager
+  readonly manager: SessionManager.SessionManager["Service"]
   /** Options of a session at the broker. */
   readonly options: <P extends Persistence = never>(name: string, options?: Options<P>) => SessionOptionsInput<P>
   /** Adds a session and waits until it is ready. */
@@ -65,7 +65,7 @@ export interface EventLog {
 }
 
 export const logOf = Effect.fnUntraced(function*(
-  manager: SessionManager.Manager
+  manager: SessionManager.SessionManager["Service"]
 ): Effect.fn.Return<EventLog, never, Scope.Scope> {
   const all: Array<SessionEvent> = []
   const waiters = new Set<() => void>()

@@ -7,13 +7,19 @@ export interface Declaration {
   /** The module that exports it, `ScriptedBroker` for `ScriptedBroker.ts`. */
   readonly module: string
   readonly name: string
+  /** The declaration itself, and its file. */
   readonly source: Source
-  /** The statement, or the specifier of a re-export that has a docstring of its own. */
-  readonly statement: Node
-  /** The declaration itself. */
   readonly node: Node
+  /** Where its docstring ends: before the statement, or before the specifier of a re-export that has one of its own. */
+  readonly documented: Place
   /** The text of its docstring without the delimiters; undefined: none. */
   readonly doc: string | undefined
+}
+
+/** A place in a file. */
+export interface Place {
+  readonly source: Source
+  readonly offset: number
 }
 
 /** A member of a public type. */
@@ -35,11 +41,14 @@ export const docBefore = (source: Source, offset: number): string | undefined =>
     if (source.comments[middle]!.end <= offset) low = middle + 1
     else high = middle
   }
-  const comment = source.comments[low - 1]
-  return comment !== undefined && comment.type === "Block" && comment.value.startsWith("*") &&
-      source.text.slice(comment.end, offset).trim() === ""
-    ? comment.value
-    : undefined
+  // Comments on the code may stand between.
+  for (let end = offset, i = low - 1; i >= 0; i--) {
+    const comment = source.comments[i]!
+    if (source.text.slice(comment.end, end).trim() !== "") return undefined
+    if (comment.type === "Block") return comment.value.startsWith("*") ? comment.value : undefined
+    end = comment.start
+  }
+  return undefined
 }
 
 const nameOf = (node: unknown): string | undefined => {
@@ -63,9 +72,15 @@ const declarationTypes = new Set([
 /** A declaration in its file. */
 export interface Found {
   readonly source: Source
-  readonly statement: Node
   readonly node: Node
+  readonly documented: Place
 }
+
+const foundIn = (source: Source, statement: Node, node: Node): Found => ({
+  source,
+  node,
+  documented: { source, offset: statement.start }
+})
 
 /** Resolves the names in the files of one package. */
 export class Resolver {
@@ -102,7 +117,7 @@ export class Resolver {
       if (statement.type !== "ExportNamedDeclaration") continue
       const node = statement.declaration as Node | null
       if (node !== null) {
-        for (const name of namesOf(node)) add(name, [{ source, statement, node }])
+        for (const name of namesOf(node)) add(name, [foundIn(source, statement, node)])
         continue
       }
       for (const specifier of statement.specifiers as ReadonlyArray<Node>) {
@@ -116,7 +131,11 @@ export class Resolver {
           name,
           docBefore(source, specifier.start) === undefined
             ? all
-            : all.map(({ node }) => ({ source, statement: specifier, node }))
+            : all.map((each) => ({
+              source: each.source,
+              node: each.node,
+              documented: { source, offset: specifier.start }
+            }))
         )
       }
     }
@@ -129,7 +148,7 @@ export class Resolver {
   }
 
   /** The declarations in this package that a declaration names: types, constants, members of `* as` imports. */
-  referencesOf({ node, source: { path } }: Found): ReadonlyArray<Found> {
+  referencesOf({ node, source: { path } }: Pick<Found, "node" | "source">): ReadonlyArray<Found> {
     const found = new Map<Node, Found>()
     walk(node, (each) => {
       const left = each.left as Node | undefined
@@ -168,7 +187,7 @@ export class Resolver {
       }
       const node = isNode(statement.declaration) ? statement.declaration : statement
       if (declarationTypes.has(node.type) && namesOf(node).includes(local)) {
-        found.push({ source, statement, node })
+        found.push(foundIn(source, statement, node))
       }
     }
     return found
@@ -185,38 +204,58 @@ export const publicDeclarations = (
     if (path.includes("/") || path === "index.ts") continue
     const module = Path.basename(path, ".ts")
     for (const [name, found] of resolver.exportsOf(path)) {
-      for (const { node, source, statement } of found) {
-        all.push({ module, name, source, statement, node, doc: docBefore(source, statement.start) })
+      for (const each of found) {
+        all.push({ ...each, module, name, doc: docBefore(each.documented.source, each.documented.offset) })
       }
     }
   }
   return all
 }
 
-const memberTypes = new Set(["TSPropertySignature", "TSMethodSignature", "PropertyDefinition", "MethodDefinition"])
+const memberTypes = new Set([
+  "TSPropertySignature",
+  "TSMethodSignature",
+  "PropertyDefinition",
+  "MethodDefinition",
+  "Property"
+])
 
 const isPublic = (member: Node): boolean =>
   memberTypes.has(member.type) && member.computed !== true && member.static !== true && member.override !== true &&
   member.kind !== "constructor" && (member.key as Node).type !== "PrivateIdentifier"
 
-/** The members of the public types, also of types that these extend or are another name of. */
+const aliasTypes = new Set(["TSTypeReference", "TSTypeQuery"])
+
+/** The fields of a record of schemas, from which types of options are derived. */
+const fieldsOf = (node: Node): ReadonlyArray<Node> =>
+  (node.declarations as ReadonlyArray<{ readonly init: Node | null }>).flatMap(({ init }) =>
+    init?.type === "ObjectExpression" ? init.properties as ReadonlyArray<Node> : []
+  )
+
+/**
+ * The members of the public types, also of types that these extend or are another name of, and the fields of the
+ * schemas from which they are derived.
+ */
 export const publicMembers = (
   declarations: ReadonlyArray<Declaration>,
   resolver: Resolver
 ): ReadonlyArray<Member> => {
   const seen = new Set<Node>()
   return declarations.flatMap((declaration) => {
-    const collect = (found: Found): ReadonlyArray<Member> => {
-      const { node, source } = found
+    const collect = ({ node, source }: Found): ReadonlyArray<Member> => {
       if (seen.has(node)) return []
       seen.add(node)
       const body = node.type === "TSTypeAliasDeclaration"
         ? ((node.typeAnnotation as Node).members ?? []) as ReadonlyArray<Node>
         : node.type === "TSInterfaceDeclaration" || node.type === "ClassDeclaration"
         ? (node.body as Node).body as ReadonlyArray<Node>
+        : node.type === "VariableDeclaration"
+        ? fieldsOf(node)
         : []
       const alias = node.type === "TSTypeAliasDeclaration" ? node.typeAnnotation as Node : undefined
-      const bases = alias?.type === "TSTypeReference" ? [alias] : (node.extends ?? []) as ReadonlyArray<Node>
+      const bases = alias !== undefined && aliasTypes.has(alias.type)
+        ? [alias]
+        : (node.extends ?? []) as ReadonlyArray<Node>
       return [
         ...body.filter(isPublic).map((member) => ({
           declaration,
@@ -225,12 +264,9 @@ export const publicMembers = (
           line: lineOf(source, member.start),
           doc: docBefore(source, member.start)
         })),
-        ...bases.flatMap((base) => {
-          const name = (base.expression ?? base.typeName) as Node
-          return resolver.referencesOf({ source, statement: base, node: name }).flatMap(collect)
-        })
+        ...bases.flatMap((base) => resolver.referencesOf({ source, node: base }).flatMap(collect))
       ]
     }
-    return collect(declaration)
+    return declaration.node.type === "VariableDeclaration" ? [] : collect(declaration)
   })
 }

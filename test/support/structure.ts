@@ -32,6 +32,7 @@ export const floors: Floors = [
     "Topic.ts",
     "TopicTemplate.ts",
     "TopicTree.ts",
+    "TraceContext.ts",
     "Transport.ts",
     "internal/errors/",
     "internal/options/",

@@ -18,7 +18,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { argv } from "node:process"
 import { fileURLToPath } from "node:url"
-import { median } from "./median.ts"
+import { median } from "./harness/median.ts"
 
 interface Entry {
   readonly key: string

@@ -28,6 +28,10 @@ export { type Attempt, CredentialsError } from "./Credentials.ts"
 
 /**
  * One exchange with the server, from the first data to its result.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface Exchange<R = never> {
   /** The data of CONNECT, or of the AUTH that begins a renewal; undefined: none. */
@@ -53,6 +57,10 @@ export interface Exchange<R = never> {
 
 /**
  * Authenticates a session by a method that the server knows.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface Authenticator<R = never> {
   /** The Authentication Method (MQTT 3.1.2.11.9). */
@@ -64,6 +72,10 @@ export interface Authenticator<R = never> {
 /**
  * Authenticates with one piece of data, for example a JWT, without a challenge. The effect runs before each attempt,
  * and before the token expires: the new one is sent on the open connection (AUTH with Re-authenticate, 0x19).
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const token = <R>(
   method: string,
@@ -76,6 +88,10 @@ export const token = <R>(
 /**
  * Authenticates by answering each challenge of the server. `respond` computes the answer, for example an HMAC of the
  * challenge with a secret.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const challenge = <R>(
   method: string,

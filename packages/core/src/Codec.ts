@@ -25,21 +25,39 @@ export type { Decoder, DecoderOptions, EncodeFailure, Encoder, Violation } from 
 export {
   /**
    * Makes the decoder of one direction of one connection.
+   *
+   * @stability stable
+   * @category constructors
+   * @since 0.1.0
    */
   makeDecoder
 } from "./internal/codec/decoder.ts"
 export {
-  /** Encodes one packet into a new array of bytes. Throws a `RangeError` for a packet that cannot be encoded. */
+  /**
+   * Encodes one packet into a new array of bytes. Throws a `RangeError` for a packet that cannot be encoded.
+   *
+   * @stability stable
+   * @category encoding
+   * @since 0.1.0
+   */
   encode,
   type EncoderOptions,
   /**
    * Makes the batch encoder of one direction of one connection.
+   *
+   * @stability stable
+   * @category constructors
+   * @since 0.1.0
    */
   makeEncoder
 } from "./internal/codec/encoder.ts"
 export {
   /**
    * The exact number of bytes of a packet on the wire, fixed header included.
+   *
+   * @stability stable
+   * @category encoding
+   * @since 0.1.0
    */
   sizeOf
 } from "./internal/codec/size.ts"

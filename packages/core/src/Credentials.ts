@@ -34,6 +34,10 @@ import type { ServerAddress } from "./ServerAddress.ts"
  * What a session needs for one attempt to connect. Each part replaces the option of the same name; parts that are
  * absent leave the options as they are. The client identifier is not among them: it names the session at the server,
  * and is an option.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface Credentials {
   /** Replaces the option `username`. */
@@ -58,7 +62,13 @@ export interface Credentials {
   readonly expiresAt?: number | undefined
 }
 
-/** The attempt to connect that the credentials are for. */
+/**
+ * The attempt to connect that the credentials are for.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
 export interface Attempt {
   /** The name of the session. */
   readonly session: string
@@ -73,6 +83,10 @@ export interface Attempt {
 /**
  * Credentials are not available. The session tries again by its reconnect policy, unless `isRetryable` is false: then
  * it fails as it does for credentials that the server refuses.
+ *
+ * @stability stable
+ * @category errors
+ * @since 0.1.0
  */
 export class CredentialsError extends TaggedError<CredentialsError>("@effect-mqttx/core/CredentialsError")(
   "CredentialsError",
@@ -87,7 +101,13 @@ export class CredentialsError extends TaggedError<CredentialsError>("@effect-mqt
   }
 }
 
-/** Makes the error of a provider out of another error. `detail` says in a few words what failed. */
+/**
+ * Makes the error of a provider out of another error. `detail` says in a few words what failed.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
+ */
 export const failed =
   (detail: string, options?: { readonly isRetryable?: boolean }) => (cause: unknown): CredentialsError =>
     new CredentialsError({ detail, cause, ...options })
@@ -95,6 +115,10 @@ export const failed =
 /**
  * Answers credentials before each attempt to connect. It has as much time as the option `connectTimeout` allows, and
  * may be interrupted.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export type Provider<R = never> =
   | Effect.Effect<Credentials, CredentialsError, R>

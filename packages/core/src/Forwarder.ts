@@ -39,9 +39,7 @@ import { registeredMetrics } from "./internal/forwarder/metricsRegistry.ts"
 import { having, orDie } from "./internal/options/plain.ts"
 import { configured } from "./internal/session/configured.ts"
 import type { MqttError } from "./MqttError.ts"
-import { type Manager, SessionManager } from "./SessionManager.ts"
-
-export type { Forwarding } from "./internal/forwarder/contract.ts"
+import { SessionManager } from "./SessionManager.ts"
 
 /**
  * Makes a forwarder and starts it, unless `enabled` is false. The end of the scope stops it.
@@ -58,11 +56,15 @@ export type { Forwarding } from "./internal/forwarder/contract.ts"
  *   { filter: RouteFilter.not(RouteFilter.text("NaN")) }
  * )
  * ```
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = <E = never, R = never>(
   options: ForwarderOptionsInput | ForwarderOptions,
   hooks: ForwarderHooks<E, R> = {}
-): Effect.Effect<Forwarding, MqttError, R | SessionManager | Scope.Scope> =>
+): Effect.Effect<Forwarder["Service"], MqttError, R | SessionManager | Scope.Scope> =>
   Effect.gen(function*() {
     const manager = yield* SessionManager
     const valid = yield* Options.make(options)
@@ -74,8 +76,12 @@ export const make = <E = never, R = never>(
 /**
  * The metrics of all forwarders over the sessions of a manager, in the order in which `make` or a `ForwarderManager`
  * made them. Dies with an `MqttError` when the argument is not a manager.
+ *
+ * @stability stable
+ * @category getters
+ * @since 0.1.0
  */
-export const metricsOf = (manager: Manager): Effect.Effect<ReadonlyArray<ForwarderMetrics>> =>
+export const metricsOf = (manager: SessionManager["Service"]): Effect.Effect<ReadonlyArray<ForwarderMetrics>> =>
   Effect.andThen(
     orDie({ manager: manager ?? null }, { manager: having("eventsOf", "a manager") }, "Forwarder.metricsOf"),
     registeredMetrics(manager)
@@ -83,6 +89,10 @@ export const metricsOf = (manager: Manager): Effect.Effect<ReadonlyArray<Forward
 
 /**
  * The service for a program with one forwarder. For several there is `ForwarderManager`.
+ *
+ * @stability stable
+ * @category services
+ * @since 0.1.0
  */
 export class Forwarder extends Context.Service<Forwarder, Forwarding>()("@effect-mqttx/core/Forwarder") {}
 
@@ -109,6 +119,10 @@ export class Forwarder extends Context.Service<Forwarder, Forwarding>()("@effect
  *   }))
  * )
  * ```
+ *
+ * @stability stable
+ * @category layers
+ * @since 0.1.0
  */
 export const layer = <E = never, R = never>(
   options: ForwarderOptionsInput | ForwarderOptions,
@@ -118,6 +132,10 @@ export const layer = <E = never, R = never>(
 
 /**
  * The layer of `Forwarder` with its options from Config, for example `ForwarderOptions.config("FORWARDER")`.
+ *
+ * @stability stable
+ * @category layers
+ * @since 0.1.0
  */
 export const layerConfig = <E = never, R = never>(
   config: Config.Config<ForwarderOptions>,
@@ -130,6 +148,10 @@ export const layerConfig = <E = never, R = never>(
 
 /**
  * The tag of a named forwarder, with its layers.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface ServiceClass<Self, Name extends string>
   extends Context.ServiceClass<Self, `@effect-mqttx/core/Forwarder/${Name}`, Forwarding>
@@ -166,6 +188,10 @@ export interface ServiceClass<Self, Name extends string>
  *   }))
  * )
  * ```
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const Service = <Self>() => <const Name extends string>(name: Name): ServiceClass<Self, Name> => {
   // Sessions have tags of their names: a forwarder and a session may share one.

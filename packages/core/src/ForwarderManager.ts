@@ -33,10 +33,12 @@ import { configured } from "./internal/session/configured.ts"
 import type { MqttError } from "./MqttError.ts"
 import { SessionManager } from "./SessionManager.ts"
 
-export type { Forwarders } from "./internal/forwarder/contract.ts"
-
 /**
  * Options of a manager.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface ForwarderManagerOptions {
   /** Forwarders that are added when the manager is made. Default none. */
@@ -46,10 +48,14 @@ export interface ForwarderManagerOptions {
 /**
  * Makes a manager that lives as long as the scope; its end stops all forwarders. Fails as `add` does for the first
  * forwarder that cannot be added.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = (
   options: ForwarderManagerOptions = {}
-): Effect.Effect<Forwarders, MqttError, SessionManager | Scope.Scope> =>
+): Effect.Effect<ForwarderManager["Service"], MqttError, SessionManager | Scope.Scope> =>
   Effect.flatMap(SessionManager, (manager) => {
     const invalid = refusal(optionsIssues(options, managerChecks), "ForwarderManager.make")
     return invalid === undefined ? makeForwarders(manager, options.forwarders ?? []) : Effect.fail(invalid)
@@ -59,6 +65,10 @@ const managerChecks: Checks<ForwarderManagerOptions> = { forwarders: list }
 
 /**
  * The manager of a program's forwarders.
+ *
+ * @stability stable
+ * @category services
+ * @since 0.1.0
  */
 export class ForwarderManager
   extends Context.Service<ForwarderManager, Forwarders>()("@effect-mqttx/core/ForwarderManager")
@@ -84,6 +94,10 @@ export class ForwarderManager
  *   }))
  * )
  * ```
+ *
+ * @stability stable
+ * @category layers
+ * @since 0.1.0
  */
 export const layer = (options?: ForwarderManagerOptions): Layer.Layer<ForwarderManager, MqttError, SessionManager> =>
   Layer.effect(ForwarderManager, make(options))
@@ -91,6 +105,10 @@ export const layer = (options?: ForwarderManagerOptions): Layer.Layer<ForwarderM
 /**
  * The layer of `ForwarderManager` with its forwarders from Config, for example
  * `Config.all([ForwarderOptions.config("UP"), ForwarderOptions.config("DOWN")])`.
+ *
+ * @stability stable
+ * @category layers
+ * @since 0.1.0
  */
 export const layerConfig = (
   forwarders: Config.Config<ReadonlyArray<ForwarderOptions>>

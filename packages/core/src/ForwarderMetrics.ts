@@ -9,12 +9,20 @@ import type { MqttError } from "./MqttError.ts"
 /**
  * The state of a forwarder. `running` begins with `start`, and includes times when its sessions do not exist or have no
  * connection. `stopping` lasts while it finishes the messages in flight.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export type ForwarderState = "stopped" | "running" | "stopping"
 
 /**
  * Messages that were given up without a failure, by cause. All except `overflow` and `stopped` were acknowledged at the
  * source.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface ForwarderDrops {
   /** No mapping rule matched, and unmapped topics are dropped. */
@@ -42,6 +50,10 @@ export interface ForwarderDrops {
  * The state of a running forwarder at one of its sessions. `missing`: the manager has no session of this name.
  * `joining`: the forwarder waits for the connection and the subscription. `failed`: the subscription was refused or the
  * session does not fit; lasts until the next attempt.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface ForwarderSession {
   /** The name of the session. */
@@ -54,6 +66,10 @@ export interface ForwarderSession {
 
 /**
  * A snapshot of a forwarder's metrics.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface ForwarderMetrics {
   /** The name of the forwarder. */
@@ -117,6 +133,10 @@ export interface ForwarderMetrics {
 
 /**
  * A message that a forwarder could not forward, and its outcome.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface ForwarderFailure {
   /** The name of the forwarder. */
@@ -135,7 +155,13 @@ export interface ForwarderFailure {
   readonly deadLetterError: MqttError | undefined
 }
 
-/** The names of the reasons in `dropped`, for exporters of metrics. */
+/**
+ * The names of the reasons in `dropped`, for exporters of metrics.
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const dropReasons: ReadonlyArray<keyof ForwarderDrops> = [
   "unmapped",
   "transformed",
@@ -147,6 +173,12 @@ export const dropReasons: ReadonlyArray<keyof ForwarderDrops> = [
   "stopped"
 ]
 
-/** The sum of `dropped`. */
+/**
+ * The sum of `dropped`.
+ *
+ * @stability stable
+ * @category getters
+ * @since 0.1.0
+ */
 export const droppedTotal = ({ dropped }: ForwarderMetrics): number =>
   dropReasons.reduce((total, reason) => total + dropped[reason], 0)

@@ -44,17 +44,29 @@ export type { ForwarderOptionsEncoded, MappingRule }
 
 /**
  * The configuration of a forwarder, complete and checked.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export type ForwarderOptions = Fields.ForwarderOptions
 
 /**
  * The schema of the configuration. Decodes JSON, with durations in milliseconds or as texts ("30 seconds"), to a
  * checked configuration with all defaults.
+ *
+ * @stability stable
+ * @category schemas
+ * @since 0.1.0
  */
 export const ForwarderOptions: Schema.Codec<ForwarderOptions, ForwarderOptionsEncoded> = ForwarderOptionsSchema
 
 /**
  * Checks a configuration and fills in the defaults, as `make` does. An unknown key is an issue as well.
+ *
+ * @stability stable
+ * @category decoding
+ * @since 0.1.0
  */
 export const decode = (input: unknown): Result.Result<ForwarderOptions, MqttError> =>
   Result.mapError(decodeOptions(input), (reason) => new MqttError({ reason, method: "ForwarderOptions.make" }))
@@ -62,6 +74,10 @@ export const decode = (input: unknown): Result.Result<ForwarderOptions, MqttErro
 /**
  * Checks a configuration and fills in the defaults. Fails with `InvalidOptions`, which holds all issues with their
  * paths.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = (input: ForwarderOptionsInput): Effect.Effect<ForwarderOptions, MqttError> =>
   Effect.suspend(() => Effect.fromResult(decode(input)))
@@ -75,6 +91,10 @@ export const make = (input: ForwarderOptionsInput): Effect.Effect<ForwarderOptio
  * `FORWARDER_DEAD_LETTER_TOPIC`. Records, for example of `ConfigProvider.fromUnknown`, are read by the names of the
  * options. A value that the provider does not have is taken from `base`, then from the defaults. An unknown name after
  * the prefix is a mistake.
+ *
+ * @stability stable
+ * @category config
+ * @since 0.1.0
  */
 export const config = (
   prefix: string = "FORWARDER",

@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import type * as Tracer from "effect/Tracer"
 import { detach } from "./internal/deferredLists.ts"
 import { payloadBytes } from "./internal/payload.ts"
 import { cleanCause } from "./internal/peerText.ts"
@@ -11,19 +12,30 @@ import { InvalidPayload, MqttError } from "./MqttError.ts"
 import type { PublishProperties } from "./Properties.ts"
 import type { Payload } from "./Publication.ts"
 import type { QoS } from "./QoS.ts"
+import { fromUserProperties } from "./TraceContext.ts"
 
 const TypeId = "~effect-mqttx/core/Message"
 
 /**
  * Takes the acknowledgement of a message, see `Message.ack`.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface Acknowledger {
   /** Called by each run of `Message.ack`. Calls after the first one do nothing. */
   readonly acknowledge: (message: Message) => void
+  /** Replaces the effect of `Message.ack`, for example by one with a span. Default: the effect alone. */
+  readonly effect?: ((message: Message, acknowledge: Effect.Effect<void>) => Effect.Effect<void>) | undefined
 }
 
 /**
  * The fields of a message.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface MessageFields {
   /** The topic name, as the server sent it. */
@@ -51,6 +63,10 @@ const textDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
  *
  * The payload is a read-only view that all streams share. Use `copy` for a message that is kept for long. `text` and
  * `decode` work on demand, so a message that is only forwarded is never decoded.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class Message {
   /** The topic name, as the server sent it. */
@@ -99,7 +115,17 @@ export class Message {
    * second time. Acknowledgements leave in the order in which the messages arrived (MQTT 4.6).
    */
   get ack(): Effect.Effect<void> {
-    return Effect.sync(() => this.#acknowledger?.acknowledge(this))
+    const acknowledger = this.#acknowledger
+    const acknowledge = Effect.sync(() => acknowledger?.acknowledge(this))
+    return acknowledger?.effect === undefined ? acknowledge : acknowledger.effect(this, acknowledge)
+  }
+
+  /**
+   * The span of the sender, from the user properties `traceparent` and `tracestate` (MQTT 5); undefined when the
+   * message carries none. It is for `parent` or `links` of a span, see `TraceContext`.
+   */
+  get spanContext(): Tracer.ExternalSpan | undefined {
+    return fromUserProperties(this.properties.userProperties)
   }
 
   /** The payload decoded as UTF-8 on first use. Invalid bytes become the replacement character. */
@@ -190,6 +216,10 @@ export class Message {
 
 /**
  * Whether a value is a received message.
+ *
+ * @stability stable
+ * @category guards
+ * @since 0.1.0
  */
 export const isMessage = (u: unknown): u is Message => Predicate.hasProperty(u, TypeId)
 

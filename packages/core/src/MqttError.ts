@@ -19,7 +19,7 @@ import * as ReasonCode from "./ReasonCode.ts"
 export * from "./internal/errors/connection.ts"
 export * from "./internal/errors/operation.ts"
 
-const TypeId = "~@effect-mqttx/core/MqttError"
+const TypeId = "~effect-mqttx/core/MqttError"
 
 /** All reasons: the one list of them. */
 const reasons = [
@@ -65,22 +65,38 @@ const reasons = [
 
 /**
  * Any reason of an `MqttError`.
+ *
+ * @stability stable
+ * @category errors
+ * @since 0.1.0
  */
 export type MqttErrorReason = InstanceType<typeof reasons[number]>
 
 /**
  * Schema of any reason of an `MqttError`.
+ *
+ * @stability stable
+ * @category schemas
+ * @since 0.1.0
  */
 export const MqttErrorReason: Schema.Union<typeof reasons> = Schema.Union(reasons)
 
 /**
  * The subject of an error.
+ *
+ * @stability stable
+ * @category errors
+ * @since 0.1.0
  */
 export type MqttErrorCategory = Shared.MqttErrorCategory
 
 /**
  * How bad an error is. `info`: part of normal operation. `warning`: passes by itself, or cost one message. `error`:
  * needs attention. `critical`: stops the session until something is changed.
+ *
+ * @stability stable
+ * @category errors
+ * @since 0.1.0
  */
 export type MqttErrorSeverity = Shared.MqttErrorSeverity
 
@@ -91,10 +107,21 @@ export type MqttErrorSeverity = Shared.MqttErrorSeverity
  * topic name or filter concerned, and `context` holds more values for logs. `cause` is the reason's cause, when it has
  * one.
  *
- * @example
- * session.publish("sensors/a", "1").pipe(
- *   Effect.catchReason("MqttError", "QueueFull", (reason) => Effect.logWarning(`${reason.messages} are waiting`))
- * )
+ * **Example** (Handling one reason)
+ *
+ * ```ts
+ * import type { MqttSession } from "@effect-mqttx/core"
+ * import { Effect } from "effect"
+ *
+ * export const publish = (session: MqttSession.Session) =>
+ *   session.publish("sensors/a", "1").pipe(
+ *     Effect.catchReason("MqttError", "QueueFull", (reason) => Effect.logWarning(`${reason.messages} are waiting`))
+ *   )
+ * ```
+ *
+ * @stability stable
+ * @category errors
+ * @since 0.1.0
  */
 export class MqttError extends TaggedError<MqttError>("@effect-mqttx/core/MqttError")("MqttError", {
   reason: MqttErrorReason,
@@ -226,6 +253,10 @@ export class MqttError extends TaggedError<MqttError>("@effect-mqttx/core/MqttEr
 
 /**
  * Whether a value is an `MqttError`.
+ *
+ * @stability stable
+ * @category guards
+ * @since 0.1.0
  */
 export const isMqttError = (u: unknown): u is MqttError => Predicate.hasProperty(u, TypeId)
 
@@ -233,8 +264,23 @@ export const isMqttError = (u: unknown): u is MqttError => Predicate.hasProperty
  * `MqttError` as the errors of an HTTP API: one schema for each HTTP status, so that a failure answers with its status,
  * see `MqttError.httpStatus`. For `error` of Effect's `HttpApiEndpoint`.
  *
- * @example
- * HttpApiEndpoint.post("publish", "/publish", { payload: Body, success: Schema.Void, error: MqttError.httpErrors })
+ * **Example** (Publishing by HTTP)
+ *
+ * ```ts
+ * import { MqttError } from "@effect-mqttx/core"
+ * import { Schema } from "effect"
+ * import { HttpApiEndpoint } from "effect/http-api"
+ *
+ * export const publish = HttpApiEndpoint.post("publish", "/publish", {
+ *   payload: Schema.Struct({ topic: Schema.String, payload: Schema.String }),
+ *   success: Schema.Void,
+ *   error: MqttError.httpErrors
+ * })
+ * ```
+ *
+ * @stability stable
+ * @category schemas
+ * @since 0.1.0
  */
 export const httpErrors: ReadonlyArray<Schema.Codec<MqttError, typeof MqttError["Encoded"]>> = [
   400,

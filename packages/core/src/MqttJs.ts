@@ -22,6 +22,10 @@ import * as Transport from "./Transport.ts"
 /**
  * Connect options with their names in MQTT.js. Addresses, TLS and headers come from the session's options. MQTT.js gets
  * no user name, password or client identifier, because it does not send CONNECT.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface MqttJsOptions {
   /**
@@ -67,6 +71,10 @@ export interface MqttJsOptions {
 /**
  * Makes the transport. Fails with `InvalidOptions` for wrong options, and for options that belong to a session. An
  * address that MQTT.js does not support fails each attempt with `NotSupported`.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = (options?: MqttJsOptions): Effect.Effect<Transport.Transport, MqttError> =>
   Effect.suspend(() => {
@@ -103,6 +111,10 @@ export const make = (options?: MqttJsOptions): Effect.Effect<Transport.Transport
  *   Layer.provide(MqttJs.layer({ socksProxy: "socks5h://127.0.0.1:1080" }))
  * )
  * ```
+ *
+ * @stability stable
+ * @category layers
+ * @since 0.1.0
  */
 export const layer = (options?: MqttJsOptions): Layer.Layer<never, MqttError> =>
   Layer.effect(Transport.Transport, make(options))

@@ -69,6 +69,10 @@ const configuredDurable = (
 
 /**
  * Whether a value is a session.
+ *
+ * @stability stable
+ * @category guards
+ * @since 0.1.0
  */
 export const isSession = (u: unknown): u is Session => Predicate.hasProperty(u, TypeId)
 
@@ -89,6 +93,10 @@ export const isSession = (u: unknown): u is Session => Predicate.hasProperty(u, 
  *   yield* session.publish("sensors/room1/temperature", "23.5", { qos: 1 })
  * }).pipe(Effect.scoped)
  * ```
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = <R = never>(
   options: SessionOptionsInput<"none" | "process", R>
@@ -111,6 +119,10 @@ export const make = <R = never>(
  *   yield* session.enqueue("sensors/room1/temperature", "23.5", { qos: 1 })
  * }).pipe(Effect.scoped, Effect.provide(SessionStore.layerMemory))
  * ```
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const makeDurable = <R = never>(
   options: SessionOptionsInput<"durable", R>
@@ -130,11 +142,19 @@ export const makeDurable = <R = never>(
  *   yield* session.publish("sensors/room1/temperature", "23.5", { qos: 1 })
  * }).pipe(Effect.provide(MqttSession.layer({ name: "plant", servers: ["mqtt://localhost:1883"] })))
  * ```
+ *
+ * @stability stable
+ * @category services
+ * @since 0.1.0
  */
 export class MqttSession extends Context.Service<MqttSession, Session>()("@effect-mqttx/core/MqttSession") {}
 
 /**
  * The layer of `MqttSession`, with a session of `make`.
+ *
+ * @stability stable
+ * @category layers
+ * @since 0.1.0
  */
 export const layer = <R = never>(
   options: SessionOptionsInput<"none" | "process", R>
@@ -156,6 +176,10 @@ export const layer = <R = never>(
  *   Layer.provide(FileStore.layer({ directory: "/var/lib/plant" }))
  * )
  * ```
+ *
+ * @stability stable
+ * @category layers
+ * @since 0.1.0
  */
 export const layerDurable = <R = never>(
   options: SessionOptionsInput<"durable", R>
@@ -173,6 +197,10 @@ export const layerDurable = <R = never>(
  *
  * export const Plant = MqttSession.layerConfig(SessionOptions.config("MQTT"))
  * ```
+ *
+ * @stability stable
+ * @category layers
+ * @since 0.1.0
  */
 export const layerConfig = (
   config: Config.Config<SessionOptions>
@@ -189,6 +217,10 @@ export const layerConfig = (
  * `layerDurable` with options from Config, for example `SessionOptions.config("MQTT")`, whose default persistence is
  * `durable` here. Fails with `InvalidOptions` for another persistence. Options of another Config must say `durable`
  * themselves.
+ *
+ * @stability stable
+ * @category layers
+ * @since 0.1.0
  */
 export const layerDurableConfig = (
   config: Config.Config<SessionOptions>
@@ -200,6 +232,10 @@ export const layerDurableConfig = (
 
 /**
  * The tag of a named session with its layers, which correspond to those of this module.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface ServiceClass<Self, Name extends string> extends Context.ServiceClass<Self, Name, Session> {
   /** The module's `layer` under this tag. The name of the session is that of the tag. */
@@ -237,6 +273,10 @@ export interface ServiceClass<Self, Name extends string> extends Context.Service
  *   Cloud.layer({ servers: ["mqtts://cloud.example"] })
  * )
  * ```
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const Service = <Self>() => <const Name extends string>(name: Name): ServiceClass<Self, Name> => {
   const key = Context.Service<Self, Session>()(name)

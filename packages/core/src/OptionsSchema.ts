@@ -2,7 +2,12 @@
  * Schemas of options, for session stores and other packages that build on this one: strict records, durations, a
  * decoder that reports every mistake, and Config.
  *
- * @example
+ * **Example** (Checking the options of a store)
+ *
+ * ```ts
+ * import { OptionsSchema } from "@effect-mqttx/core"
+ * import { Effect, Schema } from "effect"
+ *
  * const Options = OptionsSchema.strict({
  *   directory: Schema.NonEmptyString,
  *   timeout: OptionsSchema.duration({
@@ -13,7 +18,9 @@
  *     Schema.withDecodingDefaultKey(Effect.succeed("5 seconds"))
  *   )
  * })
- * const options = OptionsSchema.decode(Options, input, "MyStore.make")
+ *
+ * OptionsSchema.decode(Options, { directory: "/var/lib/plant" }, "MyStore.make")._tag // => "Success"
+ * ```
  */
 import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
@@ -32,12 +39,20 @@ export type { EncodedDuration, Strict }
 /**
  * The struct of these fields. It refuses every other key, whatever the parse options say. Make optional fields with
  * `Schema.optionalKey`, not `Schema.optional`: Config would take a wrong value of a group for undefined.
+ *
+ * @stability stable
+ * @category schemas
+ * @since 0.1.0
  */
 export const strict: <const F extends Schema.Struct.Fields>(fields: F) => Strict<F> = strictStruct
 
 /**
  * A duration between two bounds: milliseconds, a text such as "30 seconds", a pair of seconds and nanoseconds, or
  * units.
+ *
+ * @stability stable
+ * @category schemas
+ * @since 0.1.0
  */
 export const duration = (bounds: {
   readonly minimum: Duration.Input
@@ -54,6 +69,10 @@ export const duration = (bounds: {
 /**
  * Decodes options as code gives them, including `Duration`, `Redacted`, bytes and undefined keys. Fails with
  * `InvalidOptions`, which holds all issues with their paths and no values.
+ *
+ * @stability stable
+ * @category decoding
+ * @since 0.1.0
  */
 export const decode = <A, Encoded>(
   schema: Schema.Codec<A, Encoded>,
@@ -68,6 +87,10 @@ export const decode = <A, Encoded>(
 /**
  * The value of a Config of all options, or of a record with a Config for each of some. Fails with `InvalidOptions` for
  * any other value.
+ *
+ * @stability stable
+ * @category decoding
+ * @since 0.1.0
  */
 export const unwrap = <A>(
   options: Config.Wrap<A>,

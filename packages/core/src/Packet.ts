@@ -10,6 +10,10 @@ import type { ProtocolVersion, QoS } from "./QoS.ts"
 
 /**
  * The will of a CONNECT packet (MQTT 3.1.3.2).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface Will {
   /** The topic name to which the server publishes the will. */
@@ -26,6 +30,10 @@ export interface Will {
 
 /**
  * CONNECT (MQTT 3.1).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface Connect {
   /** The type of the packet. */
@@ -50,6 +58,10 @@ export interface Connect {
 
 /**
  * CONNACK (MQTT 3.2).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface Connack {
   /** The type of the packet. */
@@ -64,6 +76,10 @@ export interface Connack {
 
 /**
  * PUBLISH (MQTT 3.3). `packetIdentifier` is 0 when `qos` is 0. With a topic alias and no topic name, `topic` is "".
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface Publish {
   /** The type of the packet. */
@@ -98,17 +114,45 @@ interface PublishAcknowledgement<Tag extends string> {
   readonly properties: Properties.AcknowledgementProperties
 }
 
-/** PUBACK (MQTT 3.4). */
+/**
+ * PUBACK (MQTT 3.4).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
 export interface Puback extends PublishAcknowledgement<"Puback"> {}
-/** PUBREC (MQTT 3.5). */
+/**
+ * PUBREC (MQTT 3.5).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
 export interface Pubrec extends PublishAcknowledgement<"Pubrec"> {}
-/** PUBREL (MQTT 3.6). */
+/**
+ * PUBREL (MQTT 3.6).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
 export interface Pubrel extends PublishAcknowledgement<"Pubrel"> {}
-/** PUBCOMP (MQTT 3.7). */
+/**
+ * PUBCOMP (MQTT 3.7).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
 export interface Pubcomp extends PublishAcknowledgement<"Pubcomp"> {}
 
 /**
  * One topic filter of a SUBSCRIBE with its subscription options (MQTT 3.8.3.1).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface SubscribeFilter {
   /** The topic filter. */
@@ -125,6 +169,10 @@ export interface SubscribeFilter {
 
 /**
  * SUBSCRIBE (MQTT 3.8).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface Subscribe {
   /** The type of the packet. */
@@ -139,6 +187,10 @@ export interface Subscribe {
 
 /**
  * SUBACK (MQTT 3.9).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface Suback {
   /** The type of the packet. */
@@ -153,6 +205,10 @@ export interface Suback {
 
 /**
  * UNSUBSCRIBE (MQTT 3.10).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface Unsubscribe {
   /** The type of the packet. */
@@ -167,6 +223,10 @@ export interface Unsubscribe {
 
 /**
  * UNSUBACK (MQTT 3.11). `reasonCodes` is empty on 3.1.1.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface Unsuback {
   /** The type of the packet. */
@@ -179,13 +239,25 @@ export interface Unsuback {
   readonly properties: Properties.AcknowledgementProperties
 }
 
-/** PINGREQ (MQTT 3.12). */
+/**
+ * PINGREQ (MQTT 3.12).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
 export interface Pingreq {
   /** The type of the packet. */
   readonly _tag: "Pingreq"
 }
 
-/** PINGRESP (MQTT 3.13). */
+/**
+ * PINGRESP (MQTT 3.13).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
 export interface Pingresp {
   /** The type of the packet. */
   readonly _tag: "Pingresp"
@@ -193,6 +265,10 @@ export interface Pingresp {
 
 /**
  * DISCONNECT (MQTT 3.14).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface Disconnect {
   /** The type of the packet. */
@@ -205,6 +281,10 @@ export interface Disconnect {
 
 /**
  * AUTH, MQTT 5 only (MQTT 3.15).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface Auth {
   /** The type of the packet. */
@@ -217,6 +297,10 @@ export interface Auth {
 
 /**
  * Any control packet.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export type Packet =
   | Connect
@@ -235,11 +319,29 @@ export type Packet =
   | Disconnect
   | Auth
 
-/** The name of a control packet type. */
+/**
+ * The name of a control packet type.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
 export type Tag = Packet["_tag"]
 
-/** The one PINGREQ value. */
+/**
+ * The one PINGREQ value.
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const pingreq: Pingreq = Object.freeze({ _tag: "Pingreq" })
 
-/** The one PINGRESP value. */
+/**
+ * The one PINGRESP value.
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const pingresp: Pingresp = Object.freeze({ _tag: "Pingresp" })

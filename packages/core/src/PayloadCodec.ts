@@ -37,6 +37,10 @@ import type { Payload } from "./Publication.ts"
 
 /**
  * Both directions of a payload. `RE` and `RD` are the services that encoding and decoding need.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface PayloadCodec<A, RE = never, RD = never> {
   /** The MIME type that MQTT 5 messages carry (MQTT 3.3.2.3.9); undefined: none. */
@@ -53,6 +57,10 @@ export interface PayloadCodec<A, RE = never, RD = never> {
 
 /**
  * A format for a schema's encoded form. An exception of `encode` or `decode` becomes an `InvalidPayload`.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface PayloadFormat<Encoded> {
   /** The MIME type; undefined: none is announced, and every content type is accepted. */
@@ -95,6 +103,10 @@ const mediaType = (contentType: string): string => contentType.split(";", 1)[0]!
  *
  * Effect.runSync(pair.decode(Uint8Array.of(1, 2))) // => [1, 2]
  * ```
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = <A, Encoded, RD, RE>(
   schema: Schema.ConstraintCodec<A, Encoded, RD, RE>,
@@ -169,6 +181,10 @@ const attempt = <A>(detail: string, direction: Direction, evaluate: () => A): Ef
  *
  * readings.contentType // => "application/json"
  * ```
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const json = <A, Encoded, RD, RE>(
   schema: Schema.ConstraintCodec<A, Encoded, RD, RE>
@@ -200,6 +216,10 @@ export const json = <A, Encoded, RD, RE>(
  *
  * Effect.runSync(PayloadCodec.text(Schema.FiniteFromString).encode(21.5)) // => "21.5"
  * ```
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const text: {
   (): PayloadCodec<string>
@@ -216,6 +236,10 @@ export const text: {
 /**
  * Text through a schema, for a template that got a schema instead of a codec. Announces no content type and accepts
  * all, because the text may be of any type.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const fromSchema = <A, RD, RE>(schema: Schema.ConstraintCodec<A, string, RD, RE>): PayloadCodec<A, RE, RD> =>
   make(schema, { isText: true, encode: (value) => value, decode: (payload) => utf8.decode(payload) })
@@ -223,6 +247,10 @@ export const fromSchema = <A, RD, RE>(schema: Schema.ConstraintCodec<A, string, 
 /**
  * Bytes unchanged. Announces no content type, and accepts every one. A decoded value is the message's own read-only
  * view, see `Message.payload`.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const bytes: PayloadCodec<Uint8Array> = {
   contentType: undefined,
@@ -236,11 +264,19 @@ export const bytes: PayloadCodec<Uint8Array> = {
  * Whether the content type of a message is checked. `ifPresent` (default) refuses a type that the codec does not
  * accept, `required` also refuses a message without a type, `ignore` refuses none. On 3.1.1, which has no content type,
  * it has no effect.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export type ContentTypePolicy = "ifPresent" | "required" | "ignore"
 
 /**
  * The MQTT 5 properties that describe a codec's payloads.
+ *
+ * @stability stable
+ * @category getters
+ * @since 0.1.0
  */
 export const properties = (
   codec: Pick<PayloadCodec<never>, "contentType" | "payloadFormatIndicator">
@@ -254,6 +290,10 @@ export const properties = (
  *
  * A codec of a binary format refuses a payload format indicator of 1. 0 means "unspecified bytes" and is always
  * accepted.
+ *
+ * @stability stable
+ * @category validation
+ * @since 0.1.0
  */
 export const mismatch = (
   codec: Pick<PayloadCodec<never>, "contentType" | "payloadFormatIndicator" | "accepts">,
@@ -280,6 +320,10 @@ const received = (detail: string): InvalidPayload => new InvalidPayload({ detail
 
 /**
  * Whether a value is a codec. A schema is not.
+ *
+ * @stability stable
+ * @category guards
+ * @since 0.1.0
  */
 export const isPayloadCodec = (u: unknown): u is PayloadCodec<unknown, unknown, unknown> =>
   Predicate.hasProperty(u, "payloadFormatIndicator")

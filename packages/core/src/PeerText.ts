@@ -19,5 +19,9 @@ import { cleanText, maximumLength } from "./internal/peerText.ts"
 /**
  * The text on one line, with each invisible character replaced by U+FFFD, and at most `maximum` UTF-16 code units long;
  * default 256.
+ *
+ * @stability stable
+ * @category formatting
+ * @since 0.1.0
  */
 export const clean = (text: string, maximum: number = maximumLength): string => cleanText(text, maximum)

@@ -11,12 +11,20 @@
 
 /**
  * A name and value pair; the same name may appear more than once (MQTT 2.2.2.2).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export type UserProperty = readonly [name: string, value: string]
 
 /**
  * Properties that describe the application message itself and travel with it from publisher to subscriber (MQTT
  * 3.3.2.3).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface MessageProperties {
   /** 0: unspecified bytes, 1: UTF-8 text. */
@@ -35,6 +43,10 @@ export interface MessageProperties {
 
 /**
  * Properties of a PUBLISH packet (MQTT 3.3.2.3).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface PublishProperties extends MessageProperties {
   /** A number that stands for the topic name on this connection, from 1 on (MQTT 3.3.2.3.4). */
@@ -45,6 +57,10 @@ export interface PublishProperties extends MessageProperties {
 
 /**
  * Properties of a will (MQTT 3.1.3.2).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface WillProperties extends MessageProperties {
   /** Seconds that the server waits before it publishes the will. */
@@ -53,6 +69,10 @@ export interface WillProperties extends MessageProperties {
 
 /**
  * Properties of CONNECT (MQTT 3.1.2.11).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface ConnectProperties {
   /** Seconds for which the server keeps the session after the connection; 0xffffffff: without limit. Default 0. */
@@ -77,6 +97,10 @@ export interface ConnectProperties {
 
 /**
  * Properties of CONNACK: what the server grants and limits (MQTT 3.2.2.3).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface ConnackProperties {
   /** Seconds for which the server keeps the session. Default: as requested. */
@@ -117,6 +141,10 @@ export interface ConnackProperties {
 
 /**
  * Properties of PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK and UNSUBACK (MQTT 3.4.2.2 and alike).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface AcknowledgementProperties {
   /** A text of the peer for people, for logs only. */
@@ -127,6 +155,10 @@ export interface AcknowledgementProperties {
 
 /**
  * Properties of SUBSCRIBE (MQTT 3.8.2.1).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface SubscribeProperties {
   /** 1 to 268,435,455. */
@@ -137,6 +169,10 @@ export interface SubscribeProperties {
 
 /**
  * Properties of UNSUBSCRIBE (MQTT 3.10.2.1).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface UnsubscribeProperties {
   /** The user properties, in their order. */
@@ -145,6 +181,10 @@ export interface UnsubscribeProperties {
 
 /**
  * Properties of DISCONNECT (MQTT 3.14.2.2).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface DisconnectProperties {
   /** Seconds for which the server keeps the session, instead of those of CONNECT. Of clients only. */
@@ -159,6 +199,10 @@ export interface DisconnectProperties {
 
 /**
  * Properties of AUTH (MQTT 3.15.2.2).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface AuthProperties {
   /** The name of the method of enhanced authentication (MQTT 4.12). */
@@ -173,5 +217,9 @@ export interface AuthProperties {
 
 /**
  * The shared object for "no properties", so that a packet without properties costs no allocation.
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
  */
 export const none: {} = Object.freeze({})

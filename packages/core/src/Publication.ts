@@ -14,12 +14,29 @@ import type { QoS } from "./QoS.ts"
  * are sent in memory order. Any other value is refused with `InvalidPayload`, at run time too.
  *
  * Bytes must not change, nor their buffer be transferred, until the message is settled; `enqueue` copies them.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export type Payload = string | ArrayBufferView | ArrayBufferLike
 
 /**
  * The bytes of a payload, as `publish` sends them. Views and buffers are not copied. Fails with `InvalidPayload` for a
  * value that is not a payload, and with `PacketTooLarge` for more than a packet can hold.
+ *
+ * **Example** (Taking the bytes of a payload)
+ *
+ * ```ts
+ * import { Publication } from "@effect-mqttx/core"
+ * import { Result } from "effect"
+ *
+ * Result.getOrThrow(Publication.toBytes("é")) // => Uint8Array.of(0xc3, 0xa9)
+ * ```
+ *
+ * @stability stable
+ * @category encoding
+ * @since 0.1.0
  */
 export const toBytes = (payload: Payload): Result.Result<Uint8Array, InvalidPayload | PacketTooLarge> => {
   const bytes = payloadBytes(payload)
@@ -30,6 +47,10 @@ export const toBytes = (payload: Payload): Result.Result<Uint8Array, InvalidPayl
  * Options of a publish. All but `qos` and `retain` need MQTT 5. On 3.1.1 they are refused with `NotSupported` where
  * leaving them out would change the meaning. An unknown key and a value of a wrong type are refused with
  * `InvalidOptions`.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface PublishOptions {
   /** Default 0. */
@@ -54,6 +75,10 @@ export interface PublishOptions {
 
 /**
  * A message for bulk publishing.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface OutgoingMessage {
   /** The topic name. */
@@ -66,6 +91,10 @@ export interface OutgoingMessage {
 
 /**
  * The server's answer to a published message.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface PublishReceipt {
   /** 0: success. 0x10: accepted, but there is no subscriber (MQTT 5, QoS 1 and 2). Always 0 for QoS 0. */
@@ -76,6 +105,10 @@ export interface PublishReceipt {
 
 /**
  * An accepted message. Where the session's store is durable, it is stored.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface EnqueueReceipt {
   /** Succeeds when the server completed the handshake. Any number of fibers may await it. */
@@ -84,6 +117,10 @@ export interface EnqueueReceipt {
 
 /**
  * The result of bulk publishing.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface PublishSummary {
   /** Messages that the server acknowledged in full (QoS 0: that were written). */

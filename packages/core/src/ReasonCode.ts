@@ -13,6 +13,10 @@ import type { ProtocolVersion } from "./QoS.ts"
 
 /**
  * The packet types that carry reason codes.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export type PacketTag =
   | "Connack"
@@ -30,6 +34,10 @@ type Permanence = "transient" | "permanent"
 
 /**
  * What the specification says about a code.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface ReasonCode {
   /** The value on the wire, 0 to 0xff. */
@@ -68,6 +76,10 @@ const entry = (
 
 /**
  * The reason codes of MQTT 5.0 in ascending order.
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
  */
 export const all: ReadonlyArray<ReasonCode> = [
   entry(0x00, "Success", "The request was carried out.", "transient", [
@@ -240,6 +252,10 @@ const returnCode = (code: number, name: string, meaning: string, permanence: Per
 
 /**
  * The return codes of a CONNACK of MQTT 3.1.1 in ascending order (MQTT 3.1.1, table 3.1).
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
  */
 export const allReturnCodes: ReadonlyArray<ReasonCode> = [
   returnCode(0, "Connection Accepted", "The connection was accepted.", "transient"),
@@ -287,6 +303,10 @@ const allowed4 = makeTable((tag) => tag === "Connack" ? [0, 1, 2, 3, 4, 5] : tag
 /**
  * Whether a code may stand in a packet of the given type (MQTT 2.4 and the tables of section 3). On 3.1.1 that is 0 to
  * 5 in CONNACK, 0, 1, 2 and 0x80 in SUBACK, and 0, which stands for "no code", in the others.
+ *
+ * @stability stable
+ * @category predicates
+ * @since 0.1.0
  */
 export const isAllowed = (packet: PacketTag, code: number, version: ProtocolVersion = 5): boolean =>
   typeof packet === "string" && typeof code === "number" &&
@@ -297,12 +317,29 @@ export const isAllowed = (packet: PacketTag, code: number, version: ProtocolVers
  *
  * With `"Connack"` the codes 1 to 5 are the return codes of MQTT 3.1.1; without a packet type the MQTT 5 meaning is
  * returned.
+ *
+ * **Example** (Looking up what a server answered)
+ *
+ * ```ts
+ * import { ReasonCode } from "@effect-mqttx/core"
+ *
+ * ReasonCode.get(0x87, "Puback")?.name // => "Not authorized"
+ * ReasonCode.isError(0x10) // => false
+ * ```
+ *
+ * @stability stable
+ * @category getters
+ * @since 0.1.0
  */
 export const get = (code: number, packet?: PacketTag): ReasonCode | undefined =>
   packet === "Connack" && code >= 1 && code <= 5 ? allReturnCodes[code] : byCode.get(code)
 
 /**
  * The name of a code in the words of the specification, which calls 0 by another name in DISCONNECT and SUBACK.
+ *
+ * @stability stable
+ * @category getters
+ * @since 0.1.0
  */
 export const nameOf = (code: number, packet?: PacketTag): string => {
   if (code === 0 && packet === "Disconnect") {
@@ -316,6 +353,10 @@ export const nameOf = (code: number, packet?: PacketTag): string => {
 
 /**
  * A code for people, for example `"Not authorized (0x87)"`.
+ *
+ * @stability stable
+ * @category formatting
+ * @since 0.1.0
  */
 export const describe = (code: number, packet?: PacketTag): string =>
   `${nameOf(code, packet)} (0x${code.toString(16).padStart(2, "0")})`
@@ -323,18 +364,30 @@ export const describe = (code: number, packet?: PacketTag): string =>
 /**
  * Whether a reason code means failure: 0x80 and above (MQTT 2.4). Not for the return codes of a 3.1.1 CONNACK, of which
  * every one but 0 is a failure; `fromReturnCode` translates those.
+ *
+ * @stability stable
+ * @category predicates
+ * @since 0.1.0
  */
 export const isError = (code: number): boolean => typeof code === "number" && code >= 0x80
 
 /**
  * Whether a failure with this code may pass by itself. 1 to 5 are taken as return codes of a 3.1.1 CONNACK when the
  * packet says so; unknown codes may pass.
+ *
+ * @stability stable
+ * @category predicates
+ * @since 0.1.0
  */
 export const isRetryable = (code: number, packet?: PacketTag): boolean => get(code, packet)?.isRetryable ?? true
 
 /**
  * The MQTT 5 reason code that means the same as a return code of a 3.1.1 CONNACK. Codes that 3.1.1 reserves become 0x80
  * (Unspecified error).
+ *
+ * @stability stable
+ * @category getters
+ * @since 0.1.0
  */
 export const fromReturnCode = (returnCode: number): number => {
   switch (returnCode) {
@@ -355,85 +408,331 @@ export const fromReturnCode = (returnCode: number): number => {
   }
 }
 
-/** 0x00 */
+/**
+ * 0x00
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const success = 0x00
-/** 0x04 */
+/**
+ * 0x04
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const disconnectWithWillMessage = 0x04
-/** 0x10 */
+/**
+ * 0x10
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const noMatchingSubscribers = 0x10
-/** 0x11 */
+/**
+ * 0x11
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const noSubscriptionExisted = 0x11
-/** 0x18 */
+/**
+ * 0x18
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const continueAuthentication = 0x18
-/** 0x19 */
+/**
+ * 0x19
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const reAuthenticate = 0x19
-/** 0x80 */
+/**
+ * 0x80
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const unspecifiedError = 0x80
-/** 0x81 */
+/**
+ * 0x81
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const malformedPacket = 0x81
-/** 0x82 */
+/**
+ * 0x82
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const protocolError = 0x82
-/** 0x83 */
+/**
+ * 0x83
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const implementationSpecificError = 0x83
-/** 0x84 */
+/**
+ * 0x84
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const unsupportedProtocolVersion = 0x84
-/** 0x85 */
+/**
+ * 0x85
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const clientIdentifierNotValid = 0x85
-/** 0x86 */
+/**
+ * 0x86
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const badUserNameOrPassword = 0x86
-/** 0x87 */
+/**
+ * 0x87
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const notAuthorized = 0x87
-/** 0x88 */
+/**
+ * 0x88
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const serverUnavailable = 0x88
-/** 0x89 */
+/**
+ * 0x89
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const serverBusy = 0x89
-/** 0x8A */
+/**
+ * 0x8A
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const banned = 0x8a
-/** 0x8B */
+/**
+ * 0x8B
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const serverShuttingDown = 0x8b
-/** 0x8C */
+/**
+ * 0x8C
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const badAuthenticationMethod = 0x8c
-/** 0x8D */
+/**
+ * 0x8D
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const keepAliveTimeout = 0x8d
-/** 0x8E */
+/**
+ * 0x8E
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const sessionTakenOver = 0x8e
-/** 0x8F */
+/**
+ * 0x8F
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const topicFilterInvalid = 0x8f
-/** 0x90 */
+/**
+ * 0x90
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const topicNameInvalid = 0x90
-/** 0x91 */
+/**
+ * 0x91
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const packetIdentifierInUse = 0x91
-/** 0x92 */
+/**
+ * 0x92
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const packetIdentifierNotFound = 0x92
-/** 0x93 */
+/**
+ * 0x93
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const receiveMaximumExceeded = 0x93
-/** 0x94 */
+/**
+ * 0x94
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const topicAliasInvalid = 0x94
-/** 0x95 */
+/**
+ * 0x95
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const packetTooLarge = 0x95
-/** 0x96 */
+/**
+ * 0x96
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const messageRateTooHigh = 0x96
-/** 0x97 */
+/**
+ * 0x97
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const quotaExceeded = 0x97
-/** 0x98 */
+/**
+ * 0x98
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const administrativeAction = 0x98
-/** 0x99 */
+/**
+ * 0x99
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const payloadFormatInvalid = 0x99
-/** 0x9A */
+/**
+ * 0x9A
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const retainNotSupported = 0x9a
-/** 0x9B */
+/**
+ * 0x9B
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const qosNotSupported = 0x9b
-/** 0x9C */
+/**
+ * 0x9C
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const useAnotherServer = 0x9c
-/** 0x9D */
+/**
+ * 0x9D
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const serverMoved = 0x9d
-/** 0x9E */
+/**
+ * 0x9E
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const sharedSubscriptionsNotSupported = 0x9e
-/** 0x9F */
+/**
+ * 0x9F
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const connectionRateExceeded = 0x9f
-/** 0xA0 */
+/**
+ * 0xA0
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const maximumConnectTime = 0xa0
-/** 0xA1 */
+/**
+ * 0xA1
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const subscriptionIdentifiersNotSupported = 0xa1
-/** 0xA2 */
+/**
+ * 0xA2
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const wildcardSubscriptionsNotSupported = 0xa2

@@ -86,6 +86,10 @@ type PayloadOf<A, RE, RD> = PayloadCodec.PayloadCodec<A, RE, RD> | Schema.Constr
 
 /**
  * The payloads of a request template. Each is a codec, or a schema whose encoded form is text.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface RequestPayloads<Req, Res, Failure, RAsk, RAnswer, Schemas> {
   /** The payload of the request. */
@@ -114,6 +118,10 @@ export interface RequestPayloads<Req, Res, Failure, RAsk, RAnswer, Schemas> {
  *
  * add.topic.filter // => "calculators/+/add"
  * ```
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const template = <
   const Path extends string,
@@ -142,6 +150,10 @@ export const template = <
 
 /**
  * Whether a value is a request template.
+ *
+ * @stability stable
+ * @category guards
+ * @since 0.1.0
  */
 export const isRequestTemplate = (
   u: unknown
@@ -149,8 +161,12 @@ export const isRequestTemplate = (
 
 /**
  * Counters of the answers that reached a session.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
-export interface RequesterStats {
+export interface RequesterMetrics {
   /** Requests that wait for an answer. */
   readonly waiting: number
   /** Answers that reached their request. */
@@ -165,6 +181,10 @@ export interface RequesterStats {
 
 /**
  * The requesting side of a session, subscribed to the answers.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface Requester {
   /** The topic of the answers; with `via: "topic"` its first levels. */
@@ -184,7 +204,7 @@ export interface Requester {
     options?: Omit<RequestManyOptions, "via">
   ) => Stream.Stream<Result.Result<Res, MqttError | Failure>, MqttError, RAsk>
   /** Since the subscription was made, for all requesters of the session. */
-  readonly stats: Effect.Effect<RequesterStats>
+  readonly metrics: Effect.Effect<RequesterMetrics>
 }
 
 /**
@@ -205,6 +225,10 @@ export interface Requester {
  *     return yield* Effect.forEach(questions, (question) => requester.request(echo, {}, question))
  *   }).pipe(Effect.scoped)
  * ```
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const requester = (
   session: Session,
@@ -228,6 +252,6 @@ export const requester = (
           ? template.requestMany(session, params, value, isRecord(given) ? { ...given, via } : given)
           : Stream.fail(mistake)
       },
-      stats: Effect.sync(() => ({ ...exchanges.counts, waiting: exchanges.size }))
+      metrics: Effect.sync(() => ({ ...exchanges.counts, waiting: exchanges.size }))
     }))
   })

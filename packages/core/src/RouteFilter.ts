@@ -28,6 +28,10 @@ import { type InvalidFilter, InvalidOptions } from "./MqttError.ts"
 
 /**
  * A condition on a message.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export type RouteFilter =
   | { readonly _tag: "Topic"; readonly pattern: string }
@@ -40,58 +44,124 @@ export type RouteFilter =
   | { readonly _tag: "Or"; readonly filters: ReadonlyArray<RouteFilter> }
   | { readonly _tag: "Not"; readonly filter: RouteFilter }
 
-/** The topic matches a topic filter (MQTT 4.7), wildcards included. */
+/**
+ * The topic matches a topic filter (MQTT 4.7), wildcards included.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
+ */
 export const topic = (pattern: string): RouteFilter => ({ _tag: "Topic", pattern })
 
 /**
  * The topic matches a regular expression, anywhere unless the expression is anchored. Only the first 4096 UTF-16 code
  * units of a longer topic are tested.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const topicExpression = (expression: RegExp): RouteFilter => ({ _tag: "TopicExpression", expression })
 
-/** The payload contains a text; read as UTF-8. */
+/**
+ * The payload contains a text; read as UTF-8.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
+ */
 export const text = (text: string): RouteFilter => ({ _tag: "Text", text })
 
 /**
  * The payload, read as UTF-8, matches a regular expression. Only the first 64 KiB of a larger payload are tested,
  * because the cost may grow faster than the text, and the publisher chooses the text.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const textExpression = (expression: RegExp): RouteFilter => ({ _tag: "TextExpression", expression })
 
-/** The message came through the session of this name. */
+/**
+ * The message came through the session of this name.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
+ */
 export const session = (session: string): RouteFilter => ({ _tag: "Session", session })
 
-/** Any condition. An exception counts as a failure of the message, see the route's `onFailure`. */
+/**
+ * Any condition. An exception counts as a failure of the message, see the route's `onFailure`.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
+ */
 export const predicate = (test: (message: Message) => boolean, description: string = "predicate"): RouteFilter => ({
   _tag: "Predicate",
   test,
   description
 })
 
-/** All filters of a list. An empty list passes everything. */
+/**
+ * All filters of a list. An empty list passes everything.
+ *
+ * @stability stable
+ * @category combinators
+ * @since 0.1.0
+ */
 export const every = (filters: ReadonlyArray<RouteFilter>): RouteFilter => ({ _tag: "And", filters })
 
-/** Any filter of a list. An empty list passes nothing. */
+/**
+ * Any filter of a list. An empty list passes nothing.
+ *
+ * @stability stable
+ * @category combinators
+ * @since 0.1.0
+ */
 export const some = (filters: ReadonlyArray<RouteFilter>): RouteFilter => ({ _tag: "Or", filters })
 
-/** Both filters. */
+/**
+ * Both filters.
+ *
+ * @stability stable
+ * @category combinators
+ * @since 0.1.0
+ */
 export const and: {
   (that: RouteFilter): (self: RouteFilter) => RouteFilter
   (self: RouteFilter, that: RouteFilter): RouteFilter
 } = dual(2, (self: RouteFilter, that: RouteFilter): RouteFilter => every([self, that]))
 
-/** At least one of both filters. */
+/**
+ * At least one of both filters.
+ *
+ * @stability stable
+ * @category combinators
+ * @since 0.1.0
+ */
 export const or: {
   (that: RouteFilter): (self: RouteFilter) => RouteFilter
   (self: RouteFilter, that: RouteFilter): RouteFilter
 } = dual(2, (self: RouteFilter, that: RouteFilter): RouteFilter => some([self, that]))
 
-/** The opposite. */
+/**
+ * The opposite.
+ *
+ * @stability stable
+ * @category combinators
+ * @since 0.1.0
+ */
 export const not = (filter: RouteFilter): RouteFilter => ({ _tag: "Not", filter })
 
 /**
  * The first problem of a filter: a topic pattern that is not a topic filter, or a part that is not a filter; undefined
  * when it is valid.
+ *
+ * @stability stable
+ * @category validation
+ * @since 0.1.0
  */
 export const validate = (filter: RouteFilter): InvalidFilter | InvalidOptions | undefined => {
   switch (filter?._tag) {
@@ -129,11 +199,19 @@ const malformed = (part: unknown): InvalidOptions =>
 
 /**
  * Whether a value is a valid filter: it is plain data, so filters that were not made here count as well.
+ *
+ * @stability stable
+ * @category guards
+ * @since 0.1.0
  */
 export const isRouteFilter = (u: unknown): u is RouteFilter => validate(u as RouteFilter) === undefined
 
 /**
  * The filter as a function, for hot paths.
+ *
+ * @stability stable
+ * @category matching
+ * @since 0.1.0
  */
 export const compile = (filter: RouteFilter): (message: Message) => boolean => {
   switch (filter._tag) {
@@ -182,6 +260,10 @@ export const compile = (filter: RouteFilter): (message: Message) => boolean => {
 
 /**
  * Whether a message passes a filter. Use `compile` for a filter that is used often.
+ *
+ * @stability stable
+ * @category matching
+ * @since 0.1.0
  */
 export const matches: {
   (message: Message): (self: RouteFilter) => boolean
@@ -190,6 +272,10 @@ export const matches: {
 
 /**
  * The filter in words, for logs and status pages.
+ *
+ * @stability stable
+ * @category getters
+ * @since 0.1.0
  */
 export const describe = (filter: RouteFilter): string => {
   switch (filter._tag) {

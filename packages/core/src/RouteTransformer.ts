@@ -38,6 +38,10 @@ const TypeId = "~effect-mqttx/core/RouteTransformer"
 
 /**
  * A change to messages.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface RouteTransformer<out E = never, out R = never> {
   readonly [TypeId]: typeof TypeId
@@ -51,6 +55,10 @@ export interface RouteTransformer<out E = never, out R = never> {
 
 /**
  * A transformer from any Effect.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = <E, R>(
   transform: (message: Message) => Effect.Effect<Message | undefined, E, R>,
@@ -71,6 +79,10 @@ export const make = <E, R>(
  * The route is refused with `InvalidFilter` for a malformed filter, and with `InvalidOptions` for a placeholder without
  * a wildcard. A message fails with `InvalidTopic` when its new topic is invalid, for example with an empty capture at
  * its end.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const topic = (filter: string, template: string): RouteTransformer<MqttError> => {
   const compiled = makeTemplate(filter, piecesOf(template))
@@ -104,6 +116,10 @@ const piecesOf = (template: string): ReadonlyArray<Piece> => {
  * Replaces matches of a regular expression in the topic, as `String.replace` does: `$1` stands for the first group, and
  * the flag g replaces all matches. A message fails with `InvalidTopic` when its topic is longer than 4096 UTF-16 code
  * units; such topics are never tested.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const topicExpression = (expression: RegExp, replacement: string): RouteTransformer<MqttError> => ({
   [TypeId]: TypeId,
@@ -121,6 +137,10 @@ export const topicExpression = (expression: RegExp, replacement: string): RouteT
 
 /**
  * Replaces the payload; undefined drops the message.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const payload = (
   change: (message: Message) => Payload | undefined,
@@ -142,6 +162,10 @@ export const payload = (
  *
  * Fails with `InvalidPayload` when the payload is not JSON, or when an array has no such index (the index after the
  * last element is allowed). The payload is parsed and serialised again, so integers beyond 2^53 lose digits.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const json = (
   path: string | ReadonlyArray<string>,
@@ -182,6 +206,10 @@ type Requirements<Transformers extends ReadonlyArray<RouteTransformer<unknown, u
 
 /**
  * Applies transformers one after the other. A transformer that drops the message ends the sequence.
+ *
+ * @stability stable
+ * @category combinators
+ * @since 0.1.0
  */
 export const compose = <const Transformers extends ReadonlyArray<RouteTransformer<unknown, unknown>>>(
   ...transformers: Transformers
@@ -203,6 +231,10 @@ export const compose = <const Transformers extends ReadonlyArray<RouteTransforme
 
 /**
  * Applies one transformer after another, unless the first one drops the message.
+ *
+ * @stability stable
+ * @category combinators
+ * @since 0.1.0
  */
 export const andThen: {
   <E2, R2>(that: RouteTransformer<E2, R2>): <E, R>(self: RouteTransformer<E, R>) => RouteTransformer<E | E2, R | R2>
@@ -215,6 +247,10 @@ export const andThen: {
 
 /**
  * Whether a value is a transformer.
+ *
+ * @stability stable
+ * @category guards
+ * @since 0.1.0
  */
 export const isRouteTransformer = (u: unknown): u is RouteTransformer<unknown, unknown> =>
   Predicate.hasProperty(u, TypeId)

@@ -21,11 +21,19 @@ import { InvalidOptions } from "./MqttError.ts"
 
 /**
  * The protocol that carries the bytes to a server.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export type ServerProtocol = "tcp" | "tls" | "ws" | "wss" | "unix"
 
 /**
  * The address at which a server listens.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface ServerAddress {
   /** How the server is reached. */
@@ -46,6 +54,10 @@ export interface ServerAddress {
 
 /**
  * Options for reading an address.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface ParseOptions {
   /** An address without a scheme means TLS, and a scheme without TLS is refused; default `false`. */
@@ -84,11 +96,32 @@ const ipv6 = /^[0-9a-f:.]*:[0-9a-f:.]*:[0-9a-f:.]*(?:%[0-9a-z._-]+)?$/i
 
 /**
  * Whether the protocol encrypts.
+ *
+ * @stability stable
+ * @category predicates
+ * @since 0.1.0
  */
 export const isSecure = (address: ServerAddress): boolean => address.protocol === "tls" || address.protocol === "wss"
 
 /**
  * Reads an address. Fails with `InvalidOptions`, whose text never contains a part of the address that may be a secret.
+ *
+ * **Example** (Reading a URL)
+ *
+ * ```ts
+ * import { ServerAddress } from "@effect-mqttx/core"
+ * import { Result } from "effect"
+ *
+ * const address = Result.getOrThrow(ServerAddress.parse("mqtts://broker.example"))
+ *
+ * address.port // => 8883
+ * ServerAddress.isSecure(address) // => true
+ * ServerAddress.format(address) // => "mqtts://broker.example:8883"
+ * ```
+ *
+ * @stability stable
+ * @category parsing
+ * @since 0.1.0
  */
 export const parse = (input: string, options?: ParseOptions): Result.Result<ServerAddress, InvalidOptions> => {
   if (typeof input !== "string") {
@@ -155,6 +188,10 @@ export const parse = (input: string, options?: ParseOptions): Result.Result<Serv
 
 /**
  * Prints an address as a URL with its port and without credentials and query: for logs, errors and pages.
+ *
+ * @stability stable
+ * @category formatting
+ * @since 0.1.0
  */
 export const format = (address: ServerAddress): string => {
   const scheme = schemes[address.protocol]
@@ -169,6 +206,10 @@ export const format = (address: ServerAddress): string => {
 
 /**
  * The URL that opens a WebSocket, with the query and without credentials. The query may hold a secret: do not print it.
+ *
+ * @stability stable
+ * @category formatting
+ * @since 0.1.0
  */
 export const webSocketUrl = (address: ServerAddress): string =>
   `${address.protocol === "wss" ? "wss" : "ws"}://${formatHost(address.host)}:${address.port}${address.path}${

@@ -1,5 +1,19 @@
 /**
  * Events of a session, as values.
+ *
+ * **Example** (Reacting to one kind of event)
+ *
+ * ```ts
+ * import { SessionManager } from "@effect-mqttx/core"
+ * import { Effect, Stream } from "effect"
+ *
+ * export const report = Effect.gen(function*() {
+ *   const manager = yield* SessionManager.SessionManager
+ *   yield* manager.eventsOf({ type: "MessageDropped" }).pipe(
+ *     Stream.runForEach(({ cause, count, session }) => Effect.logWarning(`${session}: ${count} dropped, ${cause}`))
+ *   )
+ * })
+ * ```
  */
 import type * as Cause from "effect/Cause"
 import type { MqttError } from "./MqttError.ts"
@@ -8,6 +22,10 @@ import type { FailureOutcome } from "./Subscription.ts"
 /**
  * The state of a session: `disconnected` (not started, or stopped after a permanent failure), `connecting` (for the
  * first time), `connected`, `reconnecting` (after a loss, including the wait for the next attempt) and `closed`.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export type SessionState = "disconnected" | "connecting" | "connected" | "reconnecting" | "closed"
 
@@ -20,7 +38,13 @@ interface Base<Tag extends string> {
   readonly at: number
 }
 
-/** An attempt to connect begins. */
+/**
+ * An attempt to connect begins.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
 export interface Connecting extends Base<"Connecting"> {
   /** The server's address without secrets. */
   readonly server: string
@@ -28,7 +52,13 @@ export interface Connecting extends Base<"Connecting"> {
   readonly attempt: number
 }
 
-/** The server accepted the connection. */
+/**
+ * The server accepted the connection.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
 export interface Connected extends Base<"Connected"> {
   /** The server's address without secrets. */
   readonly server: string
@@ -46,19 +76,37 @@ export interface Connected extends Base<"Connected"> {
   readonly subscriptions: number
 }
 
-/** The session is connected and every subscription it holds is in force at the server. */
+/**
+ * The session is connected and every subscription it holds is in force at the server.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
 export interface Ready extends Base<"Ready"> {
   /** Number of subscriptions that are in force. */
   readonly subscriptions: number
 }
 
-/** The connection has ended. `error` is absent after an orderly end by this client. */
+/**
+ * The connection has ended. `error` is absent after an orderly end by this client.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
 export interface Disconnected extends Base<"Disconnected"> {
   /** Why the connection ended; undefined after an orderly end by this client. */
   readonly error: MqttError | undefined
 }
 
-/** The next attempt follows after `delay` milliseconds. This is the real delay. */
+/**
+ * The next attempt follows after `delay` milliseconds. This is the real delay.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
 export interface Reconnecting extends Base<"Reconnecting"> {
   /** The number of the attempt that follows, see `Connecting.attempt`. */
   readonly attempt: number
@@ -68,13 +116,25 @@ export interface Reconnecting extends Base<"Reconnecting"> {
   readonly error: MqttError
 }
 
-/** New credentials are in force on the open connection, or on the one that follows a planned reconnect. */
+/**
+ * New credentials are in force on the open connection, or on the one that follows a planned reconnect.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
 export interface CredentialsRefreshed extends Base<"CredentialsRefreshed"> {
   /** When they expire, in milliseconds since the epoch; undefined: never. */
   readonly expiresAt: number | undefined
 }
 
-/** New credentials could not be fetched. The connection continues with the old ones, and the session tries again. */
+/**
+ * New credentials could not be fetched. The connection continues with the old ones, and the session tries again.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
 export interface CredentialsNotRefreshed extends Base<"CredentialsNotRefreshed"> {
   /** Why, as the provider says. */
   readonly error: MqttError
@@ -82,7 +142,13 @@ export interface CredentialsNotRefreshed extends Base<"CredentialsNotRefreshed">
   readonly expiresAt: number | undefined
 }
 
-/** The state changed. */
+/**
+ * The state changed.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
 export interface StateChanged extends Base<"StateChanged"> {
   /** The state before. */
   readonly from: SessionState
@@ -90,13 +156,31 @@ export interface StateChanged extends Base<"StateChanged"> {
   readonly to: SessionState
 }
 
-/** The session joined a manager. */
+/**
+ * The session joined a manager.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
 export interface Added extends Base<"Added"> {}
 
-/** The session left a manager. */
+/**
+ * The session left a manager.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
 export interface Removed extends Base<"Removed"> {}
 
-/** The server no longer had the session. The counts say what this affects in the client. */
+/**
+ * The server no longer had the session. The counts say what this affects in the client.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
 export interface SessionLost extends Base<"SessionLost"> {
   /** Outbound QoS 1 and 2 messages whose handshake was not complete. */
   readonly unacknowledged: number
@@ -104,7 +188,13 @@ export interface SessionLost extends Base<"SessionLost"> {
   readonly subscriptions: number
 }
 
-/** Messages were dropped, counted by cause over one turn of the event loop. */
+/**
+ * Messages were dropped, counted by cause over one turn of the event loop.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
 export interface MessageDropped extends Base<"MessageDropped"> {
   /** `inbound`: received messages. `outbound`: messages to publish. */
   readonly direction: "inbound" | "outbound"
@@ -122,6 +212,10 @@ export interface MessageDropped extends Base<"MessageDropped"> {
 /**
  * Messages could not be handled, transformed or decoded, counted by outcome over one turn of the event loop. All fields
  * except the count are those of the last message.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface HandlerFailed extends Base<"HandlerFailed"> {
   /** What happened to the message. */
@@ -144,6 +238,10 @@ export interface HandlerFailed extends Base<"HandlerFailed"> {
  * Accepted messages failed whose outcome no fiber awaits, counted by reason over one turn of the event loop. They are
  * messages of `enqueue`, and messages that a durable session found in its store. Messages that a queue's policy
  * dropped, and expired messages, are reported as MessageDropped.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface MessageFailed extends Base<"MessageFailed"> {
   /** The reason, with the topic of the last message. */
@@ -152,7 +250,13 @@ export interface MessageFailed extends Base<"MessageFailed"> {
   readonly count: number
 }
 
-/** A message that a consumer has not finished blocks the acknowledgements behind it. */
+/**
+ * A message that a consumer has not finished blocks the acknowledgements behind it.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
 export interface SlowConsumer extends Base<"SlowConsumer"> {
   /** The topic filters of the consumers that have not finished. */
   readonly filters: ReadonlyArray<string>
@@ -167,7 +271,13 @@ export interface SlowConsumer extends Base<"SlowConsumer"> {
   readonly waiting: number
 }
 
-/** The server refused the subscription of an absent consumer. No messages wait for the consumer any more. */
+/**
+ * The server refused the subscription of an absent consumer. No messages wait for the consumer any more.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
 export interface ConsumerForgotten extends Base<"ConsumerForgotten"> {
   /** Its name. */
   readonly consumer: string
@@ -175,7 +285,13 @@ export interface ConsumerForgotten extends Base<"ConsumerForgotten"> {
   readonly error: MqttError
 }
 
-/** A subscription was refused, or ended because of a failure. It delivers no messages until it is made again. */
+/**
+ * A subscription was refused, or ended because of a failure. It delivers no messages until it is made again.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
 export interface SubscriptionFailed extends Base<"SubscriptionFailed"> {
   /** Its topic filters. */
   readonly filters: ReadonlyArray<string>
@@ -185,7 +301,13 @@ export interface SubscriptionFailed extends Base<"SubscriptionFailed"> {
   readonly error: MqttError
 }
 
-/** The server granted a subscription that it had refused before. */
+/**
+ * The server granted a subscription that it had refused before.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
 export interface SubscriptionRestored extends Base<"SubscriptionRestored"> {
   /** Its topic filters. */
   readonly filters: ReadonlyArray<string>
@@ -195,6 +317,10 @@ export interface SubscriptionRestored extends Base<"SubscriptionRestored"> {
  * Received messages reached the limit that `memoryLimit` sets for them. Either reading from the network has waited a
  * second for their consumers, or the connection is closed (Quota exceeded, 0x97) because more messages came with an
  * answer for which the session waited.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface MemoryLimitReached extends Base<"MemoryLimitReached"> {
   /** Memory that received messages take, in bytes. */
@@ -208,6 +334,10 @@ export interface MemoryLimitReached extends Base<"MemoryLimitReached"> {
 /**
  * The server has sent more unacknowledged messages than the session's Receive Maximum allows (MQTT 3.3.4). The session
  * accepts them while it has memory. Emitted once for each connection.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface ReceiveMaximumExceeded extends Base<"ReceiveMaximumExceeded"> {
   /** The number of messages that the session allows. */
@@ -218,6 +348,10 @@ export interface ReceiveMaximumExceeded extends Base<"ReceiveMaximumExceeded"> {
  * A session that outlives its connection joined a group of subscribers. While it is away, the server may continue to
  * assign it a share of the messages, which then wait for it instead of going to the other members (MQTT 4.8.2). Members
  * with `persistence: "none"` have no such messages.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface SharedSubscriptionAtRisk extends Base<"SharedSubscriptionAtRisk"> {
   /** The filters of the shared subscription. */
@@ -229,16 +363,32 @@ export interface SharedSubscriptionAtRisk extends Base<"SharedSubscriptionAtRisk
 /**
  * The store did not take a commit. The session tries again, and settles nothing that depends on the commit meanwhile.
  * Emitted once until StorageRecovered, whatever the number of attempts.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface StorageDegraded extends Base<"StorageDegraded"> {
   /** Why the store did not take the commit. */
   readonly error: MqttError
 }
 
-/** The store takes commits again. */
+/**
+ * The store takes commits again.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
 export interface StorageRecovered extends Base<"StorageRecovered"> {}
 
-/** The store held records that it could not read. Those records are lost. */
+/**
+ * The store held records that it could not read. Those records are lost.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
 export interface StorageDamaged extends Base<"StorageDamaged"> {
   /** Number of records with which the session continues. */
   readonly kept: number
@@ -250,6 +400,10 @@ export interface StorageDamaged extends Base<"StorageDamaged"> {
 
 /**
  * An event in the life of a session.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export type SessionEvent =
   | Connecting

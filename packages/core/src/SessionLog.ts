@@ -45,11 +45,19 @@ import type { SessionEvent } from "./SessionEvent.ts"
 
 /**
  * How much is logged: failures and their ends, every event, or nothing.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export type LogMode = "warnings" | "all" | "off"
 
 /**
  * The settings of the log.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface SessionLogOptions {
   /** For sessions without an option `log`, and for routes and forwarders. Default `warnings`. */
@@ -68,6 +76,10 @@ export interface SessionLogOptions {
 
 /**
  * The settings in force. Read when a session, a manager or a forwarder is made.
+ *
+ * @stability stable
+ * @category references
+ * @since 0.1.0
  */
 export const SessionLog: Context.Reference<SessionLogOptions> = Context.Reference("@effect-mqttx/core/SessionLog", {
   defaultValue: (): SessionLogOptions => ({})
@@ -75,6 +87,10 @@ export const SessionLog: Context.Reference<SessionLogOptions> = Context.Referenc
 
 /**
  * The settings for the sessions, managers and forwarders that are made with the layer in their context.
+ *
+ * @stability stable
+ * @category layers
+ * @since 0.1.0
  */
 export const layer = (options: SessionLogOptions): Layer.Layer<never> =>
   checkedLayer(options, logChecks, "SessionLog.layer", () => Layer.succeed(SessionLog, options))

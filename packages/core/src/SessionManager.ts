@@ -44,7 +44,6 @@ export type {
   AddOptions,
   AwaitOptions,
   EventFilter,
-  Manager,
   ManagerMetrics,
   ManagerOptions,
   RemoveOptions,
@@ -72,33 +71,67 @@ export { SessionsNotReady } from "./internal/manager/sessionsNotReady.ts"
  *   yield* manager.remove("plant")
  * }).pipe(Effect.scoped)
  * ```
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = (
   options: ManagerOptions<"none" | "process"> = {}
-): Effect.Effect<Manager, MqttError, Scope.Scope> => makeManager(options, "SessionManager.makeDurable")
+): Effect.Effect<SessionManager["Service"], MqttError, Scope.Scope> =>
+  makeManager(options, "SessionManager.makeDurable")
 
 /**
  * `make` with first sessions that are durable in the `SessionStore`, unless their options have another `persistence`.
  *
  * Fails as `add` and `addDurable` do for the first of the given sessions that cannot be added.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const makeDurable = (
   options: ManagerOptions = {}
-): Effect.Effect<Manager, MqttError, SessionStore | Scope.Scope> => makeDurableManager(options)
+): Effect.Effect<SessionManager["Service"], MqttError, SessionStore | Scope.Scope> => makeDurableManager(options)
 
 /**
  * The sum of the metrics of several sessions, as in `ManagerMetrics.totals`. Counters are added; `uptime` and ages are
  * those of the oldest.
+ *
+ * @stability stable
+ * @category getters
+ * @since 0.1.0
  */
 export const totalMetrics = (all: Iterable<SessionMetrics>): SessionMetrics => sumOf(all)
 
 /**
  * The service for a program with a manager.
+ *
+ * @stability stable
+ * @category services
+ * @since 0.1.0
  */
 export class SessionManager extends Context.Service<SessionManager, Manager>()("@effect-mqttx/core/SessionManager") {}
 
 /**
  * The layer of `SessionManager`, with its initial sessions.
+ *
+ * **Example** (Providing two sessions)
+ *
+ * ```ts
+ * import { SessionManager } from "@effect-mqttx/core"
+ *
+ * export const Sessions = SessionManager.layer({
+ *   sessions: [
+ *     { name: "plant", servers: ["mqtt://plant.example"] },
+ *     { name: "cloud", servers: ["mqtts://cloud.example"], persistence: "process" }
+ *   ]
+ * })
+ * ```
+ *
+ * @stability stable
+ * @category layers
+ * @since 0.1.0
  */
 export const layer = (options: ManagerOptions<"none" | "process"> = {}): Layer.Layer<SessionManager, MqttError> =>
   Layer.effect(SessionManager, makeManager(options, "SessionManager.layerDurable"))
@@ -117,6 +150,10 @@ export const layer = (options: ManagerOptions<"none" | "process"> = {}): Layer.L
  *   sessions: [{ name: "plant", servers: ["mqtt://localhost:1883"] }]
  * }).pipe(Layer.provide(FileStore.layer({ directory: "/var/lib/plant" })))
  * ```
+ *
+ * @stability stable
+ * @category layers
+ * @since 0.1.0
  */
 export const layerDurable = (options?: ManagerOptions): Layer.Layer<SessionManager, MqttError, SessionStore> =>
   Layer.effect(SessionManager, makeDurable(options))
@@ -125,6 +162,10 @@ export const layerDurable = (options?: ManagerOptions): Layer.Layer<SessionManag
  * `layer` with its sessions from Config, for example
  * `Config.all([SessionOptions.config("PLANT"), SessionOptions.config("CLOUD")])`. Fails with `InvalidOptions` where one
  * of them is durable.
+ *
+ * @stability stable
+ * @category layers
+ * @since 0.1.0
  */
 export const layerConfig = (
   sessions: Config.Config<ReadonlyArray<SessionOptions>>,
@@ -140,6 +181,10 @@ export const layerConfig = (
 
 /**
  * `layerDurable` with its sessions from Config. The default persistence of `SessionOptions.config` is `durable` here.
+ *
+ * @stability stable
+ * @category layers
+ * @since 0.1.0
  */
 export const layerDurableConfig = (
   sessions: Config.Config<ReadonlyArray<SessionOptions>>,

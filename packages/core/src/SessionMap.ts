@@ -34,6 +34,10 @@ import type { SessionStore } from "./SessionStore.ts"
 
 /**
  * Options of a map of sessions. `P` is the persistence that the sessions may have.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface SessionMapOptions<K, E, R, P extends Persistence = Persistence> {
   /** The options of the session of a key. */
@@ -44,6 +48,10 @@ export interface SessionMapOptions<K, E, R, P extends Persistence = Persistence>
 
 /**
  * Sessions by key.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface SessionMap<in K, out E = never> {
   /**
@@ -72,6 +80,10 @@ const mapChecks: Checks<SessionMapOptions<unknown, unknown, unknown>> = {
 /**
  * Makes a map of sessions. All of them are closed with the scope. Keys are compared with Effect's `Equal`. Fails with
  * `InvalidOptions`. `get` fails the same way for a lookup that says `durable`, which needs `makeDurable`.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = <K, E = never, R = never>(
   options: SessionMapOptions<K, E, R, "none" | "process">
@@ -80,6 +92,10 @@ export const make = <K, E = never, R = never>(
 
 /**
  * `make` for durable sessions, whose state is in the `SessionStore`. The option `persistence` may be omitted.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const makeDurable = <K, E = never, R = never>(
   options: SessionMapOptions<K, E, R, "durable">

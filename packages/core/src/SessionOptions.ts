@@ -6,12 +6,20 @@
  * `MqttSession.layer` calls: it reports all issues at once and fills in all defaults. Options from JSON and from the
  * environment get the same checks and defaults.
  *
- * @example
- * const options = pipe(
- *   SessionOptions.secureConnect("plant", "broker.example.com", caPem),
- *   SessionOptions.withAuth("me", "secret"),
- *   SessionOptions.withKeepAlive("30 seconds")
- * )
+ * **Example** (Building options in a pipe)
+ *
+ * ```ts
+ * import { MqttSession, SessionOptions } from "@effect-mqttx/core"
+ * import { pipe } from "effect"
+ *
+ * export const plant = (ca: string) =>
+ *   pipe(
+ *     SessionOptions.secureConnect("plant", "broker.example.com", ca),
+ *     SessionOptions.withAuth("me", "secret"),
+ *     SessionOptions.withKeepAlive("30 seconds"),
+ *     MqttSession.layer
+ *   )
+ * ```
  */
 import type * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
@@ -50,6 +58,10 @@ export type { BytesInput, DurationInput, SecretInput } from "./internal/options/
 
 /**
  * All options of a session, complete and checked.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export type SessionOptions = Fields.SessionOptions
 
@@ -58,12 +70,20 @@ export type SessionOptions = Fields.SessionOptions
  * "base64": "..." }`, to checked options with all defaults. Secrets are decoded to `Redacted` and never encoded. An
  * unknown key is a mistake, whatever the parse options say. All mistakes are reported with `{ errors: "all" }`, and
  * always by `decode` and `config`.
+ *
+ * @stability stable
+ * @category schemas
+ * @since 0.1.0
  */
 export const SessionOptions: Schema.Codec<SessionOptions, Fields.SessionOptionsEncoded> = SessionOptionsSchema
 
 /**
  * Checks options and fills in the defaults, as `make` does. Accepts any value: records, JSON, options made before. An
  * unknown key is an issue as well.
+ *
+ * @stability stable
+ * @category decoding
+ * @since 0.1.0
  */
 export const decode = (input: unknown): Result.Result<SessionOptions, MqttError> =>
   Result.mapError(decodeValues(input), (reason) =>
@@ -77,12 +97,20 @@ export const decode = (input: unknown): Result.Result<SessionOptions, MqttError>
 
 /**
  * Checks options and fills in the defaults. Fails with `InvalidOptions`, which holds all issues with their paths.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = (input: Fields.SessionOptionsInput): Effect.Effect<SessionOptions, MqttError> =>
   Effect.suspend(() => Effect.fromResult(decode(input)))
 
 /**
  * A session with one server and all defaults.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const quickConnect = (name: string, server: string): Fields.SessionOptionsInput<never> => ({
   name,
@@ -92,6 +120,10 @@ export const quickConnect = (name: string, server: string): Fields.SessionOption
 /**
  * A session that trusts only the given authorities (PEM). A server without a scheme means TLS, and a scheme without
  * encryption is refused: nothing is ever sent unencrypted.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const secureConnect = (
   name: string,
@@ -104,54 +136,114 @@ type Change = <P extends Fields.Persistence = never, R = never>(
   options: Fields.SessionOptionsInput<P, R>
 ) => Fields.SessionOptionsInput<P, R>
 
-/** Replaces the servers. */
+/**
+ * Replaces the servers.
+ *
+ * @stability stable
+ * @category combinators
+ * @since 0.1.0
+ */
 export const withServers = (...servers: ReadonlyArray<string>): Change => (options) => ({ ...options, servers })
 
-/** Sets the client identifier. */
+/**
+ * Sets the client identifier.
+ *
+ * @stability stable
+ * @category combinators
+ * @since 0.1.0
+ */
 export const withClientId = (clientId: string): Change => (options) => ({ ...options, clientId })
 
-/** Sets user name and password. */
+/**
+ * Sets user name and password.
+ *
+ * @stability stable
+ * @category combinators
+ * @since 0.1.0
+ */
 export const withAuth = (username: string, password?: SecretInput): Change => (options) => ({
   ...options,
   username,
   password
 })
 
-/** Sets the keep alive interval, in whole seconds; 0 switches it off. */
+/**
+ * Sets the keep alive interval, in whole seconds; 0 switches it off.
+ *
+ * @stability stable
+ * @category combinators
+ * @since 0.1.0
+ */
 export const withKeepAlive = (keepAlive: DurationInput): Change => (options) => ({ ...options, keepAlive })
 
-/** Sets the protocol version: 4 is MQTT 3.1.1. */
+/**
+ * Sets the protocol version: 4 is MQTT 3.1.1.
+ *
+ * @stability stable
+ * @category combinators
+ * @since 0.1.0
+ */
 export const withProtocolVersion = (protocolVersion: ProtocolVersion): Change => (options) => ({
   ...options,
   protocolVersion
 })
 
-/** Requires TLS of every server, as `secureConnect` does, and adds TLS options. */
+/**
+ * Requires TLS of every server, as `secureConnect` does, and adds TLS options.
+ *
+ * @stability stable
+ * @category combinators
+ * @since 0.1.0
+ */
 export const withTls = (tls: TlsInput = {}): Change => (options) => ({
   ...options,
   secure: true,
   tls: { ...options.tls, ...tls }
 })
 
-/** Adds options of WebSockets. */
+/**
+ * Adds options of WebSockets.
+ *
+ * @stability stable
+ * @category combinators
+ * @since 0.1.0
+ */
 export const withWebSocket = (webSocket: WebSocketInput): Change => (options) => ({
   ...options,
   webSocket: { ...options.webSocket, ...webSocket }
 })
 
-/** Adds to the reconnect policy. Switches reconnecting on, unless `reconnect` says otherwise. */
+/**
+ * Adds to the reconnect policy. Switches reconnecting on, unless `reconnect` says otherwise.
+ *
+ * @stability stable
+ * @category combinators
+ * @since 0.1.0
+ */
 export const withReconnect = (reconnect: ReconnectInput): Change => (options) => ({
   ...options,
   reconnect: { ...options.reconnect, enabled: true, ...reconnect }
 })
 
-/** The session ends with its first connection. */
+/**
+ * The session ends with its first connection.
+ *
+ * @stability stable
+ * @category combinators
+ * @since 0.1.0
+ */
 export const withoutReconnect: Change = (options) => ({
   ...options,
   reconnect: { ...options.reconnect, enabled: false }
 })
 
-/** Sets how long the session's state lives in the client and, with `sessionExpiry`, at the server. */
+/**
+ * Sets how long the session's state lives in the client and, with `sessionExpiry`, at the server.
+ *
+ * @stability stable
+ * @category combinators
+ * @since 0.1.0
+ */
 export const withPersistence =
   <P extends Fields.Persistence>(persistence: P, sessionExpiry?: DurationInput) =>
   <R = never>(options: Fields.SessionOptionsInput<Fields.Persistence, R>): Fields.SessionOptionsInput<P, R> => ({
@@ -160,17 +252,33 @@ export const withPersistence =
     sessionExpiry
   })
 
-/** Adds to the bounds and the policy of the queue. */
+/**
+ * Adds to the bounds and the policy of the queue.
+ *
+ * @stability stable
+ * @category combinators
+ * @since 0.1.0
+ */
 export const withQueue = (queue: QueueInput): Change => (options) => ({
   ...options,
   queue: { ...options.queue, ...queue }
 })
 
-/** Sets the will. */
+/**
+ * Sets the will.
+ *
+ * @stability stable
+ * @category combinators
+ * @since 0.1.0
+ */
 export const withWill = (will: WillInput): Change => (options) => ({ ...options, will })
 
 /**
  * Sets time limits. Limits that are not given stay unchanged.
+ *
+ * @stability stable
+ * @category combinators
+ * @since 0.1.0
  */
 export const withTimeouts = (timeouts: {
   readonly connect?: DurationInput | undefined
@@ -201,6 +309,10 @@ export const withTimeouts = (timeouts: {
  *
  * Lists are separated by commas (`MQTT_SERVERS=mqtts://a,mqtts://b`), headers and user properties are items
  * `name=value`, durations are milliseconds or texts like `30 seconds`.
+ *
+ * @stability stable
+ * @category config
+ * @since 0.1.0
  */
 export const config = (
   prefix: string = "MQTT",

@@ -34,6 +34,10 @@ import type { SessionStore } from "./SessionStore.ts"
 
 /**
  * Options of a pool: those of its sessions, and their number. `P` is the persistence that the sessions may have.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface SessionPoolOptions<out P extends Persistence = Persistence> extends SessionOptionsInput<P> {
   /** 1 to 10,000. */
@@ -52,6 +56,10 @@ export interface SessionPoolOptions<out P extends Persistence = Persistence> ext
 
 /**
  * A pool of sessions.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface SessionPool {
   /**
@@ -61,7 +69,7 @@ export interface SessionPool {
   readonly sessions: ReadonlyArray<Session>
   /** The sessions by name, with their events and metrics. */
   readonly manager: Pick<
-    SessionManager.Manager,
+    SessionManager.SessionManager["Service"],
     "awaitAllReady" | "events" | "eventsOf" | "metrics" | "routes" | "status" | "statuses"
   >
   /** Each message once, through the session to which the server sent it. */
@@ -86,6 +94,10 @@ export interface SessionPool {
 /**
  * Makes a pool that lives as long as the scope. Its sessions connect in the background. Fails with `InvalidOptions`,
  * also for the persistence `durable`, which `makeDurable` accepts.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = (
   options: SessionPoolOptions<"none" | "process">
@@ -99,6 +111,10 @@ export const make = (
  * `make` for durable sessions, whose state is in the `SessionStore`. The option `persistence` may be omitted.
  *
  * Fails with `InvalidOptions`, or `StorageFailed` when the store of a session cannot be opened.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const makeDurable = (
   options: SessionPoolOptions<"durable">
@@ -110,7 +126,10 @@ export const makeDurable = (
 
 const makePool = <P extends Persistence, R>(
   { share, size, ...rest }: SessionPoolOptions<P>,
-  add: (manager: SessionManager.Manager, member: SessionOptionsInput<P>) => Effect.Effect<Session, MqttError, R>
+  add: (
+    manager: SessionManager.SessionManager["Service"],
+    member: SessionOptionsInput<P>
+  ) => Effect.Effect<Session, MqttError, R>
 ): Effect.Effect<SessionPool, MqttError, R | Scope.Scope> =>
   Effect.gen(function*() {
     const group = share ?? rest.name

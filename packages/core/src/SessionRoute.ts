@@ -1,5 +1,23 @@
 /**
  * Routes: they bring the messages of several sessions, present and future ones, to one handler or one stream.
+ *
+ * **Example** (Reading the metrics of a route)
+ *
+ * ```ts
+ * import { SessionManager } from "@effect-mqttx/core"
+ * import { Effect } from "effect"
+ *
+ * export const program = Effect.gen(function*() {
+ *   const manager = yield* SessionManager.SessionManager
+ *   const route = yield* manager.handle("sensors/#", (message) => Effect.log(message.text), {
+ *     qos: 1,
+ *     description: "readings"
+ *   })
+ *   yield* route.active
+ *   const { delivered, received } = yield* route.statistics
+ *   yield* Effect.log(`${delivered} of ${received} messages`)
+ * }).pipe(Effect.scoped)
+ * ```
  */
 import type * as Effect from "effect/Effect"
 import type * as Schedule from "effect/Schedule"
@@ -14,6 +32,10 @@ import type { FailurePolicy, SubscribeOptions } from "./Subscription.ts"
 /**
  * How a route subscribes, and how it changes messages before its handler or stream: first the filter, then the
  * transformer.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface RouteOptions<E = never, R = never> extends Omit<SubscribeOptions, "ack"> {
   /** Messages that do not pass are acknowledged, dropped and counted. Default: all pass. */
@@ -33,6 +55,10 @@ export interface RouteOptions<E = never, R = never> extends Omit<SubscribeOption
 
 /**
  * How a route calls its handler.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface HandleOptions<E = never, R = never, E2 = never, R2 = never> extends RouteOptions<E2, R2> {
   /** Maximum number of handlers that run at the same time, for each session. Default 16. */
@@ -46,6 +72,10 @@ export interface HandleOptions<E = never, R = never, E2 = never, R2 = never> ext
 /**
  * How a route feeds its stream. The stream keeps its order: while a transformation is tried again (`onFailure:
  * "retry"`), or a dead letter is refused temporarily, later messages of the same session wait.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface ListenOptions<E = never, R = never> extends RouteOptions<E, R> {
   /**
@@ -62,8 +92,12 @@ export interface ListenOptions<E = never, R = never> extends RouteOptions<E, R> 
 
 /**
  * The metrics of a route since it was made, over all its sessions.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
-export interface RouteStatistics {
+export interface RouteMetrics {
   /** Messages that arrived. */
   readonly received: number
   /** Bytes of their payloads. */
@@ -90,6 +124,10 @@ export interface RouteStatistics {
 /**
  * The state of a route at one session. `joining`: until the server granted the subscription, also without a connection.
  * `failed`: the subscription was refused; lasts until the next attempt.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface RouteSession {
   /** See `RouteSession`. */
@@ -102,6 +140,10 @@ export interface RouteSession {
 
 /**
  * A running route. It runs until its scope ends.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface Route<out E = never> {
   /** The topic filters to which it subscribes. */
@@ -111,7 +153,7 @@ export interface Route<out E = never> {
   /** The option `description`; undefined: none. */
   readonly description: string | undefined
   /** Its metrics now. */
-  readonly statistics: Effect.Effect<RouteStatistics>
+  readonly metrics: Effect.Effect<RouteMetrics>
   /** The sessions of the route, by name. */
   readonly sessions: Effect.Effect<ReadonlyMap<string, RouteSession>>
   /**
@@ -130,6 +172,10 @@ export interface Route<out E = never> {
 
 /**
  * A route that feeds a stream.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface Listener<out E = never> extends Route<E> {
   /**

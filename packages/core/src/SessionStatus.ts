@@ -1,5 +1,20 @@
 /**
  * The status of a session: its state, the limits that the server granted, and its metrics.
+ *
+ * **Example** (Looking at a session)
+ *
+ * ```ts
+ * import { MqttSession } from "@effect-mqttx/core"
+ * import { Effect } from "effect"
+ *
+ * export const program = Effect.gen(function*() {
+ *   const session = yield* MqttSession.MqttSession
+ *   yield* session.awaitReady
+ *   const { server, state } = yield* session.status
+ *   const { messagesSent, queuedMessages } = yield* session.metrics
+ *   yield* Effect.log(`${state} to ${server}, ${messagesSent} sent, ${queuedMessages} queued`)
+ * })
+ * ```
  */
 export type { NamedConsumer } from "./internal/engine/contract.ts"
 import type { MqttError, MqttErrorReason } from "./MqttError.ts"
@@ -10,6 +25,10 @@ import type { Durability } from "./SessionStore.ts"
 
 /**
  * The state of a session at one moment.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface SessionStatus {
   /** See `SessionState`. */
@@ -47,6 +66,10 @@ export interface SessionStatus {
 /**
  * The messages that fail now. The handler, transformer or codec of each has failed, and it is neither handled nor given
  * up. `statusChanges` emits when the first one begins to fail, and when none fails any more.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface HandlerStatus {
   /** Number of messages that fail now. */
@@ -57,6 +80,10 @@ export interface HandlerStatus {
 
 /**
  * The status of the store of a session.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface StorageStatus {
   /** What a successful commit survives at least. */
@@ -69,6 +96,10 @@ export interface StorageStatus {
 
 /**
  * The limits that the server granted on the live connection, with MQTT's defaults filled in (MQTT 3.2.2.3).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface ConnectionInfo {
   /** The server's address without secrets. */
@@ -101,6 +132,10 @@ export interface ConnectionInfo {
 
 /**
  * Durations in fixed buckets. Times are milliseconds.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface Latencies {
   /** Number of durations. */
@@ -122,12 +157,20 @@ export interface Latencies {
 
 /**
  * Counts by the tag of an `MqttError`'s reason. Reasons that never occurred are absent.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export type ReasonCounts = { readonly [Reason in MqttErrorReason["_tag"]]?: number }
 
 /**
  * Outcomes of the messages that a session accepted. At any time `accepted` is the sum of `acknowledged`, all of
  * `failed`, `withdrawn` and `pending`.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface PublishedMessages {
   /** Accepted by the session, including those that a durable session found in its store. */
@@ -146,6 +189,10 @@ export interface PublishedMessages {
 
 /**
  * Memory that messages take, in bytes, including their properties.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface MessageMemory {
   /** Received messages, until their consumers have finished with them. */
@@ -158,6 +205,10 @@ export interface MessageMemory {
 
 /**
  * Messages in the buffers of a session's streams.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface BufferedMessages {
   /** Number of messages that wait for their consumers. */
@@ -168,6 +219,10 @@ export interface BufferedMessages {
 
 /**
  * The commits of a durable session's store.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface StoreCommits {
   /** Attempts that the store refused. They are repeated, unless the store has failed permanently. */
@@ -178,6 +233,10 @@ export interface StoreCommits {
 
 /**
  * Failures of handlers, transformers and codecs. All are numbers of messages, except the first two.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface HandlerMetrics {
   /** Failed runs, including those that died or interrupted themselves. */
@@ -203,6 +262,10 @@ export interface HandlerMetrics {
  *
  * "Bytes" counts whole MQTT packets of all types, as they are handed to and taken from the network: below TLS and
  * WebSocket frames.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface SessionMetrics {
   /** Since the session was made, or added to its manager. */

@@ -29,6 +29,10 @@ export type { Durability, LoadedRecords, SessionStoreHandle, StoreDamage } from 
  *   Layer.provide(SessionStore.layerMemory)
  * )
  * ```
+ *
+ * @stability stable
+ * @category services
+ * @since 0.1.0
  */
 export class SessionStore extends Context.Service<SessionStore, {
   /**
@@ -41,6 +45,10 @@ export class SessionStore extends Context.Service<SessionStore, {
 /**
  * A new store in memory, for tests, and for programs whose durable sessions need not survive the process. It is closed
  * with the layer's scope, and its records are then lost.
+ *
+ * @stability stable
+ * @category layers
+ * @since 0.1.0
  */
 export const layerMemory: Layer.Layer<SessionStore> = Layer.effect(
   SessionStore,

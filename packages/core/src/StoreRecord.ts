@@ -11,6 +11,10 @@ import type { ProtocolVersion, QoS } from "./QoS.ts"
  * PUBREC received: only PUBREL is sent from now on, and the payload is dropped. `quarantined`, given up after it was
  * sent: the server may hold its packet identifier, which is not used again as long as the server has the session; the
  * payload is dropped.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface OutboundRecord {
   /** The type of the record. */
@@ -40,6 +44,10 @@ export interface OutboundRecord {
 /**
  * Identifies a message that a forwarder made of an inbound QoS 2 message. Packet identifiers are reused; `use`
  * distinguishes the messages that had the same one: see `InboundRecord`.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface OriginKey {
   /** The name of the forwarder. */
@@ -56,6 +64,10 @@ export interface OriginKey {
  * The inbound message from which an accepted outbound message was made. It is kept in the target's store from the
  * acceptance on, in the same commit, so that a redelivery after a crash is recognised. It is replaced by the next
  * message that the same forwarder makes from the same packet identifier of the same session.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface OriginRecord {
   /** The type of the record. */
@@ -67,6 +79,10 @@ export interface OriginRecord {
 /**
  * A QoS 2 packet identifier that was received and that the sender has not released (MQTT 4.3.3). `acknowledged` tells
  * whether PUBREC may be repeated at once; otherwise the delivery is still with its consumers.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface InboundRecord {
   /** The type of the record. */
@@ -83,6 +99,10 @@ export interface InboundRecord {
 
 /**
  * A named consumer. Messages that arrive while it is away wait for it.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface ConsumerRecord {
   /** The type of the record. */
@@ -98,6 +118,10 @@ export interface ConsumerRecord {
 /**
  * A subscription that the server has, or was about to be asked for. Its identifier must mean the same in the next
  * process.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface SubscriptionRecord {
   /** The type of the record. */
@@ -118,6 +142,10 @@ export interface SubscriptionRecord {
 
 /**
  * The identity of the session at its server.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface IdentityRecord {
   /** The type of the record. */
@@ -136,6 +164,10 @@ export interface IdentityRecord {
 
 /**
  * Any record of a store.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export type StoreRecord =
   | OutboundRecord
@@ -147,6 +179,10 @@ export type StoreRecord =
 
 /**
  * A change of one record. `keyOf` derives the key from the record.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export type StoreChange =
   | { readonly _tag: "Put"; readonly record: StoreRecord }
@@ -155,6 +191,10 @@ export type StoreChange =
 /**
  * The key of a record, unique in its session. Outbound records sort by `sequence`. Throws a TypeError for a value that
  * is not a record.
+ *
+ * @stability stable
+ * @category getters
+ * @since 0.1.0
  */
 export const keyOf = (record: StoreRecord): string => {
   switch (record._tag) {
@@ -175,15 +215,45 @@ export const keyOf = (record: StoreRecord): string => {
   }
 }
 
-/** The key of an outbound record. Keys sort as the sequence does. */
+/**
+ * The key of an outbound record. Keys sort as the sequence does.
+ *
+ * @stability stable
+ * @category getters
+ * @since 0.1.0
+ */
 export const outboundKey = (sequence: number): string => `outbound/${sequence.toString().padStart(16, "0")}`
-/** The key of an inbound record. */
+/**
+ * The key of an inbound record.
+ *
+ * @stability stable
+ * @category getters
+ * @since 0.1.0
+ */
 export const inboundKey = (packetIdentifier: number): string => `inbound/${packetIdentifier}`
-/** The key of a subscription record. */
+/**
+ * The key of a subscription record.
+ *
+ * @stability stable
+ * @category getters
+ * @since 0.1.0
+ */
 export const subscriptionKey = (filter: string): string => `subscription/${filter}`
-/** The key of a consumer record. */
+/**
+ * The key of a consumer record.
+ *
+ * @stability stable
+ * @category getters
+ * @since 0.1.0
+ */
 export const consumerKey = (name: string): string => `consumer/${name}`
-/** The key of an origin record: one for each forwarder and packet identifier of a source session. */
+/**
+ * The key of an origin record: one for each forwarder and packet identifier of a source session.
+ *
+ * @stability stable
+ * @category getters
+ * @since 0.1.0
+ */
 export const originKey = ({ forwarder, packetIdentifier, session }: Omit<OriginKey, "use">): string =>
   // The length makes the key unique for each pair of names.
   `origin/${packetIdentifier}/${forwarder.length}/${forwarder}/${session}`

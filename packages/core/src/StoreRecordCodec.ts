@@ -26,7 +26,7 @@
 import * as Result from "effect/Result"
 import { makeDecoder } from "./internal/codec/decoder.ts"
 import { makeEncoder } from "./internal/codec/encoder.ts"
-import { crc32 } from "./internal/crc32.ts"
+import { crc32, crc32OfText } from "./internal/crc32.ts"
 import type { Packet } from "./Packet.ts"
 import { isQoS, type QoS } from "./QoS.ts"
 import { keyOf, type OriginKey, type OutboundRecord, type StoreRecord } from "./StoreRecord.ts"
@@ -34,16 +34,30 @@ import { keyOf, type OriginKey, type OutboundRecord, type StoreRecord } from "./
 /**
  * The checksum CRC-32 (ISO 3309) of the first `end` bytes; default: all. `previous` is the checksum of the bytes before
  * them, for stores that keep several records in one value.
+ *
+ * @stability stable
+ * @category encoding
+ * @since 0.1.0
  */
 export const checksum = (bytes: Uint8Array, end: number = bytes.length, previous: number = 0): number =>
   crc32(bytes, Math.min(end, bytes.length), previous)
 
-/** The format that `encode` writes, and the newest that `decode` reads. */
+/**
+ * The format that `encode` writes, and the newest that `decode` reads.
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
+ */
 export const format = 2
 
 /**
  * Why bytes cannot be decoded: a later version of the library wrote them, or they are not the bytes written under this
  * key.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export type DecodeFailure =
   | { readonly _tag: "NewerFormat"; readonly format: number }
@@ -173,6 +187,10 @@ class Reader {
  * Encodes a record. Throws a `RangeError` for a message that a PUBLISH packet cannot hold or whose texts are invalid in
  * MQTT: sessions refuse such messages, and stores fail with the kind `invalid`. Throws a `TypeError` for a value that
  * is not a record.
+ *
+ * @stability stable
+ * @category encoding
+ * @since 0.1.0
  */
 export const encode = (record: StoreRecord): Uint8Array => {
   const type: number | undefined = types[record._tag]
@@ -227,6 +245,10 @@ export const encode = (record: StoreRecord): Uint8Array => {
 
 /**
  * Decodes the record that was stored under this key. The payload of an outbound record is a view of the bytes.
+ *
+ * @stability stable
+ * @category decoding
+ * @since 0.1.0
  */
 export const decode = (key: string, bytes: Uint8Array): Result.Result<StoreRecord, DecodeFailure> => {
   if (bytes.length < frame) return damaged(`${bytes.length} bytes are too few for a record`)
@@ -247,8 +269,7 @@ export const decode = (key: string, bytes: Uint8Array): Result.Result<StoreRecor
 
 const damaged = (detail: string): Result.Result<never, DecodeFailure> => Result.fail({ _tag: "Damaged", detail })
 
-const recordChecksum = (key: string, bytes: Uint8Array, end: number): number =>
-  crc32(bytes, end, crc32(textEncoder.encode(key)))
+const recordChecksum = (key: string, bytes: Uint8Array, end: number): number => crc32(bytes, end, crc32OfText(key))
 
 const read = (reader: Reader): StoreRecord => {
   const isFormat1 = reader.bytes[0] === 1

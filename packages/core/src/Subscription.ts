@@ -12,11 +12,19 @@ import type { QoS } from "./QoS.ts"
 
 /**
  * The property by which `isSubscription` knows a subscription.
+ *
+ * @stability stable
+ * @category type IDs
+ * @since 0.1.0
  */
 export const TypeId = "~effect-mqttx/core/Subscription"
 
 /**
  * Options of a subscription.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface SubscribeOptions {
   /** The maximum quality of service of the deliveries. Default 0. */
@@ -58,6 +66,10 @@ export interface SubscribeOptions {
 
 /**
  * Information about a granted subscription.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface SubscriptionInfo {
   /** The topic filters, in the order in which they were given. */
@@ -70,6 +82,10 @@ export interface SubscriptionInfo {
 
 /**
  * A subscription that the server granted.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface Subscription extends SubscriptionInfo {
   readonly [TypeId]: typeof TypeId
@@ -89,6 +105,10 @@ export interface Subscription extends SubscriptionInfo {
 
 /**
  * Whether a value is a subscription that the server granted.
+ *
+ * @stability stable
+ * @category guards
+ * @since 0.1.0
  */
 export const isSubscription = (u: unknown): u is Subscription => Predicate.hasProperty(u, TypeId)
 
@@ -99,6 +119,10 @@ export const isSubscription = (u: unknown): u is Subscription => Predicate.hasPr
  * properties `mqttx-session`, `mqttx-topic` and `mqttx-error` say where the message came from and why it failed. Then
  * the message is acknowledged. Messages that arrive on the dead-letter topic are never given to the consumer whose dead
  * letters go there. The dead letter of a message that the consumer has had before is not dead-lettered again.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface DeadLetterPolicy {
   /** A topic name. It must not be one of the consumer's filters, but a filter with wildcards may match it. */
@@ -120,6 +144,10 @@ export interface DeadLetterPolicy {
  * topics continue until the receive window is full of messages behind it, because acknowledgements leave in the order
  * of arrival (MQTT 4.6). `skip`: acknowledged, and counted as given up. `fail`: the consumer fails with the error, and
  * the message stays unacknowledged. A record: the message goes to a dead-letter topic.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export type FailurePolicy = "retry" | "skip" | "fail" | DeadLetterPolicy
 
@@ -127,11 +155,19 @@ export type FailurePolicy = "retry" | "skip" | "fail" | DeadLetterPolicy
  * The outcome of a failed message. `deadLetterRetry`: the dead letter was refused and is published again.
  * `deadLetterRefused`: the dead letter was refused permanently, and the message was given up. The others are as in
  * `FailurePolicy`.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export type FailureOutcome = "retry" | "skip" | "fail" | "deadLetter" | "deadLetterRetry" | "deadLetterRefused"
 
 /**
  * How `consume` calls the handler.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface ConsumeOptions<E = never, R = never> extends Omit<SubscribeOptions, "ack"> {
   /**

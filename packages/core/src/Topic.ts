@@ -37,6 +37,10 @@ export { make as template } from "./TopicTemplate.ts"
  * const filters = ["sensors/#", "alarms/#"]
  * filters.filter(Topic.matches("sensors/room1/temperature")) // => ["sensors/#"]
  * ```
+ *
+ * @stability stable
+ * @category matching
+ * @since 0.1.0
  */
 export const matches: {
   (topic: string): (filter: string) => boolean
@@ -54,6 +58,10 @@ export const matches: {
  *
  * Topic.captures("sensors/+/#", "sensors/room1/temperature/max") // => ["room1", "temperature/max"]
  * ```
+ *
+ * @stability stable
+ * @category matching
+ * @since 0.1.0
  */
 export const captures: {
   (topic: string): (filter: string) => ReadonlyArray<string> | undefined
@@ -71,6 +79,10 @@ export const captures: {
  * Topic.overlaps("sensors/+/temperature", "sensors/room1/#") // => true
  * Topic.overlaps("sensors/+/temperature", "sensors/+/humidity") // => false
  * ```
+ *
+ * @stability stable
+ * @category matching
+ * @since 0.1.0
  */
 export const overlaps: {
   (that: string): (self: string) => boolean

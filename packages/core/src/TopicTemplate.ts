@@ -56,6 +56,10 @@ type NameOf<Level extends string> = Level extends `:${infer Name}` ? Name
 
 /**
  * The names of a template's parameters.
+ *
+ * @stability stable
+ * @category utility types
+ * @since 0.1.0
  */
 export type ParameterNames<Path extends string> = string extends Path ? string
   : Path extends `${infer Level}/${infer Rest}` ? NameOf<Level> | ParameterNames<Rest>
@@ -78,12 +82,20 @@ type Problem<Path extends string, Seen extends string = never> = string extends 
 /**
  * The type that a template's text must have besides `string`: no restriction for a valid text, otherwise a type that no
  * string has, which names the problem.
+ *
+ * @stability stable
+ * @category utility types
+ * @since 0.1.0
  */
 export type CheckedPath<Path extends string> = [Problem<Path>] extends [never] ? unknown
   : { readonly "this is no topic template": Problem<Path> }
 
 /**
  * Schemas of parameters that are not plain text. Each converts from and to the text of its level.
+ *
+ * @stability stable
+ * @category utility types
+ * @since 0.1.0
  */
 export type ParameterSchemas<Path extends string> = {
   readonly [Name in ParameterNames<Path>]?: Schema.ConstraintCodec<unknown, string>
@@ -91,6 +103,10 @@ export type ParameterSchemas<Path extends string> = {
 
 /**
  * The parameters of a template: text, or what the parameter's schema says.
+ *
+ * @stability stable
+ * @category utility types
+ * @since 0.1.0
  */
 export type TemplateParameters<Path extends string, Schemas = {}> = {
   readonly [Name in ParameterNames<Path>]: Name extends keyof Schemas
@@ -100,6 +116,10 @@ export type TemplateParameters<Path extends string, Schemas = {}> = {
 
 /**
  * The code parts of a template.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface TemplateOptions<Schemas> {
   /** Schemas of parameters, for example `{ index: Schema.FiniteFromString }`. Without one, a parameter is text. */
@@ -114,6 +134,10 @@ type Known<Path extends string, Schemas> = {
  * Makes a template from a text that is not known at compile time. Fails with `InvalidFilter`, whose `offset` is the
  * place of the mistake; and with `InvalidOptions` for a payload that is neither codec nor schema, and for schemas of
  * parameters that the text does not have.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const fromString = <
   const Path extends string,
@@ -161,6 +185,10 @@ const refuse = (issues: ReadonlyArray<OptionsIssue>): Result.Result<void, Invali
  * temperature.filter // => "sensors/+/temperature"
  * chunk.parse("files/a/2/readme.md") // => { id: "a", index: 2, path: "readme.md" }
  * ```
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = <
   const Path extends string,
@@ -177,6 +205,10 @@ export const make = <
 
 /**
  * Whether a value is a topic template.
+ *
+ * @stability stable
+ * @category guards
+ * @since 0.1.0
  */
 export const isTopicTemplate = (u: unknown): u is TopicTemplate<unknown, unknown, unknown, unknown> =>
   Predicate.hasProperty(u, TypeId)

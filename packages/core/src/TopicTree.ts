@@ -11,6 +11,10 @@ const TypeId = "~effect-mqttx/core/TopicTree"
 
 /**
  * Values by topic filter. A value may be under several filters, and at most once under each.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface TopicTree<in out A> {
   readonly [TypeId]: typeof TypeId
@@ -36,6 +40,10 @@ export interface TopicTree<in out A> {
 
 /**
  * Options of a tree.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface TopicTreeOptions {
   /** Number of recent topic names whose answer is kept; 0 switches the cache off. Default 1024. */
@@ -247,10 +255,18 @@ const push = <A>(values: Array<A>, node: Node<A>): void => {
  *
  * listeners.match("sensors/room1/temperature") // => ["thermometer"]
  * ```
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = <A>(options?: TopicTreeOptions): TopicTree<A> => new TopicTreeImpl(options?.cacheSize ?? 1024)
 
 /**
  * Whether a value is a tree of this module.
+ *
+ * @stability stable
+ * @category guards
+ * @since 0.1.0
  */
 export const isTopicTree = (u: unknown): u is TopicTree<unknown> => Predicate.hasProperty(u, TypeId)

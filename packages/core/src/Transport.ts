@@ -17,6 +17,10 @@ import type { ProxyOptions, TlsOptions, WebSocketOptions } from "./SessionOption
 /**
  * The callbacks of a byte stream. All are called synchronously from an event of the platform, never after `onClose`,
  * and never before `open` succeeded.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface ByteStreamHandlers {
   /** Bytes in order. The receiver owns them: the transport does not write to them again. */
@@ -37,11 +41,19 @@ export interface ByteStreamHandlers {
  * - `taken`: the stream has taken them.
  * - `congested`: the stream has taken them, and more bytes wait than its high-water mark. Wait for `onDrain`.
  * - `closed`: the stream has ended or is about to end, and has taken none of them.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export type WriteResult = "taken" | "congested" | "closed"
 
 /**
  * An open stream of bytes.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface ByteStream {
   /**
@@ -65,6 +77,10 @@ export interface ByteStream {
 
 /**
  * Everything that is needed to reach a server.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface TransportRequest {
   /** Where the server listens. */
@@ -88,6 +104,10 @@ export interface TransportRequest {
  * `open` succeeds when the network is ready for the first byte of CONNECT (after the TLS handshake and the WebSocket
  * upgrade). It fails with `ConnectionRefused`, `TlsFailure` or `ProxyFailed`, and is interruptible at any time. The end
  * of its scope destroys the stream. It has no time limit of its own: the connection has one.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface Transport {
   /** Opens a stream to a server, see `Transport`. */
@@ -99,6 +119,10 @@ export interface Transport {
 
 /**
  * The transport in use; replace it with `Layer.succeed(Transport.Transport, ...)` or `Effect.provideService`.
+ *
+ * @stability stable
+ * @category references
+ * @since 0.1.0
  */
 export const Transport: Context.Reference<Transport> = Context.Reference("@effect-mqttx/core/Transport", {
   defaultValue: (): Transport => defaultTransport
@@ -108,6 +132,10 @@ export const Transport: Context.Reference<Transport> = Context.Reference("@effec
  * The failure of an attempt to reach a server, from the error of a socket, of TLS or of a WebSocket: for transports of
  * your own. It is `TlsFailure` for the codes of TLS and `ConnectionRefused` otherwise. Whether it is retryable follows
  * from the code, as with the default transport.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const failure = (error: unknown, address: ServerAddress.ServerAddress): MqttError =>
   new MqttError({ reason: fromNetworkError(error, "connect", ServerAddress.format(address)) })
@@ -137,6 +165,10 @@ export const failure = (error: unknown, address: ServerAddress.ServerAddress): M
  *   yield* Effect.provide(publish, Plant.pipe(Layer.provide(ScriptedBroker.layerMemory())))
  * }).pipe(Effect.provide(Transport.layerForbidden))
  * ```
+ *
+ * @stability stable
+ * @category layers
+ * @since 0.1.0
  */
 export const layerForbidden: Layer.Layer<never> = Layer.succeed(Transport, {
   open: ({ address }) =>

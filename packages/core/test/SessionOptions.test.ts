@@ -160,6 +160,7 @@ describe("SessionOptions", () => {
         onOverflow: "dropOldest",
         ackDeadline: "30000 ms",
         onAckDeadline: "wait",
+        tracing: "off",
         unclaimed: { hold: "10000 ms", fraction: 0.5 },
         subscriptionIdentifiers: "auto",
         drainTimeout: "10000 ms"

@@ -133,6 +133,21 @@ describe("StoreRecordCodec", () => {
     assert.deepStrictEqual(Result.getOrThrow(decode(key, inFormat1(key, new Uint8Array([2, 0, 7, 0])))), inbound)
   })
 
+  it("has a checksum over the UTF-8 of the key, also of one that is not ASCII or not well-formed", () => {
+    for (const name of ["plain", "caf\u00e9", "\u{1f321}", "\u007f\u0080", "a\ud800"]) {
+      const record = { _tag: "Consumer", name, filters: ["a"], qos: 1 } as const
+      const key = StoreRecord.keyOf(record)
+      const bytes = encode(record)
+      const end = bytes.length - 4
+      assert.strictEqual(
+        new DataView(bytes.buffer).getUint32(end),
+        reference(new TextEncoder().encode(key), bytes.subarray(0, end)),
+        key
+      )
+      assert.deepStrictEqual(Result.getOrThrow(decode(key, bytes)), record)
+    }
+  })
+
   it("knows a later format from damage, by the checksum that every format has", () => {
     const bytes = new Uint8Array([3, 99, 1, 2, 3, 0, 0, 0, 0])
     new DataView(bytes.buffer).setUint32(5, reference(new TextEncoder().encode("key"), bytes.subarray(0, 5)))

@@ -1,6 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { Duration, Redacted } from "effect"
-import * as Fs from "node:fs"
 import type { UserProperty } from "../src/Properties.ts"
 import type {
   BytesInput,
@@ -59,20 +58,4 @@ describe("types of options", () => {
     assert.isTrue(same<TlsOptions["key"], Redacted.Redacted<string> | undefined>(true))
     assert.isTrue(same<"path" extends keyof SessionOptions["webSocket"] ? true : false, false>(true))
   })
-})
-
-describe("documentation of options", () => {
-  it.each(["options/fields.ts", "options/groups.ts", "forwarder/options.ts"])(
-    "stands at every option of %s",
-    (file) => {
-      const source = Fs.readFileSync(new URL(`../src/internal/${file}`, import.meta.url), "utf8")
-      const records = source.match(/^(?:export )?const \w*[fF]ields = \{\n(?:.*\n)*?\}/gm) ?? []
-      assert.isNotEmpty(records)
-      const missing = records.flatMap((record) => {
-        const lines = record.split("\n").filter((line) => !line.startsWith("  //"))
-        return lines.filter((line, at) => /^ {2}\w+:/.test(line) && lines[at - 1]?.endsWith("*/") !== true)
-      })
-      assert.deepStrictEqual(missing, [])
-    }
-  )
 })

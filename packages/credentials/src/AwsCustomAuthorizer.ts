@@ -25,7 +25,13 @@ import * as Effect from "effect/Effect"
 import type * as Redacted from "effect/Redacted"
 import { reveal, type SecretInput } from "./internal/secret.ts"
 
-/** The authorizer and what it checks. */
+/**
+ * The authorizer and what it checks.
+ *
+ * @stability unstable
+ * @category options
+ * @since 0.1.0
+ */
 export interface AwsCustomAuthorizerOptions {
   /** The name of the authorizer. Absent: the default one of the account. */
   readonly authorizer?: string | undefined
@@ -41,7 +47,13 @@ export interface AwsCustomAuthorizerOptions {
   } | undefined
 }
 
-/** The credentials with the parameters in the user name. */
+/**
+ * The credentials with the parameters in the user name.
+ *
+ * @stability unstable
+ * @category constructors
+ * @since 0.1.0
+ */
 export const make = (
   { authorizer, password, token, username = "" }: AwsCustomAuthorizerOptions
 ): Effect.Effect<Credentials> =>

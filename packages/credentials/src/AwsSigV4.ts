@@ -27,7 +27,13 @@ import * as Redacted from "effect/Redacted"
 import { hex, hmac, sha256, utf8 } from "./internal/crypto.ts"
 import { reveal, type SecretInput } from "./internal/secret.ts"
 
-/** An access key, and the token of a session of AWS STS or Cognito. */
+/**
+ * An access key, and the token of a session of AWS STS or Cognito.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
+ */
 export interface Keys {
   /** The identifier of the key. */
   readonly accessKeyId: string
@@ -39,7 +45,13 @@ export interface Keys {
   readonly expiresAt?: number | undefined
 }
 
-/** What is signed. */
+/**
+ * What is signed.
+ *
+ * @stability unstable
+ * @category options
+ * @since 0.1.0
+ */
 export interface PresignOptions {
   /** The host name, as the header `host` has it. */
   readonly host: string
@@ -65,7 +77,13 @@ export interface PresignOptions {
 const encode = (text: string): string =>
   encodeURIComponent(text).replace(/[!'()*]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`)
 
-/** The query of a signed URL, without `?`. */
+/**
+ * The query of a signed URL, without `?`.
+ *
+ * @stability unstable
+ * @category constructors
+ * @since 0.1.0
+ */
 export const presign = (options: PresignOptions): Effect.Effect<Redacted.Redacted<string>, CredentialsError> =>
   Effect.gen(function*() {
     const { at, expires, host, keys, path, region, service, signsToken = false } = options
@@ -91,7 +109,13 @@ export const presign = (options: PresignOptions): Effect.Effect<Redacted.Redacte
     return Redacted.make(`${query}&X-Amz-Signature=${signature}${suffix}`)
   })
 
-/** AWS IoT Core over WebSocket. */
+/**
+ * AWS IoT Core over WebSocket.
+ *
+ * @stability unstable
+ * @category options
+ * @since 0.1.0
+ */
 export interface IotCoreOptions<R> {
   /** The region, for example `eu-central-1`. */
   readonly region: string
@@ -102,7 +126,13 @@ export interface IotCoreOptions<R> {
 /** A URL is used at once, so a short time is enough for clocks that differ. */
 const urlSeconds = 300
 
-/** Signs the URL of each attempt. The server's address must be `wss://.../mqtt`. */
+/**
+ * Signs the URL of each attempt. The server's address must be `wss://.../mqtt`.
+ *
+ * @stability unstable
+ * @category constructors
+ * @since 0.1.0
+ */
 export const iotCore =
   <R>({ keys, region }: IotCoreOptions<R>) => ({ server }: Attempt): Effect.Effect<Credentials, CredentialsError, R> =>
     Effect.gen(function*() {

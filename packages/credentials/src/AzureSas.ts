@@ -29,7 +29,13 @@ import { base64, fromBase64, hmac, utf8 } from "./internal/crypto.ts"
 import { reveal, type SecretInput } from "./internal/secret.ts"
 import { lifetimeOf } from "./internal/time.ts"
 
-/** A resource and the key that signs for it. */
+/**
+ * A resource and the key that signs for it.
+ *
+ * @stability unstable
+ * @category options
+ * @since 0.1.0
+ */
 export interface SasOptions {
   /** The resource, for example `plant.azure-devices.net/devices/device-1`. */
   readonly resource: string
@@ -41,7 +47,13 @@ export interface SasOptions {
   readonly lifetime?: Duration.Input | undefined
 }
 
-/** A signature, and when it expires in milliseconds since the epoch. */
+/**
+ * A signature, and when it expires in milliseconds since the epoch.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
+ */
 export interface Sas {
   /** The text to use as a password. */
   readonly signature: Redacted.Redacted<string>
@@ -49,7 +61,13 @@ export interface Sas {
   readonly expiresAt: number
 }
 
-/** Signs access to a resource from now on. */
+/**
+ * Signs access to a resource from now on.
+ *
+ * @stability unstable
+ * @category constructors
+ * @since 0.1.0
+ */
 export const sign = ({ key, lifetime, policy, resource }: SasOptions): Effect.Effect<Sas, CredentialsError> =>
   Effect.gen(function*() {
     const bytes = fromBase64(reveal(key))
@@ -67,7 +85,13 @@ export const sign = ({ key, lifetime, policy, resource }: SasOptions): Effect.Ef
     }
   })
 
-/** A device, or a module of one, at an IoT Hub. */
+/**
+ * A device, or a module of one, at an IoT Hub.
+ *
+ * @stability unstable
+ * @category options
+ * @since 0.1.0
+ */
 export interface IotHubOptions {
   /** The host name of the hub. */
   readonly hostName: string
@@ -85,7 +109,13 @@ export interface IotHubOptions {
   readonly apiVersion?: string | undefined
 }
 
-/** User name and password for an IoT Hub, which are renewed before they expire. */
+/**
+ * User name and password for an IoT Hub, which are renewed before they expire.
+ *
+ * @stability unstable
+ * @category constructors
+ * @since 0.1.0
+ */
 export const iotHub = (options: IotHubOptions): Effect.Effect<Credentials, CredentialsError> => {
   const { apiVersion = "2021-04-12", deviceId, hostName, key, lifetime, moduleId, policy } = options
   const device = moduleId === undefined ? deviceId : `${deviceId}/modules/${moduleId}`

@@ -20,7 +20,13 @@ import type * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import type * as Redacted from "effect/Redacted"
 
-/** The values to read. */
+/**
+ * The values to read.
+ *
+ * @stability unstable
+ * @category options
+ * @since 0.1.0
+ */
 export interface ConfigCredentialsOptions {
   /** The user name. Default: the option of the session. */
   readonly username?: Config.Config<string> | undefined
@@ -30,6 +36,10 @@ export interface ConfigCredentialsOptions {
 
 /**
  * Reads user name and password from Config. Fails, and is tried again, while a value is missing.
+ *
+ * @stability unstable
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = ({ password, username }: ConfigCredentialsOptions): Effect.Effect<Credentials, CredentialsError> =>
   Effect.gen(function*() {

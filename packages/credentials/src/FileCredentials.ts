@@ -32,7 +32,13 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 
-/** The paths of the files. */
+/**
+ * The paths of the files.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
+ */
 export interface Files {
   /** The user name. Default: the option of the session. */
   readonly username?: string | undefined
@@ -68,6 +74,10 @@ const read = (path: string): Effect.Effect<string, CredentialsError, FileSystem.
 /**
  * Reads the files. White space at the end of user name and password is not part of them. Fails, and is tried again,
  * while a file cannot be read.
+ *
+ * @stability unstable
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = (files: Files): Effect.Effect<Credentials, CredentialsError, FileSystem.FileSystem> =>
   Effect.gen(function*() {
@@ -93,6 +103,10 @@ export const make = (files: Files): Effect.Effect<Credentials, CredentialsError,
  * Watches the folders of the files until the scope ends, and refreshes the session's credentials when the contents have
  * changed. (The files of a Kubernetes secret are links into a folder that is replaced, so watching the files alone
  * would miss the change.) A refresh that fails is logged, and tried again with the next change.
+ *
+ * @stability unstable
+ * @category constructors
+ * @since 0.1.0
  */
 export const refreshOnChange =
   (files: Files) => (session: MqttSession.Session): Effect.Effect<void, never, FileSystem.FileSystem | Scope.Scope> =>

@@ -23,10 +23,22 @@ import { attempt, base64Url, fromBase64, utf8 } from "./internal/crypto.ts"
 import { reveal, type SecretInput } from "./internal/secret.ts"
 import { lifetimeOf } from "./internal/time.ts"
 
-/** The algorithms of RFC 7518 that every platform has. */
+/**
+ * The algorithms of RFC 7518 that every platform has.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
+ */
 export type Algorithm = "HS256" | "RS256" | "ES256"
 
-/** A token and how it is signed. */
+/**
+ * A token and how it is signed.
+ *
+ * @stability unstable
+ * @category options
+ * @since 0.1.0
+ */
 export interface JwtOptions {
   /** The algorithm of the signature. */
   readonly algorithm: Algorithm
@@ -40,7 +52,13 @@ export interface JwtOptions {
   readonly lifetime?: Duration.Input | undefined
 }
 
-/** A signed token. */
+/**
+ * A signed token.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
+ */
 export interface Token {
   /** The signed token. */
   readonly token: Redacted.Redacted<string>
@@ -62,7 +80,13 @@ const importKey = (subtle: SubtleCrypto, algorithm: Algorithm, key: string): Pro
   return subtle.importKey("pkcs8", bytes, algorithms[algorithm], false, ["sign"])
 }
 
-/** Signs a token that begins now. */
+/**
+ * Signs a token that begins now.
+ *
+ * @stability unstable
+ * @category constructors
+ * @since 0.1.0
+ */
 export const sign = (options: JwtOptions): Effect.Effect<Token, CredentialsError> =>
   Effect.gen(function*() {
     const { algorithm, claims = {}, key, keyId, lifetime } = options
@@ -80,7 +104,13 @@ export const sign = (options: JwtOptions): Effect.Effect<Token, CredentialsError
     return { token: Redacted.make(`${signed}.${base64Url(signature)}`), expiresAt }
   })
 
-/** A token as a password. It is renewed before it expires. */
+/**
+ * A token as a password. It is renewed before it expires.
+ *
+ * @stability unstable
+ * @category constructors
+ * @since 0.1.0
+ */
 export const credentials = (
   options: JwtOptions & { readonly username?: string | undefined }
 ): Effect.Effect<Credentials, CredentialsError> =>
@@ -90,7 +120,13 @@ export const credentials = (
     expiresAt
   }))
 
-/** A token as the data of an enhanced authentication, for `Authentication.token`. */
+/**
+ * A token as the data of an enhanced authentication, for `Authentication.token`.
+ *
+ * @stability unstable
+ * @category constructors
+ * @since 0.1.0
+ */
 export const data = (
   options: JwtOptions
 ): Effect.Effect<{ readonly bytes: Uint8Array; readonly expiresAt: number }, CredentialsError> =>

@@ -35,7 +35,13 @@ import * as Schema from "effect/Schema"
 import { base64, utf8 } from "./internal/crypto.ts"
 import { reveal, type SecretInput } from "./internal/secret.ts"
 
-/** The client and what it asks for. */
+/**
+ * The client and what it asks for.
+ *
+ * @stability unstable
+ * @category options
+ * @since 0.1.0
+ */
 export interface OAuth2Options {
   /** The token endpoint of the authorization server. */
   readonly tokenUrl: string
@@ -51,7 +57,13 @@ export interface OAuth2Options {
   readonly clientAuthentication?: "basic" | "form" | undefined
 }
 
-/** An access token. */
+/**
+ * An access token.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
+ */
 export interface Token {
   /** The access token. */
   readonly token: Redacted.Redacted<string>
@@ -67,7 +79,13 @@ const Answer = Schema.Struct({
 /** These statuses say that the client is wrong, not the moment (RFC 6749, 5.2). */
 const isRefusal = (status: number): boolean => status === 400 || status === 401 || status === 403
 
-/** Asks for a token. */
+/**
+ * Asks for a token.
+ *
+ * @stability unstable
+ * @category constructors
+ * @since 0.1.0
+ */
 export const token = (options: OAuth2Options): Effect.Effect<Token, CredentialsError, HttpClient.HttpClient> =>
   Effect.gen(function*() {
     const { audience, clientAuthentication = "basic", clientId, clientSecret, scope, tokenUrl } = options
@@ -106,7 +124,13 @@ export const token = (options: OAuth2Options): Effect.Effect<Token, CredentialsE
     }
   })
 
-/** A token as a password. It is renewed before it expires. */
+/**
+ * A token as a password. It is renewed before it expires.
+ *
+ * @stability unstable
+ * @category constructors
+ * @since 0.1.0
+ */
 export const credentials = (
   options: OAuth2Options & { readonly username?: string | undefined }
 ): Effect.Effect<Credentials, CredentialsError, HttpClient.HttpClient> =>
@@ -116,7 +140,13 @@ export const credentials = (
     expiresAt
   }))
 
-/** A token as the data of an enhanced authentication, for `Authentication.token`. */
+/**
+ * A token as the data of an enhanced authentication, for `Authentication.token`.
+ *
+ * @stability unstable
+ * @category constructors
+ * @since 0.1.0
+ */
 export const data = (
   options: OAuth2Options
 ): Effect.Effect<

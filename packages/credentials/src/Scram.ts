@@ -20,7 +20,13 @@ import * as Effect from "effect/Effect"
 import { base64, fromBase64, hmac, nonce, pbkdf2, sha256 as digest, textOf, utf8 } from "./internal/crypto.ts"
 import { reveal, type SecretInput } from "./internal/secret.ts"
 
-/** The user. */
+/**
+ * The user.
+ *
+ * @stability unstable
+ * @category options
+ * @since 0.1.0
+ */
 export interface ScramOptions {
   /** The name of the user at the server. */
   readonly username: string
@@ -65,7 +71,13 @@ const parseServerFirst = (message: string, clientNonce: string): ServerFirst | s
     : `the server asks for ${iterations} iterations; allowed are ${fewestIterations} to ${mostIterations}`
 }
 
-/** The authentication of a user by SCRAM-SHA-256. */
+/**
+ * The authentication of a user by SCRAM-SHA-256.
+ *
+ * @stability unstable
+ * @category constructors
+ * @since 0.1.0
+ */
 export const sha256 = (options: ScramOptions): Authenticator => ({
   method: "SCRAM-SHA-256",
   initiate: () =>

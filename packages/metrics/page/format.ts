@@ -1,5 +1,5 @@
 /** Numbers, sizes and times as people read them. */
-import type { PageFigures } from "../src/internal/page/model.ts"
+import type { PageMetrics } from "../src/internal/page/model.ts"
 
 const whole = new Intl.NumberFormat("en")
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 })
@@ -46,7 +46,7 @@ export const age = (milliseconds: number): string =>
   milliseconds < 1000 ? "now" : duration(Math.floor(milliseconds / 1000) * 1000)
 
 /** What the messages of a queue weigh, and how long the oldest one has been there. */
-export const queue = ({ queued, queuedBytes, queuedFor }: PageFigures): string =>
+export const queue = ({ queued, queuedBytes, queuedFor }: PageMetrics): string =>
   queued === 0 ? "" : `${bytes(queuedBytes)}, ${queuedFor < 1000 ? "just now" : `for ${age(queuedFor)}`}`
 
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" })

@@ -1,5 +1,5 @@
 /** What an operator wants to know first: is anything lost, and what is wrong. */
-import type { PageFate, PageFigures, PageForwarder, PageSession, PageSnapshot } from "../src/internal/page/model.ts"
+import type { PageFate, PageForwarder, PageMetrics, PageSession, PageSnapshot } from "../src/internal/page/model.ts"
 import { age, count, exact, plural } from "./format.ts"
 
 export type Level = "good" | "bad" | "warning" | "waiting" | "off"
@@ -34,11 +34,11 @@ export const stateOf = (session: PageSession): StateView => {
 }
 
 /** How many messages reached nobody. */
-export const lostOf = ({ lost }: Pick<PageFigures, "lost">): number =>
+export const lostOf = ({ lost }: Pick<PageMetrics, "lost">): number =>
   lost.reduce((total, { count }) => total + count, 0)
 
 /** Why, the most frequent cause first. */
-export const causesOf = ({ lost }: Pick<PageFigures, "lost">): string =>
+export const causesOf = ({ lost }: Pick<PageMetrics, "lost">): string =>
   lost.map((loss) => `${count(loss.count)} ${loss.cause}`).join(", ")
 
 const fatesOf = (forwarders: ReadonlyArray<PageForwarder>, kind: PageFate["kind"]): number =>

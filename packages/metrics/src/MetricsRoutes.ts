@@ -38,6 +38,10 @@ const prometheusText = "text/plain; version=0.0.4; charset=utf-8"
  * `/metrics` returns the text format of Prometheus. `/healthz` returns 200 while the process responds. `/readyz`
  * returns 200 when the program can do its work, otherwise 503 with the causes as JSON: see `UnreadyCause`. The routes
  * reveal nothing else.
+ *
+ * @stability unstable
+ * @category layers
+ * @since 0.1.0
  */
 export const layer = (
   options: MetricsRoutesOptions = {}

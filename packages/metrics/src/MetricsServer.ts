@@ -62,6 +62,10 @@ const routes = (
  *
  * Open pages are requests that do not end. At the end of its scope an HTTP server waits for requests, on Node for 20
  * seconds unless `gracefulShutdownTimeout` is set. `layer` ends the pages first.
+ *
+ * @stability unstable
+ * @category layers
+ * @since 0.1.0
  */
 export const layerRoutes = (
   options: MetricsServerOptions = {}
@@ -75,6 +79,10 @@ export const layerRoutes = (
 
 /**
  * The running server and its address.
+ *
+ * @stability unstable
+ * @category services
+ * @since 0.1.0
  */
 export class MetricsServer extends Context.Service<MetricsServer, {
   /** The address that it listens on. */
@@ -86,6 +94,10 @@ export class MetricsServer extends Context.Service<MetricsServer, {
 /**
  * Serves only the page, the metrics and the health checks on the program's `HttpServer`. Ends with the scope, including
  * open pages. Dies with an `MqttError` for invalid options.
+ *
+ * @stability unstable
+ * @category layers
+ * @since 0.1.0
  */
 export const layer = (
   options: MetricsServerOptions = {}

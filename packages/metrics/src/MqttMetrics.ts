@@ -25,7 +25,7 @@ import { InvalidOptions, MqttError } from "@effect-mqttx/core/MqttError"
 import { MqttSession, type Session } from "@effect-mqttx/core/MqttSession"
 import * as OptionsSchema from "@effect-mqttx/core/OptionsSchema"
 import type { SessionEvent } from "@effect-mqttx/core/SessionEvent"
-import { type Manager, SessionManager } from "@effect-mqttx/core/SessionManager"
+import { SessionManager } from "@effect-mqttx/core/SessionManager"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
@@ -43,31 +43,11 @@ import { collect, RouteNames } from "./internal/snapshot/collect.ts"
 import type { MqttSnapshot, SessionSnapshot } from "./MqttSnapshot.ts"
 
 /**
- * The operations of the metrics service.
- */
-export interface Metrics {
-  /** The current snapshot. */
-  readonly snapshot: Effect.Effect<MqttSnapshot>
-  /** A snapshot now, and another after each interval (default one second). */
-  readonly changes: (interval?: Duration.Input) => Stream.Stream<MqttSnapshot>
-  /**
-   * The snapshot of one session now, and another after each interval (default one second), until the session is
-   * removed.
-   */
-  readonly sessionChanges: (name: string, interval?: Duration.Input) => Stream.Stream<SessionSnapshot>
-  /** The lifecycle events of all sessions. A new listener first receives the recent events. */
-  readonly events: Stream.Stream<SessionEvent>
-  /**
-   * Updates the series in Effect's metric registry to the current sessions: call it before you read the registry
-   * yourself. It also runs by itself a moment after a session was added or removed, and every few seconds.
-   */
-  readonly synchronize: Effect.Effect<void>
-  /** The text format of Prometheus, version 0.0.4: all metrics in the registry, the program's own included. */
-  readonly prometheus: Effect.Effect<string>
-}
-
-/**
  * A source of forwarder metrics, for example a `ForwarderManager`.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
  */
 export interface ForwarderSource {
   /** The metrics of all forwarders, by name. Must not wait. */
@@ -76,10 +56,14 @@ export interface ForwarderSource {
 
 /**
  * The sources of the metrics, all optional.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
  */
 export interface MetricsSources {
   /** The manager whose sessions are watched, later ones included. */
-  readonly manager?: Manager | undefined
+  readonly manager?: SessionManager["Service"] | undefined
   /** Sessions without a manager. Their names must differ. */
   readonly sessions?: ReadonlyArray<Session> | undefined
   /** The forwarders that are watched. */
@@ -88,6 +72,10 @@ export interface MetricsSources {
 
 /**
  * Options of the export.
+ *
+ * @stability unstable
+ * @category options
+ * @since 0.1.0
  */
 export interface MetricsOptions {
   /**
@@ -101,11 +89,15 @@ export interface MetricsOptions {
  * Watches sources until the scope ends, which removes all series. Series get the attributes of
  * `Metric.CurrentMetricAttributes` and go to the `Metric.MetricRegistry` of the caller. Dies with an `MqttError` for
  * invalid sources and options.
+ *
+ * @stability unstable
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = (
   sources: MetricsSources,
   options: MetricsOptions = {}
-): Effect.Effect<Metrics, never, Scope.Scope> =>
+): Effect.Effect<MqttMetrics["Service"], never, Scope.Scope> =>
   Effect.gen(function*() {
     yield* orDie(() => decodeSources(sources))
     yield* check(MetricsSchema, options, "MqttMetrics.make")
@@ -154,8 +146,31 @@ export const make = (
 
 /**
  * The metrics of the program.
+ *
+ * @stability unstable
+ * @category services
+ * @since 0.1.0
  */
-export class MqttMetrics extends Context.Service<MqttMetrics, Metrics>()("@effect-mqttx/metrics/MqttMetrics") {}
+export class MqttMetrics extends Context.Service<MqttMetrics, {
+  /** The current snapshot. */
+  readonly snapshot: Effect.Effect<MqttSnapshot>
+  /** A snapshot now, and another after each interval (default one second). */
+  readonly changes: (interval?: Duration.Input) => Stream.Stream<MqttSnapshot>
+  /**
+   * The snapshot of one session now, and another after each interval (default one second), until the session is
+   * removed.
+   */
+  readonly sessionChanges: (name: string, interval?: Duration.Input) => Stream.Stream<SessionSnapshot>
+  /** The lifecycle events of all sessions. A new listener first receives the recent events. */
+  readonly events: Stream.Stream<SessionEvent>
+  /**
+   * Updates the series in Effect's metric registry to the current sessions: call it before you read the registry
+   * yourself. It also runs by itself a moment after a session was added or removed, and every few seconds.
+   */
+  readonly synchronize: Effect.Effect<void>
+  /** The text format of Prometheus, version 0.0.4: all metrics in the registry, the program's own included. */
+  readonly prometheus: Effect.Effect<string>
+}>()("@effect-mqttx/metrics/MqttMetrics") {}
 
 /**
  * The metrics of a manager and its sessions, and optionally of forwarders: `layer({ forwarders: ForwarderManager })`
@@ -173,6 +188,10 @@ export class MqttMetrics extends Context.Service<MqttMetrics, Metrics>()("@effec
  *   Layer.provideMerge(SessionManager.layer({ sessions: [{ name: "plant", servers: ["mqtt://localhost:1883"] }] }))
  * )
  * ```
+ *
+ * @stability unstable
+ * @category layers
+ * @since 0.1.0
  */
 export const layer = <R = never>(
   options: MetricsOptions & { readonly forwarders?: Effect.Effect<ForwarderSource, never, R> | undefined } = {}
@@ -205,6 +224,10 @@ export const layer = <R = never>(
  *   return yield* metrics.prometheus
  * }).pipe(Effect.provide(Layer.provide(MqttMetrics.layerSession(), Plant)))
  * ```
+ *
+ * @stability unstable
+ * @category layers
+ * @since 0.1.0
  */
 export const layerSession = (options: MetricsOptions = {}): Layer.Layer<MqttMetrics, never, MqttSession> =>
   Layer.effect(MqttMetrics, Effect.flatMap(MqttSession, (session) => make({ sessions: [session] }, options)))

@@ -32,6 +32,10 @@ import type { MqttMetrics } from "./MqttMetrics.ts"
 
 /**
  * Options of a server with its own listener.
+ *
+ * @stability unstable
+ * @category options
+ * @since 0.1.0
  */
 export interface NodeMetricsServerOptions extends MetricsServer.MetricsServerOptions {
   /** 0: any free port, see `MetricsServer.url`. */
@@ -55,6 +59,10 @@ export interface NodeMetricsServerOptions extends MetricsServer.MetricsServerOpt
  *
  * Fails with `ServeError` when it cannot listen, for example because the port is in use (its `cause` has the code
  * `EADDRINUSE`). Dies with an `MqttError` for invalid options.
+ *
+ * @stability unstable
+ * @category layers
+ * @since 0.1.0
  */
 export const layer = (
   options: NodeMetricsServerOptions

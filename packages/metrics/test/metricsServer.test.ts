@@ -142,8 +142,8 @@ describe("MetricsServer", () => {
       })
       const messagesReceived = 500
       metrics.snapshot = Scripted.everything(
-        [Scripted.session("plant", { metrics: Scripted.figures({ messagesReceived }) })],
-        { at: plant.at + 2000, metrics: Scripted.figures({ messagesReceived }) }
+        [Scripted.session("plant", { metrics: Scripted.metricsOf({ messagesReceived }) })],
+        { at: plant.at + 2000, metrics: Scripted.metricsOf({ messagesReceived }) }
       )
       yield* metrics.tick
       const { sessions, totals } = yield* viewer.next("snapshot")
@@ -158,7 +158,7 @@ describe("MetricsServer", () => {
       const first = yield* view(`${url}events`)
       yield* first.next("hello")
       for (let second = 1; second <= 5; second++) {
-        const of = Scripted.figures({ messagesSent: second * second })
+        const of = Scripted.metricsOf({ messagesSent: second * second })
         metrics.snapshot = Scripted.everything([Scripted.session("plant", { metrics: of })], {
           at: plant.at + second * 1000,
           metrics: of

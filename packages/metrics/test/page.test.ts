@@ -24,16 +24,16 @@ const serve = (
     (context) => Context.get(context, MetricsServer.MetricsServer).url
   )
 
-const metricsOf = (manager: SessionManager.Manager) =>
+const metricsOf = (manager: SessionManager.SessionManager["Service"]) =>
   Layer.effect(MqttMetrics.MqttMetrics, MqttMetrics.make({ manager })).pipe(
     Layer.provide(Layer.sync(Metric.MetricRegistry, () => new Map()))
   )
 
 /** A page with sessions, forwarders, losses and events of every kind. */
 const busy = Effect.gen(function*() {
-  const metrics = Scripted.figures({
+  const metrics = Scripted.metricsOf({
     messagesReceived: 120_000,
-    dropped: { ...Scripted.figures().dropped, expired: 3 }
+    dropped: { ...Scripted.metricsOf().dropped, expired: 3 }
   })
   const lastError = { reason: "ConnectionRefused", message: "connect ECONNREFUSED" }
   const world = yield* Scripted.make(Scripted.everything([

@@ -7,7 +7,7 @@ import { areaOf, ceiling, lineOf, scaleOf, spanOf } from "../page/curve.ts"
 import { age, bytes, count, duration, rate } from "../page/format.ts"
 import { stateOf, verdictOf } from "../page/verdict.ts"
 import { pageSnapshot } from "../src/internal/page/snapshot.ts"
-import { everything, figures, forwarder, session } from "./scriptedMetrics.ts"
+import { everything, forwarder, metricsOf, session } from "./scriptedMetrics.ts"
 
 const verdict = (snapshot: MqttSnapshot) => verdictOf(pageSnapshot(snapshot, undefined))
 const down = (given: Partial<SessionSnapshot> = {}) =>
@@ -22,7 +22,7 @@ const down = (given: Partial<SessionSnapshot> = {}) =>
 
 describe("the verdict", () => {
   it("nothing is lost when all sessions are connected and no message failed", () => {
-    const metrics = figures({ messagesReceived: 20, messagesSent: 10 })
+    const metrics = metricsOf({ messagesReceived: 20, messagesSent: 10 })
     assert.deepStrictEqual(verdict(everything([session("plant"), session("cloud")], { metrics })), {
       level: "good",
       title: "Nothing lost",
@@ -31,7 +31,7 @@ describe("the verdict", () => {
   })
 
   it("a session that is down comes first, with its reason, and what waits for it", () => {
-    const waiting = down({ metrics: figures({ queuedMessages: 56, inflight: 1 }) })
+    const waiting = down({ metrics: metricsOf({ queuedMessages: 56, inflight: 1 }) })
     assert.deepStrictEqual(verdict(everything([session("cloud"), waiting])), {
       level: "bad",
       title: "plant is down",
@@ -40,9 +40,9 @@ describe("the verdict", () => {
   })
 
   it("drops and failures are lost messages, each counted once and named by its cause", () => {
-    const metrics = figures({
-      dropped: { ...figures().dropped, dropOldest: 2, expired: 5 },
-      published: { ...figures().published, failed: { Dropped: 2, Expired: 5, PublishRefused: 1 } }
+    const metrics = metricsOf({
+      dropped: { ...metricsOf().dropped, dropOldest: 2, expired: 5 },
+      published: { ...metricsOf().published, failed: { Dropped: 2, Expired: 5, PublishRefused: 1 } }
     })
     const { level, title } = verdict(everything([session("plant")], { metrics }))
     assert.strictEqual(level, "warning")
@@ -50,7 +50,7 @@ describe("the verdict", () => {
   })
 
   it("a message that a newer one replaced, as the queue's policy asks, is not lost", () => {
-    const metrics = figures({ dropped: { ...figures().dropped, latestPerTopic: 3 } })
+    const metrics = metricsOf({ dropped: { ...metricsOf().dropped, latestPerTopic: 3 } })
     const { details, level } = verdict(everything([session("plant")], { metrics }))
     assert.strictEqual(level, "good")
     assert.include(details[0], "3 replaced by newer ones")
@@ -142,7 +142,7 @@ describe("the verdict", () => {
 
 describe("rates", () => {
   const at = (seconds: number, messagesReceived: number) =>
-    everything([session("plant", { metrics: figures({ messagesReceived }) })], { at: seconds * 1000 })
+    everything([session("plant", { metrics: metricsOf({ messagesReceived }) })], { at: seconds * 1000 })
 
   it("are those since the snapshot before, however long that is ago", () => {
     assert.strictEqual(pageSnapshot(at(14, 100), at(10, 20)).sessions[0]!.rates.received, 20)
@@ -165,7 +165,7 @@ describe("acknowledgements", () => {
       bounds: [1, 10, 100],
       buckets: [50, 48, 2, 0]
     }
-    const { totals } = pageSnapshot(everything([], { metrics: figures({ acknowledgement }) }), undefined)
+    const { totals } = pageSnapshot(everything([], { metrics: metricsOf({ acknowledgement }) }), undefined)
     assert.deepStrictEqual(totals.acknowledged, { half: 1, most: 100 })
   })
 })

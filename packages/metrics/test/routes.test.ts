@@ -12,7 +12,7 @@ import { makeWorld } from "../../../test/support/managers.ts"
 import { parse, valueOf } from "./textFormat.ts"
 
 /** A real server on a port of its own, and a client of it. */
-const serving = (manager: SessionManager.Manager, options?: MetricsRoutes.MetricsRoutesOptions) =>
+const serving = (manager: SessionManager.SessionManager["Service"], options?: MetricsRoutes.MetricsRoutesOptions) =>
   HttpRouter.serve(MetricsRoutes.layer(options), { disableLogger: true, disableListenLog: true }).pipe(
     Layer.provide(Layer.effect(MqttMetrics.MqttMetrics, MqttMetrics.make({ manager }))),
     Layer.provideMerge(NodeHttpServer.layerTest),

@@ -2,6 +2,7 @@
  * Metrics whose snapshots and events a test decides, for what no broker could be brought to do on demand.
  */
 import type { SessionEvent } from "@effect-mqttx/core/SessionEvent"
+import { totalMetrics } from "@effect-mqttx/core/SessionManager"
 import { MqttMetrics } from "@effect-mqttx/metrics/MqttMetrics"
 import type {
   ForwarderSnapshot,
@@ -11,37 +12,14 @@ import type {
 } from "@effect-mqttx/metrics/MqttSnapshot"
 import { type Duration, Effect, Layer, PubSub, Stream } from "effect"
 
-const noLatencies = { count: 0, total: 0, min: 0, max: 0, bounds: [1, 10, 100], buckets: [0, 0, 0, 0] }
+const { lastErrorAt: _lastErrorAt, lastMessageAt: _lastMessageAt, ...noMetrics } = totalMetrics([])
 
-export const figures = (given: Partial<MetricsSnapshot> = {}): MetricsSnapshot => ({
+/** The metrics of a session that has been connected for a minute. */
+export const metricsOf = (given: Partial<MetricsSnapshot> = {}): MetricsSnapshot => ({
+  ...noMetrics,
   uptime: 60_000,
-  messagesSent: 0,
-  messagesReceived: 0,
-  messagesDelivered: 0,
-  bytesSent: 0,
-  bytesReceived: 0,
-  messageRate: 0,
-  averageMessageRate: 0,
-  bytesRate: 0,
-  published: { accepted: 0, acknowledged: 0, failed: {}, withdrawn: 0, pending: 0, refused: {} },
-  acknowledgement: noLatencies,
   connections: 1,
-  reconnects: 0,
-  reconnectsByReason: {},
-  errors: 0,
-  errorsByReason: {},
-  dropped: { dropOldest: 0, dropNewest: 0, latestPerTopic: 0, expired: 0, poison: 0, streamOverflow: 0, unclaimed: 0 },
-  queuedMessages: 0,
-  queuedBytes: 0,
-  oldestQueuedAge: 0,
-  inflight: 0,
-  unacknowledged: 0,
-  unclaimed: 0,
   subscriptions: 1,
-  buffered: { messages: 0, highWater: 0 },
-  memory: { inbound: 0, outbound: 0, limit: 0 },
-  commits: { failures: 0, latency: noLatencies },
-  handlers: { failures: 0, retries: 0, givenUp: 0, deadLettered: 0, failing: 0, oldestFailingAge: 0 },
   ...given
 })
 
@@ -60,7 +38,7 @@ export const session = (name: string, given: Partial<SessionSnapshot> = {}): Ses
   autoReconnect: true,
   subscriptionFailures: [],
   absentConsumers: [],
-  metrics: figures(),
+  metrics: metricsOf(),
   ...given
 })
 
@@ -101,7 +79,7 @@ export const everything = (
   sessions: ReadonlyArray<SessionSnapshot>,
   given: Partial<MqttSnapshot> & { readonly metrics?: MetricsSnapshot } = {}
 ): MqttSnapshot => {
-  const { metrics = figures(), ...rest } = given
+  const { metrics = metricsOf(), ...rest } = given
   return {
     at: 1_790_000_060_000,
     totals: {

@@ -18,7 +18,7 @@ export interface Witness {
   /** Loggers and a tracer that write down what they are given. */
   readonly layer: Layer.Layer<never>
   /** Begins to watch the sessions of a manager. */
-  readonly watch: (manager: SessionManager.Manager) => Effect.Effect<void, never, Scope.Scope>
+  readonly watch: (manager: SessionManager.SessionManager["Service"]) => Effect.Effect<void, never, Scope.Scope>
   /** Notes a failure as a program would print it. */
   readonly error: (error: MqttError) => void
   readonly note: (where: string, text: string) => void

@@ -21,6 +21,10 @@ import type * as Schema from "effect/Schema"
  *
  * temperatures.codec.contentType // => "application/msgpack"
  * ```
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const codec = <A, Encoded, RD, RE>(
   schema: Schema.ConstraintCodec<A, Encoded, RD, RE>

@@ -20,6 +20,10 @@ import * as Socket from "effect/socket/Socket"
  * Makes the socket to a server. It gets the address with everything else that the session's options say about the way
  * there: TLS, WebSocket, proxy. An address of `mqtts` or `wss` needs a socket with TLS, which verifies the server: the
  * transport cannot see whether it is there, and user name and password go over it. Its scope is the connection.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
  */
 export type MakeSocket<R> = (
   request: Transport.TransportRequest
@@ -28,6 +32,10 @@ export type MakeSocket<R> = (
 /**
  * The transport over sockets of this kind. A `SocketError` on opening becomes `TlsFailure` or `ConnectionRefused`, see
  * `Transport.failure`. Dies with `InvalidOptions` for what is no function.
+ *
+ * @stability unstable
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = <R>(
   makeSocket: MakeSocket<R>
@@ -47,15 +55,12 @@ export const make = <R>(
     }))
 
 /**
- * The transport as a layer, for sessions, managers and forwarders.
+ * The transport as a layer, for sessions, managers and forwarders. The programs for Cloudflare Workers and others are in
+ * docs/networks.md.
  *
- * @example
- * // Cloudflare Workers: `connect` of "cloudflare:sockets".
- * const Sockets = SocketTransport.layer(({ address: { host, port, protocol } }) =>
- *   Socket.fromTransformStream(Effect.sync(() =>
- *     connect({ hostname: host, port }, { secureTransport: protocol === "tls" ? "on" : "off" })
- *   ))
- * )
+ * @stability unstable
+ * @category layers
+ * @since 0.1.0
  */
 export const layer = <R>(makeSocket: MakeSocket<R>): Layer.Layer<never, never, Exclude<R, Scope.Scope>> =>
   Layer.effect(Transport.Transport, make(makeSocket))

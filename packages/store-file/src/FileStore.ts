@@ -35,11 +35,19 @@ const FieldsSchema = OptionsSchema.strict({
 
 /**
  * Options of a file store, complete and checked.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface FileStoreOptions extends Schema.Schema.Type<typeof FieldsSchema> {}
 
 /**
  * Options of a file store.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface FileStoreInput {
   /** Made, for its owner only, when it does not exist. Nothing else should write in it. */
@@ -53,6 +61,10 @@ export interface FileStoreInput {
 
 /**
  * The schema of options: `{ "directory": "/var/lib/plant/mqtt", "durability": "fsync" }`.
+ *
+ * @stability stable
+ * @category schemas
+ * @since 0.1.0
  */
 export const FileStoreOptions: Schema.Codec<FileStoreOptions, FileStoreInput> = FieldsSchema
 
@@ -65,6 +77,10 @@ const checked = (input: FileStoreInput): Effect.Effect<FileStoreOptions, MqttErr
  * Fails with `InvalidOptions`, and with `StorageFailed` of the kinds `owned` (another process, or another store of this
  * one, has the directory), `newerFormat` (a later version of the library wrote it; nothing is changed), `full`,
  * `readOnly`, `unavailable` and `corrupt`.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = (options: FileStoreInput): Effect.Effect<SessionStore["Service"], MqttError, Scope.Scope> =>
   Effect.gen(function*() {
@@ -81,6 +97,10 @@ export const make = (options: FileStoreInput): Effect.Effect<SessionStore["Servi
 
 /**
  * Provides the store to sessions. Fails as `make` does.
+ *
+ * @stability stable
+ * @category layers
+ * @since 0.1.0
  */
 export const layer = (options: FileStoreInput): Layer.Layer<SessionStore, MqttError> =>
   Layer.effect(SessionStore, make(options))
@@ -88,6 +108,10 @@ export const layer = (options: FileStoreInput): Layer.Layer<SessionStore, MqttEr
 /**
  * Provides the store to sessions, with options from Config: each by itself, or all as one, for example
  * `Config.schema(FileStore.FileStoreOptions, "store")`.
+ *
+ * @stability stable
+ * @category layers
+ * @since 0.1.0
  */
 export const layerConfig = (
   options: Config.Wrap<FileStoreInput>

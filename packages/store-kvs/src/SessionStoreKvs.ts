@@ -31,6 +31,10 @@ import { privateFiles } from "./internal/privateFiles.ts"
 
 /**
  * Options of the stores, all optional.
+ *
+ * @stability unstable
+ * @category options
+ * @since 0.1.0
  */
 export interface SessionStoreKvsOptions {
   /** The prefix of all keys, followed by a slash. Default "mqtt". */
@@ -43,7 +47,7 @@ export interface SessionStoreKvsOptions {
 }
 
 /** How long the end of a scope waits for a key-value store that does not respond. */
-const patience = "5 seconds"
+const closeTimeout = "5 seconds"
 
 /** The names in use, for each store, so that layers over the same store know each other's sessions. */
 const owners = new WeakMap<KeyValueStore.KeyValueStore, Set<string>>()
@@ -55,13 +59,17 @@ const ownersOf = (kvs: KeyValueStore.KeyValueStore): Set<string> => {
 }
 
 /**
- * Ends an open session. Completes when none of its operations is running any more, or `patience` is over.
+ * Ends an open session. Completes when none of its operations is running any more, or `closeTimeout` is over.
  */
 type End = Effect.Effect<void>
 
 /**
  * Makes a store of sessions over the key-value store in the context. The end of its scope closes it: sessions that are
  * still open then fail with the kind `closed`. Fails with `InvalidOptions` for invalid options.
+ *
+ * @stability unstable
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = (
   options?: SessionStoreKvsOptions
@@ -97,7 +105,7 @@ export const make = (
         hasEnded = true
         ends.delete(end)
         return Effect.forkDetach(lock.withPermits(1)(Effect.sync(() => owned.delete(base)))).pipe(
-          Effect.flatMap((released) => Effect.timeoutOption(Fiber.await(released), patience)),
+          Effect.flatMap((released) => Effect.timeoutOption(Fiber.await(released), closeTimeout)),
           // A caller that still waits for an unresponsive key-value store fails.
           Effect.andThen(Deferred.fail(closing, closedStore(session, "commit")))
         )
@@ -162,6 +170,10 @@ const KvsOptionsSchema = OptionsSchema.strict({
  *   Layer.provide(NodeServices.layer)
  * )
  * ```
+ *
+ * @stability unstable
+ * @category layers
+ * @since 0.1.0
  */
 export const layerKvs = (
   options?: SessionStoreKvsOptions
@@ -173,6 +185,10 @@ export const layerKvs = (
  * 0700. Both are independent of the umask. Symbolic links to values are not followed: reading one fails with the kind
  * `refused`. (`KeyValueStore.layerFileSystem` makes files with 0666 minus the umask.) Fails with `InvalidOptions` for a
  * directory that is no string.
+ *
+ * @stability unstable
+ * @category layers
+ * @since 0.1.0
  */
 export const layerFileSystem = (
   directory: string

@@ -26,6 +26,10 @@ import { Sessions } from "./internal/sessions.ts"
 /**
  * Options of the store, all optional. Durations are milliseconds, strings such as `30 seconds`, or any other input of
  * `Duration`.
+ *
+ * @stability unstable
+ * @category options
+ * @since 0.1.0
  */
 export interface RedisStoreInput {
   /** The prefix of all keys; no braces. Default `mqttx:session:`. */
@@ -54,16 +58,28 @@ export interface RedisStoreInput {
 
 /**
  * The schema of options, with all defaults.
+ *
+ * @stability unstable
+ * @category schemas
+ * @since 0.1.0
  */
 export const RedisStoreOptions: Schema.Codec<RedisStoreOptions, RedisStoreOptionsEncoded> = StoreOptionsSchema
 
 /**
  * Complete and checked options.
+ *
+ * @stability unstable
+ * @category options
+ * @since 0.1.0
  */
 export type RedisStoreOptions = Options.RedisStoreOptions
 
 /**
  * The JSON form of the options.
+ *
+ * @stability unstable
+ * @category options
+ * @since 0.1.0
  */
 export type RedisStoreOptionsEncoded = Options.RedisStoreOptionsEncoded
 
@@ -71,6 +87,10 @@ export type RedisStoreOptionsEncoded = Options.RedisStoreOptionsEncoded
  * Makes the store. Fails with `InvalidOptions`. It does not contact Redis: an unreachable Redis shows when a session is
  * opened. The end of its scope closes the store: it releases the sessions that are still open, and their later
  * operations fail with `StorageFailed` of the kind `closed`.
+ *
+ * @stability unstable
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = Effect.fnUntraced(function*(
   options: RedisStoreInput = {}
@@ -100,12 +120,20 @@ export const make = Effect.fnUntraced(function*(
  *   Layer.provide(NodeRedis.layer({ url: "redis://localhost:6379" }))
  * )
  * ```
+ *
+ * @stability unstable
+ * @category layers
+ * @since 0.1.0
  */
 export const layer = (options?: RedisStoreInput): Layer.Layer<SessionStore.SessionStore, MqttError, Redis.Redis> =>
   Layer.effect(SessionStore.SessionStore, make(options))
 
 /**
  * The same with options from Config, single ones or all: `Config.schema(RedisStore.RedisStoreOptions, "store")`.
+ *
+ * @stability unstable
+ * @category layers
+ * @since 0.1.0
  */
 export const layerConfig = (
   options: Config.Wrap<RedisStoreInput>

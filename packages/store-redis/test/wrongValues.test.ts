@@ -1,13 +1,14 @@
 /**
  * The store and its options with wrong values of every kind.
  */
-import * as RedisStore from "@effect-mqttx/store-redis/RedisStore"
 import { RedisServer } from "@effect-mqttx/testing"
-import { assert, describe, it, layer } from "@effect/vitest"
-import { Config, Effect, Schema } from "effect"
+import { describe, layer } from "@effect/vitest"
+import { Config, Effect, Layer } from "effect"
 import { Redis } from "effect/persistence"
+import * as Path from "node:path"
+import { subject, testExports } from "../../../test/support/wrongExports.ts"
 import { tryWrongValues } from "../../../test/support/wrongStores.ts"
-import { type Answer, options, parameter, shown, type, violationsOf } from "../../../test/support/wrongValues.ts"
+import { options, parameter, type } from "../../../test/support/wrongValues.ts"
 import { store } from "./support/redis.ts"
 
 // Which of the numbers are in the bounds is a matter of other tests.
@@ -21,32 +22,21 @@ const input = options("options", {
 })
 const config = parameter("config", type("config", () => Config.succeed({})))
 
-const subjects: { readonly [name: string]: readonly [Answer, typeof input] } = {
-  make: ["effect", input],
-  layer: ["layer", input],
-  layerConfig: ["layer", config]
-}
-
-const nowhere = Redis.make({ send: () => Effect.never, subscribe: () => Effect.never, connect: Effect.never })
-
-describe("a Redis store with wrong values", () => {
-  it("has no function that is not looked at here", () => {
-    const functions = Object.entries(RedisStore).filter(([, value]) =>
-      typeof value === "function" && !Schema.isSchema(value)
-    )
-    assert.sameMembers(functions.map(([name]) => name), Object.keys(subjects))
-  })
-
-  it.live.each(Object.entries(subjects))(
-    "%s takes wrong options as the rule says",
-    ([name, [answer, wrong]]) =>
-      Effect.gen(function*() {
-        const call = RedisStore[name as "make"] as unknown as (given: unknown) => unknown
-        const violations = yield* violationsOf(`RedisStore.${name}`, answer, [wrong], call)
-        assert.strictEqual(shown(violations), "")
-      }).pipe(Effect.provideServiceEffect(Redis.Redis, nowhere))
-  )
-})
+testExports(
+  Path.join(import.meta.dirname, "../src"),
+  (name) => import(`../src/${name}.ts`),
+  {
+    RedisStore: {
+      make: subject("effect", input),
+      layer: subject("layer", input),
+      layerConfig: subject("layer", config)
+    }
+  },
+  Layer.effect(
+    Redis.Redis,
+    Redis.make({ send: () => Effect.never, subscribe: () => Effect.never, connect: Effect.never })
+  ) as Layer.Layer<never>
+)
 
 describe.skipIf(!RedisServer.isPresent())("a Redis store that is called with wrong values", () => {
   layer(RedisServer.layer(), { excludeTestServices: true })((it) => {

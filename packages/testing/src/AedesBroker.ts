@@ -23,6 +23,10 @@ import { BrokerUnavailable } from "./RealServer.ts"
 
 /**
  * Options of aedes, all optional.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface AedesBrokerOptions {
   /** The TCP port; default 0, an ephemeral one. */
@@ -35,6 +39,10 @@ export interface AedesBrokerOptions {
 
 /**
  * A running aedes.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface Service extends BrokerEndpoints {
   /** The client identifiers of the connected clients. */
@@ -47,6 +55,10 @@ export interface Service extends BrokerEndpoints {
 
 /**
  * aedes as a service.
+ *
+ * @stability stable
+ * @category services
+ * @since 0.1.0
  */
 export class AedesBroker extends Context.Service<AedesBroker, Service>()("@effect-mqttx/testing/AedesBroker") {}
 
@@ -74,6 +86,10 @@ const load = Effect.tryPromise({
 /**
  * Starts aedes on loopback ports. The end of its scope closes all connections. Fails with `BrokerUnavailable` when the
  * package `aedes` is not installed. Dies with an `MqttError` for invalid options.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = (
   options?: AedesBrokerOptions
@@ -136,6 +152,24 @@ const checks: Checks<AedesBrokerOptions> = { port: integer(0, 65_535), webSocket
 
 /**
  * aedes on loopback ports, see `make`.
+ *
+ * **Example** (Publishing to aedes in this process)
+ *
+ * ```ts
+ * import { MqttSession } from "@effect-mqttx/core"
+ * import * as AedesBroker from "@effect-mqttx/testing/AedesBroker"
+ * import { Effect } from "effect"
+ *
+ * export const publish = Effect.gen(function*() {
+ *   const { url } = yield* AedesBroker.AedesBroker
+ *   const session = yield* MqttSession.make({ name: "plant", servers: [url] })
+ *   yield* session.publish("sensors/room1/temperature", "23.5", { qos: 1 })
+ * }).pipe(Effect.scoped, Effect.provide(AedesBroker.layer()))
+ * ```
+ *
+ * @stability stable
+ * @category layers
+ * @since 0.1.0
  */
 export const layer = (options?: AedesBrokerOptions): Layer.Layer<AedesBroker, BrokerUnavailable> =>
   Layer.effect(AedesBroker, make(options))

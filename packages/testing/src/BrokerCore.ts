@@ -52,12 +52,20 @@ export type {
 
 /**
  * The limits of a server that grants everything.
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
  */
 export const defaultLimits: BrokerLimits = internal.defaultLimits
 
 /**
  * Makes a server. With a journal that has entries, it restores their sessions, retained messages and unfinished flows.
  * `now` is required then, to start session expiry. Throws an `MqttError` for invalid options.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const makeBrokerCore = (options?: BrokerCoreOptions, now?: number): BrokerCore => {
   orThrow(mistakeOf("makeBrokerCore", options, coreChecks))

@@ -5,6 +5,10 @@ import type { ServerProtocol } from "@effect-mqttx/core/ServerAddress"
 
 /**
  * The URLs of a broker, all on the loopback interface.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface BrokerEndpoints {
   /** The URL of the plain TCP listener. */

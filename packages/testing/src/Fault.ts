@@ -29,6 +29,10 @@ export type { Fault, FaultAction, PacketMatch, ReleaseOrder } from "./internal/s
 
 /**
  * How long a fault stays in force. `times` is 1 by default.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface FaultOptions {
   /** Number of packets that the fault applies to. Default: see the fault, mostly 1. */
@@ -37,6 +41,10 @@ export interface FaultOptions {
 
 /**
  * How a connection is dropped: in an orderly way (default), or with a reset that may also destroy bytes in flight.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface DropOptions extends FaultOptions {
   /** Whether the connection is reset. Default false. */
@@ -55,6 +63,10 @@ const check = (
 
 /**
  * Closes the connection instead of the packet: a received packet is never processed, a sent one never leaves.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const dropBefore = (match: PacketMatch, options?: DropOptions): Fault => {
   check("dropBefore", { match }, options, faultOptions.reset)
@@ -64,6 +76,10 @@ export const dropBefore = (match: PacketMatch, options?: DropOptions): Fault => 
 /**
  * Closes the connection after the packet. A received packet is processed, but none of its effects reach this client; a
  * sent packet is handed to the network in full.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const dropAfter = (match: PacketMatch, options?: DropOptions): Fault => {
   check("dropAfter", { match }, options, faultOptions.reset)
@@ -73,6 +89,10 @@ export const dropAfter = (match: PacketMatch, options?: DropOptions): Fault => {
 /**
  * Closes the connection inside the packet. Of a sent packet the first `bytes` leave (default: a random number, at least
  * one and not all). A received packet counts as incomplete and is never processed.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const cutInside = (match: PacketMatch, options?: DropOptions & { readonly bytes?: number }): Fault => {
   check("cutInside", { match }, options, faultOptions.cut)
@@ -86,6 +106,10 @@ export const cutInside = (match: PacketMatch, options?: DropOptions & { readonly
 /**
  * Delays the packet by Effect's Clock, and all packets after it in the same direction, as a slow network does. They are
  * lost if the connection ends meanwhile.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const delay = (match: PacketMatch, duration: Duration.Input, options?: FaultOptions): Fault => {
   check("delay", { match, duration }, options)
@@ -94,6 +118,10 @@ export const delay = (match: PacketMatch, duration: Duration.Input, options?: Fa
 
 /**
  * Lets the packet pass more than once; `copies` is 1 by default.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const duplicate = (match: PacketMatch, options?: FaultOptions & { readonly copies?: number }): Fault => {
   check("duplicate", { match }, options, faultOptions.copies)
@@ -102,6 +130,10 @@ export const duplicate = (match: PacketMatch, options?: FaultOptions & { readonl
 
 /**
  * Drops the packet while the connection continues. No network does that, but a broken peer may.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const discard = (match: PacketMatch, options?: FaultOptions): Fault => {
   check("discard", { match }, options)
@@ -111,6 +143,10 @@ export const discard = (match: PacketMatch, options?: FaultOptions): Fault => {
 /**
  * Withholds packets from the broker until `release` is called, or the connection ends, while others pass. Withheld
  * PUBACK, PUBREC and PUBCOMP still count in the broker's receive maximum. `times` is unlimited by default.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const withhold = (match: PacketMatch, options?: FaultOptions): Fault => {
   check("withhold", { match }, options)
@@ -119,6 +155,10 @@ export const withhold = (match: PacketMatch, options?: FaultOptions): Fault => {
 
 /**
  * Withholds packets until there are `count` of them, and sends these in another order. `times` is unlimited by default.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const misorder = (
   match: PacketMatch,
@@ -133,6 +173,10 @@ export const misorder = (
 /**
  * Replaces the packet by other packets, or by none. The state of the broker does not change. (To refuse CONNECT, use
  * the broker's `refuseConnect`.)
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const replace = (
   match: PacketMatch,
@@ -145,6 +189,10 @@ export const replace = (
 
 /**
  * Sends raw bytes after the packet, or `instead` of it.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const sendRaw = (
   match: PacketMatch,
@@ -158,6 +206,10 @@ export const sendRaw = (
 /**
  * From this packet on (without processing it) the connection is half open: the client's bytes are accepted, and nothing
  * is answered.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const goSilent = (match: PacketMatch, options?: FaultOptions): Fault => {
   check("goSilent", { match }, options)
@@ -166,6 +218,10 @@ export const goSilent = (match: PacketMatch, options?: FaultOptions): Fault => {
 
 /**
  * From this packet on (which is still processed) the broker reads nothing more, so that the client's writes accumulate.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const stopReading = (match: PacketMatch, options?: FaultOptions): Fault => {
   check("stopReading", { match }, options)
@@ -174,6 +230,10 @@ export const stopReading = (match: PacketMatch, options?: FaultOptions): Fault =
 
 /**
  * Reports the opposite of the real session present in CONNACK, or a given value.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const lieAboutSessionPresent = (
   value?: boolean,

@@ -12,6 +12,10 @@ import type { Journal, JournalEntry } from "./Journal.ts"
  *
  * Appended entries survive `kill -9` of the process, because the operating system has them by then; they are not synced
  * to the disk. A partly written last line is ignored.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = (path: string): Effect.Effect<Journal, never, Scope.Scope> =>
   Effect.map(

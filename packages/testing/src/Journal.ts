@@ -7,6 +7,10 @@ import type { ProtocolVersion, QoS } from "@effect-mqttx/core/QoS"
 
 /**
  * One change of the broker's state. `message` numbers are the sequence numbers of `Message` entries before it.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export type JournalEntry =
   | {
@@ -67,6 +71,10 @@ export type JournalEntry =
 /**
  * The storage of changes. All calls are synchronous: entries that `append` has accepted survive the crash that the
  * journal is made for.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface Journal {
   /** Adds entries after all others. They survive from the moment when it returns. */
@@ -79,6 +87,24 @@ export interface Journal {
 
 /**
  * A journal in memory, which survives a simulated crash of the broker that writes it.
+ *
+ * **Example** (Keeping the state of a broker)
+ *
+ * ```ts
+ * import { Journal, ScriptedBroker } from "@effect-mqttx/testing"
+ * import { Effect } from "effect"
+ *
+ * export const program = Effect.gen(function*() {
+ *   const journal = Journal.makeMemory()
+ *   yield* Effect.scoped(Effect.asVoid(ScriptedBroker.makeMemory({ journal })))
+ *   // The next broker has the sessions and retained messages of the first one.
+ *   yield* ScriptedBroker.makeMemory({ journal })
+ * })
+ * ```
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const makeMemory = (): Journal => {
   let kept: Array<JournalEntry> = []

@@ -25,6 +25,10 @@ import * as RealServer from "./RealServer.ts"
 
 /**
  * Options of mosquitto, all optional.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface MosquittoBrokerOptions {
   /** Listen for TLS. Default false. */
@@ -56,6 +60,10 @@ export interface MosquittoBrokerOptions {
 
 /**
  * A running mosquitto.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface Service extends BrokerEndpoints {
   /** For example `2.0.11`. */
@@ -79,6 +87,10 @@ export interface Service extends BrokerEndpoints {
 
 /**
  * mosquitto as a service.
+ *
+ * @stability stable
+ * @category services
+ * @since 0.1.0
  */
 export class MosquittoBroker
   extends Context.Service<MosquittoBroker, Service>()("@effect-mqttx/testing/MosquittoBroker")
@@ -86,11 +98,19 @@ export class MosquittoBroker
 
 /**
  * Whether the program is installed on this machine.
+ *
+ * @stability stable
+ * @category predicates
+ * @since 0.1.0
  */
 export const available: Effect.Effect<boolean> = Effect.sync(() => RealServer.find("mosquitto") !== undefined)
 
 /**
  * For `describe.skipIf(!MosquittoBroker.isPresent())`, see `RealServer.isPresent`.
+ *
+ * @stability stable
+ * @category predicates
+ * @since 0.1.0
  */
 export const isPresent = (): boolean => RealServer.isPresent("mosquitto")
 
@@ -101,6 +121,10 @@ const attempts = 5
 /**
  * Starts mosquitto. Fails with `BrokerUnavailable` when it is not installed or does not start. Dies with an `MqttError`
  * for invalid options.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = (
   options?: MosquittoBrokerOptions
@@ -204,6 +228,10 @@ const checks: Checks<MosquittoBrokerOptions> = {
  *   yield* session.publish("sensors/room1/temperature", "23.5", { qos: 1 })
  * }).pipe(Effect.scoped, Effect.provide(MosquittoBroker.layer()))
  * ```
+ *
+ * @stability stable
+ * @category layers
+ * @since 0.1.0
  */
 export const layer = (
   options?: MosquittoBrokerOptions

@@ -6,12 +6,20 @@ import type { ProtocolVersion } from "@effect-mqttx/core/QoS"
 
 /**
  * The direction from the broker's point of view.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export type Direction = "received" | "sent"
 
 /**
  * One packet on the wire. Packets hit by a fault are recorded too, with the fault's name: for example a received packet
  * that was dropped, or a sent one that was cut.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface RecordedPacket {
   /** Position in the record of the broker, from 0. */
@@ -34,6 +42,10 @@ export interface RecordedPacket {
 
 /**
  * Publishes without their last acknowledgement: the current number and the maximum so far.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface InflightRecord {
   /** The number now. */
@@ -44,6 +56,10 @@ export interface InflightRecord {
 
 /**
  * A network connection, open or closed.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface ConnectionRecord {
   /** Counts from 1. */

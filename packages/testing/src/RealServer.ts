@@ -8,6 +8,10 @@ import { env, platform } from "node:process"
 
 /**
  * A broker could not be started: the program is missing, or it ended.
+ *
+ * @stability stable
+ * @category errors
+ * @since 0.1.0
  */
 export class BrokerUnavailable extends Data.TaggedError("BrokerUnavailable")<{
   readonly broker: string
@@ -35,6 +39,10 @@ const usualDirectories: ReadonlyArray<string> = platform === "win32"
 /**
  * The path of a program: in the directories of `PATH`, or where package managers install servers; undefined when it is
  * not found.
+ *
+ * @stability stable
+ * @category getters
+ * @since 0.1.0
  */
 export const find = (program: string): string | undefined => {
   const file = platform === "win32" ? `${program}.exe` : program
@@ -56,6 +64,10 @@ export const find = (program: string): string | undefined => {
  * Whether tests against a real server can run, for `describe.skipIf(!RealServer.isPresent("mosquitto"))`. A missing
  * program is a visible skip. It is an error if the environment variable `EFFECT_MQTTX_REQUIRE_SERVERS` is `1`, as in
  * continuous integration.
+ *
+ * @stability stable
+ * @category predicates
+ * @since 0.1.0
  */
 export const isPresent = (program: string): boolean => {
   if (find(program) !== undefined) return true

@@ -24,6 +24,10 @@ export type { RedisReply } from "./internal/node/redisCommand.ts"
 
 /**
  * Options of Redis, all optional.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface RedisServerOptions {
   /** Keep an append-only file. Default false. */
@@ -46,6 +50,10 @@ export interface RedisServerOptions {
 
 /**
  * A running Redis.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface Service {
   /** `redis://127.0.0.1:port`, without credentials. */
@@ -80,16 +88,28 @@ export interface Service {
 
 /**
  * Redis as a service.
+ *
+ * @stability stable
+ * @category services
+ * @since 0.1.0
  */
 export class RedisServer extends Context.Service<RedisServer, Service>()("@effect-mqttx/testing/RedisServer") {}
 
 /**
  * Whether the program is installed on this machine.
+ *
+ * @stability stable
+ * @category predicates
+ * @since 0.1.0
  */
 export const available: Effect.Effect<boolean> = Effect.sync(() => RealServer.find("redis-server") !== undefined)
 
 /**
  * For `describe.skipIf(!RedisServer.isPresent())`, see `RealServer.isPresent`.
+ *
+ * @stability stable
+ * @category predicates
+ * @since 0.1.0
  */
 export const isPresent = (): boolean => RealServer.isPresent("redis-server")
 
@@ -100,6 +120,10 @@ const attempts = 5
 /**
  * Starts Redis. Fails with `BrokerUnavailable` when it is not installed or does not start. Dies with an `MqttError` for
  * invalid options.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = (
   options?: RedisServerOptions
@@ -180,6 +204,28 @@ const checks: Checks<RedisServerOptions> = {
 
 /**
  * A real Redis on loopback ports, see `make`.
+ *
+ * **Example** (Storing a session in a real Redis)
+ *
+ * ```ts
+ * import { MqttSession } from "@effect-mqttx/core"
+ * import { RedisStore } from "@effect-mqttx/store-redis"
+ * import * as RedisServer from "@effect-mqttx/testing/RedisServer"
+ * import { NodeRedis } from "@effect/platform-node"
+ * import { Effect, Layer } from "effect"
+ *
+ * const Redis = Layer.unwrap(Effect.map(RedisServer.RedisServer, ({ url }) => NodeRedis.layer({ url })))
+ *
+ * export const Plant = MqttSession.layerDurable({ name: "plant", servers: ["mqtt://localhost:1883"] }).pipe(
+ *   Layer.provide(RedisStore.layer()),
+ *   Layer.provide(Redis),
+ *   Layer.provide(RedisServer.layer())
+ * )
+ * ```
+ *
+ * @stability stable
+ * @category layers
+ * @since 0.1.0
  */
 export const layer = (
   options?: RedisServerOptions

@@ -54,6 +54,10 @@ export type {
 
 /**
  * The broker as a service.
+ *
+ * @stability stable
+ * @category services
+ * @since 0.1.0
  */
 export class ScriptedBroker
   extends Context.Service<ScriptedBroker, Service>()("@effect-mqttx/testing/ScriptedBroker")
@@ -62,12 +66,20 @@ export class ScriptedBroker
 /**
  * The address of a broker in memory, for the `servers` of sessions. Its transport accepts any other address too. This
  * one resolves nowhere if the transport is missing.
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
  */
 export const memoryUrl: string = urlInMemory
 
 /**
  * Makes a broker that is reachable only by its `transport`, at `memoryUrl`. Dies with an `MqttError` for invalid
  * options.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const makeMemory = (options: ScriptedBrokerOptions = {}): Effect.Effect<Service, never, Scope.Scope> =>
   Effect.map(makeHub(options, "makeMemory"), (hub) => makeService(hub, undefined))
@@ -75,6 +87,10 @@ export const makeMemory = (options: ScriptedBrokerOptions = {}): Effect.Effect<S
 /**
  * Makes a broker that listens on an ephemeral loopback port, and is also reachable by its `transport`. Needs Node. Dies
  * with an `MqttError` for invalid options.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = (options: ListenOptions = {}): Effect.Effect<Service, never, Scope.Scope> =>
   Effect.gen(function*() {
@@ -99,6 +115,10 @@ export const make = (options: ListenOptions = {}): Effect.Effect<Service, never,
  *   yield* session.publish("sensors/room1/temperature", "23.5", { qos: 1 })
  * }).pipe(Effect.scoped, Effect.provide(ScriptedBroker.layer()))
  * ```
+ *
+ * @stability stable
+ * @category layers
+ * @since 0.1.0
  */
 export const layer = (options?: ListenOptions): Layer.Layer<ScriptedBroker> =>
   Layer.effect(ScriptedBroker, make(options))
@@ -117,6 +137,10 @@ export const layer = (options?: ListenOptions): Layer.Layer<ScriptedBroker> =>
  *   Layer.provideMerge(ScriptedBroker.layerMemory())
  * )
  * ```
+ *
+ * @stability stable
+ * @category layers
+ * @since 0.1.0
  */
 export const layerMemory = (options?: ScriptedBrokerOptions): Layer.Layer<ScriptedBroker> =>
   Layer.effectContext(

@@ -34,5 +34,9 @@ export type { SessionStoreCase, SessionStoreUnderTest } from "./internal/storeSu
 
 /**
  * All cases. They wait only for the store, and the largest commit has 70,000 changes.
+ *
+ * @stability stable
+ * @category constants
+ * @since 0.1.0
  */
 export const cases: ReadonlyArray<SessionStoreCase> = [...recordCases, ...ownershipCases, ...nameCases, ...modelCases]

@@ -6,8 +6,9 @@ import { FileStore } from "@effect-mqttx/store-file"
 import { RedisStore } from "@effect-mqttx/store-redis"
 import * as NodeRedis from "@effect/platform-node/NodeRedis"
 import * as Layer from "effect/Layer"
+import { layerOf, makeLogStore } from "../storage/prototypes/stores.ts"
 
-const names = ["file", "redis", "memory"] as const
+const names = ["file", "redis", "memory", "log"] as const
 
 export type StoreName = (typeof names)[number]
 
@@ -21,6 +22,9 @@ export const storeLayer = (store: StoreName, place: string) => {
       return SessionStore.layerMemory
     case "file":
       return FileStore.layer({ directory: place })
+    // The prototype of decision 7.
+    case "log":
+      return layerOf(makeLogStore, { directory: place, sync: true })
     case "redis":
       // A killed owner is gone after the lease: the next process waits that long.
       return RedisStore.layer({ leaseDuration: "500 millis" }).pipe(Layer.provide(NodeRedis.layer({ url: place })))

@@ -1,22 +1,19 @@
 /**
- * The forwarder of the benchmark, in a process of its own. Arguments: the two ports, the protocol version, the quality
- * of service, and `maxInFlight`.
+ * The forwarder of the bench, in a process of its own.
  */
 import { Forwarder, SessionManager } from "@effect-mqttx/core"
-import { Effect } from "effect"
+import { FileStore } from "@effect-mqttx/store-file"
+import { Effect, Layer } from "effect"
+import type { ForwarderRequest } from "./contract.ts"
 
-const [source, target, version, qos, maxInFlight] = process.argv.slice(2).map(Number) as [
-  number,
-  number,
-  4 | 5,
-  0 | 1,
-  number
-]
+const { directory, maxInFlight, protocolVersion, qos, source, target } = JSON.parse(
+  process.argv[2]!
+) as ForwarderRequest
 
 const session = (name: string, port: number) => ({
   name,
   servers: [`mqtt://127.0.0.1:${port}`],
-  protocolVersion: version
+  protocolVersion
 })
 
 const program = Effect.gen(function*() {
@@ -38,7 +35,6 @@ const program = Effect.gen(function*() {
       process.send!({
         _tag: "Sample",
         forwarded: metrics.forwarded,
-        dropped: metrics.dropped.overflow,
         cpu: user + system
       })
     }))
@@ -46,8 +42,10 @@ const program = Effect.gen(function*() {
   return yield* Effect.never
 })
 
-Effect.runFork(program.pipe(
-  Effect.scoped,
-  Effect.provide(SessionManager.layer({ sessions: [session("source", source), session("target", target)] }))
-))
+const sessions = [session("source", source), session("target", target)]
+const Sessions = directory === undefined
+  ? SessionManager.layer({ sessions })
+  : SessionManager.layerDurable({ sessions }).pipe(Layer.provide(FileStore.layer({ directory })))
+
+Effect.runFork(program.pipe(Effect.scoped, Effect.provide(Sessions)))
 process.on("disconnect", () => process.exit(0))

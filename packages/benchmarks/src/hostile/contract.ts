@@ -26,7 +26,9 @@ export interface Target {
 export const topic = "attack/topic"
 export const otherTopic = "elsewhere"
 
-export type VictimRequest = "sample"
+export interface VictimRequest {
+  readonly _tag: "Sample"
+}
 
 export type VictimReply =
   | { readonly _tag: "Ready"; readonly resident: number }

@@ -12,16 +12,25 @@ export type Mode =
   | "callback"
   | "async"
   | "bare"
+  | "receive"
+  | "send"
 
 /** One side of a comparison: it runs in a process of its own. */
 export interface Side {
-  readonly client: "raw" | "session"
+  /** `raw` is MQTT.js, `socket` a bare socket. */
+  readonly client: "raw" | "session" | "socket"
   readonly mode: Mode
   readonly qos: 0 | 1
   /** Publishes that wait for their outcome at the same time; 0 where the client decides. */
   readonly outstanding: number
   /** Its figures are exported, and read once a second. */
   readonly watched?: boolean
+  /** Other topic filters that are subscribed to before, to which nothing is sent. Default 0. */
+  readonly idleFilters?: number
+  /** Streams, or listeners, that all get every message. Default 1. */
+  readonly streams?: number
+  /** Bytes of a payload, where it is not what the flags say. */
+  readonly payloadBytes?: number
 }
 
 export interface Conditions {
@@ -35,6 +44,13 @@ export const topics: ReadonlyArray<string> = Array.from({ length: 8 }, (_, index
 
 /** The filter of every subscription. */
 export const filter = "plant/#"
+
+/** The filter of several streams, and the one whose subscription says that all of them are there. */
+export const sharedFilter = "plant/+/temperature"
+export const startFilter = "plant/start"
+
+/** A filter to which nothing is sent: a neighbour of the topics in the tree of filters. */
+export const idleFilter = (index: number): string => `plant/room${index % topics.length}/idle${index}`
 
 /** What the orchestrator asks a side. */
 export type SideRequest =

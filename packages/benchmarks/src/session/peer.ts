@@ -7,13 +7,24 @@
  */
 import * as net from "node:net"
 import { performance } from "node:perf_hooks"
-import { type PeerReply, type PeerRequest, type PeerSample, topics } from "./contract.ts"
+import {
+  filter,
+  type PeerReply,
+  type PeerRequest,
+  type PeerSample,
+  sharedFilter,
+  startFilter,
+  topics
+} from "./contract.ts"
 
 /** PUBLISH packets that a QoS 1 flood keeps unacknowledged, where the client's Receive Maximum allows it. */
 const floodWindow = 1000
 
 /** Bytes of one write of a QoS 0 flood. */
 const floodBytes = 65_536
+
+/** A PUBLISH at QoS 0 that is larger is counted when its last byte has come, and not collected. */
+const largeBytes = 65_536
 
 const payloadBytes = Number(process.argv[2] ?? "64")
 /** Subscriptions get nothing. */
@@ -39,6 +50,10 @@ class Connection {
   #ring: Ring | undefined
   #expected = 1
   #owed = 0
+  /** What the last subscription to the shared filter asked for. */
+  #shared: { readonly qos: number; readonly identifier: Buffer | undefined } | undefined
+  /** Bytes of a large PUBLISH at QoS 0 that are still to come. */
+  #skip = 0
 
   constructor(socket: net.Socket) {
     this.#socket = socket
@@ -47,7 +62,17 @@ class Connection {
     socket.on("error", () => {})
   }
 
-  #read(chunk: Buffer): void {
+  #read(read: Buffer): void {
+    let chunk = read
+    if (this.#skip > 0) {
+      if (chunk.length < this.#skip) {
+        this.#skip -= chunk.length
+        return
+      }
+      received++
+      chunk = chunk.subarray(this.#skip)
+      this.#skip = 0
+    }
     const bytes = this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk])
     const end = bytes.length
     let acks = 0
@@ -67,8 +92,14 @@ class Connection {
           break
         }
       }
-      if (!complete || body + length > end) break
       const first = bytes[at]!
+      if (!complete || body + length > end) {
+        if (complete && length > largeBytes && first >> 4 === 3 && (first & 6) === 0) {
+          this.#skip = body + length - end
+          at = end
+        }
+        break
+      }
       switch (first >> 4) {
         case 3: {
           received++
@@ -152,15 +183,18 @@ class Connection {
       }
     }
     const codes: Array<number> = []
+    const first = body.toString("utf8", at + 2, at + 2 + body.readUInt16BE(at))
     while (at < body.length) {
       at += 2 + body.readUInt16BE(at)
       codes.push(body[at++]! & 3)
     }
     const properties = this.#version === 5 ? [0] : []
-    this.#socket.write(
-      Buffer.from([0x90, 2 + properties.length + codes.length, body[0]!, body[1]!, ...properties, ...codes])
-    )
-    if (!idle) this.#flood(codes[0]!, identifier)
+    const length = encodeVarint(2 + properties.length + codes.length)
+    this.#socket.write(Buffer.from([0x90, ...length, body[0]!, body[1]!, ...properties, ...codes]))
+    if (idle || this.#ring !== undefined) return
+    if (first === sharedFilter) this.#shared = { qos: codes[0]!, identifier }
+    else if (first === startFilter) this.#flood(this.#shared!.qos, this.#shared!.identifier)
+    else if (first === filter) this.#flood(codes[0]!, identifier)
   }
 
   #unsubscribe(body: Buffer): void {

@@ -2,13 +2,14 @@
  * MQTT.js with its default options, used as its users do.
  */
 import * as mqtt from "mqtt"
-import { type Conditions, filter, type Side, topics } from "./contract.ts"
+import { type Conditions, filter, sharedFilter, type Side, startFilter, topics } from "./contract.ts"
 import { type Running, serve } from "./side.ts"
 
 const start = async (side: Side, conditions: Conditions): Promise<Running> => {
   const client = await mqtt.connectAsync(`mqtt://127.0.0.1:${conditions.port}`, {
     protocolVersion: conditions.protocolVersion
   })
+  client.setMaxListeners(0)
   const payload = Buffer.alloc(conditions.payloadBytes, 0x61)
   const options = { qos: side.qos } as const
   const state = { count: 0, begun: 0, running: true }
@@ -24,10 +25,12 @@ const start = async (side: Side, conditions: Conditions): Promise<Running> => {
 
   switch (side.mode) {
     case "onMessage": {
+      for (let index = 1; index < (side.streams ?? 1); index++) client.on("message", () => {})
       client.on("message", () => {
         state.count++
       })
-      await client.subscribeAsync(filter, options)
+      await client.subscribeAsync(side.streams === undefined ? filter : sharedFilter, options)
+      if (side.streams !== undefined) await client.subscribeAsync(startFilter)
       break
     }
     case "callback": {

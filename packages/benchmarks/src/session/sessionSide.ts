@@ -4,14 +4,17 @@
 import { MqttSession, type Publication } from "@effect-mqttx/core"
 import * as MqttMetrics from "@effect-mqttx/metrics/MqttMetrics"
 import { Effect, Exit, Schedule, Scope, Stream } from "effect"
-import { type Conditions, filter, type Side, topics } from "./contract.ts"
-import { type Running, serve } from "./side.ts"
+import { type Conditions, filter, idleFilter, sharedFilter, type Side, startFilter, topics } from "./contract.ts"
+import { largePayload, type Running, serve } from "./side.ts"
 
 const make = Effect.fnUntraced(function*(side: Side, conditions: Conditions) {
   const session = yield* MqttSession.make({
     name: "bench",
     servers: [`mqtt://127.0.0.1:${conditions.port}`],
-    protocolVersion: conditions.protocolVersion
+    protocolVersion: conditions.protocolVersion,
+    ...(conditions.payloadBytes > largePayload
+      ? { maximumPacketSize: conditions.payloadBytes + 65_536, memoryLimit: 256 * 1024 * 1024 }
+      : {})
   })
   if (side.watched === true) {
     const { prometheus } = yield* MqttMetrics.make({ sessions: [session] })
@@ -24,11 +27,19 @@ const make = Effect.fnUntraced(function*(side: Side, conditions: Conditions) {
   let work: Effect.Effect<unknown, unknown> = Effect.void
   let note = (): string => ""
 
+  // A SUBSCRIBE of each thousand; its stream waits, and never gets a message.
+  for (let from = 0; from < (side.idleFilters ?? 0); from += 1000) {
+    const count = Math.min(1000, side.idleFilters! - from)
+    const others = yield* session.subscription(Array.from({ length: count }, (_, index) => idleFilter(from + index)))
+    yield* Effect.forkScoped(Stream.runDrain(others.messages))
+  }
+
   switch (side.mode) {
     case "batches":
     case "messages": {
       // MQTT.js stops reading when its handler is slow and loses nothing: so does this stream.
-      const subscription = yield* session.subscription(filter, { ...options, onOverflow: "suspend" })
+      const wanted = side.streams === undefined ? filter : sharedFilter
+      const subscription = yield* session.subscription(wanted, { ...options, onOverflow: "suspend" })
       const messages = side.mode === "messages"
         ? Stream.runForEach(subscription.messages, () =>
           Effect.sync(() => {
@@ -39,6 +50,11 @@ const make = Effect.fnUntraced(function*(side: Side, conditions: Conditions) {
             state.count += batch.length
           }))
       yield* Effect.forkScoped(messages)
+      for (let index = 1; index < (side.streams ?? 1); index++) {
+        const another = yield* session.subscription(sharedFilter, { ...options, onOverflow: "suspend" })
+        yield* Effect.forkScoped(Stream.runForEach(another.batches, () => Effect.void))
+      }
+      if (side.streams !== undefined) yield* session.subscription(startFilter)
       note = () => {
         const { dropped } = Effect.runSync(subscription.pending)
         return dropped === 0 ? "" : `${dropped} dropped by the stream's buffer`
@@ -46,12 +62,14 @@ const make = Effect.fnUntraced(function*(side: Side, conditions: Conditions) {
       break
     }
     case "publishAll": {
+      // The stream's own size, and less where the last chunk would take minutes to send.
+      const chunkSize = conditions.payloadBytes > 65_536 ? 8 : undefined
       const messages = function*(): Generator<Publication.OutgoingMessage> {
         let next = 0
         while (state.running) yield { topic: topics[next++ % topics.length]!, payload, options }
       }
       work = Effect.tap(
-        session.publishAll(Stream.fromIterable(messages())),
+        session.publishAll(Stream.fromIterable(messages(), { chunkSize })),
         (summary) =>
           Effect.sync(() => {
             state.count = summary.published

@@ -13,6 +13,9 @@ export interface Running {
   readonly note: () => string
 }
 
+/** Payloads above this size need options other than the defaults: a session takes packets up to 1 MiB. */
+export const largePayload = 900_000
+
 export type Start = (side: Side, conditions: Conditions) => Promise<Running>
 
 /** Runs a side in this process, which was forked with the side and the conditions as its arguments. */

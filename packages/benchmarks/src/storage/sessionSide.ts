@@ -21,7 +21,15 @@ const storeOf = ({ place, setup }: SideRequest) =>
     ? FileStore.layer({ directory: place, durability: setups[setup].sync ? "fsync" : "os" })
     : RedisStore.layer().pipe(Layer.provide(NodeRedis.layer({ url: place })))
 
-export const measureSession = (request: SideRequest): Promise<SideResult> => {
+export const measureSession = (request: SideRequest): Promise<SideResult> =>
+  measureAccepted(storeOf(request), request.size, request.millis)
+
+/** `publishers` enqueue at the same time for `millis` milliseconds. */
+export const measureAccepted = <E>(
+  store: Layer.Layer<SessionStore, E>,
+  publishers: number,
+  millis: number
+): Promise<SideResult> => {
   let commits = 0
   let accepted = 0
   const program = Effect.gen(function*() {
@@ -53,16 +61,16 @@ export const measureSession = (request: SideRequest): Promise<SideResult> => {
       }
     })
     const all = yield* Effect.forkChild(
-      Effect.all(Array.from({ length: request.size }, () => publisher), { concurrency: "unbounded", discard: true })
+      Effect.all(Array.from({ length: publishers }, () => publisher), { concurrency: "unbounded", discard: true })
     )
-    yield* Effect.sleep(request.millis / 4)
+    yield* Effect.sleep(millis / 4)
     const [before, commitsBefore, begin] = [accepted, commits, performance.now()]
-    yield* Effect.sleep(request.millis)
+    yield* Effect.sleep(millis)
     const seconds = (performance.now() - begin) / 1000
     const result = { rate: (accepted - before) / seconds, batch: (accepted - before) / (commits - commitsBefore) }
     load.isRunning = false
     all.interruptUnsafe()
     return result
   })
-  return Effect.runPromise(Effect.scoped(program).pipe(Effect.provide(storeOf(request))))
+  return Effect.runPromise(Effect.scoped(program).pipe(Effect.provide(store)))
 }

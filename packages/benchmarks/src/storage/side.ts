@@ -1,11 +1,11 @@
 /**
  * One measurement in a process of its own.
  */
-import type { SideRequest } from "./contract.ts"
+import { answerWith } from "../harness/child.ts"
+import type { SideRequest, SideResult } from "./contract.ts"
 
-const request = JSON.parse(process.argv[2]!) as SideRequest
-const result = request.side === "session"
-  ? await (await import("./sessionSide.ts")).measureSession(request)
-  : await (await import("./engineSide.ts")).measureEngine(request)
-process.send!(result)
-process.disconnect()
+answerWith(async (request: SideRequest): Promise<SideResult> =>
+  request.side === "session"
+    ? (await import("./sessionSide.ts")).measureSession(request)
+    : (await import("./engineSide.ts")).measureEngine(request)
+)

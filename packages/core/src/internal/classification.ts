@@ -172,6 +172,14 @@ export const fromNetworkError = (
 }
 
 /**
+ * The reason for the end of a connection's stream: an error, or none when the peer has ended it.
+ */
+export const fromStreamEnd = (error: unknown, isAccepted: boolean, attempt: Attempt): MqttErrorReason => {
+  if (error !== undefined) return fromNetworkError(error, isAccepted ? "connected" : "connect", attempt.server)
+  return isAccepted ? new ConnectionLost({ reasonString: "the server closed it" }) : fromSilentEnd(attempt)
+}
+
+/**
  * The reason for a WebSocket upgrade that the server answered with an HTTP status other than 101.
  */
 export const fromHttpStatus = (httpStatus: number, server?: string | undefined): MqttErrorReason => {

@@ -17,3 +17,19 @@ export const crc32 = (bytes: Uint8Array, end: number = bytes.length, previous = 
   for (let i = 0; i < end; i++) crc = (crc >>> 8) ^ table[(crc ^ bytes[i]!) & 0xff]!
   return ~crc >>> 0
 }
+
+const textEncoder = new TextEncoder()
+
+/**
+ * The checksum of a text in UTF-8. Keys of records are ASCII nearly always: their units are their bytes, and encoding
+ * them first would take as long as the rest of reading a record.
+ */
+export const crc32OfText = (text: string): number => {
+  let crc = ~0
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i)
+    if (unit > 0x7f) return crc32(textEncoder.encode(text))
+    crc = (crc >>> 8) ^ table[(crc ^ unit) & 0xff]!
+  }
+  return ~crc >>> 0
+}

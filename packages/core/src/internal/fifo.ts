@@ -1,7 +1,7 @@
 /**
  * A first-in, first-out queue whose operations at both ends have a constant cost at any length. It is one array and the
  * index of the front, so that a queue that is filled and emptied in bursts allocates nothing. Queues of deliveries,
- * messages and digests stand on it.
+ * acknowledgements, messages and digests stand on it.
  */
 
 /** Entries at the front that may be empty before the array is copied. */

@@ -67,6 +67,10 @@ const textOf = (value: unknown): string => typeof value === "string" ? value : "
 /**
  * Checks a topic name to publish to: at least one character, at most 65,535 bytes in UTF-8, no wildcard, no null
  * character, no lone surrogate (MQTT 4.7.1, 4.7.3).
+ *
+ * @stability stable
+ * @category validation
+ * @since 0.1.0
  */
 export const validateName = (topic: string): Result.Result<string, InvalidTopic> => {
   const fault = findTextFault(topic, "forbidden")
@@ -75,6 +79,10 @@ export const validateName = (topic: string): Result.Result<string, InvalidTopic>
 
 /**
  * Whether `validateName` would succeed, for hot paths.
+ *
+ * @stability stable
+ * @category predicates
+ * @since 0.1.0
  */
 export const isValidName = (topic: string): boolean => findTextFault(topic, "forbidden") === undefined
 
@@ -82,6 +90,10 @@ export const isValidName = (topic: string): boolean => findTextFault(topic, "for
  * Checks a topic filter. The rules are those of a topic name, but `+` may fill a level and `#` the last one (MQTT
  * 4.7.1). A filter that begins with `$share/` is a shared subscription, `$share/name/filter`, whose name contains
  * neither `/` nor wildcards (MQTT 4.8.2). The common 3.1.1 servers read it in the same way.
+ *
+ * @stability stable
+ * @category validation
+ * @since 0.1.0
  */
 export const validateFilter = (filter: string): Result.Result<string, InvalidFilter> => {
   const fault = findFilterFault(filter)
@@ -92,16 +104,28 @@ export const validateFilter = (filter: string): Result.Result<string, InvalidFil
 
 /**
  * Whether `validateFilter` would succeed.
+ *
+ * @stability stable
+ * @category predicates
+ * @since 0.1.0
  */
 export const isValidFilter = (filter: string): boolean => findFilterFault(filter) === undefined
 
 /**
  * Whether a filter is that of a shared subscription (MQTT 4.8.2).
+ *
+ * @stability stable
+ * @category predicates
+ * @since 0.1.0
  */
 export const isShared = (filter: string): boolean => typeof filter === "string" && filter.startsWith(sharePrefix)
 
 /**
  * The share name of a shared subscription and its inner filter; undefined for other filters and for malformed ones.
+ *
+ * @stability stable
+ * @category getters
+ * @since 0.1.0
  */
 export const parseShared = (filter: string): { readonly group: string; readonly filter: string } | undefined => {
   if (!isShared(filter) || findShareFault(filter) !== undefined) {
@@ -113,6 +137,10 @@ export const parseShared = (filter: string): { readonly group: string; readonly 
 
 /**
  * The filter that decides which messages match: the inner filter of a shared subscription, otherwise the filter itself.
+ *
+ * @stability stable
+ * @category getters
+ * @since 0.1.0
  */
 export const innerFilter = (filter: string): string => {
   const start = innerStart(filter)

@@ -1,7 +1,53 @@
 /**
  * The UTF-8 encoded strings of MQTT (MQTT 1.5.4): at most 65,535 bytes, no null character, no lone surrogate. Control
  * characters and non-characters, which MQTT advises against, are allowed.
+ *
+ * This file is the only judge of them: codec, topics, options and messages ask it.
  */
+
+/** Maximum bytes of a string or of binary data. */
+export const maximumTextBytes = 65_535
+
+/**
+ * The number of UTF-8 bytes of a string, which may be more than `maximumTextBytes`. For a string with a null character
+ * or a lone surrogate, the bitwise complement of the offset of the first one, which is negative.
+ *
+ * One pass over the code units without allocations, because it runs for every string that is sent.
+ */
+export const measureUtf8 = (text: string): number => {
+  const length = text.length
+  let bytes = length
+  for (let i = 0; i < length; i++) {
+    const unit = text.charCodeAt(i)
+    if (unit === 0) {
+      return ~i
+    }
+    if (unit < 0x80) {
+      continue
+    }
+    if (unit < 0x800) {
+      bytes++
+    } else if (unit < 0xd800 || unit > 0xdfff) {
+      bytes += 2
+    } else {
+      const next = i + 1 < length ? text.charCodeAt(i + 1) : 0
+      if (unit > 0xdbff || next < 0xdc00 || next > 0xdfff) {
+        return ~i
+      }
+      // Two code units become four bytes.
+      bytes += 2
+      i++
+    }
+  }
+  return bytes
+}
+
+/** Whether a value is a string that MQTT can carry. */
+export const isUtf8String = (value: unknown): value is string => {
+  if (typeof value !== "string") return false
+  const bytes = measureUtf8(value)
+  return bytes >= 0 && bytes <= maximumTextBytes
+}
 
 /** The first invalid place of a string. `offset` counts UTF-16 code units. */
 export interface Fault {
@@ -9,44 +55,38 @@ export interface Fault {
   readonly detail: string
 }
 
-const maximumBytes = 65_535
-
 /**
- * Finds the first fault of a string. The empty string has none.
- *
- * One pass over the code units, because it runs for every publish. It allocates nothing for a valid string, and checks
- * the wildcards of topic names in the same pass.
+ * Finds the first fault of a string. The empty string has none. It runs for every publish, and allocates nothing for a
+ * valid string.
  */
 export const findFault = (text: string, wildcards: "allowed" | "forbidden"): Fault | undefined => {
-  const length = text.length
-  const forbidden = wildcards === "forbidden"
-  let bytes = 0
-  for (let i = 0; i < length; i++) {
-    const offset = i
-    const unit = text.charCodeAt(i)
-    if (unit < 0x80) {
-      if (unit === 0) {
-        return { offset, detail: "null character" }
-      }
-      if (forbidden && (unit === 0x2b || unit === 0x23)) {
-        return { offset, detail: "wildcard" }
-      }
-      bytes += 1
-    } else if (unit < 0x800) {
-      bytes += 2
-    } else if (unit < 0xd800 || unit > 0xdfff) {
-      bytes += 3
-    } else {
-      const next = i + 1 < length ? text.charCodeAt(i + 1) : 0
-      if (unit > 0xdbff || next < 0xdc00 || next > 0xdfff) {
-        return { offset, detail: "lone surrogate" }
-      }
-      i++
-      bytes += 4
-    }
-    if (bytes > maximumBytes) {
-      return { offset, detail: "more than 65,535 bytes" }
-    }
+  const bytes = measureUtf8(text)
+  const isPlain = wildcards === "allowed" || (!text.includes("+") && !text.includes("#"))
+  return isPlain && bytes >= 0 && bytes <= maximumTextBytes ? undefined : firstFault(text, bytes, wildcards)
+}
+
+const firstFault = (text: string, bytes: number, wildcards: "allowed" | "forbidden"): Fault => {
+  const faults: Array<Fault> = []
+  if (wildcards === "forbidden") faults.push({ offset: text.search(/[+#]/), detail: "wildcard" })
+  if (bytes < 0) {
+    faults.push({ offset: ~bytes, detail: text.charCodeAt(~bytes) === 0 ? "null character" : "lone surrogate" })
   }
-  return undefined
+  faults.push({ offset: offsetBeyond(text), detail: "more than 65,535 bytes" })
+  return faults.filter(({ offset }) => offset >= 0).reduce((first, fault) =>
+    fault.offset < first.offset ? fault : first
+  )
+}
+
+/** The offset of the character with which a string is too long; -1: none before the first that MQTT forbids. */
+const offsetBeyond = (text: string): number => {
+  let bytes = 0
+  let offset = 0
+  for (const character of text) {
+    const size = measureUtf8(character)
+    if (size < 0) return -1
+    bytes += size
+    if (bytes > maximumTextBytes) return offset
+    offset += character.length
+  }
+  return -1
 }

@@ -142,8 +142,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     edits: [
       inEngine(
         "engine",
-        "this.#subscriptions.restore(subscriptions, consumers)",
-        "this.#subscriptions.restore(subscriptions, [])"
+        "this.#subscriptions.restore(consumers)",
+        "this.#subscriptions.restore([])"
       )
     ],
     worlds: ["named-qos1", "named-qos2"]
@@ -168,29 +168,29 @@ export const mutants: ReadonlyArray<Mutant> = [
   },
   {
     name: "a session that the server has lost settles nothing of the server's messages",
-    edits: [inEngine("engine", "    this.#inbound.sessionLost(now)\n", "")],
+    edits: [inEngine("serverSession", "    this.#inbound.sessionLost(now)\n", "")],
     worlds: ["consume-session-lost-twice"]
   },
   {
     name: "a session that the server has lost settles nothing of the client's messages",
-    edits: [inEngine("engine", "    this.#outbound.sessionLost(now)\n", "")],
+    edits: [inEngine("serverSession", "    this.#outbound.sessionLost(now)\n", "")],
     worlds: ["publish-session-lost"]
   },
   {
     name: "a lost session leaves the subscriptions as they were",
-    edits: [inEngine("engine", "    this.#subscriptions.sessionLost()\n", "")],
+    edits: [inEngine("serverSession", "    this.#subscriptions.sessionLost()\n", "")],
     worlds: ["consume-session-lost-twice"]
   },
   {
     name: "a CONNACK that was lost is not counted as a session that may be new",
-    edits: [inEngine("engine", "if (this.#isUnanswered) this.#doubt()", "")],
+    edits: [inEngine("serverSession", "if (this.#isUnanswered) this.#doubt()", "")],
     worlds: ["consume-session-lost-twice"]
   },
   {
     name: "subscriptions of the store are believed after a crash",
     edits: [
       inEngine(
-        "subscriptions",
+        "subscriptionTable",
         "  resume(): void {\n    for (const entry of this.#restored ?? []) {",
         "  resume(): void {\n    for (const entry of [] as Array<SubscriptionEntry>) {"
       )
@@ -269,8 +269,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     edits: [
       inEngine(
         "outbound",
-        "this.#messages.quarantine(message, failed(new PoisonMessage({ connections: message.strikes, last })))",
-        "this.#messages.finish(message, failed(new PoisonMessage({ connections: message.strikes, last })))"
+        "this.messages.quarantine(message, failed(new PoisonMessage({ connections: message.strikes, last })))",
+        "this.messages.finish(message, failed(new PoisonMessage({ connections: message.strikes, last })))"
       )
     ],
     worlds: ["publish-poison-qos2"]
@@ -351,8 +351,8 @@ export const mutants: ReadonlyArray<Mutant> = [
     edits: [
       inEngine(
         "outbound",
-        "      this.#messages.queue.append(message)\n      this.#messages.put(message)",
-        "      this.#messages.queue.append(message)"
+        "      this.messages.queue.append(message)\n      this.messages.put(message)",
+        "      this.messages.queue.append(message)"
       )
     ],
     worlds: ["publish-qos1"]

@@ -10,7 +10,7 @@ import * as ScriptedBroker from "@effect-mqttx/testing/ScriptedBroker"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Queue, type Scope, Stream } from "effect"
 import { makeNet, makePair, type Net, netOf, publishedAt, settled, until } from "../../../../test/support/forwarders.ts"
-import type { Forwarding } from "../../src/Forwarder.ts"
+import type { Forwarder } from "../../src/Forwarder.ts"
 
 const versions = [[5, "5"], [4, "3.1.1"]] as const
 
@@ -24,7 +24,7 @@ const failing = (isBad: (topic: string, text: string) => boolean) => ({
 })
 
 const failuresOf = Effect.fnUntraced(function*(
-  forwarder: Forwarding
+  forwarder: Forwarder["Service"]
 ): Effect.fn.Return<Queue.Dequeue<ForwarderFailure>, never, Scope.Scope> {
   const queue = yield* Queue.unbounded<ForwarderFailure>()
   yield* Effect.forkScoped(Stream.runForEach(forwarder.failures, (failure) => Queue.offer(queue, failure)), {
@@ -37,7 +37,7 @@ const deadAt = (net: Net, broker: string, topic = "t/dead"): number =>
   net.brokers[broker]!.published.filter((message) => message.topic === topic).length
 
 /** Everything that a source has got was received, and is done with. */
-const untilQuiet = (net: Net, broker: string, forwarders: ReadonlyArray<Forwarding>) =>
+const untilQuiet = (net: Net, broker: string, forwarders: ReadonlyArray<Forwarder["Service"]>) =>
   Effect.gen(function*() {
     while (true) {
       const all = yield* Effect.forEach(forwarders, ({ metrics }) => metrics)

@@ -6,7 +6,7 @@ import type * as ScriptedBroker from "@effect-mqttx/testing/ScriptedBroker"
 import { makeMemory } from "@effect-mqttx/testing/ScriptedBroker"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Scope } from "effect"
-import type { Forwarding } from "../../src/Forwarder.ts"
+import type { Forwarder } from "../../src/Forwarder.ts"
 
 import { netOf, settled, until } from "../../../../test/support/forwarders.ts"
 import { seeded } from "../session/seeded.ts"
@@ -21,8 +21,8 @@ interface Death {
 }
 
 interface Process {
-  readonly forwarder: Forwarding
-  readonly forwarders: ReadonlyArray<Forwarding>
+  readonly forwarder: Forwarder["Service"]
+  readonly forwarders: ReadonlyArray<Forwarder["Service"]>
   readonly crashed: Deferred.Deferred<void>
   readonly commits: () => number
 }
@@ -90,7 +90,7 @@ const startProcess = Effect.fnUntraced(function*(
       Effect.provideService(SessionStore.SessionStore, store)
     )
   }
-  const forwarders: Array<Forwarding> = []
+  const forwarders: Array<Forwarder["Service"]> = []
   for (const prefix of prefixes) {
     forwarders.push(
       yield* net.forward({

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Result } from "effect"
 import { digest } from "../../src/internal/digest.ts"
 import { BrokerMarks, isSameBroker } from "../../src/internal/forwarder/brokers.ts"
-import { Counters } from "../../src/internal/forwarder/counters.ts"
+import { Rate } from "../../src/internal/forwarder/counters.ts"
 import { hasBroker, Hop, noRoute, routeIssue, routeOf } from "../../src/internal/forwarder/route.ts"
 import { Recent } from "../../src/internal/forwarder/selection.ts"
 import { TokenBucket } from "../../src/internal/forwarder/tokenBucket.ts"
@@ -44,7 +44,7 @@ describe("token bucket", () => {
 
 describe("rates", () => {
   it("are over the whole seconds that have passed, ten at most", () => {
-    const { receivedRate } = new Counters()
+    const receivedRate = new Rate()
     for (let at = 0; at < 20_000; at += 100) receivedRate.add(at)
     assert.strictEqual(receivedRate.at(20_000), 10)
     assert.strictEqual(receivedRate.at(25_500), 5)
@@ -52,7 +52,7 @@ describe("rates", () => {
   })
 
   it("are right from the first second on", () => {
-    const { receivedRate } = new Counters()
+    const receivedRate = new Rate()
     for (let i = 0; i < 6; i++) receivedRate.add(100)
     assert.strictEqual(receivedRate.at(900), 6)
     assert.strictEqual(receivedRate.at(2100), 3)

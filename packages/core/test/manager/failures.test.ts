@@ -32,7 +32,7 @@ describe("handle", () => {
       yield* pass(30_000, 1000)
       assert.deepStrictEqual(texts(yield* inbox.take(1)), ["2"])
       assert.lengthOf(broker.received("Puback"), 0)
-      const { delivered, failures, lastError, received } = yield* route.statistics
+      const { delivered, failures, lastError, received } = yield* route.metrics
       assert.deepStrictEqual({ delivered, failures, lastError, received }, {
         delivered: 1,
         failures: 1,
@@ -82,8 +82,8 @@ describe("handle", () => {
       yield* broker.awaitIdle
       assert.lengthOf(inbox.messages, 10)
       // One of the handlers sees the dead letter of the other one, and fails at it too.
-      assert.deepStrictEqual((yield* own.statistics).received, 6)
-      assert.deepStrictEqual((yield* refused.statistics).received, 7)
+      assert.deepStrictEqual((yield* own.metrics).received, 6)
+      assert.deepStrictEqual((yield* refused.metrics).received, 7)
       assert.lengthOf(broker.published.filter(({ topic }) => topic === "t/dead"), 1)
     }).pipe(quietly))
 
@@ -163,7 +163,7 @@ describe("listen", () => {
       yield* pass(30_000, 1000)
       assert.deepStrictEqual(texts(inbox.messages), ["1"])
       assert.deepStrictEqual(texts(others.messages), ["1", "bad", "2"])
-      assert.strictEqual((yield* listener.statistics).failures, 1)
+      assert.strictEqual((yield* listener.metrics).failures, 1)
       assert.strictEqual((yield* session.status).handlers.failing, 1)
       state.isBroken = false
       yield* pass(60_000, 1000)
@@ -257,7 +257,7 @@ describe("listen", () => {
         yield* broker.publish("t", "1", { qos: 1 })
         yield* pass(1000)
         assert.deepStrictEqual(texts(inbox.messages), onFailure === "retry" ? ["bad", "1"] : ["1"])
-        assert.strictEqual((yield* listener.statistics).failures, 1)
+        assert.strictEqual((yield* listener.metrics).failures, 1)
       }).pipe(quietly))
   }
 })

@@ -20,7 +20,7 @@ describe("SessionManager: listen", () => {
       yield* manager.remove("a")
       yield* broker.publish("t", "2", { qos: 1 })
       assert.deepStrictEqual(from(yield* inbox.take(1)), ["b"])
-      const { bytes, delivered, received } = yield* listener.statistics
+      const { bytes, delivered, received } = yield* listener.metrics
       assert.deepStrictEqual([received, delivered, bytes], [3, 3, 3])
       assert.strictEqual(listener.description, "everything")
     }))
@@ -56,7 +56,7 @@ describe("SessionManager: listen", () => {
         const listener = yield* manager.listener("t", { qos })
         yield* listener.active
         for (const payload of sent) yield* broker.publish("t", payload, { qos })
-        yield* Effect.repeat(Effect.delay(listener.statistics, "1 millis"), {
+        yield* Effect.repeat(Effect.delay(listener.metrics, "1 millis"), {
           until: ({ received }) => received === sent.length
         })
         const packet = qos === 1 ? "Puback" : "Pubrec"
@@ -65,8 +65,8 @@ describe("SessionManager: listen", () => {
         assert.deepStrictEqual(texts(yield* Stream.runCollect(Stream.take(listener.messages, 1))), ["3"])
         yield* broker.awaitPacket({ direction: "received", packet, nth: 4 })
         assert.lengthOf(broker.received(packet), 4)
-        const statistics = yield* listener.statistics
-        assert.deepStrictEqual([statistics.received, statistics.delivered], [20, 4])
+        const metrics = yield* listener.metrics
+        assert.deepStrictEqual([metrics.received, metrics.delivered], [20, 4])
         assert.deepStrictEqual(texts(yield* Stream.runCollect(Stream.take(listener.messages, 16))), sent.slice(4))
       })
   )
@@ -105,7 +105,7 @@ describe("SessionManager: listen", () => {
       yield* broker.publish("t", `{"a":1}`, { qos: 1 })
       assert.deepStrictEqual(texts(yield* inbox.take(1)), [`{"a":1,"seen":true}`])
       yield* Effect.all([first.settled, second.settled])
-      const { dropped, failures, received } = yield* listener.statistics
+      const { dropped, failures, received } = yield* listener.metrics
       assert.deepStrictEqual([received, dropped, failures], [3, 1, 1])
     }))
 
@@ -163,7 +163,7 @@ describe("SessionManager: listen", () => {
         Stream.takeUntil(({ qos }) => qos === 1),
         Stream.runCollect
       )
-      const { overflowed } = yield* listener.statistics
+      const { overflowed } = yield* listener.metrics
       assert.isAtLeast(overflowed, 290)
       assert.strictEqual(messages.length + overflowed, 321)
       assert.strictEqual(messages.at(-1)!.text, "kept")

@@ -183,7 +183,7 @@ describe("SessionManager: handle", () => {
       const route = yield* manager.handle("t", inbox.put, { qos: 1 })
       const reason = yield* reasonOf(route.active)
       assert.strictEqual(reason._tag, "SubscriptionRefused")
-      const { lastError, lastErrorAt } = yield* route.statistics
+      const { lastError, lastErrorAt } = yield* route.metrics
       assert.strictEqual(
         (lastError as { readonly reason: { readonly _tag: string } }).reason._tag,
         "SubscriptionRefused"
@@ -243,15 +243,15 @@ describe("SessionManager: handle", () => {
       yield* broker.publish("t", "good", { qos: 1 })
       yield* inbox.take(1)
       assert.strictEqual(attempts, 4)
-      const statistics = yield* route.statistics
-      assert.strictEqual(statistics.received, 3)
-      assert.strictEqual(statistics.delivered, 1)
-      assert.strictEqual(statistics.failures, 2)
-      assert.strictEqual(statistics.dropped, 0)
-      assert.strictEqual(statistics.bytes, 3 + 6 + 4)
-      assert.strictEqual((statistics.lastError as Error).message, "a bug")
-      assert.isDefined(statistics.lastErrorAt)
-      assert.isDefined(statistics.lastMessageAt)
+      const metrics = yield* route.metrics
+      assert.strictEqual(metrics.received, 3)
+      assert.strictEqual(metrics.delivered, 1)
+      assert.strictEqual(metrics.failures, 2)
+      assert.strictEqual(metrics.dropped, 0)
+      assert.strictEqual(metrics.bytes, 3 + 6 + 4)
+      assert.strictEqual((metrics.lastError as Error).message, "a bug")
+      assert.isDefined(metrics.lastErrorAt)
+      assert.isDefined(metrics.lastMessageAt)
       yield* broker.awaitIdle
       assert.deepStrictEqual(broker.deliveries.map(({ outcome }) => outcome), Array(3).fill("Acknowledged"))
     }))
@@ -318,7 +318,7 @@ describe("SessionManager: handle", () => {
         "transformer sensors/3",
         "handler storage/3"
       ])
-      const { delivered, dropped, failures, received } = yield* route.statistics
+      const { delivered, dropped, failures, received } = yield* route.metrics
       assert.deepStrictEqual({ received, dropped, delivered, failures }, {
         received: 3,
         dropped: 2,
@@ -467,7 +467,7 @@ describe.skipIf(!MosquittoBroker.isPresent())("SessionManager: routes on mosquit
 
 describe("SessionManager: failures keep their type", () => {
   it("the failure of a handler and of a transformer is that of the route", () => {
-    const program = (manager: SessionManager.Manager) =>
+    const program = (manager: SessionManager.SessionManager["Service"]) =>
       Effect.gen(function*() {
         const route = yield* manager.handle("t", () => Effect.fail("handler" as const), {
           transform: RouteTransformer.make(() => Effect.fail("transformer" as const))

@@ -40,7 +40,7 @@ describe("shared subscriptions", () => {
       const messages = yield* inbox.take(30)
       assert.strictEqual(new Set(texts(messages)).size, 30)
       assert.isAbove(new Set(messages.map(({ session }) => session)).size, 1)
-      assert.strictEqual((yield* listener.statistics).received, 30)
+      assert.strictEqual((yield* listener.metrics).received, 30)
     }))
 
   it.live("SharedSubscriptionAtRisk warns of a session that outlives its connection, and of no other", () =>

@@ -97,7 +97,7 @@ everywhere("requests", (test, { version }) => {
       for (const a of [1, 2, 3]) assert.strictEqual(yield* requester.request(template, { id: "x" }, { a, b: 0 }), a)
       assert.strictEqual(yield* template.request(asking, { id: "x" }, { a: 4, b: 0 }), 4)
       if (world.broker !== undefined) assert.strictEqual(world.broker.received("Subscribe").length, before)
-      assert.deepStrictEqual(yield* requester.stats, { waiting: 0, answered: 4, late: 0, foreign: 0, dropped: 0 })
+      assert.deepStrictEqual(yield* requester.metrics, { waiting: 0, answered: 4, late: 0, foreign: 0, dropped: 0 })
       assert.strictEqual((yield* asking.metrics).subscriptions, 1)
       yield* Scope.close(scope, Exit.void)
       yield* fence(asking)
@@ -202,7 +202,7 @@ everywhere("requests", (test, { version }) => {
         request.params.id === "slow" ? Effect.andThen(go.await, add(request)) : add(request))
       const requester = yield* RequestResponse.requester(session)
       yield* reason(requester.request(template, { id: "slow" }, { a: 1, b: 2 }, { timeout: 100 }), "Timeout")
-      assert.deepStrictEqual(yield* requester.stats, { waiting: 0, answered: 0, late: 0, foreign: 0, dropped: 0 })
+      assert.deepStrictEqual(yield* requester.metrics, { waiting: 0, answered: 0, late: 0, foreign: 0, dropped: 0 })
       const answers = yield* inbox(
         (yield* session.subscription(`${requester.responseTopic}/#`, { qos: 1 })).messages
       )
@@ -210,7 +210,7 @@ everywhere("requests", (test, { version }) => {
       yield* answers
       yield* fence(session)
       assert.strictEqual(yield* requester.request(template, { id: "x" }, { a: 1, b: 2 }), 3)
-      assert.deepStrictEqual(yield* requester.stats, { waiting: 0, answered: 1, late: 1, foreign: 0, dropped: 0 })
+      assert.deepStrictEqual(yield* requester.metrics, { waiting: 0, answered: 1, late: 1, foreign: 0, dropped: 0 })
     }))
 
   test("messages that answer nothing are ignored and counted", (world) =>
@@ -230,7 +230,7 @@ everywhere("requests", (test, { version }) => {
         yield* session.publish(`${requester.responseTopic}/someone/else`, "1", { qos: 1 })
       }
       assert.strictEqual(yield* requester.request(template, { id: "x" }, { a: 1, b: 2 }), 3)
-      assert.deepStrictEqual(yield* requester.stats, { waiting: 0, answered: 1, late: 0, foreign: 2, dropped: 0 })
+      assert.deepStrictEqual(yield* requester.metrics, { waiting: 0, answered: 1, late: 0, foreign: 2, dropped: 0 })
     }))
 
   test("interrupting a request leaves nothing behind", (world) =>
@@ -243,12 +243,12 @@ everywhere("requests", (test, { version }) => {
       const requester = yield* Scope.provide(RequestResponse.requester(session), scope)
       const request = yield* Effect.forkScoped(requester.request(template, { id: "x" }, { a: 1, b: 2 }))
       yield* Deferred.await(asked)
-      assert.strictEqual((yield* requester.stats).waiting, 1)
+      assert.strictEqual((yield* requester.metrics).waiting, 1)
       yield* Scope.close(scope, Exit.void)
       // The request still needs the subscription.
       assert.strictEqual((yield* session.metrics).subscriptions, 2)
       yield* Fiber.interrupt(request)
-      assert.strictEqual((yield* requester.stats).waiting, 0)
+      assert.strictEqual((yield* requester.metrics).waiting, 0)
       yield* fence(session)
       assert.strictEqual((yield* session.metrics).subscriptions, 1)
     }))
@@ -269,7 +269,7 @@ everywhere("requests", (test, { version }) => {
         assert.strictEqual(yield* requester.request(template, { id: "x" }, { a, b: a }), 2 * a)
       }
       assert.strictEqual(handled[0]! + handled[1]!, 20)
-      assert.strictEqual((yield* requester.stats).answered, 20)
+      assert.strictEqual((yield* requester.metrics).answered, 20)
     }))
 
   test("a responder with parameters answers only those requests", (world) =>

@@ -282,7 +282,7 @@ for (const version of [4, 5] as const) {
         yield* go.open
         yield* settle
         yield* fence(asking)
-        const { answered, foreign, late } = yield* requester.stats
+        const { answered, foreign, late } = yield* requester.metrics
         assert.deepStrictEqual([calls, answered, late, foreign], [2, 1, 1, 0])
       }))
 

@@ -471,6 +471,7 @@ describe("a line", () => {
       event("StorageDamaged", { kept: 2, lost: 1, detail: "a torn file" }),
       event("Reconnecting", { attempt: 2, delay: 1, error: passing }),
       event("Disconnected", { error: passing }),
+      event("CredentialsNotRefreshed", { error: passing, expiresAt: undefined }),
       event("SessionLost", { unacknowledged: 0, subscriptions: 0 }),
       event("MessageDropped", { direction: "inbound", cause: "unclaimed", topic: "t", count: 1 }),
       event("MessageFailed", { error: permanent, count: 1 }),
@@ -490,6 +491,7 @@ describe("a line", () => {
         subscriptions: 0
       }),
       event("Ready", { subscriptions: 0 }),
+      event("CredentialsRefreshed", { expiresAt: 1 }),
       event("Disconnected", { error: undefined }),
       event("SubscriptionRestored", { filters: ["t"] }),
       event("StorageRecovered", {}),

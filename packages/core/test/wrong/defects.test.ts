@@ -95,11 +95,11 @@ describe.each(["process", "durable"] as const)("a defect in the turn of a %s ses
       Effect.gen(function*() {
         const broker = yield* ScriptedBroker.makeMemory()
         const { engineLoop, session } = yield* readyCore(broker, { persistence })
-        const { turned } = engineLoop.figures
+        const { turned } = engineLoop.counters
         let defects = 0
-        engineLoop.figures.turned = (...given) => {
+        engineLoop.counters.turned = (...given) => {
           if (defects++ < 20) failing()
-          turned.apply(engineLoop.figures, given)
+          turned.apply(engineLoop.counters, given)
         }
         for (let i = 0; i < 30; i++) yield* session.publish("a", "1", { qos: 1 })
         assert.lengthOf(broker.published, 30)

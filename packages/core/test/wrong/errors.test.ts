@@ -47,7 +47,7 @@ describe("an error prints", () => {
       assert.include(shown, "_tag: 'ConnectionRefused'")
       assert.include(shown, "server: 'mqtt://a:1883'")
       assert.include(shown, "[cause]': Error: connect ECONNREFUSED")
-      assert.notInclude(shown, "~@effect-mqttx")
+      assert.notInclude(shown, "~effect-mqttx")
       // Once, and not again for the reason.
       assert.lengthOf(shown.split("Error: connect ECONNREFUSED"), 2)
     }
@@ -91,7 +91,7 @@ describe("an error prints", () => {
       assert.lengthOf(lines, 3)
       for (const line of lines) {
         assert.include(line, "no connection to mqtt://a:1883")
-        assert.notInclude(line, "~@effect-mqttx")
+        assert.notInclude(line, "~effect-mqttx")
       }
     }))
 

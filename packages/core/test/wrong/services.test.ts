@@ -46,7 +46,7 @@ const known = parameter("name", T.type("known name", () => "plant", (value) => v
 
 interface World {
   readonly session: Session
-  readonly manager: SessionManager.Manager
+  readonly manager: SessionManager.SessionManager["Service"]
   readonly broker: ScriptedBroker.Service
 }
 

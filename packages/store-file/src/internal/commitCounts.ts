@@ -30,7 +30,7 @@ const slotSize = 32
 const checked = 28
 const growth = 4096
 
-const seal = (slot: Buffer): void => {
+const writeChecksum = (slot: Buffer): void => {
   slot.writeUInt32LE(crc32(slot.subarray(0, checked)), checked)
 }
 
@@ -114,7 +114,7 @@ export class CommitCounts {
     whole.fill(0, 0, slotSize)
     magic.copy(whole)
     whole.writeUInt32LE(format, magic.length)
-    seal(whole.subarray(0, slotSize))
+    writeChecksum(whole.subarray(0, slotSize))
     const { O_CREAT, O_RDWR } = Fs.constants
     const descriptor = openFile(path, O_RDWR | O_CREAT)
     try {
@@ -167,7 +167,7 @@ export class CommitCounts {
     slot.write(id, 0, 16, "base64url")
     slot.writeUIntLE(commits, 16, 6)
     slot.writeUInt32LE(records, 22)
-    seal(slot)
+    writeChecksum(slot)
     this.#touch(position)
   }
 

@@ -51,7 +51,7 @@ const isShared = ({ mode }: Fs.Stats): boolean => (mode & 0o022) !== 0
  * directory, anything that another user has made. The directory itself may be reached by a link, but not by one that
  * another user has made.
  */
-export const refuseStrangers = (paths: Paths): void => {
+export const refuseForeignFiles = (paths: Paths): void => {
   if (process.platform === "win32") return
   const link = Fs.lstatSync(paths.root)
   if (link.isSymbolicLink() && !isOurs(link) && link.uid !== 0) {
@@ -161,13 +161,16 @@ const tick = 20
  */
 export class NewFiles {
   readonly #path: string
+  readonly #now: () => number
   #seen = -1n
   /** When this modification time was first seen, by a monotonic clock. */
   #since = 0
   #isFinal = false
 
-  constructor(path: string) {
+  /** `now` are the milliseconds of a monotonic clock. */
+  constructor(path: string, now: () => number = () => performance.now()) {
     this.#path = path
+    this.#now = now
   }
 
   /** Cheap when there are no new files: the modification time of the directory shows it. */
@@ -175,7 +178,7 @@ export class NewFiles {
     if (process.platform === "win32") return
     const changed = Fs.statSync(this.#path, { bigint: true }).mtimeNs
     if (changed === this.#seen && this.#isFinal) return
-    const now = performance.now()
+    const now = this.#now()
     if (changed !== this.#seen) {
       this.#seen = changed
       this.#since = now

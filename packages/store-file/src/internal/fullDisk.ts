@@ -52,7 +52,7 @@ export class FullDiskDatabase implements Database {
       if (value === undefined) this.#summaries.delete(key)
       else this.#summaries.set(key, new Uint8Array(value))
     })
-    for (const [key, { live }] of newest) this.#note(key, live)
+    for (const [key, { live }] of newest) this.#record(key, live)
     this.#apply(reserve.differences.operations())
     this.#apply(reserve.differences.patches.values())
   }
@@ -140,18 +140,18 @@ export class FullDiskDatabase implements Database {
       const { key } = difference
       if (difference.type === "patch") {
         const live = this.#live.get(key)
-        if (live !== undefined) this.#note(key, { ...live, tail: difference.tail })
+        if (live !== undefined) this.#record(key, { ...live, tail: difference.tail })
         continue
       }
       const value = difference.type === "put" ? difference.value : undefined
-      this.#note(key, liveOf(value, false))
+      this.#record(key, liveOf(value, false))
       if (!key.startsWith(summaryPrefix)) continue
       if (value === undefined) this.#summaries.delete(key)
       else this.#summaries.set(key, value)
     }
   }
 
-  #note(key: string, live: Live | undefined): void {
+  #record(key: string, live: Live | undefined): void {
     const before = this.#live.get(key)
     if (before !== undefined) this.#liveBytes -= key.length + before.size
     if (live === undefined) {
@@ -216,7 +216,7 @@ export class FullDisk {
   }
 
   /** Whether there is a reserve that can take writes. */
-  get canTake(): boolean {
+  get canAccept(): boolean {
     return this.#reserve.isHeld
   }
 
@@ -242,7 +242,7 @@ export class FullDisk {
   }
 
   /** Whether LevelDB may be tried. Makes room for it if that is possible. */
-  async isWorthLeaving(): Promise<boolean> {
+  async hasRoomAgain(): Promise<boolean> {
     const database = this.#database
     if (database === undefined) return true
     const room = freeRoom(this.#paths.root)

@@ -15,8 +15,8 @@ import { rebuild } from "./repair.ts"
 import type { Write } from "./writeQueue.ts"
 
 /** What was written while the disk was full is written to LevelDB in parts of this many operations or bytes. */
-const takenOver = 10_000
-const takenOverBytes = 1_048_576
+const partCount = 10_000
+const partBytes = 1_048_576
 
 export class OpenDatabase {
   readonly #directory: OwnedDirectory
@@ -42,13 +42,13 @@ export class OpenDatabase {
   async get(): Promise<Database> {
     if (this.#level !== undefined) return this.#level
     const fullDisk = this.#fullDisk
-    if (fullDisk.database !== undefined && !await fullDisk.isWorthLeaving()) return fullDisk.enter()
+    if (fullDisk.database !== undefined && !await fullDisk.hasRoomAgain()) return fullDisk.enter()
     try {
       this.#level = await this.#openLevel()
       fullDisk.leave()
       return this.#level
     } catch (error) {
-      if (kindOf(error) !== "full" || !fullDisk.canTake) throw error
+      if (kindOf(error) !== "full" || !fullDisk.canAccept) throw error
       return fullDisk.enter()
     }
   }
@@ -77,7 +77,7 @@ export class OpenDatabase {
       const wasFull = fullDisk.database
       return await commit(database, wasFull === undefined ? writes : admitted(wasFull, writes))
     } catch (error) {
-      if (kindOf(error) !== "full" || fullDisk.database !== undefined || !fullDisk.canTake) return fail(writes, error)
+      if (kindOf(error) !== "full" || fullDisk.database !== undefined || !fullDisk.canAccept) return fail(writes, error)
     }
     try {
       const database = fullDisk.enter()
@@ -110,7 +110,7 @@ export class OpenDatabase {
     try {
       this.#newFiles.secure()
       const database = levelDatabase(level)
-      await this.#takeOver(database)
+      await this.#applyDifferences(database)
       return database
     } catch (error) {
       await level.close()
@@ -119,7 +119,7 @@ export class OpenDatabase {
   }
 
   /** Writes to LevelDB what was written while the disk was full. In parts: an interrupted part is repeated. */
-  async #takeOver(database: Database): Promise<void> {
+  async #applyDifferences(database: Database): Promise<void> {
     const { reserve } = this.#directory
     const { differences } = reserve
     if (differences.isEmpty) return
@@ -128,7 +128,7 @@ export class OpenDatabase {
     const add = async (operation: Operation) => {
       part.push(operation)
       bytes += operation.type === "put" ? operation.value.length : 0
-      if (part.length < takenOver && bytes < takenOverBytes) return
+      if (part.length < partCount && bytes < partBytes) return
       await database.write(part, { sync: true })
       part = []
       bytes = 0

@@ -4,7 +4,7 @@
  */
 import * as Fs from "node:fs"
 import { checkFormat, CommitCounts } from "./commitCounts.ts"
-import { identityOf, makePrivate, type Paths, pathsOf, refuseStrangers } from "./directory.ts"
+import { identityOf, makePrivate, type Paths, pathsOf, refuseForeignFiles } from "./directory.ts"
 import { kindOf, StoreFailure } from "./failure.ts"
 import { type Engine, loadEngine } from "./level.ts"
 import { holdLock } from "./lock.ts"
@@ -34,7 +34,7 @@ export const openDirectory = async (directory: string): Promise<OwnedDirectory> 
   checkFormat(paths.commitCounts)
   const engine = await loadEngine()
   makePrivate(paths.root, { shared: true })
-  refuseStrangers(paths)
+  refuseForeignFiles(paths)
   const identity = identityOf(paths.root)
   if (owned.has(identity)) throw new StoreFailure("owned", `this process has the store in ${paths.root} open already`)
   owned.add(identity)

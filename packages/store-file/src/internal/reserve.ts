@@ -55,7 +55,7 @@ const decodeHead = (head: Uint8Array): number | undefined => {
 }
 
 /** The checksum includes the generation, so that an entry of an older generation in the same place is not accepted. */
-const seal = (operations: Uint8Array, generation: number, position: number): number =>
+const checksumOf = (operations: Uint8Array, generation: number, position: number): number =>
   crc32(operations, crc32(Buffer.from(`${generation} ${position}`)))
 
 /** Whether one entry fits into a half. */
@@ -207,7 +207,7 @@ export class Reserve {
   #write(descriptor: number, encoded: Uint8Array): void {
     const frame = Buffer.alloc(frameSize)
     frame.writeUInt32LE(encoded.length, 0)
-    frame.writeUInt32LE(seal(encoded, this.#generation, this.#position), 4)
+    frame.writeUInt32LE(checksumOf(encoded, this.#generation, this.#position), 4)
     this.#put(descriptor, Buffer.concat([frame, encoded]), this.#half * halfSize + this.#position)
     this.#position += frameSize + encoded.length
   }
@@ -255,7 +255,7 @@ export class Reserve {
       const end = start + bytes.readUInt32LE(this.#position)
       if (end > bytes.length) break
       const encoded = bytes.subarray(start, end)
-      if (seal(encoded, this.#generation, this.#position) !== bytes.readUInt32LE(this.#position + 4)) break
+      if (checksumOf(encoded, this.#generation, this.#position) !== bytes.readUInt32LE(this.#position + 4)) break
       this.#differences.decode(encoded)
       this.#position = end
     }

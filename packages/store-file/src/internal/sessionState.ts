@@ -247,13 +247,13 @@ export class SessionState {
     bytes.writeInt32LE(this.records, 9)
     bytes.writeUInt32LE(this.#sum, 13)
     bytes.writeUInt32LE(this.#exclusive, 17)
-    bytes.writeUInt32LE(this.#seal(bytes), 21)
+    bytes.writeUInt32LE(this.#checksumOf(bytes), 21)
     return bytes
   }
 
   #decode(bytes: Uint8Array): Summary | undefined {
     const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
-    if (buffer.length < 5 || buffer.readUInt32LE(buffer.length - 4) !== this.#seal(buffer)) return undefined
+    if (buffer.length < 5 || buffer.readUInt32LE(buffer.length - 4) !== this.#checksumOf(buffer)) return undefined
     if (buffer[0]! > summaryFormat) throw newer(buffer[0]!)
     if (buffer.length !== summarySize) return undefined
     return {
@@ -264,8 +264,8 @@ export class SessionState {
     }
   }
 
-  // The seal covers the name: two names with one digest would be detected, not mixed.
-  #seal(bytes: Buffer): number {
+  // The checksum covers the name: two names with one digest would be detected, not mixed.
+  #checksumOf(bytes: Buffer): number {
     return crc32(bytes.subarray(0, bytes.length - 4), this.#nameChecksum)
   }
 }

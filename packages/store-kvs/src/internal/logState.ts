@@ -9,7 +9,7 @@ import type { Head, SegmentChange } from "./values.ts"
 /** The estimated cost of a segment besides its bytes: a file, a row, a request. */
 const segmentCost = 1024
 /** A log of at most this size is not rewritten. */
-const slack = 64 * 1024
+const smallestCompacted = 64 * 1024
 
 export class LogState {
   /** The generation of the newest head; -1: there is none. */
@@ -28,7 +28,7 @@ export class LogState {
   #liveCost = 0
   #cost = 0
   /** The log is not rewritten before its cost exceeds this. */
-  #patience = 0
+  #compactAbove = 0
 
   constructor(head: Head | undefined) {
     this.generation = head?.generation ?? -1
@@ -56,7 +56,7 @@ export class LogState {
   }
 
   get isCompactionWorthwhile(): boolean {
-    return this.#cost > Math.max(2 * this.#liveCost + slack, this.#patience)
+    return this.#cost > Math.max(2 * this.#liveCost + smallestCompacted, this.#compactAbove)
   }
 
   /** Adds a segment of this many bytes with its changes. */
@@ -87,12 +87,12 @@ export class LogState {
     this.generation = generation
     this.first = first
     this.#cost -= before
-    this.#patience = 0
+    this.#compactAbove = 0
   }
 
   /** Delays the next compaction until the log has grown by its live size again. */
   delayCompaction(): void {
-    this.#patience = this.#cost + this.#liveCost + slack
+    this.#compactAbove = this.#cost + this.#liveCost + smallestCompacted
   }
 }
 

@@ -42,7 +42,7 @@ export interface Segment {
 const textEncoder = new TextEncoder()
 const textDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
-const seal = (name: string, bytes: Uint8Array): Uint8Array => {
+const withChecksum = (name: string, bytes: Uint8Array): Uint8Array => {
   const view = new DataView(bytes.buffer)
   view.setUint8(0, format)
   view.setUint32(
@@ -52,7 +52,7 @@ const seal = (name: string, bytes: Uint8Array): Uint8Array => {
   return bytes
 }
 
-const unseal = (name: string, bytes: Uint8Array): Result.Result<DataView, Unreadable> => {
+const openValue = (name: string, bytes: Uint8Array): Result.Result<DataView, Unreadable> => {
   if (bytes.length < 5) return Result.fail("damaged")
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   const checksum = StoreRecordCodec.checksum(
@@ -72,11 +72,11 @@ export const encodeHead = (name: string, head: Head): Uint8Array => {
   view.setFloat64(1, head.generation)
   view.setFloat64(9, head.first)
   view.setFloat64(17, head.garbage)
-  return seal(name, bytes)
+  return withChecksum(name, bytes)
 }
 
 export const decodeHead = (name: string, bytes: Uint8Array): Result.Result<Head, Unreadable> =>
-  Result.flatMap(unseal(name, bytes), (view) =>
+  Result.flatMap(openValue(name, bytes), (view) =>
     bytes.length !== headSize ? Result.fail("damaged") : Result.succeed({
       generation: view.getFloat64(1),
       first: view.getFloat64(9),
@@ -125,11 +125,11 @@ export const encodeSegment = (
     if (record !== undefined) bytes.set(record, position)
     position += record?.length ?? 0
   }
-  return { bytes: seal(name, bytes), changes: written }
+  return { bytes: withChecksum(name, bytes), changes: written }
 }
 
 export const decodeSegment = (name: string, bytes: Uint8Array): Result.Result<Segment, Unreadable> =>
-  Result.flatMap(unseal(name, bytes), (view) => {
+  Result.flatMap(openValue(name, bytes), (view) => {
     if (bytes.length < segmentFrame) return Result.fail("damaged")
     const count = view.getUint32(2)
     const changes: Array<SegmentChange> = []

@@ -13,15 +13,15 @@ import type * as Redis from "effect/persistence/Redis"
 import * as Result from "effect/Result"
 import { isConnectionUseless, isNoScript, isReply, toReason } from "./classification.ts"
 import type { Connection, Connections } from "./connections.ts"
-import { oddReply, type Reader } from "./replies.ts"
+import { type Reader, unexpectedReply } from "./replies.ts"
 import type { Script } from "./scripts.ts"
 
 export interface CommandQueue {
-  /** Sends a command and reads the reply; `patience` is added to the time limit. */
+  /** Sends a command and reads the reply; `extraTime` is added to the time limit. */
   readonly send: <A>(
     read: Reader<A>,
     command: ReadonlyArray<string>,
-    patience?: Duration.Duration
+    extraTime?: Duration.Duration
   ) => Effect.Effect<A, StorageFailed>
   /**
    * Runs EVALSHA, or EVAL when the server does not know the script. A second for each megabyte is added to the time
@@ -42,7 +42,7 @@ interface Failure {
   /** Another connection may work better. This one is of no use at all when it is broken. */
   readonly isUseless: boolean
   readonly isBroken: boolean
-  readonly isOdd?: true
+  readonly isUnexpected?: true
 }
 
 /** The outcome of a command on one connection. */
@@ -72,9 +72,9 @@ export const makeCommandQueue = (connections: Connections, timeout: Duration.Dur
       Effect.map((reply): Attempt<A> => {
         const value = read(reply)
         if (value === undefined) {
-          return Result.fail({ reason: oddReply(reply), isUseless: true, isBroken: false, isOdd: true })
+          return Result.fail({ reason: unexpectedReply(reply), isUseless: true, isBroken: false, isUnexpected: true })
         }
-        connections.prove(connection)
+        connections.confirm(connection)
         return Result.succeed(value)
       }),
       Effect.catch((error) =>
@@ -103,7 +103,7 @@ export const makeCommandQueue = (connections: Connections, timeout: Duration.Dur
     )
 
   /** Retries over other connections. An invalid reply is final when more than one connection gives one. */
-  const elsewhere = <A>(
+  const retryElsewhere = <A>(
     first: Connection,
     failure: Failure,
     again: (connection: Connection) => Effect.Effect<Attempt<A>>
@@ -111,18 +111,18 @@ export const makeCommandQueue = (connections: Connections, timeout: Duration.Dur
     Effect.gen(function*() {
       let useless = first
       let last = failure
-      let odd = failure.isOdd === true ? 1 : 0
+      let unexpected = failure.isUnexpected === true ? 1 : 0
       for (let tried = 1; last.isUseless && tried < connectionsTried; tried++) {
-        if (!(yield* connections.leave(useless, last.isBroken))) break
+        if (!(yield* connections.abandon(useless, last.isBroken))) break
         const next = yield* Effect.result(connections.get)
         if (Result.isFailure(next)) return yield* last.reason.cause === undefined ? next.failure : last.reason
         const result = yield* again(next.success)
         if (Result.isSuccess(result)) return result.success
         useless = next.success
         last = result.failure
-        if (last.isOdd === true) odd++
+        if (last.isUnexpected === true) unexpected++
       }
-      return yield* odd > 1 ? new StorageFailed({ ...last.reason, kind: "corrupt" }) : last.reason
+      return yield* unexpected > 1 ? new StorageFailed({ ...last.reason, kind: "corrupt" }) : last.reason
     })
 
   const call = <A>(use: Call, read: Reader<A>, limit: Duration.Duration): Effect.Effect<A, StorageFailed> =>
@@ -131,17 +131,17 @@ export const makeCommandQueue = (connections: Connections, timeout: Duration.Dur
         if (Result.isSuccess(result)) return Effect.succeed(result.success)
         const { isUseless, reason } = result.failure
         if (!isUseless) return Effect.fail(reason)
-        return elsewhere(first, result.failure, (connection) => attempt(connection, use, read, limit)).pipe(
+        return retryElsewhere(first, result.failure, (connection) => attempt(connection, use, read, limit)).pipe(
           Effect.timeoutOrElse({ duration: limit, orElse: () => Effect.fail(reason) })
         )
       }))
 
   return {
-    send: (read, [command, ...args], patience) =>
+    send: (read, [command, ...args], extraTime) =>
       call(
         (send) => send(command!, ...args),
         read,
-        patience === undefined ? timeout : Duration.sum(timeout, patience)
+        extraTime === undefined ? timeout : Duration.sum(timeout, extraTime)
       ),
     run: ({ lua, sha }, read, keys, args) => {
       const count = keys.length.toString()

@@ -8,7 +8,7 @@ import type { StorageFailed } from "@effect-mqttx/core/MqttError"
 import type { StoreChange } from "@effect-mqttx/core/StoreRecord"
 import * as Effect from "effect/Effect"
 import type { Confirmed, LossRepair } from "./lossRepair.ts"
-import type { Hindrance, Ownership } from "./ownership.ts"
+import type { Ownership, RepairNeed } from "./ownership.ts"
 import { type Commit, commitOf, type Part, partsOf } from "./parts.ts"
 import * as Scripts from "./scripts.ts"
 
@@ -69,7 +69,7 @@ export class Commits {
   #stageOnce(
     commit: Commit,
     numbers: ReadonlyArray<string>
-  ): Effect.Effect<Hindrance | undefined, StorageFailed> {
+  ): Effect.Effect<RepairNeed | undefined, StorageFailed> {
     return Effect.gen({ self: this }, function*() {
       const { ownership } = this.#options
       const expiry = ownership.options.expiry.toString()
@@ -79,8 +79,8 @@ export class Commits {
       const parts = yield* this.#partsOf(commit)
       for (let part = yield* parts; part !== undefined; part = yield* parts) {
         const args = [...numbers, frees, expiry, count.toString(), part.deletes.length.toString()]
-        const hindrance = yield* ownership.run(Scripts.stage, args.concat(part.deletes, part.puts))
-        if (hindrance !== undefined) return hindrance
+        const need = yield* ownership.run(Scripts.stage, args.concat(part.deletes, part.puts))
+        if (need !== undefined) return need
         count += changesIn(part)
         puts += part.puts.length / 2
       }
@@ -90,14 +90,14 @@ export class Commits {
 
   /** Runs an attempt with the numbers of the newest confirmed commit and of this one. Each repetition has a new one. */
   #numbered(
-    attempt: (numbers: ReadonlyArray<string>) => Effect.Effect<Hindrance | undefined, StorageFailed>
+    attempt: (numbers: ReadonlyArray<string>) => Effect.Effect<RepairNeed | undefined, StorageFailed>
   ): Effect.Effect<void, StorageFailed> {
     const { confirmed, repair } = this.#options
-    return repair.insist(Effect.suspend(() => {
+    return repair.runRepaired(Effect.suspend(() => {
       const number = ++this.#attempt
-      return Effect.map(attempt([confirmed.number.toString(), number.toString()]), (hindrance) => {
-        if (hindrance === undefined) confirmed.number = number
-        return hindrance
+      return Effect.map(attempt([confirmed.number.toString(), number.toString()]), (need) => {
+        if (need === undefined) confirmed.number = number
+        return need
       })
     }))
   }

@@ -32,9 +32,9 @@ export interface Connections {
    * Abandons a useless connection. Returns false if it is kept, because others were no better a moment ago. A
    * connection that `isBroken` is always abandoned.
    */
-  readonly leave: (useless: Connection, isBroken: boolean) => Effect.Effect<boolean>
+  readonly abandon: (useless: Connection, isBroken: boolean) => Effect.Effect<boolean>
   /** The connection has given a usable reply. */
-  readonly prove: (connection: Connection) => void
+  readonly confirm: (connection: Connection) => void
   /** Why the last attempt to connect failed; undefined: it did not. */
   readonly failure: () => StorageFailed | undefined
   /** Keeps the connection as long as the scope, and gives it back when the last scope ends. */
@@ -42,7 +42,7 @@ export interface Connections {
 }
 
 /** The wait before the next attempt, which doubles each time. */
-class Pause {
+class Backoff {
   readonly #longest: bigint
   #length = 0n
   #until = 0n
@@ -57,7 +57,7 @@ class Pause {
   }
 
   begin(now: bigint): void {
-    const next = this.#length === 0n ? shortestPause : this.#length * 2n
+    const next = this.#length === 0n ? shortestDelay : this.#length * 2n
     this.#length = next > this.#longest ? this.#longest : next
     this.#until = now + this.#length
   }
@@ -68,7 +68,7 @@ class Pause {
   }
 }
 
-const shortestPause = Duration.toNanosUnsafe(Duration.millis(50))
+const shortestDelay = Duration.toNanosUnsafe(Duration.millis(50))
 
 interface Own extends Connection {
   readonly scope: Scope.Closeable
@@ -80,14 +80,14 @@ interface Own extends Connection {
 export const makeConnections = (redis: Redis.Redis["Service"]): Connections => {
   const shared: Connection = { send: redis.send }
   /** The pause between attempts to connect, and between connections that are no better than the one before. */
-  const connecting = new Pause(Duration.seconds(2))
-  const moving = new Pause(Duration.seconds(5))
+  const connectBackoff = new Backoff(Duration.seconds(2))
+  const replaceBackoff = new Backoff(Duration.seconds(5))
   let own: Own | undefined
   let attempt: Deferred.Deferred<Connection, StorageFailed> | undefined
   let failure: StorageFailed | undefined
   let users = 0
 
-  const giveBack = Effect.suspend(() => {
+  const release = Effect.suspend(() => {
     const connection = own
     own = undefined
     if (connection === undefined) return Effect.void
@@ -108,7 +108,7 @@ export const makeConnections = (redis: Redis.Redis["Service"]): Connections => {
       return shared
     }
     own = { send: exit.value.send, scope }
-    if (users === 0) yield* giveBack
+    if (users === 0) yield* release
     return own ?? shared
   })
 
@@ -118,12 +118,12 @@ export const makeConnections = (redis: Redis.Redis["Service"]): Connections => {
     const deferred = Deferred.makeUnsafe<Connection, StorageFailed>()
     attempt = deferred
     return Effect.gen(function*() {
-      const left = connecting.left(yield* Clock.monotonicTimeNanos)
+      const left = connectBackoff.left(yield* Clock.monotonicTimeNanos)
       if (left > 0n) yield* Effect.sleep(Duration.nanos(left))
       const result = yield* Effect.result(reserve)
       failure = Result.isFailure(result) ? result.failure : undefined
-      if (failure === undefined) connecting.end()
-      else connecting.begin(yield* Clock.monotonicTimeNanos)
+      if (failure === undefined) connectBackoff.end()
+      else connectBackoff.begin(yield* Clock.monotonicTimeNanos)
       attempt = undefined
       yield* Deferred.complete(deferred, Effect.fromResult(result))
     }).pipe(
@@ -134,23 +134,23 @@ export const makeConnections = (redis: Redis.Redis["Service"]): Connections => {
 
   return {
     get: Effect.suspend(() => own === undefined ? connect : Effect.succeed(own)),
-    leave: (useless, isBroken) =>
+    abandon: (useless, isBroken) =>
       Effect.flatMap(Clock.monotonicTimeNanos, (now) => {
         // Another caller has abandoned it meanwhile.
         if (own !== useless) return Effect.succeed(useless !== shared)
-        if (!isBroken && moving.left(now) > 0n) return Effect.succeed(false)
-        if (!isBroken) moving.begin(now)
-        return Effect.as(giveBack, true)
+        if (!isBroken && replaceBackoff.left(now) > 0n) return Effect.succeed(false)
+        if (!isBroken) replaceBackoff.begin(now)
+        return Effect.as(release, true)
       }),
-    prove: () => {
-      moving.end()
+    confirm: () => {
+      replaceBackoff.end()
     },
     failure: () => failure,
     use: Effect.acquireRelease(
       Effect.sync(() => {
         users++
       }),
-      () => Effect.suspend(() => --users === 0 ? giveBack : Effect.void)
+      () => Effect.suspend(() => --users === 0 ? release : Effect.void)
     )
   }
 }

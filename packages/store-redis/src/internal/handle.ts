@@ -56,7 +56,7 @@ export class Handle {
     const { commands, renewalCommands } = this.#ownership.options
     return Effect.flatMap(
       this.#renewOnce(renewalCommands),
-      (hindrance) => hindrance === undefined ? Effect.void : this.#lock.withPermits(1)(this.#renewed(commands))
+      (need) => need === undefined ? Effect.void : this.#lock.withPermits(1)(this.#renewed(commands))
     ).pipe(Effect.mapError(this.#toError("renew")))
   }
 
@@ -70,7 +70,7 @@ export class Handle {
       const { commands, keys } = this.#ownership.options
       // A fenced owner must not read the records of another one.
       yield* this.#renewed(commands)
-      yield* this.#repair.insist(this.#repair.finish)
+      yield* this.#repair.runRepaired(this.#repair.finish)
       const { foreign, newest, records } = yield* readRecords(commands, keys.records)
       // A commit with an unknown outcome that was applied counts from now on.
       this.#confirmed.number = Math.max(this.#confirmed.number, newest)
@@ -117,7 +117,7 @@ export class Handle {
   #renewed(commands: CommandQueue): Effect.Effect<void, StorageFailed> {
     return Effect.flatMap(
       this.#renewOnce(commands),
-      (hindrance) => hindrance === undefined ? Effect.void : this.#repair.restore
+      (need) => need === undefined ? Effect.void : this.#repair.restore
     )
   }
 

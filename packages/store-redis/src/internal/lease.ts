@@ -28,7 +28,7 @@ export interface LeaseTimes {
   /** The least time for which Redis remembers the newest owner. */
   readonly memory: number
   /** How long an acquisition waits for another owner. */
-  readonly patience: number
+  readonly acquireTimeout: number
 }
 
 export const leaseTimesOf = (options: RedisStoreOptions): LeaseTimes => {
@@ -37,7 +37,7 @@ export const leaseTimesOf = (options: RedisStoreOptions): LeaseTimes => {
     lease: Math.ceil(Duration.toMillis(options.leaseDuration)),
     expiry,
     memory: expiry === 0 ? longestMemory : Math.min(expiry, longestMemory),
-    patience: Duration.toMillis(options.acquireTimeout ?? Duration.sum(options.leaseDuration, grace))
+    acquireTimeout: Duration.toMillis(options.acquireTimeout ?? Duration.sum(options.leaseDuration, grace))
   }
 }
 
@@ -60,7 +60,7 @@ export const acquire = Effect.fnUntraced(function*(
   request: LeaseRequest
 ): Effect.fn.Return<string, StorageFailed> {
   const { commands, times, token } = request
-  const until = (yield* now) + times.patience
+  const until = (yield* now) + times.acquireTimeout
   for (let poll = 20;; poll = Math.min(poll * 2, longestPoll)) {
     const args = [token, times.lease.toString(), times.expiry.toString()]
     const answer = yield* commands.run(Scripts.acquire, readAcquisition, keysOf(request), args)

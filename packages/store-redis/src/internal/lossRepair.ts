@@ -6,7 +6,7 @@
 import { StorageFailed } from "@effect-mqttx/core/MqttError"
 import type { StoreRecord } from "@effect-mqttx/core/StoreRecord"
 import * as Effect from "effect/Effect"
-import type { Hindrance, Ownership } from "./ownership.ts"
+import type { Ownership, RepairNeed } from "./ownership.ts"
 import { partsOf } from "./parts.ts"
 import * as Scripts from "./scripts.ts"
 
@@ -23,7 +23,7 @@ export class Confirmed {
 const rewriteExpiry = "60000"
 
 /** How often one commit may be delayed: by a commit to finish, by a loss, and by both again during the repair. */
-const patience = 4
+const maximumRepairs = 4
 
 export class LossRepair {
   readonly #ownership: Ownership
@@ -37,22 +37,22 @@ export class LossRepair {
   }
 
   /** Runs a script, and again after each of its hindrances is removed. */
-  insist(once: Effect.Effect<Hindrance | undefined, StorageFailed>): Effect.Effect<void, StorageFailed> {
+  runRepaired(once: Effect.Effect<RepairNeed | undefined, StorageFailed>): Effect.Effect<void, StorageFailed> {
     return Effect.gen({ self: this }, function*() {
-      for (let hindered = 0; hindered < patience; hindered++) {
-        const hindrance = yield* once
-        if (hindrance === undefined) return
-        if (hindrance === Scripts.lost || (yield* this.finish) === Scripts.lost) yield* this.restore
+      for (let attempts = 0; attempts < maximumRepairs; attempts++) {
+        const need = yield* once
+        if (need === undefined) return
+        if (need === Scripts.lost || (yield* this.finish) === Scripts.lost) yield* this.restore
       }
       return yield* new StorageFailed({ detail: "Redis keeps losing what was committed" })
     })
   }
 
   /** Moves the changes of a concluded commit to the records. */
-  readonly finish: Effect.Effect<Hindrance | undefined, StorageFailed> = Effect.gen({ self: this }, function*() {
+  readonly finish: Effect.Effect<RepairNeed | undefined, StorageFailed> = Effect.gen({ self: this }, function*() {
     for (;;) {
-      const hindrance = yield* this.#ownership.run(Scripts.finish, [])
-      if (hindrance !== Scripts.unfinished) return hindrance
+      const need = yield* this.#ownership.run(Scripts.finish, [])
+      if (need !== Scripts.unfinished) return need
     }
   })
 
@@ -64,8 +64,8 @@ export class LossRepair {
     if (isLoaded) yield* this.#rewrite
     const count = isLoaded ? records.size : -1
     const args = [number.toString(), expiry.toString(), count.toString()]
-    const hindrance = yield* this.#ownership.runRewrite(Scripts.restore, args)
-    if (hindrance !== undefined) return yield* new StorageFailed({ detail: "Redis has lost what was just written" })
+    const need = yield* this.#ownership.runRewrite(Scripts.restore, args)
+    if (need !== undefined) return yield* new StorageFailed({ detail: "Redis has lost what was just written" })
     yield* Effect.logWarning(
       `Redis had lost commits of the session ${JSON.stringify(session)}: ${records.size} records were written again`
     )

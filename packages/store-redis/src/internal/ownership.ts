@@ -29,7 +29,7 @@ export interface OwnershipOptions {
 }
 
 /** Why a script has to wait: a loss must be repaired first, or an earlier commit finished. */
-export type Hindrance = typeof Scripts.lost | typeof Scripts.unfinished
+export type RepairNeed = typeof Scripts.lost | typeof Scripts.unfinished
 
 export class Ownership {
   readonly options: OwnershipOptions
@@ -74,12 +74,12 @@ export class Ownership {
     (now) => now - this.#answeredAt > this.#memory ? Effect.fail(this.fence()) : Effect.void
   )
 
-  /** Runs a script of the owner and the lease, with more arguments. Yields its hindrance; undefined: it succeeded. */
+  /** Runs a script of the owner and the lease, with more arguments. Yields its need; undefined: it succeeded. */
   run(
     script: Scripts.Script,
     args: ReadonlyArray<string>,
     commands: CommandQueue = this.options.commands
-  ): Effect.Effect<Hindrance | undefined, StorageFailed> {
+  ): Effect.Effect<RepairNeed | undefined, StorageFailed> {
     const { lease, owner } = this.options
     return this.#ask(commands, script, this.#keys, [owner, lease.toString(), ...args])
   }
@@ -88,7 +88,7 @@ export class Ownership {
   runRewrite(
     script: Scripts.Script,
     args: ReadonlyArray<string>
-  ): Effect.Effect<Hindrance | undefined, StorageFailed> {
+  ): Effect.Effect<RepairNeed | undefined, StorageFailed> {
     const { commands, lease, owner } = this.options
     return this.#ask(commands, script, this.#rewriteKeys, [owner, lease.toString(), ...args])
   }
@@ -98,7 +98,7 @@ export class Ownership {
     script: Scripts.Script,
     keys: ReadonlyArray<string>,
     args: ReadonlyArray<string>
-  ): Effect.Effect<Hindrance | undefined, StorageFailed> {
+  ): Effect.Effect<RepairNeed | undefined, StorageFailed> {
     return Effect.flatMap(
       Effect.andThen(this.check, commands.run(script, Scripts.readAnswer, keys, args)),
       (answer) => {

@@ -16,7 +16,7 @@ import { toBytes } from "./value.ts"
 const pageBytes = 1_048_576
 const largestCount = 1000
 /** Extra time for a page, because its size is unknown before it arrives: a page of one record may have 512 MB. */
-const pagePatience = Duration.minutes(1)
+const extraPageTime = Duration.minutes(1)
 
 export interface ReadRecords {
   readonly records: Map<string, StoreRecord>
@@ -43,7 +43,7 @@ const readPageAt = (
   cursor: string,
   count: number
 ): Effect.Effect<Page, StorageFailed> =>
-  commands.send(readPage, ["HSCAN", hash, cursor, "COUNT", count.toString()], pagePatience)
+  commands.send(readPage, ["HSCAN", hash, cursor, "COUNT", count.toString()], extraPageTime)
 
 /**
  * Reads a hash. Fails with the kind `newerFormat` when any record is newer than this version of the library.

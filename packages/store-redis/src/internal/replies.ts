@@ -69,5 +69,5 @@ const excerpt = (reply: unknown): string => {
 }
 
 /** The failure for a reply of another shape. Another connection shows whether it is final. */
-export const oddReply = (reply: unknown): StorageFailed =>
+export const unexpectedReply = (reply: unknown): StorageFailed =>
   new StorageFailed({ detail: `Redis has answered something else than what was asked: ${excerpt(reply)}` })

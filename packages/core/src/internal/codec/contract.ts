@@ -6,6 +6,10 @@ import type { ProtocolVersion } from "../../QoS.ts"
 
 /**
  * A protocol violation by the peer. The connection must be closed with this reason code (MQTT 4.13).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface Violation {
   /**
@@ -15,12 +19,16 @@ export interface Violation {
   readonly reasonCode: number
   /** The broken rule in words, with the packet type and, where it helps, the offset. */
   readonly detail: string
-  /** The class of the violation, for tests and statistics. */
+  /** The class of the violation, for tests and metrics. */
   readonly kind: string
 }
 
 /**
  * Options of a decoder.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface DecoderOptions {
   /**
@@ -45,6 +53,10 @@ export interface DecoderOptions {
 
 /**
  * An incremental decoder for one direction of one connection.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface Decoder {
   /** The version that it decodes; undefined until a server's decoder has read CONNECT. */
@@ -66,6 +78,10 @@ export interface Decoder {
 
 /**
  * Why a packet cannot be encoded: a mistake of the caller, never of the peer.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface EncodeFailure {
   /** The type of the packet. */
@@ -76,6 +92,10 @@ export interface EncodeFailure {
 
 /**
  * A batch encoder with a pooled buffer.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface Encoder {
   /** Appends one packet. A failure appends nothing. */

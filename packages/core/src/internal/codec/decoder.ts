@@ -1,5 +1,6 @@
 /**
- * Framing: turns bytes in any chunking into packets, with bounded memory. The connection's intake calls it.
+ * Framing: turns bytes in any chunking into packets, with bounded memory. The connection's intake calls it. Size: one
+ * state machine, whose states are where in a packet and in a chunk the next byte stands; every method moves them.
  */
 import * as Packet from "../../Packet.ts"
 import type { ProtocolVersion } from "../../QoS.ts"

@@ -10,6 +10,10 @@ import { fixedHeaderSize, writePacket } from "./writePacket.ts"
 
 /**
  * Options of an encoder in addition to the version.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface EncoderOptions {
   /** Payloads of at least this many bytes are handed out without a copy; 4096 by default. */

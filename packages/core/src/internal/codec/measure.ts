@@ -1,17 +1,20 @@
 /**
  * Measures and validates packets before they are written: one pass over the values, in wire order. It keeps the first
- * problem, and the sizes that the writer needs again. It writes nothing.
+ * problem, and the sizes that the writer needs again. It writes nothing. Size: one method for each type of packet, over
+ * the same sizes in wire order, which the writer reads back.
  */
 import type * as Packet from "../../Packet.ts"
 import * as Properties from "../../Properties.ts"
 import type { ProtocolVersion } from "../../QoS.ts"
 import * as ReasonCode from "../../ReasonCode.ts"
+import { EncodedProperties } from "../encodedProperties.ts"
 import * as Topic from "../topics.ts"
+import { maximumTextBytes, measureUtf8 } from "../utf8String.ts"
 import { measureProperties } from "./measureProperties.ts"
 import * as Table from "./propertyTable.ts"
 import { topicEncoding } from "./topicEncodings.ts"
 import { filterProblem } from "./topicFilter.ts"
-import { loneSurrogate, maximumTextBytes, measureLossy, measureUtf8 } from "./utf8.ts"
+import { measureLossy } from "./utf8.ts"
 import { variableByteIntegerSize } from "./variableByteInteger.ts"
 
 export class Measure {
@@ -19,6 +22,8 @@ export class Measure {
   failure: string | undefined = undefined
   /** The encoded topic name of the last PUBLISH, if it is cached. */
   topic: Uint8Array | undefined = undefined
+  /** The encoded properties of the last PUBLISH, with their length, if they were encoded before. */
+  properties: Uint8Array | undefined = undefined
   readonly version: ProtocolVersion
   // The sizes of strings and of property sets, and the properties themselves. The measuring pass writes them and the
   // writing pass reads them in the same order. The arrays are reused, which saves allocations.
@@ -51,6 +56,7 @@ export class Measure {
   /** Forgets the values of the packet, which would otherwise stay alive until the next one. */
   end(): void {
     this.topic = undefined
+    this.properties = undefined
     for (let i = 0; i < this.#propertyCount; i++) {
       this.#values[i] = undefined
     }
@@ -85,7 +91,7 @@ export class Measure {
     const size = measureUtf8(value)
     this.#sizes[this.#sizeCount++] = size
     if (size < 0) {
-      this.fail(size === loneSurrogate ? `${label} holds a lone surrogate` : `${label} holds U+0000`)
+      this.fail(`${label} holds ${value.charCodeAt(~size) === 0 ? "U+0000" : "a lone surrogate"}`)
       return 2 + measureLossy(value)
     }
     if (size > maximumTextBytes) {
@@ -198,7 +204,9 @@ export class Measure {
     } else {
       size += this.topicName(topic, "the topic name")
     }
-    size += this.#properties(packet.properties, Table.inPublish)
+    const properties = this.version === 5 ? EncodedProperties.bytesOf(packet.properties) : undefined
+    this.properties = properties
+    size += properties === undefined ? this.#properties(packet.properties, Table.inPublish) : properties.length
     if (qos === 1 || qos === 2) {
       this.#packetIdentifier(packet.packetIdentifier)
       return size + 2

@@ -2,7 +2,8 @@
  * The encoded forms of repeated topic names, length included, so that a publish does not validate and encode its topic
  * again.
  */
-import { measureUtf8, writeUtf8 } from "./utf8.ts"
+import { measureUtf8 } from "../utf8String.ts"
+import { writeUtf8 } from "./utf8.ts"
 
 const maximumTopics = 1024
 const maximumLength = 256

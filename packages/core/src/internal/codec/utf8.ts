@@ -1,14 +1,11 @@
 /**
- * UTF-8 strings of MQTT (section 1.5.4): well-formed, without U+0000, at most 65,535 bytes. Most strings are short
- * ASCII, which both directions handle separately.
+ * Reads and writes UTF-8. Most strings are short ASCII, which both directions handle separately. Which strings MQTT
+ * allows is in utf8String.ts.
  */
 
 // U+FEFF is an ordinary character in MQTT [MQTT5-1.5.4-3], so the decoder must not strip it.
 const fatalDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 const textEncoder = new TextEncoder()
-
-/** Maximum bytes of a string or of binary data. */
-export const maximumTextBytes = 65_535
 
 type Latin1Slice = (this: Uint8Array, start: number, end: number) => string
 
@@ -46,42 +43,6 @@ export const decodeUtf8 = (bytes: Uint8Array, start: number, end: number): strin
   } catch {
     return undefined
   }
-}
-
-/** `measureUtf8` found a surrogate without its pair. */
-export const loneSurrogate = -1
-/** `measureUtf8` found U+0000. */
-export const nul = -2
-
-/**
- * The number of UTF-8 bytes of a string; `loneSurrogate` or `nul` when it is not a valid MQTT string.
- */
-export const measureUtf8 = (text: string): number => {
-  const length = text.length
-  let bytes = length
-  for (let i = 0; i < length; i++) {
-    const unit = text.charCodeAt(i)
-    if (unit === 0) {
-      return nul
-    }
-    if (unit < 0x80) {
-      continue
-    }
-    if (unit < 0x800) {
-      bytes++
-    } else if (unit < 0xd800 || unit > 0xdfff) {
-      bytes += 2
-    } else {
-      const next = i + 1 < length ? text.charCodeAt(i + 1) : 0
-      if (unit > 0xdbff || next < 0xdc00 || next > 0xdfff) {
-        return loneSurrogate
-      }
-      // Two code units become four bytes.
-      bytes += 2
-      i++
-    }
-  }
-  return bytes
 }
 
 /**

@@ -62,7 +62,7 @@ export interface CodecViolation extends Violation {
 }
 
 /**
- * Every kind, for tests and statistics.
+ * Every kind, for tests and metrics.
  */
 export const violationKinds: ReadonlyArray<ViolationKind> = Object.keys(reasonCodes) as Array<ViolationKind>
 

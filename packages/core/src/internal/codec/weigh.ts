@@ -1,5 +1,5 @@
 /**
- * Estimates the memory that received packets take. The figures are those of V8, rounded up: a peer chooses what it
+ * Estimates the memory that received packets take. The sizes are those of V8, rounded up: a peer chooses what it
  * sends, and must not find messages that take far more than they count.
  */
 import type { Publish } from "../../Packet.ts"

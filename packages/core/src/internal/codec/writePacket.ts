@@ -81,7 +81,7 @@ const writePublish = (
 ): number => {
   target[position++] = 0x30 | (packet.dup ? 8 : 0) | (packet.qos << 1) | (packet.retain ? 1 : 0)
   position = writeVariableByteInteger(target, position, remaining)
-  const { topic } = measure
+  const { properties, topic } = measure
   if (topic === undefined) {
     position = writeText(target, position, packet.topic, measure)
   } else {
@@ -90,6 +90,10 @@ const writePublish = (
   }
   if (packet.qos !== 0) {
     position = writeTwoBytes(target, position, packet.packetIdentifier)
+  }
+  if (properties !== undefined) {
+    target.set(properties, position)
+    return position + properties.length
   }
   return measure.version === 5 ? writeProperties(target, position, measure) : position
 }

@@ -1,47 +1,60 @@
 /**
  * Enhanced authentication on one connection (MQTT 4.12): carries data between the server's packets and the exchange of
- * the program's `Authenticator`. It sends and ends nothing itself: it tells the link, which owns it.
+ * the program's `Authenticator`. It writes and ends nothing itself: it tells the link, which owns it.
  *
  * One exchange is in progress at a time: that of CONNECT, then at most one renewal after the other. The server may send
  * one AUTH for each answer.
  */
 import * as Deferred from "effect/Deferred"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import type { Exchange } from "../../Authentication.ts"
-import type { CredentialsError } from "../../Credentials.ts"
-import { CredentialsFailed, type MqttError, type MqttErrorReason } from "../../MqttError.ts"
-import type { Auth, Connack, Connect } from "../../Packet.ts"
+import { CredentialsError } from "../../Credentials.ts"
+import { CredentialsFailed, MqttError, type MqttErrorReason, ProtocolViolation, Timeout } from "../../MqttError.ts"
+import type { Auth, Connack } from "../../Packet.ts"
 import * as ReasonCode from "../../ReasonCode.ts"
+import type { EncodeFailure } from "../codec/contract.ts"
+import type { ConnectionRequest } from "./contract.ts"
 import { onAuth } from "./handshake.ts"
 
 /** What the link does. */
 export interface AuthenticatingHost {
-  readonly sendAuth: (packet: Auth) => void
-  /** The peer violated the protocol. */
-  readonly violate: (reasonCode: number, detail: string) => void
-  /** The exchange failed: this client does not continue. */
-  readonly refuse: (reason: MqttErrorReason) => void
-  /** Runs an effect of the program, and calls back unless the connection ends before. */
-  readonly run: <A>(
-    effect: Effect.Effect<A, CredentialsError>,
-    onExit: (exit: Exit.Exit<A, MqttErrorReason>) => void
-  ) => void
+  readonly phase: "opening" | "open" | "closing" | "closed"
+  /** Sends DISCONNECT with this reason code, and ends the stream. */
+  readonly abort: (reasonCode: number, reason: MqttErrorReason) => void
+  /** Closes at once. */
+  readonly destroy: (reason: MqttErrorReason) => void
 }
 
+/** Sends AUTH, or answers why it cannot be encoded. */
+export type SendAuth = (packet: Auth) => EncodeFailure | undefined
+
+/** Runs an effect of the program, and calls back. */
+export type Run = <A, E>(effect: Effect.Effect<A, E>, onExit: (exit: Exit.Exit<A, E>) => void) => Fiber.Fiber<A, E>
+
 export class Authenticating {
-  readonly #connect: Connect
+  readonly #request: ConnectionRequest
   readonly #host: AuthenticatingHost
+  readonly #run: Run
+  readonly #sendAuth: SendAuth
   #exchange: Exchange
   /** Waits for the end of a renewal. */
   #renewal: Deferred.Deferred<void, MqttError> | undefined
-  /** The answer to the server's last packet is not known yet. */
+  /** Runs the program's answer to the server's last packet. */
+  #running: Fiber.Fiber<unknown, unknown> | undefined
+  /** The program's answer is not known yet. */
   #isBusy = false
+  /** The answer is about the data of CONNACK. */
+  isVerifying = false
+  #isVerified = false
 
-  constructor(connect: Connect, exchange: Exchange, host: AuthenticatingHost) {
-    this.#connect = connect
-    this.#exchange = exchange
+  constructor(request: ConnectionRequest, host: AuthenticatingHost, run: Run, sendAuth: SendAuth) {
+    this.#request = request
     this.#host = host
+    this.#run = run
+    this.#sendAuth = sendAuth
+    this.#exchange = request.exchange!
   }
 
   /** An AUTH arrived, before CONNACK or later. */
@@ -52,32 +65,66 @@ export class Authenticating {
     if (this.#isBusy) {
       return this.#violate("AUTH before the answer to the last one")
     }
-    const step = onAuth(packet, this.#connect, isOpen ? "renewal" : "connect")
+    const step = onAuth(packet, this.#request.connect, isOpen ? "renewal" : "connect")
     switch (step._tag) {
       case "Breach":
-        return this.#host.violate(step.reasonCode, step.detail)
+        return this.#violate(step.detail)
       case "Continue":
         return this.#answer(step.data)
       case "Renewed":
-        return this.#check(step.data, () => this.#renewed())
+        return this.#check(step.data, () => this.#settle(Exit.void))
     }
   }
 
   /**
-   * CONNACK has accepted. Calls back when the exchange accepts the server's data, at once if it does not check them.
+   * Whether the server's data in CONNACK are accepted. False: they are not, or not yet. Then `isVerifying` says whether
+   * `accept` may be called later.
    */
-  onConnack({ properties }: Connack, accept: () => void): void {
-    if (this.#isBusy) {
-      return this.#violate("CONNACK before the answer to AUTH")
+  verifies({ properties }: Connack, accept: () => void): boolean {
+    if (this.#isVerified) {
+      return true
     }
-    this.#check(properties.authenticationData, accept)
+    if (this.#isBusy) {
+      this.#violate("CONNACK before the answer to AUTH")
+      return false
+    }
+    this.isVerifying = true
+    let isLater = false
+    this.#check(properties.authenticationData, () => {
+      this.isVerifying = false
+      this.#isVerified = true
+      if (isLater) {
+        accept()
+      }
+    })
+    isLater = true
+    return this.#isVerified
   }
 
-  /** Begins a renewal with AUTH (Re-authenticate). `done` gets its result, unless the connection ends before. */
-  renew(exchange: Exchange, done: Deferred.Deferred<void, MqttError>): void {
-    this.#exchange = exchange
-    this.#renewal = done
-    this.#send(ReasonCode.reAuthenticate, exchange.data)
+  /** Authenticates again: succeeds when the server has accepted. A failure ends the connection. */
+  reauthenticate(exchange: Exchange): Effect.Effect<void, MqttError> {
+    return Effect.suspend(() => {
+      if (this.#renewal !== undefined || this.#isBusy) {
+        return Effect.fail(refusedAgain(this.#request.session))
+      }
+      const millis = this.#request.connectTimeout
+      const renewal = this.#renewal = Deferred.makeUnsafe<void, MqttError>()
+      this.#exchange = exchange
+      this.#send(ReasonCode.reAuthenticate, exchange.data)
+      return Effect.timeoutOrElse(Deferred.await(renewal), {
+        duration: millis,
+        orElse: () => {
+          this.#host.destroy(new Timeout({ operation: "authentication", millis }))
+          return Deferred.await(renewal)
+        }
+      })
+    })
+  }
+
+  /** The connection has ended. */
+  end(error: MqttError): void {
+    this.#running?.interruptUnsafe()
+    this.#settle(Exit.fail(error))
   }
 
   #answer(data: Uint8Array | undefined): void {
@@ -85,7 +132,7 @@ export class Authenticating {
     if (respond === undefined) {
       return this.#refuse("the server asks for more, and this authentication has no answer")
     }
-    this.#run(respond(data), (answer) => this.#send(ReasonCode.continueAuthentication, answer))
+    this.#ask(() => respond(data), (answer) => this.#send(ReasonCode.continueAuthentication, answer))
   }
 
   #check(data: Uint8Array | undefined, accept: () => void): void {
@@ -93,47 +140,73 @@ export class Authenticating {
     if (verify === undefined) {
       return accept()
     }
-    this.#run(verify(data), accept)
+    this.#ask(() => verify(data), accept)
   }
 
-  #renewed(): void {
+  #settle(exit: Exit.Exit<void, MqttError>): void {
     const renewal = this.#renewal
     this.#renewal = undefined
     if (renewal !== undefined) {
-      Deferred.doneUnsafe(renewal, Exit.void)
+      Deferred.doneUnsafe(renewal, exit)
     }
   }
 
-  #run<A>(effect: Effect.Effect<A, CredentialsError>, onSuccess: (value: A) => void): void {
+  #ask<A>(make: () => Effect.Effect<A, CredentialsError>, onSuccess: (value: A) => void): void {
     this.#isBusy = true
-    this.#host.run(effect, (exit) => {
+    const effect = Effect.mapError(Effect.catchDefect(Effect.suspend(make), died), asReason)
+    const fiber = this.#run(effect, (exit) => {
       this.#isBusy = false
+      this.#running = undefined
+      if (this.#host.phase !== "opening" && this.#host.phase !== "open") {
+        return
+      }
       if (Exit.isSuccess(exit)) {
         return onSuccess(exit.value)
       }
       const failure = Exit.findErrorOption(exit)
       if (failure._tag === "Some") {
-        this.#host.refuse(failure.value)
+        this.#abort(failure.value)
       }
     })
+    if (this.#isBusy) {
+      this.#running = fiber
+    }
   }
 
   #send(reasonCode: number, data: Uint8Array | undefined): void {
-    this.#host.sendAuth({
+    const failure = this.#sendAuth({
       _tag: "Auth",
       reasonCode,
       properties: {
-        authenticationMethod: this.#connect.properties.authenticationMethod!,
+        authenticationMethod: this.#request.connect.properties.authenticationMethod!,
         ...(data === undefined ? undefined : { authenticationData: data })
       }
     })
+    if (failure !== undefined) {
+      this.#refuse(failure.detail)
+    }
   }
 
   #violate(detail: string): void {
-    this.#host.violate(ReasonCode.protocolError, detail)
+    this.#host.abort(ReasonCode.protocolError, new ProtocolViolation({ reasonCode: ReasonCode.protocolError, detail }))
   }
 
   #refuse(detail: string): void {
-    this.#host.refuse(new CredentialsFailed({ detail, isTransient: false }))
+    this.#abort(new CredentialsFailed({ detail, isTransient: false }))
+  }
+
+  /** This client does not continue. */
+  #abort(reason: MqttErrorReason): void {
+    this.#host.abort(ReasonCode.implementationSpecificError, reason)
   }
 }
+
+/** The connection has ended, or another renewal is in progress. */
+export const refusedAgain = (session: string): MqttError =>
+  new MqttError({ reason: new CredentialsFailed({ detail: "the connection cannot authenticate again now" }), session })
+
+const died = (cause: unknown): Effect.Effect<never, CredentialsError> =>
+  Effect.fail(new CredentialsError({ detail: "the authentication died", cause, isRetryable: false }))
+
+const asReason = ({ cause, detail, isRetryable }: CredentialsError): CredentialsFailed =>
+  new CredentialsFailed({ detail, cause, isTransient: isRetryable })

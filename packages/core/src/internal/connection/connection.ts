@@ -7,7 +7,8 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
-import { Closed, InvalidOptions, MqttError, Timeout } from "../../MqttError.ts"
+import { Closed, ConnectionLost, InvalidOptions, MqttError, type MqttErrorReason, Timeout } from "../../MqttError.ts"
+import { pingreq } from "../../Packet.ts"
 import { Transport } from "../../Transport.ts"
 import type { ConnectionHandlers, ConnectionRequest, Open } from "./contract.ts"
 import { Link } from "./link.ts"
@@ -82,6 +83,9 @@ const establish = Effect.fnUntraced(function*(request: ConnectionRequest, link: 
   return yield* Deferred.await(link.accepted)
 })
 
+/** The peer is presumably gone. */
+const silence = (reasonString: string): MqttErrorReason => new ConnectionLost({ reasonString, code: "ETIMEDOUT" })
+
 /**
  * Sends PINGREQ, and detects a peer that is gone or accepts no bytes, until the link ends.
  */
@@ -89,19 +93,19 @@ const keepWatch = (link: Link, keepAlive: number, writeTimeout: number): Effect.
   const watch = new Watch(keepAlive * 1000, writeTimeout, link.now())
   // Not a generator, because its frame would be most of the memory of an idle connection here.
   const next = Effect.suspend((): Effect.Effect<void> => {
-    while (link.isOpen) {
+    while (link.phase === "open") {
       const action = watch.next(link.now(), link)
       switch (action._tag) {
         case "Wait":
           return Effect.andThen(Effect.sleep(action.wait), next)
         case "Ping":
-          link.ping()
+          link.send([pingreq])
           break
         case "Silent":
-          link.lose(`nothing arrived for ${keepAlive * 1.5} seconds, one and a half keep alives`)
+          link.destroy(silence(`nothing arrived for ${keepAlive * 1.5} seconds, one and a half keep alives`))
           break
         case "Stuck":
-          link.lose(`the network took no bytes for ${writeTimeout} ms`)
+          link.destroy(silence(`the network took no bytes for ${writeTimeout} ms`))
           break
       }
     }

@@ -4,8 +4,9 @@
  * It counts what the stream has taken, so that no packet counts as sent that was not handed over. It decides nothing
  * about the connection: it tells the link when the stream has ended or thrown.
  */
-import type { Packet } from "../../Packet.ts"
+import type { Disconnect, Packet } from "../../Packet.ts"
 import type { ProtocolVersion } from "../../QoS.ts"
+import * as ReasonCode from "../../ReasonCode.ts"
 import type { ByteStream } from "../../Transport.ts"
 import type { EncodeFailure, Encoder } from "../codec/contract.ts"
 import { makeEncoder } from "../codec/encoder.ts"
@@ -153,6 +154,17 @@ export class Sender {
       return handed
     }
     return undefined
+  }
+
+  /** Sends the last packet. */
+  leave(disconnect: Disconnect): void {
+    if (this.encode(disconnect) !== undefined) {
+      // DISCONNECT does not define this code.
+      this.encode({ ...disconnect, reasonCode: ReasonCode.protocolError })
+    }
+    if (this.flush() === undefined) {
+      this.#counters.packetsSent++
+    }
   }
 
   /** The stream has space again. Answers whether it was congested. */

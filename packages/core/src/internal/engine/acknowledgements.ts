@@ -2,6 +2,7 @@
  * A queue of acknowledgements that must leave in the order of the PUBLISH packets (MQTT 4.6). It also measures how long
  * its head blocks the others. It sends nothing: `inboundAcknowledgements.ts` and `slowConsumers.ts` use it.
  */
+import { Fifo } from "../fifo.ts"
 
 /**
  * An item that waits to be acknowledged.
@@ -13,9 +14,7 @@ export interface Acknowledgeable {
 /**
  * The queue of one kind of acknowledgement, PUBACK or PUBREC, on one connection.
  */
-export class AcknowledgementQueue<A extends Acknowledgeable> {
-  #items: Array<A | undefined> = []
-  #first = 0
+export class AcknowledgementQueue<A extends Acknowledgeable> extends Fifo<A> {
   /** The watched head, and since when it has blocked the queue; Infinity: it blocks nothing. */
   #watched: A | undefined = undefined
   blockedSince = Infinity
@@ -23,41 +22,20 @@ export class AcknowledgementQueue<A extends Acknowledgeable> {
   wasReported = false
   isOverdue = false
 
-  get size(): number {
-    return this.#items.length - this.#first
-  }
-
   get head(): A | undefined {
-    return this.#items[this.#first]
-  }
-
-  push(item: A): void {
-    this.#items.push(item)
-  }
-
-  shift(): void {
-    const items = this.#items
-    items[this.#first++] = undefined
-    if (this.#first === items.length) {
-      items.length = 0
-      this.#first = 0
-    } else if (this.#first >= 1024 && this.#first * 2 >= items.length) {
-      this.#items = items.slice(this.#first)
-      this.#first = 0
-    }
+    return this.at(0)
   }
 
   /** Visits the items that are not done, from the head. */
   forEachPending(f: (item: A) => void): void {
-    for (let i = this.#first; i < this.#items.length; i++) {
-      const item = this.#items[i]!
+    for (let i = 0; i < this.size; i++) {
+      const item = this.at(i)!
       if (!item.isDone) f(item)
     }
   }
 
-  clear(): void {
-    this.#items = []
-    this.#first = 0
+  override clear(): void {
+    super.clear()
     this.watch(Infinity, false)
   }
 

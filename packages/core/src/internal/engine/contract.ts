@@ -157,9 +157,15 @@ export interface Consumer {
 
 /**
  * A consumer with a name, see `SubscribeOptions.consumer`.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface NamedConsumer {
+  /** The name, unique in the session. */
   readonly name: string
+  /** Its topic filters. */
   readonly filters: ReadonlyArray<string>
   /** It has left, or has not come since the session was made. Messages wait for it. */
   readonly isAbsent: boolean

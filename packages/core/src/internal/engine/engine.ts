@@ -1,9 +1,9 @@
 /**
- * The session engine: one pure state machine for MQTT 3.1.1 and 5.0. This file assembles its parts, passes each input
- * to them and handles CONNACK and PINGRESP. It does no I/O and reads no clock. The session's engine loop calls it.
+ * The session engine: one pure state machine for MQTT 3.1.1 and 5.0. This file assembles its parts and passes each
+ * input to them. It does no I/O and reads no clock. The session's engine loop calls it.
  */
 import type { MqttErrorReason } from "../../MqttError.ts"
-import { type Connack, type Packet, pingreq } from "../../Packet.ts"
+import type { Connack, Packet } from "../../Packet.ts"
 import type {
   ConsumerRecord,
   InboundRecord,
@@ -28,12 +28,13 @@ import type {
   SessionEngine
 } from "./contract.ts"
 import { EngineCore } from "./core.ts"
+import { Stats } from "./engineStats.ts"
 import { PacketIdentifiers } from "./identifiers.ts"
 import { InboundFlow } from "./inbound.ts"
 import { InboundDelivery } from "./inboundDelivery.ts"
-import { limitsOf } from "./limits.ts"
 import { OutboundFlow } from "./outbound.ts"
 import { Router } from "./router.ts"
+import { ServerSession } from "./serverSession.ts"
 import { EngineConsumer } from "./subscriptionEntry.ts"
 import { SubscriptionFlow } from "./subscriptionFlow.ts"
 import { Subscriptions } from "./subscriptions.ts"
@@ -52,18 +53,10 @@ class Engine implements SessionEngine {
   readonly #inbound: InboundFlow
   readonly #subscriptions: Subscriptions
   readonly #subscriptionFlow: SubscriptionFlow
+  readonly #serverSession: ServerSession
   readonly stats: EngineStats
-  /** The server has, or had, a session of ours: session present is possible. */
-  #hasSession = false
-  #cleanStart = false
-  #condemned = false
-  /**
-   * CONNACK is awaited. `#isUnanswered`: an earlier CONNECT had no answer, so the server may have begun a new session.
-   */
-  #awaitsConnack = false
-  #isUnanswered = false
-  /** A PINGREQ is under way. Its answer shows what the server's session knows; nothing is subscribed before. */
-  #isProbing = false
+  /** The peer of this connection has violated the protocol. */
+  #isCondemned = false
 
   constructor(options: EngineOptions, internals: EngineInternals) {
     const core = new EngineCore(options)
@@ -82,7 +75,8 @@ class Engine implements SessionEngine {
       }
     )
     this.#subscriptionFlow = new SubscriptionFlow(core, router, identifiers, this.#subscriptions)
-    this.stats = new Stats(this.#outbound, this.#inbound, this.#subscriptions)
+    this.#serverSession = new ServerSession(core, this.#outbound, this.#inbound, this.#subscriptions)
+    this.stats = new Stats(this.#outbound.messages, this.#inbound, this.#subscriptions)
   }
 
   get limits(): ServerLimits | undefined {
@@ -131,20 +125,20 @@ class Engine implements SessionEngine {
     const subscriptions: Array<SubscriptionRecord> = []
     const consumers: Array<ConsumerRecord> = []
     for (const record of records) {
-      this.#hasSession = true
       if (record._tag === "Outbound") outbound.push(record)
       else if (record._tag === "Inbound") inbound.push(record)
       else if (record._tag === "Subscription") subscriptions.push(record)
       else if (record._tag === "Consumer") consumers.push(record)
     }
-    this.#outbound.restore(outbound)
+    if (records.length > 0) this.#serverSession.restored()
+    this.#outbound.messages.restore(outbound)
     this.#inbound.restore(inbound)
-    this.#subscriptions.restore(subscriptions, consumers)
+    this.#subscriptions.table.restore(subscriptions)
+    this.#subscriptions.restore(consumers)
   }
 
   connecting(cleanStart: boolean, receiveMaximum = this.#core.options.receiveMaximum): void {
-    this.#cleanStart = cleanStart
-    this.#awaitsConnack = true
+    this.#serverSession.connecting(cleanStart)
     this.#core.receiveMaximum = receiveMaximum
   }
 
@@ -154,9 +148,9 @@ class Engine implements SessionEngine {
     for (let i = 0; i < packets.length; i++) {
       const packet = packets[i]!
       if (packet._tag === "Connack") violation = this.#onConnack(packet, now)
-      else if (this.#core.limits !== undefined && !this.#condemned) violation = this.#onPacket(packet, now)
+      else if (this.#core.limits !== undefined && !this.#isCondemned) violation = this.#onPacket(packet, now)
       if (violation !== undefined) {
-        this.#condemned = true
+        this.#isCondemned = true
         this.#core.online = false
         break
       }
@@ -168,8 +162,7 @@ class Engine implements SessionEngine {
 
   disconnected(now: number, endedByServer?: string, wasAsked = true): void {
     const core = this.#core
-    if (this.#awaitsConnack && wasAsked) this.#isUnanswered = true
-    this.#awaitsConnack = false
+    this.#serverSession.disconnected(wasAsked)
     const giveUp = endedByServer === undefined || core.limits === undefined ? undefined : this.#blame(endedByServer)
     core.now = now
     core.limits = undefined
@@ -242,7 +235,7 @@ class Engine implements SessionEngine {
   }
 
   isSettled(filter: string): boolean {
-    return this.#subscriptions.isSettled(filter)
+    return this.#subscriptions.table.isSettled(filter)
   }
 
   unsubscribe(filter: string, now: number): void {
@@ -260,7 +253,7 @@ class Engine implements SessionEngine {
   nextDeadline(): number | undefined {
     // More can be sent than one output holds: due now.
     if (this.#outbound.hasMore) return this.#core.now
-    const outbound = this.#outbound.nextDeadline() ?? Infinity
+    const outbound = this.#outbound.messages.queue.nextDeadline() ?? Infinity
     const inbound = this.#inbound.nextDeadline() ?? Infinity
     const poison = this.#core.poison.nextDeadline() ?? Infinity
     const next = Math.min(outbound, inbound, poison)
@@ -270,7 +263,7 @@ class Engine implements SessionEngine {
   tick(now: number): void {
     this.#core.now = now
     this.#core.poison.tick(now)
-    this.#outbound.tick(now)
+    this.#outbound.messages.queue.tick(now)
     this.#inbound.tick(now)
     this.#outbound.pump(now)
     this.#inbound.slowConsumers.watch(now)
@@ -294,62 +287,15 @@ class Engine implements SessionEngine {
   }
 
   #flushSubscriptions(): void {
-    if (!this.#isProbing) this.#subscriptionFlow.flush()
+    if (!this.#serverSession.isProbing) this.#subscriptionFlow.flush()
   }
 
   #onConnack(packet: Connack, now: number): Violation | undefined {
-    const core = this.#core
-    if (core.limits !== undefined) return this.#condemned ? undefined : violations.unexpectedPacket("CONNACK")
-    this.#condemned = false
-    this.#awaitsConnack = false
-    // A refused connection never began.
-    if (packet.reasonCode !== 0) return undefined
-    const cleanStart = this.#cleanStart
-    if (packet.sessionPresent && (cleanStart || !this.#hasSession)) return violations.unexpectedSession(cleanStart)
-    core.connection++
-    core.limits = limitsOf(packet, core.options.protocolVersion)
-    core.online = true
-    core.writable = true
-    core.poison.connected()
-    this.#isProbing = false
-    this.#outbound.connected()
-    this.#inbound.connected()
-    if (packet.sessionPresent) {
-      this.#outbound.resume(now)
-      this.#inbound.resume()
-      if (this.#isUnanswered) this.#doubt()
-      this.#subscriptions.resume()
-      // A new session of the server has no subscriptions, hence sends no messages, until we subscribe. Messages that
-      // come before that belong to the session that the store describes.
-      if (this.#inbound.isInDoubt) {
-        this.#isProbing = true
-        core.send(pingreq)
-      }
-    } else {
-      this.#sessionLost(now)
+    if (this.#core.limits !== undefined) {
+      return this.#isCondemned ? undefined : violations.unexpectedPacket("CONNACK")
     }
-    this.#subscriptions.connected()
-    this.#hasSession = true
-    this.#cleanStart = false
-    this.#isUnanswered = false
-    return undefined
-  }
-
-  /** The server's session may be a new one, begun by a CONNECT whose CONNACK was lost. */
-  #doubt(): void {
-    this.#inbound.doubt()
-    this.#subscriptions.doubt()
-  }
-
-  #sessionLost(now: number): void {
-    const unacknowledged = this.#outbound.inflight
-    const subscriptions = this.#subscriptions.known
-    if (unacknowledged > 0 || subscriptions > 0 || this.#inbound.hasState) {
-      this.#core.emit({ _tag: "SessionLost", unacknowledged, subscriptions })
-    }
-    this.#outbound.sessionLost(now)
-    this.#inbound.sessionLost(now)
-    this.#subscriptions.sessionLost()
+    this.#isCondemned = false
+    return this.#serverSession.onConnack(packet, now)
   }
 
   #onPacket(packet: Packet, now: number): Violation | undefined {
@@ -370,8 +316,7 @@ class Engine implements SessionEngine {
       case "Unsuback":
         return this.#subscriptionFlow.onUnsuback(packet)
       case "Pingresp":
-        if (this.#isProbing) this.#inbound.settleDoubt()
-        this.#isProbing = false
+        this.#serverSession.onPingresp()
         this.#core.poison.ponged()
         return undefined
       case "Connack":
@@ -384,71 +329,6 @@ class Engine implements SessionEngine {
       case "Pingreq":
         return violations.unexpectedPacket(packet._tag.toUpperCase())
     }
-  }
-}
-
-// Getters, because callers often need one figure only and some figures have to be counted.
-class Stats implements EngineStats {
-  readonly #outbound: OutboundFlow
-  readonly #inbound: InboundFlow
-  readonly #subscriptions: Subscriptions
-
-  constructor(outbound: OutboundFlow, inbound: InboundFlow, subscriptions: Subscriptions) {
-    this.#outbound = outbound
-    this.#inbound = inbound
-    this.#subscriptions = subscriptions
-  }
-
-  get queuedMessages(): number {
-    return this.#outbound.queuedMessages
-  }
-
-  get queuedBytes(): number {
-    return this.#outbound.queuedBytes
-  }
-
-  get oldestQueuedAt(): number | undefined {
-    return this.#outbound.oldestQueuedAt
-  }
-
-  get received(): number {
-    return this.#inbound.received
-  }
-
-  get inflight(): number {
-    return this.#outbound.inflight
-  }
-
-  get inflightBytes(): number {
-    return this.#outbound.inflightBytes
-  }
-
-  get heldBytes(): number {
-    return this.#inbound.heldBytes
-  }
-
-  get isWindowExceeded(): boolean {
-    return this.#inbound.isWindowExceeded
-  }
-
-  get unacknowledged(): number {
-    return this.#inbound.unacknowledged
-  }
-
-  get unclaimed(): number {
-    return this.#inbound.unclaimed
-  }
-
-  get subscriptions(): number {
-    return this.#subscriptions.known
-  }
-
-  get consumers(): number {
-    return this.#subscriptions.consumers
-  }
-
-  get pendingSubscriptions(): number {
-    return this.#subscriptions.pending
   }
 }
 

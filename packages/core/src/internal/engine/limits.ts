@@ -7,6 +7,7 @@ import type { Connack, Publish } from "../../Packet.ts"
 import { none } from "../../Properties.ts"
 import type { ProtocolVersion } from "../../QoS.ts"
 import { sizeOf } from "../codec/size.ts"
+import { EncodedProperties } from "../encodedProperties.ts"
 import type { PublishRequest, ServerLimits } from "./contract.ts"
 import type { EngineCore } from "./core.ts"
 import type { OutboundMessage } from "./outboundMessage.ts"
@@ -47,11 +48,13 @@ export const refusePublish = (
     return new NotSupported({ feature: "retain", detail: "the server keeps no retained messages" })
   }
   const { payload, properties, topic } = request
+  // A message that no packet can hold was refused before.
+  if (limits.maximumPacketSize === largestPacket) return undefined
   // Most messages are far below the limit and need no measuring: a UTF-16 unit takes at most 3 bytes.
-  const upperBound = payload.length + topic.length * 3 + 16
-  if (upperBound <= limits.maximumPacketSize && (version === 4 || properties === none || isEmpty(properties))) {
-    return undefined
-  }
+  const encoded = EncodedProperties.bytesOf(properties)?.length
+  const upperBound = payload.length + topic.length * 3 + 16 + (encoded ?? 0)
+  const isBounded = version === 4 || properties === none || encoded !== undefined || isEmpty(properties)
+  if (isBounded && upperBound <= limits.maximumPacketSize) return undefined
   const size = sizeOf(asPacket(request, version), version)
   return size > limits.maximumPacketSize ? new PacketTooLarge({ size, maximum: limits.maximumPacketSize }) : undefined
 }

@@ -5,7 +5,7 @@
  */
 import { Indeterminate, type MqttErrorReason, PoisonMessage, SessionLost } from "../../MqttError.ts"
 import type { QoS } from "../../QoS.ts"
-import { originKey, outboundKey, type OutboundRecord } from "../../StoreRecord.ts"
+import { originKey, outboundKey } from "../../StoreRecord.ts"
 import type { Admission, Outbound, Output, PublishRequest } from "./contract.ts"
 import { type EngineCore, isAcceptable, retainInPlace } from "./core.ts"
 import type { PacketIdentifiers } from "./identifiers.ts"
@@ -20,7 +20,7 @@ import { SendWindow } from "./sendWindow.ts"
 
 export class OutboundFlow {
   readonly #core: EngineCore
-  readonly #messages: OutboundMessages
+  readonly messages: OutboundMessages
   readonly #packets: OutboundPackets
   readonly #window: SendWindow
   readonly #retransmission: Retransmission
@@ -34,31 +34,11 @@ export class OutboundFlow {
     const window = new SendWindow(core)
     const retransmission = new Retransmission(core, messages, packets, window)
     this.#core = core
-    this.#messages = messages
+    this.messages = messages
     this.#packets = packets
     this.#window = window
     this.#retransmission = retransmission
     this.handshake = new OutboundHandshake(core, messages, packets, window, retransmission)
-  }
-
-  get queuedMessages(): number {
-    return this.#messages.queue.size
-  }
-
-  get queuedBytes(): number {
-    return this.#messages.queue.bytes
-  }
-
-  get oldestQueuedAt(): number | undefined {
-    return this.#messages.queue.head?.acceptedAt
-  }
-
-  get inflightBytes(): number {
-    return this.#messages.publishing.bytes
-  }
-
-  get inflight(): number {
-    return this.#messages.inflight
   }
 
   publish(request: PublishRequest, now: number): Admission {
@@ -66,30 +46,30 @@ export class OutboundFlow {
     const refusal = this.#ended?.reason ?? refuseRequest(request, core)
     if (refusal !== undefined) return { _tag: "Refused", reason: refusal }
     const bytes = weigh(request)
-    const direct = this.#messages.queue.size === 0 && this.#retransmission.isDone &&
+    const direct = this.messages.queue.size === 0 && this.#retransmission.isDone &&
       !core.poison.isAlone && this.#admits(request.qos, bytes)
     if (!direct) {
-      const answer = this.#messages.queue.admit(request.topic, bytes)
+      const answer = this.messages.queue.admit(request.topic, bytes)
       if (answer !== undefined) return answer
     }
-    const message = this.#messages.make(request, bytes, now)
+    const message = this.messages.make(request, bytes, now)
     core.accept(message)
     if (request.origin !== undefined && core.options.durable) core.put({ _tag: "Origin", origin: request.origin })
     if (core.limits !== undefined) message.checked = core.connection
     if (direct) {
       this.#transmit(message, now)
     } else {
-      this.#messages.queue.append(message)
-      this.#messages.put(message)
+      this.messages.queue.append(message)
+      this.messages.put(message)
     }
     return { _tag: "Accepted", outbound: message }
   }
 
   withdraw(outbound: Outbound): boolean {
-    if (!(outbound instanceof OutboundMessage) || !this.#messages.queue.has(outbound) || outbound.wasSent) return false
-    this.#messages.queue.remove(outbound)
+    if (!(outbound instanceof OutboundMessage) || !this.messages.queue.has(outbound) || outbound.wasSent) return false
+    this.messages.queue.remove(outbound)
     outbound.state = "settled"
-    this.#messages.delete(outbound)
+    this.messages.delete(outbound)
     return true
   }
 
@@ -120,12 +100,12 @@ export class OutboundFlow {
       const { origin } = message.request
       keys.push(outboundKey(message.sequence))
       if (origin !== undefined) keys.push(originKey(origin))
-      if (this.#messages.queue.has(message)) {
-        this.#messages.queue.remove(message)
+      if (this.messages.queue.has(message)) {
+        this.messages.queue.remove(message)
       } else if (message.state === "publishing") {
         this.#retransmission.leavePublishing(message)
         this.#window.vacate(message)
-        this.#messages.identifiers.release(message.packetIdentifier)
+        this.messages.identifiers.release(message.packetIdentifier)
       }
       message.state = "settled"
       message.outcome = outcome
@@ -139,25 +119,21 @@ export class OutboundFlow {
   abandon(reason: MqttErrorReason): void {
     const outcome = failed(reason)
     this.#ended = { reason }
-    for (const list of [this.#messages.releasing, this.#messages.publishing]) {
+    for (const list of [this.messages.releasing, this.messages.publishing]) {
       while (list.head !== undefined) {
         const message = list.head
         list.remove(message)
-        this.#messages.identifiers.release(message.packetIdentifier)
-        this.#messages.finish(message, outcome)
+        this.messages.identifiers.release(message.packetIdentifier)
+        this.messages.finish(message, outcome)
       }
     }
-    while (this.#messages.queue.head !== undefined) {
-      const message = this.#messages.queue.head
-      this.#messages.queue.remove(message)
-      this.#messages.finish(message, outcome)
+    while (this.messages.queue.head !== undefined) {
+      const message = this.messages.queue.head
+      this.messages.queue.remove(message)
+      this.messages.finish(message, outcome)
     }
     this.#retransmission.stop()
     this.#window.clear()
-  }
-
-  restore(records: ReadonlyArray<OutboundRecord>): void {
-    this.#messages.restore(records)
   }
 
   connected(): void {
@@ -176,24 +152,24 @@ export class OutboundFlow {
    * start or fail.
    */
   sessionLost(now: number): void {
-    while (this.#messages.releasing.head !== undefined) {
-      const message = this.#messages.releasing.head
-      this.#messages.releasing.remove(message)
-      this.#messages.complete(message, succeeded(message.reasonCode, message.reasonString))
+    while (this.messages.releasing.head !== undefined) {
+      const message = this.messages.releasing.head
+      this.messages.releasing.remove(message)
+      this.messages.complete(message, succeeded(message.reasonCode, message.reasonString))
     }
     const again: Array<OutboundMessage> = []
-    const lost = this.#core.options.unacknowledgedOnSessionLost === "fail" && this.#messages.publishing.size > 0
+    const lost = this.#core.options.unacknowledgedOnSessionLost === "fail" && this.messages.publishing.size > 0
       ? failed(new SessionLost({}))
       : undefined
-    while (this.#messages.publishing.head !== undefined) {
-      const message = this.#messages.publishing.head
-      this.#messages.publishing.remove(message)
+    while (this.messages.publishing.head !== undefined) {
+      const message = this.messages.publishing.head
+      this.messages.publishing.remove(message)
       message.wasSent = true
-      if (lost === undefined) again.push(this.#messages.unsend(message))
-      else this.#messages.complete(message, lost)
+      if (lost === undefined) again.push(this.messages.unsend(message))
+      else this.messages.complete(message, lost)
     }
-    this.#messages.putBack(again, now)
-    this.#messages.endQuarantines()
+    this.messages.putBack(again, now)
+    this.messages.endQuarantines()
     this.#retransmission.stop()
     this.#window.clear()
   }
@@ -206,8 +182,8 @@ export class OutboundFlow {
     const back = this.#packets.disconnected()
     for (const message of back) {
       if (message.state !== "publishing") continue
-      this.#messages.publishing.remove(message)
-      this.#messages.unsend(message)
+      this.messages.publishing.remove(message)
+      this.messages.unsend(message)
     }
     this.#retransmission.stop()
     if (back.length === 0) return
@@ -218,12 +194,12 @@ export class OutboundFlow {
     const isSettled = (message: Outbound): boolean => message.outcome !== undefined
     retainInPlace(core.output.settled, isSettled)
     if (core.taken !== undefined) retainInPlace(core.taken.settled, isSettled)
-    if (this.#ended === undefined) this.#messages.putBack(back, now)
-    else for (const message of back) this.#messages.finish(message, failed(this.#ended.reason))
+    if (this.#ended === undefined) this.messages.putBack(back, now)
+    else for (const message of back) this.messages.finish(message, failed(this.#ended.reason))
   }
 
   takenOutput(): void {
-    this.#core.freshSequence = this.#messages.nextSequence
+    this.#core.freshSequence = this.messages.nextSequence
     this.#packets.takenOutput()
   }
 
@@ -243,13 +219,13 @@ export class OutboundFlow {
     } else if (refused.state === "publishing") {
       this.#retransmission.leavePublishing(refused)
       this.#window.vacate(refused)
-      this.#messages.complete(refused, failed(failure))
+      this.messages.complete(refused, failed(failure))
     }
   }
 
   /** Sends what the window admits: retransmissions first, then new messages. */
   pump(now: number): void {
-    const { queue } = this.#messages
+    const { queue } = this.messages
     if (!this.#retransmission.isDone) this.#retransmission.pump(now)
     if (this.#retransmission.isDone) {
       for (let message = queue.head; message !== undefined; message = queue.head) {
@@ -261,8 +237,8 @@ export class OutboundFlow {
         const refusal = refuseLater(message, this.#core)
         if (refusal !== undefined) {
           queue.remove(message)
-          this.#messages.delete(message)
-          this.#messages.finish(
+          this.messages.delete(message)
+          this.messages.finish(
             message,
             failed(message.wasSent ? new Indeterminate({ refusal: refusal.message }) : refusal)
           )
@@ -270,7 +246,7 @@ export class OutboundFlow {
         }
         if (!this.#admits(message.request.qos, message.bytes) || !this.#core.poison.admits(message)) break
         queue.remove(message)
-        if (message.request.qos === 0) this.#messages.delete(message)
+        if (message.request.qos === 0) this.messages.delete(message)
         this.#transmit(message, now)
       }
     }
@@ -280,7 +256,7 @@ export class OutboundFlow {
   /** The oldest message that the network got on this connection and that the server has not answered. */
   oldestUnanswered(unwritten: ReadonlySet<number>): OutboundMessage | undefined {
     let oldest: OutboundMessage | undefined = undefined
-    for (const list of [this.#messages.releasing, this.#messages.publishing]) {
+    for (const list of [this.messages.releasing, this.messages.publishing]) {
       for (let message = list.head; message !== undefined; message = message.next) {
         if (message.connection !== this.#core.connection || unwritten.has(message.packetIdentifier)) continue
         if (oldest === undefined || message.order < oldest.order) oldest = message
@@ -291,26 +267,18 @@ export class OutboundFlow {
 
   /** Gives up a message over which the server ends connections. */
   giveUp(message: OutboundMessage, last: string): void {
-    if (message.list === this.#messages.releasing) this.#retransmission.leaveReleasing(message)
+    if (message.list === this.messages.releasing) this.#retransmission.leaveReleasing(message)
     else this.#retransmission.leavePublishing(message)
     this.#core.emit({ _tag: "OutboundDropped", topic: message.request.topic, reason: "poison" })
-    this.#messages.quarantine(message, failed(new PoisonMessage({ connections: message.strikes, last })))
+    this.messages.quarantine(message, failed(new PoisonMessage({ connections: message.strikes, last })))
   }
 
   /** Whether `pump` would send more: it stopped only because the output was large enough. */
   get hasMore(): boolean {
     const hasRetransmission = this.#retransmission.hasMore
     if (hasRetransmission !== undefined) return hasRetransmission
-    const { head } = this.#messages.queue
+    const { head } = this.messages.queue
     return head !== undefined && this.#admits(head.request.qos, head.bytes) && this.#core.poison.permits(head)
-  }
-
-  nextDeadline(): number | undefined {
-    return this.#messages.queue.nextDeadline()
-  }
-
-  tick(now: number): void {
-    this.#messages.queue.tick(now)
   }
 
   /**
@@ -319,7 +287,7 @@ export class OutboundFlow {
   #admits(qos: QoS, bytes: number): boolean {
     if (!this.#core.sendable || this.#packets.isFull || !this.#window.admits(qos)) return false
     if (qos === 0) return true
-    const { identifiers, publishing } = this.#messages
+    const { identifiers, publishing } = this.messages
     return identifiers.available &&
       (publishing.size === 0 || publishing.bytes + bytes <= this.#core.options.queue.bytes)
   }
@@ -327,14 +295,14 @@ export class OutboundFlow {
   #transmit(message: OutboundMessage, now: number): void {
     if (message.request.qos === 0) {
       this.#packets.publish(message, false, now)
-      this.#messages.finish(message, acknowledged)
+      this.messages.finish(message, acknowledged)
       return
     }
-    message.packetIdentifier = this.#messages.identifiers.allocate(message)
+    message.packetIdentifier = this.messages.identifiers.allocate(message)
     message.state = "publishing"
     this.#window.occupy(message, now)
-    this.#messages.publishing.append(message)
-    this.#messages.put(message)
+    this.messages.publishing.append(message)
+    this.messages.put(message)
     this.#packets.publish(message, false, now)
   }
 }

@@ -94,7 +94,7 @@ export class Router {
     for (let i = 0; i < identifiers.length; i++) {
       const entry = this.#byIdentifier?.get(identifiers[i]!)
       if (entry === undefined) continue
-      entry.proven = true
+      entry.isProven = true
       if (entries === undefined) entries = [entry]
       else entries.push(entry)
     }

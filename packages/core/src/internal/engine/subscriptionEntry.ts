@@ -30,9 +30,9 @@ export class SubscriptionEntry {
   identifier = 0
 
   // The options that the server is known to have.
-  known = false
+  isKnown = false
   /** A SUBSCRIBE or UNSUBSCRIBE was lost with its connection: the server may have processed it. */
-  uncertain = false
+  isUncertain = false
   /** Known only from the store. */
   isDoubtful = false
   /** The record in the store. */
@@ -43,7 +43,7 @@ export class SubscriptionEntry {
   serverRetainAsPublished = false
   serverIdentifier = 0
   /** A PUBLISH named its identifier: the server has the subscription, even if SUBACK was lost. */
-  proven = false
+  isProven = false
 
   /** The SUBSCRIBE or UNSUBSCRIBE under way: at most one per filter. */
   request: SubscriptionRequest | undefined = undefined
@@ -61,19 +61,19 @@ export class SubscriptionEntry {
 
   /** The server has the wanted subscription. Members may still need a SUBSCRIBE of their own. */
   get isSatisfied(): boolean {
-    return this.known && !this.uncertain && this.qos <= this.requestedQoS && this.noLocal === this.serverNoLocal &&
+    return this.isKnown && !this.isUncertain && this.qos <= this.requestedQoS && this.noLocal === this.serverNoLocal &&
       this.retainAsPublished === this.serverRetainAsPublished
   }
 
   /** Whether the server needs a packet to reach the wanted state. */
   get isDue(): boolean {
-    if (!this.isWanted) return this.known || this.uncertain
+    if (!this.isWanted) return this.isKnown || this.isUncertain
     return !this.isSatisfied || this.members.some((member) => !member.granted)
   }
 
   /** Whether the server names its identifier in copies of messages that match its filter. */
   get isServed(): boolean {
-    return this.proven || (this.known && this.serverIdentifier !== 0)
+    return this.isProven || (this.isKnown && this.serverIdentifier !== 0)
   }
 
   updateQoS(): void {
@@ -87,11 +87,11 @@ export class SubscriptionEntry {
 
   /** The server has no such subscription. */
   forget(): void {
-    this.known = false
-    this.uncertain = false
+    this.isKnown = false
+    this.isUncertain = false
     this.isDoubtful = false
     this.serverIdentifier = 0
-    this.proven = false
+    this.isProven = false
   }
 
   /** The record of the granted subscription. */

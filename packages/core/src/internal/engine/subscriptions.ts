@@ -1,22 +1,17 @@
 /**
- * Subscriptions: compares what consumers want with what the server has, and marks the filters that need a SUBSCRIBE or
- * UNSUBSCRIBE (MQTT 3.8 to 3.11), one request at a time for each filter. It sends nothing: `subscriptionFlow.ts` does.
+ * Consumers and their subscriptions: which consumers are present, which topic filters each of them is a member of, and
+ * when a consumer is granted, fails or leaves. It sends nothing: `subscriptionFlow.ts` does. `subscriptionTable.ts`
+ * compares with what the server has. `engine.ts` calls it.
  */
-import {
-  InvalidOptions,
-  type MqttErrorReason,
-  NotSupported,
-  SessionLost,
-  SubscriptionConflict
-} from "../../MqttError.ts"
+import { type MqttErrorReason, SessionLost } from "../../MqttError.ts"
 import type { QoS } from "../../QoS.ts"
-import { consumerKey, type ConsumerRecord, subscriptionKey, type SubscriptionRecord } from "../../StoreRecord.ts"
+import { consumerKey, type ConsumerRecord } from "../../StoreRecord.ts"
+import { refuseConsumer } from "./consumerRefusal.ts"
 import type { ConsumerRequest } from "./contract.ts"
 import type { EngineCore } from "./core.ts"
-import * as limits from "./limits.ts"
 import type { Router } from "./router.ts"
-import { EngineConsumer, Member } from "./subscriptionEntry.ts"
-import { type RequestedSubscription, SubscriptionEntry } from "./subscriptionEntry.ts"
+import { EngineConsumer, Member, type SubscriptionEntry } from "./subscriptionEntry.ts"
+import { SubscriptionTable } from "./subscriptionTable.ts"
 
 /** How long unfinished deliveries are kept: until the session ends, for `unclaimed.hold`, or not at all. */
 export type Keep = "session" | "hold" | "not"
@@ -40,20 +35,17 @@ export class Subscriptions {
   readonly #core: EngineCore
   readonly #router: Router
   readonly #host: SubscriptionsHost
-  // Made with the first subscription, because many sessions only publish.
-  #entries: Map<string, SubscriptionEntry> | undefined
+  readonly table: SubscriptionTable
+  // Made with the first consumer, because many sessions only publish.
   #consumers: Set<EngineConsumer> | undefined
   /** Named consumers, absent ones included. */
   #named: Map<string, EngineConsumer> | undefined
-  /** Entries to review before the next output is taken. */
-  #due: Set<SubscriptionEntry> | undefined
-  /** Entries known only from the store, until the first connection. */
-  #restored: Array<SubscriptionEntry> | undefined
 
   constructor(core: EngineCore, router: Router, host: SubscriptionsHost) {
     this.#core = core
     this.#router = router
     this.#host = host
+    this.table = new SubscriptionTable(core, router)
   }
 
   get consumers(): number {
@@ -64,37 +56,15 @@ export class Subscriptions {
     return this.#named?.values() ?? []
   }
 
-  get known(): number {
-    let count = 0
-    for (const { known } of this.#entries?.values() ?? []) {
-      if (known) count++
-    }
-    return count
-  }
-
-  get pending(): number {
-    let count = 0
-    for (const entry of this.#entries?.values() ?? []) {
-      if (entry.request !== undefined || entry.isDue) count++
-    }
-    return count
-  }
-
-  isSettled(filter: string): boolean {
-    const entry = this.#entries?.get(filter)
-    return entry === undefined || (entry.request === undefined && !entry.isDue)
-  }
-
-  restore(records: ReadonlyArray<SubscriptionRecord>, consumers: ReadonlyArray<ConsumerRecord>): void {
-    this.#restoreEntries(records)
+  restore(consumers: ReadonlyArray<ConsumerRecord>): void {
     for (const { filters, name, qos } of consumers) {
       const consumer = new EngineConsumer({
         filters,
         qos,
         // Consumers of one filter agree on these options, so the server's values are those that this consumer asked
         // for.
-        noLocal: this.#entries?.get(filters[0]!)?.noLocal ?? false,
-        retainAsPublished: this.#entries?.get(filters[0]!)?.retainAsPublished ?? false,
+        noLocal: this.table.get(filters[0]!)?.noLocal ?? false,
+        retainAsPublished: this.table.get(filters[0]!)?.retainAsPublished ?? false,
         retained: "none",
         keep: true,
         name
@@ -102,62 +72,16 @@ export class Subscriptions {
       consumer.state = "absent"
       this.#enter(consumer)
       for (const member of consumer.members) {
-        member.granted = member.entry.known
+        member.granted = member.entry.isKnown
         member.wantsRetained = false
       }
-    }
-  }
-
-  #restoreEntries(records: ReadonlyArray<SubscriptionRecord>): void {
-    for (const record of records) {
-      const entry = this.#entryOf(record.filter)
-      entry.keep = true
-      entry.wasGranted = record.granted
-      entry.known = true
-      entry.uncertain = !record.granted
-      entry.qos = entry.requestedQoS = entry.grantedQoS = record.qos
-      entry.recorded = record
-      this.#restored ??= []
-      this.#restored.push(entry)
-      // The last process may have used MQTT 5, but MQTT 3.1.1 has none of the following.
-      if (!this.#core.isVersion5) continue
-      entry.noLocal = entry.serverNoLocal = record.noLocal
-      entry.retainAsPublished = entry.serverRetainAsPublished = record.retainAsPublished
-      entry.serverIdentifier = record.subscriptionIdentifier
-      if (record.subscriptionIdentifier !== 0) {
-        entry.identifier = record.subscriptionIdentifier
-        this.#router.addIdentifier(entry)
-      }
-    }
-  }
-
-  /**
-   * The server has a session, perhaps not the one that the store describes: a process that dies between CONNACK and its
-   * commit leaves records of an older session. Nothing was subscribed in the new session before that commit, so it is
-   * enough to request every restored subscription once more.
-   */
-  resume(): void {
-    for (const entry of this.#restored ?? []) {
-      if (!entry.known) continue
-      entry.uncertain = true
-      entry.isDoubtful = true
-    }
-    this.#restored = undefined
-  }
-
-  /** The server may have begun a new session without these subscriptions. */
-  doubt(): void {
-    for (const entry of this.#entries?.values() ?? []) {
-      if (!entry.known) continue
-      entry.uncertain = true
-      entry.isDoubtful = true
     }
   }
 
   add(request: ConsumerRequest): EngineConsumer | MqttErrorReason {
     const { name } = request
     const absent = name === undefined ? undefined : this.#named?.get(name)
-    const refusal = this.#refuse(request, absent)
+    const refusal = refuseConsumer(request, absent, this.table, this.#core)
     if (refusal !== undefined) return refusal
     const consumer = new EngineConsumer(request)
     this.#enter(consumer)
@@ -207,12 +131,36 @@ export class Subscriptions {
     this.#leave(consumer, "hold")
   }
 
+  /**
+   * No new grant will come. If an older grant stands, its members keep it, and only the members that asked now fail.
+   */
+  deny(entry: SubscriptionEntry, reason: MqttErrorReason, hasAsked: (member: Member) => boolean = everyone): void {
+    const { isKnown } = entry
+    if (!isKnown) {
+      entry.wasGranted = false
+      this.table.unrecord(entry)
+    }
+    for (const member of [...entry.members]) {
+      if (!isKnown || (!member.granted && hasAsked(member))) this.fail(member.consumer, reason)
+      else if (hasAsked(member)) member.request = undefined
+    }
+    if (isKnown && entry.members.every(({ granted }) => granted)) this.#settleFor(entry)
+    this.review(entry)
+  }
+
+  // The server refuses more than it granted, and repeating the request would not help.
+  #settleFor(entry: SubscriptionEntry): void {
+    entry.requestedQoS = entry.qos
+    entry.serverNoLocal = entry.noLocal
+    entry.serverRetainAsPublished = entry.retainAsPublished
+  }
+
   unsubscribe(filter: string): void {
     // Also for an unknown filter without consumers: the server may have it from an earlier process.
-    let entry = this.#entries?.get(filter)
+    let entry = this.table.get(filter)
     if (entry === undefined) {
-      entry = this.#entryOf(filter)
-      entry.uncertain = true
+      entry = this.table.entryOf(filter)
+      entry.isUncertain = true
     }
     entry.keep = false
     entry.wasGranted = false
@@ -229,40 +177,14 @@ export class Subscriptions {
     this.review(entry)
   }
 
-  /** CONNACK: every entry that differs from the server's state is due. */
-  connected(): void {
-    for (const entry of this.#entries?.values() ?? []) this.#review(entry)
-  }
-
   /** The server has no subscriptions any more. */
   sessionLost(): void {
-    const { onSessionLost } = this.#core.options
-    const fails = onSessionLost === "fail"
-    const reason = fails ? new SessionLost({}) : undefined
-    for (const entry of this.#entries?.values() ?? []) {
-      this.unrecord(entry)
-      entry.forget()
-      if (fails) entry.wasGranted = false
-    }
-    this.#restored = undefined
-    if (reason === undefined) return
+    const fails = this.#core.options.onSessionLost === "fail"
+    this.table.sessionLost(!fails)
+    if (!fails) return
+    const reason = new SessionLost({})
     for (const consumer of [...this.#consumers ?? []]) {
       if (consumer.state === "active") this.fail(consumer, reason)
-    }
-  }
-
-  /** Requests under way may or may not have been processed. */
-  disconnected(): void {
-    for (const entry of this.#entries?.values() ?? []) {
-      if (entry.request === undefined) continue
-      if (entry.request.kind === "unsubscribe") entry.known = false
-      entry.request = undefined
-      entry.uncertain = true
-      for (const member of entry.members) {
-        if (member.request === undefined) continue
-        member.request = undefined
-        member.wantsRetained = entry.known && member.waitsUntil === Infinity
-      }
     }
   }
 
@@ -273,24 +195,7 @@ export class Subscriptions {
         if (!member.granted && !member.wantsRetained) this.grant(member)
       }
     }
-    this.#review(entry)
-  }
-
-  /** Takes the entries to review, once each. Entries with a request under way are reviewed when it is answered. */
-  takeDue(): ReadonlyArray<SubscriptionEntry> {
-    if (this.#due === undefined || this.#due.size === 0) return []
-    const due: Array<SubscriptionEntry> = []
-    for (const entry of this.#due) {
-      if (entry.request !== undefined) continue
-      if (!entry.isWanted && !entry.known && !entry.uncertain) this.#forget(entry)
-      else if (entry.isDue) due.push(entry)
-    }
-    this.#due.clear()
-    return due
-  }
-
-  get hasDue(): boolean {
-    return this.#due !== undefined && this.#due.size > 0
+    this.table.mark(entry)
   }
 
   grant(member: Member): void {
@@ -313,43 +218,6 @@ export class Subscriptions {
     entry.updateQoS()
   }
 
-  /** Records that the server granted the subscription as requested. */
-  record(entry: SubscriptionEntry): void {
-    this.#put(entry, entry.toRecord())
-  }
-
-  /** Records that the server is about to be asked, with this identifier. */
-  recordRequest({ entry, identifier, noLocal, qos, retainAsPublished }: RequestedSubscription): void {
-    const { filter, recorded } = entry
-    if (recorded?.granted === true && recorded.subscriptionIdentifier === identifier) return
-    this.#put(entry, {
-      _tag: "Subscription",
-      filter,
-      granted: false,
-      qos,
-      noLocal,
-      retainAsPublished,
-      subscriptionIdentifier: identifier
-    })
-  }
-
-  #put(entry: SubscriptionEntry, record: SubscriptionRecord): void {
-    if (!this.#core.options.durable || entry.hasRecorded(record)) return
-    entry.recorded = record
-    this.#core.put(record)
-  }
-
-  unrecord(entry: SubscriptionEntry): void {
-    if (entry.recorded === undefined) return
-    entry.recorded = undefined
-    this.#core.delete(subscriptionKey(entry.filter))
-  }
-
-  #review(entry: SubscriptionEntry): void {
-    this.#due ??= new Set()
-    this.#due.add(entry)
-  }
-
   /** Makes the consumer a member of its filters. */
   #enter(consumer: EngineConsumer): void {
     const { name, request } = consumer
@@ -360,7 +228,7 @@ export class Subscriptions {
       this.#named.set(name, consumer)
     }
     for (const filter of new Set(request.filters)) {
-      const entry = this.#entryOf(filter)
+      const entry = this.table.entryOf(filter)
       const member = new Member(consumer, entry, consumer.members.length)
       consumer.members.push(member)
       consumer.pending++
@@ -373,7 +241,7 @@ export class Subscriptions {
       // It joins a subscription that exists or is under way: the retained messages must come again, for this consumer
       // only.
       member.wantsRetained = request.retained === "each" && !entry.isShared &&
-        (entry.known || entry.request?.kind === "subscribe")
+        (entry.isKnown || entry.request?.kind === "subscribe")
       entry.updateQoS()
     }
   }
@@ -406,69 +274,16 @@ export class Subscriptions {
     if (this.#core.options.durable) this.#core.delete(consumerKey(name))
   }
 
-  #entryOf(filter: string): SubscriptionEntry {
-    let entry = this.#entries?.get(filter)
-    if (entry === undefined) {
-      entry = new SubscriptionEntry(filter)
-      this.#entries ??= new Map()
-      this.#entries.set(filter, entry)
-    }
-    return entry
-  }
-
-  #forget(entry: SubscriptionEntry): void {
-    this.#entries?.delete(entry.filter)
-    if (entry.identifier !== 0) this.#router.removeIdentifier(entry)
-  }
-
   /** The server has ended the subscription. */
   ended(entry: SubscriptionEntry): void {
     entry.forget()
-    this.unrecord(entry)
+    this.table.unrecord(entry)
     this.review(entry)
     if (entry.isUnsubscribed && !entry.isWanted) this.#host.onUnsubscribed(entry.filter)
   }
-
-  #refuse(
-    { filters, name, noLocal, retainAsPublished }: ConsumerRequest,
-    sameName: EngineConsumer | undefined
-  ): MqttErrorReason | undefined {
-    const { isVersion5, limits: server } = this.#core
-    if (sameName !== undefined && sameName.state !== "absent") {
-      return new InvalidOptions({
-        issues: [{
-          path: "consumer",
-          message: `${JSON.stringify(name)} is the name of another consumer of this session`
-        }]
-      })
-    }
-    if (filters.length === 0) {
-      return new InvalidOptions({ issues: [{ path: "filters", message: "at least one topic filter is needed" }] })
-    }
-    if (!isVersion5 && (noLocal || retainAsPublished)) {
-      const feature = noLocal ? "noLocal" : "retainAsPublished"
-      return new NotSupported({ feature, detail: "MQTT 3.1.1 has no subscription options" })
-    }
-    for (const filter of filters) {
-      const entry = this.#entries?.get(filter) ?? new SubscriptionEntry(filter)
-      if (noLocal && entry.isShared) {
-        return new InvalidOptions({
-          issues: [{ path: "noLocal", message: `not allowed on the shared subscription ${filter}` }]
-        })
-      }
-      if (server !== undefined) {
-        const reason = limits.refuseFilter(filter, entry.isShared, server)
-        if (reason !== undefined) return reason
-      }
-      if (entry.members.every(({ consumer }) => consumer === sameName)) continue
-      if (entry.noLocal !== noLocal) return new SubscriptionConflict({ filter, detail: "noLocal differs" })
-      if (entry.retainAsPublished !== retainAsPublished) {
-        return new SubscriptionConflict({ filter, detail: "retainAsPublished differs" })
-      }
-    }
-    return undefined
-  }
 }
+
+const everyone = (): boolean => true
 
 /** Whether a returning consumer asks for what its record says. */
 const isSameConsumer = (consumer: EngineConsumer, before: EngineConsumer | undefined): boolean => {

@@ -11,6 +11,10 @@ import { because, cause, causeText, code, type MqttErrorSeverity, Reason, text }
  * No connection was established: the network refused it, the WebSocket upgrade failed (`httpStatus`), or the server
  * answered CONNECT with a reason code (MQTT 3.2.2.2; on 3.1.1 a return code from 1 to 5) that has no reason class of
  * its own here.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class ConnectionRefused
   extends Reason<ConnectionRefused>()({ category: "connection", httpApiStatus: 503 })("ConnectionRefused", {
@@ -51,6 +55,10 @@ export class ConnectionRefused
 /**
  * An established connection ended, and the session did not end it. `reasonCode` is that of the server's DISCONNECT, if
  * it sent one (MQTT 3.14.2.1).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class ConnectionLost extends Reason<ConnectionLost>()({
   category: "connection",
@@ -86,6 +94,10 @@ export class ConnectionLost extends Reason<ConnectionLost>()({
 
 /**
  * The server refuses the user name, the password or the authentication method.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class BadCredentials extends Reason<BadCredentials>()({
   category: "authentication",
@@ -107,6 +119,10 @@ export class BadCredentials extends Reason<BadCredentials>()({
 /**
  * The credentials for an attempt to connect are not available: the provider failed (`Credentials`), or an exchange with
  * the server did (`Authentication`), for example because the server could not prove who it is.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class CredentialsFailed extends Reason<CredentialsFailed>()({
   category: "authentication",
@@ -130,6 +146,10 @@ export class CredentialsFailed extends Reason<CredentialsFailed>()({
 
 /**
  * The server knows the client, but the client has no right to connect, or was banned.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class NotAuthorized extends Reason<NotAuthorized>()({
   category: "authentication",
@@ -150,6 +170,10 @@ export class NotAuthorized extends Reason<NotAuthorized>()({
 
 /**
  * The server refuses the client identifier (MQTT 3.1.3.1).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class ClientIdentifierRejected extends Reason<ClientIdentifierRejected>()({
   category: "authentication",
@@ -166,6 +190,10 @@ export class ClientIdentifierRejected extends Reason<ClientIdentifierRejected>()
 
 /**
  * The server does not support the protocol version of the session.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class UnsupportedVersion extends Reason<UnsupportedVersion>()({
   category: "connection",
@@ -187,6 +215,10 @@ export class UnsupportedVersion extends Reason<UnsupportedVersion>()({
 
 /**
  * TLS could not be established: one side refuses the other side's certificate, or the peer does not speak TLS.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class TlsFailure extends Reason<TlsFailure>()({ category: "connection", httpApiStatus: 502 })("TlsFailure", {
   /** The code of the TLS library, for example `CERT_HAS_EXPIRED`. */
@@ -209,6 +241,10 @@ export class TlsFailure extends Reason<TlsFailure>()({ category: "connection", h
 
 /**
  * No connection through the proxy. The server was not reached, and has seen neither user name nor password.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class ProxyFailed extends Reason<ProxyFailed>()({ category: "connection", httpApiStatus: 503 })("ProxyFailed", {
   /** The URL of the proxy, without user name and password. */
@@ -269,6 +305,10 @@ export class ProxyFailed extends Reason<ProxyFailed>()({ category: "connection",
 
 /**
  * Another connection with the same client identifier took the session over (reason code 0x8E).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class SessionTakenOver extends Reason<SessionTakenOver>()({
   category: "connection",
@@ -286,6 +326,10 @@ export class SessionTakenOver extends Reason<SessionTakenOver>()({
 /**
  * The server sends the client elsewhere, for now (reason code 0x9C) or from now on (0x9D), to `serverReference` if it
  * names one. The session follows it, so this fails an operation only when it does not (`notFollowed`).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class ServerMoved extends Reason<ServerMoved>()({ category: "connection", httpApiStatus: 503 })("ServerMoved", {
   reasonCode: Schema.Int,
@@ -310,6 +354,10 @@ export class ServerMoved extends Reason<ServerMoved>()({ category: "connection",
 /**
  * The server no longer has the session's state (session present was false, MQTT 3.2.2.1.1). Messages in flight may or
  * may not have arrived.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class SessionLost
   extends Reason<SessionLost>()({ category: "connection", severity: "warning", isRetryable: true, httpApiStatus: 503 })(
@@ -326,6 +374,10 @@ export class SessionLost
 
 /**
  * The session is closed: its scope ended, it was removed, or it has been drained.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class Closed
   extends Reason<Closed>()({ category: "connection", severity: "info", isRetryable: false, httpApiStatus: 503 })(
@@ -342,6 +394,10 @@ export class Closed
  * An operation exceeded its time limit. `operation` names it in a few words, for example "publish". If the session
  * knows why, `detail` says so, and `cause` is the underlying error, for example the `MqttError` of the last attempt to
  * connect.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class Timeout
   extends Reason<Timeout>()({ category: "connection", severity: "warning", isRetryable: true, httpApiStatus: 504 })(
@@ -362,6 +418,10 @@ export class Timeout
 /**
  * The server violated the protocol, or reports that the session did (`reportedByServer`; MQTT 4.13). The connection is
  * closed with `reasonCode`.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class ProtocolViolation extends Reason<ProtocolViolation>()({
   category: "connection",

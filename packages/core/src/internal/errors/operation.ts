@@ -10,6 +10,10 @@ import { because, cause, causeText, type MqttErrorSeverity, Reason, text } from 
 
 /**
  * The server refused a subscription with a reason code of SUBACK (MQTT 3.9.3).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class SubscriptionRefused
   extends Reason<SubscriptionRefused>()({ category: "subscription", httpApiStatus: 502 })("SubscriptionRefused", {
@@ -33,6 +37,10 @@ export class SubscriptionRefused
 
 /**
  * The server refused to end a subscription with a reason code of UNSUBACK (MQTT 3.11.3).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class UnsubscribeRefused
   extends Reason<UnsubscribeRefused>()({ category: "subscription", httpApiStatus: 502 })("UnsubscribeRefused", {
@@ -56,6 +64,10 @@ export class UnsubscribeRefused
 
 /**
  * A subscription conflicts with another one on the same filter in this session, for example in its no-local option.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class SubscriptionConflict extends Reason<SubscriptionConflict>()({
   category: "subscription",
@@ -70,6 +82,10 @@ export class SubscriptionConflict extends Reason<SubscriptionConflict>()({
 
 /**
  * The server refused a message with a reason code of PUBACK or PUBREC (MQTT 3.4.2.1, 3.5.2.1).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class PublishRefused
   extends Reason<PublishRefused>()({ category: "publish", httpApiStatus: 502 })("PublishRefused", {
@@ -91,6 +107,10 @@ export class PublishRefused
 /**
  * The message is not sent again, and it is unknown whether the server has it. It was sent on an earlier connection, was
  * not acknowledged, and exceeds the limits of the new connection. `refusal` says which limit.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class Indeterminate
   extends Reason<Indeterminate>()({ category: "publish", severity: "error", isRetryable: false, httpApiStatus: 504 })(
@@ -109,6 +129,10 @@ export class Indeterminate
  * The server has ended this number of consecutive connections while this message or subscription was the oldest that it
  * had not answered. It is given up, so that the others can proceed. It is unknown whether the server has the message.
  * `last` says how the last connection ended.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class PoisonMessage
   extends Reason<PoisonMessage>()({ category: "publish", severity: "error", isRetryable: false, httpApiStatus: 502 })(
@@ -126,6 +150,10 @@ export class PoisonMessage
 
 /**
  * A packet is larger than the receiver's maximum packet size; both in bytes.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class PacketTooLarge
   extends Reason<PacketTooLarge>()({ category: "publish", severity: "error", isRetryable: false, httpApiStatus: 413 })(
@@ -143,6 +171,10 @@ export class PacketTooLarge
 
 /**
  * The server, or the protocol version, does not support the requested feature.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class NotSupported extends Reason<NotSupported>()({
   category: "configuration",
@@ -160,6 +192,10 @@ export class NotSupported extends Reason<NotSupported>()({
 
 /**
  * The offline queue is full, and its policy is to fail. The fields say what it holds.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class QueueFull
   extends Reason<QueueFull>()({ category: "publish", severity: "warning", isRetryable: true, httpApiStatus: 503 })(
@@ -177,6 +213,10 @@ export class QueueFull
 
 /**
  * The offline queue dropped the message to stay within its limit. `policy` is the queue's policy.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class Dropped
   extends Reason<Dropped>()({ category: "publish", severity: "warning", isRetryable: true, httpApiStatus: 503 })(
@@ -193,6 +233,10 @@ export class Dropped
 
 /**
  * The lifetime of the message ended before it could be sent (MQTT 3.3.2.3.3).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class Expired
   extends Reason<Expired>()({ category: "publish", severity: "warning", isRetryable: false, httpApiStatus: 504 })(
@@ -231,6 +275,10 @@ const permanentStorageFailures: ReadonlySet<string> = new Set(["fenced", "corrup
 /**
  * The session store could not be opened, read or written. `kind` is `unavailable` by default. The kinds `fenced`,
  * `corrupt`, `newerFormat`, `invalid` and `closed` are permanent.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class StorageFailed
   extends Reason<StorageFailed>()({ category: "storage", severity: "critical", httpApiStatus: 503 })("StorageFailed", {
@@ -254,6 +302,10 @@ export class StorageFailed
 
 /**
  * A topic name is not valid for publishing. `offset` is the position of the error in UTF-16 code units (MQTT 4.7).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class InvalidTopic
   extends Reason<InvalidTopic>()({ category: "publish", severity: "error", isRetryable: false, httpApiStatus: 400 })(
@@ -273,6 +325,10 @@ export class InvalidTopic
 /**
  * A topic filter is not valid for subscribing. `offset` is the position of the error in UTF-16 code units (MQTT 4.7,
  * 4.8.2).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class InvalidFilter extends Reason<InvalidFilter>()({
   category: "subscription",
@@ -292,6 +348,10 @@ export class InvalidFilter extends Reason<InvalidFilter>()({
 /**
  * One problem of options or of a value: the place, as keys joined by dots, and what is expected there. Never contains
  * the value found.
+ *
+ * @stability stable
+ * @category schemas
+ * @since 0.1.0
  */
 export const OptionsIssue: Schema.Struct<{ readonly path: Schema.String; readonly message: Schema.String }> = Schema
   .Struct({ path: Schema.String, message: Schema.String })
@@ -299,15 +359,25 @@ export const OptionsIssue: Schema.Struct<{ readonly path: Schema.String; readonl
 /**
  * One problem of options or of a value: the place, as keys joined by dots, and what is expected there. Never contains
  * the value found.
+ *
+ * @stability stable
+ * @category errors
+ * @since 0.1.0
  */
 export interface OptionsIssue {
+  /** The keys to the place, joined by dots; `""`: the value as a whole. */
   readonly path: string
+  /** What is expected there, in words. */
   readonly message: string
 }
 
 /**
  * A payload, or a property of a message, is invalid. `issues` lists the invalid fields if a schema has checked them.
  * `direction` says whether the message was to be sent or was received.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class InvalidPayload
   extends Reason<InvalidPayload>()({ category: "publish", severity: "error", isRetryable: false, httpApiStatus: 400 })(
@@ -342,6 +412,10 @@ export class InvalidPayload
  * `noResponder`: the server said that no client subscribes to the request topic (0x10, MQTT 3.4.2.1). `invalid`: the
  * responder could not read the request. `error`: the responder's handler failed with an error outside the answer's
  * type.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class RequestFailed
   extends Reason<RequestFailed>()({ category: "publish", httpApiStatus: 502 })("RequestFailed", {
@@ -373,6 +447,10 @@ const printed = (issues: ReadonlyArray<OptionsIssue>): string =>
 
 /**
  * The options are invalid. Contains all issues at once.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class InvalidOptions extends Reason<InvalidOptions>()({
   category: "configuration",
@@ -393,6 +471,10 @@ export class InvalidOptions extends Reason<InvalidOptions>()({
 
 /**
  * A session of this name already exists.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class DuplicateSession extends Reason<DuplicateSession>()({
   category: "configuration",
@@ -407,6 +489,10 @@ export class DuplicateSession extends Reason<DuplicateSession>()({
 
 /**
  * There is no session of this name.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class SessionNotFound extends Reason<SessionNotFound>()({
   category: "configuration",
@@ -423,6 +509,10 @@ export class SessionNotFound extends Reason<SessionNotFound>()({
 
 /**
  * A forwarder of this name already exists.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class DuplicateForwarder extends Reason<DuplicateForwarder>()({
   category: "forwarder",
@@ -437,6 +527,10 @@ export class DuplicateForwarder extends Reason<DuplicateForwarder>()({
 
 /**
  * There is no forwarder of this name.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class ForwarderNotFound extends Reason<ForwarderNotFound>()({
   category: "forwarder",
@@ -451,6 +545,10 @@ export class ForwarderNotFound extends Reason<ForwarderNotFound>()({
 
 /**
  * A forwarder cannot start or continue, for example because it would feed itself.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class ForwarderFailed extends Reason<ForwarderFailed>()({
   category: "forwarder",
@@ -469,6 +567,10 @@ export class ForwarderFailed extends Reason<ForwarderFailed>()({
 
 /**
  * An internal error: a defect of this library or of one below it.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export class Unexpected
   extends Reason<Unexpected>()({ category: "internal", severity: "critical", isRetryable: false, httpApiStatus: 500 })(

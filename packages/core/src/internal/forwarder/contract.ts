@@ -9,6 +9,10 @@ import type { ForwarderHooks, ForwarderOptions, ForwarderOptionsInput } from "./
 
 /**
  * The operations of one forwarder.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface Forwarding {
   /** The name of the forwarder. */
@@ -46,6 +50,10 @@ export interface Forwarding {
 
 /**
  * The operations of a manager of forwarders. Operations on an unknown name fail with `ForwarderNotFound`.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface Forwarders {
   /**

@@ -1,20 +1,23 @@
 /**
- * The running counters of a forwarder, see `ForwarderMetrics`.
+ * The running counters of a forwarder, see `ForwarderMetrics`. The clocks are read once for all messages that are
+ * forwarded in one turn of the event loop, and not for each.
  */
+import type * as Clock from "effect/Clock"
 import type { ForwarderDrops } from "../../ForwarderMetrics.ts"
 import type { MqttError } from "../../MqttError.ts"
+import { monotonicMillis } from "../time.ts"
 
 /** Length of the window over which rates are computed, in seconds. */
 const window = 10
 
 /** Counts the events of the last seconds. */
-class Rate {
+export class Rate {
   readonly #counts: Array<number> = Array.from({ length: window + 1 }, () => 0)
   #second = 0
   #since: number | undefined = undefined
 
-  add(now: number): void {
-    this.#counts[this.#advance(now) % (window + 1)]!++
+  add(now: number, count = 1): void {
+    this.#counts[this.#advance(now) % (window + 1)]! += count
   }
 
   /** Events per second, over the whole seconds that have passed, at most ten. */
@@ -41,6 +44,9 @@ class Rate {
 }
 
 export class Counters {
+  readonly #clock: Clock.Clock
+  /** Forwarded messages whose time is not noted yet. */
+  #untimed = 0
   received = 0
   forwarded = 0
   filtered = 0
@@ -66,6 +72,24 @@ export class Counters {
   lastError: MqttError | undefined = undefined
   readonly receivedRate = new Rate()
   readonly forwardedRate = new Rate()
+
+  constructor(clock: Clock.Clock) {
+    this.#clock = clock
+  }
+
+  noteForwarded(bytes: number): void {
+    this.forwarded++
+    this.bytesForwarded += bytes
+    if (this.#untimed++ === 0) queueMicrotask(this.noteTime)
+  }
+
+  /** Notes the time of the messages that were forwarded in this turn. */
+  readonly noteTime = (): void => {
+    if (this.#untimed === 0) return
+    this.forwardedRate.add(monotonicMillis(this.#clock), this.#untimed)
+    this.lastForwardedAt = this.#clock.currentTimeMillisUnsafe()
+    this.#untimed = 0
+  }
 
   error(error: MqttError, now: number): void {
     this.lastError = error

@@ -55,8 +55,8 @@ interface Common {
   readonly route: Route
   /** Set for a QoS 2 message that a durable session received. */
   readonly origin: OriginKey | undefined
-  /** Time of the monotonic clock; Infinity: never. */
-  readonly expiresAt: number
+  /** Time of the monotonic clock; undefined: never. */
+  readonly expiresAt: number | undefined
   readonly deadLetter: DeadLetter | undefined
   /** Ends the message for its source. It is settled, unless a target has it and will report the outcome. */
   readonly close: (sourceState: "acknowledged" | "returned") => void
@@ -143,7 +143,8 @@ class MessageInFlight implements OutboundOwner {
   topic = ""
   readonly route: Route
   readonly origin: OriginKey | undefined
-  readonly expiresAt: number
+  // Undefined and not Infinity: a field of that value would allocate a number.
+  readonly expiresAt: number | undefined
   deadLetter: DeadLetter | undefined = undefined
   state: ForwardedMessage["state"] = "received"
   sourceState: SourceState = "open"
@@ -159,13 +160,13 @@ class MessageInFlight implements OutboundOwner {
 
   constructor(source: Source, delivery: Delivery, route: Route, origin: OriginKey | undefined) {
     const { message } = delivery
-    const { messageExpiryInterval } = message.properties
+    const { messageExpiryInterval: lifetime } = message.properties
     this.source = source
     this.delivery = delivery
     this.message = message
     this.route = route
     this.origin = origin
-    this.expiresAt = messageExpiryInterval === undefined ? Infinity : delivery.arrivedAt + messageExpiryInterval * 1000
+    this.expiresAt = lifetime === undefined ? undefined : delivery.arrivedAt + lifetime * 1000
   }
 
   transform(message: Message): void {

@@ -118,7 +118,7 @@ class ForwarderCore {
   state: ForwarderState = "stopped"
   readonly #parts: ForwarderParts
   readonly #filters: ReadonlyArray<string>
-  readonly #counters = new Counters()
+  readonly #counters: Counters
   readonly #guard: LoopGuard
   readonly #sessionChecks: SessionChecks
   readonly #memberships: Memberships
@@ -131,6 +131,7 @@ class ForwarderCore {
   constructor(parts: ForwarderParts) {
     const { clock, hooks, manager, options, random, registry, rules } = parts
     this.#parts = parts
+    this.#counters = new Counters(clock)
     this.#filters = withoutCovered(options.filters)
     this.#guard = loopGuardOf(manager, random)
     this.failures = new Failures(options.name, options.target, this.#counters, clock)
@@ -311,6 +312,7 @@ const snapshot = (
   now: number
 ): ForwarderMetrics => {
   const overflowed = relay?.overflowed ?? 0
+  counters.noteTime()
   return {
     name,
     state,

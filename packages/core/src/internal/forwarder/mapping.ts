@@ -10,6 +10,10 @@ import { findFault } from "../utf8String.ts"
 /**
  * A rule as the options write it: from a topic, a filter with wildcards, or a filter with named parameters, to a
  * template; or the replacement of a topic prefix.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export type MappingRule =
   | { readonly from: string; readonly to: string }

@@ -42,10 +42,15 @@ export class MessageFilter {
     this.#parts = parts
   }
 
-  receive(source: Source, delivery: Delivery, now: number): void {
-    const { counters, earlierRuns, inFlight, loopCheck, options } = this.#parts
-    counters.received++
-    counters.receivedRate.add(now)
+  receive(source: Source, deliveries: ReadonlyArray<Delivery>, now: number): void {
+    const { counters } = this.#parts
+    counters.received += deliveries.length
+    counters.receivedRate.add(now, deliveries.length)
+    for (let i = 0; i < deliveries.length; i++) this.#receive(source, deliveries[i]!, now)
+  }
+
+  #receive(source: Source, delivery: Delivery, now: number): void {
+    const { earlierRuns, inFlight, loopCheck, options } = this.#parts
     const route = loopCheck.routeOf(source, delivery, now)
     const message = receive(source, delivery, route, source.originOf(delivery, options.name))
     inFlight.add(message)

@@ -52,7 +52,13 @@ const rule = Schema.Union([
 const qos = oneOf([0, 1, 2])
 const qosRule = Schema.Union([Schema.Literal("keep"), strict({ cap: qos }), strict({ fix: qos })])
 
-/** The quality of service of forwarded messages: that of the delivery, at most `cap`, or always `fix`. */
+/**
+ * The quality of service of forwarded messages: that of the delivery, at most `cap`, or always `fix`.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
 export type QoSRule = typeof qosRule.Type
 
 const samplingFields = {
@@ -73,6 +79,10 @@ const sampling = Schema.Union([
 /**
  * Which messages of a stream are forwarded: one in `every`; each with this `probability`, 0 to 1; or at most one for
  * each topic in this `interval`.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export type Sampling = typeof sampling.Type
 
@@ -87,7 +97,13 @@ const rateLimitFields = {
 
 interface RateLimitFields extends Schema.Struct.Type<typeof rateLimitFields> {}
 
-/** A token bucket: `messages` in each time `per`, and `burst` at once after a pause. Reconnects do not reset it. */
+/**
+ * A token bucket: `messages` in each time `per`, and `burst` at once after a pause. Reconnects do not reset it.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
 export interface RateLimit extends Omit<RateLimitFields, "burst">, Required<Pick<RateLimitFields, "burst">> {}
 
 interface RateLimitInput extends InputOf<typeof rateLimitFields> {}
@@ -105,7 +121,13 @@ const deadLetterFields = {
 
 interface DeadLetterFields extends Schema.Struct.Type<typeof deadLetterFields> {}
 
-/** Where messages go when forwarding has failed permanently. */
+/**
+ * Where messages go when forwarding has failed permanently.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
 export interface DeadLetter extends Required<DeadLetterFields> {}
 
 interface DeadLetterInput extends InputOf<typeof deadLetterFields> {}
@@ -149,6 +171,10 @@ const loopGuardFields = {
  * forwarders. With a secret, only routes with a valid signature (HMAC-SHA256) count; a message with any other route is
  * forwarded like a message without a route. All forwarders that can reach each other need the same secret: in a ring of
  * forwarders that reject each other's signatures, messages circulate without end.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface LoopGuardOptions extends Schema.Struct.Type<typeof loopGuardFields> {}
 
@@ -270,7 +296,13 @@ export const fields = {
 /** Each option on its own, with its default. */
 export interface Fields extends Schema.Struct.Type<typeof fields> {}
 
-/** The JSON form of the options. */
+/**
+ * The JSON form of the options.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
+ */
 export interface ForwarderOptionsEncoded extends Schema.Struct.Encoded<typeof fields> {}
 
 /**
@@ -286,6 +318,10 @@ export interface ForwarderOptions extends Omit<Fields, "rateLimit" | "deadLetter
 /**
  * `ForwarderOptions` as a program may write them. Everything but name, sources, filters and target has a default. A
  * list may be one string, separated by commas.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface ForwarderOptionsInput extends InputOf<typeof fields> {}
 
@@ -305,6 +341,10 @@ export const groupNames: Readonly<Record<string, ReadonlyArray<string>>> = {
  * rule matches.
  *
  * Without `transform` a forwarder runs no Effect for each message, which is several times faster.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface ForwarderHooks<E = never, R = never> {
   /** Messages that do not pass count as filtered. If the filter throws, the message fails. */

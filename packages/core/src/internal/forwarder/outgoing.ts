@@ -7,6 +7,7 @@ import { type MessageProperties, none, type PublishProperties, type UserProperty
 import type { QoS } from "../../QoS.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
 import type { OriginKey } from "../../StoreRecord.ts"
+import { encodeUserProperties } from "../codec/encodeProperties.ts"
 import { remember } from "../deadLetter.ts"
 import type { PublishRequest } from "../engine/contract.ts"
 import { serversKey } from "./deadLetterForm.ts"
@@ -116,17 +117,21 @@ export class Outgoing {
   #properties({ message, route, source, topic }: ForwardedMessage): MessageProperties | undefined {
     const { payload, properties } = message
     const { hop, plain } = this.#hopFrom(source.brokers)
-    if (plain !== undefined && route === noRoute && isBare(properties)) return plain
-    const { subscriptionIdentifiers: _identifiers, topicAlias: _alias, ...carried } = properties
-    const userProperties: Array<UserProperty> = (properties.userProperties ?? []).filter(([name]) =>
-      !isAboutRoute(name)
-    )
+    const isBare = hasOnlyUserProperties(properties)
+    const own = properties.userProperties
+    if (plain !== undefined && isBare && own === undefined && route === noRoute) return plain
+    const userProperties: Array<UserProperty> = []
+    if (own !== undefined) {
+      for (let i = 0; i < own.length; i++) if (!isAboutRoute(own[i]![0])) userProperties.push(own[i]!)
+    }
     for (const [name, valueOf] of this.#metadata) {
       const value = valueOf(message)
       if (value.length > longestValue) return undefined
       userProperties.push([name, value])
     }
-    userProperties.push(...this.#routeProperties(hop.after(route), topic, payload))
+    for (const property of this.#routeProperties(hop.after(route), topic, payload)) userProperties.push(property)
+    if (isBare) return { userProperties }
+    const { subscriptionIdentifiers: _identifiers, topicAlias: _alias, ...carried } = properties
     return { ...carried, userProperties }
   }
 
@@ -142,7 +147,7 @@ export class Outgoing {
     let known = this.#hops.get(source)
     if (known === undefined) {
       const hop = new Hop(this.#options.name, source, this.brokers)
-      const plain = this.#isFixed ? { userProperties: [...this.#entries, ...listsOf(hop.first)] } : undefined
+      const plain = this.#isFixed ? encodeUserProperties([...this.#entries, ...listsOf(hop.first)]) : undefined
       this.#hops.set(source, known = { hop, plain })
     }
     return known
@@ -176,11 +181,12 @@ const payloadOf = (payload: Uint8Array): { readonly payload: string; readonly en
   }
 }
 
-const isBare = (properties: PublishProperties): boolean =>
+/** Apart from user properties, the message has only properties of its delivery. */
+const hasOnlyUserProperties = (properties: PublishProperties): boolean =>
   properties === none ||
-  (properties.userProperties === undefined && properties.contentType === undefined &&
-    properties.messageExpiryInterval === undefined && properties.payloadFormatIndicator === undefined &&
-    properties.responseTopic === undefined && properties.correlationData === undefined)
+  (properties.contentType === undefined && properties.messageExpiryInterval === undefined &&
+    properties.payloadFormatIndicator === undefined && properties.responseTopic === undefined &&
+    properties.correlationData === undefined)
 
 const applyQoS = (rule: QoSRule, qos: QoS): QoS => {
   if (rule === "keep") return qos

@@ -122,7 +122,7 @@ export class Relay {
     const source = new Source(session, reader, {
       room: () => this.#inFlight.room,
       awaitRoom: () => this.#awaitRoom(),
-      receive: (from, delivery, now) => this.#filter.receive(from, delivery, now),
+      receive: (from, deliveries, now) => this.#filter.receive(from, deliveries, now),
       onPulled: () => this.target.flush(),
       onReleased: (name, packetIdentifier) =>
         this.target.session?.origins?.release({ forwarder: this.#parts.options.name, session: name, packetIdentifier })

@@ -6,10 +6,8 @@
  *
  * Every stage calls it with an `Outcome`. It publishes nothing itself: a dead letter waits in the queue of its target.
  */
-import type * as Clock from "effect/Clock"
 import type { ForwarderDrops } from "../../ForwarderMetrics.ts"
 import type { MqttError, MqttErrorReason } from "../../MqttError.ts"
-import { monotonicMillis } from "../time.ts"
 import type { Counters } from "./counters.ts"
 import { smallerForm } from "./deadLetterForm.ts"
 import type { DeadLetters } from "./deadLetters.ts"
@@ -25,7 +23,6 @@ export interface DeadLetterQueue {
 }
 
 export interface SettlementParts {
-  readonly clock: Clock.Clock
   readonly counters: Counters
   readonly deadLetters: DeadLetters
   readonly failures: Failures
@@ -77,12 +74,7 @@ export class Settlement {
   }
 
   #forwarded(message: ForwardedMessage): void {
-    const { clock } = this.#parts
-    const counters = this.#counters
-    counters.forwarded++
-    counters.forwardedRate.add(monotonicMillis(clock))
-    counters.bytesForwarded += message.message.payload.length
-    counters.lastForwardedAt = clock.currentTimeMillisUnsafe()
+    this.#counters.noteForwarded(message.message.payload.length)
     this.#parts.inFlight.acknowledge(message)
   }
 

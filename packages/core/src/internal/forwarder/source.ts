@@ -16,7 +16,7 @@ export interface SourceParts {
   /** Deliveries wait and there is no room. Call `pull` when there is. */
   readonly awaitRoom: () => void
   /** The next stage. */
-  readonly receive: (source: Source, delivery: Delivery, now: number) => void
+  readonly receive: (source: Source, deliveries: ReadonlyArray<Delivery>, now: number) => void
   /** Every delivery for which there was room has been taken. */
   readonly onPulled: () => void
   /** The server of the source has released a QoS 2 packet identifier. */
@@ -81,11 +81,8 @@ export class Source implements Tap {
         break
       }
       const batch = queue.shift(room)!
-      const now = this.session.engineLoop.now()
-      for (let i = 0; i < batch.length; i++) {
-        queue.retain(batch[i]!)
-        this.#parts.receive(this, batch[i]!, now)
-      }
+      for (let i = 0; i < batch.length; i++) queue.retain(batch[i]!)
+      this.#parts.receive(this, batch, this.session.engineLoop.now())
     }
     this.#isPulling = false
     this.#parts.onPulled()

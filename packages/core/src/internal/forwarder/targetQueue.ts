@@ -184,7 +184,7 @@ export class TargetQueue implements MessageQueue {
     if (!this.#isParked && session.publisher.isParking && this.#waiting.size > 0) return this.#park()
     for (let message = this.#waiting.at(0); message !== undefined; message = this.#waiting.at(0)) {
       // Read only when needed: most messages have no expiry, and most forwarders no rate limit.
-      const now = message.expiresAt !== Infinity || this.#bucket !== undefined ? session.engineLoop.now() : 0
+      const now = message.expiresAt !== undefined || this.#bucket !== undefined ? session.engineLoop.now() : 0
       if (message.deadLetter === undefined && message.sourceState === "open") {
         const outcome = this.#outcomeBefore(message, session, now)
         if (outcome !== undefined) {
@@ -221,7 +221,7 @@ export class TargetQueue implements MessageQueue {
   /** The outcome of a message that must not be published; undefined: publish it. */
   #outcomeBefore(message: Waiting, { origins }: SessionCore, now: number): Outcome | undefined {
     if (message.delivery.stale) return returned
-    if (message.expiresAt <= now) return dropped("expired")
+    if (message.expiresAt !== undefined && message.expiresAt <= now) return dropped("expired")
     // Checked again for the current session: at reception there may have been no session, or another one.
     if (message.request === undefined && this.#isTarget && this.#parts.loopCheck.hasReached(message)) {
       return dropped("looped")
@@ -257,7 +257,8 @@ export class TargetQueue implements MessageQueue {
       if (made instanceof InvalidPayload) return made
       message.prepare(request = made)
     }
-    return deadLetter !== undefined || expiresAt === Infinity ? request : withRemainingLifetime(request, message, now)
+    if (deadLetter !== undefined || expiresAt === undefined) return request
+    return withRemainingLifetime(request, message, now, expiresAt)
   }
 
   #park(): false {
@@ -294,9 +295,14 @@ const endWritten = ({ source, written }: Published, outcome: PublishOutcome): vo
  * Subtracts the time that the message has waited from its expiry interval. A message that is sent keeps at least one
  * second.
  */
-const withRemainingLifetime = (request: PublishRequest, message: Waiting, now: number): PublishRequest => {
+const withRemainingLifetime = (
+  request: PublishRequest,
+  message: Waiting,
+  now: number,
+  expiresAt: number
+): PublishRequest => {
   const { messageExpiryInterval, ...properties } = request.properties
-  const expiresAfter = message.expiresAt - now
+  const expiresAfter = expiresAt - now
   const remaining: MessageProperties = messageExpiryInterval === undefined
     ? properties
     : {

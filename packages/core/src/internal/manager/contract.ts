@@ -21,6 +21,10 @@ import type { SessionsNotReady } from "./sessionsNotReady.ts"
 
 /**
  * How a session is added.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface AddOptions {
   /** Default: that of the manager. */
@@ -29,6 +33,10 @@ export interface AddOptions {
 
 /**
  * How to remove a session.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface RemoveOptions {
   /**
@@ -40,6 +48,10 @@ export interface RemoveOptions {
 
 /**
  * How long to wait.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface AwaitOptions {
   /** Default 30 seconds. `"Infinity"` waits without limit. */
@@ -48,6 +60,10 @@ export interface AwaitOptions {
 
 /**
  * Selects events.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface EventFilter<Tag extends SessionEvent["_tag"] = SessionEvent["_tag"]> {
   /** The kinds of events. Default: all. */
@@ -58,11 +74,19 @@ export interface EventFilter<Tag extends SessionEvent["_tag"] = SessionEvent["_t
 
 /**
  * The outcome of an operation on every session, by name. Disconnected sessions fail with `Closed`.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export type ResultBySession<A> = ReadonlyMap<string, Result.Result<A, MqttError>>
 
 /**
  * The metrics of a manager and of its sessions.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface ManagerMetrics {
   /** Number of sessions, disconnected ones included. */
@@ -84,6 +108,10 @@ export interface ManagerMetrics {
  *
  * No operation waits for the network while it holds a lock that another operation needs. Handlers and listeners may
  * call any of them.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface Manager {
   /**
@@ -252,6 +280,10 @@ export interface Manager {
 
 /**
  * Options of a manager. `P` is the persistence that its sessions may have.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface ManagerOptions<out P extends Persistence = Persistence> {
   /** Sessions that are added when the manager is made. Default none. */

@@ -13,7 +13,7 @@ import type { Message } from "../../Message.ts"
 import { isMqttError, MqttError, Unexpected } from "../../MqttError.ts"
 import type { QoS } from "../../QoS.ts"
 import { SessionLog } from "../../SessionLog.ts"
-import type { Route, RouteSession, RouteStatistics } from "../../SessionRoute.ts"
+import type { Route, RouteMetrics, RouteSession } from "../../SessionRoute.ts"
 import type { Subscription, SubscriptionInfo } from "../../Subscription.ts"
 import type { Session } from "../session/contract.ts"
 import type { SessionCore } from "../session/core.ts"
@@ -63,7 +63,7 @@ export class RouteRunner<E> {
   readonly #end = Deferred.makeUnsafe<void, E | MqttError>()
   readonly #memberships = new Map<string, Membership>()
   readonly #waiters = new Set<() => void>()
-  readonly #figures = {
+  readonly #counters = {
     received: 0,
     bytes: 0,
     delivered: 0,
@@ -154,21 +154,21 @@ export class RouteRunner<E> {
   }
 
   received(message: Message): void {
-    this.#figures.received++
-    this.#figures.bytes += message.payload.length
-    this.#figures.lastMessageAt = message.receivedAt
+    this.#counters.received++
+    this.#counters.bytes += message.payload.length
+    this.#counters.lastMessageAt = message.receivedAt
   }
 
   delivered(count: number): void {
-    this.#figures.delivered += count
+    this.#counters.delivered += count
   }
 
   dropped(): void {
-    this.#figures.dropped++
+    this.#counters.dropped++
   }
 
   failed(cause: Cause.Cause<unknown>): void {
-    this.#figures.failures++
+    this.#counters.failures++
     this.#noteError(Cause.squash(cause))
   }
 
@@ -183,7 +183,7 @@ export class RouteRunner<E> {
       filters,
       session,
       description,
-      statistics: this.#statistics,
+      metrics: this.#metrics,
       sessions: Effect.sync(() =>
         new Map(Array.from(this.#memberships, ([name, { error, granted, state }]) => [name, { state, granted, error }]))
       ),
@@ -193,13 +193,13 @@ export class RouteRunner<E> {
     }
   }
 
-  get #statistics(): Effect.Effect<RouteStatistics> {
+  get #metrics(): Effect.Effect<RouteMetrics> {
     return Effect.gen({ self: this }, function*() {
-      let { overflowed } = this.#figures
+      let { overflowed } = this.#counters
       for (const { pending } of this.#memberships.values()) {
         if (pending !== undefined) overflowed += (yield* pending).dropped
       }
-      return { ...this.#figures, overflowed }
+      return { ...this.#counters, overflowed }
     })
   }
 
@@ -293,13 +293,13 @@ export class RouteRunner<E> {
     if (pending === undefined) return Effect.void
     membership.pending = undefined
     return Effect.map(pending, ({ dropped }) => {
-      this.#figures.overflowed += dropped
+      this.#counters.overflowed += dropped
     })
   }
 
   #noteError(error: unknown): void {
-    this.#figures.lastError = error
-    this.#figures.lastErrorAt = this.options.clock.currentTimeMillisUnsafe()
+    this.#counters.lastError = error
+    this.#counters.lastErrorAt = this.options.clock.currentTimeMillisUnsafe()
   }
 
   #notify(): void {

@@ -16,6 +16,10 @@ const Failure = Schema.Struct({
  *
  * The reason of an `error` is the permanent failure of the session, the failure of its last attempt, `Timeout` when it
  * only takes long, or `Closed` when the session is disconnected.
+ *
+ * @stability stable
+ * @category errors
+ * @since 0.1.0
  */
 export class SessionsNotReady
   extends TaggedError<SessionsNotReady>("@effect-mqttx/core/SessionsNotReady")("SessionsNotReady", {

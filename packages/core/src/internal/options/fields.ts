@@ -188,6 +188,11 @@ export const fields = {
   /** How long `drain` may take. Default 10 s. */
   drainTimeout: withDefault(timeout, 10_000),
   /**
+   * Spans for messages, with the trace context of the W3C in user properties (MQTT 5): `publish` writes it, and a
+   * handler runs in a span `process` under that of the sender (`parent`) or linked to it (`link`). Default `off`.
+   */
+  tracing: withDefault(oneOf(["off", "link", "parent"]), "off"),
+  /**
    * What the session writes to Effect's logger: failures and recoveries (`warnings`), every event (`all`), or nothing
    * (`off`); see `SessionLog`. Default: the setting of `SessionLog.layer`, otherwise `warnings`.
    */
@@ -205,7 +210,13 @@ type CodeName = typeof codeNames[number]
 /** The options that have a JSON form. */
 type Configurable = Omit<typeof fields, CodeName>
 
-/** The JSON form of the options. */
+/**
+ * The JSON form of the options.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
+ */
 export interface SessionOptionsEncoded extends Schema.Struct.Encoded<Configurable> {}
 
 /** The options whose defaults follow from other options. */
@@ -230,6 +241,10 @@ export interface SessionOptions
  * - `process`: a clean session at the first connect, resumed at every reconnect.
  * - `durable`: never clean; survives the process with a durable session store. The functions that require a
  *   `SessionStore` make such sessions, for example `MqttSession.layerDurable`.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export type Persistence = Fields["persistence"]
 
@@ -237,6 +252,10 @@ export type Persistence = Fields["persistence"]
  * `SessionOptions` as a program writes them. Everything but the name and the servers has a default. `P` is the set of
  * values that `persistence` may have; with `never` the option is absent, and the function that makes the session
  * chooses it. `R` are the services that `credentials` and `authentication` need.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface SessionOptionsInput<out P extends Persistence = Persistence, out R = never>
   extends Omit<InputOf<typeof fields>, "authentication" | "credentials" | "persistence">

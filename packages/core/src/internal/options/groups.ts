@@ -47,7 +47,13 @@ const messagePropertiesFields = {
   userProperties: Schema.optionalKey(userProperties)
 } satisfies { readonly [Name in keyof MessageProperties]-?: unknown }
 
-/** `MessageProperties` as a program writes them. */
+/**
+ * `MessageProperties` as a program writes them.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
+ */
 export interface MessagePropertiesInput extends InputOf<typeof messagePropertiesFields> {}
 
 /** The JSON form of `MessageProperties`. */
@@ -74,10 +80,22 @@ const willFields = {
   properties: withDefault(messageProperties, {})
 }
 
-/** The message that the server publishes when the connection ends without DISCONNECT (MQTT 3.1.2.5). */
+/**
+ * The message that the server publishes when the connection ends without DISCONNECT (MQTT 3.1.2.5).
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
+ */
 export interface WillOptions extends Schema.Struct.Type<typeof willFields> {}
 
-/** `WillOptions` as a program writes them. */
+/**
+ * `WillOptions` as a program writes them.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
+ */
 export interface WillInput extends InputOf<typeof willFields> {}
 
 /** The JSON form of `WillOptions`. */
@@ -129,10 +147,22 @@ const tlsFields = {
   pins: Schema.optionalKey(commaSeparated)
 }
 
-/** The TLS settings. Certificates and keys are PEM texts. */
+/**
+ * The TLS settings. Certificates and keys are PEM texts.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
+ */
 export interface TlsOptions extends Schema.Struct.Type<typeof tlsFields> {}
 
-/** `TlsOptions` as a program writes them. */
+/**
+ * `TlsOptions` as a program writes them.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
+ */
 export interface TlsInput extends InputOf<typeof tlsFields> {}
 
 /** The JSON form of `TlsOptions`. */
@@ -160,10 +190,22 @@ const webSocketFields = {
 /** The settings of a WebSocket before its path is added to the servers. */
 export interface WebSocketFields extends Schema.Struct.Type<typeof webSocketFields> {}
 
-/** The settings of a WebSocket. */
+/**
+ * The settings of a WebSocket.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
+ */
 export interface WebSocketOptions extends Omit<WebSocketFields, "path"> {}
 
-/** `WebSocketOptions` as a program writes them. */
+/**
+ * `WebSocketOptions` as a program writes them.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
+ */
 export interface WebSocketInput extends InputOf<typeof webSocketFields> {}
 
 /** The JSON form of `WebSocketOptions`. */
@@ -197,10 +239,22 @@ const proxyFields = {
   noProxy: withDefault(commaSeparated, [])
 }
 
-/** The proxy between the client and its servers. Node only: a browser has settings of its own. */
+/**
+ * The proxy between the client and its servers. Node only: a browser has settings of its own.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
 export interface ProxyOptions extends Schema.Struct.Type<typeof proxyFields> {}
 
-/** `ProxyOptions` as a program writes them. */
+/**
+ * `ProxyOptions` as a program writes them.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
 export interface ProxyInput extends InputOf<typeof proxyFields> {}
 
 /** The JSON form of `ProxyOptions`. */
@@ -239,10 +293,22 @@ const reconnectFields = {
   permanentDelay: withDefault(timeout, 60_000)
 }
 
-/** When and how often a session tries to connect. */
+/**
+ * When and how often a session tries to connect.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
+ */
 export interface ReconnectOptions extends Schema.Struct.Type<typeof reconnectFields> {}
 
-/** `ReconnectOptions` as a program writes them. */
+/**
+ * `ReconnectOptions` as a program writes them.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
+ */
 export interface ReconnectInput extends InputOf<typeof reconnectFields> {}
 
 /** The JSON form of `ReconnectOptions`. */
@@ -252,6 +318,10 @@ export const reconnect: Group<ReconnectOptions, ReconnectEncoded, ReconnectInput
 
 /**
  * A reconnect policy. Its input is the failure; its delays are the waits, and its end means no further attempt.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export type ReconnectSchedule = Schedule.Schedule<unknown, MqttError>
 
@@ -283,16 +353,34 @@ const queueFields = {
 /** The limits of the queue of outgoing messages before the defaults that follow from other options. */
 export interface QueueFields extends Schema.Struct.Type<typeof queueFields> {}
 
-/** The limits of the queue of outgoing messages. */
+/**
+ * The limits of the queue of outgoing messages.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
+ */
 export interface QueueOptions extends Omit<QueueFields, "bytes">, Required<Pick<QueueFields, "bytes">> {}
 
-/** `QueueOptions` as a program writes them. */
+/**
+ * `QueueOptions` as a program writes them.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
+ */
 export interface QueueInput extends InputOf<typeof queueFields> {}
 
 /** The JSON form of `QueueOptions`. */
 export interface QueueEncoded extends Schema.Struct.Encoded<typeof queueFields> {}
 
-/** What a full queue does when another message is added. */
+/**
+ * What a full queue does when another message is added.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
 export type QueuePolicy = QueueFields["policy"]
 
 export const queue: Group<QueueFields, QueueEncoded, QueueInput> = group(queueFields)
@@ -307,10 +395,22 @@ const unclaimedFields = {
   fraction: withDefault(number(0.001, 1), 0.5)
 }
 
-/** What happens to messages of a resumed session that no stream consumes. */
+/**
+ * What happens to messages of a resumed session that no stream consumes.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
+ */
 export interface UnclaimedOptions extends Schema.Struct.Type<typeof unclaimedFields> {}
 
-/** `UnclaimedOptions` as a program writes them. */
+/**
+ * `UnclaimedOptions` as a program writes them.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
+ */
 export interface UnclaimedInput extends InputOf<typeof unclaimedFields> {}
 
 /** The JSON form of `UnclaimedOptions`. */

@@ -12,13 +12,29 @@ import { strict } from "./strict.ts"
 /**
  * A duration as a program writes it: `Duration`, milliseconds, a string such as `"30 seconds"` or `"Infinity"`, or
  * anything else that `Duration.fromInput` takes.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export type DurationInput = Duration.Input | (string & {})
 
-/** A secret as a program writes it: plain, or already redacted. */
+/**
+ * A secret as a program writes it: plain, or already redacted.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
+ */
 export type SecretInput = string | Redacted.Redacted<string>
 
-/** Bytes as a program writes them: raw, or in base64 as in JSON. */
+/**
+ * Bytes as a program writes them: raw, or in base64 as in JSON.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
+ */
 export type BytesInput = Uint8Array | { readonly base64: string }
 
 /**

@@ -188,7 +188,13 @@ const units = strict({
   nanoseconds: Schema.optionalKey(Schema.Number)
 })
 
-/** The JSON form of a duration. */
+/**
+ * The JSON form of a duration.
+ *
+ * @stability stable
+ * @category utility types
+ * @since 0.1.0
+ */
 export type EncodedDuration = number | string | readonly [number, number] | typeof units.Type
 
 /** Milliseconds, a string such as "30 seconds", a pair of seconds and nanoseconds, or units. */

@@ -7,7 +7,13 @@ import { noSuchOption } from "./plain.ts"
 
 type Fields = Schema.Struct.Fields
 
-/** A struct that refuses every other key. */
+/**
+ * A struct that refuses every other key.
+ *
+ * @stability stable
+ * @category utility types
+ * @since 0.1.0
+ */
 export interface Strict<F extends Fields> extends
   Schema.Codec<
     Schema.Struct<F>["Type"],

@@ -18,6 +18,10 @@ export const TypeId = "~effect-mqttx/core/RequestTemplate"
 /**
  * A kind of request: its topic and the types of both directions. `RAsk` are the services that the requester's codecs
  * need, `RAnswer` those of the responder.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface RequestTemplate<Params, Req, Res, Failure = never, RAsk = never, RAnswer = never> {
   readonly [TypeId]: typeof TypeId
@@ -126,11 +130,19 @@ export interface RequestTemplate<Params, Req, Res, Failure = never, RAsk = never
 /**
  * What the handler of a request may fail with: the failure that the template describes, or anything if it describes
  * none.
+ *
+ * @stability stable
+ * @category utility types
+ * @since 0.1.0
  */
 export type HandlerFailure<Failure> = [Failure] extends [never] ? unknown : Failure
 
 /**
  * Options of a request.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface RequestOptions {
   /** From the call to the answer, including the wait for a connection. Default 10 seconds. */
@@ -147,6 +159,10 @@ export interface RequestOptions {
 
 /**
  * Options of a request with several answers, and its end.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface RequestManyOptions extends RequestOptions {
   /** The stream ends after this many answers. Default: no limit. */
@@ -157,6 +173,10 @@ export interface RequestManyOptions extends RequestOptions {
 
 /**
  * Options of a responder.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface RespondOptions<Params> {
   /** Only requests with these parameters. Default: all. */

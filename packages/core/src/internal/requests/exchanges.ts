@@ -12,6 +12,7 @@ import * as Stream from "effect/Stream"
 import type { Message } from "../../Message.ts"
 import { Closed, isMqttError, MqttError } from "../../MqttError.ts"
 import type { Session } from "../session/contract.ts"
+import { rooted } from "../spans.ts"
 import * as Topic from "../topics.ts"
 import * as Convention from "./convention.ts"
 
@@ -162,7 +163,7 @@ const sharedBy = Effect.fnUntraced(function*(session: Session, via: Convention.V
   const existing = shared.get(session)?.[via]
   if (existing !== undefined) return existing
   // The reference counts its users and ends with the last one, so it needs no explicit end.
-  const ref = yield* Scope.provide(RcRef.make({ acquire: make(session, via) }), Scope.makeUnsafe())
+  const ref = yield* Scope.provide(RcRef.make({ acquire: rooted(make(session, via)) }), Scope.makeUnsafe())
   const entry = shared.get(session)
   const other = entry?.[via]
   if (other !== undefined) return other

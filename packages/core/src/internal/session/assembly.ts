@@ -37,6 +37,7 @@ import { Publisher } from "./publisher.ts"
 import type { Renewal } from "./renewal.ts"
 import { Shutdown } from "./shutdown.ts"
 import { Subscriber } from "./subscriber.ts"
+import { SessionTracing } from "./tracing.ts"
 import { protectionOf } from "./trust.ts"
 import { Turns } from "./turns.ts"
 
@@ -71,6 +72,7 @@ export class SessionAssembly implements SessionCore {
   readonly subscriber: Subscriber
   readonly failures: SessionFailures
   readonly turns: Turns
+  readonly tracing: SessionTracing | undefined
   readonly dropped = new DroppedMessages()
   readonly unclaimed: Broadcast<Message>
   readonly shutdown: Shutdown
@@ -92,6 +94,7 @@ export class SessionAssembly implements SessionCore {
     this.#store = store
     this.#fibers = fibers
     this.#protection = protectionOf(options)
+    this.tracing = options.tracing === "off" ? undefined : new SessionTracing({ options, clientId })
     this.turns = new Turns(() => this.engineLoop)
     this.unclaimed = new Broadcast<Message>({
       capacity: unclaimedMessages,
@@ -132,7 +135,7 @@ export class SessionAssembly implements SessionCore {
         }
       }
     })
-    this.engineLoop.figures.accepted(this.engineLoop.stats.queuedMessages + this.engineLoop.stats.inflight)
+    this.engineLoop.counters.accepted(this.engineLoop.stats.queuedMessages + this.engineLoop.stats.inflight)
     this.publisher = new Publisher(this.engineLoop, {
       session: options.name,
       protocolVersion: options.protocolVersion,
@@ -144,6 +147,9 @@ export class SessionAssembly implements SessionCore {
       session: options.name,
       streamBuffer: options.streamBuffer,
       onOverflow: options.onOverflow,
+      acknowledgeEffect: this.tracing === undefined
+        ? undefined
+        : (message, acknowledge) => this.tracing!.settled(message, acknowledge),
       subscribeTimeout: options.subscribeTimeout,
       until: (holds) => this.turns.until(holds),
       lifecycle: this.lifecycle,
@@ -192,7 +198,7 @@ export class SessionAssembly implements SessionCore {
           }
         },
         queue,
-        handler,
+        this.tracing === undefined ? handler : this.tracing.handled(handler),
         options,
         observer
       )))

@@ -100,7 +100,7 @@ export class BulkPublish implements OutboundOwner, Parked {
   }
 
   #refuse(error: MqttError): true {
-    this.#publisher.engineLoop.figures.refused(error.reason)
+    this.#publisher.engineLoop.counters.refused(error.reason)
     return this.#finishBatch(Effect.fail(error))
   }
 

@@ -14,7 +14,7 @@ import type { SessionStoreHandle } from "../../SessionStore.ts"
 import type { StoreChange } from "../../StoreRecord.ts"
 import { withoutRecords } from "../engine/compactChanges.ts"
 import type { Output } from "../engine/contract.ts"
-import type { Figures } from "./figures.ts"
+import type { SessionCounters } from "./counters.ts"
 
 /**
  * Callbacks of the commits. All are synchronous.
@@ -46,7 +46,7 @@ export interface CommitsOptions {
   readonly clock: Clock.Clock
   /** Runs a commit in the session's scope. */
   readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
-  readonly figures: Figures
+  readonly counters: SessionCounters
   readonly handlers: CommitHandlers
 }
 
@@ -89,7 +89,7 @@ export class Commits {
   run(changes: ReadonlyArray<StoreChange>, output: Output | undefined, epoch: number): void {
     let content = changes
     let isRefused = false
-    const { clock, figures, fork, handlers, store } = this.#options
+    const { clock, counters, fork, handlers, store } = this.#options
     const began = clock.monotonicTimeNanosUnsafe()
     // Repeated until the store takes it. Dependent output waits, and the bounds of the queues limit what collects
     // meanwhile.
@@ -97,7 +97,7 @@ export class Commits {
       Effect.catchDefect((cause) => Effect.fail(this.#died(cause))),
       Effect.tapError((error) =>
         Effect.sync(() => {
-          figures.commitFailed()
+          counters.commitFailed()
           if (isInvalid(error) && !isRefused) {
             const keys = handlers.onInvalid(error, output)
             content = withoutRecords(content, keys)
@@ -124,7 +124,7 @@ export class Commits {
           const error = Cause.findErrorOption(exit.cause)
           return Option.isSome(error) ? this.#onLost(error.value, output) : undefined
         }
-        figures.committed(Number(clock.monotonicTimeNanosUnsafe() - began) / 1_000_000)
+        counters.committed(Number(clock.monotonicTimeNanosUnsafe() - began) / 1_000_000)
         if (this.#failure !== undefined) {
           this.#failure = undefined
           handlers.onRecovered()

@@ -19,7 +19,7 @@ export interface ConnectorOptions {
   readonly options: SessionOptions
   readonly clientId: string
   /** The store describes a session under another client identifier: a session under this one is not ours. */
-  readonly startsAnew: boolean
+  readonly isNewSession: boolean
   /** Asks for credentials before each attempt. */
   readonly access: (address: ServerAddress, lastError: MqttError | undefined) => Effect.Effect<Access, MqttError>
 }
@@ -64,15 +64,15 @@ const makeWill = (will: NonNullable<SessionOptions["will"]>): Will => ({
     : { ...will.properties, willDelayInterval: toSeconds(will.delay) }
 })
 
-export const makeConnector = ({ access, clientId, options, startsAnew }: ConnectorOptions): Connector => {
+export const makeConnector = ({ access, clientId, options, isNewSession }: ConnectorOptions): Connector => {
   const version5 = options.protocolVersion === 5
   const process = options.persistence === "process"
   const durable = options.persistence === "durable"
   // On MQTT 3.1.1 only a clean connect ends a session, so a session for the life of the process begins and ends with
   // one. A generated client identifier cannot have an old session.
-  let mustForget = !version5 && (startsAnew || (process && options.clientId !== undefined))
+  let mustForget = !version5 && (isNewSession || (process && options.clientId !== undefined))
   let hasSession = false
-  let mustDiscard = version5 && startsAnew
+  let mustDiscard = version5 && isNewSession
   let address: ServerAddress | undefined
 
   const will = options.will === undefined ? undefined : makeWill(options.will)

@@ -3,7 +3,7 @@
  *
  * QoS 1 and 2 deliveries are never refused: the acknowledgements that the stream withholds bound their number. The
  * option `buffer` bounds QoS 0 messages, except retained ones, which the server sends only once, when the subscription
- * begins. The session counts the bytes of QoS 0 messages until the consumer has finished them.
+ * begins.
  */
 import type * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
@@ -11,24 +11,21 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
-import { Message } from "../../Message.ts"
+import { type Acknowledger, Message } from "../../Message.ts"
 import { InvalidOptions, MqttError } from "../../MqttError.ts"
 import type { Consumer, Delivery } from "../engine/contract.ts"
 import { DeliveryDeque } from "./deliveryDeque.ts"
+import { isDroppable, QueueLoad, type QueueLoadHost } from "./queueLoad.ts"
 
 /**
  * The session, as the queue uses it.
  */
-export interface ConsumerQueueHost {
+export interface ConsumerQueueHost extends QueueLoadHost {
   readonly acknowledge: (consumer: Consumer, delivery: Delivery) => void
   /** Stops and resumes reading from the network. Each queue counts once. */
   readonly pause: (queue: ConsumerQueue) => void
   readonly resume: (queue: ConsumerQueue) => void
   readonly dropped: (topic: string) => void
-  /** Adds to the bytes that QoS 0 messages take; negative when they are freed. */
-  readonly occupy: (bytes: number) => void
-  /** Memory limit for received messages of all consumers together, in bytes. */
-  readonly inboundLimit: number
 }
 
 export interface ConsumerQueueOptions {
@@ -36,6 +33,8 @@ export interface ConsumerQueueOptions {
   readonly ack: "onReceive" | "manual"
   readonly buffer: number
   readonly onOverflow: "dropOldest" | "suspend"
+  /** See `Acknowledger.effect`. */
+  readonly acknowledgeEffect?: Acknowledger["effect"]
 }
 
 type Batch = Arr.NonEmptyReadonlyArray<Delivery>
@@ -43,12 +42,6 @@ type Batch = Arr.NonEmptyReadonlyArray<Delivery>
 type Take = Pull.Pull<Batch, MqttError>
 
 type Messages = Arr.NonEmptyReadonlyArray<Message>
-
-/** A consumer that works on more than this share of the memory limit in QoS 0 messages is laden. */
-const workShare = 1 / 8
-
-/** Whether the message counts against `buffer` and may be dropped. */
-const isDroppable = ({ message }: Delivery): boolean => message.qos === 0 && !message.retain
 
 /**
  * The queue of one consumer.
@@ -62,29 +55,19 @@ export class ConsumerQueue {
   readonly #host: ConsumerQueueHost
   readonly #options: ConsumerQueueOptions
   readonly #items = new DeliveryDeque()
-  /** Number of waiting messages that may be dropped. */
-  #droppable = 0
-  /** Bytes of the waiting messages that may be dropped, then of all waiting QoS 0 messages. */
-  #droppableBytes = 0
-  #waitingBytes = 0
-  /** Bytes of the QoS 0 messages that the consumer has taken and not finished. */
-  #workBytes = 0
-  /** The part of `#workBytes` that a stream handed out last. */
-  #handedBytes = 0
-  /** Bytes of the QoS 0 messages that `shift` took last. */
-  #takenBytes = 0
-  #isRemoved = false
+  readonly #load: QueueLoad
   #handed: ReadonlyArray<Delivery> = []
   #waiter: { readonly resume: (take: Take) => void; readonly take: Take } | undefined
   #idle: (() => void) | undefined
   #end: "orderly" | MqttError | undefined
   #unsettled = 0
-  #running = false
-  #paused = false
-  #touched = false
+  #isRunning = false
+  #isPaused = false
+  #isTouched = false
 
   constructor(host: ConsumerQueueHost, options: ConsumerQueueOptions) {
     this.#host = host
+    this.#load = new QueueLoad(host)
     this.#options = options
   }
 
@@ -104,14 +87,12 @@ export class ConsumerQueue {
 
   /** Bytes of the waiting messages that may be dropped. */
   get droppableBytes(): number {
-    return this.suspends ? 0 : this.#droppableBytes
+    return this.suspends ? 0 : this.#load.droppableBytes
   }
 
-  /**
-   * Whether the consumer has enough to work on. Messages that wait can be dropped; messages that it has taken cannot.
-   */
+  /** Whether the consumer has enough to work on. */
   get isLaden(): boolean {
-    return this.#workBytes > workShare * this.#host.inboundLimit
+    return this.#load.isLaden
   }
 
   /** Whether nothing waits here and the consumer has finished everything that it took. */
@@ -126,18 +107,18 @@ export class ConsumerQueue {
   push(delivery: Delivery): boolean {
     if (this.#end !== undefined) return false
     this.#items.push(delivery)
-    if (delivery.message.qos === 0) this.#occupy(delivery, 1)
-    if (this.#touched) return false
-    this.#touched = true
+    if (delivery.message.qos === 0) this.#load.occupy(delivery, 1)
+    if (this.#isTouched) return false
+    this.#isTouched = true
     return true
   }
 
   /** Wakes the consumer, then applies the bound to the messages that it did not take. */
   pushed(): void {
-    this.#touched = false
+    this.#isTouched = false
     if (this.#items.size > this.highWater) this.highWater = this.#items.size
     this.#wake()
-    if (this.#droppable > this.#options.buffer) this.#overflow()
+    if (this.#load.droppable > this.#options.buffer) this.#overflow()
   }
 
   /** Drops the oldest messages that may be dropped, until this many bytes are free. */
@@ -154,24 +135,20 @@ export class ConsumerQueue {
   shift(limit: number = Infinity): Batch | undefined {
     if (this.#items.size === 0 || limit <= 0) return undefined
     const taken = this.#items.take(this.#items.batch(limit))
-    const before = this.#waitingBytes
-    if (before > 0) {
-      for (let i = 0; i < taken.length; i++) if (taken[i]!.message.qos === 0) this.#occupy(taken[i]!, -1)
-    }
-    this.#takenBytes = before - this.#waitingBytes
-    if (this.#droppable <= this.#options.buffer) this.#unpause()
+    this.#load.took(taken)
+    if (this.#load.droppable <= this.#options.buffer) this.#unpause()
     return taken as unknown as Batch
   }
 
   /** Counts a delivery that left the queue and is in work, until `release`. */
   retain(delivery: Delivery): void {
     this.#unsettled++
-    if (delivery.message.qos === 0) this.#work(delivery.bytes)
+    if (delivery.message.qos === 0) this.#load.work(delivery.bytes)
   }
 
   release(delivery: Delivery): void {
     this.#unsettled--
-    if (delivery.message.qos === 0) this.#work(-delivery.bytes)
+    if (delivery.message.qos === 0) this.#load.work(-delivery.bytes)
     this.#notifyIdle()
   }
 
@@ -191,7 +168,7 @@ export class ConsumerQueue {
   close(): void {
     this.removed()
     this.#items.take(Infinity)
-    this.#droppable = 0
+    this.#load.droppable = 0
     this.#handed = []
     this.#unsettled = 0
     this.end("orderly")
@@ -199,9 +176,7 @@ export class ConsumerQueue {
 
   /** Stops counting for the session and gives all counted bytes back. */
   removed(): void {
-    if (this.#isRemoved) return
-    this.#isRemoved = true
-    this.#host.occupy(-this.#waitingBytes - this.#workBytes)
+    this.#load.removed()
   }
 
   #takeUpTo(limit: () => number): Take {
@@ -240,8 +215,8 @@ export class ConsumerQueue {
     return Stream.scoped(Stream.fromPull(
       Effect.acquireRelease(
         Effect.suspend(() => {
-          if (this.#running) return Effect.fail(this.#alreadyRunning())
-          this.#running = true
+          if (this.#isRunning) return Effect.fail(this.#alreadyRunning())
+          this.#isRunning = true
           return Effect.succeed(this.#pullMessages(take()))
         }),
         (_, exit) => Effect.sync(() => this.#finishRun(exit))
@@ -252,18 +227,18 @@ export class ConsumerQueue {
   #pullMessages(take: Take): Pull.Pull<Messages, MqttError> {
     if (this.#options.ack === "manual") {
       return Effect.suspend(() => {
-        this.#forgetHanded()
+        this.#load.forgetHanded()
         return Effect.map(take, (batch) => {
-          this.#hand()
+          this.#load.hand()
           return batch.map((delivery) => this.#withAcknowledger(delivery)) as never
         })
       })
     }
     return Effect.suspend(() => {
-      this.acknowledgeHanded()
+      this.#acknowledgeHanded()
       return Effect.map(take, (batch) => {
         this.#handed = batch
-        this.#hand()
+        this.#load.hand()
         const messages: Array<Message> = []
         for (let i = 0; i < batch.length; i++) messages.push(batch[i]!.message)
         return messages as unknown as Messages
@@ -271,8 +246,8 @@ export class ConsumerQueue {
     })
   }
 
-  acknowledgeHanded(): void {
-    this.#forgetHanded()
+  #acknowledgeHanded(): void {
+    this.#load.forgetHanded()
     const handed = this.#handed
     if (handed.length === 0) return
     this.#handed = []
@@ -283,9 +258,9 @@ export class ConsumerQueue {
   }
 
   #finishRun(exit: Exit.Exit<unknown, unknown>): void {
-    this.#running = false
-    this.#forgetHanded()
-    if (Exit.isSuccess(exit)) return this.acknowledgeHanded()
+    this.#isRunning = false
+    this.#load.forgetHanded()
+    if (Exit.isSuccess(exit)) return this.#acknowledgeHanded()
     // What the interrupted run did not acknowledge comes first in the next run. QoS 0 messages are not handed out
     // again.
     const again = this.#handed.filter((delivery) => delivery.message.qos !== 0 && !delivery.stale)
@@ -297,77 +272,47 @@ export class ConsumerQueue {
   #withAcknowledger(delivery: Delivery): Message {
     const { message } = delivery
     if (message.qos === 0) return message
-    let done = false
+    let isDone = false
     this.retain(delivery)
     return new Message(message, {
       acknowledge: () => {
-        if (done) return
-        done = true
+        if (isDone) return
+        isDone = true
         this.#host.acknowledge(this.consumer, delivery)
         this.release(delivery)
-      }
+      },
+      effect: this.#options.acknowledgeEffect
     })
   }
 
   #overflow(): void {
     if (this.#options.onOverflow === "suspend") {
-      if (!this.#paused) {
-        this.#paused = true
+      if (!this.#isPaused) {
+        this.#isPaused = true
         this.#host.pause(this)
       }
       return
     }
-    this.#drop(this.#droppable - this.#options.buffer, 0)
+    this.#drop(this.#load.droppable - this.#options.buffer, 0)
   }
 
   /** Drops the oldest messages: at least this number, and at least this many bytes. */
   #drop(messages: number, bytes: number): void {
-    const leastMessages = this.#droppable - messages
-    const leastBytes = this.#droppableBytes - bytes
+    const leastMessages = this.#load.droppable - messages
+    const leastBytes = this.#load.droppableBytes - bytes
     this.#items.retain((delivery) => {
-      if (this.#droppable <= leastMessages && this.#droppableBytes <= leastBytes) return true
+      if (this.#load.droppable <= leastMessages && this.#load.droppableBytes <= leastBytes) return true
       if (!isDroppable(delivery)) return true
-      this.#occupy(delivery, -1)
+      this.#load.occupy(delivery, -1)
       this.dropped++
       this.#host.dropped(delivery.message.topic)
       return false
     })
   }
 
-  /** A QoS 0 message begins (1) or stops (-1) waiting here. */
-  #occupy(delivery: Delivery, sign: 1 | -1): void {
-    if (this.#isRemoved) return
-    const bytes = sign * delivery.bytes
-    this.#waitingBytes += bytes
-    if (isDroppable(delivery)) {
-      this.#droppable += sign
-      this.#droppableBytes += bytes
-    }
-    this.#host.occupy(bytes)
-  }
-
-  /** The consumer has taken QoS 0 messages of this many bytes; negative: it has finished them. */
-  #work(bytes: number): void {
-    if (bytes === 0 || this.#isRemoved) return
-    this.#workBytes += bytes
-    this.#host.occupy(bytes)
-  }
-
-  /** Counts the messages taken last as handed out by a stream. */
-  #hand(): void {
-    this.#handedBytes = this.#takenBytes
-    this.#work(this.#handedBytes)
-  }
-
-  /** The consumer has finished the QoS 0 messages of the batch that a stream handed out last. */
-  #forgetHanded(): void {
-    this.#work(-this.#handedBytes)
-    this.#handedBytes = 0
-  }
-
   #unpause(): void {
-    if (!this.#paused) return
-    this.#paused = false
+    if (!this.#isPaused) return
+    this.#isPaused = false
     this.#host.resume(this)
   }
 

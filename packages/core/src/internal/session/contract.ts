@@ -26,6 +26,10 @@ export const TypeId = "~effect-mqttx/core/Session"
 
 /**
  * One MQTT session, see the module `MqttSession`.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface Session {
   readonly [TypeId]: typeof TypeId

@@ -23,6 +23,7 @@ import type { OriginLedger } from "./originLedger.ts"
 import type { Publisher } from "./publisher.ts"
 import type { Renewal } from "./renewal.ts"
 import type { Subscriber } from "./subscriber.ts"
+import type { SessionTracing } from "./tracing.ts"
 import type { Turns } from "./turns.ts"
 
 export interface SessionCore {
@@ -36,6 +37,8 @@ export interface SessionCore {
   readonly subscriber: Subscriber
   readonly failures: SessionFailures
   readonly turns: Turns
+  /** Present with the option `tracing`. */
+  readonly tracing: SessionTracing | undefined
   readonly dropped: DroppedMessages
   readonly unclaimed: Broadcast<Message>
   readonly shutdown: SessionShutdown

@@ -10,8 +10,8 @@ import type { SessionStoreHandle } from "../../SessionStore.ts"
 import type { StoreChange, StoreRecord } from "../../StoreRecord.ts"
 import type { Admission, IndependentOutput, Output, SessionEngine } from "../engine/contract.ts"
 import { Commits } from "./commits.ts"
+import type { SessionCounters } from "./counters.ts"
 import type { CurrentConnection } from "./currentConnection.ts"
-import type { Figures } from "./figures.ts"
 import type { Outputs } from "./outputs.ts"
 import type { TurnClock } from "./turnClock.ts"
 
@@ -36,7 +36,7 @@ export interface DurabilityHost {
   readonly engine: SessionEngine
   readonly current: CurrentConnection
   readonly clock: TurnClock
-  readonly figures: Figures
+  readonly counters: SessionCounters
   readonly outputs: Outputs
   /** Why nothing more is accepted; undefined: publishes are accepted. */
   refusal: Admission | undefined
@@ -110,7 +110,7 @@ export class Durability {
       store,
       clock,
       fork,
-      figures: host.figures,
+      counters: host.counters,
       handlers: {
         onCommitted: (output, epoch) => {
           if (output !== undefined) host.outputs.release(output, epoch)

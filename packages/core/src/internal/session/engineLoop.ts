@@ -22,10 +22,10 @@ import type {
   SessionEngine
 } from "../engine/contract.ts"
 import type { ConsumerQueue, ConsumerQueueHost } from "./consumerQueue.ts"
+import { SessionCounters } from "./counters.ts"
 import { CurrentConnection } from "./currentConnection.ts"
 import { type DeadlineHost, DeadlineTimer } from "./deadlineTimer.ts"
 import { Durability, type DurabilityHandlers, type DurabilityHost, type DurabilityOptions } from "./durability.ts"
-import { Figures } from "./figures.ts"
 import { type OutputHandlers, Outputs } from "./outputs.ts"
 import { Reading } from "./reading.ts"
 import { TurnClock } from "./turnClock.ts"
@@ -68,7 +68,7 @@ export class EngineLoop implements ConsumerQueueHost, DeadlineHost, DurabilityHo
   readonly current = new CurrentConnection()
   readonly clock: TurnClock
   readonly outputs: Outputs
-  readonly figures: Figures
+  readonly counters: SessionCounters
   readonly reading: Reading
   refusal: Admission | undefined
   readonly #options: EngineLoopOptions
@@ -88,8 +88,8 @@ export class EngineLoop implements ConsumerQueueHost, DeadlineHost, DurabilityHo
     this.#options = options
     this.clock = new TurnClock(options.clock, options.engine, () => this.schedule())
     this.#timer = new DeadlineTimer(options.fork, this)
-    this.figures = new Figures(this.now())
-    this.outputs = new Outputs(options.engine, this.current, this.clock, this.figures, options.handlers)
+    this.counters = new SessionCounters(this.now())
+    this.outputs = new Outputs(options.engine, this.current, this.clock, this.counters, options.handlers)
     this.reading = new Reading({
       limit: options.inboundLimit,
       stats: this.stats,
@@ -183,15 +183,15 @@ export class EngineLoop implements ConsumerQueueHost, DeadlineHost, DurabilityHo
 
   publish(request: PublishRequest): Admission {
     const admission = this.refusal ?? this.engine.publish(request, this.clock.time)
-    if (admission._tag === "Accepted") this.figures.accepted()
-    else if (admission._tag === "Refused") this.figures.refused(admission.reason)
+    if (admission._tag === "Accepted") this.counters.accepted()
+    else if (admission._tag === "Refused") this.counters.refused(admission.reason)
     this.schedule()
     return admission
   }
 
   withdraw(outbound: Outbound): boolean {
     const withdrawn = this.engine.withdraw(outbound, this.clock.time)
-    if (withdrawn) this.figures.withdrawn()
+    if (withdrawn) this.counters.withdrawn()
     this.schedule()
     return withdrawn
   }
@@ -248,7 +248,7 @@ export class EngineLoop implements ConsumerQueueHost, DeadlineHost, DurabilityHo
 
   removeConsumer(queue: ConsumerQueue): void {
     if (this.#queues?.delete(queue) !== true) return
-    this.figures.buffered(queue.highWater)
+    this.counters.buffered(queue.highWater)
     this.engine.removeConsumer(queue.consumer, this.clock.time)
     queue.removed()
     this.resume(queue)
@@ -358,7 +358,7 @@ export class EngineLoop implements ConsumerQueueHost, DeadlineHost, DurabilityHo
       else if (output !== undefined) this.outputs.release(output, this.current.epoch)
     }
     this.reading.check()
-    this.figures.turned(this.now(), this.stats.received, this.current.bytesSent + this.current.bytesReceived)
+    this.counters.turned(this.now(), this.stats.received, this.current.bytesSent + this.current.bytesReceived)
     if (!this.#hasEnded) this.#timer.arm()
     this.#options.handlers.onTurn()
   }

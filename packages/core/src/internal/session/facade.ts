@@ -13,15 +13,21 @@ import type { SessionCore } from "./core.ts"
 
 // Members that are streams or traced effects are made on access, because a program may have many idle sessions.
 export const makeSessionFacade = (core: SessionCore): Session => {
-  const { engineLoop, lifecycle, publisher, shutdown, subscriber, turns } = core
+  const { engineLoop, lifecycle, publisher, shutdown, subscriber, tracing, turns } = core
   const facade = {
     [TypeId]: TypeId,
     [ledgerKey]: core.failures,
     name: core.name,
     options: core.options,
-    publish: (topic, payload, options) => publisher.publish(topic, payload, options),
-    enqueue: (topic, payload, options) => publisher.enqueue(topic, payload, options),
-    publishAll: (messages) => publisher.publishAll(messages),
+    publish: tracing === undefined
+      ? (topic, payload, options) => publisher.publish(topic, payload, options)
+      : (topic, payload, options) =>
+        tracing.publish(topic, payload, options, (injected) => publisher.publish(topic, payload, injected)),
+    enqueue: tracing === undefined
+      ? (topic, payload, options) => publisher.enqueue(topic, payload, options)
+      : (topic, payload, options) =>
+        tracing.publish(topic, payload, options, (injected) => publisher.enqueue(topic, payload, injected)),
+    publishAll: (messages) => publisher.publishAll(tracing === undefined ? messages : tracing.injected(messages)),
     get sink() {
       return publisher.sink
     },
@@ -51,7 +57,7 @@ export const makeSessionFacade = (core: SessionCore): Session => {
       return lifecycle.events
     },
     metrics: Effect.sync(() =>
-      engineLoop.figures.metrics(engineLoop, lifecycle, core.failures, core.options.memoryLimit)
+      engineLoop.counters.metrics(engineLoop, lifecycle, core.failures, core.options.memoryLimit)
     ),
     connectionInfo: Effect.sync(() => infoOf(core)),
     awaitReady: Effect.suspend(() => awaitReady(core)),

@@ -5,63 +5,22 @@
  * blocks its topic until it is settled, but occupies no handler. A message that succeeds costs one fiber and no other
  * allocation, so this uses plain fields and loops.
  */
-import * as Cause from "effect/Cause"
+import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
-import * as Option from "effect/Option"
-import type { Message } from "../../Message.ts"
-import type { ConsumeOptions } from "../../Subscription.ts"
-import { backoff, delaysOf, type NextDelay } from "../backoff.ts"
 import type { Delivery } from "../engine/contract.ts"
-import {
-  deadLetterTopics,
-  type FailedMessages,
-  type FailingMessage,
-  type FailurePolicies,
-  invalidFor,
-  policiesOf
-} from "../messageFailures.ts"
-import type { ConsumeObserver } from "./consumeObserver.ts"
-import type { ConsumerQueue } from "./consumerQueue.ts"
+import { deadLetterTopics, policiesOf } from "../messageFailures.ts"
+import { FailedHandlers, type FailedHandlersHost, type Failing, type HandlerPoolParts } from "./failedHandlers.ts"
+import { OneWaiter } from "./oneWaiter.ts"
 
 /** Number of messages that may wait for a handler here, so that one busy topic does not stop the others at once. */
 const lookAhead = 256
 
-export interface HandlerPoolParts<E, R> {
-  readonly queue: ConsumerQueue
-  readonly handler: (message: Message) => Effect.Effect<unknown, E, R>
-  readonly options: ConsumeOptions<E, R>
-  readonly observer: ConsumeObserver | undefined
-  readonly failures: FailedMessages
-  readonly acknowledge: (delivery: Delivery) => void
-  readonly onDropped: (topic: string) => void
-  /** Ends the consumer. */
-  readonly fail: (cause: Cause.Cause<E>) => void
-  readonly fork: <A>(effect: Effect.Effect<A, never, R>) => Fiber.Fiber<A>
-}
-
-/** A message that failed and is not settled. */
-interface Failing<E, R> {
-  readonly delivery: Delivery
-  readonly token: FailingMessage
-  attempts: number
-  /** The delays of the option `retry`; undefined after the last one. */
-  scheduled: NextDelay<E, R> | undefined
-  backoff: NextDelay<void, never> | undefined
-  /** The failure policy has already decided about it. */
-  isDue: boolean
-  /** Its topic continues without it. */
-  isDetached: boolean
-  /** The fiber in which it waits; undefined while its handler runs. */
-  fiber: Fiber.Fiber<void> | undefined
-}
-
-export class HandlerPool<E, R> {
+export class HandlerPool<E, R> implements FailedHandlersHost<E, R> {
   readonly #parts: HandlerPoolParts<E, R>
   readonly #concurrency: number
   readonly #isOrdered: boolean
-  readonly #policies: FailurePolicies
+  readonly #failed: FailedHandlers<E, R>
   /** Topics to which this consumer sends dead letters; messages on them are acknowledged, not handled. */
   readonly #deadLetterTopics: ReadonlyArray<string>
   /** Topics with a message that is handled or waits for it, each with the messages behind it. */
@@ -81,18 +40,19 @@ export class HandlerPool<E, R> {
   /** Number of messages that are not settled. */
   #open = 0
   #isStarting = false
-  #isStopped = false
+  isStopped = false
   #isClosed = false
-  #onRoom: (() => void) | undefined
-  #onIdle: (() => void) | undefined
+  readonly #room = new OneWaiter()
+  readonly #idle = new OneWaiter()
 
   constructor(parts: HandlerPoolParts<E, R>) {
     const { options } = parts
     this.#parts = parts
     this.#concurrency = options.concurrency ?? 16
     this.#isOrdered = options.order !== "none"
-    this.#policies = policiesOf(options)
-    this.#deadLetterTopics = deadLetterTopics(this.#policies)
+    const policies = policiesOf(options)
+    this.#failed = new FailedHandlers(parts, policies, this)
+    this.#deadLetterTopics = deadLetterTopics(policies)
   }
 
   offer(delivery: Delivery): void {
@@ -118,24 +78,12 @@ export class HandlerPool<E, R> {
 
   /** Waits until more messages may be offered. */
   get room(): Effect.Effect<void> {
-    return Effect.callback<void>((resume) => {
-      if (this.#hasRoom) return resume(Effect.void)
-      this.#onRoom = () => resume(Effect.void)
-      return Effect.sync(() => {
-        this.#onRoom = undefined
-      })
-    })
+    return this.#room.until(() => this.#hasRoom)
   }
 
   /** Waits until every message is settled or left unacknowledged. */
   get idle(): Effect.Effect<void> {
-    return Effect.callback<void>((resume) => {
-      if (this.#open === 0) return resume(Effect.void)
-      this.#onIdle = () => resume(Effect.void)
-      return Effect.sync(() => {
-        this.#onIdle = undefined
-      })
-    })
+    return this.#idle.until(() => this.#open === 0)
   }
 
   /**
@@ -143,7 +91,7 @@ export class HandlerPool<E, R> {
    * and so do the messages behind them on their topics.
    */
   stop(): void {
-    this.#isStopped = true
+    this.isStopped = true
     for (const topic of this.#held) {
       const behind = this.#topics.get(topic)
       if (behind !== undefined) this.#leaveBehind(behind)
@@ -179,17 +127,8 @@ export class HandlerPool<E, R> {
       else this.#start(delivery)
     }
     this.#isStarting = false
-    if (this.#onRoom !== undefined && this.#hasRoom) {
-      const onRoom = this.#onRoom
-      // Before the call: the fiber runs at once, and may wait for room again.
-      this.#onRoom = undefined
-      onRoom()
-    }
-    if (this.#onIdle !== undefined && this.#open === 0) {
-      const onIdle = this.#onIdle
-      this.#onIdle = undefined
-      onIdle()
-    }
+    if (this.#room.isWaiting && this.#hasRoom) this.#room.wake()
+    if (this.#idle.isWaiting && this.#open === 0) this.#idle.wake()
   }
 
   #start(delivery: Delivery): void {
@@ -208,7 +147,7 @@ export class HandlerPool<E, R> {
       this.#acknowledge(delivery)
       this.#settled(delivery)
     } else {
-      this.#failed(delivery, exit.cause)
+      this.#onFailure(delivery, exit.cause)
     }
     this.#changed()
   }
@@ -234,7 +173,7 @@ export class HandlerPool<E, R> {
     if (!this.#isOrdered) return
     if (this.#held.size > 0 && this.#held.has(topic)) {
       // Messages left at the stop must come before later ones.
-      if (this.#isStopped) return
+      if (this.isStopped) return
       this.#held.delete(topic)
       const held = this.#topics.get(topic)!
       this.#waiting += held.length
@@ -248,13 +187,13 @@ export class HandlerPool<E, R> {
 
   // Failures
 
-  #failed(delivery: Delivery, cause: Cause.Cause<E>): void {
+  #onFailure(delivery: Delivery, cause: Cause.Cause<E>): void {
     const { failures, fork } = this.#parts
     const failing = this.#failing.get(delivery) ?? this.#begin(delivery)
     failing.attempts++
     failures.ledger.failed()
     const attempt = failing.attempts
-    const fiber = fork(this.#decide(failing, cause))
+    const fiber = fork(this.#failed.decide(failing, cause))
     // A fiber that has already ended may have led to the next attempt and its failure.
     if (fiber.pollUnsafe() === undefined && failing.attempts === attempt) failing.fiber = fiber
   }
@@ -282,7 +221,7 @@ export class HandlerPool<E, R> {
       this.#held.add(message.topic)
       this.#waiting -= behind.length
       this.#unreliable += unreliableOf(behind)
-      if (this.#isStopped) this.#leaveBehind(behind)
+      if (this.isStopped) this.#leaveBehind(behind)
     }
     this.#dropExcess(behind)
     return failing
@@ -294,70 +233,9 @@ export class HandlerPool<E, R> {
     this.#parts.failures.ledger.end(failing.token)
   }
 
-  #decide(failing: Failing<E, R>, cause: Cause.Cause<E>): Effect.Effect<void, never, R> {
-    return Effect.gen({ self: this }, function*() {
-      const { fail, failures, observer } = this.#parts
-      const { delivery } = failing
-      const { message } = delivery
-      const invalid = invalidFor(cause)
-      const isInvalid = invalid !== undefined
-      const kind = invalid ?? "handler"
-      const policy = isInvalid ? this.#policies.onInvalid : this.#policies.onFailure
-      let delay = isInvalid ? undefined : yield* this.#scheduledDelay(failing, cause)
-      if (delay === undefined && !failing.isDue) {
-        failing.isDue = true
-        observer?.onFailed(cause)
-      }
-      if (delay === undefined && policy === "retry") {
-        failing.backoff ??= yield* delaysOf(backoff)
-        delay = yield* failing.backoff()
-      }
-      const attempt = failing.attempts
-      if (delay !== undefined) {
-        if (this.#isStopped) return this.#leave(failing)
-        yield* failures.report(kind, message, { outcome: "retry", attempt, delay, cause })
-        yield* failures.isStoppingWithin(delay)
-        return this.#tryAgain(failing)
-      }
-      if (policy === "fail") {
-        yield* failures.report(kind, message, { outcome: "fail", attempt, cause })
-        observer?.onEnded(cause)
-        return fail(cause)
-      }
-      if (typeof policy === "object") {
-        // The message is not handled any more: its topic continues.
-        this.#detach(failing)
-        const isWanted = (): boolean => !delivery.stale
-        const error = yield* failures.deadLetter(kind, message, policy, cause, attempt, isWanted)
-        if (error !== undefined) return this.#leave(failing)
-      } else {
-        yield* failures.report(kind, message, { outcome: "skip", attempt, cause })
-      }
-      this.#acknowledge(delivery)
-      this.#settled(delivery)
-      this.#changed()
-    })
-  }
-
-  /**
-   * The delay that the option `retry` asks for. The schedule sees typed failures only. It ends when it fails itself.
-   */
-  #scheduledDelay(failing: Failing<E, R>, cause: Cause.Cause<E>): Effect.Effect<number | undefined, never, R> {
-    const { retry } = this.#parts.options
-    const error = Cause.findErrorOption(cause)
-    if (retry === undefined || Option.isNone(error)) return Effect.succeed(undefined)
-    const next = failing.scheduled === undefined
-      ? Effect.flatMap(delaysOf(retry), (nextDelay) => {
-        failing.scheduled = nextDelay
-        return nextDelay(error.value)
-      })
-      : failing.scheduled(error.value)
-    return Effect.catchCause(next, () => Effect.succeed(undefined))
-  }
-
-  #tryAgain(failing: Failing<E, R>): void {
+  tryAgain(failing: Failing<E, R>): void {
     const { delivery } = failing
-    if (this.#isStopped || delivery.stale) return this.#leave(failing)
+    if (this.isStopped || delivery.stale) return this.leave(failing)
     this.#parts.failures.ledger.retried()
     failing.fiber = undefined
     this.#waiting++
@@ -366,12 +244,18 @@ export class HandlerPool<E, R> {
   }
 
   /** Leaves the message unacknowledged. If the server has sent it again, its copy comes next. */
-  #leave(failing: Failing<E, R>): void {
+  leave(failing: Failing<E, R>): void {
     this.#settled(failing.delivery)
     this.#changed()
   }
 
-  #detach(failing: Failing<E, R>): void {
+  finish({ delivery }: Failing<E, R>): void {
+    this.#acknowledge(delivery)
+    this.#settled(delivery)
+    this.#changed()
+  }
+
+  detach(failing: Failing<E, R>): void {
     this.#freeTopic(failing.delivery.message.topic)
     failing.isDetached = true
     this.#changed()
@@ -380,7 +264,7 @@ export class HandlerPool<E, R> {
   // Behind a failing message
 
   #hold(behind: Array<Delivery>, delivery: Delivery): void {
-    if (this.#isStopped) return this.#release(delivery)
+    if (this.isStopped) return this.#release(delivery)
     behind.push(delivery)
     if (delivery.message.qos !== 0) return
     this.#unreliable++

@@ -64,6 +64,42 @@ export const lineOf = (event: SessionEvent): LogLine | PacedLine => {
     }
     case "CredentialsRefreshed":
       return line("Info", "the credentials are renewed", expiry(event.expiresAt))
+    case "StateChanged":
+      return line("Debug", `${event.from} -> ${event.to}`)
+    case "Added":
+      return line("Info", "added")
+    case "Removed":
+      return line("Info", "removed")
+    case "StorageRecovered":
+      return line("Info", "the store takes commits again")
+    case "StorageDamaged":
+      return line("Error", `the store was damaged: ${cleanText(event.detail)}`, { kept: event.kept, lost: event.lost })
+    default:
+      return pacedLineOf(event)
+  }
+}
+
+/** Events that may come often. */
+type Repeated = Exclude<
+  SessionEvent,
+  {
+    readonly _tag:
+      | "Added"
+      | "Connected"
+      | "Connecting"
+      | "CredentialsRefreshed"
+      | "Disconnected"
+      | "Ready"
+      | "Reconnecting"
+      | "Removed"
+      | "StateChanged"
+      | "StorageDamaged"
+      | "StorageRecovered"
+  }
+>
+
+const pacedLineOf = (event: Repeated): PacedLine => {
+  switch (event._tag) {
     case "CredentialsNotRefreshed": {
       const { error, expiresAt } = event
       return {
@@ -72,12 +108,6 @@ export const lineOf = (event: SessionEvent): LogLine | PacedLine => {
         line: () => problem("the credentials could not be renewed", error, expiry(expiresAt))
       }
     }
-    case "StateChanged":
-      return line("Debug", `${event.from} -> ${event.to}`)
-    case "Added":
-      return line("Info", "added")
-    case "Removed":
-      return line("Info", "removed")
     case "SessionLost": {
       const { subscriptions, unacknowledged } = event
       return {
@@ -118,6 +148,66 @@ export const lineOf = (event: SessionEvent): LogLine | PacedLine => {
         })
       }
     }
+    case "MemoryLimitReached": {
+      const { bytes, isClosing, limit } = event
+      return {
+        key: `MemoryLimitReached ${isClosing}`,
+        count: 1,
+        line: (count) =>
+          line(
+            "Warn",
+            isClosing
+              ? "received messages exceed the memory limit, and the connection is closed"
+              : "received messages have reached the memory limit, and reading waits for their consumers",
+            { bytes, limit, ...(count === 1 ? undefined : { count }) }
+          )
+      }
+    }
+    case "ReceiveMaximumExceeded":
+      return {
+        key: "ReceiveMaximumExceeded",
+        count: 1,
+        line: () =>
+          line(
+            "Warn",
+            "the server has sent more unacknowledged messages than the Receive Maximum of this session allows",
+            {
+              receiveMaximum: event.receiveMaximum
+            }
+          )
+      }
+    case "StorageDegraded": {
+      const { error } = event
+      const isLost = !error.isRetryable
+      return {
+        key: "StorageDegraded",
+        count: 1,
+        line: () => ({
+          ...problem(isLost ? "the store is lost, and the session ends" : "the store takes no commits", error),
+          level: "Error"
+        })
+      }
+    }
+    default:
+      return consumerLineOf(event)
+  }
+}
+
+/** Events about consumers and subscriptions. */
+type ConsumerEvent = Extract<
+  SessionEvent,
+  {
+    readonly _tag:
+      | "ConsumerForgotten"
+      | "SharedSubscriptionAtRisk"
+      | "SlowConsumer"
+      | "SubscriptionFailed"
+      | "SubscriptionRestored"
+  }
+>
+
+const consumerLineOf = (event: ConsumerEvent): PacedLine => {
+  switch (event._tag) {
     case "SlowConsumer": {
       const { absent, filters, waiting } = event
       return {
@@ -174,50 +264,6 @@ export const lineOf = (event: SessionEvent): LogLine | PacedLine => {
           line("Info", "a subscription is in force again", { filters: filters.map((filter) => cleanText(filter)) })
       }
     }
-    case "MemoryLimitReached": {
-      const { bytes, isClosing, limit } = event
-      return {
-        key: `MemoryLimitReached ${isClosing}`,
-        count: 1,
-        line: (count) =>
-          line(
-            "Warn",
-            isClosing
-              ? "received messages exceed the memory limit, and the connection is closed"
-              : "received messages have reached the memory limit, and reading waits for their consumers",
-            { bytes, limit, ...(count === 1 ? undefined : { count }) }
-          )
-      }
-    }
-    case "ReceiveMaximumExceeded":
-      return {
-        key: "ReceiveMaximumExceeded",
-        count: 1,
-        line: () =>
-          line(
-            "Warn",
-            "the server has sent more unacknowledged messages than the Receive Maximum of this session allows",
-            {
-              receiveMaximum: event.receiveMaximum
-            }
-          )
-      }
-    case "StorageDegraded": {
-      const { error } = event
-      const isLost = !error.isRetryable
-      return {
-        key: "StorageDegraded",
-        count: 1,
-        line: () => ({
-          ...problem(isLost ? "the store is lost, and the session ends" : "the store takes no commits", error),
-          level: "Error"
-        })
-      }
-    }
-    case "StorageRecovered":
-      return line("Info", "the store takes commits again")
-    case "StorageDamaged":
-      return line("Error", `the store was damaged: ${cleanText(event.detail)}`, { kept: event.kept, lost: event.lost })
   }
 }
 

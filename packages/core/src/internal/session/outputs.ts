@@ -14,9 +14,9 @@ import type {
   SessionEngine
 } from "../engine/contract.ts"
 import type { ConsumerQueue } from "./consumerQueue.ts"
+import type { SessionCounters } from "./counters.ts"
 import type { CurrentConnection } from "./currentConnection.ts"
 import { each } from "./each.ts"
-import type { Figures } from "./figures.ts"
 import type { TurnClock } from "./turnClock.ts"
 
 /**
@@ -40,7 +40,7 @@ export class Outputs {
   readonly #engine: SessionEngine
   readonly #current: CurrentConnection
   readonly #clock: TurnClock
-  readonly #figures: Figures
+  readonly #counters: SessionCounters
   readonly #handlers: OutputHandlers
   #isReleasing = false
   #overflowTopic = ""
@@ -50,13 +50,13 @@ export class Outputs {
     engine: SessionEngine,
     current: CurrentConnection,
     clock: TurnClock,
-    figures: Figures,
+    counters: SessionCounters,
     handlers: OutputHandlers
   ) {
     this.#engine = engine
     this.#current = current
     this.#clock = clock
-    this.#figures = figures
+    this.#counters = counters
     this.#handlers = handlers
   }
 
@@ -125,7 +125,7 @@ export class Outputs {
       // A QoS 0 message whose connection ended before the write is queued again and has no outcome.
       const { outcome } = outbound
       if (outcome === undefined) return
-      this.#figures.settled(outbound, now)
+      this.#counters.settled(outbound, now)
       if (outbound.owner !== undefined) outbound.owner.onSettled?.(outbound)
       else if (outcome._tag === "Failed") {
         handlers.onEvent({ _tag: "OrphanFailed", topic: outbound.request.topic, reason: outcome.reason })
@@ -148,7 +148,7 @@ export class Outputs {
   /** Fills all queues before it wakes any consumer, because a woken consumer runs at once. */
   #deliver(deliveries: ReadonlyArray<DeliveryFor>): void {
     const queues: Array<ConsumerQueue> = []
-    this.#figures.delivered(deliveries.length)
+    this.#counters.delivered(deliveries.length)
     for (let i = 0; i < deliveries.length; i++) {
       const { consumer, delivery } = deliveries[i]!
       const queue = consumer.owner as ConsumerQueue

@@ -155,7 +155,7 @@ export class Publisher implements PublishHost {
     this.#parked = undefined
     for (const parked of all) {
       // A single message that waited for queue space was never accepted.
-      if (parked instanceof PublishOperation) this.engineLoop.figures.refused(error.reason)
+      if (parked instanceof PublishOperation) this.engineLoop.counters.refused(error.reason)
       parked.fail(error)
     }
   }
@@ -198,7 +198,7 @@ export class Publisher implements PublishHost {
   }
 
   #refuse(operation: PublishOperation, error: MqttError): void {
-    this.engineLoop.figures.refused(error.reason)
+    this.engineLoop.counters.refused(error.reason)
     operation.fail(error)
   }
 }

@@ -14,6 +14,7 @@ import type { SessionOptions } from "../../SessionOptions.ts"
 import type { LoadedRecords } from "../../SessionStore.ts"
 import type { IdentityRecord } from "../../StoreRecord.ts"
 import { makeEngine } from "../engine/engine.ts"
+import { withoutSpan } from "../spans.ts"
 import { monotonicMillis } from "../time.ts"
 import { SessionAssembly } from "./assembly.ts"
 import { type Connector, makeConnector } from "./connector.ts"
@@ -56,7 +57,7 @@ export const makeSession = Effect.fnUntraced(function*(
   engine.restore(records, now)
 
   const scope = yield* Effect.scope
-  const fibers = new Fibers(yield* Effect.context<never>())
+  const fibers = new Fibers(withoutSpan(yield* Effect.context<never>()))
   yield* Scope.addFinalizer(scope, fibers.end)
   const settings = yield* SessionLog
   const core = new SessionAssembly({ options, clientId, engine, store, records, clock, fibers, settings, observer })
@@ -90,7 +91,7 @@ const connect = (core: SessionAssembly, { clock, identity, isStored, servers }: 
     clientId,
     access: (address, lastError) =>
       renewal === undefined ? source.get(address, lastError) : renewal.access(address, lastError),
-    startsAnew: identity !== undefined && identity.clientId !== clientId
+    isNewSession: identity !== undefined && identity.clientId !== clientId
   })
   let known = identity
 
@@ -132,10 +133,10 @@ const connect = (core: SessionAssembly, { clock, identity, isStored, servers }: 
       if (kind === "session-present") discardServerSession(core, connector)
     },
     onConnected,
-    onFailure: (failure, forGood) =>
+    onFailure: (failure, isPermanent) =>
       Effect.sync(() => {
         publisher.suspendAwaiting(failure)
-        subscriber.suspendAwaiting(failure, forGood)
+        subscriber.suspendAwaiting(failure, isPermanent)
       })
   })
   // Begins in the next turn, when the caller has the session.

@@ -6,6 +6,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
+import type { Acknowledger } from "../../Message.ts"
 import { Closed, MqttError, type MqttErrorReason, type UnsubscribeRefused } from "../../MqttError.ts"
 import {
   type ConsumeOptions,
@@ -29,6 +30,7 @@ export interface SubscriberOptions {
   readonly session: string
   readonly streamBuffer: number
   readonly onOverflow: "dropOldest" | "suspend"
+  readonly acknowledgeEffect: Acknowledger["effect"]
   /** Time that a connected server may take for SUBACK and UNSUBACK, summed over all connections. */
   readonly subscribeTimeout: Duration.Duration
   /** Waits for a condition, which is checked after each turn. */
@@ -167,7 +169,8 @@ export class Subscriber {
       session: this.#options.session,
       ack: options.ack ?? "onReceive",
       buffer: options.buffer ?? this.#options.streamBuffer,
-      onOverflow: options.onOverflow ?? this.#options.onOverflow
+      onOverflow: options.onOverflow ?? this.#options.onOverflow,
+      acknowledgeEffect: this.#options.acknowledgeEffect
     })
     rememberPurpose(queue, options)
     const refusal = this.#engineLoop.addConsumer({
@@ -266,13 +269,13 @@ export class Subscriber {
 
   /**
    * Fails subscriptions that wait for a grant. Granted ones keep waiting for a connection, unless the failure is
-   * permanent (`forGood`).
+   * permanent (`isPermanent`).
    */
-  suspendAwaiting(failure: MqttError, forGood: boolean): void {
+  suspendAwaiting(failure: MqttError, isPermanent: boolean): void {
     this.#failure = failure
     for (const joined of this.#joining?.values() ?? []) joined(Exit.fail(failure))
     this.#joining = undefined
-    if (forGood) { for (const queue of this.#engineLoop.queues) queue.end(failure) }
+    if (isPermanent) { for (const queue of this.#engineLoop.queues) queue.end(failure) }
   }
 
   recover(): void {

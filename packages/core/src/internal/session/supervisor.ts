@@ -44,8 +44,8 @@ export interface SupervisorOptions {
   /** The server broke a rule that only the session's state reveals. The connection ends with this violation. */
   readonly onViolation: (violation: Violation) => void
   readonly onConnected: (connack: Connack, connect: Connect) => void
-  /** Operations that wait cannot be served now, or (`forGood`) never again. */
-  readonly onFailure: (error: MqttError, forGood: boolean) => Effect.Effect<void>
+  /** Operations that wait cannot be served now, or (`isPermanent`) never again. */
+  readonly onFailure: (error: MqttError, isPermanent: boolean) => Effect.Effect<void>
 }
 
 /** How an attempt ended. `lasted` is undefined without a connection, otherwise its duration in milliseconds. */

@@ -9,11 +9,19 @@ import type { StoreChange, StoreRecord } from "../../StoreRecord.ts"
  * What a successful commit survives at least. `session`: the end of the session, and of the client's process if another
  * process keeps the records, but not the end of that other process. `process`: kill -9 of every process concerned.
  * `power`: a power cut as well.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export type Durability = "session" | "process" | "power"
 
 /**
  * Records that a store held and could not read.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface StoreDamage {
   /** The number of lost records, if the store knows it. */
@@ -24,6 +32,10 @@ export interface StoreDamage {
 
 /**
  * The content of a store for a session when it was opened.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface LoadedRecords {
   /**
@@ -40,6 +52,10 @@ export interface LoadedRecords {
  *
  * Every failure is an `MqttError` with the reason `StorageFailed`, whose `kind` says whether a retry can help. After
  * the end of the scope that opened it, or of the store itself, every operation fails at once with the kind `closed`.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface SessionStoreHandle {
   /** What a successful commit survives at least. */

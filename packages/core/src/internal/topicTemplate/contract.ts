@@ -16,6 +16,10 @@ export const TypeId = "~effect-mqttx/core/TopicTemplate"
 
 /**
  * A message whose topic and payload match the template.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface TypedMessage<Params, A> {
   /** The parameters of the topic. */
@@ -29,6 +33,10 @@ export interface TypedMessage<Params, A> {
 /**
  * A message that does not match the template: `InvalidPayload`, or `InvalidTopic` when a level is empty or a parameter
  * does not match its schema.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface InvalidMessage {
   /** Why it does not match. */
@@ -39,6 +47,10 @@ export interface InvalidMessage {
 
 /**
  * The parts of a session that a template needs to publish. Every `Session` has them.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface PublishingSession {
   /** See `Session.name`. */
@@ -55,6 +67,10 @@ export interface PublishingSession {
 
 /**
  * The parts of a session that a template needs for all its operations. Every `Session` has them.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface TemplateSession extends PublishingSession {
   /** See `Session.enqueue`. */
@@ -78,6 +94,10 @@ export interface TemplateSession extends PublishingSession {
 
 /**
  * Selects the messages of a template.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface FilterOptions<Params> {
   /**
@@ -99,6 +119,10 @@ export interface DecodeOptions {
 
 /**
  * Options of a subscription to a template.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface TypedSubscribeOptions<Params> extends SubscribeOptions, FilterOptions<Params>, DecodeOptions {
   /**
@@ -112,6 +136,10 @@ export interface TypedSubscribeOptions<Params> extends SubscribeOptions, FilterO
 
 /**
  * Options of a subscription whose stream also emits invalid messages.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface ResultSubscribeOptions<Params> extends Omit<TypedSubscribeOptions<Params>, "onInvalid"> {
   /**
@@ -124,6 +152,10 @@ export interface ResultSubscribeOptions<Params> extends Omit<TypedSubscribeOptio
 /**
  * How `consume` calls the handler of a template. `retry` and `onFailure` apply to the handler, `onInvalid` to messages
  * that cannot be decoded.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface TypedConsumeOptions<Params, E = never, R = never>
   extends Omit<ConsumeOptions<E, R>, "onSubscribed">, FilterOptions<Params>, DecodeOptions
@@ -134,6 +166,10 @@ export interface TypedConsumeOptions<Params, E = never, R = never>
 
 /**
  * A subscription to a template that the server granted.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface TypedSubscription<M, R = never> {
   /** The topic filter of the subscription. */
@@ -151,6 +187,10 @@ export interface TypedSubscription<M, R = never> {
 /**
  * A topic with named parameters and a typed payload. `RE` and `RD` are the services that encoding and decoding the
  * payload need.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface TopicTemplate<Params, A, RE = never, RD = never> {
   readonly [TypeId]: typeof TypeId

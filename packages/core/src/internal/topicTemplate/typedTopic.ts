@@ -1,5 +1,6 @@
 /**
- * The implementation of topic templates, on any session.
+ * The implementation of topic templates, on any session. Size: the methods of one public object over one pattern, one
+ * set of parameter codecs and one payload codec; what they share stands below the class.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"

@@ -7,6 +7,10 @@ import type { UnreadyCause } from "../snapshot/schema.ts"
 
 /**
  * Options of the routes: their paths, and the definition of readiness.
+ *
+ * @stability unstable
+ * @category options
+ * @since 0.1.0
  */
 export interface MetricsRoutesOptions {
   /** Default `/metrics`. */
@@ -27,6 +31,10 @@ export interface MetricsRoutesOptions {
 
 /**
  * Options of the page.
+ *
+ * @stability unstable
+ * @category options
+ * @since 0.1.0
  */
 export interface PageOptions {
   /** The title in the header of the page. Default: none. */
@@ -53,6 +61,10 @@ export interface PageOptions {
 
 /**
  * Options of the server: the page, and the paths of `MetricsRoutes`.
+ *
+ * @stability unstable
+ * @category options
+ * @since 0.1.0
  */
 export interface MetricsServerOptions extends MetricsRoutesOptions {
   /** Options of the page. Default: see `PageOptions`. */

@@ -11,7 +11,7 @@
  */
 export interface PageSnapshot {
   readonly at: number
-  readonly totals: PageFigures
+  readonly totals: PageMetrics
   readonly sessions: ReadonlyArray<PageSession>
   readonly forwarders: ReadonlyArray<PageForwarder>
   /** The first causes that keep the program from its work, except those of sessions, which the sessions' rows show. */
@@ -30,7 +30,7 @@ export interface PageCause {
   readonly message: string
 }
 
-export interface PageFigures {
+export interface PageMetrics {
   readonly received: number
   readonly sent: number
   readonly bytesReceived: number
@@ -68,7 +68,7 @@ export interface PageRates {
 
 export type PageSessionState = "disconnected" | "connecting" | "connected" | "reconnecting" | "closed"
 
-export interface PageSession extends PageFigures {
+export interface PageSession extends PageMetrics {
   readonly name: string
   readonly state: PageSessionState
   readonly since: number

@@ -6,9 +6,9 @@ import type { Latencies, SessionMetrics } from "@effect-mqttx/core/SessionStatus
 import type { ForwarderSnapshot, MetricsSnapshot, MqttSnapshot, SessionSnapshot } from "../snapshot/schema.ts"
 import type {
   PageFate,
-  PageFigures,
   PageForwarder,
   PageLoss,
+  PageMetrics,
   PageRates,
   PageReason,
   PageSession,
@@ -21,7 +21,7 @@ export const pageSnapshot = (now: MqttSnapshot, before: MqttSnapshot | undefined
   const earlier = new Map(before?.sessions.map((session) => [session.name, session.metrics]))
   return {
     at: now.at,
-    totals: figuresOf(now.totals.metrics, before?.totals.metrics, seconds),
+    totals: pageMetricsOf(now.totals.metrics, before?.totals.metrics, seconds),
     sessions: now.sessions.map((session) => sessionOf(session, earlier.get(session.name), seconds)),
     forwarders: now.forwarders.map(forwarderOf),
     ...causesOf(now)
@@ -47,7 +47,7 @@ const causesOf = ({ unready }: MqttSnapshot): Pick<PageSnapshot, "causes" | "cau
 const sessionOf = (session: SessionSnapshot, before: MetricsSnapshot | undefined, seconds: number): PageSession => {
   const { attempt, metrics, name, ready, server, since, state, tls } = session
   return {
-    ...figuresOf(metrics, before, seconds),
+    ...pageMetricsOf(metrics, before, seconds),
     name,
     state,
     since,
@@ -63,7 +63,7 @@ const whyOf = ({ failure, lastError, state }: SessionSnapshot): PageReason | und
   return problem === undefined || state === "connected" ? undefined : { ...problem, permanent: failure !== undefined }
 }
 
-const figuresOf = (now: MetricsSnapshot, before: MetricsSnapshot | undefined, seconds: number): PageFigures => ({
+const pageMetricsOf = (now: MetricsSnapshot, before: MetricsSnapshot | undefined, seconds: number): PageMetrics => ({
   received: now.messagesReceived,
   sent: now.messagesSent,
   bytesReceived: now.bytesReceived,
@@ -140,7 +140,7 @@ const lossesOf = ({ dropped, published }: MetricsSnapshot): ReadonlyArray<PageLo
   return losses.sort((a, b) => b.count - a.count)
 }
 
-const acknowledgedOf = (latencies: Latencies): PageFigures["acknowledged"] =>
+const acknowledgedOf = (latencies: Latencies): PageMetrics["acknowledged"] =>
   latencies.count === 0 ? undefined : { half: within(latencies, 0.5), most: within(latencies, 0.99) }
 
 /**

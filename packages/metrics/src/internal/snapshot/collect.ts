@@ -6,7 +6,7 @@ import type { ForwarderMetrics, ForwarderSession } from "@effect-mqttx/core/Forw
 import { isMqttError } from "@effect-mqttx/core/MqttError"
 import type { Session } from "@effect-mqttx/core/MqttSession"
 import type { SessionState } from "@effect-mqttx/core/SessionEvent"
-import { type Manager, totalMetrics } from "@effect-mqttx/core/SessionManager"
+import { type SessionManager, totalMetrics } from "@effect-mqttx/core/SessionManager"
 import type { SessionOptions } from "@effect-mqttx/core/SessionOptions"
 import type { Route } from "@effect-mqttx/core/SessionRoute"
 import type {
@@ -35,7 +35,7 @@ import type {
  * The sources of the metrics.
  */
 export interface Sources {
-  readonly manager: Manager | undefined
+  readonly manager: SessionManager["Service"] | undefined
   /** Sessions without a manager. */
   readonly sessions: ReadonlyArray<Session>
   readonly forwarders: { readonly allMetrics: Effect.Effect<ReadonlyMap<string, ForwarderMetrics>> } | undefined
@@ -94,22 +94,22 @@ export const collect = (
       states[session.state]++
       if (session.ready) ready++
     }
-    const figures = yield* Effect.forEach(sessions, ({ metrics }) => metrics)
-    if (manager !== undefined) figures.unshift((yield* manager.metrics).totals)
+    const each = yield* Effect.forEach(sessions, ({ metrics }) => metrics)
+    if (manager !== undefined) each.unshift((yield* manager.metrics).totals)
     const totals: TotalsSnapshot = {
       sessions: all.length,
       ready,
       states,
       routes: routes.length,
       forwarders: metrics.length,
-      metrics: totalMetrics(figures)
+      metrics: totalMetrics(each)
     }
     const stores = all.filter(({ persistence }) => persistence === "durable").map(storeSnapshot)
     const unready = causesOf({ sessions: all, routes, forwarders: metrics })
     return { at: at(), totals, sessions: all, routes, stores, forwarders: metrics, unready }
   })
 
-const managedSessions = (manager: Manager): Effect.Effect<ReadonlyArray<SessionSnapshot>> =>
+const managedSessions = (manager: SessionManager["Service"]): Effect.Effect<ReadonlyArray<SessionSnapshot>> =>
   Effect.gen(function*() {
     const { bySession } = yield* manager.metrics
     const found: Array<SessionSnapshot> = []
@@ -182,7 +182,7 @@ const storeSnapshot = ({ metrics, name }: SessionSnapshot): StoreSnapshot => ({
 
 const routeSnapshot = (route: Route<unknown>, name: string): Effect.Effect<RouteSnapshot> =>
   Effect.gen(function*() {
-    const { lastError, ...figures } = yield* route.statistics
+    const { lastError, ...metrics } = yield* route.metrics
     const sessions = Array.from(yield* route.sessions, ([session, { error, state }]) => ({
       name: session,
       state,
@@ -197,7 +197,7 @@ const routeSnapshot = (route: Route<unknown>, name: string): Effect.Effect<Route
       description,
       sessions,
       ...(failure === undefined ? undefined : { failure }),
-      ...figures,
+      ...metrics,
       lastError: problemOf(lastError)
     }
   })
@@ -220,8 +220,8 @@ const forwarderSnapshots = (
   return all
 }
 
-const forwarderSnapshot = ({ lastError, sources, targets, ...figures }: ForwarderMetrics): ForwarderSnapshot => ({
-  ...figures,
+const forwarderSnapshot = ({ lastError, sources, targets, ...metrics }: ForwarderMetrics): ForwarderSnapshot => ({
+  ...metrics,
   sources: sources.map(forwarderSession),
   targets: targets.map(forwarderSession),
   lastError: problemOf(lastError)

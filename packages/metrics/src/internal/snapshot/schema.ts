@@ -33,6 +33,10 @@ const problemFields = {
 
 /**
  * An error as data.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
  */
 export interface Problem extends TypeOf<typeof problemFields> {}
 
@@ -53,6 +57,10 @@ const counts: Schema.Codec<ReasonCounts> = Record(String, Number)
 
 /**
  * The metrics of a session. Points in time of events that never happened are absent.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
  */
 export interface MetricsSnapshot extends Omit<SessionMetrics, "lastMessageAt" | "lastErrorAt"> {
   /** The last message sent or received, in milliseconds since the epoch. */
@@ -149,6 +157,10 @@ const connectionFields = {
 
 /**
  * What the server granted on the live connection, see `ConnectionInfo`.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
  */
 export interface ConnectionSnapshot extends TypeOf<typeof connectionFields> {}
 
@@ -163,13 +175,26 @@ const storageFields = {
 
 /**
  * The store of a durable session, see `StorageStatus`.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
  */
 export interface StorageSnapshot extends TypeOf<typeof storageFields> {}
 
-const subscriptionFailureFields = { filter: String, error: problem }
+const subscriptionFailureFields = {
+  /** The topic filter. */
+  filter: String,
+  /** Why the subscription failed. */
+  error: problem
+}
 
 /**
  * A topic filter whose subscription failed, see `SessionStatus.subscriptionFailures`.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
  */
 export interface SubscriptionFailureSnapshot extends TypeOf<typeof subscriptionFailureFields> {}
 
@@ -182,6 +207,10 @@ const absentConsumerFields = {
 
 /**
  * A named consumer that is absent while messages wait for it, see `SubscribeOptions.consumer`.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
  */
 export interface AbsentConsumerSnapshot extends TypeOf<typeof absentConsumerFields> {}
 
@@ -235,22 +264,34 @@ const sessionFields = {
   cleanSession: Boolean,
   /** Whether the session connects again after a loss. */
   autoReconnect: Boolean,
+  /** Its metrics. */
   metrics
 }
 
 /**
  * One session.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
  */
 export interface SessionSnapshot extends TypeOf<typeof sessionFields> {}
 
 const routeSessionFields = {
+  /** The name of the session. */
   name: String,
+  /** Whether the subscription of the route is in force at the session. */
   state: Literals(["joining", "active", "failed"]),
+  /** Why it is not active, if known. */
   error: optional(problem)
 }
 
 /**
  * The status of a route at one of its sessions.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
  */
 export interface RouteSessionSnapshot extends TypeOf<typeof routeSessionFields> {}
 
@@ -292,7 +333,11 @@ const routeFields = {
 }
 
 /**
- * One route, see `RouteStatistics`.
+ * One route, see `RouteMetrics`.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
  */
 export interface RouteSnapshot extends TypeOf<typeof routeFields> {}
 
@@ -307,11 +352,17 @@ const storeFields = {
 
 /**
  * The store of one durable session.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
  */
 export interface StoreSnapshot extends TypeOf<typeof storeFields> {}
 
 const forwarderSessionFields = {
+  /** The name of the session. */
   name: String,
+  /** See `ForwarderSession`. */
   state: Literals(["missing", "joining", "active", "failed"]),
   /** Why it is not active, if known. */
   error: optional(problem)
@@ -319,6 +370,10 @@ const forwarderSessionFields = {
 
 /**
  * The status of a forwarder at one of its sessions, see `ForwarderSession`.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
  */
 export interface ForwarderSessionSnapshot extends TypeOf<typeof forwarderSessionFields> {}
 
@@ -326,6 +381,10 @@ const forwarderSession: Schema.Codec<ForwarderSessionSnapshot> = Struct(forwarde
 
 /**
  * One forwarder and its metrics. Points in time of events that never happened are absent.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
  */
 export interface ForwarderSnapshot
   extends Omit<ForwarderMetrics, "sources" | "targets" | "lastForwardedAt" | "lastErrorAt" | "lastError">
@@ -406,6 +465,10 @@ const totalsFields = {
 
 /**
  * Totals over all sessions.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
  */
 export interface TotalsSnapshot extends TypeOf<typeof totalsFields> {}
 
@@ -438,6 +501,10 @@ const unreadyCauseFields = {
  * | `forwarder` | of the forwarder | it runs, and its session is missing or cannot be used |
  *
  * There may be further kinds in later versions.
+ *
+ * @stability unstable
+ * @category models
+ * @since 0.1.0
  */
 export interface UnreadyCause extends TypeOf<typeof unreadyCauseFields> {}
 
@@ -450,6 +517,7 @@ const unreadyCause: Schema.Codec<UnreadyCause> = Struct(unreadyCauseFields)
 const snapshotFields = {
   /** When the snapshot was taken. */
   at: Number,
+  /** Totals over all sessions. */
   totals,
   /** In the order in which they were added. */
   sessions: Array(session),

@@ -19,6 +19,10 @@ import type { Journal } from "../../Journal.ts"
 /**
  * The limits and features of the server. Each connection keeps those that were in force when its CONNECT arrived. On
  * MQTT 5, CONNACK announces those that differ from the protocol's defaults (MQTT 3.2.2.3).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface BrokerLimits {
   /**
@@ -59,6 +63,10 @@ export interface BrokerLimits {
 
 /**
  * The client that an authorisation decision is about.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface ClientInfo {
   /** The number of its connection. */
@@ -76,6 +84,10 @@ export interface ClientInfo {
  *
  * `fatal` violations close the connection. The others are tolerated as the specification demands, and are still
  * mistakes: acknowledgements out of order, or a publish that is resent while the connection lasts.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface ClientViolation {
   /** Milliseconds, by the owner's clock. */
@@ -95,6 +107,10 @@ export interface ClientViolation {
 /**
  * An application message that the server accepted from a publisher (exactly once for QoS 2), or that it published
  * itself.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface PublishedMessage {
   /** Position in the order of acceptance, from 1. */
@@ -123,6 +139,10 @@ export interface PublishedMessage {
  * `Sent`: QoS 0, passed to the network. `Acknowledged`: PUBACK or PUBCOMP. `Refused`: a reason code of 0x80 or more.
  * `Dropped`: the message was too large for the client, its queue was full, or it was QoS 0 and the client was not
  * connected. `SessionEnded`: the session has ended.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface DeliveryOutcome {
   /** The message. */
@@ -140,6 +160,10 @@ export interface DeliveryOutcome {
 /**
  * A published message together with the state of its deliveries; `outstanding` counts the sessions that have not
  * finished it.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface Publication {
   /** The message. */
@@ -154,6 +178,10 @@ export interface Publication {
 
 /**
  * A message that the server itself publishes. Defaults: QoS 0, not retained, no properties.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface ServerMessage {
   /** The topic name. */
@@ -170,6 +198,10 @@ export interface ServerMessage {
 
 /**
  * A subscription of a session.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface SubscriptionView extends SubscribeFilter {
   /** 0: none (MQTT 3.8.2.1.2). */
@@ -178,6 +210,10 @@ export interface SubscriptionView extends SubscribeFilter {
 
 /**
  * The observable state of a session.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface SessionView {
   /** The client identifier. */
@@ -202,6 +238,10 @@ export interface SessionView {
 
 /**
  * What a client sent for its authentication: in CONNECT, in an AUTH, or in the AUTH that begins a renewal.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface AuthenticationRequest {
   /** The client identifier of CONNECT. */
@@ -219,6 +259,10 @@ export interface AuthenticationRequest {
 /**
  * The server's answer: ask for more (AUTH 0x18), accept (CONNACK, or AUTH 0x00 for a renewal), or refuse (CONNACK, or
  * DISCONNECT for a renewal).
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export type AuthenticationAnswer =
   | { readonly _tag: "Continue"; readonly data?: Uint8Array | undefined }
@@ -227,6 +271,10 @@ export type AuthenticationAnswer =
 
 /**
  * Options of the server's behaviour. Callbacks are called synchronously and must not call the core.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface BrokerCoreOptions {
   /** The limits that differ from `defaultLimits`. */
@@ -277,6 +325,10 @@ export interface BrokerCoreOptions {
 /**
  * The owner's work for one connection: send the packets in order, then close it if asked to. With `close`, the
  * connection no longer exists for the core.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface ConnectionOutput {
   /** The number of the connection. */
@@ -290,6 +342,10 @@ export interface ConnectionOutput {
 /**
  * The state machine. The owner chooses the numbers of connections and never reuses them. All times are milliseconds of
  * one clock.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface BrokerCore {
   /** The limits of future connections. */

@@ -7,6 +7,10 @@ import * as Net from "node:net"
 
 /**
  * The reply to a command.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export type RedisReply = string | number | null | ReadonlyArray<RedisReply>
 

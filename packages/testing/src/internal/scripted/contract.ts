@@ -23,11 +23,19 @@ import type { Fault, ReleaseOrder } from "./fault.ts"
 
 /**
  * A connection by the client identifier that it has now, or by its number.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export type Target = string | number
 
 /**
  * Options of a scripted broker, all optional.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface ScriptedBrokerOptions
   extends Omit<BrokerCoreOptions, "authenticate" | "holdAcknowledgement" | "onPublicationSettled" | "firstSequence">
@@ -50,6 +58,10 @@ export interface ScriptedBrokerOptions
 
 /**
  * Selects recorded packets. Absent fields match everything.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface RecordMatch<T extends Tag = Tag> {
   /** `received` by the broker, or `sent` by it. */
@@ -70,6 +82,10 @@ export interface RecordMatch<T extends Tag = Tag> {
 
 /**
  * A recorded packet of a known type.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface RecordedPacketOf<T extends Tag> extends RecordedPacket {
   /** The packet. */
@@ -78,6 +94,10 @@ export interface RecordedPacketOf<T extends Tag> extends RecordedPacket {
 
 /**
  * Options of a message that the broker publishes itself. Default QoS 0, not retained, no properties.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface ServerPublishOptions {
   /** The quality of service. Default 0. */
@@ -90,6 +110,10 @@ export interface ServerPublishOptions {
 
 /**
  * A message that the broker published itself.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface ServerPublication {
   /** The message. */
@@ -102,6 +126,10 @@ export interface ServerPublication {
 
 /**
  * A fault in force.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface InjectedFault {
   /** The number of packets that it was applied to. */
@@ -114,6 +142,10 @@ export interface InjectedFault {
 
 /**
  * Options of the random cutter.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface CutOptions {
   /** The number of packets (of both directions) on a connection before it is cut: the bounds of a random number. */
@@ -130,6 +162,10 @@ export interface CutOptions {
 
 /**
  * A running random cutter.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface RunningCutter {
   /** The number of cuts so far. */
@@ -142,6 +178,10 @@ export interface RunningCutter {
 
 /**
  * Selects the withheld packets to send: by default all of them, in their original order.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface ReleaseOptions {
   /** The order of the packets. Default `original`. */
@@ -152,6 +192,10 @@ export interface ReleaseOptions {
 
 /**
  * The number of times that a refusal is repeated. Default Infinity.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface RefusalOptions {
   /** How many times. Default Infinity. */
@@ -162,6 +206,10 @@ export interface RefusalOptions {
  * The operations of a scripted broker. Queries are plain functions and current values. Commands are effects whose
  * action is complete when they succeed. A command dies with an `MqttError` for invalid arguments and options, because
  * these are mistakes of the test.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface Service extends BrokerEndpoints {
   /** Connects in memory, whatever the requested address. */
@@ -276,6 +324,10 @@ export interface Service extends BrokerEndpoints {
 
 /**
  * Options of a broker that listens.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface ListenOptions extends ScriptedBrokerOptions {
   /** Listen for WebSockets too, on a port of their own (path `/mqtt`). Default false. */

@@ -7,6 +7,10 @@ import type { Direction } from "../../PacketRecord.ts"
 
 /**
  * Selects the packets that a fault applies to. Absent fields match everything.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface PacketMatch {
   /** `received` by the broker, or `sent` by it. */
@@ -27,6 +31,10 @@ export interface PacketMatch {
 
 /**
  * What happens to a packet.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export type FaultAction =
   | { readonly _tag: "DropBefore"; readonly reset: boolean }
@@ -43,11 +51,19 @@ export type FaultAction =
 
 /**
  * The order in which withheld packets are sent.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export type ReleaseOrder = "original" | "reverse" | "shuffle"
 
 /**
  * A fault, for `ScriptedBroker`'s `inject`.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface Fault {
   /** The packets that it applies to. */

@@ -9,10 +9,11 @@ import type { Packet } from "@effect-mqttx/core/Packet"
 import type { ByteStream, ByteStreamHandlers } from "@effect-mqttx/core/Transport"
 import * as Duration from "effect/Duration"
 import type { ConnectionRecord, Direction } from "../../PacketRecord.ts"
-import type { BrokerCore, BrokerCoreOptions, BrokerLimits, ConnectionOutput } from "../broker/contract.ts"
-import { makeBrokerCore } from "../broker/core.ts"
+import type { BrokerCore, BrokerCoreOptions, ConnectionOutput } from "../broker/contract.ts"
 import { Alarms } from "./alarms.ts"
-import { HubConnection } from "./connection.ts"
+import type { HubConnection } from "./connection.ts"
+import { ConnectionTable } from "./connectionTable.ts"
+import { CoreLife } from "./coreLife.ts"
 import type { Cutter } from "./cutter.ts"
 import type { Fault, FaultAction, ReleaseOrder } from "./fault.ts"
 import { actOnReceived, actOnSent, type PacketPath } from "./faultActions.ts"
@@ -20,9 +21,8 @@ import { type ActiveFault, type FaultTable, makeFaultTable } from "./faultTable.
 import type { SeededRandom } from "./random.ts"
 import type { Recorder } from "./recorder.ts"
 import { Waiters } from "./waiters.ts"
-
-const everything = 268_435_460
-const keptConnections = 1000
+import { Withheld } from "./withheld.ts"
+import { Writes } from "./writes.ts"
 
 export interface HubOptions {
   readonly core: BrokerCoreOptions
@@ -44,85 +44,37 @@ export class Hub implements PacketPath {
   readonly random: SeededRandom
   readonly faults: FaultTable
   cutter: Cutter | undefined = undefined
-  core: BrokerCore | undefined
-  readonly #live = new Map<number, HubConnection>()
-  #connections: Array<HubConnection> = []
-  #lastConnection = 0
-  readonly #accepted = new Map<string, number>()
-  #unwritten: Array<HubConnection> = []
+  readonly life: CoreLife
+  readonly writes: Writes
+  readonly table = new ConnectionTable()
   readonly #alarms = new Alarms()
   readonly waiters = new Waiters()
-  #heldBy = new WeakMap<Packet, ActiveFault>()
-  #full: Array<{ readonly connection: number; readonly by: ActiveFault }> = []
+  readonly #withheld = new Withheld()
   #settling = false
   #armed = Infinity
-  #limits: Partial<BrokerLimits>
-  #sequence = 0
   bytesReceived = 0
-  bytesSent = 0
 
   constructor(options: HubOptions) {
     this.options = options
     this.random = options.random
-    this.#limits = options.core.limits ?? {}
     this.faults = makeFaultTable(options.random)
-    this.core = this.#makeCore()
-  }
-
-  #makeCore(): BrokerCore {
-    return makeBrokerCore({
-      ...this.options.core,
-      limits: this.#limits,
-      // Message numbers continue after a crash, so that logs of both lives can be distinguished.
-      firstSequence: this.#sequence + 1,
-      onPublished: (message) => {
-        this.#sequence = message.sequence
-        this.options.core.onPublished?.(message)
-      },
-      holdAcknowledgement: (client, packet) => {
-        if (this.faults.isEmpty()) return false
-        const by = this.faults.find("sent", client.connection, client.clientId, packet, isWithhold)
+    this.writes = new Writes(options.maximumPendingBytes, ({ id }) => this.core?.setWritable(id, false, options.now()))
+    this.life = new CoreLife({
+      ...options.core,
+      holdAcknowledgement: ({ clientId, connection }, packet) => {
+        const by = this.faults.isEmpty()
+          ? undefined
+          : this.faults.find("sent", connection, clientId, packet, isWithhold)
         if (by === undefined) return false
-        this.#heldBy.set(packet, by)
-        this.#countHeld(by, client.connection)
+        this.#withheld.hold(packet, by, connection)
         return true
       }
-    }, this.options.now())
+    }, options.now)
   }
 
-  #countHeld(by: ActiveFault, connection: number): void {
-    by.held++
-    const { action } = by.fault
-    if (action._tag === "Withhold" && by.held >= action.count) {
-      by.held = 0
-      this.#full.push({ connection, by })
-    }
-  }
-
-  /** The number of accepted connections, of one client or of all. */
-  accepted(clientId?: string): number {
-    if (clientId !== undefined) return this.#accepted.get(clientId) ?? 0
-    let total = 0
-    for (const count of this.#accepted.values()) total += count
-    return total
-  }
-
-  get connections(): ReadonlyArray<HubConnection> {
-    return this.#connections
-  }
-
-  /** The open connection of a client, or the one with this number. */
-  find(target: string | number): HubConnection | undefined {
-    if (typeof target === "number") return this.#live.get(target)
-    const connection = this.core?.session(target)?.connection
-    if (connection !== undefined) return this.#live.get(connection)
-    // The client may have no session (before CONNACK, or closed by the core alone): then the newest connection that
-    // used the name.
-    let newest: HubConnection | undefined
-    for (const candidate of this.#live.values()) {
-      if (candidate.clientId === target) newest = candidate
-    }
-    return newest
+  /** Undefined while the broker does not run. */
+  get core(): BrokerCore | undefined {
+    return this.life.core
   }
 
   /** Undefined while the broker does not run. */
@@ -130,15 +82,8 @@ export class Hub implements PacketPath {
     const { core } = this
     if (core === undefined) return undefined
     const now = this.options.now()
-    const id = ++this.#lastConnection
-    const size = core.limits.maximumPacketSize ?? everything
-    const connection = new HubConnection(id, stream, network, size, now)
-    this.#live.set(id, connection)
-    this.#connections.push(connection)
-    if (this.#connections.length > keptConnections * 2 && !this.options.recorder.enabled) {
-      this.#connections = this.#connections.slice(-keptConnections)
-    }
-    core.connectionOpened(id, now)
+    const connection = this.table.open(stream, network, core, now, this.options.recorder.enabled)
+    core.connectionOpened(connection.id, now)
     return {
       onData: (bytes) => this.#onData(connection, bytes),
       onDrain: () => this.#onDrain(connection),
@@ -204,7 +149,7 @@ export class Hub implements PacketPath {
   }
 
   #output(output: ConnectionOutput): void {
-    const connection = this.#live.get(output.connection)
+    const connection = this.table.get(output.connection)
     if (connection === undefined || connection.closed || connection.silent) return
     if (this.#isPlain(connection)) {
       for (const packet of output.packets) this.#write(connection, packet)
@@ -238,7 +183,7 @@ export class Hub implements PacketPath {
     if (action === undefined) return this.writeRecorded(connection, packet, undefined)
     if (action._tag === "Withhold") {
       connection.held.push({ packet, by: active! })
-      return this.#countHeld(active!, connection.id)
+      return this.#withheld.count(active!, connection.id)
     }
     actOnSent(this, connection, packet, action)
   }
@@ -251,12 +196,9 @@ export class Hub implements PacketPath {
   #write(connection: HubConnection, packet: Packet): void {
     connection.account("sent", packet)
     if (packet._tag === "Connack" && packet.reasonCode === 0) {
-      this.#accepted.set(connection.clientId, this.accepted(connection.clientId) + 1)
+      this.table.accept(connection)
     }
-    connection.encode(packet)
-    if (connection.unwritten) return
-    connection.unwritten = true
-    this.#unwritten.push(connection)
+    this.writes.encode(connection, packet)
   }
 
   record(direction: Direction, connection: HubConnection, packet: Packet, action: FaultAction | undefined): void {
@@ -268,23 +210,13 @@ export class Hub implements PacketPath {
 
   /** Passes the encoded bytes to the network. */
   flush(connection: HubConnection): void {
-    connection.unwritten = false
-    for (const chunk of connection.takeBytes()) this.#writeBytes(connection, chunk)
-  }
-
-  #writeBytes(connection: HubConnection, bytes: Uint8Array): void {
-    connection.bytesSent += bytes.length
-    this.bytesSent += bytes.length
-    if (connection.stream.write(bytes) !== "congested" || connection.congested) return
-    if (connection.stream.pendingBytes() < this.options.maximumPendingBytes) return
-    connection.congested = true
-    this.core?.setWritable(connection.id, false, this.options.now())
+    this.writes.flush(connection)
   }
 
   /** Sends bytes after everything that was sent before. */
   writeRaw(connection: HubConnection, bytes: Uint8Array): void {
     this.flush(connection)
-    this.#writeBytes(connection, bytes)
+    this.writes.write(connection, bytes)
   }
 
   /** Sends a packet that is not part of the core's state. Faults do not apply. */
@@ -312,7 +244,7 @@ export class Hub implements PacketPath {
     }
     const acknowledgements = this.core?.releaseAcknowledgements(
       connection.id,
-      (held) => ordered(by === undefined ? held : held.filter((packet) => this.#heldBy.get(packet) === by))
+      (held) => ordered(by === undefined ? held : held.filter((packet) => this.#withheld.holderOf(packet) === by))
     ) ?? 0
     this.carryOut()
     const others = ordered(connection.held.filter((held) => by === undefined || held.by === by))
@@ -324,41 +256,29 @@ export class Hub implements PacketPath {
   }
 
   inject(fault: Fault): ActiveFault {
-    return this.faults.inject(fault, this.#lastConnection)
+    return this.faults.inject(fault, this.table.last)
   }
 
   /** Kills the broker: connections are reset, and state outside the journal is lost. */
   crash(): void {
-    this.core = undefined
+    this.life.crash()
     this.#alarms.clear()
-    this.#full = []
-    for (const connection of this.#live.values()) {
+    this.#withheld.clear()
+    for (const connection of this.table.live) {
       this.#markClosed(connection, "fault")
       connection.stream.destroy()
     }
-    this.#unwritten = []
+    this.writes.clear()
     this.settle()
   }
 
   start(): void {
-    this.core ??= this.#makeCore()
+    this.life.start()
     this.settle()
   }
 
-  /** Limits survive a crash, like a configuration. */
-  setLimits(limits: Partial<BrokerLimits>): void {
-    this.#limits = { ...this.#limits, ...limits }
-    this.core?.setLimits(limits)
-  }
-
   #markClosed(connection: HubConnection, by: ConnectionRecord["closedBy"]): void {
-    connection.closed = true
-    connection.closedAt = this.options.now()
-    connection.closedBy = by
-    connection.inQueue = []
-    connection.outQueue = []
-    connection.held = []
-    this.#live.delete(connection.id)
+    this.table.close(connection, by, this.options.now())
   }
 
   alarm(duration: Duration.Duration, run: () => void): void {
@@ -388,10 +308,11 @@ export class Hub implements PacketPath {
     for (;;) {
       const outputs = this.core?.take()
       if (outputs === undefined || outputs.length === 0) {
-        if (this.#full.length === 0) return
-        for (const { by, connection } of this.#full.splice(0)) {
+        const full = this.#withheld.takeFull()
+        if (full.length === 0) return
+        for (const { by, connection } of full) {
           const { action } = by.fault
-          const live = this.#live.get(connection)
+          const live = this.table.get(connection)
           if (live !== undefined && action._tag === "Withhold") this.release(live, action.order, Infinity, by)
         }
         continue
@@ -405,13 +326,7 @@ export class Hub implements PacketPath {
     this.#settling = true
     try {
       this.carryOut()
-      if (this.#unwritten.length > 0) {
-        const unwritten = this.#unwritten
-        this.#unwritten = []
-        for (const connection of unwritten) {
-          if (connection.unwritten && !connection.closed) this.flush(connection)
-        }
-      }
+      this.writes.flushAll()
       this.waiters.check()
     } finally {
       this.#settling = false

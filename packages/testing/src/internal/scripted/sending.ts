@@ -65,7 +65,7 @@ export const sendingMembers = (
         { reasonCode },
         () => onConnection(running, target, (connection) => hub.core?.disconnect(connection.id, reasonCode, now()))
       ),
-    setLimits: (limits) => checked("setLimits", { limits }, () => Effect.sync(() => hub.setLimits(limits))),
+    setLimits: (limits) => checked("setLimits", { limits }, () => Effect.sync(() => hub.life.setLimits(limits))),
     forgetSession: (clientId) =>
       checked("forgetSession", { clientId }, () =>
         Effect.sync(() => {

@@ -28,18 +28,18 @@ export const makeService = (running: RunningHub, listening: Listening | undefine
     sent: ofType(running, "sent"),
     awaitPacket: (match) => awaitPacket(running, match),
     get connections() {
-      return hub.connections.map((connection) => connection.view())
+      return hub.table.all.map((connection) => connection.view())
     },
-    connection: (target) => hub.find(target)?.view(),
+    connection: (target) => hub.table.find(target, hub.core)?.view(),
     awaitConnections: (count, clientId) =>
       checked(
         "awaitConnections",
         { count },
-        () => awaitUntil(running, () => hub.accepted(clientId) >= count),
+        () => awaitUntil(running, () => hub.table.accepted(clientId) >= count),
         { clientId },
         argumentChecks
       ),
-    awaitNoConnections: awaitUntil(running, () => hub.connections.every((connection) => connection.closed)),
+    awaitNoConnections: awaitUntil(running, () => hub.table.all.every((connection) => connection.closed)),
     awaitUntil: (condition) => checked("awaitUntil", { condition }, () => awaitUntil(running, condition)),
     published,
     deliveries,
@@ -48,7 +48,7 @@ export const makeService = (running: RunningHub, listening: Listening | undefine
       return hub.bytesReceived
     },
     get bytesSent() {
-      return hub.bytesSent
+      return hub.writes.bytesSent
     },
     clearRecord: Effect.sync(() => {
       recorder.clear()

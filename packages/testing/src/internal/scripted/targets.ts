@@ -16,7 +16,7 @@ export const awaitUntil = ({ hub }: RunningHub, check: () => boolean): Effect.Ef
 
 export const findConnection = ({ hub }: RunningHub, target: Target): Effect.Effect<HubConnection> =>
   checked("connection", { target }, () => {
-    const connection = hub.find(target)
+    const connection = hub.table.find(target, hub.core)
     return connection === undefined
       ? Effect.die(new Error(`no connection of ${target} is open`))
       : Effect.succeed(connection)

@@ -9,6 +9,10 @@ type Store = SessionStore["Service"]
 
 /**
  * A store under test. Any `SessionStore` is one. Every case needs a separate, empty one.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface SessionStoreUnderTest extends Store {
   /**
@@ -26,6 +30,10 @@ export interface SessionStoreUnderTest extends Store {
 /**
  * One behaviour that the contract requires, which is its name. `run` dies with an `Error` when the store behaves
  * differently; the message says what was expected. The time limit of the test runner catches a store that is too slow.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
  */
 export interface SessionStoreCase {
   /** What the store does, as the title of a test. */

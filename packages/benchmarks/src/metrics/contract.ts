@@ -1,0 +1,15 @@
+/**
+ * What an export run is asked for, and what it answers.
+ */
+
+export interface ScrapeRequest {
+  readonly port: number
+  readonly sessions: number
+}
+
+export interface ScrapeResult {
+  /** Of one export: the median. */
+  readonly millis: number
+  /** Length of the text. */
+  readonly bytes: number
+}

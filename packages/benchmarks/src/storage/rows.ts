@@ -1,0 +1,65 @@
+/**
+ * Accepted messages a second of a session on each durable store, compared with the engine under that store doing
+ * the same writes.
+ */
+import { RedisServer } from "@effect-mqttx/testing"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { resultOf } from "../harness/child.ts"
+import type { Row, Source } from "../harness/model.ts"
+import { crowds, type Setup, setups, type SideRequest, type SideResult } from "./contract.ts"
+
+const sidePath = new URL("./side.js", import.meta.url)
+
+const directory: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
+  Effect.sync(() => mkdtempSync(join(tmpdir(), "storage-"))),
+  (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
+)
+
+/** An empty place for one run. */
+const placeOf = (setup: Setup): Effect.Effect<string, never, Scope.Scope> =>
+  setups[setup].engine === "LevelDB"
+    ? directory
+    : Effect.map(
+      Effect.orDie(
+        RedisServer.make(setups[setup].sync ? { appendonly: true, appendfsync: "always" } : { appendonly: false })
+      ),
+      (redis) => redis.url
+    )
+
+const measure = (request: Omit<SideRequest, "place">): Promise<SideResult> =>
+  Effect.runPromise(Effect.scoped(Effect.gen(function*() {
+    const place = yield* placeOf(request.setup)
+    return yield* Effect.tryPromise(() => resultOf<SideResult>(sidePath, { ...request, place }))
+  })))
+
+/** The parts `session` and `engine`. The engine writes as many records at once as the session does on average. */
+const sourceOf = (setup: Setup, size: number): Source => ({
+  name: `${setup}, ${size} publishers`,
+  measure: async ({ seconds }) => {
+    const millis = seconds * 1000
+    const session = await measure({ setup, side: "session", size, millis })
+    const engine = await measure({ setup, side: "engine", size: Math.max(1, Math.round(session.batch)), millis })
+    return { session: { value: session.rate }, engine: { value: engine.rate } }
+  }
+})
+
+export const rows: ReadonlyArray<Row> = (Object.keys(setups) as ReadonlyArray<Setup>).flatMap((setup) =>
+  crowds.map((size): Row => {
+    const source = sourceOf(setup, size)
+    return {
+      id: `storage.${setup.replaceAll(/[^a-z]+/gi, "-")}.${size}`,
+      title: `${setup}, ${size} ${size === 1 ? "publisher" : "publishers"}`,
+      unit: "msg/s",
+      better: "higher",
+      promise: { atLeast: 0.5 },
+      sides: [
+        { role: "ours", name: "session", source, part: "session" },
+        { role: "other", name: "its engine", source, part: "engine" }
+      ]
+    }
+  })
+)

@@ -1,0 +1,72 @@
+/**
+ * The figures of one session engine, read from its parts. It changes nothing. Getters, because callers often need one
+ * figure only and some figures have to be counted.
+ */
+import type { EngineStats } from "./contract.ts"
+import type { InboundFlow } from "./inbound.ts"
+import type { OutboundMessages } from "./outboundMessages.ts"
+import type { Subscriptions } from "./subscriptions.ts"
+
+export class Stats implements EngineStats {
+  readonly #outbound: OutboundMessages
+  readonly #inbound: InboundFlow
+  readonly #subscriptions: Subscriptions
+
+  constructor(outbound: OutboundMessages, inbound: InboundFlow, subscriptions: Subscriptions) {
+    this.#outbound = outbound
+    this.#inbound = inbound
+    this.#subscriptions = subscriptions
+  }
+
+  get queuedMessages(): number {
+    return this.#outbound.queue.size
+  }
+
+  get queuedBytes(): number {
+    return this.#outbound.queue.bytes
+  }
+
+  get oldestQueuedAt(): number | undefined {
+    return this.#outbound.queue.head?.acceptedAt
+  }
+
+  get received(): number {
+    return this.#inbound.received
+  }
+
+  get inflight(): number {
+    return this.#outbound.inflight
+  }
+
+  get inflightBytes(): number {
+    return this.#outbound.publishing.bytes
+  }
+
+  get heldBytes(): number {
+    return this.#inbound.heldBytes
+  }
+
+  get isWindowExceeded(): boolean {
+    return this.#inbound.isWindowExceeded
+  }
+
+  get unacknowledged(): number {
+    return this.#inbound.unacknowledged
+  }
+
+  get unclaimed(): number {
+    return this.#inbound.unclaimed
+  }
+
+  get subscriptions(): number {
+    return this.#subscriptions.table.known
+  }
+
+  get consumers(): number {
+    return this.#subscriptions.consumers
+  }
+
+  get pendingSubscriptions(): number {
+    return this.#subscriptions.table.pending
+  }
+}

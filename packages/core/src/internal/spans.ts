@@ -1,0 +1,15 @@
+/**
+ * Keeps the span of a caller out of work that outlives the call: what starts with the first caller would otherwise be a
+ * part of its trace for good. Sessions use it for their fibers, and requests for their subscription.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Tracer from "effect/Tracer"
+
+/** The context without the span in which it was taken. */
+export const withoutSpan = <R>(context: Context.Context<R>): Context.Context<R> =>
+  Context.omit(Tracer.ParentSpan)(context) as Context.Context<R>
+
+/** The effect outside of every span. */
+export const rooted = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.updateContext(effect, (context: Context.Context<R>) => withoutSpan(context))
