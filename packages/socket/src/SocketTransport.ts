@@ -55,8 +55,8 @@ export const make = <R>(
     }))
 
 /**
- * The transport as a layer, for sessions, managers and forwarders. The programs for Cloudflare Workers and others are in
- * docs/networks.md.
+ * The transport as a layer, for sessions, managers and forwarders. docs/networks.md has a program for Cloudflare
+ * Workers.
  *
  * @stability unstable
  * @category layers
