@@ -8,6 +8,8 @@
  *
  * The two numberings never collide where both may appear: the return codes 1 to 5 of a 3.1.1 CONNACK are not reason
  * codes of an MQTT 5 CONNACK, and 0x80 in a 3.1.1 SUBACK has the same meaning as in an MQTT 5 one.
+ *
+ * Size: one list of the codes, with the documentation of each.
  */
 import type { ProtocolVersion } from "./QoS.ts"
 

@@ -14,7 +14,7 @@
  *     description: "readings"
  *   })
  *   yield* route.active
- *   const { delivered, received } = yield* route.statistics
+ *   const { delivered, received } = yield* route.metrics
  *   yield* Effect.log(`${delivered} of ${received} messages`)
  * }).pipe(Effect.scoped)
  * ```

@@ -1,5 +1,5 @@
 /**
- * Measures engines for the file store, for decision 7. Each measurement has a process of its own.
+ * Measures engines for the file store, for decision 8. Each measurement has a process of its own.
  *
  * `node packages/benchmarks/dist/storage/prototypes/main.js` prints all tables. `--engines file,log`, `--tables load`,
  * `--runs 3`, `--millis 1500`, `--records 1000000` and `--directory path` narrow them down. `--suite` runs the suite of

@@ -1,12 +1,12 @@
 /**
- * A prototype for decision 7: a file store over a segmented append-only log, written to be measured beside LevelDB.
+ * A prototype for decision 8: a file store over a segmented append-only log, written to be measured beside LevelDB.
  *
  * A segment is a file of batches, each with its length and a checksum over its place and its bytes. All commits that
  * wait go into one batch, with one sync. An index in memory has the place of every live record. When the log is over
  * twice as large as its live records, the live ones of the oldest segment are appended again, and it is deleted.
  *
  * It is no store for programs: it has no lock between processes, no reserve for a full disk, no permissions, and does
- * not notice a log that lost whole batches at its end.
+ * not notice a log that lost whole batches at its end. Size: a store would be opened into parts first.
  */
 import type { StoreChange } from "@effect-mqttx/core/StoreRecord"
 import { keyOf, type StoreRecord } from "@effect-mqttx/core/StoreRecord"

@@ -1,5 +1,5 @@
 /**
- * A prototype for decision 7: a file store over `node:sqlite`, with one transaction for all commits that wait. Its
+ * A prototype for decision 8: a file store over `node:sqlite`, with one transaction for all commits that wait. Its
  * calls are synchronous: the event loop waits for every sync.
  */
 import { keyOf, type StoreChange, type StoreRecord } from "@effect-mqttx/core/StoreRecord"

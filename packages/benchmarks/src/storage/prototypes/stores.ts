@@ -1,5 +1,5 @@
 /**
- * The prototypes of decision 7 as session stores: for the storage table, the crash harness and the suite of stores.
+ * The prototypes of decision 8 as session stores: for the storage table, the crash harness and the suite of stores.
  */
 import { InvalidOptions, MqttError, StorageFailed } from "@effect-mqttx/core/MqttError"
 import { SessionStore, type SessionStoreHandle } from "@effect-mqttx/core/SessionStore"

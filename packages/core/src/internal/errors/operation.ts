@@ -1,5 +1,6 @@
 /**
- * The reasons of an `MqttError` that concern one operation, option or name; re-exported by `MqttError.ts`.
+ * The reasons of an `MqttError` that concern one operation, option or name; re-exported by `MqttError.ts`. Size: one
+ * class after the other, each complete in itself.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"

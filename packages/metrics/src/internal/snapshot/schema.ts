@@ -1,7 +1,7 @@
 /**
  * The schema of snapshots. The types of snapshots follow from it, with the documentation of its fields. What sessions
  * and forwarders count is declared and documented in the core; here the compiler checks that no count is forgotten.
- * `MqttSnapshot` exports the types.
+ * `MqttSnapshot` exports the types. Size: one list of fields, with the documentation of each.
  */
 import type { ForwarderDrops, ForwarderMetrics, ForwarderSession } from "@effect-mqttx/core/ForwarderMetrics"
 import type { SessionState } from "@effect-mqttx/core/SessionEvent"
