@@ -22,6 +22,7 @@ export default defineConfig({
       project("credentials", "packages/credentials"),
       project("metrics", "packages/metrics"),
       project("msgpack", "packages/msgpack"),
+      project("socket", "packages/socket"),
       project("store-kvs", "packages/store-kvs"),
       project("testing", "packages/testing"),
       project("store-file", "packages/store-file"),

@@ -153,6 +153,8 @@ type TlsView = Tls.TLSSocket & {
 
 export interface ListenOptions {
   readonly host?: string
+  /** Default: a free one. */
+  readonly port?: number
   readonly protocol?: ServerAddress.ServerProtocol
   readonly tls?: Tls.TlsOptions
   readonly path?: string
@@ -265,7 +267,7 @@ export const listen = (options: ListenOptions = {}): Effect.Effect<Listener, nev
       if (protocol === "unix") {
         server.listen(options.path, listening)
       } else {
-        server.listen(0, host, listening)
+        server.listen(options.port ?? 0, host, listening)
       }
     })
     yield* Effect.addFinalizer(() =>

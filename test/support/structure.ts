@@ -93,6 +93,7 @@ export const packageFloors: Readonly<Record<string, Floors>> = {
     ]]
   ],
   msgpack: [[0, ["MessagePack.ts"]]],
+  socket: [[0, ["SocketTransport.ts"]]],
   "store-kvs": [
     [0, ["internal/"]],
     [1, ["SessionStoreKvs.ts"]]

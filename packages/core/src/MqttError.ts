@@ -45,6 +45,7 @@ const reasons = [
   Operation.PacketTooLarge,
   Operation.PoisonMessage,
   Connection.ProtocolViolation,
+  Connection.ProxyFailed,
   Operation.PublishRefused,
   Operation.QueueFull,
   Operation.RequestFailed,
@@ -205,6 +206,8 @@ export class MqttError extends TaggedError<MqttError>("@effect-mqttx/core/MqttEr
       case "ConnectionLost":
         return this.reason.reasonCode === ReasonCode.keepAliveTimeout || isTimeoutCode(this.reason.code)
       case "ConnectionRefused":
+        return isTimeoutCode(this.reason.code)
+      case "ProxyFailed":
         return isTimeoutCode(this.reason.code)
       case "TlsFailure":
         return isTimeoutCode(this.reason.code)

@@ -150,6 +150,9 @@ const notSupported = (request: Transport.TransportRequest, options: MqttJsOption
   const { address: { protocol }, webSocket } = request
   const { miniProgram, socksProxy } = options
   const isWebSocket = protocol === "ws" || protocol === "wss"
+  if (request.proxy !== undefined) {
+    return new NotSupported({ feature: "the session's option proxy", detail: "MQTT.js has its own: socksProxy" })
+  }
   if (socksProxy !== undefined && (isWebSocket || protocol === "unix")) {
     return new NotSupported({ feature: `a SOCKS proxy for ${protocol}://`, detail: "MQTT.js would connect without it" })
   }
@@ -189,7 +192,7 @@ const buildStream = (request: Transport.TransportRequest, options: MqttJsOptions
     const detail = "MQTT.js takes the platform's WebSocket in all of a process whose first use has forceNativeWebSocket"
     throw new MqttError({ reason: new NotSupported({ feature: "a WebSocket of Node", detail }) })
   }
-  watchStream(stream, opening)
+  watchStream(stream, opening, request)
   return stream
 }
 

@@ -37,6 +37,8 @@ import type { ProtocolVersion } from "./QoS.ts"
 export type { Persistence, SessionOptionsEncoded, SessionOptionsInput } from "./internal/options/fields.ts"
 export type {
   MessagePropertiesInput,
+  ProxyInput,
+  ProxyOptions,
   QueueInput,
   QueueOptions,
   QueuePolicy,

@@ -9,9 +9,10 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import { fromNetworkError } from "./internal/classification.ts"
 import { ConnectionRefused, MqttError } from "./MqttError.ts"
 import * as ServerAddress from "./ServerAddress.ts"
-import type { TlsOptions, WebSocketOptions } from "./SessionOptions.ts"
+import type { ProxyOptions, TlsOptions, WebSocketOptions } from "./SessionOptions.ts"
 
 /**
  * The callbacks of a byte stream. All are called synchronously from an event of the platform, never after `onClose`,
@@ -88,6 +89,8 @@ export interface TransportRequest {
   readonly tls: TlsOptions | undefined
   /** The options of WebSockets; undefined: the defaults. */
   readonly webSocket: WebSocketOptions | undefined
+  /** Absent: no proxy. */
+  readonly proxy?: ProxyOptions | undefined
   /**
    * Maximum size of an MQTT packet, in bytes. A transport that must hold bytes until it can hand them over, such as the
    * message of a WebSocket, holds little more than this.
@@ -99,8 +102,8 @@ export interface TransportRequest {
  * Opens byte streams.
  *
  * `open` succeeds when the network is ready for the first byte of CONNECT (after the TLS handshake and the WebSocket
- * upgrade). It fails with `ConnectionRefused` or `TlsFailure`, and is interruptible at any time. The end of its scope
- * destroys the stream. It has no time limit of its own: the connection has one.
+ * upgrade). It fails with `ConnectionRefused`, `TlsFailure` or `ProxyFailed`, and is interruptible at any time. The end
+ * of its scope destroys the stream. It has no time limit of its own: the connection has one.
  *
  * @stability stable
  * @category models
@@ -124,6 +127,18 @@ export interface Transport {
 export const Transport: Context.Reference<Transport> = Context.Reference("@effect-mqttx/core/Transport", {
   defaultValue: (): Transport => defaultTransport
 })
+
+/**
+ * The failure of an attempt to reach a server, from the error of a socket, of TLS or of a WebSocket: for transports of
+ * your own. It is `TlsFailure` for the codes of TLS and `ConnectionRefused` otherwise. Whether it is retryable follows
+ * from the code, as with the default transport.
+ *
+ * @stability stable
+ * @category constructors
+ * @since 0.1.0
+ */
+export const failure = (error: unknown, address: ServerAddress.ServerAddress): MqttError =>
+  new MqttError({ reason: fromNetworkError(error, "connect", ServerAddress.format(address)) })
 
 /**
  * No network at all, for tests: a session whose test forgot to provide a broker does not reach a real one. Every

@@ -73,9 +73,20 @@ const full: Input = {
     servername: "c.example",
     alpn: ["mqtt"],
     insecureSkipVerify: true,
-    minVersion: "TLSv1.3"
+    minVersion: "TLSv1.3",
+    ciphers: "ECDHE-RSA-AES128-GCM-SHA256:TLS_AES_128_GCM_SHA256",
+    crl: "-----BEGIN X509 CRL-----, with a comma",
+    pins: "sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
   },
   webSocket: { headers: { authorization: "Bearer token" }, subprotocol: "mqttv3.1" },
+  proxy: {
+    url: "socks5h://proxy.example",
+    username: "me",
+    password: Redacted.make("proxy-secret", { label: "password" }),
+    ca: "ca",
+    environment: false,
+    noProxy: "localhost, 10.0.0.0/8"
+  },
   reconnect: {
     enabled: false,
     initialDelay: 1n * 1_000_000_000n,
@@ -83,9 +94,11 @@ const full: Input = {
     maxDelay: [60, 0],
     jitter: "full",
     stableAfter: 0,
+    returnAfter: "5 minutes",
     onPermanentFailure: "stop",
     permanentDelay: "2 minutes"
   },
+  redirects: 1,
   onSessionLost: "fail",
   unacknowledgedOnSessionLost: "fail",
   onStorageFailure: "fail",
@@ -124,6 +137,7 @@ describe("SessionOptions", () => {
         requestProblemInformation: true,
         connectUserProperties: [],
         webSocket: { headers: {}, subprotocol: "mqtt" },
+        redirects: 3,
         reconnect: {
           enabled: true,
           initialDelay: "2000 ms",
@@ -210,6 +224,7 @@ describe("SessionOptions", () => {
           properties: { ...full.will?.properties, correlationData: { base64: "AQ==" } }
         },
         tls: { ...full.tls, passphrase: "open" },
+        proxy: { ...full.proxy, password: "proxy-secret" },
         reconnect: { ...full.reconnect, initialDelay: 1000 }
       }))
       const fromSchema = Schema.decodeUnknownSync(SessionOptions.SessionOptions)(json)
@@ -218,7 +233,7 @@ describe("SessionOptions", () => {
     })
 
     it("comes back from JSON when there is no secret", () => {
-      const { password: _password, tls: _tls, webSocket: _webSocket, ...open } = full
+      const { password: _password, proxy: _proxy, tls: _tls, webSocket: _webSocket, ...open } = full
       // The query of a WebSocket is a secret too.
       const options = made({ ...open, servers: ["mqtts://a.example", "wss://b.example/mqtt"] })
       const json = JSON.stringify(Schema.encodeSync(SessionOptions.SessionOptions)(options))
@@ -385,8 +400,18 @@ describe("SessionOptions", () => {
       [{ will: { topic: "a", payload: { base64: "!" } } }, "will.payload"],
       [{ will: { topic: "a", payload: "", properties: { responseTopic: "a/#" } } }, "will.properties.responseTopic"],
       [{ webSocket: { path: "mqtt" } }, "webSocket.path"],
+      [{ proxy: { url: "ftp://a" } }, "proxy.url"],
+      [{ proxy: { url: "http://a/b" } }, "proxy.url"],
+      [{ proxy: { url: "http://a:b@c", username: "d" } }, "proxy.url"],
+      [{ proxy: { url: "socks5h://a", username: "b" } }, "proxy.username"],
+      [{ proxy: { username: "a", password: "b" } }, "proxy.username"],
+      [{ proxy: { url: "http://a", environment: true } }, "proxy.environment"],
+      [{ proxy: { environment: true, noProxy: "a, 10.0.0.0/40" } }, "proxy.noProxy.1"],
       [{ secure: true, tls: { cert: "c" } }, "tls"],
       [{ secure: true, tls: { cert: "c", key: "k", pfx: new Uint8Array(1) } }, "tls.pfx"],
+      [{ secure: true, tls: { pins: [] } }, "tls.pins"],
+      [{ secure: true, tls: { pins: "sha256/abc=" } }, "tls.pins.0"],
+      [{ secure: true, tls: { ciphers: "" } }, "tls.ciphers"],
       [{ tls: { ca: "ca" } }, "tls"],
       [{ persistence: "none", sessionExpiry: "1 hour" }, "sessionExpiry"],
       [{ persistence: "durable", sessionExpiry: 0 }, "sessionExpiry"],
@@ -428,6 +453,19 @@ describe("SessionOptions", () => {
         "mqtts://a:8883",
         "mqtts://b:8883"
       ])
+    })
+
+    it("may be behind a proxy, whose credentials leave its URL", () => {
+      const { proxy } = made({ name: "a", proxy: { url: "http://me:sec%40ret@proxy:3128", noProxy: "b" } })
+      assert.deepEqual(comparable(proxy), {
+        url: "http://proxy:3128",
+        username: "me",
+        password: ["secret", "sec@ret"],
+        environment: false,
+        noProxy: ["b"]
+      })
+      assert.deepEqual(comparable(made({ name: "a", proxy }).proxy), comparable(proxy))
+      assert.isUndefined(made({ name: "a" }).proxy)
     })
 
     it("get the path of webSocket where they have none", () => {

@@ -62,6 +62,8 @@ export interface Certificates {
   readonly expiredClient: CertificateAndKey
   /** Listed in `revocationList`, and valid otherwise. */
   readonly revokedClient: CertificateAndKey
+  /** For the names of `server`; listed in `revocationList`, and valid otherwise. */
+  readonly revokedServer: CertificateAndKey
   /** The certificates that `ca` has revoked, as a CRL, PEM. */
   readonly revocationList: string
   /** Valid, for `other.example` only. */
@@ -164,6 +166,7 @@ export const make: Effect.Effect<Certificates> = Effect.gen(function*() {
   const client: CertificateRequest = { commonName: "test-client", usage: "client" }
   const past = { notBefore: now - 3 * day, notAfter: now - day }
   const revokedClient = sign(ca, clientKeys, { ...client, commonName: "revoked-client" })
+  const revokedServer = sign(ca, serverKeys, server)
   return {
     ca: ca.cert,
     server: sign(ca, serverKeys, server),
@@ -171,7 +174,8 @@ export const make: Effect.Effect<Certificates> = Effect.gen(function*() {
     expiredServer: sign(ca, serverKeys, { ...server, ...past }),
     expiredClient: sign(ca, clientKeys, { ...client, ...past }),
     revokedClient,
-    revocationList: revoke(ca, [revokedClient.cert], now),
+    revokedServer,
+    revocationList: revoke(ca, [revokedClient.cert, revokedServer.cert], now),
     otherHostServer: sign(ca, serverKeys, {
       ...server,
       commonName: "other.example",

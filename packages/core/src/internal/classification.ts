@@ -24,10 +24,18 @@
  * | WebSocket upgrade 403 | NotAuthorized | permanent |
  * | WebSocket upgrade 408, 425, 429, 5xx | ConnectionRefused | transient |
  * | WebSocket upgrade with any other status | ConnectionRefused | permanent |
+ * | a proxy that is not reached, or ends the connection | ProxyFailed | as without it |
+ * | a proxy that does not accept the credentials, or is none | ProxyFailed | permanent |
+ * | a proxy that refuses with HTTP status 408, 425, 429, 5xx | ProxyFailed | transient |
+ * | a proxy that refuses with any other status | ProxyFailed | permanent |
+ * | a SOCKS proxy that does not allow the server, or not the request | ProxyFailed | permanent |
+ * | every other refusal of a SOCKS proxy | ProxyFailed | transient |
  * | EACCES, EPERM, EINVAL, EAFNOSUPPORT, ... while connecting | ConnectionRefused | permanent |
  * | every other network error while connecting | ConnectionRefused | transient |
  * | a certificate that the server refuses after the handshake, as TLS 1.3 does | TlsFailure | permanent |
  * | every other network error later | ConnectionLost | transient |
+ *
+ * `session/servers.ts` follows a ServerMoved first: only one that is not followed is a failure.
  *
  * On 3.1.1 a server has no DISCONNECT: a takeover looks like any lost connection.
  */

@@ -95,6 +95,17 @@ export const isHttpTransient = (status: number): boolean =>
   status === 408 || status === 425 || status === 429 || status >= 500
 
 /**
+ * Replies of a SOCKS proxy that only a change of its rules or of the request resolves (RFC 1928, 6).
+ */
+const permanentReplies: ReadonlySet<string> = new Set(["notAllowed", "commandNotSupported", "addressTypeNotSupported"])
+
+/**
+ * Whether a SOCKS proxy's refusal may be temporary. Most are: they say that it does not reach the server now.
+ */
+export const isReplyTransient = (reply: string | undefined): boolean =>
+  reply === undefined || !permanentReplies.has(reply)
+
+/**
  * The error code of a thrown value: its own `code`, or that of the errors inside an `AggregateError` (a host with
  * several addresses, none of which answered), or that of its `cause`.
  */

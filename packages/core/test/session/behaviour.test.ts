@@ -1,8 +1,10 @@
 import * as MqttJs from "@effect-mqttx/core/MqttJs"
+import * as SocketTransport from "@effect-mqttx/socket/SocketTransport"
 import type * as Certificates from "@effect-mqttx/testing/Certificates"
 import * as Journal from "@effect-mqttx/testing/Journal"
 import * as MosquittoBroker from "@effect-mqttx/testing/MosquittoBroker"
 import * as ScriptedBroker from "@effect-mqttx/testing/ScriptedBroker"
+import { NodeSocket } from "@effect/platform-node"
 import { assert, it, vi } from "@effect/vitest"
 import { Effect, Layer, type Scope } from "effect"
 import type * as Net from "node:net"
@@ -69,7 +71,7 @@ const tlsFaults = (
     }
   })
 
-const mosquitto = (network: "tcp" | "tls" | "ws" | "wss", by?: "MQTT.js"): Environment["server"] =>
+const mosquitto = (network: "tcp" | "tls" | "ws" | "wss", by?: "MQTT.js" | "Socket"): Environment["server"] =>
   Layer.effect(
     Server,
     Effect.gen(function*() {
@@ -89,7 +91,11 @@ const mosquitto = (network: "tcp" | "tls" | "ws" | "wss", by?: "MQTT.js"): Envir
           ...user,
           ...(certificates === undefined ? undefined : { tls: { ca: certificates.ca, ...certificates.client } })
         },
-        transport: by === undefined ? undefined : yield* MqttJs.make(),
+        transport: by === undefined
+          ? undefined
+          : by === "MQTT.js"
+          ? yield* MqttJs.make()
+          : yield* SocketTransport.make(({ address: { host, port } }) => NodeSocket.makeNet({ host, port })),
         isInMemory: false,
         user,
         // mosquitto 2.0.11 sends new messages before queued ones when its window was full at a reconnect.
@@ -141,7 +147,7 @@ const onMosquitto311 = {
 
 const missing = MosquittoBroker.isPresent() ? undefined : "mosquitto is not installed"
 
-const real = (version: 4 | 5, network: "tcp" | "tls" | "ws" | "wss", by?: "MQTT.js"): Environment => ({
+const real = (version: 4 | 5, network: "tcp" | "tls" | "ws" | "wss", by?: "MQTT.js" | "Socket"): Environment => ({
   name: `mosquitto ${version === 4 ? "3.1.1" : "5"} ${network}${by === undefined ? "" : ` by ${by}`}`,
   version,
   server: mosquitto(network, by),
@@ -165,7 +171,9 @@ const environments: ReadonlyArray<Environment> = [
   real(5, "tcp", "MQTT.js"),
   real(4, "tls", "MQTT.js"),
   real(4, "ws", "MQTT.js"),
-  real(5, "wss", "MQTT.js")
+  real(5, "wss", "MQTT.js"),
+  real(4, "tcp", "Socket"),
+  real(5, "tcp", "Socket")
 ]
 
 it("every skip names a test", () => {

@@ -158,7 +158,7 @@ describe("an assigned client identifier that was not asked for (MQTT 3.2.2.3.7)"
 })
 
 describe("a server that sends the session elsewhere", () => {
-  it.effect("by a Server Reference is reported, and not followed", () =>
+  it.effect("by a Server Reference is reported, and not followed where the options refuse it", () =>
     Effect.gen(function*() {
       const broker = yield* makeBroker("memory")
       yield* broker.inject(Fault.replace(
@@ -172,7 +172,7 @@ describe("a server that sends the session elsewhere", () => {
         { times: Infinity }
       ))
       const hosts: Array<string> = []
-      const session = yield* MqttSession.make({ name: "plant", servers: "mqtt://plant.test" }).pipe(
+      const session = yield* MqttSession.make({ name: "plant", servers: "mqtt://plant.test", redirects: 0 }).pipe(
         Effect.provideService(Transport.Transport, {
           open: (request, handlers) => {
             hosts.push(request.address.host)

@@ -358,6 +358,7 @@ const subjects: Subjects = {
   },
   Subscription: { isSubscription: subject("predicate", any("u")) },
   TopicTree: { isTopicTree: subject("predicate", any("u")), make: subject("value", any("options")) },
+  Transport: { failure: subject("value", any("error"), any("address")) },
   TraceContext: {
     fromUserProperties: subject("value", any("userProperties")),
     toUserProperties: subject("value", nothing("span", () => ({ _tag: "ExternalSpan" })))

@@ -34,6 +34,7 @@ const reasons = {
   PacketTooLarge: [new MqttError.PacketTooLarge({ size: 2, maximum: 1 }), 413],
   PoisonMessage: [new MqttError.PoisonMessage({ connections: 3, last: "ECONNRESET" }), 502],
   ProtocolViolation: [new MqttError.ProtocolViolation({ reasonCode: 0x81, detail: "x" }), 502],
+  ProxyFailed: [new MqttError.ProxyFailed({ proxy: "http://a:80", failure: "unreachable" }), 503],
   PublishRefused: [new MqttError.PublishRefused({ reasonCode: 0x80 }), 502],
   QueueFull: [new MqttError.QueueFull({ messages: 1, bytes: 2 }), 503],
   RequestFailed: [new MqttError.RequestFailed({ status: "error" }), 502],

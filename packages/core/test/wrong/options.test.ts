@@ -24,6 +24,7 @@ const typos: ReadonlyArray<readonly [string, object, string]> = [
   ["will.payload", { will: { topic: "a", payload: { base64: "", bytes: 1 } } }, "will.payload.bytes"],
   ["tls", { tls: { rejectUnauthorized: false } }, "tls.rejectUnauthorized"],
   ["webSocket", { webSocket: { header: {} } }, "webSocket.header"],
+  ["proxy", { proxy: { uri: "http://a" } }, "proxy.uri"],
   ["reconnect", { reconnect: { delay: 5 } }, "reconnect.delay"],
   ["queue", { queue: { size: 5 } }, "queue.size"],
   ["unclaimed", { unclaimed: { time: 5 } }, "unclaimed.time"],

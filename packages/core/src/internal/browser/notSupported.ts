@@ -24,10 +24,24 @@ export const notSupported = (request: TransportRequest): MqttErrorReason | undef
   if (Object.keys(webSocket?.headers ?? {}).length > 0) {
     return new NotSupported({ feature: "the option webSocket.headers", detail: "a browser sends its own headers" })
   }
+  if (request.proxy?.url !== undefined) {
+    return new NotSupported({ feature: "the option proxy.url", detail: "a browser uses the proxy of its own settings" })
+  }
   return undefined
 }
 
 // Options that match what a browser does anyway are accepted.
 const demandsMaterial = (tls: TlsOptions): boolean =>
   tls.insecureSkipVerify || tls.minVersion !== "TLSv1.2" ||
-  [tls.ca, tls.cert, tls.key, tls.pfx, tls.passphrase, tls.servername, tls.alpn].some((value) => value !== undefined)
+  [
+    tls.ca,
+    tls.cert,
+    tls.key,
+    tls.pfx,
+    tls.passphrase,
+    tls.servername,
+    tls.alpn,
+    tls.ciphers,
+    tls.crl,
+    tls.pins
+  ].some((value) => value !== undefined)

@@ -1,5 +1,5 @@
 /**
- * The transport of a browser: its own WebSocket only (MQTT 6).
+ * The transport of a browser and of React Native: the WebSocket of the platform only (MQTT 6).
  *
  * A browser's WebSocket has no flow control. Data that arrives while reading is paused is held, up to 16 MiB; more ends
  * the connection, because memory would be unbounded otherwise. A message that is much larger than the maximum packet
@@ -47,11 +47,18 @@ export const defaultTransport: Transport = {
 const turns: Array<() => void> = []
 let channel: MessageChannel | undefined
 
+// React Native has no MessageChannel. Its `setImmediate` is not clamped either.
+declare const setImmediate: (task: () => void) => unknown
+
 /**
  * Runs a task in the next turn of the event loop. Browsers clamp timers to 4 ms, and to a second in the background;
  * messages are not clamped.
  */
 export const scheduleTurn = (task: () => void): void => {
+  if (typeof MessageChannel === "undefined") {
+    setImmediate(task)
+    return
+  }
   if (channel === undefined) {
     channel = new MessageChannel()
     channel.port1.addEventListener("message", () => turns.shift()?.())

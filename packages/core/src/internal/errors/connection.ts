@@ -3,7 +3,7 @@
  */
 import * as Schema from "effect/Schema"
 import * as ReasonCode from "../../ReasonCode.ts"
-import { isHttpTransient, isSocketTransient, isTlsTransient } from "../networkErrors.ts"
+import { isHttpTransient, isReplyTransient, isSocketTransient, isTlsCode, isTlsTransient } from "../networkErrors.ts"
 import { cleanText, quoted } from "../peerText.ts"
 import { because, cause, causeText, code, type MqttErrorSeverity, Reason, text } from "./shared.ts"
 
@@ -240,6 +240,70 @@ export class TlsFailure extends Reason<TlsFailure>()({ category: "connection", h
 }
 
 /**
+ * No connection through the proxy. The server was not reached, and has seen neither user name nor password.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
+export class ProxyFailed extends Reason<ProxyFailed>()({ category: "connection", httpApiStatus: 503 })("ProxyFailed", {
+  /** The URL of the proxy, without user name and password. */
+  proxy: Schema.String,
+  /**
+   * - `unreachable`: there is no connection to the proxy, or it ended it before it answered.
+   * - `authentication`: the proxy demands a user name and password, others, or another way of authentication.
+   * - `refused`: the proxy does not connect to the server; see `httpStatus` or `reply`.
+   * - `protocol`: it is no proxy of this kind.
+   */
+  failure: Schema.Literals(["unreachable", "authentication", "refused", "protocol"]),
+  server: text,
+  /** The status of an HTTP proxy. */
+  httpStatus: code,
+  /**
+   * The reply of a SOCKS proxy (RFC 1928, 6): `generalFailure`, `notAllowed`, `networkUnreachable`, `hostUnreachable`,
+   * `connectionRefused`, `ttlExpired`, `commandNotSupported`, `addressTypeNotSupported`, or `unassigned(9)`.
+   */
+  reply: text,
+  /** The network's or TLS's error code, for example `ECONNREFUSED`. */
+  code: text,
+  detail: text,
+  cause
+}) {
+  override get message(): string {
+    const { httpStatus, proxy, reply } = this
+    switch (this.failure) {
+      case "unreachable":
+        return `no connection to the proxy ${proxy}${
+          because(this.detail ?? (this.cause === undefined ? this.code : causeText(this.cause)))
+        }`
+      case "authentication":
+        return `the proxy ${proxy} does not accept the credentials${because(this.detail)}`
+      case "refused":
+        return `the proxy ${proxy} does not connect to ${this.server ?? "the server"}: ${
+          httpStatus === undefined ? reply ?? "unknown cause" : `HTTP status ${httpStatus}`
+        }`
+      case "protocol":
+        return `the proxy ${proxy} does not speak its protocol${because(this.detail)}`
+    }
+  }
+  get isRetryable(): boolean {
+    switch (this.failure) {
+      case "unreachable":
+        return this.code !== undefined && isTlsCode(this.code)
+          ? isTlsTransient(this.code)
+          : isSocketTransient(this.code)
+      case "refused":
+        return this.httpStatus === undefined ? isReplyTransient(this.reply) : isHttpTransient(this.httpStatus)
+      default:
+        return false
+    }
+  }
+  get severity(): MqttErrorSeverity {
+    return this.isRetryable ? "warning" : "critical"
+  }
+}
+
+/**
  * Another connection with the same client identifier took the session over (reason code 0x8E).
  *
  * @stability stable
@@ -260,8 +324,8 @@ export class SessionTakenOver extends Reason<SessionTakenOver>()({
 }
 
 /**
- * The server redirects the client, temporarily (reason code 0x9C) or permanently (0x9D), to `serverReference` if it
- * names one.
+ * The server sends the client elsewhere, for now (reason code 0x9C) or from now on (0x9D), to `serverReference` if it
+ * names one. The session follows it, so this fails an operation only when it does not (`notFollowed`).
  *
  * @stability stable
  * @category models
@@ -270,12 +334,14 @@ export class SessionTakenOver extends Reason<SessionTakenOver>()({
 export class ServerMoved extends Reason<ServerMoved>()({ category: "connection", httpApiStatus: 503 })("ServerMoved", {
   reasonCode: Schema.Int,
   serverReference: text,
-  reasonString: text
+  reasonString: text,
+  /** Why the session does not go there. */
+  notFollowed: text
 }) {
   override get message(): string {
     return `${ReasonCode.describe(this.reasonCode)}${
       this.serverReference === undefined ? "" : `, which is ${cleanText(this.serverReference)}`
-    }${because(this.reasonString)}`
+    }${because(this.reasonString)}${this.notFollowed === undefined ? "" : `; not followed: ${this.notFollowed}`}`
   }
   get isRetryable(): boolean {
     return this.reasonCode !== ReasonCode.serverMoved

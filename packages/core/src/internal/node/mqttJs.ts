@@ -12,6 +12,7 @@ import type { TransportRequest } from "../../Transport.ts"
 import type { Duplex, Opening } from "../mqttJs/duplexStream.ts"
 import type { PlatformOptions } from "../mqttJs/platform.ts"
 import { watchCertificate } from "./clientCertificate.ts"
+import { checkPins } from "./pins.ts"
 import { tlsConnectionOptions } from "./tlsOptions.ts"
 
 // As for the library's own WebSockets: the bytes that a server may join with a packet of the largest size.
@@ -36,9 +37,10 @@ export const mqttJsOptions: PlatformOptions = (request, wsOptions, opening) => {
 export const mqttJsRefusal = (_request: TransportRequest): MqttErrorReason | undefined => undefined
 
 /** Observes the stream itself, if it is one of Node's. */
-export const watchStream = (stream: Duplex, opening: Opening): void => {
+export const watchStream = (stream: Duplex, opening: Opening, { tls }: TransportRequest): void => {
   if (stream instanceof Tls.TLSSocket) {
     watchTls(stream, opening)
+    checkPins(stream, tls)
   }
 }
 
@@ -66,7 +68,7 @@ const webSocketOptions = (
     maxPayload: maximumPacketSize + messageSlack,
     headers,
     finishRequest: (upgrade: Http.ClientRequest, socket: WebSocket) => {
-      watchUpgrade(upgrade, socket, opening)
+      watchUpgrade(upgrade, socket, opening, tls)
       const finish = wsOptions["finishRequest"]
       if (typeof finish === "function") {
         finish(upgrade, socket)
@@ -78,10 +80,16 @@ const webSocketOptions = (
   }
 }
 
-const watchUpgrade = (upgrade: Http.ClientRequest, webSocket: WebSocket, opening: Opening): void => {
+const watchUpgrade = (
+  upgrade: Http.ClientRequest,
+  webSocket: WebSocket,
+  opening: Opening,
+  tls: TransportRequest["tls"]
+): void => {
   upgrade.once("socket", (socket) => {
     if (socket instanceof Tls.TLSSocket) {
       watchTls(socket, opening)
+      checkPins(socket, tls)
     }
   })
   upgrade.once("response", (response) => {

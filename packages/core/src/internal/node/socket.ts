@@ -1,5 +1,5 @@
 /**
- * TCP, TLS and Unix sockets as byte streams.
+ * TCP, TLS and Unix sockets as byte streams. Called by the transport, which knows the way to the server.
  */
 import * as Deferred from "effect/Deferred"
 import type * as Effect from "effect/Effect"
@@ -11,10 +11,12 @@ import { MqttError, type MqttErrorReason, TlsFailure } from "../../MqttError.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
 import type { ByteStream, ByteStreamHandlers, TransportRequest, WriteResult } from "../../Transport.ts"
 import { fromNetworkError } from "../classification.ts"
+import { causeText } from "../errors/shared.ts"
 import { errorCodeOf, isTlsCode } from "../networkErrors.ts"
 import { openStream } from "../openStream.ts"
 import { cleanCause } from "../peerText.ts"
 import { watchCertificate } from "./clientCertificate.ts"
+import { checkPins } from "./pins.ts"
 import { tlsConnectionOptions } from "./tlsOptions.ts"
 import { TurnCork } from "./turnCork.ts"
 
@@ -22,14 +24,21 @@ import { TurnCork } from "./turnCork.ts"
 const highWaterMark = 262_144
 
 /**
+ * The way to a server: the host to connect to, which is its address where its name was resolved, or a socket that is
+ * connected already, after a race or through a proxy.
+ */
+export type Way = string | Net.Socket
+
+/**
  * Connects, with the TLS handshake if TLS is used.
  */
 export const openSocket = (
   request: TransportRequest,
+  way: Way,
   handlers: ByteStreamHandlers
 ): Effect.Effect<ByteStream, MqttError, Scope.Scope> =>
   openStream(request.address, {
-    connect: (opened) => connect(request, handlers, opened),
+    connect: (opened) => connect(request, way, handlers, opened),
     destroy: (socket) => socket.destroy(),
     stream: (socket) => new SocketStream(socket, handlers)
   })
@@ -38,15 +47,16 @@ export const openSocket = (
 // exception. They stay for the socket's whole life.
 const connect = (
   request: TransportRequest,
+  way: Way,
   handlers: ByteStreamHandlers,
   opened: Deferred.Deferred<void, MqttError>
 ): Net.Socket => {
-  const socket = makeSocket(request)
+  const socket = makeSocket(request, way)
   const certificate = socket instanceof Tls.TLSSocket ? watchCertificate(socket) : undefined
   const secure = ServerAddress.isSecure(request.address)
   const server = ServerAddress.format(request.address)
   let failure: Error | undefined
-  let reached = false
+  let reached = typeof way !== "string"
   let ready = false
   let over = false
   const refusal = (): MqttErrorReason =>
@@ -63,12 +73,14 @@ const connect = (
   socket.once("connect", () => {
     reached = true
   })
-  socket.once(secure ? "secureConnect" : "connect", () => {
+  const onReady = (): void => {
+    // By the check of pinned keys.
+    if (socket.destroyed) return
     ready = true
     socket.on("data", (bytes: Uint8Array) => handlers.onData(bytes))
     if (certificate !== undefined) socket.once("data", certificate.accepted)
     Deferred.doneUnsafe(opened, Exit.void)
-  })
+  }
   const end = (): void => {
     if (!over) {
       over = true
@@ -88,20 +100,40 @@ const connect = (
       Deferred.doneUnsafe(opened, Exit.fail(new MqttError({ reason: refusal() })))
     }
   })
+  if (socket === way) onReady()
+  else socket.once(secure ? "secureConnect" : "connect", onReady)
   return socket
 }
 
-const makeSocket = (request: TransportRequest): Net.Socket => {
-  const { host, path, port, protocol } = request.address
-  switch (protocol) {
-    case "unix":
-      return Net.connect({ path })
-    case "tls":
-      return Tls.connect({ host, port, ...tlsConnectionOptions(request.tls, host) }).setNoDelay(true)
-    default:
-      return Net.connect({ host, port, noDelay: true })
+/**
+ * The socket to the server, with TLS for `mqtts` and `wss`. It is connected, or about to connect.
+ */
+export const makeSocket = ({ address, tls }: TransportRequest, way: Way): Net.Socket => {
+  const { host, path, port, protocol } = address
+  if (protocol === "unix") return Net.connect({ path })
+  // It has no further event.
+  if (typeof way !== "string" && way.destroyed) throw new Error("the connection ended at once")
+  if (!ServerAddress.isSecure(address)) {
+    return typeof way === "string" ? Net.connect({ host: way, port, noDelay: true }) : way
   }
+  const options = tlsConnectionOptions(tls, host)
+  let socket: Tls.TLSSocket
+  try {
+    socket = typeof way === "string"
+      ? Tls.connect({ host: way, port, ...options }).setNoDelay(true)
+      : Tls.connect({ socket: way, ...options })
+  } catch (cause) {
+    // OpenSSL gives no code for an archive with another passphrase, and another attempt cannot help.
+    throw isTlsCode(errorCodeOf(cause) ?? "")
+      ? cause
+      : Object.assign(new Error(causeText(cause), { cause }), { code: unusableCode })
+  }
+  checkPins(socket, tls)
+  return socket
 }
+
+/** The error code of certificates, keys and archives that cannot be used. */
+const unusableCode = "ERR_TLS_UNUSABLE_CREDENTIALS"
 
 /** A class to save memory, because a program may have thousands of idle sockets. */
 class SocketStream implements ByteStream {

@@ -22,13 +22,15 @@ export const tlsConnectionOptions = (tls: TlsOptions | undefined, host: string):
     pfx: tls.pfx === undefined ? undefined : Buffer.from(Redacted.value(tls.pfx)),
     passphrase: reveal(tls.passphrase),
     ALPNProtocols: tls.alpn === undefined ? undefined : [...tls.alpn],
-    minVersion: tls.minVersion
+    minVersion: tls.minVersion,
+    ciphers: tls.ciphers,
+    crl: tls.crl === undefined ? undefined : [...tls.crl]
   }))
 })
 
 // Server Name Indication carries host names, never addresses (RFC 6066, section 3). The certificate is checked against
 // either.
-const serverName = (name: string): Tls.ConnectionOptions =>
+export const serverName = (name: string): Tls.ConnectionOptions =>
   Net.isIP(name) === 0
     ? { servername: name }
     : { checkServerIdentity: (_host, certificate) => Tls.checkServerIdentity(name, certificate) }

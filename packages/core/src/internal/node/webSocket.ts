@@ -19,7 +19,7 @@ import type { ByteStream, ByteStreamHandlers, TransportRequest, WriteResult } fr
 import { fromHttpStatus, fromNetworkError } from "../classification.ts"
 import { openStream } from "../openStream.ts"
 import { type CertificateWatch, watchCertificate } from "./clientCertificate.ts"
-import { tlsConnectionOptions } from "./tlsOptions.ts"
+import { makeSocket, type Way } from "./socket.ts"
 import { TurnCork } from "./turnCork.ts"
 
 const highWaterMark = 262_144
@@ -44,10 +44,11 @@ const unsupportedData = 1003
  */
 export const openWebSocket = (
   request: TransportRequest,
+  way: Way,
   handlers: ByteStreamHandlers
 ): Effect.Effect<ByteStream, MqttError, Scope.Scope> =>
   openStream(request.address, {
-    connect: (opened) => connect(request, handlers, opened),
+    connect: (opened) => connect(request, way, handlers, opened),
     destroy: (socket) => socket.terminate(),
     stream: (socket) => new WebSocketStream(socket, handlers)
   })
@@ -74,13 +75,16 @@ class Socket extends WebSocket {
 // exception. They stay for the socket's whole life.
 const connect = (
   request: TransportRequest,
+  way: Way,
   handlers: ByteStreamHandlers,
   opened: Deferred.Deferred<void, MqttError>
 ): Socket => {
   const maximumMessage = request.maximumPacketSize + messageSlack
   let certificate: CertificateWatch | undefined
-  const socket = makeSocket(request, maximumMessage, (tlsSocket) => {
-    certificate = watchCertificate(tlsSocket)
+  const socket = makeWebSocket(request, maximumMessage, () => {
+    const network = makeSocket(request, way)
+    if (network instanceof Tls.TLSSocket) certificate = watchCertificate(network)
+    return network
   })
   const server = ServerAddress.format(request.address)
   let failure: Error | undefined
@@ -157,12 +161,11 @@ const connect = (
   return socket
 }
 
-const makeSocket = (
-  request: TransportRequest,
+const makeWebSocket = (
+  { address, webSocket }: TransportRequest,
   maximumMessage: number,
-  onTlsSocket: (socket: Tls.TLSSocket) => void
+  createConnection: () => Net.Socket
 ): Socket => {
-  const { address, tls, webSocket } = request
   const headers: Record<string, string> = {}
   for (const [name, value] of Object.entries(webSocket?.headers ?? {})) {
     headers[name] = Redacted.value(value)
@@ -173,13 +176,7 @@ const makeSocket = (
     maxPayload: maximumMessage,
     maxBufferedChunks: minimumChunks + Math.ceil(maximumMessage / bytesPerChunk),
     headers,
-    finishRequest: (upgrade) => {
-      upgrade.once("socket", (socket) => {
-        if (socket instanceof Tls.TLSSocket) onTlsSocket(socket)
-      })
-      upgrade.end()
-    },
-    ...(address.protocol === "wss" ? tlsConnectionOptions(tls, address.host) : undefined)
+    createConnection
   })
 }
 

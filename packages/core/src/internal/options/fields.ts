@@ -9,6 +9,7 @@ import type { Authenticator } from "../../Authentication.ts"
 import type { Provider } from "../../Credentials.ts"
 import { authentication, credentials } from "./access.ts"
 import {
+  proxy,
   queue,
   type QueueOptions,
   reconnect,
@@ -113,8 +114,15 @@ export const fields = {
   tls: Schema.optionalKey(tls),
   /** The settings of WebSockets, for servers with `ws` or `wss`. */
   webSocket: withDefault(webSocket, {}),
+  /** The proxy on the way to the servers. Default: none, whatever the environment says. Unix sockets have none. */
+  proxy: Schema.optionalKey(proxy),
   /** When and how often the session tries to connect. */
   reconnect: withDefault(reconnect, {}),
+  /**
+   * How many times in a row the session follows a server that sends it to another one (MQTT 4.11), 0 to 100; 0: never.
+   * MQTT 5. Default 3.
+   */
+  redirects: withDefault(integer(0, 100), 3),
   /**
    * Replaces the schedule that `reconnect` describes. Its input is the failure, and its end stops reconnecting. It is
    * code: JSON and the environment have no form for it. Default: as `reconnect` says.

@@ -1,6 +1,6 @@
 /**
- * The groups of a session's options: will, TLS, WebSocket, reconnect, queue and unclaimed messages. Each option stands
- * here once, with its documentation, bounds and default; the types follow from it. See fields.ts for the options
+ * The groups of a session's options: will, TLS, WebSocket, proxy, reconnect, queue and unclaimed messages. Each option
+ * stands here once, with its documentation, bounds and default; the types follow from it. See fields.ts for the options
  * themselves.
  */
 import * as Schedule from "effect/Schedule"
@@ -119,15 +119,32 @@ const tlsFields = {
    * use.
    */
   servername: Schema.optionalKey(nonEmptyText),
-  /** Application protocols to offer; default none. */
+  /**
+   * Application protocols to offer (ALPN); default none. AWS IoT on port 443 wants `x-amzn-mqtt-ca`, or `mqtt` with a
+   * custom authorizer.
+   */
   alpn: Schema.optionalKey(commaSeparated),
   /**
-   * Connects to a server whose certificate is not verified. Anyone on the network path can then pose as the server and
-   * obtain user name and password. The session warns at each connect, and its status says so. Default `false`.
+   * Connects to a server whose certificate is not verified. Without `pins` anyone on the network path can then pose as
+   * the server and obtain user name and password. The session warns at each connect, and its status says so. Default
+   * `false`.
    */
   insecureSkipVerify: withDefault(flag, false),
   /** Default `TLSv1.2`. */
-  minVersion: withDefault(oneOf(["TLSv1.2", "TLSv1.3"]), "TLSv1.2")
+  minVersion: withDefault(oneOf(["TLSv1.2", "TLSv1.3"]), "TLSv1.2"),
+  /** The cipher suites to offer, in the form of OpenSSL: names with `:` between them. Default: those of Node. */
+  ciphers: Schema.optionalKey(nonEmptyText),
+  /**
+   * Revocation lists, PEM texts. With them every certificate of the server's chain needs a list of its issuer, and must
+   * not be in it. Default none.
+   */
+  crl: Schema.optionalKey(oneOrMore),
+  /**
+   * Public keys that the server's own certificate may have, each as `sha256/` and the digest of its
+   * SubjectPublicKeyInfo in base64. Checked in addition to the certificate; with `insecureSkipVerify` they are what
+   * verifies the server. Default: any.
+   */
+  pins: Schema.optionalKey(commaSeparated)
 }
 
 /**
@@ -196,6 +213,55 @@ export interface WebSocketEncoded extends Schema.Struct.Encoded<typeof webSocket
 
 export const webSocket: Group<WebSocketFields, WebSocketEncoded, WebSocketInput> = group(webSocketFields)
 
+const proxyFields = {
+  /**
+   * `http://host:port` or `https://host:port` (the method CONNECT), `socks5h://host:port`, or `socks5://host:port`,
+   * where this client resolves the name of the server. User name and password in it, percent-encoded, become `username`
+   * and `password`; checked options hold the URL without them. Default none.
+   */
+  url: Schema.optionalKey(nonEmptyText),
+  /** User name for the proxy. Default none. */
+  username: Schema.optionalKey(nonEmptyText),
+  /** Password for the proxy. Default none. */
+  password: Schema.optionalKey(secret("password")),
+  /** The authorities that are trusted for an `https://` proxy. PEM texts. Default: the system's. */
+  ca: Schema.optionalKey(oneOrMore),
+  /**
+   * Takes the proxy from the environment of the process at each connect: `HTTPS_PROXY` for servers with TLS,
+   * `HTTP_PROXY` for the others, then `ALL_PROXY`, each in small letters first; and `NO_PROXY` in addition to
+   * `noProxy`. Default `false`.
+   */
+  environment: withDefault(flag, false),
+  /**
+   * Servers that are reached without the proxy: `name` and all names that end in `.name`, addresses, both also with
+   * `:port`, subnets such as `10.0.0.0/8`, or `*`. Default none.
+   */
+  noProxy: withDefault(commaSeparated, [])
+}
+
+/**
+ * The proxy between the client and its servers. Node only: a browser has settings of its own.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
+export interface ProxyOptions extends Schema.Struct.Type<typeof proxyFields> {}
+
+/**
+ * `ProxyOptions` as a program writes them.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
+export interface ProxyInput extends InputOf<typeof proxyFields> {}
+
+/** The JSON form of `ProxyOptions`. */
+export interface ProxyEncoded extends Schema.Struct.Encoded<typeof proxyFields> {}
+
+export const proxy: Group<ProxyOptions, ProxyEncoded, ProxyInput> = group(proxyFields)
+
 const reconnectFields = {
   /** `false`: the session ends with its first connection, or when that connection fails. Default `true`. */
   enabled: withDefault(flag, true),
@@ -212,6 +278,12 @@ const reconnectFields = {
   jitter: withDefault(oneOf(["equal", "full", "none"]), "equal"),
   /** How long a connection must last before the delays start from `initialDelay` again. Default 30 s. */
   stableAfter: withDefault(delay, 30_000),
+  /**
+   * How long a session stays connected to another server than the preferred one, the first of its list, before it
+   * returns. It looks first whether that one can be reached, and again after the same time when it cannot. Default: it
+   * stays until the connection ends.
+   */
+  returnAfter: Schema.optionalKey(timeout),
   /**
    * The reaction to a permanent failure: another attempt after `permanentDelay`, or the end of the session. Default
    * `retry`.
@@ -351,6 +423,7 @@ export const groupNames: Readonly<Record<string, ReadonlyArray<string>>> = {
   will: Object.keys(will.schema.fields),
   tls: Object.keys(tls.schema.fields),
   webSocket: Object.keys(webSocket.schema.fields),
+  proxy: Object.keys(proxy.schema.fields),
   reconnect: Object.keys(reconnect.schema.fields),
   queue: Object.keys(queue.schema.fields),
   unclaimed: Object.keys(unclaimed.schema.fields)

@@ -5,6 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as ServerAddress from "../../ServerAddress.ts"
+import { credentialsFault, formatProxy, parseNoProxy, parseProxy } from "../proxyUrl.ts"
 import type { Fields } from "./fields.ts"
 
 /** One problem, and its place. */
@@ -107,6 +108,66 @@ const tlsIssues = ({ tls }: Fields): ReadonlyArray<Issue> => {
   if (tls?.pfx !== undefined && tls.cert !== undefined) {
     issues.push({ path: ["tls", "pfx"], issue: "pfx stands in place of cert and key" })
   }
+  // An empty list would allow no server, or every one.
+  if (tls?.pins?.length === 0) {
+    issues.push({ path: ["tls", "pins"], issue: "expected at least one pin" })
+  }
+  for (const [index, pin] of (tls?.pins ?? []).entries()) {
+    if (!/^sha256\/[A-Za-z0-9+/]{43}=$/.test(pin)) {
+      issues.push({ path: ["tls", "pins", index], issue: "expected sha256/ and 32 bytes in base64" })
+    }
+  }
+  return issues
+}
+
+/** The proxy with its URL and credentials apart, or the issue of an invalid one. Undefined: there is none. */
+export const proxyOf = ({ proxy }: Fields): NonNullable<Fields["proxy"]> | Issue | undefined => {
+  if (proxy?.url === undefined) {
+    return proxy
+  }
+  const issue = (key: string, message: string): Issue => ({ path: ["proxy", key], issue: message })
+  const address = parseProxy(proxy.url)
+  if (typeof address === "string") {
+    return issue("url", address)
+  }
+  const username = proxy.username ?? address.username
+  const password = proxy.password ?? address.password
+  if (
+    (address.username !== undefined && address.username !== username) ||
+    (address.password !== undefined && passwordOf(address.password) !== passwordOf(password))
+  ) {
+    return issue("url", "the user name or password differs from that of the options")
+  }
+  const fault = credentialsFault({ ...address, username, password })
+  if (fault !== undefined) {
+    return issue("username", fault)
+  }
+  return {
+    ...proxy,
+    url: formatProxy(address),
+    ...(username === undefined ? undefined : { username }),
+    ...(password === undefined ? undefined : { password })
+  }
+}
+
+const proxyIssues = (options: Fields): ReadonlyArray<Issue> => {
+  const issues: Array<Issue> = []
+  const { proxy } = options
+  const parsed = proxyOf(options)
+  if (parsed !== undefined && "issue" in parsed) {
+    issues.push(parsed)
+  }
+  if (proxy?.environment === true && proxy.url !== undefined) {
+    issues.push({ path: ["proxy", "environment"], issue: "the proxy comes from url or from the environment, not both" })
+  }
+  if (proxy !== undefined && proxy.url === undefined && (proxy.username ?? proxy.password) !== undefined) {
+    issues.push({ path: ["proxy", "username"], issue: "user name and password belong to a url" })
+  }
+  for (const [index, rule] of (proxy?.noProxy ?? []).entries()) {
+    if (parseNoProxy(rule) === undefined) {
+      issues.push({ path: ["proxy", "noProxy", index], issue: "expected a name, an address, address/prefix or *" })
+    }
+  }
   return issues
 }
 
@@ -142,6 +203,9 @@ export const issuesBetween = (options: Fields, broken: ReadonlyArray<string> = [
   }
   if (intact("tls")) {
     issues.push(...tlsIssues(options))
+  }
+  if (intact("proxy")) {
+    issues.push(...proxyIssues(options))
   }
   if (options.protocolVersion === 4) {
     issues.push(...mqtt5Issues(options))

@@ -9,7 +9,7 @@ import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as ServerAddress from "../../ServerAddress.ts"
 import { type Fields, FieldsSchema, type SessionOptions, type SessionOptionsEncoded } from "./fields.ts"
 import { withoutUndefined } from "./plain.ts"
-import { credentialsOf, isAddress, issuesBetween, memoryOf, parseServers } from "./rules.ts"
+import { credentialsOf, isAddress, issuesBetween, memoryOf, parseServers, proxyOf } from "./rules.ts"
 
 const defaultExpiry = {
   none: Duration.zero,
@@ -30,6 +30,7 @@ const resolve = (options: Fields): SessionOptions => {
   const { path, queries: given, ...webSocket } = options.webSocket
   const { name, ...others } = options
   const memory = memoryOf(options)
+  const proxy = proxyOf(options)
   const servers: Array<string> = []
   const queries: Record<string, Redacted.Redacted<string>> = {}
   for (const address of addresses) {
@@ -45,6 +46,7 @@ const resolve = (options: Fields): SessionOptions => {
     ...others,
     ...("issue" in credentials || credentials.username === undefined ? undefined : { username: credentials.username }),
     ...("issue" in credentials || credentials.password === undefined ? undefined : { password: credentials.password }),
+    ...(proxy === undefined || "issue" in proxy ? undefined : { proxy }),
     // The check has ensured at least one server, and that each can be parsed.
     servers: servers as [string, ...Array<string>],
     sessionExpiry: options.sessionExpiry ?? defaultExpiry[options.persistence],

@@ -10,6 +10,7 @@ import type { Connect, Will } from "../../Packet.ts"
 import * as Properties from "../../Properties.ts"
 import type { ServerAddress } from "../../ServerAddress.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
+import { Transport } from "../../Transport.ts"
 import { open as openConnection } from "../connection/connection.ts"
 import type { Connection, ConnectionHandlers } from "../connection/contract.ts"
 import type { Access } from "./credentials.ts"
@@ -37,6 +38,11 @@ export interface Connector {
     lastError: MqttError | undefined
   ) => Effect.Effect<Prepared, MqttError>
   readonly open: (prepared: Prepared, handlers: ConnectionHandlers) => Effect.Effect<Connection, MqttError, Scope.Scope>
+  /**
+   * Whether a server can be reached: its network, TLS and WebSocket, without CONNECT. Asks for credentials, which may
+   * hold a certificate or a query. Takes bounded time.
+   */
+  readonly probe: (address: ServerAddress) => Effect.Effect<boolean>
   /** The server accepted CONNECT. */
   readonly connected: () => void
   /**
@@ -99,6 +105,7 @@ export const makeConnector = ({ access, clientId, options, isNewSession }: Conne
       address: query === undefined ? target : { ...target, query },
       tls,
       webSocket,
+      proxy: options.proxy,
       connect,
       exchange,
       connectTimeout: Duration.toMillis(options.connectTimeout),
@@ -132,6 +139,21 @@ export const makeConnector = ({ access, clientId, options, isNewSession }: Conne
           Effect.flatMap((again) => openOne(again, handlers))
         )
       }),
+    probe: (target) =>
+      Effect.all([Transport, access(target, undefined)]).pipe(
+        Effect.flatMap(([transport, { query, tls, webSocket }]) =>
+          transport.open({
+            address: query === undefined ? target : { ...target, query },
+            tls,
+            webSocket,
+            proxy: options.proxy,
+            maximumPacketSize: options.maximumPacketSize
+          }, { onData: () => {}, onDrain: () => {}, onClose: () => {} })
+        ),
+        Effect.scoped,
+        Effect.timeout(options.connectTimeout),
+        Effect.isSuccess
+      ),
     discardServerSession: () => {
       // A clean session of 3.1.1 ends with its connection. A durable session needs a separate clean connect first.
       if (version5 || !durable) mustDiscard = true

@@ -3,6 +3,7 @@
  * manager call it.
  */
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import { MqttError, NotSupported } from "../../MqttError.ts"
@@ -62,7 +63,7 @@ export const makeSession = Effect.fnUntraced(function*(
   const core = new SessionAssembly({ options, clientId, engine, store, records, clock, fibers, settings, observer })
   connect(core, {
     clock,
-    servers: new Servers(addresses),
+    servers: new Servers(addresses, options.redirects),
     isStored: store !== undefined,
     identity: identityIn(records)
   })
@@ -118,12 +119,16 @@ const connect = (core: SessionAssembly, { clock, identity, isStored, servers }: 
     servers,
     reconnect: new Reconnect(options),
     now: () => engineLoop.now(),
+    stableAfter: Duration.toMillis(options.reconnect.stableAfter),
     isUnverified: protectionOf(options) === "unverified",
     persistent: options.persistence !== "none",
     autoReconnect: options.reconnect.enabled,
     isStopping: () => shutdown.isStopping,
     connector,
     renewal,
+    returnAfter: options.reconnect.returnAfter === undefined
+      ? undefined
+      : Duration.toMillis(options.reconnect.returnAfter),
     onViolation: ({ kind }) => {
       if (kind === "session-present") discardServerSession(core, connector)
     },

@@ -15,7 +15,7 @@ import type { Connector, Prepared } from "./connector.ts"
 import { endedByServer } from "./endedByServer.ts"
 import type { EngineLoop } from "./engineLoop.ts"
 import type { Lifecycle } from "./lifecycle.ts"
-import type { Reconnect } from "./reconnect.ts"
+import type { Decision, Reconnect } from "./reconnect.ts"
 import type { Renewal } from "./renewal.ts"
 import type { Servers } from "./servers.ts"
 import { warnUnverified } from "./trust.ts"
@@ -28,15 +28,19 @@ export interface SupervisorOptions {
   readonly reconnect: Reconnect
   /** Milliseconds of the monotonic clock. Measures how long connections last and how long failed servers stand back. */
   readonly now: () => number
+  /** Milliseconds after which a connection counts as stable. */
+  readonly stableAfter: number
   /** The servers' certificates are not verified. */
   readonly isUnverified: boolean
   readonly persistent: boolean
   readonly autoReconnect: boolean
   /** The client itself ends the connection: no further attempt. */
   readonly isStopping: () => boolean
-  readonly connector: Pick<Connector, "open" | "prepare">
+  readonly connector: Pick<Connector, "open" | "prepare" | "probe">
   /** Present where credentials are asked for before each attempt. */
   readonly renewal: Renewal | undefined
+  /** Milliseconds after which a session at another server returns to the preferred one. Undefined: it stays. */
+  readonly returnAfter: number | undefined
   /** The server broke a rule that only the session's state reveals. The connection ends with this violation. */
   readonly onViolation: (violation: Violation) => void
   readonly onConnected: (connack: Connack, connect: Connect) => void
@@ -66,14 +70,20 @@ export const run = (options: SupervisorOptions): Effect.Effect<void> =>
       let end: Ended | undefined
       attempt++
       // Tries every server once, until one answers. The last failure counts, or the first permanent one.
-      for (const address of servers.round(options.now())) {
+      servers.begin(options.now())
+      for (let address = servers.next(); address !== undefined; address = servers.next()) {
         const server = ServerAddress.format(address)
         if (lifecycle.current().state === "disconnected") lifecycle.set({ state: "connecting" })
         lifecycle.set({ server, attempt })
         lifecycle.emit({ _tag: "Connecting", server, attempt })
         // Warn before the server gets the password. Later attempts in a row warn only when they succeed.
         if (options.isUnverified && attempt === 1) yield* warnUnverified(options.session, server)
-        const { error, lasted } = yield* connectTo(options, address, server, attempt === 1 ? undefined : lastError)
+        const attempted = yield* connectTo(options, address, server, attempt === 1 ? undefined : lastError)
+        const { lasted } = attempted
+        if (lasted !== undefined && lasted >= options.stableAfter) servers.settled()
+        const redirected = servers.redirect(address, attempted.error)
+        if (lasted === undefined && redirected === undefined) continue
+        const error = redirected ?? attempted.error
         if (lasted !== undefined || end === undefined || end.error.isRetryable) end = { error, lasted }
         if (lasted !== undefined) break
         servers.failed(address, options.now())
@@ -96,7 +106,8 @@ export const run = (options: SupervisorOptions): Effect.Effect<void> =>
       }
       options.renewal?.failed(error)
       if (lasted !== undefined) lifecycle.emit({ _tag: "Disconnected", error })
-      const decision = yield* reconnect.next(error)
+      // The next server is known, and expects the session: there is nothing to wait for.
+      const decision = servers.isExpected && options.autoReconnect ? now : yield* reconnect.next(error)
       if (decision._tag === "GiveUp") {
         lifecycle.set({ state: "disconnected", ready: false, lastError: error, failure: error, server: undefined })
         return yield* options.onFailure(error, true)
@@ -106,13 +117,15 @@ export const run = (options: SupervisorOptions): Effect.Effect<void> =>
         ready: false,
         lastError: error,
         server: undefined,
-        ...(!error.isRetryable ? { failure: error } : undefined)
+        ...(!error.isRetryable && decision !== now ? { failure: error } : undefined)
       })
-      if (!error.isRetryable) yield* options.onFailure(error, false)
+      if (!error.isRetryable && decision !== now) yield* options.onFailure(error, false)
       lifecycle.emit({ _tag: "Reconnecting", attempt: attempt + 1, delay: decision.delay, error })
       yield* Effect.sleep(decision.delay)
     }
   })
+
+const now: Decision = { _tag: "Wait", delay: 0 }
 
 /**
  * Connects to a server, and waits for the end of the connection.
@@ -174,9 +187,25 @@ const serve = Effect.fnUntraced(function*(
   }
   const since = options.now()
   if (options.isUnverified && options.lifecycle.current().attempt > 1) yield* warnUnverified(options.session, server)
-  const error = yield* Deferred.await(lost)
+  const error = yield* options.returnAfter === undefined || servers.isPreferred(address)
+    ? Deferred.await(lost)
+    : Effect.raceFirst(Deferred.await(lost), returning(options, options.returnAfter, opened.success))
   return { error, lasted: options.now() - since, byServer: endedByServer(error.reason) }
 })
+
+/** Ends the connection as soon as the preferred server can be reached again, which is then the next one. */
+const returning = (
+  { connector, servers }: SupervisorOptions,
+  returnAfter: number,
+  connection: Connection
+): Effect.Effect<never> =>
+  Effect.suspend(() => connector.probe(servers.preferred)).pipe(
+    Effect.delay(returnAfter),
+    Effect.repeat({ until: (isReachable) => isReachable }),
+    Effect.andThen(Effect.sync(() => servers.returning())),
+    Effect.andThen(connection.close(0)),
+    Effect.andThen(Effect.never)
+  )
 
 const established = (
   { autoReconnect, engineLoop, lifecycle, onConnected, persistent }: SupervisorOptions,

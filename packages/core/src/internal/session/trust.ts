@@ -14,7 +14,8 @@ import { quoted } from "../peerText.ts"
 export const protectionOf = ({ servers, tls }: SessionOptions): SessionStatus["tls"] =>
   !servers.some((server) => server.startsWith("mqtts:") || server.startsWith("wss:"))
     ? "none"
-    : tls?.insecureSkipVerify === true
+    // A pinned key verifies the server too.
+    : tls?.insecureSkipVerify === true && tls.pins === undefined
     ? "unverified"
     : "verified"
 

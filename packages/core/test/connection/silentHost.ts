@@ -1,0 +1,44 @@
+/**
+ * A host that answers no SYN, as behind a firewall that drops packets: a process that listens, and never accepts,
+ * behind a full queue.
+ */
+import { Effect, type Scope } from "effect"
+import { type ChildProcess, spawn } from "node:child_process"
+import * as Net from "node:net"
+
+const program = `
+  const server = require("node:net").createServer().listen({ host: process.argv[1], port: 0, backlog: 1 }, () => {
+    require("node:fs").writeSync(1, String(server.address().port))
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
+  })
+`
+
+/** The port on which the address is silent. */
+export const make = (host: string): Effect.Effect<number, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const child = yield* Effect.acquireRelease(
+      Effect.sync((): ChildProcess => spawn(process.execPath, ["-e", program, host])),
+      (child) =>
+        Effect.callback<void>((resume) => {
+          child.once("exit", () => resume(Effect.void))
+          child.kill("SIGKILL")
+        })
+    )
+    const port = yield* Effect.callback<number>((resume) => {
+      child.stdout!.once("data", (text: Buffer) => resume(Effect.succeed(Number(text))))
+    })
+    yield* Effect.acquireRelease(
+      Effect.sync(() =>
+        Array.from({ length: 8 }, () => {
+          const socket = Net.connect({ host, port })
+          socket.on("error", () => {})
+          return socket
+        })
+      ),
+      (sockets) =>
+        Effect.sync(() => {
+          for (const socket of sockets) socket.destroy()
+        })
+    )
+    return port
+  })

@@ -1,0 +1,1 @@
+export * as SocketTransport from "./SocketTransport.ts"
