@@ -43,6 +43,8 @@ export type {
   ReconnectInput,
   ReconnectOptions,
   ReconnectSchedule,
+  ServerLimitsInput,
+  ServerLimitsOptions,
   TlsInput,
   TlsOptions,
   UnclaimedInput,

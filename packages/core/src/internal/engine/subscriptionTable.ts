@@ -31,6 +31,15 @@ export class SubscriptionTable {
     return count
   }
 
+  /** Subscriptions that the server has or will have, when it has answered every request. */
+  get occupied(): number {
+    let count = 0
+    for (const { isKnown, isWanted, request } of this.#entries?.values() ?? []) {
+      if (isWanted && (isKnown || request !== undefined)) count++
+    }
+    return count
+  }
+
   get pending(): number {
     let count = 0
     for (const entry of this.#entries?.values() ?? []) {
