@@ -45,6 +45,8 @@ export type {
   ReconnectInput,
   ReconnectOptions,
   ReconnectSchedule,
+  ServerLimitsInput,
+  ServerLimitsOptions,
   TlsInput,
   TlsOptions,
   UnclaimedInput,

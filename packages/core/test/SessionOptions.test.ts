@@ -162,6 +162,12 @@ describe("SessionOptions", () => {
         onAckDeadline: "wait",
         tracing: "off",
         unclaimed: { hold: "10000 ms", fraction: 0.5 },
+        serverLimits: {
+          maximumQoS: 2,
+          retainAvailable: true,
+          sharedSubscriptionAvailable: true,
+          filtersPerSubscribe: 100
+        },
         subscriptionIdentifiers: "auto",
         drainTimeout: "10000 ms"
       })

@@ -36,6 +36,7 @@ import type { ListenOptions, ScriptedBrokerOptions, Service } from "./internal/s
 import { memoryUrl as urlInMemory } from "./internal/scripted/memoryTransport.ts"
 import { makeHub } from "./internal/scripted/runningHub.ts"
 import { makeService } from "./internal/scripted/service.ts"
+export type { ProfileName } from "./internal/profiles/contract.ts"
 export type {
   CutOptions,
   InjectedFault,

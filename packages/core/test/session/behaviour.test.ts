@@ -10,11 +10,16 @@ import { Effect, Layer, type Scope } from "effect"
 import type * as Net from "node:net"
 import * as Tls from "node:tls"
 import { behaviour, type Environment, names } from "./behaviour.ts"
-import { Server, type TestServer, type TlsFaults } from "./behaviourWorld.ts"
+import { type Profiled, profiles } from "./behaviourProfiles.ts"
+import { type Options, Server, type TestServer, type TlsFaults } from "./behaviourWorld.ts"
 
 const user = { username: "tester", password: "a secret" }
 
-const scripted = (network: "memory" | "tcp"): Environment["server"] =>
+const scripted = (
+  network: "memory" | "tcp",
+  profile?: ScriptedBroker.ScriptedBrokerOptions,
+  needed?: Options<never>
+): Environment["server"] =>
   Layer.effect(
     Server,
     Effect.gen(function*() {
@@ -23,14 +28,15 @@ const scripted = (network: "memory" | "tcp"): Environment["server"] =>
         journal: Journal.makeMemory(),
         record: false,
         authorizePublish: (_, { topic }) => topic.startsWith("refused/") ? 0x87 : 0,
-        authorizeSubscribe: (_, { filter }) => filter.startsWith("refused/") ? 0x87 : 0
+        authorizeSubscribe: (_, { filter }) => filter.startsWith("refused/") ? 0x87 : 0,
+        ...profile
       }
       const broker = network === "memory"
         ? yield* ScriptedBroker.makeMemory(options)
         : yield* ScriptedBroker.make(options)
       return {
         address: network === "memory" ? "mqtt://memory:1883" : broker.url,
-        options: user,
+        options: { ...user, ...needed },
         transport: network === "memory" ? broker.transport : undefined,
         isInMemory: network === "memory",
         user,
@@ -161,7 +167,16 @@ const real = (version: 4 | 5, network: "tcp" | "tls" | "ws" | "wss", by?: "MQTT.
   }
 })
 
+const profiled = ({ profile, serverLimits, skip, version }: Profiled): Environment => ({
+  name: `profile ${profile} ${version === 4 ? "3.1.1" : "5"}`,
+  version,
+  // What a server does about load is tested by itself: these tests send as much as they can.
+  server: scripted("memory", { profile, throttling: false }, { serverLimits }),
+  skip: { ...(version === 4 ? on311 : undefined), ...withoutTls, ...skip }
+})
+
 const environments: ReadonlyArray<Environment> = [
+  ...profiles.map(profiled),
   { name: "scripted 3.1.1 memory", version: 4, server: scripted("memory"), skip: { ...on311, ...withoutTls } },
   { name: "scripted 5 memory", version: 5, server: scripted("memory"), skip: withoutTls },
   { name: "scripted 3.1.1 tcp", version: 4, server: scripted("tcp"), skip: { ...on311, ...withoutTls } },

@@ -48,6 +48,8 @@ export interface EngineOptions {
    */
   readonly poisonThreshold: number
   readonly subscriptionIdentifiers: "auto" | "off"
+  /** Limits that the server has and does not announce. Default: none, and 100 filters in a packet. */
+  readonly serverLimits?: UnannouncedLimits | undefined
   /** The session's persistence is `durable`: subscriptions outlive their consumers, and changes are recorded. */
   readonly durable: boolean
   readonly ackDeadline: number
@@ -56,6 +58,21 @@ export interface EngineOptions {
    * How long messages without a consumer are held, and how many are held after no consumer has come within that time.
    */
   readonly unclaimed: { readonly hold: number; readonly messages: number }
+}
+
+/**
+ * Limits of a server that CONNACK does not tell: all of them on 3.1.1.
+ */
+export interface UnannouncedLimits {
+  /** Bytes; undefined: no limit. */
+  readonly maximumPacketSize?: number | undefined
+  readonly maximumQoS: QoS
+  readonly retainAvailable: boolean
+  readonly sharedSubscriptionAvailable: boolean
+  /** Topic filters in a SUBSCRIBE or UNSUBSCRIBE. */
+  readonly filtersPerSubscribe: number
+  /** Subscriptions of the session; undefined: no limit. */
+  readonly subscriptions?: number | undefined
 }
 
 /**
@@ -376,9 +393,15 @@ export interface SessionEngine {
   /**
    * The connection has ended, or an attempt failed. `endedByServer` describes how, when the server may have ended it
    * because of a packet that it was sent. `wasAsked` is false when the network got no byte of CONNECT. Otherwise the
-   * server may have begun a new session without the client knowing.
+   * server may have begun a new session without the client knowing. `isOverQuota`: the server gave a quota as the
+   * reason, which is blamed on subscriptions only.
    */
-  readonly disconnected: (now: number, endedByServer?: string, wasAsked?: boolean) => void
+  readonly disconnected: (
+    now: number,
+    endedByServer?: string,
+    wasAsked?: boolean,
+    isOverQuota?: boolean
+  ) => void
 
   readonly publish: (request: PublishRequest, now: number) => Admission
   /** Withdraws a message that was never sent. True: it is settled, and no outcome is handed out. False: too late. */

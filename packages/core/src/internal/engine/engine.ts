@@ -162,11 +162,13 @@ class Engine implements SessionEngine {
     return violation
   }
 
-  disconnected(now: number, endedByServer?: string, wasAsked = true): void {
+  disconnected(now: number, endedByServer?: string, wasAsked = true, isOverQuota = false): void {
     const core = this.#core
     this.#subscriptions.table.changed()
     this.#serverSession.disconnected(wasAsked)
-    const giveUp = endedByServer === undefined || core.limits === undefined ? undefined : this.#blame(endedByServer)
+    const giveUp = endedByServer === undefined || core.limits === undefined
+      ? undefined
+      : this.#blame(endedByServer, isOverQuota)
     core.now = now
     core.limits = undefined
     core.online = false
@@ -281,15 +283,18 @@ class Engine implements SessionEngine {
    * Blames the oldest unanswered packet for the end of the connection by the server. Answers how to give it up, once
    * its threshold is reached.
    */
-  #blame(last: string): (() => void) | undefined {
+  #blame(last: string, isOverQuota: boolean): (() => void) | undefined {
     const { poison, unwritten } = this.#core
-    if (poison.threshold === 0) return undefined
     const message = this.#outbound.oldestUnanswered(unwritten)
     const request = this.#subscriptionFlow.oldestUnanswered(unwritten)
     if (message !== undefined && (request === undefined || message.order < request.order)) {
+      // A quota of messages passes with time, so none of them is given up over it.
+      if (poison.threshold === 0 || isOverQuota) return undefined
       return poison.strike(message) ? () => this.#outbound.giveUp(message, last) : undefined
     }
-    return request !== undefined && poison.strike(request)
+    // Fewer filters in a packet are tried before a filter is blamed.
+    if (request === undefined || this.#subscriptionFlow.sendFewer(request) || poison.threshold === 0) return undefined
+    return poison.strike(request)
       ? () => this.#subscriptionFlow.giveUp(request, last)
       : undefined
   }

@@ -5,29 +5,42 @@
 import { InvalidTopic, type MqttErrorReason, NotSupported, PacketTooLarge } from "../../MqttError.ts"
 import type { Connack, Publish } from "../../Packet.ts"
 import { none } from "../../Properties.ts"
-import type { ProtocolVersion } from "../../QoS.ts"
+import type { ProtocolVersion, QoS } from "../../QoS.ts"
 import { sizeOf } from "../codec/size.ts"
 import { EncodedProperties } from "../encodedProperties.ts"
-import type { PublishRequest, ServerLimits } from "./contract.ts"
+import type { PublishRequest, ServerLimits, UnannouncedLimits } from "./contract.ts"
 import type { EngineCore } from "./core.ts"
 import type { OutboundMessage } from "./outboundMessage.ts"
 
 /** The largest packet that MQTT can express: 5 bytes of fixed header and 268,435,455 behind it. */
 const largestPacket = 268_435_460
 
+const isAvailable = (unannounced = true, announced = true): boolean => unannounced && announced
+
 /**
- * Reads the limits from a CONNACK. MQTT 3.1.1 grants none.
+ * Reads the limits from a CONNACK. MQTT 3.1.1 announces none. Of an announced and an unannounced one the lower counts.
  */
-export const limitsOf = ({ properties }: Connack, version: ProtocolVersion): ServerLimits => ({
+export const limitsOf = (
+  { properties }: Connack,
+  version: ProtocolVersion,
+  unannounced?: UnannouncedLimits
+): ServerLimits => ({
   receiveMaximum: properties.receiveMaximum ?? 65_535,
-  maximumQoS: properties.maximumQoS ?? 2,
-  retainAvailable: properties.retainAvailable ?? true,
-  maximumPacketSize: Math.min(properties.maximumPacketSize ?? largestPacket, largestPacket),
+  maximumQoS: Math.min(properties.maximumQoS ?? 2, unannounced?.maximumQoS ?? 2) as QoS,
+  retainAvailable: isAvailable(unannounced?.retainAvailable, properties.retainAvailable),
+  maximumPacketSize: Math.min(
+    properties.maximumPacketSize ?? largestPacket,
+    unannounced?.maximumPacketSize ?? largestPacket,
+    largestPacket
+  ),
   topicAliasMaximum: properties.topicAliasMaximum ?? 0,
   wildcardSubscriptionAvailable: properties.wildcardSubscriptionAvailable ?? true,
   subscriptionIdentifiersAvailable: version === 5 && (properties.subscriptionIdentifiersAvailable ?? true),
   // 3.1.1 has no shared subscriptions, but many servers offer them to its clients.
-  sharedSubscriptionAvailable: properties.sharedSubscriptionAvailable ?? true
+  sharedSubscriptionAvailable: isAvailable(
+    unannounced?.sharedSubscriptionAvailable,
+    properties.sharedSubscriptionAvailable
+  )
 })
 
 /**

@@ -65,7 +65,7 @@ export class ServerSession {
     const cleanStart = this.#cleanStart
     if (packet.sessionPresent && (cleanStart || !this.#hasSession)) return violations.unexpectedSession(cleanStart)
     core.connection++
-    core.limits = limitsOf(packet, core.options.protocolVersion)
+    core.limits = limitsOf(packet, core.options.protocolVersion, core.options.serverLimits)
     core.online = true
     core.writable = true
     core.poison.connected()

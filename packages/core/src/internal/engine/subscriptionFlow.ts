@@ -2,7 +2,13 @@
  * Decides which SUBSCRIBE and UNSUBSCRIBE are sent now, and what their acknowledgements mean for consumers (MQTT 3.8 to
  * 3.11), one request at a time for each filter. `subscriptionRequests.ts` sends them. `engine.ts` calls this file.
  */
-import { PoisonMessage, SubscriptionRefused, UnsubscribeRefused } from "../../MqttError.ts"
+import {
+  type MqttErrorReason,
+  NotSupported,
+  PoisonMessage,
+  SubscriptionRefused,
+  UnsubscribeRefused
+} from "../../MqttError.ts"
 import type { Suback, Unsuback } from "../../Packet.ts"
 import type { QoS } from "../../QoS.ts"
 import type { Violation } from "../codec/contract.ts"
@@ -44,12 +50,15 @@ export class SubscriptionFlow {
     const unsubscribe: Array<SubscriptionEntry> = []
     const withIdentifiers = core.options.subscriptionIdentifiers === "auto" &&
       core.limits!.subscriptionIdentifiersAvailable
-    for (const entry of this.#admitted(this.#subscriptions.table.takeDue())) {
-      if (!entry.isWanted) {
-        unsubscribe.push(entry)
-        continue
-      }
-      const refusal = limits.refuseFilter(entry.filter, entry.isShared, core.limits!)
+    const admitted = this.#admitted(this.#subscriptions.table.takeDue())
+    for (const entry of admitted) if (!entry.isWanted) unsubscribe.push(entry)
+    // Where subscriptions are limited, those that go make room for those that come.
+    const isLimited = core.options.serverLimits?.subscriptions !== undefined
+    if (isLimited) this.#requests.unsubscribe(unsubscribe)
+    for (const entry of admitted) {
+      if (!entry.isWanted) continue
+      const refusal = limits.refuseFilter(entry.filter, entry.isShared, core.limits!) ??
+        (entry.isKnown ? undefined : this.#refuseOneMore(subscribe.length))
       if (refusal !== undefined) {
         if (entry.isKnown) this.#subscriptions.table.unrecord(entry)
         entry.isKnown = false
@@ -61,7 +70,17 @@ export class SubscriptionFlow {
       else subscribe.push(requested)
     }
     this.#requests.subscribe(subscribe)
-    this.#requests.unsubscribe(unsubscribe)
+    if (!isLimited) this.#requests.unsubscribe(unsubscribe)
+  }
+
+  /** Why the session may not have one more subscription, besides those that are about to be sent. */
+  #refuseOneMore(sending: number): MqttErrorReason | undefined {
+    const maximum = this.#core.options.serverLimits?.subscriptions
+    if (maximum === undefined || this.#subscriptions.table.occupied + sending < maximum) return undefined
+    return new NotSupported({
+      feature: `more than ${maximum} subscriptions`,
+      detail: "the limit in serverLimits"
+    })
   }
 
   /**
@@ -80,6 +99,11 @@ export class SubscriptionFlow {
   /** The oldest request that the network got on this connection and that the server has not answered. */
   oldestUnanswered(unwritten: ReadonlySet<number>): SubscriptionRequest | undefined {
     return this.#requests.oldest(unwritten)
+  }
+
+  /** See `SubscriptionRequests.sendFewer`. */
+  sendFewer(request: SubscriptionRequest): boolean {
+    return this.#requests.sendFewer(request)
   }
 
   /**

@@ -6,6 +6,7 @@
 import { type MqttErrorReason, PacketTooLarge } from "../../MqttError.ts"
 import type { Packet, Suback, Subscribe, SubscribeFilter, Unsuback, Unsubscribe } from "../../Packet.ts"
 import { none } from "../../Properties.ts"
+import type { QoS } from "../../QoS.ts"
 import type { Violation } from "../codec/contract.ts"
 import { sizeOf } from "../codec/size.ts"
 import type { EngineCore } from "./core.ts"
@@ -15,8 +16,8 @@ import { type RequestedSubscription, type SubscriptionEntry, SubscriptionRequest
 import type { Subscriptions } from "./subscriptions.ts"
 import * as violations from "./violations.ts"
 
-/** Maximum number of topic filters in a packet. Servers limit it, the strictest to 8; most accept a hundred. */
-const filtersPerPacket = 100
+/** The lowest limit of topic filters in a packet that is known of a server. */
+const strictest = 8
 
 /** Largest subscription identifier (MQTT 3.8.2.1.2). */
 const largestIdentifier = 268_435_455
@@ -29,6 +30,8 @@ export class SubscriptionRequests {
   /** The requests of this connection that are not acknowledged. */
   #requests: Set<SubscriptionRequest> | undefined
   #nextIdentifier = 1
+  /** Topic filters in a packet. */
+  #filtersPerPacket: number
 
   constructor(
     core: EngineCore,
@@ -40,6 +43,7 @@ export class SubscriptionRequests {
     this.#router = router
     this.#identifiers = identifiers
     this.#subscriptions = subscriptions
+    this.#filtersPerPacket = core.options.serverLimits?.filtersPerSubscribe ?? 100
   }
 
   disconnected(): void {
@@ -51,6 +55,17 @@ export class SubscriptionRequests {
   oldest(unwritten: ReadonlySet<number>): SubscriptionRequest | undefined {
     for (const request of this.#requests ?? []) if (!unwritten.has(request.packetIdentifier)) return request
     return undefined
+  }
+
+  /**
+   * The server has ended a connection over this request, perhaps because of the number of its topic filters. Answers
+   * whether smaller packets are tried.
+   */
+  sendFewer({ entries }: SubscriptionRequest): boolean {
+    const { length } = entries
+    if (length < 2) return false
+    this.#filtersPerPacket = length > strictest ? strictest : Math.floor(length / 2)
+    return true
   }
 
   /** The request that an acknowledgement answers. Its packet identifier is free. */
@@ -115,21 +130,23 @@ export class SubscriptionRequests {
 
   /** Sends SUBSCRIBEs with these filters. A subscription identifier is that of the first. */
   subscribe(subscriptions: ReadonlyArray<RequestedSubscription>): void {
-    for (let i = 0; i < subscriptions.length; i += filtersPerPacket) {
-      this.#sendSubscribe(subscriptions.slice(i, i + filtersPerPacket))
+    for (let i = 0; i < subscriptions.length; i += this.#filtersPerPacket) {
+      this.#sendSubscribe(subscriptions.slice(i, i + this.#filtersPerPacket))
     }
   }
 
   unsubscribe(entries: ReadonlyArray<SubscriptionEntry>): void {
-    for (let i = 0; i < entries.length; i += filtersPerPacket) {
-      this.#sendUnsubscribe(entries.slice(i, i + filtersPerPacket))
+    for (let i = 0; i < entries.length; i += this.#filtersPerPacket) {
+      this.#sendUnsubscribe(entries.slice(i, i + this.#filtersPerPacket))
     }
   }
 
   #sendSubscribe(subscriptions: ReadonlyArray<RequestedSubscription>): void {
+    // A server that does not announce its maximum QoS may leave unanswered what exceeds it. Others grant less.
+    const highest = this.#core.options.serverLimits?.maximumQoS ?? 2
     const filters: Array<SubscribeFilter> = subscriptions.map((
       { entry: { filter }, noLocal, qos, retainAsPublished, retainHandling }
-    ) => ({ filter, qos, noLocal, retainAsPublished, retainHandling }))
+    ) => ({ filter, qos: Math.min(qos, highest) as QoS, noLocal, retainAsPublished, retainHandling }))
     const subscriptionIdentifier = subscriptions[0]!.identifier
     const entries = subscriptions.map(({ entry }) => entry)
     const request = new SubscriptionRequest("subscribe", entries, subscriptions)

@@ -33,6 +33,15 @@ export class SubscriptionTable {
     return count
   }
 
+  /** Subscriptions that the server has or will have, when it has answered every request. */
+  get occupied(): number {
+    let count = 0
+    for (const { isKnown, isWanted, request } of this.#entries?.values() ?? []) {
+      if (isWanted && (isKnown || request !== undefined)) count++
+    }
+    return count
+  }
+
   /** Counted once after each change: sessions ask in every turn, and may have a hundred thousand entries. */
   get pending(): number {
     if (this.#pending !== undefined) return this.#pending

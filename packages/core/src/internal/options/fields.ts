@@ -14,6 +14,7 @@ import {
   type QueueOptions,
   reconnect,
   reconnectSchedule,
+  serverLimits,
   tls,
   unclaimed,
   webSocket,
@@ -185,6 +186,8 @@ export const fields = {
   unclaimed: withDefault(unclaimed, {}),
   /** `auto` uses subscription identifiers if the server supports them (MQTT 3.8.2.1.2). Default `auto`. */
   subscriptionIdentifiers: withDefault(oneOf(["auto", "off"]), "auto"),
+  /** Limits of the server that it does not announce in CONNACK. */
+  serverLimits: withDefault(serverLimits, {}),
   /** How long `drain` may take. Default 10 s. */
   drainTimeout: withDefault(timeout, 10_000),
   /**

@@ -1,7 +1,7 @@
 /**
- * The groups of a session's options: will, TLS, WebSocket, proxy, reconnect, queue and unclaimed messages. Each option
- * stands here once, with its documentation, bounds and default; the types follow from it. See fields.ts for the options
- * themselves.
+ * The groups of a session's options: will, TLS, WebSocket, proxy, reconnect, queue, unclaimed messages and limits of
+ * the server. Each option stands here once, with its documentation, bounds and default; the types follow from it. See
+ * fields.ts for the options themselves.
  */
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
@@ -418,6 +418,41 @@ export interface UnclaimedEncoded extends Schema.Struct.Encoded<typeof unclaimed
 
 export const unclaimed: Group<UnclaimedOptions, UnclaimedEncoded, UnclaimedInput> = group(unclaimedFields)
 
+const serverLimitsFields = {
+  /** The largest packet that the server takes, in bytes, 1 to 268,435,460. Default: no limit. */
+  maximumPacketSize: Schema.optionalKey(integer(1, 268_435_460)),
+  /** The highest quality of service of publishes and subscriptions. Default 2. */
+  maximumQoS: withDefault(oneOf([0, 1, 2]), 2),
+  /** Whether the server keeps retained messages. Default `true`. */
+  retainAvailable: withDefault(flag, true),
+  /** Whether the server has shared subscriptions. Default `true`. */
+  sharedSubscriptionAvailable: withDefault(flag, true),
+  /**
+   * How many topic filters a SUBSCRIBE or UNSUBSCRIBE may have, 1 to 65535. When the server ends a connection over a
+   * packet of several filters, the session sends fewer by itself. Default 100.
+   */
+  filtersPerSubscribe: withDefault(integer(1, 65_535), 100),
+  /** How many subscriptions the session may have, 1 to 1,000,000. Default: no limit. */
+  subscriptions: Schema.optionalKey(integer(1, 1_000_000))
+}
+
+/**
+ * Limits of the server that it does not announce: on 3.1.1 none, on 5 those for which MQTT has no property. Where the
+ * server announces a lower limit, that one counts. What exceeds a limit fails with `NotSupported` or `PacketTooLarge`,
+ * and the server does not get it.
+ */
+export interface ServerLimitsOptions extends Schema.Struct.Type<typeof serverLimitsFields> {}
+
+/** `ServerLimitsOptions` as a program writes them. */
+export interface ServerLimitsInput extends InputOf<typeof serverLimitsFields> {}
+
+/** The JSON form of `ServerLimitsOptions`. */
+export interface ServerLimitsEncoded extends Schema.Struct.Encoded<typeof serverLimitsFields> {}
+
+export const serverLimits: Group<ServerLimitsOptions, ServerLimitsEncoded, ServerLimitsInput> = group(
+  serverLimitsFields
+)
+
 /** The names of the options that are groups, with the names of their members. */
 export const groupNames: Readonly<Record<string, ReadonlyArray<string>>> = {
   will: Object.keys(will.schema.fields),
@@ -426,5 +461,6 @@ export const groupNames: Readonly<Record<string, ReadonlyArray<string>>> = {
   proxy: Object.keys(proxy.schema.fields),
   reconnect: Object.keys(reconnect.schema.fields),
   queue: Object.keys(queue.schema.fields),
-  unclaimed: Object.keys(unclaimed.schema.fields)
+  unclaimed: Object.keys(unclaimed.schema.fields),
+  serverLimits: Object.keys(serverLimits.schema.fields)
 }

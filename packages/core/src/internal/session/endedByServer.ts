@@ -13,7 +13,6 @@ const elsewhere: ReadonlySet<number> = new Set([
   ReasonCode.sessionTakenOver,
   ReasonCode.receiveMaximumExceeded,
   ReasonCode.messageRateTooHigh,
-  ReasonCode.quotaExceeded,
   ReasonCode.administrativeAction,
   ReasonCode.connectionRateExceeded,
   ReasonCode.maximumConnectTime
@@ -25,6 +24,10 @@ const elsewhere: ReadonlySet<number> = new Set([
  */
 export const isClosedByPeer = (code: string | undefined): boolean =>
   code === undefined || code === "ECONNRESET" || code === "EPIPE"
+
+/** Whether the server ended the connection over a quota, of subscriptions perhaps, or of messages. */
+export const isOverQuota = (reason: MqttErrorReason): boolean =>
+  "reasonCode" in reason && reason.reasonCode === ReasonCode.quotaExceeded
 
 /**
  * How the server ended the connection. Undefined: it did not, or not because of a packet. A connection that was cut on

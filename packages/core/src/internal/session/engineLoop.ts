@@ -148,10 +148,10 @@ export class EngineLoop implements ConsumerQueueHost, DeadlineHost, DurabilityHo
    * The connection has ended, or an attempt failed. `endedByServer` describes how, when a packet that the server was
    * sent may be the reason.
    */
-  detach(endedByServer?: string): void {
+  detach(endedByServer?: string, isOverQuota?: boolean): void {
     this.current.detach()
     this.reading.attach(undefined)
-    this.engine.disconnected(this.clock.time, endedByServer, this.current.hasSent)
+    this.engine.disconnected(this.clock.time, endedByServer, this.current.hasSent, isOverQuota)
     this.schedule()
   }
 

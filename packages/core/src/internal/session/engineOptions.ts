@@ -27,6 +27,7 @@ export const engineOptions = (options: SessionOptions, life: string): EngineOpti
   unacknowledgedOnSessionLost: options.unacknowledgedOnSessionLost,
   poisonThreshold: options.poisonThreshold,
   subscriptionIdentifiers: options.subscriptionIdentifiers,
+  serverLimits: options.serverLimits,
   durable: options.persistence === "durable",
   ackDeadline: Duration.toMillis(options.ackDeadline),
   onAckDeadline: options.onAckDeadline,

@@ -55,6 +55,16 @@ const isUnexplained = ({ code, reasonCode }: ConnectionLost): boolean =>
     ? isClosedByPeer(code)
     : reasonCode === ReasonCode.success || reasonCode === ReasonCode.unspecifiedError
 
+/** Reason codes by which a server asks for fewer connections or packets. */
+const throttling: ReadonlySet<number | undefined> = new Set([
+  ReasonCode.serverBusy,
+  ReasonCode.messageRateTooHigh,
+  ReasonCode.quotaExceeded,
+  ReasonCode.connectionRateExceeded
+])
+
+const isThrottled = ({ reason }: MqttError): boolean => "reasonCode" in reason && throttling.has(reason.reasonCode)
+
 /**
  * What to do after a failure: wait this many milliseconds, or give up.
  */
@@ -68,13 +78,16 @@ export type Decision = { readonly _tag: "Wait"; readonly delay: number } | { rea
  * short delays, so they would keep the server busy. Therefore the third connection in a row that ended within ten
  * seconds and without a reason skips four steps of the schedule, and so does each further one that was not stable, up
  * to `maxDelay`. Two clients with the default options then send at most 12 CONNECTs in a minute. The count restarts
- * after a stable connection, and after a failed attempt. A constant delay (`factor` 1) and a user's own schedule are
- * not changed.
+ * after a stable connection, and after a failed attempt. A server that says that it is busy, or that a rate or quota
+ * is exceeded, gets the same: each such failure in a row skips four steps. A constant delay (`factor` 1) and a user's
+ * own schedule are not changed.
  */
 export class Reconnect {
   readonly #schedule: ReconnectSchedule | undefined
   readonly #options: SessionOptions["reconnect"]
   #shortConnections = 0
+  /** Failures in a row by which the server asked for less. */
+  #throttled = 0
   // Made with the first failure, because a schedule takes memory and most sessions have no failure.
   #step: Effect.Success<ReturnType<typeof begin>> | undefined
 
@@ -88,6 +101,7 @@ export class Reconnect {
     return Effect.gen({ self: this }, function*() {
       const options = this.#options
       const permanent = !error.isRetryable
+      this.#throttled = isThrottled(error) ? this.#throttled + 1 : 0
       if (permanent && options.onPermanentFailure === "stop") return { _tag: "GiveUp" }
       const now = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
       this.#step ??= yield* begin(this.#schedule ?? fromOptions(options, () => this.#slowdown()))
@@ -132,7 +146,8 @@ export class Reconnect {
   }
 
   #slowdown(): number {
-    return this.#options.factor ** (skippedSteps * Math.max(0, this.#shortConnections - suspicious + 1))
+    const suspected = Math.max(0, this.#shortConnections - suspicious + 1)
+    return this.#options.factor ** (skippedSteps * (suspected + this.#throttled))
   }
 }
 

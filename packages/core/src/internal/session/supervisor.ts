@@ -12,7 +12,7 @@ import * as ServerAddress from "../../ServerAddress.ts"
 import type { Violation } from "../codec/contract.ts"
 import type { Connection } from "../connection/contract.ts"
 import type { Connector, Prepared } from "./connector.ts"
-import { endedByServer } from "./endedByServer.ts"
+import { endedByServer, isOverQuota } from "./endedByServer.ts"
 import type { EngineLoop } from "./engineLoop.ts"
 import type { Lifecycle } from "./lifecycle.ts"
 import type { Decision, Reconnect } from "./reconnect.ts"
@@ -144,7 +144,11 @@ const connectTo = (
           // The connection always ends before the engine loop forgets it.
           Effect.andThen(
             Scope.close(scope, exit),
-            Effect.sync(() => options.engineLoop.detach(Exit.isSuccess(exit) ? exit.value.byServer : undefined))
+            Effect.sync(() =>
+              Exit.isSuccess(exit)
+                ? options.engineLoop.detach(exit.value.byServer, isOverQuota(exit.value.error.reason))
+                : options.engineLoop.detach()
+            )
           )))
   })
 

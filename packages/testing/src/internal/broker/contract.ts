@@ -15,6 +15,7 @@ import type {
 import type { MessageProperties } from "@effect-mqttx/core/Properties"
 import type { ProtocolVersion, QoS } from "@effect-mqttx/core/QoS"
 import type { Journal } from "../../Journal.ts"
+import type { BrokerGuard } from "./guard.ts"
 
 /**
  * The limits and features of the server. Each connection keeps those that were in force when its CONNECT arrived. On
@@ -320,6 +321,14 @@ export interface BrokerCoreOptions {
   readonly onPublicationSettled?: (publication: Publication) => void
   /** A client broke a rule. */
   readonly onViolation?: (violation: ClientViolation) => void
+}
+
+/**
+ * The options of the core inside this package.
+ */
+export interface CoreOptions extends BrokerCoreOptions {
+  /** Enforces what the server of a profile enforces. Default: nothing beyond the limits. */
+  readonly guard?: BrokerGuard | undefined
 }
 
 /**

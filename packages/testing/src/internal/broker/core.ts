@@ -15,7 +15,7 @@ import {
   type Unsubscribe
 } from "@effect-mqttx/core/Packet"
 import * as Properties from "@effect-mqttx/core/Properties"
-import type { BrokerCore, BrokerCoreOptions, SessionView } from "./contract.ts"
+import type { BrokerCore, CoreOptions, SessionView } from "./contract.ts"
 import { makeFilterTree } from "./filterTree.ts"
 import {
   disconnect,
@@ -41,6 +41,7 @@ import {
   isJournaled,
   messageProperties,
   send,
+  senderOf,
   type Session,
   type State,
   type Subscription,
@@ -67,6 +68,13 @@ const receiveOne = (state: State, connection: Connection, packet: Packet, now: n
       now
     )
   }
+  const verdict = state.options.guard?.judge(senderOf(session, connection), packet, now)
+  if (verdict?._tag === "Ignore") return
+  if (verdict?._tag === "Disconnect") return fail(state, connection, verdict.reasonCode, verdict.detail, now)
+  process(state, session, connection, verdict?.packet ?? packet, now)
+}
+
+const process = (state: State, session: Session, connection: Connection, packet: Packet, now: number): void => {
   let error: string | undefined
   switch (packet._tag) {
     case "Publish":
@@ -242,13 +250,14 @@ const onSubscribe = (state: State, session: Session, connection: Connection, pac
   const reasonCodes: Array<number> = []
   const retained: Array<Subscription> = []
   const identifier = packet.properties.subscriptionIdentifier ?? 0
+  const { guard } = state.options
   for (const requested of packet.filters) {
     if (requested.noLocal && requested.filter.startsWith("$share/")) {
       return fail(state, connection, ReasonCodes.protocolError, "SUBSCRIBE with no local on a shared subscription", now)
     }
     const { reasonCode, subscription, wantsRetained } = subscribe(state, connection, session, requested, identifier)
     reasonCodes.push(reasonCode)
-    if (wantsRetained) retained.push(subscription!)
+    if (wantsRetained && (guard?.bringsRetained(subscription!.plainFilter) ?? true)) retained.push(subscription!)
   }
   const { packetIdentifier } = packet
   const before = state.options.retainedBeforeSuback === true
@@ -288,7 +297,7 @@ const view = (session: Session): SessionView => ({
   will: session.will
 })
 
-export const makeBrokerCore = (options: BrokerCoreOptions, startedAt: number): BrokerCore => {
+export const makeBrokerCore = (options: CoreOptions, startedAt: number): BrokerCore => {
   const state: State = {
     options,
     limits: { ...defaultLimits, ...options.limits },

@@ -66,11 +66,14 @@ export const onConnect = (state: State, connection: Connection, packet: Connect,
   connection.connect = packet
   connection.username = packet.username
   connection.limits = state.limits
+  const { guard } = state.options
   const is5 = packet.protocolVersion === 5
   let { clientId } = packet
-  if (clientId === "" && (is5 || packet.cleanStart)) clientId = `assigned-${++state.assignedClientIds}`
+  if (clientId === "" && (is5 || packet.cleanStart) && (guard?.assignsClientIds ?? true)) {
+    clientId = `assigned-${++state.assignedClientIds}`
+  }
   connection.clientId = clientId
-  const refusal = judge(state, packet, clientId)
+  const refusal = judge(state, packet, clientId, now)
   if (refusal !== 0) return refuse(state, connection, refusal)
   if (packet.properties.authenticationMethod === undefined) {
     return accept(state, connection, packet, Properties.none, now)
@@ -116,6 +119,7 @@ const accept = (
   now: number
 ): void => {
   const { clientId, limits } = connection
+  const { guard } = state.options
   const is5 = packet.protocolVersion === 5
   const previous = state.sessions.get(clientId)
   if (previous?.connection !== undefined) takeOver(state, previous.connection, packet.cleanStart, now)
@@ -135,6 +139,9 @@ const accept = (
     properties: is5
       ? {
         ...announce(limits),
+        ...(limits.serverKeepAlive === undefined && guard !== undefined &&
+          guard.keepAlive(packet.keepAlive) !== packet.keepAlive &&
+          { serverKeepAlive: guard.keepAlive(packet.keepAlive) }),
         ...authentication,
         ...(packet.clientId === "" && { assignedClientIdentifier: clientId }),
         ...(limits.maximumSessionExpiryInterval !== undefined &&
@@ -162,7 +169,8 @@ const attach = (state: State, connection: Connection, session: Session, packet: 
   connection.maximumPacketSize = packet.properties.maximumPacketSize
   connection.topicAliasMaximum = packet.properties.topicAliasMaximum ?? 0
   connection.lastReceivedAt = now
-  const keepAlive = connection.protocolVersion === 5 ? limits.serverKeepAlive ?? packet.keepAlive : packet.keepAlive
+  const granted = state.options.guard?.keepAlive(packet.keepAlive) ?? packet.keepAlive
+  const keepAlive = connection.protocolVersion === 5 ? limits.serverKeepAlive ?? granted : granted
   connection.patience = state.options.enforceKeepAlive === false ? 0 : keepAlive * 1500
   if (connection.patience > 0) arm(state, now + connection.patience)
 }
@@ -173,12 +181,12 @@ const expiryOf = (packet: Connect): number => {
   return interval === never ? Infinity : interval
 }
 
-const judge = (state: State, packet: Connect, clientId: string): number => {
+const judge = (state: State, packet: Connect, clientId: string, now: number): number => {
   const { limits } = state
   if (clientId === "") return ReasonCodes.clientIdentifierNotValid
   if (packet.will !== undefined && packet.will.qos > limits.maximumQoS) return ReasonCodes.qosNotSupported
   if (packet.will !== undefined && packet.will.retain && !limits.retainAvailable) return ReasonCodes.retainNotSupported
-  return state.options.authenticate?.(packet) ?? 0
+  return (state.options.guard?.judgeConnect(packet, now) ?? 0) || (state.options.authenticate?.(packet) ?? 0)
 }
 
 /**
@@ -217,6 +225,7 @@ const disconnectPacket = (reasonCode: number): Disconnect => ({
 const forget = (state: State, connection: Connection): void => {
   connection.closed = true
   connection.held = []
+  state.options.guard?.closed(connection.connection)
   state.connections.delete(connection.connection)
   if (!connection.dirty) {
     connection.dirty = true
@@ -248,6 +257,7 @@ export const fail = (state: State, connection: Connection, reasonCode: number, d
  */
 export const onClosed = (state: State, connection: Connection, now: number): void => {
   connection.closed = true
+  state.options.guard?.closed(connection.connection)
   state.connections.delete(connection.connection)
   if (connection.dirty) state.dirty.splice(state.dirty.indexOf(connection), 1)
   connection.dirty = false

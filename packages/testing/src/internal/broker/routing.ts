@@ -15,6 +15,7 @@ import {
   journalMessage,
   makePublication,
   noIdentifiers,
+  senderOf,
   type Session,
   type ShareGroup,
   type State,
@@ -65,7 +66,10 @@ const retain = (state: State, publication: TrackedPublication): void => {
 const lower = (a: QoS, b: QoS): QoS => a < b ? a : b
 
 const route = (state: State, publication: TrackedPublication, now: number): void => {
-  const routes = state.tree.match(publication.message.topic)
+  const { topic } = publication.message
+  const { guard } = state.options
+  const matching = state.tree.match(topic)
+  const routes = guard === undefined ? matching : matching.filter((each) => guard.delivers(filterOf(each), topic))
   if (routes.length === 0) return
   if (routes.length === 1) {
     const subscription = pick(routes[0]!, publication)
@@ -78,7 +82,10 @@ const route = (state: State, publication: TrackedPublication, now: number): void
     const subscription = pick(candidate, publication)
     if (subscription === undefined) continue
     // A shared subscription is separate, and never merged with the client's other ones (MQTT 4.8.2).
-    if (bySession === undefined || subscription.share !== undefined) {
+    if (
+      bySession === undefined || subscription.share !== undefined ||
+      guard?.separatesOverlapping(subscription.session.protocolVersion) === true
+    ) {
       deliverTo(state, subscription, publication, now)
       continue
     }
@@ -112,6 +119,10 @@ const route = (state: State, publication: TrackedPublication, now: number): void
     )
   }
 }
+
+/** The filter of a route, without `$share/name/`. */
+const filterOf = (route: Subscription | ShareGroup): string =>
+  ("members" in route ? route.members[0]! : route).plainFilter
 
 const identifiersOf = (subscription: Subscription): ReadonlyArray<number> =>
   subscription.subscriptionIdentifier > 0 ? [subscription.subscriptionIdentifier] : noIdentifiers
@@ -179,7 +190,7 @@ export const subscribe = (
   subscriptionIdentifier: number
 ): SubscribeOutcome => {
   const parsed = parseFilter(requested.filter)
-  const refusal = refuse(state, connection, requested, parsed, subscriptionIdentifier)
+  const refusal = refuse(state, connection, session, requested, parsed, subscriptionIdentifier)
   if (parsed === undefined || refusal !== 0) return refused(connection.protocolVersion === 5 ? refusal : 0x80)
   const known = session.subscriptions.get(requested.filter)
   if (known !== undefined) removeRoute(state, known)
@@ -213,6 +224,7 @@ export const subscribe = (
 const refuse = (
   state: State,
   connection: Connection,
+  session: Session,
   requested: SubscribeFilter,
   parsed: ParsedFilter | undefined,
   subscriptionIdentifier: number
@@ -228,7 +240,8 @@ const refuse = (
   if (!limits.subscriptionIdentifiersAvailable && subscriptionIdentifier > 0) {
     return ReasonCodes.subscriptionIdentifiersNotSupported
   }
-  return state.options.authorizeSubscribe?.(connection, requested) ?? 0
+  return (state.options.guard?.judgeFilter(senderOf(session, connection), requested) ?? 0) ||
+    (state.options.authorizeSubscribe?.(connection, requested) ?? 0)
 }
 
 export const addSubscription = (

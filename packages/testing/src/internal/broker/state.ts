@@ -15,15 +15,16 @@ import * as Properties from "@effect-mqttx/core/Properties"
 import type { ProtocolVersion, QoS } from "@effect-mqttx/core/QoS"
 import type { JournalEntry } from "../../Journal.ts"
 import type {
-  BrokerCoreOptions,
   BrokerLimits,
   ClientInfo,
   ConnectionOutput,
+  CoreOptions,
   DeliveryOutcome,
   Publication,
   PublishedMessage
 } from "./contract.ts"
 import type { FilterTree } from "./filterTree.ts"
+import type { Sender } from "./guard.ts"
 
 export interface TrackedPublication extends Publication {
   deliveries: number
@@ -146,7 +147,7 @@ export interface Connection extends ClientInfo {
 }
 
 export interface State {
-  readonly options: BrokerCoreOptions
+  readonly options: CoreOptions
   limits: BrokerLimits
   readonly connections: Map<number, Connection>
   readonly sessions: Map<string, Session>
@@ -163,6 +164,13 @@ export interface State {
 }
 
 export const noIdentifiers: ReadonlyArray<number> = []
+
+export const senderOf = (session: Session, { connection, protocolVersion }: Connection): Sender => ({
+  connection,
+  clientId: session.clientId,
+  protocolVersion,
+  subscriptions: session.subscriptions
+})
 
 /**
  * Appends a packet to the output of the connection.

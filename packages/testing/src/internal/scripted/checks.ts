@@ -20,6 +20,7 @@ import {
   text,
   valuesOf
 } from "../checks.ts"
+import { profiles } from "../profiles/profiles.ts"
 import type {
   CutOptions,
   ListenOptions,
@@ -78,6 +79,8 @@ const {
 
 export const brokerChecks: Checks<ListenOptions> = {
   ...scripted,
+  profile: oneOf(...Object.keys(profiles)),
+  throttling: flag,
   users: valuesOf(text),
   record: recording,
   seed: number(-Infinity),

@@ -19,6 +19,7 @@ import type {
   SessionView,
   SubscriptionView
 } from "../broker/contract.ts"
+import type { ProfileName } from "../profiles/contract.ts"
 import type { Fault, ReleaseOrder } from "./fault.ts"
 
 /**
@@ -40,6 +41,13 @@ export type Target = string | number
 export interface ScriptedBrokerOptions
   extends Omit<BrokerCoreOptions, "authenticate" | "holdAcknowledgement" | "onPublicationSettled" | "firstSequence">
 {
+  /**
+   * The kind of server to behave like: its limits and quotas, its refusals and cuts, as its vendor documents them. The
+   * `limits` and other options stand above those of the profile. Default: a server that grants everything.
+   */
+  readonly profile?: ProfileName
+  /** Whether the quotas of the profile for one second are enforced. Default true. */
+  readonly throttling?: boolean
   /**
    * User names and their passwords. Other users, and clients without a user name, are refused with 0x86. Default: every
    * client is accepted.

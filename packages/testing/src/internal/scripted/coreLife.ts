@@ -2,18 +2,18 @@
  * The lives of a broker core. The limits survive its crash, like a configuration, and so do the numbers of messages.
  * `hub.ts` calls it.
  */
-import type { BrokerCore, BrokerCoreOptions, BrokerLimits } from "../broker/contract.ts"
+import type { BrokerCore, BrokerLimits, CoreOptions } from "../broker/contract.ts"
 import { makeBrokerCore } from "../broker/core.ts"
 
 export class CoreLife {
-  readonly #options: BrokerCoreOptions
+  readonly #options: CoreOptions
   readonly #now: () => number
   #limits: Partial<BrokerLimits>
   #sequence = 0
   /** Undefined after a crash, until the start. */
   core: BrokerCore | undefined
 
-  constructor(options: BrokerCoreOptions, now: () => number) {
+  constructor(options: CoreOptions, now: () => number) {
     this.#options = options
     this.#now = now
     this.#limits = options.limits ?? {}

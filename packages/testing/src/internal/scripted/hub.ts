@@ -9,7 +9,7 @@ import type { Packet } from "@effect-mqttx/core/Packet"
 import type { ByteStream, ByteStreamHandlers } from "@effect-mqttx/core/Transport"
 import * as Duration from "effect/Duration"
 import type { ConnectionRecord, Direction } from "../../PacketRecord.ts"
-import type { BrokerCore, BrokerCoreOptions, ConnectionOutput } from "../broker/contract.ts"
+import type { BrokerCore, ConnectionOutput, CoreOptions } from "../broker/contract.ts"
 import { Alarms } from "./alarms.ts"
 import type { HubConnection } from "./connection.ts"
 import { ConnectionTable } from "./connectionTable.ts"
@@ -25,7 +25,7 @@ import { Withheld } from "./withheld.ts"
 import { Writes } from "./writes.ts"
 
 export interface HubOptions {
-  readonly core: BrokerCoreOptions
+  readonly core: CoreOptions
   readonly now: () => number
   readonly random: SeededRandom
   readonly recorder: Recorder

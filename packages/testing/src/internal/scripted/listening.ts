@@ -4,9 +4,13 @@ import type { BrokerEndpoints } from "../../BrokerEndpoints.ts"
 import type { ConnectionRecord } from "../../PacketRecord.ts"
 
 /**
- * Passes a new stream to the broker; undefined: the broker does not run.
+ * Passes a new stream to the broker; undefined: the broker does not run. A stream in memory may stand for a WebSocket.
  */
-export type Accept = (stream: ByteStream, network: ConnectionRecord["network"]) => ByteStreamHandlers | undefined
+export type Accept = (
+  stream: ByteStream,
+  network: ConnectionRecord["network"],
+  isWebSocket?: boolean
+) => ByteStreamHandlers | undefined
 
 /**
  * The open listeners. `suspend` closes them (the operating system refuses connections), `resume` opens them on the same

@@ -19,7 +19,8 @@ export const memoryTransport = (accept: Accept): Transport => ({
     Effect.acquireRelease(
       Effect.suspend((): Effect.Effect<ByteStream, MqttError> => {
         const [client, server] = makePair()
-        const accepted = accept(server, "memory")
+        const { protocol } = request.address
+        const accepted = accept(server, "memory", protocol === "ws" || protocol === "wss")
         if (accepted === undefined) {
           const reason = new ConnectionRefused({
             server: ServerAddress.format(request.address),

@@ -7,9 +7,12 @@ import * as Latch from "effect/Latch"
 import type * as Scope from "effect/Scope"
 import type { ClientViolation, DeliveryOutcome, PublishedMessage } from "../broker/contract.ts"
 import { mistakeOf, orDie } from "../checks.ts"
+import { makeGuard } from "../profiles/guard.ts"
+import { profiles } from "../profiles/profiles.ts"
 import { brokerChecks } from "./checks.ts"
 import type { ListenOptions } from "./contract.ts"
 import { Hub } from "./hub.ts"
+import { Lifetimes } from "./lifetimes.ts"
 import type { Accept } from "./listening.ts"
 import { makeRandom } from "./random.ts"
 import { makeRecorder, type Recorder } from "./recorder.ts"
@@ -57,10 +60,23 @@ export const makeHub = (options: ListenOptions, method: string): Effect.Effect<R
     const deliveries: Array<DeliveryOutcome> = []
     const violations: Array<ClientViolation> = []
     const trackers = new Map<number, Tracker>()
-    const { maximumPendingBytes, record: _record, seed: _seed, users: _users, webSocket: _webSocket, ...core } = options
+    const {
+      maximumPendingBytes,
+      profile: profileName,
+      record: _record,
+      seed: _seed,
+      throttling = true,
+      users: _users,
+      webSocket: _webSocket,
+      ...core
+    } = options
+    const profile = profileName === undefined ? undefined : profiles[profileName]
     const hub = new Hub({
       core: {
+        ...profile?.behaviour,
         ...core,
+        limits: { ...profile?.limits, ...core.limits },
+        guard: profile === undefined ? undefined : makeGuard(profile, throttling),
         authenticate: refusals.authenticate,
         authorizePublish: refusals.authorizePublish,
         authorizeSubscribe: refusals.authorizeSubscribe,
@@ -95,11 +111,17 @@ export const makeHub = (options: ListenOptions, method: string): Effect.Effect<R
     })
     yield* Effect.addFinalizer(() => Effect.sync(() => hub.crash()))
     yield* Effect.forkScoped(watchTime(hub, clock, wake), { startImmediately: true })
+    const lifetime = profile?.quotas.webSocketLifetime
+    const lifetimes = lifetime === undefined ? undefined : new Lifetimes(hub, lifetime)
     const running: RunningHub = {
       hub,
       recorder,
       refusals,
-      accept: (stream, network) => running.isAccepting ? hub.accept(stream, network) : undefined,
+      accept: (stream, network, isWebSocket = network === "ws") => {
+        const handlers = running.isAccepting ? hub.accept(stream, network) : undefined
+        if (handlers !== undefined && isWebSocket) lifetimes?.begin(hub.table.all.at(-1)!)
+        return handlers
+      },
       published,
       deliveries,
       violations,
