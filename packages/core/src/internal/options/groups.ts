@@ -440,10 +440,20 @@ const serverLimitsFields = {
  * Limits of the server that it does not announce: on 3.1.1 none, on 5 those for which MQTT has no property. Where the
  * server announces a lower limit, that one counts. What exceeds a limit fails with `NotSupported` or `PacketTooLarge`,
  * and the server does not get it.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
  */
 export interface ServerLimitsOptions extends Schema.Struct.Type<typeof serverLimitsFields> {}
 
-/** `ServerLimitsOptions` as a program writes them. */
+/**
+ * `ServerLimitsOptions` as a program writes them.
+ *
+ * @stability stable
+ * @category options
+ * @since 0.1.0
+ */
 export interface ServerLimitsInput extends InputOf<typeof serverLimitsFields> {}
 
 /** The JSON form of `ServerLimitsOptions`. */

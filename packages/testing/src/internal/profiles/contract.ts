@@ -9,7 +9,13 @@
 import type { ProtocolVersion } from "@effect-mqttx/core/QoS"
 import type { BrokerCoreOptions, BrokerLimits } from "../broker/contract.ts"
 
-/** The servers that have a profile. */
+/**
+ * The servers that have a profile.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
 export type ProfileName =
   | "aws-iot"
   | "azure-event-grid"
