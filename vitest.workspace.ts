@@ -3,7 +3,7 @@ import { defineConfig } from "vitest/config"
 
 const conditions = ["@effect-mqttx/source", "module", "node", "development|production"]
 
-const project = (name: string, root: string, testTimeout = 30_000) => ({
+const project = (name: string, root: string, testTimeout = 90_000) => ({
   extends: true as const,
   root,
   test: { name, include: ["test/**/*.test.ts"], testTimeout }
@@ -36,6 +36,6 @@ export default defineConfig({
     silent: "passed-only",
     pool: "forks",
     maxWorkers: 2,
-    hookTimeout: 30_000
+    hookTimeout: 90_000
   }
 })
