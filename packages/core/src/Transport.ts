@@ -115,6 +115,13 @@ export interface Transport {
     request: TransportRequest,
     handlers: ByteStreamHandlers
   ) => Effect.Effect<ByteStream, MqttError, Scope.Scope>
+
+  /**
+   * Succeeds when the network may have come back: a session that waits for its next attempt then tries at once. A
+   * browser knows it from its `online` event, and when a hidden page becomes visible. Absent: the platform does not
+   * tell.
+   */
+  readonly reachable?: Effect.Effect<void> | undefined
 }
 
 /**

@@ -93,4 +93,25 @@ describe("the core in a browser", () => {
       }).pipe(Effect.scoped, Effect.provide(ScriptedBroker.layer({ webSocket: true }))),
     60_000
   )
+
+  it.live.skipIf(executablePath === undefined)(
+    "learns from Chromium that the network is back, or the page visible again",
+    () =>
+      Effect.gen(function*() {
+        const { outputFiles } = yield* bundle
+        const page = yield* openPage(yield* launch, yield* serve(outputFiles[0]!.text))
+        const wait = () =>
+          page.evaluate(() => (globalThis as unknown as { readonly reachable: () => Promise<string> }).reachable())
+        const back = wait()
+        yield* Effect.promise(async () => {
+          await page.context().setOffline(true)
+          await page.context().setOffline(false)
+        })
+        assert.strictEqual(yield* Effect.promise(() => back), "reachable")
+        const shown = wait()
+        yield* Effect.promise(() => page.evaluate(() => document.dispatchEvent(new Event("visibilitychange"))))
+        assert.strictEqual(yield* Effect.promise(() => shown), "reachable")
+      }).pipe(Effect.scoped),
+    60_000
+  )
 })

@@ -1,7 +1,7 @@
 /**
  * What runs in the browser: bundled by the test, called by it through the page.
  */
-import { MqttSession } from "@effect-mqttx/core"
+import { MqttSession, Transport } from "@effect-mqttx/core"
 import { Effect, Fiber, Stream } from "effect"
 
 export interface Result {
@@ -32,4 +32,12 @@ const run = (url: string, cut: () => Promise<void>): Promise<Result> =>
     return { received: received.map((message) => `${message.topic}: ${message.text}`), reconnects }
   }).pipe(Effect.scoped, Effect.timeout("20 seconds"), Effect.runPromise)
 
-Object.assign(globalThis, { run })
+/** Succeeds when the browser tells that the network may be back. */
+const reachable = (): Promise<string> =>
+  Effect.flatMap(Transport.Transport, (transport) => transport.reachable!).pipe(
+    Effect.as("reachable"),
+    Effect.timeout("20 seconds"),
+    Effect.runPromise
+  )
+
+Object.assign(globalThis, { run, reachable })

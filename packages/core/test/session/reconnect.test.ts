@@ -1,4 +1,6 @@
 import { isMqttError } from "@effect-mqttx/core/MqttError"
+import * as MqttSession from "@effect-mqttx/core/MqttSession"
+import { Transport } from "@effect-mqttx/core/Transport"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Fiber, Queue, Schedule } from "effect"
 import {
@@ -211,5 +213,30 @@ describe("without reconnecting", () => {
       assert.strictEqual((yield* reasonOf(session.awaitReady))._tag, "ConnectionRefused")
       yield* pass(600_000, 10_000)
       assert.lengthOf(connectsOf(broker), 1)
+    }))
+})
+
+describe("a platform that tells when the network is back", () => {
+  it.effect("ends the wait for the next attempt, and no other one", () =>
+    Effect.gen(function*() {
+      const broker = yield* makeBroker("memory")
+      yield* broker.refuseNetwork
+      const back = yield* Queue.unbounded<void>()
+      const session = yield* MqttSession.make({
+        name: "plant",
+        servers: [broker.url],
+        reconnect: { ...schedule, initialDelay: "60 seconds", maxDelay: "60 seconds" }
+      }).pipe(Effect.provideService(Transport, { ...broker.transport, reachable: Queue.take(back) }))
+      const events = yield* eventsOf(session)
+      yield* pass(1000, step)
+      yield* told(events)
+      yield* broker.acceptNetwork
+      yield* Queue.offer(back, undefined)
+      assert.deepStrictEqual(yield* told(events), [
+        "1000 Connecting 2",
+        "1000 Connected",
+        "1000 connecting -> connected",
+        "1000 Ready"
+      ])
     }))
 })

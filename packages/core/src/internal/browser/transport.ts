@@ -41,7 +41,19 @@ export const defaultTransport: Transport = {
   open: (request, handlers) => {
     const reason = notSupported(request)
     return reason === undefined ? openWebSocket(request, handlers) : Effect.fail(new MqttError({ reason }))
-  }
+  },
+  reachable: Effect.callback((resume) => {
+    const { document, window } = globalThis as Partial<Pick<typeof globalThis, "document" | "window">>
+    // React Native and workers have neither.
+    if (typeof window?.addEventListener !== "function") return
+    const ended = new AbortController()
+    const wake = (): void => resume(Effect.void)
+    window.addEventListener("online", wake, { signal: ended.signal })
+    document?.addEventListener("visibilitychange", () => {
+      if (document.visibilityState === "visible") wake()
+    }, { signal: ended.signal })
+    return Effect.sync(() => ended.abort())
+  })
 }
 
 const turns: Array<() => void> = []

@@ -9,6 +9,7 @@ import * as Scope from "effect/Scope"
 import { ConnectionLost, MqttError, Unexpected } from "../../MqttError.ts"
 import type { Connack, Connect } from "../../Packet.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
+import { Transport } from "../../Transport.ts"
 import type { Violation } from "../codec/contract.ts"
 import type { Connection } from "../connection/contract.ts"
 import type { Connector, Prepared } from "./connector.ts"
@@ -121,9 +122,17 @@ export const run = (options: SupervisorOptions): Effect.Effect<void> =>
       })
       if (!error.isRetryable && decision !== now) yield* options.onFailure(error, false)
       lifecycle.emit({ _tag: "Reconnecting", attempt: attempt + 1, delay: decision.delay, error })
-      yield* Effect.sleep(decision.delay)
+      yield* waitOrReachable(decision.delay)
     }
   })
+
+/** Waits, but no longer than until the platform says that the network may be back. */
+const waitOrReachable = (delay: number): Effect.Effect<void> =>
+  Effect.flatMap(
+    Transport,
+    ({ reachable }) =>
+      reachable === undefined || delay === 0 ? Effect.sleep(delay) : Effect.raceFirst(Effect.sleep(delay), reachable)
+  )
 
 const now: Decision = { _tag: "Wait", delay: 0 }
 
