@@ -1,6 +1,6 @@
 /**
- * The figures of one session engine, read from its parts. It changes nothing. Getters, because callers often need one
- * figure only and some figures have to be counted.
+ * The counts of one session engine, read from its parts. It changes nothing. Getters, because callers often need one
+ * count only and some have to be counted.
  */
 import type { EngineStats } from "./contract.ts"
 import type { InboundFlow } from "./inbound.ts"

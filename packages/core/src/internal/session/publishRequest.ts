@@ -23,6 +23,7 @@ import { expectedDuration, parseMillis } from "../options/durations.ts"
 import { noSuchOption } from "../options/plain.ts"
 import { bufferGone, largestPacket, largestRemaining, payloadBytes, viewBytes } from "../payload.ts"
 import * as Topic from "../topics.ts"
+import { isUtf8String } from "../utf8String.ts"
 import { kindOf } from "../valueNames.ts"
 
 // Topics that were already checked, because programs publish often to few topics. Long names are excluded to bound the
@@ -233,7 +234,7 @@ const checkProperty = (key: string, value: unknown, into: Checked): MqttErrorRea
       into.messageExpiryInterval = value
       return undefined
     case "contentType":
-      if (!isEncodable(value)) return invalidProperty(key, unencodable)
+      if (!isUtf8String(value)) return invalidProperty(key, unencodable)
       into.contentType = value
       return undefined
     case "responseTopic": {
@@ -269,7 +270,7 @@ const checkUserProperties = (pairs: unknown, into: Checked): InvalidOptions | un
     if (!Array.isArray(pair) || pair.length !== 2) return invalidProperty(`${path}.${i}`, "must be a pair of texts")
     const name: unknown = pair[0]
     const value: unknown = pair[1]
-    if (!isEncodable(name) || !isEncodable(value)) return invalidProperty(`${path}.${i}`, unencodable)
+    if (!isUtf8String(name) || !isUtf8String(value)) return invalidProperty(`${path}.${i}`, unencodable)
     copy.push([name, value])
   }
   into.userProperties = copy
@@ -294,22 +295,3 @@ const invalidOption = (path: string, message: string): InvalidOptions =>
 const invalidProperty = (path: string, message: string): InvalidOptions => invalidOption(`properties.${path}`, message)
 
 const unencodable = "must be well-formed text without U+0000 of at most 65,535 bytes in UTF-8"
-
-/** Whether a text can be a UTF-8 encoded string of MQTT 1.5.4. */
-const isEncodable = (text: unknown): text is string => {
-  if (typeof text !== "string") return false
-  let bytes = 0
-  for (let i = 0; i < text.length; i++) {
-    const unit = text.charCodeAt(i)
-    if (unit === 0) return false
-    if (unit < 0x80) bytes += 1
-    else if (unit < 0x800) bytes += 2
-    else if (unit < 0xd800 || unit > 0xdfff) bytes += 3
-    else {
-      const next = text.charCodeAt(++i)
-      if (unit > 0xdbff || !(next >= 0xdc00 && next <= 0xdfff)) return false
-      bytes += 4
-    }
-  }
-  return bytes <= 65_535
-}
