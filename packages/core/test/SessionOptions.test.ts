@@ -79,6 +79,7 @@ const full: Input = {
     crl: "-----BEGIN X509 CRL-----, with a comma",
     pins: "sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
   },
+  certificateThresholds: [14, 0],
   webSocket: { headers: { authorization: "Bearer token" }, subprotocol: "mqttv3.1" },
   proxy: {
     url: "socks5h://proxy.example",
@@ -138,6 +139,7 @@ describe("SessionOptions", () => {
         requestResponseInformation: false,
         requestProblemInformation: true,
         connectUserProperties: [],
+        certificateThresholds: [30, 7, 1],
         webSocket: { headers: {}, subprotocol: "mqtt" },
         redirects: 3,
         reconnect: {

@@ -27,6 +27,7 @@ import {
   expiry,
   flag,
   integer,
+  integers,
   interval,
   nonEmptyText,
   oneOf,
@@ -119,6 +120,11 @@ export const fields = {
   will: Schema.optionalKey(will),
   /** Default: the system's authorities and Node's own defaults. A browser always uses its own settings. */
   tls: Schema.optionalKey(tls),
+  /**
+   * How many days before the end of a certificate the event CertificateExpiring reports it, 0 to 3650; an empty array:
+   * never. Default 30, 7 and 1.
+   */
+  certificateThresholds: withDefault(integers(0, 3650), [30, 7, 1]),
   /** The settings of WebSockets, for servers with `ws` or `wss`. */
   webSocket: withDefault(webSocket, {}),
   /** The proxy on the way to the servers. Default: none, whatever the environment says. Unix sockets have none. */

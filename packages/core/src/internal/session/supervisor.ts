@@ -11,6 +11,7 @@ import type { Connack, Connect } from "../../Packet.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
 import type { Violation } from "../codec/contract.ts"
 import type { Connection } from "../connection/contract.ts"
+import { reportExpiring } from "./certificateExpiry.ts"
 import type { Connector, Prepared } from "./connector.ts"
 import { endedByServer, isOverQuota } from "./endedByServer.ts"
 import type { EngineLoop } from "./engineLoop.ts"
@@ -32,6 +33,8 @@ export interface SupervisorOptions {
   readonly stableAfter: number
   /** The servers' certificates are not verified. */
   readonly isUnverified: boolean
+  /** Days before the end of a certificate. */
+  readonly certificateThresholds: ReadonlyArray<number>
   readonly persistent: boolean
   readonly autoReconnect: boolean
   /** The client itself ends the connection: no further attempt. */
@@ -188,6 +191,13 @@ const serve = Effect.fnUntraced(function*(
   if (renewal !== undefined) {
     // Ends with the connection.
     yield* Effect.forkIn(renewal.run(opened.success, address, access), scope)
+  }
+  if (opened.success.certificates.length > 0) {
+    const { certificates } = opened.success
+    yield* Effect.forkIn(
+      reportExpiring(certificates, options.certificateThresholds, (event) => options.lifecycle.emit(event)),
+      scope
+    )
   }
   const since = options.now()
   if (options.isUnverified && options.lifecycle.current().attempt > 1) yield* warnUnverified(options.session, server)
