@@ -143,6 +143,25 @@ export interface CredentialsNotRefreshed extends Base<"CredentialsNotRefreshed">
 }
 
 /**
+ * A certificate of the connection is about to expire: that of the server, or that of this client. Reported once for
+ * each of the `certificateThresholds` and connection.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
+export interface CertificateExpiring extends Base<"CertificateExpiring"> {
+  /** Whose certificate it is. */
+  readonly certificate: "server" | "client"
+  /** Its subject, for example `CN=broker.example`. */
+  readonly subject: string
+  /** When it expires, in milliseconds since the epoch. */
+  readonly expiresAt: number
+  /** Days until then, rounded up; 0: it has expired. */
+  readonly daysLeft: number
+}
+
+/**
  * The state changed.
  *
  * @stability stable
@@ -413,6 +432,7 @@ export type SessionEvent =
   | Reconnecting
   | CredentialsRefreshed
   | CredentialsNotRefreshed
+  | CertificateExpiring
   | StateChanged
   | Added
   | Removed

@@ -105,6 +105,7 @@ const levelChecks: Checks<NonNullable<SessionLogOptions["levels"]>> = {
   Reconnecting: level,
   CredentialsRefreshed: level,
   CredentialsNotRefreshed: level,
+  CertificateExpiring: level,
   StateChanged: level,
   Added: level,
   Removed: level,

@@ -22,6 +22,7 @@ import type { ConnackProperties } from "./Properties.ts"
 import type { QoS } from "./QoS.ts"
 import type { MessageDropped, SessionState } from "./SessionEvent.ts"
 import type { Durability } from "./SessionStore.ts"
+import type { StreamCertificate } from "./Transport.ts"
 
 /**
  * The state of a session at one moment.
@@ -118,6 +119,8 @@ export interface ConnectionInfo {
   readonly retainAvailable: boolean
   /** Bytes. */
   readonly maximumPacketSize: number
+  /** The certificates of the connection; empty without TLS, and in browsers. */
+  readonly certificates: ReadonlyArray<StreamCertificate>
   /** The highest topic alias that the server accepts; 0: none. */
   readonly topicAliasMaximum: number
   /** Whether topic filters may have wildcards. */

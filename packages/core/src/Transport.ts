@@ -49,6 +49,22 @@ export interface ByteStreamHandlers {
 export type WriteResult = "taken" | "congested" | "closed"
 
 /**
+ * A certificate of an open stream.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
+export interface StreamCertificate {
+  /** Whose certificate it is. `client`: the one that this side has for servers that ask. */
+  readonly owner: "server" | "client"
+  /** Its subject as text, without control characters, of at most 256 characters. */
+  readonly subject: string
+  /** When it expires, in milliseconds since the epoch. */
+  readonly expiresAt: number
+}
+
+/**
  * An open stream of bytes.
  *
  * @stability stable
@@ -73,6 +89,8 @@ export interface ByteStream {
   readonly end: () => void
   /** Closes at once, discarding what was not sent; `onClose` follows, unless it came before. */
   readonly destroy: () => void
+  /** The certificates in use. Left out where there are none to read, as in browsers. */
+  readonly certificates?: (() => ReadonlyArray<StreamCertificate>) | undefined
 }
 
 /**

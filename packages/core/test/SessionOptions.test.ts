@@ -52,6 +52,7 @@ const full: Input = {
   receiveMaximum: 10,
   maximumPacketSize: 2048,
   topicAliasMaximum: 0,
+  topicAliases: "explicit",
   maxInflight: 11,
   maxInflightQoS2: 12,
   requestResponseInformation: true,
@@ -78,6 +79,7 @@ const full: Input = {
     crl: "-----BEGIN X509 CRL-----, with a comma",
     pins: "sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
   },
+  certificateThresholds: [14, 0],
   webSocket: { headers: { authorization: "Bearer token" }, subprotocol: "mqttv3.1" },
   proxy: {
     url: "socks5h://proxy.example",
@@ -131,11 +133,13 @@ describe("SessionOptions", () => {
         receiveMaximum: 1024,
         maximumPacketSize: 1_048_576,
         topicAliasMaximum: 16,
+        topicAliases: "auto",
         maxInflight: 1000,
         maxInflightQoS2: 19,
         requestResponseInformation: false,
         requestProblemInformation: true,
         connectUserProperties: [],
+        certificateThresholds: [30, 7, 1],
         webSocket: { headers: {}, subprotocol: "mqtt" },
         redirects: 3,
         reconnect: {

@@ -4,7 +4,9 @@
 import type { ForwarderMetrics } from "@effect-mqttx/core/ForwarderMetrics"
 import * as SessionManager from "@effect-mqttx/core/SessionManager"
 import * as SessionStore from "@effect-mqttx/core/SessionStore"
+import * as Transport from "@effect-mqttx/core/Transport"
 import * as MqttMetrics from "@effect-mqttx/metrics/MqttMetrics"
+import * as ScriptedBroker from "@effect-mqttx/testing/ScriptedBroker"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Layer, Metric, Scope } from "effect"
 import { spawnSync } from "node:child_process"
@@ -147,6 +149,32 @@ describe("Prometheus sees", () => {
       assert.isFalse(seen.has("mqtt_session_last_message_timestamp_seconds"))
       assert.isFalse(seen.has("mqtt_session_last_error_timestamp_seconds"))
       assert.isFalse(seen.has("mqtt_session_errors_by_reason_total"))
+    }))
+
+  it.live("the time until the certificates of a connection expire", () =>
+    Effect.gen(function*() {
+      const broker = yield* ScriptedBroker.makeMemory()
+      const expiresAt = Date.now() + 1_000_000
+      const certificates: ReadonlyArray<Transport.StreamCertificate> = [
+        { owner: "server", subject: "CN=a", expiresAt },
+        { owner: "client", subject: "CN=b", expiresAt: expiresAt - 2_000_000 }
+      ]
+      const transport: Transport.Transport = {
+        open: (request, handlers) =>
+          Effect.map(
+            broker.transport.open(request, handlers),
+            (stream) => Object.assign(stream, { certificates: () => certificates })
+          )
+      }
+      const manager = yield* Effect.provideService(SessionManager.make(), Transport.Transport, transport)
+      const { awaitReady } = yield* manager.add({ name: "plant", servers: [broker.url] })
+      yield* awaitReady
+      const { prometheus } = yield* MqttMetrics.make({ manager })
+      const seen = parse(yield* prometheus)
+      const value = (certificate: string) =>
+        valueOf(seen, "mqtt_session_certificate_expiry_seconds", { session: "plant", certificate })!
+      assert.isBelow(Math.abs(value("server") - 1000), 60)
+      assert.isBelow(Math.abs(value("client") + 1000), 60)
     }))
 
   it.live("the fates of a forwarder's messages, which add up", () =>

@@ -36,9 +36,9 @@ export interface CertificateRequest {
   readonly subjectAltNames?: ReadonlyArray<string>
   /** What it may be used for. */
   readonly usage: "server" | "client"
-  /** Milliseconds since the epoch. Default: valid from an hour ago to a day ahead. */
+  /** Milliseconds since the epoch. Default: valid from an hour ago to 60 days ahead. */
   readonly notBefore?: number
-  /** Milliseconds since the epoch. Default: a day ahead. */
+  /** Milliseconds since the epoch. Default: 60 days ahead. */
   readonly notAfter?: number
 }
 
@@ -92,6 +92,8 @@ interface Authority {
 
 const hour = 3_600_000
 const day = 24 * hour
+// Longer than the time before the end in which sessions report a certificate.
+const validity = 60 * day
 const loopback = ["localhost", "127.0.0.1", "::1"]
 
 // Node generates the keys: node-forge needs seconds for one in plain JavaScript.
@@ -137,7 +139,7 @@ export const make: Effect.Effect<Certificates> = Effect.gen(function*() {
   })
   let serial = 1
   const authority = (name: string, keys: KeyPair): Authority => {
-    const certificate = blank(name, keys, serial++, now - hour, now + day)
+    const certificate = blank(name, keys, serial++, now - hour, now + validity)
     certificate.setIssuer(subject(name))
     certificate.setExtensions([
       { name: "basicConstraints", cA: true, critical: true },
@@ -149,7 +151,7 @@ export const make: Effect.Effect<Certificates> = Effect.gen(function*() {
   }
   const sign = (by: Authority, keys: KeyPair, request: CertificateRequest): CertificateAndKey => {
     const { commonName, notAfter, notBefore, subjectAltNames, usage } = request
-    const certificate = blank(commonName, keys, serial++, notBefore ?? now - hour, notAfter ?? now + day)
+    const certificate = blank(commonName, keys, serial++, notBefore ?? now - hour, notAfter ?? now + validity)
     certificate.setIssuer(subject(by.name))
     certificate.setExtensions([
       { name: "basicConstraints", cA: false, critical: true },

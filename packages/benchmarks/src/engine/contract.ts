@@ -13,6 +13,13 @@ export interface EngineRequest {
   readonly payloadBytes: number
   readonly warmUp: number
   readonly seconds: number
+  /** Topics of 60 bytes, instead of short ones. Of a session that publishes. */
+  readonly aliases?: {
+    /** What the session is asked for. */
+    readonly topicAliases: "auto" | "explicit"
+    /** What the server allows. */
+    readonly maximum: number
+  }
 }
 
 export interface EngineResult {
@@ -20,4 +27,6 @@ export interface EngineResult {
   readonly perCpu: number
   /** Microseconds of processor time for each message. */
   readonly cpu: number
+  /** Bytes that the server got for each message. */
+  readonly bytes: number
 }

@@ -20,6 +20,8 @@ export class MemoryServer {
   /** PUBLISH packets that came, and PUBACK packets that came. */
   published = 0
   acknowledged = 0
+  /** Bytes that came. */
+  bytes = 0
   /** Set by the transport: brings bytes to the client. */
   send: (bytes: Uint8Array) => void = () => {}
   readonly #request: EngineRequest
@@ -44,6 +46,7 @@ export class MemoryServer {
 
   /** Bytes of the client. */
   receive(bytes: Uint8Array): void {
+    this.bytes += bytes.length
     this.#read(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
   }
 
@@ -68,11 +71,16 @@ export class MemoryServer {
     ])
   }
 
+  #connack(): ReadonlyArray<number> {
+    const maximum = this.#request.aliases?.maximum ?? 0
+    return maximum === 0 ? [0x20, 3, 0, 0, 0] : [0x20, 6, 0, 0, 3, 0x22, maximum >> 8, maximum & 255]
+  }
+
   #onPacket(chunk: Buffer, at: number, body: number): void {
     const version5 = this.#request.protocolVersion === 5
     switch (chunk[at]! >> 4) {
       case 1:
-        return this.#reply(Buffer.from(version5 ? [0x20, 3, 0, 0, 0] : [0x20, 2, 0, 0]))
+        return this.#reply(Buffer.from(version5 ? this.#connack() : [0x20, 2, 0, 0]))
       case 8:
         return this.#reply(
           Buffer.from([

@@ -15,6 +15,8 @@ import { MemoryServer } from "./memoryServer.ts"
 /** Messages that the server brings before it waits: fewer than the Receive Maximum of a session. */
 const maximumOnTheWay = 512
 
+const longTopics = topics.map((topic) => `company/site/building/floor/${topic}`.padEnd(60, "-"))
+
 /** Begins the publishes of a turn, and resolves when all of them have ended. */
 type PublishTurn = () => Promise<unknown>
 
@@ -67,10 +69,12 @@ const transportOf = (server: MemoryServer): Transport.Transport => ({
 const openSession = (request: EngineRequest, server: MemoryServer): Promise<Client> => {
   const payload = new Uint8Array(request.payloadBytes).fill(0x61)
   const options = { qos: request.qos }
+  const names = request.aliases === undefined ? topics : longTopics
   const program = Effect.gen(function*() {
     const session = yield* MqttSession.make({
       name: "bench",
       servers: ["mqtt://memory.invalid"],
+      ...(request.aliases !== undefined && { topicAliases: request.aliases.topicAliases }),
       protocolVersion: request.protocolVersion
     })
     yield* session.awaitReady
@@ -87,7 +91,7 @@ const openSession = (request: EngineRequest, server: MemoryServer): Promise<Clie
     const publishes = Effect.all(
       Array.from(
         { length: request.turn },
-        (_, index) => session.publish(topics[index % topics.length]!, payload, options)
+        (_, index) => session.publish(names[index % names.length]!, payload, options)
       ),
       { concurrency: "unbounded", discard: true }
     )
@@ -171,10 +175,11 @@ const measure = async (request: EngineRequest): Promise<EngineResult> => {
     return turns * request.turn
   }
   await run(request.warmUp)
+  const bytes = server.bytes
   const before = process.cpuUsage()
   const messages = await run(request.seconds)
   const cpu = cpuSince(before) / messages
-  return { perCpu: 1e6 / cpu, cpu }
+  return { perCpu: 1e6 / cpu, cpu, bytes: (server.bytes - bytes) / messages }
 }
 
 answerWith(measure)

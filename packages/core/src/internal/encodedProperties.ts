@@ -5,7 +5,7 @@
  *
  * They look like any other properties. A copy by spread has the properties and not the bytes.
  */
-import type { MessageProperties, UserProperty } from "../Properties.ts"
+import type { MessageProperties, PublishProperties, UserProperty } from "../Properties.ts"
 
 export class EncodedProperties implements MessageProperties {
   readonly userProperties: ReadonlyArray<UserProperty>
@@ -19,5 +19,17 @@ export class EncodedProperties implements MessageProperties {
   /** The encoding of properties in a PUBLISH, with the property length; undefined: they must be encoded. */
   static bytesOf(properties: object): Uint8Array | undefined {
     return #bytes in properties ? properties.#bytes : undefined
+  }
+}
+
+/**
+ * The same with a topic alias.
+ */
+export class EncodedPropertiesWithAlias extends EncodedProperties implements PublishProperties {
+  readonly topicAlias: number
+
+  constructor(userProperties: ReadonlyArray<UserProperty>, bytes: Uint8Array, topicAlias: number) {
+    super(userProperties, bytes)
+    this.topicAlias = topicAlias
   }
 }

@@ -32,6 +32,7 @@ export const engineOptions = (options: Partial<EngineOptions> = {}): EngineOptio
   protocolVersion: 5,
   receiveMaximum: 65_535,
   topicAliasMaximum: 0,
+  topicAliases: "auto",
   maxInflight: 65_535,
   maxInflightQoS2: 20,
   inboundLimit: 1_000_000,

@@ -38,6 +38,10 @@ export interface Plan {
   readonly options: EngineOptions
   readonly firstPacketIdentifier: number
   readonly steps: number
+  /** The server's Topic Alias Maximum, on one connection after the other. */
+  readonly aliasMaximums: ReadonlyArray<number>
+  /** Topics of messages of the client begin so: long enough for a topic alias, or not. */
+  readonly prefix: string
 }
 
 export const makePlan = (seed: number): Plan => {
@@ -75,6 +79,13 @@ export const makePlan = (seed: number): Plan => {
       ackDeadline: 1e12
     }),
     firstPacketIdentifier: random.chance(0.7) ? random.int(65_500, 65_535) : 1,
-    steps: random.int(40, 250)
+    steps: random.int(40, 250),
+    ...aliasPlan(makeRandom(seed * 7919 + 2))
   }
 }
+
+// From numbers of its own: the rest of a plan stays what its seed says.
+const aliasPlan = (random: ReturnType<typeof makeRandom>): Pick<Plan, "aliasMaximums" | "prefix"> => ({
+  aliasMaximums: [random.int(0, 3), random.int(1, 2), random.int(0, 3)],
+  prefix: random.chance(0.8) ? "c/a/topic/of/some/length" : "c"
+})

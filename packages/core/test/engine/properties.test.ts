@@ -25,15 +25,18 @@ describe("the engine and a server on a link that breaks", () => {
     let arrived = 0
     let losses = 0
     let outcomes = 0
+    let aliased = 0
     for (let seed = 1; seed <= 50; seed++) {
       const world = new World(seed)
       world.run()
       arrived += world.arrived.length
       losses += world.sessionLosses
       outcomes += world.outcomes.length
+      aliased += world.aliased
     }
     assert.isAbove(arrived, 500)
     assert.isAbove(losses, 5)
     assert.isAbove(outcomes, 200)
+    assert.isAbove(aliased, 50)
   })
 })

@@ -73,6 +73,8 @@ export class World {
   #records = new Map<string, StoreRecord>()
   #counter = 0
   sessionLosses = 0
+  /** Messages that were sent with a topic alias alone. */
+  aliased = 0
   /** The server has begun a new session, and the store does not know of it. */
   #lossIsUnknown = false
   /**
@@ -153,7 +155,7 @@ export class World {
 
   #publish(): void {
     const qos = this.random.pick([0, 1, 1, 2, 2] as const)
-    const topic = `c/${this.random.int(0, 2)}`
+    const topic = `${this.plan.prefix}/${this.random.int(0, 2)}`
     const text = `${this.#counter++}`
     const admission = this.engine.publish(request(topic, qos, { payload: bytes(text) }), this.now)
     if (admission._tag !== "Accepted") return assert.strictEqual(admission._tag, "Full")
@@ -245,6 +247,7 @@ export class World {
         if (packet._tag === "Pubrel") {
           assert.strictEqual(packet.packetIdentifier, this.#pubrels.shift(), "order of PUBRELs")
         }
+        if (packet._tag === "Publish" && packet.topic === "") this.aliased++
         this.#toBroker.push(packet)
       }
     }
@@ -300,8 +303,10 @@ export class World {
   #connect(cleanStart: boolean): void {
     const { options, protocolVersion } = this.plan
     this.#receiveMaximum = this.random.int(1, 8)
-    if (protocolVersion === 5) this.broker.setLimits({ receiveMaximum: this.#receiveMaximum })
     const connection = ++this.#connections
+    const { aliasMaximums } = this.plan
+    const topicAliasMaximum = aliasMaximums[connection % aliasMaximums.length]!
+    if (protocolVersion === 5) this.broker.setLimits({ receiveMaximum: this.#receiveMaximum, topicAliasMaximum })
     this.connection = connection
     this.engine.connecting(cleanStart)
     this.broker.connectionOpened(connection, this.now)
@@ -497,6 +502,7 @@ export class World {
     const last = new Map<string, number>()
     for (const { payload, qos, topic } of this.arrived) {
       const text = textOf(payload)
+      assert.strictEqual(topic, this.publications.get(text)!.topic, `topic of ${text}`)
       const count = (counts.get(text) ?? 0) + 1
       counts.set(text, count)
       if (count > 1) continue

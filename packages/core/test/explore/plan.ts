@@ -100,6 +100,7 @@ export const plan = (name: string, input: PlanInput): Plan => {
       life: "0",
       receiveMaximum: 65_535,
       topicAliasMaximum: 0,
+      topicAliases: "auto",
       inboundLimit: 1_000_000,
       maxInflight: 65_535,
       maxInflightQoS2: 20,

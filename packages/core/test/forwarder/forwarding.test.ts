@@ -40,6 +40,19 @@ describe("Forwarder", () => {
       assert.deepStrictEqual(publishedAt(net.brokers.b!), ["storage/room1/temp 23.5"])
     }))
 
+  it.live("topic aliases shorten what a forwarder publishes", () =>
+    Effect.gen(function*() {
+      const net = yield* makePair({}, { record: true })
+      const forwarder = yield* net.forward({ filters: ["sensors/#"] })
+      yield* forwarder.active
+      const topics = Array.from({ length: 30 }, (_, index) => `sensors/building/room${index % 3}/temperature`)
+      for (const topic of topics) yield* net.brokers.a!.publish(topic, "23.5", { qos: 1 })
+      yield* settled(forwarder, topics.length)
+      assert.deepStrictEqual(publishedAt(net.brokers.b!), topics.map((topic) => `${topic} 23.5`))
+      const aliased = net.brokers.b!.received("Publish").filter(({ packet }) => packet.topic === "")
+      assert.lengthOf(aliased, topics.length - 3 * 2)
+    }))
+
   it.live("50,000 messages in one burst at QoS 1: 50,000 arrive, once and in order", () =>
     Effect.gen(function*() {
       const count = 50_000

@@ -108,6 +108,29 @@ export const publishing = (test: Define): void => {
       ])
     }))
 
+  test("messages arrive under their topics when the session chooses topic aliases", (world) =>
+    Effect.gen(function*() {
+      const link = yield* world.link
+      const session = yield* world.session({ servers: [link.address] })
+      const messages = yield* subscribe(session, world.topic("a/long/branch/of/the/tree/+"), { qos: 2 })
+      const topicOf = (index: number): string => world.topic(`a/long/branch/of/the/tree/${(index * index) % 17}`)
+      // On three connections.
+      for (const _ of [1, 2, 3]) {
+        const indexes = Array.from({ length: 60 }, (_, index) => index)
+        yield* Effect.forEach(indexes, (index) => session.publish(topicOf(index), `${index}`, { qos: 2 }), {
+          concurrency: 20,
+          discard: true
+        })
+        const arrived = yield* messages.take(indexes.length)
+        assert.deepStrictEqual(
+          arrived.map(({ text }) => Number(text)).sort((a, b) => a - b),
+          indexes
+        )
+        for (const { text, topic } of arrived) assert.strictEqual(topic, topicOf(Number(text)))
+        yield* link.cut
+      }
+    }))
+
   test("an invalid topic is refused with the place that is wrong", (world) =>
     Effect.gen(function*() {
       const session = yield* world.session()

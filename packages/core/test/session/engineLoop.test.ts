@@ -34,6 +34,7 @@ const notSent = (sent = 0): SendResult => ({ _tag: "NotSent", sent, failure: und
 class FakeConnection implements Connection {
   readonly connack = connack(false) as Connack
   readonly keepAlive = 0
+  readonly certificates = []
   readonly counters = { bytesSent: 0, bytesReceived: 0, packetsSent: 0, packetsReceived: 0 }
   readonly asked: Array<ReadonlyArray<string>> = []
   answer: (packets: ReadonlyArray<Packet>) => SendResult = () => ({ _tag: "Sent" })

@@ -472,6 +472,7 @@ describe("a line", () => {
       event("Reconnecting", { attempt: 2, delay: 1, error: passing }),
       event("Disconnected", { error: passing }),
       event("CredentialsNotRefreshed", { error: passing, expiresAt: undefined }),
+      event("CertificateExpiring", { certificate: "server", subject: "CN=a", expiresAt: 1, daysLeft: 1 }),
       event("SessionLost", { unacknowledged: 0, subscriptions: 0 }),
       event("MessageDropped", { direction: "inbound", cause: "unclaimed", topic: "t", count: 1 }),
       event("MessageFailed", { error: permanent, count: 1 }),

@@ -195,7 +195,7 @@ export class Measure {
   #publish(packet: Packet.Publish): number {
     const { qos, topic } = packet
     let size = packet.payload.length
-    const encoded = topicEncoding(topic)
+    const encoded = topic === "" ? undefined : topicEncoding(topic)
     this.topic = encoded
     if (encoded !== undefined) {
       size += encoded.length

@@ -7,7 +7,7 @@ import type * as Scope from "effect/Scope"
 import type { Exchange } from "../../Authentication.ts"
 import type { MqttError } from "../../MqttError.ts"
 import type { Connack, Connect, Packet } from "../../Packet.ts"
-import type { TransportRequest } from "../../Transport.ts"
+import type { StreamCertificate, TransportRequest } from "../../Transport.ts"
 import type { EncodeFailure, Violation } from "../codec/contract.ts"
 
 export interface ConnectionRequest extends TransportRequest {
@@ -71,6 +71,8 @@ export interface Connection {
   readonly connack: Connack
   /** Keep alive in force, in seconds: the server's Server Keep Alive wins (MQTT 3.2.2.3.14). */
   readonly keepAlive: number
+  /** The certificates of the stream; none where there is nothing to read. */
+  readonly certificates: ReadonlyArray<StreamCertificate>
   readonly counters: ConnectionCounters
   /**
    * Encodes the packets and hands them to the network in one write. Never calls back: if this ends the connection, the

@@ -17,7 +17,7 @@ import { Closed, MqttError, type MqttErrorReason, ProtocolViolation, Unexpected 
 import type { Connack, Disconnect, Packet } from "../../Packet.ts"
 import * as ReasonCode from "../../ReasonCode.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
-import type { ByteStream, ByteStreamHandlers } from "../../Transport.ts"
+import type { ByteStream, ByteStreamHandlers, StreamCertificate } from "../../Transport.ts"
 import { type Attempt, fromNetworkError, fromStreamEnd } from "../classification.ts"
 import type { Decoder, EncodeFailure } from "../codec/contract.ts"
 import { makeDecoder } from "../codec/decoder.ts"
@@ -75,6 +75,8 @@ export interface LinkRuntime {
   readonly onDefect: (cause: unknown) => void
 }
 
+const noCertificates: ReadonlyArray<StreamCertificate> = []
+
 /**
  * The state of one connection. A class, because a program may have thousands of idle connections.
  */
@@ -104,6 +106,7 @@ export class Link implements Connection, DispatchHost, Observed, SenderHandlers 
   #announced = false
   #reason: MqttErrorReason | undefined
   #stream: ByteStream | undefined
+  #certificates: ReadonlyArray<StreamCertificate> = noCertificates
   #watch: Fiber.Fiber<void> | undefined
 
   constructor(request: ConnectionRequest, handlers: ConnectionHandlers, clock: Clock.Clock, runtime: LinkRuntime) {
@@ -126,6 +129,10 @@ export class Link implements Connection, DispatchHost, Observed, SenderHandlers 
 
   get keepAlive(): number {
     return this.#dispatch.connack?.properties.serverKeepAlive ?? this.#request.connect.keepAlive
+  }
+
+  get certificates(): ReadonlyArray<StreamCertificate> {
+    return this.#certificates
   }
 
   /** Milliseconds of the monotonic clock. */
@@ -190,6 +197,7 @@ export class Link implements Connection, DispatchHost, Observed, SenderHandlers 
   /** Takes the open stream and sends CONNECT. */
   start(stream: ByteStream): void {
     this.#stream = stream
+    this.#certificates = stream.certificates?.() ?? noCertificates
     if (this.phase !== "opening") {
       stream.destroy()
       return

@@ -26,6 +26,8 @@ export interface EngineOptions {
   readonly receiveMaximum: number
   /** Highest topic alias that the client accepts from the server (Topic Alias Maximum of CONNECT). */
   readonly topicAliasMaximum: number
+  /** Whether the engine chooses topic aliases for outbound messages itself. */
+  readonly topicAliases: "auto" | "explicit"
   /** Upper bound of unacknowledged outbound QoS 1 and 2 publishes; a smaller Receive Maximum of the server wins. */
   readonly maxInflight: number
   /** On 3.1.1 only: upper bound of unacknowledged outbound QoS 2 publishes. */

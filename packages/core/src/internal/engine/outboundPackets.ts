@@ -12,6 +12,12 @@ import { OutboundAliases } from "./topicAliases.ts"
 /** Limit of PUBLISH packets in one output, in bytes. The rest stays in the queue, whose bounds apply to it. */
 const outputBytes = 1_048_576
 
+/**
+ * The most that a packet has besides three times its weight, which is the text in UTF-8. A packet near the server's
+ * Maximum Packet Size was measured without an automatic alias, hence gets none.
+ */
+const packetOverhead = 64
+
 export class OutboundPackets {
   readonly #core: EngineCore
   readonly #aliases = new OutboundAliases()
@@ -31,7 +37,8 @@ export class OutboundPackets {
   }
 
   connected(): void {
-    this.#aliases.clear()
+    const { limits, options } = this.#core
+    this.#aliases.connected(options.topicAliases === "auto" ? limits!.topicAliasMaximum : 0)
   }
 
   publish(message: OutboundMessage, dup: boolean, now: number): void {
@@ -43,9 +50,19 @@ export class OutboundPackets {
       if (properties.messageExpiryInterval !== undefined) {
         properties = withRemainingExpiry(properties, properties.messageExpiryInterval, now - message.acceptedAt)
       }
-      if (topicAlias !== 0 && !dup && topicAlias <= this.#core.limits!.topicAliasMaximum) {
-        name = this.#aliases.define(topicAlias, topic)
-        properties = { ...properties, topicAlias }
+      // A retransmission has its topic: it does not depend on what this connection got before.
+      if (!dup) {
+        const { maximumPacketSize, topicAliasMaximum } = this.#core.limits!
+        if (topicAlias !== 0 && topicAlias <= topicAliasMaximum) {
+          name = this.#aliases.define(topicAlias, topic)
+          properties = { ...properties, topicAlias }
+        } else if (topicAliasMaximum !== 0 && message.bytes * 3 + packetOverhead <= maximumPacketSize) {
+          const alias = this.#aliases.automatic(topic)
+          if (alias !== undefined) {
+            name = alias.define()
+            properties = alias.addTo(properties)
+          }
+        }
       }
     }
     const { packetIdentifier } = message

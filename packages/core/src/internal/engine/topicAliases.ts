@@ -2,6 +2,7 @@
  * Topic aliases of one connection, one table for each direction (MQTT 3.3.2.3.4).
  */
 import type { Violation } from "../codec/contract.ts"
+import { type AutomaticAlias, AutomaticAliases } from "./automaticAliases.ts"
 import * as violations from "./violations.ts"
 
 /**
@@ -32,20 +33,36 @@ export class InboundAliases {
 }
 
 /**
- * Aliases that the publishers of this session choose.
+ * Aliases that the publishers of this session choose, and automatic ones.
  */
 export class OutboundAliases {
   #topics: Map<number, string> | undefined
+  #automatic: AutomaticAliases | undefined
 
+  /** A new connection, on which automatic aliases reach to this maximum; 0: there are none. */
+  connected(automaticMaximum: number): void {
+    this.#topics = undefined
+    this.#automatic = automaticMaximum === 0 ? undefined : new AutomaticAliases(automaticMaximum)
+  }
+
+  /** Forgets all definitions on a connection that goes on. Each alias is defined again before its next use. */
   clear(): void {
     this.#topics = undefined
+    this.#automatic = this.#automatic?.fresh()
   }
 
   /** The topic field to send: empty when the server knows the pair already. */
   define(alias: number, topic: string): string {
     this.#topics ??= new Map()
-    if (this.#topics.get(alias) === topic) return ""
+    const defined = this.#topics.get(alias)
+    if (defined === topic) return ""
+    if (defined === undefined) this.#automatic?.reserve(alias)
     this.#topics.set(alias, topic)
     return topic
+  }
+
+  /** The automatic alias for a publish to the topic; undefined: none. */
+  automatic(topic: string): AutomaticAlias | undefined {
+    return this.#automatic?.use(topic)
   }
 }

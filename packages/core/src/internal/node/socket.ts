@@ -9,12 +9,19 @@ import * as Net from "node:net"
 import * as Tls from "node:tls"
 import { MqttError, type MqttErrorReason, TlsFailure } from "../../MqttError.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
-import type { ByteStream, ByteStreamHandlers, TransportRequest, WriteResult } from "../../Transport.ts"
+import type {
+  ByteStream,
+  ByteStreamHandlers,
+  StreamCertificate,
+  TransportRequest,
+  WriteResult
+} from "../../Transport.ts"
 import { fromNetworkError } from "../classification.ts"
 import { causeText } from "../errors/shared.ts"
 import { errorCodeOf, isTlsCode } from "../networkErrors.ts"
 import { openStream } from "../openStream.ts"
 import { cleanCause } from "../peerText.ts"
+import { certificatesOf } from "./certificates.ts"
 import { watchCertificate } from "./clientCertificate.ts"
 import { checkPins } from "./pins.ts"
 import { tlsConnectionOptions } from "./tlsOptions.ts"
@@ -166,6 +173,10 @@ class SocketStream implements ByteStream {
 
   pendingBytes(): number {
     return this.#socket.writableLength
+  }
+
+  certificates(): ReadonlyArray<StreamCertificate> {
+    return certificatesOf(this.#socket)
   }
 
   pause(): void {

@@ -15,9 +15,16 @@ import * as Tls from "node:tls"
 import { WebSocket } from "ws"
 import { MqttError, type MqttErrorReason } from "../../MqttError.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
-import type { ByteStream, ByteStreamHandlers, TransportRequest, WriteResult } from "../../Transport.ts"
+import type {
+  ByteStream,
+  ByteStreamHandlers,
+  StreamCertificate,
+  TransportRequest,
+  WriteResult
+} from "../../Transport.ts"
 import { fromHttpStatus, fromNetworkError } from "../classification.ts"
 import { openStream } from "../openStream.ts"
+import { certificatesOf } from "./certificates.ts"
 import { type CertificateWatch, watchCertificate } from "./clientCertificate.ts"
 import { makeSocket, type Way } from "./socket.ts"
 import { TurnCork } from "./turnCork.ts"
@@ -61,6 +68,8 @@ class Socket extends WebSocket {
   onClosing: (() => void) | undefined
   /** The cork of the underlying socket, once there is one. */
   cork: TurnCork | undefined
+  /** The underlying socket, once there is one. */
+  network: Net.Socket | undefined
 
   override close(code?: number, data?: string | Buffer): void {
     const isOpen = this.readyState === WebSocket.OPEN
@@ -123,6 +132,7 @@ const connect = (
   })
   socket.on("upgrade", (response) => {
     socket.cork = new TurnCork(response.socket)
+    socket.network = response.socket
     boundFirstMessage(
       socket,
       response.socket,
@@ -227,6 +237,10 @@ class WebSocketStream implements ByteStream {
 
   pendingBytes(): number {
     return this.#socket.bufferedAmount
+  }
+
+  certificates(): ReadonlyArray<StreamCertificate> {
+    return certificatesOf(this.#socket.network)
   }
 
   pause(): void {

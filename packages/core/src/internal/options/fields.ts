@@ -27,6 +27,7 @@ import {
   expiry,
   flag,
   integer,
+  integers,
   interval,
   nonEmptyText,
   oneOf,
@@ -95,6 +96,12 @@ export const fields = {
   /** How many topic aliases the server may use, 0 to 65535. Default 16. */
   topicAliasMaximum: withDefault(integer(0, 65_535), 16),
   /**
+   * Topic aliases of outgoing messages, within the server's Topic Alias Maximum (MQTT 3.3.2.3.4). `auto`: topics of 16
+   * to 1024 characters that are published repeatedly get one, up to 256 topics at a time. `explicit`: only messages
+   * with a `topicAlias` have one. MQTT 5. Default `auto`.
+   */
+  topicAliases: withDefault(oneOf(["auto", "explicit"]), "auto"),
+  /**
    * How many outgoing QoS 1 and 2 messages may be unacknowledged, 1 to 65535. The server may allow fewer. Default 1000.
    */
   maxInflight: withDefault(integer(1, 65_535), 1000),
@@ -113,6 +120,11 @@ export const fields = {
   will: Schema.optionalKey(will),
   /** Default: the system's authorities and Node's own defaults. A browser always uses its own settings. */
   tls: Schema.optionalKey(tls),
+  /**
+   * How many days before the end of a certificate the event CertificateExpiring reports it, 0 to 3650; an empty array:
+   * never. Default 30, 7 and 1.
+   */
+  certificateThresholds: withDefault(integers(0, 3650), [30, 7, 1]),
   /** The settings of WebSockets, for servers with `ws` or `wss`. */
   webSocket: withDefault(webSocket, {}),
   /** The proxy on the way to the servers. Default: none, whatever the environment says. Unix sockets have none. */

@@ -89,6 +89,24 @@ export const commaSeparated: Schema.Codec<ReadonlyArray<string>, string | Readon
   )
 )
 
+/** An array of whole numbers, or one string with commas between them. */
+export const integers = (
+  minimum: number,
+  maximum: number
+): Schema.Codec<ReadonlyArray<number>, string | ReadonlyArray<number>> =>
+  Schema.Union([Schema.Array(Schema.Number), Schema.String]).annotate({
+    message: `expected whole numbers from ${minimum} to ${maximum}`
+  }).pipe(
+    Schema.decodeTo(
+      Schema.Array(integer(minimum, maximum)),
+      SchemaTransformation.transform({
+        decode: (value) =>
+          typeof value === "string" ? value.split(",").filter((item) => item.trim() !== "").map(Number) : value,
+        encode: (value): string | ReadonlyArray<number> => value
+      })
+    )
+  )
+
 /** An array, or one string that is taken as a whole: PEM texts may contain any character. */
 export const oneOrMore: Schema.Codec<ReadonlyArray<string>, string | ReadonlyArray<string>> = texts.pipe(
   Schema.decodeTo(

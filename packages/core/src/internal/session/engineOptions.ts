@@ -14,6 +14,7 @@ export const engineOptions = (options: SessionOptions, life: string): EngineOpti
   protocolVersion: options.protocolVersion,
   receiveMaximum: options.receiveMaximum,
   topicAliasMaximum: options.protocolVersion === 5 ? options.topicAliasMaximum : 0,
+  topicAliases: options.topicAliases,
   maxInflight: options.maxInflight,
   maxInflightQoS2: options.maxInflightQoS2,
   inboundLimit: inboundLimitOf(options),

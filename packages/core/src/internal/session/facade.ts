@@ -100,6 +100,7 @@ const infoOf = ({ clientId, engineLoop, lifecycle }: SessionCore): Option.Option
     clientId,
     sessionPresent: connection.connack.sessionPresent,
     keepAlive: connection.keepAlive,
+    certificates: connection.certificates,
     properties: connection.connack.properties
   })
 }

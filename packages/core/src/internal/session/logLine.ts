@@ -108,6 +108,19 @@ const pacedLineOf = (event: Repeated): PacedLine => {
         line: () => problem("the credentials could not be renewed", error, expiry(expiresAt))
       }
     }
+    case "CertificateExpiring": {
+      const { certificate, daysLeft, subject } = event
+      const when = daysLeft === 0 ? "has expired" : `expires in ${many(daysLeft, "day")}`
+      return {
+        key: `CertificateExpiring ${certificate}`,
+        count: 1,
+        line: () =>
+          line("Warn", `the certificate of the ${certificate} ${when}`, {
+            subject: cleanText(subject),
+            ...expiry(event.expiresAt)
+          })
+      }
+    }
     case "SessionLost": {
       const { subscriptions, unacknowledged } = event
       return {

@@ -121,6 +121,7 @@ const connect = (core: SessionAssembly, { clock, identity, isStored, servers }: 
     now: () => engineLoop.now(),
     stableAfter: Duration.toMillis(options.reconnect.stableAfter),
     isUnverified: protectionOf(options) === "unverified",
+    certificateThresholds: options.certificateThresholds,
     persistent: options.persistence !== "none",
     autoReconnect: options.reconnect.enabled,
     isStopping: () => shutdown.isStopping,

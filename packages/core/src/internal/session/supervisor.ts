@@ -12,6 +12,7 @@ import * as ServerAddress from "../../ServerAddress.ts"
 import { Transport } from "../../Transport.ts"
 import type { Violation } from "../codec/contract.ts"
 import type { Connection } from "../connection/contract.ts"
+import { reportExpiring } from "./certificateExpiry.ts"
 import type { Connector, Prepared } from "./connector.ts"
 import { endedByServer, isOverQuota } from "./endedByServer.ts"
 import type { EngineLoop } from "./engineLoop.ts"
@@ -33,6 +34,8 @@ export interface SupervisorOptions {
   readonly stableAfter: number
   /** The servers' certificates are not verified. */
   readonly isUnverified: boolean
+  /** Days before the end of a certificate. */
+  readonly certificateThresholds: ReadonlyArray<number>
   readonly persistent: boolean
   readonly autoReconnect: boolean
   /** The client itself ends the connection: no further attempt. */
@@ -197,6 +200,13 @@ const serve = Effect.fnUntraced(function*(
   if (renewal !== undefined) {
     // Ends with the connection.
     yield* Effect.forkIn(renewal.run(opened.success, address, access), scope)
+  }
+  if (opened.success.certificates.length > 0) {
+    const { certificates } = opened.success
+    yield* Effect.forkIn(
+      reportExpiring(certificates, options.certificateThresholds, (event) => options.lifecycle.emit(event)),
+      scope
+    )
   }
   const since = options.now()
   if (options.isUnverified && options.lifecycle.current().attempt > 1) yield* warnUnverified(options.session, server)

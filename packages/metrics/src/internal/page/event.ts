@@ -40,6 +40,13 @@ const describe = (event: SessionEvent): readonly [PageEvent["level"], string] | 
       return ["good", "new credentials are in force"]
     case "CredentialsNotRefreshed":
       return ["warning", explain(event.error)]
+    case "CertificateExpiring":
+      return [
+        "warning",
+        `${event.certificate}, ${event.subject}: ${
+          event.daysLeft === 0 ? "has expired" : `in ${many(event.daysLeft, "day")}`
+        }`
+      ]
     case "StateChanged":
       return event.to === "closed" ? ["info", "closed"] : undefined
     case "SessionLost":

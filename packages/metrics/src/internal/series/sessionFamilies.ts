@@ -81,6 +81,17 @@ export const sessionFamilies: ReadonlyArray<Family> = [
     "0 disconnected, 1 connecting, 2 connected, 3 reconnecting, 4 closed.",
     ({ state }) => statusCodes[state]
   ),
+  {
+    name: "mqtt_session_certificate_expiry_seconds",
+    type: "gauge",
+    help: "Until a certificate of the connection expires, negative afterwards; absent where there is none to read.",
+    labels: ["session", "certificate"],
+    read: ({ at, sessions }, add) => {
+      for (const { connection, name } of sessions) {
+        for (const { expiresAt, owner } of connection?.certificates ?? []) add(seconds(expiresAt - at), name, owner)
+      }
+    }
+  },
   session.one(
     "subscriptions",
     "gauge",

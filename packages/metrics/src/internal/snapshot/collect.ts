@@ -156,6 +156,7 @@ const sessionSnapshot = (
     protocolVersion,
     sessionPresent: info.value.sessionPresent,
     keepAlive: info.value.keepAlive,
+    ...(info.value.certificates.length === 0 ? undefined : { certificates: info.value.certificates }),
     receiveMaximum: info.value.receiveMaximum,
     maximumQoS: info.value.maximumQoS,
     maximumPacketSize: info.value.maximumPacketSize,

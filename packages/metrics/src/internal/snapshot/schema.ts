@@ -143,6 +143,19 @@ const connectionFields = {
   sessionPresent: Boolean,
   /** Seconds, 0: off. */
   keepAlive: Number,
+  /** The certificates of the connection. Left out where there are none to read. */
+  certificates: optional(
+    Array(
+      Struct({
+        /** Whose certificate it is. */
+        owner: Literals(["server", "client"]),
+        /** Its subject as text. */
+        subject: String,
+        /** When it expires, in milliseconds since the epoch. */
+        expiresAt: Number
+      })
+    )
+  ),
   /** Number of QoS 1 and 2 messages that the session may send without acknowledgement. */
   receiveMaximum: Number,
   /** The highest quality of service that the server accepts. */
