@@ -1,11 +1,11 @@
 /**
- * A durable session store in PostgreSQL, over the service `SqlClient` of `effect/sql`. Any driver layer works, for
- * example that of `@effect/sql-pg`. That module of Effect is unstable: a minor version of Effect may change the API that
- * is used here.
+ * A durable session store in PostgreSQL, over the service `SqlClient` of `effect/sql`. Any driver layer works that
+ * takes arrays as parameters, for example that of `@effect/sql-pg`. That module of Effect is unstable: a minor version
+ * of Effect may change the API that is used here.
  *
  * The store makes its two tables when it opens its first session. Every commit is applied in full or not at all. A
- * session has one owner, which holds a lease and renews it. An owner that lost its lease to another one cannot write any
- * more. The durability of a commit depends on the server: `durability` of the handle reports what its settings
+ * session has one owner, which holds a lease and renews it. An owner that lost its lease to another one cannot write
+ * any more. The durability of a commit depends on the server: `durability` of the handle reports what its settings
  * guarantee.
  */
 import { InvalidOptions, MqttError } from "@effect-mqttx/core/MqttError"
@@ -82,9 +82,9 @@ export type SqlStoreOptions = Options.SqlStoreOptions
 export type SqlStoreOptionsEncoded = Options.SqlStoreOptionsEncoded
 
 /**
- * Makes the store. Fails with `InvalidOptions`, also when the client is not one of PostgreSQL. It sends no statement: an
- * unreachable database shows when a session is opened. The end of its scope closes the store: it releases the sessions
- * that are still open, and their later operations fail with `StorageFailed` of the kind `closed`.
+ * Makes the store. Fails with `InvalidOptions`, also when the client is not one of PostgreSQL. It sends no statement:
+ * an unreachable database shows when a session is opened. The end of its scope closes the store: it releases the
+ * sessions that are still open, and their later operations fail with `StorageFailed` of the kind `closed`.
  *
  * @stability unstable
  * @category constructors

@@ -8,7 +8,7 @@ import { Effect } from "effect"
 import type { Layer } from "effect"
 import { Reactivity } from "effect/reactivity"
 import { SqlClient, Statement } from "effect/sql"
-import { client, isPresent, layerServer, PostgresServer, store, withoutSync } from "./support/postgres.ts"
+import { client, intercepted, isPresent, layerServer, PostgresServer, store, withoutSync } from "./support/postgres.ts"
 import { kindOf, outbound, put, sequencesOf } from "./support/records.ts"
 
 /** A record of the next format, as hexadecimal digits. */
@@ -115,6 +115,31 @@ describe.skipIf(!isPresent())("records in PostgreSQL", () => {
         yield* handle.commit([put(outbound(2))])
         assert.deepStrictEqual(sequencesOf(yield* handle.load), [1, 2])
       }))
+
+    it.effect(
+      "a commit of several statements whose connection is lost between two of them is made over another one",
+      () =>
+        Effect.gen(function*() {
+          const server = yield* PostgresServer
+          yield* server.query("CREATE ROLE cut LOGIN SUPERUSER")
+          let left = Number.POSITIVE_INFINITY
+          const cutting = intercepted(yield* client(server, { username: "cut" }), (statement) =>
+            Effect.suspend(() => {
+              left--
+              const cut = server.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'cut'")
+              return left === 0 ? Effect.andThen(Effect.orDie(cut), statement) : statement
+            }))
+          const one = yield* Effect.provideService(SqlStore.make(), SqlClient.SqlClient, cutting)
+          const handle = yield* one.open("cut")
+          const payload = new Uint8Array(5 * 1_048_576)
+          // The second of three statements.
+          left = 2
+          yield* handle.commit([1, 2, 3].map((sequence) => put(outbound(sequence, { payload }))))
+          assert.isBelow(left, 0)
+          assert.deepStrictEqual(sequencesOf(yield* handle.load), [1, 2, 3])
+        }),
+      60_000
+    )
 
     it.effect("a commit stays when a transaction around its call is rolled back", () =>
       Effect.gen(function*() {

@@ -8,7 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
-import type { SqlError } from "effect/sql/SqlError"
+import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import { isTransient, toReason } from "./classification.ts"
 import type { Statements } from "./statements.ts"
 
@@ -67,7 +67,7 @@ export class Attempts {
    */
   #limited<A>(effect: Effect.Effect<A, SqlError | StorageFailed>, limit: Duration.Duration): Effect.Effect<A, Failure> {
     return Effect.flatMap(
-      Effect.forkDetach(Effect.mapError(effect, toFailure), { startImmediately: true }),
+      Effect.forkDetach(Effect.mapError(withRollback(effect), toFailure), { startImmediately: true }),
       (fiber) =>
         Fiber.join(fiber).pipe(
           Effect.timeoutOrElse({
@@ -77,8 +77,8 @@ export class Attempts {
               return Effect.fail(noAnswer(limit))
             }
           }),
-          // A statement that was sent may be applied whether it is interrupted or not. An interrupted caller waits for its
-          // end, for a short time, so that a release does not overtake the acquisition before it.
+          // A statement that was sent may be applied whether it is interrupted or not. An interrupted caller waits for
+          // its end, for a short time, so that a release does not overtake the acquisition before it.
           Effect.onInterrupt(() => ended(fiber))
         )
     )
@@ -86,8 +86,8 @@ export class Attempts {
 }
 
 /**
- * Waits for the end of a fiber for a short time, then interrupts it. The wait has a fiber of its own, because that of an
- * interrupted caller can wait only without a limit.
+ * Waits for the end of a fiber for a short time, then interrupts it. The wait has a fiber of its own, because that of
+ * an interrupted caller can wait only without a limit.
  */
 const ended = (fiber: Fiber.Fiber<unknown, unknown>): Effect.Effect<void> =>
   Effect.timeoutOption(Fiber.await(fiber), longestPause).pipe(
@@ -96,6 +96,10 @@ const ended = (fiber: Fiber.Fiber<unknown, unknown>): Effect.Effect<void> =>
     Effect.flatMap(Fiber.await),
     Effect.map(() => fiber.interruptUnsafe())
   )
+
+/** `SqlClient` dies where a rollback fails, as it does over a lost connection, which undoes the transaction anyway. */
+const withRollback = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | SqlError> =>
+  Effect.catchDefect(effect, (defect) => isSqlError(defect) ? Effect.fail(defect) : Effect.die(defect))
 
 interface Failure {
   readonly reason: StorageFailed
