@@ -27,6 +27,7 @@ export default defineConfig({
       project("testing", "packages/testing"),
       project("store-file", "packages/store-file"),
       project("store-redis", "packages/store-redis"),
+      project("store-sql", "packages/store-sql"),
       project("benchmarks", "packages/benchmarks"),
       project("examples", "examples"),
       // These compile and read the whole repository.

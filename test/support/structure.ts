@@ -97,6 +97,10 @@ export const packageFloors: Readonly<Record<string, Floors>> = {
   "store-kvs": [
     [0, ["internal/"]],
     [1, ["SessionStoreKvs.ts"]]
+  ],
+  "store-sql": [
+    [0, ["internal/"]],
+    [1, ["SqlStore.ts"]]
   ]
 }
 

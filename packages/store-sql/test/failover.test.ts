@@ -1,0 +1,79 @@
+/**
+ * A PostgreSQL that ends, comes back, and does not answer.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, Deferred, Effect, Fiber } from "effect"
+import { isPresent, layerServer, PostgresServer, store, withoutSync } from "./support/postgres.ts"
+import { drop, kindOf, outbound, put, sequencesOf } from "./support/records.ts"
+
+const sequences = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i)
+
+describe.skipIf(!isPresent())("a PostgreSQL that fails", () => {
+  for (const signal of ["SIGINT", "SIGQUIT"] as const) {
+    it.live(
+      `restarted amid commits (${signal}): the session goes on, and nothing is lost`,
+      () =>
+        Effect.gen(function*() {
+          const server = yield* PostgresServer
+          const one = yield* store(server, { leaseDuration: "1 minute", statementTimeout: "20 seconds" })
+          const handle = yield* one.open("plant")
+          const many = yield* Deferred.make<void>()
+          const committing = yield* Effect.forkChild(
+            Effect.forEach(sequences(1, 400), (sequence) =>
+              Effect.andThen(
+                handle.commit([put(outbound(sequence))]),
+                sequence === 50 ? Deferred.succeed(many, undefined) : Effect.void
+              ), { discard: true }),
+            { startImmediately: true }
+          )
+          yield* Deferred.await(many)
+          yield* server.end(signal)
+          assert.isUndefined(committing.pollUnsafe())
+          yield* server.start
+          yield* Fiber.join(committing)
+          assert.deepStrictEqual(sequencesOf(yield* handle.load), sequences(1, 400))
+        }).pipe(Effect.scoped, Effect.provide(layerServer(withoutSync))),
+      60_000
+    )
+  }
+
+  it.live(
+    "away for longer than the time of a statement: each call fails in time, and the next ones succeed",
+    () =>
+      Effect.gen(function*() {
+        const server = yield* PostgresServer
+        const one = yield* store(server, { leaseDuration: "1 minute", statementTimeout: "300 millis" })
+        const handle = yield* one.open("plant")
+        yield* handle.commit([put(outbound(1))])
+        yield* server.end("SIGINT")
+        assert.strictEqual(yield* kindOf(handle.commit([put(outbound(2))])), "unavailable")
+        assert.strictEqual(yield* kindOf(Effect.scoped(one.open("other"))), "unavailable")
+        yield* server.start
+        yield* Effect.retry(handle.commit([put(outbound(2))]), { times: 10 })
+        assert.deepStrictEqual(sequencesOf(yield* handle.load), [1, 2])
+      }).pipe(Effect.scoped, Effect.provide(layerServer(withoutSync))),
+    60_000
+  )
+
+  it.live("frozen: each call fails in time, and what was given up undoes nothing later", () =>
+    Effect.gen(function*() {
+      const server = yield* PostgresServer
+      const one = yield* store(server, { leaseDuration: "1 minute", statementTimeout: "500 millis" })
+      const handle = yield* one.open("plant")
+      yield* handle.commit([put(outbound(1))])
+      yield* server.freeze
+      const begin = yield* Clock.currentTimeMillis
+      assert.strictEqual(yield* kindOf(handle.commit([put(outbound(2))])), "unavailable")
+      assert.isBelow((yield* Clock.currentTimeMillis) - begin, 3_000)
+      yield* server.thaw
+      yield* Effect.retry(handle.commit([put(outbound(3)), drop(2)]), { times: 10 })
+      assert.deepStrictEqual(sequencesOf(yield* Effect.retry(handle.load, { times: 10 })), [1, 3])
+    }).pipe(Effect.scoped, Effect.provide(layerServer(withoutSync))), 60_000)
+
+  it.live("gone for ever: the end of the session does not wait for it", () =>
+    Effect.gen(function*() {
+      const server = yield* PostgresServer
+      const one = yield* store(server, { statementTimeout: "1 minute" })
+      yield* Effect.scoped(Effect.andThen(one.open("plant"), server.end("SIGINT")))
+    }).pipe(Effect.scoped, Effect.provide(layerServer(withoutSync)), Effect.timeout("20 seconds")), 60_000)
+})

@@ -1,0 +1,48 @@
+/**
+ * The store and its options with wrong values of every kind.
+ */
+import { PgClient } from "@effect/sql-pg"
+import { describe, layer } from "@effect/vitest"
+import { Config, Effect, Layer } from "effect"
+import { Reactivity } from "effect/reactivity"
+import { SqlClient } from "effect/sql"
+import * as Path from "node:path"
+import { subject, testExports } from "../../../test/support/wrongExports.ts"
+import { tryWrongValues } from "../../../test/support/wrongStores.ts"
+import { options, parameter, type } from "../../../test/support/wrongValues.ts"
+import { isPresent, layerServer, PostgresServer, store, withoutSync } from "./support/postgres.ts"
+
+// Which of the numbers are in the bounds is a matter of other tests.
+const some = type("duration", () => "1 day")
+const input = options("options", {
+  tablePrefix: type("prefix", () => "text", (value) => typeof value === "string"),
+  leaseDuration: some,
+  acquireTimeout: some,
+  statementTimeout: some
+})
+const config = parameter("config", type("config", () => Config.succeed({})))
+
+testExports(
+  Path.join(import.meta.dirname, "../src"),
+  (name) => import(`../src/${name}.ts`),
+  {
+    SqlStore: {
+      make: subject("effect", input),
+      layer: subject("layer", input),
+      layerConfig: subject("layer", config)
+    }
+  },
+  Layer.effect(
+    SqlClient.SqlClient,
+    SqlClient.make({ acquirer: Effect.never, compiler: PgClient.makeCompiler(), driver: "pg", spanAttributes: [] })
+  ).pipe(Layer.provide(Reactivity.layer)) as Layer.Layer<never>
+)
+
+describe.skipIf(!isPresent())("an SQL store that is called with wrong values", () => {
+  layer(layerServer(withoutSync), { excludeTestServices: true })((it) => {
+    it.effect("fails with a type, and goes on", () =>
+      Effect.gen(function*() {
+        yield* tryWrongValues(yield* store(yield* PostgresServer))
+      }), 60_000)
+  })
+})
