@@ -91,6 +91,7 @@ export class Link implements Connection, DispatchHost, Observed, SenderHandlers 
     packetsSent: 0,
     packetsReceived: 0
   }
+  certificates: ReadonlyArray<StreamCertificate> = noCertificates
   lastSent: number
   lastReceived: number
 
@@ -106,7 +107,6 @@ export class Link implements Connection, DispatchHost, Observed, SenderHandlers 
   #announced = false
   #reason: MqttErrorReason | undefined
   #stream: ByteStream | undefined
-  #certificates: ReadonlyArray<StreamCertificate> = noCertificates
   #watch: Fiber.Fiber<void> | undefined
 
   constructor(request: ConnectionRequest, handlers: ConnectionHandlers, clock: Clock.Clock, runtime: LinkRuntime) {
@@ -129,10 +129,6 @@ export class Link implements Connection, DispatchHost, Observed, SenderHandlers 
 
   get keepAlive(): number {
     return this.#dispatch.connack?.properties.serverKeepAlive ?? this.#request.connect.keepAlive
-  }
-
-  get certificates(): ReadonlyArray<StreamCertificate> {
-    return this.#certificates
   }
 
   /** Milliseconds of the monotonic clock. */
@@ -197,7 +193,7 @@ export class Link implements Connection, DispatchHost, Observed, SenderHandlers 
   /** Takes the open stream and sends CONNECT. */
   start(stream: ByteStream): void {
     this.#stream = stream
-    this.#certificates = stream.certificates?.() ?? noCertificates
+    this.certificates = stream.certificates?.() ?? noCertificates
     if (this.phase !== "opening") {
       stream.destroy()
       return
