@@ -45,6 +45,8 @@ const congested: SendResult = { _tag: "Congested" }
 
 const notSent = (sent: number, failure?: EncodeFailure): NotSent => ({ _tag: "NotSent", sent, failure })
 
+type MutableCounters = { -readonly [K in keyof ConnectionCounters]: number }
+
 const attemptOf = ({ address, connect: { clientId, protocolVersion } }: ConnectionRequest): Attempt => ({
   protocolVersion,
   clientId,
@@ -85,12 +87,7 @@ export class Link implements Connection, DispatchHost, Observed, SenderHandlers 
   readonly accepted: Deferred.Deferred<void, MqttError> = Deferred.makeUnsafe()
   /** The link is closed. */
   readonly gone: Deferred.Deferred<void> = Deferred.makeUnsafe()
-  readonly counters: { -readonly [K in keyof ConnectionCounters]: number } = {
-    bytesSent: 0,
-    bytesReceived: 0,
-    packetsSent: 0,
-    packetsReceived: 0
-  }
+  readonly counters: MutableCounters = { bytesSent: 0, bytesReceived: 0, packetsSent: 0, packetsReceived: 0 }
   certificates: ReadonlyArray<StreamCertificate> = noCertificates
   lastSent: number
   lastReceived: number
