@@ -112,21 +112,22 @@ export const publishing = (test: Define): void => {
     Effect.gen(function*() {
       const link = yield* world.link
       const session = yield* world.session({ servers: [link.address] })
-      const messages = yield* subscribe(session, world.topic("a/long/branch/of/the/tree/+"), { qos: 2 })
-      const topicOf = (index: number): string => world.topic(`a/long/branch/of/the/tree/${(index * index) % 17}`)
-      // On three connections.
-      for (const _ of [1, 2, 3]) {
-        const indexes = Array.from({ length: 60 }, (_, index) => index)
-        yield* Effect.forEach(indexes, (index) => session.publish(topicOf(index), `${index}`, { qos: 2 }), {
+      const messages = yield* subscribe(session, world.topic("a-long-branch/of-the-tree/+"), { qos: 1 })
+      const topicOf = (index: number): string => world.topic(`a-long-branch/of-the-tree/${(index * index) % 17}`)
+      const indexes = Array.from({ length: 60 }, (_, index) => index)
+      const missing = new Set<string>()
+      // On three connections. A message of the one before may come again.
+      for (const round of [1, 2, 3]) {
+        for (const index of indexes) missing.add(`${round} ${index}`)
+        yield* Effect.forEach(indexes, (index) => session.publish(topicOf(index), `${round} ${index}`, { qos: 1 }), {
           concurrency: 20,
           discard: true
         })
-        const arrived = yield* messages.take(indexes.length)
-        assert.deepStrictEqual(
-          arrived.map(({ text }) => Number(text)).sort((a, b) => a - b),
-          indexes
-        )
-        for (const { text, topic } of arrived) assert.strictEqual(topic, topicOf(Number(text)))
+        while (missing.size > 0) {
+          const { text, topic } = yield* messages.next
+          assert.strictEqual(topic, topicOf(Number(text.split(" ")[1])))
+          missing.delete(text)
+        }
         yield* link.cut
       }
     }))
