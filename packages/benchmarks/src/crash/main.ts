@@ -1,13 +1,14 @@
 /**
  * Kills processes with kill -9 and counts what is lost:
- * `npm run crash -- --store file|redis --qos 1|2 --rounds N --seed S`, and with `--only forwarder` (or `publisher`, or
- * `consumer`) one trial of the three.
+ * `npm run crash -- --store file|redis|sql --qos 1|2 --rounds N --seed S`, and with `--only forwarder` (or
+ * `publisher`, or `consumer`) one trial of the three.
  *
  * A publisher is killed while it accepts messages over a connection that is cut at random, and started again on the
  * same store; what it had accepted must reach the broker. A consumer is killed while it handles messages; what the
  * broker had published must be handled. A forwarder is killed between two brokers; what the one had published must
- * reach the other. With Redis, the server (appendonly yes, appendfsync always) is killed too. The exit code is 1 when
- * anything is lost, altered or out of order, or published twice at QoS 2; `--store memory` is the control, which loses.
+ * reach the other. With Redis, the server (appendonly yes, appendfsync always) is killed too, and PostgreSQL ends
+ * without a checkpoint (SIGQUIT). The exit code is 1 when anything is lost, altered or out of order, or published twice
+ * at QoS 2; `--store memory` is the control, which loses.
  */
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
@@ -33,7 +34,8 @@ const { values } = parseArgs({
   }
 })
 
-const usage = "npm run crash -- --store file|redis --qos 1|2 --rounds 20 --seed 1 --only publisher|consumer|forwarder"
+const usage =
+  "npm run crash -- --store file|redis|sql --qos 1|2 --rounds 20 --seed 1 --only publisher|consumer|forwarder"
 
 const readNames = (): ReadonlyArray<TrialName> =>
   values.only === undefined ? names : names.filter((name) => name === values.only)

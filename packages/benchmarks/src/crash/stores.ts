@@ -4,17 +4,20 @@
 import { SessionStore } from "@effect-mqttx/core"
 import { FileStore } from "@effect-mqttx/store-file"
 import { RedisStore } from "@effect-mqttx/store-redis"
+import { SqlStore } from "@effect-mqttx/store-sql"
 import * as NodeRedis from "@effect/platform-node/NodeRedis"
+import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
 import { layerOf, makeLogStore } from "../storage/prototypes/stores.ts"
 
-const names = ["file", "redis", "memory", "log"] as const
+const names = ["file", "redis", "sql", "memory", "log"] as const
 
 export type StoreName = (typeof names)[number]
 
 export const isStoreName = (text: string): text is StoreName => names.some((name) => name === text)
 
-/** `place` is a directory, or the address of a Redis server. */
+/** `place` is a directory, or the address of a Redis server or of a PostgreSQL. */
 export const storeLayer = (store: StoreName, place: string) => {
   switch (store) {
     // The control: it must lose, or the harness sees nothing.
@@ -28,5 +31,9 @@ export const storeLayer = (store: StoreName, place: string) => {
     case "redis":
       // A killed owner is gone after the lease: the next process waits that long.
       return RedisStore.layer({ leaseDuration: "500 millis" }).pipe(Layer.provide(NodeRedis.layer({ url: place })))
+    case "sql":
+      return SqlStore.layer({ leaseDuration: "500 millis" }).pipe(
+        Layer.provide(Layer.orDie(PgClient.layer({ url: Redacted.make(place) })))
+      )
   }
 }

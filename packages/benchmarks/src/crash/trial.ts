@@ -13,6 +13,7 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { payloadOf, topicOf } from "./payload.ts"
+import { makePostgres } from "./postgres.ts"
 import type { StoreName } from "./stores.ts"
 import type { Verdict } from "./verdict.ts"
 import type { Victim } from "./victim.ts"
@@ -42,7 +43,9 @@ const directory: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelea
 )
 
 export const keeper = (store: StoreName): Effect.Effect<Keeper, never, Scope.Scope> =>
-  store !== "redis"
+  store === "sql"
+    ? Effect.map(makePostgres, ({ crash, url }) => ({ place: url, crash: Effect.as(crash, true) }))
+    : store !== "redis"
     ? Effect.map(directory, (place) => ({ place, crash: Effect.succeed(false) }))
     : Effect.map(Effect.orDie(RedisServer.make({ appendonly: true, appendfsync: "always" })), (redis) => ({
       place: redis.url,
