@@ -24,6 +24,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import { doctor } from "./internal/doctor/doctor.ts"
 import { CommandFailed, exitCodes as codes } from "./internal/failure.ts"
 import { pub } from "./internal/pub.ts"
 import { sub } from "./internal/sub.ts"
@@ -59,7 +60,7 @@ export const command: Command.Command<"effect-mqttx", {}, {}, CommandFailed, Com
   "effect-mqttx"
 ).pipe(
   Command.withDescription("MQTT from the command line. MQTT_... variables set what flags do not"),
-  Command.withSubcommands([pub, sub])
+  Command.withSubcommands([pub, sub, doctor])
 )
 
 // `-h` is the host and `-v` prints topics.
