@@ -24,6 +24,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import { fileURLToPath } from "node:url"
 import { doctor } from "./internal/doctor/doctor.ts"
 import { CommandFailed, exitCodes as codes } from "./internal/failure.ts"
 import { pub } from "./internal/pub.ts"
@@ -85,7 +86,7 @@ const surroundings = Layer.mergeAll(
 
 const version: Effect.Effect<string, never, FileSystem.FileSystem> = Effect.flatMap(
   FileSystem.FileSystem,
-  (files) => files.readFileString(decodeURIComponent(new URL("../package.json", import.meta.url).pathname))
+  (files) => files.readFileString(fileURLToPath(new URL("../package.json", import.meta.url)))
 ).pipe(
   Effect.map((text) => (JSON.parse(text) as { readonly version: string }).version),
   Effect.orDie

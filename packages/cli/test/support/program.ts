@@ -1,14 +1,18 @@
 /**
  * The program `effect-mqttx` in a process of its own, bundled from its sources once for each test file.
  */
+import { afterAll } from "@effect/vitest"
 import { Effect, type Scope } from "effect"
 import { build } from "esbuild"
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process"
+import * as Fs from "node:fs"
 import * as Path from "node:path"
 
 const packageRoot = Path.join(import.meta.dirname, "../..")
 // One folder below the package, as the module itself: it reads the version from package.json.
 const outfile = Path.join(packageRoot, "build", `effect-mqttx-${process.pid}.mjs`)
+
+afterAll(() => Fs.rmSync(outfile, { force: true }))
 
 let bundled: Promise<unknown> | undefined
 
