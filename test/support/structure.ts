@@ -71,6 +71,13 @@ export const floors: Floors = [
 
 /** The floors of packages that stand on the core. */
 export const packageFloors: Readonly<Record<string, Floors>> = {
+  cli: [
+    [0, ["internal/failure.ts", "internal/format.ts"]],
+    [1, ["internal/connection.ts"]],
+    [2, ["internal/pub.ts", "internal/sub.ts", "internal/doctor/"]],
+    [3, ["Cli.ts"]],
+    [4, ["internal/main.ts"]]
+  ],
   metrics: [
     [0, ["MqttSnapshot.ts", "internal/snapshot/"]],
     [1, ["internal/series/"]],

@@ -1,0 +1,10 @@
+#!/usr/bin/env node
+/**
+ * The executable: runs the command on Node, and ends with its exit code.
+ */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as Effect from "effect/Effect"
+import * as Cli from "../Cli.ts"
+
+NodeRuntime.runMain(Effect.provide(Cli.run, NodeServices.layer))
