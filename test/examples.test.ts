@@ -96,8 +96,8 @@ describe("examples of docstrings", () => {
     }))
 
   it("run by their docstring, a test of their own or a test runner, or are declarations only", () => {
-    // The program of `Cli` is run as a process by the tests of cli, the first one of `MqttSession` by readme.test.ts, and
-    // the cases of a store by the tests of the stores.
+    // The tests of cli run the program of `Cli` as a process, readme.test.ts runs the first one of `MqttSession`, and
+    // the tests of the stores run the cases of a store.
     assert.deepStrictEqual(examples.filter(isProgram).map(({ file }) => file), [
       "packages/cli/src/Cli.ts",
       "packages/core/src/MqttSession.ts",
