@@ -154,6 +154,12 @@ export interface Route<out E = never> {
   readonly description: string | undefined
   /** Its metrics now. */
   readonly metrics: Effect.Effect<RouteMetrics>
+  /**
+   * The earlier name of `metrics`.
+   *
+   * @deprecated use `metrics`
+   */
+  readonly statistics: Effect.Effect<RouteMetrics>
   /** The sessions of the route, by name. */
   readonly sessions: Effect.Effect<ReadonlyMap<string, RouteSession>>
   /**

@@ -184,6 +184,7 @@ export class RouteRunner<E> {
       session,
       description,
       metrics: this.#metrics,
+      statistics: this.#metrics,
       sessions: Effect.sync(() =>
         new Map(Array.from(this.#memberships, ([name, { error, granted, state }]) => [name, { state, granted, error }]))
       ),
