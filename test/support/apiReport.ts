@@ -30,12 +30,20 @@ const emit = (names: ReadonlyArray<string>, directory: string): void => {
       include: names.map((name) => toRoot(`packages/${name}/src/*.ts`))
     })
   )
-  // TypeScript 7.0.2 now and then loses the files of a folder that it has to make itself.
+  // TypeScript 7.0.2 now and then loses a file, most often in a folder that it has to make itself.
   for (const name of names) {
     for (const path of filesBelow(`packages/${name}/src`, ".ts").keys()) {
       Fs.mkdirSync(Path.join(directory, "types", name, "src", Path.dirname(path)), { recursive: true })
     }
   }
+  for (let attempt = 1; attempt <= 10; attempt++) {
+    compile(directory)
+    if (names.every((name) => isWhole(emittedBy(name, directory), filesBelow(`packages/${name}/src`, ".ts")))) return
+  }
+  throw new Error("the declarations were not written in full")
+}
+
+const compile = (directory: string): void => {
   const tsc = ChildProcess.spawnSync(
     process.execPath,
     [Path.join(root, "node_modules/typescript/bin/tsc"), "-p", directory, "--pretty", "false"],
@@ -44,6 +52,25 @@ const emit = (names: ReadonlyArray<string>, directory: string): void => {
   if (tsc.error !== undefined) throw tsc.error
   if (tsc.status !== 0) throw new Error(`the declarations were not emitted: ${tsc.stdout}${tsc.stderr}`)
 }
+
+/** The declarations of a package, by the paths of their sources. */
+const emittedBy = (name: string, directory: string): Tree =>
+  new Map(
+    Array.from(
+      filesBelow(Path.relative(root, Path.join(directory, "types", name, "src")), ".d.ts"),
+      ([path, text]) => [path.replace(/\.d\.ts$/, ".ts"), text] as const
+    )
+  )
+
+/** Whether every public module is there, and every file of the package that a declaration imports. */
+const isWhole = (emitted: Tree, sources: Tree): boolean =>
+  Array.from(sources.keys()).every((path) => path.includes("/") || emitted.has(path)) &&
+  Array.from(emitted).every(([path, text]) =>
+    Array.from(
+      text.matchAll(/(?:from |import\()"(\.[^"]+)"/g),
+      ([, target]) => Path.posix.join(Path.posix.dirname(path), target!.replace(/\.js$/, ".ts"))
+    ).every((target) => emitted.has(target) || !sources.has(target))
+  )
 
 /** The text of a statement, with two spaces for each level, and without the paths of imported types. */
 const textOf = (source: Source, { end, start }: Node): string =>
@@ -88,10 +115,6 @@ export const apiReports = (directory: string): ReadonlyMap<string, string> => {
   const names = packages().filter((name) => manifestOf(name).private !== true)
   emit(names, directory)
   return new Map(names.map((name) => {
-    const emitted = filesBelow(Path.relative(root, Path.join(directory, "types", name, "src")), ".d.ts")
-    const declarations = new Map(
-      Array.from(emitted, ([path, text]) => [path.replace(/\.d\.ts$/, ".ts"), text] as const)
-    )
-    return [`packages/${name}/api.md`, apiReport(name, declarations)] as const
+    return [`packages/${name}/api.md`, apiReport(name, emittedBy(name, directory))] as const
   }))
 }
