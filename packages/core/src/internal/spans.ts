@@ -1,6 +1,6 @@
 /**
  * Keeps the span of a caller out of work that outlives the call: what starts with the first caller would otherwise be a
- * part of its trace for good. Sessions use it for their fibers, and requests for their subscription.
+ * part of its trace permanently. Sessions use it for their fibers, and requests for their subscription.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

@@ -174,7 +174,7 @@ const forwarders: ReadonlyArray<Family> = [
   forwarder.one(
     "messages_received_total",
     "counter",
-    "Messages from the sources: the sum of all fates and of those in flight.",
+    "Messages from the sources: the sum of all outcomes and of those in flight.",
     ({ received }) => received
   ),
   forwarder.one(
@@ -199,13 +199,13 @@ const forwarders: ReadonlyArray<Family> = [
   forwarder.one(
     "messages_dead_lettered_total",
     "counter",
-    "Messages that failed for good and went to the dead-letter topic.",
+    "Messages that failed permanently and went to the dead-letter topic.",
     ({ deadLettered }) => deadLettered
   ),
   forwarder.one(
     "messages_failed_total",
     "counter",
-    "Messages that failed for good and went nowhere.",
+    "Messages that failed permanently and were dropped.",
     ({ failed }) => failed
   ),
   forwarder.one(
@@ -223,7 +223,7 @@ const forwarders: ReadonlyArray<Family> = [
   forwarder.one(
     "inflight_messages",
     "gauge",
-    "Messages that were received and have no fate yet.",
+    "Messages that were received and have no outcome yet.",
     ({ inFlight }) => inFlight
   ),
   forwarder.one("retries_total", "counter", "Attempts that were repeated.", ({ retried }) => retried),
