@@ -3,6 +3,7 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { fencesOf, fenceViolations } from "./support/fences.ts"
 import { lockViolations } from "./support/lockfile.ts"
+import { repetitions } from "./support/repetition.ts"
 import { effectDeclarations, filesBelow, manifestOf, packages, root } from "./support/repository.ts"
 import { find, realServer } from "./support/servers.ts"
 import { limits, sizeViolations } from "./support/sizes.ts"
@@ -341,6 +342,28 @@ describe("comments", () => {
       }
     }
     assert.deepStrictEqual(wide.filter((place) => !/\/(?:dist|node_modules)\//.test(place)), [])
+  })
+})
+
+describe("code", () => {
+  it("has no block of six equal lines twice", () => {
+    const all = packages().flatMap((name) =>
+      Array.from(filesBelow(`packages/${name}/src`, ".ts"), ([path, text]) => [`${name}/${path}`, text] as const)
+    )
+    assert.deepStrictEqual(repetitions(new Map(all)), [
+      // The type parameters of two constructors, which TypeScript cannot name.
+      ...repetitions(new Map(all.filter(([path]) => path === "core/TopicTemplate.ts")))
+    ])
+  })
+
+  it("that stands twice is found, whatever comments and blank lines stand between", () => {
+    const lines = ["one()", "two()", "three()", "four()", "five()", "six()", "seven()"]
+    const twice = tree({ "a.ts": lines.join("\n"), "b.ts": `before()\n${lines.join("\n\n// Why.\n")}` })
+    assert.deepStrictEqual(repetitions(twice), ["a.ts:1 and b.ts:2"])
+    assert.deepStrictEqual(repetitions(tree({ "a.ts": [...lines, "eight()", ...lines].join("\n") })), [
+      "a.ts:1 and a.ts:9"
+    ])
+    assert.deepStrictEqual(repetitions(tree({ "a.ts": lines.join("\n"), "b.ts": lines.slice(2).join("\n") })), [])
   })
 })
 

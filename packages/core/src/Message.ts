@@ -37,24 +37,10 @@ export interface Acknowledger {
  * @category models
  * @since 0.1.0
  */
-export interface MessageFields {
-  /** The topic name, as the server sent it. */
-  readonly topic: string
-  /** The payload, which nothing changes afterwards. */
-  readonly payload: Uint8Array
-  /** The quality of service of the delivery. */
-  readonly qos: QoS
-  /** The retain flag of the packet. */
-  readonly retain: boolean
-  /** The DUP flag of the packet. */
-  readonly dup: boolean
-  /** The MQTT 5 properties; empty on 3.1.1. */
-  readonly properties: PublishProperties
-  /** The name of the session that received the message. */
-  readonly session: string
-  /** Time of arrival, in milliseconds since the epoch. */
-  readonly receivedAt: number
-}
+export type MessageFields = Pick<
+  Message,
+  "topic" | "payload" | "qos" | "retain" | "dup" | "properties" | "session" | "receivedAt"
+>
 
 const textDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 

@@ -56,17 +56,14 @@ export interface ReasonCode {
   readonly isRetryable: boolean
 }
 
-const tags: ReadonlyArray<PacketTag> = [
-  "Connack",
-  "Puback",
-  "Pubrec",
-  "Pubrel",
-  "Pubcomp",
-  "Suback",
-  "Unsuback",
-  "Disconnect",
-  "Auth"
-]
+/** The acknowledgements of requests that the receiver may refuse. */
+const answers: ReadonlyArray<PacketTag> = ["Puback", "Pubrec", "Suback", "Unsuback"]
+
+/** The packets by which a server refuses a connection or a request, or ends the connection. */
+const refusals: ReadonlyArray<PacketTag> = ["Connack", ...answers, "Disconnect"]
+
+/** All packets that carry a reason code. */
+const tags: ReadonlyArray<PacketTag> = [...refusals, "Pubrel", "Pubcomp", "Auth"]
 
 const entry = (
   code: number,
@@ -84,17 +81,7 @@ const entry = (
  * @since 0.1.0
  */
 export const all: ReadonlyArray<ReasonCode> = [
-  entry(0x00, "Success", "The request was carried out.", "transient", [
-    "Connack",
-    "Puback",
-    "Pubrec",
-    "Pubrel",
-    "Pubcomp",
-    "Suback",
-    "Unsuback",
-    "Disconnect",
-    "Auth"
-  ]),
+  entry(0x00, "Success", "The request was carried out.", "transient", tags),
   entry(0x01, "Granted QoS 1", "The subscription was accepted with a maximum of QoS 1.", "transient", ["Suback"]),
   entry(0x02, "Granted QoS 2", "The subscription was accepted with a maximum of QoS 2.", "transient", ["Suback"]),
   entry(
@@ -111,14 +98,7 @@ export const all: ReadonlyArray<ReasonCode> = [
   entry(0x11, "No subscription existed", "There was no such subscription to remove.", "transient", ["Unsuback"]),
   entry(0x18, "Continue authentication", "The authentication goes on with another step.", "transient", ["Auth"]),
   entry(0x19, "Re-authenticate", "The client starts a re-authentication.", "transient", ["Auth"]),
-  entry(0x80, "Unspecified error", "The other side gives no reason.", "transient", [
-    "Connack",
-    "Puback",
-    "Pubrec",
-    "Suback",
-    "Unsuback",
-    "Disconnect"
-  ]),
+  entry(0x80, "Unspecified error", "The other side gives no reason.", "transient", refusals),
   entry(0x81, "Malformed Packet", "A packet could not be parsed.", "permanent", ["Connack", "Disconnect"]),
   entry(0x82, "Protocol Error", "A packet was out of order or contradicts the protocol.", "permanent", [
     "Connack",
@@ -129,14 +109,7 @@ export const all: ReadonlyArray<ReasonCode> = [
     "Implementation specific error",
     "The packet is valid but was not accepted by this implementation.",
     "transient",
-    [
-      "Connack",
-      "Puback",
-      "Pubrec",
-      "Suback",
-      "Unsuback",
-      "Disconnect"
-    ]
+    refusals
   ),
   entry(0x84, "Unsupported Protocol Version", "The server does not speak this version of MQTT.", "permanent", [
     "Connack"
@@ -147,14 +120,7 @@ export const all: ReadonlyArray<ReasonCode> = [
   entry(0x86, "Bad User Name or Password", "The server does not accept the user name or password.", "permanent", [
     "Connack"
   ]),
-  entry(0x87, "Not authorized", "The client has no right to do this.", "permanent", [
-    "Connack",
-    "Puback",
-    "Pubrec",
-    "Suback",
-    "Unsuback",
-    "Disconnect"
-  ]),
+  entry(0x87, "Not authorized", "The client has no right to do this.", "permanent", refusals),
   entry(0x88, "Server unavailable", "The MQTT server is not available.", "transient", ["Connack"]),
   entry(0x89, "Server busy", "The server is busy: try again later.", "transient", ["Connack", "Disconnect"]),
   entry(0x8a, "Banned", "The server's administration has banned this client.", "permanent", ["Connack"]),
@@ -181,12 +147,7 @@ export const all: ReadonlyArray<ReasonCode> = [
     "Pubrec",
     "Disconnect"
   ]),
-  entry(0x91, "Packet Identifier in use", "The packet identifier is already in use.", "transient", [
-    "Puback",
-    "Pubrec",
-    "Suback",
-    "Unsuback"
-  ]),
+  entry(0x91, "Packet Identifier in use", "The packet identifier is already in use.", "transient", answers),
   entry(0x92, "Packet Identifier not found", "The packet identifier is not known.", "transient", ["Pubrel", "Pubcomp"]),
   entry(0x93, "Receive Maximum exceeded", "More publications were in flight than allowed.", "transient", [
     "Disconnect"

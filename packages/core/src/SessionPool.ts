@@ -26,7 +26,6 @@ import { durableOnly, withoutStore } from "./internal/session/persistence.ts"
 import type { Message } from "./Message.ts"
 import type { MqttError } from "./MqttError.ts"
 import type { Session } from "./MqttSession.ts"
-import type { Payload, PublishOptions, PublishReceipt } from "./Publication.ts"
 import * as SessionManager from "./SessionManager.ts"
 import type { Persistence, SessionOptions, SessionOptionsInput } from "./SessionOptions.ts"
 import type { HandleOptions, ListenOptions, Route } from "./SessionRoute.ts"
@@ -84,11 +83,7 @@ export interface SessionPool {
     options?: Omit<HandleOptions<E, R, E2, R2>, "share">
   ) => Effect.Effect<Route<E | E2>, MqttError, R | R2 | Scope.Scope>
   /** Publishes through the sessions in turn. Order is kept only within one session. */
-  readonly publish: (
-    topic: string,
-    payload: Payload,
-    options?: PublishOptions
-  ) => Effect.Effect<PublishReceipt, MqttError>
+  readonly publish: Session["publish"]
 }
 
 /**

@@ -2,8 +2,8 @@
  * The journal of a broker: an append-only list of changes, so that its state survives a crash.
  */
 import type { Will } from "@effect-mqttx/core/Packet"
-import type { MessageProperties } from "@effect-mqttx/core/Properties"
 import type { ProtocolVersion, QoS } from "@effect-mqttx/core/QoS"
+import type { PublishedMessage } from "./internal/broker/contract.ts"
 
 /**
  * One change of the broker's state. `message` numbers are the sequence numbers of `Message` entries before it.
@@ -32,18 +32,8 @@ export type JournalEntry =
     readonly subscriptionIdentifier: number
   }
   | { readonly _tag: "Unsubscribed"; readonly clientId: string; readonly filter: string }
-  | {
-    readonly _tag: "Message"
-    readonly sequence: number
-    readonly at: number
-    readonly publisher: string | undefined
-    readonly topic: string
-    readonly payload: Uint8Array
-    readonly qos: QoS
-    readonly retain: boolean
-    readonly properties: MessageProperties
-    readonly expiresAt: number | undefined
-  }
+  /** The server accepted a message. */
+  | { readonly _tag: "Message" } & PublishedMessage
   /** The message with this number is the retained one of its topic; 0: there is none any more. */
   | { readonly _tag: "Retained"; readonly topic: string; readonly message: number }
   /** A delivery was queued for a session; `delivery` numbers are unique in the session. */

@@ -90,6 +90,11 @@ const chunksOf = (workload: Workload): { readonly chunks: Array<Buffer>; readonl
 
 let checksum = 0
 
+const expectAll = (seen: number, packets: number): number => {
+  if (seen !== packets) throw new Error(`${seen} packets in place of ${packets}`)
+  return packets
+}
+
 const ourDecode = (workload: Workload): Side => {
   const { chunks, packets } = chunksOf(workload)
   // As a connection has it: both sides keep the chunks that they are given.
@@ -115,10 +120,7 @@ const ourDecode = (workload: Workload): Side => {
       }
       into.length = 0
     }
-    if (seen !== packets) {
-      throw new Error(`${seen} packets in place of ${packets}`)
-    }
-    return packets
+    return expectAll(seen, packets)
   }
 }
 
@@ -137,10 +139,7 @@ const theirDecode = (workload: Workload): Side => {
     for (const chunk of chunks) {
       parser.parse(chunk)
     }
-    if (seen !== packets) {
-      throw new Error(`${seen} packets in place of ${packets}`)
-    }
-    return packets
+    return expectAll(seen, packets)
   }
 }
 

@@ -5,24 +5,11 @@
 import { StoreRecord, StoreRecordCodec } from "@effect-mqttx/core"
 import { ClassicLevel } from "classic-level"
 import { createClient } from "redis"
-import { payloadBytes, setups, type SideRequest, type SideResult } from "./contract.ts"
-
-const payload = new Uint8Array(payloadBytes)
+import { setups, type SideRequest, type SideResult } from "./contract.ts"
+import { sampleRecord } from "./sampleRecord.ts"
 
 const record = (sequence: number): readonly [key: string, value: Uint8Array] => {
-  const outbound: StoreRecord.OutboundRecord = {
-    _tag: "Outbound",
-    sequence,
-    state: "queued",
-    packetIdentifier: 0,
-    topic: "meter/energy",
-    payload,
-    qos: 1,
-    retain: false,
-    properties: {},
-    acceptedAt: 1_790_000_000_000,
-    expiresAt: undefined
-  }
+  const outbound = sampleRecord(sequence)
   return [StoreRecord.keyOf(outbound), StoreRecordCodec.encode(outbound)]
 }
 

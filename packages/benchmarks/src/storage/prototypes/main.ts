@@ -6,7 +6,6 @@
  * stores on the prototypes instead. `sqlite` needs Node 22.13 or newer.
  */
 import { SessionStore } from "@effect-mqttx/core/SessionStore"
-import type { OutboundRecord } from "@effect-mqttx/core/StoreRecord"
 import { outboundKey } from "@effect-mqttx/core/StoreRecord"
 import { FileStore } from "@effect-mqttx/store-file"
 import * as Effect from "effect/Effect"
@@ -18,7 +17,8 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 import { median } from "../../harness/median.ts"
-import { crowds, payloadBytes } from "../contract.ts"
+import { crowds } from "../contract.ts"
+import { sampleRecord } from "../sampleRecord.ts"
 import { measureAccepted } from "../sessionSide.ts"
 import { layerOf, makeLogStore, makeSqliteStore } from "./stores.ts"
 import { runSuite } from "./suite.ts"
@@ -51,22 +51,6 @@ const layerFor = ({ directory, engine, sync }: Task): Layer.Layer<SessionStore> 
     ? layerOf(makeSqliteStore, { directory, sync })
     : Layer.orDie(FileStore.layer({ directory, durability: sync ? "fsync" : "os" }))
 
-const payload = new Uint8Array(payloadBytes)
-
-const record = (sequence: number): OutboundRecord => ({
-  _tag: "Outbound",
-  sequence,
-  state: "queued",
-  packetIdentifier: 0,
-  topic: "meter/energy",
-  payload,
-  qos: 1,
-  retain: false,
-  properties: {},
-  acceptedAt: 1_790_000_000_000,
-  expiresAt: undefined
-})
-
 /** So many sessions, each of which commits one record after the other and deletes the one before. */
 const measureCommits = (size: number) =>
   Effect.gen(function*() {
@@ -78,7 +62,7 @@ const measureCommits = (size: number) =>
       const handle = yield* store.open(`session ${number}`)
       for (let sequence = 1; state.isRunning; sequence++) {
         yield* handle.commit([
-          { _tag: "Put", record: record(sequence) },
+          { _tag: "Put", record: sampleRecord(sequence) },
           { _tag: "Delete", key: outboundKey(sequence - 1) }
         ])
         commits++
@@ -102,7 +86,7 @@ const fill = (records: number) =>
       yield* handle.commit(
         Array.from({ length: Math.min(size, records - first + 1) }, (_, i) => ({
           _tag: "Put",
-          record: record(first + i)
+          record: sampleRecord(first + i)
         }))
       )
     }

@@ -14,11 +14,10 @@ import type { QoS } from "../../QoS.ts"
 import type { Violation } from "../codec/contract.ts"
 import { cleanText } from "../peerText.ts"
 import type { EngineCore } from "./core.ts"
-import type { PacketIdentifiers } from "./identifiers.ts"
 import * as limits from "./limits.ts"
-import { retainedWait, type Router } from "./router.ts"
+import { retainedWait } from "./router.ts"
 import { type RequestedSubscription, type SubscriptionEntry, SubscriptionRequest } from "./subscriptionEntry.ts"
-import { SubscriptionRequests } from "./subscriptionRequests.ts"
+import type { SubscriptionRequests } from "./subscriptionRequests.ts"
 import type { Subscriptions } from "./subscriptions.ts"
 
 export class SubscriptionFlow {
@@ -26,15 +25,10 @@ export class SubscriptionFlow {
   readonly #requests: SubscriptionRequests
   readonly #subscriptions: Subscriptions
 
-  constructor(
-    core: EngineCore,
-    router: Router,
-    identifiers: PacketIdentifiers<unknown>,
-    subscriptions: Subscriptions
-  ) {
+  constructor(core: EngineCore, subscriptions: Subscriptions, requests: SubscriptionRequests) {
     this.#core = core
     this.#subscriptions = subscriptions
-    this.#requests = new SubscriptionRequests(core, router, identifiers, subscriptions)
+    this.#requests = requests
   }
 
   disconnected(): void {

@@ -7,7 +7,22 @@ import * as Schema from "effect/Schema"
 import * as ReasonCode from "../../ReasonCode.ts"
 import { cleanText, quoted } from "../peerText.ts"
 import { issuesOf } from "./schemaIssues.ts"
-import { because, cause, causeText, type MqttErrorSeverity, Reason, text } from "./shared.ts"
+import { because, cause, causeText, type MqttErrorCategory, type MqttErrorSeverity, Reason, text } from "./shared.ts"
+
+/** The traits of a refusal by the server, whose reason code decides whether a repetition may help. */
+const refusal = <const Category extends MqttErrorCategory>(category: Category) => ({
+  category,
+  httpApiStatus: 502,
+  get isRetryable(): boolean {
+    return ReasonCode.isRetryable((this as unknown as { readonly reasonCode: number }).reasonCode)
+  },
+  get severity(): MqttErrorSeverity {
+    return this.isRetryable ? "warning" : "error"
+  }
+})
+
+/** The fields of a refused subscription, or of a refused end of one. */
+const refusedFilter = { filter: Schema.String, reasonCode: Schema.Int, reasonString: text }
 
 /**
  * The server refused a subscription with a reason code of SUBACK (MQTT 3.9.3).
@@ -17,22 +32,12 @@ import { because, cause, causeText, type MqttErrorSeverity, Reason, text } from 
  * @since 0.1.0
  */
 export class SubscriptionRefused
-  extends Reason<SubscriptionRefused>()({ category: "subscription", httpApiStatus: 502 })("SubscriptionRefused", {
-    filter: Schema.String,
-    reasonCode: Schema.Int,
-    reasonString: text
-  })
+  extends Reason<SubscriptionRefused>()(refusal("subscription"))("SubscriptionRefused", refusedFilter)
 {
   override get message(): string {
     return `the server refused the subscription to ${quoted(this.filter)}: ${
       ReasonCode.describe(this.reasonCode, "Suback")
     }${because(this.reasonString)}`
-  }
-  get isRetryable(): boolean {
-    return ReasonCode.isRetryable(this.reasonCode)
-  }
-  get severity(): MqttErrorSeverity {
-    return this.isRetryable ? "warning" : "error"
   }
 }
 
@@ -44,22 +49,12 @@ export class SubscriptionRefused
  * @since 0.1.0
  */
 export class UnsubscribeRefused
-  extends Reason<UnsubscribeRefused>()({ category: "subscription", httpApiStatus: 502 })("UnsubscribeRefused", {
-    filter: Schema.String,
-    reasonCode: Schema.Int,
-    reasonString: text
-  })
+  extends Reason<UnsubscribeRefused>()(refusal("subscription"))("UnsubscribeRefused", refusedFilter)
 {
   override get message(): string {
     return `the server refused to end the subscription to ${quoted(this.filter)}: ${
       ReasonCode.describe(this.reasonCode, "Unsuback")
     }${because(this.reasonString)}`
-  }
-  get isRetryable(): boolean {
-    return ReasonCode.isRetryable(this.reasonCode)
-  }
-  get severity(): MqttErrorSeverity {
-    return this.isRetryable ? "warning" : "error"
   }
 }
 
@@ -88,20 +83,12 @@ export class SubscriptionConflict extends Reason<SubscriptionConflict>()({
  * @category models
  * @since 0.1.0
  */
-export class PublishRefused
-  extends Reason<PublishRefused>()({ category: "publish", httpApiStatus: 502 })("PublishRefused", {
-    reasonCode: Schema.Int,
-    reasonString: text
-  })
-{
+export class PublishRefused extends Reason<PublishRefused>()(refusal("publish"))("PublishRefused", {
+  reasonCode: Schema.Int,
+  reasonString: text
+}) {
   override get message(): string {
     return `the server refused the message: ${ReasonCode.describe(this.reasonCode)}${because(this.reasonString)}`
-  }
-  get isRetryable(): boolean {
-    return ReasonCode.isRetryable(this.reasonCode)
-  }
-  get severity(): MqttErrorSeverity {
-    return this.isRetryable ? "warning" : "error"
   }
 }
 

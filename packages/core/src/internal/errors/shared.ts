@@ -100,20 +100,19 @@ type ReasonOf<Self, T extends Traits> = <Tag extends string, const F extends Sch
 >
 
 /**
- * The base of a class of reasons. A trait that differs from failure to failure is left out here, and is a getter of the
- * class. `httpApiStatus` is the status for programs that serve HTTP and fail with such a failure: 400 or above blames
+ * The base of a class of reasons. A trait that differs from failure to failure is a getter, of the traits or of the class. `httpApiStatus` is the status for programs that serve HTTP and fail with such a failure: 400 or above blames
  * the HTTP client, 500 or above the program or its server. Effect's HttpApi reads it where the class is declared as an
  * error.
  */
-export const Reason =
-  <Self = never>() => <const T extends Traits>({ httpApiStatus, ...traits }: T): ReasonOf<Self, T> =>
-    ((tag: string, fields: Schema.Struct.Fields) => {
-      const Base = TaggedError<Error>(`@effect-mqttx/core/MqttError/${tag}`)(tag, fields, {
-        httpApiStatus
-      } as never) as unknown as { readonly prototype: object }
-      Object.assign(Base.prototype, traits, { [httpStatus]: httpApiStatus })
-      return Base
-    }) as never
+export const Reason = <Self = never>() => <const T extends Traits>(traits: T): ReasonOf<Self, T> =>
+  ((tag: string, fields: Schema.Struct.Fields) => {
+    const Base = TaggedError<Error>(`@effect-mqttx/core/MqttError/${tag}`)(tag, fields, {
+      httpApiStatus: traits.httpApiStatus
+    } as never) as unknown as { readonly prototype: object }
+    const { httpApiStatus, ...descriptors } = Object.getOwnPropertyDescriptors(traits)
+    Object.defineProperties(Base.prototype, { ...descriptors, [httpStatus]: httpApiStatus })
+    return Base
+  }) as never
 
 type Fields = { readonly [key: string]: unknown }
 

@@ -24,6 +24,18 @@ export const noStates = (): { [State in SessionState]: number } => ({
   closed: 0
 })
 
+/** What a session holds at the moment; it holds nothing after its end. */
+const nothingHeld = {
+  queuedMessages: 0,
+  queuedBytes: 0,
+  oldestQueuedAge: 0,
+  inflight: 0,
+  unacknowledged: 0,
+  unclaimed: 0,
+  subscriptions: 0,
+  memory: { inbound: 0, outbound: 0, limit: 0 }
+}
+
 export const noMetrics: SessionMetrics = {
   uptime: 0,
   messagesSent: 0,
@@ -44,15 +56,8 @@ export const noMetrics: SessionMetrics = {
   errorsByReason: {},
   lastErrorAt: undefined,
   dropped: none,
-  queuedMessages: 0,
-  queuedBytes: 0,
-  oldestQueuedAge: 0,
-  inflight: 0,
-  unacknowledged: 0,
-  unclaimed: 0,
-  subscriptions: 0,
+  ...nothingHeld,
   buffered: { messages: 0, highWater: 0 },
-  memory: { inbound: 0, outbound: 0, limit: 0 },
   commits: { failures: 0, latency: noLatencies(commitBounds) },
   handlers: { failures: 0, retries: 0, givenUp: 0, deadLettered: 0, failing: 0, oldestFailingAge: 0 }
 }
@@ -149,15 +154,8 @@ export const countersOnly = ({ published, ...metrics }: SessionMetrics): Session
   },
   messageRate: 0,
   bytesRate: 0,
-  queuedMessages: 0,
-  queuedBytes: 0,
-  oldestQueuedAge: 0,
-  inflight: 0,
-  unacknowledged: 0,
-  unclaimed: 0,
-  subscriptions: 0,
+  ...nothingHeld,
   buffered: { ...metrics.buffered, messages: 0 },
-  memory: { inbound: 0, outbound: 0, limit: 0 },
   handlers: { ...metrics.handlers, failing: 0, oldestFailingAge: 0 }
 })
 

@@ -36,14 +36,17 @@ const highWaterMark = 262_144
  */
 export type Way = string | Net.Socket
 
-/**
- * Connects, with the TLS handshake if TLS is used.
- */
-export const openSocket = (
+/** Opens a byte stream on a way to a server. */
+export type OpenWay = (
   request: TransportRequest,
   way: Way,
   handlers: ByteStreamHandlers
-): Effect.Effect<ByteStream, MqttError, Scope.Scope> =>
+) => Effect.Effect<ByteStream, MqttError, Scope.Scope>
+
+/**
+ * Connects, with the TLS handshake if TLS is used.
+ */
+export const openSocket: OpenWay = (request, way, handlers) =>
   openStream(request.address, {
     connect: (opened) => connect(request, way, handlers, opened),
     destroy: (socket) => socket.destroy(),

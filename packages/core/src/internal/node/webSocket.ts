@@ -6,10 +6,8 @@
  * wait.
  */
 import * as Deferred from "effect/Deferred"
-import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Redacted from "effect/Redacted"
-import type * as Scope from "effect/Scope"
 import type * as Net from "node:net"
 import * as Tls from "node:tls"
 import { WebSocket } from "ws"
@@ -26,7 +24,7 @@ import { fromHttpStatus, fromNetworkError } from "../classification.ts"
 import { openStream } from "../openStream.ts"
 import { certificatesOf } from "./certificates.ts"
 import { type CertificateWatch, watchCertificate } from "./clientCertificate.ts"
-import { makeSocket, type Way } from "./socket.ts"
+import { makeSocket, type OpenWay, type Way } from "./socket.ts"
 import { TurnCork } from "./turnCork.ts"
 
 const highWaterMark = 262_144
@@ -49,11 +47,7 @@ const unsupportedData = 1003
 /**
  * Connects, with the TLS handshake if TLS is used, and the upgrade.
  */
-export const openWebSocket = (
-  request: TransportRequest,
-  way: Way,
-  handlers: ByteStreamHandlers
-): Effect.Effect<ByteStream, MqttError, Scope.Scope> =>
+export const openWebSocket: OpenWay = (request, way, handlers) =>
   openStream(request.address, {
     connect: (opened) => connect(request, way, handlers, opened),
     destroy: (socket) => socket.terminate(),

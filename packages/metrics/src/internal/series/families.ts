@@ -96,6 +96,17 @@ const totals: ReadonlyArray<Family> = [
   )
 ]
 
+/** When a route or a forwarder failed last. */
+const lastError = <A extends { readonly lastErrorAt?: number | undefined }>(
+  { one }: ReturnType<typeof each<A>>
+): Family =>
+  one(
+    "last_error_timestamp_seconds",
+    "gauge",
+    "When a message or a subscription failed last; absent before the first.",
+    ({ lastErrorAt }) => optionalSeconds(lastErrorAt)
+  )
+
 const route = each<RouteSnapshot>("mqtt_route", "route", ({ routes }) => routes, ({ name }) => name)
 
 const routes: ReadonlyArray<Family> = [
@@ -142,12 +153,7 @@ const routes: ReadonlyArray<Family> = [
     "When the last message arrived; absent before the first.",
     ({ lastMessageAt }) => optionalSeconds(lastMessageAt)
   ),
-  route.one(
-    "last_error_timestamp_seconds",
-    "gauge",
-    "When a message or a subscription failed last; absent before the first.",
-    ({ lastErrorAt }) => optionalSeconds(lastErrorAt)
-  )
+  lastError<RouteSnapshot>(route)
 ]
 
 const forwarder = each<ForwarderSnapshot>(
@@ -263,12 +269,7 @@ const forwarders: ReadonlyArray<Family> = [
     "When the last message was forwarded; absent before the first.",
     ({ lastForwardedAt }) => optionalSeconds(lastForwardedAt)
   ),
-  forwarder.one(
-    "last_error_timestamp_seconds",
-    "gauge",
-    "When a message or a subscription failed last; absent before the first.",
-    ({ lastErrorAt }) => optionalSeconds(lastErrorAt)
-  )
+  lastError<ForwarderSnapshot>(forwarder)
 ]
 
 export const families: ReadonlyArray<Family> = [...totals, ...sessionFamilies, ...stores, ...routes, ...forwarders]
