@@ -1,9 +1,9 @@
 /**
  * Finds blocks of equal lines of code that stand twice.
  *
- * Lines count that have a word: not blank lines, brackets or numbers. Comments, imports and members without a body do
- * not count, because a class repeats the members of the interface that it implements, and documentation explains each
- * place for itself. `structure.test.ts` calls this file.
+ * Lines count that have a word: not blank lines, brackets or numbers. Comments, imports, parameters and members
+ * without a body do not count, because a class repeats the members of the interface that it implements, and
+ * documentation explains each place for itself. `structure.test.ts` calls this file.
  */
 import type { Tree } from "./structure.ts"
 
@@ -18,7 +18,7 @@ const lineBreaksOf = (text: string): string => text.replaceAll(/[^\n]/g, "")
 
 const imports = /^(?:import|export)(?: type)? (?:\{[^}]*\}|\* as \w+|\w+)(?:, \{[^}]*\})? from "[^"]+"$/gm
 
-const memberWithoutBody = /^(?:readonly )?#?\w+\??: [^=,]+$/
+const memberOrParameter = /^(?:readonly )?#?\w+\??: [^=,]+,?$/
 
 const codeLines = (source: string): ReadonlyArray<Line> =>
   source
@@ -26,7 +26,7 @@ const codeLines = (source: string): ReadonlyArray<Line> =>
     .replaceAll(imports, lineBreaksOf)
     .split("\n")
     .map((text, index) => ({ text: text.trim(), number: index + 1 }))
-    .filter(({ text }) => /[a-z]/i.test(text) && !text.startsWith("//") && !memberWithoutBody.test(text))
+    .filter(({ text }) => /[a-z]/i.test(text) && !text.startsWith("//") && !memberOrParameter.test(text))
 
 /** Every block of equal lines with both places, as `one.ts:1 and other.ts:2`. Longer blocks are one. */
 export const repetitions = (files: Tree): ReadonlyArray<string> => {

@@ -27,6 +27,7 @@ export const floors: Floors = [
     "ServerAddress.ts",
     "SessionOptions.ts",
     "SessionStore.ts",
+    "StoreLease.ts",
     "StoreRecord.ts",
     "Subscription.ts",
     "Topic.ts",

@@ -3,7 +3,7 @@
  */
 import type { Will } from "@effect-mqttx/core/Packet"
 import type { ProtocolVersion, QoS } from "@effect-mqttx/core/QoS"
-import type { PublishedMessage } from "./internal/broker/contract.ts"
+import type { PublishedMessage } from "./internal/broker/publishedMessage.ts"
 
 /**
  * One change of the broker's state. `message` numbers are the sequence numbers of `Message` entries before it.

@@ -3,6 +3,7 @@
  * `undefined`, and the caller fails.
  */
 import { StorageFailed } from "@effect-mqttx/core/MqttError"
+import type { Held } from "@effect-mqttx/core/StoreLease"
 
 /** Reads a reply; undefined when it has a shape that the command cannot return. */
 export type Reader<A> = (reply: unknown) => A | undefined
@@ -26,7 +27,7 @@ export const oneOf = <const A extends number>(...allowed: ReadonlyArray<A>): Rea
 /** The reply of an acquisition. */
 export type Acquisition =
   | { readonly _tag: "Owner"; readonly owner: string }
-  | { readonly _tag: "Held"; readonly remaining: number }
+  | Held
 
 export const readAcquisition: Reader<Acquisition> = (reply) => {
   if (!Array.isArray(reply) || reply.length !== 2) return undefined

@@ -1,16 +1,15 @@
 /**
- * The sessions that one store has open: opens each as its only owner, renews its lease while it is open, and closes all
- * of them at the end of the store.
+ * The sessions that one store has open: becomes the owner of each in Redis and renews its lease while it is open.
  */
-import { InvalidOptions, MqttError, StorageFailed } from "@effect-mqttx/core/MqttError"
+import type { StorageFailed } from "@effect-mqttx/core/MqttError"
 import type { Durability, SessionStoreHandle } from "@effect-mqttx/core/SessionStore"
+import * as StoreLease from "@effect-mqttx/core/StoreLease"
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import type * as Redis from "effect/persistence/Redis"
 import * as Random from "effect/Random"
-import * as Schedule from "effect/Schedule"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import { type CommandQueue, makeCommandQueue } from "./commandQueue.ts"
 import { type Connections, makeConnections } from "./connections.ts"
 import { readDurability, readLargestValue } from "./durability.ts"
@@ -19,63 +18,20 @@ import { keysOf } from "./keys.ts"
 import { acquire, type LeaseRequest, type LeaseTimes, leaseTimesOf, release } from "./lease.ts"
 import type { RedisStoreOptions } from "./options.ts"
 
-const closed = (): StorageFailed => new StorageFailed({ kind: "closed", detail: "the store is closed" })
-
-const owned = (): StorageFailed => new StorageFailed({ kind: "owned", detail: "this program has the session open" })
-
-export class Sessions {
+export class Sessions extends StoreLease.OpenSessions {
   readonly #options: RedisStoreOptions
   readonly #times: LeaseTimes
   readonly #connections: Connections
-  readonly #open = new Map<string, Scope.Closeable>()
   #hasWarned = false
-  #isClosed = false
 
   constructor(redis: Redis.Redis["Service"], options: RedisStoreOptions) {
+    super()
     this.#options = options
     this.#times = leaseTimesOf(options)
     this.#connections = makeConnections(redis)
   }
 
-  /** See `SessionStore.open`. */
-  open(session: string): Effect.Effect<SessionStoreHandle, MqttError, Scope.Scope> {
-    return Effect.gen({ self: this }, function*() {
-      if (typeof session !== "string") {
-        return yield* new InvalidOptions({ issues: [{ path: "session", message: "must be a text" }] })
-      }
-      // A failed attempt leaves nothing, however long the caller's scope lives. The end of the store closes this scope.
-      const scope = yield* Scope.fork(yield* Effect.scope)
-      return yield* Effect.andThen(this.#reserve(session, scope), Scope.provide(this.#own(session), scope)).pipe(
-        Effect.onExit((exit) => Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void)
-      )
-    }).pipe(
-      Effect.mapError((reason) =>
-        new MqttError({ reason, method: "SessionStore.open", ...(typeof session === "string" && { session }) })
-      )
-    )
-  }
-
-  /** Closes all open sessions: their later operations fail with the kind `closed`. */
-  readonly close: Effect.Effect<void> = Effect.suspend(() => {
-    this.#isClosed = true
-    return Effect.forEach(Array.from(this.#open.values()), (scope) => Scope.close(scope, Exit.void), {
-      concurrency: "unbounded",
-      discard: true
-    })
-  })
-
-  /** One owner within this program. */
-  #reserve(session: string, scope: Scope.Closeable): Effect.Effect<void, StorageFailed> {
-    return Effect.suspend(() => {
-      if (this.#isClosed) return Effect.fail(closed())
-      if (this.#open.has(session)) return Effect.fail(owned())
-      this.#open.set(session, scope)
-      return Scope.addFinalizer(scope, Effect.sync(() => this.#open.delete(session)))
-    })
-  }
-
-  /** One owner among all programs. */
-  #own(session: string): Effect.Effect<SessionStoreHandle, StorageFailed, Scope.Scope> {
+  protected override own(session: string): Effect.Effect<SessionStoreHandle, StorageFailed, Scope.Scope> {
     return Effect.gen({ self: this }, function*() {
       yield* this.#connections.use
       const keys = keysOf(this.#options.keyPrefix, session)
@@ -85,11 +41,8 @@ export class Sessions {
       // Added before the acquisition, so that an acquisition whose reply is lost is released too.
       yield* Effect.addFinalizer(() => this.#release(request))
       const owner = yield* acquire(request)
-      if (this.#isClosed) {
-        // Too late for the finalizers, because the end of the store has already run them.
-        yield* this.#release(request)
-        return yield* closed()
-      }
+      // Too late for the finalizers, because the end of the store has already run them.
+      yield* Effect.onError(this.check, () => this.#release(request))
       const { expiry, lease, memory } = this.#times
       const handle = new Handle({
         session,
@@ -105,11 +58,7 @@ export class Sessions {
         acquiredAt: yield* Clock.monotonicTimeNanos
       })
       yield* Effect.addFinalizer(() => Effect.sync(() => handle.close()))
-      yield* Effect.ignore(handle.renew).pipe(
-        Effect.delay(lease / 3),
-        Effect.repeat(Schedule.forever),
-        Effect.forkScoped
-      )
+      yield* StoreLease.keep(handle.renew, Duration.millis(lease))
       return handle.store
     })
   }

@@ -7,6 +7,7 @@
  * same owner. Numbers of 64 bits travel as text, because drivers differ in what they make of them.
  */
 import type { Durability } from "@effect-mqttx/core/SessionStore"
+import type { Held } from "@effect-mqttx/core/StoreLease"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as SqlClient from "effect/sql/SqlClient"
@@ -25,8 +26,7 @@ export interface Attempt {
 
 export type Acquisition =
   | { readonly _tag: "Owner"; readonly id: string; readonly epoch: string }
-  /** Another owner has the session, with a lease for this number of milliseconds. */
-  | { readonly _tag: "Owned"; readonly remaining: number }
+  | Held
 
 export interface RecordRow {
   readonly hash: Uint8Array
@@ -138,7 +138,7 @@ export class Statements {
                 `FROM ${table} WHERE hash = $1::bytea`,
               [hash]
             ),
-            ([row]) => ({ _tag: "Owned", remaining: Math.max(0, Number(row?.remaining ?? 0)) })
+            ([row]) => ({ _tag: "Held", remaining: Math.max(0, Number(row?.remaining ?? 0)) })
           )
       )
     )

@@ -37,7 +37,6 @@ import { Router } from "./router.ts"
 import { ServerSession } from "./serverSession.ts"
 import { EngineConsumer } from "./subscriptionEntry.ts"
 import { SubscriptionFlow } from "./subscriptionFlow.ts"
-import { SubscriptionRequests } from "./subscriptionRequests.ts"
 import { Subscriptions } from "./subscriptions.ts"
 import * as violations from "./violations.ts"
 
@@ -75,11 +74,7 @@ class Engine implements SessionEngine {
         onUnsubscribed: (filter) => this.#inbound.handover.unsubscribed(filter)
       }
     )
-    this.#subscriptionFlow = new SubscriptionFlow(
-      core,
-      this.#subscriptions,
-      new SubscriptionRequests(core, router, identifiers, this.#subscriptions)
-    )
+    this.#subscriptionFlow = new SubscriptionFlow(core, router, identifiers, this.#subscriptions)
     this.#serverSession = new ServerSession(core, this.#outbound, this.#inbound, this.#subscriptions)
     this.stats = new Stats(this.#outbound.messages, this.#inbound, this.#subscriptions)
   }

@@ -14,10 +14,11 @@ import type { QoS } from "../../QoS.ts"
 import type { Violation } from "../codec/contract.ts"
 import { cleanText } from "../peerText.ts"
 import type { EngineCore } from "./core.ts"
+import type { PacketIdentifiers } from "./identifiers.ts"
 import * as limits from "./limits.ts"
-import { retainedWait } from "./router.ts"
+import { retainedWait, type Router } from "./router.ts"
 import { type RequestedSubscription, type SubscriptionEntry, SubscriptionRequest } from "./subscriptionEntry.ts"
-import type { SubscriptionRequests } from "./subscriptionRequests.ts"
+import { SubscriptionRequests } from "./subscriptionRequests.ts"
 import type { Subscriptions } from "./subscriptions.ts"
 
 export class SubscriptionFlow {
@@ -25,10 +26,15 @@ export class SubscriptionFlow {
   readonly #requests: SubscriptionRequests
   readonly #subscriptions: Subscriptions
 
-  constructor(core: EngineCore, subscriptions: Subscriptions, requests: SubscriptionRequests) {
+  constructor(
+    core: EngineCore,
+    router: Router,
+    identifiers: PacketIdentifiers<unknown>,
+    subscriptions: Subscriptions
+  ) {
     this.#core = core
     this.#subscriptions = subscriptions
-    this.#requests = requests
+    this.#requests = new SubscriptionRequests(core, router, identifiers, subscriptions)
   }
 
   disconnected(): void {

@@ -100,7 +100,8 @@ type ReasonOf<Self, T extends Traits> = <Tag extends string, const F extends Sch
 >
 
 /**
- * The base of a class of reasons. A trait that differs from failure to failure is a getter, of the traits or of the class. `httpApiStatus` is the status for programs that serve HTTP and fail with such a failure: 400 or above blames
+ * The base of a class of reasons. A trait that differs from failure to failure is a getter, of the traits or of the
+ * class. `httpApiStatus` is the status for programs that serve HTTP and fail with such a failure: 400 or above blames
  * the HTTP client, 500 or above the program or its server. Effect's HttpApi reads it where the class is declared as an
  * error.
  */
