@@ -4,6 +4,7 @@
 import { build } from "esbuild"
 import * as Path from "node:path"
 import { gzipSync } from "node:zlib"
+import { rolldown } from "rolldown"
 import { root } from "./repository.ts"
 
 interface LockedPackage {
@@ -95,7 +96,25 @@ export const loadedBy = async (entry: string, packages: "external" | "bundle" = 
 const external = ({ path }: { readonly path: string }) =>
   path.startsWith("@effect-mqttx/") || path === "entry" ? undefined : { path, external: true }
 
-/** Bytes of a program for a browser, bundled, minified and compressed. */
+/** Bytes of a program for a browser, bundled as Vite does for production, minified and compressed. */
+export const gzippedByVite = async (program: string): Promise<number> => {
+  const entry = "entry.ts"
+  const bundle = await rolldown({
+    cwd: Path.join(root, "examples"),
+    input: entry,
+    platform: "browser",
+    resolve: { conditionNames: [...conditions, "browser", "import", "default"] },
+    plugins: [{
+      name: "program",
+      resolveId: (id) => id === entry ? Path.join(root, "examples", entry) : null,
+      load: (id) => id.endsWith(`examples${Path.sep}${entry}`) ? program : null
+    }]
+  })
+  const { output: [chunk] } = await bundle.generate({ format: "esm", minify: true })
+  return gzipSync(chunk.code, { level: 9 }).length
+}
+
+/** The same by esbuild. */
 export const gzippedForBrowser = async (program: string): Promise<{
   readonly bytes: number
   readonly modules: ReadonlyArray<string>
