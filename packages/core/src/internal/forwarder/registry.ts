@@ -10,11 +10,14 @@ import { Closed, DuplicateForwarder, ForwarderNotFound, MqttError, type MqttErro
 import type { Manager } from "../manager/contract.ts"
 import { nameOf } from "../valueNames.ts"
 import type { Forwarders, Forwarding } from "./contract.ts"
+import { EarlierRuns } from "./earlierRuns.ts"
 import { forgetForwarder, makeForwarder } from "./forwarder.ts"
 
 interface Entry {
   readonly forwarder: Forwarding
   readonly scope: Scope.Closeable
+  /** Lasts when another forwarder replaces this one, which may have published what comes again. */
+  readonly earlierRuns: EarlierRuns
   /** Set while the forwarder is being removed. */
   removal: Deferred.Deferred<void> | undefined
 }
@@ -71,7 +74,8 @@ export const makeForwarders = Effect.fnUntraced(function*(
     return yield* Effect.uninterruptible(Effect.gen(function*() {
       adding.add(name)
       const scope = yield* Scope.make()
-      const forwarder = yield* makeForwarder(manager, options, hooks).pipe(
+      const earlierRuns = new EarlierRuns()
+      const forwarder = yield* makeForwarder(manager, options, hooks, earlierRuns).pipe(
         Effect.tap((made) => options.enabled ? made.start : Effect.void),
         Scope.provide(scope),
         Effect.onExit((exit) => {
@@ -79,7 +83,42 @@ export const makeForwarders = Effect.fnUntraced(function*(
           return Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void
         })
       )
-      entries.set(name, { forwarder, scope, removal: undefined })
+      entries.set(name, { forwarder, scope, earlierRuns, removal: undefined })
+      return forwarder
+    }))
+  })
+
+  const replace: Forwarders["replace"] = Effect.fn("ForwarderManager.replace")(function*(input, hooks = {}) {
+    const options = yield* Options.make(input)
+    const { name } = options
+    const entry = yield* find(name, "replace")
+    return yield* Effect.uninterruptible(Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      // The one that runs is not touched before the new one is known to be valid.
+      const forwarder = yield* makeForwarder(manager, options, hooks, entry.earlierRuns).pipe(
+        Scope.provide(scope),
+        Effect.onExit((exit) => Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void)
+      )
+      const wasRunning = (yield* entry.forwarder.state) === "running"
+      yield* entry.forwarder.stop
+      const giveUp = (exit: Exit.Exit<unknown, unknown>) =>
+        Effect.andThen(
+          Scope.close(scope, exit),
+          wasRunning && entries.get(name) === entry ? Effect.ignore(entry.forwarder.start) : Effect.void
+        )
+      yield* (options.enabled ? forwarder.start : Effect.void).pipe(
+        Effect.andThen(Effect.suspend(() => find(name, "replace"))),
+        Effect.filterOrElse(
+          (present) => present === entry,
+          () => fail("replace", new ForwarderNotFound({ forwarder: nameOf(name) }))
+        ),
+        Effect.onExit((exit) => Exit.isFailure(exit) ? giveUp(exit) : Effect.void)
+      )
+      entries.set(name, { forwarder, scope, earlierRuns: entry.earlierRuns, removal: undefined })
+      yield* Scope.close(entry.scope, Exit.void)
+      const { sources, target } = entry.forwarder.options
+      const left = sources.filter((source) => !options.sources.includes(source))
+      yield* forgetForwarder(manager, { name, sources: left, target: target === options.target ? undefined : target })
       return forwarder
     }))
   })
@@ -96,6 +135,7 @@ export const makeForwarders = Effect.fnUntraced(function*(
 
   return {
     add,
+    replace,
     remove: Effect.fn("ForwarderManager.remove")(function*(name) {
       const entry = yield* find(name, "remove")
       yield* release(entry)
