@@ -78,8 +78,11 @@ const run = (input: Input): Effect.Effect<void, CommandFailed, FileSystem.FileSy
       return yield* Effect.fail(usage("there is no file", "Give the file of the gateway: effect-mqttx gateway FILE."))
     }
     const file = input.file.value
-    const { outcome } = yield* load(file, process.env)
+    const { contents, outcome } = yield* load(file, process.env)
     if (input.check || Result.isFailure(outcome)) return yield* check(file, outcome, input.json && input.check)
+    // Loaded here: the other commands need no HTTP server.
+    const { runGateway } = yield* Effect.promise(() => import("./run.ts"))
+    yield* runGateway({ file, environment: process.env, configuration: outcome.success, contents })
   })
 
 /** The command `gateway`. */

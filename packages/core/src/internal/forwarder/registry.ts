@@ -5,6 +5,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
+import type { ForwarderMetrics } from "../../ForwarderMetrics.ts"
 import * as Options from "../../ForwarderOptions.ts"
 import { Closed, DuplicateForwarder, ForwarderNotFound, MqttError, type MqttErrorReason } from "../../MqttError.ts"
 import type { Manager } from "../manager/contract.ts"
@@ -93,33 +94,21 @@ export const makeForwarders = Effect.fnUntraced(function*(
     const { name } = options
     const entry = yield* find(name, "replace")
     return yield* Effect.uninterruptible(Effect.gen(function*() {
-      const scope = yield* Scope.make()
-      // The one that runs is not touched before the new one is known to be valid.
-      const forwarder = yield* makeForwarder(manager, options, hooks, entry.earlierRuns).pipe(
-        Scope.provide(scope),
-        Effect.onExit((exit) => Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void)
-      )
-      const wasRunning = (yield* entry.forwarder.state) === "running"
-      yield* entry.forwarder.stop
-      const giveUp = (exit: Exit.Exit<unknown, unknown>) =>
-        Effect.andThen(
-          Scope.close(scope, exit),
-          wasRunning && entries.get(name) === entry ? Effect.ignore(entry.forwarder.start) : Effect.void
-        )
-      yield* (options.enabled ? forwarder.start : Effect.void).pipe(
-        Effect.andThen(Effect.suspend(() => find(name, "replace"))),
+      const next = yield* replaceEntry(
+        manager,
+        entry,
+        options,
+        hooks,
         Effect.filterOrElse(
+          Effect.suspend(() => find(name, "replace")),
           (present) => present === entry,
           () => fail("replace", new ForwarderNotFound({ forwarder: nameOf(name) }))
-        ),
-        Effect.onExit((exit) => Exit.isFailure(exit) ? giveUp(exit) : Effect.void)
+        )
       )
-      entries.set(name, { forwarder, scope, earlierRuns: entry.earlierRuns, removal: undefined })
+      entries.set(name, next)
       yield* Scope.close(entry.scope, Exit.void)
-      const { sources, target } = entry.forwarder.options
-      const left = sources.filter((source) => !options.sources.includes(source))
-      yield* forgetForwarder(manager, { name, sources: left, target: target === options.target ? undefined : target })
-      return forwarder
+      yield* forgetFormer(manager, entry.forwarder.options, options)
+      return next.forwarder
     }))
   })
 
@@ -147,13 +136,7 @@ export const makeForwarders = Effect.fnUntraced(function*(
     stop: on("stop", ({ stop }) => stop),
     restart: on("restart", ({ restart }) => restart),
     metrics: on("metrics", ({ metrics }) => metrics),
-    allMetrics: Effect.flatMap(all, (present) =>
-      Effect.map(
-        Effect.forEach(present, ({ forwarder }) =>
-          Effect.map(forwarder.metrics, (metrics) => [forwarder.name, metrics] as const)),
-        (metrics) =>
-          new Map(metrics)
-      )),
+    allMetrics: Effect.flatMap(all, metricsByName),
     stopAll: Effect.flatMap(
       all,
       (present) =>
@@ -161,3 +144,53 @@ export const makeForwarders = Effect.fnUntraced(function*(
     )
   }
 })
+
+const metricsByName = (entries: ReadonlyArray<Entry>): Effect.Effect<ReadonlyMap<string, ForwarderMetrics>> =>
+  Effect.map(
+    Effect.forEach(
+      entries,
+      ({ forwarder }) => Effect.map(forwarder.metrics, (metrics) => [forwarder.name, metrics] as const)
+    ),
+    (metrics) => new Map(metrics)
+  )
+
+/**
+ * Stops a forwarder and starts one with other options. The one that runs is not touched before the new one is known to
+ * be valid, and runs again when the new one cannot start, or when the other one is no longer `present`.
+ */
+const replaceEntry = Effect.fnUntraced(function*<E, R>(
+  manager: Manager,
+  { earlierRuns, forwarder: former }: Entry,
+  options: Options.ForwarderOptions,
+  hooks: Options.ForwarderHooks<E, R>,
+  present: Effect.Effect<unknown, MqttError>
+): Effect.fn.Return<Entry, MqttError, R> {
+  const scope = yield* Scope.make()
+  const forwarder = yield* makeForwarder(manager, options, hooks, earlierRuns).pipe(
+    Scope.provide(scope),
+    Effect.onExit((exit) => Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void)
+  )
+  const wasRunning = (yield* former.state) === "running"
+  yield* former.stop
+  yield* (options.enabled ? Effect.andThen(present, forwarder.start) : present).pipe(
+    Effect.onExit((exit) =>
+      Exit.isSuccess(exit) ? Effect.void : Effect.andThen(
+        Scope.close(scope, exit),
+        wasRunning ? Effect.ignore(Effect.andThen(present, former.start)) : Effect.void
+      )
+    )
+  )
+  return { forwarder, scope, earlierRuns, removal: undefined }
+})
+
+/** What only the former forwarder of a name had is forgotten as if it was removed. */
+const forgetFormer = (
+  manager: Manager,
+  { name, sources, target }: Options.ForwarderOptions,
+  next: Options.ForwarderOptions
+): Effect.Effect<void> =>
+  forgetForwarder(manager, {
+    name,
+    sources: sources.filter((source) => !next.sources.includes(source)),
+    target: target === next.target ? undefined : target
+  })
