@@ -21,11 +21,12 @@ const sessionLine = ({ options, store }: SessionPlan): string =>
 const qosText = (qos: ForwarderPlan["options"]["qos"]): string =>
   qos === "keep" ? "as published" : "cap" in qos ? `at most ${qos.cap}` : String(qos.fix)
 
-const forwarderLine = ({ options }: ForwarderPlan): string =>
+const forwarderLine = ({ options, transforms }: ForwarderPlan): string =>
   [
     `${options.sources.join(", ")} to ${options.target}: ${options.filters.join(" ")}`,
     `QoS ${qosText(options.qos)}`,
     ...options.mapping.length === 0 ? [] : [`${options.mapping.length} mapping rules`],
+    ...transforms.length === 0 ? [] : [`transforms ${transforms.map(({ type }) => type).join(", ")}`],
     ...options.deadLetter === undefined
       ? []
       : [`dead letters to ${options.deadLetter.topic} by ${options.deadLetter.session}`],

@@ -14,6 +14,7 @@ import * as Semaphore from "effect/Semaphore"
 import type { Configuration, ForwarderPlan, SessionPlan } from "./configuration.ts"
 import { type Difference, differenceOf } from "./difference.ts"
 import { Stores } from "./stores.ts"
+import { transformerOf } from "./transforms.ts"
 
 /** What has come of a configuration. */
 export interface Outcome {
@@ -164,7 +165,10 @@ export class GatewayRuntime {
   ): Effect.Effect<void> {
     const put = (name: string, isNew: boolean): Effect.Effect<unknown> => {
       const plan = next.forwarders.get(name)!
-      const made = isNew ? this.forwarders.add(plan.options) : this.forwarders.replace(plan.options)
+      const { options, transforms } = plan
+      // Without a transform, a forwarder runs no effect for each message.
+      const hooks = transforms.length === 0 ? {} : { transform: transformerOf(transforms) }
+      const made = isNew ? this.forwarders.add(options, hooks) : this.forwarders.replace(options, hooks)
       return attempt(name, Effect.tap(made, () => Effect.sync(() => this.#forwarders.set(name, plan))))
     }
     return Effect.gen(function*() {
