@@ -33,7 +33,7 @@ const forwarderLine = ({ options, transforms }: ForwarderPlan): string =>
     ...options.enabled ? [] : ["not started"]
   ].join("; ")
 
-const metricsAddress = ({ host, port }: { readonly host: string; readonly port: string | number }): string =>
+const addressOf = ({ host, port }: { readonly host: string; readonly port: string | number }): string =>
   `http://${host.includes(":") ? `[${host}]` : host}:${port}/`
 
 /** The lines of `--check`, below the line that says that the file is valid. */
@@ -49,7 +49,8 @@ export const describe = ({ forwarders, sessions, settings, stores }: Configurati
     ...aligned(Array.from(sessions, ([name, plan]) => [name, sessionLine(plan)])),
     "forwarders",
     ...aligned(Array.from(forwarders, ([name, plan]) => [name, forwarderLine(plan)])),
-    `metrics: ${settings.metrics === undefined ? "none" : metricsAddress(settings.metrics)}`
+    `metrics: ${settings.metrics === undefined ? "none" : addressOf(settings.metrics)}`,
+    `admin: ${settings.admin === undefined ? "none" : addressOf(settings.admin)}`
   ]
 }
 
@@ -69,5 +70,6 @@ export const describeJson = ({ forwarders, sessions, settings, stores }: Configu
     target: options.target,
     enabled: options.enabled
   }])),
-  ...(settings.metrics === undefined ? undefined : { metrics: metricsAddress(settings.metrics) })
+  ...(settings.metrics === undefined ? undefined : { metrics: addressOf(settings.metrics) }),
+  ...(settings.admin === undefined ? undefined : { admin: addressOf(settings.admin) })
 })
