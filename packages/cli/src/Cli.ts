@@ -27,6 +27,7 @@ import * as Logger from "effect/Logger"
 import { fileURLToPath } from "node:url"
 import { doctor } from "./internal/doctor/doctor.ts"
 import { CommandFailed, exitCodes as codes } from "./internal/failure.ts"
+import { gateway } from "./internal/gateway/gateway.ts"
 import { pub } from "./internal/pub.ts"
 import { sub } from "./internal/sub.ts"
 
@@ -61,7 +62,7 @@ export const command: Command.Command<"effect-mqttx", {}, {}, CommandFailed, Com
   "effect-mqttx"
 ).pipe(
   Command.withDescription("MQTT from the command line. MQTT_... variables set what flags do not"),
-  Command.withSubcommands([pub, sub, doctor])
+  Command.withSubcommands([pub, sub, doctor, gateway])
 )
 
 // `-h` is the host and `-v` prints topics.

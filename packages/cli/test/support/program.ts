@@ -24,8 +24,12 @@ const bundle = Effect.promise(() =>
     platform: "node",
     format: "esm",
     conditions: ["@effect-mqttx/source"],
+    // It loads its binaries from its own folder.
+    external: ["classic-level"],
     // ws is CommonJS.
-    banner: { js: `import { createRequire } from "node:module"; const require = createRequire(import.meta.url);` },
+    banner: {
+      js: `import { createRequire as toRequire } from "node:module"; const require = toRequire(import.meta.url);`
+    },
     logLevel: "silent"
   })
 )
@@ -40,6 +44,10 @@ export interface Running {
   readonly child: ChildProcessWithoutNullStreams
   /** Waits until the standard error has a text. */
   readonly says: (text: string) => Effect.Effect<void>
+  /** Waits until the standard error fulfils a condition. */
+  readonly saysThat: (holds: (log: string) => boolean) => Effect.Effect<void>
+  /** What the standard error has so far. */
+  readonly log: () => string
   /** Waits until the standard output has a text. */
   readonly prints: (text: string) => Effect.Effect<void>
   readonly ended: Effect.Effect<Outcome>
@@ -72,20 +80,28 @@ export const start = (
       })
     }
     const closed = new Promise<number | null>((resolve) => child.on("close", resolve))
-    const has = (name: "stdout" | "stderr") => (wanted: string): Effect.Effect<void> =>
+    const fulfils = (
+      name: "stdout" | "stderr",
+      holds: (text: string) => boolean,
+      wanted: string
+    ): Effect.Effect<void> =>
       Effect.callback<void>((resume) => {
         const look = (): void => {
-          if (text[name].includes(wanted)) resume(Effect.void)
+          if (holds(text[name])) resume(Effect.void)
         }
         child[name].on("data", look)
-        void closed.then(() => resume(Effect.die(`ended without "${wanted}": ${text.stdout}${text.stderr}`)))
+        void closed.then(() => resume(Effect.die(`ended without ${wanted}: ${text.stdout}${text.stderr}`)))
         look()
         return Effect.sync(() => child[name].off("data", look))
       })
+    const has = (name: "stdout" | "stderr") => (wanted: string): Effect.Effect<void> =>
+      fulfils(name, (found) => found.includes(wanted), JSON.stringify(wanted))
     if (settings.stdin !== undefined) child.stdin.end(settings.stdin)
     return {
       child,
       says: has("stderr"),
+      saysThat: (holds) => fulfils("stderr", holds, "what was expected"),
+      log: () => text.stderr,
       prints: has("stdout"),
       ended: Effect.map(Effect.promise(() => closed), (code) => ({ code, ...text }))
     }

@@ -333,6 +333,15 @@ check(
         false
       )
     ),
+    replace: subject(
+      "effect",
+      options(
+        "options",
+        { target: T.type("target", () => "plant", (value) => value === "text" || value === "a/#/b") },
+        () => forwarding,
+        false
+      )
+    ),
     ...Object.fromEntries(
       ["remove", "get", "start", "stop", "restart", "metrics"].map((name) =>
         [name, subject("effect", parameter("name", T.type("name", () => "nobody", () => false)))] as const

@@ -66,6 +66,17 @@ export interface Forwarders {
     hooks?: ForwarderHooks<E, R>
   ) => Effect.Effect<Forwarding, MqttError, R>
   /**
+   * Stops the forwarder of this name, and puts one with other options in its place. Messages at durable sources wait
+   * for the new one, so that no message of QoS 1 and 2 is lost or published twice. Sources that the new one does not
+   * have stop keeping messages for it. The new one counts from zero.
+   *
+   * Fails as `add` does, and with `ForwarderNotFound`. After a failure the forwarder runs as before.
+   */
+  readonly replace: <E = never, R = never>(
+    options: ForwarderOptionsInput | ForwarderOptions,
+    hooks?: ForwarderHooks<E, R>
+  ) => Effect.Effect<Forwarding, MqttError, R>
+  /**
    * Stops a forwarder and removes its name. Its durable source sessions stop keeping messages for it
    * (`Session.forgetConsumer`).
    */

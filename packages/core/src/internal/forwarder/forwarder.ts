@@ -48,7 +48,8 @@ const hookChecks: Checks<ForwarderHooks<unknown>> = {
 export const makeForwarder = Effect.fnUntraced(function*<E, R>(
   manager: Manager,
   options: ForwarderOptions,
-  hooks: ForwarderHooks<E, R>
+  hooks: ForwarderHooks<E, R>,
+  earlierRuns: EarlierRuns = new EarlierRuns()
 ): Effect.fn.Return<Forwarding, MqttError, R | Scope.Scope> {
   const registry = registryOf(manager)
   if (registry === undefined) {
@@ -71,6 +72,7 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
     rules,
     manager,
     registry,
+    earlierRuns,
     clock: yield* Clock.Clock,
     random: yield* Random.Random,
     context: yield* Effect.context<R>() as Effect.Effect<Context.Context<never>, never, R>
@@ -99,6 +101,7 @@ interface ForwarderParts {
   readonly rules: ReadonlyArray<CompiledRule>
   readonly manager: Manager
   readonly registry: Registry
+  readonly earlierRuns: EarlierRuns
   readonly clock: Clock.Clock
   readonly random: RelayParts["random"]
   /** The context in which the forwarder was made, for the program's functions. */
@@ -122,7 +125,6 @@ class ForwarderCore {
   readonly #guard: LoopGuard
   readonly #sessionChecks: SessionChecks
   readonly #memberships: Memberships
-  readonly #earlierRuns = new EarlierRuns()
   readonly #targets: ReadonlyArray<string>
   readonly #purpose: string
   readonly #lock = Semaphore.makeUnsafe(1)
@@ -215,7 +217,7 @@ class ForwarderCore {
 
   get #begin(): Effect.Effect<Omit<Running, "scope">, never, Scope.Scope> {
     return Effect.gen({ self: this }, function*() {
-      const { clock, hooks, manager, options, random, registry, rules } = this.#parts
+      const { clock, earlierRuns, hooks, manager, options, random, registry, rules } = this.#parts
       const fork = yield* FiberSet.runtime(yield* FiberSet.make<unknown, unknown>())<never>()
       const relay = new Relay({
         options: { ...options, filters: this.#filters },
@@ -223,7 +225,7 @@ class ForwarderCore {
         hooks,
         counters: this.#counters,
         failures: this.failures,
-        earlierRuns: this.#earlierRuns,
+        earlierRuns,
         clock,
         random,
         guard: this.#guard,
@@ -291,11 +293,21 @@ class ForwarderCore {
 const makeError = (forwarder: string, reason: MqttErrorReason): MqttError =>
   new MqttError({ reason, method: "Forwarder.make", context: { forwarder } })
 
-/** Runs when a forwarder is removed: its durable source sessions stop keeping messages for it. */
-export const forgetForwarder = (manager: Manager, { name, sources, target }: ForwarderOptions): Effect.Effect<void> =>
+/**
+ * Runs when a forwarder is removed, or replaced by one without these sessions: its durable source sessions stop keeping
+ * messages for it.
+ */
+export const forgetForwarder = (
+  manager: Manager,
+  { name, sources, target }: {
+    readonly name: string
+    readonly sources: ReadonlyArray<string>
+    readonly target: string | undefined
+  }
+): Effect.Effect<void> =>
   Effect.suspend(() => {
     const registry = registryOf(manager)
-    registry?.coreOf(target)?.origins?.forgetForwarder(name)
+    if (target !== undefined) registry?.coreOf(target)?.origins?.forgetForwarder(name)
     return Effect.forEach(
       sources,
       (source) => registry?.coreOf(source)?.session.forgetConsumer(consumerName(name)) ?? Effect.void,

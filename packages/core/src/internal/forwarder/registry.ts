@@ -5,16 +5,20 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
+import type { ForwarderMetrics } from "../../ForwarderMetrics.ts"
 import * as Options from "../../ForwarderOptions.ts"
 import { Closed, DuplicateForwarder, ForwarderNotFound, MqttError, type MqttErrorReason } from "../../MqttError.ts"
 import type { Manager } from "../manager/contract.ts"
 import { nameOf } from "../valueNames.ts"
 import type { Forwarders, Forwarding } from "./contract.ts"
+import { EarlierRuns } from "./earlierRuns.ts"
 import { forgetForwarder, makeForwarder } from "./forwarder.ts"
 
 interface Entry {
   readonly forwarder: Forwarding
   readonly scope: Scope.Closeable
+  /** Lasts when another forwarder replaces this one, which may have published what comes again. */
+  readonly earlierRuns: EarlierRuns
   /** Set while the forwarder is being removed. */
   removal: Deferred.Deferred<void> | undefined
 }
@@ -71,7 +75,8 @@ export const makeForwarders = Effect.fnUntraced(function*(
     return yield* Effect.uninterruptible(Effect.gen(function*() {
       adding.add(name)
       const scope = yield* Scope.make()
-      const forwarder = yield* makeForwarder(manager, options, hooks).pipe(
+      const earlierRuns = new EarlierRuns()
+      const forwarder = yield* makeForwarder(manager, options, hooks, earlierRuns).pipe(
         Effect.tap((made) => options.enabled ? made.start : Effect.void),
         Scope.provide(scope),
         Effect.onExit((exit) => {
@@ -79,8 +84,31 @@ export const makeForwarders = Effect.fnUntraced(function*(
           return Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void
         })
       )
-      entries.set(name, { forwarder, scope, removal: undefined })
+      entries.set(name, { forwarder, scope, earlierRuns, removal: undefined })
       return forwarder
+    }))
+  })
+
+  const replace: Forwarders["replace"] = Effect.fn("ForwarderManager.replace")(function*(input, hooks = {}) {
+    const options = yield* Options.make(input)
+    const { name } = options
+    const entry = yield* find(name, "replace")
+    return yield* Effect.uninterruptible(Effect.gen(function*() {
+      const next = yield* replaceEntry(
+        manager,
+        entry,
+        options,
+        hooks,
+        Effect.filterOrElse(
+          Effect.suspend(() => find(name, "replace")),
+          (present) => present === entry,
+          () => fail("replace", new ForwarderNotFound({ forwarder: nameOf(name) }))
+        )
+      )
+      entries.set(name, next)
+      yield* Scope.close(entry.scope, Exit.void)
+      yield* forgetFormer(manager, entry.forwarder.options, options)
+      return next.forwarder
     }))
   })
 
@@ -96,6 +124,7 @@ export const makeForwarders = Effect.fnUntraced(function*(
 
   return {
     add,
+    replace,
     remove: Effect.fn("ForwarderManager.remove")(function*(name) {
       const entry = yield* find(name, "remove")
       yield* release(entry)
@@ -107,13 +136,7 @@ export const makeForwarders = Effect.fnUntraced(function*(
     stop: on("stop", ({ stop }) => stop),
     restart: on("restart", ({ restart }) => restart),
     metrics: on("metrics", ({ metrics }) => metrics),
-    allMetrics: Effect.flatMap(all, (present) =>
-      Effect.map(
-        Effect.forEach(present, ({ forwarder }) =>
-          Effect.map(forwarder.metrics, (metrics) => [forwarder.name, metrics] as const)),
-        (metrics) =>
-          new Map(metrics)
-      )),
+    allMetrics: Effect.flatMap(all, metricsByName),
     stopAll: Effect.flatMap(
       all,
       (present) =>
@@ -121,3 +144,53 @@ export const makeForwarders = Effect.fnUntraced(function*(
     )
   }
 })
+
+const metricsByName = (entries: ReadonlyArray<Entry>): Effect.Effect<ReadonlyMap<string, ForwarderMetrics>> =>
+  Effect.map(
+    Effect.forEach(
+      entries,
+      ({ forwarder }) => Effect.map(forwarder.metrics, (metrics) => [forwarder.name, metrics] as const)
+    ),
+    (metrics) => new Map(metrics)
+  )
+
+/**
+ * Stops a forwarder and starts one with other options. The one that runs is not touched before the new one is known to
+ * be valid, and runs again when the new one cannot start, or when the other one is no longer `present`.
+ */
+const replaceEntry = Effect.fnUntraced(function*<E, R>(
+  manager: Manager,
+  { earlierRuns, forwarder: former }: Entry,
+  options: Options.ForwarderOptions,
+  hooks: Options.ForwarderHooks<E, R>,
+  present: Effect.Effect<unknown, MqttError>
+): Effect.fn.Return<Entry, MqttError, R> {
+  const scope = yield* Scope.make()
+  const forwarder = yield* makeForwarder(manager, options, hooks, earlierRuns).pipe(
+    Scope.provide(scope),
+    Effect.onExit((exit) => Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void)
+  )
+  const wasRunning = (yield* former.state) === "running"
+  yield* former.stop
+  yield* (options.enabled ? Effect.andThen(present, forwarder.start) : present).pipe(
+    Effect.onExit((exit) =>
+      Exit.isSuccess(exit) ? Effect.void : Effect.andThen(
+        Scope.close(scope, exit),
+        wasRunning ? Effect.ignore(Effect.andThen(present, former.start)) : Effect.void
+      )
+    )
+  )
+  return { forwarder, scope, earlierRuns, removal: undefined }
+})
+
+/** What only the former forwarder of a name had is forgotten as if it was removed. */
+const forgetFormer = (
+  manager: Manager,
+  { name, sources, target }: Options.ForwarderOptions,
+  next: Options.ForwarderOptions
+): Effect.Effect<void> =>
+  forgetForwarder(manager, {
+    name,
+    sources: sources.filter((source) => !next.sources.includes(source)),
+    target: target === next.target ? undefined : target
+  })

@@ -1,0 +1,94 @@
+/**
+ * When a gateway reads its file again: on SIGHUP, and when the file or a file that it names has changed. It looks at
+ * the files at intervals, because the ways to be told of changes differ between platforms and fail on network mounts.
+ * A file that is still being written is not applied: two looks have to find the same.
+ */
+import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
+import type * as Path from "effect/Path"
+import * as Queue from "effect/Queue"
+import * as Result from "effect/Result"
+import type * as Scope from "effect/Scope"
+import { NotApplied, type Reloaded } from "./adminApi.ts"
+import type { Configuration } from "./configuration.ts"
+import { load } from "./load.ts"
+import { formatMistake } from "./mistake.ts"
+
+/** One element for each SIGHUP; several before one is taken count as one. */
+export const hangups: Effect.Effect<Queue.Dequeue<void>, never, Scope.Scope> = Effect.gen(function*() {
+  const queue = yield* Queue.sliding<void>(1)
+  const onSignal = (): void => {
+    Queue.offerUnsafe(queue, undefined)
+  }
+  yield* Effect.acquireRelease(
+    Effect.sync(() => process.on("SIGHUP", onSignal)),
+    () => Effect.sync(() => process.off("SIGHUP", onSignal))
+  )
+  return queue
+})
+
+export interface ReloadOptions {
+  readonly file: string
+  readonly environment: Readonly<Record<string, string | undefined>>
+  /** What was read when the gateway started. */
+  readonly contents: string
+  /** The settings that are applied now. */
+  readonly settings: () => Configuration["settings"]["reload"]
+  readonly apply: (next: Configuration) => Effect.Effect<Reloaded, NotApplied>
+}
+
+/** Logs what is wrong with a file that is not applied. */
+const refuse = (mistakes: ReadonlyArray<string>): Effect.Effect<never, NotApplied> =>
+  Effect.andThen(
+    Effect.annotateLogs(
+      Effect.logError("the file has mistakes and is not applied; the gateway goes on with the earlier one"),
+      { mistakes: mistakes.join("; ") }
+    ),
+    Effect.fail(new NotApplied({ mistakes }))
+  )
+
+/** Reads the file again and again, and applies it when it has changed and is valid. */
+export class Reload {
+  readonly #options: ReloadOptions
+  /** What was applied or refused last. */
+  #contents: string
+
+  constructor(options: ReloadOptions) {
+    this.#options = options
+    this.#contents = options.contents
+  }
+
+  /** Reads and applies the file, whether it has changed or not. */
+  get now(): Effect.Effect<Reloaded, NotApplied, FileSystem.FileSystem | Path.Path> {
+    return Effect.gen({ self: this }, function*() {
+      const { apply, environment, file } = this.#options
+      const { contents, outcome } = yield* load(file, environment)
+      this.#contents = contents
+      return yield* Result.isSuccess(outcome)
+        ? apply(outcome.success)
+        : refuse(outcome.failure.map((mistake) => formatMistake(file, mistake)))
+    })
+  }
+
+  /** Waits for SIGHUP and for changes. */
+  run(signals: Queue.Dequeue<void>): Effect.Effect<never, never, FileSystem.FileSystem | Path.Path> {
+    const { environment, file, settings } = this.#options
+    return Effect.gen({ self: this }, function*() {
+      let seen = this.#contents
+      while (true) {
+        const { interval, watch } = settings()
+        const signal = yield* watch
+          ? Effect.timeoutOption(Queue.take(signals), interval)
+          : Effect.asSome(Queue.take(signals))
+        if (signal._tag === "Some") {
+          yield* Effect.ignore(this.now)
+          seen = this.#contents
+          continue
+        }
+        const { contents } = yield* load(file, environment)
+        if (contents !== this.#contents && contents === seen) yield* Effect.ignore(this.now)
+        seen = contents
+      }
+    })
+  }
+}

@@ -1,0 +1,273 @@
+/**
+ * The sessions and forwarders of a running gateway. It applies configurations: what is equal goes on untouched, what
+ * has changed is drained and replaced, and what is gone is drained. It reads no file. `run.ts` calls it.
+ */
+import * as ForwarderManager from "@effect-mqttx/core/ForwarderManager"
+import type { MqttError } from "@effect-mqttx/core/MqttError"
+import * as SessionManager from "@effect-mqttx/core/SessionManager"
+import { SessionStore } from "@effect-mqttx/core/SessionStore"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberHandle from "effect/FiberHandle"
+import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import type { State } from "./adminApi.ts"
+import type { Configuration, ForwarderPlan, SessionPlan } from "./configuration.ts"
+import { type Difference, differenceOf } from "./difference.ts"
+import { Stores } from "./stores.ts"
+import { transformerOf } from "./transforms.ts"
+
+/** What has come of a configuration. */
+export interface Outcome {
+  readonly difference: Difference
+  /** What could not be applied, by name. A forwarder runs as before; a session is missing. */
+  readonly failures: ReadonlyArray<{ readonly name: string; readonly error: MqttError }>
+}
+
+/** See `adminApi.ts`. */
+type GatewayState = Omit<typeof State.Type, "file">
+
+/** The names of consumers that forwarders have at durable sessions. */
+const consumerPrefix = "forwarder "
+
+export class GatewayRuntime {
+  readonly manager: SessionManager.SessionManager["Service"]
+  readonly forwarders: ForwarderManager.ForwarderManager["Service"]
+  readonly #tidying: FiberHandle.FiberHandle
+  readonly #stores = new Stores()
+  readonly #lock = Semaphore.makeUnsafe(1)
+  readonly #sessions = new Map<string, SessionPlan>()
+  readonly #forwarders = new Map<string, ForwarderPlan>()
+  /** The filters that forwarders have subscribed to and may have left, by session. */
+  readonly #filters = new Map<string, Set<string>>()
+
+  private constructor(
+    manager: SessionManager.SessionManager["Service"],
+    forwarders: ForwarderManager.ForwarderManager["Service"],
+    tidying: FiberHandle.FiberHandle
+  ) {
+    this.manager = manager
+    this.forwarders = forwarders
+    this.#tidying = tidying
+  }
+
+  /** A gateway without sessions. The end of the scope releases everything. */
+  static make: Effect.Effect<GatewayRuntime, MqttError, Scope.Scope> = Effect.gen(function*() {
+    const manager = yield* SessionManager.make()
+    const forwarders = yield* Effect.provideService(ForwarderManager.make(), SessionManager.SessionManager, manager)
+    return new GatewayRuntime(manager, forwarders, yield* FiberHandle.make())
+  })
+
+  /**
+   * Applies a configuration. Fails before it has changed anything when a store cannot be opened. What fails later is in
+   * the outcome, and the rest is applied.
+   */
+  apply(next: Configuration): Effect.Effect<Outcome, MqttError> {
+    return this.#lock.withPermits(1)(Effect.uninterruptible(Effect.gen({ self: this }, function*() {
+      for (const name of this.#storesOf(next)) yield* this.#stores.get(name, next.stores.get(name)!)
+      yield* FiberHandle.clear(this.#tidying)
+      const before = { sessions: new Map(this.#sessions), forwarders: new Map(this.#forwarders) }
+      const difference = differenceOf(before, next)
+      const failures: Array<Outcome["failures"][number]> = []
+      const attempt = <A>(name: string, effect: Effect.Effect<A, MqttError>): Effect.Effect<A | undefined> =>
+        Effect.catch(effect, (error) => {
+          failures.push({ name, error })
+          return Effect.undefined
+        })
+      yield* this.#noteFilters
+      const resumed = yield* this.#pause(difference)
+      yield* this.#changeSessions(difference, next, attempt)
+      yield* this.#changeForwarders(difference, next, attempt)
+      for (const name of resumed) yield* attempt(name, this.forwarders.start(name))
+      yield* this.#forget(next)
+      const used = this.#storesOf({ ...next, sessions: this.#sessions })
+      yield* this.#stores.keep(Array.from(used, (name) => [name, next.stores.get(name)!] as const))
+      yield* FiberHandle.run(this.#tidying, this.#tidy)
+      return { difference, failures }
+    })))
+  }
+
+  /** Stops a forwarder until `resume`, or until a reload gives it other options. Messages at durable sources wait. */
+  pause(name: string): Effect.Effect<void, MqttError> {
+    return this.#lock.withPermits(1)(this.forwarders.stop(name))
+  }
+
+  /** Starts a forwarder. */
+  resume(name: string): Effect.Effect<void, MqttError> {
+    return this.#lock.withPermits(1)(this.forwarders.start(name))
+  }
+
+  /** Sessions and forwarders as they are now, without secrets. */
+  get state(): Effect.Effect<GatewayState> {
+    return Effect.gen({ self: this }, function*() {
+      const statuses = yield* this.manager.statuses
+      const metrics = yield* this.forwarders.allMetrics
+      return {
+        sessions: Array.from(this.#sessions, ([name, { options: { servers }, store }]) => ({
+          name,
+          state: statuses.get(name)?.state ?? "removed",
+          servers,
+          ...(store === undefined ? undefined : { store })
+        })),
+        forwarders: Array.from(metrics.values(), (each) => ({
+          name: each.name,
+          state: each.state,
+          received: each.received,
+          forwarded: each.forwarded,
+          deadLettered: each.deadLettered,
+          failed: each.failed,
+          inFlight: each.inFlight,
+          ...(each.lastError === undefined ? undefined : { lastError: each.lastError.reason.message })
+        }))
+      }
+    })
+  }
+
+  /** Stops all forwarders, then drains all sessions. Nothing can be applied afterwards. */
+  get drain(): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function*() {
+      // Not released: a reload that is waiting must not start anything again.
+      yield* this.#lock.take(1)
+      yield* this.forwarders.stopAll
+      yield* this.manager.disconnectAll
+    })
+  }
+
+  #storesOf({ sessions }: Pick<Configuration, "sessions">): ReadonlySet<string> {
+    return new Set(Array.from(sessions.values(), ({ store }) => store).filter((name) => name !== undefined))
+  }
+
+  /** Stops what has to wait for its sessions, and removes what is gone. Answers what runs again afterwards. */
+  #pause({ forwarders, paused }: Difference): Effect.Effect<ReadonlyArray<string>> {
+    return Effect.gen({ self: this }, function*() {
+      const running: Array<string> = []
+      const changed = new Set(forwarders.changed)
+      const stop = (name: string) =>
+        Effect.gen({ self: this }, function*() {
+          const forwarder = yield* this.forwarders.get(name)
+          if ((yield* forwarder.state) === "running" && !changed.has(name)) running.push(name)
+          yield* forwarder.stop
+        })
+      const remove = (name: string) =>
+        Effect.andThen(this.forwarders.remove(name), Effect.sync(() => this.#forwarders.delete(name)))
+      // All at the same time: each may take as long as its `stopTimeout`.
+      yield* Effect.forEach(
+        [...paused.map(stop), ...forwarders.removed.map(remove)],
+        (effect) => Effect.ignore(effect),
+        { concurrency: "unbounded", discard: true }
+      )
+      return running
+    })
+  }
+
+  #changeSessions(
+    { sessions: { added, changed, removed } }: Difference,
+    next: Configuration,
+    attempt: <A>(name: string, effect: Effect.Effect<A, MqttError>) => Effect.Effect<A | undefined>
+  ): Effect.Effect<void> {
+    const remove = (name: string) =>
+      Effect.andThen(
+        attempt(name, this.manager.remove(name)),
+        Effect.sync(() => this.#sessions.delete(name))
+      )
+    const add = (name: string) => attempt(name, this.#addSession(name, next.sessions.get(name)!, next))
+    return Effect.gen({ self: this }, function*() {
+      yield* Effect.forEach([...changed, ...removed], remove, { concurrency: "unbounded", discard: true })
+      // In the order of the file: lists, metrics and the live page show sessions in the order of their coming.
+      yield* Effect.forEach([...changed, ...added], add, { discard: true })
+    })
+  }
+
+  #addSession(name: string, plan: SessionPlan, next: Configuration): Effect.Effect<void, MqttError> {
+    return Effect.gen({ self: this }, function*() {
+      const { options, store } = plan
+      if (store === undefined) {
+        yield* this.manager.add({ ...options, persistence: options.persistence === "none" ? "none" : "process" })
+      } else {
+        const service = yield* this.#stores.get(store, next.stores.get(store)!)
+        const session = yield* Effect.provideService(
+          this.manager.addDurable({ ...options, persistence: "durable" }),
+          SessionStore,
+          service
+        )
+        // The store may know the forwarders of an earlier process, with other filters.
+        const known = this.#filtersOf(name)
+        for (const { filters } of yield* session.consumers) for (const filter of filters) known.add(filter)
+      }
+      this.#sessions.set(name, plan)
+    })
+  }
+
+  #changeForwarders(
+    { forwarders: { added, changed } }: Difference,
+    next: Configuration,
+    attempt: <A>(name: string, effect: Effect.Effect<A, MqttError>) => Effect.Effect<A | undefined>
+  ): Effect.Effect<void> {
+    const put = (name: string, isNew: boolean): Effect.Effect<unknown> => {
+      const plan = next.forwarders.get(name)!
+      const { options, transforms } = plan
+      // Without a transform, a forwarder runs no effect for each message.
+      const hooks = transforms.length === 0 ? {} : { transform: transformerOf(transforms) }
+      const made = isNew ? this.forwarders.add(options, hooks) : this.forwarders.replace(options, hooks)
+      return attempt(name, Effect.tap(made, () => Effect.sync(() => this.#forwarders.set(name, plan))))
+    }
+    return Effect.gen(function*() {
+      yield* Effect.forEach(changed, (name) => put(name, false), { concurrency: "unbounded", discard: true })
+      yield* Effect.forEach(added, (name) => put(name, true), { discard: true })
+    })
+  }
+
+  #filtersOf(session: string): Set<string> {
+    let filters = this.#filters.get(session)
+    if (filters === undefined) this.#filters.set(session, filters = new Set())
+    return filters
+  }
+
+  /** Remembers what forwarders are subscribed to now. */
+  get #noteFilters(): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function*() {
+      for (const name of this.#sessions.keys()) {
+        const session = yield* Effect.exit(this.manager.get(name))
+        if (Exit.isFailure(session)) continue
+        const known = this.#filtersOf(name)
+        for (const { filters } of yield* session.value.consumers) for (const filter of filters) known.add(filter)
+      }
+    })
+  }
+
+  /** A forwarder that the file does not have would keep its messages, and hold back all others. */
+  #forget({ forwarders }: Configuration): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function*() {
+      for (const name of this.#sessions.keys()) {
+        const session = yield* Effect.exit(this.manager.get(name))
+        if (Exit.isFailure(session)) continue
+        for (const consumer of yield* session.value.consumers) {
+          if (!consumer.isAbsent || !consumer.name.startsWith(consumerPrefix)) continue
+          const plan = forwarders.get(consumer.name.slice(consumerPrefix.length))
+          if (plan === undefined || !plan.options.sources.includes(name)) {
+            yield* session.value.forgetConsumer(consumer.name)
+          }
+        }
+      }
+    })
+  }
+
+  /** When the forwarders have their new subscriptions, ends those that none of them has any more. */
+  get #tidy(): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function*() {
+      for (const name of this.#forwarders.keys()) {
+        yield* Effect.ignore(Effect.flatMap(this.forwarders.get(name), ({ active }) => active))
+      }
+      for (const name of this.#sessions.keys()) {
+        const session = yield* Effect.exit(this.manager.get(name))
+        if (Exit.isFailure(session)) continue
+        const used = new Set((yield* session.value.consumers).flatMap(({ filters }) => filters))
+        const known = this.#filtersOf(name)
+        for (const filter of Array.from(known).filter((each) => !used.has(each))) {
+          yield* Effect.ignore(session.value.unsubscribe(filter))
+          known.delete(filter)
+        }
+      }
+    })
+  }
+}

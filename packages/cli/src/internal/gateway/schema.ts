@@ -1,0 +1,132 @@
+/**
+ * The schema of the gateway's file: stores, sessions, forwarders, metrics, log and reload. Sessions and forwarders are
+ * records here; `configuration.ts` checks them with `SessionOptions` and `ForwarderOptions`, which report every mistake
+ * with its path. `jsonSchema.ts` describes all of it for editors.
+ */
+import * as OptionsSchema from "@effect-mqttx/core/OptionsSchema"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+
+const withDefault = <S extends Schema.Top>(schema: S, value: S["Encoded"]): Schema.withDecodingDefaultKey<S> =>
+  schema.pipe(Schema.withDecodingDefaultKey(Effect.succeed(value)))
+
+const text = Schema.String.annotate({ message: "expected a text" })
+const nonEmptyText = Schema.NonEmptyString.annotate({ message: "expected a text that is not empty" })
+const flag = Schema.Boolean.annotate({ message: "expected true or false" })
+const oneOf = <const L extends ReadonlyArray<string>>(literals: L) =>
+  Schema.Literals(literals).annotate({ message: `expected one of ${literals.join(", ")}` })
+
+const duration = (minimum: Duration.Input) =>
+  OptionsSchema.duration({
+    minimum,
+    maximum: "1 day",
+    message: `expected ${Duration.toMillis(minimum)} ms to 1 day, for example "30 seconds"`
+  })
+
+const port = Schema.Union([Schema.Number, Schema.String]).annotate({ message: "expected a port, 0 to 65535" }).check(
+  Schema.makeFilter((value: number | string) => {
+    const number = value === "" ? NaN : Number(value)
+    return Number.isInteger(number) && number >= 0 && number <= 65_535 ? undefined : "expected a port, 0 to 65535"
+  })
+)
+
+const shortToken = "expected a text of at least 16 characters"
+
+const record = Schema.Record(Schema.String, Schema.Unknown).annotate({ message: "expected a table" })
+
+const storeFields = {
+  /** `file` keeps the state of sessions in a directory; `memory` ends with the process. */
+  type: oneOf(["file", "memory"]),
+  /** Of a file store; relative to the folder of the configuration. */
+  directory: Schema.optionalKey(nonEmptyText),
+  /** Of a file store, see `FileStoreInput`. Default `fsync`. */
+  durability: Schema.optionalKey(oneOf(["fsync", "os"]))
+}
+
+const logFields = {
+  /** Lines below this level are not written. Default `info`. */
+  level: withDefault(oneOf(["trace", "debug", "info", "warn", "error", "off"]), "info"),
+  /** Default `logfmt`. */
+  format: withDefault(oneOf(["logfmt", "json", "pretty"]), "logfmt"),
+  /** What sessions write, see `SessionLog`. Default `all`. */
+  sessions: withDefault(oneOf(["warnings", "all", "off"]), "all")
+}
+
+const metricsFields = {
+  /** Default 127.0.0.1. */
+  host: withDefault(nonEmptyText, "127.0.0.1"),
+  /** 0: any free one. Default 9464. */
+  port: withDefault(port, 9464),
+  /** The title of the live page. Default `gateway`. */
+  title: withDefault(text, "gateway"),
+  /** See `MetricsRoutesOptions.allowedHosts`. Default none. */
+  allowedHosts: withDefault(Schema.Array(text).annotate({ message: "expected an array of texts" }), [])
+}
+
+const adminFields = {
+  /** Default 127.0.0.1. Another address needs a token. */
+  host: withDefault(nonEmptyText, "127.0.0.1"),
+  /** 0: any free one. Default 9465. */
+  port: withDefault(port, 9465),
+  /** Requests need it as `Authorization: Bearer TOKEN`; at least 16 characters. Default: none. */
+  token: Schema.optionalKey(
+    Schema.RedactedFromValue(
+      Schema.String.annotate({ message: shortToken }).check(Schema.isMinLength(16, { message: shortToken })),
+      { label: "token" }
+    )
+  )
+}
+
+const isLoopback = (host: string): boolean => /^(localhost|::1|127\.\d+\.\d+\.\d+)$/.test(host)
+
+const reloadFields = {
+  /** Whether a change of the file is applied; SIGHUP always is. Default true. */
+  watch: withDefault(flag, true),
+  /** The time between two looks at the file and the files that it names. Default 1 s. */
+  interval: withDefault(duration("100 millis"), "1 second")
+}
+
+/** The options of a store. */
+export const StoreSchema = OptionsSchema.strict(storeFields).check(
+  Schema.makeFilter((store: Schema.Struct.Type<typeof storeFields>) => {
+    if (store.type === "file" && store.directory === undefined) {
+      return { path: ["directory"], issue: "a file store needs a directory" }
+    }
+    if (store.type === "memory" && (store.directory ?? store.durability) !== undefined) {
+      return "a store in memory has neither directory nor durability"
+    }
+    return undefined
+  })
+)
+
+export type StoreOptions = typeof StoreSchema.Type
+
+/** The whole file. */
+export const GatewaySchema = OptionsSchema.strict({
+  /** The address of the JSON Schema, for editors. */
+  $schema: Schema.optionalKey(text),
+  /** How long the end of the process may take. Default 25 s. */
+  drainTimeout: withDefault(duration("1 second"), "25 seconds"),
+  log: withDefault(OptionsSchema.strict(logFields), {}),
+  reload: withDefault(OptionsSchema.strict(reloadFields), {}),
+  /** The server for operators; absent: there is none. */
+  metrics: Schema.optionalKey(OptionsSchema.strict(metricsFields)),
+  /** The server to change the gateway by; absent: there is none. */
+  admin: Schema.optionalKey(
+    OptionsSchema.strict(adminFields).check(
+      Schema.makeFilter(({ host, token }: Schema.Struct.Type<typeof adminFields>) =>
+        token === undefined && !isLoopback(host)
+          ? { path: ["token"], issue: "is needed on an address that other machines may reach" }
+          : undefined
+      )
+    )
+  ),
+  stores: withDefault(Schema.Record(Schema.String, StoreSchema).annotate({ message: "expected a table" }), {}),
+  sessions: Schema.Record(Schema.String, record).annotate({ message: "expected a table" }).annotateKey({
+    messageMissingKey: "expected sessions, for example [sessions.plant] with servers"
+  }),
+  forwarders: withDefault(Schema.Record(Schema.String, record).annotate({ message: "expected a table" }), {})
+})
+
+export type GatewayFile = typeof GatewaySchema.Type

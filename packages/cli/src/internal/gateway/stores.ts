@@ -1,0 +1,65 @@
+/**
+ * The open stores of a gateway. A store is opened for the first session that needs it, and closed when no session of
+ * the configuration does. Two names with the same options are one store. `runtime.ts` calls it.
+ */
+import type { MqttError } from "@effect-mqttx/core/MqttError"
+import * as SessionStore from "@effect-mqttx/core/SessionStore"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
+import type { StoreOptions } from "./schema.ts"
+
+type Store = SessionStore.SessionStore["Service"]
+
+interface Entry {
+  readonly store: Store
+  readonly scope: Scope.Closeable
+}
+
+const open = (options: StoreOptions): Effect.Effect<Store, MqttError, Scope.Scope> =>
+  options.type === "memory"
+    ? Effect.map(
+      Layer.build(Layer.fresh(SessionStore.layerMemory)),
+      (context) => Context.get(context, SessionStore.SessionStore)
+    )
+    // Loaded here, because LevelDB has binaries that the other commands do not need.
+    : Effect.flatMap(Effect.promise(() => import("@effect-mqttx/store-file/FileStore")), (FileStore) =>
+      FileStore.make({ directory: options.directory!, durability: options.durability }))
+
+/** The state of two memory stores is apart, and a directory is one store under any name. */
+const keyOf = (name: string, { directory, durability, type }: StoreOptions): string =>
+  JSON.stringify(type === "memory" ? [type, name] : [type, directory, durability])
+
+export class Stores {
+  readonly #open = new Map<string, Entry>()
+
+  /** Opens a store, or answers the open one. */
+  get(name: string, options: StoreOptions): Effect.Effect<Store, MqttError> {
+    return Effect.uninterruptible(Effect.gen({ self: this }, function*() {
+      const key = keyOf(name, options)
+      const known = this.#open.get(key)
+      if (known !== undefined) return known.store
+      const scope = yield* Scope.make()
+      const store = yield* open(options).pipe(
+        Scope.provide(scope),
+        Effect.onExit((exit) => Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void)
+      )
+      this.#open.set(key, { store, scope })
+      return store
+    }))
+  }
+
+  /** Closes the stores that are not among these. */
+  keep(stores: Iterable<readonly [string, StoreOptions]>): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const wanted = new Set(Array.from(stores, ([name, options]) => keyOf(name, options)))
+      const others = Array.from(this.#open).filter(([key]) => !wanted.has(key))
+      return Effect.forEach(others, ([key, { scope }]) => {
+        this.#open.delete(key)
+        return Scope.close(scope, Exit.void)
+      }, { discard: true })
+    })
+  }
+}
