@@ -1,13 +1,17 @@
 /**
- * Holds the guides against the code: every reason of an error, every option, every member of MQTT.js's options and every
- * alert has its entry, and what the entries say in figures is what the code says.
+ * Holds the guides against the code: every reason of an error, every option, every member of MQTT.js's options and
+ * every alert has its entry, and what the entries say in figures is what the code says.
  */
 import { MqttError } from "@effect-mqttx/core"
 import { assert, describe, it } from "@effect/vitest"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
+import { fields as forwarderFields } from "../packages/core/src/internal/forwarder/options.ts"
+import { fields as sessionFields } from "../packages/core/src/internal/options/fields.ts"
+import { groupNames } from "../packages/core/src/internal/options/groups.ts"
+import { defaultOf, forwarder, isRequired, type Kind, session, typeOf } from "./support/optionTypes.ts"
 import { root } from "./support/repository.ts"
-import { codes, sections } from "./support/tables.ts"
+import { codes, sections, tableRows } from "./support/tables.ts"
 
 const read = (page: string): string => readFileSync(join(root, page), "utf8")
 
@@ -103,5 +107,77 @@ describe("docs/guides/errors.md", () => {
     const [, sentence = ""] = /why\. (.*) are retryable\./.exec(entries.get("StorageFailed")!) ?? []
     assert.sameMembers([...codes(sentence)], retryable)
     assert.deepStrictEqual(retryable, all.filter((kind) => kinds[kind]))
+  })
+})
+
+describe("docs/guides/options.md", () => {
+  const tables = sections(read("docs/guides/options.md"), 2)
+  const rowsOf = (section: string): ReadonlyMap<string, ReadonlyArray<string>> => {
+    const rows = tableRows(tables.get(section)!)
+    const map = new Map(rows.map(([name, ...cells]) => [codes(name!)[0]!, cells]))
+    assert.strictEqual(map.size, rows.length, `an option stands twice in ${section}`)
+    return map
+  }
+
+  const sessionNames = Object.keys(sessionFields).flatMap((name) => [
+    name,
+    ...(groupNames[name] ?? []).map((member) => `${name}.${member}`)
+  ])
+
+  describe.each<readonly [string, Kind, ReadonlyArray<string>]>([
+    ["Sessions", session, sessionNames],
+    ["Forwarders", forwarder, Object.keys(forwarderFields)]
+  ])("%s", (section, kind, names) => {
+    const rows = rowsOf(section)
+
+    it("has a row for every option, in the order of the code, and no other", () => {
+      assert.deepStrictEqual([...rows.keys()], names)
+    })
+
+    it.each([...rows])("has the type and the default of %s", (name, [type, text, what]) => {
+      assert.strictEqual(type, typeOf(kind, name))
+      assert.isAbove(what!.length, 10)
+      if (isRequired(kind, name)) assert.strictEqual(text, "required")
+      else if (type !== "group") {
+        const expected = defaultOf(kind, name)
+        // Words say what happens without the option where it has no value of its own.
+        if (expected === undefined) assert.match(text!, /^[^`]+$/)
+        else assert.strictEqual(text!.split(";")[0], expected)
+      }
+    })
+  })
+
+  /** The members of an interface with their docstrings. */
+  const membersOf = (file: string, name: string): ReadonlyMap<string, string> => {
+    const source = read(`packages/core/src/${file}`)
+    const [, body = ""] = new RegExp(`export interface ${name}\\b[^{]*\\{\\n([^]*?)\\n\\}`).exec(source) ?? []
+    return new Map(
+      Array.from(
+        body.matchAll(/\/\*\*([^]*?)\*\/\s+readonly (\w+)\?:/g),
+        ([, docstring, member]) => [member!, docstring!.replace(/\s*\n\s*\* ?/g, " ")] as const
+      )
+    )
+  }
+
+  it.each([
+    ["Publishing", "Publication.ts", "PublishOptions"],
+    ["Subscribing", "Subscription.ts", "SubscribeOptions"],
+    ["Consuming", "Subscription.ts", "ConsumeOptions"],
+    ["Requests", "internal/requests/contract.ts", "RequestOptions"]
+  ])("%s: has a row for every option, with the default of its docstring", (section, file, name) => {
+    const members = membersOf(file, name)
+    const rows = rowsOf(section)
+    assert.isAbove(members.size, 4)
+    assert.sameMembers([...rows.keys()], [...members.keys()])
+    for (const [option, [text]] of rows) {
+      const [value] = codes(text!)
+      const docstring = members.get(option)!
+      if (value === undefined) continue
+      assert.match(
+        docstring,
+        new RegExp(`Default:?[^.]*\\b${value}\\b|\`${value}\` \\(default\\)|\`${value}\` one that joins \\(default\\)`),
+        option
+      )
+    }
   })
 })
