@@ -1,5 +1,5 @@
 /**
- * docs/guides/getting-started.md, followed from its first block to its last.
+ * docs/guides/getting-started.md and docs/guides/testing.md, followed from their first block to their last.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit } from "effect"
@@ -17,6 +17,15 @@ describe(page, () => {
       assert.strictEqual(steps.files, 6)
       assert.isAtLeast(steps.commands, 11)
       assert.isAtLeast(steps.lines, 11)
+    }), 120_000)
+})
+
+describe("docs/guides/testing.md", () => {
+  it.live("has tests that pass", () =>
+    Effect.gen(function*() {
+      const testing = "docs/guides/testing.md"
+      const steps = yield* follow(testing, readFileSync(join(root, testing), "utf8"))
+      assert.deepStrictEqual(steps, { files: 4, commands: 5, lines: 1 })
     }), 120_000)
 })
 

@@ -2,15 +2,19 @@
  * Holds the guides against the code: every reason of an error, every option, every member of MQTT.js's options and
  * every alert has its entry, and what the entries say in figures is what the code says.
  */
+import * as Core from "@effect-mqttx/core"
 import { MqttError } from "@effect-mqttx/core"
+import { ScriptedBroker } from "@effect-mqttx/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { readFileSync } from "node:fs"
-import { join } from "node:path"
+import { Effect, Option, Stream } from "effect"
+import { existsSync, readFileSync } from "node:fs"
+import { join, posix } from "node:path"
 import { fields as forwarderFields } from "../packages/core/src/internal/forwarder/options.ts"
 import { fields as sessionFields } from "../packages/core/src/internal/options/fields.ts"
 import { groupNames } from "../packages/core/src/internal/options/groups.ts"
 import { defaultOf, forwarder, isRequired, type Kind, session, typeOf } from "./support/optionTypes.ts"
-import { root } from "./support/repository.ts"
+import { linksOf, sectionsOf } from "./support/promises.ts"
+import { filesBelow, root } from "./support/repository.ts"
 import { codes, sections, tableRows } from "./support/tables.ts"
 
 const read = (page: string): string => readFileSync(join(root, page), "utf8")
@@ -119,10 +123,9 @@ describe("docs/guides/options.md", () => {
     return map
   }
 
-  const sessionNames = Object.keys(sessionFields).flatMap((name) => [
-    name,
-    ...(groupNames[name] ?? []).map((member) => `${name}.${member}`)
-  ])
+  const sessionNames = Object.keys(sessionFields).flatMap((name) =>
+    [name].concat((groupNames[name] ?? []).map((member) => `${name}.${member}`))
+  )
 
   describe.each<readonly [string, Kind, ReadonlyArray<string>]>([
     ["Sessions", session, sessionNames],
@@ -178,6 +181,158 @@ describe("docs/guides/options.md", () => {
         new RegExp(`Default:?[^.]*\\b${value}\\b|\`${value}\` \\(default\\)|\`${value}\` one that joins \\(default\\)`),
         option
       )
+    }
+  })
+})
+
+describe("docs/guides/from-mqttjs.md", () => {
+  const tables = sections(read("docs/guides/from-mqttjs.md"), 2)
+  const declarations = read("node_modules/mqtt/build/lib/client.d.ts")
+  const [, options = ""] = /interface IClientOptions extends ISecureClientOptions \{([^]*?)\n\}/.exec(declarations) ??
+    []
+  const [, secure = ""] = /interface ISecureClientOptions \{([^]*?)\n\}/.exec(declarations) ?? []
+  const [, events = ""] = /interface MqttClientEventCallbacks \{([^]*?)\n\}/.exec(declarations) ?? []
+  const [, client = ""] = /class MqttClient extends[^{]*\{\n(    static[^]*?)\n\}/.exec(declarations) ?? []
+  const namesIn = (section: string): ReadonlyArray<string> =>
+    tableRows(tables.get(section)!).flatMap(([name]) => codes(name!))
+
+  it("has every option of MQTT.js once", () => {
+    const members = Array.from(`${options}${secure}`.matchAll(/^ {4}(\w+)\?:/gm), ([, name]) => name!)
+    assert.isAbove(members.length, 50)
+    assert.sameMembers([...namesIn("Options")], members)
+  })
+
+  it("names options and exports that exist, for each of them", () => {
+    const known = new Set([
+      ...Object.keys(sessionFields),
+      ...Object.entries(groupNames).flatMap(([group, members]) => members.map((member) => `${group}.${member}`)),
+      ...Object.keys(Core),
+      "MqttJs"
+    ])
+    for (const [name, here] of tableRows(tables.get("Options")!)) {
+      if (here === "not needed") continue
+      assert.isNotEmpty(codes(here!), name)
+      assert.deepStrictEqual(codes(here!).filter((each) => !known.has(each)), [], name)
+    }
+  })
+
+  it("has every method of MQTT.js once", () => {
+    const methods = Array.from(client.matchAll(/^ {4}(?:static )?([a-z]\w*)\(/gm), ([, name]) => name!)
+    const unique = [...new Set(methods)].filter((name) => name !== "constructor" && name !== "noop")
+    assert.isAbove(unique.length, 15)
+    assert.sameMembers([...namesIn("Calls")], unique)
+  })
+
+  it("has every event of MQTT.js once", () => {
+    const names = Array.from(events.matchAll(/^ {4}(\w+):/gm), ([, name]) => name!)
+    assert.sameMembers([...namesIn("Events")], names)
+  })
+})
+
+describe("docs/guides/operations.md", () => {
+  const page = read("docs/guides/operations.md")
+  const alerts = Array.from(
+    read("packages/metrics/grafana/alerts.yaml").matchAll(
+      /- alert: (\w+)\n +expr: (.*)\n(?: +for: (\w+)\n)? +labels:\n +severity: (\w+)/g
+    ),
+    ([, name, expression, duration, severity]) => ({
+      name: name!,
+      expression: expression!,
+      duration,
+      severity: severity!
+    })
+  )
+
+  it("has an entry for every alert, in the order of the file, with its severity, time and expression", () => {
+    assert.strictEqual(alerts.length, read("packages/metrics/grafana/alerts.yaml").split("- alert:").length - 1)
+    const [, below = ""] = page.split("## When an alert fires")
+    const shown = Array.from(
+      below.matchAll(/^### (\w+)\n\n`(\w+)` · (.*)\n\n```promql\n(.*)\n```\n\n([^#]+)/gm),
+      ([, name, severity, time, expression, text]) => ({ name, severity, time, expression, text: text! })
+    )
+    assert.deepStrictEqual(
+      shown.map(({ expression, name, severity, time }) => ({ name, severity, time, expression })),
+      alerts.map(({ duration, expression, name, severity }) => ({
+        name,
+        severity,
+        time: duration === undefined ? "at once" : `for ${duration}`,
+        expression
+      }))
+    )
+    for (const { name, text } of shown) assert.match(text, /^\S[^]+\n\n(?:1\.|-) /, name)
+  })
+
+  it("names every cause of a drop", () => {
+    const causes: { readonly [Cause in Core.SessionEvent.MessageDropped["cause"]]: true } = {
+      dropOldest: true,
+      dropNewest: true,
+      latestPerTopic: true,
+      expired: true,
+      poison: true,
+      streamOverflow: true,
+      unclaimed: true
+    }
+    const entry = sections(page, 3).get("MqttMessagesDropped")!
+    const list = entry.split("\n").flatMap((line) => line.startsWith("- ") ? codes(line.split(":")[0]!) : [])
+    assert.sameMembers(list, Object.keys(causes))
+  })
+})
+
+describe("all guides", () => {
+  const pages = [...filesBelow("docs/guides", ".md")]
+  const named = (pattern: RegExp): ReadonlyArray<readonly [string, string, string]> =>
+    pages.flatMap(([page, text]) =>
+      codes(text.replace(/^```[^]*?^```$/gm, "")).flatMap((code) =>
+        Array.from(code.matchAll(pattern), ([, of, member]) => [page, of!, member!] as const)
+      )
+    )
+
+  it("name functions of modules that exist", () => {
+    const modules: { readonly [name: string]: unknown } = Core
+    const functions = named(/\b([A-Z]\w+)\.([a-z]\w*)/g).filter(([, module]) => module in modules)
+    assert.isAbove(functions.length, 25)
+    for (const [page, module, name] of functions) {
+      assert.property(modules[module], name, `${page}: ${module}.${name}`)
+    }
+  })
+
+  it.effect("name members of sessions, managers, messages and errors that exist", () =>
+    Effect.gen(function*() {
+      const manager = yield* Core.SessionManager.make()
+      const session = yield* manager.add({ name: "plant", servers: [ScriptedBroker.memoryUrl] })
+      const error = new MqttError.MqttError({ reason: new MqttError.Closed() })
+      const { messages } = yield* session.subscription("a")
+      yield* session.publish("a", "1")
+      const message = yield* Stream.runHead(messages)
+      const values = { manager, session, error, message: Option.getOrThrow(message) }
+      const members = named(/\b(manager|session|message|error)\.([a-z]\w*)/g)
+      assert.isAbove(members.length, 40)
+      for (const [page, of, name] of members) {
+        assert.isTrue(name in values[of as keyof typeof values], `${page}: ${of}.${name}`)
+      }
+    }).pipe(Effect.scoped, Effect.provide(ScriptedBroker.layerMemory())))
+
+  it("are all in the index, as every page is, and nothing else", () => {
+    const targets = linksOf(read("docs/README.md"))
+    assert.sameMembers(
+      [...new Set(targets)],
+      [...filesBelow("docs", ".md").keys()].filter((file) => !file.startsWith("decisions/") && file !== "README.md")
+        .concat(
+          "decisions"
+        )
+    )
+  })
+
+  it("lead to pages and sections that exist", () => {
+    const anchors = (file: string): ReadonlyArray<string> =>
+      sectionsOf("", read(file)).map((section) => section.replace(/^#/, ""))
+    for (const [page, text] of pages) {
+      for (const target of linksOf(text).filter((link) => !link.startsWith("https:"))) {
+        const [path, anchor] = target.split("#") as [string, string?]
+        const file = posix.join("docs/guides", path === "" ? page : path)
+        assert.isTrue(existsSync(join(root, file)), `${page}: ${target}`)
+        if (anchor !== undefined) assert.include(anchors(file), anchor, `${page}: ${target}`)
+      }
     }
   })
 })
