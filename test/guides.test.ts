@@ -26,10 +26,17 @@ describe("docs/guides/errors.md", () => {
     MqttError.MqttErrorReason.members.map((member) => [member.fields._tag.schema.literal as string, member.prototype])
   )
 
-  /** The traits of a class as an entry writes them. A getter answers for the single failure. */
+  /** Whether a trait is a getter, of the class or of one below it. A getter answers for the single failure. */
+  const isGetter = (prototype: object | null, name: string): boolean => {
+    if (prototype === null) return false
+    const descriptor = Object.getOwnPropertyDescriptor(prototype, name)
+    return descriptor === undefined ? isGetter(Object.getPrototypeOf(prototype), name) : descriptor.get !== undefined
+  }
+
+  /** The traits of a class as an entry writes them. */
   const traitsOf = (prototype: MqttError.MqttErrorReason): string => {
-    const depends = Object.getOwnPropertyDescriptor(prototype, "isRetryable")?.get !== undefined
-    const severities = Object.getOwnPropertyDescriptor(prototype, "severity")?.get === undefined
+    const depends = isGetter(prototype, "isRetryable")
+    const severities = !isGetter(prototype, "severity")
       ? [prototype.severity]
       : [
         "warning",
@@ -260,6 +267,13 @@ describe("docs/guides/operations.md", () => {
       }))
     )
     for (const { name, text } of shown) assert.match(text, /^\S[^]+\n\n(?:1\.|-) /, name)
+  })
+
+  it("is where each alert leads to", () => {
+    const yaml = read("packages/metrics/grafana/alerts.yaml")
+    const addresses = Array.from(yaml.matchAll(/runbook_url: "(.*)"/g), ([, address]) => address)
+    const operations = "https://github.com/effect-mqttx/effect-mqttx/blob/main/docs/guides/operations.md"
+    assert.deepStrictEqual(addresses, alerts.map(({ name }) => `${operations}#${name.toLowerCase()}`))
   })
 
   it("names every cause of a drop", () => {
