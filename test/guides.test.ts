@@ -19,6 +19,11 @@ import { codes, sections, tableRows } from "./support/tables.ts"
 
 const read = (page: string): string => readFileSync(join(root, page), "utf8")
 
+/** The paths of all options of sessions. */
+const sessionNames = Object.keys(sessionFields).flatMap((name) =>
+  [name].concat((groupNames[name] ?? []).map((member) => `${name}.${member}`))
+)
+
 describe("docs/guides/errors.md", () => {
   const page = read("docs/guides/errors.md")
   const entries = sections(page, 3)
@@ -129,10 +134,6 @@ describe("docs/guides/options.md", () => {
     assert.strictEqual(map.size, rows.length, `an option stands twice in ${section}`)
     return map
   }
-
-  const sessionNames = Object.keys(sessionFields).flatMap((name) =>
-    [name].concat((groupNames[name] ?? []).map((member) => `${name}.${member}`))
-  )
 
   describe.each<readonly [string, Kind, ReadonlyArray<string>]>([
     ["Sessions", session, sessionNames],
@@ -300,6 +301,20 @@ describe("all guides", () => {
         Array.from(code.matchAll(pattern), ([, of, member]) => [page, of!, member!] as const)
       )
     )
+
+  it("say the defaults of the code where they name an option with its default", () => {
+    const claims = pages.flatMap(([page, text]) =>
+      Array.from(
+        text.matchAll(/`([a-z][\w.]*)` \(([\d,]+)( s)?\b|\b([a-z]\w+), ([\d,]+)"\]/g),
+        ([, option, value, unit = "", drawn, figure]) =>
+          [page, option ?? drawn!, `\`${(value ?? figure!).replaceAll(",", "")}${unit}\``] as const
+      )
+    ).filter(([, option]) => sessionNames.includes(option))
+    assert.isAbove(claims.length, 6)
+    for (const [page, option, value] of claims) {
+      assert.strictEqual(value, defaultOf(session, option), `${page}: ${option}`)
+    }
+  })
 
   it("name functions of modules that exist", () => {
     const modules: { readonly [name: string]: unknown } = Core

@@ -7,24 +7,39 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import * as Fs from "node:fs"
+import * as Net from "node:net"
 import * as Path from "node:path"
 import { fencesOf, fileNameOf } from "./support/fences.ts"
 import { root } from "./support/repository.ts"
+import { bundle, start } from "./support/walkthrough.ts"
 
 const page = "docs/guides/recipes.md"
 const fences = fencesOf(page, Fs.readFileSync(Path.join(root, page), "utf8"))
 
+const directory = Path.join(root, "build/recipes")
+
+/** Writes a program of the page. Answers its path. */
+const write = (name: string): string => {
+  const fence = fences.find((each) => fileNameOf(each) === name)
+  assert.isDefined(fence, name)
+  Fs.mkdirSync(directory, { recursive: true })
+  const file = Path.join(directory, name)
+  Fs.writeFileSync(file, `// @ts-nocheck\n${fence!.code}\n`)
+  return file
+}
+
 /** A program of the page as a module. */
 const load = (name: string) =>
-  Effect.promise(async () => {
-    const fence = fences.find((each) => fileNameOf(each) === name)
-    assert.isDefined(fence, name)
-    const directory = Path.join(root, "build/recipes")
-    Fs.mkdirSync(directory, { recursive: true })
-    const file = Path.join(directory, name)
-    Fs.writeFileSync(file, `// @ts-nocheck\n${fence!.code}\n`)
-    return await import(/* @vite-ignore */ file) as Record<string, unknown>
+  Effect.promise(async () => await import(/* @vite-ignore */ write(name)) as Record<string, unknown>)
+
+const freePort = Effect.promise(() =>
+  new Promise<number>((resolve) => {
+    const server = Net.createServer().listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as Net.AddressInfo
+      server.close(() => resolve(port))
+    })
   })
+)
 
 type Program = Effect.Effect<void, unknown, MqttSession.MqttSession>
 
@@ -158,6 +173,33 @@ describe("the recipe", () => {
       assert.sameMembers(done, jobs)
       assert.strictEqual(workers.size, 2)
     }).pipe(Effect.scoped, Effect.provide(ScriptedBroker.layerMemory())))
+
+  // Windows has no SIGTERM.
+  it.live.skipIf(process.platform === "win32")(
+    "for Kubernetes is ready when its session is, and ends in order on SIGTERM",
+    () =>
+      Effect.gen(function*() {
+        const broker = yield* ScriptedBroker.make()
+        const port = yield* freePort
+        const module = yield* bundle(directory, write("main.ts"))
+        const program = yield* start(directory, process.execPath, [module], {
+          MQTT_URL: broker.url,
+          METRICS_PORT: String(port)
+        })
+        yield* subscribed(broker)
+        yield* broker.publish("orders/1", "1", { qos: 1 })
+        yield* program.prints("orders/1")
+        for (const path of ["healthz", "readyz"]) {
+          const { status } = yield* Effect.promise(() => fetch(`http://127.0.0.1:${port}/${path}`))
+          assert.strictEqual(status, 200, path)
+        }
+        program.child.kill("SIGTERM")
+        yield* broker.awaitPacket({ direction: "received", packet: "Disconnect" })
+        assert.lengthOf(broker.received("Puback"), 1)
+        yield* Effect.promise(() => program.ended)
+      }).pipe(Effect.scoped),
+    60_000
+  )
 
   const layerOf = (broker: ScriptedBroker.Service) =>
     MqttSession.layer({ name: "web", servers: [ScriptedBroker.memoryUrl] }).pipe(

@@ -17,7 +17,7 @@ import { blocksOf, type Fence, fileNameOf } from "./fences.ts"
 import { root } from "./repository.ts"
 
 /** A program that was started: what it has printed, and how far the page has shown it. */
-class Program {
+export class Program {
   text = ""
   shown = 0
   readonly child: ChildProcess
@@ -59,7 +59,8 @@ class Program {
     })
 }
 
-const start = (
+/** Starts a program in a process of its own, which ends with the scope at the latest. */
+export const start = (
   folder: string,
   command: string,
   args: ReadonlyArray<string>,
@@ -86,7 +87,7 @@ const bin = (path: string): string => Path.join(root, "node_modules", path)
 const source = "@effect-mqttx/source"
 
 /** A file of the folder as a module that Node runs: without its types, and with packages from their sources. */
-const bundle = (folder: string, file: string) =>
+export const bundle = (folder: string, file: string) =>
   Effect.promise(async () => {
     const outfile = Path.join(folder, "node_modules", ".walkthrough", `${Path.basename(file, ".ts")}.cjs`)
     await build({
