@@ -17,7 +17,7 @@ describe(page, () => {
       assert.strictEqual(steps.files, 6)
       assert.isAtLeast(steps.commands, 11)
       assert.isAtLeast(steps.lines, 11)
-    }), 120_000)
+    }), 300_000)
 })
 
 describe("docs/guides/testing.md", () => {
@@ -26,7 +26,7 @@ describe("docs/guides/testing.md", () => {
       const testing = "docs/guides/testing.md"
       const steps = yield* follow(testing, readFileSync(join(root, testing), "utf8"))
       assert.deepStrictEqual(steps, { files: 4, commands: 5, lines: 1 })
-    }), 120_000)
+    }), 300_000)
 })
 
 describe("the walkthrough", () => {

@@ -191,7 +191,7 @@ export const follow = (
 
     for (const block of blocksOf(page, markdown)) {
       yield* step(block).pipe(
-        Effect.timeout("30 seconds"),
+        Effect.timeout("90 seconds"),
         Effect.catchTag("TimeoutError", () =>
           Effect.die(`${page}:${block.line}: did not come to pass; printed was: ${
             [...programs].map(([name, program]) =>
