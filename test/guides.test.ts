@@ -159,36 +159,60 @@ describe("docs/guides/options.md", () => {
   })
 
   /** The members of an interface with their docstrings. */
-  const membersOf = (file: string, name: string): ReadonlyMap<string, string> => {
-    const source = read(`packages/core/src/${file}`)
-    const [, body = ""] = new RegExp(`export interface ${name}\\b[^{]*\\{\\n([^]*?)\\n\\}`).exec(source) ?? []
-    return new Map(
-      Array.from(
-        body.matchAll(/\/\*\*([^]*?)\*\/\s+readonly (\w+)\?:/g),
-        ([, docstring, member]) => [member!, docstring!.replace(/\s*\n\s*\* ?/g, " ")] as const
-      )
+  const membersOf = (file: string, name: string): ReadonlyArray<readonly [member: string, docstring: string]> => {
+    const [, body = ""] =
+      new RegExp(`export interface ${name}\\b[^{]*\\{\\n([^]*?)\\n\\}`).exec(read(`packages/${file}`)) ?? []
+    return Array.from(
+      body.matchAll(/\/\*\*([^]*?)\*\/\s+readonly (\w+)\??:/g),
+      ([, docstring, member]) => [member!, docstring!.replace(/\s*\n\s*\* ?/g, " ")] as const
     )
   }
 
-  it.each([
-    ["Publishing", "Publication.ts", "PublishOptions"],
-    ["Subscribing", "Subscription.ts", "SubscribeOptions"],
-    ["Consuming", "Subscription.ts", "ConsumeOptions"],
-    ["Requests", "internal/requests/contract.ts", "RequestOptions"]
-  ])("%s: has a row for every option, with the default of its docstring", (section, file, name) => {
-    const members = membersOf(file, name)
+  it.each<readonly [string, ReadonlyArray<readonly [file: string, name: string]>]>([
+    ["Publishing", [["core/src/Publication.ts", "PublishOptions"]]],
+    ["Subscribing", [["core/src/Subscription.ts", "SubscribeOptions"]]],
+    ["Consuming", [["core/src/Subscription.ts", "ConsumeOptions"]]],
+    ["Requests", [["core/src/internal/requests/contract.ts", "RequestOptions"]]],
+    ["Responders", [["core/src/internal/requests/contract.ts", "RespondOptions"]]],
+    ["Routes", [
+      ["core/src/SessionRoute.ts", "RouteOptions"],
+      ["core/src/SessionRoute.ts", "HandleOptions"],
+      ["core/src/SessionRoute.ts", "ListenOptions"]
+    ]],
+    ["Managers, pools and maps", [
+      ["core/src/internal/manager/contract.ts", "ManagerOptions"],
+      ["core/src/internal/manager/contract.ts", "AddOptions"],
+      ["core/src/internal/manager/contract.ts", "RemoveOptions"],
+      ["core/src/SessionPool.ts", "SessionPoolOptions"],
+      ["core/src/SessionMap.ts", "SessionMapOptions"]
+    ]],
+    ["Log", [["core/src/SessionLog.ts", "SessionLogOptions"]]],
+    ["File store", [["store-file/src/FileStore.ts", "FileStoreInput"]]],
+    ["Redis store", [["store-redis/src/RedisStore.ts", "RedisStoreInput"]]],
+    ["Key-value store", [["store-kvs/src/SessionStoreKvs.ts", "SessionStoreKvsOptions"]]],
+    ["Metrics", [
+      ["metrics/src/MqttMetrics.ts", "MetricsOptions"],
+      ["metrics/src/NodeMetricsServer.ts", "NodeMetricsServerOptions"]
+    ]]
+  ])("%s: has a row for every option, with the default of its docstring", (section, interfaces) => {
+    const members = new Map(interfaces.flatMap(([file, name]) => {
+      const found = membersOf(file, name)
+      assert.isNotEmpty(found, name)
+      return found
+    }))
     const rows = rowsOf(section)
-    assert.isAbove(members.size, 4)
-    assert.sameMembers([...rows.keys()], [...members.keys()])
+    assert.deepStrictEqual([...rows.keys()], [...members.keys()])
     for (const [option, [text]] of rows) {
       const [value] = codes(text!)
-      const docstring = members.get(option)!
       if (value === undefined) continue
-      assert.match(
-        docstring,
-        new RegExp(`Default:?[^.]*\\b${value}\\b|\`${value}\` \\(default\\)|\`${value}\` one that joins \\(default\\)`),
-        option
-      )
+      // "Default 16.", "Default: `a` on MQTT 5", "`onReceive` (default): ...", "`fsync`, the default: ..."
+      const literal = value.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")
+      const patterns = [
+        `Default:? [^.]*${literal}`,
+        `\`${literal}\`(?: one that joins)? \\(default\\)`,
+        `\`${literal}\`, the default`
+      ]
+      assert.match(members.get(option)!, new RegExp(patterns.join("|")), option)
     }
   })
 })
