@@ -6,7 +6,7 @@ import * as Core from "@effect-mqttx/core"
 import { MqttError } from "@effect-mqttx/core"
 import { ScriptedBroker } from "@effect-mqttx/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Option, Stream } from "effect"
+import { Effect, Option, Result, Stream } from "effect"
 import { existsSync, readFileSync } from "node:fs"
 import { join, posix } from "node:path"
 import { fields as forwarderFields } from "../packages/core/src/internal/forwarder/options.ts"
@@ -299,6 +299,15 @@ describe("docs/guides/operations.md", () => {
     const addresses = Array.from(yaml.matchAll(/runbook_url: "(.*)"/g), ([, address]) => address)
     const operations = "https://github.com/effect-mqttx/effect-mqttx/blob/main/docs/guides/operations.md"
     assert.deepStrictEqual(addresses, alerts.map(({ name }) => `${operations}#${name.toLowerCase()}`))
+  })
+
+  it("suggests options that a session takes", () => {
+    const suggested = codes(page).filter((code) => code.startsWith("{ "))
+    assert.isNotEmpty(suggested)
+    for (const text of suggested) {
+      const options = JSON.parse(text.replace(/(\w+):/g, "\"$1\":")) as object
+      assert.isTrue(Result.isSuccess(session.decode({ ...session.minimal, ...options })), text)
+    }
   })
 
   it("names every cause of a drop", () => {
