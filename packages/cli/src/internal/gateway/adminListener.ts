@@ -17,8 +17,9 @@ import type * as Scope from "effect/Scope"
 import * as Crypto from "node:crypto"
 import * as Http from "node:http"
 import { type CommandFailed, usage } from "../failure.ts"
-import { AdminApi, NoSuchForwarder, type NotApplied, NotResumed, type Reloaded } from "./adminApi.ts"
+import { AdminApi, NoSuchForwarder, NotApplied, NotResumed, type Reloaded } from "./adminApi.ts"
 import { listenCode } from "./listener.ts"
+import type * as Reload from "./reload.ts"
 import type { GatewayRuntime } from "./runtime.ts"
 import type { GatewayFile } from "./schema.ts"
 
@@ -27,7 +28,7 @@ type Settings = NonNullable<GatewayFile["admin"]>
 export interface AdminParts {
   readonly file: string
   readonly runtime: GatewayRuntime
-  readonly reload: Effect.Effect<Reloaded, NotApplied>
+  readonly reload: Effect.Effect<Reloaded, Reload.NotApplied>
   /** Begins the end of the process. */
   readonly drain: Effect.Effect<void>
 }
@@ -36,7 +37,7 @@ const handlers = ({ drain, file, reload, runtime }: AdminParts) =>
   HttpApiBuilder.group(AdminApi, "gateway", (endpoints) =>
     endpoints.handleAll({
       state: () => Effect.map(runtime.state, (state) => ({ file, ...state })),
-      reload: () => reload,
+      reload: () => Effect.mapError(reload, ({ mistakes }) => new NotApplied({ mistakes })),
       pause: ({ params: { name } }) => Effect.mapError(runtime.pause(name), () => new NoSuchForwarder({ name })),
       resume: ({ params: { name } }) =>
         Effect.mapError(runtime.resume(name), ({ reason }) =>

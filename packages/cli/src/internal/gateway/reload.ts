@@ -3,16 +3,20 @@
  * the files at intervals, because the ways to be told of changes differ between platforms and fail on network mounts.
  * A file that is still being written is not applied: two looks have to find the same.
  */
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import type * as Path from "effect/Path"
 import * as Queue from "effect/Queue"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
-import { NotApplied, type Reloaded } from "./adminApi.ts"
+import type { Reloaded } from "./adminApi.ts"
 import type { Configuration } from "./configuration.ts"
 import { load } from "./load.ts"
 import { formatMistake } from "./mistake.ts"
+
+/** The file is not applied, and nothing has changed. */
+export class NotApplied extends Data.TaggedError("NotApplied")<{ readonly mistakes: ReadonlyArray<string> }> {}
 
 /** One element for each SIGHUP; several before one is taken count as one. */
 export const hangups: Effect.Effect<Queue.Dequeue<void>, never, Scope.Scope> = Effect.gen(function*() {

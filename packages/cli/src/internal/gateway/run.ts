@@ -18,15 +18,15 @@ import * as References from "effect/References"
 import * as Scope from "effect/Scope"
 import { endWith } from "../ending.ts"
 import { CommandFailed, exitCodes, fromMqtt } from "../failure.ts"
-import { NotApplied, type Reloaded } from "./adminApi.ts"
-import { listenForAdmin } from "./adminListener.ts"
+import type { Reloaded } from "./adminApi.ts"
 import type { Configuration } from "./configuration.ts"
 import { changesText } from "./difference.ts"
 import { Listener } from "./listener.ts"
 import { GatewayLog } from "./log.ts"
 import { listenForMetrics } from "./metricsListener.ts"
-import { hangups, Reload } from "./reload.ts"
+import { hangups, NotApplied, Reload } from "./reload.ts"
 import { GatewayRuntime, type Outcome } from "./runtime.ts"
+import type { GatewayFile } from "./schema.ts"
 
 export interface GatewayStart {
   readonly file: string
@@ -97,16 +97,19 @@ const gateway = (
       )
     const reload = new Reload({ file, environment, contents, settings: () => current.settings.reload, apply })
     const context = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
-    const admin = yield* Listener.make({
+    const admin = yield* Listener.make<NonNullable<GatewayFile["admin"]>>({
       name: "the admin server",
       keyOf: ({ token, ...others }) => JSON.stringify([others, token === undefined ? "" : Redacted.value(token)]),
-      listen: listenForAdmin({
-        file,
-        runtime,
-        reload: Effect.provideContext(reload.now, context),
-        // As any other SIGTERM: the answer leaves before.
-        drain: Effect.sync(() => setImmediate(() => process.kill(process.pid, "SIGTERM")))
-      })
+      // Loaded where the file has it: HttpApi and OpenAPI take memory.
+      listen: (settings) =>
+        Effect.flatMap(Effect.promise(() => import("./adminListener.ts")), ({ listenForAdmin }) =>
+          listenForAdmin({
+            file,
+            runtime,
+            reload: Effect.provideContext(reload.now, context),
+            // As any other SIGTERM: the answer leaves before.
+            drain: Effect.sync(() => setImmediate(() => process.kill(process.pid, "SIGTERM")))
+          })(settings))
     })
     const listen = ({ settings }: Configuration): Effect.Effect<void> =>
       Effect.forEach(
