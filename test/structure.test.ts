@@ -2,7 +2,9 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { fencesOf, fenceViolations } from "./support/fences.ts"
+import { linkViolations } from "./support/links.ts"
 import { lockViolations } from "./support/lockfile.ts"
+import { repository } from "./support/packing/tarball.ts"
 import { repetitions } from "./support/repetition.ts"
 import { effectDeclarations, filesBelow, manifestOf, packages, root } from "./support/repository.ts"
 import { find, realServer } from "./support/servers.ts"
@@ -369,11 +371,36 @@ describe("code", () => {
 })
 
 describe("documentation", () => {
+  const pages = Fs.readdirSync(root).filter((file) => file.endsWith(".md"))
   const markdown = [
-    ["README.md", Fs.readFileSync(Path.join(root, "README.md"), "utf8")] as const,
-    ...Array.from(filesBelow("docs", ".md"), ([path, text]) => [`docs/${path}`, text] as const)
-  ]
+    ...pages.map((page) => [page, Fs.readFileSync(Path.join(root, page), "utf8")] as const),
+    ...["docs", "examples", ".github", ...packages().map((name) => `packages/${name}`)].flatMap((folder) =>
+      Array.from(filesBelow(folder, ".md"), ([path, text]) => [`${folder}/${path}`, text] as const)
+    )
+  ].filter(([path]) => !/\/(?:node_modules|build|dist|src|test)\/|\/(?:api|CHANGELOG)\.md$/.test(path))
   const fences = markdown.flatMap(([path, text]) => fencesOf(path, text))
+
+  it("every package that is published has a README", () => {
+    const readmes = published.map((name) => `packages/${name}/README.md`)
+    assert.deepStrictEqual(readmes.filter((readme) => !markdown.some(([path]) => path === readme)), [])
+  })
+
+  it("every link leads to a file, and to a heading of it where it names one", () => {
+    assert.isAbove(markdown.length, 30)
+    assert.deepStrictEqual(linkViolations(new Map(markdown), (path) => Fs.existsSync(Path.join(root, path))), [])
+  })
+
+  it("a link that leads nowhere is found, and one to the repository on the web", () => {
+    const pages = new Map([
+      ["a.md", "# A\n\n[b](docs/b.md#some-b) [c](docs/c.md) [d](#d)\n\n```\n[e](e.md)\n```\n"],
+      ["docs/b.md", `# B\n\n## Some \`b\`\n\n[a](../a.md#a) [x](${repository}/blob/main/x.md) [y](https://y.example)\n`]
+    ])
+    assert.deepStrictEqual(linkViolations(pages, (path) => pages.has(path)), [
+      "a.md: docs/c.md leads to no file",
+      "a.md: #d leads to no heading",
+      `docs/b.md: ${repository}/blob/main/x.md leads to no file`
+    ])
+  })
 
   it("every TypeScript fence of the README and the docs compiles", () => {
     assert.deepStrictEqual(fenceViolations(root, Path.join(root, "build/fences"), fences), [])
