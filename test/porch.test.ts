@@ -1,0 +1,110 @@
+/**
+ * Pages for contributors name files, commands and packages that exist, and a package stands wherever it has to.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { filesBelow, manifestOf, packages, root } from "./support/repository.ts"
+
+const read = (path: string): string => Fs.readFileSync(Path.join(root, path), "utf8")
+const pages = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "AGENTS.md", "packages/core/AGENTS.md"]
+const published = packages().filter((name) => manifestOf(name).private !== true)
+const scripts = (JSON.parse(read("package.json")) as { readonly scripts: Readonly<Record<string, string>> }).scripts
+
+const codeOf = (markdown: string): ReadonlyArray<string> =>
+  Array.from(markdown.replace(/^```[^]*?^```$/gm, "").matchAll(/`([^`\n]+)`/g), ([, code]) => code!)
+
+/** Paths of this repository that a page names in code, from its root. */
+const pathsOf = (markdown: string): ReadonlyArray<string> =>
+  codeOf(markdown).filter((code) =>
+    /^(?:packages|test|docs|examples|\.changeset|\.ci)\/[\w./-]+$|^[.\w-]+\.(?:json|ts)$/.test(code) &&
+    !/NAME/.test(code)
+  )
+
+/** Commands of npm that a page names and package.json does not have. */
+const missingScripts = (markdown: string): ReadonlyArray<string> =>
+  Array.from(markdown.matchAll(/\bnpm run ([a-z:]+)/g), ([, name]) => name!).filter((name) => !(name in scripts))
+
+describe("pages for contributors", () => {
+  const folders = [
+    "packages/core/src/internal/options",
+    "packages/core/src/internal/errors",
+    "packages/core/test",
+    "packages/testing/src/internal/profiles"
+  ]
+
+  it("name files that exist", () => {
+    const named = pages.flatMap((page) => pathsOf(read(page)).map((path) => [page, path] as const))
+    assert.isAbove(named.length, 20)
+    const places = ["", ...folders].map((folder) => Path.join(root, folder))
+    const exists = (path: string) => places.some((place) => Fs.existsSync(Path.join(place, path)))
+    // A file without its folder stands after one of the same folder, as `rules.ts` after `.../options/fields.ts`.
+    assert.deepStrictEqual(named.filter(([, path]) => !exists(path)), [])
+    assert.deepStrictEqual(pathsOf("`packages/none.ts` and `README`"), ["packages/none.ts"])
+  })
+
+  it("name commands that package.json has", () => {
+    for (const page of pages) assert.deepStrictEqual(missingScripts(read(page)), [], page)
+    assert.deepStrictEqual(missingScripts("`npm run nothing`"), ["nothing"])
+  })
+
+  it("CONTRIBUTING names every command", () => {
+    const page = read("CONTRIBUTING.md")
+    const others = new Set(["start", "test", "clean", "screenshot"])
+    const unnamed = Object.keys(scripts).filter((name) => !others.has(name) && !page.includes(`npm run ${name}`))
+    assert.deepStrictEqual(unnamed, [])
+  })
+
+  it("says how to add an option and a reason as the code has it", () => {
+    assert.match(read("packages/core/src/internal/options/fields.ts"), /export const fields = \{/)
+    assert.match(read("packages/core/src/MqttError.ts"), /^const reasons = \[|^export const reasons = \[/m)
+    assert.include(
+      read("packages/core/test/SessionOptions.test.ts"),
+      "fills in everything but the name and the servers"
+    )
+    assert.match(read("packages/testing/src/internal/profiles/profiles.ts"), /export const profiles:/)
+  })
+})
+
+describe("a published package", () => {
+  const listed = published.filter((name) => name !== "core")
+
+  it.each(published)("%s is compiled, tested, released, linted and listed", (name) => {
+    assert.include(read("tsconfig.json"), `"packages/${name}"`)
+    assert.include(read("vitest.workspace.ts"), `"packages/${name}"`)
+    assert.include(read(".changeset/config.json"), `"@effect-mqttx/${name}"`)
+    assert.match(scripts["build"]!, new RegExp(`packages/${name}(?: |$)`))
+    const linted = read(".oxlintrc.json")
+    assert.isTrue(linted.includes(`"packages/${name}/src/**"`) || name.startsWith("store-"), name)
+    assert.include(read("README.md"), `(packages/${name})`)
+  })
+
+  it("takes the core and Effect in the same versions as its siblings, and is on the same Node", () => {
+    const ranges = (name: string) => {
+      const { engines, peerDependencies } = manifestOf(name) as ReturnType<typeof manifestOf> & { engines?: unknown }
+      return [peerDependencies?.["@effect-mqttx/core"], peerDependencies?.["effect"], engines]
+    }
+    for (const name of listed) assert.deepStrictEqual(ranges(name), ["^0.0.0", "^4.1.0", { node: ">=22.19" }], name)
+  })
+})
+
+describe("workflows", () => {
+  const workflows = filesBelow(".github/workflows", ".yml")
+
+  it("have the least rights, and take actions of GitHub only", () => {
+    assert.isAbove(workflows.size, 1)
+    for (const [path, text] of workflows) {
+      assert.match(text, /^permissions:\n {2}contents: read$/m, path)
+      const foreign = Array.from(text.matchAll(/uses: (\S+)/g), ([, action]) => action!).filter((action) =>
+        !/^actions\/[\w-]+@(?:v\d+|[0-9a-f]{40})$/.test(action)
+      )
+      assert.deepStrictEqual(foreign, [], path)
+    }
+  })
+
+  it("publish with provenance what the test of packages has accepted", () => {
+    const release = workflows.get("release.yml")!
+    assert.match(release, /npm run pack[^]*test\/packages\.test\.ts[^]*npm publish "\$tarball" .*--provenance/)
+    assert.include(release, "id-token: write")
+  })
+})
