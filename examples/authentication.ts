@@ -1,9 +1,9 @@
 /**
  * Enhanced authentication of MQTT 5: `tsc -b examples && node examples/dist/authentication.js`.
  *
- * The session proves by SCRAM that it knows the password, without sending it, and accepts only a server that proves the
- * same. Later it authenticates again on the open connection, while messages flow. A session with a wrong password gets a
- * typed error. The broker is embedded and checks the proofs as the specification of SCRAM says (RFC 5802).
+ * The session proves by SCRAM that it knows the password, without sending it, and accepts only a server that proves
+ * the same. Later it authenticates again on the open connection, while messages flow. A session with a wrong password
+ * gets a typed error. The broker is embedded and checks the proofs as the specification of SCRAM says (RFC 5802).
  */
 import { MqttSession } from "@effect-mqttx/core"
 import { Scram } from "@effect-mqttx/credentials"

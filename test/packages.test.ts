@@ -124,6 +124,14 @@ describe("tarballs", () => {
     }
   })
 
+  it("of the core and of metrics have what only they have: rules for assistants, dashboard and alerts", () => {
+    assert.include(contents("core").files, "AGENTS.md")
+    assert.includeMembers(
+      [...contents("metrics").files],
+      Fs.readdirSync(Path.join(root, "packages/metrics/grafana")).map((file) => `grafana/${file}`)
+    )
+  })
+
   it("of the core load 60 files and 1 MB on Node at most", async () => {
     const { metafile } = await build({
       absWorkingDir: Path.join(directory, "core"),

@@ -67,8 +67,6 @@ describe("pages for contributors", () => {
 })
 
 describe("a published package", () => {
-  const listed = published.filter((name) => name !== "core")
-
   it.each(published)("%s is compiled, tested, released, linted and listed", (name) => {
     assert.include(read("tsconfig.json"), `"packages/${name}"`)
     assert.include(read("vitest.workspace.ts"), `"packages/${name}"`)
@@ -79,12 +77,16 @@ describe("a published package", () => {
     assert.include(read("README.md"), `(packages/${name})`)
   })
 
-  it("takes the core and Effect in the same versions as its siblings, and is on the same Node", () => {
-    const ranges = (name: string) => {
-      const { engines, peerDependencies } = manifestOf(name) as ReturnType<typeof manifestOf> & { engines?: unknown }
-      return [peerDependencies?.["@effect-mqttx/core"], peerDependencies?.["effect"], engines]
+  it("takes the other packages and Effect in the same versions as its siblings, and is on the same Node", () => {
+    for (const name of published) {
+      const { engines, peerDependencies = {} } = manifestOf(name) as ReturnType<typeof manifestOf> & {
+        readonly engines?: unknown
+      }
+      const own = Object.entries(peerDependencies).filter(([peer]) => peer.startsWith("@effect-mqttx/"))
+      assert.deepStrictEqual(own.filter(([, range]) => range !== "^0.0.0"), [], name)
+      assert.strictEqual(peerDependencies["effect"], "^4.1.0", name)
+      assert.deepStrictEqual(engines, { node: ">=22.19" }, name)
     }
-    for (const name of listed) assert.deepStrictEqual(ranges(name), ["^0.0.0", "^4.1.0", { node: ">=22.19" }], name)
   })
 })
 

@@ -63,11 +63,16 @@ const exportViolations = ({ files, manifest }: Contents): ReadonlyArray<string> 
     targets === null ? [] : subpathViolations(files, targets).map((violation) => `${subpath}: ${violation}`)
   )
 
-const allowed = /^(?:package\.json|README\.md|LICENSE|CHANGELOG\.md|AGENTS\.md|grafana\/[\w-]+\.\w+)$/
+const pages: ReadonlySet<string> = new Set(["package.json", "README.md", "LICENSE", "CHANGELOG.md"])
 
-const fileViolations = ({ files }: Contents): ReadonlyArray<string> =>
-  files.filter((file) =>
-    !allowed.test(file) && !/^src\/.*\.ts$|^dist\/.*\.(?:js|d\.ts)(?:\.map)?$|^node\/.*\.js$/.test(file) ||
+/** Files that the manifest names one by one, and those of a folder without folders, belong to a package as well. */
+const isNamed = ({ manifest: { files: patterns = [] } }: Contents, file: string): boolean =>
+  patterns.some((pattern) => pattern === file || pattern.replace("*", "") === file.replace(/[^/]*$/, ""))
+
+const fileViolations = (contents: Contents): ReadonlyArray<string> =>
+  contents.files.filter((file) =>
+    !pages.has(file) && !isNamed(contents, file) &&
+      !/^src\/.*\.ts$|^dist\/.*\.(?:js|d\.ts)(?:\.map)?$|^node\/.*\.js$/.test(file) ||
     /(?:^|\/)test\/|\.test\.|\.snap$/.test(file)
   ).map((file) => `holds ${file}`)
 
