@@ -49,8 +49,12 @@ const stage = async (name: string, release: string): Promise<void> => {
     Fs.cpSync(Path.join(source, folder), Path.join(target, folder), { recursive: true })
   }
   copyBuilt(source, target)
-  for (const file of ["README.md", "LICENSE"]) Fs.copyFileSync(Path.join(source, file), Path.join(target, file))
-  Fs.copyFileSync(Path.join(release, "packages", name, "CHANGELOG.md"), Path.join(target, "CHANGELOG.md"))
+  const page = (from: string, file: string): void => {
+    if (Fs.existsSync(Path.join(from, file))) Fs.copyFileSync(Path.join(from, file), Path.join(target, file))
+  }
+  page(source, "README.md")
+  page(source, "LICENSE")
+  page(Path.join(release, "packages", name), "CHANGELOG.md")
   const node = withNodeBuild.includes(name)
   if (node) {
     const optional = Object.entries((manifest as PackageJson).peerDependenciesMeta ?? {})
