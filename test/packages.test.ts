@@ -44,7 +44,12 @@ const subpaths = (name: string): ReadonlyArray<string> => [
 const specifier = (name: string, subpath: string): string => `@effect-mqttx/${name}${subpath.slice(1)}`
 
 /** Bytes of a tarball. A package that has no budget of its own may have the last one. */
-const budgets: Readonly<Record<string, number>> = { core: 1_500_000, testing: 280_000, metrics: 140_000 }
+const budgets: Readonly<Record<string, number>> = {
+  cli: 160_000,
+  core: 1_500_000,
+  metrics: 140_000,
+  testing: 280_000
+}
 const otherBudget = 110_000
 
 const readme = fencesOf("README.md", Fs.readFileSync(Path.join(root, "README.md"), "utf8"))[0]!.code
