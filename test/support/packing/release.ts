@@ -24,9 +24,6 @@ export const applyChangesets = (directory: string): void => {
   const members = packages().map((name) => `packages/${name}`)
   for (const path of ["package.json", "package-lock.json", ".changeset", "examples/package.json"]) copy(path)
   for (const path of members.flatMap((member) => [`${member}/package.json`, `${member}/CHANGELOG.md`])) copy(path)
-  // Changesets would format the changelogs with the formatter of the repository, which leaves them alone.
-  const config = Path.join(directory, ".changeset/config.json")
-  Fs.writeFileSync(config, JSON.stringify({ ...JSON.parse(Fs.readFileSync(config, "utf8")), format: false }))
   const pending = filesBelow(Path.relative(root, Path.join(directory, ".changeset")), ".md")
   if (pending.size === 0) return
   // Changesets asks git for the commits of the files, and fetches the history of a shallow clone.
