@@ -4,7 +4,8 @@
  *
  * `reload`: the file of a gateway between two mosquittos changes every `--every`. The forwarder is replaced each time,
  * and one of the two sessions every second time. With `--kill-after N` the gateway is killed with kill -9 after each N
- * reloads, and started again; `--store memory` is the control, which loses by that. The exit code is 1 when anything is lost or out of order, or comes twice at QoS 2.
+ * reloads, and started again; `--store memory` is the control, which loses by that. The exit code is 1 when anything is
+ * lost or out of order, or comes twice at QoS 2.
  */
 import * as Effect from "effect/Effect"
 import { parseArgs } from "node:util"
