@@ -3,9 +3,7 @@
  * nothing of gateways. `reload.ts` feeds it.
  */
 
-/**
- * What has arrived. Payloads are numbers in the order of their publication; a negative one is no message that counts.
- */
+/** What has arrived. Payloads are numbers in the order of their publication; a negative one is only a sign. */
 export class Arrivals {
   readonly #seen = new Set<number>()
   #last = -1
