@@ -255,4 +255,40 @@ describe.skipIf(isAbsent)("a gateway that reads its file again", () => {
       Fs.writeFileSync(Path.join(at, "gateway.toml"), "nonsense")
       yield* gateway.says("is not applied")
     }).pipe(Effect.scoped))
+
+  it.live("takes a certificate that replaces an expired one, without a signal", () =>
+    Effect.gen(function*() {
+      const a = yield* MosquittoBroker.make({ tls: true, requireClientCertificate: true })
+      const b = yield* broker
+      const port = yield* freePort
+      const { ca, client, expiredClient } = a.certificates!
+      const at = yield* folder({
+        "ca.pem": ca,
+        "client.pem": expiredClient.cert,
+        "client.key": expiredClient.key,
+        "gateway.yaml": `
+reload: { interval: 100 millis }
+metrics: { port: ${port} }
+sessions:
+  plant:
+    servers: ${a.urls.tls}
+    reconnect: { initialDelay: 100, maxDelay: 100 }
+    tls: { ca: "\${file:ca.pem}", cert: "\${file:client.pem}", key: "\${file:client.key}" }
+  cloud: { servers: "${b.url}" }
+forwarders:
+  up: { sources: plant, filters: t, target: cloud }
+`
+      })
+      const received = yield* witness(b.url, "t")
+      yield* startGateway(Path.join(at, "gateway.yaml"))
+      assert.include(yield* awaitStatus(port, "/readyz", 503), "plant")
+      replaceFile(Path.join(at, "client.key"), client.key)
+      replaceFile(Path.join(at, "client.pem"), client.cert)
+      yield* awaitStatus(port, "/readyz", 200)
+      const traffic = yield* publishing(a.url, "t", 2, 100)
+      yield* received.has(10)
+      const count = yield* traffic.stop
+      yield* received.has(count)
+      assert.deepStrictEqual(received.payloads, numbers(count))
+    }).pipe(Effect.scoped))
 })
