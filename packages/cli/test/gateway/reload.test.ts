@@ -291,4 +291,29 @@ forwarders:
       yield* received.has(count)
       assert.deepStrictEqual(received.payloads, numbers(count))
     }).pipe(Effect.scoped))
+
+  it.live("a forwarder that cannot have its new options runs as before, and the rest is applied", () =>
+    Effect.gen(function*() {
+      const a = yield* broker
+      const b = yield* broker
+      const port = yield* freePort
+      const parts = { a: a.url, b: b.url, port, plant: "protocolVersion = 4" }
+      const file = Path.join(yield* folder({ "gateway.toml": fileOf(parts) }), "gateway.toml")
+      const received = yield* witness(b.url, "sensors/#")
+      const gateway = yield* startGateway(file)
+      yield* awaitStatus(port, "/readyz", 200)
+      const next = fileOf({ ...parts, plant: "protocolVersion = 4\nkeepAlive = 30000" })
+      // It would feed itself, which MQTT 3.1.1 cannot prevent.
+      replaceFile(
+        file,
+        next.replace("filters = \"sensors/#\"\ntarget = \"cloud\"", "filters = \"sensors/#\"\ntarget = \"plant\"")
+      )
+      yield* hangUp(gateway)
+      assert.include(gateway.log(), "message=\"cannot be applied")
+      yield* awaitStatus(port, "/readyz", 200)
+      assert.strictEqual(connects(a, "plant-client"), 2)
+      const traffic = yield* publishing(a.url, "sensors/1", 1, 200)
+      yield* received.has(20)
+      yield* received.has(yield* traffic.stop)
+    }).pipe(Effect.scoped))
 })

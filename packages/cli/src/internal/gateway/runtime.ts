@@ -78,7 +78,11 @@ export class GatewayRuntime {
       const resumed = yield* this.#pause(difference)
       yield* this.#changeSessions(difference, next, attempt)
       yield* this.#changeForwarders(difference, next, attempt)
-      for (const name of resumed) yield* attempt(name, this.forwarders.start(name))
+      for (const name of resumed) {
+        // The one that replaces it has started by itself.
+        const isReplaced = this.#forwarders.get(name) !== before.forwarders.get(name)
+        if (!isReplaced) yield* attempt(name, this.forwarders.start(name))
+      }
       yield* this.#forget(next)
       const used = this.#storesOf({ ...next, sessions: this.#sessions })
       yield* this.#stores.keep(Array.from(used, (name) => [name, next.stores.get(name)!] as const))
@@ -138,21 +142,20 @@ export class GatewayRuntime {
   }
 
   /** Stops what has to wait for its sessions, and removes what is gone. Answers what runs again afterwards. */
-  #pause({ forwarders, paused }: Difference): Effect.Effect<ReadonlyArray<string>> {
+  #pause({ forwarders: { removed }, paused }: Difference): Effect.Effect<ReadonlyArray<string>> {
     return Effect.gen({ self: this }, function*() {
       const running: Array<string> = []
-      const changed = new Set(forwarders.changed)
       const stop = (name: string) =>
         Effect.gen({ self: this }, function*() {
           const forwarder = yield* this.forwarders.get(name)
-          if ((yield* forwarder.state) === "running" && !changed.has(name)) running.push(name)
+          if ((yield* forwarder.state) === "running") running.push(name)
           yield* forwarder.stop
         })
       const remove = (name: string) =>
         Effect.andThen(this.forwarders.remove(name), Effect.sync(() => this.#forwarders.delete(name)))
       // All at the same time: each may take as long as its `stopTimeout`.
       yield* Effect.forEach(
-        [...paused.map(stop), ...forwarders.removed.map(remove)],
+        [...paused.map(stop), ...removed.map(remove)],
         (effect) => Effect.ignore(effect),
         { concurrency: "unbounded", discard: true }
       )
