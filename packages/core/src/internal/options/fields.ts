@@ -184,7 +184,10 @@ export const fields = {
   publishTimeout: Schema.optionalKey(timeout),
   /** How long the network may accept no byte. Default 30 s. */
   writeTimeout: withDefault(timeout, 30_000),
-  /** How long the server may take to answer with SUBACK or UNSUBACK. Default 30 s. */
+  /**
+   * How long the server may take to answer with SUBACK or UNSUBACK, and how long a topic filter that it refuses over a
+   * quota (0x97) is sent again. Default 30 s.
+   */
   subscribeTimeout: withDefault(timeout, 30_000),
   /** How many messages a stream buffers. Default 1000. */
   streamBuffer: withDefault(integer(1, 1_000_000), 1000),
