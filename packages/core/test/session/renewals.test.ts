@@ -2,7 +2,7 @@
  * Tokens and certificates that expire, and a server that cuts connections after a day, all under load and in simulated
  * time: nothing is lost, and the session connects when it is planned, and not otherwise.
  */
-import { Authentication, Credentials, MqttSession } from "@effect-mqttx/core"
+import { Authentication, type Credentials, MqttSession } from "@effect-mqttx/core"
 import * as Transport from "@effect-mqttx/core/Transport"
 import * as ScriptedBroker from "@effect-mqttx/testing/ScriptedBroker"
 import { assert, describe, it } from "@effect/vitest"
