@@ -18,6 +18,7 @@ export default defineConfig({
   ssr: { resolve: { conditions } },
   test: {
     projects: [
+      project("browser", "packages/browser"),
       project("cli", "packages/cli"),
       project("core", "packages/core"),
       project("credentials", "packages/credentials"),

@@ -72,11 +72,16 @@ export const floors: Floors = [
 
 /** What packages stand on besides the core. */
 export const packagesBelow: Readonly<Record<string, ReadonlyArray<string>>> = {
+  browser: ["@effect-mqttx/store-kvs"],
   cli: ["@effect-mqttx/metrics", "@effect-mqttx/store-file", "@effect-mqttx/store-redis"]
 }
 
 /** The floors of packages that stand on the core. */
 export const packageFloors: Readonly<Record<string, Floors>> = {
+  browser: [
+    [0, ["internal/"]],
+    [1, ["IndexedDbStore.ts", "SharedSession.ts"]]
+  ],
   cli: [
     [0, ["internal/failure.ts", "internal/format.ts"]],
     [1, ["internal/connection.ts"]],

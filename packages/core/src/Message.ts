@@ -68,7 +68,7 @@ export class Message {
   readonly retain: boolean
   /** The server may have sent the message before. */
   readonly dup: boolean
-  /** The MQTT 5 properties; empty on 3.1.1. */
+  /** The MQTT 5 properties without the topic alias, which is resolved; empty on 3.1.1. */
   readonly properties: PublishProperties
   /** The name of the session that received the message. */
   readonly session: string

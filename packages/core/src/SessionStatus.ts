@@ -129,7 +129,7 @@ export interface ConnectionInfo {
   readonly subscriptionIdentifiersAvailable: boolean
   /** Whether subscriptions may be shared. */
   readonly sharedSubscriptionAvailable: boolean
-  /** All properties of CONNACK as the server sent them. */
+  /** The properties of CONNACK as the server sent them, without the authentication data, which may be secret. */
   readonly properties: ConnackProperties
 }
 

@@ -43,6 +43,7 @@ const full: Input = {
   secure: true,
   protocolVersion: 5,
   clientId: "client",
+  assignedClientId: false,
   username: "me",
   password: "hunter2",
   keepAlive: "90 seconds",
@@ -126,6 +127,7 @@ describe("SessionOptions", () => {
         servers: ["mqtt://a.example:1883"],
         secure: false,
         protocolVersion: 5,
+        assignedClientId: false,
         keepAlive: "60000 ms",
         connectTimeout: "30000 ms",
         persistence: "process",
@@ -211,7 +213,8 @@ describe("SessionOptions", () => {
       const options: Readonly<Record<string, unknown>> = { ...made(full) }
       const defaults: Readonly<Record<string, unknown>> = { ...made({ name: "a" }) }
       for (const key of Object.keys(full)) {
-        if (key !== "protocolVersion") {
+        // The second one excludes `clientId`.
+        if (key !== "protocolVersion" && key !== "assignedClientId") {
           assert.notDeepEqual(comparable(options[key]), comparable(defaults[key]), key)
         }
       }
@@ -398,6 +401,8 @@ describe("SessionOptions", () => {
       [{ brokerName: "a".repeat(257) }, "brokerName"],
       [{ clientId: "" }, "clientId"],
       [{ clientId: "a\u0000" }, "clientId"],
+      [{ clientId: "a", assignedClientId: true }, "assignedClientId"],
+      [{ protocolVersion: 4, assignedClientId: true }, "assignedClientId"],
       [{ username: "\ud800" }, "username"],
       [{ servers: [] }, "servers"],
       [{ servers: " , " }, "servers"],

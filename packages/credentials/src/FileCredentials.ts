@@ -9,7 +9,7 @@
  * ```ts
  * import { MqttSession } from "@effect-mqttx/core"
  * import { FileCredentials } from "@effect-mqttx/credentials"
- * import { Effect, Layer } from "effect"
+ * import { Layer } from "effect"
  * import { NodeFileSystem } from "@effect/platform-node"
  *
  * const files = { password: "/var/run/secrets/mqtt/token" }
@@ -19,14 +19,17 @@
  *   username: "plant",
  *   credentials: FileCredentials.make(files)
  * })
- * const Fresh = Layer.effectDiscard(Effect.flatMap(MqttSession.MqttSession, FileCredentials.refreshOnChange(files)))
- * export const Live = Fresh.pipe(Layer.provideMerge(Plant), Layer.provide(NodeFileSystem.layer))
+ * export const Live = FileCredentials.layerRefresh(files).pipe(
+ *   Layer.provideMerge(Plant),
+ *   Layer.provide(NodeFileSystem.layer)
+ * )
  * ```
  */
 import { type Credentials, CredentialsError } from "@effect-mqttx/core/Credentials"
-import type * as MqttSession from "@effect-mqttx/core/MqttSession"
+import * as MqttSession from "@effect-mqttx/core/MqttSession"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
@@ -50,19 +53,25 @@ export interface Files {
   readonly cert?: string | undefined
   /** The key of the certificate, PEM. */
   readonly key?: string | undefined
+  /** The client's certificate and key in one PKCS #12 archive, in place of `cert` and `key`. */
+  readonly pfx?: string | undefined
+  /** The passphrase of `key` or `pfx`. White space at its end is not part of it. */
+  readonly passphrase?: string | undefined
+  /** Revocation lists, PEM. */
+  readonly crl?: string | undefined
 }
 
 /** No file of credentials is larger, in bytes. */
 const largest = 1_048_576
 
-const read = (path: string): Effect.Effect<string, CredentialsError, FileSystem.FileSystem> =>
+const read = (path: string): Effect.Effect<Uint8Array, CredentialsError, FileSystem.FileSystem> =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
     const { size } = yield* fs.stat(path)
     if (Number(size) > largest) {
       return yield* new CredentialsError({ detail: `${path} is larger than ${largest} bytes` })
     }
-    return yield* fs.readFileString(path)
+    return yield* fs.readFile(path)
   }).pipe(
     Effect.mapError((error) =>
       error._tag === "CredentialsError"
@@ -70,6 +79,9 @@ const read = (path: string): Effect.Effect<string, CredentialsError, FileSystem.
         : new CredentialsError({ detail: `${path} cannot be read: ${error.reason._tag}` })
     )
   )
+
+const readText = (path: string): Effect.Effect<string, CredentialsError, FileSystem.FileSystem> =>
+  Effect.map(read(path), (bytes) => new TextDecoder().decode(bytes))
 
 /**
  * Reads the files. White space at the end of user name and password is not part of them. Fails, and is tried again,
@@ -82,15 +94,19 @@ const read = (path: string): Effect.Effect<string, CredentialsError, FileSystem.
 export const make = (files: Files): Effect.Effect<Credentials, CredentialsError, FileSystem.FileSystem> =>
   Effect.gen(function*() {
     const texts: { -readonly [Name in keyof Files]?: string } = {}
-    for (const name of ["username", "password", "ca", "cert", "key"] as const) {
+    for (const name of ["username", "password", "ca", "cert", "key", "passphrase", "crl"] as const) {
       const path = files[name]
-      if (path !== undefined) texts[name] = yield* read(path)
+      if (path !== undefined) texts[name] = yield* readText(path)
     }
-    const { ca, cert, key, password, username } = texts
+    const pfx = files.pfx === undefined ? undefined : yield* read(files.pfx)
+    const { ca, cert, crl, key, passphrase, password, username } = texts
     const tls = {
       ...(ca === undefined ? undefined : { ca }),
       ...(cert === undefined ? undefined : { cert }),
-      ...(key === undefined ? undefined : { key: Redacted.make(key) })
+      ...(key === undefined ? undefined : { key: Redacted.make(key) }),
+      ...(pfx === undefined ? undefined : { pfx: Redacted.make(pfx) }),
+      ...(passphrase === undefined ? undefined : { passphrase: Redacted.make(passphrase.trimEnd()) }),
+      ...(crl === undefined ? undefined : { crl })
     }
     return {
       ...(username === undefined ? undefined : { username: username.trimEnd() }),
@@ -142,3 +158,15 @@ export const refreshOnChange =
         Effect.forkScoped({ startImmediately: true })
       )
     })
+
+/**
+ * `refreshOnChange` for the session in the context, for the life of the layer.
+ *
+ * @stability unstable
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerRefresh = (
+  files: Files
+): Layer.Layer<never, never, MqttSession.MqttSession | FileSystem.FileSystem> =>
+  Layer.effectDiscard(Effect.flatMap(MqttSession.MqttSession, refreshOnChange(files)))

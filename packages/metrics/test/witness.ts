@@ -19,7 +19,7 @@ export interface Witness {
   readonly layer: Layer.Layer<never>
   /** Begins to watch the sessions of a manager. */
   readonly watch: (manager: SessionManager.SessionManager["Service"]) => Effect.Effect<void, never, Scope.Scope>
-  /** Notes a failure as a program would print it. */
+  /** Notes a failure in every way in which a program could print it. */
   readonly error: (error: MqttError) => void
   readonly note: (where: string, text: string) => void
   /** Waits for a text. */
@@ -37,6 +37,7 @@ export const makeWitness = (): Witness => {
   const shown: Array<readonly [string, string]> = []
   const events: Array<SessionEvent> = []
   const states: Array<SessionStatus> = []
+  const printed: Array<readonly [string, string]> = []
   let collect: Effect.Effect<void> = Effect.void
   const waiters = new Set<() => void>()
   const note = (where: string, text: string): void => {
@@ -48,6 +49,8 @@ export const makeWitness = (): Witness => {
     note("reason message", failed.reason.message)
     note("reason fields", JSON.stringify(encodeError(failed).reason))
     for (const line of Cause.pretty(Cause.fail(failed)).split("\n")) note("cause", line)
+    printed.push(["printed error", `${failed} ${inspect(failed, { depth: 12, showHidden: true })} ${failed.stack}`])
+    printed.push(["error as JSON", JSON.stringify(failed)])
   }
   const logger = Logger.make((line) => {
     const { cause, fiber, message } = line
@@ -120,6 +123,7 @@ export const makeWitness = (): Witness => {
     seen: Effect.suspend(() =>
       Effect.map(collect, () => [
         ...shown,
+        ...printed,
         ...events.map((event) =>
           [`event ${event._tag}`, inspect(event, { depth: 12 }) + JSON.stringify(event)] as const
         ),

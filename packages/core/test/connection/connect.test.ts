@@ -57,7 +57,9 @@ for (const [title, protocolVersion, fields] of cases) {
   it.effect(`sends exactly the CONNECT of the request: ${title}`, () =>
     Effect.gen(function*() {
       const network = memoryNetwork((peer) => {
-        Effect.runFork(accepting()(peer))
+        // A server of MQTT 5 names a client that has no identifier [MQTT5-3.2.2-16].
+        const isUnnamed = protocolVersion === 5 && fields.clientId === ""
+        Effect.runFork(accepting(isUnnamed ? { properties: { assignedClientIdentifier: "assigned" } } : {})(peer))
       })
       yield* openWith({ protocolVersion, connect: fields }).pipe(Effect.provideService(Transport, network.transport))
       const { written } = network.streams[0]!

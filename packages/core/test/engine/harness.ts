@@ -40,6 +40,7 @@ export const engineOptions = (options: Partial<EngineOptions> = {}): EngineOptio
   onSessionLost: "resubscribe",
   unacknowledgedOnSessionLost: "resend",
   poisonThreshold: 0,
+  subscribeTimeout: 30_000,
   subscriptionIdentifiers: "auto",
   durable: false,
   ackDeadline: 30_000,

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import type { Delivery } from "../../src/internal/engine/contract.ts"
+import type { Delivery, DeliveryFor } from "../../src/internal/engine/contract.ts"
 import type { Publish } from "../../src/Packet.ts"
 import type { PublishProperties } from "../../src/Properties.ts"
 import { ack, acknowledgeAll, bytes, consuming, eventTags, publish, topics, versions, word, words } from "./harness.ts"
@@ -336,6 +336,14 @@ describe("inbound messages, version 5", () => {
     }
     for (let alias = 1; alias <= 3; alias++) assert.deepStrictEqual(topics(h.feed(aliased("", alias))), [`t${alias}`])
     assert.deepStrictEqual(topics(h.feed(aliased("new", 2), aliased("", 2))), ["new", "new"])
+  })
+
+  it("gives messages their properties without the server's topic alias", () => {
+    const { h } = consuming({ topicAliasMaximum: 3 })
+    const packet = publish("t", 0, 0, { properties: { topicAlias: 1, contentType: "text/plain" } })
+    const [{ delivery: { message } }] = h.feed(packet).deliveries as [DeliveryFor]
+    assert.deepStrictEqual(message.properties, { contentType: "text/plain" })
+    assert.deepStrictEqual(packet.properties, { topicAlias: 1, contentType: "text/plain" })
   })
 
   it("takes a topic alias above the announced maximum as an error (0x94) [MQTT5-3.3.2-11] [MQTT5-3.1.2-26]", () => {

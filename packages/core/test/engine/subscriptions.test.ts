@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import type { Subscribe, Unsubscribe } from "../../src/Packet.ts"
+import type { Packet, Subscribe, Unsubscribe } from "../../src/Packet.ts"
 import {
   ack,
   Harness,
@@ -534,6 +534,126 @@ describe("subscriptions, version 5", () => {
     h.flush()
     assert.deepStrictEqual([low.state, high.state, high.reason?._tag], ["active", "failed", "PacketTooLarge"])
     assert.strictEqual(h.engine.stats.pendingSubscriptions, 0)
+  })
+})
+
+describe("a SUBSCRIBE that the server refuses over a quota", () => {
+  const make = (options: ConstructorParameters<typeof Harness>[0] = {}): Harness => {
+    const h = new Harness({ protocolVersion: 5, subscriptionIdentifiers: "off", ...options })
+    h.connect()
+    return h
+  }
+  /** The delays until the next SUBSCRIBE, each of which is refused in the same way. */
+  const delays = (h: Harness, refuse: (id: number) => ReadonlyArray<Packet>): ReadonlyArray<number> => {
+    const seen: Array<number> = []
+    for (let next = h.engine.nextDeadline(); next !== undefined; next = h.engine.nextDeadline()) {
+      seen.push(next - h.now)
+      const [packet] = subscribesOf(h.tick(next - h.now))
+      h.feed(...refuse(packet!.packetIdentifier))
+      h.flush()
+    }
+    return seen
+  }
+
+  it("is repeated with increasing delays, and fails when subscribeTimeout would be over", () => {
+    const h = make()
+    const consumer = h.add("a", { retained: "none" })
+    h.flush()
+    h.feed(suback(1, 0x97))
+    assert.strictEqual(consumer.state, "joining")
+    assert.strictEqual(h.engine.stats.pendingSubscriptions, 1)
+    assert.deepStrictEqual(h.sent(), [], "not at once")
+    assert.deepStrictEqual(delays(h, (id) => [suback(id, 0x97)]), [1000, 2000, 4000, 8000])
+    assert.strictEqual(consumer.state, "failed")
+    assert.deepInclude(consumer.reason, { _tag: "SubscriptionRefused", filter: "a", reasonCode: 0x97 })
+    assert.deepStrictEqual([h.sent(), h.engine.stats.pendingSubscriptions], [[], 0])
+  })
+
+  it("is granted later, while the filters that the quota admitted are in force", () => {
+    const h = make()
+    const [a, b] = [h.add("a"), h.add("b")]
+    h.flush()
+    h.feed(suback(1, 2, 0x97))
+    assert.deepStrictEqual([a.state, b.state], ["active", "joining"])
+    assert.strictEqual(h.engine.nextDeadline(), h.now + 1000)
+    const [packet] = subscribesOf(h.tick(1000))
+    assert.deepStrictEqual(packet!.filters.map(({ filter }) => filter), ["b"])
+    h.feed(suback(packet!.packetIdentifier, 1))
+    assert.strictEqual(b.state, "active")
+    assert.strictEqual(h.engine.nextDeadline(), undefined)
+  })
+
+  it("is repeated after the first delay again, once the server has granted another one", () => {
+    const h = make()
+    h.add("a")
+    h.flush()
+    h.feed(suback(1, 0x97))
+    const [again] = subscribesOf(h.tick(1000))
+    h.feed(suback(again!.packetIdentifier, 0x97))
+    assert.strictEqual(h.engine.nextDeadline(), h.now + 2000)
+    h.add("b")
+    const [other] = subscribesOf(h.flush())
+    h.feed(suback(other!.packetIdentifier, 0))
+    const [third] = subscribesOf(h.tick(2000))
+    h.feed(suback(third!.packetIdentifier, 0x97))
+    assert.strictEqual(h.engine.nextDeadline(), h.now + 1000)
+  })
+
+  it("is not repeated when its consumer has left, nor when subscribeTimeout is shorter than the delay", () => {
+    const h = make()
+    const consumer = h.add("a")
+    h.flush()
+    h.feed(suback(1, 0x97))
+    leave(h, consumer)
+    h.flush()
+    assert.deepStrictEqual(subscribesOf(h.tick(1000)), [])
+    assert.strictEqual(h.engine.nextDeadline(), undefined)
+    assert.strictEqual(h.engine.stats.pendingSubscriptions, 0)
+    const short = make({ subscribeTimeout: 999 })
+    const refused = short.add("a")
+    short.flush()
+    short.feed(suback(1, 0x97))
+    assert.strictEqual(refused.state, "failed")
+  })
+
+  it("is repeated at once on the next connection", () => {
+    const h = make()
+    h.add("a")
+    h.flush()
+    h.feed(suback(1, 0x97))
+    h.disconnect()
+    assert.lengthOf(subscribesOf(h.connect(true)), 1)
+    assert.strictEqual(h.engine.nextDeadline(), undefined)
+  })
+
+  it("keeps an older grant in force, and brings the retained messages when it is granted", () => {
+    const h = make()
+    const low = h.subscribe("a", { qos: 0, retained: "each" })
+    const high = h.add("a", { qos: 2, retained: "each" })
+    const [packet] = subscribesOf(h.flush())
+    h.feed(suback(packet!.packetIdentifier, 0x97))
+    assert.deepStrictEqual([low.state, high.state], ["active", "joining"])
+    const [again] = subscribesOf(h.tick(1000))
+    assert.deepInclude(again!.filters[0], { qos: 2, retainHandling: 0 })
+    h.feed(suback(again!.packetIdentifier, 2))
+    assert.deepStrictEqual([low.state, high.state, high.granted], ["active", "active", [2]])
+  })
+
+  it("is repeated as UNSUBSCRIBE too, and reports the refusal at the end", () => {
+    const h = make()
+    h.subscribe("a", { keep: true })
+    h.engine.unsubscribe("a", h.now)
+    const [packet] = h.flush().packets
+    h.feed(unsuback((packet as Unsubscribe).packetIdentifier, 0x97))
+    assert.isFalse(h.engine.isSettled("a"))
+    const seen: Array<string> = []
+    for (let next = h.engine.nextDeadline(); next !== undefined; next = h.engine.nextDeadline()) {
+      const [again] = h.tick(next - h.now).packets
+      seen.push(...h.feed(unsuback((again as Unsubscribe).packetIdentifier, 0x97)).events.map(({ _tag }) => _tag))
+      h.flush()
+    }
+    assert.deepStrictEqual(seen, ["UnsubscribeRefused"])
+    assert.isTrue(h.engine.isSettled("a"))
   })
 })
 

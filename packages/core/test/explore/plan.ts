@@ -114,6 +114,7 @@ export const plan = (name: string, input: PlanInput): Plan => {
       unclaimed: { hold, messages: 100 },
       ackDeadline: 1e9,
       poisonThreshold: input.poison === true ? 3 : 0,
+      subscribeTimeout: 30_000,
       ...options
     }
   }

@@ -179,7 +179,7 @@ describe("SessionManager: handle", () => {
       yield* manager.add(options("good", { clientId: "good" }))
       yield* manager.awaitAllReady()
       const inbox = yield* makeInbox
-      yield* broker.refuseSubscribe("t", 0x97, { times: 1 })
+      yield* broker.refuseSubscribe("t", 0x83, { times: 1 })
       const route = yield* manager.handle("t", inbox.put, { qos: 1 })
       const reason = yield* reasonOf(route.active)
       assert.strictEqual(reason._tag, "SubscriptionRefused")

@@ -146,6 +146,49 @@ describe("a limit that the server does not announce", () => {
     }))
 })
 
+describe("a subscription that the server refuses over a quota", () => {
+  const reconnect = impatient
+
+  it.effect("is asked for again with pauses, and granted when the quota allows it", () =>
+    Effect.gen(function*() {
+      const broker = yield* ScriptedBroker.makeMemory()
+      const session = yield* makeSession(broker, { reconnect })
+      yield* settle
+      yield* broker.refuseSubscribe("a", 0x97, { times: 3 })
+      const subscribing = yield* Effect.forkChild(session.subscription("a", { qos: 1 }), { startImmediately: true })
+      yield* pass(6900, 100)
+      assert.lengthOf(broker.received("Subscribe"), 3)
+      assert.isUndefined(subscribing.pollUnsafe())
+      yield* pass(200)
+      assert.deepStrictEqual((yield* Fiber.join(subscribing)).granted, [1])
+      const times = broker.received("Subscribe").map(({ at }) => at)
+      assert.deepStrictEqual(times.map((time) => time - times[0]!), [0, 1000, 3000, 7000])
+    }))
+
+  it.effect("fails with SubscriptionRefused when the server keeps refusing, for a caller and for a consumer", () =>
+    Effect.gen(function*() {
+      const broker = yield* ScriptedBroker.makeMemory()
+      const session = yield* makeSession(broker, { clientId: "plant", persistence: "none", reconnect })
+      const events = yield* eventsOf(session)
+      yield* settle
+      const { messages } = yield* session.subscription("a", { qos: 1 })
+      const consumer = yield* Effect.forkChild(Effect.flip(Stream.runDrain(messages)), { startImmediately: true })
+      yield* broker.refuseSubscribe("#", 0x97)
+      yield* broker.cut("plant")
+      yield* pass(1000)
+      const caller = yield* Effect.forkChild(reasonOf(session.subscription("b")), { startImmediately: true })
+      yield* pass(16_000)
+      for (const reason of [yield* Fiber.join(caller), (yield* Fiber.join(consumer)).reason]) {
+        assert.deepInclude(reason, { _tag: "SubscriptionRefused", reasonCode: 0x97 })
+      }
+      const { error } = yield* nextEvent(events, "SubscriptionFailed")
+      assert.deepInclude(error.reason, { _tag: "SubscriptionRefused", filter: "a", reasonCode: 0x97 })
+      const sent = broker.received("Subscribe").length
+      yield* pass(60_000, 1000)
+      assert.lengthOf(broker.received("Subscribe"), sent)
+    }))
+})
+
 describe("a server that asks for less", () => {
   const reconnect = { initialDelay: "1 second", factor: 2, maxDelay: "60 seconds", jitter: "none" } as const
 

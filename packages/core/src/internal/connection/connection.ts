@@ -77,7 +77,9 @@ const establish = Effect.fnUntraced(function*(request: ConnectionRequest, link: 
     return yield* new MqttError({ reason: new InvalidOptions({ issues: [{ path: "", message: problem }] }) })
   }
   const transport = yield* Transport
-  const stream = yield* transport.open(request, link.streamHandlers)
+  const { address, maximumPacketSize, proxy, tls, webSocket } = request
+  // Not the request itself: a transport may be a program's own, and need not see the password in CONNECT.
+  const stream = yield* transport.open({ address, tls, webSocket, proxy, maximumPacketSize }, link.streamHandlers)
   yield* Scope.addFinalizer(yield* Effect.scope, Effect.sync(() => link.destroy(new Closed())))
   link.start(stream)
   return yield* Deferred.await(link.accepted)

@@ -38,6 +38,7 @@ export const beforeConnack = (packet: Packet, connect: Connect, attempt: Attempt
   switch (packet._tag) {
     case "Connack":
       if (packet.reasonCode === ReasonCode.success) {
+        if (isUnnamed(packet, connect)) return breach("CONNACK without the client identifier that CONNECT asked for")
         return isOtherMethod(packet, connect)
           ? breach("the authentication method of CONNACK does not match that of CONNECT")
           : { _tag: "Accepted", connack: packet }
@@ -49,6 +50,11 @@ export const beforeConnack = (packet: Packet, connect: Connect, attempt: Attempt
       return breach(`${packet._tag} before CONNACK`)
   }
 }
+
+// [MQTT5-3.2.2-16]
+const isUnnamed = ({ properties }: Connack, { clientId, protocolVersion }: Connect): boolean =>
+  protocolVersion === 5 && clientId === "" &&
+  (properties.assignedClientIdentifier === undefined || properties.assignedClientIdentifier === "")
 
 // Some servers leave the method out of CONNACK, although it should repeat it (MQTT 4.12.0-5).
 const isOtherMethod = ({ properties }: Connack, connect: Connect): boolean =>

@@ -49,6 +49,8 @@ export interface EngineOptions {
    * `poison.ts`. 0: no limit.
    */
   readonly poisonThreshold: number
+  /** How long a SUBSCRIBE or UNSUBSCRIBE that is refused over a quota is repeated, in milliseconds. */
+  readonly subscribeTimeout: number
   readonly subscriptionIdentifiers: "auto" | "off"
   /** Limits that the server has and does not announce. Default: none, and 100 filters in a packet. */
   readonly serverLimits?: UnannouncedLimits | undefined

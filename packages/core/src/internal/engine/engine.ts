@@ -265,7 +265,8 @@ class Engine implements SessionEngine {
     const outbound = this.#outbound.messages.queue.nextDeadline() ?? Infinity
     const inbound = this.#inbound.nextDeadline() ?? Infinity
     const poison = this.#core.poison.nextDeadline() ?? Infinity
-    const next = Math.min(outbound, inbound, poison)
+    const subscriptions = this.#subscriptionFlow.nextDeadline() ?? Infinity
+    const next = Math.min(outbound, inbound, poison, subscriptions)
     return next === Infinity ? undefined : next
   }
 
@@ -273,6 +274,7 @@ class Engine implements SessionEngine {
     this.#core.now = now
     this.#subscriptions.table.changed()
     this.#core.poison.tick(now)
+    this.#subscriptionFlow.tick(now)
     this.#outbound.messages.queue.tick(now)
     this.#inbound.tick(now)
     this.#outbound.pump(now)
@@ -294,9 +296,7 @@ class Engine implements SessionEngine {
     }
     // Fewer filters in a packet are tried before a filter is blamed.
     if (request === undefined || this.#subscriptionFlow.sendFewer(request) || poison.threshold === 0) return undefined
-    return poison.strike(request)
-      ? () => this.#subscriptionFlow.giveUp(request, last)
-      : undefined
+    return poison.strike(request) ? () => this.#subscriptionFlow.giveUp(request, last) : undefined
   }
 
   #flushSubscriptions(): void {
@@ -330,7 +330,7 @@ class Engine implements SessionEngine {
         return this.#subscriptionFlow.onSuback(packet, now)
       case "Unsuback":
         this.#subscriptions.table.changed()
-        return this.#subscriptionFlow.onUnsuback(packet)
+        return this.#subscriptionFlow.onUnsuback(packet, now)
       case "Pingresp":
         this.#serverSession.onPingresp()
         this.#core.poison.ponged()

@@ -6,7 +6,7 @@
  */
 import { Message } from "../../Message.ts"
 import type { Publish, Pubrel } from "../../Packet.ts"
-import { none } from "../../Properties.ts"
+import { none, type PublishProperties } from "../../Properties.ts"
 import type { InboundRecord } from "../../StoreRecord.ts"
 import type { Violation } from "../codec/contract.ts"
 import { weighPublish } from "../codec/weigh.ts"
@@ -238,7 +238,7 @@ export class InboundFlow {
       qos,
       retain,
       dup: packet.dup,
-      properties,
+      properties: properties.topicAlias === undefined ? properties : withoutAlias(properties),
       session: this.#core.options.session,
       receivedAt: Math.round(now + this.#core.epochOffset)
     })
@@ -301,3 +301,6 @@ export class InboundFlow {
     else if (!delivery.isOwed) this.#acknowledgements.complete(delivery)
   }
 }
+
+/** The alias is the server's own, of one connection; the message has the topic that it stands for. */
+const withoutAlias = ({ topicAlias: _alias, ...properties }: PublishProperties): PublishProperties => properties

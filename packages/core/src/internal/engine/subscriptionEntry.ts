@@ -47,6 +47,8 @@ export class SubscriptionEntry {
 
   /** The SUBSCRIBE or UNSUBSCRIBE under way: at most one per filter. */
   request: SubscriptionRequest | undefined = undefined
+  /** The server refused the last request over a quota: not before this time; 0: no such refusal. */
+  retryAt = 0
   /** Strikes of the last request, see `Suspect`. */
   strikes = 0
 
@@ -146,6 +148,15 @@ export class SubscriptionRequest implements Suspect {
     this.kind = kind
     this.entries = entries
     this.subscriptions = subscriptions
+  }
+
+  /** The entry's members wait for another request. */
+  askAgain(entry: SubscriptionEntry): void {
+    for (const member of entry.members) {
+      if (member.request !== this) continue
+      member.request = undefined
+      member.wantsRetained = entry.isKnown && member.waitsUntil === Infinity
+    }
   }
 
   /** The maximum of its entries. */

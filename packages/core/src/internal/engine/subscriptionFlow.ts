@@ -11,12 +11,14 @@ import {
 } from "../../MqttError.ts"
 import type { Suback, Unsuback } from "../../Packet.ts"
 import type { QoS } from "../../QoS.ts"
+import { quotaExceeded } from "../../ReasonCode.ts"
 import type { Violation } from "../codec/contract.ts"
 import { cleanText } from "../peerText.ts"
 import type { EngineCore } from "./core.ts"
 import type { PacketIdentifiers } from "./identifiers.ts"
 import * as limits from "./limits.ts"
 import { retainedWait, type Router } from "./router.ts"
+import { SubscribeThrottle } from "./subscribeThrottle.ts"
 import { type RequestedSubscription, type SubscriptionEntry, SubscriptionRequest } from "./subscriptionEntry.ts"
 import { SubscriptionRequests } from "./subscriptionRequests.ts"
 import type { Subscriptions } from "./subscriptions.ts"
@@ -25,6 +27,8 @@ export class SubscriptionFlow {
   readonly #core: EngineCore
   readonly #requests: SubscriptionRequests
   readonly #subscriptions: Subscriptions
+  // Made with the first refusal over a quota.
+  #throttle: SubscribeThrottle | undefined
 
   constructor(
     core: EngineCore,
@@ -39,7 +43,16 @@ export class SubscriptionFlow {
 
   disconnected(): void {
     this.#requests.disconnected()
+    this.#throttle?.disconnected()
     this.#subscriptions.table.disconnected()
+  }
+
+  nextDeadline(): number | undefined {
+    return this.#throttle?.nextDeadline()
+  }
+
+  tick(now: number): void {
+    this.#throttle?.tick(now)
   }
 
   /** Adds the packets of all due entries to the output. */
@@ -138,12 +151,14 @@ export class SubscriptionFlow {
       const requested = subscriptions[i]!
       const reasonCode = packet.reasonCodes[i]!
       if (reasonCode < 0x80) this.#granted(request, requested, reasonCode as QoS, now)
-      else this.#refused(request, requested.entry, reasonCode, packet.properties.reasonString)
+      else if (reasonCode !== quotaExceeded || !this.#postpone(requested.entry, now)) {
+        this.#refused(request, requested.entry, reasonCode, packet.properties.reasonString)
+      } else request.askAgain(requested.entry)
     }
     return undefined
   }
 
-  onUnsuback(packet: Unsuback): Violation | undefined {
+  onUnsuback(packet: Unsuback, now: number): Violation | undefined {
     const request = this.#requests.answered(packet, "unsubscribe")
     if (!(request instanceof SubscriptionRequest)) return request
     const { properties: { reasonString }, reasonCodes } = packet
@@ -153,7 +168,10 @@ export class SubscriptionFlow {
       // 3.1.1 has no reason codes. After a refusal the subscription stays at the server, and its messages are
       // unclaimed.
       const reasonCode = reasonCodes[i] ?? 0
-      if (reasonCode >= 0x80) {
+      if (reasonCode === quotaExceeded && this.#postpone(entry, now)) continue
+      if (reasonCode < 0x80) this.#throttle?.accepted(entry)
+      else {
+        this.#throttle?.forget(entry)
         const reason = new UnsubscribeRefused(
           reasonString === undefined
             ? { filter: entry.filter, reasonCode }
@@ -166,8 +184,15 @@ export class SubscriptionFlow {
     return undefined
   }
 
+  /** The server refused over a quota. Answers whether the filter is requested again later. */
+  #postpone(entry: SubscriptionEntry, now: number): boolean {
+    this.#throttle ??= new SubscribeThrottle(this.#subscriptions.table, this.#core.options.subscribeTimeout)
+    return this.#throttle.postpone(entry, now)
+  }
+
   #granted(request: SubscriptionRequest, requested: RequestedSubscription, qos: QoS, now: number): void {
     const { entry } = requested
+    this.#throttle?.accepted(entry)
     entry.isKnown = true
     entry.isUncertain = false
     entry.isDoubtful = false
@@ -195,6 +220,7 @@ export class SubscriptionFlow {
     reasonString: string | undefined
   ): void {
     const { filter } = entry
+    this.#throttle?.forget(entry)
     const reason = new SubscriptionRefused(
       reasonString === undefined
         ? { filter, reasonCode }

@@ -168,7 +168,7 @@ export class SubscriptionTable {
     for (const entry of this.#due) {
       if (entry.request !== undefined) continue
       if (!entry.isWanted && !entry.isKnown && !entry.isUncertain) this.#remove(entry)
-      else if (entry.isDue) due.push(entry)
+      else if (entry.retryAt === 0 && entry.isDue) due.push(entry)
     }
     this.#due.clear()
     return due

@@ -21,7 +21,9 @@ export const deleteState = (entry: Entry, clientId: string): Effect.Effect<void,
     const store = yield* (yield* storeOf(options.name, "remove")).open(options.name)
     yield* store.clear
   }))
-  return Effect.provideContext(Effect.andThen(forget(options, clientId), clear), entry.context)
+  // Without an identifier the server has no session.
+  const forgotten = clientId === "" ? Effect.void : forget(options, clientId)
+  return Effect.provideContext(Effect.andThen(forgotten, clear), entry.context)
 }
 
 /**
@@ -31,7 +33,13 @@ export const deleteState = (entry: Entry, clientId: string): Effect.Effect<void,
 const forget = (options: SessionOptions.SessionOptions, clientId: string): Effect.Effect<void> =>
   Effect.scoped(Effect.gen(function*() {
     const { will: _will, ...rest } = options
-    const clean = yield* SessionOptions.make({ ...rest, clientId, persistence: "none", sessionExpiry: 0 })
+    const clean = yield* SessionOptions.make({
+      ...rest,
+      clientId,
+      assignedClientId: false,
+      persistence: "none",
+      sessionExpiry: 0
+    })
     const { session } = yield* makeSession(clean)
     yield* session.awaitReady
     yield* session.drain

@@ -291,6 +291,8 @@ export class Registry implements EntryHost {
   }
 
   refuse(entry: Entry, clientId: string): MqttErrorReason | undefined {
+    // The server assigns a different one to each.
+    if (clientId === "") return undefined
     for (const other of this.#entries.values()) {
       if (other !== entry && other.clientId === clientId && sharesServer(other, entry)) {
         return sameClientId(clientId, other.name)

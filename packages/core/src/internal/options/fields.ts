@@ -70,6 +70,13 @@ export const fields = {
   protocolVersion: withDefault(oneOf([4, 5]), 5),
   /** Default: derived by the session from its name, with a random suffix unless the session is durable. */
   clientId: Schema.optionalKey(nonEmptyText),
+  /**
+   * The server assigns the client identifier with the first CONNACK (MQTT 3.1.3.1, 3.2.2.3.7), and the session uses it
+   * from then on; a durable one keeps it in its store. A server that assigns none refuses with
+   * `ClientIdentifierRejected`. On MQTT 3.1.1 it goes with the persistence `none`: each connection has a new
+   * identifier, and the server does not tell it. Default `false`.
+   */
+  assignedClientId: withDefault(flag, false),
   /** User name for the server. Default none. */
   username: Schema.optionalKey(text),
   /** Password for the server; MQTT 3.1.1 requires `username` with it. Default none. */
@@ -184,7 +191,10 @@ export const fields = {
   publishTimeout: Schema.optionalKey(timeout),
   /** How long the network may accept no byte. Default 30 s. */
   writeTimeout: withDefault(timeout, 30_000),
-  /** How long the server may take to answer with SUBACK or UNSUBACK. Default 30 s. */
+  /**
+   * How long the server may take to answer with SUBACK or UNSUBACK, and how long a topic filter that it refuses over a
+   * quota (0x97) is sent again. Default 30 s.
+   */
   subscribeTimeout: withDefault(timeout, 30_000),
   /** How many messages a stream buffers. Default 1000. */
   streamBuffer: withDefault(integer(1, 1_000_000), 1000),

@@ -100,6 +100,21 @@ const downgradeIssues = (addresses: ReadonlyArray<ServerAddress.ServerAddress>):
     }]
 }
 
+const clientIdIssues = ({ assignedClientId, clientId, persistence, protocolVersion }: Fields): ReadonlyArray<Issue> => {
+  if (!assignedClientId) return []
+  if (clientId !== undefined) {
+    return [{ path: ["assignedClientId"], issue: "clientId gives one: the server assigns none" }]
+  }
+  // [MQTT3-3.1.3-7]
+  return protocolVersion === 4 && persistence !== "none"
+    ? [{
+      path: ["assignedClientId"],
+      issue:
+        "the session could not be resumed, because MQTT 3.1.1 does not tell the identifier: expected persistence none"
+    }]
+    : []
+}
+
 const tlsIssues = ({ tls }: Fields): ReadonlyArray<Issue> => {
   const issues: Array<Issue> = []
   if (tls !== undefined && (tls.cert === undefined) !== (tls.key === undefined)) {
@@ -206,6 +221,9 @@ export const issuesBetween = (options: Fields, broken: ReadonlyArray<string> = [
   }
   if (intact("proxy")) {
     issues.push(...proxyIssues(options))
+  }
+  if (intact("clientId", "persistence")) {
+    issues.push(...clientIdIssues(options))
   }
   if (options.protocolVersion === 4) {
     issues.push(...mqtt5Issues(options))

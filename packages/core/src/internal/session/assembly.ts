@@ -65,7 +65,8 @@ const unclaimedShare = 1 / 8
 
 export class SessionAssembly implements SessionCore {
   readonly options: SessionOptions
-  readonly clientId: string
+  /** Empty until the server has assigned one. */
+  clientId: string
   readonly engineLoop: EngineLoop
   readonly lifecycle: Lifecycle
   readonly publisher: Publisher
@@ -94,7 +95,7 @@ export class SessionAssembly implements SessionCore {
     this.#store = store
     this.#fibers = fibers
     this.#protection = protectionOf(options)
-    this.tracing = options.tracing === "off" ? undefined : new SessionTracing({ options, clientId })
+    this.tracing = options.tracing === "off" ? undefined : new SessionTracing(this)
     this.turns = new Turns(() => this.engineLoop)
     this.unclaimed = new Broadcast<Message>({
       capacity: unclaimedMessages,

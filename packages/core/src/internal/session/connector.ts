@@ -17,7 +17,8 @@ import type { Access } from "./credentials.ts"
 
 export interface ConnectorOptions {
   readonly options: SessionOptions
-  readonly clientId: string
+  /** Empty until the server has assigned one. */
+  readonly clientId: () => string
   /** The store describes a session under another client identifier: a session under this one is not ours. */
   readonly isNewSession: boolean
   /** Asks for credentials before each attempt. */
@@ -80,7 +81,7 @@ export const makeConnector = ({ access, clientId, options, isNewSession }: Conne
   const packetOf = (access: Access): Connect => ({
     _tag: "Connect",
     protocolVersion: options.protocolVersion,
-    clientId,
+    clientId: clientId(),
     cleanStart: mustDiscard || options.persistence === "none" || (version5 && process && !hasSession),
     keepAlive: Math.round(Duration.toSeconds(options.keepAlive)),
     username: access.username,

@@ -54,10 +54,10 @@ const encoder = new TextEncoder()
 
 export class AccessSource {
   readonly #options: SessionOptions
-  readonly #clientId: string
+  readonly #clientId: () => string
   readonly #fixed: Access
 
-  constructor(options: SessionOptions, clientId: string) {
+  constructor(options: SessionOptions, clientId: () => string) {
     this.#options = options
     this.#clientId = clientId
     this.#fixed = {
@@ -128,7 +128,7 @@ export class AccessSource {
   }
 
   #attempt(server: ServerAddress, lastError: MqttError | undefined): Attempt {
-    return { session: this.#options.name, clientId: this.#clientId, server, lastError }
+    return { session: this.#options.name, clientId: this.#clientId(), server, lastError }
   }
 
   #called<A>(

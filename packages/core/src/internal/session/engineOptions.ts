@@ -27,6 +27,7 @@ export const engineOptions = (options: SessionOptions, life: string): EngineOpti
   onSessionLost: options.onSessionLost,
   unacknowledgedOnSessionLost: options.unacknowledgedOnSessionLost,
   poisonThreshold: options.poisonThreshold,
+  subscribeTimeout: Duration.toMillis(options.subscribeTimeout),
   subscriptionIdentifiers: options.subscriptionIdentifiers,
   serverLimits: options.serverLimits,
   durable: options.persistence === "durable",

@@ -89,6 +89,7 @@ const awaitReady = ({ lifecycle, name }: SessionCore): Effect.Effect<void, MqttE
 const infoOf = ({ clientId, engineLoop, lifecycle }: SessionCore): Option.Option<ConnectionInfo> => {
   const { connection, limits } = engineLoop
   if (connection === undefined || limits === undefined) return Option.none()
+  const { authenticationData: _secret, ...properties } = connection.connack.properties
   return Option.some({
     ...limits,
     server: lifecycle.current().server ?? "",
@@ -96,6 +97,6 @@ const infoOf = ({ clientId, engineLoop, lifecycle }: SessionCore): Option.Option
     sessionPresent: connection.connack.sessionPresent,
     keepAlive: connection.keepAlive,
     certificates: connection.certificates,
-    properties: connection.connack.properties
+    properties
   })
 }

@@ -21,13 +21,14 @@ export const identityIn = (records: ReadonlyArray<StoreRecord.StoreRecord>): Sto
 /**
  * Chooses the client identifier. A durable session uses the one in its store, otherwise one derived from its name, so
  * that it finds its session again. Other sessions get a random suffix, so that two programs do not take over each
- * other's session.
+ * other's session. Empty: the server assigns one (MQTT 3.1.3.1).
  */
 export const chooseClientId = Effect.fnUntraced(function*(
   options: SessionOptions,
   records: ReadonlyArray<StoreRecord.StoreRecord>
 ): Effect.fn.Return<string> {
   if (options.clientId !== undefined) return options.clientId
+  if (options.assignedClientId) return identityIn(records)?.clientId ?? ""
   const stem = `mqttx-${options.name.replace(/[^0-9a-zA-Z-]/g, "-")}`
   if (options.persistence === "durable") return identityIn(records)?.clientId ?? stem
   const random = yield* Random.nextIntBetween(0, 36 ** 8)

@@ -82,30 +82,30 @@ interface Beginning {
 
 /** Starts the supervisor, which connects and reconnects the session. */
 const connect = (core: SessionAssembly, { clock, identity, isStored, servers }: Beginning): void => {
-  const { clientId, engineLoop, lifecycle, name, options, publisher, shutdown, subscriber } = core
-  const source = new AccessSource(options, clientId)
+  const { engineLoop, lifecycle, name, options, publisher, shutdown, subscriber } = core
+  const source = new AccessSource(options, () => core.clientId)
   const renewal = source.isDynamic ? makeRenewal(core, source, clock) : undefined
   core.renewal = renewal
   const connector = makeConnector({
     options,
-    clientId,
+    clientId: () => core.clientId,
     access: (address, lastError) =>
       renewal === undefined ? source.get(address, lastError) : renewal.access(address, lastError),
-    isNewSession: identity !== undefined && identity.clientId !== clientId
+    isNewSession: identity !== undefined && identity.clientId !== core.clientId
   })
   let known = identity
 
   const onConnected = (connack: Connack): void => {
     connector.connected()
     const assigned = connack.properties.assignedClientIdentifier
-    // Every CONNECT of this client carries an identifier. The server's session and the stored records stay under that
-    // one.
-    if (assigned !== undefined && assigned !== clientId) {
+    // The server's session and the stored records stay under the identifier that CONNECT carried, unless it was empty.
+    if (core.clientId === "" && assigned !== undefined) core.clientId = assigned
+    if (assigned !== undefined && assigned !== core.clientId) {
       core.fork(warnAssigned(name, lifecycle.current().server, assigned))
     }
     if (isStored) {
       const before = known
-      known = identityOf(options, clientId, connack, before, clock.currentTimeMillisUnsafe())
+      known = identityOf(options, core.clientId, connack, before, clock.currentTimeMillisUnsafe())
       if (before === undefined || !isSameIdentity(before, known)) engineLoop.record(known)
     }
     publisher.recover()

@@ -242,7 +242,7 @@ const established = (
   lifecycle.emit({
     _tag: "Connected",
     server,
-    clientId: connect.clientId,
+    clientId: connect.clientId === "" ? connack.properties.assignedClientIdentifier ?? "" : connect.clientId,
     cleanStart: connect.cleanStart,
     sessionPresent: connack.sessionPresent,
     persistent,

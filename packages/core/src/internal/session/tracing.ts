@@ -24,13 +24,15 @@ export interface Traced {
 export class SessionTracing {
   readonly #isInjecting: boolean
   readonly #isParent: boolean
-  readonly #clientId: string
+  readonly #traced: Traced
 
-  constructor({ clientId, options }: Traced) {
+  constructor(traced: Traced) {
+    const { options } = traced
     // MQTT 3.1.1 has no place for it.
     this.#isInjecting = options.protocolVersion === 5
     this.#isParent = options.tracing === "parent"
-    this.#clientId = clientId
+    // The server may still assign its client identifier.
+    this.#traced = traced
   }
 
   /** Publishes in a span of its own, which the message carries. */
@@ -91,7 +93,7 @@ export class SessionTracing {
       "messaging.operation.name": operation === "send" ? "publish" : operation,
       "messaging.operation.type": operation,
       "messaging.destination.name": topic,
-      "messaging.client.id": this.#clientId,
+      "messaging.client.id": this.#traced.clientId,
       "messaging.message.body.size": size
     }
   }

@@ -1,0 +1,2 @@
+export * as IndexedDbStore from "./IndexedDbStore.ts"
+export * as SharedSession from "./SharedSession.ts"
