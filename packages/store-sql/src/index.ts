@@ -1,1 +1,2 @@
+export * as SqlInbox from "./SqlInbox.ts"
 export * as SqlStore from "./SqlStore.ts"

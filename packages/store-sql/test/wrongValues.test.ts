@@ -7,7 +7,7 @@ import { Config, Effect, Layer } from "effect"
 import { Reactivity } from "effect/reactivity"
 import { SqlClient } from "effect/sql"
 import * as Path from "node:path"
-import { subject, testExports } from "../../../test/support/wrongExports.ts"
+import { nothing, subject, testExports } from "../../../test/support/wrongExports.ts"
 import { tryWrongValues } from "../../../test/support/wrongStores.ts"
 import { options, parameter, type } from "../../../test/support/wrongValues.ts"
 import { isPresent, layerServer, PostgresServer, store, withoutSync } from "./support/postgres.ts"
@@ -20,12 +20,25 @@ const input = options("options", {
   acquireTimeout: some,
   statementTimeout: some
 })
+const inboxInput = options("options", {
+  tablePrefix: type("prefix", () => "text", (value) => typeof value === "string"),
+  keepKeysFor: some,
+  keepKeys: type("count", () => 5, (value) => typeof value === "number" && Number.isInteger(value)),
+  statementTimeout: some
+})
 const config = parameter("config", type("config", () => Config.succeed({})))
 
 testExports(
   Path.join(import.meta.dirname, "../src"),
   (name) => import(`../src/${name}.ts`),
   {
+    SqlInbox: {
+      // It reaches for the database at once, which is not there: what is right fails too.
+      make: subject("effect", inboxInput),
+      layer: subject("layer", inboxInput),
+      layerConfig: subject("layer", config),
+      consume: subject("effect", nothing("session", () => undefined))
+    },
     SqlStore: {
       make: subject("effect", input),
       layer: subject("layer", input),

@@ -8,11 +8,12 @@
  */
 import type { Durability } from "@effect-mqttx/core/SessionStore"
 import type { Held } from "@effect-mqttx/core/StoreLease"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Part } from "./changes.ts"
+import { ensureTables } from "./tables.ts"
+import { outside } from "./transactions.ts"
 
 /** An owner, and the number of one of its attempts to change or to read the records. */
 export interface Attempt {
@@ -42,9 +43,6 @@ type Statement<A> = Effect.Effect<A, SqlError>
 const largestInPage = 65_536
 const pageCount = 1000
 
-// Any number that other programs are unlikely to lock.
-const lockOfTables = "7165938401126734"
-
 const until = (parameter: string): string => `clock_timestamp() + ${parameter}::float8 * interval '1 millisecond'`
 
 const fence = (sessions: string): string =>
@@ -68,13 +66,7 @@ export class Statements {
 
   /** Makes the tables where they are missing. A user without the right to make tables needs them to be there. */
   get makeTables(): Statement<void> {
-    const present = this.#rows<{ present: boolean }>(
-      "SELECT to_regclass($1) IS NOT NULL AND to_regclass($2) IS NOT NULL AS present",
-      [this.#sessions, this.#records]
-    )
-    const statements = [
-      // Two processes that make the same table at once would disturb each other.
-      `SELECT pg_advisory_xact_lock(${lockOfTables})`,
+    return ensureTables(this.#sql, [this.#sessions, this.#records], [
       `CREATE TABLE IF NOT EXISTS ${this.#sessions} (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         hash bytea NOT NULL UNIQUE,
@@ -91,11 +83,7 @@ export class Statements {
         value bytea NOT NULL,
         PRIMARY KEY (session, hash)
       )`
-    ]
-    return Effect.flatMap(present, ([row]) =>
-      row?.present === true
-        ? Effect.void
-        : this.together(Effect.forEach(statements, (statement) => this.#rows(statement, []), { discard: true })))
+    ])
   }
 
   /** What the settings of the server guarantee for a commit. */
@@ -225,10 +213,7 @@ export class Statements {
    * a rollback of others.
    */
   outside<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
-    return Effect.updateContext(
-      effect,
-      (context: Context.Context<R>) => Context.omit(this.#sql.transactionService)(context) as Context.Context<R>
-    )
+    return outside(this.#sql, effect)
   }
 
   #rows<A extends object>(text: string, params: ReadonlyArray<unknown>): Statement<ReadonlyArray<A>> {
