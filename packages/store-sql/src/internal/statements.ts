@@ -47,7 +47,7 @@ const until = (parameter: string): string => `clock_timestamp() + ${parameter}::
 
 const fence = (sessions: string): string =>
   `UPDATE ${sessions} SET attempt = $3::bigint, lease_until = ${until("$4")} ` +
-  `WHERE id = $1::bigint AND epoch = $2::bigint AND attempt < $3::bigint RETURNING id`
+  `WHERE id = $1::bigint AND epoch = $2::bigint AND attempt < $3::bigint RETURNING id, hash`
 
 const paramsOf = ({ epoch, id, lease, number }: Attempt) => [id, epoch, number.toString(), lease.toString()]
 
@@ -55,12 +55,14 @@ export class Statements {
   readonly #sql: SqlClient.SqlClient
   readonly #sessions: string
   readonly #records: string
+  readonly #outbox: string
   readonly #fence: string
 
   constructor(sql: SqlClient.SqlClient, prefix: string) {
     this.#sql = sql.withoutTransforms()
     this.#sessions = `${prefix}_sessions`
     this.#records = `${prefix}_records`
+    this.#outbox = `${prefix}_outbox`
     this.#fence = fence(this.#sessions)
   }
 
@@ -154,7 +156,7 @@ export class Statements {
   }
 
   /** Applies a part of a commit. False: the owner is fenced, and nothing has changed. */
-  commit(attempt: Attempt, { deletes, hashes, keys, values }: Part): Statement<boolean> {
+  commit(attempt: Attempt, { accepted, deletes, hashes, keys, returned, values }: Part): Statement<boolean> {
     const params: Array<unknown> = paramsOf(attempt)
     const parameter = (value: unknown): string => `$${params.push(value)}`
     let text = `WITH fence AS (${this.#fence})`
@@ -167,6 +169,12 @@ export class Statements {
       text += `, stored AS (INSERT INTO ${this.#records} (session, hash, key, value) ` +
         `SELECT fence.id, p.hash, p.key, p.value FROM fence, unnest(${columns}) AS p (hash, key, value) ` +
         "ON CONFLICT (session, hash) DO UPDATE SET key = excluded.key, value = excluded.value)"
+    }
+    if (accepted.length + returned.length > 0) {
+      const [own, all] = [parameter(accepted), parameter([...accepted, ...returned])]
+      text += `, marked AS (UPDATE ${this.#outbox} AS o SET accepted_in = ` +
+        `CASE WHEN o.id = ANY(${own}::text[]::bigint[]) THEN $2::bigint END ` +
+        `FROM fence WHERE o.session = fence.hash AND o.id = ANY(${all}::text[]::bigint[]))`
     }
     return this.#isNotEmpty(`${text} SELECT id::text AS id FROM fence`, params)
   }

@@ -1,12 +1,13 @@
 /**
- * Programs around a database: each has a driver, a durable session and an inbox of its own, as a process would have.
+ * Programs around a database: each has a driver, a durable session, an inbox and an outbox of its own, as a process
+ * would have.
  */
 import { type Message, MqttSession, type SessionOptions, SessionStore } from "@effect-mqttx/core"
-import { SqlInbox } from "@effect-mqttx/store-sql"
+import { SqlInbox, SqlOutbox, SqlStore } from "@effect-mqttx/store-sql"
 import type { ScriptedBroker } from "@effect-mqttx/testing"
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
-import { client, type Service, store } from "./postgres.ts"
+import { client, type Service } from "./postgres.ts"
 
 export const run = (sql: SqlClient.SqlClient, text: string) => sql.unsafe<Record<string, unknown>>(text)
 
@@ -17,6 +18,9 @@ export interface ProgramOptions {
   readonly prefix: string
   /** Changes the client that the inbox uses. */
   readonly intercept?: (sql: SqlClient.SqlClient) => SqlClient.SqlClient
+  /** Changes the client of the session's store. */
+  readonly interceptStore?: (sql: SqlClient.SqlClient) => SqlClient.SqlClient
+  readonly outbox?: SqlOutbox.SqlOutboxInput
   readonly inbox?: SqlInbox.SqlInboxInput
   readonly session?: Partial<SessionOptions.SessionOptionsInput<"durable">>
 }
@@ -25,7 +29,7 @@ export interface ProgramOptions {
 export const program = Effect.fnUntraced(function*(
   server: Service,
   broker: ScriptedBroker.Service,
-  { inbox, intercept = (sql) => sql, prefix, session: more }: ProgramOptions
+  { inbox, intercept = (sql) => sql, interceptStore = (sql) => sql, outbox, prefix, session: more }: ProgramOptions
 ) {
   const sql = intercept(yield* client(server))
   yield* run(sql, `CREATE TABLE IF NOT EXISTS ${prefix}_rows (id bigint GENERATED ALWAYS AS IDENTITY, text text)`)
@@ -41,7 +45,7 @@ export const program = Effect.fnUntraced(function*(
       ...more
     }),
     SessionStore.SessionStore,
-    yield* store(server, options)
+    yield* Effect.provideService(SqlStore.make(options), SqlClient.SqlClient, interceptStore(yield* client(server)))
   )
   yield* session.awaitReady
   const service = yield* Effect.provideService(
@@ -49,8 +53,14 @@ export const program = Effect.fnUntraced(function*(
     SqlClient.SqlClient,
     sql
   )
+  const posting = yield* Effect.provideService(
+    SqlOutbox.make({ tablePrefix: prefix, pollInterval: "1 day", ...outbox }),
+    SqlClient.SqlClient,
+    sql
+  )
   return {
     sql,
+    outbox: posting,
     session,
     inbox: service,
     insert: (message: Message.Message) => sql.unsafe(`INSERT INTO ${prefix}_rows (text) VALUES ($1)`, [message.text]),
