@@ -8,9 +8,11 @@
  * broker had published must be handled. A forwarder is killed between two brokers; what the one had published must
  * reach the other. With PostgreSQL, two more are killed: one whose handler writes rows by the inbox, and one that adds
  * messages by the outbox in transactions of which some are rolled back. Their rows are counted in the database: one for
- * each message, at QoS 1 too, and a message for each row. With Redis, the server (appendonly yes, appendfsync always) is killed too, and PostgreSQL ends
- * without a checkpoint (SIGQUIT). The exit code is 1 when anything is lost, altered or out of order, or published twice
- * at QoS 2; `--store memory` is the control, which loses.
+ * each message, at QoS 1 too, and a message for each row.
+ *
+ * With Redis, the server (appendonly yes, appendfsync always) is killed too, and PostgreSQL ends without a checkpoint
+ * (SIGQUIT). The exit code is 1 when anything is lost, altered or out of order, or published twice at QoS 2;
+ * `--store memory` is the control, which loses.
  */
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
