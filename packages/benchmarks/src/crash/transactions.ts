@@ -58,7 +58,8 @@ export const receiving = Effect.fnUntraced(function*(trial: Trial): Effect.fn.Re
   const start = Victim.start(ordersOf(trial, "inbox", kept.place, broker.url), () => {})
   // The subscription and the tables exist before the first message does.
   yield* Effect.scoped(Effect.flatMap(start, (victim) => victim.reported))
-  const { flow, published } = makeFeed(broker, trial)
+  // Each message is a transaction: what is published while a process starts must not take minutes.
+  const { flow, published } = makeFeed(broker, trial, "100 millis")
   const cutter = yield* cutAtRandomTimes(broker)
   const serverKills = yield* killAgainAndAgain(trial, kept, start, flow)
   yield* cutter.stop
