@@ -118,7 +118,7 @@ export const packageFloors: Readonly<Record<string, Floors>> = {
   ],
   "store-sql": [
     [0, ["internal/"]],
-    [1, ["SqlStore.ts"]]
+    [1, ["SqlInbox.ts", "SqlOutbox.ts", "SqlStore.ts"]]
   ]
 }
 

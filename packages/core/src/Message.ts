@@ -37,10 +37,9 @@ export interface Acknowledger {
  * @category models
  * @since 0.1.0
  */
-export type MessageFields = Pick<
-  Message,
-  "topic" | "payload" | "qos" | "retain" | "dup" | "properties" | "session" | "receivedAt"
->
+export type MessageFields =
+  & Pick<Message, "topic" | "payload" | "qos" | "retain" | "dup" | "properties" | "session" | "receivedAt">
+  & Partial<Pick<Message, "packetIdentifier" | "use">>
 
 const textDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
@@ -74,6 +73,16 @@ export class Message {
   readonly session: string
   /** Time of arrival, in milliseconds since the epoch, by Effect's Clock. */
   readonly receivedAt: number
+  /**
+   * The packet identifier of a QoS 1 or 2 delivery, 0 for QoS 0. A redelivery has that of the first delivery (MQTT
+   * 4.4). The server gives it to another message after the acknowledgement.
+   */
+  readonly packetIdentifier: number
+  /**
+   * The same for each delivery of a QoS 2 message to this session, and unique to the message among those with its
+   * packet identifier. In a durable session this holds across restarts. Undefined for QoS 0 and 1.
+   */
+  readonly use: string | undefined
 
   readonly #acknowledger: Acknowledger | undefined
   #text: string | undefined
@@ -87,6 +96,8 @@ export class Message {
     this.properties = fields.properties
     this.session = fields.session
     this.receivedAt = fields.receivedAt
+    this.packetIdentifier = fields.packetIdentifier ?? 0
+    this.use = fields.use
     this.#acknowledger = acknowledger
     this.#text = undefined
   }
@@ -169,6 +180,8 @@ export class Message {
       properties: this.properties,
       session: this.session,
       receivedAt: this.receivedAt,
+      packetIdentifier: this.packetIdentifier,
+      use: this.use,
       ...others,
       payload: payload === undefined ? this.payload : this.#bytesOf(payload)
     }, this.#acknowledger)
@@ -185,7 +198,9 @@ export class Message {
       dup: this.dup,
       properties: detach(this.properties),
       session: this.session,
-      receivedAt: this.receivedAt
+      receivedAt: this.receivedAt,
+      packetIdentifier: this.packetIdentifier,
+      use: this.use
     }, this.#acknowledger)
   }
 

@@ -35,13 +35,16 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import { DefaultPersistence } from "./internal/options/environment.ts"
 import { configured } from "./internal/session/configured.ts"
 import { type Session, TypeId } from "./internal/session/contract.ts"
 import { durableOnly, withoutStore } from "./internal/session/persistence.ts"
+import { makeRequest, noOptions } from "./internal/session/publishRequest.ts"
 import { makeSession } from "./internal/session/session.ts"
-import type { MqttError } from "./MqttError.ts"
+import type { MqttError, MqttErrorReason } from "./MqttError.ts"
+import type { CheckedMessage, Payload, PublishOptions } from "./Publication.ts"
 import type { SessionOptions, SessionOptionsInput } from "./SessionOptions.ts"
 import type { SessionStore } from "./SessionStore.ts"
 
@@ -229,6 +232,39 @@ export const layerDurableConfig = (
     MqttSession,
     Effect.flatMap(configuredDurable(config), (options) => openDurable(options, "MqttSession.layerConfig"))
   )
+
+/**
+ * Checks a message as a session of MQTT 5 does before it publishes it, for programs that keep messages and publish them
+ * later. Fails with what `publish` would fail with: `InvalidTopic`, `InvalidPayload`, `InvalidOptions` or
+ * `PacketTooLarge`.
+ *
+ * **Example** (Checking a message before it is kept)
+ *
+ * ```ts
+ * import { MqttSession } from "@effect-mqttx/core"
+ *
+ * MqttSession.checkPublish("sensors/#", "23.5")._tag // => "Failure"
+ * ```
+ *
+ * @stability stable
+ * @category validation
+ * @since 0.1.0
+ */
+export const checkPublish = (
+  topic: string,
+  payload: Payload,
+  options: PublishOptions = noOptions
+): Result.Result<CheckedMessage, MqttErrorReason> => {
+  const request = makeRequest(5, topic, payload, options)
+  return "_tag" in request ? Result.fail(request) : Result.succeed({
+    topic: request.topic,
+    payload: request.payload,
+    qos: request.qos,
+    retain: request.retain,
+    properties: request.properties,
+    expiresAfter: request.expiresAfter
+  })
+}
 
 /**
  * The tag of a named session with its layers, which correspond to those of this module.

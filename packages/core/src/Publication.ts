@@ -8,6 +8,7 @@ import { payloadBytes } from "./internal/payload.ts"
 import type { InvalidPayload, MqttError, PacketTooLarge } from "./MqttError.ts"
 import type { MessageProperties } from "./Properties.ts"
 import type { QoS } from "./QoS.ts"
+import type { OriginKey } from "./StoreRecord.ts"
 
 /**
  * A payload. Text is sent as UTF-8, bytes unchanged. Of a typed array, a DataView or a buffer, all bytes in its range
@@ -71,6 +72,34 @@ export interface PublishOptions {
    * any.
    */
   readonly expiresAfter?: Duration.Input
+  /**
+   * From what the message is made, for packages that move messages into sessions. A durable session writes it as an
+   * `OriginRecord` in the commit that stores the message, and deletes it in the commit that takes the message back.
+   * Default: none.
+   */
+  readonly origin?: OriginKey
+}
+
+/**
+ * A message that a session could publish, checked, with all defaults, see `MqttSession.checkPublish`.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
+export interface CheckedMessage {
+  /** The topic name. */
+  readonly topic: string
+  /** The bytes that were given, or those of the text. */
+  readonly payload: Uint8Array
+  /** The quality of service. */
+  readonly qos: QoS
+  /** Whether the server retains the message. */
+  readonly retain: boolean
+  /** A copy of the MQTT 5 properties. */
+  readonly properties: MessageProperties
+  /** Milliseconds until the message expires, by `expiresAfter`; undefined: by the Message Expiry Interval, if any. */
+  readonly expiresAfter: number | undefined
 }
 
 /**

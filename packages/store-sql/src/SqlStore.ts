@@ -8,7 +8,7 @@
  * any more. The durability of a commit depends on the server: `durability` of the handle reports what its settings
  * guarantee.
  */
-import { InvalidOptions, MqttError } from "@effect-mqttx/core/MqttError"
+import type { MqttError } from "@effect-mqttx/core/MqttError"
 import * as OptionsSchema from "@effect-mqttx/core/OptionsSchema"
 import * as SessionStore from "@effect-mqttx/core/SessionStore"
 import type * as Config from "effect/Config"
@@ -21,6 +21,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 import type * as Options from "./internal/options.ts"
 import { decodeOptions, StoreOptionsSchema } from "./internal/options.ts"
 import { Sessions } from "./internal/sessions.ts"
+import { requirePostgres } from "./internal/tables.ts"
 
 /**
  * Options of the store, all optional. Durations are milliseconds, strings such as `30 seconds`, or any other input of
@@ -95,11 +96,7 @@ export const make = Effect.fnUntraced(function*(
 ): Effect.fn.Return<SessionStore.SessionStore["Service"], MqttError, SqlClient.SqlClient | Scope.Scope> {
   const complete = yield* Effect.fromResult(decodeOptions(options))
   const sql = yield* SqlClient.SqlClient
-  if (!sql.onDialectOrElse({ pg: () => true, orElse: () => false })) {
-    const message = "the dialect of the SqlClient is not supported: the store needs PostgreSQL"
-    const reason = new InvalidOptions({ issues: [{ path: "SqlClient", message }] })
-    return yield* new MqttError({ reason, method: "SqlStore.make" })
-  }
+  yield* requirePostgres(sql, "SqlStore.make")
   const sessions = yield* Effect.acquireRelease(
     Effect.sync(() => new Sessions(sql, complete)),
     ({ close }) => close

@@ -1,1 +1,3 @@
+export * as SqlInbox from "./SqlInbox.ts"
+export * as SqlOutbox from "./SqlOutbox.ts"
 export * as SqlStore from "./SqlStore.ts"

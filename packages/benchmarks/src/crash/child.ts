@@ -10,6 +10,7 @@ import { writeSync } from "node:fs"
 import { formatReport, fromArguments, type Orders, type Report } from "./contract.ts"
 import { numberOf, payloadOf, topicOf } from "./payload.ts"
 import { storeLayer } from "./stores.ts"
+import * as Transactions from "./transactionRoles.ts"
 
 // Synchronously into the pipe: what is reported is reported, whatever happens to this process next.
 const report = (report: Report): void => {
@@ -27,7 +28,7 @@ const optionsOf = (name: string, server: string): SessionOptions.SessionOptionsI
 })
 
 const makeSession = ({ role, server }: Orders) =>
-  MqttSession.makeDurable(optionsOf(role === "consume" ? "consumer" : "publisher", server))
+  MqttSession.makeDurable(optionsOf(role === "consume" || role === "inbox" ? "consumer" : "publisher", server))
 
 /** Accepted one after the other, several at a time, so that commits are shared. */
 const publish = Effect.fnUntraced(function*(orders: Orders) {
@@ -88,7 +89,13 @@ const forward = ({ server, target = server }: Orders) =>
   )
 
 const orders = fromArguments(process.argv[2])
-const roles = { publish, finish, consume, forward }
+const inbox = (orders: Orders) =>
+  Effect.flatMap(makeSession(orders), (session) => Transactions.inbox(session, orders, report))
+
+const outbox = (orders: Orders) =>
+  Effect.flatMap(makeSession(orders), (session) => Transactions.outbox(session, orders, report))
+
+const roles = { publish, finish, consume, forward, inbox, outbox }
 
 // The program of a process whose end is not its own business: an error is told to whoever looks at its output.
 Effect.runPromise(

@@ -8,8 +8,11 @@ import { isStoreName, type StoreName } from "./stores.ts"
  * What a process is told.
  */
 export interface Orders {
-  /** `publish`, `consume` or `forward` until killed, or `finish` what is stored and end. */
-  readonly role: "publish" | "finish" | "consume" | "forward"
+  /**
+   * `publish`, `consume`, `forward`, or `inbox` and `outbox` in transactions, until killed; or `finish` what is stored
+   * and end.
+   */
+  readonly role: "publish" | "finish" | "consume" | "forward" | "inbox" | "outbox"
   readonly store: StoreName
   readonly place: string
   readonly server: string

@@ -17,6 +17,9 @@ export type StoreName = (typeof names)[number]
 
 export const isStoreName = (text: string): text is StoreName => names.some((name) => name === text)
 
+/** The driver for a PostgreSQL at an address. */
+export const sqlLayer = (place: string) => Layer.orDie(PgClient.layer({ url: Redacted.make(place) }))
+
 /** `place` is a directory, or the address of a Redis server or of a PostgreSQL. */
 export const storeLayer = (store: StoreName, place: string) => {
   switch (store) {
@@ -33,7 +36,7 @@ export const storeLayer = (store: StoreName, place: string) => {
       return RedisStore.layer({ leaseDuration: "500 millis" }).pipe(Layer.provide(NodeRedis.layer({ url: place })))
     case "sql":
       return SqlStore.layer({ leaseDuration: "500 millis" }).pipe(
-        Layer.provide(Layer.orDie(PgClient.layer({ url: Redacted.make(place) })))
+        Layer.provide(sqlLayer(place))
       )
   }
 }

@@ -4,6 +4,7 @@
  */
 import type { QoS } from "@effect-mqttx/core/QoS"
 import { RedisServer, type ScriptedBroker } from "@effect-mqttx/testing"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
@@ -96,7 +97,11 @@ export interface Feed {
   readonly flow: Effect.Effect<unknown>
 }
 
-export const makeFeed = (broker: ScriptedBroker.Service, { qos, seed }: Trial): Feed => {
+export const makeFeed = (
+  broker: ScriptedBroker.Service,
+  { qos, seed }: Trial,
+  pause: Duration.Input = "15 millis"
+): Feed => {
   const published = new Set<number>()
   const publishSome = Effect.gen(function*() {
     for (let i = yield* between(1, 40); i > 0; i--) {
@@ -105,7 +110,7 @@ export const makeFeed = (broker: ScriptedBroker.Service, { qos, seed }: Trial): 
       yield* broker.publish(topicOf("feed", number), payloadOf(seed, number), { qos })
     }
   })
-  return { published, flow: Effect.repeat(publishSome, Schedule.spaced("15 millis")) }
+  return { published, flow: Effect.repeat(publishSome, Schedule.spaced(pause)) }
 }
 
 /** Cuts the connection of a broker's only client at random times. */

@@ -203,6 +203,7 @@ const subjects: Subjects = {
   Message: { isMessage: subject("predicate", any("u")) },
   MqttSession: {
     isSession: subject("predicate", any("u")),
+    checkPublish: subject("value", parameter("topic", T.topic), parameter("payload", T.payload), T.publishOptions()),
     Service: {
       ...subject("value", any("name")),
       wrap: (call) => (name) => (call() as (name: never) => unknown)(name!)

@@ -18,11 +18,17 @@ const megabyte = 1_048_576
 
 const now = Effect.map(Clock.monotonicTimeNanos, (nanoseconds) => Number(nanoseconds / 1_000_000n))
 
-export class Attempts {
-  readonly statements: Statements
+/** The statements of the store, the inbox or the outbox. */
+interface Leaving {
+  /** Takes an effect out of the transaction of its caller. */
+  outside<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R>
+}
+
+export class Attempts<All extends Leaving = Statements> {
+  readonly statements: All
   readonly #timeout: Duration.Duration
 
-  constructor(statements: Statements, timeout: Duration.Duration) {
+  constructor(statements: All, timeout: Duration.Duration) {
     this.statements = statements
     this.#timeout = timeout
   }
@@ -32,7 +38,7 @@ export class Attempts {
    * the latest.
    */
   run<A>(
-    statements: (all: Statements) => Effect.Effect<A, SqlError | StorageFailed>,
+    statements: (all: All) => Effect.Effect<A, SqlError | StorageFailed>,
     bytes: number = 0
   ): Effect.Effect<A, StorageFailed> {
     const limit = Duration.sum(this.#timeout, Duration.seconds(Math.floor(bytes / megabyte)))
@@ -50,12 +56,12 @@ export class Attempts {
   }
 
   /** Runs statements once, and ignores a failure: for what ends by itself where the database cannot be reached. */
-  try(statements: (all: Statements) => Effect.Effect<unknown, SqlError>): Effect.Effect<void> {
+  try(statements: (all: All) => Effect.Effect<unknown, SqlError>): Effect.Effect<void> {
     return Effect.ignore(this.#attempt(statements, this.#timeout))
   }
 
   #attempt<A>(
-    statements: (all: Statements) => Effect.Effect<A, SqlError | StorageFailed>,
+    statements: (all: All) => Effect.Effect<A, SqlError | StorageFailed>,
     limit: Duration.Duration
   ): Effect.Effect<A, Failure> {
     return this.#limited(this.statements.outside(Effect.suspend(() => statements(this.statements))), limit)

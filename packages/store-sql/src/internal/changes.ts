@@ -5,6 +5,7 @@ import { StorageFailed } from "@effect-mqttx/core/MqttError"
 import { keyOf, type StoreChange, type StoreRecord } from "@effect-mqttx/core/StoreRecord"
 import * as StoreRecordCodec from "@effect-mqttx/core/StoreRecordCodec"
 import { hashOf, textOf } from "./names.ts"
+import { rowOf } from "./outbox/key.ts"
 
 /** A part has at most this many changes, and takes no further one once it has this many bytes. */
 const largestCount = 20_000
@@ -19,6 +20,9 @@ export interface Part {
   readonly keys: ReadonlyArray<string>
   readonly values: ReadonlyArray<Uint8Array>
   readonly bytes: number
+  /** Rows of the outbox whose messages the session has with this commit, and those that it has no more. */
+  readonly accepted: ReadonlyArray<string>
+  readonly returned: ReadonlyArray<string>
 }
 
 const encode = (key: string, record: StoreRecord): Uint8Array => {
@@ -44,15 +48,25 @@ export const partsOf = (changes: ReadonlyArray<StoreChange>): ReadonlyArray<Part
   let keys: Array<string> = []
   let values: Array<Uint8Array> = []
   let bytes = 0
+  let accepted: Array<string> = []
+  let returned: Array<string> = []
   const finish = (): void => {
-    parts.push({ deletes, hashes, keys, values, bytes })
+    parts.push({ deletes, hashes, keys, values, bytes, accepted, returned })
     deletes = []
     hashes = []
     keys = []
     values = []
     bytes = 0
+    accepted = []
+    returned = []
   }
   for (const [key, record] of last) {
+    const row = rowOf(key)
+    if (row !== undefined) {
+      if (record === undefined) returned.push(row)
+      else accepted.push(row)
+      continue
+    }
     const text = textOf(key)
     const hash = hashOf(text)
     const value = record === undefined ? undefined : encode(key, record)
@@ -68,6 +82,6 @@ export const partsOf = (changes: ReadonlyArray<StoreChange>): ReadonlyArray<Part
       values.push(value)
     }
   }
-  if (parts.length === 0 || deletes.length + keys.length > 0) finish()
+  if (parts.length === 0 || deletes.length + keys.length + accepted.length + returned.length > 0) finish()
   return parts
 }

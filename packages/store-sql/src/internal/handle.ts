@@ -91,7 +91,7 @@ export class Handle {
       yield* this.#settle
       const { foreign, foreignHashes, records } = yield* readRecords(attempts, id)
       if (foreignHashes.length > 0) {
-        const part = { deletes: foreignHashes, hashes: [], keys: [], values: [], bytes: 0 }
+        const part = { deletes: foreignHashes, hashes: [], keys: [], values: [], bytes: 0, accepted: [], returned: [] }
         yield* this.#change((all) => all.commit(this.#next(), part))
       } else {
         // Records that another owner has changed meanwhile are a mixture.

@@ -16,23 +16,29 @@ const timer = (minimum: Duration.Input, unit: string) =>
     message: `expected a duration from ${unit} to 24 days`
   })
 
+/** Of the names of tables, which the store, the inbox and the outbox share. */
+export const tablePrefix = Schema.String.annotate({ message: "expected a text" }).check(
+  // With the endings of the tables it fits into a name of PostgreSQL, which has 63 bytes.
+  Schema.makeFilter((prefix: string) =>
+    /^[a-z_][a-z0-9_]{0,39}$/.test(prefix)
+      ? undefined
+      : "expected up to 40 small letters, digits and _, no digit first"
+  )
+).pipe(Schema.withDecodingDefaultKey(Effect.succeed("mqttx")))
+
+/** How long to wait for a statement. */
+export const statementTimeout = timer(1, "1 millisecond").pipe(
+  Schema.withDecodingDefaultKey(Effect.succeed("5 seconds"))
+)
+
 /** The schema of the options, see `SqlStore.SqlStoreOptions`. */
 export const StoreOptionsSchema = OptionsSchema.strict({
-  tablePrefix: Schema.String.annotate({ message: "expected a text" }).check(
-    // With the endings of the tables it fits into a name of PostgreSQL, which has 63 bytes.
-    Schema.makeFilter((prefix: string) =>
-      /^[a-z_][a-z0-9_]{0,39}$/.test(prefix)
-        ? undefined
-        : "expected up to 40 small letters, digits and _, no digit first"
-    )
-  ).pipe(Schema.withDecodingDefaultKey(Effect.succeed("mqttx"))),
+  tablePrefix,
   leaseDuration: timer(100, "100 milliseconds").pipe(
     Schema.withDecodingDefaultKey(Effect.succeed("10 seconds"))
   ),
   acquireTimeout: Schema.optionalKey(timer(0, "0")),
-  statementTimeout: timer(1, "1 millisecond").pipe(
-    Schema.withDecodingDefaultKey(Effect.succeed("5 seconds"))
-  )
+  statementTimeout
 })
 
 /**

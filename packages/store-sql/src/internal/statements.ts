@@ -8,11 +8,12 @@
  */
 import type { Durability } from "@effect-mqttx/core/SessionStore"
 import type { Held } from "@effect-mqttx/core/StoreLease"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Part } from "./changes.ts"
+import { ensureTables } from "./tables.ts"
+import { outside } from "./transactions.ts"
 
 /** An owner, and the number of one of its attempts to change or to read the records. */
 export interface Attempt {
@@ -42,14 +43,11 @@ type Statement<A> = Effect.Effect<A, SqlError>
 const largestInPage = 65_536
 const pageCount = 1000
 
-// Any number that other programs are unlikely to lock.
-const lockOfTables = "7165938401126734"
-
 const until = (parameter: string): string => `clock_timestamp() + ${parameter}::float8 * interval '1 millisecond'`
 
 const fence = (sessions: string): string =>
   `UPDATE ${sessions} SET attempt = $3::bigint, lease_until = ${until("$4")} ` +
-  `WHERE id = $1::bigint AND epoch = $2::bigint AND attempt < $3::bigint RETURNING id`
+  `WHERE id = $1::bigint AND epoch = $2::bigint AND attempt < $3::bigint RETURNING id, hash`
 
 const paramsOf = ({ epoch, id, lease, number }: Attempt) => [id, epoch, number.toString(), lease.toString()]
 
@@ -57,24 +55,20 @@ export class Statements {
   readonly #sql: SqlClient.SqlClient
   readonly #sessions: string
   readonly #records: string
+  readonly #outbox: string
   readonly #fence: string
 
   constructor(sql: SqlClient.SqlClient, prefix: string) {
     this.#sql = sql.withoutTransforms()
     this.#sessions = `${prefix}_sessions`
     this.#records = `${prefix}_records`
+    this.#outbox = `${prefix}_outbox`
     this.#fence = fence(this.#sessions)
   }
 
   /** Makes the tables where they are missing. A user without the right to make tables needs them to be there. */
   get makeTables(): Statement<void> {
-    const present = this.#rows<{ present: boolean }>(
-      "SELECT to_regclass($1) IS NOT NULL AND to_regclass($2) IS NOT NULL AS present",
-      [this.#sessions, this.#records]
-    )
-    const statements = [
-      // Two processes that make the same table at once would disturb each other.
-      `SELECT pg_advisory_xact_lock(${lockOfTables})`,
+    return ensureTables(this.#sql, [this.#sessions, this.#records], [
       `CREATE TABLE IF NOT EXISTS ${this.#sessions} (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         hash bytea NOT NULL UNIQUE,
@@ -91,11 +85,7 @@ export class Statements {
         value bytea NOT NULL,
         PRIMARY KEY (session, hash)
       )`
-    ]
-    return Effect.flatMap(present, ([row]) =>
-      row?.present === true
-        ? Effect.void
-        : this.together(Effect.forEach(statements, (statement) => this.#rows(statement, []), { discard: true })))
+    ])
   }
 
   /** What the settings of the server guarantee for a commit. */
@@ -166,7 +156,7 @@ export class Statements {
   }
 
   /** Applies a part of a commit. False: the owner is fenced, and nothing has changed. */
-  commit(attempt: Attempt, { deletes, hashes, keys, values }: Part): Statement<boolean> {
+  commit(attempt: Attempt, { accepted, deletes, hashes, keys, returned, values }: Part): Statement<boolean> {
     const params: Array<unknown> = paramsOf(attempt)
     const parameter = (value: unknown): string => `$${params.push(value)}`
     let text = `WITH fence AS (${this.#fence})`
@@ -179,6 +169,12 @@ export class Statements {
       text += `, stored AS (INSERT INTO ${this.#records} (session, hash, key, value) ` +
         `SELECT fence.id, p.hash, p.key, p.value FROM fence, unnest(${columns}) AS p (hash, key, value) ` +
         "ON CONFLICT (session, hash) DO UPDATE SET key = excluded.key, value = excluded.value)"
+    }
+    if (accepted.length + returned.length > 0) {
+      const [own, all] = [parameter(accepted), parameter([...accepted, ...returned])]
+      text += `, marked AS (UPDATE ${this.#outbox} AS o SET accepted_in = ` +
+        `CASE WHEN o.id = ANY(${own}::text[]::bigint[]) THEN $2::bigint END ` +
+        `FROM fence WHERE o.session = fence.hash AND o.id = ANY(${all}::text[]::bigint[]))`
     }
     return this.#isNotEmpty(`${text} SELECT id::text AS id FROM fence`, params)
   }
@@ -225,10 +221,7 @@ export class Statements {
    * a rollback of others.
    */
   outside<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
-    return Effect.updateContext(
-      effect,
-      (context: Context.Context<R>) => Context.omit(this.#sql.transactionService)(context) as Context.Context<R>
-    )
+    return outside(this.#sql, effect)
   }
 
   #rows<A extends object>(text: string, params: ReadonlyArray<unknown>): Statement<ReadonlyArray<A>> {

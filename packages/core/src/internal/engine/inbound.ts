@@ -240,7 +240,9 @@ export class InboundFlow {
       dup: packet.dup,
       properties: properties.topicAlias === undefined ? properties : withoutAlias(properties),
       session: this.#core.options.session,
-      receivedAt: Math.round(now + this.#core.epochOffset)
+      receivedAt: Math.round(now + this.#core.epochOffset),
+      packetIdentifier: qos === 0 ? 0 : packetIdentifier,
+      use: exchange?.use
     })
     const { targets } = this.#router
     const isRetainedCopy = retain && routing === "targets" && !targets[0]!.request.retainAsPublished

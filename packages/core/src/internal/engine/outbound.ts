@@ -70,6 +70,9 @@ export class OutboundFlow {
     this.messages.queue.remove(outbound)
     outbound.state = "settled"
     this.messages.delete(outbound)
+    const { origin } = outbound.request
+    // What the message is made from is not in the session any more.
+    if (origin !== undefined && this.#core.options.durable) this.#core.delete(originKey(origin))
     return true
   }
 

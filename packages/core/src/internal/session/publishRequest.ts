@@ -16,6 +16,7 @@ import * as Properties from "../../Properties.ts"
 import type { Payload, PublishOptions } from "../../Publication.ts"
 import type { ProtocolVersion, QoS } from "../../QoS.ts"
 import { isQoS } from "../../QoS.ts"
+import type { OriginKey } from "../../StoreRecord.ts"
 import { sizeOf } from "../codec/size.ts"
 import type { PublishRequest } from "../engine/contract.ts"
 import type { OptionsIssue } from "../errors/operation.ts"
@@ -61,8 +62,9 @@ export const makeRequest = (
     bytes = encoded
   }
   if (options === noOptions) return bounded(plainRequest(topic, bytes, 0, false), 0)
-  const { expiresAfter, properties, qos = 0, retain = false, timeout, topicAlias = 0 } = options ?? noOptions
-  const isPlain = properties === undefined && topicAlias === 0 && expiresAfter === undefined && timeout === undefined
+  const { expiresAfter, origin, properties, qos = 0, retain = false, timeout, topicAlias = 0 } = options ?? noOptions
+  const isPlain = properties === undefined && topicAlias === 0 && expiresAfter === undefined &&
+    timeout === undefined && origin === undefined
   if (isPlain && isQoS(qos) && typeof retain === "boolean" && hasKnownKeys(options)) {
     return bounded(plainRequest(topic, bytes, qos, retain), 0)
   }
@@ -81,7 +83,7 @@ export const makeRequest = (
     properties: checked,
     topicAlias,
     expiresAfter: expiresAfter === undefined ? undefined : parseMillis(expiresAfter),
-    origin: undefined
+    origin
   }, weighProperties(checked))
 }
 
@@ -150,6 +152,7 @@ const hasKnownKeys = (options: unknown): options is object => {
       case "topicAlias":
       case "timeout":
       case "expiresAfter":
+      case "origin":
         continue
       default:
         return false
@@ -185,9 +188,18 @@ const optionIssue = (key: string, value: unknown): string | undefined => {
     case "timeout":
     case "expiresAfter":
       return parseMillis(value) === undefined ? expectedDuration : undefined
+    case "origin":
+      return isOrigin(value) ? undefined : "must be the key of an origin, see StoreRecord.OriginKey"
     default:
       return noSuchOption
   }
+}
+
+const isOrigin = (value: unknown): value is OriginKey => {
+  if (typeof value !== "object" || value === null) return false
+  const { forwarder, packetIdentifier, session, use } = value as Readonly<Record<string, unknown>>
+  return typeof forwarder === "string" && typeof session === "string" && typeof use === "string" &&
+    isInteger(packetIdentifier, 65_535)
 }
 
 const isInteger = (value: unknown, maximum: number): value is number =>
