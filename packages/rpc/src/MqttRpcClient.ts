@@ -33,19 +33,15 @@ import type { MqttError } from "@effect-mqttx/core/MqttError"
 import { MqttSession, type Session } from "@effect-mqttx/core/MqttSession"
 import * as OptionsSchema from "@effect-mqttx/core/OptionsSchema"
 import type { WillInput } from "@effect-mqttx/core/SessionOptions"
-import * as Topic from "@effect-mqttx/core/Topic"
 import type * as Config from "effect/Config"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
-import * as Result from "effect/Result"
 import * as RpcClient from "effect/rpc/RpcClient"
 import { RpcSerialization } from "effect/rpc/RpcSerialization"
 import * as Scope from "effect/Scope"
 import { Client } from "./internal/client.ts"
 import { makeLink, receive, ticking } from "./internal/link.ts"
-import type { Link } from "./internal/link.ts"
 import { decodeClientOptions } from "./internal/options.ts"
 import { presenceTopic } from "./internal/topics.ts"
 
@@ -97,16 +93,6 @@ export const will = (prefix: string, clientId: string): WillInput => ({
   qos: 1
 })
 
-/** Where a client gets its responses: below the server's Response Information, if there is some (MQTT 5, 4.10.1). */
-const replyTopicOf = (link: Link): Effect.Effect<string> =>
-  Effect.map(link.session.connectionInfo, (info) => {
-    const given = link.session.options.requestResponseInformation && Option.isSome(info)
-      ? info.value.properties.responseInformation
-      : undefined
-    const topic = given === undefined ? undefined : `${given.replace(/\/$/, "")}/${link.topics.client(link.name)}`
-    return topic !== undefined && Result.isSuccess(Topic.validateName(topic)) ? topic : link.topics.client(link.name)
-  })
-
 /**
  * Makes the protocol over a session. Succeeds when the broker has granted the subscriptions. Fails with
  * `InvalidOptions`, and as `Session.subscription` does. At the end of its scope calls that are left fail with the kind
@@ -126,7 +112,7 @@ export const make = (
     const scope = yield* Scope.Scope
     yield* session.awaitReady
     const link = yield* makeLink(session, complete)
-    const replyTopic = yield* replyTopicOf(link)
+    const replyTopic = link.topics.client(link.name)
     const client = new Client({ link, replyTopic, serialization, writeResponse, clientIds, scope })
     yield* receive(
       link,

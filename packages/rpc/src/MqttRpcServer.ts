@@ -107,7 +107,12 @@ export const make = Effect.fnUntraced(function*(
         disconnects,
         scope,
         // Sessions with the option `tracing` write it, also those of clients in other languages.
-        traceOf: ({ properties }) => TraceContext.fromUserProperties(properties.userProperties)
+        traceOf: ({ properties }) => {
+          const span = TraceContext.fromUserProperties(properties.userProperties)
+          return span === undefined
+            ? undefined
+            : { traceId: span.traceId, spanId: span.spanId, sampled: span.sampled }
+        }
       })
       return {
         disconnects,

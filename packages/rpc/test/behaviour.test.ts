@@ -91,6 +91,14 @@ everywhere("calls", (test) => {
       assert.strictEqual(yield* Effect.withParentSpan(group.Span(), parent), parent.traceId)
     }))
 
+  test("of one version of MQTT reach servers of the other", ({ client, server, version }) =>
+    Effect.gen(function*() {
+      yield* server()
+      const { client: group } = yield* client({}, { protocolVersion: version === 5 ? 4 : 5 })
+      assert.strictEqual(yield* group.Add({ a: 1, b: 2 }), 3)
+      assert.strictEqual((yield* Stream.runCollect(group.Count({ to: 300 }))).length, 300)
+    }), ({ name }) => !name.startsWith("aedes"))
+
   test("larger than a packet are cut and joined, in both directions", ({ client, server }) =>
     Effect.gen(function*() {
       yield* server({ partSize: 1000 })

@@ -3,9 +3,11 @@
  * scripted broker is in memory.
  */
 import { MqttRpcClient, MqttRpcServer } from "@effect-mqttx/rpc"
+import { Fault } from "@effect-mqttx/testing"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, References, Scope } from "effect"
+import { Effect, Exit, Fiber, References, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
+import { decode } from "../src/internal/packets.ts"
 import { everywhere, failureOf, makeWorld, scripted, until, type World } from "./support.ts"
 
 everywhere("ends", (test) => {
@@ -199,6 +201,58 @@ describe.each([4, 5] as const)("MQTT %s", (version) => {
         yield* pass(3)
         assert.strictEqual(yield* Fiber.join(waiting), "one")
         assert.deepStrictEqual(handled.ran, ["one"])
+      })
+    )
+  )
+
+  timed(
+    "a response that is lost with the session of the client fails its call, in bounded time",
+    version,
+    scopedly(({ broker, client, server }) =>
+      Effect.gen(function*() {
+        const { handled } = yield* server()
+        const { client: group, session } = yield* client({}, {
+          persistence: "none",
+          reconnect: { initialDelay: "2 seconds", jitter: "none" }
+        })
+        const waiting = yield* Effect.forkChild(failureOf(group.Wait({ name: "one" })))
+        yield* until(handled, () => handled.ran.includes("one"))
+        yield* pass(6)
+        yield* broker!.cut((yield* session.status).clientId)
+        yield* pass(1)
+        handled.waits.get("one")!()
+        yield* pass(5)
+        assert.isTrue((yield* session.status).ready)
+        assert.isUndefined(waiting.pollUnsafe())
+        yield* pass(20)
+        const error = yield* Fiber.join(waiting)
+        assert.strictEqual(error.kind, "unanswered")
+        assert.strictEqual(yield* group.Add({ a: 1, b: 2 }), 3)
+      })
+    )
+  )
+
+  timed(
+    "an acknowledgement that is lost fails its stream, in bounded time",
+    version,
+    scopedly(({ broker, client, server }) =>
+      Effect.gen(function*() {
+        const { handled } = yield* server()
+        const { client: group } = yield* client()
+        yield* broker!.inject(Fault.discard({
+          direction: "received",
+          packet: "Publish",
+          where: (packet) => {
+            if (packet._tag !== "Publish") return false
+            const content = decode(packet.payload)
+            return content?._tag === "Part" && content.kind === "ack" && content.sequence === 3
+          }
+        }))
+        const error = yield* Effect.forkChild(failureOf(Stream.runDrain(group.Slow({ to: 100 }))))
+        yield* until(handled, () => handled.produced >= 3)
+        yield* pass(40)
+        assert.strictEqual((yield* Fiber.join(error)).kind, "lost")
+        assert.deepStrictEqual(handled.interrupted, ["Slow"])
       })
     )
   )

@@ -164,6 +164,24 @@ hostile("a response that cannot be read fails its call, and no other", (world) =
     yield* until(handled, () => handled.interrupted.length === 2)
   }))
 
+hostile("a request without a span has that of the trace context of its message", (world) =>
+  Effect.gen(function*() {
+    const { broker, prefix, server, version } = world
+    // MQTT 3.1.1 has no user properties.
+    if (version === 4) return
+    yield* server()
+    yield* broker.publish(`${prefix}/requests/other/1`, part("other/1", 0, request(1, "Span", null)), {
+      qos: 1,
+      properties: { userProperties: [["traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"]] }
+    })
+    yield* broker.awaitUntil(() => sentTo(world, "other/1").length > 0)
+    const [answer] = sentTo(world, "other/1")
+    assert.include(
+      answer?._tag === "Part" ? new TextDecoder().decode(answer.body) : "",
+      "4bf92f3577b34da6a3ce929d0e0e4736"
+    )
+  }))
+
 hostile("a request that arrives again is not carried out again", (world) =>
   Effect.gen(function*() {
     const { broker, client, prefix, server } = world

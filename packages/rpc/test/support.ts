@@ -249,7 +249,11 @@ export const environments: ReadonlyArray<Environment> = [
   { name: "mosquitto 3.1.1", version: 4, serialization: "binary", broker: mosquitto, missing: installed }
 ]
 
-type Define = (name: string, body: (world: World) => Effect.Effect<void, unknown, Scope.Scope>) => void
+type Define = (
+  name: string,
+  body: (world: World) => Effect.Effect<void, unknown, Scope.Scope>,
+  where?: (environment: Environment) => boolean
+) => void
 
 /** One suite for every environment. */
 export const everywhere = (
@@ -262,7 +266,8 @@ export const everywhere = (
     layer(missing === undefined ? broker : Layer.empty as never, { excludeTestServices: true, timeout: "30 seconds" })(
       `${title} on ${name}`,
       (it) =>
-        suite((test, body) => {
+        suite((test, body, isHere) => {
+          if (isHere?.(environment) === false) return
           const run = missing === undefined ? it.effect : it.effect.skip
           run(test, () =>
             Effect.scoped(Effect.flatMap(makeWorld(version, serialization), body)).pipe(
