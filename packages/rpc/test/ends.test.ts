@@ -36,7 +36,7 @@ everywhere("ends", (test) => {
 })
 
 /** A test with the scripted broker, under TestClock. */
-const timed = (name: string, version: 4 | 5, body: (world: World) => Effect.Effect<void, unknown, never>) =>
+const test = (name: string, version: 4 | 5, body: (world: World) => Effect.Effect<void, unknown, never>) =>
   it.effect(name, () =>
     Effect.flatMap(makeWorld(version), body).pipe(
       Effect.provide(scripted()),
@@ -67,7 +67,7 @@ const settle = Effect.forEach(Array.from({ length: 20 }), () => Effect.promise((
 })
 
 describe.each([4, 5] as const)("MQTT %s", (version) => {
-  timed(
+  test(
     "a server without a connection fails its calls with unanswered, in bounded time",
     version,
     scopedly(({ broker, client, server }) =>
@@ -87,7 +87,7 @@ describe.each([4, 5] as const)("MQTT %s", (version) => {
     )
   )
 
-  timed(
+  test(
     "a client that is silent has its handlers interrupted, in bounded time",
     version,
     scopedly(({ broker, client, server }) =>
@@ -103,7 +103,7 @@ describe.each([4, 5] as const)("MQTT %s", (version) => {
     )
   )
 
-  timed(
+  test(
     "a call that takes long is confirmed by heartbeats, and answered",
     version,
     scopedly(({ client, server }) =>
@@ -120,7 +120,7 @@ describe.each([4, 5] as const)("MQTT %s", (version) => {
     )
   )
 
-  timed(
+  test(
     "the will of a server fails its calls with serverGone after the grace, and one that comes back keeps them",
     version,
     scopedly(({ broker, client, prefix, server }) =>
@@ -147,7 +147,7 @@ describe.each([4, 5] as const)("MQTT %s", (version) => {
     )
   )
 
-  timed(
+  test(
     "the will of a client interrupts its handlers after the grace",
     version,
     scopedly(({ broker, client, prefix, server }) =>
@@ -168,7 +168,7 @@ describe.each([4, 5] as const)("MQTT %s", (version) => {
     )
   )
 
-  timed(
+  test(
     "a call without any server fails",
     version,
     scopedly(({ client }) =>
@@ -185,7 +185,7 @@ describe.each([4, 5] as const)("MQTT %s", (version) => {
     )
   )
 
-  timed(
+  test(
     "calls go through cut connections of either side, and are answered once",
     version,
     scopedly(({ broker, client, server }) =>
@@ -205,7 +205,7 @@ describe.each([4, 5] as const)("MQTT %s", (version) => {
     )
   )
 
-  timed(
+  test(
     "a response that is lost with the session of the client fails its call, in bounded time",
     version,
     scopedly(({ broker, client, server }) =>
@@ -232,7 +232,7 @@ describe.each([4, 5] as const)("MQTT %s", (version) => {
     )
   )
 
-  timed(
+  test(
     "an acknowledgement that is lost fails its stream, in bounded time",
     version,
     scopedly(({ broker, client, server }) =>
@@ -257,7 +257,7 @@ describe.each([4, 5] as const)("MQTT %s", (version) => {
     )
   )
 
-  timed(
+  test(
     "calls of a client that has ended fail at once",
     version,
     scopedly(({ client, server }) =>

@@ -7,7 +7,7 @@ import { Effect, Fiber, References, type Scope, Stream } from "effect"
 import { cut, decode, encode, type Packet } from "../src/internal/packets.ts"
 import { failureOf, makeWorld, scripted, until, type World } from "./support.ts"
 
-const hostile = (
+const test = (
   name: string,
   body: (world: World & { readonly broker: NonNullable<World["broker"]> }) => Effect.Effect<
     void,
@@ -53,7 +53,7 @@ const sentTo = ({ broker, prefix }: World, client: string): ReadonlyArray<Packet
 const refusalsOf = (world: World, client: string): ReadonlyArray<string> =>
   sentTo(world, client).flatMap((packet) => packet._tag === "Refused" ? [packet.refusal] : [])
 
-hostile("garbage on every topic harms nothing", (world) =>
+test("garbage on every topic harms nothing", (world) =>
   Effect.gen(function*() {
     const { broker, client, prefix, server } = world
     const { handled } = yield* server()
@@ -88,7 +88,7 @@ hostile("garbage on every topic harms nothing", (world) =>
     assert.deepStrictEqual(handled.ran, ["Add 1 2", "one", "Add 2 3"])
   }))
 
-hostile("requests that are none are refused, and the client is told", (world) =>
+test("requests that are none are refused, and the client is told", (world) =>
   Effect.gen(function*() {
     const { broker, client, prefix, server } = world
     const { handled } = yield* server()
@@ -119,7 +119,7 @@ hostile("requests that are none are refused, and the client is told", (world) =>
     assert.strictEqual(yield* group.Add({ a: 1, b: 2 }), 3)
   }))
 
-hostile("a packet under the topic of another client is ignored", (world) =>
+test("a packet under the topic of another client is ignored", (world) =>
   Effect.gen(function*() {
     const { broker, client, prefix, server } = world
     const { handled } = yield* server()
@@ -139,7 +139,7 @@ hostile("a packet under the topic of another client is ignored", (world) =>
     assert.strictEqual(yield* Fiber.join(waiting), "one")
   }))
 
-hostile("a response that cannot be read fails its call, and no other", (world) =>
+test("a response that cannot be read fails its call, and no other", (world) =>
   Effect.gen(function*() {
     const { broker, client, server } = world
     const { handled } = yield* server()
@@ -164,7 +164,7 @@ hostile("a response that cannot be read fails its call, and no other", (world) =
     yield* until(handled, () => handled.interrupted.length === 2)
   }))
 
-hostile("a request without a span has that of the trace context of its message", (world) =>
+test("a request without a span has that of the trace context of its message", (world) =>
   Effect.gen(function*() {
     const { broker, prefix, server, version } = world
     // MQTT 3.1.1 has no user properties.
@@ -182,7 +182,7 @@ hostile("a request without a span has that of the trace context of its message",
     )
   }))
 
-hostile("a request that arrives again is not carried out again", (world) =>
+test("a request that arrives again is not carried out again", (world) =>
   Effect.gen(function*() {
     const { broker, client, prefix, server } = world
     const { handled } = yield* server()
@@ -196,7 +196,7 @@ hostile("a request that arrives again is not carried out again", (world) =>
     assert.include(topic, prefix)
   }))
 
-hostile("more calls than the server takes are refused before they run", ({ client, server }) =>
+test("more calls than the server takes are refused before they run", ({ client, server }) =>
   Effect.gen(function*() {
     const { handled } = yield* server({ maxCalls: 2 })
     const { client: group } = yield* client()
@@ -210,7 +210,7 @@ hostile("more calls than the server takes are refused before they run", ({ clien
     assert.strictEqual(yield* group.Add({ a: 1, b: 2 }), 3)
   }))
 
-hostile(
+test(
   "messages beyond the size that one side takes fail with tooLarge",
   ({ client, server }) =>
     Effect.gen(function*() {
@@ -231,7 +231,7 @@ hostile(
     })
 )
 
-hostile("parts of requests that never end hold no more bytes than may be held", (world) =>
+test("parts of requests that never end hold no more bytes than may be held", (world) =>
   Effect.gen(function*() {
     const { broker, client, prefix, server } = world
     yield* server({ maxBufferedBytes: 10_000, partSize: 1000 })
@@ -248,7 +248,7 @@ hostile("parts of requests that never end hold no more bytes than may be held", 
     assert.strictEqual(error.kind, "overloaded")
   }))
 
-hostile(
+test(
   "more clients than are remembered forget the idle ones",
   ({ broker, client, prefix, server }) =>
     Effect.gen(function*() {

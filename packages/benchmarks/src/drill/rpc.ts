@@ -171,7 +171,7 @@ const work = (client: Client, outcome: Outcome, isOver: () => boolean): Effect.E
 const forgetAtRandom = (broker: ScriptedBroker.Service, outcome: Outcome): Effect.Effect<void> =>
   Effect.gen(function*() {
     const { sessions } = broker
-    const session = sessions[yield* between(0, sessions.length)]!
+    const session = sessions[yield* between(0, sessions.length - 1)]!
     if (session.connection !== undefined) yield* broker.cut(session.connection)
     if (yield* broker.forgetSession(session.clientId)) outcome.forgotten++
   }).pipe(Effect.repeat(Schedule.spaced("100 millis")), Effect.asVoid)
