@@ -17,9 +17,9 @@
  *   Rpc.make("Add", { payload: { a: Schema.Finite, b: Schema.Finite }, success: Schema.Finite })
  * ) {}
  *
- * export const program = Effect.gen(function*() {
+ * export const three = Effect.gen(function*() {
  *   const calculator = yield* RpcClient.make(Calculator)
- *   yield* Effect.log(yield* calculator.Add({ a: 1, b: 2 }))
+ *   return yield* calculator.Add({ a: 1, b: 2 })
  * }).pipe(
  *   Effect.scoped,
  *   Effect.provide(MqttRpcClient.layer({ prefix: "calculator" }).pipe(

@@ -21,6 +21,18 @@ import * as Predicate from "effect/Predicate"
 import type { RpcClientError } from "effect/rpc/RpcClientError"
 import * as Schema from "effect/Schema"
 
+const kinds = [
+  "noServer",
+  "serverGone",
+  "unanswered",
+  "overloaded",
+  "tooLarge",
+  "malformed",
+  "lost",
+  "closed",
+  "mqtt"
+] as const
+
 /**
  * What happened to the call.
  *
@@ -47,29 +59,7 @@ export type MqttRpcErrorKind = typeof MqttRpcErrorKind.Type
  * @category schemas
  * @since 0.1.0
  */
-export const MqttRpcErrorKind: Schema.Literals<
-  [
-    "noServer",
-    "serverGone",
-    "unanswered",
-    "overloaded",
-    "tooLarge",
-    "malformed",
-    "lost",
-    "closed",
-    "mqtt"
-  ]
-> = Schema.Literals([
-  "noServer",
-  "serverGone",
-  "unanswered",
-  "overloaded",
-  "tooLarge",
-  "malformed",
-  "lost",
-  "closed",
-  "mqtt"
-])
+export const MqttRpcErrorKind: Schema.Literals<typeof kinds> = Schema.Literals(kinds)
 
 /**
  * A call that failed without an answer of its handler.
