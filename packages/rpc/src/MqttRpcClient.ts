@@ -41,7 +41,7 @@ import * as RpcClient from "effect/rpc/RpcClient"
 import { RpcSerialization } from "effect/rpc/RpcSerialization"
 import * as Scope from "effect/Scope"
 import { Client } from "./internal/client.ts"
-import { makeLink, receive, ticking } from "./internal/link.ts"
+import { checkSession, makeLink, receive, ticking } from "./internal/link.ts"
 import { decodeClientOptions } from "./internal/options.ts"
 import { presenceTopic } from "./internal/topics.ts"
 
@@ -108,6 +108,7 @@ export const make = (
 ): Effect.Effect<RpcClient.Protocol["Service"], MqttError, RpcSerialization | Scope.Scope> =>
   RpcClient.Protocol.make(Effect.fnUntraced(function*(writeResponse, clientIds) {
     const complete = yield* Effect.fromResult(decodeClientOptions(options))
+    yield* checkSession(session, "MqttRpcClient.make")
     const serialization = yield* RpcSerialization
     const scope = yield* Scope.Scope
     yield* session.awaitReady

@@ -99,8 +99,9 @@ export const isMqttRpcError = (u: unknown): u is MqttRpcError => u instanceof Mq
  * @since 0.1.0
  */
 export const fromClientError = (error: RpcClientError): Option.Option<MqttRpcError> => {
-  const { reason } = error
-  return Predicate.isTagged(reason, "RpcClientDefect") && isMqttRpcError((reason as { readonly cause: unknown }).cause)
-    ? Option.some((reason as unknown as { readonly cause: MqttRpcError }).cause)
+  const reason: unknown = Predicate.hasProperty(error, "reason") ? error.reason : undefined
+  return Predicate.isTagged(reason, "RpcClientDefect") && Predicate.hasProperty(reason, "cause") &&
+      isMqttRpcError(reason.cause)
+    ? Option.some(reason.cause)
     : Option.none()
 }

@@ -38,7 +38,7 @@ import * as Queue from "effect/Queue"
 import { RpcSerialization } from "effect/rpc/RpcSerialization"
 import * as RpcServer from "effect/rpc/RpcServer"
 import * as Scope from "effect/Scope"
-import { makeLink, receive, ticking } from "./internal/link.ts"
+import { checkSession, makeLink, receive, ticking } from "./internal/link.ts"
 import { decodeServerOptions } from "./internal/options.ts"
 import { Server } from "./internal/server.ts"
 import { presenceTopic } from "./internal/topics.ts"
@@ -92,6 +92,7 @@ export const make = Effect.fnUntraced(function*(
   options: MqttRpcServerInput
 ): Effect.fn.Return<RpcServer.Protocol["Service"], MqttError, RpcSerialization | Scope.Scope> {
   const complete = yield* Effect.fromResult(decodeServerOptions(options))
+  yield* checkSession(session, "MqttRpcServer.make")
   const serialization = yield* RpcSerialization
   const scope = yield* Scope.Scope
   const disconnects = yield* Queue.unbounded<number>()

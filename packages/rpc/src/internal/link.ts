@@ -2,8 +2,8 @@
  * What a client and a server of RPC have in common: their name, and how they send packets over their session.
  */
 import type * as Message from "@effect-mqttx/core/Message"
-import { isMqttError, type MqttError } from "@effect-mqttx/core/MqttError"
-import type * as MqttSession from "@effect-mqttx/core/MqttSession"
+import { InvalidOptions, isMqttError, MqttError } from "@effect-mqttx/core/MqttError"
+import * as MqttSession from "@effect-mqttx/core/MqttSession"
 import type { MessageProperties } from "@effect-mqttx/core/Properties"
 import type { PublishReceipt } from "@effect-mqttx/core/Publication"
 import { chunksOf } from "effect/Array"
@@ -68,6 +68,15 @@ export interface Link {
   /** Says at a bearable pace that something was dropped. */
   readonly complain: (message: Message.Message, why: string) => Effect.Effect<void>
 }
+
+/** Fails with `InvalidOptions` for what is no session. */
+export const checkSession = (session: unknown, method: string): Effect.Effect<void, MqttError> =>
+  MqttSession.isSession(session) ? Effect.void : Effect.fail(
+    new MqttError({
+      method,
+      reason: new InvalidOptions({ issues: [{ path: "session", message: "must be a session" }] })
+    })
+  )
 
 export const makeLink = Effect.fnUntraced(function*(
   session: MqttSession.Session,

@@ -12,7 +12,8 @@
 
 /** A client identifier as one topic level. Characters that a level cannot hold are written in hexadecimal digits. */
 export const levelOf = (clientId: string): string =>
-  clientId.replace(/[%/+#]/g, (character) => `%${character.charCodeAt(0).toString(16)}`)
+  // The options of the session refuse an identifier that is no text.
+  String(clientId).replace(/[%/+#]/g, (character) => `%${character.charCodeAt(0).toString(16)}`)
 
 export type Role = "clients" | "servers"
 
