@@ -24,6 +24,7 @@ export default defineConfig({
       project("credentials", "packages/credentials"),
       project("metrics", "packages/metrics"),
       project("msgpack", "packages/msgpack"),
+      project("rpc", "packages/rpc"),
       project("socket", "packages/socket"),
       project("store-kvs", "packages/store-kvs"),
       project("testing", "packages/testing"),

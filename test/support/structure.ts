@@ -111,6 +111,29 @@ export const packageFloors: Readonly<Record<string, Floors>> = {
     ]]
   ],
   msgpack: [[0, ["MessagePack.ts"]]],
+  rpc: [
+    [0, [
+      "MqttRpcError.ts",
+      "internal/assembly.ts",
+      "internal/callNumbers.ts",
+      "internal/inbox.ts",
+      "internal/messages.ts",
+      "internal/options.ts",
+      "internal/packets.ts",
+      "internal/suspects.ts",
+      "internal/topics.ts"
+    ]],
+    [1, [
+      "internal/clientCalls.ts",
+      "internal/clientTable.ts",
+      "internal/failures.ts",
+      "internal/link.ts",
+      "internal/notices.ts"
+    ]],
+    [2, ["internal/replies.ts", "internal/requestPublication.ts"]],
+    [3, ["internal/client.ts", "internal/server.ts"]],
+    [4, ["MqttRpcClient.ts", "MqttRpcServer.ts"]]
+  ],
   socket: [[0, ["SocketTransport.ts"]]],
   "store-kvs": [
     [0, ["internal/"]],

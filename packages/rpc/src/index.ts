@@ -1,0 +1,3 @@
+export * as MqttRpcClient from "./MqttRpcClient.ts"
+export * as MqttRpcError from "./MqttRpcError.ts"
+export * as MqttRpcServer from "./MqttRpcServer.ts"
