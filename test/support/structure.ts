@@ -80,7 +80,7 @@ export const packageFloors: Readonly<Record<string, Floors>> = {
   cli: [
     [0, ["internal/failure.ts", "internal/format.ts"]],
     [1, ["internal/connection.ts"]],
-    [2, ["internal/pub.ts", "internal/sub.ts", "internal/doctor/", "internal/gateway/"]],
+    [2, ["internal/pub.ts", "internal/sub.ts", "internal/recording/", "internal/doctor/", "internal/gateway/"]],
     [3, ["Cli.ts"]],
     [4, ["internal/main.ts"]]
   ],

@@ -29,6 +29,9 @@ import { doctor } from "./internal/doctor/doctor.ts"
 import { CommandFailed, exitCodes as codes } from "./internal/failure.ts"
 import { gateway } from "./internal/gateway/gateway.ts"
 import { pub } from "./internal/pub.ts"
+import { record } from "./internal/recording/record.ts"
+import { replay } from "./internal/recording/replay.ts"
+import { request } from "./internal/request.ts"
 import { sub } from "./internal/sub.ts"
 
 /**
@@ -62,7 +65,7 @@ export const command: Command.Command<"effect-mqttx", {}, {}, CommandFailed, Com
   "effect-mqttx"
 ).pipe(
   Command.withDescription("MQTT from the command line. MQTT_... variables set what flags do not"),
-  Command.withSubcommands([pub, sub, doctor, gateway])
+  Command.withSubcommands([pub, sub, request, record, replay, doctor, gateway])
 )
 
 // `-h` is the host and `-v` prints topics.
