@@ -78,11 +78,12 @@ export const packagesBelow: Readonly<Record<string, ReadonlyArray<string>>> = {
 /** The floors of packages that stand on the core. */
 export const packageFloors: Readonly<Record<string, Floors>> = {
   cli: [
-    [0, ["internal/failure.ts", "internal/format.ts"]],
-    [1, ["internal/connection.ts"]],
-    [2, ["internal/pub.ts", "internal/sub.ts", "internal/recording/", "internal/doctor/", "internal/gateway/"]],
-    [3, ["Cli.ts"]],
-    [4, ["internal/main.ts"]]
+    [0, ["internal/failure.ts", "internal/format.ts", "internal/lines.ts", "internal/progress.ts"]],
+    [1, ["internal/connection.ts", "internal/output.ts", "internal/payload.ts"]],
+    [2, ["internal/pub.ts", "internal/sub.ts", "internal/request.ts", "internal/recording/", "internal/bench/"]],
+    [3, ["internal/doctor/", "internal/gateway/"]],
+    [4, ["Cli.ts"]],
+    [5, ["internal/main.ts"]]
   ],
   metrics: [
     [0, ["MqttSnapshot.ts", "internal/snapshot/"]],

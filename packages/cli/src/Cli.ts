@@ -25,6 +25,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import { fileURLToPath } from "node:url"
+import { bench } from "./internal/bench/bench.ts"
 import { doctor } from "./internal/doctor/doctor.ts"
 import { CommandFailed, exitCodes as codes } from "./internal/failure.ts"
 import { gateway } from "./internal/gateway/gateway.ts"
@@ -65,7 +66,7 @@ export const command: Command.Command<"effect-mqttx", {}, {}, CommandFailed, Com
   "effect-mqttx"
 ).pipe(
   Command.withDescription("MQTT from the command line. MQTT_... variables set what flags do not"),
-  Command.withSubcommands([pub, sub, request, record, replay, doctor, gateway])
+  Command.withSubcommands([pub, sub, request, record, replay, bench, doctor, gateway])
 )
 
 // `-h` is the host and `-v` prints topics.
