@@ -81,7 +81,7 @@ export const packageFloors: Readonly<Record<string, Floors>> = {
     [0, ["internal/failure.ts", "internal/format.ts", "internal/lines.ts", "internal/progress.ts"]],
     [1, ["internal/connection.ts", "internal/output.ts", "internal/payload.ts"]],
     [2, ["internal/pub.ts", "internal/sub.ts", "internal/request.ts", "internal/recording/", "internal/bench/"]],
-    [3, ["internal/doctor/", "internal/gateway/"]],
+    [3, ["internal/doctor/", "internal/gateway/", "internal/store/"]],
     [4, ["Cli.ts"]],
     [5, ["internal/main.ts"]]
   ],
