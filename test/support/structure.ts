@@ -82,8 +82,9 @@ export const packageFloors: Readonly<Record<string, Floors>> = {
     [1, ["internal/connection.ts", "internal/output.ts", "internal/payload.ts"]],
     [2, ["internal/pub.ts", "internal/sub.ts", "internal/request.ts", "internal/recording/", "internal/bench/"]],
     [3, ["internal/doctor/", "internal/gateway/", "internal/store/"]],
-    [4, ["Cli.ts"]],
-    [5, ["internal/main.ts"]]
+    [4, ["internal/simulate/"]],
+    [5, ["Cli.ts"]],
+    [6, ["internal/main.ts"]]
   ],
   metrics: [
     [0, ["MqttSnapshot.ts", "internal/snapshot/"]],

@@ -33,6 +33,7 @@ import { pub } from "./internal/pub.ts"
 import { record } from "./internal/recording/record.ts"
 import { replay } from "./internal/recording/replay.ts"
 import { request } from "./internal/request.ts"
+import { simulate } from "./internal/simulate/simulate.ts"
 import { store } from "./internal/store/store.ts"
 import { sub } from "./internal/sub.ts"
 
@@ -67,7 +68,7 @@ export const command: Command.Command<"effect-mqttx", {}, {}, CommandFailed, Com
   "effect-mqttx"
 ).pipe(
   Command.withDescription("MQTT from the command line. MQTT_... variables set what flags do not"),
-  Command.withSubcommands([pub, sub, request, record, replay, bench, doctor, store, gateway])
+  Command.withSubcommands([pub, sub, request, record, replay, bench, simulate, doctor, store, gateway])
 )
 
 // `-h` is the host and `-v` prints topics.

@@ -69,8 +69,8 @@ export const sessionId = (session: string): string => idOf(session)
 /**
  * Reads the files of a store. Does not see what was written while the disk was full and waits for the next opening.
  *
- * Fails with `StorageFailed` of the kinds `owned`, `newerFormat`, `readOnly`, `refused`, and `unavailable` when there is
- * no store.
+ * Fails with `StorageFailed` of the kinds `owned`, `newerFormat`, `readOnly`, `refused`, and `unavailable` when there
+ * is no store.
  *
  * @stability stable
  * @category constructors
