@@ -14,9 +14,11 @@ const header = "| Promise | Where | Limits | Test |"
 
 const read = (path: string): string => readFileSync(join(root, path), "utf8")
 
-/** All pages but this one; decisions are no promises. */
+/** All pages but this one and the index; decisions are no promises, and guides have tests of their own. */
 const pages = (): ReadonlyMap<string, string> => {
-  const docs = [...filesBelow("docs", ".md")].filter(([file]) => !file.includes("/") && file !== "promises.md")
+  const docs = [...filesBelow("docs", ".md")].filter(([file]) =>
+    !file.includes("/") && file !== "promises.md" && file !== "README.md"
+  )
   return new Map([["README.md", read("README.md")], ...docs])
 }
 

@@ -391,6 +391,18 @@ describe("documentation", () => {
     ])
   })
 
+  it("fences with the names of files import each other on their page, and are found at their lines", () => {
+    const page =
+      "```ts file=a.ts\nexport const a = 1\n```\n\n```ts file=b.ts\nimport { a } from \"./a.ts\"\nexport const b: string = a\n```\n"
+    const directory = Path.join(root, "build/fences-checked")
+    const other = fencesOf("b.md", "```ts\nexport * from \"./a.ts\"\n```\n\n```ts file=../c.ts\n```")
+    assert.deepStrictEqual(fenceViolations(root, directory, [...fencesOf("a.md", page), ...other]), [
+      "b.md:5: a fence is ```ts and nothing else, not ```ts file=../c.ts",
+      "a.md:7: error TS2322: Type 'number' is not assignable to type 'string'.",
+      "b.md:2: error TS2307: Cannot find module './a.ts' or its corresponding type declarations."
+    ])
+  })
+
   it("a fence sees the packages by their names, and only what they export", () => {
     const good = fencesOf("a.md", "```ts\nimport * as Core from \"@effect-mqttx/core\"\nexport const a = Core\n```")
     const inner = fencesOf("a.md", "```ts\nexport * from \"@effect-mqttx/core/internal/memoryStore\"\n```")

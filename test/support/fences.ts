@@ -9,8 +9,8 @@ export interface Fence {
   readonly code: string
 }
 
-/** The fenced blocks of a Markdown text whose language is TypeScript. */
-export const fencesOf = (file: string, markdown: string): ReadonlyArray<Fence> => {
+/** All fenced blocks of a Markdown text. */
+export const blocksOf = (file: string, markdown: string): ReadonlyArray<Fence> => {
   const fences: Array<Fence> = []
   const lines = markdown.split(/\r?\n/)
   for (let i = 0; i < lines.length; i++) {
@@ -21,12 +21,18 @@ export const fencesOf = (file: string, markdown: string): ReadonlyArray<Fence> =
     while (
       ++i < lines.length && !(lines[i]!.trim().startsWith(marker) && lines[i]!.trim().replace(/[`~]/g, "") === "")
     );
-    if (!/^(?:ts|typescript|tsx|mts)\b/i.test(info)) continue
     const code = lines.slice(start, i).map((line) => line.startsWith(indent) ? line.slice(indent.length) : line)
     fences.push({ file, line: start, info: info.trim(), code: code.join("\n") })
   }
   return fences
 }
+
+/** The fenced blocks of a Markdown text whose language is TypeScript. */
+export const fencesOf = (file: string, markdown: string): ReadonlyArray<Fence> =>
+  blocksOf(file, markdown).filter(({ info }) => /^(?:ts|typescript|tsx|mts)\b/i.test(info))
+
+/** The name of the file that a block is, by which other blocks of its page import it: `ts file=readings.ts`. */
+export const fileNameOf = ({ info }: Fence): string | undefined => /^\w+ file=([\w.-]+)$/.exec(info)?.[1]
 
 /**
  * Type-checks fences against the sources of the packages. The answer has one line for each diagnostic, at the place in
@@ -38,12 +44,22 @@ export const fenceViolations = (
   fences: ReadonlyArray<Fence>
 ): ReadonlyArray<string> => {
   const violations = fences
-    .filter(({ info }) => info !== "ts")
+    .filter((fence) => fence.info !== "ts" && fileNameOf(fence) === undefined)
     .map(({ file, info, line }) => `${file}:${line}: a fence is \`\`\`ts and nothing else, not \`\`\`${info}`)
   if (fences.length === 0) return violations
   Fs.rmSync(directory, { recursive: true, force: true })
   Fs.mkdirSync(directory, { recursive: true })
-  fences.forEach((fence, i) => Fs.writeFileSync(Path.join(directory, `fence${i}.ts`), `${fence.code}\n`))
+  const written = new Map<string, Fence>()
+  fences.forEach((fence, i) => {
+    const name = fileNameOf(fence)
+    // The files of a page stand together, below a folder that keeps them apart from those of other pages.
+    const path = name === undefined ? `fence${i}.ts` : `${fence.file.replaceAll(/[^\w-]/g, "_")}/${name}`
+    if (written.has(path)) violations.push(`${fence.file}:${fence.line}: there is a file ${name} before`)
+    written.set(path, fence)
+    const file = Path.join(directory, path)
+    Fs.mkdirSync(Path.dirname(file), { recursive: true })
+    Fs.writeFileSync(file, `${fence.code}\n`)
+  })
   Fs.writeFileSync(
     Path.join(directory, "tsconfig.json"),
     JSON.stringify({
@@ -60,7 +76,7 @@ export const fenceViolations = (
         lib: ["ES2022", "DOM", "DOM.Iterable"],
         types: ["node"]
       },
-      include: ["*.ts"]
+      include: ["**/*.ts"]
     })
   )
   const tsc = ChildProcess.spawnSync(
@@ -75,9 +91,11 @@ export const fenceViolations = (
     if (diagnostic === null) continue
     // Errors in the packages' own sources are the business of `npm run check`.
     understood = true
-    const fence = /^fence(\d+)\.ts$/.exec(Path.basename(diagnostic[1]!))
-    if (fence === null) continue
-    const { file, line: start } = fences[Number(fence[1])]!
+    const fence = written.get(
+      Path.relative(directory, Path.resolve(directory, diagnostic[1]!)).replaceAll(Path.sep, "/")
+    )
+    if (fence === undefined) continue
+    const { file, line: start } = fence
     violations.push(`${file}:${start + Number(diagnostic[2])}: ${diagnostic[3]}`)
   }
   if (!understood) violations.push(`the compiler failed: ${tsc.stdout}${tsc.stderr}`)

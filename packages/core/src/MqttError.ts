@@ -2,8 +2,8 @@
  * The only error of the library: `MqttError` with a `reason`, which is one of the tagged classes below.
  *
  * Handle a reason with `Effect.catchReason("MqttError", "QueueFull", (reason) => ...)`, several with
- * `Effect.catchReasons`, or use the error's `category`, `severity` and `isRetryable`. Every error and reason is a
- * Schema class: it encodes to JSON and decodes back to instances.
+ * `Effect.catchReasons`, or use the error's `category`, `severity` and `isRetryable`. Its `documentation` says more.
+ * Every error and reason is a Schema class: it encodes to JSON and decodes back to instances.
  */
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
@@ -20,6 +20,9 @@ export * from "./internal/errors/connection.ts"
 export * from "./internal/errors/operation.ts"
 
 const TypeId = "~effect-mqttx/core/MqttError"
+
+/** The page with an entry for each reason. */
+const catalogue = "https://github.com/effect-mqttx/effect-mqttx/blob/main/docs/guides/errors.md"
 
 /** All reasons: the one list of them. */
 const reasons = [
@@ -151,6 +154,14 @@ export class MqttError extends TaggedError<MqttError>("@effect-mqttx/core/MqttEr
       where += where === "" ? topic : ` ${topic}`
     }
     return where === "" ? this.reason.message : `${where}: ${this.reason.message}`
+  }
+
+  /**
+   * The address of the documentation of the reason: when it happens, and what to do about it. It is in neither the
+   * message nor the JSON form.
+   */
+  get documentation(): string {
+    return `${catalogue}#${this.reason._tag.toLowerCase()}`
   }
 
   /** Whether the same operation may succeed if it is repeated without a change. */

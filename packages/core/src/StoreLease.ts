@@ -28,65 +28,11 @@ const grace = Duration.seconds(1)
  * @since 0.1.0
  */
 export interface Held {
+  /** The tag of the answer. */
   readonly _tag: "Held"
   /** For how long its lease is still valid, in milliseconds. */
   readonly remaining: number
 }
-
-/**
- * How long an acquisition waits for another owner by default: its lease, and one second.
- *
- * @stability stable
- * @category constructors
- * @since 0.1.0
- */
-export const defaultTimeout = (lease: Duration.Duration): Duration.Duration => Duration.sum(lease, grace)
-
-/**
- * Becomes the owner of a session: tries at once, and again until the timeout has passed, more and more seldom and at
- * the end of the other owner's lease. Fails with the kind `owned` after the timeout.
- *
- * @stability stable
- * @category constructors
- * @since 0.1.0
- */
-export const acquire = Effect.fnUntraced(function*<Owner extends { readonly _tag: "Owner" }>(
-  attempt: Effect.Effect<Owner | Held, StorageFailed>,
-  timeout: Duration.Duration
-): Effect.fn.Return<Owner, StorageFailed> {
-  const until = (yield* now) + Duration.toMillis(timeout)
-  for (let poll = 20;; poll = Math.min(poll * 2, longestPoll)) {
-    const answer = yield* attempt
-    if (answer._tag === "Owner") return answer
-    const left = until - (yield* now)
-    if (left <= 0) {
-      const remaining = Duration.format(Duration.millis(answer.remaining))
-      return yield* new StorageFailed({
-        kind: "owned",
-        detail: `another owner has the session, with a lease for ${remaining} more`
-      })
-    }
-    yield* Effect.sleep(Math.max(1, Math.min(poll, answer.remaining + 1, left)))
-  }
-})
-
-/**
- * Renews a lease three times in its duration until the scope ends. A failed renewal is tried again the next time.
- *
- * @stability stable
- * @category constructors
- * @since 0.1.0
- */
-export const keep = <E, R>(
-  renewal: Effect.Effect<unknown, E, R>,
-  lease: Duration.Duration
-): Effect.Effect<void, never, R | Scope.Scope> =>
-  Effect.ignore(renewal).pipe(
-    Effect.delay(Duration.toMillis(lease) / 3),
-    Effect.repeat(Schedule.forever),
-    Effect.forkScoped,
-    Effect.asVoid
-  )
 
 /**
  * The sessions that one store has open. A store's own class extends it.
@@ -101,6 +47,50 @@ export abstract class OpenSessions {
 
   /** Becomes the owner among all programs, until the scope ends. */
   protected abstract own(session: string): Effect.Effect<SessionStoreHandle, StorageFailed, Scope.Scope>
+
+  /** How long an acquisition waits for another owner by default: its lease, and one second. */
+  protected static defaultTimeout(lease: Duration.Duration): Duration.Duration {
+    return Duration.sum(lease, grace)
+  }
+
+  /**
+   * Becomes the owner of a session: tries at once, and again until the timeout has passed, more and more seldom and at
+   * the end of the other owner's lease. Fails with the kind `owned` after the timeout.
+   */
+  protected acquire<Owner extends { readonly _tag: "Owner" }>(
+    attempt: Effect.Effect<Owner | Held, StorageFailed>,
+    timeout: Duration.Duration
+  ): Effect.Effect<Owner, StorageFailed> {
+    return Effect.gen(function*() {
+      const until = (yield* now) + Duration.toMillis(timeout)
+      for (let poll = 20;; poll = Math.min(poll * 2, longestPoll)) {
+        const answer = yield* attempt
+        if (answer._tag === "Owner") return answer
+        const left = until - (yield* now)
+        if (left <= 0) {
+          const remaining = Duration.format(Duration.millis(answer.remaining))
+          return yield* new StorageFailed({
+            kind: "owned",
+            detail: `another owner has the session, with a lease for ${remaining} more`
+          })
+        }
+        yield* Effect.sleep(Math.max(1, Math.min(poll, answer.remaining + 1, left)))
+      }
+    })
+  }
+
+  /** Renews a lease three times in its duration until the scope ends. A failed renewal is tried again the next time. */
+  protected keep(
+    renewal: Effect.Effect<unknown, unknown>,
+    lease: Duration.Duration
+  ): Effect.Effect<void, never, Scope.Scope> {
+    return Effect.ignore(renewal).pipe(
+      Effect.delay(Duration.toMillis(lease) / 3),
+      Effect.repeat(Schedule.forever),
+      Effect.forkScoped,
+      Effect.asVoid
+    )
+  }
 
   /** Opens a session as its only owner until the scope or the store ends. See `SessionStore.open`. */
   open(session: string): Effect.Effect<SessionStoreHandle, MqttError, Scope.Scope> {

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Schema, Stream } from "effect"
+import { readFileSync } from "node:fs"
 import { inspect } from "node:util"
 import * as MqttError from "../src/MqttError.ts"
 
@@ -50,6 +51,21 @@ const reasons: { readonly [Tag in MqttError.MqttErrorReason["_tag"]]: MqttError.
 const queueFull = new MqttError.MqttError({ reason: new MqttError.QueueFull({ messages: 10, bytes: 20 }) })
 
 describe("MqttError", () => {
+  describe("documentation", () => {
+    const page = readFileSync(new URL("../../../docs/guides/errors.md", import.meta.url), "utf8")
+    const anchors = Array.from(page.matchAll(/^### (\w+)$/gm), ([, heading]) => heading!.toLowerCase())
+
+    it.each(Object.values(reasons))("leads to the entry of $_tag", (reason) => {
+      const [address, anchor] = new MqttError.MqttError({ reason }).documentation.split("#")
+      assert.strictEqual(address, "https://github.com/effect-mqttx/effect-mqttx/blob/main/docs/guides/errors.md")
+      assert.include(anchors, anchor)
+    })
+
+    it("is part of neither the message nor the JSON form", () => {
+      assert.notInclude(`${queueFull.message}${JSON.stringify(queueFull)}`, "github.com")
+    })
+  })
+
   describe("handling", () => {
     it.effect("catches one reason and narrows it", () =>
       Effect.gen(function*() {

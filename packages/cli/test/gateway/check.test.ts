@@ -79,6 +79,7 @@ sessions
 forwarders
   up  plant to cloud: sensors/#; QoS as published
 metrics: http://127.0.0.1:9464/
+admin: none
 `,
           stderr: ""
         })

@@ -132,6 +132,17 @@ describe("the file of the gateway", () => {
     assert.isNotEmpty(mistakes(file))
   })
 
+  it("the admin interface needs a token where other machines may reach it", () => {
+    const admin = (settings: object) => mistakes({ ...plain, admin: settings })
+    assert.deepStrictEqual(admin({}), [])
+    assert.deepStrictEqual(admin({ host: "::1" }), [])
+    assert.deepStrictEqual(admin({ host: "0.0.0.0", token: "0123456789abcdef" }), [])
+    assert.deepStrictEqual(admin({ host: "0.0.0.0" }), [
+      "admin.token: is needed on an address that other machines may reach"
+    ])
+    assert.deepStrictEqual(admin({ token: "hunter1" }), ["admin.token: expected a text of at least 16 characters"])
+  })
+
   it("two stores have no directory in common", () => {
     const disk = { type: "file", directory: "d" }
     assert.deepStrictEqual(mistakes({ ...plain, stores: { one: disk, two: disk } }), [

@@ -2,6 +2,7 @@
  * `effect-mqttx gateway` as a process between two real mosquittos.
  */
 import { Cli } from "@effect-mqttx/cli"
+import { MqttSession } from "@effect-mqttx/core"
 import { MosquittoBroker } from "@effect-mqttx/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
@@ -225,5 +226,83 @@ stopTimeout = "1 hour"
       yield* gateway.says("the gateway drains")
       gateway.child.kill("SIGINT")
       assert.strictEqual((yield* gateway.ended).code, exitCodes.interrupted)
+    }).pipe(Effect.scoped))
+
+  it.live("kill -9 in the middle of traffic: QoS 2 comes once and in order after the next start", () =>
+    Effect.gen(function*() {
+      const a = yield* broker
+      const b = yield* broker
+      const port = yield* freePort
+      const file = (yield* folder({
+        "gateway.toml": `
+[metrics]
+port = ${port}
+[stores.disk]
+type = "file"
+directory = "state"
+[sessions]
+plant = { servers = "${a.url}", store = "disk" }
+cloud = { servers = "${b.url}", store = "disk" }
+[forwarders.up]
+sources = "plant"
+filters = "t"
+target = "cloud"
+`
+      })) + "/gateway.toml"
+      const received = yield* witness(b.url, "t")
+      let gateway = yield* startGateway(file)
+      yield* awaitStatus(port, "/readyz", 200)
+      const traffic = yield* publishing(a.url, "t", 2, 1000)
+      for (let round = 1; round <= 5; round++) {
+        yield* received.has(received.payloads.length + 200 + 37 * round)
+        gateway.child.kill("SIGKILL")
+        yield* gateway.ended
+        gateway = yield* startGateway(file)
+      }
+      const count = yield* traffic.stop
+      yield* received.has(count)
+      assert.deepStrictEqual(received.payloads, numbers(count))
+    }).pipe(Effect.scoped))
+
+  it.live("transforms payloads, and what cannot be transformed is a dead letter", () =>
+    Effect.gen(function*() {
+      const a = yield* broker
+      const b = yield* broker
+      const port = yield* freePort
+      const file = (yield* folder({
+        "gateway.toml": `
+[metrics]
+port = ${port}
+[sessions]
+plant = { servers = "${a.url}" }
+cloud = { servers = "${b.url}" }
+[forwarders.up]
+sources = "plant"
+filters = "t/+"
+target = "cloud"
+deadLetter = { topic = "dead" }
+[[forwarders.up.transforms]]
+type = "scale"
+path = "temp"
+factor = 1.8
+offset = 32
+[[forwarders.up.transforms]]
+type = "template"
+format = "json"
+template = '{ "fahrenheit": {{$.temp}}, "from": {{topic}} }'
+`
+      })) + "/gateway.toml"
+      const received = yield* witness(b.url, "#")
+      yield* startGateway(file)
+      yield* awaitStatus(port, "/readyz", 200)
+      const session = yield* MqttSession.make({ name: "publisher", servers: a.url })
+      for (const payload of ["{\"temp\": 20}", "warm", "{\"temp\": 0}"]) {
+        yield* session.publish("t/1", payload, { qos: 1 })
+      }
+      yield* received.has(3)
+      assert.sameMembers(
+        received.payloads.map((payload, index) => `${received.topics[index]} ${payload}`),
+        ["t/1 { \"fahrenheit\": 68, \"from\": \"t/1\" }", "dead warm", "t/1 { \"fahrenheit\": 32, \"from\": \"t/1\" }"]
+      )
     }).pipe(Effect.scoped))
 })

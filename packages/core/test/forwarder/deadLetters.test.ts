@@ -8,7 +8,7 @@ import * as RouteTransformer from "@effect-mqttx/core/RouteTransformer"
 import * as SessionStore from "@effect-mqttx/core/SessionStore"
 import * as ScriptedBroker from "@effect-mqttx/testing/ScriptedBroker"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Queue, type Scope, Stream } from "effect"
+import { Effect, Fiber, Queue, type Scope, Stream } from "effect"
 import { makeNet, makePair, type Net, netOf, publishedAt, settled, until } from "../../../../test/support/forwarders.ts"
 import type { Forwarder } from "../../src/Forwarder.ts"
 
@@ -225,4 +225,37 @@ describe("Forwarder: refused dead letters", () => {
       const { forwarded, refusedLater } = yield* until(forwarder, ({ refusedLater }) => refusedLater === 1)
       assert.deepStrictEqual([forwarded, refusedLater], [1, 1])
     }).pipe(Effect.provide(SessionStore.layerMemory)))
+
+  for (const comes of [true, false]) {
+    const title = comes ? "waits for its session when the forwarder stops" : "is reported when the forwarder stops"
+    it.live(`of a message that a durable target refuses later, without a session for it, ${title}`, () =>
+      Effect.gen(function*() {
+        const net = yield* makeNet(["a", "b", "c"], { record: true })
+        yield* net.ready("a")
+        yield* net.brokers.b!.refusePublish("#", 0x87)
+        yield* net.ready("b", { persistence: "durable" })
+        const forwarder = yield* net.forward({
+          deadLetter: { topic: "dead", session: "c" },
+          stopTimeout: comes ? "1 minute" : "20 millis"
+        })
+        yield* forwarder.active
+        const failures = yield* failuresOf(forwarder)
+        yield* net.brokers.a!.publish("secret", "1", { qos: 1 })
+        yield* until(forwarder, ({ refusedLater }) => refusedLater === 1)
+        const stopping = yield* Effect.forkChild(forwarder.stop)
+        if (comes) {
+          yield* until(forwarder, ({ state }) => state === "stopping")
+          yield* net.ready("c")
+          yield* Fiber.join(stopping)
+          yield* net.brokers.c!.awaitUntil(() => publishedAt(net.brokers.c!).length === 1)
+          assert.deepStrictEqual(publishedAt(net.brokers.c!), ["dead 1"])
+          assert.strictEqual(yield* Queue.size(failures), 0)
+        } else {
+          yield* Fiber.join(stopping)
+          const { deadLetterError, error, outcome, topic } = yield* Queue.take(failures)
+          assert.deepStrictEqual([outcome, topic, error.reason._tag], ["failed", "secret", "PublishRefused"])
+          assert.match(deadLetterError!.message, /the forwarder has stopped before it could publish the message/)
+        }
+      }).pipe(Effect.provide(SessionStore.layerMemory)))
+  }
 })

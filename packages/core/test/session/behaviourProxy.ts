@@ -13,7 +13,7 @@ export interface Proxy {
   readonly open: Effect.Effect<void>
   /** Succeeds when no client has a connection. */
   readonly idle: Effect.Effect<void>
-  /** Connections so far, refused ones not counted. */
+  /** Connections over which anything was sent so far, refused ones not counted. */
   readonly connections: Effect.Effect<number>
 }
 
@@ -36,8 +36,9 @@ export const make = Effect.fnUntraced(
         client.resetAndDestroy()
         return
       }
-      connections++
       clients.add(client)
+      // Not before the first byte: on a slow machine both addresses of "localhost" are tried, and one is used.
+      client.once("data", () => connections++)
       const upstream = Net.connect({ host, port, allowHalfOpen: true })
       client.setNoDelay(true)
       upstream.setNoDelay(true)

@@ -66,7 +66,7 @@ export interface Link {
   readonly open: Effect.Effect<void>
   /** Succeeds when there is no connection over it. */
   readonly idle: Effect.Effect<void>
-  /** Connections so far. */
+  /** Connections over which anything was sent so far. */
   readonly connections: Effect.Effect<number>
 }
 

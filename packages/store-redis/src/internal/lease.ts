@@ -3,13 +3,12 @@
  * handle renews the lease.
  */
 import type { StorageFailed } from "@effect-mqttx/core/MqttError"
-import * as StoreLease from "@effect-mqttx/core/StoreLease"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { CommandQueue } from "./commandQueue.ts"
 import type { SessionKeys } from "./keys.ts"
 import type { RedisStoreOptions } from "./options.ts"
-import { oneOf, readAcquisition } from "./replies.ts"
+import { type Acquisition, oneOf, readAcquisition } from "./replies.ts"
 import * as Scripts from "./scripts.ts"
 
 /** How long Redis remembers the newest owner of a session that has no records any more. */
@@ -21,8 +20,6 @@ export interface LeaseTimes {
   readonly expiry: number
   /** The least time for which Redis remembers the newest owner. */
   readonly memory: number
-  /** How long an acquisition waits for another owner. */
-  readonly acquireTimeout: Duration.Duration
 }
 
 export const leaseTimesOf = (options: RedisStoreOptions): LeaseTimes => {
@@ -30,8 +27,7 @@ export const leaseTimesOf = (options: RedisStoreOptions): LeaseTimes => {
   return {
     lease: Math.ceil(Duration.toMillis(options.leaseDuration)),
     expiry,
-    memory: expiry === 0 ? longestMemory : Math.min(expiry, longestMemory),
-    acquireTimeout: options.acquireTimeout ?? StoreLease.defaultTimeout(options.leaseDuration)
+    memory: expiry === 0 ? longestMemory : Math.min(expiry, longestMemory)
   }
 }
 
@@ -45,15 +41,15 @@ export interface LeaseRequest {
 
 const readReleased = oneOf(0, 1)
 
-const keysOf = ({ keys }: LeaseRequest): ReadonlyArray<string> => [keys.owner, keys.lease, keys.records, keys.staged]
+const keysOf = (
+  { keys }: Pick<LeaseRequest, "keys">
+): ReadonlyArray<string> => [keys.owner, keys.lease, keys.records, keys.staged]
 
-/** Becomes the owner, and yields the owner's text. Fails with the kind `owned` when another owner keeps its lease. */
-export const acquire = (request: LeaseRequest): Effect.Effect<string, StorageFailed> => {
-  const { commands, times, token } = request
-  const args = [token, times.lease.toString(), times.expiry.toString()]
-  const attempt = commands.run(Scripts.acquire, readAcquisition, keysOf(request), args)
-  return Effect.map(StoreLease.acquire(attempt, times.acquireTimeout), ({ owner }) => owner)
-}
+/** Asks Redis once to become the owner. */
+export const attempt = (
+  { commands, times, token, ...request }: LeaseRequest
+): Effect.Effect<Acquisition, StorageFailed> =>
+  commands.run(Scripts.acquire, readAcquisition, keysOf(request), [token, `${times.lease}`, `${times.expiry}`])
 
 /** Stops being the owner. A failure is ignored: the lease ends by itself. */
 export const release = (request: LeaseRequest): Effect.Effect<void> => {

@@ -15,7 +15,7 @@ import { type Connections, makeConnections } from "./connections.ts"
 import { readDurability, readLargestValue } from "./durability.ts"
 import { Handle } from "./handle.ts"
 import { keysOf } from "./keys.ts"
-import { acquire, type LeaseRequest, type LeaseTimes, leaseTimesOf, release } from "./lease.ts"
+import { attempt, type LeaseRequest, type LeaseTimes, leaseTimesOf, release } from "./lease.ts"
 import type { RedisStoreOptions } from "./options.ts"
 
 export class Sessions extends StoreLease.OpenSessions {
@@ -40,7 +40,9 @@ export class Sessions extends StoreLease.OpenSessions {
       const request = { commands, keys, token, times: this.#times }
       // Added before the acquisition, so that an acquisition whose reply is lost is released too.
       yield* Effect.addFinalizer(() => this.#release(request))
-      const owner = yield* acquire(request)
+      const { acquireTimeout, leaseDuration } = this.#options
+      const timeout = acquireTimeout ?? Sessions.defaultTimeout(leaseDuration)
+      const { owner } = yield* this.acquire(attempt(request), timeout)
       // Too late for the finalizers, because the end of the store has already run them.
       yield* Effect.onError(this.check, () => this.#release(request))
       const { expiry, lease, memory } = this.#times
@@ -58,7 +60,7 @@ export class Sessions extends StoreLease.OpenSessions {
         acquiredAt: yield* Clock.monotonicTimeNanos
       })
       yield* Effect.addFinalizer(() => Effect.sync(() => handle.close()))
-      yield* StoreLease.keep(handle.renew, Duration.millis(lease))
+      yield* this.keep(handle.renew, Duration.millis(lease))
       return handle.store
     })
   }

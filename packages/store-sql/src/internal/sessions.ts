@@ -27,7 +27,7 @@ export class Sessions extends StoreLease.OpenSessions {
     const { acquireTimeout, leaseDuration, statementTimeout, tablePrefix } = options
     this.#attempts = new Attempts(new Statements(sql, tablePrefix), statementTimeout)
     this.#lease = Math.ceil(Duration.toMillis(leaseDuration))
-    this.#acquireTimeout = acquireTimeout ?? StoreLease.defaultTimeout(leaseDuration)
+    this.#acquireTimeout = acquireTimeout ?? Sessions.defaultTimeout(leaseDuration)
   }
 
   protected override own(session: string): Effect.Effect<SessionStoreHandle, StorageFailed, Scope.Scope> {
@@ -41,13 +41,13 @@ export class Sessions extends StoreLease.OpenSessions {
       // Added before the acquisition, so that an acquisition whose reply is lost is released too.
       yield* Effect.addFinalizer(() => release)
       const attempt = attempts.run((all) => all.acquire(hash, name, token, this.#lease))
-      const { epoch, id } = yield* StoreLease.acquire(attempt, this.#acquireTimeout)
+      const { epoch, id } = yield* this.acquire(attempt, this.#acquireTimeout)
       // Too late for the finalizers, because the end of the store has already run them.
       yield* Effect.onError(this.check, () => release)
       const durability = yield* attempts.run((all) => all.durability)
       const handle = new Handle({ session, id, epoch, durability, attempts, lease: this.#lease })
       yield* Effect.addFinalizer(() => Effect.sync(() => handle.close()))
-      yield* StoreLease.keep(handle.renew, Duration.millis(this.#lease))
+      yield* this.keep(handle.renew, Duration.millis(this.#lease))
       return handle.store
     })
   }

@@ -9,6 +9,7 @@ import * as SessionOptions from "@effect-mqttx/core/SessionOptions"
 import * as Result from "effect/Result"
 import type { Path } from "./positions.ts"
 import { type GatewayFile, GatewaySchema, type StoreOptions, StoreSchema } from "./schema.ts"
+import { decodeTransform, type Transform } from "./transforms.ts"
 
 /** The store that sessions have unless they name another one. */
 export const builtInStore = "memory"
@@ -25,6 +26,7 @@ export interface SessionPlan {
 /** A forwarder of the gateway. */
 export interface ForwarderPlan {
   readonly options: ForwarderOptions.ForwarderOptions
+  readonly transforms: ReadonlyArray<Transform>
   /** Equal for equal forwarders. */
   readonly key: string
 }
@@ -136,7 +138,8 @@ class Checker {
     if (!isPlain(entry)) return
     const path = ["forwarders", name]
     if ("name" in entry) this.#mistake([...path, "name"], "no such option in a file: the table is the name")
-    const { name: _, ...given } = entry
+    const { name: _, transforms: list = [], ...given } = entry
+    const transforms = this.#transforms([...path, "transforms"], list)
     const decoded = ForwarderOptions.decode({ ...given, name })
     if (Result.isFailure(decoded)) {
       this.issues.push(...issuesOf(decoded.failure, path))
@@ -157,7 +160,24 @@ class Checker {
     const options = isVolatile && decoded.success.acceptance === undefined
       ? { ...decoded.success, acceptance: "acknowledged" as const }
       : decoded.success
-    this.forwarders.set(name, { options, key: keyOf({ given, acceptance: options.acceptance }) })
+    this.forwarders.set(name, {
+      options,
+      transforms,
+      key: keyOf({ given, transforms, acceptance: options.acceptance })
+    })
+  }
+
+  #transforms(path: Path, list: unknown): ReadonlyArray<Transform> {
+    if (!Array.isArray(list)) {
+      this.#mistake(path, "expected an array of tables")
+      return []
+    }
+    return list.flatMap((each: unknown, index) => {
+      const transform = decodeTransform(each)
+      if (Result.isSuccess(transform)) return [transform.success]
+      this.issues.push(...issuesOf(transform.failure, [...path, String(index)]))
+      return []
+    })
   }
 
   #expectSession(path: Path, name: string): void {

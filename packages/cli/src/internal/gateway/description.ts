@@ -21,18 +21,19 @@ const sessionLine = ({ options, store }: SessionPlan): string =>
 const qosText = (qos: ForwarderPlan["options"]["qos"]): string =>
   qos === "keep" ? "as published" : "cap" in qos ? `at most ${qos.cap}` : String(qos.fix)
 
-const forwarderLine = ({ options }: ForwarderPlan): string =>
+const forwarderLine = ({ options, transforms }: ForwarderPlan): string =>
   [
     `${options.sources.join(", ")} to ${options.target}: ${options.filters.join(" ")}`,
     `QoS ${qosText(options.qos)}`,
     ...options.mapping.length === 0 ? [] : [`${options.mapping.length} mapping rules`],
+    ...transforms.length === 0 ? [] : [`transforms ${transforms.map(({ type }) => type).join(", ")}`],
     ...options.deadLetter === undefined
       ? []
       : [`dead letters to ${options.deadLetter.topic} by ${options.deadLetter.session}`],
     ...options.enabled ? [] : ["not started"]
   ].join("; ")
 
-const metricsAddress = ({ host, port }: { readonly host: string; readonly port: string | number }): string =>
+const addressOf = ({ host, port }: { readonly host: string; readonly port: string | number }): string =>
   `http://${host.includes(":") ? `[${host}]` : host}:${port}/`
 
 /** The lines of `--check`, below the line that says that the file is valid. */
@@ -48,7 +49,8 @@ export const describe = ({ forwarders, sessions, settings, stores }: Configurati
     ...aligned(Array.from(sessions, ([name, plan]) => [name, sessionLine(plan)])),
     "forwarders",
     ...aligned(Array.from(forwarders, ([name, plan]) => [name, forwarderLine(plan)])),
-    `metrics: ${settings.metrics === undefined ? "none" : metricsAddress(settings.metrics)}`
+    `metrics: ${settings.metrics === undefined ? "none" : addressOf(settings.metrics)}`,
+    `admin: ${settings.admin === undefined ? "none" : addressOf(settings.admin)}`
   ]
 }
 
@@ -68,5 +70,6 @@ export const describeJson = ({ forwarders, sessions, settings, stores }: Configu
     target: options.target,
     enabled: options.enabled
   }])),
-  ...(settings.metrics === undefined ? undefined : { metrics: metricsAddress(settings.metrics) })
+  ...(settings.metrics === undefined ? undefined : { metrics: addressOf(settings.metrics) }),
+  ...(settings.admin === undefined ? undefined : { admin: addressOf(settings.admin) })
 })

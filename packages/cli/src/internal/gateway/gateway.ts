@@ -14,7 +14,6 @@ import * as Result from "effect/Result"
 import { CommandFailed, exitCodes, usage } from "../failure.ts"
 import type { Configuration } from "./configuration.ts"
 import { describe, describeJson } from "./description.ts"
-import { gatewayJsonSchemaText } from "./jsonSchema.ts"
 import { load } from "./load.ts"
 import { formatMistake, type Mistake } from "./mistake.ts"
 
@@ -73,7 +72,10 @@ const check = (
 
 const run = (input: Input): Effect.Effect<void, CommandFailed, FileSystem.FileSystem | Path.Path> =>
   Effect.gen(function*() {
-    if (input.schema) return yield* Console.log(gatewayJsonSchemaText().trimEnd())
+    if (input.schema) {
+      const { gatewayJsonSchemaText } = yield* Effect.promise(() => import("./jsonSchema.ts"))
+      return yield* Console.log(gatewayJsonSchemaText().trimEnd())
+    }
     if (Option.isNone(input.file)) {
       return yield* Effect.fail(usage("there is no file", "Give the file of the gateway: effect-mqttx gateway FILE."))
     }

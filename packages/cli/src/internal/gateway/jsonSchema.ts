@@ -7,6 +7,7 @@ import * as SessionOptions from "@effect-mqttx/core/SessionOptions"
 import * as Schema from "effect/Schema"
 import { codeOptions } from "./configuration.ts"
 import { GatewaySchema } from "./schema.ts"
+import { transformSchemas } from "./transforms.ts"
 
 type Json = string | number | boolean | null | ReadonlyArray<Json> | { readonly [key: string]: Json }
 type JsonObject = { readonly [key: string]: Json }
@@ -75,7 +76,11 @@ export const gatewayJsonSchema = (): JsonObject => {
           store: { type: "string", description: "The name of a store; default memory" }
         }
       },
-      forwarder
+      forwarder: {
+        ...forwarder,
+        properties: { ...propertiesOf(forwarder), transforms: { type: "array", items: { $ref: "#/$defs/transform" } } }
+      },
+      transform: { anyOf: Object.values(transformSchemas).map(documentOf) }
     }
   }
 }

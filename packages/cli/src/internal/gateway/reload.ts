@@ -3,15 +3,20 @@
  * the files at intervals, because the ways to be told of changes differ between platforms and fail on network mounts.
  * A file that is still being written is not applied: two looks have to find the same.
  */
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import type * as Path from "effect/Path"
 import * as Queue from "effect/Queue"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
+import type { Reloaded } from "./adminApi.ts"
 import type { Configuration } from "./configuration.ts"
-import { load, type Loaded } from "./load.ts"
+import { load } from "./load.ts"
 import { formatMistake } from "./mistake.ts"
+
+/** The file is not applied, and nothing has changed. */
+export class NotApplied extends Data.TaggedError("NotApplied")<{ readonly mistakes: ReadonlyArray<string> }> {}
 
 /** One element for each SIGHUP; several before one is taken count as one. */
 export const hangups: Effect.Effect<Queue.Dequeue<void>, never, Scope.Scope> = Effect.gen(function*() {
@@ -33,14 +38,17 @@ export interface ReloadOptions {
   readonly contents: string
   /** The settings that are applied now. */
   readonly settings: () => Configuration["settings"]["reload"]
-  readonly apply: (next: Configuration) => Effect.Effect<void>
+  readonly apply: (next: Configuration) => Effect.Effect<Reloaded, NotApplied>
 }
 
 /** Logs what is wrong with a file that is not applied. */
-const refuse = (file: string, { outcome }: Loaded): Effect.Effect<void> =>
-  Result.isSuccess(outcome) ? Effect.void : Effect.annotateLogs(
-    Effect.logError("the file has mistakes and is not applied; the gateway goes on with the earlier one"),
-    { mistakes: outcome.failure.map((mistake) => formatMistake(file, mistake)).join("; ") }
+const refuse = (mistakes: ReadonlyArray<string>): Effect.Effect<never, NotApplied> =>
+  Effect.andThen(
+    Effect.annotateLogs(
+      Effect.logError("the file has mistakes and is not applied; the gateway goes on with the earlier one"),
+      { mistakes: mistakes.join("; ") }
+    ),
+    Effect.fail(new NotApplied({ mistakes }))
   )
 
 /** Reads the file again and again, and applies it when it has changed and is valid. */
@@ -55,14 +63,14 @@ export class Reload {
   }
 
   /** Reads and applies the file, whether it has changed or not. */
-  get now(): Effect.Effect<Loaded["outcome"], never, FileSystem.FileSystem | Path.Path> {
+  get now(): Effect.Effect<Reloaded, NotApplied, FileSystem.FileSystem | Path.Path> {
     return Effect.gen({ self: this }, function*() {
       const { apply, environment, file } = this.#options
-      const loaded = yield* load(file, environment)
-      this.#contents = loaded.contents
-      if (Result.isSuccess(loaded.outcome)) yield* apply(loaded.outcome.success)
-      else yield* refuse(file, loaded)
-      return loaded.outcome
+      const { contents, outcome } = yield* load(file, environment)
+      this.#contents = contents
+      return yield* Result.isSuccess(outcome)
+        ? apply(outcome.success)
+        : refuse(outcome.failure.map((mistake) => formatMistake(file, mistake)))
     })
   }
 
@@ -77,12 +85,12 @@ export class Reload {
           ? Effect.timeoutOption(Queue.take(signals), interval)
           : Effect.asSome(Queue.take(signals))
         if (signal._tag === "Some") {
-          yield* this.now
+          yield* Effect.ignore(this.now)
           seen = this.#contents
           continue
         }
         const { contents } = yield* load(file, environment)
-        if (contents !== this.#contents && contents === seen) yield* this.now
+        if (contents !== this.#contents && contents === seen) yield* Effect.ignore(this.now)
         seen = contents
       }
     })

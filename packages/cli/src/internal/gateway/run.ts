@@ -13,16 +13,20 @@ import type * as FileSystem from "effect/FileSystem"
 import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import type * as Path from "effect/Path"
+import * as Redacted from "effect/Redacted"
 import * as References from "effect/References"
 import * as Scope from "effect/Scope"
 import { endWith } from "../ending.ts"
 import { CommandFailed, exitCodes, fromMqtt } from "../failure.ts"
+import type { Reloaded } from "./adminApi.ts"
 import type { Configuration } from "./configuration.ts"
 import { changesText } from "./difference.ts"
+import { Listener } from "./listener.ts"
 import { GatewayLog } from "./log.ts"
-import { Monitor } from "./monitor.ts"
-import { hangups, Reload } from "./reload.ts"
+import { listenForMetrics } from "./metricsListener.ts"
+import { hangups, NotApplied, Reload } from "./reload.ts"
 import { GatewayRuntime, type Outcome } from "./runtime.ts"
+import type { GatewayFile } from "./schema.ts"
 
 export interface GatewayStart {
   readonly file: string
@@ -59,35 +63,67 @@ const gateway = (
   Effect.gen(function*() {
     let current = configuration
     const runtime = yield* Effect.mapError(GatewayRuntime.make, failureOf)
-    const monitor = yield* Monitor.make(runtime)
+    const metrics = yield* Listener.make({
+      name: "the metrics server",
+      keyOf: JSON.stringify,
+      listen: listenForMetrics(runtime)
+    })
     const signals = yield* hangups
     const { failures } = yield* Effect.mapError(runtime.apply(configuration), failureOf)
     if (failures.length > 0) return yield* Effect.fail(failureOf(failures[0]!.error))
-    yield* monitor.serve(configuration.settings.metrics)
-    const { forwarders, sessions } = configuration
-    yield* Effect.annotateLogs(Effect.logInfo("the gateway runs"), {
-      file,
-      sessions: sessions.size,
-      forwarders: forwarders.size
-    })
-    const apply = (next: Configuration): Effect.Effect<void> =>
+    const apply = (next: Configuration): Effect.Effect<Reloaded, NotApplied> =>
       Effect.gen(function*() {
         const [duration, outcome] = yield* Effect.timed(runtime.apply(next))
         current = next
         log.set(next.settings.log)
-        yield* Effect.catch(monitor.serve(next.settings.metrics), (error) => Effect.logError(error.what))
+        // In a fiber of its own: the request for this reload may have come by the server that is moved.
+        yield* Effect.forkDetach(listen(next))
         yield* logFailures(outcome)
+        const { forwarders, sessions } = outcome.difference
         yield* Effect.annotateLogs(Effect.logInfo("the file is applied"), {
-          sessions: changesText(outcome.difference.sessions),
-          forwarders: changesText(outcome.difference.forwarders),
+          sessions: changesText(sessions),
+          forwarders: changesText(forwarders),
           millis: Math.round(Duration.toMillis(duration))
         })
+        const notApplied = outcome.failures.map(({ error, name }) => ({ name, message: error.reason.message }))
+        return { sessions, forwarders, failures: notApplied }
       }).pipe(
-        Effect.catch((error) =>
-          Effect.logError(`the file is not applied; the gateway goes on with the earlier one: ${error.reason.message}`)
+        Effect.catch(({ reason }) =>
+          Effect.andThen(
+            Effect.logError(`the file is not applied; the gateway goes on with the earlier one: ${reason.message}`),
+            Effect.fail(new NotApplied({ mistakes: [reason.message] }))
+          )
         )
       )
     const reload = new Reload({ file, environment, contents, settings: () => current.settings.reload, apply })
+    const context = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
+    const admin = yield* Listener.make<NonNullable<GatewayFile["admin"]>>({
+      name: "the admin server",
+      keyOf: ({ token, ...others }) => JSON.stringify([others, token === undefined ? "" : Redacted.value(token)]),
+      // Loaded where the file has it: HttpApi and OpenAPI take memory.
+      listen: (settings) =>
+        Effect.flatMap(Effect.promise(() => import("./adminListener.ts")), ({ listenForAdmin }) =>
+          listenForAdmin({
+            file,
+            runtime,
+            reload: Effect.provideContext(reload.now, context),
+            // As any other SIGTERM: the answer leaves before.
+            drain: Effect.sync(() => setImmediate(() => process.kill(process.pid, "SIGTERM")))
+          })(settings))
+    })
+    const listen = ({ settings }: Configuration): Effect.Effect<void> =>
+      Effect.forEach(
+        [metrics.serve(settings.metrics), admin.serve(settings.admin)],
+        (serving) => Effect.catch(serving, (error) => Effect.logError(error.what)),
+        { discard: true }
+      )
+    yield* metrics.serve(configuration.settings.metrics)
+    yield* admin.serve(configuration.settings.admin)
+    yield* Effect.annotateLogs(Effect.logInfo("the gateway runs"), {
+      file,
+      sessions: configuration.sessions.size,
+      forwarders: configuration.forwarders.size
+    })
     const reloading = yield* Effect.forkScoped(reload.run(signals))
     yield* Deferred.await(stop)
     yield* Effect.logInfo("the gateway drains")

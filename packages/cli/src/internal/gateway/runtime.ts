@@ -11,9 +11,11 @@ import * as Exit from "effect/Exit"
 import * as FiberHandle from "effect/FiberHandle"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
+import type { State } from "./adminApi.ts"
 import type { Configuration, ForwarderPlan, SessionPlan } from "./configuration.ts"
 import { type Difference, differenceOf } from "./difference.ts"
 import { Stores } from "./stores.ts"
+import { transformerOf } from "./transforms.ts"
 
 /** What has come of a configuration. */
 export interface Outcome {
@@ -21,6 +23,9 @@ export interface Outcome {
   /** What could not be applied, by name. A forwarder runs as before; a session is missing. */
   readonly failures: ReadonlyArray<{ readonly name: string; readonly error: MqttError }>
 }
+
+/** See `adminApi.ts`. */
+type GatewayState = Omit<typeof State.Type, "file">
 
 /** The names of consumers that forwarders have at durable sessions. */
 const consumerPrefix = "forwarder "
@@ -80,6 +85,42 @@ export class GatewayRuntime {
       yield* FiberHandle.run(this.#tidying, this.#tidy)
       return { difference, failures }
     })))
+  }
+
+  /** Stops a forwarder until `resume`, or until a reload gives it other options. Messages at durable sources wait. */
+  pause(name: string): Effect.Effect<void, MqttError> {
+    return this.#lock.withPermits(1)(this.forwarders.stop(name))
+  }
+
+  /** Starts a forwarder. */
+  resume(name: string): Effect.Effect<void, MqttError> {
+    return this.#lock.withPermits(1)(this.forwarders.start(name))
+  }
+
+  /** Sessions and forwarders as they are now, without secrets. */
+  get state(): Effect.Effect<GatewayState> {
+    return Effect.gen({ self: this }, function*() {
+      const statuses = yield* this.manager.statuses
+      const metrics = yield* this.forwarders.allMetrics
+      return {
+        sessions: Array.from(this.#sessions, ([name, { options: { servers }, store }]) => ({
+          name,
+          state: statuses.get(name)?.state ?? "removed",
+          servers,
+          ...(store === undefined ? undefined : { store })
+        })),
+        forwarders: Array.from(metrics.values(), (each) => ({
+          name: each.name,
+          state: each.state,
+          received: each.received,
+          forwarded: each.forwarded,
+          deadLettered: each.deadLettered,
+          failed: each.failed,
+          inFlight: each.inFlight,
+          ...(each.lastError === undefined ? undefined : { lastError: each.lastError.reason.message })
+        }))
+      }
+    })
   }
 
   /** Stops all forwarders, then drains all sessions. Nothing can be applied afterwards. */
@@ -164,7 +205,10 @@ export class GatewayRuntime {
   ): Effect.Effect<void> {
     const put = (name: string, isNew: boolean): Effect.Effect<unknown> => {
       const plan = next.forwarders.get(name)!
-      const made = isNew ? this.forwarders.add(plan.options) : this.forwarders.replace(plan.options)
+      const { options, transforms } = plan
+      // Without a transform, a forwarder runs no effect for each message.
+      const hooks = transforms.length === 0 ? {} : { transform: transformerOf(transforms) }
+      const made = isNew ? this.forwarders.add(options, hooks) : this.forwarders.replace(options, hooks)
       return attempt(name, Effect.tap(made, () => Effect.sync(() => this.#forwarders.set(name, plan))))
     }
     return Effect.gen(function*() {

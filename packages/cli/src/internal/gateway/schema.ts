@@ -31,6 +31,8 @@ const port = Schema.Union([Schema.Number, Schema.String]).annotate({ message: "e
   })
 )
 
+const shortToken = "expected a text of at least 16 characters"
+
 const record = Schema.Record(Schema.String, Schema.Unknown).annotate({ message: "expected a table" })
 
 const storeFields = {
@@ -61,6 +63,22 @@ const metricsFields = {
   /** See `MetricsRoutesOptions.allowedHosts`. Default none. */
   allowedHosts: withDefault(Schema.Array(text).annotate({ message: "expected an array of texts" }), [])
 }
+
+const adminFields = {
+  /** Default 127.0.0.1. Another address needs a token. */
+  host: withDefault(nonEmptyText, "127.0.0.1"),
+  /** 0: any free one. Default 9465. */
+  port: withDefault(port, 9465),
+  /** Requests need it as `Authorization: Bearer TOKEN`; at least 16 characters. Default: none. */
+  token: Schema.optionalKey(
+    Schema.RedactedFromValue(
+      Schema.String.annotate({ message: shortToken }).check(Schema.isMinLength(16, { message: shortToken })),
+      { label: "token" }
+    )
+  )
+}
+
+const isLoopback = (host: string): boolean => /^(localhost|::1|127\.\d+\.\d+\.\d+)$/.test(host)
 
 const reloadFields = {
   /** Whether a change of the file is applied; SIGHUP always is. Default true. */
@@ -94,6 +112,16 @@ export const GatewaySchema = OptionsSchema.strict({
   reload: withDefault(OptionsSchema.strict(reloadFields), {}),
   /** The server for operators; absent: there is none. */
   metrics: Schema.optionalKey(OptionsSchema.strict(metricsFields)),
+  /** The server to change the gateway by; absent: there is none. */
+  admin: Schema.optionalKey(
+    OptionsSchema.strict(adminFields).check(
+      Schema.makeFilter(({ host, token }: Schema.Struct.Type<typeof adminFields>) =>
+        token === undefined && !isLoopback(host)
+          ? { path: ["token"], issue: "is needed on an address that other machines may reach" }
+          : undefined
+      )
+    )
+  ),
   stores: withDefault(Schema.Record(Schema.String, StoreSchema).annotate({ message: "expected a table" }), {}),
   sessions: Schema.Record(Schema.String, record).annotate({ message: "expected a table" }).annotateKey({
     messageMissingKey: "expected sessions, for example [sessions.plant] with servers"

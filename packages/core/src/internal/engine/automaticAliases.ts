@@ -55,7 +55,6 @@ export class AutomaticAlias {
 }
 
 export class AutomaticAliases {
-  readonly #maximum: number
   readonly #lowest: number
   readonly #aliases = new Map<string, AutomaticAlias>()
   /** Aliases that publishers have chosen themselves. */
@@ -70,14 +69,8 @@ export class AutomaticAliases {
 
   /** Aliases are given from the maximum downwards: publishers that choose their own begin with 1. */
   constructor(maximum: number) {
-    this.#maximum = maximum
     this.#next = maximum
     this.#lowest = Math.max(1, maximum - maximumTopics + 1)
-  }
-
-  /** The same without any alias. */
-  fresh(): AutomaticAliases {
-    return new AutomaticAliases(this.#maximum)
   }
 
   /** The alias for a publish to the topic; undefined: it has not earned one. */

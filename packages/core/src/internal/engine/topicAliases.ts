@@ -37,18 +37,21 @@ export class InboundAliases {
  */
 export class OutboundAliases {
   #topics: Map<number, string> | undefined
+  #automaticMaximum = 0
+  /** Made with the first publish, because a program may have many idle sessions. */
   #automatic: AutomaticAliases | undefined
 
   /** A new connection, on which automatic aliases reach to this maximum; 0: there are none. */
   connected(automaticMaximum: number): void {
     this.#topics = undefined
-    this.#automatic = automaticMaximum === 0 ? undefined : new AutomaticAliases(automaticMaximum)
+    this.#automaticMaximum = automaticMaximum
+    this.#automatic = undefined
   }
 
   /** Forgets all definitions on a connection that goes on. Each alias is defined again before its next use. */
   clear(): void {
     this.#topics = undefined
-    this.#automatic = this.#automatic?.fresh()
+    this.#automatic = undefined
   }
 
   /** The topic field to send: empty when the server knows the pair already. */
@@ -56,13 +59,18 @@ export class OutboundAliases {
     this.#topics ??= new Map()
     const defined = this.#topics.get(alias)
     if (defined === topic) return ""
-    if (defined === undefined) this.#automatic?.reserve(alias)
+    if (defined === undefined) this.#automaticAliases?.reserve(alias)
     this.#topics.set(alias, topic)
     return topic
   }
 
   /** The automatic alias for a publish to the topic; undefined: none. */
   automatic(topic: string): AutomaticAlias | undefined {
-    return this.#automatic?.use(topic)
+    return this.#automaticAliases?.use(topic)
+  }
+
+  get #automaticAliases(): AutomaticAliases | undefined {
+    if (this.#automatic !== undefined || this.#automaticMaximum === 0) return this.#automatic
+    return this.#automatic = new AutomaticAliases(this.#automaticMaximum)
   }
 }

@@ -178,7 +178,16 @@ export class Relay {
       for (const source of this.#sources) source.pull(true)
       return Effect.sync(this.#inFlight.whenEmpty(() => resume(Effect.void)))
     })
-    return Effect.andThen(Effect.timeoutOption(empty, timeout), Effect.sync(() => this.#giveBackAll()))
+    // A message may wait again although its source is acknowledged. What the target refuses becomes a dead letter.
+    const queues = [this.target, ...(this.#deadLetterQueue === undefined ? [] : [this.#deadLetterQueue])]
+    const nothingOwed = Effect.forEach(
+      queues,
+      (queue) => Effect.callback<void>((resume) => Effect.sync(queue.whenNothingOwed(() => resume(Effect.void))))
+    )
+    return Effect.andThen(
+      Effect.timeoutOption(Effect.andThen(empty, nothingOwed), timeout),
+      Effect.sync(() => this.#giveBackAll())
+    )
   }
 
   #giveBackAll(): void {

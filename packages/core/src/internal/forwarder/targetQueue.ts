@@ -6,7 +6,7 @@
  * Everything here is synchronous and called by the sessions, so that the messages of one read leave with one write of
  * the target.
  */
-import { InvalidPayload, type MqttErrorReason } from "../../MqttError.ts"
+import { ForwarderFailed, InvalidPayload, type MqttErrorReason } from "../../MqttError.ts"
 import type { MessageProperties } from "../../Properties.ts"
 import type { Outbound, PublishOutcome, PublishRequest } from "../engine/contract.ts"
 import { Fifo } from "../fifo.ts"
@@ -53,6 +53,7 @@ export class TargetQueue implements MessageQueue {
   #isPumping = false
   #isParked = false
   #isAsleep = false
+  #onNothingOwed: (() => void) | undefined
 
   /** `isTarget` is false for a queue of dead letters only. */
   constructor(name: string, parts: TargetQueueParts, isTarget: boolean, bucket: TokenBucket | undefined) {
@@ -90,10 +91,36 @@ export class TargetQueue implements MessageQueue {
     this.#session = undefined
   }
 
-  /** Stops publishing. */
+  /**
+   * Stops publishing. A message whose source is acknowledged does not come again, so its loss is reported. All others
+   * are given back to their sources by then.
+   */
   close(): void {
-    this.#waiting.clear()
+    const { options, settle } = this.#parts
+    const detail = "the forwarder has stopped before it could publish the message"
+    for (let message = this.#waiting.shift(); message !== undefined; message = this.#waiting.shift()) {
+      if (message.sourceState !== "acknowledged") continue
+      settle(message.settle(), refused(new ForwarderFailed({ forwarder: options.name, detail })))
+    }
     if (this.#session !== undefined) this.leave(this.#session)
+  }
+
+  /**
+   * Calls back when no message waits here whose source is acknowledged, at once if there is none. The returned function
+   * cancels that.
+   */
+  whenNothingOwed(callback: () => void): () => void {
+    this.#onNothingOwed = callback
+    this.#noteOwed()
+    return () => {
+      this.#onNothingOwed = undefined
+    }
+  }
+
+  #noteOwed(): void {
+    if (this.#onNothingOwed === undefined) return
+    for (let i = 0; i < this.#waiting.size; i++) if (this.#waiting.at(i)!.sourceState === "acknowledged") return
+    this.#onNothingOwed()
   }
 
   push(message: Received | Settled): void {
@@ -107,6 +134,7 @@ export class TargetQueue implements MessageQueue {
     this.#isPumping = true
     const answer = this.#publishWaiting()
     this.#isPumping = false
+    this.#noteOwed()
     return answer
   }
 

@@ -1,0 +1,82 @@
+/**
+ * The interface of the admin server of a gateway, as an HttpApi. `adminListener.ts` serves it, and the OpenAPI document
+ * that follows from it.
+ */
+import * as HttpApi from "effect/http-api/HttpApi"
+import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
+import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
+import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
+import * as OpenApi from "effect/http-api/OpenApi"
+import * as Schema from "effect/Schema"
+
+const Session = Schema.Struct({
+  name: Schema.String,
+  /** Of the connection: `connected`, `connecting` and so on. */
+  state: Schema.String,
+  servers: Schema.Array(Schema.String),
+  /** The name of its store; absent: the session is not durable. */
+  store: Schema.optionalKey(Schema.String)
+})
+
+const Forwarder = Schema.Struct({
+  name: Schema.String,
+  /** `running`, `stopped` (paused, or not enabled) or `stopping`. */
+  state: Schema.String,
+  received: Schema.Number,
+  forwarded: Schema.Number,
+  deadLettered: Schema.Number,
+  failed: Schema.Number,
+  inFlight: Schema.Number,
+  lastError: Schema.optionalKey(Schema.String)
+})
+
+/** What the gateway is doing. */
+export const State = Schema.Struct({
+  file: Schema.String,
+  sessions: Schema.Array(Session),
+  forwarders: Schema.Array(Forwarder)
+})
+
+const Changes = Schema.Struct({
+  added: Schema.Array(Schema.String),
+  changed: Schema.Array(Schema.String),
+  removed: Schema.Array(Schema.String)
+})
+
+/** What a reload has changed. `failures` could not be applied; the rest is. */
+export const Reloaded = Schema.Struct({
+  sessions: Changes,
+  forwarders: Changes,
+  failures: Schema.Array(Schema.Struct({ name: Schema.String, message: Schema.String }))
+})
+
+export type Reloaded = typeof Reloaded.Type
+
+/** The file is not applied, and nothing has changed. */
+export class NotApplied extends Schema.TaggedError<NotApplied>()("NotApplied", {
+  mistakes: Schema.Array(Schema.String)
+}, { httpApiStatus: 422 }) {}
+
+/** No forwarder has this name. */
+export class NoSuchForwarder extends Schema.TaggedError<NoSuchForwarder>()("NoSuchForwarder", {
+  name: Schema.String
+}, { httpApiStatus: 404 }) {}
+
+/** The forwarder cannot run. */
+export class NotResumed extends Schema.TaggedError<NotResumed>()("NotResumed", {
+  name: Schema.String,
+  detail: Schema.String
+}, { httpApiStatus: 409 }) {}
+
+const byName = { params: { name: Schema.String } }
+
+const group = HttpApiGroup.make("gateway").add(
+  HttpApiEndpoint.get("state", "/state", { success: State }),
+  HttpApiEndpoint.post("reload", "/reload", { success: Reloaded, error: NotApplied }),
+  HttpApiEndpoint.post("pause", "/forwarders/:name/pause", { ...byName, error: NoSuchForwarder }),
+  HttpApiEndpoint.post("resume", "/forwarders/:name/resume", { ...byName, error: [NoSuchForwarder, NotResumed] }),
+  HttpApiEndpoint.post("drain", "/drain", { success: HttpApiSchema.Accepted })
+)
+
+/** The interface. */
+export const AdminApi = HttpApi.make("effect-mqttx-gateway").add(group).annotate(OpenApi.Title, "effect-mqttx gateway")

@@ -1,0 +1,109 @@
+/**
+ * Serves the admin interface of a gateway. Who knows the token may do everything; without a token, only programs on
+ * this machine may, and no web page: browsers name the site of a page in `Origin`, and the name that they connect to in
+ * `Host`.
+ */
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServer from "effect/http/HttpServer"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import * as Crypto from "node:crypto"
+import * as Http from "node:http"
+import { type CommandFailed, usage } from "../failure.ts"
+import { AdminApi, NoSuchForwarder, NotApplied, NotResumed, type Reloaded } from "./adminApi.ts"
+import { listenCode } from "./listener.ts"
+import type * as Reload from "./reload.ts"
+import type { GatewayRuntime } from "./runtime.ts"
+import type { GatewayFile } from "./schema.ts"
+
+type Settings = NonNullable<GatewayFile["admin"]>
+
+export interface AdminParts {
+  readonly file: string
+  readonly runtime: GatewayRuntime
+  readonly reload: Effect.Effect<Reloaded, Reload.NotApplied>
+  /** Begins the end of the process. */
+  readonly drain: Effect.Effect<void>
+}
+
+const handlers = ({ drain, file, reload, runtime }: AdminParts) =>
+  HttpApiBuilder.group(AdminApi, "gateway", (endpoints) =>
+    endpoints.handleAll({
+      state: () => Effect.map(runtime.state, (state) => ({ file, ...state })),
+      reload: () => Effect.mapError(reload, ({ mistakes }) => new NotApplied({ mistakes })),
+      pause: ({ params: { name } }) => Effect.mapError(runtime.pause(name), () => new NoSuchForwarder({ name })),
+      resume: ({ params: { name } }) =>
+        Effect.mapError(runtime.resume(name), ({ reason }) =>
+          reason._tag === "ForwarderNotFound"
+            ? new NoSuchForwarder({ name })
+            : new NotResumed({ name, detail: reason.message })),
+      drain: () => drain
+    }))
+
+const loopbackNames = ["localhost", "127.0.0.1", "[::1]"]
+
+const digest = (text: string): Buffer => Crypto.createHash("sha256").update(text).digest()
+
+const refusal = (status: number, text: string): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.text(text, { status, headers: status === 401 ? { "www-authenticate": "Bearer" } : {} })
+
+/** Why a request is refused; undefined: it is not. */
+const refuse = (
+  token: Redacted.Redacted<string> | undefined,
+  headers: Readonly<Record<string, string | undefined>>
+): HttpServerResponse.HttpServerResponse | undefined => {
+  if (token !== undefined) {
+    const given = /^Bearer (.+)$/i.exec(headers["authorization"] ?? "")?.[1] ?? ""
+    // Of equal length, so that the time of the comparison says nothing.
+    return Crypto.timingSafeEqual(digest(given), digest(Redacted.value(token)))
+      ? undefined
+      : refusal(401, "a token is needed: Authorization: Bearer TOKEN\n")
+  }
+  if (headers["origin"] !== undefined) return refusal(403, "without a token, no web page may use this interface\n")
+  const host = (headers["host"] ?? "").toLowerCase().replace(/:\d*$/, "")
+  return loopbackNames.includes(host) ? undefined : refusal(403, `without a token, use ${loopbackNames.join(", ")}\n`)
+}
+
+const guard = (token: Redacted.Redacted<string> | undefined) =>
+  HttpRouter.middleware(
+    (handler) =>
+      Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ headers }) => {
+        const refused = refuse(token, headers)
+        return refused === undefined ? handler : Effect.succeed(refused)
+      }),
+    { global: true }
+  )
+
+const timeouts = { headersTimeout: 10_000, requestTimeout: 10_000, keepAliveTimeout: 10_000 }
+
+/** Listens until the scope ends, and answers its URL. */
+export const listenForAdmin =
+  (parts: AdminParts) => ({ host, port, token }: Settings): Effect.Effect<string, CommandFailed, Scope.Scope> => {
+    const routes = Layer.merge(
+      HttpApiBuilder.layer(AdminApi, { openapiPath: "/openapi.json" }).pipe(Layer.provide(handlers(parts))),
+      guard(token)
+    )
+    const server = NodeHttpServer.layer(() => Http.createServer(timeouts), {
+      host,
+      port: Number(port),
+      gracefulShutdownTimeout: "1 second"
+    })
+    return Layer.build(
+      HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true }).pipe(Layer.provideMerge(server))
+    ).pipe(
+      Effect.map((context) => HttpServer.formatAddress(Context.get(context, HttpServer.HttpServer).address)),
+      Effect.mapError(({ cause }) =>
+        usage(
+          `the admin server cannot listen on ${host}:${port}: ${listenCode(cause)}`,
+          "Give it another [admin] port."
+        )
+      )
+    )
+  }
