@@ -72,7 +72,7 @@ export const floors: Floors = [
 
 /** What packages stand on besides the core. */
 export const packagesBelow: Readonly<Record<string, ReadonlyArray<string>>> = {
-  cli: ["@effect-mqttx/metrics", "@effect-mqttx/store-file"]
+  cli: ["@effect-mqttx/metrics", "@effect-mqttx/store-file", "@effect-mqttx/store-redis"]
 }
 
 /** The floors of packages that stand on the core. */

@@ -105,9 +105,9 @@ describe("the file of the gateway", () => {
         "sessions.c.store: only a session with the persistence durable has a store",
         "sessions.d.name: no such option in a file",
         "sessions.d.reconnectSchedule: no such option in a file",
-        "stores.disk.directory: a file store needs a directory",
+        "stores.disk.directory: a store of the type file needs it",
         "stores.memory: is built in; name a store of your own differently",
-        "stores.other.type: expected one of file, memory",
+        "stores.other.type: expected one of file, redis, memory",
         "unknown: no such option"
       ]
     )
@@ -130,6 +130,30 @@ describe("the file of the gateway", () => {
     [JSON.parse("{\"__proto__\": {\"sessions\": {}}}")]
   ])("%j is no file of a gateway", (file) => {
     assert.isNotEmpty(mistakes(file))
+  })
+
+  it("a store has the options of its type, and its address is a secret", () => {
+    const withStore = (store: object) => ({
+      ...plain,
+      stores: { shared: store },
+      sessions: { ...plain.sessions, a: { servers: "mqtt://a", store: "shared" } }
+    })
+    const url = (password: string) => `redis://:${password}@localhost:6379`
+    const redis = (password: string) => decode(withStore({ type: "redis", url: url(password) }))
+    assert.deepStrictEqual(mistakes(withStore({ type: "redis" })), [
+      "stores.shared.url: a store of the type redis needs it"
+    ])
+    assert.deepStrictEqual(mistakes(withStore({ type: "redis", url: "hunter1" })), [
+      "stores.shared.url: expected an address such as redis://localhost:6379"
+    ])
+    assert.deepStrictEqual(mistakes(withStore({ type: "file", directory: "d", url: url("x") })), [
+      "stores.shared.url: a store of the type file has none"
+    ])
+    assert.deepStrictEqual(mistakes(withStore({ type: "memory", directory: "d" })), [
+      "stores.shared.directory: a store of the type memory has none"
+    ])
+    assert.notInclude(JSON.stringify([inWords(redis("hunter1")), describeJson(redis("hunter1"))]), "hunter1")
+    assert.notStrictEqual(redis("hunter1").sessions.get("a")!.key, redis("hunter2").sessions.get("a")!.key)
   })
 
   it("the admin interface needs a token where other machines may reach it", () => {

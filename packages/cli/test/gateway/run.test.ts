@@ -3,7 +3,7 @@
  */
 import { Cli } from "@effect-mqttx/cli"
 import { MqttSession } from "@effect-mqttx/core"
-import { MosquittoBroker } from "@effect-mqttx/testing"
+import { MosquittoBroker, RedisServer } from "@effect-mqttx/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Fs from "node:fs"
@@ -305,4 +305,51 @@ template = '{ "fahrenheit": {{$.temp}}, "from": {{topic}} }'
         ["t/1 { \"fahrenheit\": 68, \"from\": \"t/1\" }", "dead warm", "t/1 { \"fahrenheit\": 32, \"from\": \"t/1\" }"]
       )
     }).pipe(Effect.scoped))
+
+  it.live.skipIf(!RedisServer.isPresent())(
+    "a store in Redis: kill -9 in the middle of traffic, QoS 2 comes once and in order",
+    () =>
+      Effect.gen(function*() {
+        const a = yield* broker
+        const b = yield* broker
+        const redis = yield* RedisServer.make({ appendonly: true, appendfsync: "always" })
+        const port = yield* freePort
+        const file = (yield* folder({
+          "gateway.toml": `
+[metrics]
+port = ${port}
+[stores.shared]
+type = "redis"
+url = "\${REDIS}"
+[sessions]
+plant = { servers = "${a.url}", store = "shared" }
+cloud = { servers = "${b.url}", store = "shared" }
+[forwarders.up]
+sources = "plant"
+filters = "t"
+target = "cloud"
+`
+        })) + "/gateway.toml"
+        const received = yield* witness(b.url, "t")
+        const settings = { env: { REDIS: redis.url } }
+        const first = yield* startGateway(file, settings)
+        yield* awaitStatus(port, "/readyz", 200)
+        const traffic = yield* publishing(a.url, "t", 2, 500)
+        yield* received.has(200)
+        first.child.kill("SIGKILL")
+        yield* first.ended
+        // It waits for the end of the other one's lease.
+        const second = yield* startGateway(file, settings)
+        yield* received.has(received.payloads.length + 200)
+        const count = yield* traffic.stop
+        yield* received.has(count)
+        assert.deepStrictEqual(received.payloads, numbers(count))
+        second.child.kill("SIGTERM")
+        assert.strictEqual((yield* second.ended).code, exitCodes.done)
+        yield* redis.stop
+        const { code, stderr } = yield* run(["gateway", file], settings)
+        assert.strictEqual(code, exitCodes.failed)
+        assert.include(stderr, "the session store failed (unavailable)")
+      }).pipe(Effect.scoped)
+  )
 })

@@ -8,7 +8,7 @@ import * as OptionsSchema from "@effect-mqttx/core/OptionsSchema"
 import * as SessionOptions from "@effect-mqttx/core/SessionOptions"
 import * as Result from "effect/Result"
 import type { Path } from "./positions.ts"
-import { type GatewayFile, GatewaySchema, type StoreOptions, StoreSchema } from "./schema.ts"
+import { AdminSchema, type GatewayFile, GatewaySchema, type StoreOptions, StoreSchema } from "./schema.ts"
 import { decodeTransform, type Transform } from "./transforms.ts"
 
 /** The store that sessions have unless they name another one. */
@@ -74,6 +74,8 @@ class Checker {
   readonly stores = new Map<string, StoreOptions>([[builtInStore, { type: "memory" }]])
   readonly sessions = new Map<string, SessionPlan>()
   readonly forwarders = new Map<string, ForwarderPlan>()
+  /** Stores as they are written, secrets included. */
+  readonly #storeEntries = new Map<string, unknown>()
   /** The names that the file has, those of entries with mistakes included. */
   #sessionNames = new Set<string>()
   #storeNames = new Set<string>([builtInStore])
@@ -88,8 +90,10 @@ class Checker {
       return this.#mistake(["stores", name], "is built in; name a store of your own differently")
     }
     const store = OptionsSchema.decode(StoreSchema, entry, "gateway")
-    // The schema of the whole file has reported its mistakes.
-    if (Result.isFailure(store)) return
+    if (Result.isFailure(store)) {
+      this.issues.push(...issuesOf(store.failure, ["stores", name]))
+      return
+    }
     const { directory } = store.success
     for (const [other, options] of this.stores) {
       if (directory !== undefined && options.directory === directory) {
@@ -97,6 +101,13 @@ class Checker {
       }
     }
     this.stores.set(name, store.success)
+    this.#storeEntries.set(name, entry)
+  }
+
+  /** With the whole file, a mistake elsewhere would hide those between its keys; the same holds for stores. */
+  admin(entry: unknown): void {
+    const admin = OptionsSchema.decode(AdminSchema, entry, "gateway")
+    if (Result.isFailure(admin)) this.issues.push(...issuesOf(admin.failure, ["admin"]))
   }
 
   session(name: string, entry: unknown): void {
@@ -115,7 +126,7 @@ class Checker {
     } else if (storeName !== undefined && !isDurable) {
       this.#mistake([...path, "store"], "only a session with the persistence durable has a store")
     }
-    const isVolatile = isDurable && (storeName === undefined || this.stores.get(String(storeName))?.type !== "file")
+    const isVolatile = isDurable && this.stores.get(String(storeName))?.type === "memory"
     const options = SessionOptions.decode({
       // A server should not keep the session of a process that is gone much longer than it takes to start it again.
       ...(isVolatile ? { sessionExpiry: "1 hour" } : undefined),
@@ -130,7 +141,7 @@ class Checker {
     this.sessions.set(name, {
       options: options.success,
       store: isDurable ? String(storeName) : undefined,
-      key: keyOf({ given, persistence, store: storeName, options: this.stores.get(String(storeName)) })
+      key: keyOf({ given, persistence, store: storeName, entry: this.#storeEntries.get(String(storeName)) })
     })
   }
 
@@ -156,7 +167,7 @@ class Checker {
     if (deadLetter !== undefined) this.#expectSession([...path, "deadLetter", "session"], deadLetter.session)
     const store = this.sessions.get(target)?.store
     // A queue in memory is gone with the process, and a message in it would be lost when its source had forgotten it.
-    const isVolatile = store !== undefined && this.stores.get(store)?.type !== "file"
+    const isVolatile = store !== undefined && this.stores.get(store)?.type === "memory"
     const options = isVolatile && decoded.success.acceptance === undefined
       ? { ...decoded.success, acceptance: "acknowledged" as const }
       : decoded.success
@@ -187,6 +198,9 @@ class Checker {
   }
 }
 
+const distinct = (issues: ReadonlyArray<ConfigurationIssue>): ReadonlyArray<ConfigurationIssue> =>
+  Array.from(new Map(issues.map((issue) => [JSON.stringify(issue), issue])).values())
+
 const entriesOf = (file: unknown, key: string): ReadonlyArray<readonly [string, unknown]> => {
   const value = isPlain(file) && Object.hasOwn(file, key) ? file[key] : undefined
   return isPlain(value) ? Object.entries(value) : []
@@ -199,13 +213,14 @@ export const decodeConfiguration = (
   const whole = OptionsSchema.decode(GatewaySchema, file, "gateway")
   const checker = new Checker()
   if (Result.isFailure(whole)) checker.issues.push(...issuesOf(whole.failure, []))
+  if (isPlain(file) && Object.hasOwn(file, "admin")) checker.admin(file["admin"])
   for (const [name, entry] of entriesOf(file, "stores")) checker.store(name, entry)
   for (const [name, entry] of entriesOf(file, "sessions")) checker.session(name, entry)
   for (const [name, entry] of entriesOf(file, "forwarders")) checker.forwarder(name, entry)
   if (Result.isSuccess(whole) && Object.keys(whole.success.sessions).length === 0) {
     checker.issues.push({ path: ["sessions"], message: "expected at least one session" })
   }
-  if (Result.isFailure(whole) || checker.issues.length > 0) return Result.fail(checker.issues)
+  if (Result.isFailure(whole) || checker.issues.length > 0) return Result.fail(distinct(checker.issues))
   const { forwarders: _forwarders, sessions: _sessions, stores: _stores, ...settings } = whole.success
   return Result.succeed({
     settings,

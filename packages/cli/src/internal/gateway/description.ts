@@ -39,7 +39,7 @@ const addressOf = ({ host, port }: { readonly host: string; readonly port: strin
 /** The lines of `--check`, below the line that says that the file is valid. */
 export const describe = ({ forwarders, sessions, settings, stores }: Configuration): ReadonlyArray<string> => {
   const usedStores = new Set(Array.from(sessions.values(), ({ store }) => store))
-  const shown = Array.from(stores).filter(([name, { type }]) => type === "file" || usedStores.has(name))
+  const shown = Array.from(stores).filter(([name, { type }]) => type !== "memory" || usedStores.has(name))
   return [
     "stores",
     ...aligned(
@@ -56,7 +56,10 @@ export const describe = ({ forwarders, sessions, settings, stores }: Configurati
 
 /** The same for programs. */
 export const describeJson = ({ forwarders, sessions, settings, stores }: Configuration): object => ({
-  stores: Object.fromEntries(stores),
+  stores: Object.fromEntries(Array.from(stores, ([name, { directory, type }]) => [name, {
+    type,
+    ...(directory === undefined ? undefined : { directory })
+  }])),
   sessions: Object.fromEntries(Array.from(sessions, ([name, { options, store }]) => [name, {
     servers: options.servers,
     protocolVersion: options.protocolVersion,

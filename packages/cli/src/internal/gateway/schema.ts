@@ -31,17 +31,39 @@ const port = Schema.Union([Schema.Number, Schema.String]).annotate({ message: "e
   })
 )
 
+const redisUrl = "expected an address such as redis://localhost:6379"
+
 const shortToken = "expected a text of at least 16 characters"
 
 const record = Schema.Record(Schema.String, Schema.Unknown).annotate({ message: "expected a table" })
 
+const storeTypes = ["file", "redis", "memory"] as const
+
 const storeFields = {
-  /** `file` keeps the state of sessions in a directory; `memory` ends with the process. */
-  type: oneOf(["file", "memory"]),
+  /** `file` and `redis` keep the state of sessions; `memory` ends with the process. */
+  type: oneOf(storeTypes),
   /** Of a file store; relative to the folder of the configuration. */
   directory: Schema.optionalKey(nonEmptyText),
   /** Of a file store, see `FileStoreInput`. Default `fsync`. */
-  durability: Schema.optionalKey(oneOf(["fsync", "os"]))
+  durability: Schema.optionalKey(oneOf(["fsync", "os"])),
+  /** Of a Redis store: `redis://user:password@host:6379/0`, or `rediss://` for TLS. */
+  url: Schema.optionalKey(
+    Schema.RedactedFromValue(
+      Schema.String.annotate({ message: redisUrl }).check(
+        Schema.makeFilter((value: string) => /^rediss?:\/\//.test(value) && URL.canParse(value) ? undefined : redisUrl)
+      ),
+      { label: "url" }
+    )
+  ),
+  /** Of a Redis store, see `RedisStoreInput`. Default `mqttx:session:`. */
+  keyPrefix: Schema.optionalKey(nonEmptyText)
+}
+
+/** The options that each type of store has; the first one is needed. */
+const storeOptions: Readonly<Record<typeof storeTypes[number], ReadonlyArray<string>>> = {
+  file: ["directory", "durability"],
+  redis: ["url", "keyPrefix"],
+  memory: []
 }
 
 const logFields = {
@@ -90,17 +112,26 @@ const reloadFields = {
 /** The options of a store. */
 export const StoreSchema = OptionsSchema.strict(storeFields).check(
   Schema.makeFilter((store: Schema.Struct.Type<typeof storeFields>) => {
-    if (store.type === "file" && store.directory === undefined) {
-      return { path: ["directory"], issue: "a file store needs a directory" }
+    const names = storeOptions[store.type]
+    const [needed] = names
+    if (needed !== undefined && !(needed in store)) {
+      return { path: [needed], issue: `a store of the type ${store.type} needs it` }
     }
-    if (store.type === "memory" && (store.directory ?? store.durability) !== undefined) {
-      return "a store in memory has neither directory nor durability"
-    }
-    return undefined
+    const other = Object.keys(store).find((key) => key !== "type" && !names.includes(key))
+    return other === undefined ? undefined : { path: [other], issue: `a store of the type ${store.type} has none` }
   })
 )
 
 export type StoreOptions = typeof StoreSchema.Type
+
+/** The options of the admin interface. */
+export const AdminSchema = OptionsSchema.strict(adminFields).check(
+  Schema.makeFilter(({ host, token }: Schema.Struct.Type<typeof adminFields>) =>
+    token === undefined && !isLoopback(host)
+      ? { path: ["token"], issue: "is needed on an address that other machines may reach" }
+      : undefined
+  )
+)
 
 /** The whole file. */
 export const GatewaySchema = OptionsSchema.strict({
@@ -113,15 +144,7 @@ export const GatewaySchema = OptionsSchema.strict({
   /** The server for operators; absent: there is none. */
   metrics: Schema.optionalKey(OptionsSchema.strict(metricsFields)),
   /** The server to change the gateway by; absent: there is none. */
-  admin: Schema.optionalKey(
-    OptionsSchema.strict(adminFields).check(
-      Schema.makeFilter(({ host, token }: Schema.Struct.Type<typeof adminFields>) =>
-        token === undefined && !isLoopback(host)
-          ? { path: ["token"], issue: "is needed on an address that other machines may reach" }
-          : undefined
-      )
-    )
-  ),
+  admin: Schema.optionalKey(AdminSchema),
   stores: withDefault(Schema.Record(Schema.String, StoreSchema).annotate({ message: "expected a table" }), {}),
   sessions: Schema.Record(Schema.String, record).annotate({ message: "expected a table" }).annotateKey({
     messageMissingKey: "expected sessions, for example [sessions.plant] with servers"

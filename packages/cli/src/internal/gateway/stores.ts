@@ -2,12 +2,13 @@
  * The open stores of a gateway. A store is opened for the first session that needs it, and closed when no session of
  * the configuration does. Two names with the same options are one store. `runtime.ts` calls it.
  */
-import type { MqttError } from "@effect-mqttx/core/MqttError"
+import { MqttError, StorageFailed } from "@effect-mqttx/core/MqttError"
 import * as SessionStore from "@effect-mqttx/core/SessionStore"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import type { StoreOptions } from "./schema.ts"
 
@@ -18,19 +19,53 @@ interface Entry {
   readonly scope: Scope.Closeable
 }
 
-const open = (options: StoreOptions): Effect.Effect<Store, MqttError, Scope.Scope> =>
-  options.type === "memory"
-    ? Effect.map(
-      Layer.build(Layer.fresh(SessionStore.layerMemory)),
-      (context) => Context.get(context, SessionStore.SessionStore)
+const failed = (detail: string, cause?: unknown): MqttError =>
+  new MqttError({ method: "gateway", reason: new StorageFailed({ kind: "unavailable", detail, cause }) })
+
+/** Optional packages: who has no Redis needs none of them. */
+const loadRedis = Effect.tryPromise({
+  try: () => Promise.all([import("@effect/platform-node/NodeRedis"), import("@effect-mqttx/store-redis/RedisStore")]),
+  catch: () => failed("a store of the type redis needs the packages @effect-mqttx/store-redis and redis")
+})
+
+const openRedis = ({ keyPrefix, url }: StoreOptions): Effect.Effect<Store, MqttError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const [NodeRedis, RedisStore] = yield* loadRedis
+    const driver = Layer.fresh(NodeRedis.layer({ url: Redacted.value(url!) }))
+    const context = yield* Layer.build(
+      RedisStore.layer(keyPrefix === undefined ? {} : { keyPrefix }).pipe(Layer.provide(driver))
     )
-    // Loaded here, because LevelDB has binaries that the other commands do not need.
-    : Effect.flatMap(Effect.promise(() => import("@effect-mqttx/store-file/FileStore")), (FileStore) =>
-      FileStore.make({ directory: options.directory!, durability: options.durability }))
+    return Context.get(context, SessionStore.SessionStore)
+  }).pipe(
+    // What the driver says may have the address.
+    Effect.mapError((error) => error instanceof MqttError ? error : failed("Redis cannot be reached"))
+  )
+
+const open = (options: StoreOptions): Effect.Effect<Store, MqttError, Scope.Scope> => {
+  switch (options.type) {
+    case "memory":
+      return Effect.map(
+        Layer.build(Layer.fresh(SessionStore.layerMemory)),
+        (context) => Context.get(context, SessionStore.SessionStore)
+      )
+    case "redis":
+      return openRedis(options)
+    case "file":
+      // Loaded here, because LevelDB has binaries that the other commands do not need.
+      return Effect.flatMap(
+        Effect.promise(() => import("@effect-mqttx/store-file/FileStore")),
+        (FileStore) => FileStore.make({ directory: options.directory!, durability: options.durability })
+      )
+  }
+}
 
 /** The state of two memory stores is apart, and a directory is one store under any name. */
-const keyOf = (name: string, { directory, durability, type }: StoreOptions): string =>
-  JSON.stringify(type === "memory" ? [type, name] : [type, directory, durability])
+const keyOf = (name: string, { directory, durability, keyPrefix, type, url }: StoreOptions): string =>
+  JSON.stringify(
+    type === "memory"
+      ? [type, name]
+      : [type, directory, durability, keyPrefix, url === undefined ? undefined : Redacted.value(url)]
+  )
 
 export class Stores {
   readonly #open = new Map<string, Entry>()
