@@ -10,11 +10,12 @@
  * import { StoreInspection } from "@effect-mqttx/store-file"
  * import { Effect } from "effect"
  *
- * export const program = Effect.gen(function*() {
- *   const { damage, sessions } = yield* StoreInspection.inspect("/var/lib/plant/mqtt")
- *   const plant = sessions.find(({ id }) => id === StoreInspection.sessionId("plant"))
- *   yield* Effect.log(`${plant?.records.Outbound ?? 0} messages wait`, damage)
- * })
+ * export const waiting = (directory: string) =>
+ *   Effect.gen(function*() {
+ *     const { damage, sessions } = yield* StoreInspection.inspect(directory)
+ *     const plant = sessions.find(({ id }) => id === StoreInspection.sessionId("plant"))
+ *     yield* Effect.log(`${plant?.records.Outbound ?? 0} messages wait`, damage)
+ *   })
  * ```
  */
 import type { MqttError } from "@effect-mqttx/core/MqttError"

@@ -1,6 +1,6 @@
 /**
- * The file of `simulate`: a fleet of devices, in TOML, YAML or JSON. It is checked as a whole, and every mistake has its
- * line and column. The command calls it.
+ * The file of `simulate`: a fleet of devices, in TOML, YAML or JSON. It is checked as a whole, and every mistake has
+ * its line and column. The command calls it.
  */
 import * as OptionsSchema from "@effect-mqttx/core/OptionsSchema"
 import * as Topic from "@effect-mqttx/core/Topic"
