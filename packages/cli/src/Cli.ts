@@ -25,10 +25,16 @@ import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import { fileURLToPath } from "node:url"
+import { bench } from "./internal/bench/bench.ts"
 import { doctor } from "./internal/doctor/doctor.ts"
 import { CommandFailed, exitCodes as codes } from "./internal/failure.ts"
 import { gateway } from "./internal/gateway/gateway.ts"
 import { pub } from "./internal/pub.ts"
+import { record } from "./internal/recording/record.ts"
+import { replay } from "./internal/recording/replay.ts"
+import { request } from "./internal/request.ts"
+import { simulate } from "./internal/simulate/simulate.ts"
+import { store } from "./internal/store/store.ts"
 import { sub } from "./internal/sub.ts"
 
 /**
@@ -62,7 +68,7 @@ export const command: Command.Command<"effect-mqttx", {}, {}, CommandFailed, Com
   "effect-mqttx"
 ).pipe(
   Command.withDescription("MQTT from the command line. MQTT_... variables set what flags do not"),
-  Command.withSubcommands([pub, sub, doctor, gateway])
+  Command.withSubcommands([pub, sub, request, record, replay, bench, simulate, doctor, store, gateway])
 )
 
 // `-h` is the host and `-v` prints topics.

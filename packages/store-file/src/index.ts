@@ -1,1 +1,2 @@
 export * as FileStore from "./FileStore.ts"
+export * as StoreInspection from "./StoreInspection.ts"

@@ -23,17 +23,22 @@ const textOf = (payload: Uint8Array): string | undefined => {
 // Properties hold bytes, which JSON does not have.
 const plain = (_: string, value: unknown): unknown => value instanceof Uint8Array ? Base64.encode(value) : value
 
-/** A message as JSON: `payload` when the payload is UTF-8, otherwise `payloadBase64`. */
+/** The payload in JSON: `payload` when it is UTF-8, otherwise `payloadBase64`. */
+export const payloadFields = (payload: Uint8Array): { payload: string } | { payloadBase64: string } => {
+  const text = textOf(payload)
+  return text === undefined ? { payloadBase64: Base64.encode(payload) } : { payload: text }
+}
+
+/** A message as JSON. */
 export const jsonOf = (message: Message): string => {
-  const text = textOf(message.payload)
-  // The identifiers are those of this session, and say nothing about the message.
-  const { subscriptionIdentifiers: _, ...properties } = message.properties
+  // Identifiers and aliases are those of this session, and say nothing about the message.
+  const { subscriptionIdentifiers: _, topicAlias: __, ...properties } = message.properties
   return JSON.stringify({
     topic: message.topic,
     qos: message.qos,
     retain: message.retain,
     receivedAt: new Date(message.receivedAt).toISOString(),
-    ...(text === undefined ? { payloadBase64: Base64.encode(message.payload) } : { payload: text }),
+    ...payloadFields(message.payload),
     ...(Object.keys(properties).length > 0 && { properties })
   }, plain)
 }
@@ -44,19 +49,29 @@ const controls = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g
 
 const lenient = new TextDecoder()
 
+/** What is printed of a payload, its line feed included, behind this text. */
+export const formatPayload = (
+  payload: Uint8Array,
+  options: { readonly format: "text" | "hex"; readonly before: string; readonly isTerminal: boolean }
+): string | Uint8Array => {
+  const { before } = options
+  if (options.format === "hex") return `${before}${Hex.encode(payload)}\n`
+  if (options.isTerminal) return `${before}${lenient.decode(payload).replace(controls, "\ufffd")}\n`
+  const head = encoder.encode(before)
+  const line = new Uint8Array(head.length + payload.length + 1)
+  line.set(head)
+  line.set(payload, head.length)
+  line[line.length - 1] = 10
+  return line
+}
+
 /** What is printed of a message, its line feed included. */
 export const formatMessage = (
   message: Message,
   options: { readonly format: Format; readonly withTopic: boolean; readonly isTerminal: boolean }
 ): string | Uint8Array => {
-  if (options.format === "json") return `${jsonOf(message)}\n`
-  const topic = options.withTopic ? `${PeerText.clean(message.topic, 65_535)} ` : ""
-  if (options.format === "hex") return `${topic}${Hex.encode(message.payload)}\n`
-  if (options.isTerminal) return `${topic}${lenient.decode(message.payload).replace(controls, "\ufffd")}\n`
-  const head = encoder.encode(topic)
-  const line = new Uint8Array(head.length + message.payload.length + 1)
-  line.set(head)
-  line.set(message.payload, head.length)
-  line[line.length - 1] = 10
-  return line
+  const { format, isTerminal } = options
+  if (format === "json") return `${jsonOf(message)}\n`
+  const before = options.withTopic ? `${PeerText.clean(message.topic, 65_535)} ` : ""
+  return formatPayload(message.payload, { format, before, isTerminal })
 }

@@ -8,39 +8,20 @@ import type { QoS } from "@effect-mqttx/core/QoS"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
-import * as Option from "effect/Option"
+import type * as FileSystem from "effect/FileSystem"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import { type Connection, connectionFlags, open, optionsOf, qosFlag } from "./connection.ts"
 import { type CommandFailed, fromMqtt, usage } from "./failure.ts"
+import { onePayload, payloadCount, payloadFlags, type PayloadInput, payloadOf } from "./payload.ts"
 
 const flags = {
   ...connectionFlags,
   topic: Flag.String("topic").pipe(Flag.withAlias("t"), Flag.withDescription("Topic of the message")),
-  message: Flag.String("message").pipe(
-    Flag.withAlias("m"),
-    Flag.withDescription("Payload; one that begins with - is written as -m=-5x"),
-    Flag.optional
-  ),
-  file: Flag.String("file").pipe(
-    Flag.withAlias("f"),
-    Flag.withDescription("The bytes of this file are the payload"),
-    Flag.optional
-  ),
+  ...payloadFlags,
   lines: Flag.Boolean("stdin-line").pipe(
     Flag.withAlias("l"),
     Flag.withDescription("One message for each line of the standard input; reconnects when the connection is lost"),
-    Flag.withDefault(false)
-  ),
-  stdin: Flag.Boolean("stdin-file").pipe(
-    Flag.withAlias("s"),
-    Flag.withDescription("All of the standard input is the payload"),
-    Flag.withDefault(false)
-  ),
-  empty: Flag.Boolean("null-message").pipe(
-    Flag.withAlias("n"),
-    Flag.withDescription("An empty payload; with -r it removes the retained message"),
     Flag.withDefault(false)
   ),
   qos: qosFlag,
@@ -51,43 +32,11 @@ const flags = {
   )
 }
 
-interface Input extends Connection {
+interface Input extends Connection, PayloadInput {
   readonly topic: string
-  readonly message: Option.Option<string>
-  readonly file: Option.Option<string>
   readonly lines: boolean
-  readonly stdin: boolean
-  readonly empty: boolean
   readonly qos: QoS
   readonly retain: boolean
-}
-
-const readAll = (stream: Stream.Stream<Uint8Array, unknown>): Effect.Effect<Uint8Array, unknown> =>
-  Effect.map(Stream.runCollect(stream), (parts) => {
-    const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
-    let at = 0
-    for (const part of parts) {
-      bytes.set(part, at)
-      at += part.length
-    }
-    return bytes
-  })
-
-/** The one payload of `-m`, `-f`, `-s` or `-n`. */
-const payloadOf = (
-  input: Input
-): Effect.Effect<string | Uint8Array, CommandFailed, FileSystem.FileSystem | Stdio.Stdio> => {
-  const { file, message } = input
-  if (Option.isSome(message)) return Effect.succeed(message.value)
-  if (Option.isSome(file)) {
-    return Effect.flatMap(FileSystem.FileSystem, (files) => files.readFile(file.value)).pipe(
-      Effect.mapError((error) => usage(`-f cannot be read: ${error.message}`, "Check the path of the file."))
-    )
-  }
-  if (input.empty) return Effect.succeed("")
-  return Effect.flatMap(Stdio.Stdio, ({ stdin }) => readAll(stdin)).pipe(
-    Effect.mapError(() => usage("the standard input cannot be read"))
-  )
 }
 
 const publishLines = (
@@ -114,17 +63,11 @@ const run = (
   input: Input
 ): Effect.Effect<void, CommandFailed, FileSystem.FileSystem | Stdio.Stdio> =>
   Effect.gen(function*() {
-    const given = [
-      Option.isSome(input.message),
-      Option.isSome(input.file),
-      input.lines,
-      input.stdin,
-      input.empty
-    ].filter(Boolean).length
+    const given = payloadCount(input) + (input.lines ? 1 : 0)
     if (given !== 1) {
       return yield* Effect.fail(
-        usage(
-          given === 0 ? "there is nothing to publish" : "there is more than one payload",
+        onePayload(
+          given,
           "Give one of -m TEXT, -f FILE, -l (lines of the standard input), -s (all of it) and -n (empty)."
         )
       )

@@ -8,12 +8,12 @@ import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
-import type { PlatformError } from "effect/PlatformError"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import { type Connection, connectionFlags, open, optionsOf, qosFlag } from "./connection.ts"
 import { CommandFailed, exitCodes, fromMqtt } from "./failure.ts"
 import { type Format, formatMessage } from "./format.ts"
+import { outputFailed } from "./output.ts"
 
 const atLeastOne = (value: number): string => `expected a number of at least 1, got ${value}`
 
@@ -63,21 +63,6 @@ interface Input extends Connection {
   readonly json: boolean
   readonly verbose: boolean
 }
-
-const codeOf = (error: PlatformError): unknown => {
-  const { cause } = error.reason
-  return typeof cause === "object" && cause !== null && "code" in cause ? cause.code : undefined
-}
-
-const outputFailed = (error: PlatformError): Effect.Effect<void, CommandFailed> =>
-  // `sub | head -1`: the reader has what it wants.
-  codeOf(error) === "EPIPE" ? Effect.void : Effect.fail(
-    new CommandFailed({
-      what: `the standard output takes no more: ${error.message}`,
-      advice: undefined,
-      exitCode: exitCodes.failed
-    })
-  )
 
 const print = (input: Input): Effect.Effect<void, CommandFailed, FileSystem.FileSystem | Stdio.Stdio> =>
   Effect.gen(function*() {

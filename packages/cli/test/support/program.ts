@@ -60,6 +60,10 @@ export interface Settings {
 
 const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("MQTT_")))
 
+/** The command line that runs the program with these arguments, for a shell. */
+export const shellCommand = (args: ReadonlyArray<string>): Effect.Effect<string> =>
+  Effect.as(bundle, [process.execPath, outfile, ...args].map((part) => `'${part}'`).join(" "))
+
 /** Starts the program; it is killed with the scope. */
 export const start = (
   args: ReadonlyArray<string>,

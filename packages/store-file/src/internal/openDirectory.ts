@@ -29,6 +29,36 @@ export interface OwnedDirectory {
  */
 const owned = new Set<string>()
 
+/**
+ * Runs `use` while nobody else can have the store open, on a directory that is not changed but for the files of its
+ * lock. Fails with the kind `unavailable` when there is no store.
+ */
+export const whileOwned = async <A>(directory: string, use: (paths: Paths) => A): Promise<A> => {
+  const paths = pathsOf(directory)
+  if (!Fs.existsSync(paths.records) && !Fs.existsSync(paths.rebuilt)) {
+    throw new StoreFailure("unavailable", `there is no store in ${paths.root}`)
+  }
+  checkFormat(paths.commitCounts)
+  const engine = await loadEngine()
+  refuseForeignFiles(paths)
+  const identity = identityOf(paths.root)
+  if (owned.has(identity)) throw ownedHere(paths)
+  owned.add(identity)
+  try {
+    const lock = await holdLock(engine, paths.lock)
+    try {
+      return use(paths)
+    } finally {
+      await lock.close()
+    }
+  } finally {
+    owned.delete(identity)
+  }
+}
+
+const ownedHere = ({ root }: Paths): StoreFailure =>
+  new StoreFailure("owned", `this process has the store in ${root} open already`)
+
 export const openDirectory = async (directory: string): Promise<OwnedDirectory> => {
   const paths = pathsOf(directory)
   checkFormat(paths.commitCounts)
@@ -36,7 +66,7 @@ export const openDirectory = async (directory: string): Promise<OwnedDirectory> 
   makePrivate(paths.root, { shared: true })
   refuseForeignFiles(paths)
   const identity = identityOf(paths.root)
-  if (owned.has(identity)) throw new StoreFailure("owned", `this process has the store in ${paths.root} open already`)
+  if (owned.has(identity)) throw ownedHere(paths)
   owned.add(identity)
   const releases: Array<() => unknown> = [() => owned.delete(identity)]
   const release = async () => {

@@ -67,7 +67,8 @@ const toStored = (key: string): string =>
     )
     : key
 
-const fromStored = (key: string): string =>
+/** The key of a record by its key in the database, without the prefix of its session. */
+export const fromStored = (key: string): string =>
   key.includes(escape)
     ? key.replace(
       /\u{10fffe}([0-9a-f]{4})/gu,
@@ -104,7 +105,8 @@ const encode = (key: string, record: StoreRecord): Uint8Array => {
   }
 }
 
-const newer = (found: number): StoreFailure =>
+/** A later version of the library wrote a record. */
+export const newer = (found: number): StoreFailure =>
   new StoreFailure(
     "newerFormat",
     `a record has the format ${found}, and this version reads up to ${StoreRecordCodec.format}`
