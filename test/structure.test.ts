@@ -200,11 +200,12 @@ describe("packages", () => {
 })
 
 describe("lockfile", () => {
-  const text = Fs.readFileSync(Path.join(root, "package-lock.json"), "utf8")
-
-  it("names no registry and has the native packages of every platform", () => {
-    assert.deepStrictEqual(lockViolations(text), [])
-  })
+  it.each(["package-lock.json", "site/package-lock.json"])(
+    "%s names no registry and has the native packages of every platform",
+    (path) => {
+      assert.deepStrictEqual(lockViolations(Fs.readFileSync(Path.join(root, path), "utf8")), [])
+    }
+  )
 
   it("a registry and a native package that is missing are found", () => {
     const packages = {
