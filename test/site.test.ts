@@ -7,7 +7,7 @@ import * as Path from "node:path/posix"
 import { addApi } from "../site/tools/api.ts"
 import { siteProblems } from "../site/tools/check.ts"
 import { addDocuments, documentation, type Entry, type Site } from "../site/tools/markdown.ts"
-import { anchorsOf, isAddress, targetsOf } from "./support/links.ts"
+import { anchorsOf, isAddress, mapLinks, targetsOf } from "./support/links.ts"
 import { publicDeclarations } from "./support/publicApi.ts"
 import { filesBelow, manifestOf, packages } from "./support/repository.ts"
 
@@ -23,6 +23,22 @@ const anchors = new Map(
     return [page, new Set([...anchorsOf(text), ...explicit])] as const
   })
 )
+
+describe("links and anchors", () => {
+  it("are read and replaced outside of code only", () => {
+    const text = "[a](b) `[c](d)`\n```\n[e](f)\n```\n![g](h \"i\")"
+    assert.deepStrictEqual(targetsOf(text), ["b", "h"])
+    assert.strictEqual(
+      mapLinks(text, (target) => target.toUpperCase()),
+      text.replace("(b)", "(B)").replace("(h ", "(H ")
+    )
+  })
+
+  it("a heading that repeats has a number", () => {
+    const text = "# `A`, and B & [c](d.md)\n\n## One\n\n## One\n\n```md\n## Two\n```\n"
+    assert.deepStrictEqual([...anchorsOf(text)], ["a-and-b--c", "one", "one-1"])
+  })
+})
 
 describe("pages of the site", () => {
   it("are all Markdown files of docs, the README and the API of every package", () => {

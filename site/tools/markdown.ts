@@ -4,12 +4,10 @@
 import * as Fs from "node:fs"
 import * as Path from "node:path/posix"
 import { isAddress, mapLinks } from "../../test/support/links.ts"
+import { repository } from "../../test/support/packing/tarball.ts"
 import { filesBelow, root } from "../../test/support/repository.ts"
 
-/** Where the sources are read, for what is no page of the site. */
-const repository = "https://github.com/effect-mqttx/effect-mqttx"
-
-/** The address of a file or folder of the repository. */
+/** The address of a file or folder of the repository, for what is no page of the site. */
 export const sourceUrl = (path: string, line?: number): string => {
   const kind = Fs.existsSync(`${root}/${path}`) && Fs.statSync(`${root}/${path}`).isDirectory() ? "tree" : "blob"
   return `${repository}/${kind}/main/${path}${line === undefined ? "" : `#L${line}`}`

@@ -9,7 +9,7 @@ import { repository } from "./packing/tarball.ts"
 export const slug = (heading: string): string =>
   heading.trim().toLowerCase().replace(/[^\p{L}\p{N}_ -]/gu, "").replaceAll(" ", "-")
 
-const codeOrLink = /^ *(`{3,}|~{3,})[^]*?^ *\1`*$|(`+)(?!`)[^]*?[^`]\2(?!`)|(\]\()([^)\s]+)([^)]*\))/gm
+const codeOrLink = /^ *(`{3,}|~{3,})[^]*?^ *\1`*$|(?<!`)(`+)(?!`)[^\n]*?(?<!`)\2(?!`)|(\]\()([^)\s]+)([^)\n]*\))/gm
 
 /** Replaces the targets of links and images. Code stays as it is. */
 export const mapLinks = (markdown: string, target: (link: string) => string): string =>
