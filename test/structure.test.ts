@@ -200,10 +200,10 @@ describe("packages", () => {
 })
 
 describe("lockfile", () => {
-  const text = Fs.readFileSync(Path.join(root, "package-lock.json"), "utf8")
-
   it("names no registry and has the native packages of every platform", () => {
-    assert.deepStrictEqual(lockViolations(text), [])
+    for (const path of ["package-lock.json", "site/package-lock.json"]) {
+      assert.deepStrictEqual(lockViolations(Fs.readFileSync(Path.join(root, path), "utf8")), [], path)
+    }
   })
 
   it("a registry and a native package that is missing are found", () => {
