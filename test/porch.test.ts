@@ -91,15 +91,6 @@ describe("a published package", () => {
   })
 })
 
-describe("the gallery of examples", () => {
-  it("has a row for every program, and for nothing else", () => {
-    const rows = Array.from(read("examples/README.md").matchAll(/^\| \[([^\]]+)\]\(([^)]+)\)/gm))
-    for (const [, name, link] of rows) assert.strictEqual(name, link)
-    const files = Fs.readdirSync(Path.join(root, "examples")).filter((name) => /\.(?:ts|toml)$/.test(name))
-    assert.sameMembers(rows.map(([, name]) => name), files)
-  })
-})
-
 describe("workflows", () => {
   const workflows = filesBelow(".github/workflows", ".yml")
 
