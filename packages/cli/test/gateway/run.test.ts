@@ -192,6 +192,7 @@ stopTimeout = "1 hour"
       assert.strictEqual(code, exitCodes.failed)
       assert.include(stderr, "the gateway has not drained within 1s")
       yield* b.start
+      yield* received.subscribed
       yield* startGateway(file)
       yield* received.has(count)
     }).pipe(Effect.scoped))

@@ -36,6 +36,8 @@ export interface Witness {
   readonly topics: ReadonlyArray<string>
   /** Waits for so many messages. */
   readonly has: (count: number) => Effect.Effect<void>
+  /** Waits until it is subscribed, after its broker was away. */
+  readonly subscribed: Effect.Effect<void, MqttError.MqttError>
 }
 
 /** Collects the messages of a broker from now on. */
@@ -54,6 +56,7 @@ export const witness = (url: string, filter: string): Effect.Effect<Witness, Mqt
     return {
       payloads,
       topics,
+      subscribed: session.awaitReady,
       has: (count) =>
         Effect.whileLoop({ while: () => payloads.length < count, body: () => Queue.take(arrived), step: () => {} })
     }
