@@ -64,7 +64,7 @@ export const witness = (url: string, filter: string): Effect.Effect<Witness, Mqt
 
 /** A publisher that counts. */
 export interface Publisher {
-  /** How many messages its server has. */
+  /** How many messages it has handed to its session. */
   readonly published: () => number
   /** Ends the traffic; answers how many messages there were. */
   readonly stop: Effect.Effect<number>
