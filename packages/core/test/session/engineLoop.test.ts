@@ -75,7 +75,7 @@ const make = Effect.fnUntraced(function*(version: ProtocolVersion, store?: Sessi
     onStorageFailure: "wait",
     inboundLimit: 64 * 1024 * 1024,
     clock,
-    fork,
+    fibers: { fork },
     handlers: {
       onEvent: nothing,
       onConsumer: nothing,

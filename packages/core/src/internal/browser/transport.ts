@@ -56,27 +56,32 @@ export const defaultTransport: Transport = {
   })
 }
 
-const turns: Array<() => void> = []
+const turns: Array<{ readonly task: (argument: never) => void; readonly argument: unknown }> = []
 let channel: MessageChannel | undefined
 
+const runTurn = (): void => {
+  const turn = turns.shift()
+  turn?.task(turn.argument as never)
+}
+
 // React Native has no MessageChannel. Its `setImmediate` is not clamped either.
-declare const setImmediate: (task: () => void) => unknown
+declare const setImmediate: <A>(task: (argument: A) => void, argument: A) => unknown
 
 /**
  * Runs a task in the next turn of the event loop. Browsers clamp timers to 4 ms, and to a second in the background;
  * messages are not clamped.
  */
-export const scheduleTurn = (task: () => void): void => {
+export const scheduleTurn = <A>(task: (argument: A) => void, argument: A): void => {
   if (typeof MessageChannel === "undefined") {
-    setImmediate(task)
+    setImmediate(task, argument)
     return
   }
   if (channel === undefined) {
     channel = new MessageChannel()
-    channel.port1.addEventListener("message", () => turns.shift()?.())
+    channel.port1.addEventListener("message", runTurn)
     channel.port1.start()
   }
-  turns.push(task)
+  turns.push({ task, argument })
   channel.port2.postMessage(undefined)
 }
 
@@ -132,7 +137,7 @@ class BrowserStream implements ByteStream {
     socket.addEventListener("open", () => this.#settled(undefined))
     socket.addEventListener("message", (event: MessageEvent<unknown>) => this.#onMessage(event.data))
     // The error event of a browser has no cause. The close event, which usually says more, follows in the same turn.
-    socket.addEventListener("error", () => scheduleTurn(() => this.#onError()))
+    socket.addEventListener("error", () => scheduleTurn(() => this.#onError(), undefined))
     socket.addEventListener("close", (event) => this.#onClose(event))
   }
 
@@ -276,7 +281,7 @@ class BrowserStream implements ByteStream {
   /** The server has begun to close, and everything that it had sent has been handed over. */
   #closing(): void {
     if (!this.#ending && !this.#over && this.#socket.readyState !== WebSocket.OPEN) {
-      scheduleTurn(() => this.#end(undefined))
+      scheduleTurn(() => this.#end(undefined), undefined)
     }
   }
 

@@ -136,11 +136,14 @@ export class Intake {
     this.#count += count
     if (this.#count >= countFrom && !this.#isScheduled) {
       this.#isScheduled = true
-      scheduleTurn(this.#turn)
+      scheduleTurn(Intake.#run, this)
     }
   }
 
-  readonly #turn = (): void => {
+  // One function for all connections, because each function that a connection makes stays in its memory.
+  static readonly #run = (intake: Intake): void => intake.#turn()
+
+  #turn(): void {
     this.#isScheduled = false
     this.#count = 0
     const backlog = this.#backlog

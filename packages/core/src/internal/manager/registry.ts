@@ -279,7 +279,7 @@ export class Registry implements EntryHost {
     this.events.publish(event)
     const log = logModeOf(options, this.#settings)
     if (log === "off" || !isWorthLogging(event, log, this.#settings)) return
-    new EventLog(options.name, log, this.#settings, this.clock, Effect.runForkWith(this.#context)).onEvent(
+    new EventLog(options.name, log, this.#settings, this.clock, { fork: Effect.runForkWith(this.#context) }).onEvent(
       event,
       undefined
     )

@@ -59,6 +59,6 @@ const directWay = (address: ServerAddress.ServerAddress): Effect.Effect<Way, Mqt
 /**
  * Runs a task in the next turn of the event loop, after the I/O callbacks of this one.
  */
-export const scheduleTurn = (task: () => void): void => {
-  setImmediate(task)
+export const scheduleTurn = <A>(task: (argument: A) => void, argument: A): void => {
+  setImmediate(task, argument)
 }

@@ -16,7 +16,7 @@ import type { SessionStoreHandle } from "../../SessionStore.ts"
 import type { StoreRecord } from "../../StoreRecord.ts"
 import type { ConsumeOptions } from "../../Subscription.ts"
 import { weighPublish } from "../codec/weigh.ts"
-import type { SessionEngine } from "../engine/contract.ts"
+import type { Consumer, EngineEvent, SessionEngine } from "../engine/contract.ts"
 import { Broadcast } from "./broadcast.ts"
 import * as Consume from "./consume.ts"
 import type { ConsumeObserver } from "./consumeObserver.ts"
@@ -25,7 +25,7 @@ import type { SessionCore } from "./core.ts"
 import { makeDefectLog } from "./defectLog.ts"
 import { DroppedMessages } from "./droppedMessages.ts"
 import { onEngineEvent } from "./engineEvents.ts"
-import { EngineLoop } from "./engineLoop.ts"
+import { EngineLoop, type EngineLoopHandlers } from "./engineLoop.ts"
 import { inboundLimitOf } from "./engineOptions.ts"
 import { logModeOf } from "./eventLog.ts"
 import { makeSessionFacade } from "./facade.ts"
@@ -36,7 +36,7 @@ import { OriginLedger } from "./originLedger.ts"
 import { Publisher } from "./publisher.ts"
 import type { Renewal } from "./renewal.ts"
 import { Shutdown } from "./shutdown.ts"
-import { Subscriber } from "./subscriber.ts"
+import { Subscriber, type SubscriberHost } from "./subscriber.ts"
 import { SessionTracing } from "./tracing.ts"
 import { protectionOf } from "./trust.ts"
 import { Turns } from "./turns.ts"
@@ -63,7 +63,9 @@ export interface SessionParts {
 const unclaimedMessages = 1024
 const unclaimedShare = 1 / 8
 
-export class SessionAssembly implements SessionCore {
+// It handles the callbacks of its parts itself: a record of functions for each part would be a large part of an idle
+// session.
+export class SessionAssembly implements SessionCore, EngineLoopHandlers, SubscriberHost {
   readonly options: SessionOptions
   /** Empty until the server has assigned one. */
   clientId: string
@@ -85,6 +87,8 @@ export class SessionAssembly implements SessionCore {
   readonly #store: SessionStoreHandle | undefined
   readonly #fibers: Fibers
   readonly #protection: SessionStatus["tls"]
+  readonly #clock: Clock.Clock
+  #reportDefect: ((cause: unknown) => Effect.Effect<void>) | undefined
 
   constructor(parts: SessionParts) {
     const { clientId, clock, engine, fibers, observer, options, records, settings, store } = parts
@@ -94,9 +98,10 @@ export class SessionAssembly implements SessionCore {
     this.clientId = clientId
     this.#store = store
     this.#fibers = fibers
+    this.#clock = clock
     this.#protection = protectionOf(options)
     this.tracing = options.tracing === "off" ? undefined : new SessionTracing(this)
-    this.turns = new Turns(() => this.engineLoop)
+    this.turns = new Turns(this)
     this.unclaimed = new Broadcast<Message>({
       capacity: unclaimedMessages,
       memory: { limit: unclaimedShare * inboundLimit, bytesOf: weighPublish },
@@ -105,9 +110,8 @@ export class SessionAssembly implements SessionCore {
     this.lifecycle = new Lifecycle(options.name, clock, observer, {
       log,
       settings,
-      fork: (effect) => this.fork(effect)
+      fibers
     })
-    const reportDefect = makeDefectLog(options.name, clock)
     this.engineLoop = new EngineLoop({
       session: options.name,
       engine,
@@ -115,26 +119,8 @@ export class SessionAssembly implements SessionCore {
       onStorageFailure: options.onStorageFailure,
       inboundLimit,
       clock,
-      fork: (effect) => this.fork(effect),
-      handlers: {
-        onEvent: (event) => onEngineEvent(this, event),
-        onConsumer: (consumer) => this.subscriber.onConsumer(consumer),
-        onSpace: () => this.publisher.onSpace(),
-        onTurn: () => this.#turned(),
-        onStorage: (error) => this.#onStorage(error),
-        onStorageLost: (error) => {
-          this.fork(this.shutdown.endWithoutStorage(error))
-        },
-        onOverflow: (topic, count) =>
-          this.lifecycle.emit({ _tag: "MessageDropped", direction: "inbound", cause: "streamOverflow", topic, count }),
-        onReadingStalled: (bytes) =>
-          this.lifecycle.emit({ _tag: "MemoryLimitReached", bytes, limit: inboundLimit, isClosing: false }),
-        onMemoryExceeded: (bytes) =>
-          this.lifecycle.emit({ _tag: "MemoryLimitReached", bytes, limit: inboundLimit, isClosing: true }),
-        onDefect: (cause) => {
-          this.fork(reportDefect(cause))
-        }
-      }
+      fibers,
+      handlers: this
     })
     this.engineLoop.counters.accepted(this.engineLoop.stats.queuedMessages + this.engineLoop.stats.inflight)
     this.publisher = new Publisher(this.engineLoop, {
@@ -144,25 +130,8 @@ export class SessionAssembly implements SessionCore {
       queueMessages: options.queue.messages,
       lifecycle: this.lifecycle
     })
-    this.subscriber = new Subscriber(this.engineLoop, {
-      session: options.name,
-      streamBuffer: options.streamBuffer,
-      onOverflow: options.onOverflow,
-      acknowledgeEffect: this.tracing === undefined
-        ? undefined
-        : (message, acknowledge) => this.tracing!.settled(message, acknowledge),
-      subscribeTimeout: options.subscribeTimeout,
-      until: (holds) => this.turns.until(holds),
-      lifecycle: this.lifecycle,
-      onShared: (filters) => this.#onShared(filters)
-    })
-    this.failures = new SessionFailures({
-      now: () => this.engineLoop.now(),
-      isSilent: log === "off",
-      schedule: () => this.engineLoop.schedule(),
-      emit: (event) => this.lifecycle.emit(event),
-      onFailing: (failingSince) => this.lifecycle.set({ failingSince })
-    })
+    this.subscriber = new Subscriber(this)
+    this.failures = new SessionFailures(this, log === "off")
     this.shutdown = new Shutdown(this)
     this.origins = this.isDurable ? new OriginLedger(this.engineLoop, records) : undefined
     this.releaseListeners = this.isDurable ? new Set() : undefined
@@ -226,8 +195,42 @@ export class SessionAssembly implements SessionCore {
     }
   }
 
-  /** Runs at the end of each turn. */
-  #turned(): void {
+  // Callbacks of the engine loop.
+
+  onEvent(event: EngineEvent): void {
+    onEngineEvent(this, event)
+  }
+
+  onConsumer(consumer: Consumer): void {
+    this.subscriber.onConsumer(consumer)
+  }
+
+  onSpace(): void {
+    this.publisher.onSpace()
+  }
+
+  onOverflow(topic: string, count: number): void {
+    this.lifecycle.emit({ _tag: "MessageDropped", direction: "inbound", cause: "streamOverflow", topic, count })
+  }
+
+  onReadingStalled(bytes: number): void {
+    this.lifecycle.emit({ _tag: "MemoryLimitReached", bytes, limit: this.engineLoop.inboundLimit, isClosing: false })
+  }
+
+  onMemoryExceeded(bytes: number): void {
+    this.lifecycle.emit({ _tag: "MemoryLimitReached", bytes, limit: this.engineLoop.inboundLimit, isClosing: true })
+  }
+
+  onDefect(cause: unknown): void {
+    this.#reportDefect ??= makeDefectLog(this.name, this.#clock)
+    this.fork(this.#reportDefect(cause))
+  }
+
+  onStorageLost(error: MqttError): void {
+    this.fork(this.shutdown.endWithoutStorage(error))
+  }
+
+  onTurn(): void {
     const { engineLoop, lifecycle, publisher } = this
     this.failures.turned()
     this.dropped.tell((event) => lifecycle.emit(event))
@@ -245,14 +248,16 @@ export class SessionAssembly implements SessionCore {
     this.turns.turned()
   }
 
-  #onStorage(error: MqttError | undefined): void {
+  onStorage(error: MqttError | undefined): void {
     this.lifecycle.emit(error === undefined ? { _tag: "StorageRecovered" } : { _tag: "StorageDegraded", error })
     this.lifecycle.set({ storageFailure: error })
     // Publishers that wait for queue space must learn that nothing is accepted.
     this.publisher.onSpace()
   }
 
-  #onShared(filters: ReadonlyArray<string>): void {
+  // Callback of the subscriber.
+
+  onShared(filters: ReadonlyArray<string>): void {
     const { persistence, sessionExpiry } = this.options
     if (persistence === "none" || Duration.isZero(sessionExpiry)) return
     this.lifecycle.emit({ _tag: "SharedSubscriptionAtRisk", filters, persistence })

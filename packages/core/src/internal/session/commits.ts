@@ -15,6 +15,7 @@ import type { StoreChange } from "../../StoreRecord.ts"
 import { withoutRecords } from "../engine/compactChanges.ts"
 import type { Output } from "../engine/contract.ts"
 import type { SessionCounters } from "./counters.ts"
+import type { Background } from "./fibers.ts"
 
 /**
  * Callbacks of the commits. All are synchronous.
@@ -45,7 +46,7 @@ export interface CommitsOptions {
   readonly store: SessionStoreHandle
   readonly clock: Clock.Clock
   /** Runs a commit in the session's scope. */
-  readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+  readonly fibers: Background
   readonly counters: SessionCounters
   readonly handlers: CommitHandlers
 }
@@ -89,7 +90,7 @@ export class Commits {
   run(changes: ReadonlyArray<StoreChange>, output: Output | undefined, epoch: number): void {
     let content = changes
     let isRefused = false
-    const { clock, counters, fork, handlers, store } = this.#options
+    const { clock, counters, fibers, handlers, store } = this.#options
     const began = clock.monotonicTimeNanosUnsafe()
     // Repeated until the store takes it. Dependent output waits, and the bounds of the queues limit what collects
     // meanwhile.
@@ -114,7 +115,7 @@ export class Commits {
     )
     const running = { output, fiber: undefined }
     this.#running = running
-    const fiber = fork(Effect.onExit(commit, (exit) =>
+    const fiber = fibers.fork(Effect.onExit(commit, (exit) =>
       Effect.sync(() => {
         // The session ended meanwhile, and has settled everything.
         if (this.#stopped) return

@@ -10,19 +10,18 @@ import type { Connect, Will } from "../../Packet.ts"
 import * as Properties from "../../Properties.ts"
 import type { ServerAddress } from "../../ServerAddress.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
-import { Transport } from "../../Transport.ts"
+import { type ByteStreamHandlers, Transport } from "../../Transport.ts"
 import { open as openConnection } from "../connection/connection.ts"
 import type { Connection, ConnectionHandlers } from "../connection/contract.ts"
-import type { Access } from "./credentials.ts"
+import type { SessionCore } from "./core.ts"
+import type { Access, AccessProvider } from "./credentials.ts"
 
 export interface ConnectorOptions {
-  readonly options: SessionOptions
-  /** Empty until the server has assigned one. */
-  readonly clientId: () => string
+  readonly core: Pick<SessionCore, "clientId" | "options">
   /** The store describes a session under another client identifier: a session under this one is not ours. */
   readonly isNewSession: boolean
-  /** Asks for credentials before each attempt. */
-  readonly access: (address: ServerAddress, lastError: MqttError | undefined) => Effect.Effect<Access, MqttError>
+  /** Gives the credentials of an attempt. */
+  readonly access: AccessProvider
 }
 
 /** Everything that one attempt to connect needs. */
@@ -30,29 +29,6 @@ export interface Prepared {
   readonly address: ServerAddress
   readonly access: Access
   readonly connect: Connect
-}
-
-export interface Connector {
-  /** Prepares the next attempt. Fails when there are no credentials for it. */
-  readonly prepare: (
-    address: ServerAddress,
-    lastError: MqttError | undefined
-  ) => Effect.Effect<Prepared, MqttError>
-  readonly open: (prepared: Prepared, handlers: ConnectionHandlers) => Effect.Effect<Connection, MqttError, Scope.Scope>
-  /**
-   * Whether a server can be reached: its network, TLS and WebSocket, without CONNECT. Asks for credentials, which may
-   * hold a certificate or a query. Takes bounded time.
-   */
-  readonly probe: (address: ServerAddress) => Effect.Effect<boolean>
-  /** The server accepted CONNECT. */
-  readonly connected: () => void
-  /**
-   * The server has a session of which this client has no state. A client without state must not continue it (MQTT
-   * 3.2.2.1.1), so the next attempt begins a new one.
-   */
-  readonly discardServerSession: () => void
-  /** Makes a 3.1.1 server discard a session that ends with the process. Takes bounded time and never fails. */
-  readonly forget: Effect.Effect<void>
 }
 
 const makeWill = (will: NonNullable<SessionOptions["will"]>): Will => ({
@@ -65,43 +41,135 @@ const makeWill = (will: NonNullable<SessionOptions["will"]>): Will => ({
     : { ...will.properties, willDelayInterval: toSeconds(will.delay) }
 })
 
-export const makeConnector = ({ access, clientId, options, isNewSession }: ConnectorOptions): Connector => {
-  const version5 = options.protocolVersion === 5
-  const process = options.persistence === "process"
-  const durable = options.persistence === "durable"
+/** The handlers of a connection that is closed at once. */
+const noHandlers: ConnectionHandlers = { onPackets: () => undefined, onWritable: () => {}, onClosed: () => {} }
+
+const noStreamHandlers: ByteStreamHandlers = { onData: () => {}, onDrain: () => {}, onClose: () => {} }
+
+export class Connector {
+  readonly #core: ConnectorOptions["core"]
+  readonly #access: AccessProvider
+  readonly #will: Will | undefined
   // On MQTT 3.1.1 only a clean connect ends a session, so a session for the life of the process begins and ends with
   // one. A generated client identifier cannot have an old session.
-  let mustForget = !version5 && (isNewSession || (process && options.clientId !== undefined))
-  let hasSession = false
-  let mustDiscard = version5 && isNewSession
-  let address: ServerAddress | undefined
+  #mustForget: boolean
+  #hasSession = false
+  #mustDiscard: boolean
+  #address: ServerAddress | undefined
 
-  const will = options.will === undefined ? undefined : makeWill(options.will)
+  constructor({ access, core, isNewSession }: ConnectorOptions) {
+    const { clientId, will } = core.options
+    this.#core = core
+    this.#access = access
+    this.#will = will === undefined ? undefined : makeWill(will)
+    this.#mustForget = !this.#isVersion5 && (isNewSession || (this.#endsWithProcess && clientId !== undefined))
+    this.#mustDiscard = this.#isVersion5 && isNewSession
+  }
 
-  const packetOf = (access: Access): Connect => ({
-    _tag: "Connect",
-    protocolVersion: options.protocolVersion,
-    clientId: clientId(),
-    cleanStart: mustDiscard || options.persistence === "none" || (version5 && process && !hasSession),
-    keepAlive: Math.round(Duration.toSeconds(options.keepAlive)),
-    username: access.username,
-    password: access.password,
-    will,
-    properties: version5 ? connectProperties(options, access) : Properties.none
-  })
+  get #isVersion5(): boolean {
+    return this.#core.options.protocolVersion === 5
+  }
 
-  const prepare = (target: ServerAddress, lastError: MqttError | undefined): Effect.Effect<Prepared, MqttError> =>
-    Effect.map(access(target, lastError), (granted) => ({
-      address: target,
-      access: granted,
-      connect: packetOf(granted)
+  get #endsWithProcess(): boolean {
+    return this.#core.options.persistence === "process"
+  }
+
+  /** Prepares the next attempt. Fails when there are no credentials for it. */
+  prepare(address: ServerAddress, lastError: MqttError | undefined): Effect.Effect<Prepared, MqttError> {
+    return Effect.map(this.#access.get(address, lastError), (access) => ({
+      address,
+      access,
+      connect: this.#packetOf(access)
     }))
+  }
 
-  const openOne = (
+  open(prepared: Prepared, handlers: ConnectionHandlers): Effect.Effect<Connection, MqttError, Scope.Scope> {
+    return Effect.suspend(() => {
+      this.#address = prepared.address
+      if (!this.#mustForget) return this.#openOne(prepared, handlers)
+      return this.#forgetAt(prepared).pipe(
+        Effect.andThen(Effect.sync(() => {
+          this.#mustForget = false
+        })),
+        // Credentials may serve only once.
+        Effect.andThen(prepared.access.isFixed ? Effect.succeed(prepared) : this.prepare(prepared.address, undefined)),
+        Effect.flatMap((again) => this.#openOne(again, handlers))
+      )
+    })
+  }
+
+  /**
+   * Whether a server can be reached: its network, TLS and WebSocket, without CONNECT. Asks for credentials, which may
+   * hold a certificate or a query. Takes bounded time.
+   */
+  probe(target: ServerAddress): Effect.Effect<boolean> {
+    const { connectTimeout, maximumPacketSize, proxy } = this.#core.options
+    return Effect.all([Transport, this.#access.get(target, undefined)]).pipe(
+      Effect.flatMap(([transport, { query, tls, webSocket }]) =>
+        transport.open({
+          address: query === undefined ? target : { ...target, query },
+          tls,
+          webSocket,
+          proxy,
+          maximumPacketSize
+        }, noStreamHandlers)
+      ),
+      Effect.scoped,
+      Effect.timeout(connectTimeout),
+      Effect.isSuccess
+    )
+  }
+
+  /**
+   * The server has a session of which this client has no state. A client without state must not continue it (MQTT
+   * 3.2.2.1.1), so the next attempt begins a new one.
+   */
+  discardServerSession(): void {
+    // A clean session of 3.1.1 ends with its connection. A durable session needs a separate clean connect first.
+    if (this.#isVersion5 || this.#core.options.persistence !== "durable") this.#mustDiscard = true
+    else this.#mustForget = true
+  }
+
+  /** The server accepted CONNECT. */
+  connected(): void {
+    this.#hasSession = true
+    this.#mustDiscard = false
+  }
+
+  /** Makes a 3.1.1 server discard a session that ends with the process. Takes bounded time and never fails. */
+  get forget(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const address = this.#address
+      if (this.#isVersion5 || !this.#endsWithProcess || !this.#hasSession || address === undefined) return Effect.void
+      return Effect.ignore(Effect.timeout(
+        Effect.flatMap(this.prepare(address, undefined), (prepared) => this.#forgetAt(prepared)),
+        "1 second"
+      ))
+    })
+  }
+
+  #packetOf(access: Access): Connect {
+    const { clientId, options } = this.#core
+    const isFirst = this.#isVersion5 && this.#endsWithProcess && !this.#hasSession
+    return {
+      _tag: "Connect",
+      protocolVersion: options.protocolVersion,
+      clientId,
+      cleanStart: this.#mustDiscard || options.persistence === "none" || isFirst,
+      keepAlive: Math.round(Duration.toSeconds(options.keepAlive)),
+      username: access.username,
+      password: access.password,
+      will: this.#will,
+      properties: this.#isVersion5 ? connectProperties(options, access) : Properties.none
+    }
+  }
+
+  #openOne(
     { access: { exchange, query, tls, webSocket }, address: target, connect }: Prepared,
     handlers: ConnectionHandlers
-  ): Effect.Effect<Connection, MqttError, Scope.Scope> =>
-    openConnection({
+  ): Effect.Effect<Connection, MqttError, Scope.Scope> {
+    const { options } = this.#core
+    return openConnection({
       session: options.name,
       address: query === undefined ? target : { ...target, query },
       tls,
@@ -113,61 +181,15 @@ export const makeConnector = ({ access, clientId, options, isNewSession }: Conne
       writeTimeout: Duration.toMillis(options.writeTimeout),
       maximumPacketSize: options.maximumPacketSize
     }, handlers)
+  }
 
   /** Connects clean and disconnects, so that the server keeps no session. */
-  const forgetAt = (prepared: Prepared): Effect.Effect<void, MqttError> =>
-    Effect.scoped(Effect.flatMap(
-      openOne({ ...prepared, connect: { ...prepared.connect, cleanStart: true, will: undefined } }, {
-        onPackets: () => undefined,
-        onWritable: () => {},
-        onClosed: () => {}
-      }),
+  #forgetAt(prepared: Prepared): Effect.Effect<void, MqttError> {
+    const connect = { ...prepared.connect, cleanStart: true, will: undefined }
+    return Effect.scoped(Effect.flatMap(
+      this.#openOne({ ...prepared, connect }, noHandlers),
       (connection) => connection.close(0)
     ))
-
-  return {
-    prepare,
-    open: (prepared, handlers) =>
-      Effect.suspend(() => {
-        address = prepared.address
-        if (!mustForget) return openOne(prepared, handlers)
-        return forgetAt(prepared).pipe(
-          Effect.andThen(Effect.sync(() => {
-            mustForget = false
-          })),
-          // Credentials may serve only once.
-          Effect.andThen(prepared.access.isFixed ? Effect.succeed(prepared) : prepare(prepared.address, undefined)),
-          Effect.flatMap((again) => openOne(again, handlers))
-        )
-      }),
-    probe: (target) =>
-      Effect.all([Transport, access(target, undefined)]).pipe(
-        Effect.flatMap(([transport, { query, tls, webSocket }]) =>
-          transport.open({
-            address: query === undefined ? target : { ...target, query },
-            tls,
-            webSocket,
-            proxy: options.proxy,
-            maximumPacketSize: options.maximumPacketSize
-          }, { onData: () => {}, onDrain: () => {}, onClose: () => {} })
-        ),
-        Effect.scoped,
-        Effect.timeout(options.connectTimeout),
-        Effect.isSuccess
-      ),
-    discardServerSession: () => {
-      // A clean session of 3.1.1 ends with its connection. A durable session needs a separate clean connect first.
-      if (version5 || !durable) mustDiscard = true
-      else mustForget = true
-    },
-    connected: () => {
-      hasSession = true
-      mustDiscard = false
-    },
-    forget: Effect.suspend(() => {
-      if (version5 || !process || !hasSession || address === undefined) return Effect.void
-      return Effect.ignore(Effect.timeout(Effect.flatMap(prepare(address, undefined), forgetAt), "1 second"))
-    })
   }
 }
 

@@ -18,6 +18,7 @@ import { tls } from "../options/groups.ts"
 import { bytes, hidden, secret, text, userProperties } from "../options/leaves.ts"
 import { strict } from "../options/strict.ts"
 import { kindOf } from "../valueNames.ts"
+import type { SessionCore } from "./core.ts"
 
 const CredentialsSchema = strict({
   username: Schema.optionalKey(text),
@@ -52,14 +53,20 @@ export interface Access {
 
 const encoder = new TextEncoder()
 
-export class AccessSource {
+/** Gives what an attempt to connect uses. */
+export interface AccessProvider {
+  readonly get: (server: ServerAddress, lastError: MqttError | undefined) => Effect.Effect<Access, MqttError>
+}
+
+export class AccessSource implements AccessProvider {
   readonly #options: SessionOptions
-  readonly #clientId: () => string
+  readonly #core: Pick<SessionCore, "clientId" | "options">
   readonly #fixed: Access
 
-  constructor(options: SessionOptions, clientId: () => string) {
+  constructor(core: Pick<SessionCore, "clientId" | "options">) {
+    const { options } = core
     this.#options = options
-    this.#clientId = clientId
+    this.#core = core
     this.#fixed = {
       username: options.username,
       password: options.password === undefined ? undefined : encoder.encode(Redacted.value(options.password)),
@@ -128,7 +135,7 @@ export class AccessSource {
   }
 
   #attempt(server: ServerAddress, lastError: MqttError | undefined): Attempt {
-    return { session: this.#options.name, clientId: this.#clientId(), server, lastError }
+    return { session: this.#options.name, clientId: this.#core.clientId, server, lastError }
   }
 
   #called<A>(

@@ -5,6 +5,7 @@
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type { SessionEngine } from "../engine/contract.ts"
+import type { Background } from "./fibers.ts"
 import type { TurnClock } from "./turnClock.ts"
 
 /** The engine loop, for its timer. */
@@ -16,12 +17,12 @@ export interface DeadlineHost {
 }
 
 export class DeadlineTimer {
-  readonly #fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+  readonly #fibers: Background
   readonly #host: DeadlineHost
   #armed: { readonly deadline: number; readonly fiber: Fiber.Fiber<void> } | undefined
 
-  constructor(fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>, host: DeadlineHost) {
-    this.#fork = fork
+  constructor(fibers: Background, host: DeadlineHost) {
+    this.#fibers = fibers
     this.#host = host
   }
 
@@ -40,7 +41,7 @@ export class DeadlineTimer {
       if (this.#armed.deadline <= deadline) return
       this.#armed.fiber.interruptUnsafe()
     }
-    const fiber = this.#fork(Effect.andThen(
+    const fiber = this.#fibers.fork(Effect.andThen(
       Effect.sleep(Math.ceil(deadline - now)),
       Effect.sync(() => {
         this.#armed = undefined

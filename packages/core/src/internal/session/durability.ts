@@ -3,8 +3,6 @@
  * failing store means for publishes. `commits.ts` runs the commits. `engineLoop.ts` calls it once per turn.
  */
 import type * as Clock from "effect/Clock"
-import type * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import type { MqttError, MqttErrorReason } from "../../MqttError.ts"
 import type { SessionStoreHandle } from "../../SessionStore.ts"
 import type { StoreChange, StoreRecord } from "../../StoreRecord.ts"
@@ -12,6 +10,7 @@ import type { Admission, IndependentOutput, Output, SessionEngine } from "../eng
 import { Commits } from "./commits.ts"
 import type { SessionCounters } from "./counters.ts"
 import type { CurrentConnection } from "./currentConnection.ts"
+import type { Background } from "./fibers.ts"
 import type { Outputs } from "./outputs.ts"
 import type { TurnClock } from "./turnClock.ts"
 
@@ -27,7 +26,7 @@ export interface DurabilityOptions {
   readonly onStorageFailure: "wait" | "fail"
   readonly clock: Clock.Clock
   /** Runs a commit in the session's scope. */
-  readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+  readonly fibers: Background
   readonly handlers: DurabilityHandlers
 }
 
@@ -103,13 +102,13 @@ export class Durability {
   }
 
   #makeCommits(store: SessionStoreHandle, options: DurabilityOptions): Commits {
-    const { clock, fork, handlers, onStorageFailure, session } = options
+    const { clock, fibers, handlers, onStorageFailure, session } = options
     const host = this.#host
     return new Commits({
       session,
       store,
       clock,
-      fork,
+      fibers,
       counters: host.counters,
       handlers: {
         onCommitted: (output, epoch) => {

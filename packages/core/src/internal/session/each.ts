@@ -5,13 +5,13 @@
 export const each = <A>(
   items: ReadonlyArray<A>,
   call: (item: A) => void,
-  onDefect: (cause: unknown) => void
+  handlers: { readonly onDefect: (cause: unknown) => void }
 ): void => {
   for (let i = 0; i < items.length; i++) {
     try {
       call(items[i]!)
     } catch (cause) {
-      onDefect(cause)
+      handlers.onDefect(cause)
     }
   }
 }

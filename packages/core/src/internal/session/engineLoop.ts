@@ -27,19 +27,15 @@ import { CurrentConnection } from "./currentConnection.ts"
 import { type DeadlineHost, DeadlineTimer } from "./deadlineTimer.ts"
 import { Durability, type DurabilityHandlers, type DurabilityHost, type DurabilityOptions } from "./durability.ts"
 import { type OutputHandlers, Outputs } from "./outputs.ts"
-import { Reading } from "./reading.ts"
-import { TurnClock } from "./turnClock.ts"
+import { Reading, type ReadingHandlers, type ReadingHost } from "./reading.ts"
+import { TurnClock, type TurnHost } from "./turnClock.ts"
 
 /**
  * The callbacks of the loop. All are synchronous and run at the end of a turn.
  */
-export interface EngineLoopHandlers extends OutputHandlers, DurabilityHandlers {
+export interface EngineLoopHandlers extends OutputHandlers, DurabilityHandlers, ReadingHandlers {
   /** Everything due in this turn is handed out. */
   readonly onTurn: () => void
-  /** Received messages have taken this many bytes for a second. Reading waits for their consumers. */
-  readonly onReadingStalled: (bytes: number) => void
-  /** Received messages take so many bytes that the connection ends. */
-  readonly onMemoryExceeded: (bytes: number) => void
 }
 
 export interface EngineLoopOptions extends DurabilityOptions {
@@ -63,7 +59,7 @@ const noQueues: ReadonlySet<ConsumerQueue> = new Set()
 /**
  * The loop of one session.
  */
-export class EngineLoop implements ConsumerQueueHost, DeadlineHost, DurabilityHost {
+export class EngineLoop implements ConsumerQueueHost, DeadlineHost, DurabilityHost, ReadingHost, TurnHost {
   readonly engine: SessionEngine
   readonly current = new CurrentConnection()
   readonly clock: TurnClock
@@ -86,18 +82,11 @@ export class EngineLoop implements ConsumerQueueHost, DeadlineHost, DurabilityHo
   constructor(options: EngineLoopOptions) {
     this.engine = options.engine
     this.#options = options
-    this.clock = new TurnClock(options.clock, options.engine, () => this.schedule())
-    this.#timer = new DeadlineTimer(options.fork, this)
+    this.clock = new TurnClock(options.clock, options.engine, this)
+    this.#timer = new DeadlineTimer(options.fibers, this)
     this.counters = new SessionCounters(this.now())
     this.outputs = new Outputs(options.engine, this.current, this.clock, this.counters, options.handlers)
-    this.reading = new Reading({
-      limit: options.inboundLimit,
-      stats: this.stats,
-      queues: () => this.queues,
-      fork: options.fork,
-      onStalled: options.handlers.onReadingStalled,
-      onExceeded: options.handlers.onMemoryExceeded
-    })
+    this.reading = new Reading(options.inboundLimit, this, options.fibers, options.handlers)
     this.#durability = options.store === undefined ? undefined : new Durability(options.store, options, this)
   }
 
@@ -316,13 +305,14 @@ export class EngineLoop implements ConsumerQueueHost, DeadlineHost, DurabilityHo
   schedule(): void {
     if (this.#isScheduled) return
     this.#isScheduled = true
-    scheduleTurn(this.#turn)
+    scheduleTurn(EngineLoop.#run, this)
   }
 
-  readonly #turn = (): void => {
-    this.#isScheduled = false
-    this.clock.turned()
-    this.flush()
+  // One function for all sessions, because each function that a session makes stays in its memory.
+  static readonly #run = (engineLoop: EngineLoop): void => {
+    engineLoop.#isScheduled = false
+    engineLoop.clock.turned()
+    engineLoop.flush()
   }
 
   /**

@@ -13,13 +13,11 @@ import type { MqttError } from "../../MqttError.ts"
 import type { Reconnecting, SessionEvent } from "../../SessionEvent.ts"
 import type { LogMode, SessionLogOptions } from "../../SessionLog.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
+import type { Background } from "./fibers.ts"
 import { gaveUp, lineOf, type LogLine, lostTimes, mended, type PacedLine } from "./logLine.ts"
 import { Pace } from "./pace.ts"
 
 type Tag = SessionEvent["_tag"]
-
-/** Starts the fiber that writes a line. */
-export type Fork = <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
 
 export const logModeOf = (options: SessionOptions, settings: SessionLogOptions): LogMode =>
   options.log ?? settings.log ?? "warnings"
@@ -91,7 +89,7 @@ export class EventLog {
   readonly #log: Exclude<LogMode, "off">
   readonly #settings: SessionLogOptions
   readonly #clock: Clock.Clock
-  readonly #fork: Fork
+  readonly #fibers: Background
   #server: string | undefined
   #trouble: Trouble | undefined
 
@@ -100,13 +98,13 @@ export class EventLog {
     log: Exclude<LogMode, "off">,
     settings: SessionLogOptions,
     clock: Clock.Clock,
-    fork: Fork
+    fibers: Background
   ) {
     this.#session = session
     this.#log = log
     this.#settings = settings
     this.#clock = clock
-    this.#fork = fork
+    this.#fibers = fibers
   }
 
   /** `server` is the server in use, or the one tried last. */
@@ -236,7 +234,7 @@ export class EventLog {
     const trouble = this.#troubled
     if (at === Infinity || (trouble.timer !== undefined && trouble.timer.at <= at)) return
     trouble.timer?.fiber.interruptUnsafe()
-    const fiber = this.#fork(Effect.andThen(
+    const fiber = this.#fibers.fork(Effect.andThen(
       Effect.sleep(Math.max(1, Math.ceil(at - this.#now()))),
       Effect.sync(() => {
         trouble.timer = undefined
@@ -266,7 +264,7 @@ export class EventLog {
     const given = this.#settings.levels?.[tag]
     if (given === "None") return
     const server = this.#server
-    this.#fork(Effect.annotateLogs(Effect.logWithLevel(given ?? level)(text), {
+    this.#fibers.fork(Effect.annotateLogs(Effect.logWithLevel(given ?? level)(text), {
       session: this.#session,
       ...(server === undefined ? undefined : { server }),
       event: tag,

@@ -5,20 +5,11 @@
 import type { HandlerMetrics } from "../../SessionStatus.ts"
 import type { FailureOutcome } from "../../Subscription.ts"
 import type { FailingMessage, FailureLedger, FailureReport } from "../messageFailures.ts"
-import type { EventBody } from "./lifecycle.ts"
-
-export interface FailureLedgerHost {
-  readonly now: () => number
-  readonly isSilent: boolean
-  /** Requests a call of `turned` at the end of the turn. */
-  readonly schedule: () => void
-  readonly emit: (event: EventBody) => void
-  /** Messages fail now, the oldest since this time; undefined: none fails any more. */
-  readonly onFailing: (since: number | undefined) => void
-}
+import type { SessionCore } from "./core.ts"
 
 export class SessionFailures implements FailureLedger {
-  readonly #host: FailureLedgerHost
+  readonly isSilent: boolean
+  readonly #core: Pick<SessionCore, "engineLoop" | "lifecycle">
   /** In the order of failure, oldest first. */
   #failing: Set<FailingMessage> | undefined
   #isFailing = false
@@ -30,35 +21,32 @@ export class SessionFailures implements FailureLedger {
   #givenUp = 0
   #deadLettered = 0
 
-  constructor(host: FailureLedgerHost) {
-    this.#host = host
+  constructor(core: Pick<SessionCore, "engineLoop" | "lifecycle">, isSilent: boolean) {
+    this.#core = core
+    this.isSilent = isSilent
   }
 
-  get isSilent(): boolean {
-    return this.#host.isSilent
-  }
-
-  readonly begin = (): FailingMessage => {
-    const message = { since: this.#host.now() }
+  begin(): FailingMessage {
+    const message = { since: this.#core.engineLoop.now() }
     this.#failing ??= new Set()
     this.#failing.add(message)
-    this.#host.schedule()
+    this.#core.engineLoop.schedule()
     return message
   }
 
-  readonly end = (message: FailingMessage): void => {
-    if (this.#failing?.delete(message) === true) this.#host.schedule()
+  end(message: FailingMessage): void {
+    if (this.#failing?.delete(message) === true) this.#core.engineLoop.schedule()
   }
 
-  readonly failed = (): void => {
+  failed(): void {
     this.#failures++
   }
 
-  readonly retried = (): void => {
+  retried(): void {
     this.#retries++
   }
 
-  readonly note = (report: FailureReport): void => {
+  note(report: FailureReport): void {
     const { outcome } = report
     if (outcome === "skip" || outcome === "deadLetterRefused") this.#givenUp++
     else if (outcome === "deadLetter") this.#deadLettered++
@@ -69,10 +57,10 @@ export class SessionFailures implements FailureLedger {
       entry.count++
       entry.last = report
     }
-    this.#host.schedule()
+    this.#core.engineLoop.schedule()
   }
 
-  readonly onStopping = (listener: () => void): () => void => {
+  onStopping(listener: () => void): () => void {
     if (this.#isStopping) {
       listener()
       return () => {}
@@ -94,13 +82,13 @@ export class SessionFailures implements FailureLedger {
     if (noted !== undefined) {
       this.#noted = undefined
       for (const { count, last } of noted.values()) {
-        this.#host.emit({ _tag: "HandlerFailed", delay: undefined, error: undefined, ...last, count })
+        this.#core.lifecycle.emit({ _tag: "HandlerFailed", delay: undefined, error: undefined, ...last, count })
       }
     }
     const since = this.since
     if ((since !== undefined) === this.#isFailing) return
     this.#isFailing = !this.#isFailing
-    this.#host.onFailing(since)
+    this.#core.lifecycle.set({ failingSince: since })
   }
 
   get failing(): number {
@@ -121,7 +109,7 @@ export class SessionFailures implements FailureLedger {
       givenUp: this.#givenUp,
       deadLettered: this.#deadLettered,
       failing: this.failing,
-      oldestFailingAge: since === undefined ? 0 : Math.max(0, this.#host.now() - since)
+      oldestFailingAge: since === undefined ? 0 : Math.max(0, this.#core.engineLoop.now() - since)
     }
   }
 }

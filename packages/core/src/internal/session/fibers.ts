@@ -6,8 +6,14 @@ import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 
+/** Starts effects that outlive their caller. */
+export interface Background {
+  /** Starts at once. The effect is interrupted when the session ends. */
+  readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+}
+
 /** Used instead of a FiberSet, which takes a kilobyte even in an idle session. */
-export class Fibers {
+export class Fibers implements Background {
   readonly #context: Context.Context<never>
   #running: Set<Fiber.Fiber<unknown, unknown>> | undefined
   #ended = false

@@ -1,12 +1,14 @@
 /**
  * The identity of a session at its server: its client identifier, and the incarnation that a durable session remembers.
  */
+import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import type { Connack } from "../../Packet.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
 import type * as StoreRecord from "../../StoreRecord.ts"
+import type { SessionCore } from "./core.ts"
 
 /** Different on each call, independent of the clock. */
 export const randomToken: Effect.Effect<string> = Effect.gen(function*() {
@@ -38,7 +40,7 @@ export const chooseClientId = Effect.fnUntraced(function*(
 /**
  * The identity after this CONNACK. The incarnation changes whenever the server began a new session.
  */
-export const identityOf = (
+const identityOf = (
   options: SessionOptions,
   clientId: string,
   { properties, sessionPresent }: Connack,
@@ -55,6 +57,35 @@ export const identityOf = (
     : properties.sessionExpiryInterval ?? Math.round(Duration.toSeconds(options.sessionExpiry))
 })
 
-export const isSameIdentity = (a: StoreRecord.IdentityRecord, b: StoreRecord.IdentityRecord): boolean =>
+const isSameIdentity = (a: StoreRecord.IdentityRecord, b: StoreRecord.IdentityRecord): boolean =>
   a.clientId === b.clientId && a.incarnation === b.incarnation && a.protocolVersion === b.protocolVersion &&
   a.sessionExpiryInterval === b.sessionExpiryInterval
+
+/**
+ * Keeps the recorded identity of a durable session up to date.
+ */
+export class RecordedIdentity {
+  readonly #session: Pick<SessionCore, "engineLoop" | "options">
+  readonly #clock: Clock.Clock
+  /** Undefined: nothing is recorded yet. */
+  #known: StoreRecord.IdentityRecord | undefined
+
+  constructor(
+    session: Pick<SessionCore, "engineLoop" | "options">,
+    clock: Clock.Clock,
+    known: StoreRecord.IdentityRecord | undefined
+  ) {
+    this.#session = session
+    this.#clock = clock
+    this.#known = known
+  }
+
+  /** The server accepted CONNECT. */
+  accepted(connack: Connack, clientId: string): void {
+    const { engineLoop, options } = this.#session
+    const before = this.#known
+    const identity = identityOf(options, clientId, connack, before, this.#clock.currentTimeMillisUnsafe())
+    this.#known = identity
+    if (before === undefined || !isSameIdentity(before, identity)) engineLoop.record(identity)
+  }
+}

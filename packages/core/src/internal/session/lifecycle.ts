@@ -8,7 +8,8 @@ import { MqttError, type MqttErrorReason } from "../../MqttError.ts"
 import type { MessageDropped, SessionEvent, SessionState } from "../../SessionEvent.ts"
 import type { LogMode, SessionLogOptions } from "../../SessionLog.ts"
 import * as Broadcast from "./broadcast.ts"
-import { EventLog, type Fork, isWorthLogging } from "./eventLog.ts"
+import { EventLog, isWorthLogging } from "./eventLog.ts"
+import type { Background } from "./fibers.ts"
 import { countReason, type Reasons } from "./reasonCounts.ts"
 
 /**
@@ -80,7 +81,7 @@ const changesOptions: Broadcast.BroadcastOptions<LifecycleState> = { capacity: 2
 export interface LifecycleLog {
   readonly log: LogMode
   readonly settings: SessionLogOptions
-  readonly fork: Fork
+  readonly fibers: Background
 }
 
 /** Messages that failed for the same reason in one turn. */
@@ -109,7 +110,7 @@ export class Lifecycle {
   readonly #observer: Observer | undefined
   readonly #logMode: LogMode
   readonly #settings: SessionLogOptions
-  readonly #fork: Fork
+  readonly #fibers: Background
   #log: EventLog | undefined
   /** The server in use or tried last. */
   #server: string | undefined
@@ -124,14 +125,14 @@ export class Lifecycle {
     session: string,
     clock: Clock.Clock,
     observer: Observer | undefined,
-    { fork, log, settings }: LifecycleLog
+    { fibers, log, settings }: LifecycleLog
   ) {
     this.#session = session
     this.#clock = clock
     this.#observer = observer
     this.#logMode = log
     this.#settings = settings
-    this.#fork = fork
+    this.#fibers = fibers
     this.#state = {
       state: "disconnected",
       since: clock.currentTimeMillisUnsafe(),
@@ -180,7 +181,7 @@ export class Lifecycle {
 
   #openLog(): EventLog | undefined {
     if (this.#logMode === "off") return undefined
-    return this.#log ??= new EventLog(this.#session, this.#logMode, this.#settings, this.#clock, this.#fork)
+    return this.#log ??= new EventLog(this.#session, this.#logMode, this.#settings, this.#clock, this.#fibers)
   }
 
   /** Changes the state. Emits StateChanged when `state` itself changed. */

@@ -101,7 +101,7 @@ export class Outputs {
         this.#engine.written()
       }
     }
-    each(accepted, (outbound) => outbound.owner?.onAccepted?.(outbound), this.#handlers.onDefect)
+    each(accepted, (outbound) => outbound.owner?.onAccepted?.(outbound), this.#handlers)
   }
 
   /** The connection is about to end by itself. Until then the engine keeps its packets, and nothing is handed out. */
@@ -130,13 +130,13 @@ export class Outputs {
       else if (outcome._tag === "Failed") {
         handlers.onEvent({ _tag: "OrphanFailed", topic: outbound.request.topic, reason: outcome.reason })
       }
-    }, handlers.onDefect)
+    }, handlers)
     if (deliveries.length > 0) this.#deliver(deliveries)
     if ("consumers" in output) {
       const { consumers } = output
-      each(consumers, handlers.onConsumer, handlers.onDefect)
+      each(consumers, (consumer) => handlers.onConsumer(consumer), handlers)
     }
-    each(events, handlers.onEvent, handlers.onDefect)
+    each(events, (event) => handlers.onEvent(event), handlers)
     if (output.spaceAvailable) handlers.onSpace()
     if (this.#overflowCount > 0) {
       const count = this.#overflowCount
@@ -154,6 +154,6 @@ export class Outputs {
       const queue = consumer.owner as ConsumerQueue
       if (queue.push(delivery)) queues.push(queue)
     }
-    each(queues, (queue) => queue.pushed(), this.#handlers.onDefect)
+    each(queues, (queue) => queue.pushed(), this.#handlers)
   }
 }

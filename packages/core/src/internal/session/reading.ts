@@ -7,22 +7,23 @@
  * decides which messages matter.
  */
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import * as ReasonCode from "../../ReasonCode.ts"
 import type { Connection } from "../connection/contract.ts"
 import type { EngineStats } from "../engine/contract.ts"
 import type { ConsumerQueue } from "./consumerQueue.ts"
+import type { Background } from "./fibers.ts"
 
-export interface ReadingOptions {
-  /** Memory limit of received messages until their consumers have finished, in bytes. */
-  readonly limit: number
+/** The engine loop, for its reading. */
+export interface ReadingHost {
   readonly stats: EngineStats
-  readonly queues: () => ReadonlySet<ConsumerQueue>
-  readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
-  /** The limit has stopped reading for a second. Called once per pause. */
-  readonly onStalled: (used: number) => void
-  /** So much memory is used that the connection ends. */
-  readonly onExceeded: (used: number) => void
+  readonly queues: ReadonlySet<ConsumerQueue>
+}
+
+export interface ReadingHandlers {
+  /** The memory limit has stopped reading for a second. Called once per pause. */
+  readonly onReadingStalled: (used: number) => void
+  /** Received messages take so many bytes that the connection ends. */
+  readonly onMemoryExceeded: (used: number) => void
 }
 
 /** Milliseconds between two chunks that are read although reading is paused. */
@@ -35,7 +36,11 @@ const resumeAt = 7 / 8
 const endAt = 5 / 4
 
 export class Reading {
-  readonly #options: ReadingOptions
+  /** Memory limit of received messages until their consumers have finished, in bytes. */
+  readonly limit: number
+  readonly #host: ReadingHost
+  readonly #fibers: Background
+  readonly #handlers: ReadingHandlers
   #pausers: Set<ConsumerQueue> | undefined
   #connection: Connection | undefined
   /** Bytes of QoS 0 messages. The engine counts those of QoS 1 and 2. */
@@ -46,17 +51,16 @@ export class Reading {
   /** Number of intervals for which the limit has stopped reading. */
   #intervals = 0
 
-  constructor(options: ReadingOptions) {
-    this.#options = options
-  }
-
-  get limit(): number {
-    return this.#options.limit
+  constructor(limit: number, host: ReadingHost, fibers: Background, handlers: ReadingHandlers) {
+    this.limit = limit
+    this.#host = host
+    this.#fibers = fibers
+    this.#handlers = handlers
   }
 
   /** Memory that received messages take, in bytes. */
   get used(): number {
-    return this.#bytes + this.#options.stats.heldBytes
+    return this.#bytes + this.#host.stats.heldBytes
   }
 
   /** The limit has stopped reading, until a check finds enough free memory. */
@@ -87,7 +91,8 @@ export class Reading {
 
   /** Called after packets were received, and after each turn. */
   check(): void {
-    const { limit, stats } = this.#options
+    const { limit } = this
+    const { stats } = this.#host
     if (this.used > limit) this.#shed()
     this.#isFull = this.used > (this.#isFull ? resumeAt * limit : limit) ||
       (stats.isWindowExceeded && !this.#isAwaiting)
@@ -109,7 +114,7 @@ export class Reading {
 
   /** Whether an operation waits for an answer of the server. */
   get #isAwaiting(): boolean {
-    const { stats } = this.#options
+    const { stats } = this.#host
     return stats.inflight > 0 || stats.pendingSubscriptions > 0
   }
 
@@ -118,7 +123,7 @@ export class Reading {
     const goal = resumeAt * this.limit
     while (this.used > goal) {
       let fullest: ConsumerQueue | undefined
-      for (const queue of this.#options.queues()) {
+      for (const queue of this.#host.queues) {
         if (queue.droppableBytes > (fullest?.droppableBytes ?? 0)) fullest = queue
       }
       if (fullest === undefined) return
@@ -130,7 +135,7 @@ export class Reading {
   #time(): void {
     if (this.#isTiming) return
     this.#isTiming = true
-    this.#options.fork(Effect.andThen(
+    this.#fibers.fork(Effect.andThen(
       Effect.sleep(chunkInterval),
       Effect.sync(() => {
         this.#isTiming = false
@@ -142,14 +147,13 @@ export class Reading {
   }
 
   #passed(connection: Connection): void {
-    const { fork, limit, onExceeded, onStalled } = this.#options
-    const { used } = this
-    if (this.#isFull && ++this.#intervals === stalledIntervals) onStalled(used)
+    const { limit, used } = this
+    if (this.#isFull && ++this.#intervals === stalledIntervals) this.#handlers.onReadingStalled(used)
     if (!this.#isAwaiting) return
     if (used > endAt * limit) {
       this.#connection = undefined
-      fork(connection.close(ReasonCode.quotaExceeded))
-      return onExceeded(used)
+      this.#fibers.fork(connection.close(ReasonCode.quotaExceeded))
+      return this.#handlers.onMemoryExceeded(used)
     }
     // Until the next check, which follows the packets that this brings.
     this.#isPaused = false

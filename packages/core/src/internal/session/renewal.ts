@@ -11,7 +11,7 @@ import type { Exchange } from "../../Authentication.ts"
 import type { MqttError } from "../../MqttError.ts"
 import type { ServerAddress } from "../../ServerAddress.ts"
 import type { Connection } from "../connection/contract.ts"
-import type { Access, AccessSource } from "./credentials.ts"
+import type { Access, AccessProvider, AccessSource } from "./credentials.ts"
 
 /** When to renew: this part of the remaining life before the end, within these bounds in milliseconds. */
 const share = 0.1
@@ -36,7 +36,7 @@ export interface RenewalHost {
   readonly onFailure: (error: MqttError, expiresAt: number | undefined) => Effect.Effect<void>
 }
 
-export class Renewal {
+export class Renewal implements AccessProvider {
   readonly #source: AccessSource
   readonly #host: RenewalHost
   /** What the next attempt uses, at this server, because it was fetched ahead of it. */
@@ -60,7 +60,7 @@ export class Renewal {
   }
 
   /** What an attempt uses. */
-  access(server: ServerAddress, lastError: MqttError | undefined): Effect.Effect<Access, MqttError> {
+  get(server: ServerAddress, lastError: MqttError | undefined): Effect.Effect<Access, MqttError> {
     return Effect.suspend(() => {
       const next = this.#next
       this.#next = undefined

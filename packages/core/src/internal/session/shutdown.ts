@@ -7,22 +7,15 @@ import { Closed, type MqttError } from "../../MqttError.ts"
 import * as ReasonCode from "../../ReasonCode.ts"
 import type { SessionCore } from "./core.ts"
 
-/**
- * The fiber that keeps the session connected, and the work at its end.
- */
-export interface Connecting {
-  readonly supervisor: Fiber.Fiber<unknown, unknown>
-  /** Makes a server discard a session that ends with the process. */
-  readonly forget: Effect.Effect<void>
-}
-
 export class Shutdown {
   /** The client itself ends the connection: no further attempt follows. */
   isStopping = false
   /** The store failed permanently, with this error. */
   storageLost: MqttError | undefined
   readonly #core: SessionCore
-  #connecting: Connecting | undefined
+  #supervisor: { readonly forget: Effect.Effect<void> } | undefined
+  /** The fiber that keeps the session connected. */
+  #connecting: Fiber.Fiber<unknown, unknown> | undefined
   #running: Fiber.Fiber<unknown, unknown> | undefined
 
   constructor(core: SessionCore) {
@@ -30,7 +23,8 @@ export class Shutdown {
   }
 
   /** The session has begun to connect. */
-  begun(connecting: Connecting): void {
+  begun(supervisor: { readonly forget: Effect.Effect<void> }, connecting: Fiber.Fiber<unknown, unknown>): void {
+    this.#supervisor = supervisor
     this.#connecting = connecting
   }
 
@@ -57,7 +51,7 @@ export class Shutdown {
         yield* connection.close(ReasonCode.implementationSpecificError)
         lifecycle.emit({ _tag: "Disconnected", error: failure })
       }
-      if (this.#connecting !== undefined) yield* Fiber.interrupt(this.#connecting.supervisor)
+      if (this.#connecting !== undefined) yield* Fiber.interrupt(this.#connecting)
       const isClosed = lifecycle.current().state === "closed"
       lifecycle.set({
         ...(isClosed ? undefined : { state: "disconnected" as const }),
@@ -104,9 +98,9 @@ export class Shutdown {
       if (connection !== undefined) {
         yield* connection.close(0, options.persistence === "process" ? 0 : undefined)
         lifecycle.emit({ _tag: "Disconnected", error: undefined })
-        if (this.#connecting !== undefined) yield* this.#connecting.forget
+        if (this.#supervisor !== undefined) yield* this.#supervisor.forget
       }
-      this.#connecting?.supervisor.interruptUnsafe()
+      this.#connecting?.interruptUnsafe()
       for (const queue of engineLoop.queues) queue.close()
       engineLoop.end(new Closed({}))
       if (engineLoop.isReleasing) {

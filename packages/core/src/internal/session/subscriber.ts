@@ -6,7 +6,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
-import type { Acknowledger } from "../../Message.ts"
 import { Closed, MqttError, type MqttErrorReason, type UnsubscribeRefused } from "../../MqttError.ts"
 import {
   type ConsumeOptions,
@@ -19,26 +18,19 @@ import type { Consumer } from "../engine/contract.ts"
 import { consumeChecks, filtersOf, refuseHandler, refuseOptions, subscribeChecks } from "../options/subscribing.ts"
 import * as Topic from "../topics.ts"
 import { ConsumerQueue, type ConsumerQueueOptions } from "./consumerQueue.ts"
+import type { SessionCore } from "./core.ts"
 import type { EngineLoop } from "./engineLoop.ts"
-import type { Lifecycle } from "./lifecycle.ts"
 import { purposeOf, rememberedPurpose, rememberPurpose } from "./purpose.ts"
 import { shareFilters } from "./sharing.ts"
 import { type Tap, TappedQueue } from "./tappedQueue.ts"
 import { timeoutReason } from "./timeouts.ts"
 
-export interface SubscriberOptions {
-  readonly session: string
-  readonly streamBuffer: number
-  readonly onOverflow: "dropOldest" | "suspend"
-  readonly acknowledgeEffect: Acknowledger["effect"]
-  /** Time that a connected server may take for SUBACK and UNSUBACK, summed over all connections. */
-  readonly subscribeTimeout: Duration.Duration
-  /** Waits for a condition, which is checked after each turn. */
-  readonly until: (holds: () => boolean) => Effect.Effect<void>
+/** The session, for its subscriber. */
+export interface SubscriberHost
+  extends Pick<SessionCore, "engineLoop" | "lifecycle" | "options" | "tracing" | "turns">
+{
   /** Called for shared subscriptions, with their filters. */
   readonly onShared: (filters: ReadonlyArray<string>) => void
-  /** Gets the state of subscriptions, and gives the reason of a timeout. */
-  readonly lifecycle: Lifecycle
 }
 
 type Joined = (exit: Exit.Exit<void, MqttError>) => void
@@ -50,16 +42,16 @@ interface Unsubscription {
 }
 
 export class Subscriber {
+  readonly #host: SubscriberHost
   readonly #engineLoop: EngineLoop
-  readonly #options: SubscriberOptions
   #joining: Map<ConsumerQueue, Joined> | undefined
   #unsubscribing: Set<Unsubscription> | undefined
   #closed = false
   #failure: MqttError | undefined
 
-  constructor(engineLoop: EngineLoop, options: SubscriberOptions) {
-    this.#engineLoop = engineLoop
-    this.#options = options
+  constructor(host: SubscriberHost) {
+    this.#host = host
+    this.#engineLoop = host.engineLoop
   }
 
   /** Registers a consumer for the lifetime of the scope, and waits until the server granted its subscription. */
@@ -127,7 +119,7 @@ export class Subscriber {
       const list = filtersOf(shares)
       if ("_tag" in list) return Effect.fail(this.#error(list, given))
       const shared = list.filter(Topic.isShared)
-      if (shared.length > 0) this.#options.onShared(shared)
+      if (shared.length > 0) this.#host.onShared(shared)
       return Effect.acquireRelease(
         Effect.suspend(() => this.#register(list, options, make)),
         (queue) =>
@@ -144,7 +136,7 @@ export class Subscriber {
             if (error === this.#failure || error.reason._tag === "Closed") return
             // A conflict with another subscription concerns only the caller, which may ask for something else.
             if (error.reason._tag === "SubscriptionConflict") return
-            this.#options.lifecycle.subscriptionFailed(list, purposeOf(options), error)
+            this.#host.lifecycle.subscriptionFailed(list, purposeOf(options), error)
           })
         )
       )
@@ -154,7 +146,7 @@ export class Subscriber {
   /** Fails a subscription without asking the server, and reports it like any other failure. */
   refuse(filters: ReadonlyArray<string>, consumer: string, error: MqttError): Effect.Effect<never, MqttError> {
     return Effect.suspend(() => {
-      this.#options.lifecycle.subscriptionFailed(filters, consumer, error)
+      this.#host.lifecycle.subscriptionFailed(filters, consumer, error)
       return Effect.fail(error)
     })
   }
@@ -165,12 +157,15 @@ export class Subscriber {
     make: (options: ConsumerQueueOptions) => ConsumerQueue
   ): Effect.Effect<ConsumerQueue, MqttError> {
     if (this.#closed) return Effect.fail(this.#error(new Closed({}), filters))
+    const { options: session, tracing } = this.#host
     const queue = make({
-      session: this.#options.session,
+      session: session.name,
       ack: options.ack ?? "onReceive",
-      buffer: options.buffer ?? this.#options.streamBuffer,
-      onOverflow: options.onOverflow ?? this.#options.onOverflow,
-      acknowledgeEffect: this.#options.acknowledgeEffect
+      buffer: options.buffer ?? session.streamBuffer,
+      onOverflow: options.onOverflow ?? session.onOverflow,
+      acknowledgeEffect: tracing === undefined
+        ? undefined
+        : (message, acknowledge) => tracing.settled(message, acknowledge)
     })
     rememberPurpose(queue, options)
     const refusal = this.#engineLoop.addConsumer({
@@ -201,15 +196,14 @@ export class Subscriber {
 
   /** Fails after the server has been connected for the whole timeout, over any number of connections. */
   #timeout(operation: "subscribe" | "unsubscribe", filters: ReadonlyArray<string>): Effect.Effect<never, MqttError> {
-    const { lifecycle, subscribeTimeout, until } = this.#options
-    const engineLoop = this.#engineLoop
+    const { engineLoop, lifecycle, options: { subscribeTimeout }, turns } = this.#host
     return Effect.gen({ self: this }, function*() {
       let left = Duration.toMillis(subscribeTimeout)
       while (left > 0) {
-        yield* until(() => engineLoop.connection !== undefined)
+        yield* turns.until(() => engineLoop.connection !== undefined)
         const connection = engineLoop.connection
         const since = engineLoop.now()
-        yield* Effect.raceFirst(Effect.sleep(left), until(() => engineLoop.connection !== connection))
+        yield* Effect.raceFirst(Effect.sleep(left), turns.until(() => engineLoop.connection !== connection))
         left -= engineLoop.now() - since
       }
       const reason = timeoutReason(operation, Duration.toMillis(subscribeTimeout), lifecycle.current())
@@ -229,7 +223,7 @@ export class Subscriber {
       const request: Unsubscription = { filter, refusal: undefined }
       requests.add(request)
       this.#engineLoop.unsubscribe(filter)
-      const settled = this.#options.until(() =>
+      const settled = this.#host.turns.until(() =>
         request.refusal !== undefined || this.#engineLoop.engine.isSettled(filter) || isOver()
       )
       return Effect.raceFirst(settled, this.#timeout("unsubscribe", [filter])).pipe(
@@ -255,13 +249,13 @@ export class Subscriber {
     const joined = this.#joining?.get(queue)
     if (consumer.state === "active") {
       this.#joining?.delete(queue)
-      this.#options.lifecycle.subscriptionSettled(consumer.request.filters, true)
+      this.#host.lifecycle.subscriptionSettled(consumer.request.filters, true)
       joined?.(Exit.void)
     } else if (consumer.state === "failed") {
       const failure = this.#failureOf(consumer)
       this.#joining?.delete(queue)
       if (joined === undefined) {
-        this.#options.lifecycle.subscriptionFailed(consumer.request.filters, rememberedPurpose(queue), failure)
+        this.#host.lifecycle.subscriptionFailed(consumer.request.filters, rememberedPurpose(queue), failure)
       } else joined(Exit.fail(failure))
       queue.end(failure)
     }
@@ -300,7 +294,7 @@ export class Subscriber {
   ): MqttError {
     return new MqttError({
       reason,
-      session: this.#options.session,
+      session: this.#host.options.name,
       method,
       ...(filters.length === 1 ? { topic: filters[0]! } : undefined)
     })

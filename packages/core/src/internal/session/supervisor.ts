@@ -3,53 +3,52 @@
  * delay and connects again. It never writes or reads packets. `session.ts` starts it.
  */
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { ConnectionLost, MqttError, Unexpected } from "../../MqttError.ts"
-import type { Connack, Connect } from "../../Packet.ts"
+import type { Packet } from "../../Packet.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
+import type { SessionOptions } from "../../SessionOptions.ts"
 import { Transport } from "../../Transport.ts"
 import type { Violation } from "../codec/contract.ts"
-import type { Connection } from "../connection/contract.ts"
+import type { Connection, ConnectionCounters, ConnectionHandlers } from "../connection/contract.ts"
 import { reportExpiring } from "./certificateExpiry.ts"
 import type { Connector, Prepared } from "./connector.ts"
+import type { SessionCore } from "./core.ts"
 import { endedByServer, isOverQuota } from "./endedByServer.ts"
 import type { EngineLoop } from "./engineLoop.ts"
-import type { Lifecycle } from "./lifecycle.ts"
-import type { Decision, Reconnect } from "./reconnect.ts"
-import type { Renewal } from "./renewal.ts"
+import type { RecordedIdentity } from "./identity.ts"
+import { type Decision, Reconnect } from "./reconnect.ts"
 import type { Servers } from "./servers.ts"
-import { warnUnverified } from "./trust.ts"
+import { protectionOf, warnAssigned, warnUnverified } from "./trust.ts"
 
-export interface SupervisorOptions {
-  readonly session: string
-  readonly engineLoop: EngineLoop
-  readonly lifecycle: Lifecycle
+/** The session, for its supervisor. */
+export interface SupervisedSession extends
+  Pick<
+    SessionCore,
+    | "engineLoop"
+    | "fork"
+    | "isDurable"
+    | "lifecycle"
+    | "name"
+    | "options"
+    | "publisher"
+    | "renewal"
+    | "shutdown"
+    | "subscriber"
+  >
+{
+  /** Empty until the server has assigned one. */
+  clientId: string
+}
+
+export interface SupervisorParts {
   readonly servers: Servers
-  readonly reconnect: Reconnect
-  /** Milliseconds of the monotonic clock. Measures how long connections last and how long failed servers stand back. */
-  readonly now: () => number
-  /** Milliseconds after which a connection counts as stable. */
-  readonly stableAfter: number
-  /** The servers' certificates are not verified. */
-  readonly isUnverified: boolean
-  /** Days before the end of a certificate. */
-  readonly certificateThresholds: ReadonlyArray<number>
-  readonly persistent: boolean
-  readonly autoReconnect: boolean
-  /** The client itself ends the connection: no further attempt. */
-  readonly isStopping: () => boolean
-  readonly connector: Pick<Connector, "open" | "prepare" | "probe">
-  /** Present where credentials are asked for before each attempt. */
-  readonly renewal: Renewal | undefined
-  /** Milliseconds after which a session at another server returns to the preferred one. Undefined: it stays. */
-  readonly returnAfter: number | undefined
-  /** The server broke a rule that only the session's state reveals. The connection ends with this violation. */
-  readonly onViolation: (violation: Violation) => void
-  readonly onConnected: (connack: Connack, connect: Connect) => void
-  /** Operations that wait cannot be served now, or (`isPermanent`) never again. */
-  readonly onFailure: (error: MqttError, isPermanent: boolean) => Effect.Effect<void>
+  readonly connector: Connector
+  /** Records the identity of a durable session. Undefined: nothing is recorded. */
+  readonly identity: RecordedIdentity | undefined
 }
 
 /** How an attempt ended. `lasted` is undefined without a connection, otherwise its duration in milliseconds. */
@@ -60,74 +59,311 @@ interface Ended {
   readonly byServer?: string | undefined
 }
 
+/** What one attempt to connect uses. */
+interface Attempt extends Prepared {
+  readonly server: string
+  readonly scope: Scope.Scope
+}
+
+/** An established connection. */
+interface Established {
+  readonly connection: Connection
+  readonly address: ServerAddress.ServerAddress
+  /** When it was established. */
+  readonly since: number
+}
+
 /**
- * Runs until the reconnect policy gives up. Interrupting it closes the connection at once.
+ * Handles the callbacks of one connection or attempt. A class, because its methods take no memory in idle sessions.
  */
-export const run = (options: SupervisorOptions): Effect.Effect<void> =>
-  // Only two generators, one for the loop and one for the connection: suspended frames of idle sessions take memory.
-  Effect.gen(function*() {
-    const { lifecycle, reconnect, servers } = options
-    let everConnected = false
-    let attempt = 0
-    let lastError: MqttError | undefined
-    while (true) {
-      let end: Ended | undefined
-      attempt++
-      // Tries every server once, until one answers. The last failure counts, or the first permanent one.
-      servers.begin(options.now())
-      for (let address = servers.next(); address !== undefined; address = servers.next()) {
-        const server = ServerAddress.format(address)
-        if (lifecycle.current().state === "disconnected") lifecycle.set({ state: "connecting" })
-        lifecycle.set({ server, attempt })
-        lifecycle.emit({ _tag: "Connecting", server, attempt })
-        // Warn before the server gets the password. Later attempts in a row warn only when they succeed.
-        if (options.isUnverified && attempt === 1) yield* warnUnverified(options.session, server)
-        const attempted = yield* connectTo(options, address, server, attempt === 1 ? undefined : lastError)
+class Owner implements ConnectionHandlers {
+  readonly lost = Deferred.makeUnsafe<MqttError>()
+  readonly #supervisor: Supervisor
+  readonly #engineLoop: EngineLoop
+
+  constructor(supervisor: Supervisor, engineLoop: EngineLoop) {
+    this.#supervisor = supervisor
+    this.#engineLoop = engineLoop
+  }
+
+  onPackets(packets: ReadonlyArray<Packet>): Violation | undefined {
+    const violation = this.#engineLoop.receive(packets)
+    if (violation?.kind === "session-present") this.#supervisor.discardServerSession()
+    return violation
+  }
+
+  onWritable(): void {
+    this.#engineLoop.writable()
+  }
+
+  onGone(counters: ConnectionCounters): void {
+    this.#engineLoop.current.gone(counters)
+  }
+
+  onClosed(error: MqttError): void {
+    Deferred.doneUnsafe(this.lost, Exit.succeed(error))
+  }
+}
+
+/**
+ * The supervisor of one session. While a connection is idle, no generator is suspended: their frames would be a large
+ * part of an idle session.
+ */
+export class Supervisor {
+  readonly #session: SupervisedSession
+  readonly #servers: Servers
+  readonly #connector: Connector
+  readonly #identity: RecordedIdentity | undefined
+  readonly #reconnect: Reconnect
+  #everConnected = false
+  /** Attempts in a row without a connection. */
+  #attempt = 0
+  #lastError: MqttError | undefined
+
+  constructor(session: SupervisedSession, { connector, identity, servers }: SupervisorParts) {
+    this.#session = session
+    this.#servers = servers
+    this.#connector = connector
+    this.#identity = identity
+    this.#reconnect = new Reconnect(session.options)
+  }
+
+  /**
+   * Runs until the reconnect policy gives up. Interrupting it closes the connection at once.
+   */
+  get run(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.#attempt++
+      this.#servers.begin(this.#session.engineLoop.now())
+      return Effect.flatMap(this.#tryServers(undefined), (ended) => {
+        // The shutdown closed the connection, and reports this itself.
+        if (this.#session.shutdown.isStopping) return Effect.void
+        return Effect.flatMap(this.#afterEnd(ended), (goesOn) => goesOn ? this.run : Effect.void)
+      })
+    })
+  }
+
+  /** Makes a 3.1.1 server discard a session that ends with the process. Takes bounded time and never fails. */
+  get forget(): Effect.Effect<void> {
+    return this.#connector.forget
+  }
+
+  /** The server has a session of which this client has no state: the next attempt begins a new one. */
+  discardServerSession(): void {
+    this.#connector.discardServerSession()
+    this.#session.lifecycle.emit({ _tag: "SessionLost", unacknowledged: 0, subscriptions: 0 })
+  }
+
+  /**
+   * Tries every server that is left once, until one answers. Answers how the last attempt ended, or the first permanent
+   * failure.
+   */
+  #tryServers(before: Ended | undefined): Effect.Effect<Ended> {
+    return Effect.suspend(() => {
+      const address = this.#servers.next()
+      if (address === undefined) return Effect.succeed(before!)
+      return Effect.flatMap(this.#tryServer(address), (attempted) => {
         const { lasted } = attempted
-        if (lasted !== undefined && lasted >= options.stableAfter) servers.settled()
-        const redirected = servers.redirect(address, attempted.error)
-        if (lasted === undefined && redirected === undefined) continue
-        const error = redirected ?? attempted.error
-        if (lasted !== undefined || end === undefined || end.error.isRetryable) end = { error, lasted }
-        if (lasted !== undefined) break
-        servers.failed(address, options.now())
+        if (lasted !== undefined && lasted >= stableAfter(this.#session.options)) this.#servers.settled()
+        // Undefined: the session follows the redirect.
+        const refused = this.#servers.redirect(address, attempted.error)
+        if (lasted === undefined && refused === undefined) return this.#tryServers(before)
+        const ended = { error: refused ?? attempted.error, lasted }
+        if (lasted !== undefined) return Effect.succeed(ended)
+        this.#servers.failed(address, this.#session.engineLoop.now())
+        return this.#tryServers(before === undefined || before.error.isRetryable ? ended : before)
+      })
+    })
+  }
+
+  #tryServer(address: ServerAddress.ServerAddress): Effect.Effect<Ended> {
+    const { lifecycle, name, options } = this.#session
+    const attempt = this.#attempt
+    const server = ServerAddress.format(address)
+    if (lifecycle.current().state === "disconnected") lifecycle.set({ state: "connecting" })
+    lifecycle.set({ server, attempt })
+    lifecycle.emit({ _tag: "Connecting", server, attempt })
+    const connect = this.#connect(address, server, attempt === 1 ? undefined : this.#lastError)
+    // Warn before the server gets the password. Later attempts in a row warn only when they succeed.
+    return attempt === 1 && protectionOf(options) === "unverified"
+      ? Effect.andThen(warnUnverified(name, server), connect)
+      : connect
+  }
+
+  /** Connects to a server, and waits for the end of the connection. */
+  #connect(
+    address: ServerAddress.ServerAddress,
+    server: string,
+    lastError: MqttError | undefined
+  ): Effect.Effect<Ended> {
+    return Effect.matchEffect(this.#connector.prepare(address, lastError), {
+      onFailure: (error) => Effect.succeed<Ended>({ error, lasted: undefined }),
+      onSuccess: (prepared) =>
+        Effect.flatMap(Scope.make(), (scope) =>
+          Effect.onExit(this.#serve({ ...prepared, server, scope }), (exit) =>
+            // The connection always ends before the engine loop forgets it.
+            Effect.andThen(Scope.close(scope, exit), Effect.sync(() => this.#detach(exit)))))
+    })
+  }
+
+  #detach(exit: Exit.Exit<Ended>): void {
+    const { engineLoop } = this.#session
+    if (Exit.isSuccess(exit)) engineLoop.detach(exit.value.byServer, isOverQuota(exit.value.error.reason))
+    else engineLoop.detach()
+  }
+
+  #serve(attempt: Attempt): Effect.Effect<Ended> {
+    return Effect.suspend(() => {
+      const owner = new Owner(this, this.#session.engineLoop)
+      return Effect.flatMap(
+        this.#open(attempt, owner),
+        (opened) => "error" in opened ? Effect.succeed<Ended>(opened) : this.#untilLost(opened, owner)
+      )
+    })
+  }
+
+  #open(attempt: Attempt, owner: Owner): Effect.Effect<Established | Ended> {
+    return Effect.gen({ self: this }, function*() {
+      const { engineLoop, lifecycle, name, options, renewal } = this.#session
+      const { access, address, connect, scope, server } = attempt
+      engineLoop.opening(connect)
+      const opened = yield* this.#connector.open(attempt, owner).pipe(
+        Scope.provide(scope),
+        Effect.catchDefect((cause) =>
+          Effect.fail(new MqttError({ session: name, reason: new Unexpected({ detail: "connecting died", cause }) }))
+        ),
+        Effect.result
+      )
+      if (opened._tag === "Failure") return { error: opened.failure, lasted: undefined }
+      const connection = opened.success
+      // Before the program learns of the connection, because it may ask for other credentials at once.
+      renewal?.established(access)
+      this.#established(attempt, connection)
+      this.#servers.succeeded(address)
+      if (renewal !== undefined) {
+        // Ends with the connection.
+        yield* Effect.forkIn(renewal.run(connection, address, access), scope)
       }
-      // The shutdown closed the connection, and reports this itself.
-      if (options.isStopping()) return
-      const { lasted } = end!
-      let { error } = end!
-      if (lasted === undefined) reconnect.failed()
+      if (connection.certificates.length > 0) {
+        yield* Effect.forkIn(
+          reportExpiring(
+            connection.certificates,
+            options.certificateThresholds,
+            (event) => lifecycle.emit(event)
+          ),
+          scope
+        )
+      }
+      const since = engineLoop.now()
+      if (protectionOf(options) === "unverified" && lifecycle.current().attempt > 1) {
+        yield* warnUnverified(name, server)
+      }
+      return { connection, address, since }
+    })
+  }
+
+  #untilLost({ address, connection, since }: Established, { lost }: Owner): Effect.Effect<Ended> {
+    const { engineLoop, options } = this.#session
+    const { returnAfter } = options.reconnect
+    const error = returnAfter === undefined || this.#servers.isPreferred(address)
+      ? Deferred.await(lost)
+      : Effect.raceFirst(Deferred.await(lost), this.#returning(returnAfter, connection))
+    return Effect.map(error, (error) => ({
+      error,
+      lasted: engineLoop.now() - since,
+      byServer: endedByServer(error.reason)
+    }))
+  }
+
+  /** Ends the connection as soon as the preferred server can be reached again, which is then the next one. */
+  #returning(returnAfter: Duration.Duration, connection: Connection): Effect.Effect<never> {
+    return Effect.suspend(() => this.#connector.probe(this.#servers.preferred)).pipe(
+      Effect.delay(returnAfter),
+      Effect.repeat({ until: (isReachable) => isReachable }),
+      Effect.andThen(Effect.sync(() => this.#servers.returning())),
+      Effect.andThen(connection.close(0)),
+      Effect.andThen(Effect.never)
+    )
+  }
+
+  #established({ connect, server }: Attempt, connection: Connection): void {
+    const session = this.#session
+    const { engineLoop, lifecycle, options } = session
+    const { connack } = connection
+    const assigned = connack.properties.assignedClientIdentifier
+    engineLoop.attach(connection)
+    this.#connector.connected()
+    // The server's session and the stored records stay under the identifier that CONNECT carried, unless it was empty.
+    if (session.clientId === "" && assigned !== undefined) session.clientId = assigned
+    if (assigned !== undefined && assigned !== session.clientId) {
+      session.fork(warnAssigned(session.name, lifecycle.current().server, assigned))
+    }
+    this.#identity?.accepted(connack, session.clientId)
+    session.publisher.recover()
+    session.subscriber.recover()
+    lifecycle.emit({
+      _tag: "Connected",
+      server,
+      clientId: connect.clientId === "" ? assigned ?? "" : connect.clientId,
+      cleanStart: connect.cleanStart,
+      sessionPresent: connack.sessionPresent,
+      persistent: options.persistence !== "none",
+      autoReconnect: options.reconnect.enabled,
+      subscriptions: engineLoop.stats.subscriptions
+    })
+    lifecycle.set({ state: "connected", failure: undefined, lastError: undefined })
+  }
+
+  /** Decides what follows after a connection or a round of attempts. Answers whether another round follows. */
+  #afterEnd({ error: ended, lasted }: Ended): Effect.Effect<boolean> {
+    return Effect.gen({ self: this }, function*() {
+      const { lifecycle, options, renewal } = this.#session
+      let error = ended
+      if (lasted === undefined) this.#reconnect.failed()
       else {
-        everConnected = true
-        attempt = 0
-        error = asLoss(reconnect.ended(error, lasted))
+        this.#everConnected = true
+        this.#attempt = 0
+        error = asLoss(this.#reconnect.ended(error, lasted))
       }
-      lastError = error
-      if (lasted !== undefined && options.renewal?.isPlanned === true) {
+      this.#lastError = error
+      if (lasted !== undefined && renewal?.isPlanned === true) {
         lifecycle.emit({ _tag: "Disconnected", error: undefined })
         lifecycle.set({ state: "reconnecting", ready: false, server: undefined })
-        continue
+        return true
       }
-      options.renewal?.failed(error)
+      renewal?.failed(error)
       if (lasted !== undefined) lifecycle.emit({ _tag: "Disconnected", error })
       // The next server is known, and expects the session: there is nothing to wait for.
-      const decision = servers.isExpected && options.autoReconnect ? now : yield* reconnect.next(error)
+      const isExpected = this.#servers.isExpected && options.reconnect.enabled
+      const decision = isExpected ? now : yield* this.#reconnect.next(error)
       if (decision._tag === "GiveUp") {
         lifecycle.set({ state: "disconnected", ready: false, lastError: error, failure: error, server: undefined })
-        return yield* options.onFailure(error, true)
+        this.#suspendAwaiting(error, true)
+        return false
       }
+      const isPermanent = !error.isRetryable && decision !== now
       lifecycle.set({
-        state: everConnected ? "reconnecting" : "connecting",
+        state: this.#everConnected ? "reconnecting" : "connecting",
         ready: false,
         lastError: error,
         server: undefined,
-        ...(!error.isRetryable && decision !== now ? { failure: error } : undefined)
+        ...(isPermanent ? { failure: error } : undefined)
       })
-      if (!error.isRetryable && decision !== now) yield* options.onFailure(error, false)
-      lifecycle.emit({ _tag: "Reconnecting", attempt: attempt + 1, delay: decision.delay, error })
+      if (isPermanent) this.#suspendAwaiting(error, false)
+      lifecycle.emit({ _tag: "Reconnecting", attempt: this.#attempt + 1, delay: decision.delay, error })
       yield* waitOrReachable(decision.delay)
-    }
-  })
+      return true
+    })
+  }
+
+  /** Operations that wait cannot be served now, or (`isPermanent`) never again. */
+  #suspendAwaiting(error: MqttError, isPermanent: boolean): void {
+    this.#session.publisher.suspendAwaiting(error)
+    this.#session.subscriber.suspendAwaiting(error, isPermanent)
+  }
+}
+
+const stableAfter = ({ reconnect }: SessionOptions): number => Duration.toMillis(reconnect.stableAfter)
 
 /** Waits, but no longer than until the platform says that the network may be back. */
 const waitOrReachable = (delay: number): Effect.Effect<void> =>
@@ -138,119 +374,6 @@ const waitOrReachable = (delay: number): Effect.Effect<void> =>
   )
 
 const now: Decision = { _tag: "Wait", delay: 0 }
-
-/**
- * Connects to a server, and waits for the end of the connection.
- */
-const connectTo = (
-  options: SupervisorOptions,
-  address: ServerAddress.ServerAddress,
-  server: string,
-  lastError: MqttError | undefined
-): Effect.Effect<Ended> =>
-  Effect.matchEffect(options.connector.prepare(address, lastError), {
-    onFailure: (error) => Effect.succeed<Ended>({ error, lasted: undefined }),
-    onSuccess: (prepared) =>
-      Effect.flatMap(Scope.make(), (scope) =>
-        Effect.onExit(serve(options, prepared, server, scope), (exit) =>
-          // The connection always ends before the engine loop forgets it.
-          Effect.andThen(
-            Scope.close(scope, exit),
-            Effect.sync(() =>
-              Exit.isSuccess(exit)
-                ? options.engineLoop.detach(exit.value.byServer, isOverQuota(exit.value.error.reason))
-                : options.engineLoop.detach()
-            )
-          )))
-  })
-
-const serve = Effect.fnUntraced(function*(
-  options: SupervisorOptions,
-  prepared: Prepared,
-  server: string,
-  scope: Scope.Scope
-): Effect.fn.Return<Ended> {
-  const { connector, engineLoop, renewal, servers } = options
-  const { access, address, connect } = prepared
-  const lost = Deferred.makeUnsafe<MqttError>()
-  engineLoop.opening(connect)
-  const opened = yield* connector.open(prepared, {
-    onPackets: (packets) => {
-      const violation = engineLoop.receive(packets)
-      if (violation !== undefined) options.onViolation(violation)
-      return violation
-    },
-    onWritable: () => engineLoop.writable(),
-    onGone: (counters) => engineLoop.current.gone(counters),
-    onClosed: (error) => Deferred.doneUnsafe(lost, Exit.succeed(error))
-  }).pipe(
-    Scope.provide(scope),
-    Effect.catchDefect((cause) =>
-      Effect.fail(
-        new MqttError({ session: options.session, reason: new Unexpected({ detail: "connecting died", cause }) })
-      )
-    ),
-    Effect.result
-  )
-  if (opened._tag === "Failure") return { error: opened.failure, lasted: undefined }
-  // Before the program learns of the connection, because it may ask for other credentials at once.
-  renewal?.established(access)
-  established(options, connect, opened.success, server)
-  servers.succeeded(address)
-  if (renewal !== undefined) {
-    // Ends with the connection.
-    yield* Effect.forkIn(renewal.run(opened.success, address, access), scope)
-  }
-  if (opened.success.certificates.length > 0) {
-    const { certificates } = opened.success
-    yield* Effect.forkIn(
-      reportExpiring(certificates, options.certificateThresholds, (event) => options.lifecycle.emit(event)),
-      scope
-    )
-  }
-  const since = options.now()
-  if (options.isUnverified && options.lifecycle.current().attempt > 1) yield* warnUnverified(options.session, server)
-  const error = yield* options.returnAfter === undefined || servers.isPreferred(address)
-    ? Deferred.await(lost)
-    : Effect.raceFirst(Deferred.await(lost), returning(options, options.returnAfter, opened.success))
-  return { error, lasted: options.now() - since, byServer: endedByServer(error.reason) }
-})
-
-/** Ends the connection as soon as the preferred server can be reached again, which is then the next one. */
-const returning = (
-  { connector, servers }: SupervisorOptions,
-  returnAfter: number,
-  connection: Connection
-): Effect.Effect<never> =>
-  Effect.suspend(() => connector.probe(servers.preferred)).pipe(
-    Effect.delay(returnAfter),
-    Effect.repeat({ until: (isReachable) => isReachable }),
-    Effect.andThen(Effect.sync(() => servers.returning())),
-    Effect.andThen(connection.close(0)),
-    Effect.andThen(Effect.never)
-  )
-
-const established = (
-  { autoReconnect, engineLoop, lifecycle, onConnected, persistent }: SupervisorOptions,
-  connect: Connect,
-  connection: Connection,
-  server: string
-): void => {
-  const { connack } = connection
-  engineLoop.attach(connection)
-  onConnected(connack, connect)
-  lifecycle.emit({
-    _tag: "Connected",
-    server,
-    clientId: connect.clientId === "" ? connack.properties.assignedClientIdentifier ?? "" : connect.clientId,
-    cleanStart: connect.cleanStart,
-    sessionPresent: connack.sessionPresent,
-    persistent,
-    autoReconnect,
-    subscriptions: engineLoop.stats.subscriptions
-  })
-  lifecycle.set({ state: "connected", failure: undefined, lastError: undefined })
-}
 
 /** A connection that the client closed to get a better one counts as lost. */
 const asLoss = (error: MqttError): MqttError =>

@@ -6,17 +6,22 @@ import type * as Clock from "effect/Clock"
 import type { SessionEngine } from "../engine/contract.ts"
 import { monotonicMillis } from "../time.ts"
 
+/** The engine loop, for its clock. */
+export interface TurnHost {
+  /** Schedules a turn, which clears the time that was read. */
+  readonly schedule: () => void
+}
+
 export class TurnClock {
   readonly #clock: Clock.Clock
   readonly #engine: SessionEngine
-  readonly #onRead: () => void
+  readonly #host: TurnHost
   #time: number | undefined
 
-  /** `onRead` schedules a turn, which clears the time that was read. */
-  constructor(clock: Clock.Clock, engine: SessionEngine, onRead: () => void) {
+  constructor(clock: Clock.Clock, engine: SessionEngine, host: TurnHost) {
     this.#clock = clock
     this.#engine = engine
-    this.#onRead = onRead
+    this.#host = host
   }
 
   /** Milliseconds of the monotonic clock. */
@@ -35,7 +40,7 @@ export class TurnClock {
     const now = this.now()
     this.#engine.epochOffset = this.#clock.currentTimeMillisUnsafe() - now
     this.#time = now
-    this.#onRead()
+    this.#host.schedule()
     return now
   }
 

@@ -4,15 +4,15 @@
  * It starts no turn itself, except to write what has happened so far. All parts of a session use it.
  */
 import * as Effect from "effect/Effect"
-import type { EngineLoop } from "./engineLoop.ts"
+import type { SessionCore } from "./core.ts"
 
 export class Turns {
-  readonly #engineLoop: () => EngineLoop
+  readonly #core: Pick<SessionCore, "engineLoop">
   #waiters: Set<() => void> | undefined
 
-  /** A function, because the engine loop is made later and exists when the first effect runs. */
-  constructor(engineLoop: () => EngineLoop) {
-    this.#engineLoop = engineLoop
+  /** The engine loop is made later. It exists when the first effect runs. */
+  constructor(core: Pick<SessionCore, "engineLoop">) {
+    this.#core = core
   }
 
   /** A turn is over. */
@@ -42,7 +42,7 @@ export class Turns {
    */
   get untilFlushed(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const engineLoop = this.#engineLoop()
+      const { engineLoop } = this.#core
       const before = engineLoop.flushes
       engineLoop.flush()
       return this.until(() => engineLoop.flushes > before)
@@ -54,7 +54,7 @@ export class Turns {
     return Effect.andThen(
       this.untilFlushed,
       Effect.suspend(() => {
-        const engineLoop = this.#engineLoop()
+        const { engineLoop } = this.#core
         const goal = engineLoop.commits + 2
         return this.until(() => !engineLoop.isCommitting || engineLoop.commits >= goal)
       })
