@@ -19,6 +19,10 @@ export interface StreamOpening<Socket> {
   readonly stream: (socket: Socket) => ByteStream
 }
 
+// A function of its own, so that the finalizer of an open stream holds nothing of its opening.
+const ending = <Socket>(socket: Socket, destroy: (socket: Socket) => unknown): Effect.Effect<void> =>
+  Effect.sync(() => destroy(socket))
+
 /**
  * Connects, and destroys the socket with the scope, or when the wait is interrupted.
  */
@@ -40,7 +44,7 @@ export const openStream = <Socket>(
             : new MqttError({ reason: fromNetworkError(cause, "connect", ServerAddress.format(address)) })
         )
       }
-      const end = Effect.sync(() => destroy(socket))
+      const end = ending(socket, destroy)
       return Scope.addFinalizer(scope, end).pipe(
         Effect.andThen(Effect.onInterrupt(restore(Deferred.await(opened)), () => end)),
         Effect.map(() => stream(socket))

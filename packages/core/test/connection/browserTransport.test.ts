@@ -211,11 +211,11 @@ it.live("runs scheduled tasks in order, in a later turn", () =>
   Effect.gen(function*() {
     const ran: Array<number> = []
     yield* Effect.callback<void>((resume) => {
-      scheduleTurn(() => ran.push(1))
-      scheduleTurn(() => {
-        ran.push(2)
+      scheduleTurn((value: number) => ran.push(value), 1)
+      scheduleTurn((value: number) => {
+        ran.push(value)
         resume(Effect.void)
-      })
+      }, 2)
       assert.deepStrictEqual(ran, [])
     })
     assert.deepStrictEqual(ran, [1, 2])

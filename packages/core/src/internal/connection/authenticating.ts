@@ -31,12 +31,14 @@ export interface AuthenticatingHost {
 export type SendAuth = (packet: Auth) => EncodeFailure | undefined
 
 /** Runs an effect of the program, and calls back. */
-export type Run = <A, E>(effect: Effect.Effect<A, E>, onExit: (exit: Exit.Exit<A, E>) => void) => Fiber.Fiber<A, E>
+export interface Runner {
+  readonly run: <A, E>(effect: Effect.Effect<A, E>, onExit: (exit: Exit.Exit<A, E>) => void) => Fiber.Fiber<A, E>
+}
 
 export class Authenticating {
   readonly #request: ConnectionRequest
   readonly #host: AuthenticatingHost
-  readonly #run: Run
+  readonly #runner: Runner
   readonly #sendAuth: SendAuth
   #exchange: Exchange
   /** Waits for the end of a renewal. */
@@ -49,10 +51,10 @@ export class Authenticating {
   isVerifying = false
   #isVerified = false
 
-  constructor(request: ConnectionRequest, host: AuthenticatingHost, run: Run, sendAuth: SendAuth) {
+  constructor(request: ConnectionRequest, host: AuthenticatingHost, runner: Runner, sendAuth: SendAuth) {
     this.#request = request
     this.#host = host
-    this.#run = run
+    this.#runner = runner
     this.#sendAuth = sendAuth
     this.#exchange = request.exchange!
   }
@@ -154,7 +156,7 @@ export class Authenticating {
   #ask<A>(make: () => Effect.Effect<A, CredentialsError>, onSuccess: (value: A) => void): void {
     this.#isBusy = true
     const effect = Effect.mapError(Effect.catchDefect(Effect.suspend(make), died), asReason)
-    const fiber = this.#run(effect, (exit) => {
+    const fiber = this.#runner.run(effect, (exit) => {
       this.#isBusy = false
       this.#running = undefined
       if (this.#host.phase !== "opening" && this.#host.phase !== "open") {

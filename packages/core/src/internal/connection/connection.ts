@@ -3,15 +3,17 @@
  * it. It handles no bytes or packets. The session's connector calls it.
  */
 import * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import { Closed, ConnectionLost, InvalidOptions, MqttError, type MqttErrorReason, Timeout } from "../../MqttError.ts"
 import { pingreq } from "../../Packet.ts"
 import { Transport } from "../../Transport.ts"
 import type { ConnectionHandlers, ConnectionRequest, Open } from "./contract.ts"
-import { Link } from "./link.ts"
+import { Link, type LinkRuntime } from "./link.ts"
 import { Watch } from "./watch.ts"
 
 // Time for the peer to end the stream after our DISCONNECT, in milliseconds: the whole end stays within a second.
@@ -45,31 +47,49 @@ export const open: Open = Effect.fnUntraced(function*(request, handlers) {
 })
 
 const makeLink = Effect.fnUntraced(function*(request: ConnectionRequest, handlers: ConnectionHandlers) {
-  // The only place where the network's callbacks start effects.
-  const runFork = Effect.runForkWith(yield* Effect.context<never>())
-  const link: Link = new Link(request, handlers, yield* Clock.Clock, {
-    watch: (keepAlive) => runFork(keepWatch(link, keepAlive, request.writeTimeout)),
-    onClosing: () => {
-      runFork(
-        Deferred.await(link.gone).pipe(
-          Effect.timeoutOrElse({
-            duration: lingerMillis,
-            orElse: () => Effect.sync(() => link.giveUp())
-          })
-        )
-      )
-    },
-    run: (effect, onExit) => {
-      const fiber = runFork(effect)
-      fiber.addObserver(onExit)
-      return fiber
-    },
-    onDefect: (cause) => {
-      runFork(Effect.logError("The handler of the closed connection failed", cause))
-    }
-  })
-  return link
+  const runtime = new ForkingRuntime(yield* Effect.context<never>(), request.writeTimeout)
+  return new Link(request, handlers, yield* Clock.Clock, runtime)
 })
+
+/** The only place where the network's callbacks start effects. */
+class ForkingRuntime implements LinkRuntime {
+  readonly #context: Context.Context<never>
+  readonly #writeTimeout: number
+
+  constructor(context: Context.Context<never>, writeTimeout: number) {
+    this.#context = context
+    this.#writeTimeout = writeTimeout
+  }
+
+  watch(link: Link, keepAlive: number): Fiber.Fiber<void> {
+    return this.#fork(keepWatch(link, keepAlive, this.#writeTimeout))
+  }
+
+  onClosing(link: Link): void {
+    this.#fork(
+      Deferred.await(link.gone).pipe(
+        Effect.timeoutOrElse({
+          duration: lingerMillis,
+          orElse: () => Effect.sync(() => link.giveUp())
+        })
+      )
+    )
+  }
+
+  run<A, E>(effect: Effect.Effect<A, E>, onExit: (exit: Exit.Exit<A, E>) => void): Fiber.Fiber<A, E> {
+    const fiber = this.#fork(effect)
+    fiber.addObserver(onExit)
+    return fiber
+  }
+
+  onDefect(cause: unknown): void {
+    this.#fork(Effect.logError("The handler of the closed connection failed", cause))
+  }
+
+  #fork<A, E>(effect: Effect.Effect<A, E>): Fiber.Fiber<A, E> {
+    return Effect.runForkWith(this.#context)(effect)
+  }
+}
 
 const establish = Effect.fnUntraced(function*(request: ConnectionRequest, link: Link) {
   const problem = link.prepare()

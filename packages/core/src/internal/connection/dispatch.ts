@@ -10,7 +10,7 @@ import type { Auth, Connack, Connect, Disconnect, Packet } from "../../Packet.ts
 import * as ReasonCode from "../../ReasonCode.ts"
 import { type Attempt, fromDisconnect, fromViolation } from "../classification.ts"
 import type { Violation } from "../codec/contract.ts"
-import { Authenticating, refusedAgain, type Run, type SendAuth } from "./authenticating.ts"
+import { Authenticating, refusedAgain, type Runner, type SendAuth } from "./authenticating.ts"
 import type { ConnectionHandlers, ConnectionRequest } from "./contract.ts"
 import * as Handshake from "./handshake.ts"
 import type { IntakeHandlers } from "./intake.ts"
@@ -19,6 +19,8 @@ import type { IntakeHandlers } from "./intake.ts"
 export interface DispatchHost {
   readonly phase: "opening" | "open" | "closing" | "closed"
   readonly counters: { packetsReceived: number }
+  /** Describes the attempt, for errors. */
+  readonly attempt: Attempt
   /** The server has accepted CONNECT. */
   readonly opened: () => void
   /** The owner has CONNACK, and the packets that came with it. */
@@ -35,7 +37,6 @@ export interface DispatchHost {
 export class Dispatch implements IntakeHandlers {
   readonly #connect: Connect
   readonly #session: string
-  readonly #attempt: Attempt
   readonly #handlers: ConnectionHandlers
   readonly #host: DispatchHost
   readonly #authenticating: Authenticating | undefined
@@ -46,18 +47,18 @@ export class Dispatch implements IntakeHandlers {
 
   constructor(
     request: ConnectionRequest,
-    attempt: Attempt,
     handlers: ConnectionHandlers,
     host: DispatchHost,
-    run: Run,
+    runner: Runner,
     sendAuth: SendAuth
   ) {
     this.#connect = request.connect
     this.#session = request.session
-    this.#attempt = attempt
     this.#handlers = handlers
     this.#host = host
-    this.#authenticating = request.exchange === undefined ? undefined : new Authenticating(request, host, run, sendAuth)
+    this.#authenticating = request.exchange === undefined
+      ? undefined
+      : new Authenticating(request, host, runner, sendAuth)
   }
 
   onPackets(packets: Array<Packet>): void {
@@ -99,7 +100,7 @@ export class Dispatch implements IntakeHandlers {
   }
 
   #violate(reasonCode: number, detail: string): void {
-    this.#host.abort(reasonCode, fromViolation(reasonCode, detail, this.#attempt))
+    this.#host.abort(reasonCode, fromViolation(reasonCode, detail, this.#host.attempt))
   }
 
   /** This client cannot continue. */
@@ -161,7 +162,7 @@ export class Dispatch implements IntakeHandlers {
 
   /** Handles packets before the accepting CONNACK. Answers whether this packet is that CONNACK. */
   #accepts(packet: Packet): boolean {
-    const step = Handshake.beforeConnack(packet, this.#connect, this.#attempt)
+    const step = Handshake.beforeConnack(packet, this.#connect, this.#host.attempt)
     switch (step._tag) {
       case "Accepted":
         if (this.#authenticating?.verifies(step.connack, () => this.#release()) === false) {
@@ -211,7 +212,7 @@ export class Dispatch implements IntakeHandlers {
       case "Auth":
         return this.#onAuth(packet)
       case "Disconnect":
-        return this.#host.destroy(fromDisconnect(packet.reasonCode, this.#attempt, packet.properties))
+        return this.#host.destroy(fromDisconnect(packet.reasonCode, this.#host.attempt, packet.properties))
     }
   }
 }

@@ -21,7 +21,7 @@ import type { ByteStream, ByteStreamHandlers, StreamCertificate } from "../../Tr
 import { type Attempt, fromNetworkError, fromStreamEnd } from "../classification.ts"
 import type { Decoder, EncodeFailure } from "../codec/contract.ts"
 import { makeDecoder } from "../codec/decoder.ts"
-import type { SendAuth } from "./authenticating.ts"
+import type { Runner, SendAuth } from "./authenticating.ts"
 import type {
   Connection,
   ConnectionCounters,
@@ -66,13 +66,11 @@ const decoderOf = ({ connect: { protocolVersion }, maximumPacketSize }: Connecti
 /**
  * The effects that a link needs from `connection.ts`.
  */
-export interface LinkRuntime {
+export interface LinkRuntime extends Runner {
   /** Starts the watch over the peer, with this keep alive in seconds. The link interrupts the fiber at its end. */
-  readonly watch: (keepAlive: number) => Fiber.Fiber<void>
+  readonly watch: (link: Link, keepAlive: number) => Fiber.Fiber<void>
   /** The link has begun to close by itself and waits for the peer. The callee must bound this wait. */
-  readonly onClosing: () => void
-  /** Runs an effect of the program. The link interrupts it at its end. */
-  readonly run: <A, E>(effect: Effect.Effect<A, E>, onExit: (exit: Exit.Exit<A, E>) => void) => Fiber.Fiber<A, E>
+  readonly onClosing: (link: Link) => void
   /** A handler threw an exception that cannot be handled otherwise. */
   readonly onDefect: (cause: unknown) => void
 }
@@ -96,7 +94,6 @@ export class Link implements Connection, DispatchHost, Observed, SenderHandlers 
   readonly #handlers: ConnectionHandlers
   readonly #clock: Clock.Clock
   readonly #runtime: LinkRuntime
-  readonly #attempt: Attempt
   readonly #intake: Intake
   readonly #sender: Sender
   readonly #dispatch: Dispatch
@@ -111,10 +108,9 @@ export class Link implements Connection, DispatchHost, Observed, SenderHandlers 
     this.#handlers = handlers
     this.#clock = clock
     this.#runtime = runtime
-    this.#attempt = attemptOf(request)
     this.#sender = new Sender(request.connect.protocolVersion, this.counters, this)
     const send: SendAuth = (packet) => this.#sender.send([packet]).failure
-    this.#dispatch = new Dispatch(request, this.#attempt, handlers, this, runtime.run, send)
+    this.#dispatch = new Dispatch(request, handlers, this, runtime, send)
     this.#intake = new Intake(decoderOf(request), this.#dispatch)
     this.lastSent = this.lastReceived = this.now()
   }
@@ -126,6 +122,11 @@ export class Link implements Connection, DispatchHost, Observed, SenderHandlers 
 
   get keepAlive(): number {
     return this.#dispatch.connack?.properties.serverKeepAlive ?? this.#request.connect.keepAlive
+  }
+
+  // Made when something fails, so that idle connections do not hold it.
+  get attempt(): Attempt {
+    return attemptOf(this.#request)
   }
 
   /** Milliseconds of the monotonic clock. */
@@ -174,7 +175,7 @@ export class Link implements Connection, DispatchHost, Observed, SenderHandlers 
   }
 
   onFailure(cause: unknown): void {
-    this.#beginClosing(fromNetworkError(cause, "connected", this.#attempt.server))
+    this.#beginClosing(fromNetworkError(cause, "connected", this.attempt.server))
     queueMicrotask(() => this.#destroy())
   }
 
@@ -204,7 +205,7 @@ export class Link implements Connection, DispatchHost, Observed, SenderHandlers 
 
   /** Starts the watch, which sends PINGREQ and detects a peer that is gone. */
   watch(): void {
-    this.#watch = this.#runtime.watch(this.keepAlive)
+    this.#watch = this.#runtime.watch(this, this.keepAlive)
   }
 
   /** The owner has the connection from here on, and gets its end. Answers the reason when it has ended meanwhile. */
@@ -320,7 +321,7 @@ export class Link implements Connection, DispatchHost, Observed, SenderHandlers 
   }
 
   #streamClosed(cause: unknown): void {
-    this.#reason ??= fromStreamEnd(cause, this.#dispatch.connack !== undefined, this.#attempt)
+    this.#reason ??= fromStreamEnd(cause, this.#dispatch.connack !== undefined, this.attempt)
     this.#close()
   }
 
@@ -351,7 +352,7 @@ export class Link implements Connection, DispatchHost, Observed, SenderHandlers 
     this.phase = "closing"
     this.#reason ??= reason
     this.#intake.stop()
-    this.#runtime.onClosing()
+    this.#runtime.onClosing(this)
   }
 
   #close(): void {

@@ -2,7 +2,7 @@
  * State that all parts of the session engine share: the options, the state of the connection, and the collecting
  * output. It decides nothing about messages. Only the parts of the engine use it.
  */
-import { type Packet, pingreq } from "../../Packet.ts"
+import type { Packet } from "../../Packet.ts"
 import type { StoreRecord } from "../../StoreRecord.ts"
 import { compactChanges } from "./compactChanges.ts"
 import type {
@@ -67,7 +67,7 @@ export class EngineCore {
     this.options = options
     this.receiveMaximum = options.receiveMaximum
     this.isVersion5 = options.protocolVersion === 5
-    this.poison = new PoisonGuard(options.poisonThreshold, () => this.send(pingreq))
+    this.poison = new PoisonGuard(options.poisonThreshold, this)
   }
 
   /** PUBLISH packets may be sent. */

@@ -65,15 +65,7 @@ class Engine implements SessionEngine {
     this.#core = core
     this.#outbound = new OutboundFlow(core, identifiers)
     this.#inbound = new InboundFlow(core, router)
-    this.#subscriptions = new Subscriptions(
-      core,
-      router,
-      {
-        onJoin: (consumer, absent) => this.#inbound.handover.joined(consumer, absent),
-        onLeave: (consumer, filters, keep) => this.#inbound.handover.left(consumer, filters, keep, core.now),
-        onUnsubscribed: (filter) => this.#inbound.handover.unsubscribed(filter)
-      }
-    )
+    this.#subscriptions = new Subscriptions(core, router, this.#inbound.handover)
     this.#subscriptionFlow = new SubscriptionFlow(core, router, identifiers, this.#subscriptions)
     this.#serverSession = new ServerSession(core, this.#outbound, this.#inbound, this.#subscriptions)
     this.stats = new Stats(this.#outbound.messages, this.#inbound, this.#subscriptions)

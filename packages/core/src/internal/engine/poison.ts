@@ -10,6 +10,7 @@
  * alone. A connection that ends during the proof clears the suspect. One that ends over the suspect counts. After
  * `threshold` connections the suspect is given up. Times are those of the engine's inputs.
  */
+import { type Packet, pingreq } from "../../Packet.ts"
 
 /**
  * Milliseconds. A connection that lasts this long with only the suspect unanswered clears the suspect.
@@ -32,10 +33,15 @@ export interface Suspect {
   strikes: number
 }
 
+/** The engine, for its guard. */
+export interface PoisonHost {
+  readonly send: (packet: Packet) => void
+}
+
 export class PoisonGuard {
   /** 0 switches the guard off. */
   readonly threshold: number
-  readonly #ping: () => void
+  readonly #host: PoisonHost
   #order = 0
   /** Number of packets of this connection that the server has not answered. */
   #unanswered = 0
@@ -46,9 +52,9 @@ export class PoisonGuard {
   #isSent = false
   #absolvedAt = Infinity
 
-  constructor(threshold: number, ping: () => void) {
+  constructor(threshold: number, host: PoisonHost) {
     this.threshold = threshold
-    this.#ping = ping
+    this.#host = host
   }
 
   /** Whether only the suspect may be sent. */
@@ -71,7 +77,7 @@ export class PoisonGuard {
     if (this.#suspect === undefined && suspect.strikes >= aloneFrom && this.#unanswered === 0) {
       this.#suspect = suspect
       this.#proved = 0
-      this.#ping()
+      this.#host.send(pingreq)
     }
     return this.permits(suspect)
   }
@@ -79,7 +85,7 @@ export class PoisonGuard {
   /** A PINGRESP arrived. */
   ponged(): void {
     if (this.#proved === undefined || this.#proved >= proof) return
-    if (++this.#proved < proof) this.#ping()
+    if (++this.#proved < proof) this.#host.send(pingreq)
   }
 
   sent(suspect: Suspect, now: number): void {

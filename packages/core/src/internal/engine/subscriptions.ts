@@ -21,11 +21,11 @@ export type Keep = "session" | "hold" | "not"
  */
 export interface SubscriptionsHost {
   /** A consumer has joined. `absent` is the absent consumer whose name it has. */
-  readonly onJoin: (consumer: EngineConsumer, absent: EngineConsumer | undefined) => void
+  readonly joined: (consumer: EngineConsumer, absent: EngineConsumer | undefined) => void
   /** A consumer of these filters has left. `keep` says how long its unfinished deliveries wait for a successor. */
-  readonly onLeave: (consumer: EngineConsumer, filters: ReadonlyArray<string>, keep: Keep) => void
+  readonly left: (consumer: EngineConsumer, filters: ReadonlyArray<string>, keep: Keep, now: number) => void
   /** The subscription to this filter was ended by `unsubscribe`, and the server has confirmed it. */
-  readonly onUnsubscribed: (filter: string) => void
+  readonly unsubscribed: (filter: string) => void
 }
 
 /**
@@ -87,7 +87,7 @@ export class Subscriptions {
     this.#enter(consumer)
     if (name !== undefined && !isSameConsumer(consumer, absent)) this.#recordConsumer(consumer)
     if (absent !== undefined) this.#exit(absent)
-    this.#host.onJoin(consumer, absent)
+    this.#host.joined(consumer, absent)
     for (const member of consumer.members) this.review(member.entry)
     return consumer
   }
@@ -230,10 +230,14 @@ export class Subscriptions {
     for (const filter of new Set(request.filters)) {
       const entry = this.table.entryOf(filter)
       const member = new Member(consumer, entry, consumer.members.length)
-      consumer.members.push(member)
+      // A list of one is not pushed into an empty array, which would get space for sixteen more.
+      if (consumer.members.length === 0) consumer.members = [member]
+      else consumer.members.push(member)
       consumer.pending++
-      if (entry.members.length === 0) this.#router.add(entry)
-      entry.members.push(member)
+      if (entry.members.length === 0) {
+        this.#router.add(entry)
+        entry.members = [member]
+      } else entry.members.push(member)
       entry.isUnsubscribed = false
       entry.noLocal = request.noLocal
       entry.retainAsPublished = request.retainAsPublished
@@ -259,7 +263,7 @@ export class Subscriptions {
   #leave(consumer: EngineConsumer, keep: Keep = this.#core.options.durable ? "session" : "hold"): void {
     const { filters } = consumer
     this.#exit(consumer)
-    this.#host.onLeave(consumer, filters, filters.length === 0 ? "not" : keep)
+    this.#host.left(consumer, filters, filters.length === 0 ? "not" : keep, this.#core.now)
   }
 
   #recordConsumer({ filters, name, request: { qos } }: EngineConsumer): void {
@@ -279,7 +283,7 @@ export class Subscriptions {
     entry.forget()
     this.table.unrecord(entry)
     this.review(entry)
-    if (entry.isUnsubscribed && !entry.isWanted) this.#host.onUnsubscribed(entry.filter)
+    if (entry.isUnsubscribed && !entry.isWanted) this.#host.unsubscribed(entry.filter)
   }
 }
 

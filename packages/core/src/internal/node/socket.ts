@@ -49,9 +49,11 @@ export type OpenWay = (
 export const openSocket: OpenWay = (request, way, handlers) =>
   openStream(request.address, {
     connect: (opened) => connect(request, way, handlers, opened),
-    destroy: (socket) => socket.destroy(),
+    destroy,
     stream: (socket) => new SocketStream(socket, handlers)
   })
+
+const destroy = (socket: Net.Socket): unknown => socket.destroy()
 
 // The listeners are added before the first event can occur: an 'error' event without a listener is an uncaught
 // exception. They stay for the socket's whole life.
@@ -64,19 +66,20 @@ const connect = (
   const socket = makeSocket(request, way)
   const certificate = socket instanceof Tls.TLSSocket ? watchCertificate(socket) : undefined
   const secure = ServerAddress.isSecure(request.address)
-  const server = ServerAddress.format(request.address)
   let failure: Error | undefined
   let reached = typeof way !== "string"
   let ready = false
   let over = false
-  const refusal = (): MqttErrorReason =>
+  const refusal = (): MqttErrorReason => {
+    const server = ServerAddress.format(request.address)
     // A peer that breaks off the handshake leaves a plain network error, or none.
-    secure && reached && !isTlsCode(errorCodeOf(failure) ?? "")
+    return secure && reached && !isTlsCode(errorCodeOf(failure) ?? "")
       ? new TlsFailure({
         server,
         cause: cleanCause(failure) ?? new Error("the server closed the connection during the handshake")
       })
       : fromNetworkError(failure ?? new Error("the server closed the connection"), "connect", server)
+  }
   socket.on("error", (error: Error) => {
     failure ??= error
   })
@@ -97,13 +100,14 @@ const connect = (
       handlers.onClose(certificate === undefined ? failure : certificate.explain(failure))
     }
   }
-  socket.once("end", () => {
+  // Not `once`, which would keep more for an event that occurs once anyway.
+  socket.on("end", () => {
     // A peer that has ended its half sends nothing more. Unsent writes would keep the socket open.
     if (ready) {
       end()
     }
   })
-  socket.once("close", () => {
+  socket.on("close", () => {
     if (ready) {
       end()
     } else {

@@ -77,7 +77,7 @@ export class SessionAssembly implements SessionCore, EngineLoopHandlers, Subscri
   readonly turns: Turns
   readonly tracing: SessionTracing | undefined
   readonly dropped = new DroppedMessages()
-  readonly unclaimed: Broadcast<Message>
+  #unclaimed: Broadcast<Message> | undefined
   readonly shutdown: Shutdown
   readonly origins: OriginLedger | undefined
   readonly releaseListeners: Set<(packetIdentifier: number) => void> | undefined
@@ -102,11 +102,6 @@ export class SessionAssembly implements SessionCore, EngineLoopHandlers, Subscri
     this.#protection = protectionOf(options)
     this.tracing = options.tracing === "off" ? undefined : new SessionTracing(this)
     this.turns = new Turns(this)
-    this.unclaimed = new Broadcast<Message>({
-      capacity: unclaimedMessages,
-      memory: { limit: unclaimedShare * inboundLimit, bytesOf: weighPublish },
-      replay: 0
-    })
     this.lifecycle = new Lifecycle(options.name, clock, observer, {
       log,
       settings,
@@ -146,6 +141,15 @@ export class SessionAssembly implements SessionCore, EngineLoopHandlers, Subscri
     return this.options.persistence === "durable"
   }
 
+  /** Made with the first message or listener: most sessions have neither. */
+  get unclaimed(): Broadcast<Message> {
+    return this.#unclaimed ??= new Broadcast<Message>({
+      capacity: unclaimedMessages,
+      memory: { limit: unclaimedShare * this.engineLoop.inboundLimit, bytesOf: weighPublish },
+      replay: 0
+    })
+  }
+
   fork<A, E>(effect: Effect.Effect<A, E>): Fiber.Fiber<A, E> {
     return this.#fibers.fork(effect)
   }
@@ -172,6 +176,11 @@ export class SessionAssembly implements SessionCore, EngineLoopHandlers, Subscri
         options,
         observer
       )))
+  }
+
+  /** Ends the session in order, and then all of its fibers. */
+  get end(): Effect.Effect<void> {
+    return Effect.suspend(() => Effect.ensuring(this.shutdown.drain, this.#fibers.end))
   }
 
   get untilClosed(): Effect.Effect<void> {

@@ -32,8 +32,8 @@ export class SessionCounters {
   #acknowledged = 0
   #failed = 0
   #withdrawn = 0
-  readonly #failures: Reasons = {}
-  readonly #refusals: Reasons = {}
+  #failures: Reasons | undefined
+  #refusals: Reasons | undefined
   #delivered = 0
   /** Messages sent and received, at the end of the last turn. */
   #messages = 0
@@ -50,7 +50,7 @@ export class SessionCounters {
   }
 
   refused(reason: MqttErrorReason): void {
-    countReason(this.#refusals, reason._tag)
+    this.#refusals = countReason(this.#refusals, reason._tag)
   }
 
   withdrawn(): void {
@@ -61,7 +61,8 @@ export class SessionCounters {
     const outcome = outbound.outcome!
     if (outcome._tag === "Failed") {
       this.#failed++
-      return countReason(this.#failures, outcome.reason._tag)
+      this.#failures = countReason(this.#failures, outcome.reason._tag)
+      return
     }
     this.#acknowledged++
     if (outbound.request.qos !== 0) this.#acknowledgement.record(Math.max(0, now - outbound.acceptedAt))

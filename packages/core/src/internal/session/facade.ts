@@ -2,15 +2,19 @@
  * Implements `Session`, which programs get, over the parts of a session. Each member calls the part that does the work,
  * and adds only spans and the order of a few steps.
  */
+import type * as Array from "effect/Array"
+import * as Channel from "effect/Channel"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
 import { Closed, MqttError } from "../../MqttError.ts"
-import type { ConnectionInfo } from "../../SessionStatus.ts"
+import type { ConnectionInfo, SessionStatus } from "../../SessionStatus.ts"
 import { ledgerKey } from "../messageFailures.ts"
 import { type Session, TypeId } from "./contract.ts"
 import type { SessionCore } from "./core.ts"
+
+type StreamChannel<A> = Channel.Channel<Array.NonEmptyReadonlyArray<A>>
 
 // No member is a getter, because V8 makes a slow record of an object with getters: larger, and slower at each publish.
 export const makeSessionFacade = (core: SessionCore): Session => {
@@ -42,15 +46,10 @@ export const makeSessionFacade = (core: SessionCore): Session => {
         Effect.sync(() => engineLoop.forgetConsumer(name)),
         (isKnown) => Effect.as(turns.untilStored, isKnown)
       ),
-    unclaimed: Stream.suspend(() => core.unclaimed.stream),
+    unclaimed: whenRun(() => Stream.toChannel(core.unclaimed.stream)),
     status: Effect.sync(() => core.statusOf(lifecycle.current())),
-    statusChanges: Stream.suspend(() =>
-      lifecycle.changes.pipe(
-        Stream.map((state) => core.statusOf(state)),
-        Stream.takeUntil(({ state }) => state === "closed")
-      )
-    ),
-    events: Stream.suspend(() => lifecycle.events),
+    statusChanges: whenRun(() => Stream.toChannel(statusChanges(core))),
+    events: whenRun(() => Stream.toChannel(lifecycle.events)),
     metrics: Effect.sync(() =>
       engineLoop.counters.metrics(engineLoop, lifecycle, core.failures, core.options.memoryLimit)
     ),
@@ -61,6 +60,15 @@ export const makeSessionFacade = (core: SessionCore): Session => {
   } satisfies Session & { readonly [ledgerKey]: unknown }
   return facade
 }
+
+/** As `Stream.suspend`, which would keep one more function for each stream of an idle session. */
+const whenRun = <A>(evaluate: () => StreamChannel<A>): Stream.Stream<A> => Stream.fromChannel(Channel.suspend(evaluate))
+
+const statusChanges = (core: SessionCore): Stream.Stream<SessionStatus> =>
+  core.lifecycle.changes.pipe(
+    Stream.map((state) => core.statusOf(state)),
+    Stream.takeUntil(({ state }) => state === "closed")
+  )
 
 const unsubscribe = (core: SessionCore, filter: string): Effect.Effect<void, MqttError> => {
   const { lifecycle, shutdown, subscriber, turns } = core

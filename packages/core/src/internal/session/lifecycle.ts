@@ -54,9 +54,9 @@ export interface Counts {
   /** The reason that ended the last connection. */
   lost: MqttErrorReason["_tag"] | undefined
   /** Keyed by the reason that ended the previous connection. */
-  readonly reconnectsByReason: Reasons
+  reconnectsByReason: Reasons | undefined
   errors: number
-  readonly errorsByReason: Reasons
+  errorsByReason: Reasons | undefined
   lastErrorAt: number | undefined
   readonly dropped: { [Cause in MessageDropped["cause"]]: number }
 }
@@ -99,9 +99,9 @@ export class Lifecycle {
   readonly counts: Counts = {
     connections: 0,
     lost: undefined,
-    reconnectsByReason: {},
+    reconnectsByReason: undefined,
     errors: 0,
-    errorsByReason: {},
+    errorsByReason: undefined,
     lastErrorAt: undefined,
     dropped: { dropOldest: 0, dropNewest: 0, latestPerTopic: 0, expired: 0, poison: 0, streamOverflow: 0, unclaimed: 0 }
   }
@@ -282,7 +282,9 @@ const withFailures = (
 const count = (counts: Counts, event: SessionEvent): void => {
   switch (event._tag) {
     case "Connected":
-      if (counts.connections++ > 0 && counts.lost !== undefined) countReason(counts.reconnectsByReason, counts.lost)
+      if (counts.connections++ > 0 && counts.lost !== undefined) {
+        counts.reconnectsByReason = countReason(counts.reconnectsByReason, counts.lost)
+      }
       return
     case "Disconnected":
       counts.lost = event.error?.reason._tag
@@ -299,6 +301,6 @@ const count = (counts: Counts, event: SessionEvent): void => {
 
 const countError = (counts: Counts, error: MqttError, at: number): void => {
   counts.errors++
-  countReason(counts.errorsByReason, error.reason._tag)
+  counts.errorsByReason = countReason(counts.errorsByReason, error.reason._tag)
   counts.lastErrorAt = at
 }

@@ -42,9 +42,15 @@ export class Rates {
   }
 
   #sample(now: number): void {
-    const samples = this.#samples ??= []
-    samples.push({ at: now, messages: this.#messages, bytes: this.#bytes })
+    const sample = { at: now, messages: this.#messages, bytes: this.#bytes }
     this.#sampledAt = now
+    const samples = this.#samples
+    if (samples === undefined) {
+      // Not pushed into an empty array, which would get space for sixteen more in every idle session.
+      this.#samples = [sample]
+      return
+    }
+    samples.push(sample)
     while (samples.length > 1 && samples[1]!.at <= now - rateWindow) samples.shift()
   }
 

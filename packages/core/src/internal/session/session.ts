@@ -54,11 +54,10 @@ export const makeSession = Effect.fnUntraced(function*(
 
   const scope = yield* Effect.scope
   const fibers = new Fibers(withoutSpan(yield* Effect.context<never>()))
-  yield* Scope.addFinalizer(scope, fibers.end)
   const settings = yield* SessionLog
   const core = new SessionAssembly({ options, clientId, engine, store, records, clock, fibers, settings, observer })
   connect(core, clock, addresses, identityIn(records))
-  yield* Scope.addFinalizer(scope, core.shutdown.drain)
+  yield* Scope.addFinalizer(scope, core.end)
   if (damage !== undefined) core.lifecycle.emit({ _tag: "StorageDamaged", kept: records.length, ...damage })
   return core
 })
@@ -86,7 +85,7 @@ const connect = (
     identity: core.isDurable ? new RecordedIdentity(core, clock, known) : undefined
   })
   // Begins in the next turn, when the caller has the session.
-  core.shutdown.begun(supervisor, core.fork(Effect.andThen(Effect.yieldNow, supervisor.run)))
+  core.shutdown.begun(supervisor, core.fork(Effect.andThen(Effect.yieldNow, supervisor.run())))
 }
 
 const makeRenewal = (

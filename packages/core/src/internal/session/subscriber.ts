@@ -5,7 +5,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import { Closed, MqttError, type MqttErrorReason, type UnsubscribeRefused } from "../../MqttError.ts"
 import {
   type ConsumeOptions,
@@ -120,26 +120,31 @@ export class Subscriber {
       if ("_tag" in list) return Effect.fail(this.#error(list, given))
       const shared = list.filter(Topic.isShared)
       if (shared.length > 0) this.#host.onShared(shared)
-      return Effect.acquireRelease(
-        Effect.suspend(() => this.#register(list, options, make)),
-        (queue) =>
-          Effect.sync(() => {
-            this.#joining?.delete(queue)
-            queue.close()
-            this.#engineLoop.removeConsumer(queue)
-          })
-      ).pipe(
-        Effect.tap((queue) => this.#awaitGrant(queue)),
-        Effect.tapError((error) =>
-          Effect.sync(() => {
-            // The session reports a failure or an end of its own.
-            if (error === this.#failure || error.reason._tag === "Closed") return
-            // A conflict with another subscription concerns only the caller, which may ask for something else.
-            if (error.reason._tag === "SubscriptionConflict") return
-            this.#host.lifecycle.subscriptionFailed(list, purposeOf(options), error)
-          })
+      return Effect.flatMap(Effect.scope, (scope) =>
+        Effect.uninterruptible(Effect.tap(
+          Effect.suspend(() => this.#register(list, options, make)),
+          // Not `acquireRelease`, which would keep the context of this call, with its span, as long as the subscription.
+          (queue) => Scope.addFinalizer(scope, this.#leaving(queue))
+        ))).pipe(
+          Effect.tap((queue) => this.#awaitGrant(queue)),
+          Effect.tapError((error) =>
+            Effect.sync(() => {
+              // The session reports a failure or an end of its own.
+              if (error === this.#failure || error.reason._tag === "Closed") return
+              // A conflict with another subscription concerns only the caller, which may ask for something else.
+              if (error.reason._tag === "SubscriptionConflict") return
+              this.#host.lifecycle.subscriptionFailed(list, purposeOf(options), error)
+            })
+          )
         )
-      )
+    })
+  }
+
+  #leaving(queue: ConsumerQueue): Effect.Effect<void> {
+    return Effect.sync(() => {
+      this.#joining?.delete(queue)
+      queue.close()
+      this.#engineLoop.removeConsumer(queue)
     })
   }
 

@@ -62,7 +62,7 @@ interface Ended {
 /** What one attempt to connect uses. */
 interface Attempt extends Prepared {
   readonly server: string
-  readonly scope: Scope.Scope
+  readonly scope: Scope.Closeable
 }
 
 /** An established connection. */
@@ -131,14 +131,14 @@ export class Supervisor {
   /**
    * Runs until the reconnect policy gives up. Interrupting it closes the connection at once.
    */
-  get run(): Effect.Effect<void> {
+  run(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.#attempt++
       this.#servers.begin(this.#session.engineLoop.now())
       return Effect.flatMap(this.#tryServers(undefined), (ended) => {
         // The shutdown closed the connection, and reports this itself.
         if (this.#session.shutdown.isStopping) return Effect.void
-        return Effect.flatMap(this.#afterEnd(ended), (goesOn) => goesOn ? this.run : Effect.void)
+        return Effect.flatMap(this.#afterEnd(ended), (goesOn) => goesOn ? this.run() : Effect.void)
       })
     })
   }
@@ -162,7 +162,7 @@ export class Supervisor {
     return Effect.suspend(() => {
       const address = this.#servers.next()
       if (address === undefined) return Effect.succeed(before!)
-      return Effect.flatMap(this.#tryServer(address), (attempted) => {
+      return Effect.flatMap(Effect.suspend(() => this.#tryServer(address)), (attempted) => {
         const { lasted } = attempted
         if (lasted !== undefined && lasted >= stableAfter(this.#session.options)) this.#servers.settled()
         // Undefined: the session follows the redirect.
@@ -198,28 +198,29 @@ export class Supervisor {
   ): Effect.Effect<Ended> {
     return Effect.matchEffect(this.#connector.prepare(address, lastError), {
       onFailure: (error) => Effect.succeed<Ended>({ error, lasted: undefined }),
-      onSuccess: (prepared) =>
-        Effect.flatMap(Scope.make(), (scope) =>
-          Effect.onExit(this.#serve({ ...prepared, server, scope }), (exit) =>
-            // The connection always ends before the engine loop forgets it.
-            Effect.andThen(Scope.close(scope, exit), Effect.sync(() => this.#detach(exit)))))
+      onSuccess: ({ access, address, connect }) =>
+        Effect.flatMap(Scope.make(), (scope) => this.#serve({ access, address, connect, server, scope }))
     })
+  }
+
+  #serve(attempt: Attempt): Effect.Effect<Ended> {
+    return Effect.onExit(
+      Effect.suspend(() => {
+        const owner = new Owner(this, this.#session.engineLoop)
+        return Effect.flatMap(
+          this.#open(attempt, owner),
+          (opened) => "error" in opened ? Effect.succeed<Ended>(opened) : this.#untilLost(opened, owner)
+        )
+      }),
+      // The connection always ends before the engine loop forgets it.
+      (exit) => Effect.andThen(Scope.close(attempt.scope, exit), Effect.sync(() => this.#detach(exit)))
+    )
   }
 
   #detach(exit: Exit.Exit<Ended>): void {
     const { engineLoop } = this.#session
     if (Exit.isSuccess(exit)) engineLoop.detach(exit.value.byServer, isOverQuota(exit.value.error.reason))
     else engineLoop.detach()
-  }
-
-  #serve(attempt: Attempt): Effect.Effect<Ended> {
-    return Effect.suspend(() => {
-      const owner = new Owner(this, this.#session.engineLoop)
-      return Effect.flatMap(
-        this.#open(attempt, owner),
-        (opened) => "error" in opened ? Effect.succeed<Ended>(opened) : this.#untilLost(opened, owner)
-      )
-    })
   }
 
   #open(attempt: Attempt, owner: Owner): Effect.Effect<Established | Ended> {
