@@ -83,13 +83,6 @@ const furtherIssues = (
   return []
 }
 
-/** Copies the lists, which the schema built one by one: V8 gave each of them space for sixteen more. */
-const compact = (options: SessionOptions): SessionOptions => ({
-  ...options,
-  servers: [...options.servers],
-  certificateThresholds: [...options.certificateThresholds]
-})
-
 const makeDecoder = (
   fields: Schema.ConstraintDecoder<Fields>,
   whole: Schema.ConstraintDecoder<SessionOptions>
@@ -101,7 +94,7 @@ const makeDecoder = (
     const plain = toPlain(input)
     const decoded = decodeWhole(plain)
     if (Result.isSuccess(decoded)) {
-      return Result.succeed(compact(decoded.success))
+      return Result.succeed(decoded.success)
     }
     const issues = [...issuesOf(decoded.failure)]
     if (isPlain(plain) && Result.isFailure(decodeFields(plain))) {

@@ -47,8 +47,10 @@ const resolve = (options: Fields): SessionOptions => {
     ...("issue" in credentials || credentials.username === undefined ? undefined : { username: credentials.username }),
     ...("issue" in credentials || credentials.password === undefined ? undefined : { password: credentials.password }),
     ...(proxy === undefined || "issue" in proxy ? undefined : { proxy }),
-    // The check has ensured at least one server, and that each can be parsed.
-    servers: servers as [string, ...Array<string>],
+    // The check has ensured at least one server, and that each can be parsed. Lists that were built one by one are
+    // copied, because V8 gave them space for sixteen more.
+    servers: [...servers] as [string, ...Array<string>],
+    certificateThresholds: [...options.certificateThresholds],
     sessionExpiry: options.sessionExpiry ?? defaultExpiry[options.persistence],
     queue: { ...options.queue, bytes: memory.queue },
     memoryLimit: memory.limit,

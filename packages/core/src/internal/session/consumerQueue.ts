@@ -7,9 +7,11 @@
  */
 import type * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Pull from "effect/Pull"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { type Acknowledger, Message } from "../../Message.ts"
 import { InvalidOptions, MqttError } from "../../MqttError.ts"
@@ -212,16 +214,19 @@ export class ConsumerQueue {
 
   /** Only one run at a time, of either stream. */
   #run(take: () => Take): Stream.Stream<Message, MqttError> {
-    return Stream.scoped(Stream.fromPull(
-      Effect.acquireRelease(
-        Effect.suspend(() => {
+    // Not `Stream.scoped`, which would provide the scope to each pull, and keep it in the fiber of an idle stream.
+    return Stream.fromChannel(
+      Channel.fromTransformBracket((_upstream, _scope, scope) =>
+        Effect.uninterruptible(Effect.suspend(() => {
           if (this.#isRunning) return Effect.fail(this.#alreadyRunning())
           this.#isRunning = true
-          return Effect.succeed(this.#pullMessages(take()))
-        }),
-        (_, exit) => Effect.sync(() => this.#finishRun(exit))
+          return Effect.as(
+            Scope.addFinalizerExit(scope, (exit) => Effect.sync(() => this.#finishRun(exit))),
+            this.#pullMessages(take())
+          )
+        }))
       )
-    ))
+    )
   }
 
   #pullMessages(take: Take): Pull.Pull<Messages, MqttError> {
