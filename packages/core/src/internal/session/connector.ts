@@ -13,11 +13,10 @@ import type { SessionOptions } from "../../SessionOptions.ts"
 import { type ByteStreamHandlers, Transport } from "../../Transport.ts"
 import { open as openConnection } from "../connection/connection.ts"
 import type { Connection, ConnectionHandlers } from "../connection/contract.ts"
-import type { SessionCore } from "./core.ts"
-import type { Access, AccessProvider } from "./credentials.ts"
+import type { Access, AccessHost, AccessProvider } from "./credentials.ts"
 
 export interface ConnectorOptions {
-  readonly core: Pick<SessionCore, "clientId" | "options">
+  readonly session: AccessHost
   /** The store describes a session under another client identifier: a session under this one is not ours. */
   readonly isNewSession: boolean
   /** Gives the credentials of an attempt. */
@@ -47,7 +46,7 @@ const noHandlers: ConnectionHandlers = { onPackets: () => undefined, onWritable:
 const noStreamHandlers: ByteStreamHandlers = { onData: () => {}, onDrain: () => {}, onClose: () => {} }
 
 export class Connector {
-  readonly #core: ConnectorOptions["core"]
+  readonly #session: AccessHost
   readonly #access: AccessProvider
   readonly #will: Will | undefined
   // On MQTT 3.1.1 only a clean connect ends a session, so a session for the life of the process begins and ends with
@@ -57,9 +56,9 @@ export class Connector {
   #mustDiscard: boolean
   #address: ServerAddress | undefined
 
-  constructor({ access, core, isNewSession }: ConnectorOptions) {
-    const { clientId, will } = core.options
-    this.#core = core
+  constructor({ access, isNewSession, session }: ConnectorOptions) {
+    const { clientId, will } = session.options
+    this.#session = session
     this.#access = access
     this.#will = will === undefined ? undefined : makeWill(will)
     this.#mustForget = !this.#isVersion5 && (isNewSession || (this.#endsWithProcess && clientId !== undefined))
@@ -67,11 +66,11 @@ export class Connector {
   }
 
   get #isVersion5(): boolean {
-    return this.#core.options.protocolVersion === 5
+    return this.#session.options.protocolVersion === 5
   }
 
   get #endsWithProcess(): boolean {
-    return this.#core.options.persistence === "process"
+    return this.#session.options.persistence === "process"
   }
 
   /** Prepares the next attempt. Fails when there are no credentials for it. */
@@ -103,7 +102,7 @@ export class Connector {
    * hold a certificate or a query. Takes bounded time.
    */
   probe(target: ServerAddress): Effect.Effect<boolean> {
-    const { connectTimeout, maximumPacketSize, proxy } = this.#core.options
+    const { connectTimeout, maximumPacketSize, proxy } = this.#session.options
     return Effect.all([Transport, this.#access.get(target, undefined)]).pipe(
       Effect.flatMap(([transport, { query, tls, webSocket }]) =>
         transport.open({
@@ -126,7 +125,7 @@ export class Connector {
    */
   discardServerSession(): void {
     // A clean session of 3.1.1 ends with its connection. A durable session needs a separate clean connect first.
-    if (this.#isVersion5 || this.#core.options.persistence !== "durable") this.#mustDiscard = true
+    if (this.#isVersion5 || this.#session.options.persistence !== "durable") this.#mustDiscard = true
     else this.#mustForget = true
   }
 
@@ -149,7 +148,7 @@ export class Connector {
   }
 
   #packetOf(access: Access): Connect {
-    const { clientId, options } = this.#core
+    const { clientId, options } = this.#session
     const isFirst = this.#isVersion5 && this.#endsWithProcess && !this.#hasSession
     return {
       _tag: "Connect",
@@ -168,7 +167,7 @@ export class Connector {
     { access: { exchange, query, tls, webSocket }, address: target, connect }: Prepared,
     handlers: ConnectionHandlers
   ): Effect.Effect<Connection, MqttError, Scope.Scope> {
-    const { options } = this.#core
+    const { options } = this.#session
     return openConnection({
       session: options.name,
       address: query === undefined ? target : { ...target, query },

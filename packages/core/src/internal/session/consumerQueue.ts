@@ -77,7 +77,7 @@ export class ConsumerQueue {
     return this.#items.size
   }
 
-  /** Maximum number of QoS 0 messages that wait for the consumer. */
+  /** How many QoS 0 messages may wait. */
   get buffer(): number {
     return this.#options.buffer
   }

@@ -18,7 +18,6 @@ import { tls } from "../options/groups.ts"
 import { bytes, hidden, secret, text, userProperties } from "../options/leaves.ts"
 import { strict } from "../options/strict.ts"
 import { kindOf } from "../valueNames.ts"
-import type { SessionCore } from "./core.ts"
 
 const CredentialsSchema = strict({
   username: Schema.optionalKey(text),
@@ -58,15 +57,22 @@ export interface AccessProvider {
   readonly get: (server: ServerAddress, lastError: MqttError | undefined) => Effect.Effect<Access, MqttError>
 }
 
+/** The session, for its credentials. */
+export interface AccessHost {
+  readonly options: SessionOptions
+  /** Empty until the server has assigned one. */
+  readonly clientId: string
+}
+
 export class AccessSource implements AccessProvider {
   readonly #options: SessionOptions
-  readonly #core: Pick<SessionCore, "clientId" | "options">
+  readonly #host: AccessHost
   readonly #fixed: Access
 
-  constructor(core: Pick<SessionCore, "clientId" | "options">) {
-    const { options } = core
+  constructor(host: AccessHost) {
+    const { options } = host
     this.#options = options
-    this.#core = core
+    this.#host = host
     this.#fixed = {
       username: options.username,
       password: options.password === undefined ? undefined : encoder.encode(Redacted.value(options.password)),
@@ -135,7 +141,7 @@ export class AccessSource implements AccessProvider {
   }
 
   #attempt(server: ServerAddress, lastError: MqttError | undefined): Attempt {
-    return { session: this.#options.name, clientId: this.#core.clientId, server, lastError }
+    return { session: this.#options.name, clientId: this.#host.clientId, server, lastError }
   }
 
   #called<A>(

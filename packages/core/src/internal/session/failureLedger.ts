@@ -5,11 +5,17 @@
 import type { HandlerMetrics } from "../../SessionStatus.ts"
 import type { FailureOutcome } from "../../Subscription.ts"
 import type { FailingMessage, FailureLedger, FailureReport } from "../messageFailures.ts"
-import type { SessionCore } from "./core.ts"
+import type { Lifecycle } from "./lifecycle.ts"
+
+/** The session, for its ledger. */
+export interface FailureLedgerHost {
+  readonly engineLoop: { readonly now: () => number; readonly schedule: () => void }
+  readonly lifecycle: Lifecycle
+}
 
 export class SessionFailures implements FailureLedger {
   readonly isSilent: boolean
-  readonly #core: Pick<SessionCore, "engineLoop" | "lifecycle">
+  readonly #host: FailureLedgerHost
   /** In the order of failure, oldest first. */
   #failing: Set<FailingMessage> | undefined
   #isFailing = false
@@ -21,21 +27,21 @@ export class SessionFailures implements FailureLedger {
   #givenUp = 0
   #deadLettered = 0
 
-  constructor(core: Pick<SessionCore, "engineLoop" | "lifecycle">, isSilent: boolean) {
-    this.#core = core
+  constructor(host: FailureLedgerHost, isSilent: boolean) {
+    this.#host = host
     this.isSilent = isSilent
   }
 
   begin(): FailingMessage {
-    const message = { since: this.#core.engineLoop.now() }
+    const message = { since: this.#host.engineLoop.now() }
     this.#failing ??= new Set()
     this.#failing.add(message)
-    this.#core.engineLoop.schedule()
+    this.#host.engineLoop.schedule()
     return message
   }
 
   end(message: FailingMessage): void {
-    if (this.#failing?.delete(message) === true) this.#core.engineLoop.schedule()
+    if (this.#failing?.delete(message) === true) this.#host.engineLoop.schedule()
   }
 
   failed(): void {
@@ -57,7 +63,7 @@ export class SessionFailures implements FailureLedger {
       entry.count++
       entry.last = report
     }
-    this.#core.engineLoop.schedule()
+    this.#host.engineLoop.schedule()
   }
 
   onStopping(listener: () => void): () => void {
@@ -82,13 +88,13 @@ export class SessionFailures implements FailureLedger {
     if (noted !== undefined) {
       this.#noted = undefined
       for (const { count, last } of noted.values()) {
-        this.#core.lifecycle.emit({ _tag: "HandlerFailed", delay: undefined, error: undefined, ...last, count })
+        this.#host.lifecycle.emit({ _tag: "HandlerFailed", delay: undefined, error: undefined, ...last, count })
       }
     }
     const since = this.since
     if ((since !== undefined) === this.#isFailing) return
     this.#isFailing = !this.#isFailing
-    this.#core.lifecycle.set({ failingSince: since })
+    this.#host.lifecycle.set({ failingSince: since })
   }
 
   get failing(): number {
@@ -109,7 +115,7 @@ export class SessionFailures implements FailureLedger {
       givenUp: this.#givenUp,
       deadLettered: this.#deadLettered,
       failing: this.failing,
-      oldestFailingAge: since === undefined ? 0 : Math.max(0, this.#core.engineLoop.now() - since)
+      oldestFailingAge: since === undefined ? 0 : Math.max(0, this.#host.engineLoop.now() - since)
     }
   }
 }

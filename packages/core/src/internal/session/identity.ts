@@ -8,7 +8,6 @@ import * as Random from "effect/Random"
 import type { Connack } from "../../Packet.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
 import type * as StoreRecord from "../../StoreRecord.ts"
-import type { SessionCore } from "./core.ts"
 
 /** Different on each call, independent of the clock. */
 export const randomToken: Effect.Effect<string> = Effect.gen(function*() {
@@ -61,28 +60,34 @@ const isSameIdentity = (a: StoreRecord.IdentityRecord, b: StoreRecord.IdentityRe
   a.clientId === b.clientId && a.incarnation === b.incarnation && a.protocolVersion === b.protocolVersion &&
   a.sessionExpiryInterval === b.sessionExpiryInterval
 
+/** The session, for its identity. */
+export interface IdentityHost {
+  readonly options: SessionOptions
+  readonly engineLoop: { readonly record: (record: StoreRecord.StoreRecord) => void }
+}
+
 /**
  * Keeps the recorded identity of a durable session up to date.
  */
 export class RecordedIdentity {
-  readonly #session: Pick<SessionCore, "engineLoop" | "options">
+  readonly #host: IdentityHost
   readonly #clock: Clock.Clock
   /** Undefined: nothing is recorded yet. */
   #known: StoreRecord.IdentityRecord | undefined
 
   constructor(
-    session: Pick<SessionCore, "engineLoop" | "options">,
+    host: IdentityHost,
     clock: Clock.Clock,
     known: StoreRecord.IdentityRecord | undefined
   ) {
-    this.#session = session
+    this.#host = host
     this.#clock = clock
     this.#known = known
   }
 
   /** The server accepted CONNECT. */
   accepted(connack: Connack, clientId: string): void {
-    const { engineLoop, options } = this.#session
+    const { engineLoop, options } = this.#host
     const before = this.#known
     const identity = identityOf(options, clientId, connack, before, this.#clock.currentTimeMillisUnsafe())
     this.#known = identity

@@ -78,7 +78,7 @@ const connect = (
   const supervisor = new Supervisor(core, {
     servers: new Servers(addresses, options.redirects),
     connector: new Connector({
-      core,
+      session: core,
       access: renewal ?? source,
       isNewSession: known !== undefined && known.clientId !== core.clientId
     }),

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { Closed, MqttError, type MqttErrorReason, type UnsubscribeRefused } from "../../MqttError.ts"
+import type { SessionOptions } from "../../SessionOptions.ts"
 import {
   type ConsumeOptions,
   type SubscribeOptions,
@@ -18,17 +19,22 @@ import type { Consumer } from "../engine/contract.ts"
 import { consumeChecks, filtersOf, refuseHandler, refuseOptions, subscribeChecks } from "../options/subscribing.ts"
 import * as Topic from "../topics.ts"
 import { ConsumerQueue, type ConsumerQueueOptions } from "./consumerQueue.ts"
-import type { SessionCore } from "./core.ts"
 import type { EngineLoop } from "./engineLoop.ts"
+import type { Lifecycle } from "./lifecycle.ts"
 import { purposeOf, rememberedPurpose, rememberPurpose } from "./purpose.ts"
 import { shareFilters } from "./sharing.ts"
 import { type Tap, TappedQueue } from "./tappedQueue.ts"
 import { timeoutReason } from "./timeouts.ts"
+import type { SessionTracing } from "./tracing.ts"
+import type { Turns } from "./turns.ts"
 
 /** The session, for its subscriber. */
-export interface SubscriberHost
-  extends Pick<SessionCore, "engineLoop" | "lifecycle" | "options" | "tracing" | "turns">
-{
+export interface SubscriberHost {
+  readonly options: SessionOptions
+  readonly engineLoop: EngineLoop
+  readonly lifecycle: Lifecycle
+  readonly tracing: SessionTracing | undefined
+  readonly turns: Turns
   /** Called for shared subscriptions, with their filters. */
   readonly onShared: (filters: ReadonlyArray<string>) => void
 }
@@ -123,7 +129,7 @@ export class Subscriber {
       return Effect.flatMap(Effect.scope, (scope) =>
         Effect.uninterruptible(Effect.tap(
           Effect.suspend(() => this.#register(list, options, make)),
-          // Not `acquireRelease`, which would keep the context of this call, with its span, as long as the subscription.
+          // Not `acquireRelease`, which would keep the span of this call as long as the subscription.
           (queue) => Scope.addFinalizer(scope, this.#leaving(queue))
         ))).pipe(
           Effect.tap((queue) => this.#awaitGrant(queue)),

@@ -4,15 +4,20 @@
  * It starts no turn itself, except to write what has happened so far. All parts of a session use it.
  */
 import * as Effect from "effect/Effect"
-import type { SessionCore } from "./core.ts"
+import type { EngineLoop } from "./engineLoop.ts"
+
+/** The session, for its turns. */
+export interface TurnsHost {
+  /** Made later than the turns. It exists when the first effect runs. */
+  readonly engineLoop: EngineLoop
+}
 
 export class Turns {
-  readonly #core: Pick<SessionCore, "engineLoop">
+  readonly #host: TurnsHost
   #waiters: Set<() => void> | undefined
 
-  /** The engine loop is made later. It exists when the first effect runs. */
-  constructor(core: Pick<SessionCore, "engineLoop">) {
-    this.#core = core
+  constructor(host: TurnsHost) {
+    this.#host = host
   }
 
   /** A turn is over. */
@@ -42,7 +47,7 @@ export class Turns {
    */
   get untilFlushed(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const { engineLoop } = this.#core
+      const { engineLoop } = this.#host
       const before = engineLoop.flushes
       engineLoop.flush()
       return this.until(() => engineLoop.flushes > before)
@@ -54,7 +59,7 @@ export class Turns {
     return Effect.andThen(
       this.untilFlushed,
       Effect.suspend(() => {
-        const { engineLoop } = this.#core
+        const { engineLoop } = this.#host
         const goal = engineLoop.commits + 2
         return this.until(() => !engineLoop.isCommitting || engineLoop.commits >= goal)
       })
