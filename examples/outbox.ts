@@ -12,7 +12,7 @@ import { NodeRuntime } from "@effect/platform-node"
 import { PgClient } from "@effect/sql-pg"
 import { Deferred, Effect, Layer, Option, Redacted } from "effect"
 import { SqlClient } from "effect/sql"
-import { databaseUrl } from "./outbox/postgres.ts"
+import { databaseUrl } from "./database/postgres.ts"
 
 const makeTables = Effect.gen(function*() {
   const sql = yield* SqlClient.SqlClient

@@ -15,6 +15,12 @@ describe("the gallery", () => {
     assert.sameMembers(listed, examples)
   })
 
+  it("is run by CI", () => {
+    const read = (path: string): string => Fs.readFileSync(new URL(`../${path}`, folder), "utf8")
+    assert.match(read(".ci/examples"), /^for source in examples\/\*\.ts; do$/m)
+    for (const path of [".ci/run", ".github/workflows/ci.yml"]) assert.match(read(path), /\.ci\/examples$/m, path)
+  })
+
   it.each(examples)("%s says in its header how it is run", (file) => {
     const [header = ""] = Fs.readFileSync(new URL(file, folder), "utf8").split("*/")
     assert.match(header, /^\/\*\*/)

@@ -1,12 +1,14 @@
 /**
- * The PostgreSQL of the example: DATABASE_URL, or a server of its own where one is installed. PostgreSQL refuses to run
- * as root; root runs it as the user `postgres`.
+ * The PostgreSQL of the examples: DATABASE_URL, or a server of its own where one is installed. PostgreSQL refuses to
+ * run as root; root runs it as the user `postgres`.
  */
 import { RealServer } from "@effect-mqttx/testing"
-import { Config, Effect, Option, Schedule } from "effect"
+import { PgClient } from "@effect/sql-pg"
+import { Config, Effect, Option, Redacted, Schedule } from "effect"
+import { SqlClient } from "effect/sql"
 import { execFileSync, spawn } from "node:child_process"
 import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs"
-import { connect, createServer } from "node:net"
+import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { getuid } from "node:process"
@@ -33,28 +35,20 @@ const freePort = Effect.callback<number>((resume) => {
   })
 })
 
-const answers = (port: number) =>
-  Effect.callback<void, Error>((resume) => {
-    const socket = connect({ host: "127.0.0.1", port })
-    socket.once("connect", () => {
-      // The server waits for it when it ends.
-      socket.destroy()
-      resume(Effect.void)
-    })
-    socket.once("error", (error) => resume(Effect.fail(error)))
-    return Effect.sync(() => socket.destroy())
-  })
+/** A server that starts takes connections before it takes statements. */
+const answers = (url: string) =>
+  SqlClient.SqlClient.use((sql) => sql`SELECT 1`).pipe(Effect.provide(PgClient.layer({ url: Redacted.make(url) })))
 
 const start = Effect.fnUntraced(function*(initdb: string, postgres: string) {
   const user = account()
   const directory = yield* Effect.acquireRelease(
-    Effect.sync(() => mkdtempSync(join(tmpdir(), "outbox-"))),
+    Effect.sync(() => mkdtempSync(join(tmpdir(), "examples-"))),
     (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
   )
   if (user.uid !== undefined) chownSync(directory, user.uid, user.gid)
   const data = join(directory, "data")
   const options = { ...user, cwd: directory, stdio: "ignore" } as const
-  execFileSync(initdb, ["-D", data, "-U", "shop", "--auth=trust", "--no-sync", "--encoding=UTF8"], options)
+  execFileSync(initdb, ["-D", data, "-U", "examples", "--auth=trust", "--no-sync", "--encoding=UTF8"], options)
   const port = yield* freePort
   const settings = ["listen_addresses=127.0.0.1", "unix_socket_directories="].flatMap((setting) => ["-c", setting])
   yield* Effect.acquireRelease(
@@ -65,8 +59,9 @@ const start = Effect.fnUntraced(function*(initdb: string, postgres: string) {
         if (!child.kill("SIGINT")) resume(Effect.void)
       })
   )
-  yield* answers(port).pipe(Effect.retry(Schedule.spaced("50 millis")), Effect.timeout("20 seconds"))
-  return `postgres://shop@127.0.0.1:${port}/postgres`
+  const url = `postgres://examples@127.0.0.1:${port}/postgres`
+  yield* answers(url).pipe(Effect.retry(Schedule.spaced("50 millis")), Effect.timeout("20 seconds"))
+  return url
 })
 
 /** The address of a database; `None`: there is none on this machine. */
