@@ -7,11 +7,10 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import * as Fs from "node:fs"
-import * as Net from "node:net"
 import * as Path from "node:path"
 import { fencesOf, fileNameOf } from "./support/fences.ts"
 import { root } from "./support/repository.ts"
-import { bundle, start } from "./support/walkthrough.ts"
+import { bundle, freePort, start } from "./support/walkthrough.ts"
 
 const page = "docs/guides/recipes.md"
 const fences = fencesOf(page, Fs.readFileSync(Path.join(root, page), "utf8"))
@@ -31,15 +30,6 @@ const write = (name: string): string => {
 /** A program of the page as a module. */
 const load = (name: string) =>
   Effect.promise(async () => await import(/* @vite-ignore */ write(name)) as Record<string, unknown>)
-
-const freePort = Effect.promise(() =>
-  new Promise<number>((resolve) => {
-    const server = Net.createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as Net.AddressInfo
-      server.close(() => resolve(port))
-    })
-  })
-)
 
 type Program = Effect.Effect<void, unknown, MqttSession.MqttSession>
 

@@ -201,7 +201,7 @@ describe("packages", () => {
 
 describe("lockfile", () => {
   it("names no registry and has the native packages of every platform", () => {
-    for (const path of ["package-lock.json", "site/package-lock.json"]) {
+    for (const path of ["package-lock.json", "site/package-lock.json", "test/frameworks/package-lock.json"]) {
       assert.deepStrictEqual(lockViolations(Fs.readFileSync(Path.join(root, path), "utf8")), [], path)
     }
   })
