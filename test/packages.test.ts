@@ -12,7 +12,7 @@ import * as Path from "node:path"
 import { publint } from "publint"
 import { formatMessage } from "publint/utils"
 import { fencesOf } from "./support/fences.ts"
-import { configuration, install, registry, run, tool, write } from "./support/packing/consumer.ts"
+import { check, configuration, install, registry, run, tool, write } from "./support/packing/consumer.ts"
 import type { PackageJson } from "./support/packing/manifest.ts"
 import { directory, pack, type Packed, published } from "./support/packing/pack.ts"
 import { type Contents, contentViolations } from "./support/packing/tarball.ts"
@@ -180,28 +180,33 @@ describe.skipIf(!(await registry()))("in an empty folder, the packages", () => {
       "src/program.ts": readme,
       "src/modules.ts": modules.map((each, i) => `export * as m${i} from "${each}"\n`).join(""),
       "tsconfig.nodenext.json": configuration("nodenext"),
-      "tsconfig.bundler.json": configuration("bundler")
+      "tsconfig.bundler.json": configuration("bundler"),
+      "check.cjs": check
     })
   }, 300_000)
 
   describe.each(["nodenext", "bundler"] as const)("compile with moduleResolution %s", (resolution) => {
-    it.each([["5.9", "node_modules/typescript/bin/tsc"], ["7", Path.join(root, "node_modules/typescript/bin/tsc")]])(
-      "by TypeScript %s",
-      async (version, compiler) => {
-        // The older compiler needs ten seconds for all declarations of all packages: it reads them once.
-        const skip = version === "5.9" && resolution === "bundler" ? ["--skipLibCheck"] : []
-        const words = [
-          Path.resolve(folder, compiler),
-          "-p",
-          `tsconfig.${resolution}.json`,
-          "--pretty",
-          "false",
-          ...skip
-        ]
-        assert.include((await run(folder, process.execPath, [...words.slice(0, 1), "--version"])).output, version)
-        assert.strictEqual((await run(folder, process.execPath, words)).output, "")
-      }
-    )
+    it("by TypeScript 5.9", async () => {
+      const { output, status } = await run(folder, process.execPath, ["check.cjs", `tsconfig.${resolution}.json`])
+      assert.deepStrictEqual({ output: output.split("\n"), status }, { output: ["5.9: checked", ""], status: 0 })
+    })
+
+    it("by TypeScript 7", async () => {
+      const compiler = Path.join(root, "node_modules/typescript/bin/tsc")
+      assert.include((await run(folder, process.execPath, [compiler, "--version"])).output, "Version 7.")
+      const words = [compiler, "-p", `tsconfig.${resolution}.json`, "--pretty", "false"]
+      assert.strictEqual((await run(folder, process.execPath, words)).output, "")
+    })
+  })
+
+  it("that do not compile are found by TypeScript 5.9", async () => {
+    write(folder, {
+      "wrong/tsconfig.json": `{ "compilerOptions": { "types": [] } }`,
+      "wrong/a.ts": "export const a: string = 1\n"
+    })
+    const { output, status } = await run(folder, process.execPath, ["check.cjs", "wrong/tsconfig.json"])
+    assert.strictEqual(status, 1)
+    assert.match(output, /a\.ts: Type 'number' is not assignable to type 'string'/)
   })
 
   /** The README's program with the address of a broker, compiled by nothing: its syntax is erasable. */
