@@ -217,6 +217,7 @@ describe.skipIf(!(await registry()))("in an empty folder, the packages", () => {
       const { url } = yield* ScriptedBroker.make()
       write(folder, {
         "run/program.mjs": program(url),
+        "run/program.ts": program(url),
         "vite.config.mjs": `export default {
           logLevel: "error",
           ssr: { noExternal: true },
@@ -241,7 +242,9 @@ describe.skipIf(!(await registry()))("in an empty folder, the packages", () => {
       const vite = yield* Effect.promise(() => tool(folder, "vite/bin/vite.js", "build"))
       assert.strictEqual(vite.status, 0, vite.output)
       const built = Fs.readdirSync(Path.join(folder, "run/vite")).find((file) => /^program\.m?js$/.test(file))
-      for (const file of ["run/program.mjs", "run/esbuild.mjs", `run/vite/${built}`]) {
+      // Node 22.18 and newer run TypeScript whose types can be left out.
+      const typed = "typescript" in process.features && process.features.typescript !== false ? ["run/program.ts"] : []
+      for (const file of ["run/program.mjs", ...typed, "run/esbuild.mjs", `run/vite/${built}`]) {
         const { output, status } = yield* Effect.promise(() => run(folder, process.execPath, [file], 30_000))
         assert.strictEqual(status, 0, output)
         assert.include(output, "sensors/room1/temperature 23.5", file)

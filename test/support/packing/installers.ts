@@ -102,13 +102,16 @@ const tryOne = async (
   })
   const manifest = { private: true, type: "module", dependencies: { ...Object.fromEntries(tarballs), effect: "4.1.0" } }
   write(folder, { "package.json": `${JSON.stringify(manifest)}\n`, ...installer.files, ...programs })
+  const start = Date.now()
   const [version = ""] = (await must(folder, installer.version, 120_000)).trim().split("\n")
   await must(folder, installer.install, 240_000)
   for (const program of Object.keys(programs)) {
     const output = await must(folder, [...installer.run, program], 60_000)
     if (!output.includes("sensors/room1/temperature 23.5")) throw new Error(`${installer.name}: ${program}: ${output}`)
   }
-  console.log(`${installer.name} ${/\d[\d.]*/.exec(version)?.[0]}: ${Object.keys(programs).join(", ")}`)
+  const seconds = Math.ceil((Date.now() - start) / 1000)
+  if (seconds > 300) throw new Error(`${installer.name}: ${seconds} seconds for a first message`)
+  console.log(`${installer.name} ${/\d[\d.]*/.exec(version)?.[0]}: ${Object.keys(programs).join(", ")} in ${seconds} s`)
 }
 
 /** Tries the installers of these names, or all. Fails with the output of the first program that fails. */
