@@ -12,6 +12,7 @@ import * as Path from "node:path"
 import { publint } from "publint"
 import { formatMessage } from "publint/utils"
 import { fencesOf } from "./support/fences.ts"
+import { writeBillOfMaterials } from "./support/packing/billOfMaterials.ts"
 import { check, configuration, install, registry, run, tool, write } from "./support/packing/consumer.ts"
 import type { PackageJson } from "./support/packing/manifest.ts"
 import { directory, pack, type Packed, published } from "./support/packing/pack.ts"
@@ -333,6 +334,21 @@ console.log("one core")
     const { output, status } = await run(folder, process.execPath, ["one/core.mjs"], 60_000)
     assert.strictEqual(status, 0, output)
     assert.include(output, "one core")
+  })
+
+  it("have a bill of materials: all packages, their dependencies and peers", async () => {
+    const { components } = JSON.parse(Fs.readFileSync(await writeBillOfMaterials(packed), "utf8")) as {
+      readonly components: ReadonlyArray<{ readonly group?: string; readonly name: string; readonly version: string }>
+    }
+    const names = components.map(({ group, name }) => group === undefined ? name : `${group}/${name}`)
+    const needed = published().flatMap((name) => {
+      const { dependencies = {}, name: own, peerDependencies = {}, peerDependenciesMeta = {} } = contents(name).manifest
+      const peers = Object.keys(peerDependencies).filter((peer) => peerDependenciesMeta[peer]?.optional !== true)
+      return [own, ...Object.keys(dependencies), ...peers]
+    })
+    assert.includeMembers(names, ["ws", "effect", "classic-level"])
+    assert.includeMembers(names, [...new Set(needed)])
+    assert.notInclude(names, "vitest")
   })
 
   it("have the program effect-mqttx", async () => {

@@ -1,16 +1,18 @@
 /**
  * Packs the published packages into build/packages: `npm run pack`. With `--import` it measures what an import of the
- * core costs; with `--install`, and the names of package managers, it installs the tarballs and runs a program.
+ * core costs; with `--install`, and the names of package managers, it installs the tarballs and runs a program;
+ * with `--sbom` it writes a bill of materials.
  */
 import * as Path from "node:path"
 import { parseArgs } from "node:util"
+import { writeBillOfMaterials } from "./packing/billOfMaterials.ts"
 import { importTime } from "./packing/importTime.ts"
 import { tryInstallers } from "./packing/installers.ts"
 import { directory, pack } from "./packing/pack.ts"
 import { root } from "./repository.ts"
 
 const { positionals, values } = parseArgs({
-  options: { import: { type: "boolean" }, install: { type: "boolean" } },
+  options: { import: { type: "boolean" }, install: { type: "boolean" }, sbom: { type: "boolean" } },
   allowPositionals: true
 })
 
@@ -23,3 +25,4 @@ if (values.import === true) {
   console.log(`import over effect, processor time: ${files.toFixed(0)} ms from files, ${node.toFixed(0)} ms for Node`)
 }
 if (values.install === true) await tryInstallers(packed, positionals)
+if (values.sbom === true) console.log(Path.relative(root, await writeBillOfMaterials(packed)))
