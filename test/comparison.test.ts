@@ -49,7 +49,7 @@ const connect = (url: string, options: Partial<mqtt.IClientOptions> = {}) =>
     (client) => Effect.promise(() => client.endAsync(true))
   )
 
-describe("beside MQTT.js", () => {
+describe("compared with MQTT.js", () => {
   it("that is installed, the page names the version", () => {
     const { version } = JSON.parse(read("node_modules/mqtt/package.json")) as { version: string }
     assert.include(read("docs/comparison.md"), `MQTT.js ${version}`)

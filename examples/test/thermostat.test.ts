@@ -53,7 +53,7 @@ layer(Transport.layerForbidden)("the thermostat", (it) => {
       assert.deepStrictEqual(yield* switches(2), [true, false])
     }).pipe(Effect.scoped, Effect.provide(Home)))
 
-  it.effect("skips what it cannot read, and goes on", () =>
+  it.effect("skips what it cannot read, and continues", () =>
     Effect.gen(function*() {
       const broker = yield* started
       yield* broker.publish("rooms/kitchen/temperature", "warm", { qos: 1 })

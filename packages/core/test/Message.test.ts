@@ -65,7 +65,7 @@ describe("Message", () => {
     ])
   })
 
-  it.effect("hands its acknowledgement to whoever takes it, also as a copy, and does nothing without one", () =>
+  it.effect("hands its acknowledgement to the consumer that takes it, also as a copy, and does nothing without one", () =>
     Effect.gen(function*() {
       const acknowledged: Array<Message.Message> = []
       const message = make(bytes("1"), { acknowledge: (each) => acknowledged.push(each) })

@@ -60,7 +60,7 @@ describe("ReasonCode", () => {
     assert.isFalse(ReasonCode.isRetryable(4, "Connack"))
   })
 
-  it("describes a code that nobody defined", () => {
+  it("describes a code that is not defined", () => {
     assert.strictEqual(ReasonCode.describe(0xee), "Unknown reason code (0xee)")
     assert.isTrue(ReasonCode.isRetryable(0xee))
   })

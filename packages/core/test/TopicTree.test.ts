@@ -85,7 +85,7 @@ describe("TopicTree", () => {
     assert.deepEqual(tree.match("a"), ["short"])
   })
 
-  it("answers anew after every change, for names that matched and names that did not", () => {
+  it("gives a new answer after every change, for names that matched and names that did not", () => {
     const tree = TopicTree.make<string>()
     assert.deepEqual(tree.match("a"), [])
     tree.add("a", "x")

@@ -317,7 +317,7 @@ describe("Prometheus sees", () => {
       assert.strictEqual(registry.size, 0)
     }))
 
-  it.live("the moment at which it asks, whoever reads the registry", () =>
+  it.live("the moment at which it asks, even if others read the registry", () =>
     Effect.gen(function*() {
       const { ready, registry } = yield* makeWatchedWorld()
       const session = yield* ready("plant")

@@ -162,7 +162,7 @@ const forwardEverything = Effect.fnUntraced(function*(
 })
 
 describe("figures of forwarders", () => {
-  it.effect("Prometheus sees each of them, fate by fate, as the forwarder has it", () =>
+  it.effect("Prometheus sees each of them, outcome by outcome, as the forwarder has it", () =>
     Effect.gen(function*() {
       const world = yield* makeWatchedForwarders()
       const name = "plant to \"cloud\""
@@ -266,7 +266,7 @@ describe("figures of forwarders", () => {
       assert.isUndefined(yield* forwarded)
     }))
 
-  it.effect("the snapshot has them, and the page every fate in words", () =>
+  it.effect("the snapshot has them, and the page every outcome in words", () =>
     Effect.gen(function*() {
       const world = yield* makeWatchedForwarders()
       const forwarder = yield* forwardEverything(world, "bridge")

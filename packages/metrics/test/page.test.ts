@@ -105,7 +105,7 @@ describe.skipIf(executablePath === undefined)("the live page", () => {
       60_000
     )
 
-    it.effect("asks nobody but its own server, and its policy keeps scripts out that are not its own", () =>
+    it.effect("asks no other than its own server, and its policy keeps scripts out that are not its own", () =>
       Effect.gen(function*() {
         const world = yield* busy
         const url = yield* serve(world.layer)
@@ -279,7 +279,7 @@ describe.skipIf(executablePath === undefined)("the live page", () => {
         assert.strictEqual(yield* Effect.promise(() => page.evaluate(() => document.getAnimations().length)), 0)
       }).pipe(Effect.scoped))
 
-    it.effect("says that the process does not answer, and goes on when it does again", () =>
+    it.effect("says that the process does not answer, and continues when it does again", () =>
       Effect.gen(function*() {
         const world = yield* busy
         const first = yield* Scope.make()

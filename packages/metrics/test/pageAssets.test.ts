@@ -7,7 +7,7 @@ import { contentSecurityPolicy, html } from "../src/internal/page/assets.ts"
 const here = Path.join(import.meta.dirname, "..")
 
 describe("the page as one document", () => {
-  it("is what its sources say; after a change, `npm run page` makes it anew", async () => {
+  it("is what its sources say; after a change, `npm run page` makes it again", async () => {
     const generated = Fs.readFileSync(Path.join(here, "src/internal/page/assets.ts"), "utf8")
     assert.isTrue(
       generated === await pageAssets(Path.join(here, "page")),

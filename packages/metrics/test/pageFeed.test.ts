@@ -61,7 +61,7 @@ describe("the feed of the page", () => {
       assert.strictEqual((told.at(-1)!.data as PageSnapshot).at, metrics.snapshot.at)
     }))
 
-  it.effect("keeps a hundred events, whoever is slow", () =>
+  it.effect("keeps a hundred events, even if a reader is slow", () =>
     Effect.gen(function*() {
       const { feed, metrics } = yield* makeFeed
       const [fast, slow] = [yield* viewer(feed), yield* viewer(feed)]

@@ -148,7 +148,7 @@ describe("rates", () => {
     assert.strictEqual(pageSnapshot(at(14, 100), at(10, 20)).sessions[0]!.rates.received, 20)
   })
 
-  it("are none for the first snapshot, for a session that joins, and for one that begins anew", () => {
+  it("are none for the first snapshot, for a session that joins, and for one that starts again", () => {
     assert.strictEqual(pageSnapshot(at(14, 100), undefined).sessions[0]!.rates.received, 0)
     assert.strictEqual(pageSnapshot(at(14, 100), everything([], { at: 13_000 })).sessions[0]!.rates.received, 0)
     assert.strictEqual(pageSnapshot(at(14, 3), at(13, 100)).sessions[0]!.rates.received, 0)

@@ -107,7 +107,7 @@ describe.skipIf(!canTrace)("what the system is asked to do (strace)", () => {
       assert.strictEqual(accepted, 200)
     }), 120_000)
 
-  it.live("with the durability os nothing but the tally is synced", () =>
+  it.live("with the durability os nothing but the file tally is synced", () =>
     Effect.gen(function*() {
       const directory = yield* temporaryDirectory
       const log = `${directory}.strace`

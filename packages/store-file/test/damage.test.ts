@@ -229,7 +229,7 @@ describe("files that are damaged", () => {
       assert.isUndefined((yield* load({ directory }, "b")).damage)
     }))
 
-  it.live("without its tally a store cannot tell whether the last commits are there, and says so once", () =>
+  it.live("without its file tally a store cannot tell whether the last commits are there, and says so once", () =>
     Effect.gen(function*() {
       const directory = yield* temporaryDirectory
       yield* commits(directory, "a", ...oneToFive)

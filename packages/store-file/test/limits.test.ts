@@ -49,7 +49,7 @@ describe("what is large", () => {
       assert.deepStrictEqual(read(), whole)
     }), 120_000)
 
-  it("a commit of more than LevelDB should have in memory is refused for good", () => {
+  it("a commit of more than LevelDB should have in memory is refused finally", () => {
     const changes = [put(outbound(1, new Uint8Array(600))), put(outbound(2, new Uint8Array(600)))]
     assert.throws(() => prepare(changes, 1000), "a commit has more than 1000 bytes")
     assert.strictEqual(prepare(changes, 2000).changes.length, 2)

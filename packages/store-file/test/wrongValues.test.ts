@@ -61,7 +61,7 @@ describe("a file store with wrong values", () => {
     60_000
   )
 
-  it.live("fails with a type, and goes on", () =>
+  it.live("fails with a type, and continues", () =>
     Effect.gen(function*() {
       yield* tryWrongValues(yield* FileStore.make({ directory: yield* memoryDirectory, durability: "os" }))
     }).pipe(Effect.scoped), 60_000)

@@ -142,14 +142,14 @@ describe("SessionStoreKvs when the program or its storage stops at any write", (
     Effect.andThen(repeat(handle, 1), handle.commit(changes))
 
   for (const [generations, time] of ["first", "second", "third"].entries()) {
-    it.effect(`commits that have the log written anew for the ${time} time are there in full or not at all`, () =>
+    it.effect(`commits that have the log written again for the ${time} time are there in full or not at all`, () =>
       Effect.gen(function*() {
         const writes = yield* stopsAtEveryWrite(untilWrittenAnew, [before, after], yield* prepare(generations))
         assert.isAbove(writes, 60)
       }))
   }
 
-  it.effect("so are those of a log that is written anew as several values", () =>
+  it.effect("so are those of a log that is written again as several values", () =>
     Effect.gen(function*() {
       const large = Array.from({ length: 4 }, (_, i) => outbound(i, "large", new Uint8Array(100_000).fill(i)))
       const start = yield* startWith(new Map())

@@ -134,7 +134,7 @@ describe.skipIf(process.platform === "win32")("the files of SessionStoreKvs", ()
     }).pipe(Effect.provide(NodeServices.layer)), 60_000)
 
   it.live(
-    "on a full disk: a commit fails as full, what was there can be opened, and it goes on when there is room",
+    "on a full disk: a commit fails as full, what was there can be opened, and it continues when there is room",
     () =>
       Effect.gen(function*() {
         const directory = yield* temporaryDirectory

@@ -76,7 +76,7 @@ describe("SessionStoreKvs", () => {
       assert.strictEqual((yield* loadedFrom(kvs)).records.length, 5)
     }))
 
-  it.effect("lets an interrupted caller go, while the write that has begun goes on and the next owner waits for its end", () =>
+  it.effect("lets an interrupted caller go, while the write that has begun continues and the next owner waits for its end", () =>
     Effect.gen(function*() {
       const kvs = yield* build(KeyValueStore.layerMemory)
       const [started, gate] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
@@ -115,7 +115,7 @@ describe("SessionStoreKvs", () => {
       assert.isBelow((first as StoreRecord.OutboundRecord).payload.buffer.byteLength, 10_000)
     }))
 
-  it.effect("closed while a write hangs, lets nobody wait for longer than its patience", () =>
+  it.effect("closed while a write hangs, lets no caller wait for longer than its time limit", () =>
     Effect.gen(function*() {
       const kvs = yield* build(KeyValueStore.layerMemory)
       const started = yield* Deferred.make<void>()
@@ -126,8 +126,10 @@ describe("SessionStoreKvs", () => {
       const scope = yield* Scope.make()
       const store = yield* Scope.provide(over(hanging), scope)
       const handle = yield* store.open("plant")
-      const kindsOf = Effect.map(Effect.flip(handle.commit([put(outbound(1))])), ({ reason }) =>
-        reason._tag === "StorageFailed" && reason.kind)
+      const kindsOf = Effect.map(
+        Effect.flip(handle.commit([put(outbound(1))])),
+        ({ reason }) => reason._tag === "StorageFailed" && reason.kind
+      )
       const hung = yield* Effect.forkChild(kindsOf, { startImmediately: true })
       const waiting = yield* Effect.forkChild(kindsOf, { startImmediately: true })
       yield* Deferred.await(started)

@@ -32,7 +32,7 @@ testExports(
 )
 
 describe("a session store over a key-value store with wrong values", () => {
-  it.live("fails with a type, and goes on", () =>
+  it.live("fails with a type, and continues", () =>
     Effect.flatMap(build(KeyValueStore.layerMemory), (kvs) => over(kvs)).pipe(
       Effect.flatMap(tryWrongValues),
       Effect.provideService(References.MinimumLogLevel, "None")

@@ -67,7 +67,7 @@ describe("classification", () => {
     for (const cause of [undefined, null, 7, {}, circular]) assert.strictEqual(classify(cause), "unavailable")
   })
 
-  it("a code in the words of somebody else is none", () => {
+  it("a code in the text of another error is none", () => {
     assert.strictEqual(classify(new Error("the key OOM is not READONLY")), "unavailable")
   })
 

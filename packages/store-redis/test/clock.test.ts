@@ -33,7 +33,7 @@ describe.skipIf(!RedisServer.isPresent())("a time of day that jumps", () => {
       240 * hour
     ]] as const
   ) {
-    it.live(`${name}: an owner keeps its session, and nobody gets it before`, () =>
+    it.live(`${name}: an owner keeps its session, and no other process gets it before`, () =>
       Effect.gen(function*() {
         const server = yield* RedisServer.make()
         const time = yield* jumpingClock

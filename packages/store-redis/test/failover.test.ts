@@ -138,7 +138,7 @@ describe.skipIf(!RedisServer.isPresent())("a connection that stays at a server w
   ]
 
   for (const { begin, bring, config, reply } of states) {
-    it.live(`${reply}: the session goes on over a new connection`, () =>
+    it.live(`${reply}: the session continues over a new connection`, () =>
       Effect.gen(function*() {
         const { handle, next, old, proxy } = yield* world({}, config && { config }, begin)
         yield* bring(old, next)
@@ -161,7 +161,7 @@ describe.skipIf(!RedisServer.isPresent())("a connection that stays at a server w
       ":7"
     ]
   ) {
-    it.live(`${reply}: the session goes on over a new connection`, () =>
+    it.live(`${reply}: the session continues over a new connection`, () =>
       Effect.gen(function*() {
         const { handle, next, proxy } = yield* world()
         proxy.answer(`${reply}\r\n`)
@@ -170,7 +170,7 @@ describe.skipIf(!RedisServer.isPresent())("a connection that stays at a server w
       }))
   }
 
-  it.live("gone without a word: the session goes on over a new connection, and so does one that is opened then", () =>
+  it.live("gone without a word: the session continues over a new connection, and so does one that is opened then", () =>
     Effect.gen(function*() {
       const { handle, next, proxy, store } = yield* world()
       proxy.answer(undefined)
@@ -201,7 +201,7 @@ describe.skipIf(!RedisServer.isPresent())("a connection that stays at a server w
       assert.strictEqual(yield* Effect.scoped(kindOf(other.open("plant"))), "owned")
     }))
 
-  it.live("fails over again and back: each time the session goes on", () =>
+  it.live("fails over again and back: each time the session continues", () =>
     Effect.gen(function*() {
       const { handle, next, old, proxy } = yield* world()
       for (let time = 0; time < 4; time++) {
@@ -214,7 +214,7 @@ describe.skipIf(!RedisServer.isPresent())("a connection that stays at a server w
       assert.deepStrictEqual(sequencesOf(yield* handle.load), [1, 10, 11, 12, 13])
     }))
 
-  it.live("a driver that has closed the connection of the rest of the program for good: the session goes on", () =>
+  it.live("a driver that has closed the connection of the rest of the program finally: the session continues", () =>
     Effect.gen(function*() {
       const { context, handle, old } = yield* world()
       Context.get(context, NodeRedis.NodeRedis).client.destroy()
@@ -251,7 +251,7 @@ describe.skipIf(!RedisServer.isPresent())("a connection that stays at a server w
       yield* expectGoesOn(handle, old)
     }))
 
-  it.live("where the driver has no connection to spare, it is told in time, and the session goes on when it has", () =>
+  it.live("where the driver has no connection to spare, it is told in time, and the session continues when it has", () =>
     Effect.gen(function*() {
       const server = yield* RedisServer.make()
       const context = yield* driverOver(server.url, { maxConnections: 1 })
@@ -374,7 +374,7 @@ describe.skipIf(!RedisServer.isPresent())("a reply that is none to the command",
     NaN
   ]
 
-  it.live("on every connection is a failure for good, never a success", () =>
+  it.live("on every connection is a permanent failure, never a success", () =>
     Effect.gen(function*() {
       const server = yield* RedisServer.make()
       const context = yield* driverOver(server.url)

@@ -16,7 +16,7 @@ const impatient = { commandTimeout: "800 millis" } as const
 
 describe.skipIf(!RedisServer.isPresent())("a Redis that fails", () => {
   it.live(
-    "kill -9 under commits: every accepted one is there, and the same store goes on",
+    "kill -9 under commits: every accepted one is there, and the same store continues",
     () =>
       Effect.gen(function*() {
         const server = yield* RedisServer.make({ appendonly: true, appendfsync: "always" })
@@ -142,7 +142,7 @@ describe.skipIf(!RedisServer.isPresent())("a Redis that fails", () => {
       assert.strictEqual(yield* Effect.scoped(kindOf(other.open("plant"))), "owned")
     }))
 
-  it.live("an idle owner finds that out by its renewals, before somebody else opens the session", () =>
+  it.live("an idle owner finds that out by its renewals, before another process opens the session", () =>
     Effect.gen(function*() {
       const server = yield* RedisServer.make()
       const handle = yield* (yield* store(server, { ...impatient, leaseDuration: "300 millis" })).open("plant")
@@ -155,7 +155,7 @@ describe.skipIf(!RedisServer.isPresent())("a Redis that fails", () => {
       assert.deepStrictEqual(sequencesOf(yield* handle.load), [1])
     }))
 
-  it.live("restarted without its memory and opened by somebody else: the old owner is fenced", () =>
+  it.live("restarted without its memory and opened by another process: the old owner is fenced", () =>
     Effect.gen(function*() {
       const server = yield* RedisServer.make()
       // It renews too seldom to notice.
@@ -262,7 +262,7 @@ describe.skipIf(!RedisServer.isPresent())("a Redis that fails", () => {
       yield* handle.commit([put(outbound(1))])
     }))
 
-  it.live("permissions that are taken away: refused, and it goes on when they are back", () =>
+  it.live("permissions that are taken away: refused, and it continues when they are back", () =>
     Effect.gen(function*() {
       const server = yield* RedisServer.make({ users: { ann: "on >secret ~mqttx:* +@all" } })
       const credentials = { username: "ann", password: "secret" }

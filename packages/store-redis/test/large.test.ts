@@ -252,7 +252,7 @@ describe.skipIf(!RedisServer.isPresent())("a large store", () => {
     60_000
   )
 
-  it.live("a record that this Redis never takes is refused for good, and nothing else is", () =>
+  it.live("a record that this Redis never takes is refused finally, and nothing else is", () =>
     Effect.gen(function*() {
       const server = yield* RedisServer.make({ config: ["proto-max-bulk-len 1mb"] })
       const handle = yield* (yield* store(server)).open("plant")

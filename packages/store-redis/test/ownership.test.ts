@@ -144,7 +144,7 @@ describe.skipIf(!RedisServer.isPresent())("ownership", () => {
         }
       }))
 
-    it.effect("an owner whose lease ended while nobody took the session goes on, and has its lease again", () =>
+    it.effect("an owner whose lease ended while no other process took the session continues, and has its lease again", () =>
       Effect.gen(function*() {
         const server = yield* RedisServer.RedisServer
         const first = yield* store(server, patient)
@@ -157,7 +157,7 @@ describe.skipIf(!RedisServer.isPresent())("ownership", () => {
         assert.deepStrictEqual(sequencesOf(yield* handle.load), [1, 2])
       }))
 
-    it.effect("a failed attempt to open leaves nothing behind, in a scope that goes on", () =>
+    it.effect("a failed attempt to open leaves nothing behind, in a scope that continues", () =>
       Effect.gen(function*() {
         const server = yield* RedisServer.RedisServer
         const [first, second] = [yield* store(server, patient), yield* store(server, patient)]

@@ -40,7 +40,7 @@ testExports(
 
 describe.skipIf(!RedisServer.isPresent())("a Redis store that is called with wrong values", () => {
   layer(RedisServer.layer(), { excludeTestServices: true })((it) => {
-    it.effect("fails with a type, and goes on", () =>
+    it.effect("fails with a type, and continues", () =>
       Effect.gen(function*() {
         yield* tryWrongValues(yield* store(yield* RedisServer.RedisServer))
       }), 60_000)

@@ -116,7 +116,7 @@ describe.each([4, 5] as const)("both directions of QoS, version %s", (version) =
     }
   })
 
-  it("begins anew with a clean start: no session present, no subscriptions, no messages", () => {
+  it("starts again with a clean start: no session present, no subscriptions, no messages", () => {
     const harness = subscribed(1)
     harness.lose(1)
     harness.core.publish({ topic: "t", payload: bytes("a"), qos: 1 }, harness.now)
@@ -150,7 +150,7 @@ describe.each([4, 5] as const)("both directions of QoS, version %s", (version) =
     assert.isTrue(harness.isClosed(1))
   })
 
-  it("closes the older connection of the same client, and goes on with the session", () => {
+  it("closes the older connection of the same client, and continues with the session", () => {
     const harness = subscribed(1)
     assert.isTrue(harness.connect(3, version, "subscriber", persistent(version)).sessionPresent)
     const last = harness.take(1)

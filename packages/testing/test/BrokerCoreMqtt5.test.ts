@@ -140,7 +140,7 @@ describe("MQTT 5", () => {
     assert.deepStrictEqual(publishes(harness.take(1)).map(({ qos }) => qos), [1, 0])
   })
 
-  it("drops a message that is larger than the client's maximum packet size, and goes on", () => {
+  it("drops a message that is larger than the client's maximum packet size, and continues", () => {
     const harness = new Harness()
     harness.connect(1, 5, "a", { properties: { maximumPacketSize: 30 } })
     harness.subscribe(1, "t")

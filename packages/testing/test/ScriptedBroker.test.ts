@@ -103,7 +103,7 @@ describe.each(networks)("over $network", ({ dial: dialOf, make, network }) => {
       yield* Raw.connect(dial, 5, "c")
     }))
 
-  it.live("takes what the client pushes while it stops reading, and goes on afterwards", () =>
+  it.live("takes what the client pushes while it stops reading, and continues afterwards", () =>
     Effect.gen(function*() {
       const broker = yield* make()
       const client = yield* Raw.connect(dialOf(broker), 5, "a")

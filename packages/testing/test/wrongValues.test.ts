@@ -320,7 +320,7 @@ describe("the commands of the scripted broker", () => {
     defect instanceof Error && (defect.message.endsWith(" is open") || !/Cannot|undefined/.test(defect.message))
 
   it.live.each(Object.entries(commands))(
-    "%s takes wrong values as the rule says, and the broker goes on",
+    "%s takes wrong values as the rule says, and the broker continues",
     ([name, each]) =>
       Effect.gen(function*() {
         const service = yield* ScriptedBroker.makeMemory()

@@ -52,7 +52,7 @@ const numbers = (count: number): ReadonlyArray<number> => Array.from({ length: c
 
 describe("decoding", () => {
   for (const count of [1, 31, 32, 33, 34, 1000]) {
-    it(`gives ${count} user properties and subscription identifiers in order, and all other properties beside`, () => {
+    it(`gives ${count} user properties and subscription identifiers in order, and all other properties too`, () => {
       const properties: PublishProperties = {
         contentType: "text",
         userProperties: pairs(count),

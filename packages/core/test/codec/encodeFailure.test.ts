@@ -298,7 +298,7 @@ describe("packets that cannot be encoded", () => {
     refuses({ ...subscribe, properties: { subscriptionIdentifier: 0 } }, 5, "subscription identifier")
   })
 
-  it("goes on after a failure as if the packet had never been", () => {
+  it("continues after a failure as if the packet had never been", () => {
     const encoder = makeEncoder(5)
     assert.isUndefined(encoder.write({ ...publish, properties: { contentType: "one" } }))
     assert.isDefined(encoder.write({ ...publish, properties: { contentType: "two", responseTopic: "#" } }))

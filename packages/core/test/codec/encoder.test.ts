@@ -54,7 +54,7 @@ describe("encoder", () => {
     }
   })
 
-  it("goes on in the rest of a buffer after take", () => {
+  it("continues in the rest of a buffer after take", () => {
     const encoder = makeEncoder(4)
     const chunks = Array.from({ length: 50 }, () => {
       encoder.write(publish("a", new Uint8Array(100)))

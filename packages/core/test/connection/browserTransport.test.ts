@@ -53,7 +53,7 @@ it.live("refuses what a browser cannot do", () =>
     }
   }))
 
-it.live("fails with ConnectionRefused when nobody listens", () =>
+it.live("fails with ConnectionRefused when no server listens", () =>
   Effect.gen(function*() {
     const address = yield* Effect.scoped(Effect.map(listen({ protocol: "ws" }), (listener) => listener.address))
     const error = yield* Effect.flip(openWith({ address }).pipe(inBrowser))

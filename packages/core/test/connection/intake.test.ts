@@ -243,7 +243,7 @@ describe("acknowledgements that are not read", () => {
   }
 
   it.live(
-    "stop the reading at a bound, on every transport, and reading goes on when they have left",
+    "stop the reading at a bound, on every transport, and reading continues when they have left",
     () =>
       Effect.gen(function*() {
         for (const protocol of ["tcp", "ws"] as const) {
@@ -281,7 +281,7 @@ describe("acknowledgements that are not read", () => {
     60_000
   )
 
-  it.effect("are counted without the publishes that wait beside them", () =>
+  it.effect("are counted without the publishes that wait too", () =>
     Effect.gen(function*() {
       const network = acceptingNetwork()
       const { connection, owner } = yield* openWith({ connect: { keepAlive: 0 } }).pipe(

@@ -288,7 +288,7 @@ it.live("takes a server that does not speak TLS as a TLS failure that stays", ()
     assert.isFalse(reason.isRetryable)
   }))
 
-it.live("fails with ConnectionRefused and the network's code when nobody listens", () =>
+it.live("fails with ConnectionRefused and the network's code when no server listens", () =>
   Effect.gen(function*() {
     const address = yield* Effect.scoped(Effect.map(listen(), (listener) => listener.address))
     for (const protocol of ["tcp", "tls", "ws", "wss"] as const) {

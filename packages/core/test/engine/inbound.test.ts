@@ -168,7 +168,7 @@ describe.each(versions)("inbound messages, version %s", (protocolVersion) => {
     assert.deepStrictEqual(receive(publish("c", 2, 1)).map(({ message }) => message.topic), ["c"])
   })
 
-  it("goes on behind an exchange that the server has released before its time", () => {
+  it("continues behind an exchange that the server has released before its time", () => {
     const { consumer, h, receive } = consuming({ protocolVersion })
     const [, b] = receive(publish("a", 2, 1), publish("b", 2, 2))
     assert.deepStrictEqual(acknowledgeAll(h, consumer, [b!]), [])
@@ -292,7 +292,7 @@ describe("inbound messages, version 5", () => {
   })
 
   it.each([1, 2] as const)(
-    "on 3.1.1 asks for no more while its window is full of QoS %i messages that nobody has finished with",
+    "on 3.1.1 asks for no more while its window is full of QoS %i messages that no consumer has finished with",
     (qos) => {
       const { consumer, h, receive } = consuming({ protocolVersion: 4, receiveMaximum: 2 })
       const [first] = receive(publish("a", qos, 1))

@@ -119,7 +119,7 @@ describe.each(versions)("consumers with a name, version %s", (protocolVersion) =
     assert.isFalse(h.engine.forgetConsumer("billing", h.now))
   })
 
-  it("forgotten while it is there, it goes on without a name", () => {
+  it("forgotten while it is there, it continues without a name", () => {
     const h = make()
     const billing = h.subscribe("a", named("billing"))
     h.engine.forgetConsumer("billing", h.now)

@@ -215,7 +215,7 @@ describe.each(versions)("outbound messages, version %s", (protocolVersion) => {
     assert.deepStrictEqual(next.reply(ack("Puback", 1)), ["PUBLISH*1 3 c"])
   })
 
-  it("puts what it sends anew between what was accepted before and after it", () => {
+  it("puts what it sends again between what was accepted before and after it", () => {
     const h = new Harness({ protocolVersion })
     h.connect()
     h.publish("a", 0)
@@ -322,7 +322,7 @@ describe.each(versions)("outbound messages, version %s", (protocolVersion) => {
     assert.deepStrictEqual(h.sent(), ["PUBLISH0 0 a", "SUBSCRIBE 1 f:2", "PUBLISH0 0 b"])
   })
 
-  it("publishes nothing while the network takes nothing, and goes on in order", () => {
+  it("publishes nothing while the network takes nothing, and continues in order", () => {
     const h = new Harness({ protocolVersion })
     h.connect()
     h.engine.setWritable(false, h.now)
@@ -333,7 +333,7 @@ describe.each(versions)("outbound messages, version %s", (protocolVersion) => {
     assert.deepStrictEqual(h.sent(), ["PUBLISH0 0 a", "PUBLISH1 1 b"])
   })
 
-  it("fills an output with a bounded amount and goes on with the next", () => {
+  it("fills an output with a bounded amount and continues with the next", () => {
     const h = new Harness({ protocolVersion, queue: { messages: 1000, bytes: 100_000_000, policy: "fail" } })
     h.connect()
     for (let i = 0; i < 40; i++) h.publish("a", 0, { payload: new Uint8Array(100_000) })

@@ -177,7 +177,7 @@ describe.each(versions)("a packet over which the server ends the connection, ver
     assert.isUndefined(outcomeOf(message))
   })
 
-  it("in a session that begins anew with each connection it is given up as well", () => {
+  it("in a session that starts again with each connection it is given up as well", () => {
     const h = make()
     h.connect()
     const poison = h.publish("poison", 1)

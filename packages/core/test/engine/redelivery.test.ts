@@ -191,7 +191,7 @@ describe("a QoS 1 message that is delivered again in a resumed session", () => {
     assert.deepStrictEqual(acknowledgeAll(h, stays, again.deliveries.map(({ delivery }) => delivery)), [])
   })
 
-  it("another message under its identifier waits for nobody", () => {
+  it("another message under its identifier does not wait", () => {
     const h = new Harness({ durable: true })
     h.connect()
     const left = h.subscribe("t", { retained: "none" })

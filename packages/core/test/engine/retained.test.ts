@@ -11,7 +11,7 @@ describe.each(versions)("retained messages, version %s", (protocolVersion) => {
     publish(topic, 0, 0, { retain: true, ...(ids !== undefined && protocolVersion === 5 ? { ids } : undefined) })
   const handling = (h: Harness) => subscribesOf(h.flush()).map(({ filters }) => filters[0]!.retainHandling)
 
-  it("each: every joining consumer gets them, and nobody else", () => {
+  it("each: every joining consumer gets them, and no other", () => {
     const h = make()
     const first = h.subscribe("+")
     assert.deepStrictEqual(topicsFor(first, h.feed(retained("a", [1]))), ["a"])
@@ -53,7 +53,7 @@ describe.each(versions)("retained messages, version %s", (protocolVersion) => {
     assert.deepStrictEqual([first, also, late].map((consumer) => topicsFor(consumer, output)), [["a"], ["a"], []])
   })
 
-  it("none: nobody gets them, and they are acknowledged and dropped in silence", () => {
+  it("none: no consumer gets them, and they are acknowledged and dropped in silence", () => {
     const h = make()
     const consumer = h.add("+", { retained: "none" })
     assert.deepStrictEqual(handling(h), [protocolVersion === 5 ? 2 : 0])

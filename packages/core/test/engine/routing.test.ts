@@ -49,7 +49,7 @@ describe("routing", () => {
     assert.deepStrictEqual(topicsFor(consumer, h.feed(...copies)), ["a/b"])
   })
 
-  it("acknowledges a copy that nobody is meant to get", () => {
+  it("acknowledges a copy that no consumer is meant to get", () => {
     const h = new Harness()
     h.connect()
     h.subscribe(["a/+", "a/#"], { retained: "none" })
@@ -57,7 +57,7 @@ describe("routing", () => {
     assert.deepStrictEqual([words(output.packets), output.deliveries, output.events], [["PUBACK 7"], [], []])
   })
 
-  it("holds a message whose subscription has no consumer, whoever else matches its topic", () => {
+  it("holds a message whose subscription has no consumer, even if others match its topic", () => {
     const h = new Harness({ durable: true })
     h.connect()
     leave(h, h.subscribe("a/#"))

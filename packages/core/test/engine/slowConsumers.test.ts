@@ -28,7 +28,7 @@ describe("slow consumers", () => {
     assert.isUndefined(h.engine.nextDeadline())
   })
 
-  it("begins to count when the next message waits behind, and anew with each head", () => {
+  it("begins to count when the next message waits behind, and again with each head", () => {
     const { consumer, h, receive } = slow({})
     const [a] = receive(publish("a", 2, 1))
     h.tick(8000)

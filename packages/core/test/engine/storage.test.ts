@@ -224,7 +224,7 @@ describe("the limit on the age of all messages", () => {
     return h.engine.nextDeadline()! - h.now
   }
 
-  it("holds beside the message's own limits, and the shortest wins", () => {
+  it("holds together with the message's own limits, and the shortest wins", () => {
     assert.strictEqual(expiresAfter(undefined, undefined), 5000)
     assert.strictEqual(expiresAfter(1000, undefined), 1000)
     assert.strictEqual(expiresAfter(9000, 3), 3000)
@@ -343,7 +343,7 @@ describe.each(versions)("records of a session that the server may not have, vers
 })
 
 describe("another version of MQTT after a restart", () => {
-  it("goes on with the server's session, from 3.1.1 to 5: the subscriptions get identifiers", () => {
+  it("continues with the server's session, from 3.1.1 to 5: the subscriptions get identifiers", () => {
     const h = new Harness({ protocolVersion: 4, durable: true })
     h.connect()
     h.subscribe("t", { qos: 1, retained: "none" })
@@ -356,7 +356,7 @@ describe("another version of MQTT after a restart", () => {
     assert.strictEqual(subscribesOf(output)[0]!.properties.subscriptionIdentifier, 1)
   })
 
-  it("goes on with the server's session, from 5 to 3.1.1: without what only MQTT 5 has", () => {
+  it("continues with the server's session, from 5 to 3.1.1: without what only MQTT 5 has", () => {
     const h = new Harness({ protocolVersion: 5, durable: true })
     h.connect()
     h.subscribe("t", { qos: 1, noLocal: true, retainAsPublished: true, retained: "none" })
@@ -379,7 +379,7 @@ describe("another version of MQTT after a restart", () => {
     })
   })
 
-  it("begins anew where the server has no session for it, and loses nothing", () => {
+  it("starts again where the server has no session for it, and loses nothing", () => {
     for (const [before, after] of [[4, 5], [5, 4]] as const) {
       const h = new Harness({ protocolVersion: before, durable: true })
       h.connect()

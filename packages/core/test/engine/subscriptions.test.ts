@@ -298,7 +298,7 @@ describe.each(versions)("subscriptions, version %s", (protocolVersion) => {
     assert.deepStrictEqual(h.feed(ack("Puback", 1)).events.length, 1)
   })
 
-  it("makes a subscription anew that the server may have removed", () => {
+  it("makes a subscription again that the server may have removed", () => {
     const h = make()
     leave(h, h.subscribe("a"))
     assert.deepStrictEqual(h.sent(), ["UNSUBSCRIBE 2 a"])

@@ -14,7 +14,7 @@ import {
 } from "./harness.ts"
 
 describe("unclaimed messages", () => {
-  it("acknowledges a message that nobody claims [MQTT3-4.5.0-2] [MQTT5-4.5.0-2]", () => {
+  it("acknowledges a message that no consumer claims [MQTT3-4.5.0-2] [MQTT5-4.5.0-2]", () => {
     for (const protocolVersion of versions) {
       const h = new Harness({ protocolVersion })
       h.connect()
@@ -25,7 +25,7 @@ describe("unclaimed messages", () => {
     }
   })
 
-  it("drops QoS 0 that nobody claims, and tells", () => {
+  it("drops QoS 0 that no consumer claims, and tells", () => {
     const h = new Harness()
     h.connect()
     const { events } = h.feed(publish("a", 0, 0))
@@ -66,7 +66,7 @@ describe("unclaimed messages", () => {
     assert.deepStrictEqual(topics(h.flush()), backlog.map(({ topic }) => topic))
   })
 
-  it("holds no more than it may once nobody has come in time, and drops the oldest", () => {
+  it("holds no more than it may once no consumer has come in time, and drops the oldest", () => {
     const h = new Harness({ unclaimed: { hold: 1000, messages: 2 } })
     h.connect()
     assert.deepStrictEqual(h.reply(publish("a", 1, 1), publish("b", 1, 2), publish("c", 1, 3)), [])
@@ -148,7 +148,7 @@ describe("unclaimed messages", () => {
     }
   })
 
-  it("settles what a consumer left behind when somebody has ended the subscription", () => {
+  it("settles what a consumer left behind when the subscription was ended", () => {
     for (const durable of [false, true]) {
       const { consumer, h, receive } = consuming({ durable })
       receive(publish("a", 1, 1), publish("b", 2, 2))

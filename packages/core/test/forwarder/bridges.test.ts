@@ -102,7 +102,7 @@ describe("Forwarder: both ways between two brokers", () => {
         }
       }))
 
-    it.live(`retained messages that are delivered anew: MQTT ${name}`, () =>
+    it.live(`retained messages that are delivered again: MQTT ${name}`, () =>
       Effect.gen(function*() {
         const net = yield* makePair({ protocolVersion, persistence: "none" }, { record: true })
         // On 3.1.1 a server marks only what it sends when a subscription begins.
@@ -275,7 +275,7 @@ describe("Forwarder: both ways between two brokers", () => {
       assert.deepStrictEqual([allAt(net, "a"), allAt(net, "b")], [["t/x 1"], ["t/x 1"]])
     }))
 
-  it.live("several steps within one broker go on, and the result of the last leaves it", () =>
+  it.live("several steps within one broker continue, and the result of the last leaves it", () =>
     Effect.gen(function*() {
       const net = yield* makePair({}, { record: true })
       yield* net.ready("a", { name: "a 2" })
@@ -285,8 +285,11 @@ describe("Forwarder: both ways between two brokers", () => {
         ["out", "a", "b", "sum/#", "t/{1}"],
         ["back", "b", "a", "t/#", "raw/{1}"]
       ] as const
-      const forwarders = yield* Effect.forEach(steps, ([name, source, target, from, to]) =>
-        net.forward({ name, sources: [source], filters: [from], target, mapping: [{ from, to }] }))
+      const forwarders = yield* Effect.forEach(
+        steps,
+        ([name, source, target, from, to]) =>
+          net.forward({ name, sources: [source], filters: [from], target, mapping: [{ from, to }] })
+      )
       for (const forwarder of forwarders) {
         yield* forwarder.active
       }

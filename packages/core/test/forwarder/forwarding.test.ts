@@ -111,7 +111,7 @@ describe("Forwarder", () => {
       )
     }))
 
-  it.live("starts before its sessions exist, and goes on when one is removed and added again", () =>
+  it.live("starts before its sessions exist, and continues when one is removed and added again", () =>
     Effect.gen(function*() {
       const net = yield* makeNet(["a", "b"], { record: true })
       const forwarder = yield* net.forward({})
@@ -258,7 +258,7 @@ describe("Forwarder", () => {
       }
     }))
 
-  it.live("QoS 0 that nobody can take is dropped, the oldest first, and counted", () =>
+  it.live("QoS 0 that no session can take is dropped, the oldest first, and counted", () =>
     Effect.gen(function*() {
       const net = yield* makeNet(["a", "b"], { record: true })
       yield* net.ready("a")

@@ -27,7 +27,7 @@ describe("token bucket", () => {
     assert.strictEqual(taken(5100), 1)
   })
 
-  it("whoever waits as long as it says gets the whole rate", () => {
+  it("a caller that waits as long as it says gets the whole rate", () => {
     for (const messages of [0.5, 3, 7, 30, 999]) {
       const burst = Math.max(2, messages / 10)
       const bucket = new TokenBucket({ messages, per: Duration.seconds(1), burst }, 0)

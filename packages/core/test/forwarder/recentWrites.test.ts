@@ -248,7 +248,7 @@ describe("recent writes: retained messages", () => {
 })
 
 describe("recent writes: bounds", () => {
-  it("nothing is noted where nobody reads who needs it", () => {
+  it("nothing is noted where no forwarder reads that needs it", () => {
     const world = new World()
     assert.isFalse(world.recentWrites.isNeeded(4))
     const [young] = [makeReader({ protocolVersion: 5 })]

@@ -143,7 +143,7 @@ describe("Forwarder: refusals", () => {
       assert.deepStrictEqual(publishedAt(net.brokers.b!).toSorted(), ["dead bad", "t good", "t good"])
     }))
 
-  it.live("a target that does not let us in for good is waited for, and nothing is dropped", () =>
+  it.live("a target that refuses the connection finally is waited for, and nothing is dropped", () =>
     Effect.gen(function*() {
       const net = yield* makeNet(["a", "b"], { record: true })
       yield* net.ready("a")

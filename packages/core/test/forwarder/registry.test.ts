@@ -37,7 +37,7 @@ describe("ForwarderManager", () => {
       yield* forwarders.add(options)
     }))
 
-  it.live("starts, stops and restarts, and the figures go on", () =>
+  it.live("starts, stops and restarts, and the figures continue", () =>
     Effect.gen(function*() {
       const net = yield* makePair({}, { record: true })
       const forwarders = yield* makeForwarders(net, { forwarders: [options] })
@@ -139,7 +139,7 @@ class Up extends Forwarder.Service<Up>()("up") {}
 class Down extends Forwarder.Service<Down>()("down") {}
 
 describe("Forwarder.Service", () => {
-  it.live("makes tags for forwarders that one program has beside each other, each with the name of its tag", () =>
+  it.live("makes tags for several forwarders of one program, each with the name of its tag", () =>
     Effect.gen(function*() {
       const net = yield* makePair({}, { record: true })
       const layers = Layer.mergeAll(

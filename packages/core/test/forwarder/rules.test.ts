@@ -33,7 +33,7 @@ describe("Forwarder: which messages", () => {
       assert.strictEqual(filtered, 2)
     }))
 
-  it.live("by a filter in code; a message whose filter dies has failed, and the next one goes on", () =>
+  it.live("by a filter in code; a message whose filter dies has failed, and the next one continues", () =>
     Effect.gen(function*() {
       const { a, b, forwarder } = yield* forwarding({}, {
         filter: RouteFilter.predicate(({ text }) => {
@@ -191,7 +191,7 @@ describe("Forwarder: what is published", () => {
       }))
   }
 
-  it.effect("a lifetime goes on while the message waits, and what is over is acknowledged and counted", () =>
+  it.effect("a lifetime continues while the message waits, and what is over is acknowledged and counted", () =>
     Effect.gen(function*() {
       const net = yield* makePair({}, { record: true })
       const forwarder = yield* net.forward({})

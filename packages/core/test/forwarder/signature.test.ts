@@ -96,7 +96,7 @@ describe("Forwarder: forged routes", () => {
       assert.deepStrictEqual(metrics.map(({ dropped, forwarded }) => [forwarded, dropped.looped]), [[1, 1], [1, 1]])
     }))
 
-  it.live("a signature of another secret counts as none: the message goes on, and its lists begin again", () =>
+  it.live("a signature of another secret counts as none: the message continues, and its lists begin again", () =>
     Effect.gen(function*() {
       const net = yield* makeNamedPair()
       const up = yield* net.forward({ name: "up", loopGuard: { secret } })

@@ -32,7 +32,7 @@ const pairs: ReadonlyArray<readonly [string, readonly [string, Options], readonl
 
 describe("a client identifier", () => {
   it.effect.each(pairs)(
-    "%s is refused at add, and the first session goes on",
+    "%s is refused at add, and the first session continues",
     ([, [firstName, first], [name, second]]) =>
       Effect.gen(function*() {
         const { broker, manager, options, ready } = yield* makeWorld()

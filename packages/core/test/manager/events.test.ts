@@ -121,7 +121,7 @@ describe("SessionManager: events", () => {
       assert.deepStrictEqual(seen.map(({ _tag }) => _tag), ["Connecting", "Connected", "StateChanged", "Ready"])
     }))
 
-  it.live("a slow listener harms nobody, and misses the oldest events", () =>
+  it.live("a slow listener harms no other, and misses the oldest events", () =>
     Effect.gen(function*() {
       const { broker, manager, ready } = yield* makeWorld({ eventReplay: 2, eventBuffer: 8 })
       const awake = Latch.makeUnsafe()

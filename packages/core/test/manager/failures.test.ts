@@ -15,7 +15,7 @@ const quietly = Effect.provideService(References.MinimumLogLevel, "None")
 const bytes = (text: string) => new TextEncoder().encode(text)
 
 describe("handle", () => {
-  it.effect("tries a message again for ever by default, acknowledges it after success, and counts it once", () =>
+  it.effect("tries a message again without end by default, acknowledges it after success, and counts it once", () =>
     Effect.gen(function*() {
       const { broker, manager, ready } = yield* makeWorld()
       const session = yield* ready("plant")
@@ -65,7 +65,7 @@ describe("handle", () => {
       assert.lengthOf(broker.received("Puback"), 0)
     }).pipe(quietly))
 
-  it.effect("goes on after a dead letter that is refused, and is not given its own dead letters", () =>
+  it.effect("continues after a dead letter that is refused, and is not given its own dead letters", () =>
     Effect.gen(function*() {
       const { broker, manager, ready } = yield* makeWorld()
       yield* ready("plant")
@@ -148,7 +148,7 @@ describe("listen", () => {
     return { state, transform }
   }
 
-  it.effect("tries a transformation again by default, in order, while other sessions and routes go on", () =>
+  it.effect("tries a transformation again by default, in order, while other sessions and routes continue", () =>
     Effect.gen(function*() {
       const { broker, manager, ready } = yield* makeWorld()
       const session = yield* ready("a", { clientId: "a", keepAlive: "10 seconds" })
@@ -191,7 +191,7 @@ describe("listen", () => {
       assert.isDefined(listener.pollUnsafe())
     }).pipe(quietly, Effect.provide(SessionStore.layerMemory)))
 
-  it.effect("goes on after a dead letter that is refused for good, and waits for one whose refusal may pass", () =>
+  it.effect("continues after a dead letter that is refused finally, and waits for one whose refusal may pass", () =>
     Effect.gen(function*() {
       const { broker, manager, ready } = yield* makeWorld()
       const session = yield* ready("a", { clientId: "a" })

@@ -144,7 +144,7 @@ describe("SessionManager: listen", () => {
       assert.deepStrictEqual(broker.received("Puback").length, 2)
     }))
 
-  it.live("a stream that nobody pulls holds QoS 1 back and bounds QoS 0, which is counted", () =>
+  it.live("a stream that is not pulled holds QoS 1 back and bounds QoS 0, which is counted", () =>
     Effect.gen(function*() {
       const { broker, manager, ready } = yield* makeWorld()
       yield* ready("plant")

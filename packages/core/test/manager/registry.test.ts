@@ -133,7 +133,7 @@ describe("SessionManager: the registry", () => {
       }
     }))
 
-  it.live("what is asked of a name that nobody has fails with SessionNotFound", () =>
+  it.live("what is asked of a name that no session has fails with SessionNotFound", () =>
     Effect.gen(function*() {
       const { manager } = yield* makeWorld()
       const calls: ReadonlyArray<Effect.Effect<unknown, MqttError, Scope.Scope>> = [
@@ -168,7 +168,7 @@ describe("SessionManager: the registry", () => {
       assert.deepStrictEqual(yield* manager.list, ["plant"])
     }))
 
-  it.live("a removal goes on when whoever asked for it is interrupted, and an add of the name waits for its end", () =>
+  it.live("a removal continues when its caller is interrupted, and an add of the name waits for its end", () =>
     Effect.gen(function*() {
       const { broker, manager, ready } = yield* makeWorld()
       yield* ready("plant", { drainTimeout: "300 millis" })

@@ -345,7 +345,7 @@ describe("SessionManager: handle", () => {
       assert.strictEqual(calls, 0)
     }))
 
-  it.live("a handler has the services of whoever made the route, at sessions that come later too", () =>
+  it.live("a handler has the services of the program that made the route, at sessions that come later too", () =>
     Effect.gen(function*() {
       const { broker, manager, ready } = yield* makeWorld()
       class Prefix extends Context.Service<Prefix, string>()("test/Prefix") {}
@@ -443,7 +443,7 @@ describe("SessionManager: the interruption of a route", () => {
 })
 
 describe.skipIf(!MosquittoBroker.isPresent())("SessionManager: routes on mosquitto", () => {
-  it.live("routes go on after a restart of the server, with the defaults of a session", () =>
+  it.live("routes continue after a restart of the server, with the defaults of a session", () =>
     Effect.gen(function*() {
       const broker = yield* MosquittoBroker.make()
       const manager = yield* SessionManager.make({

@@ -83,7 +83,7 @@ describe.each([4, 5] as const)("version %s", (version) => {
       assert.isAtLeast((yield* handlers(session)).failures, 3)
     }))
 
-  test("consume goes on when the dead letter of what does not decode is refused, and does not get its own", (world) =>
+  test("consume continues when the dead letter of what does not decode is refused, and does not get its own", (world) =>
     Effect.gen(function*() {
       const broker = world.broker!
       const session = yield* world.session()
@@ -99,7 +99,7 @@ describe.each([4, 5] as const)("version %s", (version) => {
       assert.deepStrictEqual([refused.fiber.pollUnsafe(), own.fiber.pollUnsafe()], [undefined, undefined])
     }))
 
-  test("a stream goes on when the dead letter of what does not decode is refused, and does not get its own", (world) =>
+  test("a stream continues when the dead letter of what does not decode is refused, and does not get its own", (world) =>
     Effect.gen(function*() {
       const broker = world.broker!
       const session = yield* world.session()
@@ -138,7 +138,7 @@ describe.each([4, 5] as const)("version %s", (version) => {
       assert.strictEqual((yield* session.metrics).unacknowledged, 0)
     }))
 
-  test("an answer that is refused for good is given up, and the responder goes on", (world) =>
+  test("an answer that is refused finally is given up, and the responder continues", (world) =>
     Effect.gen(function*() {
       const broker = world.broker!
       const [asking, answering] = [

@@ -319,7 +319,7 @@ everywhere("requests", (test, { version }) => {
       assert.deepStrictEqual(answers, [Result.succeed(3), Result.succeed(3)])
     }))
 
-  test("requestMany ends with the timeout, and has nothing where nobody answers", (world) =>
+  test("requestMany ends with the timeout, and has nothing where no responder answers", (world) =>
     Effect.gen(function*() {
       const session = yield* world.session()
       const template = calculator(world)

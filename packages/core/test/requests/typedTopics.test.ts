@@ -50,7 +50,7 @@ everywhere("typed topics", (test, { version }) => {
       assert.deepStrictEqual(rooms, ["a", "b", "c"])
     }))
 
-  test("properties of the publisher's own stay beside the content type", (world) =>
+  test("properties of the publisher's own stay with the content type", (world) =>
     Effect.gen(function*() {
       const session = yield* world.session()
       const template = templateOf(world)

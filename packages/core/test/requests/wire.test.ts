@@ -168,7 +168,7 @@ for (const version of [4, 5] as const) {
   describe(`requests in bad times, ${version === 4 ? "3.1.1" : "5"}`, () => {
     const test = on(version)
 
-    test("a responder goes on after more requests than it can look ahead to", (world) =>
+    test("a responder continues after more requests than it can look ahead to", (world) =>
       Effect.gen(function*() {
         const [asking, answering] = [yield* world.session(), yield* world.session()]
         yield* responding(answering, Effect.succeed, 64)
@@ -182,7 +182,7 @@ for (const version of [4, 5] as const) {
         }
       }))
 
-    test("a request that nobody answers fails with its timeout, 10 seconds by default", (world) =>
+    test("a request that no responder answers fails with its timeout, 10 seconds by default", (world) =>
       Effect.gen(function*() {
         const session = yield* world.session()
         yield* responding(session, () => Effect.never)

@@ -117,7 +117,7 @@ const needsMqtt5 = "needs MQTT 5"
 const on311 = {
   "a retained will with properties arrives as it was given": needsMqtt5,
   "a session that is taken over starts no fight": "a 3.1.1 server does not say that a session was taken over",
-  "the receipt says when nobody subscribes": needsMqtt5,
+  "the receipt says when there is no subscriber": needsMqtt5,
   "message properties arrive as they were given": needsMqtt5,
   "a topic alias of the publisher's choice stands for the topic": needsMqtt5,
   "a refused publish fails with the server's reason code": "a 3.1.1 server cannot refuse a publish",

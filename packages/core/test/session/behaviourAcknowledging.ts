@@ -177,7 +177,7 @@ export const acknowledging = (test: Define): void => {
       assert.isFalse(yield* world.isSubscribed(world.topic("t")))
     }))
 
-  test("what nobody claims is dropped, counted, told and acknowledged", (world) =>
+  test("what no consumer claims is dropped, counted, told and acknowledged", (world) =>
     Effect.gen(function*() {
       const session = yield* world.session({ unclaimed: { hold: "50 millis" } })
       const unclaimed = yield* inbox(session.unclaimed)

@@ -45,7 +45,7 @@ export const consuming = (test: Define): void => {
     "never ends": () => Effect.never
   } as const
   for (const [name, handler] of Object.entries(bad)) {
-    test(`a handler that ${name} harms nobody else`, (world) =>
+    test(`a handler that ${name} harms no other`, (world) =>
       Effect.gen(function*() {
         const session = yield* world.session()
         const handled: Array<string> = []
@@ -146,7 +146,7 @@ export const consuming = (test: Define): void => {
       assert.strictEqual((yield* session.metrics).unacknowledged, 0)
     }))
 
-  test("a message whose handler failed for good goes to the dead letter topic and is acknowledged", (world) =>
+  test("a message whose handler failed finally goes to the dead letter topic and is acknowledged", (world) =>
     Effect.gen(function*() {
       const session = yield* world.session()
       const dead = yield* subscribe(session, world.topic("dead"), { qos: 2 })
@@ -183,7 +183,7 @@ export const consuming = (test: Define): void => {
       assert.strictEqual((yield* session.metrics).unacknowledged, 0)
     }))
 
-  test("skip acknowledges a message whose handler failed, and goes on", (world) =>
+  test("skip acknowledges a message whose handler failed, and continues", (world) =>
     Effect.gen(function*() {
       const session = yield* world.session()
       const done = yield* Deferred.make<void>()

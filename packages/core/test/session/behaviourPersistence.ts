@@ -40,7 +40,7 @@ export const persistence = (test: Define): void => {
       }).pipe(Effect.provide(SessionStore.layerMemory)))
   }
 
-  test("none: never resumed, and its streams go on all the same", (world) =>
+  test("none: never resumed, and its streams continue all the same", (world) =>
     Effect.gen(function*() {
       const link = yield* world.link
       const session = yield* world.session({ servers: [link.address], persistence: "none" })

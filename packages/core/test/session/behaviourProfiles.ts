@@ -40,7 +40,7 @@ const withoutQoS2 = because("the server has no QoS 2: a session refuses it with 
   "two consumers of a filter, QoS 2: what an interrupted one has not finished goes to its successor",
   "consumers with names, QoS 2: a restart knows who still has to see a message",
   "a handler publishes and awaits the acknowledgement",
-  "streams and publishes go on through a reconnect",
+  "streams and publishes continue through a reconnect",
   "cuts on both sides in the middle of QoS 1 and 2 traffic: QoS 1 loses none, QoS 2 comes exactly once",
   "an interrupted publish whose bytes are on their way finishes silently",
   "durable: what was accepted without a connection is sent in the next life, in order and once",
@@ -146,7 +146,7 @@ const onIotHub: ReadonlySet<string> = new Set([
   "subscribe options that make no sense are refused",
   "consume fails with what is wrong with its filter",
   "tells a loss and the return in order",
-  "goes on trying while the server is away, by its schedule",
+  "keeps trying while the server is away, by its schedule",
   "a server that failed a moment ago is tried last",
   "durable: a session name is owned by one session at a time"
 ])

@@ -44,7 +44,7 @@ export const publishing = (test: Define): void => {
       assert.deepStrictEqual((yield* messages.take(3)).map(({ qos }) => qos), [0, 1, 1])
     }))
 
-  test("the receipt says when nobody subscribes", (world) =>
+  test("the receipt says when there is no subscriber", (world) =>
     Effect.gen(function*() {
       const session = yield* world.session()
       const { reasonCode } = yield* session.publish(world.topic("nobody"), "x", { qos: 1 })
@@ -154,7 +154,7 @@ export const publishing = (test: Define): void => {
       yield* session.publish(topic, "fine", { qos: 1 })
     }))
 
-  test("a publish fails alone: the session and its streams go on", (world) =>
+  test("a publish fails alone: the session and its streams continue", (world) =>
     Effect.gen(function*() {
       const session = yield* world.session()
       const messages = yield* subscribe(session, world.topic("t"), { qos: 1 })
@@ -340,7 +340,7 @@ export const publishing = (test: Define): void => {
       assert.deepStrictEqual(texts(yield* received.take(2)), ["2", "3"])
     }))
 
-  test("a full queue makes publishers wait by default, and they go on in their order", (world) =>
+  test("a full queue makes publishers wait by default, and they continue in their order", (world) =>
     Effect.gen(function*() {
       const link = yield* world.link
       yield* link.close

@@ -57,7 +57,7 @@ export const reconnecting = (test: Define): void => {
       assert.deepStrictEqual([metrics.connections, metrics.reconnects], [2, 1])
     }))
 
-  test("goes on trying while the server is away, by its schedule", (world) =>
+  test("keeps trying while the server is away, by its schedule", (world) =>
     Effect.gen(function*() {
       const link = yield* world.link
       yield* link.close
@@ -94,7 +94,7 @@ export const reconnecting = (test: Define): void => {
       assert.strictEqual((yield* session.status).state, "disconnected")
     }))
 
-  test("streams and publishes go on through a reconnect", (world) =>
+  test("streams and publishes continue through a reconnect", (world) =>
     Effect.gen(function*() {
       const link = yield* world.link
       const session = yield* world.session({ servers: [link.address] })

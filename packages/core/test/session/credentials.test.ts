@@ -38,7 +38,7 @@ const numbered = (lifetime?: number) => {
 
 describe("before an attempt", () => {
   for (const protocolVersion of [4, 5] as const) {
-    it.effect(`asks for each connection anew, MQTT ${protocolVersion}`, () =>
+    it.effect(`asks again for each connection, MQTT ${protocolVersion}`, () =>
       Effect.gen(function*() {
         const broker = yield* makeBroker("memory")
         const session = yield* open(broker, numbered(), { protocolVersion, persistence: "none" })

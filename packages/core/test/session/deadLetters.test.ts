@@ -294,7 +294,7 @@ describe.each([4, 5] as const)("a dead letter in a filter, version %s", (version
       assert.deepStrictEqual(topicsOf(broker).sort(), [1, 2, 3, 4, 5].map((i) => `sensors/dead/${i}`))
     }).pipe(quietly))
 
-  it.effect("may have a dead letter of its own where nobody has had it before", () =>
+  it.effect("may have a dead letter of its own where it has had none before", () =>
     Effect.gen(function*() {
       const { broker, session } = yield* alone(options)
       yield* consume(session, "sensors/#", { deadLetter: "dead/sensors" })

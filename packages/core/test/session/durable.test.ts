@@ -23,7 +23,7 @@ for (const protocolVersion of [4, 5] as const) {
         assert.deepStrictEqual(broker.sent("Connack").map(({ packet }) => packet.sessionPresent), [false, true])
       }).pipe(Effect.provide(Layer.mergeAll(ScriptedBroker.layerMemory(), SessionStore.layerMemory))))
 
-    it.live("begins anew, with an event, when the server has a session of which the store knows nothing", () =>
+    it.live("starts again, with an event, when the server has a session of which the store knows nothing", () =>
       Effect.gen(function*() {
         const broker = yield* ScriptedBroker.ScriptedBroker
         yield* Effect.scoped(Effect.flatMap(open, (session) => session.awaitReady)).pipe(

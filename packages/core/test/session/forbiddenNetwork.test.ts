@@ -19,7 +19,7 @@ const expectForbidden = ({ isRetryable, reason, severity }: MqttError.MqttError,
 }
 
 layer(Transport.layerForbidden)("where the network is forbidden", (it) => {
-  it.effect("a session reaches no server, although there is one, and whoever awaits it learns so at once", () =>
+  it.effect("a session reaches no server, although there is one, and a caller that awaits it learns so at once", () =>
     Effect.gen(function*() {
       const broker = yield* ScriptedBroker.make()
       const session = yield* MqttSession.make({ name: "plant", servers: broker.url })

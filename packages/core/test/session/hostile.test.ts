@@ -103,7 +103,7 @@ describe("in place of CONNACK", () => {
 
 describe("in the middle of traffic", () => {
   for (const [title, { bytes, code, version }] of Object.entries(afterConnack)) {
-    it.live(`${title}: closed within a second with the right code, and traffic goes on`, () =>
+    it.live(`${title}: closed within a second with the right code, and traffic continues`, () =>
       Effect.gen(function*() {
         const broker = yield* makeBroker("tcp")
         const session = yield* readySession(broker, { protocolVersion: version, clientId: "plant", keepAlive: 0 })

@@ -269,7 +269,7 @@ describe("a store that fails", () => {
       assert.deepStrictEqual(log.take(), ["Info StorageRecovered: the store takes commits again"])
     }))
 
-  it.effect("for good, is one line", () =>
+  it.effect("finally, is one line", () =>
     Effect.gen(function*() {
       const log = makeLog()
       const broker = yield* makeBroker("memory")
@@ -327,7 +327,7 @@ describe("a subscription that fails", () => {
       ])
     }))
 
-  it.effect("of a durable session without consumers, is told although nobody waits for it", () =>
+  it.effect("of a durable session without consumers, is told although no caller waits for it", () =>
     Effect.gen(function*() {
       const log = makeLog()
       const broker = yield* makeBroker("memory")

@@ -175,7 +175,7 @@ describe("the memory limit", () => {
       assert.isAbove((yield* memory(session)).inbound, 5000)
     }))
 
-  it.live("counts queued messages and those that nobody has acknowledged", () =>
+  it.live("counts queued messages and those that are not acknowledged", () =>
     Effect.gen(function*() {
       const broker = yield* makeBroker("memory")
       const session = yield* readySession(broker, { ...limited, clientId: "session" })

@@ -78,7 +78,7 @@ describe("the schedule", () => {
       ])
     }))
 
-  it.effect("starts anew only after a connection that was stable", () =>
+  it.effect("starts again only after a connection that was stable", () =>
     Effect.gen(function*() {
       const broker = yield* makeBroker("memory")
       const session = yield* readySession(broker, { reconnect: schedule, clientId: "plant" })
@@ -100,7 +100,7 @@ describe("the schedule", () => {
       assert.strictEqual(yield* delayAfter(0), 3000)
     }))
 
-  it.effect("counts how long a connection lasted by a clock that nobody sets", () =>
+  it.effect("counts how long a connection lasted by a clock that cannot be set", () =>
     Effect.gen(function*() {
       const broker = yield* makeBroker("memory")
       const clock = yield* Clock.Clock

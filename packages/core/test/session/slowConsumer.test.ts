@@ -146,7 +146,7 @@ describe.each([4, 5] as const)("version %s", (version) => {
         assert.deepStrictEqual(broker.violations, [])
       }))
 
-    it.effect("reconnect: after the deadline the connection is made anew, and nothing is lost", () =>
+    it.effect("reconnect: after the deadline the connection is made again, and nothing is lost", () =>
       Effect.gen(function*() {
         const broker = yield* makeBroker("memory", { limits })
         const session = yield* readySession(broker, { ...options, onAckDeadline: "reconnect" })

@@ -124,7 +124,7 @@ describe("a store that fails", () => {
       }))
   }
 
-  it.effect("fail: whoever waits for room in the queue fails too, and what was accepted stays", () =>
+  it.effect("fail: a publisher that waits for room in the queue fails too, and what was accepted stays", () =>
     Effect.gen(function*() {
       const { broker, open, store } = yield* world({ onStorageFailure: "fail", queue: { messages: 1 } })
       yield* broker.refuseNetwork
@@ -200,7 +200,7 @@ describe("while a store hangs", () => {
     }))
 })
 
-describe("a store that is lost for good", () => {
+describe("a store that is lost finally", () => {
   for (const kind of ["fenced", "corrupt", "newerFormat", "closed"] as const) {
     it.live(`${kind}: the session disconnects, everything that waits fails, and nothing is committed any more`, () =>
       Effect.gen(function*() {
@@ -249,7 +249,7 @@ describe("a store that is lost for good", () => {
   }
 
   for (const onStorageFailure of ["wait", "fail"] as const) {
-    it.live(`a record that it can never hold: its message is refused, and the session goes on (${onStorageFailure})`, () =>
+    it.live(`a record that it can never hold: its message is refused, and the session continues (${onStorageFailure})`, () =>
       Effect.gen(function*() {
         const { broker, store } = yield* world()
         const invalid = new MqttError({

@@ -189,7 +189,7 @@ for (const protocolVersion of [4, 5] as const) {
         assert.deepStrictEqual(broker.sent("Connack").map(({ packet }) => packet.sessionPresent), [true])
       }))
 
-    it.live("in the other version of MQTT goes on where the server does, and loses nothing", () =>
+    it.live("in the other version of MQTT continues where the server does, and loses nothing", () =>
       Effect.gen(function*() {
         const { broker, live } = yield* make({ protocolVersion })
         const first = yield* live()
@@ -219,7 +219,7 @@ for (const protocolVersion of [4, 5] as const) {
       }))
 
     for (const policy of ["resend", "fail"] as const) {
-      it.live(`whose server has lost the session lets unacknowledged messages ${policy === "fail" ? "go" : "begin anew"}`, () =>
+      it.live(`whose server has lost the session lets unacknowledged messages ${policy === "fail" ? "go" : "begin again"}`, () =>
         Effect.gen(function*() {
           const { broker, live, store } = yield* make({ protocolVersion, unacknowledgedOnSessionLost: policy })
           const first = yield* live()

@@ -59,7 +59,7 @@ describe("unsubscribe", () => {
       }
     }))
 
-  it.live("a refusal that comes when a stream has ended harms nobody", () =>
+  it.live("a refusal that comes when a stream has ended does no harm", () =>
     Effect.gen(function*() {
       const broker = yield* makeBroker("memory")
       const session = yield* readySession(broker)

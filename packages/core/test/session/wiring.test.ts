@@ -71,7 +71,7 @@ describe("a durable session", () => {
       assert.strictEqual(yield* refusalOf(configured.pipe(environment({}))), noStore)
     }))
 
-  it.effect("does not compile with a store that is merged beside it, and is refused with one", () =>
+  it.effect("does not compile with a store that is merged and not provided, and is refused with one", () =>
     Effect.gen(function*() {
       const merged = Layer.mergeAll(MqttSession.layerDurable(options), SessionStore.layerMemory)
       // @ts-expect-error: layers that are merged do not provide each other

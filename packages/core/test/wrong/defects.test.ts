@@ -50,7 +50,7 @@ describe.each(["process", "durable"] as const)("a defect in the turn of a %s ses
   }
 
   it.effect.each(Object.entries(owners))(
-    "of whoever hears of %s harms nobody behind it",
+    "of a listener of %s harms no other listener",
     ([, owner]) =>
       withLog((lines) =>
         Effect.gen(function*() {

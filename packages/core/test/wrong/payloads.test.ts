@@ -155,7 +155,7 @@ describe.each([4, 5] as const)("payloads on version %s", (protocolVersion) => {
         }
       }))
 
-    it.effect("are refused when they are none, and the session goes on", () =>
+    it.effect("are refused when they are none, and the session continues", () =>
       Effect.gen(function*() {
         const broker = yield* ScriptedBroker.makeMemory()
         const session = yield* makeSession(broker, { protocolVersion })
@@ -214,7 +214,7 @@ describe.each([4, 5] as const)("payloads on version %s", (protocolVersion) => {
       }
     }))
 
-  it.effect("of requests and answers fail the request, and the responder goes on", () =>
+  it.effect("of requests and answers fail the request, and the responder continues", () =>
     quietly(Effect.gen(function*() {
       const broker = yield* ScriptedBroker.makeMemory()
       const session = yield* makeSession(broker, { protocolVersion })

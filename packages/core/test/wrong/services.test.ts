@@ -76,7 +76,7 @@ const check = (
       }))
 
     it.live.each(Object.entries(subjects))(
-      "%s refuses wrong values with a type, and goes on",
+      "%s refuses wrong values with a type, and continues",
       ([method, { answer, parameters }]) =>
         Effect.gen(function*() {
           const world = yield* makeWorld

@@ -6,7 +6,7 @@ import { describe, it } from "@effect/vitest"
 import { Effect, Layer, References } from "effect"
 import { tryWrongValues } from "../../../../test/support/wrongStores.ts"
 
-describe("session stores with wrong values fail with a type, and go on", () => {
+describe("session stores with wrong values fail with a type, and continue", () => {
   it.live("memory", () =>
     Effect.flatMap(SessionStore.SessionStore, tryWrongValues).pipe(
       Effect.provide(Layer.fresh(SessionStore.layerMemory)),
