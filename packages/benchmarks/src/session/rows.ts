@@ -17,6 +17,8 @@ const sideOf = (client: SideRequest["client"], mode: Mode, qos: 0 | 1, outstandi
 }
 
 const promise = { atLeast: 2 }
+/** QoS 0 does not wait, so that the number of those who publish at once hardly matters; MQTT.js becomes slower. */
+const publishPromises = { 0: [{ atLeast: 4 }, { atLeast: 6 }], 1: [promise, promise] } as const
 
 const rowsOf = (qos: 0 | 1): ReadonlyArray<Row> => {
   const unit = "msg/s"
@@ -58,7 +60,7 @@ const rowsOf = (qos: 0 | 1): ReadonlyArray<Row> => {
       title: `publish QoS ${qos}, 100 at a time`,
       unit,
       better,
-      promise,
+      promise: publishPromises[qos][0],
       sides: [session("publish", 100), ...hundred, limit]
     },
     {
@@ -66,7 +68,7 @@ const rowsOf = (qos: 0 | 1): ReadonlyArray<Row> => {
       title: `publish QoS ${qos}, 1000 at a time`,
       unit,
       better,
-      promise,
+      promise: publishPromises[qos][1],
       sides: [session("publish", 1000), ...thousand, limit]
     }
   ]

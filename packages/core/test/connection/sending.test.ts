@@ -124,6 +124,90 @@ describe.each([4, 5] as const)("version %s", (version) => {
       assert.strictEqual(network.peers[0]!.packets.at(-1)?._tag, version === 5 ? "Disconnect" : "Publish")
     }))
 
+  it.effect("appended packets leave with the next write, as they were when they were appended", () =>
+    Effect.gen(function*() {
+      const network = acceptingNetwork()
+      const { connection } = yield* openIn(network, version)
+      const payload = new Uint8Array([1])
+      assert.isTrue(connection.sender.append(publish({ topic: "1", payload })))
+      assert.isTrue(connection.sender.append(publish({ topic: "2" })))
+      payload[0] = 2
+      assert.isAbove(connection.sender.appendedBytes, 0)
+      assert.deepStrictEqual(topics(network.peers[0]!), [])
+      assert.deepStrictEqual(connection.send([publish({ topic: "3" })]), { _tag: "Sent" })
+      assert.deepStrictEqual(topics(network.peers[0]!), ["1", "2", "3"])
+      const [, first] = network.peers[0]!.packets
+      assert.deepInclude(first, { payload: new Uint8Array([1]) })
+      assert.isTrue(connection.sender.append(publish({ topic: "4" })))
+      assert.deepStrictEqual(connection.send([]), { _tag: "Sent" })
+      assert.deepStrictEqual(topics(network.peers[0]!), ["1", "2", "3", "4"])
+      assert.strictEqual(connection.sender.appendedBytes, 0)
+      assert.strictEqual(connection.counters.packetsSent, 1 + 4)
+      assert.deepStrictEqual(connection.sender.unsent, [])
+    }))
+
+  for (const fault of ["throws", "closes"] as const) {
+    it.effect(`keeps the appended packets that have not left when the stream ${fault}`, () =>
+      Effect.gen(function*() {
+        const network = acceptingNetwork()
+        const { connection, owner } = yield* openIn(network, version)
+        // CONNECT was the first write; so many bytes are more than one.
+        network.streams[0]!.fault = (index) => {
+          if (index < 2) return undefined
+          if (fault === "closes") return "closed"
+          throw new Error("the cable burns")
+        }
+        const payload = new Uint8Array(4000)
+        const all = Array.from({ length: 60 }, (_, index) => `t/${index}`)
+        for (const topic of all) {
+          assert.isTrue(connection.sender.append(publish({ topic, payload, retain: topic === "t/59" })))
+        }
+        assert.deepStrictEqual(connection.send([publish({ topic: "behind" })]), notSent(0))
+        const left = topics(network.peers[0]!)
+        assert.isAbove(left.length, 0)
+        assert.isBelow(left.length, 60)
+        assert.isFalse(connection.sender.append(publish()))
+        yield* TestClock.adjust("1 second")
+        yield* Deferred.await(owner.ended)
+        const unsent = connection.sender.unsent
+        assert.deepStrictEqual([...left, ...unsent.map(({ topic }) => topic)], all)
+        assert.deepInclude(unsent.at(-1), { retain: true, payload, qos: 0 })
+        assert.strictEqual(connection.counters.packetsSent, 1 + left.length)
+      }))
+  }
+
+  it.effect("keeps the appended packets that no write took before the network was gone", () =>
+    Effect.gen(function*() {
+      const network = acceptingNetwork()
+      const { connection, owner } = yield* openIn(network, version)
+      assert.isTrue(connection.sender.append(publish({ topic: "1" })))
+      network.peers[0]!.end()
+      yield* Deferred.await(owner.ended)
+      assert.deepStrictEqual(connection.sender.unsent.map(({ topic }) => topic), ["1"])
+      assert.deepStrictEqual(topics(network.peers[0]!), [])
+    }))
+
+  it.effect("keeps the appended packets when the connection breaks, because they may be lost on it", () =>
+    Effect.gen(function*() {
+      const network = acceptingNetwork()
+      const { connection, owner } = yield* openIn(network, version)
+      assert.isTrue(connection.sender.append(publish({ topic: "1" })))
+      network.peers[0]!.sendBytes([0x00, 0x00])
+      yield* Deferred.await(owner.ended)
+      assert.deepStrictEqual(connection.sender.unsent.map(({ topic }) => topic), ["1"])
+      assert.deepStrictEqual(topics(network.peers[0]!), [])
+    }))
+
+  it.effect("appended packets leave before DISCONNECT when the connection is closed in order", () =>
+    Effect.gen(function*() {
+      const network = acceptingNetwork()
+      const { connection } = yield* openIn(network, version)
+      assert.isTrue(connection.sender.append(publish({ topic: "1" })))
+      yield* connection.close(0)
+      assert.deepStrictEqual(network.peers[0]!.packets.map(({ _tag }) => _tag), ["Connect", "Publish", "Disconnect"])
+      assert.deepStrictEqual(connection.sender.unsent, [])
+    }))
+
   it.effect("takes a packet that makes the encoder throw as one that cannot be encoded", () =>
     Effect.gen(function*() {
       const network = acceptingNetwork()

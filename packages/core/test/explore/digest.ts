@@ -26,6 +26,8 @@ const skipped: ReadonlySet<string> = new Set([
   "$sequence",
   "$order",
   "$routing",
+  // The messages of the ledger have it.
+  "$first",
   "recPosition",
   "lastPubrel",
   "delivery",
@@ -158,7 +160,14 @@ export const textOf = (world: World): string => {
   ])
   const session = world.broker.state.sessions.get(clientId)
   const server = new Writer(session?.connection?.connection ?? -1)
-  server.write([session, world.toClient, world.toServer, world.connection !== undefined, world.isAttached])
+  server.write([
+    session,
+    world.toClient,
+    world.toServer,
+    world.appended,
+    world.connection !== undefined,
+    world.isAttached
+  ])
   const records = [...world.records].sort(([a], [b]) => a < b ? -1 : 1)
   server.write([records, world.inbound, world.outbound, world.left, world.published, world.served, world.serial])
   server.write([world.life, world.now])

@@ -336,6 +336,17 @@ export const mutants: ReadonlyArray<Mutant> = [
     worlds: ["publish-qos1"]
   },
   {
+    name: "a direct publish that no network got is forgotten",
+    edits: [
+      inEngine(
+        "directPublishes",
+        "    const returned = this.#returned\n",
+        "    const returned: Array<OutboundMessage> = []\n"
+      )
+    ],
+    worlds: ["publish-qos0"]
+  },
+  {
     name: "a QoS 0 message that no network got counts as written",
     edits: [
       inEngine(

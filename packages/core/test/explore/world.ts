@@ -9,9 +9,10 @@ import type {
   IndependentOutput,
   Outbound,
   Output,
+  PublishRequest,
   SessionEngine
 } from "../../src/internal/engine/contract.ts"
-import type { Packet } from "../../src/Packet.ts"
+import type { Packet, Publish } from "../../src/Packet.ts"
 import { none } from "../../src/Properties.ts"
 import type { QoS } from "../../src/QoS.ts"
 import { keyOf, type StoreRecord } from "../../src/StoreRecord.ts"
@@ -67,6 +68,8 @@ export class World {
   connection: number | undefined
   /** The engine has the CONNACK of this connection. */
   isAttached = false
+  /** Packets of direct publishes, which precede those of the next output. */
+  appended: Array<Publish> = []
   toServer: Array<Packet> = []
   toClient: Array<Packet> = []
   readonly records = new Map<string, StoreRecord>()
@@ -132,7 +135,7 @@ export class World {
 
   publish(qos: QoS, index = this.published++): void {
     // A message that the server chokes on is always the first.
-    const admission = this.engine.publish({
+    const request: PublishRequest = {
       topic: "c",
       payload: padded(`c${index}`),
       qos,
@@ -141,7 +144,13 @@ export class World {
       topicAlias: 0,
       expiresAfter: this.plan.budget.jumps > 0 ? 60_000 : undefined,
       origin: undefined
-    }, this.now)
+    }
+    const direct = this.isAttached ? this.engine.direct.publish(request, this.now) : undefined
+    if (direct !== undefined) {
+      this.appended.push(direct)
+      return this.outbound.publishedDirectly(qos, this.engine.direct.appended("c"))
+    }
+    const admission = this.engine.publish(request, this.now)
     if (admission._tag !== "Accepted") {
       // Refused at once by the limits of the connection: nobody was promised anything.
       this.outbound.published(qos, -1)
@@ -213,6 +222,7 @@ export class World {
     const { connection } = this
     if (connection === undefined) return
     this.broker.connectionClosed(connection, this.now)
+    this.engine.direct.returned(this.appended, this.now)
     this.#disconnected()
     this.engine.disconnected(this.now, byServer ? "closed" : undefined)
     this.#collect()
@@ -221,6 +231,7 @@ export class World {
   #disconnected(): void {
     this.connection = undefined
     this.isAttached = false
+    this.appended = []
     this.toServer = []
     this.toClient = []
   }
@@ -230,6 +241,7 @@ export class World {
    * is handed out.
    */
   take(): void {
+    this.#writeDirect()
     if (this.commit !== undefined) {
       const independent = this.engine.takeIndependent()
       if (independent !== undefined) this.#handOut(independent)
@@ -248,6 +260,15 @@ export class World {
     const independent = this.engine.takeIndependent(output)
     this.commit = { output, connection: this.connection }
     if (independent !== undefined) this.#handOut(independent)
+  }
+
+  #writeDirect(): void {
+    if (this.appended.length === 0) return
+    for (const packet of this.appended.splice(0)) {
+      this.toServer.push(packet)
+      this.outbound.written(indexOf(packet.payload))
+    }
+    this.engine.direct.written()
   }
 
   store({ changes }: Output): void {

@@ -6,7 +6,7 @@ import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Exchange } from "../../Authentication.ts"
 import type { MqttError } from "../../MqttError.ts"
-import type { Connack, Connect, Packet } from "../../Packet.ts"
+import type { Connack, Connect, Packet, Publish } from "../../Packet.ts"
 import type { StreamCertificate, TransportRequest } from "../../Transport.ts"
 import type { EncodeFailure, Violation } from "../codec/contract.ts"
 
@@ -61,10 +61,28 @@ export type SendResult = { readonly _tag: "Sent" } | { readonly _tag: "Congested
 
 export interface NotSent {
   readonly _tag: "NotSent"
-  /** Number of packets, from the first one on, that the network has nevertheless. No byte of the others was sent. */
+  /**
+   * Number of packets, from the first one on, that the network has nevertheless. No byte of the others was sent.
+   * Appended packets do not count.
+   */
   readonly sent: number
   /** Why the first of the others cannot be encoded, if this ends the connection. */
   readonly failure: EncodeFailure | undefined
+}
+
+/**
+ * Adds packets to the next write, which the next `send` makes, also one without packets.
+ */
+export interface Appender {
+  /**
+   * Encodes a PUBLISH packet, which may change afterwards. False: it is not encoded, because the connection is about to
+   * end or the packet is invalid. Not for payloads of `separatePayload` bytes or more, which are not copied.
+   */
+  readonly append: (packet: Publish) => boolean
+  /** Bytes of appended packets that no write has taken. */
+  readonly appendedBytes: number
+  /** After the end: the appended packets that the network has not got, in their order. */
+  readonly unsent: ReadonlyArray<Publish>
 }
 
 export interface Connection {
@@ -79,6 +97,7 @@ export interface Connection {
    * callbacks follow after the answer.
    */
   readonly send: (packets: ReadonlyArray<Packet>) => SendResult
+  readonly sender: Appender
   /** Stops and resumes reading. While paused, PINGREQ is still sent, and a missing PINGRESP does not count. */
   readonly pause: () => void
   readonly resume: () => void

@@ -95,7 +95,7 @@ export class Link implements Connection, DispatchHost, Observed, SenderHandlers 
   readonly #clock: Clock.Clock
   readonly #runtime: LinkRuntime
   readonly #intake: Intake
-  readonly #sender: Sender
+  readonly sender: Sender
   readonly #dispatch: Dispatch
   phase: DispatchHost["phase"] = "opening"
   #announced = false
@@ -108,8 +108,8 @@ export class Link implements Connection, DispatchHost, Observed, SenderHandlers 
     this.#handlers = handlers
     this.#clock = clock
     this.#runtime = runtime
-    this.#sender = new Sender(request.connect.protocolVersion, this.counters, this)
-    const send: SendAuth = (packet) => this.#sender.send([packet]).failure
+    this.sender = new Sender(request.connect.protocolVersion, this.counters, this)
+    const send: SendAuth = (packet) => this.sender.send([packet]).failure
     this.#dispatch = new Dispatch(request, handlers, this, runtime, send)
     this.#intake = new Intake(decoderOf(request), this.#dispatch)
     this.lastSent = this.lastReceived = this.now()
@@ -139,7 +139,7 @@ export class Link implements Connection, DispatchHost, Observed, SenderHandlers 
   }
 
   get pendingBytes(): number {
-    return this.#sender.pendingBytes
+    return this.sender.pendingBytes
   }
 
   get paused(): boolean {
@@ -185,7 +185,7 @@ export class Link implements Connection, DispatchHost, Observed, SenderHandlers 
 
   /** Encodes CONNECT, which `start` sends. Answers why it cannot be encoded; undefined: it can. */
   prepare(): string | undefined {
-    return this.#sender.encode(this.#request.connect)?.detail
+    return this.sender.encode(this.#request.connect)?.detail
   }
 
   /** Takes the open stream and sends CONNECT. */
@@ -197,10 +197,10 @@ export class Link implements Connection, DispatchHost, Observed, SenderHandlers 
       return
     }
     this.#intake.attach(stream)
-    this.#sender.attach(stream)
+    this.sender.attach(stream)
     this.counters.packetsSent++
     this.lastSent = this.lastReceived = this.now()
-    this.#sender.flush()
+    this.sender.flush()
   }
 
   /** Starts the watch, which sends PINGREQ and detects a peer that is gone. */
@@ -226,10 +226,10 @@ export class Link implements Connection, DispatchHost, Observed, SenderHandlers 
     if (this.phase !== "open") {
       return notSent(0)
     }
-    const { count, failure, isComplete } = this.#sender.send(packets)
+    const { count, failure, isComplete } = this.sender.send(packets)
     this.lastSent = this.now()
     if (isComplete) {
-      return this.#sender.isCongested ? congested : sent
+      return this.sender.isCongested ? congested : sent
     }
     if (failure !== undefined) {
       this.#beginClosing(new Unexpected({ detail: `cannot encode ${failure.packet}: ${failure.detail}` }))
@@ -308,7 +308,7 @@ export class Link implements Connection, DispatchHost, Observed, SenderHandlers 
   }
 
   #drained(): void {
-    const wasCongested = this.#sender.drained()
+    const wasCongested = this.sender.drained()
     this.#resume(PauseReason.answers)
     if (wasCongested && this.phase === "open") {
       try {
@@ -335,12 +335,13 @@ export class Link implements Connection, DispatchHost, Observed, SenderHandlers 
   }
 
   #break(reasonCode: number): void {
+    this.sender.withhold()
     this.#endStream(Disconnecting.ofBreaking(this.#request.connect, reasonCode))
   }
 
   #endStream(disconnect: Disconnect | undefined): void {
     if (disconnect !== undefined) {
-      this.#sender.leave(disconnect)
+      this.sender.leave(disconnect)
     }
     this.#stream?.end()
   }
@@ -361,7 +362,7 @@ export class Link implements Connection, DispatchHost, Observed, SenderHandlers 
     }
     this.phase = "closed"
     this.#intake.stop()
-    this.#sender.stop()
+    this.sender.stop()
     this.#watch?.interruptUnsafe()
     this.#handlers.onGone?.(this.counters)
     const error = new MqttError({ reason: this.#reason ?? new Closed(), session: this.#request.session })

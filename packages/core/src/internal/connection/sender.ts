@@ -4,13 +4,15 @@
  * It counts what the stream has taken, so that no packet counts as sent that was not handed over. It decides nothing
  * about the connection: it tells the link when the stream has ended or thrown.
  */
-import type { Disconnect, Packet } from "../../Packet.ts"
+import type { Disconnect, Packet, Publish } from "../../Packet.ts"
 import type { ProtocolVersion } from "../../QoS.ts"
 import * as ReasonCode from "../../ReasonCode.ts"
 import type { ByteStream } from "../../Transport.ts"
 import type { EncodeFailure, Encoder } from "../codec/contract.ts"
+import { makeDecoder } from "../codec/decoder.ts"
 import { makeEncoder } from "../codec/encoder.ts"
 import { sizeOf } from "../codec/size.ts"
+import type { Appender } from "./contract.ts"
 import { joined } from "./joined.ts"
 import { UnreadAnswers } from "./unreadAnswers.ts"
 
@@ -29,6 +31,8 @@ export interface Handed {
 }
 
 export interface SenderHandlers {
+  /** Packets are appended only while it is `open`: CONNACK has accepted, and the end has not begun. */
+  readonly phase: "opening" | "open" | "closing" | "closed"
   /** The stream has ended. It reports the cause itself. */
   readonly onClosed: () => void
   /** The stream has thrown an exception. */
@@ -47,12 +51,14 @@ const answerBytes = 5
 // both stop reading at this bound cannot block each other.
 const maximumUnread = 65_535 * answerBytes
 
+const noPackets: ReadonlyArray<Publish> = []
+
 const complete: Handed = { isComplete: true, count: 0, failure: undefined }
 
 /**
  * The outbound side of one connection.
  */
-export class Sender {
+export class Sender implements Appender {
   readonly #protocolVersion: ProtocolVersion
   readonly #counters: SentCounters
   readonly #handlers: SenderHandlers
@@ -60,6 +66,10 @@ export class Sender {
   readonly #answers = new UnreadAnswers()
   #stream: ByteStream | undefined
   #isCongested = false
+  /** Packets in the encoder that `append` has put there. They precede those of the next `send`. */
+  #appended = 0
+  /** Those that the network has not got, after the end. */
+  #unsent: ReadonlyArray<Publish> = noPackets
 
   constructor(protocolVersion: ProtocolVersion, counters: SentCounters, handlers: SenderHandlers) {
     this.#protocolVersion = protocolVersion
@@ -93,11 +103,31 @@ export class Sender {
     }
   }
 
+  /** Appends a PUBLISH packet, which the caller does not send by `send`. */
+  append(packet: Publish): boolean {
+    if (this.#handlers.phase !== "open" || this.encode(packet) !== undefined) {
+      return false
+    }
+    this.#appended++
+    return true
+  }
+
+  /** Bytes of appended packets. Between two calls the encoder has no others. */
+  get appendedBytes(): number {
+    return this.#appended === 0 ? 0 : this.#encoder.pendingBytes
+  }
+
+  /** The appended packets that the network has not got. Complete after `stop`. */
+  get unsent(): ReadonlyArray<Publish> {
+    return this.#unsent
+  }
+
   /** Sends a batch. A packet that cannot be encoded, and all packets after it, are not sent. */
   send(packets: ReadonlyArray<Packet>): Handed {
     let failure: EncodeFailure | undefined
     let count = 0
     let answers = 0
+    const before = this.appendedBytes
     // A plain loop: this runs for every packet that leaves.
     while (count < packets.length) {
       const packet = packets[count]!
@@ -112,7 +142,7 @@ export class Sender {
     }
     const bytes = this.flush()
     if (bytes !== undefined) {
-      return this.#handed(this.#wholeIn(packets, bytes), undefined)
+      return this.#handed(this.#wholeIn(packets, bytes - before), undefined)
     }
     this.#noteAnswers(answers)
     if (failure !== undefined) {
@@ -128,11 +158,14 @@ export class Sender {
    */
   flush(): number | undefined {
     const stream = this.#stream
+    const appended = this.#appended
     const chunks = this.#encoder.take()
+    this.#appended = 0
     if (chunks.length === 0) {
       return undefined
     }
     if (stream === undefined) {
+      this.#keep(chunks, 0, appended)
       return 0
     }
     let handed = 0
@@ -140,6 +173,7 @@ export class Sender {
       for (const chunk of joined(chunks)) {
         const result = stream.write(chunk)
         if (result === "closed") {
+          this.#keep(chunks, handed, appended)
           this.#handlers.onClosed()
           return handed
         }
@@ -150,9 +184,11 @@ export class Sender {
         }
       }
     } catch (cause) {
+      this.#keep(chunks, handed, appended)
       this.#handlers.onFailure(cause)
       return handed
     }
+    this.#counters.packetsSent += appended
     return undefined
   }
 
@@ -174,10 +210,36 @@ export class Sender {
     return wasCongested
   }
 
+  /** Does not send the appended packets: a connection that breaks may lose them. */
+  withhold(): void {
+    const appended = this.#appended
+    this.#appended = 0
+    this.#keep(this.#encoder.take(), 0, appended)
+  }
+
   /** Stops sending. */
   stop(): void {
-    this.#encoder.take()
+    this.withhold()
     this.#stream = undefined
+  }
+
+  /** Keeps the appended packets behind the first `handed` bytes. They are whole, because no chunk ends within one. */
+  #keep(chunks: ReadonlyArray<Uint8Array>, handed: number, appended: number): void {
+    if (appended === 0) {
+      return
+    }
+    const decoder = makeDecoder({ role: "server", protocolVersion: this.#protocolVersion, maximumPacketSize: Infinity })
+    const packets: Array<Packet> = []
+    for (const chunk of chunks) {
+      decoder.push(chunk, packets)
+    }
+    let unsent = 0
+    let position = 0
+    for (; unsent < appended && position < handed; unsent++) {
+      position += sizeOf(packets[unsent]!, this.#protocolVersion)
+    }
+    this.#counters.packetsSent += unsent
+    this.#unsent = packets.slice(unsent, appended) as ReadonlyArray<Packet> as ReadonlyArray<Publish>
   }
 
   #handed(count: number, failure: EncodeFailure | undefined): Handed {

@@ -8,7 +8,7 @@
  */
 import type { Message } from "../../Message.ts"
 import type { MqttErrorReason, SubscriptionRefused, UnsubscribeRefused } from "../../MqttError.ts"
-import type { Packet } from "../../Packet.ts"
+import type { Packet, Publish } from "../../Packet.ts"
 import type { MessageProperties } from "../../Properties.ts"
 import type { ProtocolVersion, QoS } from "../../QoS.ts"
 import type { OriginKey, StoreChange, StoreRecord } from "../../StoreRecord.ts"
@@ -341,6 +341,33 @@ export interface EngineStats {
 }
 
 /**
+ * Publishes QoS 0 without an output and an outcome. The session tells what becomes of each packet.
+ */
+export interface Direct {
+  /**
+   * The packet of a message that may be written before everything that the engine has collected. Undefined: the message
+   * has to wait, or is refused; `SessionEngine.publish` says which.
+   */
+  readonly publish: (request: PublishRequest, now: number) => Publish | undefined
+  /**
+   * The packet of a message to this topic is in the next write. Answers the sequence number that the message has if it
+   * is queued again.
+   */
+  readonly appended: (topic: string) => number
+  /** There are appended packets of which the network may not have all. */
+  readonly hasAny: boolean
+  /** There are messages whose publishers were told of success, and that no write has taken on any connection. */
+  readonly isOwed: boolean
+  /** The network has all appended packets. Answers their number. */
+  readonly written: () => number
+  /**
+   * The connection has ended, and the network has not got the last ones, which are these. `disconnected`, which
+   * follows, queues their messages again. Answers the number of those that the network has.
+   */
+  readonly returned: (packets: ReadonlyArray<Publish>, now: number) => number
+}
+
+/**
  * The session engine. All times are milliseconds of one monotonic clock, the same for all inputs; only records and
  * messages have milliseconds since the epoch.
  */
@@ -408,6 +435,7 @@ export interface SessionEngine {
   ) => void
 
   readonly publish: (request: PublishRequest, now: number) => Admission
+  readonly direct: Direct
   /** Withdraws a message that was never sent. True: it is settled, and no outcome is handed out. False: too late. */
   readonly withdraw: (outbound: Outbound, now: number) => boolean
   /**

@@ -17,6 +17,7 @@ import type {
   Consumer,
   ConsumerRequest,
   Delivery,
+  Direct,
   EngineOptions,
   EngineStats,
   IndependentOutput,
@@ -54,6 +55,7 @@ class Engine implements SessionEngine {
   readonly #subscriptions: Subscriptions
   readonly #subscriptionFlow: SubscriptionFlow
   readonly #serverSession: ServerSession
+  readonly direct: Direct
   readonly stats: EngineStats
   /** The peer of this connection has violated the protocol. */
   #isCondemned = false
@@ -63,7 +65,8 @@ class Engine implements SessionEngine {
     const router = new Router()
     const identifiers = new PacketIdentifiers<unknown>(internals.firstPacketIdentifier ?? 1)
     this.#core = core
-    this.#outbound = new OutboundFlow(core, identifiers)
+    this.#outbound = new OutboundFlow(core, identifiers, () => this.#flushSubscriptions())
+    this.direct = this.#outbound.direct
     this.#inbound = new InboundFlow(core, router)
     this.#subscriptions = new Subscriptions(core, router, this.#inbound.handover)
     this.#subscriptionFlow = new SubscriptionFlow(core, router, identifiers, this.#subscriptions)
@@ -296,9 +299,7 @@ class Engine implements SessionEngine {
   }
 
   #onConnack(packet: Connack, now: number): Violation | undefined {
-    if (this.#core.limits !== undefined) {
-      return this.#isCondemned ? undefined : violations.unexpectedPacket("CONNACK")
-    }
+    if (this.#core.limits !== undefined) return this.#isCondemned ? undefined : violations.unexpectedPacket("CONNACK")
     this.#isCondemned = false
     this.#subscriptions.table.changed()
     return this.#serverSession.onConnack(packet, now)

@@ -8,6 +8,7 @@ import type { QoS } from "../../QoS.ts"
 import { originKey, outboundKey } from "../../StoreRecord.ts"
 import type { Admission, Outbound, Output, PublishRequest } from "./contract.ts"
 import { type EngineCore, isAcceptable, retainInPlace } from "./core.ts"
+import { DirectPublishes } from "./directPublishes.ts"
 import type { PacketIdentifiers } from "./identifiers.ts"
 import { refuseLater, refuseRequest } from "./limits.ts"
 import { OutboundHandshake } from "./outboundHandshake.ts"
@@ -25,10 +26,11 @@ export class OutboundFlow {
   readonly #window: SendWindow
   readonly #retransmission: Retransmission
   readonly handshake: OutboundHandshake
+  readonly direct: DirectPublishes
   /** Set when the session has ended: nothing is queued again. */
   #ended: { readonly reason: MqttErrorReason } | undefined = undefined
 
-  constructor(core: EngineCore, identifiers: PacketIdentifiers<unknown>) {
+  constructor(core: EngineCore, identifiers: PacketIdentifiers<unknown>, flushSubscriptions: () => void) {
     const messages = new OutboundMessages(core, identifiers)
     const packets = new OutboundPackets(core)
     const window = new SendWindow(core)
@@ -38,6 +40,7 @@ export class OutboundFlow {
     this.#packets = packets
     this.#window = window
     this.#retransmission = retransmission
+    this.direct = new DirectPublishes(core, messages, packets, retransmission, flushSubscriptions)
     this.handshake = new OutboundHandshake(core, messages, packets, window, retransmission)
   }
 
@@ -178,11 +181,12 @@ export class OutboundFlow {
   }
 
   /**
-   * Queues again what the network never got: the whole collecting output, and QoS 0 of the output that was not written.
+   * Queues again what the network never got: direct publishes, which were accepted before the others, the whole
+   * collecting output, and QoS 0 of the output that was not written.
    */
   disconnected(now: number): void {
     const core = this.#core
-    const back = this.#packets.disconnected()
+    const back = this.direct.take().concat(this.#packets.disconnected())
     for (const message of back) {
       if (message.state !== "publishing") continue
       this.messages.publishing.remove(message)

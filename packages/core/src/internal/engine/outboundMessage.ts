@@ -95,8 +95,8 @@ export class OutboundMessage implements Outbound, Suspect {
   }
 }
 
-// Drops properties that belong to the connection of another session, from which the message came (MQTT 3.3.4).
-const messageProperties = (properties: PublishProperties): MessageProperties => {
+/** Drops properties that belong to the connection of another session, from which the message came (MQTT 3.3.4). */
+export const messageProperties = (properties: PublishProperties): MessageProperties => {
   if (properties.subscriptionIdentifiers === undefined && properties.topicAlias === undefined) return properties
   const { subscriptionIdentifiers: _identifiers, topicAlias: _alias, ...rest } = properties
   return rest

@@ -36,9 +36,14 @@ export class OutboundMessages {
     return this.#sequence
   }
 
+  /** Takes the next sequence number. */
+  reserve(): number {
+    return this.#sequence++
+  }
+
   /** A new message, which is in no list yet. */
-  make(request: PublishRequest, bytes: number, now: number): OutboundMessage {
-    return new OutboundMessage(request, this.#sequence++, bytes, now, this.#expiryOf(request, now))
+  make(request: PublishRequest, bytes: number, now: number, sequence = this.reserve()): OutboundMessage {
+    return new OutboundMessage(request, sequence, bytes, now, this.#expiryOf(request, now))
   }
 
   restore(records: ReadonlyArray<OutboundRecord>): void {

@@ -3,10 +3,17 @@
  * those of the collecting output, and those of the output that was taken and is not written. It decides nothing about
  * messages. The parts of the sender call it.
  */
+import type { Publish } from "../../Packet.ts"
 import { none, type PublishProperties } from "../../Properties.ts"
-import type { Output } from "./contract.ts"
+import type { Output, PublishRequest } from "./contract.ts"
 import type { EngineCore } from "./core.ts"
-import { type OutboundMessage, removePublishes, withRemainingExpiry } from "./outboundMessage.ts"
+import {
+  messageProperties,
+  type OutboundMessage,
+  removePublishes,
+  weigh,
+  withRemainingExpiry
+} from "./outboundMessage.ts"
 import { OutboundAliases } from "./topicAliases.ts"
 
 /** Limit of PUBLISH packets in one output, in bytes. The rest stays in the queue, whose bounds apply to it. */
@@ -42,43 +49,50 @@ export class OutboundPackets {
   }
 
   publish(message: OutboundMessage, dup: boolean, now: number): void {
-    const { payload, qos, retain, topic, topicAlias } = message.request
-    let name = topic
+    const { bytes, packetIdentifier, request } = message
     let properties: PublishProperties = none
     if (this.#core.isVersion5) {
       properties = message.properties
       if (properties.messageExpiryInterval !== undefined) {
         properties = withRemainingExpiry(properties, properties.messageExpiryInterval, now - message.acceptedAt)
       }
-      // A retransmission has its topic: it does not depend on what this connection got before.
-      if (!dup) {
-        const { maximumPacketSize, topicAliasMaximum } = this.#core.limits!
-        if (topicAlias !== 0 && topicAlias <= topicAliasMaximum) {
-          name = this.#aliases.define(topicAlias, topic)
-          properties = { ...properties, topicAlias }
-        } else if (topicAliasMaximum !== 0 && message.bytes * 3 + packetOverhead <= maximumPacketSize) {
-          const alias = this.#aliases.automatic(topic)
-          if (alias !== undefined) {
-            name = alias.define()
-            properties = alias.addTo(properties)
-          }
-        }
-      }
     }
-    const { packetIdentifier } = message
-    this.#core.output.packets.push({
-      _tag: "Publish",
-      topic: name,
-      payload,
-      qos,
-      retain,
-      dup,
-      packetIdentifier,
-      properties
-    })
+    this.#core.output.packets.push(this.#packetOf(request, packetIdentifier, dup, properties, bytes))
     // A retransmission was on the network before: it counts as sent even if this output is not written.
     if (!dup) this.#sent.push(message)
     this.#sentBytes += message.bytes + 16
+  }
+
+  /** The packet of a QoS 0 message that does not go through an output. */
+  direct(request: PublishRequest): Publish {
+    const properties = this.#core.isVersion5 ? messageProperties(request.properties) : none
+    return this.#packetOf(request, 0, false, properties, weigh(request))
+  }
+
+  #packetOf(
+    { payload, qos, retain, topic, topicAlias }: PublishRequest,
+    packetIdentifier: number,
+    dup: boolean,
+    properties: PublishProperties,
+    bytes: number
+  ): Publish {
+    const { isVersion5, limits } = this.#core
+    let name = topic
+    // A retransmission has its topic: it does not depend on what this connection got before.
+    if (isVersion5 && !dup && limits!.topicAliasMaximum !== 0) {
+      const { maximumPacketSize, topicAliasMaximum } = limits!
+      if (topicAlias !== 0 && topicAlias <= topicAliasMaximum) {
+        name = this.#aliases.define(topicAlias, topic)
+        properties = { ...properties, topicAlias }
+      } else if (bytes * 3 + packetOverhead <= maximumPacketSize) {
+        const alias = this.#aliases.automatic(topic)
+        if (alias !== undefined) {
+          name = alias.define()
+          properties = alias.addTo(properties)
+        }
+      }
+    }
+    return { _tag: "Publish", topic: name, payload, qos, retain, dup, packetIdentifier, properties }
   }
 
   pubrel(packetIdentifier: number, reasonCode: number): void {

@@ -229,6 +229,10 @@ export class TargetQueue implements MessageQueue {
         this.#remove(message, refused(request))
         continue
       }
+      if (this.#isDirect(message, request, session)) {
+        this.#remove(message, forwarded)
+        continue
+      }
       const admission = session.engineLoop.publish(request)
       if (admission._tag === "Accepted") {
         this.#waiting.shift()
@@ -244,6 +248,12 @@ export class TargetQueue implements MessageQueue {
       this.#remove(message, refused(admission.reason))
     }
     return true
+  }
+
+  /** QoS 0 at both ends needs no outcome, unless the target may read the message back. */
+  #isDirect({ delivery }: Waiting, request: PublishRequest, { engineLoop }: SessionCore): boolean {
+    return request.qos === 0 && delivery.message.qos === 0 &&
+      !this.#parts.guard.recentWrites.isNeeded(this.isVersion5 ? 5 : 4) && engineLoop.directWrites.publish(request)
   }
 
   /** The outcome of a message that must not be published; undefined: publish it. */

@@ -30,6 +30,9 @@ import { TurnCork } from "./turnCork.ts"
 // More waiting bytes than this count as congestion. Node's default of 16 KiB is less than one batch of packets.
 const highWaterMark = 262_144
 
+/** A turn that has written so many bytes sends them at once. */
+const promptBytes = 65_536
+
 /**
  * The way to a server: the host to connect to, which is its address where its name was resolved, or a socket that is
  * connected already, after a race or through a proxy.
@@ -174,6 +177,10 @@ class SocketStream implements ByteStream {
     }
     this.#cork.hold()
     socket.write(bytes)
+    // So many bytes need not wait for more: the operating system may take them before they count as congestion.
+    if (socket.writableLength >= promptBytes) {
+      this.#cork.release()
+    }
     this.#congested ||= socket.writableLength > highWaterMark
     return this.#congested ? "congested" : "taken"
   }

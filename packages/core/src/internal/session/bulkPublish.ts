@@ -83,6 +83,14 @@ export class BulkPublish implements OutboundOwner, Parked {
       const { options = noOptions, payload, topic } = message
       const request = makeRequest(publisher.options.protocolVersion, topic, payload, options)
       if ("_tag" in request) return this.#refuse(publisher.error(request, "publishAll", topic))
+      if (request.qos === 0) {
+        if (engineLoop.directWrites.publish(request)) {
+          this.#published++
+          this.#index++
+          continue
+        }
+        if (engineLoop.directWrites.isTurnFull) return false
+      }
       const admission = engineLoop.publish(request)
       if (admission._tag === "Full") return false
       if (admission._tag === "Refused") {

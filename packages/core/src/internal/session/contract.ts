@@ -39,8 +39,9 @@ export interface Session {
   readonly options: SessionOptions
 
   /**
-   * Publishes a message: QoS 0 succeeds when its bytes are in a socket write, QoS 1 and 2 when the server completed the
-   * handshake (MQTT 4.3).
+   * Publishes a message: QoS 0 succeeds when its bytes are in the write at the end of this turn of the event loop, QoS
+   * 1 and 2 when the server completed the handshake (MQTT 4.3). A QoS 0 message whose connection ends before that write
+   * is sent on the next one. The program may change the bytes of the payload when `publish` has succeeded.
    *
    * The message waits in the queue while there is no connection or the server's Receive Maximum is used up.
    * Interrupting withdraws a message that was not sent yet. Fails with `InvalidTopic`, `PacketTooLarge`,

@@ -68,6 +68,11 @@ export class SessionCounters {
     if (outbound.request.qos !== 0) this.#acknowledgement.record(Math.max(0, now - outbound.acceptedAt))
   }
 
+  /** QoS 0 messages that the network has, and that had no outbound message. */
+  written(count: number): void {
+    this.#acknowledged += count
+  }
+
   delivered(count: number): void {
     this.#delivered += count
   }

@@ -81,6 +81,8 @@ export class Durability {
   /** Commits and carries out what the engine collected. While a commit runs, only what depends on no commit. */
   flush(): void {
     const { current, engine, outputs } = this.#host
+    // They wait for no commit.
+    outputs.writeDirect()
     if (this.#commits.isRunning) return this.#releaseIndependent(engine.takeIndependent())
     const output = engine.take()
     const changes = output === undefined ? this.#ownChanges : this.#ownChanges.concat(output.changes)

@@ -25,6 +25,7 @@ import type { ConsumerQueue, ConsumerQueueHost } from "./consumerQueue.ts"
 import { SessionCounters } from "./counters.ts"
 import { CurrentConnection } from "./currentConnection.ts"
 import { type DeadlineHost, DeadlineTimer } from "./deadlineTimer.ts"
+import { DirectWrites, type DirectWritesHost } from "./directWrites.ts"
 import { Durability, type DurabilityHandlers, type DurabilityHost, type DurabilityOptions } from "./durability.ts"
 import { type OutputHandlers, Outputs } from "./outputs.ts"
 import { Reading, type ReadingHandlers, type ReadingHost } from "./reading.ts"
@@ -59,9 +60,12 @@ const noQueues: ReadonlySet<ConsumerQueue> = new Set()
 /**
  * The loop of one session.
  */
-export class EngineLoop implements ConsumerQueueHost, DeadlineHost, DurabilityHost, ReadingHost, TurnHost {
+export class EngineLoop
+  implements ConsumerQueueHost, DeadlineHost, DirectWritesHost, DurabilityHost, ReadingHost, TurnHost
+{
   readonly engine: SessionEngine
   readonly current = new CurrentConnection()
+  readonly directWrites = new DirectWrites(this)
   readonly clock: TurnClock
   readonly outputs: Outputs
   readonly counters: SessionCounters
@@ -69,7 +73,6 @@ export class EngineLoop implements ConsumerQueueHost, DeadlineHost, DurabilityHo
   refusal: Admission | undefined
   readonly #options: EngineLoopOptions
   readonly #timer: DeadlineTimer
-  /** Present in a durable session. */
   readonly #durability: Durability | undefined
   #queues: Set<ConsumerQueue> | undefined
   #isScheduled = false
@@ -138,6 +141,7 @@ export class EngineLoop implements ConsumerQueueHost, DeadlineHost, DurabilityHo
    * sent may be the reason.
    */
   detach(endedByServer?: string, isOverQuota?: boolean): void {
+    this.directWrites.detach()
     this.current.detach()
     this.reading.attach(undefined)
     this.engine.disconnected(this.clock.time, endedByServer, this.current.hasSent, isOverQuota)
@@ -150,8 +154,7 @@ export class EngineLoop implements ConsumerQueueHost, DeadlineHost, DurabilityHo
       this.engine.setWritable(true, this.clock.time)
       for (const queue of this.queues) queue.purgeStale()
     }
-    // A turn of a busy network may bring many chunks. Each large chunk is handed out before the next: memory stays
-    // short-lived, and streams get a chance to run before more arrives.
+    // Each large chunk is handed out before the next: memory stays short-lived, and streams run before more arrives.
     const isMuch = packets.length >= promptBatch || this.current.unflushed >= promptBytes
     if (violation === undefined && isMuch) this.flush()
     else this.schedule()
@@ -190,7 +193,6 @@ export class EngineLoop implements ConsumerQueueHost, DeadlineHost, DurabilityHo
     return this.outputs.isReleasing
   }
 
-  /** Whether something waits for the store. */
   get isCommitting(): boolean {
     return this.#durability?.isCommitting === true
   }
@@ -332,9 +334,9 @@ export class EngineLoop implements ConsumerQueueHost, DeadlineHost, DurabilityHo
   }
 
   #flush(): void {
-    // The engine already knows the connection, but the connection is not handed over yet.
-    if (this.current.isOpening && this.engine.limits !== undefined && !this.#hasEnded) return
-    if (this.current.isBroken && !this.#hasEnded) return
+    // While a connection opens, the engine already knows it before it is handed over.
+    const isUnusable = this.current.isBroken || this.current.isOpening && this.engine.limits !== undefined
+    if (isUnusable && !this.#hasEnded) return
     // A fiber that the last output resumed called this. Outputs are handed out one after the other.
     if (this.outputs.isReleasing) return this.schedule()
     this.#flushes++
@@ -346,6 +348,7 @@ export class EngineLoop implements ConsumerQueueHost, DeadlineHost, DurabilityHo
       // What a durable session could not store any more is not sent either.
       if (output !== undefined && this.#durability !== undefined) this.outputs.settle(output)
       else if (output !== undefined) this.outputs.release(output, this.current.epoch)
+      this.outputs.writeDirect()
     }
     this.reading.check()
     this.counters.turned(this.now(), this.stats.received, this.current.bytesSent + this.current.bytesReceived)

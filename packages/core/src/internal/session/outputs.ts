@@ -4,7 +4,7 @@
  */
 import { Unexpected } from "../../MqttError.ts"
 import type { Packet } from "../../Packet.ts"
-import type { NotSent } from "../connection/contract.ts"
+import type { NotSent, SendResult } from "../connection/contract.ts"
 import type {
   Consumer,
   DeliveryFor,
@@ -32,6 +32,8 @@ export interface OutputHandlers {
   /** An unexpected exception in a turn. The rest of the turn is carried out. */
   readonly onDefect: (cause: unknown) => void
 }
+
+const noPackets: ReadonlyArray<Packet> = []
 
 /** Whether the packet is sent for the first time. */
 const isNewPublish = (packet: Packet): boolean => packet._tag === "Publish" && !packet.dup
@@ -90,22 +92,37 @@ export class Outputs {
     this.release({ deliveries: [], events, settled, spaceAvailable }, undefined)
   }
 
+  /** Writes the direct publishes that no packets of an output follow, if there are any. */
+  writeDirect(): void {
+    const { connection, isBroken } = this.#current
+    if (connection === undefined || isBroken || !this.#engine.direct.hasAny) return
+    const result = connection.send(noPackets)
+    if (result._tag === "NotSent") this.#break()
+    else this.#wrote(result)
+  }
+
   #handOutStored({ accepted, packets }: Output, epoch: number | undefined): void {
     const { connection } = this.#current
     if (connection !== undefined && epoch === this.#current.epoch) {
-      const result = packets.length === 0 ? undefined : connection.send(packets)
+      const result = packets.length === 0 && !this.#engine.direct.hasAny ? undefined : connection.send(packets)
       if (result?._tag === "NotSent") {
-        this.#break(packets, result)
+        this.#partlyWritten(packets, result)
+        this.#break()
       } else {
-        if (result?._tag === "Congested") this.#engine.setWritable(false, this.#clock.time)
+        if (result !== undefined) this.#wrote(result)
         this.#engine.written()
       }
     }
     each(accepted, (outbound) => outbound.owner?.onAccepted?.(outbound), this.#handlers)
   }
 
-  /** The connection is about to end by itself. Until then the engine keeps its packets, and nothing is handed out. */
-  #break(packets: ReadonlyArray<Packet>, { failure, sent }: NotSent): void {
+  /** The network has all packets, and all direct publishes before them. */
+  #wrote({ _tag }: SendResult): void {
+    if (_tag === "Congested") this.#engine.setWritable(false, this.#clock.time)
+    this.#counters.written(this.#engine.direct.written())
+  }
+
+  #partlyWritten(packets: ReadonlyArray<Packet>, { failure, sent }: NotSent): void {
     const refused = packets[sent]
     this.#engine.partlyWritten(
       packets.slice(0, sent).filter(isNewPublish).length,
@@ -113,6 +130,10 @@ export class Outputs {
         ? new Unexpected({ detail: `cannot encode ${failure.packet}: ${failure.detail}` })
         : undefined
     )
+  }
+
+  /** The connection is about to end by itself. Until then the engine keeps its packets, and nothing is handed out. */
+  #break(): void {
     this.#engine.setWritable(false, this.#clock.time)
     this.#current.isBroken = true
   }

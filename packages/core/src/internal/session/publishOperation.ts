@@ -11,7 +11,8 @@ import type { Parked, PublishHost } from "./publishHost.ts"
 
 const success: PublishReceipt = Object.freeze({ reasonCode: 0, reasonString: undefined })
 
-const succeeded: Exit.Exit<PublishReceipt, MqttError> = Exit.succeed(success)
+/** The usual success, shared by all publishes. */
+export const succeeded: Exit.Exit<PublishReceipt, MqttError> = Exit.succeed(success)
 
 /** The part of the publisher that an operation uses. */
 export interface OperationHost extends PublishHost {
@@ -27,7 +28,7 @@ export class PublishOperation extends Effectable.Class<void> implements Outbound
   readonly topic: string
   readonly method: "publish" | "enqueue"
   readonly #publisher: OperationHost
-  request: PublishRequest | undefined
+  readonly request: PublishRequest
   resume: ((exit: Effect.Effect<PublishReceipt, MqttError>) => void) | undefined
   accept: ((exit: Effect.Effect<EnqueueReceipt, MqttError>) => void) | undefined
   isTracked = false
@@ -37,15 +38,16 @@ export class PublishOperation extends Effectable.Class<void> implements Outbound
   #outcome: PublishOutcome | undefined
   #listeners: Set<(exit: Effect.Effect<PublishReceipt, MqttError>) => void> | undefined
 
-  constructor(publisher: OperationHost, topic: string, method: "publish" | "enqueue") {
+  constructor(publisher: OperationHost, topic: string, method: "publish" | "enqueue", request: PublishRequest) {
     super()
+    this.request = request
     this.#publisher = publisher
     this.topic = topic
     this.method = method
   }
 
   attempt(): boolean {
-    const admission = this.#publisher.engineLoop.publish(this.request!)
+    const admission = this.#publisher.engineLoop.publish(this.request)
     if (admission._tag === "Full") return false
     this.#publisher.unpark(this)
     switch (admission._tag) {

@@ -4,6 +4,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Effectable from "effect/Effectable"
 import * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
 import { Closed, InvalidOptions, MqttError, type MqttErrorReason } from "../../MqttError.ts"
@@ -21,7 +22,7 @@ import { kindOf } from "../valueNames.ts"
 import { BulkPublish } from "./bulkPublish.ts"
 import type { EngineLoop } from "./engineLoop.ts"
 import type { Parked, PublisherOptions, PublishHost } from "./publishHost.ts"
-import { PublishOperation } from "./publishOperation.ts"
+import { PublishOperation, succeeded } from "./publishOperation.ts"
 import { makeRequest, noOptions } from "./publishRequest.ts"
 import { timeoutReason } from "./timeouts.ts"
 
@@ -44,10 +45,20 @@ export class Publisher implements PublishHost {
     payload: Payload,
     options: PublishOptions = noOptions
   ): Effect.Effect<PublishReceipt, MqttError> {
+    return new Publish(this, topic, payload, options)
+  }
+
+  /** Begins to publish a message, when the effect of `publish` runs. */
+  begin(topic: string, payload: Payload, options: PublishOptions): Effect.Effect<PublishReceipt, MqttError> {
+    if (this.#closed) return this.#refused(this.error(new Closed({}), "publish", topic))
+    if (this.#failure !== undefined) return this.#refused(this.#failure)
+    const request = makeRequest(this.options.protocolVersion, topic, payload, options)
+    if ("_tag" in request) return this.#refused(this.error(request, "publish", topic))
+    if (this.#isDirect(request)) return succeeded
     const effect = Effect.callback<PublishReceipt, MqttError>((resume) => {
-      const operation = new PublishOperation(this, topic, "publish")
+      const operation = new PublishOperation(this, topic, "publish", request)
       operation.resume = resume
-      this.#submit(operation, payload, options)
+      this.#submit(operation)
       return operation
     })
     return this.#limited(effect, "publish", topic, options)
@@ -58,13 +69,20 @@ export class Publisher implements PublishHost {
     payload: Payload,
     options: PublishOptions = noOptions
   ): Effect.Effect<EnqueueReceipt, MqttError> {
-    const effect = Effect.callback<EnqueueReceipt, MqttError>((resume) => {
-      const operation = new PublishOperation(this, topic, "enqueue")
-      operation.accept = resume
-      this.#submit(operation, payload, options)
-      return operation
+    return Effect.suspend(() => {
+      if (this.#closed) return this.#refused(this.error(new Closed({}), "enqueue", topic))
+      const request = makeRequest(this.options.protocolVersion, topic, payload, options)
+      if ("_tag" in request) return this.#refused(this.error(request, "enqueue", topic))
+      if (this.#isDirect(request)) return Effect.succeed(directReceipt)
+      const owned = ownedBy(request, payload)
+      const effect = Effect.callback<EnqueueReceipt, MqttError>((resume) => {
+        const operation = new PublishOperation(this, topic, "enqueue", owned)
+        operation.accept = resume
+        this.#submit(operation)
+        return operation
+      })
+      return this.#limited(effect, "enqueue", topic, options)
     })
-    return this.#limited(effect, "enqueue", topic, options)
   }
 
   publishAll<E, R>(messages: Stream.Stream<OutgoingMessage, E, R>): Effect.Effect<PublishSummary, MqttError | E, R> {
@@ -187,19 +205,40 @@ export class Publisher implements PublishHost {
     else previous.next = next
   }
 
-  #submit(operation: PublishOperation, payload: Payload, options: PublishOptions): void {
-    if (this.#closed) return this.#refuse(operation, this.error(new Closed({}), operation.method, operation.topic))
-    // An accepted message may wait until the failure is repaired; an awaited one must not.
-    if (this.#failure !== undefined && operation.method === "publish") return this.#refuse(operation, this.#failure)
-    const request = makeRequest(this.options.protocolVersion, operation.topic, payload, options)
-    if ("_tag" in request) return this.#refuse(operation, this.error(request, operation.method, operation.topic))
-    operation.request = operation.method === "enqueue" ? ownedBy(request, payload) : request
+  /** Whether the message is in the write of this turn. Nothing waits before it, and it needs no outcome. */
+  #isDirect(request: PublishRequest): boolean {
+    return request.qos === 0 && !this.isParking && this.engineLoop.directWrites.publish(request)
+  }
+
+  #submit(operation: PublishOperation): void {
     if (this.isParking || !operation.attempt()) this.park(operation)
   }
 
-  #refuse(operation: PublishOperation, error: MqttError): void {
+  #refused(error: MqttError): Effect.Effect<never, MqttError> {
     this.engineLoop.counters.refused(error.reason)
-    operation.fail(error)
+    return Effect.fail(error)
+  }
+}
+
+const directReceipt: EnqueueReceipt = Object.freeze({ acknowledged: succeeded })
+
+/** The effect of `publish`: a class, because it costs less than a closure and a primitive of Effect. */
+class Publish extends Effectable.Class<PublishReceipt, MqttError> {
+  readonly #publisher: Publisher
+  readonly #topic: string
+  readonly #payload: Payload
+  readonly #options: PublishOptions
+
+  constructor(publisher: Publisher, topic: string, payload: Payload, options: PublishOptions) {
+    super()
+    this.#publisher = publisher
+    this.#topic = topic
+    this.#payload = payload
+    this.#options = options
+  }
+
+  override asEffect(): Effect.Effect<PublishReceipt, MqttError> {
+    return this.#publisher.begin(this.#topic, this.#payload, this.#options)
   }
 }
 

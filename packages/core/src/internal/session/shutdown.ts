@@ -65,10 +65,13 @@ export class Shutdown {
     })
   }
 
-  /** Waits for messages in flight, and for those that streams have taken. */
+  /**
+   * Waits for messages in flight, and for those that streams have taken. Waits for another connection only where a
+   * publisher was told that its message of QoS 0 is sent, and the connection ended before.
+   */
   get #finishWork(): Effect.Effect<void> {
     return Effect.gen({ self: this }, function*() {
-      const { engineLoop, isDurable, turns } = this.#core
+      const { engineLoop, isDurable, lifecycle, turns } = this.#core
       // A session that ends at the server needs no more deliveries. A durable one gets the rest when it comes back.
       if (!isDurable) {
         const filters = new Set(Array.from(engineLoop.queues).flatMap((queue) => queue.consumer.request.filters))
@@ -77,9 +80,10 @@ export class Shutdown {
       }
       for (const queue of engineLoop.queues) queue.end("orderly", () => engineLoop.schedule())
       yield* turns.until(() => {
-        if (engineLoop.connection === undefined) return true
+        const { direct } = engineLoop.engine
+        if (engineLoop.connection === undefined) return !direct.isOwed || lifecycle.current().failure !== undefined
         for (const queue of engineLoop.queues) if (!queue.isIdle) return false
-        return engineLoop.stats.queuedMessages + engineLoop.stats.inflight === 0
+        return engineLoop.stats.queuedMessages + engineLoop.stats.inflight === 0 && !direct.isOwed
       })
       yield* turns.untilStored
     })
