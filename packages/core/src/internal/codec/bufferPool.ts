@@ -6,6 +6,13 @@
 /** The size of a pooled buffer. */
 export const poolBufferSize = 65_536
 
+/**
+ * Payloads of at least this many bytes are handed out without a copy, unless the options say otherwise. Measured on a
+ * TCP socket of Node with 64 packets per write: at 2 KiB, copying is cheaper than two more chunks per packet; at 4 KiB
+ * it is not.
+ */
+export const separatePayload = 4096
+
 // A smaller rest is not reused.
 const smallestRest = 2048
 const keptBuffers = 8

@@ -3,7 +3,7 @@
  */
 import type * as Packet from "../../Packet.ts"
 import type { ProtocolVersion } from "../../QoS.ts"
-import { acquireBuffer, type PoolBuffer, releaseBuffer } from "./bufferPool.ts"
+import { acquireBuffer, type PoolBuffer, releaseBuffer, separatePayload } from "./bufferPool.ts"
 import type { EncodeFailure, Encoder } from "./contract.ts"
 import { type Measure, measureFor } from "./measure.ts"
 import { fixedHeaderSize, writePacket } from "./writePacket.ts"
@@ -19,13 +19,6 @@ export interface EncoderOptions {
   /** Payloads of at least this many bytes are handed out without a copy; 4096 by default. */
   readonly separatePayload?: number
 }
-
-/**
- * Payloads of at least this many bytes are handed out without a copy, unless the options say otherwise. Measured on a
- * TCP socket of Node with 64 packets per write: at 2 KiB, copying is cheaper than two more chunks per packet; at 4 KiB
- * it is not.
- */
-export const separatePayload = 4096
 
 const noChunks: ReadonlyArray<Uint8Array> = []
 

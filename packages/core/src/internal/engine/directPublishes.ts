@@ -4,7 +4,7 @@
  * nothing. `engine.ts` shows it to the session.
  */
 import type { Publish } from "../../Packet.ts"
-import { separatePayload } from "../codec/encoder.ts"
+import { separatePayload } from "../codec/bufferPool.ts"
 import type { Direct, PublishRequest } from "./contract.ts"
 import type { EngineCore } from "./core.ts"
 import { refuseRequest } from "./limits.ts"
