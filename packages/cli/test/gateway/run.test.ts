@@ -8,6 +8,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import * as Postgres from "../../../store-sql/test/support/postgres.ts"
 import {
   ask,
   awaitStatus,
@@ -306,6 +307,57 @@ template = '{ "fahrenheit": {{$.temp}}, "from": {{topic}} }'
         ["t/1 { \"fahrenheit\": 68, \"from\": \"t/1\" }", "dead warm", "t/1 { \"fahrenheit\": 32, \"from\": \"t/1\" }"]
       )
     }).pipe(Effect.scoped))
+
+  it.live.skipIf(!Postgres.isPresent())(
+    "a store in PostgreSQL: kill -9 in the middle of traffic, QoS 2 comes once and in order",
+    () =>
+      Effect.gen(function*() {
+        const a = yield* broker
+        const b = yield* broker
+        const database = yield* Postgres.PostgresServer
+        const port = yield* freePort
+        const file = (yield* folder({
+          "gateway.toml": `
+[metrics]
+port = ${port}
+[stores.shared]
+type = "sql"
+url = "\${POSTGRES}"
+tablePrefix = "gateway"
+[sessions]
+plant = { servers = "${a.url}", store = "shared" }
+cloud = { servers = "${b.url}", store = "shared" }
+[forwarders.up]
+sources = "plant"
+filters = "t"
+target = "cloud"
+`
+        })) + "/gateway.toml"
+        const received = yield* witness(b.url, "t")
+        const settings = {
+          env: { POSTGRES: `postgres://${database.username}@127.0.0.1:${database.port}/postgres` }
+        }
+        const first = yield* startGateway(file, settings)
+        yield* awaitStatus(port, "/readyz", 200)
+        const traffic = yield* publishing(a.url, "t", 2, 200)
+        yield* received.has(100)
+        first.child.kill("SIGKILL")
+        yield* first.ended
+        // It waits for the end of the other one's lease.
+        const second = yield* startGateway(file, settings)
+        yield* received.has(received.payloads.length + 100)
+        const count = yield* traffic.stop
+        yield* received.has(count)
+        assert.deepStrictEqual(received.payloads, numbers(count))
+        second.child.kill("SIGTERM")
+        assert.strictEqual((yield* second.ended).code, exitCodes.done)
+        const absent = { env: { POSTGRES: `postgres://someone:hunter2@127.0.0.1:${yield* freePort}/none` } }
+        const { code, stderr } = yield* run(["gateway", file], absent)
+        assert.strictEqual(code, exitCodes.failed, stderr)
+        assert.include(stderr, "the session store failed (unavailable)")
+        assert.notInclude(stderr, "hunter2")
+      }).pipe(Effect.provide(Postgres.layerServer()), Effect.scoped)
+  )
 
   it.live.skipIf(!RedisServer.isPresent())(
     "a store in Redis: kill -9 in the middle of traffic, QoS 2 comes once and in order",

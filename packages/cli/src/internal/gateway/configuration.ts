@@ -9,7 +9,7 @@ import * as SessionOptions from "@effect-mqttx/core/SessionOptions"
 import * as Result from "effect/Result"
 import type { Path } from "./positions.ts"
 import { AdminSchema, type GatewayFile, GatewaySchema, type StoreOptions, StoreSchema } from "./schema.ts"
-import { decodeTransform, type Transform } from "./transforms.ts"
+import { decodeTransform, type Transform, transformsIssues } from "./transforms.ts"
 
 /** The store that sessions have unless they name another one. */
 export const builtInStore = "memory"
@@ -183,12 +183,18 @@ class Checker {
       this.#mistake(path, "expected an array of tables")
       return []
     }
-    return list.flatMap((each: unknown, index) => {
+    const transforms = list.flatMap((each: unknown, index) => {
       const transform = decodeTransform(each)
       if (Result.isSuccess(transform)) return [transform.success]
       this.issues.push(...issuesOf(transform.failure, [...path, String(index)]))
       return []
     })
+    // With a mistake among them, the indices are not those of the file.
+    if (transforms.length < list.length) return transforms
+    for (const { index, message } of transformsIssues(transforms)) {
+      this.#mistake([...path, String(index), "type"], message)
+    }
+    return transforms
   }
 
   #expectSession(path: Path, name: string): void {

@@ -15,7 +15,7 @@ import type { State } from "./adminApi.ts"
 import type { Configuration, ForwarderPlan, SessionPlan } from "./configuration.ts"
 import { type Difference, differenceOf } from "./difference.ts"
 import { Stores } from "./stores.ts"
-import { transformerOf } from "./transforms.ts"
+import { hooksOf } from "./transformHooks.ts"
 
 /** What has come of a configuration. */
 export interface Outcome {
@@ -209,8 +209,7 @@ export class GatewayRuntime {
     const put = (name: string, isNew: boolean): Effect.Effect<unknown> => {
       const plan = next.forwarders.get(name)!
       const { options, transforms } = plan
-      // Without a transform, a forwarder runs no effect for each message.
-      const hooks = transforms.length === 0 ? {} : { transform: transformerOf(transforms) }
+      const hooks = hooksOf(transforms)
       const made = isNew ? this.forwarders.add(options, hooks) : this.forwarders.replace(options, hooks)
       return attempt(name, Effect.tap(made, () => Effect.sync(() => this.#forwarders.set(name, plan))))
     }
