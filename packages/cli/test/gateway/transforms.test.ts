@@ -1,7 +1,7 @@
 /**
  * The transforms of a gateway's file: single values, and what holds for all of them.
  */
-import { Message } from "@effect-mqttx/core"
+import type { Message } from "@effect-mqttx/core"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Result, Schema } from "effect"
 import { decodeConfiguration } from "../../src/internal/gateway/configuration.ts"
@@ -13,6 +13,7 @@ import {
   transformPayload
 } from "../../src/internal/gateway/transformPayload.ts"
 import { decodeTransform } from "../../src/internal/gateway/transforms.ts"
+import { message } from "../support/message.ts"
 
 const input = (payload: string): TransformInput => ({ topic: "t/\"1\"", session: "plant", timestamp: 1000, payload })
 
@@ -147,19 +148,6 @@ describe("transforms", () => {
     assert.deepStrictEqual(issues({}), ["forwarders.up.transforms: expected an array of tables"])
   })
 })
-
-const message = (payload: string, fields: { readonly dup?: boolean; readonly receivedAt?: number } = {}) =>
-  new Message.Message({
-    topic: "t",
-    payload: new TextEncoder().encode(payload),
-    qos: 1,
-    retain: false,
-    dup: false,
-    properties: {},
-    session: "plant",
-    receivedAt: 0,
-    ...fields
-  })
 
 const hooks = (...transforms: ReadonlyArray<object>) =>
   hooksOf(transforms.map((each) => Result.getOrThrow(decodeTransform(each))))

@@ -76,6 +76,8 @@ class Checker {
   readonly forwarders = new Map<string, ForwarderPlan>()
   /** Stores as they are written, secrets included. */
   readonly #storeEntries = new Map<string, unknown>()
+  /** A forwarder is made again when it has to note topics, or no more. */
+  #areTopicsSeen = false
   /** The names that the file has, those of entries with mistakes included. */
   #sessionNames = new Set<string>()
   #storeNames = new Set<string>([builtInStore])
@@ -107,6 +109,7 @@ class Checker {
   /** With the whole file, a mistake elsewhere would hide those between its keys; the same holds for stores. */
   admin(entry: unknown): void {
     const admin = OptionsSchema.decode(AdminSchema, entry, "gateway")
+    this.#areTopicsSeen = Result.isSuccess(admin) && admin.success.topics !== undefined
     if (Result.isFailure(admin)) this.issues.push(...issuesOf(admin.failure, ["admin"]))
   }
 
@@ -174,7 +177,7 @@ class Checker {
     this.forwarders.set(name, {
       options,
       transforms,
-      key: keyOf({ given, transforms, acceptance: options.acceptance })
+      key: keyOf({ given, transforms, acceptance: options.acceptance, areTopicsSeen: this.#areTopicsSeen })
     })
   }
 

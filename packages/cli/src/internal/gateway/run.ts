@@ -99,13 +99,14 @@ const gateway = (
     const context = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
     const admin = yield* Listener.make<NonNullable<GatewayFile["admin"]>>({
       name: "the admin server",
-      keyOf: ({ token, ...others }) => JSON.stringify([others, token === undefined ? "" : Redacted.value(token)]),
+      keyOf: ({ host, port, token }) => JSON.stringify([host, port, token === undefined ? "" : Redacted.value(token)]),
       // Loaded where the file has it: HttpApi and OpenAPI take memory.
       listen: (settings) =>
         Effect.flatMap(Effect.promise(() => import("./adminListener.ts")), ({ listenForAdmin }) =>
           listenForAdmin({
             file,
             runtime,
+            configuration: () => current,
             reload: Effect.provideContext(reload.now, context),
             // As any other SIGTERM: the answer leaves before.
             drain: Effect.sync(() => setImmediate(() => process.kill(process.pid, "SIGTERM")))

@@ -32,6 +32,15 @@ const port = Schema.Union([Schema.Number, Schema.String]).annotate({ message: "e
   })
 )
 
+const integer = (minimum: number, maximum: number) => {
+  const message = `expected a whole number from ${minimum} to ${maximum}`
+  return Schema.Number.annotate({ message }).check(
+    Schema.makeFilter((value: number) =>
+      Number.isInteger(value) && value >= minimum && value <= maximum ? undefined : message
+    )
+  )
+}
+
 const urlMessage = "expected an address such as redis://localhost:6379 or postgres://localhost/plant"
 
 const shortToken = "expected a text of at least 16 characters"
@@ -126,6 +135,23 @@ const adminFields = {
     "127.0.0.1"
   ),
   port: withDefault(port.annotateKey({ description: "The port to listen at; 0: any free one. Default 9465." }), 9465),
+  topics: Schema.optionalKey(
+    OptionsSchema.strict({
+      entries: withDefault(
+        integer(1, 100_000).annotateKey({ description: "How many topics are kept. Default 1000." }),
+        1000
+      ),
+      bytes: withDefault(
+        integer(1024, 268_435_456).annotateKey({
+          description: "How many bytes the topics and their last payloads may take. Default 1048576."
+        }),
+        1_048_576
+      )
+    }).annotateKey({
+      description:
+        "Shows the topics of received messages with their rates and last payloads. Default: they are not kept."
+    })
+  ),
   token: Schema.optionalKey(
     Schema.RedactedFromValue(
       Schema.String.annotate({ message: shortToken }).check(Schema.isMinLength(16, { message: shortToken })),
@@ -172,7 +198,7 @@ export type StoreOptions = typeof StoreSchema.Type
 
 /** The options of the admin interface. */
 export const AdminSchema = OptionsSchema.strict(adminFields).check(
-  Schema.makeFilter(({ host, token }: Schema.Struct.Type<typeof adminFields>) =>
+  Schema.makeFilter(({ host, token }: { readonly host: string; readonly token?: unknown }) =>
     token === undefined && !isLoopback(host)
       ? { path: ["token"], issue: "is needed on an address that other machines may reach" }
       : undefined
