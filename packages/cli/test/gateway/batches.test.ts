@@ -5,16 +5,7 @@ import { MqttSession } from "@effect-mqttx/core"
 import { MosquittoBroker } from "@effect-mqttx/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import {
-  awaitStatus,
-  broker,
-  folder,
-  freePort,
-  numbers,
-  publishing,
-  startGateway,
-  witness
-} from "../support/gateway.ts"
+import { broker, folder, freePort, numbers, publishing, startGateway, startReady, witness } from "../support/gateway.ts"
 
 const publisher = (servers: string) =>
   Effect.map(MqttSession.make({ name: "publisher", servers }), ({ publish }) => ({
@@ -48,8 +39,7 @@ time = "100 millis"
 `
       })) + "/gateway.toml"
       const received = yield* witness(b.url, "t")
-      let gateway = yield* startGateway(file)
-      yield* awaitStatus(port, "/readyz", 200)
+      let gateway = yield* startReady(port, file)
       const traffic = yield* publishing(a.url, "t", 2, 1000)
       for (let round = 1; round <= 5; round++) {
         yield* received.has(received.payloads.length + 10 + round)
@@ -101,8 +91,7 @@ forwarders:
       const batches = yield* witness(b.url, "batches")
       const items = yield* witness(b.url, "items")
       const dead = yield* witness(b.url, "dead")
-      yield* startGateway(file)
-      yield* awaitStatus(port, "/readyz", 200)
+      yield* startReady(port, file)
       const { publish } = yield* publisher(a.url)
       for (const payload of ["{\"v\":1}", "{\"v\":2}", "no JSON", "{\"v\":3}"]) yield* publish("raw", payload)
       yield* Effect.all([batches.has(1), items.has(3), dead.has(1)])

@@ -18,6 +18,7 @@ import {
   numbers,
   publishing,
   startGateway,
+  startReady,
   witness
 } from "../support/gateway.ts"
 import { run } from "../support/program.ts"
@@ -59,8 +60,7 @@ port = ${port}
         })
         const file = Path.join(at, "gateway.toml")
         const received = yield* witness(b.url, "plant/#")
-        const first = yield* startGateway(file)
-        yield* awaitStatus(port, "/readyz", 200)
+        const first = yield* startReady(port, file)
         const traffic = yield* publishing(a.url, "sensors/1", qos, 1000)
         let gateway = first
         for (let round = 1; round <= 3; round++) {
@@ -71,8 +71,7 @@ port = ${port}
           assert.strictEqual(stdout, "")
           assert.include(stderr, "the gateway has ended")
           // The traffic goes on without a gateway, and its broker keeps it.
-          const before = traffic.published()
-          while (traffic.published() < before + 300) yield* Effect.sleep(5)
+          yield* traffic.more(300)
           gateway = yield* startGateway(file)
         }
         const count = yield* traffic.stop
@@ -98,8 +97,7 @@ forwarders:
   up: { sources: plant, filters: t/#, target: cloud }
 `
       })
-      const gateway = yield* startGateway(Path.join(at, "gateway.yaml"), { env: { METRICS_PORT: String(port) } })
-      yield* awaitStatus(port, "/readyz", 200)
+      const gateway = yield* startReady(port, Path.join(at, "gateway.yaml"), { env: { METRICS_PORT: String(port) } })
       assert.strictEqual((yield* ask(port, "/healthz")).text, "ok\n")
       const { text } = yield* ask(port, "/metrics")
       assert.include(text, "forwarder=\"up\"")
@@ -181,12 +179,11 @@ stopTimeout = "1 hour"
 `
       })) + "/gateway.toml"
       const received = yield* witness(b.url, "t")
-      const gateway = yield* startGateway(file)
-      yield* awaitStatus(port, "/readyz", 200)
+      const gateway = yield* startReady(port, file)
       yield* b.stop
       yield* gateway.says("event=Disconnected")
       const traffic = yield* publishing(a.url, "t", 1, 100)
-      yield* Effect.sleep(100)
+      yield* traffic.more(10)
       const count = yield* traffic.stop
       gateway.child.kill("SIGTERM")
       const { code, stderr } = yield* gateway.ended
@@ -217,12 +214,11 @@ target = "cloud"
 stopTimeout = "1 hour"
 `
       })) + "/gateway.toml"
-      const gateway = yield* startGateway(file)
-      yield* awaitStatus(port, "/readyz", 200)
+      const gateway = yield* startReady(port, file)
       yield* b.stop
       yield* gateway.says("event=Disconnected")
       const traffic = yield* publishing(a.url, "t", 1, 100)
-      yield* Effect.sleep(100)
+      yield* traffic.more(10)
       yield* traffic.stop
       gateway.child.kill("SIGTERM")
       yield* gateway.says("the gateway drains")
@@ -252,8 +248,7 @@ target = "cloud"
 `
       })) + "/gateway.toml"
       const received = yield* witness(b.url, "t")
-      let gateway = yield* startGateway(file)
-      yield* awaitStatus(port, "/readyz", 200)
+      let gateway = yield* startReady(port, file)
       const traffic = yield* publishing(a.url, "t", 2, 1000)
       for (let round = 1; round <= 5; round++) {
         yield* received.has(received.payloads.length + 200 + 37 * round)
@@ -295,8 +290,7 @@ template = '{ "fahrenheit": {{$.temp}}, "from": {{topic}} }'
 `
       })) + "/gateway.toml"
       const received = yield* witness(b.url, "#")
-      yield* startGateway(file)
-      yield* awaitStatus(port, "/readyz", 200)
+      yield* startReady(port, file)
       const session = yield* MqttSession.make({ name: "publisher", servers: a.url })
       for (const payload of ["{\"temp\": 20}", "warm", "{\"temp\": 0}"]) {
         yield* session.publish("t/1", payload, { qos: 1 })
@@ -337,8 +331,7 @@ target = "cloud"
         const settings = {
           env: { POSTGRES: `postgres://${database.username}@127.0.0.1:${database.port}/postgres` }
         }
-        const first = yield* startGateway(file, settings)
-        yield* awaitStatus(port, "/readyz", 200)
+        const first = yield* startReady(port, file, settings)
         const traffic = yield* publishing(a.url, "t", 2, 200)
         yield* received.has(100)
         first.child.kill("SIGKILL")
@@ -385,8 +378,7 @@ target = "cloud"
         })) + "/gateway.toml"
         const received = yield* witness(b.url, "t")
         const settings = { env: { REDIS: redis.url } }
-        const first = yield* startGateway(file, settings)
-        yield* awaitStatus(port, "/readyz", 200)
+        const first = yield* startReady(port, file, settings)
         const traffic = yield* publishing(a.url, "t", 2, 500)
         yield* received.has(200)
         first.child.kill("SIGKILL")
