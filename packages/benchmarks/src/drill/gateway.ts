@@ -6,7 +6,7 @@ import { type ChildProcess, spawn } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
-import type { Bridge, Links } from "./bridge.ts"
+import { type Bridge, endProcess, type Links } from "./bridge.ts"
 
 const program = Path.join(
   fileURLToPath(import.meta.resolve("@effect-mqttx/cli/package.json")),
@@ -88,11 +88,6 @@ export class Gateway implements Bridge {
   }
 
   end(signal: "SIGTERM" | "SIGKILL"): Effect.Effect<void> {
-    return Effect.callback((resume) => {
-      const child = this.#child
-      if (child === undefined || child.exitCode !== null || child.signalCode !== null) return resume(Effect.void)
-      child.once("exit", () => resume(Effect.void))
-      child.kill(signal)
-    })
+    return Effect.suspend(() => endProcess(this.#child, signal))
   }
 }

@@ -6,8 +6,8 @@
  * `reload`: the file of a gateway between two mosquittos changes every `--every`. The forwarder is replaced each time,
  * and one of the two sessions every second time. With `--kill-after N` the gateway is killed with kill -9 after each N
  * reloads, and started again; `--store memory` is the control, which loses by that. `--bridge mosquitto` is the
- * contrast: a mosquitto with two bridges in the place of the gateway. The exit code is 1 when anything is lost or out of
- * order, or comes twice at QoS 2.
+ * contrast: a mosquitto with two bridges in the place of the gateway. The exit code is 1 when anything is lost or out
+ * of order, or comes twice at QoS 2.
  *
  * `rpc`: connections are cut at random while calls and streams run. The exit code is 1 when a call has neither an
  * answer nor a typed failure, has a wrong answer, ran twice, or left its handler running, and when a stream is not

@@ -8,7 +8,7 @@ import { type ChildProcess, spawn } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
 import * as Path from "node:path"
-import type { Bridge, Links } from "./bridge.ts"
+import { type Bridge, endProcess, type Links } from "./bridge.ts"
 
 const address = (url: string): string => new URL(url).host
 
@@ -85,11 +85,6 @@ export class MosquittoBridge implements Bridge {
   }
 
   end(signal: "SIGTERM" | "SIGKILL"): Effect.Effect<void> {
-    return Effect.callback((resume) => {
-      const child = this.#child
-      if (child === undefined || child.exitCode !== null || child.signalCode !== null) return resume(Effect.void)
-      child.once("exit", () => resume(Effect.void))
-      child.kill(signal)
-    })
+    return Effect.suspend(() => endProcess(this.#child, signal))
   }
 }
