@@ -11,7 +11,7 @@ import type * as Net from "node:net"
 import { executablePath } from "../../../../test/support/browsers.ts"
 import { Chromium, open, shows } from "../../../metrics/test/chromium.ts"
 import { TopicsSeen } from "../../src/internal/gateway/topicsSeen.ts"
-import { ask, awaitStatus, broker, folder, freePort, startGateway, witness } from "../support/gateway.ts"
+import { ask, broker, folder, freePort, startReady, witness } from "../support/gateway.ts"
 import { message } from "../support/message.ts"
 
 const isAbsent = !MosquittoBroker.isPresent()
@@ -21,10 +21,12 @@ const withFailure = (admin: string) =>
   Effect.gen(function*() {
     const a = yield* broker
     const b = yield* broker
-    const port = yield* freePort
+    const [metrics, port] = [yield* freePort, yield* freePort]
     const text = `
 [reload]
 watch = false
+[metrics]
+port = ${metrics}
 [admin]
 port = ${port}
 ${admin}
@@ -45,8 +47,7 @@ metadata = { key = "hunter2" }
       `[[forwarders.up.transforms]]\ntype = "template"\nformat = "json"\ntemplate = '["hunter3", {{$}}]'\n`
     const file = (yield* folder({ "gateway.toml": text + transforms })) + "/gateway.toml"
     const received = yield* witness(b.url, "#")
-    yield* startGateway(file)
-    yield* awaitStatus(port, "/", 200)
+    yield* startReady(metrics, file)
     const session = yield* MqttSession.make({ name: "publisher", servers: a.url })
     const publish = (payload: string) => session.publish("t/1", payload, { qos: 1 })
     return { a, file, plain: text, port, publish, received, url: `http://127.0.0.1:${port}/` }
