@@ -1,14 +1,14 @@
-import { SessionStoreSuite } from "@effect-mqttx/testing"
+import { PostgresServer, SessionStoreSuite } from "@effect-mqttx/testing"
 import { describe, layer } from "@effect/vitest"
 import { Effect, Exit, Scope } from "effect"
-import { isPresent, layerServer, PostgresServer, store, withoutSync } from "./support/postgres.ts"
+import { store, withoutSync } from "./support/postgres.ts"
 
-describe.skipIf(!isPresent())("the behaviour of every store", () => {
-  layer(layerServer(withoutSync), { excludeTestServices: true })((it) => {
+describe.skipIf(!PostgresServer.isPresent())("the behaviour of every store", () => {
+  layer(PostgresServer.layer(withoutSync), { excludeTestServices: true })((it) => {
     for (const [index, { name, run }] of SessionStoreSuite.cases.entries()) {
       it.effect(name, () =>
         Effect.gen(function*() {
-          const server = yield* PostgresServer
+          const server = yield* PostgresServer.PostgresServer
           const options = { tablePrefix: `case${index}`, acquireTimeout: 0 }
           const scope = yield* Scope.fork(yield* Effect.scope)
           const first = yield* Scope.provide(store(server, options), scope)

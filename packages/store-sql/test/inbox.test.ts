@@ -4,11 +4,11 @@
 import type { Message, Packet } from "@effect-mqttx/core"
 import { MqttSession } from "@effect-mqttx/core"
 import type { SqlInbox } from "@effect-mqttx/store-sql"
-import { Fault, ScriptedBroker } from "@effect-mqttx/testing"
+import { Fault, PostgresServer, ScriptedBroker } from "@effect-mqttx/testing"
 import { assert, describe, layer } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Option, Scope } from "effect"
 import { SqlError } from "effect/sql"
-import { isPresent, layerServer, PostgresServer, withoutSync } from "./support/postgres.ts"
+import { withoutSync } from "./support/postgres.ts"
 import { countOf, program, run } from "./support/programs.ts"
 
 const publish = (packetIdentifier: number, text: string, dup = false, qos: 1 | 2 = 1): Packet.Packet => ({
@@ -28,7 +28,7 @@ const world = Effect.fnUntraced(function*(
   options: Partial<SqlInbox.ConsumeOptions> = {},
   more: Omit<Parameters<typeof program>[2], "prefix"> = {}
 ) {
-  const server = yield* PostgresServer
+  const server = yield* PostgresServer.PostgresServer
   const broker = yield* ScriptedBroker.make()
   const own = yield* program(server, broker, { prefix, ...more })
   const handled: Array<string> = []
@@ -65,8 +65,8 @@ const consume = Effect.fnUntraced(function*(
 const acknowledged = (broker: ScriptedBroker.Service, count: number) =>
   broker.awaitUntil(() => broker.received("Puback").length + broker.received("Pubcomp").length >= count)
 
-describe.skipIf(!isPresent())("inbox", () => {
-  layer(layerServer(withoutSync), { excludeTestServices: true, timeout: "1 minute" })((it) => {
+describe.skipIf(!PostgresServer.isPresent())("inbox", () => {
+  layer(PostgresServer.layer(withoutSync), { excludeTestServices: true, timeout: "1 minute" })((it) => {
     for (const qos of [1, 2] as const) {
       it.effect(`a message whose acknowledgement was lost is handled once, QoS ${qos}`, () =>
         Effect.gen(function*() {
@@ -84,7 +84,7 @@ describe.skipIf(!isPresent())("inbox", () => {
 
       it.effect(`and so is one that comes again to the next program, QoS ${qos}`, () =>
         Effect.gen(function*() {
-          const server = yield* PostgresServer
+          const server = yield* PostgresServer.PostgresServer
           const broker = yield* ScriptedBroker.make()
           const prefix = `next${qos}`
           const packet = qos === 1 ? "Puback" : "Pubrec"
@@ -106,7 +106,7 @@ describe.skipIf(!isPresent())("inbox", () => {
 
     it.effect("without it, the same message makes two rows", () =>
       Effect.gen(function*() {
-        const server = yield* PostgresServer
+        const server = yield* PostgresServer.PostgresServer
         const broker = yield* ScriptedBroker.make()
         const { insert, session, texts } = yield* program(server, broker, { prefix: "without" })
         const subscribed = yield* Deferred.make<void>()
@@ -124,7 +124,7 @@ describe.skipIf(!isPresent())("inbox", () => {
 
     it.effect("a handler that fails leaves neither its rows nor the record, and runs again", () =>
       Effect.gen(function*() {
-        const server = yield* PostgresServer
+        const server = yield* PostgresServer.PostgresServer
         const broker = yield* ScriptedBroker.make()
         const own = yield* program(server, broker, { prefix: "failing" })
         const handled: Array<string> = []
@@ -189,7 +189,7 @@ describe.skipIf(!isPresent())("inbox", () => {
 
     it.effect("and also when it was not processed the first time, and comes again", () =>
       Effect.gen(function*() {
-        const server = yield* PostgresServer
+        const server = yield* PostgresServer.PostgresServer
         const broker = yield* ScriptedBroker.make()
         const own = yield* program(server, broker, { prefix: "again" })
         const begun = yield* Deferred.make<void>()
@@ -253,7 +253,7 @@ describe.skipIf(!isPresent())("inbox", () => {
 
     it.effect("keys are bounded in number and age", () =>
       Effect.gen(function*() {
-        const server = yield* PostgresServer
+        const server = yield* PostgresServer.PostgresServer
         const broker = yield* ScriptedBroker.make()
         const own = yield* program(server, broker, {
           prefix: "bounded",

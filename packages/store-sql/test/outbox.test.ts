@@ -2,11 +2,11 @@
  * The outbox: what a transaction adds is published once when it commits, and never when it does not.
  */
 import { MqttSession, SessionStore } from "@effect-mqttx/core"
-import { Fault, ScriptedBroker } from "@effect-mqttx/testing"
+import { Fault, PostgresServer, ScriptedBroker } from "@effect-mqttx/testing"
 import { assert, describe, layer } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Latch } from "effect"
 import type { SqlClient } from "effect/sql"
-import { isPresent, layerServer, PostgresServer, withoutSync } from "./support/postgres.ts"
+import { withoutSync } from "./support/postgres.ts"
 import { countOf, program, type ProgramOptions, run } from "./support/programs.ts"
 
 const decoder = new TextDecoder()
@@ -23,7 +23,7 @@ type Program = Effect.Success<ReturnType<typeof program>>
 const start = ({ outbox, session }: Program) => Effect.forkScoped(outbox.relay(session), { startImmediately: true })
 
 const world = Effect.fnUntraced(function*(prefix: string, options: Omit<ProgramOptions, "prefix"> = {}) {
-  const server = yield* PostgresServer
+  const server = yield* PostgresServer.PostgresServer
   const broker = yield* ScriptedBroker.make()
   const own = yield* program(server, broker, { prefix, ...options })
   const post = (text: string, qos: 1 | 2 = 2) => own.outbox.enqueue(prefix, "orders/1", text, { qos })
@@ -46,8 +46,8 @@ const intercept = (
   return proxy
 }
 
-describe.skipIf(!isPresent())("outbox", () => {
-  layer(layerServer(withoutSync), { excludeTestServices: true, timeout: "1 minute" })((it) => {
+describe.skipIf(!PostgresServer.isPresent())("outbox", () => {
+  layer(PostgresServer.layer(withoutSync), { excludeTestServices: true, timeout: "1 minute" })((it) => {
     it.effect("what commits is published in its order, and what is rolled back is not", () =>
       Effect.gen(function*() {
         const { broker, own, post } = yield* world("commits")
@@ -102,7 +102,7 @@ describe.skipIf(!isPresent())("outbox", () => {
 
     it.effect("a row that the session has is not published again when its deletion was lost", () =>
       Effect.gen(function*() {
-        const server = yield* PostgresServer
+        const server = yield* PostgresServer.PostgresServer
         const broker = yield* ScriptedBroker.make()
         const deleting = yield* Deferred.make<void>()
         yield* Effect.scoped(Effect.gen(function*() {

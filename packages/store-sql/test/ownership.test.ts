@@ -1,35 +1,27 @@
 import { SqlStore } from "@effect-mqttx/store-sql"
+import { PostgresServer } from "@effect-mqttx/testing"
 import { assert, describe, layer } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Latch, Scope } from "effect"
 import { SqlClient } from "effect/sql"
-import {
-  client,
-  intercepted,
-  isPresent,
-  layerServer,
-  PostgresServer,
-  type Service,
-  store,
-  withoutSync
-} from "./support/postgres.ts"
+import { client, intercepted, store, withoutSync } from "./support/postgres.ts"
 import { drop, kindOf, outbound, put, sequencesOf } from "./support/records.ts"
 
 /** A lease that no test waits for, and no time to wait for another owner. */
 const patient = { leaseDuration: "1 minute", acquireTimeout: 0 } as const
 
 /** A store whose process can be paused: while it is, no statement of it reaches the database. */
-const pausable = Effect.fnUntraced(function*(server: Service, options: SqlStore.SqlStoreInput) {
+const pausable = Effect.fnUntraced(function*(server: PostgresServer.Service, options: SqlStore.SqlStoreInput) {
   const latch = Latch.makeUnsafe(true)
   const pausing = intercepted(yield* client(server), latch.whenOpen)
   const paused = yield* Effect.provideService(SqlStore.make(options), SqlClient.SqlClient, pausing)
   return { store: paused, pause: latch.close, resume: latch.open }
 })
 
-describe.skipIf(!isPresent())("ownership", () => {
-  layer(layerServer(withoutSync), { excludeTestServices: true })((it) => {
+describe.skipIf(!PostgresServer.isPresent())("ownership", () => {
+  layer(PostgresServer.layer(withoutSync), { excludeTestServices: true })((it) => {
     it.effect("a second process is told how long it would have to wait", () =>
       Effect.gen(function*() {
-        const server = yield* PostgresServer
+        const server = yield* PostgresServer.PostgresServer
         const [first, second] = [yield* store(server, patient), yield* store(server, patient)]
         const handle = yield* first.open("told")
         const error = yield* Effect.flip(Effect.scoped(second.open("told")))
@@ -40,7 +32,7 @@ describe.skipIf(!isPresent())("ownership", () => {
 
     it.effect("a second process waits for an owner that leaves", () =>
       Effect.gen(function*() {
-        const server = yield* PostgresServer
+        const server = yield* PostgresServer.PostgresServer
         const first = yield* store(server, patient)
         const second = yield* store(server, { acquireTimeout: "1 minute" })
         const scope = yield* Scope.make()
@@ -54,7 +46,7 @@ describe.skipIf(!isPresent())("ownership", () => {
 
     it.effect("an idle owner keeps its lease by renewing it", () =>
       Effect.gen(function*() {
-        const server = yield* PostgresServer
+        const server = yield* PostgresServer.PostgresServer
         const first = yield* store(server, { leaseDuration: "900 millis" })
         yield* first.open("idle")
         const second = yield* store(server, { leaseDuration: "900 millis", acquireTimeout: "2 seconds" })
@@ -63,7 +55,7 @@ describe.skipIf(!isPresent())("ownership", () => {
 
     it.effect("one of many processes that open the first session of an empty database gets it", () =>
       Effect.gen(function*() {
-        const server = yield* PostgresServer
+        const server = yield* PostgresServer.PostgresServer
         const options = { ...patient, tablePrefix: "wanted" }
         const stores = yield* Effect.forEach(Array.from({ length: 8 }), () => store(server, options))
         const exits = yield* Effect.forEach(stores, (one) => Effect.exit(one.open("wanted")), {
@@ -77,7 +69,7 @@ describe.skipIf(!isPresent())("ownership", () => {
 
     it.effect("an owner that paused while another one took over is fenced, and writes nothing", () =>
       Effect.gen(function*() {
-        const server = yield* PostgresServer
+        const server = yield* PostgresServer.PostgresServer
         const options = { leaseDuration: "500 millis" } as const
         const old = yield* pausable(server, options)
         const oldScope = yield* Scope.make()
@@ -107,7 +99,7 @@ describe.skipIf(!isPresent())("ownership", () => {
 
     it.effect("it is fenced when the other one has left again, too", () =>
       Effect.gen(function*() {
-        const server = yield* PostgresServer
+        const server = yield* PostgresServer.PostgresServer
         const options = { leaseDuration: "500 millis" } as const
         const old = yield* pausable(server, options)
         const oldHandle = yield* old.store.open("left")
@@ -122,7 +114,7 @@ describe.skipIf(!isPresent())("ownership", () => {
 
     it.effect("an owner whose lease ended while no other one took the session goes on, and has its lease again", () =>
       Effect.gen(function*() {
-        const server = yield* PostgresServer
+        const server = yield* PostgresServer.PostgresServer
         const first = yield* store(server, patient)
         const handle = yield* first.open("late")
         yield* handle.commit([put(outbound(1))])
@@ -135,7 +127,7 @@ describe.skipIf(!isPresent())("ownership", () => {
 
     it.effect("a commit that reaches the database after a later one of the same owner changes nothing", () =>
       Effect.gen(function*() {
-        const server = yield* PostgresServer
+        const server = yield* PostgresServer.PostgresServer
         const sql = yield* client(server)
         const held: Array<Deferred.Deferred<boolean>> = []
         const latch = Latch.makeUnsafe(false)

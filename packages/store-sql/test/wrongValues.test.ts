@@ -2,6 +2,7 @@
  * The store and its options with wrong values of every kind.
  */
 import { SqlOutbox } from "@effect-mqttx/store-sql"
+import { PostgresServer } from "@effect-mqttx/testing"
 import { PgClient } from "@effect/sql-pg"
 import { describe, layer } from "@effect/vitest"
 import { Config, Effect, Layer, Result } from "effect"
@@ -13,7 +14,7 @@ import { tryWrongValues } from "../../../test/support/wrongStores.ts"
 import { options, parameter, type } from "../../../test/support/wrongValues.ts"
 import { decodeOptions } from "../src/internal/outbox/options.ts"
 import { Outbox } from "../src/internal/outbox/outbox.ts"
-import { isPresent, layerServer, PostgresServer, store, withoutSync } from "./support/postgres.ts"
+import { store, withoutSync } from "./support/postgres.ts"
 
 // Which of the numbers are in the bounds is a matter of other tests.
 const some = type("duration", () => "1 day")
@@ -81,11 +82,11 @@ testExports(
   ) as Layer.Layer<never>
 )
 
-describe.skipIf(!isPresent())("an SQL store that is called with wrong values", () => {
-  layer(layerServer(withoutSync), { excludeTestServices: true })((it) => {
+describe.skipIf(!PostgresServer.isPresent())("an SQL store that is called with wrong values", () => {
+  layer(PostgresServer.layer(withoutSync), { excludeTestServices: true })((it) => {
     it.effect("fails with a type, and goes on", () =>
       Effect.gen(function*() {
-        yield* tryWrongValues(yield* store(yield* PostgresServer))
+        yield* tryWrongValues(yield* store(yield* PostgresServer.PostgresServer))
       }), 60_000)
   })
 })

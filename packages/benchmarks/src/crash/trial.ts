@@ -3,7 +3,7 @@
  * their ends.
  */
 import type { QoS } from "@effect-mqttx/core/QoS"
-import { RedisServer, type ScriptedBroker } from "@effect-mqttx/testing"
+import { PostgresServer, type RealServer, RedisServer, type ScriptedBroker } from "@effect-mqttx/testing"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -14,7 +14,6 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { payloadOf, topicOf } from "./payload.ts"
-import { makePostgres } from "./postgres.ts"
 import type { StoreName } from "./stores.ts"
 import type { Verdict } from "./verdict.ts"
 import type { Victim } from "./victim.ts"
@@ -43,15 +42,28 @@ const directory: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelea
   (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
 )
 
-export const keeper = (store: StoreName): Effect.Effect<Keeper, never, Scope.Scope> =>
-  store === "sql"
-    ? Effect.map(makePostgres, ({ crash, url }) => ({ place: url, crash: Effect.as(crash, true) }))
-    : store !== "redis"
-    ? Effect.map(directory, (place) => ({ place, crash: Effect.succeed(false) }))
-    : Effect.map(Effect.orDie(RedisServer.make({ appendonly: true, appendfsync: "always" })), (redis) => ({
-      place: redis.url,
-      crash: redis.kill.pipe(Effect.andThen(redis.start), Effect.orDie, Effect.as(true))
-    }))
+/** A server as a keeper, and how it is killed. */
+const served = (
+  { kill, start, url }: {
+    readonly url: string
+    readonly kill: Effect.Effect<void>
+    readonly start: Effect.Effect<void, RealServer.BrokerUnavailable>
+  }
+): Keeper => ({ place: url, crash: kill.pipe(Effect.andThen(start), Effect.orDie, Effect.as(true)) })
+
+// The harness ends programs, and not the machine: the syncs of PostgreSQL would only take time.
+const postgres = PostgresServer.make({ settings: { fsync: "off" } })
+
+export const keeper = (store: StoreName): Effect.Effect<Keeper, never, Scope.Scope> => {
+  switch (store) {
+    case "sql":
+      return Effect.map(Effect.orDie(postgres), served)
+    case "redis":
+      return Effect.map(Effect.orDie(RedisServer.make({ appendonly: true, appendfsync: "always" })), served)
+    default:
+      return Effect.map(directory, (place) => ({ place, crash: Effect.succeed(false) }))
+  }
+}
 
 const between = (minimum: number, maximum: number): Effect.Effect<number> => Random.nextIntBetween(minimum, maximum)
 

@@ -4,10 +4,10 @@
  */
 import { type Message, MqttSession, type SessionOptions, SessionStore } from "@effect-mqttx/core"
 import { SqlInbox, SqlOutbox, SqlStore } from "@effect-mqttx/store-sql"
-import type { ScriptedBroker } from "@effect-mqttx/testing"
+import type { PostgresServer, ScriptedBroker } from "@effect-mqttx/testing"
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
-import { client, type Service } from "./postgres.ts"
+import { client } from "./postgres.ts"
 
 export const run = (sql: SqlClient.SqlClient, text: string) => sql.unsafe<Record<string, unknown>>(text)
 
@@ -27,7 +27,7 @@ export interface ProgramOptions {
 
 /** A program whose session is connected. It ends with its scope. */
 export const program = Effect.fnUntraced(function*(
-  server: Service,
+  server: PostgresServer.Service,
   broker: ScriptedBroker.Service,
   { inbox, intercept = (sql) => sql, interceptStore = (sql) => sql, outbox, prefix, session: more }: ProgramOptions
 ) {
