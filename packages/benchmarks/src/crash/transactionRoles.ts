@@ -37,6 +37,7 @@ export const inbox = (session: MqttSession.Session, { place, qos, seed }: Orders
       (message) => {
         const number = numberOf(seed, message.text)
         if (number === undefined) return Effect.die(new Error(`an altered payload: ${message.text}`))
+        report(["begun", number])
         return sql`INSERT INTO handled (number, topic) VALUES (${number}, ${message.topic})`
       },
       {

@@ -61,7 +61,11 @@ export const receiving = Effect.fnUntraced(function*(trial: Trial): Effect.fn.Re
   // Each message is a transaction: what is published while a process starts must not take minutes.
   const { flow, published } = makeFeed(broker, trial, "100 millis")
   const cutter = yield* cutAtRandomTimes(broker)
-  const serverKills = yield* killAgainAndAgain(trial, kept, start, flow)
+  const serverKills = yield* killAgainAndAgain(trial, kept, start, {
+    // Inside of handlers, and not before the first one.
+    begun: ({ begun }) => begun,
+    meanwhile: flow
+  })
   yield* cutter.stop
   yield* Effect.scoped(Effect.gen(function*() {
     yield* start

@@ -74,9 +74,14 @@ const maybeCrash = Effect.fnUntraced(function*({ crash }: Keeper) {
   return yield* crash
 })
 
+export interface Killing {
+  /** Ends when a process has begun what it is killed in. Default: with its first report. */
+  readonly begun?: (victim: Victim) => Effect.Effect<void, Error>
+  readonly meanwhile?: Effect.Effect<unknown>
+}
+
 /**
- * Starts one process after the other and kills each a moment after its first report; `meanwhile` goes on while it
- * lives.
+ * Starts one process after the other and kills each a moment after it has begun; `meanwhile` goes on while it lives.
  *
  * Answers how often the server of the store was killed too.
  */
@@ -84,14 +89,14 @@ export const killAgainAndAgain = Effect.fnUntraced(function*(
   { rounds }: Trial,
   kept: Keeper,
   start: Effect.Effect<Victim, never, Scope.Scope>,
-  meanwhile: Effect.Effect<unknown> = Effect.void
+  { begun = ({ reported }) => reported, meanwhile = Effect.void }: Killing = {}
 ): Effect.fn.Return<number, Error> {
   let serverKills = 0
   for (let round = 0; round < rounds; round++) {
     yield* Effect.scoped(Effect.gen(function*() {
       const victim = yield* start
       const working = yield* Effect.forkChild(meanwhile)
-      yield* victim.reported
+      yield* begun(victim)
       const crashing = yield* Effect.forkChild(maybeCrash(kept))
       yield* Effect.sleep(yield* between(1, 300))
       yield* victim.kill
@@ -105,9 +110,15 @@ export const killAgainAndAgain = Effect.fnUntraced(function*(
 /** What a broker publishes by itself. */
 export interface Feed {
   readonly published: ReadonlySet<number>
-  /** Publishes some, again and again. */
+  /** Publishes some, again and again, while not too many wait. */
   readonly flow: Effect.Effect<unknown>
 }
+
+/**
+ * Messages that may wait in the broker. Without a bound, a slow machine gets more to do, because more is published while
+ * its processes start, and what is left over takes minutes at the end.
+ */
+const longestQueue = 400
 
 export const makeFeed = (
   broker: ScriptedBroker.Service,
@@ -116,6 +127,7 @@ export const makeFeed = (
 ): Feed => {
   const published = new Set<number>()
   const publishSome = Effect.gen(function*() {
+    if (broker.sessions.some(({ queued }) => queued >= longestQueue)) return
     for (let i = yield* between(1, 40); i > 0; i--) {
       const number = published.size
       published.add(number)
