@@ -218,6 +218,35 @@ describe.skipIf(!PostgresServer.isPresent())("inbox", () => {
         assert.deepStrictEqual(yield* own.texts, ["on", "on"])
       }))
 
+    it.effect("an equal message in a new session of the server is another one, although only its redelivery arrives", () =>
+      Effect.gen(function*() {
+        const server = yield* PostgresServer.PostgresServer
+        const broker = yield* ScriptedBroker.make()
+        const prefix = "renewed"
+        yield* Effect.scoped(Effect.gen(function*() {
+          const first = yield* program(server, broker, { prefix })
+          yield* consume(first, [])
+          yield* broker.sendPacket(prefix, publish(1, "on"))
+          yield* acknowledged(broker, 1)
+          yield* broker.cut(prefix)
+          assert.isTrue(yield* broker.forgetSession(prefix))
+          yield* broker.awaitConnections(2)
+          yield* broker.awaitUntil(() => broker.subscriptions(prefix).length === 1)
+          // Its packet identifiers begin again, and its first message is lost with a connection.
+          yield* broker.cut(prefix)
+          yield* broker.awaitConnections(3)
+          yield* broker.sendPacket(prefix, publish(1, "on", true))
+          yield* acknowledged(broker, 2)
+          assert.deepStrictEqual(yield* first.texts, ["on", "on"])
+        }))
+        // The next program knows the session of the server again: this one is a redelivery.
+        const next = yield* program(server, broker, { prefix })
+        yield* consume(next, [])
+        yield* broker.sendPacket(prefix, publish(1, "on", true))
+        yield* acknowledged(broker, 3)
+        assert.deepStrictEqual(yield* next.texts, ["on", "on"])
+      }))
+
     it.effect("a redelivery of other content under the same packet identifier is another message", () =>
       Effect.gen(function*() {
         const { broker, session, texts } = yield* world("content")

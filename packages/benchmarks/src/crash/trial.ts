@@ -115,8 +115,8 @@ export interface Feed {
 }
 
 /**
- * Messages that may wait in the broker. Without a bound, a slow machine gets more to do, because more is published while
- * its processes start, and what is left over takes minutes at the end.
+ * Messages that may wait in the broker. Without a bound, a slow machine gets more to do, because more is published
+ * while its processes start, and what is left over takes minutes at the end.
  */
 const longestQueue = 400
 
