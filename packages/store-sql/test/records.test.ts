@@ -24,17 +24,23 @@ const newerRecord = (key: string): string => {
 describe("a client of another database", () => {
   it.effect("is refused with InvalidOptions that names the dialect", () =>
     Effect.gen(function*() {
-      const sqlite = yield* SqlClient.make({
+      const other = yield* SqlClient.make({
         acquirer: Effect.die("no statement is sent"),
-        compiler: Statement.makeCompilerSqlite(),
-        driver: "sqlite",
+        compiler: Statement.makeCompiler({
+          dialect: "mysql",
+          placeholder: () => "?",
+          onIdentifier: (name) => name,
+          onCustom: () => ["", []],
+          onRecordUpdate: () => ["", []]
+        }),
+        driver: "mysql",
         spanAttributes: []
       } as SqlClient.SqlClient.MakeOptions)
       const error = yield* Effect.flip(
-        Effect.scoped(Effect.provideService(SqlStore.make(), SqlClient.SqlClient, sqlite))
+        Effect.scoped(Effect.provideService(SqlStore.make(), SqlClient.SqlClient, other))
       )
       assert.strictEqual(error.reason._tag, "InvalidOptions")
-      assert.match(error.message, /needs PostgreSQL/)
+      assert.match(error.message, /needs PostgreSQL or SQLite/)
     }).pipe(Effect.provide(Reactivity.layer as Layer.Layer<Reactivity.Reactivity>)))
 })
 

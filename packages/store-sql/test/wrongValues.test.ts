@@ -14,6 +14,7 @@ import { tryWrongValues } from "../../../test/support/wrongStores.ts"
 import { options, parameter, type } from "../../../test/support/wrongValues.ts"
 import { decodeOptions } from "../src/internal/outbox/options.ts"
 import { Outbox } from "../src/internal/outbox/outbox.ts"
+import { PostgresOutboxStatements } from "../src/internal/postgres/outboxStatements.ts"
 import { store, withoutSync } from "./support/postgres.ts"
 
 // Which of the numbers are in the bounds is a matter of other tests.
@@ -30,6 +31,8 @@ const inboxInput = options("options", {
   keepKeys: type("count", () => 5, (value) => typeof value === "number" && Number.isInteger(value)),
   statementTimeout: some
 })
+// Without a path, so that none opens a file.
+const sqliteInput = options("options", { busyTimeout: some })
 const outboxInput = options("options", {
   tablePrefix: type("prefix", () => "text", (value) => typeof value === "string"),
   pollInterval: some,
@@ -57,6 +60,11 @@ testExports(
       enqueue: subject("effect", nothing("session", () => undefined)),
       relay: subject("effect", nothing("session", () => undefined))
     },
+    SqliteClient: {
+      make: subject("effect", sqliteInput),
+      layer: subject("layer", sqliteInput),
+      layerConfig: subject("layer", config)
+    },
     SqlStore: {
       make: subject("effect", input),
       layer: subject("layer", input),
@@ -67,7 +75,7 @@ testExports(
     SqlOutbox.SqlOutbox,
     // The one of `make` needs a database.
     Effect.map(SqlClient.SqlClient, (sql) => {
-      const outbox = new Outbox(sql, Result.getOrThrow(decodeOptions({})))
+      const outbox = new Outbox(sql, new PostgresOutboxStatements(sql, "mqttx"), Result.getOrThrow(decodeOptions({})))
       return {
         enqueue: (session, topic, payload, given = {}) => outbox.enqueue(session, topic, payload, given),
         relay: (session) => outbox.relay(session)

@@ -49,9 +49,11 @@ export interface Service {
   readonly url: string
   /** The address that it listens on. */
   readonly host: string
+  /** The port that it listens on. */
   readonly port: number
   /** The user that owns all, a superuser. */
   readonly username: string
+  /** The database of `url`. */
   readonly database: string
   /** For example `15.14`. */
   readonly version: string

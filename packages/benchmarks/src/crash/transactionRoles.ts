@@ -23,7 +23,11 @@ const last = 100_000_000
 
 const makeTables = Effect.gen(function*() {
   const sql = yield* SqlClient.SqlClient
-  yield* sql`CREATE TABLE IF NOT EXISTS handled (id bigint GENERATED ALWAYS AS IDENTITY, number integer, topic text)`
+  const id = sql.onDialectOrElse({
+    sqlite: () => sql`INTEGER PRIMARY KEY AUTOINCREMENT`,
+    orElse: () => sql`bigint GENERATED ALWAYS AS IDENTITY`
+  })
+  yield* sql`CREATE TABLE IF NOT EXISTS handled (id ${id}, number integer, topic text)`
   yield* sql`CREATE TABLE IF NOT EXISTS posted (number integer)`
 })
 

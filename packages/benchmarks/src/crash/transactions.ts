@@ -41,7 +41,7 @@ const watch = Effect.fnUntraced(function*(place: string, text: string): Effect.f
 > {
   let count = -1
   const read = Effect.map(rowsOf<{ n: number }>(place, text), ([row]) => {
-    count = row!.n
+    count = Number(row!.n)
   })
   yield* read
   yield* Effect.forkScoped(Effect.repeat(read, Schedule.spaced("300 millis")))
@@ -69,7 +69,7 @@ export const receiving = Effect.fnUntraced(function*(trial: Trial): Effect.fn.Re
   yield* cutter.stop
   yield* Effect.scoped(Effect.gen(function*() {
     yield* start
-    const handled = yield* watch(kept.place, "SELECT count(DISTINCT number)::int AS n FROM handled")
+    const handled = yield* watch(kept.place, "SELECT count(DISTINCT number) AS n FROM handled")
     yield* settled(handled, () => handled() === published.size)
   }))
   const rows = yield* rowsOf<{ number: number; topic: string }>(
@@ -102,7 +102,7 @@ export const sending = Effect.fnUntraced(function*(trial: Trial): Effect.fn.Retu
   next = Number.MAX_SAFE_INTEGER
   yield* Effect.scoped(Effect.gen(function*() {
     yield* start
-    const waiting = yield* watch(kept.place, "SELECT count(*)::int AS n FROM mqttx_outbox WHERE accepted_in IS NULL")
+    const waiting = yield* watch(kept.place, "SELECT count(*) AS n FROM mqttx_outbox WHERE accepted_in IS NULL")
     yield* settled(() => broker.published.length, () => waiting() === 0)
   }))
   yield* Effect.scoped(Effect.gen(function*() {
