@@ -143,7 +143,7 @@ export const packageFloors: Readonly<Record<string, Floors>> = {
   ],
   "store-sql": [
     [0, ["internal/"]],
-    [1, ["SqlInbox.ts", "SqlOutbox.ts", "SqlStore.ts"]]
+    [1, ["SqlInbox.ts", "SqliteClient.ts", "SqlOutbox.ts", "SqlStore.ts"]]
   ]
 }
 

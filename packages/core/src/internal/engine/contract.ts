@@ -314,6 +314,8 @@ export interface ServerLimits {
  * Figures for status, metrics and tests.
  */
 export interface EngineStats {
+  /** The session of the server, see `Message.serverSession`; before the first connection that of the store. */
+  readonly serverSession: string
   /** Messages accepted and not yet sent. */
   readonly queuedMessages: number
   readonly queuedBytes: number
