@@ -139,6 +139,11 @@ export const GatewaySchema = OptionsSchema.strict({
   $schema: Schema.optionalKey(text),
   /** How long the end of the process may take. Default 25 s. */
   drainTimeout: withDefault(duration("1 second"), "25 seconds"),
+  /**
+   * The folder for the flight records of sessions with `flightRecorder`, relative to that of this file; read when the
+   * gateway starts. Default `flight-records`.
+   */
+  flightRecords: withDefault(nonEmptyText, "flight-records"),
   log: withDefault(OptionsSchema.strict(logFields), {}),
   reload: withDefault(OptionsSchema.strict(reloadFields), {}),
   /** The server for operators; absent: there is none. */
