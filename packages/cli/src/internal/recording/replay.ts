@@ -173,9 +173,6 @@ const publish = (
   lines: Lines
 ): Effect.Effect<void, CommandFailed | MqttError, FileSystem.FileSystem | Stdio.Stdio | Scope.Scope> =>
   Effect.gen(function*() {
-    if (input.loop && input.file === "-") {
-      return yield* Effect.fail(usage("--loop cannot read the standard input again", "Give a file."))
-    }
     const once = paced(messagesOf(lines, input.file), input.speed)
     const { qos } = input
     const messages = (input.loop ? looped(input.file, once) : once).pipe(
@@ -191,6 +188,9 @@ const publish = (
 
 const run = (input: Input): Effect.Effect<void, CommandFailed, FileSystem.FileSystem | Stdio.Stdio> =>
   Effect.gen(function*() {
+    if (input.loop && input.file === "-") {
+      return yield* Effect.fail(usage("--loop cannot read the standard input again", "Give a file."))
+    }
     // A file that is missing is no reason to connect.
     const [first, lines] = yield* opened(input.file)
     if (Option.isNone(first)) return yield* publish(input, lines)
