@@ -167,6 +167,7 @@ describe("SessionOptions", () => {
         ackDeadline: "30000 ms",
         onAckDeadline: "wait",
         tracing: "off",
+        flightRecorder: 0,
         unclaimed: { hold: "10000 ms", fraction: 0.5 },
         serverLimits: {
           maximumQoS: 2,

@@ -1,9 +1,11 @@
 /**
  * The secrets of credentials that change, of authentications, proxies and certificates are seen by the server only:
- * not in logs of any level, errors in any form, spans, events, states, metrics, on the page or in a store.
+ * not in logs of any level, errors in any form, spans, events, states, metrics, on the page, in a flight record or in a
+ * store.
  */
 import * as Authentication from "@effect-mqttx/core/Authentication"
 import type * as Credentials from "@effect-mqttx/core/Credentials"
+import * as FlightRecorder from "@effect-mqttx/core/FlightRecorder"
 import * as SessionManager from "@effect-mqttx/core/SessionManager"
 import type { SessionOptionsInput } from "@effect-mqttx/core/SessionOptions"
 import * as SessionStore from "@effect-mqttx/core/SessionStore"
@@ -14,7 +16,7 @@ import type * as BrokerCore from "@effect-mqttx/testing/BrokerCore"
 import * as Certificates from "@effect-mqttx/testing/Certificates"
 import * as ScriptedBroker from "@effect-mqttx/testing/ScriptedBroker"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Layer, Redacted, Result, type Scope } from "effect"
+import { Context, Effect, Layer, Option, Redacted, Result, type Scope, Stream } from "effect"
 import { FetchHttpClient } from "effect/http"
 import * as Crypto from "node:crypto"
 import * as Http from "node:http"
@@ -63,7 +65,7 @@ const searched = Effect.fnUntraced(function*(
   const all = wanted.flatMap(forms)
   const seen = yield* witness.seen
   assert.isAbove(seen.length, least)
-  for (const where of stored === undefined ? places : [...places, "store"]) {
+  for (const where of stored === undefined ? places : [...places, "store", "flight record"]) {
     assert.isTrue(seen.some(([place]) => place === where), `nothing was seen in: ${where}`)
   }
   for (const [where, text] of seen) {
@@ -120,6 +122,7 @@ const lived = (make: Effect.Effect<Case, never, Scope.Scope>) =>
       const session = yield* manager.addDurable({
         servers: [broker.url],
         reconnect: impatient,
+        flightRecorder: 1_048_576,
         ...options,
         name: "plant",
         clientId: "plant",
@@ -128,6 +131,8 @@ const lived = (make: Effect.Effect<Case, never, Scope.Scope>) =>
       yield* session.awaitReady
       witness.note("options", inspect(session.options, { depth: 12 }) + JSON.stringify(session.options))
       witness.note("connection info", inspect(yield* session.connectionInfo, { depth: 12 }))
+      const flight = Option.getOrThrow(yield* FlightRecorder.of(session))
+      witness.note("flight record", yield* Stream.mkString(flight.lines))
       yield* session.publish("t", "text", { qos: 1 })
       yield* session.refreshCredentials
       yield* log.until((event) => event._tag === "CredentialsRefreshed")
@@ -136,11 +141,13 @@ const lived = (make: Effect.Effect<Case, never, Scope.Scope>) =>
       yield* log.until((event) => event._tag === "Reconnecting" && event.error.reason._tag === "BadCredentials")
       witness.error(yield* Effect.flip(session.publish("bad/#", "text")))
       witness.error(yield* Effect.flip(session.publish("t", "text", { qos: 1 })))
+      const later = Option.getOrThrow(yield* FlightRecorder.of(session))
+      witness.note("flight record", yield* Stream.mkString(later.lines))
       yield* searched(witness, [mark, ...told(broker)], 50, "stored")
     }).pipe(
       Effect.provideServiceEffect(SessionStore.SessionStore, watchedStore(witness)),
       Effect.provideService(Transport.Transport, transport),
-      Effect.provide(witness.layer)
+      Effect.provide([witness.layer, FlightRecorder.layer()])
     )
   }).pipe(Effect.scoped)
 

@@ -29,6 +29,8 @@ export interface Side {
   readonly idleFilters?: number
   /** Streams, or listeners, that all get every message. Default 1. */
   readonly streams?: number
+  /** Bytes of a session's flight record. Default 0: there is none. */
+  readonly flightRecorder?: number
   /** Bytes of a payload, where it is not what the flags say. */
   readonly payloadBytes?: number
 }

@@ -74,4 +74,27 @@ const rowsOf = (qos: 0 | 1): ReadonlyArray<Row> => {
   ]
 }
 
-export const rows: ReadonlyArray<Row> = [...rowsOf(0), ...rowsOf(1)]
+/**
+ * What a flight record of 4 MiB costs: the same session with it and without, by processor time. The best runs count,
+ * because the difference is smaller than what other programs of the machine take.
+ */
+const recorderRows = ([0, 1] as const).flatMap((qos) =>
+  (["messages", "publish"] as const).map((mode): Row => {
+    const side: SideRequest = { client: "session", mode, qos, outstanding: mode === "publish" ? 100 : 0 }
+    const recorded: SideRequest = { ...side, flightRecorder: 4_194_304 }
+    return {
+      id: `session.recorder.${mode}.qos${qos}`,
+      title: `flight record, ${mode === "publish" ? "publish" : "receive"} QoS ${qos}`,
+      unit: "msg/CPU s",
+      better: "higher",
+      statistic: "best",
+      promise: { atLeast: 0.97, tolerance: 0.03 },
+      sides: [
+        { role: "ours", name: "recorded", source: sideSource(recorded), part: "perCpu" },
+        { role: "other", name: "session", source: sideSource(side), part: "perCpu" }
+      ]
+    }
+  })
+)
+
+export const rows: ReadonlyArray<Row> = [...rowsOf(0), ...rowsOf(1), ...recorderRows]

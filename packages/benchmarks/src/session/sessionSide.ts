@@ -2,6 +2,7 @@
  * A session with its default options, but for what a full stream does to QoS 0, used as its users do.
  */
 import { MqttSession, type Publication } from "@effect-mqttx/core"
+import * as FlightRecorder from "@effect-mqttx/core/FlightRecorder"
 import * as MqttMetrics from "@effect-mqttx/metrics/MqttMetrics"
 import { Effect, Exit, Schedule, Scope, Stream } from "effect"
 import { type Conditions, filter, idleFilter, sharedFilter, type Side, startFilter, topics } from "./contract.ts"
@@ -12,6 +13,7 @@ const make = Effect.fnUntraced(function*(side: Side, conditions: Conditions) {
     name: "bench",
     servers: [`mqtt://127.0.0.1:${conditions.port}`],
     protocolVersion: conditions.protocolVersion,
+    flightRecorder: side.flightRecorder ?? 0,
     ...(conditions.payloadBytes > largePayload
       ? { maximumPacketSize: conditions.payloadBytes + 65_536, memoryLimit: 256 * 1024 * 1024 }
       : {})
@@ -115,6 +117,6 @@ const make = Effect.fnUntraced(function*(side: Side, conditions: Conditions) {
 })
 
 const start = (side: Side, conditions: Conditions): Promise<Running> =>
-  Effect.runPromise(Scope.provide(make(side, conditions), Scope.makeUnsafe()))
+  Effect.runPromise(Effect.provide(Scope.provide(make(side, conditions), Scope.makeUnsafe()), FlightRecorder.layer()))
 
 serve(start)

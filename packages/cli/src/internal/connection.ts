@@ -3,6 +3,7 @@
  * the variables `MQTT_...`, and these before the defaults. Names are those of mosquitto_pub, with those of MQTT.js's
  * command line as aliases.
  */
+import * as FlightRecorder from "@effect-mqttx/core/FlightRecorder"
 import * as MqttSession from "@effect-mqttx/core/MqttSession"
 import type { QoS } from "@effect-mqttx/core/QoS"
 import * as ServerAddress from "@effect-mqttx/core/ServerAddress"
@@ -17,6 +18,7 @@ import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { CommandFailed, exitCodes, fromMqtt, usage } from "./failure.ts"
+import { onSignal, writeInto } from "./flightRecords.ts"
 
 const portMistake = (port: number): string => `${port} is no port: expected 1 to 65535`
 
@@ -191,15 +193,20 @@ export const open = (
     let isConnected = false
     const loggers = Array.from(yield* Logger.CurrentLoggers, (logger) =>
       Logger.make((line) => isConnected ? logger.log(line) : undefined))
-    const session = yield* Effect.provideService(
-      MqttSession.make(options as SessionOptions.SessionOptions & { readonly persistence: "none" | "process" }),
-      Logger.CurrentLoggers,
-      new Set(loggers)
+    const files = Option.getOrUndefined(yield* Effect.serviceOption(FileSystem.FileSystem))
+    const write = options.flightRecorder === 0 || files === undefined ? undefined : writeInto(files, ".")
+    const session = yield* MqttSession.make(
+      options as SessionOptions.SessionOptions & { readonly persistence: "none" | "process" }
+    ).pipe(
+      Effect.provideService(Logger.CurrentLoggers, new Set(loggers)),
+      write === undefined
+        ? (make) =>
+          make
+        : Effect.provide(FlightRecorder.layer(write))
     )
+    if (write !== undefined) yield* onSignal(Effect.succeed([session]), write)
     const first = yield* session.statusChanges.pipe(
-      Stream.filter((status) =>
-        status.state === "connected" || status.lastError !== undefined
-      ),
+      Stream.filter((status) => status.state === "connected" || status.lastError !== undefined),
       Stream.runHead
     )
     if (Option.isSome(first) && first.value.state === "connected") {

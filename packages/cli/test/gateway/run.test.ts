@@ -3,12 +3,11 @@
  */
 import { Cli } from "@effect-mqttx/cli"
 import { MqttSession } from "@effect-mqttx/core"
-import { MosquittoBroker, RedisServer } from "@effect-mqttx/testing"
+import { MosquittoBroker, PostgresServer, RedisServer } from "@effect-mqttx/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import * as Postgres from "../../../store-sql/test/support/postgres.ts"
 import {
   ask,
   awaitStatus,
@@ -302,13 +301,13 @@ template = '{ "fahrenheit": {{$.temp}}, "from": {{topic}} }'
       )
     }).pipe(Effect.scoped))
 
-  it.live.skipIf(!Postgres.isPresent())(
+  it.live.skipIf(!PostgresServer.isPresent())(
     "a store in PostgreSQL: kill -9 in the middle of traffic, QoS 2 comes once and in order",
     () =>
       Effect.gen(function*() {
         const a = yield* broker
         const b = yield* broker
-        const database = yield* Postgres.PostgresServer
+        const database = yield* PostgresServer.PostgresServer
         const port = yield* freePort
         const file = (yield* folder({
           "gateway.toml": `
@@ -349,7 +348,7 @@ target = "cloud"
         assert.strictEqual(code, exitCodes.failed, stderr)
         assert.include(stderr, "the session store failed (unavailable)")
         assert.notInclude(stderr, "hunter2")
-      }).pipe(Effect.provide(Postgres.layerServer()), Effect.scoped)
+      }).pipe(Effect.provide(PostgresServer.layer()), Effect.scoped)
   )
 
   it.live.skipIf(!RedisServer.isPresent())(

@@ -56,6 +56,8 @@ export interface Running {
 export interface Settings {
   readonly env?: Readonly<Record<string, string>>
   readonly stdin?: string | Uint8Array
+  /** The current folder. */
+  readonly cwd?: string
 }
 
 const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("MQTT_")))
@@ -73,7 +75,10 @@ export const start = (
     yield* bundle
     const child = yield* Effect.acquireRelease(
       Effect.sync(() =>
-        spawn(process.execPath, [outfile, ...args], { env: { ...environment, NO_COLOR: "1", ...settings.env } })
+        spawn(process.execPath, [outfile, ...args], {
+          env: { ...environment, NO_COLOR: "1", ...settings.env },
+          cwd: settings.cwd
+        })
       ),
       (child) => Effect.sync(() => child.kill("SIGKILL"))
     )

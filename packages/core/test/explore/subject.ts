@@ -11,6 +11,9 @@ import * as Path from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
 import { parseSync } from "oxc-parser"
 import type { EngineOptions, SessionEngine } from "../../src/internal/engine/contract.ts"
+import type { RecordedEngine } from "../../src/internal/engine/recording/recordedEngine.ts"
+import type * as RecordLines from "../../src/internal/engine/recording/recordLines.ts"
+import type { ReplayedEngine } from "../../src/internal/engine/recording/replayedEngine.ts"
 
 /**
  * One exact replacement in a source file; `from` stands in it exactly once.
@@ -37,6 +40,13 @@ export interface OpenBroker extends BrokerCore {
 export interface Subject {
   readonly makeEngine: (options: EngineOptions) => SessionEngine
   readonly makeBroker: (options: BrokerCoreOptions) => OpenBroker
+}
+
+/** The flight recorder that belongs to a loaded engine: it knows that engine's classes. */
+export interface Recording {
+  readonly RecordedEngine: typeof RecordedEngine
+  readonly ReplayedEngine: typeof ReplayedEngine
+  readonly linesOf: (engine: RecordedEngine) => ReadonlyArray<string>
 }
 
 /** Engine sources in an edit. */
@@ -131,6 +141,9 @@ const bundle = async (edits: ReadonlyArray<Edit>): Promise<string> => {
     stdin: {
       contents: `
         export { makeEngine } from "./packages/core/src/internal/engine/engine.ts"
+        export { RecordedEngine } from "./packages/core/src/internal/engine/recording/recordedEngine.ts"
+        export { ReplayedEngine } from "./packages/core/src/internal/engine/recording/replayedEngine.ts"
+        export * as RecordLines from "./packages/core/src/internal/engine/recording/recordLines.ts"
         export { makeBrokerCore } from "./packages/testing/src/BrokerCore.ts"
       `,
       resolveDir: root
@@ -152,7 +165,7 @@ const bundle = async (edits: ReadonlyArray<Edit>): Promise<string> => {
 /**
  * Builds and loads the engine and the broker with these edits.
  */
-export const load = async (edits: ReadonlyArray<Edit> = []): Promise<Subject> => {
+export const load = async (edits: ReadonlyArray<Edit> = []): Promise<Subject & { readonly recording: Recording }> => {
   const text = await bundle([openBroker, ...edits])
   // Below packages/core, where the bundle finds what it does not contain.
   const folder = Path.join(root, "packages/core/build/explore")
@@ -162,6 +175,24 @@ export const load = async (edits: ReadonlyArray<Edit> = []): Promise<Subject> =>
   const module = await import(/* @vite-ignore */ pathToFileURL(file).href) as {
     readonly makeEngine: Subject["makeEngine"]
     readonly makeBrokerCore: (options: BrokerCoreOptions, now: number) => OpenBroker
+    readonly RecordLines: typeof RecordLines
+  } & Omit<Recording, "linesOf">
+  const { headerLine, keep, linesOf } = module.RecordLines
+  return {
+    makeEngine: module.makeEngine,
+    makeBroker: (options) => module.makeBrokerCore(options, 0),
+    recording: {
+      RecordedEngine: module.RecordedEngine,
+      ReplayedEngine: module.ReplayedEngine,
+      linesOf: ({ recording }) => {
+        const { dropped, options } = recording
+        const { session } = options
+        const { format, version } = module.RecordLines
+        return [
+          headerLine({ format, version, session, cause: "request", at: 0, dropped, options }),
+          ...linesOf(keep(recording))
+        ]
+      }
+    }
   }
-  return { makeEngine: module.makeEngine, makeBroker: (options) => module.makeBrokerCore(options, 0) }
 }

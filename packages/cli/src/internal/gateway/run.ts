@@ -2,6 +2,7 @@
  * A gateway from its start to its end: applies the file, serves metrics, reads the file again when it has changed, and
  * drains on SIGTERM and SIGINT. The command `gateway` loads it when it runs a file.
  */
+import * as FlightRecorder from "@effect-mqttx/core/FlightRecorder"
 import { ForwarderFailed, type MqttError } from "@effect-mqttx/core/MqttError"
 import { SessionLog } from "@effect-mqttx/core/SessionLog"
 import * as Deferred from "effect/Deferred"
@@ -9,15 +10,17 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import type * as FileSystem from "effect/FileSystem"
+import * as FileSystem from "effect/FileSystem"
 import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
-import type * as Path from "effect/Path"
+import type * as EffectPath from "effect/Path"
 import * as Redacted from "effect/Redacted"
 import * as References from "effect/References"
 import * as Scope from "effect/Scope"
+import * as Path from "node:path"
 import { endWith } from "../ending.ts"
 import { CommandFailed, exitCodes, fromMqtt } from "../failure.ts"
+import { onSignal, writeInto } from "../flightRecords.ts"
 import type { Reloaded } from "./adminApi.ts"
 import type { Configuration } from "./configuration.ts"
 import { changesText } from "./difference.ts"
@@ -57,8 +60,9 @@ const logFailures = ({ failures }: Outcome): Effect.Effect<void> =>
 const gateway = (
   { configuration, contents, environment, file }: GatewayStart,
   log: GatewayLog,
-  stop: Deferred.Deferred<void>
-): Effect.Effect<void, CommandFailed, FileSystem.FileSystem | Path.Path | Scope.Scope> =>
+  stop: Deferred.Deferred<void>,
+  write: FlightRecorder.Write
+): Effect.Effect<void, CommandFailed, FileSystem.FileSystem | EffectPath.Path | Scope.Scope> =>
   Effect.gen(function*() {
     let current = configuration
     const runtime = yield* Effect.mapError(GatewayRuntime.make, failureOf)
@@ -73,6 +77,13 @@ const gateway = (
         )
     })
     const signals = yield* hangups
+    const sessions = Effect.map(
+      Effect.flatMap(runtime.manager.statuses, (statuses) =>
+        Effect.forEach(Array.from(statuses.keys()), (name) => Effect.option(runtime.manager.get(name)))),
+      (found) =>
+        found.flatMap(Option.toArray)
+    )
+    yield* onSignal(sessions, write)
     const { failures } = yield* Effect.mapError(runtime.apply(configuration), failureOf)
     if (failures.length > 0) return yield* Effect.fail(failureOf(failures[0]!.error))
     const apply = (next: Configuration): Effect.Effect<Reloaded, NotApplied> =>
@@ -100,7 +111,7 @@ const gateway = (
         )
       )
     const reload = new Reload({ file, environment, contents, settings: () => current.settings.reload, apply })
-    const context = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
+    const context = yield* Effect.context<FileSystem.FileSystem | EffectPath.Path>()
     const admin = yield* Listener.make<NonNullable<GatewayFile["admin"]>>({
       name: "the admin server",
       keyOf: ({ host, port, token }) => JSON.stringify([host, port, token === undefined ? "" : Redacted.value(token)]),
@@ -144,10 +155,24 @@ const gateway = (
     }
   })
 
+/** The gateway, with a folder for the flight records of its sessions. */
+const recorded = (
+  start: GatewayStart,
+  log: GatewayLog,
+  stop: Deferred.Deferred<void>
+): Effect.Effect<void, CommandFailed, FileSystem.FileSystem | EffectPath.Path | Scope.Scope> =>
+  Effect.flatMap(FileSystem.FileSystem, (files) => {
+    const write = writeInto(
+      files,
+      Path.resolve(Path.dirname(start.file), start.configuration.settings.flightRecords)
+    )
+    return Effect.provide(gateway(start, log, stop, write), FlightRecorder.layer(write))
+  })
+
 /** Runs a gateway until the fiber is interrupted, which SIGTERM and SIGINT do; then it drains, and ends with 0. */
 export const runGateway = (
   start: GatewayStart
-): Effect.Effect<void, CommandFailed, FileSystem.FileSystem | Path.Path> => {
+): Effect.Effect<void, CommandFailed, FileSystem.FileSystem | EffectPath.Path> => {
   const { log: settings } = start.configuration.settings
   const log = new GatewayLog(settings)
   return Effect.uninterruptibleMask((restore) =>
@@ -155,7 +180,7 @@ export const runGateway = (
       const stop = Deferred.makeUnsafe<void>()
       const scope = yield* Scope.make()
       // In a fiber of its own, because an interruption would end whatever the drain waits for.
-      const fiber = yield* Effect.forkDetach(Scope.provide(gateway(start, log, stop), scope))
+      const fiber = yield* Effect.forkDetach(Scope.provide(recorded(start, log, stop), scope))
       const first = yield* Effect.exit(restore(Fiber.await(fiber)))
       const isStopped = Exit.isFailure(first)
       if (isStopped) {

@@ -214,6 +214,13 @@ export const GatewaySchema = OptionsSchema.strict({
     duration("1 second").annotateKey({ description: "How long the end of the process may take. Default 25 seconds." }),
     "25 seconds"
   ),
+  flightRecords: withDefault(
+    nonEmptyText.annotateKey({
+      description:
+        "The folder for the flight records of sessions with `flightRecorder`, relative to that of this file; read when the gateway starts. Default `flight-records`."
+    }),
+    "flight-records"
+  ),
   log: withDefault(
     OptionsSchema.strict(logFields).annotateKey({ description: "The lines on the standard error." }),
     {}

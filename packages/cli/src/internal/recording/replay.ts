@@ -1,8 +1,10 @@
 /**
- * `effect-mqttx replay FILE`: publishes a recording of `record` or of `sub --json`, in its order and with its gaps.
+ * `effect-mqttx replay FILE`: runs a flight record, see `flightRecord.ts`, or publishes a recording of `record` or of
+ * `sub --json`, in its order and with its gaps.
  * Servers keep the order of messages of one QoS, not of several. It reads the file as it goes, so the size of the file
  * does not matter. A damaged line ends it, by its number.
  */
+import type { MqttError } from "@effect-mqttx/core/MqttError"
 import type { OutgoingMessage } from "@effect-mqttx/core/Publication"
 import type { QoS } from "@effect-mqttx/core/QoS"
 import * as Argument from "effect/cli/Argument"
@@ -15,11 +17,14 @@ import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import type { PlatformError } from "effect/PlatformError"
 import * as Result from "effect/Result"
+import type * as Scope from "effect/Scope"
+import * as Sink from "effect/Sink"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import { type Connection, connectionFlags, open, optionsOf } from "../connection.ts"
 import { type CommandFailed, fromMqtt, usage } from "../failure.ts"
 import { type Line, linesOf } from "../lines.ts"
+import * as FlightRecord from "./flightRecord.ts"
 import { parse, type RecordedMessage } from "./recordedMessage.ts"
 
 /** A speed as a factor; undefined: without gaps. */
@@ -49,6 +54,15 @@ const config = {
     Flag.withDescription("Ends after so many messages"),
     Flag.optional
   ),
+  step: Flag.Int("step").pipe(
+    Flag.filter((step) => step >= 1, (step) => `expected a number of at least 1, got ${step}`),
+    Flag.withDescription("Of a flight record: ends after this step, and prints the state of the engine"),
+    Flag.optional
+  ),
+  json: Flag.Boolean("json").pipe(
+    Flag.withDescription("Of a flight record: prints one line of JSON for each step"),
+    Flag.withDefault(false)
+  ),
   loop: Flag.Boolean("loop").pipe(
     Flag.withDescription("Begins again at the end of the file, until it is interrupted or -C is reached"),
     Flag.withDefault(false)
@@ -61,6 +75,8 @@ interface Input extends Connection {
   readonly qos: Option.Option<QoS>
   readonly count: Option.Option<number>
   readonly loop: boolean
+  readonly step: Option.Option<number>
+  readonly json: boolean
 }
 
 const damaged = (file: string, line: Line, what: string): CommandFailed =>
@@ -69,15 +85,42 @@ const damaged = (file: string, line: Line, what: string): CommandFailed =>
     "The messages before it were published. Mend or remove the line."
   )
 
-/** The messages of a file, read once. */
-const messagesOf = (
-  file: string
-): Stream.Stream<RecordedMessage, CommandFailed, FileSystem.FileSystem | Stdio.Stdio> => {
+type Lines = Stream.Stream<Line, CommandFailed, FileSystem.FileSystem | Stdio.Stdio>
+
+/** The lines of a file, read once. */
+const linesIn = (file: string): Lines => {
   const bytes: Stream.Stream<Uint8Array, PlatformError, FileSystem.FileSystem | Stdio.Stdio> = file === "-"
     ? Stream.unwrap(Effect.map(Stdio.Stdio, ({ stdin }) => stdin))
     : Stream.unwrap(Effect.map(FileSystem.FileSystem, (files) => files.stream(file)))
-  return linesOf(bytes).pipe(
-    Stream.mapError((error) => usage(`the file cannot be read: ${error.message}`, "Check the path of the file.")),
+  return Stream.mapError(
+    linesOf(bytes),
+    (error) => usage(`the file cannot be read: ${error.message}`, "Check the path of the file.")
+  )
+}
+
+/** The first line, and all lines. The standard input can be read only once. */
+const opened = (
+  file: string
+): Effect.Effect<
+  readonly [Option.Option<Line>, Lines],
+  CommandFailed,
+  FileSystem.FileSystem | Stdio.Stdio | Scope.Scope
+> => {
+  const lines = linesIn(file)
+  return file === "-"
+    ? Effect.map(
+      Stream.peel(lines, Sink.head<Line>()),
+      ([first, rest]) => [first, Stream.concat(Stream.fromIterable(Option.toArray(first)), rest)] as const
+    )
+    : Effect.map(Stream.runHead(lines), (first) => [first, lines] as const)
+}
+
+/** The messages of a recording. */
+const messagesOf = (
+  lines: Lines,
+  file: string
+): Stream.Stream<RecordedMessage, CommandFailed, FileSystem.FileSystem | Stdio.Stdio> =>
+  lines.pipe(
     Stream.mapEffect((line) => {
       const parsed = parse(line)
       return Result.isSuccess(parsed)
@@ -86,7 +129,6 @@ const messagesOf = (
     }),
     Stream.filter((message) => message !== undefined)
   )
-}
 
 /** Lets each message wait until its time, counted from the first one. */
 const paced = <E, R>(
@@ -126,12 +168,12 @@ const looped = (
     return Stream.forever(checked)
   })
 
-const run = (input: Input): Effect.Effect<void, CommandFailed, FileSystem.FileSystem | Stdio.Stdio> =>
+const publish = (
+  input: Input,
+  lines: Lines
+): Effect.Effect<void, CommandFailed | MqttError, FileSystem.FileSystem | Stdio.Stdio | Scope.Scope> =>
   Effect.gen(function*() {
-    if (input.loop && input.file === "-") {
-      return yield* Effect.fail(usage("--loop cannot read the standard input again", "Give a file."))
-    }
-    const once = paced(messagesOf(input.file), input.speed)
+    const once = paced(messagesOf(lines, input.file), input.speed)
     const { qos } = input
     const messages = (input.loop ? looped(input.file, once) : once).pipe(
       Option.isSome(input.count) ? Stream.take(input.count.value) : (all) => all,
@@ -139,17 +181,36 @@ const run = (input: Input): Effect.Effect<void, CommandFailed, FileSystem.FileSy
         ? (all) => all
         : Stream.map(({ options, payload, topic }) => ({ topic, payload, options: { ...options, qos: qos.value } }))
     )
-    if (input.file !== "-") {
-      const files = yield* FileSystem.FileSystem
-      // A file that is missing is no reason to connect.
-      yield* Effect.mapError(
-        files.access(input.file, { readable: true }),
-        (error) => usage(`the file cannot be read: ${error.message}`, "Check the path of the file.")
-      )
-    }
     const session = yield* open(yield* optionsOf(input, "replay", true))
     const { published } = yield* session.publishAll(messages)
     yield* Console.error(`published ${published} messages`)
+  })
+
+const run = (input: Input): Effect.Effect<void, CommandFailed, FileSystem.FileSystem | Stdio.Stdio> =>
+  Effect.gen(function*() {
+    if (input.loop && input.file === "-") {
+      return yield* Effect.fail(usage("--loop cannot read the standard input again", "Give a file."))
+    }
+    // A file that is missing is no reason to connect.
+    const [first, lines] = yield* opened(input.file)
+    if (Option.isNone(first)) return yield* publish(input, lines)
+    const replay = yield* Effect.mapError(
+      Effect.fromResult(FlightRecord.begin(first.value)),
+      (what) => damaged(input.file, first.value, what)
+    )
+    if (replay !== undefined) {
+      return yield* FlightRecord.run(replay, Stream.drop(lines, 1), {
+        file: input.file,
+        step: input.step,
+        isJson: input.json
+      })
+    }
+    if (Option.isSome(input.step) || input.json) {
+      return yield* Effect.fail(
+        usage("--step and --json are for flight records, and this is a recording of messages", "Leave them out.")
+      )
+    }
+    yield* publish(input, lines)
   }).pipe(
     Effect.scoped,
     Effect.mapError((error) => error._tag === "MqttError" ? fromMqtt(error) : error)
@@ -159,9 +220,10 @@ const run = (input: Input): Effect.Effect<void, CommandFailed, FileSystem.FileSy
 export const replay: Command.Command<"replay", Input, {}, CommandFailed, FileSystem.FileSystem | Stdio.Stdio> = Command
   .make("replay", config, run)
   .pipe(
-    Command.withDescription("Publishes a recording, in its order and with its gaps"),
+    Command.withDescription("Publishes a recording, in its order and with its gaps, or runs a flight record"),
     Command.withExamples([
       { command: "effect-mqttx replay plant.jsonl -h test.example --speed 10" },
-      { command: "effect-mqttx replay plant.jsonl -h test.example --speed max -q 1 --loop -C 100000" }
+      { command: "effect-mqttx replay plant.jsonl -h test.example --speed max -q 1 --loop -C 100000" },
+      { command: "effect-mqttx replay plant-flight.jsonl --step 1200" }
     ])
   )

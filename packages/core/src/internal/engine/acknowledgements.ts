@@ -52,4 +52,15 @@ export class AcknowledgementQueue<A extends Acknowledgeable> extends Fifo<A> {
     if (!isBlocking) this.blockedSince = Infinity
     else if (this.blockedSince === Infinity) this.blockedSince = now
   }
+
+  /** Only for flight records, see `recording/engineGraph.ts`. */
+  get privateState() {
+    return { items: Array.from({ length: this.size }, (_, index) => this.at(index)!), watched: this.#watched }
+  }
+
+  set privateState({ items, watched }) {
+    super.clear()
+    for (const item of items) this.push(item)
+    this.#watched = watched
+  }
 }

@@ -52,13 +52,22 @@ export class AutomaticAlias {
     }
     return added
   }
+
+  /** Only for flight records, see `recording/engineGraph.ts`. */
+  get privateState() {
+    return { isDefined: this.#isDefined }
+  }
+
+  set privateState(state) {
+    this.#isDefined = state.isDefined
+  }
 }
 
 export class AutomaticAliases {
-  readonly #lowest: number
-  readonly #aliases = new Map<string, AutomaticAlias>()
+  #lowest: number
+  #aliases = new Map<string, AutomaticAlias>()
   /** Aliases that publishers have chosen themselves. */
-  readonly #reserved = new Set<number>()
+  #reserved = new Set<number>()
   #oldest: AutomaticAlias | undefined = undefined
   #newest: AutomaticAlias | undefined = undefined
   #next: number
@@ -147,5 +156,32 @@ export class AutomaticAliases {
     else older.newer = newer
     if (newer === undefined) this.#newest = older
     else newer.older = older
+  }
+
+  /** Only for flight records, see `recording/engineGraph.ts`. */
+  get privateState() {
+    return {
+      lowest: this.#lowest,
+      aliases: this.#aliases,
+      reserved: this.#reserved,
+      oldest: this.#oldest,
+      newest: this.#newest,
+      next: this.#next,
+      publishes: this.#publishes,
+      candidates: this.#candidates,
+      earlierCandidates: this.#earlierCandidates
+    }
+  }
+
+  set privateState(state) {
+    this.#lowest = state.lowest
+    this.#aliases = state.aliases
+    this.#reserved = state.reserved
+    this.#oldest = state.oldest
+    this.#newest = state.newest
+    this.#next = state.next
+    this.#publishes = state.publishes
+    this.#candidates = state.candidates
+    this.#earlierCandidates = state.earlierCandidates
   }
 }

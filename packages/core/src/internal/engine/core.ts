@@ -157,6 +157,16 @@ export class EngineCore {
     compactChanges(changes, this.freshSequence)
     this.#compactChangesAt = Math.max(compactAt, changes.length * 2)
   }
+
+  /** Only for flight records, see `recording/engineGraph.ts`. */
+  get privateState() {
+    return { compactChangesAt: this.#compactChangesAt, compactAcceptedAt: this.#compactAcceptedAt }
+  }
+
+  set privateState(state) {
+    this.#compactChangesAt = state.compactChangesAt
+    this.#compactAcceptedAt = state.compactAcceptedAt
+  }
 }
 
 const none: Array<never> = []

@@ -102,6 +102,18 @@ export class DirectPublishes implements Direct {
     this.#returned = none
     return returned
   }
+
+  /** Only for flight records, see `recording/engineGraph.ts`. */
+  get privateState() {
+    return { topics: this.#topics, first: this.#first, returned: this.#returned, unsent: this.#unsent }
+  }
+
+  set privateState(state) {
+    this.#topics = state.topics
+    this.#first = state.first
+    this.#returned = state.returned
+    this.#unsent = state.unsent
+  }
 }
 
 const requestOf = ({ payload, properties, retain }: Publish, topic: string): PublishRequest => ({

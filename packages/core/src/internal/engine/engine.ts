@@ -1,6 +1,8 @@
 /**
  * The session engine: one pure state machine for MQTT 3.1.1 and 5.0. This file assembles its parts and passes each
  * input to them. It does no I/O and reads no clock. The session's engine loop calls it.
+ *
+ * Size: its one class has a method for each input and nothing else.
  */
 import type { MqttErrorReason } from "../../MqttError.ts"
 import type { Connack, Packet } from "../../Packet.ts"
@@ -48,7 +50,7 @@ export interface EngineInternals {
   readonly firstPacketIdentifier?: number
 }
 
-class Engine implements SessionEngine {
+export class Engine implements SessionEngine {
   readonly #core: EngineCore
   readonly #outbound: OutboundFlow
   readonly #inbound: InboundFlow
@@ -338,6 +340,15 @@ class Engine implements SessionEngine {
       case "Pingreq":
         return violations.unexpectedPacket(packet._tag.toUpperCase())
     }
+  }
+
+  /** Only for flight records, see `recording/engineGraph.ts`. */
+  get privateState() {
+    return { serverSession: this.#serverSession, flow: this.#subscriptionFlow, isCondemned: this.#isCondemned }
+  }
+
+  set privateState({ isCondemned }) {
+    this.#isCondemned = isCondemned
   }
 }
 

@@ -220,4 +220,25 @@ export class HeldMessages {
     this.#earliest = Infinity
     for (const { until } of items) if (until < this.#earliest) this.#earliest = until
   }
+
+  /** Only for flight records, see `recording/engineGraph.ts`. */
+  get privateState() {
+    return {
+      hasExpired: this.#hasExpired,
+      items: this.#items,
+      earliest: this.#earliest,
+      waiting: this.#waiting,
+      left: this.#left,
+      bytes: this.#bytes
+    }
+  }
+
+  set privateState(state) {
+    this.#hasExpired = state.hasExpired
+    this.#items = state.items
+    this.#earliest = state.earliest
+    this.#waiting = state.waiting
+    this.#left = state.left
+    this.#bytes = state.bytes
+  }
 }

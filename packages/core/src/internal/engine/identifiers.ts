@@ -99,4 +99,23 @@ export class PacketIdentifiers<Owner> {
       if (taken[slot] !== 0) this.#put(taken[slot]!, owners![slot]!)
     }
   }
+
+  /** Only for flight records, see `recording/engineGraph.ts`. */
+  get privateState() {
+    const identifiers = Array.from(this.#taken ?? []).filter((identifier) => identifier !== 0)
+    return {
+      slots: this.#taken?.length ?? 0,
+      identifiers,
+      owners: identifiers.map((identifier) => this.get(identifier)),
+      next: this.#next
+    }
+  }
+
+  set privateState({ identifiers, next, owners, slots }) {
+    this.#taken = slots === 0 ? undefined : new Uint16Array(slots)
+    this.#owners = slots === 0 ? undefined : Array.from<Owner | undefined>({ length: slots }).fill(undefined)
+    this.#size = 0
+    for (let i = 0; i < identifiers.length; i++) this.#put(identifiers[i]!, owners[i]!)
+    this.#next = next
+  }
 }

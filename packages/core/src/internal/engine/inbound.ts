@@ -303,6 +303,24 @@ export class InboundFlow {
     if (message.qos === 0) this.#core.emit({ _tag: "UnclaimedDropped", message })
     else if (!delivery.isOwed) this.#acknowledgements.complete(delivery)
   }
+
+  /** Only for flight records, see `recording/engineGraph.ts`. */
+  get privateState() {
+    return {
+      router: this.#router,
+      aliases: this.#aliases,
+      held: this.#held,
+      window: this.#window,
+      exchanges: this.#exchanges,
+      acknowledgements: this.#acknowledgements,
+      redelivery: this.#redelivery,
+      sequence: this.#sequence
+    }
+  }
+
+  set privateState(state) {
+    this.#sequence = state.sequence
+  }
 }
 
 /** The alias is the server's own, of one connection; the message has the topic that it stands for. */

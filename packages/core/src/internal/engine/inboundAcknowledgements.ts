@@ -115,4 +115,13 @@ export class InboundAcknowledgements {
       this.#core.send({ _tag: "Puback", packetIdentifier, reasonCode, properties: none })
     }
   }
+
+  /** Only for flight records, see `recording/engineGraph.ts`. */
+  get privateState() {
+    return { detached: this.#detached }
+  }
+
+  set privateState(state) {
+    this.#detached = state.detached
+  }
 }

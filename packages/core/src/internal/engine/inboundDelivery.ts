@@ -119,6 +119,16 @@ export class InboundDelivery implements Delivery {
     else if (!this.wasAnswered || this.reasonCode >= 0x80) this.reasonCode = reasonCode
     this.wasAnswered = true
   }
+
+  /** Only for flight records, see `recording/engineGraph.ts`. */
+  get privateState() {
+    return { first: this.#first, others: this.#others }
+  }
+
+  set privateState(state) {
+    this.#first = state.first
+    this.#others = state.others
+  }
 }
 
 /**

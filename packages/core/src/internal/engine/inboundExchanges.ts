@@ -96,4 +96,14 @@ export class InboundExchanges {
   #nextUse(): string {
     return `${this.#core.options.life}.${(this.#uses++).toString(36)}`
   }
+
+  /** Only for flight records, see `recording/engineGraph.ts`. */
+  get privateState() {
+    return { exchanges: this.#exchanges, uses: this.#uses }
+  }
+
+  set privateState(state) {
+    this.#exchanges = state.exchanges
+    this.#uses = state.uses
+  }
 }

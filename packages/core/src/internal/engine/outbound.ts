@@ -315,4 +315,13 @@ export class OutboundFlow {
     this.messages.put(message)
     this.#packets.publish(message, false, now)
   }
+
+  /** Only for flight records, see `recording/engineGraph.ts`. */
+  get privateState() {
+    return { packets: this.#packets, window: this.#window, retransmission: this.#retransmission, ended: this.#ended }
+  }
+
+  set privateState(state) {
+    this.#ended = state.ended
+  }
 }

@@ -155,4 +155,14 @@ export class OutboundMessages {
     const { expiresAfter: limit = Infinity } = this.#core.options.queue
     return now + Math.min(expiresAfter, limit, (properties.messageExpiryInterval ?? Infinity) * 1000)
   }
+
+  /** Only for flight records, see `recording/engineGraph.ts`. */
+  get privateState() {
+    return { quarantined: this.#quarantined, sequence: this.#sequence }
+  }
+
+  set privateState(state) {
+    this.#quarantined = state.quarantined
+    this.#sequence = state.sequence
+  }
 }

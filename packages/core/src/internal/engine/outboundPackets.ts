@@ -150,4 +150,15 @@ export class OutboundPackets {
     this.#sentBytes = 0
     return unwritten
   }
+
+  /** Only for flight records, see `recording/engineGraph.ts`. */
+  get privateState() {
+    return { aliases: this.#aliases, sent: this.#sent, sentBytes: this.#sentBytes, taken: this.#taken }
+  }
+
+  set privateState(state) {
+    this.#sent = state.sent
+    this.#sentBytes = state.sentBytes
+    this.#taken = state.taken
+  }
 }

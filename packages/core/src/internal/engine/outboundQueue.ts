@@ -27,7 +27,7 @@ export class OutboundQueue {
   /** Sent messages without acknowledgement count against the bytes of the queue. */
   readonly #unacknowledged: MessageList
   readonly #list = new MessageList()
-  readonly #byTopic: Map<string, OutboundMessage> | undefined
+  #byTopic: Map<string, OutboundMessage> | undefined
   // Shared like `expired`.
   #dropped: Dropped | undefined
   #refused = false
@@ -177,5 +177,25 @@ export class OutboundQueue {
     core.discard(message)
     core.emit({ _tag: "OutboundDropped", topic: message.request.topic, reason })
     if (core.options.durable) core.delete(outboundKey(message.sequence))
+  }
+
+  /** Only for flight records, see `recording/engineGraph.ts`. */
+  get privateState() {
+    return {
+      list: this.#list,
+      byTopic: this.#byTopic,
+      refused: this.#refused,
+      shrunk: this.#shrunk,
+      earliest: this.#earliest,
+      lastScan: this.#lastScan
+    }
+  }
+
+  set privateState(state) {
+    this.#byTopic = state.byTopic
+    this.#refused = state.refused
+    this.#shrunk = state.shrunk
+    this.#earliest = state.earliest
+    this.#lastScan = state.lastScan
   }
 }

@@ -137,4 +137,25 @@ export class PoisonGuard {
     this.#isSent = false
     this.#absolvedAt = Infinity
   }
+
+  /** Only for flight records, see `recording/engineGraph.ts`. */
+  get privateState() {
+    return {
+      order: this.#order,
+      unanswered: this.#unanswered,
+      proved: this.#proved,
+      suspect: this.#suspect,
+      isSent: this.#isSent,
+      absolvedAt: this.#absolvedAt
+    }
+  }
+
+  set privateState(state) {
+    this.#order = state.order
+    this.#unanswered = state.unanswered
+    this.#proved = state.proved
+    this.#suspect = state.suspect
+    this.#isSent = state.isSent
+    this.#absolvedAt = state.absolvedAt
+  }
 }

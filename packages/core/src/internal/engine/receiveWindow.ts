@@ -55,4 +55,14 @@ export class ReceiveWindow {
   vacate(): void {
     this.#taken--
   }
+
+  /** Only for flight records, see `recording/engineGraph.ts`. */
+  get privateState() {
+    return { taken: this.#taken, isExceeded: this.#isExceeded }
+  }
+
+  set privateState(state) {
+    this.#taken = state.taken
+    this.#isExceeded = state.isExceeded
+  }
 }

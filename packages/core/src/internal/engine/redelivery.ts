@@ -86,4 +86,14 @@ export class Redelivery {
     this.#awaited ??= new Map()
     this.#awaited.set(delivery.packetIdentifier, stub)
   }
+
+  /** Only for flight records, see `recording/engineGraph.ts`. */
+  get privateState() {
+    return { interrupted: this.#interrupted, awaited: this.#awaited }
+  }
+
+  set privateState(state) {
+    this.#interrupted = state.interrupted
+    this.#awaited = state.awaited
+  }
 }

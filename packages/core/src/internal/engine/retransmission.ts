@@ -95,4 +95,14 @@ export class Retransmission {
   #admits({ request }: OutboundMessage): boolean {
     return this.#core.sendable && !this.#packets.isFull && this.#window.admits(request.qos)
   }
+
+  /** Only for flight records, see `recording/engineGraph.ts`. */
+  get privateState() {
+    return { release: this.#release, publish: this.#publish }
+  }
+
+  set privateState(state) {
+    this.#release = state.release
+    this.#publish = state.publish
+  }
 }

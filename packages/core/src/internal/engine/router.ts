@@ -28,18 +28,23 @@ export class Router {
    */
   readonly targets: Array<EngineConsumer> = []
   count = 0
-  // Both are made with the first subscription, because many sessions only publish.
+  // All are made with the first subscription, because many sessions only publish.
   #tree: TopicTree.TopicTree<SubscriptionEntry> | undefined
+  /** What the tree holds, in the order in which it came. */
+  #entries: Set<SubscriptionEntry> | undefined
   #byIdentifier: Map<number, SubscriptionEntry> | undefined
   #routing = 0
 
   add(entry: SubscriptionEntry): void {
     this.#tree ??= TopicTree.make()
+    this.#entries ??= new Set()
     this.#tree.add(entry.filter, entry)
+    this.#entries.add(entry)
   }
 
   remove(entry: SubscriptionEntry): void {
     this.#tree?.remove(entry.filter, entry)
+    this.#entries?.delete(entry)
   }
 
   addIdentifier(entry: SubscriptionEntry): void {
@@ -140,6 +145,19 @@ export class Router {
       }
     }
     return true
+  }
+
+  /** Only for flight records, see `recording/engineGraph.ts`. */
+  get privateState() {
+    return { entries: [...this.#entries ?? []], byIdentifier: this.#byIdentifier, routing: this.#routing }
+  }
+
+  set privateState({ byIdentifier, entries, routing }) {
+    this.#tree?.clear()
+    this.#entries?.clear()
+    for (const entry of entries) this.add(entry)
+    this.#byIdentifier = byIdentifier
+    this.#routing = routing
   }
 }
 

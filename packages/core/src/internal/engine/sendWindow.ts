@@ -51,4 +51,21 @@ export class SendWindow {
     this.#inflight--
     if (message.request.qos === 2) this.#inflightQoS2--
   }
+
+  /** Only for flight records, see `recording/engineGraph.ts`. */
+  get privateState() {
+    return {
+      inflight: this.#inflight,
+      inflightQoS2: this.#inflightQoS2,
+      window: this.#window,
+      windowQoS2: this.#windowQoS2
+    }
+  }
+
+  set privateState(state) {
+    this.#inflight = state.inflight
+    this.#inflightQoS2 = state.inflightQoS2
+    this.#window = state.window
+    this.#windowQoS2 = state.windowQoS2
+  }
 }

@@ -119,4 +119,27 @@ export class ServerSession {
     if (this.#isProbing) this.#inbound.settleDoubt()
     this.#isProbing = false
   }
+
+  /** Only for flight records, see `recording/engineGraph.ts`. */
+  get privateState() {
+    return {
+      core: this.#core,
+      outbound: this.#outbound,
+      inbound: this.#inbound,
+      subscriptions: this.#subscriptions,
+      hasSession: this.#hasSession,
+      cleanStart: this.#cleanStart,
+      awaitsConnack: this.#awaitsConnack,
+      isUnanswered: this.#isUnanswered,
+      isProbing: this.#isProbing
+    }
+  }
+
+  set privateState(state) {
+    this.#hasSession = state.hasSession
+    this.#cleanStart = state.cleanStart
+    this.#awaitsConnack = state.awaitsConnack
+    this.#isUnanswered = state.isUnanswered
+    this.#isProbing = state.isProbing
+  }
 }

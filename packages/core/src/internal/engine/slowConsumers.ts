@@ -113,6 +113,15 @@ export class SlowConsumers {
       this.#acknowledgements.complete(next)
     }
   }
+
+  /** Only for flight records, see `recording/engineGraph.ts`. */
+  get privateState() {
+    return { reconnectWanted: this.#reconnectWanted }
+  }
+
+  set privateState(state) {
+    this.#reconnectWanted = state.reconnectWanted
+  }
 }
 
 const deliveryOf = (head: InboundDelivery | Exchange | undefined): InboundDelivery | undefined =>

@@ -80,4 +80,14 @@ export class SubscribeThrottle {
       this.#table.mark(entry)
     }
   }
+
+  /** Only for flight records, see `recording/engineGraph.ts`. */
+  get privateState() {
+    return { throttled: this.#throttled, accepted: this.#accepted }
+  }
+
+  set privateState(state) {
+    this.#throttled = state.throttled
+    this.#accepted = state.accepted
+  }
 }

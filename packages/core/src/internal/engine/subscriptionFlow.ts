@@ -235,4 +235,13 @@ export class SubscriptionFlow {
     }
     this.#subscriptions.deny(entry, reason, (member) => member.request === request)
   }
+
+  /** Only for flight records, see `recording/engineGraph.ts`. */
+  get privateState() {
+    return { requests: this.#requests, throttle: this.#throttle }
+  }
+
+  set privateState(state) {
+    this.#throttle = state.throttle
+  }
 }

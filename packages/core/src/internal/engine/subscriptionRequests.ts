@@ -225,4 +225,19 @@ export class SubscriptionRequests {
     send(items.slice(0, middle))
     send(items.slice(middle))
   }
+
+  /** Only for flight records, see `recording/engineGraph.ts`. */
+  get privateState() {
+    return {
+      requests: this.#requests,
+      nextIdentifier: this.#nextIdentifier,
+      filtersPerPacket: this.#filtersPerPacket
+    }
+  }
+
+  set privateState(state) {
+    this.#requests = state.requests
+    this.#nextIdentifier = state.nextIdentifier
+    this.#filtersPerPacket = state.filtersPerPacket
+  }
 }

@@ -214,4 +214,16 @@ export class SubscriptionTable {
     this.#entries?.delete(entry.filter)
     if (entry.identifier !== 0) this.#router.removeIdentifier(entry)
   }
+
+  /** Only for flight records, see `recording/engineGraph.ts`. */
+  get privateState() {
+    return { entries: this.#entries, due: this.#due, restored: this.#restored }
+  }
+
+  set privateState(state) {
+    this.#entries = state.entries
+    this.#due = state.due
+    this.#restored = state.restored
+    this.#pending = undefined
+  }
 }

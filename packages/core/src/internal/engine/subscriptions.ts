@@ -285,6 +285,16 @@ export class Subscriptions {
     this.review(entry)
     if (entry.isUnsubscribed && !entry.isWanted) this.#host.unsubscribed(entry.filter)
   }
+
+  /** Only for flight records, see `recording/engineGraph.ts`. */
+  get privateState() {
+    return { consumers: this.#consumers, named: this.#named }
+  }
+
+  set privateState(state) {
+    this.#consumers = state.consumers
+    this.#named = state.named
+  }
 }
 
 const everyone = (): boolean => true

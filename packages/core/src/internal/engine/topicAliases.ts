@@ -30,6 +30,15 @@ export class InboundAliases {
     }
     return this.#topics?.get(alias) ?? violations.topicAliasUnknown(alias)
   }
+
+  /** Only for flight records, see `recording/engineGraph.ts`. */
+  get privateState() {
+    return { topics: this.#topics }
+  }
+
+  set privateState(state) {
+    this.#topics = state.topics
+  }
 }
 
 /**
@@ -72,5 +81,16 @@ export class OutboundAliases {
   get #automaticAliases(): AutomaticAliases | undefined {
     if (this.#automatic !== undefined || this.#automaticMaximum === 0) return this.#automatic
     return this.#automatic = new AutomaticAliases(this.#automaticMaximum)
+  }
+
+  /** Only for flight records, see `recording/engineGraph.ts`. */
+  get privateState() {
+    return { topics: this.#topics, automaticMaximum: this.#automaticMaximum, automatic: this.#automatic }
+  }
+
+  set privateState(state) {
+    this.#topics = state.topics
+    this.#automaticMaximum = state.automaticMaximum
+    this.#automatic = state.automatic
   }
 }

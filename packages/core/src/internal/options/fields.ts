@@ -218,6 +218,11 @@ export const fields = {
    */
   tracing: withDefault(oneOf(["off", "link", "parent"]), "off"),
   /**
+   * The memory of the flight record, in bytes: what the engine of the session was told last, without payloads and
+   * secrets, see `FlightRecorder`. 0: no record; otherwise at least 65,536. Default 0.
+   */
+  flightRecorder: withDefault(integer(0, 1_073_741_824), 0),
+  /**
    * What the session writes to Effect's logger: failures and recoveries (`warnings`), every event (`all`), or nothing
    * (`off`); see `SessionLog`. Default: the setting of `SessionLog.layer`, otherwise `warnings`.
    */

@@ -188,6 +188,9 @@ const proxyIssues = (options: Fields): ReadonlyArray<Issue> => {
 
 const mebibyte = 1024 * 1024
 
+/** Bytes of a flight record that has room for the state of a session. */
+const smallestRecord = 65_536
+
 /** The limits in bytes. If one is absent, it follows from the other. */
 export const memoryOf = (
   { maximumPacketSize, memoryLimit, queue: { bytes } }: Fields
@@ -244,6 +247,9 @@ export const issuesBetween = (options: Fields, broken: ReadonlyArray<string> = [
     Duration.isGreaterThan(options.reconnect.initialDelay, options.reconnect.maxDelay)
   ) {
     issues.push({ path: ["reconnect", "maxDelay"], issue: "expected at least initialDelay" })
+  }
+  if (options.flightRecorder > 0 && options.flightRecorder < smallestRecord) {
+    issues.push({ path: ["flightRecorder"], issue: `expected 0, or at least ${smallestRecord}` })
   }
   const { limit, queue } = memoryOf(options)
   if (intact("memoryLimit", "maximumPacketSize", "queue.bytes") && limit - queue < options.maximumPacketSize) {

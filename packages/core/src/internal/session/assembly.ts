@@ -31,6 +31,7 @@ import { logModeOf } from "./eventLog.ts"
 import { makeSessionFacade } from "./facade.ts"
 import { SessionFailures } from "./failureLedger.ts"
 import type { Fibers } from "./fibers.ts"
+import type { SessionRecorder } from "./flightRecord.ts"
 import { Lifecycle, type LifecycleState, type Observer } from "./lifecycle.ts"
 import { OriginLedger } from "./originLedger.ts"
 import { Publisher } from "./publisher.ts"
@@ -54,6 +55,8 @@ export interface SessionParts {
   readonly fibers: Fibers
   readonly settings: SessionLogOptions
   readonly observer: Observer | undefined
+  /** Present with the option `flightRecorder`. */
+  readonly recorder: SessionRecorder | undefined
 }
 
 /**
@@ -84,6 +87,7 @@ export class SessionAssembly implements SessionCore, EngineLoopHandlers, Subscri
   readonly session: Session
   /** Present where credentials are asked for before each attempt. */
   renewal: Renewal | undefined
+  readonly recorder: SessionRecorder | undefined
   readonly #store: SessionStoreHandle | undefined
   readonly #fibers: Fibers
   readonly #protection: SessionStatus["tls"]
@@ -91,7 +95,7 @@ export class SessionAssembly implements SessionCore, EngineLoopHandlers, Subscri
   #reportDefect: ((cause: unknown) => Effect.Effect<void>) | undefined
 
   constructor(parts: SessionParts) {
-    const { clientId, clock, engine, fibers, observer, options, records, settings, store } = parts
+    const { clientId, clock, engine, fibers, observer, options, recorder, records, settings, store } = parts
     const inboundLimit = inboundLimitOf(options)
     const log = logModeOf(options, settings)
     this.options = options
@@ -99,6 +103,7 @@ export class SessionAssembly implements SessionCore, EngineLoopHandlers, Subscri
     this.#store = store
     this.#fibers = fibers
     this.#clock = clock
+    this.recorder = recorder
     this.#protection = protectionOf(options)
     this.tracing = options.tracing === "off" ? undefined : new SessionTracing(this)
     this.turns = new Turns(this)
@@ -233,6 +238,7 @@ export class SessionAssembly implements SessionCore, EngineLoopHandlers, Subscri
   onDefect(cause: unknown): void {
     this.#reportDefect ??= makeDefectLog(this.name, this.#clock)
     this.fork(this.#reportDefect(cause))
+    this.recorder?.defect(cause)
   }
 
   onStorageLost(error: MqttError): void {

@@ -18,6 +18,7 @@ import type { Session } from "./contract.ts"
 import type { DroppedMessages } from "./droppedMessages.ts"
 import type { EngineLoop } from "./engineLoop.ts"
 import type { SessionFailures } from "./failureLedger.ts"
+import type { SessionRecorder } from "./flightRecord.ts"
 import type { Lifecycle, LifecycleState } from "./lifecycle.ts"
 import type { OriginLedger } from "./originLedger.ts"
 import type { Publisher } from "./publisher.ts"
@@ -48,6 +49,8 @@ export interface SessionCore {
   readonly releaseListeners: Set<(packetIdentifier: number) => void> | undefined
   /** Present where credentials are asked for before each attempt. */
   readonly renewal: Renewal | undefined
+  /** Present with the option `flightRecorder`. */
+  readonly recorder: SessionRecorder | undefined
   /** The public interface of the session. */
   readonly session: Session
   /** Succeeds when the session has ended. */

@@ -5,7 +5,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
-import { MqttError, NotSupported } from "../../MqttError.ts"
+import { InvalidOptions, MqttError, NotSupported } from "../../MqttError.ts"
 import * as ServerAddress from "../../ServerAddress.ts"
 import { SessionLog } from "../../SessionLog.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
@@ -19,6 +19,7 @@ import { Connector } from "./connector.ts"
 import { AccessSource } from "./credentials.ts"
 import { engineOptions } from "./engineOptions.ts"
 import { Fibers } from "./fibers.ts"
+import { attachRecorder, Recorders } from "./flightRecord.ts"
 import { chooseClientId, identityIn, randomToken, RecordedIdentity } from "./identity.ts"
 import type { Observer } from "./lifecycle.ts"
 import { storeOf } from "./persistence.ts"
@@ -47,15 +48,39 @@ export const makeSession = Effect.fnUntraced(function*(
     : undefined
   const { damage, records } = store === undefined ? nothingLoaded : yield* store.load
   const clientId = yield* chooseClientId(options, records)
-  const engine = makeEngine(engineOptions(options, yield* randomToken))
+  const fibers = new Fibers(withoutSpan(yield* Effect.context<never>()))
+  const forEngine = engineOptions(options, yield* randomToken)
+  const makeRecorder = options.flightRecorder === 0 ? undefined : yield* Recorders
+  if (options.flightRecorder > 0 && makeRecorder === undefined) {
+    const issues = [{ path: "flightRecorder", message: "needs FlightRecorder.layer" }]
+    return yield* new MqttError({ session: options.name, method: "make", reason: new InvalidOptions({ issues }) })
+  }
+  const recorder = makeRecorder?.(makeEngine(forEngine), forEngine, {
+    session: options.name,
+    bytes: options.flightRecorder,
+    clock,
+    fork: (effect) => void fibers.fork(effect)
+  })
+  const engine = recorder?.engine ?? makeEngine(forEngine)
   const now = monotonicMillis(clock)
   engine.epochOffset = clock.currentTimeMillisUnsafe() - now
   engine.restore(records, now)
 
   const scope = yield* Effect.scope
-  const fibers = new Fibers(withoutSpan(yield* Effect.context<never>()))
   const settings = yield* SessionLog
-  const core = new SessionAssembly({ options, clientId, engine, store, records, clock, fibers, settings, observer })
+  const core = new SessionAssembly({
+    options,
+    clientId,
+    engine,
+    store,
+    records,
+    clock,
+    fibers,
+    settings,
+    observer,
+    recorder
+  })
+  if (recorder !== undefined) attachRecorder(core.session, recorder)
   connect(core, clock, addresses, identityIn(records))
   yield* Scope.addFinalizer(scope, core.end)
   if (damage !== undefined) core.lifecycle.emit({ _tag: "StorageDamaged", kept: records.length, ...damage })

@@ -35,6 +35,7 @@ export interface SupervisedSession extends
     | "name"
     | "options"
     | "publisher"
+    | "recorder"
     | "renewal"
     | "shutdown"
     | "subscriber"
@@ -218,9 +219,11 @@ export class Supervisor {
   }
 
   #detach(exit: Exit.Exit<Ended>): void {
-    const { engineLoop } = this.#session
-    if (Exit.isSuccess(exit)) engineLoop.detach(exit.value.byServer, isOverQuota(exit.value.error.reason))
-    else engineLoop.detach()
+    const { engineLoop, recorder } = this.#session
+    if (Exit.isSuccess(exit)) {
+      recorder?.ended(exit.value.error)
+      engineLoop.detach(exit.value.byServer, isOverQuota(exit.value.error.reason))
+    } else engineLoop.detach()
   }
 
   #open(attempt: Attempt, owner: Owner): Effect.Effect<Established | Ended> {

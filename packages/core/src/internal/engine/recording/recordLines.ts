@@ -1,0 +1,246 @@
+/**
+ * A flight record as text: JSON, one value on a line. The first line says what it is and has the options of the engine;
+ * then come states (`state`) and steps (`step`), in order. No payload and no secret is in it. `replayedEngine.ts` reads
+ * the lines.
+ */
+import type { QoS } from "../../../QoS.ts"
+import type { EngineOptions } from "../contract.ts"
+import { type Capture, Reference, stateJson } from "./engineGraph.ts"
+import type { OtherCall, Recording } from "./recordedEngine.ts"
+import { type Json, jsonOf } from "./recordedValues.ts"
+import { directResults, Kind, PacketKind, threw } from "./segment.ts"
+
+/** The name of the format, in the first line. */
+export const format = "effect-mqttx flight record"
+export const version = 1
+
+/** The first line. */
+export interface Header {
+  readonly format: typeof format
+  readonly version: typeof version
+  readonly session: string
+  /** Why it was written: `violation`, `defect`, or what asked for it. */
+  readonly cause: string
+  readonly detail?: string
+  /** Milliseconds since the epoch. */
+  readonly at: number
+  /** Number of earlier steps, which the record does not have. */
+  readonly dropped: number
+  readonly options: EngineOptions
+}
+
+/** A line with what the engine was told in one call, and what it answered. */
+export interface Step {
+  /** Counted from the begin of the session. */
+  readonly step: number
+  /** Milliseconds of the engine's clock. */
+  readonly now: number
+  /** Present when it has changed: what makes `now` milliseconds of the epoch. */
+  readonly offset?: number
+  readonly call: string
+  readonly args: ReadonlyArray<Json>
+  readonly result: Json
+}
+
+/** A line with the state of the engine before the next step. */
+export interface State {
+  readonly state: { readonly [key: string]: Json }
+  /** The number of the next delivery. */
+  readonly nextDelivery: number
+}
+
+/** A copy of a segment, because the segment grows on. */
+export interface KeptSegment {
+  readonly capture: Capture | undefined
+  readonly before: number
+  readonly words: Int32Array
+  readonly times: ReadonlyArray<number>
+  readonly objects: ReadonlyArray<unknown>
+  readonly texts: ReadonlyArray<string>
+}
+
+export const keep = ({ segments }: Recording): ReadonlyArray<KeptSegment> =>
+  segments.map(({ before, capture, length, objects, texts, times, words }) => ({
+    before,
+    capture,
+    words: words.slice(0, length),
+    times: times.slice(),
+    objects: objects.slice(),
+    texts: texts.slice()
+  }))
+
+const packetTags = ["Publish", "Puback", "Pubrec", "Pubrel", "Pubcomp"] as const
+
+/** Reads the numbers of a segment, step by step. */
+class Reader {
+  readonly #segment: KeptSegment
+  #at = 0
+  #time = 0
+  #step: number
+  #now = 0
+  #offset: number | undefined
+
+  constructor(segment: KeptSegment) {
+    this.#segment = segment
+    this.#step = segment.before
+  }
+
+  get #isDone(): boolean {
+    return this.#at >= this.#segment.words.length
+  }
+
+  *steps(): Generator<Step> {
+    while (!this.#isDone) {
+      let word = this.#word()
+      if ((word & 15) === Kind.time) {
+        this.#now = this.#segment.times[this.#time++]!
+        this.#offset = this.#segment.times[this.#time++]!
+        // The time of a row that is not noted yet.
+        if (this.#isDone) return
+        word = this.#word()
+      }
+      const row = this.#row(word)
+      // The engine was in the last call when the record was asked for.
+      const result = this.#isDone ? "open" : this.#result(row.call)
+      for (let i = 0; i < row.args.length; i++) {
+        const isLast = i === row.args.length - 1
+        yield this.#made(row.call, row.args[i]!, isLast ? result : resultBefore[row.call] ?? 0)
+      }
+    }
+  }
+
+  #made(call: string, args: ReadonlyArray<Json>, result: Json): Step {
+    const offset = this.#offset
+    this.#offset = undefined
+    return { step: ++this.#step, now: this.#now, ...(offset !== undefined && { offset }), call, args, result }
+  }
+
+  #word(): number {
+    return this.#segment.words[this.#at++]!
+  }
+
+  /** The arguments of each call of a row. */
+  #row(word: number): { readonly call: string; readonly args: ReadonlyArray<ReadonlyArray<Json>> } {
+    const bits = word >>> 4
+    switch (word & 15) {
+      case Kind.publish:
+        return { call: "publish", args: Array.from({ length: bits }, () => [this.#request()]) }
+      case Kind.direct:
+        return { call: "direct.publish", args: Array.from({ length: bits }, () => [this.#request()]) }
+      case Kind.acknowledge: {
+        const reasonCode = this.#word()
+        const consumer = this.#reference("consumer")
+        return {
+          call: "acknowledge",
+          args: Array.from({ length: bits }, () => [consumer, this.#reference("delivery"), reasonCode])
+        }
+      }
+      case Kind.receive:
+        return { call: "receive", args: [[Array.from({ length: bits }, () => this.#packet())]] }
+      case Kind.take:
+        return { call: "take", args: [[]] }
+      case Kind.takeIndependent:
+        return { call: "takeIndependent", args: [[bits === 1]] }
+      case Kind.written:
+        return { call: "written", args: [[]] }
+      case Kind.writable:
+        return { call: "setWritable", args: [[bits === 1]] }
+      case Kind.tick:
+        return { call: "tick", args: [[]] }
+      default: {
+        const { args, call } = this.#object() as OtherCall
+        return { call, args: [args.map(argumentJson)] }
+      }
+    }
+  }
+
+  #result(call: string): Json {
+    const word = this.#word()
+    if (word === threw) return "threw"
+    if (call === "take" || call === "takeIndependent") {
+      if (word === 0) return null
+      const [digest, packets, deliveries, settled] = [this.#word(), this.#word(), this.#word(), this.#word()]
+      return { digest: digest >>> 0, packets, deliveries, settled }
+    }
+    if (call === "publish") return ["Accepted", "Full", "Refused"][word]!
+    if (call === "direct.publish") return directResults[word]!
+    if (call === "receive") return word === 0 ? null : jsonOf(this.#segment.objects[word - 1])
+    return word
+  }
+
+  #request(): Json {
+    const bits = this.#word()
+    const topic = this.#segment.texts[bits >>> 5]!
+    const length = this.#word()
+    const properties = (bits & 8) === 0 ? {} : jsonOf(this.#object())
+    const others = (bits & 16) === 0 ? { topicAlias: 0 } : jsonOf(this.#object()) as { readonly [key: string]: Json }
+    return {
+      topic,
+      payload: { bytes: length },
+      qos: (bits & 3) as QoS,
+      retain: (bits & 4) !== 0,
+      properties,
+      ...others
+    }
+  }
+
+  #packet(): Json {
+    const word = this.#word()
+    const kind = word & 7
+    if (kind === PacketKind.other) return jsonOf(this.#object())
+    const _tag = packetTags[kind]!
+    if (kind !== PacketKind.publish) {
+      return { _tag, packetIdentifier: word >>> 11, reasonCode: (word >>> 3) & 255, properties: {} }
+    }
+    const topic = this.#segment.texts[this.#word()]!
+    const length = this.#word()
+    return {
+      _tag,
+      topic,
+      payload: { bytes: length },
+      qos: (word >>> 3) & 3,
+      retain: (word & 32) !== 0,
+      dup: (word & 64) !== 0,
+      packetIdentifier: word >>> 8,
+      properties: (word & 128) === 0 ? {} : jsonOf(this.#object())
+    }
+  }
+
+  #reference(kind: "consumer" | "delivery"): Json {
+    const word = this.#word()
+    if (word < 0) return argumentJson(this.#segment.objects[-1 - word])
+    return kind === "consumer"
+      ? { consumer: word }
+      : { delivery: word + (this.#segment.capture?.nextDelivery ?? 0) }
+  }
+
+  #object(): unknown {
+    return this.#segment.objects[this.#word()]
+  }
+}
+
+/** The result of each call of a row before the last one. */
+const resultBefore: { readonly [call: string]: Json } = { publish: "Accepted", "direct.publish": "Appended" }
+
+const argumentJson = (value: unknown): Json => {
+  if (!(value instanceof Reference)) return jsonOf(value)
+  const { forgotten, kind, number } = value
+  return forgotten === undefined
+    ? { [kind]: number }
+    : { forgotten: stateJson({ places: forgotten, taken: undefined }) }
+}
+
+/** The lines of a record, without the first one. */
+export const linesOf = function*(segments: ReadonlyArray<KeptSegment>): Generator<string> {
+  for (const segment of segments) {
+    const { capture } = segment
+    if (capture !== undefined) {
+      yield JSON.stringify(
+        { state: stateJson(capture), nextDelivery: capture.nextDelivery } satisfies State
+      )
+    }
+    for (const step of new Reader(segment).steps()) yield JSON.stringify(step)
+  }
+}
+
+export const headerLine = (header: Header): string => JSON.stringify({ ...header, options: jsonOf(header.options) })

@@ -1,0 +1,74 @@
+/**
+ * The direct publishes of an engine that keeps a flight record: passes every call on, and has it noted. It changes no
+ * call and no answer. `recordedEngine.ts` makes it.
+ */
+import type { Publish } from "../../../Packet.ts"
+import type { Direct, PublishRequest } from "../contract.ts"
+import { DirectResult } from "./segment.ts"
+
+/** The recording engine, for its direct publishes. */
+export interface DirectRecorder {
+  /** Adds a direct publish to a row. */
+  readonly beginDirect: (request: PublishRequest, now: number) => void
+  /** Ends the row with the result of its last call. */
+  readonly endDirect: (result: number) => void
+  readonly threwInRow: (cause: unknown) => never
+  readonly recordCall: <A>(call: string, args: ReadonlyArray<unknown>, run: () => A) => A
+}
+
+export class RecordedDirect implements Direct {
+  readonly #direct: Direct
+  readonly #recorder: DirectRecorder
+  /** The last message has its packet, and the packet is in no write yet. */
+  #isAwaiting = false
+
+  constructor(direct: Direct, recorder: DirectRecorder) {
+    this.#direct = direct
+    this.#recorder = recorder
+  }
+
+  /** The result of the last call when its row ends. */
+  get lastResult(): number {
+    const wasAwaiting = this.#isAwaiting
+    this.#isAwaiting = false
+    return wasAwaiting ? DirectResult.notAppended : DirectResult.appended
+  }
+
+  publish(request: PublishRequest, now: number): Publish | undefined {
+    if (this.#isAwaiting) this.#recorder.endDirect(this.lastResult)
+    this.#recorder.beginDirect(request, now)
+    let packet: Publish | undefined
+    try {
+      packet = this.#direct.publish(request, now)
+    } catch (cause) {
+      return this.#recorder.threwInRow(cause)
+    }
+    if (packet === undefined) this.#recorder.endDirect(DirectResult.waits)
+    else this.#isAwaiting = true
+    return packet
+  }
+
+  appended(topic: string): number {
+    this.#isAwaiting = false
+    return this.#direct.appended(topic)
+  }
+
+  get hasAny(): boolean {
+    return this.#direct.hasAny
+  }
+
+  get isOwed(): boolean {
+    return this.#direct.isOwed
+  }
+
+  written(): number {
+    // Not noted where it does nothing: it is called with every write.
+    return this.#direct.hasAny
+      ? this.#recorder.recordCall("direct.written", [], () => this.#direct.written())
+      : this.#direct.written()
+  }
+
+  returned(packets: ReadonlyArray<Publish>, now: number): number {
+    return this.#recorder.recordCall("direct.returned", [packets, now], () => this.#direct.returned(packets, now))
+  }
+}
