@@ -19,8 +19,9 @@ import type { ShardingConfig } from "effect/cluster/ShardingConfig"
 /**
  * A `ShardingConfig` for fail-over under five seconds. All nodes of a cluster have the same.
  *
- * There are 60 shards, which suits up to some 20 nodes: a node that leaves releases its shards one by one. More nodes
- * need more shards (`shardsPerGroup`), and all nodes must have the same number of them.
+ * There are 30 shards, which suits up to ten nodes. A shard that moves is released by a statement of its own, and a node
+ * that cannot release in time loses all its shards, so fewer are better. More nodes need more (`shardsPerGroup`), and
+ * all nodes must have the same number.
  *
  * A node proves each second that it lives, and is out after three seconds without a proof: killed, paused or cut off
  * from the database. Each node looks twice a second who is there. A database that does not answer for a second ends the
@@ -31,7 +32,7 @@ import type { ShardingConfig } from "effect/cluster/ShardingConfig"
  * @since 0.1.0
  */
 export const failover = {
-  shardsPerGroup: 60,
+  shardsPerGroup: 30,
   shardLockExpiration: 3000,
   shardLockRefreshInterval: 1000,
   refreshAssignmentsInterval: 500,

@@ -52,7 +52,9 @@ const makeDirectory = (account: { readonly uid?: number; readonly gid?: number }
   return directory
 }
 
-export const makePostgres: Effect.Effect<Postgres, never, Scope.Scope> = Effect.gen(function*() {
+export const makePostgres = Effect.fnUntraced(function*(
+  more: Readonly<Record<string, string>> = {}
+): Effect.fn.Return<Postgres, never, Scope.Scope> {
   const account = accountOf()
   const directory = yield* Effect.acquireRelease(
     Effect.sync(() => makeDirectory(account)),
@@ -64,7 +66,8 @@ export const makePostgres: Effect.Effect<Postgres, never, Scope.Scope> = Effect.
   execFileSync(find("initdb"), initdb, { ...options, stdio: "ignore" })
   const port = yield* freePort
   // The harness ends programs, and not the machine: syncs would only take time.
-  const settings = [`listen_addresses=${host}`, "unix_socket_directories=", "fsync=off"]
+  const given = Object.entries(more).map(([name, value]) => `${name}=${value}`)
+  const settings = [`listen_addresses=${host}`, "unix_socket_directories=", "fsync=off", ...given]
   const args = ["-D", data, "-p", `${port}`, ...settings.flatMap((setting) => ["-c", setting])]
   let child: ChildProcess | undefined
   const connected = Effect.callback<void, Error>((resume) => {

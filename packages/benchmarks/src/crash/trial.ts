@@ -45,7 +45,7 @@ const directory: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelea
 
 export const keeper = (store: StoreName): Effect.Effect<Keeper, never, Scope.Scope> =>
   store === "sql"
-    ? Effect.map(makePostgres, ({ crash, url }) => ({ place: url, crash: Effect.as(crash, true) }))
+    ? Effect.map(makePostgres(), ({ crash, url }) => ({ place: url, crash: Effect.as(crash, true) }))
     : store !== "redis"
     ? Effect.map(directory, (place) => ({ place, crash: Effect.succeed(false) }))
     : Effect.map(Effect.orDie(RedisServer.make({ appendonly: true, appendfsync: "always" })), (redis) => ({

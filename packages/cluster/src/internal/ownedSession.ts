@@ -2,7 +2,7 @@
  * One session that this node owns: opens it behind a fence, runs its handlers, and opens it again after an end that it
  * did not ask for. The table of the node starts it and releases it.
  */
-import { Closed, MqttError } from "@effect-mqttx/core/MqttError"
+import { Closed, isMqttError, MqttError } from "@effect-mqttx/core/MqttError"
 import type { Session } from "@effect-mqttx/core/MqttSession"
 import type { SessionStatus } from "@effect-mqttx/core/SessionStatus"
 import type { SessionStore } from "@effect-mqttx/core/SessionStore"
@@ -107,7 +107,7 @@ export class OwnedSession {
       Effect.andThen(Effect.never),
       Effect.tapCause((cause) =>
         Effect.flatMap(session.status, (status) =>
-          Cause.hasInterruptsOnly(cause) || isOver(status)
+          Cause.hasInterruptsOnly(cause) || isClosed(cause) || isOver(status)
             ? Effect.void
             : Effect.logError("the handlers of a session failed, and will run again", cause))
       ),
@@ -120,6 +120,12 @@ export class OwnedSession {
 
 const isOver = ({ failure, state }: SessionStatus): boolean =>
   state === "closed" || (state === "disconnected" && failure !== undefined)
+
+/** The session is ending: its status follows. */
+const isClosed = (cause: Cause.Cause<unknown>): boolean => {
+  const error = Cause.squash(cause)
+  return isMqttError(error) && error.reason._tag === "Closed"
+}
 
 /** Fails when the session has ended for good. */
 const ended = (session: Session): Effect.Effect<never, MqttError> =>
