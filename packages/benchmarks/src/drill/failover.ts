@@ -195,11 +195,10 @@ export const drillFailover = ({ kills, rate, sessions }: FailoverDrill): Effect.
       Effect.andThen(Effect.sleep("200 millis")),
       Effect.repeat({ until: () => served.size === sessions })
     )
-    let isFinished = false
-    let round = 0
+    const load = { isFinished: false, rounds: 0 }
     const publishing = yield* Effect.gen(function*() {
-      while (!isFinished) {
-        const number = round++
+      while (!load.isFinished) {
+        const number = load.rounds++
         yield* Effect.forEach(clientIds, (id) => send(id, number), { concurrency: "unbounded", discard: true })
         yield* Effect.sleep(1000 / rate)
       }
@@ -231,9 +230,9 @@ export const drillFailover = ({ kills, rate, sessions }: FailoverDrill): Effect.
       console.log(`${kill + 1} ${kind} ${node.name}: ${affected.length} sessions, ${gap} ms`)
     }
 
-    isFinished = true
+    load.isFinished = true
     yield* Fiber.join(publishing)
-    const published = round * sessions
+    const published = load.rounds * sessions
     // What has not arrived when nothing arrives any more is lost.
     let before = -1
     yield* Effect.suspend(() => {

@@ -179,9 +179,9 @@ export const cluster = Effect.fnUntraced(function*(
     Effect.timeoutOrElse({ duration: "90 seconds", orElse: () => until(() => false, "every session is served") })
   )
   const published: Array<string> = []
-  let isFinished = false
+  const load = { isFinished: false }
   const publishing = yield* Effect.gen(function*() {
-    for (let number = 0; !isFinished; number++) {
+    for (let number = 0; !load.isFinished; number++) {
       yield* Effect.forEach(clientIds, (id) => {
         published.push(`${id} ${number}`)
         return send(id, number)
@@ -197,7 +197,7 @@ export const cluster = Effect.fnUntraced(function*(
     connections: (id: string) => connectionsOf(broker.log(), id),
     /** Ends the load, waits for the rest, and answers with what was published, stored and received. */
     finish: Effect.gen(function*() {
-      isFinished = true
+      load.isFinished = true
       yield* Fiber.join(publishing)
       yield* until(() => new Set(received).size >= published.length, "everything arrives")
       const rows = yield* query("SELECT site || ' ' || text AS row FROM rows WHERE text <> '-1'")
