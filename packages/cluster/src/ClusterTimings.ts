@@ -1,8 +1,9 @@
 /**
  * Times for clusters that own MQTT sessions. Effect's defaults suit jobs: a node that dies keeps its shards for 35
- * seconds. With these times another node has its sessions connected within five seconds.
+ * seconds. With these times another node takes over its sessions after three to five, on machines that are not
+ * overloaded.
  *
- * **Example** (A node with fail-over under five seconds)
+ * **Example** (A node with a fast fail-over)
  *
  * ```ts
  * import { ClusterTimings } from "@effect-mqttx/cluster"
@@ -17,7 +18,7 @@ import type { SessionOptionsInput } from "@effect-mqttx/core/SessionOptions"
 import type { ShardingConfig } from "effect/cluster/ShardingConfig"
 
 /**
- * A `ShardingConfig` for fail-over under five seconds. All nodes of a cluster have the same.
+ * A `ShardingConfig` for fail-over within some five seconds. All nodes of a cluster have the same.
  *
  * There are 30 shards, which suits up to ten nodes. A shard that moves is released by a statement of its own, and a node
  * that cannot release in time loses all its shards, so fewer are better. More nodes need more (`shardsPerGroup`), and

@@ -6,7 +6,11 @@ import type { SessionStore } from "@effect-mqttx/core/SessionStore"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
 import { type Definition, OwnedSession } from "./ownedSession.ts"
+
+/** More at once would delay the proofs of the node that it lives, by which it keeps its shards. */
+const openAtOnce = 32
 
 interface Entry {
   readonly owned: OwnedSession
@@ -17,6 +21,7 @@ export class NodeSessions {
   readonly #entries = new Map<string, Entry>()
   readonly #definition: Definition
   readonly #scope: Scope.Scope
+  readonly #opening = Semaphore.makeUnsafe(openAtOnce)
 
   constructor(definition: Definition, scope: Scope.Scope) {
     this.#definition = definition
@@ -32,7 +37,7 @@ export class NodeSessions {
     return Effect.suspend(() => {
       const present = this.#entries.get(clientId)
       if (present !== undefined) return Effect.succeed(present.owned)
-      const owned = new OwnedSession(clientId, this.#definition, isOwner)
+      const owned = new OwnedSession(clientId, this.#definition, isOwner, this.#opening)
       return Effect.map(Effect.forkIn(owned.keep, this.#scope), (fiber) => {
         this.#entries.set(clientId, { owned, fiber })
         return owned

@@ -12,6 +12,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
+import type * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import { makeFence } from "./fence.ts"
 
@@ -30,15 +31,18 @@ export class OwnedSession {
   readonly clientId: string
   readonly #definition: Definition
   readonly #isOwner: () => boolean
+  readonly #opening: Semaphore.Semaphore
   /** The attempt to open the session: the session, or why there is none. */
   #attempt = Deferred.makeUnsafe<Session, MqttError>()
   #session: Session | undefined
   #lastError: MqttError | undefined
 
-  constructor(clientId: string, definition: Definition, isOwner: () => boolean) {
+  /** `opening` bounds the sessions that the node opens at once. */
+  constructor(clientId: string, definition: Definition, isOwner: () => boolean, opening: Semaphore.Semaphore) {
     this.clientId = clientId
     this.#definition = definition
     this.#isOwner = isOwner
+    this.#opening = opening
   }
 
   /** The session. Waits while it is being opened, and fails with the error of an attempt that failed. */
@@ -91,10 +95,10 @@ export class OwnedSession {
   #live(attempt: Deferred.Deferred<Session, MqttError>): Effect.Effect<never, MqttError, SessionStore | Scope.Scope> {
     return Effect.gen({ self: this }, function*() {
       const { lost, services } = yield* makeFence(this.#isOwner)
-      const session = yield* Effect.provideContext(
+      const session = yield* this.#opening.withPermits(1)(Effect.provideContext(
         this.#definition.open(this.clientId),
         services as Context.Context<SessionStore>
-      )
+      ))
       this.#session = session
       this.#lastError = undefined
       yield* Deferred.succeed(attempt, session)

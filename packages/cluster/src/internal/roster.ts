@@ -29,6 +29,6 @@ export const layerRoster = (
             }),
             Effect.ignore
           ),
-        { concurrency: 64, discard: true }
+        { concurrency: 16, discard: true }
       ))
   )
