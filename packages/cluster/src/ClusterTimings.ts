@@ -20,9 +20,9 @@ import type { ShardingConfig } from "effect/cluster/ShardingConfig"
 /**
  * A `ShardingConfig` for fail-over within some five seconds. All nodes of a cluster have the same.
  *
- * There are 30 shards, which suits up to ten nodes. A shard that moves is released by a statement of its own, and a node
- * that cannot release in time loses all its shards, so fewer are better. More nodes need more (`shardsPerGroup`), and
- * all nodes must have the same number.
+ * There are 30 shards, which suits up to ten nodes. A shard that moves is released by a statement of its own, and a
+ * node that cannot release in time loses all its shards, so fewer are better. More nodes need more (`shardsPerGroup`),
+ * and all nodes must have the same number.
  *
  * A node proves each second that it lives, and is out after three seconds without a proof: killed, paused or cut off
  * from the database. Each node looks twice a second who is there. A database that does not answer for a second ends the

@@ -133,6 +133,15 @@ class BrokerLog {
   }
 }
 
+/** The rows that the handlers wrote, but for those of the messages that wait for the begin. */
+const countRows = (sql: SqlClient.SqlClient) =>
+  Effect.map(
+    sql.unsafe<{ readonly n: string; readonly all: string }>(
+      "SELECT count(DISTINCT site || ' ' || number)::text AS n, count(*)::text AS all FROM drill_rows WHERE number <> '-1'"
+    ),
+    ([row]) => ({ distinct: Number(row!.n), doubled: Number(row!.all) - Number(row!.n) })
+  )
+
 export const drillFailover = ({ kills, rate, sessions }: FailoverDrill): Effect.Effect<FailoverOutcome> =>
   Effect.gen(function*() {
     const postgres = yield* makePostgres({
@@ -240,11 +249,8 @@ export const drillFailover = ({ kills, rate, sessions }: FailoverDrill): Effect.
       before = received.size
       return isStill ? Effect.void : Effect.fail("messages arrive")
     }).pipe(Effect.retry(Schedule.spaced("15 seconds")), Effect.orDie)
-    const rows = yield* sql.unsafe<{ readonly n: string; readonly all: string }>(
-      "SELECT count(DISTINCT site || ' ' || number)::text AS n, count(*)::text AS all FROM drill_rows WHERE number <> '-1'"
-    )
-    const [distinct, all] = [Number(rows[0]!.n), Number(rows[0]!.all)]
-    let twice = all - distinct
+    const { distinct, doubled } = yield* countRows(sql)
+    let twice = doubled
     for (const count of received.values()) twice += count - 1
     return {
       published,
