@@ -83,7 +83,8 @@ export const node = ({ broker, clientIds, database, prefix, protocolVersion, run
     return {
       address,
       sites: Context.get(context, Sites),
-      sessionsPresent: (): ReadonlyArray<Connected> => connected,
+      /** All connections of its sessions so far. */
+      connected: (): ReadonlyArray<Connected> => connected,
       /** What SIGTERM does: hands the sessions over, and leaves. */
       leave: Scope.close(scope, Exit.void)
     }
