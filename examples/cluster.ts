@@ -12,7 +12,7 @@ import { NodeClusterSocket, NodeRuntime } from "@effect/platform-node"
 import { PgClient } from "@effect/sql-pg"
 import { Context, Effect, Exit, Layer, Option, Redacted, Schedule, Scope } from "effect"
 import { RunnerAddress } from "effect/cluster"
-import { databaseUrl } from "./outbox/postgres.ts"
+import { databaseUrl } from "./database/postgres.ts"
 
 class Sites extends ClusterSession.Service<Sites>()("sites") {}
 
