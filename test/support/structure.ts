@@ -73,7 +73,7 @@ export const floors: Floors = [
 /** What packages stand on besides the core. */
 export const packagesBelow: Readonly<Record<string, ReadonlyArray<string>>> = {
   browser: ["@effect-mqttx/store-kvs"],
-  cli: ["@effect-mqttx/metrics", "@effect-mqttx/store-file", "@effect-mqttx/store-redis"]
+  cli: ["@effect-mqttx/metrics", "@effect-mqttx/store-file", "@effect-mqttx/store-redis", "@effect-mqttx/store-sql"]
 }
 
 /** The floors of packages that stand on the core. */
@@ -150,7 +150,7 @@ export const packageFloors: Readonly<Record<string, Floors>> = {
   ],
   "store-sql": [
     [0, ["internal/"]],
-    [1, ["SqlInbox.ts", "SqlOutbox.ts", "SqlStore.ts"]]
+    [1, ["SqlInbox.ts", "SqliteClient.ts", "SqlOutbox.ts", "SqlStore.ts"]]
   ]
 }
 

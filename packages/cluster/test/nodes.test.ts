@@ -1,12 +1,11 @@
 import { MqttSession } from "@effect-mqttx/core"
-import { MosquittoBroker } from "@effect-mqttx/testing"
+import { MosquittoBroker, PostgresServer } from "@effect-mqttx/testing"
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Fiber, Layer, Schedule, Stream } from "effect"
-import { isPresent, layerServer, PostgresServer, withoutSync } from "../../store-sql/test/support/postgres.ts"
 import { connectionsOf, identifiers, node, quiet } from "./support/nodes.ts"
 
 const servers = Layer.merge(
-  layerServer(withoutSync),
+  PostgresServer.layer({ settings: { fsync: "off" } }),
   Layer.effect(MosquittoBroker.MosquittoBroker, MosquittoBroker.make({ config: ["max_queued_messages 100000"] }))
 )
 
@@ -30,11 +29,11 @@ const settled = (calls: Effect.Success<ReturnType<typeof node>>["sites"], ids: R
     Effect.retry(Schedule.spaced("50 millis"))
   )
 
-describe.skipIf(!isPresent() || !MosquittoBroker.isPresent())("several nodes", () => {
+describe.skipIf(!PostgresServer.isPresent() || !MosquittoBroker.isPresent())("several nodes", () => {
   layer(servers, { excludeTestServices: true, timeout: "1 minute" })((it) => {
     it.effect("each session has one owner, and a call from any node reaches it", () =>
       Effect.gen(function*() {
-        const { port } = yield* PostgresServer
+        const { port } = yield* PostgresServer.PostgresServer
         const broker = yield* MosquittoBroker.MosquittoBroker
         const settings = { database: port, prefix: "reached", broker: broker.url }
         const nodes = yield* Effect.all([node(settings), node(settings), node(settings)], { concurrency: 3 })
@@ -55,7 +54,7 @@ describe.skipIf(!isPresent() || !MosquittoBroker.isPresent())("several nodes", (
 
     it.effect("a node that leaves hands its sessions over: present at the server, and no message lost or doubled", () =>
       Effect.gen(function*() {
-        const { port } = yield* PostgresServer
+        const { port } = yield* PostgresServer.PostgresServer
         const broker = yield* MosquittoBroker.MosquittoBroker
         const received: Array<string> = []
         const ids = identifiers("handed", 6)

@@ -1,19 +1,20 @@
-import { MosquittoBroker } from "@effect-mqttx/testing"
+import { MosquittoBroker, PostgresServer } from "@effect-mqttx/testing"
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import { isPresent, layerServer, PostgresServer, withoutSync } from "../../store-sql/test/support/postgres.ts"
 import { quiet } from "./support/nodes.ts"
 import { bundle, cluster } from "./support/programs.ts"
 
 const servers = Layer.merge(
   // A paused process must not keep the locks of a transaction that it has begun.
-  layerServer({ ...withoutSync, max_connections: "300", idle_in_transaction_session_timeout: "2s" }),
+  PostgresServer.layer({
+    settings: { fsync: "off", max_connections: "300", idle_in_transaction_session_timeout: "2s" }
+  }),
   Layer.effect(MosquittoBroker.MosquittoBroker, MosquittoBroker.make({ config: ["max_queued_messages 0"] }))
 )
 
 const make = Effect.fnUntraced(function*(prefix: string, protocolVersion: 4 | 5 = 5) {
   yield* bundle
-  const started = yield* cluster(yield* PostgresServer, yield* MosquittoBroker.MosquittoBroker, {
+  const started = yield* cluster(yield* PostgresServer.PostgresServer, yield* MosquittoBroker.MosquittoBroker, {
     prefix,
     processes: 3,
     sessions: 9,
@@ -32,7 +33,7 @@ const make = Effect.fnUntraced(function*(prefix: string, protocolVersion: 4 | 5 
   return { ...started, victim, affected, isServedByOthers, isBack, takeovers }
 })
 
-describe.skipIf(!isPresent() || !MosquittoBroker.isPresent())("processes", () => {
+describe.skipIf(!PostgresServer.isPresent() || !MosquittoBroker.isPresent())("processes", () => {
   layer(servers, { excludeTestServices: true, timeout: "1 minute" })((it) => {
     it.effect(
       "a session whose owner is killed goes on at another node, and nothing is lost or doubled",

@@ -1,17 +1,16 @@
 import { ClusterSingleton, ClusterTimings } from "@effect-mqttx/cluster"
 import { Forwarder, MqttSession, SessionManager, SessionStore } from "@effect-mqttx/core"
 import { SqlStore } from "@effect-mqttx/store-sql"
-import { MosquittoBroker } from "@effect-mqttx/testing"
+import { MosquittoBroker, PostgresServer } from "@effect-mqttx/testing"
 import { NodeClusterSocket } from "@effect/platform-node"
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Option, Scope, Stream } from "effect"
 import { RunnerAddress, TestRunner } from "effect/cluster"
-import { isPresent, layerServer, PostgresServer, withoutSync } from "../../store-sql/test/support/postgres.ts"
 import { connectionsOf, freePort, quiet } from "./support/nodes.ts"
 
 const servers = Layer.merge(
-  layerServer(withoutSync),
+  PostgresServer.layer({ settings: { fsync: "off" } }),
   Layer.effect(MosquittoBroker.MosquittoBroker, MosquittoBroker.make({ config: ["max_queued_messages 0"] }))
 )
 
@@ -49,13 +48,13 @@ const node = Effect.fnUntraced(function*(broker: string, database: number) {
   return { name: `node-${port}`, leave: Scope.close(scope, Exit.void) }
 })
 
-describe.skipIf(!isPresent() || !MosquittoBroker.isPresent())("a forwarder as a singleton", () => {
+describe.skipIf(!PostgresServer.isPresent() || !MosquittoBroker.isPresent())("a forwarder as a singleton", () => {
   layer(servers, { excludeTestServices: true, timeout: "1 minute" })((it) => {
     it.effect(
       "runs on one node, goes on at another one when that leaves, and forwards each message once",
       () =>
         Effect.gen(function*() {
-          const { port } = yield* PostgresServer
+          const { port } = yield* PostgresServer.PostgresServer
           const broker = yield* MosquittoBroker.MosquittoBroker
           const nodes = yield* Effect.all([node(broker.url, port), node(broker.url, port)], { concurrency: 2 })
           const observer = yield* MqttSession.make({ name: "observer", servers: [broker.url], log: "off" })

@@ -4,6 +4,7 @@
  * At every moment `received` is the sum of `forwarded`, `filtered`, all of `dropped`, `deadLettered`, `failed`,
  * `duplicates`, `returned` and `inFlight`. Counters continue through `stop`, `start` and `restart`.
  */
+import type { Message } from "./Message.ts"
 import type { MqttError } from "./MqttError.ts"
 
 /**
@@ -145,6 +146,8 @@ export interface ForwarderFailure {
   readonly session: string
   /** Its topic at that session. */
   readonly topic: string
+  /** The message as that session received it. It keeps its payload in memory, see `Message.copy`. */
+  readonly message: Message
   /** Milliseconds since the epoch. */
   readonly at: number
   /** `deadLetter`: it went to the dead-letter topic. `failed`: it was given up. */

@@ -32,6 +32,7 @@ import { MqttError } from "./MqttError.ts"
 
 export type {
   DeadLetter,
+  ForwarderBatch,
   ForwarderHooks,
   ForwarderOptionsInput,
   LoopGuardOptions,

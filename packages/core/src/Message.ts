@@ -39,7 +39,7 @@ export interface Acknowledger {
  */
 export type MessageFields =
   & Pick<Message, "topic" | "payload" | "qos" | "retain" | "dup" | "properties" | "session" | "receivedAt">
-  & Partial<Pick<Message, "packetIdentifier" | "use">>
+  & Partial<Pick<Message, "packetIdentifier" | "use" | "serverSession">>
 
 const textDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
@@ -83,6 +83,12 @@ export class Message {
    * packet identifier. In a durable session this holds across restarts. Undefined for QoS 0 and 1.
    */
   readonly use: string | undefined
+  /**
+   * The session of the server that the message came from: another text whenever the server began a new session, in
+   * which its packet identifiers begin again (MQTT 3.2.2.1.1). In a durable session this holds across restarts. Empty
+   * for a message that came from no server.
+   */
+  readonly serverSession: string
 
   readonly #acknowledger: Acknowledger | undefined
   #text: string | undefined
@@ -98,6 +104,7 @@ export class Message {
     this.receivedAt = fields.receivedAt
     this.packetIdentifier = fields.packetIdentifier ?? 0
     this.use = fields.use
+    this.serverSession = fields.serverSession ?? ""
     this.#acknowledger = acknowledger
     this.#text = undefined
   }
@@ -173,15 +180,7 @@ export class Message {
   with(change: Partial<Omit<MessageFields, "payload">> & { readonly payload?: Payload | undefined }): Message {
     const { payload, ...others } = change
     return new Message({
-      topic: this.topic,
-      qos: this.qos,
-      retain: this.retain,
-      dup: this.dup,
-      properties: this.properties,
-      session: this.session,
-      receivedAt: this.receivedAt,
-      packetIdentifier: this.packetIdentifier,
-      use: this.use,
+      ...this,
       ...others,
       payload: payload === undefined ? this.payload : this.#bytesOf(payload)
     }, this.#acknowledger)
@@ -190,17 +189,10 @@ export class Message {
   /** The same message with its own bytes, which keep no network buffer alive. */
   copy(): Message {
     return new Message({
-      topic: this.topic,
+      ...this,
       // `new Uint8Array` copies bytes of every class; `slice` of a Buffer is a view.
       payload: new Uint8Array(this.payload),
-      qos: this.qos,
-      retain: this.retain,
-      dup: this.dup,
-      properties: detach(this.properties),
-      session: this.session,
-      receivedAt: this.receivedAt,
-      packetIdentifier: this.packetIdentifier,
-      use: this.use
+      properties: detach(this.properties)
     }, this.#acknowledger)
   }
 

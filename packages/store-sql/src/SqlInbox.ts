@@ -1,6 +1,6 @@
 /**
  * Exactly once into a database: what a handler writes and the record that its message was processed are committed in
- * one transaction of PostgreSQL. A message that comes again, after a reconnect or a kill -9, finds the record, is
+ * one transaction of the database. A message that comes again, after a reconnect or a kill -9, finds the record, is
  * acknowledged and not handled again. It does this for QoS 1 and 2.
  *
  * A redelivery is known by its session and packet identifier, and by the `use` of a QoS 2 message or the content of a
@@ -22,11 +22,11 @@ import type * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { Attempts } from "./internal/attempts.ts"
+import { dialectOf } from "./internal/dialects.ts"
 import { refuseConsume, refuseKey, refuseOnce } from "./internal/inbox/checks.ts"
 import { Inbox, programName } from "./internal/inbox/inbox.ts"
 import type * as Options from "./internal/inbox/options.ts"
 import { decodeOptions, InboxOptionsSchema } from "./internal/inbox/options.ts"
-import { requirePostgres } from "./internal/tables.ts"
 
 /**
  * Options of the inbox, all optional. Durations are milliseconds, strings such as `7 days`, or any other input of
@@ -141,8 +141,8 @@ export class SqlInbox extends Context.Service<SqlInbox, {
 }>()("@effect-mqttx/store-sql/SqlInbox") {}
 
 /**
- * Makes the inbox and its tables. Fails with `InvalidOptions`, also when the client is not one of PostgreSQL, and with
- * `StorageFailed` when the database cannot be reached.
+ * Makes the inbox and its tables. Fails with `InvalidOptions`, also when the client is not one of PostgreSQL or SQLite,
+ * and with `StorageFailed` when the database cannot be reached.
  *
  * @stability unstable
  * @category constructors
@@ -153,8 +153,8 @@ export const make = Effect.fnUntraced(function*(
 ): Effect.fn.Return<SqlInbox["Service"], MqttError, SqlClient.SqlClient> {
   const complete = yield* Effect.fromResult(decodeOptions(options))
   const sql = yield* SqlClient.SqlClient
-  yield* requirePostgres(sql, "SqlInbox.make")
-  const inbox = new Inbox(sql, complete, yield* programName)
+  const dialect = yield* dialectOf(sql, "SqlInbox.make")
+  const inbox = new Inbox(sql, new dialect.inbox(sql, complete.tablePrefix), complete, yield* programName)
   yield* new Attempts(inbox.statements, complete.statementTimeout).run((all) => all.makeTables).pipe(
     Effect.mapError((reason) => new MqttError({ method: "SqlInbox.make", reason }))
   )

@@ -19,10 +19,10 @@ import * as Layer from "effect/Layer"
 import type * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
+import { dialectOf } from "./internal/dialects.ts"
 import type * as Options from "./internal/outbox/options.ts"
 import { decodeOptions, OutboxOptionsSchema } from "./internal/outbox/options.ts"
 import { Outbox } from "./internal/outbox/outbox.ts"
-import { requirePostgres } from "./internal/tables.ts"
 
 /**
  * Options of the outbox, all optional. Durations are milliseconds, strings such as `1 second`, or any other input of
@@ -128,8 +128,8 @@ export const make = Effect.fnUntraced(function*(
 ): Effect.fn.Return<SqlOutbox["Service"], MqttError, SqlClient.SqlClient> {
   const complete = yield* Effect.fromResult(decodeOptions(options))
   const sql = yield* SqlClient.SqlClient
-  yield* requirePostgres(sql, "SqlOutbox.make")
-  const outbox = new Outbox(sql, complete)
+  const dialect = yield* dialectOf(sql, "SqlOutbox.make")
+  const outbox = new Outbox(sql, new dialect.outbox(sql, complete.tablePrefix), complete)
   yield* outbox.attempts.run((all) => all.makeTables).pipe(
     Effect.mapError((reason) => new MqttError({ method: "SqlOutbox.make", reason }))
   )

@@ -1,11 +1,11 @@
 /**
- * A durable session store in PostgreSQL, over the service `SqlClient` of `effect/sql`. Any driver layer works that
- * takes arrays as parameters, for example that of `@effect/sql-pg`. That module of Effect is unstable: a minor version
- * of Effect may change the API that is used here.
+ * A durable session store in PostgreSQL or SQLite, over the service `SqlClient` of `effect/sql`. For PostgreSQL any
+ * driver layer works that takes arrays as parameters, for example that of `@effect/sql-pg`; for SQLite there is
+ * `SqliteClient`. That module of Effect is unstable: a minor version of Effect may change the API that is used here.
  *
  * The store makes its two tables when it opens its first session. Every commit is applied in full or not at all. A
  * session has one owner, which holds a lease and renews it. An owner that lost its lease to another one cannot write
- * any more. The durability of a commit depends on the server: `durability` of the handle reports what its settings
+ * any more. The durability of a commit depends on the database: `durability` of the handle reports what its settings
  * guarantee.
  */
 import type { MqttError } from "@effect-mqttx/core/MqttError"
@@ -18,10 +18,10 @@ import * as Layer from "effect/Layer"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as SqlClient from "effect/sql/SqlClient"
+import { dialectOf } from "./internal/dialects.ts"
 import type * as Options from "./internal/options.ts"
 import { decodeOptions, StoreOptionsSchema } from "./internal/options.ts"
 import { Sessions } from "./internal/sessions.ts"
-import { requirePostgres } from "./internal/tables.ts"
 
 /**
  * Options of the store, all optional. Durations are milliseconds, strings such as `30 seconds`, or any other input of
@@ -83,9 +83,9 @@ export type SqlStoreOptions = Options.SqlStoreOptions
 export type SqlStoreOptionsEncoded = Options.SqlStoreOptionsEncoded
 
 /**
- * Makes the store. Fails with `InvalidOptions`, also when the client is not one of PostgreSQL. It sends no statement:
- * an unreachable database shows when a session is opened. The end of its scope closes the store: it releases the
- * sessions that are still open, and their later operations fail with `StorageFailed` of the kind `closed`.
+ * Makes the store. Fails with `InvalidOptions`, also when the client is not one of PostgreSQL or SQLite. It sends no
+ * statement: an unreachable database shows when a session is opened. The end of its scope closes the store: it releases
+ * the sessions that are still open, and their later operations fail with `StorageFailed` of the kind `closed`.
  *
  * @stability unstable
  * @category constructors
@@ -96,16 +96,16 @@ export const make = Effect.fnUntraced(function*(
 ): Effect.fn.Return<SessionStore.SessionStore["Service"], MqttError, SqlClient.SqlClient | Scope.Scope> {
   const complete = yield* Effect.fromResult(decodeOptions(options))
   const sql = yield* SqlClient.SqlClient
-  yield* requirePostgres(sql, "SqlStore.make")
+  const dialect = yield* dialectOf(sql, "SqlStore.make")
   const sessions = yield* Effect.acquireRelease(
-    Effect.sync(() => new Sessions(sql, complete)),
+    Effect.sync(() => new Sessions(new dialect.store(sql, complete.tablePrefix), complete)),
     ({ close }) => close
   )
   return { open: (session) => sessions.open(session) }
 })
 
 /**
- * Makes PostgreSQL the store of the sessions.
+ * Makes the database of the client the store of the sessions.
  *
  * **Example** (Keeping the state of a session in PostgreSQL)
  *

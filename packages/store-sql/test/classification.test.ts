@@ -33,6 +33,29 @@ describe("classification", () => {
     )
   }
 
+  for (
+    const [kind, isMendable, errcodes] of [
+      // With the reason in the upper bits: SQLITE_BUSY_SNAPSHOT, SQLITE_IOERR_FSYNC.
+      ["unavailable", true, [5, 517, 6, 10, 1034, 14]],
+      ["unavailable", false, [2, 7, 19]],
+      ["full", false, [13]],
+      ["readOnly", false, [8, 264]],
+      ["refused", false, [1, 3, 23]],
+      ["invalid", false, [18]],
+      ["corrupt", false, [11, 26]]
+    ] as const
+  ) {
+    it.each(errcodes.map((errcode) => ({ errcode })))(
+      `${kind}${isMendable ? ", tried again at once" : ""}: $errcode of SQLite`,
+      ({ errcode }) => {
+        const cause = Object.assign(new Error("its words"), { code: "ERR_SQLITE_ERROR", errcode })
+        const error = new SqlError.SqlError({ reason: SqlError.classifySqliteError(cause) })
+        assert.strictEqual(toReason(error).kind, kind)
+        assert.strictEqual(isTransient(error), isMendable)
+      }
+    )
+  }
+
   it("the detail is what the server has said, and the cause is the driver's error", () => {
     const error = errorOf("53100", "could not extend file: No space left on device")
     const reason = toReason(error)

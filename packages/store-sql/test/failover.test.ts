@@ -1,20 +1,21 @@
 /**
  * A PostgreSQL that ends, comes back, and does not answer.
  */
+import { PostgresServer } from "@effect-mqttx/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Deferred, Effect, Fiber } from "effect"
-import { isPresent, layerServer, PostgresServer, store, withoutSync } from "./support/postgres.ts"
+import { store, withoutSync } from "./support/postgres.ts"
 import { drop, kindOf, outbound, put, sequencesOf } from "./support/records.ts"
 
 const sequences = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i)
 
-describe.skipIf(!isPresent())("a PostgreSQL that fails", () => {
-  for (const signal of ["SIGINT", "SIGQUIT"] as const) {
+describe.skipIf(!PostgresServer.isPresent())("a PostgreSQL that fails", () => {
+  for (const end of ["stop", "kill"] as const) {
     it.live(
-      `restarted amid commits (${signal}): the session goes on, and nothing is lost`,
+      `restarted amid commits (${end}): the session goes on, and nothing is lost`,
       () =>
         Effect.gen(function*() {
-          const server = yield* PostgresServer
+          const server = yield* PostgresServer.PostgresServer
           const one = yield* store(server, { leaseDuration: "1 minute", statementTimeout: "20 seconds" })
           const handle = yield* one.open("plant")
           const many = yield* Deferred.make<void>()
@@ -27,12 +28,12 @@ describe.skipIf(!isPresent())("a PostgreSQL that fails", () => {
             { startImmediately: true }
           )
           yield* Deferred.await(many)
-          yield* server.end(signal)
+          yield* server[end]
           assert.isUndefined(committing.pollUnsafe())
           yield* server.start
           yield* Fiber.join(committing)
           assert.deepStrictEqual(sequencesOf(yield* handle.load), sequences(1, 400))
-        }).pipe(Effect.scoped, Effect.provide(layerServer(withoutSync))),
+        }).pipe(Effect.scoped, Effect.provide(PostgresServer.layer(withoutSync))),
       60_000
     )
   }
@@ -41,23 +42,23 @@ describe.skipIf(!isPresent())("a PostgreSQL that fails", () => {
     "away for longer than the time of a statement: each call fails in time, and the next ones succeed",
     () =>
       Effect.gen(function*() {
-        const server = yield* PostgresServer
+        const server = yield* PostgresServer.PostgresServer
         const one = yield* store(server, { leaseDuration: "1 minute", statementTimeout: "300 millis" })
         const handle = yield* one.open("plant")
         yield* handle.commit([put(outbound(1))])
-        yield* server.end("SIGINT")
+        yield* server.stop
         assert.strictEqual(yield* kindOf(handle.commit([put(outbound(2))])), "unavailable")
         assert.strictEqual(yield* kindOf(Effect.scoped(one.open("other"))), "unavailable")
         yield* server.start
         yield* Effect.retry(handle.commit([put(outbound(2))]), { times: 10 })
         assert.deepStrictEqual(sequencesOf(yield* handle.load), [1, 2])
-      }).pipe(Effect.scoped, Effect.provide(layerServer(withoutSync))),
+      }).pipe(Effect.scoped, Effect.provide(PostgresServer.layer(withoutSync))),
     60_000
   )
 
   it.live("frozen: each call fails in time, and what was given up undoes nothing later", () =>
     Effect.gen(function*() {
-      const server = yield* PostgresServer
+      const server = yield* PostgresServer.PostgresServer
       const one = yield* store(server, { leaseDuration: "1 minute", statementTimeout: "500 millis" })
       const handle = yield* one.open("plant")
       yield* handle.commit([put(outbound(1))])
@@ -68,12 +69,12 @@ describe.skipIf(!isPresent())("a PostgreSQL that fails", () => {
       yield* server.thaw
       yield* Effect.retry(handle.commit([put(outbound(3)), drop(2)]), { times: 10 })
       assert.deepStrictEqual(sequencesOf(yield* Effect.retry(handle.load, { times: 10 })), [1, 3])
-    }).pipe(Effect.scoped, Effect.provide(layerServer(withoutSync))), 60_000)
+    }).pipe(Effect.scoped, Effect.provide(PostgresServer.layer(withoutSync))), 60_000)
 
   it.live("gone for ever: the end of the session does not wait for it", () =>
     Effect.gen(function*() {
-      const server = yield* PostgresServer
+      const server = yield* PostgresServer.PostgresServer
       const one = yield* store(server, { statementTimeout: "1 minute" })
-      yield* Effect.scoped(Effect.andThen(one.open("plant"), server.end("SIGINT")))
-    }).pipe(Effect.scoped, Effect.provide(layerServer(withoutSync)), Effect.timeout("20 seconds")), 60_000)
+      yield* Effect.scoped(Effect.andThen(one.open("plant"), server.stop))
+    }).pipe(Effect.scoped, Effect.provide(PostgresServer.layer(withoutSync)), Effect.timeout("20 seconds")), 60_000)
 })

@@ -3,12 +3,13 @@
  */
 import { StoreRecord, StoreRecordCodec } from "@effect-mqttx/core"
 import { SqlStore } from "@effect-mqttx/store-sql"
+import { PostgresServer } from "@effect-mqttx/testing"
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import type { Layer } from "effect"
 import { Reactivity } from "effect/reactivity"
 import { SqlClient, Statement } from "effect/sql"
-import { client, intercepted, isPresent, layerServer, PostgresServer, store, withoutSync } from "./support/postgres.ts"
+import { client, intercepted, store, withoutSync } from "./support/postgres.ts"
 import { kindOf, outbound, put, sequencesOf } from "./support/records.ts"
 
 /** A record of the next format, as hexadecimal digits. */
@@ -23,25 +24,31 @@ const newerRecord = (key: string): string => {
 describe("a client of another database", () => {
   it.effect("is refused with InvalidOptions that names the dialect", () =>
     Effect.gen(function*() {
-      const sqlite = yield* SqlClient.make({
+      const other = yield* SqlClient.make({
         acquirer: Effect.die("no statement is sent"),
-        compiler: Statement.makeCompilerSqlite(),
-        driver: "sqlite",
+        compiler: Statement.makeCompiler({
+          dialect: "mysql",
+          placeholder: () => "?",
+          onIdentifier: (name) => name,
+          onCustom: () => ["", []],
+          onRecordUpdate: () => ["", []]
+        }),
+        driver: "mysql",
         spanAttributes: []
       } as SqlClient.SqlClient.MakeOptions)
       const error = yield* Effect.flip(
-        Effect.scoped(Effect.provideService(SqlStore.make(), SqlClient.SqlClient, sqlite))
+        Effect.scoped(Effect.provideService(SqlStore.make(), SqlClient.SqlClient, other))
       )
       assert.strictEqual(error.reason._tag, "InvalidOptions")
-      assert.match(error.message, /needs PostgreSQL/)
+      assert.match(error.message, /needs PostgreSQL or SQLite/)
     }).pipe(Effect.provide(Reactivity.layer as Layer.Layer<Reactivity.Reactivity>)))
 })
 
-describe.skipIf(!isPresent())("records in PostgreSQL", () => {
-  layer(layerServer(withoutSync), { excludeTestServices: true })((it) => {
+describe.skipIf(!PostgresServer.isPresent())("records in PostgreSQL", () => {
+  layer(PostgresServer.layer(withoutSync), { excludeTestServices: true })((it) => {
     it.effect("a message of 40 MB comes back, although the driver takes 16 MB at a time", () =>
       Effect.gen(function*() {
-        const handle = yield* (yield* store(yield* PostgresServer)).open("large")
+        const handle = yield* (yield* store(yield* PostgresServer.PostgresServer)).open("large")
         const payload = new Uint8Array(40 * 1_048_576).map((_, i) => i * 31)
         yield* handle.commit([put(outbound(1, { payload })), put(outbound(2))])
         const { damage, records } = yield* handle.load
@@ -53,7 +60,7 @@ describe.skipIf(!isPresent())("records in PostgreSQL", () => {
 
     it.effect("a row that was altered is removed and counted, and told once", () =>
       Effect.gen(function*() {
-        const server = yield* PostgresServer
+        const server = yield* PostgresServer.PostgresServer
         const handle = yield* (yield* store(server, { tablePrefix: "altered" })).open("altered")
         yield* handle.commit([1, 2, 3].map((sequence) => put(outbound(sequence))))
         yield* server.query(
@@ -70,7 +77,7 @@ describe.skipIf(!isPresent())("records in PostgreSQL", () => {
 
     it.effect("records of a newer format are refused, and nothing is changed", () =>
       Effect.gen(function*() {
-        const server = yield* PostgresServer
+        const server = yield* PostgresServer.PostgresServer
         const one = yield* store(server, { tablePrefix: "newer" })
         const handle = yield* one.open("newer")
         yield* handle.commit([put(outbound(1)), put(outbound(2))])
@@ -84,7 +91,7 @@ describe.skipIf(!isPresent())("records in PostgreSQL", () => {
 
     it.effect("a user without the right to make tables uses those that are there, and is refused without them", () =>
       Effect.gen(function*() {
-        const server = yield* PostgresServer
+        const server = yield* PostgresServer.PostgresServer
         const limited = { username: "limited" }
         yield* server.query("CREATE ROLE limited LOGIN")
         const refused = yield* store(server, { tablePrefix: "granted" }, limited)
@@ -98,7 +105,7 @@ describe.skipIf(!isPresent())("records in PostgreSQL", () => {
 
     it.effect("a database that takes no changes fails with the kind readOnly, until it does", () =>
       Effect.gen(function*() {
-        const server = yield* PostgresServer
+        const server = yield* PostgresServer.PostgresServer
         // A driver that reads the setting again with each connection.
         const one = yield* store(server, { tablePrefix: "readonly" }, { username: "reader", maxConnections: 1 })
         yield* server.query("CREATE ROLE reader LOGIN SUPERUSER")
@@ -120,7 +127,7 @@ describe.skipIf(!isPresent())("records in PostgreSQL", () => {
       "a commit of several statements whose connection is lost between two of them is made over another one",
       () =>
         Effect.gen(function*() {
-          const server = yield* PostgresServer
+          const server = yield* PostgresServer.PostgresServer
           yield* server.query("CREATE ROLE cut LOGIN SUPERUSER")
           let left = Number.POSITIVE_INFINITY
           const cutting = intercepted(yield* client(server, { username: "cut" }), (statement) =>
@@ -143,7 +150,7 @@ describe.skipIf(!isPresent())("records in PostgreSQL", () => {
 
     it.effect("a commit stays when a transaction around its call is rolled back", () =>
       Effect.gen(function*() {
-        const sql = yield* client(yield* PostgresServer)
+        const sql = yield* client(yield* PostgresServer.PostgresServer)
         const one = yield* Effect.provideService(SqlStore.make(), SqlClient.SqlClient, sql)
         const handle = yield* one.open("rolled back")
         const failed = yield* Effect.flip(
@@ -165,8 +172,8 @@ describe.skipIf(!isPresent())("records in PostgreSQL", () => {
   ) {
     it.live(`the durability is ${durability} with the settings ${JSON.stringify(settings)}`, () =>
       Effect.gen(function*() {
-        const handle = yield* (yield* store(yield* PostgresServer)).open("plant")
+        const handle = yield* (yield* store(yield* PostgresServer.PostgresServer)).open("plant")
         assert.strictEqual(handle.durability, durability)
-      }).pipe(Effect.scoped, Effect.provide(layerServer(settings))))
+      }).pipe(Effect.scoped, Effect.provide(PostgresServer.layer({ settings }))))
   }
 })

@@ -2,6 +2,7 @@
  * The store and its options with wrong values of every kind.
  */
 import { SqlOutbox } from "@effect-mqttx/store-sql"
+import { PostgresServer } from "@effect-mqttx/testing"
 import { PgClient } from "@effect/sql-pg"
 import { describe, layer } from "@effect/vitest"
 import { Config, Effect, Layer, Result } from "effect"
@@ -13,7 +14,8 @@ import { tryWrongValues } from "../../../test/support/wrongStores.ts"
 import { options, parameter, type } from "../../../test/support/wrongValues.ts"
 import { decodeOptions } from "../src/internal/outbox/options.ts"
 import { Outbox } from "../src/internal/outbox/outbox.ts"
-import { isPresent, layerServer, PostgresServer, store, withoutSync } from "./support/postgres.ts"
+import { PostgresOutboxStatements } from "../src/internal/postgres/outboxStatements.ts"
+import { store, withoutSync } from "./support/postgres.ts"
 
 // Which of the numbers are in the bounds is a matter of other tests.
 const some = type("duration", () => "1 day")
@@ -29,6 +31,8 @@ const inboxInput = options("options", {
   keepKeys: type("count", () => 5, (value) => typeof value === "number" && Number.isInteger(value)),
   statementTimeout: some
 })
+// Without a path, so that none opens a file.
+const sqliteInput = options("options", { busyTimeout: some })
 const outboxInput = options("options", {
   tablePrefix: type("prefix", () => "text", (value) => typeof value === "string"),
   pollInterval: some,
@@ -56,6 +60,11 @@ testExports(
       enqueue: subject("effect", nothing("session", () => undefined)),
       relay: subject("effect", nothing("session", () => undefined))
     },
+    SqliteClient: {
+      make: subject("effect", sqliteInput),
+      layer: subject("layer", sqliteInput),
+      layerConfig: subject("layer", config)
+    },
     SqlStore: {
       make: subject("effect", input),
       layer: subject("layer", input),
@@ -66,7 +75,7 @@ testExports(
     SqlOutbox.SqlOutbox,
     // The one of `make` needs a database.
     Effect.map(SqlClient.SqlClient, (sql) => {
-      const outbox = new Outbox(sql, Result.getOrThrow(decodeOptions({})))
+      const outbox = new Outbox(sql, new PostgresOutboxStatements(sql, "mqttx"), Result.getOrThrow(decodeOptions({})))
       return {
         enqueue: (session, topic, payload, given = {}) => outbox.enqueue(session, topic, payload, given),
         relay: (session) => outbox.relay(session)
@@ -81,11 +90,11 @@ testExports(
   ) as Layer.Layer<never>
 )
 
-describe.skipIf(!isPresent())("an SQL store that is called with wrong values", () => {
-  layer(layerServer(withoutSync), { excludeTestServices: true })((it) => {
+describe.skipIf(!PostgresServer.isPresent())("an SQL store that is called with wrong values", () => {
+  layer(PostgresServer.layer(withoutSync), { excludeTestServices: true })((it) => {
     it.effect("fails with a type, and goes on", () =>
       Effect.gen(function*() {
-        yield* tryWrongValues(yield* store(yield* PostgresServer))
+        yield* tryWrongValues(yield* store(yield* PostgresServer.PostgresServer))
       }), 60_000)
   })
 })

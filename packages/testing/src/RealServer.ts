@@ -2,7 +2,7 @@
  * Finds the programs of real servers for tests, and decides what a test does when they are missing. Needs Node.
  */
 import * as Data from "effect/Data"
-import { accessSync, constants } from "node:fs"
+import { accessSync, constants, readdirSync } from "node:fs"
 import { delimiter, join } from "node:path"
 import { env, platform } from "node:process"
 
@@ -36,6 +36,16 @@ const usualDirectories: ReadonlyArray<string> = platform === "win32"
     "/opt/local/sbin"
   ]
 
+/** Where Debian puts the programs of PostgreSQL, the newest version first: into a directory of their version. */
+const postgresDirectories = (): ReadonlyArray<string> => {
+  const versions = "/usr/lib/postgresql"
+  try {
+    return readdirSync(versions).sort((a, b) => Number(b) - Number(a)).map((version) => join(versions, version, "bin"))
+  } catch {
+    return []
+  }
+}
+
 /**
  * The path of a program: in the directories of `PATH`, or where package managers install servers; undefined when it is
  * not found.
@@ -46,7 +56,7 @@ const usualDirectories: ReadonlyArray<string> = platform === "win32"
  */
 export const find = (program: string): string | undefined => {
   const file = platform === "win32" ? `${program}.exe` : program
-  const directories = [...(env["PATH"] ?? "").split(delimiter), ...usualDirectories]
+  const directories = [...(env["PATH"] ?? "").split(delimiter), ...usualDirectories, ...postgresDirectories()]
   for (const directory of directories) {
     if (directory === "") continue
     const path = join(directory, file)

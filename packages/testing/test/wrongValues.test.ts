@@ -146,6 +146,11 @@ const subjects: { readonly [module: string]: { readonly [name: string]: Subject 
     ),
     layer: subject("layer", options("options", { persistence: flag, serverCertificate: nothing(() => undefined) }))
   },
+  PostgresServer: {
+    isPresent: subject("predicate"),
+    make: subject("effect", options("options", { settings: empty })),
+    layer: subject("layer", options("options", { settings: empty }))
+  },
   RealServer: { find: subject("value", any("program")), isPresent: subject("value", any("program")) },
   RedisServer: {
     isPresent: subject("predicate"),
@@ -161,7 +166,7 @@ const subjects: { readonly [module: string]: { readonly [name: string]: Subject 
 }
 
 /** These start processes, for each right value among the wrong ones. */
-const isSlow = (module: string): boolean => ["MosquittoBroker", "RedisServer"].includes(module)
+const isSlow = (module: string): boolean => ["MosquittoBroker", "PostgresServer", "RedisServer"].includes(module)
 
 const source = Path.join(Path.dirname(fileURLToPath(import.meta.url)), "../src")
 

@@ -42,7 +42,7 @@ export const forwarding = Effect.fnUntraced(function*(trial: Trial): Effect.fn.R
   yield* Effect.scoped(Effect.andThen(start, Effect.timeout(Deferred.await(subscribed), "1 minute")))
   const { flow, published } = makeFeed(source, trial)
   const cutters = [yield* cutAtRandomTimes(source), yield* cutAtRandomTimes(target)]
-  const serverKills = yield* killAgainAndAgain(trial, kept, start, flow)
+  const serverKills = yield* killAgainAndAgain(trial, kept, start, { meanwhile: flow })
   for (const cutter of cutters) yield* cutter.stop
   const decoder = new TextDecoder()
   const arrivals = () =>

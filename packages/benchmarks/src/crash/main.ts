@@ -1,14 +1,14 @@
 /**
  * Kills processes with kill -9 and counts what is lost:
- * `npm run crash -- --store file|redis|sql --qos 1|2 --rounds N --seed S`, and with `--only forwarder` (or
+ * `npm run crash -- --store file|redis|sql|sqlite --qos 1|2 --rounds N --seed S`, and with `--only forwarder` (or
  * `publisher`, `consumer`, `inbox`, `outbox`) one trial alone.
  *
  * A publisher is killed while it accepts messages over a connection that is cut at random, and started again on the
  * same store; what it had accepted must reach the broker. A consumer is killed while it handles messages; what the
  * broker had published must be handled. A forwarder is killed between two brokers; what the one had published must
- * reach the other. With PostgreSQL, two more are killed: one whose handler writes rows by the inbox, and one that adds
- * messages by the outbox in transactions of which some are rolled back. Their rows are counted in the database: one for
- * each message, at QoS 1 too, and a message for each row.
+ * reach the other. With PostgreSQL and SQLite, two more are killed: one whose handler writes rows by the inbox, and
+ * one that adds messages by the outbox in transactions of which some are rolled back. Their rows are counted in the
+ * database: one for each message, at QoS 1 too, and a message for each row.
  *
  * With Redis, the server (appendonly yes, appendfsync always) is killed too, and PostgreSQL ends without a checkpoint
  * (SIGQUIT). The exit code is 1 when anything is lost, altered or out of order, or published twice at QoS 2;
@@ -19,7 +19,7 @@ import * as Random from "effect/Random"
 import { parseArgs } from "node:util"
 import { forwarding } from "./forwarding.ts"
 import { consuming, publishing } from "./referee.ts"
-import { isStoreName } from "./stores.ts"
+import { isDatabase, isStoreName, type StoreName } from "./stores.ts"
 import { receiving, sending } from "./transactions.ts"
 import type { Outcome, Trial } from "./trial.ts"
 
@@ -45,14 +45,15 @@ const { values } = parseArgs({
   }
 })
 
-const usage = "npm run crash -- --store file|redis|sql --qos 1|2 --rounds 20 --seed 1 " +
-  "--only publisher|consumer|forwarder|inbox|outbox (the last two with --store sql)"
+const usage = "npm run crash -- --store file|redis|sql|sqlite --qos 1|2 --rounds 20 --seed 1 " +
+  "--only publisher|consumer|forwarder|inbox|outbox (the last two with --store sql or sqlite)"
 
 const inDatabase: ReadonlySet<TrialName> = new Set(["inbox", "outbox"])
 
 const readNames = (): ReadonlyArray<TrialName> =>
   names.filter((name) =>
-    (values.only === undefined || name === values.only) && (values.store === "sql" || !inDatabase.has(name))
+    (values.only === undefined || name === values.only) &&
+    (isDatabase(values.store as StoreName) || !inDatabase.has(name))
   )
 
 const readTrial = (): Trial | undefined => {

@@ -69,7 +69,7 @@ export const consuming = Effect.fnUntraced(function*(trial: Trial): Effect.fn.Re
   yield* Effect.scoped(Effect.flatMap(start, (victim) => victim.reported))
   const { flow, published } = makeFeed(broker, trial)
   const cutter = yield* cutAtRandomTimes(broker)
-  const serverKills = yield* killAgainAndAgain(trial, kept, start, flow)
+  const serverKills = yield* killAgainAndAgain(trial, kept, start, { meanwhile: flow })
   yield* cutter.stop
   yield* Effect.scoped(Effect.andThen(
     start,

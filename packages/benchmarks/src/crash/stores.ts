@@ -4,21 +4,29 @@
 import { SessionStore } from "@effect-mqttx/core"
 import { FileStore } from "@effect-mqttx/store-file"
 import { RedisStore } from "@effect-mqttx/store-redis"
-import { SqlStore } from "@effect-mqttx/store-sql"
+import { SqliteClient, SqlStore } from "@effect-mqttx/store-sql"
 import * as NodeRedis from "@effect/platform-node/NodeRedis"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import type { SqlClient } from "effect/sql"
+import { join } from "node:path"
 import { layerOf, makeLogStore } from "../storage/prototypes/stores.ts"
 
-const names = ["file", "redis", "sql", "memory", "log"] as const
+const names = ["file", "redis", "sql", "sqlite", "memory", "log"] as const
 
 export type StoreName = (typeof names)[number]
 
 export const isStoreName = (text: string): text is StoreName => names.some((name) => name === text)
 
-/** The driver for a PostgreSQL at an address. */
-export const sqlLayer = (place: string) => Layer.orDie(PgClient.layer({ url: Redacted.make(place) }))
+/** The driver for a PostgreSQL at an address, or for a file of SQLite in a directory. */
+export const sqlLayer = (place: string): Layer.Layer<SqlClient.SqlClient> =>
+  place.startsWith("postgres:")
+    ? Layer.orDie(PgClient.layer({ url: Redacted.make(place) }))
+    : Layer.orDie(SqliteClient.layer({ filename: join(place, "crash.db") }))
+
+/** Whether a store is in a database that takes the rows of programs too. */
+export const isDatabase = (store: StoreName): boolean => store === "sql" || store === "sqlite"
 
 /** `place` is a directory, or the address of a Redis server or of a PostgreSQL. */
 export const storeLayer = (store: StoreName, place: string) => {
@@ -35,6 +43,7 @@ export const storeLayer = (store: StoreName, place: string) => {
       // A killed owner is gone after the lease: the next process waits that long.
       return RedisStore.layer({ leaseDuration: "500 millis" }).pipe(Layer.provide(NodeRedis.layer({ url: place })))
     case "sql":
+    case "sqlite":
       return SqlStore.layer({ leaseDuration: "500 millis" }).pipe(
         Layer.provide(sqlLayer(place))
       )

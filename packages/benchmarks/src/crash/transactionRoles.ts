@@ -23,7 +23,11 @@ const last = 100_000_000
 
 const makeTables = Effect.gen(function*() {
   const sql = yield* SqlClient.SqlClient
-  yield* sql`CREATE TABLE IF NOT EXISTS handled (id bigint GENERATED ALWAYS AS IDENTITY, number integer, topic text)`
+  const id = sql.onDialectOrElse({
+    sqlite: () => sql`INTEGER PRIMARY KEY AUTOINCREMENT`,
+    orElse: () => sql`bigint GENERATED ALWAYS AS IDENTITY`
+  })
+  yield* sql`CREATE TABLE IF NOT EXISTS handled (id ${id}, number integer, topic text)`
   yield* sql`CREATE TABLE IF NOT EXISTS posted (number integer)`
 })
 
@@ -37,6 +41,7 @@ export const inbox = (session: MqttSession.Session, { place, qos, seed }: Orders
       (message) => {
         const number = numberOf(seed, message.text)
         if (number === undefined) return Effect.die(new Error(`an altered payload: ${message.text}`))
+        report(["begun", number])
         return sql`INSERT INTO handled (number, topic) VALUES (${number}, ${message.topic})`
       },
       {

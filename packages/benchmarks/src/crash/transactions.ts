@@ -41,7 +41,7 @@ const watch = Effect.fnUntraced(function*(place: string, text: string): Effect.f
 > {
   let count = -1
   const read = Effect.map(rowsOf<{ n: number }>(place, text), ([row]) => {
-    count = row!.n
+    count = Number(row!.n)
   })
   yield* read
   yield* Effect.forkScoped(Effect.repeat(read, Schedule.spaced("300 millis")))
@@ -61,11 +61,15 @@ export const receiving = Effect.fnUntraced(function*(trial: Trial): Effect.fn.Re
   // Each message is a transaction: what is published while a process starts must not take minutes.
   const { flow, published } = makeFeed(broker, trial, "100 millis")
   const cutter = yield* cutAtRandomTimes(broker)
-  const serverKills = yield* killAgainAndAgain(trial, kept, start, flow)
+  const serverKills = yield* killAgainAndAgain(trial, kept, start, {
+    // Inside of handlers, and not before the first one.
+    begun: ({ begun }) => begun,
+    meanwhile: flow
+  })
   yield* cutter.stop
   yield* Effect.scoped(Effect.gen(function*() {
     yield* start
-    const handled = yield* watch(kept.place, "SELECT count(DISTINCT number)::int AS n FROM handled")
+    const handled = yield* watch(kept.place, "SELECT count(DISTINCT number) AS n FROM handled")
     yield* settled(handled, () => handled() === published.size)
   }))
   const rows = yield* rowsOf<{ number: number; topic: string }>(
@@ -98,7 +102,7 @@ export const sending = Effect.fnUntraced(function*(trial: Trial): Effect.fn.Retu
   next = Number.MAX_SAFE_INTEGER
   yield* Effect.scoped(Effect.gen(function*() {
     yield* start
-    const waiting = yield* watch(kept.place, "SELECT count(*)::int AS n FROM mqttx_outbox WHERE accepted_in IS NULL")
+    const waiting = yield* watch(kept.place, "SELECT count(*) AS n FROM mqttx_outbox WHERE accepted_in IS NULL")
     yield* settled(() => broker.published.length, () => waiting() === 0)
   }))
   yield* Effect.scoped(Effect.gen(function*() {

@@ -3,7 +3,7 @@
  * their ends.
  */
 import type { QoS } from "@effect-mqttx/core/QoS"
-import { RedisServer, type ScriptedBroker } from "@effect-mqttx/testing"
+import { PostgresServer, type RealServer, RedisServer, type ScriptedBroker } from "@effect-mqttx/testing"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -14,7 +14,6 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { payloadOf, topicOf } from "./payload.ts"
-import { makePostgres } from "./postgres.ts"
 import type { StoreName } from "./stores.ts"
 import type { Verdict } from "./verdict.ts"
 import type { Victim } from "./victim.ts"
@@ -43,15 +42,28 @@ const directory: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelea
   (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
 )
 
-export const keeper = (store: StoreName): Effect.Effect<Keeper, never, Scope.Scope> =>
-  store === "sql"
-    ? Effect.map(makePostgres(), ({ crash, url }) => ({ place: url, crash: Effect.as(crash, true) }))
-    : store !== "redis"
-    ? Effect.map(directory, (place) => ({ place, crash: Effect.succeed(false) }))
-    : Effect.map(Effect.orDie(RedisServer.make({ appendonly: true, appendfsync: "always" })), (redis) => ({
-      place: redis.url,
-      crash: redis.kill.pipe(Effect.andThen(redis.start), Effect.orDie, Effect.as(true))
-    }))
+/** A server as a keeper, and how it is killed. */
+const served = (
+  { kill, start, url }: {
+    readonly url: string
+    readonly kill: Effect.Effect<void>
+    readonly start: Effect.Effect<void, RealServer.BrokerUnavailable>
+  }
+): Keeper => ({ place: url, crash: kill.pipe(Effect.andThen(start), Effect.orDie, Effect.as(true)) })
+
+// The harness ends programs, and not the machine: the syncs of PostgreSQL would only take time.
+const postgres = PostgresServer.make({ settings: { fsync: "off" } })
+
+export const keeper = (store: StoreName): Effect.Effect<Keeper, never, Scope.Scope> => {
+  switch (store) {
+    case "sql":
+      return Effect.map(Effect.orDie(postgres), served)
+    case "redis":
+      return Effect.map(Effect.orDie(RedisServer.make({ appendonly: true, appendfsync: "always" })), served)
+    default:
+      return Effect.map(directory, (place) => ({ place, crash: Effect.succeed(false) }))
+  }
+}
 
 const between = (minimum: number, maximum: number): Effect.Effect<number> => Random.nextIntBetween(minimum, maximum)
 
@@ -62,9 +74,14 @@ const maybeCrash = Effect.fnUntraced(function*({ crash }: Keeper) {
   return yield* crash
 })
 
+export interface Killing {
+  /** Ends when a process has begun what it is killed in. Default: with its first report. */
+  readonly begun?: (victim: Victim) => Effect.Effect<void, Error>
+  readonly meanwhile?: Effect.Effect<unknown>
+}
+
 /**
- * Starts one process after the other and kills each a moment after its first report; `meanwhile` goes on while it
- * lives.
+ * Starts one process after the other and kills each a moment after it has begun; `meanwhile` goes on while it lives.
  *
  * Answers how often the server of the store was killed too.
  */
@@ -72,14 +89,14 @@ export const killAgainAndAgain = Effect.fnUntraced(function*(
   { rounds }: Trial,
   kept: Keeper,
   start: Effect.Effect<Victim, never, Scope.Scope>,
-  meanwhile: Effect.Effect<unknown> = Effect.void
+  { begun = ({ reported }) => reported, meanwhile = Effect.void }: Killing = {}
 ): Effect.fn.Return<number, Error> {
   let serverKills = 0
   for (let round = 0; round < rounds; round++) {
     yield* Effect.scoped(Effect.gen(function*() {
       const victim = yield* start
       const working = yield* Effect.forkChild(meanwhile)
-      yield* victim.reported
+      yield* begun(victim)
       const crashing = yield* Effect.forkChild(maybeCrash(kept))
       yield* Effect.sleep(yield* between(1, 300))
       yield* victim.kill
@@ -93,9 +110,15 @@ export const killAgainAndAgain = Effect.fnUntraced(function*(
 /** What a broker publishes by itself. */
 export interface Feed {
   readonly published: ReadonlySet<number>
-  /** Publishes some, again and again. */
+  /** Publishes some, again and again, while not too many wait. */
   readonly flow: Effect.Effect<unknown>
 }
+
+/**
+ * Messages that may wait in the broker. Without a bound, a slow machine gets more to do, because more is published
+ * while its processes start, and what is left over takes minutes at the end.
+ */
+const longestQueue = 400
 
 export const makeFeed = (
   broker: ScriptedBroker.Service,
@@ -104,6 +127,7 @@ export const makeFeed = (
 ): Feed => {
   const published = new Set<number>()
   const publishSome = Effect.gen(function*() {
+    if (broker.sessions.some(({ queued }) => queued >= longestQueue)) return
     for (let i = yield* between(1, 40); i > 0; i--) {
       const number = published.size
       published.add(number)

@@ -9,8 +9,10 @@ import { createInterface } from "node:readline"
 import { type Orders, parseReport, type Report, toArguments } from "./contract.ts"
 
 export interface Victim {
-  /** Succeeds with the first report, fails when the process ends before. */
+  /** Succeeds with the first report, fails when the process ends before, or reports nothing for two minutes. */
   readonly reported: Effect.Effect<void, Error>
+  /** The same with its first report that a message has begun. */
+  readonly begun: Effect.Effect<void, Error>
   /** kill -9, and waits until all that it had reported is read. */
   readonly kill: Effect.Effect<void>
   /** The exit code of a process that ends by itself, null after a kill. */
@@ -23,6 +25,7 @@ export const start = (orders: Orders, onReport: (report: Report) => void): Effec
   Effect.acquireRelease(
     Effect.gen(function*() {
       const reported = yield* Deferred.make<void, Error>()
+      const begun = yield* Deferred.make<void, Error>()
       const ended = yield* Deferred.make<number | null>()
       const child = spawn(process.execPath, [new URL("./child.js", import.meta.url).pathname, ...toArguments(orders)], {
         stdio: ["ignore", "pipe", "pipe"]
@@ -36,14 +39,23 @@ export const start = (orders: Orders, onReport: (report: Report) => void): Effec
         if (report === undefined) return
         onReport(report)
         Deferred.doneUnsafe(reported, Effect.void)
+        if (report[0] === "begun") Deferred.doneUnsafe(begun, Effect.void)
       })
       // After the end of its output, not only of the process.
       child.on("close", (code) => {
-        Deferred.doneUnsafe(reported, Effect.fail(new Error(`a process ended early: ${complaints}`)))
+        const early = Effect.fail(new Error(`a process ended early: ${complaints}`))
+        Deferred.doneUnsafe(reported, early)
+        Deferred.doneUnsafe(begun, early)
         Deferred.doneUnsafe(ended, Effect.succeed(code))
       })
+      const awaitReport = (deferred: Deferred.Deferred<void, Error>): Effect.Effect<void, Error> =>
+        Effect.timeoutOrElse(Deferred.await(deferred), {
+          duration: "2 minutes",
+          orElse: () => Effect.fail(new Error(`a process reports nothing: ${complaints}`))
+        })
       const victim: Victim = {
-        reported: Deferred.await(reported),
+        reported: awaitReport(reported),
+        begun: awaitReport(begun),
         kill: Effect.andThen(Effect.sync(() => child.kill("SIGKILL")), Deferred.await(ended)),
         ended: Deferred.await(ended),
         complaints: () => complaints

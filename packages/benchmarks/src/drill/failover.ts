@@ -5,6 +5,7 @@
  */
 import * as MqttSession from "@effect-mqttx/core/MqttSession"
 import * as MosquittoBroker from "@effect-mqttx/testing/MosquittoBroker"
+import * as PostgresServer from "@effect-mqttx/testing/PostgresServer"
 import { PgClient } from "@effect/sql-pg"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -20,7 +21,6 @@ import * as Fs from "node:fs"
 import * as Net from "node:net"
 import * as Os from "node:os"
 import * as Path from "node:path"
-import { makePostgres } from "../crash/postgres.ts"
 import * as CuttableProxy from "./cuttableProxy.ts"
 import type { NodeOrders } from "./failoverNode.ts"
 
@@ -144,10 +144,13 @@ const countRows = (sql: SqlClient.SqlClient) =>
 
 export const drillFailover = ({ kills, rate, sessions }: FailoverDrill): Effect.Effect<FailoverOutcome> =>
   Effect.gen(function*() {
-    const postgres = yield* makePostgres({
-      // A paused process must not keep the locks of a transaction that it has begun.
-      idle_in_transaction_session_timeout: "2s",
-      max_connections: "200"
+    const postgres = yield* PostgresServer.make({
+      settings: {
+        fsync: "off",
+        // A paused process must not keep the locks of a transaction that it has begun.
+        idle_in_transaction_session_timeout: "2s",
+        max_connections: "200"
+      }
     })
     const directory = yield* Effect.acquireRelease(
       Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "drill-"))),

@@ -6,8 +6,9 @@
  *
  * `reload`: the file of a gateway between two mosquittos changes every `--every`. The forwarder is replaced each time,
  * and one of the two sessions every second time. With `--kill-after N` the gateway is killed with kill -9 after each N
- * reloads, and started again; `--store memory` is the control, which loses by that. The exit code is 1 when anything is
- * lost or out of order, or comes twice at QoS 2.
+ * reloads, and started again; `--store memory` is the control, which loses by that. `--bridge mosquitto` is the
+ * contrast: a mosquitto with two bridges in the place of the gateway. The exit code is 1 when anything is lost or out
+ * of order, or comes twice at QoS 2.
  *
  * `rpc`: connections are cut at random while calls and streams run. The exit code is 1 when a call has neither an
  * answer nor a typed failure, has a wrong answer, ran twice, or left its handler running, and when a stream is not
@@ -35,7 +36,8 @@ const { positionals, values } = parseArgs({
     cuts: { type: "string", default: "200" },
     kills: { type: "string", default: "100" },
     sessions: { type: "string", default: "12" },
-    seed: { type: "string", default: "1" }
+    seed: { type: "string", default: "1" },
+    bridge: { type: "string", default: "gateway" }
   }
 })
 
@@ -48,10 +50,12 @@ const readOptions = (): DrillOptions | undefined => {
   const every = millisOf(values.every)
   const [seconds, rate, qos, killAfter] = [values.seconds, values.rate, values.qos, values["kill-after"]].map(Number)
   const { store } = values
+  const { bridge } = values
   if (store !== "file" && store !== "memory") return undefined
+  if (bridge !== "gateway" && bridge !== "mosquitto") return undefined
   const isValid = positionals.join(" ") === "reload" && every > 0 && Number.isInteger(seconds) && seconds! > 0 &&
     rate! >= 1 && (qos === 1 || qos === 2) && Number.isInteger(killAfter) && killAfter! >= 0
-  return isValid ? { every, seconds: seconds!, rate: rate!, qos, killAfter: killAfter!, store } : undefined
+  return isValid ? { every, seconds: seconds!, rate: rate!, qos, killAfter: killAfter!, store, bridge } : undefined
 }
 
 const readRpc = (): RpcDrill | undefined => {
@@ -114,7 +118,7 @@ const run = rpc !== undefined
   : undefined
 if (run === undefined) {
   console.error(
-    "npm run drill -- reload --every 2s --seconds 60 --rate 5000 --qos 1|2 --kill-after 0 --store file|memory\n" +
+    "npm run drill -- reload --every 2s --seconds 60 --rate 5000 --qos 1|2 --kill-after 0 --store file|memory --bridge gateway|mosquitto\n" +
       "npm run drill -- rpc --cuts 200 --seed 1\n" +
       "npm run drill -- failover --kills 100 --sessions 12 --seed 1"
   )

@@ -1,6 +1,7 @@
 /**
- * One drill: a gateway between two mosquittos whose file changes again and again while messages go through it. The
- * referee counts what was published and what has arrived. `main.ts` runs it and prints the counts.
+ * One drill: a gateway between two mosquittos whose file changes again and again while messages go through it, or, as
+ * a contrast, a third mosquitto as the bridge. The referee counts what was published and what has arrived. `main.ts`
+ * runs it and prints the counts.
  */
 import * as MqttSession from "@effect-mqttx/core/MqttSession"
 import * as MosquittoBroker from "@effect-mqttx/testing/MosquittoBroker"
@@ -9,12 +10,12 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { type ChildProcess, spawn } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
-import { fileURLToPath } from "node:url"
 import { Arrivals } from "./arrivals.ts"
+import { Gateway } from "./gateway.ts"
+import { MosquittoBridge } from "./mosquittoBridge.ts"
 
 export interface DrillOptions {
   /** Milliseconds between two reloads. */
@@ -27,6 +28,8 @@ export interface DrillOptions {
   readonly store: "file" | "memory"
   /** Kills the gateway with SIGKILL after so many reloads, again and again; 0: never. */
   readonly killAfter: number
+  /** `mosquitto`: a mosquitto with two bridges in the place of the gateway. */
+  readonly bridge: "gateway" | "mosquitto"
 }
 
 export interface DrillOutcome {
@@ -41,90 +44,12 @@ export interface DrillOutcome {
   readonly longestGap: number
 }
 
-const program = Path.join(
-  fileURLToPath(import.meta.resolve("@effect-mqttx/cli/package.json")),
-  "../dist/internal/main.js"
-)
-
-/** The file of a round: the forwarder changes in each, one of the sessions in each second one. */
-const fileOf = (a: string, b: string, round: number, store: DrillOptions["store"]): string => `
-[log]
-sessions = "off"
-[reload]
-watch = false
-[stores.state]
-type = "${store}"
-${store === "file" ? "directory = \"state\"" : ""}
-[sessions.plant]
-servers = "${a}"
-store = "state"
-keepAlive = ${round % 4 === 1 ? 30_000 : 60_000}
-[sessions.cloud]
-servers = "${b}"
-store = "state"
-keepAlive = ${round % 4 === 3 ? 30_000 : 60_000}
-[forwarders.up]
-sources = "plant"
-filters = "drill/#"
-target = "cloud"
-metadata = { round = "${round}" }
-`
-
-/** The gateway as a process, which may be killed and started again. */
-class Gateway {
-  readonly #file: string
-  #child: ChildProcess | undefined
-  #log = ""
-
-  constructor(file: string) {
-    this.#file = file
-  }
-
-  #awaitLog(text: string, times: number): Effect.Effect<void> {
-    return Effect.promise(async () => {
-      while (this.#log.split(text).length - 1 < times) {
-        if (this.#child?.exitCode !== null) throw new Error(`the gateway has ended: ${this.#log}`)
-        await new Promise((resolve) => setTimeout(resolve, 5))
-      }
-    })
-  }
-
-  get start(): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      this.#log = ""
-      this.#child = spawn(process.execPath, [program, "gateway", this.#file], { stdio: ["ignore", "ignore", "pipe"] })
-      this.#child.stderr!.setEncoding("utf8").on("data", (text: string) => {
-        this.#log += text
-      })
-      return this.#awaitLog("the gateway runs", 1)
-    })
-  }
-
-  /** Succeeds when the file is applied. */
-  get reload(): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      const before = this.#log.split("the file is applied").length
-      this.#child!.kill("SIGHUP")
-      return this.#awaitLog("the file is applied", before)
-    })
-  }
-
-  end(signal: "SIGTERM" | "SIGKILL"): Effect.Effect<void> {
-    return Effect.callback((resume) => {
-      const child = this.#child
-      if (child === undefined || child.exitCode !== null || child.signalCode !== null) return resume(Effect.void)
-      child.once("exit", () => resume(Effect.void))
-      child.kill(signal)
-    })
-  }
-}
-
 /** How long the referee waits for messages that do not come, in milliseconds. */
 const patience = 20_000
 
 /** Runs a drill to its end. */
 export const drill = (
-  { every, killAfter, qos, rate, seconds, store }: DrillOptions
+  { bridge, every, killAfter, qos, rate, seconds, store }: DrillOptions
 ): Effect.Effect<DrillOutcome, unknown, Scope.Scope> =>
   Effect.gen(function*() {
     const config = ["max_queued_messages 0", "max_inflight_messages 1000"]
@@ -134,8 +59,7 @@ export const drill = (
       Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "drill-"))),
       (path) => Effect.sync(() => Fs.rmSync(path, { recursive: true, force: true }))
     )
-    const file = Path.join(folder, "gateway.toml")
-    Fs.writeFileSync(file, fileOf(a.url, b.url, 0, store))
+    const links = { a: a.url, b: b.url }
     const arrivals = new Arrivals()
     const clock = yield* Clock.Clock
     const witness = yield* MqttSession.make({ name: "witness", servers: b.url })
@@ -144,7 +68,7 @@ export const drill = (
       Effect.sync(() =>
         arrivals.see(Number(text), clock.currentTimeMillisUnsafe())
       )))
-    const gateway = new Gateway(file)
+    const gateway = bridge === "gateway" ? new Gateway(folder, links, store) : new MosquittoBridge(folder, links, qos)
     yield* Effect.acquireRelease(gateway.start, () =>
       gateway.end("SIGKILL"))
     const publisher = yield* MqttSession.make({ name: "publisher", servers: a.url })
@@ -166,9 +90,7 @@ export const drill = (
     let [reloads, kills] = [0, 0]
     while (traffic.pollUnsafe() === undefined) {
       yield* Effect.sleep(every)
-      Fs.writeFileSync(`${file}.new`, fileOf(a.url, b.url, reloads + 1, store))
-      Fs.renameSync(`${file}.new`, file)
-      yield* gateway.reload
+      yield* gateway.reload(reloads + 1)
       reloads++
       if (killAfter > 0 && reloads % killAfter === 0) {
         yield* gateway.end("SIGKILL")

@@ -15,7 +15,7 @@ import {
   freePort,
   numbers,
   publishing,
-  startGateway,
+  startReady,
   witness
 } from "../support/gateway.ts"
 
@@ -47,8 +47,7 @@ target = "cloud"
 `
     const file = Path.join(yield* folder({ "gateway.toml": text }), "gateway.toml")
     const received = yield* witness(b.url, "t/#")
-    const gateway = yield* startGateway(file)
-    yield* awaitStatus(metrics, "/readyz", 200)
+    const gateway = yield* startReady(metrics, file)
     return { a, admin, b, file, gateway, metrics, received, text }
   })
 
@@ -84,8 +83,7 @@ describe.skipIf(isAbsent)("the admin interface", () => {
       assert.strictEqual((yield* post(admin, "/forwarders/up/pause")).status, 204)
       const paused = received.payloads.length
       assert.deepStrictEqual(states((yield* ask(admin, "/state")).text), [["up", "stopped"]])
-      const published = traffic.published()
-      while (traffic.published() < published + 50) yield* Effect.sleep(5)
+      yield* traffic.more(50)
       // A reload that changes nothing leaves it paused.
       assert.strictEqual((yield* post(admin, "/reload")).status, 200)
       assert.deepStrictEqual(states((yield* ask(admin, "/state")).text), [["up", "stopped"]])

@@ -6,7 +6,10 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import { gatewayJsonSchema } from "../../src/internal/gateway/jsonSchema.ts"
+import { forwarderDescriptions, sessionDescriptions } from "../../src/internal/gateway/optionDescriptions.ts"
 import { folder } from "../support/gateway.ts"
+import { readDescriptions } from "../support/optionDescriptions.ts"
 import { run } from "../support/program.ts"
 
 const { exitCodes } = Cli
@@ -167,6 +170,32 @@ effect-mqttx: the file has 6 mistakes
       assert.deepStrictEqual(forwarders.up.sources, ["plant"])
       assert.deepStrictEqual(sessions.cloud.servers, ["mqtt://cloud.example:1883"])
     }).pipe(Effect.scoped))
+
+  it("the JSON Schema describes every key", () => {
+    const missing: Array<string> = []
+    const look = (value: unknown, path: ReadonlyArray<string>, isMap: boolean): void => {
+      if (typeof value !== "object" || value === null) return
+      for (const [key, inner] of Object.entries(value)) {
+        const isProperty = isMap && path.at(-1) === "properties"
+        if (isProperty && !("description" in inner && inner.description.length > 5)) {
+          missing.push([...path, key].join("."))
+        }
+        look(inner, [...path, key], !isMap && (key === "properties" || key === "$defs"))
+      }
+    }
+    const schema = gatewayJsonSchema()
+    look(schema, [], false)
+    assert.deepStrictEqual(missing, [])
+    assert.isAbove(JSON.stringify(schema).split("\"description\":").length, 200)
+  })
+
+  // `npm run describe` writes them.
+  it("the descriptions of options are what the core's sources say", () => {
+    const { forwarder, session } = readDescriptions(Path.join(import.meta.dirname, "../../../.."))
+    assert.deepStrictEqual(sessionDescriptions, session)
+    assert.deepStrictEqual(forwarderDescriptions, forwarder)
+    assert.isAbove(Object.keys(session).length, 80)
+  })
 
   it.effect("--schema prints the published JSON Schema", () =>
     Effect.gen(function*() {

@@ -107,7 +107,7 @@ describe("the file of the gateway", () => {
         "sessions.d.reconnectSchedule: no such option in a file",
         "stores.disk.directory: a store of the type file needs it",
         "stores.memory: is built in; name a store of your own differently",
-        "stores.other.type: expected one of file, redis, memory",
+        "stores.other.type: expected one of file, redis, sql, memory",
         "unknown: no such option"
       ]
     )
@@ -144,7 +144,16 @@ describe("the file of the gateway", () => {
       "stores.shared.url: a store of the type redis needs it"
     ])
     assert.deepStrictEqual(mistakes(withStore({ type: "redis", url: "hunter1" })), [
-      "stores.shared.url: expected an address such as redis://localhost:6379"
+      "stores.shared.url: expected an address such as redis://localhost:6379 or postgres://localhost/plant"
+    ])
+    assert.deepStrictEqual(mistakes(withStore({ type: "sql", url: url("x") })), [
+      "stores.shared.url: expected an address of PostgreSQL"
+    ])
+    assert.deepStrictEqual(mistakes(withStore({ type: "redis", url: "postgres://localhost/x" })), [
+      "stores.shared.url: expected an address of Redis"
+    ])
+    assert.deepStrictEqual(mistakes(withStore({ type: "sql", url: "postgres://localhost/x", keyPrefix: "x" })), [
+      "stores.shared.keyPrefix: a store of the type sql has none"
     ])
     assert.deepStrictEqual(mistakes(withStore({ type: "file", directory: "d", url: url("x") })), [
       "stores.shared.url: a store of the type file has none"

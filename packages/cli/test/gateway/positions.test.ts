@@ -2,7 +2,7 @@
  * The positions of keys and items in TOML, YAML and JSON, against the parsers that the gateway uses.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Result } from "effect"
+import { Effect, Result } from "effect"
 import { parseDocument } from "../../src/internal/gateway/document.ts"
 import type { Format } from "../../src/internal/gateway/positions.ts"
 
@@ -82,12 +82,14 @@ const pathsOf = (value: unknown, path: Array<string> = []): Array<Array<string>>
     ? Object.entries(value).flatMap(([key, inner]) => [path.concat(key)].concat(pathsOf(inner, path.concat(key))))
     : []
 
+const parsed = (text: string, format: "toml" | "yaml" | "json") => Effect.runPromise(parseDocument(text, format))
+
 describe("positions", () => {
   it.each(["toml", "yaml", "json"] as const)(
     "every key and item of a %s text has the position where it stands",
-    (format) => {
+    async (format) => {
       const text = texts[format]
-      const { positionOf, value } = Result.getOrThrow(parseDocument(text, format))
+      const { positionOf, value } = Result.getOrThrow(await parsed(text, format))
       const lines = text.split("\n")
       const paths = pathsOf(value)
       assert.isAbove(paths.length, 12)
@@ -117,13 +119,13 @@ describe("positions", () => {
       ["yaml", "a:\n  b:\n  - c: 1\n    d: 2\n  - c: 3\n", ["a", "b", "0", "d"], { line: 4, column: 5 }],
       ["json", "{\"a\":\n  [{}, {\"b\": 1}]}", ["a", "1", "b"], { line: 2, column: 9 }]
     ] as const
-  )("%s: %j", (format, text, path, position) => {
-    const document = Result.getOrThrow(parseDocument(text, format))
+  )("%s: %j", async (format, text, path, position) => {
+    const document = Result.getOrThrow(await parsed(text, format))
     assert.deepStrictEqual(document.positionOf(path), position)
   })
 
-  it("what is not in the text has the position of the nearest part above it", () => {
-    const { positionOf } = Result.getOrThrow(parseDocument("x = 1\n[sessions.plant]\n", "toml"))
+  it("what is not in the text has the position of the nearest part above it", async () => {
+    const { positionOf } = Result.getOrThrow(await parsed("x = 1\n[sessions.plant]\n", "toml"))
     assert.deepStrictEqual(positionOf(["sessions", "plant", "servers", "0"]), { line: 2, column: 1 })
     assert.isUndefined(positionOf(["forwarders"]))
   })
@@ -138,12 +140,12 @@ describe("positions", () => {
       ["json", "{\"a\" 1}", { line: 1, column: 6 }],
       ["json", "", { line: 1, column: 1 }]
     ] as const
-  )("%s: a mistake of the syntax has its position, and quotes no text", (format, text, position) => {
-    const document = parseDocument(text, format)
+  )("%s: a mistake of the syntax has its position, and quotes no text", async (format, text, position) => {
+    const document = await parsed(text, format)
     assert.isTrue(Result.isFailure(document))
     if (Result.isSuccess(document)) return
     assert.deepStrictEqual(document.failure.position, position)
-    const secret = parseDocument("{\"password\": \"hunter2\", }", "json")
+    const secret = await parsed("{\"password\": \"hunter2\", }", "json")
     assert.notInclude(JSON.stringify(secret), "hunter2")
   })
 })

@@ -15,6 +15,7 @@ import {
   numbers,
   publishing,
   startGateway,
+  startReady,
   witness
 } from "../support/gateway.ts"
 import type { Running } from "../support/program.ts"
@@ -111,8 +112,7 @@ describe.skipIf(isAbsent)("a gateway that reads its file again", () => {
         const file = Path.join(yield* folder({ "gateway.toml": fileOf(parts) }), "gateway.toml")
         const received = yield* witness(b.url, "sensors/#")
         const mapped = yield* witness(b.url, "mapped/#")
-        const gateway = yield* startGateway(file)
-        yield* awaitStatus(port, "/readyz", 200)
+        const gateway = yield* startReady(port, file)
         const traffic = yield* publishing(a.url, "sensors/1", qos, 1000)
         const variants: ReadonlyArray<Partial<Parts>> = [
           { up: "metadata = { a = \"b\" }" },
@@ -144,8 +144,7 @@ describe.skipIf(isAbsent)("a gateway that reads its file again", () => {
       const parts = { a: a.url, b: b.url, port }
       const file = Path.join(yield* folder({ "gateway.toml": fileOf(parts) }), "gateway.toml")
       const received = yield* witness(b.url, "#")
-      const gateway = yield* startGateway(file)
-      yield* awaitStatus(port, "/readyz", 200)
+      const gateway = yield* startReady(port, file)
       const traffic = yield* publishing(a.url, "still/1", 1, 200)
       yield* received.has(20)
       const counted = yield* traffic.stop
@@ -183,8 +182,7 @@ describe.skipIf(isAbsent)("a gateway that reads its file again", () => {
       const parts = { a: a.url, b: b.url, port }
       const file = Path.join(yield* folder({ "gateway.toml": fileOf(parts) }), "gateway.toml")
       const received = yield* witness(b.url, "sensors/#")
-      const gateway = yield* startGateway(file)
-      yield* awaitStatus(port, "/readyz", 200)
+      const gateway = yield* startReady(port, file)
       const text = fileOf({ ...parts, up: "pasword = \"hunter1\"" })
       replaceFile(file, text)
       yield* hangUp(gateway, "is not applied")
@@ -214,8 +212,7 @@ describe.skipIf(isAbsent)("a gateway that reads its file again", () => {
       const more = "[forwarders.more]\nsources = \"plant\"\nfilters = \"more/#\"\ntarget = \"cloud\"\n"
       const file = Path.join(yield* folder({ "gateway.toml": fileOf({ ...parts, more }) }), "gateway.toml")
       const received = yield* witness(b.url, "#")
-      const gateway = yield* startGateway(file)
-      yield* awaitStatus(port, "/readyz", 200)
+      const gateway = yield* startReady(port, file)
       const first = yield* publishing(a.url, "more/1", 1, 100)
       yield* received.has(10)
       yield* received.has(yield* first.stop)
@@ -227,7 +224,7 @@ describe.skipIf(isAbsent)("a gateway that reads its file again", () => {
       const ended = received.payloads.length
       const traffic = yield* publishing(a.url, "more/1", 1, 100)
       const sensors = yield* publishing(a.url, "sensors/1", 1, 100)
-      yield* Effect.sleep(50)
+      yield* Effect.all([traffic.more(5), sensors.more(5)])
       yield* Effect.all([traffic.stop, sensors.stop])
       const others = yield* publishing(a.url, "others/1", 1, 100)
       yield* received.has(ended + 10)
@@ -243,8 +240,7 @@ describe.skipIf(isAbsent)("a gateway that reads its file again", () => {
       const text = fileOf({ a: a.url, b: b.url, port, plant: "username = \"${file:user}\"" })
         .replace("watch = false", "interval = \"100 millis\"")
       const at = yield* folder({ "gateway.toml": text, user: "one\n" })
-      const gateway = yield* startGateway(Path.join(at, "gateway.toml"))
-      yield* awaitStatus(port, "/readyz", 200)
+      const gateway = yield* startReady(port, Path.join(at, "gateway.toml"))
       Fs.writeFileSync(Path.join(at, "user"), "two\n")
       yield* gateway.says("sessions=~plant forwarders=none")
       yield* awaitStatus(port, "/readyz", 200)
@@ -300,8 +296,7 @@ forwarders:
       const parts = { a: a.url, b: b.url, port, plant: "protocolVersion = 4" }
       const file = Path.join(yield* folder({ "gateway.toml": fileOf(parts) }), "gateway.toml")
       const received = yield* witness(b.url, "sensors/#")
-      const gateway = yield* startGateway(file)
-      yield* awaitStatus(port, "/readyz", 200)
+      const gateway = yield* startReady(port, file)
       const next = fileOf({ ...parts, plant: "protocolVersion = 4\nkeepAlive = 30000" })
       // It would feed itself, which MQTT 3.1.1 cannot prevent.
       replaceFile(

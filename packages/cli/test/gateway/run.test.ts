@@ -8,6 +8,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import * as Postgres from "../../../store-sql/test/support/postgres.ts"
 import {
   ask,
   awaitStatus,
@@ -17,6 +18,7 @@ import {
   numbers,
   publishing,
   startGateway,
+  startReady,
   witness
 } from "../support/gateway.ts"
 import { run } from "../support/program.ts"
@@ -58,8 +60,7 @@ port = ${port}
         })
         const file = Path.join(at, "gateway.toml")
         const received = yield* witness(b.url, "plant/#")
-        const first = yield* startGateway(file)
-        yield* awaitStatus(port, "/readyz", 200)
+        const first = yield* startReady(port, file)
         const traffic = yield* publishing(a.url, "sensors/1", qos, 1000)
         let gateway = first
         for (let round = 1; round <= 3; round++) {
@@ -70,8 +71,7 @@ port = ${port}
           assert.strictEqual(stdout, "")
           assert.include(stderr, "the gateway has ended")
           // The traffic goes on without a gateway, and its broker keeps it.
-          const before = traffic.published()
-          while (traffic.published() < before + 300) yield* Effect.sleep(5)
+          yield* traffic.more(300)
           gateway = yield* startGateway(file)
         }
         const count = yield* traffic.stop
@@ -97,8 +97,7 @@ forwarders:
   up: { sources: plant, filters: t/#, target: cloud }
 `
       })
-      const gateway = yield* startGateway(Path.join(at, "gateway.yaml"), { env: { METRICS_PORT: String(port) } })
-      yield* awaitStatus(port, "/readyz", 200)
+      const gateway = yield* startReady(port, Path.join(at, "gateway.yaml"), { env: { METRICS_PORT: String(port) } })
       assert.strictEqual((yield* ask(port, "/healthz")).text, "ok\n")
       const { text } = yield* ask(port, "/metrics")
       assert.include(text, "forwarder=\"up\"")
@@ -180,12 +179,11 @@ stopTimeout = "1 hour"
 `
       })) + "/gateway.toml"
       const received = yield* witness(b.url, "t")
-      const gateway = yield* startGateway(file)
-      yield* awaitStatus(port, "/readyz", 200)
+      const gateway = yield* startReady(port, file)
       yield* b.stop
       yield* gateway.says("event=Disconnected")
       const traffic = yield* publishing(a.url, "t", 1, 100)
-      yield* Effect.sleep(100)
+      yield* traffic.more(10)
       const count = yield* traffic.stop
       gateway.child.kill("SIGTERM")
       const { code, stderr } = yield* gateway.ended
@@ -216,12 +214,11 @@ target = "cloud"
 stopTimeout = "1 hour"
 `
       })) + "/gateway.toml"
-      const gateway = yield* startGateway(file)
-      yield* awaitStatus(port, "/readyz", 200)
+      const gateway = yield* startReady(port, file)
       yield* b.stop
       yield* gateway.says("event=Disconnected")
       const traffic = yield* publishing(a.url, "t", 1, 100)
-      yield* Effect.sleep(100)
+      yield* traffic.more(10)
       yield* traffic.stop
       gateway.child.kill("SIGTERM")
       yield* gateway.says("the gateway drains")
@@ -251,8 +248,7 @@ target = "cloud"
 `
       })) + "/gateway.toml"
       const received = yield* witness(b.url, "t")
-      let gateway = yield* startGateway(file)
-      yield* awaitStatus(port, "/readyz", 200)
+      let gateway = yield* startReady(port, file)
       const traffic = yield* publishing(a.url, "t", 2, 1000)
       for (let round = 1; round <= 5; round++) {
         yield* received.has(received.payloads.length + 200 + 37 * round)
@@ -294,8 +290,7 @@ template = '{ "fahrenheit": {{$.temp}}, "from": {{topic}} }'
 `
       })) + "/gateway.toml"
       const received = yield* witness(b.url, "#")
-      yield* startGateway(file)
-      yield* awaitStatus(port, "/readyz", 200)
+      yield* startReady(port, file)
       const session = yield* MqttSession.make({ name: "publisher", servers: a.url })
       for (const payload of ["{\"temp\": 20}", "warm", "{\"temp\": 0}"]) {
         yield* session.publish("t/1", payload, { qos: 1 })
@@ -306,6 +301,56 @@ template = '{ "fahrenheit": {{$.temp}}, "from": {{topic}} }'
         ["t/1 { \"fahrenheit\": 68, \"from\": \"t/1\" }", "dead warm", "t/1 { \"fahrenheit\": 32, \"from\": \"t/1\" }"]
       )
     }).pipe(Effect.scoped))
+
+  it.live.skipIf(!Postgres.isPresent())(
+    "a store in PostgreSQL: kill -9 in the middle of traffic, QoS 2 comes once and in order",
+    () =>
+      Effect.gen(function*() {
+        const a = yield* broker
+        const b = yield* broker
+        const database = yield* Postgres.PostgresServer
+        const port = yield* freePort
+        const file = (yield* folder({
+          "gateway.toml": `
+[metrics]
+port = ${port}
+[stores.shared]
+type = "sql"
+url = "\${POSTGRES}"
+tablePrefix = "gateway"
+[sessions]
+plant = { servers = "${a.url}", store = "shared" }
+cloud = { servers = "${b.url}", store = "shared" }
+[forwarders.up]
+sources = "plant"
+filters = "t"
+target = "cloud"
+`
+        })) + "/gateway.toml"
+        const received = yield* witness(b.url, "t")
+        const settings = {
+          env: { POSTGRES: `postgres://${database.username}@127.0.0.1:${database.port}/postgres` }
+        }
+        const first = yield* startReady(port, file, settings)
+        const traffic = yield* publishing(a.url, "t", 2, 200)
+        yield* received.has(100)
+        first.child.kill("SIGKILL")
+        yield* first.ended
+        // It waits for the end of the other one's lease.
+        const second = yield* startGateway(file, settings)
+        yield* received.has(received.payloads.length + 100)
+        const count = yield* traffic.stop
+        yield* received.has(count)
+        assert.deepStrictEqual(received.payloads, numbers(count))
+        second.child.kill("SIGTERM")
+        assert.strictEqual((yield* second.ended).code, exitCodes.done)
+        const absent = { env: { POSTGRES: `postgres://someone:hunter2@127.0.0.1:${yield* freePort}/none` } }
+        const { code, stderr } = yield* run(["gateway", file], absent)
+        assert.strictEqual(code, exitCodes.failed, stderr)
+        assert.include(stderr, "the session store failed (unavailable)")
+        assert.notInclude(stderr, "hunter2")
+      }).pipe(Effect.provide(Postgres.layerServer()), Effect.scoped)
+  )
 
   it.live.skipIf(!RedisServer.isPresent())(
     "a store in Redis: kill -9 in the middle of traffic, QoS 2 comes once and in order",
@@ -333,8 +378,7 @@ target = "cloud"
         })) + "/gateway.toml"
         const received = yield* witness(b.url, "t")
         const settings = { env: { REDIS: redis.url } }
-        const first = yield* startGateway(file, settings)
-        yield* awaitStatus(port, "/readyz", 200)
+        const first = yield* startReady(port, file, settings)
         const traffic = yield* publishing(a.url, "t", 2, 500)
         yield* received.has(200)
         first.child.kill("SIGKILL")

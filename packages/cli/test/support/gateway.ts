@@ -66,6 +66,8 @@ export const witness = (url: string, filter: string): Effect.Effect<Witness, Mqt
 export interface Publisher {
   /** How many messages it has handed to its session. */
   readonly published: () => number
+  /** Waits until it has handed so many more to its session. */
+  readonly more: (count: number) => Effect.Effect<void>
   /** Ends the traffic; answers how many messages there were. */
   readonly stop: Effect.Effect<number>
 }
@@ -81,6 +83,7 @@ export const publishing = (
     const session = yield* MqttSession.make({ name: "publisher", servers: url })
     yield* session.awaitReady
     const traffic = { count: 0, isStopped: false }
+    const handed = yield* Queue.sliding<void>(1)
     const fiber = yield* Effect.forkScoped(
       Effect.gen(function*() {
         while (!traffic.isStopped) {
@@ -88,12 +91,22 @@ export const publishing = (
           yield* Effect.forEach(batch, (payload) => session.publish(topic, payload, { qos }), {
             concurrency: "unbounded"
           })
+          yield* Queue.offer(handed, undefined)
           yield* Effect.sleep(10)
         }
       })
     )
     return {
       published: () => traffic.count,
+      more: (count) =>
+        Effect.suspend(() => {
+          const wanted = traffic.count + count
+          return Effect.whileLoop({
+            while: () => traffic.count < wanted,
+            body: () => Queue.take(handed),
+            step: () => {}
+          })
+        }),
       stop: Effect.suspend(() => {
         traffic.isStopped = true
         return Effect.orDie(Effect.as(Fiber.join(fiber), 0))
@@ -118,6 +131,14 @@ export const startGateway = (
     yield* gateway.says(running)
     return gateway
   })
+
+/** The same, and waits until it is ready: connected, and subscribed. */
+export const startReady = (
+  port: number,
+  file: string,
+  settings?: Settings
+): Effect.Effect<Running, never, Scope.Scope> =>
+  Effect.tap(startGateway(file, settings), () => awaitStatus(port, "/readyz", 200))
 
 /** What an operator's server answers. */
 export const ask = (port: number, path: string, init?: RequestInit): Effect.Effect<{ status: number; text: string }> =>

@@ -3,13 +3,13 @@
  * that can be cut, and messages that are counted.
  */
 import { MqttSession } from "@effect-mqttx/core"
-import type { MosquittoBroker } from "@effect-mqttx/testing"
+import type { MosquittoBroker, PostgresServer } from "@effect-mqttx/testing"
 import { Effect, Fiber, Schedule, type Scope, Stream } from "effect"
 import { build } from "esbuild"
 import { type ChildProcess, spawn } from "node:child_process"
 import * as Net from "node:net"
 import { fileURLToPath } from "node:url"
-import { client, type Service as Postgres } from "../../../store-sql/test/support/postgres.ts"
+import { client } from "../../../store-sql/test/support/postgres.ts"
 import { connectionsOf, freePort, identifiers } from "./nodes.ts"
 
 export interface ProgramSettings {
@@ -90,13 +90,13 @@ export interface ClusterSettings {
 
 /** Starts the processes, and publishes a message to each session every 250 milliseconds until `finish`. */
 export const cluster = Effect.fnUntraced(function*(
-  postgres: Postgres,
+  postgres: PostgresServer.Service,
   broker: MosquittoBroker.Service,
   { prefix, processes, protocolVersion, sessions }: ClusterSettings
 ) {
   // The nodes of another test know nothing of these sessions.
   yield* postgres.query(`CREATE DATABASE ${prefix}`)
-  const { query } = yield* client({ port: postgres.port }, { database: prefix }).pipe(
+  const { query } = yield* client(postgres, { database: prefix }).pipe(
     Effect.map((sql) => ({ query: (text: string) => sql.unsafe<{ readonly row: string }>(text) }))
   )
   yield* query("CREATE TABLE rows (site text, text text)")

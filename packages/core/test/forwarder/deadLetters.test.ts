@@ -150,7 +150,7 @@ describe("Forwarder: refused dead letters", () => {
       assert.strictEqual(metrics.lastError?.reason._tag, "PublishRefused")
       yield* net.brokers.a!.awaitPacket({ direction: "received", packet: "Puback", nth: 10 })
       for (let i = 0; i < 5; i++) {
-        const { at: _at, deadLetterError, error, ...failure } = yield* Queue.take(failures)
+        const { at: _at, deadLetterError, error, message, ...failure } = yield* Queue.take(failures)
         assert.deepStrictEqual(failure, {
           forwarder: "forwarder",
           session: "a",
@@ -158,6 +158,7 @@ describe("Forwarder: refused dead letters", () => {
           outcome: "failed"
         })
         assert.deepStrictEqual([error.reason._tag, deadLetterError?.reason._tag], ["PublishRefused", "PublishRefused"])
+        assert.deepStrictEqual([message.topic, message.text], ["secret/x", String(i)])
       }
       yield* net.brokers.b!.clearRefusals
       yield* net.brokers.b!.refusePublish("secret/x", 0x87)

@@ -1,3 +1,5 @@
+import type { ForwarderHooks } from "@effect-mqttx/core/ForwarderOptions"
+import type { Message } from "@effect-mqttx/core/Message"
 import type { MqttError } from "@effect-mqttx/core/MqttError"
 import * as MqttErrors from "@effect-mqttx/core/MqttError"
 import * as SessionStore from "@effect-mqttx/core/SessionStore"
@@ -44,7 +46,8 @@ const startProcess = Effect.fnUntraced(function*(
   brokers: Readonly<Record<string, ScriptedBroker.Service>>,
   disk: Disk,
   death: Death | undefined,
-  prefixes: ReadonlyArray<string> = [""]
+  prefixes: ReadonlyArray<string> = [""],
+  hooks: ForwarderHooks = {}
 ): Effect.fn.Return<Process, MqttError, Scope.Scope> {
   const crashed = yield* Deferred.make<void>()
   let commits = 0
@@ -98,7 +101,7 @@ const startProcess = Effect.fnUntraced(function*(
         filters: ["t/#"],
         stopTimeout: "1 millis",
         ...(prefix === "" ? undefined : { mapping: [{ from: "t/#", to: `${prefix}/{1}` }] })
-      })
+      }, hooks)
     )
   }
   return { forwarder: forwarders[0]!, forwarders, crashed, commits: () => commits }
@@ -113,7 +116,8 @@ const kill = (brokers: Readonly<Record<string, ScriptedBroker.Service>>, scope: 
   })
 
 const arrivals = (broker: ScriptedBroker.Service): ReadonlyArray<string> =>
-  broker.published.map(({ payload }) => new TextDecoder().decode(payload))
+  // A batch is its messages with commas between them.
+  broker.published.flatMap(({ payload }) => new TextDecoder().decode(payload).split(","))
 
 const messages = ["1", "2", "3"]
 
@@ -125,7 +129,8 @@ const run = (
   deaths: ReadonlyArray<Death>,
   qos: 1 | 2 = 2,
   isFinished: (disk: Disk) => boolean = () => true,
-  prefixes: ReadonlyArray<string> = [""]
+  prefixes: ReadonlyArray<string> = [""],
+  hooks: ForwarderHooks = {}
 ) =>
   Effect.gen(function*() {
     const brokers = { a: yield* makeMemory({ record: true }), b: yield* makeMemory({ record: true }) }
@@ -142,7 +147,7 @@ const run = (
     for (const death of deaths) {
       const scope = yield* Scope.make()
       const { crashed, forwarder, forwarders } = yield* Scope.provide(
-        startProcess(brokers, disk, death, prefixes),
+        startProcess(brokers, disk, death, prefixes, hooks),
         scope
       )
       const work = Effect.gen(function*() {
@@ -159,7 +164,7 @@ const run = (
       yield* kill(brokers, scope)
     }
     const scope = yield* Scope.make()
-    const { forwarders } = yield* Scope.provide(startProcess(brokers, disk, undefined, prefixes), scope)
+    const { forwarders } = yield* Scope.provide(startProcess(brokers, disk, undefined, prefixes, hooks), scope)
     for (const each of forwarders) yield* each.active
     yield* publish([...messages, "last"])
     yield* brokers.b.awaitUntil(() => arrivals(brokers.b).filter((text) => text === "last").length >= prefixes.length)
@@ -209,6 +214,31 @@ describe("Forwarder: exactly once, from QoS 2 and a durable session to QoS 2 and
           }
           if (!died) break
         }
+      }),
+    120_000
+  )
+
+  it.live(
+    "wherever the process dies, every message of a batch arrives once and in order",
+    () =>
+      Effect.gen(function*() {
+        const join = (batch: ReadonlyArray<Message>): string => batch.map(({ text }) => text).join(",")
+        let recognised = 0
+        let deaths = 0
+        for (let commit = 1;; commit++) {
+          let died = false
+          for (const when of ["before", "after"] as const) {
+            const hooks = { batch: { messages: 2, time: "5 millis", join } } as const
+            const outcome = yield* run([{ commit, when }], 2, undefined, [""], hooks)
+            assert.deepStrictEqual(outcome.arrived, [...messages, "last"], `death ${when} commit ${commit}`)
+            recognised += outcome.duplicates
+            died ||= outcome.died > 0
+            deaths += outcome.died
+          }
+          if (!died) break
+        }
+        assert.isAbove(deaths, 10)
+        assert.isAbove(recognised, 1)
       }),
     120_000
   )

@@ -1,5 +1,5 @@
 /**
- * Maps an error of PostgreSQL or of its driver to a failure of the store.
+ * Maps an error of PostgreSQL, of SQLite, or of their drivers to a failure of the store.
  */
 import { StorageFailed } from "@effect-mqttx/core/MqttError"
 
@@ -21,6 +21,25 @@ const kinds: ReadonlyMap<string, StorageFailed["kind"]> = new Map([
   ["XX001", "corrupt"],
   ["XX002", "corrupt"]
 ])
+
+/** By the primary result code of SQLite. Those that are not listed are temporary or unknown. */
+const sqliteKinds: ReadonlyMap<number, StorageFailed["kind"]> = new Map([
+  // SQLITE_ERROR: tables that are missing or not as expected.
+  [1, "refused"],
+  // SQLITE_PERM and SQLITE_AUTH.
+  [3, "refused"],
+  [23, "refused"],
+  [8, "readOnly"],
+  // SQLITE_CORRUPT and SQLITE_NOTADB.
+  [11, "corrupt"],
+  [26, "corrupt"],
+  [13, "full"],
+  // SQLITE_TOOBIG.
+  [18, "invalid"]
+])
+
+/** SQLITE_BUSY, SQLITE_LOCKED, SQLITE_IOERR and SQLITE_CANTOPEN. */
+const sqliteTransient: ReadonlySet<number> = new Set([5, 6, 10, 14])
 
 /** What a repetition over another connection can mend, by SQLSTATE or its class. */
 const transient: ReadonlySet<string> = new Set(["08", "40", "57P01", "57P02", "57P03", "55P03", "53300"])
@@ -47,11 +66,21 @@ export const sqlStateOf = (error: unknown): string | undefined => {
   return undefined
 }
 
+/** The primary result code of SQLite, as `node:sqlite` has it; undefined: the error is none of SQLite. */
+const sqliteCodeOf = (error: unknown): number | undefined => {
+  for (const cause of chainOf(error)) {
+    if ("errcode" in cause && typeof cause.errcode === "number") return cause.errcode & 0xff
+  }
+  return undefined
+}
+
 // Errors of sockets have codes of five letters too: EPIPE.
 const isSystem = (code: string): boolean => /^E[A-Z]{4}$/.test(code)
 
 /** Whether the same statement may succeed over another connection. */
 export const isTransient = (error: unknown): boolean => {
+  const sqliteCode = sqliteCodeOf(error)
+  if (sqliteCode !== undefined) return sqliteTransient.has(sqliteCode)
   const code = sqlStateOf(error)
   return code === undefined || isSystem(code) || transient.has(code) || transient.has(code.slice(0, 2))
 }
@@ -59,7 +88,12 @@ export const isTransient = (error: unknown): boolean => {
 /** The reason of a failed operation. */
 export const toReason = (error: unknown): StorageFailed => {
   const code = sqlStateOf(error)
-  const kind = code === undefined ? undefined : kinds.get(code) ?? kinds.get(code.slice(0, 2))
+  const sqliteCode = sqliteCodeOf(error)
+  const kind = sqliteCode !== undefined
+    ? sqliteKinds.get(sqliteCode)
+    : code === undefined
+    ? undefined
+    : kinds.get(code) ?? kinds.get(code.slice(0, 2))
   let detail: string | undefined
   // The innermost message is that of the server or of the socket.
   for (const cause of chainOf(error)) {

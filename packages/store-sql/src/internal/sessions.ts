@@ -9,12 +9,11 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
-import type * as SqlClient from "effect/sql/SqlClient"
 import { Attempts } from "./attempts.ts"
 import { Handle } from "./handle.ts"
 import { hashOf, textOf } from "./names.ts"
 import type { SqlStoreOptions } from "./options.ts"
-import { Statements } from "./statements.ts"
+import type { Statements } from "./statements.ts"
 
 export class Sessions extends StoreLease.OpenSessions {
   readonly #attempts: Attempts
@@ -22,10 +21,10 @@ export class Sessions extends StoreLease.OpenSessions {
   readonly #acquireTimeout: Duration.Duration
   #hasTables = false
 
-  constructor(sql: SqlClient.SqlClient, options: SqlStoreOptions) {
+  constructor(statements: Statements, options: SqlStoreOptions) {
     super()
-    const { acquireTimeout, leaseDuration, statementTimeout, tablePrefix } = options
-    this.#attempts = new Attempts(new Statements(sql, tablePrefix), statementTimeout)
+    const { acquireTimeout, leaseDuration, statementTimeout } = options
+    this.#attempts = new Attempts(statements, statementTimeout)
     this.#lease = Math.ceil(Duration.toMillis(leaseDuration))
     this.#acquireTimeout = acquireTimeout ?? Sessions.defaultTimeout(leaseDuration)
   }

@@ -7,12 +7,12 @@ import { SqlInbox, SqlOutbox, SqlStore } from "@effect-mqttx/store-sql"
 import type { ScriptedBroker } from "@effect-mqttx/testing"
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
-import { client, type Service } from "./postgres.ts"
+import type { Service } from "./databases.ts"
 
 export const run = (sql: SqlClient.SqlClient, text: string) => sql.unsafe<Record<string, unknown>>(text)
 
 export const countOf = (sql: SqlClient.SqlClient, table: string) =>
-  Effect.map(run(sql, `SELECT count(*)::text AS n FROM ${table}`), ([row]) => Number(row!["n"]))
+  Effect.map(run(sql, `SELECT count(*) AS n FROM ${table}`), ([row]) => Number(row!["n"]))
 
 export interface ProgramOptions {
   readonly prefix: string
@@ -27,12 +27,13 @@ export interface ProgramOptions {
 
 /** A program whose session is connected. It ends with its scope. */
 export const program = Effect.fnUntraced(function*(
-  server: Service,
+  database: Service,
   broker: ScriptedBroker.Service,
   { inbox, intercept = (sql) => sql, interceptStore = (sql) => sql, outbox, prefix, session: more }: ProgramOptions
 ) {
-  const sql = intercept(yield* client(server))
-  yield* run(sql, `CREATE TABLE IF NOT EXISTS ${prefix}_rows (id bigint GENERATED ALWAYS AS IDENTITY, text text)`)
+  const sql = intercept(yield* database.client)
+  const id = database.name === "SQLite" ? "INTEGER PRIMARY KEY" : "bigint GENERATED ALWAYS AS IDENTITY"
+  yield* run(sql, `CREATE TABLE IF NOT EXISTS ${prefix}_rows (id ${id}, text text)`)
   const options = { tablePrefix: prefix, leaseDuration: "1 minute" } as const
   const session = yield* Effect.provideService(
     MqttSession.makeDurable({
@@ -45,7 +46,7 @@ export const program = Effect.fnUntraced(function*(
       ...more
     }),
     SessionStore.SessionStore,
-    yield* Effect.provideService(SqlStore.make(options), SqlClient.SqlClient, interceptStore(yield* client(server)))
+    yield* Effect.provideService(SqlStore.make(options), SqlClient.SqlClient, interceptStore(yield* database.client))
   )
   yield* session.awaitReady
   const service = yield* Effect.provideService(
@@ -63,7 +64,7 @@ export const program = Effect.fnUntraced(function*(
     outbox: posting,
     session,
     inbox: service,
-    insert: (message: Message.Message) => sql.unsafe(`INSERT INTO ${prefix}_rows (text) VALUES ($1)`, [message.text]),
+    insert: (message: Message.Message) => sql`INSERT INTO ${sql(`${prefix}_rows`)} (text) VALUES (${message.text})`,
     texts: Effect.map(
       run(sql, `SELECT text FROM ${prefix}_rows ORDER BY id`),
       (rows) => rows.map((row) => row["text"])

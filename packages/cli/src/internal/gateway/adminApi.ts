@@ -52,6 +52,54 @@ export const Reloaded = Schema.Struct({
 
 export type Reloaded = typeof Reloaded.Type
 
+/** A message that could not be forwarded. */
+const FailedMessage = Schema.Struct({
+  id: Schema.Number,
+  forwarder: Schema.String,
+  /** The session that received it. */
+  session: Schema.String,
+  topic: Schema.String,
+  /** Milliseconds since the epoch. */
+  at: Schema.Number,
+  /** `deadLetter`: it went to the dead-letter topic. `failed`: it was given up. */
+  outcome: Schema.Literals(["deadLetter", "failed"]),
+  reason: Schema.String,
+  qos: Schema.Number,
+  /** The length of the payload. */
+  bytes: Schema.Number,
+  /** The first 1024 bytes as text, or after `base64:` where they are no UTF-8. */
+  payload: Schema.String
+})
+
+export type FailedMessage = typeof FailedMessage.Type
+
+/** A topic that forwarders have received messages on. */
+const SeenTopic = Schema.Struct({
+  topic: Schema.String,
+  count: Schema.Number,
+  /** Messages a second, over about the last ten seconds. */
+  rate: Schema.Number,
+  at: Schema.Number,
+  bytes: Schema.Number,
+  payload: Schema.String
+})
+
+export type SeenTopic = typeof SeenTopic.Type
+
+/** `isOn` is false where the file has no `admin.topics`. */
+const SeenTopics = Schema.Struct({ isOn: Schema.Boolean, topics: Schema.Array(SeenTopic) })
+
+/** The message is not among the last ones that failed. */
+export class NoSuchMessage extends Schema.TaggedError<NoSuchMessage>()("NoSuchMessage", {
+  id: Schema.Number
+}, { httpApiStatus: 404 }) {}
+
+/** The message could not be published again. It stays in the list. */
+export class NotSent extends Schema.TaggedError<NotSent>()("NotSent", {
+  id: Schema.Number,
+  detail: Schema.String
+}, { httpApiStatus: 409 }) {}
+
 /** The file is not applied, and nothing has changed. */
 export class NotApplied extends Schema.TaggedError<NotApplied>()("NotApplied", {
   mistakes: Schema.Array(Schema.String)
@@ -70,11 +118,17 @@ export class NotResumed extends Schema.TaggedError<NotResumed>()("NotResumed", {
 
 const byName = { params: { name: Schema.String } }
 
+const byId = { params: { id: Schema.NumberFromString } }
+
 const group = HttpApiGroup.make("gateway").add(
   HttpApiEndpoint.get("state", "/state", { success: State }),
   HttpApiEndpoint.post("reload", "/reload", { success: Reloaded, error: NotApplied }),
   HttpApiEndpoint.post("pause", "/forwarders/:name/pause", { ...byName, error: NoSuchForwarder }),
   HttpApiEndpoint.post("resume", "/forwarders/:name/resume", { ...byName, error: [NoSuchForwarder, NotResumed] }),
+  HttpApiEndpoint.get("configuration", "/configuration", { success: Schema.Json }),
+  HttpApiEndpoint.get("failed", "/failed", { success: Schema.Array(FailedMessage) }),
+  HttpApiEndpoint.post("sendAgain", "/failed/:id/send", { ...byId, error: [NoSuchMessage, NotSent] }),
+  HttpApiEndpoint.get("topics", "/topics", { success: SeenTopics }),
   HttpApiEndpoint.post("drain", "/drain", { success: HttpApiSchema.Accepted })
 )
 

@@ -9,7 +9,7 @@ import * as SessionOptions from "@effect-mqttx/core/SessionOptions"
 import * as Result from "effect/Result"
 import type { Path } from "./positions.ts"
 import { AdminSchema, type GatewayFile, GatewaySchema, type StoreOptions, StoreSchema } from "./schema.ts"
-import { decodeTransform, type Transform } from "./transforms.ts"
+import { decodeTransform, type Transform, transformsIssues } from "./transforms.ts"
 
 /** The store that sessions have unless they name another one. */
 export const builtInStore = "memory"
@@ -76,6 +76,8 @@ class Checker {
   readonly forwarders = new Map<string, ForwarderPlan>()
   /** Stores as they are written, secrets included. */
   readonly #storeEntries = new Map<string, unknown>()
+  /** A forwarder is made again when it has to note topics, or no more. */
+  #areTopicsSeen = false
   /** The names that the file has, those of entries with mistakes included. */
   #sessionNames = new Set<string>()
   #storeNames = new Set<string>([builtInStore])
@@ -107,6 +109,7 @@ class Checker {
   /** With the whole file, a mistake elsewhere would hide those between its keys; the same holds for stores. */
   admin(entry: unknown): void {
     const admin = OptionsSchema.decode(AdminSchema, entry, "gateway")
+    this.#areTopicsSeen = Result.isSuccess(admin) && admin.success.topics !== undefined
     if (Result.isFailure(admin)) this.issues.push(...issuesOf(admin.failure, ["admin"]))
   }
 
@@ -174,7 +177,7 @@ class Checker {
     this.forwarders.set(name, {
       options,
       transforms,
-      key: keyOf({ given, transforms, acceptance: options.acceptance })
+      key: keyOf({ given, transforms, acceptance: options.acceptance, areTopicsSeen: this.#areTopicsSeen })
     })
   }
 
@@ -183,12 +186,18 @@ class Checker {
       this.#mistake(path, "expected an array of tables")
       return []
     }
-    return list.flatMap((each: unknown, index) => {
+    const transforms = list.flatMap((each: unknown, index) => {
       const transform = decodeTransform(each)
       if (Result.isSuccess(transform)) return [transform.success]
       this.issues.push(...issuesOf(transform.failure, [...path, String(index)]))
       return []
     })
+    // With a mistake among them, the indices are not those of the file.
+    if (transforms.length < list.length) return transforms
+    for (const { index, message } of transformsIssues(transforms)) {
+      this.#mistake([...path, String(index), "type"], message)
+    }
+    return transforms
   }
 
   #expectSession(path: Path, name: string): void {

@@ -2,8 +2,7 @@
  * Reads the text of a configuration file into values, with the position of each. The format follows from the extension
  * of the file. `load.ts` calls it.
  */
-import * as Toml from "effect/encoding/Toml"
-import * as Yaml from "effect/encoding/Yaml"
+import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import { jsonFault } from "./jsonFault.ts"
 import type { Mistake } from "./mistake.ts"
@@ -23,17 +22,26 @@ export const formatOf = (file: string): Format | undefined =>
 
 const errorMessage = (error: unknown): string => error instanceof Error ? error.message : String(error)
 
-const parse = (text: string, format: Format): Result.Result<unknown, string> => {
+/** Only the parser that a file needs is loaded. */
+const parse = (text: string, format: Format): Effect.Effect<Result.Result<unknown, string>> => {
   switch (format) {
     case "toml":
-      return Result.mapError(Toml.parse(text), errorMessage)
+      return Effect.map(
+        Effect.promise(() => import("effect/encoding/Toml")),
+        (Toml) => Result.mapError(Toml.parse(text), errorMessage)
+      )
     case "yaml":
-      return Result.try({ try: () => Yaml.parse(text), catch: errorMessage })
+      return Effect.map(
+        Effect.promise(() => import("effect/encoding/Yaml")),
+        (Yaml) => Result.try({ try: () => Yaml.parse(text), catch: errorMessage })
+      )
     case "json":
-      return Result.try({
-        try: () => JSON.parse(text) as unknown,
-        catch: () => `not JSON at position ${jsonFault(text)}`
-      })
+      return Effect.sync(() =>
+        Result.try({
+          try: () => JSON.parse(text) as unknown,
+          catch: () => `not JSON at position ${jsonFault(text)}`
+        })
+      )
   }
 }
 
@@ -55,8 +63,11 @@ const syntaxMistake = (message: string, text: string): Mistake => {
 }
 
 /** Parses a text, or says what is wrong with its syntax. */
-export const parseDocument = (text: string, format: Format): Result.Result<Document, Mistake> =>
-  Result.match(parse(text, format), {
-    onFailure: (message): Result.Result<Document, Mistake> => Result.fail(syntaxMistake(message, text)),
-    onSuccess: (value) => Result.succeed({ value, positionOf: positionsOf(text, format) })
-  })
+export const parseDocument = (text: string, format: Format): Effect.Effect<Result.Result<Document, Mistake>> =>
+  Effect.map(
+    parse(text, format),
+    Result.match({
+      onFailure: (message): Result.Result<Document, Mistake> => Result.fail(syntaxMistake(message, text)),
+      onSuccess: (value) => Result.succeed({ value, positionOf: positionsOf(text, format) })
+    })
+  )

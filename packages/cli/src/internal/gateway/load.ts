@@ -49,7 +49,7 @@ export const load = (
     const read = yield* Effect.result(files.readFileString(file))
     if (Result.isFailure(read)) return failed("", mistake(`cannot be read: ${read.failure.reason._tag}`))
     const text = read.success
-    const document = parseDocument(text, format)
+    const document = yield* parseDocument(text, format)
     if (Result.isFailure(document)) return failed(text, document.failure)
     const folder = path.dirname(path.resolve(file))
     const resolve = (each: string): string => path.resolve(folder, each)

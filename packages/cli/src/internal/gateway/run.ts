@@ -23,7 +23,6 @@ import type { Configuration } from "./configuration.ts"
 import { changesText } from "./difference.ts"
 import { Listener } from "./listener.ts"
 import { GatewayLog } from "./log.ts"
-import { listenForMetrics } from "./metricsListener.ts"
 import { hangups, NotApplied, Reload } from "./reload.ts"
 import { GatewayRuntime, type Outcome } from "./runtime.ts"
 import type { GatewayFile } from "./schema.ts"
@@ -63,10 +62,15 @@ const gateway = (
   Effect.gen(function*() {
     let current = configuration
     const runtime = yield* Effect.mapError(GatewayRuntime.make, failureOf)
-    const metrics = yield* Listener.make({
+    const metrics = yield* Listener.make<NonNullable<GatewayFile["metrics"]>>({
       name: "the metrics server",
       keyOf: JSON.stringify,
-      listen: listenForMetrics(runtime)
+      // Loaded where the file has it: the live page and the families of metrics take memory.
+      listen: (settings) =>
+        Effect.flatMap(
+          Effect.promise(() => import("./metricsListener.ts")),
+          ({ listenForMetrics }) => listenForMetrics(runtime)(settings)
+        )
     })
     const signals = yield* hangups
     const { failures } = yield* Effect.mapError(runtime.apply(configuration), failureOf)
@@ -99,13 +103,14 @@ const gateway = (
     const context = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
     const admin = yield* Listener.make<NonNullable<GatewayFile["admin"]>>({
       name: "the admin server",
-      keyOf: ({ token, ...others }) => JSON.stringify([others, token === undefined ? "" : Redacted.value(token)]),
+      keyOf: ({ host, port, token }) => JSON.stringify([host, port, token === undefined ? "" : Redacted.value(token)]),
       // Loaded where the file has it: HttpApi and OpenAPI take memory.
       listen: (settings) =>
         Effect.flatMap(Effect.promise(() => import("./adminListener.ts")), ({ listenForAdmin }) =>
           listenForAdmin({
             file,
             runtime,
+            configuration: () => current,
             reload: Effect.provideContext(reload.now, context),
             // As any other SIGTERM: the answer leaves before.
             drain: Effect.sync(() => setImmediate(() => process.kill(process.pid, "SIGTERM")))

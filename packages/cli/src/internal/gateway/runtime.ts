@@ -4,18 +4,23 @@
  */
 import * as ForwarderManager from "@effect-mqttx/core/ForwarderManager"
 import type { MqttError } from "@effect-mqttx/core/MqttError"
+import * as RouteFilter from "@effect-mqttx/core/RouteFilter"
 import * as SessionManager from "@effect-mqttx/core/SessionManager"
 import { SessionStore } from "@effect-mqttx/core/SessionStore"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberHandle from "effect/FiberHandle"
+import * as FiberSet from "effect/FiberSet"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
+import * as Stream from "effect/Stream"
 import type { State } from "./adminApi.ts"
 import type { Configuration, ForwarderPlan, SessionPlan } from "./configuration.ts"
 import { type Difference, differenceOf } from "./difference.ts"
+import { FailedMessages } from "./failedMessages.ts"
 import { Stores } from "./stores.ts"
-import { transformerOf } from "./transforms.ts"
+import { TopicsSeen } from "./topicsSeen.ts"
+import { hooksOf } from "./transformHooks.ts"
 
 /** What has come of a configuration. */
 export interface Outcome {
@@ -23,6 +28,8 @@ export interface Outcome {
   /** What could not be applied, by name. A forwarder runs as before; a session is missing. */
   readonly failures: ReadonlyArray<{ readonly name: string; readonly error: MqttError }>
 }
+
+const sendTimeout = "5 seconds"
 
 /** See `adminApi.ts`. */
 type GatewayState = Omit<typeof State.Type, "file">
@@ -33,7 +40,10 @@ const consumerPrefix = "forwarder "
 export class GatewayRuntime {
   readonly manager: SessionManager.SessionManager["Service"]
   readonly forwarders: ForwarderManager.ForwarderManager["Service"]
+  readonly failedMessages = new FailedMessages()
+  readonly topicsSeen = new TopicsSeen()
   readonly #tidying: FiberHandle.FiberHandle
+  readonly #listening: FiberSet.FiberSet
   readonly #stores = new Stores()
   readonly #lock = Semaphore.makeUnsafe(1)
   readonly #sessions = new Map<string, SessionPlan>()
@@ -44,18 +54,20 @@ export class GatewayRuntime {
   private constructor(
     manager: SessionManager.SessionManager["Service"],
     forwarders: ForwarderManager.ForwarderManager["Service"],
-    tidying: FiberHandle.FiberHandle
+    tidying: FiberHandle.FiberHandle,
+    listening: FiberSet.FiberSet
   ) {
     this.manager = manager
     this.forwarders = forwarders
     this.#tidying = tidying
+    this.#listening = listening
   }
 
   /** A gateway without sessions. The end of the scope releases everything. */
   static make: Effect.Effect<GatewayRuntime, MqttError, Scope.Scope> = Effect.gen(function*() {
     const manager = yield* SessionManager.make()
     const forwarders = yield* Effect.provideService(ForwarderManager.make(), SessionManager.SessionManager, manager)
-    return new GatewayRuntime(manager, forwarders, yield* FiberHandle.make())
+    return new GatewayRuntime(manager, forwarders, yield* FiberHandle.make(), yield* FiberSet.make())
   })
 
   /**
@@ -66,6 +78,7 @@ export class GatewayRuntime {
     return this.#lock.withPermits(1)(Effect.uninterruptible(Effect.gen({ self: this }, function*() {
       for (const name of this.#storesOf(next)) yield* this.#stores.get(name, next.stores.get(name)!)
       yield* FiberHandle.clear(this.#tidying)
+      this.topicsSeen.limits = next.settings.admin?.topics
       const before = { sessions: new Map(this.#sessions), forwarders: new Map(this.#forwarders) }
       const difference = differenceOf(before, next)
       const failures: Array<Outcome["failures"][number]> = []
@@ -99,6 +112,33 @@ export class GatewayRuntime {
   /** Starts a forwarder. */
   resume(name: string): Effect.Effect<void, MqttError> {
     return this.#lock.withPermits(1)(this.forwarders.start(name))
+  }
+
+  readonly #noteTopics = RouteFilter.predicate((message) => {
+    this.topicsSeen.note(message)
+    return true
+  }, "topics seen")
+
+  /**
+   * Publishes a message that could not be forwarded where it came from, as it was received, and takes it off the list.
+   * Undefined: it is not in the list. Fails with the reason in words; the message stays in the list then.
+   */
+  sendAgain(id: number): Effect.Effect<void, string> | undefined {
+    const message = this.failedMessages.get(id)
+    if (message === undefined) return undefined
+    const { subscriptionIdentifiers: _identifiers, topicAlias: _alias, ...properties } = message.properties
+    return Effect.gen({ self: this }, function*() {
+      const session = yield* this.manager.get(message.session)
+      // Not retained: a newer retained message of the topic must stay.
+      yield* session.publish(message.topic, message.payload, { qos: message.qos, properties })
+      this.failedMessages.remove(id)
+    }).pipe(
+      Effect.mapError(({ reason }) => reason.message),
+      Effect.timeoutOrElse({
+        duration: sendTimeout,
+        orElse: () => Effect.fail(`${message.session} has not published it in 5 s`)
+      })
+    )
   }
 
   /** Sessions and forwarders as they are now, without secrets. */
@@ -209,12 +249,25 @@ export class GatewayRuntime {
     const put = (name: string, isNew: boolean): Effect.Effect<unknown> => {
       const plan = next.forwarders.get(name)!
       const { options, transforms } = plan
-      // Without a transform, a forwarder runs no effect for each message.
-      const hooks = transforms.length === 0 ? {} : { transform: transformerOf(transforms) }
+      const hooks = {
+        ...hooksOf(transforms),
+        // Only where it is wanted: a filter is called for each message.
+        ...(next.settings.admin?.topics === undefined ? undefined : { filter: this.#noteTopics })
+      }
       const made = isNew ? this.forwarders.add(options, hooks) : this.forwarders.replace(options, hooks)
-      return attempt(name, Effect.tap(made, () => Effect.sync(() => this.#forwarders.set(name, plan))))
+      return attempt(
+        name,
+        Effect.tap(made, ({ failures }) => {
+          this.#forwarders.set(name, plan)
+          return FiberSet.run(
+            this.#listening,
+            Stream.runForEach(failures, (failure) => Effect.sync(() => this.failedMessages.add(failure))),
+            { startImmediately: true }
+          )
+        })
+      )
     }
-    return Effect.gen(function*() {
+    return Effect.gen({ self: this }, function*() {
       yield* Effect.forEach(changed, (name) => put(name, false), { concurrency: "unbounded", discard: true })
       yield* Effect.forEach(added, (name) => put(name, true), { discard: true })
     })

@@ -6,6 +6,7 @@
 import * as OptionsSchema from "@effect-mqttx/core/OptionsSchema"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 
 const withDefault = <S extends Schema.Top>(schema: S, value: S["Encoded"]): Schema.withDecodingDefaultKey<S> =>
@@ -31,82 +32,149 @@ const port = Schema.Union([Schema.Number, Schema.String]).annotate({ message: "e
   })
 )
 
-const redisUrl = "expected an address such as redis://localhost:6379"
+const integer = (minimum: number, maximum: number) => {
+  const message = `expected a whole number from ${minimum} to ${maximum}`
+  return Schema.Number.annotate({ message }).check(
+    Schema.makeFilter((value: number) =>
+      Number.isInteger(value) && value >= minimum && value <= maximum ? undefined : message
+    )
+  )
+}
+
+const urlMessage = "expected an address such as redis://localhost:6379 or postgres://localhost/plant"
 
 const shortToken = "expected a text of at least 16 characters"
 
 const record = Schema.Record(Schema.String, Schema.Unknown).annotate({ message: "expected a table" })
 
-const storeTypes = ["file", "redis", "memory"] as const
+const storeTypes = ["file", "redis", "sql", "memory"] as const
+
+/** The addresses that each type of store has. */
+const storeUrls: Readonly<Record<string, RegExp>> = { redis: /^rediss?:\/\//, sql: /^postgres(?:ql)?:\/\// }
 
 const storeFields = {
-  /** `file` and `redis` keep the state of sessions; `memory` ends with the process. */
-  type: oneOf(storeTypes),
-  /** Of a file store; relative to the folder of the configuration. */
-  directory: Schema.optionalKey(nonEmptyText),
-  /** Of a file store, see `FileStoreInput`. Default `fsync`. */
-  durability: Schema.optionalKey(oneOf(["fsync", "os"])),
-  /** Of a Redis store: `redis://user:password@host:6379/0`, or `rediss://` for TLS. */
+  type: oneOf(storeTypes).annotateKey({
+    description: "file, redis and sql (PostgreSQL) keep the state of sessions; memory ends with the process."
+  }),
+  directory: Schema.optionalKey(nonEmptyText.annotateKey({
+    description: "Of a file store; relative to the folder of the configuration."
+  })),
+  durability: Schema.optionalKey(
+    oneOf(["fsync", "os"]).annotateKey({
+      description: "Of a file store. fsync: a commit survives a power cut; os: the end of the process. Default fsync."
+    })
+  ),
   url: Schema.optionalKey(
     Schema.RedactedFromValue(
-      Schema.String.annotate({ message: redisUrl }).check(
-        Schema.makeFilter((value: string) => /^rediss?:\/\//.test(value) && URL.canParse(value) ? undefined : redisUrl)
+      Schema.String.annotate({ message: urlMessage }).check(
+        Schema.makeFilter((value: string) =>
+          URL.canParse(value) && Object.values(storeUrls).some((start) => start.test(value)) ? undefined : urlMessage
+        )
       ),
       { label: "url" }
-    )
+    ).annotateKey({
+      description: "Of Redis: redis://user:password@host:6379/0, or rediss:// for TLS. " +
+        "Of PostgreSQL: postgres://user:password@host:5432/database, with ?sslmode=require for TLS."
+    })
   ),
-  /** Of a Redis store, see `RedisStoreInput`. Default `mqttx:session:`. */
-  keyPrefix: Schema.optionalKey(nonEmptyText)
+  keyPrefix: Schema.optionalKey(nonEmptyText.annotateKey({
+    description: "Of a Redis store: what its keys begin with. Default mqttx:session:."
+  })),
+  tablePrefix: Schema.optionalKey(nonEmptyText.annotateKey({
+    description: "Of a SQL store: what the names of its two tables begin with. Default mqttx."
+  }))
 }
 
 /** The options that each type of store has; the first one is needed. */
 const storeOptions: Readonly<Record<typeof storeTypes[number], ReadonlyArray<string>>> = {
   file: ["directory", "durability"],
   redis: ["url", "keyPrefix"],
+  sql: ["url", "tablePrefix"],
   memory: []
 }
 
 const logFields = {
-  /** Lines below this level are not written. Default `info`. */
-  level: withDefault(oneOf(["trace", "debug", "info", "warn", "error", "off"]), "info"),
-  /** Default `logfmt`. */
-  format: withDefault(oneOf(["logfmt", "json", "pretty"]), "logfmt"),
-  /** What sessions write, see `SessionLog`. Default `all`. */
-  sessions: withDefault(oneOf(["warnings", "all", "off"]), "all")
+  level: withDefault(
+    oneOf(["trace", "debug", "info", "warn", "error", "off"]).annotateKey({
+      description: "Lines below this level are not written. Default info."
+    }),
+    "info"
+  ),
+  format: withDefault(
+    oneOf(["logfmt", "json", "pretty"]).annotateKey({ description: "The form of the lines. Default logfmt." }),
+    "logfmt"
+  ),
+  sessions: withDefault(
+    oneOf(["warnings", "all", "off"]).annotateKey({
+      description: "What sessions write: their warnings, also their connections, or nothing. Default all."
+    }),
+    "all"
+  )
 }
 
 const metricsFields = {
-  /** Default 127.0.0.1. */
-  host: withDefault(nonEmptyText, "127.0.0.1"),
-  /** 0: any free one. Default 9464. */
-  port: withDefault(port, 9464),
-  /** The title of the live page. Default `gateway`. */
-  title: withDefault(text, "gateway"),
-  /** See `MetricsRoutesOptions.allowedHosts`. Default none. */
-  allowedHosts: withDefault(Schema.Array(text).annotate({ message: "expected an array of texts" }), [])
+  host: withDefault(
+    nonEmptyText.annotateKey({ description: "The address to listen at. Default 127.0.0.1." }),
+    "127.0.0.1"
+  ),
+  port: withDefault(port.annotateKey({ description: "The port to listen at; 0: any free one. Default 9464." }), 9464),
+  title: withDefault(text.annotateKey({ description: "The title of the live page. Default gateway." }), "gateway"),
+  allowedHosts: withDefault(
+    Schema.Array(text).annotate({ message: "expected an array of texts" }).annotateKey({
+      description: "Names by which browsers may reach the server, besides addresses and localhost. Default none."
+    }),
+    []
+  )
 }
 
 const adminFields = {
-  /** Default 127.0.0.1. Another address needs a token. */
-  host: withDefault(nonEmptyText, "127.0.0.1"),
-  /** 0: any free one. Default 9465. */
-  port: withDefault(port, 9465),
-  /** Requests need it as `Authorization: Bearer TOKEN`; at least 16 characters. Default: none. */
+  host: withDefault(
+    nonEmptyText.annotateKey({
+      description: "The address to listen at; another one than loopback needs a token. Default 127.0.0.1."
+    }),
+    "127.0.0.1"
+  ),
+  port: withDefault(port.annotateKey({ description: "The port to listen at; 0: any free one. Default 9465." }), 9465),
+  topics: Schema.optionalKey(
+    OptionsSchema.strict({
+      entries: withDefault(
+        integer(1, 100_000).annotateKey({ description: "How many topics are kept. Default 1000." }),
+        1000
+      ),
+      bytes: withDefault(
+        integer(1024, 268_435_456).annotateKey({
+          description: "How many bytes the topics and their last payloads may take. Default 1048576."
+        }),
+        1_048_576
+      )
+    }).annotateKey({
+      description:
+        "Shows the topics of received messages with their rates and last payloads. Default: they are not kept."
+    })
+  ),
   token: Schema.optionalKey(
     Schema.RedactedFromValue(
       Schema.String.annotate({ message: shortToken }).check(Schema.isMinLength(16, { message: shortToken })),
       { label: "token" }
-    )
+    ).annotateKey({
+      description: "Requests need it as Authorization: Bearer TOKEN; at least 16 characters. Default: none."
+    })
   )
 }
 
 const isLoopback = (host: string): boolean => /^(localhost|::1|127\.\d+\.\d+\.\d+)$/.test(host)
 
 const reloadFields = {
-  /** Whether a change of the file is applied; SIGHUP always is. Default true. */
-  watch: withDefault(flag, true),
-  /** The time between two looks at the file and the files that it names. Default 1 s. */
-  interval: withDefault(duration("100 millis"), "1 second")
+  watch: withDefault(
+    flag.annotateKey({ description: "Whether a change of the file is applied; SIGHUP always is. Default true." }),
+    true
+  ),
+  interval: withDefault(
+    duration("100 millis").annotateKey({
+      description: "The time between two looks at the file and the files that it names. Default 1 second."
+    }),
+    "1 second"
+  )
 }
 
 /** The options of a store. */
@@ -117,6 +185,10 @@ export const StoreSchema = OptionsSchema.strict(storeFields).check(
     if (needed !== undefined && !(needed in store)) {
       return { path: [needed], issue: `a store of the type ${store.type} needs it` }
     }
+    const url = store.url === undefined ? "" : Redacted.value(store.url)
+    if (names.includes("url") && !storeUrls[store.type]!.test(url)) {
+      return { path: ["url"], issue: `expected an address of ${store.type === "sql" ? "PostgreSQL" : "Redis"}` }
+    }
     const other = Object.keys(store).find((key) => key !== "type" && !names.includes(key))
     return other === undefined ? undefined : { path: [other], issue: `a store of the type ${store.type} has none` }
   })
@@ -126,30 +198,54 @@ export type StoreOptions = typeof StoreSchema.Type
 
 /** The options of the admin interface. */
 export const AdminSchema = OptionsSchema.strict(adminFields).check(
-  Schema.makeFilter(({ host, token }: Schema.Struct.Type<typeof adminFields>) =>
+  Schema.makeFilter(({ host, token }: { readonly host: string; readonly token?: unknown }) =>
     token === undefined && !isLoopback(host)
       ? { path: ["token"], issue: "is needed on an address that other machines may reach" }
       : undefined
   )
 )
 
+const table = { message: "expected a table" }
+
 /** The whole file. */
 export const GatewaySchema = OptionsSchema.strict({
-  /** The address of the JSON Schema, for editors. */
-  $schema: Schema.optionalKey(text),
-  /** How long the end of the process may take. Default 25 s. */
-  drainTimeout: withDefault(duration("1 second"), "25 seconds"),
-  log: withDefault(OptionsSchema.strict(logFields), {}),
-  reload: withDefault(OptionsSchema.strict(reloadFields), {}),
-  /** The server for operators; absent: there is none. */
-  metrics: Schema.optionalKey(OptionsSchema.strict(metricsFields)),
-  /** The server to change the gateway by; absent: there is none. */
-  admin: Schema.optionalKey(AdminSchema),
-  stores: withDefault(Schema.Record(Schema.String, StoreSchema).annotate({ message: "expected a table" }), {}),
-  sessions: Schema.Record(Schema.String, record).annotate({ message: "expected a table" }).annotateKey({
+  $schema: Schema.optionalKey(text.annotateKey({ description: "The address of the JSON Schema, for editors." })),
+  drainTimeout: withDefault(
+    duration("1 second").annotateKey({ description: "How long the end of the process may take. Default 25 seconds." }),
+    "25 seconds"
+  ),
+  log: withDefault(
+    OptionsSchema.strict(logFields).annotateKey({ description: "The lines on the standard error." }),
+    {}
+  ),
+  reload: withDefault(
+    OptionsSchema.strict(reloadFields).annotateKey({ description: "When the file is read again." }),
+    {}
+  ),
+  metrics: Schema.optionalKey(
+    OptionsSchema.strict(metricsFields).annotateKey({
+      description: "The server for operators: metrics, health and the live page. Default: there is none."
+    })
+  ),
+  admin: Schema.optionalKey(AdminSchema.annotateKey({
+    description: "The server to change the gateway by. Default: there is none."
+  })),
+  stores: withDefault(
+    Schema.Record(Schema.String, StoreSchema).annotate(table).annotateKey({
+      description: "Where durable sessions keep their state, by name."
+    }),
+    {}
+  ),
+  sessions: Schema.Record(Schema.String, record).annotate(table).annotateKey({
+    description: "The connections to brokers, by name.",
     messageMissingKey: "expected sessions, for example [sessions.plant] with servers"
   }),
-  forwarders: withDefault(Schema.Record(Schema.String, record).annotate({ message: "expected a table" }), {})
+  forwarders: withDefault(
+    Schema.Record(Schema.String, record).annotate(table).annotateKey({
+      description: "What is forwarded from sessions to a session, by name."
+    }),
+    {}
+  )
 })
 
 export type GatewayFile = typeof GatewaySchema.Type

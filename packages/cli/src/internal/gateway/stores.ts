@@ -22,7 +22,26 @@ interface Entry {
 const failed = (detail: string, cause?: unknown): MqttError =>
   new MqttError({ method: "gateway", reason: new StorageFailed({ kind: "unavailable", detail, cause }) })
 
-/** Optional packages: who has no Redis needs none of them. */
+/** Optional packages: an installation without such a store needs none of them. */
+const loadSql = Effect.tryPromise({
+  try: () => Promise.all([import("@effect/sql-pg/PgClient"), import("@effect-mqttx/store-sql/SqlStore")]),
+  catch: () => failed("a store of the type sql needs the packages @effect-mqttx/store-sql and @effect/sql-pg")
+})
+
+const openSql = ({ tablePrefix, url }: StoreOptions): Effect.Effect<Store, MqttError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const [PgClient, SqlStore] = yield* loadSql
+    const context = yield* Layer.build(
+      SqlStore.layer(tablePrefix === undefined ? {} : { tablePrefix }).pipe(
+        Layer.provide(Layer.fresh(PgClient.layer({ url: url! })))
+      )
+    )
+    return Context.get(context, SessionStore.SessionStore)
+  }).pipe(
+    // What the driver says may have the address.
+    Effect.mapError((error) => error instanceof MqttError ? error : failed("PostgreSQL cannot be reached"))
+  )
+
 const loadRedis = Effect.tryPromise({
   try: () => Promise.all([import("@effect/platform-node/NodeRedis"), import("@effect-mqttx/store-redis/RedisStore")]),
   catch: () => failed("a store of the type redis needs the packages @effect-mqttx/store-redis and redis")
@@ -50,6 +69,8 @@ const open = (options: StoreOptions): Effect.Effect<Store, MqttError, Scope.Scop
       )
     case "redis":
       return openRedis(options)
+    case "sql":
+      return openSql(options)
     case "file":
       // Loaded here, because LevelDB has binaries that the other commands do not need.
       return Effect.flatMap(
@@ -60,11 +81,11 @@ const open = (options: StoreOptions): Effect.Effect<Store, MqttError, Scope.Scop
 }
 
 /** The state of two memory stores is apart, and a directory is one store under any name. */
-const keyOf = (name: string, { directory, durability, keyPrefix, type, url }: StoreOptions): string =>
+const keyOf = (name: string, { directory, durability, keyPrefix, tablePrefix, type, url }: StoreOptions): string =>
   JSON.stringify(
     type === "memory"
       ? [type, name]
-      : [type, directory, durability, keyPrefix, url === undefined ? undefined : Redacted.value(url)]
+      : [type, directory, durability, keyPrefix, tablePrefix, url === undefined ? undefined : Redacted.value(url)]
   )
 
 export class Stores {

@@ -1,21 +1,44 @@
 /**
- * The transforms that a gateway's file can declare for the payloads of a forwarder. Each is a function of one message,
- * without state. What a transform cannot do fails the message, which goes to the dead-letter topic. Sampling,
- * deduplication and topics are options of the forwarder itself: `sample`, `onChange` and `mapping`.
+ * The transforms that a gateway's file can declare for the payloads of a forwarder, and what is wrong with one.
+ * `transformPayload.ts` applies those of one message, and `transformHooks.ts` all of a forwarder. Sampling and topics
+ * are options of the forwarder itself: `sample` and `mapping`.
  */
-import { InvalidPayload, MqttError } from "@effect-mqttx/core/MqttError"
+import type { MqttError } from "@effect-mqttx/core/MqttError"
 import * as OptionsSchema from "@effect-mqttx/core/OptionsSchema"
-import * as RouteTransformer from "@effect-mqttx/core/RouteTransformer"
-import * as Effect from "effect/Effect"
-import * as Result from "effect/Result"
+import type * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { type JsonPath, parsePath, valueAt, withValueAt } from "./jsonPath.ts"
+import { every, parsePath } from "./jsonPath.ts"
+import { unitNames, unitsLike } from "./units.ts"
 
 const text = Schema.String.annotate({ message: "expected a text" })
 
 const path = text.check(
   Schema.makeFilter((value: string) =>
-    parsePath(value) === undefined ? "expected keys with points between them, for example readings.0.value" : undefined
+    parsePath(value) === undefined ? "expected a path, for example readings.0.value or $.readings[0].value" : undefined
+  )
+)
+
+const integer = (minimum: number, maximum: number) => {
+  const message = `expected a whole number from ${minimum} to ${maximum}`
+  return Schema.Number.annotate({ message }).check(
+    Schema.makeFilter((value: number) =>
+      Number.isInteger(value) && value >= minimum && value <= maximum ? undefined : message
+    )
+  )
+}
+
+const duration = OptionsSchema.duration({
+  minimum: "1 millis",
+  maximum: "1 day",
+  message: "expected 1 ms to 1 day, for example \"5 seconds\""
+})
+
+const oneOf = <const L extends ReadonlyArray<string>>(literals: L) =>
+  Schema.Literals(literals).annotate({ message: `expected ${literals.join(" or ")}` })
+
+const unit = text.check(
+  Schema.makeFilter((value: string) =>
+    unitNames.includes(value) ? undefined : `expected a unit: ${unitNames.join(", ")}`
   )
 )
 
@@ -23,13 +46,10 @@ const number = Schema.Number.annotate({ message: "expected a number" }).check(
   Schema.makeFilter((value: number) => Number.isFinite(value) ? undefined : "expected a number")
 )
 
-const decimals = Schema.Number.annotate({ message: "expected a whole number from 0 to 15" }).check(
-  Schema.makeFilter((value: number) =>
-    Number.isInteger(value) && value >= 0 && value <= 15 ? undefined : "expected a whole number from 0 to 15"
-  )
-)
+const decimals = integer(0, 15)
 
-const insertion = /\{\{\s*([^{}]*?)\s*\}\}/g
+/** What is replaced in a template. */
+export const insertion = /\{\{\s*([^{}]*?)\s*\}\}/g
 const names = ["topic", "payload", "session", "timestamp"]
 
 const templateIssue = (template: string): string | undefined => {
@@ -39,38 +59,132 @@ const templateIssue = (template: string): string | undefined => {
   return wrong === undefined ? undefined : `expected {{${names.join("}}, {{")}}} or {{$.path}}`
 }
 
-const schemas = {
-  /** The payload is what stands at a path: a text as it is, other values as JSON. */
-  pick: OptionsSchema.strict({ type: Schema.Literal("pick"), path }),
-  /** The payload is a text with insertions. */
-  template: OptionsSchema.strict({
-    type: Schema.Literal("template"),
-    template: text.check(Schema.makeFilter((value: string) => templateIssue(value))),
-    /** `json`: insertions are JSON, and the result has to be. Default `text`. */
-    format: Schema.optionalKey(Schema.Literals(["text", "json"]).annotate({ message: "expected text or json" }))
-  }),
-  /** A number becomes `value * factor + offset`. */
-  scale: OptionsSchema.strict({
-    type: Schema.Literal("scale"),
-    /** Where the number stands. Default: the payload is the number. */
-    path: Schema.optionalKey(path),
-    /** Default 1. */
-    factor: Schema.optionalKey(number),
-    /** Default 0. */
-    offset: Schema.optionalKey(number),
-    /** Rounds to so many decimals. Default: as it comes. */
-    decimals: Schema.optionalKey(decimals)
-  }),
-  /** A key of an object gets another name. */
-  rename: OptionsSchema.strict({
-    type: Schema.Literal("rename"),
-    path: path.check(Schema.makeFilter((value: string) => value === "$" ? "expected the path of a key" : undefined)),
-    to: Schema.NonEmptyString.annotate({ message: "expected a key" })
+const keyPath = path.check(
+  Schema.makeFilter((value: string) => {
+    const last = parsePath(value)?.at(-1)
+    return last === undefined || last === every ? "expected the path of a key" : undefined
   })
+)
+
+/** The fields of each kind of transform. */
+const fields = {
+  pick: {
+    type: Schema.Literal("pick").annotateKey({
+      description: "The payload is what stands at a path: a text as it is, other values as JSON."
+    }),
+    path: path.annotateKey({ description: "Where the value stands; a path with * stands for an array of values." })
+  },
+  template: {
+    type: Schema.Literal("template").annotateKey({ description: "The payload is a text with insertions." }),
+    template: text.check(Schema.makeFilter((value: string) => templateIssue(value))).annotateKey({
+      description: "The text, with {{topic}}, {{payload}}, {{session}}, {{timestamp}} (milliseconds) and {{$.path}}."
+    }),
+    format: Schema.optionalKey(
+      oneOf(["text", "json"]).annotateKey({
+        description: "json: insertions are JSON, and the result has to be. Default text."
+      })
+    )
+  },
+  scale: {
+    type: Schema.Literal("scale").annotateKey({ description: "A number becomes number * factor + offset." }),
+    path: Schema.optionalKey(path.annotateKey({ description: "Where the number stands. Default $: the payload." })),
+    factor: Schema.optionalKey(number.annotateKey({ description: "Default 1." })),
+    offset: Schema.optionalKey(number.annotateKey({ description: "Default 0." })),
+    decimals: Schema.optionalKey(decimals.annotateKey({ description: "Rounds to so many. Default: as it comes." }))
+  },
+  convert: {
+    type: Schema.Literal("convert").annotateKey({ description: "A number is converted from one unit to another one." }),
+    path: Schema.optionalKey(path.annotateKey({ description: "Where the number stands. Default $: the payload." })),
+    from: unit.annotateKey({ description: `The unit of the number: ${unitNames.join(", ")}.` }),
+    to: unit.annotateKey({ description: "The unit that it gets, of the same quantity." }),
+    decimals: Schema.optionalKey(decimals.annotateKey({ description: "Rounds to so many. Default: as it comes." }))
+  },
+  rename: {
+    type: Schema.Literal("rename").annotateKey({ description: "A key of an object gets another name." }),
+    path: keyPath.annotateKey({ description: "The path of the key." }),
+    to: Schema.NonEmptyString.annotate({ message: "expected a key" }).annotateKey({ description: "The new name." })
+  },
+  deduplicate: {
+    type: Schema.Literal("deduplicate").annotateKey({
+      description: "Drops a message whose value at a path, or whose payload, was there a short time ago."
+    }),
+    path: Schema.optionalKey(
+      path.annotateKey({ description: "For example of an identifier. Default $: the payload." })
+    ),
+    within: Schema.optionalKey(
+      duration.annotateKey({ description: "How long a value is remembered. Default 1 minute." })
+    ),
+    entries: Schema.optionalKey(
+      integer(1, 1_000_000).annotateKey({
+        description: "How many values are remembered, the last ones. Default 10000."
+      })
+    )
+  },
+  batch: {
+    type: Schema.Literal("batch").annotateKey({ description: "Publishes several messages of a topic as one." }),
+    messages: Schema.optionalKey(
+      integer(1, 65_535).annotateKey({
+        description: "Messages of a batch at most. Default: as many as maxInFlight of the forwarder."
+      })
+    ),
+    bytes: Schema.optionalKey(
+      integer(1, 268_435_456).annotateKey({
+        description: "Bytes of a batch at most; a larger message is a batch of its own. Default 65536."
+      })
+    ),
+    time: Schema.optionalKey(duration.annotateKey({
+      description: "How long a message waits for others. Default 1 second."
+    })),
+    format: Schema.optionalKey(
+      oneOf(["json", "lines"]).annotateKey({
+        description:
+          "json: an array of the payloads, which have to be JSON. lines: one payload in each line. Default json."
+      })
+    )
+  },
+  unbatch: {
+    type: Schema.Literal("unbatch").annotateKey({ description: "Publishes each item of a message on its own." }),
+    path: Schema.optionalKey(
+      path.annotateKey({ description: "Where the array stands, of json. Default $: the payload." })
+    ),
+    messages: Schema.optionalKey(
+      integer(1, 100_000).annotateKey({
+        description: "A payload with more items fails. Default 10000."
+      })
+    ),
+    format: Schema.optionalKey(
+      oneOf(["json", "lines"]).annotateKey({
+        description: "json: the items of an array. lines: the lines of a text. Default json."
+      })
+    )
+  }
+} as const
+
+const schemas = {
+  pick: OptionsSchema.strict(fields.pick),
+  template: OptionsSchema.strict(fields.template),
+  scale: OptionsSchema.strict(fields.scale),
+  convert: OptionsSchema.strict(fields.convert).check(
+    Schema.makeFilter(({ from, to }: Schema.Struct.Type<typeof fields.convert>) =>
+      unitsLike(from).includes(to)
+        ? undefined
+        : { path: ["to"], issue: `expected a unit like ${from}: ${unitsLike(from).join(", ")}` }
+    )
+  ),
+  rename: OptionsSchema.strict(fields.rename),
+  deduplicate: OptionsSchema.strict(fields.deduplicate),
+  batch: OptionsSchema.strict(fields.batch),
+  unbatch: OptionsSchema.strict(fields.unbatch).check(
+    Schema.makeFilter(({ format, path: at }: Schema.Struct.Type<typeof fields.unbatch>) =>
+      format === "lines" && at !== undefined ? { path: ["path"], issue: "lines have no paths" } : undefined
+    )
+  )
 } as const
 
 /** A transform of a file. */
 export type Transform = { readonly [Type in keyof typeof schemas]: typeof schemas[Type]["Type"] }[keyof typeof schemas]
+
+const types = Object.keys(schemas) as ReadonlyArray<keyof typeof schemas>
 
 /** The schema of each kind of transform, for the JSON Schema. */
 export const transformSchemas: Readonly<Record<string, Schema.Top>> = schemas
@@ -81,136 +195,25 @@ export const decodeTransform = (value: unknown): Result.Result<Transform, MqttEr
   const schema = typeof type === "string" && Object.hasOwn(schemas, type)
     ? schemas[type as keyof typeof schemas]
     : OptionsSchema.strict({
-      type: Schema.Literals(["pick", "template", "scale", "rename"]).annotate({
-        message: "expected pick, template, scale or rename"
+      type: Schema.Literals(types).annotate({
+        message: `expected ${types.slice(0, -1).join(", ")} or ${types.at(-1)}`
       })
     })
   return OptionsSchema.decode(schema as Schema.Codec<Transform, unknown>, value, "gateway")
 }
 
-/** What a transform sees of a message. */
-export interface TransformInput {
-  readonly topic: string
-  readonly session: string
-  /** Milliseconds since the epoch. */
-  readonly timestamp: number
-  readonly payload: string
+/** The mistakes between the transforms of one forwarder, with their indices. */
+export const transformsIssues = (
+  transforms: ReadonlyArray<Transform>
+): ReadonlyArray<{ readonly index: number; readonly message: string }> => {
+  const first = transforms.findIndex(changesNumber)
+  return transforms.flatMap((transform, index) => {
+    if (index <= first || first === -1) return []
+    if (changesNumber(transform)) return [{ index, message: "a forwarder has one batch or unbatch at most" }]
+    return transform.type === "deduplicate"
+      ? [{ index, message: `has to stand before ${transforms[first]!.type}` }]
+      : []
+  })
 }
 
-/** The new payload, or why there is none. It quotes nothing of the payload. */
-export type Transformed = Result.Result<string, string>
-
-const parse = (payload: string): Result.Result<unknown, string> =>
-  Result.try({ try: () => JSON.parse(payload) as unknown, catch: () => "the payload is no JSON" })
-
-const missing = (at: string): Result.Result<never, string> => Result.fail(`the payload has nothing at ${at}`)
-
-const asText = (value: unknown): string => typeof value === "string" ? value : JSON.stringify(value)
-
-const pick = (payload: string, at: string): Transformed =>
-  Result.flatMap(parse(payload), (value) => {
-    const found = valueAt(value, parsePath(at)!)
-    return found === undefined ? missing(at) : Result.succeed(asText(found))
-  })
-
-const scale = (payload: string, { decimals: places, factor = 1, offset = 0, path: at = "$" }: {
-  readonly path?: string
-  readonly factor?: number
-  readonly offset?: number
-  readonly decimals?: number
-}): Transformed =>
-  Result.flatMap(parse(payload), (value) => {
-    const keys = parsePath(at)!
-    const found = valueAt(value, keys)
-    if (found === undefined) return missing(at)
-    if (typeof found !== "number") return Result.fail(`what stands at ${at} is no number`)
-    const scaled = found * factor + offset
-    // JSON has no infinite numbers.
-    if (!Number.isFinite(scaled)) return Result.fail(`the number at ${at} is too large`)
-    const rounded = places === undefined ? scaled : Number(scaled.toFixed(places))
-    return Result.succeed(JSON.stringify(withValueAt(value, keys, rounded)))
-  })
-
-const rename = (payload: string, keys: JsonPath, to: string): Transformed =>
-  Result.flatMap(parse(payload), (value) => {
-    const parents = keys.slice(0, -1)
-    const key = keys.at(-1)!
-    const parent = valueAt(value, parents)
-    const found = valueAt(parent, [key])
-    if (found === undefined) return missing(keys.join("."))
-    if (Array.isArray(parent)) return Result.fail(`what stands at ${keys.join(".")} has no name`)
-    // In its place among the other keys; one that has the new name already is replaced.
-    const entries = Object.entries(parent as Readonly<Record<string, unknown>>)
-      .filter(([name]) => name === key || name !== to)
-      .map(([name, each]) => [name === key ? to : name, each] as const)
-    return Result.succeed(JSON.stringify(withValueAt(value, parents, Object.fromEntries(entries))))
-  })
-
-const template = (input: TransformInput, pattern: string, isJson: boolean): Transformed => {
-  let parsed: Result.Result<unknown, string> | undefined
-  let failure: string | undefined
-  const valueOf = (name: string): unknown => {
-    if (!name.startsWith("$")) return input[name as keyof TransformInput]
-    parsed ??= parse(input.payload)
-    if (Result.isFailure(parsed)) {
-      failure ??= parsed.failure
-      return undefined
-    }
-    const found = valueAt(parsed.success, parsePath(name)!)
-    if (found === undefined) failure ??= `the payload has nothing at ${name}`
-    return found
-  }
-  const filled = pattern.replaceAll(insertion, (_, name: string) => {
-    const value = valueOf(name)
-    if (value === undefined) return ""
-    return isJson ? JSON.stringify(value) : asText(value)
-  })
-  if (failure !== undefined) return Result.fail(failure)
-  return isJson
-    ? Result.map(parse(filled), () => filled).pipe(Result.mapError(() => "the template gives no JSON"))
-    : Result.succeed(filled)
-}
-
-/** Applies one transform. */
-export const transformPayload = (transform: Transform, input: TransformInput): Transformed => {
-  switch (transform.type) {
-    case "pick":
-      return pick(input.payload, transform.path)
-    case "scale":
-      return scale(input.payload, transform)
-    case "rename":
-      return rename(input.payload, parsePath(transform.path)!, transform.to)
-    case "template":
-      return template(input, transform.template, transform.format === "json")
-  }
-}
-
-const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
-
-/** The transformer of a forwarder: all transforms, one after the other. */
-export const transformerOf = (transforms: ReadonlyArray<Transform>): RouteTransformer.RouteTransformer<MqttError> =>
-  RouteTransformer.make((message) =>
-    Effect.suspend(() => {
-      const fail = (detail: string) =>
-        Effect.fail(
-          new MqttError({
-            reason: new InvalidPayload({ detail, direction: "received" }),
-            session: message.session,
-            method: "transform",
-            topic: message.topic
-          })
-        )
-      let payload: string
-      try {
-        payload = utf8.decode(message.payload)
-      } catch {
-        return fail("the payload is not UTF-8")
-      }
-      const { receivedAt, session, topic } = message
-      for (const transform of transforms) {
-        const result = transformPayload(transform, { topic, session, timestamp: receivedAt, payload })
-        if (Result.isFailure(result)) return fail(`${transform.type}: ${result.failure}`)
-        payload = result.success
-      }
-      return Effect.succeed(message.with({ payload }))
-    }), transforms.map(({ type }) => type).join(", "))
+const changesNumber = ({ type }: Transform): boolean => type === "batch" || type === "unbatch"

@@ -139,7 +139,7 @@ export const readFleet = (file: string): Effect.Effect<Fleet, CommandFailed, Fil
       files.readFileString(file),
       (error) => usage(`the file cannot be read: ${error.message}`, "Check the path of the file.")
     )
-    const document = parseDocument(source, format)
+    const document = yield* parseDocument(source, format)
     if (Result.isFailure(document)) return yield* Effect.fail(refused(file, [document.failure]))
     const decoded = OptionsSchema.decode(FleetSchema, document.success.value as never, "simulate")
     if (Result.isSuccess(decoded)) return decoded.success

@@ -92,7 +92,8 @@ export interface PublishRequest {
   readonly topicAlias: number
   /** Milliseconds after acceptance at which the message expires, unless another limit is reached before. */
   readonly expiresAfter: number | undefined
-  readonly origin: OriginKey | undefined
+  /** The inbound message from which a forwarder has made it, or all of them for a batch. */
+  readonly origin: OriginKey | ReadonlyArray<OriginKey> | undefined
 }
 
 /**
@@ -313,6 +314,8 @@ export interface ServerLimits {
  * Figures for status, metrics and tests.
  */
 export interface EngineStats {
+  /** The session of the server, see `Message.serverSession`; before the first connection that of the store. */
+  readonly serverSession: string
   /** Messages accepted and not yet sent. */
   readonly queuedMessages: number
   readonly queuedBytes: number

@@ -45,6 +45,8 @@ export class EngineCore {
   limits: ServerLimits | undefined
   /** The number of the live or last connection, from 1. */
   connection = 0
+  /** The session of the server, see `Message.serverSession`. */
+  serverSession = ""
   /** Packets may be sent: there is a connection, and no violation has condemned it. */
   online = false
   writable = true

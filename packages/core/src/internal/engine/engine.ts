@@ -71,7 +71,7 @@ class Engine implements SessionEngine {
     this.#subscriptions = new Subscriptions(core, router, this.#inbound.handover)
     this.#subscriptionFlow = new SubscriptionFlow(core, router, identifiers, this.#subscriptions)
     this.#serverSession = new ServerSession(core, this.#outbound, this.#inbound, this.#subscriptions)
-    this.stats = new Stats(this.#outbound.messages, this.#inbound, this.#subscriptions)
+    this.stats = new Stats(core, this.#outbound.messages, this.#inbound, this.#subscriptions)
   }
 
   get limits(): ServerLimits | undefined {
@@ -125,7 +125,7 @@ class Engine implements SessionEngine {
       else if (record._tag === "Subscription") subscriptions.push(record)
       else if (record._tag === "Consumer") consumers.push(record)
     }
-    if (records.length > 0) this.#serverSession.restored()
+    if (records.length > 0) this.#serverSession.restored(records)
     this.#subscriptions.table.changed()
     this.#outbound.messages.restore(outbound)
     this.#inbound.restore(inbound)

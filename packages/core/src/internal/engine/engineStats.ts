@@ -1,21 +1,28 @@
 /**
- * The counts of one session engine, read from its parts. It changes nothing. Getters, because callers often need one
- * count only and some have to be counted.
+ * The counts of one session engine, and the name of its server's session, read from its parts. It changes nothing.
+ * Getters, because callers often need one count only and some have to be counted.
  */
 import type { EngineStats } from "./contract.ts"
+import type { EngineCore } from "./core.ts"
 import type { InboundFlow } from "./inbound.ts"
 import type { OutboundMessages } from "./outboundMessages.ts"
 import type { Subscriptions } from "./subscriptions.ts"
 
 export class Stats implements EngineStats {
+  readonly #core: EngineCore
   readonly #outbound: OutboundMessages
   readonly #inbound: InboundFlow
   readonly #subscriptions: Subscriptions
 
-  constructor(outbound: OutboundMessages, inbound: InboundFlow, subscriptions: Subscriptions) {
+  constructor(core: EngineCore, outbound: OutboundMessages, inbound: InboundFlow, subscriptions: Subscriptions) {
+    this.#core = core
     this.#outbound = outbound
     this.#inbound = inbound
     this.#subscriptions = subscriptions
+  }
+
+  get serverSession(): string {
+    return this.#core.serverSession
   }
 
   get queuedMessages(): number {

@@ -242,7 +242,8 @@ export class InboundFlow {
       session: this.#core.options.session,
       receivedAt: Math.round(now + this.#core.epochOffset),
       packetIdentifier: qos === 0 ? 0 : packetIdentifier,
-      use: exchange?.use
+      use: exchange?.use,
+      serverSession: this.#core.serverSession
     })
     const { targets } = this.#router
     const isRetainedCopy = retain && routing === "targets" && !targets[0]!.request.retainAsPublished

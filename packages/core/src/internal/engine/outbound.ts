@@ -5,12 +5,13 @@
  */
 import { Indeterminate, type MqttErrorReason, PoisonMessage, SessionLost } from "../../MqttError.ts"
 import type { QoS } from "../../QoS.ts"
-import { originKey, outboundKey } from "../../StoreRecord.ts"
+import { outboundKey } from "../../StoreRecord.ts"
 import type { Admission, Outbound, Output, PublishRequest } from "./contract.ts"
 import { type EngineCore, isAcceptable, retainInPlace } from "./core.ts"
 import { DirectPublishes } from "./directPublishes.ts"
 import type { PacketIdentifiers } from "./identifiers.ts"
 import { refuseLater, refuseRequest } from "./limits.ts"
+import { originKeys, putOrigins } from "./origins.ts"
 import { OutboundHandshake } from "./outboundHandshake.ts"
 import { OutboundMessage, weigh } from "./outboundMessage.ts"
 import { OutboundMessages } from "./outboundMessages.ts"
@@ -57,7 +58,7 @@ export class OutboundFlow {
     }
     const message = this.messages.make(request, bytes, now)
     core.accept(message)
-    if (request.origin !== undefined && core.options.durable) core.put({ _tag: "Origin", origin: request.origin })
+    if (request.origin !== undefined && core.options.durable) putOrigins(core, request.origin)
     if (core.limits !== undefined) message.checked = core.connection
     if (direct) {
       this.#transmit(message, now)
@@ -75,7 +76,9 @@ export class OutboundFlow {
     this.messages.delete(outbound)
     const { origin } = outbound.request
     // What the message is made from is not in the session any more.
-    if (origin !== undefined && this.#core.options.durable) this.#core.delete(originKey(origin))
+    if (origin !== undefined && this.#core.options.durable) {
+      for (const key of originKeys(origin)) this.#core.delete(key)
+    }
     return true
   }
 
@@ -105,7 +108,7 @@ export class OutboundFlow {
     for (const message of rejected) {
       const { origin } = message.request
       keys.push(outboundKey(message.sequence))
-      if (origin !== undefined) keys.push(originKey(origin))
+      if (origin !== undefined) keys.push(...originKeys(origin))
       if (this.messages.queue.has(message)) {
         this.messages.queue.remove(message)
       } else if (message.state === "publishing") {

@@ -4,6 +4,7 @@
  * the engine. `engine.ts` calls it.
  */
 import { type Connack, pingreq } from "../../Packet.ts"
+import type { StoreRecord } from "../../StoreRecord.ts"
 import type { Violation } from "../codec/contract.ts"
 import type { EngineCore } from "./core.ts"
 import type { InboundFlow } from "./inbound.ts"
@@ -41,8 +42,11 @@ export class ServerSession {
   }
 
   /** The store has records of a session. */
-  restored(): void {
+  restored(records: ReadonlyArray<StoreRecord>): void {
     this.#hasSession = true
+    for (const record of records) {
+      if (record._tag === "Identity") this.#core.serverSession = record.incarnation
+    }
   }
 
   connecting(cleanStart: boolean): void {
@@ -84,6 +88,7 @@ export class ServerSession {
         core.send(pingreq)
       }
     } else {
+      core.serverSession = `${core.options.life}.${core.connection}`
       this.#sessionLost(now)
     }
     this.#subscriptions.table.connected()

@@ -3,14 +3,14 @@
  * run must not publish them again: a delivery that comes once more waits here for the outcome of the earlier publish.
  */
 import type { Delivery, PublishOutcome } from "../engine/contract.ts"
-import type { Published, Settled } from "./forwardedMessage.ts"
+import type { ForwardedMessage } from "./forwardedMessage.ts"
 
 export class EarlierRuns {
   /** What waits for the outcome of a delivery's publish; undefined: the delivery has not come again. */
   readonly #open = new Map<Delivery, ((outcome: PublishOutcome) => void) | undefined>()
 
   /** The run ends, and the publish of a message continues. */
-  add({ delivery }: Published): void {
+  add(delivery: Delivery): void {
     this.#open.set(delivery, undefined)
   }
 
@@ -29,7 +29,7 @@ export class EarlierRuns {
   }
 
   /** The publish of an earlier run has an outcome. False: the message is none of them. */
-  settle({ deadLetter, delivery, source }: Settled, outcome: PublishOutcome): boolean {
+  settle({ deadLetter, delivery, source }: ForwardedMessage, outcome: PublishOutcome): boolean {
     if (!this.has(delivery)) return false
     const onOutcome = this.#open.get(delivery)
     this.#open.delete(delivery)

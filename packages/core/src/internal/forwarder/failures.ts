@@ -13,7 +13,7 @@ import type { ForwardedMessage } from "./forwardedMessage.ts"
 const capacity = 1024
 /** The same limit in bytes. */
 const memoryLimit = 8 * 1024 * 1024
-/** Estimated bytes of a failure with its errors, without the topic, which the error contains too. */
+/** Estimated bytes of a failure with its errors, without payload and topic, which the error contains too. */
 const failureBytes = 1024
 
 export class Failures {
@@ -23,7 +23,10 @@ export class Failures {
   readonly #clock: Clock.Clock
   readonly #all = new Broadcast<ForwarderFailure>({
     capacity,
-    memory: { limit: memoryLimit, bytesOf: ({ topic }) => failureBytes + 4 * topic.length },
+    memory: {
+      limit: memoryLimit,
+      bytesOf: ({ message, topic }) => failureBytes + 4 * topic.length + message.payload.length
+    },
     replay: 0
   })
 
@@ -74,6 +77,7 @@ export class Failures {
       forwarder: this.#forwarder,
       session: source.session.name,
       topic: delivery.message.topic,
+      message: delivery.message,
       at: this.#clock.currentTimeMillisUnsafe(),
       outcome,
       error,

@@ -7,8 +7,13 @@
  * What the source knows is a state of its own, because a durable target lets the source be acknowledged before the
  * publish has an outcome.
  *
+ * Messages that are published as one have a batch, which is on its way in their place while they are `received`. A
+ * message of which several are published has parts, which are on their way in its place. Batches and parts are no
+ * messages in flight: what becomes of them is what becomes of the received messages.
+ *
  * This module decides nothing: the stages of the forwarder do, see `relay.ts`.
  */
+import type { ForwarderDrops } from "../../ForwarderMetrics.ts"
 import type { Message } from "../../Message.ts"
 import type { MqttError } from "../../MqttError.ts"
 import type { OriginKey } from "../../StoreRecord.ts"
@@ -44,6 +49,48 @@ export interface DeadLetter {
  */
 export type SourceState = "open" | "acknowledged" | "returned"
 
+/** A message that is published for others. */
+export interface Batch {
+  readonly _tag: "Batch"
+  /** In their order. Those that must not be published leave it. */
+  members: ReadonlyArray<Received>
+  /** The payload of the batch is that of its members. */
+  isJoined: boolean
+}
+
+/** A message for which a batch is published. */
+export interface Member {
+  readonly _tag: "Member"
+  readonly batch: ForwardedMessage
+}
+
+/** How a message is counted when it is finished. */
+export type Count =
+  | "forwarded"
+  | "duplicate"
+  | "filtered"
+  | keyof ForwarderDrops
+  | "deadLettered"
+  | "failed"
+  | "returned"
+
+/** A message that is published as several. */
+export interface Whole {
+  readonly _tag: "Whole"
+  readonly parts: ReadonlyArray<Received>
+  /** The parts that are not finished. */
+  open: number
+  /** How the message is counted, as far as is known. */
+  count: Count
+}
+
+/** One of several messages that are published for another one. */
+export interface Part {
+  readonly _tag: "Part"
+  readonly whole: Received
+  readonly state: Whole
+}
+
 interface Common {
   readonly source: Source
   readonly delivery: Delivery
@@ -58,6 +105,8 @@ interface Common {
   /** Time of the monotonic clock; undefined: never. */
   readonly expiresAt: number | undefined
   readonly deadLetter: DeadLetter | undefined
+  /** Undefined for a message that is published on its own. */
+  readonly group: Batch | Member | Whole | Part | undefined
   /** Ends the message for its source. It is settled, unless a target has it and will report the outcome. */
   readonly close: (sourceState: "acknowledged" | "returned") => void
 }
@@ -68,6 +117,8 @@ export interface Received extends Common {
   readonly sourceState: "open"
   readonly transform: (message: Message) => void
   readonly map: (topic: string) => void
+  /** It is published on its own, or not at all. */
+  readonly leaveBatch: () => void
   readonly failed: (deadLetter: DeadLetter) => Received
   readonly enqueue: (queue: MessageQueue, order: number) => Waiting
 }
@@ -85,6 +136,8 @@ export interface Waiting extends Common {
   readonly request: PublishRequest | undefined
   readonly takeToken: () => void
   readonly prepare: (request: PublishRequest | undefined) => void
+  /** Of a batch: its members have become one message. */
+  readonly transform: (message: Message) => void
   readonly publish: (outbound: Outbound, ledger: OriginLedger | undefined) => Published
   readonly settle: () => Settled
 }
@@ -116,8 +169,8 @@ export interface Settled extends Common {
   readonly order: number
   readonly failed: (deadLetter: DeadLetter) => Settled
   /**
-   * Removes the origin from the ledger, because the published copy is lost or never counts. A redelivery must be
-   * published again.
+   * Removes the origin, of a batch those of its members, from the ledger, because the published copy is lost or never
+   * counts. A redelivery must be published again.
    */
   readonly releaseOrigin: () => void
   readonly enqueue: (queue: MessageQueue, order: number) => Waiting
@@ -132,6 +185,42 @@ export const receive = (
   origin: OriginKey | undefined
 ): Received => new MessageInFlight(source, delivery, route, origin) as unknown as Received
 
+/** The batch of messages that have source, route and topic in common. It has the properties of none of them. */
+export const batchOf = (members: ReadonlyArray<Received>): Received => {
+  const { delivery, message, route, source, topic } = members.at(-1)!
+  const batch = new MessageInFlight(source, delivery, route, undefined)
+  batch.message = message
+  batch.topic = topic
+  batch.expiresAt = undefined
+  batch.group = { _tag: "Batch", members, isJoined: false }
+  const member: Member = { _tag: "Member", batch: batch as unknown as Received }
+  for (const each of members) (each as unknown as MessageInFlight).group = member
+  return batch as unknown as Received
+}
+
+/** The messages that are published in the place of another one. */
+export const partsOf = (whole: Received, messages: ReadonlyArray<Message>): ReadonlyArray<Received> => {
+  const parts: Array<Received> = []
+  const state: Whole = { _tag: "Whole", parts, open: messages.length, count: "forwarded" }
+  for (const message of messages) {
+    const part = new MessageInFlight(whole.source, whole.delivery, whole.route, undefined)
+    part.message = message
+    part.topic = whole.topic
+    part.group = { _tag: "Part", whole, state }
+    parts.push(part as unknown as Received)
+  }
+  ;(whole as unknown as MessageInFlight).group = state
+  return parts
+}
+
+/** The messages for which a message is published: itself, or the members of a batch. */
+export const membersOf = (message: ForwardedMessage): ReadonlyArray<ForwardedMessage> =>
+  message.group?._tag === "Batch" ? message.group.members : [message]
+
+/** The origins of a message, or of the members of a batch. */
+export const originsOf = (message: ForwardedMessage): ReadonlyArray<OriginKey> =>
+  membersOf(message).map(({ origin }) => origin).filter((origin) => origin !== undefined)
+
 /**
  * All states in one object, so that a transition allocates nothing. It is also the owner of its publish, and the node
  * of the list of messages in flight. Only this class sees the fields of other states.
@@ -144,8 +233,9 @@ class MessageInFlight implements OutboundOwner {
   readonly route: Route
   readonly origin: OriginKey | undefined
   // Undefined and not Infinity: a field of that value would allocate a number.
-  readonly expiresAt: number | undefined
+  expiresAt: number | undefined
   deadLetter: DeadLetter | undefined = undefined
+  group: Batch | Member | Whole | Part | undefined = undefined
   state: ForwardedMessage["state"] = "received"
   sourceState: SourceState = "open"
   queue: MessageQueue | undefined = undefined
@@ -175,6 +265,10 @@ class MessageInFlight implements OutboundOwner {
 
   map(topic: string): void {
     this.topic = topic
+  }
+
+  leaveBatch(): void {
+    this.group = undefined
   }
 
   failed(deadLetter: DeadLetter): this {
@@ -224,6 +318,9 @@ class MessageInFlight implements OutboundOwner {
 
   releaseOrigin(): void {
     if (this.origin !== undefined) this.ledger?.release(this.origin)
+    else if (this.group !== undefined) {
+      for (const origin of originsOf(this as unknown as ForwardedMessage)) this.ledger?.release(origin)
+    }
     this.ledger = undefined
   }
 

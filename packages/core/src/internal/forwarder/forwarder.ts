@@ -20,6 +20,7 @@ import { RouteRunner } from "../manager/routeRunner.ts"
 import { callable, type Checks, having, unchecked } from "../options/plain.ts"
 import { refuseOptions, schedule } from "../options/subscribing.ts"
 import { monotonicMillis } from "../time.ts"
+import { batchIssue } from "./batching.ts"
 import type { Forwarding } from "./contract.ts"
 import { Counters } from "./counters.ts"
 import { EarlierRuns } from "./earlierRuns.ts"
@@ -39,7 +40,10 @@ const hookChecks: Checks<ForwarderHooks<unknown>> = {
   filter: unchecked,
   transform: having("transform", "a RouteTransformer"),
   retry: schedule,
-  map: callable
+  map: callable,
+  // Checked below, in all its parts.
+  batch: unchecked,
+  split: callable
 }
 
 /**
@@ -62,7 +66,7 @@ export const makeForwarder = Effect.fnUntraced(function*<E, R>(
     if (Result.isFailure(compiled)) return yield* makeError(options.name, compiled.failure)
     rules.push(compiled.success)
   }
-  const hookIssue = refuseOptions(hooks, hookChecks) ?? hooks.transform?.issue ??
+  const hookIssue = refuseOptions(hooks, hookChecks) ?? batchIssue(hooks) ?? hooks.transform?.issue ??
     (hooks.filter === undefined ? undefined : RouteFilter.validate(hooks.filter))
   if (hookIssue !== undefined) return yield* makeError(options.name, hookIssue)
 

@@ -3,11 +3,13 @@
  * type, the JSON form and the input type follow from it. ForwarderOptions exports them, and schema.ts fills in the
  * defaults that follow from other options.
  */
+import type * as Duration from "effect/Duration"
 import * as Result from "effect/Result"
 import type * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import type { Message } from "../../Message.ts"
+import type { Payload } from "../../Publication.ts"
 import type { RouteFilter } from "../../RouteFilter.ts"
 import type { RouteTransformer } from "../../RouteTransformer.ts"
 import { type Group, group, type InputOf } from "../options/input.ts"
@@ -337,8 +339,34 @@ export const groupNames: Readonly<Record<string, ReadonlyArray<string>>> = {
 }
 
 /**
- * The parts of a forwarder that are code. They run in this order: `filter`, `transform`, and `map` for topics that no
- * rule matches.
+ * How a forwarder publishes several messages as one. A batch is for one topic, quality of service and retain flag, and
+ * has messages of one source. It is published when it has `messages` or `bytes`, when its oldest message has waited for
+ * `time`, when the forwarder has no room for more messages, and when the forwarder stops.
+ *
+ * Each message is acknowledged at its source when the batch with it is accepted, and dead letters are of single
+ * messages. The properties of the messages are not in the batch. A rate limit counts batches, metrics count messages.
+ *
+ * @stability stable
+ * @category models
+ * @since 0.1.0
+ */
+export interface ForwarderBatch {
+  /** Messages of a batch; 1 to 65,535. Default: no limit but `maxInFlight`. */
+  readonly messages?: number
+  /**
+   * Bytes of a batch: those of the payloads, and one for what stands before, between and behind them; 1 to 256 MiB. A
+   * larger message is a batch of its own. Default 64 KiB.
+   */
+  readonly bytes?: number
+  /** How long a message waits for others; 1 ms to 1 day. Default 1 s. */
+  readonly time?: Duration.Input
+  /** The payload of a batch. Called again, with fewer messages, when some of them must not be published any more. */
+  readonly join: (messages: ReadonlyArray<Message>) => Payload
+}
+
+/**
+ * The parts of a forwarder that are code. They run in this order: `filter`, `transform`, `map` for topics that no rule
+ * matches, and then `batch` or `split`, of which a forwarder has at most one.
  *
  * Without `transform` a forwarder runs no Effect for each message, which is several times faster.
  *
@@ -358,4 +386,13 @@ export interface ForwarderHooks<E = never, R = never> {
   readonly retry?: Schedule.Schedule<unknown, E>
   /** The new topic of a message that no rule matches; undefined: none, see `unmapped`. */
   readonly map?: (message: Message) => string | undefined
+  /** Publishes several messages as one. Default: each on its own. */
+  readonly batch?: ForwarderBatch
+  /**
+   * The payloads of the messages that are published in the place of one, in their order. The source is acknowledged
+   * when all of them are accepted. When some were not by the time that a process ends, all of them are published again:
+   * such a forwarder delivers at least once. If it throws, the message fails; for no payloads, it counts as
+   * `dropped.transformed`.
+   */
+  readonly split?: (message: Message) => Iterable<Payload>
 }

@@ -6,7 +6,6 @@ import { InvalidPayload } from "../../MqttError.ts"
 import { type MessageProperties, none, type PublishProperties, type UserProperty } from "../../Properties.ts"
 import type { QoS } from "../../QoS.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
-import type { OriginKey } from "../../StoreRecord.ts"
 import { encodeUserProperties } from "../codec/encodeProperties.ts"
 import { remember } from "../deadLetter.ts"
 import type { PublishRequest } from "../engine/contract.ts"
@@ -72,7 +71,7 @@ export class Outgoing {
     return this.#hopFrom(source.brokers).hop.after(route)
   }
 
-  request(forwarded: ForwardedMessage, origin: OriginKey | undefined): PublishRequest | InvalidPayload {
+  request(forwarded: ForwardedMessage, origin: PublishRequest["origin"]): PublishRequest | InvalidPayload {
     const { message, topic } = forwarded
     const { qos, retain } = this.#options
     const properties = this.isVersion5 ? this.#properties(forwarded) : none
@@ -94,7 +93,7 @@ export class Outgoing {
     forwarded: ForwardedMessage,
     deadLetter: DeadLetter,
     topic: string,
-    origin: OriginKey | undefined
+    origin: PublishRequest["origin"]
   ): PublishRequest {
     const { delivery, message } = forwarded
     const payload = deadLetter.form === "marks" ? noPayload : message.payload

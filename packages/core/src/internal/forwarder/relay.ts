@@ -2,8 +2,9 @@
  * Puts the stages of a running forwarder together. A message goes through them in one direction:
  *
  * `source.ts` (deliveries for which there is room) -> `messageFilter.ts` (loops, filters, samples) ->
- * `transformations.ts` (the program's function) -> `topicMapping.ts` -> `targetQueue.ts` (waits for the target, and
- * publishes) -> `settlement.ts` (what follows from the outcome) -> `inFlight.ts` (acknowledges the source).
+ * `transformations.ts` (the program's function) -> `topicMapping.ts` -> `batching.ts` or `splitting.ts` (one message of
+ * several, several of one) -> `targetQueue.ts` (waits for the target, and publishes) -> `settlement.ts` (what follows
+ * from the outcome) -> `inFlight.ts` (acknowledges the source).
  *
  * A stage knows the next one. Besides, it knows one function, to which it gives the `Outcome` of a message that goes no
  * further. The relay itself handles no message: it adds and removes sources, and stops.
@@ -14,22 +15,25 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type { Random } from "effect/Random"
 import * as RouteFilter from "../../RouteFilter.ts"
+import { parseMillis } from "../options/durations.ts"
 import type { SessionCore } from "../session/core.ts"
 import { monotonicMillis } from "../time.ts"
+import { Batching } from "./batching.ts"
 import type { Counters } from "./counters.ts"
 import { DeadLetters } from "./deadLetters.ts"
 import type { EarlierRuns } from "./earlierRuns.ts"
 import type { Failures } from "./failures.ts"
-import type { ForwardedMessage, Published, Received } from "./forwardedMessage.ts"
+import { type ForwardedMessage, membersOf, type Published, type Received } from "./forwardedMessage.ts"
 import { InFlight } from "./inFlight.ts"
 import { LoopCheck, type LoopCheckParts } from "./loopCheck.ts"
 import type { CompiledRule } from "./mapping.ts"
 import { MessageFilter } from "./messageFilter.ts"
-import type { ForwarderHooks } from "./options.ts"
+import type { ForwarderBatch, ForwarderHooks } from "./options.ts"
 import type { Reader } from "./reader.ts"
 import { makeSelection } from "./selection.ts"
 import { Settlement } from "./settlement.ts"
 import { Source } from "./source.ts"
+import { Splitting } from "./splitting.ts"
 import { TargetQueue, type TargetQueueParts } from "./targetQueue.ts"
 import { TokenBucket } from "./tokenBucket.ts"
 import { TopicMapping } from "./topicMapping.ts"
@@ -53,6 +57,7 @@ export class Relay {
   readonly #parts: RelayParts
   readonly #filter: MessageFilter
   readonly #inFlight: InFlight
+  readonly #batching: Batching | undefined
   readonly #sources = new Set<Source>()
 
   constructor(parts: RelayParts) {
@@ -64,18 +69,22 @@ export class Relay {
     const { settle } = settlement
     const loopCheck = new LoopCheck(parts)
     const plans = new TopicPlans(options, parts.rules)
-    const queueParts: TargetQueueParts = {
-      ...parts,
-      loopCheck,
-      wake: (millis, callback) => parts.fork(Effect.andThen(Effect.sleep(millis), Effect.sync(callback))),
-      settle
-    }
+    const queueParts: TargetQueueParts = { ...parts, loopCheck, wake: this.#wake, join: hooks.batch?.join, settle }
     this.target = new TargetQueue(options.target, queueParts, true, makeBucket(parts))
     this.#deadLetterQueue = options.deadLetter === undefined || options.deadLetter.session === options.target
       ? undefined
       : new TargetQueue(options.deadLetter.session, queueParts, false, undefined)
     if (options.deadLetter !== undefined) settlement.deadLetterQueue = this.#deadLetterQueue ?? this.target
-    const mapping = new TopicMapping({ options, map: hooks.map, plans, target: this.target, settle })
+    const next = (message: Received): void => this.target.push(message)
+    this.#batching = hooks.batch === undefined ? undefined : this.#makeBatching(hooks.batch, next)
+    const splitting = hooks.split === undefined ? undefined : new Splitting({ split: hooks.split, next, settle })
+    const mapping = new TopicMapping({
+      options,
+      map: hooks.map,
+      plans,
+      next: this.#batching?.add ?? splitting?.add ?? next,
+      settle
+    })
     this.#filter = new MessageFilter({
       options,
       counters,
@@ -88,6 +97,22 @@ export class Relay {
       selection: makeSelection(options, random),
       next: this.#makeTransformations(mapping, settlement) ?? mapping.map,
       settle
+    })
+  }
+
+  readonly #wake = (millis: number, callback: () => void): void => {
+    this.#parts.fork(Effect.andThen(Effect.sleep(millis), Effect.sync(callback)))
+  }
+
+  #makeBatching({ bytes, messages, time }: ForwarderBatch, next: (batch: Received) => void): Batching {
+    const { clock } = this.#parts
+    return new Batching({
+      messages: messages ?? Infinity,
+      bytes: bytes ?? defaultBatchBytes,
+      time: parseMillis(time ?? defaultBatchTime)!,
+      now: () => monotonicMillis(clock),
+      wake: this.#wake,
+      next
     })
   }
 
@@ -162,6 +187,8 @@ export class Relay {
   /** All sources share the room. */
   #awaitRoom(): void {
     this.#inFlight.awaitRoom()
+    // Not at once: a source that has just found no room looks again only when it is told.
+    if (this.#batching !== undefined) queueMicrotask(() => this.#batching!.flush())
     for (const { reader, session } of this.#sources) reader.waitingSince ??= session.engineLoop.now()
   }
 
@@ -176,6 +203,7 @@ export class Relay {
     const empty = Effect.callback<void>((resume) => {
       this.#inFlight.close()
       for (const source of this.#sources) source.pull(true)
+      this.#batching?.end()
       return Effect.sync(this.#inFlight.whenEmpty(() => resume(Effect.void)))
     })
     // A message may wait again although its source is acknowledged. What the target refuses becomes a dead letter.
@@ -193,8 +221,10 @@ export class Relay {
   #giveBackAll(): void {
     const { counters, earlierRuns } = this.#parts
     for (let message = this.#inFlight.oldest; message !== undefined; message = this.#inFlight.oldest) {
-      if (isPublished(message)) this.#leavePublished(message)
+      const carrier = message.group?._tag === "Member" ? message.group.batch : message
+      if (isPublished(carrier)) this.#leavePublished(carrier)
       else earlierRuns.unfollow(message.delivery)
+      if (message.group?._tag === "Whole") message.group.parts.forEach(leavePart)
       if (message.delivery.message.qos === 0) counters.dropped.stopped++
       else counters.returned++
       this.#inFlight.giveBack(message)
@@ -205,15 +235,28 @@ export class Relay {
 
   /** The forwarder ends before a publish has an outcome. */
   #leavePublished(message: Published): void {
-    if (message.queue.withdraw(message)) return
+    if (message.sourceState !== "open" || message.queue.withdraw(message)) return
     // The publish continues, and the next run must not publish the message again. Where the origin is in the ledger,
     // the ledger prevents that.
-    if (message.state === "published" || message.ledger === undefined) this.#parts.earlierRuns.add(message)
+    if (message.state === "published" || message.ledger === undefined) {
+      for (const { delivery } of membersOf(message)) this.#parts.earlierRuns.add(delivery)
+    }
+    if (message.group?._tag === "Batch") message.close("returned")
   }
 }
 
 const isPublished = (message: ForwardedMessage): message is Published =>
   message.state === "published" || message.state === "accepted"
+
+/** The redelivery of its message publishes it again, so it is published now only where that cannot be prevented. */
+const leavePart = (part: ForwardedMessage): void => {
+  if (isPublished(part) && part.sourceState === "open") part.queue.withdraw(part)
+  part.close("returned")
+}
+
+const defaultBatchBytes = 65_536
+
+const defaultBatchTime = "1 second"
 
 const makeBucket = ({ clock, options }: RelayParts): TokenBucket | undefined =>
   options.rateLimit === undefined ? undefined : new TokenBucket(options.rateLimit, monotonicMillis(clock))

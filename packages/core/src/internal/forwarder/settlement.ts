@@ -6,13 +6,12 @@
  *
  * Every stage calls it with an `Outcome`. It publishes nothing itself: a dead letter waits in the queue of its target.
  */
-import type { ForwarderDrops } from "../../ForwarderMetrics.ts"
 import type { MqttError, MqttErrorReason } from "../../MqttError.ts"
 import type { Counters } from "./counters.ts"
 import { smallerForm } from "./deadLetterForm.ts"
 import type { DeadLetters } from "./deadLetters.ts"
 import type { Failures } from "./failures.ts"
-import type { DeadLetter, ForwardedMessage, Published, Received, Settled } from "./forwardedMessage.ts"
+import type { Batch, Count, DeadLetter, ForwardedMessage, Published, Received, Settled } from "./forwardedMessage.ts"
 import type { InFlight } from "./inFlight.ts"
 import type { Outcome, Settle } from "./outcome.ts"
 
@@ -41,10 +40,11 @@ export class Settlement {
   }
 
   readonly settle: Settle = (message: Received | Settled | Published, outcome: Outcome): void => {
+    if (message.group?._tag === "Batch") return this.#settleBatch(message, message.group, outcome)
     if (outcome._tag === "Forwarded") {
       if (message.sourceState !== "open") return
       return message.deadLetter === undefined
-        ? this.#forwarded(message)
+        ? this.#finish(message, "forwarded")
         : this.#deadLettered(message, message.deadLetter)
     }
     if (message.state !== "received" && message.state !== "settled") return
@@ -54,16 +54,13 @@ export class Settlement {
     }
     switch (outcome._tag) {
       case "Duplicate":
-        this.#counters.duplicates++
-        return this.#parts.inFlight.acknowledge(message)
+        return this.#finish(message, "duplicate")
       case "Filtered":
-        this.#counters.filtered++
-        return this.#parts.inFlight.acknowledge(message)
+        return this.#finish(message, "filtered")
       case "Returned":
-        this.#counters.returned++
-        return this.#parts.inFlight.giveBack(message)
+        return this.#finish(message, "returned")
       case "Dropped":
-        return this.#drop(message, outcome.reason)
+        return this.#finish(message, outcome.reason)
       case "Refused":
         return this.#refused(message, outcome.reason)
       case "Failed": {
@@ -73,27 +70,60 @@ export class Settlement {
     }
   }
 
-  #forwarded(message: ForwardedMessage): void {
-    this.#counters.noteForwarded(message.message.payload.length)
-    this.#parts.inFlight.acknowledge(message)
+  /** What becomes of a batch becomes of each of its messages. */
+  #settleBatch(batch: Received | Settled | Published, { members }: Batch, outcome: Outcome): void {
+    if (outcome._tag === "Forwarded") {
+      if (batch.sourceState !== "open") return
+      batch.close("acknowledged")
+    }
+    for (const member of members) {
+      // A dead letter of it is published on its own.
+      if (outcome._tag !== "Forwarded") member.leaveBatch()
+      this.settle(member, outcome)
+    }
+  }
+
+  /** A message is counted, and its source is told. A message of several parts is, when the last of them is finished. */
+  #finish(message: ForwardedMessage, count: Count): void {
+    if (message.group?._tag !== "Part") return this.#count(message, count)
+    const { state, whole } = message.group
+    message.close("acknowledged")
+    if (weights.indexOf(count) > weights.indexOf(state.count)) state.count = count
+    if (--state.open === 0 && (whole as ForwardedMessage).sourceState === "open") this.#count(whole, state.count)
+  }
+
+  #count(message: ForwardedMessage, count: Count): void {
+    const { counters, inFlight } = this.#parts
+    switch (count) {
+      case "forwarded":
+        counters.noteForwarded(message.message.payload.length)
+        break
+      case "duplicate":
+        counters.duplicates++
+        break
+      case "returned":
+        counters.returned++
+        return inFlight.giveBack(message)
+      case "filtered":
+      case "deadLettered":
+      case "failed":
+        counters[count]++
+        break
+      default:
+        counters.dropped[count]++
+    }
+    inFlight.acknowledge(message)
   }
 
   #deadLettered(message: ForwardedMessage, { error }: DeadLetter): void {
-    this.#counters.deadLettered++
     this.#parts.failures.report(message, error, "deadLetter")
-    this.#parts.inFlight.acknowledge(message)
-  }
-
-  #drop(message: ForwardedMessage, reason: keyof ForwarderDrops): void {
-    this.#counters.dropped[reason]++
-    this.#parts.inFlight.acknowledge(message)
+    this.#finish(message, "deadLettered")
   }
 
   /** No dead letter of the message remains, or none is wanted. */
   #failed(message: ForwardedMessage, error: MqttError, deadLetterError?: MqttError): void {
-    this.#counters.failed++
     this.#parts.failures.report(message, error, "failed", deadLetterError)
-    this.#parts.inFlight.acknowledge(message)
+    this.#finish(message, "failed")
   }
 
   #refused(message: Received | Settled, reason: MqttErrorReason): void {
@@ -101,7 +131,7 @@ export class Settlement {
     const { deadLetter } = message
     const drop = isOver(reason) ? (reason._tag === "Expired" ? "expired" : "targetQueue") : undefined
     if (drop === undefined) return this.#fail(message, failures.refused(message, reason))
-    if (deadLetter === undefined) return this.#drop(message, drop)
+    if (deadLetter === undefined) return this.#finish(message, drop)
     this.#failed(message, deadLetter.error, failures.refused(message, reason))
   }
 
@@ -146,6 +176,17 @@ export class Settlement {
     this.deadLetterQueue!.push(message.failed(deadLetter))
   }
 }
+
+/** As what a message of several parts counts: the last of these that one of its parts counts as. */
+const weights: ReadonlyArray<Count> = [
+  "forwarded",
+  "expired",
+  "looped",
+  "targetQueue",
+  "deadLettered",
+  "failed",
+  "returned"
+]
 
 /** The message has expired, or the policy of the target's queue has dropped it. That is no refusal of the message. */
 const isOver = ({ _tag }: MqttErrorReason): boolean => _tag === "Expired" || _tag === "Dropped"

@@ -13,10 +13,19 @@ import { Fifo } from "../fifo.ts"
 import type { SessionCore } from "../session/core.ts"
 import type { Counters } from "./counters.ts"
 import type { EarlierRuns } from "./earlierRuns.ts"
-import type { MessageQueue, Published, Received, Settled, Waiting } from "./forwardedMessage.ts"
+import {
+  membersOf,
+  type MessageQueue,
+  originsOf,
+  type Published,
+  type Received,
+  type Settled,
+  type Waiting
+} from "./forwardedMessage.ts"
+import { joinBatch, originOf } from "./joining.ts"
 import type { LoopCheck } from "./loopCheck.ts"
 import type { LoopGuard } from "./loopGuard.ts"
-import type { ForwarderOptions } from "./options.ts"
+import type { ForwarderBatch, ForwarderOptions } from "./options.ts"
 import { dropped, duplicate, forwarded, type Outcome, refused, returned, type Settle } from "./outcome.ts"
 import { Outgoing } from "./outgoing.ts"
 import type { TokenBucket } from "./tokenBucket.ts"
@@ -29,6 +38,8 @@ export interface TargetQueueParts {
   readonly earlierRuns: EarlierRuns
   /** Calls back after this number of milliseconds. */
   readonly wake: (millis: number, callback: () => void) => void
+  /** Makes the payload of a batch. */
+  readonly join: ForwarderBatch["join"] | undefined
   readonly settle: Settle
 }
 
@@ -161,17 +172,18 @@ export class TargetQueue implements MessageQueue {
   onAccepted(message: Published): void {
     message.accept()
     if (message.origin !== undefined) message.ledger?.add(message.origin)
+    else if (message.group !== undefined) { for (const origin of originsOf(message)) message.ledger?.add(origin) }
     if (!this.isDurable || this.#parts.options.acceptance === "acknowledged") return
     this.#parts.settle(message, forwarded)
   }
 
   onSettled(message: Published, outcome: PublishOutcome): void {
-    const { earlierRuns, settle } = this.#parts
+    const { settle } = this.#parts
     endWritten(message, outcome)
     const isStored = message.state === "accepted" && this.isDurable
     const settled = message.settle()
     const { sourceState } = settled
-    if (sourceState === "returned" && earlierRuns.settle(settled, outcome)) return
+    if (sourceState === "returned" && this.#settleEarlier(settled, outcome)) return
     if (outcome._tag === "Acknowledged") return settle(settled, forwarded)
     switch (outcome.reason._tag) {
       case "Closed":
@@ -186,6 +198,14 @@ export class TargetQueue implements MessageQueue {
       default:
         return settle(settled, refused(outcome.reason))
     }
+  }
+
+  /** Tells the earlier runs; false: none of them waits for the outcome. */
+  #settleEarlier(message: Settled, outcome: PublishOutcome): boolean {
+    const { earlierRuns } = this.#parts
+    let isAwaited = false
+    for (const each of membersOf(message)) if (earlierRuns.settle(each, outcome)) isAwaited = true
+    return isAwaited
   }
 
   withdraw(message: Published): boolean {
@@ -214,7 +234,14 @@ export class TargetQueue implements MessageQueue {
       // Read only when needed: most messages have no expiry, and most forwarders no rate limit.
       const now = message.expiresAt !== undefined || this.#bucket !== undefined ? session.engineLoop.now() : 0
       if (message.deadLetter === undefined && message.sourceState === "open") {
-        const outcome = this.#outcomeBefore(message, session, now)
+        const outcome = message.group?._tag === "Batch"
+          ? joinBatch(
+            message,
+            message.group,
+            this.#parts,
+            (member) => this.#outcomeBefore(member, session, session.engineLoop.now())
+          )
+          : this.#outcomeBefore(message, session, now)
         if (outcome !== undefined) {
           this.#remove(message, outcome)
           continue
@@ -257,11 +284,12 @@ export class TargetQueue implements MessageQueue {
   }
 
   /** The outcome of a message that must not be published; undefined: publish it. */
-  #outcomeBefore(message: Waiting, { origins }: SessionCore, now: number): Outcome | undefined {
+  #outcomeBefore(message: Waiting | Received, { origins }: SessionCore, now: number): Outcome | undefined {
     if (message.delivery.stale) return returned
     if (message.expiresAt !== undefined && message.expiresAt <= now) return dropped("expired")
     // Checked again for the current session: at reception there may have been no session, or another one.
-    if (message.request === undefined && this.#isTarget && this.#parts.loopCheck.hasReached(message)) {
+    const isChecked = message.state === "waiting" && message.request !== undefined
+    if (!isChecked && this.#isTarget && this.#parts.loopCheck.hasReached(message)) {
       return dropped("looped")
     }
     return origins !== undefined && message.origin !== undefined && origins.has(message.origin) ? duplicate : undefined
@@ -288,7 +316,7 @@ export class TargetQueue implements MessageQueue {
     let { request } = message
     if (request === undefined) {
       // Only the ledger of the target is asked and cleaned.
-      const origin = this.isDurable && this.#isTarget ? message.origin : undefined
+      const origin = this.isDurable && this.#isTarget ? originOf(message) : undefined
       const made = deadLetter === undefined
         ? outgoing.request(message, origin)
         : outgoing.deadLetter(message, deadLetter, this.#parts.options.deadLetter!.topic, origin)

@@ -1,13 +1,13 @@
 /**
  * The stage of a forwarder that gives a message the topic that it is forwarded to: by the rules of the options, then by
- * the program's function, see `mapping.ts` for the rules. It hands messages to `targetQueue.ts`.
+ * the program's function, see `mapping.ts` for the rules. It hands messages to `batching.ts`, `splitting.ts` or
+ * `targetQueue.ts`.
  */
 import { InvalidTopic } from "../../MqttError.ts"
 import type { Received } from "./forwardedMessage.ts"
 import { checked } from "./mapping.ts"
 import type { ForwarderHooks, ForwarderOptions } from "./options.ts"
 import { dropped, failed, refused, type Settle } from "./outcome.ts"
-import type { TargetQueue } from "./targetQueue.ts"
 import type { TopicPlans } from "./topicPlans.ts"
 
 export interface TopicMappingParts {
@@ -15,7 +15,7 @@ export interface TopicMappingParts {
   readonly map: ForwarderHooks<unknown>["map"]
   readonly plans: TopicPlans
   /** The next stage. */
-  readonly target: TargetQueue
+  readonly next: (message: Received) => void
   readonly settle: Settle
 }
 
@@ -27,7 +27,7 @@ export class TopicMapping {
   }
 
   readonly map = (message: Received): void => {
-    const { map, options, plans, settle, target } = this.#parts
+    const { map, next, options, plans, settle } = this.#parts
     const { topic } = message.delivery.message
     let mapped = plans.of(topic).mapped
     if (mapped === undefined && map !== undefined) {
@@ -44,6 +44,6 @@ export class TopicMapping {
     }
     if (mapped instanceof InvalidTopic) return settle(message, refused(mapped))
     message.map(mapped)
-    target.push(message)
+    next(message)
   }
 }

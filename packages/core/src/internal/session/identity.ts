@@ -1,7 +1,6 @@
 /**
  * The identity of a session at its server: its client identifier, and the incarnation that a durable session remembers.
  */
-import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
@@ -37,20 +36,19 @@ export const chooseClientId = Effect.fnUntraced(function*(
 })
 
 /**
- * The identity after this CONNACK. The incarnation changes whenever the server began a new session.
+ * The identity after this CONNACK. The incarnation is that of the server's session, see `Message.serverSession`.
  */
 const identityOf = (
   options: SessionOptions,
   clientId: string,
-  { properties, sessionPresent }: Connack,
-  before: StoreRecord.IdentityRecord | undefined,
-  now: number
+  { properties }: Connack,
+  incarnation: string
 ): StoreRecord.IdentityRecord => ({
   _tag: "Identity",
   format: 1,
   protocolVersion: options.protocolVersion,
   clientId,
-  incarnation: sessionPresent && before !== undefined ? before.incarnation : `${clientId}@${now}`,
+  incarnation,
   sessionExpiryInterval: options.protocolVersion === 4
     ? undefined
     : properties.sessionExpiryInterval ?? Math.round(Duration.toSeconds(options.sessionExpiry))
@@ -63,7 +61,10 @@ const isSameIdentity = (a: StoreRecord.IdentityRecord, b: StoreRecord.IdentityRe
 /** The session, for its identity. */
 export interface IdentityHost {
   readonly options: SessionOptions
-  readonly engineLoop: { readonly record: (record: StoreRecord.StoreRecord) => void }
+  readonly engineLoop: {
+    readonly record: (record: StoreRecord.StoreRecord) => void
+    readonly stats: { readonly serverSession: string }
+  }
 }
 
 /**
@@ -71,17 +72,11 @@ export interface IdentityHost {
  */
 export class RecordedIdentity {
   readonly #host: IdentityHost
-  readonly #clock: Clock.Clock
   /** Undefined: nothing is recorded yet. */
   #known: StoreRecord.IdentityRecord | undefined
 
-  constructor(
-    host: IdentityHost,
-    clock: Clock.Clock,
-    known: StoreRecord.IdentityRecord | undefined
-  ) {
+  constructor(host: IdentityHost, known: StoreRecord.IdentityRecord | undefined) {
     this.#host = host
-    this.#clock = clock
     this.#known = known
   }
 
@@ -89,7 +84,7 @@ export class RecordedIdentity {
   accepted(connack: Connack, clientId: string): void {
     const { engineLoop, options } = this.#host
     const before = this.#known
-    const identity = identityOf(options, clientId, connack, before, this.#clock.currentTimeMillisUnsafe())
+    const identity = identityOf(options, clientId, connack, engineLoop.stats.serverSession)
     this.#known = identity
     if (before === undefined || !isSameIdentity(before, identity)) engineLoop.record(identity)
   }

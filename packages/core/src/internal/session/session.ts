@@ -82,7 +82,7 @@ const connect = (
       access: renewal ?? source,
       isNewSession: known !== undefined && known.clientId !== core.clientId
     }),
-    identity: core.isDurable ? new RecordedIdentity(core, clock, known) : undefined
+    identity: core.isDurable ? new RecordedIdentity(core, known) : undefined
   })
   // Begins in the next turn, when the caller has the session.
   core.shutdown.begun(supervisor, core.fork(Effect.andThen(Effect.yieldNow, supervisor.run())))

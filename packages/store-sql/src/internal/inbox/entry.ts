@@ -43,10 +43,11 @@ export const entryOf = (consumer: string, message: Message, key: string | undefi
 
 /**
  * The digest of what a server must repeat when it sends a message again. It may count the expiry interval down, and set
- * topic aliases and subscription identifiers otherwise.
+ * topic aliases and subscription identifiers otherwise. A new session of the server sends nothing of the one before.
  */
-const digestOf = ({ payload, properties, topic }: Message): Uint8Array => {
+const digestOf = ({ payload, properties, serverSession, topic }: Message): Uint8Array => {
   const hash = createHash("sha256")
+  add(hash, serverSession)
   add(hash, topic)
   add(hash, payload)
   addProperties(hash, properties)

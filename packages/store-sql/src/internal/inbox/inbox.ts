@@ -13,7 +13,7 @@ import type * as SqlClient from "effect/sql/SqlClient"
 import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import { type DeliveryEntry, entryOf, type KeyEntry } from "./entry.ts"
 import type { SqlInboxOptions } from "./options.ts"
-import { type Arrival, InboxStatements, largestDeletion, type Owner } from "./statements.ts"
+import { type Arrival, type InboxStatements, largestDeletion, type Owner } from "./statements.ts"
 
 const longestUnpruned = 60_000
 
@@ -31,11 +31,11 @@ export class Inbox {
   /** What each consumer has recorded since its keys were pruned. */
   readonly #unpruned = new Map<string, { count: number; since: number }>()
 
-  constructor(sql: SqlClient.SqlClient, options: SqlInboxOptions, program: string) {
+  constructor(sql: SqlClient.SqlClient, statements: InboxStatements, options: SqlInboxOptions, program: string) {
     this.#sql = sql
     this.#options = options
     this.#program = program
-    this.statements = new InboxStatements(sql, options.tablePrefix)
+    this.statements = statements
   }
 
   /** `owner` is that of the message's session, where this database keeps it. */

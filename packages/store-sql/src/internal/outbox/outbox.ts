@@ -17,7 +17,7 @@ import { hashOf, textOf } from "../names.ts"
 import { invalidArgument, toBytes } from "./message.ts"
 import type { SqlOutboxOptions } from "./options.ts"
 import { Relay } from "./relay.ts"
-import { OutboxStatements } from "./statements.ts"
+import type { OutboxStatements } from "./statements.ts"
 
 /** Sessions that have a relay: a second one would publish the same rows. */
 const relayed = new WeakSet<MqttSession.Session>()
@@ -39,10 +39,10 @@ export class Outbox {
   /** The relays of this program by the hashes of their sessions. */
   readonly #relays = new Map<string, Relay>()
 
-  constructor(sql: SqlClient.SqlClient, options: SqlOutboxOptions) {
+  constructor(sql: SqlClient.SqlClient, statements: OutboxStatements, options: SqlOutboxOptions) {
     this.#sql = sql
     this.#options = options
-    this.attempts = new Attempts(new OutboxStatements(sql, options.tablePrefix), options.statementTimeout)
+    this.attempts = new Attempts(statements, options.statementTimeout)
   }
 
   enqueue(

@@ -2,24 +2,43 @@
  * Runs a server in its own process. It is ready when its addresses accept connections.
  */
 import * as Clock from "effect/Clock"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { type ChildProcess, execFile, spawn } from "node:child_process"
+import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process"
 import * as Net from "node:net"
 import { BrokerUnavailable } from "../../RealServer.ts"
 
 const keptLog = 65_536
 const startLimit = 10_000
-const endLimit = 5_000
+const usualEndLimit = "5 seconds"
 const retryDelay = 10
 
 export interface ServerProcess {
   readonly log: () => string
   readonly start: Effect.Effect<void, BrokerUnavailable>
   /**
-   * Ends the process, or does nothing if it does not run. A process that ignores SIGTERM for five seconds is killed.
+   * Ends the process, or does nothing if it does not run. A process that ignores another signal than SIGKILL for
+   * `endLimit` is killed.
    */
-  readonly end: (signal: "SIGTERM" | "SIGKILL") => Effect.Effect<void>
+  readonly end: (signal: EndSignal) => Effect.Effect<void>
+  /** Sends a signal to the process and its children, or does nothing if it does not run. */
+  readonly signal: (signal: "SIGSTOP" | "SIGCONT") => Effect.Effect<void>
+}
+
+export type EndSignal = "SIGTERM" | "SIGINT" | "SIGQUIT" | "SIGKILL"
+
+/** How a process is run. Default: as this one. */
+export interface SpawnOptions {
+  readonly uid?: number
+  readonly gid?: number
+  readonly cwd?: string
+  readonly env?: NodeJS.ProcessEnv
+}
+
+export interface ProcessOptions extends SpawnOptions {
+  /** How long the process may take to end. Default 5 seconds. */
+  readonly endLimit?: Duration.Input
 }
 
 /** The first version number in the output of a program. */
@@ -38,7 +57,8 @@ export const makeProcess = (
   name: string,
   program: string,
   args: ReadonlyArray<string>,
-  addresses: ReadonlyArray<Net.NetConnectOpts>
+  addresses: ReadonlyArray<Net.NetConnectOpts>,
+  { endLimit = usualEndLimit, ...spawnOptions }: ProcessOptions = {}
 ): Effect.Effect<ServerProcess, never, Scope.Scope> => {
   let child: ChildProcess | undefined
   let log = ""
@@ -46,7 +66,7 @@ export const makeProcess = (
   const isRunning = (): boolean => child !== undefined && child.exitCode === null && child.signalCode === null
 
   const launch = Effect.sync(() => {
-    const started = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] })
+    const started = spawn(program, args, { ...spawnOptions, stdio: ["ignore", "pipe", "pipe"] })
     const keep = (chunk: Buffer): void => {
       log = (log + chunk.toString()).slice(-keptLog)
     }
@@ -68,7 +88,7 @@ export const makeProcess = (
         : Effect.fail(new BrokerUnavailable({ broker: name, detail: `it ended at once: ${log}` }))
     )
 
-  const end = (signal: "SIGTERM" | "SIGKILL"): Effect.Effect<void> =>
+  const end = (signal: EndSignal): Effect.Effect<void> =>
     Effect.suspend(() => {
       const running = child
       if (running === undefined || !isRunning()) return Effect.void
@@ -81,6 +101,14 @@ export const makeProcess = (
       return signal === "SIGKILL"
         ? exited
         : Effect.timeoutOrElse(exited, { duration: endLimit, orElse: () => end("SIGKILL") })
+    })
+
+  const signal = (signal: "SIGSTOP" | "SIGCONT"): Effect.Effect<void> =>
+    Effect.sync(() => {
+      const pid = child?.pid
+      if (pid === undefined || !isRunning()) return
+      // The parent first, so that it starts no further child meanwhile. A child may end meanwhile.
+      for (const each of [pid, ...childrenOf(pid)]) tryKill(each, signal)
     })
 
   const start = Effect.suspend(() => isRunning() ? Effect.void : launch).pipe(
@@ -96,10 +124,31 @@ export const makeProcess = (
     Effect.succeed({
       log: () => log,
       start: onRealTime(start),
-      end: (signal: "SIGTERM" | "SIGKILL") => onRealTime(end(signal))
+      end: (signal: EndSignal) => onRealTime(end(signal)),
+      signal
     }),
     ({ end: finish }) => finish("SIGKILL")
   )
+}
+
+/** Every process may have a group of its own, so a signal to a group would not reach them all. */
+const childrenOf = (pid: number): ReadonlyArray<number> => {
+  try {
+    const output = execFileSync("pgrep", ["-P", `${pid}`], { stdio: ["ignore", "pipe", "ignore"] }).toString()
+    return output.trim().split("\n").map(Number)
+  } catch (error) {
+    // It says by its exit code that there is none.
+    if ((error as { readonly status?: unknown }).status === 1) return []
+    throw error
+  }
+}
+
+const tryKill = (pid: number, signal: "SIGSTOP" | "SIGCONT"): void => {
+  try {
+    process.kill(pid, signal)
+  } catch {
+    // It has ended.
+  }
 }
 
 const connect = (address: Net.NetConnectOpts): Effect.Effect<void, unknown> =>

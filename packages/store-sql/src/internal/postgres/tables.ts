@@ -1,23 +1,12 @@
 /**
- * What the store, the inbox and the outbox have in common: the check of the client, and the making of tables. It knows
- * no table itself.
+ * The making of tables in PostgreSQL. It knows no table itself.
  */
-import { InvalidOptions, MqttError } from "@effect-mqttx/core/MqttError"
 import * as Effect from "effect/Effect"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 
 // Any number that other programs are unlikely to lock.
 const lockOfTables = "7165938401126734"
-
-/** Fails with `InvalidOptions` when the client is not one of PostgreSQL. */
-export const requirePostgres = (sql: SqlClient.SqlClient, method: string): Effect.Effect<void, MqttError> => {
-  if (sql.onDialectOrElse({ pg: () => true, orElse: () => false })) return Effect.void
-  const message = "the dialect of the SqlClient is not supported: the store needs PostgreSQL"
-  return Effect.fail(
-    new MqttError({ reason: new InvalidOptions({ issues: [{ path: "SqlClient", message }] }), method })
-  )
-}
 
 /**
  * Makes the tables where one of them is missing. A user without the right to make tables needs them to be there.
