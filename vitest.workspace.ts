@@ -20,6 +20,7 @@ export default defineConfig({
     projects: [
       project("browser", "packages/browser"),
       project("cli", "packages/cli"),
+      project("cluster", "packages/cluster"),
       project("core", "packages/core"),
       project("credentials", "packages/credentials"),
       project("metrics", "packages/metrics"),

@@ -100,6 +100,13 @@ export const packageFloors: Readonly<Record<string, Floors>> = {
     [4, ["internal/page/"]],
     [5, ["MetricsRoutes.ts", "MetricsServer.ts", "NodeMetricsServer.ts"]]
   ],
+  cluster: [
+    [0, ["ClusterSessionError.ts", "ClusterTimings.ts", "internal/fence.ts", "internal/wire.ts"]],
+    [1, ["internal/ownedSession.ts", "internal/protocol.ts"]],
+    [2, ["internal/calls.ts", "internal/nodeSessions.ts"]],
+    [3, ["internal/owner.ts", "internal/roster.ts"]],
+    [4, ["ClusterSession.ts", "ClusterSingleton.ts"]]
+  ],
   credentials: [
     [0, ["internal/"]],
     [1, [

@@ -1,0 +1,114 @@
+import { MqttSession } from "@effect-mqttx/core"
+import { MosquittoBroker, PostgresServer } from "@effect-mqttx/testing"
+import { assert, describe, layer } from "@effect/vitest"
+import { Effect, Fiber, Layer, Schedule, Stream } from "effect"
+import { connectionsOf, identifiers, node, quiet } from "./support/nodes.ts"
+
+const servers = Layer.merge(
+  PostgresServer.layer({ settings: { fsync: "off" } }),
+  Layer.effect(MosquittoBroker.MosquittoBroker, MosquittoBroker.make({ config: ["max_queued_messages 100000"] }))
+)
+
+/** Waits until every session has an owner that is connected, and answers with the nodes. */
+const ownersOf = (calls: Effect.Success<ReturnType<typeof node>>["sites"], ids: ReadonlyArray<string>) =>
+  Effect.forEach(
+    ids,
+    (id) =>
+      calls.status(id).pipe(
+        Effect.filterOrFail(({ ready }) => ready, (status) => status),
+        Effect.retry(Schedule.spaced("50 millis")),
+        Effect.map(({ node: owner }) => owner)
+      ),
+    { concurrency: "unbounded" }
+  )
+
+/** Waits until so many nodes have sessions: those that join later get some of the first one's. */
+const settled = (calls: Effect.Success<ReturnType<typeof node>>["sites"], ids: ReadonlyArray<string>, nodes: number) =>
+  ownersOf(calls, ids).pipe(
+    Effect.filterOrFail((owners) => new Set(owners).size === nodes, () => "not yet"),
+    Effect.retry(Schedule.spaced("50 millis"))
+  )
+
+describe.skipIf(!PostgresServer.isPresent() || !MosquittoBroker.isPresent())("several nodes", () => {
+  layer(servers, { excludeTestServices: true, timeout: "1 minute" })((it) => {
+    it.effect("each session has one owner, and a call from any node reaches it", () =>
+      Effect.gen(function*() {
+        const { port } = yield* PostgresServer.PostgresServer
+        const broker = yield* MosquittoBroker.MosquittoBroker
+        const settings = { database: port, prefix: "reached", broker: broker.url }
+        const nodes = yield* Effect.all([node(settings), node(settings), node(settings)], { concurrency: 3 })
+        const ids = identifiers("reached", 12)
+        const observer = yield* MqttSession.make({ name: "observer-reached", servers: [broker.url] })
+        const seen = yield* observer.subscription("reached/#", { qos: 2 })
+        yield* settled(nodes[0].sites, ids, 3)
+        yield* Effect.forEach(ids, (id, i) => nodes[i % 3]!.sites.publish(id, `reached/${id}`, id, { qos: 2 }), {
+          concurrency: "unbounded"
+        })
+        const texts = yield* seen.messages.pipe(Stream.take(12), Stream.map(({ text }) => text), Stream.runCollect)
+        assert.deepStrictEqual(Array.from(texts).sort(), ids.toSorted())
+        const owners = yield* Effect.forEach(nodes, ({ sites }) => ownersOf(sites, ids))
+        assert.deepStrictEqual(owners[1], owners[0])
+        assert.deepStrictEqual(owners[2], owners[0])
+        assert.strictEqual(new Set(owners[0]).size, 3)
+      }).pipe(quiet))
+
+    it.effect("a node that leaves hands its sessions over: present at the server, and no message lost or doubled", () =>
+      Effect.gen(function*() {
+        const { port } = yield* PostgresServer.PostgresServer
+        const broker = yield* MosquittoBroker.MosquittoBroker
+        const received: Array<string> = []
+        const ids = identifiers("handed", 6)
+        const settings = {
+          database: port,
+          prefix: "handed",
+          broker: broker.url,
+          clientIds: ids,
+          run: (session: MqttSession.Session, clientId: string) =>
+            session.consume(`handed/${clientId}/in`, (message) =>
+              Effect.sync(() => {
+                received.push(`${clientId} ${message.text}`)
+              }), { qos: 2, consumer: "in" })
+        }
+        const nodes = yield* Effect.all([node(settings), node(settings)], { concurrency: 2 })
+        const before = yield* settled(nodes[0].sites, ids, 2)
+        const observer = yield* MqttSession.make({ name: "observer-handed", servers: [broker.url] })
+        const out = yield* observer.subscription("handed/+/out", { qos: 2 })
+        const count = 200
+        const expected = ids.flatMap((id) => Array.from({ length: count }, (_, n) => `${id} ${n}`))
+        const collecting = yield* out.messages.pipe(
+          Stream.map(({ text }) => text),
+          Stream.takeUntil(() => ++seen === expected.length),
+          Stream.runCollect,
+          Effect.forkChild({ startImmediately: true })
+        )
+        let seen = 0
+        const sending = yield* Effect.forEach(
+          Array.from({ length: count }, (_, n) => n),
+          (n) =>
+            Effect.forEach(ids, (id) =>
+              Effect.all([
+                observer.publish(`handed/${id}/in`, String(n), { qos: 2 }),
+                nodes[1].sites.enqueue(id, `handed/${id}/out`, `${id} ${n}`, { qos: 2 })
+              ], { concurrency: 2 }), { concurrency: "unbounded" }),
+          { discard: true }
+        ).pipe(Effect.forkChild({ startImmediately: true }))
+        yield* Effect.sleep(0).pipe(Effect.repeat({ until: () => received.length > 100 }))
+        yield* nodes[0].leave
+        yield* Fiber.join(sending)
+        const texts = yield* Fiber.join(collecting)
+        assert.deepStrictEqual(Array.from(texts).sort(), expected.toSorted())
+        yield* Effect.sleep("20 millis").pipe(Effect.repeat({ until: () => received.length >= expected.length }))
+        assert.deepStrictEqual(received.toSorted(), expected.toSorted())
+        const after = yield* ownersOf(nodes[1].sites, ids)
+        assert.deepStrictEqual(after, ids.map(() => nodes[1].address))
+        for (const id of ids) {
+          const connections = connectionsOf(broker.log(), id)
+          assert.isTrue(connections.every(({ isTakeover }) => !isTakeover), JSON.stringify(connections))
+        }
+        const connected = nodes[1].connected()
+        for (const id of ids.filter((_, i) => before[i] === nodes[0].address)) {
+          assert.isTrue(connected.findLast(({ clientId }) => clientId === id)!.isPresent)
+        }
+      }).pipe(quiet))
+  })
+})

@@ -1,0 +1,93 @@
+import { MosquittoBroker, PostgresServer } from "@effect-mqttx/testing"
+import { assert, describe, layer } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import { quiet } from "./support/nodes.ts"
+import { bundle, cluster } from "./support/programs.ts"
+
+const servers = Layer.merge(
+  // A paused process must not keep the locks of a transaction that it has begun.
+  PostgresServer.layer({
+    settings: { fsync: "off", max_connections: "300", idle_in_transaction_session_timeout: "2s" }
+  }),
+  Layer.effect(MosquittoBroker.MosquittoBroker, MosquittoBroker.make({ config: ["max_queued_messages 0"] }))
+)
+
+const make = Effect.fnUntraced(function*(prefix: string, protocolVersion: 4 | 5 = 5) {
+  yield* bundle
+  const started = yield* cluster(yield* PostgresServer.PostgresServer, yield* MosquittoBroker.MosquittoBroker, {
+    prefix,
+    processes: 3,
+    sessions: 9,
+    protocolVersion
+  })
+  const victimName = started.servedBy.get(started.clientIds[0]!)!
+  const victim = started.nodes.find(({ name }) => name === victimName)!
+  const affected = started.clientIds.filter((id) => started.servedBy.get(id) === victimName)
+  const isServedByOthers = () => affected.every((id) => started.servedBy.get(id) !== victimName)
+  const isBack = () => started.clientIds.some((id) => started.servedBy.get(id) === victimName)
+  /** The connections that ended another one: who was it, and who came. */
+  const takeovers = (id: string) => {
+    const all = started.connections(id)
+    return all.flatMap(({ isTakeover, user }, i) => isTakeover ? [{ from: all[i - 1]!.user, to: user }] : [])
+  }
+  return { ...started, victim, affected, isServedByOthers, isBack, takeovers }
+})
+
+describe.skipIf(!PostgresServer.isPresent() || !MosquittoBroker.isPresent())("processes", () => {
+  layer(servers, { excludeTestServices: true, timeout: "1 minute" })((it) => {
+    it.effect(
+      "a session whose owner is killed goes on at another node, and nothing is lost or doubled",
+      () =>
+        Effect.gen(function*() {
+          const { affected, finish, isBack, isServedByOthers, takeovers, until, victim } = yield* make("killed")
+          yield* victim.kill
+          yield* until(isServedByOthers, "others take over")
+          yield* victim.start
+          yield* until(isBack, "the node gets sessions back")
+          const { published, received, rows } = yield* finish
+          assert.deepStrictEqual(rows, published)
+          assert.deepStrictEqual(received, published)
+          assert.deepStrictEqual(affected.flatMap(takeovers).filter(({ to }) => to === victim.name), [])
+        }).pipe(quiet),
+      240_000
+    )
+
+    it.effect.each([4, 5] as const)(
+      "an owner that was paused does not come back as a second one, MQTT %s",
+      (version) =>
+        Effect.gen(function*() {
+          const prefix = `paused${version}`
+          const { affected, finish, isBack, isServedByOthers, takeovers, until, victim } = yield* make(prefix, version)
+          yield* victim.pause
+          yield* until(isServedByOthers, "others take over")
+          yield* victim.resume
+          yield* until(isBack, "the node gets sessions back")
+          const { published, received, rows } = yield* finish
+          assert.deepStrictEqual(rows, published)
+          assert.deepStrictEqual(received, published)
+          // The next owners end the connections of the paused one, which ends none of theirs.
+          const all = affected.flatMap(takeovers)
+          assert.isAbove(all.filter(({ from }) => from === victim.name).length, 0)
+          assert.deepStrictEqual(all.filter(({ to }) => to === victim.name), [])
+        }).pipe(quiet),
+      240_000
+    )
+
+    it.effect(
+      "a node that is cut off from the database ends its sessions, and others have them",
+      () =>
+        Effect.gen(function*() {
+          const { affected, finish, isBack, isServedByOthers, takeovers, until, victim } = yield* make("cut")
+          yield* victim.cut
+          yield* until(isServedByOthers, "others take over")
+          yield* victim.mend
+          yield* until(isBack, "the node gets sessions back")
+          const { published, received, rows } = yield* finish
+          assert.deepStrictEqual(rows, published)
+          assert.deepStrictEqual(received, published)
+          assert.deepStrictEqual(affected.flatMap(takeovers).filter(({ to }) => to === victim.name), [])
+        }).pipe(quiet),
+      240_000
+    )
+  })
+})
