@@ -142,6 +142,15 @@ const countRows = (sql: SqlClient.SqlClient) =>
     ([row]) => ({ distinct: Number(row!.n), doubled: Number(row!.all) - Number(row!.n) })
   )
 
+const until = (holds: () => boolean, what: string): Effect.Effect<void> =>
+  Effect.sleep(10).pipe(
+    Effect.repeat({ until: holds }),
+    Effect.timeoutOrElse({
+      duration: "2 minutes",
+      orElse: () => Effect.die(new Error(`not within 2 minutes: ${what}`))
+    })
+  )
+
 export const drillFailover = ({ kills, rate, sessions }: FailoverDrill): Effect.Effect<FailoverOutcome> =>
   Effect.gen(function*() {
     const postgres = yield* PostgresServer.make({
@@ -192,14 +201,6 @@ export const drillFailover = ({ kills, rate, sessions }: FailoverDrill): Effect.
       ),
       Effect.forkScoped({ startImmediately: true })
     )
-    const until = (holds: () => boolean, what: string) =>
-      Effect.sleep(10).pipe(
-        Effect.repeat({ until: holds }),
-        Effect.timeoutOrElse({
-          duration: "2 minutes",
-          orElse: () => Effect.die(new Error(`not within 2 minutes: ${what}`))
-        })
-      )
     const send = (id: string, number: number) => referee.publish(`drill/${id}/in`, String(number), { qos: 2 })
 
     // Until every session has subscribed.

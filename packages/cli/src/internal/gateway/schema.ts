@@ -53,17 +53,21 @@ const storeTypes = ["file", "redis", "sql", "memory"] as const
 const storeUrls: Readonly<Record<string, RegExp>> = { redis: /^rediss?:\/\//, sql: /^postgres(?:ql)?:\/\// }
 
 const storeFields = {
+  /** What keeps the state of sessions. */
   type: oneOf(storeTypes).annotateKey({
     description: "file, redis and sql (PostgreSQL) keep the state of sessions; memory ends with the process."
   }),
+  /** The folder of a file store. */
   directory: Schema.optionalKey(nonEmptyText.annotateKey({
     description: "Of a file store; relative to the folder of the configuration."
   })),
+  /** What a commit to a file store survives. */
   durability: Schema.optionalKey(
     oneOf(["fsync", "os"]).annotateKey({
       description: "Of a file store. fsync: a commit survives a power cut; os: the end of the process. Default fsync."
     })
   ),
+  /** The address of Redis or PostgreSQL. */
   url: Schema.optionalKey(
     Schema.RedactedFromValue(
       Schema.String.annotate({ message: urlMessage }).check(
@@ -77,9 +81,11 @@ const storeFields = {
         "Of PostgreSQL: postgres://user:password@host:5432/database, with ?sslmode=require for TLS."
     })
   ),
+  /** What the keys of a Redis store begin with. */
   keyPrefix: Schema.optionalKey(nonEmptyText.annotateKey({
     description: "Of a Redis store: what its keys begin with. Default mqttx:session:."
   })),
+  /** What the names of the tables of a SQL store begin with. */
   tablePrefix: Schema.optionalKey(nonEmptyText.annotateKey({
     description: "Of a SQL store: what the names of its two tables begin with. Default mqttx."
   }))

@@ -2,6 +2,8 @@
  * The sender of the engine: accepts messages, sends them as the window admits, and decides what a lost connection or
  * session means for them. New publishes stay within the server's Receive Maximum. The handshakes are in
  * `outboundHandshake.ts`, retransmission is in `retransmission.ts`. `engine.ts` calls it.
+ *
+ * Size: its class has a method for each input about publishes, and its state for flight records.
  */
 import { Indeterminate, type MqttErrorReason, PoisonMessage, SessionLost } from "../../MqttError.ts"
 import type { QoS } from "../../QoS.ts"

@@ -218,7 +218,7 @@ export class ConsumerQueue {
     return Stream.fromChannel(
       Channel.fromTransformBracket((_upstream, _scope, scope) =>
         Effect.uninterruptible(Effect.suspend(() => {
-          if (this.#isRunning) return Effect.fail(this.#alreadyRunning())
+          if (this.#isRunning) return Effect.fail(alreadyRunning(this.#options.session))
           this.#isRunning = true
           return Effect.as(
             Scope.addFinalizerExit(scope, (exit) => Effect.sync(() => this.#finishRun(exit))),
@@ -336,16 +336,15 @@ export class ConsumerQueue {
     this.#idle = undefined
     idle()
   }
-
-  #alreadyRunning(): MqttError {
-    return new MqttError({
-      session: this.#options.session,
-      reason: new InvalidOptions({
-        issues: [{
-          path: "messages",
-          message: "the messages of a subscription are already running; subscribe once more for a second stream"
-        }]
-      })
-    })
-  }
 }
+
+const alreadyRunning = (session: string): MqttError =>
+  new MqttError({
+    session,
+    reason: new InvalidOptions({
+      issues: [{
+        path: "messages",
+        message: "the messages of a subscription are already running; subscribe once more for a second stream"
+      }]
+    })
+  })
