@@ -154,6 +154,8 @@ export const sessionDescriptions: Readonly<Record<string, string>> = {
   "drainTimeout": "How long `drain` may take. Default 10 s.",
   "tracing":
     "Spans for messages, with the trace context of the W3C in user properties (MQTT 5): `publish` writes it, and a handler runs in a span `process` under that of the sender (`parent`) or linked to it (`link`). Default `off`.",
+  "flightRecorder":
+    "The memory of the flight record, in bytes: what the engine of the session was told last, without payloads and secrets, see `FlightRecorder`. 0: no record; otherwise at least 65,536. Default 0.",
   "log":
     "What the session writes to Effect's logger: failures and recoveries (`warnings`), every event (`all`), or nothing (`off`); see `SessionLog`. Default: the setting of `SessionLog.layer`, otherwise `warnings`."
 }
