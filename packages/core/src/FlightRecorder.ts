@@ -38,11 +38,12 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Result from "effect/Result"
+import { callable, checkedLayer } from "./internal/options/plain.ts"
 import { type FlightRecord, recorderOf, Recorders, type Replay, type Write } from "./internal/session/flightRecord.ts"
-import type { Session } from "./MqttSession.ts"
-
 import { recordersFor } from "./internal/session/flightRecording.ts"
 import { begin } from "./internal/session/flightReplay.ts"
+import type { Session } from "./MqttSession.ts"
+
 export type { FlightRecord, Replay, ReplayedStep, Write } from "./internal/session/flightRecord.ts"
 
 /**
@@ -54,7 +55,12 @@ export type { FlightRecord, Replay, ReplayedStep, Write } from "./internal/sessi
  * @since 0.1.0
  */
 export const layer = (write: Write = () => Effect.void): Layer.Layer<never> =>
-  Layer.succeed(Recorders, recordersFor(write))
+  checkedLayer(
+    { write },
+    { write: callable },
+    "FlightRecorder.layer",
+    () => Layer.succeed(Recorders, recordersFor(write))
+  )
 
 /**
  * The record of a session now. `None` without the option `flightRecorder`.

@@ -80,7 +80,7 @@ describe("the flight recorder", () => {
       const record = Option.getOrThrow(yield* FlightRecorder.of(session))
       assert.deepInclude(record, { session: "plant", cause: "request", dropped: 0 })
       const { replay, steps } = yield* replayed(record)
-      assert.strictEqual(steps.filter(({ call }) => call === "publish").length, 30)
+      assert.strictEqual(steps.filter(({ call }) => call === "publish" || call === "direct.publish").length, 30)
       assert.include(JSON.stringify(replay.state()), `"filter":"plant/#"`)
       const packets = steps.flatMap(({ output }) => (output as { readonly packets?: [] } | undefined)?.packets ?? [])
       assert.isAbove(packets.length, 60)

@@ -23,7 +23,7 @@ import {
   type Subjects,
   testExports
 } from "../../../../test/support/wrongExports.ts"
-import { options, type Parameter, parameter } from "../../../../test/support/wrongValues.ts"
+import { optional, options, type Parameter, parameter } from "../../../../test/support/wrongValues.ts"
 
 const topic = parameter("topic", T.topic)
 const filter = parameter("filter", T.filters)
@@ -229,6 +229,11 @@ const subjects: Subjects = {
     mismatch: subject("value", any("codec"), any("properties"), any("policy")),
     properties: subject("value", any("codec")),
     text: subject("value", parameter("schema", T.type("schema", () => Schema.String, (value) => value === undefined)))
+  },
+  FlightRecorder: {
+    layer: subject("layer", parameter("write", optional(T.callable(() => () => Effect.void)))),
+    of: subject("effect", any("session")),
+    replay: subject("value", any("firstLine"))
   },
   PeerText: { clean: subject("value", parameter("text", T.text), any("maximum")) },
   Publication: { toBytes: subject("value", parameter("payload", T.payload)) },
