@@ -156,6 +156,84 @@ for (const { database, isPresent, name } of databases) {
           assert.deepStrictEqual(texts(broker), ["one", "two"])
         }))
 
+      it.effect("a relay that is started again waits for what the interrupted one gives back", () =>
+        Effect.gen(function*() {
+          const reply = Latch.makeUnsafe(false)
+          const applied = yield* Deferred.make<void>()
+          const giveBack = Latch.makeUnsafe(false)
+          const secondReads = yield* Deferred.make<void>()
+          let commits = 0
+          let isSecond = false
+          const { broker, own, post } = yield* world("again", {
+            outbox: { window: 1 },
+            intercept: (sql) =>
+              intercept(sql, (text, statement) =>
+                isSecond && text.includes("accepted_in IS NULL AND refusal IS NULL")
+                  ? Effect.tap(statement, () => Deferred.succeed(secondReads, undefined))
+                  : statement),
+            interceptStore: (sql) =>
+              intercept(sql, (text, statement) => {
+                if (!text.includes("again_outbox")) return statement
+                commits++
+                return commits === 1
+                  ? Effect.tap(statement, () => Effect.andThen(Deferred.succeed(applied, undefined), reply.await))
+                  : commits === 2
+                  ? Effect.andThen(giveBack.await, statement)
+                  : statement
+              })
+          })
+          yield* broker.refuseNetwork
+          yield* broker.cut("again")
+          yield* Effect.repeat(own.session.status, { until: ({ state }) => state !== "connected" })
+          yield* own.sql.withTransaction(Effect.forEach(["one", "two"], (text) => post(text)))
+          const relay = yield* start(own)
+          yield* Deferred.await(applied)
+          const interrupting = yield* Effect.forkChild(Fiber.interrupt(relay), { startImmediately: true })
+          yield* reply.open
+          yield* Fiber.join(interrupting)
+          isSecond = true
+          yield* start(own)
+          yield* Deferred.await(secondReads)
+          yield* giveBack.open
+          yield* broker.acceptNetwork
+          yield* settled(broker, own, 2)
+          assert.deepStrictEqual(texts(broker), ["one", "two"])
+        }))
+
+      it.effect("a message that the session gave up by its time limit is not overtaken", () =>
+        Effect.gen(function*() {
+          const reply = Latch.makeUnsafe(false)
+          const secondRead = yield* Deferred.make<void>()
+          let commits = 0
+          let reads = 0
+          const { broker, own, post } = yield* world("late", {
+            outbox: { window: 1 },
+            session: { publishTimeout: "100 millis" },
+            intercept: (sql) =>
+              intercept(sql, (text, statement) =>
+                text.includes("accepted_in IS NULL AND refusal IS NULL") && ++reads === 2
+                  ? Effect.tap(statement, () =>
+                    Deferred.succeed(secondRead, undefined))
+                  : statement),
+            interceptStore: (sql) =>
+              intercept(sql, (text, statement) =>
+                text.includes("late_outbox") && ++commits === 1
+                  ? Effect.tap(statement, () =>
+                    reply.await)
+                  : statement)
+          })
+          yield* broker.refuseNetwork
+          yield* broker.cut("late")
+          yield* Effect.repeat(own.session.status, { until: ({ state }) => state !== "connected" })
+          yield* own.sql.withTransaction(Effect.forEach(["one", "two"], (text) => post(text)))
+          yield* start(own)
+          yield* Deferred.await(secondRead)
+          yield* reply.open
+          yield* broker.acceptNetwork
+          yield* settled(broker, own, 2)
+          assert.deepStrictEqual(texts(broker), ["one", "two"])
+        }))
+
       it.effect("while the server is away, no more than the window leaves the table", () =>
         Effect.gen(function*() {
           const { broker, own, post } = yield* world("window", { outbox: { window: 5 } })

@@ -22,6 +22,15 @@ import type { OutboxStatements } from "./statements.ts"
 /** Sessions that have a relay: a second one would publish the same rows. */
 const relayed = new WeakSet<MqttSession.Session>()
 
+/** The rows that the relays of a session have not finished handing over, see `RelayParts`. */
+const unfinished = new WeakMap<MqttSession.Session, Set<string>>()
+
+const unfinishedOf = (session: MqttSession.Session): Set<string> => {
+  const rows = unfinished.get(session) ?? new Set()
+  unfinished.set(session, rows)
+  return rows
+}
+
 /** Drivers of PostgreSQL that hear notifications, as that of `@effect/sql-pg` does. */
 interface Listening {
   readonly listen: (
@@ -70,7 +79,14 @@ export class Outbox {
       if (!MqttSession.isSession(session)) return Effect.fail(invalidArgument(method, "session", "must be a session"))
       const { pollInterval, window } = this.#options
       const hash = hashOf(textOf(session.name))
-      const relay = new Relay({ session, hash, attempts: this.attempts, window, pollInterval })
+      const relay = new Relay({
+        session,
+        hash,
+        attempts: this.attempts,
+        window,
+        pollInterval,
+        unfinished: unfinishedOf(session)
+      })
       return Effect.acquireRelease(
         Effect.suspend(() => {
           if (relayed.has(session)) return Effect.fail(invalidArgument(method, "session", "has a relay already"))

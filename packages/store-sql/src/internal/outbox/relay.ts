@@ -25,6 +25,12 @@ const method = "SqlOutbox.relay"
 /** Until the database, or the session, takes messages again. */
 const patience = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("5 seconds")])
 
+/** How often to look for a row that the session gives back: its commit is on its way already. */
+const returnInterval = "50 millis"
+
+/** The order of identifiers, which may be too large for a number. */
+const byNumber = (a: string, b: string): number => a.length - b.length || (a < b ? -1 : a > b ? 1 : 0)
+
 export interface RelayParts {
   readonly session: Session
   /** The hash of the session's name. */
@@ -32,6 +38,11 @@ export interface RelayParts {
   readonly attempts: Attempts<OutboxStatements>
   readonly window: number
   readonly pollInterval: Duration.Duration
+  /**
+   * Rows whose handing over has begun and not ended, or was given up. The session gives the latter back by a commit,
+   * which may come later than the next relay.
+   */
+  readonly unfinished: Set<string>
 }
 
 interface Due {
@@ -74,12 +85,16 @@ export class Relay {
   /** Hands over what there is and fits. False: nothing. */
   get #step(): Effect.Effect<boolean, MqttError, Scope.Scope> {
     return Effect.gen({ self: this }, function*() {
-      const { hash, session, window } = this.#parts
+      const { hash, session, unfinished, window } = this.#parts
       // A queue that refuses or drops messages would let a later one overtake.
       const isSingle = this.#alone > 0 || session.options.queue.policy !== "suspend"
       const room = Math.min(window - this.#unacknowledged, isSingle ? 1 : window)
       if (room <= 0) return false
       const rows = yield* this.#statement((all) => all.next(hash, room))
+      if (unfinished.size > 0 && (yield* this.#wouldOvertake(rows))) {
+        yield* Effect.sleep(returnInterval)
+        return true
+      }
       const due: Array<Due> = []
       for (const row of rows) {
         const record = fromBytes(row.message)
@@ -93,6 +108,28 @@ export class Relay {
       }
       if (due.length > 0) yield* this.#handOver(due)
       return rows.length > 0
+    })
+  }
+
+  /** Whether a row that the session still has to give back belongs before one of these, or is the only one. */
+  #wouldOvertake(rows: ReadonlyArray<OutboxRow>): Effect.Effect<boolean, MqttError> {
+    return Effect.gen({ self: this }, function*() {
+      const { hash, session, unfinished } = this.#parts
+      const read = new Set(rows.map(({ id }) => id))
+      const missing = [...unfinished].filter((id) => !read.has(id)).sort(byNumber)
+      if (missing.length === 0) return false
+      // An ended session gives nothing back.
+      if ((yield* session.status).state === "closed") return false
+      const present = new Set(
+        yield* this.#statement((all) => all.present(hash, missing[0]!, missing[missing.length - 1]!))
+      )
+      const last = rows[rows.length - 1]
+      let isBefore = false
+      for (const id of missing) {
+        if (!present.has(id)) unfinished.delete(id)
+        else if (last === undefined || byNumber(id, last.id) < 0) isBefore = true
+      }
+      return isBefore
     })
   }
 
@@ -138,9 +175,20 @@ export class Relay {
     record: OutboundRecord,
     now: number
   ): Effect.Effect<Result.Result<EnqueueReceipt, MqttError> | undefined> {
+    const { session, unfinished } = this.#parts
     const options = optionsOf(record, now)
-    return options === undefined ? Effect.undefined : Effect.result(
-      this.#parts.session.enqueue(record.topic, record.payload, { ...options, origin: originOf(id) })
+    if (options === undefined) {
+      unfinished.delete(id)
+      return Effect.undefined
+    }
+    unfinished.add(id)
+    return Effect.map(
+      Effect.result(session.enqueue(record.topic, record.payload, { ...options, origin: originOf(id) })),
+      (result) => {
+        // A timeout gives the message up as an interruption does.
+        if (Result.isSuccess(result) || result.failure.reason._tag !== "Timeout") unfinished.delete(id)
+        return result
+      }
     )
   }
 

@@ -25,6 +25,8 @@ export interface OutboxStatements {
   readonly isKept: (session: Uint8Array) => Statement<boolean>
   /** The oldest messages that the session does not have. */
   readonly next: (session: Uint8Array, count: number) => Statement<ReadonlyArray<OutboxRow>>
+  /** The rows from the first identifier to the last that are not refused, whether the session has them or not. */
+  readonly present: (session: Uint8Array, first: string, last: string) => Statement<ReadonlyArray<string>>
   /**
    * Deletes the rows whose messages the session got from a former owner, who can take none of them back any more. What
    * the present owner has accepted may still return.

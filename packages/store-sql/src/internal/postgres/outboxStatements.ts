@@ -67,6 +67,18 @@ export class PostgresOutboxStatements implements OutboxStatements {
     )
   }
 
+  /** The rows from the first identifier to the last that are not refused, whether the session has them or not. */
+  present(session: Uint8Array, first: string, last: string): Statement<ReadonlyArray<string>> {
+    return Effect.map(
+      this.#sql.unsafe<{ id: string }>(
+        `SELECT id::text AS id FROM ${this.#outbox} ` +
+          "WHERE session = $1::bytea AND refusal IS NULL AND id BETWEEN $2::bigint AND $3::bigint",
+        [session, first, last]
+      ),
+      (rows) => rows.map(({ id }) => id)
+    )
+  }
+
   /**
    * Deletes the rows whose messages the session got from a former owner, who can take none of them back any more. What
    * the present owner has accepted may still return.

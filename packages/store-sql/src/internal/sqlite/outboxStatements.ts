@@ -67,6 +67,17 @@ export class SqliteOutboxStatements implements OutboxStatements {
     )
   }
 
+  present(session: Uint8Array, first: string, last: string): Statement<ReadonlyArray<string>> {
+    return Effect.map(
+      this.#sql.unsafe<{ id: string }>(
+        `SELECT CAST(id AS TEXT) AS id FROM ${this.#outbox} ` +
+          "WHERE session = ? AND refusal IS NULL AND id BETWEEN CAST(? AS INTEGER) AND CAST(? AS INTEGER)",
+        [session, first, last]
+      ),
+      (rows) => rows.map(({ id }) => id)
+    )
+  }
+
   removeOfEarlierOwners(session: Uint8Array): Statement<void> {
     return Effect.asVoid(
       this.#sql.unsafe(
