@@ -83,7 +83,8 @@ describe("the flight recorder", () => {
       assert.strictEqual(steps.filter(({ call }) => call === "publish" || call === "direct.publish").length, 30)
       assert.include(JSON.stringify(replay.state()), `"filter":"plant/#"`)
       const packets = steps.flatMap(({ output }) => (output as { readonly packets?: [] } | undefined)?.packets ?? [])
-      assert.isAbove(packets.length, 60)
+      // Without those of QoS 0, which became bytes at once.
+      assert.isAtLeast(packets.length, 60)
       assert.notInclude((yield* linesOf(record)).join("\n"), "payload 1")
       assert.isTrue(Option.isNone(yield* FlightRecorder.of(yield* open(broker, { clientId: "other" }))))
     }))
