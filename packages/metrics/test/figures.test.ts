@@ -48,6 +48,8 @@ describe("figures of a session", () => {
       assert.strictEqual((yield* session.metrics).uptime, 40_000)
       // After a pause what comes now is not taken for what was then.
       for (let n = 0; n < 10; n++) yield* session.publish("t", "0123456789")
+      // Until the turn has written them.
+      yield* settle
       assert.strictEqual((yield* rates).messageRate, 1)
     }))
 
