@@ -3,7 +3,8 @@
  * part of it. Importing some 250 files costs Node more time than running what is in them.
  *
  * All public modules share the one file, so that a tag or a class of errors is the same through each of them. What is
- * loaded on demand stays a file of its own, and so does a module that needs an optional peer.
+ * loaded on demand stays a file of its own, and so does a module that needs an optional peer, or that the package's
+ * entry does not have.
  */
 import { build } from "esbuild"
 import * as Fs from "node:fs"
@@ -50,8 +51,8 @@ const inspect = async (folder: string, modules: ReadonlyArray<string>) => {
 }
 
 /**
- * Writes the build of the package in `folder` to `node` in `target`. A module that imports an optional peer is built on
- * its own, beside the others and on top of the same file.
+ * Writes the build of the package in `folder` to `node` in `target`. A module that imports an optional peer, or that the
+ * entry does not have, is built on its own, on top of what it shares with the others.
  */
 export const writeNodeBuild = async (
   folder: string,
@@ -62,8 +63,11 @@ export const writeNodeBuild = async (
     .filter((file) => file.endsWith(".ts") && file !== "index.ts")
     .map((file) => Path.basename(file, ".ts"))
   const inspected = await inspect(folder, modules)
+  const barrel = Fs.readFileSync(Path.join(folder, "src/index.ts"), "utf8")
+  const concepts = [...barrel.matchAll(/^export \* as (\w+) from "\.\/(\w+)\.ts"$/gm)]
   const isApart = (name: string): boolean =>
-    inspected.get(name)!.packages.some((imported) => optionalPeers.includes(imported))
+    inspected.get(name)!.packages.some((imported) => optionalPeers.includes(imported)) ||
+    concepts.every(([, , module]) => module !== name)
   const together = modules.filter((name) => !isApart(name))
   const all = together.map((name) => {
     const names = inspected.get(name)!.exports.map((exported) => `${exported} as ${name}$${exported}`)
@@ -101,7 +105,5 @@ export const writeNodeBuild = async (
     const names = inspected.get(name)!.exports.map((exported) => `${name}$${exported} as ${exported}`)
     write(name, names.length === 0 ? "" : `export { ${names.join(", ")} } from "./internal/all.js"\n`)
   }
-  const barrel = Fs.readFileSync(Path.join(folder, "src/index.ts"), "utf8")
-  const concepts = [...barrel.matchAll(/^export \* as (\w+) from "\.\/(\w+)\.ts"$/gm)]
   write("index", concepts.map(([, name, module]) => `export * as ${name} from "./${module}.js"\n`).join(""))
 }
