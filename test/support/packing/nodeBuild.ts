@@ -51,8 +51,8 @@ const inspect = async (folder: string, modules: ReadonlyArray<string>) => {
 }
 
 /**
- * Writes the build of the package in `folder` to `node` in `target`. A module that imports an optional peer, or that the
- * entry does not have, is built on its own, on top of what it shares with the others.
+ * Writes the build of the package in `folder` to `node` in `target`. A module that imports an optional peer, or that
+ * the entry does not have, is built on its own, on top of what it shares with the others.
  */
 export const writeNodeBuild = async (
   folder: string,
