@@ -88,7 +88,6 @@ const recorderRows = ([0, 1] as const).flatMap((qos) =>
       unit: "msg/CPU s",
       better: "higher",
       statistic: "best",
-      promise: { atLeast: 0.97, tolerance: 0.03 },
       sides: [
         { role: "ours", name: "recorded", source: sideSource(recorded), part: "perCpu" },
         { role: "other", name: "session", source: sideSource(side), part: "perCpu" }
