@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Config, ConfigProvider, Duration, Effect, Exit, pipe, Redacted, Result, Schedule, Schema } from "effect"
 import { inspect } from "node:util"
+import { toPlain } from "../src/internal/options/decode.ts"
 import * as SessionOptions from "../src/SessionOptions.ts"
 
 type Input = SessionOptions.SessionOptionsInput
@@ -797,6 +798,28 @@ describe("SessionOptions", () => {
         assert.include(String(refused), "MQTT_RECONNECT_SCHEDULE: no such option")
       }))
   })
+
+  it.prop(
+    "decode answers what the schema answers, whichever options are present",
+    [
+      Schema.Array(Schema.Literals(Object.keys(full) as Array<keyof Input>)),
+      Schema.Record(Schema.Literals(["keepAlive", "queue", "qos", "persistence", "username"]), Schema.Json),
+      Schema.Boolean
+    ],
+    ([present, wrong, isWrong]) => {
+      const chosen = Object.fromEntries(present.map((key) => [key, full[key]]))
+      const input = toPlain({ name: "a", servers: "mqtts://a.example", ...chosen, ...(isWrong ? wrong : {}) })
+      const bySchema = Schema.decodeUnknownResult(SessionOptions.SessionOptions, { errors: "all" })(input)
+      const decoded = SessionOptions.decode(input)
+      assert.strictEqual(Result.isSuccess(decoded), Result.isSuccess(bySchema))
+      if (Result.isSuccess(decoded) && Result.isSuccess(bySchema)) {
+        assert.deepEqual(comparable(decoded.success), comparable(bySchema.success))
+        assert.deepEqual(Object.keys(decoded.success).sort(), Object.keys(bySchema.success).sort())
+      }
+      return true
+    },
+    { arbitrary: { runs: 500 } }
+  )
 
   it.prop(
     "never throws, and either names a path or makes options that can be made again",

@@ -10,6 +10,7 @@ import { issuesOf } from "../errors/schemaIssues.ts"
 import { viewBytes } from "../payload.ts"
 import { type Fields, FieldsSchema, type SessionOptions } from "./fields.ts"
 import { isPlain } from "./plain.ts"
+import { decodePresent } from "./presentOptions.ts"
 import { issuesBetween } from "./rules.ts"
 import { SessionOptionsSchema } from "./schema.ts"
 
@@ -28,10 +29,6 @@ export const toPlain = (value: unknown): unknown => {
   if (Redacted.isRedacted(value)) {
     return toPlain(Redacted.value(value))
   }
-  const bytes = viewBytes(value)
-  if (bytes !== undefined) {
-    return bytes === "gone" ? value : { base64: base64FromBytes(bytes) }
-  }
   if (typeof value === "bigint") {
     return Duration.toMillis(Duration.nanos(value))
   }
@@ -39,7 +36,8 @@ export const toPlain = (value: unknown): unknown => {
     return value.map(toPlain)
   }
   if (!isPlain(value)) {
-    return value
+    const bytes = viewBytes(value)
+    return bytes === undefined || bytes === "gone" ? value : { base64: base64FromBytes(bytes) }
   }
   // Not by assignment: JSON may contain the key `__proto__`, whose assignment would change the record's prototype.
   return Object.fromEntries(
@@ -85,13 +83,16 @@ const furtherIssues = (
 
 const makeDecoder = (
   fields: Schema.ConstraintDecoder<Fields>,
-  whole: Schema.ConstraintDecoder<SessionOptions>
+  whole: Schema.ConstraintDecoder<SessionOptions>,
+  fast: (input: unknown) => SessionOptions | undefined = () => undefined
 ): (input: unknown) => Result.Result<SessionOptions, InvalidOptions> => {
   const options = { errors: "all", onExcessProperty: "error" } as const
   const decodeFields = Schema.decodeUnknownResult(fields, options)
   const decodeWhole = Schema.decodeUnknownResult(whole, options)
   return (input) => {
     const plain = toPlain(input)
+    const valid = fast(plain)
+    if (valid !== undefined) return Result.succeed(valid)
     const decoded = decodeWhole(plain)
     if (Result.isSuccess(decoded)) {
       return Result.succeed(decoded.success)
@@ -107,7 +108,8 @@ const makeDecoder = (
 /** Decodes values and JSON. */
 export const decodeValues: (input: unknown) => Result.Result<SessionOptions, InvalidOptions> = makeDecoder(
   FieldsSchema,
-  SessionOptionsSchema
+  SessionOptionsSchema,
+  decodePresent
 )
 
 /** Decodes records whose leaves are strings, as in the environment. */

@@ -24,7 +24,8 @@ const withPath = (address: ServerAddress.ServerAddress, path: string | undefined
   return Result.isSuccess(parsed) ? parsed.success : address
 }
 
-const resolve = (options: Fields): SessionOptions => {
+/** Checked options from valid fields. */
+export const resolve = (options: Fields): SessionOptions => {
   const addresses = parseServers(options).filter(isAddress)
   const credentials = credentialsOf(options, addresses)
   const { path, queries: given, ...webSocket } = options.webSocket
