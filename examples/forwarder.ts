@@ -1,9 +1,9 @@
 /**
  * Forwarders between brokers: `tsc -b examples && node examples/dist/forwarder.js`.
  *
- * Two plants report their temperatures, each to a broker of its own; forwarders bring them to a third broker, under
- * other names, with metadata, and from there back to where they are displayed. The brokers are embedded; the program
- * checks what has arrived, and fails if it is not what it should be.
+ * Two plants report their temperatures, each to its own broker. Forwarders publish them to a third broker, under
+ * other topics and with metadata, and from there back to the plants, which display them. The brokers are embedded.
+ * The program checks what has arrived, and fails if anything is missing or wrong.
  */
 import { ForwarderManager, type ForwarderOptions, RouteFilter, SessionManager } from "@effect-mqttx/core"
 import { ScriptedBroker } from "@effect-mqttx/testing"

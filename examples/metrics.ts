@@ -1,8 +1,8 @@
 /**
- * Figures for Prometheus and for OpenTelemetry: `tsc -b examples && node examples/dist/metrics.js`.
+ * Metrics for Prometheus and for OpenTelemetry: `tsc -b examples && node examples/dist/metrics.js`.
  *
- * The program has an HTTP server of its own with the routes for Prometheus, and pushes the same metrics to a collector,
- * which here is a few lines that say what has arrived. Brokers and servers are embedded.
+ * The program has its own HTTP server with the routes for Prometheus, and pushes the same metrics to a collector. Here
+ * the collector is a few lines that print what has arrived. Brokers and servers are embedded.
  */
 import { SessionLog, SessionManager, SessionOptions } from "@effect-mqttx/core"
 import * as MetricsRoutes from "@effect-mqttx/metrics/MetricsRoutes"

@@ -1,8 +1,8 @@
 /**
  * Several named sessions in one program: `tsc -b examples && node examples/dist/multi-session.js`.
  *
- * Sessions are added at the start and at run time, receive by handlers and by streams, tell what happens to them, and
- * are watched by their status and figures. The broker is embedded; set MQTT_URL to use another one.
+ * Sessions are added at the start and at run time, and receive by handlers and by streams. The program prints their
+ * events, their status and their metrics. The broker is embedded; set MQTT_URL to use another one.
  */
 import { type Message, RouteFilter, SessionManager, SessionOptions } from "@effect-mqttx/core"
 import { ScriptedBroker } from "@effect-mqttx/testing"

@@ -1,8 +1,8 @@
 /**
  * Requests and answers with types on both sides: `tsc -b examples && node examples/dist/request-response.js`.
  *
- * A responder divides, fails with a typed failure for 0, and is asked by sessions of both versions of MQTT. The same
- * request to everyone who answers brings a stream.
+ * A responder divides numbers, and fails with a typed failure for 0. Sessions on both versions of MQTT send it
+ * requests. A request to all responders returns a stream of answers.
  */
 import { MqttSession, PayloadCodec, RequestResponse } from "@effect-mqttx/core"
 import { ScriptedBroker } from "@effect-mqttx/testing"

@@ -1,8 +1,8 @@
 /**
  * Typed calls to a device behind a broker: `tsc -b examples && node examples/dist/rpc.js`.
  *
- * A machine serves calls, one stream among them, without an open port of its own. A program calls it, reads the stream,
- * leaves it early, and learns what happens when the machine goes.
+ * A machine serves calls and a stream, without an open port. A program calls it, reads the stream and leaves it early.
+ * Then the machine ends, and the program gets a typed error.
  */
 import { MqttSession } from "@effect-mqttx/core"
 import { MqttRpcClient, MqttRpcError, MqttRpcServer } from "@effect-mqttx/rpc"

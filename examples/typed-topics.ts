@@ -1,8 +1,8 @@
 /**
  * Topics with types: `tsc -b examples && node examples/dist/typed-topics.js`.
  *
- * One definition of a topic gives the filter to subscribe to, the parameters and the payload's type to both sides. A
- * payload that is not of the type is passed over, or goes to the dead letters.
+ * One definition of a topic gives both sides the filter to subscribe to, the parameters and the payload's type. A
+ * payload of another type is skipped, or published to a dead-letter topic.
  */
 import { MqttSession, PayloadCodec, TopicTemplate } from "@effect-mqttx/core"
 import { ScriptedBroker } from "@effect-mqttx/testing"

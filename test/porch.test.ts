@@ -2,7 +2,9 @@
  * Pages for contributors name files, commands and packages that exist, and a package stands wherever it has to.
  */
 import { assert, describe, it } from "@effect/vitest"
+import { execFileSync, spawnSync } from "node:child_process"
 import * as Fs from "node:fs"
+import * as Os from "node:os"
 import * as Path from "node:path"
 import { filesBelow, manifestOf, packages, root } from "./support/repository.ts"
 
@@ -38,7 +40,9 @@ describe("pages for contributors", () => {
     const named = pages.flatMap((page) => pathsOf(read(page)).map((path) => [page, path] as const))
     assert.isAbove(named.length, 20)
     const places = ["", ...folders].map((folder) => Path.join(root, folder))
-    const exists = (path: string) => places.some((place) => Fs.existsSync(Path.join(place, path)))
+    // What a build makes has its source, also where nothing was built.
+    const sourceOf = (path: string) => path.replace(/\/dist\/(.+)\.js$/, "/src/$1.ts")
+    const exists = (path: string) => places.some((place) => Fs.existsSync(Path.join(place, sourceOf(path))))
     // A file without its folder stands after one of the same folder, as `rules.ts` after `.../options/fields.ts`.
     assert.deepStrictEqual(named.filter(([, path]) => !exists(path)), [])
     assert.deepStrictEqual(pathsOf("`packages/none.ts` and `README`"), ["packages/none.ts"])
@@ -113,5 +117,43 @@ describe("workflows", () => {
       /test\/packages\.test\.ts[^]*npm run pack -- --sbom --install[^]*npm publish "\$tarball" .*--provenance/
     )
     assert.include(release, "id-token: write")
+  })
+
+  it.skipIf(process.platform === "win32")("publish what npm does not have yet, and stop at the first failure", () => {
+    const [, step = ""] =
+      /name: Publish with provenance\n[^]*?run: \|\n((?: {10}.*\n)+)/.exec(workflows.get("release.yml")!) ?? []
+    const directory = Fs.mkdtempSync(Path.join(Os.tmpdir(), "release-"))
+    const tarballs = Path.join(directory, "build/packages")
+    Fs.mkdirSync(Path.join(directory, "package"), { recursive: true })
+    Fs.mkdirSync(tarballs, { recursive: true })
+    for (const name of ["a", "b", "c", "d"]) {
+      Fs.writeFileSync(
+        Path.join(directory, "package/package.json"),
+        JSON.stringify({ name: `@x/${name}`, version: "0.1.0" })
+      )
+      execFileSync("tar", ["-czf", Path.join(tarballs, `x-${name}.tgz`), "-C", directory, "package"])
+    }
+    // npm has `a` already, knows no package `b`, has no such version of `c`, and does not take `c`.
+    Fs.writeFileSync(
+      Path.join(directory, "npm"),
+      `#!/bin/sh
+case "$1 $2" in
+  "view @x/a@0.1.0") echo 0.1.0 ;;
+  "view @x/b@0.1.0") exit 1 ;;
+  publish*) echo "$@" >> published; case "$2" in *x-c.tgz) exit 1 ;; esac ;;
+esac
+`,
+      { mode: 0o755 }
+    )
+    const { status } = spawnSync("bash", ["-e", "-c", step.replace(/^ {10}/gm, "")], {
+      cwd: directory,
+      env: { ...process.env, PATH: `${directory}:${process.env["PATH"]}` }
+    })
+    assert.notStrictEqual(status, 0)
+    assert.deepStrictEqual(
+      Fs.readFileSync(Path.join(directory, "published"), "utf8").trim().split("\n"),
+      ["b", "c"].map((name) => `publish build/packages/x-${name}.tgz --access public --provenance`)
+    )
+    Fs.rmSync(directory, { recursive: true })
   })
 })

@@ -2,7 +2,7 @@
  * One session for all tabs of a browser: one connection, one client identifier, one queue.
  *
  * Every tab runs the same program. The tab that holds a Web Lock has the session, and serves the others over a
- * BroadcastChannel. When it ends, in whatever way, another tab takes over: streams continue there, and a publish whose
+ * BroadcastChannel. When it ends or crashes, another tab takes over: streams continue there, and a publish whose
  * outcome is not known fails with a typed error. Tabs of one origin trust each other.
  *
  * **Example** (Sharing a session that survives its tab)
@@ -113,7 +113,7 @@ export interface SharedPublishOptions {
 }
 
 /**
- * What a tab is: it has the session, another tab has it, or none is known to have it.
+ * Whether this tab has the session (`owner`), another tab has it (`follower`), or no tab is known to have it (`none`).
  *
  * @stability unstable
  * @category models
@@ -132,7 +132,7 @@ export class SharedSession extends Context.Service<SharedSession, {
   /**
    * Publishes through the session, wherever it is. QoS 1 and 2 succeed when the server has acknowledged the message.
    * Fails as the session does, or with `SharedSessionError`, which says whether the server may have the message.
-   * Interrupting stops the wait, and does not take back what was handed to another tab.
+   * Interrupting stops the wait, and does not withdraw a message that was sent to another tab.
    */
   readonly publish: (
     topic: string,

@@ -2,7 +2,7 @@
  * The program `effect-mqttx`: its command, its exit codes, and the effect that runs it.
  *
  * `npx effect-mqttx --help` is all that most users need of it. The command is here for programs that put it into their
- * own command line. It stands on Effect's module `effect/cli`, which is unstable, and so is this module.
+ * own command line. It uses Effect's module `effect/cli`, which is unstable, and so is this module.
  *
  * **Example** (The commands in a program of one's own)
  *

@@ -1,7 +1,7 @@
 /**
  * Sessions that the nodes of a cluster own together: each client identifier has one owner at a time, on one node. When
  * that node dies or leaves, another one owns the session and continues from its state in the store. Any node calls any
- * session. It stands on `effect/cluster`, which is unstable: a minor version of Effect may change the API that is used
+ * session. It uses `effect/cluster`, which is unstable: a minor version of Effect may change the API that is used
  * here.
  *
  * Three fences keep a second owner away. The lock of the shard says which node opens the session. The epoch of the

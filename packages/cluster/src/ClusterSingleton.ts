@@ -1,6 +1,6 @@
 /**
  * Programs that run once in a cluster, for example forwarders: on one node, and on another one after that has died or
- * left. It stands on `effect/cluster`, which is unstable: a minor version of Effect may change the API that is used
+ * left. It uses `effect/cluster`, which is unstable: a minor version of Effect may change the API that is used
  * here.
  *
  * **Example** (A forwarder that runs on one node at a time)

@@ -1,10 +1,10 @@
 /**
- * A forwarder takes messages from some sessions and publishes them through another one. It loses no message and
- * forwards none in circles.
+ * A forwarder receives messages from some sessions and publishes them through another one. It loses no message of QoS 1
+ * and 2, and never returns a message to a broker that has it.
  *
  * A message is acknowledged at its source when the target server has acknowledged it, or when the durable queue of the
  * target session has stored it. After a crash of this process or of either server the message may come again, but it is
- * never lost. The guide to forwarders has the exact guarantees.
+ * not lost. The guide to forwarders has the exact guarantees.
  *
  * **Example** (Forwarding from two sessions to a third one)
  *

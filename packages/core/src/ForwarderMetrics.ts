@@ -18,7 +18,7 @@ import type { MqttError } from "./MqttError.ts"
 export type ForwarderState = "stopped" | "running" | "stopping"
 
 /**
- * Messages that were given up without a failure, by cause. All except `overflow` and `stopped` were acknowledged at the
+ * Messages that were dropped without a failure, by cause. All except `overflow` and `stopped` were acknowledged at the
  * source.
  *
  * @stability stable
@@ -95,7 +95,7 @@ export interface ForwarderMetrics {
   readonly forwarded: number
   /** Messages that were dropped by a filter, an exclude, sampling, or the comparison with the last payload. */
   readonly filtered: number
-  /** Messages that were given up without a failure, by cause. */
+  /** Messages that were dropped without a failure, by cause. */
   readonly dropped: ForwarderDrops
   /** Messages that failed permanently and went to the dead-letter topic. */
   readonly deadLettered: number
@@ -150,7 +150,7 @@ export interface ForwarderFailure {
   readonly message: Message
   /** Milliseconds since the epoch. */
   readonly at: number
-  /** `deadLetter`: it went to the dead-letter topic. `failed`: it was given up. */
+  /** `deadLetter`: it went to the dead-letter topic. `failed`: it was lost. */
   readonly outcome: "deadLetter" | "failed"
   /** Why the message could not be forwarded. */
   readonly error: MqttError

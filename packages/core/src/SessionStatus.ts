@@ -145,7 +145,7 @@ export interface Latencies {
   readonly count: number
   /** The sum of all durations. */
   readonly total: number
-  /** The shortest and the longest duration; 0: there was none. */
+  /** The shortest duration; 0: there was none. */
   readonly min: number
   /** The longest duration; 0: there was none. */
   readonly max: number
@@ -180,7 +180,7 @@ export interface PublishedMessages {
   readonly accepted: number
   /** Written (QoS 0), or acknowledged in full by the server (QoS 1 and 2). */
   readonly acknowledged: number
-  /** Failed permanently: dropped, expired, refused by the server, lost with the session, or left over when it ended. */
+  /** Failed permanently: dropped, expired, refused by the server, lost with the session, or unfinished at its end. */
   readonly failed: ReasonCounts
   /** Withdrawn by the publisher before they were sent. */
   readonly withdrawn: number
@@ -263,7 +263,7 @@ export interface HandlerMetrics {
  * The metrics of a session since it was made. Durations are milliseconds. Points in time are milliseconds since the
  * epoch; undefined: never.
  *
- * "Bytes" counts whole MQTT packets of all types, as they are handed to and taken from the network: below TLS and
+ * "Bytes" counts whole MQTT packets of all types, as they are passed to and read from the network: below TLS and
  * WebSocket frames.
  *
  * @stability stable
@@ -277,11 +277,11 @@ export interface SessionMetrics {
   readonly messagesSent: number
   /** PUBLISH packets that arrived, redeliveries included. */
   readonly messagesReceived: number
-  /** Messages handed to streams, counted for each stream. */
+  /** Messages delivered to streams, counted for each stream. */
   readonly messagesDelivered: number
-  /** Bytes handed to the network. */
+  /** Bytes passed to the network. */
   readonly bytesSent: number
-  /** Bytes taken from the network. */
+  /** Bytes read from the network. */
   readonly bytesReceived: number
   /** Messages sent and received per second, over the last ten seconds, or over the uptime if it is shorter. */
   readonly messageRate: number

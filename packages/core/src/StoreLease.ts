@@ -54,7 +54,7 @@ export abstract class OpenSessions {
   }
 
   /**
-   * Becomes the owner of a session: tries at once, and again until the timeout has passed, more and more seldom and at
+   * Becomes the owner of a session: tries at once, and again until the timeout has passed, less and less often and at
    * the end of the other owner's lease. Fails with the kind `owned` after the timeout.
    */
   protected acquire<Owner extends { readonly _tag: "Owner" }>(

@@ -8,7 +8,7 @@ import type { ProtocolVersion, QoS } from "./QoS.ts"
  * An outbound message that the session has accepted and the server has not yet acknowledged in full.
  *
  * `state` is one of: `queued`, no packet identifier yet. `publishing`, PUBLISH sent or about to be sent. `releasing`,
- * PUBREC received: only PUBREL is sent from now on, and the payload is dropped. `quarantined`, given up after it was
+ * PUBREC received: only PUBREL is sent from now on, and the payload is dropped. `quarantined`, abandoned after it was
  * sent: the server may hold its packet identifier, which is not used again as long as the server has the session; the
  * payload is dropped.
  *

@@ -242,7 +242,7 @@ const push = <A>(values: Array<A>, node: Node<A>): void => {
 }
 
 /**
- * An empty tree. Values are told apart by `===`.
+ * An empty tree. Values are compared by `===`.
  *
  * **Example** (Finding the listeners of a topic name)
  *

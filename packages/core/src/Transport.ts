@@ -77,7 +77,7 @@ export interface ByteStream {
    * the first `closed` every answer is `closed`, and `onClose` has been called or follows within the turn.
    */
   readonly write: (bytes: Uint8Array) => WriteResult
-  /** Number of bytes handed over and not yet taken by the operating system. */
+  /** Number of bytes written to the stream and not yet passed to the operating system. */
   readonly pendingBytes: () => number
   /** Stops `onData` until `resume`. The network's own flow control then slows the peer down. */
   readonly pause: () => void

@@ -1,5 +1,5 @@
 /**
- * The client protocol of Effect's RPC over an MQTT session. Effect's `RpcClient.make` stands on it. The module
+ * The client protocol of Effect's RPC over an MQTT session. Effect's `RpcClient.make` uses it. The module
  * `effect/rpc` is unstable: a minor version of Effect may change the API that is used here.
  *
  * Each call is answered once, or fails: with the error of its handler, or with an `RpcClientError` whose cause is an
@@ -80,8 +80,8 @@ export interface MqttRpcClientInput {
 }
 
 /**
- * The will for the session of a client: it tells servers that the client has gone, which then interrupt its handlers.
- * For the option `will`; `clientId` is that of the session, which has to be given with the options.
+ * The will for the session of a client: it reports to servers that the client has ended, and they interrupt its
+ * handlers. For the option `will`. `clientId` is that of the session, whose options must have it.
  *
  * @stability unstable
  * @category constructors
@@ -96,7 +96,7 @@ export const will = (prefix: string, clientId: string): WillInput => ({
 /**
  * Makes the protocol over a session. Succeeds when the broker has granted the subscriptions. Fails with
  * `InvalidOptions`, and as `Session.subscription` does. At the end of its scope calls that are left fail with the kind
- * `closed`, and their servers are told.
+ * `closed`, and their servers get a message.
  *
  * @stability unstable
  * @category constructors

@@ -65,8 +65,8 @@ export interface MqttRpcServerInput extends MqttRpcClientInput {
 }
 
 /**
- * The will for the session of a server: it tells clients that the server has gone, whose calls then fail. For the
- * option `will`; `clientId` is that of the session, which has to be given with the options.
+ * The will for the session of a server: it reports to clients that the server has ended, and their calls then fail. For
+ * the option `will`. `clientId` is that of the session, whose options must have it.
  *
  * @stability unstable
  * @category constructors
@@ -80,8 +80,8 @@ export const will = (prefix: string, clientId: string): WillInput => ({
 
 /**
  * Makes the protocol over a session. Succeeds when the broker has granted the subscriptions: from then on calls reach
- * it. Fails with `InvalidOptions`, and as `Session.subscription` does. When Effect's server ends, clients that have
- * calls are told, and the calls fail with `serverGone`.
+ * it. Fails with `InvalidOptions`, and as `Session.subscription` does. When Effect's server ends, the calls of its
+ * clients fail with `serverGone` at once.
  *
  * @stability unstable
  * @category constructors

@@ -38,7 +38,7 @@ export interface SqlOutboxInput {
    * must be that of the `SqlStore` of the sessions. Default `mqttx`.
    */
   readonly tablePrefix?: string | undefined
-  /** How often a relay looks for messages of which it has not heard, 10 ms to 1 day. Default 1 second. */
+  /** How often a relay looks for messages of which it was not notified, 10 ms to 1 day. Default 1 second. */
   readonly pollInterval?: Duration.Input | undefined
   /**
    * How many messages of a relay the server may not have acknowledged, 1 to 65,535. More stay in the table. Default
@@ -46,7 +46,7 @@ export interface SqlOutboxInput {
    */
   readonly window?: number | undefined
   /**
-   * Whether a relay hears by LISTEN and NOTIFY of the messages that other programs add. It takes a connection of the
+   * Whether a relay learns by LISTEN and NOTIFY of the messages that other programs add. It takes a connection of the
    * driver. Drivers that cannot listen poll only. Default true.
    */
   readonly listen?: boolean | undefined
@@ -116,8 +116,8 @@ export class SqlOutbox extends Context.Service<SqlOutbox, {
 }>()("@effect-mqttx/store-sql/SqlOutbox") {}
 
 /**
- * Makes the outbox and its table. Fails with `InvalidOptions`, also when the client is not one of PostgreSQL, and with
- * `StorageFailed` when the database cannot be reached.
+ * Makes the outbox and its table. Fails with `InvalidOptions`, also when the client is not one of PostgreSQL or SQLite,
+ * and with `StorageFailed` when the database cannot be reached.
  *
  * @stability unstable
  * @category constructors
@@ -178,7 +178,7 @@ export const enqueue = (
 /**
  * Publishes the messages of a session whose store is a `SqlStore` of the same database, client and `tablePrefix`. It
  * runs until it is interrupted, waits while the database or the server is away, and fails when the session ends. A
- * message that can never be published stays in the table with its reason, and the others go on.
+ * message that can never be published stays in the table with its reason, and the others are published.
  *
  * **Example** (Publishing in the background)
  *

@@ -75,7 +75,7 @@ export const dropBefore = (match: PacketMatch, options?: DropOptions): Fault => 
 
 /**
  * Closes the connection after the packet. A received packet is processed, but none of its effects reach this client; a
- * sent packet is handed to the network in full.
+ * sent packet is passed to the network in full.
  *
  * @stability stable
  * @category constructors

@@ -38,7 +38,7 @@ export interface PostgresServerOptions {
 }
 
 /**
- * A running PostgreSQL. Every user is let in without a password.
+ * A running PostgreSQL. Every user can connect without a password.
  *
  * @stability stable
  * @category models
@@ -77,7 +77,7 @@ export interface Service {
   readonly restart: Effect.Effect<void, RealServer.BrokerUnavailable>
   /** Stops all its processes (SIGSTOP): connections stay open, and nothing answers. Needs the program `pgrep`. */
   readonly freeze: Effect.Effect<void>
-  /** Lets them go on. */
+  /** Lets all its processes continue (SIGCONT). */
   readonly thaw: Effect.Effect<void>
 }
 
