@@ -109,7 +109,7 @@ describe.skipIf(isAbsent)("effect-mqttx pub", () => {
         assert.deepStrictEqual(payloads, lines)
       }).pipe(Effect.scoped))
 
-    it.effect("takes a topic that is none, no payload, two payloads, a missing file and an unknown variable as mistakes", () =>
+    it.effect("reports an invalid topic, no payload, two payloads, a missing file and an unknown variable as mistakes", () =>
       Effect.gen(function*() {
         const at = yield* place
         for (
@@ -273,7 +273,7 @@ describe.skipIf(isAbsent)("effect-mqttx sub", () => {
   })
 
   layer(MosquittoBroker.layer({ persistence: true }), { excludeTestServices: true })((it) => {
-    it.effect("goes on after the server was restarted, and says so on the standard error", () =>
+    it.effect("continues after the server was restarted, and says so on the standard error", () =>
       Effect.gen(function*() {
         const { restart, url } = yield* MosquittoBroker.MosquittoBroker
         const sub = yield* start(["sub", "--url", url, "-t", "sub/again", "-C", "1", "--log-level", "debug"])

@@ -100,7 +100,7 @@ describe.skipIf(!MosquittoBroker.isPresent())("effect-mqttx request", () => {
         assert.include(outcome.stderr, "nothing is subscribed to the topic of the request")
       }))
 
-    it.effect("takes a topic that is none, no topic and two payloads as mistakes", () =>
+    it.effect("reports an invalid topic, no topic and two payloads as mistakes", () =>
       Effect.gen(function*() {
         const { url } = yield* MosquittoBroker.MosquittoBroker
         for (

@@ -60,7 +60,7 @@ describe("frames", () => {
     }
   )
 
-  it("hold no more than the budget, and give it back", () => {
+  it("hold no more than the budget, and release it", () => {
     const budget = new Budget(100)
     const assembly = new Assembly(budget, 1000)
     assert.deepStrictEqual(assembly.accept(part(0, false, new Uint8Array(60))), [])

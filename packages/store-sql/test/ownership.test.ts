@@ -19,7 +19,7 @@ const pausable = Effect.fnUntraced(function*(server: Service, options: SqlStore.
 for (const { database, isPresent, name } of databases) {
   describe.skipIf(!isPresent())(`ownership in ${name}`, () => {
     layer(database, { excludeTestServices: true })((it) => {
-      it.effect("a second process is told how long it would have to wait", () =>
+      it.effect("a second process learns how long it would have to wait", () =>
         Effect.gen(function*() {
           const server = yield* Database
           const [first, second] = [yield* store(server, patient), yield* store(server, patient)]
@@ -112,7 +112,7 @@ for (const { database, isPresent, name } of databases) {
           assert.deepStrictEqual(sequencesOf(yield* (yield* other.open("left")).load), [])
         }))
 
-      it.effect("an owner whose lease ended while no other one took the session goes on, and has its lease again", () =>
+      it.effect("an owner whose lease ended while no other one took the session continues, and has its lease again", () =>
         Effect.gen(function*() {
           const server = yield* Database
           const first = yield* store(server, patient)

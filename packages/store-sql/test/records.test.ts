@@ -58,7 +58,7 @@ describe.skipIf(!PostgresServer.isPresent())("records in PostgreSQL", () => {
         assert.isTrue(first?._tag === "Outbound" && Buffer.compare(first.payload, payload) === 0)
       }), 60_000)
 
-    it.effect("a row that was altered is removed and counted, and told once", () =>
+    it.effect("a row that was altered is removed, counted and reported once", () =>
       Effect.gen(function*() {
         const server = yield* PostgresServer.PostgresServer
         const handle = yield* (yield* store(server, { tablePrefix: "altered" })).open("altered")

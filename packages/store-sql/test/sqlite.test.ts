@@ -96,7 +96,7 @@ describe.skipIf(!hasSqlite)("SQLite", () => {
       assert.lengthOf(yield* other.unsafe("SELECT b FROM a"), 2)
     }))
 
-  it.live("one who waits for a turn and is interrupted takes none", () =>
+  it.live("a statement that is interrupted while it waits takes no turn", () =>
     Effect.gen(function*() {
       const sql = yield* sqliteClient(yield* file)
       const end = yield* Deferred.make<void>()

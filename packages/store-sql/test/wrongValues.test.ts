@@ -92,7 +92,7 @@ testExports(
 
 describe.skipIf(!PostgresServer.isPresent())("an SQL store that is called with wrong values", () => {
   layer(PostgresServer.layer(withoutSync), { excludeTestServices: true })((it) => {
-    it.effect("fails with a type, and goes on", () =>
+    it.effect("fails with a typed error, and continues", () =>
       Effect.gen(function*() {
         yield* tryWrongValues(yield* store(yield* PostgresServer.PostgresServer))
       }), 60_000)

@@ -136,7 +136,7 @@ describe.skipIf(isAbsent)("a gateway that reads its file again", () => {
       }).pipe(Effect.scoped)
   )
 
-  it.live("what is equal goes on untouched: the same connections, the same forwarder", () =>
+  it.live("what is equal continues unchanged: the same connections, the same forwarder", () =>
     Effect.gen(function*() {
       const a = yield* broker
       const b = yield* broker

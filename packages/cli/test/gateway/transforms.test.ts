@@ -210,7 +210,7 @@ describe("transforms of several messages", () => {
 })
 
 describe("paths", () => {
-  it.each(["", ".", "a.", "a..b", "a[", "a[]", "a['b]", "a[01]", "a[1:2]", "a[-0]"])("%j is none", (path) => {
+  it.each(["", ".", "a.", "a..b", "a[", "a[]", "a['b]", "a[01]", "a[1:2]", "a[-0]"])("%j is no path", (path) => {
     assert.isUndefined(parsePath(path))
   })
 })
