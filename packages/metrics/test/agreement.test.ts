@@ -1,7 +1,7 @@
 /**
  * The figures of a session against an independent count: the record of the broker.
  *
- * Bytes count as sent when they are handed to the network, and as received when they come from it. So both sides agree
+ * Bytes count as sent when they are passed to the network, and as received when they come from it. So both sides agree
  * to the byte as long as connections end in order; of a connection that is cut, the other side may have got less than
  * was sent, never more.
  */

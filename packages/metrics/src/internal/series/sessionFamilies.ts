@@ -32,13 +32,13 @@ export const sessionFamilies: ReadonlyArray<Family> = [
   session.one(
     "messages_delivered_total",
     "counter",
-    "Messages handed to streams, counted for each stream.",
+    "Messages delivered to streams, counted for each stream.",
     ({ metrics }) => metrics.messagesDelivered
   ),
   session.one(
     "bytes_sent_total",
     "counter",
-    "Bytes of MQTT packets of all types that were handed to the network.",
+    "Bytes of MQTT packets of all types that were passed to the network.",
     ({ metrics }) => metrics.bytesSent
   ),
   session.one(
