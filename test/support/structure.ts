@@ -84,7 +84,13 @@ export const packageFloors: Readonly<Record<string, Floors>> = {
     [1, ["IndexedDbStore.ts", "SharedSession.ts"]]
   ],
   cli: [
-    [0, ["internal/failure.ts", "internal/format.ts", "internal/lines.ts", "internal/progress.ts"]],
+    [0, [
+      "internal/failure.ts",
+      "internal/format.ts",
+      "internal/jsonPath.ts",
+      "internal/lines.ts",
+      "internal/progress.ts"
+    ]],
     [1, ["internal/connection.ts", "internal/output.ts", "internal/payload.ts"]],
     [2, ["internal/pub.ts", "internal/sub.ts", "internal/request.ts", "internal/recording/", "internal/bench/"]],
     [3, ["internal/doctor/", "internal/gateway/", "internal/store/"]],

@@ -28,6 +28,7 @@ import { fileURLToPath } from "node:url"
 import { bench } from "./internal/bench/bench.ts"
 import { doctor } from "./internal/doctor/doctor.ts"
 import { CommandFailed, exitCodes as codes } from "./internal/failure.ts"
+import { adviceFor } from "./internal/foreignFlags.ts"
 import { gateway } from "./internal/gateway/gateway.ts"
 import { pub } from "./internal/pub.ts"
 import { record } from "./internal/recording/record.ts"
@@ -114,7 +115,11 @@ export const run: Effect.Effect<void, CommandFailed | CliError.CliError, Command
   Effect.catchIf(
     (error) => error instanceof CliError.ShowHelp && error.errors.length > 0,
     // Effect has printed it, and would end with 1.
-    () => Effect.fail(new CommandFailed({ what: "", advice: undefined, exitCode: codes.usage }))
+    (error) =>
+      Effect.andThen(
+        Effect.forEach(adviceFor((error as CliError.ShowHelp).errors), (advice) => Console.error(`\n  ${advice}`)),
+        Effect.fail(new CommandFailed({ what: "", advice: undefined, exitCode: codes.usage }))
+      )
   ),
   Effect.tapError((error) =>
     error instanceof CommandFailed && error.what !== "" ? Console.error(`effect-mqttx: ${error.message}`) : Effect.void

@@ -10,41 +10,11 @@ import * as Http from "node:http"
 import type * as Net from "node:net"
 import * as Os from "node:os"
 import * as Path from "node:path"
+import { abilities, examine } from "./support/doctor.ts"
 import { run } from "./support/program.ts"
 
 const { exitCodes } = Cli
 const isAbsent = !MosquittoBroker.isPresent()
-
-interface Check {
-  readonly name: string
-  readonly status: string
-  readonly detail: string
-  readonly advice?: string
-}
-
-/** The exit code and the report of `doctor --json`. */
-const examine = (...args: ReadonlyArray<string>) =>
-  Effect.map(run(["doctor", ...args, "--json"]), ({ code, stderr, stdout }) => {
-    assert.strictEqual(stderr, "")
-    const report = JSON.parse(stdout) as { readonly checks: ReadonlyArray<Check>; readonly limits?: object }
-    return {
-      code,
-      ...report,
-      statuses: Object.fromEntries(report.checks.map(({ name, status }) => [name, status])),
-      of: (name: string) => report.checks.find((check) => check.name === name)!
-    }
-  })
-
-const abilities = {
-  limits: "ok",
-  qos0: "ok",
-  qos1: "ok",
-  qos2: "ok",
-  retained: "ok",
-  wildcard: "ok",
-  shared: "ok",
-  identifiers: "ok"
-}
 
 /** A file with the authority of a broker's certificates. */
 const authority = Effect.gen(function*() {

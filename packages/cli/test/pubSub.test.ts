@@ -264,6 +264,51 @@ describe.skipIf(isAbsent)("effect-mqttx sub", () => {
         assert.notInclude(stderr, "effect-mqttx:")
       }).pipe(Effect.scoped))
 
+    it.effect("ends with 0 at the time of --until, which is a duration or a time; with 27 before -C messages", () =>
+      Effect.gen(function*() {
+        const at = yield* place
+        for (const until of ["0.4s", new Date(Date.now() + 1500).toISOString(), "2020-01-31T18:00"]) {
+          const outcome = yield* run(["sub", ...at, "-t", "sub/until", "--until", until])
+          assert.deepStrictEqual(outcome, { code: exitCodes.done, stdout: "", stderr: "" }, until)
+        }
+        yield* run(["pub", ...at, "-t", "sub/until", "-m", "kept", "-r", "-q", "1"])
+        const read = ["sub", ...at, "-t", "sub/until"]
+        const printed = yield* run([...read, "--until", "500ms"])
+        assert.deepStrictEqual(printed, { code: exitCodes.done, stdout: "kept\n", stderr: "" })
+        const counted = yield* run([...read, "--until", "1h", "-C", "1"])
+        assert.deepStrictEqual(counted, { code: exitCodes.done, stdout: "kept\n", stderr: "" })
+        const fewer = yield* run([...read, "--until", "500ms", "-C", "2"])
+        assert.deepStrictEqual([fewer.code, fewer.stdout], [exitCodes.timeout, "kept\n"])
+        assert.include(fewer.stderr, "the time of --until is over")
+        for (const wrong of ["soon", "0s", "30", "2027-01-31", "25:00", "-5s", "2027-13-01T00:00"]) {
+          const { code, stderr } = yield* run([...read, `--until=${wrong}`])
+          assert.strictEqual(code, exitCodes.usage, wrong)
+          assert.include(stderr, "expected a duration such as 30s")
+        }
+      }))
+
+    it.effect("prints the value at --json-path, and leaves out messages without it", () =>
+      Effect.gen(function*() {
+        const at = yield* place
+        const payloads = ["{\"a\":[{\"t\":23.5}]}", "no JSON", "{\"a\":[]}", "{\"a\":[{\"t\":\"warm\"}]}"]
+        for (const [index, payload] of payloads.entries()) {
+          yield* run(["pub", ...at, "-t", `sub/path/${index}`, "-m", payload, "-r", "-q", "1"])
+        }
+        const read = ["sub", ...at, "-t", "sub/path/+", "-C", "2", "--json-path", "$.a[0].t"]
+        const lines = (text: string) => text.trim().split("\n").sort()
+        assert.deepStrictEqual(lines((yield* run(read)).stdout), ["23.5", "warm"])
+        assert.deepStrictEqual(lines((yield* run([...read, "-v"])).stdout), ["sub/path/0 23.5", "sub/path/3 warm"])
+        const objects = lines((yield* run([...read, "--json"])).stdout).map((line) => JSON.parse(line))
+        assert.deepStrictEqual(objects.map(({ topic, value }) => [topic, value]).sort(), [
+          ["sub/path/0", 23.5],
+          ["sub/path/3", "warm"]
+        ])
+        for (const object of objects) assert.notProperty(object, "payload")
+        const wrong = yield* run([...read.slice(0, -1), "$.a["])
+        assert.strictEqual(wrong.code, exitCodes.usage)
+        assert.include(wrong.stderr, "expected a path")
+      }))
+
     it.effect("takes filters that are none as mistakes", () =>
       Effect.gen(function*() {
         const outcome = yield* run(["sub", ...yield* place, "-t", "a/#/b"])

@@ -78,6 +78,7 @@ export const accessFlags = {
 export const connectionFlags = {
   host: Flag.String("host").pipe(
     Flag.withAlias("h"),
+    Flag.withAlias("hostname"),
     Flag.withDescription("Name or address of the server; default localhost"),
     Flag.optional
   ),
@@ -102,6 +103,27 @@ export const qosFlag: Flag.Flag<QoS> = Flag.ChoiceWithValue("qos", [["0", 0], ["
   Flag.withDefault(0 as const)
 )
 
+/** The flags of a will, of commands that stay connected. */
+export const willFlags = {
+  willTopic: Flag.String("will-topic").pipe(
+    Flag.withDescription("Topic of the message that the server publishes when this client is lost"),
+    Flag.optional
+  ),
+  willPayload: Flag.String("will-payload").pipe(
+    Flag.withAlias("will-message"),
+    Flag.withDescription("Payload of this message; default: empty"),
+    Flag.optional
+  ),
+  willQos: Flag.ChoiceWithValue("will-qos", [["0", 0], ["1", 1], ["2", 2]] as const).pipe(
+    Flag.withDescription("Quality of service of this message; default 0"),
+    Flag.optional
+  ),
+  willRetain: Flag.Boolean("will-retain").pipe(
+    Flag.withDescription("The server keeps this message for later subscribers"),
+    Flag.withDefault(false)
+  )
+}
+
 type Value<F> = F extends Flag.Flag<infer A> ? A : never
 
 /** What the flags in `accessFlags` say. */
@@ -112,6 +134,27 @@ export interface Connection extends Access {
   readonly host: Option.Option<string>
   readonly port: Option.Option<number>
   readonly url: Option.Option<string>
+}
+
+/** What the flags in `willFlags` say. */
+export type Will = { readonly [Name in keyof typeof willFlags]: Value<typeof willFlags[Name]> }
+
+/** The options of a session that flags of some commands set. */
+export const willOf = (flags: Will): Effect.Effect<object, CommandFailed> => {
+  const { willPayload, willQos, willRetain, willTopic } = flags
+  if (Option.isSome(willTopic)) {
+    return Effect.succeed({
+      will: {
+        topic: willTopic.value,
+        payload: Option.getOrElse(willPayload, () => ""),
+        qos: Option.getOrElse(willQos, () => 0),
+        retain: willRetain
+      }
+    })
+  }
+  return Option.isSome(willPayload) || Option.isSome(willQos) || willRetain
+    ? Effect.fail(usage("there is a will without a topic", "Give it with --will-topic."))
+    : Effect.succeed({})
 }
 
 const readFlagFile = (
@@ -141,15 +184,22 @@ const hasUser = (server: string): boolean => {
 const withoutUndefined = <A extends object>(record: A): Partial<A> =>
   Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined)) as Partial<A>
 
-/** The options of a session: flags before variables before defaults. */
+/** The options of a session: flags before variables before defaults. `more` counts as flags. */
 export const optionsOf = (
   flags: Connection,
   name: string,
-  reconnect: boolean
+  reconnect: boolean,
+  more: object = {}
 ): Effect.Effect<SessionOptions.SessionOptions, CommandFailed, FileSystem.FileSystem> =>
   Effect.gen(function*() {
     if (Option.isSome(flags.url) && (Option.isSome(flags.host) || Option.isSome(flags.port))) {
       return yield* Effect.fail(usage("--url goes without -h and -p", "Write the host and the port into the address."))
+    }
+    // In the address of mosquitto's -L, the path is the topic.
+    if (Option.isSome(flags.url) && /^mqtts?:\/\/[^/]*\/[^/]/i.test(flags.url.value)) {
+      return yield* Effect.fail(
+        usage("the address has a path, as only those of WebSockets may", "A topic is given with -t.")
+      )
     }
     const ca = yield* readFlagFile("ca", flags.ca)
     const cert = yield* readFlagFile("cert", flags.cert)
@@ -177,7 +227,7 @@ export const optionsOf = (
     const known = server !== undefined && hasUser(server)
       ? others
       : { ...others, ...withoutUndefined({ password, username }) }
-    const options: object = { ...known, ...given, reconnect: { ...known.reconnect, enabled: reconnect } }
+    const options: object = { ...known, ...given, ...more, reconnect: { ...known.reconnect, enabled: reconnect } }
     return yield* Effect.mapError(Effect.fromResult(SessionOptions.decode(options)), fromMqtt)
   })
 

@@ -31,6 +31,8 @@ export class CommandFailed extends Data.TaggedError("CommandFailed")<{
   readonly what: string
   readonly advice: string | undefined
   readonly exitCode: ExitCode
+  /** The tag of the reason of a session's failure. */
+  readonly reason?: MqttErrorReason["_tag"]
 }> {
   override readonly [Runtime.errorExitCode]: ExitCode = this.exitCode
   // `Cli.run` has printed it.
@@ -50,6 +52,9 @@ interface Verdict {
 
 const { failed, refused, unreachable } = exitCodes
 
+/** The advice where only a closer look helps. */
+export const seeDoctor = "`effect-mqttx doctor URL` shows how far a connection gets."
+
 const networkAdvice = (code: string | undefined): string => {
   switch (code) {
     case "ECONNREFUSED":
@@ -61,7 +66,7 @@ const networkAdvice = (code: string | undefined): string => {
     case "EPIPE":
       return "The server hung up. A port for TLS needs mqtts:// or --ca, a port for WebSockets ws://."
     default:
-      return "`effect-mqttx doctor URL` shows how far a connection gets."
+      return seeDoctor
   }
 }
 
@@ -116,5 +121,5 @@ export const verdictOf = (reason: MqttErrorReason): Verdict => {
 /** The failure of a command for an error of its session. */
 export const fromMqtt = (error: MqttError): CommandFailed => {
   const { advice, exitCode } = verdictOf(error.reason)
-  return new CommandFailed({ what: error.reason.message, advice, exitCode })
+  return new CommandFailed({ what: error.reason.message, advice, exitCode, reason: error.reason._tag })
 }

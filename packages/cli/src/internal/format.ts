@@ -6,6 +6,7 @@ import type { Message } from "@effect-mqttx/core/Message"
 import * as PeerText from "@effect-mqttx/core/PeerText"
 import * as Base64 from "effect/encoding/Base64"
 import * as Hex from "effect/encoding/Hex"
+import { type JsonPath, valueAt } from "./jsonPath.ts"
 
 export type Format = "text" | "json" | "hex"
 
@@ -29,8 +30,8 @@ export const payloadFields = (payload: Uint8Array): { payload: string } | { payl
   return text === undefined ? { payloadBase64: Base64.encode(payload) } : { payload: text }
 }
 
-/** A message as JSON. */
-export const jsonOf = (message: Message): string => {
+/** A message as JSON, with its payload or with something else in its place. */
+export const jsonOf = (message: Message, content: object = payloadFields(message.payload)): string => {
   // Identifiers and aliases are those of this session, and say nothing about the message.
   const { subscriptionIdentifiers: _, topicAlias: __, ...properties } = message.properties
   return JSON.stringify({
@@ -38,7 +39,7 @@ export const jsonOf = (message: Message): string => {
     qos: message.qos,
     retain: message.retain,
     receivedAt: new Date(message.receivedAt).toISOString(),
-    ...payloadFields(message.payload),
+    ...content,
     ...(Object.keys(properties).length > 0 && { properties })
   }, plain)
 }
@@ -65,13 +66,37 @@ export const formatPayload = (
   return line
 }
 
+interface MessageForm {
+  readonly format: Format
+  readonly withTopic: boolean
+  readonly isTerminal: boolean
+}
+
+const beforeOf = (message: Message, { withTopic }: MessageForm): string =>
+  withTopic ? `${PeerText.clean(message.topic, 65_535)} ` : ""
+
 /** What is printed of a message, its line feed included. */
-export const formatMessage = (
-  message: Message,
-  options: { readonly format: Format; readonly withTopic: boolean; readonly isTerminal: boolean }
-): string | Uint8Array => {
-  const { format, isTerminal } = options
+export const formatMessage = (message: Message, form: MessageForm): string | Uint8Array => {
+  const { format, isTerminal } = form
   if (format === "json") return `${jsonOf(message)}\n`
-  const before = options.withTopic ? `${PeerText.clean(message.topic, 65_535)} ` : ""
-  return formatPayload(message.payload, { format, before, isTerminal })
+  return formatPayload(message.payload, { format, before: beforeOf(message, form), isTerminal })
+}
+
+/** The value at a path of a JSON payload; undefined: there is none. */
+const valueIn = (payload: Uint8Array, path: JsonPath): unknown => {
+  try {
+    return valueAt(JSON.parse(utf8.decode(payload)), path)
+  } catch {
+    return undefined
+  }
+}
+
+/** The same of the value at a path of its payload; undefined: it has none. */
+export const formatValue = (message: Message, path: JsonPath, form: MessageForm): string | Uint8Array | undefined => {
+  const value = valueIn(message.payload, path)
+  if (value === undefined) return undefined
+  const { format, isTerminal } = form
+  if (format === "json") return `${jsonOf(message, { value })}\n`
+  const text = typeof value === "string" ? value : JSON.stringify(value)
+  return formatPayload(encoder.encode(text), { format, before: beforeOf(message, form), isTerminal })
 }

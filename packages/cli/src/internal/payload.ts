@@ -22,6 +22,7 @@ export const payloadFlags = {
   ),
   stdin: Flag.Boolean("stdin-file").pipe(
     Flag.withAlias("s"),
+    Flag.withAlias("stdin"),
     Flag.withDescription("All of the standard input is the payload"),
     Flag.withDefault(false)
   ),

@@ -1,6 +1,7 @@
 /**
  * One line on the standard error that is written again as work goes on, where the standard error is a terminal. It
- * writes nothing elsewhere, and nothing is left of the line at the end.
+ * writes nothing elsewhere, and nothing is left of the line at the end. `bench`, `simulate`, `record`, `replay` and
+ * `store import` call it.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -18,6 +19,7 @@ export const showProgress = (text: () => string): Effect.Effect<void, never, Std
       // A terminal that has gone is no reason to stop the work.
       Effect.ignore(Stream.run(Stream.make(shown), stdio.stderr()))
     yield* Effect.addFinalizer(() => write(eraseLine))
-    const show = Effect.suspend(() => write(`${eraseLine}${text()}`))
+    // A longer line would go on in the next one, which is not erased. The terminal may change its width at any time.
+    const show = Effect.suspend(() => write(`${eraseLine}${text().slice(0, (process.stderr.columns || 80) - 1)}`))
     yield* Effect.forkScoped(Effect.forever(Effect.andThen(show, Effect.sleep("500 millis"))))
   })

@@ -11,7 +11,16 @@ import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
-import { type Connection, connectionFlags, open, optionsOf, qosFlag } from "./connection.ts"
+import {
+  type Connection,
+  connectionFlags,
+  open,
+  optionsOf,
+  qosFlag,
+  type Will,
+  willFlags,
+  willOf
+} from "./connection.ts"
 import { type CommandFailed, fromMqtt, usage } from "./failure.ts"
 import { onePayload, payloadCount, payloadFlags, type PayloadInput, payloadOf } from "./payload.ts"
 
@@ -29,10 +38,11 @@ const flags = {
     Flag.withAlias("r"),
     Flag.withDescription("The server keeps the message for later subscribers"),
     Flag.withDefault(false)
-  )
+  ),
+  ...willFlags
 }
 
-interface Input extends Connection, PayloadInput {
+interface Input extends Connection, PayloadInput, Will {
   readonly topic: string
   readonly lines: boolean
   readonly qos: QoS
@@ -72,7 +82,7 @@ const run = (
         )
       )
     }
-    const options = yield* optionsOf(input, "pub", input.lines)
+    const options = yield* optionsOf(input, "pub", input.lines, yield* willOf(input))
     const publishOptions = { qos: input.qos, retain: input.retain }
     if (input.lines) {
       const session = yield* open(options)

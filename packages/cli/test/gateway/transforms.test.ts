@@ -5,7 +5,6 @@ import type { Message } from "@effect-mqttx/core"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Result, Schema } from "effect"
 import { decodeConfiguration } from "../../src/internal/gateway/configuration.ts"
-import { parsePath, replaceAt, valueAt } from "../../src/internal/gateway/jsonPath.ts"
 import { hooksOf } from "../../src/internal/gateway/transformHooks.ts"
 import {
   type PayloadTransform,
@@ -13,6 +12,7 @@ import {
   transformPayload
 } from "../../src/internal/gateway/transformPayload.ts"
 import { decodeTransform } from "../../src/internal/gateway/transforms.ts"
+import { parsePath, replaceAt, valueAt } from "../../src/internal/jsonPath.ts"
 import { message } from "../support/message.ts"
 
 const input = (payload: string): TransformInput => ({ topic: "t/\"1\"", session: "plant", timestamp: 1000, payload })

@@ -8,15 +8,27 @@ import { shellCommand } from "./program.ts"
 /** Whether this machine can make pseudo-terminals. */
 export const hasTerminal = spawnSync("script", ["-qec", "true", "/dev/null"]).status === 0
 
+export interface TerminalSettings {
+  readonly env?: Readonly<Record<string, string>>
+  /** The width; default 80. */
+  readonly columns?: number
+  /** What a shell puts behind the command, such as a redirection. */
+  readonly behind?: string
+}
+
 /** What the program writes on a terminal, standard output and standard error together, and its exit code. */
 export const runInTerminal = (
-  args: ReadonlyArray<string>
+  args: ReadonlyArray<string>,
+  { behind = "", columns = 80, env = {} }: TerminalSettings = {}
 ): Effect.Effect<{ readonly code: number | null; readonly screen: string }> =>
   Effect.flatMap(shellCommand(args), (command) =>
     Effect.promise(() =>
       new Promise((resolve) => {
-        const { NO_COLOR: _, ...env } = process.env
-        const child = spawn("script", ["-qec", command, "/dev/null"], { env, stdio: ["ignore", "pipe", "inherit"] })
+        const { NO_COLOR: _, ...own } = process.env
+        const child = spawn("script", ["-qec", `stty cols ${columns}; ${command} ${behind}`, "/dev/null"], {
+          env: { ...own, SHELL: "/bin/sh", TERM: "xterm", ...env },
+          stdio: ["ignore", "pipe", "inherit"]
+        })
         let screen = ""
         child.stdout.setEncoding("utf8").on("data", (part: string) => {
           screen += part

@@ -15,9 +15,11 @@ import type * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Result from "effect/Result"
+import type * as Scope from "effect/Scope"
+import * as ScopedRef from "effect/ScopedRef"
 import * as Struct from "effect/Struct"
 import { type Access, accessFlags, open, optionsOf } from "../connection.ts"
-import { CommandFailed, type ExitCode, exitCodes, usage } from "../failure.ts"
+import { CommandFailed, type ExitCode, exitCodes, seeDoctor, usage } from "../failure.ts"
 import { abilities } from "./abilities.ts"
 import { type Check, check, linesOf } from "./check.ts"
 import { dns, tcp, tls, webSocket } from "./network.ts"
@@ -79,12 +81,14 @@ const network = (
   })
 
 const inspect = (
-  session: Session,
+  connections: ScopedRef.ScopedRef<Session>,
+  next: Effect.Effect<Session, CommandFailed, Scope.Scope>,
   report: Report,
   topic: string,
   tell: (check: Check) => Effect.Effect<void>
 ): Effect.Effect<void> =>
   Effect.gen(function*() {
+    const session = yield* ScopedRef.get(connections)
     const info = Option.getOrUndefined(yield* session.connectionInfo)
     if (info === undefined) return yield* tell(check("limits", "failed", "the connection was lost"))
     report.limits = limitsOf(info)
@@ -95,7 +99,48 @@ const inspect = (
         `bytes, ${info.topicAliasMaximum} topic aliases`
     ))
     const random = yield* Random.nextIntBetween(0, 2 ** 48 - 1)
-    for (const found of yield* abilities(session, `${topic}/${random.toString(36)}`, info)) yield* tell(found)
+    const place = `${topic}/${random.toString(36)}`
+    for (const found of yield* abilities(connections, next, place, info)) yield* tell(found)
+  })
+
+interface Connected {
+  readonly connections: ScopedRef.ScopedRef<Session>
+  /** Another connection with the same options. */
+  readonly next: Effect.Effect<Session, CommandFailed, Scope.Scope>
+  readonly version: string
+}
+
+/** Whether this may be the answer of a server that knows MQTT 3.1.1 only. */
+const mayBeOlder = ({ exitCode, reason }: CommandFailed): boolean =>
+  reason === "UnsupportedVersion" || (reason === "ConnectionRefused" && exitCode === exitCodes.unreachable) ||
+  reason === "ConnectionLost"
+
+/** The first connection, with MQTT 3.1.1 when the server does not speak MQTT 5 and the version was not asked for. */
+const connect = (
+  options: SessionOptions,
+  isVersionGiven: boolean,
+  tell: (check: Check) => Effect.Effect<void>
+): Effect.Effect<Connected, CommandFailed, FileSystem.FileSystem | Scope.Scope> =>
+  Effect.gen(function*() {
+    const attempt = (protocolVersion: SessionOptions["protocolVersion"]) => {
+      const opened = open({ ...options, protocolVersion, log: "off" })
+      // Some servers refuse a client identifier that comes again at once.
+      const next = options.clientId === undefined ? opened : Effect.delay(opened, "1 second")
+      return Effect.map(ScopedRef.fromAcquire(opened), (connections): Connected => ({
+        connections,
+        next,
+        version: protocolVersion === 5 ? "MQTT 5" : "MQTT 3.1.1"
+      }))
+    }
+    return yield* Effect.catch(attempt(options.protocolVersion), (failure) =>
+      isVersionGiven || options.protocolVersion !== 5 || !mayBeOlder(failure)
+        ? Effect.fail(failure)
+        : attempt(4).pipe(
+          Effect.mapError(() =>
+            failure
+          ),
+          Effect.tap(() => tell(check("mqtt5", "no", failure.what, "Set protocolVersion to 4 (-V 3.1.1).")))
+        ))
   })
 
 const run = (input: Input): Effect.Effect<void, CommandFailed, FileSystem.FileSystem> =>
@@ -111,15 +156,15 @@ const run = (input: Input): Effect.Effect<void, CommandFailed, FileSystem.FileSy
       return input.json ? Effect.void : Console.log(linesOf(found).trimEnd())
     }
     if (yield* network(report, address.success, options, tell)) {
-      const version = options.protocolVersion === 5 ? "MQTT 5" : "MQTT 3.1.1"
-      const opened = yield* Effect.result(open({ ...options, log: "off" }))
-      if (Result.isFailure(opened)) {
-        const { advice, exitCode, what } = opened.failure
-        yield* tell(check("connect", "failed", what, advice))
+      const connected = yield* Effect.result(connect(options, Option.isSome(input.protocolVersion), tell))
+      if (Result.isFailure(connected)) {
+        const { advice, exitCode, what } = connected.failure
+        yield* tell(check("connect", "failed", what, advice === seeDoctor ? "The server's log says why." : advice))
         report.exitCode = exitCode
       } else {
+        const { connections, next, version } = connected.success
         yield* tell(check("connect", "ok", `the server accepts the client, with ${version}`))
-        yield* inspect(opened.success, report, input.topic, tell)
+        yield* inspect(connections, next, report, input.topic, tell)
         if (report.checks.some(({ status }) => status === "failed")) report.exitCode = exitCodes.failed
       }
     }

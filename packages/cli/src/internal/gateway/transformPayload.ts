@@ -3,7 +3,7 @@
  * payload. `transformHooks.ts` calls it.
  */
 import * as Result from "effect/Result"
-import { type JsonPath, parsePath, replaceAt, valueAt, valuesAt } from "./jsonPath.ts"
+import { type JsonPath, parsePath, replaceAt, valueAt, valuesAt } from "../jsonPath.ts"
 import { insertion, type Transform } from "./transforms.ts"
 import { convert } from "./units.ts"
 

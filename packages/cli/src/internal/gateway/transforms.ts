@@ -7,7 +7,7 @@ import type { MqttError } from "@effect-mqttx/core/MqttError"
 import * as OptionsSchema from "@effect-mqttx/core/OptionsSchema"
 import type * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { every, parsePath } from "./jsonPath.ts"
+import { every, parsePath } from "../jsonPath.ts"
 import { unitNames, unitsLike } from "./units.ts"
 
 const text = Schema.String.annotate({ message: "expected a text" })

@@ -21,6 +21,7 @@ import { endWith } from "../ending.ts"
 import { CommandFailed, exitCodes, fromMqtt, usage } from "../failure.ts"
 import { jsonOf } from "../format.ts"
 import { outputFailed } from "../output.ts"
+import { showProgress } from "../progress.ts"
 
 const config = {
   file: Argument.String("file").pipe(Argument.withDescription("File to write; - is the standard output")),
@@ -106,9 +107,12 @@ const run = (input: Input): Effect.Effect<void, CommandFailed, FileSystem.FileSy
       Effect.map(write(messages.map((message) => `${jsonOf(message)}\n`).join("")), () => {
         count += messages.length
       })
+    // Messages on the standard output may go to the same terminal.
+    const progress = input.file === "-" ? Effect.void : showProgress(() => `${count} messages`)
     const recording = subscription.messages.pipe(
       Option.isSome(input.count) ? Stream.take(input.count.value) : (messages) => messages,
       Stream.runForEachArray(store),
+      (storing) => Effect.scoped(Effect.andThen(progress, storing)),
       // This is how most recordings end.
       Effect.onInterrupt(() => Effect.sync(() => endWith(exitCodes.done))),
       Effect.ensuring(Effect.suspend(() => Console.error(`recorded ${count} messages`)))

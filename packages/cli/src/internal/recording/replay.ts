@@ -24,6 +24,7 @@ import * as Stream from "effect/Stream"
 import { type Connection, connectionFlags, open, optionsOf } from "../connection.ts"
 import { type CommandFailed, fromMqtt, usage } from "../failure.ts"
 import { type Line, linesOf } from "../lines.ts"
+import { showProgress } from "../progress.ts"
 import * as FlightRecord from "./flightRecord.ts"
 import { parse, type RecordedMessage } from "./recordedMessage.ts"
 
@@ -182,7 +183,11 @@ const publish = (
         : Stream.map(({ options, payload, topic }) => ({ topic, payload, options: { ...options, qos: qos.value } }))
     )
     const session = yield* open(yield* optionsOf(input, "replay", true))
-    const { published } = yield* session.publishAll(messages)
+    let count = 0
+    const { published } = yield* Effect.scoped(Effect.andThen(
+      showProgress(() => `${count} messages`),
+      session.publishAll(Stream.tap(messages, () => Effect.sync(() => count++)))
+    ))
     yield* Console.error(`published ${published} messages`)
   })
 

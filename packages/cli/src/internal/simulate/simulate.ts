@@ -72,10 +72,15 @@ const runFleet = (
 ): Effect.Effect<void, CommandFailed, Scope.Scope | Stdio.Stdio> =>
   Effect.gen(function*() {
     const counts: Counts = { connected: 0, published: 0, failed: 0, reconnects: 0 }
-    if (!input.json) {
-      yield* showProgress(() => `${counts.connected} of ${fleet.devices} devices, ${counts.published} messages`)
-    }
     const scope = yield* Effect.scope
+    // It ends before the statistics are printed.
+    const shown = yield* Scope.fork(scope)
+    if (!input.json) {
+      yield* Scope.provide(
+        showProgress(() => `${counts.connected} of ${fleet.devices} devices, ${counts.published} messages`),
+        shown
+      )
+    }
     const begin = yield* Clock.currentTimeMillis
     const ids = Array.from({ length: fleet.devices }, (_, index) => index + 1)
     const devices = yield* Effect.forEach(
@@ -101,7 +106,7 @@ const runFleet = (
       Effect.onInterrupt(() =>
         Effect.sync(() => endWith(exitCodes.done))
       ),
-      Effect.ensuring(print)
+      Effect.ensuring(Effect.andThen(Scope.close(shown, Exit.void), print))
     )
   })
 

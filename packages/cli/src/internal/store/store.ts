@@ -17,6 +17,7 @@ import * as Stream from "effect/Stream"
 import { CommandFailed, exitCodes, usage } from "../failure.ts"
 import { linesOf } from "../lines.ts"
 import { outputFailed } from "../output.ts"
+import { showProgress } from "../progress.ts"
 import { inspect as inspectFiles, loadSession, openCopy, openStore, storeFailed } from "./files.ts"
 import { format, parse, type SessionRecord } from "./recordLine.ts"
 
@@ -194,7 +195,10 @@ const runImport = (
           count += group.length
         }
       })
-    yield* records.pipe(Stream.rechunk(portion), Stream.runForEachArray(write))
+    yield* Effect.scoped(Effect.andThen(
+      showProgress(() => `${count} records`),
+      records.pipe(Stream.rechunk(portion), Stream.runForEachArray(write))
+    ))
     yield* Console.error(`imported ${count} records of ${commits.size} ${commits.size === 1 ? "session" : "sessions"}`)
   }).pipe(Effect.scoped)
 

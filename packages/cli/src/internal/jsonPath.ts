@@ -1,8 +1,8 @@
 /**
  * Reads and replaces values in JSON by a path, in the syntax of JSONPath (RFC 9535) without filters, slices and
  * recursion: `$.readings[0].value`, `$['a.b']`, `$.readings[-1]`, `$.readings[*].value`. The `$` may be left out, and
- * an index may be written as a key, as in `readings.0.value`. It changes no value in place. `transformPayload.ts` calls
- * it.
+ * an index may be written as a key, as in `readings.0.value`. It changes no value in place. The transforms of a gateway
+ * and `sub` call it.
  */
 
 /** Stands for every value of an array or object. */
