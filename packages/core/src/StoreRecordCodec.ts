@@ -24,10 +24,13 @@
  * ```
  */
 import * as Result from "effect/Result"
-import { makeDecoder } from "./internal/codec/decoder.ts"
+import { copyOf } from "./internal/codec/copy.ts"
+import { decodePublish } from "./internal/codec/decodePublish.ts"
 import { makeEncoder } from "./internal/codec/encoder.ts"
+import * as PacketType from "./internal/codec/packetType.ts"
+import { Reader as PacketReader } from "./internal/codec/reader.ts"
 import { crc32, crc32OfText } from "./internal/crc32.ts"
-import type { Packet } from "./Packet.ts"
+import type { Publish } from "./Packet.ts"
 import { isQoS, type QoS } from "./QoS.ts"
 import { keyOf, type OriginKey, type OutboundRecord, type StoreRecord } from "./StoreRecord.ts"
 
@@ -244,7 +247,8 @@ export const encode = (record: StoreRecord): Uint8Array => {
 }
 
 /**
- * Decodes the record that was stored under this key. The payload of an outbound record is a view of the bytes.
+ * Decodes the record that was stored under this key. The payload of an outbound record is a copy if the record is
+ * small, and may be a view of the bytes if it is large.
  *
  * @stability stable
  * @category decoding
@@ -366,17 +370,8 @@ const readOutbound = (reader: Reader): OutboundRecord => {
   const packetIdentifier = reader.twoBytes()
   const acceptedAt = reader.double()
   const expiresAt = reader.double()
-  const bytes = reader.rest()
-  const packets: Array<Packet> = []
-  const violation = makeDecoder({
-    role: "server",
-    protocolVersion: 5,
-    maximumPacketSize: bytes.length,
-    ownsChunks: true
-  }).push(bytes, packets)
-  const publish = packets[0]
-  if (violation !== undefined) throw new Damage(violation.detail)
-  if (state === undefined || packets.length !== 1 || publish?._tag !== "Publish") throw new Damage("it is no message")
+  const publish = readPublish(reader.rest())
+  if (state === undefined) throw new Damage("it is no message")
   return {
     _tag: "Outbound",
     sequence,
@@ -390,4 +385,48 @@ const readOutbound = (reader: Reader): OutboundRecord => {
     acceptedAt,
     expiresAt: expiresAt === Infinity ? undefined : expiresAt
   }
+}
+
+// One for all records: a decoder for each would cost more than everything else of reading one.
+const packetReader = new PacketReader()
+
+/** Larger packets stay views of the bytes that the store has read, if these are little more than the packet. */
+const largestCopy = 2048
+
+/** The packet that the bytes are, from their first to their last one. */
+const readPublish = (bytes: Uint8Array): Publish => {
+  const first = bytes[0]!
+  if (first >> 4 !== PacketType.publish) throw new Damage("it is no message")
+  const position = headerEnd(bytes)
+  // Small messages share buffers: a buffer of its own takes several times the memory of a short payload.
+  const isView = bytes.length > largestCopy && 2 * bytes.length >= bytes.buffer.byteLength
+  let offset = 0
+  if (isView) {
+    packetReader.attach(bytes, undefined)
+  } else {
+    const copy = copyOf(bytes)
+    packetReader.attach(copy.bytes, copy.dataView)
+    offset = copy.offset
+  }
+  packetReader.begin(offset, offset + position, offset + bytes.length, "PUBLISH")
+  const publish = decodePublish(packetReader, first, 5, false)
+  const { violation } = packetReader
+  packetReader.violation = undefined
+  packetReader.release()
+  if (violation !== undefined) throw new Damage(violation.detail)
+  return publish
+}
+
+/** Where the fixed header of a packet ends that has all of the bytes. */
+const headerEnd = (bytes: Uint8Array): number => {
+  let remaining = 0
+  for (let position = 1, factor = 1; position < 5 && position < bytes.length; position++, factor *= 128) {
+    const byte = bytes[position]!
+    remaining += (byte & 0x7f) * factor
+    if (byte >= 0x80) continue
+    // An encoding that is longer than needed is forbidden [MQTT5-1.5.5-1].
+    if ((byte === 0 && position > 1) || position + 1 + remaining !== bytes.length) break
+    return position + 1
+  }
+  throw new Damage("it is no message")
 }
