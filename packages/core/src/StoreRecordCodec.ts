@@ -26,9 +26,10 @@
 import * as Result from "effect/Result"
 import { copyOf } from "./internal/codec/copy.ts"
 import { decodePublish } from "./internal/codec/decodePublish.ts"
-import { makeEncoder } from "./internal/codec/encoder.ts"
+import { measureFor } from "./internal/codec/measure.ts"
 import * as PacketType from "./internal/codec/packetType.ts"
 import { Reader as PacketReader } from "./internal/codec/reader.ts"
+import { fixedHeaderSize, writePacket } from "./internal/codec/writePacket.ts"
 import { crc32, crc32OfText } from "./internal/crc32.ts"
 import type { Publish } from "./Packet.ts"
 import { isQoS, type QoS } from "./QoS.ts"
@@ -129,7 +130,7 @@ class Writer {
 
 // Shared, because records are made one after the other, each in the same buffer, and then copied.
 let shared = new Writer()
-const packets = makeEncoder(5, { separatePayload: Infinity })
+const packetMeasure = measureFor(5)
 
 class Damage extends Error {}
 
@@ -349,7 +350,7 @@ const writeOutbound = (writer: Writer, record: OutboundRecord): void => {
   writer.twoBytes(record.packetIdentifier)
   writer.double(record.acceptedAt)
   writer.double(record.expiresAt ?? Infinity)
-  const failure = packets.write({
+  const publish: Publish = {
     _tag: "Publish",
     topic: record.topic,
     payload: record.payload,
@@ -359,9 +360,17 @@ const writeOutbound = (writer: Writer, record: OutboundRecord): void => {
     // A queued message has no packet identifier yet, but PUBLISH needs one.
     packetIdentifier: record.qos === 0 ? 0 : 1,
     properties: record.properties
-  })
-  if (failure !== undefined) throw new RangeError(`${failure.packet}: ${failure.detail}`)
-  for (const chunk of packets.take()) writer.raw(chunk)
+  }
+  // Into the bytes of the record: an encoder of packets would make chunks that have to be copied.
+  const remaining = packetMeasure.begin(publish)
+  const { failure } = packetMeasure
+  if (failure === undefined) {
+    const { payload } = record
+    const position = writer.reserve(fixedHeaderSize(remaining) + remaining)
+    writer.bytes.set(payload, writePacket(writer.bytes, position, publish, remaining, packetMeasure))
+  }
+  packetMeasure.end()
+  if (failure !== undefined) throw new RangeError(`${publish._tag}: ${failure}`)
 }
 
 const readOutbound = (reader: Reader): OutboundRecord => {
