@@ -32,6 +32,8 @@ const help = `npm run bench -- [flags]
   --protocol 5         MQTT version, 5 or 4 (3.1.1)
   --payload 64         bytes of a payload, where the row does not say it
   --in-flight 1000     forwarder: messages on their way through it
+  --records 1000000    storage: queued messages of a store that is opened
+  --messages 1000000   storage: messages over which the heap has to stay flat
   --budget 64          hostile: MiB that a session may take for what its peers send
   --node-option=--cpu-prof
                        option of Node for the measured processes, may be repeated`
@@ -52,6 +54,8 @@ const { values } = parseArgs({
     payload: { type: "string", default: "64" },
     "in-flight": { type: "string", default: "1000" },
     budget: { type: "string", default: "64" },
+    records: { type: "string" },
+    messages: { type: "string" },
     "node-option": { type: "string", multiple: true, default: [] }
   }
 })
@@ -70,7 +74,9 @@ const planOf = (): Plan => ({
   payloadBytes: positive("payload", values.payload),
   nodeOptions: values["node-option"],
   budget: positive("budget", values.budget),
-  inFlight: positive("in-flight", values["in-flight"])
+  inFlight: positive("in-flight", values["in-flight"]),
+  records: Math.ceil(positive("records", values.records ?? (values.quick ? "10000" : "1000000"))),
+  messages: Math.ceil(positive("messages", values.messages ?? (values.quick ? "10000" : "1000000")))
 })
 
 const chosenGroups = (): ReadonlyArray<Group> => {

@@ -15,7 +15,9 @@ const plan: Plan = {
   payloadBytes: 64,
   nodeOptions: [],
   budget: 64,
-  inFlight: 1000
+  inFlight: 1000,
+  records: 1000,
+  messages: 1000
 }
 
 /** A source whose runs give these figures, one after the other. */

@@ -24,10 +24,14 @@
  * ```
  */
 import * as Result from "effect/Result"
-import { makeDecoder } from "./internal/codec/decoder.ts"
-import { makeEncoder } from "./internal/codec/encoder.ts"
+import { copyOf } from "./internal/codec/copy.ts"
+import { decodePublish } from "./internal/codec/decodePublish.ts"
+import { measureFor } from "./internal/codec/measure.ts"
+import * as PacketType from "./internal/codec/packetType.ts"
+import { Reader as PacketReader } from "./internal/codec/reader.ts"
+import { fixedHeaderSize, writePacket } from "./internal/codec/writePacket.ts"
 import { crc32, crc32OfText } from "./internal/crc32.ts"
-import type { Packet } from "./Packet.ts"
+import type { Publish } from "./Packet.ts"
 import { isQoS, type QoS } from "./QoS.ts"
 import { keyOf, type OriginKey, type OutboundRecord, type StoreRecord } from "./StoreRecord.ts"
 
@@ -126,7 +130,7 @@ class Writer {
 
 // Shared, because records are made one after the other, each in the same buffer, and then copied.
 let shared = new Writer()
-const packets = makeEncoder(5, { separatePayload: Infinity })
+const packetMeasure = measureFor(5)
 
 class Damage extends Error {}
 
@@ -244,7 +248,8 @@ export const encode = (record: StoreRecord): Uint8Array => {
 }
 
 /**
- * Decodes the record that was stored under this key. The payload of an outbound record is a view of the bytes.
+ * Decodes the record that was stored under this key. The payload of an outbound record is a copy if the record is
+ * small, and may be a view of the bytes if it is large.
  *
  * @stability stable
  * @category decoding
@@ -345,7 +350,7 @@ const writeOutbound = (writer: Writer, record: OutboundRecord): void => {
   writer.twoBytes(record.packetIdentifier)
   writer.double(record.acceptedAt)
   writer.double(record.expiresAt ?? Infinity)
-  const failure = packets.write({
+  const publish: Publish = {
     _tag: "Publish",
     topic: record.topic,
     payload: record.payload,
@@ -355,9 +360,17 @@ const writeOutbound = (writer: Writer, record: OutboundRecord): void => {
     // A queued message has no packet identifier yet, but PUBLISH needs one.
     packetIdentifier: record.qos === 0 ? 0 : 1,
     properties: record.properties
-  })
-  if (failure !== undefined) throw new RangeError(`${failure.packet}: ${failure.detail}`)
-  for (const chunk of packets.take()) writer.raw(chunk)
+  }
+  // Into the bytes of the record: an encoder of packets would make chunks that have to be copied.
+  const remaining = packetMeasure.begin(publish)
+  const { failure } = packetMeasure
+  if (failure === undefined) {
+    const { payload } = record
+    const position = writer.reserve(fixedHeaderSize(remaining) + remaining)
+    writer.bytes.set(payload, writePacket(writer.bytes, position, publish, remaining, packetMeasure))
+  }
+  packetMeasure.end()
+  if (failure !== undefined) throw new RangeError(`${publish._tag}: ${failure}`)
 }
 
 const readOutbound = (reader: Reader): OutboundRecord => {
@@ -366,17 +379,8 @@ const readOutbound = (reader: Reader): OutboundRecord => {
   const packetIdentifier = reader.twoBytes()
   const acceptedAt = reader.double()
   const expiresAt = reader.double()
-  const bytes = reader.rest()
-  const packets: Array<Packet> = []
-  const violation = makeDecoder({
-    role: "server",
-    protocolVersion: 5,
-    maximumPacketSize: bytes.length,
-    ownsChunks: true
-  }).push(bytes, packets)
-  const publish = packets[0]
-  if (violation !== undefined) throw new Damage(violation.detail)
-  if (state === undefined || packets.length !== 1 || publish?._tag !== "Publish") throw new Damage("it is no message")
+  const publish = readPublish(reader.rest())
+  if (state === undefined) throw new Damage("it is no message")
   return {
     _tag: "Outbound",
     sequence,
@@ -390,4 +394,48 @@ const readOutbound = (reader: Reader): OutboundRecord => {
     acceptedAt,
     expiresAt: expiresAt === Infinity ? undefined : expiresAt
   }
+}
+
+// One for all records: a decoder for each would cost more than everything else of reading one.
+const packetReader = new PacketReader()
+
+/** Larger packets stay views of the bytes that the store has read, if these are little more than the packet. */
+const largestCopy = 2048
+
+/** The packet that the bytes are, from their first to their last one. */
+const readPublish = (bytes: Uint8Array): Publish => {
+  const first = bytes[0]!
+  if (first >> 4 !== PacketType.publish) throw new Damage("it is no message")
+  const position = headerEnd(bytes)
+  // Small messages share buffers: a buffer of its own takes several times the memory of a short payload.
+  const isView = bytes.length > largestCopy && 2 * bytes.length >= bytes.buffer.byteLength
+  let offset = 0
+  if (isView) {
+    packetReader.attach(bytes, undefined)
+  } else {
+    const copy = copyOf(bytes)
+    packetReader.attach(copy.bytes, copy.dataView)
+    offset = copy.offset
+  }
+  packetReader.begin(offset, offset + position, offset + bytes.length, "PUBLISH")
+  const publish = decodePublish(packetReader, first, 5, false)
+  const { violation } = packetReader
+  packetReader.violation = undefined
+  packetReader.release()
+  if (violation !== undefined) throw new Damage(violation.detail)
+  return publish
+}
+
+/** Where the fixed header of a packet ends that has all of the bytes. */
+const headerEnd = (bytes: Uint8Array): number => {
+  let remaining = 0
+  for (let position = 1, factor = 1; position < 5 && position < bytes.length; position++, factor *= 128) {
+    const byte = bytes[position]!
+    remaining += (byte & 0x7f) * factor
+    if (byte >= 0x80) continue
+    // An encoding that is longer than needed is forbidden [MQTT5-1.5.5-1].
+    if ((byte === 0 && position > 1) || position + 1 + remaining !== bytes.length) break
+    return position + 1
+  }
+  throw new Damage("it is no message")
 }

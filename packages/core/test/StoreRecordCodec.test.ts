@@ -113,6 +113,56 @@ describe("StoreRecordCodec", () => {
     )
   })
 
+  it("refuses a message that is not one whole PUBLISH packet, under a right checksum", () => {
+    const record = { ...records[1] as StoreRecord.OutboundRecord, payload: new Uint8Array([1, 2, 3]), qos: 1 as const }
+    const key = StoreRecord.keyOf(record)
+    const whole = encode(record)
+    // Format, type, sequence, state, packet identifier, two times.
+    const start = 29
+    const withPacket = (packet: ReadonlyArray<number>): Uint8Array => {
+      const bytes = new Uint8Array([...whole.subarray(0, start), ...packet, 0, 0, 0, 0])
+      const end = bytes.length - 4
+      new DataView(bytes.buffer).setUint32(end, reference(new TextEncoder().encode(key), bytes.subarray(0, end)))
+      return bytes
+    }
+    const packet = Array.from(whole.subarray(start, -4))
+    assert.deepStrictEqual(Result.getOrThrow(decode(key, withPacket(packet))), record)
+    const wrong: Record<string, ReadonlyArray<number>> = {
+      "nothing": [],
+      "only a first byte": [0x32],
+      "another packet": [0xc0, 0],
+      "QoS 3": [0x36, ...packet.slice(1)],
+      "no packet identifier": [...packet.slice(0, 5), 0, 0, ...packet.slice(7)],
+      "a wildcard in the topic": [...packet.slice(0, 4), 0x23, ...packet.slice(5)],
+      "a remaining length that is too short": [0x32, packet[1]! - 1, ...packet.slice(2)],
+      "a remaining length that is too long": [0x32, packet[1]! + 1, ...packet.slice(2)],
+      "a remaining length with more bytes than needed": [0x32, packet[1]! | 0x80, 0, ...packet.slice(2)],
+      "a remaining length without an end": [0x32, 0x80, 0x80, 0x80, 0x80, 1, ...packet.slice(2)],
+      "two packets": [...packet, ...packet]
+    }
+    for (const [what, bytes] of Object.entries(wrong)) {
+      assert.strictEqual(Result.getOrThrow(Result.flip(decode(key, withPacket(bytes))))._tag, "Damaged", what)
+    }
+    // A refused one leaves nothing behind for the next one.
+    assert.deepStrictEqual(Result.getOrThrow(decode(key, withPacket(packet))), record)
+  })
+
+  it("keeps no more of the bytes that a store has read than the record", () => {
+    const small = { ...records[1] as StoreRecord.OutboundRecord, payload: new Uint8Array([1, 2, 3]) }
+    const large = { ...small, payload: new Uint8Array(5000).fill(7) }
+    for (const record of [small, large]) {
+      const page = new Uint8Array(1_000_000)
+      const bytes = encode(record)
+      page.set(bytes, 1000)
+      const decoded = Result.getOrThrow(
+        decode(StoreRecord.keyOf(record), page.subarray(1000, 1000 + bytes.length))
+      ) as StoreRecord.OutboundRecord
+      page.fill(0)
+      assert.deepStrictEqual(decoded, record)
+      assert.isAtMost(decoded.payload.buffer.byteLength, 16_384)
+    }
+  })
+
   it("reads format 1, which knew neither uses of identifiers nor names", () => {
     const inFormat1 = (key: string, typeAndFields: Uint8Array): Uint8Array => {
       const bytes = new Uint8Array([1, ...typeAndFields, 0, 0, 0, 0])

@@ -11,6 +11,7 @@ import { answerWith, cpuSince } from "../harness/child.ts"
 import { filter, topics } from "../session/contract.ts"
 import type { EngineRequest, EngineResult } from "./contract.ts"
 import { MemoryServer } from "./memoryServer.ts"
+import { transportOf } from "./transport.ts"
 
 /** Messages that the server brings before it waits: fewer than the Receive Maximum of a session. */
 const maximumOnTheWay = 512
@@ -24,47 +25,6 @@ interface Client {
   readonly received: () => number
   readonly publishTurn: PublishTurn
 }
-
-const transportOf = (server: MemoryServer): Transport.Transport => ({
-  open: (_, handlers) =>
-    Effect.sync(() => {
-      let isClosed = false
-      let isPaused = false
-      const waiting: Array<Uint8Array> = []
-      const close = (): void => {
-        if (isClosed) return
-        isClosed = true
-        setImmediate(() => handlers.onClose())
-      }
-      server.send = (bytes) => {
-        if (isClosed) return
-        if (isPaused) waiting.push(bytes)
-        else handlers.onData(bytes)
-      }
-      return {
-        write: (bytes) => {
-          if (isClosed) return "closed"
-          server.receive(bytes)
-          return "taken"
-        },
-        pendingBytes: () => 0,
-        pause: () => {
-          isPaused = true
-        },
-        resume: () => {
-          isPaused = false
-          const next = (): void => {
-            if (isPaused || waiting.length === 0) return
-            handlers.onData(waiting.shift()!)
-            next()
-          }
-          setImmediate(next)
-        },
-        end: close,
-        destroy: close
-      }
-    })
-})
 
 const openSession = (request: EngineRequest, server: MemoryServer): Promise<Client> => {
   const payload = new Uint8Array(request.payloadBytes).fill(0x61)

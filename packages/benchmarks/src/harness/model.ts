@@ -40,6 +40,10 @@ export interface Plan {
   readonly budget: number
   /** Messages on their way through a forwarder. */
   readonly inFlight: number
+  /** Queued messages of a store that is opened. */
+  readonly records: number
+  /** Messages of a session that is watched for growth. */
+  readonly messages: number
 }
 
 /** One figure of one run. */

@@ -30,6 +30,8 @@ export interface SideRequest {
 export interface SideResult {
   /** Accepted messages, or written records, in a second. */
   readonly rate: number
+  /** Microseconds of processor time of the process for each of them. */
+  readonly cpu: number
   /** Records in a write, on average. */
   readonly batch: number
 }

@@ -5,6 +5,7 @@
 import { StoreRecord, StoreRecordCodec } from "@effect-mqttx/core"
 import { ClassicLevel } from "classic-level"
 import { createClient } from "redis"
+import { cpuSince } from "../harness/child.ts"
 import { setups, type SideRequest, type SideResult } from "./contract.ts"
 import { sampleRecord } from "./sampleRecord.ts"
 
@@ -50,9 +51,10 @@ export const measureEngine = async ({ millis, place, setup, size }: SideRequest)
     return written
   }
   await run(performance.now() + millis / 4)
-  const begin = performance.now()
+  const [begin, before] = [performance.now(), process.cpuUsage()]
   const written = await run(begin + millis)
   const rate = written / ((performance.now() - begin) / 1000)
+  const cpu = cpuSince(before) / written
   await close()
-  return { rate, batch: size }
+  return { rate, cpu, batch: size }
 }

@@ -2,33 +2,14 @@
  * Accepted messages a second of a session on each durable store, compared with the engine under that store doing
  * the same writes.
  */
-import { RedisServer } from "@effect-mqttx/testing"
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import { resultOf } from "../harness/child.ts"
 import type { Row, Source } from "../harness/model.ts"
 import { crowds, type Setup, setups, type SideRequest, type SideResult } from "./contract.ts"
+import { flatRows, openRows } from "./openRows.ts"
+import { placeOf } from "./places.ts"
 
 const sidePath = new URL("./side.js", import.meta.url)
-
-const directory: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
-  Effect.sync(() => mkdtempSync(join(tmpdir(), "storage-"))),
-  (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
-)
-
-/** An empty place for one run. */
-const placeOf = (setup: Setup): Effect.Effect<string, never, Scope.Scope> =>
-  setups[setup].engine === "LevelDB"
-    ? directory
-    : Effect.map(
-      Effect.orDie(
-        RedisServer.make(setups[setup].sync ? { appendonly: true, appendfsync: "always" } : { appendonly: false })
-      ),
-      (redis) => redis.url
-    )
 
 const measure = (request: Omit<SideRequest, "place">): Promise<SideResult> =>
   Effect.runPromise(Effect.scoped(Effect.gen(function*() {
@@ -43,11 +24,11 @@ const sourceOf = (setup: Setup, size: number): Source => ({
     const millis = seconds * 1000
     const session = await measure({ setup, side: "session", size, millis })
     const engine = await measure({ setup, side: "engine", size: Math.max(1, Math.round(session.batch)), millis })
-    return { session: { value: session.rate }, engine: { value: engine.rate } }
+    return { session: { value: session.rate, cpu: session.cpu }, engine: { value: engine.rate, cpu: engine.cpu } }
   }
 })
 
-export const rows: ReadonlyArray<Row> = (Object.keys(setups) as ReadonlyArray<Setup>).flatMap((setup) =>
+const acceptanceRows: ReadonlyArray<Row> = (Object.keys(setups) as ReadonlyArray<Setup>).flatMap((setup) =>
   crowds.map((size): Row => {
     const source = sourceOf(setup, size)
     return {
@@ -63,3 +44,5 @@ export const rows: ReadonlyArray<Row> = (Object.keys(setups) as ReadonlyArray<Se
     }
   })
 )
+
+export const rows: ReadonlyArray<Row> = [...acceptanceRows, ...openRows, ...flatRows]

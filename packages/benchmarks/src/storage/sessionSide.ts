@@ -1,20 +1,15 @@
 /**
  * Accepted messages per second of a durable session without a connection.
  */
-import { ConnectionRefused, MqttError } from "@effect-mqttx/core/MqttError"
-import * as MqttSession from "@effect-mqttx/core/MqttSession"
 import { SessionStore } from "@effect-mqttx/core/SessionStore"
-import { Transport } from "@effect-mqttx/core/Transport"
 import { FileStore } from "@effect-mqttx/store-file"
 import { RedisStore } from "@effect-mqttx/store-redis"
 import * as NodeRedis from "@effect/platform-node/NodeRedis"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { cpuSince } from "../harness/child.ts"
 import { payloadBytes, setups, type SideRequest, type SideResult } from "./contract.ts"
-
-const nowhere: Transport = {
-  open: () => Effect.fail(new MqttError({ reason: new ConnectionRefused({ code: "ECONNREFUSED" }) }))
-}
+import { durableSession } from "./session.ts"
 
 const storeOf = ({ place, setup }: SideRequest) =>
   setups[setup].engine === "LevelDB"
@@ -45,12 +40,7 @@ export const measureAccepted = <E>(
           }
         }))
     }
-    const session = yield* MqttSession.makeDurable({
-      name: "meter",
-      servers: "nowhere.invalid",
-      queue: { messages: 10_000_000, bytes: 10_000_000_000 },
-      drainTimeout: "10 millis"
-    }).pipe(Effect.provideService(SessionStore, counted), Effect.provideService(Transport, nowhere))
+    const session = yield* durableSession("meter", counted)
     const payload = new Uint8Array(payloadBytes)
     const load = { isRunning: true }
     const options = { qos: 1 } as const
@@ -64,10 +54,12 @@ export const measureAccepted = <E>(
       Effect.all(Array.from({ length: publishers }, () => publisher), { concurrency: "unbounded", discard: true })
     )
     yield* Effect.sleep(millis / 4)
-    const [before, commitsBefore, begin] = [accepted, commits, performance.now()]
+    const [before, commitsBefore, begin, cpuBefore] = [accepted, commits, performance.now(), process.cpuUsage()]
     yield* Effect.sleep(millis)
     const seconds = (performance.now() - begin) / 1000
-    const result = { rate: (accepted - before) / seconds, batch: (accepted - before) / (commits - commitsBefore) }
+    const count = accepted - before
+    const cpu = cpuSince(cpuBefore) / count
+    const result = { rate: count / seconds, cpu, batch: count / (commits - commitsBefore) }
     load.isRunning = false
     all.interruptUnsafe()
     return result

@@ -12,6 +12,7 @@ import { StoreFailure } from "./failure.ts"
 import type { Database, Operation } from "./level.ts"
 import { OpenDatabase } from "./openDatabase.ts"
 import { openDirectory, type OwnedDirectory } from "./openDirectory.ts"
+import { RecordChecksums } from "./recordChecksums.ts"
 import { prepare, type PreparedChanges, SessionState } from "./sessionState.ts"
 import { type Write, WriteQueue } from "./writeQueue.ts"
 
@@ -127,7 +128,13 @@ export class FileEngine {
       await this.#database.write(database, batch, true)
       commitCounts.free(state.id)
       commitCounts.flush()
-      state.resume({ records: [], checksums: new Map(), unreadable: [], summary: undefined, isSummaryDamaged: false })
+      state.resume({
+        records: [],
+        checksums: new RecordChecksums(),
+        unreadable: [],
+        summary: undefined,
+        isSummaryDamaged: false
+      })
     }, state)
   }
 

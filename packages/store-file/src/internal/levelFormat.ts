@@ -63,6 +63,13 @@ class Cursor {
   slice(): Uint8Array {
     return this.take(this.varint())
   }
+  skip(): void {
+    this.skipBytes(this.varint())
+  }
+  skipBytes(size: number): void {
+    if (size > this.end - this.position) throw new Malformed()
+    this.position += size
+  }
 }
 
 const text = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("utf8")
@@ -150,8 +157,8 @@ export const readRecords = (log: Uint8Array | Source, visit: (record: Uint8Array
   return damage
 }
 
-/** Reads a log of writes. */
-export const readLog = (bytes: Uint8Array | Source, visit: Visit): ReadonlyArray<string> => {
+/** Reads a log of writes; without `visit` it only checks it. */
+export const readLog = (bytes: Uint8Array | Source, visit: Visit | undefined): ReadonlyArray<string> => {
   const damage: Array<string> = []
   const records = readRecords(bytes, (record) => {
     try {
@@ -161,7 +168,12 @@ export const readLog = (bytes: Uint8Array | Source, visit: Visit): ReadonlyArray
       for (let count = view.getUint32(8, true); count > 0; count--) {
         const type = cursor.byte()
         if (type > 1) throw new Malformed()
-        visit(text(cursor.slice()), sequence++, type === 1 ? cursor.slice() : undefined)
+        if (visit === undefined) {
+          cursor.skip()
+          if (type === 1) cursor.skip()
+        } else {
+          visit(text(cursor.slice()), sequence++, type === 1 ? cursor.slice() : undefined)
+        }
       }
     } catch {
       damage.push("a record that is no write")
@@ -249,8 +261,28 @@ const readEntries = (block: Uint8Array, visit: (key: Uint8Array, value: Uint8Arr
   }
 }
 
-/** Reads the whole parts of a table, and returns the damaged ones. */
-export const readTable = (table: Uint8Array | Source, visit: Visit): ReadonlyArray<string> => {
+/** The size of the sequence number and the type behind each key of a table. */
+const tagSize = 8
+
+/** Checks what `readEntries` would read for a table, without a key or a value for each entry. */
+const checkEntries = (block: Uint8Array): void => {
+  const restarts = viewOf(block).getUint32(block.length - 4, true)
+  const cursor = new Cursor(block, 0, block.length - 4 - restarts * 4)
+  let keyLength = 0
+  while (!cursor.isAtEnd) {
+    const shared = cursor.varint()
+    const unshared = cursor.varint()
+    const size = cursor.varint()
+    if (shared > keyLength) throw new Malformed()
+    keyLength = shared + unshared
+    if (keyLength < tagSize) throw new Malformed()
+    cursor.skipBytes(unshared)
+    cursor.skipBytes(size)
+  }
+}
+
+/** Reads the whole parts of a table, and returns the damaged ones; without `visit` it only checks them. */
+export const readTable = (table: Uint8Array | Source, visit: Visit | undefined): ReadonlyArray<string> => {
   const source = sourceOf(table)
   const damage: Array<string> = []
   try {
@@ -273,10 +305,12 @@ export const readTable = (table: Uint8Array | Source, visit: Visit): ReadonlyArr
     }
     readEntries(readBlock(source, footer), (_, handle) => {
       try {
-        readEntries(readBlock(source, new Cursor(handle)), (key, value) => {
-          if (key.length < 8) throw new Malformed()
-          const tag = viewOf(key).getBigUint64(key.length - 8, true)
-          visit(text(key.subarray(0, -8)), Number(tag >> 8n), (tag & 0xffn) === 1n ? value : undefined)
+        const block = readBlock(source, new Cursor(handle))
+        if (visit === undefined) return checkEntries(block)
+        readEntries(block, (key, value) => {
+          if (key.length < tagSize) throw new Malformed()
+          const tag = viewOf(key).getBigUint64(key.length - tagSize, true)
+          visit(text(key.subarray(0, -tagSize)), Number(tag >> 8n), (tag & 0xffn) === 1n ? value : undefined)
         })
       } catch (error) {
         if (!isOfBytes(error)) throw error

@@ -11,8 +11,6 @@ import { type Engine, openLevel, type Operation } from "./level.ts"
 import { type Manifest, readLog, readManifest, readTable, type Visit } from "./levelFormat.ts"
 import { withFile } from "./source.ts"
 
-const ignore: Visit = () => {}
-
 interface Files {
   readonly manifest: Manifest | undefined
   readonly logs: ReadonlyArray<string>
@@ -58,8 +56,8 @@ const filesOf = (directory: string): Files => {
   }
 }
 
-/** Reads all files in use and returns the damage. */
-export const readAll = (directory: string, visit: Visit): ReadonlyArray<string> => {
+/** Reads all files in use and returns the damage; without `visit` it only checks them. */
+export const readAll = (directory: string, visit: Visit | undefined): ReadonlyArray<string> => {
   const { damage, logs, tables } = filesOf(directory)
   const found = [...damage]
   for (const name of tables) {
@@ -76,7 +74,7 @@ export const readAll = (directory: string, visit: Visit): ReadonlyArray<string> 
 }
 
 /** The damage of a database; empty for one that LevelDB may open. */
-export const inspect = (directory: string): ReadonlyArray<string> => readAll(directory, ignore)
+export const inspect = (directory: string): ReadonlyArray<string> => readAll(directory, undefined)
 
 /** Bytes of the logs, which LevelDB turns into tables when it opens a database. */
 export const logBytes = (directory: string): number => {

@@ -11,6 +11,7 @@ import { createHash } from "node:crypto"
 import { crc32 } from "node:zlib"
 import { StoreFailure } from "./failure.ts"
 import { type Database, type Operation, tailOf } from "./level.ts"
+import { RecordChecksums } from "./recordChecksums.ts"
 
 /**
  * Identifies a session in keys: 128 bits of a digest of its name, so that any name fits, with a fixed length. The
@@ -31,7 +32,7 @@ export interface Summary {
 export interface Found {
   readonly records: ReadonlyArray<StoreRecord>
   /** The checksum of each record under its key. */
-  readonly checksums: Map<string, number>
+  readonly checksums: RecordChecksums
   /** The keys, in the database, of values that cannot be read. */
   readonly unreadable: ReadonlyArray<string>
   readonly summary: Summary | undefined
@@ -119,7 +120,7 @@ export class SessionState {
   /**
    * The known content of the database; undefined before the first read, and after a write with an unknown outcome.
    */
-  checksums: Map<string, number> | undefined
+  checksums: RecordChecksums | undefined
   commits = 0
   records = 0
   readonly summaryKey: string
@@ -141,7 +142,7 @@ export class SessionState {
   /** Reads everything and changes nothing. Fails with the kind `newerFormat`. */
   async read(database: Database): Promise<Found> {
     const records: Array<StoreRecord> = []
-    const checksums = new Map<string, number>()
+    const checksums = new RecordChecksums()
     const unreadable: Array<string> = []
     const start = this.#prefix.length
     await database.range(this.#prefix, this.#end, (full, bytes) => {
@@ -163,7 +164,8 @@ export class SessionState {
   async recall(database: Database): Promise<void> {
     const tails = database.tails?.(this.#prefix, this.#end)
     if (tails === undefined) return this.resume(await this.read(database))
-    const checksums = new Map(Array.from(tails, ([full, tail]) => [fromStored(full.slice(this.#prefix.length)), tail]))
+    const checksums = new RecordChecksums()
+    for (const [full, tail] of tails) checksums.set(fromStored(full.slice(this.#prefix.length)), tail)
     this.resume({ records: [], checksums, unreadable: [], ...await this.#readSummary(database) })
   }
 
@@ -273,12 +275,12 @@ export class SessionState {
 }
 
 /** Computes the summary of records. */
-export const summarise = (checksums: ReadonlyMap<string, number>, commits: number): Summary => {
+export const summarise = (checksums: RecordChecksums, commits: number): Summary => {
   let sum = 0
   let exclusive = 0
-  for (const checksum of checksums.values()) {
+  checksums.forEach((checksum) => {
     sum = (sum + checksum) >>> 0
     exclusive = (exclusive ^ checksum) >>> 0
-  }
+  })
   return { commits, records: checksums.size, sum, exclusive }
 }

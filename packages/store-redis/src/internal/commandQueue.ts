@@ -125,16 +125,29 @@ export const makeCommandQueue = (connections: Connections, timeout: Duration.Dur
       return yield* unexpected > 1 ? new StorageFailed({ ...last.reason, kind: "corrupt" }) : last.reason
     })
 
+  const callOn = <A>(
+    first: Connection,
+    use: Call,
+    read: Reader<A>,
+    limit: Duration.Duration
+  ): Effect.Effect<A, StorageFailed> =>
+    Effect.flatMap(attempt(first, use, read, limit), (result) => {
+      if (Result.isSuccess(result)) return Effect.succeed(result.success)
+      const { isUseless, reason } = result.failure
+      if (!isUseless) return Effect.fail(reason)
+      return retryElsewhere(first, result.failure, (connection) => attempt(connection, use, read, limit)).pipe(
+        Effect.timeoutOrElse({ duration: limit, orElse: () => Effect.fail(reason) })
+      )
+    })
+
   const call = <A>(use: Call, read: Reader<A>, limit: Duration.Duration): Effect.Effect<A, StorageFailed> =>
-    Effect.flatMap(connected(limit), (first) =>
-      Effect.flatMap(attempt(first, use, read, limit), (result) => {
-        if (Result.isSuccess(result)) return Effect.succeed(result.success)
-        const { isUseless, reason } = result.failure
-        if (!isUseless) return Effect.fail(reason)
-        return retryElsewhere(first, result.failure, (connection) => attempt(connection, use, read, limit)).pipe(
-          Effect.timeoutOrElse({ duration: limit, orElse: () => Effect.fail(reason) })
-        )
-      }))
+    Effect.suspend(() => {
+      const connection = connections.current()
+      // A time limit costs two fibers: only waiting for a connection gets one of its own.
+      return connection === undefined
+        ? Effect.flatMap(connected(limit), (first) => callOn(first, use, read, limit))
+        : callOn(connection, use, read, limit)
+    })
 
   return {
     send: (read, [command, ...args], extraTime) =>

@@ -30,20 +30,30 @@ export class Commits {
   }
 
   commit(changes: ReadonlyArray<StoreChange>): Effect.Effect<void, StorageFailed> {
-    return Effect.gen({ self: this }, function*() {
+    // Plain functions and few effects: every message of a durable session passes here, often by itself.
+    return Effect.suspend(() => {
+      const { largestValue } = this.#options
       const { records } = this.#options.confirmed
       const content = commitOf(changes, records)
-      const parts = yield* this.#partsOf(content)
-      const first = (yield* parts)!
-      if (changesIn(first) === content.deletes.size + content.puts.size) {
-        const args = [content.isFreeing ? "1" : "0", first.deletes.length.toString()]
-        yield* this.change(Scripts.commit, args.concat(first.deletes, first.puts))
-      } else {
-        yield* this.#stage(content)
+      let first: Part
+      try {
+        first = partsOf(content, largestValue).next().value as Part
+      } catch (error) {
+        return Effect.fail(error as StorageFailed)
       }
-      for (const [key, record] of content.puts) records.set(key, record)
-      for (const key of content.deletes) records.delete(key)
+      const isWhole = changesIn(first) === content.deletes.size + content.puts.size
+      return Effect.map(isWhole ? this.#commitPart(content, first) : this.#stage(content), () => {
+        for (const [key, record] of content.puts) records.set(key, record)
+        for (const key of content.deletes) records.delete(key)
+      })
     })
+  }
+
+  #commitPart({ isFreeing }: Commit, { deletes, puts }: Part): Effect.Effect<void, StorageFailed> {
+    const args = [isFreeing ? "1" : "0", deletes.length.toString()]
+    for (const field of deletes) args.push(field)
+    for (const text of puts) args.push(text)
+    return this.change(Scripts.commit, args)
   }
 
   /** Deletes fields of the records that hold no record. */

@@ -28,6 +28,8 @@ export interface Connections {
    * The current connection, or a new one. Waits as long as the driver does; the caller sets a time limit.
    */
   readonly get: Effect.Effect<Connection, StorageFailed>
+  /** The current connection; undefined: there is none, and `get` makes one. */
+  readonly current: () => Connection | undefined
   /**
    * Abandons a useless connection. Returns false if it is kept, because others were no better a moment ago. A
    * connection that `isBroken` is always abandoned.
@@ -134,6 +136,7 @@ export const makeConnections = (redis: Redis.Redis["Service"]): Connections => {
 
   return {
     get: Effect.suspend(() => own === undefined ? connect : Effect.succeed(own)),
+    current: () => own,
     abandon: (useless, isBroken) =>
       Effect.flatMap(Clock.monotonicTimeNanos, (now) => {
         // Another caller has abandoned it meanwhile.

@@ -46,12 +46,21 @@ const specialInField = /[%\p{Cs}]/gu
 const escaped = /%([0-9a-f]{4})/g
 
 /**
- * The field that holds the record of a key.
+ * The field that holds the record of a key. Nearly every key is its field. A loop finds that in a tenth of the time of
+ * the expression.
  */
-export const fieldOf = (key: string): string => key.replace(specialInField, escape)
+export const fieldOf = (key: string): string => {
+  for (let i = 0; i < key.length; i++) {
+    const unit = key.charCodeAt(i)
+    if (unit === 0x25 || (unit >= 0xd800 && unit <= 0xdfff)) return key.replace(specialInField, escape)
+  }
+  return key
+}
 
 /**
  * The key of the record that a field holds.
  */
 export const keyOfField = (field: string): string =>
-  field.replace(escaped, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)))
+  !field.includes("%")
+    ? field
+    : field.replace(escaped, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)))

@@ -37,15 +37,25 @@ export class LossRepair {
   }
 
   /** Runs a script, and again after each of its hindrances is removed. */
-  runRepaired(once: Effect.Effect<RepairNeed | undefined, StorageFailed>): Effect.Effect<void, StorageFailed> {
-    return Effect.gen({ self: this }, function*() {
-      for (let attempts = 0; attempts < maximumRepairs; attempts++) {
-        const need = yield* once
-        if (need === undefined) return
-        if (need === Scripts.lost || (yield* this.finish) === Scripts.lost) yield* this.restore
-      }
-      return yield* new StorageFailed({ detail: "Redis keeps losing what was committed" })
+  runRepaired(
+    once: Effect.Effect<RepairNeed | undefined, StorageFailed>,
+    attempts: number = maximumRepairs
+  ): Effect.Effect<void, StorageFailed> {
+    return Effect.flatMap(once, (need) => {
+      if (need === undefined) return Effect.void
+      const repaired = Effect.andThen(this.#repair(need), Effect.suspend(() => this.runRepaired(once, attempts - 1)))
+      return attempts > 1 ? repaired : Effect.andThen(
+        this.#repair(need),
+        Effect.fail(new StorageFailed({ detail: "Redis keeps losing what was committed" }))
+      )
     })
+  }
+
+  /** Removes what hinders a script. */
+  #repair(need: RepairNeed): Effect.Effect<void, StorageFailed> {
+    return need === Scripts.lost
+      ? this.restore
+      : Effect.flatMap(this.finish, (found) => found === Scripts.lost ? this.restore : Effect.void)
   }
 
   /** Moves the changes of a concluded commit to the records. */

@@ -42,12 +42,15 @@ export const commitOf = (changes: ReadonlyArray<StoreChange>, current: ReadonlyM
       deletes.add(change.key)
     }
   }
-  let isFreeing = true
+  return { deletes, puts, isFreeing: isFreeing(puts, current) }
+}
+
+const isFreeing = (puts: Commit["puts"], current: ReadonlyMap<string, StoreRecord>): boolean => {
   for (const [key, record] of puts) {
     const before = current.get(key)
-    isFreeing &&= before !== undefined && sizeOf(record) <= sizeOf(before)
+    if (before === undefined || sizeOf(record) > sizeOf(before)) return false
   }
-  return { deletes, puts, isFreeing }
+  return true
 }
 
 /**

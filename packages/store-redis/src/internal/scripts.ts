@@ -163,13 +163,13 @@ local frees = ARGV[5] == '1'
 if frees then renew() end
 local deletes = tonumber(ARGV[6])
 local first = 7 + deletes
-for i = first, #ARGV, ${batch} do
+for i = first + ${batch}, #ARGV, ${batch} do
   redis.call('HSET', KEYS[3], unpack(ARGV, i, math.min(i + ${batch - 1}, #ARGV)))
 end
+redis.call('HSET', KEYS[3], '', ARGV[4], unpack(ARGV, first, math.min(first + ${batch - 1}, #ARGV)))
 for i = 7, 6 + deletes, ${batch} do
   redis.call('HDEL', KEYS[3], unpack(ARGV, i, math.min(i + ${batch - 1}, 6 + deletes)))
 end
-redis.call('HSET', KEYS[3], '', ARGV[4])
 if not frees then renew() end
 return 1`)
 
