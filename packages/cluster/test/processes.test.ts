@@ -39,15 +39,40 @@ describe.skipIf(!PostgresServer.isPresent() || !MosquittoBroker.isPresent())("pr
       "a session whose owner is killed goes on at another node, and nothing is lost or doubled",
       () =>
         Effect.gen(function*() {
-          const { affected, finish, isBack, isServedByOthers, takeovers, until, victim } = yield* make("killed")
+          const { affected, finish, isBack, isServedByOthers, takeovers, until, victim, wills } = yield* make("killed")
           yield* victim.kill
           yield* until(isServedByOthers, "others take over")
+          // The server has published the wills of the process, as for any one that dies.
+          yield* until(() => wills.filter((name) => name === victim.name).length === affected.length, "wills")
           yield* victim.start
           yield* until(isBack, "the node gets sessions back")
           const { published, received, rows } = yield* finish
           assert.deepStrictEqual(rows, published)
           assert.deepStrictEqual(received, published)
           assert.deepStrictEqual(affected.flatMap(takeovers).filter(({ to }) => to === victim.name), [])
+        }).pipe(quiet),
+      240_000
+    )
+
+    it.effect(
+      "a node that gets SIGTERM hands its sessions over without wills, and nothing is lost or doubled",
+      () =>
+        Effect.gen(function*() {
+          const { affected, connections, finish, isServedByOthers, until, victim, wills } = yield* make("ended")
+          // As `NodeRuntime.runMain` ends.
+          assert.strictEqual(yield* victim.leave, 130)
+          yield* until(isServedByOthers, "others take over")
+          const { published, received, rows } = yield* finish
+          assert.deepStrictEqual(rows, published)
+          assert.deepStrictEqual(received, published)
+          assert.deepStrictEqual(wills, [])
+          // Each next owner came when the last one had disconnected.
+          for (const id of affected) {
+            const all = connections(id)
+            assert.isFalse(all.some(({ isTakeover }) => isTakeover))
+            assert.strictEqual(all.at(-2)!.user, victim.name)
+            assert.notStrictEqual(all.at(-1)!.user, victim.name)
+          }
         }).pipe(quiet),
       240_000
     )

@@ -19,7 +19,13 @@ class Sites extends ClusterSession.Service<Sites>()(prefix) {}
 
 const node = Sites.layer({
   clientIds,
-  options: () => ({ servers: [broker], username: name, protocolVersion, log: "off" as const }),
+  options: (clientId) => ({
+    servers: [broker],
+    username: name,
+    protocolVersion,
+    log: "off" as const,
+    will: { topic: `${prefix}/${clientId}/will`, payload: name }
+  }),
   run: (session, clientId) =>
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient

@@ -139,7 +139,10 @@ export const cluster = Effect.fnUntraced(function*(
       pause: signal("SIGSTOP"),
       resume: signal("SIGCONT"),
       kill: Effect.suspend(() => Effect.andThen(signal("SIGKILL"), ended(child))),
-      leave: Effect.suspend(() => Effect.andThen(signal("SIGTERM"), ended(child))),
+      /** Answers with the exit code. */
+      leave: Effect.suspend(() => Effect.andThen(signal("SIGTERM"), ended(child))).pipe(
+        Effect.map(() => child.exitCode)
+      ),
       start: Effect.map(start(settings), (next) => {
         child = next
       })
@@ -159,6 +162,13 @@ export const cluster = Effect.fnUntraced(function*(
         servedBy.set(site, node!)
       })
     ),
+    Effect.forkScoped({ startImmediately: true })
+  )
+  /** The nodes whose wills were published. */
+  const wills: Array<string> = []
+  const willing = yield* observer.subscription(`${prefix}/+/will`, { qos: 1 })
+  yield* willing.messages.pipe(
+    Stream.runForEach(({ text }) => Effect.sync(() => wills.push(text))),
     Effect.forkScoped({ startImmediately: true })
   )
   const nodes = yield* Effect.forEach(Array.from({ length: processes }, (_, n) => n), makeNode)
@@ -193,6 +203,7 @@ export const cluster = Effect.fnUntraced(function*(
     clientIds,
     nodes,
     servedBy,
+    wills,
     until,
     connections: (id: string) => connectionsOf(broker.log(), id),
     /** Ends the load, waits for the rest, and answers with what was published, stored and received. */
