@@ -1,4 +1,4 @@
-import { MosquittoBroker, PostgresServer } from "@effect-mqttx/testing"
+import { MosquittoBroker, PostgresServer, RedisServer } from "@effect-mqttx/testing"
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { quiet } from "./support/nodes.ts"
@@ -12,13 +12,14 @@ const servers = Layer.merge(
   Layer.effect(MosquittoBroker.MosquittoBroker, MosquittoBroker.make({ config: ["max_queued_messages 0"] }))
 )
 
-const make = Effect.fnUntraced(function*(prefix: string, protocolVersion: 4 | 5 = 5) {
+const make = Effect.fnUntraced(function*(prefix: string, protocolVersion: 4 | 5 = 5, redis?: string) {
   yield* bundle
   const started = yield* cluster(yield* PostgresServer.PostgresServer, yield* MosquittoBroker.MosquittoBroker, {
     prefix,
     processes: 3,
     sessions: 9,
-    protocolVersion
+    protocolVersion,
+    ...(redis === undefined ? undefined : { redis })
   })
   const victimName = started.servedBy.get(started.clientIds[0]!)!
   const victim = started.nodes.find(({ name }) => name === victimName)!
@@ -73,6 +74,24 @@ describe.skipIf(!PostgresServer.isPresent() || !MosquittoBroker.isPresent())("pr
             assert.strictEqual(all.at(-2)!.user, victim.name)
             assert.notStrictEqual(all.at(-1)!.user, victim.name)
           }
+        }).pipe(quiet),
+      240_000
+    )
+
+    it.effect.skipIf(!RedisServer.isPresent())(
+      "state in Redis, locks in PostgreSQL: killed owners lose nothing, and the rows have each message once",
+      () =>
+        Effect.gen(function*() {
+          const { url } = yield* RedisServer.make({ appendonly: true, appendfsync: "always" })
+          const { affected, finish, isBack, isServedByOthers, takeovers, until, victim } = yield* make("redis", 5, url)
+          yield* victim.kill
+          yield* until(isServedByOthers, "others take over")
+          yield* victim.start
+          yield* until(isBack, "the node gets sessions back")
+          const { published, received, rows } = yield* finish
+          assert.deepStrictEqual(rows, published)
+          assert.deepStrictEqual(Array.from(new Set(received)), published)
+          assert.deepStrictEqual(affected.flatMap(takeovers).filter(({ to }) => to === victim.name), [])
         }).pipe(quiet),
       240_000
     )

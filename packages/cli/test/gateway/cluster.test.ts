@@ -2,7 +2,7 @@
  * `effect-mqttx gateway` with `[cluster]`: three processes with one file, PostgreSQL, and two real mosquittos.
  */
 import { Cli } from "@effect-mqttx/cli"
-import { MosquittoBroker, PostgresServer } from "@effect-mqttx/testing"
+import { MosquittoBroker, PostgresServer, RedisServer } from "@effect-mqttx/testing"
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Schedule } from "effect"
 import * as Fs from "node:fs"
@@ -51,6 +51,14 @@ port = "\${METRICS_PORT}"
 
 [admin]
 port = "\${ADMIN_PORT}"
+`
+
+/** The same, with the state of the sessions in Redis. */
+const withRedis = (file: string, url: string): string =>
+  file.replaceAll("username =", "store = \"cache\"\nusername =") + `
+[stores.cache]
+type = "redis"
+url = "${url}"
 `
 
 interface State {
@@ -107,12 +115,11 @@ const connectionsOf = (log: string, clientId: string) => {
   return connections
 }
 
-const make = Effect.fnUntraced(function*(tablePrefix: string, timings = "failover") {
+const make = Effect.fnUntraced(function*(tablePrefix: string, timings = "failover", redis?: string) {
   const a = yield* broker
   const b = yield* broker
-  const at = yield* folder({
-    "gateway.toml": fileFor(yield* PostgresServer.PostgresServer, tablePrefix, timings, a.url, b.url)
-  })
+  const text = fileFor(yield* PostgresServer.PostgresServer, tablePrefix, timings, a.url, b.url)
+  const at = yield* folder({ "gateway.toml": redis === undefined ? text : withRedis(text, redis) })
   const file = Path.join(at, "gateway.toml")
   const received = yield* witness(b.url, "plant/#")
   const nodes = yield* Effect.forEach(["one", "two", "three"], (name) => makeNode(file, name), { concurrency: 3 })
@@ -175,6 +182,25 @@ describe.skipIf(!PostgresServer.isPresent() || !MosquittoBroker.isPresent())("a 
             owner.process.child.kill("SIGTERM")
             const { code, stderr } = yield* owner.process.ended
             assert.strictEqual(code, exitCodes.done, stderr)
+            const next = yield* ownerOf(nodes.filter((node) => node !== owner))
+            yield* received.has(received.payloads.length + 300)
+            const count = yield* traffic.stop
+            yield* received.has(count)
+            assert.deepStrictEqual(received.payloads, numbers(count))
+            for (const each of connections()) {
+              assert.deepStrictEqual(each, [owner, next].map(({ name }) => ({ user: name, isTakeover: false })))
+            }
+          }).pipe(Effect.scoped),
+        180_000
+      )
+
+      it.effect.skipIf(!RedisServer.isPresent())(
+        "state in Redis, locks in PostgreSQL: kill -9 of the owner, every message once",
+        () =>
+          Effect.gen(function*() {
+            const { url } = yield* RedisServer.make({ appendonly: true, appendfsync: "always" })
+            const { connections, nodes, owner, received, traffic } = yield* make("redis", "failover", url)
+            yield* owner.kill
             const next = yield* ownerOf(nodes.filter((node) => node !== owner))
             yield* received.has(received.payloads.length + 300)
             const count = yield* traffic.stop
