@@ -74,7 +74,13 @@ export const floors: Floors = [
 /** What packages stand on besides the core. */
 export const packagesBelow: Readonly<Record<string, ReadonlyArray<string>>> = {
   browser: ["@effect-mqttx/store-kvs"],
-  cli: ["@effect-mqttx/metrics", "@effect-mqttx/store-file", "@effect-mqttx/store-redis", "@effect-mqttx/store-sql"]
+  cli: [
+    "@effect-mqttx/cluster",
+    "@effect-mqttx/metrics",
+    "@effect-mqttx/store-file",
+    "@effect-mqttx/store-redis",
+    "@effect-mqttx/store-sql"
+  ]
 }
 
 /** The floors of packages that stand on the core. */

@@ -27,6 +27,7 @@
  * ```
  */
 import { InvalidOptions, MqttError } from "@effect-mqttx/core/MqttError"
+import type { SessionStore } from "@effect-mqttx/core/SessionStore"
 import * as Cause from "effect/Cause"
 import { make as makeEntityId } from "effect/cluster/EntityId"
 import { Sharding } from "effect/cluster/Sharding"
@@ -36,7 +37,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import { makeFence } from "./internal/fence.ts"
+import { makeFence, StoreGuard } from "./internal/fence.ts"
 
 /** Before a program that failed runs again. */
 const patience = Schedule.min([Schedule.exponential("200 millis", 2), Schedule.spaced("5 seconds")])
@@ -67,6 +68,17 @@ export const layer = <A, E, R>(
     }
     return Effect.succeed(Singleton.make(`@effect-mqttx/cluster/${name}`, keep(`@effect-mqttx/cluster/${name}`, run)))
   })) as Layer.Layer<never, MqttError, Exclude<R, Scope.Scope> | Sharding>
+
+/**
+ * Puts a store behind the fence of the singleton that calls this, for a program that opens stores by itself. The
+ * `SessionStore` among the services of a singleton is behind it anyway. Outside of a singleton it returns the store.
+ *
+ * @stability unstable
+ * @category combinators
+ * @since 0.1.0
+ */
+export const guardStore = (store: SessionStore["Service"]): Effect.Effect<SessionStore["Service"]> =>
+  Effect.map(StoreGuard, (guard) => guard(store))
 
 const keep = Effect.fnUntraced(function*<A, E, R>(name: string, run: Effect.Effect<A, E, R>) {
   const sharding = yield* Sharding

@@ -52,6 +52,87 @@ describe.skipIf(!PostgresServer.isPresent() || !MosquittoBroker.isPresent())("se
         assert.strictEqual(new Set(owners[0]).size, 3)
       }).pipe(quiet))
 
+    it.effect("status and close of a session that another node owns, which is opened again by the next call", () =>
+      Effect.gen(function*() {
+        const { port } = yield* PostgresServer.PostgresServer
+        const broker = yield* MosquittoBroker.MosquittoBroker
+        const settings = { database: port, prefix: "closed", broker: broker.url }
+        const nodes = yield* Effect.all([node(settings), node(settings)], { concurrency: 2 })
+        const ids = identifiers("closed", 6)
+        const owners = yield* settled(nodes[0].sites, ids, 2)
+        const id = ids[0]!
+        const [owner, other] = owners[0] === nodes[0].address ? nodes : [nodes[1], nodes[0]]
+        const { clientId, node: address, ready, state } = yield* other.sites.status(id)
+        assert.deepStrictEqual({ clientId, address, ready, state }, {
+          clientId: id,
+          address: owner.address,
+          ready: true,
+          state: "connected"
+        })
+        yield* other.sites.close(id)
+        yield* Effect.sleep("20 millis").pipe(
+          Effect.repeat({ until: () => new RegExp(`Client ${id} .*disconnected`).test(broker.log()) })
+        )
+        assert.strictEqual(connectionsOf(broker.log(), id).length, 1)
+        yield* other.sites.publish(id, "closed/again", "x", { qos: 2 })
+        assert.strictEqual((yield* other.sites.status(id)).node, owner.address)
+        assert.deepStrictEqual(connectionsOf(broker.log(), id), [
+          { user: owner.address, isTakeover: false },
+          { user: owner.address, isTakeover: false }
+        ])
+        assert.isTrue(owner.connected().findLast((each) => each.clientId === id)!.isPresent)
+      }).pipe(quiet))
+
+    it.effect("a node that joins gets sessions, and hands them back when it leaves: no message lost or doubled", () =>
+      Effect.gen(function*() {
+        const { port } = yield* PostgresServer.PostgresServer
+        const broker = yield* MosquittoBroker.MosquittoBroker
+        const received: Array<string> = []
+        const ids = identifiers("scaled", 6)
+        const settings = {
+          database: port,
+          prefix: "scaled",
+          broker: broker.url,
+          clientIds: ids,
+          run: (session: MqttSession.Session, clientId: string) =>
+            session.consume(`scaled/${clientId}/in`, (message) =>
+              Effect.sync(() => {
+                received.push(`${clientId} ${message.text}`)
+              }), { qos: 2, consumer: "in" })
+        }
+        const first = yield* node(settings)
+        yield* settled(first.sites, ids, 1)
+        const observer = yield* MqttSession.make({ name: "observer-scaled", servers: [broker.url] })
+        const load = { count: 0, isFinished: false }
+        const sending = yield* Effect.gen(function*() {
+          while (!load.isFinished) {
+            const text = String(load.count++)
+            yield* Effect.forEach(ids, (id) => observer.publish(`scaled/${id}/in`, text, { qos: 2 }), {
+              concurrency: "unbounded"
+            })
+            yield* Effect.sleep("5 millis")
+          }
+        }).pipe(Effect.forkChild({ startImmediately: true }))
+        const second = yield* node(settings)
+        const spread = yield* settled(first.sites, ids, 2)
+        const moved = new Set(ids.filter((_, i) => spread[i] === second.address))
+        yield* second.leave
+        assert.deepStrictEqual(yield* ownersOf(first.sites, ids), ids.map(() => first.address))
+        load.isFinished = true
+        yield* Fiber.join(sending)
+        const expected = ids.flatMap((id) => Array.from({ length: load.count }, (_, n) => `${id} ${n}`))
+        yield* Effect.sleep("20 millis").pipe(Effect.repeat({ until: () => received.length >= expected.length }))
+        assert.deepStrictEqual(received.toSorted(), expected.toSorted())
+        for (const id of ids) {
+          const there = moved.has(id) ? [first.address, second.address, first.address] : [first.address]
+          const connections = connectionsOf(broker.log(), id)
+          // A node of a machine with much load may open a session again.
+          const owners = connections.map(({ user }) => user).filter((user, i, all) => user !== all[i - 1])
+          assert.deepStrictEqual(owners, there)
+          assert.isFalse(connections.some(({ isTakeover }) => isTakeover))
+        }
+      }).pipe(quiet))
+
     it.effect("a node that leaves hands its sessions over: present at the server, and no message lost or doubled", () =>
       Effect.gen(function*() {
         const { port } = yield* PostgresServer.PostgresServer

@@ -1,4 +1,4 @@
-import { MosquittoBroker, PostgresServer } from "@effect-mqttx/testing"
+import { MosquittoBroker, PostgresServer, RedisServer } from "@effect-mqttx/testing"
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { quiet } from "./support/nodes.ts"
@@ -12,13 +12,14 @@ const servers = Layer.merge(
   Layer.effect(MosquittoBroker.MosquittoBroker, MosquittoBroker.make({ config: ["max_queued_messages 0"] }))
 )
 
-const make = Effect.fnUntraced(function*(prefix: string, protocolVersion: 4 | 5 = 5) {
+const make = Effect.fnUntraced(function*(prefix: string, protocolVersion: 4 | 5 = 5, redis?: string) {
   yield* bundle
   const started = yield* cluster(yield* PostgresServer.PostgresServer, yield* MosquittoBroker.MosquittoBroker, {
     prefix,
     processes: 3,
     sessions: 9,
-    protocolVersion
+    protocolVersion,
+    ...(redis === undefined ? undefined : { redis })
   })
   const victimName = started.servedBy.get(started.clientIds[0]!)!
   const victim = started.nodes.find(({ name }) => name === victimName)!
@@ -39,14 +40,57 @@ describe.skipIf(!PostgresServer.isPresent() || !MosquittoBroker.isPresent())("pr
       "a session whose owner is killed goes on at another node, and nothing is lost or doubled",
       () =>
         Effect.gen(function*() {
-          const { affected, finish, isBack, isServedByOthers, takeovers, until, victim } = yield* make("killed")
+          const { affected, finish, isBack, isServedByOthers, takeovers, until, victim, wills } = yield* make("killed")
+          yield* victim.kill
+          yield* until(isServedByOthers, "others take over")
+          // The server has published the wills of the process, as for any one that dies.
+          yield* until(() => wills.filter((name) => name === victim.name).length === affected.length, "wills")
+          yield* victim.start
+          yield* until(isBack, "the node gets sessions back")
+          const { published, received, rows } = yield* finish
+          assert.deepStrictEqual(rows, published)
+          assert.deepStrictEqual(received, published)
+          assert.deepStrictEqual(affected.flatMap(takeovers).filter(({ to }) => to === victim.name), [])
+        }).pipe(quiet),
+      240_000
+    )
+
+    it.effect(
+      "a node that gets SIGTERM hands its sessions over without wills, and nothing is lost or doubled",
+      () =>
+        Effect.gen(function*() {
+          const { affected, connections, finish, isServedByOthers, until, victim, wills } = yield* make("ended")
+          // As `NodeRuntime.runMain` ends.
+          assert.strictEqual(yield* victim.leave, 130)
+          yield* until(isServedByOthers, "others take over")
+          const { published, received, rows } = yield* finish
+          assert.deepStrictEqual(rows, published)
+          assert.deepStrictEqual(received, published)
+          assert.deepStrictEqual(wills, [])
+          // Each next owner came when the last one had disconnected.
+          for (const id of affected) {
+            const all = connections(id)
+            assert.isFalse(all.some(({ isTakeover }) => isTakeover))
+            assert.strictEqual(all.at(-2)!.user, victim.name)
+            assert.notStrictEqual(all.at(-1)!.user, victim.name)
+          }
+        }).pipe(quiet),
+      240_000
+    )
+
+    it.effect.skipIf(!RedisServer.isPresent())(
+      "state in Redis, locks in PostgreSQL: killed owners lose nothing, and the rows have each message once",
+      () =>
+        Effect.gen(function*() {
+          const { url } = yield* RedisServer.make({ appendonly: true, appendfsync: "always" })
+          const { affected, finish, isBack, isServedByOthers, takeovers, until, victim } = yield* make("redis", 5, url)
           yield* victim.kill
           yield* until(isServedByOthers, "others take over")
           yield* victim.start
           yield* until(isBack, "the node gets sessions back")
           const { published, received, rows } = yield* finish
           assert.deepStrictEqual(rows, published)
-          assert.deepStrictEqual(received, published)
+          assert.deepStrictEqual(Array.from(new Set(received)), published)
           assert.deepStrictEqual(affected.flatMap(takeovers).filter(({ to }) => to === victim.name), [])
         }).pipe(quiet),
       240_000

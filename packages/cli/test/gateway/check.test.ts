@@ -141,6 +141,47 @@ effect-mqttx: the file has 6 mistakes
       })
     }).pipe(Effect.scoped))
 
+  it.effect("a node of a cluster: says its address, where the locks are, and where a store is not shared", () =>
+    Effect.gen(function*() {
+      const text = `
+[cluster]
+host = "\${NODE_ADDRESS}"
+
+[stores.shared]
+type = "sql"
+url = "postgres://plant:hunter2@db.example/plant"
+
+[stores.disk]
+type = "file"
+directory = "state"
+
+[sessions.plant]
+servers = "mqtt://127.0.0.1:1883"
+`
+      const at = yield* folder({ "right.toml": text, "wrong.toml": `${text}store = "disk"\n` })
+      const settings = { env: { NODE_ADDRESS: "10.0.0.1" } }
+      const right = yield* run(["gateway", Path.join(at, "right.toml"), "--check"], settings)
+      assert.include(
+        right.stdout,
+        "cluster: node 10.0.0.1:34431; locks in the store shared; timings failover; one node at a time has all sessions"
+      )
+      assert.include(right.stdout, "plant  mqtt://127.0.0.1:1883; MQTT 5; store shared")
+      assert.notInclude(right.stdout, "hunter2")
+      const asJson = yield* run(["gateway", Path.join(at, "right.toml"), "--check", "--json"], settings)
+      assert.deepStrictEqual(JSON.parse(asJson.stdout).cluster, {
+        node: "10.0.0.1:34431",
+        store: "shared",
+        timings: "failover"
+      })
+      const file = Path.join(at, "wrong.toml")
+      const wrong = yield* run(["gateway", file, "--check"], settings)
+      assert.strictEqual(wrong.code, exitCodes.usage)
+      assert.include(
+        wrong.stderr,
+        `${file}:15:1: sessions.plant.store: expected a store that all nodes of the cluster reach`
+      )
+    }).pipe(Effect.scoped))
+
   it.effect("what is no file of a gateway ends with exit code 2 and says why", () =>
     Effect.gen(function*() {
       const at = yield* folder({ "a.toml": "[sessions", "a.txt": "", "a.json": "{ \"sessions\": hunter2 }" })

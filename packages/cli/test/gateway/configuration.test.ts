@@ -1,9 +1,11 @@
 /**
  * The values of a gateway's file: what they become, and each mistake with its path.
  */
+import { ClusterTimings } from "@effect-mqttx/cluster"
+import { SessionOptions } from "@effect-mqttx/core"
 import * as ForwarderOptions from "@effect-mqttx/core/ForwarderOptions"
 import { assert, describe, it } from "@effect/vitest"
-import { Redacted, Result } from "effect"
+import { Duration, Effect, Redacted, Result } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { type Configuration, decodeConfiguration } from "../../src/internal/gateway/configuration.ts"
@@ -71,6 +73,67 @@ describe("the file of the gateway", () => {
     const a = decode({ ...plain, sessions: { ...plain.sessions, a: { servers: "mqtt://a", keepAlive: 5000 } } })
     const b = decode({ ...plain, sessions: { b: plain.sessions.b, a: { keepAlive: 5000, servers: "mqtt://a" } } })
     assert.strictEqual(a.sessions.get("a")!.key, b.sessions.get("a")!.key)
+  })
+
+  it("cluster: the SQL store has the locks and is that of sessions, which end in time for another node", () => {
+    const shared = { type: "sql", url: "postgres://db.example/plant" }
+    const file = {
+      ...plain,
+      cluster: { host: "10.0.0.1" },
+      stores: { shared, cache: { type: "redis", url: "redis://cache.example" } },
+      sessions: {
+        a: { servers: "mqtt://a", reconnect: { maxDelay: "1 minute" } },
+        b: { servers: "mqtt://b", store: "cache", drainTimeout: "3 seconds" },
+        c: { servers: "mqtt://c", persistence: "none" }
+      }
+    }
+    const { cluster, forwarders, sessions } = decode(file)
+    const { key, ...plan } = cluster!
+    assert.deepStrictEqual(plan, { host: "10.0.0.1", port: 34_431, timings: "failover", store: "shared" })
+    assert.deepStrictEqual(Array.from(sessions.values(), ({ store }) => store), ["shared", "cache", undefined])
+    const a = sessions.get("a")!.options
+    const defaults = SessionOptions.make({ ...ClusterTimings.session, name: "a", servers: "mqtt://a" })
+    assert.deepStrictEqual(a.drainTimeout, Effect.runSync(defaults).drainTimeout)
+    assert.deepStrictEqual(a.reconnect, { ...Effect.runSync(defaults).reconnect, maxDelay: Duration.minutes(1) })
+    assert.deepStrictEqual(sessions.get("b")!.options.drainTimeout, Duration.seconds(3))
+    assert.deepStrictEqual(forwarders.get("up")!.options.stopTimeout, Duration.seconds(1))
+    const moved = decode({ ...file, stores: { ...file.stores, shared: { ...shared, tablePrefix: "other" } } })
+    assert.notStrictEqual(moved.cluster!.key, key)
+    assert.isUndefined(decode(plain).cluster)
+  })
+
+  it("cluster: a store that other nodes do not reach is a mistake", () => {
+    const cluster = { host: "10.0.0.1" }
+    const disk = { type: "file", directory: "state" }
+    const sql = (database: string) => ({ type: "sql", url: `postgres://db.example/${database}` })
+    assert.deepStrictEqual(mistakes({ ...plain, cluster }), [
+      "cluster: expected a store of the type sql in the file: its database says which node owns the sessions"
+    ])
+    assert.deepStrictEqual(mistakes({ ...plain, cluster, stores: { x: sql("x"), y: sql("y") } }), [
+      "cluster: expected store, one of those of the type sql: x, y"
+    ])
+    assert.deepStrictEqual(
+      mistakes({ ...plain, cluster: { ...cluster, store: "disk" }, stores: { disk, x: sql("x") } }),
+      [
+        "cluster.store: expected the name of a store of the type sql: x"
+      ]
+    )
+    assert.deepStrictEqual(
+      mistakes({
+        ...plain,
+        cluster,
+        stores: { disk, x: sql("x") },
+        sessions: { a: { servers: "mqtt://a", store: "disk" }, b: { servers: "mqtt://b", store: "memory" } }
+      }),
+      ["a", "b"].map((name) =>
+        `sessions.${name}.store: expected a store that all nodes of the cluster reach: of the type sql or redis`
+      )
+    )
+    assert.deepStrictEqual(mistakes({ ...plain, cluster: { port: 0, timings: "soon" }, stores: { x: sql("x") } }), [
+      "cluster.host: expected the address of this node, for example host = \"${NODE_ADDRESS}\"",
+      "cluster.port: expected a port, 1 to 65535",
+      "cluster.timings: expected one of failover, patient"
+    ])
   })
 
   it("reports every mistake at once, with its path", () => {

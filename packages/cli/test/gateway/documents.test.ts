@@ -69,10 +69,10 @@ describe("docs/gateway.md", () => {
   })
 })
 
-describe("examples/gateway.toml", () => {
-  it.live("has no mistake", () =>
+describe("examples", () => {
+  it.live.each(["gateway.toml", "gateway-cluster.toml"])("%s has no mistake", (name) =>
     Effect.gen(function*() {
-      const { outcome } = yield* load(Path.join(root, "examples/gateway.toml"), {})
+      const { outcome } = yield* load(Path.join(root, "examples", name), {})
       assert.deepStrictEqual(Result.isFailure(outcome) ? outcome.failure : [], [])
     }).pipe(Effect.provide(NodeServices.layer)))
 })

@@ -6,7 +6,7 @@
  * A process that was paused believes that it still has its locks. The store knows better: its epoch is compared by the
  * database, so a former owner does not connect again, and takes nothing from its successor.
  */
-import { ConnectionRefused, MqttError } from "@effect-mqttx/core/MqttError"
+import { ConnectionRefused, MqttError, StorageFailed } from "@effect-mqttx/core/MqttError"
 import * as ServerAddress from "@effect-mqttx/core/ServerAddress"
 import { SessionStore, type SessionStoreHandle } from "@effect-mqttx/core/SessionStore"
 import { Transport } from "@effect-mqttx/core/Transport"
@@ -24,6 +24,14 @@ export interface Fence {
   readonly lost: Effect.Effect<never, MqttError>
 }
 
+type Store = SessionStore["Service"]
+
+/** Puts a store behind the fence of the program that runs here; without a fence, it is the store as it is. */
+export const StoreGuard: Context.Reference<(store: Store) => Store> = Context.Reference(
+  "@effect-mqttx/cluster/StoreGuard",
+  { defaultValue: () => (store: Store): Store => store }
+)
+
 /** A fence around sessions. `isOwner`: whether the node has the lock of their shard, as far as it knows. */
 export const makeFence = (isOwner: () => boolean): Effect.Effect<Fence> =>
   Effect.gen(function*() {
@@ -39,22 +47,22 @@ export const makeFence = (isOwner: () => boolean): Effect.Effect<Fence> =>
           ? Deferred.fail(lost, error)
           : Effect.void)
 
-    const open =
-      (store: SessionStore["Service"]) =>
-      (session: string): Effect.Effect<SessionStoreHandle, MqttError, Scope.Scope> =>
-        Effect.gen(function*() {
-          const handle = yield* store.open(session)
-          // The check commits too, and commits of a session are never concurrent.
-          const lock = Semaphore.makeUnsafe(1)
-          const guarded: SessionStoreHandle = {
-            ...handle,
-            load: noted(handle.load),
-            commit: (changes) => lock.withPermits(1)(noted(handle.commit(changes)))
-          }
-          handles.add(guarded)
-          yield* Scope.addFinalizer(yield* Effect.scope, Effect.sync(() => handles.delete(guarded)))
-          return guarded
-        })
+    const open = (store: Store) => (session: string): Effect.Effect<SessionStoreHandle, MqttError, Scope.Scope> =>
+      Effect.gen(function*() {
+        // A former owner must not wait for the lease of its successor.
+        if (!isOwner()) return yield* Effect.fail(notOwnerOfState())
+        const handle = yield* store.open(session)
+        // The check commits too, and commits of a session are never concurrent.
+        const lock = Semaphore.makeUnsafe(1)
+        const guarded: SessionStoreHandle = {
+          ...handle,
+          load: noted(handle.load),
+          commit: (changes) => lock.withPermits(1)(noted(handle.commit(changes)))
+        }
+        handles.add(guarded)
+        yield* Scope.addFinalizer(yield* Effect.scope, Effect.sync(() => handles.delete(guarded)))
+        return guarded
+      })
 
     const checkLock = (server: ServerAddress.ServerAddress): Effect.Effect<void, MqttError> =>
       Effect.suspend(() => isOwner() ? Effect.void : Effect.fail(notOwner(server)))
@@ -70,9 +78,10 @@ export const makeFence = (isOwner: () => boolean): Effect.Effect<Fence> =>
       ...transport,
       open: (request, handlers) => Effect.andThen(check(request.address), transport.open(request, handlers))
     }
-    const services = Context.make(Transport, network) as Context.Context<never>
+    const guard = (each: Store): Store => ({ open: open(each) })
+    const services = Context.make(Transport, network).pipe(Context.add(StoreGuard, guard)) as Context.Context<never>
     return {
-      services: store === undefined ? services : Context.add(services, SessionStore, { open: open(store) }),
+      services: store === undefined ? services : Context.add(services, SessionStore, guard(store)),
       lost: Deferred.await(lost)
     }
   })
@@ -84,4 +93,9 @@ const notOwner = (server: ServerAddress.ServerAddress): MqttError =>
       code: "ERR_NOT_OWNER",
       reasonString: "this node of the cluster does not own the session"
     })
+  })
+
+const notOwnerOfState = (): MqttError =>
+  new MqttError({
+    reason: new StorageFailed({ kind: "unavailable", detail: "this node of the cluster does not own the session" })
   })

@@ -23,6 +23,8 @@ export interface ProgramSettings {
   readonly prefix: string
   readonly clientIds: ReadonlyArray<string>
   readonly protocolVersion: 4 | 5
+  /** The address of the Redis that has the state of the sessions; undefined: it is in the database. */
+  readonly redis?: string
 }
 
 // Inside the package, where the bundle finds what it imports.
@@ -36,7 +38,7 @@ export const bundle = Effect.promise(() =>
     platform: "node",
     format: "esm",
     conditions: ["@effect-mqttx/source"],
-    external: ["effect", "effect/*", "@effect/*", "ws"],
+    external: ["effect", "effect/*", "@effect/*", "redis", "ws"],
     logLevel: "silent"
   })
 )
@@ -86,13 +88,14 @@ export interface ClusterSettings {
   readonly processes: number
   readonly sessions: number
   readonly protocolVersion: 4 | 5
+  readonly redis?: string
 }
 
 /** Starts the processes, and publishes a message to each session every 250 milliseconds until `finish`. */
 export const cluster = Effect.fnUntraced(function*(
   postgres: PostgresServer.Service,
   broker: MosquittoBroker.Service,
-  { prefix, processes, protocolVersion, sessions }: ClusterSettings
+  { prefix, processes, protocolVersion, redis, sessions }: ClusterSettings
 ) {
   // The nodes of another test know nothing of these sessions.
   yield* postgres.query(`CREATE DATABASE ${prefix}`)
@@ -124,7 +127,8 @@ export const cluster = Effect.fnUntraced(function*(
       database: proxy.port,
       prefix,
       clientIds,
-      protocolVersion
+      protocolVersion,
+      ...(redis === undefined ? undefined : { redis })
     }
     let child: ChildProcess = yield* Effect.acquireRelease(start(settings), () =>
       Effect.suspend(() => {
@@ -139,7 +143,10 @@ export const cluster = Effect.fnUntraced(function*(
       pause: signal("SIGSTOP"),
       resume: signal("SIGCONT"),
       kill: Effect.suspend(() => Effect.andThen(signal("SIGKILL"), ended(child))),
-      leave: Effect.suspend(() => Effect.andThen(signal("SIGTERM"), ended(child))),
+      /** Answers with the exit code. */
+      leave: Effect.suspend(() => Effect.andThen(signal("SIGTERM"), ended(child))).pipe(
+        Effect.map(() => child.exitCode)
+      ),
       start: Effect.map(start(settings), (next) => {
         child = next
       })
@@ -159,6 +166,13 @@ export const cluster = Effect.fnUntraced(function*(
         servedBy.set(site, node!)
       })
     ),
+    Effect.forkScoped({ startImmediately: true })
+  )
+  /** The nodes whose wills were published. */
+  const wills: Array<string> = []
+  const willing = yield* observer.subscription(`${prefix}/+/will`, { qos: 1 })
+  yield* willing.messages.pipe(
+    Stream.runForEach(({ text }) => Effect.sync(() => wills.push(text))),
     Effect.forkScoped({ startImmediately: true })
   )
   const nodes = yield* Effect.forEach(Array.from({ length: processes }, (_, n) => n), makeNode)
@@ -193,6 +207,7 @@ export const cluster = Effect.fnUntraced(function*(
     clientIds,
     nodes,
     servedBy,
+    wills,
     until,
     connections: (id: string) => connectionsOf(broker.log(), id),
     /** Ends the load, waits for the rest, and answers with what was published, stored and received. */

@@ -33,6 +33,8 @@ const Forwarder = Schema.Struct({
 /** What the gateway is doing. */
 export const State = Schema.Struct({
   file: Schema.String,
+  /** Absent: the gateway is alone. A node that stands by has no sessions and forwarders. */
+  cluster: Schema.optionalKey(Schema.Struct({ node: Schema.String, role: Schema.Literals(["owner", "standby"]) })),
   sessions: Schema.Array(Session),
   forwarders: Schema.Array(Forwarder)
 })

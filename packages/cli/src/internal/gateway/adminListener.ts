@@ -25,7 +25,7 @@ import { configurationView } from "./configurationView.ts"
 import { controlPage, controlPageHeaders } from "./controlPage.ts"
 import { listenCode } from "./listener.ts"
 import type * as Reload from "./reload.ts"
-import type { GatewayRuntime } from "./runtime.ts"
+import type { Flows, GatewayRuntime } from "./runtime.ts"
 import type { GatewayFile } from "./schema.ts"
 
 type Settings = NonNullable<GatewayFile["admin"]>
@@ -33,6 +33,8 @@ type Settings = NonNullable<GatewayFile["admin"]>
 export interface AdminParts {
   readonly file: string
   readonly runtime: GatewayRuntime
+  /** What this node is in its cluster; undefined: the gateway is alone. */
+  readonly cluster: () => Flows["cluster"]
   readonly reload: Effect.Effect<Reloaded, Reload.NotApplied>
   /** What is applied now. */
   readonly configuration: () => Configuration
@@ -40,10 +42,14 @@ export interface AdminParts {
   readonly drain: Effect.Effect<void>
 }
 
-const handlers = ({ configuration, drain, file, reload, runtime }: AdminParts) =>
+const handlers = ({ cluster, configuration, drain, file, reload, runtime }: AdminParts) =>
   HttpApiBuilder.group(AdminApi, "gateway", (endpoints) =>
     endpoints.handleAll({
-      state: () => Effect.map(runtime.state, (state) => ({ file, ...state })),
+      state: () =>
+        Effect.map(runtime.state, (state) => {
+          const node = cluster()
+          return { file, ...(node === undefined ? undefined : { cluster: node }), ...state }
+        }),
       reload: () => Effect.mapError(reload, ({ mistakes }) => new NotApplied({ mistakes })),
       pause: ({ params: { name } }) => Effect.mapError(runtime.pause(name), () => new NoSuchForwarder({ name })),
       resume: ({ params: { name } }) =>

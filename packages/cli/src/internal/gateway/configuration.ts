@@ -8,7 +8,15 @@ import * as OptionsSchema from "@effect-mqttx/core/OptionsSchema"
 import * as SessionOptions from "@effect-mqttx/core/SessionOptions"
 import * as Result from "effect/Result"
 import type { Path } from "./positions.ts"
-import { AdminSchema, type GatewayFile, GatewaySchema, type StoreOptions, StoreSchema } from "./schema.ts"
+import {
+  AdminSchema,
+  type ClusterOptions,
+  ClusterSchema,
+  type GatewayFile,
+  GatewaySchema,
+  type StoreOptions,
+  StoreSchema
+} from "./schema.ts"
 import { decodeTransform, type Transform, transformsIssues } from "./transforms.ts"
 
 /** The store that sessions have unless they name another one. */
@@ -31,9 +39,19 @@ export interface ForwarderPlan {
   readonly key: string
 }
 
+/** This gateway as a node of a cluster. */
+export interface ClusterPlan extends Omit<ClusterOptions, "store"> {
+  /** The name of the store whose database has the locks. */
+  readonly store: string
+  /** Equal for equal clusters: the options, and the store with its secrets. */
+  readonly key: string
+}
+
 /** A file without mistakes. All names are in the order of the file. */
 export interface Configuration {
-  readonly settings: Omit<GatewayFile, "stores" | "sessions" | "forwarders">
+  readonly settings: Omit<GatewayFile, "cluster" | "stores" | "sessions" | "forwarders">
+  /** Undefined: the gateway is alone. */
+  readonly cluster: ClusterPlan | undefined
   readonly stores: ReadonlyMap<string, StoreOptions>
   readonly sessions: ReadonlyMap<string, SessionPlan>
   readonly forwarders: ReadonlyMap<string, ForwarderPlan>
@@ -69,11 +87,26 @@ const issuesOf = ({ reason }: MqttError, path: Path): ReadonlyArray<Configuratio
 /** The options of a session that are code, which no file has. */
 export const codeOptions: ReadonlyArray<string> = ["reconnectSchedule", "credentials", "authentication"]
 
+/** Of sessions and forwarders in a cluster: another node waits for their end. As in `ClusterTimings.session`. */
+export const clusterDefaults = {
+  session: {
+    drainTimeout: "1 second",
+    reconnect: { initialDelay: "200 millis", maxDelay: "30 seconds", permanentDelay: "5 seconds" }
+  },
+  forwarder: { stopTimeout: "1 second" }
+} as const
+
+/** The stores that all nodes of a cluster reach. */
+const isShared = ({ type }: StoreOptions): boolean => type === "sql" || type === "redis"
+
 class Checker {
   readonly issues: Array<ConfigurationIssue> = []
   readonly stores = new Map<string, StoreOptions>([[builtInStore, { type: "memory" }]])
   readonly sessions = new Map<string, SessionPlan>()
   readonly forwarders = new Map<string, ForwarderPlan>()
+  cluster: ClusterPlan | undefined
+  /** Whether the file has `cluster`, with or without mistakes. */
+  #isInCluster = false
   /** Stores as they are written, secrets included. */
   readonly #storeEntries = new Map<string, unknown>()
   /** A forwarder is made again when it has to note topics, or no more. */
@@ -113,6 +146,32 @@ class Checker {
     if (Result.isFailure(admin)) this.issues.push(...issuesOf(admin.failure, ["admin"]))
   }
 
+  /** After the stores. */
+  clusterNode(entry: unknown): void {
+    this.#isInCluster = true
+    const decoded = OptionsSchema.decode(ClusterSchema, entry, "gateway")
+    if (Result.isFailure(decoded)) {
+      this.issues.push(...issuesOf(decoded.failure, ["cluster"]))
+      return
+    }
+    const names = Array.from(this.stores).filter(([, { type }]) => type === "sql").map(([name]) => name)
+    const { store = names.length === 1 ? names[0] : undefined } = decoded.success
+    if (store === undefined) {
+      const expected = names.length === 0
+        ? "expected a store of the type sql in the file: its database says which node owns the sessions"
+        : `expected store, one of those of the type sql: ${names.join(", ")}`
+      return this.#mistake(["cluster"], expected)
+    }
+    if (!names.includes(store)) {
+      // A store with a mistake of its own has no type here.
+      const isKnown = this.stores.has(store) || !this.#storeNames.has(store)
+      const all = names.length === 0 ? "" : `: ${names.join(", ")}`
+      if (isKnown) this.#mistake(["cluster", "store"], `expected the name of a store of the type sql${all}`)
+      return
+    }
+    this.cluster = { ...decoded.success, store, key: keyOf({ entry, store: this.#storeEntries.get(store) }) }
+  }
+
   session(name: string, entry: unknown): void {
     this.#sessionNames.add(name)
     if (!isPlain(entry)) return
@@ -123,17 +182,28 @@ class Checker {
     }
     const persistence = given["persistence"] ?? "durable"
     const isDurable = persistence === "durable"
-    const storeName = store ?? (isDurable ? builtInStore : undefined)
+    const storeName = store ?? (isDurable ? this.cluster?.store ?? builtInStore : undefined)
     if (storeName !== undefined && (typeof storeName !== "string" || !this.#storeNames.has(storeName))) {
       this.#mistake([...path, "store"], `expected the name of a store: ${Array.from(this.#storeNames).join(", ")}`)
     } else if (storeName !== undefined && !isDurable) {
       this.#mistake([...path, "store"], "only a session with the persistence durable has a store")
+    } else if (this.#isInCluster && store !== undefined) {
+      const options = this.stores.get(String(store))
+      if (options !== undefined && !isShared(options)) {
+        this.#mistake(
+          [...path, "store"],
+          "expected a store that all nodes of the cluster reach: of the type sql or redis"
+        )
+      }
     }
     const isVolatile = isDurable && this.stores.get(String(storeName))?.type === "memory"
+    const own = Object.fromEntries(
+      Object.entries(given).filter(([key]) => key !== "name" && !codeOptions.includes(key))
+    )
     const options = SessionOptions.decode({
       // A server should not keep the session of a process that is gone much longer than it takes to start it again.
       ...(isVolatile ? { sessionExpiry: "1 hour" } : undefined),
-      ...Object.fromEntries(Object.entries(given).filter(([key]) => key !== "name" && !codeOptions.includes(key))),
+      ...(this.#isInCluster ? withClusterDefaults(own) : own),
       name,
       persistence
     })
@@ -154,7 +224,8 @@ class Checker {
     if ("name" in entry) this.#mistake([...path, "name"], "no such option in a file: the table is the name")
     const { name: _, transforms: list = [], ...given } = entry
     const transforms = this.#transforms([...path, "transforms"], list)
-    const decoded = ForwarderOptions.decode({ ...given, name })
+    const defaults = this.#isInCluster ? clusterDefaults.forwarder : undefined
+    const decoded = ForwarderOptions.decode({ ...defaults, ...given, name })
     if (Result.isFailure(decoded)) {
       this.issues.push(...issuesOf(decoded.failure, path))
       return
@@ -207,6 +278,14 @@ class Checker {
   }
 }
 
+const withClusterDefaults = (own: Plain): Plain => {
+  const { reconnect, ...others } = { ...clusterDefaults.session, ...own }
+  return {
+    ...others,
+    reconnect: isPlain(reconnect) ? { ...clusterDefaults.session.reconnect, ...reconnect } : reconnect
+  }
+}
+
 const distinct = (issues: ReadonlyArray<ConfigurationIssue>): ReadonlyArray<ConfigurationIssue> =>
   Array.from(new Map(issues.map((issue) => [JSON.stringify(issue), issue])).values())
 
@@ -224,15 +303,17 @@ export const decodeConfiguration = (
   if (Result.isFailure(whole)) checker.issues.push(...issuesOf(whole.failure, []))
   if (isPlain(file) && Object.hasOwn(file, "admin")) checker.admin(file["admin"])
   for (const [name, entry] of entriesOf(file, "stores")) checker.store(name, entry)
+  if (isPlain(file) && Object.hasOwn(file, "cluster")) checker.clusterNode(file["cluster"])
   for (const [name, entry] of entriesOf(file, "sessions")) checker.session(name, entry)
   for (const [name, entry] of entriesOf(file, "forwarders")) checker.forwarder(name, entry)
   if (Result.isSuccess(whole) && Object.keys(whole.success.sessions).length === 0) {
     checker.issues.push({ path: ["sessions"], message: "expected at least one session" })
   }
   if (Result.isFailure(whole) || checker.issues.length > 0) return Result.fail(distinct(checker.issues))
-  const { forwarders: _forwarders, sessions: _sessions, stores: _stores, ...settings } = whole.success
+  const { cluster: _, forwarders: _forwarders, sessions: _sessions, stores: _stores, ...settings } = whole.success
   return Result.succeed({
     settings,
+    cluster: checker.cluster,
     stores: checker.stores,
     sessions: checker.sessions,
     forwarders: checker.forwarders

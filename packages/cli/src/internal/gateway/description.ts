@@ -2,7 +2,7 @@
  * What a gateway would do, in words and as JSON, for `gateway --check`. No secret is in it: servers have no user names,
  * passwords and queries.
  */
-import type { Configuration, ForwarderPlan, SessionPlan } from "./configuration.ts"
+import type { ClusterPlan, Configuration, ForwarderPlan, SessionPlan } from "./configuration.ts"
 
 const aligned = (rows: ReadonlyArray<readonly [string, string]>): ReadonlyArray<string> => {
   const width = Math.max(0, ...rows.map(([name]) => name.length))
@@ -33,11 +33,22 @@ const forwarderLine = ({ options, transforms }: ForwarderPlan): string =>
     ...options.enabled ? [] : ["not started"]
   ].join("; ")
 
-const addressOf = ({ host, port }: { readonly host: string; readonly port: string | number }): string =>
-  `http://${host.includes(":") ? `[${host}]` : host}:${port}/`
+interface Address {
+  readonly host: string
+  readonly port: string | number
+}
+
+/** The address of a node of a cluster. */
+export const nodeAddress = ({ host, port }: Address): string => `${host.includes(":") ? `[${host}]` : host}:${port}`
+
+const addressOf = (address: Address): string => `http://${nodeAddress(address)}/`
+
+const clusterText = ({ host, port, store, timings }: ClusterPlan): string =>
+  `node ${nodeAddress({ host, port })}; locks in the store ${store}; timings ${timings}; ` +
+  "one node at a time has all sessions and forwarders"
 
 /** The lines of `--check`, below the line that says that the file is valid. */
-export const describe = ({ forwarders, sessions, settings, stores }: Configuration): ReadonlyArray<string> => {
+export const describe = ({ cluster, forwarders, sessions, settings, stores }: Configuration): ReadonlyArray<string> => {
   const usedStores = new Set(Array.from(sessions.values(), ({ store }) => store))
   const shown = Array.from(stores).filter(([name, { type }]) => type !== "memory" || usedStores.has(name))
   return [
@@ -49,13 +60,14 @@ export const describe = ({ forwarders, sessions, settings, stores }: Configurati
     ...aligned(Array.from(sessions, ([name, plan]) => [name, sessionLine(plan)])),
     "forwarders",
     ...aligned(Array.from(forwarders, ([name, plan]) => [name, forwarderLine(plan)])),
+    ...cluster === undefined ? [] : [`cluster: ${clusterText(cluster)}`],
     `metrics: ${settings.metrics === undefined ? "none" : addressOf(settings.metrics)}`,
     `admin: ${settings.admin === undefined ? "none" : addressOf(settings.admin)}`
   ]
 }
 
 /** The same for programs. */
-export const describeJson = ({ forwarders, sessions, settings, stores }: Configuration): object => ({
+export const describeJson = ({ cluster, forwarders, sessions, settings, stores }: Configuration): object => ({
   stores: Object.fromEntries(Array.from(stores, ([name, { directory, type }]) => [name, {
     type,
     ...(directory === undefined ? undefined : { directory })
@@ -73,6 +85,9 @@ export const describeJson = ({ forwarders, sessions, settings, stores }: Configu
     target: options.target,
     enabled: options.enabled
   }])),
+  ...(cluster === undefined
+    ? undefined
+    : { cluster: { node: nodeAddress(cluster), store: cluster.store, timings: cluster.timings } }),
   ...(settings.metrics === undefined ? undefined : { metrics: addressOf(settings.metrics) }),
   ...(settings.admin === undefined ? undefined : { admin: addressOf(settings.admin) })
 })

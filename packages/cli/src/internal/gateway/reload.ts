@@ -42,7 +42,7 @@ export interface ReloadOptions {
 }
 
 /** Logs what is wrong with a file that is not applied. */
-const refuse = (mistakes: ReadonlyArray<string>): Effect.Effect<never, NotApplied> =>
+export const refuse = (mistakes: ReadonlyArray<string>): Effect.Effect<never, NotApplied> =>
   Effect.andThen(
     Effect.annotateLogs(
       Effect.logError("the file has mistakes and is not applied; the gateway goes on with the earlier one"),

@@ -3,7 +3,6 @@
  * drains on SIGTERM and SIGINT. The command `gateway` loads it when it runs a file.
  */
 import * as FlightRecorder from "@effect-mqttx/core/FlightRecorder"
-import { ForwarderFailed, type MqttError } from "@effect-mqttx/core/MqttError"
 import { SessionLog } from "@effect-mqttx/core/SessionLog"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -19,15 +18,15 @@ import * as References from "effect/References"
 import * as Scope from "effect/Scope"
 import * as Path from "node:path"
 import { endWith } from "../ending.ts"
-import { CommandFailed, exitCodes, fromMqtt } from "../failure.ts"
+import { CommandFailed, exitCodes } from "../failure.ts"
 import { onSignal, writeInto } from "../flightRecords.ts"
 import type { Reloaded } from "./adminApi.ts"
 import type { Configuration } from "./configuration.ts"
 import { changesText } from "./difference.ts"
+import { logFailures, prepareFlows } from "./flows.ts"
 import { Listener } from "./listener.ts"
 import { GatewayLog } from "./log.ts"
-import { hangups, NotApplied, Reload } from "./reload.ts"
-import { GatewayRuntime, type Outcome } from "./runtime.ts"
+import { hangups, NotApplied, refuse, Reload } from "./reload.ts"
 import type { GatewayFile } from "./schema.ts"
 
 export interface GatewayStart {
@@ -37,25 +36,7 @@ export interface GatewayStart {
   readonly contents: string
 }
 
-const failureOf = (error: MqttError): CommandFailed => {
-  const failure = fromMqtt(error)
-  return error.reason instanceof ForwarderFailed
-    ? new CommandFailed({ what: failure.what, advice: failure.advice, exitCode: exitCodes.usage })
-    : failure
-}
-
-const logFailures = ({ failures }: Outcome): Effect.Effect<void> =>
-  Effect.forEach(
-    failures,
-    ({ error, name }) =>
-      Effect.annotateLogs(Effect.logError(`cannot be applied: ${error.reason.message}`), {
-        name,
-        reason: error.reason._tag
-      }),
-    {
-      discard: true
-    }
-  )
+const clusterChanged = "cluster, with its store, is that of the start: end the gateway and start it again"
 
 const gateway = (
   { configuration, contents, environment, file }: GatewayStart,
@@ -65,7 +46,7 @@ const gateway = (
 ): Effect.Effect<void, CommandFailed, FileSystem.FileSystem | EffectPath.Path | Scope.Scope> =>
   Effect.gen(function*() {
     let current = configuration
-    const runtime = yield* Effect.mapError(GatewayRuntime.make, failureOf)
+    const { runtime, start } = yield* prepareFlows(configuration)
     const metrics = yield* Listener.make<NonNullable<GatewayFile["metrics"]>>({
       name: "the metrics server",
       keyOf: JSON.stringify,
@@ -84,11 +65,11 @@ const gateway = (
         found.flatMap(Option.toArray)
     )
     yield* onSignal(sessions, write)
-    const { failures } = yield* Effect.mapError(runtime.apply(configuration), failureOf)
-    if (failures.length > 0) return yield* Effect.fail(failureOf(failures[0]!.error))
+    const flows = yield* start
     const apply = (next: Configuration): Effect.Effect<Reloaded, NotApplied> =>
       Effect.gen(function*() {
-        const [duration, outcome] = yield* Effect.timed(runtime.apply(next))
+        if (next.cluster?.key !== current.cluster?.key) return yield* refuse([clusterChanged])
+        const [duration, outcome] = yield* Effect.timed(flows.apply(next))
         current = next
         log.set(next.settings.log)
         // In a fiber of its own: the request for this reload may have come by the server that is moved.
@@ -103,10 +84,12 @@ const gateway = (
         const notApplied = outcome.failures.map(({ error, name }) => ({ name, message: error.reason.message }))
         return { sessions, forwarders, failures: notApplied }
       }).pipe(
-        Effect.catch(({ reason }) =>
-          Effect.andThen(
-            Effect.logError(`the file is not applied; the gateway goes on with the earlier one: ${reason.message}`),
-            Effect.fail(new NotApplied({ mistakes: [reason.message] }))
+        Effect.catch((error) =>
+          error instanceof NotApplied ? Effect.fail(error) : Effect.andThen(
+            Effect.logError(
+              `the file is not applied; the gateway goes on with the earlier one: ${error.reason.message}`
+            ),
+            Effect.fail(new NotApplied({ mistakes: [error.reason.message] }))
           )
         )
       )
@@ -121,6 +104,7 @@ const gateway = (
           listenForAdmin({
             file,
             runtime,
+            cluster: () => flows.cluster,
             configuration: () => current,
             reload: Effect.provideContext(reload.now, context),
             // As any other SIGTERM: the answer leaves before.
@@ -138,7 +122,8 @@ const gateway = (
     yield* Effect.annotateLogs(Effect.logInfo("the gateway runs"), {
       file,
       sessions: configuration.sessions.size,
-      forwarders: configuration.forwarders.size
+      forwarders: configuration.forwarders.size,
+      ...(flows.cluster === undefined ? undefined : { node: flows.cluster.node })
     })
     const reloading = yield* Effect.forkScoped(reload.run(signals))
     yield* Deferred.await(stop)
@@ -146,7 +131,7 @@ const gateway = (
     const { drainTimeout } = current.settings
     // A reload that has begun is finished: it would leave sessions behind. In a fiber of its own, because the stop of a
     // forwarder cannot be interrupted.
-    const draining = yield* Effect.forkDetach(Effect.andThen(Fiber.interrupt(reloading), runtime.drain))
+    const draining = yield* Effect.forkDetach(Effect.andThen(Fiber.interrupt(reloading), flows.drain))
     const drained = yield* Effect.timeoutOption(Fiber.join(draining), drainTimeout)
     if (Option.isNone(drained)) {
       const what = `the gateway has not drained within ${Duration.format(drainTimeout)}`

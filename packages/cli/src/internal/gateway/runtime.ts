@@ -7,8 +7,8 @@ import type { MqttError } from "@effect-mqttx/core/MqttError"
 import * as RouteFilter from "@effect-mqttx/core/RouteFilter"
 import * as SessionManager from "@effect-mqttx/core/SessionManager"
 import { SessionStore } from "@effect-mqttx/core/SessionStore"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as FiberHandle from "effect/FiberHandle"
 import * as FiberSet from "effect/FiberSet"
 import type * as Scope from "effect/Scope"
@@ -18,7 +18,8 @@ import type { State } from "./adminApi.ts"
 import type { Configuration, ForwarderPlan, SessionPlan } from "./configuration.ts"
 import { type Difference, differenceOf } from "./difference.ts"
 import { FailedMessages } from "./failedMessages.ts"
-import { Stores } from "./stores.ts"
+import { ForwarderFilters } from "./forwarderFilters.ts"
+import { type Leases, Stores } from "./stores.ts"
 import { TopicsSeen } from "./topicsSeen.ts"
 import { hooksOf } from "./transformHooks.ts"
 
@@ -29,13 +30,36 @@ export interface Outcome {
   readonly failures: ReadonlyArray<{ readonly name: string; readonly error: MqttError }>
 }
 
+/** The sessions and forwarders of a gateway as its process sees them: alone, or as a node of a cluster. */
+export interface Flows {
+  /** What this node is in its cluster now; undefined: the gateway is alone. */
+  readonly cluster: (typeof State.Type)["cluster"]
+  /** Applies a configuration; a node that stands by keeps it for later. */
+  readonly apply: (next: Configuration) => Effect.Effect<Outcome, MqttError>
+  /** Ends everything. Nothing can be applied afterwards. */
+  readonly drain: Effect.Effect<void>
+}
+
 const sendTimeout = "5 seconds"
 
-/** See `adminApi.ts`. */
-type GatewayState = Omit<typeof State.Type, "file">
+const inParallel = (
+  names: Iterable<string>,
+  work: (name: string) => Effect.Effect<void, MqttError>
+): Effect.Effect<void> =>
+  Effect.forEach(names, (name) => Effect.ignore(work(name)), { concurrency: "unbounded", discard: true })
 
-/** The names of consumers that forwarders have at durable sessions. */
-const consumerPrefix = "forwarder "
+/** See `adminApi.ts`. */
+type GatewayState = Omit<typeof State.Type, "file" | "cluster">
+
+/** What sessions are made with. */
+export interface SessionServices {
+  /** The services around them, such as a transport. */
+  readonly context: Context.Context<never>
+  /** What a store becomes before sessions have it. */
+  readonly guard: (store: SessionStore["Service"]) => Effect.Effect<SessionStore["Service"]>
+}
+
+const unguarded: SessionServices = { context: Context.empty(), guard: Effect.succeed }
 
 export class GatewayRuntime {
   readonly manager: SessionManager.SessionManager["Service"]
@@ -44,31 +68,40 @@ export class GatewayRuntime {
   readonly topicsSeen = new TopicsSeen()
   readonly #tidying: FiberHandle.FiberHandle
   readonly #listening: FiberSet.FiberSet
-  readonly #stores = new Stores()
+  readonly #stores: Stores
   readonly #lock = Semaphore.makeUnsafe(1)
   readonly #sessions = new Map<string, SessionPlan>()
   readonly #forwarders = new Map<string, ForwarderPlan>()
-  /** The filters that forwarders have subscribed to and may have left, by session. */
-  readonly #filters = new Map<string, Set<string>>()
+  readonly #filters: ForwarderFilters
+  #services = unguarded
 
   private constructor(
     manager: SessionManager.SessionManager["Service"],
     forwarders: ForwarderManager.ForwarderManager["Service"],
     tidying: FiberHandle.FiberHandle,
-    listening: FiberSet.FiberSet
+    listening: FiberSet.FiberSet,
+    leases: Leases | undefined
   ) {
     this.manager = manager
     this.forwarders = forwarders
     this.#tidying = tidying
     this.#listening = listening
+    this.#stores = new Stores(leases)
+    this.#filters = new ForwarderFilters(manager)
   }
 
   /** A gateway without sessions. The end of the scope releases everything. */
-  static make: Effect.Effect<GatewayRuntime, MqttError, Scope.Scope> = Effect.gen(function*() {
-    const manager = yield* SessionManager.make()
-    const forwarders = yield* Effect.provideService(ForwarderManager.make(), SessionManager.SessionManager, manager)
-    return new GatewayRuntime(manager, forwarders, yield* FiberHandle.make(), yield* FiberSet.make())
-  })
+  static make = (leases?: Leases): Effect.Effect<GatewayRuntime, MqttError, Scope.Scope> =>
+    Effect.gen(function*() {
+      const manager = yield* SessionManager.make()
+      const forwarders = yield* Effect.provideService(ForwarderManager.make(), SessionManager.SessionManager, manager)
+      return new GatewayRuntime(manager, forwarders, yield* FiberHandle.make(), yield* FiberSet.make(), leases)
+    })
+
+  /** What sessions are made with from now on. */
+  serveWith(services: SessionServices): void {
+    this.#services = services
+  }
 
   /**
    * Applies a configuration. Fails before it has changed anything when a store cannot be opened. What fails later is in
@@ -87,7 +120,7 @@ export class GatewayRuntime {
           failures.push({ name, error })
           return Effect.undefined
         })
-      yield* this.#noteFilters
+      yield* this.#filters.noteAll(this.#sessions.keys())
       const resumed = yield* this.#pause(difference)
       yield* this.#changeSessions(difference, next, attempt)
       yield* this.#changeForwarders(difference, next, attempt)
@@ -96,11 +129,28 @@ export class GatewayRuntime {
         const isReplaced = this.#forwarders.get(name) !== before.forwarders.get(name)
         if (!isReplaced) yield* attempt(name, this.forwarders.start(name))
       }
-      yield* this.#forget(next)
+      yield* this.#filters.forget(this.#sessions.keys(), next)
       const used = this.#storesOf({ ...next, sessions: this.#sessions })
       yield* this.#stores.keep(Array.from(used, (name) => [name, next.stores.get(name)!] as const))
       yield* FiberHandle.run(this.#tidying, this.#tidy)
       return { difference, failures }
+    })))
+  }
+
+  /**
+   * Ends all sessions and forwarders, and closes their stores. The state of sessions stays in the stores, with the
+   * messages that wait for forwarders. A configuration can be applied afterwards.
+   */
+  get release(): Effect.Effect<void> {
+    return this.#lock.withPermits(1)(Effect.uninterruptible(Effect.gen({ self: this }, function*() {
+      yield* FiberHandle.clear(this.#tidying)
+      yield* this.forwarders.stopAll
+      // Before the forwarders are removed: an open session would forget what waits for them.
+      yield* inParallel(this.#sessions.keys(), (name) => this.manager.remove(name))
+      yield* inParallel(this.#forwarders.keys(), (name) => this.forwarders.remove(name))
+      this.#sessions.clear()
+      this.#forwarders.clear()
+      yield* this.#stores.keep([])
     })))
   }
 
@@ -224,18 +274,17 @@ export class GatewayRuntime {
   #addSession(name: string, plan: SessionPlan, next: Configuration): Effect.Effect<void, MqttError> {
     return Effect.gen({ self: this }, function*() {
       const { options, store } = plan
+      const { context, guard } = this.#services
       if (store === undefined) {
-        yield* this.manager.add({ ...options, persistence: options.persistence === "none" ? "none" : "process" })
+        const persistence = options.persistence === "none" ? "none" : "process"
+        yield* Effect.provideContext(this.manager.add({ ...options, persistence }), context)
       } else {
-        const service = yield* this.#stores.get(store, next.stores.get(store)!)
-        const session = yield* Effect.provideService(
+        const service = yield* guard(yield* this.#stores.get(store, next.stores.get(store)!))
+        const session = yield* Effect.provideContext(
           this.manager.addDurable({ ...options, persistence: "durable" }),
-          SessionStore,
-          service
+          Context.add(context, SessionStore, service)
         )
-        // The store may know the forwarders of an earlier process, with other filters.
-        const known = this.#filtersOf(name)
-        for (const { filters } of yield* session.consumers) for (const filter of filters) known.add(filter)
+        yield* this.#filters.note(name, session)
       }
       this.#sessions.set(name, plan)
     })
@@ -273,57 +322,13 @@ export class GatewayRuntime {
     })
   }
 
-  #filtersOf(session: string): Set<string> {
-    let filters = this.#filters.get(session)
-    if (filters === undefined) this.#filters.set(session, filters = new Set())
-    return filters
-  }
-
-  /** Remembers what forwarders are subscribed to now. */
-  get #noteFilters(): Effect.Effect<void> {
-    return Effect.gen({ self: this }, function*() {
-      for (const name of this.#sessions.keys()) {
-        const session = yield* Effect.exit(this.manager.get(name))
-        if (Exit.isFailure(session)) continue
-        const known = this.#filtersOf(name)
-        for (const { filters } of yield* session.value.consumers) for (const filter of filters) known.add(filter)
-      }
-    })
-  }
-
-  /** A forwarder that the file does not have would keep its messages, and hold back all others. */
-  #forget({ forwarders }: Configuration): Effect.Effect<void> {
-    return Effect.gen({ self: this }, function*() {
-      for (const name of this.#sessions.keys()) {
-        const session = yield* Effect.exit(this.manager.get(name))
-        if (Exit.isFailure(session)) continue
-        for (const consumer of yield* session.value.consumers) {
-          if (!consumer.isAbsent || !consumer.name.startsWith(consumerPrefix)) continue
-          const plan = forwarders.get(consumer.name.slice(consumerPrefix.length))
-          if (plan === undefined || !plan.options.sources.includes(name)) {
-            yield* session.value.forgetConsumer(consumer.name)
-          }
-        }
-      }
-    })
-  }
-
   /** When the forwarders have their new subscriptions, ends those that none of them has any more. */
   get #tidy(): Effect.Effect<void> {
     return Effect.gen({ self: this }, function*() {
       for (const name of this.#forwarders.keys()) {
         yield* Effect.ignore(Effect.flatMap(this.forwarders.get(name), ({ active }) => active))
       }
-      for (const name of this.#sessions.keys()) {
-        const session = yield* Effect.exit(this.manager.get(name))
-        if (Exit.isFailure(session)) continue
-        const used = new Set((yield* session.value.consumers).flatMap(({ filters }) => filters))
-        const known = this.#filtersOf(name)
-        for (const filter of Array.from(known).filter((each) => !used.has(each))) {
-          yield* Effect.ignore(session.value.unsubscribe(filter))
-          known.delete(filter)
-        }
-      }
+      yield* this.#filters.tidy(this.#sessions.keys())
     })
   }
 }

@@ -183,6 +183,42 @@ const reloadFields = {
   )
 }
 
+const clusterFields = {
+  /** The address of this node for the others. */
+  host: nonEmptyText.annotateKey({
+    description: "The address by which the other nodes reach this one, for example ${NODE_ADDRESS}.",
+    messageMissingKey: "expected the address of this node, for example host = \"${NODE_ADDRESS}\""
+  }),
+  /** The port for the other nodes. */
+  port: withDefault(
+    port.check(
+      Schema.makeFilter((value: number | string) => Number(value) === 0 ? "expected a port, 1 to 65535" : undefined)
+    ).annotateKey({
+      description: "The port by which the other nodes reach this one. It has no TLS and no password. Default 34431."
+    }),
+    34_431
+  ),
+  /** Where to listen. */
+  listenHost: Schema.optionalKey(
+    nonEmptyText.annotateKey({ description: "The address to listen at, for example 0.0.0.0. Default: host." })
+  ),
+  /** The store with the locks. */
+  store: Schema.optionalKey(
+    nonEmptyText.annotateKey({
+      description: "The store whose database has the locks and the list of nodes. Default: the one of the type sql."
+    })
+  ),
+  /** How soon another node takes over. */
+  timings: withDefault(
+    oneOf(["failover", "patient"]).annotateKey({
+      description:
+        "How soon another node takes over. failover: after 3 to 5 seconds; patient: after 35 to 40 seconds. " +
+        "Default failover."
+    }),
+    "failover"
+  )
+}
+
 /** The options of a store. */
 export const StoreSchema = OptionsSchema.strict(storeFields).check(
   Schema.makeFilter((store: Schema.Struct.Type<typeof storeFields>) => {
@@ -210,6 +246,11 @@ export const AdminSchema = OptionsSchema.strict(adminFields).check(
       : undefined
   )
 )
+
+/** The options of a node of a cluster. */
+export const ClusterSchema = OptionsSchema.strict(clusterFields)
+
+export type ClusterOptions = typeof ClusterSchema.Type
 
 const table = { message: "expected a table" }
 
@@ -242,6 +283,10 @@ export const GatewaySchema = OptionsSchema.strict({
   ),
   admin: Schema.optionalKey(AdminSchema.annotateKey({
     description: "The server to change the gateway by. Default: there is none."
+  })),
+  cluster: Schema.optionalKey(ClusterSchema.annotateKey({
+    description: "Several gateways with this file, of which one at a time owns its sessions and forwarders. Default: " +
+      "this gateway is alone."
   })),
   stores: withDefault(
     Schema.Record(Schema.String, StoreSchema).annotate(table).annotateKey({

@@ -28,11 +28,20 @@ const loadSql = Effect.tryPromise({
   catch: () => failed("a store of the type sql needs the packages @effect-mqttx/store-sql and @effect/sql-pg")
 })
 
-const openSql = ({ tablePrefix, url }: StoreOptions): Effect.Effect<Store, MqttError, Scope.Scope> =>
+/** How long the owner of a session is one without a renewal, and how long another one waits for that; milliseconds. */
+export interface Leases {
+  readonly leaseDuration: number
+  readonly acquireTimeout: number
+}
+
+const openSql = (
+  { tablePrefix, url }: StoreOptions,
+  leases: Leases | undefined
+): Effect.Effect<Store, MqttError, Scope.Scope> =>
   Effect.gen(function*() {
     const [PgClient, SqlStore] = yield* loadSql
     const context = yield* Layer.build(
-      SqlStore.layer(tablePrefix === undefined ? {} : { tablePrefix }).pipe(
+      SqlStore.layer({ ...leases, ...(tablePrefix === undefined ? undefined : { tablePrefix }) }).pipe(
         Layer.provide(Layer.fresh(PgClient.layer({ url: url! })))
       )
     )
@@ -47,12 +56,17 @@ const loadRedis = Effect.tryPromise({
   catch: () => failed("a store of the type redis needs the packages @effect-mqttx/store-redis and redis")
 })
 
-const openRedis = ({ keyPrefix, url }: StoreOptions): Effect.Effect<Store, MqttError, Scope.Scope> =>
+const openRedis = (
+  { keyPrefix, url }: StoreOptions,
+  leases: Leases | undefined
+): Effect.Effect<Store, MqttError, Scope.Scope> =>
   Effect.gen(function*() {
     const [NodeRedis, RedisStore] = yield* loadRedis
     const driver = Layer.fresh(NodeRedis.layer({ url: Redacted.value(url!) }))
     const context = yield* Layer.build(
-      RedisStore.layer(keyPrefix === undefined ? {} : { keyPrefix }).pipe(Layer.provide(driver))
+      RedisStore.layer({ ...leases, ...(keyPrefix === undefined ? undefined : { keyPrefix }) }).pipe(
+        Layer.provide(driver)
+      )
     )
     return Context.get(context, SessionStore.SessionStore)
   }).pipe(
@@ -60,7 +74,7 @@ const openRedis = ({ keyPrefix, url }: StoreOptions): Effect.Effect<Store, MqttE
     Effect.mapError((error) => error instanceof MqttError ? error : failed("Redis cannot be reached"))
   )
 
-const open = (options: StoreOptions): Effect.Effect<Store, MqttError, Scope.Scope> => {
+const open = (options: StoreOptions, leases: Leases | undefined): Effect.Effect<Store, MqttError, Scope.Scope> => {
   switch (options.type) {
     case "memory":
       return Effect.map(
@@ -68,9 +82,9 @@ const open = (options: StoreOptions): Effect.Effect<Store, MqttError, Scope.Scop
         (context) => Context.get(context, SessionStore.SessionStore)
       )
     case "redis":
-      return openRedis(options)
+      return openRedis(options, leases)
     case "sql":
-      return openSql(options)
+      return openSql(options, leases)
     case "file":
       // Loaded here, because LevelDB has binaries that the other commands do not need.
       return Effect.flatMap(
@@ -90,6 +104,12 @@ const keyOf = (name: string, { directory, durability, keyPrefix, tablePrefix, ty
 
 export class Stores {
   readonly #open = new Map<string, Entry>()
+  readonly #leases: Leases | undefined
+
+  /** Undefined: the leases that stores have by default. */
+  constructor(leases?: Leases) {
+    this.#leases = leases
+  }
 
   /** Opens a store, or answers the open one. */
   get(name: string, options: StoreOptions): Effect.Effect<Store, MqttError> {
@@ -98,7 +118,7 @@ export class Stores {
       const known = this.#open.get(key)
       if (known !== undefined) return known.store
       const scope = yield* Scope.make()
-      const store = yield* open(options).pipe(
+      const store = yield* open(options, this.#leases).pipe(
         Scope.provide(scope),
         Effect.onExit((exit) => Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void)
       )
