@@ -15,6 +15,7 @@ import type { InFlight } from "./inFlight.ts"
 import type { LoopCheck } from "./loopCheck.ts"
 import type { ForwarderOptions } from "./options.ts"
 import { dropped, failed, filtered, forwarded, returned, type Settle } from "./outcome.ts"
+import type { PassThrough } from "./passThrough.ts"
 import type { Test } from "./selection.ts"
 import type { Source } from "./source.ts"
 import type { TopicPlans } from "./topicPlans.ts"
@@ -30,6 +31,8 @@ export interface MessageFilterParts {
   /** The program's filter; undefined: all messages pass. */
   readonly filter: ((message: Message) => boolean) | undefined
   readonly selection: Test | undefined
+  /** The short way; undefined: all messages go through the stages. */
+  readonly passThrough: PassThrough | undefined
   /** The next stage. */
   readonly next: (message: Received) => void
   readonly settle: Settle
@@ -50,8 +53,9 @@ export class MessageFilter {
   }
 
   #receive(source: Source, delivery: Delivery, now: number): void {
-    const { earlierRuns, inFlight, loopCheck, options } = this.#parts
+    const { earlierRuns, inFlight, loopCheck, options, passThrough } = this.#parts
     const route = loopCheck.routeOf(source, delivery, now)
+    if (passThrough !== undefined && !earlierRuns.has(delivery) && passThrough.forward(source, delivery, route)) return
     const message = receive(source, delivery, route, source.originOf(delivery, options.name))
     inFlight.add(message)
     if (!earlierRuns.has(delivery)) return this.#filter(message, now)

@@ -28,6 +28,9 @@ const encoder = new TextEncoder()
 const noPayload = new Uint8Array(0)
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
+/** What a request is built from: a message on its way, or one that passes without being followed. */
+export type Forwardable = Pick<ForwardedMessage, "message" | "route" | "source" | "topic">
+
 /** Values that the messages of one source have in common. */
 interface HopProperties {
   readonly hop: Hop
@@ -67,11 +70,11 @@ export class Outgoing {
   }
 
   /** The route of a message after this forwarder. */
-  routeOf({ route, source }: ForwardedMessage): Route {
+  routeOf({ route, source }: Forwardable): Route {
     return this.#hopFrom(source.brokers).hop.after(route)
   }
 
-  request(forwarded: ForwardedMessage, origin: PublishRequest["origin"]): PublishRequest | InvalidPayload {
+  request(forwarded: Forwardable, origin: PublishRequest["origin"]): PublishRequest | InvalidPayload {
     const { message, topic } = forwarded
     const { qos, retain } = this.#options
     const properties = this.isVersion5 ? this.#properties(forwarded) : none
@@ -113,7 +116,7 @@ export class Outgoing {
     }
   }
 
-  #properties({ message, route, source, topic }: ForwardedMessage): MessageProperties | undefined {
+  #properties({ message, route, source, topic }: Forwardable): MessageProperties | undefined {
     const { payload, properties } = message
     const { hop, plain } = this.#hopFrom(source.brokers)
     const isBare = hasOnlyUserProperties(properties)

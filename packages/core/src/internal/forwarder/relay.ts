@@ -29,6 +29,7 @@ import { LoopCheck, type LoopCheckParts } from "./loopCheck.ts"
 import type { CompiledRule } from "./mapping.ts"
 import { MessageFilter } from "./messageFilter.ts"
 import type { ForwarderBatch, ForwarderHooks } from "./options.ts"
+import { canPassThrough, PassThrough } from "./passThrough.ts"
 import type { Reader } from "./reader.ts"
 import { makeSelection } from "./selection.ts"
 import { Settlement } from "./settlement.ts"
@@ -85,6 +86,8 @@ export class Relay {
       next: this.#batching?.add ?? splitting?.add ?? next,
       settle
     })
+    const selection = makeSelection(options, random)
+    const isPlain = selection === undefined && canPassThrough(options, hooks)
     this.#filter = new MessageFilter({
       options,
       counters,
@@ -94,7 +97,8 @@ export class Relay {
       deadLetters,
       plans,
       filter: hooks.filter === undefined ? undefined : RouteFilter.compile(hooks.filter),
-      selection: makeSelection(options, random),
+      selection,
+      passThrough: isPlain ? new PassThrough({ ...parts, plans, target: this.target }) : undefined,
       next: this.#makeTransformations(mapping, settlement) ?? mapping.map,
       settle
     })

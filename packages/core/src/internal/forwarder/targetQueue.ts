@@ -28,6 +28,7 @@ import type { LoopGuard } from "./loopGuard.ts"
 import type { ForwarderBatch, ForwarderOptions } from "./options.ts"
 import { dropped, duplicate, forwarded, type Outcome, refused, returned, type Settle } from "./outcome.ts"
 import { Outgoing } from "./outgoing.ts"
+import { type DirectTarget, writeDirectly } from "./passThrough.ts"
 import type { TokenBucket } from "./tokenBucket.ts"
 
 export interface TargetQueueParts {
@@ -52,7 +53,7 @@ const unknownOutcomes: ReadonlySet<MqttErrorReason["_tag"]> = new Set<MqttErrorR
   "PoisonMessage"
 ])
 
-export class TargetQueue implements MessageQueue {
+export class TargetQueue implements DirectTarget, MessageQueue {
   readonly name: string
   readonly #parts: TargetQueueParts
   readonly #isTarget: boolean
@@ -76,6 +77,14 @@ export class TargetQueue implements MessageQueue {
 
   get session(): SessionCore | undefined {
     return this.#session
+  }
+
+  get outgoing(): Outgoing | undefined {
+    return this.#outgoing
+  }
+
+  get isFree(): boolean {
+    return this.#session?.publisher.isParking === false && this.#waiting.size === 0 && !this.#isPumping
   }
 
   /** Whether the session that was there last publishes on MQTT 5. */
@@ -256,7 +265,7 @@ export class TargetQueue implements MessageQueue {
         this.#remove(message, refused(request))
         continue
       }
-      if (this.#isDirect(message, request, session)) {
+      if (writeDirectly(request, message.delivery.message, this.#outgoing!, session, this.#parts.guard)) {
         this.#remove(message, forwarded)
         continue
       }
@@ -275,12 +284,6 @@ export class TargetQueue implements MessageQueue {
       this.#remove(message, refused(admission.reason))
     }
     return true
-  }
-
-  /** QoS 0 at both ends needs no outcome, unless the target may read the message back. */
-  #isDirect({ delivery }: Waiting, request: PublishRequest, { engineLoop }: SessionCore): boolean {
-    return request.qos === 0 && delivery.message.qos === 0 &&
-      !this.#parts.guard.recentWrites.isNeeded(this.isVersion5 ? 5 : 4) && engineLoop.directWrites.publish(request)
   }
 
   /** The outcome of a message that must not be published; undefined: publish it. */
