@@ -1,7 +1,7 @@
 /**
  * A node in a process of its own. Its arguments are the settings of `programs.ts` in JSON. Messages of a session become
- * rows, each in one transaction with a message of the outbox, which the session publishes. With the state in Redis there
- * is no outbox, and the session takes the message itself, at least once.
+ * rows, each in one transaction with a message of the outbox, which the session publishes. With the state in Redis
+ * there is no outbox, and the session takes the message itself, at least once.
  */
 import { ClusterSession, ClusterTimings } from "@effect-mqttx/cluster"
 import { RedisStore } from "@effect-mqttx/store-redis"
