@@ -13,7 +13,7 @@ export const sessionDescriptions: Readonly<Record<string, string>> = {
   "protocolVersion": "4 is MQTT 3.1.1. Default 5.",
   "clientId": "Default: derived by the session from its name, with a random suffix unless the session is durable.",
   "assignedClientId":
-    "The server assigns the client identifier with the first CONNACK (MQTT 3.1.3.1, 3.2.2.3.7), and the session uses it from then on; a durable one keeps it in its store. A server that assigns none refuses with `ClientIdentifierRejected`. On MQTT 3.1.1 it goes with the persistence `none`: each connection has a new identifier, and the server does not tell it. Default `false`.",
+    "The server assigns the client identifier with the first CONNACK (MQTT 3.1.3.1, 3.2.2.3.7), and the session uses it from then on; a durable one keeps it in its store. If the server assigns none, the attempt fails with `ClientIdentifierRejected`. On MQTT 3.1.1 the client does not learn the identifier, so the option requires the persistence `none` there. Default `false`.",
   "username": "User name for the server. Default none.",
   "password": "Password for the server; MQTT 3.1.1 requires `username` with it. Default none.",
   "keepAlive": "Whole seconds up to 65535 s; 0 disables it. Default 60 s.",
@@ -114,7 +114,7 @@ export const sessionDescriptions: Readonly<Record<string, string>> = {
     "The reaction when the server has lost the session: subscribe again, or fail the streams with `SessionLost`. Default `resubscribe`.",
   "unacknowledgedOnSessionLost": "What then happens to unacknowledged messages. Default `resend`.",
   "poisonThreshold":
-    "The number of consecutive connections that the server ends over one message or subscription before that one is given up with `PoisonMessage`; 0: never. Default 6.",
+    "The number of consecutive connections that the server ends because of one message or subscription before that one fails with `PoisonMessage`; 0: never. Default 6.",
   "onStorageFailure":
     "What happens to publishes while the store of a durable session fails. `wait`: they wait, within the limits of the queue. `fail`: they fail with `StorageFailed`, and the message is neither kept nor sent. What was accepted before stays accepted either way. Default `wait`.",
   "queue": "The limits of the queue of outgoing messages.",
@@ -155,7 +155,7 @@ export const sessionDescriptions: Readonly<Record<string, string>> = {
   "tracing":
     "Spans for messages, with the trace context of the W3C in user properties (MQTT 5): `publish` writes it, and a handler runs in a span `process` under that of the sender (`parent`) or linked to it (`link`). Default `off`.",
   "flightRecorder":
-    "The memory of the flight record, in bytes: what the engine of the session was told last, without payloads and secrets, see `FlightRecorder`. 0: no record; otherwise at least 65,536. Default 0.",
+    "The memory of the flight record, in bytes: the last inputs of the session's engine, without payloads and secrets, see `FlightRecorder`. 0: no record; otherwise at least 65,536. Default 0.",
   "log":
     "What the session writes to Effect's logger: failures and recoveries (`warnings`), every event (`all`), or nothing (`off`); see `SessionLog`. Default: the setting of `SessionLog.layer`, otherwise `warnings`."
 }

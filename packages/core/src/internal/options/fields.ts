@@ -72,9 +72,9 @@ export const fields = {
   clientId: Schema.optionalKey(nonEmptyText),
   /**
    * The server assigns the client identifier with the first CONNACK (MQTT 3.1.3.1, 3.2.2.3.7), and the session uses it
-   * from then on; a durable one keeps it in its store. A server that assigns none refuses with
-   * `ClientIdentifierRejected`. On MQTT 3.1.1 it goes with the persistence `none`: each connection has a new
-   * identifier, and the server does not tell it. Default `false`.
+   * from then on; a durable one keeps it in its store. If the server assigns none, the attempt fails with
+   * `ClientIdentifierRejected`. On MQTT 3.1.1 the client does not learn the identifier, so the option requires the
+   * persistence `none` there. Default `false`.
    */
   assignedClientId: withDefault(flag, false),
   /** User name for the server. Default none. */
@@ -166,8 +166,8 @@ export const fields = {
   /** What then happens to unacknowledged messages. Default `resend`. */
   unacknowledgedOnSessionLost: withDefault(oneOf(["resend", "fail"]), "resend"),
   /**
-   * The number of consecutive connections that the server ends over one message or subscription before that one is
-   * given up with `PoisonMessage`; 0: never. Default 6.
+   * The number of consecutive connections that the server ends because of one message or subscription before that one
+   * fails with `PoisonMessage`; 0: never. Default 6.
    */
   poisonThreshold: withDefault(integer(0, 1000), 6),
   /**
@@ -218,8 +218,8 @@ export const fields = {
    */
   tracing: withDefault(oneOf(["off", "link", "parent"]), "off"),
   /**
-   * The memory of the flight record, in bytes: what the engine of the session was told last, without payloads and
-   * secrets, see `FlightRecorder`. 0: no record; otherwise at least 65,536. Default 0.
+   * The memory of the flight record, in bytes: the last inputs of the session's engine, without payloads and secrets,
+   * see `FlightRecorder`. 0: no record; otherwise at least 65,536. Default 0.
    */
   flightRecorder: withDefault(integer(0, 1_073_741_824), 0),
   /**

@@ -67,10 +67,10 @@ export interface Session {
   ) => Effect.Effect<PublishReceipt, MqttError>
 
   /**
-   * Hands a message over. Succeeds when the session has accepted it (stored it, where the store is durable) with a
-   * receipt, whose `acknowledged` can be awaited.
+   * Adds a message to the queue. Succeeds when the session has accepted it, with a durable store when it is stored.
+   * Returns a receipt, whose `acknowledged` can be awaited.
    *
-   * **Example** (Handing over now, waiting later)
+   * **Example** (Adding a message now, waiting later)
    *
    * ```ts
    * import { MqttSession } from "@effect-mqttx/core"
