@@ -1,7 +1,7 @@
 /**
- * The part of V8's heap where objects begin. It grows while a program is loaded, to 32 MB and more, and V8 does not give
- * that back to a process at rest. Held small, loading takes about a tenth more processor time. `main.ts` holds it, and
- * the program lets it grow when there is work to do.
+ * The part of V8's heap where objects begin. It grows while a program is loaded, to 32 MB and more, and V8 does not
+ * give that back to a process at rest. Held small, loading takes about a tenth more processor time. `main.ts` holds it,
+ * and the program lets it grow when there is work to do.
  */
 import { setFlagsFromString } from "node:v8"
 
