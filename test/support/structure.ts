@@ -102,7 +102,8 @@ export const packageFloors: Readonly<Record<string, Floors>> = {
     [3, ["internal/doctor/", "internal/gateway/", "internal/store/"]],
     [4, ["internal/simulate/"]],
     [5, ["Cli.ts"]],
-    [6, ["internal/main.ts"]]
+    [6, ["internal/program.ts"]],
+    [7, ["internal/main.ts"]]
   ],
   metrics: [
     [0, ["MqttSnapshot.ts", "internal/snapshot/"]],

@@ -1,6 +1,6 @@
 /**
  * How a process ends that has drained. A signal interrupts the main fiber, which would end with 130 whatever the
- * command has done about it. `main.ts` ends with this module's `teardown`.
+ * command has done about it. `program.ts` ends with this module's `teardown`.
  */
 import * as Runtime from "effect/Runtime"
 import type { ExitCode } from "./failure.ts"

@@ -1,11 +1,9 @@
 #!/usr/bin/env node
 /**
- * The executable: runs the command on Node, and ends with its exit code.
+ * The executable. It loads the program after it has said how memory is used meanwhile, because static imports would be
+ * loaded before.
  */
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import * as NodeServices from "@effect/platform-node/NodeServices"
-import * as Effect from "effect/Effect"
-import * as Cli from "../Cli.ts"
-import { teardown } from "./ending.ts"
+import { holdYoungGeneration } from "./youngGeneration.ts"
 
-NodeRuntime.runMain(Effect.provide(Cli.run, NodeServices.layer), { teardown })
+holdYoungGeneration()
+await import("./program.ts")

@@ -298,6 +298,16 @@ describe("ForwarderOptions", () => {
     ])
   })
 
+  it("are decoded once: the result is answered as it is, and cannot change", () => {
+    const options = Result.getOrThrow(ForwarderOptions.decode({ ...minimal, deadLetter: { topic: "dead" } }))
+    assert.strictEqual(Result.getOrThrow(ForwarderOptions.decode(options)), options)
+    assert.throws(() => Object.assign(options, { maxHops: 99 }), TypeError)
+    assert.throws(() => Object.assign(options.deadLetter!, { topic: "#" }), TypeError)
+    assert.throws(() => (options.filters as Array<string>).push("a/#/b"), TypeError)
+    // A copy is not what was decoded.
+    assert.isTrue(Result.isFailure(ForwarderOptions.decode({ ...options, maxHops: 99 })))
+  })
+
   it("reports everything that is wrong, with its place", () => {
     const decoded = ForwarderOptions.decode({
       ...minimal,

@@ -80,11 +80,12 @@ const run = (input: Input): Effect.Effect<void, CommandFailed, FileSystem.FileSy
       return yield* Effect.fail(usage("there is no file", "Give the file of the gateway: effect-mqttx gateway FILE."))
     }
     const file = input.file.value
-    const { contents, outcome } = yield* load(file, process.env)
+    const loaded = yield* load(file, process.env)
+    const { outcome } = loaded
     if (input.check || Result.isFailure(outcome)) return yield* check(file, outcome, input.json && input.check)
     // Loaded here: the other commands need no HTTP server.
     const { runGateway } = yield* Effect.promise(() => import("./run.ts"))
-    yield* runGateway({ file, environment: process.env, configuration: outcome.success, contents })
+    yield* runGateway({ file, environment: process.env, configuration: outcome.success, loaded })
   })
 
 /** The command `gateway`. */

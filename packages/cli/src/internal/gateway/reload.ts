@@ -12,7 +12,7 @@ import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import type { Reloaded } from "./adminApi.ts"
 import type { Configuration } from "./configuration.ts"
-import { load } from "./load.ts"
+import { load, type Loaded, lookAgain } from "./load.ts"
 import { formatMistake } from "./mistake.ts"
 
 /** The file is not applied, and nothing has changed. */
@@ -35,7 +35,7 @@ export interface ReloadOptions {
   readonly file: string
   readonly environment: Readonly<Record<string, string | undefined>>
   /** What was read when the gateway started. */
-  readonly contents: string
+  readonly loaded: Loaded
   /** The settings that are applied now. */
   readonly settings: () => Configuration["settings"]["reload"]
   readonly apply: (next: Configuration) => Effect.Effect<Reloaded, NotApplied>
@@ -55,19 +55,19 @@ export const refuse = (mistakes: ReadonlyArray<string>): Effect.Effect<never, No
 export class Reload {
   readonly #options: ReloadOptions
   /** What was applied or refused last. */
-  #contents: string
+  #loaded: Loaded
 
   constructor(options: ReloadOptions) {
     this.#options = options
-    this.#contents = options.contents
+    this.#loaded = options.loaded
   }
 
   /** Reads and applies the file, whether it has changed or not. */
   get now(): Effect.Effect<Reloaded, NotApplied, FileSystem.FileSystem | Path.Path> {
     return Effect.gen({ self: this }, function*() {
       const { apply, environment, file } = this.#options
-      const { contents, outcome } = yield* load(file, environment)
-      this.#contents = contents
+      this.#loaded = yield* load(file, environment)
+      const { outcome } = this.#loaded
       return yield* Result.isSuccess(outcome)
         ? apply(outcome.success)
         : refuse(outcome.failure.map((mistake) => formatMistake(file, mistake)))
@@ -78,7 +78,7 @@ export class Reload {
   run(signals: Queue.Dequeue<void>): Effect.Effect<never, never, FileSystem.FileSystem | Path.Path> {
     const { environment, file, settings } = this.#options
     return Effect.gen({ self: this }, function*() {
-      let seen = this.#contents
+      let seen = this.#loaded
       while (true) {
         const { interval, watch } = settings()
         const signal = yield* watch
@@ -86,12 +86,12 @@ export class Reload {
           : Effect.asSome(Queue.take(signals))
         if (signal._tag === "Some") {
           yield* Effect.ignore(this.now)
-          seen = this.#contents
+          seen = this.#loaded
           continue
         }
-        const { contents } = yield* load(file, environment)
-        if (contents !== this.#contents && contents === seen) yield* Effect.ignore(this.now)
-        seen = contents
+        const found = yield* lookAgain(file, environment, seen)
+        if (found.contents !== this.#loaded.contents && found.contents === seen.contents) yield* Effect.ignore(this.now)
+        seen = found
       }
     })
   }

@@ -25,21 +25,23 @@ import type { Configuration } from "./configuration.ts"
 import { changesText } from "./difference.ts"
 import { logFailures, prepareFlows } from "./flows.ts"
 import { Listener } from "./listener.ts"
+import type { Loaded } from "./load.ts"
 import { GatewayLog } from "./log.ts"
 import { hangups, NotApplied, refuse, Reload } from "./reload.ts"
 import type { GatewayFile } from "./schema.ts"
+import { growWithTraffic } from "./traffic.ts"
 
 export interface GatewayStart {
   readonly file: string
   readonly environment: Readonly<Record<string, string | undefined>>
   readonly configuration: Configuration
-  readonly contents: string
+  readonly loaded: Loaded
 }
 
 const clusterChanged = "cluster, with its store, is that of the start: end the gateway and start it again"
 
 const gateway = (
-  { configuration, contents, environment, file }: GatewayStart,
+  { configuration, environment, file, loaded }: GatewayStart,
   log: GatewayLog,
   stop: Deferred.Deferred<void>,
   write: FlightRecorder.Write
@@ -93,7 +95,7 @@ const gateway = (
           )
         )
       )
-    const reload = new Reload({ file, environment, contents, settings: () => current.settings.reload, apply })
+    const reload = new Reload({ file, environment, loaded, settings: () => current.settings.reload, apply })
     const context = yield* Effect.context<FileSystem.FileSystem | EffectPath.Path>()
     const admin = yield* Listener.make<NonNullable<GatewayFile["admin"]>>({
       name: "the admin server",
@@ -125,6 +127,7 @@ const gateway = (
       forwarders: configuration.forwarders.size,
       ...(flows.cluster === undefined ? undefined : { node: flows.cluster.node })
     })
+    yield* Effect.forkScoped(growWithTraffic(runtime.forwarders))
     const reloading = yield* Effect.forkScoped(reload.run(signals))
     yield* Deferred.await(stop)
     yield* Effect.logInfo("the gateway drains")

@@ -55,6 +55,15 @@ const readSecret = (
     Effect.catch((error) => Effect.succeed({ issue: `the file ${path} cannot be read: ${error.reason._tag}` }))
   )
 
+/** The texts of files that were read before, as they are now. */
+export const readFiles = (
+  paths: Iterable<string>
+): Effect.Effect<Substitution["files"], never, FileSystem.FileSystem> =>
+  Effect.map(
+    Effect.forEach(paths, (path) => Effect.map(readSecret(path, (same) => same), (found) => [path, found] as const)),
+    (all) => new Map(all.map(([path, found]) => [path, "text" in found ? found.text : ""]))
+  )
+
 /**
  * Replaces the placeholders in all texts of a value. `resolve` makes a path absolute, from the folder of the
  * configuration.

@@ -8,7 +8,7 @@ import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as EffectString from "effect/String"
 import { InvalidOptions } from "../../MqttError.ts"
 import { toPlain } from "../options/decode.ts"
-import { isRecord, withoutUndefined } from "../options/plain.ts"
+import { isPlain, isRecord, withoutUndefined } from "../options/plain.ts"
 import { configOf, pairsOf, toTexts, treeOf, type Variable } from "../options/variables.ts"
 import {
   type Fields,
@@ -46,9 +46,27 @@ const makeDecoder = () =>
 // Made at the first use, so that a program without forwarders does not pay for it.
 let decodeUnknown: ReturnType<typeof makeDecoder> | undefined
 
+// What was decoded once is not decoded again. It is frozen, so that it stays valid.
+const decoded = new WeakSet<object>()
+
+const freeze = <A>(value: A): A => {
+  if (Array.isArray(value) || isPlain(value)) { for (const inner of Object.values(Object.freeze(value))) freeze(inner) }
+  return value
+}
+
+/** Options that come from here are answered as they are. */
 export const decodeOptions = (input: unknown): Result.Result<ForwarderOptions, InvalidOptions> => {
+  if (typeof input === "object" && input !== null && decoded.has(input)) {
+    return Result.succeed(input as ForwarderOptions)
+  }
   decodeUnknown ??= makeDecoder()
-  return Result.mapError(decodeUnknown(toPlain(input)), InvalidOptions.fromSchemaError)
+  return Result.match(decodeUnknown(toPlain(input)), {
+    onFailure: (error) => Result.fail(InvalidOptions.fromSchemaError(error)),
+    onSuccess: (options) => {
+      decoded.add(freeze(options))
+      return Result.succeed(options)
+    }
+  })
 }
 
 const constantCase = (name: string): string => name === "subscribeQoS" ? "SUBSCRIBE_QOS" : EffectString.configCase(name)
