@@ -35,14 +35,14 @@ const scrapeOf = (sessions: number, perSessionSeries: boolean): Source => ({
   maxRounds: sessions > 1000 ? 1 : 3
 })
 
-const scrapes: ReadonlyArray<Row> = ([[1000, true], [10_000, true], [10_000, false]] as const).flatMap((
+const scrapes: ReadonlyArray<Row> = ([[1, true], [1000, true], [10_000, true], [10_000, false]] as const).flatMap((
   [sessions, perSessionSeries]
 ) => {
   const source = scrapeOf(sessions, perSessionSeries)
   const kind = perSessionSeries ? "" : ", without series for each session"
   return ([["millis", "ms", "time"], ["bytes", "MiB", "length"]] as const).map(([part, unit, what]): Row => ({
     id: `metrics.export.${sessions}.${perSessionSeries ? "" : "totals."}${part}`,
-    title: `one export for Prometheus, ${sessions.toLocaleString("en")} sessions${kind}, ${what}`,
+    title: `one export for Prometheus, sessions: ${sessions.toLocaleString("en")}${kind}, ${what}`,
     unit,
     better: "lower",
     sides: [{ role: "ours", name: "export", source, part }]
