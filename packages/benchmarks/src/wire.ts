@@ -42,8 +42,17 @@ const packet = (first: number, body: Buffer): Buffer => {
   return Buffer.concat([Buffer.from([first, ...length]), body])
 }
 
-/** Calls back for each whole packet with where it begins, and where its body does. */
-export const frames = (onPacket: (chunk: Buffer, at: number, body: number) => void): (chunk: Buffer) => void => {
+/** A SUBSCRIBE packet with one filter. */
+export const subscribePacket = (protocolVersion: 4 | 5, filter: string, qos: 0 | 1 | 2): Buffer =>
+  packet(
+    0x82,
+    Buffer.concat([Buffer.from([0, 1, ...protocolVersion === 5 ? [0] : []]), text(filter), Buffer.from([qos])])
+  )
+
+/** Calls back for each whole packet with where it begins, where its body does, and where it ends. */
+export const frames = (
+  onPacket: (chunk: Buffer, at: number, body: number, end: number) => void
+): (chunk: Buffer) => void => {
   let rest: Buffer | undefined
   // Pieces of a large packet, which are joined once, when it is whole.
   let pieces: Array<Buffer> = []
@@ -77,7 +86,7 @@ export const frames = (onPacket: (chunk: Buffer, at: number, body: number) => vo
         missing = byte >= 128 ? 0 : body + length - chunk.length
         return
       }
-      onPacket(chunk, at, body)
+      onPacket(chunk, at, body, body + length)
       at = body + length
     }
   }
@@ -162,9 +171,7 @@ export class WireClient {
     const granted = new Promise<void>((resolve) => {
       this.#granted = resolve
     })
-    const properties = this.#options.protocolVersion === 5 ? [0] : []
-    const body = Buffer.concat([Buffer.from([0, 1, ...properties]), text(filter), Buffer.from([this.#options.qos])])
-    this.#socket.write(packet(0x82, body))
+    this.#socket.write(subscribePacket(this.#options.protocolVersion, filter, this.#options.qos))
     await granted
   }
 

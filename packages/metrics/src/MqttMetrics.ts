@@ -38,6 +38,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { check, duration, type Fields, isRecord, opaque, orDie } from "./internal/options.ts"
+import { familiesOf } from "./internal/series/families.ts"
 import { MetricRegistration } from "./internal/series/registration.ts"
 import { collect, RouteNames } from "./internal/snapshot/collect.ts"
 import type { MqttSnapshot, SessionSnapshot } from "./MqttSnapshot.ts"
@@ -83,6 +84,12 @@ export interface MetricsOptions {
    * five seconds.
    */
   readonly synchronizeEvery?: Duration.Input | undefined
+  /**
+   * Whether each session has series of its own, `mqtt_session_...` and `mqtt_store_...`: about 50 for each. Without
+   * them the series `mqtt_manager_...` show all sessions together, as they do with them, and their number does not
+   * depend on that of the sessions. Snapshots have every session in both cases. Default true.
+   */
+  readonly perSessionSeries?: boolean | undefined
 }
 
 /**
@@ -109,7 +116,7 @@ export const make = (
     // not updated.
     const runSync = Effect.runSyncExitWith(context)
     let latest = yield* snapshot
-    const registration = new MetricRegistration(context, () => {
+    const registration = new MetricRegistration(context, familiesOf(options.perSessionSeries ?? true), () => {
       const exit = runSync(snapshot)
       if (Exit.isSuccess(exit)) latest = exit.value
       return latest
@@ -232,7 +239,10 @@ export const layer = <R = never>(
 export const layerSession = (options: MetricsOptions = {}): Layer.Layer<MqttMetrics, never, MqttSession> =>
   Layer.effect(MqttMetrics, Effect.flatMap(MqttSession, (session) => make({ sessions: [session] }, options)))
 
-const metricsFields = { synchronizeEvery: Schema.optionalKey(duration) } satisfies Fields<MetricsOptions>
+const metricsFields = {
+  synchronizeEvery: Schema.optionalKey(duration),
+  perSessionSeries: Schema.optional(Schema.Boolean)
+} satisfies Fields<MetricsOptions>
 const MetricsSchema = OptionsSchema.strict(metricsFields)
 const LayerSchema = OptionsSchema.strict({
   ...metricsFields,

@@ -28,7 +28,7 @@ const context = Layer.mergeAll(
 const routed: Subject["wrap"] = (call) => (...given) =>
   Layer.provide(call(...given) as Layer.Layer<unknown>, Layer.fresh(HttpRouter.layer))
 
-const metricsOptions = options("options", { synchronizeEvery: T.duration })
+const metricsOptions = options("options", { synchronizeEvery: T.duration, perSessionSeries: T.flag })
 const path = T.type("path", () => "/a", () => false)
 const paths: Options["types"] = {
   metricsPath: path,

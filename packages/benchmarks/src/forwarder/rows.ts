@@ -66,7 +66,9 @@ const temporaryDirectory: Effect.Effect<string, never, Scope.Scope> = Effect.acq
   (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
 )
 
-const forwarderWay = (
+/** A process between two brokers. */
+const processWay = (script: string) =>
+(
   { isDurable, qos }: Case,
   plan: Plan
 ): Effect.Effect<Way, unknown, Scope.Scope> =>
@@ -83,7 +85,7 @@ const forwarderWay = (
     }
     const forwarding = yield* Effect.acquireRelease(
       Effect.sync((): Forwarding =>
-        new Child(new URL("./side.js", import.meta.url), {
+        new Child(new URL(script, import.meta.url), {
           args: [JSON.stringify(request)],
           nodeOptions: plan.nodeOptions
         })
@@ -132,6 +134,12 @@ const cases: ReadonlyArray<Case> = [
   { qos: 2, isDurable: true }
 ]
 
+const forwarderWay = processWay("./side.js")
+
+const bare = ([0, 1] as const).map((qos) =>
+  sourceOf("bare sockets", { qos, isDurable: false }, processWay("./bareSide.js"))
+)
+
 const bridges = ([0, 1, 2] as const).map((qos) => sourceOf("bridge", { qos, isDurable: false }, bridgeWay))
 
 export const rows: ReadonlyArray<Row> = cases.map((conditions) => {
@@ -145,7 +153,10 @@ export const rows: ReadonlyArray<Row> = cases.map((conditions) => {
     promise: atLeast === undefined ? undefined : { atLeast },
     sides: [
       { role: "ours", name, source: sourceOf(name, conditions, forwarderWay), part: "rate" },
-      { role: "other", name: "mosquitto's bridge", source: bridges[qos]!, part: "rate" }
+      { role: "other", name: "mosquitto's bridge", source: bridges[qos]!, part: "rate" },
+      ...isDurable || qos === 2
+        ? []
+        : [{ role: "limit" as const, name: "bare sockets", source: bare[qos]!, part: "rate" }]
     ]
   }
 })

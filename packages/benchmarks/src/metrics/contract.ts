@@ -5,6 +5,8 @@
 export interface ScrapeRequest {
   readonly port: number
   readonly sessions: number
+  /** The option of `MqttMetrics`. */
+  readonly perSessionSeries: boolean
 }
 
 export interface ScrapeResult {

@@ -23,23 +23,26 @@ const uses: ReadonlyArray<readonly [id: string, title: string, side: Side]> = [
 
 const scrapePath = new URL("./scrapeSide.js", import.meta.url)
 
-const scrapeOf = (sessions: number): Source => ({
-  name: `export of ${sessions} sessions`,
+const scrapeOf = (sessions: number, perSessionSeries: boolean): Source => ({
+  name: `export of ${sessions} sessions${perSessionSeries ? "" : ", totals"}`,
   measure: async ({ nodeOptions }, fixtures): Promise<Parts> => {
     requireDescriptors(sessions)
     const { port } = await brokerOf(fixtures)
-    const request: ScrapeRequest = { port, sessions }
+    const request: ScrapeRequest = { port, sessions, perSessionSeries }
     const { bytes, millis } = await resultOf<ScrapeResult>(scrapePath, request, { nodeOptions, millis: 300_000 })
     return { millis: { value: millis }, bytes: { value: bytes / 2 ** 20 } }
   },
   maxRounds: sessions > 1000 ? 1 : 3
 })
 
-const scrapes: ReadonlyArray<Row> = [1000, 10_000].flatMap((sessions) => {
-  const source = scrapeOf(sessions)
+const scrapes: ReadonlyArray<Row> = ([[1, true], [1000, true], [10_000, true], [10_000, false]] as const).flatMap((
+  [sessions, perSessionSeries]
+) => {
+  const source = scrapeOf(sessions, perSessionSeries)
+  const kind = perSessionSeries ? "" : ", without series for each session"
   return ([["millis", "ms", "time"], ["bytes", "MiB", "length"]] as const).map(([part, unit, what]): Row => ({
-    id: `metrics.export.${sessions}.${part}`,
-    title: `one export for Prometheus, ${sessions.toLocaleString("en")} sessions, ${what}`,
+    id: `metrics.export.${sessions}.${perSessionSeries ? "" : "totals."}${part}`,
+    title: `one export for Prometheus, sessions: ${sessions.toLocaleString("en")}${kind}, ${what}`,
     unit,
     better: "lower",
     sides: [{ role: "ours", name: "export", source, part }]

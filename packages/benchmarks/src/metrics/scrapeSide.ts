@@ -12,7 +12,7 @@ import type { ScrapeRequest, ScrapeResult } from "./contract.ts"
 const warmUps = 2
 const exports = 5
 
-const measure = ({ port, sessions }: ScrapeRequest): Promise<ScrapeResult> => {
+const measure = ({ perSessionSeries, port, sessions }: ScrapeRequest): Promise<ScrapeResult> => {
   const program = Effect.gen(function*() {
     const manager = yield* SessionManager.make()
     const names = Array.from({ length: sessions }, (_, index) => `idle-${index}`)
@@ -21,7 +21,7 @@ const measure = ({ port, sessions }: ScrapeRequest): Promise<ScrapeResult> => {
       (name) => Effect.andThen(manager.add({ name, servers: [`mqtt://127.0.0.1:${port}`] }), manager.awaitReady(name)),
       { concurrency: 100, discard: true }
     )
-    const { prometheus } = yield* MqttMetrics.make({ manager })
+    const { prometheus } = yield* MqttMetrics.make({ manager }, { perSessionSeries })
     const millis: Array<number> = []
     let bytes = 0
     for (let run = 0; run < warmUps + exports; run++) {

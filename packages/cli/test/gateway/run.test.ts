@@ -112,6 +112,22 @@ forwarders:
       assert.notInclude(lines.map(({ level }) => level), "DEBUG")
     }).pipe(Effect.scoped))
 
+  it.live("serves series of all sessions together only, where the file says so", () =>
+    Effect.gen(function*() {
+      const a = yield* broker
+      const port = yield* freePort
+      const at = yield* folder({
+        "gateway.json": JSON.stringify({
+          metrics: { port, perSessionSeries: false },
+          sessions: { plant: { servers: a.url } }
+        })
+      })
+      yield* startReady(port, Path.join(at, "gateway.json"))
+      const { text } = yield* ask(port, "/metrics")
+      assert.include(text, "mqtt_manager_connections_total 1\n")
+      assert.notInclude(text, "session=")
+    }).pipe(Effect.scoped))
+
   it.live("starts without its brokers, and is not ready until they are there", () =>
     Effect.gen(function*() {
       const a = yield* broker

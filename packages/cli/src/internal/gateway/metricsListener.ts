@@ -16,13 +16,13 @@ import type { GatewayFile } from "./schema.ts"
 /** Listens until the scope ends, and answers the URL of the page. */
 export const listenForMetrics =
   ({ forwarders, manager }: GatewayRuntime) =>
-  ({ allowedHosts, host, port, title }: NonNullable<GatewayFile["metrics"]>): Effect.Effect<
+  ({ allowedHosts, host, perSessionSeries, port, title }: NonNullable<GatewayFile["metrics"]>): Effect.Effect<
     string,
     CommandFailed,
     Scope.Scope
   > =>
     Effect.gen(function*() {
-      const metrics = yield* MqttMetrics.make({ manager, forwarders })
+      const metrics = yield* MqttMetrics.make({ manager, forwarders }, { perSessionSeries })
       const context = yield* Layer.build(
         NodeMetricsServer.layer({ host, port: Number(port), allowedHosts, page: { title } }).pipe(
           Layer.provide(Layer.succeed(MqttMetrics.MqttMetrics, metrics))

@@ -124,6 +124,12 @@ const metricsFields = {
     "127.0.0.1"
   ),
   port: withDefault(port.annotateKey({ description: "The port to listen at; 0: any free one. Default 9464." }), 9464),
+  perSessionSeries: withDefault(
+    flag.annotateKey({
+      description: "Whether each session has series of its own, besides those of all sessions. Default true."
+    }),
+    true
+  ),
   title: withDefault(text.annotateKey({ description: "The title of the live page. Default gateway." }), "gateway"),
   allowedHosts: withDefault(
     Schema.Array(text).annotate({ message: "expected an array of texts" }).annotateKey({

@@ -79,12 +79,13 @@ export class LatencyRecorder {
 
   get latencies(): Latencies {
     const bounds = this.#bounds
-    const { counts, sums } = this.#buckets ?? makeBuckets(bounds)
+    if (this.#buckets === undefined) return noLatencies(bounds)
+    const { counts, sums } = this.#buckets
     const count = counts.reduce((sum, each) => sum + each, 0)
     return {
       count,
       total: sums[0]!,
-      min: count === 0 ? 0 : sums[1]!,
+      min: sums[1]!,
       max: sums[2]!,
       bounds,
       buckets: Array.from(counts)
@@ -93,14 +94,28 @@ export class LatencyRecorder {
 }
 
 /** Adds two distributions with the same bounds. */
-export const addLatencies = (a: Latencies, b: Latencies): Latencies => ({
-  count: a.count + b.count,
-  total: a.total + b.total,
-  min: a.count === 0 || b.count === 0 ? a.min + b.min : Math.min(a.min, b.min),
-  max: Math.max(a.max, b.max),
-  bounds: a.bounds,
-  buckets: a.buckets.map((count, index) => count + b.buckets[index]!)
-})
+export const addLatencies = (a: Latencies, b: Latencies): Latencies => {
+  // Of most sessions: the sum over thousands of them would add up zeros.
+  if (b.count === 0) return a
+  if (a.count === 0) return b
+  return {
+    count: a.count + b.count,
+    total: a.total + b.total,
+    min: Math.min(a.min, b.min),
+    max: Math.max(a.max, b.max),
+    bounds: a.bounds,
+    buckets: a.buckets.map((count, index) => count + b.buckets[index]!)
+  }
+}
 
-/** An empty distribution. */
-export const noLatencies = (bounds: ReadonlyArray<number>): Latencies => new LatencyRecorder(bounds).latencies
+const empty = new WeakMap<ReadonlyArray<number>, Latencies>()
+
+/** An empty distribution: one object for all sessions, because a snapshot has two of each of them. */
+export const noLatencies = (bounds: ReadonlyArray<number>): Latencies => {
+  let none = empty.get(bounds)
+  if (none === undefined) {
+    const buckets = Object.freeze(Array.from({ length: bounds.length + 1 }, () => 0))
+    empty.set(bounds, none = Object.freeze({ count: 0, total: 0, min: 0, max: 0, bounds, buckets }))
+  }
+  return none
+}

@@ -3,28 +3,7 @@
  */
 import type { ForwarderSnapshot, MqttSnapshot, RouteSnapshot } from "../snapshot/schema.ts"
 import { each, type Family, flag, type Kind, optionalSeconds, seconds, sum } from "./family.ts"
-import { sessionFamilies } from "./sessionFamilies.ts"
-
-const stores: ReadonlyArray<Family> = [
-  {
-    name: "mqtt_store_commit_duration_seconds",
-    type: "histogram",
-    help: "Commits to the store of a durable session, from the first attempt to success.",
-    labels: ["session"],
-    read: ({ stores }, add) => {
-      for (const { commits, session } of stores) add(commits, session)
-    }
-  },
-  {
-    name: "mqtt_store_commit_failures_total",
-    type: "counter",
-    help: "Commits that the store refused; each is tried again.",
-    labels: ["session"],
-    read: ({ stores }, add) => {
-      for (const { failures, session } of stores) add(failures, session)
-    }
-  }
-]
+import { sessionFamilies, totalFamilies } from "./sessionFamilies.ts"
 
 const total = (
   name: string,
@@ -52,42 +31,6 @@ const totals: ReadonlyArray<Family> = [
   total("sessions_ready", "gauge", "Sessions that are ready.", ({ ready }) => ready),
   total("routes", "gauge", "Routes at work.", ({ routes }) => routes),
   total("forwarders", "gauge", "Forwarders.", ({ forwarders }) => forwarders),
-  total(
-    "messages_sent_total",
-    "counter",
-    "Messages sent by all sessions, removed ones included.",
-    ({ metrics }) => metrics.messagesSent
-  ),
-  total(
-    "messages_received_total",
-    "counter",
-    "Messages received by all sessions, removed ones included.",
-    ({ metrics }) => metrics.messagesReceived
-  ),
-  total(
-    "bytes_sent_total",
-    "counter",
-    "Bytes sent by all sessions, removed ones included.",
-    ({ metrics }) => metrics.bytesSent
-  ),
-  total(
-    "bytes_received_total",
-    "counter",
-    "Bytes received by all sessions, removed ones included.",
-    ({ metrics }) => metrics.bytesReceived
-  ),
-  total(
-    "reconnects_total",
-    "counter",
-    "Reconnects of all sessions, removed ones included.",
-    ({ metrics }) => metrics.reconnects
-  ),
-  total(
-    "errors_total",
-    "counter",
-    "Errors of all sessions, removed ones included.",
-    ({ metrics }) => metrics.errors
-  ),
   total(
     "messages_dropped_total",
     "counter",
@@ -272,4 +215,14 @@ const forwarders: ReadonlyArray<Family> = [
   lastError<ForwarderSnapshot>(forwarder)
 ]
 
-export const families: ReadonlyArray<Family> = [...totals, ...sessionFamilies, ...stores, ...routes, ...forwarders]
+export const families: ReadonlyArray<Family> = [
+  ...totals,
+  ...totalFamilies,
+  ...sessionFamilies,
+  ...routes,
+  ...forwarders
+]
+
+/** The families of an export with or without series for each session. */
+export const familiesOf = (perSessionSeries: boolean): ReadonlyArray<Family> =>
+  perSessionSeries ? families : families.filter((family) => !sessionFamilies.includes(family))

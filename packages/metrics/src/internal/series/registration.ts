@@ -8,7 +8,6 @@ import type { Latencies } from "@effect-mqttx/core/SessionStatus"
 import type * as Context from "effect/Context"
 import * as Metric from "effect/Metric"
 import type { MqttSnapshot } from "../snapshot/schema.ts"
-import { families } from "./families.ts"
 import type { Family } from "./family.ts"
 
 type Value = number | Latencies
@@ -27,13 +26,15 @@ interface Registered {
 
 export class MetricRegistration {
   readonly #context: Context.Context<never>
+  readonly #families: ReadonlyArray<Family>
   readonly #snapshot: () => MqttSnapshot
   readonly #registered = new Map<string, Registered>()
   #current: ReadonlyMap<string, Series> | undefined
 
   /** `snapshot` is called when the registry is read, so it must not wait. */
-  constructor(context: Context.Context<never>, snapshot: () => MqttSnapshot) {
+  constructor(context: Context.Context<never>, families: ReadonlyArray<Family>, snapshot: () => MqttSnapshot) {
     this.#context = context
+    this.#families = families
     this.#snapshot = snapshot
   }
 
@@ -63,7 +64,7 @@ export class MetricRegistration {
     queueMicrotask(() => {
       this.#current = undefined
     })
-    return this.#current = seriesOf(this.#snapshot())
+    return this.#current = seriesOf(this.#families, this.#snapshot())
   }
 
   #register(key: string, { family, labels, value }: Series): Registered {
@@ -81,7 +82,7 @@ export class MetricRegistration {
   }
 }
 
-const seriesOf = (snapshot: MqttSnapshot): ReadonlyMap<string, Series> => {
+const seriesOf = (families: ReadonlyArray<Family>, snapshot: MqttSnapshot): ReadonlyMap<string, Series> => {
   const all = new Map<string, Series>()
   for (const family of families) {
     family.read(snapshot, (value, ...labels) => {
@@ -91,7 +92,7 @@ const seriesOf = (snapshot: MqttSnapshot): ReadonlyMap<string, Series> => {
   return all
 }
 
-/** Families have one label or two. The second one is never a name from the user. */
+/** Families have two labels at most. The second one is never a name from the user. */
 const keyOf = ({ name }: Family, labels: ReadonlyArray<string>): string =>
   labels.length === 2 ? `${name} ${labels[1]} ${labels[0]}` : `${name} ${labels[0] ?? ""}`
 
