@@ -53,6 +53,32 @@ for (const { database, isPresent, name } of databases) {
           assert.strictEqual(yield* Effect.scoped(kindOf(second.open("idle"))), "owned")
         }))
 
+      it.effect("many idle owners keep their leases by few statements, but for one that is fenced", () =>
+        Effect.gen(function*() {
+          const server = yield* Database
+          const seen = { statements: 0 }
+          const counting = intercepted(yield* server.client, (statement) =>
+            Effect.suspend(() => {
+              seen.statements++
+              return statement
+            }))
+          const options = { leaseDuration: "3 seconds", tablePrefix: "many" } as const
+          const many = yield* Effect.provideService(SqlStore.make(options), SqlClient.SqlClient, counting)
+          const handles = yield* Effect.forEach(Array.from({ length: 100 }, (_, n) => `many-${n}`), many.open)
+          yield* server.query("UPDATE many_sessions SET epoch = epoch + 1 WHERE name = 'many-7'")
+          yield* server.query(`UPDATE many_sessions SET lease_until = ${server.hoursBefore("now", 2)}`)
+          seen.statements = 0
+          const ended = `SELECT name FROM many_sessions WHERE lease_until < ${server.hoursBefore("now", 1)}`
+          const left = yield* server.query(ended).pipe(
+            Effect.delay("50 millis"),
+            Effect.repeat({ until: (rows) => rows.length <= 1 })
+          )
+          assert.deepStrictEqual(left, [{ name: "many-7" }])
+          assert.isBelow(seen.statements, 50)
+          assert.strictEqual(yield* kindOf(handles[7]!.commit([put(outbound(1))])), "fenced")
+          yield* handles[8]!.commit([put(outbound(1))])
+        }))
+
       it.effect("one of many processes that open the first session of an empty database gets it", () =>
         Effect.gen(function*() {
           const server = yield* Database

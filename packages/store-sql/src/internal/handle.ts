@@ -11,6 +11,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import type { Attempts } from "./attempts.ts"
 import { type Part, partsOf } from "./changes.ts"
 import { readRecords } from "./recordPages.ts"
+import type { Renewals } from "./renewals.ts"
 import type { Attempt, Statements } from "./statements.ts"
 
 export interface HandleOptions {
@@ -19,6 +20,7 @@ export interface HandleOptions {
   readonly epoch: string
   readonly durability: Durability
   readonly attempts: Attempts
+  readonly renewals: Renewals
   /** Milliseconds. */
   readonly lease: number
 }
@@ -55,7 +57,10 @@ export class Handle {
   readonly renew: Effect.Effect<void, StorageFailed> = Effect.suspend(() =>
     Effect.andThen(
       this.#check,
-      this.#options.attempts.run((all) => this.#renewOnce(all))
+      Effect.flatMap(
+        Effect.suspend(() => this.#options.renewals.renew(this.#attempt(this.#number))),
+        (owned) => owned ? Effect.void : Effect.fail(this.#fence())
+      )
     )
   )
 

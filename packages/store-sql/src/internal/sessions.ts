@@ -13,10 +13,12 @@ import { Attempts } from "./attempts.ts"
 import { Handle } from "./handle.ts"
 import { hashOf, textOf } from "./names.ts"
 import type { SqlStoreOptions } from "./options.ts"
+import { Renewals } from "./renewals.ts"
 import type { Statements } from "./statements.ts"
 
 export class Sessions extends StoreLease.OpenSessions {
   readonly #attempts: Attempts
+  readonly #renewals: Renewals
   readonly #lease: number
   readonly #acquireTimeout: Duration.Duration
   #hasTables = false
@@ -25,6 +27,7 @@ export class Sessions extends StoreLease.OpenSessions {
     super()
     const { acquireTimeout, leaseDuration, statementTimeout } = options
     this.#attempts = new Attempts(statements, statementTimeout)
+    this.#renewals = new Renewals(this.#attempts)
     this.#lease = Math.ceil(Duration.toMillis(leaseDuration))
     this.#acquireTimeout = acquireTimeout ?? Sessions.defaultTimeout(leaseDuration)
   }
@@ -44,7 +47,15 @@ export class Sessions extends StoreLease.OpenSessions {
       // Too late for the finalizers, because the end of the store has already run them.
       yield* Effect.onError(this.check, () => release)
       const durability = yield* attempts.run((all) => all.durability)
-      const handle = new Handle({ session, id, epoch, durability, attempts, lease: this.#lease })
+      const handle = new Handle({
+        session,
+        id,
+        epoch,
+        durability,
+        attempts,
+        renewals: this.#renewals,
+        lease: this.#lease
+      })
       yield* Effect.addFinalizer(() => Effect.sync(() => handle.close()))
       yield* this.keep(handle.renew, Duration.millis(this.#lease))
       return handle.store

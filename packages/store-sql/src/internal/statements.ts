@@ -47,6 +47,11 @@ export interface Statements {
   readonly release: (hash: Uint8Array, token: string) => Statement<void>
   /** Whether the epoch is still the newest; begins the lease again. */
   readonly renew: (attempt: Attempt) => Statement<boolean>
+  /**
+   * `renew` of several sessions, which have the same lease. Returns the `id` of those whose epoch is the newest. It
+   * waits for no transaction: a row that another one has is left out.
+   */
+  readonly renewAll: (attempts: ReadonlyArray<Attempt>) => Statement<ReadonlySet<string>>
   /** Takes the number of the attempt, so that no earlier one is applied any more. False: the owner is fenced. */
   readonly settle: (attempt: Attempt) => Statement<boolean>
   /** Applies a part of a commit. False: the owner is fenced, and nothing has changed. */

@@ -126,6 +126,19 @@ export class PostgresStatements implements Statements {
     )
   }
 
+  renewAll(attempts: ReadonlyArray<Attempt>): Statement<ReadonlySet<string>> {
+    return Effect.map(
+      this.#rows<{ id: string }>(
+        `WITH mine AS (SELECT s.id FROM ${this.#sessions} AS s ` +
+          "JOIN unnest($1::bigint[], $2::bigint[]) AS o (id, epoch) ON s.id = o.id AND s.epoch = o.epoch " +
+          `FOR UPDATE OF s SKIP LOCKED) UPDATE ${this.#sessions} AS s SET lease_until = ${until("$3")} ` +
+          "FROM mine WHERE s.id = mine.id RETURNING s.id::text AS id",
+        [attempts.map(({ id }) => id), attempts.map(({ epoch }) => epoch), String(attempts[0]?.lease ?? 0)]
+      ),
+      (rows) => new Set(rows.map(({ id }) => id))
+    )
+  }
+
   /** Takes the number of the attempt, so that no earlier one is applied any more. False: the owner is fenced. */
   settle(attempt: Attempt): Statement<boolean> {
     return this.#isNotEmpty(`WITH fence AS (${this.#fence}) SELECT id::text AS id FROM fence`, paramsOf(attempt))

@@ -112,6 +112,17 @@ export class SqliteStatements implements Statements {
     )
   }
 
+  renewAll(attempts: ReadonlyArray<Attempt>): Statement<ReadonlySet<string>> {
+    return Effect.map(
+      this.#rows<{ id: number | bigint | string }>(
+        `UPDATE ${this.#sessions} SET lease_until = ${until} WHERE (id, epoch) IN ` +
+          "(SELECT CAST(value ->> 0 AS INTEGER), CAST(value ->> 1 AS INTEGER) FROM json_each(?)) RETURNING id",
+        [attempts[0]?.lease ?? 0, JSON.stringify(attempts.map(({ epoch, id }) => [id, epoch]))]
+      ),
+      (rows) => new Set(rows.map(({ id }) => String(id)))
+    )
+  }
+
   settle(attempt: Attempt): Statement<boolean> {
     return Effect.map(this.#fence(attempt), (hash) => hash !== undefined)
   }
