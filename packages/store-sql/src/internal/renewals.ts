@@ -5,9 +5,8 @@
 import type { StorageFailed } from "@effect-mqttx/core/MqttError"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import type { SqlError } from "effect/sql/SqlError"
 import type { Attempts } from "./attempts.ts"
-import type { Attempt, Statements } from "./statements.ts"
+import type { Attempt } from "./statements.ts"
 
 /** The part of a lease that a renewal waits for others. It is due after a third of the lease. */
 const parts = 30
@@ -15,7 +14,7 @@ const parts = 30
 interface Waiting {
   readonly attempt: Attempt
   /** False: the row has another epoch, or a transaction has it now. */
-  readonly isRenewed: Deferred.Deferred<boolean, SqlError>
+  readonly isRenewed: Deferred.Deferred<boolean, StorageFailed>
 }
 
 export class Renewals {
@@ -28,33 +27,33 @@ export class Renewals {
 
   /** Begins a lease again. False: another owner has the session. */
   renew(attempt: Attempt): Effect.Effect<boolean, StorageFailed> {
-    return this.#attempts.run((all) =>
-      Effect.flatMap(
-        this.#together(all, attempt),
-        // Alone, it waits for the transaction that has the row.
-        (isRenewed) => isRenewed ? Effect.succeed(true) : all.renew(attempt)
-      )
+    return Effect.flatMap(
+      this.#together(attempt),
+      // Alone, it waits for the transaction that has the row.
+      (isRenewed) => isRenewed ? Effect.succeed(true) : this.#attempts.run((all) => all.renew(attempt))
     )
   }
 
-  #together(all: Statements, attempt: Attempt): Effect.Effect<boolean, SqlError> {
+  #together(attempt: Attempt): Effect.Effect<boolean, StorageFailed> {
     return Effect.suspend(() => {
-      const isRenewed = Deferred.makeUnsafe<boolean, SqlError>()
+      const isRenewed = Deferred.makeUnsafe<boolean, StorageFailed>()
       const isFirst = this.#waiting.push({ attempt, isRenewed }) === 1
-      // In a fiber of its own: the one that began it may be interrupted, and the others wait for it.
+      // In a fiber of its own: the one that began it may be interrupted, and the others wait for it. The wait is not
+      // part of the time that a statement has.
       const begun = isFirst
-        ? Effect.forkDetach(Effect.delay(this.#flush(all), attempt.lease / parts), { startImmediately: true })
+        ? Effect.forkDetach(Effect.delay(this.#flush, attempt.lease / parts), { startImmediately: true })
         : Effect.void
       return Effect.andThen(begun, Deferred.await(isRenewed))
     })
   }
 
-  #flush(all: Statements): Effect.Effect<void> {
+  get #flush(): Effect.Effect<void> {
     return Effect.suspend(() => {
       const batch = this.#waiting
       this.#waiting = []
+      const attempts = batch.map(({ attempt }) => attempt)
       return Effect.flatMap(
-        Effect.exit(all.renewAll(batch.map(({ attempt }) => attempt))),
+        Effect.exit(this.#attempts.run((all) => all.renewAll(attempts))),
         (exit) =>
           Effect.sync(() => {
             for (const { attempt, isRenewed } of batch) {
