@@ -23,9 +23,9 @@ export interface SideRequest {
   readonly place: string
   readonly millis: number
   /**
-   * `session`: so many publishers. `engine`: so many records in each write, LevelDB in one call, Redis in a transaction
-   * with a command for each. `fastest`: the same in the engine's fastest way, LevelDB collects a batch record by record,
-   * Redis takes all in one command.
+   * `session`: so many publishers. `engine`: so many records in each write, LevelDB in one call with an array, Redis in
+   * a transaction with a command for each. `fastest`: the same in the fastest way of the engine. LevelDB collects a
+   * batch record by record, and Redis takes all in one command.
    */
   readonly side: "session" | "engine" | "fastest"
   readonly size: number
