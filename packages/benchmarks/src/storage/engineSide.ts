@@ -16,31 +16,45 @@ const record = (sequence: number): readonly [key: string, value: Uint8Array] => 
 
 type Write = (records: ReadonlyArray<readonly [key: string, value: Uint8Array]>) => Promise<unknown>
 
-const openLevel = async (directory: string, sync: boolean): Promise<[Write, () => Promise<unknown>]> => {
+const openLevel = async (
+  directory: string,
+  sync: boolean,
+  isFastest: boolean
+): Promise<[Write, () => Promise<unknown>]> => {
   const database = new ClassicLevel<string, Uint8Array>(directory, { valueEncoding: "view" })
   await database.open()
-  return [
-    (records) => database.batch(records.map(([key, value]) => ({ type: "put", key, value })), { sync }),
-    () => database.close()
-  ]
+  const inOneCall: Write = (records) =>
+    database.batch(records.map(([key, value]) => ({ type: "put", key, value })), { sync })
+  const collected: Write = (records) => {
+    const batch = database.batch()
+    for (const [key, value] of records) batch.put(key, value)
+    return batch.write({ sync })
+  }
+  return [isFastest ? collected : inOneCall, () => database.close()]
 }
 
-const openRedis = async (url: string): Promise<[Write, () => Promise<unknown>]> => {
+const openRedis = async (url: string, isFastest: boolean): Promise<[Write, () => Promise<unknown>]> => {
   const client = createClient({ url })
   await client.connect()
-  return [
-    (records) => {
-      const multi = client.multi()
-      for (const [key, value] of records) multi.hSet("engine", key, Buffer.from(value))
-      return multi.exec()
-    },
-    () => client.close()
-  ]
+  const inTransaction: Write = (records) => {
+    const multi = client.multi()
+    for (const [key, value] of records) multi.hSet("engine", key, Buffer.from(value))
+    return multi.exec()
+  }
+  const inOneCommand: Write = (records) => {
+    const words: Array<string | Buffer> = ["HSET", "engine"]
+    for (const [key, value] of records) words.push(key, Buffer.from(value.buffer, value.byteOffset, value.length))
+    return client.sendCommand(words)
+  }
+  return [isFastest ? inOneCommand : inTransaction, () => client.close()]
 }
 
-export const measureEngine = async ({ millis, place, setup, size }: SideRequest): Promise<SideResult> => {
+export const measureEngine = async ({ millis, place, setup, side, size }: SideRequest): Promise<SideResult> => {
   const { engine, sync } = setups[setup]
-  const [write, close] = engine === "LevelDB" ? await openLevel(place, sync) : await openRedis(place)
+  const isFastest = side === "fastest"
+  const [write, close] = engine === "LevelDB"
+    ? await openLevel(place, sync, isFastest)
+    : await openRedis(place, isFastest)
   let sequence = 1
   const run = async (until: number): Promise<number> => {
     let written = 0

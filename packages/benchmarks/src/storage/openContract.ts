@@ -30,7 +30,10 @@ export interface OpenResult {
   readonly open: Step
   /** The records of the session. */
   readonly load: Step
-  /** A session with the records, after a collection: MiB of heap and buffers. */
+  /**
+   * A session with the records, after a collection: MiB of heap and buffers. Of the engine: MiB of the keys and values
+   * that it has read.
+   */
   readonly held: number
   readonly records: number
 }

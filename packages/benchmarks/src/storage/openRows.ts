@@ -54,7 +54,8 @@ const openSource = (store: OpenedStore): Source => ({
         engineOpenPeak: { value: engine.open.peak },
         engineLoadMillis: { value: engine.load.millis },
         engineLoadCpu: { value: engine.load.cpu },
-        engineLoadPeak: { value: engine.load.peak }
+        engineLoadPeak: { value: engine.load.peak },
+        engineHeld: { value: engine.held }
       }
     }))),
   maxRounds: 3
@@ -67,7 +68,7 @@ const figures = [
   ["loadMillis", "engineLoadMillis", "ms", "making the session"],
   ["loadCpu", "engineLoadCpu", "CPU ms", "making the session, processor time"],
   ["loadPeak", "engineLoadPeak", "MiB", "making the session, peak of resident memory"],
-  ["held", undefined, "MiB", "heap and buffers that the session keeps"]
+  ["held", "engineHeld", "MiB", "heap and buffers that the session keeps; the keys and values"]
 ] as const
 
 export const openRows: ReadonlyArray<Row> = openedStores.flatMap((store) => {
@@ -79,7 +80,7 @@ export const openRows: ReadonlyArray<Row> = openedStores.flatMap((store) => {
     better: "lower",
     sides: [
       { role: "ours", name: "store", source, part },
-      ...(engine === undefined ? [] : [{ role: "limit" as const, name: "its engine alone", source, part: engine }])
+      { role: "limit", name: "its engine alone", source, part: engine }
     ]
   }))
 })

@@ -78,15 +78,16 @@ const readLevel = async (directory: string): Promise<OpenResult> => {
   await database.open()
   const open = opened()
   const loaded = stopwatch()
-  let records = 0
+  let [records, bytes] = [0, 0]
   const iterator = database.iterator({ gte: "record/", lt: "record0", fillCache: false })
   for (let entries = await iterator.nextv(1000); entries.length > 0; entries = await iterator.nextv(1000)) {
     records += entries.length
+    for (const [key, value] of entries) bytes += key.length + value.length
   }
   const load = loaded()
   await iterator.close()
   await database.close()
-  return { open, load, held: 0, records }
+  return { open, load, held: bytes / 2 ** 20, records }
 }
 
 const readRedis = async (url: string): Promise<OpenResult> => {
@@ -95,13 +96,17 @@ const readRedis = async (url: string): Promise<OpenResult> => {
   await client.connect()
   const open = opened()
   const loaded = stopwatch()
-  let records = -1
+  // The number of the newest commit is no record.
+  let [records, bytes] = [-1, 0]
   for (const key of await client.keys("*records")) {
-    for await (const page of client.hScanIterator(key, { COUNT: 1000 })) records += page.length
+    for await (const page of client.hScanIterator(key, { COUNT: 1000 })) {
+      records += page.length
+      for (const { field, value } of page) bytes += field.length + value.length
+    }
   }
   const load = loaded()
   await client.close()
-  return { open, load, held: 0, records }
+  return { open, load, held: bytes / 2 ** 20, records }
 }
 
 answerWith((request: OpenRequest): Promise<OpenResult> => {

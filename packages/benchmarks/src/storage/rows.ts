@@ -4,7 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import { resultOf } from "../harness/child.ts"
-import type { Row, Source } from "../harness/model.ts"
+import type { Measurement, Row, Source } from "../harness/model.ts"
 import { crowds, type Setup, setups, type SideRequest, type SideResult } from "./contract.ts"
 import { flatRows, openRows } from "./openRows.ts"
 import { placeOf } from "./places.ts"
@@ -17,16 +17,20 @@ const measure = (request: Omit<SideRequest, "place">): Promise<SideResult> =>
     return yield* Effect.tryPromise(() => resultOf<SideResult>(sidePath, { ...request, place }))
   })))
 
-/** The parts `session` and `engine`. The engine writes as many records at once as the session does on average. */
+/** The engine writes as many records at once as the session does on average. */
 const sourceOf = (setup: Setup, size: number): Source => ({
   name: `${setup}, ${size} publishers`,
   measure: async ({ seconds }) => {
     const millis = seconds * 1000
     const session = await measure({ setup, side: "session", size, millis })
-    const engine = await measure({ setup, side: "engine", size: Math.max(1, Math.round(session.batch)), millis })
-    return { session: { value: session.rate, cpu: session.cpu }, engine: { value: engine.rate, cpu: engine.cpu } }
+    const batch = Math.max(1, Math.round(session.batch))
+    const engine = await measure({ setup, side: "engine", size: batch, millis })
+    const fastest = await measure({ setup, side: "fastest", size: batch, millis })
+    return { session: partOf(session), engine: partOf(engine), fastest: partOf(fastest) }
   }
 })
+
+const partOf = ({ cpu, rate }: SideResult): Measurement => ({ value: rate, cpu })
 
 const acceptanceRows: ReadonlyArray<Row> = (Object.keys(setups) as ReadonlyArray<Setup>).flatMap((setup) =>
   crowds.map((size): Row => {
@@ -39,7 +43,8 @@ const acceptanceRows: ReadonlyArray<Row> = (Object.keys(setups) as ReadonlyArray
       promise: { atLeast: 0.5 },
       sides: [
         { role: "ours", name: "session", source, part: "session" },
-        { role: "other", name: "its engine", source, part: "engine" }
+        { role: "other", name: "its engine", source, part: "engine" },
+        { role: "limit", name: "its engine in its fastest way", source, part: "fastest" }
       ]
     }
   })

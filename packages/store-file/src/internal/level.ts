@@ -98,13 +98,20 @@ export const levelDatabase = (level: Level): Database => ({
   close: () => level.close()
 })
 
-/** A batch above this number of bytes is passed to LevelDB in one call. */
+/** A batch above this number of bytes is passed to LevelDB in one call, unless its operations are small. */
 const large = 65_536
+const largeOfSmall = 1_048_576
+/** Bytes of a small operation, on average. */
+const small = 1024
 
 /**
- * Writes a batch. Collecting it in LevelDB takes a third of the time of one call with everything, but keeps it in
- * memory until the next garbage collection, which is too much for large batches.
+ * Whether LevelDB collects a batch of so many operations and bytes. Collecting it takes a third of the time of one call
+ * with everything, but the batch stays in memory until the next garbage collection, and V8 does not know its size. Many
+ * small operations make enough garbage of their own that this comes soon; a few large ones do not.
  */
+export const isCollected = (operations: number, bytes: number): boolean =>
+  bytes <= large || (bytes <= largeOfSmall && bytes <= operations * small)
+
 const writeBatch = async (
   level: Level,
   operations: Array<Operation>,
@@ -112,7 +119,7 @@ const writeBatch = async (
 ): Promise<void> => {
   let bytes = 0
   for (const operation of operations) if (operation.type === "put") bytes += operation.value.length
-  if (bytes > large) return level.batch(operations, options)
+  if (!isCollected(operations.length, bytes)) return level.batch(operations, options)
   const batch = level.batch()
   for (const operation of operations) {
     if (operation.type === "put") batch.put(operation.key, operation.value)
