@@ -3,12 +3,14 @@
  * then come states (`state`) and steps (`step`), in order. No payload and no secret is in it. `replayedEngine.ts` reads
  * the lines.
  */
-import type { QoS } from "../../../QoS.ts"
+import type { ProtocolVersion, QoS } from "../../../QoS.ts"
 import type { EngineOptions } from "../contract.ts"
 import { type Capture, Reference, stateJson } from "./engineGraph.ts"
+import type { KeptBytes, PacketStart } from "./receivedBytes.ts"
+import { ReceivedPackets } from "./receivedPackets.ts"
 import type { OtherCall, Recording } from "./recordedEngine.ts"
 import { type Json, jsonOf } from "./recordedValues.ts"
-import { directResults, Kind, PacketKind, threw } from "./segment.ts"
+import { directResults, Kind, threw } from "./segment.ts"
 
 /** The name of the format, in the first line. */
 export const format = "effect-mqttx flight record"
@@ -50,38 +52,52 @@ export interface State {
 }
 
 /** A copy of a segment, because the segment grows on. */
-export interface KeptSegment {
+interface KeptSegment {
   readonly capture: Capture | undefined
   readonly before: number
+  readonly start: PacketStart
   readonly words: Int32Array
   readonly times: ReadonlyArray<number>
   readonly objects: ReadonlyArray<unknown>
   readonly texts: ReadonlyArray<string>
 }
 
-export const keep = ({ segments }: Recording): ReadonlyArray<KeptSegment> =>
-  segments.map(({ before, capture, length, objects, texts, times, words }) => ({
+/** A copy of what is recorded. */
+export interface Kept {
+  readonly segments: ReadonlyArray<KeptSegment>
+  readonly received: KeptBytes
+  readonly protocolVersion: ProtocolVersion
+}
+
+export const keep = ({ options: { protocolVersion }, received, segments }: Recording): Kept => ({
+  segments: segments.map(({ before, capture, length, objects, start, texts, times, words }) => ({
     before,
     capture,
+    start,
     words: words.slice(0, length),
     times: times.slice(),
     objects: objects.slice(),
     texts: texts.slice()
-  }))
-
-const packetTags = ["Publish", "Puback", "Pubrec", "Pubrel", "Pubcomp"] as const
+  })),
+  received: received.keep(segments[0]?.start.position ?? received.end),
+  protocolVersion
+})
 
 /** Reads the numbers of a segment, step by step. */
 class Reader {
   readonly #segment: KeptSegment
+  readonly #kept: Kept
+  #packets: ReceivedPackets
   #at = 0
   #time = 0
   #step: number
   #now = 0
   #offset: number | undefined
 
-  constructor(segment: KeptSegment) {
+  constructor(segment: KeptSegment, kept: Kept) {
     this.#segment = segment
+    this.#kept = kept
+    this.#packets = this.#packetsFrom(segment.start)
     this.#step = segment.before
   }
 
@@ -95,8 +111,6 @@ class Reader {
       if ((word & 15) === Kind.time) {
         this.#now = this.#segment.times[this.#time++]!
         this.#offset = this.#segment.times[this.#time++]!
-        // The time of a row that is not noted yet.
-        if (this.#isDone) return
         word = this.#word()
       }
       const row = this.#row(word)
@@ -129,14 +143,15 @@ class Reader {
         return { call: "direct.publish", args: Array.from({ length: bits }, () => [this.#request()]) }
       case Kind.acknowledge: {
         const reasonCode = this.#word()
-        const consumer = this.#reference("consumer")
+        const consumer = this.#consumer()
+        const first = this.#word()
         return {
           call: "acknowledge",
-          args: Array.from({ length: bits }, () => [consumer, this.#reference("delivery"), reasonCode])
+          args: Array.from({ length: bits }, (_, index) => [consumer, this.#delivery(first, index), reasonCode])
         }
       }
       case Kind.receive:
-        return { call: "receive", args: [[Array.from({ length: bits }, () => this.#packet())]] }
+        return { call: "receive", args: [[this.#packets.take(bits).map(jsonOf)]] }
       case Kind.take:
         return { call: "take", args: [[]] }
       case Kind.takeIndependent:
@@ -147,8 +162,11 @@ class Reader {
         return { call: "setWritable", args: [[bits === 1]] }
       case Kind.tick:
         return { call: "tick", args: [[]] }
+      case Kind.directWritten:
+        return { call: "direct.written", args: [[]] }
       default: {
-        const { args, call } = this.#object() as OtherCall
+        const { args, call, position } = this.#object() as OtherCall
+        if (position !== undefined) this.#packets = this.#packetsFrom({ position, skipped: 0 })
         return { call, args: [args.map(argumentJson)] }
       }
     }
@@ -184,34 +202,18 @@ class Reader {
     }
   }
 
-  #packet(): Json {
-    const word = this.#word()
-    const kind = word & 7
-    if (kind === PacketKind.other) return jsonOf(this.#object())
-    const _tag = packetTags[kind]!
-    if (kind !== PacketKind.publish) {
-      return { _tag, packetIdentifier: word >>> 11, reasonCode: (word >>> 3) & 255, properties: {} }
-    }
-    const topic = this.#segment.texts[this.#word()]!
-    const length = this.#word()
-    return {
-      _tag,
-      topic,
-      payload: { bytes: length },
-      qos: (word >>> 3) & 3,
-      retain: (word & 32) !== 0,
-      dup: (word & 64) !== 0,
-      packetIdentifier: word >>> 8,
-      properties: (word & 128) === 0 ? {} : jsonOf(this.#object())
-    }
+  #packetsFrom(start: PacketStart): ReceivedPackets {
+    return new ReceivedPackets(this.#kept.received, start, this.#kept.protocolVersion)
   }
 
-  #reference(kind: "consumer" | "delivery"): Json {
+  #consumer(): Json {
     const word = this.#word()
-    if (word < 0) return argumentJson(this.#segment.objects[-1 - word])
-    return kind === "consumer"
-      ? { consumer: word }
-      : { delivery: word + (this.#segment.capture?.nextDelivery ?? 0) }
+    return word < 0 ? argumentJson(this.#segment.objects[-1 - word]) : { consumer: word }
+  }
+
+  #delivery(first: number, index: number): Json {
+    if (first < 0) return argumentJson(this.#segment.objects[-1 - first])
+    return { delivery: first + index + (this.#segment.capture?.nextDelivery ?? 0) }
   }
 
   #object(): unknown {
@@ -231,15 +233,15 @@ const argumentJson = (value: unknown): Json => {
 }
 
 /** The lines of a record, without the first one. */
-export const linesOf = function*(segments: ReadonlyArray<KeptSegment>): Generator<string> {
-  for (const segment of segments) {
+export const linesOf = function*(kept: Kept): Generator<string> {
+  for (const segment of kept.segments) {
     const { capture } = segment
     if (capture !== undefined) {
       yield JSON.stringify(
         { state: stateJson(capture), nextDelivery: capture.nextDelivery } satisfies State
       )
     }
-    for (const step of new Reader(segment).steps()) yield JSON.stringify(step)
+    for (const step of new Reader(segment, kept).steps()) yield JSON.stringify(step)
   }
 }
 

@@ -13,7 +13,8 @@ export interface DirectRecorder {
   /** Ends the row with the result of its last call. */
   readonly endDirect: (result: number) => void
   readonly threwInRow: (cause: unknown) => never
-  readonly recordCall: <A>(call: string, args: ReadonlyArray<unknown>, run: () => A) => A
+  readonly directWritten: (run: () => number) => number
+  readonly directReturned: <A>(args: ReadonlyArray<unknown>, run: () => A) => A
 }
 
 export class RecordedDirect implements Direct {
@@ -64,11 +65,11 @@ export class RecordedDirect implements Direct {
   written(): number {
     // Not noted where it does nothing: it is called with every write.
     return this.#direct.hasAny
-      ? this.#recorder.recordCall("direct.written", [], () => this.#direct.written())
+      ? this.#recorder.directWritten(() => this.#direct.written())
       : this.#direct.written()
   }
 
   returned(packets: ReadonlyArray<Publish>, now: number): number {
-    return this.#recorder.recordCall("direct.returned", [packets, now], () => this.#direct.returned(packets, now))
+    return this.#recorder.directReturned([packets, now], () => this.#direct.returned(packets, now))
   }
 }
