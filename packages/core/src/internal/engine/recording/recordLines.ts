@@ -10,7 +10,7 @@ import type { KeptBytes, PacketStart } from "./receivedBytes.ts"
 import { ReceivedPackets } from "./receivedPackets.ts"
 import type { OtherCall, Recording } from "./recordedEngine.ts"
 import { type Json, jsonOf } from "./recordedValues.ts"
-import { directResults, Kind, threw } from "./segment.ts"
+import { DirectResult, directResults, Kind, threw } from "./segment.ts"
 
 /** The name of the format, in the first line. */
 export const format = "effect-mqttx flight record"
@@ -60,6 +60,8 @@ interface KeptSegment {
   readonly times: ReadonlyArray<number>
   readonly objects: ReadonlyArray<unknown>
   readonly texts: ReadonlyArray<string>
+  readonly topics: ReadonlyArray<ReadonlyArray<string>>
+  readonly earlierTopics: number
 }
 
 /** A copy of what is recorded. */
@@ -69,25 +71,38 @@ export interface Kept {
   readonly protocolVersion: ProtocolVersion
 }
 
-export const keep = ({ options: { protocolVersion }, received, segments }: Recording): Kept => ({
-  segments: segments.map(({ before, capture, length, objects, start, texts, times, words }) => ({
+export const keep = (
+  { options: { protocolVersion }, received, segments, topics: unwritten }: Recording
+): Kept => ({
+  segments: segments.map(({ before, capture, earlierTopics, length, objects, start, texts, times, topics, words }) => ({
     before,
     capture,
     start,
     words: words.slice(0, length),
     times: times.slice(),
     objects: objects.slice(),
-    texts: texts.slice()
+    texts: texts.slice(),
+    // Those of the older segment were added when the newer one began.
+    topics: [...topics, unwritten.slice()],
+    earlierTopics
   })),
   received: received.keep(segments[0]?.start.position ?? received.end),
   protocolVersion
 })
+
+/** The calls of a row. The result of the last one follows, where it is not there. */
+interface Row {
+  readonly call: string
+  readonly args: ReadonlyArray<ReadonlyArray<Json>>
+  readonly result?: Json
+}
 
 /** Reads the numbers of a segment, step by step. */
 class Reader {
   readonly #segment: KeptSegment
   readonly #kept: Kept
   #packets: ReceivedPackets
+  readonly #topics: Iterator<string>
   #at = 0
   #time = 0
   #step: number
@@ -98,6 +113,7 @@ class Reader {
     this.#segment = segment
     this.#kept = kept
     this.#packets = this.#packetsFrom(segment.start)
+    this.#topics = segment.topics.flat().slice(segment.earlierTopics).values()
     this.#step = segment.before
   }
 
@@ -115,7 +131,7 @@ class Reader {
       }
       const row = this.#row(word)
       // The engine was in the last call when the record was asked for.
-      const result = this.#isDone ? "open" : this.#result(row.call)
+      const result = row.result ?? (this.#isDone ? "open" : this.#result(row.call))
       for (let i = 0; i < row.args.length; i++) {
         const isLast = i === row.args.length - 1
         yield this.#made(row.call, row.args[i]!, isLast ? result : resultBefore[row.call] ?? 0)
@@ -134,13 +150,13 @@ class Reader {
   }
 
   /** The arguments of each call of a row. */
-  #row(word: number): { readonly call: string; readonly args: ReadonlyArray<ReadonlyArray<Json>> } {
+  #row(word: number): Row {
     const bits = word >>> 4
     switch (word & 15) {
       case Kind.publish:
         return { call: "publish", args: Array.from({ length: bits }, () => [this.#request()]) }
       case Kind.direct:
-        return { call: "direct.publish", args: Array.from({ length: bits }, () => [this.#request()]) }
+        return this.#directRow(bits)
       case Kind.acknowledge: {
         const reasonCode = this.#word()
         const consumer = this.#consumer()
@@ -181,24 +197,39 @@ class Reader {
       return { digest: digest >>> 0, packets, deliveries, settled }
     }
     if (call === "publish") return ["Accepted", "Full", "Refused"][word]!
-    if (call === "direct.publish") return directResults[word]!
     if (call === "receive") return word === 0 ? null : jsonOf(this.#segment.objects[word - 1])
     return word
   }
 
   #request(): Json {
     const bits = this.#word()
-    const topic = this.#segment.texts[bits >>> 5]!
+    return { topic: this.#segment.texts[bits >>> 5]!, ...this.#besidesTopic(bits) }
+  }
+
+  #besidesTopic(flags: number): { readonly [key: string]: Json } {
     const length = this.#word()
-    const properties = (bits & 8) === 0 ? {} : jsonOf(this.#object())
-    const others = (bits & 16) === 0 ? { topicAlias: 0 } : jsonOf(this.#object()) as { readonly [key: string]: Json }
+    const properties = (flags & 8) === 0 ? {} : jsonOf(this.#object())
+    const others = (flags & 16) === 0 ? { topicAlias: 0 } : jsonOf(this.#object()) as { readonly [key: string]: Json }
     return {
-      topic,
       payload: { bytes: length },
-      qos: (bits & 3) as QoS,
-      retain: (bits & 4) !== 0,
+      qos: (flags & 3) as QoS,
+      retain: (flags & 4) !== 0,
       properties,
       ...others
+    }
+  }
+
+  /** Direct publishes. The topic of the last one is with the row, if it is in no write. */
+  #directRow(length: number): Row {
+    const others = this.#besidesTopic(this.#word())
+    const result = this.#word()
+    const last = result === DirectResult.appended ? undefined : this.#segment.texts[this.#word()]!
+    const topicOf = (index: number): string =>
+      last !== undefined && index === length - 1 ? last : this.#topics.next().value as string
+    return {
+      call: "direct.publish",
+      args: Array.from({ length }, (_, index) => [{ topic: topicOf(index), ...others }]),
+      result: result === threw ? "threw" : directResults[result]!
     }
   }
 

@@ -33,7 +33,7 @@ import { capture, captureObject, Reference } from "./engineGraph.ts"
 import { ReceivedBytes } from "./receivedBytes.ts"
 import { type DirectRecorder, RecordedDirect } from "./recordedDirect.ts"
 import { lasting, withoutPayload } from "./recordedValues.ts"
-import { fullShare, Kind, Segment, threw } from "./segment.ts"
+import { DirectResult, fullShare, Kind, Segment, threw } from "./segment.ts"
 
 /** Why a record is asked for by the engine itself. */
 export type Fault =
@@ -44,6 +44,8 @@ export type Fault =
 export interface Recording {
   readonly options: EngineOptions
   readonly received: ReceivedBytes
+  /** The topics of direct publishes that are not written. */
+  readonly topics: ReadonlyArray<string>
   /** The older one first. */
   readonly segments: ReadonlyArray<Segment>
   /** Number of the steps that came before the segments. */
@@ -69,6 +71,13 @@ const receivedShare = 5 / 8
 /** The part of a segment after which the next one begins when bytes arrive while the engine has few messages. */
 const earlyShare = 3 / 4
 const fewMessages = 16
+
+/** What a request has besides a topic and a payload; from `otherFlags` on there is more to note. */
+const flagsOf = ({ expiresAfter, origin, properties, qos, retain, topicAlias }: PublishRequest): number =>
+  qos | (retain ? 4 : 0) | (properties === none ? 0 : 8) |
+  (topicAlias === 0 && expiresAfter === undefined && origin === undefined ? 0 : 16)
+
+const otherFlags = 8
 
 export class RecordedEngine implements SessionEngine, DirectRecorder {
   readonly direct: RecordedDirect
@@ -101,6 +110,9 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
   #rowStart = 0
   #rowCount = 0
   #rowNow = 0
+  // Of a row of direct publishes.
+  #rowFlags = 0
+  #rowLength = 0
   // Of a row of acknowledgements.
   #rowConsumer: Consumer | undefined = undefined
   #rowReasonCode = 0
@@ -119,7 +131,7 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
     this.#limit = Math.floor((bytes - forReceived) / 2)
     this.#onFault = onFault
     this.#epochOffset = engine.epochOffset
-    this.#segment = new Segment(this.#limit, 0, undefined, this.#received.start)
+    this.#segment = new Segment(this.#limit, 0, undefined, this.#received.start, 0)
   }
 
   get recording(): Recording {
@@ -128,7 +140,13 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
     if (this.#older !== undefined) segments.push(this.#older)
     if (this.#segment !== undefined) segments.push(this.#segment)
     const dropped = segments[0]?.before ?? this.#steps
-    return { options: this.#options, received: this.#received, segments, dropped }
+    return {
+      options: this.#options,
+      received: this.#received,
+      topics: this.#engine.direct.topics,
+      segments,
+      dropped
+    }
   }
 
   /** Memory that the record takes, in bytes. */
@@ -250,7 +268,7 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
   // Publishes and acknowledgements come in rows.
 
   publish(request: PublishRequest, now: number): Admission {
-    this.#noteRequest(Kind.publish, request, now)
+    this.#noteRequest(request, now)
     let admission: Admission
     try {
       admission = this.#engine.publish(request, now)
@@ -262,16 +280,39 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
   }
 
   beginDirect(request: PublishRequest, now: number): void {
-    this.#noteRequest(Kind.direct, request, now)
+    const flags = flagsOf(request)
+    const { length } = request.payload
+    // Their topics come with the list of the engine, when they are written: nothing is noted for each.
+    if (
+      this.#row === Kind.direct && length === this.#rowLength && flags === this.#rowFlags && flags < otherFlags &&
+      now === this.#rowNow
+    ) {
+      this.#rowCount++
+      return
+    }
+    const segment = this.#beginRow(Kind.direct, now)
+    this.#rowLength = length
+    this.#rowFlags = flags
+    segment?.push2(flags, length)
+    if (flags >= otherFlags && segment !== undefined) this.#noteOthers(segment, request)
   }
 
-  endDirect(result: number): void {
+  endDirect(result: number, topic: string): void {
+    const segment = this.#segment
     this.#endRow(result)
+    segment?.push(segment.text(topic))
+  }
+
+  threwDirect(cause: unknown, topic: string): never {
+    this.endDirect(threw, topic)
+    this.#onFault({ _tag: "defect", cause })
+    throw cause
   }
 
   directWritten(run: () => number): number {
     const segment = this.#begin(this.#now)
     segment?.push(Kind.directWritten)
+    segment?.directTopics(this.#engine.direct.topics)
     try {
       const count = run()
       segment?.push(count)
@@ -281,8 +322,10 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
     }
   }
 
-  directReturned<A>(args: ReadonlyArray<unknown>, run: () => A): A {
-    return this.#call("direct.returned", this.#now, args, run, callBytes * (1 + args.length))
+  directReturned(args: ReadonlyArray<unknown>, run: () => number): number {
+    const segment = this.#begin(this.#now)
+    segment?.directTopics(this.#engine.direct.topics)
+    return this.#record(segment, "direct.returned", args, run, callBytes * (1 + args.length))
   }
 
   acknowledge(consumer: Consumer, delivery: Delivery, now: number, reasonCode = 0): void {
@@ -456,31 +499,38 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
 
   /** Ends the row, of which only the last call may have another result than 0. */
   #endRow(result: number): void {
+    if (this.#row === Kind.direct && result === 0) {
+      const topic = this.direct.takeAwaiting()
+      if (topic !== undefined) return this.endDirect(DirectResult.notAppended, topic)
+    }
     const segment = this.#segment
-    const last = this.#row === Kind.direct && result === 0 ? this.direct.lastResult : result
     this.#steps += this.#rowCount
     if (segment !== undefined) {
       segment.steps += this.#rowCount
       segment.words[this.#rowStart]! |= this.#rowCount << 4
-      segment.push(last)
+      segment.push(result)
     }
     this.#row = noRow
     this.#rowConsumer = undefined
   }
 
-  #noteRequest(kind: number, request: PublishRequest, now: number): void {
+  #noteRequest(request: PublishRequest, now: number): void {
     let segment: Segment | undefined
-    if (this.#row === kind && now === this.#rowNow && this.#rowCount < longestRow) {
+    if (this.#row === Kind.publish && now === this.#rowNow && this.#rowCount < longestRow) {
       this.#rowCount++
       segment = this.#segment
-    } else segment = this.#beginRow(kind, now)
+    } else segment = this.#beginRow(Kind.publish, now)
     if (segment === undefined) return
-    const { expiresAfter, origin, payload, properties, qos, retain, topic, topicAlias } = request
-    const isPlain = topicAlias === 0 && expiresAfter === undefined && origin === undefined
-    const flags = qos | (retain ? 4 : 0) | (properties === none ? 0 : 8) | (isPlain ? 0 : 16)
-    segment.push2(flags | (segment.text(topic) << 5), payload.length)
+    const flags = flagsOf(request)
+    segment.push2(flags | (segment.text(request.topic) << 5), request.payload.length)
+    if (flags >= otherFlags) this.#noteOthers(segment, request)
+  }
+
+  #noteOthers(segment: Segment, { expiresAfter, origin, properties, topicAlias }: PublishRequest): void {
     if (properties !== none) segment.push(this.#properties(segment, properties))
-    if (!isPlain) segment.push(segment.object({ topicAlias, expiresAfter, origin }, callBytes))
+    if (topicAlias !== 0 || expiresAfter !== undefined || origin !== undefined) {
+      segment.push(segment.object({ topicAlias, expiresAfter, origin }, callBytes))
+    }
   }
 
   #consumerWord(segment: Segment, consumer: Consumer): number {
@@ -500,9 +550,13 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
     const { start } = this.#received
     // A record cannot begin where its packets are gone.
     const state = this.#received.has(start.position) ? capture(this.#engine, this.#taken, this.#limit) : undefined
+    const { topics } = this.#engine.direct
+    if (topics.length > 0) this.#segment?.directTopics(topics.slice())
     const used = this.#older
     this.#older = this.#segment
-    this.#segment = state === undefined ? undefined : new Segment(this.#limit, this.#steps, state, start, used)
+    this.#segment = state === undefined
+      ? undefined
+      : new Segment(this.#limit, this.#steps, state, start, topics.length, used)
     // A large state takes the room of the older segment.
     if (this.#segment === undefined || this.#segment.limit > this.#limit) this.#older = undefined
     this.#received.forget((this.#older ?? this.#segment)?.start.position ?? start.position)

@@ -44,6 +44,9 @@ const firstWords = 256
 const wordShare = 3 / 8
 /** Full before the bound is reached, because a step is noted whole. */
 export const fullShare = 15 / 16
+/** Of a list of topics so many are looked at, and so many known ones are remembered. */
+const topicSamples = 8
+const mostKnownTopics = 1024
 /** An entry of a table with its key. */
 const entryBytes = 80
 
@@ -61,12 +64,18 @@ export class Segment {
   /** What rare steps refer to. */
   readonly objects: Array<unknown> = []
   readonly texts: Array<string> = []
+  /** The topics of direct publishes, as the engine had them until they were written. */
+  readonly topics: Array<ReadonlyArray<string>> = []
+  /** Number of the first of these topics whose publishes came before the segment. */
+  readonly earlierTopics: number
   steps = 0
   /** Its bound in bytes. */
   readonly limit: number
   readonly #longest: number
   readonly #indexOfText = new Map<string, number>()
   readonly #indexOfObject = new Map<object, number>()
+  /** Topics that were found by samples. */
+  readonly #knownTopics = new Set<string>()
   #lastText = ""
   #lastIndex = -1
   /** Without the numbers. */
@@ -76,7 +85,15 @@ export class Segment {
    * Takes about `limit` bytes at most, and more after a state of more than half of that. `used`: a segment that is read
    * no more, whose memory this one takes.
    */
-  constructor(limit: number, before: number, state: Capture | undefined, start: PacketStart, used?: Segment) {
+  constructor(
+    limit: number,
+    before: number,
+    state: Capture | undefined,
+    start: PacketStart,
+    earlierTopics: number,
+    used?: Segment
+  ) {
+    this.earlierTopics = earlierTopics
     this.#bytes = state?.bytes ?? 0
     this.limit = Math.max(limit, this.#bytes + limit / 2)
     this.#longest = Math.floor(limit * wordShare / 4)
@@ -119,6 +136,25 @@ export class Segment {
     this.push2(1, digestOf(output) | 0)
     this.push2("packets" in output ? output.packets.length : 0, output.deliveries.length)
     this.push(output.settled.length)
+  }
+
+  /**
+   * Keeps the topics of direct publishes. Samples say how many of them are texts of their own: most programs publish to
+   * few topics.
+   */
+  directTopics(topics: ReadonlyArray<string>): void {
+    const { length } = topics
+    const step = Math.max(1, Math.floor(length / topicSamples))
+    const known = this.#knownTopics
+    let bytes = 0
+    for (let i = 0; i < length; i += step) {
+      const topic = topics[i]!
+      if (known.has(topic)) continue
+      bytes += step * (entryBytes + topic.length * 2)
+      if (known.size < mostKnownTopics) known.add(topic)
+    }
+    this.topics.push(topics)
+    this.#bytes += bytes + entryBytes + length * 8
   }
 
   text(text: string): number {
