@@ -60,8 +60,8 @@ interface KeptSegment {
   readonly times: ReadonlyArray<number>
   readonly objects: ReadonlyArray<unknown>
   readonly texts: ReadonlyArray<string>
-  readonly topics: ReadonlyArray<ReadonlyArray<string>>
-  readonly earlierTopics: number
+  readonly directTopics: ReadonlyArray<string>
+  readonly publishTopics: ReadonlyArray<string>
 }
 
 /** A copy of what is recorded. */
@@ -71,20 +71,18 @@ export interface Kept {
   readonly protocolVersion: ProtocolVersion
 }
 
-export const keep = (
-  { options: { protocolVersion }, received, segments, topics: unwritten }: Recording
-): Kept => ({
-  segments: segments.map(({ before, capture, earlierTopics, length, objects, start, texts, times, topics, words }) => ({
-    before,
-    capture,
-    start,
-    words: words.slice(0, length),
-    times: times.slice(),
-    objects: objects.slice(),
-    texts: texts.slice(),
+export const keep = ({ options: { protocolVersion }, received, segments, topics }: Recording): Kept => ({
+  segments: segments.map((segment) => ({
+    before: segment.before,
+    capture: segment.capture,
+    start: segment.start,
+    words: segment.words.slice(0, segment.length),
+    times: segment.times.slice(),
+    objects: segment.objects.slice(),
+    texts: segment.texts.slice(),
     // Those of the older segment were added when the newer one began.
-    topics: [...topics, unwritten.slice()],
-    earlierTopics
+    directTopics: [...segment.directTopics, topics].flat().slice(segment.earlierTopics),
+    publishTopics: segment.publishTopics.flat()
   })),
   received: received.keep(segments[0]?.start.position ?? received.end),
   protocolVersion
@@ -102,7 +100,8 @@ class Reader {
   readonly #segment: KeptSegment
   readonly #kept: Kept
   #packets: ReceivedPackets
-  readonly #topics: Iterator<string>
+  #directTopic = 0
+  #publishTopic = 0
   #at = 0
   #time = 0
   #step: number
@@ -113,7 +112,6 @@ class Reader {
     this.#segment = segment
     this.#kept = kept
     this.#packets = this.#packetsFrom(segment.start)
-    this.#topics = segment.topics.flat().slice(segment.earlierTopics).values()
     this.#step = segment.before
   }
 
@@ -153,8 +151,14 @@ class Reader {
   #row(word: number): Row {
     const bits = word >>> 4
     switch (word & 15) {
-      case Kind.publish:
-        return { call: "publish", args: Array.from({ length: bits }, () => [this.#request()]) }
+      case Kind.publish: {
+        const others = this.#besidesTopic()
+        const { publishTopics } = this.#segment
+        return {
+          call: "publish",
+          args: Array.from({ length: bits }, () => [{ topic: publishTopics[this.#publishTopic++]!, ...others }])
+        }
+      }
       case Kind.direct:
         return this.#directRow(bits)
       case Kind.acknowledge: {
@@ -201,12 +205,9 @@ class Reader {
     return word
   }
 
-  #request(): Json {
-    const bits = this.#word()
-    return { topic: this.#segment.texts[bits >>> 5]!, ...this.#besidesTopic(bits) }
-  }
-
-  #besidesTopic(flags: number): { readonly [key: string]: Json } {
+  /** What the publishes of a row have in common. */
+  #besidesTopic(): { readonly [key: string]: Json } {
+    const flags = this.#word()
     const length = this.#word()
     const properties = (flags & 8) === 0 ? {} : jsonOf(this.#object())
     const others = (flags & 16) === 0 ? { topicAlias: 0 } : jsonOf(this.#object()) as { readonly [key: string]: Json }
@@ -219,13 +220,13 @@ class Reader {
     }
   }
 
-  /** Direct publishes. The topic of the last one is with the row, if it is in no write. */
+  /** The topic of the last direct publish is with the row, if it is in no write. */
   #directRow(length: number): Row {
-    const others = this.#besidesTopic(this.#word())
+    const others = this.#besidesTopic()
     const result = this.#word()
     const last = result === DirectResult.appended ? undefined : this.#segment.texts[this.#word()]!
     const topicOf = (index: number): string =>
-      last !== undefined && index === length - 1 ? last : this.#topics.next().value as string
+      last !== undefined && index === length - 1 ? last : this.#segment.directTopics[this.#directTopic++]!
     return {
       call: "direct.publish",
       args: Array.from({ length }, (_, index) => [{ topic: topicOf(index), ...others }]),

@@ -62,7 +62,7 @@ export interface OtherCall {
 
 const callBytes = 256
 /** A row of publishes is as long as this at most. */
-const longestRow = 256
+const longestRow = 1024
 /** Steps until a state that was too large for a segment is looked at again. */
 const pauseSteps = 100_000
 const noRow = -1
@@ -110,7 +110,8 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
   #rowStart = 0
   #rowCount = 0
   #rowNow = 0
-  // Of a row of direct publishes.
+  // Of a row of publishes.
+  #topics: Array<string> = []
   #rowFlags = 0
   #rowLength = 0
   // Of a row of acknowledgements.
@@ -268,7 +269,8 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
   // Publishes and acknowledgements come in rows.
 
   publish(request: PublishRequest, now: number): Admission {
-    this.#noteRequest(request, now)
+    this.#notePublish(Kind.publish, request, now)
+    this.#topics.push(request.topic)
     let admission: Admission
     try {
       admission = this.#engine.publish(request, now)
@@ -280,21 +282,8 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
   }
 
   beginDirect(request: PublishRequest, now: number): void {
-    const flags = flagsOf(request)
-    const { length } = request.payload
-    // Their topics come with the list of the engine, when they are written: nothing is noted for each.
-    if (
-      this.#row === Kind.direct && length === this.#rowLength && flags === this.#rowFlags && flags < otherFlags &&
-      now === this.#rowNow
-    ) {
-      this.#rowCount++
-      return
-    }
-    const segment = this.#beginRow(Kind.direct, now)
-    this.#rowLength = length
-    this.#rowFlags = flags
-    segment?.push2(flags, length)
-    if (flags >= otherFlags && segment !== undefined) this.#noteOthers(segment, request)
+    // Their topics come with the list of the engine, when they are written.
+    this.#notePublish(Kind.direct, request, now)
   }
 
   endDirect(result: number, topic: string): void {
@@ -312,7 +301,7 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
   directWritten(run: () => number): number {
     const segment = this.#begin(this.#now)
     segment?.push(Kind.directWritten)
-    segment?.directTopics(this.#engine.direct.topics)
+    segment?.addDirectTopics(this.#engine.direct.topics)
     try {
       const count = run()
       segment?.push(count)
@@ -324,7 +313,7 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
 
   directReturned(args: ReadonlyArray<unknown>, run: () => number): number {
     const segment = this.#begin(this.#now)
-    segment?.directTopics(this.#engine.direct.topics)
+    segment?.addDirectTopics(this.#engine.direct.topics)
     return this.#record(segment, "direct.returned", args, run, callBytes * (1 + args.length))
   }
 
@@ -509,21 +498,29 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
       segment.steps += this.#rowCount
       segment.words[this.#rowStart]! |= this.#rowCount << 4
       segment.push(result)
+      if (this.#row === Kind.publish) segment.addPublishTopics(this.#topics)
     }
+    if (this.#row === Kind.publish) this.#topics = []
     this.#row = noRow
     this.#rowConsumer = undefined
   }
 
-  #noteRequest(request: PublishRequest, now: number): void {
-    let segment: Segment | undefined
-    if (this.#row === Kind.publish && now === this.#rowNow && this.#rowCount < longestRow) {
-      this.#rowCount++
-      segment = this.#segment
-    } else segment = this.#beginRow(Kind.publish, now)
-    if (segment === undefined) return
+  /** A row has publishes that differ in their topics only: most programs publish such, and nothing is noted for each. */
+  #notePublish(kind: number, request: PublishRequest, now: number): void {
     const flags = flagsOf(request)
-    segment.push2(flags | (segment.text(request.topic) << 5), request.payload.length)
-    if (flags >= otherFlags) this.#noteOthers(segment, request)
+    const { length } = request.payload
+    if (
+      this.#row === kind && length === this.#rowLength && flags === this.#rowFlags && flags < otherFlags &&
+      now === this.#rowNow && this.#rowCount < longestRow
+    ) {
+      this.#rowCount++
+      return
+    }
+    const segment = this.#beginRow(kind, now)
+    this.#rowLength = length
+    this.#rowFlags = flags
+    segment?.push2(flags, length)
+    if (flags >= otherFlags && segment !== undefined) this.#noteOthers(segment, request)
   }
 
   #noteOthers(segment: Segment, { expiresAfter, origin, properties, topicAlias }: PublishRequest): void {
@@ -551,7 +548,7 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
     // A record cannot begin where its packets are gone.
     const state = this.#received.has(start.position) ? capture(this.#engine, this.#taken, this.#limit) : undefined
     const { topics } = this.#engine.direct
-    if (topics.length > 0) this.#segment?.directTopics(topics.slice())
+    if (topics.length > 0) this.#segment?.addDirectTopics(topics.slice())
     const used = this.#older
     this.#older = this.#segment
     this.#segment = state === undefined

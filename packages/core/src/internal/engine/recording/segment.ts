@@ -65,9 +65,11 @@ export class Segment {
   readonly objects: Array<unknown> = []
   readonly texts: Array<string> = []
   /** The topics of direct publishes, as the engine had them until they were written. */
-  readonly topics: Array<ReadonlyArray<string>> = []
+  readonly directTopics: Array<ReadonlyArray<string>> = []
   /** Number of the first of these topics whose publishes came before the segment. */
   readonly earlierTopics: number
+  /** The topics of other publishes, by their rows. */
+  readonly publishTopics: Array<ReadonlyArray<string>> = []
   steps = 0
   /** Its bound in bytes. */
   readonly limit: number
@@ -76,8 +78,6 @@ export class Segment {
   readonly #indexOfObject = new Map<object, number>()
   /** Topics that were found by samples. */
   readonly #knownTopics = new Set<string>()
-  #lastText = ""
-  #lastIndex = -1
   /** Without the numbers. */
   #bytes: number
 
@@ -138,11 +138,33 @@ export class Segment {
     this.push(output.settled.length)
   }
 
+  /** Keeps topics of direct publishes. */
+  addDirectTopics(topics: ReadonlyArray<string>): void {
+    this.directTopics.push(topics)
+    this.#weighTopics(topics)
+  }
+
+  /** Keeps the topics of a row of publishes. */
+  addPublishTopics(topics: ReadonlyArray<string>): void {
+    this.publishTopics.push(topics)
+    this.#weighTopics(topics)
+  }
+
+  text(text: string): number {
+    let index = this.#indexOfText.get(text)
+    if (index === undefined) {
+      index = this.texts.push(text) - 1
+      this.#indexOfText.set(text, index)
+      this.#bytes += entryBytes + text.length * 2
+    }
+    return index
+  }
+
   /**
-   * Keeps the topics of direct publishes. Samples say how many of them are texts of their own: most programs publish to
+   * Counts the memory of a list of topics. Samples say how many of them are texts of their own: most programs publish to
    * few topics.
    */
-  directTopics(topics: ReadonlyArray<string>): void {
+  #weighTopics(topics: ReadonlyArray<string>): void {
     const { length } = topics
     const step = Math.max(1, Math.floor(length / topicSamples))
     const known = this.#knownTopics
@@ -153,22 +175,7 @@ export class Segment {
       bytes += step * (entryBytes + topic.length * 2)
       if (known.size < mostKnownTopics) known.add(topic)
     }
-    this.topics.push(topics)
     this.#bytes += bytes + entryBytes + length * 8
-  }
-
-  text(text: string): number {
-    // The same text in a row is often the same string, which costs nothing to compare.
-    if (text === this.#lastText && this.#lastIndex >= 0) return this.#lastIndex
-    let index = this.#indexOfText.get(text)
-    if (index === undefined) {
-      index = this.texts.push(text) - 1
-      this.#indexOfText.set(text, index)
-      this.#bytes += entryBytes + text.length * 2
-    }
-    this.#lastText = text
-    this.#lastIndex = index
-    return index
   }
 
   /**
