@@ -391,6 +391,87 @@ describe("flight record", () => {
     assert.deepStrictEqual(differences(ownLines(engine)), [])
   })
 
+  it("what comes in larger chunks than the ring is not recorded, and what comes after it is", () => {
+    const options = plan("chunks", { durable: false }).options
+    const engine = new RecordedEngine(makeEngine(options), options, 65_536, () => {})
+    const bring = (packets: ReadonlyArray<Packet>): void => {
+      engine.received(bytesOf(packets, options.protocolVersion), 0)
+      engine.receive(packets, 1)
+      engine.take()
+    }
+    const publish: Publish = {
+      _tag: "Publish",
+      topic: "t",
+      payload: new Uint8Array(64),
+      qos: 0,
+      retain: false,
+      dup: false,
+      packetIdentifier: 0,
+      properties: none
+    }
+    engine.connecting(true)
+    bring([{ _tag: "Connack", sessionPresent: false, reasonCode: 0, properties: none }])
+    bring(Array.from({ length: 1000 }, () => publish))
+    assert.lengthOf(engine.recording.segments, 0)
+    assert.isAtMost(engine.bytes, 65_536)
+    for (let i = 0; i < 1000; i++) bring([publish])
+    const lines = ownLines(engine)
+    assert.isAbove(lines.length, 100)
+    assert.deepStrictEqual(differences(lines), [])
+    assert.isAtMost(engine.bytes, 65_536)
+  })
+
+  it("topics of direct publishes come back, also of those that are not written, and of one that waited", () => {
+    const options = plan("direct", { durable: false }).options
+    const engine = new RecordedEngine(makeEngine(options), options, 1_000_000, () => {})
+    const request = {
+      payload: new Uint8Array(1),
+      qos: 0,
+      retain: false,
+      properties: none,
+      topicAlias: 0,
+      expiresAfter: undefined,
+      origin: undefined
+    } as const
+    const publish = (topic: string, isAppended = true): void => {
+      if (engine.direct.publish({ ...request, topic }, 1) !== undefined && isAppended) engine.direct.appended(topic)
+    }
+    engine.connecting(true)
+    publish("offline")
+    engine.receive([{ _tag: "Connack", sessionPresent: false, reasonCode: 0, properties: none }], 1)
+    engine.setWritable(true, 1)
+    publish("written")
+    publish("refused by the writer", false)
+    publish("written too")
+    engine.direct.written()
+    publish("before the state")
+    engine.rotate()
+    publish("after the state")
+    engine.direct.written()
+    publish("not written")
+    const lines = ownLines(engine)
+    const steps = lines.slice(1).map((line) => JSON.parse(line) as Record<string, never>)
+    assert.deepStrictEqual(
+      steps.flatMap(({ args, call, result }) => call === "direct.publish" ? [`${args[0]["topic"]} ${result}`] : []),
+      [
+        "offline Waits",
+        "written Appended",
+        "refused by the writer NotAppended",
+        "written too Appended",
+        "before the state Appended",
+        "after the state Appended",
+        "not written Appended"
+      ]
+    )
+    assert.deepStrictEqual(differences(lines), [])
+    // Of the newer half alone, as when the older one was dropped.
+    const state = lines.findIndex((line) => line.startsWith(`{"state"`))
+    const header = JSON.parse(lines[0]!) as object
+    const newer = [JSON.stringify({ ...header, dropped: state - 1 }), ...lines.slice(state)]
+    assert.include(newer.join(), "after the state")
+    assert.deepStrictEqual(differences(newer), [])
+  })
+
   it("a line that is no part of a record is refused with what is wrong", () => {
     const options = plan("lines", {}).options
     const engine = new RecordedEngine(makeEngine(options), options, 1_000_000, () => {})

@@ -71,6 +71,11 @@ export class ReceivedBytes {
     return { position: this.#start.position, skipped: this.#delivered }
   }
 
+  /** Whether the bytes from there on are still there. */
+  get hasStart(): boolean {
+    return this.has(this.#start.position)
+  }
+
   /** Whether the packets of the engine come from these bytes. */
   get isOpen(): boolean {
     return this.#isOpen

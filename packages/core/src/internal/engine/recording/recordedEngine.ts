@@ -63,6 +63,8 @@ export interface OtherCall {
 const callBytes = 256
 /** A row of publishes is as long as this at most. */
 const longestRow = 1024
+/** Steps until a record begins again after a chunk that was larger than the ring. */
+const lostSteps = 1000
 /** Steps until a state that was too large for a segment is looked at again. */
 const pauseSteps = 100_000
 const noRow = -1
@@ -235,10 +237,10 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
     received.add(bytes, pending)
     if (this.#older !== undefined && !received.has(this.#older.start.position)) this.#older = undefined
     if (this.#segment !== undefined && !received.has(this.#segment.start.position)) {
-      // The bytes of its packets are gone.
+      // The bytes of its packets are gone. More such chunks may follow, and a state costs time.
       if (this.#row !== noRow) this.#endRow(0)
       this.#segment = undefined
-      this.#pause = 0
+      this.#pause = lostSteps
     }
   }
 
@@ -459,7 +461,10 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
 
   #rotateIfFull(): void {
     const segment = this.#segment
-    if (segment === undefined ? --this.#pause <= 0 : this.#isFuller(segment, 1)) this.rotate()
+    const isDue = segment === undefined
+      ? --this.#pause <= 0 && this.#received.hasStart
+      : this.#isFuller(segment, 1)
+    if (isDue) this.rotate()
   }
 
   #isFuller(segment: Segment, share: number): boolean {
@@ -546,7 +551,7 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
     if (this.#row !== noRow) this.#endRow(0)
     const { start } = this.#received
     // A record cannot begin where its packets are gone.
-    const state = this.#received.has(start.position) ? capture(this.#engine, this.#taken, this.#limit) : undefined
+    const state = this.#received.hasStart ? capture(this.#engine, this.#taken, this.#limit) : undefined
     const { topics } = this.#engine.direct
     if (topics.length > 0) this.#segment?.addDirectTopics(topics.slice())
     const used = this.#older
