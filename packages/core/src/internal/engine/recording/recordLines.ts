@@ -82,7 +82,7 @@ export const keep = ({ options: { protocolVersion }, received, segments, topics 
     texts: segment.texts.slice(),
     // Those of the older segment were added when the newer one began.
     directTopics: [...segment.directTopics, topics].flat().slice(segment.earlierTopics),
-    publishTopics: segment.publishTopics.flat()
+    publishTopics: segment.publishTopics.slice(0, segment.publishes)
   })),
   received: received.keep(segments[0]?.start.position ?? received.end),
   protocolVersion

@@ -113,7 +113,6 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
   #rowCount = 0
   #rowNow = 0
   // Of a row of publishes.
-  #topics: Array<string> = []
   #rowFlags = 0
   #rowLength = 0
   // Of a row of acknowledgements.
@@ -272,7 +271,7 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
 
   publish(request: PublishRequest, now: number): Admission {
     this.#notePublish(Kind.publish, request, now)
-    this.#topics.push(request.topic)
+    this.#segment?.addPublishTopic(request.topic)
     let admission: Admission
     try {
       admission = this.#engine.publish(request, now)
@@ -503,9 +502,8 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
       segment.steps += this.#rowCount
       segment.words[this.#rowStart]! |= this.#rowCount << 4
       segment.push(result)
-      if (this.#row === Kind.publish) segment.addPublishTopics(this.#topics)
+      if (this.#row === Kind.publish) segment.endPublishes(this.#rowCount)
     }
-    if (this.#row === Kind.publish) this.#topics = []
     this.#row = noRow
     this.#rowConsumer = undefined
   }

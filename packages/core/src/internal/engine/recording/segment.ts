@@ -68,8 +68,9 @@ export class Segment {
   readonly directTopics: Array<ReadonlyArray<string>> = []
   /** Number of the first of these topics whose publishes came before the segment. */
   readonly earlierTopics: number
-  /** The topics of other publishes, by their rows. */
-  readonly publishTopics: Array<ReadonlyArray<string>> = []
+  /** The topics of other publishes: the first `publishes` of the list. */
+  readonly publishTopics: Array<string>
+  publishes = 0
   steps = 0
   /** Its bound in bytes. */
   readonly limit: number
@@ -100,6 +101,7 @@ export class Segment {
     this.before = before
     this.capture = state
     this.start = start
+    this.publishTopics = (used?.publishTopics ?? []).fill("")
     this.words = used?.words ?? new Int32Array(Math.min(firstWords, this.#longest))
   }
 
@@ -141,13 +143,20 @@ export class Segment {
   /** Keeps topics of direct publishes. */
   addDirectTopics(topics: ReadonlyArray<string>): void {
     this.directTopics.push(topics)
-    this.#weighTopics(topics)
+    this.#bytes += entryBytes
+    this.#weighTopics(topics, 0, topics.length)
   }
 
-  /** Keeps the topics of a row of publishes. */
-  addPublishTopics(topics: ReadonlyArray<string>): void {
-    this.publishTopics.push(topics)
-    this.#weighTopics(topics)
+  /** Keeps the topic of a publish. */
+  addPublishTopic(topic: string): void {
+    const index = this.publishes++
+    if (index === this.publishTopics.length) this.publishTopics.push(topic)
+    else this.publishTopics[index] = topic
+  }
+
+  /** Counts the memory of the topics of the last publishes. */
+  endPublishes(count: number): void {
+    this.#weighTopics(this.publishTopics, this.publishes - count, this.publishes)
   }
 
   text(text: string): number {
@@ -161,21 +170,20 @@ export class Segment {
   }
 
   /**
-   * Counts the memory of a list of topics. Samples say how many of them are texts of their own: most programs publish to
-   * few topics.
+   * Counts the memory of topics. Samples say how many of them are texts of their own: most programs publish to few
+   * topics.
    */
-  #weighTopics(topics: ReadonlyArray<string>): void {
-    const { length } = topics
-    const step = Math.max(1, Math.floor(length / topicSamples))
+  #weighTopics(topics: ReadonlyArray<string>, from: number, to: number): void {
+    const step = Math.max(1, Math.floor((to - from) / topicSamples))
     const known = this.#knownTopics
-    let bytes = 0
-    for (let i = 0; i < length; i += step) {
+    let bytes = (to - from) * 8
+    for (let i = from; i < to; i += step) {
       const topic = topics[i]!
       if (known.has(topic)) continue
       bytes += step * (entryBytes + topic.length * 2)
       if (known.size < mostKnownTopics) known.add(topic)
     }
-    this.#bytes += bytes + entryBytes + length * 8
+    this.#bytes += bytes
   }
 
   /**
