@@ -508,7 +508,7 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
     this.#rowConsumer = undefined
   }
 
-  /** A row has publishes that differ in their topics only: most programs publish such, and nothing is noted for each. */
+  /** A row has publishes that differ in their topics only: most programs publish such. */
   #notePublish(kind: number, request: PublishRequest, now: number): void {
     const flags = flagsOf(request)
     const { length } = request.payload
