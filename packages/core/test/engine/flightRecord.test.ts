@@ -3,12 +3,14 @@
  * which the ring begins, a planted fault shows at the step where it shows, and the ring keeps to its bound.
  */
 import { assert, describe, it } from "@effect/vitest"
+import { makeDecoder } from "../../src/internal/codec/decoder.ts"
+import { makeEncoder } from "../../src/internal/codec/encoder.ts"
 import type { Consumer, EngineOptions, SessionEngine } from "../../src/internal/engine/contract.ts"
 import { makeEngine } from "../../src/internal/engine/engine.ts"
 import { RecordedEngine } from "../../src/internal/engine/recording/recordedEngine.ts"
 import { format, headerLine, keep, linesOf, version } from "../../src/internal/engine/recording/recordLines.ts"
 import { parseHeader, type Replayed, ReplayedEngine } from "../../src/internal/engine/recording/replayedEngine.ts"
-import type { Publish } from "../../src/Packet.ts"
+import type { Packet, Publish } from "../../src/Packet.ts"
 import { none } from "../../src/Properties.ts"
 import { apply, enabled } from "../explore/actions.ts"
 import { finish } from "../explore/finish.ts"
@@ -28,6 +30,48 @@ const choices = (seed: number) => {
     state = Math.imul(state ^ (state >>> 15), 0x2c1b3c6d) + 0x9e3779b9 | 0
     return (state >>> 8) % below
   }
+}
+
+/** The bytes of packets of a server. */
+const bytesOf = (packets: ReadonlyArray<Packet>, protocolVersion: 4 | 5): Uint8Array => {
+  const encoder = makeEncoder(protocolVersion)
+  for (const packet of packets) assert.isUndefined(encoder.write(packet))
+  return new Uint8Array(Buffer.concat(encoder.take()))
+}
+
+/** Data of an enhanced authentication, which no engine gets. */
+const auth: Packet = {
+  _tag: "Auth",
+  reasonCode: 0x18,
+  properties: { authenticationMethod: "method", authenticationData: new Uint8Array(9) }
+}
+
+/**
+ * A network before a recorded engine: the packets that the engine gets come as bytes before, in chunks that end
+ * anywhere. `choose` decides where, and which packets have AUTH before them.
+ */
+const withNetwork = (
+  engine: RecordedEngine,
+  protocolVersion: 4 | 5,
+  choose: (below: number) => number
+): RecordedEngine => {
+  const receive = engine.receive.bind(engine)
+  return Object.assign(engine, {
+    receive: (packets: ReadonlyArray<Packet>, now: number) => {
+      const hasAuth = protocolVersion === 5 && packets[0]!._tag !== "Connack" && choose(8) === 0
+      const bytes = bytesOf(hasAuth ? [auth, ...packets] : packets, protocolVersion)
+      const decoder = makeDecoder({ role: "client", protocolVersion, maximumPacketSize: Infinity })
+      const decoded: Array<Packet> = []
+      for (let from = 0; from < bytes.length;) {
+        const to = choose(2) === 0 ? bytes.length : Math.min(bytes.length, from + 1 + choose(300))
+        const chunk = bytes.subarray(from, to)
+        engine.received(chunk, decoder.bufferedBytes)
+        assert.isUndefined(decoder.push(chunk, decoded))
+        from = to
+      }
+      return receive(decoded.slice(hasAuth ? 1 : 0), now)
+    }
+  })
 }
 
 /** What is tested: the engine of the library, or one with a fault, each with the recorder that knows it. */
@@ -69,13 +113,13 @@ const recordedSubject = (
   { makeBroker, makeEngine: make }: Subject,
   Engine: typeof RecordedEngine,
   engines: Array<RecordedEngine>,
-  bytes = 4_000_000
+  { bytes = 4_000_000, choose }: { readonly bytes?: number; readonly choose?: (below: number) => number } = {}
 ): Subject => ({
   makeBroker,
   makeEngine: (options) => {
     const engine = new Engine(make(options), options, bytes, () => {})
     engines.push(engine)
-    return engine
+    return choose === undefined ? engine : withNetwork(engine, options.protocolVersion, choose)
   }
 })
 
@@ -93,8 +137,10 @@ describe("flight record", () => {
     for (let seed = 0; seed < 1000; seed++) {
       const plan = worlds[seed % worlds.length]!
       const engines: Array<RecordedEngine> = []
-      const world = new World(recordedSubject({ makeBroker, makeEngine }, RecordedEngine, engines), plan)
       const choose = choices(seed)
+      // A third of them get packets that no network brought.
+      const network = seed % 3 === 0 ? {} : { choose: choices(seed + 1) }
+      const world = new World(recordedSubject({ makeBroker, makeEngine }, RecordedEngine, engines, network), plan)
       for (let i = 0; i < 30; i++) {
         const actions = enabled(world)
         // Half of them begin in the middle.
@@ -177,7 +223,10 @@ describe("flight record", () => {
       budget: { cuts: 3000 },
       options: { queue: { messages: 4000, bytes: 1_000_000, policy: "suspend" } }
     })
-    const world = new World(recordedSubject({ makeBroker, makeEngine }, RecordedEngine, engines, bytes), busy)
+    const world = new World(
+      recordedSubject({ makeBroker, makeEngine }, RecordedEngine, engines, { bytes, choose: choices(1) }),
+      busy
+    )
     const [engine] = engines
     let largest = 0
     for (let i = 0; i < 3000; i++) {
@@ -198,7 +247,11 @@ describe("flight record", () => {
 
   it("has no payload, no user property and no correlation data, and weighs as the messages did", () => {
     const options = plan("secrets", { durable: false }).options
-    const engine = new RecordedEngine(makeEngine(options), options, 1_000_000, () => {})
+    const engine = withNetwork(
+      new RecordedEngine(makeEngine(options), options, 1_000_000, () => {}),
+      options.protocolVersion,
+      choices(1)
+    )
     const secret = new TextEncoder().encode("hunter2")
     const properties = {
       userProperties: [["hunter2", "hünter2 €"]],
@@ -277,7 +330,11 @@ describe("flight record", () => {
 
   it("a consumer that came before the ring begins is noted once, however often it acknowledges", () => {
     const options = plan("earlier", { durable: false }).options
-    const engine = new RecordedEngine(makeEngine(options), options, 1_000_000, () => {})
+    const engine = withNetwork(
+      new RecordedEngine(makeEngine(options), options, 1_000_000, () => {}),
+      options.protocolVersion,
+      choices(1)
+    )
     engine.connecting(true)
     engine.receive([{ _tag: "Connack", sessionPresent: false, reasonCode: 0, properties: none }], 1)
     const consumer = engine.addConsumer(
@@ -332,6 +389,87 @@ describe("flight record", () => {
     engine.receive([{ _tag: "Connack", sessionPresent: true, reasonCode: 0, properties: none }], 2)
     assert.lengthOf(engine.take()!.packets, 1000)
     assert.deepStrictEqual(differences(ownLines(engine)), [])
+  })
+
+  it("what comes in larger chunks than the ring is not recorded, and what comes after it is", () => {
+    const options = plan("chunks", { durable: false }).options
+    const engine = new RecordedEngine(makeEngine(options), options, 65_536, () => {})
+    const bring = (packets: ReadonlyArray<Packet>): void => {
+      engine.received(bytesOf(packets, options.protocolVersion), 0)
+      engine.receive(packets, 1)
+      engine.take()
+    }
+    const publish: Publish = {
+      _tag: "Publish",
+      topic: "t",
+      payload: new Uint8Array(64),
+      qos: 0,
+      retain: false,
+      dup: false,
+      packetIdentifier: 0,
+      properties: none
+    }
+    engine.connecting(true)
+    bring([{ _tag: "Connack", sessionPresent: false, reasonCode: 0, properties: none }])
+    bring(Array.from({ length: 1000 }, () => publish))
+    assert.lengthOf(engine.recording.segments, 0)
+    assert.isAtMost(engine.bytes, 65_536)
+    for (let i = 0; i < 1000; i++) bring([publish])
+    const lines = ownLines(engine)
+    assert.isAbove(lines.length, 100)
+    assert.deepStrictEqual(differences(lines), [])
+    assert.isAtMost(engine.bytes, 65_536)
+  })
+
+  it("topics of direct publishes come back, also of those that are not written, and of one that waited", () => {
+    const options = plan("direct", { durable: false }).options
+    const engine = new RecordedEngine(makeEngine(options), options, 1_000_000, () => {})
+    const request = {
+      payload: new Uint8Array(1),
+      qos: 0,
+      retain: false,
+      properties: none,
+      topicAlias: 0,
+      expiresAfter: undefined,
+      origin: undefined
+    } as const
+    const publish = (topic: string, isAppended = true): void => {
+      if (engine.direct.publish({ ...request, topic }, 1) !== undefined && isAppended) engine.direct.appended(topic)
+    }
+    engine.connecting(true)
+    publish("offline")
+    engine.receive([{ _tag: "Connack", sessionPresent: false, reasonCode: 0, properties: none }], 1)
+    engine.setWritable(true, 1)
+    publish("written")
+    publish("refused by the writer", false)
+    publish("written too")
+    engine.direct.written()
+    publish("before the state")
+    engine.rotate()
+    publish("after the state")
+    engine.direct.written()
+    publish("not written")
+    const lines = ownLines(engine)
+    const steps = lines.slice(1).map((line) => JSON.parse(line) as Record<string, never>)
+    assert.deepStrictEqual(
+      steps.flatMap(({ args, call, result }) => call === "direct.publish" ? [`${args[0]["topic"]} ${result}`] : []),
+      [
+        "offline Waits",
+        "written Appended",
+        "refused by the writer NotAppended",
+        "written too Appended",
+        "before the state Appended",
+        "after the state Appended",
+        "not written Appended"
+      ]
+    )
+    assert.deepStrictEqual(differences(lines), [])
+    // Of the newer half alone, as when the older one was dropped.
+    const state = lines.findIndex((line) => line.startsWith(`{"state"`))
+    const header = JSON.parse(lines[0]!) as object
+    const newer = [JSON.stringify({ ...header, dropped: state - 1 }), ...lines.slice(state)]
+    assert.include(newer.join(), "after the state")
+    assert.deepStrictEqual(differences(newer), [])
   })
 
   it("a line that is no part of a record is refused with what is wrong", () => {

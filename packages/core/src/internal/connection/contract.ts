@@ -26,6 +26,12 @@ export interface ConnectionRequest extends TransportRequest {
  */
 export interface ConnectionHandlers {
   /**
+   * Bytes that have arrived, of which packets will be made. Packets were made of all bytes before but the last
+   * `pending`, which are of an incomplete packet; negative: packets of whole chunks are still to come. Nothing may
+   * change the bytes.
+   */
+  readonly onBytes?: (bytes: Uint8Array, pending: number) => void
+  /**
    * Validated inbound packets in wire order. The accepting CONNACK is the first one, before `open` succeeds. AUTH is
    * not included. A DISCONNECT is; the connection then ends by itself. If the callback answers a violation, the
    * connection closes with its reason code.

@@ -61,6 +61,10 @@ export class Dispatch implements IntakeHandlers {
       : new Authenticating(request, host, runner, sendAuth)
   }
 
+  onBytes(bytes: Uint8Array, pending: number): void {
+    this.#handlers.onBytes?.(bytes, pending)
+  }
+
   onPackets(packets: Array<Packet>): void {
     this.#host.counters.packetsReceived += packets.length
     if (this.#host.phase === "open") {

@@ -13,6 +13,8 @@ import type { Decoder, Violation } from "../codec/contract.ts"
  * All are called synchronously, from the network's callback or in a turn of the intake.
  */
 export interface IntakeHandlers {
+  /** See `ConnectionHandlers`. */
+  readonly onBytes?: (bytes: Uint8Array, pending: number) => void
   readonly onPackets: (packets: Array<Packet>) => void
   /** The peer violated the protocol. No packets follow. */
   readonly onViolation: (violation: Violation) => void
@@ -80,9 +82,11 @@ export class Intake {
       return
     }
     if (this.#backlog !== undefined) {
+      this.#handlers.onBytes?.(bytes, -1)
       this.#backlog.push(bytes)
       return
     }
+    this.#handlers.onBytes?.(bytes, this.#decoder.bufferedBytes)
     this.#decode(bytes)
     if (!this.#isStopped && (this.#decoder.hasMore || this.#count >= packetsPerTurn)) {
       this.#backlog = []

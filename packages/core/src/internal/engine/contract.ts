@@ -359,6 +359,8 @@ export interface Direct {
   readonly appended: (topic: string) => number
   /** There are appended packets of which the network may not have all. */
   readonly hasAny: boolean
+  /** The topics of these packets. The list does not change any more once they are written, or have returned. */
+  readonly topics: ReadonlyArray<string>
   /** There are messages whose publishers were told of success, and that no write has taken on any connection. */
   readonly isOwed: boolean
   /** The network has all appended packets. Answers their number. */

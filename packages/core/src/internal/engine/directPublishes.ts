@@ -70,6 +70,10 @@ export class DirectPublishes implements Direct {
     return this.#topics.length > 0
   }
 
+  get topics(): ReadonlyArray<string> {
+    return this.#topics
+  }
+
   get isOwed(): boolean {
     return this.hasAny || this.#prune().length > 0
   }

@@ -100,6 +100,8 @@ export interface RecorderOptions {
 export interface SessionRecorder {
   /** The engine in place of the one that is recorded. */
   readonly engine: SessionEngine
+  /** See `ConnectionHandlers.onBytes`. */
+  readonly received: (bytes: Uint8Array, pending: number) => void
   /** A connection has ended, or an attempt failed. */
   readonly ended: (error: MqttError) => void
   /** An exception was caught outside of the engine. */

@@ -29,6 +29,10 @@ class Recorder implements SessionRecorder {
     this.engine = new RecordedEngine(engine, engineOptions, options.bytes, (fault) => this.#onFault(fault))
   }
 
+  received(bytes: Uint8Array, pending: number): void {
+    this.engine.received(bytes, pending)
+  }
+
   /** A connection has ended, or an attempt failed. */
   ended({ reason }: MqttError): void {
     if (reason._tag === "ProtocolViolation") this.#write("violation", reason.detail)
@@ -43,7 +47,7 @@ class Recorder implements SessionRecorder {
     const { clock, session } = this.#options
     const { recording } = this.engine
     const { dropped, options } = recording
-    const segments = keep(recording)
+    const kept = keep(recording)
     const at = clock.currentTimeMillisUnsafe()
     const first = headerLine({
       format,
@@ -55,7 +59,7 @@ class Recorder implements SessionRecorder {
       dropped,
       options
     })
-    const lines = Stream.suspend(() => Stream.fromIterable(linesOf(segments), { chunkSize }))
+    const lines = Stream.suspend(() => Stream.fromIterable(linesOf(kept), { chunkSize }))
     return {
       session,
       cause,

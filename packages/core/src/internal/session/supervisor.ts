@@ -19,6 +19,7 @@ import type { Connector, Prepared } from "./connector.ts"
 import type { SessionCore } from "./core.ts"
 import { endedByServer, isOverQuota } from "./endedByServer.ts"
 import type { EngineLoop } from "./engineLoop.ts"
+import type { SessionRecorder } from "./flightRecord.ts"
 import type { RecordedIdentity } from "./identity.ts"
 import { type Decision, Reconnect } from "./reconnect.ts"
 import type { Servers } from "./servers.ts"
@@ -87,6 +88,10 @@ class Owner implements ConnectionHandlers {
     this.#engineLoop = engineLoop
   }
 
+  onBytes(bytes: Uint8Array, pending: number): void {
+    this.#supervisor.recorder?.received(bytes, pending)
+  }
+
   onPackets(packets: ReadonlyArray<Packet>): Violation | undefined {
     const violation = this.#engineLoop.receive(packets)
     if (violation?.kind === "session-present") this.#supervisor.discardServerSession()
@@ -127,6 +132,10 @@ export class Supervisor {
     this.#connector = connector
     this.#identity = identity
     this.#reconnect = new Reconnect(session.options)
+  }
+
+  get recorder(): SessionRecorder | undefined {
+    return this.#session.recorder
   }
 
   /**

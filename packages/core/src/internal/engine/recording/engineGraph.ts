@@ -7,160 +7,28 @@
  * The parts of an engine are made with it and stay: the n-th part of one engine corresponds to the n-th of another.
  * Everything else is made again.
  */
-import { none } from "../../../Properties.ts"
-import { AcknowledgementQueue } from "../acknowledgements.ts"
-import { AutomaticAlias, AutomaticAliases } from "../automaticAliases.ts"
-import type { ConsumerRequest, EngineOptions, PublishRequest } from "../contract.ts"
-import { EngineCore } from "../core.ts"
-import { DirectPublishes } from "../directPublishes.ts"
-import { Engine } from "../engine.ts"
-import { Handover } from "../handover.ts"
-import { Departed, HeldMessages } from "../heldMessages.ts"
-import { PacketIdentifiers } from "../identifiers.ts"
-import { InboundFlow } from "../inbound.ts"
-import { InboundAcknowledgements } from "../inboundAcknowledgements.ts"
-import { Exchange, InboundDelivery } from "../inboundDelivery.ts"
-import { InboundExchanges } from "../inboundExchanges.ts"
-import { OutboundFlow } from "../outbound.ts"
-import { OutboundHandshake } from "../outboundHandshake.ts"
-import { MessageList, OutboundMessage } from "../outboundMessage.ts"
-import { OutboundMessages } from "../outboundMessages.ts"
-import { OutboundPackets } from "../outboundPackets.ts"
-import { OutboundQueue } from "../outboundQueue.ts"
-import { PoisonGuard } from "../poison.ts"
-import { ReceiveWindow } from "../receiveWindow.ts"
-import { Redelivery } from "../redelivery.ts"
-import { Retransmission } from "../retransmission.ts"
-import { Router } from "../router.ts"
-import { SendWindow } from "../sendWindow.ts"
-import { ServerSession } from "../serverSession.ts"
-import { SlowConsumers } from "../slowConsumers.ts"
-import { SubscribeThrottle } from "../subscribeThrottle.ts"
-import { EngineConsumer, Member, SubscriptionEntry, SubscriptionRequest } from "../subscriptionEntry.ts"
-import { SubscriptionFlow } from "../subscriptionFlow.ts"
-import { SubscriptionRequests } from "../subscriptionRequests.ts"
-import { Subscriptions } from "../subscriptions.ts"
-import { SubscriptionTable } from "../subscriptionTable.ts"
-import { InboundAliases, OutboundAliases } from "../topicAliases.ts"
+import {
+  type Fields,
+  isPlace,
+  make,
+  others,
+  type Parts,
+  parts,
+  partsOf,
+  type Place,
+  PlaceOf,
+  type Shape,
+  shapeOf,
+  shapeOfOther,
+  skipped,
+  type Stateful
+} from "./engineParts.ts"
 import { type Json, jsonOf, valueOf, withoutPayload } from "./recordedValues.ts"
 
-type Fields = Record<string, unknown>
-type Stateful = { privateState?: Fields }
-type Class = abstract new(...args: never) => object
-
-/** Made with the engine, by their names in a record: class names do not survive a minifier. */
-const partTypes: ReadonlyArray<readonly [string, Class]> = [
-  ["Engine", Engine],
-  ["EngineCore", EngineCore],
-  ["PoisonGuard", PoisonGuard],
-  ["ServerSession", ServerSession],
-  ["OutboundFlow", OutboundFlow],
-  ["OutboundMessages", OutboundMessages],
-  ["OutboundQueue", OutboundQueue],
-  ["OutboundPackets", OutboundPackets],
-  ["OutboundAliases", OutboundAliases],
-  ["DirectPublishes", DirectPublishes],
-  ["OutboundHandshake", OutboundHandshake],
-  ["SendWindow", SendWindow],
-  ["Retransmission", Retransmission],
-  ["PacketIdentifiers", PacketIdentifiers],
-  ["MessageList", MessageList],
-  ["InboundFlow", InboundFlow],
-  ["Router", Router],
-  ["InboundAliases", InboundAliases],
-  ["HeldMessages", HeldMessages],
-  ["ReceiveWindow", ReceiveWindow],
-  ["InboundExchanges", InboundExchanges],
-  ["InboundAcknowledgements", InboundAcknowledgements],
-  ["AcknowledgementQueue", AcknowledgementQueue],
-  ["Redelivery", Redelivery],
-  ["Handover", Handover],
-  ["SlowConsumers", SlowConsumers],
-  ["Subscriptions", Subscriptions],
-  ["SubscriptionTable", SubscriptionTable],
-  ["SubscriptionFlow", SubscriptionFlow],
-  ["SubscriptionRequests", SubscriptionRequests]
-]
-
-/** How the others are made, with all fields in the order of their class; what they hold follows. */
-const makers: Readonly<Record<string, (engine: Parts) => object>> = {
-  OutboundMessage: () => new OutboundMessage({ properties: none } as PublishRequest, 0, 0, 0, 0),
-  InboundDelivery: () => new InboundDelivery(undefined as never, 0, 0, 0, 0, false, undefined),
-  Exchange: () => new Exchange(0, ""),
-  Departed: () => new Departed(undefined as never, []),
-  EngineConsumer: () => new EngineConsumer({ name: undefined } as ConsumerRequest),
-  Member: () => new Member(undefined as never, undefined as never, 0),
-  SubscriptionEntry: () => new SubscriptionEntry(""),
-  SubscriptionRequest: () => new SubscriptionRequest("subscribe", [], []),
-  AutomaticAlias: () => new AutomaticAlias("", 0, 0),
-  AutomaticAliases: () => new AutomaticAliases(0),
-  SubscribeThrottle: ({ options, table }) => new SubscribeThrottle(table, options.subscribeTimeout)
-}
-
-const otherTypes: ReadonlyArray<readonly [string, Class]> = [
-  ["OutboundMessage", OutboundMessage],
-  ["InboundDelivery", InboundDelivery],
-  ["Exchange", Exchange],
-  ["Departed", Departed],
-  ["EngineConsumer", EngineConsumer],
-  ["Member", Member],
-  ["SubscriptionEntry", SubscriptionEntry],
-  ["SubscriptionRequest", SubscriptionRequest],
-  ["AutomaticAlias", AutomaticAlias],
-  ["AutomaticAliases", AutomaticAliases],
-  ["SubscribeThrottle", SubscribeThrottle]
-]
-
-const parts: ReadonlyMap<unknown, string> = new Map(partTypes.map(([name, type]) => [type, name]))
-const others: ReadonlyMap<unknown, string> = new Map(otherTypes.map(([name, type]) => [type, name]))
-
-/** Fields that are options, owned by the session, or written again before they are read. */
-const skipped: ReadonlySet<string> = new Set(["options", "owner", "stats", "targets", "count"])
-
-interface Parts {
-  readonly all: ReadonlyArray<object>
-  readonly table: SubscriptionTable
-  readonly options: EngineOptions
-}
-
-const fieldsOf = (object: object): Fields => {
-  const own = object as Fields & Stateful
-  const { privateState } = own
-  return privateState === undefined ? own : { ...own, ...privateState }
-}
-
-/** The parts of an engine in the order in which their links are met. */
-const partsOf = (engine: object): Parts => {
-  const found = new Set<object>([engine])
-  for (const part of found) {
-    for (const value of Object.values(fieldsOf(part))) {
-      if (typeof value === "object" && value !== null && parts.has(value.constructor)) found.add(value)
-    }
-  }
-  const all = [...found]
-  const partOf = <A extends object>(type: abstract new(...args: never) => A): A =>
-    all.find((part) => part.constructor === type) as A
-  return { all, table: partOf(SubscriptionTable), options: partOf(EngineCore).options }
-}
-
-/** A place in the graph: what a captured object holds, with other places for the objects that it refers to. */
-interface Place {
-  readonly id: number
-  readonly type: string
-  content: unknown
-}
-
-const isPlace = (value: unknown): value is Place => value instanceof PlaceOf
-
-class PlaceOf implements Place {
-  readonly id: number
-  readonly type: string
-  content: unknown = undefined
-
-  constructor(id: number, type: string) {
-    this.id = id
-    this.type = type
-  }
+/** The captured fields of an object: names and values, in the same order. Undefined is left out when it is written. */
+interface Captured {
+  readonly shape: Shape
+  readonly values: ReadonlyArray<unknown>
 }
 
 /** A value that never changes: it is written where it stands. */
@@ -212,15 +80,25 @@ const valueBytes = 160
 /** An output, a delivery for a consumer, a held message, or a requested subscription: they refer to objects. */
 const isLinked = (value: object): boolean => "deliveries" in value || "delivery" in value || "entry" in value
 
+const nothing: ReadonlyArray<never> = []
+
+const noShapes: ReadonlyMap<object, Shape> = new Map()
+
 class Capturing {
   readonly places: Array<PlaceOf> = []
   readonly ids = new Map<object, PlaceOf>()
+  readonly #shapes: ReadonlyMap<object, Shape>
   readonly #limit: number
   readonly #resolve: ((object: object) => Reference | undefined) | undefined
   bytes = 0
 
   /** `resolve`: what stands for an object that is not captured with the others. */
-  constructor(limit: number, resolve?: (object: object) => Reference | undefined) {
+  constructor(
+    shapes: ReadonlyMap<object, Shape>,
+    limit: number,
+    resolve?: (object: object) => Reference | undefined
+  ) {
+    this.#shapes = shapes
     this.#limit = limit
     this.#resolve = resolve
   }
@@ -265,34 +143,49 @@ class Capturing {
 
   #fill(place: PlaceOf): void {
     const { content, type } = place
-    if (type === "map") {
-      const map = content as ReadonlyMap<unknown, unknown>
-      this.bytes += map.size * 2 * fieldBytes
-      place.content = Array.from(map, ([key, value]) => [this.of(key), this.of(value)])
-      return
+    switch (type) {
+      case "map": {
+        const map = content as ReadonlyMap<unknown, unknown>
+        this.bytes += map.size * 2 * fieldBytes
+        place.content = map.size === 0 ? nothing : Array.from(map, ([key, value]) => [this.of(key), this.of(value)])
+        return
+      }
+      case "set":
+      case "array": {
+        const list = type === "array" ? content as ReadonlyArray<unknown> : [...content as ReadonlySet<unknown>]
+        this.bytes += list.length * fieldBytes
+        place.content = list.length === 0 ? nothing : list.map((value) => this.of(value))
+        return
+      }
+      case "object":
+        place.content = this.#fields(content as object, shapeOf(content as object))
+        return
+      default:
+        place.content = this.#fields(
+          content as object,
+          this.#shapes.get(content as object) ?? shapeOfOther(content as object)
+        )
     }
-    if (type === "array" || type === "set") {
-      const list = Array.from(content as Iterable<unknown>)
-      this.bytes += list.length * fieldBytes
-      place.content = list.map((value) => this.of(value))
-      return
+  }
+
+  // Plain loops: this runs whenever the ring turns.
+  #fields(object: object, shape: Shape): Captured {
+    const { hidden, own } = shape
+    const values: Array<unknown> = []
+    for (let i = 0; i < own.length; i++) values.push(this.of((object as Fields)[own[i]!]))
+    if (hidden.length > 0) {
+      const state = (object as Stateful).privateState!
+      for (let i = 0; i < hidden.length; i++) values.push(this.of(state[hidden[i]!]))
     }
-    const fields = fieldsOf(content as object)
-    const captured: Fields = {}
-    for (const key of Object.keys(fields)) {
-      if (skipped.has(key)) continue
-      const value = fields[key]
-      if (value === undefined) continue
-      captured[key] = this.of(value)
-      this.bytes += fieldBytes
-    }
-    place.content = captured
+    this.bytes += values.length * fieldBytes
+    return { shape, values }
   }
 }
 
 const captureAll = (engine: object, taken: object | undefined, limit: number): Capturing | undefined => {
-  const capturing = new Capturing(limit)
-  for (const part of partsOf(engine).all) capturing.add(part)
+  const { all, shapes } = partsOf(engine)
+  const capturing = new Capturing(shapes, limit)
+  for (const part of all) capturing.add(part)
   if (taken !== undefined) capturing.of(taken)
   return capturing.run() ? capturing : undefined
 }
@@ -306,13 +199,13 @@ export const capture = (engine: object, taken: object | undefined, limit: number
   const { bytes, ids, places } = capturing
   const known = new WeakMap<object, number>()
   for (const [object, { id }] of ids) if (others.has(object.constructor)) known.set(object, id)
-  const inbound = places.find(({ type }) => type === "InboundFlow")!.content as { readonly sequence: number }
+  const inbound = places.find(({ type }) => type === "InboundFlow")!.content as Captured
   return {
     places,
     idOf: (object) => known.get(object),
     taken: taken === undefined ? undefined : ids.get(taken)!.id,
     bytes,
-    nextDelivery: inbound.sequence
+    nextDelivery: inbound.values[[...inbound.shape.own, ...inbound.shape.hidden].indexOf("sequence")] as number
   }
 }
 
@@ -338,7 +231,7 @@ export const captureObject = (
   object: object,
   resolve: (object: object) => Reference | undefined
 ): ReadonlyArray<Place> => {
-  const capturing = new Capturing(Infinity, resolve)
+  const capturing = new Capturing(noShapes, Infinity, resolve)
   capturing.add(object)
   capturing.run()
   return capturing.places
@@ -364,8 +257,12 @@ export const stateJson = (
       case "set":
         return [type, (content as ReadonlyArray<unknown>).map(contentJson)]
       default: {
+        const { shape: { hidden, links, own }, values } = content as Captured
         const fields: { [key: string]: Json } = {}
-        for (const [key, value] of Object.entries(content as Fields)) fields[key] = contentJson(value)
+        for (const [key, part] of links) fields[key] = { at: part.id }
+        for (const [index, key] of [...own, ...hidden].entries()) {
+          if (values[index] !== undefined) fields[key] = contentJson(values[index])
+        }
         return [type, fields]
       }
     }
@@ -425,24 +322,6 @@ const fillPlaces = (
     fill(objects[index]!, type, content, at)
   }
   return objects
-}
-
-const make = (own: Parts, type: string): object => {
-  switch (type) {
-    case "array":
-      return []
-    case "map":
-      return new Map()
-    case "set":
-      return new Set()
-    case "object":
-      return {}
-    default: {
-      const maker = makers[type]
-      if (maker === undefined) throw new TypeError(`no object of an engine is a ${type}`)
-      return maker(own)
-    }
-  }
 }
 
 const fill = (object: object, type: string, content: Json, at: (json: Json) => unknown): void => {

@@ -1,12 +1,20 @@
 /**
- * A number for an output of the engine: equal for equal outputs, and different for nearly all others. It stands for the
- * output in a flight record, because the output itself follows from the inputs. Payloads and user properties do not go
- * in: a replay does not have them. Plain loops, because it reads every packet of a session that is recorded.
+ * A number for an output of the engine: equal for equal outputs, and different for most others. It stands for the
+ * output in a flight record, because the output itself follows from the inputs. Of a long list its length and its ends
+ * go in: to read all of it would cost more than all else of a record. Payloads and user properties do not go in: a
+ * replay does not have them.
  */
 import type { Packet } from "../../../Packet.ts"
 import { none } from "../../../Properties.ts"
 import type { StoreRecord } from "../../../StoreRecord.ts"
 import type { EngineEvent, IndependentOutput, Outbound, Output } from "../contract.ts"
+
+/** A list that is longer counts by its length, its first half of so many elements and its last half. */
+const longest = 16
+
+/** The index after this one, of those that go in. */
+const after = (index: number, length: number): number =>
+  length > longest && index === longest / 2 - 1 ? length - longest / 2 : index + 1
 
 const mix = (digest: number, value: number): number => Math.imul(digest ^ value, 0x01000193) ^ (digest >>> 15)
 
@@ -76,8 +84,10 @@ const mixEvent = (digest: number, event: EngineEvent): number =>
 const mixIndependent = (digest: number, output: IndependentOutput): number => {
   const { deliveries, events, settled, spaceAvailable } = output
   let result = mix(digest, spaceAvailable ? 1 : 0)
-  for (let i = 0; i < settled.length; i++) result = mixOutbound(result, settled[i]!)
-  for (let i = 0; i < deliveries.length; i++) {
+  for (let i = 0; i < settled.length; i = after(i, settled.length)) result = mixOutbound(result, settled[i]!)
+  if (settled.length > longest) result = mix(result, settled.length)
+  if (deliveries.length > longest) result = mix(result, deliveries.length)
+  for (let i = 0; i < deliveries.length; i = after(i, deliveries.length)) {
     const { consumer, delivery } = deliveries[i]!
     result = mix(result, delivery.packetIdentifier ^ (delivery.bytes << 16) ^ consumer.request.filters.length)
   }
@@ -90,10 +100,12 @@ export const digestOf = (output: Output | IndependentOutput): number => {
   let digest = mixIndependent(0x811c9dc5, output)
   if ("packets" in output) {
     const { accepted, changes, consumers, packets } = output
-    for (let i = 0; i < packets.length; i++) digest = mixPacket(digest, packets[i]!)
+    if (packets.length > longest) digest = mix(digest, packets.length)
+    for (let i = 0; i < packets.length; i = after(i, packets.length)) digest = mixPacket(digest, packets[i]!)
     // Their numbers are in a row.
     if (accepted.length > 0) digest = mix(mix(digest, accepted.length), accepted[0]!.sequence)
-    for (let i = 0; i < changes.length; i++) {
+    if (changes.length > longest) digest = mix(digest, changes.length)
+    for (let i = 0; i < changes.length; i = after(i, changes.length)) {
       const change = changes[i]!
       digest = change._tag === "Put" ? mixRecord(digest, change.record) : mixText(digest, change.key)
     }

@@ -3,12 +3,14 @@
  * then come states (`state`) and steps (`step`), in order. No payload and no secret is in it. `replayedEngine.ts` reads
  * the lines.
  */
-import type { QoS } from "../../../QoS.ts"
+import type { ProtocolVersion, QoS } from "../../../QoS.ts"
 import type { EngineOptions } from "../contract.ts"
 import { type Capture, Reference, stateJson } from "./engineGraph.ts"
+import type { KeptBytes, PacketStart } from "./receivedBytes.ts"
+import { ReceivedPackets } from "./receivedPackets.ts"
 import type { OtherCall, Recording } from "./recordedEngine.ts"
 import { type Json, jsonOf } from "./recordedValues.ts"
-import { directResults, Kind, PacketKind, threw } from "./segment.ts"
+import { DirectResult, directResults, Kind, threw } from "./segment.ts"
 
 /** The name of the format, in the first line. */
 export const format = "effect-mqttx flight record"
@@ -50,38 +52,66 @@ export interface State {
 }
 
 /** A copy of a segment, because the segment grows on. */
-export interface KeptSegment {
+interface KeptSegment {
   readonly capture: Capture | undefined
   readonly before: number
+  readonly start: PacketStart
   readonly words: Int32Array
   readonly times: ReadonlyArray<number>
   readonly objects: ReadonlyArray<unknown>
   readonly texts: ReadonlyArray<string>
+  readonly directTopics: ReadonlyArray<string>
+  readonly publishTopics: ReadonlyArray<string>
 }
 
-export const keep = ({ segments }: Recording): ReadonlyArray<KeptSegment> =>
-  segments.map(({ before, capture, length, objects, texts, times, words }) => ({
-    before,
-    capture,
-    words: words.slice(0, length),
-    times: times.slice(),
-    objects: objects.slice(),
-    texts: texts.slice()
-  }))
+/** A copy of what is recorded. */
+export interface Kept {
+  readonly segments: ReadonlyArray<KeptSegment>
+  readonly received: KeptBytes
+  readonly protocolVersion: ProtocolVersion
+}
 
-const packetTags = ["Publish", "Puback", "Pubrec", "Pubrel", "Pubcomp"] as const
+export const keep = ({ options: { protocolVersion }, received, segments, topics }: Recording): Kept => ({
+  segments: segments.map((segment) => ({
+    before: segment.before,
+    capture: segment.capture,
+    start: segment.start,
+    words: segment.words.slice(0, segment.length),
+    times: segment.times.slice(),
+    objects: segment.objects.slice(),
+    texts: segment.texts.slice(),
+    // Those of the older segment were added when the newer one began.
+    directTopics: [...segment.directTopics, topics].flat().slice(segment.earlierTopics),
+    publishTopics: segment.publishTopics.slice(0, segment.publishes)
+  })),
+  received: received.keep(segments[0]?.start.position ?? received.end),
+  protocolVersion
+})
+
+/** The calls of a row. The result of the last one follows, where it is not there. */
+interface Row {
+  readonly call: string
+  readonly args: ReadonlyArray<ReadonlyArray<Json>>
+  readonly result?: Json
+}
 
 /** Reads the numbers of a segment, step by step. */
 class Reader {
   readonly #segment: KeptSegment
+  readonly #kept: Kept
+  #packets: ReceivedPackets
+  #directTopic = 0
+  #publishTopic = 0
   #at = 0
   #time = 0
   #step: number
   #now = 0
   #offset: number | undefined
 
-  constructor(segment: KeptSegment) {
+  constructor(segment: KeptSegment, kept: Kept) {
     this.#segment = segment
+    this.#kept = kept
+    this.#packets = this.#packetsFrom(segment.start)
     this.#step = segment.before
   }
 
@@ -95,13 +125,11 @@ class Reader {
       if ((word & 15) === Kind.time) {
         this.#now = this.#segment.times[this.#time++]!
         this.#offset = this.#segment.times[this.#time++]!
-        // The time of a row that is not noted yet.
-        if (this.#isDone) return
         word = this.#word()
       }
       const row = this.#row(word)
       // The engine was in the last call when the record was asked for.
-      const result = this.#isDone ? "open" : this.#result(row.call)
+      const result = row.result ?? (this.#isDone ? "open" : this.#result(row.call))
       for (let i = 0; i < row.args.length; i++) {
         const isLast = i === row.args.length - 1
         yield this.#made(row.call, row.args[i]!, isLast ? result : resultBefore[row.call] ?? 0)
@@ -120,23 +148,30 @@ class Reader {
   }
 
   /** The arguments of each call of a row. */
-  #row(word: number): { readonly call: string; readonly args: ReadonlyArray<ReadonlyArray<Json>> } {
+  #row(word: number): Row {
     const bits = word >>> 4
     switch (word & 15) {
-      case Kind.publish:
-        return { call: "publish", args: Array.from({ length: bits }, () => [this.#request()]) }
+      case Kind.publish: {
+        const others = this.#besidesTopic()
+        const { publishTopics } = this.#segment
+        return {
+          call: "publish",
+          args: Array.from({ length: bits }, () => [{ topic: publishTopics[this.#publishTopic++]!, ...others }])
+        }
+      }
       case Kind.direct:
-        return { call: "direct.publish", args: Array.from({ length: bits }, () => [this.#request()]) }
+        return this.#directRow(bits)
       case Kind.acknowledge: {
         const reasonCode = this.#word()
-        const consumer = this.#reference("consumer")
+        const consumer = this.#consumer()
+        const first = this.#word()
         return {
           call: "acknowledge",
-          args: Array.from({ length: bits }, () => [consumer, this.#reference("delivery"), reasonCode])
+          args: Array.from({ length: bits }, (_, index) => [consumer, this.#delivery(first, index), reasonCode])
         }
       }
       case Kind.receive:
-        return { call: "receive", args: [[Array.from({ length: bits }, () => this.#packet())]] }
+        return { call: "receive", args: [[this.#packets.take(bits).map(jsonOf)]] }
       case Kind.take:
         return { call: "take", args: [[]] }
       case Kind.takeIndependent:
@@ -147,8 +182,11 @@ class Reader {
         return { call: "setWritable", args: [[bits === 1]] }
       case Kind.tick:
         return { call: "tick", args: [[]] }
+      case Kind.directWritten:
+        return { call: "direct.written", args: [[]] }
       default: {
-        const { args, call } = this.#object() as OtherCall
+        const { args, call, position } = this.#object() as OtherCall
+        if (position !== undefined) this.#packets = this.#packetsFrom({ position, skipped: 0 })
         return { call, args: [args.map(argumentJson)] }
       }
     }
@@ -163,55 +201,51 @@ class Reader {
       return { digest: digest >>> 0, packets, deliveries, settled }
     }
     if (call === "publish") return ["Accepted", "Full", "Refused"][word]!
-    if (call === "direct.publish") return directResults[word]!
     if (call === "receive") return word === 0 ? null : jsonOf(this.#segment.objects[word - 1])
     return word
   }
 
-  #request(): Json {
-    const bits = this.#word()
-    const topic = this.#segment.texts[bits >>> 5]!
+  /** What the publishes of a row have in common. */
+  #besidesTopic(): { readonly [key: string]: Json } {
+    const flags = this.#word()
     const length = this.#word()
-    const properties = (bits & 8) === 0 ? {} : jsonOf(this.#object())
-    const others = (bits & 16) === 0 ? { topicAlias: 0 } : jsonOf(this.#object()) as { readonly [key: string]: Json }
+    const properties = (flags & 8) === 0 ? {} : jsonOf(this.#object())
+    const others = (flags & 16) === 0 ? { topicAlias: 0 } : jsonOf(this.#object()) as { readonly [key: string]: Json }
     return {
-      topic,
       payload: { bytes: length },
-      qos: (bits & 3) as QoS,
-      retain: (bits & 4) !== 0,
+      qos: (flags & 3) as QoS,
+      retain: (flags & 4) !== 0,
       properties,
       ...others
     }
   }
 
-  #packet(): Json {
-    const word = this.#word()
-    const kind = word & 7
-    if (kind === PacketKind.other) return jsonOf(this.#object())
-    const _tag = packetTags[kind]!
-    if (kind !== PacketKind.publish) {
-      return { _tag, packetIdentifier: word >>> 11, reasonCode: (word >>> 3) & 255, properties: {} }
-    }
-    const topic = this.#segment.texts[this.#word()]!
-    const length = this.#word()
+  /** The topic of the last direct publish is with the row, if it is in no write. */
+  #directRow(length: number): Row {
+    const others = this.#besidesTopic()
+    const result = this.#word()
+    const last = result === DirectResult.appended ? undefined : this.#segment.texts[this.#word()]!
+    const topicOf = (index: number): string =>
+      last !== undefined && index === length - 1 ? last : this.#segment.directTopics[this.#directTopic++]!
     return {
-      _tag,
-      topic,
-      payload: { bytes: length },
-      qos: (word >>> 3) & 3,
-      retain: (word & 32) !== 0,
-      dup: (word & 64) !== 0,
-      packetIdentifier: word >>> 8,
-      properties: (word & 128) === 0 ? {} : jsonOf(this.#object())
+      call: "direct.publish",
+      args: Array.from({ length }, (_, index) => [{ topic: topicOf(index), ...others }]),
+      result: result === threw ? "threw" : directResults[result]!
     }
   }
 
-  #reference(kind: "consumer" | "delivery"): Json {
+  #packetsFrom(start: PacketStart): ReceivedPackets {
+    return new ReceivedPackets(this.#kept.received, start, this.#kept.protocolVersion)
+  }
+
+  #consumer(): Json {
     const word = this.#word()
-    if (word < 0) return argumentJson(this.#segment.objects[-1 - word])
-    return kind === "consumer"
-      ? { consumer: word }
-      : { delivery: word + (this.#segment.capture?.nextDelivery ?? 0) }
+    return word < 0 ? argumentJson(this.#segment.objects[-1 - word]) : { consumer: word }
+  }
+
+  #delivery(first: number, index: number): Json {
+    if (first < 0) return argumentJson(this.#segment.objects[-1 - first])
+    return { delivery: first + index + (this.#segment.capture?.nextDelivery ?? 0) }
   }
 
   #object(): unknown {
@@ -231,15 +265,15 @@ const argumentJson = (value: unknown): Json => {
 }
 
 /** The lines of a record, without the first one. */
-export const linesOf = function*(segments: ReadonlyArray<KeptSegment>): Generator<string> {
-  for (const segment of segments) {
+export const linesOf = function*(kept: Kept): Generator<string> {
+  for (const segment of kept.segments) {
     const { capture } = segment
     if (capture !== undefined) {
       yield JSON.stringify(
         { state: stateJson(capture), nextDelivery: capture.nextDelivery } satisfies State
       )
     }
-    for (const step of new Reader(segment).steps()) yield JSON.stringify(step)
+    for (const step of new Reader(segment, kept).steps()) yield JSON.stringify(step)
   }
 }
 

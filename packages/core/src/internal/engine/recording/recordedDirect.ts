@@ -11,9 +11,10 @@ export interface DirectRecorder {
   /** Adds a direct publish to a row. */
   readonly beginDirect: (request: PublishRequest, now: number) => void
   /** Ends the row with the result of its last call. */
-  readonly endDirect: (result: number) => void
-  readonly threwInRow: (cause: unknown) => never
-  readonly recordCall: <A>(call: string, args: ReadonlyArray<unknown>, run: () => A) => A
+  readonly endDirect: (result: number, topic: string) => void
+  readonly threwDirect: (cause: unknown, topic: string) => never
+  readonly directWritten: (run: () => number) => number
+  readonly directReturned: (args: ReadonlyArray<unknown>, run: () => number) => number
 }
 
 export class RecordedDirect implements Direct {
@@ -21,36 +22,44 @@ export class RecordedDirect implements Direct {
   readonly #recorder: DirectRecorder
   /** The last message has its packet, and the packet is in no write yet. */
   #isAwaiting = false
+  #topic = ""
 
   constructor(direct: Direct, recorder: DirectRecorder) {
     this.#direct = direct
     this.#recorder = recorder
   }
 
-  /** The result of the last call when its row ends. */
-  get lastResult(): number {
-    const wasAwaiting = this.#isAwaiting
+  /** The topic of the last call, if its packet did not get into a write; its row has ended. */
+  takeAwaiting(): string | undefined {
+    if (!this.#isAwaiting) return undefined
     this.#isAwaiting = false
-    return wasAwaiting ? DirectResult.notAppended : DirectResult.appended
+    return this.#topic
   }
 
   publish(request: PublishRequest, now: number): Publish | undefined {
-    if (this.#isAwaiting) this.#recorder.endDirect(this.lastResult)
+    if (this.#isAwaiting) this.#recorder.endDirect(DirectResult.notAppended, this.takeAwaiting()!)
     this.#recorder.beginDirect(request, now)
     let packet: Publish | undefined
     try {
       packet = this.#direct.publish(request, now)
     } catch (cause) {
-      return this.#recorder.threwInRow(cause)
+      return this.#recorder.threwDirect(cause, request.topic)
     }
-    if (packet === undefined) this.#recorder.endDirect(DirectResult.waits)
-    else this.#isAwaiting = true
+    if (packet === undefined) this.#recorder.endDirect(DirectResult.waits, request.topic)
+    else {
+      this.#isAwaiting = true
+      this.#topic = request.topic
+    }
     return packet
   }
 
   appended(topic: string): number {
     this.#isAwaiting = false
     return this.#direct.appended(topic)
+  }
+
+  get topics(): ReadonlyArray<string> {
+    return this.#direct.topics
   }
 
   get hasAny(): boolean {
@@ -64,11 +73,11 @@ export class RecordedDirect implements Direct {
   written(): number {
     // Not noted where it does nothing: it is called with every write.
     return this.#direct.hasAny
-      ? this.#recorder.recordCall("direct.written", [], () => this.#direct.written())
+      ? this.#recorder.directWritten(() => this.#direct.written())
       : this.#direct.written()
   }
 
   returned(packets: ReadonlyArray<Publish>, now: number): number {
-    return this.#recorder.recordCall("direct.returned", [packets, now], () => this.#direct.returned(packets, now))
+    return this.#recorder.directReturned([packets, now], () => this.#direct.returned(packets, now))
   }
 }

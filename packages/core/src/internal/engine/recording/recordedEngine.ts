@@ -1,13 +1,14 @@
 /**
  * An engine that keeps a flight record: it passes every call to the engine that it wraps, and notes what the engine was
  * told and what it answered. The record is a ring of two segments: when the newer one is full the older one is dropped,
- * and the next begins with the state of the engine. It changes no call and no answer. The engine loop calls it in place
- * of the engine.
+ * and the next begins with the state of the engine. Received packets are noted by their number: they are in the bytes
+ * that the connection hands over before. It changes no call and no answer. The engine loop calls it in place of the
+ * engine.
  *
  * Size: its one class has a method for each call of an engine, and the notes that they share.
  */
 import type { MqttErrorReason } from "../../../MqttError.ts"
-import type { Packet, Puback } from "../../../Packet.ts"
+import type { Packet } from "../../../Packet.ts"
 import { none, type PublishProperties } from "../../../Properties.ts"
 import type { StoreRecord } from "../../../StoreRecord.ts"
 import type { Violation } from "../../codec/contract.ts"
@@ -29,18 +30,22 @@ import type {
 } from "../contract.ts"
 import { InboundDelivery } from "../inboundDelivery.ts"
 import { capture, captureObject, Reference } from "./engineGraph.ts"
+import { ReceivedBytes } from "./receivedBytes.ts"
 import { type DirectRecorder, RecordedDirect } from "./recordedDirect.ts"
 import { lasting, withoutPayload } from "./recordedValues.ts"
-import { Kind, PacketKind, Segment, threw } from "./segment.ts"
+import { DirectResult, fullShare, Kind, Segment, threw } from "./segment.ts"
 
 /** Why a record is asked for by the engine itself. */
 export type Fault =
   | { readonly _tag: "violation"; readonly violation: Violation }
   | { readonly _tag: "defect"; readonly cause: unknown }
 
-/** What is recorded now. The segments grow on: who keeps this copies them. */
+/** What is recorded now. It grows on: who keeps this copies it. */
 export interface Recording {
   readonly options: EngineOptions
+  readonly received: ReceivedBytes
+  /** The topics of direct publishes that are not written. */
+  readonly topics: ReadonlyArray<string>
   /** The older one first. */
   readonly segments: ReadonlyArray<Segment>
   /** Number of the steps that came before the segments. */
@@ -51,35 +56,37 @@ export interface Recording {
 export interface OtherCall {
   readonly call: string
   readonly args: ReadonlyArray<unknown>
+  /** `connecting`: where the bytes of the connection begin. */
+  readonly position?: number
 }
 
 const callBytes = 256
-/** A row is as long as this at most. */
-const longestRow = 256
+/** A row of publishes is as long as this at most. */
+const longestRow = 1024
+/** Steps until a record begins again after a chunk that was larger than the ring. */
+const lostSteps = 1000
 /** Steps until a state that was too large for a segment is looked at again. */
 const pauseSteps = 100_000
+const noRow = -1
+/** The part of the memory that the received bytes take. */
+const receivedShare = 5 / 8
+/** The part of a segment after which the next one begins when bytes arrive while the engine has few messages. */
+const earlyShare = 3 / 4
+const fewMessages = 16
 
-/** The kind of a packet that is only numbers. */
-const kindOf = (packet: Packet): number => {
-  switch (packet._tag) {
-    case "Puback":
-      return packet.properties === none ? PacketKind.puback : PacketKind.other
-    case "Pubrec":
-      return packet.properties === none ? PacketKind.pubrec : PacketKind.other
-    case "Pubrel":
-      return packet.properties === none ? PacketKind.pubrel : PacketKind.other
-    case "Pubcomp":
-      return packet.properties === none ? PacketKind.pubcomp : PacketKind.other
-    default:
-      return PacketKind.other
-  }
-}
+/** What a request has besides a topic and a payload; from `otherFlags` on there is more to note. */
+const flagsOf = ({ expiresAfter, origin, properties, qos, retain, topicAlias }: PublishRequest): number =>
+  qos | (retain ? 4 : 0) | (properties === none ? 0 : 8) |
+  (topicAlias === 0 && expiresAfter === undefined && origin === undefined ? 0 : 16)
+
+const otherFlags = 8
 
 export class RecordedEngine implements SessionEngine, DirectRecorder {
   readonly direct: RecordedDirect
   readonly #engine: SessionEngine
   readonly #options: EngineOptions
-  /** Bound of a segment, in bytes. */
+  readonly #received: ReceivedBytes
+  /** Bound of a segment and of a state, in bytes. */
   readonly #limit: number
   readonly #onFault: (fault: Fault) => void
   #older: Segment | undefined = undefined
@@ -100,13 +107,18 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
   #earlierConsumers = new WeakMap<object, number>()
   /** Deliveries from this number on came in the segment. */
   #firstDelivery = 0
-  /** A row of publishes, or one of acknowledgements. */
-  readonly #requests: Array<PublishRequest> = []
-  #isDirectRow = false
-  readonly #deliveries: Array<number | Reference> = []
+  /** The kind of the row of calls that goes on; `noRow`: there is none. Its first number gets its length at the end. */
+  #row: number = noRow
+  #rowStart = 0
+  #rowCount = 0
   #rowNow = 0
+  // Of a row of publishes.
+  #rowFlags = 0
+  #rowLength = 0
+  // Of a row of acknowledgements.
   #rowConsumer: Consumer | undefined = undefined
   #rowReasonCode = 0
+  #rowNext = 0
 
   /**
    * Keeps at most about `bytes` bytes. `onFault` is called after a violation of the server and after an exception of
@@ -116,23 +128,32 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
     this.#engine = engine
     this.direct = new RecordedDirect(engine.direct, this)
     this.#options = options
-    this.#limit = Math.floor(bytes / 2)
+    const forReceived = Math.floor(bytes * receivedShare)
+    this.#received = new ReceivedBytes(forReceived, options.protocolVersion)
+    this.#limit = Math.floor((bytes - forReceived) / 2)
     this.#onFault = onFault
     this.#epochOffset = engine.epochOffset
-    this.#segment = new Segment(this.#limit, 0, undefined)
+    this.#segment = new Segment(this.#limit, 0, undefined, this.#received.start, 0)
   }
 
   get recording(): Recording {
-    if (this.#requests.length > 0 || this.#deliveries.length > 0) this.#endRow(0)
+    if (this.#row !== noRow) this.#endRow(0)
     const segments: Array<Segment> = []
     if (this.#older !== undefined) segments.push(this.#older)
     if (this.#segment !== undefined) segments.push(this.#segment)
-    return { options: this.#options, segments, dropped: segments[0]?.before ?? this.#steps }
+    const dropped = segments[0]?.before ?? this.#steps
+    return {
+      options: this.#options,
+      received: this.#received,
+      topics: this.#engine.direct.topics,
+      segments,
+      dropped
+    }
   }
 
   /** Memory that the record takes, in bytes. */
   get bytes(): number {
-    return (this.#older?.bytes ?? 0) + (this.#segment?.bytes ?? 0)
+    return (this.#older?.bytes ?? 0) + (this.#segment?.bytes ?? 0) + this.#received.bytes
   }
 
   get stats(): EngineStats {
@@ -148,7 +169,7 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
   }
 
   set epochOffset(offset: number) {
-    if (this.#requests.length > 0 || this.#deliveries.length > 0) this.#endRow(0)
+    if (this.#row !== noRow) this.#endRow(0)
     this.#epochOffset = offset
     this.#engine.epochOffset = offset
   }
@@ -183,6 +204,7 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
     segment?.push(Kind.written)
     try {
       this.#engine.written()
+      this.#taken = undefined
       segment?.push(0)
     } catch (cause) {
       this.#threw(segment, cause)
@@ -201,11 +223,34 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
     this.#run(segment, () => this.#engine.tick(now))
   }
 
+  /**
+   * The connection has got these bytes and will make packets of them. It has made packets of all bytes before but the
+   * last `pending`, which are of an incomplete packet; negative: it has not.
+   */
+  received(bytes: Uint8Array, pending: number): void {
+    const received = this.#received
+    if (this.#segment !== undefined && this.#isFuller(this.#segment, earlyShare) && this.#isIdle) {
+      received.decoded(pending)
+      this.rotate()
+    }
+    received.add(bytes, pending)
+    if (this.#older !== undefined && !received.has(this.#older.start.position)) this.#older = undefined
+    if (this.#segment !== undefined && !received.has(this.#segment.start.position)) {
+      // The bytes of its packets are gone. More such chunks may follow, and a state costs time.
+      if (this.#row !== noRow) this.#endRow(0)
+      this.#segment = undefined
+      this.#pause = lostSteps
+    }
+  }
+
   receive(packets: ReadonlyArray<Packet>, now: number): Violation | undefined {
     const segment = this.#begin(now)
-    if (segment !== undefined) {
-      segment.push(Kind.receive | (packets.length << 4))
-      for (let i = 0; i < packets.length; i++) this.#packet(segment, packets[i]!)
+    if (this.#received.isOpen) {
+      this.#received.delivered(packets.length)
+      segment?.push(Kind.receive | (packets.length << 4))
+    } else if (segment !== undefined) {
+      const call: OtherCall = { call: "receive", args: [packets.map(withoutPayload)] }
+      segment.push2(Kind.other, segment.object(call, callBytes * packets.length))
     }
     let violation: Violation | undefined
     try {
@@ -222,11 +267,11 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
     return violation
   }
 
-  // Publishes and acknowledgements come in rows: a row is noted at once, when something else happens.
+  // Publishes and acknowledgements come in rows.
 
   publish(request: PublishRequest, now: number): Admission {
-    if (this.#isDirectRow || !this.#hasRowAt(now)) this.#beginRow(now)
-    this.#requests.push(request)
+    this.#notePublish(Kind.publish, request, now)
+    this.#segment?.addPublishTopic(request.topic)
     let admission: Admission
     try {
       admission = this.#engine.publish(request, now)
@@ -238,46 +283,75 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
   }
 
   beginDirect(request: PublishRequest, now: number): void {
-    if (!this.#isDirectRow || !this.#hasRowAt(now)) {
-      this.#beginRow(now)
-      this.#isDirectRow = true
-    }
-    this.#requests.push(request)
+    // Their topics come with the list of the engine, when they are written.
+    this.#notePublish(Kind.direct, request, now)
   }
 
-  endDirect(result: number): void {
+  endDirect(result: number, topic: string): void {
+    const segment = this.#segment
     this.#endRow(result)
+    segment?.push(segment.text(topic))
   }
 
-  recordCall<A>(call: string, args: ReadonlyArray<unknown>, run: () => A): A {
-    return this.#call(call, this.#now, args, run, callBytes * (1 + args.length))
+  threwDirect(cause: unknown, topic: string): never {
+    this.endDirect(threw, topic)
+    this.#onFault({ _tag: "defect", cause })
+    throw cause
   }
 
-  /** There is a row of publishes that another one of this time may join. */
-  #hasRowAt(now: number): boolean {
-    return this.#requests.length > 0 && now === this.#rowNow && this.#requests.length < longestRow
+  directWritten(run: () => number): number {
+    const segment = this.#begin(this.#now)
+    segment?.push(Kind.directWritten)
+    segment?.addDirectTopics(this.#engine.direct.topics)
+    try {
+      const count = run()
+      segment?.push(count)
+      return count
+    } catch (cause) {
+      return this.#threw(segment, cause)
+    }
+  }
+
+  directReturned(args: ReadonlyArray<unknown>, run: () => number): number {
+    const segment = this.#begin(this.#now)
+    segment?.addDirectTopics(this.#engine.direct.topics)
+    return this.#record(segment, "direct.returned", args, run, callBytes * (1 + args.length))
   }
 
   acknowledge(consumer: Consumer, delivery: Delivery, now: number, reasonCode = 0): void {
+    // A row has deliveries in the order of their numbers.
+    const number = delivery instanceof InboundDelivery ? delivery.sequence : -1
     if (
-      this.#deliveries.length === 0 || consumer !== this.#rowConsumer || reasonCode !== this.#rowReasonCode ||
-      now !== this.#rowNow || this.#deliveries.length >= longestRow
+      this.#row === Kind.acknowledge && number === this.#rowNext && now === this.#rowNow &&
+      consumer === this.#rowConsumer && reasonCode === this.#rowReasonCode
     ) {
-      this.#beginRow(now)
-      this.#rowConsumer = consumer
-      this.#rowReasonCode = reasonCode
-    }
-    // By its number: some of what a delivery consists of may change until the row is noted.
-    this.#deliveries.push(
-      delivery instanceof InboundDelivery && delivery.sequence >= this.#firstDelivery
-        ? delivery.sequence
-        : this.#reference(delivery)
-    )
+      this.#rowCount++
+      this.#rowNext++
+    } else this.#beginAcknowledgements(consumer, delivery, number, now, reasonCode)
     try {
       this.#engine.acknowledge(consumer, delivery, now, reasonCode)
     } catch (cause) {
       this.threwInRow(cause)
     }
+  }
+
+  #beginAcknowledgements(
+    consumer: Consumer,
+    delivery: Delivery,
+    number: number,
+    now: number,
+    reasonCode: number
+  ): void {
+    const segment = this.#beginRow(Kind.acknowledge, now)
+    const isRecent = number >= this.#firstDelivery
+    this.#rowConsumer = consumer
+    this.#rowReasonCode = reasonCode
+    this.#rowNext = isRecent ? number + 1 : Number.NaN
+    if (segment === undefined) return
+    segment.push2(reasonCode, this.#consumerWord(segment, consumer))
+    segment.push(
+      isRecent ? number - this.#firstDelivery : -1 - segment.object(this.#reference(delivery), callBytes)
+    )
   }
 
   restore(records: ReadonlyArray<StoreRecord>, now: number): void {
@@ -295,7 +369,10 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
 
   connecting(cleanStart: boolean, receiveMaximum?: number): void {
     const args = [cleanStart, receiveMaximum]
-    this.#call("connecting", this.#now, args, () => this.#engine.connecting(cleanStart, receiveMaximum))
+    const segment = this.#begin(this.#now)
+    this.#received.connecting()
+    const call: OtherCall = { call: "connecting", args, position: this.#received.end }
+    this.#recordCall(segment, call, () => this.#engine.connecting(cleanStart, receiveMaximum), callBytes)
   }
 
   disconnected(now: number, endedByServer?: string, wasAsked?: boolean, isOverQuota?: boolean): void {
@@ -362,7 +439,7 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
 
   /** Begins a step. Undefined: nothing is recorded now. */
   #begin(now: number): Segment | undefined {
-    if (this.#requests.length > 0 || this.#deliveries.length > 0) this.#endRow(0)
+    if (this.#row !== noRow) this.#endRow(0)
     this.#rotateIfFull()
     this.#now = now
     this.#steps++
@@ -382,46 +459,77 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
   }
 
   #rotateIfFull(): void {
-    if (this.#segment === undefined ? --this.#pause <= 0 : this.#segment.isFull) this.rotate()
-  }
-
-  #beginRow(now: number): void {
-    if (this.#requests.length > 0 || this.#deliveries.length > 0) this.#endRow(0)
-    this.#rotateIfFull()
-    this.#timed(now)
-    this.#now = now
-    this.#rowNow = now
-  }
-
-  /** Notes the row, of which only the last call may have another result than 0. */
-  #endRow(result: number): void {
     const segment = this.#segment
-    const requests = this.#requests
-    const deliveries = this.#deliveries
-    const count = requests.length + deliveries.length
-    const last = this.#isDirectRow && result === 0 ? this.direct.lastResult : result
-    this.#steps += count
+    const isDue = segment === undefined
+      ? --this.#pause <= 0 && this.#received.hasStart
+      : this.#isFuller(segment, 1)
+    if (isDue) this.rotate()
+  }
+
+  #isFuller(segment: Segment, share: number): boolean {
+    return segment.fullness >= share * fullShare || this.#received.shareFrom(segment.start.position) >= share / 2
+  }
+
+  get #isIdle(): boolean {
+    const { inflight, queuedMessages, unacknowledged } = this.#engine.stats
+    return inflight + queuedMessages + unacknowledged <= fewMessages
+  }
+
+  #beginRow(kind: number, now: number): Segment | undefined {
+    if (this.#row !== noRow) this.#endRow(0)
+    this.#rotateIfFull()
+    const segment = this.#timed(now)
+    this.#now = now
+    this.#row = kind
+    this.#rowNow = now
+    this.#rowCount = 1
     if (segment !== undefined) {
-      segment.steps += count
-      if (requests.length > 0) this.#noteRequests(segment, requests)
-      else this.#noteDeliveries(segment, deliveries)
-      segment.push(last)
+      this.#rowStart = segment.length
+      segment.push(kind)
     }
-    this.#isDirectRow = false
-    requests.length = 0
-    deliveries.length = 0
+    return segment
+  }
+
+  /** Ends the row, of which only the last call may have another result than 0. */
+  #endRow(result: number): void {
+    if (this.#row === Kind.direct && result === 0) {
+      const topic = this.direct.takeAwaiting()
+      if (topic !== undefined) return this.endDirect(DirectResult.notAppended, topic)
+    }
+    const segment = this.#segment
+    this.#steps += this.#rowCount
+    if (segment !== undefined) {
+      segment.steps += this.#rowCount
+      segment.words[this.#rowStart]! |= this.#rowCount << 4
+      segment.push(result)
+      if (this.#row === Kind.publish) segment.endPublishes(this.#rowCount)
+    }
+    this.#row = noRow
     this.#rowConsumer = undefined
   }
 
-  #noteRequests(segment: Segment, requests: ReadonlyArray<PublishRequest>): void {
-    segment.push((this.#isDirectRow ? Kind.direct : Kind.publish) | (requests.length << 4))
-    for (let i = 0; i < requests.length; i++) {
-      const { expiresAfter, origin, payload, properties, qos, retain, topic, topicAlias } = requests[i]!
-      const isPlain = topicAlias === 0 && expiresAfter === undefined && origin === undefined
-      const flags = qos | (retain ? 4 : 0) | (properties === none ? 0 : 8) | (isPlain ? 0 : 16)
-      segment.push2(flags | (segment.text(topic) << 5), payload.length)
-      if (properties !== none) segment.push(this.#properties(segment, properties))
-      if (!isPlain) segment.push(segment.object({ topicAlias, expiresAfter, origin }, callBytes))
+  /** A row has publishes that differ in their topics only: most programs publish such. */
+  #notePublish(kind: number, request: PublishRequest, now: number): void {
+    const flags = flagsOf(request)
+    const { length } = request.payload
+    if (
+      this.#row === kind && length === this.#rowLength && flags === this.#rowFlags && flags < otherFlags &&
+      now === this.#rowNow && this.#rowCount < longestRow
+    ) {
+      this.#rowCount++
+      return
+    }
+    const segment = this.#beginRow(kind, now)
+    this.#rowLength = length
+    this.#rowFlags = flags
+    segment?.push2(flags, length)
+    if (flags >= otherFlags && segment !== undefined) this.#noteOthers(segment, request)
+  }
+
+  #noteOthers(segment: Segment, { expiresAfter, origin, properties, topicAlias }: PublishRequest): void {
+    if (properties !== none) segment.push(this.#properties(segment, properties))
+    if (topicAlias !== 0 || expiresAfter !== undefined || origin !== undefined) {
+      segment.push(segment.object({ topicAlias, expiresAfter, origin }, callBytes))
     }
   }
 
@@ -434,53 +542,30 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
     return word
   }
 
-  #noteDeliveries(segment: Segment, deliveries: ReadonlyArray<number | Reference>): void {
-    const consumer = this.#rowConsumer!
-    segment.push2(Kind.acknowledge | (deliveries.length << 4), this.#rowReasonCode)
-    segment.push(this.#consumerWord(segment, consumer))
-    for (let i = 0; i < deliveries.length; i++) {
-      const delivery = deliveries[i]!
-      segment.push(
-        typeof delivery === "number"
-          ? delivery - this.#firstDelivery
-          : -1 - segment.object(delivery, callBytes)
-      )
-    }
-  }
-
   /**
    * Drops the older segment, and begins one with the state of the engine: what the ring does when a segment is full.
    */
   rotate(): void {
-    if (this.#requests.length > 0 || this.#deliveries.length > 0) this.#endRow(0)
-    const state = capture(this.#engine, this.#taken, this.#limit / 2)
-    this.#older = state === undefined ? undefined : this.#segment
-    this.#segment = state === undefined ? undefined : new Segment(this.#limit, this.#steps, state)
+    if (this.#row !== noRow) this.#endRow(0)
+    const { start } = this.#received
+    // A record cannot begin where its packets are gone.
+    const state = this.#received.hasStart ? capture(this.#engine, this.#taken, this.#limit) : undefined
+    const { topics } = this.#engine.direct
+    if (topics.length > 0) this.#segment?.addDirectTopics(topics.slice())
+    const used = this.#older
+    this.#older = this.#segment
+    this.#segment = state === undefined
+      ? undefined
+      : new Segment(this.#limit, this.#steps, state, start, topics.length, used)
+    // A large state takes the room of the older segment.
+    if (this.#segment === undefined || this.#segment.limit > this.#limit) this.#older = undefined
+    this.#received.forget((this.#older ?? this.#segment)?.start.position ?? start.position)
     this.#pause = pauseSteps
     this.#knownNow = Number.NaN
     this.#consumers = new WeakMap()
     this.#earlierConsumers = new WeakMap()
     this.#nextConsumer = 0
     this.#firstDelivery = state?.nextDelivery ?? 0
-  }
-
-  #packet(segment: Segment, packet: Packet): void {
-    if (packet._tag === "Publish") {
-      const { dup, packetIdentifier, payload, properties, qos, retain, topic } = packet
-      const flags = (qos << 3) | (retain ? 32 : 0) | (dup ? 64 : 0) | (properties === none ? 0 : 128)
-      segment.push2(PacketKind.publish | flags | (packetIdentifier << 8), segment.text(topic))
-      segment.push(payload.length)
-      if (properties !== none) segment.push(this.#properties(segment, properties))
-      return
-    }
-    const kind = kindOf(packet)
-    if (kind !== PacketKind.other) {
-      const { packetIdentifier, reasonCode } = packet as Puback
-      segment.push(kind | (reasonCode << 3) | (packetIdentifier << 11))
-      return
-    }
-    segment.push(PacketKind.other)
-    segment.push(segment.object(withoutPayload(packet), callBytes))
   }
 
   #properties(segment: Segment, properties: PublishProperties): number {
@@ -516,10 +601,11 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
     run: () => A,
     bytes = callBytes
   ): A {
-    if (segment !== undefined) {
-      segment.push(Kind.other)
-      segment.push(segment.object({ call, args } satisfies OtherCall, bytes))
-    }
+    return this.#recordCall(segment, { call, args }, run, bytes)
+  }
+
+  #recordCall<A>(segment: Segment | undefined, call: OtherCall, run: () => A, bytes: number): A {
+    segment?.push2(Kind.other, segment.object(call, bytes))
     try {
       const result = run()
       segment?.push(resultWord(result))

@@ -195,7 +195,10 @@ export class ReplayedEngine {
       case "takeIndependent":
         return engine.takeIndependent(first === true ? this.#taken : undefined)
       case "written":
-        return engine.written()
+        engine.written()
+        // No later call refers to it.
+        this.#taken = undefined
+        return undefined
       case "setWritable":
         return engine.setWritable(first === true, now)
       case "tick":
@@ -262,7 +265,7 @@ const resultJson = (call: string, answer: unknown): Json => {
       settled: output.settled.length
     }
   }
-  if (call === "direct.publish") return answer as string
+  if (call === "direct.publish" || call === "direct.written") return answer as Json
   if (call === "publish") return (answer as { readonly _tag: string })._tag
   if (call === "receive") return answer === undefined ? null : jsonOf(answer)
   return resultWord(answer)
