@@ -265,6 +265,83 @@ describe.each([[4, false], [4, true], [5, false], [5, true]] as const)(
   }
 )
 
+describe.each([4, 5] as const)("a read, version %s", (version) => {
+  /** A world with one message on its way, and nothing else to do. */
+  const waiting = (store?: SessionStoreHandle, onSettled?: (created: World) => void) =>
+    Effect.gen(function*() {
+      const created = yield* make(version, store)
+      const connection = created.connected()
+      const admission = created.engineLoop.publish(request("a", 1))
+      assert(admission._tag === "Accepted")
+      admission.outbound.owner = {
+        onAccepted: undefined,
+        onSettled: () => {
+          created.ends.push("a")
+          onSettled?.(created)
+        }
+      }
+      yield* settle
+      connection.asked.length = 0
+      return { ...created, connection }
+    })
+
+  it.effect("is handed out at once when it needs no write, and the turn's write has what follows from it", () =>
+    Effect.gen(function*() {
+      const { connection, ends, engineLoop } = yield* waiting(undefined, ({ publish }) => publish("b", 1))
+      const before = engineLoop.flushes
+      engineLoop.receive([ack("Puback", 1)])
+      assert.deepStrictEqual(ends, ["a"])
+      assert.deepStrictEqual(connection.asked, [])
+      yield* settle
+      assert.deepStrictEqual(connection.asked, [["PUBLISH1 2 b"]])
+      assert.strictEqual(engineLoop.flushes, before + 1)
+    }))
+
+  it.effect("is followed by the fibers that it wakes, before the turn's write", () =>
+    Effect.gen(function*() {
+      const { connection, engineLoop } = yield* waiting(undefined, ({ publish }) => {
+        publish("b", 1)
+        // As the scheduler of fibers does.
+        setImmediate(() => publish("c", 1))
+      })
+      engineLoop.receive([ack("Puback", 1)])
+      yield* settle
+      assert.deepStrictEqual(connection.asked, [["PUBLISH1 2 b", "PUBLISH1 3 c"]])
+    }))
+
+  it.effect("is handed out after its write when it has one", () =>
+    Effect.gen(function*() {
+      const { connection, ends, engineLoop } = yield* waiting()
+      // The answer to PUBREC is PUBREL.
+      const admission = engineLoop.publish(request("b", 2))
+      assert(admission._tag === "Accepted")
+      yield* settle
+      connection.asked.length = 0
+      const order: Array<string> = []
+      connection.answer = () => {
+        order.push(`written after ${ends.length}`)
+        return { _tag: "Sent" }
+      }
+      engineLoop.receive([ack("Pubrec", 2), ack("Puback", 1)])
+      assert.deepStrictEqual(ends, [])
+      yield* settle
+      assert.deepStrictEqual(connection.asked, [["PUBREL 2"]])
+      assert.deepStrictEqual(order, ["written after 0"])
+      assert.deepStrictEqual(ends, ["a"])
+    }))
+
+  it.effect("of a durable session is handed out after its commit", () =>
+    Effect.gen(function*() {
+      const { ends, engineLoop } = yield* waiting(yield* openStore)
+      const before = engineLoop.commits
+      engineLoop.receive([ack("Puback", 1)])
+      assert.deepStrictEqual(ends, [])
+      yield* settle
+      assert.deepStrictEqual(ends, ["a"])
+      assert.isAbove(engineLoop.commits, before)
+    }))
+})
+
 const noLifecycle = { counts: {} } as unknown as Lifecycle
 const noFailures = {} as SessionFailures
 

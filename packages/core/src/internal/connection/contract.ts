@@ -100,9 +100,10 @@ export interface Connection {
   readonly counters: ConnectionCounters
   /**
    * Encodes the packets and hands them to the network in one write. Never calls back: if this ends the connection, the
-   * callbacks follow after the answer.
+   * callbacks follow after the answer. `now` are milliseconds of the monotonic clock,
+   * which is read without it.
    */
-  readonly send: (packets: ReadonlyArray<Packet>) => SendResult
+  readonly send: (packets: ReadonlyArray<Packet>, now?: number) => SendResult
   readonly sender: Appender
   /** Stops and resumes reading. While paused, PINGREQ is still sent, and a missing PINGRESP does not count. */
   readonly pause: () => void

@@ -222,12 +222,12 @@ export class Link implements Connection, DispatchHost, Observed, SenderHandlers 
     this.#announced = false
   }
 
-  send(packets: ReadonlyArray<Packet>): SendResult {
+  send(packets: ReadonlyArray<Packet>, now = this.now()): SendResult {
     if (this.phase !== "open") {
       return notSent(0)
     }
     const { count, failure, isComplete } = this.sender.send(packets)
-    this.lastSent = this.now()
+    this.lastSent = now
     if (isComplete) {
       return this.sender.isCongested ? congested : sent
     }

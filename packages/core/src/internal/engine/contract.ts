@@ -385,6 +385,8 @@ export interface SessionEngine {
   epochOffset: number
   /** The limits of the live connection; undefined while there is none. */
   readonly limits: ServerLimits | undefined
+  /** What was collected has outcomes, deliveries or events, and nothing that has to be written or stored before them. */
+  readonly canHandOut: boolean
 
   /**
    * Takes the collected output and starts a new one; undefined when there is nothing to do. An output holds at most

@@ -72,6 +72,13 @@ export class EngineCore {
     this.poison = new PoisonGuard(options.poisonThreshold, this)
   }
 
+  /** See `SessionEngine`. */
+  get canHandOut(): boolean {
+    const { changes, deliveries, events, packets, settled } = this.output
+    return packets.length === 0 && changes.length === 0 &&
+      (settled.length > 0 || deliveries.length > 0 || events.length > 0)
+  }
+
   /** PUBLISH packets may be sent. */
   get sendable(): boolean {
     return this.online && this.writable

@@ -80,6 +80,10 @@ export class Engine implements SessionEngine {
     return this.#core.limits
   }
 
+  get canHandOut(): boolean {
+    return this.#core.canHandOut && !this.direct.hasAny
+  }
+
   get epochOffset(): number {
     return this.#core.epochOffset
   }

@@ -31,16 +31,15 @@ export class DeadlineTimer {
     const { clock, engine } = this.#host
     const deadline = engine.nextDeadline()
     if (deadline === undefined) return
+    // Most turns end here, without a look at the clock.
+    if (this.#armed !== undefined && this.#armed.deadline <= deadline) return
     const now = clock.now()
     if (deadline <= now) {
       // There is more to send than one output holds, or something is due: use the next turn, without a fiber.
       engine.tick(now)
       return this.#host.schedule()
     }
-    if (this.#armed !== undefined) {
-      if (this.#armed.deadline <= deadline) return
-      this.#armed.fiber.interruptUnsafe()
-    }
+    this.#armed?.fiber.interruptUnsafe()
     const fiber = this.#fibers.fork(Effect.andThen(
       Effect.sleep(Math.ceil(deadline - now)),
       Effect.sync(() => {

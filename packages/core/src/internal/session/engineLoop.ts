@@ -3,7 +3,6 @@
  * output that the engine collected, commits it, and has `outputs.ts` carry it out. It makes no protocol decision: the
  * engine does.
  */
-import { scheduleTurn } from "#transport"
 import type { MqttErrorReason } from "../../MqttError.ts"
 import type { Connect, Packet } from "../../Packet.ts"
 import type { SessionStoreHandle } from "../../SessionStore.ts"
@@ -75,7 +74,8 @@ export class EngineLoop
   readonly #timer: DeadlineTimer
   readonly #durability: Durability | undefined
   #queues: Set<ConsumerQueue> | undefined
-  #isScheduled = false
+  /** There were inputs since the last flush. */
+  #isDue = false
   /** The session has ended: nothing is stored or sent any more. */
   #hasEnded = false
   #flushes = 0
@@ -149,17 +149,22 @@ export class EngineLoop
   }
 
   receive(packets: ReadonlyArray<Packet>): Violation | undefined {
-    const violation = this.engine.receive(packets, this.clock.time)
-    if (packets[0]!._tag === "Connack") {
-      this.engine.setWritable(true, this.clock.time)
-      for (const queue of this.queues) queue.purgeStale()
+    const isTurnScheduled = this.clock.hold()
+    try {
+      const violation = this.engine.receive(packets, this.clock.time)
+      if (packets[0]!._tag === "Connack") {
+        this.engine.setWritable(true, this.clock.time)
+        for (const queue of this.queues) queue.purgeStale()
+      }
+      // Each large chunk is handed out before the next: memory stays short-lived, and streams run before more arrives.
+      const isMuch = packets.length >= promptBatch || this.current.unflushed >= promptBytes
+      if (violation === undefined && isMuch) this.flush()
+      else if (violation !== undefined || this.#durability !== undefined || !this.outputs.handOutRead()) this.schedule()
+      this.reading.check()
+      return violation
+    } finally {
+      this.clock.unhold(isTurnScheduled)
     }
-    // Each large chunk is handed out before the next: memory stays short-lived, and streams run before more arrives.
-    const isMuch = packets.length >= promptBatch || this.current.unflushed >= promptBytes
-    if (violation === undefined && isMuch) this.flush()
-    else this.schedule()
-    this.reading.check()
-    return violation
   }
 
   writable(): void {
@@ -186,11 +191,6 @@ export class EngineLoop
     if (withdrawn) this.counters.withdrawn()
     this.schedule()
     return withdrawn
-  }
-
-  /** An output is being handed out by a caller further up the stack. */
-  get isReleasing(): boolean {
-    return this.outputs.isReleasing
   }
 
   get isCommitting(): boolean {
@@ -305,16 +305,14 @@ export class EngineLoop
   }
 
   schedule(): void {
-    if (this.#isScheduled) return
-    this.#isScheduled = true
-    scheduleTurn(EngineLoop.#run, this)
+    this.#isDue = true
+    this.clock.schedule()
   }
 
-  // One function for all sessions, because each function that a session makes stays in its memory.
-  static readonly #run = (engineLoop: EngineLoop): void => {
-    engineLoop.#isScheduled = false
-    engineLoop.clock.turned()
-    engineLoop.flush()
+  endTurn(): void {
+    if (!this.#isDue && !this.outputs.hasHandedOut) return
+    this.clock.read()
+    this.#tryFlush()
   }
 
   /**
@@ -322,6 +320,11 @@ export class EngineLoop
    * throws, because it runs in a callback of the event loop, where an exception would end the process.
    */
   flush(): void {
+    this.#isDue = true
+    this.#tryFlush()
+  }
+
+  #tryFlush(): void {
     try {
       this.#flush()
       this.#isFailing = false
@@ -334,16 +337,16 @@ export class EngineLoop
   }
 
   #flush(): void {
-    // While a connection opens, the engine already knows it before it is handed over.
-    const isUnusable = this.current.isBroken || this.current.isOpening && this.engine.limits !== undefined
-    if (isUnusable && !this.#hasEnded) return
+    const isDue = this.#isDue
+    this.#isDue = this.outputs.hasHandedOut = false
+    if (this.outputs.isWaiting && !this.#hasEnded) return
     // A fiber that the last output resumed called this. Outputs are handed out one after the other.
     if (this.outputs.isReleasing) return this.schedule()
     this.#flushes++
     this.current.flushed()
     if (this.#durability !== undefined && !this.#hasEnded) {
       this.#durability.flush()
-    } else {
+    } else if (isDue) {
       const output = this.engine.take()
       // What a durable session could not store any more is not sent either.
       if (output !== undefined && this.#durability !== undefined) this.outputs.settle(output)
@@ -351,7 +354,7 @@ export class EngineLoop
       this.outputs.writeDirect()
     }
     this.reading.check()
-    this.counters.turned(this.now(), this.stats.received, this.current.bytesSent + this.current.bytesReceived)
+    this.counters.turned(this.clock.time, this.stats.received, this.current.bytesSent + this.current.bytesReceived)
     if (!this.#hasEnded) this.#timer.arm()
     this.#options.handlers.onTurn()
   }

@@ -44,6 +44,8 @@ export class Outputs {
   readonly #clock: TurnClock
   readonly #counters: SessionCounters
   readonly #handlers: OutputHandlers
+  /** A read was handed out, and no turn has ended since. */
+  hasHandedOut = false
   #isReleasing = false
   #overflowTopic = ""
   #overflowCount = 0
@@ -86,6 +88,29 @@ export class Outputs {
     }
   }
 
+  /**
+   * Hands out what a read has brought, before the end of the turn, when the engine has collected nothing that has to be
+   * written or stored. Answers whether it did. Never throws.
+   */
+  handOutRead(): boolean {
+    if (this.#isReleasing || this.isWaiting || !this.#engine.canHandOut) return false
+    this.hasHandedOut = true
+    try {
+      this.release(this.#engine.take()!, this.#current.epoch)
+    } catch (cause) {
+      this.#handlers.onDefect(cause)
+    }
+    return true
+  }
+
+  /**
+   * Nothing can be handed out now: the connection is broken, or it opens and is not handed over, though the engine
+   * knows it already.
+   */
+  get isWaiting(): boolean {
+    return this.#current.isBroken || this.#current.isOpening && this.#engine.limits !== undefined
+  }
+
   /** Hands out outcomes and events only; the rest of the output is discarded. */
   settle(output: Output): void {
     const { events, settled, spaceAvailable } = output
@@ -96,7 +121,7 @@ export class Outputs {
   writeDirect(): void {
     const { connection, isBroken } = this.#current
     if (connection === undefined || isBroken || !this.#engine.direct.hasAny) return
-    const result = connection.send(noPackets)
+    const result = connection.send(noPackets, this.#clock.time)
     if (result._tag === "NotSent") this.#break()
     else this.#wrote(result)
   }
@@ -104,7 +129,9 @@ export class Outputs {
   #handOutStored({ accepted, packets }: Output, epoch: number | undefined): void {
     const { connection } = this.#current
     if (connection !== undefined && epoch === this.#current.epoch) {
-      const result = packets.length === 0 && !this.#engine.direct.hasAny ? undefined : connection.send(packets)
+      const result = packets.length === 0 && !this.#engine.direct.hasAny
+        ? undefined
+        : connection.send(packets, this.#clock.time)
       if (result?._tag === "NotSent") {
         this.#partlyWritten(packets, result)
         this.#break()
@@ -141,7 +168,7 @@ export class Outputs {
   #handOut(output: Output | IndependentOutput): void {
     const handlers = this.#handlers
     const { deliveries, events, settled } = output
-    const now = settled.length > 0 ? this.#clock.now() : 0
+    const now = settled.length > 0 ? this.#clock.time : 0
     each(settled, (outbound) => {
       // A QoS 0 message whose connection ended before the write is queued again and has no outcome.
       const { outcome } = outbound

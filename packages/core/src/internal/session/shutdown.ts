@@ -107,7 +107,7 @@ export class Shutdown {
       this.#connecting?.interruptUnsafe()
       for (const queue of engineLoop.queues) queue.close()
       engineLoop.end(new Closed({}))
-      if (engineLoop.isReleasing) {
+      if (engineLoop.outputs.isReleasing) {
         // Yields, because a fiber that a turn resumed may call this: the rest of that turn's events must come before
         // the end.
         yield* Effect.yieldNow

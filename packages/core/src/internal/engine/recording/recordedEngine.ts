@@ -164,6 +164,10 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
     return this.#engine.limits
   }
 
+  get canHandOut(): boolean {
+    return this.#engine.canHandOut
+  }
+
   get epochOffset(): number {
     return this.#epochOffset
   }
