@@ -100,8 +100,7 @@ export interface Connection {
   readonly counters: ConnectionCounters
   /**
    * Encodes the packets and hands them to the network in one write. Never calls back: if this ends the connection, the
-   * callbacks follow after the answer. `now` are milliseconds of the monotonic clock,
-   * which is read without it.
+   * callbacks follow after the answer. `now` are milliseconds of the monotonic clock, which is read without it.
    */
   readonly send: (packets: ReadonlyArray<Packet>, now?: number) => SendResult
   readonly sender: Appender
