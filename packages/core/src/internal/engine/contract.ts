@@ -383,7 +383,7 @@ export interface SessionEngine {
   epochOffset: number
   /** The limits of the live connection; undefined while there is none. */
   readonly limits: ServerLimits | undefined
-  /** What was collected has outcomes, deliveries or events, and nothing that has to be written or stored before them. */
+  /** What was collected has outcomes, deliveries or events, and nothing to be written or stored before them. */
   readonly canHandOut: boolean
 
   /**
