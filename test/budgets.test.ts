@@ -40,11 +40,11 @@ describe("packages", () => {
 })
 
 describe("import", () => {
-  it("the core's entry loads 295 modules and 1.62 MB of sources at most, and no package but effect", async () => {
+  it("the core's entry loads 295 modules and 1.63 MB of sources at most, and no package but effect", async () => {
     const { bytes, modules, packages } = await loadedBy("@effect-mqttx/core")
     assert.isAbove(modules.length, 100)
     assert.isAtMost(modules.length, 295)
-    assert.isAtMost(bytes, 1_620_000)
+    assert.isAtMost(bytes, 1_630_000)
     const others = packages.filter((name) => !builtinModules.includes(name.replace(/^node:/, "")))
     assert.deepStrictEqual(others.filter((name) => !name.startsWith("effect/")), [])
     // Node's HTTP, which WebSockets need, is loaded with the first of them.
@@ -80,7 +80,7 @@ describe("browser", () => {
   })
 
   // esbuild keeps all of a module that another one exports as a namespace, as `effect` does.
-  it("the README's program as it stands is 168 KB at most, gzipped, by esbuild", async () => {
-    assert.isAtMost((await gzippedForBrowser(program)).bytes, 168_000)
+  it("the README's program as it stands is 170 KB at most, gzipped, by esbuild", async () => {
+    assert.isAtMost((await gzippedForBrowser(program)).bytes, 170_000)
   })
 })
