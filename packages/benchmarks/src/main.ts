@@ -20,7 +20,8 @@ import { rowsOf, select } from "./rows.ts"
 const help = `npm run bench -- [flags]
 
   --only GROUP         one group; may be repeated. Groups: ${groups.join(", ")}
-  --rows GLOB          only rows whose identifier or title matches, for example 'session.publish.*' or '*QoS 1*'
+  --rows GLOB          only rows whose identifier or title matches, for example 'session.publish.*' or '*QoS 1*';
+                       may be repeated
   --list               prints the identifiers and titles of the rows, and runs nothing
   --json FILE          writes everything to a file
   --readme             writes the table of README.md from docs/performance.json, and runs nothing
@@ -42,7 +43,7 @@ const { values } = parseArgs({
   options: {
     help: { type: "boolean", default: false },
     only: { type: "string", multiple: true, default: [] },
-    rows: { type: "string", default: "*" },
+    rows: { type: "string", multiple: true, default: ["*"] },
     list: { type: "boolean", default: false },
     json: { type: "string" },
     readme: { type: "boolean", default: false },
@@ -144,7 +145,7 @@ const runAll = async (): Promise<void> => {
   console.log(explanation(conditions))
   const all: Array<RowResult> = []
   for (const group of chosenGroups()) {
-    const selected = select(await rowsOf(group), values.rows)
+    const selected = select(await rowsOf(group), ...values.rows)
     const rows = values.quick ? selected.map((row) => Object.assign({}, row, { promise: undefined })) : selected
     if (rows.length === 0) continue
     say(`${group}:`)
@@ -156,7 +157,7 @@ const runAll = async (): Promise<void> => {
       writeFileSync(values.json, `${JSON.stringify({ ...conditions, rows: all }, undefined, 2)}\n`)
     }
   }
-  if (all.length === 0) throw new Error(`no row matches ${values.rows}`)
+  if (all.length === 0) throw new Error(`no row matches ${values.rows.join(", ")}`)
   const missed = all.filter(({ verdict }) => verdict === "missed")
   console.log(
     missed.length === 0
@@ -172,7 +173,7 @@ const runAll = async (): Promise<void> => {
 
 const list = async (): Promise<void> => {
   for (const group of chosenGroups()) {
-    for (const { id, title } of select(await rowsOf(group), values.rows)) console.log(`${id.padEnd(36)}  ${title}`)
+    for (const { id, title } of select(await rowsOf(group), ...values.rows)) console.log(`${id.padEnd(36)}  ${title}`)
   }
 }
 

@@ -21,8 +21,10 @@ const loaders: Readonly<Record<Group, () => Promise<{ readonly rows: ReadonlyArr
 export const rowsOf = async (group: Group): Promise<ReadonlyArray<Row>> => (await loaders[group]()).rows
 
 /** Rows whose identifier or title matches a pattern in which `*` stands for any text. */
-export const select = (rows: ReadonlyArray<Row>, glob: string): ReadonlyArray<Row> => {
-  const pattern = glob.split("*").map((text) => text.replaceAll(/[.+?^${}()|[\]\\]/g, "\\$&")).join(".*")
-  const matches = new RegExp(`^${pattern}$`)
+export const select = (rows: ReadonlyArray<Row>, ...globs: ReadonlyArray<string>): ReadonlyArray<Row> => {
+  const patterns = globs.map((glob) =>
+    glob.split("*").map((text) => text.replaceAll(/[.+?^${}()|[\]\\]/g, "\\$&")).join(".*")
+  )
+  const matches = new RegExp(`^(${patterns.join("|")})$`)
   return rows.filter(({ id, title }) => matches.test(id) || matches.test(title))
 }

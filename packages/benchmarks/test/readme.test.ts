@@ -66,6 +66,10 @@ describe("the rows of the bench", () => {
     assert.isNotEmpty(select(all, "session.publish.*"))
     assert.isTrue(select(all, "*QoS 1*").every(({ title }) => title.includes("QoS 1")))
     assert.deepStrictEqual(select(all, "session.publish"), [])
+    assert.strictEqual(
+      select(all, "session.publish.*", "e2e.*").length,
+      select(all, "session.publish.*").length + select(all, "e2e.*").length
+    )
     assert.strictEqual(select(all, "*").length, all.length)
   })
 })
