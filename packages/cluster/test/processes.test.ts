@@ -17,7 +17,8 @@ const make = Effect.fnUntraced(function*(prefix: string, protocolVersion: 4 | 5 
   const started = yield* cluster(yield* PostgresServer.PostgresServer, yield* MosquittoBroker.MosquittoBroker, {
     prefix,
     processes: 3,
-    sessions: 9,
+    // So many that each node has some of them: the victim, which may begin with all, gets its own ones back.
+    sessions: 24,
     protocolVersion,
     ...(redis === undefined ? undefined : { redis })
   })
