@@ -37,14 +37,18 @@ describe.skipIf(!PostgresServer.isPresent() || !MosquittoBroker.isPresent())("se
         const broker = yield* MosquittoBroker.MosquittoBroker
         const settings = { database: port, prefix: "reached", broker: broker.url }
         const nodes = yield* Effect.all([node(settings), node(settings), node(settings)], { concurrency: 3 })
-        const ids = identifiers("reached", 12)
+        const ids = identifiers("reached", 30)
         const observer = yield* MqttSession.make({ name: "observer-reached", servers: [broker.url] })
         const seen = yield* observer.subscription("reached/#", { qos: 2 })
         yield* settled(nodes[0].sites, ids, 3)
         yield* Effect.forEach(ids, (id, i) => nodes[i % 3]!.sites.publish(id, `reached/${id}`, id, { qos: 2 }), {
           concurrency: "unbounded"
         })
-        const texts = yield* seen.messages.pipe(Stream.take(12), Stream.map(({ text }) => text), Stream.runCollect)
+        const texts = yield* seen.messages.pipe(
+          Stream.take(ids.length),
+          Stream.map(({ text }) => text),
+          Stream.runCollect
+        )
         assert.deepStrictEqual(Array.from(texts).sort(), ids.toSorted())
         const owners = yield* Effect.forEach(nodes, ({ sites }) => ownersOf(sites, ids))
         assert.deepStrictEqual(owners[1], owners[0])
@@ -58,7 +62,7 @@ describe.skipIf(!PostgresServer.isPresent() || !MosquittoBroker.isPresent())("se
         const broker = yield* MosquittoBroker.MosquittoBroker
         const settings = { database: port, prefix: "closed", broker: broker.url }
         const nodes = yield* Effect.all([node(settings), node(settings)], { concurrency: 2 })
-        const ids = identifiers("closed", 6)
+        const ids = identifiers("closed", 16)
         const owners = yield* settled(nodes[0].sites, ids, 2)
         const id = ids[0]!
         const [owner, other] = owners[0] === nodes[0].address ? nodes : [nodes[1], nodes[0]]
@@ -88,7 +92,7 @@ describe.skipIf(!PostgresServer.isPresent() || !MosquittoBroker.isPresent())("se
         const { port } = yield* PostgresServer.PostgresServer
         const broker = yield* MosquittoBroker.MosquittoBroker
         const received: Array<string> = []
-        const ids = identifiers("scaled", 6)
+        const ids = identifiers("scaled", 16)
         const settings = {
           database: port,
           prefix: "scaled",
@@ -138,7 +142,7 @@ describe.skipIf(!PostgresServer.isPresent() || !MosquittoBroker.isPresent())("se
         const { port } = yield* PostgresServer.PostgresServer
         const broker = yield* MosquittoBroker.MosquittoBroker
         const received: Array<string> = []
-        const ids = identifiers("handed", 6)
+        const ids = identifiers("handed", 16)
         const settings = {
           database: port,
           prefix: "handed",

@@ -90,6 +90,7 @@ export const node = ({ broker, clientIds, database, prefix, protocolVersion, run
     }
   })
 
+/** Take so many that each node has some: their shards fall to the nodes by addresses, which differ in each run. */
 export const identifiers = (prefix: string, count: number): ReadonlyArray<string> =>
   Array.from({ length: count }, (_, n) => `${prefix}-${n}`)
 
