@@ -5,10 +5,11 @@ import { type MqttError, MqttSession } from "@effect-mqttx/core"
 import { MosquittoBroker } from "@effect-mqttx/testing"
 import { Effect, Fiber, Queue, type Scope, Stream } from "effect"
 import * as Fs from "node:fs"
-import * as Net from "node:net"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { type Running, type Settings, start } from "./program.ts"
+
+export { freePort } from "../../../../test/support/freePort.ts"
 
 /** A folder with these files, which is removed with the scope. */
 export const folder = (files: Readonly<Record<string, string>>): Effect.Effect<string, never, Scope.Scope> =>
@@ -157,13 +158,3 @@ export const awaitStatus = (port: number, path: string, status: number): Effect.
       await new Promise((resolve) => setTimeout(resolve, 20))
     }
   })
-
-/** A port where nothing listens. */
-export const freePort: Effect.Effect<number> = Effect.promise(() =>
-  new Promise<number>((resolve) => {
-    const server = Net.createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as Net.AddressInfo
-      server.close(() => resolve(port))
-    })
-  })
-)

@@ -9,16 +9,10 @@ import { NodeClusterSocket } from "@effect/platform-node"
 import { PgClient } from "@effect/sql-pg"
 import { Context, Effect, Exit, Layer, Logger, Option, Scope, Stream } from "effect"
 import { RunnerAddress } from "effect/cluster"
-import { createServer } from "node:net"
+import { freePort } from "../../../../test/support/freePort.ts"
 
-export const freePort = Effect.callback<number>((resume) => {
-  const server = createServer()
-  server.listen(0, "127.0.0.1", () => {
-    const address = server.address()
-    const port = typeof address === "object" && address !== null ? address.port : 0
-    server.close(() => resume(Effect.succeed(port)))
-  })
-})
+export { connectionsOf } from "../../../../test/support/mosquittoLog.ts"
+export { freePort }
 
 export interface NodeOptions {
   /** The port of PostgreSQL, or of a proxy in front of it. */
@@ -93,20 +87,6 @@ export const node = ({ broker, clientIds, database, prefix, protocolVersion, run
 /** Take so many that each node has some: their shards fall to the nodes by addresses, which differ in each run. */
 export const identifiers = (prefix: string, count: number): ReadonlyArray<string> =>
   Array.from({ length: count }, (_, n) => `${prefix}-${n}`)
-
-/** The connections of a client identifier by the log of mosquitto: user name, and whether another one was ended. */
-export const connectionsOf = (log: string, clientId: string) => {
-  const connections: Array<{ readonly user: string; readonly isTakeover: boolean }> = []
-  let isTakeover = false
-  for (const line of log.split("\n")) {
-    if (line.includes(`Client ${clientId} already connected`)) isTakeover = true
-    const [, user] = new RegExp(`New client connected from \\S+ as ${clientId} \\(.*u'([^']*)'\\)`).exec(line) ?? []
-    if (user === undefined) continue
-    connections.push({ user, isTakeover })
-    isTakeover = false
-  }
-  return connections
-}
 
 /** Without the log lines of runners. */
 export const quiet = Effect.provide(Logger.layer([]))

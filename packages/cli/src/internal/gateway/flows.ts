@@ -33,7 +33,7 @@ const loadCluster = Effect.tryPromise({
   catch: () =>
     usage(
       "cluster needs the packages @effect-mqttx/cluster, @effect-mqttx/store-sql and @effect/sql-pg",
-      "Install them beside @effect-mqttx/cli."
+      "Install them together with @effect-mqttx/cli."
     )
 })
 
