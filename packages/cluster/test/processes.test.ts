@@ -45,7 +45,7 @@ describe.skipIf(!PostgresServer.isPresent() || !MosquittoBroker.isPresent())("pr
           yield* victim.kill
           yield* until(isServedByOthers, "others take over")
           // The server has published the wills of the process, as for any one that dies.
-          yield* until(() => wills.filter((name) => name === victim.name).length === affected.length, "wills")
+          yield* until(() => affected.every((id) => wills.includes(id)), "wills")
           yield* victim.start
           yield* until(isBack, "the node gets sessions back")
           const { published, received, rows } = yield* finish

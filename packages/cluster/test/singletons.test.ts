@@ -7,6 +7,7 @@ import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Option, Scope, Stream } from "effect"
 import { RunnerAddress, TestRunner } from "effect/cluster"
+import { assignment } from "../../../test/support/assignment.ts"
 import { connectionsOf, freePort, quiet } from "./support/nodes.ts"
 
 const servers = Layer.merge(
@@ -45,7 +46,7 @@ const node = Effect.fnUntraced(function*(broker: string, database: number) {
   )
   const scope = yield* Scope.fork(yield* Effect.scope)
   yield* Layer.buildWithScope(Layer.fresh(running), scope)
-  return { name: `node-${port}`, leave: Scope.close(scope, Exit.void) }
+  return { name: `node-${port}`, address: `127.0.0.1:${port}`, leave: Scope.close(scope, Exit.void) }
 })
 
 describe.skipIf(!PostgresServer.isPresent() || !MosquittoBroker.isPresent())("a forwarder as a singleton", () => {
@@ -60,7 +61,12 @@ describe.skipIf(!PostgresServer.isPresent() || !MosquittoBroker.isPresent())("a 
           const observer = yield* MqttSession.make({ name: "observer", servers: [broker.url], log: "off" })
           const out = yield* observer.subscription("out/#", { qos: 2 })
           const owner = () => connectionsOf(broker.log(), "source").at(-1)?.user
-          yield* Effect.sleep("50 millis").pipe(Effect.repeat({ until: () => owner() !== undefined }))
+          const addressOf = yield* assignment(
+            nodes.map(({ address }) => address),
+            ClusterTimings.failover.shardsPerGroup
+          )
+          const first = nodes.find(({ address }) => address === addressOf("@effect-mqttx/cluster/forwarding"))!.name
+          yield* Effect.sleep("50 millis").pipe(Effect.repeat({ until: () => owner() === first }))
           const received: Array<string> = []
           yield* out.messages.pipe(
             Stream.runForEach((message) => Effect.sync(() => received.push(message.text))),
@@ -80,7 +86,6 @@ describe.skipIf(!PostgresServer.isPresent() || !MosquittoBroker.isPresent())("a 
             Effect.forkScoped({ startImmediately: true })
           )
           yield* Effect.sleep("10 millis").pipe(Effect.repeat({ until: () => received.includes("m20") }))
-          const first = owner()
           const [leaving, staying] = nodes[0].name === first ? nodes : [nodes[1], nodes[0]]
           yield* leaving.leave
           yield* Fiber.join(sending)

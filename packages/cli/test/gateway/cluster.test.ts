@@ -2,11 +2,14 @@
  * `effect-mqttx gateway` with `[cluster]`: three processes with one file, PostgreSQL, and two real mosquittos.
  */
 import { Cli } from "@effect-mqttx/cli"
+import { ClusterTimings } from "@effect-mqttx/cluster"
 import { MosquittoBroker, PostgresServer, RedisServer } from "@effect-mqttx/testing"
 import { assert, describe, layer } from "@effect/vitest"
 import { Effect, Schedule } from "effect"
+import { ShardingConfig } from "effect/cluster"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import { assignment } from "../../../../test/support/assignment.ts"
 import { connectionsOf } from "../../../../test/support/mosquittoLog.ts"
 import { ask, awaitStatus, broker, folder, freePort, numbers, publishing, witness } from "../support/gateway.ts"
 import { start } from "../support/program.ts"
@@ -117,15 +120,17 @@ const make = Effect.fnUntraced(function*(tablePrefix: string, timings = "failove
     Effect.flatMap(({ node }) => awaitStatus(node.metrics, "/readyz", 200))
   )
   const traffic = yield* publishing(a.url, "sensors/1", 2, 200)
-  // Nodes that join move the owner, as soon as the others look: twice a second, or every three seconds. Of 200 messages
-  // a second, these take more than two looks.
-  const twoLooks = timings === "patient" ? 1400 : 300
-  const settled: Effect.Effect<Node> = Effect.gen(function*() {
-    const owner = yield* ownerOf(nodes)
-    yield* received.has(received.payloads.length + twoLooks)
-    return (yield* owner.state).cluster.role === "owner" ? owner : yield* settled
-  })
-  const owner = yield* settled
+  // A node that joins may get the gateway: the tests begin when it runs where it belongs.
+  const shards = timings === "failover" ? ClusterTimings.failover : ShardingConfig.defaults
+  const addressOf = yield* assignment(nodes.map(({ address }) => address), shards.shardsPerGroup)
+  const owner = nodes.find(({ address }) => address === addressOf("@effect-mqttx/cluster/gateway"))!
+  yield* Effect.sleep("20 millis").pipe(
+    Effect.repeat({
+      until: () =>
+        connectionsOf(a.log(), "plant").at(-1)?.user === owner.name &&
+        connectionsOf(b.log(), "cloud").at(-1)?.user === owner.name
+    })
+  )
   const before = [connectionsOf(a.log(), "plant").length - 1, connectionsOf(b.log(), "cloud").length - 1]
   /** The connections at both brokers, beginning with that of the owner. */
   const connections = () => [

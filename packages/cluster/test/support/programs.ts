@@ -2,6 +2,7 @@
  * A cluster of real processes over a real PostgreSQL and mosquitto, with a proxy between each process and the database
  * that can be cut, and messages that are counted.
  */
+import { ClusterTimings } from "@effect-mqttx/cluster"
 import { MqttSession } from "@effect-mqttx/core"
 import type { MosquittoBroker, PostgresServer } from "@effect-mqttx/testing"
 import { Effect, Fiber, Schedule, type Scope, Stream } from "effect"
@@ -9,6 +10,7 @@ import { build } from "esbuild"
 import { type ChildProcess, spawn } from "node:child_process"
 import * as Net from "node:net"
 import { fileURLToPath } from "node:url"
+import { assignment } from "../../../../test/support/assignment.ts"
 import { client } from "../../../store-sql/test/support/postgres.ts"
 import { connectionsOf, freePort, identifiers } from "./nodes.ts"
 
@@ -138,6 +140,7 @@ export const cluster = Effect.fnUntraced(function*(
     const signal = (name: NodeJS.Signals) => Effect.sync(() => child.kill(name))
     return {
       name: settings.name,
+      address: `127.0.0.1:${settings.port}`,
       cut: proxy.cut,
       mend: proxy.mend,
       pause: signal("SIGSTOP"),
@@ -168,11 +171,11 @@ export const cluster = Effect.fnUntraced(function*(
     ),
     Effect.forkScoped({ startImmediately: true })
   )
-  /** The nodes whose wills were published. */
+  /** The sessions whose wills were published. */
   const wills: Array<string> = []
   const willing = yield* observer.subscription(`${prefix}/+/will`, { qos: 1 })
   yield* willing.messages.pipe(
-    Stream.runForEach(({ text }) => Effect.sync(() => wills.push(text))),
+    Stream.runForEach(({ topic }) => Effect.sync(() => wills.push(topic.split("/")[1]!))),
     Effect.forkScoped({ startImmediately: true })
   )
   const nodes = yield* Effect.forEach(Array.from({ length: processes }, (_, n) => n), makeNode)
@@ -186,11 +189,14 @@ export const cluster = Effect.fnUntraced(function*(
       })
     )
   const send = (id: string, number: number) => observer.publish(`${prefix}/${id}/in`, String(number), { qos: 2 })
+  const ownerOf = yield* assignment(nodes.map(({ address }) => address), ClusterTimings.failover.shardsPerGroup)
+  const isSettled = () =>
+    clientIds.every((id) => nodes.find(({ address }) => address === ownerOf(id))!.name === servedBy.get(id))
   // What is published before a session has subscribed does not count.
   yield* Effect.forEach(clientIds, (id) => send(id, -1), { discard: true }).pipe(
     Effect.andThen(Effect.sleep("100 millis")),
-    Effect.repeat({ until: () => servedBy.size === sessions }),
-    Effect.timeoutOrElse({ duration: "90 seconds", orElse: () => until(() => false, "every session is served") })
+    Effect.repeat({ until: isSettled }),
+    Effect.timeoutOrElse({ duration: "90 seconds", orElse: () => until(isSettled, "each session is where it belongs") })
   )
   const published: Array<string> = []
   const load = { isFinished: false }
