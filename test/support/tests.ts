@@ -18,8 +18,12 @@ export const coreTests = (): Tree => {
   return new Map([...filesBelow(folder, ".ts")].filter(([file]) => file.endsWith(".test.ts") || isBehaviour(file)))
 }
 
-/** The tests that every package makes of its exports, as long as the core does. */
-const sharedTests = "test/support/wrongExports.ts"
+/** Tests that several packages declare, each as long as a test file of the map declares them. */
+const shared = [
+  { file: "test/support/wrongExports.ts", user: "wrong/exports.test.ts", call: "testExports(" },
+  { file: "test/support/storeOwnership.ts", user: "store-redis/ownership.test.ts", call: "testOwnership(" },
+  { file: "test/support/storeOwnership.ts", user: "store-sql/ownership.test.ts", call: "testOwnership(" }
+]
 
 /** Those of the core, of the other packages and the examples behind their names, and of the root behind `test`. */
 export const allTests = (): Tree => {
@@ -28,8 +32,8 @@ export const allTests = (): Tree => {
   for (const [name, folder] of [...others, ["examples", "examples/test"], ["test", "test"]] as const) {
     for (const [file, text] of filesBelow(folder, ".test.ts")) tests.set(`${name}/${file}`, text)
   }
-  if (tests.get("wrong/exports.test.ts")?.includes("testExports(") === true) {
-    tests.set(sharedTests, readFileSync(join(root, sharedTests), "utf8"))
+  for (const { file, call, user } of shared) {
+    if (tests.get(user)?.includes(call) === true) tests.set(file, readFileSync(join(root, file), "utf8"))
   }
   return tests
 }

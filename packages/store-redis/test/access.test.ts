@@ -1,7 +1,8 @@
 import { RedisServer } from "@effect-mqttx/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { type DriverOptions, outbound, put, sequencesOf, store } from "./support/redis.ts"
+import { outbound, put, sequencesOf } from "../../../test/support/storeRecords.ts"
+import { type DriverOptions, store } from "./support/redis.ts"
 
 const commitAndLoad = (server: RedisServer.Service, options: DriverOptions) =>
   Effect.scoped(Effect.gen(function*() {

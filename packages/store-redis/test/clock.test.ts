@@ -1,7 +1,8 @@
 import { RedisServer } from "@effect-mqttx/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Fiber } from "effect"
-import { kindOf, outbound, put, sequencesOf, store } from "./support/redis.ts"
+import { kindOf, outbound, put, sequencesOf } from "../../../test/support/storeRecords.ts"
+import { store } from "./support/redis.ts"
 
 const hour = 3_600_000
 

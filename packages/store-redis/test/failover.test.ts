@@ -7,8 +7,9 @@ import { Context, Effect, Exit, Fiber, Layer, Schedule, Scope } from "effect"
 import { Redis } from "effect/persistence"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import { kindOf, outbound, put, sequencesOf } from "../../../test/support/storeRecords.ts"
 import { makeProxy } from "./support/proxy.ts"
-import { type DriverOptions, intercepted, kindOf, outbound, put, sequencesOf } from "./support/redis.ts"
+import { type DriverOptions, intercepted } from "./support/redis.ts"
 
 const impatient = { commandTimeout: "1 second" } as const
 

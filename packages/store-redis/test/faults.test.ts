@@ -6,7 +6,8 @@ import { Effect, Exit, Fiber, Schedule } from "effect"
 import { Redis } from "effect/persistence"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { driver, drop, intercepted, kindOf, outbound, put, sequencesOf, store } from "./support/redis.ts"
+import { drop, kindOf, outbound, put, sequencesOf } from "../../../test/support/storeRecords.ts"
+import { driver, intercepted, store } from "./support/redis.ts"
 
 /** Commits again until it succeeds, as a session does. */
 const insist = (handle: SessionStore.SessionStoreHandle, sequence: number) =>

@@ -4,7 +4,8 @@ import { RedisServer } from "@effect-mqttx/testing"
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect, Exit } from "effect"
 import { Redis } from "effect/persistence"
-import { driver, drop, intercepted, kindOf, outbound, put, sequencesOf, store } from "./support/redis.ts"
+import { drop, kindOf, outbound, put, sequencesOf } from "../../../test/support/storeRecords.ts"
+import { driver, intercepted, store } from "./support/redis.ts"
 
 const numbers = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i)
 

@@ -2,8 +2,9 @@ import { StoreRecord, StoreRecordCodec } from "@effect-mqttx/core"
 import { RedisServer } from "@effect-mqttx/testing"
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect, Logger } from "effect"
+import { drop, kindOf, outbound, put, sequencesOf } from "../../../test/support/storeRecords.ts"
 import { toText } from "../src/internal/value.ts"
-import { drop, kindOf, outbound, put, sequencesOf, store } from "./support/redis.ts"
+import { store } from "./support/redis.ts"
 
 const records = (session: string): string => `mqttx:session:{${session}}:records`
 

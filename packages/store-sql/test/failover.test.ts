@@ -4,8 +4,8 @@
 import { PostgresServer } from "@effect-mqttx/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Deferred, Effect, Fiber } from "effect"
+import { drop, kindOf, outbound, put, sequencesOf } from "../../../test/support/storeRecords.ts"
 import { store, withoutSync } from "./support/postgres.ts"
-import { drop, kindOf, outbound, put, sequencesOf } from "./support/records.ts"
 
 const sequences = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i)
 

@@ -9,8 +9,8 @@ import { Effect } from "effect"
 import type { Layer } from "effect"
 import { Reactivity } from "effect/reactivity"
 import { SqlClient, Statement } from "effect/sql"
+import { kindOf, outbound, put, sequencesOf } from "../../../test/support/storeRecords.ts"
 import { client, intercepted, store, withoutSync } from "./support/postgres.ts"
-import { kindOf, outbound, put, sequencesOf } from "./support/records.ts"
 
 /** A record of the next format, as hexadecimal digits. */
 const newerRecord = (key: string): string => {

@@ -9,8 +9,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Clock, Deferred, Effect, Fiber, Layer } from "effect"
 import { SqlClient } from "effect/sql"
 import { writeFileSync } from "node:fs"
+import { kindOf, outbound, put, sequencesOf } from "../../../test/support/storeRecords.ts"
 import { file, hasSqlite, sqliteClient } from "./support/databases.ts"
-import { kindOf, outbound, put, sequencesOf } from "./support/records.ts"
 
 const storeOf = (sql: SqlClient.SqlClient, options?: SqlStore.SqlStoreInput) =>
   Effect.provideService(SqlStore.make(options), SqlClient.SqlClient, sql)

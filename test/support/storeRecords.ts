@@ -1,5 +1,8 @@
-import type { MqttError, SessionStore } from "@effect-mqttx/core"
-import { StoreRecord } from "@effect-mqttx/core"
+/**
+ * Records of outbound messages for tests of stores, and what these read of the answers. Tests of stores that several
+ * processes share use it.
+ */
+import { type MqttError, type SessionStore, StoreRecord } from "@effect-mqttx/core"
 import { assert } from "@effect/vitest"
 import { Effect } from "effect"
 
