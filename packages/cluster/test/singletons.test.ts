@@ -9,6 +9,7 @@ import { Deferred, Effect, Exit, Fiber, Layer, Option, Scope, Stream } from "eff
 import { RunnerAddress, TestRunner } from "effect/cluster"
 import { assignment } from "../../../test/support/assignment.ts"
 import { connectionsOf, freePort, quiet } from "./support/nodes.ts"
+import * as timings from "./support/timings.ts"
 
 const servers = Layer.merge(
   PostgresServer.layer({ settings: { fsync: "off" } }),
@@ -39,9 +40,9 @@ const node = Effect.fnUntraced(function*(broker: string, database: number) {
   const running = ClusterSingleton.layer("forwarding", forward).pipe(
     Layer.provide(NodeClusterSocket.layer({
       storage: "sql",
-      shardingConfig: { ...ClusterTimings.failover, runnerAddress: address, runnerListenAddress: address }
+      shardingConfig: { ...timings.sharding, runnerAddress: address, runnerListenAddress: address }
     })),
-    Layer.provide(SqlStore.layer(ClusterTimings.store)),
+    Layer.provide(SqlStore.layer(timings.store)),
     Layer.provide(PgClient.layer({ host: "127.0.0.1", port: database, username: "plant", database: "postgres" }))
   )
   const scope = yield* Scope.fork(yield* Effect.scope)
@@ -63,7 +64,7 @@ describe.skipIf(!PostgresServer.isPresent() || !MosquittoBroker.isPresent())("a 
           const owner = () => connectionsOf(broker.log(), "source").at(-1)?.user
           const addressOf = yield* assignment(
             nodes.map(({ address }) => address),
-            ClusterTimings.failover.shardsPerGroup
+            timings.sharding.shardsPerGroup
           )
           const first = nodes.find(({ address }) => address === addressOf("@effect-mqttx/cluster/forwarding"))!.name
           yield* Effect.sleep("50 millis").pipe(Effect.repeat({ until: () => owner() === first }))

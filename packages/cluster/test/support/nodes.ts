@@ -2,7 +2,7 @@
  * Nodes of one cluster in this process: each has an address, a database driver, a store and a runner of its own, as a
  * process would have.
  */
-import { ClusterSession, ClusterTimings } from "@effect-mqttx/cluster"
+import { ClusterSession } from "@effect-mqttx/cluster"
 import type { MqttSession } from "@effect-mqttx/core"
 import { SqlStore } from "@effect-mqttx/store-sql"
 import { NodeClusterSocket } from "@effect/platform-node"
@@ -10,6 +10,7 @@ import { PgClient } from "@effect/sql-pg"
 import { Context, Effect, Exit, Layer, Logger, Option, Scope, Stream } from "effect"
 import { RunnerAddress } from "effect/cluster"
 import { freePort } from "../../../../test/support/freePort.ts"
+import * as timings from "./timings.ts"
 
 export { connectionsOf } from "../../../../test/support/mosquittoLog.ts"
 export { freePort }
@@ -63,13 +64,13 @@ export const node = ({ broker, clientIds, database, prefix, protocolVersion, run
       Layer.provide(NodeClusterSocket.layer({
         storage: "sql",
         shardingConfig: {
-          ...ClusterTimings.failover,
+          ...timings.sharding,
           availableShardGroups: ["default"],
           runnerAddress: Option.some(RunnerAddress.make("127.0.0.1", port)),
           runnerListenAddress: Option.some(RunnerAddress.make("127.0.0.1", port))
         }
       })),
-      Layer.provide(SqlStore.layer(ClusterTimings.store)),
+      Layer.provide(SqlStore.layer(timings.store)),
       Layer.provide(PgClient.layer({ host: "127.0.0.1", port: database, username: "plant", database: "postgres" }))
     )
     const scope = yield* Scope.fork(yield* Effect.scope)

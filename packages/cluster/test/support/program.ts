@@ -3,7 +3,7 @@
  * rows, each in one transaction with a message of the outbox, which the session publishes. With the state in Redis
  * there is no outbox, and the session takes the message itself, at least once.
  */
-import { ClusterSession, ClusterTimings } from "@effect-mqttx/cluster"
+import { ClusterSession } from "@effect-mqttx/cluster"
 import { RedisStore } from "@effect-mqttx/store-redis"
 import { SqlInbox, SqlOutbox, SqlStore } from "@effect-mqttx/store-sql"
 import { NodeClusterSocket, NodeRuntime } from "@effect/platform-node"
@@ -13,6 +13,7 @@ import { Effect, Layer, Logger, Option, References } from "effect"
 import { RunnerAddress } from "effect/cluster"
 import { SqlClient } from "effect/sql"
 import type { ProgramSettings } from "./programs.ts"
+import * as timings from "./timings.ts"
 
 const settings = JSON.parse(process.argv[2]!) as ProgramSettings
 const { broker, clientIds, database, name, port, prefix, protocolVersion, redis } = settings
@@ -49,12 +50,12 @@ const node = Sites.layer({
 }).pipe(
   Layer.provide(NodeClusterSocket.layer({
     storage: "sql",
-    shardingConfig: { ...ClusterTimings.failover, runnerAddress: address, runnerListenAddress: address }
+    shardingConfig: { ...timings.sharding, runnerAddress: address, runnerListenAddress: address }
   })),
   Layer.provide([
     redis === undefined
-      ? SqlStore.layer(ClusterTimings.store)
-      : RedisStore.layer(ClusterTimings.store).pipe(Layer.provide(NodeRedis.layer({ url: redis }))),
+      ? SqlStore.layer(timings.store)
+      : RedisStore.layer(timings.store).pipe(Layer.provide(NodeRedis.layer({ url: redis }))),
     SqlInbox.layer(),
     SqlOutbox.layer({ listen: false, pollInterval: "100 millis" })
   ]),
