@@ -96,7 +96,7 @@ describe.skipIf(!PostgresServer.isPresent() || !MosquittoBroker.isPresent())("se
         assert.isTrue(owner.connected().findLast((each) => each.clientId === id)!.isPresent)
       }).pipe(quiet))
 
-    it.effect("a node that joins gets sessions, and hands them back when it leaves: no message lost or doubled", () =>
+    it.effect("a node that joins gets sessions, and returns them when it leaves: no message lost or doubled", () =>
       Effect.gen(function*() {
         const { port } = yield* PostgresServer.PostgresServer
         const broker = yield* MosquittoBroker.MosquittoBroker
