@@ -8,7 +8,7 @@ const after = (...numbers: ReadonlyArray<number>): Arrivals => {
 }
 
 describe("Arrivals", () => {
-  it("counts what comes once, again, and behind a later one", () => {
+  it("counts messages that arrive once, twice, and after a later one", () => {
     const { arrived, disordered, distinct, isThere } = after(0, 1, 3, 3, 2, 4, 2)
     assert.deepStrictEqual({ arrived, disordered, distinct, isThere }, {
       arrived: 7,
@@ -18,7 +18,7 @@ describe("Arrivals", () => {
     })
   })
 
-  it("knows the longest time between two, and does not count what is only a sign", () => {
+  it("knows the longest time between two messages, and does not count messages that are only a signal", () => {
     assert.isFalse(after().isThere)
     const { arrived, longestGap } = after(-1, -1, 0, 1, 2)
     assert.deepStrictEqual([arrived, longestGap], [3, 7])

@@ -29,7 +29,7 @@ describe("the README's table of speed", () => {
     assert.include(section, report.machine.processor)
   })
 
-  it("that was written by hand is found", () => {
+  it("that was edited by hand is found", () => {
     const [row] = tables.flatMap(({ ids }) => report.rows.filter(({ id }) => ids.includes(id)))
     const edited = readme.replace(`| ${row!.title} `, "| receive twice as fast ")
     assert.notStrictEqual(edited, readme)

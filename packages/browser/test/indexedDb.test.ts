@@ -30,7 +30,7 @@ describe.skipIf(executablePath === undefined)("IndexedDbStore in Chromium", () =
   })
 
   it.live(
-    "keeps what was accepted when the page is reloaded, and when its tab ends without a word",
+    "keeps accepted messages when the page is reloaded, and when its tab is killed",
     () =>
       Effect.gen(function*() {
         const broker = yield* ScriptedBroker.make({ webSocket: true })

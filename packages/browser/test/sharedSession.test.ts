@@ -45,7 +45,7 @@ describe.skipIf(executablePath === undefined)("a session that two tabs share", (
     }), 60_000)
 
   it.live(
-    "tells the follower why a publish or a subscription failed, as the session does",
+    "reports to the follower why a publish or a subscription failed, as the session does",
     () =>
       Effect.gen(function*() {
         const { broker, follower } = yield* two()
@@ -88,7 +88,7 @@ describe.skipIf(executablePath === undefined)("a session that two tabs share", (
   )
 
   it.live(
-    "loses no QoS 1 message of a follower without telling it, in whichever order tabs end",
+    "loses no QoS 1 message of a follower without reporting it, in any order in which tabs end",
     () =>
       Effect.gen(function*() {
         const { broker, follower, owner, tabs } = yield* two({ durable: true })

@@ -83,7 +83,7 @@ describe.skipIf(!MosquittoBroker.isPresent())("effect-mqttx bench", () => {
         })
     )
 
-    it.effect("takes numbers that make no sense as mistakes", () =>
+    it.effect("reports invalid numbers as mistakes", () =>
       Effect.gen(function*() {
         for (const flag of [["--size", "15"], ["--connections", "0"], ["--rate", "0"], ["--seconds", "-1"]]) {
           const { code, stderr } = yield* run(["bench", "--url", "mqtt://127.0.0.1:1", ...flag])

@@ -32,7 +32,7 @@ describe.skipIf(isAbsent)("effect-mqttx doctor", () => {
   layer(MosquittoBroker.layer({ tls: true, webSocket: true, secureWebSocket: true, config: ["max_keepalive 30"] }), {
     excludeTestServices: true
   })((it) => {
-    it.effect("goes the way step by step, over TCP, TLS and WebSockets, and tries what the server can do", () =>
+    it.effect("checks the connection step by step, over TCP, TLS and WebSockets, and tries what the server can do", () =>
       Effect.gen(function*() {
         const { urls } = yield* MosquittoBroker.MosquittoBroker
         const ca = yield* authority
@@ -52,7 +52,7 @@ describe.skipIf(isAbsent)("effect-mqttx doctor", () => {
         }
       }).pipe(Effect.scoped))
 
-    it.effect("says for people what it found, and leaves nothing at the server", () =>
+    it.effect("prints its findings for people, and leaves nothing at the server", () =>
       Effect.gen(function*() {
         const { url } = yield* MosquittoBroker.MosquittoBroker
         const { code, stdout } = yield* run(["doctor", url, "-V", "3.1.1", "-t", "private/place"])

@@ -60,7 +60,7 @@ describe("effect-mqttx doctor says what is lacking, and tries the rest, at a ser
 
 describe("effect-mqttx doctor", () => {
   for (const profile of ["nats", "azure-iot-hub"] as const) {
-    it.live(`goes on with MQTT 3.1.1 at a server that has nothing else, unless -V asks for MQTT 5: ${profile}`, () =>
+    it.live(`continues with MQTT 3.1.1 at a server without MQTT 5, unless -V asks for MQTT 5: ${profile}`, () =>
       Effect.gen(function*() {
         const { url } = yield* ScriptedBroker.make({ profile })
         const report = yield* examine(url!)
@@ -74,7 +74,7 @@ describe("effect-mqttx doctor", () => {
       }).pipe(Effect.scoped))
   }
 
-  it.live("ends where no topic brings a message back, as at azure-iot-hub", () =>
+  it.live("ends where no topic returns a message, as at azure-iot-hub", () =>
     Effect.gen(function*() {
       const { url } = yield* ScriptedBroker.make({ profile: "azure-iot-hub" })
       const report = yield* examine(url!, "-V", "3.1.1")

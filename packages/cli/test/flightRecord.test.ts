@@ -85,7 +85,7 @@ target = "cloud"
       assert.include(stdout, "sends SUBSCRIBE")
     }).pipe(Effect.scoped))
 
-  it.live("that the engine answers differently end with 1 and the step, and damaged ones with 2 and the line", () =>
+  it.live("whose outputs differ from the engine's end with 1 and the step, and damaged ones with 2 and the line", () =>
     Effect.gen(function*() {
       const { url } = yield* broker
       const at = yield* folder({})

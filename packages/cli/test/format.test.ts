@@ -28,7 +28,7 @@ describe("a message on a terminal", () => {
     )
   })
 
-  it("is the exact payload where the output is none, and its topic is clean", () => {
+  it("is the exact payload where the output is not a terminal, and its topic is clean", () => {
     const printed = print("a\u001b", "\u001b[2J", false)
     assert.deepStrictEqual(printed, new TextEncoder().encode("a\ufffd \u001b[2J\n"))
   })

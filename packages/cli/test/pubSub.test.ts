@@ -247,7 +247,7 @@ describe.skipIf(isAbsent)("effect-mqttx sub", () => {
         assert.strictEqual((yield* sub.ended).code, exitCodes.interrupted)
       }).pipe(Effect.scoped))
 
-    it.effect("ends without a complaint when the reader of its output has gone", () =>
+    it.effect("ends without an error when the reader of its output has gone", () =>
       Effect.gen(function*() {
         const at = yield* place
         const sub = yield* start(["sub", ...at, "-t", "sub/pipe", "--log-level", "debug"])
@@ -312,7 +312,7 @@ describe.skipIf(isAbsent)("effect-mqttx sub", () => {
         assert.include(wrong.stderr, "expected a path")
       }))
 
-    it.effect("takes filters that are none as mistakes", () =>
+    it.effect("reports invalid filters as mistakes", () =>
       Effect.gen(function*() {
         const outcome = yield* run(["sub", ...yield* place, "-t", "a/#/b"])
         assert.strictEqual(outcome.code, exitCodes.usage)

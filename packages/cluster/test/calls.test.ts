@@ -110,7 +110,7 @@ describe("calls", () => {
         assert.strictEqual(broker.connections.length, 0)
       })))
 
-  it.live("an identifier that is none is told to the caller, and nothing is kept open", () =>
+  it.live("an invalid identifier is reported to the caller, and nothing is kept open", () =>
     test((broker) => ({
       options: (clientId) =>
         clientId.startsWith("site-")
@@ -122,7 +122,7 @@ describe("calls", () => {
         yield* sites.start("site-1")
       })))
 
-  it.live("options that are wrong are told to the caller, and asked for again", () => {
+  it.live("wrong options are reported to the caller, and the next call asks for them again", () => {
     let asked = 0
     return test((broker) => ({
       options: () => asked++ === 0 ? { servers: [] } : { servers: [broker.url], log: "off" }
@@ -145,7 +145,7 @@ describe("calls", () => {
         })
     ))
 
-  it.live("handlers that fail run again, and the session stays", () => {
+  it.live("handlers that fail run again, and the session stays open", () => {
     let runs = 0
     const twice = Deferred.makeUnsafe<void>()
     return test((broker) => ({
@@ -159,7 +159,7 @@ describe("calls", () => {
       }))
   })
 
-  it.live("what a definition lacks is refused where the layer is built", () =>
+  it.live("an incomplete definition is refused where the layer is built", () =>
     Effect.gen(function*() {
       const reasonOf = (input: unknown) =>
         Effect.flip(Effect.scoped(Layer.build(Sites.layer(input as never).pipe(Layer.provide(runner))))).pipe(

@@ -101,7 +101,7 @@ describe.skipIf(!PostgresServer.isPresent() || !MosquittoBroker.isPresent())("se
     )
 
     it.effect(
-      "a node that joins gets sessions, and hands them back when it leaves: no message lost or doubled",
+      "a node that joins gets sessions, and returns them when it leaves: no message lost or doubled",
       () =>
         Effect.gen(function*() {
           const { port } = yield* PostgresServer.PostgresServer

@@ -38,7 +38,7 @@ const make = Effect.fnUntraced(function*(prefix: string, protocolVersion: 4 | 5 
 describe.skipIf(!PostgresServer.isPresent() || !MosquittoBroker.isPresent())("processes", () => {
   layer(servers, { excludeTestServices: true, timeout: "1 minute" })((it) => {
     it.effect(
-      "a session whose owner is killed goes on at another node, and nothing is lost or doubled",
+      "a session whose owner is killed continues at another node, and nothing is lost or doubled",
       () =>
         Effect.gen(function*() {
           const { affected, finish, isBack, isServedByOthers, takeovers, until, victim, wills } = yield* make("killed")
@@ -119,7 +119,7 @@ describe.skipIf(!PostgresServer.isPresent() || !MosquittoBroker.isPresent())("pr
     )
 
     it.effect(
-      "a node that is cut off from the database ends its sessions, and others have them",
+      "a node that is cut off from the database ends its sessions, and other nodes take them over",
       () =>
         Effect.gen(function*() {
           const { affected, finish, isBack, isServedByOthers, takeovers, until, victim } = yield* make("cut")

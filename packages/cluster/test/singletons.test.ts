@@ -53,7 +53,7 @@ const node = Effect.fnUntraced(function*(broker: string, database: number) {
 describe.skipIf(!PostgresServer.isPresent() || !MosquittoBroker.isPresent())("a forwarder as a singleton", () => {
   layer(servers, { excludeTestServices: true, timeout: "1 minute" })((it) => {
     it.effect(
-      "runs on one node, goes on at another one when that leaves, and forwards each message once",
+      "runs on one node, continues on another one when that node leaves, and forwards each message once",
       () =>
         Effect.gen(function*() {
           const { port } = yield* PostgresServer.PostgresServer

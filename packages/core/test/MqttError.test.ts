@@ -115,7 +115,7 @@ describe("MqttError", () => {
   })
 
   describe("guard", () => {
-    it("knows its own errors from others", () => {
+    it("distinguishes its own errors from others", () => {
       assert.isTrue(MqttError.isMqttError(queueFull))
       assert.isFalse(MqttError.isMqttError(queueFull.reason))
       assert.isFalse(MqttError.isMqttError(new Error("MqttError")))
@@ -244,7 +244,7 @@ describe("MqttError", () => {
       assert.isFalse(isTimeout(reasons.QueueFull))
     })
 
-    it("shortens a topic of monstrous length in its message", () => {
+    it("shortens a very long topic in its message", () => {
       const reason = new MqttError.InvalidTopic({ topic: "x".repeat(65_536), offset: 65_535, detail: "too long" })
       assert.isBelow(reason.message.length, 250)
     })

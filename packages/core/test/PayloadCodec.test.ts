@@ -62,7 +62,7 @@ describe("PayloadCodec", () => {
       assert.strictEqual(yield* PayloadCodec.bytes.decode(payload), payload)
     }))
 
-  it.effect("a format of one's own may throw", () =>
+  it.effect("a custom format may throw", () =>
     Effect.gen(function*() {
       const codec = PayloadCodec.make(Schema.Struct({ celsius: Schema.Finite }), {
         contentType: "application/x-celsius",

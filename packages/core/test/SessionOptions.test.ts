@@ -351,13 +351,13 @@ describe("SessionOptions", () => {
       )
     })
 
-    it("come for a limit on the age of messages that is none", () => {
+    it("come for an invalid limit on the age of messages", () => {
       for (const expiresAfter of [0, -1, "soon", "25 days"]) {
         assert.deepEqual(paths({ name: "a", queue: { expiresAfter } }), ["queue.expiresAfter"])
       }
     })
 
-    it("say nothing about what only follows from another issue", () => {
+    it("leave out what only follows from another issue", () => {
       assert.deepEqual(paths({ name: "a", servers: [""], tls: { ca: "ca" } }), ["servers"].map((path) => `${path}.0`))
       assert.deepEqual(paths({ name: "a", persistence: "never", sessionExpiry: 0 }), ["persistence"])
       assert.deepEqual(
@@ -490,7 +490,7 @@ describe("SessionOptions", () => {
       assert.deepEqual(servers, ["ws://a:80/mqtt", "ws://b:80/own", "mqtt://c:1883"])
     })
 
-    it("give up their queries, which are secrets, to the options, and get them back", () => {
+    it("move their queries, which are secrets, to the options, and get them back", () => {
       const options = made({
         name: "a",
         servers: ["wss://a/own?token=secret-a", "wss://b", "wss://c/mqtt"],
@@ -510,14 +510,14 @@ describe("SessionOptions", () => {
       assert.isUndefined(fewer.webSocket.queries)
     })
 
-    it("with a query are no JSON any more", () => {
+    it("with a query have no JSON form", () => {
       const options = made({ name: "a", servers: "wss://a/mqtt?token=secret" })
       const encoded = Schema.encodeUnknownResult(SessionOptions.SessionOptions)(options)
       assert.isTrue(Result.isFailure(encoded))
       assert.notInclude(String(encoded), "token=secret")
     })
 
-    it("give up their credentials to the options", () => {
+    it("move their credentials to the options", () => {
       const options = made({ name: "a", servers: ["mqtt://me:p%40ss@a", "mqtt://b"] })
       assert.deepEqual(options.servers, ["mqtt://a:1883", "mqtt://b:1883"])
       assert.strictEqual(options.username, "me")

@@ -60,7 +60,7 @@ describe("SessionStore in memory", () => {
       }))
   }
 
-  it.effect("keeps records for as long as the layer lives, and promises no more", () =>
+  it.effect("keeps records as long as its layer exists, and says that they survive no more", () =>
     Effect.gen(function*() {
       const store = yield* SessionStore.SessionStore
       assert.strictEqual((yield* store.open("plant")).durability, "session")

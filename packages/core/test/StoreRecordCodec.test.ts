@@ -105,7 +105,7 @@ describe("StoreRecordCodec", () => {
     }
   })
 
-  it("finds a record that stands under another one's key", () => {
+  it("finds a record that is stored under the key of another one", () => {
     const [a, b] = [records[2]!, records[3]!]
     assert.strictEqual(
       Result.getOrThrow(Result.flip(decode(StoreRecord.keyOf(a), encode(b))))._tag,
@@ -163,7 +163,7 @@ describe("StoreRecordCodec", () => {
     }
   })
 
-  it("reads format 1, which knew neither uses of identifiers nor names", () => {
+  it("reads format 1, which had neither uses of identifiers nor names", () => {
     const inFormat1 = (key: string, typeAndFields: Uint8Array): Uint8Array => {
       const bytes = new Uint8Array([1, ...typeAndFields, 0, 0, 0, 0])
       const end = bytes.length - 4
@@ -198,7 +198,7 @@ describe("StoreRecordCodec", () => {
     }
   })
 
-  it("knows a later format from damage, by the checksum that every format has", () => {
+  it("distinguishes a later format from damage, by the checksum that every format has", () => {
     const bytes = new Uint8Array([3, 99, 1, 2, 3, 0, 0, 0, 0])
     new DataView(bytes.buffer).setUint32(5, reference(new TextEncoder().encode("key"), bytes.subarray(0, 5)))
     assert.deepStrictEqual(decode("key", bytes), Result.fail({ _tag: "NewerFormat" as const, format: 3 }))

@@ -175,7 +175,7 @@ describe("TopicTemplate", () => {
       )
     })
 
-    it("refuses a wildcard that poses as a parameter", () => {
+    it("refuses a wildcard as the value of a parameter", () => {
       assert.deepStrictEqual(fault(temperature.filterFor({ params: { room: "+" } })), [
         "InvalidTopic",
         8,

@@ -99,7 +99,7 @@ describe("TopicTree", () => {
     assert.strictEqual(tree.size, 0)
   })
 
-  it("leaves an array that it gave out as it was", () => {
+  it("never changes an array that it has returned", () => {
     const tree = TopicTree.make<string>()
     tree.add("a", "x")
     const before = tree.match("a")

@@ -24,7 +24,7 @@ describe("classification", () => {
     assert.deepEqual([reason._tag, permanenceOf(reason)], [tag, permanence])
   })
 
-  it("takes a return code of 3.1.1 to CONNECT of MQTT 5, and a reason code of 5 to one of 3.1.1, for what it is", () => {
+  it("reads a return code of 3.1.1 in answer to a CONNECT of MQTT 5, and a reason code of 5 in answer to one of 3.1.1", () => {
     const tags = [1, 2, 3, 4, 5].map((code) => Classification.fromConnack(code, v5)._tag)
     assert.deepEqual(tags, [
       "UnsupportedVersion",

@@ -50,7 +50,7 @@ describe("files", () => {
       assert.deepStrictEqual(passwordsOf(broker), ["first", "second"])
     }).pipe(Effect.provide(Layer.mergeAll(NodeFileSystem.layer, Path.layer))))
 
-  it.live("that cannot be read are told by name, without their contents", () =>
+  it.live("that cannot be read are reported by name, without their contents", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const folder = yield* fs.makeTempDirectoryScoped()
@@ -114,7 +114,7 @@ describe("OAuth 2", () => {
       assert.include(seen[2], "client_id=plant&client_secret=s%3A1 undefined")
     }).pipe(Effect.provide(FetchHttpClient.layer)))
 
-  it.live("says whether another attempt helps, and never tells the secret", () =>
+  it.live("says whether another attempt helps, and never shows the secret", () =>
     Effect.gen(function*() {
       const answers: ReadonlyArray<readonly [number, unknown, boolean]> = [
         [401, { error: "invalid_client", secret: "hidden" }, false],

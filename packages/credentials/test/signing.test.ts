@@ -158,7 +158,7 @@ describe("shared access signatures", () => {
       assert.include(Redacted.value(module.password as Redacted.Redacted<string>), "%2Fdevices%2Fd%2Fmodules%2Fm&")
     }))
 
-  it.effect("are refused for a key that is not base64, and a lifetime that is none", () =>
+  it.effect("are refused for a key that is not base64, and an invalid lifetime", () =>
     Effect.gen(function*() {
       for (const key of ["", "*secret*"]) {
         const error = yield* Effect.flip(AzureSas.sign({ resource: "r", key }))
@@ -253,7 +253,7 @@ it.effect("a custom authorizer gets its parameters in the user name", () =>
     )
   }))
 
-it.effect("Config is read again each time, and a missing value is told without any value", () =>
+it.effect("Config is read again each time, and a missing value is reported without any value", () =>
   Effect.gen(function*() {
     const environment: Record<string, string> = { USER: "u" }
     const credentials = ConfigCredentials.make({

@@ -177,7 +177,7 @@ describe("Prometheus sees", () => {
       assert.isBelow(Math.abs(value("client") + 1000), 60)
     }))
 
-  it.live("the fates of a forwarder's messages, which add up", () =>
+  it.live("the outcomes of a forwarder's messages, which add up", () =>
     Effect.gen(function*() {
       const { exposed } = yield* makeWatchedWorld({}, {}, { forwarders })
       const seen = yield* exposed
@@ -248,7 +248,7 @@ describe("Prometheus sees", () => {
       assert.deepStrictEqual(snapshot.forwarders.map(({ forwarded, name }) => [name, forwarded]), [[forwarder.name, 7]])
     }))
 
-  it.live("hostile names as they are, and nothing that they smuggle", () =>
+  it.live("hostile names as they are, without a line or label that they forge", () =>
     Effect.gen(function*() {
       const { exposed, manager, options } = yield* makeWatchedWorld()
       for (const name of hostile) yield* manager.add(options(name))
@@ -259,7 +259,7 @@ describe("Prometheus sees", () => {
       for (const session of hostile) assert.strictEqual(valueOf(seen, "mqtt_session_connected", { session }), 1)
     }))
 
-  it.live.skipIf(promtool === undefined)("what promtool finds nothing to object to", () =>
+  it.live.skipIf(promtool === undefined)("an export without errors for promtool", () =>
     Effect.gen(function*() {
       const { manager, metrics, options } = yield* makeWatchedWorld({}, {}, { forwarders })
       for (const name of hostile) yield* manager.add(options(name))
@@ -283,7 +283,7 @@ describe("Prometheus sees", () => {
       assert.strictEqual(seen.get("mqtt_session_connected")!.samples.length, 300)
     }), 60_000)
 
-  it.live("a session no more that was removed, and at once one that was added", () =>
+  it.live("no session that was removed, and at once one that was added", () =>
     Effect.gen(function*() {
       const { exposed, manager, ready, registry } = yield* makeWatchedWorld()
       yield* ready("a")

@@ -112,7 +112,7 @@ describe("figures of a session", () => {
       }
     }))
 
-  it.live("the error with which a session gives up", () =>
+  it.live("the error with which a session ends its attempts", () =>
     Effect.gen(function*() {
       const { broker, manager, options } = yield* makeWatchedWorld()
       yield* broker.refuseConnect(0x86)
@@ -163,7 +163,7 @@ describe("figures of a session", () => {
       assert.deepStrictEqual(errorsByReason, { StorageFailed: 1 })
     }).pipe(Effect.provide(Layer.fresh(SessionStoreModule.layerMemory))))
 
-  it.live("a durable session's messages count in its next life too", () =>
+  it.live("a durable session's messages count after a restart too", () =>
     Effect.gen(function*() {
       const broker = yield* makeBroker("memory")
       const options = { name: "plant", persistence: "durable", drainTimeout: "10 millis" } as const

@@ -183,7 +183,7 @@ describe("figures of forwarders", () => {
       assert.isDefined(series["last_error_timestamp_seconds"])
     }))
 
-  it.effect("what a stop has given back, what comes again afterwards, and what is refused later", () =>
+  it.effect("messages that a stop has returned, that come again afterwards, and that are refused later", () =>
     Effect.gen(function*() {
       const world = yield* makeWatchedForwarders({ persistence: "durable", drainTimeout: "20 millis" })
       const { a, b, forwarders } = world
@@ -223,7 +223,7 @@ describe("figures of forwarders", () => {
       assert.strictEqual(refused["messages_refused_later_total"], 1)
     }).pipe(Effect.provide(Layer.fresh(SessionStore.layerMemory))))
 
-  it.effect("a forwarder no more that was removed, and one of its name from the beginning", () =>
+  it.effect("no forwarder that was removed, and a new one of its name from the beginning", () =>
     Effect.gen(function*() {
       const { a, forwarders, metrics, registry } = yield* makeWatchedForwarders()
       const options = { sources: "a", filters: "t/#", target: "b" }

@@ -90,7 +90,7 @@ describe("MetricsServer", () => {
       assert.isUndefined(policy.find((directive) => /unsafe|\*|https?:/.test(directive)))
     }))
 
-  it.live("listens on loopback unless told otherwise", () =>
+  it.live("listens on loopback by default", () =>
     Effect.gen(function*() {
       const { layer } = yield* Scripted.make(plant)
       const quiet = yield* serving(layer)
@@ -124,7 +124,7 @@ describe("MetricsServer", () => {
       assert.strictEqual((yield* get(new URL("/ops/metrics", url).href)).status, 200)
     }))
 
-  it.live("a viewer is told everything first, then snapshots and events as they come", () =>
+  it.live("a page first gets everything, then snapshots and events as they come", () =>
     Effect.gen(function*() {
       const metrics = yield* Scripted.make(plant)
       const { url } = yield* serving(metrics.layer, { page: { title: "gateway 7" } })
@@ -151,7 +151,7 @@ describe("MetricsServer", () => {
       assert.strictEqual(sessions[0]!.rates.received, 250)
     }))
 
-  it.live("who opens the page later sees the last minutes and the last events", () =>
+  it.live("a page that is opened later shows the last minutes and the last events", () =>
     Effect.gen(function*() {
       const metrics = yield* Scripted.make(plant)
       const { url } = yield* serving(metrics.layer, { page: { history: "3 seconds" } })
@@ -224,7 +224,7 @@ describe("MetricsServer", () => {
       yield* viewer.end
     }))
 
-  it.live("its routes also work in an HTTP server of one's own", () =>
+  it.live("its routes also work in the program's own HTTP server", () =>
     Effect.gen(function*() {
       const { layer } = yield* Scripted.make(plant)
       const routes = Layer.provide(MetricsServer.layerRoutes({ page: { title: "mine" } }), layer)

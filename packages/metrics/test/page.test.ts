@@ -271,7 +271,7 @@ describe.skipIf(executablePath === undefined)("the live page", () => {
         }).pipe(Effect.scoped))
     }
 
-    it.effect("nothing moves for those who asked for that", () =>
+    it.effect("nothing moves with prefers-reduced-motion", () =>
       Effect.gen(function*() {
         const world = yield* busy
         const { page } = yield* open(yield* serve(world.layer), { reducedMotion: "reduce" })

@@ -78,7 +78,7 @@ describe("the feed of the page", () => {
       )
     }))
 
-  it.effect("what is told to several viewers is made once", () =>
+  it.effect("what several pages get is encoded once", () =>
     Effect.gen(function*() {
       const { feed, metrics } = yield* makeFeed
       const [one, other] = [yield* viewer(feed), yield* viewer(feed)]

@@ -102,7 +102,7 @@ describe("/readyz with routes", () => {
 })
 
 describe("/readyz with forwarders", () => {
-  it.live("names a forwarder whose subscription was refused, without being told where forwarders are", () =>
+  it.live("names a forwarder whose subscription was refused, without configuration", () =>
     Effect.gen(function*() {
       const net = yield* makePair()
       yield* net.brokers["a"]!.refuseSubscribe("secret/#", 0x87)
@@ -164,7 +164,7 @@ const snapshotOf = (sources: MqttMetrics.MetricsSources): Effect.Effect<MqttSnap
   ))
 
 describe("/readyz with sessions", () => {
-  it.live("names the program's own subscription that was refused, until one is granted or it is given up", () =>
+  it.live("names the program's own subscription that was refused, until one is granted or unsubscribed", () =>
     Effect.gen(function*() {
       const broker = yield* makeBroker("memory")
       const session = yield* readySession(broker, { name: "plant" })
@@ -233,7 +233,7 @@ describe("/readyz with sessions", () => {
       assert.deepStrictEqual(yield* readyz({ sessions: [session] }), ["session plant at plant: Subscribing"])
     }))
 
-  it.live("names a consumer that is away while messages wait for it, until it is back or forgotten", () =>
+  it.live("names a consumer that is absent while messages wait for it, until it is back or forgotten", () =>
     Effect.gen(function*() {
       const broker = yield* makeBroker("memory")
       const session = yield* readySession(broker, { name: "plant", drainTimeout: "10 millis" })

@@ -20,7 +20,7 @@ const serving = (manager: SessionManager.SessionManager["Service"], options?: Me
   )
 
 describe("MetricsRoutes", () => {
-  it.live("/metrics answers the text format, of this very moment", () =>
+  it.live("/metrics answers the current metrics in the text format", () =>
     Effect.gen(function*() {
       const { manager, ready } = yield* makeWorld()
       const session = yield* ready("plant")

@@ -45,7 +45,7 @@ everywhere("calls", (test) => {
       assert.strictEqual(yield* group.Add({ a: 1, b: 1 }), 2)
     }))
 
-  test("whose handler dies die, and others go on", ({ client, server }) =>
+  test("whose handler dies die, and others continue", ({ client, server }) =>
     Effect.gen(function*() {
       const { handled } = yield* server()
       const { client: group } = yield* client()

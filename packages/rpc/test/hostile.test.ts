@@ -88,7 +88,7 @@ test("garbage on every topic harms nothing", (world) =>
     assert.deepStrictEqual(handled.ran, ["Add 1 2", "one", "Add 2 3"])
   }))
 
-test("requests that are none are refused, and the client is told", (world) =>
+test("invalid requests are refused, and the client gets the reason", (world) =>
   Effect.gen(function*() {
     const { broker, client, prefix, server } = world
     const { handled } = yield* server()
@@ -286,7 +286,7 @@ describe("packets", () => {
     assert.deepStrictEqual(decode(encode(packet)), packet)
   })
 
-  it("cut short are none, and so is one with more bytes, of another version or kind", () => {
+  it("that are cut short are invalid, and so are those with more bytes, of another version or kind", () => {
     for (const packet of packets) {
       const bytes = encode(packet)
       const length = packet._tag === "Part" ? bytes.length - packet.body.length : bytes.length

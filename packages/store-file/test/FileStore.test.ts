@@ -88,7 +88,7 @@ describe("a store in a directory", () => {
       }
     }))
 
-  it.effect("refuses options of every wrong kind, on every road", () =>
+  it.effect("refuses options of every wrong kind, in code, JSON and Config", () =>
     Effect.gen(function*() {
       const inJson: unknown = JSON.parse("{\"directory\":\"/x\",\"__proto__\":{\"durability\":\"os\"}}")
       for (const wrong of [undefined, null, 5, "/x", [], { directory: 5 }, inJson, { directory: "/x", dir: "/y" }]) {

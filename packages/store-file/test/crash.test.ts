@@ -162,7 +162,7 @@ describe.skipIf(!canTrace)("what the system is asked to do (strace)", () => {
 })
 
 describe("a lock", () => {
-  it.live("that a killed process left is none", () =>
+  it.live("that a killed process left is free", () =>
     Effect.gen(function*() {
       const directory = yield* temporaryDirectory
       const child = yield* startStoreProcess([directory, "fsync", 1, 1_000_000])

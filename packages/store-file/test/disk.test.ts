@@ -272,7 +272,7 @@ describe.skipIf(!canMount)("a disk without one free byte", () => {
       }
     }), 60_000)
 
-  it.live("a loss in the reserve is told", () =>
+  it.live("a loss in the reserve is reported", () =>
     Effect.gen(function*() {
       const disk = yield* smallDisk("24m")
       const directory = Path.join(disk, "store")
@@ -335,7 +335,7 @@ describe.skipIf(!canMount)("a disk without one free byte", () => {
   }
 
   it.live(
-    "many sessions are drained at the same time, and those that publish are told that it is full",
+    "many sessions are drained at the same time, and those that publish fail as full",
     () =>
       Effect.gen(function*() {
         const disk = yield* smallDisk("24m")

@@ -204,7 +204,7 @@ describe("the reserve", () => {
       assert.isTrue(differencesIn(path).every(([, value]) => value === undefined))
     }))
 
-  it.live("has all its room from the beginning, is its owner's only, and gives the spare part back", () =>
+  it.live("has all its room from the beginning, is readable by its owner only, and frees the spare part", () =>
     Effect.gen(function*() {
       const path = Path.join(yield* memoryDirectory, "reserve")
       const umask = process.umask(0)

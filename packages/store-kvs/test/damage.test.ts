@@ -65,7 +65,7 @@ describe("SessionStoreKvs over damaged values", () => {
       }
     }))
 
-  it.effect("report any value that is gone, but for the last one and heads, which nothing tells of", () =>
+  it.effect("report any value that is gone, except the last one and heads, to which no other value refers", () =>
     Effect.gen(function*() {
       for (const generations of [0, 1, 2]) {
         const values = yield* written(generations)

@@ -4,7 +4,7 @@ import { storageFailureKind } from "../src/internal/failure.ts"
 describe("storageFailureKind", () => {
   const coded = (code: string, fields?: object) => Object.assign(new Error("from the system"), { code, ...fields })
 
-  it("is told by the code or name of an error", () => {
+  it("is recognised by the code or name of an error", () => {
     assert.strictEqual(storageFailureKind(coded("ENOSPC")), "full")
     assert.strictEqual(storageFailureKind(coded("EDQUOT")), "full")
     assert.strictEqual(storageFailureKind(coded("EROFS")), "readOnly")

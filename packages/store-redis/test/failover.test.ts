@@ -55,7 +55,7 @@ const expectGoesOn = Effect.fnUntraced(function*(
   assert.strictEqual(yield* next.command("HLEN", "mqttx:session:{plant}:records"), 3)
 })
 
-describe.skipIf(!RedisServer.isPresent())("a connection that stays at a server which is of no use any more", () => {
+describe.skipIf(!RedisServer.isPresent())("a connection to a server that is no longer the primary", () => {
   const states: ReadonlyArray<{
     readonly reply: string
     readonly config?: ReadonlyArray<string>
@@ -171,7 +171,7 @@ describe.skipIf(!RedisServer.isPresent())("a connection that stays at a server w
       }))
   }
 
-  it.live("gone without a word: the session continues over a new connection, and so does one that is opened then", () =>
+  it.live("gone without an answer: the session continues over a new connection, and so does one that is opened then", () =>
     Effect.gen(function*() {
       const { handle, next, proxy, store } = yield* world()
       proxy.answer(undefined)
@@ -182,7 +182,7 @@ describe.skipIf(!RedisServer.isPresent())("a connection that stays at a server w
       assert.isAtMost(proxy.connections(), 4)
     }))
 
-  it.live("gone without a word: a session is opened over a new connection", () =>
+  it.live("gone without an answer: a session is opened over a new connection", () =>
     Effect.gen(function*() {
       const server = yield* RedisServer.make()
       const proxy = yield* makeProxy(server.port)
@@ -252,7 +252,7 @@ describe.skipIf(!RedisServer.isPresent())("a connection that stays at a server w
       yield* expectGoesOn(handle, old)
     }))
 
-  it.live("where the driver has no connection to spare, it is told in time, and the session continues when it has", () =>
+  it.live("where the driver has no free connection, calls fail in bounded time, and the session continues when it has one", () =>
     Effect.gen(function*() {
       const server = yield* RedisServer.make()
       const context = yield* driverOver(server.url, { maxConnections: 1 })
@@ -304,7 +304,7 @@ describe.skipIf(!RedisServer.isPresent())("a connection that stays at a server w
       yield* Scope.close(sessionScope, Exit.void)
     }))
 
-  it.live("a call that was given up and arrives when another connection is in use undoes nothing", () =>
+  it.live("an abandoned call that arrives when another connection is in use undoes nothing", () =>
     Effect.gen(function*() {
       const server = yield* RedisServer.make()
       const redis = Context.get(yield* driverOver(server.url), Redis.Redis)
@@ -351,7 +351,7 @@ describe.skipIf(!RedisServer.isPresent())("a connection that stays at a server w
     }))
 })
 
-describe.skipIf(!RedisServer.isPresent())("a reply that is none to the command", () => {
+describe.skipIf(!RedisServer.isPresent())("a reply that does not belong to the command", () => {
   const odd: ReadonlyArray<unknown> = [
     "OK",
     "QUEUED",

@@ -52,7 +52,7 @@ describe.skipIf(!RedisServer.isPresent())("a Redis that fails", () => {
     60_000
   )
 
-  it.live("away for a while: commits fail in time and typed, keep nothing in the driver, and succeed later", () =>
+  it.live("away for a while: commits fail in bounded time with a type, keep nothing in the driver, and succeed later", () =>
     Effect.gen(function*() {
       const server = yield* RedisServer.make({ appendonly: true })
       const handle = yield* (yield* store(server, impatient)).open("plant")
@@ -74,7 +74,7 @@ describe.skipIf(!RedisServer.isPresent())("a Redis that fails", () => {
       assert.isBelow(calls, 12, "what was given up five times is sent once")
     }))
 
-  it.live("a hung Redis is a timeout, and a commit that was given up never undoes a later one", () =>
+  it.live("a hung Redis is a timeout, and an abandoned commit never undoes a later one", () =>
     Effect.gen(function*() {
       const server = yield* RedisServer.make()
       const handle = yield* (yield* store(server, impatient)).open("plant")
@@ -227,7 +227,7 @@ describe.skipIf(!RedisServer.isPresent())("a Redis that fails", () => {
       assert.strictEqual((yield* handle.load).records.length, next)
     }))
 
-  it.live("a replica: readOnly, until it is none any more", () =>
+  it.live("a replica: readOnly, until it is a primary", () =>
     Effect.gen(function*() {
       const server = yield* RedisServer.make()
       const handle = yield* (yield* store(server)).open("plant")

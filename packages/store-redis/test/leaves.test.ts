@@ -129,7 +129,7 @@ describe("options", () => {
       ])
     }))
 
-  it.effect("options of every wrong kind are refused, on every road", () =>
+  it.effect("options of every wrong kind are refused, in code, JSON and Config", () =>
     Effect.gen(function*() {
       const inJson: unknown = JSON.parse("{\"__proto__\":{\"leaseDuration\":1}}")
       const wrongs = [null, 5, "a", [], { keyPrefix: 5 }, inJson, { lease: 1 }, { expiry: {} }, {

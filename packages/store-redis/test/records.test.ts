@@ -162,7 +162,7 @@ describe.skipIf(!RedisServer.isPresent())("records in Redis", () => {
       }))
   }
 
-  it.live("where CONFIG is forbidden, INFO tells, and without INFO the weakest is assumed and logged once", () =>
+  it.live("where CONFIG is forbidden, INFO is read, and without INFO the weakest is assumed and logged once", () =>
     Effect.gen(function*() {
       const server = yield* RedisServer.make({ appendonly: true, appendfsync: "always" })
       yield* server.command("ACL", "SETUSER", "default", "-config")

@@ -12,7 +12,7 @@ const sequences = (from: number, to: number) => Array.from({ length: to - from +
 describe.skipIf(!PostgresServer.isPresent())("a PostgreSQL that fails", () => {
   for (const end of ["stop", "kill"] as const) {
     it.live(
-      `restarted amid commits (${end}): the session goes on, and nothing is lost`,
+      `restarted amid commits (${end}): the session continues, and nothing is lost`,
       () =>
         Effect.gen(function*() {
           const server = yield* PostgresServer.PostgresServer
@@ -39,7 +39,7 @@ describe.skipIf(!PostgresServer.isPresent())("a PostgreSQL that fails", () => {
   }
 
   it.live(
-    "away for longer than the time of a statement: each call fails in time, and the next ones succeed",
+    "away for longer than the time limit of a statement: each call fails in bounded time, and the next ones succeed",
     () =>
       Effect.gen(function*() {
         const server = yield* PostgresServer.PostgresServer
@@ -75,7 +75,7 @@ describe.skipIf(!PostgresServer.isPresent())("a PostgreSQL that fails", () => {
     60_000
   )
 
-  it.live("gone for ever: the end of the session does not wait for it", () =>
+  it.live("gone permanently: the end of the session does not wait for it", () =>
     Effect.gen(function*() {
       const server = yield* PostgresServer.PostgresServer
       const one = yield* store(server, { statementTimeout: "1 minute" })

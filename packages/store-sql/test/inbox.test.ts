@@ -335,7 +335,7 @@ for (const { database, isPresent, name } of databases) {
           }
         }))
 
-      it.effect("what cannot hold is refused by name", () =>
+      it.effect("options that cannot work are refused by name", () =>
         Effect.gen(function*() {
           const { inbox, session } = yield* world("refused")
           const broker = yield* ScriptedBroker.make()

@@ -127,7 +127,7 @@ for (const { database, isPresent, name } of databases) {
           assert.deepStrictEqual(texts(broker), ["one", "two"])
         }))
 
-      it.effect("an interrupted relay loses nothing that the session gives back", () =>
+      it.effect("an interrupted relay loses nothing that the session returns", () =>
         Effect.gen(function*() {
           const reply = Latch.makeUnsafe(true)
           const applied = yield* Deferred.make<void>()
@@ -156,7 +156,7 @@ for (const { database, isPresent, name } of databases) {
           assert.deepStrictEqual(texts(broker), ["one", "two"])
         }))
 
-      it.effect("a relay that is started again waits for what the interrupted one gives back", () =>
+      it.effect("a relay that is started again waits for what the interrupted one returns", () =>
         Effect.gen(function*() {
           const reply = Latch.makeUnsafe(false)
           const applied = yield* Deferred.make<void>()
@@ -200,7 +200,7 @@ for (const { database, isPresent, name } of databases) {
           assert.deepStrictEqual(texts(broker), ["one", "two"])
         }))
 
-      it.effect("a message that the session gave up by its time limit is not overtaken", () =>
+      it.effect("a message whose time limit has ended is not overtaken", () =>
         Effect.gen(function*() {
           const reply = Latch.makeUnsafe(false)
           const secondRead = yield* Deferred.make<void>()
@@ -269,7 +269,7 @@ for (const { database, isPresent, name } of databases) {
           assert.strictEqual(yield* countOf(own.sql, "wrong_outbox"), 1)
         }))
 
-      it.effect("what the session refuses stays with its reason, and the others go on", () =>
+      it.effect("what the session refuses stays with its reason, and the others continue", () =>
         Effect.gen(function*() {
           const { broker, own, post } = yield* world("refused", { session: { protocolVersion: 4 } })
           yield* own.sql.withTransaction(Effect.gen(function*() {

@@ -126,7 +126,7 @@ describe.each([4, 5] as const)("both directions of QoS, version %s", (version) =
     assert.deepStrictEqual(harness.outcomes.map(({ outcome }) => outcome), ["SessionEnded"])
   })
 
-  it("tells acknowledgements out of order and publishes that are resent within a connection as mistakes of the client", () => {
+  it("reports acknowledgements out of order and publishes that are resent within a connection as mistakes of the client", () => {
     const harness = subscribed(1)
     harness.core.publish({ topic: "t", payload: bytes("a"), qos: 1 }, harness.now)
     harness.core.publish({ topic: "t", payload: bytes("b"), qos: 1 }, harness.now)

@@ -410,7 +410,7 @@ describe("MQTT 5", () => {
     assert.deepStrictEqual(texts(harness.take(1)), ["1"])
   })
 
-  it("counts what is outstanding of a publication, and tells when nothing is", () => {
+  it("counts what is outstanding of a publication, and reports when nothing is", () => {
     const settled: Array<number> = []
     const harness = new Harness({ onPublicationSettled: ({ message }) => settled.push(message.sequence) })
     for (const id of [1, 2]) {

@@ -78,7 +78,7 @@ describe("dropping the connection", () => {
       assert.strictEqual(broker.session("a")!.inflight, publication.deliveries)
     }))
 
-  it.effect("of the next connection only, when told so", () =>
+  it.effect("of the next connection only, when the rule says so", () =>
     Effect.gen(function*() {
       const { broker, client, dial } = yield* setup()
       yield* broker.inject(Fault.dropAfter({ connection: "next", direction: "sent", packet: "Connack" }))
@@ -273,7 +273,7 @@ describe("rules", () => {
       yield* client.next("Pingresp")
     }))
 
-  it.effect("play dice from the broker's seed, the same each time", () =>
+  it.effect("are random by the broker's seed, the same each time", () =>
     Effect.gen(function*() {
       const play = (seed: number) =>
         Effect.scoped(Effect.gen(function*() {

@@ -126,7 +126,7 @@ describe("a journal", () => {
       assert.strictEqual(file.load().length, 4)
     }))
 
-  it.effect("lets a broker that crashed continue: sessions, unfinished flows in both directions, retained messages", () =>
+  it.effect("restores a broker that crashed: sessions, unfinished flows in both directions, retained messages", () =>
     Effect.gen(function*() {
       const broker = yield* ScriptedBroker.makeMemory({ journal: Journal.makeMemory() })
       const dial = Raw.dialMemory(broker.transport)

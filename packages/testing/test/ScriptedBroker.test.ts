@@ -277,7 +277,7 @@ describe("the record", () => {
       assert.deepStrictEqual(inflightReceived, { current: 3, highest: 4 })
     }))
 
-  it.effect("tells who ended a connection, and counts the accepted ones", () =>
+  it.effect("reports which side ended a connection, and counts the accepted ones", () =>
     Effect.gen(function*() {
       const { broker, dial } = yield* inMemory()
       const first = yield* Raw.connect(dial, 5, "a")
@@ -295,7 +295,7 @@ describe("the record", () => {
 })
 
 describe("commands", () => {
-  it.effect("publishes to subscribers and tells how each delivery ended", () =>
+  it.effect("publishes to subscribers and reports how each delivery ended", () =>
     Effect.gen(function*() {
       const { broker, dial } = yield* inMemory()
       const client = yield* Raw.connect(dial, 5, "a")
@@ -358,7 +358,7 @@ describe("commands", () => {
       assert.deepStrictEqual(yield* publication.settled, [])
     }))
 
-  it.effect("refuses users, connections, publishes and subscriptions as told, as often as told", () =>
+  it.effect("refuses users, connections, publishes and subscriptions as commanded, as often as commanded", () =>
     Effect.gen(function*() {
       const { broker, dial } = yield* inMemory({ users: { ann: "secret" } })
       const login = { username: "ann", password: new TextEncoder().encode("secret") }

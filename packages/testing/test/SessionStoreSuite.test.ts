@@ -417,7 +417,7 @@ describe("SessionStoreSuite", () => {
       }))
   }
 
-  it("names no two cases alike", () => {
+  it("gives every case a name of its own", () => {
     assert.strictEqual(new Set(SessionStoreSuite.cases.map(({ name }) => name)).size, SessionStoreSuite.cases.length)
   })
 })

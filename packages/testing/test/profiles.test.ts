@@ -325,7 +325,7 @@ describe("a profile", () => {
       assert.include(String(Exit.isFailure(exit) && exit.cause), "must be one of aws-iot")
     }))
 
-  it.effect("has limits that options stand above", () =>
+  it.effect("has limits that options override", () =>
     Effect.gen(function*() {
       const broker = yield* ScriptedBroker.makeMemory({ profile: "hivemq-cloud", limits: { receiveMaximum: 3 } })
       const client = yield* Raw.connect(Raw.dialMemory(broker.transport), 5, "device")

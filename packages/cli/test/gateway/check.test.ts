@@ -182,7 +182,7 @@ servers = "mqtt://127.0.0.1:1883"
       )
     }).pipe(Effect.scoped))
 
-  it.effect("what is no file of a gateway ends with exit code 2 and says why", () =>
+  it.effect("a file that is not a gateway's ends with exit code 2 and says why", () =>
     Effect.gen(function*() {
       const at = yield* folder({ "a.toml": "[sessions", "a.txt": "", "a.json": "{ \"sessions\": hunter2 }" })
       const says = (name: string, text: string) =>
@@ -200,7 +200,7 @@ servers = "mqtt://127.0.0.1:1883"
       assert.include(stderr, "there is no file")
     }).pipe(Effect.scoped))
 
-  it.effect("--check --json says the same to programs", () =>
+  it.effect("--check --json reports the same for programs", () =>
     Effect.gen(function*() {
       const at = yield* folder({ "gateway.toml": toml, "secrets/cloud": "hunter2\n" })
       const { code, stdout } = yield* run(["gateway", Path.join(at, "gateway.toml"), "--check", "--json"], { env })

@@ -150,7 +150,7 @@ describe.skipIf(!PostgresServer.isPresent() || !MosquittoBroker.isPresent())("a 
   layer(PostgresServer.layer({ settings: { fsync: "off" } }), { excludeTestServices: true, timeout: "1 minute" })(
     (it) => {
       it.effect(
-        "kill -9 of the owner, twice: another node goes on, every message once, one owner at a time",
+        "kill -9 of the owner, twice: another node continues, every message once, one owner at a time",
         () =>
           Effect.gen(function*() {
             const { connections, finish, nodes, owner, received } = yield* make("killed")
@@ -173,7 +173,7 @@ describe.skipIf(!PostgresServer.isPresent() || !MosquittoBroker.isPresent())("a 
       )
 
       it.effect.each(["failover", "patient"])(
-        "SIGTERM of the owner under traffic: it ends with 0, another node goes on, every message once, timings %s",
+        "SIGTERM of the owner under traffic: it ends with 0, another node continues, every message once, timings %s",
         (timings) =>
           Effect.gen(function*() {
             const { connections, finish, nodes, owner, received } = yield* make(`ended_${timings}`, timings)
@@ -228,7 +228,7 @@ describe.skipIf(!PostgresServer.isPresent() || !MosquittoBroker.isPresent())("a 
       )
 
       it.effect(
-        "a node that stands by is ready and says so, and a new file is what it applies when it is the owner",
+        "a standby node is ready and says so, and applies a new file when it becomes the owner",
         () =>
           Effect.gen(function*() {
             const { file, finish, nodes, owner, received } = yield* make("standby")

@@ -69,13 +69,13 @@ describe("the file of the gateway", () => {
     assert.notInclude(JSON.stringify([inWords(one), describeJson(one)]), "hunter1")
   })
 
-  it("the order of keys is no difference", () => {
+  it("the order of keys makes no difference", () => {
     const a = decode({ ...plain, sessions: { ...plain.sessions, a: { servers: "mqtt://a", keepAlive: 5000 } } })
     const b = decode({ ...plain, sessions: { b: plain.sessions.b, a: { keepAlive: 5000, servers: "mqtt://a" } } })
     assert.strictEqual(a.sessions.get("a")!.key, b.sessions.get("a")!.key)
   })
 
-  it("cluster: the SQL store has the locks and is that of sessions, which end in time for another node", () => {
+  it("cluster: the SQL store has the locks and the sessions, whose time limits let another node take over", () => {
     const shared = { type: "sql", url: "postgres://db.example/plant" }
     const file = {
       ...plain,
@@ -102,7 +102,7 @@ describe("the file of the gateway", () => {
     assert.isUndefined(decode(plain).cluster)
   })
 
-  it("cluster: a store that other nodes do not reach is a mistake", () => {
+  it("cluster: a store that other nodes cannot reach is a mistake", () => {
     const cluster = { host: "10.0.0.1" }
     const disk = { type: "file", directory: "state" }
     const sql = (database: string) => ({ type: "sql", url: `postgres://db.example/${database}` })
@@ -239,7 +239,7 @@ describe("the file of the gateway", () => {
     assert.deepStrictEqual(admin({ token: "hunter1" }), ["admin.token: expected a text of at least 16 characters"])
   })
 
-  it("two stores have no directory in common", () => {
+  it("two stores cannot share a directory", () => {
     const disk = { type: "file", directory: "d" }
     assert.deepStrictEqual(mistakes({ ...plain, stores: { one: disk, two: disk } }), [
       "stores.two.directory: is that of the store one"

@@ -134,7 +134,7 @@ describe.skipIf(isAbsent)("the admin interface: messages", () => {
 })
 
 describe("topics seen", () => {
-  it("are bounded in entries and bytes, and those without messages for the longest time go first", () => {
+  it("are bounded in entries and bytes; the topic without messages for the longest time is removed first", () => {
     const seen = new TopicsSeen()
     seen.note(message("off"))
     assert.deepStrictEqual(seen.list(0), [])

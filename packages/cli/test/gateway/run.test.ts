@@ -27,7 +27,7 @@ const isAbsent = !MosquittoBroker.isPresent()
 
 describe.skipIf(isAbsent)("effect-mqttx gateway", () => {
   it.live.each([1, 2] as const)(
-    "SIGTERM in the middle of traffic ends with 0, and the next start goes on: every message once and in order, QoS %s",
+    "SIGTERM in the middle of traffic ends with 0, and the next start continues: every message once and in order, QoS %s",
     (qos) =>
       Effect.gen(function*() {
         const a = yield* broker
@@ -170,7 +170,7 @@ forwarders:
       assert.isTrue(Fs.existsSync(Path.join(at, "state")))
     }).pipe(Effect.scoped))
 
-  it.live("what does not drain in its time ends with 1, and the next start has the message", () =>
+  it.live("a gateway that does not drain in its time ends with 1, and the next start has the message", () =>
     Effect.gen(function*() {
       const a = yield* broker
       const b = yield* broker

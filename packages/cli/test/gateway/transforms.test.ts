@@ -158,7 +158,7 @@ const outcomeOf = (effect: Effect.Effect<Message.Message | undefined, unknown>):
 }
 
 describe("transforms of several messages", () => {
-  it("deduplicate drops what was there a short time ago, and no redelivery", () => {
+  it("deduplicate drops a repetition within its time, and no redelivery", () => {
     const { transform } = hooks({ type: "deduplicate", path: "id", within: "1 second", entries: 2 })
     const at = (id: number, receivedAt: number, dup = false) =>
       outcomeOf(transform!.transform(message(`{"id":${id}}`, { receivedAt, dup })))

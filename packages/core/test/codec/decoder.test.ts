@@ -43,7 +43,7 @@ describe("decoder", () => {
     assert.deepStrictEqual(packets, [{ _tag: "Pingreq" }, { _tag: "Pingresp" }, { _tag: "Pingresp" }])
   })
 
-  it("delivers what came before a violation and repeats the violation ever after", () => {
+  it("delivers the packets before a violation, and returns the violation from then on", () => {
     const decoder = client()
     const packets: Array<Packet> = []
     const violation = decoder.push(hex("d0 00  d0 01 00  d0 00"), packets)
@@ -187,7 +187,7 @@ describe("decoder", () => {
     ])
   })
 
-  it("tells topics apart that come again and again, whatever their length", () => {
+  it("distinguishes topics that come repeatedly, of any length", () => {
     const decoder = client()
     // More than any cache holds, with common beginnings and ends, four times over.
     const topics = Array.from({ length: 5000 }, (_, i) => `${"x".repeat(i % 150)}/${i}/é/${"y".repeat(i % 7)}`)
@@ -203,7 +203,7 @@ describe("decoder", () => {
     )
   })
 
-  it("tells topics apart that have the same hash", () => {
+  it("distinguishes topics that have the same hash", () => {
     const decoder = client()
     const packets: Array<Packet> = []
     const topics = ["fhkrvdll/end", "fhkrvdll/end", "fhkrvdll/end", "vjvwfgfj/end", "vjvwfgfj/end", "fhkrvdll/end"]

@@ -84,7 +84,7 @@ describe("decoding", () => {
     assert.strictEqual(properties.userProperties, properties.userProperties)
   })
 
-  it("decodes user properties of every packet that has them, though the chunk is used again", () => {
+  it("decodes user properties of every packet that has them, even when the chunk is reused", () => {
     const userProperties = pairs(100)
     const packets: ReadonlyArray<Packet> = [
       { _tag: "Connack", sessionPresent: false, reasonCode: 0, properties: { userProperties } },
@@ -238,7 +238,7 @@ describe("memory", () => {
     return { weight, taken }
   }
   for (const [title, make] of Object.entries(messages)) {
-    it(`weighs a message with ${title} for no less than it takes`, () => {
+    it(`counts at least the memory that a message with ${title} takes`, () => {
       // The engine of JavaScript keeps compiled code and type feedback on the same heap, mostly in the first round.
       // Such things only add to what is measured: the least of a few rounds is what the messages take.
       const rounds = Array.from({ length: 4 }, () => keep(make))

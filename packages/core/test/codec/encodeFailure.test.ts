@@ -395,7 +395,7 @@ describe("reason codes", () => {
     check(4, "client", [...codes4, 0x84], codes4, { packet, bytes: (code) => frame(0x20, 0, code) })
   })
 
-  it("accepts a refusal in the form of the other version, for which CONNECT may have been nothing", () => {
+  it("accepts a refusal in the form of the other version, because the server may not know the version of CONNECT", () => {
     for (const code of everyCode) {
       // Two bytes, as 3.1.1 has them, to a client of MQTT 5. 0 would accept the connection as 3.1.1.
       const short = decode(frame(0x20, 0, code), "client", 5)

@@ -76,7 +76,7 @@ describe("encoder", () => {
     assert.deepStrictEqual(decode(concat(...chunks), "client", 4), { packets, violation: undefined })
   })
 
-  it("hands a large payload out without a copy", () => {
+  it("returns a large payload without a copy", () => {
     const encoder = makeEncoder(4)
     const payload = new Uint8Array(100_000).fill(1)
     encoder.write({ _tag: "Pingreq" })
@@ -150,7 +150,7 @@ describe("encoder", () => {
     )
   })
 
-  it("tells the size of a packet that cannot be encoded as if it could", () => {
+  it("returns a size also for a packet that cannot be encoded", () => {
     assert.strictEqual(sizeOf(publish("\ud800", new Uint8Array(1)), 4), 8)
     assert.strictEqual(sizeOf(publish("#", new Uint8Array(1)), 4), 6)
   })

@@ -86,7 +86,7 @@ describe("the addresses of a name", () => {
     assert.strictEqual(codeOf(never!, never!), "EAFNOSUPPORT")
   })
 
-  it.live("that are silent do not keep the next one waiting, nor are they given up while they may still answer", () =>
+  it.live("that are silent do not delay the next one, and are still waited for while they may answer", () =>
     Effect.gen(function*() {
       const port = yield* SilentHost.make("127.0.0.2")
       const live = yield* Effect.acquireRelease(
@@ -112,7 +112,7 @@ describe("the addresses of a name", () => {
       yield* Fiber.interrupt(fiber)
     }))
 
-  it.live("leave no socket behind: neither of those that come too late, nor after an interruption", () =>
+  it.live("leave no socket behind: not those that connect too late, and none after an interruption", () =>
     Effect.gen(function*() {
       const listener = yield* listen({ host: "127.0.0.1" })
       const { port } = listener.address

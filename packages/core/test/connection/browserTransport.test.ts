@@ -71,7 +71,7 @@ it.live("leaves no socket when opening is interrupted", () =>
     yield* Effect.repeat(Effect.sleep(1), { until: () => listener.sockets.size === 0 })
   }))
 
-it.live("tells when a congested socket has room again", () =>
+it.live("reports when a congested socket is writable again", () =>
   Effect.gen(function*() {
     const listener = yield* listen({ protocol: "ws", serve: accepting() })
     const { connection, owner } = yield* openWith({ address: listener.address }).pipe(inBrowser)
@@ -188,7 +188,7 @@ it.live("ends the connection on a message that is larger than the maximum packet
     yield* peer.gone
   }))
 
-it.live("takes no large message in place of CONNACK", () =>
+it.live("accepts no large message in place of CONNACK", () =>
   Effect.gen(function*() {
     const listener = yield* listen({
       protocol: "ws",

@@ -44,7 +44,7 @@ it.live("sends CONNECT first and only once [MQTT3-3.1.0-1] [MQTT3-3.1.0-2] [MQTT
     assert.strictEqual(server.peers.length, 2)
   }))
 
-it.live("hands on what follows CONNACK in the same chunk behind it", () =>
+it.live("passes on the packets behind CONNACK in the same chunk", () =>
   Effect.gen(function*() {
     const server = yield* listen({
       serve: (peer) =>
@@ -56,7 +56,7 @@ it.live("hands on what follows CONNACK in the same chunk behind it", () =>
     assert.strictEqual(owner.batches.length, 1)
   }))
 
-it.live("hands inbound packets on in wire order", () =>
+it.live("passes on inbound packets in wire order", () =>
   Effect.gen(function*() {
     const server = yield* listen({ serve: accepting() })
     const { owner } = yield* openWith({ address: server.address })
@@ -150,7 +150,7 @@ it.effect("releases the socket of a failed attempt at once, whatever scope it wa
     yield* Scope.close(scope, Exit.void)
   }))
 
-it.live("tells the owner once when the server ends the connection", () =>
+it.live("informs its owner once when the server ends the connection", () =>
   Effect.gen(function*() {
     const server = yield* listen({ serve: accepting() })
     const { connection, owner } = yield* openWith({ address: server.address })
@@ -162,7 +162,7 @@ it.live("tells the owner once when the server ends the connection", () =>
     assert.deepStrictEqual(connection.send([publish()]), { _tag: "NotSent", sent: 0, failure: undefined })
   }))
 
-it.live("tells the network's code when the connection is reset", () =>
+it.live("reports the network's code when the connection is reset", () =>
   Effect.gen(function*() {
     const server = yield* listen({ serve: accepting() })
     const { owner } = yield* openWith({ address: server.address })

@@ -59,7 +59,7 @@ describe("one turn", () => {
       assert.strictEqual(connection.counters.packetsReceived, 1 + count)
     }))
 
-  it.effect("counts many small chunks together, and keeps what a paused network still hands over", () =>
+  it.effect("counts many small chunks together, and keeps what a paused network still delivers", () =>
     Effect.gen(function*() {
       const network = acceptingNetwork()
       const { owner } = yield* openWith().pipe(Effect.provideService(Transport, network.transport))

@@ -89,7 +89,7 @@ it.effect("uses the server's keep alive in place of its own [MQTT5-3.1.2-21] [MQ
     assert.strictEqual(off.pings(), 0)
   }))
 
-it.effect("neither sends PINGREQ nor judges the peer without keep alive", () =>
+it.effect("without keep alive neither sends PINGREQ nor ends a silent connection", () =>
   Effect.gen(function*() {
     const { owner, pings } = yield* openInMemory({ connect: { keepAlive: 0 } })
     yield* TestClock.adjust("1 day")
@@ -136,7 +136,7 @@ it.effect("takes any bytes as a sign of life, also those of an incomplete packet
     assert.deepStrictEqual(owner.closed, [])
   }))
 
-it.effect("keeps on sending PINGREQ and does not judge the peer while reading is paused", () =>
+it.effect("keeps sending PINGREQ and does not end a silent connection while reading is paused", () =>
   Effect.gen(function*() {
     const { connection, owner, pings, server, stream } = yield* openInMemory({ connect: { keepAlive: 10 } })
     connection.pause()
@@ -190,7 +190,7 @@ it.live("stays connected with a keep alive of one second and a server that answe
 
 const seen = { lastSent: 0, lastReceived: 0, paused: false, bytesSent: 0, pendingBytes: 0 }
 
-it("does not judge the peer when the process stood still: the answer may lie unread in the socket", () => {
+it("does not end the connection when the process stood still: the answer may lie unread in the socket", () => {
   const watch = new Watch(10_000, 0, 0)
   assert.deepStrictEqual(watch.next(0, seen), { _tag: "Wait", wait: 9000 })
   assert.strictEqual(watch.next(9000, seen)._tag, "Ping")

@@ -116,7 +116,7 @@ describe("networks", () => {
       yield* exchange(listener, { tls: tls({ insecureSkipVerify: true }) })
     }))
 
-  it.live("takes a TLS handshake that the server breaks off as a TLS failure that may pass", () =>
+  it.live("reports a TLS handshake that the server breaks off as a temporary TLS failure", () =>
     Effect.gen(function*() {
       const listener = yield* listen({
         serve: (peer) => Effect.map(peer.until(() => peer.chunks.length > 0), () => peer.end())
@@ -233,7 +233,7 @@ describe("WebSockets", () => {
       assert.strictEqual(finished, 1)
     }))
 
-  it.live("may be of the user's making", () =>
+  it.live("may be made by the program", () =>
     Effect.gen(function*() {
       const listener = yield* listen({ protocol: "ws", serve: accepting() })
       const made: Array<readonly [string, ReadonlyArray<string>]> = []
@@ -296,7 +296,7 @@ describe("a SOCKS proxy", () => {
       assert.deepInclude(reason, { _tag: "TlsFailure", code: "ERR_TLS_CERT_ALTNAME_INVALID" })
     }))
 
-  it.live("that refuses, is not there or does not answer is a typed end in time", () =>
+  it.live("that refuses, is not there or does not answer is a typed failure in bounded time", () =>
     Effect.gen(function*() {
       const listener = yield* listen({ serve: accepting() })
       const { address } = listener
@@ -314,7 +314,7 @@ describe("a SOCKS proxy", () => {
       assert.isEmpty(listener.peers)
     }))
 
-  it.live("is never gone around: addresses that MQTT.js would reach without it are refused", () =>
+  it.live("is never bypassed: addresses that MQTT.js would reach without it are refused", () =>
     Effect.gen(function*() {
       const listener = yield* listen({ protocol: "ws", serve: accepting() })
       for (const protocol of ["ws", "wss", "unix"] as const) {
@@ -346,7 +346,7 @@ describe("a stream builder of the user's", () => {
       assert.isUndefined(clients[0]!.stream)
     }))
 
-  it.live("may tell errors to its client, throw, or give what is no stream: each is a typed failure", () =>
+  it.live("may report errors to its client, throw, or return no stream: each is a typed failure", () =>
     Effect.gen(function*() {
       const { address } = yield* listen({ serve: accepting() })
       const wrong: ReadonlyArray<readonly [MqttJs.MqttJsOptions["streamBuilder"], RegExp]> = [

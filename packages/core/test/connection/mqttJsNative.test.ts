@@ -56,7 +56,7 @@ it.live("is refused without the option in a process that began with it", () =>
   }))
 
 for (const [title, options] of ways) {
-  it.live(`carries packets both ways through ${title}, whatever buffers they stand in`, () =>
+  it.live(`carries packets both ways through ${title}, in any kind of buffer`, () =>
     Effect.gen(function*() {
       network.wx = wx
       const listener = yield* listen({ protocol: "ws", serve: accepting() })

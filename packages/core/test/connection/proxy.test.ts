@@ -326,7 +326,7 @@ describe("the environment", () => {
       assert.deepStrictEqual(way.destinations, [`localhost:${port}`])
     }))
 
-  it.live("that cannot be read is told by the name of its variable, without its value", () =>
+  it.live("that cannot be read is reported by the name of its variable, without its value", () =>
     Effect.gen(function*() {
       only({ all_proxy: "ftp://me:hunter2@127.0.0.1:1" })
       const reason = yield* failure(nowhere, { proxy: environment })

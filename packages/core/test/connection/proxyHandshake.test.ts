@@ -104,7 +104,7 @@ describe("a handshake with a proxy", () => {
     assert.deepInclude(lead(http(), [text(long)]).outcome, { failure: "protocol" })
   })
 
-  it("says who it is, in the bytes of RFC 9110 and RFC 7617", () => {
+  it("sends credentials in the bytes of RFC 9110 and RFC 7617", () => {
     const say = (...parameters: Parameters<typeof httpConnect>): string =>
       new TextDecoder().decode(httpConnect(...parameters).hello)
     assert.strictEqual(
@@ -115,7 +115,7 @@ describe("a handshake with a proxy", () => {
     assert.strictEqual(say({ host: "::1", port: 1 }, undefined), "CONNECT [::1]:1 HTTP/1.1\r\nHost: [::1]:1\r\n\r\n")
   })
 
-  it("says what it wants, in the bytes of RFC 1928 and RFC 1929", () => {
+  it("sends its request in the bytes of RFC 1928 and RFC 1929", () => {
     assert.deepStrictEqual(Array.from(socks5(target, undefined).hello), [5, 1, 0])
     assert.deepStrictEqual(Array.from(socks().hello), [5, 2, 0, 2])
     const login = [...text("pass: ü")]

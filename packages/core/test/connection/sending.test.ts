@@ -58,7 +58,7 @@ describe.each([4, 5] as const)("version %s", (version) => {
       assert.deepStrictEqual(topics(network.peers[0]!), [])
     }))
 
-  it.effect("answers NotSent after a violation, while DISCONNECT is on its way", () =>
+  it.effect("answers NotSent after a violation, while DISCONNECT is being sent", () =>
     Effect.gen(function*() {
       const network = acceptingNetwork()
       const { connection, owner } = yield* openIn(network, version)
@@ -83,7 +83,7 @@ describe.each([4, 5] as const)("version %s", (version) => {
     }))
 
   for (const fault of ["throws", "closes"] as const) {
-    it.effect(`tells how many packets have left when the stream ${fault} in the middle of several chunks`, () =>
+    it.effect(`reports how many packets have left when the stream ${fault} in the middle of several chunks`, () =>
       Effect.gen(function*() {
         const network = acceptingNetwork()
         const { connection, owner } = yield* openIn(network, version)
@@ -106,7 +106,7 @@ describe.each([4, 5] as const)("version %s", (version) => {
       }))
   }
 
-  it.effect("sends what stands before a packet that cannot be encoded, names it, and closes", () =>
+  it.effect("sends the packets before one that cannot be encoded, names it, and closes", () =>
     Effect.gen(function*() {
       const network = acceptingNetwork()
       const { connection, owner } = yield* openIn(network, version)
@@ -230,7 +230,7 @@ describe.each([4, 5] as const)("version %s", (version) => {
       return { listener, scope, connection, owner, peer: yield* listener.peer() }
     })
 
-    it.live("what it answered Sent for has left, though its scope ends in the same turn", () =>
+    it.live("packets that were answered with Sent have left, although the scope ends in the same turn", () =>
       Effect.gen(function*() {
         const { connection, peer, scope } = yield* open()
         const answers = ["1", "2", "3"].map((topic) => connection.send([publish({ topic })])._tag)

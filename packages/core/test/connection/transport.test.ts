@@ -199,7 +199,7 @@ const deafening = (target: number, end: "reset" | "end"): Effect.Effect<number, 
     (proxy) => (proxy.address() as Net.AddressInfo).port
   )
 
-it.live("takes the end of a connection for a refused certificate where TLS 1.3 leaves nothing else to see", () =>
+it.live("reports the end of a connection as a refused certificate where TLS 1.3 shows nothing else", () =>
   Effect.gen(function*() {
     const demanding = { ...server, ca, requestCert: true, rejectUnauthorized: true, minVersion: "TLSv1.3" } as const
     for (const protocol of ["tls", "wss"] as const) {
@@ -226,7 +226,7 @@ it.live("takes the end of a connection for a refused certificate where TLS 1.3 l
     }
   }))
 
-it.live("takes the end of a connection whose certificate the server has accepted for what it is", () =>
+it.live("reports the end of a connection as such when the server has accepted the certificate", () =>
   Effect.gen(function*() {
     const listener = yield* listen({
       protocol: "tls",
@@ -238,7 +238,7 @@ it.live("takes the end of a connection whose certificate the server has accepted
     assert.isTrue(reason.isRetryable)
   }))
 
-it.live("verifies the server whatever NODE_TLS_REJECT_UNAUTHORIZED says", () =>
+it.live("verifies the server with any value of NODE_TLS_REJECT_UNAUTHORIZED", () =>
   Effect.gen(function*() {
     yield* Effect.acquireRelease(
       Effect.sync(() => {
@@ -267,7 +267,7 @@ it.live("connects to an unverified server only when the options say so", () =>
     }
   }))
 
-it.live("takes a handshake that the server breaks off as a TLS failure that may pass", () =>
+it.live("reports a handshake that the server breaks off as a temporary TLS failure", () =>
   Effect.gen(function*() {
     const listener = yield* listen({
       serve: (peer) => Effect.map(peer.until(() => peer.chunks.length > 0), () => peer.end())
@@ -277,7 +277,7 @@ it.live("takes a handshake that the server breaks off as a TLS failure that may 
     assert.isTrue(reason.isRetryable)
   }))
 
-it.live("takes a server that does not speak TLS as a TLS failure that stays", () =>
+it.live("reports a server that does not speak TLS as a permanent TLS failure", () =>
   Effect.gen(function*() {
     const listener = yield* listen({
       serve: (peer) =>

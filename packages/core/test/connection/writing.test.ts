@@ -58,7 +58,7 @@ it.live("sends a large payload without harm", () =>
     }
   }))
 
-it.live("answers Congested when the peer stops reading, and tells when there is room again", () =>
+it.live("answers Congested when the peer stops reading, and reports when it can write again", () =>
   Effect.gen(function*() {
     for (const protocol of ["tcp", "ws"] as const) {
       const server = yield* listen({ protocol, serve: accepting() })
@@ -82,7 +82,7 @@ it.live("answers Congested when the peer stops reading, and tells when there is 
     }
   }))
 
-it.live("gives up a peer that stops reading after the write timeout", () =>
+it.live("ends the connection to a peer that does not read for the write timeout", () =>
   Effect.gen(function*() {
     for (const protocol of ["tcp", "ws"] as const) {
       const server = yield* listen({ protocol, serve: accepting() })

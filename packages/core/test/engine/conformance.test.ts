@@ -5,7 +5,7 @@ import { ack, acknowledgeAll, consuming, Harness, publish, topicsFor, versions }
 
 // What no test of a part of the engine says in so many words.
 describe.each(versions)("statements of the specification, version %s", (protocolVersion) => {
-  it("has nothing to send before CONNACK, whatever waits [MQTT3-3.1.0-1] [MQTT5-3.1.0-1] [MQTT5-3.1.2-30]", () => {
+  it("sends nothing before CONNACK, even with messages in the queue [MQTT3-3.1.0-1] [MQTT5-3.1.0-1] [MQTT5-3.1.2-30]", () => {
     const h = new Harness({ protocolVersion })
     const waiting = (): void => {
       h.publish("a", 0)

@@ -162,7 +162,7 @@ describe("flight record", () => {
   }, 120_000)
 
   it(
-    "a record of a planted fault fails in the same way, and the engine without the fault answers otherwise",
+    "a record of a planted fault fails in the same way, and the engine without the fault gives other outputs",
     async () => {
       let others = 0
       // The search for each takes a second or two: some are enough here.
@@ -211,7 +211,7 @@ describe("flight record", () => {
     assert.isNull(first.result)
   })
 
-  it("the ring keeps to its bound in bytes, and what it has runs again", async () => {
+  it("the ring keeps to its bound in bytes, and its record can be run again", async () => {
     const { makeBroker } = await load()
     const engines: Array<RecordedEngine> = []
     const bytes = 262_144
@@ -245,7 +245,7 @@ describe("flight record", () => {
     assert.deepStrictEqual(differences(ownLines(engine!)), [])
   })
 
-  it("has no payload, no user property and no correlation data, and weighs as the messages did", () => {
+  it("has no payload, no user property and no correlation data, and the sizes of the messages", () => {
     const options = plan("secrets", { durable: false }).options
     const engine = withNetwork(
       new RecordedEngine(makeEngine(options), options, 1_000_000, () => {}),
@@ -287,7 +287,7 @@ describe("flight record", () => {
     assert.isAbove(engine.stats.heldBytes, 0)
   })
 
-  it("an exception of the engine is reported once it is recorded, and comes again", () => {
+  it("an exception of the engine is reported after it is recorded, and the record reproduces it", () => {
     const options = plan("throws", { durable: false }).options
     const faulty: Make = (options) =>
       Object.assign(makeEngine(options), {
@@ -328,7 +328,7 @@ describe("flight record", () => {
     assert.strictEqual(engine.recording.dropped, 100_001)
   })
 
-  it("a consumer that came before the ring begins is noted once, however often it acknowledges", () => {
+  it("a consumer from before the start of the ring is recorded once, however often it acknowledges", () => {
     const options = plan("earlier", { durable: false }).options
     const engine = withNetwork(
       new RecordedEngine(makeEngine(options), options, 1_000_000, () => {}),
@@ -391,7 +391,7 @@ describe("flight record", () => {
     assert.deepStrictEqual(differences(ownLines(engine)), [])
   })
 
-  it("what comes in larger chunks than the ring is not recorded, and what comes after it is", () => {
+  it("a chunk that is larger than the ring is not recorded, and later ones are", () => {
     const options = plan("chunks", { durable: false }).options
     const engine = new RecordedEngine(makeEngine(options), options, 65_536, () => {})
     const bring = (packets: ReadonlyArray<Packet>): void => {
@@ -472,7 +472,7 @@ describe("flight record", () => {
     assert.deepStrictEqual(differences(newer), [])
   })
 
-  it("a line that is no part of a record is refused with what is wrong", () => {
+  it("a line that is not part of a record is refused with the reason", () => {
     const options = plan("lines", {}).options
     const engine = new RecordedEngine(makeEngine(options), options, 1_000_000, () => {})
     engine.publish(

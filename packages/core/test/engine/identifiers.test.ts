@@ -40,7 +40,7 @@ describe.each(versions)("packet identifiers, version %s", (protocolVersion) => {
     assert.isTrue(used.has(65_535) && !used.has(1))
   })
 
-  it("gives identifiers that a store remembers to their messages, whatever others share their places in a table", () => {
+  it("gives messages the identifiers that the store has for them, also when others share their slots in the table", () => {
     const h = new Harness({ protocolVersion, durable: true }, { firstPacketIdentifier: 3 })
     h.connect()
     for (let i = 0; i < 40; i++) h.publish("a", 1)

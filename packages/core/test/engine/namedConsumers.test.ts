@@ -22,7 +22,7 @@ describe.each(versions)("consumers with a name, version %s", (protocolVersion) =
     return h
   }
 
-  it("what one has not finished waits for it, although another one has finished and time passes", () => {
+  it("messages that one has not finished wait for it, although another one has finished them and time passes", () => {
     const h = make(false)
     const billing = h.subscribe("#", named("billing"))
     const audit = h.subscribe("#", named("audit"))
@@ -39,7 +39,7 @@ describe.each(versions)("consumers with a name, version %s", (protocolVersion) =
     ])
   })
 
-  it("what arrives while one is away waits for it, QoS 0 does not", () => {
+  it("messages that arrive while one is absent wait for it, but not QoS 0", () => {
     const h = make(false)
     leave(h, h.subscribe("#", named("billing")))
     const output = h.feed(publish("a", 1, 1), publish("b", 0, 0), publish("c", 2, 2))
@@ -52,7 +52,7 @@ describe.each(versions)("consumers with a name, version %s", (protocolVersion) =
     assert.deepStrictEqual(topics(h.flush()), ["a", "c"])
   })
 
-  it("keeps the subscription at the server while it is away", () => {
+  it("keeps the subscription at the server while it is absent", () => {
     const h = make(false)
     leave(h, h.subscribe("a", named("billing")))
     assert.deepStrictEqual(h.sent(), [])
@@ -66,7 +66,7 @@ describe.each(versions)("consumers with a name, version %s", (protocolVersion) =
     assert.strictEqual(h.refusedConsumer("b", named("billing")), "InvalidOptions")
   })
 
-  it("is stored, and absent after a restart: what it has to see waits for it", () => {
+  it("is stored, and absent after a restart: its messages wait for it", () => {
     const h = make()
     h.subscribe(["a/#", "b"], named("billing"))
     h.flush()
@@ -108,7 +108,7 @@ describe.each(versions)("consumers with a name, version %s", (protocolVersion) =
     assert.include(words(output.packets), "PUBACK 1")
   })
 
-  it("forgotten, it gives up what waits for it, and its subscription where none else keeps it", () => {
+  it("forgotten, it drops the messages that wait for it, and its subscription unless another consumer needs it", () => {
     const h = make(false)
     leave(h, h.subscribe("a", named("billing")))
     h.feed(publish("a", 1, 1))
@@ -140,7 +140,7 @@ describe.each(versions)("consumers with a name, version %s", (protocolVersion) =
     assert.strictEqual(h.records.size, 0)
   })
 
-  it("absent, it is forgotten when the server refuses its subscription, and that is told", () => {
+  it("absent, it is forgotten when the server refuses its subscription, which an event reports", () => {
     const h = make()
     h.subscribe("a", named("billing"))
     h.flush()

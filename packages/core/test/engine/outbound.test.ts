@@ -235,7 +235,7 @@ describe.each(versions)("outbound messages, version %s", (protocolVersion) => {
     ])
   })
 
-  it("takes a new connection for writable", () => {
+  it("assumes that a new connection is writable", () => {
     const h = new Harness({ protocolVersion })
     h.connect()
     h.engine.setWritable(false, h.now)
@@ -362,7 +362,7 @@ describe("outbound messages, version 5", () => {
     assert.deepStrictEqual(resumed(h), [])
   })
 
-  it("hands out the reason code and reason string of the server", () => {
+  it("reports the reason code and reason string of the server", () => {
     const h = new Harness()
     h.connect()
     const first = h.publish("a", 1)

@@ -27,7 +27,7 @@ describe.each(versions)("a packet over which the server ends the connection, ver
     return proved(h, h.connect(true))
   }
 
-  it("is sent alone from the second time on, and given up after the threshold; then the rest flows", () => {
+  it("is sent alone from the second time on, and fails after the threshold; then the others are sent", () => {
     const h = make()
     h.connect()
     const poison = h.publish("poison", 2)
@@ -78,7 +78,7 @@ describe.each(versions)("a packet over which the server ends the connection, ver
     assert.isUndefined(outcomeOf(message))
   })
 
-  it("is no longer suspected when a connection lasts with it", () => {
+  it("is no longer suspected when a connection lasts after it was sent", () => {
     const h = make()
     h.connect()
     const message = h.publish("slow", 1)
@@ -92,7 +92,7 @@ describe.each(versions)("a packet over which the server ends the connection, ver
     assert.isUndefined(outcomeOf(message))
   })
 
-  it("is not suspected any more when a connection ends while it is proved: the network is cut", () => {
+  it("is no longer suspected when a connection ends by a network failure while it is tested", () => {
     const h = make()
     h.connect()
     const message = h.publish("a", 1)
@@ -167,7 +167,7 @@ describe.each(versions)("a packet over which the server ends the connection, ver
     assert.isFalse(lost.records.has("outbound/0000000000000001"))
   })
 
-  it("a threshold of 0 gives nothing up", () => {
+  it("with a threshold of 0 no packet fails", () => {
     const h = make({ poisonThreshold: 0 })
     h.connect()
     const message = h.publish("a", 1)
@@ -177,7 +177,7 @@ describe.each(versions)("a packet over which the server ends the connection, ver
     assert.isUndefined(outcomeOf(message))
   })
 
-  it("in a session that starts again with each connection it is given up as well", () => {
+  it("also fails in a session that starts again with each connection", () => {
     const h = make()
     h.connect()
     const poison = h.publish("poison", 1)

@@ -22,7 +22,7 @@ describe("the outbound queue", () => {
     assert.isTrue(first.spaceAvailable)
   })
 
-  it("suspend: does not call again for nothing", () => {
+  it("suspend: calls again only when there is room", () => {
     const h = new Harness(bounds(8, "suspend"))
     h.publish("a", 0, { payload: new Uint8Array(500) })
     assert.strictEqual(h.refusal("b", 0, { payload: new Uint8Array(600) }), "Full")
@@ -46,7 +46,7 @@ describe("the outbound queue", () => {
     assert.strictEqual(waiting.count, 0)
   })
 
-  it("fail: refuses what has no room", () => {
+  it("fail: refuses a message when there is no room", () => {
     const h = new Harness(bounds(2, "fail"))
     h.publish("a", 0)
     h.publish("b", 0)
@@ -237,7 +237,7 @@ describe("the outbound queue", () => {
     assert.strictEqual(outcomeOf(message), "Closed")
   })
 
-  it("tells of each acceptance once", () => {
+  it("reports each acceptance once", () => {
     const h = new Harness({ durable: true })
     const message = h.publish("a", 1)
     const output = h.flush()

@@ -101,7 +101,7 @@ const bring = (
 
 describe("received bytes", () => {
   for (const protocolVersion of [4, 5] as const) {
-    it(`packets of version ${protocolVersion} come back, from wherever the engine was`, () => {
+    it(`packets of version ${protocolVersion} come back, from any state of the engine`, () => {
       let cut = 0
       for (let seed = 0; seed < 120; seed++) {
         const choose = choices(seed)
@@ -138,7 +138,7 @@ describe("received bytes", () => {
     assert.isAtMost(received.end, 1_000_000)
   })
 
-  it("keeps whole payloads where it has no room to note what is missing", () => {
+  it("keeps whole payloads where the note of what is missing would be as long", () => {
     const received = new ReceivedBytes(10_000, 5)
     const choose = choices(1)
     const packets = [connack, ...Array.from({ length: 300 }, () => publishOf(5, 0, new Uint8Array(500), choose))]

@@ -44,7 +44,7 @@ describe("the use of a QoS 2 packet identifier", () => {
     assert.strictEqual(next.engine.inboundUse(2), "next.0")
   })
 
-  it("only a durable session tells which identifiers are released", () => {
+  it("only a durable session reports which identifiers are released", () => {
     const h = new Harness()
     h.connect()
     const consumer = h.subscribe("t")
@@ -54,7 +54,7 @@ describe("the use of a QoS 2 packet identifier", () => {
   })
 })
 
-describe("packet identifiers that the store knows and the server has not spoken of", () => {
+describe("packet identifiers that the store knows and the server has not mentioned", () => {
   const restored = (): Harness => {
     const h = new Harness({ durable: true })
     h.engine.restore([

@@ -53,7 +53,7 @@ describe.each(versions)("retained messages, version %s", (protocolVersion) => {
     assert.deepStrictEqual([first, also, late].map((consumer) => topicsFor(consumer, output)), [["a"], ["a"], []])
   })
 
-  it("none: no consumer gets them, and they are acknowledged and dropped in silence", () => {
+  it("none: no consumer gets them, and they are acknowledged and dropped without an event", () => {
     const h = make()
     const consumer = h.add("+", { retained: "none" })
     assert.deepStrictEqual(handling(h), [protocolVersion === 5 ? 2 : 0])
@@ -74,7 +74,7 @@ describe.each(versions)("retained messages, version %s", (protocolVersion) => {
     assert.deepStrictEqual(topicsFor(consumer, h.feed(retained("c", [1]))), [])
   })
 
-  it("takes a live message for newer than a retained one", () => {
+  it("treats a live message as newer than a retained one", () => {
     const h = make()
     const consumer = h.subscribe("+")
     const output = h.feed(publish("a", 0, 0), retained("a", [1]), publish("a", 0, 0))

@@ -22,7 +22,7 @@ describe("slow consumers", () => {
     assert.deepStrictEqual(acknowledgeAll(h, consumer, [a!]), ["PUBACK 1", "PUBACK 2"])
   })
 
-  it("does not complain about a message that blocks nothing", () => {
+  it("reports nothing for a message that blocks no other", () => {
     const { h, receive } = slow({})
     receive(publish("a", 1, 1), publish("b", 2, 2))
     assert.isUndefined(h.engine.nextDeadline())

@@ -140,7 +140,7 @@ describe.each(versions)("an acceptance that the store did not take, version %s",
     assert.deepStrictEqual(resumed(h), [])
   })
 
-  it("gives its packet identifiers and its places in the window back", () => {
+  it("releases its packet identifiers and its places in the window", () => {
     const h = make({ maxInflight: 2 })
     h.publish("a", 1)
     h.publish("b", 1)
@@ -155,7 +155,7 @@ describe.each(versions)("an acceptance that the store did not take, version %s",
     assert.deepStrictEqual(publishesOf(h.flush()).map(({ topic }) => topic), ["c", "d"])
   })
 
-  it("leaves what was accepted before, in the queue and on its way", () => {
+  it("leaves messages that were accepted before, in the queue and in flight", () => {
     const h = make({ maxInflight: 2 })
     const [sent, queued] = [h.publish("a", 1), h.publish("b", 1), h.publish("c", 1)]
     h.flush()
@@ -263,7 +263,7 @@ describe.each(versions)("a restart, version %s", (protocolVersion) => {
     assert.deepStrictEqual(resumed(h), ["PUBREL 2", "PUBLISH*1 1 t/1", "PUBLISH*2 3 t/3", "PUBLISH1 4 t/4"])
   })
 
-  it("tells what has expired while no process ran", () => {
+  it("reports messages that expired while no process ran", () => {
     const h = new Harness({ protocolVersion, durable: true })
     h.engine.restore([outbound(1, { state: "queued", packetIdentifier: 0, expiresAt: h.now - 1 })], h.now)
     assert.isAtMost(h.engine.nextDeadline()!, h.now)

@@ -94,7 +94,7 @@ describe.each(versions)("subscriptions, version %s", (protocolVersion) => {
     assert.deepInclude(b.reason, { _tag: "SubscriptionRefused", filter: "b", reasonCode: 0x80 })
   })
 
-  it("fails a consumer when one of its filters is refused, and gives up the others", () => {
+  it("fails a consumer when one of its filters is refused, and releases the others", () => {
     const h = make({ subscriptionIdentifiers: "off" })
     const consumer = h.add(["a", "b"])
     h.flush()
@@ -153,7 +153,7 @@ describe.each(versions)("subscriptions, version %s", (protocolVersion) => {
     assert.strictEqual(low.state, "active")
   })
 
-  it("fails only who wanted more when the server refuses an upgrade", () => {
+  it("fails only the consumer that asked for more when the server refuses an upgrade", () => {
     const h = make()
     const low = h.subscribe("a", { qos: 0, retained: "none" })
     const high = h.add("a", { qos: 2 })
@@ -227,7 +227,7 @@ describe.each(versions)("subscriptions, version %s", (protocolVersion) => {
     assert.deepStrictEqual(topics(h.feed(publish("a", 0, 0), publish("b", 0, 0), publish("c", 0, 0))), ["b", "c"])
   })
 
-  it("tells which filters of an UNSUBSCRIBE the server refuses, and does not ask again by itself", () => {
+  it("reports which filters of an UNSUBSCRIBE the server refuses, and does not ask again by itself", () => {
     const h = make()
     h.subscribe("a", { keep: true })
     h.subscribe("b", { keep: true })
@@ -260,7 +260,7 @@ describe.each(versions)("subscriptions, version %s", (protocolVersion) => {
     assert.deepStrictEqual(topics(h.feed(publish("a", 0, 0))), ["a"])
   })
 
-  it("makes up for what changed while there was no connection", () => {
+  it("sends the changes that were made while there was no connection", () => {
     const h = make({ subscriptionIdentifiers: "off" })
     const a = h.subscribe("a", { retained: "none" })
     h.subscribe("b", { retained: "none" })

@@ -25,7 +25,7 @@ describe("unclaimed messages", () => {
     }
   })
 
-  it("drops QoS 0 that no consumer claims, and tells", () => {
+  it("drops QoS 0 that no consumer claims, and reports it", () => {
     const h = new Harness()
     h.connect()
     const { events } = h.feed(publish("a", 0, 0))
@@ -66,7 +66,7 @@ describe("unclaimed messages", () => {
     assert.deepStrictEqual(topics(h.flush()), backlog.map(({ topic }) => topic))
   })
 
-  it("holds no more than it may once no consumer has come in time, and drops the oldest", () => {
+  it("holds no more than its limit after no consumer has come in time, and drops the oldest", () => {
     const h = new Harness({ unclaimed: { hold: 1000, messages: 2 } })
     h.connect()
     assert.deepStrictEqual(h.reply(publish("a", 1, 1), publish("b", 1, 2), publish("c", 1, 3)), [])
@@ -82,7 +82,7 @@ describe("unclaimed messages", () => {
     assert.strictEqual(h.engine.stats.unclaimed, 4)
   })
 
-  it("holds a receive window at most, although MQTT 3.1.1 does not tell the server of it", () => {
+  it("holds at most a receive window, although MQTT 3.1.1 does not announce it to the server", () => {
     const h = new Harness({ protocolVersion: 4, receiveMaximum: 5, unclaimed: { hold: 1000, messages: 2 } })
     h.connect()
     const backlog = Array.from({ length: 7 }, (_, index) => publish(`t/${index}`, 1, index + 1))
@@ -101,7 +101,7 @@ describe("unclaimed messages", () => {
     assert.strictEqual(h.engine.stats.unclaimed, 2)
   })
 
-  it("holds nothing when it must not", () => {
+  it("holds nothing when the option forbids it", () => {
     const none = new Harness({ unclaimed: { hold: 0, messages: 2 } })
     none.connect()
     assert.deepStrictEqual(none.reply(publish("a", 1, 1)), ["PUBACK 1"])
@@ -134,7 +134,7 @@ describe("unclaimed messages", () => {
     assert.deepStrictEqual(acknowledgeAll(h, next, [a!]), ["PUBACK 1"])
   })
 
-  it("gives it up after the hold, and says so; a durable session keeps it", () => {
+  it("drops it after the hold, and reports it; a durable session keeps it", () => {
     for (const durable of [false, true]) {
       const { consumer, h, receive } = consuming({ durable })
       const other = h.subscribe("#", { retained: "none" })

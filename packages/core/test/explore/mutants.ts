@@ -39,7 +39,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     worlds: ["share-two-qos1"]
   },
   {
-    name: "what was routed and not handed out counts as acknowledged when its consumer leaves",
+    name: "a message that was routed and not delivered counts as acknowledged when its consumer leaves",
     edits: [
       inEngine(
         "handover",
@@ -50,12 +50,12 @@ export const mutants: ReadonlyArray<Mutant> = [
     worlds: ["share-two-qos1", "consume-leave"]
   },
   {
-    name: "a QoS 1 message that is delivered again forgets who left it unfinished",
+    name: "a QoS 1 message that is delivered again forgets which consumer left it unfinished",
     edits: [inEngine("redelivery", "if (delivery.message.dup) this.#held.redelivered(stale, delivery)\n    else ", "")],
     worlds: ["share-two-qos1"]
   },
   {
-    name: "a packet identifier of the store is taken for the message, though the session is a new one",
+    name: "a packet identifier of the store is taken for the message, although the session is new",
     edits: [
       inEngine(
         "inbound",
@@ -93,7 +93,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     worlds: ["consume-qos2"]
   },
   {
-    name: "a QoS 2 message that comes again is handed out again",
+    name: "a QoS 2 message that comes again is delivered again",
     edits: [
       inEngine(
         "inbound",
@@ -104,7 +104,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     worlds: ["consume-qos2-cuts"]
   },
   {
-    name: "a QoS 2 message that was finished is handed out again",
+    name: "a QoS 2 message that was finished is delivered again",
     edits: [
       inEngine(
         "inbound",
@@ -187,7 +187,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     worlds: ["consume-session-lost-twice"]
   },
   {
-    name: "subscriptions of the store are believed after a crash",
+    name: "subscriptions of the store are trusted after a crash",
     edits: [
       inEngine(
         "subscriptionTable",
@@ -238,7 +238,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     worlds: ["publish-limits-restart"]
   },
   {
-    name: "the new limits of the server are not looked at before a message is sent again",
+    name: "the new limits of the server are not checked before a message is sent again",
     edits: [
       inEngine(
         "limits",
@@ -336,7 +336,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     worlds: ["publish-qos1"]
   },
   {
-    name: "a direct publish that no network got is forgotten",
+    name: "a direct publish that was not sent is forgotten",
     edits: [
       inEngine(
         "directPublishes",
@@ -347,7 +347,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     worlds: ["publish-qos0"]
   },
   {
-    name: "a QoS 0 message that no network got counts as written",
+    name: "a QoS 0 message that was not sent counts as written",
     edits: [
       inEngine(
         "outboundPackets",
@@ -369,7 +369,7 @@ export const mutants: ReadonlyArray<Mutant> = [
     worlds: ["publish-qos1"]
   },
   {
-    name: "a successor takes a copy of what another consumer has, and leaves what waits",
+    name: "a successor takes a copy of a message that another consumer has, and not the one that waits",
     edits: [
       inEngine("heldMessages", "for (const isTaken of [false, true]) {", "for (const isTaken of [true, false]) {")
     ],

@@ -36,7 +36,7 @@ describe("Forwarder: a backlog", () => {
         assert.deepStrictEqual(publishedAt(brokers.b), backlog.map((payload) => `t ${payload}`))
       }).pipe(Effect.provide(Layer.fresh(SessionStore.layerMemory))))
 
-    it.live(`that a stop has given back is there for the next start as a whole, QoS ${qos}`, () =>
+    it.live(`that a stop has returned is there for the next start as a whole, QoS ${qos}`, () =>
       Effect.gen(function*() {
         const net = yield* makeNet(["a", "b"], { record: true })
         const { a, b } = net.brokers

@@ -17,7 +17,7 @@ const durable = { persistence: "durable", drainTimeout: "20 millis" } as const
 const aDay = "1 day"
 
 describe("Forwarder: batches", () => {
-  it.live("are complete with so many messages, each topic for itself and in order", () =>
+  it.live("are complete with the given number of messages, for each topic separately and in order", () =>
     Effect.gen(function*() {
       const net = yield* makePair({}, { record: true })
       const forwarder = yield* net.forward({}, { batch: { messages: 3, time: aDay, join } })
@@ -48,7 +48,7 @@ describe("Forwarder: batches", () => {
       assert.deepStrictEqual(published, [["2,4", 2, false], ["1,5", 1, false], ["3,6", 1, true]])
     }))
 
-  it.live("have so many bytes at most; what is larger is alone", () =>
+  it.live("have at most the given number of bytes; a larger message is a batch of its own", () =>
     Effect.gen(function*() {
       const net = yield* makePair({}, { record: true })
       const forwarder = yield* net.forward({}, { batch: { bytes: 9, time: aDay, join } })
@@ -237,7 +237,7 @@ describe("Forwarder: several messages of one", () => {
       assert.deepStrictEqual(publishedAt(net.brokers["b"]!), ["t 1", "dead ", "t 3"])
     }))
 
-  it.live("that are none count as dropped; a split that throws fails the message", () =>
+  it.live("that are empty count as dropped; a split that throws fails the message", () =>
     Effect.gen(function*() {
       const net = yield* makePair({}, { record: true })
       const forwarder = yield* net.forward({}, {

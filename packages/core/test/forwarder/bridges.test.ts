@@ -229,7 +229,7 @@ describe("Forwarder: both ways between two brokers", () => {
       }).pipe(Effect.provide(SessionStore.layerMemory)))
   }
 
-  it.live("what comes back is no sample of anything", () =>
+  it.live("messages that come back do not count for sample", () =>
     Effect.gen(function*() {
       const net = yield* makePair({}, { record: true })
       const { down } = yield* twoWays(net, { sample: { every: 2 } })
@@ -250,7 +250,7 @@ describe("Forwarder: both ways between two brokers", () => {
       assert.deepStrictEqual([allAt(net, "a").length, allAt(net, "b").length], [10, 10])
     }))
 
-  it.live("No Local spares the way back, where it is asked for", () =>
+  it.live("No Local avoids the way back, where it is asked for", () =>
     Effect.gen(function*() {
       const net = yield* makePair({}, { record: true })
       const { down, up } = yield* twoWays(net, { noLocal: true })

@@ -134,7 +134,7 @@ describe("Forwarder: dead letters in its own filter", () => {
 })
 
 describe("Forwarder: refused dead letters", () => {
-  it.live("stop nothing, are counted, and are told", () =>
+  it.live("stop nothing, are counted, and are reported", () =>
     Effect.gen(function*() {
       const net = yield* makePair({}, { record: true })
       yield* net.brokers.b!.refusePublish("secret/#", 0x87)
@@ -196,7 +196,7 @@ describe("Forwarder: refused dead letters", () => {
       }))
   }
 
-  it.live("a server that takes none of its forms gets nothing, and the next messages flow", () =>
+  it.live("a server that accepts none of its forms gets nothing, and the next messages are forwarded", () =>
     Effect.gen(function*() {
       const net = yield* makePair({}, { record: true, limits: { maximumPacketSize: 120 } })
       const forwarder = yield* net.forward({ deadLetter: { topic: "dead" } })
@@ -208,7 +208,7 @@ describe("Forwarder: refused dead letters", () => {
       assert.strictEqual(metrics.lastError?.reason._tag, "PacketTooLarge")
     }))
 
-  it.live("what a durable target refuses later is told as well, with the dead letter that it refuses", () =>
+  it.live("what a durable target refuses later is reported as well, with the dead letter that it refuses", () =>
     Effect.gen(function*() {
       const net = yield* makeNet(["a", "b"], { record: true })
       yield* net.ready("a")

@@ -261,7 +261,7 @@ describe("Forwarder: exactly once, from QoS 2 and a durable session to QoS 2 and
       assert.deepStrictEqual(arrived, [...messages, "last"])
     }))
 
-  it.live("a stale entry of the ledger does not swallow a new message with the same identifier", () =>
+  it.live("a stale origin does not suppress a new message with the same identifier", () =>
     Effect.gen(function*() {
       const brokers = { a: yield* makeMemory({ record: true }), b: yield* makeMemory({ record: true }) }
       const disk: Disk = new Map()
@@ -291,7 +291,7 @@ describe("Forwarder: exactly once, from QoS 2 and a durable session to QoS 2 and
       assert.strictEqual(metrics.duplicates, 0)
     }))
 
-  it.live("a stop in the middle gives back what the target's queue holds, and the next start knows it again", () =>
+  it.live("a stop in the middle returns what the target's queue holds, and the next start recognises it", () =>
     Effect.gen(function*() {
       const brokers = { a: yield* makeMemory({ record: true }), b: yield* makeMemory({ record: true }) }
       const net = yield* netOf(brokers)

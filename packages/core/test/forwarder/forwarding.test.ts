@@ -208,7 +208,7 @@ describe("Forwarder", () => {
       assert.deepStrictEqual(numbers, Array.from({ length: count }, (_, index) => index))
     }).pipe(Effect.provide(SessionStore.layerMemory)))
 
-  it.live("stop does not wait for a target that never comes: QoS 1 is given back, QoS 0 is counted", () =>
+  it.live("stop does not wait for a target that never connects: QoS 1 is returned, QoS 0 is counted", () =>
     Effect.gen(function*() {
       const net = yield* makeNet(["a", "b"], { record: true })
       yield* net.ready("a")

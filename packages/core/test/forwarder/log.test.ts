@@ -84,7 +84,7 @@ describe("a forwarder whose sessions are there", () => {
       assert.deepInclude(log.lines[0]!.annotations, { forwarder: "up", session: "b", reason: "InvalidOptions" })
     }))
 
-  it.effect("counts the messages that it gave up, until the last one", () =>
+  it.effect("counts the messages that it dropped, until the last one", () =>
     Effect.gen(function*() {
       const log = makeLog()
       const net = yield* makePair()

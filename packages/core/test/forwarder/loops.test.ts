@@ -146,7 +146,7 @@ describe("Forwarder: loops", () => {
       assert.strictEqual(activeSources, 0)
     }))
 
-  it.live("with allowLoops what was written lately is known when it comes back, and a repetition is none", () =>
+  it.live("with allowLoops a message that comes back is recognised, and a repetition of it is not", () =>
     Effect.gen(function*() {
       const net = yield* makeNet(["a"], { record: true })
       yield* net.ready("a", { protocolVersion: 4 })

@@ -27,7 +27,7 @@ describe("mapping", () => {
     assert.strictEqual(map("sensors", { from: "sensors/#", to: "all{1}" }), "all")
   })
 
-  it("leaves out the level of a rest that is none", () => {
+  it("leaves out the level of an empty rest", () => {
     const topics = ["t", "t/", "t//", "t/a", "t/a/"]
     const all = (rule: MappingRule) => topics.map((topic) => map(topic, rule))
     assert.deepStrictEqual(all({ from: "t/#", to: "x/{1}" }), ["x", "x/", "x//", "x/a", "x/a/"])
@@ -58,20 +58,20 @@ describe("mapping", () => {
     assert.isUndefined(map("other/a", { strip: "local/", add: "" }))
   })
 
-  it("asks the rules in order, and the first that is for a topic decides", () => {
+  it("tries the rules in order, and the first one that matches a topic decides", () => {
     const rules = [{ from: "a/+", to: "one/{1}" }, { from: "a/#", to: "two/{1}" }]
     assert.strictEqual(map("a/x", ...rules), "one/x")
     assert.strictEqual(map("a/x/y", ...rules), "two/x/y")
     assert.isUndefined(map("b", ...rules))
   })
 
-  it("leaves the server's own topics to rules that name them", () => {
+  it("maps the server's own topics only by rules that name them", () => {
     assert.isUndefined(map("$SYS/uptime", { from: "#", to: "copy/{0}" }))
     assert.isUndefined(map("$SYS/uptime", { strip: "", add: "copy/" }))
     assert.strictEqual(map("$SYS/uptime", { from: "$SYS/#", to: "sys/{1}" }), "sys/uptime")
   })
 
-  it("answers what is wrong when a topic becomes none", () => {
+  it("says what is wrong when the result is not a topic", () => {
     const results = [
       map("a", { from: "a/#", to: "{1}" }),
       map("local/", { strip: "local/", add: "" }),
@@ -223,7 +223,7 @@ describe("sets of topics", () => {
     assert.isAbove(loops, 1000)
   })
 
-  it("a mapping that leads away is not suspected", () => {
+  it("a mapping that leads out of the filter is no loop", () => {
     const free = (
       filters: ReadonlyArray<string>,
       exclude: ReadonlyArray<string>,

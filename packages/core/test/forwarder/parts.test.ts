@@ -59,7 +59,7 @@ describe("rates", () => {
   })
 })
 
-describe("the way of a message", () => {
+describe("the route of a message", () => {
   const passed = (forwarders: string, brokers = "") => ({ forwarders, brokers })
 
   it("is read from the properties, the first of each name", () => {
@@ -124,7 +124,7 @@ describe("the marks of a broker", () => {
     assert.deepStrictEqual(marks.of(options("mqtt://a", "plant")), ["plant"])
   })
 
-  it("count in their program only, unless they are names, and do not tell the addresses", () => {
+  it("count in their program only, unless they are names, and do not show the addresses", () => {
     const other = new BrokerMarks("another")
     assert.isFalse(isSameBroker(marks.of(options("mqtt://a")), other.of(options("mqtt://a"))))
     assert.isTrue(isSameBroker(marks.of(options("mqtt://a", "plant")), other.of(options("mqtt://a", "plant"))))
@@ -137,7 +137,7 @@ describe("the marks of a broker", () => {
 })
 
 describe("digests and memories", () => {
-  it("tell topics, payloads and the border between them apart", () => {
+  it("distinguish topics, payloads and the border between them", () => {
     const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
     const all = new Set<number>()
     for (let i = 0; i < 100_000; i++) all.add(digest(`t/${i % 100}`, bytes(String(i))))
@@ -156,7 +156,7 @@ describe("digests and memories", () => {
   })
 })
 
-describe("the ledger of origins", () => {
+describe("the record of origins", () => {
   const origin = (packetIdentifier: number, use: string, forwarder = "f") => ({
     forwarder,
     session: "a",

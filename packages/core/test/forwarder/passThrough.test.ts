@@ -24,7 +24,7 @@ const watch = Effect.acquireRelease(
   ({ spy }) => Effect.sync(() => spy.mockRestore())
 )
 
-describe("the short way of QoS 0", () => {
+describe("QoS 0 passed through", () => {
   it.live("keeps the order with messages that wait for an outcome or are left out", () =>
     Effect.gen(function*() {
       const { passed } = yield* watch
@@ -95,7 +95,7 @@ describe("the short way of QoS 0", () => {
       assert.strictEqual(memory.inbound, 0)
     }))
 
-  it.live("ends while the target is away, and begins again behind what has waited", () =>
+  it.live("ends while the target has no connection, and begins again behind the messages that have waited", () =>
     Effect.gen(function*() {
       const { passed } = yield* watch
       const net = yield* makeNet(["a", "b"], { record: true })
@@ -113,7 +113,7 @@ describe("the short way of QoS 0", () => {
       assert.deepStrictEqual(publishedAt(net.brokers.b!), ["t 0", "t 1", "t 2", "t 3"])
     }))
 
-  it.live("is not for forwarders that do more than publish", () =>
+  it.live("is not used by forwarders that do more than publish", () =>
     Effect.gen(function*() {
       const { passed } = yield* watch
       const others: ReadonlyArray<readonly [Partial<ForwarderOptionsInput>, ForwarderHooks]> = [

@@ -135,7 +135,7 @@ describe("recent writes: copies", () => {
     assert.deepStrictEqual([1, 2].map(() => world.take(two, 2)), ["early", undefined])
   })
 
-  it("who sees the route on the message itself does not look for it here", () => {
+  it("a reader that sees the route on the message itself does not use recent writes", () => {
     const world = new World()
     const [old, young] = [makeReader(), makeReader({ protocolVersion: 5 })]
     world.read(old, young)

@@ -8,7 +8,7 @@ import { assertSum, makeNet, makePair, publishedAt, settled, until } from "../..
 import { impatient } from "../../../../test/support/managers.ts"
 
 describe("Forwarder: refusals", () => {
-  it.live("what the target refuses goes to the dead-letter topic with its reason, and later messages flow on", () =>
+  it.live("a message that the target refuses goes to the dead-letter topic with its reason, and later messages are forwarded", () =>
     Effect.gen(function*() {
       const net = yield* makePair({}, { record: true })
       const forwarder = yield* net.forward({ deadLetter: { topic: "dead/letters" } })
@@ -76,7 +76,7 @@ describe("Forwarder: refusals", () => {
       assert.deepStrictEqual(metrics.map(({ failed }) => failed), [1, 1])
     }))
 
-  it.live("a packet that is too large, and a topic that is none", () =>
+  it.live("a packet that is too large, and an invalid topic", () =>
     Effect.gen(function*() {
       const net = yield* makePair({}, { record: true, limits: { maximumPacketSize: 2000 } })
       const forwarder = yield* net.forward({
@@ -119,7 +119,7 @@ describe("Forwarder: refusals", () => {
       }))
   }
 
-  it.live("a transformation that fails is repeated by its schedule, and then the message is given up", () =>
+  it.live("a transformation that fails is repeated by its schedule, and then the message fails", () =>
     Effect.gen(function*() {
       const net = yield* makePair({}, { record: true })
       let attempts = 0
@@ -160,7 +160,7 @@ describe("Forwarder: refusals", () => {
       assert.deepStrictEqual(publishedAt(net.brokers.b!), Array.from({ length: 20 }, (_, index) => `t ${index}`))
     }))
 
-  it.live("a durable target stores and acknowledges while its server is away; what is refused later is said", () =>
+  it.live("a durable target stores and acknowledges while its server is away; a later refusal is reported", () =>
     Effect.gen(function*() {
       const net = yield* makeNet(["a", "b"], { record: true })
       yield* net.ready("a")
@@ -223,7 +223,7 @@ describe("Forwarder: refusals", () => {
       assert.strictEqual(reason._tag, "InvalidOptions")
     }))
 
-  it.live("a source that refuses the subscription is told, and tried again after a reconnect", () =>
+  it.live("a source that refuses the subscription is reported, and tried again after a reconnect", () =>
     Effect.gen(function*() {
       const net = yield* makePair({}, { record: true })
       yield* net.brokers.a!.refuseSubscribe("#", 0x87)

@@ -175,7 +175,7 @@ describe("a forwarder that stops while the target's server answers nothing", () 
     }))
 })
 
-describe("the ledger of a target", () => {
+describe("the origins of a target", () => {
   const texts = (messages: ReadonlyArray<PublishedMessage>): ReadonlyArray<string> =>
     messages.map(({ payload }) => new TextDecoder().decode(payload))
 

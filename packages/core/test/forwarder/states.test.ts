@@ -93,7 +93,7 @@ describe("the states of a forwarded message", () => {
     assert.deepStrictEqual(accepted, [])
   })
 
-  it("the origin is released once, from the ledger that has it", () => {
+  it("the origin is released once, by the target that has it", () => {
     const origin = { forwarder: "f", session: "s", packetIdentifier: 1, use: "u" }
     const released: Array<unknown> = []
     const ledger = { release: (key: unknown) => released.push(key) }

@@ -88,7 +88,7 @@ describe("SessionManager: events", () => {
       ])
     }))
 
-  it.live("Reconnecting tells the delay that is really waited", () =>
+  it.live("Reconnecting has the delay that is really waited", () =>
     Effect.gen(function*() {
       const { broker, manager, options } = yield* makeWorld()
       yield* broker.refuseNetwork
@@ -113,7 +113,7 @@ describe("SessionManager: events", () => {
       }
     }))
 
-  it.live("late listeners see the recent past, and no more than that", () =>
+  it.live("a new listener gets the recent events, and no others", () =>
     Effect.gen(function*() {
       const { manager, ready } = yield* makeWorld({ eventReplay: 4 })
       yield* ready("plant")
@@ -147,7 +147,7 @@ describe("SessionManager: events", () => {
       assert.deepStrictEqual(withoutTime(seen.slice(-3)), withoutTime(log.all.slice(-3)))
     }))
 
-  it.live("eventsOf takes the types and the session that one wants", () =>
+  it.live("eventsOf selects by types and session", () =>
     Effect.gen(function*() {
       const { manager, ready } = yield* makeWorld()
       yield* ready("a")
@@ -161,7 +161,7 @@ describe("SessionManager: events", () => {
       assert.deepStrictEqual(ofB.map(({ _tag, session }) => [_tag, session]), [["Added", "b"], ["Connected", "b"]])
     }))
 
-  it.live("a store that fails for a while is told with StorageDegraded and StorageRecovered", () =>
+  it.live("a store that fails for a while is reported by StorageDegraded and StorageRecovered", () =>
     Effect.gen(function*() {
       const { manager, options } = yield* makeWorld()
       const inner = yield* SessionStore

@@ -89,7 +89,7 @@ describe("RouteFilter", () => {
     assert.deepStrictEqual([answer(RouteFilter.every([])), answer(RouteFilter.some([]))], [true, false])
   })
 
-  it("and stops at the first one that says no", () => {
+  it("and stops at the first filter that rejects", () => {
     let asked = 0
     const counting = RouteFilter.predicate(() => {
       asked++

@@ -73,7 +73,7 @@ describe("SessionManager: the registry", () => {
       assert.isTrue((yield* manager.status("plant")).ready)
     }))
 
-  it.live("options that make no sense are refused, and leave no trace", () =>
+  it.live("invalid options are refused, and leave no trace", () =>
     Effect.gen(function*() {
       const { manager, options } = yield* makeWorld()
       const reason = yield* reasonOf(manager.add(options("plant", { keepAlive: "-1 seconds" })))
@@ -114,7 +114,7 @@ describe("SessionManager: the registry", () => {
       assert.strictEqual((yield* reasonOf(Fiber.join(adding)))._tag, "Closed")
     }))
 
-  it.live("of many adds of one name one succeeds, also while the name is on its way out", () =>
+  it.live("of many adds of one name one succeeds, also while the name is being removed", () =>
     Effect.gen(function*() {
       const { manager, options, ready } = yield* makeWorld()
       yield* ready("plant")
@@ -126,7 +126,7 @@ describe("SessionManager: the registry", () => {
       assert.deepStrictEqual(yield* manager.list, ["plant"])
     }))
 
-  it.live("options of the manager that make no sense are refused", () =>
+  it.live("invalid options of the manager are refused", () =>
     Effect.gen(function*() {
       for (const options of [{ eventBuffer: 0 }, { eventReplay: -1 }, { eventReplay: 0.5 }]) {
         assert.strictEqual((yield* reasonOf(SessionManager.make(options)))._tag, "InvalidOptions")
@@ -264,7 +264,7 @@ describe("SessionManager: the registry", () => {
       ])
     }))
 
-  it.live("connect revives a session that has given up", () =>
+  it.live("connect starts a session again that makes no further attempts", () =>
     Effect.gen(function*() {
       const { broker, manager, options } = yield* makeWorld()
       yield* broker.refuseConnect(0x86, { times: 1 })

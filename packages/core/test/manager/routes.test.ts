@@ -173,7 +173,7 @@ describe("SessionManager: handle", () => {
       assert.deepStrictEqual(yield* manager.routes, [])
     }))
 
-  it.live("a refused subscription is told by active, leaves the other sessions alone, and is tried again", () =>
+  it.live("a refused subscription is reported by active, does not affect the other sessions, and is tried again", () =>
     Effect.gen(function*() {
       const { broker, manager, options } = yield* makeWorld()
       yield* manager.add(options("good", { clientId: "good" }))
@@ -405,7 +405,7 @@ describe("SessionManager: the interruption of a route", () => {
       assert.deepStrictEqual(yield* manager.list, [])
     }))
 
-  it.live("a route to a session that is just being disconnected waits for its next connection", () =>
+  it.live("a route to a session that is being disconnected waits for its next connection", () =>
     Effect.gen(function*() {
       const { broker, manager, ready } = yield* makeWorld()
       const session = yield* ready("plant", { clientId: "plant-1", drainTimeout: "100 millis" })

@@ -32,7 +32,7 @@ describe("RouteTransformer", () => {
       assert.strictEqual(yield* topicOf(RouteTransformer.topic("a", "b"), "a"), "b")
     }))
 
-  it.effect("topic leaves out the level of a # that stands for none", () =>
+  it.effect("topic leaves out the level of a # that matches no level", () =>
     Effect.gen(function*() {
       const transformer = RouteTransformer.topic("a/#", "b/{1}/c")
       const topics = yield* Effect.forEach(["a", "a/", "a/x"], (name) => topicOf(transformer, name))
@@ -45,7 +45,7 @@ describe("RouteTransformer", () => {
       assert.strictEqual(yield* topicOf(temperatures, "sensors/room1/humidity"), "sensors/room1/humidity")
     }))
 
-  it.effect("a topic that is none is a failure of the message", () =>
+  it.effect("an invalid topic is a failure of the message", () =>
     Effect.gen(function*() {
       const reason = yield* reasonOf(topicOf(RouteTransformer.topic("a/+", "{1}"), "a/"))
       assert.strictEqual(reason._tag, "InvalidTopic")

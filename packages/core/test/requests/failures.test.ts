@@ -46,7 +46,7 @@ const consuming = Effect.fnUntraced(function*(
 describe.each([4, 5] as const)("version %s", (version) => {
   const test = on(version)
 
-  test("consume retries its handler by default, and gives up what does not decode, so that it stops nothing", (world) =>
+  test("consume retries its handler by default, and drops a request that cannot be decoded, which blocks no other", (world) =>
     Effect.gen(function*() {
       const broker = world.broker!
       const session = yield* world.session()
@@ -138,7 +138,7 @@ describe.each([4, 5] as const)("version %s", (version) => {
       assert.strictEqual((yield* session.metrics).unacknowledged, 0)
     }))
 
-  test("an answer that is refused finally is given up, and the responder continues", (world) =>
+  test("an answer that is refused permanently is lost and counted, and the responder continues", (world) =>
     Effect.gen(function*() {
       const broker = world.broker!
       const [asking, answering] = [

@@ -136,7 +136,7 @@ everywhere("requests", (test, { version }) => {
       }))
   }
 
-  test("a failure whose type the asking side does not know is RequestFailed", (world) =>
+  test("a failure whose type the requester does not know is RequestFailed", (world) =>
     Effect.gen(function*() {
       const session = yield* world.session()
       yield* responding(session, calculator(world), ({ value }) => Effect.fail({ tooLarge: value.a }))
@@ -181,7 +181,7 @@ everywhere("requests", (test, { version }) => {
       yield* reason(template.request(session, { id: "x" }, { a: Number.NaN, b: 2 }), "InvalidPayload")
     }))
 
-  test("without a responder a request fails: at once where the server tells, else with the timeout", (world) =>
+  test("without a responder a request fails: at once where the server reports it, else with the timeout", (world) =>
     Effect.gen(function*() {
       const session = yield* world.session()
       const request = (timeout: number) => calculator(world).request(session, { id: "x" }, { a: 1, b: 2 }, { timeout })

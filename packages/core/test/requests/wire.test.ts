@@ -49,7 +49,7 @@ const on = (version: 4 | 5) => {
 describe("requests on the wire of MQTT 5", () => {
   const test = on(5)
 
-  test("a request says where its answer belongs, what it is, and expires with its timeout", (world) =>
+  test("a request has a response topic and a content type, and expires with its timeout", (world) =>
     Effect.gen(function*() {
       const broker = world.broker!
       const session = yield* world.session({ clientId: "asker" })
@@ -165,7 +165,7 @@ describe("requests on the wire of 3.1.1", () => {
 })
 
 for (const version of [4, 5] as const) {
-  describe(`requests in bad times, ${version === 4 ? "3.1.1" : "5"}`, () => {
+  describe(`requests under failures, ${version === 4 ? "3.1.1" : "5"}`, () => {
     const test = on(version)
 
     test("a responder continues after more requests than it can look ahead to", (world) =>
@@ -243,7 +243,7 @@ for (const version of [4, 5] as const) {
         assert.strictEqual(yield* Fiber.join(patient), "b")
       }))
 
-    test("an answer survives a cut connection of the one who asked", (world) =>
+    test("an answer survives a cut connection of the requester", (world) =>
       Effect.gen(function*() {
         const broker = world.broker!
         const asking = yield* world.session({ clientId: "asker" })

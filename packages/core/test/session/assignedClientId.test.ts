@@ -39,7 +39,7 @@ describe("an assigned client identifier", () => {
       assert.strictEqual((yield* session.status).clientId, clientId)
     }))
 
-  it.live("of a durable session is stored, and used in its next life", () =>
+  it.live("of a durable session is stored, and used after a restart", () =>
     Effect.gen(function*() {
       const broker = yield* makeBroker("memory")
       const store = Faulty.make()
@@ -111,7 +111,7 @@ describe("an assigned client identifier", () => {
 })
 
 describe.skipIf(!MosquittoBroker.isPresent())("an assigned client identifier of mosquitto", () => {
-  it.live("is told on MQTT 5 and resumes the session; MQTT 3.1.1 connects without one", () =>
+  it.live("is reported on MQTT 5 and resumes the session; MQTT 3.1.1 connects without one", () =>
     Effect.gen(function*() {
       const broker = yield* MosquittoBroker.make()
       const session = yield* MqttSession.make({

@@ -116,7 +116,8 @@ const needsMqtt5 = "needs MQTT 5"
 
 const on311 = {
   "a retained will with properties arrives as it was given": needsMqtt5,
-  "a session that is taken over starts no fight": "a 3.1.1 server does not say that a session was taken over",
+  "a session that is taken over does not take its client identifier back at once":
+    "a 3.1.1 server does not say that a session was taken over",
   "the receipt says when there is no subscriber": needsMqtt5,
   "message properties arrive as they were given": needsMqtt5,
   "a topic alias of the publisher's choice stands for the topic": needsMqtt5,
@@ -135,7 +136,7 @@ const withoutTls = {
 }
 
 const onMosquitto = {
-  "a session that is taken over starts no fight":
+  "a session that is taken over does not take its client identifier back at once":
     "mosquitto 2.0.11 closes the connection that was taken over without a word",
   "a refused publish fails with the server's reason code": "this mosquitto has no access control list",
   "a refused subscription fails its stream with the server's reason code, and only that":

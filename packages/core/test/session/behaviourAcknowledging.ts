@@ -68,7 +68,7 @@ export const acknowledging = (test: Define): void => {
       assert.strictEqual((yield* session.metrics).unacknowledged, 0)
     }))
 
-  test("on receive: what was handed over is acknowledged when more is pulled", (world) =>
+  test("on receive: messages that were delivered are acknowledged when more are pulled", (world) =>
     Effect.gen(function*() {
       const session = yield* world.session()
       const received = yield* subscribe(session, world.topic("t"), { qos: 2 })
@@ -78,7 +78,7 @@ export const acknowledging = (test: Define): void => {
       assert.strictEqual((yield* session.metrics).unacknowledged, 0)
     }))
 
-  test("on receive: a stream that ends by itself acknowledges the array that it was handed", (world) =>
+  test("on receive: a stream that ends by itself acknowledges the array that it has received", (world) =>
     Effect.gen(function*() {
       const session = yield* world.session()
       const { messages } = yield* session.subscription(world.topic("t"), { qos: 1 })
@@ -111,7 +111,7 @@ export const acknowledging = (test: Define): void => {
       assert.deepStrictEqual(texts(rest), numbers(1, 10))
     }))
 
-  test("interrupting a consumer without a reconnect: the next run begins with the message that it was handed", (world) =>
+  test("interrupting a consumer without a reconnect: the next run begins with the message that it had received", (world) =>
     Effect.gen(function*() {
       const session = yield* world.session()
       const { messages } = yield* session.subscription(world.topic("t"), { qos: 2 })
@@ -177,7 +177,7 @@ export const acknowledging = (test: Define): void => {
       assert.isFalse(yield* world.isSubscribed(world.topic("t")))
     }))
 
-  test("what no consumer claims is dropped, counted, told and acknowledged", (world) =>
+  test("what no consumer claims is dropped, counted, reported and acknowledged", (world) =>
     Effect.gen(function*() {
       const session = yield* world.session({ unclaimed: { hold: "50 millis" } })
       const unclaimed = yield* inbox(session.unclaimed)
@@ -209,7 +209,7 @@ export const acknowledging = (test: Define): void => {
       }
     }))
 
-  test("a message that blocks the window of 20 is told, and acknowledged after its time where the options say so", (world) =>
+  test("a message that blocks the window of 20 is reported, and acknowledged after its time where the options say so", (world) =>
     Effect.gen(function*() {
       const session = yield* world.session({
         receiveMaximum: 20,

@@ -74,7 +74,7 @@ export const consuming = (test: Define): void => {
       }))
   }
 
-  test("consume runs one handler at a time for each topic, in order, and several topics side by side", (world) =>
+  test("consume runs one handler at a time for each topic, in order, and several topics concurrently", (world) =>
     Effect.gen(function*() {
       const session = yield* world.session()
       const topics = ["a", "b", "c"].map(world.topic)
@@ -146,7 +146,7 @@ export const consuming = (test: Define): void => {
       assert.strictEqual((yield* session.metrics).unacknowledged, 0)
     }))
 
-  test("a message whose handler failed finally goes to the dead letter topic and is acknowledged", (world) =>
+  test("a message whose handler failed permanently goes to the dead letter topic and is acknowledged", (world) =>
     Effect.gen(function*() {
       const session = yield* world.session()
       const dead = yield* subscribe(session, world.topic("dead"), { qos: 2 })

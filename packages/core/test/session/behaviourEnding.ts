@@ -73,7 +73,7 @@ export const ending = (test: Define): void => {
 
   for (const qos of [1, 2] as const) {
     for (const [name, { next, run }] of Object.entries(endings)) {
-      test(`${name}, QoS ${qos}: what was not handed over comes in the next life, what was does not`, (world) =>
+      test(`${name}, QoS ${qos}: messages that were not delivered come after a restart, and delivered ones do not`, (world) =>
         Effect.gen(function*() {
           const { publish, rest, subscribed } = yield* lives(world, qos)
           yield* publish
@@ -98,7 +98,7 @@ export const ending = (test: Define): void => {
         assert.deepStrictEqual([...first, ...others], [...numbers(1, waiting), "end"])
       }).pipe(Effect.provide(SessionStore.layerMemory)))
 
-    test(`Stream.buffer, QoS ${qos}: what it has pulled counts as handed over`, (world) =>
+    test(`Stream.buffer, QoS ${qos}: messages that it has pulled count as delivered`, (world) =>
       Effect.gen(function*() {
         const { publish, rest, subscribed } = yield* lives(world, qos)
         yield* publish
@@ -119,7 +119,7 @@ export const ending = (test: Define): void => {
         assert.deepStrictEqual(left, [...numbers(1, waiting), "end"].slice(-left.length))
       }).pipe(Effect.provide(SessionStore.layerMemory)))
 
-    test(`two consumers of a filter, QoS ${qos}: what one has not finished comes in the next life`, (world) =>
+    test(`two consumers of a filter, QoS ${qos}: messages that one has not finished come after a restart`, (world) =>
       Effect.gen(function*() {
         const { live, publish } = yield* lives(world, qos)
         yield* publish

@@ -6,7 +6,7 @@ import type { Define } from "./behaviour.ts"
 import { event, fence, inbox, numbers, owned, reason, subscribe, texts } from "./behaviourWorld.ts"
 
 export const lifecycle = (test: Define): void => {
-  test("connects, becomes ready, and tells it in order", (world) =>
+  test("connects, becomes ready, and reports it in order", (world) =>
     Effect.gen(function*() {
       const session = yield* world.make()
       const events = yield* session.events.pipe(Stream.takeUntil(({ _tag }) => _tag === "Ready"), Stream.runCollect)
@@ -79,7 +79,7 @@ export const lifecycle = (test: Define): void => {
       assert.include(clientId, one.name)
     }))
 
-  test("sessions of several tags live side by side in one program", (world) =>
+  test("one program may have sessions of several tags", (world) =>
     Effect.gen(function*() {
       class Plant extends MqttSession.Service<Plant>()(`plant-${world.unique}`) {}
       class Cloud extends MqttSession.Service<Cloud>()(`cloud-${world.unique}`) {}
@@ -112,7 +112,7 @@ export const lifecycle = (test: Define): void => {
       ))
     }))
 
-  test("options that make no sense are refused with every issue", (world) =>
+  test("invalid options are refused with every issue", (world) =>
     Effect.gen(function*() {
       const { issues } = yield* reason(
         world.make({ servers: ["gopher://localhost"], keepAlive: "-1 seconds", streamBuffer: 0 }),
@@ -151,7 +151,7 @@ export const lifecycle = (test: Define): void => {
       assert.deepStrictEqual(texts(yield* received.take(50)), numbers(1, 50))
     }))
 
-  test("drain ends the streams when they have given what they had", (world) =>
+  test("drain ends the streams when they have delivered their buffers", (world) =>
     Effect.gen(function*() {
       const session = yield* world.session()
       const witness = yield* subscribe(session, world.topic("t"), { qos: 1 })
@@ -205,7 +205,7 @@ export const lifecycle = (test: Define): void => {
       assert.isFalse(yield* world.isSubscribed(topic))
     }))
 
-  test("interrupting a session that connects in vain ends it at once", (world) =>
+  test("interrupting a session that cannot connect ends it at once", (world) =>
     Effect.gen(function*() {
       const link = yield* world.link
       yield* link.close
@@ -299,7 +299,7 @@ export const lifecycle = (test: Define): void => {
       assert.isDefined(status.failure)
     }))
 
-  test("a session that is taken over starts no fight", (world) =>
+  test("a session that is taken over does not take its client identifier back at once", (world) =>
     Effect.gen(function*() {
       const clientId = `${world.unique}-taken`
       const first = yield* world.session({ clientId })

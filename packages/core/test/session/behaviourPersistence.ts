@@ -53,7 +53,7 @@ export const persistence = (test: Define): void => {
       assert.strictEqual((yield* messages.next).text, "again")
     }))
 
-  test("durable: a second life gets what was published between the two", (world) =>
+  test("durable: after a restart the session gets what was published meanwhile", (world) =>
     Effect.gen(function*() {
       const options = { name: `${world.unique}-durable`, persistence: "durable" } as const
       const publisher = yield* world.session()
@@ -75,7 +75,7 @@ export const persistence = (test: Define): void => {
       assert.isFalse(yield* world.isSubscribed(world.topic("t")))
     }).pipe(Effect.provide(SessionStore.layerMemory)))
 
-  test("durable: a second life asks for its subscriptions once more, and gets no retained copies by that", (world) =>
+  test("durable: after a restart the session subscribes once more, and gets no retained copies by that", (world) =>
     Effect.gen(function*() {
       const options = { name: `${world.unique}-durable`, persistence: "durable" } as const
       const filters = [world.topic("t"), world.topic("u/#")]
@@ -97,7 +97,7 @@ export const persistence = (test: Define): void => {
       }
     }).pipe(Effect.provide(SessionStore.layerMemory)))
 
-  test("durable: what was accepted without a connection is sent in the next life, in order and once", (world) =>
+  test("durable: what was accepted without a connection is sent after a restart, in order and once", (world) =>
     Effect.gen(function*() {
       const link = yield* world.link
       yield* link.close
@@ -118,7 +118,7 @@ export const persistence = (test: Define): void => {
       assert.deepStrictEqual(yield* messages.until("end"), [])
     }).pipe(Effect.provide(SessionStore.layerMemory)))
 
-  test("durable: what a stream has taken does not come again in the next life", (world) =>
+  test("durable: what a stream has finished does not come again after a restart", (world) =>
     Effect.gen(function*() {
       const options = { name: `${world.unique}-durable`, persistence: "durable" } as const
       const publisher = yield* world.session()

@@ -26,24 +26,24 @@ const withoutQoS2 = because("the server has no QoS 2: a session refuses it with 
   "each of several streams on overlapping filters gets each message once",
   "a stream that asks for a higher quality of service upgrades the subscription",
   "manual, QoS 2: what was not acknowledged comes again after a reconnect, the rest does not",
-  "on receive: what was handed over is acknowledged when more is pulled",
-  "interrupting a consumer without a reconnect: the next run begins with the message that it was handed",
+  "on receive: messages that were delivered are acknowledged when more are pulled",
+  "interrupting a consumer without a reconnect: the next run begins with the message that it had received",
   "a stalled stream delays neither publishes nor QoS 0 nor other streams",
-  "Stream.take, QoS 2: what was not handed over comes in the next life, what was does not",
-  "Stream.runHead, QoS 2: what was not handed over comes in the next life, what was does not",
-  "Stream.takeUntil, QoS 2: what was not handed over comes in the next life, what was does not",
-  "a failure in the third message, QoS 2: what was not handed over comes in the next life, what was does not",
-  "an interruption in the third message, QoS 2: what was not handed over comes in the next life, what was does not",
+  "Stream.take, QoS 2: messages that were not delivered come after a restart, and delivered ones do not",
+  "Stream.runHead, QoS 2: messages that were not delivered come after a restart, and delivered ones do not",
+  "Stream.takeUntil, QoS 2: messages that were not delivered come after a restart, and delivered ones do not",
+  "a failure in the third message, QoS 2: messages that were not delivered come after a restart, and delivered ones do not",
+  "an interruption in the third message, QoS 2: messages that were not delivered come after a restart, and delivered ones do not",
   "batches, QoS 2: an array is acknowledged as a whole",
-  "Stream.buffer, QoS 2: what it has pulled counts as handed over",
-  "two consumers of a filter, QoS 2: what one has not finished comes in the next life",
+  "Stream.buffer, QoS 2: messages that it has pulled count as delivered",
+  "two consumers of a filter, QoS 2: messages that one has not finished come after a restart",
   "two consumers of a filter, QoS 2: what an interrupted one has not finished goes to its successor",
   "consumers with names, QoS 2: a restart knows who still has to see a message",
   "a handler publishes and awaits the acknowledgement",
   "streams and publishes continue through a reconnect",
   "cuts on both sides in the middle of QoS 1 and 2 traffic: QoS 1 loses none, QoS 2 comes exactly once",
-  "an interrupted publish whose bytes are on their way finishes silently",
-  "durable: what was accepted without a connection is sent in the next life, in order and once",
+  "an interrupted publish whose bytes were sent finishes without an error",
+  "durable: what was accepted without a connection is sent after a restart, in order and once",
   "connectionInfo says what the server granted, and nothing without a connection",
   "a refused publish fails with the server's reason code"
 ])
@@ -56,7 +56,7 @@ const withoutRetain = because("the server keeps no retained messages: a session 
   "only the first stream on a filter gets the retained message where the options say so",
   "a stream gets no retained message where the options say so",
   "a stream that wants no retained message gets none after a reconnect either",
-  "durable: a second life asks for its subscriptions once more, and gets no retained copies by that",
+  "durable: after a restart the session subscribes once more, and gets no retained copies by that",
   "retain as published keeps the flag of live messages"
 ])
 
@@ -96,7 +96,7 @@ const onRabbitMq = {
   ...withoutShared,
   ...wildcardsBringNoRetained,
   ...because("the server has at most 10 messages under way to a client", [
-    "two consumers of a filter, QoS 1: what one has not finished comes in the next life"
+    "two consumers of a filter, QoS 1: messages that one has not finished come after a restart"
   ])
 }
 
@@ -116,23 +116,23 @@ const onNats = {
     "process: begins clean and is resumed at every reconnect",
     "process: the server keeps nothing after the end",
     "none: the server keeps nothing after the end",
-    "durable: a second life gets what was published between the two"
+    "durable: after a restart the session gets what was published meanwhile"
   ]),
-  ...because("the test needs MQTT 5", ["publish options that make no sense are refused"]),
+  ...because("the test needs MQTT 5", ["invalid publish options are refused"]),
   ...because("a topic with a blank ends the connection here", ["topics may hold any text"])
 }
 
 /** The tests that need no topic. */
 const onIotHub: ReadonlySet<string> = new Set([
-  "connects, becomes ready, and tells it in order",
+  "connects, becomes ready, and reports it in order",
   "statusChanges begins with the status now and follows the session to its end",
   "awaitReady succeeds again and again while the session is ready",
   "makes a client identifier of the session's name where none is given",
   "layerConfig takes the options from Config",
-  "options that make no sense are refused with every issue",
+  "invalid options are refused with every issue",
   "a drained session refuses everything with Closed, and drains again at once",
   "drain without a connection ends in its time and settles what was accepted with Closed",
-  "interrupting a session that connects in vain ends it at once",
+  "interrupting a session that cannot connect ends it at once",
   "wrong credentials fail awaitReady and operations, and are not tried again soon",
   "right credentials are accepted, in options and in the address",
   "a permanent failure stops the session where the options say so",
@@ -143,9 +143,9 @@ const onIotHub: ReadonlySet<string> = new Set([
   "a full queue fails the publisher where the options say so",
   "subscription options of MQTT 5 are NotSupported on 3.1.1",
   "an invalid filter is refused with the place that is wrong",
-  "subscribe options that make no sense are refused",
+  "invalid subscribe options are refused",
   "consume fails with what is wrong with its filter",
-  "tells a loss and the return in order",
+  "reports a loss and the return in order",
   "keeps trying while the server is away, by its schedule",
   "a server that failed a moment ago is tried last",
   "durable: a session name is owned by one session at a time"

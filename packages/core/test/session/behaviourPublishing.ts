@@ -143,7 +143,7 @@ export const publishing = (test: Define): void => {
       yield* reason(session.enqueue("a/#", "x"), "InvalidTopic")
     }))
 
-  test("publish options that make no sense are refused", (world) =>
+  test("invalid publish options are refused", (world) =>
     Effect.gen(function*() {
       const session = yield* world.session({ protocolVersion: 5 })
       const topic = world.topic("t")
@@ -325,7 +325,7 @@ export const publishing = (test: Define): void => {
       assert.strictEqual(messages, 2)
     }))
 
-  test("a full queue drops the oldest message where the options say so, and tells", (world) =>
+  test("a full queue drops the oldest message where the options say so, and reports it", (world) =>
     Effect.gen(function*() {
       const link = yield* world.link
       yield* link.close

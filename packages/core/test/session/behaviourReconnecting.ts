@@ -28,7 +28,7 @@ const movableClock = (): { readonly clock: Clock.Clock; readonly ahead: (millis:
 }
 
 export const reconnecting = (test: Define): void => {
-  test("tells a loss and the return in order", (world) =>
+  test("reports a loss and the return in order", (world) =>
     Effect.gen(function*() {
       const link = yield* world.link
       const session = yield* world.session({ servers: [link.address] })
@@ -207,7 +207,7 @@ export const reconnecting = (test: Define): void => {
       assert.strictEqual((yield* session.status).server, spare.printed)
     }))
 
-  test("an interrupted publish whose bytes are on their way finishes silently", (world) =>
+  test("an interrupted publish whose bytes were sent finishes without an error", (world) =>
     Effect.gen(function*() {
       const session = yield* world.session()
       const receiver = yield* world.session()

@@ -200,7 +200,7 @@ export const subscribing = (test: Define): void => {
       assert.strictEqual((yield* session.metrics).subscriptions, 0)
     }))
 
-  test("subscribe options that make no sense are refused", (world) =>
+  test("invalid subscribe options are refused", (world) =>
     Effect.gen(function*() {
       const session = yield* world.session()
       yield* reason(session.subscription([]), "InvalidOptions")

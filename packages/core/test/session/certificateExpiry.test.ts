@@ -115,7 +115,7 @@ const watched = (
     return { broker, session, reports }
   })
 
-describe("while a connection lives", () => {
+describe("while a connection is open", () => {
   it.effect("each certificate is reported once for each threshold that it passes", () =>
     Effect.gen(function*() {
       const { reports } = yield* watched([

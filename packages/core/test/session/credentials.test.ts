@@ -51,7 +51,7 @@ describe("before an attempt", () => {
       }))
   }
 
-  it.effect("tells a function which attempt it is, and why the last one failed", () =>
+  it.effect("passes a function the number of the attempt, and why the last one failed", () =>
     Effect.gen(function*() {
       const broker = yield* makeBroker("memory", { users: { device: "good" } })
       const attempts: Array<string> = []
@@ -212,7 +212,7 @@ describe("before they expire", () => {
       }))
   }
 
-  it.effect("keeps the connection while new ones cannot be fetched, tries again, and tells it", () =>
+  it.effect("keeps the connection while new ones cannot be fetched, tries again, and reports it", () =>
     Effect.gen(function*() {
       const broker = yield* makeBroker("memory")
       const next = numbered(100_000)
@@ -241,7 +241,7 @@ describe("before they expire", () => {
       assert.deepStrictEqual(passwordsOf(broker), ["device secret 1", "device secret 2"])
     }))
 
-  it.effect("does not connect again and again for credentials that live for a moment", () =>
+  it.effect("does not connect again and again for credentials that expire at once", () =>
     Effect.gen(function*() {
       const broker = yield* makeBroker("memory")
       const session = yield* open(broker, numbered(1))

@@ -42,7 +42,7 @@ const alone = Effect.fnUntraced(function*(options?: Options, limits?: ScriptedBr
 })
 
 describe("a refused dead letter", () => {
-  it.effect("whose refusal may pass is published again after a growing delay, and holds neither its topic nor a handler", () =>
+  it.effect("whose refusal is temporary is published again after a growing delay, and blocks neither its topic nor a handler", () =>
     Effect.gen(function*() {
       const { broker, session } = yield* alone()
       const events = yield* eventsOf(session)
@@ -84,7 +84,7 @@ describe("a refused dead letter", () => {
       assert.isUndefined(consumer.pollUnsafe())
     }).pipe(quietly))
 
-  it.effect("whose refusal lasts is given up: its message is acknowledged, counted, told and logged as an error, and all others flow", () =>
+  it.effect("whose refusal is permanent is lost: its message is acknowledged, counted, reported and logged as an error, and all others are handled", () =>
     Effect.gen(function*() {
       const lines: Array<readonly [string, string, unknown]> = []
       const logger = Logger.make(({ fiber, logLevel, message }) => {
@@ -124,7 +124,7 @@ describe("a refused dead letter", () => {
       ]])
     }))
 
-  it.effect("whose refusal lasts keeps its message where that is asked for, until it is accepted", () =>
+  it.effect("whose refusal is permanent keeps its message where that is asked for, until it is accepted", () =>
     Effect.gen(function*() {
       const { broker, session } = yield* alone()
       const handled = new Ledger()

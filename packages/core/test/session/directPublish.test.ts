@@ -61,7 +61,7 @@ describe.each([4, 5] as const)("version %s", (version) => {
     }))
 
   it.live(
-    "a stream of many messages leaves the event loop to others, and all of it arrives in order",
+    "a stream of many messages yields to other fibers, and all messages arrive in order",
     () =>
       Effect.gen(function*() {
         const { peer, session } = yield* make

@@ -14,7 +14,7 @@ for (const protocolVersion of [4, 5] as const) {
   })
 
   describe(`a durable session, version ${protocolVersion}`, () => {
-    it.live("knows its session at the server again, with nothing in the store but who it is [MQTT3-3.1.3-2] [MQTT5-3.1.3-2]", () =>
+    it.live("resumes its session at the server, with only its client identifier in the store [MQTT3-3.1.3-2] [MQTT5-3.1.3-2]", () =>
       Effect.gen(function*() {
         const broker = yield* ScriptedBroker.ScriptedBroker
         yield* Effect.scoped(Effect.flatMap(open, (session) => session.awaitReady))

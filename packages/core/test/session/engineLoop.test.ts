@@ -188,7 +188,7 @@ describe.each([[4, false], [4, true], [5, false], [5, true]] as const)(
         assert.strictEqual(engineLoop.stats.queuedMessages, 0)
       }))
 
-    it.effect("of a batch that was sent in part, what left is settled and the rest is queued again", () =>
+    it.effect("of a batch that was sent in part, the sent messages are settled and the others queued again", () =>
       Effect.gen(function*() {
         const { connected, engineLoop, ends, publish } = yield* world
         const closing = connected()
@@ -285,7 +285,7 @@ describe.each([4, 5] as const)("a read, version %s", (version) => {
       return { ...created, connection }
     })
 
-  it.effect("is handed out at once when it needs no write, and the turn's write has what follows from it", () =>
+  it.effect("is reported at once when it needs no write, and the turn's write has what follows from it", () =>
     Effect.gen(function*() {
       const { connection, ends, engineLoop } = yield* waiting(undefined, ({ publish }) => publish("b", 1))
       const before = engineLoop.flushes
@@ -309,7 +309,7 @@ describe.each([4, 5] as const)("a read, version %s", (version) => {
       assert.deepStrictEqual(connection.asked, [["PUBLISH1 2 b", "PUBLISH1 3 c"]])
     }))
 
-  it.effect("is handed out after its write when it has one", () =>
+  it.effect("is reported after its write when it has one", () =>
     Effect.gen(function*() {
       const { connection, ends, engineLoop } = yield* waiting()
       // The answer to PUBREC is PUBREL.
@@ -330,7 +330,7 @@ describe.each([4, 5] as const)("a read, version %s", (version) => {
       assert.deepStrictEqual(ends, ["a"])
     }))
 
-  it.effect("of a durable session is handed out after its commit", () =>
+  it.effect("of a durable session is reported after its commit", () =>
     Effect.gen(function*() {
       const { ends, engineLoop } = yield* waiting(yield* openStore)
       const before = engineLoop.commits
@@ -450,7 +450,7 @@ describe.each([[4, false], [4, true], [5, false], [5, true]] as const)(
         assert.deepInclude(accepted(created), { accepted: 4, acknowledged: 4, pending: 0 })
       }))
 
-    it.effect("that never leave are told and counted as failed when the session ends", () =>
+    it.effect("that are never sent are reported and counted as failed when the session ends", () =>
       Effect.gen(function*() {
         const created = yield* ready
         const { connection, direct, ends, engineLoop } = created

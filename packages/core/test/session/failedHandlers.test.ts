@@ -105,7 +105,7 @@ describe.each([4, 5] as const)("version %s", (version) => {
   }
 
   for (const qos of [1, 2] as const) {
-    it.effect(`at QoS ${qos} a failing message holds its topic, no handler and nothing else`, () =>
+    it.effect(`at QoS ${qos} a failing message blocks its topic, no handler and nothing else`, () =>
       Effect.gen(function*() {
         const handled = new Ledger()
         let isBroken = true
@@ -141,7 +141,7 @@ describe.each([4, 5] as const)("version %s", (version) => {
       }).pipe(quietly))
   }
 
-  it.effect("without order a failing message holds nothing but its own acknowledgement and those behind it", () =>
+  it.effect("without order a failing message blocks only its own acknowledgement and those behind it", () =>
     Effect.gen(function*() {
       const handled = new Ledger()
       let isBroken = true
@@ -307,7 +307,7 @@ describe("the option retry", () => {
       assert.strictEqual((yield* session.metrics).handlers.failures, 1)
     }).pipe(quietly))
 
-  it.effect("that dies itself is over", () =>
+  it.effect("that dies is not used any more", () =>
     Effect.gen(function*() {
       const { broker } = yield* consuming("t", () => Effect.fail("no"), {
         consume: {
@@ -320,7 +320,7 @@ describe("the option retry", () => {
       assert.lengthOf(broker.received("Puback"), 1)
     }).pipe(quietly))
 
-  it.effect("without a delay starves nothing", () =>
+  it.effect("without a delay does not starve other fibers", () =>
     Effect.gen(function*() {
       let runs = 0
       const { broker, session } = yield* consuming("t", () =>
@@ -397,7 +397,7 @@ describe("QoS 0", () => {
     }).pipe(quietly))
 })
 
-describe("what is told", () => {
+describe("reports", () => {
   it.effect("status says how many messages fail and since when, and statusChanges when that begins and ends", () =>
     Effect.gen(function*() {
       let isBroken = true
@@ -426,7 +426,7 @@ describe("what is told", () => {
       assert.deepStrictEqual(yield* Queue.clear(changes), [{ failing: 1, since }, { failing: 0, since: undefined }])
     }).pipe(quietly))
 
-  it.effect("an event says what becomes of the messages of one turn, and of the last one why and when", () =>
+  it.effect("an event has the outcome of the messages of one turn, and for the last one why and when", () =>
     Effect.gen(function*() {
       const { broker, session } = yield* consuming("t/+", ({ text }) => Effect.fail(`no ${text}`))
       const events = yield* eventsOf(session)
@@ -472,7 +472,7 @@ describe("what is told", () => {
       assert.isAtMost(lines.length, 5)
     }))
 
-  it.effect("the log says of each outcome what becomes of the message, once in ten seconds and with the number of the others", () =>
+  it.effect("the log has one line in ten seconds for each outcome, with the number of the others", () =>
     Effect.gen(function*() {
       const lines: Array<readonly [string, unknown]> = []
       const logger = Logger.make(({ fiber, message }) => {

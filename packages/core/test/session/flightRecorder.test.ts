@@ -115,7 +115,7 @@ describe("the flight recorder", () => {
       }).pipe(Effect.provide([SessionStore.layerMemory, FlightRecorder.layer()]))
     }))
 
-  it.effect("hands it out after a violation of the server, at most once a minute", () =>
+  it.effect("emits it after a violation of the server, at most once a minute", () =>
     Effect.gen(function*() {
       const { provide, records } = yield* watched
       const broker = yield* makeBroker("memory")
@@ -140,7 +140,7 @@ describe("the flight recorder", () => {
       yield* replayed(yield* Queue.take(records))
     }))
 
-  it.effect("hands it out after bytes that are no packet", () =>
+  it.effect("emits it after bytes that are no packet", () =>
     Effect.gen(function*() {
       const { provide, records } = yield* watched
       const broker = yield* makeBroker("memory")
@@ -150,7 +150,7 @@ describe("the flight recorder", () => {
       assert.include(replay.cause, "violation: ")
     }))
 
-  it.effect("hands it out after a defect in a turn", () =>
+  it.effect("emits it after a defect in a turn", () =>
     Effect.gen(function*() {
       const { provide, records } = yield* watched
       const broker = yield* makeBroker("memory")

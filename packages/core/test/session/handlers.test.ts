@@ -56,7 +56,7 @@ describe.each([4, 5] as const)("version %s", (version) => {
     "interrupts itself": () => Effect.interrupt
   }
   for (const [title, handler] of Object.entries(failing)) {
-    it.live(`a handler that ${title} harms no other: under skip its message is given up, and all others are handled and acknowledged`, () =>
+    it.live(`a handler that ${title} harms no other: under skip its message is dropped, and all others are handled and acknowledged`, () =>
       Effect.gen(function*() {
         const broker = yield* makeBroker("memory")
         const session = yield* readySession(broker, { protocolVersion: version })

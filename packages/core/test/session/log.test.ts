@@ -28,7 +28,7 @@ const steady: Options["reconnect"] = { initialDelay: "1 second", factor: 1, maxD
 
 const docs = Fs.readFileSync(Path.join(import.meta.dirname, "../../../../docs/metrics.md"), "utf8")
 
-describe("a session that is well", () => {
+describe("a session without failures", () => {
   it.live("logs nothing, whatever it sends and receives", () =>
     Effect.gen(function*() {
       const log = makeLog()
@@ -48,7 +48,7 @@ describe("a session that is well", () => {
 })
 
 describe("a session that cannot connect", () => {
-  it.effect("says so at once, then at growing intervals, and when it is mended", () =>
+  it.effect("says so at once, then at growing intervals, and when it is connected", () =>
     Effect.gen(function*() {
       const log = makeLog()
       const broker = yield* makeBroker("memory")
@@ -81,7 +81,7 @@ describe("a session that cannot connect", () => {
       assert.deepStrictEqual(log.take(), [])
     }))
 
-  it.effect("says at once when the reason is another one, and calls what does not pass an error", () =>
+  it.effect("says at once when the reason changes, and logs a permanent failure as an error", () =>
     Effect.gen(function*() {
       const log = makeLog()
       const broker = yield* makeBroker("memory")
@@ -101,7 +101,7 @@ describe("a session that cannot connect", () => {
       assert.strictEqual(log.lines.at(-1)!.annotations["reason"], "BadCredentials")
     }))
 
-  it.effect("says that it gives up", () =>
+  it.effect("says that it makes no further attempt", () =>
     Effect.gen(function*() {
       const log = makeLog()
       const broker = yield* makeBroker("memory")
@@ -117,7 +117,7 @@ describe("a session that cannot connect", () => {
 })
 
 describe("a session that loses its connection", () => {
-  it.effect("has one line for the loss and one for its end", () =>
+  it.effect("has one line for the loss and one for the new connection", () =>
     Effect.gen(function*() {
       const log = makeLog()
       const broker = yield* makeBroker("memory")
@@ -132,7 +132,7 @@ describe("a session that loses its connection", () => {
       ])
     }))
 
-  it.effect("again and again, tells how often at growing intervals", () =>
+  it.effect("again and again, logs how often at growing intervals", () =>
     Effect.gen(function*() {
       const log = makeLog()
       const broker = yield* makeBroker("memory")
@@ -160,7 +160,7 @@ describe("a session that loses its connection", () => {
     }))
 })
 
-describe("messages that are given up", () => {
+describe("messages that are dropped or fail", () => {
   it.effect("are counted by cause, at growing intervals, until the last one", () =>
     Effect.gen(function*() {
       const log = makeLog()
@@ -193,7 +193,7 @@ describe("messages that are given up", () => {
       ])
     }))
 
-  it.effect("after they were accepted, are told when their outcome is awaited by no one", () =>
+  it.effect("after they were accepted, are logged when no fiber awaits their outcome", () =>
     Effect.gen(function*() {
       const log = makeLog()
       const broker = yield* makeBroker("memory")
@@ -219,7 +219,7 @@ describe("messages that are given up", () => {
       assert.deepInclude(log.lines.at(-1)!.annotations, { reason: "PublishRefused", topic: "refused" })
     }))
 
-  it.effect("because the session ends before they are sent, are told, unless its store keeps them", () =>
+  it.effect("because the session ends before they are sent, are logged, unless its store keeps them", () =>
     Effect.gen(function*() {
       for (const persistence of ["process", "durable"] as const) {
         const log = makeLog()
@@ -289,7 +289,7 @@ describe("a store that fails", () => {
 })
 
 describe("a subscription that fails", () => {
-  it.effect("is told with its filters, and when it is in force again", () =>
+  it.effect("is logged with its filters, and when it is in force again", () =>
     Effect.gen(function*() {
       const log = makeLog()
       const broker = yield* makeBroker("memory")
@@ -327,7 +327,7 @@ describe("a subscription that fails", () => {
       ])
     }))
 
-  it.effect("of a durable session without consumers, is told although no caller waits for it", () =>
+  it.effect("of a durable session without consumers, is logged although no caller waits for it", () =>
     Effect.gen(function*() {
       const log = makeLog()
       const broker = yield* makeBroker("memory")
@@ -425,7 +425,7 @@ describe("how much is logged", () => {
       assert.deepStrictEqual(yield* blip({}, "Error"), [])
     }))
 
-  it.live("the pace is a setting", () =>
+  it.live("the interval is a setting", () =>
     Effect.gen(function*() {
       const log = makeLog()
       const broker = yield* makeBroker("memory")
@@ -439,7 +439,7 @@ describe("how much is logged", () => {
       })
     }))
 
-  it.live("a manager's sessions come and go in the log of those who want everything", () =>
+  it.live("log: all also logs the sessions that a manager adds and removes", () =>
     Effect.gen(function*() {
       const log = makeLog("Info")
       const { manager, ready } = yield* makeWorld().pipe(
@@ -575,7 +575,7 @@ describe("a line", () => {
       assert.notInclude(JSON.stringify(log.lines), "secret")
     }))
 
-  it.live("that a broken logger dies of harms nothing", () =>
+  it.live("that makes a broken logger die harms nothing", () =>
     Effect.gen(function*() {
       const { Logger } = yield* Effect.promise(() => import("effect"))
       const broker = yield* makeBroker("memory")

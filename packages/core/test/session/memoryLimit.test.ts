@@ -161,7 +161,7 @@ describe.each([4, 5] as const)("the memory limit, version %s", (protocolVersion)
 })
 
 describe("the memory limit", () => {
-  it.live("counts what properties cost: a packet of many small ones weighs what it takes", () =>
+  it.live("counts the memory of properties, also of many small ones in a packet", () =>
     Effect.gen(function*() {
       const broker = yield* makeBroker("tcp")
       const session = yield* readySession(broker, limited)

@@ -62,7 +62,7 @@ describe("a full queue", () => {
   }
   for (const policy of Object.keys(arriving) as ReadonlyArray<QueuePolicy>) {
     for (const method of ["publish", "enqueue"] as const) {
-      it.live(`${policy}: what stays arrives in order after the connect, and every other ${method} fails`, () =>
+      it.live(`${policy}: the messages in the queue arrive in order after the connect, and every other ${method} fails`, () =>
         Effect.gen(function*() {
           const broker = yield* makeBroker("memory")
           yield* broker.refuseNetwork
@@ -104,7 +104,7 @@ describe("a full queue", () => {
       assert.strictEqual((yield* session.metrics).queuedBytes, 9 * 1005)
     }))
 
-  it.live("is left by what is interrupted, queued or waiting for room, and the count stays right", () =>
+  it.live("loses messages that are interrupted, queued or waiting for room, and the count stays right", () =>
     Effect.gen(function*() {
       const broker = yield* makeBroker("memory")
       yield* broker.refuseNetwork
@@ -130,7 +130,7 @@ describe("a full queue", () => {
       )
     }))
 
-  it.live("is left by a publish that timed out", () =>
+  it.live("loses a publish that timed out", () =>
     Effect.gen(function*() {
       const broker = yield* makeBroker("memory")
       yield* broker.refuseNetwork

@@ -14,7 +14,7 @@ const steady = (pace: Pace, seconds: number): ReadonlyArray<readonly [at: number
 }
 
 describe("Pace", () => {
-  it("tells at once, then after pauses that double, each time how often it was since", () => {
+  it("reports at once, then after pauses that double, each time with the count since the last report", () => {
     assert.deepStrictEqual(steady(new Pace(10 * second), 160), [[0, 1], [10, 10], [30, 20], [70, 40], [150, 80]])
   })
 
@@ -25,7 +25,7 @@ describe("Pace", () => {
     assert.strictEqual(told.reduce((sum, [, count]) => sum + count, 0), told.at(-1)![0] + 1)
   })
 
-  it("tells what was not told when that is due, and all of it when asked", () => {
+  it("reports what is outstanding when that is due, and all of it when asked", () => {
     const pace = new Pace(10 * second)
     assert.strictEqual(pace.note(0, 5), 5)
     assert.strictEqual(pace.dueAt, Infinity)

@@ -38,7 +38,7 @@ describe("a permanent failure", () => {
       }))
   }
 
-  it.effect("fails awaitReady, publish and subscription; enqueue waits for better times", () =>
+  it.effect("fails awaitReady, publish and subscription; enqueued messages wait", () =>
     Effect.gen(function*() {
       const broker = yield* makeBroker("memory")
       yield* broker.refuseConnect(0x86)
@@ -87,7 +87,7 @@ describe("a permanent failure", () => {
 })
 
 describe("a session that was taken over", () => {
-  it.effect("waits a minute at least, so that there is no fight", () =>
+  it.effect("waits at least a minute, so that two sessions do not alternate", () =>
     Effect.gen(function*() {
       const broker = yield* makeBroker("memory")
       const options = { clientId: "twin", reconnect: undefined } as const
@@ -173,7 +173,7 @@ describe("several servers", () => {
       assert.deepStrictEqual(connectsOf(second), [0, 2000, 4000, 6000])
     }))
 
-  it.effect("tell a permanent failure of the first one, and the next one is tried at once", () =>
+  it.effect("report a permanent failure of the first one, and the next one is tried at once", () =>
     Effect.gen(function*() {
       const { first, second, session } = yield* twoServers()
       yield* first.refuseConnect(0x86)

@@ -24,7 +24,7 @@ const poison = Fault.dropBefore({
 
 describe("a message over which the server ends every connection", () => {
   it.live.each([4, 5] as const)(
-    "is given up with PoisonMessage after six connections, told, and what waits behind it arrives once, version %s",
+    "fails with PoisonMessage after six connections, which is reported, and the messages behind it arrive once, version %s",
     (protocolVersion) =>
       Effect.gen(function*() {
         const broker = yield* ScriptedBroker.makeMemory()
@@ -70,7 +70,7 @@ describe("a message over which the server ends every connection", () => {
   const mosquitto = realServer("mosquitto")
 
   it.live.skipIf(mosquitto === undefined)(
-    "is given up at a real mosquitto on 3.1.1 that takes no packet of its size, and what waits behind it arrives",
+    "fails at a real mosquitto on 3.1.1 that accepts no packet of its size, and the messages behind it arrive",
     () =>
       Effect.gen(function*() {
         const { url } = yield* MosquittoBroker.make({ config: ["max_packet_size 1000"] })

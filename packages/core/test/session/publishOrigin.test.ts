@@ -61,7 +61,7 @@ describe("the origin of a message", () => {
       })
     }).pipe(Effect.scoped, Effect.provide([ScriptedBroker.layerMemory(), SessionStore.layerMemory])))
 
-  it.live("that is none is refused", () =>
+  it.live("that is invalid is refused", () =>
     Effect.gen(function*() {
       const session = yield* Effect.provide(
         MqttSession.make({ name: "plant", servers: [ScriptedBroker.memoryUrl] }),

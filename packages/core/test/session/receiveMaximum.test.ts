@@ -5,7 +5,7 @@ import { Effect, Fiber, Layer, Stream } from "effect"
 import { realServer } from "../../../../test/support/servers.ts"
 
 describe("a server that sends more than our Receive Maximum", () => {
-  it.live("is taken at its word as long as there is memory: nothing is sent twice, and the excess is told once", () =>
+  it.live("is accepted as long as there is memory: nothing is sent twice, and the excess is reported once", () =>
     Effect.gen(function*() {
       const broker = yield* ScriptedBroker.ScriptedBroker
       const session = yield* MqttSession.make({

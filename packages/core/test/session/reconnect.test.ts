@@ -159,7 +159,7 @@ describe("the schedule", () => {
       assert.isAbove(different, 5)
     }))
 
-  it.effect("may be any Schedule over the failure; when it is over, so is the session's life", () =>
+  it.effect("may be any Schedule over the failure; the session ends with it", () =>
     Effect.gen(function*() {
       const broker = yield* makeBroker("memory")
       yield* broker.refuseNetwork
@@ -216,7 +216,7 @@ describe("without reconnecting", () => {
     }))
 })
 
-describe("a platform that tells when the network is back", () => {
+describe("a platform that reports when the network is back", () => {
   it.effect("ends the wait for the next attempt, and no other one", () =>
     Effect.gen(function*() {
       const broker = yield* makeBroker("memory")

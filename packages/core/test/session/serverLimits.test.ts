@@ -60,7 +60,7 @@ describe("filters of a SUBSCRIBE", () => {
   )
 
   it.live(
-    "are halved as long as the server ends connections over them, and at last one is given up alone",
+    "are halved as long as the server ends connections over them, until one alone fails",
     () =>
       Effect.gen(function*() {
         const broker = yield* ScriptedBroker.makeMemory({ profile: "azure-event-grid", throttling: false })
@@ -207,7 +207,7 @@ describe("a server that asks for less", () => {
       })
   )
 
-  it.effect("is not asked again at once after it has ended a connection with such a reason", () =>
+  it.effect("gets no connection at once after it has ended one with such a reason", () =>
     Effect.gen(function*() {
       const broker = yield* ScriptedBroker.makeMemory({ profile: "aws-iot" })
       const session = yield* makeSession(broker, { clientId: "device", reconnect })

@@ -133,7 +133,7 @@ describe.each([4, 5] as const)("drain, version %s", (version) => {
     }))
 })
 
-describe("the end of the scope is prompt", () => {
+describe("the end of the scope is bounded in time", () => {
   const promptly = 1000
 
   /** A session in a scope of its own, and how long the end of that takes. */

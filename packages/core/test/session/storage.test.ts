@@ -45,7 +45,7 @@ const statuses = Effect.fnUntraced(function*(changes: Stream.Stream<SessionStatu
 })
 
 describe("a store that fails", () => {
-  it.effect("wait: publishers wait, everything is retried, and each outage is told once", () =>
+  it.effect("wait: publishers wait, everything is retried, and each outage is reported once", () =>
     Effect.gen(function*() {
       const { broker, ready, store } = yield* world()
       const session = yield* ready()
@@ -200,7 +200,7 @@ describe("while a store hangs", () => {
     }))
 })
 
-describe("a store that is lost finally", () => {
+describe("a store that is lost permanently", () => {
   for (const kind of ["fenced", "corrupt", "newerFormat", "closed"] as const) {
     it.live(`${kind}: the session disconnects, everything that waits fails, and nothing is committed any more`, () =>
       Effect.gen(function*() {
@@ -307,7 +307,7 @@ describe("the status of the store", () => {
       assert.isUndefined((yield* (yield* open()).status).storage)
     }))
 
-  it.live("damage is told once, with what is left", () =>
+  it.live("damage is reported once, with what is left", () =>
     Effect.gen(function*() {
       const { open, ready, store } = yield* world({}, { damage: { lost: 2, detail: "a torn record" } })
       const session = yield* Effect.scoped(Effect.gen(function*() {

@@ -39,7 +39,7 @@ const inboxOf = Effect.fnUntraced(function*(messages: Stream.Stream<Message, unk
 })
 
 for (const protocolVersion of [4, 5] as const) {
-  describe(`a second life, version ${protocolVersion}`, () => {
+  describe(`a restart, version ${protocolVersion}`, () => {
     it.live("sends 1,000 stored messages again, and new ones behind, as the new connection's Receive Maximum admits", () =>
       Effect.gen(function*() {
         for (const receiveMaximum of [10, 100]) {
@@ -125,7 +125,7 @@ for (const protocolVersion of [4, 5] as const) {
         assert.deepStrictEqual(yield* Queue.takeN(lateInbox, backlog.length), backlog)
       }))
 
-    it.effect("tells what has expired while it was down, and sends the rest", () =>
+    it.effect("reports what has expired while it was down, and sends the rest", () =>
       Effect.gen(function*() {
         const { broker, live } = yield* make({ protocolVersion, queue: { expiresAfter: "1 hour" } })
         yield* broker.refuseNetwork
@@ -242,7 +242,7 @@ for (const protocolVersion of [4, 5] as const) {
         }))
     }
 
-    it.live("finds the server's new session after a crash before the commit that would have told of it", () =>
+    it.live("finds the server's new session after a crash before the commit that would have recorded it", () =>
       Effect.gen(function*() {
         const { broker, live, store } = yield* make({ protocolVersion })
         const first = yield* live()
@@ -286,7 +286,7 @@ for (const protocolVersion of [4, 5] as const) {
 }
 
 describe("a client identifier that the server assigned unasked", () => {
-  it.live("is neither stored nor used in the next life", () =>
+  it.live("is neither stored nor used after a restart", () =>
     Effect.gen(function*() {
       const { broker, live } = yield* make()
       yield* broker.inject(Fault.replace({ direction: "sent", packet: "Connack" }, (packet) =>

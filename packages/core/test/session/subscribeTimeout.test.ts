@@ -58,7 +58,7 @@ describe("subscribeTimeout", () => {
       yield* lose(broker)
     }).pipe(Effect.scoped))
 
-  it.live("unsubscribe does not wait for what the server owes to other filters", () =>
+  it.live("unsubscribe does not wait for answers of the server about other filters", () =>
     Effect.gen(function*() {
       const broker = yield* makeBroker("memory")
       const session = yield* readySession(broker)

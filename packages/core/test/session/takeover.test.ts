@@ -49,7 +49,7 @@ describe("two sessions with one client identifier, with default options", () => 
     }
   }
 
-  it.effect("say from the third time on what they suspect, in events, status and errors", () =>
+  it.effect("report from the third time on that another client may have the same identifier, in events, status and errors", () =>
     Effect.gen(function*() {
       const broker = yield* makeBroker("memory")
       const options = { clientId: "twin", protocolVersion: 4, persistence: "none", reconnect: undefined } as const
@@ -158,7 +158,7 @@ describe("reconnecting after real cuts", () => {
       )
     }))
 
-  it.effect("never waits longer than maxDelay; a constant delay and a Schedule of one's own are left alone", () =>
+  it.effect("never waits longer than maxDelay; a constant delay and a custom Schedule are not changed", () =>
     Effect.gen(function*() {
       const cuts = Array.from({ length: 6 }, () => [0, "cut"] as const)
       assert.deepStrictEqual(

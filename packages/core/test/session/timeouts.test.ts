@@ -59,7 +59,7 @@ const Calibrate = RequestResponse.template("calibrate/:room", {
   response: PayloadCodec.json(Schema.Struct({ ok: Schema.Boolean }))
 })
 
-describe("what takes too long while there is no connection", () => {
+describe("a time limit that ends without a connection", () => {
   it.live("publish says why the session is not connected, in its words and as its cause", () =>
     Effect.gen(function*() {
       const { options, why } = yield* refused
@@ -116,7 +116,7 @@ describe("what takes too long while there is no connection", () => {
     }))
 })
 
-describe("what takes too long although there is a connection", () => {
+describe("a time limit that ends with a connection", () => {
   it.live("says that the store fails", () =>
     Effect.gen(function*() {
       const broker = yield* makeBroker("memory")

@@ -53,7 +53,7 @@ describe("the trace context", () => {
     })
   })
 
-  it("passes the vendors' state on, from the span of another process through those of this one", () => {
+  it("passes on tracestate, from the span of another process through those of this one", () => {
     const read = TraceContext.fromUserProperties([
       ["tracestate", "a=1"],
       ["traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"],
@@ -76,7 +76,7 @@ describe("the trace context", () => {
     ])
   })
 
-  it("is none when it is not valid", () => {
+  it("is absent when it is not valid", () => {
     const good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     const wrong: ReadonlyArray<ReadonlyArray<readonly [string, string]>> = [
       [],

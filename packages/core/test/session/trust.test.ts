@@ -34,7 +34,7 @@ const insecure = {
 }
 
 describe("TLS without verification", () => {
-  it.effect("is warned of at each connect, before the server gets the password", () =>
+  it.effect("is reported by a warning at each connect, before the server gets the password", () =>
     Effect.gen(function*() {
       const broker = yield* makeBroker("memory")
       const log = makeLog()
@@ -65,7 +65,7 @@ describe("TLS without verification", () => {
       }).pipe(Effect.scoped, Effect.provide(log.layer))
     }))
 
-  it.effect("is in the status; TLS as it should be, and none, are too, and say nothing", () =>
+  it.effect("is in the status; verified TLS and no TLS are too, without a warning", () =>
     Effect.gen(function*() {
       const broker = yield* makeBroker("memory")
       const log = makeLog()
@@ -108,7 +108,7 @@ const assigning = (broker: ScriptedBroker.Service, assigned: string) =>
   ))
 
 describe("an assigned client identifier that was not asked for (MQTT 3.2.2.3.7)", () => {
-  it.effect("is not adopted, and warned of", () =>
+  it.effect("is not adopted, and reported by a warning", () =>
     Effect.gen(function*() {
       const broker = yield* makeBroker("memory")
       yield* assigning(broker, "victim\nforged line")
@@ -143,7 +143,7 @@ describe("an assigned client identifier that was not asked for (MQTT 3.2.2.3.7)"
       }).pipe(Effect.scoped, Effect.provide([log.layer, SessionStore.layerMemory]))
     }))
 
-  it.effect("that repeats our own says nothing", () =>
+  it.effect("that repeats our own causes no warning", () =>
     Effect.gen(function*() {
       const broker = yield* makeBroker("memory")
       yield* assigning(broker, "plant")

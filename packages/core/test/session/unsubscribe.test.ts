@@ -33,7 +33,7 @@ describe("unsubscribe", () => {
       assert.lengthOf(broker.received("Unsubscribe"), 2)
     }))
 
-  it.live("fails those alone who wait for the filter that is refused", () =>
+  it.live("fails only the callers that wait for the refused filter", () =>
     Effect.gen(function*() {
       const broker = yield* makeBroker("memory")
       const session = yield* readySession(broker)

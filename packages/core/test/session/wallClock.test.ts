@@ -59,7 +59,7 @@ describe("a wall clock that is set", () => {
         }).pipe(Effect.provideService(Clock.Clock, clock))
       }))
 
-    it.effect(`one hour ${direction} neither gives up what is held for a consumer, nor holds it longer`, () =>
+    it.effect(`one hour ${direction} neither drops what is held for a consumer, nor holds it longer`, () =>
       Effect.gen(function*() {
         const { clock, pass, set } = yield* settable
         const broker = yield* makeBroker("memory")
@@ -86,7 +86,7 @@ describe("a wall clock that is set", () => {
       }).pipe(Effect.provide(Layer.fresh(SessionStore.layerMemory))))
   }
 
-  it.live("is what records have: a message that was stored before expires by it in the next life", () =>
+  it.live("is the time in records: a message that was stored before expires by it after a restart", () =>
     Effect.gen(function*() {
       const { clock, set } = yield* settable
       const broker = yield* makeBroker("memory")

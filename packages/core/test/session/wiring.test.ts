@@ -191,7 +191,7 @@ describe("a durable session", () => {
       assert.strictEqual((yield* SessionOptions.config("MQTT").pipe(environment({}))).persistence, "process")
     }))
 
-  it.effect("has a store that is one, or is refused", () =>
+  it.effect("has a valid store, or is refused", () =>
     Effect.gen(function*() {
       const made = Effect.provideService(MqttSession.makeDurable(options), SessionStore.SessionStore, {} as never)
       assert.strictEqual(yield* refusalOf(made), "SessionStore: must be a SessionStore, got an object")

@@ -102,7 +102,7 @@ describe("an error prints", () => {
     }
   )
 
-  it("that tells which sessions are not ready", () => {
+  it("that says which sessions are not ready", () => {
     const error = new SessionManager.SessionsNotReady({
       failures: [{ session: "plant", state: "connecting", error: refused }]
     })
@@ -220,7 +220,7 @@ describe("a payload that does not fit its schema", () => {
       assert.notInclude(error.message, "\u001b")
     }))
 
-  it.effect("of a request is told to the one who asked, by its field and without its values", () =>
+  it.effect("of a request is reported to the requester, by its field and without its values", () =>
     Effect.gen(function*() {
       const broker = yield* ScriptedBroker.makeMemory()
       const session = yield* makeSession(broker)
@@ -284,7 +284,7 @@ describe("refused messages", () => {
       assert.strictEqual((yield* session.metrics).published.refused.Closed, 2)
     }))
 
-  it.effect("of a bulk are counted, and of those who wait for room when the session ends", () =>
+  it.effect("of a bulk are counted, and those that wait for room when the session ends", () =>
     Effect.gen(function*() {
       const broker = yield* ScriptedBroker.makeMemory()
       yield* broker.refuseNetwork

@@ -418,7 +418,7 @@ describe("what a function without a failure makes of wrong values", () => {
     }
   })
 
-  it("a template throws what it is that is wrong", () => {
+  it("a template throws what is wrong with it", () => {
     for (const path of [undefined, 5, {}, "", "a/+", ":a/:a"] as never as ReadonlyArray<never>) {
       assert.throws(() => TopicTemplate.make(path, Schema.String), MqttErrors.MqttError)
     }

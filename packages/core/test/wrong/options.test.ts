@@ -63,7 +63,7 @@ describe("a name that no option has", () => {
     assert.deepStrictEqual(issuesOf(SessionOptions.decode({ ...minimal, ...given })), [path])
   })
 
-  it.each(typos)("in %s is a mistake for the schema by itself, whatever it is told", (_, given, path) => {
+  it.each(typos)("in %s is a mistake for the schema by itself, with any parse options", (_, given, path) => {
     for (const options of [undefined, { onExcessProperty: "ignore" }, { errors: "all" }] as const) {
       const result = Schema.decodeUnknownResult(SessionOptions.SessionOptions, options)({ ...minimal, ...given })
       assert.isTrue(Result.isFailure(result))
@@ -89,7 +89,7 @@ describe("a name that no option has", () => {
     }
   })
 
-  it.each(forwarderTypos)("in %s of a forwarder is a mistake on every road", (_, given, path) => {
+  it.each(forwarderTypos)("in %s of a forwarder is a mistake in code, JSON and Config", (_, given, path) => {
     assert.include(issuesOf(ForwarderOptions.decode({ ...forwarder, ...given })).join(), path)
     const schema = ForwarderOptions.ForwarderOptions
     assert.isTrue(Result.isFailure(Schema.decodeUnknownResult(schema)({ ...forwarder, ...given })))
@@ -98,7 +98,7 @@ describe("a name that no option has", () => {
     assert.include(textOf(parse(ForwarderOptions.config("up"), records)), "no such option")
   })
 
-  it("in the environment is a mistake, at any depth, and all of them are told at once", () => {
+  it("in the environment is a mistake, at any depth, and all of them are reported at once", () => {
     const text = textOf(parse(
       SessionOptions.config(),
       environment({

@@ -155,7 +155,7 @@ describe.each([4, 5] as const)("payloads on version %s", (protocolVersion) => {
         }
       }))
 
-    it.effect("are refused when they are none, and the session continues", () =>
+    it.effect("are refused when they are invalid, and the session continues", () =>
       Effect.gen(function*() {
         const broker = yield* ScriptedBroker.makeMemory()
         const session = yield* makeSession(broker, { protocolVersion })

@@ -29,7 +29,7 @@ const totals: ReadonlyArray<Family> = [
     }
   },
   total("sessions_ready", "gauge", "Sessions that are ready.", ({ ready }) => ready),
-  total("routes", "gauge", "Routes at work.", ({ routes }) => routes),
+  total("routes", "gauge", "Running routes.", ({ routes }) => routes),
   total("forwarders", "gauge", "Forwarders.", ({ forwarders }) => forwarders),
   total(
     "messages_dropped_total",
@@ -57,7 +57,7 @@ const routes: ReadonlyArray<Family> = [
     "sessions",
     "gauge",
     "state",
-    "Sessions that the route is on, by how it stands with them.",
+    "Sessions of the route, by the state of its subscription there.",
     ({ sessions }) => {
       const states = { joining: 0, active: 0, failed: 0 }
       for (const { state } of sessions) states[state]++
@@ -65,11 +65,11 @@ const routes: ReadonlyArray<Family> = [
     }
   ),
   route.one("messages_received_total", "counter", "Messages that arrived.", ({ received }) => received),
-  route.one("bytes_received_total", "counter", "Bytes of their payloads.", ({ bytes }) => bytes),
+  route.one("bytes_received_total", "counter", "Payload bytes of the messages that arrived.", ({ bytes }) => bytes),
   route.one(
     "messages_delivered_total",
     "counter",
-    "Messages that a handler took with success, or the consumer took from the stream.",
+    "Messages that a handler finished successfully, or the consumer took from the stream.",
     ({ delivered }) => delivered
   ),
   route.one(
@@ -135,14 +135,14 @@ const forwarders: ReadonlyArray<Family> = [
   forwarder.one(
     "messages_filtered_total",
     "counter",
-    "Messages that a filter kept back.",
+    "Messages that a filter rejected.",
     ({ filtered }) => filtered
   ),
   forwarder.by(
     "messages_dropped_total",
     "counter",
     "cause",
-    "Messages that were given up without a failure.",
+    "Messages that were dropped without a failure.",
     ({ dropped }) => ({ ...dropped })
   ),
   forwarder.one(
@@ -160,13 +160,13 @@ const forwarders: ReadonlyArray<Family> = [
   forwarder.one(
     "messages_duplicate_total",
     "counter",
-    "Messages that came again although the target has them.",
+    "Redelivered messages that the target already has.",
     ({ duplicates }) => duplicates
   ),
   forwarder.one(
     "messages_returned_total",
     "counter",
-    "Messages that were given back unacknowledged.",
+    "Messages that were returned to the source unacknowledged.",
     ({ returned }) => returned
   ),
   forwarder.one(

@@ -69,7 +69,7 @@ export const measures: ReadonlyArray<Measure> = [
   {
     name: "uptime_seconds",
     type: "gauge",
-    help: "Since the session was made.",
+    help: "Time since the session was made.",
     read: (metrics) => seconds(metrics.uptime),
     isOwn: true
   },
@@ -88,14 +88,14 @@ export const measures: ReadonlyArray<Measure> = [
   {
     name: "reconnects_total",
     type: "counter",
-    help: "Connections but the first.",
+    help: "Connections after the first.",
     read: (metrics) => metrics.reconnects
   },
   {
     name: "reconnects_by_reason_total",
     type: "counter",
     key: "reason",
-    help: "Connections but the first, by what ended the connection before.",
+    help: "Connections after the first, by what ended the connection before.",
     read: (metrics) => metrics.reconnectsByReason
   },
   {
@@ -126,7 +126,7 @@ export const measures: ReadonlyArray<Measure> = [
   {
     name: "messages_accepted_total",
     type: "counter",
-    help: "Messages taken to be published: those sent, failed, withdrawn and pending.",
+    help: "Messages accepted for publishing: sent, failed, withdrawn and pending ones.",
     read: (metrics) => metrics.published.accepted
   },
   {
@@ -145,7 +145,7 @@ export const measures: ReadonlyArray<Measure> = [
   {
     name: "messages_withdrawn_total",
     type: "counter",
-    help: "Accepted messages that their publisher gave up before they were sent.",
+    help: "Accepted messages that their publisher withdrew before they were sent.",
     read: (metrics) => metrics.published.withdrawn
   },
   {
@@ -171,7 +171,7 @@ export const measures: ReadonlyArray<Measure> = [
     name: "messages_dropped_total",
     type: "counter",
     key: "cause",
-    help: "Messages that a policy dropped: of the queue outbound, of streams and of unclaimed messages inbound.",
+    help: "Messages that a policy dropped: of the queue (outbound), of streams and of unclaimed messages (inbound).",
     read: (metrics) => metrics.dropped
   },
   {
@@ -180,29 +180,34 @@ export const measures: ReadonlyArray<Measure> = [
     help: "Accepted messages that were not sent yet.",
     read: (metrics) => metrics.queuedMessages
   },
-  { name: "queue_bytes", type: "gauge", help: "What they weigh in bytes.", read: (metrics) => metrics.queuedBytes },
+  {
+    name: "queue_bytes",
+    type: "gauge",
+    help: "Size of the queued messages in bytes.",
+    read: (metrics) => metrics.queuedBytes
+  },
   {
     name: "queue_oldest_age_seconds",
     type: "gauge",
-    help: "How long the oldest of them has waited; 0 when there is none.",
+    help: "How long the oldest queued message has waited; 0 when there is none.",
     read: (metrics) => seconds(metrics.oldestQueuedAge)
   },
   {
     name: "memory_inbound_bytes",
     type: "gauge",
-    help: "What received messages take until their consumers have finished with them.",
+    help: "Memory of received messages that their consumers have not finished.",
     read: (metrics) => metrics.memory.inbound
   },
   {
     name: "memory_outbound_bytes",
     type: "gauge",
-    help: "What queued and unacknowledged messages take.",
+    help: "Memory of queued and unacknowledged messages.",
     read: (metrics) => metrics.memory.outbound
   },
   {
     name: "memory_limit_bytes",
     type: "gauge",
-    help: "What both may take together.",
+    help: "Limit for received, queued and unacknowledged messages together.",
     read: (metrics) => metrics.memory.limit
   },
   {
@@ -256,7 +261,7 @@ export const measures: ReadonlyArray<Measure> = [
   {
     name: "failing_oldest_age_seconds",
     type: "gauge",
-    help: "How long ago the oldest of them failed first; 0 when there is none.",
+    help: "How long ago the oldest failing message failed first; 0 when there is none.",
     read: (metrics) => seconds(metrics.handlers.oldestFailingAge)
   },
   {
