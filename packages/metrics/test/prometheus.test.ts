@@ -120,7 +120,7 @@ describe("a real Prometheus", () => {
       assert.strictEqual(sent.labels.session, name)
       assert.strictEqual(sent.labels.job, "mqtt")
       yield* until("mqtt_session_messages_received_total{session=\"cloud\"}", 300)
-      yield* until("mqtt_route_messages_delivered_total{route=\"all\"}", handled)
+      yield* until("mqtt_route_messages_delivered_total{route=\"all\"}", 300)
       assert.strictEqual(handled, 300)
       yield* until("sum(mqtt_session_reconnects_total)", 1)
       yield* until("mqtt_session_reconnects_by_reason_total{reason=\"ConnectionLost\"}", 1)
