@@ -4,6 +4,7 @@
  * time that the process used itself. So what waits for a timer too many, or computes for too long, is late as ever.
  */
 import { Effect } from "effect"
+import { monitorEventLoopDelay } from "node:perf_hooks"
 
 const tick = 5
 /** What a timer of Node is late by on a machine that does nothing else. */
@@ -47,3 +48,20 @@ export const within = (millis: number) => <A, E, R>(effect: Effect.Effect<A, E, 
       return Effect.sync(() => clearInterval(timer))
     })
   )
+
+/** So late may be what this process does, before it counts as standing still. */
+const stillness = 150
+
+/**
+ * Tries an effect again when it fails and this process stood still meanwhile. For what a process does otherwise that
+ * stood still, such as to ask a silent peer once more.
+ */
+export const undisturbed = <A, E, R>(effect: Effect.Effect<A, E, R>, left = 5): Effect.Effect<A, E, R> =>
+  Effect.suspend(() => {
+    const delay = monitorEventLoopDelay({ resolution: tick })
+    delay.enable()
+    return Effect.catchCause(effect, (cause) => {
+      delay.disable()
+      return left > 0 && delay.max / 1e6 > stillness ? undisturbed(effect, left - 1) : Effect.failCause(cause)
+    })
+  })
