@@ -13,9 +13,10 @@ import type { AddressInfo } from "node:net"
 import * as Path from "node:path"
 import { executablePath, launch } from "./support/browsers.ts"
 import { blocksOf, fileNameOf } from "./support/fences.ts"
+import { freePort } from "./support/freePort.ts"
 import { registry, run } from "./support/packing/consumer.ts"
 import { root } from "./support/repository.ts"
-import { freePort, start } from "./support/walkthrough.ts"
+import { start } from "./support/walkthrough.ts"
 
 const page = "docs/guides/recipes.md"
 const folder = Path.join(root, "build/frameworks")

@@ -9,8 +9,9 @@ import { TestClock } from "effect/testing"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { fencesOf, fileNameOf } from "./support/fences.ts"
+import { freePort } from "./support/freePort.ts"
 import { root } from "./support/repository.ts"
-import { bundle, freePort, start } from "./support/walkthrough.ts"
+import { bundle, start } from "./support/walkthrough.ts"
 
 const page = "docs/guides/recipes.md"
 const fences = fencesOf(page, Fs.readFileSync(Path.join(root, page), "utf8"))

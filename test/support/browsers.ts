@@ -12,6 +12,8 @@ export const launch: Effect.Effect<Browser, never, Scope.Scope> = Effect.acquire
   Effect.promise(() =>
     chromium.launch({
       executablePath: executablePath!,
+      // A machine with other work takes long to start it.
+      timeout: 80_000,
       args: [
         "--no-sandbox",
         "--disable-gpu",

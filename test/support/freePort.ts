@@ -1,26 +1,11 @@
 /**
- * A port for a process that a test starts later. Below the range from which Linux takes the ports of connections, so
- * that no connection has it by then, and never the same one twice. Tests of the gateway and of clusters use it.
+ * A port for a server or a process that a test starts later, or where nothing shall listen. Tests of all packages use
+ * it. It is one of those that the servers of the package for tests get, so that none of them has it.
  */
 import * as Effect from "effect/Effect"
-import * as Net from "node:net"
+import { freePorts } from "../../packages/testing/src/internal/node/freePorts.ts"
 
-const first = 15_000
-const last = 32_000
-const given = new Set<number>()
+export { freePorts, listenFree } from "../../packages/testing/src/internal/node/freePorts.ts"
 
-const listens = (port: number): Effect.Effect<boolean> =>
-  Effect.callback((resume) => {
-    const server = Net.createServer()
-    server.once("error", () => resume(Effect.succeed(false)))
-    server.listen(port, "127.0.0.1", () => server.close(() => resume(Effect.succeed(true))))
-  })
-
-/** A port where nothing listens. */
-export const freePort: Effect.Effect<number> = Effect.suspend(() => {
-  // Each test file has a process of its own, and they must not begin with the same port.
-  const port = first + Math.floor(Math.random() * (last - first))
-  if (given.has(port)) return freePort
-  given.add(port)
-  return Effect.flatMap(listens(port), (isFree) => isFree ? Effect.succeed(port) : freePort)
-})
+/** A port where nothing listens, see `freePorts`. */
+export const freePort: Effect.Effect<number> = Effect.map(freePorts(1), ([port]) => port!)

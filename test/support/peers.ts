@@ -13,6 +13,7 @@ import * as Https from "node:https"
 import * as Net from "node:net"
 import * as Tls from "node:tls"
 import { type WebSocket, WebSocketServer } from "ws"
+import { listenFree } from "./freePort.ts"
 
 export const connack = (fields: Partial<Connack> = {}): Connack => ({
   _tag: "Connack",
@@ -228,6 +229,8 @@ export const listen = (options: ListenOptions = {}): Effect.Effect<Listener, nev
           verifyClient: (_info: unknown, answer: (ok: boolean, code: number) => void) => answer(false, status)
         })
       })
+      // It repeats the errors of the HTTP server, which are handled there.
+      webSocketServer.on("error", () => {})
       webSocketServer.on("connection", (socket, upgrade) => {
         webSockets.push(socket)
         upgrades.push(upgrade)
@@ -252,24 +255,21 @@ export const listen = (options: ListenOptions = {}): Effect.Effect<Listener, nev
         accept(peer)
       })
     }
-    const address = yield* Effect.callback<ServerAddress.ServerAddress>((resume) => {
-      const listening = (): void => {
-        const bound = server.address()
-        resume(Effect.succeed({
-          protocol,
-          host: protocol === "unix" ? "" : host,
-          port: typeof bound === "object" && bound !== null ? bound.port : 0,
-          path: options.path ?? (isWebSocket ? "/mqtt" : ""),
-          username: undefined,
-          password: undefined
-        }))
-      }
-      if (protocol === "unix") {
-        server.listen(options.path, listening)
-      } else {
-        server.listen(options.port ?? 0, host, listening)
-      }
-    })
+    const listenAt = (where: Net.ListenOptions): Effect.Effect<number> =>
+      Effect.callback((resume) => void server.listen(where, () => resume(Effect.succeed(where.port ?? 0))))
+    const port = protocol === "unix"
+      ? yield* listenAt({ path: options.path! })
+      : options.port === undefined
+      ? yield* listenFree(server, host)
+      : yield* listenAt({ port: options.port, host })
+    const address: ServerAddress.ServerAddress = {
+      protocol,
+      host: protocol === "unix" ? "" : host,
+      port,
+      path: options.path ?? (isWebSocket ? "/mqtt" : ""),
+      username: undefined,
+      password: undefined
+    }
     yield* Effect.addFinalizer(() =>
       Effect.callback<void>((resume) => {
         server.close(() => resume(Effect.void))

@@ -11,7 +11,6 @@ import { Effect, type Scope } from "effect"
 import { build } from "esbuild"
 import { type ChildProcess, spawn } from "node:child_process"
 import * as Fs from "node:fs"
-import * as Net from "node:net"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { blocksOf, type Fence, fileNameOf } from "./fences.ts"
@@ -74,16 +73,6 @@ export const start = (
     ),
     ({ child }) => Effect.sync(() => child.kill("SIGKILL"))
   )
-
-/** A port of loopback that no program has. */
-export const freePort = Effect.promise(() =>
-  new Promise<number>((resolve) => {
-    const server = Net.createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as Net.AddressInfo
-      server.close(() => resolve(port))
-    })
-  })
-)
 
 /** Runs a program of the repository to its end, which has to be a good one. */
 const run = (folder: string, args: ReadonlyArray<string>) =>

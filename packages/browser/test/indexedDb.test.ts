@@ -20,7 +20,7 @@ class Chromium extends Context.Service<Chromium, Page>()("Chromium") {
 }
 
 describe.skipIf(executablePath === undefined)("IndexedDbStore in Chromium", () => {
-  layer(Chromium.layer, { timeout: "60 seconds" })((it) => {
+  layer(Chromium.layer, { timeout: "90 seconds" })((it) => {
     for (const [index, { name }] of SessionStoreSuite.cases.entries()) {
       it.effect(name, () =>
         Effect.gen(function*() {

@@ -54,6 +54,7 @@ export const makeTabs: Effect.Effect<Tabs, never, Scope.Scope> = Effect.gen(func
   const context = yield* Effect.promise(() => browser.newContext())
   const open = Effect.promise(async () => {
     const page = await context.newPage()
+    page.setDefaultTimeout(50_000)
     await page.goto(url)
     await page.waitForFunction(() => "isReady" in globalThis)
     return page

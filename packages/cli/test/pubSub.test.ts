@@ -7,9 +7,9 @@ import { MosquittoBroker } from "@effect-mqttx/testing"
 import { assert, describe, layer } from "@effect/vitest"
 import { Deferred, Effect, Layer, Stream } from "effect"
 import * as Fs from "node:fs"
-import * as Net from "node:net"
 import * as Os from "node:os"
 import * as Path from "node:path"
+import { freePort } from "../../../test/support/freePort.ts"
 import { run, start } from "./support/program.ts"
 
 const { exitCodes } = Cli
@@ -27,16 +27,6 @@ const receive = (url: string, filter: string, count: number) =>
     const { messages } = yield* session.subscription(filter, { qos: 2 })
     return Stream.runCollect(Stream.take(messages, count))
   })
-
-/** A port where nothing listens. */
-const closedPort = Effect.promise(() =>
-  new Promise<number>((resolve) => {
-    const server = Net.createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as Net.AddressInfo
-      server.close(() => resolve(port))
-    })
-  })
-)
 
 const place = Effect.map(
   MosquittoBroker.MosquittoBroker,
@@ -137,7 +127,7 @@ describe.skipIf(isAbsent)("effect-mqttx pub", () => {
   layer(Layer.empty, { excludeTestServices: true })((it) => {
     it.effect("says that nothing listens, and what to check", () =>
       Effect.gen(function*() {
-        const port = yield* closedPort
+        const port = yield* freePort
         for (const args of [["pub", "-m", "x"], ["pub", "-l"], ["sub"]]) {
           const outcome = yield* run([...args, "-t", "a", "-h", "127.0.0.1", "-p", String(port)], { stdin: "x\n" })
           assert.strictEqual(outcome.code, exitCodes.unreachable)

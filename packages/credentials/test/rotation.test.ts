@@ -8,15 +8,8 @@ import * as MosquittoBroker from "@effect-mqttx/testing/MosquittoBroker"
 import { NodeFileSystem } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, FileSystem, Layer, Option, Queue, Schedule, Stream } from "effect"
-import * as Net from "node:net"
+import { freePort } from "../../../test/support/freePort.ts"
 import { archive } from "../../core/test/connection/certificates.ts"
-
-const freePort: Effect.Effect<number> = Effect.callback((resume) => {
-  const server = Net.createServer().listen(0, "127.0.0.1", () => {
-    const { port } = server.address() as Net.AddressInfo
-    server.close(() => resume(Effect.succeed(port)))
-  })
-})
 
 describe.skipIf(!MosquittoBroker.isPresent())("certificates in files", () => {
   it.live("are used at once when the files change, and nothing is lost", () =>

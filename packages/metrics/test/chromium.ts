@@ -31,7 +31,7 @@ export const open = (
     const requests: Array<string> = []
     const complaints: Array<string> = []
     const page = yield* Effect.promise(() => context.newPage())
-    page.setDefaultTimeout(20_000)
+    page.setDefaultTimeout(50_000)
     page.on("request", (request) => requests.push(request.url()))
     page.on("console", (message) => complaints.push(message.text()))
     page.on("pageerror", (error) => complaints.push(error.message))

@@ -64,7 +64,7 @@ const light = "rgb(245, 246, 248)"
 const dark = "rgb(13, 15, 19)"
 
 describe.skipIf(executablePath === undefined)("the live page", () => {
-  layer(Chromium.layer, { excludeTestServices: true, timeout: "60 seconds" })((it) => {
+  layer(Chromium.layer, { excludeTestServices: true, timeout: "90 seconds" })((it) => {
     it.effect(
       "shows traffic, the end of the broker in red with the reason, and the recovery in green",
       () =>

@@ -9,21 +9,13 @@ import { Effect, Layer, Metric, Schedule } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
 import { type ChildProcess, spawn } from "node:child_process"
 import * as Fs from "node:fs"
-import * as Net from "node:net"
 import * as Os from "node:os"
 import * as Path from "node:path"
+import { freePort } from "../../../test/support/freePort.ts"
 import { makeWorld } from "../../../test/support/managers.ts"
 import { realServer } from "../../../test/support/servers.ts"
 
 const program = realServer("prometheus")
-
-const freePort = Effect.callback<number>((resume) => {
-  const server = Net.createServer()
-  server.listen(0, "127.0.0.1", () => {
-    const { port } = server.address() as Net.AddressInfo
-    server.close(() => resume(Effect.succeed(port)))
-  })
-})
 
 /** A running Prometheus that scrapes a port once in a while; asks it. */
 const makePrometheus = Effect.fnUntraced(function*(target: string) {
@@ -128,7 +120,7 @@ describe("a real Prometheus", () => {
       assert.strictEqual(sent.labels.session, name)
       assert.strictEqual(sent.labels.job, "mqtt")
       yield* until("mqtt_session_messages_received_total{session=\"cloud\"}", 300)
-      yield* until("mqtt_route_messages_delivered_total{route=\"all\"}", handled)
+      yield* until("mqtt_route_messages_delivered_total{route=\"all\"}", 300)
       assert.strictEqual(handled, 300)
       yield* until("sum(mqtt_session_reconnects_total)", 1)
       yield* until("mqtt_session_reconnects_by_reason_total{reason=\"ConnectionLost\"}", 1)

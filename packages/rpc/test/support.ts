@@ -263,7 +263,7 @@ export const everywhere = (
 ): void => {
   for (const environment of environments.filter(where)) {
     const { broker, missing, name, serialization, version } = environment
-    layer(missing === undefined ? broker : Layer.empty as never, { excludeTestServices: true, timeout: "30 seconds" })(
+    layer(missing === undefined ? broker : Layer.empty as never, { excludeTestServices: true, timeout: "90 seconds" })(
       `${title} on ${name}`,
       (it) =>
         suite((test, body, isHere) => {

@@ -11,7 +11,7 @@ import { kindOf, outbound, put, sequencesOf } from "../../../test/support/storeR
 import { makeProxy } from "./support/proxy.ts"
 import { type DriverOptions, intercepted } from "./support/redis.ts"
 
-const impatient = { commandTimeout: "1 second" } as const
+const impatient = { commandTimeout: "3 seconds" } as const
 
 /** Both services of a driver, for the scope. */
 const driverOver = (url: string, options?: DriverOptions) =>
@@ -194,7 +194,7 @@ describe.skipIf(!RedisServer.isPresent())("a connection to a server that is no l
 
   it.live("an idle owner keeps its lease at the new primary by its renewals", () =>
     Effect.gen(function*() {
-      const { next, old, proxy } = yield* world({ leaseDuration: "600 millis" })
+      const { next, old, proxy } = yield* world({ leaseDuration: "3 seconds" })
       yield* old.command("REPLICAOF", "127.0.0.1", `${next.port}`)
       proxy.leadTo(next.port)
       yield* Effect.repeat(next.command("EXISTS", "mqttx:session:{plant}:lease"), { until: (reply) => reply === 1 })
@@ -320,7 +320,7 @@ describe.skipIf(!RedisServer.isPresent())("a connection to a server that is no l
             return Effect.never
           })
       })
-      const store = yield* storeOver(Context.make(Redis.Redis, stuck), { commandTimeout: "500 millis" })
+      const store = yield* storeOver(Context.make(Redis.Redis, stuck), { commandTimeout: "2 seconds" })
       const handle = yield* store.open("plant")
       yield* handle.load
       yield* handle.commit([put(outbound(1))])

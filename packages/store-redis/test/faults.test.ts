@@ -13,7 +13,7 @@ import { driver, intercepted, store } from "./support/redis.ts"
 const insist = (handle: SessionStore.SessionStoreHandle, sequence: number) =>
   Effect.retry(handle.commit([put(outbound(sequence))]), Schedule.spaced(50))
 
-const impatient = { commandTimeout: "800 millis" } as const
+const impatient = { commandTimeout: "2 seconds" } as const
 
 describe.skipIf(!RedisServer.isPresent())("a Redis that fails", () => {
   it.live(
@@ -79,7 +79,7 @@ describe.skipIf(!RedisServer.isPresent())("a Redis that fails", () => {
       const server = yield* RedisServer.make()
       const handle = yield* (yield* store(server, impatient)).open("plant")
       yield* handle.load
-      yield* server.command("CLIENT", "PAUSE", "3000", "ALL")
+      yield* server.command("CLIENT", "PAUSE", "6000", "ALL")
       assert.strictEqual(yield* kindOf(handle.commit([put(outbound(1)), put(outbound(2))])), "unavailable")
       yield* Effect.retry(handle.commit([drop(1), put(outbound(3))]), Schedule.spaced(50))
       assert.deepStrictEqual(sequencesOf(yield* handle.load).filter((sequence) => sequence !== 2), [3])
@@ -146,7 +146,7 @@ describe.skipIf(!RedisServer.isPresent())("a Redis that fails", () => {
   it.live("an idle owner finds that out by its renewals, before another process opens the session", () =>
     Effect.gen(function*() {
       const server = yield* RedisServer.make()
-      const handle = yield* (yield* store(server, { ...impatient, leaseDuration: "300 millis" })).open("plant")
+      const handle = yield* (yield* store(server, { ...impatient, leaseDuration: "3 seconds" })).open("plant")
       yield* handle.load
       yield* handle.commit([put(outbound(1))])
       yield* server.command("FLUSHALL")
@@ -187,7 +187,7 @@ describe.skipIf(!RedisServer.isPresent())("a Redis that fails", () => {
   it.live("out of memory: full, while deletes and PUBREL still pass, and it recovers", () =>
     Effect.gen(function*() {
       const server = yield* RedisServer.make({ config: ["maxmemory-policy noeviction"] })
-      const handle = yield* (yield* store(server, { leaseDuration: "300 millis" })).open("plant")
+      const handle = yield* (yield* store(server, { leaseDuration: "3 seconds" })).open("plant")
       yield* handle.load
       const sent = { state: "publishing", qos: 2, packetIdentifier: 2 } as const
       yield* handle.commit([put(outbound(1)), put(outbound(2, sent))])
@@ -198,7 +198,7 @@ describe.skipIf(!RedisServer.isPresent())("a Redis that fails", () => {
       yield* handle.commit([put(outbound(1, { state: "publishing", packetIdentifier: 1 }))])
       yield* handle.commit([put(outbound(2, { ...sent, state: "releasing", payload: new Uint8Array(0) }))])
       yield* handle.commit([drop(1)])
-      const other = yield* store(server, { acquireTimeout: "1 second" })
+      const other = yield* store(server, { acquireTimeout: "5 seconds" })
       assert.strictEqual(yield* Effect.scoped(kindOf(other.open("plant"))), "owned", "the lease is renewed")
       assert.strictEqual(yield* Effect.scoped(kindOf(other.open("another"))), "full")
       assert.deepStrictEqual(sequencesOf(yield* handle.load), [2])

@@ -208,7 +208,7 @@ for (const { database, isPresent, name } of databases) {
           let reads = 0
           const { broker, own, post } = yield* world("late", {
             outbox: { window: 1 },
-            session: { publishTimeout: "100 millis" },
+            session: { publishTimeout: "1 second" },
             intercept: (sql) =>
               intercept(sql, (text, statement) =>
                 text.includes("accepted_in IS NULL AND refusal IS NULL") && ++reads === 2

@@ -88,19 +88,19 @@ for (const { database, isPresent, name } of databases) {
                 Effect.onExit(latch.whenOpen(statement), (exit) => Deferred.succeed(arrived, Exit.isSuccess(exit)))
               )
             }))
-          const options = { ...patient, statementTimeout: "100 millis" } as const
+          const options = { ...patient, statementTimeout: "500 millis" } as const
           const one = yield* Effect.provideService(SqlStore.make(options), SqlClient.SqlClient, slow)
-          const handle = yield* Effect.retry(one.open("overtaken"), { times: 20 })
+          const handle = yield* Effect.retry(one.open("overtaken"), { times: 50 })
           isHolding = true
           assert.strictEqual(yield* kindOf(handle.commit([put(outbound(1))])), "unavailable")
           isHolding = false
           const tried = held.length
           assert.isAbove(tried, 1)
-          const later = Effect.retry(handle.commit([put(outbound(2)), drop(1)]), { times: 20 })
+          const later = Effect.retry(handle.commit([put(outbound(2)), drop(1)]), { times: 50 })
           yield* later
           yield* latch.open
           for (const arrived of held) assert.isTrue(yield* Deferred.await(arrived))
-          assert.deepStrictEqual(sequencesOf(yield* Effect.retry(handle.load, { times: 20 })), [2])
+          assert.deepStrictEqual(sequencesOf(yield* Effect.retry(handle.load, { times: 50 })), [2])
         }))
     })
   })

@@ -89,7 +89,8 @@ describe.skipIf(!hasSqlite)("SQLite", () => {
       yield* Fiber.interrupt(ticking)
       // What reads does not wait.
       assert.lengthOf(yield* other.unsafe("SELECT b FROM a"), 0)
-      const waiting = yield* Effect.forkChild(other.unsafe("INSERT INTO a VALUES (3)"), { startImmediately: true })
+      const patient = yield* sqliteClient(path)
+      const waiting = yield* Effect.forkChild(patient.unsafe("INSERT INTO a VALUES (3)"), { startImmediately: true })
       yield* Deferred.succeed(end, undefined)
       yield* Fiber.join(transaction)
       yield* Fiber.join(waiting)

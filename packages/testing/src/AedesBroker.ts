@@ -19,6 +19,7 @@ import * as Net from "node:net"
 import { createWebSocketStream, WebSocketServer } from "ws"
 import type { BrokerEndpoints } from "./BrokerEndpoints.ts"
 import { type Checks, flag, integer, mistakeOf, orDie, record } from "./internal/checks.ts"
+import { listenFree } from "./internal/node/freePorts.ts"
 import { BrokerUnavailable } from "./RealServer.ts"
 
 /**
@@ -29,7 +30,7 @@ import { BrokerUnavailable } from "./RealServer.ts"
  * @since 0.1.0
  */
 export interface AedesBrokerOptions {
-  /** The TCP port; default 0, an ephemeral one. */
+  /** The TCP port; default 0, a free one. */
   readonly port?: number
   /** Listen for WebSockets too, on a port of their own (path `/mqtt`). Default false. */
   readonly webSocket?: boolean
@@ -66,9 +67,9 @@ const host = "127.0.0.1"
 
 const listening = (server: Net.Server, port: number): Effect.Effect<number, never, Scope.Scope> =>
   Effect.acquireRelease(
-    Effect.callback<number>((resume) => {
+    port === 0 ? listenFree(server, host) : Effect.callback<number>((resume) => {
       server.once("error", (error) => resume(Effect.die(error)))
-      server.listen({ port, host }, () => resume(Effect.succeed((server.address() as Net.AddressInfo).port)))
+      server.listen({ port, host }, () => resume(Effect.succeed(port)))
     }),
     () => Effect.sync(() => server.close())
   )
@@ -123,6 +124,8 @@ export const make = (
         response.writeHead(426).end()
       })
       const server = new WebSocketServer({ server: http, handleProtocols: () => "mqtt" })
+      // It repeats the errors of the HTTP server, which are handled there.
+      server.on("error", () => {})
       server.on("connection", (socket, request) => {
         const stream = createWebSocketStream(socket)
         stream.on("error", () => {})

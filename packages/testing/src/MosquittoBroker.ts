@@ -11,6 +11,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -117,6 +118,7 @@ export const isPresent = (): boolean => RealServer.isPresent("mosquitto")
 const host = "127.0.0.1"
 // A free port may be taken by another process before mosquitto opens it.
 const attempts = 5
+const onRealTime = Effect.provideService(Clock.Clock, Clock.Clock.defaultValue())
 
 /**
  * Starts mosquitto. Fails with `BrokerUnavailable` when it is not installed or does not start. Dies with an `MqttError`
@@ -171,6 +173,10 @@ export const make = (
       return { running, ports: setup.ports }
     })
     const { ports, running } = yield* Effect.retry(launch, { times: attempts - 1 })
+    // While mosquitto was stopped, another process may have tried its port.
+    const start = onRealTime(
+      Effect.retry(running.start, { times: attempts - 1, schedule: Schedule.spaced(200) })
+    )
     const url = `mqtt://${host}:${ports.tcp}`
     return {
       url,
@@ -192,11 +198,11 @@ export const make = (
       log: running.log,
       stop: running.end("SIGTERM"),
       kill: running.end("SIGKILL"),
-      start: running.start,
-      restart: Effect.andThen(running.end("SIGTERM"), running.start)
+      start,
+      restart: Effect.andThen(running.end("SIGTERM"), start)
     }
     // Processes and sockets run in real time, so this does not use a TestClock.
-  }).pipe(Effect.provideService(Clock.Clock, Clock.Clock.defaultValue()))
+  }).pipe(onRealTime)
 
 const checks: Checks<MosquittoBrokerOptions> = {
   tls: flag,

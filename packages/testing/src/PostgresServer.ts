@@ -161,7 +161,7 @@ export const make = (
       Effect.mapError((problem) => unavailable(`${problem}: ${running.log()}`))
     )
     const start = Effect.andThen(
-      // While PostgreSQL was stopped, a connection of another process may have used its port.
+      // While PostgreSQL was stopped, another process may have tried its port.
       Effect.retry(running.start, { times: attempts - 1, schedule: Schedule.spaced(200) }),
       serving
     )

@@ -154,14 +154,14 @@ export const make = (
     // It accepts connections before it has read its files.
     const serving = Effect.suspend(() => command("PING")).pipe(
       Effect.retry(Schedule.spaced(10)),
-      Effect.timeoutOrElse({ duration: 10_000, orElse: () => Effect.fail(undefined) }),
+      Effect.timeoutOrElse({ duration: "30 seconds", orElse: () => Effect.fail(undefined) }),
       Effect.mapError(() =>
         new RealServer.BrokerUnavailable({ broker: "redis-server", detail: `it does not serve: ${running.log()}` })
       )
     )
     const start = Effect.gen(function*() {
       password = options?.requirepass
-      // While Redis was stopped, a connection of another process may have used its port.
+      // While Redis was stopped, another process may have tried its port.
       yield* Effect.retry(running.start, { times: attempts - 1, schedule: Schedule.spaced(200) })
       yield* serving
     })

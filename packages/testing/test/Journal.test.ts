@@ -261,13 +261,15 @@ describe("kill -9", () => {
             }
           })
           const kill = Effect.gen(function*() {
-            yield* Effect.sleep(60 + life * 15)
+            // Not before there was something to lose.
+            yield* Effect.repeat(Effect.sleep(1), { until: () => acknowledged.length >= 6 * (life + 1) })
+            yield* Effect.sleep(20 + life * 15)
             broker.process.kill("SIGKILL")
           })
           // The publisher dies of "closed while waiting" when the broker is gone.
           if (life < 4) {
             yield* Effect.all([consume, Effect.exit(publish), kill], { concurrency: "unbounded", discard: true })
-          } else yield* Effect.timeoutOption(consume, "10 seconds")
+          } else yield* Effect.timeoutOption(consume, "60 seconds")
         }))
       }
       assert.isAbove(acknowledged.length, 20)

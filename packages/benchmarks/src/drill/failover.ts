@@ -18,11 +18,11 @@ import { SqlClient } from "effect/sql"
 import * as Stream from "effect/Stream"
 import { type ChildProcess, spawn } from "node:child_process"
 import * as Fs from "node:fs"
-import * as Net from "node:net"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import * as CuttableProxy from "./cuttableProxy.ts"
 import type { NodeOrders } from "./failoverNode.ts"
+import { freePort } from "./freePort.ts"
 
 export interface FailoverDrill {
   /** The number of faults. */
@@ -56,14 +56,6 @@ interface Node {
 
 const nodeCount = 3
 const script = new URL("./failoverNode.js", import.meta.url).pathname
-
-const freePort = Effect.callback<number>((resume) => {
-  const server = Net.createServer()
-  server.listen(0, "127.0.0.1", () => {
-    const { port } = server.address() as Net.AddressInfo
-    server.close(() => resume(Effect.succeed(port)))
-  })
-})
 
 const ended = (child: ChildProcess): Effect.Effect<void> =>
   Effect.callback<void>((resume) => {

@@ -6,9 +6,9 @@
 import * as Effect from "effect/Effect"
 import { type ChildProcess, spawn } from "node:child_process"
 import * as Fs from "node:fs"
-import * as Net from "node:net"
 import * as Path from "node:path"
 import { type Bridge, endProcess, type Links } from "./bridge.ts"
+import { freePort } from "./freePort.ts"
 
 const address = (url: string): string => new URL(url).host
 
@@ -32,15 +32,6 @@ bridge_protocol_version mqttv311
 keepalive_interval ${round % 2 === 0 ? 60 : 30}
 `).join("")
 }`
-
-const freePort = Effect.promise(() =>
-  new Promise<number>((resolve) => {
-    const server = Net.createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as Net.AddressInfo
-      server.close(() => resolve(port))
-    })
-  })
-)
 
 export class MosquittoBridge implements Bridge {
   readonly #folder: string

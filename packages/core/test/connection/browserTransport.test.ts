@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url"
 import { chromium } from "playwright-core"
 import { WebSocket as NodeWebSocket } from "ws"
 import { accepting, listen } from "../../../../test/support/peers.ts"
+import { within } from "../../../../test/support/within.ts"
 import { defaultTransport, scheduleTurn } from "../../src/internal/browser/transport.ts"
 import { Transport } from "../../src/Transport.ts"
 import { anyAddress, openWith, publish } from "./client.ts"
@@ -152,7 +153,7 @@ for (
       const peer = yield* listener.peer()
       peer.send(publish({ topic: "before" }))
       rawWrite(listener.webSockets[0], bytes)
-      const error = yield* Effect.timeout(Deferred.await(owner.ended), "1 second")
+      const error = yield* within(1000)(Deferred.await(owner.ended))
       assert.strictEqual(error.reason._tag, "ConnectionLost")
       assert.strictEqual(owner.packets.length, 2)
       assert.deepStrictEqual(connection.send([publish()]), { _tag: "NotSent", sent: 0, failure: undefined })

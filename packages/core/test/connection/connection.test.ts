@@ -2,6 +2,7 @@ import { assert, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { accepting, connack, listen, memoryNetwork, type Peer } from "../../../../test/support/peers.ts"
+import { within } from "../../../../test/support/within.ts"
 import type { Packet } from "../../src/Packet.ts"
 import * as Properties from "../../src/Properties.ts"
 import * as ReasonCode from "../../src/ReasonCode.ts"
@@ -156,7 +157,7 @@ it.live("informs its owner once when the server ends the connection", () =>
     const { connection, owner } = yield* openWith({ address: server.address })
     const peer = yield* server.peer()
     peer.end()
-    yield* Effect.timeout(Deferred.await(owner.ended), "2 seconds")
+    yield* within(2000)(Deferred.await(owner.ended))
     yield* connection.close(0)
     assert.deepStrictEqual(owner.closed.map((error) => error.reason._tag), ["ConnectionLost"])
     assert.deepStrictEqual(connection.send([publish()]), { _tag: "NotSent", sent: 0, failure: undefined })

@@ -5,6 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect } from "effect"
 import { TestClock } from "effect/testing"
 import { accepting, connack, listen, memoryNetwork } from "../../../../test/support/peers.ts"
+import { within } from "../../../../test/support/within.ts"
 import { encode } from "../../src/internal/codec/encoder.ts"
 import type { Packet } from "../../src/Packet.ts"
 import { Transport } from "../../src/Transport.ts"
@@ -364,8 +365,8 @@ describe("acknowledgements that are not read", () => {
           peer.send(publish({ qos: 1, packetIdentifier: 1 + index, payload }))
           connection.send([publish({ qos: 1, packetIdentifier: 1 + index, payload })])
         }
-        yield* Effect.timeout(peer.until(() => peer.packets.length === 1 + 2 * count), "20 seconds")
-        yield* Effect.timeout(Effect.repeat(Effect.sleep(5), { until: () => acknowledged === count }), "20 seconds")
+        yield* within(20_000)(peer.until(() => peer.packets.length === 1 + 2 * count))
+        yield* within(20_000)(Effect.repeat(Effect.sleep(5), { until: () => acknowledged === count }))
         assert.deepStrictEqual(owner.closed, [])
       }),
     50_000

@@ -17,7 +17,7 @@ it.live.skipIf(!MosquittoBroker.isPresent())(
           const { connection, owner } = yield* openWith({
             address,
             protocolVersion,
-            connect: { clientId: `${protocol}${protocolVersion}`, keepAlive: 1 }
+            connect: { clientId: `${protocol}${protocolVersion}`, keepAlive: 2 }
           })
           const topic = `${protocol}/${protocolVersion}`
           // A session in miniature: answers what arrives.
@@ -65,7 +65,7 @@ it.live.skipIf(!MosquittoBroker.isPresent())(
           )
           // Longer than mosquitto keeps a silent client of this keep alive.
           if (protocol === "tcp" && protocolVersion === 5) {
-            yield* Effect.sleep("2500 millis")
+            yield* Effect.sleep("5 seconds")
           }
           assert.deepStrictEqual(owner.closed, [])
           yield* connection.close(0)

@@ -14,6 +14,7 @@ import {
   memoryNetwork,
   type Peer
 } from "../../../../test/support/peers.ts"
+import { within } from "../../../../test/support/within.ts"
 import type { NotSent } from "../../src/internal/connection/contract.ts"
 import { Transport } from "../../src/Transport.ts"
 import { openWith, publish } from "./client.ts"
@@ -251,7 +252,7 @@ describe.each([4, 5] as const)("version %s", (version) => {
         while (sent++ < 200) connection.send([publish({ payload: large })])
         for (const socket of listener.sockets) socket.end()
         for (const socket of listener.tlsSockets) socket.end()
-        const error = yield* Effect.timeout(Deferred.await(owner.ended), "2 seconds")
+        const error = yield* within(2000)(Deferred.await(owner.ended))
         assert.strictEqual(error.reason._tag, "ConnectionLost")
         assert.deepStrictEqual(connection.send([publish()]), notSent(0))
       }))
@@ -272,7 +273,7 @@ describe.each([4, 5] as const)("version %s", (version) => {
         }
         assert.strictEqual((yield* Deferred.await(owner.ended)).reason._tag, "ConnectionLost")
         for (const webSocket of listener.webSockets) webSocket.terminate()
-        yield* Effect.timeout(peer.until(() => topics(peer).length >= reported.length), "2 seconds")
+        yield* within(2000)(peer.until(() => topics(peer).length >= reported.length))
         assert.deepStrictEqual(topics(peer), reported)
         assert.isAbove(reported.length, 200)
         assert.isBelow(reported.length, 4000)
@@ -306,14 +307,14 @@ describe.each(["ws", "wss"] as const)("over %s", (protocol) => {
         const peer = yield* listener.peer()
         peer.send(publish({ topic: "before" }))
         rawWrite(listener, bytes)
-        const error = yield* Effect.timeout(Deferred.await(owner.ended), "2 seconds")
+        const error = yield* within(2000)(Deferred.await(owner.ended))
         assert.strictEqual(error.reason._tag, "ConnectionLost")
         assert.deepStrictEqual(
           owner.packets.map((packet) => packet._tag === "Publish" ? packet.topic : packet._tag),
           ["Connack", "before"]
         )
         assert.deepStrictEqual(connection.send([publish()]), notSent(0))
-        yield* Effect.timeout(peer.gone, "2 seconds")
+        yield* within(2000)(peer.gone)
       }))
   }
 })

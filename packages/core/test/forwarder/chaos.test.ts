@@ -12,6 +12,7 @@ import { Effect } from "effect"
 import { assertSum, netOf, until } from "../../../../test/support/forwarders.ts"
 import { impatient } from "../../../../test/support/managers.ts"
 import { realServer } from "../../../../test/support/servers.ts"
+import { timed } from "../../../../test/support/within.ts"
 import { Ledger } from "../session/support.ts"
 
 const seconds = Number(process.env["FORWARDER_CHAOS_SECONDS"] ?? 10)
@@ -63,18 +64,20 @@ describe.skipIf(realServer("mosquitto") === undefined)("Forwarder: servers that 
             yield* target.start
           }
         }
-        const restarted = Date.now()
         flow.isOn = false
         const ledger = new Ledger()
-        let noted = 0
-        while (ledger.missing(topics, numbers).length > 0 && Date.now() - restarted < 20_000) {
-          for (const { payload, topic } of target.published.slice(noted)) {
-            ledger.note(topic, Number(new TextDecoder().decode(payload)))
-            noted++
+        const note = Effect.gen(function*() {
+          let noted = 0
+          while (ledger.missing(topics, numbers).length > 0) {
+            for (const { payload, topic } of target.published.slice(noted)) {
+              ledger.note(topic, Number(new TextDecoder().decode(payload)))
+              noted++
+            }
+            yield* Effect.sleep("20 millis")
           }
-          yield* Effect.sleep("20 millis")
-        }
-        const backlog = Date.now() - restarted
+        })
+        // Without its end the assertions below say what is missing.
+        const [backlog] = yield* timed(Effect.timeoutOption(note, "60 seconds"))
         const metrics = yield* until(forwarder, ({ inFlight }) => inFlight === 0)
         assertSum(metrics)
         assert.deepStrictEqual(ledger.missing(topics, numbers), [])

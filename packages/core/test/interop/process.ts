@@ -10,25 +10,6 @@ import { join } from "node:path"
 
 const host = "127.0.0.1"
 
-/** Ports that were free on the loopback interface just now, all different. */
-export const freePorts = (count: number): Effect.Effect<ReadonlyArray<number>> =>
-  Effect.scoped(
-    Effect.all(
-      Array.from({ length: count }, () =>
-        Effect.map(
-          Effect.acquireRelease(
-            Effect.callback<Net.Server>((resume) => {
-              const server = Net.createServer()
-              server.listen({ port: 0, host }, () => resume(Effect.succeed(server)))
-            }),
-            (server) => Effect.callback<void>((resume) => void server.close(() => resume(Effect.void)))
-          ),
-          (server) => (server.address() as Net.AddressInfo).port
-        )),
-      { concurrency: "unbounded" }
-    )
-  )
-
 export const temporaryDirectory = (name: string): Effect.Effect<string, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(() => mkdtempSync(join(tmpdir(), `${name}-`))),

@@ -13,8 +13,9 @@ import type * as Net from "node:net"
 import { join } from "node:path"
 import * as Tls from "node:tls"
 import { createWebSocketStream, WebSocketServer } from "ws"
+import { freePorts } from "../../../../test/support/freePort.ts"
 import type { Network, ServerName } from "./cells.ts"
-import { freePorts, run, temporaryDirectory } from "./process.ts"
+import { run, temporaryDirectory } from "./process.ts"
 
 export interface Running {
   readonly urls: Readonly<Record<Network, string>>

@@ -109,7 +109,7 @@ type Define = (name: string, body: (world: World) => Effect.Effect<void, unknown
 export const everywhere = (title: string, suite: (test: Define, environment: Environment) => void): void => {
   for (const environment of environments) {
     const { missing, name, server, version } = environment
-    layer(missing === undefined ? server : Layer.empty as never, { excludeTestServices: true, timeout: "30 seconds" })(
+    layer(missing === undefined ? server : Layer.empty as never, { excludeTestServices: true, timeout: "90 seconds" })(
       `${title} on ${name}`,
       (it) =>
         suite((test, body) => {

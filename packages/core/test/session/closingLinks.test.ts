@@ -7,6 +7,7 @@ import * as Certificates from "@effect-mqttx/testing/Certificates"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { accepting, listen, type ListenOptions, type Peer } from "../../../../test/support/peers.ts"
+import { within } from "../../../../test/support/within.ts"
 import { impatient } from "./support.ts"
 
 const certificates = await Effect.runPromise(Certificates.make)
@@ -81,7 +82,7 @@ describe.each([4, 5] as const)("version %s", (version) => {
               { concurrency: 20, discard: true }
             )
             yield* session.drain
-            for (const peer of listener.peers) yield* Effect.timeout(peer.gone, "5 seconds")
+            for (const peer of listener.peers) yield* within(5000)(peer.gone)
             assert.lengthOf(reported, count)
             const arrived = listener.peers.flatMap(topicsOf)
             assert.lengthOf(arrived, new Set(arrived).size, "nothing twice")

@@ -8,17 +8,10 @@ import * as MosquittoBroker from "@effect-mqttx/testing/MosquittoBroker"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Option, Queue, Schedule, Stream } from "effect"
 import * as Fs from "node:fs"
-import * as Net from "node:net"
 import * as Os from "node:os"
 import * as Path from "node:path"
+import { freePort } from "../../../../test/support/freePort.ts"
 import { impatient } from "./support.ts"
-
-const freePort: Effect.Effect<number> = Effect.callback((resume) => {
-  const server = Net.createServer().listen(0, "127.0.0.1", () => {
-    const { port } = server.address() as Net.AddressInfo
-    server.close(() => resume(Effect.succeed(port)))
-  })
-})
 
 const temporary = Effect.acquireRelease(
   Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "rotation-"))),

@@ -10,22 +10,13 @@ import { SessionStore } from "@effect-mqttx/core/SessionStore"
 import { Fault } from "@effect-mqttx/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
-import { createServer } from "node:net"
 import * as Faulty from "../../../../test/support/faultyStore.ts"
+import { freePort } from "../../../../test/support/freePort.ts"
 import { makeBroker, makeSession, readySession } from "./support.ts"
-
-/** A port of this machine at which nothing listens. */
-const closedPort = Effect.callback<number>((resume) => {
-  const server = createServer()
-  server.listen(0, "127.0.0.1", () => {
-    const { port } = server.address() as { readonly port: number }
-    server.close(() => resume(Effect.succeed(port)))
-  })
-})
 
 /** A session that cannot connect, has tried, and does not try again soon. */
 const refused = Effect.gen(function*() {
-  const port = yield* closedPort
+  const port = yield* freePort
   const options = {
     name: "plant",
     servers: [`mqtt://127.0.0.1:${port}`],

@@ -8,6 +8,7 @@ import * as Http from "node:http"
 import * as Net from "node:net"
 import { type WebSocket, WebSocketServer } from "ws"
 import type { Accept, Listening } from "../scripted/listening.ts"
+import { listenFree } from "./freePorts.ts"
 
 export const listen = (
   accept: Accept,
@@ -17,7 +18,6 @@ export const listen = (
     const tcp = yield* listener(() => Net.createServer({ noDelay: true }, (socket) => acceptSocket(accept, socket)))
     const ws = options.webSocket ? yield* listener(() => webSocketServer(accept)) : undefined
     const all = ws === undefined ? [tcp] : [tcp, ws]
-    yield* Effect.forEach(all, (each) => each.open, { discard: true })
     const host = "127.0.0.1"
     return {
       endpoints: {
@@ -48,9 +48,14 @@ const listener = (create: () => Net.Server): Effect.Effect<Listener, never, Scop
     const created = create()
     created.once("error", (error) => resume(Effect.die(error)))
     created.listen({ port, host: "127.0.0.1" }, () => {
-      port = (created.address() as Net.AddressInfo).port
       server = created
       resume(Effect.void)
+    })
+  })
+  const first = Effect.suspend(() => {
+    server = create()
+    return Effect.map(listenFree(server), (free) => {
+      port = free
     })
   })
   const close = Effect.callback<void>((resume) => {
@@ -60,7 +65,7 @@ const listener = (create: () => Net.Server): Effect.Effect<Listener, never, Scop
     server = undefined
     resume(Effect.void)
   })
-  return Effect.acquireRelease(Effect.succeed({ port: () => port, open, close }), () => close)
+  return Effect.acquireRelease(Effect.as(first, { port: () => port, open, close }), () => close)
 }
 
 const acceptSocket = (accept: Accept, socket: Net.Socket): void => {
@@ -103,6 +108,8 @@ const webSocketServer = (accept: Accept): Net.Server => {
     perMessageDeflate: false,
     handleProtocols: (protocols) => protocols.has("mqtt") ? "mqtt" : false
   })
+  // It repeats the errors of the HTTP server, which are handled there.
+  server.on("error", () => {})
   server.on("connection", (webSocket, request) => acceptWebSocket(accept, webSocket, request.socket))
   return http
 }

@@ -10,7 +10,8 @@ import * as Net from "node:net"
 import { BrokerUnavailable } from "../../RealServer.ts"
 
 const keptLog = 65_536
-const startLimit = 10_000
+// Many servers may start at once on a machine of few cores.
+const startLimit = 30_000
 const usualEndLimit = "5 seconds"
 const retryDelay = 10
 
@@ -111,7 +112,16 @@ export const makeProcess = (
       for (const each of [pid, ...childrenOf(pid)]) tryKill(each, signal)
     })
 
-  const start = Effect.suspend(() => isRunning() ? Effect.void : launch).pipe(
+  /** Otherwise a server that has its port by now would be taken for this one. */
+  const checkFree = (address: Net.NetConnectOpts): Effect.Effect<void, BrokerUnavailable> =>
+    "path" in address ? Effect.void : Effect.mapError(
+      listens(address),
+      ({ message }) => new BrokerUnavailable({ broker: name, detail: message })
+    )
+
+  const start = Effect.suspend(() =>
+    isRunning() ? Effect.void : Effect.andThen(Effect.forEach(addresses, checkFree, { discard: true }), launch)
+  ).pipe(
     Effect.andThen(Effect.forEach(addresses, awaitAddress, { discard: true })),
     Effect.timeoutOrElse({
       duration: startLimit,
@@ -150,6 +160,14 @@ const tryKill = (pid: number, signal: "SIGSTOP" | "SIGCONT"): void => {
     // It has ended.
   }
 }
+
+/** Listens for a moment. */
+const listens = (address: Net.TcpNetConnectOpts): Effect.Effect<void, Error> =>
+  Effect.callback((resume) => {
+    const server = Net.createServer()
+    server.once("error", (error) => resume(Effect.fail(error)))
+    server.listen({ port: address.port, host: address.host }, () => server.close(() => resume(Effect.void)))
+  })
 
 const connect = (address: Net.NetConnectOpts): Effect.Effect<void, unknown> =>
   Effect.callback<void, unknown>((resume) => {
