@@ -53,7 +53,7 @@ describe.skipIf(!PostgresServer.isPresent() || !MosquittoBroker.isPresent())("pr
           assert.deepStrictEqual(received, published)
           assert.deepStrictEqual(affected.flatMap(takeovers).filter(({ to }) => to === victim.name), [])
         }).pipe(quiet),
-      240_000
+      600_000
     )
 
     it.effect(
@@ -76,7 +76,7 @@ describe.skipIf(!PostgresServer.isPresent() || !MosquittoBroker.isPresent())("pr
             assert.notStrictEqual(all.at(-1)!.user, victim.name)
           }
         }).pipe(quiet),
-      240_000
+      600_000
     )
 
     it.effect.skipIf(!RedisServer.isPresent())(
@@ -94,7 +94,7 @@ describe.skipIf(!PostgresServer.isPresent() || !MosquittoBroker.isPresent())("pr
           assert.deepStrictEqual(Array.from(new Set(received)), published)
           assert.deepStrictEqual(affected.flatMap(takeovers).filter(({ to }) => to === victim.name), [])
         }).pipe(quiet),
-      240_000
+      600_000
     )
 
     it.effect.each([4, 5] as const)(
@@ -115,7 +115,7 @@ describe.skipIf(!PostgresServer.isPresent() || !MosquittoBroker.isPresent())("pr
           assert.isAbove(all.filter(({ from }) => from === victim.name).length, 0)
           assert.deepStrictEqual(all.filter(({ to }) => to === victim.name), [])
         }).pipe(quiet),
-      240_000
+      600_000
     )
 
     it.effect(
@@ -132,7 +132,7 @@ describe.skipIf(!PostgresServer.isPresent() || !MosquittoBroker.isPresent())("pr
           assert.deepStrictEqual(received, published)
           assert.deepStrictEqual(affected.flatMap(takeovers).filter(({ to }) => to === victim.name), [])
         }).pipe(quiet),
-      240_000
+      600_000
     )
   })
 })

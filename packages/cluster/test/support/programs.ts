@@ -4,7 +4,7 @@
  */
 import { MqttSession } from "@effect-mqttx/core"
 import type { MosquittoBroker, PostgresServer } from "@effect-mqttx/testing"
-import { Effect, Fiber, Schedule, type Scope, Stream } from "effect"
+import { Clock, Effect, Fiber, type Scope, Stream } from "effect"
 import { build } from "esbuild"
 import { type ChildProcess, spawn } from "node:child_process"
 import * as Net from "node:net"
@@ -179,15 +179,23 @@ export const cluster = Effect.fnUntraced(function*(
     Effect.forkScoped({ startImmediately: true })
   )
   const nodes = yield* Effect.forEach(Array.from({ length: processes }, (_, n) => n), makeNode)
-  const soon = Schedule.spaced("50 millis")
+  /** Waits until it holds, and dies after 90 seconds in which no message arrived that had not arrived before. */
   const until = (holds: () => boolean, what: string) =>
-    Effect.suspend(() => holds() ? Effect.void : Effect.fail(what)).pipe(
-      Effect.retry(soon),
-      Effect.timeoutOrElse({
-        duration: "90 seconds",
-        orElse: () => Effect.die(new Error(`${what}\n${errors.join("").slice(-4000)}\n${broker.log().slice(-6000)}`))
-      })
-    )
+    Effect.gen(function*() {
+      let arrived = -1
+      let since = yield* Clock.currentTimeMillis
+      while (!holds()) {
+        const now = yield* Clock.currentTimeMillis
+        const count = new Set(received).size
+        if (count !== arrived) since = now
+        else if (now - since > 90_000) {
+          const logs = `${errors.join("").slice(-4000)}\n${broker.log().slice(-6000)}`
+          return yield* Effect.die(new Error(`${what}: ${count} messages arrived\n${logs}`))
+        }
+        arrived = count
+        yield* Effect.sleep("50 millis")
+      }
+    })
   const send = (id: string, number: number) => observer.publish(`${prefix}/${id}/in`, String(number), { qos: 2 })
   const ownerOf = yield* assignment(nodes.map(({ address }) => address), timings.sharding.shardsPerGroup)
   const isSettled = () =>
