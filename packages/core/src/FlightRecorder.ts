@@ -1,11 +1,11 @@
 /**
- * Flight records: what the engine of a session was told and what it answered, kept in a bounded ring, so that a fault
- * can be run again.
+ * Flight records: the inputs and outputs of a session's engine, kept in a bounded ring, so that a fault can be run
+ * again.
  *
  * The option `flightRecorder` gives the ring its size in bytes; by default there is none. It needs `layer` in the
- * context in which the session is made. A session hands its record out when the server violates the protocol, when the
- * session finds a defect in itself, and when `of` asks for it. The first two go to what `layer` was given, each at most
- * once a minute.
+ * context in which the session is made. A session emits its record when the server violates the protocol, when the
+ * session finds a defect in itself, and when `of` asks for it. The first two go to the function that `layer` takes, each
+ * at most once a minute.
  *
  * A record has topics, sizes, identifiers, times and reason codes. It has no payload, no credentials, no data of
  * enhanced authentication, no correlation data, and user properties by their size only: nothing else about them decides
@@ -47,8 +47,8 @@ import type { Session } from "./MqttSession.ts"
 export type { FlightRecord, Replay, ReplayedStep, Write } from "./internal/session/flightRecord.ts"
 
 /**
- * Records the sessions that are made with the layer in their context and have the option `flightRecorder`. `write`
- * takes the records that they hand out by themselves; by default nothing does.
+ * Records the sessions that are made with the layer in their context and have the option `flightRecorder`. `write` gets
+ * the records that they emit by themselves; by default these are dropped.
  *
  * @stability stable
  * @category layers

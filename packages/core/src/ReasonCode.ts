@@ -91,10 +91,16 @@ export const all: ReadonlyArray<ReasonCode> = [
     "transient",
     ["Disconnect"]
   ),
-  entry(0x10, "No matching subscribers", "The message was accepted, but nobody subscribes to its topic.", "transient", [
-    "Puback",
-    "Pubrec"
-  ]),
+  entry(
+    0x10,
+    "No matching subscribers",
+    "The message was accepted, but no client subscribes to its topic.",
+    "transient",
+    [
+      "Puback",
+      "Pubrec"
+    ]
+  ),
   entry(0x11, "No subscription existed", "There was no such subscription to remove.", "transient", ["Unsuback"]),
   entry(0x18, "Continue authentication", "The authentication goes on with another step.", "transient", ["Auth"]),
   entry(0x19, "Re-authenticate", "The client starts a re-authentication.", "transient", ["Auth"]),

@@ -64,7 +64,7 @@ const faulty: ReadonlyArray<readonly [fault: string, found: string, make: (store
   ["claims a durability of its own", "durability", withHandle(() => ({ durability: "eternal" as "power" }))],
   [
     "reports damage when there is none",
-    "nobody has used",
+    "never opened",
     withHandle((handle) => ({
       load: Effect.map(handle.load, ({ records }) => ({ records, damage: { lost: 0, detail: "" } }))
     }))
@@ -375,7 +375,7 @@ const faulty: ReadonlyArray<readonly [fault: string, found: string, make: (store
   }],
   [
     "forgets everything with its process",
-    "storage is opened anew",
+    "storage is opened again",
     (store) => ({
       ...store,
       reopen: fresh

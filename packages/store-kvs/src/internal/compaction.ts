@@ -67,5 +67,5 @@ export const removeGarbage = Effect.fnUntraced(function*(
 export const logFailure = (state: LogState, effect: Effect.Effect<void, MqttError>): Effect.Effect<void> =>
   Effect.catch(effect, (error) => {
     state.delayCompaction()
-    return Effect.logWarning("the log of a session store could not be written anew", error.message)
+    return Effect.logWarning("the log of a session store could not be rewritten", error.message)
   })

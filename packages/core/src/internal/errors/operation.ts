@@ -414,7 +414,7 @@ export class RequestFailed
   override get message(): string {
     switch (this.status) {
       case "noResponder":
-        return "nobody answers such requests"
+        return "no responder answers such requests"
       case "invalid":
         return `the responder could not read the request${because(this.detail)}`
       case "error":

@@ -82,7 +82,7 @@ export const nameCases: ReadonlyArray<SessionStoreCase> = [
     })
   },
   {
-    name: "clearing a session leaves those whose names begin or end like its own",
+    name: "clearing a session keeps those whose names begin or end like its own",
     run: Effect.fnUntraced(function*(store) {
       for (const name of ["a", "a/b", "", "a*", "a%", "a_"]) {
         const others = ["ab", "a/", "a/b/c", "b/a", "a*b", "axb", "a%b", "a_b"]

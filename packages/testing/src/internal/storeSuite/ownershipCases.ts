@@ -67,7 +67,7 @@ export const ownershipCases: ReadonlyArray<SessionStoreCase> = [
     })
   },
   {
-    name: "after the end of its scope an owner fails at once and for good, and changes nothing",
+    name: "after the end of its scope an owner fails at once and permanently, and changes nothing",
     run: Effect.fnUntraced(function*(store) {
       const scope = yield* Scope.make()
       const handle = yield* Scope.provide(store.open("plant"), scope)
@@ -80,7 +80,7 @@ export const ownershipCases: ReadonlyArray<SessionStoreCase> = [
     })
   },
   {
-    name: "when the store is closed before its sessions, all that they do fails at once and for good",
+    name: "when the store is closed before its sessions, all their calls fail at once and permanently",
     run: Effect.fnUntraced(function*(store) {
       if (store.close === undefined) return
       const handles = [yield* store.open("plant"), yield* store.open("cloud")]
@@ -90,7 +90,7 @@ export const ownershipCases: ReadonlyArray<SessionStoreCase> = [
       yield* expectKind(Effect.scoped(store.open("other")), "closed", "open after the end of the store")
       if (store.reopen === undefined) return
       const next = yield* (yield* store.reopen).open("plant")
-      expectRecords(yield* next.load, [outbound(1)], "after opening anew")
+      expectRecords(yield* next.load, [outbound(1)], "after opening again")
     })
   },
   {
@@ -210,7 +210,7 @@ export const ownershipCases: ReadonlyArray<SessionStoreCase> = [
     })
   },
   {
-    name: "what was committed is there when the storage is opened anew, what was deleted and cleared is not",
+    name: "what was committed is there when the storage is opened again, what was deleted and cleared is not",
     run: Effect.fnUntraced(function*(store) {
       if (store.reopen === undefined) return
       yield* Effect.scoped(Effect.gen(function*() {
@@ -223,9 +223,9 @@ export const ownershipCases: ReadonlyArray<SessionStoreCase> = [
       }))
       const reopened = yield* store.reopen
       const plant = yield* reopened.open("plant")
-      expectRecords(yield* plant.load, Records.samples, "after opening anew")
-      expectRecords(yield* (yield* reopened.open("cloud")).load, [], "in the cleared session, after opening anew")
-      yield* expectOwned(reopened, "plant", "after opening anew")
+      expectRecords(yield* plant.load, Records.samples, "after opening again")
+      expectRecords(yield* (yield* reopened.open("cloud")).load, [], "in the cleared session, after opening again")
+      yield* expectOwned(reopened, "plant", "after opening again")
     })
   }
 ]

@@ -18,7 +18,7 @@ const tooMany = 70_000
 
 export const recordCases: ReadonlyArray<SessionStoreCase> = [
   {
-    name: "a session that nobody has used has no records",
+    name: "a session that was never opened has no records",
     run: Effect.fnUntraced(function*(store) {
       const handle = yield* store.open("plant")
       expectRecords(yield* handle.load, [], "at first")
@@ -32,7 +32,7 @@ export const recordCases: ReadonlyArray<SessionStoreCase> = [
     })
   },
   {
-    name: "records of every type come back with all that they held",
+    name: "records of every type come back with all their fields",
     run: Effect.fnUntraced(function*(store) {
       const handle = yield* store.open("plant")
       yield* handle.commit(Records.samples.map(put))
@@ -59,7 +59,7 @@ export const recordCases: ReadonlyArray<SessionStoreCase> = [
     })
   },
   {
-    name: "unusual texts come back, and none is taken for another",
+    name: "unusual texts come back, and no two are confused",
     run: Effect.fnUntraced(function*(store) {
       const handle = yield* store.open("plant")
       const texts = [...Records.unusualTexts, Records.longestText("b"), Records.longestText("c")]
@@ -169,7 +169,7 @@ export const recordCases: ReadonlyArray<SessionStoreCase> = [
     })
   },
   {
-    name: "a record that no packet can hold is stored as it is, or refused for good with all changes of its commit",
+    name: "a record that no packet can hold is stored as it is, or refused permanently with all changes of its commit",
     run: Effect.fnUntraced(function*(store) {
       const handle = yield* store.open("plant")
       yield* handle.commit([put(outbound(1))])
