@@ -158,10 +158,11 @@ export const cutAtRandomTimes = Effect.fnUntraced(function*(
   return { cuts: () => cuts, stop: Fiber.interrupt(cutting) }
 })
 
-const quietSeconds = 10
+// So long a machine with much other work may take from the start of the last process to its first message.
+const quietSeconds = 60
 
 /**
- * Waits until all has come, and then a second more for what comes twice; or until nothing has come for ten seconds.
+ * Waits until all has come, and then a second more for what comes twice; or until nothing has come for a minute.
  */
 export const settled = Effect.fnUntraced(function*(
   arrived: () => number,
