@@ -298,7 +298,7 @@ describe("figures of forwarders", () => {
         ["forwarded", 3],
         ["filtered", 1],
         ["unmapped", 1],
-        ["transformed to nothing", 1],
+        ["dropped by a transformation", 1],
         ["looped", 1],
         ["after too many hops", 1],
         ["dead-lettered", 1],

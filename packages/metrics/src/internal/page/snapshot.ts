@@ -110,10 +110,10 @@ const counters: { readonly [Counter in keyof PageRates]: (metrics: MetricsSnapsh
 const causes: ReadonlyArray<readonly [cause: keyof SessionMetrics["dropped"], words: string]> = [
   ["expired", "expired"],
   ["dropOldest", "dropped by a full queue"],
-  ["dropNewest", "not taken by a full queue"],
-  ["poison", "ended connection after connection"],
-  ["streamOverflow", "more than a stream could take"],
-  ["unclaimed", "claimed by nobody"]
+  ["dropNewest", "refused by a full queue"],
+  ["poison", "ended several connections"],
+  ["streamOverflow", "over the buffer of a stream"],
+  ["unclaimed", "without a consumer"]
 ]
 
 /** Failures that are not drops; drops are counted by their causes. */
@@ -124,7 +124,7 @@ const failures: Readonly<Record<string, string>> = {
   SessionLost: "lost with the server's session",
   StorageFailed: "not stored",
   Timeout: "not acknowledged in time",
-  Closed: "left over when the session ended"
+  Closed: "not finished when the session ended"
 }
 
 const countedAsDrops = new Set(["Dropped", "Expired"])
@@ -192,7 +192,7 @@ const fatesOf = (forwarder: ForwarderSnapshot): ReadonlyArray<PageFate> => {
     { name: "forwarded", count: forwarded, kind: "good" },
     { name: "filtered", count: filtered, kind: "intended" },
     { name: "unmapped", count: dropped.unmapped, kind: "intended" },
-    { name: "transformed to nothing", count: dropped.transformed, kind: "intended" },
+    { name: "dropped by a transformation", count: dropped.transformed, kind: "intended" },
     { name: "looped", count: dropped.looped, kind: "intended" },
     { name: "after too many hops", count: dropped.tooManyHops, kind: "intended" },
     { name: "duplicates", count: duplicates, kind: "intended" },
@@ -200,7 +200,7 @@ const fatesOf = (forwarder: ForwarderSnapshot): ReadonlyArray<PageFate> => {
     { name: "dead-lettered", count: deadLettered, kind: "aside" },
     { name: "failed", count: failed, kind: "lost" },
     { name: "expired", count: dropped.expired, kind: "lost" },
-    { name: "more than could be sent", count: dropped.overflow, kind: "lost" },
+    { name: "over the buffer", count: dropped.overflow, kind: "lost" },
     { name: "dropped by the target's queue", count: dropped.targetQueue, kind: "lost" },
     { name: "in flight at a stop", count: dropped.stopped, kind: "lost" }
   ]
