@@ -3,7 +3,7 @@ import { defineConfig } from "vitest/config"
 
 const conditions = ["@effect-mqttx/source", "module", "node", "development|production"]
 
-const project = (name: string, root: string, testTimeout = 90_000) => ({
+const project = (name: string, root: string, testTimeout = 180_000) => ({
   extends: true as const,
   root,
   test: { name, include: ["test/**/*.test.ts"], testTimeout }
@@ -35,12 +35,12 @@ export default defineConfig({
       project("benchmarks", "packages/benchmarks"),
       project("examples", "examples"),
       // These compile and read the whole repository.
-      project("workspace", ".", 180_000)
+      project("workspace", ".", 300_000)
     ],
     // What a passing test logs, for example that a handler failed as it should, is of no interest.
     silent: "passed-only",
     pool: "forks",
     maxWorkers: 2,
-    hookTimeout: 90_000
+    hookTimeout: 180_000
   }
 })

@@ -147,5 +147,5 @@ describe("docs/guides/concepts.md", () => {
       Effect.scoped,
       Effect.provide(SessionStore.layerMemory as Layer.Layer<SessionStore.SessionStore>),
       Effect.provide(ScriptedBroker.layerMemory())
-    ), 20_000)
+    ), 180_000)
 })

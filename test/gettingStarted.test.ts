@@ -49,5 +49,5 @@ describe("the walkthrough", () => {
       const exit = yield* Effect.exit(Effect.scoped(follow("a.md", markdown)))
       if (failure === undefined) assert.isTrue(Exit.isSuccess(exit))
       else assert.include(Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "", failure)
-    }), 60_000)
+    }), 180_000)
 })

@@ -29,6 +29,6 @@ describe("the shortest program", () => {
         yield* program.prints("sensors/room1/temperature 23.5")
         yield* broker.awaitPacket({ direction: "received", packet: "Puback" })
       }).pipe(Effect.scoped),
-    60_000
+    180_000
   )
 })

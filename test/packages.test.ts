@@ -250,7 +250,7 @@ describe.skipIf(!(await registry()))("in an empty folder, the packages", () => {
         assert.strictEqual(status, 0, output)
         assert.include(output, "sensors/room1/temperature 23.5", file)
       }
-    }), 120_000)
+    }), 180_000)
 
   it("are bundled for browsers by esbuild and by Vite, from the files for browsers", async () => {
     write(folder, {

@@ -63,6 +63,6 @@ describe.each([["README", first], ["docstring", docstring]])("the first program 
           assert.include(lines[0], "sensors/room1/temperature 23.5")
         }
       }).pipe(Effect.provide(layer as Layer.Layer<AedesBroker.AedesBroker>)),
-    60_000
+    180_000
   )
 })

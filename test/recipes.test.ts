@@ -189,7 +189,7 @@ describe("the recipe", () => {
         assert.lengthOf(broker.received("Puback"), 1)
         yield* Effect.promise(() => program.ended)
       }).pipe(Effect.scoped),
-    60_000
+    180_000
   )
 
   const layerOf = (broker: ScriptedBroker.Service) =>

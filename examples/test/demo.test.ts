@@ -77,7 +77,7 @@ describe("the demo", () => {
       assert.strictEqual(delivered, published)
       assert.strictEqual(lost, "0")
       assert.strictEqual(yield* demo.ended, 0)
-    }), 60_000)
+    }), 180_000)
 
   it.live(
     "shows both sessions on its page, and ends on Ctrl-C although the page is open",
@@ -97,6 +97,6 @@ describe("the demo", () => {
           while ((await events.next()).done !== true);
         })
       }),
-    60_000
+    180_000
   )
 })

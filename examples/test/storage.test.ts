@@ -26,5 +26,5 @@ layer(Transport.layerForbidden, { excludeTestServices: true })("the meter", (it)
         broker.published.map(({ payload }) => new TextDecoder().decode(payload)),
         ["1", "2", "end of report"]
       )
-    }).pipe(Effect.provide(Test)), 30_000)
+    }).pipe(Effect.provide(Test)), 180_000)
 })

@@ -25,7 +25,7 @@ describe.skipIf(executablePath === undefined)("IndexedDbStore in Chromium", () =
       it.effect(name, () =>
         Effect.gen(function*() {
           assert.strictEqual(yield* call(yield* Chromium, "runCase", index), "ok")
-        }), 60_000)
+        }), 180_000)
     }
   })
 
@@ -83,7 +83,7 @@ describe.skipIf(executablePath === undefined)("IndexedDbStore in Chromium", () =
         )
         for (const n of before) assert.isTrue(arrived.has(n), `${n}`)
       }),
-    60_000
+    180_000
   )
 
   it.live("has one owner among all tabs", () =>
@@ -115,5 +115,5 @@ describe.skipIf(executablePath === undefined)("IndexedDbStore in Chromium", () =
         }, broker.urls.ws!)
       )
       assert.strictEqual(refused, "StorageFailed")
-    }), 60_000)
+    }), 180_000)
 })

@@ -42,7 +42,7 @@ describe.skipIf(executablePath === undefined)("a session that two tabs share", (
       assert.sameMembers([...yield* call(owner, "until", 6)], [...a, ...[0, 1, 2].map((qos) => `t/b: owner ${qos}`)])
       assert.lengthOf(broker.received("Connect"), 1)
       assert.deepStrictEqual(broker.violations, [])
-    }), 60_000)
+    }), 180_000)
 
   it.live(
     "reports to the follower why a publish or a subscription failed, as the session does",
@@ -61,7 +61,7 @@ describe.skipIf(executablePath === undefined)("a session that two tabs share", (
         yield* broker.inject(Fault.withhold({ direction: "sent", packet: "Puback" }))
         assert.strictEqual(yield* call(follower, "publish", "t", "x", 1, 300), "Timeout")
       }),
-    60_000
+    180_000
   )
 
   it.live(
@@ -84,7 +84,7 @@ describe.skipIf(executablePath === undefined)("a session that two tabs share", (
         assert.strictEqual(yield* call(follower, "publish", "t", "after"), "ok")
         assert.include(yield* call(follower, "until", 2), "t: after")
       }),
-    60_000
+    180_000
   )
 
   it.live(
@@ -120,7 +120,7 @@ describe.skipIf(executablePath === undefined)("a session that two tabs share", (
         }
         assert.isAbove([...outcomes.values()].filter((outcome) => outcome === "ok").length, 250)
       }),
-    90_000
+    180_000
   )
 
   it.live("gives messages that a tab has not taken to the tab that takes over", () =>
@@ -142,7 +142,7 @@ describe.skipIf(executablePath === undefined)("a session that two tabs share", (
       // The first one was taken, and nothing else was acknowledged.
       assert.lengthOf(broker.received("Puback").filter(({ connection }) => connection < 3), 1)
       for (let n = 1; n < 20; n++) assert.isTrue(again.has(`t: ${`${n}`.padStart(40, "0")}`), `${n}`)
-    }), 60_000)
+    }), 180_000)
 
   it.live("ignores what other scripts of the origin say on the channel", () =>
     Effect.gen(function*() {
@@ -170,5 +170,5 @@ describe.skipIf(executablePath === undefined)("a session that two tabs share", (
       assert.strictEqual(yield* call(follower, "publish", "t", "x"), "ok")
       assert.deepStrictEqual([yield* call(owner, "role"), yield* call(follower, "role")], ["owner", "follower"])
       assert.deepStrictEqual(texts(broker), ["x"])
-    }), 60_000)
+    }), 180_000)
 })

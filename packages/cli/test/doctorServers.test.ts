@@ -50,6 +50,6 @@ for (const name of ["aedes", "RabbitMQ", "NATS", "ejabberd"] as const) {
             if (lacks.includes("qos2")) assert.include(report.of("qos2").advice, "maximumQoS = 1")
           }
         }
-      }).pipe(Effect.scoped), 120_000)
+      }).pipe(Effect.scoped), 180_000)
   })
 }

@@ -66,7 +66,7 @@ target = "cloud"
       const missing = yield* run(["replay", plant!, "--step", String(last + 1)])
       assert.strictEqual(missing.code, exitCodes.usage)
       assert.include(missing.stderr, `the record has no step ${last + 1}`)
-    }).pipe(Effect.scoped), 60_000)
+    }).pipe(Effect.scoped), 180_000)
 
   it.live("of a command are written on SIGUSR2 where the variable gives them a size", () =>
     Effect.gen(function*() {

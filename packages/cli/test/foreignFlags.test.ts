@@ -41,7 +41,7 @@ describe("a flag that is given twice", () => {
       const { code, stderr } = yield* run(["pub", "-m", "x", "-t", "a", "--topic", "b"])
       assert.strictEqual(code, exitCodes.usage)
       assert.include(stderr, "--topic is given more than once")
-    }), 120_000)
+    }), 180_000)
 })
 
 describe.skipIf(!hasClients)("flags of mosquitto's clients", () => {
@@ -56,7 +56,7 @@ describe.skipIf(!hasClients)("flags of mosquitto's clients", () => {
           assert.include(stderr, `\n  ${flag}: `, flag)
         }
       }
-    }), 120_000)
+    }), 180_000)
 })
 
 describe.skipIf(isAbsent)("flags of other command lines", () => {

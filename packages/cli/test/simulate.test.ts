@@ -103,6 +103,9 @@ describe.skipIf(!MosquittoBroker.isPresent())("effect-mqttx simulate", () => {
           stdout,
           /^1 devices, [\d.]+ s: \d+ messages \([\d.]+ a second\), 0 failures, [1-9]\d* reconnects\n$/
         )
+        // What the first fleet has sent is there by now.
+        yield* run(["pub", "--url", url, "-t", "r/0/status", "-m", "fence", "-q", "1"])
+        yield* Effect.repeat(Effect.sleep(5), { until: () => seen.payloads.includes("fence") })
         const killed = yield* start([
           "simulate",
           yield* fleet("fleet.toml", toml.replaceAll("plant/", "r/")),
@@ -147,7 +150,7 @@ describe.skipIf(!MosquittoBroker.isPresent())("effect-mqttx simulate", () => {
       Effect.gen(function*() {
         const { url } = yield* MosquittoBroker.MosquittoBroker
         const file = yield* fleet("fleet.toml", toml)
-        const { code, screen } = yield* runInTerminal(["simulate", file, "--url", url, "--seconds", "1.5"])
+        const { code, screen } = yield* runInTerminal(["simulate", file, "--url", url, "--seconds", "3"])
         assert.strictEqual(code, exitCodes.done)
         assert.match(screen, /3 of 3 devices, \d+ messages/)
       }).pipe(Effect.scoped))

@@ -126,7 +126,7 @@ for (const network of ["memory", "tcp"] as const satisfies ReadonlyArray<Network
         assert.isAtMost(metrics.messagesReceived, broker.sent("Publish").length)
         assert.isAtLeast(metrics.messagesReceived, handled)
         assert.strictEqual(metrics.unacknowledged, 0)
-      }), 60_000)
+      }), 180_000)
 
     it.live(
       "to the byte and to the message, from CONNECT to DISCONNECT, when connections end in order",
@@ -166,7 +166,7 @@ for (const network of ["memory", "tcp"] as const satisfies ReadonlyArray<Network
           assert.strictEqual(metrics.bytesSent, bytesOf(broker, "received"))
           assert.strictEqual(metrics.bytesReceived, bytesOf(broker, "sent"))
         }),
-      60_000
+      180_000
     )
 
     it.live("about what waits while the server is away, and about its end when it never comes back", () =>

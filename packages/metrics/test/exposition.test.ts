@@ -281,7 +281,7 @@ describe("Prometheus sees", () => {
       }
       const seen = yield* exposed
       assert.strictEqual(seen.get("mqtt_session_connected")!.samples.length, 300)
-    }), 60_000)
+    }), 180_000)
 
   it.live("no session that was removed, and at once one that was added", () =>
     Effect.gen(function*() {

@@ -102,7 +102,7 @@ describe.skipIf(executablePath === undefined)("the live page", () => {
           yield* shows(page, "#sessions td[data-label=Reconnects]", "1")
           assert.deepStrictEqual(complaints, [])
         }).pipe(Effect.scoped),
-      60_000
+      180_000
     )
 
     it.effect("asks no other than its own server, and its policy keeps scripts out that are not its own", () =>

@@ -144,5 +144,5 @@ describe("a real Prometheus", () => {
         Schedule.max([Schedule.spaced("200 millis"), Schedule.during("40 seconds")])
       )
       yield* until("mqtt_manager_messages_received_total", 300)
-    }), 120_000)
+    }), 180_000)
 })

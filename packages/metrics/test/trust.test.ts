@@ -187,7 +187,7 @@ describe("connections that do nothing", () => {
       const kept = yield* dial(patient.hostname, Number(patient.port))
       kept.write(`GET /healthz HTTP/1.1\r\nHost: ${patient.host}\r\n\r\n`)
       assert.match(yield* within(10_000)(remains(kept)), /^HTTP\/1\.1 200 [^]*ok\n$/)
-    }), 60_000)
+    }), 180_000)
 
   it.live("and those that take nothing of a large answer", () =>
     Effect.gen(function*() {
@@ -210,7 +210,7 @@ describe("connections that do nothing", () => {
       yield* Effect.repeat(ask(url, "/healthz", "Host: localhost"), { until: ({ status }) => status === 200 })
       deaf.resume()
       assert.isBelow((yield* remains(deaf)).length, 64 * 1024 * 1024)
-    }), 60_000)
+    }), 180_000)
 
   it.live("more than there may be are turned away, and the others served", () =>
     Effect.gen(function*() {
@@ -261,7 +261,7 @@ describe("viewers that do not read", () => {
         yield* within(10_000)(remains(deaf.resume()))
         const viewer = yield* view(events)
         yield* viewer.next("hello")
-      }), 60_000)
+      }), 180_000)
   }
 
   it.live("do not make those leave that read, however quiet it is", () =>

@@ -83,6 +83,6 @@ describe.skipIf(!MosquittoBroker.isPresent())("runners of a cluster behind a bro
         assert.sameMembers([...left], ["one"])
         assert.isAbove(yield* Context.get(one, Sharding.Sharding).activeEntityCount, 0)
       })).pipe(Effect.provide(MosquittoBroker.layer())),
-    90_000
+    180_000
   )
 })

@@ -82,6 +82,6 @@ describe.skipIf(!MosquittoBroker.isPresent())("event logs behind a broker", () =
         yield* other.write({ event: "Measured", payload: { sensor: "b", celsius: 30 } })
         assert.strictEqual(yield* Queue.take(one.seen), "b: 30")
       })).pipe(Effect.provide(MosquittoBroker.layer())),
-    60_000
+    180_000
   )
 })

@@ -105,7 +105,7 @@ describe.skipIf(!canTrace)("what the system is asked to do (strace)", () => {
         `strace: ${accepted} accepted, ${written} writes to the log, the last ${synced} of them synced before`
       )
       assert.strictEqual(accepted, 200)
-    }), 120_000)
+    }), 180_000)
 
   it.live("with the durability os nothing but the file tally is synced", () =>
     Effect.gen(function*() {
@@ -116,7 +116,7 @@ describe.skipIf(!canTrace)("what the system is asked to do (strace)", () => {
         by: ["strace", "-f", "-y", "-e", "trace=fdatasync,fsync", "-o", log]
       })
       assert.isEmpty(trace(log).filter((line) => /fdatasync\(\d+<[^>]*\/records\/\d+\.log>/.test(line)))
-    }), 60_000)
+    }), 180_000)
 
   for (
     const [error, failed] of [
@@ -156,7 +156,7 @@ describe.skipIf(!canTrace)("what the system is asked to do (strace)", () => {
             assert.isUndefined(damage)
           }).pipe(Effect.scoped)
         }),
-      60_000
+      180_000
     )
   }
 })

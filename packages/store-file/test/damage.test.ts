@@ -154,7 +154,7 @@ describe("the last write, cut at every byte", () => {
         )
         assert.strictEqual(whole, to - from)
       }),
-    120_000
+    180_000
   )
 
   it.live("was accepted: it is reported as lost, and what was accepted before is there", () =>
@@ -178,7 +178,7 @@ describe("the last write, cut at every byte", () => {
         `cut at every byte of the last record, after it was accepted: ${to - from} cuts, ${reported} reported`
       )
       assert.strictEqual(reported, to - from)
-    }), 120_000)
+    }), 180_000)
 
   it.live("with the durability os the report names the reason", () =>
     Effect.gen(function*() {

@@ -103,7 +103,7 @@ describe.skipIf(!canMount)("a full disk", () => {
           assert.deepStrictEqual(Array.from(failures.keys()), ["full"])
           assert.strictEqual(lost, 0)
         }),
-      60_000
+      180_000
     )
   }
 
@@ -120,7 +120,7 @@ describe.skipIf(!canMount)("a full disk", () => {
         }
         assert.deepStrictEqual(sequences((yield* handle.load).records), [1596, 1597, 1598, 1599, 1600])
       }),
-    60_000
+    180_000
   )
 
   it.live("no store is opened where there is no room for one", () =>
@@ -198,7 +198,7 @@ describe.skipIf(!canMount)("a disk without one free byte", () => {
             assert.deepStrictEqual(sequences(records), [count + 1])
             assert.sameMembers(Fs.readdirSync(directory), ["lock", "records", "reserve", "tally"])
           }),
-        60_000
+        180_000
       )
     }
   }
@@ -238,7 +238,7 @@ describe.skipIf(!canMount)("a disk without one free byte", () => {
           yield* receipt.acknowledged
           yield* plant.publish("large again", new Uint8Array(9000), { qos })
         }),
-      60_000
+      180_000
     )
   }
 
@@ -270,7 +270,7 @@ describe.skipIf(!canMount)("a disk without one free byte", () => {
         )
         Fs.rmSync(copy, { recursive: true })
       }
-    }), 60_000)
+    }), 180_000)
 
   it.live("a loss in the reserve is reported", () =>
     Effect.gen(function*() {
@@ -330,7 +330,7 @@ describe.skipIf(!canMount)("a disk without one free byte", () => {
           }))
           assert.deepStrictEqual(sequences((yield* loadOnce(directory, "a")).records), [1_000_000])
         }),
-      60_000
+      180_000
     )
   }
 
@@ -374,7 +374,7 @@ describe.skipIf(!canMount)("a disk without one free byte", () => {
           )
         }
       }),
-    60_000
+    180_000
   )
 
   it.live(
@@ -429,7 +429,7 @@ describe.skipIf(!canMount)("a disk without one free byte", () => {
         assert.deepStrictEqual(again.records, records)
         assert.deepStrictEqual((yield* loadOnce(directory, "a")).records, records)
       }),
-    60_000
+    180_000
   )
 
   it.live("a session is cleared", () =>

@@ -158,7 +158,7 @@ describe.skipIf(process.platform === "win32")("what stands in the directory of a
         assert.strictEqual((yield* loaded(directory)).length, 12)
         assert.strictEqual(Fs.statSync(Path.join(directory, "records", "foreign 7")).mode & 0o777, 0o644)
       }),
-    60_000
+    180_000
   )
 })
 

@@ -27,7 +27,7 @@ describe("what is large", () => {
       assert.isTrue(record?._tag === "Outbound" && payload.equals(record.payload))
       yield* handle.commit([remove(1)])
       assert.deepStrictEqual(sequences((yield* handle.load).records), [2])
-    }), 120_000)
+    }), 180_000)
 
   it.live("a log that is larger than what Node reads at once is read", () =>
     Effect.gen(function*() {
@@ -47,7 +47,7 @@ describe("what is large", () => {
       // Room that was taken for more, and never written.
       Fs.truncateSync(path, 2 ** 31 + 500_000_000)
       assert.deepStrictEqual(read(), whole)
-    }), 120_000)
+    }), 180_000)
 
   it("a commit of more than LevelDB should have in memory is refused finally", () => {
     const changes = [put(outbound(1, new Uint8Array(600))), put(outbound(2, new Uint8Array(600)))]
@@ -68,6 +68,6 @@ describe("what is large", () => {
         })
         for (const handle of handles) assert.deepStrictEqual(sequences((yield* handle.load).records), [1, 2])
       }),
-    60_000
+    180_000
   )
 })

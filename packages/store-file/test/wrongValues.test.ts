@@ -58,11 +58,11 @@ describe("a file store with wrong values", () => {
         )
         assert.strictEqual(shown(violations), "")
       }).pipe(Effect.scoped),
-    60_000
+    180_000
   )
 
   it.live("fails with a type, and continues", () =>
     Effect.gen(function*() {
       yield* tryWrongValues(yield* FileStore.make({ directory: yield* memoryDirectory, durability: "os" }))
-    }).pipe(Effect.scoped), 60_000)
+    }).pipe(Effect.scoped), 180_000)
 })

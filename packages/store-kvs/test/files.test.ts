@@ -29,7 +29,7 @@ describe("SessionStoreKvs in private files", () => {
       Effect.gen(function*() {
         const directory = yield* temporaryDirectory
         yield* run(yield* subject(files(directory)))
-      }).pipe(Effect.provide(NodeServices.layer)), 60_000)
+      }).pipe(Effect.provide(NodeServices.layer)), 180_000)
   }
 })
 
@@ -131,7 +131,7 @@ describe.skipIf(process.platform === "win32")("the files of SessionStoreKvs", ()
         if (name.includes("head")) Fs.writeFileSync(Path.join(directory, name), "odd")
       }
       assert.strictEqual(yield* read, 3)
-    }).pipe(Effect.provide(NodeServices.layer)), 60_000)
+    }).pipe(Effect.provide(NodeServices.layer)), 180_000)
 
   it.live(
     "on a full disk: a commit fails as full, what was there can be opened, and it continues when there is room",
@@ -165,6 +165,6 @@ describe.skipIf(process.platform === "win32")("the files of SessionStoreKvs", ()
         yield* handle.commit(accepted.map(drop))
         assert.deepStrictEqual((yield* handle.load).records, [])
       }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)),
-    60_000
+    180_000
   )
 })

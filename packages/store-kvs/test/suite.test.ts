@@ -41,6 +41,6 @@ describe("SessionStoreKvs in files", () => {
       Effect.gen(function*() {
         const directory = yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped({ prefix: "mqtt-kvs-" })
         yield* run(yield* subject(build(KeyValueStore.layerFileSystem(directory))))
-      }).pipe(Effect.provide(NodeServices.layer)), 60_000)
+      }).pipe(Effect.provide(NodeServices.layer)), 180_000)
   }
 })

@@ -13,7 +13,7 @@ describe.skipIf(!RedisServer.isPresent())("the behaviour of every store", () => 
           const scope = yield* Scope.fork(yield* Effect.scope)
           const first = yield* Scope.provide(store(server, options), scope)
           yield* run({ ...first, reopen: store(server, options), close: Scope.close(scope, Exit.void) })
-        }), 60_000)
+        }), 180_000)
     }
   })
 })

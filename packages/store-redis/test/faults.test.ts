@@ -49,7 +49,7 @@ describe.skipIf(!RedisServer.isPresent())("a Redis that fails", () => {
         // All or none, whether a failed one was applied or not.
         for (const sequence of held) assert.isTrue(held.has(sequence ^ 1), `${sequence} is without its other half`)
       }),
-    60_000
+    180_000
   )
 
   it.live("away for a while: commits fail in bounded time with a type, keep nothing in the driver, and succeed later", () =>

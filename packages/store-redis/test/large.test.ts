@@ -96,7 +96,7 @@ describe.skipIf(!RedisServer.isPresent())("a commit that is too large for one sc
             assert.include(outcomes, false)
             assert.include(outcomes, true)
           }),
-        120_000
+        180_000
       )
     }
 
@@ -119,7 +119,7 @@ describe.skipIf(!RedisServer.isPresent())("a commit that is too large for one sc
             assert.deepStrictEqual(sequencesOf(yield* handle.load), [...after, 20_000], `stopped after ${count}`)
           }
         }),
-      60_000
+      180_000
     )
 
     it.effect("no script of it is longer than some thousand changes", () =>
@@ -143,7 +143,7 @@ describe.skipIf(!RedisServer.isPresent())("a commit that is too large for one sc
         assert.isBelow(most, 4100)
         assert.isBelow(largest, 1_300_000)
         assert.strictEqual((yield* handle.load).records.length, 100)
-      }), 60_000)
+      }), 180_000)
   })
 
   it.live("Redis that loses it in the middle: it is there afterwards all the same", () =>
@@ -171,7 +171,7 @@ describe.skipIf(!RedisServer.isPresent())("a commit that is too large for one sc
           yield* handle.clear
         }))
       }
-    }), 60_000)
+    }), 180_000)
 
   it.live("out of memory: fails as full and takes no room; the deletion of many messages passes", () =>
     Effect.gen(function*() {
@@ -234,7 +234,7 @@ describe.skipIf(!RedisServer.isPresent())("a large store", () => {
         assert.isBelow(most, 4100)
         assert.isUndefined((yield* handle.load).damage)
       }),
-    60_000
+    180_000
   )
 
   it.live(
@@ -251,7 +251,7 @@ describe.skipIf(!RedisServer.isPresent())("a large store", () => {
         const [record] = (yield* Effect.retry(handle.load, again)).records
         assert.strictEqual(Buffer.compare((record as typeof record & { payload: Uint8Array }).payload, payload), 0)
       }),
-    60_000
+    180_000
   )
 
   it.live("a record that this Redis never takes is refused finally, and nothing else is", () =>

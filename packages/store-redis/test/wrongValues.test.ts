@@ -43,6 +43,6 @@ describe.skipIf(!RedisServer.isPresent())("a Redis store that is called with wro
     it.effect("fails with a type, and continues", () =>
       Effect.gen(function*() {
         yield* tryWrongValues(yield* store(yield* RedisServer.RedisServer))
-      }), 60_000)
+      }), 180_000)
   })
 })

@@ -14,7 +14,7 @@ for (const { database, isPresent, name: kind } of databases) {
             const scope = yield* Scope.fork(yield* Effect.scope)
             const first = yield* Scope.provide(store(server, options), scope)
             yield* run({ ...first, reopen: store(server, options), close: Scope.close(scope, Exit.void) })
-          }), 60_000)
+          }), 180_000)
       }
     })
   })

@@ -35,7 +35,7 @@ describe.skipIf(!PostgresServer.isPresent())("a PostgreSQL that fails", () => {
           yield* Fiber.join(committing)
           assert.deepStrictEqual(sequencesOf(yield* handle.load), sequences(1, 400))
         }).pipe(Effect.scoped, Effect.provide(PostgresServer.layer(withoutSync))),
-      60_000
+      180_000
     )
   }
 
@@ -54,7 +54,7 @@ describe.skipIf(!PostgresServer.isPresent())("a PostgreSQL that fails", () => {
         yield* Effect.retry(handle.commit([put(outbound(2))]), { times: 10 })
         assert.deepStrictEqual(sequencesOf(yield* handle.load), [1, 2])
       }).pipe(Effect.scoped, Effect.provide(PostgresServer.layer(withoutSync))),
-    60_000
+    180_000
   )
 
   it.live(
@@ -72,7 +72,7 @@ describe.skipIf(!PostgresServer.isPresent())("a PostgreSQL that fails", () => {
         yield* Effect.retry(handle.commit([put(outbound(3)), drop(2)]), { times: 10 })
         assert.deepStrictEqual(sequencesOf(yield* Effect.retry(handle.load, { times: 10 })), [1, 3])
       }).pipe(Effect.scoped, Effect.provide(PostgresServer.layer(withoutSync))),
-    60_000
+    180_000
   )
 
   it.live("gone permanently: the end of the session does not wait for it", () =>
@@ -80,5 +80,5 @@ describe.skipIf(!PostgresServer.isPresent())("a PostgreSQL that fails", () => {
       const server = yield* PostgresServer.PostgresServer
       const one = yield* store(server, { statementTimeout: "1 minute" })
       yield* within(20_000)(Effect.scoped(Effect.andThen(one.open("plant"), server.stop)))
-    }).pipe(Effect.scoped, Effect.provide(PostgresServer.layer(withoutSync))), 60_000)
+    }).pipe(Effect.scoped, Effect.provide(PostgresServer.layer(withoutSync))), 180_000)
 })

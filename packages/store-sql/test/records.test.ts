@@ -56,7 +56,7 @@ describe.skipIf(!PostgresServer.isPresent())("records in PostgreSQL", () => {
         assert.strictEqual(records.length, 2)
         const [first] = records
         assert.isTrue(first?._tag === "Outbound" && Buffer.compare(first.payload, payload) === 0)
-      }), 60_000)
+      }), 180_000)
 
     it.effect("a row that was altered is removed, counted and reported once", () =>
       Effect.gen(function*() {
@@ -145,7 +145,7 @@ describe.skipIf(!PostgresServer.isPresent())("records in PostgreSQL", () => {
           assert.isBelow(left, 0)
           assert.deepStrictEqual(sequencesOf(yield* handle.load), [1, 2, 3])
         }),
-      60_000
+      180_000
     )
 
     it.effect("a commit stays when a transaction around its call is rolled back", () =>

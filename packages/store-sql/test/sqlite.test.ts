@@ -138,7 +138,7 @@ describe.skipIf(!hasSqlite)("SQLite", () => {
       const { records } = yield* handle.load
       const [first] = records
       assert.isTrue(first?._tag === "Outbound" && Buffer.compare(first.payload, payload) === 0)
-    }), 60_000)
+    }), 180_000)
 
   it.live("a database that takes no changes fails with the kind readOnly, until it does", () =>
     Effect.gen(function*() {

@@ -95,6 +95,6 @@ describe.skipIf(!PostgresServer.isPresent())("an SQL store that is called with w
     it.effect("fails with a typed error, and continues", () =>
       Effect.gen(function*() {
         yield* tryWrongValues(yield* store(yield* PostgresServer.PostgresServer))
-      }), 60_000)
+      }), 180_000)
   })
 })

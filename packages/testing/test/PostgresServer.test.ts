@@ -18,7 +18,7 @@ describe.skipIf(!PostgresServer.isPresent())("postgres", () => {
       assert.deepStrictEqual(large.map(({ text }) => text?.length), [300_000, 300_000, 300_000])
       assert.deepStrictEqual(yield* server.query("CREATE TABLE a (b int); INSERT INTO a VALUES (1)"), [])
       assert.match(yield* Effect.flip(server.query("SELECT * FROM no_such_table")), /"no_such_table" does not exist/)
-    }).pipe(Effect.provide(PostgresServer.layer(withoutSync))), 60_000)
+    }).pipe(Effect.provide(PostgresServer.layer(withoutSync))), 180_000)
 
   it.live("keeps what was committed over a kill, a restart and a freeze", () =>
     Effect.gen(function*() {
@@ -33,7 +33,7 @@ describe.skipIf(!PostgresServer.isPresent())("postgres", () => {
       assert.deepStrictEqual(yield* Effect.timeoutOption(Fiber.await(waiting), "100 millis"), yield* Effect.succeedNone)
       yield* server.thaw
       assert.deepStrictEqual(yield* Fiber.join(waiting), [{ n: "2" }])
-    }), 60_000)
+    }), 180_000)
 
   it.live("ends with its scope, frozen too, and leaves no files", () =>
     Effect.gen(function*() {
@@ -45,11 +45,11 @@ describe.skipIf(!PostgresServer.isPresent())("postgres", () => {
       }))
       assert.isFalse(existsSync(directory))
       assert.include(yield* Effect.flip(query("SELECT 1")), "ECONNREFUSED")
-    }), 60_000)
+    }), 180_000)
 
   it.live("says why it does not start", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(PostgresServer.make({ settings: { no_such_setting: "on" } }))
       assert.include(error.detail, "no_such_setting")
-    }), 60_000)
+    }), 180_000)
 })

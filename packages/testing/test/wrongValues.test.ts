@@ -210,7 +210,7 @@ describe.each(modules)("%s", (name) => {
         const call = inDirectory(name, (yield* load(name))[key]!)
         assert.strictEqual(shown(yield* violationsOf(`${name}.${key}`, answer, parameters, call, isOfNode)), "")
       }),
-    60_000
+    180_000
   )
 })
 

@@ -60,7 +60,7 @@ describe("the core in a browser", () => {
       const inputs = Object.keys(metafile.inputs)
       assert.isTrue(inputs.some((path) => path.endsWith("src/internal/browser/transport.ts")))
       assert.isFalse(inputs.some((path) => path.includes("src/internal/node/")))
-    }), 60_000)
+    }), 180_000)
 
   it.live.skipIf(executablePath === undefined)(
     "connects over WebSocket, and again after a cut, in Chromium",
@@ -91,7 +91,7 @@ describe("the core in a browser", () => {
         assert.strictEqual(result.reconnects, 1)
         assert.deepStrictEqual(broker.violations, [])
       }).pipe(Effect.scoped, Effect.provide(ScriptedBroker.layer({ webSocket: true }))),
-    60_000
+    180_000
   )
 
   it.live.skipIf(executablePath === undefined)(
@@ -112,6 +112,6 @@ describe("the core in a browser", () => {
         yield* Effect.promise(() => page.evaluate(() => document.dispatchEvent(new Event("visibilitychange"))))
         assert.strictEqual(yield* Effect.promise(() => shown), "reachable")
       }).pipe(Effect.scoped),
-    60_000
+    180_000
   )
 })

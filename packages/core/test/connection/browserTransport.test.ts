@@ -310,7 +310,7 @@ it.live.skipIf(!RealServer.isPresent("chromium"))(
       assert.deepStrictEqual(peer.packets.map((packet) => packet._tag), ["Connect", "Publish", "Publish", "Disconnect"])
       assert.isUndefined(peer.violation)
     }),
-  60_000
+  180_000
 )
 
 const servePage = (script: string): Effect.Effect<string, never, Scope.Scope> =>

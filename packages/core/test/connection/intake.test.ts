@@ -137,7 +137,7 @@ describe("one turn", () => {
         }
         assert.isBelow(most, 6000, protocol)
       }
-    }), 30_000)
+    }), 180_000)
 })
 
 describe("before CONNACK", () => {
@@ -279,7 +279,7 @@ describe("acknowledgements that are not read", () => {
           assert.deepStrictEqual(owner.closed, [])
         }
       }),
-    60_000
+    180_000
   )
 
   it.effect("are counted without the publishes that wait too", () =>
@@ -369,6 +369,6 @@ describe("acknowledgements that are not read", () => {
         yield* within(20_000)(Effect.repeat(Effect.sleep(5), { until: () => acknowledged === count }))
         assert.deepStrictEqual(owner.closed, [])
       }),
-    50_000
+    180_000
   )
 })

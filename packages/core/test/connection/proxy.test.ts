@@ -375,6 +375,6 @@ describe.skipIf(!MosquittoBroker.isPresent())("a session with mosquitto behind a
           assert.notInclude(text + inspect(yield* wrong.status, { depth: 9 }), "hunter")
         }
       }),
-    60_000
+    180_000
   )
 })

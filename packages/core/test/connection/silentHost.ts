@@ -5,27 +5,30 @@
 import { Effect, type Scope } from "effect"
 import { type ChildProcess, spawn } from "node:child_process"
 import * as Net from "node:net"
+import { freePort } from "../../../../test/support/freePort.ts"
 
 const program = `
-  const server = require("node:net").createServer().listen({ host: process.argv[1], port: 0, backlog: 1 }, () => {
-    require("node:fs").writeSync(1, String(server.address().port))
+  const [, host, port] = process.argv
+  require("node:net").createServer().listen({ host, port, backlog: 1 }, () => {
+    require("node:fs").writeSync(1, "listening")
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
   })
 `
 
-/** The port on which the address is silent. */
+/** The port on which the address is silent. It is free on other addresses. */
 export const make = (host: string): Effect.Effect<number, never, Scope.Scope> =>
   Effect.gen(function*() {
+    const port = yield* freePort
     const child = yield* Effect.acquireRelease(
-      Effect.sync((): ChildProcess => spawn(process.execPath, ["-e", program, host])),
+      Effect.sync((): ChildProcess => spawn(process.execPath, ["-e", program, host, `${port}`])),
       (child) =>
         Effect.callback<void>((resume) => {
           child.once("exit", () => resume(Effect.void))
           child.kill("SIGKILL")
         })
     )
-    const port = yield* Effect.callback<number>((resume) => {
-      child.stdout!.once("data", (text: Buffer) => resume(Effect.succeed(Number(text))))
+    yield* Effect.callback<void>((resume) => {
+      child.stdout!.once("data", () => resume(Effect.void))
     })
     yield* Effect.acquireRelease(
       Effect.sync(() =>

@@ -359,7 +359,7 @@ describe.skipIf(realServer("mosquitto") === undefined)("Forwarder: both ways bet
           20,
           20
         ]])
-      }), 60_000)
+      }), 180_000)
   }
 })
 

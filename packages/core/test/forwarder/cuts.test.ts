@@ -47,7 +47,7 @@ describe("Forwarder: connections that are cut", () => {
               if (qos === 2) assert.strictEqual(ledger.duplicates, 0)
               assert.isAtLeast(metrics.received, topics.length * each)
             }),
-          60_000
+          180_000
         )
       }
     }

@@ -197,7 +197,7 @@ describe("Forwarder: exactly once, from QoS 2 and a durable session to QoS 2 and
       // The test is worth something only if it has met the moment that the ledger is for.
       assert.isAbove(deaths, 15)
       assert.isAbove(recognised, 0)
-    }), 120_000)
+    }), 180_000)
 
   it.live(
     "wherever the process dies, every message of two forwarders between the same sessions arrives once",
@@ -215,7 +215,7 @@ describe("Forwarder: exactly once, from QoS 2 and a durable session to QoS 2 and
           if (!died) break
         }
       }),
-    120_000
+    180_000
   )
 
   it.live(
@@ -240,7 +240,7 @@ describe("Forwarder: exactly once, from QoS 2 and a durable session to QoS 2 and
         assert.isAbove(deaths, 10)
         assert.isAbove(recognised, 1)
       }),
-    120_000
+    180_000
   )
 
   it.live("wherever two processes die one after the other", () =>
@@ -252,7 +252,7 @@ describe("Forwarder: exactly once, from QoS 2 and a durable session to QoS 2 and
         const { arrived } = yield* run(deaths)
         assert.deepStrictEqual(arrived, [...messages, "last"], JSON.stringify(deaths))
       }
-    }), 120_000)
+    }), 180_000)
 
   it.live("forgets origins when the source has released their identifiers", () =>
     Effect.gen(function*() {
@@ -320,5 +320,5 @@ describe("Forwarder: exactly once, from QoS 2 and a durable session to QoS 2 and
         const { arrived } = yield* run([{ commit, when: "after" }], 1)
         for (const message of [...messages, "last"]) assert.include(arrived, message, `death after commit ${commit}`)
       }
-    }), 60_000)
+    }), 180_000)
 })

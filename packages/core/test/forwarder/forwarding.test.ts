@@ -72,7 +72,7 @@ describe("Forwarder", () => {
           Array.from({ length: count / topics }, (_, index) => index * topics + topic)
         )
       }
-    }), 60_000)
+    }), 180_000)
 
   it.live("acknowledges its source only when the target has acknowledged", () =>
     Effect.gen(function*() {

@@ -192,7 +192,7 @@ describe("Forwarder: loops", () => {
           assert.isAtLeast(seen, 30)
           assert.isAtMost(seen, 40)
         }),
-      60_000
+      180_000
     )
   }
 })

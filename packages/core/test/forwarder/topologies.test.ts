@@ -98,7 +98,7 @@ const build = Effect.fnUntraced(function*({ brokers, edges, maxHops, reader, ses
 /** Waits until every forwarder has had all that its source has, and has done with it. */
 const untilQuiet = (net: Net, world: World, forwarders: Effect.Success<ReturnType<typeof build>>["forwarders"]) =>
   Effect.gen(function*() {
-    const deadline = Date.now() + 20_000
+    const deadline = Date.now() + 120_000
     while (true) {
       let isQuiet = true
       for (const [index, { from }] of world.edges.entries()) {
@@ -142,7 +142,7 @@ describe("Forwarder: networks", () => {
           }
           assert.isAbove(copies, 300)
         }),
-      60_000
+      180_000
     )
   }
 })

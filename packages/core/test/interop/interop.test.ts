@@ -100,7 +100,7 @@ describe.each(serverNames)("%s", (name) => {
                   features.map((feature) => [feature, row.without?.[feature]?.reason ?? "passed"])
                 )
               assert.deepStrictEqual(yield* cell(yield* Server, row, network), expected)
-            }), 60_000)
+            }), 180_000)
         }
       }
     }

@@ -89,7 +89,7 @@ describe.each([4, 5] as const)("version %s", (version) => {
             assert.sameMembers(arrived, reported)
             assert.isAbove(listener.peers.length, 5)
           }),
-        30_000
+        180_000
       )
     }
   })

@@ -148,7 +148,7 @@ describe.each([4, 5] as const)("version %s", (version) => {
           assert.strictEqual(metrics.queuedMessages + metrics.inflight + metrics.unacknowledged, 0)
           assert.strictEqual(metrics.reconnects, cuts)
         }),
-      120_000
+      180_000
     )
   })
 })
@@ -209,5 +209,5 @@ describe.skipIf(!MosquittoBroker.isPresent()).each([4, 5] as const)("version %s,
         `out of order: QoS 1 ${inbound[1].misordered.length}, QoS 2 ${inbound[2].misordered.length};`,
         `duplicates to mosquitto and back: QoS 1 ${outbound[1].duplicates}, QoS 2 ${outbound[2].duplicates}`
       )
-    }).pipe(Effect.provide(SessionStore.layerMemory)), 120_000)
+    }).pipe(Effect.provide(SessionStore.layerMemory)), 180_000)
 })

@@ -82,6 +82,6 @@ describe.each([4, 5] as const)("version %s", (version) => {
         yield* peer.until(() => published(peer).length === count)
         assert.deepStrictEqual(published(peer), Array.from({ length: count }, (_, index) => `0 t/${index} ${payload}`))
       }),
-    60_000
+    180_000
   )
 })

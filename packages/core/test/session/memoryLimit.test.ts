@@ -64,7 +64,7 @@ describe.each([4, 5] as const)("the memory limit, version %s", (protocolVersion)
         assert.strictEqual((yield* memory(session)).inbound, 0)
         assert.lengthOf(broker.received("Connect"), 1)
       }),
-    30_000
+    180_000
   )
 
   it.live("drops QoS 0 messages of the fullest stream, and none of others", () =>
@@ -89,7 +89,7 @@ describe.each([4, 5] as const)("the memory limit, version %s", (protocolVersion)
       assert.isAbove(dropped.streamOverflow, 100)
       assert.deepStrictEqual(kept, Array.from(kept, (_, index) => dropped.streamOverflow + index))
       assert.isBelow(buffered.highWater * messageBytes, 2 * inboundLimit)
-    }), 30_000)
+    }), 180_000)
 
   it.live("drops nothing of streams that suspend: reading waits", () =>
     Effect.gen(function*() {
@@ -101,7 +101,7 @@ describe.each([4, 5] as const)("the memory limit, version %s", (protocolVersion)
       assert.isBelow((yield* memory(session)).inbound, inboundLimit + oneRead)
       const all = yield* messages.pipe(Stream.take(200), Stream.runCollect)
       assert.deepStrictEqual(all.map(({ text }) => numberOf(text)), Array.from({ length: 200 }, (_, index) => index))
-    }), 30_000)
+    }), 180_000)
 
   it.live("says that reading waits for consumers, once it has for a second", () =>
     Effect.gen(function*() {
@@ -113,7 +113,7 @@ describe.each([4, 5] as const)("the memory limit, version %s", (protocolVersion)
       const { bytes, isClosing, limit } = yield* nextEvent(events, "MemoryLimitReached")
       assert.deepStrictEqual([limit, isClosing], [inboundLimit, false])
       assert.isAbove(bytes, inboundLimit)
-    }), 30_000)
+    }), 180_000)
 
   it.live("holds back no acknowledgement of what the session itself publishes", () =>
     Effect.gen(function*() {
@@ -125,7 +125,7 @@ describe.each([4, 5] as const)("the memory limit, version %s", (protocolVersion)
       yield* untilFull(session)
       yield* session.publish("own", "x", { qos: 2 })
       assert.lengthOf(broker.received("Connect"), 1)
-    }), 30_000)
+    }), 180_000)
 
   it.live(
     "ends the connection with 0x97 when what the session waits for lies behind too much",
@@ -156,7 +156,7 @@ describe.each([4, 5] as const)("the memory limit, version %s", (protocolVersion)
           assert.deepStrictEqual(broker.received("Disconnect").map(({ packet }) => packet.reasonCode), [0x97])
         }
       }),
-    30_000
+    180_000
   )
 })
 

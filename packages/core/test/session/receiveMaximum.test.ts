@@ -70,6 +70,6 @@ describe("a server that sends more than our Receive Maximum", () => {
         )
         yield* Fiber.join(receiving)
       }).pipe(Effect.scoped, Effect.provide([MosquittoBroker.layer().pipe(Layer.orDie), SessionStore.layerMemory])),
-    30_000
+    180_000
   )
 })

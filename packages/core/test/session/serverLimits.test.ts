@@ -71,7 +71,7 @@ describe("filters of a SUBSCRIBE", () => {
         const { granted } = yield* session.subscription(["a", "b"], { qos: 1 })
         assert.deepStrictEqual(granted, [1, 1])
       }),
-    20_000
+    180_000
   )
 })
 
@@ -256,5 +256,5 @@ describe("a WebSocket that the server closes after 24 hours", () => {
       assert.strictEqual(error!.reason._tag, "ConnectionLost")
       assert.isTrue(error!.reason.isRetryable)
       assert.isAbove((yield* told(events)).length, 0)
-    }), 60_000)
+    }), 180_000)
 })

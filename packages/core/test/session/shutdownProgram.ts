@@ -116,7 +116,7 @@ const disturbAll = (protocolVersion: 4 | 5, seed: number, moments: number) =>
         if (fiber.pollUnsafe() === undefined) interrupted++
         const exit = yield* Effect.timeoutOption(
           Effect.andThen(Fiber.interrupt(fiber), Fiber.await(fiber)),
-          "5 seconds"
+          "60 seconds"
         )
         if (exit._tag === "None") hanging.push(name)
         else if (Exit.isFailure(exit.value) && exit.value.cause.reasons.some(({ _tag }) => _tag === "Die")) {
@@ -155,7 +155,7 @@ const disturbAll = (protocolVersion: 4 | 5, seed: number, moments: number) =>
       ),
       {
         until: (all) => Object.values(all).every((figure) => figure === 0),
-        schedule: Schedule.max([Schedule.spaced("10 millis"), Schedule.recurs(500)])
+        schedule: Schedule.max([Schedule.spaced("10 millis"), Schedule.recurs(3000)])
       }
     )
     const subscriptionsAtServer = broker.subscriptions("plant").length
@@ -186,7 +186,7 @@ const disturbAll = (protocolVersion: 4 | 5, seed: number, moments: number) =>
       figures,
       subscriptionsAtServer,
       violations: broker.violations.length,
-      openConnections: yield* Effect.match(Effect.timeout(broker.awaitNoConnections, "2 seconds"), {
+      openConnections: yield* Effect.match(Effect.timeout(broker.awaitNoConnections, "30 seconds"), {
         onSuccess: () => 0,
         onFailure: () => broker.connections.filter(({ closedAt }) => closedAt === undefined).length
       })

@@ -167,7 +167,7 @@ describe("the end of a durable session", () => {
             yield* Scope.close(scope, Exit.void)
           }
         }),
-      60_000
+      180_000
     )
   }
 })

@@ -40,7 +40,7 @@ describe("a message that no packet can hold", () => {
           yield* session.enqueue("a", "small", { qos: 1 })
           assert.isUndefined((yield* session.status).storage?.failure)
         }),
-      60_000
+      180_000
     )
   }
 
@@ -59,5 +59,5 @@ describe("a message that no packet can hold", () => {
       }
       assert.strictEqual((yield* reasonOf(session.enqueue("a", "", { qos: 1, properties })))._tag, "PacketTooLarge")
       yield* session.enqueue("a", "small", { qos: 1 })
-    }), 60_000)
+    }), 180_000)
 })

@@ -101,7 +101,7 @@ describe("while a store hangs", () => {
           }
           yield* Effect.forEach(fibers, Fiber.interrupt)
         }),
-      60_000
+      180_000
     )
   }
 
@@ -128,6 +128,6 @@ describe("while a store hangs", () => {
         assert.isBelow((yield* held) - before, bound)
         assert.deepStrictEqual(broker.violations, [])
       }),
-    60_000
+    180_000
   )
 })
