@@ -142,8 +142,9 @@ export const nameOf = (side: Side): string => {
     case "publish":
       return `publish x${side.outstanding}`
     case "receive":
-    case "send":
       return "bare socket"
+    case "send":
+      return side.qos === 0 ? "bare socket" : `bare socket x${side.outstanding}`
     default:
       return side.mode
   }

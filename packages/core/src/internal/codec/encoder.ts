@@ -5,6 +5,7 @@ import type * as Packet from "../../Packet.ts"
 import type { ProtocolVersion } from "../../QoS.ts"
 import { acquireBuffer, type PoolBuffer, releaseBuffer, separatePayload } from "./bufferPool.ts"
 import type { EncodeFailure, Encoder } from "./contract.ts"
+import { copyInto } from "./copyInto.ts"
 import { type Measure, measureFor } from "./measure.ts"
 import { fixedHeaderSize, writePacket } from "./writePacket.ts"
 
@@ -67,7 +68,7 @@ class PacketEncoder implements Encoder {
         this.#chunkBytes += payload.length
         return undefined
       }
-      buffer.bytes.set(payload, position)
+      copyInto(buffer.bytes, payload, position)
       position += payload.length
     }
     this.#position = position

@@ -204,7 +204,10 @@ export class Measure {
     } else {
       size += this.topicName(topic, "the topic name")
     }
-    const properties = this.version === 5 ? EncodedProperties.bytesOf(packet.properties) : undefined
+    // Most have none, and the look into an object costs more than the comparison.
+    const properties = this.version === 5 && packet.properties !== Properties.none
+      ? EncodedProperties.bytesOf(packet.properties)
+      : undefined
     this.properties = properties
     size += properties === undefined ? this.#properties(packet.properties, Table.inPublish) : properties.length
     if (qos === 1 || qos === 2) {

@@ -14,12 +14,25 @@ const patience = 4096
 const known = new Map<string, Uint8Array>()
 let missed = 0
 
+// The topic that was asked for last: a message that is written at once is checked and encoded with one look-up.
+let lastTopic = ""
+let lastEncoding: Uint8Array | undefined
+
+/** Whether this is a valid topic name whose encoding is here. False says nothing. It accepts values of any type. */
+export const isKnownTopic = (topic: string): boolean => {
+  const bytes = known.get(topic)
+  if (bytes === undefined) return false
+  lastTopic = topic
+  lastEncoding = bytes
+  return true
+}
+
 /**
  * The bytes of a valid topic name. Undefined for an invalid name, for one that is too long to keep, and when there is
  * no space. The bytes must not be written to.
  */
 export const topicEncoding = (topic: string): Uint8Array | undefined => {
-  const bytes = known.get(topic)
+  const bytes = topic === lastTopic ? lastEncoding : known.get(topic)
   if (bytes !== undefined) {
     return bytes
   }

@@ -3,6 +3,7 @@
  */
 import type * as Packet from "../../Packet.ts"
 import type * as Properties from "../../Properties.ts"
+import { copyInto } from "./copyInto.ts"
 import type { Measure } from "./measure.ts"
 import * as PacketType from "./packetType.ts"
 import * as Table from "./propertyTable.ts"
@@ -85,14 +86,14 @@ const writePublish = (
   if (topic === undefined) {
     position = writeText(target, position, packet.topic, measure)
   } else {
-    target.set(topic, position)
+    copyInto(target, topic, position)
     position += topic.length
   }
   if (packet.qos !== 0) {
     position = writeTwoBytes(target, position, packet.packetIdentifier)
   }
   if (properties !== undefined) {
-    target.set(properties, position)
+    copyInto(target, properties, position)
     return position + properties.length
   }
   return measure.version === 5 ? writeProperties(target, position, measure) : position

@@ -11,7 +11,7 @@ import type { OptionsIssue } from "../errors/operation.ts"
 import { noSuchOption } from "../options/plain.ts"
 import { kindOf } from "../valueNames.ts"
 import type { Parked, PublishHost } from "./publishHost.ts"
-import { makeRequest, noOptions } from "./publishRequest.ts"
+import { isRefusal, makeRequest, noOptions } from "./publishRequest.ts"
 
 /** Number of queued messages at which a bulk waits, and the number of its messages between two checks. */
 const bulkHighWater = 2048
@@ -82,7 +82,7 @@ export class BulkPublish implements OutboundOwner, Parked {
       }
       const { options = noOptions, payload, topic } = message
       const request = makeRequest(publisher.options.protocolVersion, topic, payload, options)
-      if ("_tag" in request) return this.#refuse(publisher.error(request, "publishAll", topic))
+      if (isRefusal(request)) return this.#refuse(publisher.error(request, "publishAll", topic))
       if (request.qos === 0) {
         if (engineLoop.directWrites.publish(request)) {
           this.#published++

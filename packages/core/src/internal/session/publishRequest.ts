@@ -18,6 +18,7 @@ import type { ProtocolVersion, QoS } from "../../QoS.ts"
 import { isQoS } from "../../QoS.ts"
 import type { OriginKey } from "../../StoreRecord.ts"
 import { sizeOf } from "../codec/size.ts"
+import { isKnownTopic } from "../codec/topicEncodings.ts"
 import type { PublishRequest } from "../engine/contract.ts"
 import type { OptionsIssue } from "../errors/operation.ts"
 import { expectedDuration, parseMillis } from "../options/durations.ts"
@@ -26,12 +27,6 @@ import { bufferGone, largestPacket, largestRemaining, payloadBytes, viewBytes } 
 import * as Topic from "../topics.ts"
 import { isUtf8String } from "../utf8String.ts"
 import { kindOf } from "../valueNames.ts"
-
-// Topics that were already checked, because programs publish often to few topics. Long names are excluded to bound the
-// memory.
-const validTopics = new Set<string>()
-const rememberedTopics = 1024
-const longestRemembered = 256
 
 const noProperties: Properties.MessageProperties = Properties.none
 
@@ -48,10 +43,10 @@ export const makeRequest = (
   payload: Payload,
   options: PublishOptions
 ): PublishRequest | MqttErrorReason => {
-  if (!validTopics.has(topic)) {
+  // Programs publish often to few topics, which the codec keeps.
+  if (!isKnownTopic(topic)) {
     const invalid = topicIssue(topic)
     if (invalid !== undefined) return invalid
-    remember(topic)
   }
   // One check covers most payloads, because each `instanceof` costs as much as the rest of this function.
   let bytes: Uint8Array
@@ -86,6 +81,11 @@ export const makeRequest = (
     origin
   }, weighProperties(checked))
 }
+
+/** Whether a message was refused. Not by `in`, which costs a call for each message. */
+export const isRefusal = <Refusal extends { readonly _tag: string }>(
+  result: PublishRequest | Refusal
+): result is Refusal => (result as { readonly _tag?: string })._tag !== undefined
 
 /**
  * Checks a message that user code made from a received one. Answers it ready to be published, or why it cannot be.
@@ -127,12 +127,6 @@ const bounded = (request: PublishRequest, propertiesUnits: number): PublishReque
     5
   )
   return size > largestPacket ? new PacketTooLarge({ size, maximum: largestPacket }) : request
-}
-
-const remember = (topic: string): void => {
-  if (topic.length > longestRemembered) return
-  if (validTopics.size >= rememberedTopics) validTopics.clear()
-  validTopics.add(topic)
 }
 
 const topicIssue = (topic: unknown): InvalidTopic | undefined => {

@@ -23,7 +23,7 @@ import { BulkPublish } from "./bulkPublish.ts"
 import type { EngineLoop } from "./engineLoop.ts"
 import type { Parked, PublisherOptions, PublishHost } from "./publishHost.ts"
 import { PublishOperation, succeeded } from "./publishOperation.ts"
-import { makeRequest, noOptions } from "./publishRequest.ts"
+import { isRefusal, makeRequest, noOptions } from "./publishRequest.ts"
 import { timeoutReason } from "./timeouts.ts"
 
 export class Publisher implements PublishHost {
@@ -45,23 +45,46 @@ export class Publisher implements PublishHost {
     payload: Payload,
     options: PublishOptions = noOptions
   ): Effect.Effect<PublishReceipt, MqttError> {
-    return new Publish(this, topic, payload, options)
+    // Above QoS 0 the fiber waits in any case, and one effect costs less than an effect that makes another one.
+    return options?.qos === 1 || options?.qos === 2 ?
+      this.#publishWaiting(topic, payload, options)
+      : new Publish(this, topic, payload, options)
+  }
+
+  #publishWaiting(topic: string, payload: Payload, options: PublishOptions): Effect.Effect<PublishReceipt, MqttError> {
+    const effect = Effect.callback<PublishReceipt, MqttError>((resume) => {
+      const request = this.#requestOf(topic, payload, options)
+      return isRefusal(request) ? resume(this.#refused(request)) : this.#await(topic, request, resume)
+    })
+    return this.#limited(effect, "publish", topic, options)
   }
 
   /** Begins to publish a message, when the effect of `publish` runs. */
   begin(topic: string, payload: Payload, options: PublishOptions): Effect.Effect<PublishReceipt, MqttError> {
-    if (this.#closed) return this.#refused(this.error(new Closed({}), "publish", topic))
-    if (this.#failure !== undefined) return this.#refused(this.#failure)
-    const request = makeRequest(this.options.protocolVersion, topic, payload, options)
-    if ("_tag" in request) return this.#refused(this.error(request, "publish", topic))
+    const request = this.#requestOf(topic, payload, options)
+    if (isRefusal(request)) return this.#refused(request)
     if (this.#isDirect(request)) return succeeded
-    const effect = Effect.callback<PublishReceipt, MqttError>((resume) => {
-      const operation = new PublishOperation(this, topic, "publish", request)
-      operation.resume = resume
-      this.#submit(operation)
-      return operation
-    })
+    const effect = Effect.callback<PublishReceipt, MqttError>((resume) => this.#await(topic, request, resume))
     return this.#limited(effect, "publish", topic, options)
+  }
+
+  #requestOf(topic: string, payload: Payload, options: PublishOptions): PublishRequest | MqttError {
+    if (this.#closed) return this.error(new Closed({}), "publish", topic)
+    if (this.#failure !== undefined) return this.#failure
+    const request = makeRequest(this.options.protocolVersion, topic, payload, options)
+    return isRefusal(request) ? this.error(request, "publish", topic) : request
+  }
+
+  /** Submits a message for a fiber that waits. Answers the finalizer of its interruption. */
+  #await(
+    topic: string,
+    request: PublishRequest,
+    resume: (exit: Effect.Effect<PublishReceipt, MqttError>) => void
+  ): PublishOperation {
+    const operation = new PublishOperation(this, topic, "publish", request)
+    operation.resume = resume
+    this.#submit(operation)
+    return operation
   }
 
   enqueue(
@@ -72,7 +95,7 @@ export class Publisher implements PublishHost {
     return Effect.suspend(() => {
       if (this.#closed) return this.#refused(this.error(new Closed({}), "enqueue", topic))
       const request = makeRequest(this.options.protocolVersion, topic, payload, options)
-      if ("_tag" in request) return this.#refused(this.error(request, "enqueue", topic))
+      if (isRefusal(request)) return this.#refused(this.error(request, "enqueue", topic))
       if (this.#isDirect(request)) return Effect.succeed(directReceipt)
       const owned = ownedBy(request, payload)
       const effect = Effect.callback<EnqueueReceipt, MqttError>((resume) => {
