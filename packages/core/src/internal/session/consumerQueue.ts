@@ -225,11 +225,14 @@ export class ConsumerQueue {
     // Neither `Stream.scoped` nor a bracket: they keep a scope and several frames in the fiber of an idle stream.
     return Stream.fromChannel(
       Channel.fromTransform((_upstream, scope) =>
-        Effect.uninterruptible(Effect.suspend(() => {
-          if (this.#running !== undefined) return Effect.fail(alreadyRunning(this.#options.session))
-          this.#running = scope
-          return Effect.as(Scope.addFinalizerExit(scope, finishing(this, scope)), this.#pull(isWhole))
-        }))
+        Effect.suspend(() =>
+          // The finalizer first: no interruption can come between it and the mark that only it takes away.
+          Effect.flatMap(Scope.addFinalizerExit(scope, finishing(this, scope)), () => {
+            if (this.#running !== undefined) return Effect.fail(alreadyRunning(this.#options.session))
+            this.#running = scope
+            return Effect.succeed(this.#pull(isWhole))
+          })
+        )
       )
     )
   }

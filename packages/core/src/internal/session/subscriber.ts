@@ -148,7 +148,7 @@ export class Subscriber {
 
   #leaving(queue: ConsumerQueue): Effect.Effect<void> {
     return Effect.sync(() => {
-      this.#joining?.delete(queue)
+      this.#takeJoined(queue)
       queue.close()
       this.#engineLoop.removeConsumer(queue)
     })
@@ -200,9 +200,17 @@ export class Subscriber {
       if (this.#failure !== undefined) return resume(Effect.fail(this.#failure))
       this.#joining ??= new Map()
       this.#joining.set(queue, resume)
-      return Effect.sync(() => this.#joining?.delete(queue))
+      return Effect.sync(() => void this.#takeJoined(queue))
     })
     return Effect.raceFirst(granted, this.#timeout("subscribe", filters))
+  }
+
+  /** The call that waits for the grant of this queue, which it does no longer. An idle session keeps no empty map. */
+  #takeJoined(queue: ConsumerQueue): Joined | undefined {
+    const joined = this.#joining?.get(queue)
+    this.#joining?.delete(queue)
+    if (this.#joining?.size === 0) this.#joining = undefined
+    return joined
   }
 
   /** Fails after the server has been connected for the whole timeout, over any number of connections. */
@@ -257,14 +265,13 @@ export class Subscriber {
   /** The engine settled a consumer: its subscription is granted, or has failed. */
   onConsumer(consumer: Consumer): void {
     const queue = consumer.owner as ConsumerQueue
-    const joined = this.#joining?.get(queue)
     if (consumer.state === "active") {
-      this.#joining?.delete(queue)
+      const joined = this.#takeJoined(queue)
       this.#host.lifecycle.subscriptionSettled(consumer.request.filters, true)
       joined?.(Exit.void)
     } else if (consumer.state === "failed") {
+      const joined = this.#takeJoined(queue)
       const failure = this.#failureOf(consumer)
-      this.#joining?.delete(queue)
       if (joined === undefined) {
         this.#host.lifecycle.subscriptionFailed(consumer.request.filters, rememberedPurpose(queue), failure)
       } else joined(Exit.fail(failure))
