@@ -100,10 +100,13 @@ const establish = Effect.fnUntraced(function*(request: ConnectionRequest, link: 
   const { address, maximumPacketSize, proxy, tls, webSocket } = request
   // Not the request itself: a transport may be a program's own, and need not see the password in CONNECT.
   const stream = yield* transport.open({ address, tls, webSocket, proxy, maximumPacketSize }, link.streamHandlers)
-  yield* Scope.addFinalizer(yield* Effect.scope, Effect.sync(() => link.destroy(new Closed())))
+  yield* Scope.addFinalizerExit(yield* Effect.scope, ending(link))
   link.start(stream)
   return yield* Deferred.await(link.accepted)
 })
+
+// A function of its own that makes the effect when it runs, so that an open connection holds little for its end.
+const ending = (link: Link) => (): Effect.Effect<void> => Effect.sync(() => link.destroy(new Closed()))
 
 /** The peer is presumably gone. */
 const silence = (reasonString: string): MqttErrorReason => new ConnectionLost({ reasonString, code: "ETIMEDOUT" })

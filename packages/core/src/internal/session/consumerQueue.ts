@@ -43,6 +43,8 @@ type Batch = Arr.NonEmptyReadonlyArray<Delivery>
 
 type Take = Pull.Pull<Batch, MqttError>
 
+const nothing: ReadonlyArray<never> = []
+
 type Messages = Arr.NonEmptyReadonlyArray<Message>
 
 /**
@@ -58,7 +60,7 @@ export class ConsumerQueue {
   readonly #options: ConsumerQueueOptions
   readonly #items = new DeliveryDeque()
   readonly #load: QueueLoad
-  #handed: ReadonlyArray<Delivery> = []
+  #handed: ReadonlyArray<Delivery> = nothing
   /** Resumes the fiber that waits for deliveries. */
   #wakeUp: (() => void) | undefined
   #idle: (() => void) | undefined
@@ -173,7 +175,7 @@ export class ConsumerQueue {
     this.removed()
     this.#items.take(Infinity)
     this.#load.droppable = 0
-    this.#handed = []
+    this.#handed = nothing
     this.#unsettled = 0
     this.end("orderly")
   }
@@ -269,7 +271,7 @@ export class ConsumerQueue {
     // What the interrupted run did not acknowledge comes first in the next run. QoS 0 messages are not handed out
     // again.
     const again = this.#handed.filter((delivery) => delivery.message.qos !== 0 && !delivery.stale)
-    this.#handed = []
+    this.#handed = nothing
     if (again.length > 0) this.#items.putBack(again)
     this.#notifyIdle()
   }
@@ -278,7 +280,7 @@ export class ConsumerQueue {
     this.#load.forgetHanded()
     const handed = this.#handed
     if (handed.length === 0) return
-    this.#handed = []
+    this.#handed = nothing
     for (let i = 0; i < handed.length; i++) {
       if (handed[i]!.message.qos !== 0) this.#host.acknowledge(this.consumer, handed[i]!)
     }

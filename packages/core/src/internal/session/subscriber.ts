@@ -130,7 +130,7 @@ export class Subscriber {
         Effect.uninterruptible(Effect.tap(
           Effect.suspend(() => this.#register(list, options, make)),
           // Not `acquireRelease`, which would keep the span of this call as long as the subscription.
-          (queue) => Scope.addFinalizer(scope, this.#leaving(queue))
+          (queue) => Scope.addFinalizerExit(scope, leaving(this, queue))
         ))).pipe(
           Effect.tap((queue) => this.#awaitGrant(queue)),
           Effect.tapError((error) =>
@@ -146,12 +146,11 @@ export class Subscriber {
     })
   }
 
-  #leaving(queue: ConsumerQueue): Effect.Effect<void> {
-    return Effect.sync(() => {
-      this.#takeJoined(queue)
-      queue.close()
-      this.#engineLoop.removeConsumer(queue)
-    })
+  /** The scope of the subscription has ended. */
+  leave(queue: ConsumerQueue): void {
+    this.#takeJoined(queue)
+    queue.close()
+    this.#engineLoop.removeConsumer(queue)
   }
 
   /** Fails a subscription without asking the server, and reports it like any other failure. */
@@ -318,6 +317,10 @@ export class Subscriber {
     })
   }
 }
+
+// A function of its own that makes the effect when it runs, so that the scope holds little of an idle subscription.
+const leaving = (subscriber: Subscriber, queue: ConsumerQueue) => (): Effect.Effect<void> =>
+  Effect.sync(() => subscriber.leave(queue))
 
 const describe = (queue: ConsumerQueue): SubscriptionInfo => ({
   filters: queue.consumer.request.filters,
