@@ -112,8 +112,8 @@ const connect = (
     }),
     identity: core.isDurable ? new RecordedIdentity(core, known) : undefined
   })
-  // Begins in the next turn, when the caller has the session.
-  core.shutdown.begun(supervisor, core.fork(Effect.andThen(Effect.yieldNow, supervisor.run())))
+  core.shutdown.begun(supervisor)
+  supervisor.start()
 }
 
 const makeRenewal = (
