@@ -261,6 +261,7 @@ export class Supervisor {
         if (failed !== undefined) return Effect.succeed(failed)
         if (owner.lost !== undefined) return this.#ended(owner)
         owner.isIdle = true
+        this.#fiber = undefined
         return Effect.succeed(undefined)
       })
     })
