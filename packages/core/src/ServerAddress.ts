@@ -199,9 +199,15 @@ export const format = (address: ServerAddress): string => {
     return `${scheme}://${address.path.split("/").map(encodeURIComponent).join("/")}`
   }
   const query = address.path.indexOf("?")
-  return `${scheme}://${formatHost(address.host)}:${address.port}${
+  // Joined, because a session keeps the text, and V8 keeps a template as a tree of its parts.
+  return [
+    scheme,
+    "://",
+    formatHost(address.host),
+    ":",
+    address.port,
     query === -1 ? address.path : address.path.slice(0, query)
-  }`
+  ].join("")
 }
 
 /**

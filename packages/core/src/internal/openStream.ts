@@ -19,8 +19,9 @@ export interface StreamOpening<Socket> {
   readonly stream: (socket: Socket) => ByteStream
 }
 
-// A function of its own, so that the finalizer of an open stream holds nothing of its opening.
-const ending = <Socket>(socket: Socket, destroy: (socket: Socket) => unknown): Effect.Effect<void> =>
+// A function of its own that makes the effect when it runs, so that an open stream holds nothing of its opening, and
+// little for its end.
+const ending = <Socket>(socket: Socket, destroy: (socket: Socket) => unknown) => (): Effect.Effect<void> =>
   Effect.sync(() => destroy(socket))
 
 /**
@@ -45,8 +46,8 @@ export const openStream = <Socket>(
         )
       }
       const end = ending(socket, destroy)
-      return Scope.addFinalizer(scope, end).pipe(
-        Effect.andThen(Effect.onInterrupt(restore(Deferred.await(opened)), () => end)),
+      return Scope.addFinalizerExit(scope, end).pipe(
+        Effect.andThen(Effect.onInterrupt(restore(Deferred.await(opened)), end)),
         Effect.map(() => stream(socket))
       )
     })

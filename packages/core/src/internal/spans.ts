@@ -4,11 +4,14 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
 
-/** The context without the span in which it was taken. */
+/** The context without the span in which it was taken; itself, not a copy, where there is none. */
 export const withoutSpan = <R>(context: Context.Context<R>): Context.Context<R> =>
-  Context.omit(Tracer.ParentSpan)(context) as Context.Context<R>
+  Option.isNone(Context.getOption(context, Tracer.ParentSpan))
+    ? context
+    : Context.omit(Tracer.ParentSpan)(context) as Context.Context<R>
 
 /** The effect outside of every span. */
 export const rooted = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>

@@ -129,7 +129,7 @@ const plugin = (edits: ReadonlyArray<Edit>, applied: Set<Edit>): Esbuild.Plugin 
       const text = edit(file, Fs.readFileSync(path, "utf8"), own)
       for (const one of own) applied.add(one)
       const isEngine = file.startsWith("packages/core/src/internal/engine/") ||
-        file.endsWith("/TopicTree.ts") || file.endsWith("/internal/fifo.ts")
+        file.endsWith("/internal/topicIndex.ts") || file.endsWith("/internal/fifo.ts")
       return { contents: isEngine ? publish(file, text) : text, loader: "ts" }
     })
   }

@@ -1,6 +1,5 @@
 /**
- * Opens a connection: adds the effects around a `Link`, which are its scope, its time limits and the fiber that watches
- * it. It handles no bytes or packets. The session's connector calls it.
+ * Opens a connection: adds the effects around a `Link`, which are its scope and its time limits, and has it watched. It handles no bytes or packets. The session's connector calls it.
  */
 import * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
@@ -9,12 +8,12 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
-import { Closed, ConnectionLost, InvalidOptions, MqttError, type MqttErrorReason, Timeout } from "../../MqttError.ts"
-import { pingreq } from "../../Packet.ts"
+import { Closed, InvalidOptions, MqttError, Timeout } from "../../MqttError.ts"
 import { Transport } from "../../Transport.ts"
+import { alarmOf } from "./alarm.ts"
 import type { ConnectionHandlers, ConnectionRequest, Open } from "./contract.ts"
+import { KeepAlive } from "./keepAlive.ts"
 import { Link, type LinkRuntime } from "./link.ts"
-import { Watch } from "./watch.ts"
 
 // Time for the peer to end the stream after our DISCONNECT, in milliseconds: the whole end stays within a second.
 const lingerMillis = 900
@@ -47,22 +46,25 @@ export const open: Open = Effect.fnUntraced(function*(request, handlers) {
 })
 
 const makeLink = Effect.fnUntraced(function*(request: ConnectionRequest, handlers: ConnectionHandlers) {
-  const runtime = new ForkingRuntime(yield* Effect.context<never>(), request.writeTimeout)
-  return new Link(request, handlers, yield* Clock.Clock, runtime)
+  const clock = yield* Clock.Clock
+  const runtime = new ForkingRuntime(yield* Effect.context<never>(), clock, request.writeTimeout)
+  return new Link(request, handlers, clock, runtime)
 })
 
 /** The only place where the network's callbacks start effects. */
 class ForkingRuntime implements LinkRuntime {
   readonly #context: Context.Context<never>
+  readonly #clock: Clock.Clock
   readonly #writeTimeout: number
 
-  constructor(context: Context.Context<never>, writeTimeout: number) {
+  constructor(context: Context.Context<never>, clock: Clock.Clock, writeTimeout: number) {
     this.#context = context
+    this.#clock = clock
     this.#writeTimeout = writeTimeout
   }
 
-  watch(link: Link, keepAlive: number): Fiber.Fiber<void> {
-    return this.#fork(keepWatch(link, keepAlive, this.#writeTimeout))
+  watch(link: Link, keepAlive: number): KeepAlive {
+    return new KeepAlive(link, alarmOf(this.#clock), keepAlive, this.#writeTimeout)
   }
 
   onClosing(link: Link): void {
@@ -100,38 +102,10 @@ const establish = Effect.fnUntraced(function*(request: ConnectionRequest, link: 
   const { address, maximumPacketSize, proxy, tls, webSocket } = request
   // Not the request itself: a transport may be a program's own, and need not see the password in CONNECT.
   const stream = yield* transport.open({ address, tls, webSocket, proxy, maximumPacketSize }, link.streamHandlers)
-  yield* Scope.addFinalizer(yield* Effect.scope, Effect.sync(() => link.destroy(new Closed())))
+  yield* Scope.addFinalizerExit(yield* Effect.scope, ending(link))
   link.start(stream)
   return yield* Deferred.await(link.accepted)
 })
 
-/** The peer is presumably gone. */
-const silence = (reasonString: string): MqttErrorReason => new ConnectionLost({ reasonString, code: "ETIMEDOUT" })
-
-/**
- * Sends PINGREQ, and detects a peer that is gone or accepts no bytes, until the link ends.
- */
-const keepWatch = (link: Link, keepAlive: number, writeTimeout: number): Effect.Effect<void> => {
-  const watch = new Watch(keepAlive * 1000, writeTimeout, link.now())
-  // Not a generator, because its frame would be most of the memory of an idle connection here.
-  const next = Effect.suspend((): Effect.Effect<void> => {
-    while (link.phase === "open") {
-      const action = watch.next(link.now(), link)
-      switch (action._tag) {
-        case "Wait":
-          return Effect.andThen(Effect.sleep(action.wait), next)
-        case "Ping":
-          link.send([pingreq])
-          break
-        case "Silent":
-          link.destroy(silence(`nothing arrived for ${keepAlive * 1.5} seconds, one and a half keep alives`))
-          break
-        case "Stuck":
-          link.destroy(silence(`the network took no bytes for ${writeTimeout} ms`))
-          break
-      }
-    }
-    return Effect.void
-  })
-  return next
-}
+// A function of its own that makes the effect when it runs, so that an open connection holds little for its end.
+const ending = (link: Link) => (): Effect.Effect<void> => Effect.sync(() => link.destroy(new Closed()))

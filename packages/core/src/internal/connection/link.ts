@@ -11,7 +11,6 @@ import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import type { Exchange } from "../../Authentication.ts"
 import { Closed, MqttError, type MqttErrorReason, ProtocolViolation, Unexpected } from "../../MqttError.ts"
 import type { Connack, Disconnect, Packet } from "../../Packet.ts"
@@ -33,8 +32,8 @@ import type {
 import * as Disconnecting from "./disconnect.ts"
 import { Dispatch, type DispatchHost } from "./dispatch.ts"
 import { Intake, packetsPerCall, PauseReason } from "./intake.ts"
+import type { KeepAlive, KeptAlive } from "./keepAlive.ts"
 import { Sender, type SenderHandlers } from "./sender.ts"
-import type { Observed } from "./watch.ts"
 
 // Maximum size of CONNACK in bytes. Servers send a few hundred; a long reason string and some hundred user properties
 // fit.
@@ -67,8 +66,8 @@ const decoderOf = ({ connect: { protocolVersion }, maximumPacketSize }: Connecti
  * The effects that a link needs from `connection.ts`.
  */
 export interface LinkRuntime extends Runner {
-  /** Starts the watch over the peer, with this keep alive in seconds. The link interrupts the fiber at its end. */
-  readonly watch: (link: Link, keepAlive: number) => Fiber.Fiber<void>
+  /** The watch over the peer, with this keep alive in seconds. The link starts and stops it. */
+  readonly watch: (link: Link, keepAlive: number) => KeepAlive
   /** The link has begun to close by itself and waits for the peer. The callee must bound this wait. */
   readonly onClosing: (link: Link) => void
   /** A handler threw an exception that cannot be handled otherwise. */
@@ -80,7 +79,7 @@ const noCertificates: ReadonlyArray<StreamCertificate> = []
 /**
  * The state of one connection. A class, because a program may have thousands of idle connections.
  */
-export class Link implements Connection, DispatchHost, Observed, SenderHandlers {
+export class Link implements Connection, DispatchHost, KeptAlive, SenderHandlers {
   /** Succeeds when CONNACK has accepted; fails when the link is closed before that. */
   readonly accepted: Deferred.Deferred<void, MqttError> = Deferred.makeUnsafe()
   /** The link is closed. */
@@ -101,7 +100,7 @@ export class Link implements Connection, DispatchHost, Observed, SenderHandlers 
   #announced = false
   #reason: MqttErrorReason | undefined
   #stream: ByteStream | undefined
-  #watch: Fiber.Fiber<void> | undefined
+  #watch: KeepAlive | undefined
 
   constructor(request: ConnectionRequest, handlers: ConnectionHandlers, clock: Clock.Clock, runtime: LinkRuntime) {
     this.#request = request
@@ -179,6 +178,11 @@ export class Link implements Connection, DispatchHost, Observed, SenderHandlers 
     queueMicrotask(() => this.#destroy())
   }
 
+  /** The watch has thrown. Nothing else would notice a peer that is gone. */
+  onDefect(cause: unknown): void {
+    this.abort(ReasonCode.implementationSpecificError, new Unexpected({ detail: "watching the peer failed", cause }))
+  }
+
   onUnread(): void {
     this.#intake.pause(PauseReason.answers)
   }
@@ -206,6 +210,7 @@ export class Link implements Connection, DispatchHost, Observed, SenderHandlers 
   /** Starts the watch, which sends PINGREQ and detects a peer that is gone. */
   watch(): void {
     this.#watch = this.#runtime.watch(this, this.keepAlive)
+    this.#watch.wake()
   }
 
   /** The owner has the connection from here on, and gets its end. Answers the reason when it has ended meanwhile. */
@@ -363,7 +368,7 @@ export class Link implements Connection, DispatchHost, Observed, SenderHandlers 
     this.phase = "closed"
     this.#intake.stop()
     this.sender.stop()
-    this.#watch?.interruptUnsafe()
+    this.#watch?.stop()
     this.#handlers.onGone?.(this.counters)
     const error = new MqttError({ reason: this.#reason ?? new Closed(), session: this.#request.session })
     // The owner first, because completing a Deferred runs the waiting fibers at once.

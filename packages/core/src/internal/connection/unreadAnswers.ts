@@ -20,7 +20,7 @@ const granularity = 16_384
  */
 export class UnreadAnswers {
   /** In the order of the stream. Marks of bytes that the network has taken are dropped, except the last one. */
-  readonly #marks: Array<Mark> = []
+  #marks: Array<Mark> | undefined
   #answers = 0
 
   /**
@@ -29,7 +29,14 @@ export class UnreadAnswers {
    */
   wrote(end: number, answers: number): boolean {
     this.#answers += answers
+    // A connection that sends nothing but publishes keeps no marks.
+    if (this.#answers === 0) return false
     const marks = this.#marks
+    if (marks === undefined) {
+      // Not a push into an empty array, which would take room for seventeen.
+      this.#marks = [{ end, answers: this.#answers }]
+      return false
+    }
     const last = marks.at(-1)
     if (last !== undefined && end - (marks.at(-2)?.end ?? 0) < granularity) {
       last.end = end
@@ -42,7 +49,7 @@ export class UnreadAnswers {
 
   /** Bytes of acknowledgements after the position up to which the network has taken the stream. Rounded up. */
   behind(taken: number): number {
-    const marks = this.#marks
+    const marks = this.#marks ?? []
     let passed = 0
     while (passed < marks.length && marks[passed]!.end <= taken) {
       passed++

@@ -2,8 +2,8 @@
  * Decides when a connection needs attention: the arithmetic of keep alive and write timeout, without timers and
  * effects.
  *
- * The connection records times as plain numbers, once per batch. One fiber per connection asks `Watch.next` what to do
- * and how long to sleep. All times are milliseconds of one monotonic clock.
+ * The connection records times as plain numbers, once per batch. `keepAlive.ts` asks `Watch.next` what to do and how
+ * long to sleep. All times are milliseconds of one monotonic clock.
  */
 
 /**

@@ -4,7 +4,7 @@
  */
 
 const last = 65_535
-const smallest = 16
+const smallest = 4
 /** With this many slots every identifier has its own. */
 const largest = 65_536
 

@@ -2,7 +2,7 @@
  * Decides which consumers get an inbound message. It delivers nothing: `inbound.ts` does. `subscriptions.ts` keeps its
  * tables up to date.
  */
-import * as TopicTree from "../../TopicTree.ts"
+import { TopicIndex } from "../topicIndex.ts"
 import * as Topic from "../topics.ts"
 import type { EngineConsumer, Member } from "./subscriptionEntry.ts"
 import type { SubscriptionEntry } from "./subscriptionEntry.ts"
@@ -29,14 +29,14 @@ export class Router {
   readonly targets: Array<EngineConsumer> = []
   count = 0
   // All are made with the first subscription, because many sessions only publish.
-  #tree: TopicTree.TopicTree<SubscriptionEntry> | undefined
+  #tree: TopicIndex<SubscriptionEntry> | undefined
   /** What the tree holds, in the order in which it came. */
   #entries: Set<SubscriptionEntry> | undefined
   #byIdentifier: Map<number, SubscriptionEntry> | undefined
   #routing = 0
 
   add(entry: SubscriptionEntry): void {
-    this.#tree ??= TopicTree.make()
+    this.#tree ??= new TopicIndex()
     this.#entries ??= new Set()
     this.#tree.add(entry.filter, entry)
     this.#entries.add(entry)

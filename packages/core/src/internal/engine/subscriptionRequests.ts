@@ -89,6 +89,7 @@ export class SubscriptionRequests {
     }
     this.#identifiers.release(packetIdentifier)
     this.#requests?.delete(owner)
+    if (this.#requests?.size === 0) this.#requests = undefined
     this.#core.poison.answered(owner)
     return owner
   }

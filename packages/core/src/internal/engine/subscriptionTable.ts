@@ -162,7 +162,7 @@ export class SubscriptionTable {
 
   /** Takes the entries to review, once each. Entries with a request under way are reviewed when it is answered. */
   takeDue(): ReadonlyArray<SubscriptionEntry> {
-    if (this.#due === undefined || this.#due.size === 0) return []
+    if (this.#due === undefined) return []
     const due: Array<SubscriptionEntry> = []
     this.#pending = undefined
     for (const entry of this.#due) {
@@ -170,12 +170,13 @@ export class SubscriptionTable {
       if (!entry.isWanted && !entry.isKnown && !entry.isUncertain) this.#remove(entry)
       else if (entry.retryAt === 0 && entry.isDue) due.push(entry)
     }
-    this.#due.clear()
+    // Not cleared: an empty set of an idle session takes as much as a full one.
+    this.#due = undefined
     return due
   }
 
   get hasDue(): boolean {
-    return this.#due !== undefined && this.#due.size > 0
+    return this.#due !== undefined
   }
 
   /** Records that the server granted the subscription as requested. */

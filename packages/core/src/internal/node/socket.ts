@@ -22,7 +22,7 @@ import { errorCodeOf, isTlsCode } from "../networkErrors.ts"
 import { openStream } from "../openStream.ts"
 import { cleanCause } from "../peerText.ts"
 import { certificatesOf } from "./certificates.ts"
-import { watchCertificate } from "./clientCertificate.ts"
+import { type CertificateWatch, watchCertificate } from "./clientCertificate.ts"
 import { checkPins } from "./pins.ts"
 import { tlsConnectionOptions } from "./tlsOptions.ts"
 import { TurnCork } from "./turnCork.ts"
@@ -53,73 +53,73 @@ export const openSocket: OpenWay = (request, way, handlers) =>
   openStream(request.address, {
     connect: (opened) => connect(request, way, handlers, opened),
     destroy,
-    stream: (socket) => new SocketStream(socket, handlers)
+    stream: streamOf
   })
 
 const destroy = (socket: Net.Socket): unknown => socket.destroy()
 
+/** The property of a socket with its stream. */
+const streamKey: unique symbol = Symbol("stream")
+
+interface Streaming extends Net.Socket {
+  [streamKey]: SocketStream
+}
+
+const streamOf = (socket: Net.Socket): SocketStream => (socket as Streaming)[streamKey]
+
 // The listeners are added before the first event can occur: an 'error' event without a listener is an uncaught
-// exception. They stay for the socket's whole life.
+// exception. They stay for the socket's whole life. All sockets share them, because a program may have thousands of
+// idle sockets, and none is added by `once`, which would keep more, but for those of the opening.
 const connect = (
   request: TransportRequest,
   way: Way,
   handlers: ByteStreamHandlers,
   opened: Deferred.Deferred<void, MqttError>
 ): Net.Socket => {
-  const socket = makeSocket(request, way)
-  const certificate = socket instanceof Tls.TLSSocket ? watchCertificate(socket) : undefined
-  const secure = ServerAddress.isSecure(request.address)
-  let failure: Error | undefined
-  let reached = typeof way !== "string"
-  let ready = false
-  let over = false
-  const refusal = (): MqttErrorReason => {
-    const server = ServerAddress.format(request.address)
-    // A peer that breaks off the handshake leaves a plain network error, or none.
-    return secure && reached && !isTlsCode(errorCodeOf(failure) ?? "")
-      ? new TlsFailure({
-        server,
-        cause: cleanCause(failure) ?? new Error("the server closed the connection during the handshake")
-      })
-      : fromNetworkError(failure ?? new Error("the server closed the connection"), "connect", server)
-  }
-  socket.on("error", (error: Error) => {
-    failure ??= error
+  const socket = makeSocket(request, way) as Streaming
+  const stream = new SocketStream(socket, handlers, {
+    server: ServerAddress.format(request.address),
+    isSecure: ServerAddress.isSecure(request.address),
+    isReached: typeof way !== "string",
+    opened
   })
-  socket.once("connect", () => {
-    reached = true
-  })
-  const onReady = (): void => {
-    // By the check of pinned keys.
-    if (socket.destroyed) return
-    ready = true
-    socket.on("data", (bytes: Uint8Array) => handlers.onData(bytes))
-    if (certificate !== undefined) socket.once("data", certificate.accepted)
-    Deferred.doneUnsafe(opened, Exit.void)
-  }
-  const end = (): void => {
-    if (!over) {
-      over = true
-      handlers.onClose(certificate === undefined ? failure : certificate.explain(failure))
-    }
-  }
-  // Not `once`, which would keep more for an event that occurs once anyway.
-  socket.on("end", () => {
-    // A peer that has ended its half sends nothing more. Unsent writes would keep the socket open.
-    if (ready) {
-      end()
-    }
-  })
-  socket.on("close", () => {
-    if (ready) {
-      end()
-    } else {
-      Deferred.doneUnsafe(opened, Exit.fail(new MqttError({ reason: refusal() })))
-    }
-  })
-  if (socket === way) onReady()
-  else socket.once(secure ? "secureConnect" : "connect", onReady)
+  socket[streamKey] = stream
+  socket.on("error", onError)
+  socket.once("connect", onConnect)
+  socket.on("end", onEnd)
+  socket.on("close", onClose)
+  socket.on("drain", onDrain)
+  if (socket === way) stream.ready()
+  else socket.once(ServerAddress.isSecure(request.address) ? "secureConnect" : "connect", onReady)
   return socket
+}
+
+function onError(this: Net.Socket, error: Error): void {
+  streamOf(this).failed(error)
+}
+
+function onConnect(this: Net.Socket): void {
+  streamOf(this).reached()
+}
+
+function onReady(this: Net.Socket): void {
+  streamOf(this).ready()
+}
+
+function onData(this: Net.Socket, bytes: Uint8Array): void {
+  streamOf(this).handlers.onData(bytes)
+}
+
+function onEnd(this: Net.Socket): void {
+  streamOf(this).peerEnded()
+}
+
+function onClose(this: Net.Socket): void {
+  streamOf(this).closed()
+}
+
+function onDrain(this: Net.Socket): void {
+  streamOf(this).drained()
 }
 
 /**
@@ -152,22 +152,87 @@ export const makeSocket = ({ address, tls }: TransportRequest, way: Way): Net.So
 /** The error code of certificates, keys and archives that cannot be used. */
 const unusableCode = "ERR_TLS_UNUSABLE_CREDENTIALS"
 
+/** What a socket needs until it is open. */
+interface Opening {
+  readonly server: string
+  readonly isSecure: boolean
+  /** The server has accepted the network connection. */
+  isReached: boolean
+  readonly opened: Deferred.Deferred<void, MqttError>
+}
+
 /** A class to save memory, because a program may have thousands of idle sockets. */
 class SocketStream implements ByteStream {
+  readonly handlers: ByteStreamHandlers
   readonly #socket: Net.Socket
   readonly #cork: TurnCork
+  readonly #certificate: CertificateWatch | undefined
+  /** Undefined: the socket is open, or was. */
+  #opening: Opening | undefined
+  #failure: Error | undefined
   #congested = false
+  #over = false
 
-  constructor(socket: Net.Socket, handlers: ByteStreamHandlers) {
+  constructor(socket: Net.Socket, handlers: ByteStreamHandlers, opening: Opening) {
     this.#socket = socket
+    this.handlers = handlers
+    this.#opening = opening
     this.#cork = new TurnCork(socket)
-    // Node emits the event when everything is sent, after a write beyond its own mark.
-    socket.on("drain", () => {
-      if (this.#congested && socket.writable) {
-        this.#congested = false
-        handlers.onDrain()
-      }
-    })
+    this.#certificate = socket instanceof Tls.TLSSocket ? watchCertificate(socket) : undefined
+  }
+
+  failed(error: Error): void {
+    this.#failure ??= error
+  }
+
+  reached(): void {
+    if (this.#opening !== undefined) this.#opening.isReached = true
+  }
+
+  ready(): void {
+    const opening = this.#opening
+    // Destroyed: by the check of pinned keys.
+    if (opening === undefined || this.#socket.destroyed) return
+    this.#opening = undefined
+    this.#socket.on("data", onData)
+    if (this.#certificate !== undefined) this.#socket.once("data", this.#certificate.accepted)
+    Deferred.doneUnsafe(opening.opened, Exit.void)
+  }
+
+  /** A peer that has ended its half sends nothing more. Unsent writes would keep the socket open. */
+  peerEnded(): void {
+    if (this.#opening === undefined) this.#end()
+  }
+
+  closed(): void {
+    const opening = this.#opening
+    if (opening === undefined) this.#end()
+    else Deferred.doneUnsafe(opening.opened, Exit.fail(new MqttError({ reason: this.#refusal(opening) })))
+  }
+
+  #end(): void {
+    if (this.#over) return
+    this.#over = true
+    this.handlers.onClose(this.#certificate === undefined ? this.#failure : this.#certificate.explain(this.#failure))
+  }
+
+  #refusal({ isReached, isSecure, server }: Opening): MqttErrorReason {
+    const failure = this.#failure
+    // A peer that breaks off the handshake leaves a plain network error, or none.
+    return isSecure && isReached && !isTlsCode(errorCodeOf(failure) ?? "")
+      ? new TlsFailure({
+        server,
+        cause: cleanCause(failure) ?? new Error("the server closed the connection during the handshake")
+      })
+      : fromNetworkError(failure ?? new Error("the server closed the connection"), "connect", server)
+  }
+
+  /** Node emits the event when everything is sent, after a write beyond its own mark. */
+  drained(): void {
+    if (this.#congested && this.#socket.writable) {
+      this.#congested = false
+      this.handlers.onDrain()
+    }
   }
 
   write(bytes: Uint8Array): WriteResult {

@@ -185,7 +185,9 @@ export class SessionAssembly implements SessionCore, EngineLoopHandlers, Subscri
 
   /** Ends the session in order, and then all of its fibers. */
   get end(): Effect.Effect<void> {
-    return Effect.suspend(() => Effect.ensuring(this.shutdown.drain, this.#fibers.end))
+    return Effect.suspend(() =>
+      Effect.ensuring(this.shutdown.drain, Effect.andThen(this.shutdown.disconnected, this.#fibers.end))
+    )
   }
 
   get untilClosed(): Effect.Effect<void> {

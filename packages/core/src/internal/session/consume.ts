@@ -60,9 +60,10 @@ export const run = <E, R>(
       Effect.sync(() => host.ledger.onStopping(() => pool.stop())),
       (forget) => Effect.sync(forget)
     )
+    const { take } = queue
     const pull = Effect.gen(function*() {
       while (true) {
-        const batch = yield* queue.take
+        const batch = yield* take
         for (let i = 0; i < batch.length; i++) pool.offer(batch[i]!)
         yield* pool.room
       }

@@ -43,6 +43,8 @@ type Batch = Arr.NonEmptyReadonlyArray<Delivery>
 
 type Take = Pull.Pull<Batch, MqttError>
 
+const nothing: ReadonlyArray<never> = []
+
 type Messages = Arr.NonEmptyReadonlyArray<Message>
 
 /**
@@ -58,12 +60,14 @@ export class ConsumerQueue {
   readonly #options: ConsumerQueueOptions
   readonly #items = new DeliveryDeque()
   readonly #load: QueueLoad
-  #handed: ReadonlyArray<Delivery> = []
-  #waiter: { readonly resume: (take: Take) => void; readonly take: Take } | undefined
+  #handed: ReadonlyArray<Delivery> = nothing
+  /** Resumes the fiber that waits for deliveries. */
+  #wakeUp: (() => void) | undefined
   #idle: (() => void) | undefined
   #end: "orderly" | MqttError | undefined
   #unsettled = 0
-  #isRunning = false
+  /** The scope of the stream that runs. */
+  #running: Scope.Scope | undefined
   #isPaused = false
   #isTouched = false
 
@@ -171,7 +175,7 @@ export class ConsumerQueue {
     this.removed()
     this.#items.take(Infinity)
     this.#load.droppable = 0
-    this.#handed = []
+    this.#handed = nothing
     this.#unsettled = 0
     this.end("orderly")
   }
@@ -181,96 +185,105 @@ export class ConsumerQueue {
     this.#load.removed()
   }
 
-  #takeUpTo(limit: () => number): Take {
-    const take: Take = Effect.suspend((): Take => {
-      const batch = this.#items.size === 0 ? undefined : this.shift(limit())
+  /** Takes all waiting deliveries, up to 1 MiB, and waits until there is one. Acknowledges nothing. */
+  get take(): Take {
+    const take: Take = Effect.suspend(() => {
+      const batch = this.shift()
       if (batch !== undefined) return Effect.succeed(batch)
-      if (this.#end !== undefined) return this.#end === "orderly" ? Cause.done() : Effect.fail(this.#end)
-      return Effect.callback<Batch, MqttError | Cause.Done>((resume) => {
-        this.#waiter = { resume, take }
-        return Effect.sync(() => {
-          this.#waiter = undefined
-        })
-      })
+      return this.#end === undefined ? this.#untilWoken(take) : this.#endOf(this.#end)
     })
     return take
   }
 
-  /** Takes all waiting deliveries, up to 1 MiB, and waits until there is one. Acknowledges nothing. */
-  readonly take: Take = this.#takeUpTo(() => Infinity)
+  /** Waits for deliveries or the end, and then continues with this effect. */
+  #untilWoken<A>(next: Pull.Pull<A, MqttError>): Pull.Pull<A, MqttError> {
+    return Effect.callback<A, MqttError | Cause.Done>((resume) => {
+      this.#wakeUp = () => resume(next)
+      return Effect.sync(() => {
+        this.#wakeUp = undefined
+      })
+    })
+  }
+
+  #endOf(end: "orderly" | MqttError): Pull.Pull<never, MqttError> {
+    return end === "orderly" ? Cause.done() : Effect.fail(end)
+  }
 
   /**
    * The stream of a subscription, see `SubscribeOptions.ack`. QoS 1 and 2 messages leave one by one: a stream does not
    * tell which elements of an array its consumer has seen, and an unseen message must not be acknowledged.
    */
   get messages(): Stream.Stream<Message, MqttError> {
-    return this.#run(() => this.#takeUpTo(() => this.#items.run))
+    return this.#run(false)
   }
 
   /** The same as arrays, each of which is acknowledged as a whole. */
   get batches(): Stream.Stream<Messages, MqttError> {
-    return Stream.chunks(this.#run(() => this.take))
+    return Stream.chunks(this.#run(true))
   }
 
   /** Only one run at a time, of either stream. */
-  #run(take: () => Take): Stream.Stream<Message, MqttError> {
-    // Not `Stream.scoped`, which would provide the scope to each pull, and keep it in the fiber of an idle stream.
+  #run(isWhole: boolean): Stream.Stream<Message, MqttError> {
+    // Neither `Stream.scoped` nor a bracket: they keep a scope and several frames in the fiber of an idle stream.
     return Stream.fromChannel(
-      Channel.fromTransformBracket((_upstream, _scope, scope) =>
-        Effect.uninterruptible(Effect.suspend(() => {
-          if (this.#isRunning) return Effect.fail(alreadyRunning(this.#options.session))
-          this.#isRunning = true
-          return Effect.as(
-            Scope.addFinalizerExit(scope, (exit) => Effect.sync(() => this.#finishRun(exit))),
-            this.#pullMessages(take())
-          )
-        }))
+      Channel.fromTransform((_upstream, scope) =>
+        Effect.suspend(() =>
+          // The finalizer first: no interruption can come between it and the mark that only it takes away.
+          Effect.flatMap(Scope.addFinalizerExit(scope, finishing(this, scope)), () => {
+            if (this.#running !== undefined) return Effect.fail(alreadyRunning(this.#options.session))
+            this.#running = scope
+            return Effect.succeed(this.#pull(isWhole))
+          })
+        )
       )
     )
   }
 
-  #pullMessages(take: Take): Pull.Pull<Messages, MqttError> {
-    if (this.#options.ack === "manual") {
-      return Effect.suspend(() => {
-        this.#load.forgetHanded()
-        return Effect.map(take, (batch) => {
-          this.#load.hand()
-          return batch.map((delivery) => this.#withAcknowledger(delivery)) as never
-        })
-      })
-    }
-    return Effect.suspend(() => {
-      this.#acknowledgeHanded()
-      return Effect.map(take, (batch) => {
-        this.#handed = batch
-        this.#load.hand()
-        const messages: Array<Message> = []
-        for (let i = 0; i < batch.length; i++) messages.push(batch[i]!.message)
-        return messages as unknown as Messages
-      })
+  /** One effect for all that a pull does, so that little is kept while it waits. */
+  #pull(isWhole: boolean): Pull.Pull<Messages, MqttError> {
+    const isManual = this.#options.ack === "manual"
+    const pull: Pull.Pull<Messages, MqttError> = Effect.suspend(() => {
+      if (isManual) this.#load.forgetHanded()
+      else this.#acknowledgeHanded()
+      const batch = this.#items.size === 0 ? undefined : this.shift(isWhole ? Infinity : this.#items.run)
+      if (batch === undefined) {
+        if (this.#end === undefined) return this.#untilWoken(pull)
+        // The stream may go on with something else, and its scope with it.
+        this.#running = undefined
+        return this.#endOf(this.#end)
+      }
+      this.#load.hand()
+      if (isManual) return Effect.succeed(batch.map((delivery) => this.#withAcknowledger(delivery)) as never)
+      this.#handed = batch
+      const messages: Array<Message> = []
+      for (let i = 0; i < batch.length; i++) messages.push(batch[i]!.message)
+      return Effect.succeed(messages as unknown as Messages)
     })
+    return pull
+  }
+
+  /** The stream that ran in this scope has ended. */
+  finishRun(scope: Scope.Scope, exit: Exit.Exit<unknown, unknown>): void {
+    if (this.#running !== scope) return
+    this.#running = undefined
+    this.#load.forgetHanded()
+    if (Exit.isSuccess(exit)) return this.#acknowledgeHanded()
+    // What the interrupted run did not acknowledge comes first in the next run. QoS 0 messages are not handed out
+    // again.
+    const again = this.#handed.filter((delivery) => delivery.message.qos !== 0 && !delivery.stale)
+    this.#handed = nothing
+    if (again.length > 0) this.#items.putBack(again)
+    this.#notifyIdle()
   }
 
   #acknowledgeHanded(): void {
     this.#load.forgetHanded()
     const handed = this.#handed
     if (handed.length === 0) return
-    this.#handed = []
+    this.#handed = nothing
     for (let i = 0; i < handed.length; i++) {
       if (handed[i]!.message.qos !== 0) this.#host.acknowledge(this.consumer, handed[i]!)
     }
-    this.#notifyIdle()
-  }
-
-  #finishRun(exit: Exit.Exit<unknown, unknown>): void {
-    this.#isRunning = false
-    this.#load.forgetHanded()
-    if (Exit.isSuccess(exit)) return this.#acknowledgeHanded()
-    // What the interrupted run did not acknowledge comes first in the next run. QoS 0 messages are not handed out
-    // again.
-    const again = this.#handed.filter((delivery) => delivery.message.qos !== 0 && !delivery.stale)
-    this.#handed = []
-    if (again.length > 0) this.#items.putBack(again)
     this.#notifyIdle()
   }
 
@@ -323,11 +336,11 @@ export class ConsumerQueue {
   }
 
   #wake(): void {
-    const waiter = this.#waiter
-    if (waiter === undefined) return
-    this.#waiter = undefined
+    const wakeUp = this.#wakeUp
+    if (wakeUp === undefined) return
+    this.#wakeUp = undefined
     // The fiber runs at once, and takes the waiting deliveries.
-    waiter.resume(waiter.take)
+    wakeUp()
   }
 
   #notifyIdle(): void {
@@ -337,6 +350,11 @@ export class ConsumerQueue {
     idle()
   }
 }
+
+// A function of its own, so that the finalizer of an idle stream holds nothing else.
+const finishing =
+  (queue: ConsumerQueue, scope: Scope.Scope) => (exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
+    Effect.sync(() => queue.finishRun(scope, exit))
 
 const alreadyRunning = (session: string): MqttError =>
   new MqttError({

@@ -14,6 +14,9 @@ export class CurrentConnection {
   hasSent = false
   /** The connection failed to send, and its end has not been reported yet. */
   isBroken = false
+  /** When the connection was there, on the monotonic clock, and how long those before it were. */
+  #since = 0
+  #connected = 0
   #bytesSent = 0
   #bytesReceived = 0
   #receivedAtFlush = 0
@@ -25,17 +28,24 @@ export class CurrentConnection {
     this.hasSent = false
   }
 
-  attach(connection: Connection): void {
+  attach(connection: Connection, now: number): void {
+    this.#since = now
     this.isOpening = false
     this.connection = connection
     this.#counters = connection.counters
   }
 
-  detach(): void {
+  detach(now: number): void {
+    this.#connected = this.connectedFor(now)
     this.isOpening = false
     this.isBroken = false
     this.connection = undefined
     this.epoch++
+  }
+
+  /** Milliseconds for which there was a connection, all of them together. */
+  connectedFor(now: number): number {
+    return this.#connected + (this.connection === undefined ? 0 : now - this.#since)
   }
 
   /** The network of a connection, or of an attempt, is closed. */

@@ -131,7 +131,7 @@ export class EngineLoop
   }
 
   attach(connection: Connection): void {
-    this.current.attach(connection)
+    this.current.attach(connection, this.now())
     this.reading.attach(connection)
     this.schedule()
   }
@@ -142,7 +142,7 @@ export class EngineLoop
    */
   detach(endedByServer?: string, isOverQuota?: boolean): void {
     this.directWrites.detach()
-    this.current.detach()
+    this.current.detach(this.now())
     this.reading.attach(undefined)
     this.engine.disconnected(this.clock.time, endedByServer, this.current.hasSent, isOverQuota)
     this.schedule()

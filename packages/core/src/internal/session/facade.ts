@@ -2,11 +2,8 @@
  * Implements `Session`, which programs get, over the parts of a session. Each member calls the part that does the work,
  * and adds only spans and the order of a few steps.
  */
-import type * as Array from "effect/Array"
-import * as Channel from "effect/Channel"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
 import { Closed, MqttError } from "../../MqttError.ts"
 import type { ConnectionInfo, SessionStatus } from "../../SessionStatus.ts"
@@ -14,55 +11,125 @@ import { ledgerKey } from "../messageFailures.ts"
 import { type Session, TypeId } from "./contract.ts"
 import type { SessionCore } from "./core.ts"
 
-type StreamChannel<A> = Channel.Channel<Array.NonEmptyReadonlyArray<A>>
+/** The hidden property of a facade with the session that it stands for. */
+const coreKey: unique symbol = Symbol("core")
 
-// No member is a getter, because V8 makes a slow record of an object with getters: larger, and slower at each publish.
-export const makeSessionFacade = (core: SessionCore): Session => {
-  const { engineLoop, lifecycle, publisher, shutdown, subscriber, tracing, turns } = core
-  const facade = {
-    [TypeId]: TypeId,
-    [ledgerKey]: core.failures,
-    name: core.name,
-    options: core.options,
-    publish: tracing === undefined
+interface Facade {
+  readonly [coreKey]: SessionCore
+}
+
+/** What every session holds. */
+type Own = Pick<Session, typeof TypeId | "name" | "options">
+
+/** The other members. */
+type Members = Omit<Session, keyof Own>
+
+// Each is the getter of one member, which makes the member when it is used: an idle session would keep some forty
+// functions and effects otherwise.
+const members: { readonly [Member in keyof Members]: (this: Facade) => Members[Member] } = {
+  publish() {
+    const { publisher, tracing } = this[coreKey]
+    return tracing === undefined
       ? (topic, payload, options) => publisher.publish(topic, payload, options)
       : (topic, payload, options) =>
-        tracing.publish(topic, payload, options, (injected) => publisher.publish(topic, payload, injected)),
-    enqueue: tracing === undefined
+        tracing.publish(topic, payload, options, (injected) => publisher.publish(topic, payload, injected))
+  },
+  enqueue() {
+    const { publisher, tracing } = this[coreKey]
+    return tracing === undefined
       ? (topic, payload, options) => publisher.enqueue(topic, payload, options)
       : (topic, payload, options) =>
-        tracing.publish(topic, payload, options, (injected) => publisher.enqueue(topic, payload, injected)),
-    publishAll: (messages) => publisher.publishAll(tracing === undefined ? messages : tracing.injected(messages)),
-    sink: Sink.suspend(() => publisher.sink),
-    subscription: (filters, options) =>
-      Effect.withSpan(subscriber.subscription(filters, options), "MqttSession.subscription"),
-    subscribe: (filters, options) =>
-      Stream.unwrap(Effect.map(subscriber.subscription(filters, options), ({ messages }) => messages)),
-    consume: (filters, handler, options = {}) => core.consume(filters, handler, options),
-    unsubscribe: (filter) => Effect.withSpan(unsubscribe(core, filter), "MqttSession.unsubscribe"),
-    consumers: Effect.sync(() => engineLoop.engine.namedConsumers()),
-    forgetConsumer: (name) =>
+        tracing.publish(topic, payload, options, (injected) => publisher.enqueue(topic, payload, injected))
+  },
+  publishAll() {
+    const { publisher, tracing } = this[coreKey]
+    return (messages) => publisher.publishAll(tracing === undefined ? messages : tracing.injected(messages))
+  },
+  sink() {
+    return this[coreKey].publisher.sink
+  },
+  subscription() {
+    const { subscriber } = this[coreKey]
+    return (filters, options) => Effect.withSpan(subscriber.subscription(filters, options), "MqttSession.subscription")
+  },
+  subscribe() {
+    const { subscriber } = this[coreKey]
+    return (filters, options) =>
+      Stream.unwrap(Effect.map(subscriber.subscription(filters, options), ({ messages }) => messages))
+  },
+  consume() {
+    const core = this[coreKey]
+    return (filters, handler, options = {}) => core.consume(filters, handler, options)
+  },
+  unsubscribe() {
+    const core = this[coreKey]
+    return (filter) => Effect.withSpan(unsubscribe(core, filter), "MqttSession.unsubscribe")
+  },
+  consumers() {
+    const { engineLoop } = this[coreKey]
+    return Effect.sync(() => engineLoop.engine.namedConsumers())
+  },
+  forgetConsumer() {
+    const { engineLoop, turns } = this[coreKey]
+    return (name) =>
       Effect.andThen(
         Effect.sync(() => engineLoop.forgetConsumer(name)),
         (isKnown) => Effect.as(turns.untilStored, isKnown)
-      ),
-    unclaimed: whenRun(() => Stream.toChannel(core.unclaimed.stream)),
-    status: Effect.sync(() => core.statusOf(lifecycle.current())),
-    statusChanges: whenRun(() => Stream.toChannel(statusChanges(core))),
-    events: whenRun(() => Stream.toChannel(lifecycle.events)),
-    metrics: Effect.sync(() =>
-      engineLoop.counters.metrics(engineLoop, lifecycle, core.failures, core.options.memoryLimit)
-    ),
-    connectionInfo: Effect.sync(() => infoOf(core)),
-    awaitReady: Effect.suspend(() => awaitReady(core)),
-    refreshCredentials: Effect.suspend(() => core.renewal?.request ?? Effect.void),
-    drain: shutdown.drain
-  } satisfies Session & { readonly [ledgerKey]: unknown }
-  return facade
+      )
+  },
+  unclaimed() {
+    const core = this[coreKey]
+    return Stream.suspend(() => core.unclaimed.stream)
+  },
+  status() {
+    const core = this[coreKey]
+    return Effect.sync(() => core.statusOf(core.lifecycle.current()))
+  },
+  statusChanges() {
+    const core = this[coreKey]
+    return Stream.suspend(() => statusChanges(core))
+  },
+  events() {
+    const { lifecycle } = this[coreKey]
+    return Stream.suspend(() => lifecycle.events)
+  },
+  metrics() {
+    const { engineLoop, failures, lifecycle, options } = this[coreKey]
+    return Effect.sync(() => engineLoop.counters.metrics(engineLoop, lifecycle, failures, options.memoryLimit))
+  },
+  connectionInfo() {
+    const core = this[coreKey]
+    return Effect.sync(() => infoOf(core))
+  },
+  awaitReady() {
+    const core = this[coreKey]
+    return Effect.suspend(() => awaitReady(core))
+  },
+  refreshCredentials() {
+    const core = this[coreKey]
+    return Effect.suspend(() => core.renewal?.request ?? Effect.void)
+  },
+  drain() {
+    return this[coreKey].shutdown.drain
+  }
 }
 
-/** As `Stream.suspend`, which would keep one more function for each stream of an idle session. */
-const whenRun = <A>(evaluate: () => StreamChannel<A>): Stream.Stream<A> => Stream.fromChannel(Channel.suspend(evaluate))
+// Own properties, because programs copy a session to wrap it (`{ ...session, publish }`). Their getters are the same
+// functions for all sessions: where each session had its own, V8 would make it a slow record.
+const getters: PropertyDescriptorMap = Object.fromEntries(
+  Object.entries(members).map(([name, get]) => [name, { enumerable: true, configurable: true, get }])
+)
+
+export const makeSessionFacade = (core: SessionCore): Session => {
+  const facade: Own & Partial<Members> & { readonly [ledgerKey]: unknown } = {
+    [TypeId]: TypeId,
+    [ledgerKey]: core.failures,
+    name: core.name,
+    options: core.options
+  }
+  Object.defineProperty(facade, coreKey, { value: core })
+  return Object.defineProperties(facade, getters) as Own & Members
+}
 
 const statusChanges = (core: SessionCore): Stream.Stream<SessionStatus> =>
   core.lifecycle.changes.pipe(

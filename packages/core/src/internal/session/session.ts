@@ -82,10 +82,13 @@ export const makeSession = Effect.fnUntraced(function*(
   })
   if (recorder !== undefined) attachRecorder(core.session, recorder)
   connect(core, clock, addresses, identityIn(records))
-  yield* Scope.addFinalizer(scope, core.end)
+  yield* Scope.addFinalizerExit(scope, ending(core))
   if (damage !== undefined) core.lifecycle.emit({ _tag: "StorageDamaged", kept: records.length, ...damage })
   return core
 })
+
+// A function of its own that makes the effect when it runs, so that the scope holds little of an idle session.
+const ending = (core: SessionAssembly) => (): Effect.Effect<void> => core.end
 
 /**
  * Starts the supervisor, which connects and reconnects the session. `known` is the identity that the store recorded.
@@ -109,8 +112,8 @@ const connect = (
     }),
     identity: core.isDurable ? new RecordedIdentity(core, known) : undefined
   })
-  // Begins in the next turn, when the caller has the session.
-  core.shutdown.begun(supervisor, core.fork(Effect.andThen(Effect.yieldNow, supervisor.run())))
+  core.shutdown.begun(supervisor)
+  supervisor.start()
 }
 
 const makeRenewal = (

@@ -7,15 +7,19 @@ import { Closed, type MqttError } from "../../MqttError.ts"
 import * as ReasonCode from "../../ReasonCode.ts"
 import type { SessionCore } from "./core.ts"
 
+/** What keeps the session connected. */
+export interface Connecting {
+  readonly forget: Effect.Effect<void>
+  readonly stop: Effect.Effect<void>
+}
+
 export class Shutdown {
   /** The client itself ends the connection: no further attempt follows. */
   isStopping = false
   /** The store failed permanently, with this error. */
   storageLost: MqttError | undefined
   readonly #core: SessionCore
-  #supervisor: { readonly forget: Effect.Effect<void> } | undefined
-  /** The fiber that keeps the session connected. */
-  #connecting: Fiber.Fiber<unknown, unknown> | undefined
+  #supervisor: Connecting | undefined
   #running: Fiber.Fiber<unknown, unknown> | undefined
 
   constructor(core: SessionCore) {
@@ -23,9 +27,13 @@ export class Shutdown {
   }
 
   /** The session has begun to connect. */
-  begun(supervisor: { readonly forget: Effect.Effect<void> }, connecting: Fiber.Fiber<unknown, unknown>): void {
+  begun(supervisor: Connecting): void {
     this.#supervisor = supervisor
-    this.#connecting = connecting
+  }
+
+  /** Ends the connection, if there is one after all, and makes no other. */
+  get disconnected(): Effect.Effect<void> {
+    return Effect.suspend(() => this.#supervisor?.stop ?? Effect.void)
   }
 
   /** See `Session.drain`. Runs in its own fiber, so that it continues when a waiting caller is interrupted. */
@@ -51,7 +59,7 @@ export class Shutdown {
         yield* connection.close(ReasonCode.implementationSpecificError)
         lifecycle.emit({ _tag: "Disconnected", error: failure })
       }
-      if (this.#connecting !== undefined) yield* Fiber.interrupt(this.#connecting)
+      yield* this.disconnected
       const isClosed = lifecycle.current().state === "closed"
       lifecycle.set({
         ...(isClosed ? undefined : { state: "disconnected" as const }),
@@ -104,7 +112,8 @@ export class Shutdown {
         lifecycle.emit({ _tag: "Disconnected", error: undefined })
         if (this.#supervisor !== undefined) yield* this.#supervisor.forget
       }
-      this.#connecting?.interruptUnsafe()
+      // Not awaited: the end of the session waits for its fibers.
+      this.#core.fork(this.disconnected)
       for (const queue of engineLoop.queues) queue.close()
       engineLoop.end(new Closed({}))
       if (engineLoop.outputs.isReleasing) {

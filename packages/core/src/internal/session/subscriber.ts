@@ -5,6 +5,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import { Closed, MqttError, type MqttErrorReason, type UnsubscribeRefused } from "../../MqttError.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
@@ -35,9 +36,14 @@ export interface SubscriberHost {
   readonly lifecycle: Lifecycle
   readonly tracing: SessionTracing | undefined
   readonly turns: Turns
+  /** Runs an effect in the background until the session ends. */
+  readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
   /** Called for shared subscriptions, with their filters. */
   readonly onShared: (filters: ReadonlyArray<string>) => void
 }
+
+/** Two sums of the same times may differ by less than this, in milliseconds. */
+const rounding = 0.001
 
 type Joined = (exit: Exit.Exit<void, MqttError>) => void
 
@@ -130,7 +136,7 @@ export class Subscriber {
         Effect.uninterruptible(Effect.tap(
           Effect.suspend(() => this.#register(list, options, make)),
           // Not `acquireRelease`, which would keep the span of this call as long as the subscription.
-          (queue) => Scope.addFinalizer(scope, this.#leaving(queue))
+          (queue) => Scope.addFinalizerExit(scope, leaving(this, queue))
         ))).pipe(
           Effect.tap((queue) => this.#awaitGrant(queue)),
           Effect.tapError((error) =>
@@ -146,12 +152,11 @@ export class Subscriber {
     })
   }
 
-  #leaving(queue: ConsumerQueue): Effect.Effect<void> {
-    return Effect.sync(() => {
-      this.#joining?.delete(queue)
-      queue.close()
-      this.#engineLoop.removeConsumer(queue)
-    })
+  /** The scope of the subscription has ended. */
+  leave(queue: ConsumerQueue): void {
+    this.#takeJoined(queue)
+    queue.close()
+    this.#engineLoop.removeConsumer(queue)
   }
 
   /** Fails a subscription without asking the server, and reports it like any other failure. */
@@ -192,33 +197,65 @@ export class Subscriber {
   }
 
   #awaitGrant(queue: ConsumerQueue): Effect.Effect<void, MqttError> {
-    const { filters } = queue.consumer.request
-    const granted = Effect.callback<void, MqttError>((resume) => {
-      const state = queue.consumer.state
-      if (state === "active") return resume(Exit.void)
-      if (state !== "joining") return resume(Effect.fail(this.#failureOf(queue.consumer)))
-      if (this.#failure !== undefined) return resume(Effect.fail(this.#failure))
-      this.#joining ??= new Map()
-      this.#joining.set(queue, resume)
-      return Effect.sync(() => this.#joining?.delete(queue))
+    return Effect.suspend(() => {
+      const { consumer } = queue
+      if (consumer.state === "active") return Effect.void
+      if (consumer.state !== "joining") return Effect.fail(this.#failureOf(consumer))
+      if (this.#failure !== undefined) return Effect.fail(this.#failure)
+      let timer: Fiber.Fiber<void> | undefined
+      // No race: its fibers would be most of the memory of a session that is being opened.
+      return Effect.onExit(
+        Effect.callback<void, MqttError>((resume) => {
+          this.#joining ??= new Map()
+          this.#joining.set(queue, resume)
+          timer = this.#host.fork(Effect.catch(
+            this.#timeout("subscribe", consumer.request.filters),
+            (error) => Effect.sync(() => resume(Effect.fail(error)))
+          ))
+        }),
+        () =>
+          Effect.sync(() => {
+            this.#takeJoined(queue)
+            timer?.interruptUnsafe()
+          })
+      )
     })
-    return Effect.raceFirst(granted, this.#timeout("subscribe", filters))
+  }
+
+  /** The call that waits for the grant of this queue, which it does no longer. An idle session keeps no empty map. */
+  #takeJoined(queue: ConsumerQueue): Joined | undefined {
+    const joined = this.#joining?.get(queue)
+    this.#joining?.delete(queue)
+    if (this.#joining?.size === 0) this.#joining = undefined
+    return joined
   }
 
   /** Fails after the server has been connected for the whole timeout, over any number of connections. */
   #timeout(operation: "subscribe" | "unsubscribe", filters: ReadonlyArray<string>): Effect.Effect<never, MqttError> {
-    const { engineLoop, lifecycle, options: { subscribeTimeout }, turns } = this.#host
-    return Effect.gen({ self: this }, function*() {
-      let left = Duration.toMillis(subscribeTimeout)
-      while (left > 0) {
-        yield* turns.until(() => engineLoop.connection !== undefined)
-        const connection = engineLoop.connection
-        const since = engineLoop.now()
-        yield* Effect.raceFirst(Effect.sleep(left), turns.until(() => engineLoop.connection !== connection))
-        left -= engineLoop.now() - since
-      }
-      const reason = timeoutReason(operation, Duration.toMillis(subscribeTimeout), lifecycle.current())
-      return yield* Effect.fail(this.#error(reason, filters, operation))
+    const { engineLoop, lifecycle, options: { subscribeTimeout } } = this.#host
+    const millis = Duration.toMillis(subscribeTimeout)
+    return Effect.suspend(() =>
+      Effect.andThen(
+        this.#untilConnectedFor(engineLoop.current.connectedFor(engineLoop.now()) + millis),
+        Effect.suspend(() =>
+          Effect.fail(this.#error(timeoutReason(operation, millis, lifecycle.current()), filters, operation))
+        )
+      )
+    )
+  }
+
+  /** Sleeps until the session was connected for so many milliseconds. Connections that end meanwhile do not wake it. */
+  #untilConnectedFor(goal: number): Effect.Effect<void> {
+    const { engineLoop, turns } = this.#host
+    return Effect.suspend(() => {
+      const left = goal - engineLoop.current.connectedFor(engineLoop.now())
+      if (left < rounding) return Effect.void
+      return Effect.andThen(
+        engineLoop.connection === undefined
+          ? turns.until(() => engineLoop.connection !== undefined)
+          : Effect.sleep(Math.ceil(left)),
+        this.#untilConnectedFor(goal)
+      )
     })
   }
 
@@ -257,14 +294,13 @@ export class Subscriber {
   /** The engine settled a consumer: its subscription is granted, or has failed. */
   onConsumer(consumer: Consumer): void {
     const queue = consumer.owner as ConsumerQueue
-    const joined = this.#joining?.get(queue)
     if (consumer.state === "active") {
-      this.#joining?.delete(queue)
+      const joined = this.#takeJoined(queue)
       this.#host.lifecycle.subscriptionSettled(consumer.request.filters, true)
       joined?.(Exit.void)
     } else if (consumer.state === "failed") {
+      const joined = this.#takeJoined(queue)
       const failure = this.#failureOf(consumer)
-      this.#joining?.delete(queue)
       if (joined === undefined) {
         this.#host.lifecycle.subscriptionFailed(consumer.request.filters, rememberedPurpose(queue), failure)
       } else joined(Exit.fail(failure))
@@ -311,6 +347,10 @@ export class Subscriber {
     })
   }
 }
+
+// A function of its own that makes the effect when it runs, so that the scope holds little of an idle subscription.
+const leaving = (subscriber: Subscriber, queue: ConsumerQueue) => (): Effect.Effect<void> =>
+  Effect.sync(() => subscriber.leave(queue))
 
 const describe = (queue: ConsumerQueue): SubscriptionInfo => ({
   filters: queue.consumer.request.filters,

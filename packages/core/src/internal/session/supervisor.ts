@@ -1,11 +1,11 @@
 /**
- * The fiber that keeps a session connected: it connects, waits for the end of the connection, waits for the reconnect
- * delay and connects again. It never writes or reads packets. `session.ts` starts it.
+ * Keeps a session connected: it connects, waits for the end of the connection, waits for the reconnect delay and
+ * connects again. It never writes or reads packets. `session.ts` starts it.
  */
-import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import { ConnectionLost, MqttError, Unexpected } from "../../MqttError.ts"
 import type { Packet } from "../../Packet.ts"
@@ -67,23 +67,25 @@ interface Attempt extends Prepared {
   readonly scope: Scope.Closeable
 }
 
-/** An established connection. */
-interface Established {
-  readonly connection: Connection
-  readonly address: ServerAddress.ServerAddress
-  /** When it was established. */
-  readonly since: number
-}
-
 /**
- * Handles the callbacks of one connection or attempt. A class, because its methods take no memory in idle sessions.
+ * One attempt, and the connection that it makes: handles their callbacks. A class, because its methods take no memory in
+ * idle sessions.
  */
 class Owner implements ConnectionHandlers {
-  readonly lost = Deferred.makeUnsafe<MqttError>()
+  readonly address: ServerAddress.ServerAddress
+  readonly scope: Scope.Closeable
+  /** When the connection was established. */
+  since = 0
+  /** Why the connection has ended. */
+  lost: MqttError | undefined
+  /** No fiber waits for the end of the connection: its callback starts one. */
+  isIdle = false
   readonly #supervisor: Supervisor
   readonly #engineLoop: EngineLoop
 
-  constructor(supervisor: Supervisor, engineLoop: EngineLoop) {
+  constructor({ address, scope }: Attempt, supervisor: Supervisor, engineLoop: EngineLoop) {
+    this.address = address
+    this.scope = scope
     this.#supervisor = supervisor
     this.#engineLoop = engineLoop
   }
@@ -107,13 +109,14 @@ class Owner implements ConnectionHandlers {
   }
 
   onClosed(error: MqttError): void {
-    Deferred.doneUnsafe(this.lost, Exit.succeed(error))
+    this.lost = error
+    if (this.isIdle) this.#supervisor.lost(this)
   }
 }
 
 /**
- * The supervisor of one session. While a connection is idle, no generator is suspended: their frames would be a large
- * part of an idle session.
+ * The supervisor of one session. Its fiber ends when there is a connection, and another one begins at the end of the
+ * connection: a suspended fiber would be a large part of an idle session.
  */
 export class Supervisor {
   readonly #session: SupervisedSession
@@ -125,6 +128,9 @@ export class Supervisor {
   /** Attempts in a row without a connection. */
   #attempt = 0
   #lastError: MqttError | undefined
+  #fiber: Fiber.Fiber<void> | undefined
+  /** The owner of the connection that is there. */
+  #held: Owner | undefined
 
   constructor(session: SupervisedSession, { connector, identity, servers }: SupervisorParts) {
     this.#session = session
@@ -138,18 +144,47 @@ export class Supervisor {
     return this.#session.recorder
   }
 
-  /**
-   * Runs until the reconnect policy gives up. Interrupting it closes the connection at once.
-   */
-  run(): Effect.Effect<void> {
+  /** Begins in the next turn, when the caller has the session. Goes on until the reconnect policy gives up. */
+  start(): void {
+    this.#fiber = this.#session.fork(Effect.andThen(Effect.yieldNow, this.#round()))
+  }
+
+  /** Closes the connection at once, and makes no other. */
+  get stop(): Effect.Effect<void> {
+    return Effect.suspend(() =>
+      Effect.andThen(
+        this.#fiber === undefined ? Effect.void : Fiber.interrupt(this.#fiber),
+        Effect.suspend(() => {
+          const owner = this.#held
+          return owner === undefined ? Effect.void : this.#close(owner.scope, () => this.#detach(undefined))
+        })
+      )
+    )
+  }
+
+  /** The connection has ended, for which no fiber waited. */
+  lost(owner: Owner): void {
+    this.#fiber = this.#session.fork(Effect.flatMap(this.#ended(owner), (ended) => this.#afterRound(ended)))
+  }
+
+  /** A round of attempts. Ends with a connection, or when the reconnect policy gives up. */
+  #round(): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.#attempt++
       this.#servers.begin(this.#session.engineLoop.now())
-      return Effect.flatMap(this.#tryServers(undefined), (ended) => {
-        // The shutdown closed the connection, and reports this itself.
-        if (this.#session.shutdown.isStopping) return Effect.void
-        return Effect.flatMap(this.#afterEnd(ended), (goesOn) => goesOn ? this.run() : Effect.void)
-      })
+      return Effect.flatMap(
+        this.#tryServers(undefined),
+        (ended) => ended === undefined ? Effect.void : this.#afterRound(ended)
+      )
+    })
+  }
+
+  /** What follows a connection, or a round of attempts without one. */
+  #afterRound(ended: Ended): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      // The shutdown closed the connection, and reports this itself.
+      if (this.#session.shutdown.isStopping) return Effect.void
+      return Effect.flatMap(this.#afterEnd(ended), (goesOn) => goesOn ? this.#round() : Effect.void)
     })
   }
 
@@ -165,28 +200,27 @@ export class Supervisor {
   }
 
   /**
-   * Tries every server that is left once, until one answers. Answers how the last attempt ended, or the first permanent
-   * failure.
+   * Tries every server that is left once, until one answers. Answers how the last attempt or a connection ended, or the
+   * first permanent failure; undefined: there is a connection.
    */
-  #tryServers(before: Ended | undefined): Effect.Effect<Ended> {
+  #tryServers(before: Ended | undefined): Effect.Effect<Ended | undefined> {
     return Effect.suspend(() => {
       const address = this.#servers.next()
-      if (address === undefined) return Effect.succeed(before!)
+      if (address === undefined) return Effect.succeed(before)
       return Effect.flatMap(Effect.suspend(() => this.#tryServer(address)), (attempted) => {
-        const { lasted } = attempted
-        if (lasted !== undefined && lasted >= stableAfter(this.#session.options)) this.#servers.settled()
+        if (attempted === undefined || attempted.lasted !== undefined) return Effect.succeed(attempted)
         // Undefined: the session follows the redirect.
         const refused = this.#servers.redirect(address, attempted.error)
-        if (lasted === undefined && refused === undefined) return this.#tryServers(before)
-        const ended = { error: refused ?? attempted.error, lasted }
-        if (lasted !== undefined) return Effect.succeed(ended)
+        if (refused === undefined) return this.#tryServers(before)
         this.#servers.failed(address, this.#session.engineLoop.now())
-        return this.#tryServers(before === undefined || before.error.isRetryable ? ended : before)
+        return this.#tryServers(
+          before === undefined || before.error.isRetryable ? { error: refused, lasted: undefined } : before
+        )
       })
     })
   }
 
-  #tryServer(address: ServerAddress.ServerAddress): Effect.Effect<Ended> {
+  #tryServer(address: ServerAddress.ServerAddress): Effect.Effect<Ended | undefined> {
     const { lifecycle, name, options } = this.#session
     const attempt = this.#attempt
     const server = ServerAddress.format(address)
@@ -200,12 +234,12 @@ export class Supervisor {
       : connect
   }
 
-  /** Connects to a server, and waits for the end of the connection. */
+  /** Connects to a server. Undefined: there is a connection. */
   #connect(
     address: ServerAddress.ServerAddress,
     server: string,
     lastError: MqttError | undefined
-  ): Effect.Effect<Ended> {
+  ): Effect.Effect<Ended | undefined> {
     return Effect.matchEffect(this.#connector.prepare(address, lastError), {
       onFailure: (error) => Effect.succeed<Ended>({ error, lasted: undefined }),
       onSuccess: ({ access, address, connect }) =>
@@ -213,29 +247,58 @@ export class Supervisor {
     })
   }
 
-  #serve(attempt: Attempt): Effect.Effect<Ended> {
-    return Effect.onExit(
-      Effect.suspend(() => {
-        const owner = new Owner(this, this.#session.engineLoop)
-        return Effect.flatMap(
-          this.#open(attempt, owner),
-          (opened) => "error" in opened ? Effect.succeed<Ended>(opened) : this.#untilLost(opened, owner)
-        )
-      }),
-      // The connection always ends before the engine loop forgets it.
-      (exit) => Effect.andThen(Scope.close(attempt.scope, exit), Effect.sync(() => this.#detach(exit)))
-    )
+  #serve(attempt: Attempt): Effect.Effect<Ended | undefined> {
+    return Effect.suspend(() => {
+      const owner = new Owner(attempt, this, this.#session.engineLoop)
+      const opened = Effect.onExit(
+        this.#open(attempt, owner),
+        (exit) =>
+          Exit.isSuccess(exit) && exit.value === undefined
+            ? Effect.void
+            : this.#close(owner.scope, () => this.#detach(Exit.isSuccess(exit) ? exit.value : undefined))
+      )
+      return Effect.flatMap(opened, (failed) => {
+        if (failed !== undefined) return Effect.succeed(failed)
+        if (owner.lost !== undefined) return this.#ended(owner)
+        owner.isIdle = true
+        this.#fiber = undefined
+        return Effect.succeed(undefined)
+      })
+    })
   }
 
-  #detach(exit: Exit.Exit<Ended>): void {
+  /** The connection always ends before the engine loop forgets it. */
+  #close(scope: Scope.Closeable, detach: () => void): Effect.Effect<void> {
+    return Effect.uninterruptible(Effect.andThen(Scope.close(scope, Exit.void), Effect.sync(detach)))
+  }
+
+  /** Undefined: the session itself ends the attempt or connection. */
+  #detach(ended: Ended | undefined): void {
     const { engineLoop, recorder } = this.#session
-    if (Exit.isSuccess(exit)) {
-      recorder?.ended(exit.value.error)
-      engineLoop.detach(exit.value.byServer, isOverQuota(exit.value.error.reason))
+    this.#held = undefined
+    if (ended !== undefined) {
+      recorder?.ended(ended.error)
+      engineLoop.detach(ended.byServer, isOverQuota(ended.error.reason))
     } else engineLoop.detach()
   }
 
-  #open(attempt: Attempt, owner: Owner): Effect.Effect<Established | Ended> {
+  /** Sees to the end of a connection. Answers how it ended. */
+  #ended({ address, lost, scope, since }: Owner): Effect.Effect<Ended> {
+    return Effect.suspend(() => {
+      const error = lost!
+      const lasted = this.#session.engineLoop.now() - since
+      return Effect.map(
+        this.#close(scope, () => this.#detach({ error, lasted, byServer: endedByServer(error.reason) })),
+        () => {
+          if (lasted >= stableAfter(this.#session.options)) this.#servers.settled()
+          return { error: this.#servers.redirect(address, error) ?? error, lasted }
+        }
+      )
+    })
+  }
+
+  /** Answers why there is no connection; undefined: there is one. */
+  #open(attempt: Attempt, owner: Owner): Effect.Effect<Ended | undefined> {
     return Effect.gen({ self: this }, function*() {
       const { engineLoop, lifecycle, name, options, renewal } = this.#session
       const { access, address, connect, scope, server } = attempt
@@ -249,6 +312,7 @@ export class Supervisor {
       )
       if (opened._tag === "Failure") return { error: opened.failure, lasted: undefined }
       const connection = opened.success
+      this.#held = owner
       // Before the program learns of the connection, because it may ask for other credentials at once.
       renewal?.established(access)
       this.#established(attempt, connection)
@@ -267,25 +331,16 @@ export class Supervisor {
           scope
         )
       }
-      const since = engineLoop.now()
+      owner.since = engineLoop.now()
+      const { returnAfter } = options.reconnect
+      if (returnAfter !== undefined && !this.#servers.isPreferred(address)) {
+        yield* Effect.forkIn(this.#returning(returnAfter, connection), scope)
+      }
       if (protectionOf(options) === "unverified" && lifecycle.current().attempt > 1) {
         yield* warnUnverified(name, server)
       }
-      return { connection, address, since }
+      return undefined
     })
-  }
-
-  #untilLost({ address, connection, since }: Established, { lost }: Owner): Effect.Effect<Ended> {
-    const { engineLoop, options } = this.#session
-    const { returnAfter } = options.reconnect
-    const error = returnAfter === undefined || this.#servers.isPreferred(address)
-      ? Deferred.await(lost)
-      : Effect.raceFirst(Deferred.await(lost), this.#returning(returnAfter, connection))
-    return Effect.map(error, (error) => ({
-      error,
-      lasted: engineLoop.now() - since,
-      byServer: endedByServer(error.reason)
-    }))
   }
 
   /** Ends the connection as soon as the preferred server can be reached again, which is then the next one. */

@@ -33,12 +33,18 @@ export class Turns {
       const waiters = this.#waiters ??= new Set()
       const waiter = (): void => {
         if (!holds()) return
-        waiters.delete(waiter)
+        this.#remove(waiter)
         resume(Effect.void)
       }
       waiters.add(waiter)
-      return Effect.sync(() => waiters.delete(waiter))
+      return Effect.sync(() => this.#remove(waiter))
     })
+  }
+
+  /** An idle session keeps no empty set. */
+  #remove(waiter: () => void): void {
+    this.#waiters?.delete(waiter)
+    if (this.#waiters?.size === 0) this.#waiters = undefined
   }
 
   /**
