@@ -4,8 +4,8 @@
  *
  * The option `flightRecorder` gives the ring its size in bytes; by default there is none. It needs `layer` in the
  * context in which the session is made. A session emits its record when the server violates the protocol, when the
- * session finds a defect in itself, and when `of` asks for it. The first two go to the function that `layer` takes, each
- * at most once a minute.
+ * session finds a defect in itself, and when `of` asks for it. The first two go to the function that `layer` takes,
+ * each at most once a minute.
  *
  * A record has topics, sizes, identifiers, times and reason codes. It has no payload, no credentials, no data of
  * enhanced authentication, no correlation data, and user properties by their size only: nothing else about them decides

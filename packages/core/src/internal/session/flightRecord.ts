@@ -12,7 +12,7 @@ import type { EngineOptions, SessionEngine } from "../engine/contract.ts"
 import type { Session } from "./contract.ts"
 
 /**
- * What a session's engine was told, up to the moment at which the record was asked for.
+ * The inputs and outputs of a session's engine, up to the moment at which the record was requested.
  *
  * @stability stable
  * @category models
@@ -25,16 +25,16 @@ export interface FlightRecord {
   readonly cause: "violation" | "defect" | "request"
   /** Milliseconds since the epoch. */
   readonly at: number
-  /** Number of the steps that it has. */
+  /** Number of steps in the record. */
   readonly steps: number
-  /** Number of the earlier steps that it does not have. It begins with the state after them. */
+  /** Number of earlier steps that are not in the record. It begins with the state after them. */
   readonly dropped: number
   /** The record as text, each line with its line feed: JSON, one value on a line. */
   readonly lines: Stream.Stream<string>
 }
 
 /**
- * Takes the records that sessions hand out by themselves.
+ * Gets the records that sessions emit by themselves.
  *
  * @stability stable
  * @category models
@@ -50,9 +50,9 @@ export type Write = (record: FlightRecord) => Effect.Effect<void>
  * @since 0.1.0
  */
 export interface ReplayedStep {
-  /** `state`: what the engine had when the steps after it began. */
+  /** `state`: the state of the engine before the steps after it. */
   readonly kind: "step" | "state"
-  /** The number of the step, counted from the begin of the session; for a state that of the step before it. */
+  /** The number of the step, counted from the start of the session; for a state, that of the step before it. */
   readonly step: number
   /** Milliseconds of the session's clock. */
   readonly now: number
