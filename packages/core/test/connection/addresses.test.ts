@@ -87,7 +87,7 @@ describe("the addresses of a name", () => {
     assert.strictEqual(codeOf(never!, never!), "EAFNOSUPPORT")
   })
 
-  it.live("that are silent do not keep the next one waiting, nor are they given up while they may still answer", () =>
+  it.live("that are silent do not delay the next one, and are still waited for while they may answer", () =>
     Effect.gen(function*() {
       const port = yield* SilentHost.make("127.0.0.2")
       const live = yield* Effect.acquireRelease(
