@@ -116,12 +116,13 @@ describe("decoder", () => {
     const bytes = encode(publish("large", payload), 5)
     const decoder = client()
     const packets: Array<Packet> = []
-    const start = performance.now()
+    const start = process.cpuUsage()
     for (let position = 0; position < bytes.length; position += 1000) {
       decoder.push(bytes.subarray(position, position + 1000), packets)
     }
+    const { system, user } = process.cpuUsage(start)
     // A copy of everything so far for each chunk would be 128 GB.
-    assert.isBelow(performance.now() - start, 5000)
+    assert.isBelow((system + user) / 1000, 5000)
     assert.strictEqual(payloadOf(packets[0]).length, size)
   })
 
