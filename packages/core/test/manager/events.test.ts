@@ -6,6 +6,7 @@ import * as MosquittoBroker from "@effect-mqttx/testing/MosquittoBroker"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Latch, Stream } from "effect"
 import { impatient, logOf, makeWorld } from "../../../../test/support/managers.ts"
+import { undisturbed } from "../../../../test/support/within.ts"
 
 type Of<Tag extends SessionEvent["_tag"]> = Extract<SessionEvent, { readonly _tag: Tag }>
 
@@ -89,29 +90,31 @@ describe("SessionManager: events", () => {
     }))
 
   it.live("Reconnecting has the delay that is really waited", () =>
-    Effect.gen(function*() {
-      const { broker, manager, options } = yield* makeWorld()
-      yield* broker.refuseNetwork
-      const log = yield* logOf(manager)
-      yield* manager.add(options("plant", {
-        reconnect: { initialDelay: "20 millis", factor: 2, maxDelay: "1 second", jitter: "full" }
-      }))
-      yield* log.until((event) => event._tag === "Connecting" && event.attempt === 5)
-      const waits: Array<readonly [number, number]> = []
-      for (let i = 0; i < log.all.length - 1; i++) {
-        const [event, next] = [log.all[i]!, log.all[i + 1]!]
-        if (event._tag === "Reconnecting") {
-          assert.strictEqual((next as Of<"Connecting">).attempt, event.attempt)
-          waits.push([event.delay, next.at - event.at])
+    undisturbed(
+      Effect.gen(function*() {
+        const { broker, manager, options } = yield* makeWorld()
+        yield* broker.refuseNetwork
+        const log = yield* logOf(manager)
+        yield* manager.add(options("plant", {
+          reconnect: { initialDelay: "20 millis", factor: 2, maxDelay: "1 second", jitter: "full" }
+        }))
+        yield* log.until((event) => event._tag === "Connecting" && event.attempt === 5)
+        const waits: Array<readonly [number, number]> = []
+        for (let i = 0; i < log.all.length - 1; i++) {
+          const [event, next] = [log.all[i]!, log.all[i + 1]!]
+          if (event._tag === "Reconnecting") {
+            assert.strictEqual((next as Of<"Connecting">).attempt, event.attempt)
+            waits.push([event.delay, next.at - event.at])
+          }
         }
-      }
-      assert.strictEqual(waits.length, 4)
-      for (const [promised, waited] of waits) {
-        assert.isAtLeast(waited, Math.floor(promised) - 2)
-        // The machine may be busy.
-        assert.isBelow(waited, promised + 2000)
-      }
-    }))
+        assert.strictEqual(waits.length, 4)
+        for (const [promised, waited] of waits) {
+          assert.isAtLeast(waited, Math.floor(promised) - 2)
+          // The machine may be busy.
+          assert.isBelow(waited, promised + 2000)
+        }
+      }).pipe(Effect.scoped)
+    ))
 
   it.live("a new listener gets the recent events, and no others", () =>
     Effect.gen(function*() {
