@@ -5,7 +5,7 @@ import type * as Packet from "../../Packet.ts"
 import type { ProtocolVersion } from "../../QoS.ts"
 import { acquireBuffer, type PoolBuffer, releaseBuffer, separatePayload } from "./bufferPool.ts"
 import type { EncodeFailure, Encoder } from "./contract.ts"
-import { copyInto } from "./copyInto.ts"
+import { copyInto } from "./copy.ts"
 import { type Measure, measureFor } from "./measure.ts"
 import { fixedHeaderSize, writePacket } from "./writePacket.ts"
 

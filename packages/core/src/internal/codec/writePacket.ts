@@ -3,7 +3,7 @@
  */
 import type * as Packet from "../../Packet.ts"
 import type * as Properties from "../../Properties.ts"
-import { copyInto } from "./copyInto.ts"
+import { copyInto } from "./copy.ts"
 import type { Measure } from "./measure.ts"
 import * as PacketType from "./packetType.ts"
 import * as Table from "./propertyTable.ts"
