@@ -1,5 +1,6 @@
 /**
- * Opens a connection: adds the effects around a `Link`, which are its scope and its time limits, and has it watched. It handles no bytes or packets. The session's connector calls it.
+ * Opens a connection: adds the effects around a `Link`, which are its scope and its time limits, and has it watched. It
+ * handles no bytes or packets. The session's connector calls it.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
