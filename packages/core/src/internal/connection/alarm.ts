@@ -1,6 +1,6 @@
 /**
- * Wakes the watches of all connections that use one clock, each at its time. One fiber sleeps for all of them, because a
- * fiber and a timer for each would be a large part of an idle connection. It decides nothing: `keepAlive.ts` does.
+ * Wakes the watches of all connections that use one clock, each at its time. One fiber sleeps for all of them: a fiber
+ * and a timer for each would be a large part of an idle connection. It decides nothing: `keepAlive.ts` does.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"

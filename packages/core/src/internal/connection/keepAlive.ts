@@ -2,7 +2,7 @@
  * Keeps one connection alive: sends PINGREQ, and ends the connection when its peer is gone or accepts no bytes.
  * `watch.ts` decides what is due, and `alarm.ts` wakes it. `connection.ts` starts it.
  */
-import { ConnectionLost, type MqttErrorReason } from "../../MqttError.ts"
+import { ConnectionLost, type MqttErrorReason, Unexpected } from "../../MqttError.ts"
 import { type Packet, pingreq } from "../../Packet.ts"
 import type { Alarm, Sleeper } from "./alarm.ts"
 import { type Observed, Watch } from "./watch.ts"
@@ -15,8 +15,6 @@ export interface KeptAlive extends Observed {
   readonly send: (packets: ReadonlyArray<Packet>) => unknown
   /** Closes at once. */
   readonly destroy: (reason: MqttErrorReason) => void
-  /** A defect, which ends the watch. */
-  readonly onDefect: (cause: unknown) => void
 }
 
 export class KeepAlive implements Sleeper {
@@ -43,7 +41,8 @@ export class KeepAlive implements Sleeper {
     try {
       this.#check()
     } catch (cause) {
-      this.#link.onDefect(cause)
+      // Nothing else would notice a peer that is gone.
+      this.#link.destroy(new Unexpected({ detail: "watching the peer failed", cause }))
     }
   }
 

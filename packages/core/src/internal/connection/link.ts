@@ -178,11 +178,6 @@ export class Link implements Connection, DispatchHost, KeptAlive, SenderHandlers
     queueMicrotask(() => this.#destroy())
   }
 
-  /** The watch has thrown. Nothing else would notice a peer that is gone. */
-  onDefect(cause: unknown): void {
-    this.abort(ReasonCode.implementationSpecificError, new Unexpected({ detail: "watching the peer failed", cause }))
-  }
-
   onUnread(): void {
     this.#intake.pause(PauseReason.answers)
   }

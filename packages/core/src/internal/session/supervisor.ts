@@ -68,8 +68,8 @@ interface Attempt extends Prepared {
 }
 
 /**
- * One attempt, and the connection that it makes: handles their callbacks. A class, because its methods take no memory in
- * idle sessions.
+ * One attempt, and the connection that it makes: handles their callbacks. A class, because its methods take no memory
+ * in idle sessions.
  */
 class Owner implements ConnectionHandlers {
   readonly address: ServerAddress.ServerAddress
@@ -156,7 +156,7 @@ export class Supervisor {
         this.#fiber === undefined ? Effect.void : Fiber.interrupt(this.#fiber),
         Effect.suspend(() => {
           const owner = this.#held
-          return owner === undefined ? Effect.void : this.#close(owner.scope, () => this.#detach(undefined))
+          return owner === undefined ? Effect.void : closing(owner.scope, () => this.#detach(undefined))
         })
       )
     )
@@ -255,7 +255,7 @@ export class Supervisor {
         (exit) =>
           Exit.isSuccess(exit) && exit.value === undefined
             ? Effect.void
-            : this.#close(owner.scope, () => this.#detach(Exit.isSuccess(exit) ? exit.value : undefined))
+            : closing(owner.scope, () => this.#detach(Exit.isSuccess(exit) ? exit.value : undefined))
       )
       return Effect.flatMap(opened, (failed) => {
         if (failed !== undefined) return Effect.succeed(failed)
@@ -265,11 +265,6 @@ export class Supervisor {
         return Effect.succeed(undefined)
       })
     })
-  }
-
-  /** The connection always ends before the engine loop forgets it. */
-  #close(scope: Scope.Closeable, detach: () => void): Effect.Effect<void> {
-    return Effect.uninterruptible(Effect.andThen(Scope.close(scope, Exit.void), Effect.sync(detach)))
   }
 
   /** Undefined: the session itself ends the attempt or connection. */
@@ -288,7 +283,7 @@ export class Supervisor {
       const error = lost!
       const lasted = this.#session.engineLoop.now() - since
       return Effect.map(
-        this.#close(scope, () => this.#detach({ error, lasted, byServer: endedByServer(error.reason) })),
+        closing(scope, () => this.#detach({ error, lasted, byServer: endedByServer(error.reason) })),
         () => {
           if (lasted >= stableAfter(this.#session.options)) this.#servers.settled()
           return { error: this.#servers.redirect(address, error) ?? error, lasted }
@@ -334,24 +329,13 @@ export class Supervisor {
       owner.since = engineLoop.now()
       const { returnAfter } = options.reconnect
       if (returnAfter !== undefined && !this.#servers.isPreferred(address)) {
-        yield* Effect.forkIn(this.#returning(returnAfter, connection), scope)
+        yield* Effect.forkIn(returning(returnAfter, connection, this.#connector, this.#servers), scope)
       }
       if (protectionOf(options) === "unverified" && lifecycle.current().attempt > 1) {
         yield* warnUnverified(name, server)
       }
       return undefined
     })
-  }
-
-  /** Ends the connection as soon as the preferred server can be reached again, which is then the next one. */
-  #returning(returnAfter: Duration.Duration, connection: Connection): Effect.Effect<never> {
-    return Effect.suspend(() => this.#connector.probe(this.#servers.preferred)).pipe(
-      Effect.delay(returnAfter),
-      Effect.repeat({ until: (isReachable) => isReachable }),
-      Effect.andThen(Effect.sync(() => this.#servers.returning())),
-      Effect.andThen(connection.close(0)),
-      Effect.andThen(Effect.never)
-    )
   }
 
   #established({ connect, server }: Attempt, connection: Connection): void {
@@ -430,6 +414,25 @@ export class Supervisor {
     this.#session.subscriber.suspendAwaiting(error, isPermanent)
   }
 }
+
+/** The connection always ends before the engine loop forgets it. */
+const closing = (scope: Scope.Closeable, detach: () => void): Effect.Effect<void> =>
+  Effect.uninterruptible(Effect.andThen(Scope.close(scope, Exit.void), Effect.sync(detach)))
+
+/** Ends the connection as soon as the preferred server can be reached again, which is then the next one. */
+const returning = (
+  after: Duration.Duration,
+  connection: Connection,
+  connector: Connector,
+  servers: Servers
+): Effect.Effect<never> =>
+  Effect.suspend(() => connector.probe(servers.preferred)).pipe(
+    Effect.delay(after),
+    Effect.repeat({ until: (isReachable) => isReachable }),
+    Effect.andThen(Effect.sync(() => servers.returning())),
+    Effect.andThen(connection.close(0)),
+    Effect.andThen(Effect.never)
+  )
 
 const stableAfter = ({ reconnect }: SessionOptions): number => Duration.toMillis(reconnect.stableAfter)
 
