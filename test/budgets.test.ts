@@ -80,7 +80,7 @@ describe("browser", () => {
   })
 
   // esbuild keeps all of a module that another one exports as a namespace, as `effect` does.
-  it("the README's program as it stands is 170 KB at most, gzipped, by esbuild", async () => {
-    assert.isAtMost((await gzippedForBrowser(program)).bytes, 170_000)
+  it("the README's program as it stands is 172 KB at most, gzipped, by esbuild", async () => {
+    assert.isAtMost((await gzippedForBrowser(program)).bytes, 172_000)
   })
 })

@@ -1,7 +1,10 @@
 import { StoreRecord, StoreRecordCodec } from "@effect-mqttx/core"
 import { assert, describe, it } from "@effect/vitest"
-import { Result, Schema } from "effect"
+import { Effect, Result, Schema } from "effect"
 import { reference } from "../../../test/support/crc32.ts"
+import { makeQueuedRecords } from "../src/internal/engine/outboundMessage.ts"
+import { QueuedMessages, type QueuedRecords } from "../src/internal/store/queuedRecords.ts"
+import { recordsOf } from "./storedRecords.ts"
 
 const { decode, encode } = StoreRecordCodec
 
@@ -205,4 +208,71 @@ describe("StoreRecordCodec", () => {
     bytes[3]! ^= 1
     assert.strictEqual(Result.getOrThrow(Result.flip(decode("key", bytes)))._tag, "Damaged")
   })
+})
+
+describe("a collector", () => {
+  const { RecordCollector } = StoreRecordCodec
+
+  const addAll = (collector: StoreRecordCodec.RecordCollector, all: Iterable<StoreRecord.StoreRecord>): void => {
+    for (const record of all) assert.isUndefined(collector.add(StoreRecord.keyOf(record), encode(record)))
+  }
+
+  const forSession = (queued: QueuedRecords) => RecordCollector.make.pipe(Effect.provideService(QueuedMessages, queued))
+
+  const isQueued = (record: StoreRecord.StoreRecord): record is StoreRecord.OutboundRecord =>
+    record._tag === "Outbound" && record.state === "queued"
+
+  it.effect("has all records, in the order in which they were added", () =>
+    Effect.gen(function*() {
+      const collector = yield* RecordCollector.make
+      addAll(collector, records)
+      assert.deepStrictEqual(collector.records, records)
+    }))
+
+  it.effect("gives queued messages to the session that loads, and each message is the same", () =>
+    Effect.gen(function*() {
+      const queued = makeQueuedRecords()
+      const collector = yield* forSession(queued)
+      addAll(collector, records)
+      assert.isTrue(records.some(isQueued))
+      assert.deepStrictEqual(collector.records, records.filter((record) => !isQueued(record)))
+      assert.deepStrictEqual(recordsOf(queued), records.filter(isQueued))
+    }))
+
+  it.effect("begins from nothing when the session loads again", () =>
+    Effect.gen(function*() {
+      const queued = makeQueuedRecords()
+      addAll(yield* forSession(queued), records)
+      const again = yield* forSession(queued)
+      assert.strictEqual(queued.size, 0)
+      addAll(again, records)
+      assert.deepStrictEqual(recordsOf(queued), records.filter(isQueued))
+    }))
+
+  it.effect("adds nothing that is damaged, of a later format or under another key", () =>
+    Effect.gen(function*() {
+      const queued = makeQueuedRecords()
+      const collector = yield* forSession(queued)
+      const record = records.find(isQueued)!
+      const bytes = encode(record)
+      const damaged = Uint8Array.from(bytes, (byte, index) => index === 20 ? byte ^ 1 : byte)
+      assert.strictEqual(collector.add(StoreRecord.keyOf(record), damaged)?._tag, "Damaged")
+      assert.strictEqual(collector.add(StoreRecord.outboundKey(77), bytes)?._tag, "Damaged")
+      assert.strictEqual(collector.add(StoreRecord.keyOf(record), new Uint8Array(3))?._tag, "Damaged")
+      const later = new Uint8Array([3, 1, 1, 2, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+      new DataView(later.buffer).setUint32(10, reference(new TextEncoder().encode("key"), later.subarray(0, 10)))
+      assert.deepStrictEqual(collector.add("key", later), { _tag: "NewerFormat", format: 3 })
+      assert.deepStrictEqual([collector.records.length, queued.size], [0, 0])
+    }))
+
+  it.effect("keeps no bytes of the store, which may use them again", () =>
+    Effect.gen(function*() {
+      const queued = makeQueuedRecords()
+      const collector = yield* forSession(queued)
+      const record = records.find(isQueued)!
+      const bytes = encode(record)
+      collector.add(StoreRecord.keyOf(record), bytes)
+      bytes.fill(0)
+      assert.deepStrictEqual(recordsOf(queued), [record])
+    }))
 })

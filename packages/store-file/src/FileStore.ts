@@ -20,6 +20,7 @@
 import { InvalidOptions, MqttError } from "@effect-mqttx/core/MqttError"
 import * as OptionsSchema from "@effect-mqttx/core/OptionsSchema"
 import { type Durability, SessionStore, type SessionStoreHandle } from "@effect-mqttx/core/SessionStore"
+import { RecordCollector } from "@effect-mqttx/core/StoreRecordCodec"
 import type * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -138,7 +139,10 @@ const fromEngine = (engine: FileEngine, durability: Durability): SessionStore["S
         })
       return {
         durability,
-        load: attempt("SessionStore.load", () => engine.load(part.state)),
+        load: Effect.flatMap(
+          RecordCollector.make,
+          (collector) => attempt("SessionStore.load", () => engine.load(part.state, collector))
+        ),
         commit: (changes) =>
           Effect.callback<void, MqttError>((resume) => {
             const settle = (error: unknown) =>

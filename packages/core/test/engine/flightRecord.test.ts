@@ -10,8 +10,10 @@ import { makeEngine } from "../../src/internal/engine/engine.ts"
 import { RecordedEngine } from "../../src/internal/engine/recording/recordedEngine.ts"
 import { format, headerLine, keep, linesOf, version } from "../../src/internal/engine/recording/recordLines.ts"
 import { parseHeader, type Replayed, ReplayedEngine } from "../../src/internal/engine/recording/replayedEngine.ts"
+import { Closed } from "../../src/MqttError.ts"
 import type { Packet, Publish } from "../../src/Packet.ts"
 import { none } from "../../src/Properties.ts"
+import type { StoreRecord } from "../../src/StoreRecord.ts"
 import { apply, enabled } from "../explore/actions.ts"
 import { finish } from "../explore/finish.ts"
 import { mutants } from "../explore/mutants.ts"
@@ -20,6 +22,7 @@ import { tryMutant } from "../explore/report.ts"
 import { load, type Subject } from "../explore/subject.ts"
 import { World } from "../explore/world.ts"
 import { worlds } from "../explore/worlds.ts"
+import { stored } from "../storedRecords.ts"
 
 type Make = (options: EngineOptions) => SessionEngine
 
@@ -73,6 +76,21 @@ const withNetwork = (
     }
   })
 }
+
+const queuedMessages = (count: number): ReadonlyArray<StoreRecord> =>
+  Array.from({ length: count }, (_, index) => ({
+    _tag: "Outbound",
+    sequence: index + 1,
+    state: "queued",
+    packetIdentifier: 0,
+    topic: "t",
+    payload: new Uint8Array(10),
+    qos: 1,
+    retain: false,
+    properties: none,
+    acceptedAt: 0,
+    expiresAt: undefined
+  }))
 
 /** What is tested: the engine of the library, or one with a fault, each with the recorder that knows it. */
 type Recorded = Awaited<ReturnType<typeof load>>
@@ -388,6 +406,51 @@ describe("flight record", () => {
     engine.connecting(false)
     engine.receive([{ _tag: "Connack", sessionPresent: true, reasonCode: 0, properties: none }], 2)
     assert.lengthOf(engine.take()!.packets, 1000)
+    assert.deepStrictEqual(differences(ownLines(engine)), [])
+  })
+
+  it.each([[100, 4_000_000], [1000, 4_000_000]])(
+    "%i queued messages that the store gave as bytes are recorded, in a ring of %i bytes",
+    (count, ring) => {
+      const { options } = plan("stored", { options: { maxInflight: 10 } })
+      const engine = new RecordedEngine(makeEngine(options), options, ring, () => {})
+      const { queued, records } = stored(queuedMessages(count))
+      engine.restore(records, 1, queued)
+      engine.connecting(false)
+      engine.receive([{ _tag: "Connack", sessionPresent: false, reasonCode: 0, properties: none }], 2)
+      assert.lengthOf(engine.take()!.packets, 10)
+      engine.abandon(new Closed({}), 3)
+      assert.lengthOf(engine.take()!.settled, count)
+      assert.deepStrictEqual(differences(ownLines(engine)), [])
+      assert.isAbove(replay(ownLines(engine)).length, 3)
+    }
+  )
+
+  it("queued messages for which the ring has no room stay bytes, and recording begins when few are left", () => {
+    const { options } = plan("stored", { options: { maxInflight: 10_000 } })
+    const engine = new RecordedEngine(makeEngine(options), options, 200_000, () => {})
+    const { queued, records } = stored(queuedMessages(9000))
+    engine.restore(records, 1, queued)
+    assert.strictEqual(queued.size, 9000)
+    assert.lengthOf(engine.recording.segments, 0)
+    engine.connecting(false)
+    engine.receive([{ _tag: "Connack", sessionPresent: false, reasonCode: 0, properties: none }], 2)
+    const all = engine.take()!.packets
+    engine.written()
+    engine.receive(
+      all.map((packet) => ({
+        _tag: "Puback",
+        packetIdentifier: "packetIdentifier" in packet ? packet.packetIdentifier : 0,
+        reasonCode: 0,
+        properties: none
+      })),
+      3
+    )
+    engine.take()
+    engine.written()
+    engine.rotate()
+    engine.tick(4)
+    assert.isAbove(engine.recording.segments.length, 0)
     assert.deepStrictEqual(differences(ownLines(engine)), [])
   })
 

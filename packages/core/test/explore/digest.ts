@@ -3,6 +3,7 @@
  * session, the links, the store and the ledgers hold goes in, except for what only counts.
  */
 import * as Crypto from "node:crypto"
+import { QueuedRecords } from "../../src/internal/store/queuedRecords.ts"
 import type { World } from "./world.ts"
 import { clientId } from "./world.ts"
 
@@ -91,6 +92,7 @@ class Writer {
     else if (value instanceof Set) this.#set(value)
     else if (value instanceof Map) this.#map(value)
     else if (value instanceof Uint16Array) this.#list("u", value)
+    else if (value instanceof QueuedRecords) this.#list("q", messagesOf(value))
     else if (value instanceof Error) this.text += `!${(value as { readonly _tag?: string })._tag ?? value.name}`
     else this.#properties(value)
   }
@@ -141,6 +143,9 @@ class Writer {
     this.text += ">"
   }
 }
+
+const messagesOf = (queued: QueuedRecords): Iterable<unknown> =>
+  Array.from(queued, ({ expiresAt, publish, sequence }) => [sequence, expiresAt, publish])
 
 /** The connection that the engine knows, or knew last. */
 const engineConnection = (world: World): number =>

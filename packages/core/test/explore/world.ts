@@ -16,6 +16,7 @@ import type { Packet, Publish } from "../../src/Packet.ts"
 import { none } from "../../src/Properties.ts"
 import type { QoS } from "../../src/QoS.ts"
 import { keyOf, type StoreRecord } from "../../src/StoreRecord.ts"
+import { stored } from "../storedRecords.ts"
 import { InboundLedger, type Party } from "./inboundLedger.ts"
 import { OutboundLedger } from "./outboundLedger.ts"
 import { type Budget, hold, type LimitName, limitsOf, noLimits, type Plan } from "./plan.ts"
@@ -316,7 +317,8 @@ export class World {
     if (connection !== undefined) this.broker.connectionClosed(connection, this.now)
     this.#disconnected()
     this.engine = this.#subject.makeEngine({ ...this.plan.options, life: `${++this.life}` })
-    this.engine.restore(Array.from(this.records.values()), this.now)
+    const { queued, records } = stored(this.records.values())
+    this.engine.restore(records, this.now, queued)
   }
 
   join(index: number): void {

@@ -22,7 +22,7 @@ const count = (number: number, what: string): string => `${number} ${what}${numb
 export const checkDamage = (found: Found, evidence: Evidence): StoreDamage | undefined => {
   const { claim, incident, isSynced, areCountsDamaged } = evidence
   const { summary } = found
-  const kept = found.records.length
+  const kept = found.checksums.size
   const findings: Array<string> = []
   let lost: number | undefined = 0
 

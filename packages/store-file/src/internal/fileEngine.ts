@@ -7,6 +7,7 @@
  */
 import type { LoadedRecords } from "@effect-mqttx/core/SessionStore"
 import type { StoreChange } from "@effect-mqttx/core/StoreRecord"
+import type { RecordCollector } from "@effect-mqttx/core/StoreRecordCodec"
 import { checkDamage } from "./damageCheck.ts"
 import { StoreFailure } from "./failure.ts"
 import type { Database, Operation } from "./level.ts"
@@ -65,11 +66,11 @@ export class FileEngine {
     this.#sessions.delete(state.session)
   }
 
-  /** Reads a session, and repairs damage in it. */
-  load(state: SessionState): Promise<LoadedRecords> {
+  /** Reads a session into a collector, and repairs damage in it. */
+  load(state: SessionState, collector: RecordCollector): Promise<LoadedRecords> {
     const { commitCounts } = this.#directory
     return this.#exclusively(async (database) => {
-      const found = await state.read(database)
+      const found = await state.read(database, (key, bytes) => collector.add(key, bytes))
       const claim = commitCounts.claim(state.id)
       const damage = checkDamage(found, {
         claim,
@@ -79,7 +80,7 @@ export class FileEngine {
       })
       if (damage === undefined) {
         state.resume(found)
-        return { records: found.records, damage }
+        return { records: collector.records, damage }
       }
       commitCounts.reserve([state.id])
       state.adopt(found, Math.max(found.summary?.commits ?? 0, claim?.commits ?? 0))
@@ -88,7 +89,7 @@ export class FileEngine {
       await this.#database.write(database, batch, true)
       commitCounts.note(state.id, state.commits, state.records)
       commitCounts.flush()
-      return { records: found.records, damage }
+      return { records: collector.records, damage }
     }, state)
   }
 
@@ -129,7 +130,6 @@ export class FileEngine {
       commitCounts.free(state.id)
       commitCounts.flush()
       state.resume({
-        records: [],
         checksums: new RecordChecksums(),
         unreadable: [],
         summary: undefined,

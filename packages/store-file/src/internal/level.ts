@@ -66,11 +66,14 @@ export const tailOf = (bytes: Uint8Array): number => {
   return ((bytes[end - 4]! << 24) | (bytes[end - 3]! << 16) | (bytes[end - 2]! << 8) | bytes[end - 1]!) >>> 0
 }
 
+/** Bytes that are read at once. LevelDB's default is 16 KiB, so that most of the time goes to its threads. */
+const pageBytes = 262_144
+
 /** LevelDB as the database of a store. */
 export const levelDatabase = (level: Level): Database => ({
   get: (key) => level.get(key),
   range: async (from, to, visit) => {
-    const iterator = level.iterator({ gte: from, lt: to, fillCache: false })
+    const iterator = level.iterator({ gte: from, lt: to, fillCache: false, highWaterMarkBytes: pageBytes })
     try {
       for (;;) {
         const entries = await iterator.nextv(1000)

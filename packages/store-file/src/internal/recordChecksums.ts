@@ -2,8 +2,8 @@
  * The checksums of a session's records by their keys. `SessionState` keeps them as long as the session is open, for
  * each record that is stored.
  *
- * Nearly all records are outbound messages. They are kept by the number in their key, which takes a fourth of the
- * memory of the key itself.
+ * Nearly all records are outbound messages, whose keys have numbers that follow each other. So their checksums are kept
+ * in pages by that number, which takes a fraction of the memory of a key, or of an entry of a map.
  */
 const outboundPrefix = "outbound/"
 const digits = 16
@@ -21,37 +21,74 @@ const sequenceOf = (key: string): number => {
   return Number.isSafeInteger(sequence) ? sequence : -1
 }
 
+const pageSize = 64
+
+/** The checksums of outbound messages with following numbers; undefined: there is none of this number. */
+interface Page {
+  // Signed numbers, which V8 holds without an object for each.
+  readonly checksums: Array<number | undefined>
+  size: number
+}
+
 export class RecordChecksums {
-  // Checksums are kept as signed numbers, which V8 holds without an object for each.
-  readonly #outbound = new Map<number, number>()
+  /** By the number of its first message divided by the size of a page. */
+  readonly #pages = new Map<number, Page>()
+  #outbound = 0
   readonly #others = new Map<string, number>()
 
   get size(): number {
-    return this.#outbound.size + this.#others.size
+    return this.#outbound + this.#others.size
   }
 
   /** The checksum under a key; undefined: there is none. */
   get(key: string): number | undefined {
     const sequence = sequenceOf(key)
-    const checksum = sequence < 0 ? this.#others.get(key) : this.#outbound.get(sequence)
+    const checksum = sequence < 0
+      ? this.#others.get(key)
+      : this.#pages.get(Math.floor(sequence / pageSize))?.checksums[sequence % pageSize]
     return checksum === undefined ? undefined : checksum >>> 0
   }
 
   set(key: string, checksum: number): void {
     const sequence = sequenceOf(key)
-    if (sequence < 0) this.#others.set(key, checksum | 0)
-    else this.#outbound.set(sequence, checksum | 0)
+    if (sequence < 0) {
+      this.#others.set(key, checksum | 0)
+      return
+    }
+    const number = Math.floor(sequence / pageSize)
+    let page = this.#pages.get(number)
+    if (page === undefined) {
+      page = { checksums: Array.from({ length: pageSize }, () => undefined), size: 0 }
+      this.#pages.set(number, page)
+    }
+    const index = sequence % pageSize
+    if (page.checksums[index] === undefined) {
+      page.size++
+      this.#outbound++
+    }
+    page.checksums[index] = checksum | 0
   }
 
   delete(key: string): void {
     const sequence = sequenceOf(key)
-    if (sequence < 0) this.#others.delete(key)
-    else this.#outbound.delete(sequence)
+    if (sequence < 0) {
+      this.#others.delete(key)
+      return
+    }
+    const number = Math.floor(sequence / pageSize)
+    const page = this.#pages.get(number)
+    const index = sequence % pageSize
+    if (page?.checksums[index] === undefined) return
+    page.checksums[index] = undefined
+    this.#outbound--
+    if (--page.size === 0) this.#pages.delete(number)
   }
 
   /** Passes every checksum to `visit`. */
   forEach(visit: (checksum: number) => void): void {
-    for (const checksum of this.#outbound.values()) visit(checksum >>> 0)
+    for (const { checksums } of this.#pages.values()) {
+      for (const checksum of checksums) if (checksum !== undefined) visit(checksum >>> 0)
+    }
     for (const checksum of this.#others.values()) visit(checksum >>> 0)
   }
 }

@@ -30,7 +30,6 @@ export interface Summary {
 
 /** The content of the database for a session. */
 export interface Found {
-  readonly records: ReadonlyArray<StoreRecord>
   /** The checksum of each record under its key. */
   readonly checksums: RecordChecksums
   /** The keys, in the database, of values that cannot be read. */
@@ -38,6 +37,14 @@ export interface Found {
   readonly summary: Summary | undefined
   /** Whether the summary exists and cannot be read. */
   readonly isSummaryDamaged: boolean
+}
+
+/** Takes the bytes under the key of a record. Answers why they are no record; undefined: they are. */
+export type AddRecord = (key: string, bytes: Uint8Array) => StoreRecordCodec.DecodeFailure | undefined
+
+const failureOf: AddRecord = (key, bytes) => {
+  const decoded = StoreRecordCodec.decode(key, bytes)
+  return Result.isFailure(decoded) ? decoded.failure : undefined
 }
 
 interface Prepared {
@@ -139,34 +146,35 @@ export class SessionState {
     this.#nameChecksum = crc32(Buffer.from(session, "utf16le"))
   }
 
-  /** Reads everything and changes nothing. Fails with the kind `newerFormat`. */
-  async read(database: Database): Promise<Found> {
-    const records: Array<StoreRecord> = []
+  /**
+   * Reads everything and changes nothing. `add` gets each record, and answers why it cannot be read. Fails with the
+   * kind `newerFormat`.
+   */
+  async read(database: Database, add: AddRecord): Promise<Found> {
     const checksums = new RecordChecksums()
     const unreadable: Array<string> = []
     const start = this.#prefix.length
     await database.range(this.#prefix, this.#end, (full, bytes) => {
       const key = fromStored(full.slice(start))
-      const result = StoreRecordCodec.decode(key, bytes)
-      if (Result.isSuccess(result)) {
-        records.push(result.success)
+      const failure = add(key, bytes)
+      if (failure === undefined) {
         checksums.set(key, tailOf(bytes))
-      } else if (result.failure._tag === "NewerFormat") {
-        throw newer(result.failure.format)
+      } else if (failure._tag === "NewerFormat") {
+        throw newer(failure.format)
       } else {
         unreadable.push(full)
       }
     })
-    return { records, checksums, unreadable, ...await this.#readSummary(database) }
+    return { checksums, unreadable, ...await this.#readSummary(database) }
   }
 
   /** Continues from the content of the database, after a write with an unknown outcome. */
   async recall(database: Database): Promise<void> {
     const tails = database.tails?.(this.#prefix, this.#end)
-    if (tails === undefined) return this.resume(await this.read(database))
+    if (tails === undefined) return this.resume(await this.read(database, failureOf))
     const checksums = new RecordChecksums()
     for (const [full, tail] of tails) checksums.set(fromStored(full.slice(this.#prefix.length)), tail)
-    this.resume({ records: [], checksums, unreadable: [], ...await this.#readSummary(database) })
+    this.resume({ checksums, unreadable: [], ...await this.#readSummary(database) })
   }
 
   async #readSummary(database: Database): Promise<Pick<Found, "summary" | "isSummaryDamaged">> {

@@ -5,7 +5,6 @@ import { StorageFailed } from "@effect-mqttx/core/MqttError"
 import type { StoreRecord } from "@effect-mqttx/core/StoreRecord"
 import * as StoreRecordCodec from "@effect-mqttx/core/StoreRecordCodec"
 import * as Effect from "effect/Effect"
-import * as Result from "effect/Result"
 import type { Attempts } from "./attempts.ts"
 import { hashOf, nameOf } from "./names.ts"
 import type { RecordRow } from "./statements.ts"
@@ -16,6 +15,7 @@ const sliceBytes = 4_194_304
 const pageBytes = 67_108_864
 
 export interface ReadRecords {
+  /** Without queued messages that a session keeps as bytes. */
   readonly records: ReadonlyArray<StoreRecord>
   /** Describes the first row that holds no record; undefined when all do. */
   readonly foreign: string | undefined
@@ -28,40 +28,40 @@ export const readRecords = Effect.fnUntraced(function*(
   attempts: Attempts,
   id: string
 ): Effect.fn.Return<ReadRecords, StorageFailed> {
-  const records: Array<StoreRecord> = []
+  const collector = yield* StoreRecordCodec.RecordCollector.make
   const foreignHashes: Array<Uint8Array> = []
   let foreign: string | undefined
   for (let after = new Uint8Array();;) {
     const from = after
     const page = yield* attempts.run((all) => all.readPage(id, from), pageBytes)
-    if (page.length === 0) return { records, foreign, foreignHashes }
+    if (page.length === 0) return { records: collector.records, foreign, foreignHashes }
     for (const row of page) {
-      const decoded = decode(row, row.value ?? (yield* readLarge(attempts, id, row)))
-      if (Result.isSuccess(decoded)) {
-        records.push(decoded.success)
-      } else if (decoded.failure._tag === "NewerFormat") {
-        const { format } = decoded.failure
+      const failure = add(collector, row, row.value ?? (yield* readLarge(attempts, id, row)))
+      if (failure === undefined) continue
+      if (failure._tag === "NewerFormat") {
+        const { format } = failure
         return yield* new StorageFailed({
           kind: "newerFormat",
           detail: `${excerpt(row.key)} has format ${format}, and this version reads ${StoreRecordCodec.format}`
         })
       } else {
         foreignHashes.push(row.hash)
-        foreign ??= `${excerpt(row.key)}: ${decoded.failure.detail}`
+        foreign ??= `${excerpt(row.key)}: ${failure.detail}`
       }
     }
     after = Uint8Array.from(page[page.length - 1]!.hash)
   }
 })
 
-const decode = (
+const add = (
+  collector: StoreRecordCodec.RecordCollector,
   { hash, key }: RecordRow,
   value: Uint8Array
-): Result.Result<StoreRecord, StoreRecordCodec.DecodeFailure> => {
+): StoreRecordCodec.DecodeFailure | undefined => {
   const expected = hashOf(key)
   return expected.length === hash.length && expected.every((byte, i) => byte === hash[i])
-    ? StoreRecordCodec.decode(nameOf(key), value)
-    : Result.fail({ _tag: "Damaged", detail: "the record of another key" })
+    ? collector.add(nameOf(key), value)
+    : { _tag: "Damaged", detail: "the record of another key" }
 }
 
 const readLarge = Effect.fnUntraced(function*(

@@ -1,13 +1,16 @@
 /**
- * Decoding of PUBLISH (MQTT 3.3) and of its acknowledgements (MQTT 3.4 to 3.7), which are the frequent packets.
+ * Decoding of PUBLISH (MQTT 3.3) and of its acknowledgements (MQTT 3.4 to 3.7), which are the frequent packets. The
+ * PUBLISH packets of stored messages are read here too.
  */
 import type * as Packet from "../../Packet.ts"
 import * as Properties from "../../Properties.ts"
 import type { ProtocolVersion, QoS } from "../../QoS.ts"
 import * as ReasonCode from "../../ReasonCode.ts"
+import { copyOf } from "./copy.ts"
 import { decodeProperties } from "./decodeProperties.ts"
+import * as PacketType from "./packetType.ts"
 import * as Table from "./propertyTable.ts"
-import type { Reader } from "./reader.ts"
+import { Reader } from "./reader.ts"
 
 /**
  * `first` is the first byte of the fixed header, whose flags belong to PUBLISH. The result is meaningless when the
@@ -76,4 +79,51 @@ export const decodeAcknowledgement = <T extends "Puback" | "Pubrec" | "Pubrel" |
   }
   reader.finish()
   return { _tag: tag, packetIdentifier, reasonCode, properties }
+}
+
+// One for all records: a decoder for each would cost more than everything else of reading one.
+const storedReader = new Reader()
+
+/** Larger packets stay views of the bytes that the store has read, if these are little more than the packet. */
+const largestCopy = 2048
+
+/**
+ * The PUBLISH packet of a stored message, whose checksum was right: from the first of the bytes to the last. Throws a
+ * `TypeError` for other bytes. `isBrief`: the packet is not used any more when the bytes change, and needs no copy.
+ */
+export const readStoredPublish = (bytes: Uint8Array, isBrief = false): Packet.Publish => {
+  const first = bytes[0]!
+  if (first >> 4 !== PacketType.publish) throw new TypeError("it is no message")
+  const position = headerEnd(bytes)
+  // Small messages share buffers: a buffer of its own takes several times the memory of a short payload.
+  const isView = isBrief || (bytes.length > largestCopy && 2 * bytes.length >= bytes.buffer.byteLength)
+  let offset = 0
+  if (isView) {
+    storedReader.attach(bytes, undefined)
+  } else {
+    const copy = copyOf(bytes)
+    storedReader.attach(copy.bytes, copy.dataView)
+    offset = copy.offset
+  }
+  storedReader.begin(offset, offset + position, offset + bytes.length, "PUBLISH")
+  const publish = decodePublish(storedReader, first, 5, false)
+  const { violation } = storedReader
+  storedReader.violation = undefined
+  storedReader.release()
+  if (violation !== undefined) throw new TypeError(violation.detail)
+  return publish
+}
+
+/** Where the fixed header of a packet ends that has all of the bytes. */
+const headerEnd = (bytes: Uint8Array): number => {
+  let remaining = 0
+  for (let position = 1, factor = 1; position < 5 && position < bytes.length; position++, factor *= 128) {
+    const byte = bytes[position]!
+    remaining += (byte & 0x7f) * factor
+    if (byte >= 0x80) continue
+    // An encoding that is longer than needed is forbidden [MQTT5-1.5.5-1].
+    if ((byte === 0 && position > 1) || position + 1 + remaining !== bytes.length) break
+    return position + 1
+  }
+  throw new TypeError("it is no message")
 }

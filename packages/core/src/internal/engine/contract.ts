@@ -13,6 +13,7 @@ import type { MessageProperties } from "../../Properties.ts"
 import type { ProtocolVersion, QoS } from "../../QoS.ts"
 import type { OriginKey, StoreChange, StoreRecord } from "../../StoreRecord.ts"
 import type { Violation } from "../codec/contract.ts"
+import type { QueuedRecords } from "../store/queuedRecords.ts"
 
 /**
  * The part of the session's options that the engine acts on. Times are milliseconds.
@@ -254,8 +255,8 @@ export type EngineEvent =
   }
   /** The server refused the subscription of an absent consumer. The engine has forgotten its name. */
   | { readonly _tag: "ConsumerForgotten"; readonly name: string; readonly reason: MqttErrorReason }
-  /** An accepted message without an owner failed: it came from the store. The engine loop reports it. */
-  | { readonly _tag: "OrphanFailed"; readonly topic: string; readonly reason: MqttErrorReason }
+  /** Messages of the store failed, which have no owner. The engine loop reports those that were settled. */
+  | { readonly _tag: "OrphanFailed"; readonly topic: string; readonly reason: MqttErrorReason; readonly count: number }
   /** The server refused a subscription that is kept without consumers, so no consumer fails. */
   | { readonly _tag: "SubscriptionRefused"; readonly reason: SubscriptionRefused }
   /** The server refused to remove a subscription that has no consumer any more. */
@@ -415,8 +416,11 @@ export interface SessionEngine {
   /** Whether the network can take more bytes. While it cannot, new publishes wait in the queue. */
   readonly setWritable: (writable: boolean, now: number) => void
 
-  /** Restores the state from a store's records, before the first connection. */
-  readonly restore: (records: ReadonlyArray<StoreRecord>, now: number) => void
+  /**
+   * Restores the state from a store's records, before the first connection. `queued` has queued messages that are not
+   * among the records. The engine takes them out.
+   */
+  readonly restore: (records: ReadonlyArray<StoreRecord>, now: number, queued?: QueuedRecords) => void
   /**
    * A CONNECT with this clean start flag and this receive maximum (default: that of the options) is about to be sent.
    * `receive` answers a violation when CONNACK says session present after a clean start, or when there was neither an

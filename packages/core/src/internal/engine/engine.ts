@@ -14,6 +14,7 @@ import type {
   SubscriptionRecord
 } from "../../StoreRecord.ts"
 import type { Violation } from "../codec/contract.ts"
+import type { QueuedRecords } from "../store/queuedRecords.ts"
 import type {
   Admission,
   Consumer,
@@ -119,7 +120,7 @@ export class Engine implements SessionEngine {
     if (writable) this.#outbound.pump(now)
   }
 
-  restore(records: ReadonlyArray<StoreRecord>, now: number): void {
+  restore(records: ReadonlyArray<StoreRecord>, now: number, queued?: QueuedRecords): void {
     this.#core.now = now
     const outbound: Array<OutboundRecord> = []
     const inbound: Array<InboundRecord> = []
@@ -131,9 +132,9 @@ export class Engine implements SessionEngine {
       else if (record._tag === "Subscription") subscriptions.push(record)
       else if (record._tag === "Consumer") consumers.push(record)
     }
-    if (records.length > 0) this.#serverSession.restored(records)
+    if (records.length > 0 || (queued?.size ?? 0) > 0) this.#serverSession.restored(records)
     this.#subscriptions.table.changed()
-    this.#outbound.messages.restore(outbound)
+    this.#outbound.messages.restore(outbound, queued)
     this.#inbound.restore(inbound)
     this.#subscriptions.table.restore(subscriptions)
     this.#subscriptions.restore(consumers)

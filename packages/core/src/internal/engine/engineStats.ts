@@ -34,7 +34,7 @@ export class Stats implements EngineStats {
   }
 
   get oldestQueuedAt(): number | undefined {
-    return this.#outbound.queue.head?.acceptedAt
+    return this.#outbound.queue.acceptedAt
   }
 
   get isQueueFull(): boolean {

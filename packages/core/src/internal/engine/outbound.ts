@@ -13,10 +13,9 @@ import { type EngineCore, isAcceptable, retainInPlace } from "./core.ts"
 import { DirectPublishes } from "./directPublishes.ts"
 import type { PacketIdentifiers } from "./identifiers.ts"
 import { refuseLater, refuseRequest } from "./limits.ts"
-import { originKeys, putOrigins } from "./origins.ts"
 import { OutboundHandshake } from "./outboundHandshake.ts"
 import { OutboundMessage, weigh } from "./outboundMessage.ts"
-import { OutboundMessages } from "./outboundMessages.ts"
+import { originKeys, OutboundMessages, putOrigins } from "./outboundMessages.ts"
 import { OutboundPackets } from "./outboundPackets.ts"
 import { acknowledged, failed, succeeded } from "./publishOutcome.ts"
 import { Retransmission } from "./retransmission.ts"
@@ -138,6 +137,7 @@ export class OutboundFlow {
         this.messages.finish(message, outcome)
       }
     }
+    this.messages.queue.abandonStored(reason)
     while (this.messages.queue.head !== undefined) {
       const message = this.messages.queue.head
       this.messages.queue.remove(message)

@@ -5,7 +5,9 @@
 import type { Packet } from "../../Packet.ts"
 import { type MessageProperties, none, type PublishProperties } from "../../Properties.ts"
 import type { OutboundRecord } from "../../StoreRecord.ts"
+import { readStoredPublish } from "../codec/decodePublish.ts"
 import { deferredOf } from "../deferredLists.ts"
+import { type QueuedRecord, QueuedRecords } from "../store/queuedRecords.ts"
 import type { Outbound, OutboundOwner, PublishOutcome, PublishRequest } from "./contract.ts"
 import type { Suspect } from "./poison.ts"
 
@@ -52,9 +54,8 @@ export class OutboundMessage implements Outbound, Suspect {
     this.properties = messageProperties(request.properties)
   }
 
-  /** Whether it has expired. A message that expires at once is still sent at the moment of its acceptance. */
   isExpired(now: number): boolean {
-    return now >= this.expiresAt && now > this.acceptedAt
+    return hasExpired(this.acceptedAt, this.expiresAt, now)
   }
 
   /** The server has the message: only the rest of the handshake remains. */
@@ -95,6 +96,39 @@ export class OutboundMessage implements Outbound, Suspect {
   }
 }
 
+/** Whether a message has expired. One that expires at once is still sent at the moment of its acceptance. */
+export const hasExpired = (acceptedAt: number, expiresAt: number, now: number): boolean =>
+  now >= expiresAt && now > acceptedAt
+
+type Stored = Pick<OutboundRecord, "payload" | "properties" | "qos" | "retain" | "topic">
+type Times = Pick<QueuedRecord, "acceptedAt" | "sequence"> & { readonly expiresAt?: number | undefined }
+
+/** A message of a store. `offset`: milliseconds that the times of records are ahead of those of inputs. */
+export const storedMessage = (
+  { payload, properties, qos, retain, topic }: Stored,
+  { acceptedAt, expiresAt = Infinity, sequence }: Times,
+  offset: number
+): OutboundMessage => {
+  const request: PublishRequest = {
+    topic,
+    payload,
+    qos,
+    retain,
+    properties,
+    topicAlias: 0,
+    expiresAfter: undefined,
+    origin: undefined
+  }
+  return new OutboundMessage(request, sequence, weigh(request), acceptedAt - offset, expiresAt - offset)
+}
+
+/** A queued message of a store that was kept as bytes. */
+export const queuedMessage = (record: QueuedRecord, offset: number): OutboundMessage =>
+  storedMessage(readStoredPublish(record.publish), record, offset)
+
+/** What a store fills with queued messages while its records are loaded. */
+export const makeQueuedRecords = (): QueuedRecords => new QueuedRecords(weigh)
+
 /** Drops properties that belong to the connection of another session, from which the message came (MQTT 3.3.4). */
 export const messageProperties = (properties: PublishProperties): MessageProperties => {
   if (properties.subscriptionIdentifiers === undefined && properties.topicAlias === undefined) return properties
@@ -109,7 +143,9 @@ const userPropertyBytes = 100
  * Weight of a message in the queue: topic, payload and properties, in bytes or UTF-16 units, plus the objects of user
  * properties.
  */
-export const weigh = ({ payload, properties, topic }: PublishRequest): number => {
+export const weigh = (
+  { payload, properties, topic }: Pick<PublishRequest, "payload" | "properties" | "topic">
+): number => {
   let bytes = payload.length + topic.length
   if (properties === none) return bytes
   bytes += (properties.contentType?.length ?? 0) + (properties.responseTopic?.length ?? 0) +

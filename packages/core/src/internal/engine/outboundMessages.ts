@@ -2,11 +2,12 @@
  * All outbound messages without an outcome: the queue, the messages on their way, their packet identifiers and their
  * records. It sends nothing. `outbound.ts` and the parts of the sender change it.
  */
-import { outboundKey, type OutboundRecord } from "../../StoreRecord.ts"
+import { type OriginKey, originKey, outboundKey, type OutboundRecord } from "../../StoreRecord.ts"
+import type { QueuedRecords } from "../store/queuedRecords.ts"
 import type { PublishOutcome, PublishRequest } from "./contract.ts"
 import type { EngineCore } from "./core.ts"
 import type { PacketIdentifiers } from "./identifiers.ts"
-import { MessageList, OutboundMessage, weigh } from "./outboundMessage.ts"
+import { MessageList, OutboundMessage, storedMessage } from "./outboundMessage.ts"
 import { OutboundQueue } from "./outboundQueue.ts"
 
 export class OutboundMessages {
@@ -46,27 +47,10 @@ export class OutboundMessages {
     return new OutboundMessage(request, sequence, bytes, now, this.#expiryOf(request, now))
   }
 
-  restore(records: ReadonlyArray<OutboundRecord>): void {
+  restore(records: ReadonlyArray<OutboundRecord>, queued: QueuedRecords | undefined): void {
     for (const record of [...records].sort((a, b) => a.sequence - b.sequence)) {
-      const { acceptedAt, expiresAt, packetIdentifier, payload, properties, qos, retain, sequence, topic } = record
-      const request = {
-        topic,
-        payload,
-        qos,
-        retain,
-        properties,
-        topicAlias: 0,
-        expiresAfter: undefined,
-        origin: undefined
-      }
-      const offset = this.#core.epochOffset
-      const message = new OutboundMessage(
-        request,
-        sequence,
-        weigh(request),
-        acceptedAt - offset,
-        (expiresAt ?? Infinity) - offset
-      )
+      const { packetIdentifier, sequence } = record
+      const message = storedMessage(record, record, this.#core.epochOffset)
       if (sequence >= this.#sequence) this.#sequence = sequence + 1
       if (record.state === "queued") {
         this.queue.append(message)
@@ -84,6 +68,9 @@ export class OutboundMessages {
       const list = record.state === "publishing" ? this.publishing : this.releasing
       list.append(message)
     }
+    if (queued === undefined) return
+    this.#sequence = Math.max(this.#sequence, queued.last + 1)
+    this.queue.restore(queued)
   }
 
   /** Makes a message look as if it was never sent. */
@@ -166,3 +153,15 @@ export class OutboundMessages {
     this.#sequence = state.sequence
   }
 }
+
+// The records of the inbound messages from which a message was made: of one, or of all messages of a batch.
+type Origin = NonNullable<PublishRequest["origin"]>
+
+const listOf = (origin: Origin): ReadonlyArray<OriginKey> =>
+  Array.isArray(origin) ? origin as ReadonlyArray<OriginKey> : [origin as OriginKey]
+
+export const putOrigins = (core: EngineCore, origin: Origin): void => {
+  for (const each of listOf(origin)) core.put({ _tag: "Origin", origin: each })
+}
+
+export const originKeys = (origin: Origin): ReadonlyArray<string> => listOf(origin).map(originKey)

@@ -2,11 +2,12 @@
  * The queue of accepted messages that were not sent: one order for all, bounds, and a policy for a full queue. It sends
  * nothing: `outbound.ts` takes messages out.
  */
-import { Dropped, Expired, QueueFull } from "../../MqttError.ts"
+import { Dropped, Expired, type MqttErrorReason, QueueFull } from "../../MqttError.ts"
 import { outboundKey } from "../../StoreRecord.ts"
+import type { QueuedRecord, QueuedRecords } from "../store/queuedRecords.ts"
 import type { Admission, EngineEvent } from "./contract.ts"
 import type { EngineCore } from "./core.ts"
-import { MessageList, type OutboundMessage } from "./outboundMessage.ts"
+import { hasExpired, MessageList, type OutboundMessage, queuedMessage } from "./outboundMessage.ts"
 import { failed } from "./publishOutcome.ts"
 
 type DropReason = Extract<EngineEvent, { readonly _tag: "OutboundDropped" }>["reason"]
@@ -27,6 +28,13 @@ export class OutboundQueue {
   /** Sent messages without acknowledgement count against the bytes of the queue. */
   readonly #unacknowledged: MessageList
   readonly #list = new MessageList()
+  /**
+   * Messages of the store that are kept as bytes. Those of the list with a lower sequence number precede them, and the
+   * others follow. Undefined: there are none.
+   */
+  #stored: QueuedRecords | undefined = undefined
+  /** Milliseconds that the times of these are ahead of those of inputs. */
+  #offset = 0
   #byTopic: Map<string, OutboundMessage> | undefined
   // Shared like `expired`.
   #dropped: Dropped | undefined
@@ -48,15 +56,25 @@ export class OutboundQueue {
   }
 
   get head(): OutboundMessage | undefined {
+    if (this.#stored !== undefined) this.#unpackHead(this.#stored)
     return this.#list.head
   }
 
   get size(): number {
-    return this.#list.size
+    return this.#stored === undefined ? this.#list.size : this.#list.size + this.#stored.size
   }
 
   get bytes(): number {
-    return this.#list.bytes
+    return this.#stored === undefined ? this.#list.bytes : this.#list.bytes + this.#stored.weight
+  }
+
+  /** When the first message was accepted; undefined: the queue is empty. */
+  get acceptedAt(): number | undefined {
+    const { head } = this.#list
+    const first = this.#stored?.first
+    return first === undefined || (head !== undefined && head.sequence < first.sequence)
+      ? head?.acceptedAt
+      : first.acceptedAt - this.#offset
   }
 
   /** A publisher was told `Full`, and not yet that there is space. */
@@ -78,15 +96,44 @@ export class OutboundQueue {
         this.#shrunk = false
         return full
       case "fail":
-        return { _tag: "Refused", reason: new QueueFull({ messages: this.size, bytes: this.#list.bytes }) }
+        return { _tag: "Refused", reason: new QueueFull({ messages: this.size, bytes: this.bytes }) }
       case "dropNewest":
         this.#core.emit({ _tag: "OutboundDropped", topic, reason: "dropNewest" })
         return { _tag: "Refused", reason: this.#droppedReason }
       case "dropOldest":
       case "latestPerTopic":
-        while (!this.#hasRoom(bytes)) this.#settle(this.#list.head!, policy)
+        while (!this.#hasRoom(bytes)) this.#settle(this.head!, policy)
         return undefined
     }
+  }
+
+  /** Adds the messages of the store that are kept as bytes. */
+  restore(records: QueuedRecords): void {
+    if (records.size === 0) return
+    this.#stored = records
+    this.#offset = this.#core.epochOffset
+    this.#earliest = Math.min(this.#earliest, records.earliest - this.#offset)
+    // The latest message of each topic must be known. A store that gives some messages as objects may give any.
+    if (this.#byTopic !== undefined || this.#list.size > 0) this.unpack(Infinity)
+  }
+
+  /** Makes objects of all messages that are kept as bytes; false: there are more than `limit`, and nothing is done. */
+  unpack(limit: number): boolean {
+    const stored = this.#stored
+    if (stored === undefined) return true
+    if (stored.size > limit) return false
+    this.#stored = undefined
+    this.putBack(Array.from(stored, (record) => queuedMessage(record, this.#offset)))
+    return true
+  }
+
+  /** Fails the messages that are kept as bytes, as one: a session that ends makes no objects of them. */
+  abandonStored(reason: MqttErrorReason): void {
+    const stored = this.#stored
+    if (stored === undefined) return
+    this.#stored = undefined
+    const { topic } = queuedMessage(stored.first!, 0).request
+    this.#core.emit({ _tag: "OrphanFailed", topic, reason, count: stored.size })
   }
 
   append(message: OutboundMessage): void {
@@ -98,6 +145,9 @@ export class OutboundQueue {
    * acceptance.
    */
   putBack(messages: ReadonlyArray<OutboundMessage>): void {
+    // Messages are sent in their order, so what comes back precedes what waits.
+    const first = this.#stored?.first
+    if (first !== undefined && messages.some(({ sequence }) => sequence > first.sequence)) this.unpack(Infinity)
     let next = this.#list.head
     for (const message of messages) {
       while (next !== undefined && next.sequence < message.sequence) next = next.next
@@ -108,7 +158,7 @@ export class OutboundQueue {
   remove(message: OutboundMessage): void {
     this.#list.remove(message)
     this.#shrunk = true
-    if (this.#list.size === 0) this.#earliest = Infinity
+    if (this.size === 0) this.#earliest = Infinity
     if (this.#byTopic?.get(message.request.topic) === message) this.#byTopic.delete(message.request.topic)
   }
 
@@ -130,8 +180,14 @@ export class OutboundQueue {
     if (deadline === undefined || now < deadline) return
     this.#lastScan = now
     this.#earliest = Infinity
+    let stored = this.#stored
     let message = this.#list.head
-    while (message !== undefined) {
+    for (;;) {
+      if (stored !== undefined && (message === undefined || message.sequence > stored.first!.sequence)) {
+        this.#expireStored(stored, now)
+        stored = undefined
+      }
+      if (message === undefined) return
       const next: OutboundMessage | undefined = message.next
       if (message.isExpired(now)) this.expire(message)
       else if (message.expiresAt < this.#earliest) this.#earliest = message.expiresAt
@@ -158,7 +214,33 @@ export class OutboundQueue {
   }
 
   get #total(): number {
-    return this.#list.bytes + this.#unacknowledged.bytes
+    return this.bytes + this.#unacknowledged.bytes
+  }
+
+  /** Makes an object of the first message, if that is kept as bytes. */
+  #unpackHead(stored: QueuedRecords): void {
+    const { head } = this.#list
+    if (head !== undefined && head.sequence < stored.first!.sequence) return
+    this.#list.insertBefore(queuedMessage(stored.take()!, this.#offset), head)
+    this.#dropEmpty(stored)
+  }
+
+  #expireStored(stored: QueuedRecords, now: number): void {
+    const offset = this.#offset
+    const visit = (record: QueuedRecord): void => {
+      this.#list.insertBefore(queuedMessage(record, offset), this.#list.head)
+      this.expire(this.#list.head!)
+    }
+    stored.takeExpired(
+      (acceptedAt, expiresAt) => hasExpired(acceptedAt - offset, expiresAt - offset, now),
+      visit
+    )
+    this.#earliest = Math.min(this.#earliest, stored.earliest - offset)
+    this.#dropEmpty(stored)
+  }
+
+  #dropEmpty(stored: QueuedRecords): void {
+    if (stored.size === 0) this.#stored = undefined
   }
 
   #insert(message: OutboundMessage, next: OutboundMessage | undefined): void {

@@ -68,6 +68,12 @@ export class SessionCounters {
     if (outbound.request.qos !== 0) this.#acknowledgement.record(Math.max(0, now - outbound.acceptedAt))
   }
 
+  /** Messages that failed with the session, and had no outbound message. */
+  abandoned(reason: MqttErrorReason, count: number): void {
+    this.#failed += count
+    this.#failures = countReason(this.#failures, reason._tag, count)
+  }
+
   /** QoS 0 messages that the network has, and that had no outbound message. */
   written(count: number): void {
     this.#acknowledged += count

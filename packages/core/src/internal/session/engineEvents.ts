@@ -33,7 +33,7 @@ export const onEngineEvent = (core: SessionCore, event: EngineEvent): void => {
         error: subscribeError(core.name, event.reason)
       })
     case "OrphanFailed":
-      return lifecycle.messageFailed(event.topic, event.reason)
+      return lifecycle.messageFailed(event.topic, event.reason, event.count)
     case "SubscriptionRefused":
       return lifecycle.subscriptionFailed([event.reason.filter], undefined, subscribeError(core.name, event.reason))
     case "UnsubscribeRefused":

@@ -203,15 +203,15 @@ export class Lifecycle {
    * Records the failure of an accepted message whose outcome has no observer. Failures of one turn are reported
    * together, by reason.
    */
-  messageFailed(topic: string, reason: MqttErrorReason): void {
+  messageFailed(topic: string, reason: MqttErrorReason, count = 1): void {
     // Drops and expiries have their own events.
     if (reason._tag === "Dropped" || reason._tag === "Expired") return
     const all = this.#failures ??= new Map()
     const failures = all.get(reason._tag)
-    if (failures === undefined) all.set(reason._tag, { reason, topic, count: 1 })
+    if (failures === undefined) all.set(reason._tag, { reason, topic, count })
     else {
       failures.topic = topic
-      failures.count++
+      failures.count += count
     }
   }
 

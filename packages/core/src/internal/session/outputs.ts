@@ -176,7 +176,7 @@ export class Outputs {
       this.#counters.settled(outbound, now)
       if (outbound.owner !== undefined) outbound.owner.onSettled?.(outbound)
       else if (outcome._tag === "Failed") {
-        handlers.onEvent({ _tag: "OrphanFailed", topic: outbound.request.topic, reason: outcome.reason })
+        handlers.onEvent({ _tag: "OrphanFailed", topic: outbound.request.topic, reason: outcome.reason, count: 1 })
       }
     }, handlers)
     if (deliveries.length > 0) this.#deliver(deliveries)
@@ -184,7 +184,10 @@ export class Outputs {
       const { consumers } = output
       each(consumers, (consumer) => handlers.onConsumer(consumer), handlers)
     }
-    each(events, (event) => handlers.onEvent(event), handlers)
+    each(events, (event) => {
+      if (event._tag === "OrphanFailed") this.#counters.abandoned(event.reason, event.count)
+      handlers.onEvent(event)
+    }, handlers)
     if (output.spaceAvailable) handlers.onSpace()
     if (this.#overflowCount > 0) {
       const count = this.#overflowCount

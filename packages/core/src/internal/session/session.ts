@@ -12,7 +12,9 @@ import type { SessionOptions } from "../../SessionOptions.ts"
 import type { LoadedRecords } from "../../SessionStore.ts"
 import type { IdentityRecord } from "../../StoreRecord.ts"
 import { makeEngine } from "../engine/engine.ts"
+import { makeQueuedRecords } from "../engine/outboundMessage.ts"
 import { withoutSpan } from "../spans.ts"
+import { QueuedMessages } from "../store/queuedRecords.ts"
 import { monotonicMillis } from "../time.ts"
 import { SessionAssembly } from "./assembly.ts"
 import { Connector } from "./connector.ts"
@@ -46,7 +48,11 @@ export const makeSession = Effect.fnUntraced(function*(
   const store = options.persistence === "durable"
     ? yield* (yield* storeOf(options.name, "make")).open(options.name)
     : undefined
-  const { damage, records } = store === undefined ? nothingLoaded : yield* store.load
+  const queued = makeQueuedRecords()
+  const { damage, records } = store === undefined
+    ? nothingLoaded
+    : yield* Effect.provideService(store.load, QueuedMessages, queued)
+  const kept = records.length + queued.size
   const clientId = yield* chooseClientId(options, records)
   const fibers = new Fibers(withoutSpan(yield* Effect.context<never>()))
   const forEngine = engineOptions(options, yield* randomToken)
@@ -64,7 +70,7 @@ export const makeSession = Effect.fnUntraced(function*(
   const engine = recorder?.engine ?? makeEngine(forEngine)
   const now = monotonicMillis(clock)
   engine.epochOffset = clock.currentTimeMillisUnsafe() - now
-  engine.restore(records, now)
+  engine.restore(records, now, queued)
 
   const scope = yield* Effect.scope
   const settings = yield* SessionLog
@@ -83,7 +89,7 @@ export const makeSession = Effect.fnUntraced(function*(
   if (recorder !== undefined) attachRecorder(core.session, recorder)
   connect(core, clock, addresses, identityIn(records))
   yield* Scope.addFinalizerExit(scope, ending(core))
-  if (damage !== undefined) core.lifecycle.emit({ _tag: "StorageDamaged", kept: records.length, ...damage })
+  if (damage !== undefined) core.lifecycle.emit({ _tag: "StorageDamaged", kept, ...damage })
   return core
 })
 

@@ -183,7 +183,9 @@ class Capturing {
 }
 
 const captureAll = (engine: object, taken: object | undefined, limit: number): Capturing | undefined => {
-  const { all, shapes } = partsOf(engine)
+  const { all, queue, shapes } = partsOf(engine)
+  // Messages that are kept as bytes are captured as objects, which makes no difference to the engine.
+  if (!queue.unpack(limit / placeBytes)) return undefined
   const capturing = new Capturing(shapes, limit)
   for (const part of all) capturing.add(part)
   if (taken !== undefined) capturing.of(taken)

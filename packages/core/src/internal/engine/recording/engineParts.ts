@@ -117,6 +117,7 @@ export interface Parts {
   /** What is captured of each. */
   readonly shapes: ReadonlyMap<object, Shape>
   readonly table: SubscriptionTable
+  readonly queue: OutboundQueue
   readonly options: EngineOptions
 }
 
@@ -183,7 +184,13 @@ export const partsOf = (engine: object): Parts => {
   const all = [...found.keys()]
   const partOf = <A extends object>(type: abstract new(...args: never) => A): A =>
     all.find((part) => part.constructor === type) as A
-  const made = { all, shapes, table: partOf(SubscriptionTable), options: partOf(EngineCore).options }
+  const made = {
+    all,
+    shapes,
+    table: partOf(SubscriptionTable),
+    queue: partOf(OutboundQueue),
+    options: partOf(EngineCore).options
+  }
   partsByEngine.set(engine, made)
   return made
 }

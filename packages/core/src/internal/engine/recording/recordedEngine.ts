@@ -13,6 +13,7 @@ import { none, type PublishProperties } from "../../../Properties.ts"
 import type { StoreRecord } from "../../../StoreRecord.ts"
 import type { Violation } from "../../codec/contract.ts"
 import { weighProperties } from "../../codec/weigh.ts"
+import type { QueuedRecords } from "../../store/queuedRecords.ts"
 import type {
   Admission,
   Consumer,
@@ -29,6 +30,7 @@ import type {
   SessionEngine
 } from "../contract.ts"
 import { InboundDelivery } from "../inboundDelivery.ts"
+import { queuedMessage } from "../outboundMessage.ts"
 import { capture, captureObject, Reference } from "./engineGraph.ts"
 import { ReceivedBytes } from "./receivedBytes.ts"
 import { type DirectRecorder, RecordedDirect } from "./recordedDirect.ts"
@@ -358,16 +360,16 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
     )
   }
 
-  restore(records: ReadonlyArray<StoreRecord>, now: number): void {
-    const bytes = callBytes * records.length
+  restore(records: ReadonlyArray<StoreRecord>, now: number, queued?: QueuedRecords): void {
+    const bytes = callBytes * (records.length + (queued?.size ?? 0))
     if (bytes < this.#limit / 8) {
-      const kept = records.map(withoutPayload)
-      return this.#call("restore", now, [kept], () => this.#engine.restore(records, now), bytes)
+      const all = records.concat(Array.from(queued ?? [], (record) => queuedMessage(record, 0).toRecord(0)))
+      return this.#call("restore", now, [all.map(withoutPayload)], () => this.#engine.restore(all, now), bytes)
     }
     // The record begins with the state that comes of them, if that has room.
     this.#begin(now)
     this.#segment = undefined
-    this.#engine.restore(records, now)
+    this.#engine.restore(records, now, queued)
     this.rotate()
   }
 
