@@ -1,6 +1,6 @@
 /**
- * Copies inbound bytes, for the decoder: payloads are views of these copies. Copies topics and payloads into the buffers
- * of encoders.
+ * Copies inbound bytes for the decoder, whose payloads are views of these copies. Copies topics and payloads into the
+ * buffers of encoders.
  */
 
 /**
