@@ -130,6 +130,31 @@ const recordedWorld = ({ recording, ...subject }: Recorded, plan: Plan) => {
   return { world, records: () => engines.map(recording.linesOf) }
 }
 
+/** A recorded engine that is connected and gets packets. */
+const receiving = (bytes: number) => {
+  const options = plan("receiving", { durable: false }).options
+  const engine = new RecordedEngine(makeEngine(options), options, bytes, () => {})
+  const bring = (packets: ReadonlyArray<Packet>, chunk = bytesOf(packets, options.protocolVersion)): number => {
+    engine.received(chunk, 0)
+    engine.receive(packets, 1)
+    engine.take()
+    return chunk.length
+  }
+  const publish: Publish = {
+    _tag: "Publish",
+    topic: "t",
+    payload: new Uint8Array(64),
+    qos: 0,
+    retain: false,
+    dup: false,
+    packetIdentifier: 0,
+    properties: none
+  }
+  engine.connecting(true)
+  bring([{ _tag: "Connack", sessionPresent: false, reasonCode: 0, properties: none }])
+  return { engine, bring, publish }
+}
+
 describe("flight record", () => {
   it("1,000 recorded worlds run again with identical outputs and states", async () => {
     const { makeBroker } = await load()
@@ -392,25 +417,7 @@ describe("flight record", () => {
   })
 
   it("a chunk that is larger than the ring is not recorded, and later ones are", () => {
-    const options = plan("chunks", { durable: false }).options
-    const engine = new RecordedEngine(makeEngine(options), options, 65_536, () => {})
-    const bring = (packets: ReadonlyArray<Packet>): void => {
-      engine.received(bytesOf(packets, options.protocolVersion), 0)
-      engine.receive(packets, 1)
-      engine.take()
-    }
-    const publish: Publish = {
-      _tag: "Publish",
-      topic: "t",
-      payload: new Uint8Array(64),
-      qos: 0,
-      retain: false,
-      dup: false,
-      packetIdentifier: 0,
-      properties: none
-    }
-    engine.connecting(true)
-    bring([{ _tag: "Connack", sessionPresent: false, reasonCode: 0, properties: none }])
+    const { bring, engine, publish } = receiving(65_536)
     bring(Array.from({ length: 1000 }, () => publish))
     assert.lengthOf(engine.recording.segments, 0)
     assert.isAtMost(engine.bytes, 65_536)
@@ -419,6 +426,27 @@ describe("flight record", () => {
     assert.isAbove(lines.length, 100)
     assert.deepStrictEqual(differences(lines), [])
     assert.isAtMost(engine.bytes, 65_536)
+  })
+
+  it("of the bytes that may be kept, more than a third is always there, and a state is taken once in five eighths", () => {
+    const bytes = 1_048_576
+    const { bring, engine, publish } = receiving(bytes)
+    const kept = bytes * 5 / 8 * 15 / 16
+    const packets = Array.from({ length: 100 }, () => publish)
+    const chunk = bytesOf(packets, 5)
+    const states = new Set<object>()
+    let total = 0
+    let least = Infinity
+    while (total < 8 * kept) {
+      total += bring(packets, chunk)
+      const { received, segments } = engine.recording
+      states.add(segments.at(-1)!)
+      if (total > kept) least = Math.min(least, received.end - segments[0]!.start.position)
+      assert.isAtMost(engine.bytes, bytes)
+    }
+    assert.isAbove(least, kept / 3)
+    assert.isAtMost(states.size, total / kept * 8 / 5 + 2)
+    assert.deepStrictEqual(differences(ownLines(engine)), [])
   })
 
   it("topics of direct publishes come back, also of those that are not written, and of one that waited", () => {

@@ -29,11 +29,19 @@ const longPacket = 256
 
 const publish = 3
 
+/**
+ * The part of the ring that is filled before packets are read from a later position: more than half, because what came
+ * before is read until it is overwritten. Two reads have to find room after it.
+ */
+const fullShare = 3 / 4
+const roomForReads = 2 * 65_536
+
 /** The part of the memory that the places of missing bytes take. */
 const gapShare = 1 / 16
 
 export class ReceivedBytes {
   readonly #size: number
+  readonly #full: number
   readonly #hasProperties: boolean
   readonly #gaps: Gaps
   /** Made with the first chunk: most sessions wait long for it. */
@@ -58,6 +66,7 @@ export class ReceivedBytes {
     const forGaps = Math.floor(bytes * gapShare)
     this.#gaps = new Gaps(forGaps)
     this.#size = bytes - forGaps
+    this.#full = Math.max(this.#size / 2, Math.min(this.#size * fullShare, this.#size - roomForReads))
     this.#hasProperties = protocolVersion === 5
   }
 
@@ -91,9 +100,9 @@ export class ReceivedBytes {
     return this.#end - position <= this.#size
   }
 
-  /** The bytes from a position on as a share of all that there may be. */
-  shareFrom(position: number): number {
-    return (this.#end - position) / this.#size
+  /** The bytes from a position on as a share of those after which packets should be read from a later one. */
+  fullnessFrom(position: number): number {
+    return (this.#end - position) / this.#full
   }
 
   /** The next bytes are those of another connection. */

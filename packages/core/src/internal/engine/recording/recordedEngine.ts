@@ -71,7 +71,7 @@ const noRow = -1
 /** The part of the memory that the received bytes take. */
 const receivedShare = 5 / 8
 /** The part of a segment after which the next one begins when bytes arrive while the engine has few messages. */
-const earlyShare = 3 / 4
+const earlyShare = 5 / 6
 const fewMessages = 16
 
 /** What a request has besides a topic and a payload; from `otherFlags` on there is more to note. */
@@ -471,7 +471,7 @@ export class RecordedEngine implements SessionEngine, DirectRecorder {
   }
 
   #isFuller(segment: Segment, share: number): boolean {
-    return segment.fullness >= share * fullShare || this.#received.shareFrom(segment.start.position) >= share / 2
+    return segment.fullness >= share * fullShare || this.#received.fullnessFrom(segment.start.position) >= share
   }
 
   get #isIdle(): boolean {
