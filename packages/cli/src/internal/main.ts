@@ -3,7 +3,8 @@
  * The executable. It loads the program after it has said how memory is used meanwhile, because static imports would be
  * loaded before.
  */
-import { holdYoungGeneration } from "./youngGeneration.ts"
+import { holdHeap } from "./heap.ts"
 
-holdYoungGeneration()
+// A gateway may be at rest for days. The other commands have work to do.
+if (process.argv.includes("gateway")) holdHeap()
 await import("./program.ts")

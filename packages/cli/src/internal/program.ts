@@ -6,9 +6,5 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Effect from "effect/Effect"
 import * as Cli from "../Cli.ts"
 import { teardown } from "./ending.ts"
-import { growYoungGeneration } from "./youngGeneration.ts"
-
-// A gateway may be at rest for days, and lets it grow when it runs. The others have work to do.
-if (!process.argv.includes("gateway")) growYoungGeneration()
 
 NodeRuntime.runMain(Effect.provide(Cli.run, NodeServices.layer), { teardown })

@@ -3,12 +3,12 @@
  */
 import type * as ForwarderManager from "@effect-mqttx/core/ForwarderManager"
 import * as Effect from "effect/Effect"
-import { growYoungGeneration } from "../youngGeneration.ts"
+import { growHeap } from "../heap.ts"
 
 const seconds = 5
 const messagesPerSecond = 50
 
-/** Lets the young generation grow once there are more messages than a gateway at rest has. */
+/** Lets the heap grow once there are more messages than a gateway at rest has. */
 export const growWithTraffic = (
   { allMetrics }: ForwarderManager.ForwarderManager["Service"]
 ): Effect.Effect<void> => {
@@ -21,7 +21,7 @@ export const growWithTraffic = (
     while (true) {
       yield* Effect.sleep(`${seconds} seconds`)
       const now = yield* received
-      if (now - before > seconds * messagesPerSecond) return growYoungGeneration()
+      if (now - before > seconds * messagesPerSecond) return growHeap()
       before = now
     }
   })
