@@ -42,7 +42,7 @@ process.on("exit", () => {
 `
 
 describe("a gateway at rest", () => {
-  it.live("holds the heap of V8 small", () =>
+  it.live("keeps the heap of V8 small", () =>
     Effect.gen(function*() {
       const at = yield* folder({ "gateway.toml": fileOf(yield* freePort), secret: "x", "report.mjs": report })
       const gateway = yield* startGateway(Path.join(at, "gateway.toml"), {
