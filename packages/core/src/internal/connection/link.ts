@@ -136,7 +136,6 @@ export class Link implements Connection, DispatchHost, KeptAlive, SenderHandlers
   get bytesSent(): number {
     return this.counters.bytesSent
   }
-
   get pendingBytes(): number {
     return this.sender.pendingBytes
   }
