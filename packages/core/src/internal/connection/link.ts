@@ -209,9 +209,7 @@ export class Link implements Connection, DispatchHost, KeptAlive, SenderHandlers
 
   /** The owner has the connection from here on, and gets its end. Answers the reason when it has ended meanwhile. */
   announce(): MqttErrorReason | undefined {
-    if (this.phase === "closed") {
-      return this.#reason
-    }
+    if (this.phase === "closed") return this.#reason
     this.#announced = true
     return undefined
   }
