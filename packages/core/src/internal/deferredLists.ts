@@ -6,6 +6,7 @@
  * `properties.userProperties` decodes it once. Spreading such an object decodes the lists, and the result keeps them;
  * the functions here do not decode.
  */
+import { Annotation } from "./encodedProperties.ts"
 
 export interface DeferredLists {
   /** The bytes that the lists are decoded from. */
@@ -15,13 +16,29 @@ export interface DeferredLists {
   readonly decode: (bytes: Uint8Array, name: string) => ReadonlyArray<unknown>
 }
 
-const all = new WeakMap<object, DeferredLists>()
+/** The lists of an object, in a field of it that nothing shows. */
+class Deferred extends Annotation {
+  readonly #lists: DeferredLists
+
+  private constructor(properties: object, lists: DeferredLists) {
+    super(properties)
+    this.#lists = lists
+  }
+
+  static add(properties: object, lists: DeferredLists): object {
+    return new Deferred(properties, lists)
+  }
+
+  static of(properties: object): DeferredLists | undefined {
+    return #lists in properties ? properties.#lists : undefined
+  }
+}
 
 /**
  * Adds the lists to the object.
  */
 export const defer = (properties: object, lists: DeferredLists): void => {
-  all.set(properties, lists)
+  Deferred.add(properties, lists)
   for (const name of lists.names) {
     let decoded: WeakRef<ReadonlyArray<unknown>> | undefined
     Object.defineProperty(properties, name, {
@@ -42,7 +59,7 @@ export const defer = (properties: object, lists: DeferredLists): void => {
 /**
  * The deferred lists of an object; undefined: it has none.
  */
-export const deferredOf = (properties: object): DeferredLists | undefined => all.get(properties)
+export const deferredOf = (properties: object): DeferredLists | undefined => Deferred.of(properties)
 
 /**
  * The same properties with bytes of their own, which retain no network buffer. `slice` of a Buffer would be a view.

@@ -1,35 +1,73 @@
 /**
- * User properties that a program sends with many messages, together with the bytes of their encoding on MQTT 5. The
- * encoder copies the bytes, so that such properties are measured, checked and encoded once and not for each message.
- * `codec/encodeProperties.ts` makes them; forwarders use them for the route of a message.
+ * The bytes in which properties of a PUBLISH are on MQTT 5, noted at the properties: those that are to be sent and need
+ * not be measured, checked and encoded again, and those that were received. `codec/encodeProperties.ts` makes the
+ * former, `codec/decodeProperties.ts` the latter; forwarders use both for messages that they pass on.
  *
- * They look like any other properties. A copy by spread has the properties and not the bytes.
+ * A note is in private fields of the object itself, which takes nanoseconds, unlike a WeakMap. Nothing else sees them:
+ * not `Object.keys`, a comparison or a serializer. A copy by spread has the properties and not the note.
  */
-import type { MessageProperties, PublishProperties, UserProperty } from "../Properties.ts"
+import type { PublishProperties } from "../Properties.ts"
 
-export class EncodedProperties implements MessageProperties {
-  readonly userProperties: ReadonlyArray<UserProperty>
+/** Classes that extend it add their private fields to the object that the constructor is given. */
+export const Annotation = function(object: object) {
+  return object
+} as unknown as new(object: object) => object
+
+/** Properties to be sent. */
+export class EncodedProperties extends Annotation {
   readonly #bytes: Uint8Array
+  readonly #isShared: boolean
 
-  constructor(userProperties: ReadonlyArray<UserProperty>, bytes: Uint8Array) {
-    this.userProperties = userProperties
+  private constructor(properties: PublishProperties, bytes: Uint8Array, isShared: boolean) {
+    super(properties)
     this.#bytes = bytes
+    this.#isShared = isShared
   }
 
-  /** The encoding of properties in a PUBLISH, with the property length; undefined: they must be encoded. */
+  /** Adds the encoding, which is without the property length and without a topic alias. Answers the same object. */
+  static add<P extends PublishProperties>(properties: P, bytes: Uint8Array, isShared: boolean): P {
+    return new EncodedProperties(properties, bytes, isShared) as object as P
+  }
+
+  /** The encoding in a PUBLISH, without the property length and a topic alias; undefined: they must be encoded. */
   static bytesOf(properties: object): Uint8Array | undefined {
     return #bytes in properties ? properties.#bytes : undefined
   }
+
+  /** Whether many messages have these properties. */
+  static isShared(properties: object): boolean {
+    return #bytes in properties && properties.#isShared
+  }
 }
 
-/**
- * The same with a topic alias.
- */
-export class EncodedPropertiesWithAlias extends EncodedProperties implements PublishProperties {
-  readonly topicAlias: number
+/** Where received properties are, so that a forwarder can pass them on as they came. */
+export class ReceivedProperties extends Annotation {
+  readonly #bytes: Uint8Array
+  readonly #start: number
 
-  constructor(userProperties: ReadonlyArray<UserProperty>, bytes: Uint8Array, topicAlias: number) {
-    super(userProperties, bytes)
-    this.topicAlias = topicAlias
+  private constructor(properties: object, bytes: Uint8Array, start: number) {
+    super(properties)
+    this.#bytes = bytes
+    this.#start = start
+  }
+
+  /** The property length begins at `start`. The properties are valid. */
+  static add(properties: object, bytes: Uint8Array, start: number): object {
+    return new ReceivedProperties(properties, bytes, start)
+  }
+
+  /** The bytes in which they are; undefined: they did not come from a server, or are a copy. */
+  static bytesOf(properties: object): Uint8Array | undefined {
+    return #bytes in properties ? properties.#bytes : undefined
+  }
+
+  /** The offset of the property length in these bytes. */
+  static startOf(properties: object): number {
+    return #bytes in properties ? properties.#start : 0
+  }
+
+  /** Another object has the same properties, or all but the topic alias. */
+  static keep(properties: object, copy: object): void {
+    if (#bytes in properties) ReceivedProperties.add(copy, properties.#bytes, properties.#start)
   }
 }

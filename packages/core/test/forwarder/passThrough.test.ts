@@ -1,12 +1,14 @@
 /**
- * The short way of QoS 0: which messages take it, and that it changes nothing for those that do not.
+ * QoS 0 and 1 passed through: which messages take it, and that it changes nothing for those that do not.
  */
 import type { ForwarderHooks, ForwarderOptionsInput } from "@effect-mqttx/core/ForwarderOptions"
 import type { PublishOptions } from "@effect-mqttx/core/Publication"
 import * as RouteFilter from "@effect-mqttx/core/RouteFilter"
+import { Fault } from "@effect-mqttx/testing"
 import { assert, describe, it, vi } from "@effect/vitest"
 import { Effect } from "effect"
 import { makeNet, makePair, publishedAt, settled, until } from "../../../../test/support/forwarders.ts"
+import { EncodedProperties } from "../../src/internal/encodedProperties.ts"
 import { PassThrough } from "../../src/internal/forwarder/passThrough.ts"
 
 /** Which messages that a forwarder takes while this runs go the short way. */
@@ -24,7 +26,7 @@ const watch = Effect.acquireRelease(
   ({ spy }) => Effect.sync(() => spy.mockRestore())
 )
 
-describe("QoS 0 passed through", () => {
+describe("QoS 0 and 1 passed through", () => {
   it.live("keeps the order with messages that wait for an outcome or are left out", () =>
     Effect.gen(function*() {
       const { passed } = yield* watch
@@ -41,32 +43,33 @@ describe("QoS 0 passed through", () => {
         ["t/plain", { properties: { userProperties: [["a", "b"]], contentType: "text/plain" } }, true],
         ["t/plain", { properties: { messageExpiryInterval: 60 } }, false],
         ["t/excluded", {}, false],
-        ["t/plain", { qos: 1 }, false],
+        ["t/plain", { qos: 1 }, true],
+        ["t/plain", { qos: 2 }, false],
         ["t/plain", { properties: { userProperties: [["mqttx-forwarders", "another"]] } }, false],
         ["t/plain", { properties: { userProperties: [["mqttx-forwarders", "forwarder"]] } }, false]
       ]
-      const count = 700
+      const count = 800
       for (let i = 0; i < count; i++) {
         const [topic, options] = kinds[i % kinds.length]!
         yield* net.brokers.a!.publish(topic, String(i), options)
       }
-      yield* net.brokers.a!.publish("t/plain", "x".repeat(3000))
-      const metrics = yield* settled(forwarder, count + 1)
+      for (const qos of [0, 1] as const) yield* net.brokers.a!.publish("t/plain", "x".repeat(3000), { qos })
+      const metrics = yield* settled(forwarder, count + 2)
       const each = count / kinds.length
-      assert.strictEqual(metrics.forwarded, each * 5)
+      assert.strictEqual(metrics.forwarded, each * 6)
       assert.strictEqual(metrics.filtered, each)
       assert.strictEqual(metrics.dropped.looped, each)
-      assert.strictEqual(metrics.deadLettered, 1)
-      assert.strictEqual(metrics.received, count + 1)
+      assert.strictEqual(metrics.deadLettered, 2)
+      assert.strictEqual(metrics.received, count + 2)
       const numbers = publishedAt(net.brokers.b!).filter((line) => line.startsWith("u/plain ")).map((line) =>
         Number(line.slice("u/plain ".length))
       )
       assert.deepStrictEqual(
         numbers,
-        Array.from({ length: count }, (_, index) => index).filter((index) => ![3, 6].includes(index % kinds.length))
+        Array.from({ length: count }, (_, index) => index).filter((index) => ![3, 7].includes(index % kinds.length))
       )
       // A QoS 0 message behind one of QoS 1 of the same turn waits for its packet, so not all of them passed.
-      const passing = new Set(passed.map(Number))
+      const passing = new Set(passed.filter((text) => !text.startsWith("x")).map(Number))
       assert.isAbove(passing.size, 0)
       for (const number of passing) assert.isTrue(kinds[number % kinds.length]![2], String(number))
     }))
@@ -93,6 +96,61 @@ describe("QoS 0 passed through", () => {
       // What has passed is acknowledged to the source's queue: nothing stays in its memory.
       const { memory } = yield* (yield* net.manager.get("a")).metrics
       assert.strictEqual(memory.inbound, 0)
+    }))
+
+  it.live("at QoS 1 waits for room in the target's queue, in order", () =>
+    Effect.gen(function*() {
+      const { passed } = yield* watch
+      const net = yield* makePair({ queue: { messages: 3 } }, { record: true, limits: { receiveMaximum: 2 } })
+      const forwarder = yield* net.forward({})
+      yield* forwarder.active
+      const target = net.brokers.b!
+      yield* target.inject(Fault.withhold({ direction: "sent", packet: "Puback" }, { times: Infinity }))
+      const count = 20
+      for (let i = 0; i < count; i++) yield* net.brokers.a!.publish("t", String(i), { qos: 1 })
+      yield* until(forwarder, ({ inFlight }) => inFlight === count)
+      // Those that found no room in the queue wait outside it, and so do those behind them.
+      assert.isBelow(passed.length, count)
+      assert.isAbove(passed.length, 0)
+      const { published } = yield* (yield* net.manager.get("b")).metrics
+      assert.strictEqual(published.accepted, 5)
+      yield* target.clearFaults
+      yield* target.release(target.sessions[0]!.clientId)
+      const metrics = yield* settled(forwarder, count)
+      assert.strictEqual(metrics.forwarded, count)
+      assert.deepStrictEqual(publishedAt(target), Array.from({ length: count }, (_, index) => `t ${index}`))
+      assert.deepStrictEqual((yield* (yield* net.manager.get("b")).metrics).published.refused, {})
+    }))
+
+  it.live("copies the properties as they came, but not what belongs to the source's connection", () =>
+    Effect.gen(function*() {
+      const copied = vi.spyOn(EncodedProperties, "add")
+      const net = yield* makePair({ topicAliasMaximum: 5 }, { record: true })
+      const forwarder = yield* net.forward({ filters: ["t/+", "#"] })
+      yield* forwarder.active
+      const userProperties = [["a", "b"], ["mqttx-signature", "none"], ["a", "c"]] as const
+      const properties = { responseTopic: "answers", correlationData: new Uint8Array([1]), userProperties }
+      const bare = { ...properties, userProperties: [["a", "b"]] as const }
+      copied.mockClear()
+      for (const qos of [0, 1, 2] as const) {
+        yield* net.brokers.a!.publish("t/1", String(qos), { qos, properties: bare })
+        yield* net.brokers.a!.publish("t/1", String(qos), { qos, properties })
+      }
+      yield* settled(forwarder, 6)
+      const packets = net.brokers.b!.received("Publish").map(({ packet }) => packet)
+      assert.lengthOf(packets, 6)
+      for (const [index, { properties: forwarded }] of packets.entries()) {
+        const { correlationData, responseTopic, userProperties, ...others } = forwarded
+        assert.deepStrictEqual(others, {})
+        assert.deepStrictEqual([responseTopic, [...correlationData!]], ["answers", [1]])
+        assert.deepStrictEqual(
+          userProperties!.map(([name]) => name),
+          [...index % 2 === 0 ? ["a"] : ["a", "a"], "mqttx-forwarders", "mqttx-brokers"]
+        )
+      }
+      // Those with a property about the route are encoded: it is replaced.
+      assert.strictEqual(copied.mock.calls.filter(([, , isShared]) => !isShared).length, 3)
+      copied.mockRestore()
     }))
 
   it.live("ends while the target has no connection, and begins again behind the messages that have waited", () =>

@@ -3,6 +3,7 @@
  */
 import * as Properties from "../../Properties.ts"
 import { defer } from "../deferredLists.ts"
+import { ReceivedProperties } from "../encodedProperties.ts"
 import * as Table from "./propertyTable.ts"
 import { Reader } from "./reader.ts"
 
@@ -33,6 +34,7 @@ export const decodeProperties = (reader: Reader, place: number): {} => {
     reader.position++
     return Properties.none
   }
+  const start = reader.position
   const length = reader.variableByteInteger("the property length")
   const outerEnd = reader.end
   const end = reader.position + length
@@ -43,7 +45,9 @@ export const decodeProperties = (reader: Reader, place: number): {} => {
     return Properties.none
   }
   reader.end = end
-  const properties = decodeSection(reader, place, mostDecoded)
+  // Without a payload, nothing else of the message keeps the bytes of the read alive.
+  const isKept = place === Table.inPublish && end < outerEnd
+  const properties = decodeSection(reader, place, mostDecoded, isKept ? start : -1)
   // After a failure the cursor stays at the inner end, where no more can be read.
   if (reader.violation === undefined) {
     reader.end = outerEnd
@@ -53,9 +57,10 @@ export const decodeProperties = (reader: Reader, place: number): {} => {
 
 /**
  * Decodes the properties up to the end of the reader. At most `most` user properties and subscription identifiers are
- * decoded. More of them are validated here and decoded on access.
+ * decoded. More of them are validated here and decoded on access. `noted` is where the property length is, if the
+ * result shall remember it; otherwise negative.
  */
-const decodeSection = (reader: Reader, place: number, most: number): {} => {
+const decodeSection = (reader: Reader, place: number, most: number, noted: number): {} => {
   const start = reader.position
   const end = reader.end
   const properties: MutableProperties = {}
@@ -114,6 +119,10 @@ const decodeSection = (reader: Reader, place: number, most: number): {} => {
     const bytes = (place & placesOfOwnedBytes) === 0 ? reader.bytes.slice(start, end) : reader.view(start, end)
     defer(properties, { bytes, names: undecoded, decode: decodeList(place) })
   }
+  // Subscription identifiers alone are not passed on.
+  if (noted >= 0 && (userProperties !== undefined || seen !== 0) && reader.violation === undefined) {
+    ReceivedProperties.add(properties, reader.bytes, noted)
+  }
   return properties
 }
 
@@ -135,7 +144,7 @@ const decodeList = (place: number) => (bytes: Uint8Array, name: string): Readonl
   const reader = new Reader()
   reader.attach(bytes, undefined)
   reader.begin(0, 0, bytes.length, "")
-  const properties: MutableProperties = decodeSection(reader, place, Infinity)
+  const properties: MutableProperties = decodeSection(reader, place, Infinity, -1)
   return properties[name] as ReadonlyArray<unknown>
 }
 

@@ -17,13 +17,18 @@ import { filterProblem } from "./topicFilter.ts"
 import { measureLossy } from "./utf8.ts"
 import { variableByteIntegerSize } from "./variableByteInteger.ts"
 
+/** A property of two bytes with its identifier. */
+export const topicAliasBytes = 3
+
 export class Measure {
   /** Why the packet cannot be encoded. */
   failure: string | undefined = undefined
   /** The encoded topic name of the last PUBLISH, if it is cached. */
   topic: Uint8Array | undefined = undefined
-  /** The encoded properties of the last PUBLISH, with their length, if they were encoded before. */
+  /** The properties of the last PUBLISH as they were encoded before, without their length and a topic alias. */
   properties: Uint8Array | undefined = undefined
+  /** The topic alias that goes with them; 0: none. */
+  topicAlias = 0
   readonly version: ProtocolVersion
   // The sizes of strings and of property sets, and the properties themselves. The measuring pass writes them and the
   // writing pass reads them in the same order. The arrays are reused, which saves allocations.
@@ -209,7 +214,9 @@ export class Measure {
       ? EncodedProperties.bytesOf(packet.properties)
       : undefined
     this.properties = properties
-    size += properties === undefined ? this.#properties(packet.properties, Table.inPublish) : properties.length
+    size += properties === undefined
+      ? this.#properties(packet.properties, Table.inPublish)
+      : this.#encoded(properties, packet.properties.topicAlias)
     if (qos === 1 || qos === 2) {
       this.#packetIdentifier(packet.packetIdentifier)
       return size + 2
@@ -222,6 +229,16 @@ export class Measure {
       this.fail("a packet identifier with QoS 0")
     }
     return size
+  }
+
+  /** Properties that were encoded before, and a topic alias, with their length. */
+  #encoded({ length }: Uint8Array, topicAlias: number | undefined): number {
+    this.topicAlias = topicAlias ?? 0
+    if (topicAlias === undefined) return variableByteIntegerSize(length) + length
+    if ((topicAlias & 0xffff) !== topicAlias || topicAlias === 0) {
+      this.fail(`topic alias ${topicAlias} is out of range`)
+    }
+    return variableByteIntegerSize(length + topicAliasBytes) + length + topicAliasBytes
   }
 
   #optionalReason(

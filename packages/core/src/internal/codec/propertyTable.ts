@@ -101,6 +101,7 @@ export const byName: ReadonlyMap<string, PropertyDescriptor> = new Map([
 
 export const subscriptionIdentifierId = 0x0b
 export const userPropertyId = 0x26
+export const topicAliasId = 0x23
 
 /** The largest variable byte integer, which is also the largest remaining length and subscription identifier. */
 export const maximumVariableByteInteger = 268_435_455

@@ -8,7 +8,7 @@ import { deferredOf } from "../deferredLists.ts"
 
 // The packet, its message and their views, and the notes of the engine and of one stream, in bytes.
 const packetBytes = 512
-const propertiesBytes = 320
+const propertiesBytes = 352
 const viewBytes = 192
 // V8's own bytes of a string: its header. A character takes two bytes as soon as one of them needs two.
 const textBytes = 24

@@ -4,7 +4,7 @@
 import type * as Packet from "../../Packet.ts"
 import type * as Properties from "../../Properties.ts"
 import { copyInto } from "./copy.ts"
-import type { Measure } from "./measure.ts"
+import { type Measure, topicAliasBytes } from "./measure.ts"
 import * as PacketType from "./packetType.ts"
 import * as Table from "./propertyTable.ts"
 import { writeUtf8 } from "./utf8.ts"
@@ -93,6 +93,13 @@ const writePublish = (
     position = writeTwoBytes(target, position, packet.packetIdentifier)
   }
   if (properties !== undefined) {
+    const { topicAlias } = measure
+    const length = properties.length + (topicAlias === 0 ? 0 : topicAliasBytes)
+    position = writeVariableByteInteger(target, position, length)
+    if (topicAlias !== 0) {
+      target[position++] = Table.topicAliasId
+      position = writeTwoBytes(target, position, topicAlias)
+    }
     copyInto(target, properties, position)
     return position + properties.length
   }

@@ -46,7 +46,7 @@ export class AutomaticAlias {
   addTo(properties: MessageProperties): PublishProperties {
     if (properties === this.#base) return this.#properties
     const added = withTopicAlias(properties, this.alias)
-    if (properties === none || EncodedProperties.bytesOf(properties) !== undefined) {
+    if (properties === none || EncodedProperties.isShared(properties)) {
       this.#base = properties
       this.#properties = added
     }

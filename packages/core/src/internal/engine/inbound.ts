@@ -10,6 +10,7 @@ import { none, type PublishProperties } from "../../Properties.ts"
 import type { InboundRecord } from "../../StoreRecord.ts"
 import type { Violation } from "../codec/contract.ts"
 import { weighPublish } from "../codec/weigh.ts"
+import { ReceivedProperties } from "../encodedProperties.ts"
 import type { EngineCore } from "./core.ts"
 import { Handover } from "./handover.ts"
 import { HeldMessages } from "./heldMessages.ts"
@@ -324,4 +325,8 @@ export class InboundFlow {
 }
 
 /** The alias is the server's own, of one connection; the message has the topic that it stands for. */
-const withoutAlias = ({ topicAlias: _alias, ...properties }: PublishProperties): PublishProperties => properties
+const withoutAlias = (received: PublishProperties): PublishProperties => {
+  const { topicAlias: _alias, ...properties } = received
+  ReceivedProperties.keep(received, properties)
+  return properties
+}

@@ -7,6 +7,7 @@ import { type MessageProperties, none, type PublishProperties } from "../../Prop
 import type { OutboundRecord } from "../../StoreRecord.ts"
 import { readStoredPublish } from "../codec/decodePublish.ts"
 import { deferredOf } from "../deferredLists.ts"
+import { EncodedProperties } from "../encodedProperties.ts"
 import { type QueuedRecord, QueuedRecords } from "../store/queuedRecords.ts"
 import type { Outbound, OutboundOwner, PublishOutcome, PublishRequest } from "./contract.ts"
 import type { Suspect } from "./poison.ts"
@@ -138,6 +139,8 @@ export const messageProperties = (properties: PublishProperties): MessagePropert
 
 // Two strings and the array that holds them: an empty user property takes as much memory as a short one.
 const userPropertyBytes = 100
+/** Their encoding, if the message has one of its own. */
+const viewBytes = 100
 
 /**
  * Weight of a message in the queue: topic, payload and properties, in bytes or UTF-16 units, plus the objects of user
@@ -153,6 +156,8 @@ export const weigh = (
   const deferred = deferredOf(properties)
   if (deferred !== undefined) return bytes + deferred.bytes.length
   const { userProperties } = properties
+  const encoded = EncodedProperties.isShared(properties) ? undefined : EncodedProperties.bytesOf(properties)
+  if (encoded !== undefined) bytes += viewBytes + encoded.length
   if (userProperties !== undefined) {
     for (const [name, value] of userProperties) bytes += userPropertyBytes + name.length + value.length
   }

@@ -6,7 +6,7 @@ import { InvalidPayload } from "../../MqttError.ts"
 import { type MessageProperties, none, type PublishProperties, type UserProperty } from "../../Properties.ts"
 import type { QoS } from "../../QoS.ts"
 import type { SessionOptions } from "../../SessionOptions.ts"
-import { encodeUserProperties } from "../codec/encodeProperties.ts"
+import { encodeUserProperties, notePassed } from "../codec/encodeProperties.ts"
 import { remember } from "../deadLetter.ts"
 import type { PublishRequest } from "../engine/contract.ts"
 import { serversKey } from "./deadLetterForm.ts"
@@ -123,8 +123,18 @@ export class Outgoing {
     const own = properties.userProperties
     if (plain !== undefined && isBare && own === undefined && route === noRoute) return plain
     const userProperties: Array<UserProperty> = []
+    let isWhole = true
     if (own !== undefined) {
-      for (let i = 0; i < own.length; i++) if (!isAboutRoute(own[i]![0])) userProperties.push(own[i]!)
+      for (let i = 0; i < own.length; i++) {
+        if (isAboutRoute(own[i]![0])) isWhole = false
+        else userProperties.push(own[i]!)
+      }
+    }
+    if (plain !== undefined && isWhole && route === noRoute) {
+      for (const property of plain.userProperties!) userProperties.push(property)
+      const passed = isBare ? { userProperties } : { ...withoutDelivery(properties), userProperties }
+      notePassed(passed, properties, plain)
+      return passed
     }
     for (const [name, valueOf] of this.#metadata) {
       const value = valueOf(message)
@@ -132,9 +142,7 @@ export class Outgoing {
       userProperties.push([name, value])
     }
     for (const property of this.#routeProperties(hop.after(route), topic, payload)) userProperties.push(property)
-    if (isBare) return { userProperties }
-    const { subscriptionIdentifiers: _identifiers, topicAlias: _alias, ...carried } = properties
-    return { ...carried, userProperties }
+    return isBare ? { userProperties } : { ...withoutDelivery(properties), userProperties }
   }
 
   #routeProperties(route: Route, topic: string, payload: Uint8Array): ReadonlyArray<UserProperty> {
@@ -189,6 +197,10 @@ const hasOnlyUserProperties = (properties: PublishProperties): boolean =>
   (properties.contentType === undefined && properties.messageExpiryInterval === undefined &&
     properties.payloadFormatIndicator === undefined && properties.responseTopic === undefined &&
     properties.correlationData === undefined)
+
+const withoutDelivery = (
+  { subscriptionIdentifiers: _identifiers, topicAlias: _alias, ...carried }: PublishProperties
+): MessageProperties => carried
 
 const applyQoS = (rule: QoSRule, qos: QoS): QoS => {
   if (rule === "keep") return qos

@@ -1,7 +1,9 @@
 /**
- * The short way of a forwarder for QoS 0: a message that needs no outcome becomes a packet of the target's next write
- * at once. No object follows it through the stages, and no place in flight is taken. It says no whenever the message
- * would have to wait, or when a later stage decides about it, and the message goes through the stages.
+ * The short way of a forwarder for a message that no stage decides about, and that need not wait. At QoS 0 it becomes a
+ * packet of the target's next write at once: no object follows it through the stages, and no place in flight is taken.
+ * At QoS 1 it is in flight, and goes to the target's session without the stages and the queue between them. It says no
+ * whenever the message would have to wait, or when a later stage decides about it, and the message goes through the
+ * stages.
  *
  * `messageFilter.ts` calls it. Only forwarders without functions of the program, without selection and without a rate
  * limit have it, see `relay.ts`.
@@ -10,6 +12,8 @@ import type { Message } from "../../Message.ts"
 import type { Delivery, PublishRequest } from "../engine/contract.ts"
 import type { SessionCore } from "../session/core.ts"
 import type { Counters } from "./counters.ts"
+import { receive, type Received } from "./forwardedMessage.ts"
+import type { InFlight } from "./inFlight.ts"
 import type { LoopGuard } from "./loopGuard.ts"
 import type { ForwarderHooks, ForwarderOptions } from "./options.ts"
 import type { Forwardable, Outgoing } from "./outgoing.ts"
@@ -24,12 +28,15 @@ export interface DirectTarget {
   readonly outgoing: Outgoing | undefined
   /** No message waits for the session. */
   readonly isFree: boolean
+  /** Publishes a message that no check concerns. Only while it is free. */
+  readonly pushPassing: (message: Received) => void
 }
 
 export interface PassThroughParts {
   readonly options: ForwarderOptions
   readonly counters: Counters
   readonly guard: LoopGuard
+  readonly inFlight: InFlight
   readonly plans: TopicPlans
   readonly target: DirectTarget
 }
@@ -56,15 +63,25 @@ export class PassThrough {
     this.#parts = parts
   }
 
-  /** Whether the message is in the target's write, and counted. False: nothing has happened. */
+  /**
+   * Whether the message is forwarded: in the target's write, and counted, or in flight. False: nothing has happened.
+   */
   forward(source: Source, delivery: Delivery, route: Route): boolean {
-    const { counters, guard, target } = this.#parts
+    const { counters, guard, inFlight, target } = this.#parts
     const { message } = delivery
-    if (message.qos !== 0 || route !== noRoute || delivery.stale || !target.isFree) return false
+    // QoS 2 has an origin, which the target's ledger is asked for.
+    if (message.qos === 2 || route !== noRoute || delivery.stale || !target.isFree) return false
     // Its stage subtracts the time that it has waited.
     if (message.properties.messageExpiryInterval !== undefined) return false
     const topic = this.#topicOf(message)
     if (topic === undefined) return false
+    if (message.qos === 1) {
+      const received = receive(source, delivery, noRoute, undefined)
+      received.map(topic)
+      inFlight.add(received)
+      target.pushPassing(received)
+      return true
+    }
     const passing = this.#passing
     passing.message = message
     passing.topic = topic

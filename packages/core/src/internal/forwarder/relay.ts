@@ -98,7 +98,9 @@ export class Relay {
       plans,
       filter: hooks.filter === undefined ? undefined : RouteFilter.compile(hooks.filter),
       selection,
-      passThrough: isPlain ? new PassThrough({ ...parts, plans, target: this.target }) : undefined,
+      passThrough: isPlain
+        ? new PassThrough({ ...parts, inFlight: this.#inFlight, plans, target: this.target })
+        : undefined,
       next: this.#makeTransformations(mapping, settlement) ?? mapping.map,
       settle
     })

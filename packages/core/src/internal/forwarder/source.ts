@@ -82,7 +82,7 @@ export class Source implements Tap {
       }
       const batch = queue.shift(room)!
       for (let i = 0; i < batch.length; i++) queue.retain(batch[i]!)
-      this.#parts.receive(this, batch, this.session.engineLoop.now())
+      this.#parts.receive(this, batch, this.session.engineLoop.clock.time)
     }
     this.#isPulling = false
     this.#parts.onPulled()

@@ -8,9 +8,10 @@
  */
 import { ForwarderFailed, InvalidPayload, type MqttErrorReason } from "../../MqttError.ts"
 import type { MessageProperties } from "../../Properties.ts"
-import type { Outbound, PublishOutcome, PublishRequest } from "../engine/contract.ts"
+import type { Admission, Outbound, PublishOutcome, PublishRequest } from "../engine/contract.ts"
 import { Fifo } from "../fifo.ts"
 import type { SessionCore } from "../session/core.ts"
+import type { OriginLedger } from "../session/originLedger.ts"
 import type { Counters } from "./counters.ts"
 import type { EarlierRuns } from "./earlierRuns.ts"
 import {
@@ -29,6 +30,7 @@ import type { ForwarderBatch, ForwarderOptions } from "./options.ts"
 import { dropped, duplicate, forwarded, type Outcome, refused, returned, type Settle } from "./outcome.ts"
 import { Outgoing } from "./outgoing.ts"
 import { type DirectTarget, writeDirectly } from "./passThrough.ts"
+import type { WrittenMessage } from "./recentWrites.ts"
 import type { TokenBucket } from "./tokenBucket.ts"
 
 export interface TargetQueueParts {
@@ -43,6 +45,9 @@ export interface TargetQueueParts {
   readonly join: ForwarderBatch["join"] | undefined
   readonly settle: Settle
 }
+
+/** The reasons of refused publishes that end. */
+const waitedFor: ReadonlySet<MqttErrorReason["_tag"]> = new Set<MqttErrorReason["_tag"]>(["QueueFull", "StorageFailed"])
 
 /** The reasons of failed publishes after which the server may still have the message. */
 const unknownOutcomes: ReadonlySet<MqttErrorReason["_tag"]> = new Set<MqttErrorReason["_tag"]>([
@@ -148,6 +153,16 @@ export class TargetQueue implements DirectTarget, MessageQueue {
     this.pump()
   }
 
+  /** The same for a message that no check concerns, while it is free: it waits only when it is not accepted. */
+  pushPassing(message: Received): void {
+    const waiting = message.enqueue(this, ++this.#orders)
+    const request = this.#requestOf(waiting, 0)
+    const admission = request instanceof InvalidPayload ? undefined : this.#session!.engineLoop.publish(request)
+    if (admission?._tag === "Accepted") return this.#publish(waiting, admission.outbound, undefined)
+    this.#waiting.push(waiting)
+    if (admission === undefined || this.#answerOf(admission, waiting) === undefined) this.pump()
+  }
+
   /** Publishes what the session accepts. Returns false when it accepts no more for now. */
   pump(): boolean {
     if (this.#isPumping) return true
@@ -192,7 +207,7 @@ export class TargetQueue implements DirectTarget, MessageQueue {
     const isStored = message.state === "accepted" && this.isDurable
     const settled = message.settle()
     const { sourceState } = settled
-    if (sourceState === "returned" && this.#settleEarlier(settled, outcome)) return
+    if (sourceState === "returned" && settleEarlier(this.#parts.earlierRuns, settled, outcome)) return
     if (outcome._tag === "Acknowledged") return settle(settled, forwarded)
     switch (outcome.reason._tag) {
       case "Closed":
@@ -207,14 +222,6 @@ export class TargetQueue implements DirectTarget, MessageQueue {
       default:
         return settle(settled, refused(outcome.reason))
     }
-  }
-
-  /** Tells the earlier runs; false: none of them waits for the outcome. */
-  #settleEarlier(message: Settled, outcome: PublishOutcome): boolean {
-    const { earlierRuns } = this.#parts
-    let isAwaited = false
-    for (const each of membersOf(message)) if (earlierRuns.settle(each, outcome)) isAwaited = true
-    return isAwaited
   }
 
   withdraw(message: Published): boolean {
@@ -272,18 +279,23 @@ export class TargetQueue implements DirectTarget, MessageQueue {
       const admission = session.engineLoop.publish(request)
       if (admission._tag === "Accepted") {
         this.#waiting.shift()
-        const { outbound } = admission
-        this.#remember(message.publish(outbound, request.origin === undefined ? undefined : session.origins), outbound)
+        this.#publish(message, admission.outbound, request.origin === undefined ? undefined : session.origins)
         continue
       }
-      if (admission._tag === "Full") return this.#park()
-      // A full queue and an unavailable store are waited for.
-      if (admission.reason._tag === "QueueFull" || admission.reason._tag === "StorageFailed") return this.#park()
-      // The session has ended; the next session of its name takes the rest.
-      if (admission.reason._tag === "Closed") return true
-      this.#remove(message, refused(admission.reason))
+      const answer = this.#answerOf(admission, message)
+      if (answer !== undefined) return answer
     }
     return true
+  }
+
+  /** What `pump` answers when the first message is not accepted; undefined: it is removed, and the next one follows. */
+  #answerOf(admission: Exclude<Admission, { readonly _tag: "Accepted" }>, message: Waiting): boolean | undefined {
+    // A full queue and an unavailable store are waited for.
+    if (admission._tag === "Full" || waitedFor.has(admission.reason._tag)) return this.#park()
+    // The session has ended; the next session of its name takes the rest.
+    if (admission.reason._tag === "Closed") return true
+    this.#remove(message, refused(admission.reason))
+    return undefined
   }
 
   /** The outcome of a message that must not be published; undefined: publish it. */
@@ -303,14 +315,9 @@ export class TargetQueue implements DirectTarget, MessageQueue {
     this.#parts.settle(message.settle(), outcome)
   }
 
-  /** The target may read the message back. */
-  #remember(message: Published, outbound: Outbound): void {
-    const { recentWrites } = this.#parts.guard
-    const outgoing = this.#outgoing!
-    const { brokers, isVersion5 } = outgoing
-    if (!recentWrites.isNeeded(isVersion5 ? 5 : 4)) return
-    const now = message.source.session.engineLoop.now()
-    message.remember(recentWrites.note(brokers, outbound, outgoing.routeOf(message), isVersion5, now))
+  #publish(waiting: Waiting, outbound: Outbound, ledger: OriginLedger | undefined): void {
+    const message = waiting.publish(outbound, ledger)
+    message.remember(noteWrite(message, outbound, this.#outgoing!, this.#parts.guard))
   }
 
   #requestOf(message: Waiting, now: number): PublishRequest | InvalidPayload {
@@ -350,6 +357,26 @@ export class TargetQueue implements DirectTarget, MessageQueue {
     })
     return true
   }
+}
+
+/** Tells the earlier runs; false: none of them waits for the outcome. */
+const settleEarlier = (earlierRuns: EarlierRuns, message: Settled, outcome: PublishOutcome): boolean => {
+  let isAwaited = false
+  for (const each of membersOf(message)) if (earlierRuns.settle(each, outcome)) isAwaited = true
+  return isAwaited
+}
+
+/** The target may read the message back; undefined: no reader needs to know. */
+const noteWrite = (
+  message: Published,
+  outbound: Outbound,
+  outgoing: Outgoing,
+  { recentWrites }: LoopGuard
+): WrittenMessage | undefined => {
+  const { brokers, isVersion5 } = outgoing
+  if (!recentWrites.isNeeded(isVersion5 ? 5 : 4)) return undefined
+  const now = message.source.session.engineLoop.now()
+  return recentWrites.note(brokers, outbound, outgoing.routeOf(message), isVersion5, now)
 }
 
 /** What the server has, or may have, may come back from now on. */

@@ -126,7 +126,9 @@ const fieldsOf = (value: object): { readonly [key: string]: Json } => {
   // The shared object weighs less than another one without fields.
   if (value !== none && Object.keys(value).length === 0) fields["empty"] = true
   const encoded = EncodedProperties.bytesOf(value)
-  if (encoded !== undefined) fields["encoded"] = encoded.length
+  if (encoded !== undefined) {
+    fields["encoded"] = { size: encoded.length, isShared: EncodedProperties.isShared(value) }
+  }
   return fields
 }
 
@@ -172,8 +174,9 @@ const objectOf = (record: { readonly [key: string]: Json }): object => {
     if (key !== "deferred" && key !== "encoded") value[key] = valueOf(record[key])
   }
   const { deferred, encoded } = record
-  if (typeof encoded === "number") {
-    return new EncodedProperties(value["userProperties"] as never, new Uint8Array(encoded))
+  if (encoded !== undefined) {
+    const { isShared, size } = encoded as { readonly isShared: boolean; readonly size: number }
+    EncodedProperties.add(value, bytesOf(size), isShared)
   }
   if (deferred !== undefined) {
     const { lists, size } = deferred as { readonly lists: Record<string, Json>; readonly size: number }
