@@ -7,6 +7,7 @@ import { MosquittoBroker } from "@effect-mqttx/testing"
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { spawnSync } from "node:child_process"
+import { readFileSync } from "node:fs"
 import { run, start } from "./support/program.ts"
 
 const { exitCodes } = Cli
@@ -16,6 +17,12 @@ const isAbsent = !MosquittoBroker.isPresent()
 const flagsOf = (program: string): ReadonlyArray<string> => {
   const { stdout } = spawnSync(program, ["--help"], { encoding: "utf8" })
   return Array.from(new Set(Array.from(stdout.matchAll(/^ (--?[A-Za-z][\w-]*) /gm), ([, flag]) => flag!)))
+}
+
+/** The flags in the help of MQTT.js's command line. */
+const flagsOfMqttJs = (command: "publish" | "subscribe"): ReadonlyArray<string> => {
+  const help = readFileSync(new URL(`../../../node_modules/mqtt/help/${command}.txt`, import.meta.url), "utf8")
+  return Array.from(help.matchAll(/^  ((?:-\w\/)?--[\w-]+) /gm), ([, names]) => names!.split("/")).flat()
 }
 
 const hasClients = ["mosquitto_pub", "mosquitto_sub"].every((program) => flagsOf(program).length > 20)
@@ -50,6 +57,23 @@ describe.skipIf(!hasClients)("flags of mosquitto's clients", () => {
       for (const command of ["pub", "sub"]) {
         const { stdout: help } = yield* run([command, "--help"])
         for (const flag of flagsOf(`mosquitto_${command}`)) {
+          if (new RegExp(`(?<![\\w-])${flag}(?![\\w-])`).test(help)) continue
+          const { code, stderr } = yield* run([command, "-t", "a", flag])
+          assert.strictEqual(code, exitCodes.usage, flag)
+          assert.include(stderr, `\n  ${flag}: `, flag)
+        }
+      }
+    }), 180_000)
+})
+
+describe("flags of MQTT.js's command line", () => {
+  it.effect("are all known, or there is a sentence on what to use", () =>
+    Effect.gen(function*() {
+      for (const [command, foreign] of [["pub", "publish"], ["sub", "subscribe"]] as const) {
+        const { stdout: help } = yield* run([command, "--help"])
+        const flags = flagsOfMqttJs(foreign)
+        assert.isAbove(flags.length, 25)
+        for (const flag of flags) {
           if (new RegExp(`(?<![\\w-])${flag}(?![\\w-])`).test(help)) continue
           const { code, stderr } = yield* run([command, "-t", "a", flag])
           assert.strictEqual(code, exitCodes.usage, flag)
