@@ -2,7 +2,7 @@
  * The object that programs get for a session: it can be copied to wrap it, and its members can be taken out of it.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Stream } from "effect"
+import { Effect, Equal, Hash, MutableHashMap, Option, Stream } from "effect"
 import type { Session } from "../../src/internal/session/contract.ts"
 import { makeBroker, readySession } from "./support.ts"
 
@@ -30,6 +30,32 @@ describe("the session of a program", () => {
       const [first] = yield* Stream.runCollect(Stream.take(events, 1))
       assert.strictEqual(first?.session, session.name)
       assert.strictEqual((yield* wrapped.metrics).connections, (yield* session.metrics).connections)
+    }).pipe(Effect.scoped))
+
+  it.live("equals itself only, and neither hash nor comparison reads what it reaches", () =>
+    Effect.gen(function*() {
+      const broker = yield* makeBroker("memory")
+      const [one, other] = [yield* readySession(broker), yield* readySession(broker)]
+      const read: Array<string | symbol> = []
+      const watched: Session = new Proxy(one, {
+        get: (target, key, receiver) => {
+          read.push(key)
+          return Reflect.get(target, key, receiver)
+        },
+        ownKeys: (target) => {
+          read.push("all keys")
+          return Reflect.ownKeys(target)
+        }
+      })
+      assert.strictEqual(Hash.hash(watched), Hash.hash(watched))
+      assert.isTrue(Equal.equals(watched, watched))
+      assert.isFalse(Equal.equals(watched, other))
+      assert.deepStrictEqual(read.filter((key) => key !== Hash.symbol && key !== Equal.symbol), [])
+      const names = MutableHashMap.make([one, "one"], [other, "other"])
+      assert.deepStrictEqual([MutableHashMap.get(names, one), MutableHashMap.get(names, other)].map(Option.getOrNull), [
+        "one",
+        "other"
+      ])
     }).pipe(Effect.scoped))
 
   it.live("its streams can run again after their end, and not twice at the same time", () =>

@@ -3,6 +3,8 @@
  * and adds only spans and the order of a few steps.
  */
 import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
+import * as Hash from "effect/Hash"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { Closed, MqttError } from "../../MqttError.ts"
@@ -120,6 +122,21 @@ const getters: PropertyDescriptorMap = Object.fromEntries(
   Object.entries(members).map(([name, get]) => [name, { enumerable: true, configurable: true, get }])
 )
 
+// A session equals itself only. Effect would compare and hash it by all that it reaches, which is its whole state: for
+// seconds when a thousand messages wait.
+const identity: PropertyDescriptorMap = {
+  [Hash.symbol]: {
+    value(this: Facade): number {
+      return Hash.random(this)
+    }
+  },
+  [Equal.symbol]: {
+    value(this: Facade, that: unknown): boolean {
+      return this === that
+    }
+  }
+}
+
 export const makeSessionFacade = (core: SessionCore): Session => {
   const facade: Own & Partial<Members> & { readonly [ledgerKey]: unknown } = {
     [TypeId]: TypeId,
@@ -127,6 +144,7 @@ export const makeSessionFacade = (core: SessionCore): Session => {
     name: core.name,
     options: core.options
   }
+  Object.defineProperties(facade, identity)
   Object.defineProperty(facade, coreKey, { value: core })
   return Object.defineProperties(facade, getters) as Own & Members
 }
