@@ -9,28 +9,11 @@ import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect, Stream } from "effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { folder, freePort } from "./support/gateway.ts"
+import { folder } from "./support/gateway.ts"
 import { run } from "./support/program.ts"
+import { storeWith } from "./support/stores.ts"
 
 const { exitCodes } = Cli
-
-/** A directory with a store in which a session without a server has queued these messages. */
-const storeWith = (session: string, payloads: ReadonlyArray<string>) =>
-  Effect.gen(function*() {
-    const directory = Path.join(yield* folder({}), "store")
-    const port = yield* freePort
-    yield* Effect.scoped(Effect.gen(function*() {
-      const queued = yield* MqttSession.makeDurable({
-        name: session,
-        servers: `mqtt://127.0.0.1:${port}`,
-        clientId: `client-of-${session}`,
-        drainTimeout: 1,
-        log: "off"
-      })
-      for (const payload of payloads) yield* queued.enqueue("plant/value", payload, { qos: 1 })
-    })).pipe(Effect.provide(FileStore.layer({ directory })))
-    return directory
-  })
 
 /** The files of a store but its lock, with their bytes. */
 const filesOf = (path: string) =>

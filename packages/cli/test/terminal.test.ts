@@ -11,6 +11,7 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { folder } from "./support/gateway.ts"
 import { run } from "./support/program.ts"
+import { storeWith } from "./support/stores.ts"
 import { hasTerminal, runInTerminal } from "./support/terminal.ts"
 
 const { exitCodes } = Cli
@@ -37,7 +38,12 @@ describe.skipIf(!MosquittoBroker.isPresent() || !hasTerminal)("effect-mqttx in a
     /** The commands that show progress, with their files. */
     const drawing = Effect.gen(function*() {
       const { url } = yield* MosquittoBroker.MosquittoBroker
-      const files = yield* folder({ "fleet.toml": fleet, "messages.jsonl": messages })
+      const exported = yield* run(["store", "export", yield* storeWith("plant", ["a"]), "--session", "plant"])
+      const files = yield* folder({
+        "fleet.toml": fleet,
+        "messages.jsonl": messages,
+        "store.jsonl": exported.stdout
+      })
       return [
         { args: ["bench", "--url", url, "-c", "2", "--rate", "50", "--seconds", "1"], shown: /\d of 1 s, \d+ sent/ },
         {
@@ -48,7 +54,11 @@ describe.skipIf(!MosquittoBroker.isPresent() || !hasTerminal)("effect-mqttx in a
           args: ["record", Path.join(files, "out"), "--force", "--url", url, "-t", "none", "-W", "1"],
           shown: /0 messages/
         },
-        { args: ["replay", Path.join(files, "messages.jsonl"), "--url", url], shown: /[0-3] messages/ }
+        { args: ["replay", Path.join(files, "messages.jsonl"), "--url", url], shown: /[0-3] messages/ },
+        {
+          args: ["store", "import", yield* folder({}), Path.join(files, "store.jsonl")],
+          shown: /\d+ records/
+        }
       ]
     })
 
