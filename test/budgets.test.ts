@@ -40,11 +40,11 @@ describe("packages", () => {
 })
 
 describe("import", () => {
-  it("the core's entry loads 302 modules and 1.63 MB of sources at most, and no package but effect", async () => {
+  it("the core's entry loads 302 modules and 1.68 MB of sources at most, and no package but effect", async () => {
     const { bytes, modules, packages } = await loadedBy("@effect-mqttx/core")
     assert.isAbove(modules.length, 100)
     assert.isAtMost(modules.length, 302)
-    assert.isAtMost(bytes, 1_630_000)
+    assert.isAtMost(bytes, 1_680_000)
     const others = packages.filter((name) => !builtinModules.includes(name.replace(/^node:/, "")))
     assert.deepStrictEqual(others.filter((name) => !name.startsWith("effect/")), [])
     // Node's HTTP, which WebSockets need, is loaded with the first of them.
@@ -71,11 +71,11 @@ describe("browser", () => {
     assert.isAtMost(bytes, 140_000)
   })
 
-  it("the README's program is 140 KB at most, gzipped, with Effect's modules by their paths, by esbuild", async () => {
+  it("the README's program is 141 KB at most, gzipped, with Effect's modules by their paths, by esbuild", async () => {
     const edited = byPaths(program)
     assert.include(edited, `import * as Stream from "effect/Stream"`)
     const { bytes, modules } = await gzippedForBrowser(edited)
-    assert.isAtMost(bytes, 140_000)
+    assert.isAtMost(bytes, 141_000)
     assert.deepStrictEqual(modules.filter((path) => /internal\/node\/|node_modules\/(?!effect\/)/.test(path)), [])
   })
 
