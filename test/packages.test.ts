@@ -47,7 +47,7 @@ const specifier = (name: string, subpath: string): string => `@effect-mqttx/${na
 /** Bytes of a tarball. A package that has no budget of its own may have the last one. */
 const budgets: Readonly<Record<string, number>> = {
   cli: 310_000,
-  core: 1_600_000,
+  core: 1_650_000,
   metrics: 140_000,
   testing: 280_000
 }
@@ -138,7 +138,7 @@ describe("tarballs", () => {
     )
   })
 
-  it("of the core load 60 files and 1.05 MB on Node at most", async () => {
+  it("of the core load 60 files and 1.08 MB on Node at most", async () => {
     const { metafile } = await build({
       absWorkingDir: Path.join(directory, "core"),
       entryPoints: ["node/index.js"],
@@ -164,7 +164,7 @@ describe("tarballs", () => {
     assert.isAbove(loaded.size, 10)
     assert.isAtMost(loaded.size, 60)
     const bytes = [...loaded].map((path) => metafile.inputs[path]!.bytes).reduce((sum, size) => sum + size, 0)
-    assert.isAtMost(bytes, 1_050_000)
+    assert.isAtMost(bytes, 1_080_000)
   })
 })
 
