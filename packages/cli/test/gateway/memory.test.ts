@@ -53,8 +53,8 @@ describe("a gateway at rest", () => {
       assert.strictEqual(code, 0)
       // Without that, it has 16 MB and more on Node 20, and 64 MB and more on Node 24.
       assert.isAtMost(Number(/new space: (\d+)/.exec(stderr)![1]), 4 * 1024 * 1024)
-      // Without that, V8 lets tens of megabytes of what is used no more stand before it collects them.
-      assert.isAtMost(Number(/garbage: (\d+)/.exec(stderr)![1]), 32 * 1024 * 1024)
+      // What V8 lets stand before it collects: some 17 MB on Node 20 and 55 on Node 24; without that, 84 MB and more.
+      assert.isAtMost(Number(/garbage: (\d+)/.exec(stderr)![1]), 72 * 1024 * 1024)
     }).pipe(Effect.scoped))
 
   it.live("looks at its file without decoding it, and sees that it or a file that it names has changed", () =>
