@@ -98,6 +98,7 @@ export class Alarm {
     this.#wakesAt = due ?? Infinity
     if (due === undefined) return
     const wait = Math.max(0, Math.ceil(due - monotonicMillis(this.#clock)))
+    // No fiber of a session, because each may end before the others. It is interrupted when no connection is left.
     this.#fiber = Effect.runFork(Effect.provideService(
       Effect.andThen(Effect.sleep(wait), Effect.sync(() => this.#wake())),
       Clock.Clock,
